@@ -1,0 +1,22 @@
+//! Configuration and rules: as written, and as checked.
+//!
+//! What a person writes is parsed strictly (unknown fields are errors) into *written* types; checking turns these into
+//! *checked* types that cannot hold nonsense, and reports every problem at once as [`Problems`]: field, value found,
+//! what to give.
+
+mod problem;
+mod plan;
+mod rule;
+mod settings;
+mod written;
+
+pub mod packs;
+
+pub use plan::{Bound, Comparison, Condition, Feature, FeatureKind, LevelPlan, Operator, Rule, Thresholds};
+pub use problem::{Problem, Problems};
+pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, SelectorRecord};
+pub use settings::{
+    Clock, ClusterSettings, EpochSettings, FileFormat, FileInput, Input, KafkaSettings, Output, ScoreCuts, Settings,
+    TimeSettings, TopicSettings, UnknownSettings,
+};
+pub use written::WrittenSettings;

@@ -1,0 +1,494 @@
+//! Rules as checked: what the monitor evaluates.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use riskflow_model::{Domain, Key, Level, Number, RegionCode, Text, duration};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::rule::{ComparisonRecord, ConditionRecord, RuleRecord};
+use crate::Problems;
+
+/// A checked rule. Cheap to clone; equal and ordered by what was written, through a fingerprint.
+#[derive(Clone)]
+pub struct Rule(Arc<Checked>);
+
+/// What a [`Rule`] points to.
+pub struct Checked {
+    /// As written.
+    pub record: RuleRecord,
+    /// The hash of what was written.
+    pub fingerprint: Key,
+    /// The grid on which observations leave a window, milliseconds, at least 1.
+    pub pane: i64,
+    /// Distinct features, in the order in which conditions first name them.
+    pub features: Vec<Feature>,
+    /// All comparisons of all levels; conditions name them by position.
+    pub comparisons: Vec<Comparison>,
+    /// The levels, lowest first.
+    pub levels: Vec<LevelPlan>,
+    /// The longest window of any feature, rounded up to the pane, milliseconds.
+    pub reach: i64,
+}
+
+/// One level of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LevelPlan {
+    /// Blue to red.
+    pub level: Level,
+    /// Its condition.
+    pub condition: Condition,
+    /// How long the condition must hold, milliseconds.
+    pub hold: i64,
+    /// How long the moved condition must be false, milliseconds.
+    pub clear: i64,
+}
+
+/// A boolean tree over comparisons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The comparison at this position of [`Checked::comparisons`].
+    Comparison(usize),
+    /// True when any is.
+    Any(Vec<Condition>),
+    /// True when all are.
+    All(Vec<Condition>),
+}
+
+/// A feature compared with a threshold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// The level it is part of.
+    pub level: Level,
+    /// The position of the feature in [`Checked::features`].
+    pub feature: usize,
+    /// How they are compared.
+    pub operator: Operator,
+    /// The name by which a datastream addresses it.
+    pub name: Option<Text>,
+    /// The rule's own threshold, in thousandths.
+    pub threshold: Option<i64>,
+    /// How far the threshold moves before the level may turn off, in thousandths.
+    pub margin: i64,
+}
+
+/// What is computed over which window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Feature {
+    /// What.
+    pub kind: FeatureKind,
+    /// The window in milliseconds; 0 for silence, which has none.
+    pub window: i64,
+}
+
+/// What is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FeatureKind {
+    /// The result of the last observation.
+    Last,
+    /// The least result.
+    Min,
+    /// The greatest result.
+    Max,
+    /// The sum in thousandths, divided by 1000 times the count.
+    Mean,
+    /// The sum in thousandths, divided by 1000.
+    Sum,
+    /// How many; unknown, not 0, when there is none.
+    Count,
+    /// (last − first) per hour between them; unknown with fewer than two.
+    Rate,
+    /// Seconds since the last observation; unknown before the first.
+    Silence,
+}
+
+/// How a feature is compared with a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// `>=`
+    AtLeast,
+    /// `>`
+    Above,
+    /// `<=`
+    AtMost,
+    /// `<`
+    Below,
+}
+
+/// The two thresholds of one comparison, in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Bound {
+    /// For turning on.
+    pub on: i64,
+    /// For turning off: moved by the margin.
+    pub off: i64,
+}
+
+/// The thresholds in force for one datastream: one place for each of [`Checked::comparisons`]; `None` where neither
+/// rule nor datastream gives one: that comparison does not take part.
+pub type Thresholds = Arc<[Option<Bound>]>;
+
+const FEATURES: [(&str, FeatureKind); 8] = [
+    ("last", FeatureKind::Last),
+    ("min", FeatureKind::Min),
+    ("max", FeatureKind::Max),
+    ("mean", FeatureKind::Mean),
+    ("sum", FeatureKind::Sum),
+    ("count", FeatureKind::Count),
+    ("rate", FeatureKind::Rate),
+    ("silence", FeatureKind::Silence),
+];
+
+const OPERATORS: [(&str, Operator); 4] = [
+    (">=", Operator::AtLeast),
+    (">", Operator::Above),
+    ("<=", Operator::AtMost),
+    ("<", Operator::Below),
+];
+
+/// The longest window, hold or clear: 31 days.
+const LONGEST: i64 = 31 * 86_400_000;
+
+impl FeatureKind {
+    /// The name in rules.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        FEATURES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())?;
+        if self.kind != FeatureKind::Silence {
+            write!(f, " {}", duration::show(self.window))?;
+        }
+        Ok(())
+    }
+}
+
+impl Operator {
+    /// As written.
+    #[must_use]
+    pub fn sign(self) -> &'static str {
+        OPERATORS.iter().find(|(_, op)| *op == self).map_or("", |(sign, _)| sign)
+    }
+
+    /// Whether `value` compares so with `threshold` (thousandths).
+    #[must_use]
+    pub fn holds(self, value: f64, threshold: i64) -> bool {
+        // One division: the nearest double to the decimal number that a person wrote.
+        let threshold = threshold as f64 / 1000.0;
+        match self {
+            Self::AtLeast => value >= threshold,
+            Self::Above => value > threshold,
+            Self::AtMost => value <= threshold,
+            Self::Below => value < threshold,
+        }
+    }
+
+    /// The threshold moved by `margin` towards easier.
+    #[must_use]
+    pub const fn eased(self, threshold: i64, margin: i64) -> i64 {
+        match self {
+            Self::AtLeast | Self::Above => threshold - margin,
+            Self::AtMost | Self::Below => threshold + margin,
+        }
+    }
+}
+
+impl Rule {
+    /// Checks a rule.
+    ///
+    /// # Errors
+    ///
+    /// Everything wrong with it, at once.
+    pub fn check(record: RuleRecord) -> Result<Self, Problems> {
+        let mut check = Check::default();
+        check.identity(&record);
+        let pane = check.duration("pane", &record.pane, 1, 86_400_000);
+        check.pane = pane.unwrap_or(1);
+        let mut levels = Vec::new();
+        for (level, written) in &record.levels {
+            let path = format!("levels.{level}");
+            if *level == Level::None {
+                check.problems.add(&path, "`none`", "one of `blue`, `yellow`, `orange`, `red`");
+            }
+            let margin = check.thousandths(&format!("{path}.margin"), written.margin).unwrap_or(0);
+            if margin < 0 {
+                check.problems.add(format!("{path}.margin"), written.margin, "0 or more");
+            }
+            let hold = check.duration(&format!("{path}.hold"), &written.hold, 0, LONGEST).unwrap_or(0);
+            let clear = check.duration(&format!("{path}.clear"), &written.clear, 0, LONGEST).unwrap_or(0);
+            let condition = check.condition(&format!("{path}.when"), &written.when, *level, margin);
+            levels.push(LevelPlan {
+                level: *level,
+                condition,
+                hold,
+                clear,
+            });
+        }
+        if levels.is_empty() {
+            check.problems.add("levels", "empty", "at least one level");
+        }
+        let json = serde_json::to_vec(&record).unwrap_or_default();
+        let reach = check.features.iter().map(|f| f.window).max().unwrap_or(0) + check.pane;
+        let rule = Self(Arc::new(Checked {
+            fingerprint: Key::of_bytes(&json),
+            record,
+            pane: check.pane,
+            features: check.features,
+            comparisons: check.comparisons,
+            levels,
+            reach,
+        }));
+        check.problems.none_or(Some(rule))
+    }
+
+    /// Parses and checks a rule as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Everything wrong with it; where it is no JSON or has unknown fields, only that.
+    pub fn from_json(json: &[u8]) -> Result<Self, Problems> {
+        let record: RuleRecord = serde_json::from_slice(json).map_err(|error| {
+            let mut problems = Problems::default();
+            problems.add("rule", error, "a rule as `riskflow schema in.rule` describes it");
+            problems
+        })?;
+        Self::check(record)
+    }
+
+    /// The key of its identifier.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key::of(&self.record.id)
+    }
+
+    /// The thresholds in force for a datastream with thresholds of its own for this rule; `None` when it has none.
+    #[must_use]
+    pub fn thresholds(&self, own: Option<&BTreeMap<Text, Number>>) -> Thresholds {
+        self.comparisons
+            .iter()
+            .map(|comparison| {
+                let own = own.and_then(|own| {
+                    let named = comparison
+                        .name
+                        .as_ref()
+                        .and_then(|name| own.get(format!("{}.{name}", comparison.level).as_str()));
+                    named.or_else(|| own.get(comparison.level.name()))
+                });
+                let on = own.and_then(|number| to_thousandths(number.0)).or(comparison.threshold)?;
+                Some(Bound {
+                    on,
+                    off: comparison.operator.eased(on, comparison.margin),
+                })
+            })
+            .collect()
+    }
+
+    /// The condition of a level for people, with the thresholds in force: `sum 12h >= 50`.
+    #[must_use]
+    pub fn show_condition(&self, condition: &Condition, thresholds: &[Option<Bound>]) -> String {
+        match condition {
+            Condition::Comparison(index) => {
+                let comparison = &self.comparisons[*index];
+                let threshold = thresholds.get(*index).copied().flatten();
+                let threshold = threshold.map_or_else(|| "unset".to_owned(), |bound| (bound.on as f64 / 1000.0).to_string());
+                format!("{} {} {threshold}", self.features[comparison.feature], comparison.operator.sign())
+            }
+            Condition::Any(parts) => self.show_parts(parts, thresholds, " or "),
+            Condition::All(parts) => self.show_parts(parts, thresholds, " and "),
+        }
+    }
+
+    fn show_parts(&self, parts: &[Condition], thresholds: &[Option<Bound>], word: &str) -> String {
+        let parts: Vec<String> = parts.iter().map(|part| self.show_condition(part, thresholds)).collect();
+        format!("({})", parts.join(word))
+    }
+
+    /// Whether the rule watches a datastream of this property on an asset like this.
+    #[must_use]
+    pub fn selects(&self, property: &str, category: &str, domain: Domain, region: RegionCode, tags: &[&[Text]]) -> bool {
+        let select = &self.record.select;
+        select.observed_property.as_deref().is_none_or(|wanted| wanted == property)
+            && (select.category.is_empty() || select.category.iter().any(|wanted| &**wanted == category))
+            && select.domain.is_none_or(|wanted| wanted == domain)
+            && select.region.is_none_or(|wanted| region.within(wanted))
+            && select.tags.iter().all(|wanted| tags.iter().any(|tags| tags.contains(wanted)))
+    }
+}
+
+/// In thousandths; `None` when that is not exact or too large.
+fn to_thousandths(number: f64) -> Option<i64> {
+    let scaled = number * 1000.0;
+    let rounded = scaled.round();
+    ((scaled - rounded).abs() < 1e-6 * rounded.abs().max(1.0) && rounded.abs() <= 1e15).then_some(rounded as i64)
+}
+
+#[derive(Default)]
+struct Check {
+    problems: Problems,
+    pane: i64,
+    features: Vec<Feature>,
+    comparisons: Vec<Comparison>,
+}
+
+impl Check {
+    fn identity(&mut self, record: &RuleRecord) {
+        if record.id.is_empty() || record.id.len() > 200 {
+            self.problems.add("id", format!("{} bytes long", record.id.len()), "1 to 200 bytes");
+        }
+        if record.version == 0 {
+            self.problems.add("version", 0, "1 or more");
+        }
+    }
+
+    fn duration(&mut self, field: &str, text: &str, min: i64, max: i64) -> Option<i64> {
+        match duration::parse(text) {
+            Ok(millis) if millis < min || millis > max => {
+                let give = format!("a duration from {} to {}", duration::show(min), duration::show(max));
+                self.problems.add(field, format!("`{text}`"), give);
+                None
+            }
+            Ok(millis) => Some(millis),
+            Err(_) => {
+                self.problems.add(field, format!("`{text}`"), "a duration like `10s`, `5m` or `1h30m`");
+                None
+            }
+        }
+    }
+
+    fn thousandths(&mut self, field: &str, number: Number) -> Option<i64> {
+        let exact = to_thousandths(number.0);
+        if exact.is_none() {
+            self.problems.add(field, number, "a number with at most three decimals, below 1e12");
+        }
+        exact
+    }
+
+    fn condition(&mut self, path: &str, written: &ConditionRecord, level: Level, margin: i64) -> Condition {
+        match written {
+            ConditionRecord::Any { any } => Condition::Any(self.conditions(&format!("{path}.any"), any, level, margin)),
+            ConditionRecord::All { all } => Condition::All(self.conditions(&format!("{path}.all"), all, level, margin)),
+            ConditionRecord::Comparison(comparison) => self.comparison(path, comparison, level, margin),
+        }
+    }
+
+    fn conditions(&mut self, path: &str, parts: &[ConditionRecord], level: Level, margin: i64) -> Vec<Condition> {
+        if parts.is_empty() {
+            self.problems.add(path, "empty", "at least one condition");
+        }
+        let parts = parts.iter().enumerate();
+        parts.map(|(i, part)| self.condition(&format!("{path}[{i}]"), part, level, margin)).collect()
+    }
+
+    fn comparison(&mut self, path: &str, written: &ComparisonRecord, level: Level, margin: i64) -> Condition {
+        let kind = FEATURES.iter().find(|(name, _)| *name == &*written.feature).map(|(_, kind)| *kind);
+        if kind.is_none() {
+            let names = FEATURES.map(|(name, _)| name).join("`, `");
+            self.problems.add(format!("{path}.feature"), format!("`{}`", written.feature), format!("one of `{names}`"));
+        }
+        let operator = OPERATORS.iter().find(|(sign, _)| *sign == &*written.op).map(|(_, op)| *op);
+        if operator.is_none() {
+            self.problems.add(format!("{path}.op"), format!("`{}`", written.op), "one of `>=`, `>`, `<=`, `<`");
+        }
+        let kind = kind.unwrap_or(FeatureKind::Last);
+        let window = self.window(path, written, kind);
+        let threshold = written.threshold.and_then(|t| self.thousandths(&format!("{path}.threshold"), t));
+        let feature = Feature { kind, window };
+        let position = self.features.iter().position(|known| *known == feature).unwrap_or_else(|| {
+            self.features.push(feature);
+            self.features.len() - 1
+        });
+        self.comparisons.push(Comparison {
+            level,
+            feature: position,
+            operator: operator.unwrap_or(Operator::AtLeast),
+            name: written.name.clone(),
+            threshold,
+            margin,
+        });
+        Condition::Comparison(self.comparisons.len() - 1)
+    }
+
+    fn window(&mut self, path: &str, written: &ComparisonRecord, kind: FeatureKind) -> i64 {
+        let field = format!("{path}.window");
+        match (&written.window, kind) {
+            (None, FeatureKind::Silence) => 0,
+            (Some(window), FeatureKind::Silence) => {
+                self.problems.add(field, format!("`{window}`"), "no window: silence has none");
+                0
+            }
+            (None, _) => {
+                self.problems.add(field, "missing", "a duration like `5m`");
+                0
+            }
+            (Some(text), _) => {
+                let window = self.duration(&field, text, 1, LONGEST).unwrap_or(self.pane);
+                if window % self.pane != 0 {
+                    let give = format!("a multiple of the pane, {}", duration::show(self.pane));
+                    self.problems.add(field, format!("`{text}`"), give);
+                }
+                window
+            }
+        }
+    }
+}
+
+impl std::ops::Deref for Rule {
+    type Target = Checked;
+
+    fn deref(&self) -> &Checked {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.record.id, self.record.version)
+    }
+}
+
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for Rule {}
+
+impl PartialOrd for Rule {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Rule {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&self.record.id, self.fingerprint).cmp(&(&other.record.id, other.fingerprint))
+    }
+}
+
+impl std::hash::Hash for Rule {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.fingerprint.hash(state);
+    }
+}
+
+/// As the JSON that was written: a rule is rebuilt by checking it again.
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json = serde_json::to_string(&self.record).map_err(serde::ser::Error::custom)?;
+        serializer.serialize_str(&json)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = String::deserialize(deserializer)?;
+        Self::from_json(json.as_bytes()).map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,73 @@
+use std::fmt;
+
+/// One thing wrong with what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: a path such as `levels.blue.when.any[1].window`.
+    pub field: String,
+    /// What stands there.
+    pub found: String,
+    /// What to give instead.
+    pub give: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is {}; give {}", self.field, self.found, self.give)
+    }
+}
+
+/// Everything wrong with what was written; never empty as an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Notes one.
+    pub fn add(&mut self, field: impl Into<String>, found: impl fmt::Display, give: impl Into<String>) {
+        self.0.push(Problem {
+            field: field.into(),
+            found: found.to_string(),
+            give: give.into(),
+        });
+    }
+
+    /// Adds those of a part that stands at `path`.
+    pub fn add_all(&mut self, path: &str, part: Self) {
+        self.0.extend(part.0.into_iter().map(|problem| Problem {
+            field: format!("{path}.{}", problem.field),
+            ..problem
+        }));
+    }
+
+    /// All of them, in the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+
+    /// `value` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// All of them, if there are any.
+    pub fn none_or<T>(self, value: Option<T>) -> Result<T, Self> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(self),
+        }
+    }
+}
+
+/// One problem a line.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}

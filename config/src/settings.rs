@@ -1,0 +1,196 @@
+//! Settings as checked: whoever holds a [`Settings`] need not ask whether a number makes sense.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use riskflow_model::Level;
+use riskflow_model::topic::Topic;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Everything that the job needs to know. Made by [`crate::WrittenSettings::check`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads, processes and hosts.
+    pub cluster: ClusterSettings,
+    /// How epochs are cut.
+    pub epoch: EpochSettings,
+    /// Horizons of event time.
+    pub time: TimeSettings,
+    /// What becomes of observations whose datastream is not known.
+    pub unknown: UnknownSettings,
+    /// How a score becomes a level.
+    pub cuts: ScoreCuts,
+    /// Names and partitions of topics.
+    pub topics: TopicSettings,
+    /// Where records come from.
+    pub input: Input,
+    /// What the clock follows.
+    pub clock: Clock,
+    /// Where records go.
+    pub output: Output,
+    /// Where HTTP listens; `None` for nowhere.
+    pub http: Option<SocketAddr>,
+}
+
+/// Threads, processes and hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// Worker threads in each process.
+    pub workers: NonZeroUsize,
+    /// This process's position in `hosts`.
+    pub process: usize,
+    /// `host:port` of every process; empty for one process.
+    pub hosts: Vec<String>,
+}
+
+/// How epochs are cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochSettings {
+    /// The shortest epoch while live.
+    pub tick: Duration,
+    /// The length of an epoch in a replay, in pipeline time (milliseconds).
+    pub replay_tick: i64,
+    /// The most records that one worker takes into one live epoch.
+    pub max_records: usize,
+    /// How many epochs may be under way at once.
+    pub in_flight: usize,
+}
+
+/// Horizons of event time, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeSettings {
+    /// Observations may be added, replaced and taken back this far behind the clock.
+    pub horizon: i64,
+    /// Observations may be this far ahead of the clock.
+    pub max_future: i64,
+    /// From here on an observation counts as late.
+    pub late_after: i64,
+    /// The least length of series kept behind the horizon, for rules that come later.
+    pub retain: i64,
+}
+
+/// What becomes of observations whose datastream is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownSettings {
+    /// How long they wait for a `base.datastream` record, milliseconds.
+    pub hold: i64,
+    /// How many may wait, over all workers.
+    pub max_observations: usize,
+}
+
+/// How a score (inherent level times dynamic level, 0 to 16) becomes a level: the highest whose cut it reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScoreCuts {
+    /// The least scores of blue, yellow, orange and red, rising.
+    pub least: [u8; 4],
+}
+
+impl ScoreCuts {
+    /// The level of a score.
+    #[must_use]
+    pub fn level(&self, score: u8) -> Level {
+        let reached = self.least.iter().filter(|least| score >= **least).count();
+        Level::ALL[reached]
+    }
+}
+
+impl Default for ScoreCuts {
+    fn default() -> Self {
+        Self { least: [1, 4, 8, 12] }
+    }
+}
+
+/// Names and partitions of topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// Stands before every topic's name.
+    pub prefix: String,
+    /// How many partitions a topic gets when riskflow creates it.
+    pub partitions: u16,
+    /// How many replicas a topic gets when riskflow creates it on Kafka.
+    pub replication: u16,
+}
+
+impl TopicSettings {
+    /// The name of a topic on the broker or in the log folder.
+    #[must_use]
+    pub fn name(&self, topic: Topic) -> String {
+        format!("{}{}", self.prefix, topic.name())
+    }
+}
+
+/// Where records come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// An embedded log in this folder.
+    Log(PathBuf),
+    /// Kafka.
+    Kafka(KafkaSettings),
+    /// History files.
+    Files(Vec<FileInput>),
+}
+
+/// Where records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// An embedded log in this folder.
+    Log(PathBuf),
+    /// Kafka.
+    Kafka(KafkaSettings),
+    /// One NDJSON file a topic in this folder; `-` for all on standard output.
+    Files(PathBuf),
+}
+
+/// How Kafka is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// Settings of librdkafka, passed through: TLS, SASL, time-outs.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// A history file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileInput {
+    /// The file; `-` for standard input.
+    pub path: PathBuf,
+    /// The topic that its records belong to, without prefix; not for envelopes, which name it themselves.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// How it is written; by the file's ending where absent (`.csv`, else NDJSON).
+    #[serde(default)]
+    pub format: Option<FileFormat>,
+}
+
+/// How a history file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FileFormat {
+    /// One payload a line.
+    Ndjson,
+    /// One payload a row; the first row names the fields.
+    Csv,
+    /// One record a line: `{"topic", "key", "value", "arrival"}`, as the files sink writes and `riskflow tail --json`
+    /// prints; a `value` of null deletes.
+    Envelope,
+}
+
+/// What the clock follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// History by its arrival times first, as fast as the machine allows; then the wall clock, until stopped.
+    Live,
+    /// History by its recorded arrival times; ends where it ended when the job began. A record without an arrival time
+    /// arrives at its phenomenon time.
+    Arrival,
+    /// History by its phenomenon times, for inputs whose arrival times say nothing (a bulk load); ends with it. Base
+    /// records and rules arrive before everything else.
+    EventTime,
+}

@@ -1,0 +1,508 @@
+//! Settings as written in `riskflow.toml`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use riskflow_model::duration;
+use riskflow_model::topic::{Direction, Topic};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Problems;
+use crate::settings::{
+    Clock, ClusterSettings, EpochSettings, FileInput, Input, KafkaSettings, Output, ScoreCuts, Settings, TimeSettings,
+    TopicSettings, UnknownSettings,
+};
+
+/// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenSettings {
+    /// The version of this format: 1.
+    pub version: u32,
+    /// Threads, processes and hosts.
+    pub cluster: WrittenCluster,
+    /// How epochs are cut.
+    pub epoch: WrittenEpoch,
+    /// Horizons of event time.
+    pub time: WrittenTime,
+    /// What becomes of observations whose datastream is not known.
+    pub unknown: WrittenUnknown,
+    /// How a score becomes a level.
+    pub risk: WrittenRisk,
+    /// Names and partitions of topics.
+    pub topics: WrittenTopics,
+    /// Where records come from.
+    pub input: WrittenInput,
+    /// Where records go.
+    pub output: WrittenOutput,
+    /// How Kafka is reached, where input or output is `kafka`.
+    pub kafka: WrittenKafka,
+    /// Metrics, health and JSON views.
+    pub http: WrittenHttp,
+}
+
+/// Threads, processes and hosts. All processes of a cluster have the same settings but for `process`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenCluster {
+    /// Worker threads in each process, 1 to 256. More than there are cores makes all of them slower.
+    pub workers: usize,
+    /// This process's position in `hosts`, from 0.
+    pub process: usize,
+    /// `host:port` of every process, in the same order everywhere; empty for one process.
+    pub hosts: Vec<String>,
+}
+
+/// How epochs are cut: an epoch closes when its tick has passed and few enough are under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenEpoch {
+    /// The shortest epoch while live, `1ms` to `10s`. Latency is at least half of it; each epoch has a fixed cost.
+    pub tick: String,
+    /// The length of an epoch in a replay, in pipeline time, `1ms` to `1h`. Replaying a year takes a year's worth of
+    /// these.
+    pub replay_tick: String,
+    /// The most records that one worker takes into one live epoch, 100 to 10,000,000: bounds memory and latency under
+    /// overload.
+    pub max_records: usize,
+    /// How many epochs may be under way at once, 1 to 64.
+    pub in_flight: usize,
+}
+
+/// Horizons of event time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenTime {
+    /// Observations may be added, replaced and taken back this far behind the clock, `1s` to `7d`; older ones are dead
+    /// letters (`too_late`). Memory grows with it.
+    pub horizon: String,
+    /// Observations may be this far ahead of the clock, up to `1d`; others are dead letters (`in_future`).
+    pub max_future: String,
+    /// From here on an observation counts as late, up to the horizon.
+    pub late_after: String,
+    /// The least length of series kept behind the horizon, so that a rule that comes later finds some history, up to
+    /// `31d`. Windows of present rules are kept in any case.
+    pub retain: String,
+}
+
+/// What becomes of observations whose datastream is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenUnknown {
+    /// How long they wait for a `base.datastream` record, up to `1d`; then they are dead letters.
+    pub hold: String,
+    /// How many may wait, over all workers, up to 100,000,000: about 64 bytes each.
+    pub max_observations: usize,
+}
+
+/// How a score becomes a level.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenRisk {
+    /// The least score (inherent level times dynamic level, 1 to 16) of each level; rising.
+    pub cuts: WrittenCuts,
+}
+
+/// The least score of each level.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenCuts {
+    /// Of blue.
+    pub blue: u8,
+    /// Of yellow.
+    pub yellow: u8,
+    /// Of orange.
+    pub orange: u8,
+    /// Of red.
+    pub red: u8,
+}
+
+/// Names and partitions of topics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenTopics {
+    /// Stands before every topic's name, such as `zhoushan.`.
+    pub prefix: String,
+    /// How many partitions a topic gets when riskflow creates it, 1 to 10,000. More than workers, so that all have some.
+    pub partitions: u16,
+    /// How many replicas a topic gets when riskflow creates it on Kafka.
+    pub replication: u16,
+}
+
+/// Where records come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenInput {
+    /// `log`, `kafka` or `files`.
+    pub kind: Kind,
+    /// What the clock follows: `live`, `arrival` or `event_time`.
+    pub clock: Clock,
+    /// The folder of the embedded log.
+    pub path: PathBuf,
+    /// History files, where `kind` is `files`.
+    pub files: Vec<FileInput>,
+}
+
+/// Where records go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenOutput {
+    /// `log`, `kafka` or `files`.
+    pub kind: Kind,
+    /// The folder of the embedded log, or for files; `-` for standard output.
+    pub path: PathBuf,
+}
+
+/// The three kinds of connectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A folder of append-only partitions; nothing has to be installed.
+    Log,
+    /// Apache Kafka, or what speaks its protocol.
+    Kafka,
+    /// NDJSON and CSV.
+    Files,
+}
+
+/// How Kafka is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenKafka {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// Settings of librdkafka, passed through: `security.protocol`, `ssl.ca.location`, `sasl.mechanism`, ….
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Metrics, health and JSON views.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenHttp {
+    /// Whether to listen at all.
+    pub enabled: bool,
+    /// The address; loopback unless someone decides otherwise, for there is no authentication.
+    pub listen: String,
+}
+
+impl Default for WrittenSettings {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            cluster: WrittenCluster::default(),
+            epoch: WrittenEpoch::default(),
+            time: WrittenTime::default(),
+            unknown: WrittenUnknown::default(),
+            risk: WrittenRisk::default(),
+            topics: WrittenTopics::default(),
+            input: WrittenInput::default(),
+            output: WrittenOutput::default(),
+            kafka: WrittenKafka::default(),
+            http: WrittenHttp::default(),
+        }
+    }
+}
+
+impl Default for WrittenCluster {
+    fn default() -> Self {
+        Self { workers: 1, process: 0, hosts: Vec::new() }
+    }
+}
+
+impl Default for WrittenEpoch {
+    fn default() -> Self {
+        Self { tick: "20ms".into(), replay_tick: "1s".into(), max_records: 65_536, in_flight: 2 }
+    }
+}
+
+impl Default for WrittenTime {
+    fn default() -> Self {
+        Self { horizon: "10m".into(), max_future: "1m".into(), late_after: "1m".into(), retain: "1h".into() }
+    }
+}
+
+impl Default for WrittenUnknown {
+    fn default() -> Self {
+        Self { hold: "10m".into(), max_observations: 1_000_000 }
+    }
+}
+
+impl Default for WrittenRisk {
+    fn default() -> Self {
+        Self { cuts: WrittenCuts::default() }
+    }
+}
+
+impl Default for WrittenCuts {
+    fn default() -> Self {
+        let [blue, yellow, orange, red] = ScoreCuts::default().least;
+        Self { blue, yellow, orange, red }
+    }
+}
+
+impl Default for WrittenTopics {
+    fn default() -> Self {
+        Self { prefix: String::new(), partitions: 4, replication: 1 }
+    }
+}
+
+impl Default for WrittenInput {
+    fn default() -> Self {
+        Self { kind: Kind::Log, clock: Clock::Live, path: "data/log".into(), files: Vec::new() }
+    }
+}
+
+impl Default for WrittenOutput {
+    fn default() -> Self {
+        Self { kind: Kind::Log, path: "data/log".into() }
+    }
+}
+
+impl Default for WrittenHttp {
+    fn default() -> Self {
+        Self { enabled: true, listen: "127.0.0.1:9464".into() }
+    }
+}
+
+impl WrittenSettings {
+    /// Parses `riskflow.toml`.
+    ///
+    /// # Errors
+    ///
+    /// When it is no TOML, or has fields that do not exist; the message names line and field.
+    pub fn from_toml(text: &str) -> Result<Self, Problems> {
+        toml::from_str(text).map_err(|error| {
+            let mut problems = Problems::default();
+            problems.add("riskflow.toml", error.to_string().trim_end(), "what `riskflow schema config` describes");
+            problems
+        })
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// Everything wrong with them, at once.
+    pub fn check(&self) -> Result<Settings, Problems> {
+        let mut check = Check::default();
+        if self.version != 1 {
+            check.problems.add("version", self.version, "1");
+        }
+        let settings = Settings {
+            cluster: check.cluster(&self.cluster),
+            epoch: check.epoch(&self.epoch),
+            time: check.time(&self.time),
+            unknown: check.unknown(&self.unknown),
+            cuts: check.cuts(&self.risk.cuts),
+            topics: check.topics(&self.topics),
+            input: check.input(self),
+            clock: self.input.clock,
+            output: check.output(self),
+            http: check.http(&self.http),
+        };
+        check.problems.none_or(Some(settings))
+    }
+}
+
+const SECOND: i64 = 1_000;
+const DAY: i64 = 86_400 * SECOND;
+
+#[derive(Default)]
+struct Check {
+    problems: Problems,
+}
+
+impl Check {
+    fn duration(&mut self, field: &str, text: &str, min: i64, max: i64) -> i64 {
+        let range = || format!("a duration from {} to {}", duration::show(min), duration::show(max));
+        match duration::parse(text) {
+            Ok(millis) if (min..=max).contains(&millis) => millis,
+            _ => {
+                self.problems.add(field, format!("`{text}`"), range());
+                min
+            }
+        }
+    }
+
+    fn count(&mut self, field: &str, found: usize, min: usize, max: usize) -> usize {
+        if !(min..=max).contains(&found) {
+            self.problems.add(field, found, format!("a number from {min} to {max}"));
+            return min;
+        }
+        found
+    }
+
+    fn cluster(&mut self, written: &WrittenCluster) -> ClusterSettings {
+        let workers = self.count("cluster.workers", written.workers, 1, 256);
+        let processes = written.hosts.len().max(1);
+        self.count("cluster.process", written.process, 0, processes - 1);
+        for (index, host) in written.hosts.iter().enumerate() {
+            if host.rsplit_once(':').is_none_or(|(name, port)| name.is_empty() || port.parse::<u16>().is_err()) {
+                self.problems.add(format!("cluster.hosts[{index}]"), format!("`{host}`"), "`host:port`");
+            }
+        }
+        ClusterSettings {
+            workers: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
+            process: written.process,
+            hosts: written.hosts.clone(),
+        }
+    }
+
+    fn epoch(&mut self, written: &WrittenEpoch) -> EpochSettings {
+        let tick = self.duration("epoch.tick", &written.tick, 1, 10 * SECOND);
+        EpochSettings {
+            tick: Duration::from_millis(tick.unsigned_abs()),
+            replay_tick: self.duration("epoch.replay_tick", &written.replay_tick, 1, 3_600 * SECOND),
+            max_records: self.count("epoch.max_records", written.max_records, 100, 10_000_000),
+            in_flight: self.count("epoch.in_flight", written.in_flight, 1, 64),
+        }
+    }
+
+    fn time(&mut self, written: &WrittenTime) -> TimeSettings {
+        let horizon = self.duration("time.horizon", &written.horizon, SECOND, 7 * DAY);
+        TimeSettings {
+            horizon,
+            max_future: self.duration("time.max_future", &written.max_future, 0, DAY),
+            late_after: self.duration("time.late_after", &written.late_after, 0, horizon),
+            retain: self.duration("time.retain", &written.retain, 0, 31 * DAY),
+        }
+    }
+
+    fn unknown(&mut self, written: &WrittenUnknown) -> UnknownSettings {
+        UnknownSettings {
+            hold: self.duration("unknown.hold", &written.hold, 0, DAY),
+            max_observations: self.count("unknown.max_observations", written.max_observations, 0, 100_000_000),
+        }
+    }
+
+    fn cuts(&mut self, written: &WrittenCuts) -> ScoreCuts {
+        let least = [written.blue, written.yellow, written.orange, written.red];
+        if least[0] == 0 || least[3] > 16 || !least.is_sorted() {
+            self.problems.add("risk.cuts", format!("{least:?}"), "numbers from 1 to 16, rising from blue to red");
+        }
+        ScoreCuts { least }
+    }
+
+    fn topics(&mut self, written: &WrittenTopics) -> TopicSettings {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if written.prefix.len() > 200 || !written.prefix.chars().all(legal) {
+            let give = "at most 200 letters, digits, `.`, `_` and `-`";
+            self.problems.add("topics.prefix", format!("`{}`", written.prefix), give);
+        }
+        self.count("topics.partitions", written.partitions.into(), 1, 10_000);
+        self.count("topics.replication", written.replication.into(), 1, 100);
+        TopicSettings {
+            prefix: written.prefix.clone(),
+            partitions: written.partitions,
+            replication: written.replication,
+        }
+    }
+
+    fn input(&mut self, written: &WrittenSettings) -> Input {
+        match written.input.kind {
+            Kind::Log => Input::Log(written.input.path.clone()),
+            Kind::Kafka => Input::Kafka(self.kafka(&written.kafka)),
+            Kind::Files => {
+                if written.input.files.is_empty() {
+                    self.problems.add("input.files", "empty", "at least one file");
+                }
+                if written.input.clock == Clock::Live {
+                    let give = "`arrival` or `event_time`: files have an end";
+                    self.problems.add("input.clock", "`live`", give);
+                }
+                for (index, file) in written.input.files.iter().enumerate() {
+                    self.file(index, file);
+                }
+                Input::Files(written.input.files.clone())
+            }
+        }
+    }
+
+    fn file(&mut self, index: usize, file: &FileInput) {
+        let field = format!("input.files[{index}].topic");
+        let envelope = file.format == Some(crate::FileFormat::Envelope);
+        match file.topic.as_deref() {
+            None if !envelope => self.problems.add(field, "missing", "a topic such as `in.observation`"),
+            Some(name) if Topic::from_name(name).is_none_or(|topic| topic.direction() == Direction::Out) => {
+                let names: Vec<&str> = Topic::inputs().map(Topic::name).collect();
+                self.problems.add(field, format!("`{name}`"), format!("one of `{}`", names.join("`, `")));
+            }
+            _ => {}
+        }
+    }
+
+    fn output(&mut self, written: &WrittenSettings) -> Output {
+        match written.output.kind {
+            Kind::Log => Output::Log(written.output.path.clone()),
+            Kind::Kafka => Output::Kafka(self.kafka(&written.kafka)),
+            Kind::Files => Output::Files(written.output.path.clone()),
+        }
+    }
+
+    fn kafka(&mut self, written: &WrittenKafka) -> KafkaSettings {
+        if written.brokers.trim().is_empty() && self.problems.iter().all(|p| p.field != "kafka.brokers") {
+            self.problems.add("kafka.brokers", "empty", "`host:port`, separated by commas");
+        }
+        KafkaSettings { brokers: written.brokers.clone(), properties: written.properties.clone() }
+    }
+
+    fn http(&mut self, written: &WrittenHttp) -> Option<SocketAddr> {
+        let address = written.listen.parse().ok();
+        if address.is_none() {
+            self.problems.add("http.listen", format!("`{}`", written.listen), "an address and port like `127.0.0.1:9464`");
+        }
+        address.filter(|_| written.enabled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_a_job_on_the_embedded_log() {
+        let settings = WrittenSettings::from_toml("").unwrap().check().unwrap();
+        assert_eq!(settings.input, Input::Log("data/log".into()));
+        assert_eq!(settings.time.horizon, 600_000);
+    }
+
+    #[test]
+    fn all_problems_come_at_once() {
+        let text = r#"
+            version = 2
+            cluster.workers = 0
+            epoch.tick = "1h"
+            time.horizon = "soon"
+            risk.cuts = { blue = 5, yellow = 4 }
+            topics.prefix = "a b"
+            input = { kind = "kafka" }
+            http.listen = "localhost"
+        "#;
+        let problems = WrittenSettings::from_toml(text).unwrap().check().unwrap_err();
+        let fields: Vec<&str> = problems.iter().map(|p| p.field.as_str()).collect();
+        let expected = [
+            "version",
+            "cluster.workers",
+            "epoch.tick",
+            "time.horizon",
+            "risk.cuts",
+            "topics.prefix",
+            "kafka.brokers",
+            "http.listen",
+        ];
+        for field in expected {
+            assert!(fields.contains(&field), "{field} is missing from {fields:?}");
+        }
+        assert!(problems.to_string().contains("`epoch.tick` is `1h`; give a duration from 1ms to 10s"));
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_by_name() {
+        let error = WrittenSettings::from_toml("[epoch]\ntik = \"1s\"").unwrap_err().to_string();
+        assert!(error.contains("tik"), "{error}");
+    }
+}

@@ -1,0 +1,75 @@
+//! Base records: slowly changing rows of compacted topics. For each key the last record counts; a null payload deletes.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Domain, InherentLevel, RegionCode, Text};
+
+/// A record of `base.region`, keyed by `code`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Region {
+    /// The statistical code.
+    pub code: RegionCode,
+    /// The name people use.
+    pub name: Text,
+}
+
+/// A record of `base.asset`, keyed by `id`: something at risk, or that puts others at risk.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Asset {
+    /// The identifier.
+    pub id: Text,
+    /// The name people use.
+    #[serde(default)]
+    pub name: Text,
+    /// The kind of asset, such as `reservoir` or `gas_station`; rules select by it.
+    pub category: Text,
+    /// The monitored field that it belongs to.
+    pub domain: Domain,
+    /// Where it stands; usually a village.
+    pub region: RegionCode,
+    /// From the risk census.
+    pub inherent_level: InherentLevel,
+    /// People exposed to it.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100_000_000))]
+    pub population: u32,
+    /// Longitude and latitude in degrees, WGS 84 or CGCS2000.
+    #[serde(default)]
+    pub position: Option<Position>,
+    /// Free words that rules may select by.
+    #[serde(default)]
+    pub tags: Vec<Text>,
+}
+
+/// A place on the earth in WGS 84 or CGCS2000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Position {
+    /// Degrees east, -180 to 180.
+    pub longitude: crate::Number,
+    /// Degrees north, -90 to 90.
+    pub latitude: crate::Number,
+}
+
+/// A record of `base.datastream`, keyed by `id`: one observed property of one asset.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Datastream {
+    /// The identifier.
+    pub id: Text,
+    /// The asset's identifier, as in `base.asset`.
+    pub asset: Text,
+    /// What is measured, such as `rainfall` or `river_stage`; rules select by it.
+    pub observed_property: Text,
+    /// The unit of results, as UCUM writes it.
+    #[serde(default)]
+    pub unit: Text,
+    /// Free words that rules may select by.
+    #[serde(default)]
+    pub tags: Vec<Text>,
+    /// Thresholds of its own, by rule and then by level (`blue`) or named comparison of a level (`blue.h3`); they
+    /// take the place of the rule's. In the datastream's unit, exact to thousandths.
+    #[serde(default)]
+    pub thresholds: BTreeMap<Text, BTreeMap<Text, crate::Number>>,
+}

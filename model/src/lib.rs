@@ -1,0 +1,28 @@
+//! The records on riskflow's topics: their identifiers, units and levels, how they are parsed and how they are shown.
+//!
+//! No logic lives here. Three rules hold for every type:
+//!
+//! * **Tolerant in, exact out.** Records of others may carry fields that we do not know; what we write is described by
+//!   the JSON Schemas of [`schema`].
+//! * **Strings at the borders, [`Key`]s inside.** No operator compares a `String` on the hot path.
+//! * **Two encodings, one type.** Human-readable formats (JSON) see RFC 3339 times and level names; binary ones (the
+//!   wire between processes, checkpoints; see [`binary`]) see integers.
+
+mod key;
+mod level;
+mod millis;
+mod region;
+mod text;
+
+pub mod base;
+pub mod binary;
+pub mod observation;
+pub mod output;
+pub mod schema;
+pub mod topic;
+
+pub use key::Key;
+pub use level::{Domain, DomainScope, InherentLevel, Level};
+pub use millis::{Millis, ParseMillisError, duration};
+pub use region::{ParseRegionError, RegionCode, Tier};
+pub use text::{Number, Text};

@@ -1,0 +1,380 @@
+//! What riskflow writes: risk tables, warnings and their deltas, dead letters.
+//!
+//! On the topics each of these is one JSON object to which [`Stamped`] adds the epoch of the change.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Domain, DomainScope, InherentLevel, Level, Millis, Number, RegionCode, Text};
+
+/// A record as written: its fields, and the epoch in which it changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stamped<T> {
+    /// The fields of the record.
+    #[serde(flatten)]
+    pub record: T,
+    /// The logical time of the change: all records of one epoch become visible together.
+    pub epoch: Millis,
+}
+
+/// A row of `out.risk.asset`, keyed by `asset`: every asset of `base.asset` has one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct AssetRisk {
+    /// The asset's identifier.
+    pub asset: Text,
+    /// The asset's name.
+    pub name: Text,
+    /// The asset's kind.
+    pub category: Text,
+    /// The asset's domain.
+    pub domain: Domain,
+    /// Where it stands.
+    pub region: RegionCode,
+    /// From the risk census.
+    pub inherent_level: InherentLevel,
+    /// The highest level among the asset's datastreams.
+    pub dynamic_level: Level,
+    /// Inherent level times dynamic level, 0 to 16.
+    pub score: u8,
+    /// The score cut into levels by the configured table.
+    pub level: Level,
+    /// Whether a level stands only because its datastream fell silent: unknown is not recovery.
+    pub stale: bool,
+    /// People exposed to it.
+    pub population: u32,
+}
+
+/// A row of `out.risk.region`, keyed by `region/domain`: every region of `base.region` has one for each domain and one
+/// for all together, and so has every region that an asset lies in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct RegionRisk {
+    /// The region.
+    pub region: RegionCode,
+    /// Its name, where `base.region` has it.
+    pub name: Text,
+    /// The domain, or all.
+    pub domain: DomainScope,
+    /// The highest risk level of any of its assets.
+    pub level: Level,
+    /// Assets by risk level.
+    pub assets_by_level: LevelCounts,
+    /// Assets by dynamic level.
+    pub assets_by_dynamic_level: LevelCounts,
+    /// Villages by the highest risk level of their assets; villages without assets are not counted.
+    pub villages_by_level: LevelCounts,
+    /// Open warnings by level; `none` is always 0.
+    pub warnings_by_level: LevelCounts,
+    /// The sum of its assets' scores.
+    pub score: i64,
+    /// The score now less that of an hour ago (at the last full minute; before the first epoch it was 0).
+    pub trend: i64,
+    /// People exposed to assets at orange or above.
+    pub exposed_population: i64,
+    /// The ten assets of highest score above 0, highest first, then by identifier.
+    pub top_assets: Vec<TopAsset>,
+}
+
+/// How many there are of each level.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub struct LevelCounts {
+    /// At level 0.
+    pub none: i64,
+    /// At level 1.
+    pub blue: i64,
+    /// At level 2.
+    pub yellow: i64,
+    /// At level 3.
+    pub orange: i64,
+    /// At level 4.
+    pub red: i64,
+}
+
+impl LevelCounts {
+    /// Counts in the order of [`Level::ALL`].
+    #[must_use]
+    pub const fn from_array(counts: [i64; 5]) -> Self {
+        let [none, blue, yellow, orange, red] = counts;
+        Self {
+            none,
+            blue,
+            yellow,
+            orange,
+            red,
+        }
+    }
+
+    /// Counts in the order of [`Level::ALL`].
+    #[must_use]
+    pub const fn to_array(self) -> [i64; 5] {
+        [self.none, self.blue, self.yellow, self.orange, self.red]
+    }
+
+    /// The highest level of which there is any.
+    #[must_use]
+    pub fn highest(self) -> Level {
+        Level::ALL
+            .into_iter()
+            .rev()
+            .find(|level| self.to_array()[level.index()] > 0)
+            .unwrap_or_default()
+    }
+}
+
+/// One of a region's assets of highest score.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct TopAsset {
+    /// The asset's identifier.
+    pub asset: Text,
+    /// Its score, 1 to 16.
+    pub score: u8,
+}
+
+/// A row of `out.warning.state`, keyed by `id`: one episode that is open now. When it ends, a null payload deletes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct WarningState {
+    /// 32 hexadecimal digits: a hash of rule, asset and `since`.
+    pub id: Text,
+    /// The rule's identifier.
+    pub rule: Text,
+    /// The asset's identifier.
+    pub asset: Text,
+    /// The asset's domain.
+    pub domain: Domain,
+    /// Where the asset stands.
+    pub region: RegionCode,
+    /// The present level; never `none`.
+    pub level: Level,
+    /// When the level left `none`.
+    pub since: Millis,
+    /// Whether the level stands only because its datastream fell silent.
+    pub stale: bool,
+}
+
+/// A record of `out.warning.delta`, keyed by `id`: one step in the life of one episode.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct WarningDelta {
+    /// The episode, as in [`WarningState`].
+    pub id: Text,
+    /// What happened.
+    pub kind: DeltaKind,
+    /// Why it happened in this epoch.
+    pub cause: Cause,
+    /// The rule's identifier.
+    pub rule: Text,
+    /// The asset's identifier.
+    pub asset: Text,
+    /// When the level left `none`.
+    pub since: Millis,
+    /// When the present level began (raised, escalated, eased), the episode ended (cleared), or it was found never to
+    /// have been (withdrawn: the epoch).
+    pub at: Millis,
+    /// The level before; `none` when raised.
+    pub from: Level,
+    /// The level after; `none` when cleared or withdrawn.
+    pub to: Level,
+    /// Why.
+    pub explanation: Explanation,
+}
+
+/// What happened to an episode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeltaKind {
+    /// The level left `none`.
+    Raised,
+    /// The level rose.
+    Escalated,
+    /// The level fell, and not to `none`.
+    Eased,
+    /// The level fell to `none`.
+    Cleared,
+    /// The series as known now says that the episode never was.
+    Withdrawn,
+}
+
+impl DeltaKind {
+    /// All five, in the order of a life.
+    pub const ALL: [Self; 5] = [
+        Self::Raised,
+        Self::Escalated,
+        Self::Eased,
+        Self::Cleared,
+        Self::Withdrawn,
+    ];
+
+    /// The name on the topics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Escalated => "escalated",
+            Self::Eased => "eased",
+            Self::Cleared => "cleared",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// Why something changed. Where several apply in one epoch, the last of this order is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Time passed: something expired, or was held long enough.
+    Clock,
+    /// A new observation in good time.
+    Data,
+    /// A new observation, later than `late_after`.
+    LateData,
+    /// An observation was replaced or taken back.
+    Correction,
+    /// A base record changed.
+    BaseChange,
+    /// A rule changed.
+    RuleChange,
+    /// A person decided.
+    Manual,
+}
+
+/// Why a warning stands, or no longer does.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Explanation {
+    /// The version of the rule; 0 when the rule is gone.
+    pub rule_version: u32,
+    /// The condition of the level, with the thresholds in force; empty when the rule no longer applies.
+    pub condition: Text,
+    /// The datastream of the highest level (the first by identifier among several); empty when none is left.
+    pub datastream: Text,
+    /// The features of the condition, as of the delta's `at`.
+    pub features: Vec<FeatureValue>,
+    /// The asset's name.
+    pub asset_name: Text,
+    /// The asset's kind.
+    pub category: Text,
+    /// The asset's inherent level; absent when the asset is gone.
+    pub inherent_level: Option<InherentLevel>,
+    /// Where the asset stands; absent when the asset is gone.
+    pub region: Option<RegionCode>,
+}
+
+/// The value of one feature over its window.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct FeatureValue {
+    /// What is computed, with its window, as in `sum 12h`.
+    pub feature: Text,
+    /// The value; absent while unknown.
+    pub value: Option<Number>,
+    /// The first observation in the window.
+    pub first: Option<Sample>,
+    /// The last observation in the window.
+    pub last: Option<Sample>,
+}
+
+/// One observation, as evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Sample {
+    /// Its phenomenon time.
+    pub time: Millis,
+    /// Its result.
+    pub result: Number,
+}
+
+/// A record of `out.deadletter`: an input record that could not be used, with its origin.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct DeadLetter {
+    /// What is wrong with it.
+    pub reason: Reason,
+    /// The same for people: field, value found, what to give.
+    pub detail: Text,
+    /// The topic it came from.
+    pub topic: Text,
+    /// The partition it came from.
+    pub partition: u32,
+    /// Its offset there.
+    pub offset: u64,
+    /// Its payload: as it was if that is UTF-8, else in base 64; cut after 64 KiB.
+    pub payload: Text,
+    /// How `payload` is written.
+    pub encoding: PayloadEncoding,
+    /// The length of the payload, before it was cut.
+    pub payload_bytes: u64,
+}
+
+/// How a dead letter's payload is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadEncoding {
+    /// As it was.
+    Utf8,
+    /// RFC 4648, with padding.
+    Base64,
+    /// Not the record's bytes but the observation that they held, as JSON: it was accepted first, and given up later.
+    Decoded,
+}
+
+/// Why a record could not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Not JSON, or cut short.
+    Malformed,
+    /// Not UTF-8.
+    InvalidUtf8,
+    /// A field is missing, or has a value that it cannot have.
+    InvalidField,
+    /// Larger than a record may be.
+    TooLarge,
+    /// The record's key is missing, or is not the identifier in the payload.
+    KeyMismatch,
+    /// Older than the correction horizon.
+    TooLate,
+    /// Further ahead of the clock than `max_future`.
+    InFuture,
+    /// No `base.datastream` record came for it within the time, or there were too many such.
+    UnknownDatastream,
+    /// A rule that cannot be used.
+    InvalidRule,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Malformed,
+        Self::InvalidUtf8,
+        Self::InvalidField,
+        Self::TooLarge,
+        Self::KeyMismatch,
+        Self::TooLate,
+        Self::InFuture,
+        Self::UnknownDatastream,
+        Self::InvalidRule,
+    ];
+
+    /// The name on the topics and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::InvalidField => "invalid_field",
+            Self::TooLarge => "too_large",
+            Self::KeyMismatch => "key_mismatch",
+            Self::TooLate => "too_late",
+            Self::InFuture => "in_future",
+            Self::UnknownDatastream => "unknown_datastream",
+            Self::InvalidRule => "invalid_rule",
+        }
+    }
+}
+
+/// The origin of a record: where it stands in the total order of the input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The position of the topic in the catalogue ([`crate::topic::Topic`]).
+    pub topic: u16,
+    /// The partition.
+    pub partition: u16,
+    /// The offset.
+    pub offset: u64,
+}
