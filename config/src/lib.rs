@@ -6,6 +6,7 @@
 
 mod problem;
 mod plan;
+mod record;
 mod rule;
 mod settings;
 mod written;
@@ -14,6 +15,7 @@ pub mod packs;
 
 pub use plan::{Bound, Comparison, Condition, Feature, FeatureKind, LevelPlan, Operator, Rule, Thresholds};
 pub use problem::{Problem, Problems};
+pub use record::{BaseRow, InputRecord};
 pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, SelectorRecord};
 pub use settings::{
     Clock, ClusterSettings, EpochSettings, FileFormat, FileInput, Input, KafkaSettings, Output, ScoreCuts, Settings,

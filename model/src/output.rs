@@ -246,7 +246,7 @@ pub struct Explanation {
     pub condition: Text,
     /// The datastream of the highest level (the first by identifier among several); empty when none is left.
     pub datastream: Text,
-    /// The features of the condition, as of the delta's `at`.
+    /// The features of the condition, as of when the datastream took its present level (withdrawn: as of the epoch).
     pub features: Vec<FeatureValue>,
     /// The asset's name.
     pub asset_name: Text,

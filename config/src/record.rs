@@ -1,0 +1,45 @@
+//! Input records as decoded: what sources hand to the dataflow.
+
+use std::sync::Arc;
+
+use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::observation::Observation;
+use riskflow_model::{Key, Text};
+use serde::{Deserialize, Serialize};
+
+use crate::Rule;
+
+/// A record of an input topic, decoded and checked. A base record without a row deletes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InputRecord {
+    /// Of `in.observation`.
+    Observation(Observation),
+    /// Of a base topic or `in.rule`: the key of its identifier, and its row.
+    Base(Key, Option<BaseRow>),
+}
+
+/// A row of one of the base tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum BaseRow {
+    /// Of `base.region`.
+    Region(Arc<Region>),
+    /// Of `base.asset`.
+    Asset(Arc<Asset>),
+    /// Of `base.datastream`.
+    Datastream(Arc<Datastream>),
+    /// Of `in.rule`.
+    Rule(Rule),
+}
+
+impl BaseRow {
+    /// The identifier that keys the row on its topic.
+    #[must_use]
+    pub fn id(&self) -> Text {
+        match self {
+            Self::Region(region) => region.code.to_string().into(),
+            Self::Asset(asset) => asset.id.clone(),
+            Self::Datastream(datastream) => datastream.id.clone(),
+            Self::Rule(rule) => rule.record.id.clone(),
+        }
+    }
+}
