@@ -8,8 +8,8 @@ use std::sync::Arc;
 use riskflow_model::{Domain, Key, Level, Number, RegionCode, Text, duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::rule::{ComparisonRecord, ConditionRecord, RuleRecord};
 use crate::Problems;
+use crate::rule::{ComparisonRecord, ConditionRecord, RuleRecord};
 
 /// A checked rule. Cheap to clone; equal and ordered by what was written, through a fingerprint.
 #[derive(Clone)]
@@ -155,7 +155,10 @@ impl FeatureKind {
     /// The name in rules.
     #[must_use]
     pub fn name(self) -> &'static str {
-        FEATURES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+        FEATURES
+            .iter()
+            .find(|(_, kind)| *kind == self)
+            .map_or("", |(name, _)| name)
     }
 }
 
@@ -173,7 +176,10 @@ impl Operator {
     /// As written.
     #[must_use]
     pub fn sign(self) -> &'static str {
-        OPERATORS.iter().find(|(_, op)| *op == self).map_or("", |(sign, _)| sign)
+        OPERATORS
+            .iter()
+            .find(|(_, op)| *op == self)
+            .map_or("", |(sign, _)| sign)
     }
 
     /// Whether `value` compares so with `threshold` (thousandths).
@@ -214,14 +220,24 @@ impl Rule {
         for (level, written) in &record.levels {
             let path = format!("levels.{level}");
             if *level == Level::None {
-                check.problems.add(&path, "`none`", "one of `blue`, `yellow`, `orange`, `red`");
+                check
+                    .problems
+                    .add(&path, "`none`", "one of `blue`, `yellow`, `orange`, `red`");
             }
-            let margin = check.thousandths(&format!("{path}.margin"), written.margin).unwrap_or(0);
+            let margin = check
+                .thousandths(&format!("{path}.margin"), written.margin)
+                .unwrap_or(0);
             if margin < 0 {
-                check.problems.add(format!("{path}.margin"), written.margin, "0 or more");
+                check
+                    .problems
+                    .add(format!("{path}.margin"), written.margin, "0 or more");
             }
-            let hold = check.duration(&format!("{path}.hold"), &written.hold, 0, LONGEST).unwrap_or(0);
-            let clear = check.duration(&format!("{path}.clear"), &written.clear, 0, LONGEST).unwrap_or(0);
+            let hold = check
+                .duration(&format!("{path}.hold"), &written.hold, 0, LONGEST)
+                .unwrap_or(0);
+            let clear = check
+                .duration(&format!("{path}.clear"), &written.clear, 0, LONGEST)
+                .unwrap_or(0);
             let condition = check.condition(&format!("{path}.when"), &written.when, *level, margin);
             levels.push(LevelPlan {
                 level: *level,
@@ -280,7 +296,9 @@ impl Rule {
                         .and_then(|name| own.get(format!("{}.{name}", comparison.level).as_str()));
                     named.or_else(|| own.get(comparison.level.name()))
                 });
-                let on = own.and_then(|number| to_thousandths(number.0)).or(comparison.threshold)?;
+                let on = own
+                    .and_then(|number| to_thousandths(number.0))
+                    .or(comparison.threshold)?;
                 Some(Bound {
                     on,
                     off: comparison.operator.eased(on, comparison.margin),
@@ -296,8 +314,13 @@ impl Rule {
             Condition::Comparison(index) => {
                 let comparison = &self.comparisons[*index];
                 let threshold = thresholds.get(*index).copied().flatten();
-                let threshold = threshold.map_or_else(|| "unset".to_owned(), |bound| (bound.on as f64 / 1000.0).to_string());
-                format!("{} {} {threshold}", self.features[comparison.feature], comparison.operator.sign())
+                let threshold =
+                    threshold.map_or_else(|| "unset".to_owned(), |bound| (bound.on as f64 / 1000.0).to_string());
+                format!(
+                    "{} {} {threshold}",
+                    self.features[comparison.feature],
+                    comparison.operator.sign()
+                )
             }
             Condition::Any(parts) => self.show_parts(parts, thresholds, " or "),
             Condition::All(parts) => self.show_parts(parts, thresholds, " and "),
@@ -311,13 +334,26 @@ impl Rule {
 
     /// Whether the rule watches a datastream of this property on an asset like this.
     #[must_use]
-    pub fn selects(&self, property: &str, category: &str, domain: Domain, region: RegionCode, tags: &[&[Text]]) -> bool {
+    pub fn selects(
+        &self,
+        property: &str,
+        category: &str,
+        domain: Domain,
+        region: RegionCode,
+        tags: &[&[Text]],
+    ) -> bool {
         let select = &self.record.select;
-        select.observed_property.as_deref().is_none_or(|wanted| wanted == property)
+        select
+            .observed_property
+            .as_deref()
+            .is_none_or(|wanted| wanted == property)
             && (select.category.is_empty() || select.category.iter().any(|wanted| &**wanted == category))
             && select.domain.is_none_or(|wanted| wanted == domain)
             && select.region.is_none_or(|wanted| region.within(wanted))
-            && select.tags.iter().all(|wanted| tags.iter().any(|tags| tags.contains(wanted)))
+            && select
+                .tags
+                .iter()
+                .all(|wanted| tags.iter().any(|tags| tags.contains(wanted)))
     }
 }
 
@@ -339,7 +375,8 @@ struct Check {
 impl Check {
     fn identity(&mut self, record: &RuleRecord) {
         if record.id.is_empty() || record.id.len() > 200 {
-            self.problems.add("id", format!("{} bytes long", record.id.len()), "1 to 200 bytes");
+            self.problems
+                .add("id", format!("{} bytes long", record.id.len()), "1 to 200 bytes");
         }
         if record.version == 0 {
             self.problems.add("version", 0, "1 or more");
@@ -355,7 +392,8 @@ impl Check {
             }
             Ok(millis) => Some(millis),
             Err(_) => {
-                self.problems.add(field, format!("`{text}`"), "a duration like `10s`, `5m` or `1h30m`");
+                self.problems
+                    .add(field, format!("`{text}`"), "a duration like `10s`, `5m` or `1h30m`");
                 None
             }
         }
@@ -364,7 +402,8 @@ impl Check {
     fn thousandths(&mut self, field: &str, number: Number) -> Option<i64> {
         let exact = to_thousandths(number.0);
         if exact.is_none() {
-            self.problems.add(field, number, "a number with at most three decimals, below 1e12");
+            self.problems
+                .add(field, number, "a number with at most three decimals, below 1e12");
         }
         exact
     }
@@ -382,27 +421,49 @@ impl Check {
             self.problems.add(path, "empty", "at least one condition");
         }
         let parts = parts.iter().enumerate();
-        parts.map(|(i, part)| self.condition(&format!("{path}[{i}]"), part, level, margin)).collect()
+        parts
+            .map(|(i, part)| self.condition(&format!("{path}[{i}]"), part, level, margin))
+            .collect()
     }
 
     fn comparison(&mut self, path: &str, written: &ComparisonRecord, level: Level, margin: i64) -> Condition {
-        let kind = FEATURES.iter().find(|(name, _)| *name == &*written.feature).map(|(_, kind)| *kind);
+        let kind = FEATURES
+            .iter()
+            .find(|(name, _)| *name == &*written.feature)
+            .map(|(_, kind)| *kind);
         if kind.is_none() {
             let names = FEATURES.map(|(name, _)| name).join("`, `");
-            self.problems.add(format!("{path}.feature"), format!("`{}`", written.feature), format!("one of `{names}`"));
+            self.problems.add(
+                format!("{path}.feature"),
+                format!("`{}`", written.feature),
+                format!("one of `{names}`"),
+            );
         }
-        let operator = OPERATORS.iter().find(|(sign, _)| *sign == &*written.op).map(|(_, op)| *op);
+        let operator = OPERATORS
+            .iter()
+            .find(|(sign, _)| *sign == &*written.op)
+            .map(|(_, op)| *op);
         if operator.is_none() {
-            self.problems.add(format!("{path}.op"), format!("`{}`", written.op), "one of `>=`, `>`, `<=`, `<`");
+            self.problems.add(
+                format!("{path}.op"),
+                format!("`{}`", written.op),
+                "one of `>=`, `>`, `<=`, `<`",
+            );
         }
         let kind = kind.unwrap_or(FeatureKind::Last);
         let window = self.window(path, written, kind);
-        let threshold = written.threshold.and_then(|t| self.thousandths(&format!("{path}.threshold"), t));
+        let threshold = written
+            .threshold
+            .and_then(|t| self.thousandths(&format!("{path}.threshold"), t));
         let feature = Feature { kind, window };
-        let position = self.features.iter().position(|known| *known == feature).unwrap_or_else(|| {
-            self.features.push(feature);
-            self.features.len() - 1
-        });
+        let position = self
+            .features
+            .iter()
+            .position(|known| *known == feature)
+            .unwrap_or_else(|| {
+                self.features.push(feature);
+                self.features.len() - 1
+            });
         self.comparisons.push(Comparison {
             level,
             feature: position,
@@ -419,7 +480,8 @@ impl Check {
         match (&written.window, kind) {
             (None, FeatureKind::Silence) => 0,
             (Some(window), FeatureKind::Silence) => {
-                self.problems.add(field, format!("`{window}`"), "no window: silence has none");
+                self.problems
+                    .add(field, format!("`{window}`"), "no window: silence has none");
                 0
             }
             (None, _) => {

@@ -209,62 +209,101 @@ impl Default for WrittenSettings {
 
 impl Default for WrittenCluster {
     fn default() -> Self {
-        Self { workers: 1, process: 0, hosts: Vec::new() }
+        Self {
+            workers: 1,
+            process: 0,
+            hosts: Vec::new(),
+        }
     }
 }
 
 impl Default for WrittenEpoch {
     fn default() -> Self {
-        Self { tick: "20ms".into(), replay_tick: "1s".into(), max_records: 65_536, in_flight: 2 }
+        Self {
+            tick: "20ms".into(),
+            replay_tick: "1s".into(),
+            max_records: 65_536,
+            in_flight: 2,
+        }
     }
 }
 
 impl Default for WrittenTime {
     fn default() -> Self {
-        Self { horizon: "10m".into(), max_future: "1m".into(), late_after: "1m".into(), retain: "1h".into() }
+        Self {
+            horizon: "10m".into(),
+            max_future: "1m".into(),
+            late_after: "1m".into(),
+            retain: "1h".into(),
+        }
     }
 }
 
 impl Default for WrittenUnknown {
     fn default() -> Self {
-        Self { hold: "10m".into(), max_observations: 1_000_000 }
+        Self {
+            hold: "10m".into(),
+            max_observations: 1_000_000,
+        }
     }
 }
 
 impl Default for WrittenRisk {
     fn default() -> Self {
-        Self { cuts: WrittenCuts::default() }
+        Self {
+            cuts: WrittenCuts::default(),
+        }
     }
 }
 
 impl Default for WrittenCuts {
     fn default() -> Self {
         let [blue, yellow, orange, red] = ScoreCuts::default().least;
-        Self { blue, yellow, orange, red }
+        Self {
+            blue,
+            yellow,
+            orange,
+            red,
+        }
     }
 }
 
 impl Default for WrittenTopics {
     fn default() -> Self {
-        Self { prefix: String::new(), partitions: 4, replication: 1 }
+        Self {
+            prefix: String::new(),
+            partitions: 4,
+            replication: 1,
+        }
     }
 }
 
 impl Default for WrittenInput {
     fn default() -> Self {
-        Self { kind: Kind::Log, clock: Clock::Live, path: "data/log".into(), files: Vec::new() }
+        Self {
+            kind: Kind::Log,
+            clock: Clock::Live,
+            path: "data/log".into(),
+            files: Vec::new(),
+        }
     }
 }
 
 impl Default for WrittenOutput {
     fn default() -> Self {
-        Self { kind: Kind::Log, path: "data/log".into() }
+        Self {
+            kind: Kind::Log,
+            path: "data/log".into(),
+        }
     }
 }
 
 impl Default for WrittenHttp {
     fn default() -> Self {
-        Self { enabled: true, listen: "127.0.0.1:9464".into() }
+        Self {
+            enabled: true,
+            listen: "127.0.0.1:9464".into(),
+        }
     }
 }
 
@@ -277,7 +316,11 @@ impl WrittenSettings {
     pub fn from_toml(text: &str) -> Result<Self, Problems> {
         toml::from_str(text).map_err(|error| {
             let mut problems = Problems::default();
-            problems.add("riskflow.toml", error.to_string().trim_end(), "what `riskflow schema config` describes");
+            problems.add(
+                "riskflow.toml",
+                error.to_string().trim_end(),
+                "what `riskflow schema config` describes",
+            );
             problems
         })
     }
@@ -341,8 +384,12 @@ impl Check {
         let processes = written.hosts.len().max(1);
         self.count("cluster.process", written.process, 0, processes - 1);
         for (index, host) in written.hosts.iter().enumerate() {
-            if host.rsplit_once(':').is_none_or(|(name, port)| name.is_empty() || port.parse::<u16>().is_err()) {
-                self.problems.add(format!("cluster.hosts[{index}]"), format!("`{host}`"), "`host:port`");
+            if host
+                .rsplit_once(':')
+                .is_none_or(|(name, port)| name.is_empty() || port.parse::<u16>().is_err())
+            {
+                self.problems
+                    .add(format!("cluster.hosts[{index}]"), format!("`{host}`"), "`host:port`");
             }
         }
         ClusterSettings {
@@ -382,7 +429,11 @@ impl Check {
     fn cuts(&mut self, written: &WrittenCuts) -> ScoreCuts {
         let least = [written.blue, written.yellow, written.orange, written.red];
         if least[0] == 0 || least[3] > 16 || !least.is_sorted() {
-            self.problems.add("risk.cuts", format!("{least:?}"), "numbers from 1 to 16, rising from blue to red");
+            self.problems.add(
+                "risk.cuts",
+                format!("{least:?}"),
+                "numbers from 1 to 16, rising from blue to red",
+            );
         }
         ScoreCuts { least }
     }
@@ -391,7 +442,8 @@ impl Check {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if written.prefix.len() > 200 || !written.prefix.chars().all(legal) {
             let give = "at most 200 letters, digits, `.`, `_` and `-`";
-            self.problems.add("topics.prefix", format!("`{}`", written.prefix), give);
+            self.problems
+                .add("topics.prefix", format!("`{}`", written.prefix), give);
         }
         self.count("topics.partitions", written.partitions.into(), 1, 10_000);
         self.count("topics.replication", written.replication.into(), 1, 100);
@@ -429,7 +481,8 @@ impl Check {
             None if !envelope => self.problems.add(field, "missing", "a topic such as `in.observation`"),
             Some(name) if Topic::from_name(name).is_none_or(|topic| topic.direction() == Direction::Out) => {
                 let names: Vec<&str> = Topic::inputs().map(Topic::name).collect();
-                self.problems.add(field, format!("`{name}`"), format!("one of `{}`", names.join("`, `")));
+                self.problems
+                    .add(field, format!("`{name}`"), format!("one of `{}`", names.join("`, `")));
             }
             _ => {}
         }
@@ -445,15 +498,23 @@ impl Check {
 
     fn kafka(&mut self, written: &WrittenKafka) -> KafkaSettings {
         if written.brokers.trim().is_empty() && self.problems.iter().all(|p| p.field != "kafka.brokers") {
-            self.problems.add("kafka.brokers", "empty", "`host:port`, separated by commas");
+            self.problems
+                .add("kafka.brokers", "empty", "`host:port`, separated by commas");
         }
-        KafkaSettings { brokers: written.brokers.clone(), properties: written.properties.clone() }
+        KafkaSettings {
+            brokers: written.brokers.clone(),
+            properties: written.properties.clone(),
+        }
     }
 
     fn http(&mut self, written: &WrittenHttp) -> Option<SocketAddr> {
         let address = written.listen.parse().ok();
         if address.is_none() {
-            self.problems.add("http.listen", format!("`{}`", written.listen), "an address and port like `127.0.0.1:9464`");
+            self.problems.add(
+                "http.listen",
+                format!("`{}`", written.listen),
+                "an address and port like `127.0.0.1:9464`",
+            );
         }
         address.filter(|_| written.enabled)
     }
@@ -497,12 +558,18 @@ mod tests {
         for field in expected {
             assert!(fields.contains(&field), "{field} is missing from {fields:?}");
         }
-        assert!(problems.to_string().contains("`epoch.tick` is `1h`; give a duration from 1ms to 10s"));
+        assert!(
+            problems
+                .to_string()
+                .contains("`epoch.tick` is `1h`; give a duration from 1ms to 10s")
+        );
     }
 
     #[test]
     fn unknown_fields_are_refused_by_name() {
-        let error = WrittenSettings::from_toml("[epoch]\ntik = \"1s\"").unwrap_err().to_string();
+        let error = WrittenSettings::from_toml("[epoch]\ntik = \"1s\"")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("tik"), "{error}");
     }
 }

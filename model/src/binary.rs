@@ -63,6 +63,9 @@ mod tests {
         let bytes = encode(&asset).unwrap();
         assert_eq!(decode::<Asset>(&bytes).unwrap(), asset);
         assert!(matches!(decode::<Asset>(&bytes[1..]), Err(BinaryError::Header { .. })));
-        assert!(matches!(decode::<Asset>(&bytes[..bytes.len() - 1]), Err(BinaryError::Content(_))));
+        assert!(matches!(
+            decode::<Asset>(&bytes[..bytes.len() - 1]),
+            Err(BinaryError::Content(_))
+        ));
     }
 }

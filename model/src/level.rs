@@ -4,9 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The level of a warning or a risk, after the four colours of Chinese early warning (GB/T 35965.1-2018).
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Level {
@@ -68,7 +66,11 @@ impl InherentLevel {
     /// An inherent level, or `None` outside 1 to 4.
     #[must_use]
     pub const fn new(level: u8) -> Option<Self> {
-        if level >= 1 && level <= 4 { Some(Self(level)) } else { None }
+        if level >= 1 && level <= 4 {
+            Some(Self(level))
+        } else {
+            None
+        }
     }
 
     /// 1 to 4.

@@ -125,7 +125,9 @@ pub mod duration {
         let wrong = || format!("`{text}` is no duration; give one like `10s`, `5m` or `1h30m`");
         // Days are 24 hours here; the library leaves them to calendars.
         let parsed: SignedDuration = match text.trim().strip_suffix('d').and_then(|days| days.parse::<i64>().ok()) {
-            Some(days) => SignedDuration::from_hours(days.checked_mul(24).filter(|h| *h < 1_000_000).ok_or_else(wrong)?),
+            Some(days) => {
+                SignedDuration::from_hours(days.checked_mul(24).filter(|h| *h < 1_000_000).ok_or_else(wrong)?)
+            }
             None => text.parse().map_err(|_| wrong())?,
         };
         if parsed.is_negative() || parsed.subsec_nanos() % 1_000_000 != 0 {

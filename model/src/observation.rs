@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use compact_str::CompactString;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,10 +76,12 @@ impl Op {
 }
 
 /// An observation inside the dataflow.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     /// Of the datastream's identifier.
     pub datastream: Key,
+    /// The datastream's identifier, for the dead letter should nobody know it; inline up to 24 bytes.
+    pub id: CompactString,
     /// When the value held.
     pub time: Millis,
     /// What is known of that time from now on.

@@ -75,9 +75,7 @@ pub struct RegionRisk {
 }
 
 /// How many there are of each level.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct LevelCounts {
     /// At level 0.
     pub none: i64,

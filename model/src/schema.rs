@@ -11,7 +11,9 @@ use crate::topic::Topic;
 /// The schema of a type.
 #[must_use]
 pub fn of<T: JsonSchema>() -> Schema {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>()
+    SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<T>()
 }
 
 /// The schema of a topic's payload; `None` where another crate owns the type (`in.rule`) or it is internal.

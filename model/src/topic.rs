@@ -75,7 +75,9 @@ impl Topic {
 
     /// Those that riskflow writes.
     pub fn outputs() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|topic| topic.direction() == Direction::Out)
+        Self::ALL
+            .into_iter()
+            .filter(|topic| topic.direction() == Direction::Out)
     }
 
     /// The name without prefix.

@@ -1,1 +1,25 @@
-//! placeholder
+//! The dataflow of riskflow: folds at the edge, views in the middle.
+//!
+//! A **fold** ([`fold`]) is a keyed operator that takes records in epoch order, holds compact state for each key and may
+//! ask to be woken by the clock. What must survive a crash lives in folds and nowhere else. A **view** is a function
+//! from collections to collections. The modules stand in the order in which data flows.
+//!
+//! Nothing here knows Kafka, files, threads of its own, or the wall clock; the same input gives the same output.
+
+pub mod fold;
+pub mod table;
+pub mod specification;
+pub mod monitor;
+pub mod lifecycle;
+pub mod asset_risk;
+pub mod score_baseline;
+pub mod region_risk;
+
+/// The logical time of the dataflow: the epoch, in milliseconds of pipeline time since the Unix epoch.
+pub type Epoch = u64;
+
+/// The multiplicity of a row.
+pub type Diff = i64;
+
+/// A collection of rows that changes from epoch to epoch.
+pub type Rows<'scope, D> = differential_dataflow::VecCollection<'scope, Epoch, D, Diff>;

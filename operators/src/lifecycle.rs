@@ -1,0 +1,323 @@
+//! Fold `lifecycle`: the episodes of one asset's warnings, and every step of their lives.
+//!
+//! The level of a (rule, asset) is the highest of its datastreams' levels, at every time: tracks of the datastreams are
+//! merged into one. An episode is an interval on which that level is above none. What is visible is the episode that is
+//! open now; a delta is the difference between what is visible after this epoch and what was visible before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use riskflow_model::base::Asset;
+use riskflow_model::output::{Cause, DeltaKind, Explanation, Origin, WarningDelta, WarningState};
+use riskflow_model::{Key, Level, Millis, Text};
+use serde::{Deserialize, Serialize};
+
+use crate::Diff;
+use crate::fold::{Fold, Next};
+use crate::monitor::{Revision, Track, forget_ended};
+
+/// What the lifecycle gives out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// A row of the table of open warnings.
+    State(Arc<WarningState>),
+    /// Something happened; never taken back.
+    Delta(Box<WarningDelta>),
+}
+
+/// The fold's settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifecycle {
+    /// What ended longer ago than this, in milliseconds, may be forgotten.
+    pub remember: i64,
+}
+
+/// What is known of one asset.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct LifecycleState {
+    asset: Option<Arc<Asset>>,
+    asset_changed: bool,
+    warnings: BTreeMap<Text, Warning>,
+}
+
+/// One rule's warnings on the asset.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Warning {
+    /// By datastream.
+    members: BTreeMap<Text, Member>,
+    /// The highest level of the members.
+    track: Track,
+    /// From here on `track` must be merged again.
+    stale_from: i64,
+    touched: bool,
+    /// The greatest cause since the last settling.
+    cause: Option<Cause>,
+    shown: Option<Arc<WarningState>>,
+    /// The version of the rule as last heard of.
+    rule_version: u32,
+}
+
+/// One datastream's part.
+#[derive(Debug, Serialize, Deserialize)]
+struct Member {
+    track: Track,
+    stale: bool,
+    explanation: Box<Explanation>,
+}
+
+impl Member {
+    fn level(&self) -> Level {
+        self.track.last().map_or(Level::None, |(_, level)| *level)
+    }
+}
+
+impl Warning {
+    fn revise(&mut self, revision: Revision) {
+        self.stale_from = if self.touched {
+            self.stale_from.min(revision.from)
+        } else {
+            revision.from
+        };
+        self.touched = true;
+        self.cause = self.cause.max(revision.cause);
+        if revision.gone {
+            self.members.remove(&revision.datastream);
+            return;
+        }
+        self.rule_version = revision.explanation.rule_version;
+        let member = self.members.entry(revision.datastream).or_insert_with(|| Member {
+            track: Track::new(),
+            stale: false,
+            explanation: revision.explanation.clone(),
+        });
+        let keep = member.track.partition_point(|(time, _)| *time < revision.from);
+        member.track.truncate(keep);
+        member.track.extend(revision.tail);
+        member.stale = revision.stale;
+        member.explanation = revision.explanation;
+    }
+
+    /// Merges the members' tracks again, from `stale_from` on.
+    fn merge(&mut self) {
+        let from = self.stale_from;
+        let keep = self.track.partition_point(|(time, _)| *time < from);
+        self.track.truncate(keep);
+        let mut times: Vec<i64> = Vec::new();
+        for member in self.members.values() {
+            let start = member.track.partition_point(|(time, _)| *time < from);
+            times.extend(member.track[start..].iter().map(|(time, _)| *time));
+        }
+        times.sort_unstable();
+        times.dedup();
+        // `from` itself is a change point where a member's track ends before it.
+        if from != i64::MIN && from != i64::MAX && times.first() != Some(&from) {
+            times.insert(0, from);
+        }
+        for time in times {
+            let level = self
+                .members
+                .values()
+                .map(|member| level_at(&member.track, time))
+                .max()
+                .unwrap_or_default();
+            if self.track.last().map_or(Level::None, |(_, level)| *level) != level {
+                self.track.push((time, level));
+            }
+        }
+    }
+
+    /// The episode that is open at the end of the track: since when, at which level, and since when at that level.
+    fn open(&self) -> Option<(i64, Level, i64)> {
+        let (at, level) = *self.track.last()?;
+        if level == Level::None {
+            return None;
+        }
+        let before = self.track.iter().rposition(|(_, level)| *level == Level::None);
+        let first = before.map_or(0, |position| position + 1);
+        Some((self.track[first].0, level, at))
+    }
+
+    /// When the episode that began at `since` ended; `None` if there is none in the track.
+    fn ended(&self, since: i64) -> Option<i64> {
+        let first = self.track.binary_search_by_key(&since, |(time, _)| *time).ok()?;
+        let begins = self.track[first].1 > Level::None && (first == 0 || self.track[first - 1].1 == Level::None);
+        let rest = self.track[first..].iter().find(|(_, level)| *level == Level::None);
+        rest.filter(|_| begins).map(|(time, _)| *time)
+    }
+
+    fn stale(&self, level: Level) -> bool {
+        self.members
+            .values()
+            .filter(|member| member.level() == level)
+            .all(|member| member.stale)
+    }
+
+    /// The member that explains a delta.
+    fn speaker(&self, kind: DeltaKind, level: Level, at: i64) -> Option<&Member> {
+        let mut members = self.members.values();
+        match kind {
+            DeltaKind::Raised | DeltaKind::Escalated | DeltaKind::Eased => {
+                members.find(|member| member.level() == level)
+            }
+            DeltaKind::Cleared => members.find(|member| member.track.contains(&(at, Level::None))),
+            DeltaKind::Withdrawn => members.next(),
+        }
+    }
+}
+
+/// The level of a track at a time.
+fn level_at(track: &Track, time: i64) -> Level {
+    let after = track.partition_point(|(point, _)| *point <= time);
+    if after == 0 { Level::None } else { track[after - 1].1 }
+}
+
+/// The identifier of an episode: a hash of rule, asset and since.
+#[must_use]
+pub fn warning_id(rule: &str, asset: &str, since: Millis) -> Text {
+    Key::of_parts(&[rule, asset, &since.0.to_string()]).to_string().into()
+}
+
+impl Lifecycle {
+    fn settle_warning(
+        &self,
+        now: i64,
+        rule: &Text,
+        warning: &mut Warning,
+        asset: Option<&Asset>,
+        out: &mut Vec<(Step, Diff)>,
+    ) {
+        warning.merge();
+        let before = warning.shown.take();
+        let open = warning.open();
+        let after = open.zip(asset).map(|((since, level, _), asset)| WarningState {
+            id: warning_id(rule, &asset.id, Millis(since)),
+            rule: rule.clone(),
+            asset: asset.id.clone(),
+            domain: asset.domain,
+            region: asset.region,
+            level,
+            since: Millis(since),
+            stale: warning.stale(level),
+        });
+        let same = before
+            .as_ref()
+            .zip(after.as_ref())
+            .is_some_and(|(before, after)| before.id == after.id);
+        let mut say = |kind, state: &WarningState, at: i64, from: Level, to: Level| {
+            let delta = self.delta(warning, kind, state, Millis(at), from, to, asset);
+            out.push((Step::Delta(Box::new(delta)), 1));
+        };
+        if let Some(before) = before.as_ref().filter(|_| !same) {
+            match warning.ended(before.since.0) {
+                Some(at) => say(DeltaKind::Cleared, before, at, before.level, Level::None),
+                None => say(DeltaKind::Withdrawn, before, now, before.level, Level::None),
+            }
+        }
+        if let Some((after, (_, level, at))) = after.as_ref().zip(open) {
+            match before.as_ref().filter(|_| same).map(|before| before.level) {
+                None => say(DeltaKind::Raised, after, at, Level::None, level),
+                Some(from) if from < level => say(DeltaKind::Escalated, after, at, from, level),
+                Some(from) if from > level => say(DeltaKind::Eased, after, at, from, level),
+                Some(_) => {}
+            }
+        }
+        let after = after.map(Arc::new);
+        if before != after {
+            out.extend(before.map(|row| (Step::State(row), -1)));
+            out.extend(after.clone().map(|row| (Step::State(row), 1)));
+        }
+        warning.shown = after;
+        warning.touched = false;
+        warning.cause = None;
+        let forget = now - self.remember;
+        forget_ended(&mut warning.track, forget);
+        for member in warning.members.values_mut() {
+            forget_ended(&mut member.track, forget);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is one field of the delta")]
+    fn delta(
+        &self,
+        warning: &Warning,
+        kind: DeltaKind,
+        state: &WarningState,
+        at: Millis,
+        from: Level,
+        to: Level,
+        asset: Option<&Asset>,
+    ) -> WarningDelta {
+        let speaker = warning.speaker(kind, to, at.0);
+        let explanation = speaker.map_or_else(crate::monitor::no_evidence, |member| (*member.explanation).clone());
+        WarningDelta {
+            id: state.id.clone(),
+            kind,
+            cause: warning.cause.unwrap_or(Cause::BaseChange),
+            rule: state.rule.clone(),
+            asset: state.asset.clone(),
+            since: state.since,
+            at,
+            from,
+            to,
+            explanation: Explanation {
+                asset_name: asset.map(|asset| asset.name.clone()).unwrap_or_default(),
+                category: asset.map(|asset| asset.category.clone()).unwrap_or_default(),
+                inherent_level: asset.map(|asset| asset.inherent_level),
+                region: asset.map(|asset| asset.region),
+                ..explanation
+            },
+        }
+    }
+}
+
+impl Fold for Lifecycle {
+    type Key = Key;
+    type Row = Arc<Asset>;
+    type Record = Revision;
+    type State = LifecycleState;
+    type Output = Step;
+
+    const NAME: &'static str = "lifecycle";
+
+    fn route(key: &Key) -> u64 {
+        key.route()
+    }
+
+    fn place(record: &Revision) -> (Key, Origin) {
+        (Key::of(&record.asset), record.origin)
+    }
+
+    fn row(&mut self, _now: i64, _key: Key, state: &mut LifecycleState, row: Option<Arc<Asset>>) {
+        state.asset = row;
+        state.asset_changed = true;
+    }
+
+    fn record(&mut self, _now: i64, _key: Key, state: &mut LifecycleState, revision: Revision) {
+        state
+            .warnings
+            .entry(revision.rule.clone())
+            .or_default()
+            .revise(revision);
+    }
+
+    fn settle(&mut self, now: i64, _key: Key, state: &mut LifecycleState, out: &mut Vec<(Step, Diff)>) -> Next {
+        let asset = state.asset.clone();
+        let asset_changed = std::mem::take(&mut state.asset_changed);
+        for (rule, warning) in &mut state.warnings {
+            if warning.touched || asset_changed {
+                if !warning.touched {
+                    warning.stale_from = i64::MAX;
+                }
+                self.settle_warning(now, rule, warning, asset.as_deref(), out);
+            }
+        }
+        state
+            .warnings
+            .retain(|_, warning| !warning.members.is_empty() || warning.shown.is_some());
+        if state.warnings.is_empty() && state.asset.is_none() {
+            Next::Forget
+        } else {
+            Next::Keep
+        }
+    }
+}

@@ -1,0 +1,600 @@
+//! Fold `monitor`: the observations of one datastream, evaluated against its specification.
+//!
+//! The level of an entry (one rule on this datastream) is a function of the series, not of the path by which the
+//! series was learnt. To evaluate it without starting over at each observation, an entry keeps two evaluations of the
+//! same series:
+//!
+//! * `anchor`: as of a time that no correction can reach any more (behind the horizon);
+//! * `base`: as of the last observation at or before the clock.
+//!
+//! An observation in order moves `base` on; one out of order, a replacement or a deletion starts again at `anchor`.
+//! From `base` a copy runs on to the clock, through expiries and deadlines, and is thrown away: what it found out is the
+//! level now, and when to look again.
+//!
+//! What comes out is the entry's level as a track of change points: only where it differs from what was given before.
+
+mod evaluation;
+mod evidence;
+mod series;
+
+use riskflow_config::{TimeSettings, UnknownSettings};
+use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
+use riskflow_model::output::{Cause, DeadLetter, Explanation, Origin, PayloadEncoding, Reason};
+use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Level, Millis, Text};
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+use crate::Diff;
+use crate::fold::{Fold, Next, SHARDS};
+use crate::specification::{Entry, Specification};
+
+use evaluation::Evaluation;
+use series::{Outcome, Series};
+
+/// An observation on its way to the monitor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Observed {
+    /// Where it came from.
+    pub origin: Origin,
+    /// What was observed.
+    pub observation: Observation,
+}
+
+/// What the monitor gives out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// For the lifecycle: the level of an entry is another one from some time on.
+    Revision(Box<Revision>),
+    /// For the asset's risk: (asset, level, stale) of an entry above none, as a row.
+    Standing(Key, Level, bool),
+    /// An observation was given up.
+    DeadLetter(Box<DeadLetter>),
+}
+
+/// Change points of a level: from each time on, the level there.
+pub type Track = Vec<(i64, Level)>;
+
+/// The level of one entry is another one from some time on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// The order in which revisions of one epoch apply; those of one entry need no other.
+    pub origin: Origin,
+    /// The rule's identifier.
+    pub rule: Text,
+    /// The asset's identifier.
+    pub asset: Text,
+    /// The datastream's identifier.
+    pub datastream: Text,
+    /// From here on the level is `tail`; `i64::MIN`: the entry is new, what was known of it is void.
+    pub from: i64,
+    /// The change points from there on.
+    pub tail: Track,
+    /// Whether the entry came to its end: its datastream no longer counts for this rule and asset.
+    pub gone: bool,
+    /// Whether the level stands only because the datastream fell silent.
+    pub stale: bool,
+    /// Why; `None` where only `stale` changed.
+    pub cause: Option<Cause>,
+    /// What the level rests on.
+    pub explanation: Box<Explanation>,
+}
+
+/// The fold's settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Monitor {
+    /// Horizons of event time.
+    pub time: TimeSettings,
+    /// Bounds for what is not known.
+    pub unknown: UnknownSettings,
+    /// How many observations of unknown datastreams wait in each shard.
+    waiting: [u32; SHARDS as usize],
+}
+
+/// What is known of one datastream.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct MonitorState {
+    /// What `base.datastream` and the series say; `None` while there is no row.
+    known: Option<Box<Known>>,
+    /// Observations that wait for the row.
+    waiting: Vec<Waiting>,
+    /// Watches that ended since the last settling.
+    ended: Vec<Ended>,
+}
+
+/// An observation that waits for its datastream's row.
+#[derive(Debug, Serialize, Deserialize)]
+struct Waiting {
+    arrival: i64,
+    observed: Observed,
+}
+
+/// A watch whose entry is no longer in force.
+#[derive(Debug, Serialize, Deserialize)]
+struct Ended {
+    watch: Watch,
+    datastream: Text,
+    asset: Text,
+    cause: Cause,
+}
+
+/// A known datastream.
+#[derive(Debug, Serialize, Deserialize)]
+struct Known {
+    specification: Arc<Specification>,
+    series: Series,
+    /// No new entry sees what is at or before this time.
+    floor: i64,
+    /// When anchors were moved last.
+    compacted: i64,
+    /// Observations at or before this time changed since the last settling.
+    changed_from: i64,
+    /// The greatest cause among the observations since the last settling.
+    cause: Option<Cause>,
+    watches: SmallVec<[Watch; 1]>,
+}
+
+/// One entry under evaluation.
+#[derive(Debug, Serialize, Deserialize)]
+struct Watch {
+    entry: Entry,
+    /// The watch does not see what is at or before this time.
+    floor: i64,
+    anchor: Evaluation,
+    base: Evaluation,
+    /// Change points up to `base`.
+    track: Track,
+    /// As given out.
+    shown: Track,
+    shown_standing: Option<(Level, bool)>,
+    /// Why this watch is new, until it was settled once.
+    fresh: Option<Cause>,
+}
+
+impl Monitor {
+    /// A monitor with nothing waiting.
+    #[must_use]
+    pub const fn new(time: TimeSettings, unknown: UnknownSettings) -> Self {
+        Self {
+            time,
+            unknown,
+            waiting: [0; SHARDS as usize],
+        }
+    }
+
+    /// Whether an observation may be taken in at this epoch.
+    ///
+    /// # Errors
+    ///
+    /// `TooLate` behind the horizon, `InFuture` too far ahead of the clock.
+    pub fn admit(time: &TimeSettings, now: i64, observed: Millis) -> Result<(), Reason> {
+        if observed.0 < now - time.horizon {
+            Err(Reason::TooLate)
+        } else if observed.0 > now + time.max_future {
+            Err(Reason::InFuture)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn shard_limit(&self) -> u32 {
+        (self.unknown.max_observations as u64).div_ceil(SHARDS) as u32
+    }
+
+    fn retained(&self, now: i64, specification: &Specification) -> i64 {
+        let reach = specification
+            .entries
+            .iter()
+            .map(|entry| entry.rule.reach)
+            .max()
+            .unwrap_or(0);
+        now - self.time.horizon - self.time.retain.max(reach)
+    }
+
+    fn take(&self, now: i64, known: &mut Known, observation: &Observation) {
+        let outcome = known.series.apply(observation.time.0, observation.reading);
+        let cause = match outcome {
+            Outcome::Unchanged => return,
+            Outcome::Changed => Cause::Correction,
+            Outcome::Added if now - observation.time.0 > self.time.late_after => Cause::LateData,
+            Outcome::Added => Cause::Data,
+        };
+        known.changed_from = known.changed_from.min(observation.time.0);
+        known.cause = known.cause.max(Some(cause));
+    }
+
+    /// Puts another specification in force; the watches that it ends go to `ended`.
+    fn specify(&self, now: i64, known: &mut Known, next: Arc<Specification>, ended: &mut Vec<Ended>) {
+        let before = std::mem::replace(&mut known.specification, next);
+        let next = &known.specification;
+        let same_asset = before.asset == next.asset;
+        if before.entries == next.entries && (same_asset || next.entries.is_empty()) {
+            return;
+        }
+        let same_base = before.base == next.base && same_asset;
+        let came_or_went = if same_base {
+            Cause::RuleChange
+        } else {
+            Cause::BaseChange
+        };
+        known.floor = known.floor.max(self.retained(now, &before));
+        let mut end = |watch: Watch, cause| {
+            let datastream = before.datastream.clone();
+            ended.extend(before.asset.clone().map(|asset| Ended {
+                watch,
+                datastream,
+                asset,
+                cause,
+            }));
+        };
+        let mut old: Vec<Watch> = known.watches.drain(..).collect();
+        for entry in &next.entries {
+            let same_rule = old
+                .iter()
+                .position(|watch| watch.entry.rule.record.id == entry.rule.record.id);
+            let cause = match same_rule.map(|index| old.swap_remove(index)) {
+                Some(watch) if same_asset && watch.entry == *entry => {
+                    known.watches.push(watch);
+                    continue;
+                }
+                Some(watch) => {
+                    let other_rule = watch.entry.rule != entry.rule;
+                    let cause = if other_rule {
+                        Cause::RuleChange
+                    } else {
+                        Cause::BaseChange
+                    };
+                    end(watch, cause);
+                    cause
+                }
+                None => came_or_went,
+            };
+            known.watches.push(Watch::new(entry, &known.series, known.floor, cause));
+        }
+        for watch in old {
+            end(watch, came_or_went);
+        }
+    }
+
+    /// Moves anchors up to the horizon and lets go of what nobody can ask for any more.
+    fn compact(&self, now: i64, known: &mut Known) {
+        let anchor = now - self.time.horizon - 1;
+        if anchor.saturating_sub(known.compacted) < 2 * self.time.horizon {
+            return;
+        }
+        known.compacted = anchor;
+        let forget = now - self.time.horizon - self.time.retain;
+        let drop = known.series.position_after(self.retained(now, &known.specification));
+        for watch in &mut known.watches {
+            let mut ignored = Track::new();
+            watch.anchor.advance(&watch.entry, &known.series, anchor, &mut ignored);
+            // An evaluation that stands further back than the base would be wrong to run on from.
+            if watch.base.at() < anchor {
+                watch
+                    .base
+                    .advance(&watch.entry, &known.series, anchor, &mut watch.track);
+            }
+            forget_ended(&mut watch.track, forget);
+            forget_ended(&mut watch.shown, forget);
+        }
+        let drop = known
+            .watches
+            .iter()
+            .map(|watch| watch.anchor.first_needed())
+            .fold(drop, usize::min);
+        known.series.drop_first(drop);
+        for watch in &mut known.watches {
+            watch.anchor.shift(drop);
+            watch.base.shift(drop);
+        }
+    }
+
+    fn settle_known(&self, now: i64, known: &mut Known, out: &mut Vec<(Finding, Diff)>) -> i64 {
+        let context = Context {
+            now,
+            series: &known.series,
+            last: known.series.last_at_or_before(now),
+            changed_from: known.changed_from,
+            cause: known.cause,
+            datastream: &known.specification.datastream,
+        };
+        let mut wake = i64::MAX;
+        if let Some(asset) = &known.specification.asset {
+            for watch in &mut known.watches {
+                wake = wake.min(watch.settle(&context, asset, out));
+            }
+        }
+        if !known.watches.is_empty() {
+            wake = wake.min(known.series.next_after(now).unwrap_or(i64::MAX));
+        }
+        known.changed_from = i64::MAX;
+        known.cause = None;
+        self.compact(now, known);
+        wake
+    }
+
+    /// Gives up what waited too long or has no room, and says when to look again.
+    fn settle_waiting(
+        &mut self,
+        now: i64,
+        key: Key,
+        waiting: &mut Vec<Waiting>,
+        out: &mut Vec<(Finding, Diff)>,
+    ) -> i64 {
+        let limit = self.shard_limit();
+        let held = &mut self.waiting[(key.route() % SHARDS) as usize];
+        waiting.retain(|one| {
+            // Newcomers were not counted yet.
+            let newcomer = one.arrival == now;
+            let keep = if newcomer {
+                *held < limit
+            } else {
+                now <= one.arrival + self.unknown.hold
+            };
+            match (newcomer, keep) {
+                (true, true) => *held += 1,
+                (false, false) => *held -= 1,
+                _ => {}
+            }
+            if !keep {
+                out.push((Finding::DeadLetter(Box::new(given_up(&one.observed))), 1));
+            }
+            keep
+        });
+        let first = waiting.iter().map(|one| one.arrival).min();
+        first.map_or(i64::MAX, |arrival| arrival + self.unknown.hold + 1)
+    }
+}
+
+impl Known {
+    fn new() -> Self {
+        Self {
+            specification: Arc::default(),
+            series: Series::default(),
+            floor: i64::MIN,
+            compacted: i64::MIN,
+            changed_from: i64::MAX,
+            cause: None,
+            watches: SmallVec::new(),
+        }
+    }
+}
+
+/// What the watches of one datastream have in common while they settle.
+struct Context<'a> {
+    now: i64,
+    series: &'a Series,
+    last: i64,
+    changed_from: i64,
+    cause: Option<Cause>,
+    datastream: &'a Text,
+}
+
+impl Watch {
+    fn new(entry: &Entry, series: &Series, floor: i64, cause: Cause) -> Self {
+        let blank = Evaluation::new(entry, series.position_after(floor));
+        Self {
+            entry: entry.clone(),
+            floor,
+            anchor: blank.clone(),
+            base: blank,
+            track: Track::new(),
+            shown: Track::new(),
+            shown_standing: None,
+            fresh: Some(cause),
+        }
+    }
+
+    /// Brings the watch up to the clock, gives out what changed, and says when to look again.
+    fn settle(&mut self, context: &Context<'_>, asset: &Text, out: &mut Vec<(Finding, Diff)>) -> i64 {
+        if context.changed_from <= self.base.at().max(self.floor) {
+            if self.anchor.is_blank() {
+                self.anchor = Evaluation::new(&self.entry, context.series.position_after(self.floor));
+            }
+            self.base.clone_from(&self.anchor);
+            let anchor = self.anchor.at();
+            let keep = self.track.partition_point(|(time, _)| *time <= anchor);
+            self.track.truncate(keep);
+        }
+        self.base
+            .advance(&self.entry, context.series, context.last, &mut self.track);
+        let mut head = self.base.clone();
+        let base_points = self.track.len();
+        head.advance(&self.entry, context.series, context.now, &mut self.track);
+        let wake = head.next_interesting(&self.entry, context.series);
+        self.give(context, &head, asset, out);
+        self.track.truncate(base_points);
+        wake
+    }
+
+    fn give(&mut self, context: &Context<'_>, head: &Evaluation, asset: &Text, out: &mut Vec<(Finding, Diff)>) {
+        let (level, stale) = head.standing(&self.entry, context.series);
+        let standing = (level > Level::None).then_some((level, stale));
+        let fresh = self.fresh.take();
+        if self.track == self.shown && standing == self.shown_standing && (fresh.is_none() || self.track.is_empty()) {
+            return;
+        }
+        let asset_key = Key::of(asset);
+        if standing != self.shown_standing {
+            out.extend(
+                self.shown_standing
+                    .map(|(level, stale)| (Finding::Standing(asset_key, level, stale), -1)),
+            );
+            out.extend(standing.map(|(level, stale)| (Finding::Standing(asset_key, level, stale), 1)));
+        }
+        self.shown_standing = standing;
+        let same = self.track.iter().zip(&self.shown).take_while(|(a, b)| a == b).count();
+        let first = |track: &Track| track.get(same).map_or(i64::MAX, |(time, _)| *time);
+        let differs = same < self.track.len() || same < self.shown.len();
+        let from = if fresh.is_some() {
+            i64::MIN
+        } else {
+            first(&self.track).min(first(&self.shown))
+        };
+        let explanation = evidence::explain(
+            &self.entry,
+            context.series,
+            &self.track,
+            self.floor,
+            context.now,
+            context.datastream,
+        );
+        let cause = (differs || fresh.is_some()).then(|| fresh.max(context.cause).unwrap_or(Cause::Clock));
+        let revision = Revision {
+            origin: Origin::default(),
+            rule: self.entry.rule.record.id.clone(),
+            asset: asset.clone(),
+            datastream: context.datastream.clone(),
+            from,
+            tail: self.track[same.min(self.track.len())..].to_vec(),
+            gone: false,
+            stale,
+            cause,
+            explanation: Box::new(explanation),
+        };
+        let revision = if fresh.is_some() {
+            Revision {
+                tail: self.track.clone(),
+                ..revision
+            }
+        } else {
+            revision
+        };
+        self.shown.clone_from(&self.track);
+        out.push((Finding::Revision(Box::new(revision)), 1));
+    }
+
+    fn end(&mut self, asset: &Text, datastream: &Text, cause: Cause, out: &mut Vec<(Finding, Diff)>) {
+        let asset_key = Key::of(asset);
+        out.extend(
+            self.shown_standing
+                .take()
+                .map(|(level, stale)| (Finding::Standing(asset_key, level, stale), -1)),
+        );
+        if self.shown.is_empty() {
+            return;
+        }
+        let revision = Revision {
+            // Endings first: the same datastream may come anew in this epoch.
+            origin: Origin::default(),
+            rule: self.entry.rule.record.id.clone(),
+            asset: asset.clone(),
+            datastream: datastream.clone(),
+            from: i64::MIN,
+            tail: Track::new(),
+            gone: true,
+            stale: false,
+            cause: Some(cause),
+            explanation: Box::new(evidence::nothing()),
+        };
+        out.push((Finding::Revision(Box::new(revision)), 1));
+    }
+}
+
+/// An explanation where there is nothing to explain with.
+pub(crate) fn no_evidence() -> Explanation {
+    evidence::nothing()
+}
+
+/// Drops the change points of what ended at or before a time.
+pub(crate) fn forget_ended(track: &mut Track, before: i64) {
+    let ended = track.iter().take_while(|(time, _)| *time <= before).collect::<Vec<_>>();
+    if let Some(last) = ended.iter().rposition(|(_, level)| *level == Level::None) {
+        track.drain(..=last);
+    }
+}
+
+fn given_up(observed: &Observed) -> DeadLetter {
+    let Observed { origin, observation } = observed;
+    let record = ObservationRecord {
+        datastream: observation.id.as_str().into(),
+        phenomenon_time: observation.time,
+        result: observation.reading.map(|reading: Reading| reading.result),
+        quality: observation.reading.map(|reading| reading.quality).unwrap_or_default(),
+        op: if observation.reading.is_some() {
+            Op::Upsert
+        } else {
+            Op::Delete
+        },
+    };
+    let payload = serde_json::to_string(&record).unwrap_or_default();
+    DeadLetter {
+        reason: Reason::UnknownDatastream,
+        detail: format!("`datastream` is `{}`; give one of `base.datastream`", observation.id).into(),
+        topic: Topic::ALL
+            .get(usize::from(origin.topic))
+            .map_or("", |topic| topic.name())
+            .into(),
+        partition: origin.partition.into(),
+        offset: origin.offset,
+        payload_bytes: payload.len() as u64,
+        payload: payload.into(),
+        encoding: PayloadEncoding::Decoded,
+    }
+}
+
+impl Fold for Monitor {
+    type Key = Key;
+    type Row = Arc<Specification>;
+    type Record = Observed;
+    type State = MonitorState;
+    type Output = Finding;
+
+    const NAME: &'static str = "monitor";
+
+    fn route(key: &Key) -> u64 {
+        key.route()
+    }
+
+    fn place(record: &Observed) -> (Key, Origin) {
+        (record.observation.datastream, record.origin)
+    }
+
+    fn row(&mut self, now: i64, key: Key, state: &mut MonitorState, row: Option<Arc<Specification>>) {
+        let Some(specification) = row else {
+            // The series goes with the row.
+            if let Some(mut known) = state.known.take() {
+                self.specify(now, &mut known, Arc::default(), &mut state.ended);
+            }
+            return;
+        };
+        let known = state.known.get_or_insert_with(|| Box::new(Known::new()));
+        let held = &mut self.waiting[(key.route() % SHARDS) as usize];
+        let hold = self.unknown.hold;
+        state.waiting.retain(|one| {
+            let in_time = now <= one.arrival + hold;
+            if in_time {
+                *held -= 1;
+                known
+                    .series
+                    .apply(one.observed.observation.time.0, one.observed.observation.reading);
+            }
+            !in_time
+        });
+        self.specify(now, known, specification, &mut state.ended);
+    }
+
+    fn record(&mut self, now: i64, _key: Key, state: &mut MonitorState, observed: Observed) {
+        match &mut state.known {
+            Some(known) => self.take(now, known, &observed.observation),
+            None => state.waiting.push(Waiting { arrival: now, observed }),
+        }
+    }
+
+    fn settle(&mut self, now: i64, key: Key, state: &mut MonitorState, out: &mut Vec<(Finding, Diff)>) -> Next {
+        for mut ended in state.ended.drain(..) {
+            ended.watch.end(&ended.asset, &ended.datastream, ended.cause, out);
+        }
+        let mut wake = i64::MAX;
+        if !state.waiting.is_empty() {
+            wake = self.settle_waiting(now, key, &mut state.waiting, out);
+        }
+        if let Some(known) = &mut state.known {
+            wake = wake.min(self.settle_known(now, known, out));
+        } else if state.waiting.is_empty() {
+            return Next::Forget;
+        }
+        if wake == i64::MAX { Next::Keep } else { Next::Wake(wake) }
+    }
+}

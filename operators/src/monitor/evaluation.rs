@@ -1,0 +1,370 @@
+//! One run of one entry along one series: which points are in which window, which levels are on.
+//!
+//! Features are constant between *instants*: an observation begins to count, or expires at a pane boundary, a silence
+//! reaches a threshold, a hold or clear comes to its end. [`Evaluation::advance`] goes from instant to instant.
+
+use riskflow_config::{Comparison, Condition, Feature, FeatureKind, Operator};
+use riskflow_model::Level;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::Track;
+use super::series::{Point, Series};
+use crate::specification::Entry;
+
+/// The state of a run at one time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Evaluation {
+    at: i64,
+    /// The position after the last point seen.
+    seen: u32,
+    /// The time of the last counted point seen; `i64::MIN` before the first.
+    last_counted: i64,
+    windows: SmallVec<[Window; 2]>,
+    levels: SmallVec<[Standing; 4]>,
+}
+
+/// The points of one feature's window: positions `first..seen`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Window {
+    first: u32,
+    count: u32,
+    sum: i64,
+}
+
+/// One level of the rule.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Standing {
+    on: bool,
+    /// Since when the condition holds; `NOT` while it does not.
+    held_since: i64,
+    /// Since when the moved condition is false; `NOT` while it is not.
+    false_since: i64,
+}
+
+const NOT: i64 = i64::MAX;
+
+impl Evaluation {
+    /// A run that has seen nothing; it begins at this position of the series.
+    pub fn new(entry: &Entry, start: usize) -> Self {
+        let window = Window {
+            first: start as u32,
+            count: 0,
+            sum: 0,
+        };
+        let standing = Standing {
+            on: false,
+            held_since: NOT,
+            false_since: NOT,
+        };
+        Self {
+            at: i64::MIN,
+            seen: start as u32,
+            last_counted: i64::MIN,
+            windows: entry.rule.features.iter().map(|_| window).collect(),
+            levels: entry.rule.levels.iter().map(|_| standing).collect(),
+        }
+    }
+
+    /// As of when the run stands.
+    pub const fn at(&self) -> i64 {
+        self.at
+    }
+
+    /// Whether it never moved.
+    pub const fn is_blank(&self) -> bool {
+        self.at == i64::MIN
+    }
+
+    /// The first position that it may still look at.
+    pub fn first_needed(&self) -> usize {
+        self.windows.iter().map(|window| window.first).fold(self.seen, u32::min) as usize
+    }
+
+    /// The series lost its first points.
+    pub fn shift(&mut self, dropped: usize) {
+        let dropped = dropped as u32;
+        self.seen -= dropped;
+        for window in &mut self.windows {
+            window.first -= dropped;
+        }
+    }
+
+    /// Runs on to a time; changes of the entry's level go to `track`.
+    pub fn advance(&mut self, entry: &Entry, series: &Series, until: i64, track: &mut Track) {
+        while let Some(instant) = self.next_instant(entry, series).filter(|instant| *instant <= until) {
+            let before = self.level(entry);
+            self.see(entry, series, instant);
+            self.judge(entry, series, instant);
+            let after = self.level(entry);
+            if before != after {
+                track.push((instant, after));
+            }
+            self.at = instant;
+        }
+        self.at = self.at.max(until);
+    }
+
+    /// The highest level on, and whether it is stale.
+    pub fn standing(&self, entry: &Entry, series: &Series) -> (Level, bool) {
+        let highest = entry
+            .rule
+            .levels
+            .iter()
+            .zip(&self.levels)
+            .rev()
+            .find(|(_, standing)| standing.on);
+        highest.map_or((Level::None, false), |(plan, _)| {
+            let unknown = matches!(
+                self.truth(entry, series, &plan.condition, self.at, false),
+                Truth::Unknown
+            );
+            (plan.level, unknown)
+        })
+    }
+
+    /// When something may next happen to level or staleness without a new observation; `i64::MAX` for never.
+    pub fn next_interesting(&self, entry: &Entry, series: &Series) -> i64 {
+        let quiet = self
+            .levels
+            .iter()
+            .all(|standing| !standing.on && standing.held_since == NOT);
+        let rising = || {
+            entry
+                .rule
+                .comparisons
+                .iter()
+                .any(|comparison| may_rise(comparison, &entry.rule.features, series))
+        };
+        if quiet && !rising() {
+            return i64::MAX;
+        }
+        self.next_own_instant(entry, series)
+    }
+
+    fn level(&self, entry: &Entry) -> Level {
+        let highest = entry
+            .rule
+            .levels
+            .iter()
+            .zip(&self.levels)
+            .rev()
+            .find(|(_, standing)| standing.on);
+        highest.map_or(Level::None, |(plan, _)| plan.level)
+    }
+
+    /// The next instant after `at`.
+    fn next_instant(&self, entry: &Entry, series: &Series) -> Option<i64> {
+        let point = series
+            .points()
+            .get(self.seen as usize)
+            .map_or(i64::MAX, |point| point.time());
+        let next = point.min(self.next_own_instant(entry, series));
+        (next != i64::MAX).then_some(next)
+    }
+
+    /// The next instant that comes without another observation.
+    fn next_own_instant(&self, entry: &Entry, series: &Series) -> i64 {
+        let mut next = i64::MAX;
+        for (feature, window) in entry.rule.features.iter().zip(&self.windows) {
+            if feature.kind != FeatureKind::Silence && window.first < self.seen {
+                let point = series.points()[window.first as usize];
+                next = next.min(expiry(point, feature.window, entry.rule.pane));
+            }
+        }
+        if self.last_counted != i64::MIN {
+            for (comparison, bound) in entry.rule.comparisons.iter().zip(entry.thresholds.iter()) {
+                if entry.rule.features[comparison.feature].kind != FeatureKind::Silence {
+                    continue;
+                }
+                for threshold in bound.iter().flat_map(|bound| [bound.on, bound.off]) {
+                    // Thousandths of seconds are milliseconds; `>` and `<=` change a millisecond later.
+                    let strict = matches!(comparison.operator, Operator::Above | Operator::AtMost);
+                    let instant = self
+                        .last_counted
+                        .saturating_add(threshold)
+                        .saturating_add(i64::from(strict));
+                    if instant > self.at {
+                        next = next.min(instant);
+                    }
+                }
+            }
+        }
+        for (plan, standing) in entry.rule.levels.iter().zip(&self.levels) {
+            if !standing.on && standing.held_since != NOT {
+                next = next.min(standing.held_since + plan.hold);
+            }
+            if standing.on && standing.false_since != NOT {
+                next = next.min(standing.false_since + plan.clear);
+            }
+        }
+        next
+    }
+
+    /// Takes in what begins to count at this instant, and lets go of what expires.
+    fn see(&mut self, entry: &Entry, series: &Series, instant: i64) {
+        let points = series.points();
+        if let Some(point) = points.get(self.seen as usize).filter(|point| point.time() == instant) {
+            self.seen += 1;
+            if point.counts() {
+                self.last_counted = instant;
+                let thousandths = point.thousandths();
+                for window in &mut self.windows {
+                    window.count += 1;
+                    window.sum += thousandths;
+                }
+            }
+        }
+        for (feature, window) in entry.rule.features.iter().zip(&mut self.windows) {
+            if feature.kind == FeatureKind::Silence {
+                window.first = self.seen;
+                continue;
+            }
+            while window.first < self.seen {
+                let point = points[window.first as usize];
+                if expiry(point, feature.window, entry.rule.pane) > instant {
+                    break;
+                }
+                window.first += 1;
+                if point.counts() {
+                    window.count -= 1;
+                    window.sum -= point.thousandths();
+                }
+            }
+        }
+    }
+
+    /// Finds which conditions hold from this instant on, and which levels that turns on or off.
+    fn judge(&mut self, entry: &Entry, series: &Series, instant: i64) {
+        for (index, plan) in entry.rule.levels.iter().enumerate() {
+            let holds = self.truth(entry, series, &plan.condition, instant, false) == Truth::Yes;
+            // The condition implies the moved one.
+            let is_false = !holds && self.truth(entry, series, &plan.condition, instant, true) == Truth::No;
+            let standing = &mut self.levels[index];
+            standing.held_since = if holds { standing.held_since.min(instant) } else { NOT };
+            standing.false_since = if is_false {
+                standing.false_since.min(instant)
+            } else {
+                NOT
+            };
+            if holds && standing.held_since + plan.hold <= instant {
+                standing.on = true;
+            } else if is_false && standing.false_since + plan.clear <= instant {
+                standing.on = false;
+            }
+        }
+    }
+
+    fn truth(&self, entry: &Entry, series: &Series, condition: &Condition, at: i64, moved: bool) -> Truth {
+        match condition {
+            Condition::Comparison(index) => self.compare(entry, series, *index, at, moved),
+            Condition::Any(parts) => {
+                let truths = parts.iter().map(|part| self.truth(entry, series, part, at, moved));
+                combine(truths, Truth::Yes, Truth::No)
+            }
+            Condition::All(parts) => {
+                let truths = parts.iter().map(|part| self.truth(entry, series, part, at, moved));
+                combine(truths, Truth::No, Truth::Yes)
+            }
+        }
+    }
+
+    fn compare(&self, entry: &Entry, series: &Series, index: usize, at: i64, moved: bool) -> Truth {
+        let Some(bound) = entry.thresholds.get(index).copied().flatten() else {
+            return Truth::Absent;
+        };
+        let comparison = &entry.rule.comparisons[index];
+        let feature = entry.rule.features[comparison.feature];
+        let threshold = if moved { bound.off } else { bound.on };
+        match self.value(feature, self.windows[comparison.feature], series, at) {
+            None => Truth::Unknown,
+            Some(value) if comparison.operator.holds(value, threshold) => Truth::Yes,
+            Some(_) => Truth::No,
+        }
+    }
+
+    fn value(&self, feature: Feature, window: Window, series: &Series, at: i64) -> Option<f64> {
+        if feature.kind == FeatureKind::Silence {
+            return (self.last_counted != i64::MIN).then(|| (at - self.last_counted) as f64 / 1000.0);
+        }
+        if window.count == 0 {
+            return None;
+        }
+        match feature.kind {
+            FeatureKind::Sum => Some(window.sum as f64 / 1000.0),
+            FeatureKind::Mean => Some(window.sum as f64 / (1000.0 * f64::from(window.count))),
+            FeatureKind::Count => Some(f64::from(window.count)),
+            kind => reduce(kind, &series.points()[window.first as usize..self.seen as usize]),
+        }
+    }
+}
+
+/// The value of a feature over the points of its window; `None` while unknown.
+pub fn reduce(kind: FeatureKind, points: &[Point]) -> Option<f64> {
+    let mut counted = points.iter().filter(|point| point.counts());
+    match kind {
+        FeatureKind::Last => counted.next_back().map(|point| point.result),
+        FeatureKind::Min => counted.map(|point| point.result).reduce(f64::min),
+        FeatureKind::Max => counted.map(|point| point.result).reduce(f64::max),
+        FeatureKind::Count => Some(counted.count() as f64).filter(|count| *count > 0.0),
+        FeatureKind::Rate => {
+            let first = counted.next()?;
+            let last = counted.next_back()?;
+            Some((last.result - first.result) * 3_600_000.0 / (last.time() - first.time()) as f64)
+        }
+        FeatureKind::Sum | FeatureKind::Mean => {
+            let (count, sum) = counted.fold((0i64, 0), |(count, sum), point| (count + 1, sum + point.thousandths()));
+            let divisor = if kind == FeatureKind::Mean {
+                1000.0 * count as f64
+            } else {
+                1000.0
+            };
+            (count > 0).then(|| sum as f64 / divisor)
+        }
+        FeatureKind::Silence => None,
+    }
+}
+
+/// From when on a point no longer counts in a window: the first pane boundary at or after its time plus the window.
+pub fn expiry(point: Point, window: i64, pane: i64) -> i64 {
+    let end = point.time() + window;
+    end + (-end).rem_euclid(pane)
+}
+
+/// Whether a comparison that is not true may become true with no new observation.
+fn may_rise(comparison: &Comparison, features: &[Feature], series: &Series) -> bool {
+    let upwards = matches!(comparison.operator, Operator::AtLeast | Operator::Above);
+    match features[comparison.feature].kind {
+        FeatureKind::Last => false,
+        FeatureKind::Max | FeatureKind::Count => !upwards,
+        FeatureKind::Min => upwards,
+        FeatureKind::Sum => !upwards || series.may_be_negative(),
+        FeatureKind::Silence => upwards,
+        FeatureKind::Mean | FeatureKind::Rate => true,
+    }
+}
+
+/// Kleene's truth values, and one for a condition that takes no part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Truth {
+    Yes,
+    No,
+    Unknown,
+    Absent,
+}
+
+/// `strong` if any part is; `Unknown` if any is unknown; `weak` if all are; parts that take no part are left out.
+fn combine(parts: impl Iterator<Item = Truth>, strong: Truth, weak: Truth) -> Truth {
+    let mut result = Truth::Absent;
+    for part in parts {
+        if part == strong {
+            return strong;
+        }
+        result = match (result, part) {
+            (known, Truth::Absent) => known,
+            (Truth::Unknown, _) | (_, Truth::Unknown) => Truth::Unknown,
+            _ => weak,
+        };
+    }
+    result
+}

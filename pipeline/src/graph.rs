@@ -1,0 +1,155 @@
+//! The whole dataflow on one page. It wires and decides nothing.
+//!
+//! ```text
+//!  base records ─► latest ─┬─ regions ─────────────────────────────────────────────────────────┐
+//!                          ├─ assets ──────┬───────────────┬──────────────┐                    │
+//!                          ├─ datastreams ─┤               │              │                    │
+//!                          └─ rules ───────┴► specification│              │                    │
+//!                                                │         │              │                    │
+//!  observations ─────────────────────────────► monitor ─► asset risk ─────┼─► region risk ◄────┘
+//!                                                │                        │       ▲  ▲
+//!                                                └─ revisions ────────► lifecycle ┘  └ score baseline
+//! ```
+//!
+//! `latest`, `monitor`, `lifecycle` and `score_baseline` are folds, all else is views. `ticks` reach every fold.
+
+use std::sync::Arc;
+
+use differential_dataflow::AsCollection;
+use riskflow_config::{BaseRow, ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_operators::fold::{FoldMeter, fold};
+use riskflow_operators::lifecycle::{Lifecycle, Step};
+use riskflow_operators::monitor::{Finding, Monitor, Observed};
+use riskflow_operators::score_baseline::ScoreBaseline;
+use riskflow_operators::table::{BaseRecord, Latest};
+use riskflow_operators::{Epoch, asset_risk, region_risk, specification};
+use timely::dataflow::StreamVec;
+use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::vec::{Filter, Map};
+
+use crate::output::{Output, OutputUpdate};
+
+/// What comes in, on each worker.
+pub struct Inputs<'scope> {
+    /// Records of base topics and rules.
+    pub base: StreamVec<'scope, Epoch, BaseRecord>,
+    /// Observations that were admitted.
+    pub observations: StreamVec<'scope, Epoch, Observed>,
+    /// One for each epoch on each worker.
+    pub ticks: StreamVec<'scope, Epoch, ()>,
+}
+
+/// The settings that give the answer its meaning; all others change only how it is computed.
+#[derive(Clone, Copy, Debug)]
+pub struct Semantics {
+    /// Horizons of event time.
+    pub time: TimeSettings,
+    /// What becomes of observations whose datastream is not known.
+    pub unknown: UnknownSettings,
+    /// How a score becomes a level.
+    pub cuts: ScoreCuts,
+}
+
+/// What each fold has done so far, over all workers of the process.
+#[derive(Clone, Debug, Default)]
+pub struct Meters {
+    /// Of `latest`.
+    pub latest: Arc<FoldMeter>,
+    /// Of `monitor`.
+    pub monitor: Arc<FoldMeter>,
+    /// Of `lifecycle`.
+    pub lifecycle: Arc<FoldMeter>,
+    /// Of `score_baseline`.
+    pub score_baseline: Arc<FoldMeter>,
+}
+
+/// Builds the dataflow; returns everything that is to be published.
+pub fn graph<'scope>(
+    inputs: Inputs<'scope>,
+    semantics: &Semantics,
+    meters: &Meters,
+) -> StreamVec<'scope, Epoch, OutputUpdate> {
+    let Inputs {
+        base,
+        observations,
+        ticks,
+    } = inputs;
+    let scope = ticks.scope();
+
+    let nothing = timely::dataflow::operators::vec::ToStream::to_stream(None, scope).as_collection();
+    let tables = fold(Latest, nothing, base, ticks.clone(), meters.latest.clone()).as_collection();
+    let regions = specification::of_kind(tables.clone(), |_, row| match row {
+        BaseRow::Region(region) => Some(region),
+        _ => None,
+    });
+    let assets = specification::of_kind(tables.clone(), |key, row| match row {
+        BaseRow::Asset(asset) => Some((key, asset)),
+        _ => None,
+    });
+    let datastreams = specification::of_kind(tables.clone(), |key, row| match row {
+        BaseRow::Datastream(datastream) => Some((key, datastream)),
+        _ => None,
+    });
+    let rules = specification::of_kind(tables, |_, row| match row {
+        BaseRow::Rule(rule) => Some(rule),
+        _ => None,
+    });
+
+    let specifications = specification::specification(datastreams, assets.clone(), rules);
+    let monitor = Monitor::new(semantics.time, semantics.unknown);
+    let findings = fold(
+        monitor,
+        specifications,
+        observations,
+        ticks.clone(),
+        meters.monitor.clone(),
+    );
+    let standings = findings.clone().flat_map(|(finding, epoch, diff)| match finding {
+        Finding::Standing(asset, level, stale) => Some(((asset, (level, stale)), epoch, diff)),
+        _ => None,
+    });
+    let revisions = findings.clone().flat_map(|(finding, _, _)| match finding {
+        Finding::Revision(revision) => Some(*revision),
+        _ => None,
+    });
+    let dead_letters = findings.flat_map(|(finding, epoch, diff)| match finding {
+        Finding::DeadLetter(letter) => Some((Output::DeadLetter(letter), epoch, diff)),
+        _ => None,
+    });
+
+    let lifecycle = Lifecycle {
+        remember: semantics.time.horizon + semantics.time.retain,
+    };
+    let steps = fold(
+        lifecycle,
+        assets.clone(),
+        revisions,
+        ticks.clone(),
+        meters.lifecycle.clone(),
+    );
+    let warnings = steps.clone().flat_map(|(step, epoch, diff)| match step {
+        Step::State(state) => Some((state, epoch, diff)),
+        Step::Delta(_) => None,
+    });
+    let warnings = warnings.as_collection();
+    let deltas = steps.filter(|(step, _, _)| matches!(step, Step::Delta(_)));
+    let deltas = deltas.flat_map(|(step, epoch, diff)| match step {
+        Step::Delta(delta) => Some((Output::WarningDelta(delta), epoch, diff)),
+        Step::State(_) => None,
+    });
+
+    let asset_risks = asset_risk::asset_risk(assets, standings.as_collection(), semantics.cuts);
+    let tallies = region_risk::region_tally(asset_risks.clone(), warnings.clone());
+    let scores = region_risk::region_score(tallies.clone());
+    let no_records = timely::dataflow::operators::vec::ToStream::to_stream(None, scope);
+    let baselines = fold(ScoreBaseline, scores, no_records, ticks, meters.score_baseline.clone()).as_collection();
+    let region_risks = region_risk::region_risk(regions, asset_risks.clone(), tallies, baselines);
+
+    asset_risks
+        .map(Output::AssetRisk)
+        .concat(region_risks.map(Output::RegionRisk))
+        .concat(warnings.map(Output::WarningState))
+        .inner
+        .concat(deltas)
+        .concat(dead_letters)
+}

@@ -1,0 +1,128 @@
+//! What the graph publishes, gathered epoch by epoch on one worker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use differential_dataflow::consolidation::consolidate;
+use riskflow_model::Millis;
+use riskflow_model::output::{AssetRisk, DeadLetter, RegionRisk, WarningDelta, WarningState};
+use riskflow_operators::{Diff, Epoch};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::probe::{Handle, Probe};
+
+/// A row of an output table, or a record of an output log. Ordered by topic, then by key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Output {
+    /// A row of `out.risk.asset`.
+    AssetRisk(Arc<AssetRisk>),
+    /// A row of `out.risk.region`.
+    RegionRisk(Arc<RegionRisk>),
+    /// A row of `out.warning.state`.
+    WarningState(Arc<WarningState>),
+    /// A record of `out.warning.delta`.
+    WarningDelta(Box<WarningDelta>),
+    /// A record of `out.deadletter`.
+    DeadLetter(Box<DeadLetter>),
+}
+
+/// A change of what is published.
+pub type OutputUpdate = (Output, Epoch, Diff);
+
+/// Everything that one epoch publishes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EpochOutput {
+    /// The epoch.
+    pub epoch: Millis,
+    /// Asset rows that came (1) and went (-1).
+    pub assets: Vec<(Arc<AssetRisk>, Diff)>,
+    /// Region rows that came and went.
+    pub regions: Vec<(Arc<RegionRisk>, Diff)>,
+    /// Open warnings that came and went.
+    pub warnings: Vec<(Arc<WarningState>, Diff)>,
+    /// What happened to warnings: for one rule and asset the end of one episode before the beginning of the next.
+    pub deltas: Vec<WarningDelta>,
+    /// What could not be used.
+    pub dead: Vec<DeadLetter>,
+}
+
+impl EpochOutput {
+    fn new(epoch: Epoch, mut updates: Vec<(Output, Diff)>) -> Self {
+        consolidate(&mut updates);
+        let mut this = Self {
+            epoch: Millis(epoch as i64),
+            ..Self::default()
+        };
+        for (output, diff) in updates {
+            match output {
+                Output::AssetRisk(row) => this.assets.push((row, diff)),
+                Output::RegionRisk(row) => this.regions.push((row, diff)),
+                Output::WarningState(row) => this.warnings.push((row, diff)),
+                Output::WarningDelta(delta) => this.deltas.push(*delta),
+                Output::DeadLetter(letter) => this.dead.push(*letter),
+            }
+        }
+        this.deltas.sort_by(|a, b| {
+            let order = |delta: &WarningDelta| (delta.rule.clone(), delta.asset.clone(), delta.to, delta.since);
+            order(a).cmp(&order(b))
+        });
+        this.dead
+            .sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
+        this
+    }
+
+    /// Whether nothing is published.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let rows = self.assets.is_empty() && self.regions.is_empty() && self.warnings.is_empty();
+        rows && self.deltas.is_empty() && self.dead.is_empty()
+    }
+}
+
+/// Gathers all updates on worker 0 and hands them to `publish` epoch by epoch, in order, once an epoch is complete;
+/// epochs that publish nothing too. `probe` follows behind.
+pub fn publish<'scope>(
+    updates: StreamVec<'scope, Epoch, OutputUpdate>,
+    ticks: StreamVec<'scope, Epoch, ()>,
+    probe: &Handle<Epoch>,
+    index: usize,
+    mut publish: impl FnMut(EpochOutput) + 'static,
+) {
+    let mut pending: BTreeMap<Epoch, Vec<(Output, Diff)>> = BTreeMap::new();
+    let gather = Exchange::new(|_: &OutputUpdate| 0);
+    let pipeline = timely::dataflow::channels::pact::Pipeline;
+    updates
+        .binary_frontier::<_, timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _, _>(
+            ticks,
+            gather,
+            pipeline,
+            "Publish",
+            move |capability, _| {
+                drop(capability);
+                move |(updates, updates_frontier), (ticks, ticks_frontier), _output| {
+                    updates.for_each(|_, batch| {
+                        for (output, epoch, diff) in batch.drain(..) {
+                            pending.entry(epoch).or_default().push((output, diff));
+                        }
+                    });
+                    ticks.for_each(|capability, _| {
+                        if let Some(epoch) = capability.least().filter(|_| index == 0) {
+                            pending.entry(*epoch).or_default();
+                        }
+                    });
+                    while let Some(entry) = pending.first_entry() {
+                        let epoch = *entry.key();
+                        if updates_frontier.frontier().less_equal(&epoch)
+                            || ticks_frontier.frontier().less_equal(&epoch)
+                        {
+                            break;
+                        }
+                        publish(EpochOutput::new(epoch, entry.remove()));
+                    }
+                }
+            },
+        )
+        .probe_with(probe);
+}

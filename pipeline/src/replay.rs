@@ -1,0 +1,125 @@
+//! The graph over a history in memory: what tests and back-tests run.
+
+use std::sync::{Arc, Mutex};
+
+use riskflow_config::InputRecord;
+use riskflow_model::Millis;
+use riskflow_model::observation::Observation;
+use riskflow_model::output::{DeadLetter, Origin, PayloadEncoding, Reason};
+use riskflow_model::topic::Topic;
+use riskflow_operators::monitor::{Monitor, Observed};
+use riskflow_operators::table::BaseRecord;
+use timely::dataflow::InputHandleVec;
+use timely::dataflow::operators::probe::Handle;
+use timely::dataflow::operators::vec::Input;
+
+use crate::graph::{Inputs, Meters, Semantics, graph};
+use crate::output::{EpochOutput, Output, publish};
+
+/// The records of one epoch, in any order.
+#[derive(Clone, Debug, Default)]
+pub struct EpochInput {
+    /// The epoch; rising from one to the next.
+    pub epoch: Millis,
+    /// Records with their origin.
+    pub records: Vec<(Origin, InputRecord)>,
+}
+
+/// Runs a history and returns what each epoch publishes.
+///
+/// # Errors
+///
+/// When the workers could not be started or one of them panicked.
+pub fn replay(
+    history: Vec<EpochInput>,
+    workers: usize,
+    semantics: Semantics,
+    meters: &Meters,
+) -> Result<Vec<EpochOutput>, String> {
+    let published = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&published);
+    let history = Arc::new(history);
+    let meters = meters.clone();
+    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+        let (index, peers) = (worker.index(), worker.peers());
+        let probe = Handle::new();
+        let mut base: InputHandleVec<u64, BaseRecord> = InputHandleVec::new();
+        let mut observations: InputHandleVec<u64, Observed> = InputHandleVec::new();
+        let mut refusals: InputHandleVec<u64, (Output, u64, i64)> = InputHandleVec::new();
+        let mut ticks: InputHandleVec<u64, ()> = InputHandleVec::new();
+        let published = Arc::clone(&shared);
+        worker.dataflow::<u64, _, _>(|scope| {
+            let inputs = Inputs {
+                base: scope.input_from(&mut base),
+                observations: scope.input_from(&mut observations),
+                ticks: scope.input_from(&mut ticks),
+            };
+            let refusals = scope.input_from(&mut refusals);
+            let ticks = inputs.ticks.clone();
+            let updates = graph(inputs, &semantics, &meters);
+            let updates = timely::dataflow::operators::Concat::concat(updates, refusals);
+            publish(updates, ticks, &probe, index, move |epoch| {
+                published
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .push(epoch);
+            });
+        });
+        for EpochInput { epoch, records } in history.iter() {
+            let time = epoch.0 as u64;
+            base.advance_to(time);
+            observations.advance_to(time);
+            refusals.advance_to(time);
+            ticks.advance_to(time);
+            ticks.send(());
+            for (origin, record) in records
+                .iter()
+                .filter(|(origin, _)| usize::from(origin.partition) % peers == index)
+            {
+                match record.clone() {
+                    InputRecord::Base(key, row) => base.send(BaseRecord {
+                        origin: *origin,
+                        key,
+                        row,
+                    }),
+                    InputRecord::Observation(observation) => {
+                        match Monitor::admit(&semantics.time, epoch.0, observation.time) {
+                            Ok(()) => observations.send(Observed {
+                                origin: *origin,
+                                observation,
+                            }),
+                            Err(reason) => {
+                                let letter: DeadLetter = refused(*origin, &observation, reason);
+                                refusals.send((Output::DeadLetter(Box::new(letter)), time, 1));
+                            }
+                        }
+                    }
+                }
+            }
+            worker.step();
+        }
+        drop((base, observations, refusals, ticks));
+        while !probe.done() {
+            worker.step_or_park(None);
+        }
+    });
+    for result in guards?.join() {
+        result?;
+    }
+    let mut published = published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(std::mem::take(&mut *published))
+}
+
+/// The dead letter of an observation that may not be taken in; here its payload is not at hand.
+fn refused(origin: Origin, observation: &Observation, reason: Reason) -> DeadLetter {
+    DeadLetter {
+        reason,
+        detail: format!("`phenomenon_time` is {}", observation.time).into(),
+        topic: Topic::InObservation.name().into(),
+        partition: origin.partition.into(),
+        offset: origin.offset,
+        payload: "".into(),
+        encoding: PayloadEncoding::Decoded,
+        payload_bytes: 0,
+    }
+}
