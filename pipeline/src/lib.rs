@@ -1,5 +1,12 @@
 //! The program: command line, the whole graph on one page, epochs, sources and sinks put together, HTTP, metrics.
 
+pub mod pace;
+pub mod ingest;
 pub mod graph;
 pub mod output;
+pub mod publisher;
+pub mod views;
+pub mod metrics;
+pub mod http;
+pub mod job;
 pub mod replay;

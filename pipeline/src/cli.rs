@@ -1,0 +1,207 @@
+//! The command line, defined once: help, parsing and defaults all come from here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The exit code for a configuration that cannot be used (as for wrong usage).
+pub const EXIT_CONFIGURATION: u8 = 2;
+
+/// Incremental, explainable risk monitoring and early warning for a city.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 topics differ from what they should be.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 110)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// How to log; logs go to standard error.
+#[derive(Debug, Args)]
+pub struct LogArguments {
+    /// What to log, as a `tracing` filter such as `info` or `riskflow=debug,warn`.
+    #[arg(
+        long,
+        global = true,
+        env = "RISKFLOW_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub log: String,
+    /// How to write logs.
+    #[arg(
+        long,
+        global = true,
+        env = "RISKFLOW_LOG_FORMAT",
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// How to write logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line each, for people.
+    Text,
+    /// One JSON object each, for machines.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole job on a simulated city in a typhoon: generate, run, summarize.
+    Demo(DemoArguments),
+    /// Run the job, until its input ends or it is told to stop (SIGTERM, ctrl-c).
+    Run(ConfigArguments),
+    /// Generate a simulated city and a storm, or real weather, as input.
+    Generate(GenerateArguments),
+    /// Check a configuration, and say everything that is wrong with it.
+    Check(ConfigArguments),
+    /// Print the JSON Schema of a topic's records, of rules, or of the configuration.
+    Schema(SchemaArguments),
+    /// List, check or create the topics that the job needs.
+    Topics(TopicsArguments),
+    /// Print the records of a topic.
+    Tail(TailArguments),
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArguments {
+    /// The configuration; without one, `riskflow.toml` if it is there, else defaults.
+    #[arg(short, long, env = "RISKFLOW_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Sets one field over the file, such as `--set epoch.tick=10ms`; may be repeated.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub overrides: Vec<String>,
+}
+
+/// How large the demo is.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Datastreams of the city, 1,000 to 1,000,000.
+    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    pub datastreams: usize,
+    /// Worker threads.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub workers: usize,
+    /// The seed of everything that is drawn by lot.
+    #[arg(long, default_value_t = 2106, value_name = "SEED")]
+    pub seed: u64,
+    /// Hours of storm; the default covers the landfall.
+    #[arg(long, default_value_t = 36, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=96))]
+    pub hours: u32,
+    /// The folder for the embedded log, replaced by each demo; a temporary one by default.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where HTTP listens.
+    #[arg(long, default_value = "127.0.0.1:9464", value_name = "ADDRESS")]
+    pub http: SocketAddr,
+    /// End with the storm; do not go on serving HTTP.
+    #[arg(long)]
+    pub once: bool,
+    /// Print the final summary as JSON, and nothing else, on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to generate, and where to.
+#[derive(Debug, Args)]
+pub struct GenerateArguments {
+    /// What to generate.
+    #[arg(value_enum, default_value = "storm")]
+    pub what: Scenario,
+    /// The embedded log to write to.
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    pub to_log: Option<PathBuf>,
+    /// The folder for one NDJSON file a topic; `-` for envelopes on standard output.
+    #[arg(long, value_name = "DIR", required_unless_present = "to_log")]
+    pub out: Option<PathBuf>,
+    /// Partitions of each topic of the embedded log.
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub partitions: u16,
+    /// Datastreams of the city, 1,000 to 1,000,000.
+    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    pub datastreams: usize,
+    /// The seed of everything that is drawn by lot.
+    #[arg(long, default_value_t = 2106, value_name = "SEED")]
+    pub seed: u64,
+    /// Hours of storm.
+    #[arg(long, default_value_t = 36, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=96))]
+    pub hours: u32,
+}
+
+/// What can be generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// Base records and rules of the simulated city, and a storm after typhoon In-Fa (2106).
+    Storm,
+    /// Base records and rules only.
+    City,
+    /// Real hourly weather of two stations in 2013, with their base records and the rules.
+    Weather,
+}
+
+/// Whose schema.
+#[derive(Debug, Args)]
+pub struct SchemaArguments {
+    /// A topic such as `out.warning.delta`, or `config`; without one, the names that there are.
+    pub name: Option<String>,
+    /// Write all of them into this folder, as `<name>.schema.json`.
+    #[arg(long, value_name = "DIR", conflicts_with = "name")]
+    pub out: Option<PathBuf>,
+}
+
+/// What to do with topics.
+#[derive(Debug, Args)]
+pub struct TopicsArguments {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Create what is missing.
+    #[arg(long)]
+    pub create: bool,
+    /// Exit with code 3 if anything is missing or differs.
+    #[arg(long)]
+    pub check: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which records to print.
+#[derive(Debug, Args)]
+pub struct TailArguments {
+    /// The topic, without prefix, such as `out.warning.delta`.
+    pub topic: String,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Go on with what comes, until stopped.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Print envelopes, one JSON object a line, that the job can read back.
+    #[arg(long)]
+    pub json: bool,
+    /// Stop after so many records.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,22 @@
+//! One file a command.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::Command;
+
+mod check;
+mod configuration;
+mod run;
+mod schema;
+
+/// Runs a command.
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Schema(arguments) => schema::schema(&arguments),
+        _ => Ok(ExitCode::FAILURE),
+    }
+}

@@ -1,0 +1,53 @@
+//! `riskflow run`.
+
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context as _, Result};
+use riskflow::http::Server;
+use riskflow::job::{self, Handles};
+
+use super::configuration;
+use crate::cli::ConfigArguments;
+
+/// Runs the job until its input ends or it is told to stop.
+pub fn run(arguments: &ConfigArguments) -> Result<ExitCode> {
+    let (_, settings) = configuration::load(arguments)?;
+    let handles = Handles::new()?;
+    stop_on_signals(&handles)?;
+    let server = settings.http.map(|address| Server::start(address, handles.clone()));
+    let server = server.transpose().context("could not listen for HTTP")?;
+    if let Some(server) = &server {
+        tracing::info!(address = %server.address, "serving HTTP");
+    }
+    let workers = settings.cluster.workers.get();
+    tracing::info!(workers, processes = settings.cluster.hosts.len().max(1), clock = ?settings.clock, "job starts");
+    job::run(&settings, &handles, None)?;
+    tracing::info!(epoch = %handles.views.load().epoch, "job ended");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first SIGTERM or ctrl-c asks the job to stop; a second one ends the process at once.
+pub fn stop_on_signals(handles: &Handles) -> Result<()> {
+    let stop = handles.stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            else {
+                tracing::error!("could not listen for signals");
+                return;
+            };
+            for asked in 0.. {
+                tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+                if asked > 0 {
+                    std::process::exit(130);
+                }
+                tracing::info!("stopping: epochs under way are committed first");
+                stop.store(true, Ordering::Release);
+            }
+        });
+    })?;
+    Ok(())
+}

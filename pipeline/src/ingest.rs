@@ -1,0 +1,370 @@
+//! Ingestion: on each worker, the records of its partitions that belong to an epoch.
+//!
+//! ```text
+//!   cuts ──► [ ingest ] ─┬─► base records
+//!             │   ▲      ├─► observations (admitted)
+//!             poll│      ├─► dead letters
+//!            sources     └─► reports ──► worker 0 ──► the next cut
+//! ```
+//!
+//! A cut says "epoch *t* closes": the operator holds *t* until it has handed over everything of its partitions that
+//! belongs to *t*. Which records these are depends on the cut:
+//!
+//! * [`Cut::Look`]: none; only the arrival of the next record is reported;
+//! * [`Cut::History`]: those that arrived at or before *t*, in every partition: a history replays to the same epochs however
+//!   fast it is read;
+//! * [`Cut::Live`]: those at hand, up to a bound.
+//!
+//! Decoding happens here, on the worker: no thread stands between a source and the dataflow, and nothing is read
+//! that no epoch asked for. That bounds memory when the input is faster than the job.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use riskflow_config::{Clock, InputRecord, TimeSettings};
+use riskflow_connectors::{Polled, RawRecord, Rejection, Source, SourceError, Verdict, dead_letter, decode};
+use riskflow_model::Millis;
+use riskflow_model::output::{Origin, Reason};
+use riskflow_model::topic::Topic;
+use riskflow_operators::Epoch;
+use riskflow_operators::monitor::{Monitor, Observed};
+use riskflow_operators::table::BaseRecord;
+use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use crate::metrics::Metrics;
+use crate::output::{Output, OutputUpdate};
+
+/// How an epoch takes its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cut {
+    /// Take nothing, report what comes next.
+    Look,
+    /// Take what arrived at or before the epoch.
+    History,
+    /// Take what is at hand.
+    Live,
+}
+
+/// What a worker tells worker 0 after a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The worker.
+    pub worker: usize,
+    /// When its next record arrived, if any is at hand; `i64::MIN` where all at hand arrive before everything else.
+    pub next_arrival: Option<i64>,
+    /// Whether it has taken all that was there when its sources were opened.
+    pub caught_up: bool,
+}
+
+/// What ingestion needs to know.
+pub struct Ingest {
+    /// The sources of this worker's partitions: base topics, then the others.
+    pub sources: Vec<Box<dyn Source>>,
+    /// Horizons of event time.
+    pub time: TimeSettings,
+    /// What decides about a record's arrival.
+    pub clock: Clock,
+    /// No history arrived later than this, whatever it says: the wall clock when the job began.
+    pub ceiling: i64,
+    /// The most records in a live epoch.
+    pub max_records: usize,
+    /// Where to count.
+    pub metrics: Arc<Metrics>,
+    /// When the lag of partitions was shown last.
+    pub lag_shown: Option<Instant>,
+    /// The first error of a source; ends the job.
+    pub failed: Rc<RefCell<Option<SourceError>>>,
+}
+
+/// The streams that ingestion gives.
+pub struct Ingested<'scope> {
+    /// Records of base topics and rules.
+    pub base: StreamVec<'scope, Epoch, BaseRecord>,
+    /// Observations that were admitted.
+    pub observations: StreamVec<'scope, Epoch, Observed>,
+    /// What could not be used.
+    pub dead_letters: StreamVec<'scope, Epoch, OutputUpdate>,
+    /// One for each cut and worker.
+    pub reports: StreamVec<'scope, Epoch, Report>,
+}
+
+/// How many records are offered before other operators get their turn.
+const BATCH: usize = 16_384;
+
+/// How long to wait for a history that is not at hand yet.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// Adds the operator to the dataflow.
+pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -> Ingested<'scope> {
+    let scope = cuts.scope();
+    let worker = scope.worker().index();
+    let mut builder = OperatorBuilder::new("Ingest".to_owned(), scope);
+    let activator = scope.activator_for(builder.operator_info().address);
+    let mut cuts = builder.new_input(cuts, Pipeline);
+    let (base, base_stream) = builder.new_output();
+    let (observations, observation_stream) = builder.new_output();
+    let (dead_letters, dead_letter_stream) = builder.new_output();
+    let (reports, report_stream) = builder.new_output();
+    let mut base = OutputBuilder::<_, CapacityContainerBuilder<Vec<BaseRecord>>>::from(base);
+    let mut observations = OutputBuilder::<_, CapacityContainerBuilder<Vec<Observed>>>::from(observations);
+    let mut dead_letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<OutputUpdate>>>::from(dead_letters);
+    let mut reports = OutputBuilder::<_, CapacityContainerBuilder<Vec<Report>>>::from(reports);
+    let mut waiting: VecDeque<Pending> = VecDeque::new();
+    builder.build(move |_capabilities| {
+        move |_frontiers| {
+            cuts.for_each(|capability, batch| {
+                for cut in batch.drain(..) {
+                    waiting.extend(Pending::new(cut, &capability));
+                }
+            });
+            let Some(pending) = waiting.front_mut() else { return };
+            let mut taken = Taken::default();
+            let progress = ingest.take(pending, &mut taken);
+            let [to_base, to_observations, to_dead_letters, to_reports] = &pending.capabilities;
+            base.activate().session(to_base).give_iterator(taken.base.drain(..));
+            observations
+                .activate()
+                .session(to_observations)
+                .give_iterator(taken.observations.drain(..));
+            let letters = taken.dead_letters.drain(..).map(|letter| (letter, pending.epoch, 1));
+            dead_letters.activate().session(to_dead_letters).give_iterator(letters);
+            match progress {
+                Progress::Done => {
+                    let report = Report {
+                        worker,
+                        next_arrival: pending.next_arrival,
+                        caught_up: ingest.sources.iter().all(|source| source.caught_up()),
+                    };
+                    reports.activate().session(to_reports).give(report);
+                    ingest.show_lag();
+                    waiting.pop_front();
+                    if !waiting.is_empty() {
+                        activator.activate();
+                    }
+                }
+                Progress::More => activator.activate(),
+                Progress::NotYet => activator.activate_after(RETRY),
+                // The capability stays: an epoch that is not whole must not become visible.
+                Progress::Failed => {}
+            }
+        }
+    });
+    Ingested {
+        base: base_stream,
+        observations: observation_stream,
+        dead_letters: dead_letter_stream,
+        reports: report_stream,
+    }
+}
+
+/// A cut under way.
+struct Pending {
+    cut: Cut,
+    epoch: Epoch,
+    capabilities: [Capability<Epoch>; 4],
+    /// How many records it took.
+    taken: usize,
+    next_arrival: Option<i64>,
+}
+
+impl Pending {
+    fn new(cut: Cut, capability: &timely::dataflow::operators::InputCapability<Epoch>) -> Option<Self> {
+        let capabilities = [
+            capability.retain_least(0)?,
+            capability.retain_least(1)?,
+            capability.retain_least(2)?,
+            capability.retain_least(3)?,
+        ];
+        Some(Self {
+            cut,
+            epoch: *capabilities[0].time(),
+            capabilities,
+            taken: 0,
+            next_arrival: None,
+        })
+    }
+}
+
+enum Progress {
+    Done,
+    More,
+    NotYet,
+    Failed,
+}
+
+#[derive(Default)]
+struct Taken {
+    base: Vec<BaseRecord>,
+    observations: Vec<Observed>,
+    dead_letters: Vec<Output>,
+}
+
+impl Ingest {
+    /// Shows the lag of partitions, at most once a second.
+    fn show_lag(&mut self) {
+        if self.lag_shown.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
+            return;
+        }
+        self.lag_shown = Some(Instant::now());
+        for (topic, partition, records) in self.sources.iter().flat_map(|source| source.lag()) {
+            self.metrics.source_lag(topic, partition, records);
+        }
+    }
+
+    fn take(&mut self, pending: &mut Pending, taken: &mut Taken) -> Progress {
+        if self.failed.borrow().is_some() {
+            return Progress::Failed;
+        }
+        let limit = match pending.cut {
+            Cut::Live => (self.max_records - pending.taken).min(BATCH),
+            Cut::History | Cut::Look => BATCH,
+        };
+        let now = pending.epoch as i64;
+        let (mut all_done, mut idle, mut count) = (true, false, 0);
+        pending.next_arrival = None;
+        let mut clerk = Clerk {
+            cut: pending.cut,
+            now,
+            clock: self.clock,
+            ceiling: self.ceiling,
+            time: self.time,
+            taken,
+            counts: [Counts::default(); Topic::ALL.len()],
+            count: &mut count,
+            next_arrival: &mut pending.next_arrival,
+        };
+        for source in &mut self.sources {
+            match source.poll(limit, &mut |record| clerk.offer(&record)) {
+                Ok(Polled::More) => all_done = false,
+                // A history is whole only where its end is known.
+                Ok(Polled::Idle) => idle |= !source.caught_up(),
+                Ok(Polled::Blocked | Polled::Ended) => {}
+                Err(error) => {
+                    *self.failed.borrow_mut() = Some(error);
+                    return Progress::Failed;
+                }
+            }
+        }
+        for (topic, counts) in Topic::ALL
+            .into_iter()
+            .zip(clerk.counts)
+            .filter(|(_, counts)| counts.records > 0)
+        {
+            self.metrics.taken(topic, counts.records, counts.bytes, counts.late);
+        }
+        pending.taken += count;
+        match pending.cut {
+            Cut::Live if all_done || pending.taken >= self.max_records => Progress::Done,
+            Cut::History | Cut::Look if all_done && !idle => Progress::Done,
+            Cut::History | Cut::Look if all_done => Progress::NotYet,
+            _ => Progress::More,
+        }
+    }
+}
+
+/// What one poll took of a topic.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    records: u64,
+    bytes: u64,
+    late: u64,
+}
+
+/// Decides about one record after the other.
+struct Clerk<'a> {
+    cut: Cut,
+    now: i64,
+    clock: Clock,
+    ceiling: i64,
+    time: TimeSettings,
+    taken: &'a mut Taken,
+    counts: [Counts; Topic::ALL.len()],
+    count: &'a mut usize,
+    next_arrival: &'a mut Option<i64>,
+}
+
+impl Clerk<'_> {
+    fn offer(&mut self, record: &RawRecord<'_>) -> Verdict {
+        let decoded = decode(record);
+        if self.cut != Cut::Live {
+            let arrival = self.arrival(record, decoded.as_ref().ok());
+            if self.cut == Cut::Look || arrival > self.now {
+                *self.next_arrival = earliest(*self.next_arrival, Some(arrival));
+                return Verdict::NotYet;
+            }
+        }
+        *self.count += 1;
+        let counts = &mut self.counts[usize::from(record.topic.index())];
+        counts.records += 1;
+        counts.bytes += record.payload.map_or(0, <[u8]>::len) as u64;
+        let origin = Origin {
+            topic: record.topic.index(),
+            partition: record.partition,
+            offset: record.offset,
+        };
+        match decoded {
+            Ok(InputRecord::Base(key, row)) => self.taken.base.push(BaseRecord { origin, key, row }),
+            Ok(InputRecord::Observation(observation)) => match Monitor::admit(&self.time, self.now, observation.time) {
+                Ok(()) => {
+                    counts.late += u64::from(self.now - observation.time.0 > self.time.late_after);
+                    self.taken.observations.push(Observed { origin, observation });
+                }
+                Err(reason) => self.refuse(record, &self.out_of_time(reason, observation.time)),
+            },
+            Err(rejection) => self.refuse(record, &rejection),
+        }
+        Verdict::Taken
+    }
+
+    /// When a record arrived, for a replay. `i64::MIN`, before everything else: what has neither an arrival time nor an
+    /// observation, and an observation from the future by the wall clock (it will be refused, and must not hold up its
+    /// partition until then).
+    fn arrival(&self, record: &RawRecord<'_>, decoded: Option<&InputRecord>) -> i64 {
+        let phenomenon = match decoded {
+            Some(InputRecord::Observation(observation)) => observation.time.0,
+            Some(InputRecord::Base(..)) | None => i64::MIN,
+        };
+        let phenomenon = if phenomenon > self.ceiling {
+            i64::MIN
+        } else {
+            phenomenon
+        };
+        match (self.clock, record.arrival) {
+            (Clock::Arrival | Clock::Live, Some(arrival)) => arrival.0.min(self.ceiling),
+            _ => phenomenon,
+        }
+    }
+
+    fn out_of_time(&self, reason: Reason, time: Millis) -> Rejection {
+        let (horizon, max_future) = (self.time.horizon, self.time.max_future);
+        let give = match reason {
+            Reason::InFuture => format!("a time at most {} ahead", riskflow_model::duration::show(max_future)),
+            _ => format!("a time at most {} behind", riskflow_model::duration::show(horizon)),
+        };
+        let detail = format!("`phenomenon_time` is {time} at {}; give {give}", Millis(self.now));
+        Rejection { reason, detail }
+    }
+
+    fn refuse(&mut self, record: &RawRecord<'_>, rejection: &Rejection) {
+        let letter = dead_letter(record, rejection);
+        self.taken.dead_letters.push(Output::DeadLetter(Box::new(letter)));
+    }
+}
+
+/// The earlier of two arrivals; one that comes before everything else counts only where there is no other.
+#[must_use]
+pub fn earliest(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    [a, b]
+        .into_iter()
+        .flatten()
+        .min_by_key(|arrival| (*arrival == i64::MIN, *arrival))
+}

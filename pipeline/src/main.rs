@@ -1,0 +1,24 @@
+//! `riskflow`: see `riskflow --help`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod cli;
+mod commands;
+mod terminal;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    terminal::start_logging(&arguments.log);
+    match commands::run(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::complain(&error);
+            match error.downcast_ref::<riskflow_config::Problems>() {
+                Some(_) => ExitCode::from(cli::EXIT_CONFIGURATION),
+                None => ExitCode::FAILURE,
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Every metric of the job, defined once. Dashboards, alerts and the reference in `deploy/` are checked against this list.
+
+use std::sync::atomic::Ordering;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use riskflow_model::output::{DeltaKind, Reason};
+use riskflow_model::topic::Topic;
+use riskflow_operators::fold::FoldMeter;
+
+use crate::graph::Meters;
+
+/// The metrics of one process.
+pub struct Metrics {
+    registry: Registry,
+    records: IntCounterVec,
+    bytes: IntCounterVec,
+    late: IntCounterVec,
+    dead_letters: IntCounterVec,
+    published: IntCounterVec,
+    deltas: IntCounterVec,
+    epochs: IntCounter,
+    epoch_seconds: Histogram,
+    commit_seconds: Histogram,
+    epoch_time: Gauge,
+    behind: Gauge,
+    live: IntGauge,
+    source_lag: IntGaugeVec,
+    fold_keys: IntGaugeVec,
+    fold_settled: IntGaugeVec,
+    resident: IntGauge,
+}
+
+/// Seconds from 1 ms to 30 s.
+const LATENCY_BUCKETS: [f64; 14] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
+];
+
+impl Metrics {
+    /// Registers all of them.
+    ///
+    /// # Errors
+    ///
+    /// Never with the names that stand here; a test sees to it.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let r = &registry;
+        let counters =
+            |name: &str, help: &str, label: &str| add(r, IntCounterVec::new(Opts::new(name, help), &[label])?);
+        let gauges = |name: &str, help: &str, labels: &[&str]| add(r, IntGaugeVec::new(Opts::new(name, help), labels)?);
+        let seconds = |name: &str, help: &str| {
+            add(
+                r,
+                Histogram::with_opts(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec()))?,
+            )
+        };
+        let metrics = Self {
+            records: counters(
+                "riskflow_records_total",
+                "Input records taken, good or bad, by topic.",
+                "topic",
+            )?,
+            bytes: counters("riskflow_bytes_total", "Payload bytes taken, by topic.", "topic")?,
+            late: counters(
+                "riskflow_late_records_total",
+                "Observations applied later than `time.late_after`, by topic.",
+                "topic",
+            )?,
+            dead_letters: counters(
+                "riskflow_dead_letters_total",
+                "Records that could not be used, by reason.",
+                "reason",
+            )?,
+            published: counters(
+                "riskflow_published_records_total",
+                "Output records committed, by topic.",
+                "topic",
+            )?,
+            deltas: counters(
+                "riskflow_warning_deltas_total",
+                "Steps in the life of warnings, by kind.",
+                "kind",
+            )?,
+            epochs: add(r, IntCounter::new("riskflow_epochs_total", "Epochs committed.")?)?,
+            epoch_seconds: seconds("riskflow_epoch_seconds", "Time from closing an epoch to its commit.")?,
+            commit_seconds: seconds("riskflow_commit_seconds", "Time that the sink took to commit an epoch.")?,
+            epoch_time: add(
+                r,
+                Gauge::new(
+                    "riskflow_epoch_timestamp_seconds",
+                    "The epoch committed last, as Unix time.",
+                )?,
+            )?,
+            behind: add(
+                r,
+                Gauge::new("riskflow_epochs_under_way", "Epochs closed and not yet committed.")?,
+            )?,
+            live: add(
+                r,
+                IntGauge::new(
+                    "riskflow_live",
+                    "1 once the wall clock rules, 0 while history is replayed.",
+                )?,
+            )?,
+            source_lag: gauges(
+                "riskflow_source_lag_records",
+                "Records there and not taken, by topic and partition.",
+                &["topic", "partition"],
+            )?,
+            fold_keys: gauges("riskflow_fold_keys", "Keys with state, by fold.", &["fold"])?,
+            fold_settled: gauges(
+                "riskflow_fold_settled",
+                "Times that a key was evaluated since the start, by fold.",
+                &["fold"],
+            )?,
+            resident: add(
+                r,
+                IntGauge::new("riskflow_resident_memory_bytes", "Resident memory of the process.")?,
+            )?,
+            registry,
+        };
+        metrics.touch();
+        Ok(metrics)
+    }
+
+    /// Makes every label value visible from the start: a rate over a counter that appears late misses its first step.
+    fn touch(&self) {
+        for reason in Reason::ALL {
+            self.dead_letters.with_label_values(&[reason.name()]);
+        }
+        for kind in DeltaKind::ALL {
+            self.deltas.with_label_values(&[kind.name()]);
+        }
+        for topic in Topic::inputs() {
+            self.records.with_label_values(&[topic.name()]);
+        }
+    }
+
+    /// Input records of a topic were taken; so many of them were observations applied late.
+    pub fn taken(&self, topic: Topic, records: u64, bytes: u64, late: u64) {
+        self.records.with_label_values(&[topic.name()]).inc_by(records);
+        self.bytes.with_label_values(&[topic.name()]).inc_by(bytes);
+        self.late.with_label_values(&[topic.name()]).inc_by(late);
+    }
+
+    /// A record became a dead letter.
+    pub fn dead_letter(&self, reason: Reason) {
+        self.dead_letters.with_label_values(&[reason.name()]).inc();
+    }
+
+    /// Something happened to a warning.
+    pub fn delta(&self, kind: DeltaKind) {
+        self.deltas.with_label_values(&[kind.name()]).inc();
+    }
+
+    /// Output records were committed.
+    pub fn published(&self, topic: Topic, records: u64) {
+        self.published.with_label_values(&[topic.name()]).inc_by(records);
+    }
+
+    /// An epoch was committed.
+    pub fn epoch(&self, epoch: i64, since_close: std::time::Duration, commit: std::time::Duration) {
+        self.epochs.inc();
+        self.epoch_time.set(epoch as f64 / 1000.0);
+        self.epoch_seconds.observe(since_close.as_secs_f64());
+        self.commit_seconds.observe(commit.as_secs_f64());
+    }
+
+    /// How the job stands.
+    pub fn pace(&self, under_way: usize, live: bool) {
+        self.behind.set(under_way as f64);
+        self.live.set(i64::from(live));
+    }
+
+    /// How far behind a partition is.
+    pub fn source_lag(&self, topic: Topic, partition: u16, records: u64) {
+        let lag = self
+            .source_lag
+            .with_label_values(&[topic.name(), &partition.to_string()]);
+        lag.set(i64::try_from(records).unwrap_or(i64::MAX));
+    }
+
+    /// Everything in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self, meters: &Meters) -> String {
+        let folds: [(&str, &FoldMeter); 4] = [
+            ("latest", &meters.latest),
+            ("monitor", &meters.monitor),
+            ("lifecycle", &meters.lifecycle),
+            ("score_baseline", &meters.score_baseline),
+        ];
+        for (name, meter) in folds {
+            self.fold_keys
+                .with_label_values(&[name])
+                .set(meter.keys.load(Ordering::Relaxed) as i64);
+            self.fold_settled
+                .with_label_values(&[name])
+                .set(meter.settled.load(Ordering::Relaxed) as i64);
+        }
+        self.resident.set(resident_bytes());
+        let mut text = Vec::new();
+        let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        encoded
+            .ok()
+            .and_then(|()| String::from_utf8(text).ok())
+            .unwrap_or_default()
+    }
+}
+
+fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+/// Resident memory from `/proc`; 0 where there is none.
+#[must_use]
+pub fn resident_bytes() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<i64>().ok())
+        .map_or(0, |kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_registers_and_shows_from_the_start() {
+        let text = Metrics::new().unwrap().render(&Meters::default());
+        for name in [
+            "riskflow_records_total",
+            "riskflow_dead_letters_total",
+            "riskflow_epoch_seconds_bucket",
+            "riskflow_fold_keys",
+        ] {
+            assert!(text.contains(name), "{name}");
+        }
+        assert!(text.contains("reason=\"too_late\"} 0"));
+    }
+}
