@@ -1,80 +1,49 @@
-//! stub
-#![allow(missing_docs)]
-use riskflow_config::{Input, InputRecord, Output, TopicSettings};
-use riskflow_model::{
-    Millis,
-    output::{DeadLetter, Reason},
-    topic::Topic,
-};
-pub struct RawRecord<'a> {
-    pub topic: Topic,
-    pub partition: u16,
-    pub offset: u64,
-    pub arrival: Option<Millis>,
-    pub key: Option<&'a [u8]>,
-    pub payload: Option<&'a [u8]>,
-}
-pub enum Verdict {
-    Taken,
-    NotYet,
-}
-pub enum Polled {
-    More,
-    Blocked,
-    Idle,
-    Ended,
-}
-pub trait Source {
-    fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError>;
-    fn caught_up(&self) -> bool;
-    fn lag(&self) -> Vec<(Topic, u16, u64)>;
-}
-#[derive(Clone, Copy)]
-pub struct Share {
-    pub index: usize,
-    pub peers: usize,
-}
-#[derive(Clone, Copy)]
-pub enum Until {
-    Forever,
-    End,
-}
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct SourceError;
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct SinkError;
-pub fn open_source(
-    _: &Input,
-    _: &TopicSettings,
-    _: &[Topic],
-    _: Share,
-    _: Until,
-) -> Result<Box<dyn Source>, SourceError> {
-    Err(SourceError)
-}
-pub struct OutRecord {
-    pub topic: Topic,
-    pub key: String,
-    pub payload: Option<Vec<u8>>,
-}
-pub trait Sink: Send {
-    fn commit(&mut self, epoch: Millis, records: &[OutRecord]) -> Result<(), SinkError>;
-}
-pub fn open_sink(_: &Output, _: &TopicSettings) -> Result<Box<dyn Sink>, SinkError> {
-    Err(SinkError)
-}
-pub struct Rejection {
-    pub reason: Reason,
-    pub detail: String,
-}
-pub fn decode(_: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
-    Err(Rejection {
-        reason: Reason::Malformed,
-        detail: String::new(),
-    })
-}
-pub fn dead_letter(_: &RawRecord<'_>, _: &Rejection) -> DeadLetter {
-    panic!()
-}
+//! Sources and sinks: the embedded log, Kafka and files; and what stands between bytes and records.
+//!
+//! # The contract of sources
+//!
+//! A [`Source`] holds some *partitions*, each of one topic. Over all workers of a job every partition (of a file that
+//! is split: every line) is held by exactly one source; [`Share`] says by which.
+//!
+//! * **Order.** Within a partition, records are offered in the order of their offsets. Between partitions there is no
+//!   order.
+//! * **Offsets** name records: (topic, partition, offset) is unique and stays the same each time the input is opened.
+//!   Offsets rise within a partition; they need not be dense (compaction and transactions leave gaps in Kafka, files
+//!   count in bytes).
+//! * **Arrival** does not fall from one record of a log partition to the next. Kafka and files promise no such thing.
+//! * **Nothing is skipped.** A record is offered until it is [`Verdict::Taken`], then never again by this source. A
+//!   record that cannot be read as one (a line that is no envelope) is offered as it is: [`decode()`] refuses it and
+//!   [`dead_letter`] keeps it. A tombstone is a record.
+//! * **Nothing is kept.** A source begins at the beginning each time it is opened and writes nothing down: a job that
+//!   starts again reads everything again.
+//! * **Failure.** A fault that will pass (a broker that is down) is a state: [`Source::poll`] says
+//!   [`Polled::Idle`]. A [`SourceError`] ends the source; [`SourceError::retry`] says whether opening it again can help.
+//!   Damage in the middle of a log is such an error, never a gap.
+//! * Partitions that are added while a source is open are not noticed.
+//!
+//! # The contract of sinks
+//!
+//! * **Durable.** When [`Sink::commit`] returns `Ok`, all records of the epoch are on disk (log, files) or acknowledged
+//!   by all in-sync replicas (Kafka).
+//! * **Order.** Records of one key keep the order of `records` and of the epochs.
+//! * **At least once.** When `commit` fails, some of the epoch's records may be visible all the same. Calling it again
+//!   with the same epoch writes all of them, those too. Readers see that by the epoch (and on Kafka by `ce_id`, which is the same).
+//!   Writing an epoch on all topics or on none, and resuming where a job stopped, is not promised here.
+//! * **One writer.** A log partition has one writer at a time; a second is refused. Kafka and files do not check.
+//! * **Failure.** [`SinkError::retry`] says whether the same `commit` may succeed later.
+
+mod error;
+mod source;
+mod decode;
+mod sink;
+
+pub mod topics;
+
+pub mod log;
+pub mod kafka;
+pub mod files;
+
+pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode};
+pub use error::{Retry, SinkError, SourceError};
+pub use sink::{OutRecord, Sink, open_sink};
+pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};

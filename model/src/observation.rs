@@ -20,7 +20,7 @@ pub struct ObservationRecord<'a> {
     /// When the value held.
     #[serde(alias = "phenomenonTime")]
     pub phenomenon_time: Millis,
-    /// The value, in the datastream's unit; absent only when `op` is `delete`. From -1e12 to 1e12.
+    /// The value, in the datastream's unit; absent only when `op` is `delete`. From -1e9 to 1e9.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<f64>,
     /// How far the value may be trusted.
@@ -99,5 +99,5 @@ pub struct Reading {
 
 impl Reading {
     /// The largest magnitude of a result: sums of thousandths over any window stay exact in an `i64`.
-    pub const LIMIT: f64 = 1e12;
+    pub const LIMIT: f64 = 1e9;
 }

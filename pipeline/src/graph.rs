@@ -14,8 +14,10 @@
 //! `latest`, `monitor`, `lifecycle` and `score_baseline` are folds, all else is views. `ticks` reach every fold.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use differential_dataflow::AsCollection;
+use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
 use riskflow_config::{BaseRow, ScoreCuts, TimeSettings, UnknownSettings};
 use riskflow_operators::fold::{FoldMeter, fold};
 use riskflow_operators::lifecycle::{Lifecycle, Step};
@@ -26,6 +28,7 @@ use riskflow_operators::{Epoch, asset_risk, region_risk, specification};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::{Filter, Map};
+use timely::worker::Worker;
 
 use crate::output::{Output, OutputUpdate};
 
@@ -61,6 +64,23 @@ pub struct Meters {
     pub lifecycle: Arc<FoldMeter>,
     /// Of `score_baseline`.
     pub score_baseline: Arc<FoldMeter>,
+    /// Updates that went into arrangements of the views.
+    pub arranged: Arc<AtomicU64>,
+}
+
+impl Meters {
+    /// Counts from now on what a worker's arrangements take in. Call it before the dataflow is built.
+    pub fn count_arranged(&self, worker: &Worker) {
+        let arranged = Arc::clone(&self.arranged);
+        let Some(mut register) = worker.log_register() else { return };
+        register.insert::<DifferentialEventBuilder, _>("differential/arrange", move |_, events| {
+            let batches = events.iter().flat_map(|events| events.iter()).filter_map(|(_, event)| match event {
+                DifferentialEvent::Batch(batch) => Some(batch.length as u64),
+                _ => None,
+            });
+            arranged.fetch_add(batches.sum(), Ordering::Relaxed);
+        });
+    }
 }
 
 /// Builds the dataflow; returns everything that is to be published.

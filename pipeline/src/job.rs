@@ -151,6 +151,7 @@ fn work(
             Vec::new()
         }
     };
+    handles.meters.count_arranged(worker);
     let failed = Rc::new(RefCell::new(None));
     let probe = Handle::new();
     let mut cuts: InputHandleVec<Epoch, Cut> = InputHandleVec::new();

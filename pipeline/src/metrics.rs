@@ -31,6 +31,7 @@ pub struct Metrics {
     source_lag: IntGaugeVec,
     fold_keys: IntGaugeVec,
     fold_settled: IntGaugeVec,
+    arranged: IntGauge,
     resident: IntGauge,
 }
 
@@ -200,6 +201,7 @@ impl Metrics {
                 .with_label_values(&[name])
                 .set(meter.settled.load(Ordering::Relaxed) as i64);
         }
+        self.arranged.set(meters.arranged.load(Ordering::Relaxed) as i64);
         self.resident.set(resident_bytes());
         let mut text = Vec::new();
         let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);

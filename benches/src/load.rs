@@ -1,0 +1,111 @@
+//! The load: base records, one rule with a 5-minute window, and JSON observations in the order of their time.
+//!
+//! Every datastream reports every ten seconds around a value of its own; now and then one runs above its own threshold
+//! for a while. Drawn by a fixed generator: the same bytes on every machine.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+/// The first phenomenon time: 2021-07-25T00:00:00Z.
+pub const START: i64 = 1_627_171_200_000;
+
+/// How often a datastream reports, in milliseconds.
+pub const INTERVAL: i64 = 10_000;
+
+/// The rule: the mean over five minutes against the datastream's own thresholds.
+pub const RULE: &str = r#"{"id":"load","version":1,"source":"bench","select":{"observed_property":"load"},"levels":{"yellow":{"when":{"feature":"mean","window":"5m","op":">=","threshold":100},"margin":2,"clear":"30s"},"red":{"when":{"feature":"mean","window":"5m","op":">=","threshold":200},"margin":2,"clear":"30s"}}}"#;
+
+/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+#[derive(Clone, Copy, Debug)]
+pub struct Draw(pub u64);
+
+impl Draw {
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
+/// The village of an asset: 4 counties, 9 towns each, 12 villages each.
+#[must_use]
+pub fn village(asset: u64) -> String {
+    let (county, town, village) = (asset % 4 + 1, asset / 4 % 9 + 1, asset / 36 % 12 + 1);
+    format!("33090{county}{:03}{:03}", town, village)
+}
+
+/// The yellow threshold of a datastream; red is twice that.
+#[must_use]
+pub fn threshold(datastream: u64) -> u64 {
+    90 + Draw(datastream).next() % 20
+}
+
+/// The result of a datastream's `step`-th observation.
+#[must_use]
+pub fn result(datastream: u64, step: u64) -> f64 {
+    let mut draw = Draw(datastream.wrapping_mul(0x5851_F42D_4C95_7F2D) ^ step);
+    let noise = (draw.next() % 2_000) as f64 / 100.0;
+    // One in fifty runs high for a third of the time.
+    let high = datastream.is_multiple_of(50) && (step / 15 + datastream / 50) % 3 == 1;
+    let base = if high { threshold(datastream) as f64 * 1.4 } else { 40.0 };
+    ((base + noise) * 100.0).round() / 100.0
+}
+
+/// One observation as JSON, without line end.
+pub fn observation(out: &mut impl std::io::Write, datastream: u64, time: i64, result: f64) -> std::io::Result<()> {
+    write!(out, r#"{{"datastream":"ds-{datastream:06}","phenomenon_time":{time},"result":{result},"quality":"good","unit":"kPa"}}"#)
+}
+
+/// Writes base records, the rule and the observations as NDJSON files into a folder.
+///
+/// # Errors
+///
+/// When a file cannot be written.
+pub fn write(folder: &Path, datastreams: u64, observations: u64) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    base(folder, datastreams)?;
+    let mut out = file(folder, "in.observation")?;
+    for i in 0..observations {
+        let (step, position) = (i / datastreams, i % datastreams);
+        // Spread over the interval, in the order of time.
+        let time = START + step as i64 * INTERVAL + (position as i64 * INTERVAL) / datastreams as i64;
+        observation(&mut out, position, time, result(position, step))?;
+        out.write_all(b"\n")?;
+    }
+    out.flush().context("could not write observations")
+}
+
+/// Writes base records and the rule.
+///
+/// # Errors
+///
+/// When a file cannot be written.
+pub fn base(folder: &Path, datastreams: u64) -> Result<()> {
+    let mut out = file(folder, "base.asset")?;
+    for i in 0..datastreams {
+        let (village, level) = (village(i), i % 4 + 1);
+        writeln!(out, r#"{{"id":"as-{i:06}","name":"asset {i}","category":"tank","domain":"work_safety","region":"{village}","inherent_level":{level},"population":{}}}"#, i % 300)?;
+    }
+    out.flush()?;
+    let mut out = file(folder, "base.datastream")?;
+    for i in 0..datastreams {
+        let yellow = threshold(i);
+        writeln!(out, r#"{{"id":"ds-{i:06}","asset":"as-{i:06}","observed_property":"load","thresholds":{{"load":{{"yellow":{yellow},"red":{}}}}}}}"#, yellow * 2)?;
+    }
+    out.flush()?;
+    let mut out = file(folder, "in.rule")?;
+    writeln!(out, "{RULE}")?;
+    out.flush().context("could not write the rule")
+}
+
+fn file(folder: &Path, topic: &str) -> Result<BufWriter<File>> {
+    let path = folder.join(format!("{topic}.ndjson"));
+    let file = File::create(&path).with_context(|| format!("could not create `{}`", path.display()))?;
+    Ok(BufWriter::with_capacity(1 << 20, file))
+}

@@ -1,0 +1,61 @@
+//! A child process from start to end: wall clock, CPU, peak memory.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::resource::{UsageWho, getrusage};
+
+/// What a child process took.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Wall clock.
+    pub wall: Duration,
+    /// User and system time of all its threads.
+    pub cpu: Duration,
+    /// Peak resident memory, bytes.
+    pub peak: u64,
+}
+
+/// Runs a command to its end. Children must not run side by side: CPU is the growth of all children's.
+///
+/// # Errors
+///
+/// When it cannot be started or fails.
+pub fn run(command: &mut Command) -> Result<Cost> {
+    let before = children()?;
+    let began = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("could not start {command:?}"))?;
+    let mut peak = 0;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        peak = peak.max(high_water(child.id()));
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let wall = began.elapsed();
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(Cost { wall, cpu: children()? - before, peak })
+}
+
+fn children() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let seconds = |time: nix::sys::time::TimeVal| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1_000);
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+}
+
+fn high_water(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+}
+
+/// This machine, for the heading of a result.
+#[must_use]
+pub fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("?");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{cores} cores, {}", model.trim_start_matches([' ', '\t', ':']))
+}

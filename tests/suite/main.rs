@@ -1,0 +1,3 @@
+//! One test binary: each module one promise.
+
+mod exactness;
