@@ -34,8 +34,8 @@ stop_broker() {
     "$kafka" stop --data "$folder" || true
     # The broker's log tells more than a test that timed out can.
     if ((status != 0)); then
-        echo "--- the broker's last words ---" >&2
-        tail -n 20 "$folder/kafka.log" >&2 || true
+        echo "--- what the broker complained of ---" >&2
+        grep -E ' (WARN|ERROR|FATAL) ' "$folder/kafka.log" | tail -n 20 >&2 || echo "(nothing)" >&2
     fi
     rm -rf "$folder"
     exit "$status"

@@ -418,7 +418,7 @@ mod tests {
         kafka.produce(topic, records).unwrap();
 
         let read = kafka.consume(topic).unwrap();
-        let expected: Vec<_> = [records[1], records[3], records[0], records[2]]
+        let expected: Vec<_> = [records[0], records[2], records[1], records[3]]
             .map(|(key, value)| (key.to_owned(), value.map(str::to_owned)))
             .into();
         assert_eq!(pairs(&read), expected);
