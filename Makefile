@@ -1,0 +1,25 @@
+# What one does with this repository; `make` alone lists it. The work is done by cargo and by the scripts in deploy/.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench kafka-start kafka-stop
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a small city at risk, in one process, nothing to install
+	cargo run --release --bin riskflow -- demo
+
+test: ## all tests; starts a Kafka of its own unless RISKFLOW_TEST_KAFKA=HOST:PORT names one
+	deploy/test.sh
+
+lint: ## format, clippy, dependencies, scripts, alert rules
+	deploy/lint.sh
+
+bench: ## the benches
+	cargo bench -p riskflow-benches
+
+kafka-start: ## a Kafka node on this machine, data in data/kafka; prints brokers=HOST:PORT
+	deploy/kafka/kafka.sh start --data data/kafka
+
+kafka-stop: ## stops it; the data stays
+	deploy/kafka/kafka.sh stop --data data/kafka

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Everything that judges without running: format, clippy, dependencies, scripts, alert rules.
+#
+# Goes on after a failure, so that one run tells everything, and fails at the end. A tool that is not installed is named.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+failed=()
+missing=()
+
+check() {
+    local name=$1
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" || failed+=("$name")
+}
+
+# has TOOL, HOW TO INSTALL IT
+has() {
+    command -v "$1" >/dev/null || { missing+=("$1 ($2)"); return 1; }
+}
+
+# The advisory database is a git repository, which not every machine reaches: not fetched is said, vulnerable fails.
+advisories() {
+    local said status=0
+    said=$(cargo deny --locked check advisories 2>&1) || status=$?
+    if ((status != 0)) && grep -q 'failed to fetch advisory database' <<<"$said"; then
+        printf '*** ADVISORIES NOT CHECKED: the advisory database cannot be fetched from here ***\n'
+        missing+=("the advisory database (a network that reaches it)")
+        return
+    fi
+    printf '%s\n' "$said"
+    return "$status"
+}
+
+check "cargo fmt" cargo fmt --all --check
+check "cargo clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+
+if has cargo-deny "cargo install cargo-deny --locked"; then
+    check "cargo deny: licences, bans, sources" cargo deny --locked --log-level error check licenses bans sources
+    check "cargo deny: advisories" advisories
+fi
+
+if has shellcheck "Debian: apt-get install shellcheck"; then
+    mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
+    check "shellcheck" shellcheck "${scripts[@]}"
+fi
+
+mapfile -t rules < <(git ls-files 'deploy/prometheus/*.rules.yml')
+mapfile -t rule_tests < <(git ls-files 'deploy/prometheus/*.test.yml')
+if ((${#rules[@]} > 0)) && has promtool "Debian: apt-get install prometheus"; then
+    check "promtool: rules" promtool check rules "${rules[@]}"
+    ((${#rule_tests[@]} == 0)) || check "promtool: tests of rules" promtool test rules "${rule_tests[@]}"
+fi
+
+echo
+for name in "${missing[@]}"; do echo "not checked, for want of: $name"; done
+if ((${#failed[@]} > 0)); then
+    printf 'failed: %s\n' "${failed[@]}"
+    exit 1
+fi
+echo "lint: all that was checked is well"

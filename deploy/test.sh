@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# All tests of the workspace, those that need Kafka included.
+#
+# Uses the broker of RISKFLOW_TEST_KAFKA, or else starts one of its own (deploy/kafka) in a temporary folder and stops it
+# again. Where that cannot be, the other tests still run, and it says loudly which did not; RISKFLOW_REQUIRE_KAFKA=1
+# makes that a failure. Installs nothing by itself, but for the broker's jars (Maven). Arguments go to `cargo test`.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+kafka=$root/deploy/kafka/kafka.sh
+cd "$root"
+
+loudly() {
+    local line
+    printf '\n%s\n' '*******************************************************************************' >&2
+    for line in "$@"; do printf '***  %s\n' "$line" >&2; done
+    printf '%s\n\n' '*******************************************************************************' >&2
+}
+
+without_kafka() {
+    loudly "THE KAFKA TESTS DO NOT RUN: $1" "Debian: apt-get install kcat openjdk-17-jre-headless maven"
+    if [[ ${RISKFLOW_REQUIRE_KAFKA:-0} == 1 ]]; then
+        loudly "RISKFLOW_REQUIRE_KAFKA is 1: that is a failure"
+        exit 1
+    fi
+    export RISKFLOW_TEST_KAFKA=
+    skipped=$1
+}
+
+# shellcheck disable=SC2317 # the trap below comes here
+stop_broker() {
+    local status=$?
+    trap - EXIT
+    "$kafka" stop --data "$folder" || true
+    # The broker's log tells more than a test that timed out can.
+    if ((status != 0)); then
+        echo "--- what the broker complained of ---" >&2
+        grep -E ' (WARN|ERROR|FATAL) ' "$folder/kafka.log" | tail -n 20 >&2 || echo "(nothing)" >&2
+    fi
+    rm -rf "$folder"
+    exit "$status"
+}
+
+start_broker() {
+    folder=$(mktemp -d "${TMPDIR:-/tmp}/riskflow-test.XXXXXX")
+    trap stop_broker EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    local answer status=0
+    answer=$("$kafka" start --data "$folder") || status=$?
+    if ((status == 3)); then
+        trap - EXIT
+        rm -rf "$folder"
+        without_kafka "no Java or no Maven for a broker of our own, and RISKFLOW_TEST_KAFKA names none"
+        return
+    fi
+    ((status == 0)) || { loudly "THE BROKER DID NOT START (status $status)"; exit "$status"; }
+    export RISKFLOW_TEST_KAFKA=${answer#brokers=}
+    echo "Kafka for the tests: $RISKFLOW_TEST_KAFKA" >&2
+}
+
+skipped=
+if ! command -v kcat >/dev/null; then
+    without_kafka "kcat is missing"
+elif [[ -n ${RISKFLOW_TEST_KAFKA:-} ]]; then
+    echo "Kafka for the tests: $RISKFLOW_TEST_KAFKA (as given)" >&2
+else
+    # Built first: a compile error should not cost a broker, nor a broker idle through a build.
+    cargo test --workspace --no-run "$@"
+    start_broker
+fi
+
+status=0
+cargo test --workspace "$@" || status=$?
+[[ -z $skipped ]] || loudly "THE KAFKA TESTS DID NOT RUN: $skipped"
+exit "$status"
