@@ -117,6 +117,10 @@ impl Metrics {
                 "Times that a key was evaluated since the start, by fold.",
                 &["fold"],
             )?,
+            arranged: add(
+                r,
+                IntGauge::new("riskflow_arranged_updates", "Updates that went into arrangements of the views since the start.")?,
+            )?,
             resident: add(
                 r,
                 IntGauge::new("riskflow_resident_memory_bytes", "Resident memory of the process.")?,
