@@ -1,1 +1,49 @@
-//! placeholder
+//! Sources and sinks: the embedded log, Kafka and files; and what stands between bytes and records.
+//!
+//! # The contract of sources
+//!
+//! A [`Source`] holds some *partitions*, each of one topic. Over all workers of a job every partition (of a file that
+//! is split: every line) is held by exactly one source; [`Share`] says by which.
+//!
+//! * **Order.** Within a partition, records are offered in the order of their offsets. Between partitions there is no
+//!   order.
+//! * **Offsets** name records: (topic, partition, offset) is unique and stays the same each time the input is opened.
+//!   Offsets rise within a partition; they need not be dense (compaction and transactions leave gaps in Kafka, files
+//!   count in bytes).
+//! * **Arrival** does not fall from one record of a log partition to the next. Kafka and files promise no such thing.
+//! * **Nothing is skipped.** A record is offered until it is [`Verdict::Taken`], then never again by this source. A
+//!   record that cannot be read as one (a line that is no envelope) is offered as it is: [`decode()`] refuses it and
+//!   [`dead_letter`] keeps it. A tombstone is a record.
+//! * **Nothing is kept.** A source begins at the beginning each time it is opened and writes nothing down: a job that
+//!   starts again reads everything again.
+//! * **Failure.** A fault that will pass (a broker that is down) is a state: [`Source::poll`] says
+//!   [`Polled::Idle`]. A [`SourceError`] ends the source; [`SourceError::retry`] says whether opening it again can help.
+//!   Damage in the middle of a log is such an error, never a gap.
+//! * Partitions that are added while a source is open are not noticed.
+//!
+//! # The contract of sinks
+//!
+//! * **Durable.** When [`Sink::commit`] returns `Ok`, all records of the epoch are on disk (log, files) or acknowledged
+//!   by all in-sync replicas (Kafka).
+//! * **Order.** Records of one key keep the order of `records` and of the epochs.
+//! * **At least once.** When `commit` fails, some of the epoch's records may be visible all the same. Calling it again
+//!   with the same epoch writes all of them, those too. Readers see that by the epoch (and on Kafka by `ce_id`, which is the same).
+//!   Writing an epoch on all topics or on none, and resuming where a job stopped, is not promised here.
+//! * **One writer.** A log partition has one writer at a time; a second is refused. Kafka and files do not check.
+//! * **Failure.** [`SinkError::retry`] says whether the same `commit` may succeed later.
+
+mod error;
+mod source;
+mod decode;
+mod sink;
+
+pub mod topics;
+
+pub mod log;
+pub mod kafka;
+pub mod files;
+
+pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode};
+pub use error::{Retry, SinkError, SourceError};
+pub use sink::{OutRecord, Sink, open_sink};
+pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};

@@ -1,0 +1,109 @@
+//! Base records and rules.
+
+use std::sync::Arc;
+
+use riskflow_config::{BaseRow, InputRecord, Rule};
+use riskflow_model::Key;
+use riskflow_model::base::{Asset, Datastream, Position, Region};
+use riskflow_model::output::Reason;
+use riskflow_model::topic::Topic;
+use serde::Deserialize;
+
+use super::Rejection;
+use super::reject::of_parser;
+use crate::RawRecord;
+
+const MOST_PEOPLE: u32 = 100_000_000;
+
+pub(super) fn tombstone(record: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
+    let topic = record.topic;
+    if !topic.is_base() {
+        return Err(Rejection::field(
+            "payload",
+            "null",
+            "an observation; to take one back, one with `op`: `delete`",
+        ));
+    }
+    match record.key {
+        Some(key) if !key.is_empty() => Ok(InputRecord::Base(Key::of_bytes(key), None)),
+        _ => Err(Rejection::new(
+            Reason::KeyMismatch,
+            format!(
+                "a null payload deletes, but the record has no key; give the `{}`",
+                topic.key()
+            ),
+        )),
+    }
+}
+
+pub(super) fn decode(topic: Topic, key: Option<&[u8]>, text: &str) -> Result<InputRecord, Rejection> {
+    let row = match topic {
+        Topic::BaseRegion => BaseRow::Region(Arc::new(parse::<Region>(text)?)),
+        Topic::BaseAsset => BaseRow::Asset(Arc::new(asset(parse(text)?)?)),
+        Topic::BaseDatastream => BaseRow::Datastream(Arc::new(datastream(parse(text)?)?)),
+        Topic::InRule => BaseRow::Rule(rule(text)?),
+        _ => return Err(Rejection::field("topic", topic, "a topic that riskflow reads")),
+    };
+    let id = row.id();
+    if id.is_empty() {
+        return Err(Rejection::field(topic.key(), "empty", "an identifier"));
+    }
+    if let Some(key) = key.filter(|key| *key != id.as_bytes()) {
+        let key = String::from_utf8_lossy(key);
+        let detail = format!(
+            "the record's key is `{key}`, but its `{}` is `{id}`; give the same",
+            topic.key()
+        );
+        return Err(Rejection::new(Reason::KeyMismatch, detail));
+    }
+    Ok(InputRecord::Base(Key::of(&id), Some(row)))
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Rejection> {
+    serde_json::from_str(text).map_err(|error| of_parser(text, &error))
+}
+
+fn asset(asset: Asset) -> Result<Asset, Rejection> {
+    if asset.population > MOST_PEOPLE {
+        return Err(Rejection::field("population", asset.population, "0 to 100000000"));
+    }
+    if let Some(Position { longitude, latitude }) = asset.position {
+        if longitude.0.abs() > 180.0 {
+            return Err(Rejection::field(
+                "position.longitude",
+                longitude,
+                "degrees from -180 to 180",
+            ));
+        }
+        if latitude.0.abs() > 90.0 {
+            return Err(Rejection::field(
+                "position.latitude",
+                latitude,
+                "degrees from -90 to 90",
+            ));
+        }
+    }
+    Ok(asset)
+}
+
+fn datastream(datastream: Datastream) -> Result<Datastream, Rejection> {
+    for (name, value) in [
+        ("asset", &datastream.asset),
+        ("observed_property", &datastream.observed_property),
+    ] {
+        if value.is_empty() {
+            return Err(Rejection::field(name, "empty", "an identifier"));
+        }
+    }
+    Ok(datastream)
+}
+
+fn rule(text: &str) -> Result<Rule, Rejection> {
+    Rule::from_json(text.as_bytes()).map_err(|problems| {
+        // What is no JSON at all is not a rule with a mistake.
+        match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => Rejection::new(Reason::InvalidRule, problems.to_string()),
+            Err(error) => of_parser(text, &error),
+        }
+    })
+}

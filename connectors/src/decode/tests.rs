@@ -1,0 +1,341 @@
+use proptest::prelude::*;
+use riskflow_config::{BaseRow, InputRecord};
+use riskflow_model::observation::Quality;
+use riskflow_model::output::{PayloadEncoding, Reason};
+use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Millis};
+
+use super::*;
+
+fn raw<'a>(topic: Topic, key: Option<&'a [u8]>, payload: Option<&'a [u8]>) -> RawRecord<'a> {
+    RawRecord {
+        topic,
+        partition: 3,
+        offset: 7,
+        arrival: None,
+        key,
+        payload,
+    }
+}
+
+fn reject(topic: Topic, key: Option<&str>, payload: Option<&[u8]>) -> (Reason, String) {
+    let rejection = decode(&raw(topic, key.map(str::as_bytes), payload)).unwrap_err();
+    (rejection.reason, rejection.detail)
+}
+
+const OBSERVATION: &str = r#"{"datastream":"s1","phenomenon_time":1627187400000,"result":5.5}"#;
+const ASSET: &str = r#"{"id":"a1","category":"reservoir","domain":"natural_hazard","region":"330902001001",
+    "inherent_level":3,"position":{"longitude":122.1,"latitude":30.0},"tags":["x"],"owner":"ignored"}"#;
+const DATASTREAM: &str =
+    r#"{"id":"s1","asset":"a1","observed_property":"rainfall","unit":"mm","thresholds":{"r":{"blue":50.0}}}"#;
+const RULE: &str = r#"{"id":"r","version":1,"select":{"observed_property":"rainfall"},
+    "levels":{"blue":{"when":{"feature":"sum","window":"12h","op":">=","threshold":50}}}}"#;
+
+#[test]
+fn good_observations_decode() {
+    let decoded = |payload: &str| match decode(&raw(Topic::InObservation, None, Some(payload.as_bytes()))).unwrap() {
+        InputRecord::Observation(observation) => observation,
+        InputRecord::Base(..) => panic!("a base record"),
+    };
+    let plain = decoded(OBSERVATION);
+    assert_eq!(
+        (plain.datastream, plain.time),
+        (Key::of("s1"), Millis(1_627_187_400_000))
+    );
+    assert_eq!(plain.reading.unwrap().result, 5.5);
+    let standard = decoded(
+        r#" {"datastream":"s\u0031","phenomenonTime":"2021-07-25T12:30:00+08:00","result":-3,"resultQuality":"bad","x":[1]}"#,
+    );
+    assert_eq!((standard.datastream, standard.time), (plain.datastream, plain.time));
+    assert_eq!(standard.reading.unwrap().quality, Quality::Bad);
+    assert_eq!(
+        decoded(r#"{"datastream":"s1","phenomenon_time":0,"op":"delete"}"#).reading,
+        None
+    );
+}
+
+#[test]
+fn good_base_records_decode_with_and_without_key() {
+    let region = r#"{"code":"330902","name":"定海区"}"#;
+    let all = [
+        (Topic::BaseRegion, "330902", region),
+        (Topic::BaseAsset, "a1", ASSET),
+        (Topic::BaseDatastream, "s1", DATASTREAM),
+        (Topic::InRule, "r", RULE),
+    ];
+    for (topic, id, payload) in all {
+        for key in [None, Some(id.as_bytes())] {
+            let decoded = decode(&raw(topic, key, Some(payload.as_bytes()))).unwrap();
+            let InputRecord::Base(found, Some(row)) = decoded else {
+                panic!("{topic}")
+            };
+            assert_eq!((found, &*row.id()), (Key::of(id), id));
+            assert_eq!(matches!(row, BaseRow::Rule(_)), topic == Topic::InRule);
+        }
+        let deleted = decode(&raw(topic, Some(id.as_bytes()), None)).unwrap();
+        assert_eq!(deleted, InputRecord::Base(Key::of(id), None));
+        assert_eq!(
+            reject(topic, Some("other"), Some(payload.as_bytes())).0,
+            Reason::KeyMismatch
+        );
+        assert_eq!(reject(topic, None, None).0, Reason::KeyMismatch);
+    }
+}
+
+#[test]
+fn bad_observations_are_refused_with_reason_and_field() {
+    let cases: &[(&str, Reason, &str)] = &[
+        ("", Reason::Malformed, "EOF"),
+        ("{", Reason::Malformed, "EOF"),
+        ("hello", Reason::Malformed, "expected"),
+        (
+            r#"{"datastream":"s1","phenomenon_time":0,"result":1}}"#,
+            Reason::Malformed,
+            "trailing",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":0,"result":1"#,
+            Reason::Malformed,
+            "EOF",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":0,"result":NaN}"#,
+            Reason::Malformed,
+            "expected",
+        ),
+        (r#"["s1",0,1]"#, Reason::InvalidField, "no object"),
+        ("null", Reason::InvalidField, "no object"),
+        ("{}", Reason::InvalidField, "missing field `datastream`"),
+        (
+            r#"{"datastream":"","phenomenon_time":0,"result":1}"#,
+            Reason::InvalidField,
+            "`datastream` is empty",
+        ),
+        (
+            r#"{"datastream":7,"phenomenon_time":0,"result":1}"#,
+            Reason::InvalidField,
+            "`datastream`: invalid type: integer `7`",
+        ),
+        (
+            r#"{"datastream":"s1","result":1}"#,
+            Reason::InvalidField,
+            "missing field `phenomenon_time`",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":"2021-07-25T12:30:00","result":1}"#,
+            Reason::InvalidField,
+            "`phenomenon_time`: `2021-07-25T12:30:00` is no time",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":1627187400000000,"result":1}"#,
+            Reason::InvalidField,
+            "`phenomenon_time`: `1627187400000000` is no time",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":1.5,"result":1}"#,
+            Reason::InvalidField,
+            "`phenomenon_time`: invalid type",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":0}"#,
+            Reason::InvalidField,
+            "`result` is missing",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":0,"result":null}"#,
+            Reason::InvalidField,
+            "`result` is missing",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":0,"result":"5"}"#,
+            Reason::InvalidField,
+            "`result`: invalid type: string \"5\"",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":0,"result":1.1e12}"#,
+            Reason::InvalidField,
+            "`result` is 1100000000000",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":0,"result":-1e999}"#,
+            Reason::InvalidField,
+            "`result`: number out of range",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":0,"result":1,"result":2}"#,
+            Reason::InvalidField,
+            "duplicate field `result`",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":0,"result":1,"quality":"fine"}"#,
+            Reason::InvalidField,
+            "`quality`: unknown variant `fine`",
+        ),
+        (
+            r#"{"datastream":"s1","phenomenon_time":0,"result":1,"op":"drop"}"#,
+            Reason::InvalidField,
+            "`op`: unknown variant",
+        ),
+    ];
+    for (payload, reason, detail) in cases {
+        let (found, text) = reject(Topic::InObservation, None, Some(payload.as_bytes()));
+        assert_eq!(found, *reason, "{payload}: {text}");
+        assert!(text.contains(detail), "{payload}: {text}");
+    }
+    assert_eq!(reject(Topic::InObservation, Some("s1"), None).0, Reason::InvalidField);
+}
+
+#[test]
+fn bad_base_records_are_refused_with_reason_and_field() {
+    let asset = |from: &str, to: &str| (Topic::BaseAsset, ASSET.replace(from, to));
+    let rule = |from: &str, to: &str| (Topic::InRule, RULE.replace(from, to));
+    let cases = [
+        (
+            asset("\"id\":\"a1\"", "\"id\":\"\""),
+            Reason::InvalidField,
+            "`id` is empty",
+        ),
+        (
+            asset("122.1", "180.5"),
+            Reason::InvalidField,
+            "`position.longitude` is 180.5",
+        ),
+        (asset("30.0", "-91"), Reason::InvalidField, "`position.latitude` is -91"),
+        (
+            asset(":3,", ":5,"),
+            Reason::InvalidField,
+            "`inherent_level`: inherent level is 5",
+        ),
+        (
+            asset("330902001001", "33090"),
+            Reason::InvalidField,
+            "`region`: `33090` is no region code",
+        ),
+        (
+            asset("natural_hazard", "sea"),
+            Reason::InvalidField,
+            "`domain`: unknown variant `sea`",
+        ),
+        (
+            asset("\"owner\"", "\"population\":100000001,\"owner\""),
+            Reason::InvalidField,
+            "`population` is 100000001",
+        ),
+        (asset("}", ""), Reason::Malformed, ""),
+        (
+            (Topic::BaseDatastream, DATASTREAM.replace("\"a1\"", "\"\"")),
+            Reason::InvalidField,
+            "`asset` is empty",
+        ),
+        (
+            (Topic::BaseRegion, r#"{"code":"330902"}"#.to_owned()),
+            Reason::InvalidField,
+            "missing field `name`",
+        ),
+        (rule("12h", "12x"), Reason::InvalidRule, "window"),
+        (rule("\"version\"", "\"verson\""), Reason::InvalidRule, "verson"),
+        (rule("}}}}", "}}}"), Reason::Malformed, "EOF"),
+        (
+            (Topic::RiskAsset, "{}".to_owned()),
+            Reason::InvalidField,
+            "`topic` is out.risk.asset",
+        ),
+    ];
+    for ((topic, payload), reason, detail) in cases {
+        let (found, text) = reject(topic, None, Some(payload.as_bytes()));
+        assert_eq!(found, reason, "{payload}: {text}");
+        assert!(text.contains(detail), "{payload}: {text}");
+    }
+}
+
+#[test]
+fn every_problem_of_a_rule_is_told() {
+    let rule = RULE.replace("12h", "12x").replace("\">=\"", "\"=>\"");
+    let (reason, detail) = reject(Topic::InRule, None, Some(rule.as_bytes()));
+    assert_eq!((reason, detail.lines().count()), (Reason::InvalidRule, 2), "{detail}");
+}
+
+#[test]
+fn bytes_that_are_no_utf8_are_told_from_bad_json_wherever_they_stand() {
+    for at in 0..OBSERVATION.len() {
+        let mut payload = OBSERVATION.as_bytes().to_vec();
+        payload[at] = 0xff;
+        assert_eq!(
+            reject(Topic::InObservation, None, Some(&payload)).0,
+            Reason::InvalidUtf8,
+            "byte {at}"
+        );
+    }
+}
+
+#[test]
+fn large_payloads_are_refused_unparsed_and_kept_in_part() {
+    let exact = OBSERVATION.to_owned() + &" ".repeat(LARGEST_PAYLOAD - OBSERVATION.len());
+    assert!(decode(&raw(Topic::InObservation, None, Some(exact.as_bytes()))).is_ok());
+    let large = format!("{exact} ");
+    let record = raw(Topic::InObservation, None, Some(large.as_bytes()));
+    let rejection = decode(&record).unwrap_err();
+    assert_eq!(rejection.reason, Reason::TooLarge);
+    let letter = dead_letter(&record, &rejection);
+    assert_eq!((letter.payload.len(), letter.payload_bytes), (64 << 10, (1 << 20) + 1));
+    assert_eq!(
+        (&*letter.topic, letter.partition, letter.offset),
+        ("in.observation", 3, 7)
+    );
+}
+
+#[test]
+fn dead_letters_are_cut_between_characters_and_hold_any_bytes() {
+    let rejection = Rejection::new(Reason::Malformed, "雨".repeat(3000));
+    assert_eq!(rejection.detail.len(), 4095);
+    let text = "雨".repeat(30_000);
+    let letter = dead_letter(&raw(Topic::InRule, None, Some(text.as_bytes())), &rejection);
+    assert_eq!((letter.payload.len(), letter.encoding), (65_535, PayloadEncoding::Utf8));
+    let letter = dead_letter(&raw(Topic::InRule, None, Some(b"a\xff")), &rejection);
+    assert_eq!(
+        (&*letter.payload, letter.encoding, letter.payload_bytes),
+        ("Yf8=", PayloadEncoding::Base64, 2)
+    );
+    let letter = dead_letter(&raw(Topic::InRule, None, None), &rejection);
+    assert_eq!((&*letter.payload, letter.payload_bytes), ("", 0));
+}
+
+fn never_panics(topic: Topic, key: Option<&[u8]>, payload: &[u8]) {
+    let record = raw(topic, key, Some(payload));
+    if let Err(rejection) = decode(&record) {
+        let letter = dead_letter(&record, &rejection);
+        assert_eq!(letter.payload_bytes, payload.len() as u64);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_bytes_never_panic(topic in 0usize..11, payload in proptest::collection::vec(any::<u8>(), 0..200)) {
+        never_panics(Topic::ALL[topic], None, &payload);
+    }
+
+    #[test]
+    fn changed_records_never_panic(
+        which in 0usize..4,
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>(), 0u8..3), 1..6),
+    ) {
+        let (topic, good) = [
+            (Topic::InObservation, OBSERVATION),
+            (Topic::BaseAsset, ASSET),
+            (Topic::BaseDatastream, DATASTREAM),
+            (Topic::InRule, RULE),
+        ][which];
+        let mut payload = good.as_bytes().to_vec();
+        for (at, byte, change) in changes {
+            let at = at.index(payload.len());
+            match change {
+                0 => payload[at] = byte,
+                1 => payload.insert(at, byte),
+                _ => payload.truncate(at.max(1)),
+            }
+        }
+        never_panics(topic, Some(b"a1"), &payload);
+    }
+}

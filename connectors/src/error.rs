@@ -1,0 +1,118 @@
+use std::io;
+use std::path::PathBuf;
+
+use crate::kafka::BrokerError;
+use crate::log::LogError;
+
+/// What may be done about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The same may succeed later.
+    Later,
+    /// The same will fail again until someone mends the cause.
+    Never,
+}
+
+/// Why a source cannot be opened, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A topic that is to be read does not exist.
+    #[error("topic `{topic}` is not there; create it with `riskflow topics --create`")]
+    NoTopic {
+        /// Its name, with prefix.
+        topic: String,
+    },
+    /// The embedded log.
+    #[error("the embedded log cannot be read")]
+    Log(#[from] LogError),
+    /// Kafka.
+    #[error("Kafka cannot be read")]
+    Kafka(#[from] BrokerError),
+    /// A history file.
+    #[error("{} cannot be read", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// A history file is described in a way that makes no sense.
+    #[error("input file {}: `{field}` is {found}; give {give}", file.display())]
+    FileInput {
+        /// The file.
+        file: PathBuf,
+        /// The field of its description.
+        field: &'static str,
+        /// What stands there.
+        found: String,
+        /// What to give instead.
+        give: &'static str,
+    },
+}
+
+impl SourceError {
+    /// Whether opening the source again can help.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::NoTopic { .. } | Self::FileInput { .. } => Retry::Never,
+            Self::Log(error) => error.retry(),
+            Self::Kafka(error) => error.retry(),
+            // Missing, not permitted, a failing disk: none passes by itself.
+            Self::File { .. } => Retry::Never,
+        }
+    }
+}
+
+/// Why an epoch could not be committed, or a sink not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The embedded log.
+    #[error("the embedded log cannot be written")]
+    Log(#[from] LogError),
+    /// Kafka.
+    #[error("Kafka cannot be written")]
+    Kafka(#[from] BrokerError),
+    /// A file.
+    #[error("{} cannot be written", file.display())]
+    File {
+        /// The file; `-` for standard output.
+        file: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// A payload that an envelope cannot hold.
+    #[error("the payload of `{key}` on {topic} is no JSON, and files hold nothing else")]
+    Payload {
+        /// The topic, without prefix.
+        topic: &'static str,
+        /// The record's key.
+        key: String,
+        /// What is wrong.
+        #[source]
+        error: serde_json::Error,
+    },
+}
+
+impl SinkError {
+    /// Whether the same commit may succeed later.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Log(error) => error.retry(),
+            Self::Kafka(error) => error.retry(),
+            Self::File { error, .. } => retry_io(error),
+            Self::Payload { .. } => Retry::Never,
+        }
+    }
+}
+
+/// A full disk may be emptied; everything else stays until someone mends it.
+pub(crate) fn retry_io(error: &io::Error) -> Retry {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::Interrupted => Retry::Later,
+        _ => Retry::Never,
+    }
+}

@@ -1,0 +1,45 @@
+use riskflow_config::{Output, TopicSettings};
+use riskflow_model::Millis;
+use riskflow_model::topic::Topic;
+
+use crate::{SinkError, files, kafka, log};
+
+/// A record on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutRecord {
+    /// The topic.
+    pub topic: Topic,
+    /// Its key.
+    pub key: String,
+    /// Its payload, JSON; `None` is a tombstone.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// A place that records go to; see the crate's documentation for what it promises.
+pub trait Sink: Send {
+    /// Writes all of `records` of `epoch`. When it returns `Ok` they are durable.
+    ///
+    /// Waits until that is so; the caller's thread should have nothing else to do. Epochs rise from call to call,
+    /// except that an epoch that failed may be given again.
+    ///
+    /// # Errors
+    ///
+    /// When not all of them are known to be durable. Some may be: see the crate's documentation.
+    fn commit(&mut self, epoch: Millis, records: &[OutRecord]) -> Result<(), SinkError>;
+}
+
+/// Opens the output.
+///
+/// Folders and log topics that are not there are made. Kafka topics are not: a record for a missing one fails its
+/// commit.
+///
+/// # Errors
+///
+/// When it cannot be written, or another process writes it.
+pub fn open_sink(output: &Output, settings: &TopicSettings) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(match output {
+        Output::Log(folder) => Box::new(log::LogSink::open(folder, settings)?),
+        Output::Kafka(kafka) => Box::new(kafka::KafkaSink::open(kafka, settings)?),
+        Output::Files(folder) => files::open_sink(folder)?,
+    })
+}

@@ -1,0 +1,168 @@
+use riskflow_config::{Input, TopicSettings};
+use riskflow_model::Millis;
+use riskflow_model::topic::Topic;
+
+use crate::{SourceError, files, kafka, log};
+
+/// A record as a source hands it out: bytes, and where they stood. Valid during the call that offers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawRecord<'a> {
+    /// The topic.
+    pub topic: Topic,
+    /// The partition; of files, the position of the file in the settings.
+    pub partition: u16,
+    /// The offset; of line files, the byte at which the line begins; of CSV, the number of the row, from 0.
+    pub offset: u64,
+    /// When it arrived, where that is known.
+    pub arrival: Option<Millis>,
+    /// Its key; files without envelopes have none.
+    pub key: Option<&'a [u8]>,
+    /// Its payload; `None` is a tombstone, which is not an empty payload.
+    pub payload: Option<&'a [u8]>,
+}
+
+/// The answer to an offered record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The record is done with.
+    Taken,
+    /// The record stays, and with it its partition until the next poll; it will be offered again.
+    NotYet,
+}
+
+/// How a poll ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// The limit was reached.
+    More,
+    /// Every partition that has not ended has a record at hand that was answered with [`Verdict::NotYet`].
+    Blocked,
+    /// Some partition has nothing at hand now, but more may come; others may be blocked.
+    Idle,
+    /// Every partition reached its end, for ever. Also when the source holds no partition.
+    Ended,
+}
+
+/// A place that records come from; see the crate's documentation for what it promises.
+pub trait Source {
+    /// Offers records, per partition in the order of offsets, until `limit` of them were taken.
+    ///
+    /// Does not wait for records to come. A poll begins with the partition after the one with which the last began, so
+    /// that a partition with much to read does not starve the others.
+    ///
+    /// # Errors
+    ///
+    /// When the source cannot go on. Records that were taken before stay taken.
+    fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError>;
+
+    /// Whether everything that was there when the source was opened has been taken.
+    fn caught_up(&self) -> bool;
+
+    /// How many records are there that were not taken, by topic and partition, where that is known. The log estimates
+    /// it from bytes; Kafka knows it as of some seconds ago; files say nothing.
+    fn lag(&self) -> Vec<(Topic, u16, u64)>;
+}
+
+/// A worker's place among all workers of the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Its position, below `peers`.
+    pub index: usize,
+    /// How many workers there are, at least 1.
+    pub peers: usize,
+}
+
+impl Share {
+    /// All of it: the share of the only worker.
+    pub const WHOLE: Self = Self { index: 0, peers: 1 };
+
+    /// Whether a partition belongs to this worker. Partition 0 of different topics belongs to different workers.
+    #[must_use]
+    pub fn holds(self, topic: Topic, partition: u16) -> bool {
+        self.holds_nth(usize::from(partition) + usize::from(topic.index()))
+    }
+
+    pub(crate) const fn holds_nth(self, nth: usize) -> bool {
+        nth % self.peers == self.index
+    }
+}
+
+/// How far a source reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Follows what is added.
+    Forever,
+    /// Ends where the input ended when it was opened.
+    End,
+}
+
+/// Opens this worker's share of the input.
+///
+/// `topics` are those to read; a record of another topic in a file of envelopes is passed over. Kafka is asked for the
+/// topics' ends here, which takes a moment. Two sources over standard input share its lines between them.
+///
+/// # Errors
+///
+/// When a topic or a file is not there, or what is there cannot be read.
+pub fn open_source(
+    input: &Input,
+    settings: &TopicSettings,
+    topics: &[Topic],
+    share: Share,
+    until: Until,
+) -> Result<Box<dyn Source>, SourceError> {
+    Ok(match input {
+        Input::Log(folder) => Box::new(log::LogSource::open(folder, settings, topics, share, until)?),
+        Input::Kafka(kafka) => Box::new(kafka::KafkaSource::open(kafka, settings, topics, share, until)?),
+        Input::Files(files) => Box::new(files::FileSource::open(files, settings, topics, share)?),
+    })
+}
+
+/// How one partition ended its part of a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The limit was reached.
+    Full,
+    /// Its record was answered with [`Verdict::NotYet`].
+    Blocked,
+    /// It has nothing at hand.
+    Idle,
+    /// It is at its end for ever.
+    Ended,
+}
+
+/// What one partition does in a poll: offers its records until one is not taken, `left` is 0, or none is at hand.
+pub(crate) trait Lane {
+    fn drain(
+        &mut self,
+        left: &mut usize,
+        offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict,
+    ) -> Result<Standing, SourceError>;
+}
+
+/// Polls all partitions, beginning with `*first` and moving that on.
+pub(crate) fn poll_lanes<L: Lane>(
+    lanes: &mut [L],
+    first: &mut usize,
+    limit: usize,
+    offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict,
+) -> Result<Polled, SourceError> {
+    let count = lanes.len();
+    let begin = *first;
+    *first = if count == 0 { 0 } else { (begin + 1) % count };
+    let mut left = limit;
+    let (mut idle, mut blocked) = (false, false);
+    for step in 0..count {
+        match lanes[(begin + step) % count].drain(&mut left, offer)? {
+            Standing::Full => return Ok(Polled::More),
+            Standing::Blocked => blocked = true,
+            Standing::Idle => idle = true,
+            Standing::Ended => {}
+        }
+    }
+    Ok(match (idle, blocked) {
+        (true, _) => Polled::Idle,
+        (false, true) => Polled::Blocked,
+        (false, false) => Polled::Ended,
+    })
+}
