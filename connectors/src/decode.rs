@@ -10,8 +10,8 @@ mod rows;
 mod tests;
 
 use riskflow_config::InputRecord;
-use riskflow_model::topic::Topic;
 use riskflow_model::output::Reason;
+use riskflow_model::topic::Topic;
 
 pub use dead_letter::dead_letter;
 pub use reject::Rejection;
@@ -29,13 +29,21 @@ pub const LARGEST_PAYLOAD: usize = 1 << 20;
 ///
 /// The first thing that is wrong with it; of a rule, everything.
 pub fn decode(record: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
-    let Some(payload) = record.payload else { return rows::tombstone(record) };
+    let Some(payload) = record.payload else {
+        return rows::tombstone(record);
+    };
     if payload.len() > LARGEST_PAYLOAD {
-        let detail = format!("the payload has {} bytes; give at most {LARGEST_PAYLOAD}", payload.len());
+        let detail = format!(
+            "the payload has {} bytes; give at most {LARGEST_PAYLOAD}",
+            payload.len()
+        );
         return Err(Rejection::new(Reason::TooLarge, detail));
     }
     let text = std::str::from_utf8(payload).map_err(|error| {
-        Rejection::new(Reason::InvalidUtf8, format!("no UTF-8 from byte {} on", error.valid_up_to()))
+        Rejection::new(
+            Reason::InvalidUtf8,
+            format!("no UTF-8 from byte {} on", error.valid_up_to()),
+        )
     })?;
     // A struct may also be read from an array, by position; on a topic that is a mistake.
     if !text.trim_ascii_start().starts_with('{') {

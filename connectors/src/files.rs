@@ -1,7 +1,19 @@
-//! stub
-use crate::*;
-use riskflow_config::*;
-use riskflow_model::topic::Topic;
-pub struct FileSource; 
-impl FileSource { pub fn open(_: &[FileInput], _: &TopicSettings, _: &[Topic], _: Share) -> Result<crate::log::LogSource, SourceError> { Err(crate::kafka::BrokerError.into()) } }
-pub fn open_sink(_: &std::path::Path) -> Result<Box<dyn Sink>, SinkError> { Err(crate::kafka::BrokerError.into()) }
+//! History files: lines of JSON, rows of CSV, lines that hold whole records; and the sink that writes the last.
+//!
+//! A regular file of lines (NDJSON) is split among all workers; anything else is read by one of them. A file is read up to
+//! where it ended when it was opened, and ends there for ever. Standard input ends when its writer closes it; until
+//! then it may have nothing at hand.
+
+mod lines;
+mod split;
+mod fed;
+mod table;
+mod envelope;
+mod source;
+mod sink;
+
+#[cfg(test)]
+mod tests;
+
+pub use sink::{FileSink, StdoutSink, open_sink};
+pub use source::FileSource;

@@ -1,11 +1,107 @@
-//! stub
-use crate::*;
-use riskflow_config::*;
-use riskflow_model::topic::Topic;
+//! Kafka, through librdkafka.
+//!
+//! The source assigns its partitions by hand, from the beginning, and reads only what is committed. Offsets are the
+//! broker's, arrival is the record's timestamp. The sink is an idempotent producer without transactions; its records
+//! carry CloudEvents 1.0 headers in binary mode.
+
+mod client;
+mod source;
+mod sink;
+mod topics;
+
+#[cfg(test)]
+mod tests;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::Retry;
+
+pub use sink::KafkaSink;
+pub use source::KafkaSource;
+pub(crate) use topics::{check, create};
+
+/// What is wrong with Kafka, or with how it is reached.
 #[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct BrokerError;
-impl BrokerError { pub fn retry(&self) -> Retry { Retry::Later } }
-pub struct KafkaSource; pub struct KafkaSink;
-impl KafkaSource { pub fn open(_: &KafkaSettings, _: &TopicSettings, _: &[Topic], _: Share, _: Until) -> Result<crate::log::LogSource, SourceError> { Err(BrokerError.into()) } }
-impl KafkaSink { pub fn open(_: &KafkaSettings, _: &TopicSettings) -> Result<crate::log::LogSink, SinkError> { Err(BrokerError.into()) } }
+pub enum BrokerError {
+    /// A property in the settings is riskflow's to set.
+    #[error("`properties.{property}` is {found}; leave it out, riskflow sets it ({why})")]
+    Reserved {
+        /// Its name.
+        property: String,
+        /// What stands there.
+        found: String,
+        /// Why it cannot be another.
+        why: &'static str,
+    },
+    /// librdkafka refuses the settings.
+    #[error("no client can be made of the settings for Kafka")]
+    Settings(#[source] KafkaError),
+    /// The brokers did not answer, or not in time.
+    #[error("the brokers at {brokers} do not answer")]
+    Unavailable {
+        /// `host:port`, separated by commas.
+        brokers: String,
+        /// What librdkafka says.
+        #[source]
+        error: KafkaError,
+    },
+    /// Not all records of a commit were acknowledged in time.
+    #[error("{missing} records were not acknowledged within {seconds} s")]
+    TimedOut {
+        /// How many.
+        missing: usize,
+        /// The time allowed.
+        seconds: u64,
+    },
+    /// A topic can no longer be read or written.
+    #[error("{topic}: the broker refuses")]
+    Refused {
+        /// Its name, with prefix; with partition where one is meant.
+        topic: String,
+        /// What librdkafka says.
+        #[source]
+        error: KafkaError,
+    },
+    /// Records that were not read yet have been deleted on the broker.
+    #[error("{topic}/{partition}: records from {offset} on were deleted before they were read; keep them longer")]
+    Lost {
+        /// Its name, with prefix.
+        topic: String,
+        /// The partition.
+        partition: u16,
+        /// The offset that would have been next.
+        offset: u64,
+    },
+}
+
+impl BrokerError {
+    /// Whether the same may succeed later.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Reserved { .. } | Self::Settings(_) | Self::Lost { .. } => Retry::Never,
+            Self::Unavailable { .. } | Self::TimedOut { .. } => Retry::Later,
+            Self::Refused { error, .. } => match error.rdkafka_error_code() {
+                Some(code) if !refuses(code) => Retry::Later,
+                Some(_) | None => Retry::Never,
+            },
+        }
+    }
+}
+
+/// Whether a broker that answers so will answer so again.
+const fn refuses(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::Fatal
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::InvalidTopic
+            | RDKafkaErrorCode::InvalidRecord
+            | RDKafkaErrorCode::PolicyViolation
+    )
+}

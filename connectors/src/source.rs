@@ -53,11 +53,7 @@ pub trait Source {
     /// # Errors
     ///
     /// When the source cannot go on. Records that were taken before stay taken.
-    fn poll(
-        &mut self,
-        limit: usize,
-        offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict,
-    ) -> Result<Polled, SourceError>;
+    fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError>;
 
     /// Whether everything that was there when the source was opened has been taken.
     fn caught_up(&self) -> bool;

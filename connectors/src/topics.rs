@@ -1,1 +1,159 @@
-//! stub
+//! Checking and making topics, on Kafka and in log folders alike.
+
+use std::path::Path;
+
+use riskflow_config::{Input, KafkaSettings, Output, TopicSettings};
+use riskflow_model::topic::Topic;
+
+use crate::Retry;
+use crate::kafka::{self, BrokerError};
+use crate::log::{self, LogError, LogWriter};
+
+/// A place that has topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// An embedded log in this folder.
+    Log(&'a Path),
+    /// Kafka.
+    Kafka(&'a KafkaSettings),
+}
+
+impl<'a> Place<'a> {
+    /// Where an input's topics are; `None` for files.
+    #[must_use]
+    pub fn of_input(input: &'a Input) -> Option<Self> {
+        match input {
+            Input::Log(folder) => Some(Self::Log(folder)),
+            Input::Kafka(kafka) => Some(Self::Kafka(kafka)),
+            Input::Files(_) => None,
+        }
+    }
+
+    /// Where an output's topics are; `None` for files.
+    #[must_use]
+    pub fn of_output(output: &'a Output) -> Option<Self> {
+        match output {
+            Output::Log(folder) => Some(Self::Log(folder)),
+            Output::Kafka(kafka) => Some(Self::Kafka(kafka)),
+            Output::Files(_) => None,
+        }
+    }
+}
+
+/// How one topic stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicReport {
+    /// The topic.
+    pub topic: Topic,
+    /// Its name, with prefix.
+    pub name: String,
+    /// How it stands.
+    pub state: TopicState,
+}
+
+/// How a topic compares with the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicState {
+    /// As the settings say.
+    Ok,
+    /// Not there.
+    Missing,
+    /// There, but otherwise than the settings say; each difference for people. riskflow works with any number of
+    /// partitions; a table that is not compacted loses rows in time.
+    Differs(Vec<String>),
+}
+
+/// Why topics could not be checked or made.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicsError {
+    /// The embedded log.
+    #[error("the topics of the embedded log cannot be checked or made")]
+    Log(#[from] LogError),
+    /// Kafka.
+    #[error("the topics on Kafka cannot be checked or made")]
+    Kafka(#[from] BrokerError),
+}
+
+impl TopicsError {
+    /// Whether the same may succeed later.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Log(error) => error.retry(),
+            Self::Kafka(error) => error.retry(),
+        }
+    }
+}
+
+/// Compares topics with the settings; one report for each, in their order. Changes nothing.
+///
+/// # Errors
+///
+/// When the place cannot be asked.
+pub fn check(place: Place<'_>, settings: &TopicSettings, topics: &[Topic]) -> Result<Vec<TopicReport>, TopicsError> {
+    match place {
+        Place::Kafka(kafka) => Ok(kafka::check(kafka, settings, topics)?),
+        Place::Log(folder) => topics.iter().map(|topic| check_log(folder, settings, *topic)).collect(),
+    }
+}
+
+/// Makes those that are not there; leaves the others as they are. Returns how each stood before.
+///
+/// # Errors
+///
+/// When the place refuses; some may have been made.
+pub fn create(place: Place<'_>, settings: &TopicSettings, topics: &[Topic]) -> Result<Vec<TopicReport>, TopicsError> {
+    let reports = check(place, settings, topics)?;
+    let missing = reports.iter().filter(|report| report.state == TopicState::Missing);
+    let missing: Vec<Topic> = missing.map(|report| report.topic).collect();
+    match place {
+        Place::Kafka(kafka) => kafka::create(kafka, settings, &missing)?,
+        Place::Log(folder) => {
+            for topic in missing {
+                LogWriter::open(folder, &settings.name(topic), settings.partitions)?;
+            }
+        }
+    }
+    Ok(reports)
+}
+
+fn check_log(folder: &Path, settings: &TopicSettings, topic: Topic) -> Result<TopicReport, TopicsError> {
+    let name = settings.name(topic);
+    let state = match log::partitions(&folder.join(&name))? {
+        None => TopicState::Missing,
+        Some(count) if count == settings.partitions => TopicState::Ok,
+        Some(count) => TopicState::Differs(vec![format!(
+            "{count} partitions, the settings say {}",
+            settings.partitions
+        )]),
+    };
+    Ok(TopicReport { topic, name, state })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_of_a_log_are_made_once_and_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::Log(folder.path());
+        let mut settings = TopicSettings {
+            prefix: "a.".to_owned(),
+            partitions: 2,
+            replication: 1,
+        };
+        let topics = [Topic::InRule, Topic::RiskAsset];
+        let states = |reports: Vec<TopicReport>| reports.into_iter().map(|report| report.state).collect::<Vec<_>>();
+        let missing = vec![TopicState::Missing; 2];
+        assert_eq!(states(check(place, &settings, &topics).unwrap()), missing);
+        assert_eq!(states(create(place, &settings, &topics).unwrap()), missing);
+        assert_eq!(
+            states(create(place, &settings, &topics).unwrap()),
+            vec![TopicState::Ok; 2]
+        );
+        settings.partitions = 3;
+        let differs = TopicState::Differs(vec!["2 partitions, the settings say 3".to_owned()]);
+        assert_eq!(states(check(place, &settings, &topics).unwrap()), vec![differs; 2]);
+    }
+}

@@ -18,8 +18,14 @@ const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 pub fn dead_letter(record: &RawRecord<'_>, rejection: &Rejection) -> DeadLetter {
     let bytes = record.payload.unwrap_or_default();
     let (payload, encoding) = match std::str::from_utf8(bytes) {
-        Ok(text) => (Cow::Borrowed(&text[..text.floor_char_boundary(KEPT)]), PayloadEncoding::Utf8),
-        Err(_) => (Cow::Owned(base64(&bytes[..bytes.len().min(KEPT)])), PayloadEncoding::Base64),
+        Ok(text) => (
+            Cow::Borrowed(&text[..text.floor_char_boundary(KEPT)]),
+            PayloadEncoding::Utf8,
+        ),
+        Err(_) => (
+            Cow::Owned(base64(&bytes[..bytes.len().min(KEPT)])),
+            PayloadEncoding::Base64,
+        ),
     };
     DeadLetter {
         reason: rejection.reason,
@@ -41,7 +47,11 @@ fn base64(bytes: &[u8]) -> String {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for digit in 0..4 {
             let sextet = bits >> (18 - 6 * digit) & 63;
-            text.push(if digit <= group.len() { char::from(DIGITS[sextet as usize]) } else { '=' });
+            text.push(if digit <= group.len() {
+                char::from(DIGITS[sextet as usize])
+            } else {
+                '='
+            });
         }
     }
     text
@@ -53,7 +63,14 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        let pairs = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
+        let pairs = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+        ];
         for (plain, encoded) in pairs {
             assert_eq!(base64(plain.as_bytes()), encoded);
         }

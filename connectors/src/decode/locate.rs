@@ -2,7 +2,11 @@
 
 /// The name of the outermost field whose value holds, or ends just before, this place; of JSON that is sound up to there.
 pub(super) fn field_before(text: &str, line: usize, column: usize) -> Option<&str> {
-    let line_begin: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let line_begin: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
     let place = line_begin + column;
     let bytes = text.as_bytes();
     let (mut depth, mut at) = (0usize, 0);
@@ -41,7 +45,12 @@ mod tests {
     #[test]
     fn the_outermost_field_is_named() {
         let text = "{\"a\": 1, \"b\\\"\":\n [{\"c\": \"x:\"}], \"d\" : tru}";
-        for (place, field) in [("1,", Some("a")), ("x:", Some("b\\\"")), ("tru", Some("d")), ("{\"a", None)] {
+        for (place, field) in [
+            ("1,", Some("a")),
+            ("x:", Some("b\\\"")),
+            ("tru", Some("d")),
+            ("{\"a", None),
+        ] {
             let at = text.find(place).unwrap();
             let line = 1 + text[..at].matches('\n').count();
             let column = at + 1 - text[..at].rfind('\n').map_or(0, |newline| newline + 1);

@@ -13,15 +13,22 @@ pub(super) fn decode(text: &str) -> Result<Observation, Rejection> {
     }
     let reading = match record.op {
         Op::Delete => None,
-        Op::Upsert => Some(Reading { result: result(record.result)?, quality: record.quality }),
+        Op::Upsert => Some(Reading {
+            result: result(record.result)?,
+            quality: record.quality,
+        }),
     };
-    Ok(Observation { datastream: Key::of(&record.datastream), id: (&*record.datastream).into(), time: record.phenomenon_time, reading })
+    Ok(Observation {
+        datastream: Key::of(&record.datastream),
+        time: record.phenomenon_time,
+        reading,
+    })
 }
 
 fn result(result: Option<f64>) -> Result<f64, Rejection> {
     match result {
         Some(result) if result.abs() <= Reading::LIMIT => Ok(result),
-        Some(result) => Err(Rejection::field("result", result, "a number from -1e9 to 1e9")),
+        Some(result) => Err(Rejection::field("result", result, "a number from -1e12 to 1e12")),
         None => Err(Rejection::field("result", "missing", "a number, or `op`: `delete`")),
     }
 }

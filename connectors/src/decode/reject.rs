@@ -41,7 +41,9 @@ pub(super) fn of_parser(text: &str, error: &serde_json::Error) -> Rejection {
         Category::Syntax | Category::Eof | Category::Io => Reason::Malformed,
     };
     // A message about a field that is missing, twice there or unknown names it already.
-    let named = ["missing field", "duplicate field", "unknown field"].iter().any(|start| message.starts_with(start));
+    let named = ["missing field", "duplicate field", "unknown field"]
+        .iter()
+        .any(|start| message.starts_with(start));
     let field = (reason == Reason::InvalidField && !named)
         .then(|| field_before(text, error.line(), error.column()))
         .flatten();

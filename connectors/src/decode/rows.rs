@@ -18,13 +18,20 @@ const MOST_PEOPLE: u32 = 100_000_000;
 pub(super) fn tombstone(record: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
     let topic = record.topic;
     if !topic.is_base() {
-        return Err(Rejection::field("payload", "null", "an observation; to take one back, one with `op`: `delete`"));
+        return Err(Rejection::field(
+            "payload",
+            "null",
+            "an observation; to take one back, one with `op`: `delete`",
+        ));
     }
     match record.key {
         Some(key) if !key.is_empty() => Ok(InputRecord::Base(Key::of_bytes(key), None)),
         _ => Err(Rejection::new(
             Reason::KeyMismatch,
-            format!("a null payload deletes, but the record has no key; give the `{}`", topic.key()),
+            format!(
+                "a null payload deletes, but the record has no key; give the `{}`",
+                topic.key()
+            ),
         )),
     }
 }
@@ -43,7 +50,10 @@ pub(super) fn decode(topic: Topic, key: Option<&[u8]>, text: &str) -> Result<Inp
     }
     if let Some(key) = key.filter(|key| *key != id.as_bytes()) {
         let key = String::from_utf8_lossy(key);
-        let detail = format!("the record's key is `{key}`, but its `{}` is `{id}`; give the same", topic.key());
+        let detail = format!(
+            "the record's key is `{key}`, but its `{}` is `{id}`; give the same",
+            topic.key()
+        );
         return Err(Rejection::new(Reason::KeyMismatch, detail));
     }
     Ok(InputRecord::Base(Key::of(&id), Some(row)))
@@ -59,17 +69,28 @@ fn asset(asset: Asset) -> Result<Asset, Rejection> {
     }
     if let Some(Position { longitude, latitude }) = asset.position {
         if longitude.0.abs() > 180.0 {
-            return Err(Rejection::field("position.longitude", longitude, "degrees from -180 to 180"));
+            return Err(Rejection::field(
+                "position.longitude",
+                longitude,
+                "degrees from -180 to 180",
+            ));
         }
         if latitude.0.abs() > 90.0 {
-            return Err(Rejection::field("position.latitude", latitude, "degrees from -90 to 90"));
+            return Err(Rejection::field(
+                "position.latitude",
+                latitude,
+                "degrees from -90 to 90",
+            ));
         }
     }
     Ok(asset)
 }
 
 fn datastream(datastream: Datastream) -> Result<Datastream, Rejection> {
-    for (name, value) in [("asset", &datastream.asset), ("observed_property", &datastream.observed_property)] {
+    for (name, value) in [
+        ("asset", &datastream.asset),
+        ("observed_property", &datastream.observed_property),
+    ] {
         if value.is_empty() {
             return Err(Rejection::field(name, "empty", "an identifier"));
         }

@@ -15,13 +15,21 @@ pub(crate) fn partitions(topic_folder: &Path) -> Result<Option<u16>, LogError> {
     };
     for (wanted, found) in (0u64..).zip(&numbers) {
         if wanted != *found {
-            return Err(LogError::Gap { path: topic_folder.to_owned(), found: *found, wanted });
+            return Err(LogError::Gap {
+                path: topic_folder.to_owned(),
+                found: *found,
+                wanted,
+            });
         }
     }
     match u16::try_from(numbers.len()) {
         Ok(0) => Ok(None),
         Ok(count) => Ok(Some(count)),
-        Err(_) => Err(LogError::Gap { path: topic_folder.to_owned(), found: numbers.len() as u64, wanted: u64::from(u16::MAX) }),
+        Err(_) => Err(LogError::Gap {
+            path: topic_folder.to_owned(),
+            found: numbers.len() as u64,
+            wanted: u64::from(u16::MAX),
+        }),
     }
 }
 

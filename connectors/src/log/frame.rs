@@ -52,7 +52,10 @@ pub(super) fn append(
 ) -> Result<(), LogError> {
     let body = LEAST_BODY + key.map_or(0, <[u8]>::len) + payload.map_or(0, <[u8]>::len);
     if body > MOST_BODY {
-        return Err(LogError::TooLarge { found: body, most: MOST_BODY });
+        return Err(LogError::TooLarge {
+            found: body,
+            most: MOST_BODY,
+        });
     }
     let begin = buffer.len();
     buffer.reserve(HEAD + body);
@@ -71,29 +74,45 @@ pub(super) fn append(
 /// Looks at the beginning of `bytes`. The lengths must agree with each other even where the end is not there yet:
 /// a torn record is told from a bad length.
 pub(super) fn parse(bytes: &[u8], check: Check) -> Parsed<'_> {
-    let Some(body) = number(bytes, 0) else { return Parsed::Torn };
+    let Some(body) = number(bytes, 0) else {
+        return Parsed::Torn;
+    };
     let body = body as usize;
     if !(LEAST_BODY..=MOST_BODY).contains(&body) {
         return Parsed::Bad { skip: 1 };
     }
     let length = HEAD + body;
-    let Some(key_length) = number(bytes, HEAD + 8) else { return Parsed::Torn };
+    let Some(key_length) = number(bytes, HEAD + 8) else {
+        return Parsed::Torn;
+    };
     let key_begin = HEAD + 12;
     let key_end = key_begin + if key_length == NONE { 0 } else { key_length as usize };
     if key_end + 4 > length {
         return Parsed::Bad { skip: 1 };
     }
-    let Some(payload_length) = number(bytes, key_end) else { return Parsed::Torn };
+    let Some(payload_length) = number(bytes, key_end) else {
+        return Parsed::Torn;
+    };
     let payload_begin = key_end + 4;
-    let payload_end = payload_begin + if payload_length == NONE { 0 } else { payload_length as usize };
+    let payload_end = payload_begin
+        + if payload_length == NONE {
+            0
+        } else {
+            payload_length as usize
+        };
     if payload_end != length {
         return Parsed::Bad { skip: 1 };
     }
-    let Some(frame) = bytes.get(..length) else { return Parsed::Torn };
+    let Some(frame) = bytes.get(..length) else {
+        return Parsed::Torn;
+    };
     if check == Check::Full && Some(crc32fast::hash(&frame[HEAD..])) != number(frame, 4) {
         return Parsed::Bad { skip: length };
     }
-    let arrival = frame[HEAD..HEAD + 8].try_into().map(i64::from_le_bytes).unwrap_or_default();
+    let arrival = frame[HEAD..HEAD + 8]
+        .try_into()
+        .map(i64::from_le_bytes)
+        .unwrap_or_default();
     Parsed::Whole(Frame {
         arrival: Millis(arrival),
         key: (key_length != NONE).then(|| &frame[key_begin..key_end]),

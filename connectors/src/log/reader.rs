@@ -61,11 +61,7 @@ impl LogSource {
 }
 
 impl Source for LogSource {
-    fn poll(
-        &mut self,
-        limit: usize,
-        offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict,
-    ) -> Result<Polled, SourceError> {
+    fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError> {
         poll_lanes(&mut self.partitions, &mut self.first, limit, offer)
     }
 
@@ -74,7 +70,10 @@ impl Source for LogSource {
     }
 
     fn lag(&self) -> Vec<(Topic, u16, u64)> {
-        self.partitions.iter().map(|partition| (partition.topic, partition.partition, partition.lag())).collect()
+        self.partitions
+            .iter()
+            .map(|partition| (partition.topic, partition.partition, partition.lag()))
+            .collect()
     }
 }
 
@@ -148,9 +147,10 @@ impl PartitionReader {
     /// Records of closed segments are counted, those of the last estimated by the mean of what was read of it.
     fn lag(&self) -> u64 {
         let (last, bytes) = match &self.file {
-            Some(file) if self.segment >= self.goal.0 => {
-                (self.segment, file.metadata().map_or(self.position, |metadata| metadata.len()))
-            }
+            Some(file) if self.segment >= self.goal.0 => (
+                self.segment,
+                file.metadata().map_or(self.position, |metadata| metadata.len()),
+            ),
             _ => self.goal,
         };
         let closed = last.saturating_sub(self.offset);
@@ -183,7 +183,9 @@ impl PartitionReader {
             self.buffer.resize(self.buffer.len() * 2, 0);
         }
         let at = self.position + self.end as u64;
-        let read = file.read_at(&mut self.buffer[self.end..], at).map_err(LogError::io(&self.path()))?;
+        let read = file
+            .read_at(&mut self.buffer[self.end..], at)
+            .map_err(LogError::io(&self.path()))?;
         self.end += read;
         Ok(read > 0)
     }
@@ -214,9 +216,11 @@ impl PartitionReader {
     fn next_segment(&self, torn: bool) -> Result<Option<File>, LogError> {
         match self.later.front() {
             Some(_) if torn => Err(self.damaged()),
-            Some(first) if *first != self.offset => {
-                Err(LogError::Gap { path: self.folder.clone(), found: *first, wanted: self.offset })
-            }
+            Some(first) if *first != self.offset => Err(LogError::Gap {
+                path: self.folder.clone(),
+                found: *first,
+                wanted: self.offset,
+            }),
             Some(_) => self.open_segment(self.offset),
             None if self.position >= self.limit => self.open_segment(self.offset),
             None => Ok(None),
@@ -231,12 +235,17 @@ impl PartitionReader {
     }
 
     fn damaged(&self) -> LogError {
-        LogError::Damaged { path: self.path(), byte: self.position }
+        LogError::Damaged {
+            path: self.path(),
+            byte: self.position,
+        }
     }
 
     /// No record stands where one should: a torn tail if none follows, else damage.
     fn bad(&mut self, skip: usize) -> Result<Standing, LogError> {
-        let Some(file) = &self.file else { return Ok(self.waiting()) };
+        let Some(file) = &self.file else {
+            return Ok(self.waiting());
+        };
         self.end = self.start;
         let length = file.metadata().map_err(LogError::io(&self.path()))?.len();
         if self.searched != Some(length) {

@@ -26,7 +26,11 @@ impl LogSink {
     ///
     /// When another process writes one of them, or one cannot be written.
     pub fn open(folder: &Path, settings: &TopicSettings) -> Result<Self, SinkError> {
-        let mut sink = Self { folder: folder.to_owned(), settings: settings.clone(), writers: BTreeMap::new() };
+        let mut sink = Self {
+            folder: folder.to_owned(),
+            settings: settings.clone(),
+            writers: BTreeMap::new(),
+        };
         for topic in Topic::outputs() {
             sink.open_topic(topic)?;
         }

@@ -14,12 +14,22 @@ use crate::{OutRecord, Polled, RawRecord, Share, Sink, Source, SourceError, Unti
 type Owned = (u16, u64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
 
 fn settings() -> TopicSettings {
-    TopicSettings { prefix: "city.".to_owned(), partitions: 2, replication: 1 }
+    TopicSettings {
+        prefix: "city.".to_owned(),
+        partitions: 2,
+        replication: 1,
+    }
 }
 
 fn owned(record: RawRecord<'_>) -> Owned {
     let bytes = |part: Option<&[u8]>| part.map(<[u8]>::to_vec);
-    (record.partition, record.offset, record.arrival.unwrap().0, bytes(record.key), bytes(record.payload))
+    (
+        record.partition,
+        record.offset,
+        record.arrival.unwrap().0,
+        bytes(record.key),
+        bytes(record.payload),
+    )
 }
 
 fn open(folder: &Path, until: Until) -> LogSource {
@@ -100,7 +110,11 @@ fn a_log_cut_at_any_byte_gives_its_whole_records_and_can_be_written_on() {
         writer.flush().unwrap();
         let (_, records) = read(&mut following).unwrap();
         let arrival = if count > 0 { 5 } else { 0 };
-        assert_eq!(records, [(0, count as u64, arrival, None, Some(b"new".to_vec()))], "cut at {cut}");
+        assert_eq!(
+            records,
+            [(0, count as u64, arrival, None, Some(b"new".to_vec()))],
+            "cut at {cut}"
+        );
     }
 }
 
@@ -126,10 +140,19 @@ fn a_byte_changed_in_the_middle_is_refused_by_reader_and_writer() {
         changed[byte as usize] ^= 0x41;
         fs::write(segment(folder.path()), &changed).unwrap();
         let mut source = open(folder.path(), Until::Forever);
-        let Err(SourceError::Log(error)) = read(&mut source) else { panic!("byte {byte} was read") };
-        assert!(matches!(&error, LogError::Damaged { path, byte } if *path == segment(folder.path()) && *byte == ends[0]));
-        let Err(error) = LogWriter::open(folder.path(), "city.in.observation", 1) else { panic!("{byte}") };
-        assert!(error.to_string().contains(&format!("is damaged at byte {}", ends[0])), "{error}");
+        let Err(SourceError::Log(error)) = read(&mut source) else {
+            panic!("byte {byte} was read")
+        };
+        assert!(
+            matches!(&error, LogError::Damaged { path, byte } if *path == segment(folder.path()) && *byte == ends[0])
+        );
+        let Err(error) = LogWriter::open(folder.path(), "city.in.observation", 1) else {
+            panic!("{byte}")
+        };
+        assert!(
+            error.to_string().contains(&format!("is damaged at byte {}", ends[0])),
+            "{error}"
+        );
     }
 }
 
@@ -174,7 +197,10 @@ fn what_comes_after_opening_is_not_read_until_end() {
 fn a_second_writer_is_refused_and_partitions_stay_as_they_were_made() {
     let folder = tempfile::tempdir().unwrap();
     let first = writer(folder.path(), 3);
-    assert!(matches!(LogWriter::open(folder.path(), "city.in.observation", 3), Err(LogError::Locked { .. })));
+    assert!(matches!(
+        LogWriter::open(folder.path(), "city.in.observation", 3),
+        Err(LogError::Locked { .. })
+    ));
     drop(first);
     assert_eq!(writer(folder.path(), 8).partitions(), 3);
 }
@@ -184,7 +210,10 @@ fn a_missing_topic_is_named_with_its_cure() {
     let folder = tempfile::tempdir().unwrap();
     let opened = LogSource::open(folder.path(), &settings(), &[Topic::InRule], Share::WHOLE, Until::End);
     let Err(error) = opened else { panic!("opened") };
-    assert_eq!(error.to_string(), "topic `city.in.rule` is not there; create it with `riskflow topics --create`");
+    assert_eq!(
+        error.to_string(),
+        "topic `city.in.rule` is not there; create it with `riskflow topics --create`"
+    );
 }
 
 #[test]
@@ -218,12 +247,21 @@ fn the_sink_partitions_by_key_and_its_arrival_is_the_epoch() {
     let records: Vec<OutRecord> = (0..20).map(|n| record(&format!("asset {n}"), Some(b"{}"))).collect();
     sink.commit(Millis(100), &records).unwrap();
     sink.commit(Millis(200), &[record("asset 3", None)]).unwrap();
-    let mut source =
-        LogSource::open(folder.path(), &settings(), &[Topic::RiskAsset], Share::WHOLE, Until::End).unwrap();
+    let mut source = LogSource::open(
+        folder.path(),
+        &settings(),
+        &[Topic::RiskAsset],
+        Share::WHOLE,
+        Until::End,
+    )
+    .unwrap();
     let (_, read) = read(&mut source).unwrap();
     assert_eq!(read.len(), 21);
     assert!((0..2).all(|partition| read.iter().any(|record| record.0 == partition)));
-    let of_three: Vec<&Owned> = read.iter().filter(|record| record.3.as_deref() == Some(b"asset 3")).collect();
+    let of_three: Vec<&Owned> = read
+        .iter()
+        .filter(|record| record.3.as_deref() == Some(b"asset 3"))
+        .collect();
     assert_eq!(of_three[0].0, of_three[1].0);
     assert_eq!((of_three[0].2, &of_three[1].4, of_three[1].2), (100, &None, 200));
 }

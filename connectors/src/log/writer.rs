@@ -33,7 +33,9 @@ impl LogWriter {
         let topic = folder.join(topic_name);
         let count = folder::partitions(&topic)?.unwrap_or(partitions.max(1));
         let partitions = (0..count).map(|partition| PartitionWriter::open(topic.join(partition.to_string()), limit));
-        Ok(Self { partitions: partitions.collect::<Result<_, _>>()? })
+        Ok(Self {
+            partitions: partitions.collect::<Result<_, _>>()?,
+        })
     }
 
     /// How many partitions the topic has.
@@ -119,7 +121,10 @@ impl PartitionWriter {
         if file.metadata().map_err(LogError::io(&path))?.len() > tail.bytes {
             warn!(file = %path.display(), byte = tail.bytes, "cut off a torn record");
             file.set_len(tail.bytes).map_err(LogError::io(&path))?;
-            file.sync_all().map_err(|error| LogError::Sync { path: path.clone(), error })?;
+            file.sync_all().map_err(|error| LogError::Sync {
+                path: path.clone(),
+                error,
+            })?;
         }
         let mut arrival = tail.arrival;
         if let (None, [.., before, _]) = (arrival, firsts.as_slice()) {
@@ -160,7 +165,9 @@ impl PartitionWriter {
             return Ok(());
         }
         // At a position, not at the end: after a failure in the middle the next attempt writes over the same bytes.
-        self.file.write_all_at(&self.buffer, self.written).map_err(LogError::io(&self.path))?;
+        self.file
+            .write_all_at(&self.buffer, self.written)
+            .map_err(LogError::io(&self.path))?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         self.unsynced = true;
@@ -170,7 +177,10 @@ impl PartitionWriter {
     fn sync(&mut self) -> Result<(), LogError> {
         self.flush()?;
         if self.unsynced {
-            self.file.sync_data().map_err(|error| LogError::Sync { path: self.path.clone(), error })?;
+            self.file.sync_data().map_err(|error| LogError::Sync {
+                path: self.path.clone(),
+                error,
+            })?;
             self.unsynced = false;
         }
         Ok(())
@@ -204,7 +214,10 @@ fn lock(path: &Path) -> Result<File, LogError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(LogError::Io { path: path.to_owned(), error }),
+        Err(TryLockError::Error(error)) => Err(LogError::Io {
+            path: path.to_owned(),
+            error,
+        }),
     }
 }
 
@@ -219,7 +232,10 @@ fn open_segment(folder: &Path, path: &Path) -> Result<File, LogError> {
         .map_err(LogError::io(path))?;
     if !known {
         let entry = File::open(folder).and_then(|folder| folder.sync_all());
-        entry.map_err(|error| LogError::Sync { path: folder.to_owned(), error })?;
+        entry.map_err(|error| LogError::Sync {
+            path: folder.to_owned(),
+            error,
+        })?;
     }
     Ok(file)
 }
@@ -235,7 +251,11 @@ struct Tail {
 impl Tail {
     fn of(path: &Path) -> Result<Self, LogError> {
         let content = fs::read(path).map_err(LogError::io(path))?;
-        let mut tail = Self { bytes: 0, records: 0, arrival: None };
+        let mut tail = Self {
+            bytes: 0,
+            records: 0,
+            arrival: None,
+        };
         let mut rest = content.as_slice();
         loop {
             match frame::parse(rest, Check::Full) {
@@ -247,7 +267,10 @@ impl Tail {
                 }
                 Parsed::Torn => return Ok(tail),
                 Parsed::Bad { skip } if frame::any_whole(&rest[skip..]) => {
-                    return Err(LogError::Damaged { path: path.to_owned(), byte: tail.bytes });
+                    return Err(LogError::Damaged {
+                        path: path.to_owned(),
+                        byte: tail.bytes,
+                    });
                 }
                 Parsed::Bad { .. } => return Ok(tail),
             }

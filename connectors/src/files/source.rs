@@ -1,0 +1,268 @@
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use riskflow_config::{FileFormat, FileInput, TopicSettings};
+use riskflow_model::topic::Topic;
+
+use super::envelope::Envelope;
+use super::fed::{Fed, Ready, feed_bytes};
+use super::split::{BLOCK_BYTES, SplitFile};
+use super::table::feed_rows;
+use crate::source::{Lane, Standing, poll_lanes};
+use crate::{Polled, RawRecord, Share, Source, SourceError, Verdict};
+
+/// Reads a worker's share of history files.
+pub struct FileSource {
+    files: Vec<FileReader>,
+    first: usize,
+}
+
+impl FileSource {
+    /// Opens this worker's share of these files. Files of topics that are not among `topics` are left out.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be opened, or its topic is unknown or missing.
+    pub fn open(
+        files: &[FileInput],
+        settings: &TopicSettings,
+        topics: &[Topic],
+        share: Share,
+    ) -> Result<Self, SourceError> {
+        let opened = files
+            .iter()
+            .enumerate()
+            .map(|(index, file)| FileReader::open(index, file, settings, topics, share));
+        let opened: Vec<Option<FileReader>> = opened.collect::<Result<_, _>>()?;
+        Ok(Self {
+            files: opened.into_iter().flatten().collect(),
+            first: 0,
+        })
+    }
+}
+
+impl Source for FileSource {
+    fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError> {
+        poll_lanes(&mut self.files, &mut self.first, limit, offer)
+    }
+
+    fn caught_up(&self) -> bool {
+        self.files.iter().all(|file| file.ended)
+    }
+
+    fn lag(&self) -> Vec<(Topic, u16, u64)> {
+        Vec::new()
+    }
+}
+
+enum Content {
+    Split(SplitFile),
+    Fed {
+        fed: Fed,
+        /// A file: its thread always comes up with more, so a poll may wait for it as it would for the disk.
+        waits: bool,
+    },
+}
+
+struct FileReader {
+    path: PathBuf,
+    partition: u16,
+    format: FileFormat,
+    /// Of its records; of envelopes, of what is none.
+    topic: Topic,
+    /// Records of other topics are passed over.
+    topics: Vec<Topic>,
+    prefix: String,
+    content: Content,
+    /// How many rows came before.
+    row: u64,
+    ended: bool,
+}
+
+impl FileReader {
+    fn open(
+        index: usize,
+        file: &FileInput,
+        settings: &TopicSettings,
+        topics: &[Topic],
+        share: Share,
+    ) -> Result<Option<Self>, SourceError> {
+        let format = file.format.unwrap_or_else(|| format_of(&file.path));
+        let topic = topic_of(file, format, topics)?;
+        let Ok(partition) = u16::try_from(index) else {
+            return Err(wrong(
+                file,
+                "files",
+                format!("{} or more files", index + 1),
+                "at most 65536",
+            ));
+        };
+        let stdin = file.path.as_os_str() == "-";
+        let split = format == FileFormat::Ndjson && !stdin;
+        if !topics.contains(&topic) && format != FileFormat::Envelope || !split && !share.holds_nth(index) {
+            return Ok(None);
+        }
+        let content = open_content(&file.path, format, topic, (index, share));
+        let content = content.map_err(|error| SourceError::File {
+            file: file.path.clone(),
+            error,
+        })?;
+        Ok(Some(Self {
+            path: file.path.clone(),
+            partition,
+            format,
+            topic,
+            topics: topics.to_vec(),
+            prefix: settings.prefix.clone(),
+            content,
+            row: 0,
+            ended: false,
+        }))
+    }
+
+    fn prepare(&mut self) -> io::Result<Ready> {
+        match &mut self.content {
+            Content::Split(split) => Ok(if split.prepare()? { Ready::Line } else { Ready::End }),
+            Content::Fed { fed, waits } => fed.prepare(*waits),
+        }
+    }
+
+    /// Offers the line that is ready.
+    fn offer(&mut self, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Option<Verdict> {
+        let line = match &mut self.content {
+            Content::Split(split) => split.head()?,
+            Content::Fed { fed, .. } => fed.head()?,
+        };
+        let begin_of_file = line.begin == 0;
+        let text = if begin_of_file {
+            line.text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line.text)
+        } else {
+            line.text
+        };
+        let record = RawRecord {
+            topic: self.topic,
+            partition: self.partition,
+            offset: if self.format == FileFormat::Csv {
+                self.row
+            } else {
+                line.begin
+            },
+            arrival: None,
+            key: None,
+            payload: Some(text),
+        };
+        if self.format != FileFormat::Envelope {
+            return Some(offer(record));
+        }
+        let envelope = Envelope::parse(text);
+        let Some((envelope, topic)) = envelope.as_ref().and_then(|it| Some((it, it.topic(&self.prefix)?))) else {
+            return Some(offer(record));
+        };
+        if !self.topics.contains(&topic) {
+            return Some(Verdict::Taken);
+        }
+        Some(offer(RawRecord {
+            topic,
+            arrival: envelope.arrival,
+            key: envelope.key.as_ref().map(|key| key.as_bytes()),
+            payload: envelope.payload(),
+            ..record
+        }))
+    }
+
+    fn advance(&mut self) {
+        self.row += 1;
+        match &mut self.content {
+            Content::Split(split) => split.advance(),
+            Content::Fed { fed, .. } => fed.advance(),
+        }
+    }
+}
+
+impl Lane for FileReader {
+    fn drain(
+        &mut self,
+        left: &mut usize,
+        offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict,
+    ) -> Result<Standing, SourceError> {
+        loop {
+            if *left == 0 {
+                return Ok(Standing::Full);
+            }
+            if self.ended {
+                return Ok(Standing::Ended);
+            }
+            match self.prepare() {
+                Ok(Ready::Line) => {}
+                Ok(Ready::Nothing) => return Ok(Standing::Idle),
+                Ok(Ready::End) => {
+                    self.ended = true;
+                    continue;
+                }
+                Err(error) => {
+                    return Err(SourceError::File {
+                        file: self.path.clone(),
+                        error,
+                    });
+                }
+            }
+            if self.offer(offer) == Some(Verdict::NotYet) {
+                return Ok(Standing::Blocked);
+            }
+            *left -= 1;
+            self.advance();
+        }
+    }
+}
+
+fn format_of(path: &Path) -> FileFormat {
+    match path.extension() {
+        Some(ending) if ending.eq_ignore_ascii_case("csv") => FileFormat::Csv,
+        _ => FileFormat::Ndjson,
+    }
+}
+
+fn topic_of(file: &FileInput, format: FileFormat, topics: &[Topic]) -> Result<Topic, SourceError> {
+    const GIVE: &str = "a topic that riskflow reads, such as `in.observation`";
+    match &file.topic {
+        Some(name) => Topic::from_name(name).ok_or_else(|| wrong(file, "topic", format!("`{name}`"), GIVE)),
+        None if format == FileFormat::Envelope => Ok(topics.first().copied().unwrap_or(Topic::InObservation)),
+        None => Err(wrong(file, "topic", "missing".to_owned(), GIVE)),
+    }
+}
+
+fn wrong(file: &FileInput, field: &'static str, found: String, give: &'static str) -> SourceError {
+    SourceError::FileInput {
+        file: file.path.clone(),
+        field,
+        found,
+        give,
+    }
+}
+
+fn open_content(path: &Path, format: FileFormat, topic: Topic, (index, share): (usize, Share)) -> io::Result<Content> {
+    if path.as_os_str() == "-" {
+        let fed = Fed::start("stdin", move |feed| match format {
+            FileFormat::Csv => feed_rows(io::stdin().lock(), topic, &feed),
+            FileFormat::Ndjson | FileFormat::Envelope => feed_bytes(io::stdin().lock(), &feed),
+        })?;
+        return Ok(Content::Fed { fed, waits: false });
+    }
+    let file = File::open(path)?;
+    Ok(match format {
+        FileFormat::Ndjson => {
+            // Small files begin with different workers.
+            let first = (share.index + share.peers - index % share.peers) % share.peers;
+            Content::Split(SplitFile::new(file, first, share.peers, BLOCK_BYTES)?)
+        }
+        FileFormat::Csv => {
+            let fed = Fed::start("csv", move |feed| feed_rows(file, topic, &feed))?;
+            Content::Fed { fed, waits: true }
+        }
+        FileFormat::Envelope => {
+            let fed = Fed::start("envelopes", move |feed| feed_bytes(file, &feed))?;
+            Content::Fed { fed, waits: true }
+        }
+    })
+}

@@ -1,0 +1,355 @@
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use riskflow_config::{FileFormat, FileInput, InputRecord, TopicSettings};
+use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Millis};
+
+use super::lines::Lines;
+use super::split::SplitFile;
+use super::*;
+use crate::{OutRecord, Polled, RawRecord, Share, Sink, SinkError, Source, SourceError, Verdict, decode};
+
+#[derive(Clone, Debug, PartialEq)]
+struct Owned {
+    topic: Topic,
+    partition: u16,
+    offset: u64,
+    arrival: Option<Millis>,
+    key: Option<String>,
+    payload: Option<String>,
+}
+
+fn owned(record: RawRecord<'_>) -> Owned {
+    let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    Owned {
+        topic: record.topic,
+        partition: record.partition,
+        offset: record.offset,
+        arrival: record.arrival,
+        key: text(record.key),
+        payload: text(record.payload),
+    }
+}
+
+fn settings() -> TopicSettings {
+    TopicSettings {
+        prefix: "city.".to_owned(),
+        partitions: 1,
+        replication: 1,
+    }
+}
+
+fn input(path: &Path, topic: Option<&str>, format: Option<FileFormat>) -> FileInput {
+    FileInput {
+        path: path.to_owned(),
+        topic: topic.map(str::to_owned),
+        format,
+    }
+}
+
+fn read(files: &[FileInput], share: Share) -> Vec<Owned> {
+    let topics: Vec<Topic> = Topic::inputs().collect();
+    let mut source = FileSource::open(files, &settings(), &topics, share).unwrap();
+    let mut records = Vec::new();
+    while source
+        .poll(3, &mut |record| {
+            records.push(owned(record));
+            Verdict::Taken
+        })
+        .unwrap()
+        != Polled::Ended
+    {}
+    assert!(source.caught_up());
+    records
+}
+
+fn read_text(text: impl AsRef<[u8]>, name: &str, topic: Option<&str>, format: Option<FileFormat>) -> Vec<Owned> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    read(&[input(&path, topic, format)], Share::WHOLE)
+}
+
+#[test]
+fn lines_are_records_and_their_bytes_are_offsets() {
+    let records = read_text(
+        "\u{feff}{\"a\":1}\r\n\n  \n{\"b\":2}\nlast",
+        "x.ndjson",
+        Some("in.rule"),
+        None,
+    );
+    let seen: Vec<(u64, &str)> = records
+        .iter()
+        .map(|r| (r.offset, r.payload.as_deref().unwrap()))
+        .collect();
+    assert_eq!(seen, [(0, "{\"a\":1}"), (16, "{\"b\":2}"), (24, "last")]);
+    assert!(
+        records
+            .iter()
+            .all(|r| r.topic == Topic::InRule && r.arrival.is_none() && r.key.is_none())
+    );
+}
+
+#[test]
+fn a_record_not_taken_is_offered_again() {
+    for name in ["x.ndjson", "x.csv"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, "a\nb\n").unwrap();
+        let files = [input(&path, Some("in.observation"), None)];
+        let mut source = FileSource::open(&files, &settings(), &[Topic::InObservation], Share::WHOLE).unwrap();
+        for _ in 0..2 {
+            let mut offered = 0;
+            let polled = source.poll(9, &mut |_| {
+                offered += 1;
+                Verdict::NotYet
+            });
+            assert_eq!((polled.unwrap(), offered), (Polled::Blocked, 1), "{name}");
+        }
+        assert!(!source.caught_up());
+    }
+}
+
+#[test]
+fn rows_become_objects_with_numbers_strings_and_lists() {
+    let csv = "id,asset,observed_property,unit,tags,thresholds,spare\n\
+               007,1e3,rainfall,,a; b,\"{\"\"r\"\":{\"\"blue\"\":5}}\",12\n\
+               s2,\"a\"\"\n2\",x,mm,,,\n\
+               short,row\n";
+    let records = read_text(csv, "x.csv", Some("base.datastream"), None);
+    let payloads: Vec<&str> = records
+        .iter()
+        .map(|record| record.payload.as_deref().unwrap())
+        .collect();
+    assert_eq!(
+        payloads,
+        [
+            r#"{"id":"007","asset":"1e3","observed_property":"rainfall","tags":["a","b"],"thresholds":{"r":{"blue":5}},"spare":12}"#,
+            r#"{"id":"s2","asset":"a\"\u000a2","observed_property":"x","unit":"mm"}"#,
+            r#"["short","row"]"#,
+        ]
+    );
+    assert_eq!(
+        records.iter().map(|record| record.offset).collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
+    let times = "datastream,phenomenon_time,result\n12,1627187400000,05\n12,2021-07-25T12:30:00+08:00,-1.5\n";
+    let records = read_text(times, "x.csv", Some("in.observation"), None);
+    assert_eq!(
+        records[0].payload.as_deref(),
+        Some(r#"{"datastream":"12","phenomenon_time":1627187400000,"result":"05"}"#)
+    );
+    assert!(
+        records[1]
+            .payload
+            .as_deref()
+            .unwrap()
+            .ends_with(r#""2021-07-25T12:30:00+08:00","result":-1.5}"#)
+    );
+}
+
+#[test]
+fn envelopes_give_topic_key_and_arrival_and_what_is_none_is_not_lost() {
+    let lines = concat!(
+        r#"{"topic":"city.in.rule","key":"r","value":{"id":"r"},"arrival":5}"#,
+        "\n",
+        r#"{"topic":"base.asset","key":"a","value":null}"#,
+        "\n",
+        r#"{"topic":"out.risk.asset","key":"a","value":{}}"#,
+        "\n",
+        r#"{"topic":"in.unknown","value":{}}"#,
+        "\n",
+        "{\"topic\":",
+        "\n",
+    );
+    let records = read_text(lines, "x", None, Some(FileFormat::Envelope));
+    assert_eq!(records.len(), 4);
+    let first = &records[0];
+    assert_eq!(
+        (first.topic, first.arrival, first.key.as_deref()),
+        (Topic::InRule, Some(Millis(5)), Some("r"))
+    );
+    assert_eq!(first.payload.as_deref(), Some(r#"{"id":"r"}"#));
+    assert_eq!((records[1].topic, &records[1].payload), (Topic::BaseAsset, &None));
+    for (record, line) in records[2..].iter().zip(lines.lines().skip(3)) {
+        assert_eq!(
+            (record.topic, record.payload.as_deref()),
+            (Topic::BaseRegion, Some(line))
+        );
+        let payload = record.payload.as_ref().map(String::as_bytes);
+        let raw = RawRecord {
+            topic: record.topic,
+            partition: 0,
+            offset: 0,
+            arrival: None,
+            key: None,
+            payload,
+        };
+        assert!(decode(&raw).is_err());
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_named() {
+    let open = |file| {
+        FileSource::open(&[file], &settings(), &[Topic::InObservation], Share::WHOLE)
+            .err()
+            .unwrap()
+    };
+    let missing = open(input(Path::new("x.ndjson"), None, None));
+    assert!(
+        missing
+            .to_string()
+            .starts_with("input file x.ndjson: `topic` is missing; give"),
+        "{missing}"
+    );
+    let unknown = open(input(Path::new("x.ndjson"), Some("in.obs"), None));
+    assert!(unknown.to_string().contains("`topic` is `in.obs`"), "{unknown}");
+    let absent = open(input(Path::new("/nowhere/x.csv"), Some("in.observation"), None));
+    assert!(matches!(absent, SourceError::File { .. }));
+}
+
+#[test]
+fn a_line_without_end_is_cut_and_the_next_is_found() {
+    let mut lines = Lines::with_longest(0, false, 10);
+    let mut seen = Vec::new();
+    for piece in ["abc\n0123456789", "0123456789\nde", "f\n0123456789\nend"] {
+        lines.push(piece.as_bytes());
+        while let Some(line) = lines.head() {
+            seen.push((line.begin, String::from_utf8(line.text.to_vec()).unwrap()));
+            lines.advance();
+        }
+    }
+    lines.end();
+    seen.extend(
+        lines
+            .head()
+            .map(|line| (line.begin, String::from_utf8(line.text.to_vec()).unwrap())),
+    );
+    let seen: Vec<(u64, &str)> = seen.iter().map(|(begin, text)| (*begin, text.as_str())).collect();
+    assert_eq!(
+        seen,
+        [
+            (0, "abc"),
+            (4, "0123456789"),
+            (25, "def"),
+            (29, "0123456789"),
+            (40, "end")
+        ]
+    );
+}
+
+fn out(key: &str, payload: Option<&str>) -> OutRecord {
+    OutRecord {
+        topic: Topic::InRule,
+        key: key.to_owned(),
+        payload: payload.map(|text| text.as_bytes().to_vec()),
+    }
+}
+
+#[test]
+fn the_sink_writes_what_the_source_reads_and_mends_a_torn_last_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.rule.ndjson");
+    open_sink(folder.path())
+        .unwrap()
+        .commit(Millis(7), &[out("a\"", Some("{\n\"x\": [1]}")), out("b", None)])
+        .unwrap();
+    let line = "{\"topic\":\"in.rule\",\"key\":\"b\",\"value\":null,\"arrival\":\"1970-01-01T00:00:00.007Z\"}\n";
+    assert!(fs::read_to_string(&path).unwrap().ends_with(line));
+    for (left, lines) in [("{\"topic\":", 3), ("{\"topic\":\"in.rule\",\"value\":{}}", 5)] {
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(&path, before + left).unwrap();
+        FileSink::open(folder.path())
+            .unwrap()
+            .commit(Millis(8), &[out("c", Some("{}"))])
+            .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), lines);
+    }
+    let records = read(&[input(&path, None, Some(FileFormat::Envelope))], Share::WHOLE);
+    assert_eq!(
+        (records[0].key.as_deref(), records[0].payload.as_deref()),
+        (Some("a\""), Some("{ \"x\": [1]}"))
+    );
+    assert_eq!((records[1].arrival, &records[1].payload), (Some(Millis(7)), &None));
+    let error = FileSink::open(folder.path())
+        .unwrap()
+        .commit(Millis(9), &[out("c", Some("{"))])
+        .unwrap_err();
+    assert!(matches!(error, SinkError::Payload { .. }));
+}
+
+#[test]
+fn a_file_of_many_blocks_is_read_once_by_its_workers_together() {
+    let line = |n: usize| format!("{{\"datastream\":\"s{n}\",\"phenomenon_time\":{n},\"result\":1.25}}\n");
+    let text: String = (0..20_000).map(line).collect();
+    assert!(text.len() as u64 > 4 * super::split::BLOCK_BYTES);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.ndjson");
+    fs::write(&path, &text).unwrap();
+    let files = [input(&path, Some("in.observation"), None)];
+    let mut records: Vec<Owned> = Vec::new();
+    for index in 0..3 {
+        let part = read(&files, Share { index, peers: 3 });
+        assert!(!part.is_empty());
+        records.extend(part);
+    }
+    records.sort_by_key(|record| record.offset);
+    assert_eq!(records, read(&files, Share::WHOLE));
+    assert_eq!(records.len(), 20_000);
+    let last = records[19_999].payload.as_ref().unwrap().as_bytes();
+    let raw = RawRecord {
+        topic: Topic::InObservation,
+        partition: 0,
+        offset: 0,
+        arrival: None,
+        key: None,
+        payload: Some(last),
+    };
+    let InputRecord::Observation(observation) = decode(&raw).unwrap() else {
+        panic!("no observation")
+    };
+    assert_eq!(observation.datastream, Key::of("s19999"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Any number of workers over blocks of any size read each line once, at the byte where it begins.
+    #[test]
+    fn blocks_share_lines_without_gap_or_overlap(
+        text in "([a-c]{0,12}\r?\n?){0,40}",
+        peers in 1usize..5,
+        block_bytes in 1u64..30,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs::write(&path, &text).unwrap();
+        let mut seen: Vec<(u64, String)> = Vec::new();
+        for first in 0..peers {
+            let mut split = SplitFile::new(fs::File::open(&path).unwrap(), first, peers, block_bytes).unwrap();
+            let mut last = None;
+            while split.prepare().unwrap() {
+                let line = split.head().unwrap();
+                prop_assert!(last < Some(line.begin));
+                last = Some(line.begin);
+                seen.push((line.begin, String::from_utf8(line.text.to_vec()).unwrap()));
+                split.advance();
+            }
+        }
+        seen.sort();
+        let mut expected = Vec::new();
+        let mut begin = 0;
+        for line in text.split_inclusive('\n') {
+            // Only the end of a line that is there takes a carriage return with it.
+            let content = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
+            if !content.trim_ascii().is_empty() {
+                expected.push((begin, content.to_owned()));
+            }
+            begin += line.len() as u64;
+        }
+        prop_assert_eq!(seen, expected);
+    }
+}

@@ -1,0 +1,197 @@
+//! The one place that makes clients.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use rdkafka::ClientContext;
+use rdkafka::admin::AdminClient;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, ProducerContext};
+use rdkafka::statistics::Statistics;
+use riskflow_config::KafkaSettings;
+use tracing::{debug, info, warn};
+
+use super::BrokerError;
+
+/// A property, its value, and why it cannot be another.
+type Fixed = (&'static str, &'static str, &'static str);
+
+/// Other names that librdkafka knows properties by.
+const ALIASES: [(&str, &str); 3] = [
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("request.required.acks", "acks"),
+    ("auto.commit.enable", "enable.auto.commit"),
+];
+
+const SOURCE: [Fixed; 6] = [
+    (
+        "group.id",
+        "riskflow",
+        "partitions are assigned by hand; no group is joined",
+    ),
+    ("enable.auto.commit", "false", "no offsets are kept in a group"),
+    ("enable.auto.offset.store", "false", "no offsets are kept in a group"),
+    (
+        "isolation.level",
+        "read_committed",
+        "records of transactions that failed are no records",
+    ),
+    ("enable.partition.eof", "true", "the end of a partition must be seen"),
+    ("auto.offset.reset", "error", "records deleted unread are an error"),
+];
+
+/// These are only what is set where the settings say nothing.
+const SOURCE_DEFAULTS: [(&str, &str); 2] = [
+    // For each partition: what its queue may hold beyond what the dataflow took.
+    ("queued.max.messages.kbytes", "16384"),
+    // What `lag` is told from.
+    ("statistics.interval.ms", "5000"),
+];
+
+const SINK: [Fixed; 2] = [
+    (
+        "enable.idempotence",
+        "true",
+        "a retry must not repeat or reorder records",
+    ),
+    ("acks", "all", "a commit is durable"),
+];
+
+const SINK_DEFAULTS: [(&str, &str); 3] = [
+    ("compression.type", "zstd"),
+    // That of Kafka's own clients, so that other writers agree about the partition of a key.
+    ("partitioner", "murmur2_random"),
+    // An epoch's records are all handed over before the wait begins.
+    ("linger.ms", "1"),
+];
+
+/// Keeps what librdkafka tells outside of polls.
+#[derive(Default)]
+pub(super) struct Context {
+    /// Where each partition ended of late, by topic name and partition.
+    ends: Mutex<BTreeMap<(String, i32), i64>>,
+    /// The first error of a delivery since it was last taken, with the topic.
+    failed: Mutex<Option<(String, KafkaError)>>,
+    /// Whether the brokers were last known to be down.
+    down: Mutex<bool>,
+}
+
+impl Context {
+    pub fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.get(&(topic.to_owned(), partition)).copied()
+    }
+
+    pub fn take_failure(&self) -> Option<(String, KafkaError)> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Notes that the brokers answer, or why they do not. Tells of it once.
+    pub fn note(&self, trouble: Option<&KafkaError>) {
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            Some(error) if !*down => warn!(%error, "trouble with Kafka, going on trying"),
+            None if *down => info!("Kafka answers again"),
+            _ => {}
+        }
+        *down = trouble.is_some();
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        debug!(target: "librdkafka", ?level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, topic) in statistics.topics {
+            let known = topic
+                .partitions
+                .into_iter()
+                .filter(|(_, partition)| partition.ls_offset >= 0);
+            ends.extend(known.map(|(number, partition)| ((name.clone(), number), partition.ls_offset)));
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(target: "librdkafka", %error, reason);
+        self.note(Some(&error));
+    }
+}
+
+impl ConsumerContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
+        use rdkafka::Message;
+        if let Err((error, message)) = result {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert_with(|| (message.topic().to_owned(), error.clone()));
+        }
+    }
+}
+
+pub(super) fn consumer(settings: &KafkaSettings) -> Result<BaseConsumer<Context>, BrokerError> {
+    let config = config(settings, &SOURCE, &SOURCE_DEFAULTS)?;
+    config
+        .create_with_context(Context::default())
+        .map_err(BrokerError::Settings)
+}
+
+pub(super) fn producer(settings: &KafkaSettings) -> Result<BaseProducer<Context>, BrokerError> {
+    let config = config(settings, &SINK, &SINK_DEFAULTS)?;
+    config
+        .create_with_context(Context::default())
+        .map_err(BrokerError::Settings)
+}
+
+pub(super) fn admin(settings: &KafkaSettings) -> Result<AdminClient<Context>, BrokerError> {
+    config(settings, &[], &[])?
+        .create_with_context(Context::default())
+        .map_err(BrokerError::Settings)
+}
+
+/// Defaults, then the settings' properties, then what cannot be another.
+#[allow(clippy::disallowed_methods, reason = "this is the one place")]
+pub(super) fn config(
+    settings: &KafkaSettings,
+    fixed: &[Fixed],
+    defaults: &[(&str, &str)],
+) -> Result<ClientConfig, BrokerError> {
+    let mut config = ClientConfig::new();
+    for (property, value) in defaults {
+        config.set(*property, *value);
+    }
+    for (property, value) in &settings.properties {
+        let name = ALIASES
+            .iter()
+            .find(|(alias, _)| alias == property)
+            .map_or(property.as_str(), |(_, name)| name);
+        let why = match fixed.iter().find(|(fixed, ..)| *fixed == name) {
+            // What we would set ourselves does no harm.
+            Some((_, ours, _)) if ours == value => continue,
+            Some((.., why)) => Some(*why),
+            None if name == "bootstrap.servers" => Some("from `brokers`"),
+            None => None,
+        };
+        if let Some(why) = why {
+            return Err(BrokerError::Reserved {
+                property: property.clone(),
+                found: value.clone(),
+                why,
+            });
+        }
+        config.set(property, value);
+    }
+    for (property, value, _) in fixed {
+        config.set(*property, *value);
+    }
+    config.set("bootstrap.servers", &settings.brokers);
+    Ok(config)
+}

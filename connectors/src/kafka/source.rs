@@ -1,0 +1,270 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedMessage;
+use rdkafka::{Message, Offset, TopicPartitionList};
+use riskflow_config::{KafkaSettings, TopicSettings};
+use riskflow_model::Millis;
+use riskflow_model::topic::Topic;
+
+use super::client::{self, Context};
+use super::topics::metadata_of;
+use super::{BrokerError, refuses};
+use crate::source::{Lane, Standing, poll_lanes};
+use crate::{Polled, RawRecord, Share, Source, SourceError, Until, Verdict};
+
+/// How long opening waits for one answer of a broker.
+pub(super) const OPENING: Duration = Duration::from_secs(10);
+
+/// Reads a worker's partitions from Kafka, and follows them.
+pub struct KafkaSource {
+    consumer: Arc<BaseConsumer<Context>>,
+    partitions: Vec<Partition>,
+    first: usize,
+}
+
+impl KafkaSource {
+    /// Assigns this worker's partitions of these topics, from their first records.
+    ///
+    /// # Errors
+    ///
+    /// When a topic is not there, or no broker answers within 10 s.
+    pub fn open(
+        kafka: &KafkaSettings,
+        settings: &TopicSettings,
+        topics: &[Topic],
+        share: Share,
+        until: Until,
+    ) -> Result<Self, SourceError> {
+        let consumer = Arc::new(client::consumer(kafka)?);
+        let unavailable = |error| BrokerError::Unavailable {
+            brokers: kafka.brokers.clone(),
+            error,
+        };
+        let mut held = Vec::new();
+        let mut assignment = TopicPartitionList::new();
+        for topic in topics {
+            let name = settings.name(*topic);
+            let Some(found) = metadata_of(consumer.client(), kafka, &name)? else {
+                return Err(SourceError::NoTopic { topic: name });
+            };
+            for number in (0..found.partitions).filter(|number| share.holds(*topic, *number)) {
+                let (low, high) = consumer
+                    .fetch_watermarks(&name, i32::from(number), OPENING)
+                    .map_err(unavailable)?;
+                let added = assignment.add_partition_offset(&name, i32::from(number), Offset::Beginning);
+                added.map_err(BrokerError::Settings)?;
+                held.push((*topic, name.clone(), number, low.max(0) as u64, high.max(0) as u64));
+            }
+        }
+        consumer.assign(&assignment).map_err(BrokerError::Settings)?;
+        let partitions = held.into_iter().map(|(topic, name, number, low, high)| {
+            let queue = consumer.split_partition_queue(&name, i32::from(number));
+            let queue = queue.ok_or_else(|| SourceError::NoTopic { topic: name.clone() })?;
+            Ok(Partition {
+                topic,
+                name,
+                number,
+                until,
+                queue,
+                kept: VecDeque::new(),
+                next: low,
+                goal: high,
+                reached: low >= high,
+            })
+        });
+        let partitions = partitions.collect::<Result<_, SourceError>>()?;
+        Ok(Self {
+            consumer,
+            partitions,
+            first: 0,
+        })
+    }
+
+    /// Serves what does not belong to one partition, and the few records that came before their partition had a queue
+    /// of its own.
+    fn serve(&mut self) -> Result<(), SourceError> {
+        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+            match polled {
+                Ok(message) => {
+                    let of = |partition: &&mut Partition| {
+                        partition.name == message.topic() && i32::from(partition.number) == message.partition()
+                    };
+                    if let Some(partition) = self.partitions.iter_mut().find(of) {
+                        partition.kept.push_back(message.detach());
+                    }
+                }
+                Err(KafkaError::PartitionEOF(_)) => {}
+                Err(error) => fault(&self.consumer, "Kafka", error)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for KafkaSource {
+    fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError> {
+        self.serve()?;
+        let consumer = &self.consumer;
+        let mut lanes: Vec<Polling<'_>> = self
+            .partitions
+            .iter_mut()
+            .map(|partition| Polling { consumer, partition })
+            .collect();
+        poll_lanes(&mut lanes, &mut self.first, limit, offer)
+    }
+
+    fn caught_up(&self) -> bool {
+        self.partitions.iter().all(|partition| partition.reached)
+    }
+
+    fn lag(&self) -> Vec<(Topic, u16, u64)> {
+        let context = self.consumer.client().context();
+        let lag = |partition: &Partition| {
+            let end = context
+                .end_of(&partition.name, i32::from(partition.number))
+                .map_or(0, |end| end.max(0) as u64);
+            (
+                partition.topic,
+                partition.number,
+                end.max(partition.goal_left()).saturating_sub(partition.next),
+            )
+        };
+        self.partitions.iter().map(lag).collect()
+    }
+}
+
+struct Partition {
+    topic: Topic,
+    name: String,
+    number: u16,
+    until: Until,
+    queue: PartitionQueue<Context>,
+    /// Records taken off the queue and not taken by the dataflow: the one that was answered with `NotYet`, and what
+    /// came before the queue. librdkafka bounds what waits in the queue.
+    kept: VecDeque<OwnedMessage>,
+    /// At most the offset of the next record.
+    next: u64,
+    /// The end at opening.
+    goal: u64,
+    /// Whether everything before `goal` has been taken.
+    reached: bool,
+}
+
+struct Polling<'a> {
+    consumer: &'a BaseConsumer<Context>,
+    partition: &'a mut Partition,
+}
+
+impl Partition {
+    /// Gaps at the end (markers of transactions) are not waited for.
+    const fn goal_left(&self) -> u64 {
+        if self.reached { 0 } else { self.goal }
+    }
+
+    const fn ended(&self) -> bool {
+        matches!(self.until, Until::End) && self.reached
+    }
+
+    fn taken(&mut self, offset: u64) {
+        self.next = offset + 1;
+        self.reached |= self.next >= self.goal;
+    }
+}
+
+fn raw<'a>(topic: Topic, partition: u16, message: &'a impl Message) -> RawRecord<'a> {
+    RawRecord {
+        topic,
+        partition,
+        offset: message.offset().max(0) as u64,
+        arrival: message.timestamp().to_millis().map(Millis),
+        key: message.key(),
+        payload: message.payload(),
+    }
+}
+
+impl Lane for Polling<'_> {
+    fn drain(
+        &mut self,
+        left: &mut usize,
+        offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict,
+    ) -> Result<Standing, SourceError> {
+        let partition = &mut *self.partition;
+        let (topic, number) = (partition.topic, partition.number);
+        loop {
+            if *left == 0 {
+                return Ok(Standing::Full);
+            }
+            if partition.ended() {
+                return Ok(Standing::Ended);
+            }
+            if let Some(message) = partition.kept.front() {
+                let offset = message.offset().max(0) as u64;
+                if offer(raw(topic, number, message)) == Verdict::NotYet {
+                    return Ok(Standing::Blocked);
+                }
+                partition.kept.pop_front();
+                partition.taken(offset);
+                *left -= 1;
+                continue;
+            }
+            let polled = partition.queue.poll(Duration::ZERO);
+            let message = match polled {
+                None => return Ok(Standing::Idle),
+                Some(Ok(message)) => message,
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    partition.reached = true;
+                    self.consumer.client().context().note(None);
+                    continue;
+                }
+                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
+                    let (topic, offset) = (partition.name.clone(), partition.next);
+                    return Err(BrokerError::Lost {
+                        topic,
+                        partition: number,
+                        offset,
+                    }
+                    .into());
+                }
+                Some(Err(error)) => {
+                    fault(self.consumer, &partition.name, error)?;
+                    return Ok(Standing::Idle);
+                }
+            };
+            let record = raw(topic, number, &message);
+            let offset = record.offset;
+            // Two borrows of one partition: the message lives in its queue.
+            if offset >= partition.goal {
+                partition.reached = true;
+                if partition.until == Until::End {
+                    return Ok(Standing::Ended);
+                }
+            }
+            if offer(record) == Verdict::NotYet {
+                partition.kept.push_back(message.detach());
+                return Ok(Standing::Blocked);
+            }
+            partition.next = offset + 1;
+            partition.reached |= partition.next >= partition.goal;
+            *left -= 1;
+        }
+    }
+}
+
+/// What passes is noted; what does not is an error.
+fn fault(consumer: &BaseConsumer<Context>, topic: &str, error: KafkaError) -> Result<(), SourceError> {
+    let fatal = consumer.client().fatal_error().is_some() || error.rdkafka_error_code().is_some_and(refuses);
+    if fatal {
+        return Err(BrokerError::Refused {
+            topic: topic.to_owned(),
+            error,
+        }
+        .into());
+    }
+    consumer.client().context().note(Some(&error));
+    Ok(())
+}

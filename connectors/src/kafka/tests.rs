@@ -1,0 +1,212 @@
+//! The plumbing of the clients, against librdkafka's own mock of a cluster: no transactions, no compaction.
+
+use std::collections::BTreeMap;
+
+use rdkafka::message::Headers;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use riskflow_config::{KafkaSettings, TopicSettings};
+use riskflow_model::Millis;
+use riskflow_model::topic::Topic;
+
+use super::topics::{Found, compare};
+use super::*;
+use crate::topics::TopicState;
+use crate::{OutRecord, Polled, Share, Sink, SinkError, Source, SourceError, Until, Verdict};
+
+fn kafka(brokers: &str, properties: &[(&str, &str)]) -> KafkaSettings {
+    let owned = properties
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    KafkaSettings {
+        brokers: brokers.to_owned(),
+        properties: owned.collect::<BTreeMap<_, _>>(),
+    }
+}
+
+fn settings() -> TopicSettings {
+    TopicSettings {
+        prefix: "t.".to_owned(),
+        partitions: 2,
+        replication: 1,
+    }
+}
+
+fn record(key: &str, payload: Option<&str>) -> OutRecord {
+    OutRecord {
+        topic: Topic::WarningState,
+        key: key.to_owned(),
+        payload: payload.map(|text| text.as_bytes().to_vec()),
+    }
+}
+
+fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t.out.warning.state", 2, 1).unwrap();
+    cluster
+}
+
+#[test]
+fn what_is_committed_is_read_back_and_what_is_not_taken_is_offered_again() {
+    let cluster = cluster();
+    let kafka = kafka(&cluster.bootstrap_servers(), &[("compression.type", "none")]);
+    let mut sink = KafkaSink::open(&kafka, &settings()).unwrap();
+    let records: Vec<OutRecord> = (0..50).map(|n| record(&n.to_string(), Some("{}"))).collect();
+    sink.commit(Millis(1000), &records).unwrap();
+    sink.commit(Millis(2000), &[record("7", None)]).unwrap();
+
+    let topics = [Topic::WarningState];
+    let mut source = KafkaSource::open(&kafka, &settings(), &topics, Share::WHOLE, Until::End).unwrap();
+    assert!(!source.caught_up());
+    assert_eq!(source.lag().iter().map(|lag| lag.2).sum::<u64>(), 51);
+    let mut answered = 0u32;
+    let mut read = Vec::new();
+    loop {
+        let polled = source.poll(7, &mut |record| {
+            answered += 1;
+            if answered % 3 == 0 {
+                return Verdict::NotYet;
+            }
+            let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
+            read.push((record.partition, record.offset, key, record.payload.map(<[u8]>::to_vec)));
+            Verdict::Taken
+        });
+        if polled.unwrap() == Polled::Ended {
+            break;
+        }
+    }
+    assert!(source.caught_up());
+    assert_eq!(read.len(), 51);
+    assert_eq!(source.lag().iter().map(|lag| lag.2).sum::<u64>(), 0);
+    for partition in 0..2 {
+        let offsets: Vec<u64> = read
+            .iter()
+            .filter(|record| record.0 == partition)
+            .map(|record| record.1)
+            .collect();
+        assert_eq!(offsets, (0..offsets.len() as u64).collect::<Vec<_>>());
+    }
+    let of_seven: Vec<_> = read
+        .iter()
+        .filter(|record| record.2 == "7")
+        .map(|record| record.3.clone())
+        .collect();
+    assert_eq!(of_seven, [Some(b"{}".to_vec()), None]);
+}
+
+#[test]
+fn a_source_follows_until_told_otherwise() {
+    let cluster = cluster();
+    let kafka = kafka(&cluster.bootstrap_servers(), &[("compression.type", "none")]);
+    let topics = [Topic::WarningState];
+    let mut source = KafkaSource::open(&kafka, &settings(), &topics, Share::WHOLE, Until::Forever).unwrap();
+    assert!(source.caught_up());
+    let mut sink = KafkaSink::open(&kafka, &settings()).unwrap();
+    sink.commit(Millis(1000), &[record("a", Some("{}"))]).unwrap();
+    let mut count = 0;
+    while count == 0 {
+        let polled = source.poll(10, &mut |_| {
+            count += 1;
+            Verdict::Taken
+        });
+        assert_eq!(polled.unwrap(), Polled::Idle);
+    }
+}
+
+#[test]
+fn a_missing_topic_is_named_with_its_cure() {
+    let cluster = MockCluster::new(1).unwrap();
+    let kafka = kafka(&cluster.bootstrap_servers(), &[]);
+    let opened = KafkaSource::open(&kafka, &settings(), &[Topic::InRule], Share::WHOLE, Until::End);
+    let Err(error) = opened else { panic!("opened") };
+    assert!(
+        matches!(&error, SourceError::NoTopic { topic } if topic == "t.in.rule"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn properties_that_are_ours_are_refused_by_name() {
+    for (property, value) in [
+        ("acks", "1"),
+        ("request.required.acks", "1"),
+        ("bootstrap.servers", "x:1"),
+    ] {
+        let opened = KafkaSink::open(&kafka("127.0.0.1:1", &[(property, value)]), &settings());
+        let Err(SinkError::Kafka(error)) = opened else {
+            panic!("{property}")
+        };
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("`properties.{property}` is {value}; leave it out")),
+            "{error}"
+        );
+        assert_eq!(error.retry(), Retry::Never);
+    }
+    assert!(KafkaSink::open(&kafka("127.0.0.1:1", &[("acks", "all")]), &settings()).is_ok());
+    let opened = KafkaSink::open(&kafka("127.0.0.1:1", &[("no.such", "1")]), &settings());
+    assert!(matches!(opened, Err(SinkError::Kafka(BrokerError::Settings(_)))));
+}
+
+#[test]
+fn headers_are_those_of_cloud_events_and_the_same_each_time() {
+    let headers = |before| {
+        let headers = super::sink::headers(Millis(1_627_187_400_000), &record("r/a", None), before);
+        let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
+        headers
+            .iter()
+            .map(|header| format!("{}={}", header.key, text(header.value)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        headers(0),
+        [
+            "ce_specversion=1.0",
+            "ce_id=1627187400000-out.warning.state-r/a",
+            "ce_source=riskflow",
+            "ce_type=riskflow.out.warning.state.v1",
+            "ce_time=2021-07-25T04:30:00.000Z",
+            "ce_logicaltime=1627187400000",
+            "content-type=application/json",
+        ]
+    );
+    assert_eq!(headers(2)[1], "ce_id=1627187400000-out.warning.state-r/a-2");
+}
+
+#[test]
+fn a_topic_is_compared_with_the_settings() {
+    let found = |partitions, replication| Found {
+        partitions,
+        replication,
+    };
+    let compare = |found, policy| compare(&settings(), Topic::WarningState, &found, Some(policy));
+    assert_eq!(compare(found(2, 3), "compact"), TopicState::Ok);
+    let TopicState::Differs(what) = compare(found(4, 0), "delete") else {
+        panic!("ok")
+    };
+    assert_eq!(what.len(), 3, "{what:?}");
+    assert_eq!(what[2], "cleanup.policy delete, should be compact");
+}
+
+#[test]
+fn timestamps_are_arrivals() {
+    let cluster = cluster();
+    let kafka = kafka(&cluster.bootstrap_servers(), &[("compression.type", "none")]);
+    KafkaSink::open(&kafka, &settings())
+        .unwrap()
+        .commit(Millis(1), &[record("a", Some("{}"))])
+        .unwrap();
+    let topics = [Topic::WarningState];
+    let mut source = KafkaSource::open(&kafka, &settings(), &topics, Share::WHOLE, Until::End).unwrap();
+    let mut arrival = None;
+    while source
+        .poll(1, &mut |record| {
+            arrival = record.arrival;
+            Verdict::Taken
+        })
+        .unwrap()
+        != Polled::Ended
+    {}
+    assert!(arrival.unwrap() > Millis(1_500_000_000_000));
+}
