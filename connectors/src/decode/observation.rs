@@ -20,6 +20,7 @@ pub(super) fn decode(text: &str) -> Result<Observation, Rejection> {
     };
     Ok(Observation {
         datastream: Key::of(&record.datastream),
+        id: (&*record.datastream).into(),
         time: record.phenomenon_time,
         reading,
     })
@@ -28,7 +29,7 @@ pub(super) fn decode(text: &str) -> Result<Observation, Rejection> {
 fn result(result: Option<f64>) -> Result<f64, Rejection> {
     match result {
         Some(result) if result.abs() <= Reading::LIMIT => Ok(result),
-        Some(result) => Err(Rejection::field("result", result, "a number from -1e12 to 1e12")),
+        Some(result) => Err(Rejection::field("result", result, "a number from -1e9 to 1e9")),
         None => Err(Rejection::field("result", "missing", "a number, or `op`: `delete`")),
     }
 }
