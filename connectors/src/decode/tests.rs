@@ -82,102 +82,104 @@ fn good_base_records_decode_with_and_without_key() {
     }
 }
 
+/// Payload, reason, and what stands in the detail.
+const BAD_OBSERVATIONS: &[(&str, Reason, &str)] = &[
+    ("", Reason::Malformed, "EOF"),
+    ("{", Reason::Malformed, "EOF"),
+    ("hello", Reason::Malformed, "expected"),
+    (
+        r#"{"datastream":"s1","phenomenon_time":0,"result":1}}"#,
+        Reason::Malformed,
+        "trailing",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":0,"result":1"#,
+        Reason::Malformed,
+        "EOF",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":0,"result":NaN}"#,
+        Reason::Malformed,
+        "expected",
+    ),
+    (r#"["s1",0,1]"#, Reason::InvalidField, "no object"),
+    ("null", Reason::InvalidField, "no object"),
+    ("{}", Reason::InvalidField, "missing field `datastream`"),
+    (
+        r#"{"datastream":"","phenomenon_time":0,"result":1}"#,
+        Reason::InvalidField,
+        "`datastream` is empty",
+    ),
+    (
+        r#"{"datastream":7,"phenomenon_time":0,"result":1}"#,
+        Reason::InvalidField,
+        "`datastream`: invalid type: integer `7`",
+    ),
+    (
+        r#"{"datastream":"s1","result":1}"#,
+        Reason::InvalidField,
+        "missing field `phenomenon_time`",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":"2021-07-25T12:30:00","result":1}"#,
+        Reason::InvalidField,
+        "`phenomenon_time`: `2021-07-25T12:30:00` is no time",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":1627187400000000,"result":1}"#,
+        Reason::InvalidField,
+        "`phenomenon_time`: `1627187400000000` is no time",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":1.5,"result":1}"#,
+        Reason::InvalidField,
+        "`phenomenon_time`: invalid type",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":0}"#,
+        Reason::InvalidField,
+        "`result` is missing",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":0,"result":null}"#,
+        Reason::InvalidField,
+        "`result` is missing",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":0,"result":"5"}"#,
+        Reason::InvalidField,
+        "`result`: invalid type: string \"5\"",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":0,"result":1.1e12}"#,
+        Reason::InvalidField,
+        "`result` is 1100000000000",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":0,"result":-1e999}"#,
+        Reason::InvalidField,
+        "`result`: number out of range",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":0,"result":1,"result":2}"#,
+        Reason::InvalidField,
+        "duplicate field `result`",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":0,"result":1,"quality":"fine"}"#,
+        Reason::InvalidField,
+        "`quality`: unknown variant `fine`",
+    ),
+    (
+        r#"{"datastream":"s1","phenomenon_time":0,"result":1,"op":"drop"}"#,
+        Reason::InvalidField,
+        "`op`: unknown variant",
+    ),
+];
+
 #[test]
 fn bad_observations_are_refused_with_reason_and_field() {
-    let cases: &[(&str, Reason, &str)] = &[
-        ("", Reason::Malformed, "EOF"),
-        ("{", Reason::Malformed, "EOF"),
-        ("hello", Reason::Malformed, "expected"),
-        (
-            r#"{"datastream":"s1","phenomenon_time":0,"result":1}}"#,
-            Reason::Malformed,
-            "trailing",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":0,"result":1"#,
-            Reason::Malformed,
-            "EOF",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":0,"result":NaN}"#,
-            Reason::Malformed,
-            "expected",
-        ),
-        (r#"["s1",0,1]"#, Reason::InvalidField, "no object"),
-        ("null", Reason::InvalidField, "no object"),
-        ("{}", Reason::InvalidField, "missing field `datastream`"),
-        (
-            r#"{"datastream":"","phenomenon_time":0,"result":1}"#,
-            Reason::InvalidField,
-            "`datastream` is empty",
-        ),
-        (
-            r#"{"datastream":7,"phenomenon_time":0,"result":1}"#,
-            Reason::InvalidField,
-            "`datastream`: invalid type: integer `7`",
-        ),
-        (
-            r#"{"datastream":"s1","result":1}"#,
-            Reason::InvalidField,
-            "missing field `phenomenon_time`",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":"2021-07-25T12:30:00","result":1}"#,
-            Reason::InvalidField,
-            "`phenomenon_time`: `2021-07-25T12:30:00` is no time",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":1627187400000000,"result":1}"#,
-            Reason::InvalidField,
-            "`phenomenon_time`: `1627187400000000` is no time",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":1.5,"result":1}"#,
-            Reason::InvalidField,
-            "`phenomenon_time`: invalid type",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":0}"#,
-            Reason::InvalidField,
-            "`result` is missing",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":0,"result":null}"#,
-            Reason::InvalidField,
-            "`result` is missing",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":0,"result":"5"}"#,
-            Reason::InvalidField,
-            "`result`: invalid type: string \"5\"",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":0,"result":1.1e12}"#,
-            Reason::InvalidField,
-            "`result` is 1100000000000",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":0,"result":-1e999}"#,
-            Reason::InvalidField,
-            "`result`: number out of range",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":0,"result":1,"result":2}"#,
-            Reason::InvalidField,
-            "duplicate field `result`",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":0,"result":1,"quality":"fine"}"#,
-            Reason::InvalidField,
-            "`quality`: unknown variant `fine`",
-        ),
-        (
-            r#"{"datastream":"s1","phenomenon_time":0,"result":1,"op":"drop"}"#,
-            Reason::InvalidField,
-            "`op`: unknown variant",
-        ),
-    ];
-    for (payload, reason, detail) in cases {
+    for (payload, reason, detail) in BAD_OBSERVATIONS {
         let (found, text) = reject(Topic::InObservation, None, Some(payload.as_bytes()));
         assert_eq!(found, *reason, "{payload}: {text}");
         assert!(text.contains(detail), "{payload}: {text}");

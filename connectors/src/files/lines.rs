@@ -132,9 +132,7 @@ impl Lines {
                 let drop_to = end.map_or(self.buffer.len(), |end| end + 1);
                 self.skipping = end.is_none();
                 self.consume(drop_to - self.start);
-                if end.is_none() {
-                    return None;
-                }
+                end?;
                 continue;
             }
             let length = end.unwrap_or(self.buffer.len()) - self.start;

@@ -6,6 +6,7 @@ use riskflow_config::{FileFormat, FileInput, InputRecord, TopicSettings};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 
+use super::fed::{Fed, Ready, feed_bytes};
 use super::lines::Lines;
 use super::split::SplitFile;
 use super::*;
@@ -239,6 +240,28 @@ fn a_line_without_end_is_cut_and_the_next_is_found() {
             (40, "end")
         ]
     );
+}
+
+#[test]
+fn a_pipe_has_nothing_at_hand_until_its_writer_writes() {
+    let (go, wait) = std::sync::mpsc::channel();
+    let mut fed = Fed::start("test", move |feed| {
+        for piece in wait {
+            feed_bytes(piece, &feed);
+        }
+    })
+    .unwrap();
+    assert_eq!(fed.prepare(false).unwrap(), Ready::Nothing);
+    go.send(b"one\ntw".as_slice()).unwrap();
+    assert_eq!(fed.prepare(true).unwrap(), Ready::Line);
+    fed.advance();
+    assert_eq!(fed.prepare(false).unwrap(), Ready::Nothing);
+    go.send(b"o").unwrap();
+    drop(go);
+    assert_eq!(fed.prepare(true).unwrap(), Ready::Line);
+    assert_eq!(fed.head().unwrap().text, b"two");
+    fed.advance();
+    assert_eq!(fed.prepare(false).unwrap(), Ready::End);
 }
 
 fn out(key: &str, payload: Option<&str>) -> OutRecord {

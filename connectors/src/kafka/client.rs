@@ -26,7 +26,7 @@ const ALIASES: [(&str, &str); 3] = [
     ("auto.commit.enable", "enable.auto.commit"),
 ];
 
-const SOURCE: [Fixed; 6] = [
+const SOURCE: [Fixed; 7] = [
     (
         "group.id",
         "riskflow",
@@ -40,6 +40,11 @@ const SOURCE: [Fixed; 6] = [
         "records of transactions that failed are no records",
     ),
     ("enable.partition.eof", "true", "the end of a partition must be seen"),
+    (
+        "allow.auto.create.topics",
+        "false",
+        "topics are made by `riskflow topics --create`",
+    ),
     ("auto.offset.reset", "error", "records deleted unread are an error"),
 ];
 
@@ -51,13 +56,18 @@ const SOURCE_DEFAULTS: [(&str, &str); 2] = [
     ("statistics.interval.ms", "5000"),
 ];
 
-const SINK: [Fixed; 2] = [
+const SINK: [Fixed; 3] = [
     (
         "enable.idempotence",
         "true",
         "a retry must not repeat or reorder records",
     ),
     ("acks", "all", "a commit is durable"),
+    (
+        "allow.auto.create.topics",
+        "false",
+        "topics are made by `riskflow topics --create`",
+    ),
 ];
 
 const SINK_DEFAULTS: [(&str, &str); 3] = [

@@ -64,7 +64,7 @@ fn what_is_committed_is_read_back_and_what_is_not_taken_is_offered_again() {
     loop {
         let polled = source.poll(7, &mut |record| {
             answered += 1;
-            if answered % 3 == 0 {
+            if answered.is_multiple_of(3) {
                 return Verdict::NotYet;
             }
             let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
@@ -209,4 +209,19 @@ fn timestamps_are_arrivals() {
         != Polled::Ended
     {}
     assert!(arrival.unwrap() > Millis(1_500_000_000_000));
+}
+
+#[test]
+fn a_record_for_a_missing_topic_fails_its_commit() {
+    let cluster = MockCluster::new(1).unwrap();
+    let kafka = kafka(
+        &cluster.bootstrap_servers(),
+        &[("topic.metadata.propagation.max.ms", "0")],
+    );
+    let mut sink = KafkaSink::open(&kafka, &settings()).unwrap();
+    let error = sink.commit(Millis(1), &[record("a", Some("{}"))]).unwrap_err();
+    let SinkError::Kafka(BrokerError::Refused { topic, .. }) = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!((topic.as_str(), error.retry()), ("t.out.warning.state", Retry::Never));
 }

@@ -8,6 +8,7 @@ use std::thread::{self, Thread};
 
 use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::Client;
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use riskflow_config::{KafkaSettings, TopicSettings};
@@ -73,10 +74,12 @@ pub(crate) fn check(
     topics: &[Topic],
 ) -> Result<Vec<TopicReport>, BrokerError> {
     let admin = client::admin(kafka)?;
+    // An admin client is a producer inside, and a producer that asks for a topic lets the broker make it.
+    let consumer = client::consumer(kafka)?;
     let mut reports = Vec::new();
     for topic in topics {
         let name = settings.name(*topic);
-        let state = match metadata_of(admin.inner(), kafka, &name)? {
+        let state = match metadata_of(consumer.client(), kafka, &name)? {
             None => TopicState::Missing,
             Some(found) => {
                 let specifier = ResourceSpecifier::Topic(&name);

@@ -156,7 +156,7 @@ impl PartitionReader {
         let closed = last.saturating_sub(self.offset);
         let begin = if last == self.segment { self.position } else { 0 };
         let read = self.offset - self.segment;
-        let mean = if read == 0 { 128 } else { (self.position / read).max(1) };
+        let mean = self.position.checked_div(read).unwrap_or(128).max(1);
         closed + bytes.saturating_sub(begin).div_ceil(mean)
     }
 

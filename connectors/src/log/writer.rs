@@ -111,7 +111,11 @@ struct PartitionWriter {
 
 impl PartitionWriter {
     fn open(folder: PathBuf, limit: u64) -> Result<Self, LogError> {
-        fs::create_dir_all(&folder).map_err(LogError::io(&folder))?;
+        if !folder.exists() {
+            fs::create_dir_all(&folder).map_err(LogError::io(&folder))?;
+            // The partition in its topic, the topic in the log.
+            folder.ancestors().skip(1).take(2).try_for_each(sync_folder)?;
+        }
         let lock = lock(&folder.join("lock"))?;
         let firsts = folder::segments(&folder)?;
         let first = firsts.last().copied().unwrap_or(0);
@@ -231,13 +235,24 @@ fn open_segment(folder: &Path, path: &Path) -> Result<File, LogError> {
         .open(path)
         .map_err(LogError::io(path))?;
     if !known {
-        let entry = File::open(folder).and_then(|folder| folder.sync_all());
-        entry.map_err(|error| LogError::Sync {
-            path: folder.to_owned(),
-            error,
-        })?;
+        sync_folder(folder)?;
     }
     Ok(file)
+}
+
+/// Makes new entries of a folder last.
+fn sync_folder(folder: &Path) -> Result<(), LogError> {
+    // The parent of a relative path of one part is written as nothing.
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| LogError::Sync {
+        path: folder.to_owned(),
+        error,
+    })
 }
 
 /// What a segment holds.
