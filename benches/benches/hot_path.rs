@@ -17,11 +17,19 @@ use riskflow_operators::specification::{Entry, Specification};
 const KEYS: u64 = 10_000;
 
 fn decoding(criterion: &mut Criterion) {
-    let integer = br#"{"datastream":"ds-000123","phenomenon_time":1627171200000,"result":41.37,"quality":"good","unit":"kPa"}"#;
+    let integer =
+        br#"{"datastream":"ds-000123","phenomenon_time":1627171200000,"result":41.37,"quality":"good","unit":"kPa"}"#;
     let rfc = br#"{"datastream":"ds-000123","phenomenon_time":"2021-07-25T08:00:00.000+08:00","result":41.37}"#;
     for (name, payload) in [("integer time", integer.as_slice()), ("rfc 3339 time", rfc.as_slice())] {
         criterion.bench_function(&format!("decode: {name}"), |bencher| {
-            let record = RawRecord { topic: Topic::InObservation, partition: 0, offset: 0, arrival: None, key: None, payload: Some(payload) };
+            let record = RawRecord {
+                topic: Topic::InObservation,
+                partition: 0,
+                offset: 0,
+                arrival: None,
+                key: None,
+                payload: Some(payload),
+            };
             bencher.iter(|| matches!(decode(black_box(&record)), Ok(InputRecord::Observation(_))));
         });
     }
@@ -29,14 +37,35 @@ fn decoding(criterion: &mut Criterion) {
 
 fn monitoring(criterion: &mut Criterion) {
     criterion.bench_function("monitor: 10,000 observations in order, 10,000 datastreams", |bencher| {
-        let time = TimeSettings { horizon: 600_000, max_future: 60_000, late_after: 60_000, retain: 0 };
-        let monitor = Monitor::new(time, UnknownSettings { hold: 0, max_observations: 0 });
+        let time = TimeSettings {
+            horizon: 600_000,
+            max_future: 60_000,
+            late_after: 60_000,
+            retain: 0,
+        };
+        let monitor = Monitor::new(
+            time,
+            UnknownSettings {
+                hold: 0,
+                max_observations: 0,
+            },
+        );
         let mut keyed = Keyed::new(monitor, Arc::new(FoldMeter::default()));
-        let Ok(rule) = Rule::from_json(riskflow_benches::load::RULE.as_bytes()) else { return };
+        let Ok(rule) = Rule::from_json(riskflow_benches::load::RULE.as_bytes()) else {
+            return;
+        };
         let start = riskflow_benches::load::START;
         for i in 0..KEYS {
-            let entry = Entry { rule: rule.clone(), thresholds: rule.thresholds(None) };
-            let specification = Specification { datastream: i.to_string().into(), asset: Some("a".into()), base: 1, entries: vec![entry] };
+            let entry = Entry {
+                rule: rule.clone(),
+                thresholds: rule.thresholds(None),
+            };
+            let specification = Specification {
+                datastream: i.to_string().into(),
+                asset: Some("a".into()),
+                base: 1,
+                entries: vec![entry],
+            };
             keyed.row(start, Key::of(&i.to_string()), Some(Arc::new(specification)));
         }
         let mut out = Vec::new();
@@ -46,9 +75,20 @@ fn monitoring(criterion: &mut Criterion) {
         bencher.iter(|| {
             now += 10_000;
             for key in &keys {
-                let reading = Some(Reading { result: 40.0, quality: Quality::Good });
-                let observation = Observation { datastream: *key, id: "".into(), time: Millis(now - 500), reading };
-                keyed.record(now, Observed { origin: Origin::default(), observation });
+                let reading = Some(Reading {
+                    result: 40.0,
+                    quality: Quality::Good,
+                });
+                let observation = Observation {
+                    datastream: *key,
+                    id: "".into(),
+                    time: Millis(now - 500),
+                    reading,
+                };
+                keyed.record(Observed {
+                    origin: Origin::default(),
+                    observation,
+                });
             }
             out.clear();
             keyed.settle(now, &mut out);

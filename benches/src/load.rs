@@ -59,7 +59,10 @@ pub fn result(datastream: u64, step: u64) -> f64 {
 
 /// One observation as JSON, without line end.
 pub fn observation(out: &mut impl std::io::Write, datastream: u64, time: i64, result: f64) -> std::io::Result<()> {
-    write!(out, r#"{{"datastream":"ds-{datastream:06}","phenomenon_time":{time},"result":{result},"quality":"good","unit":"kPa"}}"#)
+    write!(
+        out,
+        r#"{{"datastream":"ds-{datastream:06}","phenomenon_time":{time},"result":{result},"quality":"good","unit":"kPa"}}"#
+    )
 }
 
 /// Writes base records, the rule and the observations as NDJSON files into a folder.
@@ -90,13 +93,21 @@ pub fn base(folder: &Path, datastreams: u64) -> Result<()> {
     let mut out = file(folder, "base.asset")?;
     for i in 0..datastreams {
         let (village, level) = (village(i), i % 4 + 1);
-        writeln!(out, r#"{{"id":"as-{i:06}","name":"asset {i}","category":"tank","domain":"work_safety","region":"{village}","inherent_level":{level},"population":{}}}"#, i % 300)?;
+        writeln!(
+            out,
+            r#"{{"id":"as-{i:06}","name":"asset {i}","category":"tank","domain":"work_safety","region":"{village}","inherent_level":{level},"population":{}}}"#,
+            i % 300
+        )?;
     }
     out.flush()?;
     let mut out = file(folder, "base.datastream")?;
     for i in 0..datastreams {
         let yellow = threshold(i);
-        writeln!(out, r#"{{"id":"ds-{i:06}","asset":"as-{i:06}","observed_property":"load","thresholds":{{"load":{{"yellow":{yellow},"red":{}}}}}}}"#, yellow * 2)?;
+        writeln!(
+            out,
+            r#"{{"id":"ds-{i:06}","asset":"as-{i:06}","observed_property":"load","thresholds":{{"load":{{"yellow":{yellow},"red":{}}}}}}}"#,
+            yellow * 2
+        )?;
     }
     out.flush()?;
     let mut out = file(folder, "in.rule")?;

@@ -25,7 +25,9 @@ pub struct Cost {
 pub fn run(command: &mut Command) -> Result<Cost> {
     let before = children()?;
     let began = Instant::now();
-    let mut child = command.spawn().with_context(|| format!("could not start {command:?}"))?;
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("could not start {command:?}"))?;
     let mut peak = 0;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -36,7 +38,11 @@ pub fn run(command: &mut Command) -> Result<Cost> {
     };
     let wall = began.elapsed();
     ensure!(status.success(), "{command:?} ended with {status}");
-    Ok(Cost { wall, cpu: children()? - before, peak })
+    Ok(Cost {
+        wall,
+        cpu: children()? - before,
+        peak,
+    })
 }
 
 fn children() -> Result<Duration> {
@@ -48,14 +54,18 @@ fn children() -> Result<Duration> {
 fn high_water(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+        .map_or(0, |kib| kib * 1024)
 }
 
 /// This machine, for the heading of a result.
 #[must_use]
 pub fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("?");
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("?");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{cores} cores, {}", model.trim_start_matches([' ', '\t', ':']))
 }

@@ -142,6 +142,8 @@ pub struct Keyed<F: Fold> {
     free: Vec<u32>,
     /// Slots touched in this epoch.
     touched: Vec<u32>,
+    /// Records of this epoch in order, each with the position of the next one of its slot.
+    queue: Vec<(Option<F::Record>, u32)>,
     /// When slots asked to be woken; an entry is void unless the slot still says the same.
     alarms: BinaryHeap<Reverse<(i64, u32)>>,
     meter: Arc<FoldMeter>,
@@ -152,9 +154,12 @@ struct Slot<F: Fold> {
     state: F::State,
     wake: i64,
     touched: bool,
+    /// The first and the last record of this slot in the queue.
+    queued: Option<(u32, u32)>,
 }
 
 const NEVER: i64 = i64::MAX;
+const NO_RECORD: u32 = u32::MAX;
 
 impl<F: Fold> Keyed<F> {
     /// No state yet.
@@ -165,6 +170,7 @@ impl<F: Fold> Keyed<F> {
             slots: Vec::new(),
             free: Vec::new(),
             touched: Vec::new(),
+            queue: Vec::new(),
             alarms: BinaryHeap::new(),
             meter,
         }
@@ -177,11 +183,22 @@ impl<F: Fold> Keyed<F> {
         self.meter.rows.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Applies a record.
-    pub fn record(&mut self, now: i64, record: F::Record) {
+    /// Takes a record of this epoch in; it is applied when its key settles.
+    ///
+    /// State is far larger than a cache: a key's records and its settling meet it in one visit.
+    pub fn record(&mut self, record: F::Record) {
         let (key, _) = F::place(&record);
         let slot = self.touch(key);
-        self.fold.record(now, key, &mut self.slots[slot as usize].state, record);
+        let position = self.queue.len() as u32;
+        self.queue.push((Some(record), NO_RECORD));
+        let entry = &mut self.slots[slot as usize];
+        entry.queued = match entry.queued {
+            None => Some((position, position)),
+            Some((first, last)) => {
+                self.queue[last as usize].1 = position;
+                Some((first, position))
+            }
+        };
     }
 
     /// Settles what was touched or is due, and closes the epoch.
@@ -207,6 +224,8 @@ impl<F: Fold> Keyed<F> {
         self.meter.settled.fetch_add(touched.len() as u64, Ordering::Relaxed);
         self.meter.keys.store(self.index.len() as u64, Ordering::Relaxed);
         self.meter.outputs.fetch_add(out.len() as u64, Ordering::Relaxed);
+        self.meter.records.fetch_add(self.queue.len() as u64, Ordering::Relaxed);
+        self.queue.clear();
         self.touched = touched;
         self.touched.clear();
     }
@@ -214,6 +233,13 @@ impl<F: Fold> Keyed<F> {
     fn settle_one(&mut self, now: i64, slot: u32, out: &mut Vec<(F::Output, Diff)>) {
         let entry = &mut self.slots[slot as usize];
         entry.touched = false;
+        let mut next = entry.queued.take().map_or(NO_RECORD, |(first, _)| first);
+        while let Some((record, following)) = self.queue.get_mut(next as usize) {
+            if let Some(record) = record.take() {
+                self.fold.record(now, entry.key, &mut entry.state, record);
+            }
+            next = *following;
+        }
         match self.fold.settle(now, entry.key, &mut entry.state, out) {
             Next::Keep => entry.wake = NEVER,
             Next::Wake(due) => {
@@ -253,6 +279,7 @@ impl<F: Fold> Keyed<F> {
             state,
             wake: NEVER,
             touched: false,
+            queued: None,
         };
         if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = fresh;
@@ -380,10 +407,11 @@ fn apply<F: Fold>(
         }
     }
     // Batches come partition by partition: mostly they are sorted already, or a few sorted runs.
-    records.sort_by_key(|record| F::place(record).1);
-    keyed.meter.records.fetch_add(records.len() as u64, Ordering::Relaxed);
+    if !records.is_sorted_by_key(|record| F::place(record).1) {
+        records.sort_by_key(|record| F::place(record).1);
+    }
     for record in records {
-        keyed.record(now, record);
+        keyed.record(record);
     }
     keyed.settle(now, out);
 }

@@ -297,13 +297,11 @@ impl Monitor {
             last: known.series.last_at_or_before(now),
             changed_from: known.changed_from,
             cause: known.cause,
-            datastream: &known.specification.datastream,
+            specification: &known.specification,
         };
         let mut wake = i64::MAX;
-        if let Some(asset) = &known.specification.asset {
-            for watch in &mut known.watches {
-                wake = wake.min(watch.settle(&context, asset, out));
-            }
+        for watch in &mut known.watches {
+            wake = wake.min(watch.settle(&context, out));
         }
         if !known.watches.is_empty() {
             wake = wake.min(known.series.next_after(now).unwrap_or(i64::MAX));
@@ -368,7 +366,7 @@ struct Context<'a> {
     last: i64,
     changed_from: i64,
     cause: Option<Cause>,
-    datastream: &'a Text,
+    specification: &'a Specification,
 }
 
 impl Watch {
@@ -387,34 +385,47 @@ impl Watch {
     }
 
     /// Brings the watch up to the clock, gives out what changed, and says when to look again.
-    fn settle(&mut self, context: &Context<'_>, asset: &Text, out: &mut Vec<(Finding, Diff)>) -> i64 {
+    fn settle(&mut self, context: &Context<'_>, out: &mut Vec<(Finding, Diff)>) -> i64 {
         if context.changed_from <= self.base.at().max(self.floor) {
-            if self.anchor.is_blank() {
-                self.anchor = Evaluation::new(&self.entry, context.series.position_after(self.floor));
-            }
-            self.base.clone_from(&self.anchor);
-            let anchor = self.anchor.at();
-            let keep = self.track.partition_point(|(time, _)| *time <= anchor);
-            self.track.truncate(keep);
+            self.start_over(context.series);
         }
         self.base
             .advance(&self.entry, context.series, context.last, &mut self.track);
+        if self.base.holds_until(&self.entry, context.series, context.now) {
+            let standing = self.base.standing(&self.entry, context.series, context.now);
+            self.give(context, standing, out);
+            return self.base.next_interesting(&self.entry, context.series);
+        }
         let mut head = self.base.clone();
         let base_points = self.track.len();
         head.advance(&self.entry, context.series, context.now, &mut self.track);
-        let wake = head.next_interesting(&self.entry, context.series);
-        self.give(context, &head, asset, out);
+        let standing = head.standing(&self.entry, context.series, context.now);
+        self.give(context, standing, out);
         self.track.truncate(base_points);
-        wake
+        head.next_interesting(&self.entry, context.series)
     }
 
-    fn give(&mut self, context: &Context<'_>, head: &Evaluation, asset: &Text, out: &mut Vec<(Finding, Diff)>) {
-        let (level, stale) = head.standing(&self.entry, context.series);
+    /// Goes back to the anchor: something changed behind the base.
+    fn start_over(&mut self, series: &Series) {
+        if self.anchor.is_blank() {
+            self.anchor = Evaluation::new(&self.entry, series.position_after(self.floor));
+        }
+        self.base.clone_from(&self.anchor);
+        let anchor = self.anchor.at();
+        let keep = self.track.partition_point(|(time, _)| *time <= anchor);
+        self.track.truncate(keep);
+    }
+
+    fn give(&mut self, context: &Context<'_>, (level, stale): (Level, bool), out: &mut Vec<(Finding, Diff)>) {
         let standing = (level > Level::None).then_some((level, stale));
         let fresh = self.fresh.take();
         if self.track == self.shown && standing == self.shown_standing && (fresh.is_none() || self.track.is_empty()) {
             return;
         }
+        let Some(asset) = &context.specification.asset else {
+            return;
+        };
+        let datastream = &context.specification.datastream;
         let asset_key = Key::of(asset);
         if standing != self.shown_standing {
             out.extend(
@@ -438,14 +449,14 @@ impl Watch {
             &self.track,
             self.floor,
             context.now,
-            context.datastream,
+            datastream,
         );
         let cause = (differs || fresh.is_some()).then(|| fresh.max(context.cause).unwrap_or(Cause::Clock));
         let revision = Revision {
             origin: Origin::default(),
             rule: self.entry.rule.record.id.clone(),
             asset: asset.clone(),
-            datastream: context.datastream.clone(),
+            datastream: datastream.clone(),
             from,
             tail: self.track[same.min(self.track.len())..].to_vec(),
             gone: false,

@@ -72,12 +72,17 @@ impl Meters {
     /// Counts from now on what a worker's arrangements take in. Call it before the dataflow is built.
     pub fn count_arranged(&self, worker: &Worker) {
         let arranged = Arc::clone(&self.arranged);
-        let Some(mut register) = worker.log_register() else { return };
+        let Some(mut register) = worker.log_register() else {
+            return;
+        };
         register.insert::<DifferentialEventBuilder, _>("differential/arrange", move |_, events| {
-            let batches = events.iter().flat_map(|events| events.iter()).filter_map(|(_, event)| match event {
-                DifferentialEvent::Batch(batch) => Some(batch.length as u64),
-                _ => None,
-            });
+            let batches = events
+                .iter()
+                .flat_map(|events| events.iter())
+                .filter_map(|(_, event)| match event {
+                    DifferentialEvent::Batch(batch) => Some(batch.length as u64),
+                    _ => None,
+                });
             arranged.fetch_add(batches.sum(), Ordering::Relaxed);
         });
     }

@@ -119,7 +119,10 @@ impl Metrics {
             )?,
             arranged: add(
                 r,
-                IntGauge::new("riskflow_arranged_updates", "Updates that went into arrangements of the views since the start.")?,
+                IntGauge::new(
+                    "riskflow_arranged_updates",
+                    "Updates that went into arrangements of the views since the start.",
+                )?,
             )?,
             resident: add(
                 r,

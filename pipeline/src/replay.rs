@@ -134,21 +134,38 @@ mod tests {
     use riskflow_model::{Key, Level};
 
     fn base(topic: Topic, offset: u64, row: BaseRow) -> (Origin, InputRecord) {
-        let origin = Origin { topic: topic.index(), partition: 0, offset };
+        let origin = Origin {
+            topic: topic.index(),
+            partition: 0,
+            offset,
+        };
         (origin, InputRecord::Base(Key::of(&row.id()), Some(row)))
     }
 
     fn gas(time: i64, result: f64) -> (Origin, InputRecord) {
-        let origin = Origin { topic: Topic::InObservation.index(), partition: 0, offset: time as u64 };
-        let reading = Some(Reading { result, quality: Quality::Good });
-        let observation = Observation { datastream: Key::of("d"), id: "d".into(), time: Millis(time), reading };
+        let origin = Origin {
+            topic: Topic::InObservation.index(),
+            partition: 0,
+            offset: time as u64,
+        };
+        let reading = Some(Reading {
+            result,
+            quality: Quality::Good,
+        });
+        let observation = Observation {
+            datastream: Key::of("d"),
+            id: "d".into(),
+            time: Millis(time),
+            reading,
+        };
         (origin, InputRecord::Observation(observation))
     }
 
     /// R3: 26 %LEL held 20 s raises, 51 escalates, 24 does not clear, below 20 for 60 s clears.
     #[test]
     fn combustible_gas_is_one_warning_with_one_raise_and_one_clear() {
-        let asset = r#"{"id":"a","category":"plant","domain":"work_safety","region":"330902001001","inherent_level":3}"#;
+        let asset =
+            r#"{"id":"a","category":"plant","domain":"work_safety","region":"330902001001","inherent_level":3}"#;
         let datastream = r#"{"id":"d","asset":"a","observed_property":"gas"}"#;
         let rule = br#"{"id":"gas","version":1,"select":{"observed_property":"gas"},"levels":{
             "yellow":{"when":{"feature":"last","window":"5m","op":">=","threshold":25},"hold":"20s","margin":5,"clear":"60s"},
@@ -157,8 +174,16 @@ mod tests {
         let mut history = vec![EpochInput {
             epoch: Millis(start),
             records: vec![
-                base(Topic::BaseAsset, 0, BaseRow::Asset(serde_json::from_str(asset).unwrap())),
-                base(Topic::BaseDatastream, 0, BaseRow::Datastream(serde_json::from_str(datastream).unwrap())),
+                base(
+                    Topic::BaseAsset,
+                    0,
+                    BaseRow::Asset(serde_json::from_str(asset).unwrap()),
+                ),
+                base(
+                    Topic::BaseDatastream,
+                    0,
+                    BaseRow::Datastream(serde_json::from_str(datastream).unwrap()),
+                ),
                 base(Topic::InRule, 0, BaseRow::Rule(Rule::from_json(rule).unwrap())),
             ],
         }];
@@ -170,11 +195,22 @@ mod tests {
                 11..=15 => 24.0,
                 _ => 10.0,
             };
-            history.push(EpochInput { epoch: Millis(time), records: vec![gas(time, result)] });
+            history.push(EpochInput {
+                epoch: Millis(time),
+                records: vec![gas(time, result)],
+            });
         }
         let semantics = Semantics {
-            time: TimeSettings { horizon: 60_000, max_future: 0, late_after: 30_000, retain: 600_000 },
-            unknown: UnknownSettings { hold: 0, max_observations: 10 },
+            time: TimeSettings {
+                horizon: 60_000,
+                max_future: 0,
+                late_after: 30_000,
+                retain: 600_000,
+            },
+            unknown: UnknownSettings {
+                hold: 0,
+                max_observations: 10,
+            },
             cuts: ScoreCuts::default(),
         };
         for workers in [1, 2] {
@@ -192,8 +228,15 @@ mod tests {
                 ]
             );
             let now = outputs.iter().rev().find(|output| !output.assets.is_empty()).unwrap();
-            let now: Vec<_> = now.assets.iter().map(|(row, diff)| (row.dynamic_level, *diff)).collect();
-            assert!(now.contains(&(Level::None, 1)) && now.contains(&(Level::Yellow, -1)), "{now:?}");
+            let now: Vec<_> = now
+                .assets
+                .iter()
+                .map(|(row, diff)| (row.dynamic_level, *diff))
+                .collect();
+            assert!(
+                now.contains(&(Level::None, 1)) && now.contains(&(Level::Yellow, -1)),
+                "{now:?}"
+            );
         }
     }
 }

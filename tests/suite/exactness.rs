@@ -17,12 +17,21 @@ const ASSETS: u64 = 100_000;
 const START: i64 = 1_600_000_000_000;
 
 fn base(topic: Topic, offset: u64, row: BaseRow) -> (Origin, InputRecord) {
-    let origin = Origin { topic: topic.index(), partition: 0, offset };
+    let origin = Origin {
+        topic: topic.index(),
+        partition: 0,
+        offset,
+    };
     (origin, InputRecord::Base(Key::of(&row.id()), Some(row)))
 }
 
 fn asset(number: u64, inherent: u8) -> (Origin, InputRecord) {
-    let village = format!("3309{:02}{:03}{:03}", number % 4 + 1, number / 4 % 9 + 1, number / 36 % 12 + 1);
+    let village = format!(
+        "3309{:02}{:03}{:03}",
+        number % 4 + 1,
+        number / 4 % 9 + 1,
+        number / 36 % 12 + 1
+    );
     let asset = Asset {
         id: format!("asset-{number}").into(),
         name: "".into(),
@@ -38,7 +47,14 @@ fn asset(number: u64, inherent: u8) -> (Origin, InputRecord) {
 }
 
 fn city() -> EpochInput {
-    let mut records = vec![base(Topic::BaseRegion, 0, BaseRow::Region(Arc::new(Region { code: "3309".parse().unwrap(), name: "city".into() })))];
+    let mut records = vec![base(
+        Topic::BaseRegion,
+        0,
+        BaseRow::Region(Arc::new(Region {
+            code: "3309".parse().unwrap(),
+            name: "city".into(),
+        })),
+    )];
     for number in 0..ASSETS {
         records.push(asset(number, 3));
         let datastream = Datastream {
@@ -49,32 +65,64 @@ fn city() -> EpochInput {
             tags: Vec::new(),
             thresholds: std::collections::BTreeMap::new(),
         };
-        records.push(base(Topic::BaseDatastream, number, BaseRow::Datastream(Arc::new(datastream))));
+        records.push(base(
+            Topic::BaseDatastream,
+            number,
+            BaseRow::Datastream(Arc::new(datastream)),
+        ));
         // Every hundredth is at orange.
         if number.is_multiple_of(100) {
             let id = format!("stream-{number}");
-            let origin = Origin { topic: Topic::InObservation.index(), partition: 0, offset: number };
-            let reading = Some(Reading { result: 3.0, quality: Quality::Good });
-            let observation = Observation { datastream: Key::of(&id), id: id.into(), time: Millis(START), reading };
+            let origin = Origin {
+                topic: Topic::InObservation.index(),
+                partition: 0,
+                offset: number,
+            };
+            let reading = Some(Reading {
+                result: 3.0,
+                quality: Quality::Good,
+            });
+            let observation = Observation {
+                datastream: Key::of(&id),
+                id: id.into(),
+                time: Millis(START),
+                reading,
+            };
             records.push((origin, InputRecord::Observation(observation)));
         }
     }
     let rule = br#"{"id":"level","version":1,"select":{"observed_property":"level"},"levels":{
         "orange":{"when":{"feature":"last","window":"1h","op":">=","threshold":3}}}}"#;
     records.push(base(Topic::InRule, 0, BaseRow::Rule(Rule::from_json(rule).unwrap())));
-    EpochInput { epoch: Millis(START), records }
+    EpochInput {
+        epoch: Millis(START),
+        records,
+    }
 }
 
 /// What went through the operators: fold by fold, and into the arrangements of the views.
 fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 5]) {
     let semantics = Semantics {
-        time: TimeSettings { horizon: 600_000, max_future: 60_000, late_after: 60_000, retain: 600_000 },
-        unknown: UnknownSettings { hold: 0, max_observations: 0 },
+        time: TimeSettings {
+            horizon: 600_000,
+            max_future: 60_000,
+            late_after: 60_000,
+            retain: 600_000,
+        },
+        unknown: UnknownSettings {
+            hold: 0,
+            max_observations: 0,
+        },
         cuts: ScoreCuts::default(),
     };
     let meters = Meters::default();
     let outputs = replay(history, 2, semantics, &meters).unwrap();
-    let settled = [&meters.latest, &meters.monitor, &meters.lifecycle, &meters.score_baseline];
+    let settled = [
+        &meters.latest,
+        &meters.monitor,
+        &meters.lifecycle,
+        &meters.score_baseline,
+    ];
     let [a, b, c, d] = settled.map(|meter| meter.settled.load(Ordering::Relaxed));
     (outputs, [a, b, c, d, meters.arranged.load(Ordering::Relaxed)])
 }
@@ -82,13 +130,23 @@ fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 5]) {
 /// R17, R37 at size: one census row among 100,000 assets.
 #[test]
 fn one_census_row_among_100_000_assets_touches_that_asset_and_its_regions_only() {
-    let quiet = EpochInput { epoch: Millis(START + 1_000), records: Vec::new() };
-    let census = EpochInput { epoch: Millis(START + 1_000), records: vec![asset(500, 4)] };
+    let quiet = EpochInput {
+        epoch: Millis(START + 1_000),
+        records: Vec::new(),
+    };
+    let census = EpochInput {
+        epoch: Millis(START + 1_000),
+        records: vec![asset(500, 4)],
+    };
     let (without, before) = counted(vec![city(), quiet]);
     let (with, after) = counted(vec![city(), census]);
     assert!(without[1].is_empty());
 
-    let assets: Vec<_> = with[1].assets.iter().map(|(row, diff)| (&*row.asset, row.score, row.level, *diff)).collect();
+    let assets: Vec<_> = with[1]
+        .assets
+        .iter()
+        .map(|(row, diff)| (&*row.asset, row.score, row.level, *diff))
+        .collect();
     let mut expected = [("asset-500", 9, Level::Orange, -1), ("asset-500", 12, Level::Red, 1)];
     expected.sort();
     let mut assets = assets;
@@ -100,6 +158,12 @@ fn one_census_row_among_100_000_assets_touches_that_asset_and_its_regions_only()
 
     let [latest, monitor, lifecycle, baseline, arranged] = std::array::from_fn(|i| after[i] - before[i]);
     assert_eq!(latest, 1);
-    assert!(monitor <= 1 && lifecycle <= 1 && baseline <= 8, "{monitor} {lifecycle} {baseline}");
-    assert!(arranged <= 150, "{arranged} updates went through the views for one changed row");
+    assert!(
+        monitor <= 1 && lifecycle <= 1 && baseline <= 8,
+        "{monitor} {lifecycle} {baseline}"
+    );
+    assert!(
+        arranged <= 150,
+        "{arranged} updates went through the views for one changed row"
+    );
 }

@@ -70,16 +70,22 @@ fn main() -> Result<()> {
     each(&arguments.folder, Topic::BaseDatastream, |record| {
         if let InputRecord::Base(key, Some(BaseRow::Datastream(row))) = record {
             let own = row.thresholds.values().next();
-            let threshold = |level: &str| own.and_then(|own| own.get(level)).map_or(f64::INFINITY, |number| number.0);
-            streams.insert(key, Stream {
-                asset: by_key.get(&Key::of(&row.asset)).copied().unwrap_or(0),
-                thresholds: [threshold("yellow"), threshold("red")],
-                window: VecDeque::new(),
-                sum: 0,
-                on: [false; 2],
-                false_since: [None; 2],
-                level: Level::None,
-            });
+            let threshold = |level: &str| {
+                own.and_then(|own| own.get(level))
+                    .map_or(f64::INFINITY, |number| number.0)
+            };
+            streams.insert(
+                key,
+                Stream {
+                    asset: by_key.get(&Key::of(&row.asset)).copied().unwrap_or(0),
+                    thresholds: [threshold("yellow"), threshold("red")],
+                    window: VecDeque::new(),
+                    sum: 0,
+                    on: [false; 2],
+                    false_since: [None; 2],
+                    level: Level::None,
+                },
+            );
         }
     })?;
     let mut regions: HashMap<RegionCode, [i64; 5]> = HashMap::new();
@@ -91,8 +97,12 @@ fn main() -> Result<()> {
     let mut out = BufWriter::new(File::create(&arguments.out)?);
     let (mut deltas, mut count) = (0u64, 0u64);
     each(&arguments.folder, Topic::InObservation, |record| {
-        let InputRecord::Observation(observation) = record else { return };
-        let (Some(stream), Some(reading)) = (streams.get_mut(&observation.datastream), observation.reading) else { return };
+        let InputRecord::Observation(observation) = record else {
+            return;
+        };
+        let (Some(stream), Some(reading)) = (streams.get_mut(&observation.datastream), observation.reading) else {
+            return;
+        };
         count += 1;
         let now = observation.time.0;
         let level = observe(stream, now, reading.result);
@@ -101,11 +111,19 @@ fn main() -> Result<()> {
             deltas += 1;
             let asset = &mut assets[stream.asset];
             roll_up(&mut regions, asset, level);
-            let _ = writeln!(out, r#"{{"asset":"{}","level":"{level}","at":{now},"region":"{}"}}"#, asset.id, asset.region);
+            let _ = writeln!(
+                out,
+                r#"{{"asset":"{}","level":"{level}","at":{now},"region":"{}"}}"#,
+                asset.id, asset.region
+            );
         }
     })?;
     out.flush()?;
-    writeln!(std::io::stderr(), "{count} observations, {deltas} deltas, {} regions", regions.len())?;
+    writeln!(
+        std::io::stderr(),
+        "{count} observations, {deltas} deltas, {} regions",
+        regions.len()
+    )?;
     Ok(())
 }
 
@@ -169,7 +187,14 @@ fn each(folder: &Path, topic: Topic, mut use_record: impl FnMut(InputRecord)) ->
     let mut offset = 0;
     while reader.read_until(b'\n', &mut line)? > 0 {
         let payload = line.strip_suffix(b"\n").unwrap_or(&line);
-        let raw = RawRecord { topic, partition: 0, offset, arrival: None, key: None, payload: Some(payload) };
+        let raw = RawRecord {
+            topic,
+            partition: 0,
+            offset,
+            arrival: None,
+            key: None,
+            payload: Some(payload),
+        };
         if let Ok(record) = decode(&raw) {
             use_record(record);
         }

@@ -30,19 +30,27 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let folder = arguments.folder.join(format!("load-{}-{}", arguments.datastreams, arguments.observations));
+    let folder = arguments
+        .folder
+        .join(format!("load-{}-{}", arguments.datastreams, arguments.observations));
     if !folder.join("done").exists() {
         load::write(&folder, arguments.datastreams, arguments.observations)?;
         std::fs::write(folder.join("done"), "")?;
     }
-    let programs = std::env::current_exe()?.parent().map(Path::to_path_buf).unwrap_or_default();
+    let programs = std::env::current_exe()?
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default();
     let mut rows = Vec::new();
     let mut loops = Vec::new();
     let mut jobs = [Vec::new(), Vec::new()];
     // In turns, so that a slow minute of the machine meets all of them.
     for _ in 0..arguments.repeat {
         let mut command = Command::new(programs.join("plain_loop"));
-        loops.push(run(command.arg(&folder).arg(folder.join("plain.ndjson")).stderr(Stdio::null()))?);
+        loops.push(run(command
+            .arg(&folder)
+            .arg(folder.join("plain.ndjson"))
+            .stderr(Stdio::null()))?);
         for workers in [1, 2] {
             jobs[workers - 1].push(run(&mut job(&programs, &folder, workers))?);
         }
@@ -56,11 +64,21 @@ fn main() -> Result<()> {
 }
 
 fn job(programs: &Path, folder: &Path, workers: usize) -> Command {
-    let file = |topic: &str| format!("{{ path = \"{}\", topic = \"{topic}\" }}", folder.join(format!("{topic}.ndjson")).display());
-    let files = ["base.asset", "base.datastream", "in.rule", "in.observation"].map(file).join(", ");
+    let file = |topic: &str| {
+        format!(
+            "{{ path = \"{}\", topic = \"{topic}\" }}",
+            folder.join(format!("{topic}.ndjson")).display()
+        )
+    };
+    let files = ["base.asset", "base.datastream", "in.rule", "in.observation"]
+        .map(file)
+        .join(", ");
     let mut command = Command::new(programs.join("riskflow"));
     command.args(["run", "--log", "warn"]);
-    let out = format!("output={{ kind = \"files\", path = \"{}\" }}", folder.join(format!("out-{workers}")).display());
+    let out = format!(
+        "output={{ kind = \"files\", path = \"{}\" }}",
+        folder.join(format!("out-{workers}")).display()
+    );
     for set in [
         format!("cluster.workers={workers}"),
         format!("input={{ kind = \"files\", clock = \"event_time\", files = [{files}] }}"),
@@ -84,21 +102,54 @@ fn median(mut costs: Vec<Cost>, observations: u64) -> Rate {
     costs.sort_by_key(|cost| cost.wall);
     let cost = costs[costs.len() / 2];
     let rate = |duration: std::time::Duration| observations as f64 / duration.as_secs_f64();
-    Rate { cost, wall: rate(cost.wall), cpu: rate(cost.cpu) }
+    Rate {
+        cost,
+        wall: rate(cost.wall),
+        cpu: rate(cost.cpu),
+    }
 }
 
 fn report(arguments: &Arguments, rows: &[(&str, Rate)]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Throughput: {} JSON observations, {} datastreams, 5-minute mean, thresholds joined, roll-up, deltas out", arguments.observations, arguments.datastreams)?;
+    writeln!(
+        out,
+        "Throughput: {} JSON observations, {} datastreams, 5-minute mean, thresholds joined, roll-up, deltas out",
+        arguments.observations, arguments.datastreams
+    )?;
     writeln!(out, "Machine: {}; median of {} runs\n", machine(), arguments.repeat)?;
-    writeln!(out, "| | wall s | CPU s | events/s | events per CPU-second | peak MiB |\n|---|---|---|---|---|---|")?;
+    writeln!(
+        out,
+        "| | wall s | CPU s | events/s | events per CPU-second | peak MiB |\n|---|---|---|---|---|---|"
+    )?;
     for (name, rate) in rows {
         let Cost { wall, cpu, peak } = rate.cost;
-        writeln!(out, "| {name} | {:.2} | {:.2} | {:.0} | {:.0} | {} |", wall.as_secs_f64(), cpu.as_secs_f64(), rate.wall, rate.cpu, peak >> 20)?;
+        writeln!(
+            out,
+            "| {name} | {:.2} | {:.2} | {:.0} | {:.0} | {} |",
+            wall.as_secs_f64(),
+            cpu.as_secs_f64(),
+            rate.wall,
+            rate.cpu,
+            peak >> 20
+        )?;
     }
-    let [(_, plain), (_, one), (_, two)] = rows else { return Ok(()) };
-    writeln!(out, "\nevents per CPU-second, 1 worker to plain loop: {:.2} (target 0.60)", one.cpu / plain.cpu)?;
-    writeln!(out, "throughput, 2 workers to 1: {:.2} (target 1.50)", two.wall / one.wall)?;
-    writeln!(out, "peak memory, 1 worker: {} MiB (target < 1024)", one.cost.peak >> 20)?;
+    let [(_, plain), (_, one), (_, two)] = rows else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "\nevents per CPU-second, 1 worker to plain loop: {:.2} (target 0.60)",
+        one.cpu / plain.cpu
+    )?;
+    writeln!(
+        out,
+        "throughput, 2 workers to 1: {:.2} (target 1.50)",
+        two.wall / one.wall
+    )?;
+    writeln!(
+        out,
+        "peak memory, 1 worker: {} MiB (target < 1024)",
+        one.cost.peak >> 20
+    )?;
     Ok(())
 }

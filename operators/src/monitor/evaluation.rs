@@ -3,7 +3,7 @@
 //! Features are constant between *instants*: an observation begins to count, or expires at a pane boundary, a silence
 //! reaches a threshold, a hold or clear comes to its end. [`Evaluation::advance`] goes from instant to instant.
 
-use riskflow_config::{Comparison, Condition, Feature, FeatureKind, Operator};
+use riskflow_config::{Bound, Comparison, Condition, Feature, FeatureKind, Operator};
 use riskflow_model::Level;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -105,8 +105,13 @@ impl Evaluation {
         self.at = self.at.max(until);
     }
 
+    /// Whether nothing happens up to a time that is not seen yet.
+    pub fn holds_until(&self, entry: &Entry, series: &Series, time: i64) -> bool {
+        self.next_own_instant(entry, series) > time
+    }
+
     /// The highest level on, and whether it is stale.
-    pub fn standing(&self, entry: &Entry, series: &Series) -> (Level, bool) {
+    pub fn standing(&self, entry: &Entry, series: &Series, now: i64) -> (Level, bool) {
         let highest = entry
             .rule
             .levels
@@ -115,10 +120,8 @@ impl Evaluation {
             .rev()
             .find(|(_, standing)| standing.on);
         highest.map_or((Level::None, false), |(plan, _)| {
-            let unknown = matches!(
-                self.truth(entry, series, &plan.condition, self.at, false),
-                Truth::Unknown
-            );
+            let values = self.values(entry, series, now);
+            let unknown = truth(entry, &plan.condition, &values, false) == Truth::Unknown;
             (plan.level, unknown)
         })
     }
@@ -129,14 +132,11 @@ impl Evaluation {
             .levels
             .iter()
             .all(|standing| !standing.on && standing.held_since == NOT);
-        let rising = || {
-            entry
-                .rule
-                .comparisons
-                .iter()
-                .any(|comparison| may_rise(comparison, &entry.rule.features, series))
+        let bounds = entry.rule.comparisons.iter().zip(entry.thresholds.iter());
+        let rising = |(comparison, bound): (&Comparison, &Option<Bound>)| {
+            bound.is_some_and(|bound| may_rise(comparison, bound.on, &entry.rule.features, series))
         };
-        if quiet && !rising() {
+        if quiet && !bounds.into_iter().any(rising) {
             return i64::MAX;
         }
         self.next_own_instant(entry, series)
@@ -236,11 +236,11 @@ impl Evaluation {
 
     /// Finds which conditions hold from this instant on, and which levels that turns on or off.
     fn judge(&mut self, entry: &Entry, series: &Series, instant: i64) {
-        for (index, plan) in entry.rule.levels.iter().enumerate() {
-            let holds = self.truth(entry, series, &plan.condition, instant, false) == Truth::Yes;
+        let values = self.values(entry, series, instant);
+        for (plan, standing) in entry.rule.levels.iter().zip(&mut self.levels) {
+            let holds = truth(entry, &plan.condition, &values, false) == Truth::Yes;
             // The condition implies the moved one.
-            let is_false = !holds && self.truth(entry, series, &plan.condition, instant, true) == Truth::No;
-            let standing = &mut self.levels[index];
+            let is_false = !holds && truth(entry, &plan.condition, &values, true) == Truth::No;
             standing.held_since = if holds { standing.held_since.min(instant) } else { NOT };
             standing.false_since = if is_false {
                 standing.false_since.min(instant)
@@ -255,32 +255,12 @@ impl Evaluation {
         }
     }
 
-    fn truth(&self, entry: &Entry, series: &Series, condition: &Condition, at: i64, moved: bool) -> Truth {
-        match condition {
-            Condition::Comparison(index) => self.compare(entry, series, *index, at, moved),
-            Condition::Any(parts) => {
-                let truths = parts.iter().map(|part| self.truth(entry, series, part, at, moved));
-                combine(truths, Truth::Yes, Truth::No)
-            }
-            Condition::All(parts) => {
-                let truths = parts.iter().map(|part| self.truth(entry, series, part, at, moved));
-                combine(truths, Truth::No, Truth::Yes)
-            }
-        }
-    }
-
-    fn compare(&self, entry: &Entry, series: &Series, index: usize, at: i64, moved: bool) -> Truth {
-        let Some(bound) = entry.thresholds.get(index).copied().flatten() else {
-            return Truth::Absent;
-        };
-        let comparison = &entry.rule.comparisons[index];
-        let feature = entry.rule.features[comparison.feature];
-        let threshold = if moved { bound.off } else { bound.on };
-        match self.value(feature, self.windows[comparison.feature], series, at) {
-            None => Truth::Unknown,
-            Some(value) if comparison.operator.holds(value, threshold) => Truth::Yes,
-            Some(_) => Truth::No,
-        }
+    /// The values of all features.
+    fn values(&self, entry: &Entry, series: &Series, at: i64) -> Values {
+        let features = entry.rule.features.iter().zip(&self.windows);
+        features
+            .map(|(feature, window)| self.value(*feature, *window, series, at))
+            .collect()
     }
 
     fn value(&self, feature: Feature, window: Window, series: &Series, at: i64) -> Option<f64> {
@@ -296,6 +276,38 @@ impl Evaluation {
             FeatureKind::Count => Some(f64::from(window.count)),
             kind => reduce(kind, &series.points()[window.first as usize..self.seen as usize]),
         }
+    }
+}
+
+/// The values of an entry's features; `None` while unknown.
+type Values = SmallVec<[Option<f64>; 4]>;
+
+fn truth(entry: &Entry, condition: &Condition, values: &Values, moved: bool) -> Truth {
+    match condition {
+        Condition::Comparison(index) => compare(entry, *index, values, moved),
+        Condition::Any(parts) => combine(
+            parts.iter().map(|part| truth(entry, part, values, moved)),
+            Truth::Yes,
+            Truth::No,
+        ),
+        Condition::All(parts) => combine(
+            parts.iter().map(|part| truth(entry, part, values, moved)),
+            Truth::No,
+            Truth::Yes,
+        ),
+    }
+}
+
+fn compare(entry: &Entry, index: usize, values: &Values, moved: bool) -> Truth {
+    let Some(bound) = entry.thresholds.get(index).copied().flatten() else {
+        return Truth::Absent;
+    };
+    let comparison = &entry.rule.comparisons[index];
+    let threshold = if moved { bound.off } else { bound.on };
+    match values[comparison.feature] {
+        None => Truth::Unknown,
+        Some(value) if comparison.operator.holds(value, threshold) => Truth::Yes,
+        Some(_) => Truth::No,
     }
 }
 
@@ -331,16 +343,24 @@ pub fn expiry(point: Point, window: i64, pane: i64) -> i64 {
     end + (-end).rem_euclid(pane)
 }
 
-/// Whether a comparison that is not true may become true with no new observation.
-fn may_rise(comparison: &Comparison, features: &[Feature], series: &Series) -> bool {
+/// Whether a comparison that is not true may become true with no new observation: something leaves the window, and the
+/// rest compares otherwise. Mean, least and greatest of any rest lie within the range of all results.
+fn may_rise(comparison: &Comparison, threshold: i64, features: &[Feature], series: &Series) -> bool {
     let upwards = matches!(comparison.operator, Operator::AtLeast | Operator::Above);
+    let (low, high) = series.range();
+    let extreme = if upwards { high } else { low };
     match features[comparison.feature].kind {
         FeatureKind::Last => false,
-        FeatureKind::Max | FeatureKind::Count => !upwards,
-        FeatureKind::Min => upwards,
-        FeatureKind::Sum => !upwards || series.may_be_negative(),
+        FeatureKind::Count => !upwards,
+        FeatureKind::Max => !upwards && comparison.operator.holds(extreme, threshold),
+        FeatureKind::Min => upwards && comparison.operator.holds(extreme, threshold),
+        // Rounding to thousandths may lift a mean above every result by half a thousandth.
+        FeatureKind::Mean => comparison
+            .operator
+            .holds(extreme, comparison.operator.eased(threshold, 1)),
+        FeatureKind::Sum => !upwards || low < 0.0,
         FeatureKind::Silence => upwards,
-        FeatureKind::Mean | FeatureKind::Rate => true,
+        FeatureKind::Rate => true,
     }
 }
 

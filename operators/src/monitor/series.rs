@@ -50,11 +50,22 @@ pub enum Outcome {
 }
 
 /// The observations of one datastream, by time, one for each time.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Series {
     points: Vec<Point>,
-    /// Whether any result ever was negative: then a sum may rise when something expires.
-    negative: bool,
+    /// No result that is kept lies outside; it may be wider than need be.
+    low: f64,
+    high: f64,
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Self {
+            points: Vec::new(),
+            low: f64::INFINITY,
+            high: f64::NEG_INFINITY,
+        }
+    }
 }
 
 impl Series {
@@ -68,7 +79,7 @@ impl Series {
         match (position, reading) {
             (Ok(index), Some(reading)) => {
                 let point = Point::new(time, reading);
-                self.negative |= point.result < 0.0;
+                self.widen(point.result);
                 if std::mem::replace(&mut self.points[index], point) == point {
                     Outcome::Unchanged
                 } else {
@@ -81,7 +92,7 @@ impl Series {
             }
             (Err(index), Some(reading)) => {
                 let point = Point::new(time, reading);
-                self.negative |= point.result < 0.0;
+                self.widen(point.result);
                 self.points.insert(index, point);
                 Outcome::Added
             }
@@ -94,9 +105,14 @@ impl Series {
         &self.points
     }
 
-    /// Whether a sum may rise when something expires.
-    pub const fn may_be_negative(&self) -> bool {
-        self.negative
+    /// A range that holds every result.
+    pub const fn range(&self) -> (f64, f64) {
+        (self.low, self.high)
+    }
+
+    fn widen(&mut self, result: f64) {
+        self.low = self.low.min(result);
+        self.high = self.high.max(result);
     }
 
     /// The position of the first point later than a time.
@@ -121,6 +137,10 @@ impl Series {
     /// Lets go of the first points.
     pub fn drop_first(&mut self, count: usize) {
         self.points.drain(..count);
+        (self.low, self.high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for position in 0..self.points.len() {
+            self.widen(self.points[position].result);
+        }
         if self.points.capacity() > 4 * self.points.len().max(16) {
             self.points.shrink_to_fit();
         }
