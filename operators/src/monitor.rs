@@ -148,6 +148,8 @@ struct Watch {
     /// As given out.
     shown: Track,
     shown_standing: Option<(Level, bool)>,
+    /// Whether the lifecycle ever heard of this watch.
+    told: bool,
     /// Why this watch is new, until it was settled once.
     fresh: Option<Cause>,
 }
@@ -264,7 +266,7 @@ impl Monitor {
             return;
         }
         known.compacted = anchor;
-        let forget = now - self.time.horizon - self.time.retain;
+        let forget = now - remembered(&self.time);
         let drop = known.series.position_after(self.retained(now, &known.specification));
         for watch in &mut known.watches {
             let mut ignored = Track::new();
@@ -380,6 +382,7 @@ impl Watch {
             track: Track::new(),
             shown: Track::new(),
             shown_standing: None,
+            told: false,
             fresh: Some(cause),
         }
     }
@@ -473,6 +476,7 @@ impl Watch {
             revision
         };
         self.shown.clone_from(&self.track);
+        self.told = true;
         out.push((Finding::Revision(Box::new(revision)), 1));
     }
 
@@ -483,7 +487,7 @@ impl Watch {
                 .take()
                 .map(|(level, stale)| (Finding::Standing(asset_key, level, stale), -1)),
         );
-        if self.shown.is_empty() {
+        if !self.told {
             return;
         }
         let revision = Revision {
@@ -501,6 +505,13 @@ impl Watch {
         };
         out.push((Finding::Revision(Box::new(revision)), 1));
     }
+}
+
+/// For how long levels that ended are remembered: only a change of specification asks for them.
+#[must_use]
+pub fn remembered(time: &TimeSettings) -> i64 {
+    const LEAST: i64 = 6 * 3_600_000;
+    time.horizon + time.retain.max(LEAST)
 }
 
 /// An explanation where there is nothing to explain with.

@@ -21,7 +21,7 @@ use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder
 use riskflow_config::{BaseRow, ScoreCuts, TimeSettings, UnknownSettings};
 use riskflow_operators::fold::{FoldMeter, fold};
 use riskflow_operators::lifecycle::{Lifecycle, Step};
-use riskflow_operators::monitor::{Finding, Monitor, Observed};
+use riskflow_operators::monitor::{Finding, Monitor, Observed, remembered};
 use riskflow_operators::score_baseline::ScoreBaseline;
 use riskflow_operators::table::{BaseRecord, Latest};
 use riskflow_operators::{Epoch, asset_risk, region_risk, specification};
@@ -143,7 +143,7 @@ pub fn graph<'scope>(
     });
 
     let lifecycle = Lifecycle {
-        remember: semantics.time.horizon + semantics.time.retain,
+        remember: remembered(&semantics.time),
     };
     let steps = fold(
         lifecycle,

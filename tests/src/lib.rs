@@ -1,3 +1,5 @@
-//! placeholder
+//! What the tests share: the batch oracle, random histories, and a foreign Kafka client.
 
+pub mod history;
 pub mod kafka;
+pub mod oracle;

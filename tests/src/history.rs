@@ -1,0 +1,359 @@
+//! Random histories: base rows and rules that come, change and go; observations in time, late, repeated, corrected, taken
+//! back, out of order over several partitions; epochs of uneven length. One number makes one history.
+
+use std::sync::Arc;
+
+use riskflow::replay::EpochInput;
+use riskflow_config::{BaseRow, InputRecord, Rule};
+use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::observation::{Observation, Quality, Reading};
+use riskflow_model::output::Origin;
+use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Millis};
+use serde_json::json;
+
+/// The clock before the first epoch.
+pub const START: i64 = 1_600_000_000_000;
+
+/// SplitMix64.
+#[derive(Clone, Debug)]
+pub struct Draw(u64);
+
+impl Draw {
+    /// A generator of its own for each seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    /// True once in `n` times.
+    pub fn once_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    /// One of these.
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len() as u64) as usize]
+    }
+}
+
+const ASSETS: u64 = 4;
+const STREAMS: u64 = 6;
+const RULES: u64 = 4;
+const PARTITIONS: u64 = 3;
+const REGIONS: [&str; 6] = [
+    "3309",
+    "330902",
+    "330902001",
+    "330902001001",
+    "330902001002",
+    "330903001001",
+];
+const PROPERTIES: [&str; 2] = ["level", "rain"];
+const TAGS: [&str; 2] = ["x", "y"];
+
+/// A history in the making.
+pub struct Maker {
+    draw: Draw,
+    offsets: [u64; PARTITIONS as usize],
+    rule_versions: u64,
+    /// (datastream, time) that were used, so that some are corrected.
+    used: Vec<(u64, i64)>,
+}
+
+/// A history of so many epochs.
+#[must_use]
+pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
+    let mut maker = Maker {
+        draw: Draw::new(seed),
+        offsets: [0; PARTITIONS as usize],
+        rule_versions: 0,
+        used: Vec::new(),
+    };
+    let mut now = START;
+    let mut history = Vec::new();
+    for index in 0..epochs {
+        now += maker.gap();
+        let mut records = Vec::new();
+        if index == 0 {
+            maker.beginning(&mut records);
+        }
+        for _ in 0..maker.draw.below(6) {
+            let record = maker.observation(now);
+            records.push(record);
+        }
+        while maker.draw.once_in(5) {
+            let record = maker.base_change();
+            records.push(record);
+        }
+        // Workers see records in any order; origins say which one counts.
+        for position in (1..records.len()).rev() {
+            let other = maker.draw.below(position as u64 + 1) as usize;
+            records.swap(position, other);
+        }
+        history.push(EpochInput {
+            epoch: Millis(now),
+            records,
+        });
+    }
+    history
+}
+
+impl Maker {
+    fn gap(&mut self) -> i64 {
+        let seconds = match self.draw.below(10) {
+            0 => 60 + self.draw.below(120),
+            1..=3 => 10 + self.draw.below(20),
+            _ => 1 + self.draw.below(8),
+        };
+        let odd = if self.draw.once_in(8) {
+            self.draw.below(1_000)
+        } else {
+            0
+        };
+        (seconds * 1_000 + odd) as i64
+    }
+
+    fn origin(&mut self, topic: Topic, partition: u64) -> Origin {
+        let offset = &mut self.offsets[partition as usize];
+        *offset += 1;
+        Origin {
+            topic: topic.index(),
+            partition: partition as u16,
+            offset: *offset,
+        }
+    }
+
+    fn row(&mut self, topic: Topic, id: &str, row: Option<BaseRow>) -> (Origin, InputRecord) {
+        // All records of a key lie in one partition.
+        let origin = self.origin(topic, Key::of(id).route() % PARTITIONS);
+        (origin, InputRecord::Base(Key::of(id), row))
+    }
+
+    fn beginning(&mut self, records: &mut Vec<(Origin, InputRecord)>) {
+        for code in REGIONS {
+            if !self.draw.once_in(3) {
+                let region = Region {
+                    code: code.parse().expect("a region code"),
+                    name: format!("region {code}").into(),
+                };
+                records.push(self.row(Topic::BaseRegion, code, Some(BaseRow::Region(Arc::new(region)))));
+            }
+        }
+        for number in 0..ASSETS {
+            if !self.draw.once_in(6) {
+                records.push(self.asset(number));
+            }
+        }
+        for number in 0..STREAMS {
+            if !self.draw.once_in(6) {
+                records.push(self.datastream(number));
+            }
+        }
+        for number in 0..RULES {
+            if !self.draw.once_in(4) {
+                records.push(self.rule(number));
+            }
+        }
+    }
+
+    fn base_change(&mut self) -> (Origin, InputRecord) {
+        match self.draw.below(12) {
+            0..=2 => {
+                let number = self.draw.below(ASSETS);
+                self.asset(number)
+            }
+            3..=5 => {
+                let number = self.draw.below(STREAMS);
+                self.datastream(number)
+            }
+            6..=8 => {
+                let number = self.draw.below(RULES);
+                self.rule(number)
+            }
+            9 => {
+                let id = format!("asset-{}", self.draw.below(ASSETS));
+                self.row(Topic::BaseAsset, &id, None)
+            }
+            10 => {
+                let id = format!("stream-{}", self.draw.below(STREAMS));
+                self.row(Topic::BaseDatastream, &id, None)
+            }
+            _ => {
+                let id = format!("rule-{}", self.draw.below(RULES));
+                self.row(Topic::InRule, &id, None)
+            }
+        }
+    }
+
+    fn asset(&mut self, number: u64) -> (Origin, InputRecord) {
+        let id = format!("asset-{number}");
+        let tags: Vec<&str> = TAGS.into_iter().filter(|_| self.draw.once_in(2)).collect();
+        let asset: Asset = serde_json::from_value(json!({
+            "id": id,
+            "name": format!("asset {number}"),
+            "category": self.draw.pick(&["tank", "gauge"]),
+            "domain": self.draw.pick(&["work_safety", "natural_hazard"]),
+            "region": self.draw.pick(&REGIONS[2..]),
+            "inherent_level": 1 + self.draw.below(4),
+            "population": self.draw.below(100),
+            "tags": tags,
+        }))
+        .expect("an asset");
+        self.row(Topic::BaseAsset, &id, Some(BaseRow::Asset(Arc::new(asset))))
+    }
+
+    fn datastream(&mut self, number: u64) -> (Origin, InputRecord) {
+        let id = format!("stream-{number}");
+        let mut thresholds = serde_json::Map::new();
+        for rule in 0..RULES {
+            if self.draw.once_in(4) {
+                let own =
+                    json!({ "blue": self.draw.below(8), "red.a": self.draw.below(12), "yellow": self.draw.below(10) });
+                thresholds.insert(format!("rule-{rule}"), own);
+            }
+        }
+        let tags: Vec<&str> = TAGS.into_iter().filter(|_| self.draw.once_in(3)).collect();
+        let datastream: Datastream = serde_json::from_value(json!({
+            "id": id,
+            // Several datastreams share an asset.
+            "asset": format!("asset-{}", (number + self.draw.below(2)) % ASSETS),
+            "observed_property": self.draw.pick(&PROPERTIES),
+            "tags": tags,
+            "thresholds": thresholds,
+        }))
+        .expect("a datastream");
+        self.row(
+            Topic::BaseDatastream,
+            &id,
+            Some(BaseRow::Datastream(Arc::new(datastream))),
+        )
+    }
+
+    fn rule(&mut self, number: u64) -> (Origin, InputRecord) {
+        let id = format!("rule-{number}");
+        self.rule_versions += u64::from(self.draw.once_in(2));
+        let mut select = serde_json::Map::new();
+        if !self.draw.once_in(3) {
+            select.insert("observed_property".into(), json!(self.draw.pick(&PROPERTIES)));
+        }
+        match self.draw.below(6) {
+            0 => drop(select.insert("category".into(), json!(["tank"]))),
+            1 => drop(select.insert("domain".into(), json!("work_safety"))),
+            2 => drop(select.insert("region".into(), json!("330902"))),
+            3 => drop(select.insert("tags".into(), json!(["x"]))),
+            _ => {}
+        }
+        let mut levels = serde_json::Map::new();
+        for level in ["blue", "yellow", "orange", "red"] {
+            if levels.is_empty() || self.draw.once_in(2) {
+                let level_record = json!({
+                    "when": self.condition(0),
+                    "hold": self.draw.pick(&["0s", "0s", "5s", "20s"]),
+                    "clear": self.draw.pick(&["0s", "0s", "10s", "30s"]),
+                    "margin": self.draw.pick(&[0.0, 0.0, 1.0, 0.5]),
+                });
+                levels.insert(level.into(), level_record);
+            }
+        }
+        let record = json!({
+            "id": id, "version": 1 + self.rule_versions, "select": select,
+            "pane": self.draw.pick(&["5s", "10s", "1s"]), "levels": levels,
+        });
+        let rule = Rule::from_json(record.to_string().as_bytes()).expect("a rule");
+        self.row(Topic::InRule, &id, Some(BaseRow::Rule(rule)))
+    }
+
+    fn condition(&mut self, depth: u32) -> serde_json::Value {
+        if depth < 2 && self.draw.once_in(4) {
+            let parts: Vec<_> = (0..=self.draw.below(2) + 1)
+                .map(|_| self.condition(depth + 1))
+                .collect();
+            return if self.draw.once_in(2) {
+                json!({ "any": parts })
+            } else {
+                json!({ "all": parts })
+            };
+        }
+        let feature = *self
+            .draw
+            .pick(&["last", "min", "max", "mean", "sum", "count", "rate", "silence"]);
+        let silence = feature == "silence";
+        let threshold = match feature {
+            "rate" => self.draw.below(2_000) as f64 - 500.0,
+            "silence" => (5 * self.draw.below(20)) as f64,
+            "count" => self.draw.below(5) as f64,
+            "sum" => self.draw.below(20) as f64,
+            _ => self.draw.below(16) as f64 / 2.0,
+        };
+        let mut comparison = json!({ "feature": feature, "op": self.draw.pick(&[">=", ">=", ">", "<=", "<"]) });
+        if !silence {
+            comparison["window"] = json!(self.draw.pick(&["10s", "30s", "1m", "2m"]));
+        }
+        if !self.draw.once_in(8) {
+            comparison["threshold"] = json!(threshold);
+        }
+        if self.draw.once_in(3) {
+            comparison["name"] = json!("a");
+        }
+        comparison
+    }
+
+    fn observation(&mut self, now: i64) -> (Origin, InputRecord) {
+        let repeated = self.draw.once_in(5);
+        let reused = if repeated && !self.used.is_empty() {
+            let recent = self.used.len().saturating_sub(12);
+            let position = recent as u64 + self.draw.below((self.used.len() - recent) as u64);
+            Some(self.used[position as usize])
+        } else {
+            None
+        };
+        let (stream, time) = reused.unwrap_or_else(|| {
+            // The last number has no row.
+            let unknown = u64::from(self.draw.once_in(6));
+            let stream = self.draw.below(STREAMS + unknown);
+            let age = match self.draw.below(12) {
+                0 => 60_000,
+                1 => 60_001 + self.draw.below(60_000) as i64,
+                2 => -(self.draw.below(12_000) as i64),
+                3..=5 => self.draw.below(60) as i64 * 1_000,
+                _ => self.draw.below(5) as i64 * 1_000,
+            };
+            (stream, now - age)
+        });
+        self.used.push((stream, time));
+        let id = format!("stream-{stream}");
+        let reading = (!self.draw.once_in(12)).then(|| Reading {
+            result: self.draw.below(20) as f64 / 2.0 - 1.0,
+            quality: *self.draw.pick(&[
+                Quality::Good,
+                Quality::Good,
+                Quality::Suspect,
+                Quality::Estimated,
+                Quality::Bad,
+            ]),
+        });
+        let partition = self.draw.below(PARTITIONS);
+        let origin = self.origin(Topic::InObservation, partition);
+        let observation = Observation {
+            datastream: Key::of(&id),
+            id: id.into(),
+            time: Millis(time),
+            reading,
+        };
+        (origin, InputRecord::Observation(observation))
+    }
+}

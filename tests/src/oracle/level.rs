@@ -1,0 +1,227 @@
+//! The level of one entry, by walking every instant at which anything could change.
+
+use std::collections::BTreeSet;
+
+use riskflow_config::{Condition, Feature, FeatureKind, LevelPlan, Operator, Rule, Thresholds};
+use riskflow_model::Level;
+
+/// Change points of a level.
+pub type Track = Vec<(i64, Level)>;
+
+/// The level of a track at a time.
+pub fn level_at(track: &Track, time: i64) -> Level {
+    track
+        .iter()
+        .rev()
+        .find(|(at, _)| *at <= time)
+        .map_or(Level::None, |(_, level)| *level)
+}
+
+/// The open episode of a track.
+#[derive(Clone, Copy, Debug)]
+pub struct Open {
+    /// When the level left none.
+    pub since: i64,
+    /// The level now.
+    pub level: Level,
+    /// When it took that level for the last time.
+    pub level_since: i64,
+}
+
+/// The episode that is open at the end of a track.
+pub fn open(track: &Track) -> Option<Open> {
+    let (level_since, level) = *track.last().filter(|(_, level)| *level > Level::None)?;
+    let begin = track
+        .iter()
+        .rposition(|(_, level)| *level == Level::None)
+        .map_or(0, |position| position + 1);
+    Some(Open {
+        since: track[begin].0,
+        level,
+        level_since,
+    })
+}
+
+/// When the episode that began at `since` ended, if there is one.
+pub fn end_of(track: &Track, since: i64) -> Option<i64> {
+    let begins = level_at(track, since) > Level::None && level_at(track, since - 1) == Level::None;
+    let end = track.iter().find(|(at, level)| *at > since && *level == Level::None);
+    end.filter(|_| begins).map(|(at, _)| *at)
+}
+
+/// The highest of several tracks at every time.
+pub fn highest<'a>(tracks: impl Iterator<Item = &'a Track> + Clone) -> Track {
+    let times: BTreeSet<i64> = tracks.clone().flatten().map(|(at, _)| *at).collect();
+    let mut merged = Track::new();
+    for time in times {
+        let level = tracks
+            .clone()
+            .map(|track| level_at(track, time))
+            .max()
+            .unwrap_or_default();
+        if merged.last().map_or(Level::None, |(_, level)| *level) != level {
+            merged.push((time, level));
+        }
+    }
+    merged
+}
+
+/// The level of an entry over time, up to `now`.
+pub fn track(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64) -> Track {
+    let instants = instants(rule, thresholds, seen, now);
+    let mut merged: Vec<Track> = Vec::new();
+    for plan in &rule.levels {
+        merged.push(one_level(rule, thresholds, seen, plan, &instants, now));
+    }
+    highest(merged.iter())
+}
+
+/// Whether the condition of this level is unknown now.
+pub fn stale(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64, level: Level) -> bool {
+    let plan = rule.levels.iter().find(|plan| plan.level == level);
+    plan.is_some_and(|plan| truth(rule, thresholds, seen, &plan.condition, now, false) == Truth::Unknown)
+}
+
+/// Every instant at which a feature may change.
+fn instants(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64) -> Vec<i64> {
+    let mut instants = BTreeSet::new();
+    for (time, _) in seen {
+        instants.insert(*time);
+        for feature in &rule.features {
+            instants.insert(expiry(*time, feature.window, rule.pane));
+        }
+        for bound in thresholds.iter().flatten() {
+            for threshold in [bound.on, bound.off] {
+                instants.insert(time + threshold);
+                instants.insert(time + threshold + 1);
+            }
+        }
+    }
+    instants.into_iter().filter(|instant| *instant <= now).collect()
+}
+
+/// One level's own track: on where a raise interval begins, off where a lower interval begins.
+fn one_level(
+    rule: &Rule,
+    thresholds: &Thresholds,
+    seen: &[(i64, f64)],
+    plan: &LevelPlan,
+    instants: &[i64],
+    now: i64,
+) -> Track {
+    let mut changes: Vec<(i64, bool)> = Vec::new();
+    for moved in [false, true] {
+        let wanted = if moved { Truth::No } else { Truth::Yes };
+        let wait = if moved { plan.clear } else { plan.hold };
+        let mut since = None;
+        for (index, instant) in instants.iter().enumerate() {
+            let holds = truth(rule, thresholds, seen, &plan.condition, *instant, moved) == wanted;
+            since = holds.then(|| since.unwrap_or(*instant));
+            let end = instants.get(index + 1).copied().unwrap_or(now + 1);
+            // [since, end) is not known to be all of the interval yet, but enough to see whether it reaches so far.
+            if let Some(begin) = since
+                .map(|since: i64| since + wait)
+                .filter(|begin| *begin < end && *begin >= *instant)
+            {
+                changes.push((begin, !moved));
+            }
+        }
+    }
+    changes.sort_unstable();
+    let mut on = false;
+    let mut track = Track::new();
+    for (at, turn) in changes {
+        if turn != on {
+            on = turn;
+            track.push((at, if on { plan.level } else { Level::None }));
+        }
+    }
+    track
+}
+
+fn expiry(time: i64, window: i64, pane: i64) -> i64 {
+    let mut boundary = (time + window) / pane * pane;
+    while boundary < time + window {
+        boundary += pane;
+    }
+    boundary
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Truth {
+    Yes,
+    No,
+    Unknown,
+    Absent,
+}
+
+fn truth(
+    rule: &Rule,
+    thresholds: &Thresholds,
+    seen: &[(i64, f64)],
+    condition: &Condition,
+    at: i64,
+    moved: bool,
+) -> Truth {
+    let parts = |parts: &[Condition]| -> Vec<Truth> {
+        let truths = parts.iter().map(|part| truth(rule, thresholds, seen, part, at, moved));
+        truths.filter(|truth| *truth != Truth::Absent).collect()
+    };
+    match condition {
+        Condition::Comparison(index) => {
+            let Some(bound) = thresholds[*index] else {
+                return Truth::Absent;
+            };
+            let comparison = &rule.comparisons[*index];
+            let threshold = if moved { bound.off } else { bound.on } as f64 / 1000.0;
+            match value(rule.features[comparison.feature], rule.pane, seen, at) {
+                None => Truth::Unknown,
+                Some(value) => {
+                    let holds = match comparison.operator {
+                        Operator::AtLeast => value >= threshold,
+                        Operator::Above => value > threshold,
+                        Operator::AtMost => value <= threshold,
+                        Operator::Below => value < threshold,
+                    };
+                    if holds { Truth::Yes } else { Truth::No }
+                }
+            }
+        }
+        Condition::Any(conditions) => match parts(conditions) {
+            truths if truths.is_empty() => Truth::Absent,
+            truths if truths.contains(&Truth::Yes) => Truth::Yes,
+            truths if truths.contains(&Truth::Unknown) => Truth::Unknown,
+            _ => Truth::No,
+        },
+        Condition::All(conditions) => match parts(conditions) {
+            truths if truths.is_empty() => Truth::Absent,
+            truths if truths.contains(&Truth::No) => Truth::No,
+            truths if truths.contains(&Truth::Unknown) => Truth::Unknown,
+            _ => Truth::Yes,
+        },
+    }
+}
+
+fn value(feature: Feature, pane: i64, seen: &[(i64, f64)], at: i64) -> Option<f64> {
+    let past = seen.iter().filter(|(time, _)| *time <= at);
+    if feature.kind == FeatureKind::Silence {
+        return past.last().map(|(time, _)| (at - time) as f64 / 1000.0);
+    }
+    let window: Vec<(i64, f64)> = past
+        .filter(|(time, _)| at < expiry(*time, feature.window, pane))
+        .copied()
+        .collect();
+    let (first, last) = (window.first()?, window.last()?);
+    let sum: i64 = window.iter().map(|(_, result)| (result * 1000.0).round() as i64).sum();
+    let results = window.iter().map(|(_, result)| *result);
+    match feature.kind {
+        FeatureKind::Last => Some(last.1),
+        FeatureKind::Min => results.reduce(f64::min),
+        FeatureKind::Max => results.reduce(f64::max),
+        FeatureKind::Sum => Some(sum as f64 / 1000.0),
+        FeatureKind::Mean => Some(sum as f64 / (1000.0 * window.len() as f64)),
+        FeatureKind::Count => Some(window.len() as f64),
+        FeatureKind::Rate if last.0 > first.0 => Some((last.1 - first.1) * 3_600_000.0 / (last.0 - first.0) as f64),
+        FeatureKind::Rate | FeatureKind::Silence => None,
+    }
+}

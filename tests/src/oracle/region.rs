@@ -1,0 +1,98 @@
+//! Region rows, by summing over the assets of each region.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use riskflow_model::base::Region;
+use riskflow_model::output::{AssetRisk, LevelCounts, RegionRisk, TopAsset, WarningState};
+use riskflow_model::{DomainScope, Level, RegionCode, Text};
+
+/// The rows of all regions, keyed as on the topic.
+pub fn rows(
+    names: &[Arc<Region>],
+    assets: &BTreeMap<Text, AssetRisk>,
+    warnings: &BTreeMap<Text, WarningState>,
+    past: &BTreeMap<String, i64>,
+) -> BTreeMap<String, RegionRisk> {
+    let named = names.iter().map(|region| region.code.to_string());
+    let populated = assets.values().flat_map(|asset| {
+        let code = asset.region.to_string();
+        [4, 6, 9, 12].map(|digits| code.chars().take(digits).collect::<String>())
+    });
+    let codes: BTreeSet<String> = named
+        .chain(populated)
+        .filter(|code| [4, 6, 9, 12].contains(&code.len()))
+        .collect();
+    let mut rows = BTreeMap::new();
+    for code in codes {
+        for domain in DomainScope::EACH {
+            let key = format!("{code}/{domain}");
+            let Ok(region) = code.parse::<RegionCode>() else {
+                continue;
+            };
+            let name = names
+                .iter()
+                .find(|named| named.code == region)
+                .map(|named| named.name.clone());
+            let before = past.get(&key).copied().unwrap_or(0);
+            let row = row(region, name.unwrap_or_default(), domain, assets, warnings, before);
+            rows.insert(key, row);
+        }
+    }
+    rows
+}
+
+fn row(
+    region: RegionCode,
+    name: Text,
+    domain: DomainScope,
+    assets: &BTreeMap<Text, AssetRisk>,
+    warnings: &BTreeMap<Text, WarningState>,
+    before: i64,
+) -> RegionRisk {
+    let code = region.to_string();
+    let within = |other: RegionCode| other.to_string().starts_with(&code);
+    let counts = |other| domain == DomainScope::All || domain == DomainScope::One(other);
+    let assets: Vec<&AssetRisk> = assets
+        .values()
+        .filter(|asset| within(asset.region) && counts(asset.domain))
+        .collect();
+    let warnings = warnings
+        .values()
+        .filter(|warning| within(warning.region) && counts(warning.domain));
+    let mut villages: BTreeMap<String, Level> = BTreeMap::new();
+    for asset in assets.iter().filter(|asset| asset.region.to_string().len() == 12) {
+        let level = villages.entry(asset.region.to_string()).or_default();
+        *level = (*level).max(asset.level);
+    }
+    let mut ranked: Vec<&&AssetRisk> = assets.iter().filter(|asset| asset.score > 0).collect();
+    ranked.sort_by_key(|asset| (std::cmp::Reverse(asset.score), asset.asset.clone()));
+    let top = ranked.into_iter().take(10).map(|asset| TopAsset {
+        asset: asset.asset.clone(),
+        score: asset.score,
+    });
+    let score: i64 = assets.iter().map(|asset| i64::from(asset.score)).sum();
+    let exposed = assets.iter().filter(|asset| asset.level >= Level::Orange);
+    RegionRisk {
+        region,
+        name,
+        domain,
+        level: assets.iter().map(|asset| asset.level).max().unwrap_or_default(),
+        assets_by_level: count(assets.iter().map(|asset| asset.level)),
+        assets_by_dynamic_level: count(assets.iter().map(|asset| asset.dynamic_level)),
+        villages_by_level: count(villages.into_values()),
+        warnings_by_level: count(warnings.map(|warning| warning.level)),
+        score,
+        trend: score - before,
+        exposed_population: exposed.map(|asset| i64::from(asset.population)).sum(),
+        top_assets: top.collect(),
+    }
+}
+
+fn count(levels: impl Iterator<Item = Level>) -> LevelCounts {
+    let mut counts = [0; 5];
+    for level in levels {
+        counts[level as usize] += 1;
+    }
+    LevelCounts::from_array(counts)
+}

@@ -1,0 +1,319 @@
+//! At every epoch the streaming answer equals the batch answer over the same input: every table, every delta, every dead
+//! letter, for any number of workers.
+//!
+//! `RISKFLOW_HISTORIES` says how many histories; `RISKFLOW_SEED` runs a single one. A failure prints its seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use riskflow::graph::{Meters, Semantics};
+use riskflow::output::EpochOutput;
+use riskflow::replay::{EpochInput, replay};
+use riskflow_config::{InputRecord, ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_model::output::Origin;
+use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Millis};
+use riskflow_tests::history::{Draw, history};
+use riskflow_tests::oracle::{Expected, Oracle, Told};
+
+/// Short horizons, so that short histories cross all of them.
+pub fn semantics() -> Semantics {
+    Semantics {
+        time: TimeSettings {
+            horizon: 60_000,
+            max_future: 10_000,
+            late_after: 20_000,
+            retain: 100_000,
+        },
+        unknown: UnknownSettings {
+            hold: 30_000,
+            max_observations: 1_000_000,
+        },
+        cuts: ScoreCuts::default(),
+    }
+}
+
+/// What is visible, kept up to date by the differences that the stream publishes.
+#[derive(Default)]
+struct Visible(Expected);
+
+impl Visible {
+    fn apply(&mut self, output: &EpochOutput) {
+        let expected = &mut self.0;
+        update(&mut expected.assets, &output.assets, |row| row.asset.clone());
+        update(&mut expected.regions, &output.regions, |row| {
+            format!("{}/{}", row.region, row.domain)
+        });
+        update(&mut expected.warnings, &output.warnings, |row| row.id.clone());
+        expected.deltas = output
+            .deltas
+            .iter()
+            .map(|delta| Told {
+                id: delta.id.clone(),
+                kind: delta.kind,
+                cause: delta.cause,
+                rule: delta.rule.clone(),
+                asset: delta.asset.clone(),
+                since: delta.since,
+                at: delta.at,
+                levels: (delta.from, delta.to),
+            })
+            .collect();
+        assert_eq!(
+            expected.deltas.len(),
+            output.deltas.len(),
+            "a delta was told twice: {:?}",
+            output.deltas
+        );
+        let origin = |topic: &str, partition: u32, offset| Origin {
+            topic: Topic::from_name(topic).unwrap().index(),
+            partition: partition as u16,
+            offset,
+        };
+        expected.dead = output
+            .dead
+            .iter()
+            .map(|dead| (dead.reason, origin(&dead.topic, dead.partition, dead.offset)))
+            .collect();
+    }
+}
+
+/// Applies differences; a row that goes must be there as it was, and a row that comes must find its place free.
+fn update<K: Ord + Debug, T: Clone + PartialEq + Debug>(
+    table: &mut BTreeMap<K, T>,
+    rows: &[(std::sync::Arc<T>, i64)],
+    key: impl Fn(&T) -> K,
+) {
+    for (row, diff) in rows.iter().filter(|(_, diff)| *diff < 0) {
+        assert_eq!(*diff, -1);
+        assert_eq!(
+            table.remove(&key(row)).as_ref(),
+            Some(&**row),
+            "a row went that was not there"
+        );
+    }
+    for (row, diff) in rows.iter().filter(|(_, diff)| *diff > 0) {
+        assert_eq!(*diff, 1);
+        assert_eq!(
+            table.insert(key(row), (**row).clone()),
+            None,
+            "a row came where one stands"
+        );
+    }
+}
+
+fn differences<K: Ord + Debug, T: PartialEq + Debug>(
+    name: &str,
+    stream: &BTreeMap<K, T>,
+    batch: &BTreeMap<K, T>,
+) -> Option<String> {
+    let keys: BTreeSet<&K> = stream.keys().chain(batch.keys()).collect();
+    let key = keys.into_iter().find(|key| stream.get(key) != batch.get(key))?;
+    Some(format!(
+        "{name} {key:?}\n  stream: {:?}\n  batch:  {:?}",
+        stream.get(key),
+        batch.get(key)
+    ))
+}
+
+fn compare(stream: &Expected, batch: &Expected) -> Option<String> {
+    differences("assets", &stream.assets, &batch.assets)
+        .or_else(|| differences("warnings", &stream.warnings, &batch.warnings))
+        .or_else(|| {
+            (stream.deltas != batch.deltas)
+                .then(|| format!("deltas\n  stream: {:#?}\n  batch:  {:#?}", stream.deltas, batch.deltas))
+        })
+        .or_else(|| differences("regions", &stream.regions, &batch.regions))
+        .or_else(|| {
+            (stream.dead != batch.dead)
+                .then(|| format!("dead letters\n  stream: {:?}\n  batch:  {:?}", stream.dead, batch.dead))
+        })
+}
+
+/// The first epoch at which stream and batch differ, and how.
+fn first_difference(history: &[EpochInput], workers: usize) -> Option<String> {
+    let outputs = replay(history.to_vec(), workers, semantics(), &Meters::default()).unwrap();
+    assert_eq!(outputs.len(), history.len(), "every epoch is published");
+    let mut oracle = Oracle::new(semantics());
+    let mut visible = Visible::default();
+    for (index, (input, output)) in history.iter().zip(&outputs).enumerate() {
+        assert_eq!(input.epoch, output.epoch);
+        visible.apply(output);
+        let batch = oracle.step(input);
+        if let Some(difference) = compare(&visible.0, &batch) {
+            return Some(format!("epoch {index} ({}): {difference}", input.epoch));
+        }
+    }
+    None
+}
+
+fn histories() -> std::ops::Range<u64> {
+    if let Ok(seed) = std::env::var("RISKFLOW_SEED") {
+        let seed: u64 = seed.parse().expect("RISKFLOW_SEED is a number");
+        return seed..seed + 1;
+    }
+    let count =
+        std::env::var("RISKFLOW_HISTORIES").map_or(500, |count| count.parse().expect("RISKFLOW_HISTORIES is a number"));
+    1..count + 1
+}
+
+/// The same history with epochs and records left out, as long as it still fails.
+fn shrunk(mut history: Vec<EpochInput>, workers: usize) -> Vec<EpochInput> {
+    let fails = |history: &[EpochInput]| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            first_difference(history, workers).is_some()
+        }))
+        .unwrap_or(true)
+    };
+    let mut again = true;
+    while again {
+        again = false;
+        for epoch in (0..history.len()).rev() {
+            let mut without = history.clone();
+            without.remove(epoch);
+            if fails(&without) {
+                history = without;
+                again = true;
+                continue;
+            }
+            for record in (0..history[epoch].records.len()).rev() {
+                let mut without = history.clone();
+                without[epoch].records.remove(record);
+                if fails(&without) {
+                    history = without;
+                    again = true;
+                }
+            }
+        }
+    }
+    history
+}
+
+#[test]
+fn the_stream_equals_the_batch_at_every_epoch() {
+    let mut told = 0;
+    for seed in histories() {
+        let workers = [1, 2, 4][(seed % 3) as usize];
+        let history = history(seed, 30 + (seed % 60) as usize);
+        if let Some(difference) = first_difference(&history, workers) {
+            let small = shrunk(history, workers);
+            let small: Vec<_> = small.iter().filter(|epoch| !epoch.records.is_empty()).collect();
+            panic!("RISKFLOW_SEED={seed}, {workers} workers: {difference}\nsmallest history that fails:\n{small:#?}");
+        }
+        told += 1;
+    }
+    assert!(told > 0, "no history was run");
+}
+
+/// The same records in another order of arrival, all within the horizon: the same tables in the end.
+#[test]
+fn any_order_of_arrival_within_the_horizon_ends_in_the_same_tables() {
+    for seed in 1..=60u64 {
+        let mut draw = Draw::new(seed);
+        let source = history(seed * 7_919, 40);
+        let base: Vec<(Origin, InputRecord)> = source[0]
+            .records
+            .iter()
+            .filter(|(_, record)| matches!(record, InputRecord::Base(_, Some(_))))
+            .cloned()
+            .collect();
+        let start = source[0].epoch.0;
+        let end = start + 120_000;
+        // Within the horizon of the last epoch, and nothing for a datastream that has no row.
+        let known: BTreeSet<Key> = base
+            .iter()
+            .filter(|(origin, _)| origin.topic == Topic::BaseDatastream.index())
+            .filter_map(|(_, record)| match record {
+                InputRecord::Base(key, _) => Some(*key),
+                InputRecord::Observation(_) => None,
+            })
+            .collect();
+        let observations: Vec<InputRecord> = source
+            .iter()
+            .flat_map(|epoch| &epoch.records)
+            .filter_map(|(_, record)| match record {
+                InputRecord::Observation(observation) if known.contains(&observation.datastream) => {
+                    let time = Millis(end - 60_000 + observation.time.0.rem_euclid(40_000));
+                    Some(InputRecord::Observation(riskflow_model::observation::Observation {
+                        time,
+                        ..observation.clone()
+                    }))
+                }
+                _ => None,
+            })
+            .collect();
+        let one = arrive(&base, &observations, start, end, &mut draw.clone(), false);
+        let other = arrive(&base, &observations, start, end, &mut draw, true);
+        assert_eq!(one.0.assets, other.0.assets, "seed {seed}");
+        assert_eq!(one.0.warnings, other.0.warnings, "seed {seed}");
+        assert_eq!(one.0.regions, other.0.regions, "seed {seed}");
+    }
+}
+
+/// Lets records arrive in the given order, or in another that keeps the order of those for one datastream and time.
+fn arrive(
+    base: &[(Origin, InputRecord)],
+    observations: &[InputRecord],
+    start: i64,
+    end: i64,
+    draw: &mut Draw,
+    mixed: bool,
+) -> Visible {
+    let place = |record: &InputRecord| match record {
+        InputRecord::Observation(observation) => (observation.datastream, observation.time),
+        InputRecord::Base(key, _) => (*key, Millis(0)),
+    };
+    let mut order: Vec<usize> = (0..observations.len()).collect();
+    if mixed {
+        for position in (1..order.len()).rev() {
+            order.swap(position, draw.below(position as u64 + 1) as usize);
+        }
+        // Those of one place back into their order, in the positions that they hold together.
+        let mut places: BTreeMap<(Key, Millis), Vec<usize>> = BTreeMap::new();
+        for (position, index) in order.iter().enumerate() {
+            places.entry(place(&observations[*index])).or_default().push(position);
+        }
+        for positions in places.values() {
+            let mut indices: Vec<usize> = positions.iter().map(|position| order[*position]).collect();
+            indices.sort_unstable();
+            for (position, index) in positions.iter().zip(indices) {
+                order[*position] = index;
+            }
+        }
+    }
+    let mut history = vec![EpochInput {
+        epoch: Millis(start),
+        records: base.to_vec(),
+    }];
+    let steps = 12;
+    for step in 1..=steps {
+        let epoch = Millis(end - 50_000 + (50_000 / steps as i64) * step as i64);
+        let share = order.len() * (step - 1) / steps..order.len() * step / steps;
+        let records = order[share.clone()].iter().zip(share).map(|(index, offset)| {
+            let origin = Origin {
+                topic: Topic::InObservation.index(),
+                partition: 0,
+                offset: offset as u64,
+            };
+            (origin, observations[*index].clone())
+        });
+        history.push(EpochInput {
+            epoch,
+            records: records.collect(),
+        });
+    }
+    // Observations ahead of the clock by more than max_future would be refused: they arrive with the last epochs only.
+    let mut settings = semantics();
+    settings.time.max_future = 60_000;
+    settings.time.horizon = 200_000;
+    history.push(EpochInput {
+        epoch: Millis(end + 7),
+        records: Vec::new(),
+    });
+    let mut visible = Visible::default();
+    for output in replay(history, 2, settings, &Meters::default()).unwrap() {
+        assert!(output.dead.is_empty());
+        visible.apply(&output);
+    }
+    visible
+}
