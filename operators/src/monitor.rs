@@ -408,6 +408,11 @@ impl Watch {
         head.next_interesting(&self.entry, context.series)
     }
 
+    fn warm(&self, series: &Series) -> u64 {
+        let threshold = self.entry.thresholds.first().copied().flatten().map_or(0, |bound| bound.on);
+        self.base.warm(series) ^ threshold as u64
+    }
+
     /// Goes back to the anchor: something changed behind the base.
     fn start_over(&mut self, series: &Series) {
         if self.anchor.is_blank() {
@@ -602,6 +607,13 @@ impl Fold for Monitor {
             Some(known) => self.take(now, known, &observed.observation),
             None => state.waiting.push(Waiting { arrival: now, observed }),
         }
+    }
+
+    fn warm(state: &MonitorState) -> u64 {
+        state.known.as_ref().map_or(0, |known| {
+            let watched = known.watches.iter().map(|watch| watch.warm(&known.series));
+            known.series.warm() ^ known.changed_from as u64 ^ watched.fold(0, u64::wrapping_add)
+        })
     }
 
     fn settle(&mut self, now: i64, key: Key, state: &mut MonitorState, out: &mut Vec<(Finding, Diff)>) -> Next {

@@ -100,6 +100,11 @@ impl Series {
         }
     }
 
+    /// Reads the last point.
+    pub fn warm(&self) -> u64 {
+        self.points.last().map_or(0, |point| point.stamp as u64)
+    }
+
     /// All points.
     pub fn points(&self) -> &[Point] {
         &self.points
