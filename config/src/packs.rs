@@ -3,7 +3,13 @@
 use crate::{Problems, Rule};
 
 /// A pack: its name, and its rules as a JSON array.
-const PACKS: [(&str, &str); 0] = [];
+const PACKS: [(&str, &str); 5] = [
+    ("rain", include_str!("../rules/rain.json")),
+    ("water", include_str!("../rules/water.json")),
+    ("wind", include_str!("../rules/wind.json")),
+    ("gas", include_str!("../rules/gas.json")),
+    ("industry", include_str!("../rules/industry.json")),
+];
 
 /// All rules of all packs, by identifier.
 ///
@@ -29,4 +35,17 @@ pub fn all() -> Result<Vec<Rule>, Problems> {
     }
     rules.sort();
     problems.none_or(Some(rules))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_pack_is_clean_and_every_rule_names_its_source() {
+        let rules = super::all().unwrap();
+        assert!(rules.is_sorted_by(|a, b| a.record.id < b.record.id), "identifiers are unique");
+        assert!(rules.iter().all(|rule| !rule.record.source.is_empty() && !rule.record.name.is_empty()));
+        for id in ["rain", "river_stage", "combustible_gas", "waterlogging", "tide", "wind_mean", "wind_gust"] {
+            assert!(rules.iter().any(|rule| &*rule.record.id == id), "{id}");
+        }
+    }
 }

@@ -554,3 +554,43 @@ impl<'de> Deserialize<'de> for Rule {
         Self::from_json(json.as_bytes()).map_err(de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_problems_of_a_rule_come_at_once_with_their_paths() {
+        let json = br#"{"id":"","version":0,"select":{},"pane":"10s","levels":{
+            "blue":{"when":{"any":[{"feature":"sun","window":"12h","op":">=","threshold":1},
+                                   {"feature":"sum","window":"15s","op":"=>","threshold":0.0001}]},"hold":"soon"},
+            "none":{"when":{"feature":"silence","window":"1m","op":">=","threshold":1}}}}"#;
+        let problems = Rule::from_json(json).unwrap_err();
+        let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        for field in [
+            "id",
+            "version",
+            "levels.none",
+            "levels.none.when.window",
+            "levels.blue.hold",
+            "levels.blue.when.any[0].feature",
+            "levels.blue.when.any[1].op",
+            "levels.blue.when.any[1].window",
+            "levels.blue.when.any[1].threshold",
+        ] {
+            assert!(fields.contains(&field), "{field} is missing from {fields:?}");
+        }
+    }
+
+    #[test]
+    fn own_thresholds_stand_over_the_rule_by_level_and_by_name() {
+        let json = br#"{"id":"r","version":1,"select":{},"levels":{"blue":{"margin":1.5,"when":{"any":[
+            {"feature":"sum","window":"1h","op":">=","threshold":10,"name":"h1"},
+            {"feature":"sum","window":"3h","op":"<=","threshold":20}]}}}}"#;
+        let rule = Rule::from_json(json).unwrap();
+        let own = BTreeMap::from([(Text::from("blue.h1"), Number(12.0)), (Text::from("blue"), Number(25.25))]);
+        let bounds: Vec<_> = rule.thresholds(Some(&own)).iter().map(|bound| bound.map(|b| (b.on, b.off))).collect();
+        assert_eq!(bounds, [Some((12_000, 10_500)), Some((25_250, 26_750))]);
+        assert_eq!(rule.thresholds(None)[0].map(|bound| bound.on), Some(10_000));
+    }
+}

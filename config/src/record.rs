@@ -42,4 +42,32 @@ impl BaseRow {
             Self::Rule(rule) => rule.record.id.clone(),
         }
     }
+
+    /// The region, if it is one.
+    #[must_use]
+    pub fn region(self) -> Option<Arc<Region>> {
+        if let Self::Region(row) = self { Some(row) } else { None }
+    }
+
+    /// The asset, if it is one.
+    #[must_use]
+    pub fn asset(self) -> Option<Arc<Asset>> {
+        if let Self::Asset(row) = self { Some(row) } else { None }
+    }
+
+    /// The datastream, if it is one.
+    #[must_use]
+    pub fn datastream(self) -> Option<Arc<Datastream>> {
+        if let Self::Datastream(row) = self {
+            Some(row)
+        } else {
+            None
+        }
+    }
+
+    /// The rule, if it is one.
+    #[must_use]
+    pub fn rule(self) -> Option<Rule> {
+        if let Self::Rule(row) = self { Some(row) } else { None }
+    }
 }

@@ -100,7 +100,7 @@ pub struct WrittenUnknown {
 }
 
 /// How a score becomes a level.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WrittenRisk {
     /// The least score (inherent level times dynamic level, 1 to 16) of each level; rising.
@@ -244,14 +244,6 @@ impl Default for WrittenUnknown {
         Self {
             hold: "10m".into(),
             max_observations: 1_000_000,
-        }
-    }
-}
-
-impl Default for WrittenRisk {
-    fn default() -> Self {
-        Self {
-            cuts: WrittenCuts::default(),
         }
     }
 }

@@ -327,10 +327,13 @@ impl<F: Fold> Keyed<F> {
     }
 }
 
+/// A row that came or went.
+type RowChange<F> = ((<F as Fold>::Key, <F as Fold>::Row), Diff);
+
 /// What waits for its epoch to be complete.
 struct Pending<F: Fold> {
     tick: Option<Capability<Epoch>>,
-    rows: Vec<((F::Key, F::Row), Diff)>,
+    rows: Vec<RowChange<F>>,
     records: Vec<F::Record>,
 }
 
@@ -407,7 +410,7 @@ pub fn fold<'scope, F: Fold>(
 fn apply<F: Fold>(
     keyed: &mut Keyed<F>,
     now: i64,
-    mut rows: Vec<((F::Key, F::Row), Diff)>,
+    mut rows: Vec<RowChange<F>>,
     mut records: Vec<F::Record>,
     out: &mut Vec<(F::Output, Diff)>,
 ) {

@@ -25,6 +25,28 @@ pub enum Step {
     Delta(Box<WarningDelta>),
 }
 
+impl Step {
+    /// The row, if it is one.
+    #[must_use]
+    pub fn state(self) -> Option<Arc<WarningState>> {
+        if let Self::State(state) = self {
+            Some(state)
+        } else {
+            None
+        }
+    }
+
+    /// The delta, if it is one.
+    #[must_use]
+    pub fn delta(self) -> Option<Box<WarningDelta>> {
+        if let Self::Delta(delta) = self {
+            Some(delta)
+        } else {
+            None
+        }
+    }
+}
+
 /// The fold's settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifecycle {

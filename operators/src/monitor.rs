@@ -53,6 +53,38 @@ pub enum Finding {
     DeadLetter(Box<DeadLetter>),
 }
 
+impl Finding {
+    /// The revision, if it is one.
+    #[must_use]
+    pub fn revision(self) -> Option<Revision> {
+        if let Self::Revision(revision) = self {
+            Some(*revision)
+        } else {
+            None
+        }
+    }
+
+    /// Asset, level and staleness, if it is a standing.
+    #[must_use]
+    pub fn standing(self) -> Option<(Key, (Level, bool))> {
+        if let Self::Standing(asset, level, stale) = self {
+            Some((asset, (level, stale)))
+        } else {
+            None
+        }
+    }
+
+    /// The dead letter, if it is one.
+    #[must_use]
+    pub fn dead_letter(self) -> Option<Box<DeadLetter>> {
+        if let Self::DeadLetter(letter) = self {
+            Some(letter)
+        } else {
+            None
+        }
+    }
+}
+
 /// Change points of a level: from each time on, the level there.
 pub type Track = Vec<(i64, Level)>;
 
@@ -409,7 +441,13 @@ impl Watch {
     }
 
     fn warm(&self, series: &Series) -> u64 {
-        let threshold = self.entry.thresholds.first().copied().flatten().map_or(0, |bound| bound.on);
+        let threshold = self
+            .entry
+            .thresholds
+            .first()
+            .copied()
+            .flatten()
+            .map_or(0, |bound| bound.on);
         self.base.warm(series) ^ threshold as u64
     }
 

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use differential_dataflow::Hashable;
-use riskflow_config::{BaseRow, Rule, Thresholds};
+use riskflow_config::{Rule, Thresholds};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::{Key, Text};
 use serde::{Deserialize, Serialize};
@@ -160,12 +160,4 @@ fn assemble<'a>(parts: impl Iterator<Item = &'a Part>) -> Specification {
 fn base_of(watched: &Watched) -> u64 {
     // Only ever compared with what the same build computed.
     watched.hashed()
-}
-
-/// The rows of one kind out of the base tables.
-pub fn of_kind<'scope, D: differential_dataflow::ExchangeData>(
-    tables: Rows<'scope, (Key, BaseRow)>,
-    pick: impl Fn(Key, BaseRow) -> Option<D> + 'static,
-) -> Rows<'scope, D> {
-    tables.flat_map(move |(key, row)| pick(key, row))
 }

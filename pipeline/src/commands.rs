@@ -7,6 +7,8 @@ use anyhow::Result;
 use crate::cli::Command;
 
 mod check;
+mod demo;
+mod generate;
 mod configuration;
 mod run;
 mod schema;
@@ -17,6 +19,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Schema(arguments) => schema::schema(&arguments),
+        Command::Demo(arguments) => demo::demo(&arguments),
+        Command::Generate(arguments) => generate::generate(&arguments),
         _ => Ok(ExitCode::FAILURE),
     }
 }

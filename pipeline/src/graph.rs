@@ -18,16 +18,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
-use riskflow_config::{BaseRow, ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_config::{ScoreCuts, TimeSettings, UnknownSettings};
 use riskflow_operators::fold::{FoldMeter, fold};
-use riskflow_operators::lifecycle::{Lifecycle, Step};
-use riskflow_operators::monitor::{Finding, Monitor, Observed, remembered};
+use riskflow_operators::lifecycle::Lifecycle;
+use riskflow_operators::monitor::{Monitor, Observed, remembered};
 use riskflow_operators::score_baseline::ScoreBaseline;
 use riskflow_operators::table::{BaseRecord, Latest};
 use riskflow_operators::{Epoch, asset_risk, region_risk, specification};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::Concat;
-use timely::dataflow::operators::vec::{Filter, Map};
+use timely::dataflow::operators::vec::{Map, ToStream};
 use timely::worker::Worker;
 
 use crate::output::{Output, OutputUpdate};
@@ -101,24 +101,12 @@ pub fn graph<'scope>(
     } = inputs;
     let scope = ticks.scope();
 
-    let nothing = timely::dataflow::operators::vec::ToStream::to_stream(None, scope).as_collection();
+    let nothing = ToStream::to_stream(None, scope).as_collection();
     let tables = fold(Latest, nothing, base, ticks.clone(), meters.latest.clone()).as_collection();
-    let regions = specification::of_kind(tables.clone(), |_, row| match row {
-        BaseRow::Region(region) => Some(region),
-        _ => None,
-    });
-    let assets = specification::of_kind(tables.clone(), |key, row| match row {
-        BaseRow::Asset(asset) => Some((key, asset)),
-        _ => None,
-    });
-    let datastreams = specification::of_kind(tables.clone(), |key, row| match row {
-        BaseRow::Datastream(datastream) => Some((key, datastream)),
-        _ => None,
-    });
-    let rules = specification::of_kind(tables, |_, row| match row {
-        BaseRow::Rule(rule) => Some(rule),
-        _ => None,
-    });
+    let regions = tables.clone().flat_map(|(_, row)| row.region());
+    let assets = tables.clone().flat_map(|(key, row)| Some((key, row.asset()?)));
+    let datastreams = tables.clone().flat_map(|(key, row)| Some((key, row.datastream()?)));
+    let rules = tables.flat_map(|(_, row)| row.rule());
 
     let specifications = specification::specification(datastreams, assets.clone(), rules);
     let monitor = Monitor::new(semantics.time, semantics.unknown);
@@ -129,18 +117,12 @@ pub fn graph<'scope>(
         ticks.clone(),
         meters.monitor.clone(),
     );
-    let standings = findings.clone().flat_map(|(finding, epoch, diff)| match finding {
-        Finding::Standing(asset, level, stale) => Some(((asset, (level, stale)), epoch, diff)),
-        _ => None,
-    });
-    let revisions = findings.clone().flat_map(|(finding, _, _)| match finding {
-        Finding::Revision(revision) => Some(*revision),
-        _ => None,
-    });
-    let dead_letters = findings.flat_map(|(finding, epoch, diff)| match finding {
-        Finding::DeadLetter(letter) => Some((Output::DeadLetter(letter), epoch, diff)),
-        _ => None,
-    });
+    let standings = findings
+        .clone()
+        .flat_map(|(finding, epoch, diff)| Some((finding.standing()?, epoch, diff)));
+    let revisions = findings.clone().flat_map(|(finding, _, _)| finding.revision());
+    let dead_letters =
+        findings.flat_map(|(finding, epoch, diff)| Some((Output::DeadLetter(finding.dead_letter()?), epoch, diff)));
 
     let lifecycle = Lifecycle {
         remember: remembered(&semantics.time),
@@ -152,21 +134,16 @@ pub fn graph<'scope>(
         ticks.clone(),
         meters.lifecycle.clone(),
     );
-    let warnings = steps.clone().flat_map(|(step, epoch, diff)| match step {
-        Step::State(state) => Some((state, epoch, diff)),
-        Step::Delta(_) => None,
-    });
-    let warnings = warnings.as_collection();
-    let deltas = steps.filter(|(step, _, _)| matches!(step, Step::Delta(_)));
-    let deltas = deltas.flat_map(|(step, epoch, diff)| match step {
-        Step::Delta(delta) => Some((Output::WarningDelta(delta), epoch, diff)),
-        Step::State(_) => None,
-    });
+    let warnings = steps
+        .clone()
+        .flat_map(|(step, epoch, diff)| Some((step.state()?, epoch, diff)))
+        .as_collection();
+    let deltas = steps.flat_map(|(step, epoch, diff)| Some((Output::WarningDelta(step.delta()?), epoch, diff)));
 
     let asset_risks = asset_risk::asset_risk(assets, standings.as_collection(), semantics.cuts);
     let tallies = region_risk::region_tally(asset_risks.clone(), warnings.clone());
     let scores = region_risk::region_score(tallies.clone());
-    let no_records = timely::dataflow::operators::vec::ToStream::to_stream(None, scope);
+    let no_records = ToStream::to_stream(None, scope);
     let baselines = fold(ScoreBaseline, scores, no_records, ticks, meters.score_baseline.clone()).as_collection();
     let region_risks = region_risk::region_risk(regions, asset_risks.clone(), tallies, baselines);
 

@@ -153,14 +153,6 @@ fn work(
     };
     handles.meters.count_arranged(worker);
     let failed = Rc::new(RefCell::new(None));
-    let probe = Handle::new();
-    let mut cuts: InputHandleVec<Epoch, Cut> = InputHandleVec::new();
-    let pace = Rc::new(RefCell::new(Pace::new(
-        settings.epoch.clone(),
-        settings.clock,
-        worker.peers(),
-    )));
-    let closed: Closed = Rc::default();
     let ingestion = Ingest {
         sources,
         time: settings.time,
@@ -171,8 +163,56 @@ fn work(
         lag_shown: None,
         failed: Rc::clone(&failed),
     };
-    let noted = Rc::clone(&pace);
-    let times = Rc::clone(&closed);
+    let pace = Rc::new(RefCell::new(Pace::new(
+        settings.epoch.clone(),
+        settings.clock,
+        worker.peers(),
+    )));
+    let closed: Closed = Rc::default();
+    let (cuts, probe) = build(worker, ingestion, settings, handles, sender, (&pace, &closed));
+    let mut driver = (index == 0).then(|| Driver { cuts, pace, closed });
+    while !probe.done() {
+        if let Some(error) = failed.take() {
+            failure
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert(error);
+        }
+        if failure.lock().unwrap_or_else(PoisonError::into_inner).is_some() || publisher.has_ended() {
+            // The epoch under way can never be whole, or never be published: leave it, on every worker.
+            for dataflow in worker.installed_dataflows() {
+                worker.drop_dataflow(dataflow);
+            }
+            return;
+        }
+        let wait = match driver.take() {
+            Some(mut active) => match active.step(handles) {
+                Some(wait) => {
+                    driver = Some(active);
+                    wait
+                }
+                // Dropped: no further epoch; those under way come to their end.
+                None => Duration::ZERO,
+            },
+            None => Duration::from_millis(50),
+        };
+        worker.step_or_park(Some(wait));
+    }
+}
+
+/// Builds the dataflow; returns where cuts go in, and a probe behind everything.
+fn build(
+    worker: &mut Worker,
+    ingestion: Ingest,
+    settings: &Settings,
+    handles: &Handles,
+    sender: Option<SyncSender<Completed>>,
+    (pace, closed): (&Rc<RefCell<Pace>>, &Closed),
+) -> (InputHandleVec<Epoch, Cut>, Handle<Epoch>) {
+    let index = worker.index();
+    let probe = Handle::new();
+    let mut cuts: InputHandleVec<Epoch, Cut> = InputHandleVec::new();
+    let (noted, times) = (Rc::clone(pace), Rc::clone(closed));
     worker.dataflow::<Epoch, _, _>(|scope| {
         let cuts = scope.input_from(&mut cuts).broadcast();
         let Ingested {
@@ -208,34 +248,7 @@ fn work(
             }
         });
     });
-    let mut driver = (index == 0).then(|| Driver { cuts, pace, closed });
-    while !probe.done() {
-        if let Some(error) = failed.take() {
-            failure
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_or_insert(error);
-        }
-        if failure.lock().unwrap_or_else(PoisonError::into_inner).is_some() || publisher.has_ended() {
-            // The epoch under way can never be whole, or never be published: leave it, on every worker.
-            for dataflow in worker.installed_dataflows() {
-                worker.drop_dataflow(dataflow);
-            }
-            return;
-        }
-        let wait = match driver.take() {
-            Some(mut active) => match active.step(handles) {
-                Some(wait) => {
-                    driver = Some(active);
-                    wait
-                }
-                // Dropped: no further epoch; those under way come to their end.
-                None => Duration::ZERO,
-            },
-            None => Duration::from_millis(50),
-        };
-        worker.step_or_park(Some(wait));
-    }
+    (cuts, probe)
 }
 
 /// Worker 0's other task: closing epochs.

@@ -73,28 +73,14 @@ pub fn replay(
             refusals.advance_to(time);
             ticks.advance_to(time);
             ticks.send(());
-            for (origin, record) in records
+            let mine = records
                 .iter()
-                .filter(|(origin, _)| usize::from(origin.partition) % peers == index)
-            {
-                match record.clone() {
-                    InputRecord::Base(key, row) => base.send(BaseRecord {
-                        origin: *origin,
-                        key,
-                        row,
-                    }),
-                    InputRecord::Observation(observation) => {
-                        match Monitor::admit(&semantics.time, epoch.0, observation.time) {
-                            Ok(()) => observations.send(Observed {
-                                origin: *origin,
-                                observation,
-                            }),
-                            Err(reason) => {
-                                let letter: DeadLetter = refused(*origin, &observation, reason);
-                                refusals.send((Output::DeadLetter(Box::new(letter)), time, 1));
-                            }
-                        }
-                    }
+                .filter(|(origin, _)| usize::from(origin.partition) % peers == index);
+            for (origin, record) in mine {
+                match route(*origin, record.clone(), *epoch, &semantics) {
+                    Routed::Base(record) => base.send(record),
+                    Routed::Observed(observed) => observations.send(observed),
+                    Routed::Refused(letter) => refusals.send((Output::DeadLetter(letter), time, 1)),
                 }
             }
             worker.step();
@@ -109,6 +95,23 @@ pub fn replay(
     }
     let mut published = published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     Ok(std::mem::take(&mut *published))
+}
+
+/// Where a record goes.
+enum Routed {
+    Base(BaseRecord),
+    Observed(Observed),
+    Refused(Box<DeadLetter>),
+}
+
+fn route(origin: Origin, record: InputRecord, epoch: Millis, semantics: &Semantics) -> Routed {
+    match record {
+        InputRecord::Base(key, row) => Routed::Base(BaseRecord { origin, key, row }),
+        InputRecord::Observation(observation) => match Monitor::admit(&semantics.time, epoch.0, observation.time) {
+            Ok(()) => Routed::Observed(Observed { origin, observation }),
+            Err(reason) => Routed::Refused(Box::new(refused(origin, &observation, reason))),
+        },
+    }
 }
 
 /// The dead letter of an observation that may not be taken in; here its payload is not at hand.

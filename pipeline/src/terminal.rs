@@ -36,3 +36,76 @@ pub fn say(line: impl std::fmt::Display) {
         std::process::exit(0);
     }
 }
+
+/// A progress bar on standard error; hidden where that is no terminal.
+pub fn progress(what: &'static str, total: u64) -> indicatif::ProgressBar {
+    let bar = indicatif::ProgressBar::new(total);
+    let style = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    bar
+}
+
+/// A few lines that change in place on a terminal; now and then a line in a log file.
+pub struct Live {
+    bar: Option<indicatif::ProgressBar>,
+    shown: Option<std::time::Instant>,
+    every: std::time::Duration,
+}
+
+impl Live {
+    /// Nothing is shown if `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = (!quiet).then(|| indicatif::ProgressBar::new_spinner().with_style(plain()));
+        let every = if terminal { 200 } else { 5_000 };
+        Self {
+            bar,
+            shown: None,
+            every: std::time::Duration::from_millis(every),
+        }
+    }
+
+    /// Shows these lines, if it is time again.
+    pub fn show(&mut self, lines: impl FnOnce() -> Vec<String>) {
+        let Some(bar) = &self.bar else { return };
+        if self.shown.is_some_and(|at| at.elapsed() < self.every) {
+            return;
+        }
+        self.shown = Some(std::time::Instant::now());
+        let lines = lines();
+        if std::io::stderr().is_terminal() {
+            bar.set_message(lines.join("\n"));
+            bar.tick();
+        } else {
+            let mut stderr = std::io::stderr().lock();
+            let _ = writeln!(stderr, "{}", lines.join("; "));
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn plain() -> indicatif::ProgressStyle {
+    indicatif::ProgressStyle::with_template("{msg}").unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner())
+}
+
+/// Rows under a header, as plain columns.
+pub fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = comfy_table::Table::new();
+    table
+        .load_preset(comfy_table::presets::NOTHING)
+        .set_header(header.to_vec());
+    for row in rows {
+        table.add_row(row);
+    }
+    table.trim_fmt()
+}

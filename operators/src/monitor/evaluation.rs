@@ -83,8 +83,13 @@ impl Evaluation {
 
     /// Reads the run's own state and the first point of each window.
     pub fn warm(&self, series: &Series) -> u64 {
-        let firsts = self.windows.iter().filter_map(|window| series.points().get(window.first as usize));
-        firsts.fold(self.levels.len() as u64, |sum, point| sum.wrapping_add(point.time() as u64))
+        let firsts = self
+            .windows
+            .iter()
+            .filter_map(|window| series.points().get(window.first as usize));
+        firsts.fold(self.levels.len() as u64, |sum, point| {
+            sum.wrapping_add(point.time() as u64)
+        })
     }
 
     /// The series lost its first points.

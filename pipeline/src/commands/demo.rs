@@ -1,0 +1,231 @@
+//! `riskflow demo`: a simulated city in a typhoon, from generation to a table of what happened.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use riskflow::city::{City, CityOptions};
+use riskflow::http::Server;
+use riskflow::job::{self, Handles};
+use riskflow::output::EpochOutput;
+use riskflow::publisher::Observer;
+use riskflow::views::Tables;
+use riskflow_config::WrittenSettings;
+use riskflow_model::output::{DeltaKind, Reason};
+use riskflow_model::{DomainScope, Millis, RegionCode, Tier};
+use serde_json::json;
+
+use super::generate::{Log, Place as _, write_city};
+use super::run::stop_on_signals;
+use crate::cli::DemoArguments;
+use crate::terminal::{Live, say, table};
+
+/// Runs the demo.
+pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
+    let folder = Folder::prepare(arguments.data.as_deref())?;
+    let options = CityOptions {
+        datastreams: arguments.datastreams,
+        seed: arguments.seed,
+        hours: arguments.hours,
+    };
+    let city = City::new(options).map_err(|error| anyhow!(error))?;
+    let mut log = Log::create(&folder.path, 4)?;
+    let written = write_city(&city, &mut log, true)?;
+    log.finish()?;
+    drop(log);
+
+    let handles = Handles::new()?;
+    stop_on_signals(&handles)?;
+    let server = Server::start(arguments.http, handles.clone());
+    let server = server.with_context(|| format!("could not listen on {}; give another `--http`", arguments.http))?;
+    let settings = settings(arguments, &folder.path)?;
+    let counts = std::sync::Arc::new(std::sync::Mutex::new(Counts::default()));
+    let began = Instant::now();
+    job::run(
+        &settings,
+        &handles,
+        Some(observer(&city, arguments.json, counts.clone())),
+    )?;
+    let took = began.elapsed();
+    let tables = handles.views.load();
+    let counts = counts.lock().map_err(|_| anyhow!("the observer panicked"))?;
+    if arguments.json {
+        say(summary(&tables, &counts, written, took));
+    } else {
+        show(&tables, &counts, written, took);
+    }
+    if !arguments.once && !handles.stop.load(Ordering::Acquire) {
+        tracing::info!("serving http://{}/api/v1/regions until ctrl-c", server.address);
+        while !handles.stop.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(arguments: &DemoArguments, folder: &Path) -> Result<riskflow_config::Settings> {
+    let mut written = WrittenSettings::default();
+    written.cluster.workers = arguments.workers;
+    written.input.path = folder.to_owned();
+    written.input.clock = riskflow_config::Clock::Arrival;
+    written.output.path = folder.to_owned();
+    written.epoch.replay_tick = "10s".into();
+    Ok(written.check()?)
+}
+
+/// The folder of the demo's log; a temporary one goes with the demo.
+struct Folder {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl Folder {
+    fn prepare(given: Option<&Path>) -> Result<Self> {
+        let path = match given {
+            Some(path) => path.to_owned(),
+            None => std::env::temp_dir().join(format!("riskflow-demo-{}", std::process::id())),
+        };
+        let marker = path.join("riskflow-demo");
+        if path.exists() && !marker.exists() && path.read_dir()?.next().is_some() {
+            return Err(anyhow!(
+                "`{}` is not empty and no demo wrote it; give another `--data`",
+                path.display()
+            ));
+        }
+        if path.exists() {
+            std::fs::remove_dir_all(&path).with_context(|| format!("could not empty `{}`", path.display()))?;
+        }
+        std::fs::create_dir_all(&path).with_context(|| format!("could not create `{}`", path.display()))?;
+        std::fs::write(marker, "written by `riskflow demo`, which may delete this folder\n")?;
+        Ok(Self {
+            path,
+            temporary: given.is_none(),
+        })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.temporary {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// What the tables do not tell at the end.
+#[derive(Default)]
+struct Counts {
+    dead: BTreeMap<Reason, u64>,
+    epochs: u64,
+}
+
+/// Follows the job: counts, and shows the city while it runs.
+fn observer(city: &City, quiet: bool, counts: std::sync::Arc<std::sync::Mutex<Counts>>) -> Observer {
+    let (start, end) = (city.start(), city.end());
+    let mut live = Live::new(quiet);
+    Box::new(move |output: &EpochOutput, tables: &Tables| {
+        if let Ok(mut counts) = counts.lock() {
+            counts.epochs += 1;
+            for letter in &output.dead {
+                *counts.dead.entry(letter.reason).or_default() += 1;
+            }
+        }
+        live.show(|| {
+            let done = (output.epoch.0 - start.0) as f64 / (end.0 - start.0).max(1) as f64;
+            let mut lines = vec![format!("{}  {:>5.1} %", local(output.epoch), done.clamp(0.0, 1.0) * 100.0)];
+            for (code, name) in counties(tables) {
+                let Some(row) = tables.regions.get(&(code, DomainScope::All)) else { continue };
+                let [_, blue, yellow, orange, red] = row.warnings_by_level.to_array();
+                lines.push(format!(
+                    "{name:<4} risk {:<6} score {:>6}  open warnings: red {red:>4} orange {orange:>4} yellow {yellow:>4} blue {blue:>4}",
+                    row.level.name(), row.score
+                ));
+            }
+            lines
+        });
+    })
+}
+
+/// Beijing time, for people.
+fn local(time: Millis) -> String {
+    let text = time.plus(8 * 3_600_000).to_string();
+    format!("{} (UTC+8)", text.replace('T', " ").trim_end_matches(".000Z"))
+}
+
+fn counties(tables: &Tables) -> Vec<(RegionCode, String)> {
+    let all = tables
+        .regions
+        .iter()
+        .filter(|((code, domain), _)| code.tier() == Tier::County && *domain == DomainScope::All);
+    all.map(|((code, _), row)| (*code, row.name.to_string())).collect()
+}
+
+/// How many deltas of each kind, by county and domain, and in all.
+fn tallies(tables: &Tables) -> Vec<(String, DomainScope, [u64; 5])> {
+    let mut rows = Vec::new();
+    let mut total = [0; 5];
+    for (code, name) in counties(tables) {
+        for domain in DomainScope::EACH.into_iter().skip(1) {
+            let Some(counts) = tables.tallies.get(&(code, domain)) else {
+                continue;
+            };
+            for (sum, count) in total.iter_mut().zip(counts) {
+                *sum += count;
+            }
+            rows.push((name.clone(), domain, *counts));
+        }
+    }
+    rows.push(("all".to_owned(), DomainScope::All, total));
+    rows
+}
+
+fn show(tables: &Tables, counts: &Counts, written: u64, took: Duration) {
+    say("What happened in the simulated storm (after typhoon In-Fa, July 2021; all data simulated):\n");
+    let mut header = vec!["county", "domain"];
+    header.extend(DeltaKind::ALL.iter().map(|kind| kind.name()));
+    let rows = tallies(tables).into_iter().map(|(county, domain, counts)| {
+        let mut row = vec![county, domain.to_string()];
+        row.extend(counts.iter().map(u64::to_string));
+        row
+    });
+    say(table(&header, rows));
+    let dead: Vec<String> = counts
+        .dead
+        .iter()
+        .map(|(reason, count)| format!("{} {count}", reason.name()))
+        .collect();
+    say(format!(
+        "\nopen at the end: {} warnings; dead letters: {}",
+        tables.warnings.size(),
+        dead.join(", ")
+    ));
+    let rate = written as f64 / took.as_secs_f64();
+    say(format!(
+        "{written} records, {} epochs in {:.1} s: {rate:.0} records a second",
+        counts.epochs,
+        took.as_secs_f64()
+    ));
+}
+
+fn summary(tables: &Tables, counts: &Counts, written: u64, took: Duration) -> serde_json::Value {
+    let rows = tallies(tables).into_iter().map(|(county, domain, counts)| {
+        let kinds: BTreeMap<&str, u64> = DeltaKind::ALL.iter().map(|kind| kind.name()).zip(counts).collect();
+        json!({ "county": county, "domain": domain, "deltas": kinds })
+    });
+    let dead: BTreeMap<&str, u64> = counts
+        .dead
+        .iter()
+        .map(|(reason, count)| (reason.name(), *count))
+        .collect();
+    json!({
+        "records": written,
+        "epochs": counts.epochs,
+        "seconds": took.as_secs_f64(),
+        "open_warnings": tables.warnings.size(),
+        "dead_letters": dead,
+        "deltas": rows.collect::<Vec<_>>(),
+    })
+}
