@@ -42,9 +42,24 @@ mod tests {
     #[test]
     fn every_pack_is_clean_and_every_rule_names_its_source() {
         let rules = super::all().unwrap();
-        assert!(rules.is_sorted_by(|a, b| a.record.id < b.record.id), "identifiers are unique");
-        assert!(rules.iter().all(|rule| !rule.record.source.is_empty() && !rule.record.name.is_empty()));
-        for id in ["rain", "river_stage", "combustible_gas", "waterlogging", "tide", "wind_mean", "wind_gust"] {
+        assert!(
+            rules.is_sorted_by(|a, b| a.record.id < b.record.id),
+            "identifiers are unique"
+        );
+        assert!(
+            rules
+                .iter()
+                .all(|rule| !rule.record.source.is_empty() && !rule.record.name.is_empty())
+        );
+        for id in [
+            "rain",
+            "river_stage",
+            "combustible_gas",
+            "waterlogging",
+            "tide",
+            "wind_mean",
+            "wind_gust",
+        ] {
             assert!(rules.iter().any(|rule| &*rule.record.id == id), "{id}");
         }
     }

@@ -588,8 +588,15 @@ mod tests {
             {"feature":"sum","window":"1h","op":">=","threshold":10,"name":"h1"},
             {"feature":"sum","window":"3h","op":"<=","threshold":20}]}}}}"#;
         let rule = Rule::from_json(json).unwrap();
-        let own = BTreeMap::from([(Text::from("blue.h1"), Number(12.0)), (Text::from("blue"), Number(25.25))]);
-        let bounds: Vec<_> = rule.thresholds(Some(&own)).iter().map(|bound| bound.map(|b| (b.on, b.off))).collect();
+        let own = BTreeMap::from([
+            (Text::from("blue.h1"), Number(12.0)),
+            (Text::from("blue"), Number(25.25)),
+        ]);
+        let bounds: Vec<_> = rule
+            .thresholds(Some(&own))
+            .iter()
+            .map(|bound| bound.map(|b| (b.on, b.off)))
+            .collect();
         assert_eq!(bounds, [Some((12_000, 10_500)), Some((25_250, 26_750))]);
         assert_eq!(rule.thresholds(None)[0].map(|bound| bound.on), Some(10_000));
     }

@@ -10,3 +10,5 @@ pub mod metrics;
 pub mod http;
 pub mod job;
 pub mod replay;
+pub mod city;
+pub mod weather;

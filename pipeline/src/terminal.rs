@@ -102,7 +102,7 @@ fn plain() -> indicatif::ProgressStyle {
 pub fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = comfy_table::Table::new();
     table
-        .load_preset(comfy_table::presets::NOTHING)
+        .load_style(comfy_table::presets::NOTHING)
         .set_header(header.to_vec());
     for row in rows {
         table.add_row(row);
