@@ -8,6 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// The exit code for a configuration that cannot be used (as for wrong usage).
 pub const EXIT_CONFIGURATION: u8 = 2;
 
+/// The exit code for topics that differ from what they should be.
+pub const EXIT_TOPICS: u8 = 3;
+
 /// Incremental, explainable risk monitoring and early warning for a city.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 topics differ from what they should be.

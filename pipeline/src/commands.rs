@@ -12,6 +12,8 @@ mod generate;
 mod configuration;
 mod run;
 mod schema;
+mod tail;
+mod topics;
 
 /// Runs a command.
 pub fn run(command: Command) -> Result<ExitCode> {
@@ -21,6 +23,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Schema(arguments) => schema::schema(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
-        _ => Ok(ExitCode::FAILURE),
+        Command::Topics(arguments) => topics::topics(&arguments),
+        Command::Tail(arguments) => tail::tail(&arguments),
     }
 }

@@ -1,0 +1,62 @@
+//! `riskflow topics`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use riskflow_connectors::topics::{Place, TopicReport, TopicState, check, create};
+use riskflow_model::topic::Topic;
+use serde_json::json;
+
+use super::configuration;
+use crate::cli::{EXIT_TOPICS, TopicsArguments};
+use crate::terminal::{say, table};
+
+/// Lists, checks or creates the topics of input and output.
+pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
+    let (_, settings) = configuration::load(&arguments.config)?;
+    let inputs: Vec<Topic> = Topic::inputs().collect();
+    let outputs: Vec<Topic> = Topic::outputs().collect();
+    let places = [
+        (Place::of_input(&settings.input), inputs),
+        (Place::of_output(&settings.output), outputs),
+    ];
+    let mut reports = Vec::new();
+    for (place, topics) in places {
+        let Some(place) = place else { continue };
+        if arguments.create {
+            create(place, &settings.topics, &topics).context("could not create topics")?;
+        }
+        reports.extend(check(place, &settings.topics, &topics).context("could not check topics")?);
+    }
+    if arguments.json {
+        say(serde_json::Value::from(reports.iter().map(as_json).collect::<Vec<_>>()));
+    } else {
+        let rows = reports
+            .iter()
+            .map(|report| vec![report.name.clone(), report.topic.key().to_owned(), state(report)]);
+        say(table(&["topic", "key", "state"], rows));
+    }
+    let all_ok = reports.iter().all(|report| matches!(report.state, TopicState::Ok));
+    Ok(if arguments.check && !all_ok {
+        ExitCode::from(EXIT_TOPICS)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn state(report: &TopicReport) -> String {
+    match &report.state {
+        TopicState::Ok => "ok".to_owned(),
+        TopicState::Missing => "missing; `riskflow topics --create` makes it".to_owned(),
+        TopicState::Differs(what) => format!("differs: {}", what.join("; ")),
+    }
+}
+
+fn as_json(report: &TopicReport) -> serde_json::Value {
+    let (state, differs) = match &report.state {
+        TopicState::Ok => ("ok", Vec::new()),
+        TopicState::Missing => ("missing", Vec::new()),
+        TopicState::Differs(what) => ("differs", what.clone()),
+    };
+    json!({ "topic": report.topic.name(), "name": report.name, "key": report.topic.key(), "state": state, "differs": differs })
+}
