@@ -66,6 +66,7 @@ elif [[ -n ${RISKFLOW_TEST_KAFKA:-} ]]; then
     echo "Kafka for the tests: $RISKFLOW_TEST_KAFKA (as given)" >&2
 else
     # Built first: a compile error should not cost a broker, nor a broker idle through a build.
+    cargo build --workspace --bins
     cargo test --workspace --no-run "$@"
     start_broker
 fi

@@ -58,6 +58,12 @@ pub trait Source {
     /// Whether everything that was there when the source was opened has been taken.
     fn caught_up(&self) -> bool;
 
+    /// After a poll that ended [`Polled::Idle`]: whether a partition that has nothing at hand still owes some of what was
+    /// there when the source was opened. A replay waits for it; partitions whose records are refused for now owe nothing.
+    fn owes(&self) -> bool {
+        !self.caught_up()
+    }
+
     /// How many records are there that were not taken, by topic and partition, where that is known. The log estimates
     /// it from bytes; Kafka knows it as of some seconds ago; files say nothing.
     fn lag(&self) -> Vec<(Topic, u16, u64)>;

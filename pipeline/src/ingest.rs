@@ -246,7 +246,7 @@ impl Ingest {
             match source.poll(limit, &mut |record| clerk.offer(&record)) {
                 Ok(Polled::More) => all_done = false,
                 // A history is whole only where its end is known.
-                Ok(Polled::Idle) => idle |= !source.caught_up(),
+                Ok(Polled::Idle) => idle |= source.owes(),
                 Ok(Polled::Blocked | Polled::Ended) => {}
                 Err(error) => {
                     *self.failed.borrow_mut() = Some(error);

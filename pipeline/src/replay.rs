@@ -83,11 +83,21 @@ pub fn replay(
                     Routed::Refused(letter) => refusals.send((Output::DeadLetter(letter), time, 1)),
                 }
             }
-            worker.step();
+            // One epoch after the other: what goes through the operators can be counted.
+            base.advance_to(time + 1);
+            observations.advance_to(time + 1);
+            refusals.advance_to(time + 1);
+            ticks.advance_to(time + 1);
+            while probe.less_than(&(time + 1)) {
+                worker.step_or_park(None);
+            }
         }
         drop((base, observations, refusals, ticks));
         while !probe.done() {
             worker.step_or_park(None);
+        }
+        if let Some(mut register) = worker.log_register() {
+            register.flush();
         }
     });
     for result in guards?.join() {

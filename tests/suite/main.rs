@@ -2,3 +2,4 @@
 
 mod batch_equals_stream;
 mod exactness;
+mod kafka;

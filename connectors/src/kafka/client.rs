@@ -11,6 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, ProducerContext};
 use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaErrorCode;
 use riskflow_config::KafkaSettings;
 use tracing::{debug, info, warn};
 
@@ -101,6 +102,11 @@ impl Context {
 
     /// Notes that the brokers answer, or why they do not. Tells of it once.
     pub fn note(&self, trouble: Option<&KafkaError>) {
+        // The end of a partition is news, not trouble; librdkafka tells of it in the same place.
+        let end = Some(RDKafkaErrorCode::PartitionEOF);
+        if trouble.is_some_and(|error| error.rdkafka_error_code() == end) {
+            return;
+        }
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
         match trouble {
             Some(error) if !*down => warn!(%error, "trouble with Kafka, going on trying"),

@@ -122,6 +122,12 @@ impl Source for KafkaSource {
         self.partitions.iter().all(|partition| partition.reached)
     }
 
+    fn owes(&self) -> bool {
+        self.partitions
+            .iter()
+            .any(|partition| partition.kept.is_empty() && !partition.reached)
+    }
+
     fn lag(&self) -> Vec<(Topic, u16, u64)> {
         let context = self.consumer.client().context();
         let lag = |partition: &Partition| {

@@ -69,6 +69,11 @@ impl Source for LogSource {
         self.partitions.iter().all(PartitionReader::caught_up)
     }
 
+    /// What is in a file is at hand.
+    fn owes(&self) -> bool {
+        false
+    }
+
     fn lag(&self) -> Vec<(Topic, u16, u64)> {
         self.partitions
             .iter()

@@ -1,0 +1,333 @@
+//! The real binary on a real Kafka, fed and read by kcat.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use riskflow_model::Millis;
+use riskflow_model::topic::Topic;
+use riskflow_tests::kafka::{Kafka, Record};
+use serde_json::Value;
+
+/// The binary that this build made.
+fn riskflow() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.ancestors().nth(2).unwrap().join("riskflow");
+    assert!(
+        binary.exists(),
+        "{} is missing: `cargo build --workspace` first, as `make test` does",
+        binary.display()
+    );
+    binary
+}
+
+fn command(kafka: &Kafka, verb: &str, sets: &[&str]) -> Command {
+    let mut command = Command::new(riskflow());
+    command.args([verb, "--log", "warn"]);
+    let brokers = format!("kafka.brokers={:?}", kafka.brokers());
+    let prefix = format!("topics.prefix={:?}", kafka.prefix());
+    let common = [
+        "input.kind=kafka",
+        "output.kind=kafka",
+        "http.enabled=false",
+        &brokers,
+        &prefix,
+    ];
+    for set in common.iter().chain(sets) {
+        command.args(["--set", set]);
+    }
+    command
+}
+
+fn create_topics(kafka: &Kafka) {
+    assert!(
+        command(kafka, "topics", &[])
+            .arg("--create")
+            .stdout(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(
+        command(kafka, "topics", &[])
+            .arg("--check")
+            .stdout(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+/// A running job; killed if the test fails before it ended.
+struct Job(Child);
+
+impl Job {
+    /// Asks it to stop, as an operator would, and waits for the end.
+    fn stop(mut self) -> Option<i32> {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn now() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64
+}
+
+fn json(record: &Record) -> Value {
+    serde_json::from_str(record.value.as_deref().unwrap_or("null")).unwrap()
+}
+
+fn kinds(records: &[Record]) -> Vec<String> {
+    records
+        .iter()
+        .map(|record| json(record)["kind"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+fn base(kafka: &Kafka) {
+    kafka
+        .produce(
+            Topic::BaseRegion,
+            [("3309", Some(r#"{"code":"3309","name":"Zhoushan"}"#))],
+        )
+        .unwrap();
+    let asset = r#"{"id":"tank","name":"Tank 1","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4,"population":70}"#;
+    kafka
+        .produce(
+            Topic::BaseAsset,
+            [
+                ("tank", Some(asset)),
+                ("gone", Some(&asset.replace("tank", "gone"))),
+                ("gone", None),
+            ],
+        )
+        .unwrap();
+    kafka
+        .produce(
+            Topic::BaseDatastream,
+            [("gas", Some(r#"{"id":"gas","asset":"tank","observed_property":"gas"}"#))],
+        )
+        .unwrap();
+    let rule = r#"{"id":"gas","version":3,"source":"test","select":{"observed_property":"gas"},"levels":{"red":{"when":{"feature":"last","window":"10m","op":">=","threshold":50},"margin":5}}}"#;
+    kafka
+        .produce(
+            Topic::InRule,
+            [
+                ("gas", Some(rule)),
+                ("bad", Some(r#"{"id":"bad","version":0,"select":{},"levels":{}}"#)),
+            ],
+        )
+        .unwrap();
+}
+
+fn observation(time: i64, result: f64) -> String {
+    format!(r#"{{"datastream":"gas","phenomenon_time":{time},"result":{result}}}"#)
+}
+
+#[test]
+fn kafka_live_warnings_rise_clear_and_are_withdrawn_and_bad_records_are_kept() {
+    let Some(kafka) = Kafka::for_test("live") else { return };
+    create_topics(&kafka);
+    base(&kafka);
+    let sets = ["input.clock=\"live\"", "unknown.hold=\"1s\"", "epoch.tick=\"20ms\""];
+    let job = Job(command(&kafka, "run", &sets).stdout(Stdio::null()).spawn().unwrap());
+    let put = |payload: String| {
+        kafka
+            .produce(Topic::InObservation, [("gas", Some(payload.as_str()))])
+            .unwrap()
+    };
+    let until = |count: usize| {
+        kafka
+            .consume_until(Topic::WarningDelta, |records| records.len() >= count)
+            .unwrap()
+    };
+
+    let start = now();
+    put(observation(start, 60.0));
+    until(1);
+    // Below the threshold less its margin: the episode ends.
+    put(observation(start + 1, 44.0));
+    until(2);
+    // A second episode, and the correction that says it never was.
+    put(observation(start + 2, 80.0));
+    until(3);
+    put(observation(start + 2, 8.0));
+    let mut deltas = until(4);
+    deltas.sort_by_key(|record| json(record)["epoch"].to_string());
+    assert_eq!(kinds(&deltas), ["raised", "cleared", "raised", "withdrawn"]);
+    let causes: Vec<Value> = deltas.iter().map(|record| json(record)["cause"].clone()).collect();
+    assert_eq!(causes, ["data", "data", "data", "correction"]);
+    let first = json(&deltas[0]);
+    assert_eq!(first["explanation"]["rule_version"], 3);
+    assert_eq!(first["explanation"]["condition"], "last 10m >= 50");
+    assert_eq!(first["explanation"]["features"][0]["last"]["result"], 60.0);
+    assert_eq!(first["since"], Millis(start).to_string());
+
+    let bad: [(&str, String); 5] = [
+        ("malformed", r#"{"datastream":"gas","phenomenon_time":"#.to_owned()),
+        (
+            "invalid_field",
+            r#"{"datastream":"gas","phenomenon_time":1,"result":"high"}"#.to_owned(),
+        ),
+        ("too_late", observation(start - 3_600_000, 1.0)),
+        ("in_future", observation(start + 86_400_000, 1.0)),
+        ("unknown_datastream", observation(start, 1.0).replace("gas", "nobody")),
+    ];
+    for (_, payload) in &bad {
+        put(payload.clone());
+    }
+    let letters = kafka
+        .consume_until(Topic::DeadLetter, |records| records.len() > bad.len())
+        .unwrap();
+    let reasons: BTreeSet<String> = letters
+        .iter()
+        .map(|letter| json(letter)["reason"].as_str().unwrap().to_owned())
+        .collect();
+    let expected = bad
+        .iter()
+        .map(|(reason, _)| (*reason).to_owned())
+        .chain(["invalid_rule".to_owned()])
+        .collect();
+    assert_eq!(reasons, expected);
+    for letter in &letters {
+        let letter = json(letter);
+        assert!(
+            letter["topic"].is_string()
+                && letter["partition"].is_u64()
+                && letter["offset"].is_u64()
+                && letter["payload"].is_string()
+        );
+    }
+
+    // Good records around the bad ones are unharmed: a third episode, which stays open.
+    put(observation(now(), 90.0));
+    until(5);
+    assert_eq!(job.stop(), Some(0));
+    let open = kafka.table(Topic::WarningState).unwrap();
+    assert_eq!(open.len(), 1, "{open:?}");
+    let assets = kafka.table(Topic::RiskAsset).unwrap();
+    assert_eq!(assets.keys().collect::<Vec<_>>(), ["tank"]);
+    assert!(assets["tank"].contains(r#""score":16"#), "{}", assets["tank"]);
+    let regions = kafka.table(Topic::RiskRegion).unwrap();
+    for key in ["3309/all", "330902/work_safety", "330902001/all", "330902001001/all"] {
+        let row: Value = serde_json::from_str(&regions[key]).unwrap();
+        assert_eq!(
+            (row["level"].as_str(), row["exposed_population"].as_i64()),
+            (Some("red"), Some(70)),
+            "{key}"
+        );
+    }
+}
+
+/// The hours with 50 mm or more in the twelve hours before, by station: Python, and nothing of ours.
+const HOURS_AT_BLUE: &str = r#"
+import csv, sys, datetime, collections
+rain = collections.defaultdict(dict)
+for row in csv.DictReader(open(sys.argv[1])):
+    if row["precip_in"] != "NA":
+        t = datetime.datetime.strptime(row["time_utc"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+        rain[row["station"]][int(t.timestamp()) // 3600] = round(float(row["precip_in"]) * 25.4 * 1000)
+for station, hours in rain.items():
+    for hour in range(min(hours), max(hours) + 1):
+        if sum(hours.get(hour - back, 0) for back in range(12)) >= 50000:
+            print(station, hour)
+"#;
+
+#[test]
+fn kafka_real_weather_gives_exactly_the_hours_at_blue() {
+    let Some(kafka) = Kafka::for_test("weather") else {
+        return;
+    };
+    let csv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipeline/data/weather_hourly_2013_ewr_jfk.csv");
+    create_topics(&kafka);
+    let rule = r#"{"id":"rain","version":1,"source":"test","select":{"observed_property":"rainfall"},"pane":"1m","levels":{"blue":{"when":{"feature":"sum","window":"12h","op":">=","threshold":50}},"yellow":{"when":{"feature":"sum","window":"6h","op":">=","threshold":50}},"orange":{"when":{"feature":"sum","window":"3h","op":">=","threshold":50}},"red":{"when":{"feature":"sum","window":"3h","op":">=","threshold":100}}}}"#;
+    kafka.produce(Topic::InRule, [("rain", Some(rule))]).unwrap();
+    for station in ["EWR", "JFK"] {
+        let asset = format!(
+            r#"{{"id":"{station}","category":"weather_station","domain":"natural_hazard","region":"990001001001","inherent_level":2}}"#
+        );
+        let stream = format!(r#"{{"id":"{station}","asset":"{station}","observed_property":"rainfall"}}"#);
+        kafka
+            .produce(Topic::BaseAsset, [(station, Some(asset.as_str()))])
+            .unwrap();
+        kafka
+            .produce(Topic::BaseDatastream, [(station, Some(stream.as_str()))])
+            .unwrap();
+    }
+    let text = std::fs::read_to_string(&csv).unwrap();
+    let rows: Vec<(String, String)> = text
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            let inches: f64 = cells[2].parse().ok()?;
+            let payload = format!(
+                r#"{{"datastream":"{}","phenomenon_time":"{}","result":{:.3}}}"#,
+                cells[0],
+                cells[1],
+                inches * 25.4
+            );
+            Some((cells[0].to_owned(), payload))
+        })
+        .collect();
+    kafka
+        .produce(
+            Topic::InObservation,
+            rows.iter().map(|(key, payload)| (key.as_str(), Some(payload.as_str()))),
+        )
+        .unwrap();
+
+    let sets = [
+        "input.clock=\"event_time\"",
+        "epoch.replay_tick=\"1h\"",
+        "epoch.in_flight=16",
+    ];
+    let status = command(&kafka, "run", &sets).status().unwrap();
+    assert!(status.success());
+
+    let mut deltas = kafka.consume(Topic::WarningDelta).unwrap();
+    deltas.sort_by_key(|record| (json(record)["epoch"].to_string(), record.offset));
+    let mut open: BTreeMap<String, i64> = BTreeMap::new();
+    let mut stream: BTreeSet<(String, i64)> = BTreeSet::new();
+    for delta in deltas.iter().map(json) {
+        let asset = delta["asset"].as_str().unwrap().to_owned();
+        let at = delta["at"].as_str().unwrap().parse::<Millis>().unwrap().0;
+        match delta["kind"].as_str().unwrap() {
+            "raised" => drop(open.insert(asset, at)),
+            "cleared" => {
+                let since = open.remove(&asset).unwrap();
+                stream.extend((since / 3_600_000..at / 3_600_000).map(|hour| (asset.clone(), hour)));
+            }
+            "withdrawn" => panic!("nothing was corrected"),
+            _ => {}
+        }
+    }
+    assert!(open.is_empty(), "the year ends dry");
+    let python = Command::new("python3")
+        .args(["-c", HOURS_AT_BLUE])
+        .arg(&csv)
+        .output()
+        .unwrap();
+    assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
+    let independent: BTreeSet<(String, i64)> = String::from_utf8(python.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let (station, hour) = line.split_once(' ').unwrap();
+            (station.to_owned(), hour.parse().unwrap())
+        })
+        .collect();
+    assert!(independent.len() > 20, "the year had days over 50 mm");
+    assert_eq!(stream, independent);
+}
