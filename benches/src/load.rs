@@ -24,7 +24,7 @@ pub struct Draw(pub u64);
 
 impl Draw {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -43,14 +43,14 @@ pub fn village(asset: u64) -> String {
 /// The yellow threshold of a datastream; red is twice that.
 #[must_use]
 pub fn threshold(datastream: u64) -> u64 {
-    90 + Draw(datastream).next() % 20
+    90 + Draw(datastream).draw() % 20
 }
 
 /// The result of a datastream's `step`-th observation.
 #[must_use]
 pub fn result(datastream: u64, step: u64) -> f64 {
     let mut draw = Draw(datastream.wrapping_mul(0x5851_F42D_4C95_7F2D) ^ step);
-    let noise = (draw.next() % 2_000) as f64 / 100.0;
+    let noise = (draw.draw() % 2_000) as f64 / 100.0;
     // One in fifty runs high for a third of the time.
     let high = datastream.is_multiple_of(50) && (step / 15 + datastream / 50) % 3 == 1;
     let base = if high { threshold(datastream) as f64 * 1.4 } else { 40.0 };

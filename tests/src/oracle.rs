@@ -370,22 +370,9 @@ impl Oracle {
                 Some(_) => {}
             }
             let standing = members.iter().filter(|(track, _)| level_at(track, now) == after.level);
-            let stale = standing.clone().count() > 0 && standing.clone().all(|(_, stale)| *stale);
-            let row = &self.assets[&Key::of(&asset)];
-            let id: Text = Key::of_parts(&[&rule, &asset, &after.since.to_string()])
-                .to_string()
-                .into();
-            let state = WarningState {
-                id: id.clone(),
-                rule: rule.clone(),
-                asset: asset.clone(),
-                domain: row.domain,
-                region: row.region,
-                level: after.level,
-                since: Millis(after.since),
-                stale,
-            };
-            expected.warnings.insert(id, state);
+            let stale = standing.clone().all(|(_, stale)| *stale);
+            let state = warning(&rule, &self.assets[&Key::of(&asset)], after, stale);
+            expected.warnings.insert(state.id.clone(), state);
             self.open.insert((rule, asset), (after.since, after.level));
         }
     }
@@ -434,6 +421,21 @@ impl Oracle {
             .map(|(key, row)| (key.clone(), row.score))
             .collect();
         self.scores.push((now, scores));
+    }
+}
+
+fn warning(rule: &Text, asset: &Asset, open: level::Open, stale: bool) -> WarningState {
+    WarningState {
+        id: Key::of_parts(&[rule, &asset.id, &open.since.to_string()])
+            .to_string()
+            .into(),
+        rule: rule.clone(),
+        asset: asset.id.clone(),
+        domain: asset.domain,
+        region: asset.region,
+        level: open.level,
+        since: Millis(open.since),
+        stale,
     }
 }
 

@@ -174,6 +174,17 @@ fn kafka_live_warnings_rise_clear_and_are_withdrawn_and_bad_records_are_kept() {
     assert_eq!(first["explanation"]["features"][0]["last"]["result"], 60.0);
     assert_eq!(first["since"], Millis(start).to_string());
 
+    bad_records_are_kept(&kafka, start);
+
+    // Good records around the bad ones are unharmed: a third episode, which stays open.
+    put(observation(now(), 90.0));
+    until(5);
+    assert_eq!(job.stop(), Some(0));
+    tables_say_red(&kafka);
+}
+
+fn bad_records_are_kept(kafka: &Kafka, start: i64) {
+    let put = |payload: &str| kafka.produce(Topic::InObservation, [("gas", Some(payload))]).unwrap();
     let bad: [(&str, String); 5] = [
         ("malformed", r#"{"datastream":"gas","phenomenon_time":"#.to_owned()),
         (
@@ -185,7 +196,7 @@ fn kafka_live_warnings_rise_clear_and_are_withdrawn_and_bad_records_are_kept() {
         ("unknown_datastream", observation(start, 1.0).replace("gas", "nobody")),
     ];
     for (_, payload) in &bad {
-        put(payload.clone());
+        put(payload);
     }
     let letters = kafka
         .consume_until(Topic::DeadLetter, |records| records.len() > bad.len())
@@ -209,11 +220,9 @@ fn kafka_live_warnings_rise_clear_and_are_withdrawn_and_bad_records_are_kept() {
                 && letter["payload"].is_string()
         );
     }
+}
 
-    // Good records around the bad ones are unharmed: a third episode, which stays open.
-    put(observation(now(), 90.0));
-    until(5);
-    assert_eq!(job.stop(), Some(0));
+fn tables_say_red(kafka: &Kafka) {
     let open = kafka.table(Topic::WarningState).unwrap();
     assert_eq!(open.len(), 1, "{open:?}");
     let assets = kafka.table(Topic::RiskAsset).unwrap();
@@ -250,7 +259,36 @@ fn kafka_real_weather_gives_exactly_the_hours_at_blue() {
         return;
     };
     let csv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipeline/data/weather_hourly_2013_ewr_jfk.csv");
-    create_topics(&kafka);
+    feed_weather(&kafka, &csv);
+    let sets = [
+        "input.clock=\"event_time\"",
+        "epoch.replay_tick=\"1h\"",
+        "epoch.in_flight=16",
+    ];
+    let status = command(&kafka, "run", &sets).status().unwrap();
+    assert!(status.success());
+
+    let stream = hours_at_blue(&kafka);
+    let python = Command::new("python3")
+        .args(["-c", HOURS_AT_BLUE])
+        .arg(&csv)
+        .output()
+        .unwrap();
+    assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
+    let independent: BTreeSet<(String, i64)> = String::from_utf8(python.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let (station, hour) = line.split_once(' ').unwrap();
+            (station.to_owned(), hour.parse().unwrap())
+        })
+        .collect();
+    assert!(independent.len() > 20, "the year had days over 50 mm");
+    assert_eq!(stream, independent);
+}
+
+fn feed_weather(kafka: &Kafka, csv: &Path) {
+    create_topics(kafka);
     let rule = r#"{"id":"rain","version":1,"source":"test","select":{"observed_property":"rainfall"},"pane":"1m","levels":{"blue":{"when":{"feature":"sum","window":"12h","op":">=","threshold":50}},"yellow":{"when":{"feature":"sum","window":"6h","op":">=","threshold":50}},"orange":{"when":{"feature":"sum","window":"3h","op":">=","threshold":50}},"red":{"when":{"feature":"sum","window":"3h","op":">=","threshold":100}}}}"#;
     kafka.produce(Topic::InRule, [("rain", Some(rule))]).unwrap();
     for station in ["EWR", "JFK"] {
@@ -265,7 +303,7 @@ fn kafka_real_weather_gives_exactly_the_hours_at_blue() {
             .produce(Topic::BaseDatastream, [(station, Some(stream.as_str()))])
             .unwrap();
     }
-    let text = std::fs::read_to_string(&csv).unwrap();
+    let text = std::fs::read_to_string(csv).unwrap();
     let rows: Vec<(String, String)> = text
         .lines()
         .skip(1)
@@ -287,15 +325,10 @@ fn kafka_real_weather_gives_exactly_the_hours_at_blue() {
             rows.iter().map(|(key, payload)| (key.as_str(), Some(payload.as_str()))),
         )
         .unwrap();
+}
 
-    let sets = [
-        "input.clock=\"event_time\"",
-        "epoch.replay_tick=\"1h\"",
-        "epoch.in_flight=16",
-    ];
-    let status = command(&kafka, "run", &sets).status().unwrap();
-    assert!(status.success());
-
+/// The whole hours within the episodes that the deltas tell of.
+fn hours_at_blue(kafka: &Kafka) -> BTreeSet<(String, i64)> {
     let mut deltas = kafka.consume(Topic::WarningDelta).unwrap();
     deltas.sort_by_key(|record| (json(record)["epoch"].to_string(), record.offset));
     let mut open: BTreeMap<String, i64> = BTreeMap::new();
@@ -314,20 +347,5 @@ fn kafka_real_weather_gives_exactly_the_hours_at_blue() {
         }
     }
     assert!(open.is_empty(), "the year ends dry");
-    let python = Command::new("python3")
-        .args(["-c", HOURS_AT_BLUE])
-        .arg(&csv)
-        .output()
-        .unwrap();
-    assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
-    let independent: BTreeSet<(String, i64)> = String::from_utf8(python.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| {
-            let (station, hour) = line.split_once(' ').unwrap();
-            (station.to_owned(), hour.parse().unwrap())
-        })
-        .collect();
-    assert!(independent.len() > 20, "the year had days over 50 mm");
-    assert_eq!(stream, independent);
+    stream
 }

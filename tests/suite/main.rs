@@ -1,5 +1,10 @@
 //! One test binary: each module one promise.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests; the lint knows only functions marked as such"
+)]
+
 mod batch_equals_stream;
 mod exactness;
 mod kafka;

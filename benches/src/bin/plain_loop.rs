@@ -53,41 +53,7 @@ struct Asset {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut assets = Vec::new();
-    let mut by_key: HashMap<Key, usize> = HashMap::new();
-    each(&arguments.folder, Topic::BaseAsset, |record| {
-        if let InputRecord::Base(key, Some(BaseRow::Asset(row))) = record {
-            by_key.insert(key, assets.len());
-            assets.push(Asset {
-                id: row.id.to_string(),
-                inherent: row.inherent_level.get(),
-                region: row.region,
-                level: Level::None,
-            });
-        }
-    })?;
-    let mut streams: HashMap<Key, Stream> = HashMap::new();
-    each(&arguments.folder, Topic::BaseDatastream, |record| {
-        if let InputRecord::Base(key, Some(BaseRow::Datastream(row))) = record {
-            let own = row.thresholds.values().next();
-            let threshold = |level: &str| {
-                own.and_then(|own| own.get(level))
-                    .map_or(f64::INFINITY, |number| number.0)
-            };
-            streams.insert(
-                key,
-                Stream {
-                    asset: by_key.get(&Key::of(&row.asset)).copied().unwrap_or(0),
-                    thresholds: [threshold("yellow"), threshold("red")],
-                    window: VecDeque::new(),
-                    sum: 0,
-                    on: [false; 2],
-                    false_since: [None; 2],
-                    level: Level::None,
-                },
-            );
-        }
-    })?;
+    let (mut assets, mut streams) = base(&arguments.folder)?;
     let mut regions: HashMap<RegionCode, [i64; 5]> = HashMap::new();
     for asset in &assets {
         for region in asset.region.up_to_city() {
@@ -125,6 +91,46 @@ fn main() -> Result<()> {
         regions.len()
     )?;
     Ok(())
+}
+
+/// Assets, and datastreams with their thresholds.
+fn base(folder: &Path) -> Result<(Vec<Asset>, HashMap<Key, Stream>)> {
+    let mut assets = Vec::new();
+    let mut by_key: HashMap<Key, usize> = HashMap::new();
+    each(folder, Topic::BaseAsset, |record| {
+        if let InputRecord::Base(key, Some(BaseRow::Asset(row))) = record {
+            by_key.insert(key, assets.len());
+            assets.push(Asset {
+                id: row.id.to_string(),
+                inherent: row.inherent_level.get(),
+                region: row.region,
+                level: Level::None,
+            });
+        }
+    })?;
+    let mut streams: HashMap<Key, Stream> = HashMap::new();
+    each(folder, Topic::BaseDatastream, |record| {
+        if let InputRecord::Base(key, Some(BaseRow::Datastream(row))) = record {
+            let own = row.thresholds.values().next();
+            let threshold = |level: &str| {
+                own.and_then(|own| own.get(level))
+                    .map_or(f64::INFINITY, |number| number.0)
+            };
+            streams.insert(
+                key,
+                Stream {
+                    asset: by_key.get(&Key::of(&row.asset)).copied().unwrap_or(0),
+                    thresholds: [threshold("yellow"), threshold("red")],
+                    window: VecDeque::new(),
+                    sum: 0,
+                    on: [false; 2],
+                    false_since: [None; 2],
+                    level: Level::None,
+                },
+            );
+        }
+    })?;
+    Ok((assets, streams))
 }
 
 fn observe(stream: &mut Stream, now: i64, result: f64) -> Level {

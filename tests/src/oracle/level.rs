@@ -203,9 +203,9 @@ fn truth(
 }
 
 fn value(feature: Feature, pane: i64, seen: &[(i64, f64)], at: i64) -> Option<f64> {
-    let past = seen.iter().filter(|(time, _)| *time <= at);
+    let mut past = seen.iter().filter(|(time, _)| *time <= at);
     if feature.kind == FeatureKind::Silence {
-        return past.last().map(|(time, _)| (at - time) as f64 / 1000.0);
+        return past.next_back().map(|(time, _)| (at - time) as f64 / 1000.0);
     }
     let window: Vec<(i64, f64)> = past
         .filter(|(time, _)| at < expiry(*time, feature.window, pane))
