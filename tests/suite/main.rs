@@ -7,4 +7,5 @@
 
 mod batch_equals_stream;
 mod exactness;
+mod golden;
 mod kafka;
