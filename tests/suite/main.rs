@@ -6,6 +6,7 @@
 )]
 
 mod batch_equals_stream;
+mod boundaries;
 mod exactness;
 mod golden;
 mod kafka;
