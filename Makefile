@@ -15,8 +15,8 @@ test: ## all tests; starts a Kafka of its own unless RISKFLOW_TEST_KAFKA=HOST:PO
 lint: ## format, clippy, dependencies, scripts, alert rules
 	deploy/lint.sh
 
-bench: ## the benches
-	cargo bench -p riskflow-benches
+bench: ## throughput and memory against a plain loop, latency, and the hot path by itself
+	benches/run.sh
 
 kafka-start: ## a Kafka node on this machine, data in data/kafka; prints brokers=HOST:PORT
 	deploy/kafka/kafka.sh start --data data/kafka

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# All benches; what they print is kept under benches/runs/ by date. `--quick` leaves the criterion benches out.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+cargo build --release -p riskflow -p riskflow-benches
+run="benches/runs/$(date -u +%Y-%m-%d).md"
+{
+    printf '# Run of %s\n\nCommit %s; command: `make bench`.\n\n## Throughput and memory\n\n' "$(date -u +%Y-%m-%dT%H:%MZ)" "$(git rev-parse --short HEAD)"
+    target/release/throughput
+    printf '\n## Latency\n\n'
+    target/release/latency
+} | tee "$run"
+[[ ${1:-} == --quick ]] || cargo bench -p riskflow-benches
+echo "kept in $run" >&2
