@@ -46,10 +46,8 @@ fn read(folder: &Path, topic: Topic) -> Vec<Value> {
     records
 }
 
-#[test]
-fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path();
+/// One good observation among bad records of every kind.
+fn feed(log: &Path) {
     let asset = br#"{"id":"a","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4,"unknown":1}"#;
     put(log, Topic::BaseRegion, &[("33O9", br#"{"code":"33O9","name":"x"}"#)]);
     put(
@@ -85,7 +83,13 @@ fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
     ];
     let records: Vec<(&str, &[u8])> = observations.iter().map(|payload| ("d", *payload)).collect();
     put(log, Topic::InObservation, &records);
+}
 
+#[test]
+fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path();
+    feed(log);
     let mut written = WrittenSettings::default();
     written.cluster.workers = 2;
     written.input.path = log.to_owned();
@@ -120,11 +124,27 @@ fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
         (deltas[0]["kind"].as_str(), deltas[0]["to"].as_str()),
         (Some("raised"), Some("red"))
     );
+    every_record_is_as_its_schema_says(log);
     let metrics = handles.metrics.render(&handles.meters);
     assert!(
         metrics.contains("riskflow_dead_letters_total{reason=\"malformed\"} 3"),
         "{metrics}"
     );
+}
+
+fn every_record_is_as_its_schema_says(log: &Path) {
+    let mut count = 0;
+    for topic in Topic::outputs() {
+        let Some(schema) = riskflow_model::schema::of_topic(topic) else {
+            continue;
+        };
+        let validator = jsonschema::validator_for(&serde_json::to_value(schema).unwrap()).unwrap();
+        for record in read(log, topic) {
+            assert!(validator.is_valid(&record), "{topic}: {record}");
+            count += 1;
+        }
+    }
+    assert!(count > 10, "{count} records");
 }
 
 #[test]
