@@ -48,6 +48,7 @@ fn main() -> Result<()> {
     if arguments.folder.exists() {
         std::fs::remove_dir_all(&arguments.folder)?;
     }
+    std::fs::create_dir_all(&arguments.folder)?;
     load::base(&arguments.folder, arguments.datastreams)?;
     for topic in [Topic::BaseAsset, Topic::BaseDatastream] {
         copy(&arguments.folder, &log, topic)?;
@@ -55,6 +56,7 @@ fn main() -> Result<()> {
     let mut rules = LogWriter::open(&log, Topic::InRule.name(), 1)?;
     rules.append(0, Millis(now()), Some(b"load"), Some(RULE.as_bytes()))?;
     rules.sync()?;
+    drop(rules);
     for topic in Topic::ALL {
         LogWriter::open(&log, topic.name(), 4)?.sync()?;
     }
@@ -73,7 +75,7 @@ fn main() -> Result<()> {
             // One in five hundred is high this time, and low again the next.
             let high = (number / arguments.datastreams + datastream).is_multiple_of(500);
             let mut payload = Vec::with_capacity(96);
-            load::observation(&mut payload, datastream, time, if high { 150.0 } else { 50.0 })?;
+            load::observation(&mut payload, datastream, time, if high { 500.0 } else { 50.0 })?;
             let key = format!("ds-{datastream:06}");
             let partition = observations.partition_of(Some(key.as_bytes()));
             observations.append(partition, Millis(time), Some(key.as_bytes()), Some(&payload))?;
