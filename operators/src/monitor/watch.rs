@@ -1,0 +1,187 @@
+//! One entry under evaluation: its anchor, its base, and what was given out.
+
+use riskflow_model::output::{Cause, Origin};
+use riskflow_model::{Key, Level, Text};
+use serde::{Deserialize, Serialize};
+
+use super::evaluation::Evaluation;
+use super::series::Series;
+use super::{Finding, Revision, Track, evidence};
+use crate::Diff;
+use crate::specification::{Entry, Specification};
+
+/// One entry under evaluation.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Watch {
+    pub(super) entry: Entry,
+    /// The watch does not see what is at or before this time.
+    floor: i64,
+    pub(super) anchor: Evaluation,
+    pub(super) base: Evaluation,
+    /// Change points up to `base`.
+    pub(super) track: Track,
+    /// As given out.
+    pub(super) shown: Track,
+    shown_standing: Option<(Level, bool)>,
+    /// Whether the lifecycle ever heard of this watch.
+    told: bool,
+    /// Why this watch is new, until it was settled once.
+    fresh: Option<Cause>,
+}
+
+/// What the watches of one datastream have in common while they settle.
+pub(super) struct Context<'a> {
+    pub(super) now: i64,
+    pub(super) series: &'a Series,
+    pub(super) last: i64,
+    pub(super) changed_from: i64,
+    pub(super) cause: Option<Cause>,
+    pub(super) specification: &'a Specification,
+}
+
+impl Watch {
+    pub(super) fn new(entry: &Entry, series: &Series, floor: i64, cause: Cause) -> Self {
+        let blank = Evaluation::new(entry, series.position_after(floor));
+        Self {
+            entry: entry.clone(),
+            floor,
+            anchor: blank.clone(),
+            base: blank,
+            track: Track::new(),
+            shown: Track::new(),
+            shown_standing: None,
+            told: false,
+            fresh: Some(cause),
+        }
+    }
+
+    /// Brings the watch up to the clock, gives out what changed, and says when to look again.
+    pub(super) fn settle(&mut self, context: &Context<'_>, out: &mut Vec<(Finding, Diff)>) -> i64 {
+        if context.changed_from <= self.base.at().max(self.floor) {
+            self.start_over(context.series);
+        }
+        self.base
+            .advance(&self.entry, context.series, context.last, &mut self.track);
+        if self.base.holds_until(&self.entry, context.series, context.now) {
+            let standing = self.base.standing(&self.entry, context.series, context.now);
+            self.give(context, standing, out);
+            return self.base.next_interesting(&self.entry, context.series);
+        }
+        let mut head = self.base.clone();
+        let base_points = self.track.len();
+        head.advance(&self.entry, context.series, context.now, &mut self.track);
+        let standing = head.standing(&self.entry, context.series, context.now);
+        self.give(context, standing, out);
+        self.track.truncate(base_points);
+        head.next_interesting(&self.entry, context.series)
+    }
+
+    pub(super) fn warm(&self, series: &Series) -> u64 {
+        let threshold = self
+            .entry
+            .thresholds
+            .first()
+            .copied()
+            .flatten()
+            .map_or(0, |bound| bound.on);
+        self.base.warm(series) ^ threshold as u64
+    }
+
+    /// Goes back to the anchor: something changed behind the base.
+    fn start_over(&mut self, series: &Series) {
+        if self.anchor.is_blank() {
+            self.anchor = Evaluation::new(&self.entry, series.position_after(self.floor));
+        }
+        self.base.clone_from(&self.anchor);
+        let anchor = self.anchor.at();
+        let keep = self.track.partition_point(|(time, _)| *time <= anchor);
+        self.track.truncate(keep);
+    }
+
+    fn give(&mut self, context: &Context<'_>, (level, stale): (Level, bool), out: &mut Vec<(Finding, Diff)>) {
+        let standing = (level > Level::None).then_some((level, stale));
+        let fresh = self.fresh.take();
+        if self.track == self.shown && standing == self.shown_standing && (fresh.is_none() || self.track.is_empty()) {
+            return;
+        }
+        let Some(asset) = &context.specification.asset else {
+            return;
+        };
+        let datastream = &context.specification.datastream;
+        let asset_key = Key::of(asset);
+        if standing != self.shown_standing {
+            out.extend(
+                self.shown_standing
+                    .map(|(level, stale)| (Finding::Standing(asset_key, level, stale), -1)),
+            );
+            out.extend(standing.map(|(level, stale)| (Finding::Standing(asset_key, level, stale), 1)));
+        }
+        self.shown_standing = standing;
+        let same = self.track.iter().zip(&self.shown).take_while(|(a, b)| a == b).count();
+        let first = |track: &Track| track.get(same).map_or(i64::MAX, |(time, _)| *time);
+        let differs = same < self.track.len() || same < self.shown.len();
+        let from = if fresh.is_some() {
+            i64::MIN
+        } else {
+            first(&self.track).min(first(&self.shown))
+        };
+        let explanation = evidence::explain(
+            &self.entry,
+            context.series,
+            &self.track,
+            self.floor,
+            context.now,
+            datastream,
+        );
+        let cause = (differs || fresh.is_some()).then(|| fresh.max(context.cause).unwrap_or(Cause::Clock));
+        let revision = Revision {
+            origin: Origin::default(),
+            rule: self.entry.rule.record.id.clone(),
+            asset: asset.clone(),
+            datastream: datastream.clone(),
+            from,
+            tail: self.track[same.min(self.track.len())..].to_vec(),
+            gone: false,
+            stale,
+            cause,
+            explanation: Box::new(explanation),
+        };
+        let revision = if fresh.is_some() {
+            Revision {
+                tail: self.track.clone(),
+                ..revision
+            }
+        } else {
+            revision
+        };
+        self.shown.clone_from(&self.track);
+        self.told = true;
+        out.push((Finding::Revision(Box::new(revision)), 1));
+    }
+
+    pub(super) fn end(&mut self, asset: &Text, datastream: &Text, cause: Cause, out: &mut Vec<(Finding, Diff)>) {
+        let asset_key = Key::of(asset);
+        out.extend(
+            self.shown_standing
+                .take()
+                .map(|(level, stale)| (Finding::Standing(asset_key, level, stale), -1)),
+        );
+        if !self.told {
+            return;
+        }
+        let revision = Revision {
+            // Endings first: the same datastream may come anew in this epoch.
+            origin: Origin::default(),
+            rule: self.entry.rule.record.id.clone(),
+            asset: asset.clone(),
+            datastream: datastream.clone(),
+            from: i64::MIN,
+            tail: Track::new(),
+            gone: true,
+            stale: false,
+            cause: Some(cause),
+            explanation: Box::new(evidence::nothing()),
+        };
+        out.push((Finding::Revision(Box::new(revision)), 1));
+    }
+}
