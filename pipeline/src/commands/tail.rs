@@ -44,6 +44,7 @@ pub fn tail(arguments: &TailArguments) -> Result<ExitCode> {
         left -= taken;
         match polled {
             Polled::Ended => break,
+            // Nothing is at hand: a follower looks again soon.
             Polled::Idle | Polled::Blocked => std::thread::sleep(Duration::from_millis(20)),
             Polled::More => {}
         }
