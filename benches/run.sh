@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cargo build --release -p riskflow -p riskflow-benches
 run="benches/runs/$(date -u +%Y-%m-%d).md"
 {
-    printf '# Run of %s\n\nCommit %s; command: `make bench`.\n\n## Throughput and memory\n\n' "$(date -u +%Y-%m-%dT%H:%MZ)" "$(git rev-parse --short HEAD)"
+    printf '# Run of %s\n\nCommit %s; command: make bench.\n\n## Throughput and memory\n\n' "$(date -u +%Y-%m-%dT%H:%MZ)" "$(git rev-parse --short HEAD)"
     target/release/throughput
     printf '\n## Latency\n\n'
     target/release/latency
