@@ -12,7 +12,7 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 use riskflow_operators::fold::{FoldMeter, Keyed};
 use riskflow_operators::monitor::{Monitor, Observed};
-use riskflow_operators::specification::{Entry, Specification};
+use riskflow_operators::specification::{Entry, Part};
 
 const KEYS: u64 = 10_000;
 
@@ -55,41 +55,36 @@ fn monitoring(criterion: &mut Criterion) {
             return;
         };
         let start = riskflow_benches::load::START;
-        for i in 0..KEYS {
-            let entry = Entry {
-                rule: rule.clone(),
-                thresholds: rule.thresholds(None),
-            };
-            let specification = Specification {
-                datastream: i.to_string().into(),
-                asset: Some("a".into()),
-                base: 1,
-                entries: vec![entry],
-            };
-            keyed.row(start, Key::of(&i.to_string()), Some(Arc::new(specification)));
-        }
+        let changes = (0..KEYS).flat_map(|i| {
+            let (datastream, asset) = (i.to_string().into(), "a".into());
+            let (rule, thresholds) = (rule.clone(), rule.thresholds(None));
+            let parts = [
+                Part::Known { datastream },
+                Part::Watched { asset, base: 1 },
+                Part::Entry(Entry { rule, thresholds }),
+            ];
+            parts.map(|part| ((Key::of(&i.to_string()), part), 1))
+        });
+        keyed.rows(start, changes.collect());
         let mut out = Vec::new();
         keyed.settle(start, &mut out);
         let keys: Vec<Key> = (0..KEYS).map(|i| Key::of(&i.to_string())).collect();
         let mut now = start;
         bencher.iter(|| {
             now += 10_000;
-            for key in &keys {
-                let reading = Some(Reading {
-                    result: 40.0,
-                    quality: Quality::Good,
-                });
-                let observation = Observation {
+            let observed = keys.iter().map(|key| Observed {
+                origin: Origin::default(),
+                observation: Observation {
                     datastream: *key,
                     id: "".into(),
                     time: Millis(now - 500),
-                    reading,
-                };
-                keyed.record(Observed {
-                    origin: Origin::default(),
-                    observation,
-                });
-            }
+                    reading: Some(Reading {
+                        result: 40.0,
+                        quality: Quality::Good,
+                    }),
+                },
+            });
+            keyed.records(&mut observed.collect());
             out.clear();
             keyed.settle(now, &mut out);
         });

@@ -1,10 +1,8 @@
 //! Input records as decoded: what sources hand to the dataflow.
 
-use std::sync::Arc;
-
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::Observation;
-use riskflow_model::{Key, Text};
+use riskflow_model::{Key, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::Rule;
@@ -22,11 +20,11 @@ pub enum InputRecord {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BaseRow {
     /// Of `base.region`.
-    Region(Arc<Region>),
+    Region(Shared<Region>),
     /// Of `base.asset`.
-    Asset(Arc<Asset>),
+    Asset(Shared<Asset>),
     /// Of `base.datastream`.
-    Datastream(Arc<Datastream>),
+    Datastream(Shared<Datastream>),
     /// Of `in.rule`.
     Rule(Rule),
 }
@@ -45,19 +43,19 @@ impl BaseRow {
 
     /// The region, if it is one.
     #[must_use]
-    pub fn region(self) -> Option<Arc<Region>> {
+    pub fn region(self) -> Option<Shared<Region>> {
         if let Self::Region(row) = self { Some(row) } else { None }
     }
 
     /// The asset, if it is one.
     #[must_use]
-    pub fn asset(self) -> Option<Arc<Asset>> {
+    pub fn asset(self) -> Option<Shared<Asset>> {
         if let Self::Asset(row) = self { Some(row) } else { None }
     }
 
     /// The datastream, if it is one.
     #[must_use]
-    pub fn datastream(self) -> Option<Arc<Datastream>> {
+    pub fn datastream(self) -> Option<Shared<Datastream>> {
         if let Self::Datastream(row) = self {
             Some(row)
         } else {

@@ -8,6 +8,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::Key;
+
 /// `rf`, the encoding (1: bincode 1.3, little endian, fixed-size integers), the version of our types.
 const HEADER: [u8; 4] = [b'r', b'f', 1, 1];
 
@@ -34,6 +36,11 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, BinaryError> {
     let mut bytes = HEADER.to_vec();
     bincode::serialize_into(&mut bytes, value).map_err(BinaryError::Content)?;
     Ok(bytes)
+}
+
+/// The hash of a value's encoding; [`Key::default`] for a value that cannot be encoded.
+pub fn fingerprint<T: Serialize>(value: &T) -> Key {
+    bincode::serialize(value).map_or_else(|_| Key::default(), |bytes| Key::of_bytes(&bytes))
 }
 
 /// Decodes what [`encode`] wrote.

@@ -12,6 +12,7 @@ mod key;
 mod level;
 mod millis;
 mod region;
+mod shared;
 mod text;
 
 pub mod base;
@@ -25,4 +26,5 @@ pub use key::Key;
 pub use level::{Domain, DomainScope, InherentLevel, Level};
 pub use millis::{Millis, ParseMillisError, duration};
 pub use region::{ParseRegionError, RegionCode, Tier};
+pub use shared::Shared;
 pub use text::{Number, Text};

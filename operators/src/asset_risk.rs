@@ -10,7 +10,7 @@ use std::sync::Arc;
 use riskflow_config::ScoreCuts;
 use riskflow_model::base::Asset;
 use riskflow_model::output::AssetRisk;
-use riskflow_model::{Key, Level};
+use riskflow_model::{Key, Level, Shared};
 use serde::{Deserialize, Serialize};
 
 use crate::Rows;
@@ -18,7 +18,7 @@ use crate::Rows;
 /// What an asset's risk is put together from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Part {
-    Asset(Arc<Asset>),
+    Asset(Shared<Asset>),
     Standing(Level, bool),
 }
 
@@ -26,7 +26,7 @@ enum Part {
 ///
 /// `standings` holds (asset, (level, stale)) for every entry above none.
 pub fn asset_risk<'scope>(
-    assets: Rows<'scope, (Key, Arc<Asset>)>,
+    assets: Rows<'scope, (Key, Shared<Asset>)>,
     standings: Rows<'scope, (Key, (Level, bool))>,
     cuts: ScoreCuts,
 ) -> Rows<'scope, Arc<AssetRisk>> {

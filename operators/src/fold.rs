@@ -8,8 +8,8 @@
 //!
 //! * **Exchange.** Rows and records go to the worker of their key's shard: one of [`SHARDS`], so that what is bounded
 //!   for a shard does not depend on the number of workers.
-//! * **Order.** An epoch is applied once all three inputs have passed it: first the rows that changed (views have at
-//!   most one row a key), then the records in the order of their origin, then every touched or due key settles once.
+//! * **Order.** An epoch is applied once all three inputs have passed it: first the rows that changed, then the records
+//!   in the order of their origin, then every touched or due key settles once.
 //! * **Clock.** A tick arrives on every worker for every epoch; time passes by nothing else. A key that asked to be
 //!   woken at *d* settles at the first epoch ≥ *d*.
 //! * **State** is one value a key; [`Keyed::save`] and [`Keyed::load`] write it out and read the shards of one worker
@@ -63,19 +63,32 @@ pub trait Fold: 'static {
     /// The key of a record, and where in the order of its epoch the record stands.
     fn place(record: &Self::Record) -> (Self::Key, Origin);
 
-    /// The key's row is another one from this epoch on, or gone.
-    fn row(&mut self, now: i64, key: Self::Key, state: &mut Self::State, row: Option<Self::Row>);
+    /// The key's rows are others from this epoch on: those that went (-1) come before those that came (1).
+    ///
+    /// State that was loaded knows nothing of rows: views are rebuilt, so all rows that there are come again, in one call
+    /// that is made even where there are none.
+    fn rows(
+        &mut self,
+        now: i64,
+        key: Self::Key,
+        state: &mut Self::State,
+        changes: &mut dyn Iterator<Item = (Self::Row, Diff)>,
+    );
 
     /// A record arrived in this epoch.
     fn record(&mut self, now: i64, key: Self::Key, state: &mut Self::State, record: Self::Record);
 
-    /// Reads the parts of the state that applying and settling will need, and gives anything made of them.
+    /// Reads parts of the state that applying and settling will need, and gives anything made of them: what the state
+    /// itself points to in the first of [`WARM_STAGES`], what that points to in the second, and so on.
     ///
-    /// Called for some keys in a row before these settle: short independent reads miss the cache side by side, where the
-    /// long work on one key after the other would wait for each miss by itself.
-    fn warm(_state: &Self::State) -> u64 {
+    /// Called stage by stage for some keys in a row before these settle: short independent reads miss the cache side by
+    /// side, where the long work on one key after the other would wait for each miss by itself.
+    fn warm(_state: &Self::State, _stage: usize) -> u64 {
         0
     }
+
+    /// Gives again what stands in the output for a key that was loaded; records of append-only outputs do not.
+    fn recall(&mut self, key: Self::Key, state: &Self::State, out: &mut Vec<(Self::Output, Diff)>);
 
     /// Everything of this epoch was applied to the key, or it asked to be woken: gives what follows from it.
     fn settle(
@@ -147,11 +160,17 @@ pub struct Keyed<F: Fold> {
     fold: F,
     index: HashMap<F::Key, u32, BuildHasherDefault<RouteHasher>>,
     slots: Vec<Slot<F>>,
+    /// What taking records in needs of each slot, apart from its state: small enough for a cache.
+    heads: Vec<Head>,
     free: Vec<u32>,
+    /// Slots that were loaded and have not heard of their rows yet.
+    loaded: Vec<u32>,
     /// Slots touched in this epoch.
     touched: Vec<u32>,
-    /// Records of this epoch in order, each with the position of the next one of its slot.
-    queue: Vec<(Option<F::Record>, u32)>,
+    /// Records of this epoch in order.
+    queue: Vec<Option<F::Record>>,
+    /// For each record the position of the next one of its slot.
+    following: Vec<u32>,
     /// When slots asked to be woken; an entry is void unless the slot still says the same.
     alarms: BinaryHeap<Reverse<(i64, u32)>>,
     meter: Arc<FoldMeter>,
@@ -161,15 +180,30 @@ struct Slot<F: Fold> {
     key: F::Key,
     state: F::State,
     wake: i64,
+}
+
+#[derive(Clone, Copy)]
+struct Head {
     touched: bool,
     /// The first and the last record of this slot in the queue.
-    queued: Option<(u32, u32)>,
+    first: u32,
+    last: u32,
 }
+
+const UNTOUCHED: Head = Head {
+    touched: false,
+    first: NO_RECORD,
+    last: NO_RECORD,
+};
+
+/// How many times in a row [`Fold::warm`] is called for a key.
+pub const WARM_STAGES: usize = 3;
 
 const NEVER: i64 = i64::MAX;
 /// Keys warmed at once: enough to overlap misses, few enough to stay in the nearest caches until they settle.
 const WARM: usize = 64;
 const NO_RECORD: u32 = u32::MAX;
+const NO_SLOT: u32 = u32::MAX;
 
 impl<F: Fold> Keyed<F> {
     /// No state yet.
@@ -178,37 +212,77 @@ impl<F: Fold> Keyed<F> {
             fold,
             index: HashMap::default(),
             slots: Vec::new(),
+            heads: Vec::new(),
             free: Vec::new(),
+            loaded: Vec::new(),
             touched: Vec::new(),
             queue: Vec::new(),
+            following: Vec::new(),
             alarms: BinaryHeap::new(),
             meter,
         }
     }
 
-    /// Applies a changed row.
-    pub fn row(&mut self, now: i64, key: F::Key, row: Option<F::Row>) {
-        let slot = self.touch(key);
-        self.fold.row(now, key, &mut self.slots[slot as usize].state, row);
-        self.meter.rows.fetch_add(1, Ordering::Relaxed);
+    /// Applies the rows that came and went in this epoch; those of one key may stand anywhere.
+    pub fn rows(&mut self, now: i64, mut changes: Vec<RowChange<F>>) {
+        differential_dataflow::consolidation::consolidate(&mut changes);
+        changes.sort_by(|((a, _), da), ((b, _), db)| (a, da.signum()).cmp(&(b, db.signum())));
+        self.meter.rows.fetch_add(changes.len() as u64, Ordering::Relaxed);
+        let mut changes = changes.into_iter().peekable();
+        while let Some(((key, _), _)) = changes.peek() {
+            let key = *key;
+            let slot = self.touch(key);
+            let mut of_key = std::iter::from_fn(|| {
+                let ((_, row), diff) = changes.next_if(|((next, _), _)| *next == key)?;
+                Some((row, diff))
+            });
+            let state = &mut self.slots[slot as usize].state;
+            self.fold.rows(now, key, state, &mut of_key);
+            of_key.for_each(drop);
+        }
+        for slot in std::mem::take(&mut self.loaded) {
+            if !self.heads[slot as usize].touched {
+                self.touch_slot(slot);
+                let entry = &mut self.slots[slot as usize];
+                self.fold
+                    .rows(now, entry.key, &mut entry.state, &mut std::iter::empty());
+            }
+        }
     }
 
-    /// Takes a record of this epoch in; it is applied when its key settles.
+    /// Takes the records of this epoch in, in order; each is applied when its key settles.
     ///
-    /// State is far larger than a cache: a key's records and its settling meet it in one visit.
-    pub fn record(&mut self, record: F::Record) {
-        let (key, _) = F::place(&record);
-        let slot = self.touch(key);
-        let position = self.queue.len() as u32;
-        self.queue.push((Some(record), NO_RECORD));
-        let entry = &mut self.slots[slot as usize];
-        entry.queued = match entry.queued {
-            None => Some((position, position)),
-            Some((first, last)) => {
-                self.queue[last as usize].1 = position;
-                Some((first, position))
+    /// State is far larger than a cache: a key's records and its settling meet it in one visit. Keys are looked up some
+    /// at a time for the same reason.
+    pub fn records(&mut self, records: &mut Vec<F::Record>) {
+        let base = self.queue.len();
+        self.queue.extend(records.drain(..).map(Some));
+        self.following.resize(self.queue.len(), NO_RECORD);
+        let mut keys = [None; WARM];
+        let mut slots = [NO_SLOT; WARM];
+        for start in (base..self.queue.len()).step_by(WARM) {
+            let end = (start + WARM).min(self.queue.len());
+            for (key, record) in keys.iter_mut().zip(&self.queue[start..end]) {
+                *key = record.as_ref().map(|record| F::place(record).0);
             }
-        };
+            for (slot, key) in slots.iter_mut().zip(keys.iter().take(end - start)) {
+                let found = key.and_then(|key| self.index.get(&key));
+                *slot = found.copied().unwrap_or(NO_SLOT);
+            }
+            for (offset, (slot, key)) in slots.iter().zip(keys).take(end - start).enumerate() {
+                let Some(key) = key else { continue };
+                let slot = if *slot == NO_SLOT { self.slot_of(key) } else { *slot };
+                self.touch_slot(slot);
+                let position = (start + offset) as u32;
+                let head = &mut self.heads[slot as usize];
+                if head.first == NO_RECORD {
+                    head.first = position;
+                } else {
+                    self.following[head.last as usize] = position;
+                }
+                head.last = position;
+            }
+        }
     }
 
     /// Settles what was touched or is due, and closes the epoch.
@@ -221,16 +295,17 @@ impl<F: Fold> Keyed<F> {
             let entry = &mut self.slots[slot as usize];
             if entry.wake == due {
                 entry.wake = NEVER;
-                if !entry.touched {
-                    entry.touched = true;
-                    self.touched.push(slot);
-                }
+                self.touch_slot(slot);
             }
         }
         let touched = std::mem::take(&mut self.touched);
         for block in touched.chunks(WARM) {
-            let warmed = block.iter().map(|slot| F::warm(&self.slots[*slot as usize].state));
-            std::hint::black_box(warmed.fold(0, u64::wrapping_add));
+            for stage in 0..WARM_STAGES {
+                let warmed = block
+                    .iter()
+                    .map(|slot| F::warm(&self.slots[*slot as usize].state, stage));
+                std::hint::black_box(warmed.fold(0, u64::wrapping_add));
+            }
             for slot in block {
                 self.settle_one(now, *slot, out);
             }
@@ -240,19 +315,19 @@ impl<F: Fold> Keyed<F> {
         self.meter.outputs.fetch_add(out.len() as u64, Ordering::Relaxed);
         self.meter.records.fetch_add(self.queue.len() as u64, Ordering::Relaxed);
         self.queue.clear();
+        self.following.clear();
         self.touched = touched;
         self.touched.clear();
     }
 
     fn settle_one(&mut self, now: i64, slot: u32, out: &mut Vec<(F::Output, Diff)>) {
         let entry = &mut self.slots[slot as usize];
-        entry.touched = false;
-        let mut next = entry.queued.take().map_or(NO_RECORD, |(first, _)| first);
-        while let Some((record, following)) = self.queue.get_mut(next as usize) {
+        let mut next = std::mem::replace(&mut self.heads[slot as usize], UNTOUCHED).first;
+        while let Some(record) = self.queue.get_mut(next as usize) {
             if let Some(record) = record.take() {
                 self.fold.record(now, entry.key, &mut entry.state, record);
             }
-            next = *following;
+            next = self.following[next as usize];
         }
         match self.fold.settle(now, entry.key, &mut entry.state, out) {
             Next::Keep => entry.wake = NEVER,
@@ -272,19 +347,26 @@ impl<F: Fold> Keyed<F> {
     }
 
     fn touch(&mut self, key: F::Key) -> u32 {
-        let slot = if let Some(slot) = self.index.get(&key) {
-            *slot
-        } else {
-            let slot = self.vacant(key, F::State::default());
-            self.index.insert(key, slot);
-            slot
-        };
-        let entry = &mut self.slots[slot as usize];
-        if !entry.touched {
-            entry.touched = true;
+        let slot = self.slot_of(key);
+        self.touch_slot(slot);
+        slot
+    }
+
+    fn slot_of(&mut self, key: F::Key) -> u32 {
+        if let Some(slot) = self.index.get(&key) {
+            return *slot;
+        }
+        let slot = self.vacant(key, F::State::default());
+        self.index.insert(key, slot);
+        slot
+    }
+
+    fn touch_slot(&mut self, slot: u32) {
+        let head = &mut self.heads[slot as usize];
+        if !head.touched {
+            head.touched = true;
             self.touched.push(slot);
         }
-        slot
     }
 
     fn vacant(&mut self, key: F::Key, state: F::State) -> u32 {
@@ -292,14 +374,13 @@ impl<F: Fold> Keyed<F> {
             key,
             state,
             wake: NEVER,
-            touched: false,
-            queued: None,
         };
         if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = fresh;
             return slot;
         }
         self.slots.push(fresh);
+        self.heads.push(UNTOUCHED);
         (self.slots.len() - 1) as u32
     }
 
@@ -320,6 +401,7 @@ impl<F: Fold> Keyed<F> {
         }
         let slot = self.vacant(key, state);
         self.index.insert(key, slot);
+        self.loaded.push(slot);
         if let Some(due) = wake {
             self.slots[slot as usize].wake = due;
             self.alarms.push(Reverse((due, slot)));
@@ -327,8 +409,8 @@ impl<F: Fold> Keyed<F> {
     }
 }
 
-/// A row that came or went.
-type RowChange<F> = ((<F as Fold>::Key, <F as Fold>::Row), Diff);
+/// A row that came (1) or went (-1).
+pub type RowChange<F> = ((<F as Fold>::Key, <F as Fold>::Row), Diff);
 
 /// What waits for its epoch to be complete.
 struct Pending<F: Fold> {
@@ -346,6 +428,9 @@ impl<F: Fold> Default for Pending<F> {
         }
     }
 }
+
+/// How many empty buffers are kept.
+const SPARE: usize = 4;
 
 /// Runs a fold over the rows of a view and a stream of records.
 ///
@@ -369,6 +454,8 @@ pub fn fold<'scope, F: Fold>(
     let mut keyed = Keyed::new(fold, meter);
     let mut pending: BTreeMap<Epoch, Pending<F>> = BTreeMap::new();
     let mut out = Vec::new();
+    // Epochs are alike: what one needed to hold its records serves the next.
+    let mut spare: Vec<Vec<F::Record>> = Vec::new();
     builder.build(move |_capabilities| {
         move |frontiers: &[MutableAntichain<Epoch>]| {
             rows.for_each(|_, updates| {
@@ -378,7 +465,11 @@ pub fn fold<'scope, F: Fold>(
             });
             records.for_each(|capability, batch| {
                 if let Some(epoch) = capability.least() {
-                    pending.entry(*epoch).or_default().records.append(batch);
+                    let records = &mut pending.entry(*epoch).or_default().records;
+                    if records.capacity() == 0 {
+                        *records = spare.pop().unwrap_or_default();
+                    }
+                    records.append(batch);
                 }
             });
             ticks.for_each(|capability, _| {
@@ -392,13 +483,16 @@ pub fn fold<'scope, F: Fold>(
                 if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
                     break;
                 }
-                let (epoch, work) = entry.remove_entry();
+                let (epoch, mut work) = entry.remove_entry();
                 let Some(capability) = work.tick else {
                     // Cannot be: sources and views speak only at ticks. Nothing may be dropped, so it stays visible.
                     debug_assert!(false, "{} has work at epoch {epoch}, which had no tick", F::NAME);
                     continue;
                 };
-                apply(&mut keyed, epoch as i64, work.rows, work.records, &mut out);
+                apply(&mut keyed, epoch as i64, work.rows, &mut work.records, &mut out);
+                if work.records.capacity() > 0 && spare.len() < SPARE {
+                    spare.push(work.records);
+                }
                 let updates = out.drain(..).map(|(data, diff)| (data, epoch, diff));
                 output.session(&capability).give_iterator(updates);
             }
@@ -410,25 +504,15 @@ pub fn fold<'scope, F: Fold>(
 fn apply<F: Fold>(
     keyed: &mut Keyed<F>,
     now: i64,
-    mut rows: Vec<RowChange<F>>,
-    mut records: Vec<F::Record>,
+    rows: Vec<RowChange<F>>,
+    records: &mut Vec<F::Record>,
     out: &mut Vec<(F::Output, Diff)>,
 ) {
-    differential_dataflow::consolidation::consolidate(&mut rows);
-    // A replaced row is a retraction and an insertion: the insertion counts.
-    rows.sort_by(|((a, _), da), ((b, _), db)| (a, da.signum()).cmp(&(b, db.signum())));
-    let mut rows = rows.into_iter().peekable();
-    while let Some(((key, row), diff)) = rows.next() {
-        if rows.peek().is_none_or(|((next, _), _)| *next != key) {
-            keyed.row(now, key, (diff > 0).then_some(row));
-        }
-    }
+    keyed.rows(now, rows);
     // Batches come partition by partition: mostly they are sorted already, or a few sorted runs.
     if !records.is_sorted_by_key(|record| F::place(record).1) {
         records.sort_by_key(|record| F::place(record).1);
     }
-    for record in records {
-        keyed.record(record);
-    }
+    keyed.records(records);
     keyed.settle(now, out);
 }

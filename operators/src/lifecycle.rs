@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use riskflow_model::base::Asset;
 use riskflow_model::output::{Cause, DeltaKind, Explanation, Origin, WarningDelta, WarningState};
-use riskflow_model::{Key, Level, Millis, Text};
+use riskflow_model::{Key, Level, Millis, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::Diff;
@@ -57,7 +57,10 @@ pub struct Lifecycle {
 /// What is known of one asset.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LifecycleState {
-    asset: Option<Arc<Asset>>,
+    /// Comes as a row, so it is not saved.
+    #[serde(skip)]
+    asset: Option<Shared<Asset>>,
+    #[serde(skip)]
     asset_changed: bool,
     warnings: BTreeMap<Text, Warning>,
 }
@@ -294,7 +297,7 @@ impl Lifecycle {
 
 impl Fold for Lifecycle {
     type Key = Key;
-    type Row = Arc<Asset>;
+    type Row = Shared<Asset>;
     type Record = Revision;
     type State = LifecycleState;
     type Output = Step;
@@ -309,8 +312,14 @@ impl Fold for Lifecycle {
         (Key::of(&record.asset), record.origin)
     }
 
-    fn row(&mut self, _now: i64, _key: Key, state: &mut LifecycleState, row: Option<Arc<Asset>>) {
-        state.asset = row;
+    fn rows(
+        &mut self,
+        _now: i64,
+        _key: Key,
+        state: &mut LifecycleState,
+        changes: &mut dyn Iterator<Item = (Shared<Asset>, Diff)>,
+    ) {
+        state.asset = changes.filter(|(_, diff)| *diff > 0).last().map(|(asset, _)| asset);
         state.asset_changed = true;
     }
 
@@ -320,6 +329,11 @@ impl Fold for Lifecycle {
             .entry(revision.rule.clone())
             .or_default()
             .revise(revision);
+    }
+
+    fn recall(&mut self, _key: Key, state: &LifecycleState, out: &mut Vec<(Step, Diff)>) {
+        let shown = state.warnings.values().filter_map(|warning| warning.shown.clone());
+        out.extend(shown.map(|row| (Step::State(row), 1)));
     }
 
     fn settle(&mut self, now: i64, _key: Key, state: &mut LifecycleState, out: &mut Vec<(Step, Diff)>) -> Next {

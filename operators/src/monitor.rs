@@ -25,11 +25,10 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, Millis, Text};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 use crate::Diff;
 use crate::fold::{Fold, Next, SHARDS};
-use crate::specification::Specification;
+use crate::specification::{Part, Specification};
 
 use series::{Outcome, Series};
 use watch::{Context, Watch};
@@ -130,6 +129,13 @@ pub struct Monitor {
 pub struct MonitorState {
     /// What `base.datastream` and the series say; `None` while there is no row.
     known: Option<Box<Known>>,
+    /// What few datastreams have.
+    aside: Option<Box<Aside>>,
+}
+
+/// What waits, and what ended.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Aside {
     /// Observations that wait for the row.
     waiting: Vec<Waiting>,
     /// Watches that ended since the last settling.
@@ -155,17 +161,21 @@ struct Ended {
 /// A known datastream.
 #[derive(Debug, Serialize, Deserialize)]
 struct Known {
-    specification: Arc<Specification>,
     series: Series,
-    /// No new entry sees what is at or before this time.
-    floor: i64,
     /// When anchors were moved last.
     compacted: i64,
     /// Observations at or before this time changed since the last settling.
     changed_from: i64,
     /// The greatest cause among the observations since the last settling.
     cause: Option<Cause>,
+    /// Whether rows were heard of since the state was loaded.
+    #[serde(skip)]
+    informed: bool,
     watches: SmallVec<[Watch; 1]>,
+    /// No new entry sees what is at or before this time.
+    floor: i64,
+    /// What is in force; its entries are those of the watches.
+    specification: Specification,
 }
 
 impl Monitor {
@@ -198,13 +208,8 @@ impl Monitor {
         (self.unknown.max_observations as u64).div_ceil(SHARDS) as u32
     }
 
-    fn retained(&self, now: i64, specification: &Specification) -> i64 {
-        let reach = specification
-            .entries
-            .iter()
-            .map(|entry| entry.rule.reach)
-            .max()
-            .unwrap_or(0);
+    fn retained(&self, now: i64, watches: &[Watch]) -> i64 {
+        let reach = watches.iter().map(|watch| watch.entry.rule.reach).max().unwrap_or(0);
         now - self.time.horizon - self.time.retain.max(reach)
     }
 
@@ -221,11 +226,13 @@ impl Monitor {
     }
 
     /// Puts another specification in force; the watches that it ends go to `ended`.
-    fn specify(&self, now: i64, known: &mut Known, next: Arc<Specification>, ended: &mut Vec<Ended>) {
+    fn specify(&self, now: i64, known: &mut Known, mut next: Specification, ended: &mut Vec<Ended>) {
+        let entries = std::mem::take(&mut next.entries);
         let before = std::mem::replace(&mut known.specification, next);
         let next = &known.specification;
         let same_asset = before.asset == next.asset;
-        if before.entries == next.entries && (same_asset || next.entries.is_empty()) {
+        let same_entries = known.watches.iter().map(|watch| &watch.entry).eq(&entries);
+        if same_entries && (same_asset || entries.is_empty()) {
             return;
         }
         let same_base = before.base == next.base && same_asset;
@@ -234,7 +241,7 @@ impl Monitor {
         } else {
             Cause::BaseChange
         };
-        known.floor = known.floor.max(self.retained(now, &before));
+        known.floor = known.floor.max(self.retained(now, &known.watches));
         let mut end = |watch: Watch, cause| {
             let datastream = before.datastream.clone();
             ended.extend(before.asset.clone().map(|asset| Ended {
@@ -245,7 +252,7 @@ impl Monitor {
             }));
         };
         let mut old: Vec<Watch> = known.watches.drain(..).collect();
-        for entry in &next.entries {
+        for entry in &entries {
             let same_rule = old
                 .iter()
                 .position(|watch| watch.entry.rule.record.id == entry.rule.record.id);
@@ -281,28 +288,16 @@ impl Monitor {
         }
         known.compacted = anchor;
         let forget = now - remembered(&self.time);
-        let drop = known.series.position_after(self.retained(now, &known.specification));
+        let drop = known.series.position_after(self.retained(now, &known.watches));
         for watch in &mut known.watches {
-            let mut ignored = Track::new();
-            watch.anchor.advance(&watch.entry, &known.series, anchor, &mut ignored);
-            // An evaluation that stands further back than the base would be wrong to run on from.
-            if watch.base.at() < anchor {
-                watch
-                    .base
-                    .advance(&watch.entry, &known.series, anchor, &mut watch.track);
-            }
+            watch.move_anchor(&known.series, anchor);
             forget_ended(&mut watch.track, forget);
             forget_ended(&mut watch.shown, forget);
         }
-        let drop = known
-            .watches
-            .iter()
-            .map(|watch| watch.anchor.first_needed())
-            .fold(drop, usize::min);
+        let drop = known.watches.iter().map(Watch::first_needed).fold(drop, usize::min);
         known.series.drop_first(drop);
         for watch in &mut known.watches {
-            watch.anchor.shift(drop);
-            watch.base.shift(drop);
+            watch.shift(drop);
         }
     }
 
@@ -364,14 +359,32 @@ impl Monitor {
 impl Known {
     fn new() -> Self {
         Self {
-            specification: Arc::default(),
             series: Series::default(),
-            floor: i64::MIN,
             compacted: i64::MIN,
             changed_from: i64::MAX,
             cause: None,
+            informed: true,
             watches: SmallVec::new(),
+            floor: i64::MIN,
+            specification: Specification::default(),
         }
+    }
+}
+
+impl Known {
+    /// The specification in force, entries included.
+    fn in_force(&self) -> Specification {
+        let entries = self.watches.iter().map(|watch| watch.entry.clone()).collect();
+        Specification {
+            entries,
+            ..self.specification.clone()
+        }
+    }
+
+    /// Reads what lies in the state itself.
+    fn warm(&self) -> u64 {
+        let watched = self.watches.iter().map(Watch::warm_self);
+        self.compacted as u64 ^ watched.fold(0, u64::wrapping_add)
     }
 }
 
@@ -426,7 +439,7 @@ fn given_up(observed: &Observed) -> DeadLetter {
 
 impl Fold for Monitor {
     type Key = Key;
-    type Row = Arc<Specification>;
+    type Row = Part;
     type Record = Observed;
     type State = MonitorState;
     type Output = Finding;
@@ -441,55 +454,89 @@ impl Fold for Monitor {
         (record.observation.datastream, record.origin)
     }
 
-    fn row(&mut self, now: i64, key: Key, state: &mut MonitorState, row: Option<Arc<Specification>>) {
-        let Some(specification) = row else {
+    fn rows(&mut self, now: i64, key: Key, state: &mut MonitorState, changes: &mut dyn Iterator<Item = (Part, Diff)>) {
+        let in_force = state.known.as_deref().filter(|known| known.informed);
+        let mut next = in_force.map_or_else(Specification::default, Known::in_force);
+        for (part, diff) in changes {
+            next.change(part, diff);
+        }
+        if next.datastream.is_empty() {
             // The series goes with the row.
             if let Some(mut known) = state.known.take() {
-                self.specify(now, &mut known, Arc::default(), &mut state.ended);
+                let ended = &mut state.aside.get_or_insert_default().ended;
+                self.specify(now, &mut known, Specification::default(), ended);
             }
             return;
-        };
+        }
         let known = state.known.get_or_insert_with(|| Box::new(Known::new()));
-        let held = &mut self.waiting[(key.route() % SHARDS) as usize];
-        let hold = self.unknown.hold;
-        state.waiting.retain(|one| {
-            let in_time = now <= one.arrival + hold;
-            if in_time {
-                *held -= 1;
-                known
-                    .series
-                    .apply(one.observed.observation.time.0, one.observed.observation.reading);
-            }
-            !in_time
-        });
-        self.specify(now, known, specification, &mut state.ended);
+        known.informed = true;
+        let mut ended = Vec::new();
+        if let Some(aside) = &mut state.aside {
+            let held = &mut self.waiting[(key.route() % SHARDS) as usize];
+            let hold = self.unknown.hold;
+            aside.waiting.retain(|one| {
+                let in_time = now <= one.arrival + hold;
+                if in_time {
+                    *held -= 1;
+                    known
+                        .series
+                        .apply(one.observed.observation.time.0, one.observed.observation.reading);
+                }
+                !in_time
+            });
+            ended = std::mem::take(&mut aside.ended);
+        }
+        self.specify(now, known, next, &mut ended);
+        if !ended.is_empty() {
+            state.aside.get_or_insert_default().ended = ended;
+        }
     }
 
     fn record(&mut self, now: i64, _key: Key, state: &mut MonitorState, observed: Observed) {
         match &mut state.known {
             Some(known) => self.take(now, known, &observed.observation),
-            None => state.waiting.push(Waiting { arrival: now, observed }),
+            None => {
+                let aside = state.aside.get_or_insert_default();
+                aside.waiting.push(Waiting { arrival: now, observed });
+            }
         }
     }
 
-    fn warm(state: &MonitorState) -> u64 {
-        state.known.as_ref().map_or(0, |known| {
-            let watched = known.watches.iter().map(|watch| watch.warm(&known.series));
-            known.series.warm() ^ known.changed_from as u64 ^ watched.fold(0, u64::wrapping_add)
+    fn warm(state: &MonitorState, stage: usize) -> u64 {
+        state.known.as_ref().map_or(0, |known| match stage {
+            0 => known.changed_from as u64,
+            1 => known.warm(),
+            _ => known
+                .watches
+                .iter()
+                .fold(known.series.warm(), |sum, watch| sum ^ watch.warm(&known.series)),
         })
     }
 
-    fn settle(&mut self, now: i64, key: Key, state: &mut MonitorState, out: &mut Vec<(Finding, Diff)>) -> Next {
-        for mut ended in state.ended.drain(..) {
-            ended.watch.end(&ended.asset, &ended.datastream, ended.cause, out);
+    fn recall(&mut self, key: Key, state: &MonitorState, out: &mut Vec<(Finding, Diff)>) {
+        let waiting = state.aside.as_ref().map_or(0, |aside| aside.waiting.len());
+        self.waiting[(key.route() % SHARDS) as usize] += waiting as u32;
+        let Some(known) = &state.known else { return };
+        if let Some(asset) = &known.specification.asset {
+            let standings = known.watches.iter().filter_map(Watch::shown_standing);
+            out.extend(standings.map(|(level, stale)| (Finding::Standing(Key::of(asset), level, stale), 1)));
         }
+    }
+
+    fn settle(&mut self, now: i64, key: Key, state: &mut MonitorState, out: &mut Vec<(Finding, Diff)>) -> Next {
         let mut wake = i64::MAX;
-        if !state.waiting.is_empty() {
-            wake = self.settle_waiting(now, key, &mut state.waiting, out);
+        if let Some(mut aside) = state.aside.take() {
+            for mut ended in aside.ended.drain(..) {
+                ended.watch.end(&ended.asset, &ended.datastream, ended.cause, out);
+            }
+            if !aside.waiting.is_empty() {
+                wake = self.settle_waiting(now, key, &mut aside.waiting, out);
+            }
+            state.aside = Some(aside).filter(|aside| !aside.waiting.is_empty());
         }
         if let Some(known) = &mut state.known {
             wake = wake.min(self.settle_known(now, known, out));
-        } else if state.waiting.is_empty() {
+        } else if state.aside.is_none() {
             return Next::Forget;
         }
         if wake == i64::MAX { Next::Keep } else { Next::Wake(wake) }

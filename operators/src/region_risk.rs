@@ -16,7 +16,7 @@ use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
 use riskflow_model::base::Region;
 use riskflow_model::output::{AssetRisk, LevelCounts, RegionRisk, TopAsset, WarningState};
-use riskflow_model::{DomainScope, Level, RegionCode, Text, Tier};
+use riskflow_model::{DomainScope, Level, RegionCode, Shared, Text, Tier};
 use serde::{Deserialize, Serialize};
 
 use crate::score_baseline::RegionScope;
@@ -94,7 +94,7 @@ pub fn region_score<'scope>(tallies: Rows<'scope, (RegionScope, Tally)>) -> Rows
 
 /// Returns the row of every region and domain.
 pub fn region_risk<'scope>(
-    regions: Rows<'scope, Arc<Region>>,
+    regions: Rows<'scope, Shared<Region>>,
     risks: Rows<'scope, Arc<AssetRisk>>,
     tallies: Rows<'scope, (RegionScope, Tally)>,
     baselines: Rows<'scope, (RegionScope, i64)>,

@@ -59,8 +59,20 @@ impl Fold for ScoreBaseline {
         match *record {}
     }
 
-    fn row(&mut self, now: i64, _key: RegionScope, state: &mut BaselineState, row: Option<i64>) {
-        let score = row.unwrap_or(0);
+    fn rows(
+        &mut self,
+        now: i64,
+        _key: RegionScope,
+        state: &mut BaselineState,
+        changes: &mut dyn Iterator<Item = (i64, Diff)>,
+    ) {
+        let score = changes
+            .filter(|(_, diff)| *diff > 0)
+            .last()
+            .map_or(0, |(score, _)| score);
+        if state.ahead.back().map_or(state.shown, |(_, last)| *last) == score {
+            return;
+        }
         match state.ahead.back_mut() {
             Some(last) if last.0 == due(now) => last.1 = score,
             _ => state.ahead.push_back((due(now), score)),
@@ -69,6 +81,10 @@ impl Fold for ScoreBaseline {
 
     fn record(&mut self, _now: i64, _key: RegionScope, _state: &mut BaselineState, record: NoRecord) {
         match record {}
+    }
+
+    fn recall(&mut self, key: RegionScope, state: &BaselineState, out: &mut Vec<(Self::Output, Diff)>) {
+        out.extend((state.shown != 0).then_some(((key, state.shown), 1)));
     }
 
     fn settle(

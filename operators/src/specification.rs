@@ -1,31 +1,31 @@
-//! View: what the monitor must evaluate for each known datastream.
+//! View: what the monitor must evaluate for each known datastream, part by part.
 //!
 //! ```text
-//!   datastreams ──┬───────────────────────────────────► known ────┐
-//!                 └─(asset)─► ⋈ assets ──┬────────────► watched ──┼─► (datastream) ─► Specification
-//!                                        └─(property)─► ⋈ rules ──┘
+//!   datastreams ──┬───────────────────────────────────► Known ────┐
+//!                 └─(asset)─► ⋈ assets ──┬────────────► Watched ──┼─► parts by datastream
+//!                                        └─(property)─► ⋈ rules ──┘   (Entry)
 //! ```
+//!
+//! The monitor puts the parts together ([`Specification::change`]): it holds them anyway, and a reduction here would
+//! hold all of them twice more.
 //!
 //! # Invariants
 //!
-//! * Exactly one specification for each row of `base.datastream`; entries only where the asset has a row, in the order
-//!   of rule identifiers.
+//! * For each row of `base.datastream` one `Known`; one `Watched`, and an `Entry` for each rule that selects it, only
+//!   where the asset has a row.
 //! * A changed asset or datastream touches its own specifications; a changed rule only those of its observed property.
 
-use std::sync::Arc;
-
-use differential_dataflow::Hashable;
 use riskflow_config::{Rule, Thresholds};
 use riskflow_model::base::{Asset, Datastream};
-use riskflow_model::{Key, Text};
+use riskflow_model::{Key, Shared, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::Rows;
+use crate::{Diff, Rows};
 
 /// What must be evaluated for one datastream.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Specification {
-    /// The datastream's identifier.
+    /// The datastream's identifier; empty while it has no row.
     pub datastream: Text,
     /// The asset's identifier; `None` while the asset has no row.
     pub asset: Option<Text>,
@@ -44,34 +44,61 @@ pub struct Entry {
     pub thresholds: Thresholds,
 }
 
+/// What a specification is put together from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Part {
+    /// The datastream has a row.
+    Known {
+        /// Its identifier.
+        datastream: Text,
+    },
+    /// Its asset has a row, too.
+    Watched {
+        /// The asset's identifier.
+        asset: Text,
+        /// The hash of both rows.
+        base: u64,
+    },
+    /// A rule selects it.
+    Entry(Entry),
+}
+
+impl Specification {
+    /// Takes a part in that came (1) or went (-1); of a part that was replaced the old one must go first.
+    pub fn change(&mut self, part: Part, diff: Diff) {
+        let came = diff > 0;
+        match part {
+            Part::Known { datastream } => self.datastream = if came { datastream } else { Text::default() },
+            Part::Watched { asset, base } => {
+                self.asset = came.then_some(asset);
+                self.base = if came { base } else { 0 };
+            }
+            Part::Entry(entry) if came => {
+                let position = self.entries.partition_point(|before| *before < entry);
+                self.entries.insert(position, entry);
+            }
+            Part::Entry(entry) => self.entries.retain(|before| *before != entry),
+        }
+    }
+}
+
 /// A datastream with its asset.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 struct Watched {
-    datastream: Arc<Datastream>,
-    asset: Arc<Asset>,
-}
-
-/// What a specification is put together from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-enum Part {
-    Known { datastream: Text },
-    Watched { asset: Text, base: u64 },
-    Entry(Entry),
+    datastream: Shared<Datastream>,
+    asset: Shared<Asset>,
 }
 
 /// Rules meet datastreams by observed property; each property is spread over this many keys, so that one property that
 /// most datastreams share does not end on one worker.
 const SPREAD: u64 = 16;
 
-/// Rules without a property meet every datastream under this name, which no property has.
-const ANY_PROPERTY: &str = "";
-
-/// Returns the specification of every known datastream.
+/// Returns the parts of the specification of every known datastream.
 pub fn specification<'scope>(
-    datastreams: Rows<'scope, (Key, Arc<Datastream>)>,
-    assets: Rows<'scope, (Key, Arc<Asset>)>,
+    datastreams: Rows<'scope, (Key, Shared<Datastream>)>,
+    assets: Rows<'scope, (Key, Shared<Asset>)>,
     rules: Rows<'scope, Rule>,
-) -> Rows<'scope, (Key, Arc<Specification>)> {
+) -> Rows<'scope, (Key, Part)> {
     let known = datastreams.clone().map(|(key, row)| {
         (
             key,
@@ -81,50 +108,50 @@ pub fn specification<'scope>(
         )
     });
     let by_asset = datastreams
-        .map(|(_, row)| (Key::of(&row.asset), row))
+        .map(|(key, row)| (Key::of(&row.asset), (key, row)))
         .arrange_by_key_named("Specification: datastreams by asset");
     let assets = assets.arrange_by_key_named("Specification: assets");
-    let watched = by_asset.join_core(assets, |_, datastream, asset| {
-        Some(Watched {
-            datastream: Arc::clone(datastream),
-            asset: Arc::clone(asset),
-        })
+    let watched = by_asset.join_core(assets, |_, (key, datastream), asset| {
+        let (datastream, asset) = (datastream.clone(), asset.clone());
+        Some((*key, Watched { datastream, asset }))
     });
-    let bases = watched.clone().map(|watched| {
-        let base = base_of(&watched);
+    let bases = watched.clone().map(|(key, watched)| {
+        // Only ever compared with what the same rows gave.
+        let base = watched.datastream.content().route() ^ watched.asset.content().route().rotate_left(1);
         let asset = watched.asset.id.clone();
-        (Key::of(&watched.datastream.id), Part::Watched { asset, base })
+        (key, Part::Watched { asset, base })
     });
     let entries = entries(watched, rules);
-    known
-        .concat(bases)
-        .concat(entries)
-        .reduce_named("Specification: parts by datastream", |_, parts, output| {
-            output.push((Arc::new(assemble(parts.iter().map(|(part, _)| *part))), 1));
-        })
-        // Without its row a datastream is not known, whatever else there is.
-        .filter(|(_, specification): &(Key, Arc<Specification>)| !specification.datastream.is_empty())
+    known.concat(bases).concat(entries)
 }
 
-fn entries<'scope>(watched: Rows<'scope, Watched>, rules: Rows<'scope, Rule>) -> Rows<'scope, (Key, Part)> {
-    let by_property = watched
-        .flat_map(|watched| {
-            let spread = Key::of(&watched.datastream.id).route() % SPREAD;
-            let property = watched.datastream.observed_property.clone();
-            [
-                ((property, spread), watched.clone()),
-                ((ANY_PROPERTY.into(), spread), watched),
-            ]
-        })
-        .arrange_by_key_named("Specification: datastreams by property");
+fn entries<'scope>(watched: Rows<'scope, (Key, Watched)>, rules: Rows<'scope, Rule>) -> Rows<'scope, (Key, Part)> {
+    let property_of = |watched: &Watched| Key::of(&watched.datastream.observed_property);
+    let properties = watched
+        .clone()
+        .map(move |(_, watched)| property_of(&watched))
+        .distinct_core::<Diff>()
+        .map(|property| ((), property))
+        .arrange_by_key_named("Specification: properties");
+    // A rule without a property meets every property that there is.
+    let anywhere = rules
+        .clone()
+        .filter(|rule| rule.record.select.observed_property.is_none())
+        .map(|rule| ((), rule))
+        .arrange_by_key_named("Specification: rules without property")
+        .join_core(properties, |(), rule, property| Some((*property, rule.clone())));
     let rules = rules
         .flat_map(|rule| {
-            let property = rule.record.select.observed_property.clone();
-            let property = property.unwrap_or_else(|| ANY_PROPERTY.into());
-            (0..SPREAD).map(move |spread| ((property.clone(), spread), rule.clone()))
+            let property = rule.record.select.observed_property.as_deref().map(Key::of);
+            property.map(|property| (property, rule))
         })
+        .concat(anywhere)
+        .flat_map(|(property, rule)| (0..SPREAD).map(move |spread| ((property, spread), rule.clone())))
         .arrange_by_key_named("Specification: rules by property");
-    by_property.join_core(rules, |_, watched, rule| {
+    let by_property = watched
+        .map(move |(key, watched)| ((property_of(&watched), key.route() % SPREAD), (key, watched)))
+        .arrange_by_key_named("Specification: datastreams by property");
+    by_property.join_core(rules, |_, (key, watched), rule| {
         let (datastream, asset) = (&watched.datastream, &watched.asset);
         let tags = [datastream.tags.as_slice(), asset.tags.as_slice()];
         let selected = rule.selects(
@@ -137,27 +164,7 @@ fn entries<'scope>(watched: Rows<'scope, Watched>, rules: Rows<'scope, Rule>) ->
         selected.then(|| {
             let thresholds = rule.thresholds(datastream.thresholds.get(&rule.record.id));
             let rule = rule.clone();
-            (Key::of(&datastream.id), Part::Entry(Entry { rule, thresholds }))
+            (*key, Part::Entry(Entry { rule, thresholds }))
         })
     })
-}
-
-fn assemble<'a>(parts: impl Iterator<Item = &'a Part>) -> Specification {
-    let mut specification = Specification::default();
-    for part in parts {
-        match part {
-            Part::Known { datastream } => specification.datastream = datastream.clone(),
-            Part::Watched { asset, base } => {
-                specification.asset = Some(asset.clone());
-                specification.base = *base;
-            }
-            Part::Entry(entry) => specification.entries.push(entry.clone()),
-        }
-    }
-    specification
-}
-
-fn base_of(watched: &Watched) -> u64 {
-    // Only ever compared with what the same build computed.
-    watched.hashed()
 }

@@ -54,10 +54,21 @@ impl Fold for Latest {
         ((record.origin.topic, record.key), record.origin)
     }
 
-    fn row(&mut self, _now: i64, _key: TableKey, _state: &mut LatestState, _row: Option<()>) {}
+    fn rows(
+        &mut self,
+        _now: i64,
+        _key: TableKey,
+        _state: &mut LatestState,
+        _changes: &mut dyn Iterator<Item = ((), Diff)>,
+    ) {
+    }
 
     fn record(&mut self, _now: i64, _key: TableKey, state: &mut LatestState, record: BaseRecord) {
         state.row = record.row;
+    }
+
+    fn recall(&mut self, key: TableKey, state: &LatestState, out: &mut Vec<(Self::Output, Diff)>) {
+        out.extend(state.shown.clone().map(|row| ((key.1, row), 1)));
     }
 
     fn settle(

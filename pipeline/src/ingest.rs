@@ -119,6 +119,7 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
     let mut dead_letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<OutputUpdate>>>::from(dead_letters);
     let mut reports = OutputBuilder::<_, CapacityContainerBuilder<Vec<Report>>>::from(reports);
     let mut waiting: VecDeque<Pending> = VecDeque::new();
+    let mut taken = Taken::default();
     builder.build(move |_capabilities| {
         move |_frontiers| {
             cuts.for_each(|capability, batch| {
@@ -127,7 +128,6 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
                 }
             });
             let Some(pending) = waiting.front_mut() else { return };
-            let mut taken = Taken::default();
             let progress = ingest.take(pending, &mut taken);
             let [to_base, to_observations, to_dead_letters, to_reports] = &pending.capabilities;
             base.activate().session(to_base).give_iterator(taken.base.drain(..));

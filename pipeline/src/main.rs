@@ -8,6 +8,10 @@ mod cli;
 mod commands;
 mod terminal;
 
+/// State is many small allocations that live long, made and freed on different threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     terminal::start_logging(&arguments.log);

@@ -1,15 +1,13 @@
 //! Random histories: base rows and rules that come, change and go; observations in time, late, repeated, corrected, taken
 //! back, out of order over several partitions; epochs of uneven length. One number makes one history.
 
-use std::sync::Arc;
-
 use riskflow::replay::EpochInput;
 use riskflow_config::{BaseRow, InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis};
+use riskflow_model::{Key, Millis, Shared};
 use serde_json::json;
 
 /// The clock before the first epoch.
@@ -150,7 +148,7 @@ impl Maker {
                     code: code.parse().expect("a region code"),
                     name: format!("region {code}").into(),
                 };
-                records.push(self.row(Topic::BaseRegion, code, Some(BaseRow::Region(Arc::new(region)))));
+                records.push(self.row(Topic::BaseRegion, code, Some(BaseRow::Region(Shared::new(region)))));
             }
         }
         for number in 0..ASSETS {
@@ -213,7 +211,7 @@ impl Maker {
             "tags": tags,
         }))
         .expect("an asset");
-        self.row(Topic::BaseAsset, &id, Some(BaseRow::Asset(Arc::new(asset))))
+        self.row(Topic::BaseAsset, &id, Some(BaseRow::Asset(Shared::new(asset))))
     }
 
     fn datastream(&mut self, number: u64) -> (Origin, InputRecord) {
@@ -239,7 +237,7 @@ impl Maker {
         self.row(
             Topic::BaseDatastream,
             &id,
-            Some(BaseRow::Datastream(Arc::new(datastream))),
+            Some(BaseRow::Datastream(Shared::new(datastream))),
         )
     }
 

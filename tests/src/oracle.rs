@@ -5,7 +5,6 @@
 //! no code with `operators/`; only the checked form of a rule, which is configuration, is common.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use riskflow::graph::Semantics;
 use riskflow::replay::EpochInput;
@@ -14,7 +13,7 @@ use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Reading};
 use riskflow_model::output::{AssetRisk, Cause, DeltaKind, Origin, Reason, RegionRisk, WarningState};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Level, Millis, Text};
+use riskflow_model::{Key, Level, Millis, Shared, Text};
 
 use crate::oracle::level::{Track, level_at};
 
@@ -74,7 +73,7 @@ struct Stream {
     floor: Option<i64>,
     entries: BTreeMap<Text, Entry>,
     /// The rows behind the entries, to tell a changed base from a changed rule.
-    rows: Option<(Arc<Datastream>, Arc<Asset>)>,
+    rows: Option<(Shared<Datastream>, Shared<Asset>)>,
 }
 
 /// Rule, asset and datastream.
@@ -86,9 +85,9 @@ type Levels = BTreeMap<Member, (Track, bool)>;
 /// The oracle after some epochs.
 pub struct Oracle {
     semantics: Semantics,
-    regions: BTreeMap<Key, Arc<Region>>,
-    assets: BTreeMap<Key, Arc<Asset>>,
-    datastreams: BTreeMap<Key, Arc<Datastream>>,
+    regions: BTreeMap<Key, Shared<Region>>,
+    assets: BTreeMap<Key, Shared<Asset>>,
+    datastreams: BTreeMap<Key, Shared<Datastream>>,
     rules: BTreeMap<Key, Rule>,
     streams: BTreeMap<Key, Stream>,
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
@@ -413,7 +412,7 @@ impl Oracle {
         let minute = now.div_euclid(60_000) * 60_000 - 3_600_000;
         let past = self.scores.iter().rev().find(|(epoch, _)| *epoch <= minute);
         let past = past.map(|(_, scores)| scores.clone()).unwrap_or_default();
-        let regions: Vec<Arc<Region>> = self.regions.values().cloned().collect();
+        let regions: Vec<Shared<Region>> = self.regions.values().cloned().collect();
         expected.regions = region::rows(&regions, &expected.assets, &expected.warnings, &past);
         let scores = expected
             .regions
@@ -450,7 +449,7 @@ fn alike(a: &Entry, b: &Entry) -> bool {
     a.rule == b.rule && a.asset == b.asset && a.thresholds == b.thresholds
 }
 
-fn wanted(rows: Option<&(Arc<Datastream>, Arc<Asset>)>, rules: &BTreeMap<Key, Rule>) -> BTreeMap<Text, Entry> {
+fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<Key, Rule>) -> BTreeMap<Text, Entry> {
     let Some((datastream, asset)) = rows else {
         return BTreeMap::new();
     };

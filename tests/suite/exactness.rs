@@ -1,6 +1,5 @@
 //! A change touches what it must and nothing else: updates are counted, not timed.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use riskflow::graph::{Meters, Semantics};
@@ -11,7 +10,7 @@ use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
-use riskflow_model::{InherentLevel, Key, Level, Millis};
+use riskflow_model::{InherentLevel, Key, Level, Millis, Shared};
 
 const ASSETS: u64 = 100_000;
 const START: i64 = 1_600_000_000_000;
@@ -43,14 +42,14 @@ fn asset(number: u64, inherent: u8) -> (Origin, InputRecord) {
         position: None,
         tags: Vec::new(),
     };
-    base(Topic::BaseAsset, number, BaseRow::Asset(Arc::new(asset)))
+    base(Topic::BaseAsset, number, BaseRow::Asset(Shared::new(asset)))
 }
 
 fn city() -> EpochInput {
     let mut records = vec![base(
         Topic::BaseRegion,
         0,
-        BaseRow::Region(Arc::new(Region {
+        BaseRow::Region(Shared::new(Region {
             code: "3309".parse().unwrap(),
             name: "city".into(),
         })),
@@ -68,7 +67,7 @@ fn city() -> EpochInput {
         records.push(base(
             Topic::BaseDatastream,
             number,
-            BaseRow::Datastream(Arc::new(datastream)),
+            BaseRow::Datastream(Shared::new(datastream)),
         ));
         // Every hundredth is at orange.
         if number.is_multiple_of(100) {

@@ -21,6 +21,10 @@ use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, RegionCode};
 
+/// The same allocator as riskflow's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The plain loop over the load in a folder.
 #[derive(Parser)]
 struct Arguments {

@@ -1,12 +1,10 @@
 //! Base records and rules.
 
-use std::sync::Arc;
-
 use riskflow_config::{BaseRow, InputRecord, Rule};
-use riskflow_model::Key;
 use riskflow_model::base::{Asset, Datastream, Position, Region};
 use riskflow_model::output::Reason;
 use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Shared};
 use serde::Deserialize;
 
 use super::Rejection;
@@ -38,9 +36,9 @@ pub(super) fn tombstone(record: &RawRecord<'_>) -> Result<InputRecord, Rejection
 
 pub(super) fn decode(topic: Topic, key: Option<&[u8]>, text: &str) -> Result<InputRecord, Rejection> {
     let row = match topic {
-        Topic::BaseRegion => BaseRow::Region(Arc::new(parse::<Region>(text)?)),
-        Topic::BaseAsset => BaseRow::Asset(Arc::new(asset(parse(text)?)?)),
-        Topic::BaseDatastream => BaseRow::Datastream(Arc::new(datastream(parse(text)?)?)),
+        Topic::BaseRegion => BaseRow::Region(Shared::new(parse::<Region>(text)?)),
+        Topic::BaseAsset => BaseRow::Asset(Shared::new(asset(parse(text)?)?)),
+        Topic::BaseDatastream => BaseRow::Datastream(Shared::new(datastream(parse(text)?)?)),
         Topic::InRule => BaseRow::Rule(rule(text)?),
         _ => return Err(Rejection::field("topic", topic, "a topic that riskflow reads")),
     };

@@ -16,10 +16,10 @@ use crate::specification::Entry;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
     at: i64,
-    /// The position after the last point seen.
-    seen: u32,
     /// The time of the last counted point seen; `i64::MIN` before the first.
     last_counted: i64,
+    /// The position after the last point seen.
+    seen: u32,
     windows: SmallVec<[Window; 2]>,
     levels: SmallVec<[Standing; 4]>,
 }
@@ -36,13 +36,21 @@ struct Window {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Standing {
     on: bool,
-    /// Since when the condition holds; `NOT` while it does not.
-    held_since: i64,
-    /// Since when the moved condition is false; `NOT` while it is not.
-    false_since: i64,
+    phase: Phase,
+    /// Since when it is in this phase.
+    since: i64,
 }
 
-const NOT: i64 = i64::MAX;
+/// The condition implies the moved one, so there are three cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Phase {
+    /// The condition holds.
+    Held,
+    /// The moved condition is false.
+    False,
+    /// Neither is known.
+    Neither,
+}
 
 impl Evaluation {
     /// A run that has seen nothing; it begins at this position of the series.
@@ -54,8 +62,8 @@ impl Evaluation {
         };
         let standing = Standing {
             on: false,
-            held_since: NOT,
-            false_since: NOT,
+            phase: Phase::Neither,
+            since: i64::MIN,
         };
         Self {
             at: i64::MIN,
@@ -69,11 +77,6 @@ impl Evaluation {
     /// As of when the run stands.
     pub const fn at(&self) -> i64 {
         self.at
-    }
-
-    /// Whether it never moved.
-    pub const fn is_blank(&self) -> bool {
-        self.at == i64::MIN
     }
 
     /// The first position that it may still look at.
@@ -101,24 +104,27 @@ impl Evaluation {
         }
     }
 
-    /// Runs on to a time; changes of the entry's level go to `track`.
-    pub fn advance(&mut self, entry: &Entry, series: &Series, until: i64, track: &mut Track) {
-        while let Some(instant) = self.next_instant(entry, series).filter(|instant| *instant <= until) {
-            let before = self.level(entry);
+    /// Runs on to a time; changes of the entry's level go to `track`. Gives the next instant after it that comes without
+    /// another observation; `i64::MAX` for never.
+    pub fn advance(&mut self, entry: &Entry, series: &Series, until: i64, track: &mut Track) -> i64 {
+        let mut before = self.level(entry);
+        loop {
+            let own = self.next_own_instant(entry, series);
+            let point = series.points().get(self.seen as usize);
+            let instant = point.map_or(own, |point| point.time().min(own));
+            if instant > until || instant == i64::MAX {
+                self.at = self.at.max(until);
+                return own;
+            }
             self.see(entry, series, instant);
             self.judge(entry, series, instant);
             let after = self.level(entry);
             if before != after {
                 track.push((instant, after));
+                before = after;
             }
             self.at = instant;
         }
-        self.at = self.at.max(until);
-    }
-
-    /// Whether nothing happens up to a time that is not seen yet.
-    pub fn holds_until(&self, entry: &Entry, series: &Series, time: i64) -> bool {
-        self.next_own_instant(entry, series) > time
     }
 
     /// The highest level on, and whether it is stale.
@@ -137,12 +143,13 @@ impl Evaluation {
         })
     }
 
-    /// When something may next happen to level or staleness without a new observation; `i64::MAX` for never.
-    pub fn next_interesting(&self, entry: &Entry, series: &Series) -> i64 {
+    /// When something may next happen to level or staleness without a new observation, `own` being the next instant;
+    /// `i64::MAX` for never.
+    pub fn next_interesting(&self, entry: &Entry, series: &Series, own: i64) -> i64 {
         let quiet = self
             .levels
             .iter()
-            .all(|standing| !standing.on && standing.held_since == NOT);
+            .all(|standing| !standing.on && standing.phase != Phase::Held);
         let bounds = entry.rule.comparisons.iter().zip(entry.thresholds.iter());
         let rising = |(comparison, bound): (&Comparison, &Option<Bound>)| {
             bound.is_some_and(|bound| may_rise(comparison, bound.on, &entry.rule.features, series))
@@ -150,7 +157,7 @@ impl Evaluation {
         if quiet && !bounds.into_iter().any(rising) {
             return i64::MAX;
         }
-        self.next_own_instant(entry, series)
+        own
     }
 
     fn level(&self, entry: &Entry) -> Level {
@@ -162,16 +169,6 @@ impl Evaluation {
             .rev()
             .find(|(_, standing)| standing.on);
         highest.map_or(Level::None, |(plan, _)| plan.level)
-    }
-
-    /// The next instant after `at`.
-    fn next_instant(&self, entry: &Entry, series: &Series) -> Option<i64> {
-        let point = series
-            .points()
-            .get(self.seen as usize)
-            .map_or(i64::MAX, |point| point.time());
-        let next = point.min(self.next_own_instant(entry, series));
-        (next != i64::MAX).then_some(next)
     }
 
     /// The next instant that comes without another observation.
@@ -202,11 +199,10 @@ impl Evaluation {
             }
         }
         for (plan, standing) in entry.rule.levels.iter().zip(&self.levels) {
-            if !standing.on && standing.held_since != NOT {
-                next = next.min(standing.held_since + plan.hold);
-            }
-            if standing.on && standing.false_since != NOT {
-                next = next.min(standing.false_since + plan.clear);
+            match standing.phase {
+                Phase::Held if !standing.on => next = next.min(standing.since + plan.hold),
+                Phase::False if standing.on => next = next.min(standing.since + plan.clear),
+                _ => {}
             }
         }
         next
@@ -249,19 +245,20 @@ impl Evaluation {
     fn judge(&mut self, entry: &Entry, series: &Series, instant: i64) {
         let values = self.values(entry, series, instant);
         for (plan, standing) in entry.rule.levels.iter().zip(&mut self.levels) {
-            let holds = truth(entry, &plan.condition, &values, false) == Truth::Yes;
-            // The condition implies the moved one.
-            let is_false = !holds && truth(entry, &plan.condition, &values, true) == Truth::No;
-            standing.held_since = if holds { standing.held_since.min(instant) } else { NOT };
-            standing.false_since = if is_false {
-                standing.false_since.min(instant)
+            let phase = if truth(entry, &plan.condition, &values, false) == Truth::Yes {
+                Phase::Held
+            } else if truth(entry, &plan.condition, &values, true) == Truth::No {
+                Phase::False
             } else {
-                NOT
+                Phase::Neither
             };
-            if holds && standing.held_since + plan.hold <= instant {
-                standing.on = true;
-            } else if is_false && standing.false_since + plan.clear <= instant {
-                standing.on = false;
+            if phase != standing.phase {
+                (standing.phase, standing.since) = (phase, instant);
+            }
+            match phase {
+                Phase::Held if standing.since + plan.hold <= instant => standing.on = true,
+                Phase::False if standing.since + plan.clear <= instant => standing.on = false,
+                _ => {}
             }
         }
     }

@@ -14,9 +14,6 @@ use crate::specification::{Entry, Specification};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Watch {
     pub(super) entry: Entry,
-    /// The watch does not see what is at or before this time.
-    floor: i64,
-    pub(super) anchor: Evaluation,
     pub(super) base: Evaluation,
     /// Change points up to `base`.
     pub(super) track: Track,
@@ -27,6 +24,10 @@ pub(super) struct Watch {
     told: bool,
     /// Why this watch is new, until it was settled once.
     fresh: Option<Cause>,
+    /// The watch does not see what is at or before this time.
+    floor: i64,
+    /// `None` until the series reaches back behind the horizon.
+    anchor: Option<Box<Evaluation>>,
 }
 
 /// What the watches of one datastream have in common while they settle.
@@ -41,12 +42,11 @@ pub(super) struct Context<'a> {
 
 impl Watch {
     pub(super) fn new(entry: &Entry, series: &Series, floor: i64, cause: Cause) -> Self {
-        let blank = Evaluation::new(entry, series.position_after(floor));
         Self {
             entry: entry.clone(),
             floor,
-            anchor: blank.clone(),
-            base: blank,
+            anchor: None,
+            base: Evaluation::new(entry, series.position_after(floor)),
             track: Track::new(),
             shown: Track::new(),
             shown_standing: None,
@@ -60,22 +60,29 @@ impl Watch {
         if context.changed_from <= self.base.at().max(self.floor) {
             self.start_over(context.series);
         }
-        self.base
+        let next = self
+            .base
             .advance(&self.entry, context.series, context.last, &mut self.track);
-        if self.base.holds_until(&self.entry, context.series, context.now) {
+        if next > context.now {
             let standing = self.base.standing(&self.entry, context.series, context.now);
             self.give(context, standing, out);
-            return self.base.next_interesting(&self.entry, context.series);
+            return self.base.next_interesting(&self.entry, context.series, next);
         }
         let mut head = self.base.clone();
         let base_points = self.track.len();
-        head.advance(&self.entry, context.series, context.now, &mut self.track);
+        let next = head.advance(&self.entry, context.series, context.now, &mut self.track);
         let standing = head.standing(&self.entry, context.series, context.now);
         self.give(context, standing, out);
         self.track.truncate(base_points);
-        head.next_interesting(&self.entry, context.series)
+        head.next_interesting(&self.entry, context.series, next)
     }
 
+    /// Reads the lines that the watch itself lies in.
+    pub(super) fn warm_self(&self) -> u64 {
+        self.base.at() as u64 ^ self.floor as u64
+    }
+
+    /// Reads what the watch points to.
     pub(super) fn warm(&self, series: &Series) -> u64 {
         let threshold = self
             .entry
@@ -87,13 +94,42 @@ impl Watch {
         self.base.warm(series) ^ threshold as u64
     }
 
+    /// The level and staleness given out last, if above none.
+    pub(super) const fn shown_standing(&self) -> Option<(Level, bool)> {
+        self.shown_standing
+    }
+
+    /// Moves the anchor up to a time, and the base with it where it stands further back: to run on from there would be
+    /// wrong.
+    pub(super) fn move_anchor(&mut self, series: &Series, until: i64) {
+        let blank = || Box::new(Evaluation::new(&self.entry, series.position_after(self.floor)));
+        let anchor = self.anchor.get_or_insert_with(blank);
+        anchor.advance(&self.entry, series, until, &mut Track::new());
+        if self.base.at() < until {
+            self.base.advance(&self.entry, series, until, &mut self.track);
+        }
+    }
+
+    /// The first position of the series that the anchor may still look at.
+    pub(super) fn first_needed(&self) -> usize {
+        self.anchor.as_ref().map_or(0, |anchor| anchor.first_needed())
+    }
+
+    /// The series lost its first points.
+    pub(super) fn shift(&mut self, dropped: usize) {
+        if let Some(anchor) = &mut self.anchor {
+            anchor.shift(dropped);
+        }
+        self.base.shift(dropped);
+    }
+
     /// Goes back to the anchor: something changed behind the base.
     fn start_over(&mut self, series: &Series) {
-        if self.anchor.is_blank() {
-            self.anchor = Evaluation::new(&self.entry, series.position_after(self.floor));
+        match &self.anchor {
+            Some(anchor) => self.base.clone_from(anchor),
+            None => self.base = Evaluation::new(&self.entry, series.position_after(self.floor)),
         }
-        self.base.clone_from(&self.anchor);
-        let anchor = self.anchor.at();
+        let anchor = self.base.at();
         let keep = self.track.partition_point(|(time, _)| *time <= anchor);
         self.track.truncate(keep);
     }

@@ -1,15 +1,14 @@
 //! Region rows, by summing over the assets of each region.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use riskflow_model::base::Region;
 use riskflow_model::output::{AssetRisk, LevelCounts, RegionRisk, TopAsset, WarningState};
-use riskflow_model::{DomainScope, Level, RegionCode, Text};
+use riskflow_model::{DomainScope, Level, RegionCode, Shared, Text};
 
 /// The rows of all regions, keyed as on the topic.
 pub fn rows(
-    names: &[Arc<Region>],
+    names: &[Shared<Region>],
     assets: &BTreeMap<Text, AssetRisk>,
     warnings: &BTreeMap<Text, WarningState>,
     past: &BTreeMap<String, i64>,
