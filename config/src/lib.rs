@@ -18,7 +18,7 @@ pub use problem::{Problem, Problems};
 pub use record::{BaseRow, InputRecord};
 pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, SelectorRecord};
 pub use settings::{
-    Clock, ClusterSettings, EpochSettings, FileFormat, FileInput, Input, KafkaSettings, Output, ScoreCuts, Settings,
-    TimeSettings, TopicSettings, UnknownSettings,
+    CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileFormat, FileInput, Guarantee, Input, KafkaSettings,
+    Output, RecoverySettings, ScoreCuts, Settings, TimeSettings, TopicSettings, UnknownSettings,
 };
 pub use written::WrittenSettings;

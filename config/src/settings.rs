@@ -32,6 +32,12 @@ pub struct Settings {
     pub clock: Clock,
     /// Where records go.
     pub output: Output,
+    /// What a commit promises.
+    pub guarantee: Guarantee,
+    /// Where and how often state is kept.
+    pub checkpoint: CheckpointSettings,
+    /// How a job goes on after an earlier run.
+    pub recovery: RecoverySettings,
     /// Where HTTP listens; `None` for nowhere.
     pub http: Option<SocketAddr>,
 }
@@ -143,6 +149,36 @@ pub enum Output {
     Kafka(KafkaSettings),
     /// One NDJSON file a topic in this folder; `-` for all on standard output.
     Files(PathBuf),
+}
+
+/// What a commit promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// All records of an epoch become visible together with its progress, once, whatever crashes. Not for files.
+    ExactlyOnce,
+    /// On Kafka without transactions: a crash may repeat records of the last epochs, and show a part of one.
+    AtLeastOnce,
+}
+
+/// Where and how often state is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointSettings {
+    /// A folder, or the URL of a bucket with a prefix.
+    pub path: String,
+    /// From the end of one to the beginning of the next.
+    pub interval: Duration,
+    /// How many are kept.
+    pub keep: usize,
+}
+
+/// How a job goes on after an earlier run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoverySettings {
+    /// Whether an epoch that is replayed must give what it gave before; otherwise a difference is a warning.
+    pub verify: bool,
+    /// Whether to begin with what input there is where the offsets that a recovery needs are gone.
+    pub start_anew: bool,
 }
 
 /// How Kafka is reached.

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Problems;
 use crate::settings::{
-    Clock, ClusterSettings, EpochSettings, FileInput, Input, KafkaSettings, Output, ScoreCuts, Settings, TimeSettings,
-    TopicSettings, UnknownSettings,
+    CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileInput, Guarantee, Input, KafkaSettings, Output,
+    RecoverySettings, ScoreCuts, Settings, TimeSettings, TopicSettings, UnknownSettings,
 };
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
@@ -41,6 +41,10 @@ pub struct WrittenSettings {
     pub output: WrittenOutput,
     /// How Kafka is reached, where input or output is `kafka`.
     pub kafka: WrittenKafka,
+    /// Where and how often state is kept.
+    pub checkpoint: WrittenCheckpoint,
+    /// How a job goes on after an earlier run.
+    pub recovery: WrittenRecovery,
     /// Metrics, health and JSON views.
     pub http: WrittenHttp,
 }
@@ -155,6 +159,31 @@ pub struct WrittenOutput {
     pub kind: Kind,
     /// The folder of the embedded log, or for files; `-` for standard output.
     pub path: PathBuf,
+    /// `exactly_once`, or `at_least_once` (Kafka without transactions: cheaper, repeats after a crash). Files are always the
+    /// latter.
+    pub guarantee: Guarantee,
+}
+
+/// Where and how often state is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenCheckpoint {
+    /// A folder, or the URL of a bucket and prefix such as `s3://bucket/riskflow` (credentials and endpoint from the
+    /// environment: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, …). All processes of a cluster must see it.
+    pub path: String,
+    /// From the end of one checkpoint to the beginning of the next, `100ms` to `1d`. A recovery replays at most so much.
+    pub interval: String,
+    /// How many are kept, 1 to 100: the newest, and those before it in case that it is damaged.
+    pub keep: usize,
+}
+
+/// How a job goes on after an earlier run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenRecovery {
+    /// Whether every epoch that is replayed must give, bit for bit, what it gave before; if it does not, the job ends before
+    /// it publishes anything. Otherwise that is a warning and a metric.
+    pub verify: bool,
 }
 
 /// The three kinds of connectors.
@@ -202,6 +231,8 @@ impl Default for WrittenSettings {
             input: WrittenInput::default(),
             output: WrittenOutput::default(),
             kafka: WrittenKafka::default(),
+            checkpoint: WrittenCheckpoint::default(),
+            recovery: WrittenRecovery::default(),
             http: WrittenHttp::default(),
         }
     }
@@ -286,7 +317,24 @@ impl Default for WrittenOutput {
         Self {
             kind: Kind::Log,
             path: "data/log".into(),
+            guarantee: Guarantee::ExactlyOnce,
         }
+    }
+}
+
+impl Default for WrittenCheckpoint {
+    fn default() -> Self {
+        Self {
+            path: "data/checkpoints".into(),
+            interval: "1m".into(),
+            keep: 3,
+        }
+    }
+}
+
+impl Default for WrittenRecovery {
+    fn default() -> Self {
+        Self { verify: true }
     }
 }
 
@@ -337,6 +385,12 @@ impl WrittenSettings {
             input: check.input(self),
             clock: self.input.clock,
             output: check.output(self),
+            guarantee: self.output.guarantee,
+            checkpoint: check.checkpoint(&self.checkpoint),
+            recovery: RecoverySettings {
+                verify: self.recovery.verify,
+                start_anew: false,
+            },
             http: check.http(&self.http),
         };
         check.problems.none_or(Some(settings))
@@ -496,6 +550,19 @@ impl Check {
         KafkaSettings {
             brokers: written.brokers.clone(),
             properties: written.properties.clone(),
+        }
+    }
+
+    fn checkpoint(&mut self, written: &WrittenCheckpoint) -> CheckpointSettings {
+        let interval = self.duration("checkpoint.interval", &written.interval, 100, DAY);
+        if written.path.is_empty() {
+            let give = "a folder or the URL of a bucket and prefix";
+            self.problems.add("checkpoint.path", "empty", give);
+        }
+        CheckpointSettings {
+            path: written.path.clone(),
+            interval: Duration::from_millis(interval as u64),
+            keep: self.count("checkpoint.keep", written.keep, 1, 100),
         }
     }
 

@@ -16,6 +16,12 @@ pub enum Retry {
 /// Why a source cannot be opened, or cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
+    /// What `out.progress` holds makes no sense.
+    #[error("`out.progress` does not say where to go on: {detail}")]
+    Progress {
+        /// What is wrong.
+        detail: String,
+    },
     /// A topic that is to be read does not exist.
     #[error("topic `{topic}` is not there; create it with `riskflow topics --create`")]
     NoTopic {
@@ -56,7 +62,7 @@ impl SourceError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::NoTopic { .. } | Self::FileInput { .. } => Retry::Never,
+            Self::NoTopic { .. } | Self::FileInput { .. } | Self::Progress { .. } => Retry::Never,
             Self::Log(error) => error.retry(),
             Self::Kafka(error) => error.retry(),
             // Missing, not permitted, a failing disk: none passes by itself.

@@ -1,8 +1,8 @@
 //! Kafka, through librdkafka.
 //!
-//! The source assigns its partitions by hand, from the beginning, and reads only what is committed. Offsets are the
-//! broker's, arrival is the record's timestamp. The sink is an idempotent producer without transactions; its records
-//! carry CloudEvents 1.0 headers in binary mode.
+//! The source assigns its partitions by hand, from given offsets, and reads only what is committed. Offsets are the
+//! broker's, arrival is the record's timestamp. The sink commits in transactions (or, for at least once, as an idempotent
+//! producer); its records carry CloudEvents 1.0 headers in binary mode.
 
 mod client;
 mod source;
@@ -62,8 +62,26 @@ pub enum BrokerError {
         #[source]
         error: KafkaError,
     },
+    /// A transaction did not go through.
+    #[error("{doing} a transaction failed{}", if *fatal { " for good: another riskflow may have taken over" } else { "" })]
+    Transaction {
+        /// What was tried.
+        doing: &'static str,
+        /// Whether the transaction must be aborted; its records can be sent again.
+        abort: bool,
+        /// Whether this producer is of no more use.
+        fatal: bool,
+        /// Whether the same call may succeed.
+        retry: bool,
+        /// What librdkafka says.
+        #[source]
+        error: KafkaError,
+    },
     /// Records that were not read yet have been deleted on the broker.
-    #[error("{topic}/{partition}: records from {offset} on were deleted before they were read; keep them longer")]
+    #[error(
+        "{topic}/{partition}: records from {offset} on are not there any more, or not again (the topic was made anew?); \
+         keep them longer than a recovery takes, or start anew with `--start-anew`"
+    )]
     Lost {
         /// Its name, with prefix.
         topic: String,
@@ -80,7 +98,8 @@ impl BrokerError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Reserved { .. } | Self::Settings(_) | Self::Lost { .. } => Retry::Never,
-            Self::Unavailable { .. } | Self::TimedOut { .. } => Retry::Later,
+            Self::Transaction { fatal: true, .. } => Retry::Never,
+            Self::Unavailable { .. } | Self::TimedOut { .. } | Self::Transaction { .. } => Retry::Later,
             Self::Refused { error, .. } => match error.rdkafka_error_code() {
                 Some(code) if !refuses(code) => Retry::Later,
                 Some(_) | None => Retry::Never,

@@ -36,6 +36,7 @@ mod error;
 mod source;
 mod decode;
 mod sink;
+mod progress;
 
 pub mod topics;
 
@@ -43,7 +44,25 @@ pub mod log;
 pub mod kafka;
 pub mod files;
 
+pub mod checkpoint;
+
 pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode};
 pub use error::{Retry, SinkError, SourceError};
-pub use sink::{OutRecord, Sink, open_sink};
+pub use progress::{Published, Resume, content, published_tables, resume};
+pub use sink::{EpochRecords, OutRecord, Sink, open_sink};
+
+/// Arms the failpoints that `FAILPOINTS` names, for as long as the process lives. Does nothing in a build without the feature
+/// `failpoints`.
+pub fn arm_failpoints() {
+    #[cfg(feature = "failpoints")]
+    std::mem::forget(fail::FailScenario::setup());
+}
+
+/// A border of the commit and checkpoint protocols, where tests end the process as if by SIGKILL. Does nothing in a build
+/// without the feature `failpoints`.
+pub fn failpoint(name: &str) {
+    let _ = name;
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!(name, |_| std::process::abort());
+}
 pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};

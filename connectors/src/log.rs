@@ -22,6 +22,7 @@
 //! Nothing is ever deleted: retention and compaction are the operator's (closed segments may be removed while no
 //! reader needs them, oldest first).
 
+mod commits;
 mod folder;
 mod frame;
 mod reader;

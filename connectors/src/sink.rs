@@ -1,4 +1,4 @@
-use riskflow_config::{Output, TopicSettings};
+use riskflow_config::{Guarantee, Output, TopicSettings};
 use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
 
@@ -15,17 +15,26 @@ pub struct OutRecord {
     pub payload: Option<Vec<u8>>,
 }
 
+/// The records of one epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EpochRecords {
+    /// The epoch.
+    pub epoch: Millis,
+    /// In the order in which they become visible on each topic.
+    pub records: Vec<OutRecord>,
+}
+
 /// A place that records go to; see the crate's documentation for what it promises.
 pub trait Sink: Send {
-    /// Writes all of `records` of `epoch`. When it returns `Ok` they are durable.
+    /// Writes all records of some epochs. When it returns `Ok` they are durable.
     ///
-    /// Waits until that is so; the caller's thread should have nothing else to do. Epochs rise from call to call,
-    /// except that an epoch that failed may be given again.
+    /// Waits until that is so; the caller's thread should have nothing else to do. Epochs rise within a call and from call to
+    /// call, except that those of a call that failed may be given again.
     ///
     /// # Errors
     ///
-    /// When not all of them are known to be durable. Some may be: see the crate's documentation.
-    fn commit(&mut self, epoch: Millis, records: &[OutRecord]) -> Result<(), SinkError>;
+    /// When not all of them are known to be durable: see the crate's documentation.
+    fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError>;
 }
 
 /// Opens the output.
@@ -36,10 +45,10 @@ pub trait Sink: Send {
 /// # Errors
 ///
 /// When it cannot be written, or another process writes it.
-pub fn open_sink(output: &Output, settings: &TopicSettings) -> Result<Box<dyn Sink>, SinkError> {
+pub fn open_sink(output: &Output, settings: &TopicSettings, guarantee: Guarantee) -> Result<Box<dyn Sink>, SinkError> {
     Ok(match output {
         Output::Log(folder) => Box::new(log::LogSink::open(folder, settings)?),
-        Output::Kafka(kafka) => Box::new(kafka::KafkaSink::open(kafka, settings)?),
+        Output::Kafka(kafka) => Box::new(kafka::KafkaSink::open(kafka, settings, guarantee)?),
         Output::Files(folder) => files::open_sink(folder)?,
     })
 }

@@ -1,5 +1,6 @@
 use riskflow_config::{Input, TopicSettings};
 use riskflow_model::Millis;
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 
 use crate::{SourceError, files, kafka, log};
@@ -64,6 +65,12 @@ pub trait Source {
         !self.caught_up()
     }
 
+    /// Partitions that do not hold the record any more (or not yet) that they were asked to begin with: topic, partition, that
+    /// offset, and the first that is there. They begin with that one.
+    fn lost(&self) -> Vec<(Topic, u16, u64, u64)> {
+        Vec::new()
+    }
+
     /// How many records are there that were not taken, by topic and partition, where that is known. The log estimates
     /// it from bytes; Kafka knows it as of some seconds ago; files say nothing.
     fn lag(&self) -> Vec<(Topic, u16, u64)>;
@@ -104,22 +111,25 @@ pub enum Until {
 
 /// Opens this worker's share of the input.
 ///
-/// `topics` are those to read; a record of another topic in a file of envelopes is passed over. Kafka is asked for the
+/// Partitions begin at their offsets in `from`, or at their first records; files always at their beginning. `topics` are
+/// those to read; a record of another topic in a file of envelopes is passed over. Kafka is asked for the
 /// topics' ends here, which takes a moment. Two sources over standard input share its lines between them.
 ///
 /// # Errors
 ///
-/// When a topic or a file is not there, or what is there cannot be read.
+/// When a topic or a file is not there, what is there cannot be read, or what `from` asks for is gone.
 pub fn open_source(
     input: &Input,
     settings: &TopicSettings,
     topics: &[Topic],
     share: Share,
     until: Until,
+    from: &Offsets,
 ) -> Result<Box<dyn Source>, SourceError> {
+    let span = (until, from);
     Ok(match input {
-        Input::Log(folder) => Box::new(log::LogSource::open(folder, settings, topics, share, until)?),
-        Input::Kafka(kafka) => Box::new(kafka::KafkaSource::open(kafka, settings, topics, share, until)?),
+        Input::Log(folder) => Box::new(log::LogSource::open(folder, settings, topics, share, span)?),
+        Input::Kafka(kafka) => Box::new(kafka::KafkaSource::open(kafka, settings, topics, share, span)?),
         Input::Files(files) => Box::new(files::FileSource::open(files, settings, topics, share)?),
     })
 }

@@ -13,6 +13,12 @@ use crate::Key;
 /// `rf`, the encoding (1: bincode 1.3, little endian, fixed-size integers), the version of our types.
 const HEADER: [u8; 4] = [b'r', b'f', 1, 1];
 
+/// What encoded bytes begin with.
+#[must_use]
+pub const fn header() -> &'static [u8; 4] {
+    &HEADER
+}
+
 /// Why bytes could not be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
@@ -43,6 +49,24 @@ pub fn fingerprint<T: Serialize>(value: &T) -> Key {
     bincode::serialize(value).map_or_else(|_| Key::default(), |bytes| Key::of_bytes(&bytes))
 }
 
+/// Appends a value's encoding without header; for parts of something that has one.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub fn append<T: Serialize>(bytes: &mut Vec<u8>, value: &T) -> Result<(), BinaryError> {
+    bincode::serialize_into(bytes, value).map_err(BinaryError::Content)
+}
+
+/// Decodes what [`append`] wrote.
+///
+/// # Errors
+///
+/// When the bytes do not fit.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BinaryError> {
+    bincode::deserialize(bytes).map_err(BinaryError::Content)
+}
+
 /// Decodes what [`encode`] wrote.
 ///
 /// # Errors
@@ -52,7 +76,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BinaryError> {
     let content = bytes.strip_prefix(&HEADER).ok_or_else(|| BinaryError::Header {
         found: bytes.iter().take(HEADER.len()).copied().collect(),
     })?;
-    bincode::deserialize(content).map_err(BinaryError::Content)
+    read(content)
 }
 
 #[cfg(test)]

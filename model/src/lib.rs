@@ -19,6 +19,7 @@ pub mod base;
 pub mod binary;
 pub mod observation;
 pub mod output;
+pub mod progress;
 pub mod schema;
 pub mod topic;
 

@@ -16,7 +16,7 @@ pub fn of<T: JsonSchema>() -> Schema {
         .into_root_schema_for::<T>()
 }
 
-/// The schema of a topic's payload; `None` where another crate owns the type (`in.rule`) or it is internal.
+/// The schema of a topic's payload; `None` where another crate owns the type (`in.rule`).
 #[must_use]
 pub fn of_topic(topic: Topic) -> Option<Schema> {
     Some(match topic {
@@ -29,6 +29,7 @@ pub fn of_topic(topic: Topic) -> Option<Schema> {
         Topic::WarningState => of::<Stamped<WarningState>>(),
         Topic::WarningDelta => of::<Stamped<WarningDelta>>(),
         Topic::DeadLetter => of::<Stamped<DeadLetter>>(),
-        Topic::InRule | Topic::Progress => return None,
+        Topic::Progress => of::<crate::progress::Progress>(),
+        Topic::InRule => return None,
     })
 }

@@ -144,7 +144,7 @@ impl Topic {
             Self::RiskRegion => "region/domain",
             Self::WarningState | Self::WarningDelta => "id",
             Self::DeadLetter => "topic/partition/offset",
-            Self::Progress => "topic/partition",
+            Self::Progress => "epoch",
         }
     }
 

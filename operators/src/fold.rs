@@ -12,8 +12,9 @@
 //!   in the order of their origin, then every touched or due key settles once.
 //! * **Clock.** A tick arrives on every worker for every epoch; time passes by nothing else. A key that asked to be
 //!   woken at *d* settles at the first epoch ≥ *d*.
-//! * **State** is one value a key; [`Keyed::save`] and [`Keyed::load`] write it out and read the shards of one worker
-//!   back, for any number of workers.
+//! * **State** is one value a key. A tick may ask for a checkpoint: the state after its epoch goes out in chunks while the
+//!   stream goes on ([`Keyed::begin_snapshot`]), and [`Keyed::load`] reads the shards of one worker back, for any number of
+//!   workers. Views are rebuilt: in the first epoch after a load the output tables are given again, and all rows come again.
 //!
 //! [`Keyed`] holds no dataflow type: unit tests drive it with plain calls.
 
@@ -26,8 +27,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use differential_dataflow::ExchangeData;
 use hashbrown::HashMap;
 use riskflow_model::output::Origin;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use snapshot::Snapshot;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -37,6 +39,17 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::frontier::MutableAntichain;
 
 use crate::{Diff, Epoch, Rows};
+
+mod snapshot;
+
+pub use snapshot::{Keeper, Offer};
+
+/// One for each epoch on each worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tick {
+    /// Whether the state after this epoch is to be kept.
+    pub checkpoint: bool,
+}
 
 /// How many parts the keys are divided into; a power of two, so that workers get even shares.
 pub const SHARDS: u64 = 4096;
@@ -174,6 +187,8 @@ pub struct Keyed<F: Fold> {
     /// When slots asked to be woken; an entry is void unless the slot still says the same.
     alarms: BinaryHeap<Reverse<(i64, u32)>>,
     meter: Arc<FoldMeter>,
+    /// A checkpoint under way.
+    snapshot: Option<Snapshot>,
 }
 
 struct Slot<F: Fold> {
@@ -220,6 +235,7 @@ impl<F: Fold> Keyed<F> {
             following: Vec::new(),
             alarms: BinaryHeap::new(),
             meter,
+            snapshot: None,
         }
     }
 
@@ -292,10 +308,9 @@ impl<F: Fold> Keyed<F> {
                 break;
             }
             self.alarms.pop();
-            let entry = &mut self.slots[slot as usize];
-            if entry.wake == due {
-                entry.wake = NEVER;
+            if self.slots[slot as usize].wake == due {
                 self.touch_slot(slot);
+                self.slots[slot as usize].wake = NEVER;
             }
         }
         let touched = std::mem::take(&mut self.touched);
@@ -366,6 +381,9 @@ impl<F: Fold> Keyed<F> {
         if !head.touched {
             head.touched = true;
             self.touched.push(slot);
+            if self.snapshot.is_some() {
+                self.preserve(slot);
+            }
         }
     }
 
@@ -384,27 +402,22 @@ impl<F: Fold> Keyed<F> {
         (self.slots.len() - 1) as u32
     }
 
-    /// Every key with its state and the time it asked to be woken at, in the order of keys.
-    ///
-    /// Call it between epochs.
-    pub fn save(&self) -> BTreeMap<F::Key, (&F::State, Option<i64>)> {
-        let slots = self.index.values().map(|slot| &self.slots[*slot as usize]);
-        slots
-            .map(|slot| (slot.key, (&slot.state, (slot.wake != NEVER).then_some(slot.wake))))
-            .collect()
-    }
-
-    /// Takes a saved key in, if its shard is one of this worker's.
-    pub fn load(&mut self, key: F::Key, state: F::State, wake: Option<i64>, worker: usize, peers: usize) {
-        if F::route(&key) % SHARDS % peers as u64 != worker as u64 {
-            return;
-        }
+    /// Puts a saved key in its place.
+    fn restore(&mut self, key: F::Key, state: F::State, wake: Option<i64>) {
         let slot = self.vacant(key, state);
         self.index.insert(key, slot);
         self.loaded.push(slot);
         if let Some(due) = wake {
             self.slots[slot as usize].wake = due;
             self.alarms.push(Reverse((due, slot)));
+        }
+    }
+
+    /// Gives again what stands in the output for the keys that were loaded. Call it once, before the first epoch.
+    pub fn recall(&mut self, out: &mut Vec<(F::Output, Diff)>) {
+        for slot in &self.loaded {
+            let entry = &self.slots[*slot as usize];
+            self.fold.recall(entry.key, &entry.state, out);
         }
     }
 }
@@ -414,7 +427,7 @@ pub type RowChange<F> = ((<F as Fold>::Key, <F as Fold>::Row), Diff);
 
 /// What waits for its epoch to be complete.
 struct Pending<F: Fold> {
-    tick: Option<Capability<Epoch>>,
+    tick: Option<(Capability<Epoch>, Tick)>,
     rows: Vec<RowChange<F>>,
     records: Vec<F::Record>,
 }
@@ -429,21 +442,31 @@ impl<F: Fold> Default for Pending<F> {
     }
 }
 
+/// Between two steps of a snapshot, so that waiting for room does not spin.
+const BREATH: std::time::Duration = std::time::Duration::from_micros(100);
+
 /// How many empty buffers are kept.
 const SPARE: usize = 4;
 
 /// Runs a fold over the rows of a view and a stream of records.
 ///
 /// `ticks` must carry one item for each epoch on each worker, and every row and record must stand at such an epoch.
+///
+/// # Panics
+///
+/// When a saved chunk is not one of this fold: chunks are checked before they come here.
 pub fn fold<'scope, F: Fold>(
     fold: F,
     rows: Rows<'scope, (F::Key, F::Row)>,
     records: StreamVec<'scope, Epoch, F::Record>,
-    ticks: StreamVec<'scope, Epoch, ()>,
+    ticks: StreamVec<'scope, Epoch, Tick>,
     meter: Arc<FoldMeter>,
+    keeper: Keeper,
 ) -> StreamVec<'scope, Epoch, (F::Output, Epoch, Diff)> {
     let scope = ticks.scope();
+    let (worker, peers) = (scope.worker().index(), scope.worker().peers());
     let mut builder = OperatorBuilder::new(format!("Fold: {}", F::NAME), scope);
+    let activator = scope.activator_for(builder.operator_info().address);
     let by_row = Exchange::new(|((key, _), _, _): &((F::Key, F::Row), Epoch, Diff)| F::route(key) % SHARDS);
     let by_record = Exchange::new(|record: &F::Record| F::route(&F::place(record).0) % SHARDS);
     let mut rows = builder.new_input(rows.inner, by_row);
@@ -454,6 +477,12 @@ pub fn fold<'scope, F: Fold>(
     let mut keyed = Keyed::new(fold, meter);
     let mut pending: BTreeMap<Epoch, Pending<F>> = BTreeMap::new();
     let mut out = Vec::new();
+    let Keeper { saved, mut offer } = keeper;
+    for chunk in saved {
+        let loaded = keyed.load(&chunk, worker, peers);
+        assert!(loaded.is_ok(), "{}: a checkpoint's chunk is not one", F::NAME);
+    }
+    keyed.recall(&mut out);
     // Epochs are alike: what one needed to hold its records serves the next.
     let mut spare: Vec<Vec<F::Record>> = Vec::new();
     builder.build(move |_capabilities| {
@@ -472,10 +501,10 @@ pub fn fold<'scope, F: Fold>(
                     records.append(batch);
                 }
             });
-            ticks.for_each(|capability, _| {
-                if let Some(kept) = capability.retain_least(0) {
+            ticks.for_each(|capability, batch| {
+                if let (Some(kept), Some(tick)) = (capability.retain_least(0), batch.pop()) {
                     let epoch = *kept.time();
-                    pending.entry(epoch).or_default().tick = Some(kept);
+                    pending.entry(epoch).or_default().tick = Some((kept, tick));
                 }
             });
             let mut output = output.activate();
@@ -484,7 +513,7 @@ pub fn fold<'scope, F: Fold>(
                     break;
                 }
                 let (epoch, mut work) = entry.remove_entry();
-                let Some(capability) = work.tick else {
+                let Some((capability, tick)) = work.tick else {
                     // Cannot be: sources and views speak only at ticks. Nothing may be dropped, so it stays visible.
                     debug_assert!(false, "{} has work at epoch {epoch}, which had no tick", F::NAME);
                     continue;
@@ -495,6 +524,12 @@ pub fn fold<'scope, F: Fold>(
                 }
                 let updates = out.drain(..).map(|(data, diff)| (data, epoch, diff));
                 output.session(&capability).give_iterator(updates);
+                if tick.checkpoint {
+                    keyed.begin_snapshot(epoch);
+                }
+            }
+            if keyed.step_snapshot(&mut offer) {
+                activator.activate_after(BREATH);
             }
         }
     });

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Diff;
 use crate::fold::{Fold, Next};
-use crate::monitor::{Revision, Track, forget_ended};
+use crate::monitor::{Revision, Track, forget_ended, no_evidence};
 
 /// What the lifecycle gives out.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,8 +78,6 @@ struct Warning {
     /// The greatest cause since the last settling.
     cause: Option<Cause>,
     shown: Option<Arc<WarningState>>,
-    /// The version of the rule as last heard of.
-    rule_version: u32,
 }
 
 /// One datastream's part.
@@ -109,17 +107,18 @@ impl Warning {
             self.members.remove(&revision.datastream);
             return;
         }
-        self.rule_version = revision.explanation.rule_version;
         let member = self.members.entry(revision.datastream).or_insert_with(|| Member {
             track: Track::new(),
             stale: false,
-            explanation: revision.explanation.clone(),
+            explanation: Box::new(no_evidence()),
         });
         let keep = member.track.partition_point(|(time, _)| *time < revision.from);
         member.track.truncate(keep);
         member.track.extend(revision.tail);
         member.stale = revision.stale;
-        member.explanation = revision.explanation;
+        if let Some(explanation) = revision.explanation {
+            member.explanation = explanation;
+        }
     }
 
     /// Merges the members' tracks again, from `stale_from` on.
@@ -273,7 +272,7 @@ impl Lifecycle {
         asset: Option<&Asset>,
     ) -> WarningDelta {
         let speaker = warning.speaker(kind, to, at.0);
-        let explanation = speaker.map_or_else(crate::monitor::no_evidence, |member| (*member.explanation).clone());
+        let explanation = speaker.map_or_else(no_evidence, |member| (*member.explanation).clone());
         WarningDelta {
             id: state.id.clone(),
             kind,

@@ -109,8 +109,9 @@ pub struct Revision {
     pub stale: bool,
     /// Why; `None` where only `stale` changed.
     pub cause: Option<Cause>,
-    /// What the level rests on.
-    pub explanation: Box<Explanation>,
+    /// What the level rests on; `None` where only `stale` changed. When that is noticed depends on when the datastream was
+    /// last looked at, and observations behind the horizon may be gone by then or not.
+    pub explanation: Option<Box<Explanation>>,
 }
 
 /// The fold's settings.

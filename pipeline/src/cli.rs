@@ -63,7 +63,7 @@ pub enum Command {
     /// Show the whole job on a simulated city in a typhoon: generate, run, summarize.
     Demo(DemoArguments),
     /// Run the job, until its input ends or it is told to stop (SIGTERM, ctrl-c).
-    Run(ConfigArguments),
+    Run(RunArguments),
     /// Generate a simulated city and a storm, or real weather, as input.
     Generate(GenerateArguments),
     /// Check a configuration, and say everything that is wrong with it.
@@ -85,6 +85,18 @@ pub struct ConfigArguments {
     /// Sets one field over the file, such as `--set epoch.tick=10ms`; may be repeated.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     pub overrides: Vec<String>,
+}
+
+/// How to run.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Where the input that a recovery needs is gone: leave checkpoints and progress aside, read what input there is, and
+    /// publish how the tables then differ. Warnings that rest on what is gone are withdrawn.
+    #[arg(long)]
+    pub start_anew: bool,
 }
 
 /// How large the demo is.

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use differential_dataflow::AsCollection;
 use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
 use riskflow_config::{ScoreCuts, TimeSettings, UnknownSettings};
-use riskflow_operators::fold::{FoldMeter, fold};
+use riskflow_operators::fold::{Fold, FoldMeter, Keeper, Tick, fold};
 use riskflow_operators::lifecycle::Lifecycle;
 use riskflow_operators::monitor::{Monitor, Observed, remembered};
 use riskflow_operators::score_baseline::ScoreBaseline;
@@ -39,7 +39,7 @@ pub struct Inputs<'scope> {
     /// Observations that were admitted.
     pub observations: StreamVec<'scope, Epoch, Observed>,
     /// One for each epoch on each worker.
-    pub ticks: StreamVec<'scope, Epoch, ()>,
+    pub ticks: StreamVec<'scope, Epoch, Tick>,
 }
 
 /// The settings that give the answer its meaning; all others change only how it is computed.
@@ -51,6 +51,34 @@ pub struct Semantics {
     pub unknown: UnknownSettings,
     /// How a score becomes a level.
     pub cuts: ScoreCuts,
+}
+
+/// How the state of each fold outlives the process.
+pub struct Keepers {
+    /// Of `latest`.
+    pub latest: Keeper,
+    /// Of `monitor`.
+    pub monitor: Keeper,
+    /// Of `lifecycle`.
+    pub lifecycle: Keeper,
+    /// Of `score_baseline`.
+    pub score_baseline: Keeper,
+}
+
+impl Keepers {
+    /// The names of the folds.
+    pub const FOLDS: [&'static str; 4] = [Latest::NAME, Monitor::NAME, Lifecycle::NAME, ScoreBaseline::NAME];
+
+    /// One keeper for each fold, by its name.
+    #[must_use]
+    pub fn of(mut keeper: impl FnMut(&'static str) -> Keeper) -> Self {
+        Self {
+            latest: keeper(Latest::NAME),
+            monitor: keeper(Monitor::NAME),
+            lifecycle: keeper(Lifecycle::NAME),
+            score_baseline: keeper(ScoreBaseline::NAME),
+        }
+    }
 }
 
 /// What each fold has done so far, over all workers of the process.
@@ -93,6 +121,7 @@ pub fn graph<'scope>(
     inputs: Inputs<'scope>,
     semantics: &Semantics,
     meters: &Meters,
+    keepers: Keepers,
 ) -> StreamVec<'scope, Epoch, OutputUpdate> {
     let Inputs {
         base,
@@ -102,7 +131,15 @@ pub fn graph<'scope>(
     let scope = ticks.scope();
 
     let nothing = ToStream::to_stream(None, scope).as_collection();
-    let tables = fold(Latest, nothing, base, ticks.clone(), meters.latest.clone()).as_collection();
+    let tables = fold(
+        Latest,
+        nothing,
+        base,
+        ticks.clone(),
+        meters.latest.clone(),
+        keepers.latest,
+    )
+    .as_collection();
     let regions = tables.clone().flat_map(|(_, row)| row.region());
     let assets = tables.clone().flat_map(|(key, row)| Some((key, row.asset()?)));
     let datastreams = tables.clone().flat_map(|(key, row)| Some((key, row.datastream()?)));
@@ -116,6 +153,7 @@ pub fn graph<'scope>(
         observations,
         ticks.clone(),
         meters.monitor.clone(),
+        keepers.monitor,
     );
     let standings = findings
         .clone()
@@ -133,6 +171,7 @@ pub fn graph<'scope>(
         revisions,
         ticks.clone(),
         meters.lifecycle.clone(),
+        keepers.lifecycle,
     );
     let warnings = steps
         .clone()
@@ -144,7 +183,15 @@ pub fn graph<'scope>(
     let tallies = region_risk::region_tally(asset_risks.clone(), warnings.clone());
     let scores = region_risk::region_score(tallies.clone());
     let no_records = ToStream::to_stream(None, scope);
-    let baselines = fold(ScoreBaseline, scores, no_records, ticks, meters.score_baseline.clone()).as_collection();
+    let baselines = fold(
+        ScoreBaseline,
+        scores,
+        no_records,
+        ticks,
+        meters.score_baseline.clone(),
+        keepers.score_baseline,
+    )
+    .as_collection();
     let region_risks = region_risk::region_risk(regions, asset_risks.clone(), tallies, baselines);
 
     asset_risks

@@ -10,10 +10,13 @@
 //! A cut says "epoch *t* closes": the operator holds *t* until it has handed over everything of its partitions that
 //! belongs to *t*. Which records these are depends on the cut:
 //!
-//! * [`Cut::Look`]: none; only the arrival of the next record is reported;
-//! * [`Cut::History`]: those that arrived at or before *t*, in every partition: a history replays to the same epochs however
+//! * [`How::Look`]: none; only the arrival of the next record is reported;
+//! * [`How::History`]: those that arrived at or before *t*, in every partition: a history replays to the same epochs however
 //!   fast it is read;
-//! * [`Cut::Live`]: those at hand, up to a bound.
+//! * [`How::Live`]: those at hand, up to a number;
+//! * [`How::Recorded`]: those that an earlier run took in this epoch, by their offsets.
+//!
+//! Which they were goes out with the epoch ([`Output::Taken`]): that makes it definite.
 //!
 //! Decoding happens here, on the worker: no thread stands between a source and the dataflow, and nothing is read
 //! that no epoch asked for. That bounds memory when the input is faster than the job.
@@ -28,6 +31,7 @@ use riskflow_config::{Clock, InputRecord, TimeSettings};
 use riskflow_connectors::{Polled, RawRecord, Rejection, Source, SourceError, Verdict, dead_letter, decode};
 use riskflow_model::Millis;
 use riskflow_model::output::{Origin, Reason};
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::Epoch;
 use riskflow_operators::monitor::{Monitor, Observed};
@@ -45,13 +49,36 @@ use crate::output::{Output, OutputUpdate};
 
 /// How an epoch takes its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Cut {
+pub enum How {
     /// Take nothing, report what comes next.
     Look,
     /// Take what arrived at or before the epoch.
     History,
     /// Take what is at hand.
     Live,
+    /// Take what the bound names.
+    Recorded,
+}
+
+/// An epoch closes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// How it takes its records.
+    pub how: How,
+    /// Only records before these offsets are there; partitions that are not named have none.
+    pub bound: Option<Offsets>,
+    /// Whether the state after it is to be kept.
+    pub checkpoint: bool,
+}
+
+impl From<How> for Cut {
+    fn from(how: How) -> Self {
+        Self {
+            how,
+            bound: None,
+            checkpoint: false,
+        }
+    }
 }
 
 /// What a worker tells worker 0 after a cut.
@@ -135,6 +162,11 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
                 .activate()
                 .session(to_observations)
                 .give_iterator(taken.observations.drain(..));
+            if matches!(progress, Progress::Done) {
+                let offsets = pending.offsets.drain(..);
+                let offsets = offsets.map(|((topic, partition), next)| Output::Taken(topic, partition, next));
+                taken.dead_letters.extend(offsets);
+            }
             let letters = taken.dead_letters.drain(..).map(|letter| (letter, pending.epoch, 1));
             dead_letters.activate().session(to_dead_letters).give_iterator(letters);
             match progress {
@@ -173,6 +205,8 @@ struct Pending {
     capabilities: [Capability<Epoch>; 4],
     /// How many records it took.
     taken: usize,
+    /// How far it came in each partition of which it took any: topic, partition, next offset.
+    offsets: Vec<((u16, u16), u64)>,
     next_arrival: Option<i64>,
 }
 
@@ -189,6 +223,7 @@ impl Pending {
             epoch: *capabilities[0].time(),
             capabilities,
             taken: 0,
+            offsets: Vec::new(),
             next_arrival: None,
         })
     }
@@ -224,15 +259,17 @@ impl Ingest {
         if self.failed.borrow().is_some() {
             return Progress::Failed;
         }
-        let limit = match pending.cut {
-            Cut::Live => (self.max_records - pending.taken).min(BATCH),
-            Cut::History | Cut::Look => BATCH,
+        let how = pending.cut.how;
+        let limit = match how {
+            How::Live => (self.max_records - pending.taken).min(BATCH),
+            How::History | How::Recorded | How::Look => BATCH,
         };
         let now = pending.epoch as i64;
         let (mut all_done, mut idle, mut count) = (true, false, 0);
         pending.next_arrival = None;
         let mut clerk = Clerk {
-            cut: pending.cut,
+            how,
+            bound: pending.cut.bound.as_ref(),
             now,
             clock: self.clock,
             ceiling: self.ceiling,
@@ -240,6 +277,7 @@ impl Ingest {
             taken,
             counts: [Counts::default(); Topic::ALL.len()],
             count: &mut count,
+            offsets: &mut pending.offsets,
             next_arrival: &mut pending.next_arrival,
         };
         for source in &mut self.sources {
@@ -262,10 +300,11 @@ impl Ingest {
             self.metrics.taken(topic, counts.records, counts.bytes, counts.late);
         }
         pending.taken += count;
-        match pending.cut {
-            Cut::Live if all_done || pending.taken >= self.max_records => Progress::Done,
-            Cut::History | Cut::Look if all_done && !idle => Progress::Done,
-            Cut::History | Cut::Look if all_done => Progress::NotYet,
+        match how {
+            How::Live if all_done || pending.taken >= self.max_records => Progress::Done,
+            How::Live => Progress::More,
+            _ if all_done && !idle => Progress::Done,
+            _ if all_done => Progress::NotYet,
             _ => Progress::More,
         }
     }
@@ -281,7 +320,8 @@ struct Counts {
 
 /// Decides about one record after the other.
 struct Clerk<'a> {
-    cut: Cut,
+    how: How,
+    bound: Option<&'a Offsets>,
     now: i64,
     clock: Clock,
     ceiling: i64,
@@ -289,20 +329,33 @@ struct Clerk<'a> {
     taken: &'a mut Taken,
     counts: [Counts; Topic::ALL.len()],
     count: &'a mut usize,
+    offsets: &'a mut Vec<((u16, u16), u64)>,
     next_arrival: &'a mut Option<i64>,
 }
 
 impl Clerk<'_> {
     fn offer(&mut self, record: &RawRecord<'_>) -> Verdict {
+        let bounded = self
+            .bound
+            .is_some_and(|bound| record.offset >= bound.next(record.topic, record.partition));
+        if bounded && matches!(self.how, How::History | How::Look) {
+            return Verdict::NotYet;
+        }
         let decoded = decode(record);
-        if self.cut != Cut::Live {
+        if self.how != How::Live {
             let arrival = self.arrival(record, decoded.as_ref().ok());
-            if self.cut == Cut::Look || arrival > self.now {
+            let take = match self.how {
+                How::Recorded => !bounded,
+                How::History => arrival <= self.now,
+                How::Live | How::Look => false,
+            };
+            if !take {
                 *self.next_arrival = earliest(*self.next_arrival, Some(arrival));
                 return Verdict::NotYet;
             }
         }
         *self.count += 1;
+        self.note(record);
         let counts = &mut self.counts[usize::from(record.topic.index())];
         counts.records += 1;
         counts.bytes += record.payload.map_or(0, <[u8]>::len) as u64;
@@ -323,6 +376,18 @@ impl Clerk<'_> {
             Err(rejection) => self.refuse(record, &rejection),
         }
         Verdict::Taken
+    }
+
+    /// Records come partition by partition: mostly the partition is that of the record before.
+    fn note(&mut self, record: &RawRecord<'_>) {
+        let (partition, next) = ((record.topic.index(), record.partition), record.offset + 1);
+        match self.offsets.last_mut() {
+            Some((last, offset)) if *last == partition => *offset = next,
+            _ => match self.offsets.iter_mut().find(|(known, _)| *known == partition) {
+                Some((_, offset)) => *offset = next,
+                None => self.offsets.push((partition, next)),
+            },
+        }
     }
 
     /// When a record arrived, for a replay. `i64::MIN`, before everything else: what has neither an arrival time nor an

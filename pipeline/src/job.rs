@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Settings};
+use riskflow_connectors::checkpoint::{CheckpointStore, Manifest};
 use riskflow_connectors::{Share, Source, SourceError, Until, open_sink, open_source};
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::Epoch;
+use riskflow_operators::fold::{Keeper, Tick};
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Concat;
@@ -21,12 +24,14 @@ use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::{Broadcast, Filter, Input, Map};
 use timely::worker::Worker;
 
-use crate::graph::{Inputs, Meters, Semantics, graph};
-use crate::ingest::{Cut, Ingest, Ingested, Report, ingest};
+use crate::checkpoint::{Checkpointer, State};
+use crate::graph::{Inputs, Keepers, Meters, Semantics, graph};
+use crate::ingest::{Cut, How, Ingest, Ingested, Report, ingest};
 use crate::metrics::Metrics;
 use crate::output::publish;
 use crate::pace::{Pace, Step, wall_clock};
-use crate::publisher::{Completed, Observer, Publisher};
+use crate::publisher::{Beginning, Committed, Completed, Observer, Publisher};
+use crate::recovery::{Recovery, is_definite, semantics_of};
 use crate::views::Views;
 
 /// What the rest of the program sees of a running job.
@@ -62,7 +67,32 @@ impl Handles {
 }
 
 /// The error that ended the job, from whichever worker came first.
-type Failure = Arc<Mutex<Option<SourceError>>>;
+#[derive(Clone, Default)]
+struct Failure(Arc<Mutex<Option<anyhow::Error>>>);
+
+impl Failure {
+    fn note(&self, error: anyhow::Error) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
+    }
+
+    fn take(&self) -> Option<anyhow::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+/// What lasts longer than the process.
+struct Lasting {
+    store: Arc<CheckpointStore>,
+    recovery: Recovery,
+    checkpointer: Checkpointer,
+}
 
 /// Runs the job until its input ends, it is stopped, or it fails.
 ///
@@ -70,39 +100,145 @@ type Failure = Arc<Mutex<Option<SourceError>>>;
 ///
 /// When a source or the sink fails for good, or workers cannot be started.
 pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -> Result<()> {
-    let sink = open_sink(&settings.output, &settings.topics).context("could not open the output")?;
-    let (publisher, sender) = Publisher::start(sink, handles.views.clone(), handles.metrics.clone(), observer)
-        .context("could not start the publisher")?;
-    let publisher = Arc::new(publisher);
-    let failure: Failure = Arc::default();
-    // Only worker 0 publishes; when it is done the publisher comes to its end.
-    let sender = Arc::new(Mutex::new(Some(sender)));
-    let shared = (
-        settings.clone(),
-        handles.clone(),
-        Arc::clone(&failure),
-        Arc::clone(&publisher),
-    );
-    let guards = timely::execute(timely_config(settings), move |worker| {
-        let (settings, handles, failure, publisher) = &shared;
-        let sender = if worker.index() == 0 {
-            sender.lock().unwrap_or_else(PoisonError::into_inner).take()
-        } else {
-            None
-        };
-        work(worker, settings, handles, sender, publisher, failure);
+    // Only process 0 publishes.
+    let publishes = settings.cluster.process == 0;
+    let sink = publishes.then(|| open_sink(&settings.output, &settings.topics, settings.guarantee));
+    let sink = sink.transpose().context("could not open the output")?;
+    let state = State::default();
+    let lasting = if is_definite(settings) {
+        Some(lasting(settings, handles, &state)?)
+    } else {
+        None
+    };
+    let (beginning, committed) = match &lasting {
+        Some(lasting) => (lasting.recovery.beginning.clone(), lasting.checkpointer.committed()),
+        None => (Beginning::default(), Box::new(|_, _| ()) as Committed),
+    };
+    let last = beginning.last;
+    let shared = crate::publisher::Shared {
+        committed: Arc::default(),
+        oldest_checkpoint: Arc::clone(&state.oldest),
+        stop: Arc::clone(&handles.stop),
+    };
+    let publisher = sink.map(|sink| {
+        let about = (handles.views.clone(), handles.metrics.clone(), shared);
+        Publisher::start(sink, beginning, about, observer, committed)
     });
+    let (publisher, sender) = publisher.transpose().context("could not start the publisher")?.unzip();
+    let failure = Failure::default();
+    let job = Arc::new(Job {
+        settings: settings.clone(),
+        handles: handles.clone(),
+        failure: failure.clone(),
+        publisher,
+        // Only worker 0 publishes; when it is done the publisher comes to its end.
+        sender: Mutex::new(sender),
+        lasting,
+        state,
+        last: last.0 as u64,
+    });
+    let shared = Arc::clone(&job);
+    let guards = timely::execute(timely_config(settings), move |worker| work(worker, &shared));
     let guards = guards
         .map_err(|error| anyhow!(error))
         .context("could not start the workers")?;
     for worker in guards.join() {
         worker.map_err(|error| anyhow!("a worker panicked: {error}"))?;
     }
-    if let Some(error) = failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        return Err(error).context("could not read the input");
+    let job = Arc::into_inner(job).ok_or_else(|| anyhow!("a worker still holds the job"))?;
+    drop(job.sender);
+    let published = job.publisher.map_or(Ok(()), Publisher::join);
+    if let Some(lasting) = job.lasting {
+        lasting.checkpointer.join();
     }
-    let publisher = Arc::into_inner(publisher).ok_or_else(|| anyhow!("a worker still holds the publisher"))?;
-    publisher.join().context("could not write the output")
+    if let Some(error) = failure.take() {
+        return Err(error);
+    }
+    published
+}
+
+/// Finds what an earlier run left, and starts keeping what this one will leave.
+fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Lasting> {
+    let store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
+    let store = Arc::new(store);
+    let recovery = Recovery::find(settings, &store)?;
+    let semantics = semantics_of(settings);
+    let (metrics, state) = (handles.metrics.clone(), state.clone());
+    let checkpointer = Checkpointer::start(Arc::clone(&store), settings, semantics, metrics, state)
+        .context("could not start the checkpoints")?;
+    let beginning = &recovery.beginning;
+    if beginning.last > riskflow_model::Millis(0) {
+        let checkpoint = recovery.checkpoint.as_ref().map(|manifest| manifest.epoch.to_string());
+        tracing::info!(last = %beginning.last, ?checkpoint, epochs = recovery.plan.recorded.len(), "going on after an earlier run");
+    }
+    Ok(Lasting {
+        store,
+        recovery,
+        checkpointer,
+    })
+}
+
+/// What all workers of the process share.
+struct Job {
+    settings: Settings,
+    handles: Handles,
+    failure: Failure,
+    publisher: Option<Publisher>,
+    sender: Mutex<Option<SyncSender<Completed>>>,
+    lasting: Option<Lasting>,
+    state: State,
+    /// The epoch that an earlier run committed last.
+    last: Epoch,
+}
+
+impl Job {
+    /// How the folds of a worker outlive the process.
+    fn keepers(&self, worker: usize) -> Keepers {
+        let local = worker % self.settings.cluster.workers.get();
+        Keepers::of(|fold| {
+            let Some(lasting) = &self.lasting else {
+                return Keeper::none();
+            };
+            let saved = lasting.recovery.checkpoint.clone();
+            let saved = saved.map(|manifest| saved_parts(manifest, fold, lasting.store.clone(), self.failure.clone()));
+            Keeper {
+                saved: saved.unwrap_or_else(|| Box::new(std::iter::empty())),
+                offer: lasting.checkpointer.offer(fold, local),
+            }
+        })
+    }
+
+    fn open_sources(&self, index: usize, peers: usize) -> Result<Vec<Box<dyn Source>>> {
+        let sources = open_sources(
+            &self.settings,
+            self.lasting.as_ref().map(|l| &l.recovery.from),
+            index,
+            peers,
+        )
+        .context("could not read the input")?;
+        if let Some(lasting) = &self.lasting {
+            let lost: Vec<_> = sources.iter().flat_map(|source| source.lost()).collect();
+            lasting.recovery.check_lost(&lost)?;
+        }
+        Ok(sources)
+    }
+}
+
+fn saved_parts(
+    manifest: Manifest,
+    fold: &'static str,
+    store: Arc<CheckpointStore>,
+    failure: Failure,
+) -> Box<dyn Iterator<Item = Vec<u8>>> {
+    let epoch = manifest.epoch;
+    let parts = manifest.parts.into_iter().filter(move |part| *part.fold == *fold);
+    Box::new(parts.filter_map(move |part| match store.read_part(epoch, &part) {
+        Ok(keys) => Some(keys),
+        Err(error) => {
+            failure.note(anyhow::Error::new(error).context("could not read the checkpoint again"));
+            None
+        }
+    }))
 }
 
 fn timely_config(settings: &Settings) -> timely::Config {
@@ -127,58 +263,57 @@ fn timely_config(settings: &Settings) -> timely::Config {
     timely::Config { communication, worker }
 }
 
-/// What worker 0 knows of the epochs that it closed.
-type Closed = Rc<RefCell<BTreeMap<Epoch, Instant>>>;
+/// What worker 0 knows of the epochs that it closed: when, and whether a checkpoint is taken.
+type Closed = Rc<RefCell<BTreeMap<Epoch, (Instant, bool)>>>;
 
 /// One worker from start to stop.
-fn work(
-    worker: &mut Worker,
-    settings: &Settings,
-    handles: &Handles,
-    sender: Option<SyncSender<Completed>>,
-    publisher: &Publisher,
-    failure: &Failure,
-) {
+fn work(worker: &mut Worker, job: &Arc<Job>) {
     let index = worker.index();
-    let ceiling = wall_clock() as i64;
-    let sources = match open_sources(settings, index, worker.peers()) {
-        Ok(sources) => sources,
-        Err(error) => {
-            failure
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_or_insert(error);
-            Vec::new()
-        }
-    };
+    let Job {
+        settings,
+        handles,
+        failure,
+        ..
+    } = &**job;
+    let sources = job.open_sources(index, worker.peers()).unwrap_or_else(|error| {
+        failure.note(error);
+        Vec::new()
+    });
     handles.meters.count_arranged(worker);
     let failed = Rc::new(RefCell::new(None));
     let ingestion = Ingest {
         sources,
         time: settings.time,
         clock: settings.clock,
-        ceiling,
+        ceiling: wall_clock() as i64,
         max_records: settings.epoch.max_records,
         metrics: handles.metrics.clone(),
         lag_shown: None,
         failed: Rc::clone(&failed),
     };
-    let pace = Rc::new(RefCell::new(Pace::new(
+    let plan = job.lasting.as_ref().map(|lasting| lasting.recovery.plan.clone());
+    let pace = Pace::new(
         settings.epoch.clone(),
         settings.clock,
         worker.peers(),
-    )));
+        plan.unwrap_or_default(),
+    );
+    let pace = Rc::new(RefCell::new(pace));
     let closed: Closed = Rc::default();
-    let (cuts, probe) = build(worker, ingestion, settings, handles, sender, (&pace, &closed));
-    let mut driver = (index == 0).then(|| Driver { cuts, pace, closed });
+    let (cuts, probe) = build(worker, ingestion, job, (&pace, &closed));
+    let mut driver = (index == 0).then(|| Driver {
+        cuts,
+        pace,
+        closed,
+        job: Arc::clone(job),
+        checkpointed: Instant::now(),
+        warned: Instant::now(),
+    });
     while !probe.done() {
         if let Some(error) = failed.take() {
-            failure
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_or_insert(error);
+            failure.note(anyhow::Error::new(error).context("could not read the input"));
         }
-        if failure.lock().unwrap_or_else(PoisonError::into_inner).is_some() || publisher.has_ended() {
+        if failure.is_there() || job.publisher.as_ref().is_some_and(Publisher::has_ended) {
             // The epoch under way can never be whole, or never be published: leave it, on every worker.
             for dataflow in worker.installed_dataflows() {
                 worker.drop_dataflow(dataflow);
@@ -186,7 +321,7 @@ fn work(
             return;
         }
         let wait = match driver.take() {
-            Some(mut active) => match active.step(handles) {
+            Some(mut active) => match active.step() {
                 Some(wait) => {
                     driver = Some(active);
                     wait
@@ -204,12 +339,14 @@ fn work(
 fn build(
     worker: &mut Worker,
     ingestion: Ingest,
-    settings: &Settings,
-    handles: &Handles,
-    sender: Option<SyncSender<Completed>>,
+    job: &Job,
     (pace, closed): (&Rc<RefCell<Pace>>, &Closed),
 ) -> (InputHandleVec<Epoch, Cut>, Handle<Epoch>) {
     let index = worker.index();
+    let keepers = job.keepers(index);
+    let sender = (index == 0)
+        .then(|| job.sender.lock().unwrap_or_else(PoisonError::into_inner).take())
+        .flatten();
     let probe = Handle::new();
     let mut cuts: InputHandleVec<Epoch, Cut> = InputHandleVec::new();
     let (noted, times) = (Rc::clone(pace), Rc::clone(closed));
@@ -225,26 +362,32 @@ fn build(
         reports.sink(note, "Reports", move |(input, _)| {
             input.for_each(|_, reports| reports.drain(..).for_each(|report| noted.borrow_mut().note(report)));
         });
-        let ticks = cuts.filter(|cut| *cut != Cut::Look).map(|_| ());
+        let ticks = cuts.filter(|cut| cut.how != How::Look).map(|cut| Tick {
+            checkpoint: cut.checkpoint,
+        });
         let semantics = Semantics {
-            time: settings.time,
-            unknown: settings.unknown,
-            cuts: settings.cuts,
+            time: job.settings.time,
+            unknown: job.settings.unknown,
+            cuts: job.settings.cuts,
         };
         let inputs = Inputs {
             base,
             observations,
             ticks: ticks.clone(),
         };
-        let updates = graph(inputs, &semantics, &handles.meters).concat(dead_letters);
+        let updates = graph(inputs, &semantics, &job.handles.meters, keepers).concat(dead_letters);
         publish(updates, ticks, &probe, index, move |output| {
-            let closed = times
+            let (closed, checkpoint) = times
                 .borrow_mut()
                 .remove(&(output.epoch.0 as u64))
-                .unwrap_or_else(Instant::now);
+                .unwrap_or_else(|| (Instant::now(), false));
             if let Some(sender) = &sender {
                 // The publisher ended: it failed, and worker 0 will notice.
-                let _ = sender.send(Completed { output, closed });
+                let _ = sender.send(Completed {
+                    output,
+                    closed,
+                    checkpoint,
+                });
             }
         });
     });
@@ -256,29 +399,44 @@ struct Driver {
     cuts: InputHandleVec<Epoch, Cut>,
     pace: Rc<RefCell<Pace>>,
     closed: Closed,
+    job: Arc<Job>,
+    /// When a checkpoint was last asked for, or under way.
+    checkpointed: Instant,
+    /// When a stalled epoch was last told of.
+    warned: Instant,
 }
+
+/// An epoch that is under way for so long is told of, again and again.
+const STALLED: Duration = Duration::from_secs(10);
 
 impl Driver {
     /// Closes an epoch if it is time, and says how long the worker may sleep; `None` at the end.
-    fn step(&mut self, handles: &Handles) -> Option<Duration> {
+    fn step(&mut self) -> Option<Duration> {
+        let handles = &self.job.handles;
         if handles.stop.load(Ordering::Acquire) {
             return None;
         }
-        let mut pace = self.pace.borrow_mut();
+        self.watch();
+        let handles = &self.job.handles;
         let under_way = self.closed.borrow().len();
+        let mut pace = self.pace.borrow_mut();
         handles.metrics.pace(under_way, pace.is_live());
-        match pace.step(under_way) {
-            Step::Close(epoch, cut) => {
-                if cut != Cut::Look {
-                    self.closed.borrow_mut().insert(epoch, Instant::now());
+        let step = pace.step(under_way);
+        drop(pace);
+        match step {
+            Step::Close(epoch, mut cut) => {
+                cut.checkpoint = self.is_time_for_checkpoint(epoch, cut.how);
+                if cut.how != How::Look {
+                    self.closed.borrow_mut().insert(epoch, (Instant::now(), cut.checkpoint));
                 }
                 if self.cuts.time() < &epoch {
                     self.cuts.advance_to(epoch);
                 }
+                let live = cut.how == How::Live;
                 self.cuts.send(cut);
                 self.cuts.advance_to(epoch + 1);
-                if cut == Cut::Live {
-                    handles.ready.store(true, Ordering::Release);
+                if live {
+                    self.job.handles.ready.store(true, Ordering::Release);
                 }
                 Some(Duration::ZERO)
             }
@@ -289,15 +447,54 @@ impl Driver {
             }
         }
     }
+
+    /// From the end of one to the beginning of the next the interval passes. What is replayed is kept already.
+    fn is_time_for_checkpoint(&mut self, epoch: Epoch, how: How) -> bool {
+        let busy = &self.job.state.busy;
+        if busy.load(Ordering::Acquire) {
+            self.checkpointed = Instant::now();
+            return false;
+        }
+        let due = self.checkpointed.elapsed() >= self.job.settings.checkpoint.interval;
+        let begin = self.job.lasting.is_some() && due && epoch > self.job.last && how != How::Look;
+        if begin {
+            busy.store(true, Ordering::Release);
+            self.checkpointed = Instant::now();
+        }
+        begin
+    }
+
+    /// Nothing hangs in silence.
+    fn watch(&mut self) {
+        let oldest = self
+            .closed
+            .borrow()
+            .first_key_value()
+            .map(|(epoch, (closed, _))| (*epoch, closed.elapsed()));
+        let (epoch, age) = oldest.unwrap_or_default();
+        self.job.handles.metrics.oldest_epoch(age);
+        if age >= STALLED && self.warned.elapsed() >= STALLED {
+            self.warned = Instant::now();
+            tracing::warn!(epoch, ?age, "an epoch is stalled: a source or a worker does not get on");
+        }
+    }
 }
 
-fn open_sources(settings: &Settings, index: usize, peers: usize) -> Result<Vec<Box<dyn Source>>, SourceError> {
+fn open_sources(
+    settings: &Settings,
+    from: Option<&Offsets>,
+    index: usize,
+    peers: usize,
+) -> Result<Vec<Box<dyn Source>>, SourceError> {
     let until = if settings.clock == Clock::Live {
         Until::Forever
     } else {
         Until::End
     };
+    let beginning = Offsets::default();
+    let from = from.unwrap_or(&beginning);
+    let share = Share { index, peers };
     let (base, others): (Vec<Topic>, Vec<Topic>) = Topic::inputs().partition(|topic| topic.is_base());
-    let open = |topics: &[Topic]| open_source(&settings.input, &settings.topics, topics, Share { index, peers }, until);
+    let open = |topics: &[Topic]| open_source(&settings.input, &settings.topics, topics, share, until, from);
     Ok(vec![open(&base)?, open(&others)?])
 }

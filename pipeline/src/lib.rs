@@ -5,6 +5,8 @@ pub mod ingest;
 pub mod graph;
 pub mod output;
 pub mod publisher;
+pub mod checkpoint;
+pub mod recovery;
 pub mod views;
 pub mod metrics;
 pub mod http;

@@ -15,6 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     terminal::start_logging(&arguments.log);
+    riskflow_connectors::arm_failpoints();
     match commands::run(arguments.command) {
         Ok(code) => code,
         Err(error) => {

@@ -33,6 +33,14 @@ pub struct Metrics {
     fold_settled: IntGaugeVec,
     arranged: IntGauge,
     resident: IntGauge,
+    commit_retries: IntCounter,
+    replayed: IntCounter,
+    replay_differences: IntCounter,
+    stalled: Gauge,
+    checkpoint_epoch: Gauge,
+    checkpoint_bytes: IntGauge,
+    checkpoint_seconds: Gauge,
+    checkpoint_failures: IntCounter,
 }
 
 /// Seconds from 1 ms to 30 s.
@@ -129,6 +137,56 @@ impl Metrics {
                 r,
                 IntGauge::new("riskflow_resident_memory_bytes", "Resident memory of the process.")?,
             )?,
+            commit_retries: add(
+                r,
+                IntCounter::new(
+                    "riskflow_commit_retries_total",
+                    "Commits that failed and were tried again.",
+                )?,
+            )?,
+            replayed: add(
+                r,
+                IntCounter::new(
+                    "riskflow_replayed_epochs_total",
+                    "Epochs of an earlier run that were recomputed after a start.",
+                )?,
+            )?,
+            replay_differences: add(
+                r,
+                IntCounter::new(
+                    "riskflow_replay_differences_total",
+                    "Replayed epochs that gave another result than before.",
+                )?,
+            )?,
+            stalled: add(
+                r,
+                Gauge::new(
+                    "riskflow_oldest_epoch_seconds",
+                    "How long the oldest epoch under way has been so; large: it is stalled.",
+                )?,
+            )?,
+            checkpoint_epoch: add(
+                r,
+                Gauge::new(
+                    "riskflow_checkpoint_timestamp_seconds",
+                    "When the newest checkpoint was whole, as Unix time; 0: none in this run.",
+                )?,
+            )?,
+            checkpoint_bytes: add(
+                r,
+                IntGauge::new("riskflow_checkpoint_bytes", "Size of the newest checkpoint.")?,
+            )?,
+            checkpoint_seconds: add(
+                r,
+                Gauge::new("riskflow_checkpoint_seconds", "Time from its epoch to its being whole.")?,
+            )?,
+            checkpoint_failures: add(
+                r,
+                IntCounter::new(
+                    "riskflow_checkpoint_failures_total",
+                    "Checkpoints that could not be written.",
+                )?,
+            )?,
             registry,
         };
         metrics.touch();
@@ -176,6 +234,39 @@ impl Metrics {
         self.epoch_time.set(epoch as f64 / 1000.0);
         self.epoch_seconds.observe(since_close.as_secs_f64());
         self.commit_seconds.observe(commit.as_secs_f64());
+    }
+
+    /// A commit failed and is tried again.
+    pub fn commit_retried(&self) {
+        self.commit_retries.inc();
+    }
+
+    /// An epoch of an earlier run was recomputed.
+    pub fn replayed(&self, epoch: i64) {
+        self.replayed.inc();
+        self.epoch_time.set(epoch as f64 / 1000.0);
+    }
+
+    /// A replayed epoch gave another result than before.
+    pub fn replay_differed(&self) {
+        self.replay_differences.inc();
+    }
+
+    /// How long the oldest epoch has been under way.
+    pub fn oldest_epoch(&self, age: std::time::Duration) {
+        self.stalled.set(age.as_secs_f64());
+    }
+
+    /// A checkpoint is whole.
+    pub fn checkpoint(&self, now: i64, bytes: u64, took: std::time::Duration) {
+        self.checkpoint_epoch.set(now as f64 / 1000.0);
+        self.checkpoint_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.checkpoint_seconds.set(took.as_secs_f64());
+    }
+
+    /// A checkpoint could not be written.
+    pub fn checkpoint_failed(&self) {
+        self.checkpoint_failures.inc();
     }
 
     /// How the job stands.

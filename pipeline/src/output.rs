@@ -6,6 +6,9 @@ use std::sync::Arc;
 use differential_dataflow::consolidation::consolidate;
 use riskflow_model::Millis;
 use riskflow_model::output::{AssetRisk, DeadLetter, RegionRisk, WarningDelta, WarningState};
+use riskflow_model::progress::Offsets;
+use riskflow_model::topic::Topic;
+use riskflow_operators::fold::Tick;
 use riskflow_operators::{Diff, Epoch};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
@@ -26,6 +29,8 @@ pub enum Output {
     WarningDelta(Box<WarningDelta>),
     /// A record of `out.deadletter`.
     DeadLetter(Box<DeadLetter>),
+    /// The epoch took the records of a partition before this offset: position of the topic, partition, offset.
+    Taken(u16, u16, u64),
 }
 
 /// A change of what is published.
@@ -46,6 +51,8 @@ pub struct EpochOutput {
     pub deltas: Vec<WarningDelta>,
     /// What could not be used.
     pub dead: Vec<DeadLetter>,
+    /// How far the input was taken, in partitions of which any was.
+    pub offsets: Offsets,
 }
 
 impl EpochOutput {
@@ -62,6 +69,11 @@ impl EpochOutput {
                 Output::WarningState(row) => this.warnings.push((row, diff)),
                 Output::WarningDelta(delta) => this.deltas.push(*delta),
                 Output::DeadLetter(letter) => this.dead.push(*letter),
+                Output::Taken(topic, partition, next) => {
+                    if let Some(topic) = Topic::ALL.get(usize::from(topic)) {
+                        this.offsets.advance(*topic, partition, next);
+                    }
+                }
             }
         }
         this.deltas.sort_by(|a, b| {
@@ -85,7 +97,7 @@ impl EpochOutput {
 /// epochs that publish nothing too. `probe` follows behind.
 pub fn publish<'scope>(
     updates: StreamVec<'scope, Epoch, OutputUpdate>,
-    ticks: StreamVec<'scope, Epoch, ()>,
+    ticks: StreamVec<'scope, Epoch, Tick>,
     probe: &Handle<Epoch>,
     index: usize,
     mut publish: impl FnMut(EpochOutput) + 'static,

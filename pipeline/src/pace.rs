@@ -1,17 +1,33 @@
 //! The pace of epochs: worker 0 decides when the next one closes, and how.
 //!
-//! While there is history, epochs lie on a grid of pipeline time (`epoch.replay_tick`), each as soon as few enough are under
+//! After a restart the epochs that an earlier run committed come first, with the very records that they took then. While
+//! there is history, epochs lie on a grid of pipeline time (`epoch.replay_tick`), each as soon as few enough are under
 //! way. Live, an epoch closes when its tick has passed on the wall clock and few enough are under way: under load epochs
 //! grow, they never pile up. This is the only place that reads the wall clock.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use riskflow_config::{Clock, EpochSettings};
+use std::collections::VecDeque;
 
-use crate::ingest::{Cut, Report, earliest};
+use riskflow_config::{Clock, EpochSettings};
+use riskflow_model::progress::Offsets;
+
+use crate::ingest::{Cut, How, Report, earliest};
+
+/// The epochs with which a job begins that goes on after an earlier run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The state was loaded as of this epoch: in it the views are rebuilt.
+    pub restored: Option<u64>,
+    /// There is no state, and the epochs up to this one are not recorded any more: what lies before these offsets belongs
+    /// to them, by its time of arrival.
+    pub cold: Option<(u64, Offsets)>,
+    /// Epochs with the offsets up to which each took records.
+    pub recorded: VecDeque<(u64, Offsets)>,
+}
 
 /// What worker 0 should do now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Close this epoch.
     Close(u64, Cut),
@@ -24,6 +40,12 @@ pub enum Step {
 /// Where the job stands between its beginning and its end.
 #[derive(Debug)]
 enum Phase {
+    /// Epochs of an earlier run; the first has not begun.
+    Begin,
+    /// Those that are not recorded.
+    Cold { epoch: u64, bound: Offsets, asked: bool },
+    /// Those that are.
+    Recorded,
     /// Nobody knows yet when the history begins.
     Look { asked: bool },
     /// There are records in front that arrived in the past.
@@ -38,6 +60,7 @@ pub struct Pace {
     settings: EpochSettings,
     clock: Clock,
     phase: Phase,
+    plan: Plan,
     last: u64,
     peers: usize,
     /// What each worker said after the last cut.
@@ -47,11 +70,17 @@ pub struct Pace {
 impl Pace {
     /// A job that begins.
     #[must_use]
-    pub fn new(settings: EpochSettings, clock: Clock, peers: usize) -> Self {
+    pub fn new(settings: EpochSettings, clock: Clock, peers: usize, plan: Plan) -> Self {
+        let fresh = plan == Plan::default();
         Self {
             settings,
             clock,
-            phase: Phase::Look { asked: false },
+            phase: if fresh {
+                Phase::Look { asked: false }
+            } else {
+                Phase::Begin
+            },
+            plan,
             last: 0,
             peers,
             reports: vec![None; peers],
@@ -78,51 +107,102 @@ impl Pace {
     /// Decides, with this many epochs under way.
     pub fn step(&mut self, under_way: usize) -> Step {
         let idle = Duration::from_millis(50);
+        let waiting = match self.phase {
+            Phase::Begin | Phase::Look { asked: false } | Phase::Cold { asked: false, .. } => false,
+            Phase::Live { .. } => under_way >= self.settings.in_flight,
+            _ => self.reports.iter().any(Option::is_none) || under_way >= self.settings.in_flight,
+        };
+        let now = Instant::now();
         match self.phase {
+            Phase::Live { next } if now < next => Step::Wait(next - now),
+            _ if waiting => Step::Wait(idle),
+            Phase::Begin => self.begin(),
+            Phase::Cold { .. } => self.cold(),
+            Phase::Recorded => self.recorded(under_way),
             Phase::Look { asked: false } => {
                 self.phase = Phase::Look { asked: true };
-                self.close(1, Cut::Look)
+                self.close(1, How::Look.into())
             }
-            Phase::Look { asked: true } | Phase::History => {
-                if self.reports.iter().any(Option::is_none) {
-                    return Step::Wait(idle);
+            Phase::Look { asked: true } | Phase::History => match self.next_arrival() {
+                Some(arrival) => {
+                    let epoch = self.on_grid(arrival);
+                    self.phase = Phase::History;
+                    self.close(epoch, How::History.into())
                 }
-                let arrivals = self.reports.iter().flatten().map(|report| report.next_arrival);
-                let next = arrivals.fold(None, earliest);
-                match next {
-                    Some(_) if under_way >= self.settings.in_flight => Step::Wait(idle),
-                    Some(arrival) => {
-                        let epoch = self.on_grid(arrival);
-                        self.phase = Phase::History;
-                        self.close(epoch, Cut::History)
-                    }
-                    None if self.clock == Clock::Live => {
-                        self.phase = Phase::Live { next: Instant::now() };
-                        self.step(under_way)
-                    }
-                    None => Step::End,
+                None if self.clock == Clock::Live => {
+                    self.phase = Phase::Live { next: now };
+                    self.step(under_way)
                 }
-            }
+                None => Step::End,
+            },
             Phase::Live { next } => {
-                let now = Instant::now();
-                if now < next {
-                    return Step::Wait(next - now);
-                }
-                if under_way >= self.settings.in_flight {
-                    return Step::Wait(idle);
-                }
                 // A tick that was missed is not made up for.
                 let planned = next + self.settings.tick;
-                self.phase = Phase::Live {
-                    next: if planned > now {
-                        planned
-                    } else {
-                        now + self.settings.tick
-                    },
+                let next = if planned > now {
+                    planned
+                } else {
+                    now + self.settings.tick
                 };
-                self.close(wall_clock(), Cut::Live)
+                self.phase = Phase::Live { next };
+                self.close(wall_clock(), How::Live.into())
             }
         }
+    }
+
+    fn begin(&mut self) -> Step {
+        if let Some((epoch, bound)) = self.plan.cold.take() {
+            self.phase = Phase::Cold {
+                epoch,
+                bound,
+                asked: false,
+            };
+            return self.cold();
+        }
+        self.phase = Phase::Recorded;
+        match self.plan.restored.take() {
+            Some(epoch) => self.close(epoch, recorded(Offsets::default())),
+            None => self.recorded(0),
+        }
+    }
+
+    /// By arrival up to the bound; the last of these epochs takes what is left before it.
+    fn cold(&mut self) -> Step {
+        let next = self.next_arrival();
+        let Phase::Cold { epoch, bound, asked } = &mut self.phase else {
+            return Step::Wait(Duration::ZERO);
+        };
+        let (epoch, bound) = (*epoch, bound.clone());
+        if !std::mem::replace(asked, true) {
+            let look = Cut {
+                bound: Some(bound),
+                ..How::Look.into()
+            };
+            return self.close(1, look);
+        }
+        let grid = next.map(|arrival| self.on_grid(arrival)).filter(|grid| *grid < epoch);
+        if let Some(grid) = grid {
+            let history = Cut {
+                bound: Some(bound),
+                ..How::History.into()
+            };
+            return self.close(grid, history);
+        }
+        self.phase = Phase::Recorded;
+        self.close(epoch, recorded(bound))
+    }
+
+    fn recorded(&mut self, under_way: usize) -> Step {
+        if let Some((epoch, bound)) = self.plan.recorded.pop_front() {
+            return self.close(epoch, recorded(bound));
+        }
+        // The reports on the last epoch told what comes next.
+        self.phase = Phase::Look { asked: true };
+        self.step(under_way)
+    }
+
+    fn next_arrival(&self) -> Option<i64> {
+        let arrivals = self.reports.iter().flatten().map(|report| report.next_arrival);
+        arrivals.fold(None, earliest)
     }
 
     fn close(&mut self, epoch: u64, cut: Cut) -> Step {
@@ -137,9 +217,16 @@ impl Pace {
         let first = arrival.max(1);
         let ceiled = first + (-first).rem_euclid(tick);
         match self.phase {
-            Phase::History => (self.last as i64 + tick).max(1) as u64,
+            Phase::History | Phase::Cold { .. } if self.last > 1 => (self.last as i64 + tick) as u64,
             _ => ceiled as u64,
         }
+    }
+}
+
+fn recorded(bound: Offsets) -> Cut {
+    Cut {
+        bound: Some(bound),
+        ..How::Recorded.into()
     }
 }
 
@@ -161,7 +248,7 @@ mod tests {
             max_records: 1_000,
             in_flight: 1,
         };
-        Pace::new(settings, clock, 1)
+        Pace::new(settings, clock, 1, Plan::default())
     }
 
     fn report(next_arrival: Option<i64>) -> Report {
@@ -175,14 +262,14 @@ mod tests {
     #[test]
     fn history_lies_on_the_grid_and_ends() {
         let mut pace = pace(Clock::Arrival);
-        assert_eq!(pace.step(0), Step::Close(1, Cut::Look));
+        assert_eq!(pace.step(0), Step::Close(1, How::Look.into()));
         assert!(matches!(pace.step(0), Step::Wait(_)));
         pace.note(report(Some(1_500_000_000_300)));
-        assert_eq!(pace.step(0), Step::Close(1_500_000_001_000, Cut::History));
+        assert_eq!(pace.step(0), Step::Close(1_500_000_001_000, How::History.into()));
         pace.note(report(Some(1_500_000_009_000)));
         assert!(matches!(pace.step(1), Step::Wait(_)), "one epoch is under way");
         // Empty epochs are closed too: deadlines pass in them.
-        assert_eq!(pace.step(0), Step::Close(1_500_000_002_000, Cut::History));
+        assert_eq!(pace.step(0), Step::Close(1_500_000_002_000, How::History.into()));
         pace.note(report(None));
         assert_eq!(pace.step(0), Step::End);
     }
@@ -192,7 +279,7 @@ mod tests {
         let mut pace = pace(Clock::EventTime);
         pace.step(0);
         pace.note(report(earliest(Some(i64::MIN), Some(1_500_000_000_000))));
-        assert_eq!(pace.step(0), Step::Close(1_500_000_000_000, Cut::History));
+        assert_eq!(pace.step(0), Step::Close(1_500_000_000_000, How::History.into()));
     }
 
     #[test]
@@ -200,13 +287,49 @@ mod tests {
         let mut pace = pace(Clock::Live);
         pace.step(0);
         pace.note(report(Some(1_500_000_000_000)));
-        assert_eq!(pace.step(0), Step::Close(1_500_000_000_000, Cut::History));
+        assert_eq!(pace.step(0), Step::Close(1_500_000_000_000, How::History.into()));
         pace.note(report(None));
-        let Step::Close(epoch, Cut::Live) = pace.step(0) else {
+        let Step::Close(epoch, Cut { how: How::Live, .. }) = pace.step(0) else {
             panic!("not live")
         };
         assert!(epoch > 1_700_000_000_000, "the wall clock rules");
         assert!(pace.is_live());
         assert!(matches!(pace.step(0), Step::Wait(_)), "the tick has not passed");
+    }
+
+    #[test]
+    fn epochs_of_an_earlier_run_come_first_and_take_what_they_took() {
+        let offsets = |next| {
+            let mut offsets = Offsets::default();
+            offsets.advance(riskflow_model::topic::Topic::InObservation, 0, next);
+            offsets
+        };
+        let mut pace = pace(Clock::Live);
+        pace.phase = Phase::Begin;
+        pace.plan = Plan {
+            restored: None,
+            cold: Some((5_000, offsets(10))),
+            recorded: VecDeque::from([(6_500, offsets(12))]),
+        };
+        let mut closed = Vec::new();
+        for next in [Some(3_200), Some(3_900), Some(4_900), Some(6_000), Some(7_200)] {
+            let Step::Close(epoch, cut) = pace.step(0) else {
+                panic!("nothing is closed")
+            };
+            closed.push((epoch, cut.how, cut.bound.map(|bound| bound == offsets(10))));
+            pace.note(report(next));
+        }
+        let bound = Some(true);
+        let expected = [
+            (1, How::Look, bound),
+            (4_000, How::History, bound),
+            // The next on the grid would be 5,000 itself.
+            (5_000, How::Recorded, bound),
+            (6_500, How::Recorded, Some(false)),
+            (7_000, How::History, None),
+        ];
+        // 6,000 is behind 6,500 already: it belongs to the first epoch on the grid after it.
+        assert_eq!(closed[..4], expected[..4]);
+        assert!(closed[4].0 > 6_500 && closed[4].1 == How::History);
     }
 }

@@ -1,20 +1,26 @@
 //! The publisher: takes epochs from worker 0 in order, commits them to the sink, then shows them to readers.
 //!
 //! It runs on a thread of its own behind a short queue. A slow sink fills the queue, the queue stops worker 0, and with it
-//! the closing of epochs: nothing is read that cannot be published.
+//! the closing of epochs: nothing is read that cannot be published. Epochs that wait are committed together.
+//!
+//! After a restart, epochs up to the one committed last are only noted. Before the first epoch after that is committed, the
+//! tables as they should be are compared with the rows that stand in the output: what differs goes out with that epoch, and
+//! from then on the dataflow's own differences are exact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use riskflow_connectors::{OutRecord, Sink, SinkError};
-use riskflow_model::Millis;
+use anyhow::{Context as _, Result, bail};
+use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, content};
 use riskflow_model::output::Stamped;
+use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Millis, Text};
 use serde::Serialize;
 
 use crate::metrics::Metrics;
@@ -27,16 +33,57 @@ pub struct Completed {
     pub output: EpochOutput,
     /// When it was closed.
     pub closed: Instant,
+    /// Whether a checkpoint is taken of the state after it.
+    pub checkpoint: bool,
 }
 
 /// Sees every epoch after it was committed, with the tables as of then.
 pub type Observer = Box<dyn FnMut(&EpochOutput, &Tables) + Send>;
 
+/// Hears that an epoch of which a checkpoint is taken was committed, and how far the input was taken by then.
+pub type Committed = Box<dyn FnMut(Millis, Offsets) + Send>;
+
+/// Where publishing begins.
+#[derive(Clone, Debug, Default)]
+pub struct Beginning {
+    /// Whether progress is recorded: only so can a later run go on.
+    pub definite: bool,
+    /// The epoch committed last; nothing up to it is published again.
+    pub last: Millis,
+    /// How far the input was taken before the first epoch that comes.
+    pub position: Offsets,
+    /// The epoch and the offsets that `out.progress` begins with.
+    pub base: (Millis, Offsets),
+    /// The epochs that it records from there on.
+    pub recorded: VecDeque<(Millis, Offsets)>,
+    /// Whether all that is void: the job begins anew.
+    pub anew: bool,
+    /// What the epochs up to `last` gave, where that is recorded.
+    pub digests: BTreeMap<Millis, Text>,
+    /// Whether another digest is an error.
+    pub verify: bool,
+    /// The rows that stand in the output tables.
+    pub published: Published,
+}
+
+/// What publisher and job know of each other.
+#[derive(Clone, Default)]
+pub struct Shared {
+    /// The epoch committed last.
+    pub committed: Arc<AtomicI64>,
+    /// The epoch of the oldest checkpoint that is kept: what is before it need not be recorded.
+    pub oldest_checkpoint: Arc<AtomicI64>,
+    /// Set to stop the job: a sink that cannot be reached is not waited for any longer.
+    pub stop: Arc<AtomicBool>,
+}
+
 /// A running publisher.
 pub struct Publisher {
-    thread: JoinHandle<Result<(), SinkError>>,
-    committed: Arc<AtomicI64>,
+    thread: JoinHandle<Result<()>>,
 }
+
+/// How many epochs may wait for the sink.
+const WAITING: usize = 16;
 
 impl Publisher {
     /// Starts one; epochs go into the sender. It ends, with what was sent committed, when the sender is dropped.
@@ -45,46 +92,29 @@ impl Publisher {
     ///
     /// When no thread can be started.
     pub fn start(
-        mut sink: Box<dyn Sink>,
-        views: Arc<Views>,
-        metrics: Arc<Metrics>,
-        mut observer: Option<Observer>,
+        sink: Box<dyn Sink>,
+        beginning: Beginning,
+        (views, metrics, shared): (Arc<Views>, Arc<Metrics>, Shared),
+        observer: Option<Observer>,
+        committed: Committed,
     ) -> std::io::Result<(Self, SyncSender<Completed>)> {
-        let (sender, receiver): (_, Receiver<Completed>) = sync_channel(4);
-        let committed = Arc::new(AtomicI64::new(0));
-        let shared = Arc::clone(&committed);
+        let (sender, receiver) = sync_channel(WAITING);
+        let mut publishing = Publishing {
+            sink,
+            tables: Tables::default(),
+            progress: Recorder::new(&beginning),
+            published: Some(beginning.published.clone()).filter(|_| beginning.definite),
+            beginning,
+            views,
+            metrics,
+            shared,
+            observer,
+            committed,
+        };
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
-            .spawn(move || {
-                let mut tables = Tables::default();
-                for Completed { output, closed } in receiver {
-                    let began = Instant::now();
-                    let records = records(&output);
-                    if !records.is_empty() {
-                        sink.commit(output.epoch, &records)?;
-                    }
-                    count(&metrics, &output, &records);
-                    metrics.epoch(output.epoch.0, closed.elapsed(), began.elapsed());
-                    let changed = !output.is_empty();
-                    tables.apply(&output);
-                    if changed {
-                        views.store(&tables);
-                    }
-                    shared.store(output.epoch.0, Ordering::Release);
-                    if let Some(observer) = &mut observer {
-                        observer(&output, &tables);
-                    }
-                }
-                views.store(&tables);
-                Ok(())
-            })?;
-        Ok((Self { thread, committed }, sender))
-    }
-
-    /// The epoch committed last.
-    #[must_use]
-    pub fn committed(&self) -> i64 {
-        self.committed.load(Ordering::Acquire)
+            .spawn(move || publishing.run(&receiver))?;
+        Ok((Self { thread }, sender))
     }
 
     /// Whether it ended; while the job runs that means it failed.
@@ -97,13 +127,298 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// When an epoch could not be committed.
-    pub fn join(self) -> Result<(), SinkError> {
+    /// When an epoch could not be committed, or was not what it was before.
+    pub fn join(self) -> Result<()> {
         match self.thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
+}
+
+/// The publisher's thread.
+struct Publishing {
+    sink: Box<dyn Sink>,
+    tables: Tables,
+    progress: Recorder,
+    /// The rows in the output, until they were compared.
+    published: Option<Published>,
+    beginning: Beginning,
+    views: Arc<Views>,
+    metrics: Arc<Metrics>,
+    shared: Shared,
+    observer: Option<Observer>,
+    committed: Committed,
+}
+
+impl Publishing {
+    fn run(&mut self, receiver: &Receiver<Completed>) -> Result<()> {
+        while let Ok(first) = receiver.recv() {
+            let mut batch = vec![first];
+            batch.extend(receiver.try_iter().take(WAITING));
+            self.publish(batch)?;
+        }
+        self.views.store(&self.tables);
+        Ok(())
+    }
+
+    fn publish(&mut self, batch: Vec<Completed>) -> Result<()> {
+        let began = Instant::now();
+        let mut epochs = Vec::new();
+        let mut finished = Vec::new();
+        for completed in batch {
+            let records = records(&completed.output);
+            let digest = digest(&records);
+            if completed.output.epoch <= self.beginning.last {
+                self.replayed(&completed, digest)?;
+                continue;
+            }
+            // The comparison needs the tables as of this epoch, so they move on before the commit; readers wait for it.
+            self.tables.apply(&completed.output);
+            let mut records = match self.published.take() {
+                Some(published) => compared(&self.tables, &completed.output, published, records),
+                None => records,
+            };
+            count(&self.metrics, &completed.output, &records);
+            if self.beginning.definite {
+                let oldest = Millis(self.shared.oldest_checkpoint.load(Ordering::Acquire));
+                self.progress.record(&completed.output, digest, oldest, &mut records);
+            }
+            let epoch = completed.output.epoch;
+            if !records.is_empty() {
+                epochs.push(EpochRecords { epoch, records });
+            }
+            let position = completed.checkpoint.then(|| self.progress.position.clone());
+            finished.push((completed, position, self.tables.clone()));
+        }
+        if !epochs.is_empty() {
+            self.commit(&epochs)?;
+        }
+        for (completed, position, tables) in finished {
+            let epoch = completed.output.epoch;
+            self.metrics.epoch(epoch.0, completed.closed.elapsed(), began.elapsed());
+            if !completed.output.is_empty() {
+                self.views.store(&tables);
+            }
+            self.shared.committed.store(epoch.0, Ordering::Release);
+            if let Some(position) = position {
+                (self.committed)(epoch, position);
+            }
+            if let Some(observer) = &mut self.observer {
+                observer(&completed.output, &tables);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries until it succeeds, the failure is one that does not pass, or the job is to stop.
+    fn commit(&mut self, epochs: &[EpochRecords]) -> Result<()> {
+        const FIRST: Duration = Duration::from_millis(100);
+        const LONGEST: Duration = Duration::from_secs(10);
+        let mut pause = FIRST;
+        loop {
+            let error = match self.sink.commit(epochs) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if error.retry() == Retry::Never || self.shared.stop.load(Ordering::Acquire) {
+                return Err(error).context("could not write the output");
+            }
+            self.metrics.commit_retried();
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cause, "an epoch is not committed yet, trying again in {pause:?}");
+            self.shared.pause(pause);
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    /// An epoch that an earlier run committed: nothing goes out, but it must be what it was.
+    fn replayed(&mut self, completed: &Completed, digest: Key) -> Result<()> {
+        let epoch = completed.output.epoch;
+        self.tables.apply(&completed.output);
+        self.progress.note(&completed.output);
+        self.metrics.replayed(epoch.0);
+        if let Some(before) = self
+            .beginning
+            .digests
+            .remove(&epoch)
+            .filter(|before| **before != digest.to_string())
+        {
+            self.metrics.replay_differed();
+            if self.beginning.verify {
+                bail!(
+                    "epoch {epoch} gives another result than before (digest {digest}, was {before}); nothing was \
+                     published. `recovery.verify = false` goes on and publishes the difference"
+                );
+            }
+            tracing::warn!(%epoch, %digest, %before, "a replayed epoch gives another result than before");
+        }
+        if epoch == self.beginning.last {
+            self.views.store(&self.tables);
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Waits, but not longer than until the job is to stop.
+    fn pause(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !self.stop.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Keeps `out.progress`.
+struct Recorder {
+    last: Millis,
+    base: Millis,
+    base_offsets: Offsets,
+    /// Of all epochs so far.
+    position: Offsets,
+    /// Epochs with a record, and what they took.
+    recorded: VecDeque<(Millis, Offsets)>,
+    /// Epochs of an earlier run whose records are void.
+    void: Vec<Millis>,
+    anew: bool,
+}
+
+impl Recorder {
+    fn new(beginning: &Beginning) -> Self {
+        let recorded = beginning.recorded.clone();
+        let (base, base_offsets) = beginning.base.clone();
+        let mut recorder = Self {
+            last: recorded.back().map_or(base, |(epoch, _)| *epoch),
+            base,
+            base_offsets,
+            position: beginning.position.clone(),
+            recorded,
+            void: Vec::new(),
+            anew: beginning.anew,
+        };
+        if beginning.anew {
+            recorder.last = beginning.last;
+            recorder.void = recorder.recorded.drain(..).map(|(epoch, _)| epoch).collect();
+        }
+        recorder
+    }
+
+    /// A replayed epoch.
+    fn note(&mut self, output: &EpochOutput) {
+        self.position.merge(&output.offsets);
+    }
+
+    /// Appends the progress of an epoch that is about to be committed, and takes back what a checkpoint covers.
+    fn record(&mut self, output: &EpochOutput, digest: Key, oldest: Millis, records: &mut Vec<OutRecord>) {
+        let anew = std::mem::take(&mut self.anew);
+        if anew {
+            // All that was taken by now belongs to what comes before this epoch.
+            self.base = self.last;
+            self.base_offsets = self.position.clone();
+        }
+        let mut covered = std::mem::take(&mut self.void);
+        while let Some((epoch, offsets)) = self.recorded.pop_front_if(|(epoch, _)| *epoch <= oldest) {
+            self.base = epoch;
+            self.base_offsets.merge(&offsets);
+            covered.push(epoch);
+        }
+        let rebased = anew || !covered.is_empty();
+        if output.offsets.is_empty() && records.is_empty() && !rebased {
+            return;
+        }
+        for epoch in covered {
+            records.push(OutRecord {
+                topic: Topic::Progress,
+                key: Progress::key(epoch),
+                payload: None,
+            });
+        }
+        if rebased {
+            records.push(progress(
+                Progress::BASE.to_owned(),
+                self.base,
+                Millis(0),
+                &self.base_offsets,
+                Key::default(),
+            ));
+        }
+        let epoch = output.epoch;
+        records.push(progress(
+            Progress::key(epoch),
+            epoch,
+            self.last,
+            &output.offsets,
+            digest,
+        ));
+        self.position.merge(&output.offsets);
+        self.recorded.push_back((epoch, output.offsets.clone()));
+        self.last = epoch;
+    }
+}
+
+fn progress(key: String, epoch: Millis, previous: Millis, offsets: &Offsets, digest: Key) -> OutRecord {
+    let progress = Progress {
+        epoch,
+        previous,
+        offsets: offsets.clone(),
+        digest: digest.to_string().into(),
+    };
+    OutRecord {
+        topic: Topic::Progress,
+        key,
+        payload: serde_json::to_vec(&progress).ok(),
+    }
+}
+
+/// The hash of what an epoch gives.
+#[must_use]
+pub fn digest(records: &[OutRecord]) -> Key {
+    let mut bytes = Vec::new();
+    for OutRecord { topic, key, payload } in records {
+        bytes.extend_from_slice(&topic.index().to_le_bytes());
+        bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(key.as_bytes());
+        let length = payload.as_ref().map_or(u32::MAX, |payload| payload.len() as u32);
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(payload.as_deref().unwrap_or_default());
+    }
+    Key::of_bytes(&bytes)
+}
+
+/// The records of the first epoch after a restart: for tables what differs between what should be there and what is.
+fn compared(tables: &Tables, output: &EpochOutput, mut published: Published, own: Vec<OutRecord>) -> Vec<OutRecord> {
+    let mut records = Vec::new();
+    for record in all_rows(tables, output.epoch) {
+        let before = published.remove(&(record.topic, record.key.clone()));
+        let now = record.payload.as_deref().map(content);
+        if before != now {
+            records.push(record);
+        }
+    }
+    // What should not be there.
+    let gone = published.into_keys().map(|(topic, key)| OutRecord {
+        topic,
+        key,
+        payload: None,
+    });
+    records.extend(gone);
+    records.extend(own.into_iter().filter(|record| !TABLES.contains(&record.topic)));
+    records
+}
+
+/// The tables among the outputs.
+pub const TABLES: [Topic; 3] = [Topic::RiskAsset, Topic::RiskRegion, Topic::WarningState];
+
+fn all_rows(tables: &Tables, epoch: Millis) -> Vec<OutRecord> {
+    let present = EpochOutput {
+        epoch,
+        assets: tables.assets.values().map(|row| (Arc::clone(row), 1)).collect(),
+        regions: tables.regions.values().map(|row| (Arc::clone(row), 1)).collect(),
+        warnings: tables.warnings.values().map(|row| (Arc::clone(row), 1)).collect(),
+        ..EpochOutput::default()
+    };
+    records(&present)
 }
 
 fn count(metrics: &Metrics, output: &EpochOutput, records: &[OutRecord]) {

@@ -1,5 +1,6 @@
 //! The graph over a history in memory: what tests and back-tests run.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use riskflow_config::InputRecord;
@@ -7,13 +8,14 @@ use riskflow_model::Millis;
 use riskflow_model::observation::Observation;
 use riskflow_model::output::{DeadLetter, Origin, PayloadEncoding, Reason};
 use riskflow_model::topic::Topic;
+use riskflow_operators::fold::{Keeper, Offer, Tick};
 use riskflow_operators::monitor::{Monitor, Observed};
 use riskflow_operators::table::BaseRecord;
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Input;
 
-use crate::graph::{Inputs, Meters, Semantics, graph};
+use crate::graph::{Inputs, Keepers, Meters, Semantics, graph};
 use crate::output::{EpochOutput, Output, publish};
 
 /// The records of one epoch, in any order.
@@ -36,6 +38,35 @@ pub fn replay(
     semantics: Semantics,
     meters: &Meters,
 ) -> Result<Vec<EpochOutput>, String> {
+    replay_on(history, workers, semantics, meters, Session::default()).map(|(outputs, _)| outputs)
+}
+
+/// Chunks of a checkpoint, by fold.
+pub type Saved = BTreeMap<&'static str, Vec<Vec<u8>>>;
+
+/// What lasts longer than one replay.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    /// The state to begin with; the history must begin with its epoch, without records.
+    pub saved: Saved,
+    /// The epoch after which the state is saved.
+    pub checkpoint: Option<Millis>,
+}
+
+/// Runs a part of a history, and returns what each epoch publishes and the state that was saved.
+///
+/// # Errors
+///
+/// When the workers could not be started or one of them panicked.
+pub fn replay_on(
+    history: Vec<EpochInput>,
+    workers: usize,
+    semantics: Semantics,
+    meters: &Meters,
+    session: Session,
+) -> Result<(Vec<EpochOutput>, Saved), String> {
+    let kept = Arc::new(Mutex::new(Saved::new()));
+    let keeping = Arc::clone(&kept);
     let published = Arc::new(Mutex::new(Vec::new()));
     let shared = Arc::clone(&published);
     let history = Arc::new(history);
@@ -47,7 +78,7 @@ pub fn replay(
         let mut base: InputHandleVec<u64, BaseRecord> = InputHandleVec::new();
         let mut observations: InputHandleVec<u64, Observed> = InputHandleVec::new();
         let mut refusals: InputHandleVec<u64, (Output, u64, i64)> = InputHandleVec::new();
-        let mut ticks: InputHandleVec<u64, ()> = InputHandleVec::new();
+        let mut ticks: InputHandleVec<u64, Tick> = InputHandleVec::new();
         let published = Arc::clone(&shared);
         worker.dataflow::<u64, _, _>(|scope| {
             let inputs = Inputs {
@@ -57,7 +88,11 @@ pub fn replay(
             };
             let refusals = scope.input_from(&mut refusals);
             let ticks = inputs.ticks.clone();
-            let updates = graph(inputs, &semantics, &meters);
+            let keepers = Keepers::of(|fold| Keeper {
+                saved: Box::new(session.saved.get(fold).cloned().unwrap_or_default().into_iter()),
+                offer: keep(fold, Arc::clone(&keeping)),
+            });
+            let updates = graph(inputs, &semantics, &meters, keepers);
             let updates = timely::dataflow::operators::Concat::concat(updates, refusals);
             publish(updates, ticks, &probe, index, move |epoch| {
                 published
@@ -72,7 +107,9 @@ pub fn replay(
             observations.advance_to(time);
             refusals.advance_to(time);
             ticks.advance_to(time);
-            ticks.send(());
+            ticks.send(Tick {
+                checkpoint: session.checkpoint == Some(*epoch),
+            });
             let mine = records
                 .iter()
                 .filter(|(origin, _)| usize::from(origin.partition) % peers == index);
@@ -104,7 +141,16 @@ pub fn replay(
         result?;
     }
     let mut published = published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok(std::mem::take(&mut *published))
+    let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok((std::mem::take(&mut *published), std::mem::take(&mut *kept)))
+}
+
+fn keep(fold: &'static str, kept: Arc<Mutex<Saved>>) -> Offer {
+    Box::new(move |_, chunk, _| {
+        let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        kept.entry(fold).or_default().push(std::mem::take(chunk));
+        true
+    })
 }
 
 /// Where a record goes.

@@ -10,6 +10,7 @@ use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{Share, Until, Verdict, open_source};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 use serde_json::Value;
@@ -35,6 +36,7 @@ fn read(folder: &Path, topic: Topic) -> Vec<Value> {
         &[topic],
         Share::WHOLE,
         Until::End,
+        &Offsets::default(),
     )
     .unwrap();
     let mut records = Vec::new();

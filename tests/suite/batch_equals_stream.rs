@@ -147,7 +147,7 @@ fn first_difference(history: &[EpochInput], workers: usize) -> Option<String> {
     None
 }
 
-fn histories() -> std::ops::Range<u64> {
+pub fn histories() -> std::ops::Range<u64> {
     if let Ok(seed) = std::env::var("RISKFLOW_SEED") {
         let seed: u64 = seed.parse().expect("RISKFLOW_SEED is a number");
         return seed..seed + 1;

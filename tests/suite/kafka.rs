@@ -26,12 +26,15 @@ fn command(kafka: &Kafka, verb: &str, sets: &[&str]) -> Command {
     command.args([verb, "--log", "warn"]);
     let brokers = format!("kafka.brokers={:?}", kafka.brokers());
     let prefix = format!("topics.prefix={:?}", kafka.prefix());
+    let checkpoints = std::env::temp_dir().join(format!("riskflow-checkpoints-{}", kafka.prefix()));
+    let checkpoints = format!("checkpoint.path={checkpoints:?}");
     let common = [
         "input.kind=kafka",
         "output.kind=kafka",
         "http.enabled=false",
         &brokers,
         &prefix,
+        &checkpoints,
     ];
     for set in common.iter().chain(sets) {
         command.args(["--set", set]);

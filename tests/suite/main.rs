@@ -11,3 +11,4 @@ mod boundaries;
 mod exactness;
 mod golden;
 mod kafka;
+mod recovery;

@@ -16,6 +16,7 @@ use riskflow_config::{Input, TopicSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{RawRecord, Share, Source, Until, Verdict, open_source};
 use riskflow_model::Millis;
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use serde_json::Value;
 
@@ -175,6 +176,7 @@ fn open(log: &Path, topic: Topic) -> Result<Box<dyn Source>> {
         &[topic],
         Share::WHOLE,
         Until::Forever,
+        &Offsets::default(),
     )?)
 }
 

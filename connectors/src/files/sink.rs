@@ -9,7 +9,7 @@ use riskflow_model::topic::Topic;
 use serde::de::IgnoredAny;
 
 use super::envelope::Envelope;
-use crate::{OutRecord, Sink, SinkError};
+use crate::{EpochRecords, OutRecord, Sink, SinkError};
 
 /// Opens the sink for this folder; `-` for standard output.
 ///
@@ -45,10 +45,12 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
-    fn commit(&mut self, epoch: Millis, records: &[OutRecord]) -> Result<(), SinkError> {
+    fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
         let mut lines: BTreeMap<Topic, Vec<u8>> = BTreeMap::new();
-        for record in records {
-            write_line(lines.entry(record.topic).or_default(), epoch, record)?;
+        for EpochRecords { epoch, records } in epochs {
+            for record in records {
+                write_line(lines.entry(record.topic).or_default(), *epoch, record)?;
+            }
         }
         for (topic, lines) in lines {
             let path = self.folder.join(format!("{topic}.ndjson"));
@@ -68,10 +70,12 @@ impl Sink for FileSink {
 pub struct StdoutSink;
 
 impl Sink for StdoutSink {
-    fn commit(&mut self, epoch: Millis, records: &[OutRecord]) -> Result<(), SinkError> {
+    fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
         let mut lines = Vec::new();
-        for record in records {
-            write_line(&mut lines, epoch, record)?;
+        for EpochRecords { epoch, records } in epochs {
+            for record in records {
+                write_line(&mut lines, *epoch, record)?;
+            }
         }
         let mut stdout = io::stdout().lock();
         stdout

@@ -10,7 +10,7 @@ use super::fed::{Fed, Ready, feed_bytes};
 use super::lines::Lines;
 use super::split::SplitFile;
 use super::*;
-use crate::{OutRecord, Polled, RawRecord, Share, Sink, SinkError, Source, SourceError, Verdict, decode};
+use crate::{EpochRecords, OutRecord, Polled, RawRecord, Share, Sink, SinkError, Source, SourceError, Verdict, decode};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Owned {
@@ -272,13 +272,20 @@ fn out(key: &str, payload: Option<&str>) -> OutRecord {
     }
 }
 
+fn epoch(epoch: i64, records: Vec<OutRecord>) -> EpochRecords {
+    EpochRecords {
+        epoch: Millis(epoch),
+        records,
+    }
+}
+
 #[test]
 fn the_sink_writes_what_the_source_reads_and_mends_a_torn_last_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("in.rule.ndjson");
     open_sink(folder.path())
         .unwrap()
-        .commit(Millis(7), &[out("a\"", Some("{\n\"x\": [1]}")), out("b", None)])
+        .commit(&[epoch(7, vec![out("a\"", Some("{\n\"x\": [1]}")), out("b", None)])])
         .unwrap();
     let line = "{\"topic\":\"in.rule\",\"key\":\"b\",\"value\":null,\"arrival\":\"1970-01-01T00:00:00.007Z\"}\n";
     assert!(fs::read_to_string(&path).unwrap().ends_with(line));
@@ -287,7 +294,7 @@ fn the_sink_writes_what_the_source_reads_and_mends_a_torn_last_line() {
         fs::write(&path, before + left).unwrap();
         FileSink::open(folder.path())
             .unwrap()
-            .commit(Millis(8), &[out("c", Some("{}"))])
+            .commit(&[epoch(8, vec![out("c", Some("{}"))])])
             .unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), lines);
     }
@@ -299,7 +306,7 @@ fn the_sink_writes_what_the_source_reads_and_mends_a_torn_last_line() {
     assert_eq!((records[1].arrival, &records[1].payload), (Some(Millis(7)), &None));
     let error = FileSink::open(folder.path())
         .unwrap()
-        .commit(Millis(9), &[out("c", Some("{"))])
+        .commit(&[epoch(9, vec![out("c", Some("{"))])])
         .unwrap_err();
     assert!(matches!(error, SinkError::Payload { .. }));
 }

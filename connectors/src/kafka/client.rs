@@ -57,7 +57,12 @@ const SOURCE_DEFAULTS: [(&str, &str); 2] = [
     ("statistics.interval.ms", "5000"),
 ];
 
-const SINK: [Fixed; 3] = [
+const SINK: [Fixed; 4] = [
+    (
+        "transactional.id",
+        "",
+        "from the topics' prefix: it names the one writer of these topics",
+    ),
     (
         "enable.idempotence",
         "true",
@@ -71,7 +76,9 @@ const SINK: [Fixed; 3] = [
     ),
 ];
 
-const SINK_DEFAULTS: [(&str, &str); 3] = [
+const SINK_DEFAULTS: [(&str, &str); 4] = [
+    // After a commit the next transaction meets CONCURRENT_TRANSACTIONS for a moment: ask again soon.
+    ("retry.backoff.ms", "5"),
     ("compression.type", "zstd"),
     // That of Kafka's own clients, so that other writers agree about the partition of a key.
     ("partitioner", "murmur2_random"),
@@ -160,8 +167,15 @@ pub(super) fn consumer(settings: &KafkaSettings) -> Result<BaseConsumer<Context>
         .map_err(BrokerError::Settings)
 }
 
-pub(super) fn producer(settings: &KafkaSettings) -> Result<BaseProducer<Context>, BrokerError> {
-    let config = config(settings, &SINK, &SINK_DEFAULTS)?;
+/// A producer; with an identifier one that writes in transactions.
+pub(super) fn producer(
+    settings: &KafkaSettings,
+    transactional_id: Option<&str>,
+) -> Result<BaseProducer<Context>, BrokerError> {
+    let mut config = config(settings, &SINK, &SINK_DEFAULTS)?;
+    if let Some(id) = transactional_id {
+        config.set("transactional.id", id);
+    }
     config
         .create_with_context(Context::default())
         .map_err(BrokerError::Settings)
@@ -205,7 +219,7 @@ pub(super) fn config(
         }
         config.set(property, value);
     }
-    for (property, value, _) in fixed {
+    for (property, value, _) in fixed.iter().filter(|(_, value, _)| !value.is_empty()) {
         config.set(*property, *value);
     }
     config.set("bootstrap.servers", &settings.brokers);

@@ -4,39 +4,60 @@ use std::time::{Duration, Instant};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
-use riskflow_config::{KafkaSettings, TopicSettings};
+use riskflow_config::{Guarantee, KafkaSettings, TopicSettings};
 use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
+use tracing::warn;
 
 use super::BrokerError;
 use super::client::{self, Context};
-use crate::{OutRecord, Sink, SinkError};
+use crate::{EpochRecords, OutRecord, Sink, SinkError, failpoint};
 
-/// A commit that takes longer fails; what it sent may arrive all the same.
+/// A commit that takes longer fails.
 const COMMIT: Duration = Duration::from_secs(60);
+
+/// How long fencing an older writer may take: its open transaction must be aborted first.
+const FENCING: Duration = Duration::from_secs(60);
 
 /// How long one wait for acknowledgements takes when librdkafka's queue is full.
 const QUEUE_FULL: Duration = Duration::from_millis(20);
 
-/// Writes output topics to Kafka, with CloudEvents 1.0 headers.
+/// Writes output topics to Kafka, with CloudEvents 1.0 headers; each commit is one transaction.
 ///
 /// `ce_id` is `<epoch ms>-<topic>-<key>`, and for the second and later records of one key in an epoch `-1`, `-2` and so on:
 /// a record that is sent again has the same.
+///
+/// What librdkafka says of a transaction decides what follows: *retriable*, the same call is made again until the time is
+/// over; *abortable*, the transaction is aborted and the commit fails, to be given again; *fatal* (another writer has
+/// taken over, or this one is not allowed), nothing helps and the sink is of no more use.
 pub struct KafkaSink {
     producer: BaseProducer<Context>,
     settings: TopicSettings,
+    guarantee: Guarantee,
+    /// A commit whose outcome the broker has not told yet.
+    in_doubt: bool,
 }
 
 impl KafkaSink {
-    /// Makes the producer. Nothing is sent before the first commit.
+    /// Makes the producer. For exactly once it takes over from an older writer: what that has not committed is aborted, and
+    /// it is refused from now on.
     ///
     /// # Errors
     ///
-    /// When the settings are refused.
-    pub fn open(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<Self, SinkError> {
+    /// When the settings are refused, or no broker answers.
+    pub fn open(kafka: &KafkaSettings, settings: &TopicSettings, guarantee: Guarantee) -> Result<Self, SinkError> {
+        let id = (guarantee == Guarantee::ExactlyOnce).then(|| format!("{}riskflow", settings.prefix));
+        let producer = client::producer(kafka, id.as_deref())?;
+        if id.is_some() {
+            producer
+                .init_transactions(FENCING)
+                .map_err(|error| transaction("taking over", error))?;
+        }
         Ok(Self {
-            producer: client::producer(kafka)?,
+            producer,
             settings: settings.clone(),
+            guarantee,
+            in_doubt: false,
         })
     }
 
@@ -76,37 +97,123 @@ impl KafkaSink {
         }
     }
 
-    fn try_commit(&self, epoch: Millis, records: &[OutRecord]) -> Result<(), BrokerError> {
-        let deadline = Instant::now() + COMMIT;
-        let mut before: BTreeMap<(Topic, &str), u32> = BTreeMap::new();
-        for record in records {
-            let count = before.entry((record.topic, &record.key)).or_default();
-            let headers = headers(epoch, record, *count);
-            *count += 1;
-            self.send(&self.settings.name(record.topic), record, &headers, deadline)?;
+    fn send_all(&self, epochs: &[EpochRecords], deadline: Instant) -> Result<(), BrokerError> {
+        for EpochRecords { epoch, records } in epochs {
+            let mut before: BTreeMap<(Topic, &str), u32> = BTreeMap::new();
+            for record in records {
+                let count = before.entry((record.topic, &record.key)).or_default();
+                let headers = headers(*epoch, record, *count);
+                *count += 1;
+                self.send(&self.settings.name(record.topic), record, &headers, deadline)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Waits until everything sent is acknowledged.
+    fn flush(&self, deadline: Instant) -> Result<(), BrokerError> {
         let flushed = self.producer.flush(deadline.saturating_duration_since(Instant::now()));
         if let Some((topic, error)) = self.producer.client().context().take_failure() {
             return Err(refused(&topic, error));
         }
         flushed.map_err(|_| self.timed_out())
     }
+
+    fn at_least_once(&self, epochs: &[EpochRecords], deadline: Instant) -> Result<(), BrokerError> {
+        let committed = self.send_all(epochs, deadline).and_then(|()| self.flush(deadline));
+        if committed.is_err() {
+            self.forget_unsent();
+        }
+        committed
+    }
+
+    /// What is still waiting must not arrive after the next attempt's records.
+    fn forget_unsent(&self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        // The purge's own reports are no failures of the next attempt.
+        drop(self.producer.flush(QUEUE_FULL));
+        self.producer.client().context().take_failure();
+    }
+
+    fn in_transaction(&mut self, epochs: &[EpochRecords], deadline: Instant) -> Result<(), BrokerError> {
+        // A commit in doubt holds the very same epochs: nothing is sent again before its outcome is known.
+        if !self.in_doubt {
+            self.producer
+                .begin_transaction()
+                .map_err(|error| transaction("beginning", error))?;
+            let sent = self.send_all(epochs, deadline).and_then(|()| self.flush(deadline));
+            if let Err(error) = sent {
+                return Err(self.abort(error));
+            }
+            failpoint("kafka::commit::before_commit");
+        }
+        self.in_doubt = true;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Err(error) = self.producer.commit_transaction(left) else {
+                self.in_doubt = false;
+                failpoint("kafka::commit::after_commit");
+                return Ok(());
+            };
+            let told = error.rdkafka_error_code();
+            let error = transaction("committing", error);
+            let BrokerError::Transaction {
+                abort, fatal, retry, ..
+            } = error
+            else {
+                return Err(error);
+            };
+            if abort {
+                self.in_doubt = false;
+                return Err(self.abort(error));
+            }
+            if fatal || !retry || left.is_zero() {
+                return Err(error);
+            }
+            warn!(?told, "the outcome of a transaction is not known, asking again");
+        }
+    }
+
+    /// Aborts, and gives back why; a failure to abort counts only where it is fatal.
+    fn abort(&self, why: BrokerError) -> BrokerError {
+        self.forget_unsent();
+        match self.producer.abort_transaction(COMMIT) {
+            Ok(()) => why,
+            Err(error) => {
+                let error = transaction("aborting", error);
+                if error.retry() == crate::Retry::Never {
+                    error
+                } else {
+                    why
+                }
+            }
+        }
+    }
 }
 
 impl Sink for KafkaSink {
-    fn commit(&mut self, epoch: Millis, records: &[OutRecord]) -> Result<(), SinkError> {
-        let committed = self.try_commit(epoch, records);
-        match &committed {
-            Ok(()) => self.producer.client().context().note(None),
-            Err(_) => {
-                // What is still waiting must not arrive after the next attempt's records.
-                self.producer.purge(PurgeConfig::default().queue().inflight());
-                // The purge's own reports are no failures of the next attempt.
-                drop(self.producer.flush(QUEUE_FULL));
-                self.producer.client().context().take_failure();
-            }
+    fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
+        let deadline = Instant::now() + COMMIT;
+        match self.guarantee {
+            Guarantee::ExactlyOnce => self.in_transaction(epochs, deadline)?,
+            Guarantee::AtLeastOnce => self.at_least_once(epochs, deadline)?,
         }
-        Ok(committed?)
+        self.producer.client().context().note(None);
+        Ok(())
+    }
+}
+
+fn transaction(doing: &'static str, error: KafkaError) -> BrokerError {
+    let (abort, fatal, retry) = match &error {
+        KafkaError::Transaction(told) => (told.txn_requires_abort(), told.is_fatal(), told.is_retriable()),
+        _ => (false, true, false),
+    };
+    BrokerError::Transaction {
+        doing,
+        abort,
+        fatal,
+        retry,
+        error,
     }
 }
 

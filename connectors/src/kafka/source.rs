@@ -9,6 +9,7 @@ use rdkafka::message::OwnedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use riskflow_config::{KafkaSettings, TopicSettings};
 use riskflow_model::Millis;
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 
 use super::client::{self, Context};
@@ -24,11 +25,12 @@ pub(super) const OPENING: Duration = Duration::from_secs(10);
 pub struct KafkaSource {
     consumer: Arc<BaseConsumer<Context>>,
     partitions: Vec<Partition>,
+    lost: Vec<(Topic, u16, u64, u64)>,
     first: usize,
 }
 
 impl KafkaSource {
-    /// Assigns this worker's partitions of these topics, from their first records.
+    /// Assigns this worker's partitions of these topics, from offsets on; without one from the first record.
     ///
     /// # Errors
     ///
@@ -38,14 +40,14 @@ impl KafkaSource {
         settings: &TopicSettings,
         topics: &[Topic],
         share: Share,
-        until: Until,
+        (until, from): (Until, &Offsets),
     ) -> Result<Self, SourceError> {
         let consumer = Arc::new(client::consumer(kafka)?);
         let unavailable = |error| BrokerError::Unavailable {
             brokers: kafka.brokers.clone(),
             error,
         };
-        let mut held = Vec::new();
+        let (mut held, mut lost) = (Vec::new(), Vec::new());
         let mut assignment = TopicPartitionList::new();
         for topic in topics {
             let name = settings.name(*topic);
@@ -56,9 +58,21 @@ impl KafkaSource {
                 let (low, high) = consumer
                     .fetch_watermarks(&name, i32::from(number), OPENING)
                     .map_err(unavailable)?;
-                let added = assignment.add_partition_offset(&name, i32::from(number), Offset::Beginning);
+                let (low, high) = (low.max(0) as u64, high.max(0) as u64);
+                // Retention moves the low end; behind the high end there never was anything.
+                let asked = from.next(*topic, number);
+                let begin = if (low..=high).contains(&asked) { asked } else { low };
+                if begin != asked {
+                    lost.push((*topic, number, asked, begin));
+                }
+                let offset = if begin == low {
+                    Offset::Beginning
+                } else {
+                    Offset::Offset(begin as i64)
+                };
+                let added = assignment.add_partition_offset(&name, i32::from(number), offset);
                 added.map_err(BrokerError::Settings)?;
-                held.push((*topic, name.clone(), number, low.max(0) as u64, high.max(0) as u64));
+                held.push((*topic, name.clone(), number, begin, high));
             }
         }
         consumer.assign(&assignment).map_err(BrokerError::Settings)?;
@@ -81,6 +95,7 @@ impl KafkaSource {
         Ok(Self {
             consumer,
             partitions,
+            lost,
             first: 0,
         })
     }
@@ -126,6 +141,10 @@ impl Source for KafkaSource {
         self.partitions
             .iter()
             .any(|partition| partition.kept.is_empty() && !partition.reached)
+    }
+
+    fn lost(&self) -> Vec<(Topic, u16, u64, u64)> {
+        self.lost.clone()
     }
 
     fn lag(&self) -> Vec<(Topic, u16, u64)> {

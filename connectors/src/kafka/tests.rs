@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use rdkafka::message::Headers;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
-use riskflow_config::{KafkaSettings, TopicSettings};
+use riskflow_config::{Guarantee, KafkaSettings, TopicSettings};
 use riskflow_model::Millis;
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 
 use super::topics::{Found, compare};
 use super::*;
 use crate::topics::TopicState;
-use crate::{OutRecord, Polled, Share, Sink, SinkError, Source, SourceError, Until, Verdict};
+use crate::{EpochRecords, OutRecord, Polled, Share, Sink, SinkError, Source, SourceError, Until, Verdict};
 
 fn kafka(brokers: &str, properties: &[(&str, &str)]) -> KafkaSettings {
     let owned = properties
@@ -40,6 +41,13 @@ fn record(key: &str, payload: Option<&str>) -> OutRecord {
     }
 }
 
+fn epoch(epoch: i64, records: Vec<OutRecord>) -> EpochRecords {
+    EpochRecords {
+        epoch: Millis(epoch),
+        records,
+    }
+}
+
 fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("t.out.warning.state", 2, 1).unwrap();
@@ -50,13 +58,20 @@ fn cluster() -> MockCluster<'static, DefaultProducerContext> {
 fn what_is_committed_is_read_back_and_what_is_not_taken_is_offered_again() {
     let cluster = cluster();
     let kafka = kafka(&cluster.bootstrap_servers(), &[("compression.type", "none")]);
-    let mut sink = KafkaSink::open(&kafka, &settings()).unwrap();
+    let mut sink = KafkaSink::open(&kafka, &settings(), Guarantee::AtLeastOnce).unwrap();
     let records: Vec<OutRecord> = (0..50).map(|n| record(&n.to_string(), Some("{}"))).collect();
-    sink.commit(Millis(1000), &records).unwrap();
-    sink.commit(Millis(2000), &[record("7", None)]).unwrap();
+    sink.commit(&[epoch(1000, records)]).unwrap();
+    sink.commit(&[epoch(2000, vec![record("7", None)])]).unwrap();
 
     let topics = [Topic::WarningState];
-    let mut source = KafkaSource::open(&kafka, &settings(), &topics, Share::WHOLE, Until::End).unwrap();
+    let mut source = KafkaSource::open(
+        &kafka,
+        &settings(),
+        &topics,
+        Share::WHOLE,
+        (Until::End, &Offsets::default()),
+    )
+    .unwrap();
     assert!(!source.caught_up());
     assert_eq!(source.lag().iter().map(|lag| lag.2).sum::<u64>(), 51);
     let mut answered = 0u32;
@@ -99,10 +114,17 @@ fn a_source_follows_until_told_otherwise() {
     let cluster = cluster();
     let kafka = kafka(&cluster.bootstrap_servers(), &[("compression.type", "none")]);
     let topics = [Topic::WarningState];
-    let mut source = KafkaSource::open(&kafka, &settings(), &topics, Share::WHOLE, Until::Forever).unwrap();
+    let mut source = KafkaSource::open(
+        &kafka,
+        &settings(),
+        &topics,
+        Share::WHOLE,
+        (Until::Forever, &Offsets::default()),
+    )
+    .unwrap();
     assert!(source.caught_up());
-    let mut sink = KafkaSink::open(&kafka, &settings()).unwrap();
-    sink.commit(Millis(1000), &[record("a", Some("{}"))]).unwrap();
+    let mut sink = KafkaSink::open(&kafka, &settings(), Guarantee::AtLeastOnce).unwrap();
+    sink.commit(&[epoch(1000, vec![record("a", Some("{}"))])]).unwrap();
     let mut count = 0;
     while count == 0 {
         let polled = source.poll(10, &mut |_| {
@@ -117,7 +139,13 @@ fn a_source_follows_until_told_otherwise() {
 fn a_missing_topic_is_named_with_its_cure() {
     let cluster = MockCluster::new(1).unwrap();
     let kafka = kafka(&cluster.bootstrap_servers(), &[]);
-    let opened = KafkaSource::open(&kafka, &settings(), &[Topic::InRule], Share::WHOLE, Until::End);
+    let opened = KafkaSource::open(
+        &kafka,
+        &settings(),
+        &[Topic::InRule],
+        Share::WHOLE,
+        (Until::End, &Offsets::default()),
+    );
     let Err(error) = opened else { panic!("opened") };
     assert!(
         matches!(&error, SourceError::NoTopic { topic } if topic == "t.in.rule"),
@@ -132,7 +160,11 @@ fn properties_that_are_ours_are_refused_by_name() {
         ("request.required.acks", "1"),
         ("bootstrap.servers", "x:1"),
     ] {
-        let opened = KafkaSink::open(&kafka("127.0.0.1:1", &[(property, value)]), &settings());
+        let opened = KafkaSink::open(
+            &kafka("127.0.0.1:1", &[(property, value)]),
+            &settings(),
+            Guarantee::AtLeastOnce,
+        );
         let Err(SinkError::Kafka(error)) = opened else {
             panic!("{property}")
         };
@@ -144,8 +176,19 @@ fn properties_that_are_ours_are_refused_by_name() {
         );
         assert_eq!(error.retry(), Retry::Never);
     }
-    assert!(KafkaSink::open(&kafka("127.0.0.1:1", &[("acks", "all")]), &settings()).is_ok());
-    let opened = KafkaSink::open(&kafka("127.0.0.1:1", &[("no.such", "1")]), &settings());
+    assert!(
+        KafkaSink::open(
+            &kafka("127.0.0.1:1", &[("acks", "all")]),
+            &settings(),
+            Guarantee::AtLeastOnce
+        )
+        .is_ok()
+    );
+    let opened = KafkaSink::open(
+        &kafka("127.0.0.1:1", &[("no.such", "1")]),
+        &settings(),
+        Guarantee::AtLeastOnce,
+    );
     assert!(matches!(opened, Err(SinkError::Kafka(BrokerError::Settings(_)))));
 }
 
@@ -193,12 +236,19 @@ fn a_topic_is_compared_with_the_settings() {
 fn timestamps_are_arrivals() {
     let cluster = cluster();
     let kafka = kafka(&cluster.bootstrap_servers(), &[("compression.type", "none")]);
-    KafkaSink::open(&kafka, &settings())
+    KafkaSink::open(&kafka, &settings(), Guarantee::AtLeastOnce)
         .unwrap()
-        .commit(Millis(1), &[record("a", Some("{}"))])
+        .commit(&[epoch(1, vec![record("a", Some("{}"))])])
         .unwrap();
     let topics = [Topic::WarningState];
-    let mut source = KafkaSource::open(&kafka, &settings(), &topics, Share::WHOLE, Until::End).unwrap();
+    let mut source = KafkaSource::open(
+        &kafka,
+        &settings(),
+        &topics,
+        Share::WHOLE,
+        (Until::End, &Offsets::default()),
+    )
+    .unwrap();
     let mut arrival = None;
     while source
         .poll(1, &mut |record| {
@@ -218,8 +268,8 @@ fn a_record_for_a_missing_topic_fails_its_commit() {
         &cluster.bootstrap_servers(),
         &[("topic.metadata.propagation.max.ms", "0")],
     );
-    let mut sink = KafkaSink::open(&kafka, &settings()).unwrap();
-    let error = sink.commit(Millis(1), &[record("a", Some("{}"))]).unwrap_err();
+    let mut sink = KafkaSink::open(&kafka, &settings(), Guarantee::AtLeastOnce).unwrap();
+    let error = sink.commit(&[epoch(1, vec![record("a", Some("{}"))])]).unwrap_err();
     let SinkError::Kafka(BrokerError::Refused { topic, .. }) = &error else {
         panic!("{error:?}")
     };

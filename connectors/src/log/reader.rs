@@ -5,8 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use riskflow_config::TopicSettings;
-use riskflow_model::topic::Topic;
+use riskflow_model::progress::Offsets;
+use riskflow_model::topic::{Direction, Topic};
 
+use super::commits::Fence;
 use super::frame::{self, Check, Parsed};
 use super::{LogError, SEGMENT_BYTES, folder};
 use crate::source::{Lane, Standing, poll_lanes};
@@ -19,10 +21,12 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub struct LogSource {
     partitions: Vec<PartitionReader>,
     first: usize,
+    /// Where output topics are read: how far they are committed.
+    fence: Option<Fence>,
 }
 
 impl LogSource {
-    /// Opens this worker's partitions of these topics at their first records.
+    /// Opens this worker's partitions of these topics, to read up to an end and from offsets on.
     ///
     /// # Errors
     ///
@@ -32,16 +36,16 @@ impl LogSource {
         settings: &TopicSettings,
         topics: &[Topic],
         share: Share,
-        until: Until,
+        span: (Until, &Offsets),
     ) -> Result<Self, SourceError> {
-        Self::open_with(folder, settings, topics, (share, until), SEGMENT_BYTES)
+        Self::open_with(folder, settings, topics, (share, span), SEGMENT_BYTES)
     }
 
     pub(super) fn open_with(
         folder: &Path,
         settings: &TopicSettings,
         topics: &[Topic],
-        (share, until): (Share, Until),
+        (share, (until, from)): (Share, (Until, &Offsets)),
         limit: u64,
     ) -> Result<Self, SourceError> {
         let mut partitions = Vec::new();
@@ -53,15 +57,28 @@ impl LogSource {
             };
             for partition in (0..count).filter(|partition| share.holds(*topic, *partition)) {
                 let folder = topic_folder.join(partition.to_string());
-                partitions.push(PartitionReader::open(*topic, partition, folder, until, limit)?);
+                let from = from.next(*topic, partition);
+                partitions.push(PartitionReader::open((*topic, partition, from), folder, until, limit)?);
             }
         }
-        Ok(Self { partitions, first: 0 })
+        let fence = topics.iter().any(|topic| topic.direction() == Direction::Out);
+        let fence = fence.then(|| Fence::new(folder, settings));
+        Ok(Self {
+            partitions,
+            first: 0,
+            fence,
+        })
     }
 }
 
 impl Source for LogSource {
     fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError> {
+        if let Some(fence) = &mut self.fence {
+            fence.look()?;
+            for partition in &mut self.partitions {
+                partition.fenced = fence.end(partition.topic, partition.partition);
+            }
+        }
         poll_lanes(&mut self.partitions, &mut self.first, limit, offer)
     }
 
@@ -72,6 +89,16 @@ impl Source for LogSource {
     /// What is in a file is at hand.
     fn owes(&self) -> bool {
         false
+    }
+
+    /// What lies beyond the end is noticed when the end is reached: see [`PartitionReader::at_end`].
+    fn lost(&self) -> Vec<(Topic, u16, u64, u64)> {
+        let gone = self
+            .partitions
+            .iter()
+            .filter(|partition| partition.segment > partition.from);
+        gone.map(|partition| (partition.topic, partition.partition, partition.from, partition.segment))
+            .collect()
     }
 
     fn lag(&self) -> Vec<(Topic, u16, u64)> {
@@ -109,10 +136,19 @@ struct PartitionReader {
     reached: bool,
     /// The length of the file when its bad tail was last searched for records behind it.
     searched: Option<u64>,
+    /// Records from this offset on are not committed.
+    fenced: u64,
+    /// Records before this offset are passed over.
+    from: u64,
 }
 
 impl PartitionReader {
-    fn open(topic: Topic, partition: u16, folder: PathBuf, until: Until, limit: u64) -> Result<Self, LogError> {
+    fn open(
+        (topic, partition, from): (Topic, u16, u64),
+        folder: PathBuf,
+        until: Until,
+        limit: u64,
+    ) -> Result<Self, LogError> {
         let mut later = VecDeque::from(folder::segments(&folder)?);
         let goal = match later.back() {
             Some(last) => {
@@ -121,7 +157,10 @@ impl PartitionReader {
             }
             None => (0, 0),
         };
-        let segment = later.pop_front().unwrap_or(0);
+        let mut segment = later.pop_front().unwrap_or(0);
+        while let Some(next) = later.pop_front_if(|next| *next <= from) {
+            segment = next;
+        }
         let mut reader = Self {
             topic,
             partition,
@@ -140,6 +179,8 @@ impl PartitionReader {
             goal,
             reached: false,
             searched: None,
+            fenced: u64::MAX,
+            from,
         };
         reader.file = reader.open_segment(segment)?;
         Ok(reader)
@@ -212,6 +253,13 @@ impl PartitionReader {
             self.position = 0;
             return Ok(None);
         }
+        if self.offset < self.from {
+            return Err(LogError::Gap {
+                path: self.folder.clone(),
+                found: self.offset,
+                wanted: self.from,
+            });
+        }
         self.reached = true;
         Ok(Some(self.waiting()))
     }
@@ -230,6 +278,12 @@ impl PartitionReader {
             None if self.position >= self.limit => self.open_segment(self.offset),
             None => Ok(None),
         }
+    }
+
+    const fn pass(&mut self, length: usize) {
+        self.start += length;
+        self.position += length as u64;
+        self.offset += 1;
     }
 
     const fn waiting(&self) -> Standing {
@@ -291,6 +345,16 @@ impl Lane for PartitionReader {
                         self.reached = true;
                         return Ok(Standing::Ended);
                     }
+                    if self.offset < self.from {
+                        self.pass(length);
+                        continue;
+                    }
+                    if self.offset >= self.fenced {
+                        // Not committed: it may be taken back and another written in its place.
+                        self.end = self.start;
+                        self.reached = true;
+                        return Ok(self.waiting());
+                    }
                     let record = RawRecord {
                         topic: self.topic,
                         partition: self.partition,
@@ -305,9 +369,7 @@ impl Lane for PartitionReader {
                     }
                     self.check = Check::Full;
                     *left -= 1;
-                    self.start += length;
-                    self.position += length as u64;
-                    self.offset += 1;
+                    self.pass(length);
                 }
                 Parsed::Torn => {
                     if !self.fill()?

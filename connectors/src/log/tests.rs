@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use riskflow_config::TopicSettings;
 use riskflow_model::Millis;
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use tempfile::TempDir;
 
 use super::reader::LogSource;
 use super::*;
-use crate::{OutRecord, Polled, RawRecord, Share, Sink, Source, SourceError, Until, Verdict};
+use crate::{EpochRecords, OutRecord, Polled, RawRecord, Share, Sink, Source, SourceError, Until, Verdict};
 
 type Owned = (u16, u64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
 
@@ -33,7 +34,21 @@ fn owned(record: RawRecord<'_>) -> Owned {
 }
 
 fn open(folder: &Path, until: Until) -> LogSource {
-    LogSource::open(folder, &settings(), &[Topic::InObservation], Share::WHOLE, until).unwrap()
+    LogSource::open(
+        folder,
+        &settings(),
+        &[Topic::InObservation],
+        Share::WHOLE,
+        (until, &Offsets::default()),
+    )
+    .unwrap()
+}
+
+fn epoch(epoch: i64, records: Vec<OutRecord>) -> EpochRecords {
+    EpochRecords {
+        epoch: Millis(epoch),
+        records,
+    }
 }
 
 fn read(source: &mut LogSource) -> Result<(Polled, Vec<Owned>), SourceError> {
@@ -208,7 +223,13 @@ fn a_second_writer_is_refused_and_partitions_stay_as_they_were_made() {
 #[test]
 fn a_missing_topic_is_named_with_its_cure() {
     let folder = tempfile::tempdir().unwrap();
-    let opened = LogSource::open(folder.path(), &settings(), &[Topic::InRule], Share::WHOLE, Until::End);
+    let opened = LogSource::open(
+        folder.path(),
+        &settings(),
+        &[Topic::InRule],
+        Share::WHOLE,
+        (Until::End, &Offsets::default()),
+    );
     let Err(error) = opened else { panic!("opened") };
     assert_eq!(
         error.to_string(),
@@ -227,8 +248,14 @@ fn partitions_are_shared_among_workers_without_gap_or_overlap() {
     let mut seen = Vec::new();
     for index in 0..3 {
         let share = Share { index, peers: 3 };
-        let mut source =
-            LogSource::open(folder.path(), &settings(), &[Topic::InObservation], share, Until::End).unwrap();
+        let mut source = LogSource::open(
+            folder.path(),
+            &settings(),
+            &[Topic::InObservation],
+            share,
+            (Until::End, &Offsets::default()),
+        )
+        .unwrap();
         seen.extend(read(&mut source).unwrap().1.iter().map(|record| record.0));
     }
     seen.sort_unstable();
@@ -245,14 +272,14 @@ fn the_sink_partitions_by_key_and_its_arrival_is_the_epoch() {
         payload: payload.map(<[u8]>::to_vec),
     };
     let records: Vec<OutRecord> = (0..20).map(|n| record(&format!("asset {n}"), Some(b"{}"))).collect();
-    sink.commit(Millis(100), &records).unwrap();
-    sink.commit(Millis(200), &[record("asset 3", None)]).unwrap();
+    sink.commit(&[epoch(100, records)]).unwrap();
+    sink.commit(&[epoch(200, vec![record("asset 3", None)])]).unwrap();
     let mut source = LogSource::open(
         folder.path(),
         &settings(),
         &[Topic::RiskAsset],
         Share::WHOLE,
-        Until::End,
+        (Until::End, &Offsets::default()),
     )
     .unwrap();
     let (_, read) = read(&mut source).unwrap();
@@ -286,7 +313,8 @@ proptest! {
         let name = "city.in.observation";
         drop(LogWriter::open_with(folder.path(), name, 3, segment_bytes).unwrap());
         let source = || {
-            let whole = (Share::WHOLE, Until::Forever);
+            let beginning = Offsets::default();
+            let whole = (Share::WHOLE, (Until::Forever, &beginning));
             LogSource::open_with(folder.path(), &settings(), &[Topic::InObservation], whole, segment_bytes).unwrap()
         };
         let mut following = source();
@@ -326,4 +354,72 @@ proptest! {
         fs::write(segment(folder.path()), &bytes).unwrap();
         drop(read(&mut open(folder.path(), Until::End)));
     }
+}
+
+#[test]
+fn a_commit_is_visible_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = |key: &str| OutRecord {
+        topic: Topic::RiskAsset,
+        key: key.to_owned(),
+        payload: Some(b"{}".to_vec()),
+    };
+    let seen = || {
+        let span = (Until::End, &Offsets::default());
+        let mut source = LogSource::open(folder.path(), &settings(), &[Topic::RiskAsset], Share::WHOLE, span).unwrap();
+        read(&mut source).unwrap().1.len()
+    };
+    let mut sink = LogSink::open(folder.path(), &settings()).unwrap();
+    sink.commit(&[epoch(1, vec![record("a"), record("b"), record("c")])])
+        .unwrap();
+    drop(sink);
+    assert_eq!(seen(), 3);
+    // A crash between the records and what makes them visible.
+    let mut writer = LogWriter::open(folder.path(), "city.out.risk.asset", 2).unwrap();
+    for partition in [0, 1] {
+        writer.append(partition, Millis(2), Some(b"x"), Some(b"{}")).unwrap();
+    }
+    drop(writer);
+    assert_eq!(seen(), 3, "what is not committed is not seen");
+    let mut sink = LogSink::open(folder.path(), &settings()).unwrap();
+    sink.commit(&[epoch(3, vec![record("d")])]).unwrap();
+    assert_eq!(seen(), 4, "what was not committed is gone");
+    // A torn write of the file that makes records visible leaves the commit before.
+    drop(sink);
+    let commits = folder.path().join("city.out.commits");
+    let bytes = fs::read(&commits).unwrap();
+    let newest = if bytes[0] > bytes[64 << 10] { 0 } else { 64 << 10 };
+    let mut torn = bytes.clone();
+    torn[newest + 20] ^= 1;
+    fs::write(&commits, torn).unwrap();
+    assert_eq!(seen(), 3);
+}
+
+#[test]
+fn reading_begins_at_an_offset_and_what_is_gone_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = LogWriter::open_with(folder.path(), "city.in.observation", 1, 64).unwrap();
+    for n in 0..20u8 {
+        writer.append(0, Millis(n.into()), None, Some(&[n; 30])).unwrap();
+    }
+    drop(writer);
+    let open = |from: u64| {
+        let mut offsets = Offsets::default();
+        offsets.advance(Topic::InObservation, 0, from);
+        let span = (Share::WHOLE, (Until::End, &offsets));
+        LogSource::open_with(folder.path(), &settings(), &[Topic::InObservation], span, 64).unwrap()
+    };
+    for from in 0..=20 {
+        let mut source = open(from);
+        assert!(source.lost().is_empty());
+        let offsets: Vec<u64> = read(&mut source).unwrap().1.iter().map(|record| record.1).collect();
+        assert_eq!(offsets, (from..20).collect::<Vec<_>>());
+    }
+    assert!(read(&mut open(21)).is_err(), "the log is shorter than it was");
+    fs::remove_file(segment(folder.path())).unwrap();
+    let mut source = open(0);
+    let [(_, _, 0, first)] = source.lost()[..] else {
+        panic!("nothing is lost")
+    };
+    assert_eq!(read(&mut source).unwrap().1[0].1, first);
 }

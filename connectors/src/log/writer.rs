@@ -73,6 +73,29 @@ impl LogWriter {
         self.partitions[usize::from(partition)].append(arrival, key, payload)
     }
 
+    /// The offset that the next record of a partition will have.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such partition.
+    #[must_use]
+    pub fn next(&self, partition: u16) -> u64 {
+        self.partitions[usize::from(partition)].next
+    }
+
+    /// Takes back all records from this offset on. Nothing is done where there are none.
+    ///
+    /// # Errors
+    ///
+    /// When a segment cannot be read, shortened or removed.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such partition.
+    pub fn cut(&mut self, partition: u16, end: u64) -> Result<(), LogError> {
+        self.partitions[usize::from(partition)].cut(end)
+    }
+
     /// Writes what is buffered, so that readers see it.
     ///
     /// # Errors
@@ -190,6 +213,32 @@ impl PartitionWriter {
         Ok(())
     }
 
+    fn cut(&mut self, end: u64) -> Result<(), LogError> {
+        if self.next <= end {
+            return Ok(());
+        }
+        self.flush()?;
+        let firsts = folder::segments(&self.folder)?;
+        // The last first: what is left after a crash is whole up to some later offset, and is cut again.
+        for first in firsts.iter().rev().filter(|first| **first > end) {
+            let path = folder::segment(&self.folder, *first);
+            fs::remove_file(&path).map_err(LogError::io(&path))?;
+        }
+        let first = firsts.into_iter().rfind(|first| *first <= end).unwrap_or(0);
+        let path = folder::segment(&self.folder, first);
+        self.file = open_segment(&self.folder, &path)?;
+        let tail = Tail::of_first(&path, end - first)?;
+        self.file.set_len(tail.bytes).map_err(LogError::io(&path))?;
+        warn!(file = %path.display(), from = end, to = self.next, "took back records that were not committed");
+        self.path = path;
+        self.written = tail.bytes;
+        self.next = first + tail.records;
+        self.arrival = tail.arrival.unwrap_or(Millis(i64::MIN));
+        self.unsynced = true;
+        self.sync()?;
+        sync_folder(&self.folder)
+    }
+
     fn roll(&mut self) -> Result<(), LogError> {
         self.sync()?;
         let path = folder::segment(&self.folder, self.next);
@@ -265,6 +314,11 @@ struct Tail {
 
 impl Tail {
     fn of(path: &Path) -> Result<Self, LogError> {
+        Self::of_first(path, u64::MAX)
+    }
+
+    /// The first so many records.
+    fn of_first(path: &Path, limit: u64) -> Result<Self, LogError> {
         let content = fs::read(path).map_err(LogError::io(path))?;
         let mut tail = Self {
             bytes: 0,
@@ -274,6 +328,7 @@ impl Tail {
         let mut rest = content.as_slice();
         loop {
             match frame::parse(rest, Check::Full) {
+                Parsed::Whole(_) if tail.records == limit => return Ok(tail),
                 Parsed::Whole(frame) => {
                     tail.bytes += frame.length as u64;
                     tail.records += 1;

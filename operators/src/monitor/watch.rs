@@ -161,15 +161,18 @@ impl Watch {
         } else {
             first(&self.track).min(first(&self.shown))
         };
-        let explanation = evidence::explain(
-            &self.entry,
-            context.series,
-            &self.track,
-            self.floor,
-            context.now,
-            datastream,
-        );
         let cause = (differs || fresh.is_some()).then(|| fresh.max(context.cause).unwrap_or(Cause::Clock));
+        let explain = |_| {
+            let (series, now) = (context.series, context.now);
+            Box::new(evidence::explain(
+                &self.entry,
+                series,
+                &self.track,
+                self.floor,
+                now,
+                datastream,
+            ))
+        };
         let revision = Revision {
             origin: Origin::default(),
             rule: self.entry.rule.record.id.clone(),
@@ -180,7 +183,7 @@ impl Watch {
             gone: false,
             stale,
             cause,
-            explanation: Box::new(explanation),
+            explanation: cause.map(explain),
         };
         let revision = if fresh.is_some() {
             Revision {
@@ -216,7 +219,7 @@ impl Watch {
             gone: true,
             stale: false,
             cause: Some(cause),
-            explanation: Box::new(evidence::nothing()),
+            explanation: None,
         };
         out.push((Finding::Revision(Box::new(revision)), 1));
     }

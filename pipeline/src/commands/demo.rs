@@ -73,6 +73,7 @@ fn settings(arguments: &DemoArguments, folder: &Path) -> Result<riskflow_config:
     written.input.clock = riskflow_config::Clock::Arrival;
     written.output.path = folder.to_owned();
     written.epoch.replay_tick = "10s".into();
+    written.checkpoint.path = folder.join("checkpoints").to_string_lossy().into_owned();
     Ok(written.check()?)
 }
 

@@ -8,11 +8,12 @@ use riskflow::http::Server;
 use riskflow::job::{self, Handles};
 
 use super::configuration;
-use crate::cli::ConfigArguments;
+use crate::cli::RunArguments;
 
 /// Runs the job until its input ends or it is told to stop.
-pub fn run(arguments: &ConfigArguments) -> Result<ExitCode> {
-    let (_, settings) = configuration::load(arguments)?;
+pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
+    let (_, mut settings) = configuration::load(&arguments.config)?;
+    settings.recovery.start_anew = arguments.start_anew;
     let handles = Handles::new()?;
     stop_on_signals(&handles)?;
     let server = settings.http.map(|address| Server::start(address, handles.clone()));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Input, Output};
 use riskflow_connectors::{Polled, RawRecord, Share, Until, Verdict, open_source};
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::{Direction, Topic};
 use serde_json::value::RawValue;
 
@@ -31,8 +32,15 @@ pub fn tail(arguments: &TailArguments) -> Result<ExitCode> {
         (Direction::Out, Output::Files(_)) => return Err(anyhow!("output goes to files: read these")),
     };
     let until = if arguments.follow { Until::Forever } else { Until::End };
-    let mut source =
-        open_source(&place, &settings.topics, &[topic], Share::WHOLE, until).context("could not open the topic")?;
+    let mut source = open_source(
+        &place,
+        &settings.topics,
+        &[topic],
+        Share::WHOLE,
+        until,
+        &Offsets::default(),
+    )
+    .context("could not open the topic")?;
     let mut left = arguments.limit.unwrap_or(usize::MAX);
     while left > 0 {
         let mut taken = 0;

@@ -1,0 +1,466 @@
+//! Checkpoints in an object store: a folder, or a bucket by its URL.
+//!
+//! ```text
+//!   <path>/<epoch, 20 digits>/<fold>-<process>-<worker>-<n>.part      encoded keys
+//!   <path>/<epoch, 20 digits>/process-<p>                             what one process wrote
+//!   <path>/<epoch, 20 digits>/manifest                                written last: the checkpoint is whole
+//! ```
+//!
+//! A part begins with the header of [`riskflow_model::binary`]'s format; its length and XXH3-128 stand in the manifest,
+//! whose own hash stands before it. So any byte that is another is noticed, whichever file it is in. An object appears under
+//! its name only when it is whole: folders write to the side and rename, buckets do the same by themselves.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use riskflow_model::progress::Offsets;
+use riskflow_model::{Key, Millis, Text, binary};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
+use tracing::warn;
+
+/// Version of what lies in the parts; one that differs is refused.
+pub const FORMAT: u32 = 1;
+
+/// Why a checkpoint cannot be written, read or found.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The path is no folder that can be used, or no URL of a store that is known.
+    #[error("`checkpoint.path` is `{path}`, which cannot be used")]
+    Path {
+        /// As in the settings.
+        path: String,
+        /// What the library says.
+        #[source]
+        error: object_store::Error,
+    },
+    /// The store refuses, or is not reached.
+    #[error("{object} cannot be read or written")]
+    Store {
+        /// The object.
+        object: String,
+        /// What the library says.
+        #[source]
+        error: object_store::Error,
+    },
+    /// What lies there is not what was written.
+    #[error("{object} is damaged: {detail}")]
+    Damaged {
+        /// The object.
+        object: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A runtime cannot be started.
+    #[error("no runtime for the checkpoint store")]
+    Runtime(#[source] std::io::Error),
+}
+
+/// One object of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name within the checkpoint.
+    pub name: String,
+    /// The fold whose keys it holds.
+    pub fold: Text,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// XXH3-128 of it.
+    pub hash: Text,
+}
+
+/// What makes the parts a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the format.
+    pub format: u32,
+    /// The state is as of the end of this epoch.
+    pub epoch: Millis,
+    /// What of the input had been taken by then.
+    pub offsets: Offsets,
+    /// The fingerprint of the settings that give the answer its meaning.
+    pub semantics: Text,
+    /// The version of riskflow that wrote it.
+    pub version: Text,
+    /// All parts of all processes.
+    pub parts: Vec<Part>,
+}
+
+/// A checkpoint as far as it can be told without reading all of it.
+#[derive(Debug)]
+pub struct Listed {
+    /// The epoch.
+    pub epoch: Millis,
+    /// Its manifest, or why there is none.
+    pub manifest: Result<Manifest, CheckpointError>,
+}
+
+/// The place where checkpoints lie. Calls wait; none is made on a worker's thread while the stream runs.
+pub struct CheckpointStore {
+    store: Arc<dyn ObjectStore>,
+    runtime: Runtime,
+}
+
+impl CheckpointStore {
+    /// Opens the place; a folder that is not there is made.
+    ///
+    /// # Errors
+    ///
+    /// When the path is neither a folder nor the URL of a known store.
+    pub fn open(path: &str) -> Result<Self, CheckpointError> {
+        let about = |error| CheckpointError::Path {
+            path: path.to_owned(),
+            error,
+        };
+        let store: Arc<dyn ObjectStore> = if path.contains("://") {
+            let url = url::Url::parse(path).map_err(|error| about(generic(error)))?;
+            // Credentials, region and endpoint stand in the environment, under the names that AWS tools use.
+            let options = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
+            let (store, prefix) = object_store::parse_url_opts(&url, options).map_err(about)?;
+            Arc::new(PrefixStore::new(store, prefix))
+        } else {
+            std::fs::create_dir_all(path).map_err(|error| about(generic(error)))?;
+            let folder = LocalFileSystem::new_with_prefix(path).map_err(about)?;
+            Arc::new(folder.with_automatic_cleanup(true))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(CheckpointError::Runtime)?;
+        Ok(Self { store, runtime })
+    }
+
+    /// Writes a part.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub fn write_part(&self, epoch: Millis, fold: &str, name: String, keys: &[u8]) -> Result<Part, CheckpointError> {
+        let mut bytes = binary::header().to_vec();
+        bytes.extend_from_slice(keys);
+        let part = Part {
+            name,
+            fold: fold.into(),
+            bytes: bytes.len() as u64,
+            hash: Key::of_bytes(&bytes).to_string().into(),
+        };
+        self.put(&object(epoch, &part.name), bytes)?;
+        Ok(part)
+    }
+
+    /// Reads a part: encoded keys.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there or not what the manifest says.
+    pub fn read_part(&self, epoch: Millis, part: &Part) -> Result<Vec<u8>, CheckpointError> {
+        let path = object(epoch, &part.name);
+        let mut bytes = self.get(&path)?;
+        let damaged = |detail: String| CheckpointError::Damaged {
+            object: path.to_string(),
+            detail,
+        };
+        if bytes.len() as u64 != part.bytes {
+            return Err(damaged(format!("{} bytes, should be {}", bytes.len(), part.bytes)));
+        }
+        let hash = Key::of_bytes(&bytes).to_string();
+        if hash != *part.hash {
+            return Err(damaged(format!("its hash is {hash}, should be {}", part.hash)));
+        }
+        let header = binary::header();
+        if !bytes.starts_with(header) {
+            return Err(damaged(format!("the header is not {header:02x?}")));
+        }
+        bytes.drain(..header.len());
+        Ok(bytes)
+    }
+
+    /// Says what one process of a cluster wrote.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub fn write_process(&self, epoch: Millis, process: usize, parts: &[Part]) -> Result<(), CheckpointError> {
+        self.put(&object(epoch, &format!("process-{process}")), sealed(&parts))
+    }
+
+    /// What the other processes wrote, once all of them have said so.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses, or what they said is damaged.
+    pub fn parts_of_others(&self, epoch: Millis, processes: usize) -> Result<Option<Vec<Part>>, CheckpointError> {
+        let mut all = Vec::new();
+        for process in 1..processes {
+            let path = object(epoch, &format!("process-{process}"));
+            match self.get(&path) {
+                Ok(bytes) => all.extend(opened::<Vec<Part>>(&path, &bytes)?),
+                Err(CheckpointError::Store {
+                    error: object_store::Error::NotFound { .. },
+                    ..
+                }) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(all))
+    }
+
+    /// Writes the manifest: from now on the checkpoint is whole.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
+        self.put(&object(manifest.epoch, "manifest"), sealed(manifest))
+    }
+
+    /// Everything that is there, the newest first; parts without a manifest too.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub fn list(&self) -> Result<Vec<Listed>, CheckpointError> {
+        let listing = self.runtime.block_on(self.store.list_with_delimiter(None));
+        let listing = listing.map_err(|error| CheckpointError::Store {
+            object: "the list of checkpoints".to_owned(),
+            error,
+        })?;
+        let epochs = listing.common_prefixes.iter().filter_map(|prefix| {
+            let name = prefix.parts().next_back()?;
+            name.as_ref().parse().ok().map(Millis)
+        });
+        let mut epochs: Vec<Millis> = epochs.collect();
+        epochs.sort_unstable_by_key(|epoch| std::cmp::Reverse(*epoch));
+        let listed = epochs.into_iter().map(|epoch| Listed {
+            epoch,
+            manifest: self.manifest(epoch),
+        });
+        Ok(listed.collect())
+    }
+
+    /// The manifest of a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, it is damaged, or of another format.
+    pub fn manifest(&self, epoch: Millis) -> Result<Manifest, CheckpointError> {
+        let path = object(epoch, "manifest");
+        let manifest: Manifest = opened(&path, &self.get(&path)?)?;
+        let detail = if manifest.format != FORMAT {
+            format!("its format is {}, this build reads {FORMAT}", manifest.format)
+        } else if manifest.epoch != epoch {
+            format!("it is that of epoch {}", manifest.epoch.0)
+        } else {
+            return Ok(manifest);
+        };
+        Err(CheckpointError::Damaged {
+            object: path.to_string(),
+            detail,
+        })
+    }
+
+    /// Reads all of a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it.
+    pub fn verify(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
+        let mut parts = manifest.parts.iter();
+        parts.try_for_each(|part| self.read_part(manifest.epoch, part).map(drop))
+    }
+
+    /// The newest checkpoint that is whole and sound and that `useful` accepts. Those before it that are not are named in
+    /// the log.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be listed.
+    pub fn newest(&self, useful: impl Fn(&Manifest) -> bool) -> Result<Option<Manifest>, CheckpointError> {
+        for Listed { epoch, manifest } in self.list()? {
+            let sound = manifest.and_then(|manifest| self.verify(&manifest).map(|()| manifest));
+            match sound {
+                Ok(manifest) if useful(&manifest) => return Ok(Some(manifest)),
+                Ok(_) => warn!(
+                    epoch = epoch.0,
+                    "this checkpoint does not fit the progress, trying the one before"
+                ),
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    warn!(
+                        epoch = epoch.0,
+                        error, "this checkpoint is not used, trying the one before"
+                    );
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Deletes everything but the newest `keep` that have a manifest, and what is newer than those (it may be under way).
+    /// Returns the epochs that went.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub fn prune(&self, keep: usize) -> Result<Vec<Millis>, CheckpointError> {
+        let listed = self.list()?;
+        let whole = listed.iter().filter(|listed| listed.manifest.is_ok());
+        let Some(oldest) = whole.map(|listed| listed.epoch).nth(keep.max(1) - 1) else {
+            return Ok(Vec::new());
+        };
+        let old: Vec<Millis> = listed
+            .iter()
+            .map(|listed| listed.epoch)
+            .filter(|epoch| *epoch < oldest)
+            .collect();
+        for epoch in &old {
+            // The manifest first: what is left after a crash is not taken for a checkpoint.
+            self.delete(&object(*epoch, "manifest"))?;
+            let folder = ObjectPath::from(format!("{:020}", epoch.0));
+            let objects: Result<Vec<_>, _> = self.runtime.block_on(self.store.list(Some(&folder)).try_collect());
+            let objects = objects.map_err(|error| CheckpointError::Store {
+                object: folder.to_string(),
+                error,
+            })?;
+            for object in objects {
+                self.delete(&object.location)?;
+            }
+        }
+        Ok(old)
+    }
+
+    fn put(&self, path: &ObjectPath, bytes: Vec<u8>) -> Result<(), CheckpointError> {
+        let put = self.runtime.block_on(self.store.put(path, PutPayload::from(bytes)));
+        put.map(drop).map_err(store(path))
+    }
+
+    fn get(&self, path: &ObjectPath) -> Result<Vec<u8>, CheckpointError> {
+        let got = self
+            .runtime
+            .block_on(async { self.store.get(path).await?.bytes().await });
+        got.map(Vec::from).map_err(store(path))
+    }
+
+    fn delete(&self, path: &ObjectPath) -> Result<(), CheckpointError> {
+        match self.runtime.block_on(self.store.delete(path)) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(store(path)(error)),
+        }
+    }
+}
+
+fn object(epoch: Millis, name: &str) -> ObjectPath {
+    ObjectPath::from(format!("{:020}/{name}", epoch.0))
+}
+
+fn store(path: &ObjectPath) -> impl FnOnce(object_store::Error) -> CheckpointError {
+    let object = path.to_string();
+    |error| CheckpointError::Store { object, error }
+}
+
+fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "riskflow",
+        source: Box::new(error),
+    }
+}
+
+/// JSON behind a line with its hash.
+fn sealed<T: Serialize>(value: &T) -> Vec<u8> {
+    let json = serde_json::to_vec_pretty(value).unwrap_or_default();
+    let mut bytes = format!("{}\n", Key::of_bytes(&json)).into_bytes();
+    bytes.extend_from_slice(&json);
+    bytes
+}
+
+fn opened<T: DeserializeOwned>(path: &ObjectPath, bytes: &[u8]) -> Result<T, CheckpointError> {
+    let damaged = |detail: String| CheckpointError::Damaged {
+        object: path.to_string(),
+        detail,
+    };
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    let (line, json) = bytes.split_at(end.ok_or_else(|| damaged("it has no hash".to_owned()))?);
+    let json = &json[1..];
+    if line != Key::of_bytes(json).to_string().as_bytes() {
+        return Err(damaged("its hash is another".to_owned()));
+    }
+    serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(folder: &std::path::Path, epoch: i64) -> (CheckpointStore, Manifest) {
+        let store = CheckpointStore::open(folder.to_str().unwrap()).unwrap();
+        let epoch = Millis(epoch);
+        let part = |n: usize| {
+            let keys = vec![n as u8; 40 * n];
+            store
+                .write_part(epoch, "latest", format!("latest-0-0-{n}.part"), &keys)
+                .unwrap()
+        };
+        let manifest = Manifest {
+            format: FORMAT,
+            epoch,
+            offsets: Offsets::default(),
+            semantics: "s".into(),
+            version: "v".into(),
+            parts: vec![part(1), part(2)],
+        };
+        store.write_manifest(&manifest).unwrap();
+        (store, manifest)
+    }
+
+    proptest! {
+        #[test]
+        fn any_byte_that_is_another_is_noticed(file in 0usize..3, at in 0usize..100_000, flip in 1u8..=255) {
+            let folder = tempfile::tempdir().unwrap();
+            let (store, _) = written(folder.path(), 7);
+            let name = ["manifest", "latest-0-0-1.part", "latest-0-0-2.part"][file];
+            let path = folder.path().join(format!("{:020}", 7)).join(name);
+            let mut bytes = std::fs::read(&path).unwrap();
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            std::fs::write(&path, bytes).unwrap();
+            prop_assert!(store.newest(|_| true).unwrap().is_none());
+        }
+
+        #[test]
+        fn a_file_that_is_cut_is_noticed(file in 0usize..3, keep in 0.0f64..1.0) {
+            let folder = tempfile::tempdir().unwrap();
+            let (store, _) = written(folder.path(), 7);
+            let name = ["manifest", "latest-0-0-1.part", "latest-0-0-2.part"][file];
+            let path = folder.path().join(format!("{:020}", 7)).join(name);
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..(bytes.len() as f64 * keep) as usize]).unwrap();
+            prop_assert!(store.newest(|_| true).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn the_newest_that_is_sound_is_used_and_old_ones_go() {
+        let folder = tempfile::tempdir().unwrap();
+        for epoch in [10, 20, 30, 40] {
+            written(folder.path(), epoch);
+        }
+        let store = CheckpointStore::open(folder.path().to_str().unwrap()).unwrap();
+        store
+            .write_part(Millis(50), "latest", "half.part".into(), b"x")
+            .unwrap();
+        let newest = |store: &CheckpointStore| store.newest(|_| true).unwrap().map(|manifest| manifest.epoch.0);
+        assert_eq!(newest(&store), Some(40), "50 has no manifest");
+        std::fs::remove_file(folder.path().join(format!("{:020}/latest-0-0-2.part", 40))).unwrap();
+        assert_eq!(newest(&store), Some(30), "40 lacks a part");
+        assert_eq!(store.prune(2).unwrap(), [Millis(20), Millis(10)]);
+        let left: Vec<i64> = store.list().unwrap().iter().map(|listed| listed.epoch.0).collect();
+        assert_eq!(left, [50, 40, 30]);
+    }
+}

@@ -1,0 +1,181 @@
+//! What an earlier run left in the output: how far it came, and which rows stand there.
+
+use std::collections::BTreeMap;
+
+use riskflow_config::{Input, Output, TopicSettings};
+use riskflow_model::progress::{Offsets, Progress};
+use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Millis};
+
+use crate::{Polled, RawRecord, Share, SourceError, Until, Verdict, open_source};
+
+/// How far an earlier run came, as `out.progress` tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// What stood before the first of `epochs`: an epoch, and the offsets after it. Epoch 0: the very beginning.
+    pub base: (Millis, Offsets),
+    /// The epochs committed since then, rising, without a gap.
+    pub epochs: Vec<Progress>,
+}
+
+impl Resume {
+    /// The epoch committed last; 0 where there is none.
+    #[must_use]
+    pub fn last(&self) -> Millis {
+        self.epochs.last().map_or(self.base.0, |progress| progress.epoch)
+    }
+
+    /// The offsets after an epoch; `None` before the base.
+    #[must_use]
+    pub fn offsets_after(&self, epoch: Millis) -> Option<Offsets> {
+        let mut offsets = (epoch >= self.base.0).then(|| self.base.1.clone())?;
+        let up_to = self.epochs.iter().take_while(|progress| progress.epoch <= epoch);
+        up_to.for_each(|progress| offsets.merge(&progress.offsets));
+        Some(offsets)
+    }
+
+    /// Puts records together, as they stand in the table.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be read, or one is missing.
+    fn of(records: BTreeMap<String, Vec<u8>>) -> Result<Self, SourceError> {
+        let mut resume = Self::default();
+        for (key, payload) in records {
+            let progress: Progress = serde_json::from_slice(&payload).map_err(|error| SourceError::Progress {
+                detail: format!("the record `{key}` cannot be read: {error}"),
+            })?;
+            if key == Progress::BASE {
+                resume.base = (progress.epoch, progress.offsets);
+            } else {
+                resume.epochs.push(progress);
+            }
+        }
+        // Keys sort by epoch, so the base record comes last; it may stand beside records that it covers.
+        let base = resume.base.0;
+        resume.epochs.retain(|progress| progress.epoch > base);
+        let mut before = base;
+        for progress in &resume.epochs {
+            if progress.previous != before {
+                return Err(SourceError::Progress {
+                    detail: format!(
+                        "epoch {} follows {}, but the epoch before it is {before}: a record is missing",
+                        progress.epoch.0, progress.previous.0
+                    ),
+                });
+            }
+            before = progress.epoch;
+        }
+        Ok(resume)
+    }
+}
+
+/// Reads how far an earlier run came. Files tell nothing: a job that writes files begins anew.
+///
+/// # Errors
+///
+/// When the topic cannot be read, or what it holds makes no sense.
+pub fn resume(output: &Output, settings: &TopicSettings) -> Result<Resume, SourceError> {
+    let mut records = BTreeMap::new();
+    each(output, settings, &[Topic::Progress], &mut |record| {
+        let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+        match record.payload {
+            Some(payload) => records.insert(key, payload.to_vec()),
+            None => records.remove(&key),
+        };
+    })?;
+    Resume::of(records)
+}
+
+/// The rows that stand in the output tables: by topic and key the hash of the payload without its epoch.
+pub type Published = BTreeMap<(Topic, String), Key>;
+
+/// Reads the rows that stand in output tables.
+///
+/// # Errors
+///
+/// When a topic cannot be read.
+pub fn published_tables(output: &Output, settings: &TopicSettings, topics: &[Topic]) -> Result<Published, SourceError> {
+    let mut published = Published::new();
+    each(output, settings, topics, &mut |record| {
+        let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+        match record.payload {
+            Some(payload) => published.insert((record.topic, key), content(payload)),
+            None => published.remove(&(record.topic, key)),
+        };
+    })?;
+    Ok(published)
+}
+
+/// The hash of a row's payload without the epoch in which it changed, which stands last.
+#[must_use]
+pub fn content(payload: &[u8]) -> Key {
+    const EPOCH: &[u8] = b",\"epoch\":";
+    let epoch = payload.windows(EPOCH.len()).rposition(|window| window == EPOCH);
+    Key::of_bytes(&payload[..epoch.unwrap_or(payload.len())])
+}
+
+fn each(
+    output: &Output,
+    settings: &TopicSettings,
+    topics: &[Topic],
+    take: &mut dyn FnMut(RawRecord<'_>),
+) -> Result<(), SourceError> {
+    let input = match output {
+        Output::Log(folder) => Input::Log(folder.clone()),
+        Output::Kafka(kafka) => Input::Kafka(kafka.clone()),
+        Output::Files(_) => return Ok(()),
+    };
+    let mut source = open_source(&input, settings, topics, Share::WHOLE, Until::End, &Offsets::default())?;
+    loop {
+        let polled = source.poll(65_536, &mut |record| {
+            take(record);
+            Verdict::Taken
+        })?;
+        match polled {
+            Polled::Ended => return Ok(()),
+            // Kafka brings what it has in a moment.
+            Polled::Idle => std::thread::sleep(std::time::Duration::from_millis(1)),
+            Polled::More | Polled::Blocked => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(epoch: i64, previous: i64, next: u64) -> (String, Vec<u8>) {
+        let mut offsets = Offsets::default();
+        offsets.advance(Topic::InRule, 0, next);
+        let progress = Progress {
+            epoch: Millis(epoch),
+            previous: Millis(previous),
+            offsets,
+            digest: "".into(),
+        };
+        (Progress::key(Millis(epoch)), serde_json::to_vec(&progress).unwrap())
+    }
+
+    #[test]
+    fn epochs_follow_each_other_from_the_base_on() {
+        let (_, base) = record(20, 10, 2);
+        let mut records = BTreeMap::from([record(10, 0, 1), record(20, 10, 2), record(30, 20, 5)]);
+        records.insert(Progress::BASE.to_owned(), base);
+        let resume = Resume::of(records.clone()).unwrap();
+        assert_eq!(resume.last(), Millis(30));
+        assert_eq!(resume.epochs.len(), 1, "the base covers the others");
+        assert_eq!(resume.offsets_after(Millis(20)).unwrap().next(Topic::InRule, 0), 2);
+        assert_eq!(resume.offsets_after(Millis(30)).unwrap().next(Topic::InRule, 0), 5);
+        assert_eq!(resume.offsets_after(Millis(19)), None);
+        records.extend([record(50, 40, 9)]);
+        assert!(Resume::of(records).unwrap_err().to_string().contains("missing"));
+    }
+
+    #[test]
+    fn a_rows_content_is_its_payload_without_the_epoch() {
+        let at = |epoch: &str| content(format!(r#"{{"asset":"a","epoch":"{epoch}"}}"#).as_bytes());
+        assert_eq!(at("2021-01-01T00:00:00Z"), at("2022-01-01T00:00:00Z"));
+        assert_ne!(at("x"), content(br#"{"asset":"b","epoch":"x"}"#));
+    }
+}

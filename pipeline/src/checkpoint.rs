@@ -1,0 +1,272 @@
+//! Checkpoints of a running job: chunks come from the folds of all workers of this process and are written by a thread of
+//! its own, so that no worker waits for a disk or a bucket.
+//!
+//! A checkpoint is asked for by a cut. It is whole once every fold of every worker gave its last chunk and the epoch is
+//! committed in the output; then its manifest is written, and old checkpoints go. A failure leaves the checkpoint without a
+//! manifest, is counted, and the next is tried when its time comes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use riskflow_config::Settings;
+use riskflow_connectors::checkpoint::{CheckpointError, CheckpointStore, FORMAT, Manifest, Part};
+use riskflow_connectors::failpoint;
+use riskflow_model::progress::Offsets;
+use riskflow_model::{Millis, Text};
+use riskflow_operators::Epoch;
+use riskflow_operators::fold::Offer;
+
+use crate::graph::Keepers;
+use crate::metrics::Metrics;
+use crate::pace::wall_clock;
+
+/// What the checkpointer hears.
+enum Message {
+    /// From a fold of a worker.
+    Chunk {
+        epoch: Epoch,
+        fold: &'static str,
+        worker: usize,
+        keys: Vec<u8>,
+        last: bool,
+    },
+    /// From the publisher.
+    Committed { epoch: Millis, offsets: Offsets },
+}
+
+/// Chunks that may wait to be written: some megabytes each.
+const WAITING: usize = 8;
+
+/// How often the other processes are asked for.
+const ASKING: Duration = Duration::from_millis(50);
+
+/// What the other threads know of checkpoints.
+#[derive(Clone, Default)]
+pub struct State {
+    /// One is under way.
+    pub busy: Arc<AtomicBool>,
+    /// The epoch of the oldest that is kept.
+    pub oldest: Arc<AtomicI64>,
+}
+
+/// A running checkpointer; it ends when all its senders are gone.
+pub struct Checkpointer {
+    sender: SyncSender<Message>,
+    thread: JoinHandle<()>,
+}
+
+impl Checkpointer {
+    /// Starts one.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub fn start(
+        store: Arc<CheckpointStore>,
+        settings: &Settings,
+        semantics: Text,
+        metrics: Arc<Metrics>,
+        state: State,
+    ) -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel(WAITING);
+        let cluster = &settings.cluster;
+        let mut writing = Writing {
+            store,
+            metrics,
+            state,
+            semantics,
+            keep: settings.checkpoint.keep,
+            process: cluster.process,
+            processes: cluster.hosts.len().max(1),
+            folds: cluster.workers.get() * Keepers::FOLDS.len(),
+            under_way: BTreeMap::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("checkpoints".to_owned())
+            .spawn(move || writing.run(&receiver))?;
+        Ok(Self { sender, thread })
+    }
+
+    /// Where a worker's fold gives its chunks.
+    #[must_use]
+    pub fn offer(&self, fold: &'static str, worker: usize) -> Offer {
+        let sender = self.sender.clone();
+        Box::new(move |epoch, chunk, last| {
+            let keys = std::mem::take(chunk);
+            let message = Message::Chunk {
+                epoch,
+                fold,
+                worker,
+                keys,
+                last,
+            };
+            match sender.try_send(message) {
+                Ok(()) => true,
+                Err(TrySendError::Full(Message::Chunk { keys, .. })) => {
+                    *chunk = keys;
+                    false
+                }
+                // The job ends.
+                Err(_) => true,
+            }
+        })
+    }
+
+    /// Where the publisher says that an epoch was committed of which a checkpoint is taken.
+    #[must_use]
+    pub fn committed(&self) -> crate::publisher::Committed {
+        let sender = self.sender.clone();
+        Box::new(move |epoch, offsets| drop(sender.send(Message::Committed { epoch, offsets })))
+    }
+
+    /// Waits until what was begun is written.
+    pub fn join(self) {
+        drop(self.sender);
+        if let Err(panic) = self.thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// The checkpointer's thread.
+struct Writing {
+    store: Arc<CheckpointStore>,
+    metrics: Arc<Metrics>,
+    state: State,
+    semantics: Text,
+    keep: usize,
+    process: usize,
+    processes: usize,
+    /// How many last chunks there are: one for each fold of each worker.
+    folds: usize,
+    under_way: BTreeMap<Millis, UnderWay>,
+}
+
+struct UnderWay {
+    began: Instant,
+    parts: Vec<Part>,
+    ended: usize,
+    offsets: Option<Offsets>,
+}
+
+impl Writing {
+    fn run(&mut self, receiver: &Receiver<Message>) {
+        loop {
+            let message = match receiver.recv_timeout(ASKING) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let epochs: Vec<Millis> = match message {
+                Some(message) => self.hear(message).into_iter().collect(),
+                // What the other processes wrote may be there by now.
+                None if self.processes > 1 => self.under_way.keys().copied().collect(),
+                None => Vec::new(),
+            };
+            for epoch in epochs {
+                if let Err(error) = self.finish(epoch) {
+                    self.fail(epoch, &error);
+                }
+            }
+        }
+    }
+
+    /// Returns the epoch that may be finished by it.
+    fn hear(&mut self, message: Message) -> Option<Millis> {
+        let (epoch, chunk) = match message {
+            Message::Committed { epoch, offsets } => {
+                self.entry(epoch).offsets = Some(offsets);
+                return Some(epoch);
+            }
+            Message::Chunk {
+                epoch,
+                fold,
+                worker,
+                keys,
+                last,
+            } => (Millis(epoch as i64), (fold, worker, keys, last)),
+        };
+        let (fold, worker, keys, last) = chunk;
+        let (process, number) = (self.process, self.entry(epoch).parts.len());
+        failpoint("checkpoint::before_part");
+        if !keys.is_empty() {
+            let name = format!("{fold}-{process}-{worker}-{number}.part");
+            match self.store.write_part(epoch, fold, name, &keys) {
+                Ok(part) => self.entry(epoch).parts.push(part),
+                Err(error) => {
+                    self.fail(epoch, &error);
+                    return None;
+                }
+            }
+        }
+        self.entry(epoch).ended += usize::from(last);
+        last.then_some(epoch)
+    }
+
+    fn entry(&mut self, epoch: Millis) -> &mut UnderWay {
+        // A newer one takes the place of one that failed.
+        self.under_way.entry(epoch).or_insert_with(|| UnderWay {
+            began: Instant::now(),
+            parts: Vec::new(),
+            ended: 0,
+            offsets: None,
+        })
+    }
+
+    fn fail(&mut self, epoch: Millis, error: &CheckpointError) {
+        let cause: &dyn std::error::Error = error;
+        tracing::error!(cause, %epoch, "a checkpoint could not be written");
+        self.metrics.checkpoint_failed();
+        // Chunks that still come make no whole of it: the count of last ones begins again.
+        self.under_way.remove(&epoch);
+        self.state.busy.store(false, Ordering::Release);
+    }
+
+    fn finish(&mut self, epoch: Millis) -> Result<(), CheckpointError> {
+        let Some(under_way) = self.under_way.get_mut(&epoch) else {
+            return Ok(());
+        };
+        if under_way.ended < self.folds {
+            return Ok(());
+        }
+        if self.process > 0 {
+            self.store.write_process(epoch, self.process, &under_way.parts)?;
+            self.under_way.retain(|other, _| *other > epoch);
+            return Ok(());
+        }
+        let Some(offsets) = under_way.offsets.clone() else {
+            return Ok(());
+        };
+        let Some(others) = self.store.parts_of_others(epoch, self.processes)? else {
+            return Ok(());
+        };
+        let parts: Vec<Part> = under_way.parts.drain(..).chain(others).collect();
+        let bytes = parts.iter().map(|part| part.bytes).sum();
+        let took = under_way.began.elapsed();
+        failpoint("checkpoint::before_manifest");
+        self.store.write_manifest(&Manifest {
+            format: FORMAT,
+            epoch,
+            offsets,
+            semantics: self.semantics.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            parts,
+        })?;
+        failpoint("checkpoint::before_prune");
+        self.under_way.retain(|other, _| *other > epoch);
+        self.metrics.checkpoint(wall_clock() as i64, bytes, took);
+        tracing::info!(%epoch, bytes, ?took, "checkpoint");
+        self.store.prune(self.keep)?;
+        failpoint("checkpoint::after_prune");
+        let kept = self.store.list()?.into_iter().filter(|listed| listed.manifest.is_ok());
+        if let Some(oldest) = kept.map(|listed| listed.epoch.0).min() {
+            self.state.oldest.store(oldest, Ordering::Release);
+        }
+        self.state.busy.store(false, Ordering::Release);
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! How a job goes on after an earlier run.
+//!
+//! 1. The sink is opened: what an older writer has not committed is void, and it cannot commit any more.
+//! 2. `out.progress` says which epochs were committed, and with which offsets.
+//! 3. The newest checkpoint that is sound and fits the progress gives the state as of its epoch *c*.
+//! 4. The epochs after *c* up to the last committed one, *e*, run again with the very records that they took; nothing is
+//!    published, but each must give what it gave.
+//! 5. The tables are compared with the rows in the output, and the job goes on behind *e*.
+//!
+//! Without a checkpoint, 4 begins at the very beginning of the input. Epochs whose records on `out.progress` a checkpoint
+//! covered are then cut by time of arrival; they end in the same state, though an epoch between may differ.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, anyhow};
+use riskflow_config::{Input, Output, Settings};
+use riskflow_connectors::checkpoint::{CheckpointStore, Manifest};
+use riskflow_connectors::{Resume, published_tables, resume};
+use riskflow_model::progress::Offsets;
+use riskflow_model::topic::Cleanup;
+use riskflow_model::{Millis, Text, binary};
+
+use crate::pace::Plan;
+use crate::publisher::{Beginning, TABLES};
+
+/// What an earlier run left.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// The checkpoint to load.
+    pub checkpoint: Option<Manifest>,
+    /// Where sources begin.
+    pub from: Offsets,
+    /// Whether all of the input must be there, from `from` on.
+    pub whole: bool,
+    /// The epochs to begin with.
+    pub plan: Plan,
+    /// Where publishing begins.
+    pub beginning: Beginning,
+}
+
+/// Whether a job with these settings can go on after an earlier run: its input must have offsets that last, its output
+/// must say how far it came.
+#[must_use]
+pub fn is_definite(settings: &Settings) -> bool {
+    !matches!(settings.input, Input::Files(_)) && !matches!(settings.output, Output::Files(_))
+}
+
+/// The fingerprint of the settings that give the answer its meaning.
+#[must_use]
+pub fn semantics_of(settings: &Settings) -> Text {
+    let (time, unknown) = (settings.time, settings.unknown);
+    let meaning = (
+        [
+            time.horizon,
+            time.max_future,
+            time.late_after,
+            time.retain,
+            unknown.hold,
+        ],
+        unknown.max_observations as u64,
+        settings.cuts.least,
+    );
+    binary::fingerprint(&meaning).to_string().into()
+}
+
+impl Recovery {
+    /// Finds out what an earlier run left. The sink must be open.
+    ///
+    /// # Errors
+    ///
+    /// When output or checkpoints cannot be read, or do not say where to go on.
+    pub fn find(settings: &Settings, store: &CheckpointStore) -> Result<Self> {
+        let resume = resume(&settings.output, &settings.topics).context("could not read the progress of the output")?;
+        let published = published_tables(&settings.output, &settings.topics, &TABLES)
+            .context("could not read the tables in the output")?;
+        let mut recovery = if settings.recovery.start_anew {
+            Self::anew(&resume)
+        } else {
+            let fits = |manifest: &Manifest| resume.offsets_after(manifest.epoch).as_ref() == Some(&manifest.offsets);
+            let checkpoint = store.newest(fits).context("could not read the checkpoints")?;
+            Self::from(&resume, checkpoint, settings)
+        };
+        recovery.beginning.definite = true;
+        recovery.beginning.published = published;
+        Ok(recovery)
+    }
+
+    fn anew(resume: &Resume) -> Self {
+        tracing::warn!(epoch = %resume.last(), "starting anew: what went before is read as far as it is still there");
+        Self {
+            beginning: Beginning {
+                last: resume.last(),
+                base: resume.base.clone(),
+                recorded: recorded(resume).collect(),
+                anew: true,
+                ..Beginning::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    fn from(resume: &Resume, checkpoint: Option<Manifest>, settings: &Settings) -> Self {
+        let restored = checkpoint.as_ref().map(|manifest| manifest.epoch);
+        let last = restored.map_or(resume.last(), |epoch| epoch.max(resume.last()));
+        let begin = restored.unwrap_or(resume.base.0);
+        let cold = (restored.is_none() && resume.base.0 > Millis(0)).then(|| resume.base.clone());
+        if let Some((epoch, _)) = &cold {
+            tracing::warn!(%epoch, "no checkpoint can be used: reading the input from its beginning");
+        }
+        let same = checkpoint.as_ref().is_none_or(|manifest| {
+            manifest.semantics == semantics_of(settings) && *manifest.version == *env!("CARGO_PKG_VERSION")
+        });
+        if !same {
+            tracing::warn!("settings or version changed since the checkpoint: the difference will be published");
+        }
+        let mut digests = BTreeMap::new();
+        // Which records a cold start puts into which epoch is not what it was: only what follows can be compared.
+        for progress in resume.epochs.iter().filter(|progress| progress.epoch > begin) {
+            digests.insert(progress.epoch, progress.digest.clone());
+        }
+        let from = checkpoint
+            .as_ref()
+            .map(|manifest| manifest.offsets.clone())
+            .unwrap_or_default();
+        let plan = Plan {
+            restored: restored.map(|epoch| epoch.0 as u64),
+            cold: cold.map(|(epoch, offsets)| (epoch.0 as u64, offsets)),
+            recorded: recorded(resume)
+                .filter(|(epoch, _)| *epoch > begin)
+                .map(|(epoch, offsets)| (epoch.0 as u64, offsets))
+                .collect(),
+        };
+        Self {
+            whole: last > Millis(0),
+            plan,
+            beginning: Beginning {
+                last,
+                base: resume.base.clone(),
+                position: from.clone(),
+                digests,
+                verify: settings.recovery.verify && same,
+                recorded: recorded(resume).collect(),
+                ..Beginning::default()
+            },
+            from,
+            checkpoint,
+        }
+    }
+
+    /// Says which records are gone that are needed; compacted topics only ever lose what was replaced.
+    ///
+    /// # Errors
+    ///
+    /// When there are any.
+    pub fn check_lost(&self, lost: &[(riskflow_model::topic::Topic, u16, u64, u64)]) -> Result<()> {
+        let gone = lost
+            .iter()
+            .find(|(topic, _, asked, first)| topic.cleanup() == Cleanup::Delete || first < asked)
+            .filter(|_| self.whole);
+        let Some((topic, partition, asked, first)) = gone else {
+            return Ok(());
+        };
+        let happened = if first < asked {
+            "the topic was made anew or cut"
+        } else {
+            "they were deleted (retention)"
+        };
+        Err(anyhow!(
+            "going on needs the records of {topic}/{partition} from offset {asked} on, but the first there is {first}: \
+             {happened}. Restore a checkpoint or the records; or start anew from what there is with `riskflow run --start-anew`: \
+             warnings that rest on what is gone are then withdrawn"
+        ))
+    }
+}
+
+fn recorded(resume: &Resume) -> impl Iterator<Item = (Millis, Offsets)> {
+    resume
+        .epochs
+        .iter()
+        .map(|progress| (progress.epoch, progress.offsets.clone()))
+}
