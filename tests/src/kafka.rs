@@ -108,6 +108,16 @@ impl Kafka {
         None
     }
 
+    /// A corner of a certain broker.
+    #[must_use]
+    pub fn at(brokers: &str, test: &str) -> Self {
+        Self {
+            brokers: brokers.to_owned(),
+            prefix: unique_prefix(test),
+            patience: PATIENCE,
+        }
+    }
+
     /// The same with another limit on how long to wait.
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {

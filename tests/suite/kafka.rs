@@ -10,7 +10,7 @@ use riskflow_tests::kafka::{Kafka, Record};
 use serde_json::Value;
 
 /// The binary that this build made.
-fn riskflow() -> PathBuf {
+pub fn riskflow() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let binary = test.ancestors().nth(2).unwrap().join("riskflow");
     assert!(

@@ -8,6 +8,7 @@
 mod bad_input;
 mod batch_equals_stream;
 mod boundaries;
+mod chaos;
 mod exactness;
 mod golden;
 mod kafka;

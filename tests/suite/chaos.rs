@@ -1,0 +1,293 @@
+//! The process is killed again and again, at random and at every border of the commit and checkpoint protocols, while
+//! records, corrections, base changes and rule changes go on coming; the broker is killed in turn. In the end the output
+//! is what the batch oracle makes of the recorded epochs: every delta and dead letter exactly once, every row right.
+//!
+//! `RISKFLOW_CRASHES` says how many crashes each run has, `RISKFLOW_SEED` which. `make chaos` runs more of them.
+
+mod place;
+mod verdict;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use riskflow_model::topic::Topic;
+use riskflow_tests::history::Draw;
+use serde_json::json;
+
+use place::{KafkaPlace, LogPlace, Place};
+
+/// Borders of the protocols at which a run may end, each as if by SIGKILL.
+const FAILPOINTS: [&str; 9] = [
+    "log::commit::before_sync",
+    "log::commit::before_commit",
+    "log::commit::after_commit",
+    "kafka::commit::before_commit",
+    "kafka::commit::after_commit",
+    "checkpoint::before_part",
+    "checkpoint::before_manifest",
+    "checkpoint::before_prune",
+    "checkpoint::after_prune",
+];
+
+const STREAMS: u64 = 8;
+const ASSETS: u64 = 4;
+
+fn now() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64
+}
+
+/// What comes in: made from a seed, but for its times.
+struct Feed {
+    draw: Draw,
+    versions: u64,
+    sent: u64,
+    bad: u64,
+    base_at: Instant,
+}
+
+impl Feed {
+    fn new(seed: u64) -> Self {
+        Self {
+            draw: Draw::new(seed),
+            versions: 0,
+            sent: 0,
+            bad: 0,
+            base_at: Instant::now(),
+        }
+    }
+
+    fn begin(&mut self, place: &dyn Place) {
+        let region = (
+            "3309".to_owned(),
+            Some(r#"{"code":"3309","name":"Zhoushan"}"#.to_owned()),
+        );
+        place.put(Topic::BaseRegion, &[region]);
+        for asset in 0..ASSETS {
+            self.asset(place, asset);
+        }
+        let streams = (0..STREAMS).map(|stream| {
+            let id = format!("stream-{stream}");
+            let row = json!({"id": id, "asset": format!("asset-{}", stream % ASSETS), "observed_property": "gas"});
+            (id, Some(row.to_string()))
+        });
+        place.put(Topic::BaseDatastream, &streams.collect::<Vec<_>>());
+        self.rule(place);
+    }
+
+    fn asset(&mut self, place: &dyn Place, asset: u64) {
+        let id = format!("asset-{asset}");
+        let row = json!({
+            "id": id, "name": id, "category": "tank", "domain": "work_safety",
+            "region": format!("33090{}001001", 2 + asset % 2),
+            "inherent_level": 1 + self.draw.below(4), "population": self.draw.below(100),
+        });
+        place.put(Topic::BaseAsset, &[(id, Some(row.to_string()))]);
+    }
+
+    fn rule(&mut self, place: &dyn Place) {
+        self.versions += 1;
+        let threshold = 45 + self.draw.below(10);
+        let rule = json!({
+            "id": "gas", "version": self.versions, "source": "test", "select": {"observed_property": "gas"}, "pane": "1s",
+            "levels": {
+                "yellow": {"when": {"feature": "mean", "window": "4s", "op": ">=", "threshold": threshold}, "margin": 2},
+                "red": {"when": {"feature": "last", "window": "4s", "op": ">=", "threshold": 90}, "hold": "1s", "clear": "2s"},
+            },
+        });
+        place.put(Topic::InRule, &[("gas".to_owned(), Some(rule.to_string()))]);
+    }
+
+    /// Some observations, late ones, corrections and bad ones among them; now and then another row or rule.
+    fn step(&mut self, place: &dyn Place) {
+        let now = now();
+        let mut records = Vec::new();
+        for _ in 0..6 {
+            let id = format!("stream-{}", self.draw.below(STREAMS));
+            // On a grid: so that some fall on others, and correct them.
+            let late = if self.draw.once_in(6) {
+                self.draw.below(15_000)
+            } else {
+                0
+            };
+            let time = (now - late as i64) / 250 * 250;
+            let payload = match self.draw.below(20) {
+                0 => json!({"datastream": id, "phenomenon_time": time, "op": "delete"}),
+                1 => json!({"datastream": id, "phenomenon_time": now - 3_600_000, "result": 1}),
+                2 => {
+                    self.bad += 1;
+                    json!({"datastream": id, "phenomenon_time": time, "result": "high"})
+                }
+                _ => json!({"datastream": id, "phenomenon_time": time, "result": self.draw.below(100)}),
+            };
+            records.push((id, Some(payload.to_string())));
+        }
+        self.sent += records.len() as u64;
+        place.put(Topic::InObservation, &records);
+        if self.base_at.elapsed() > Duration::from_secs(2) {
+            self.base_at = Instant::now();
+            if self.draw.once_in(3) {
+                self.rule(place);
+            } else {
+                let asset = self.draw.below(ASSETS);
+                self.asset(place, asset);
+            }
+        }
+    }
+}
+
+/// A running job; killed when it is dropped.
+struct Running(Vec<Child>);
+
+impl Running {
+    fn start(place: &dyn Place, checkpoints: &Path, workers: usize, failpoint: Option<&str>) -> Self {
+        Self::start_with(place, checkpoints, workers, failpoint, &[])
+    }
+
+    fn start_with(
+        place: &dyn Place,
+        checkpoints: &Path,
+        workers: usize,
+        failpoint: Option<&str>,
+        hosts: &[String],
+    ) -> Self {
+        let processes = (0..hosts.len().max(1)).map(|process| {
+            let mut command = Command::new(super::kafka::riskflow());
+            command.args(["run", "--log", "warn"]).stdout(Stdio::null());
+            let mut sets = place.settings();
+            sets.extend([
+                format!("cluster.workers={workers}"),
+                format!("cluster.process={process}"),
+                format!("cluster.hosts={hosts:?}"),
+                format!("checkpoint.path={checkpoints:?}"),
+            ]);
+            for set in sets.iter().map(String::as_str).chain(SETTINGS) {
+                command.args(["--set", set]);
+            }
+            if let Some(name) = failpoint {
+                command.env("FAILPOINTS", format!("{name}=4%return"));
+            }
+            command.spawn().unwrap()
+        });
+        Self(processes.collect())
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.0.iter_mut().any(|child| child.try_wait().unwrap().is_some())
+    }
+
+    fn stop(mut self) {
+        for child in &mut self.0 {
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        }
+        for child in &mut self.0 {
+            assert!(child.wait().unwrap().success(), "a job that is asked to stop ends well");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Small horizons, so that all of them are crossed; few epochs, so that the oracle keeps up.
+const SETTINGS: [&str; 10] = [
+    "http.enabled=false",
+    "input.clock=\"live\"",
+    "epoch.tick=\"150ms\"",
+    "epoch.replay_tick=\"150ms\"",
+    "time.horizon=\"10s\"",
+    "time.max_future=\"5s\"",
+    "time.late_after=\"1s\"",
+    "time.retain=\"5s\"",
+    "checkpoint.interval=\"400ms\"",
+    "checkpoint.keep=2",
+];
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable)
+        .ok()
+        .map(|value| value.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+/// Kills the job so many times; returns what was fed.
+fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64) -> Feed {
+    let mut feed = Feed::new(seed);
+    feed.begin(place);
+    let mut draw = Draw::new(seed ^ 0xC0FFEE);
+    for crash in 0..crashes {
+        let workers = [1, 2, 4, 1][crash as usize % 4];
+        let failpoint = draw.once_in(2).then(|| *draw.pick(&FAILPOINTS));
+        let mut job = Running::start(place, checkpoints, workers, failpoint);
+        let until = Instant::now() + Duration::from_millis(600 + draw.below(1_500));
+        let broker = draw.once_in(4);
+        while Instant::now() < until && !job.has_ended() {
+            feed.step(place);
+        }
+        if broker {
+            place.kill_broker();
+        }
+        // SIGKILL, if a failpoint was not faster.
+        drop(job);
+        for _ in 0..draw.below(4) {
+            feed.step(place);
+        }
+        if broker {
+            place.start_broker();
+        }
+    }
+    feed
+}
+
+/// Lets the job take in what is left, and stops it.
+fn settle(place: &dyn Place, checkpoints: &Path) {
+    let job = Running::start(place, checkpoints, 2, None);
+    let end = place.ends();
+    let until = Instant::now() + Duration::from_secs(60);
+    // Progress is compared with the ends of the input: no clock says when all is done.
+    while !verdict::taken(place).covers(&end) {
+        assert!(Instant::now() < until, "the job does not get through its input");
+    }
+    job.stop();
+}
+
+fn run(place: &mut dyn Place, name: &str, crashes: u64) {
+    let seed = number("RISKFLOW_SEED").unwrap_or(7);
+    let checkpoints = tempfile::tempdir().unwrap();
+    let feed = storm(place, checkpoints.path(), crashes, seed);
+    settle(place, checkpoints.path());
+    let report = verdict::judge(place);
+    let _ = writeln!(
+        std::io::stderr(),
+        "chaos on {name}, seed {seed}: {crashes} crashes, {} observations ({} bad), {report}",
+        feed.sent,
+        feed.bad
+    );
+}
+
+#[test]
+fn chaos_on_the_embedded_log_loses_and_repeats_nothing() {
+    run(
+        &mut LogPlace::new(),
+        "the embedded log",
+        number("RISKFLOW_CRASHES").unwrap_or(14),
+    );
+}
+
+#[test]
+fn kafka_chaos_loses_and_repeats_nothing_though_the_broker_dies_too() {
+    let Some(mut place) = KafkaPlace::start("chaos") else {
+        return;
+    };
+    run(&mut place, "Kafka", number("RISKFLOW_CRASHES").unwrap_or(16));
+}

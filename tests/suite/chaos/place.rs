@@ -1,0 +1,237 @@
+//! Where the job reads and writes: an embedded log, or a broker that the test may kill.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use riskflow_config::{Input, TopicSettings};
+use riskflow_connectors::log::LogWriter;
+use riskflow_connectors::{Polled, Share, Until, Verdict, open_source};
+use riskflow_model::Millis;
+use riskflow_model::progress::Offsets;
+use riskflow_model::topic::Topic;
+use riskflow_tests::kafka::Kafka;
+use tempfile::TempDir;
+
+/// A record as it was read back.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub topic: Topic,
+    pub partition: u16,
+    pub offset: u64,
+    pub key: String,
+    pub value: Option<String>,
+}
+
+/// Where the job reads and writes.
+pub trait Place {
+    /// Writes input records; a value of `None` is a tombstone.
+    fn put(&self, topic: Topic, records: &[(String, Option<String>)]);
+    /// Reads what is committed of a topic, in the order of partition and offset.
+    fn all(&self, topic: Topic) -> Vec<Row>;
+    /// What tells the job where this is.
+    fn settings(&self) -> Vec<String>;
+    /// Kills what can be killed beside the job.
+    fn kill_broker(&mut self) {}
+    /// Starts it again.
+    fn start_broker(&mut self) {}
+
+    /// Where the input ends.
+    fn ends(&self) -> Offsets {
+        let mut ends = Offsets::default();
+        for topic in Topic::inputs() {
+            for row in self.all(topic) {
+                ends.advance(topic, row.partition, row.offset + 1);
+            }
+        }
+        ends
+    }
+}
+
+pub struct LogPlace {
+    folder: TempDir,
+    writers: RefCell<BTreeMap<Topic, LogWriter>>,
+}
+
+fn topics() -> TopicSettings {
+    TopicSettings {
+        prefix: String::new(),
+        partitions: 3,
+        replication: 1,
+    }
+}
+
+impl LogPlace {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |topic: Topic| (topic, LogWriter::open(folder.path(), topic.name(), 3).unwrap());
+        let writers = Topic::inputs().map(open).collect();
+        Self {
+            writers: RefCell::new(writers),
+            folder,
+        }
+    }
+}
+
+impl Place for LogPlace {
+    fn put(&self, topic: Topic, records: &[(String, Option<String>)]) {
+        let mut writers = self.writers.borrow_mut();
+        let writer = writers.get_mut(&topic).unwrap();
+        for (key, value) in records {
+            let partition = writer.partition_of(Some(key.as_bytes()));
+            let value = value.as_ref().map(String::as_bytes);
+            let now = Millis(super::now());
+            writer.append(partition, now, Some(key.as_bytes()), value).unwrap();
+        }
+        writer.sync().unwrap();
+        drop(writers);
+        // A steady load, not as much as the disk takes.
+        std::thread::park_timeout(std::time::Duration::from_millis(40));
+    }
+
+    fn all(&self, topic: Topic) -> Vec<Row> {
+        let input = Input::Log(self.folder.path().to_owned());
+        let opened = open_source(
+            &input,
+            &topics(),
+            &[topic],
+            Share::WHOLE,
+            Until::End,
+            &Offsets::default(),
+        );
+        // The job has not made it yet.
+        let Ok(mut source) = opened else { return Vec::new() };
+        let mut rows = Vec::new();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        loop {
+            let polled = source.poll(usize::MAX, &mut |record| {
+                rows.push(Row {
+                    topic,
+                    partition: record.partition,
+                    offset: record.offset,
+                    key: text(record.key.unwrap_or_default()),
+                    value: record.payload.map(text),
+                });
+                Verdict::Taken
+            });
+            if polled.unwrap() == Polled::Ended {
+                return rows;
+            }
+        }
+    }
+
+    fn settings(&self) -> Vec<String> {
+        let path = self.folder.path();
+        vec![
+            format!("input.path={path:?}"),
+            format!("output.path={path:?}"),
+            "topics.partitions=3".to_owned(),
+        ]
+    }
+}
+
+/// A broker of its own, fed and read by kcat.
+pub struct KafkaPlace {
+    kafka: Kafka,
+    folder: TempDir,
+}
+
+fn script() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/kafka/kafka.sh")
+}
+
+impl KafkaPlace {
+    /// `None`, said loudly, where there is no Kafka to be had.
+    pub fn start(test: &str) -> Option<Self> {
+        // What decides is the same as for all tests with Kafka.
+        Kafka::for_test(test)?;
+        let folder = tempfile::tempdir().unwrap();
+        let output = Command::new(script())
+            .args(["start", "--data"])
+            .arg(folder.path())
+            .stderr(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "the broker does not start");
+        let answer = String::from_utf8(output.stdout).unwrap();
+        let brokers = answer.lines().find_map(|line| line.strip_prefix("brokers=")).unwrap();
+        let place = Self {
+            kafka: Kafka::at(brokers, test),
+            folder,
+        };
+        let status = place.command("topics").arg("--create").stdout(Stdio::null()).status();
+        assert!(status.unwrap().success());
+        Some(place)
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(super::super::kafka::riskflow());
+        command.args([verb, "--log", "warn"]);
+        for set in self.settings() {
+            command.args(["--set", &set]);
+        }
+        command
+    }
+
+    fn broker(&self, arguments: &[&str]) {
+        let mut command = Command::new(script());
+        command
+            .args(&arguments[..1])
+            .arg("--data")
+            .arg(self.folder.path())
+            .args(&arguments[1..]);
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert!(status.success(), "kafka.sh {arguments:?}");
+    }
+}
+
+impl Place for KafkaPlace {
+    fn put(&self, topic: Topic, records: &[(String, Option<String>)]) {
+        let records = records.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
+        // While the broker is down nothing comes in: a load that waits would outlive the outage.
+        let _ = self.kafka.produce(topic, records);
+    }
+
+    fn all(&self, topic: Topic) -> Vec<Row> {
+        let records = self.kafka.consume(topic).unwrap();
+        let row = |record: riskflow_tests::kafka::Record| Row {
+            topic,
+            partition: record.partition as u16,
+            offset: record.offset as u64,
+            key: record.key.unwrap_or_default(),
+            value: record.value,
+        };
+        records.into_iter().map(row).collect()
+    }
+
+    fn settings(&self) -> Vec<String> {
+        vec![
+            "input.kind=kafka".to_owned(),
+            "output.kind=kafka".to_owned(),
+            "topics.partitions=3".to_owned(),
+            format!("kafka.brokers={:?}", self.kafka.brokers()),
+            format!("topics.prefix={:?}", self.kafka.prefix()),
+        ]
+    }
+
+    fn kill_broker(&mut self) {
+        self.broker(&["stop", "--kill"]);
+    }
+
+    fn start_broker(&mut self) {
+        self.broker(&["start"]);
+    }
+}
+
+impl Drop for KafkaPlace {
+    fn drop(&mut self) {
+        let mut command = Command::new(script());
+        let _ = command
+            .args(["stop", "--data"])
+            .arg(self.folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+    }
+}

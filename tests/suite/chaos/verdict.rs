@@ -1,0 +1,241 @@
+//! Whether what came out is what the batch oracle makes of the recorded epochs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use riskflow::graph::Semantics;
+use riskflow::replay::EpochInput;
+use riskflow_config::{ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_connectors::{RawRecord, decode};
+use riskflow_model::Millis;
+use riskflow_model::output::{AssetRisk, DeadLetter, Origin, Reason, RegionRisk, WarningDelta, WarningState};
+use riskflow_model::progress::{Offsets, Progress};
+use riskflow_model::topic::Topic;
+use riskflow_tests::oracle::{Oracle, Told};
+use serde::de::DeserializeOwned;
+
+use super::place::{Place, Row};
+
+/// As in the settings of the run.
+fn semantics() -> Semantics {
+    Semantics {
+        time: TimeSettings {
+            horizon: 10_000,
+            max_future: 5_000,
+            late_after: 1_000,
+            retain: 5_000,
+        },
+        unknown: UnknownSettings {
+            hold: 600_000,
+            max_observations: 1_000_000,
+        },
+        cuts: ScoreCuts::default(),
+    }
+}
+
+/// How far the input was taken.
+pub struct Taken(Offsets);
+
+impl Taken {
+    pub fn covers(&self, ends: &Offsets) -> bool {
+        ends.iter()
+            .all(|(topic, partition, end)| self.0.next(topic, partition) >= end)
+    }
+}
+
+/// Every epoch that was ever recorded, tombstoned since or not; each once, each behind the one before.
+fn epochs(place: &dyn Place) -> Vec<Progress> {
+    let rows = place.all(Topic::Progress).into_iter();
+    let rows = rows.filter(|row| row.key != Progress::BASE && row.value.is_some());
+    let mut epochs: Vec<Progress> = rows.map(|row| parse(&row)).collect();
+    epochs.sort_by_key(|progress| progress.epoch);
+    epochs
+}
+
+pub fn taken(place: &dyn Place) -> Taken {
+    let mut offsets = Offsets::default();
+    for progress in epochs(place) {
+        offsets.merge(&progress.offsets);
+    }
+    Taken(offsets)
+}
+
+fn parse<T: DeserializeOwned>(row: &Row) -> T {
+    let value = row.value.as_deref().unwrap();
+    serde_json::from_str(value).unwrap_or_else(|error| panic!("{value}: {error}"))
+}
+
+/// What was found right.
+pub struct Report {
+    epochs: usize,
+    deltas: usize,
+    dead: usize,
+    rows: usize,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} epochs, {} deltas, {} dead letters, {} rows: 0 lost, 0 repeated",
+            self.epochs, self.deltas, self.dead, self.rows
+        )
+    }
+}
+
+/// Compares everything that came out with the oracle.
+///
+/// # Panics
+///
+/// At the first difference.
+pub fn judge(place: &dyn Place) -> Report {
+    let progress = epochs(place);
+    let mut before = Millis(0);
+    for one in &progress {
+        assert_eq!(one.previous, before, "epochs are not contiguous at {}", one.epoch);
+        before = one.epoch;
+    }
+    let (history, refused) = history(place, &progress);
+    let mut oracle = Oracle::new(semantics());
+    let mut expected = BTreeSet::new();
+    let mut dead = refused;
+    let mut last = None;
+    for input in &history {
+        let step = oracle.step(input);
+        expected.extend(step.deltas.iter().cloned().map(|told| (input.epoch, told)));
+        dead.extend(step.dead.iter().copied());
+        last = Some(step);
+    }
+    let told = once(place.all(Topic::WarningDelta).iter().map(|row| {
+        let delta: WarningDelta = parse(row);
+        (epoch_of(row), shortened(&delta))
+    }));
+    compare("deltas", &told, &expected);
+    let letters = once(place.all(Topic::DeadLetter).iter().map(|row| {
+        let letter: DeadLetter = parse(row);
+        let topic = Topic::from_name(&letter.topic).unwrap().index();
+        let (partition, offset) = (letter.partition as u16, letter.offset);
+        (
+            letter.reason,
+            Origin {
+                topic,
+                partition,
+                offset,
+            },
+        )
+    }));
+    compare("dead letters", &letters, &dead);
+    let last = last.expect("there were epochs");
+    let assets = table(place, Topic::RiskAsset, |row: &AssetRisk| row.asset.clone());
+    compare("assets", &set(assets), &set(last.assets));
+    let regions = table(place, Topic::RiskRegion, |row: &RegionRisk| {
+        format!("{}/{}", row.region, row.domain)
+    });
+    compare("regions", &set(regions), &set(last.regions));
+    let warnings = table(place, Topic::WarningState, |row: &WarningState| row.id.clone());
+    compare("warnings", &set(warnings), &set(last.warnings));
+    Report {
+        epochs: progress.len(),
+        deltas: told.len(),
+        dead: letters.len(),
+        rows: place.all(Topic::RiskAsset).len() + place.all(Topic::RiskRegion).len(),
+    }
+}
+
+type Letters = BTreeSet<(Reason, Origin)>;
+
+/// The records of each epoch, and those that no epoch could use.
+fn history(place: &dyn Place, progress: &[Progress]) -> (Vec<EpochInput>, Letters) {
+    let mut rows: BTreeMap<(Topic, u16), Vec<Row>> = BTreeMap::new();
+    for row in Topic::inputs().flat_map(|topic| place.all(topic)) {
+        rows.entry((row.topic, row.partition)).or_default().push(row);
+    }
+    let mut refused = Letters::new();
+    let mut history = Vec::new();
+    for Progress { epoch, offsets, .. } in progress {
+        let mut input = EpochInput {
+            epoch: *epoch,
+            records: Vec::new(),
+        };
+        for (topic, partition, next) in offsets.iter() {
+            let of_partition = rows.get_mut(&(topic, partition)).expect("the partition has records");
+            let end = of_partition.partition_point(|row| row.offset < next);
+            for row in of_partition.drain(..end) {
+                let origin = Origin {
+                    topic: topic.index(),
+                    partition,
+                    offset: row.offset,
+                };
+                let raw = RawRecord {
+                    topic,
+                    partition,
+                    offset: row.offset,
+                    arrival: None,
+                    key: Some(row.key.as_bytes()),
+                    payload: row.value.as_deref().map(str::as_bytes),
+                };
+                match decode(&raw) {
+                    Ok(record) => input.records.push((origin, record)),
+                    Err(rejection) => drop(refused.insert((rejection.reason, origin))),
+                }
+            }
+        }
+        history.push(input);
+    }
+    (history, refused)
+}
+
+fn epoch_of(row: &Row) -> Millis {
+    let value: serde_json::Value = parse(row);
+    value["epoch"].as_str().unwrap().parse().unwrap()
+}
+
+fn shortened(delta: &WarningDelta) -> Told {
+    Told {
+        id: delta.id.clone(),
+        kind: delta.kind,
+        cause: delta.cause,
+        rule: delta.rule.clone(),
+        asset: delta.asset.clone(),
+        since: delta.since,
+        at: delta.at,
+        levels: (delta.from, delta.to),
+    }
+}
+
+/// All of them, each of which may be there once only.
+fn once<T: Ord + fmt::Debug + Clone>(all: impl Iterator<Item = T>) -> BTreeSet<T> {
+    let mut seen = BTreeSet::new();
+    for one in all {
+        assert!(seen.insert(one.clone()), "repeated: {one:?}");
+    }
+    seen
+}
+
+fn table<K: Ord, T: DeserializeOwned>(place: &dyn Place, topic: Topic, key: impl Fn(&T) -> K) -> BTreeMap<K, T> {
+    let mut latest: BTreeMap<String, Row> = BTreeMap::new();
+    for row in place.all(topic) {
+        if row.value.is_some() {
+            latest.insert(row.key.clone(), row);
+        } else {
+            latest.remove(&row.key);
+        }
+    }
+    let rows = latest.values().map(|row| parse::<T>(row));
+    rows.map(|row| (key(&row), row)).collect()
+}
+
+fn set<K, T: fmt::Debug>(rows: BTreeMap<K, T>) -> BTreeSet<String> {
+    rows.values().map(|row| format!("{row:?}")).collect()
+}
+
+fn compare<T: Ord + fmt::Debug>(what: &str, found: &BTreeSet<T>, expected: &BTreeSet<T>) {
+    let lost: Vec<&T> = expected.difference(found).take(3).collect();
+    let wrong: Vec<&T> = found.difference(expected).take(3).collect();
+    assert!(
+        lost.is_empty() && wrong.is_empty(),
+        "{what}: {} lost {lost:#?}\n{} should not be {wrong:#?}",
+        expected.difference(found).count(),
+        found.difference(expected).count(),
+    );
+}
