@@ -61,8 +61,17 @@ pub fn arm_failpoints() {
 /// A border of the commit and checkpoint protocols, where tests end the process as if by SIGKILL. Does nothing in a build
 /// without the feature `failpoints`.
 pub fn failpoint(name: &str) {
+    if fault(name) {
+        std::process::abort();
+    }
+}
+
+/// Whether a test has planted this fault. Never in a build without the feature `failpoints`.
+#[must_use]
+pub fn fault(name: &str) -> bool {
     let _ = name;
     #[cfg(feature = "failpoints")]
-    fail::fail_point!(name, |_| std::process::abort());
+    fail::fail_point!(name, |_| true);
+    false
 }
 pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};

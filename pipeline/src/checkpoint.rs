@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use riskflow_config::Settings;
 use riskflow_connectors::checkpoint::{CheckpointError, CheckpointStore, FORMAT, Manifest, Part};
-use riskflow_connectors::failpoint;
+use riskflow_connectors::{failpoint, fault};
 use riskflow_model::progress::Offsets;
 use riskflow_model::{Millis, Text};
 use riskflow_operators::Epoch;
@@ -96,7 +96,10 @@ impl Checkpointer {
     pub fn offer(&self, fold: &'static str, worker: usize) -> Offer {
         let sender = self.sender.clone();
         Box::new(move |epoch, chunk, last| {
-            let keys = std::mem::take(chunk);
+            let mut keys = std::mem::take(chunk);
+            if fold == "lifecycle" && fault("fault::skip_fold") {
+                keys.clear();
+            }
             let message = Message::Chunk {
                 epoch,
                 fold,

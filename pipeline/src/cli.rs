@@ -8,12 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// The exit code for a configuration that cannot be used (as for wrong usage).
 pub const EXIT_CONFIGURATION: u8 = 2;
 
-/// The exit code for topics that differ from what they should be.
-pub const EXIT_TOPICS: u8 = 3;
+/// The exit code for topics or checkpoints that are not what they should be.
+pub const EXIT_DIFFERS: u8 = 3;
 
 /// Incremental, explainable risk monitoring and early warning for a city.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 topics differ from what they should be.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 topics or checkpoints are not what they should be.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 110)]
 pub struct Arguments {
@@ -72,6 +72,8 @@ pub enum Command {
     Schema(SchemaArguments),
     /// List, check or create the topics that the job needs.
     Topics(TopicsArguments),
+    /// List, verify or prune the checkpoints of a job.
+    Checkpoint(CheckpointArguments),
     /// Print the records of a topic.
     Tail(TailArguments),
 }
@@ -190,6 +192,36 @@ pub struct TopicsArguments {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to do with checkpoints.
+#[derive(Debug, Args)]
+pub struct CheckpointArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CheckpointCommand,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Print JSON, one object a line.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with checkpoints.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum CheckpointCommand {
+    /// Print those that are there, the newest first.
+    List,
+    /// Read every byte of all of them; exit with code 3 if any is not what was written.
+    Verify,
+    /// Delete all but the newest. `out.progress` must reach back to the oldest that is left: it does for those that a job
+    /// keeps by itself.
+    Prune {
+        /// How many to keep; `checkpoint.keep` by default.
+        #[arg(long, value_name = "N")]
+        keep: Option<usize>,
+    },
 }
 
 /// Which records to print.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::cli::Command;
 
 mod check;
+mod checkpoint;
 mod demo;
 mod generate;
 mod configuration;
@@ -24,6 +25,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Topics(arguments) => topics::topics(&arguments),
+        Command::Checkpoint(arguments) => checkpoint::checkpoint(&arguments),
         Command::Tail(arguments) => tail::tail(&arguments),
     }
 }

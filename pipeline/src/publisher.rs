@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, content};
+use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, content, fault};
 use riskflow_model::output::Stamped;
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
@@ -190,6 +190,16 @@ impl Publishing {
             }
             let position = completed.checkpoint.then(|| self.progress.position.clone());
             finished.push((completed, position, self.tables.clone()));
+        }
+        if fault("fault::progress_apart") {
+            let mut progress = epochs.clone();
+            for epoch in &mut progress {
+                epoch.records.retain(|record| record.topic == Topic::Progress);
+            }
+            for epoch in &mut epochs {
+                epoch.records.retain(|record| record.topic != Topic::Progress);
+            }
+            self.commit(&progress)?;
         }
         if !epochs.is_empty() {
             self.commit(&epochs)?;

@@ -47,6 +47,8 @@ struct Feed {
     versions: u64,
     sent: u64,
     bad: u64,
+    /// Crashes at a failpoint.
+    at_a_border: u64,
     base_at: Instant,
 }
 
@@ -57,6 +59,7 @@ impl Feed {
             versions: 0,
             sent: 0,
             bad: 0,
+            at_a_border: 0,
             base_at: Instant::now(),
         }
     }
@@ -144,17 +147,11 @@ impl Feed {
 struct Running(Vec<Child>);
 
 impl Running {
-    fn start(place: &dyn Place, checkpoints: &Path, workers: usize, failpoint: Option<&str>) -> Self {
-        Self::start_with(place, checkpoints, workers, failpoint, &[])
+    fn start(place: &dyn Place, checkpoints: &Path, workers: usize, armed: &str) -> Self {
+        Self::start_cluster(place, checkpoints, workers, armed, &[])
     }
 
-    fn start_with(
-        place: &dyn Place,
-        checkpoints: &Path,
-        workers: usize,
-        failpoint: Option<&str>,
-        hosts: &[String],
-    ) -> Self {
+    fn start_cluster(place: &dyn Place, checkpoints: &Path, workers: usize, armed: &str, hosts: &[String]) -> Self {
         let processes = (0..hosts.len().max(1)).map(|process| {
             let mut command = Command::new(super::kafka::riskflow());
             command.args(["run", "--log", "warn"]).stdout(Stdio::null());
@@ -168,8 +165,8 @@ impl Running {
             for set in sets.iter().map(String::as_str).chain(SETTINGS) {
                 command.args(["--set", set]);
             }
-            if let Some(name) = failpoint {
-                command.env("FAILPOINTS", format!("{name}=4%return"));
+            if !armed.is_empty() {
+                command.env("FAILPOINTS", armed);
             }
             command.spawn().unwrap()
         });
@@ -221,14 +218,17 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Kills the job so many times; returns what was fed.
-fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64) -> Feed {
+fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64, fault: Option<&str>) -> Feed {
     let mut feed = Feed::new(seed);
     feed.begin(place);
     let mut draw = Draw::new(seed ^ 0xC0FFEE);
     for crash in 0..crashes {
         let workers = [1, 2, 4, 1][crash as usize % 4];
-        let failpoint = draw.once_in(2).then(|| *draw.pick(&FAILPOINTS));
-        let mut job = Running::start(place, checkpoints, workers, failpoint);
+        let mut armed: Vec<String> = fault.iter().map(|fault| format!("{fault}=return")).collect();
+        if draw.once_in(2) {
+            armed.push(format!("{}=6%return", draw.pick(&FAILPOINTS)));
+        }
+        let mut job = Running::start(place, checkpoints, workers, &armed.join(";"));
         let until = Instant::now() + Duration::from_millis(600 + draw.below(1_500));
         let broker = draw.once_in(4);
         while Instant::now() < until && !job.has_ended() {
@@ -238,6 +238,7 @@ fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64) -> 
             place.kill_broker();
         }
         // SIGKILL, if a failpoint was not faster.
+        feed.at_a_border += u64::from(job.has_ended());
         drop(job);
         for _ in 0..draw.below(4) {
             feed.step(place);
@@ -251,11 +252,12 @@ fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64) -> 
 
 /// Lets the job take in what is left, and stops it.
 fn settle(place: &dyn Place, checkpoints: &Path) {
-    let job = Running::start(place, checkpoints, 2, None);
+    let mut job = Running::start(place, checkpoints, 2, "");
     let end = place.ends();
     let until = Instant::now() + Duration::from_secs(60);
     // Progress is compared with the ends of the input: no clock says when all is done.
     while !verdict::taken(place).covers(&end) {
+        assert!(!job.has_ended(), "the job ended by itself");
         assert!(Instant::now() < until, "the job does not get through its input");
     }
     job.stop();
@@ -264,12 +266,14 @@ fn settle(place: &dyn Place, checkpoints: &Path) {
 fn run(place: &mut dyn Place, name: &str, crashes: u64) {
     let seed = number("RISKFLOW_SEED").unwrap_or(7);
     let checkpoints = tempfile::tempdir().unwrap();
-    let feed = storm(place, checkpoints.path(), crashes, seed);
+    let feed = storm(place, checkpoints.path(), crashes, seed, None);
+    assert!(feed.at_a_border > 0, "no failpoint was ever reached");
     settle(place, checkpoints.path());
     let report = verdict::judge(place);
     let _ = writeln!(
         std::io::stderr(),
-        "chaos on {name}, seed {seed}: {crashes} crashes, {} observations ({} bad), {report}",
+        "chaos on {name}, seed {seed}: {crashes} crashes ({} at a border), {} observations ({} bad), {report}",
+        feed.at_a_border,
         feed.sent,
         feed.bad
     );
@@ -290,4 +294,61 @@ fn kafka_chaos_loses_and_repeats_nothing_though_the_broker_dies_too() {
         return;
     };
     run(&mut place, "Kafka", number("RISKFLOW_CRASHES").unwrap_or(16));
+}
+
+/// The judge must notice what it is there for.
+fn is_noticed(fault: &str) {
+    let mut place = LogPlace::new();
+    let checkpoints = tempfile::tempdir().unwrap();
+    storm(&mut place, checkpoints.path(), 10, 11, Some(fault));
+    let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        settle(&place, checkpoints.path());
+        verdict::judge(&place);
+    }));
+    assert!(judged.is_err(), "{fault} was not noticed");
+}
+
+#[test]
+fn progress_that_is_committed_apart_is_noticed() {
+    is_noticed("fault::progress_apart");
+}
+
+#[test]
+fn a_fold_that_is_left_out_of_checkpoints_is_noticed() {
+    is_noticed("fault::skip_fold");
+}
+
+/// Two processes, of which one is killed: all end, all start again, and nothing is lost or repeated.
+#[test]
+fn a_cluster_of_two_processes_survives_the_death_of_one() {
+    let place = LogPlace::new();
+    let checkpoints = tempfile::tempdir().unwrap();
+    let mut feed = Feed::new(3);
+    feed.begin(&place);
+    let mut draw = Draw::new(3);
+    for crash in 0..4 {
+        // Ports that were free a moment ago.
+        let free = |_| {
+            std::net::TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .to_string()
+        };
+        let hosts: Vec<String> = (0..2).map(free).collect();
+        let mut job = Running::start_cluster(&place, checkpoints.path(), 1 + crash % 2, "", &hosts);
+        let until = Instant::now() + Duration::from_millis(2_000 + draw.below(1_500));
+        while Instant::now() < until {
+            feed.step(&place);
+        }
+        job.0[crash % 2].kill().unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        while job.0.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
+            assert!(Instant::now() < until, "the other process goes on without its peer");
+            feed.step(&place);
+        }
+    }
+    settle(&place, checkpoints.path());
+    let report = verdict::judge(&place);
+    let _ = writeln!(std::io::stderr(), "a cluster of two: 4 deaths, {report}");
 }

@@ -8,7 +8,7 @@ use riskflow_model::topic::Topic;
 use serde_json::json;
 
 use super::configuration;
-use crate::cli::{EXIT_TOPICS, TopicsArguments};
+use crate::cli::{EXIT_DIFFERS, TopicsArguments};
 use crate::terminal::{say, table};
 
 /// Lists, checks or creates the topics of input and output.
@@ -38,7 +38,7 @@ pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
     }
     let all_ok = reports.iter().all(|report| matches!(report.state, TopicState::Ok));
     Ok(if arguments.check && !all_ok {
-        ExitCode::from(EXIT_TOPICS)
+        ExitCode::from(EXIT_DIFFERS)
     } else {
         ExitCode::SUCCESS
     })
