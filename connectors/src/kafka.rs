@@ -77,6 +77,18 @@ pub enum BrokerError {
         #[source]
         error: KafkaError,
     },
+    /// A topic has other partitions than when it was opened.
+    #[error(
+        "{topic} has {now} partitions, it had {before} when the job began: start the job again, it will read all of them"
+    )]
+    PartitionsChanged {
+        /// Its name, with prefix.
+        topic: String,
+        /// When it was opened.
+        before: u16,
+        /// Now.
+        now: u16,
+    },
     /// Records that were not read yet have been deleted on the broker.
     #[error(
         "{topic}/{partition}: records from {offset} on are not there any more, or not again (the topic was made anew?); \
@@ -97,7 +109,9 @@ impl BrokerError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Reserved { .. } | Self::Settings(_) | Self::Lost { .. } => Retry::Never,
+            Self::Reserved { .. } | Self::Settings(_) | Self::Lost { .. } | Self::PartitionsChanged { .. } => {
+                Retry::Never
+            }
             Self::Transaction { fatal: true, .. } => Retry::Never,
             Self::Unavailable { .. } | Self::TimedOut { .. } | Self::Transaction { .. } => Retry::Later,
             Self::Refused { error, .. } => match error.rdkafka_error_code() {

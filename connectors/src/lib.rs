@@ -19,7 +19,8 @@
 //! * **Failure.** A fault that will pass (a broker that is down) is a state: [`Source::poll`] says
 //!   [`Polled::Idle`]. A [`SourceError`] ends the source; [`SourceError::retry`] says whether opening it again can help.
 //!   Damage in the middle of a log is such an error, never a gap.
-//! * Partitions that are added while a source is open are not noticed.
+//! * Partitions that are added on Kafka while a source is open end it with an error within seconds: opened again it reads
+//!   them. The embedded log does not grow partitions.
 //!
 //! # The contract of sinks
 //!

@@ -34,12 +34,12 @@ impl Resume {
         Some(offsets)
     }
 
-    /// Puts records together, as they stand in the table.
+    /// Puts the records of `out.progress` together, as they stand in the table: by key.
     ///
     /// # Errors
     ///
     /// When one cannot be read, or one is missing.
-    fn of(records: BTreeMap<String, Vec<u8>>) -> Result<Self, SourceError> {
+    pub fn of(records: BTreeMap<String, Vec<u8>>) -> Result<Self, SourceError> {
         let mut resume = Self::default();
         for (key, payload) in records {
             let progress: Progress = serde_json::from_slice(&payload).map_err(|error| SourceError::Progress {

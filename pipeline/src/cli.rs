@@ -82,10 +82,10 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct ConfigArguments {
     /// The configuration; without one, `riskflow.toml` if it is there, else defaults.
-    #[arg(short, long, env = "RISKFLOW_CONFIG", value_name = "FILE")]
+    #[arg(short, long, global = true, env = "RISKFLOW_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Sets one field over the file, such as `--set epoch.tick=10ms`; may be repeated.
-    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    #[arg(long = "set", global = true, value_name = "FIELD=VALUE")]
     pub overrides: Vec<String>,
 }
 

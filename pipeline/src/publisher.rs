@@ -99,18 +99,7 @@ impl Publisher {
         committed: Committed,
     ) -> std::io::Result<(Self, SyncSender<Completed>)> {
         let (sender, receiver) = sync_channel(WAITING);
-        let mut publishing = Publishing {
-            sink,
-            tables: Tables::default(),
-            progress: Recorder::new(&beginning),
-            published: Some(beginning.published.clone()).filter(|_| beginning.definite),
-            beginning,
-            views,
-            metrics,
-            shared,
-            observer,
-            committed,
-        };
+        let mut publishing = Publishing::new(sink, beginning, (views, metrics, shared), observer, committed);
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
             .spawn(move || publishing.run(&receiver))?;
@@ -136,8 +125,8 @@ impl Publisher {
     }
 }
 
-/// The publisher's thread.
-struct Publishing {
+/// What the publisher's thread does; a simulation drives it without one.
+pub struct Publishing {
     sink: Box<dyn Sink>,
     tables: Tables,
     progress: Recorder,
@@ -152,6 +141,29 @@ struct Publishing {
 }
 
 impl Publishing {
+    /// Before the first epoch.
+    #[must_use]
+    pub fn new(
+        sink: Box<dyn Sink>,
+        beginning: Beginning,
+        (views, metrics, shared): (Arc<Views>, Arc<Metrics>, Shared),
+        observer: Option<Observer>,
+        committed: Committed,
+    ) -> Self {
+        Self {
+            sink,
+            tables: Tables::default(),
+            progress: Recorder::new(&beginning),
+            published: Some(beginning.published.clone()).filter(|_| beginning.definite),
+            beginning,
+            views,
+            metrics,
+            shared,
+            observer,
+            committed,
+        }
+    }
+
     fn run(&mut self, receiver: &Receiver<Completed>) -> Result<()> {
         while let Ok(first) = receiver.recv() {
             let mut batch = vec![first];
@@ -162,7 +174,12 @@ impl Publishing {
         Ok(())
     }
 
-    fn publish(&mut self, batch: Vec<Completed>) -> Result<()> {
+    /// Publishes some epochs, in order: those that an earlier run committed are only compared.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be committed, or one is not what it was.
+    pub fn publish(&mut self, batch: Vec<Completed>) -> Result<()> {
         let began = Instant::now();
         let mut epochs = Vec::new();
         let mut finished = Vec::new();

@@ -99,7 +99,9 @@ impl Recovery {
         }
     }
 
-    fn from(resume: &Resume, checkpoint: Option<Manifest>, settings: &Settings) -> Self {
+    /// What follows from the progress and the newest checkpoint that fits it.
+    #[must_use]
+    pub fn from(resume: &Resume, checkpoint: Option<Manifest>, settings: &Settings) -> Self {
         let restored = checkpoint.as_ref().map(|manifest| manifest.epoch);
         let last = restored.map_or(resume.last(), |epoch| epoch.max(resume.last()));
         let begin = restored.unwrap_or(resume.base.0);

@@ -4,8 +4,8 @@
 //!
 //! `RISKFLOW_CRASHES` says how many crashes each run has, `RISKFLOW_SEED` which. `make chaos` runs more of them.
 
-mod place;
-mod verdict;
+pub mod place;
+pub mod verdict;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -42,7 +42,7 @@ fn now() -> i64 {
 }
 
 /// What comes in: made from a seed, but for its times.
-struct Feed {
+pub struct Feed {
     draw: Draw,
     versions: u64,
     sent: u64,
@@ -53,7 +53,7 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
             draw: Draw::new(seed),
             versions: 0,
@@ -64,7 +64,7 @@ impl Feed {
         }
     }
 
-    fn begin(&mut self, place: &dyn Place) {
+    pub fn begin(&mut self, place: &dyn Place) {
         let region = (
             "3309".to_owned(),
             Some(r#"{"code":"3309","name":"Zhoushan"}"#.to_owned()),
@@ -106,7 +106,7 @@ impl Feed {
     }
 
     /// Some observations, late ones, corrections and bad ones among them; now and then another row or rule.
-    fn step(&mut self, place: &dyn Place) {
+    pub fn step(&mut self, place: &dyn Place) {
         let now = now();
         let mut records = Vec::new();
         for _ in 0..6 {
@@ -144,17 +144,28 @@ impl Feed {
 }
 
 /// A running job; killed when it is dropped.
-struct Running(Vec<Child>);
+pub struct Running(Vec<Child>);
 
 impl Running {
-    fn start(place: &dyn Place, checkpoints: &Path, workers: usize, armed: &str) -> Self {
-        Self::start_cluster(place, checkpoints, workers, armed, &[])
+    pub fn start(place: &dyn Place, checkpoints: &Path, workers: usize, armed: &str) -> Self {
+        Self::start_cluster(place, checkpoints, workers, armed, &[], &[])
     }
 
-    fn start_cluster(place: &dyn Place, checkpoints: &Path, workers: usize, armed: &str, hosts: &[String]) -> Self {
+    pub fn start_anew(place: &dyn Place, checkpoints: &Path) -> Self {
+        Self::start_cluster(place, checkpoints, 1, "", &[], &["--start-anew"])
+    }
+
+    fn start_cluster(
+        place: &dyn Place,
+        checkpoints: &Path,
+        workers: usize,
+        armed: &str,
+        hosts: &[String],
+        flags: &[&str],
+    ) -> Self {
         let processes = (0..hosts.len().max(1)).map(|process| {
             let mut command = Command::new(super::kafka::riskflow());
-            command.args(["run", "--log", "warn"]).stdout(Stdio::null());
+            command.args(["run", "--log", "warn"]).args(flags).stdout(Stdio::null());
             let mut sets = place.settings();
             sets.extend([
                 format!("cluster.workers={workers}"),
@@ -177,7 +188,7 @@ impl Running {
         self.0.iter_mut().any(|child| child.try_wait().unwrap().is_some())
     }
 
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         for child in &mut self.0 {
             let pid = child.id().to_string();
             assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
@@ -198,7 +209,7 @@ impl Drop for Running {
 }
 
 /// Small horizons, so that all of them are crossed; few epochs, so that the oracle keeps up.
-const SETTINGS: [&str; 10] = [
+pub const SETTINGS: [&str; 10] = [
     "http.enabled=false",
     "input.clock=\"live\"",
     "epoch.tick=\"150ms\"",
@@ -218,7 +229,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Kills the job so many times; returns what was fed.
-fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64, fault: Option<&str>) -> Feed {
+pub fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64, fault: Option<&str>) -> Feed {
     let mut feed = Feed::new(seed);
     feed.begin(place);
     let mut draw = Draw::new(seed ^ 0xC0FFEE);
@@ -251,7 +262,7 @@ fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64, fau
 }
 
 /// Lets the job take in what is left, and stops it.
-fn settle(place: &dyn Place, checkpoints: &Path) {
+pub fn settle(place: &dyn Place, checkpoints: &Path) {
     let mut job = Running::start(place, checkpoints, 2, "");
     let end = place.ends();
     let until = Instant::now() + Duration::from_secs(60);
@@ -336,7 +347,7 @@ fn a_cluster_of_two_processes_survives_the_death_of_one() {
                 .to_string()
         };
         let hosts: Vec<String> = (0..2).map(free).collect();
-        let mut job = Running::start_cluster(&place, checkpoints.path(), 1 + crash % 2, "", &hosts);
+        let mut job = Running::start_cluster(&place, checkpoints.path(), 1 + crash % 2, "", &hosts, &[]);
         let until = Instant::now() + Duration::from_millis(2_000 + draw.below(1_500));
         while Instant::now() < until {
             feed.step(&place);

@@ -13,3 +13,5 @@ mod exactness;
 mod golden;
 mod kafka;
 mod recovery;
+mod restart;
+mod simulation;

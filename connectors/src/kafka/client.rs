@@ -50,7 +50,9 @@ const SOURCE: [Fixed; 7] = [
 ];
 
 /// These are only what is set where the settings say nothing.
-const SOURCE_DEFAULTS: [(&str, &str); 2] = [
+const SOURCE_DEFAULTS: [(&str, &str); 3] = [
+    // Partitions that are added are noticed so soon.
+    ("topic.metadata.refresh.interval.ms", "10000"),
     // For each partition: what its queue may hold beyond what the dataflow took.
     ("queued.max.messages.kbytes", "16384"),
     // What `lag` is told from.
@@ -91,6 +93,8 @@ const SINK_DEFAULTS: [(&str, &str); 4] = [
 pub(super) struct Context {
     /// Where each partition ended of late, by topic name and partition.
     ends: Mutex<BTreeMap<(String, i32), i64>>,
+    /// How many partitions each topic had of late.
+    partitions: Mutex<BTreeMap<String, u16>>,
     /// The first error of a delivery since it was last taken, with the topic.
     failed: Mutex<Option<(String, KafkaError)>>,
     /// Whether the brokers were last known to be down.
@@ -101,6 +105,11 @@ impl Context {
     pub fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.get(&(topic.to_owned(), partition)).copied()
+    }
+
+    pub fn partitions_of(&self, topic: &str) -> Option<u16> {
+        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions.get(topic).copied()
     }
 
     pub fn take_failure(&self) -> Option<(String, KafkaError)> {
@@ -131,7 +140,11 @@ impl ClientContext for Context {
 
     fn stats(&self, statistics: Statistics) {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, topic) in statistics.topics {
+            // Partition -1 stands for records without one.
+            let count = topic.partitions.keys().filter(|number| **number >= 0).count();
+            partitions.insert(name.clone(), count as u16);
             let known = topic
                 .partitions
                 .into_iter()

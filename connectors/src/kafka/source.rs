@@ -26,6 +26,8 @@ pub struct KafkaSource {
     consumer: Arc<BaseConsumer<Context>>,
     partitions: Vec<Partition>,
     lost: Vec<(Topic, u16, u64, u64)>,
+    /// How many partitions each topic had at opening.
+    counts: Vec<(String, u16)>,
     first: usize,
 }
 
@@ -47,13 +49,14 @@ impl KafkaSource {
             brokers: kafka.brokers.clone(),
             error,
         };
-        let (mut held, mut lost) = (Vec::new(), Vec::new());
+        let (mut held, mut lost, mut counts) = (Vec::new(), Vec::new(), Vec::new());
         let mut assignment = TopicPartitionList::new();
         for topic in topics {
             let name = settings.name(*topic);
             let Some(found) = metadata_of(consumer.client(), kafka, &name)? else {
                 return Err(SourceError::NoTopic { topic: name });
             };
+            counts.push((name.clone(), found.partitions));
             for number in (0..found.partitions).filter(|number| share.holds(*topic, *number)) {
                 let (low, high) = consumer
                     .fetch_watermarks(&name, i32::from(number), OPENING)
@@ -96,6 +99,7 @@ impl KafkaSource {
             consumer,
             partitions,
             lost,
+            counts,
             first: 0,
         })
     }
@@ -103,6 +107,18 @@ impl KafkaSource {
     /// Serves what does not belong to one partition, and the few records that came before their partition had a queue
     /// of its own.
     fn serve(&mut self) -> Result<(), SourceError> {
+        let context = self.consumer.client().context();
+        for (topic, before) in &self.counts {
+            // None at all: the topic is gone, or not known at the moment; reading it tells which.
+            if let Some(now) = context.partitions_of(topic).filter(|now| now > before) {
+                return Err(BrokerError::PartitionsChanged {
+                    topic: topic.clone(),
+                    before: *before,
+                    now,
+                }
+                .into());
+            }
+        }
         while let Some(polled) = self.consumer.poll(Duration::ZERO) {
             match polled {
                 Ok(message) => {

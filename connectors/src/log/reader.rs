@@ -10,6 +10,7 @@ use riskflow_model::topic::{Direction, Topic};
 
 use super::commits::Fence;
 use super::frame::{self, Check, Parsed};
+use super::writer::Tail;
 use super::{LogError, SEGMENT_BYTES, folder};
 use crate::source::{Lane, Standing, poll_lanes};
 use crate::{Polled, RawRecord, Share, Source, SourceError, Until, Verdict};
@@ -91,14 +92,12 @@ impl Source for LogSource {
         false
     }
 
-    /// What lies beyond the end is noticed when the end is reached: see [`PartitionReader::at_end`].
     fn lost(&self) -> Vec<(Topic, u16, u64, u64)> {
-        let gone = self
-            .partitions
-            .iter()
-            .filter(|partition| partition.segment > partition.from);
-        gone.map(|partition| (partition.topic, partition.partition, partition.from, partition.segment))
-            .collect()
+        let gone = |partition: &PartitionReader| {
+            let first = partition.lost?;
+            Some((partition.topic, partition.partition, partition.from, first))
+        };
+        self.partitions.iter().filter_map(gone).collect()
     }
 
     fn lag(&self) -> Vec<(Topic, u16, u64)> {
@@ -140,6 +139,8 @@ struct PartitionReader {
     fenced: u64,
     /// Records before this offset are passed over.
     from: u64,
+    /// The first offset that was there at opening, if `from` was not.
+    lost: Option<u64>,
 }
 
 impl PartitionReader {
@@ -181,7 +182,15 @@ impl PartitionReader {
             searched: None,
             fenced: u64::MAX,
             from,
+            lost: (segment > from).then_some(segment),
         };
+        if from > segment {
+            // All of the log must be as long as it was: one that was made anew has other records at these offsets.
+            let last = reader.later.back().copied().unwrap_or(segment);
+            let path = folder::segment(&reader.folder, last);
+            let records = if path.exists() { Tail::of(&path)?.records } else { 0 };
+            reader.lost = (last + records < from).then_some(0);
+        }
         reader.file = reader.open_segment(segment)?;
         Ok(reader)
     }

@@ -305,15 +305,15 @@ fn sync_folder(folder: &Path) -> Result<(), LogError> {
 }
 
 /// What a segment holds.
-struct Tail {
+pub(super) struct Tail {
     /// Of its whole records together.
     bytes: u64,
-    records: u64,
+    pub records: u64,
     arrival: Option<Millis>,
 }
 
 impl Tail {
-    fn of(path: &Path) -> Result<Self, LogError> {
+    pub fn of(path: &Path) -> Result<Self, LogError> {
         Self::of_first(path, u64::MAX)
     }
 

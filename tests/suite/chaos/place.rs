@@ -74,6 +74,16 @@ impl LogPlace {
     }
 }
 
+impl LogPlace {
+    /// Makes a topic anew, without records.
+    pub fn empty(&self, topic: Topic) {
+        self.writers.borrow_mut().remove(&topic);
+        std::fs::remove_dir_all(self.folder.path().join(topic.name())).unwrap();
+        let writer = LogWriter::open(self.folder.path(), topic.name(), 3).unwrap();
+        self.writers.borrow_mut().insert(topic, writer);
+    }
+}
+
 impl Place for LogPlace {
     fn put(&self, topic: Topic, records: &[(String, Option<String>)]) {
         let mut writers = self.writers.borrow_mut();

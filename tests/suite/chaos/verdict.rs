@@ -60,6 +60,32 @@ pub fn taken(place: &dyn Place) -> Taken {
     Taken(offsets)
 }
 
+/// The same for a job that started anew: what was recorded before does not count.
+pub fn taken_since_base(place: &dyn Place) -> Taken {
+    let resume = resume(place);
+    Taken(resume.offsets_after(resume.last()).unwrap_or_default())
+}
+
+/// What the progress says to a job that starts now.
+pub fn resume(place: &dyn Place) -> riskflow_connectors::Resume {
+    let mut table: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut rows = place.all(Topic::Progress);
+    rows.sort_by_key(|row| (row.partition, row.offset));
+    for row in rows {
+        match row.value {
+            Some(value) => table.insert(row.key, value.into_bytes()),
+            None => table.remove(&row.key),
+        };
+    }
+    // Between two reads of different partitions a commit may come: then it is not whole yet.
+    riskflow_connectors::Resume::of(table).unwrap_or_default()
+}
+
+/// The rows of assets, without the epochs in which they changed.
+pub fn assets(place: &dyn Place) -> BTreeSet<String> {
+    set(table(place, Topic::RiskAsset, |row: &AssetRisk| row.asset.clone()))
+}
+
 fn parse<T: DeserializeOwned>(row: &Row) -> T {
     let value = row.value.as_deref().unwrap();
     serde_json::from_str(value).unwrap_or_else(|error| panic!("{value}: {error}"))

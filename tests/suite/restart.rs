@@ -1,0 +1,159 @@
+//! What a job does with what an earlier run left: damaged, lost, cut, or held by another.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use riskflow_model::topic::Topic;
+use tempfile::TempDir;
+
+use crate::chaos::place::{LogPlace, Place};
+use crate::chaos::verdict;
+use crate::chaos::{Feed, Running, SETTINGS, settle, storm};
+
+/// A job that was killed some times, with its checkpoints.
+fn after_a_storm(seed: u64) -> (LogPlace, TempDir, Feed) {
+    let mut place = LogPlace::new();
+    let checkpoints = tempfile::tempdir().unwrap();
+    let feed = storm(&mut place, checkpoints.path(), 3, seed, None);
+    settle(&place, checkpoints.path());
+    (place, checkpoints, feed)
+}
+
+fn riskflow(place: &dyn Place, checkpoints: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(crate::kafka::riskflow());
+    command
+        .args(arguments)
+        .args(["--log", "warn", "--set", "http.enabled=false"]);
+    for set in place.settings() {
+        command.args(["--set", &set]);
+    }
+    for set in SETTINGS.iter().skip(1) {
+        command.args(["--set", set]);
+    }
+    let path = format!("checkpoint.path={checkpoints:?}");
+    command.args(["--set", &path]).output().unwrap()
+}
+
+/// The epochs of checkpoints, the newest first.
+fn epochs(checkpoints: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(checkpoints).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    names
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_it_is_used() {
+    let (place, checkpoints, mut feed) = after_a_storm(21);
+    let list = riskflow(&place, checkpoints.path(), &["checkpoint", "list", "--json"]);
+    assert!(list.status.success() && String::from_utf8_lossy(&list.stdout).contains("\"whole\""));
+    assert!(
+        riskflow(&place, checkpoints.path(), &["checkpoint", "verify"])
+            .status
+            .success()
+    );
+    let newest = &epochs(checkpoints.path())[0];
+    let folder = checkpoints.path().join(newest);
+    let part = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_string_lossy().contains("monitor"));
+    let part = part.unwrap();
+    let mut bytes = std::fs::read(&part).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&part, bytes).unwrap();
+    let verify = riskflow(&place, checkpoints.path(), &["checkpoint", "verify"]);
+    assert_eq!(verify.status.code(), Some(3));
+    assert!(
+        String::from_utf8_lossy(&verify.stdout).contains("monitor"),
+        "the damaged part is named"
+    );
+    feed.step(&place);
+    settle(&place, checkpoints.path());
+    verdict::judge(&place);
+    let prune = riskflow(
+        &place,
+        checkpoints.path(),
+        &["checkpoint", "prune", "--keep", "1", "--json"],
+    );
+    assert!(prune.status.success());
+}
+
+#[test]
+fn without_any_checkpoint_the_tables_converge_and_nothing_is_repeated() {
+    let (place, checkpoints, mut feed) = after_a_storm(22);
+    drop(checkpoints);
+    let empty = tempfile::tempdir().unwrap();
+    feed.step(&place);
+    settle(&place, empty.path());
+    verdict::judge(&place);
+}
+
+#[test]
+fn input_that_is_gone_is_told_and_a_job_may_start_anew() {
+    let (place, checkpoints, mut feed) = after_a_storm(23);
+    place.empty(Topic::InObservation);
+    let refused = riskflow(&place, checkpoints.path(), &["run"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("in.observation") && said.contains("--start-anew"),
+        "{said}"
+    );
+    let before = place.all(Topic::WarningDelta).len();
+    let base = verdict::resume(&place).base.0;
+    feed.step(&place);
+    let job = Running::start_anew(&place, checkpoints.path());
+    let end = place.ends();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while verdict::resume(&place).base.0 == base || !verdict::taken_since_base(&place).covers(&end) {
+        assert!(
+            std::time::Instant::now() < until,
+            "the job does not get through its input"
+        );
+    }
+    job.stop();
+    // The tables are those of a job that never saw what is gone.
+    let other = LogPlace::new();
+    for topic in Topic::inputs() {
+        let rows: Vec<_> = place.all(topic).into_iter().map(|row| (row.key, row.value)).collect();
+        if !rows.is_empty() {
+            other.put(topic, &rows);
+        }
+    }
+    let fresh = tempfile::tempdir().unwrap();
+    settle(&other, fresh.path());
+    assert_eq!(verdict::assets(&place), verdict::assets(&other));
+    assert!(
+        place.all(Topic::WarningDelta).len() >= before,
+        "what was told stays told"
+    );
+    // And from here on it goes on as ever.
+    feed.step(&place);
+    let job = Running::start(&place, checkpoints.path(), 1, "");
+    let end = place.ends();
+    while !verdict::taken_since_base(&place).covers(&end) {
+        assert!(
+            std::time::Instant::now() < until,
+            "the job does not get through its input"
+        );
+    }
+    job.stop();
+}
+
+#[test]
+fn a_second_job_on_the_same_output_is_refused() {
+    let place = LogPlace::new();
+    let checkpoints = tempfile::tempdir().unwrap();
+    let mut feed = Feed::new(24);
+    feed.begin(&place);
+    let job = Running::start(&place, checkpoints.path(), 1, "");
+    let end = place.ends();
+    while !verdict::taken(&place).covers(&end) {}
+    let second = riskflow(&place, checkpoints.path(), &["run"]);
+    assert_eq!(second.status.code(), Some(1));
+    job.stop();
+}
