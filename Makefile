@@ -1,7 +1,7 @@
 # What one does with this repository; `make` alone lists it. The work is done by cargo and by the scripts in deploy/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench kafka-start kafka-stop
+.PHONY: help demo test lint chaos bench kafka-start kafka-stop
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ test: ## all tests; starts a Kafka of its own unless RISKFLOW_TEST_KAFKA=HOST:PO
 
 lint: ## format, clippy, dependencies, scripts, alert rules
 	deploy/lint.sh
+
+chaos: ## kills the job and the broker again and again; RISKFLOW_CRASHES says how often (200)
+	RISKFLOW_CRASHES=$${RISKFLOW_CRASHES:-200} RISKFLOW_REQUIRE_KAFKA=1 deploy/test.sh --test suite -- --nocapture chaos simulation
 
 bench: ## throughput and memory against a plain loop, latency, and the hot path by itself
 	benches/run.sh

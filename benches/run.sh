@@ -10,6 +10,18 @@ run="benches/runs/$(date -u +%Y-%m-%d).md"
     target/release/throughput
     printf '\n## Latency\n\n'
     target/release/latency
+    printf '\n## Checkpoints and recovery\n\n'
+    target/release/recovery
+    if [[ -n ${RISKFLOW_TEST_KAFKA:-} ]]; then
+        printf '\n## Exactly once on Kafka\n\n'
+        target/release/guarantee --kafka "$RISKFLOW_TEST_KAFKA"
+        for guarantee in at_least_once exactly_once; do
+            printf '\n'
+            target/release/latency --kafka "$RISKFLOW_TEST_KAFKA" --guarantee "$guarantee" --rate 10000 --datastreams 20000
+        done
+    else
+        printf '\nRISKFLOW_TEST_KAFKA names no broker: the benches on Kafka did not run.\n'
+    fi
 } | tee "$run"
 [[ ${1:-} == --quick ]] || cargo bench -p riskflow-benches
 echo "kept in $run" >&2

@@ -1,18 +1,19 @@
-//! Bench (b): at a steady rate on the embedded log, how long from the arrival of an observation to the warning delta that it
-//! causes being readable by another process.
+//! Bench (b): at a steady rate, how long from the arrival of an observation to the warning delta that it causes being
+//! readable by another process: on the embedded log, or with `--kafka` on a broker, for either guarantee.
 //!
-//! Unfair to riskflow: the load, the job and the reader share the machine's cores. Unfair to others: no broker stands between.
+//! Unfair to riskflow: the load, the job, the reader and the broker share the machine's cores. Unfair to others: on the
+//! embedded log no broker stands between.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use riskflow_benches::load;
 use riskflow_benches::measure::machine;
-use riskflow_config::{Input, TopicSettings};
+use riskflow_config::{Input, KafkaSettings, TopicSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{RawRecord, Share, Source, Until, Verdict, open_source};
 use riskflow_model::Millis;
@@ -35,6 +36,12 @@ struct Arguments {
     /// Worker threads of the job.
     #[arg(long, default_value_t = 1)]
     workers: usize,
+    /// The broker; without it the embedded log. Its topics get a prefix of their own.
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// What a commit promises.
+    #[arg(long, default_value = "exactly_once")]
+    guarantee: String,
     /// Where to keep the log.
     #[arg(long, default_value = "target/bench/latency")]
     folder: PathBuf,
@@ -43,28 +50,166 @@ struct Arguments {
 const RULE: &str = r#"{"id":"load","version":1,"source":"bench","select":{"observed_property":"load"},"levels":{"red":{"when":{"feature":"last","window":"1m","op":">=","threshold":100}}}}"#;
 const STEP: Duration = Duration::from_millis(5);
 
+/// Where the job reads and writes.
+struct Place {
+    input: Input,
+    topics: TopicSettings,
+    settings: Vec<String>,
+}
+
+impl Place {
+    fn new(arguments: &Arguments) -> Self {
+        let prefix = arguments
+            .kafka
+            .as_ref()
+            .map(|_| format!("latency-{}.", now()))
+            .unwrap_or_default();
+        let checkpoints = arguments.folder.join("checkpoints");
+        let mut settings = vec![
+            format!("cluster.workers={}", arguments.workers),
+            format!("output.guarantee={:?}", arguments.guarantee),
+            format!("checkpoint.path={checkpoints:?}"),
+            format!("topics.prefix={prefix:?}"),
+            "http.enabled=false".to_owned(),
+            "time.horizon=1m".to_owned(),
+            "time.retain=0s".to_owned(),
+        ];
+        let input = if let Some(brokers) = &arguments.kafka {
+            let more = [
+                format!("kafka.brokers={brokers:?}"),
+                "input.kind=kafka".into(),
+                "output.kind=kafka".into(),
+            ];
+            settings.extend(more);
+            Input::Kafka(KafkaSettings {
+                brokers: brokers.clone(),
+                properties: std::collections::BTreeMap::new(),
+            })
+        } else {
+            let log = arguments.folder.join("log");
+            settings.extend([format!("input.path={log:?}"), format!("output.path={log:?}")]);
+            Input::Log(log)
+        };
+        let topics = TopicSettings {
+            prefix,
+            partitions: 4,
+            replication: 1,
+        };
+        Self {
+            input,
+            topics,
+            settings,
+        }
+    }
+
+    /// The program, with these settings.
+    fn riskflow(&self, verb: &str) -> Result<Command> {
+        let programs = std::env::current_exe()?.parent().map(Path::to_path_buf);
+        let mut command = Command::new(programs.unwrap_or_default().join("riskflow"));
+        command.args([verb, "--log", "warn"]);
+        for set in &self.settings {
+            command.args(["--set", set]);
+        }
+        Ok(command)
+    }
+
+    fn feed(&self, topic: Topic) -> Result<Feed> {
+        let name = self.topics.name(topic);
+        Ok(match &self.input {
+            Input::Kafka(kafka) => {
+                let mut kcat = Command::new("kcat");
+                kcat.args(["-P", "-b", &kafka.brokers, "-t", &name, "-K", "\t", "-X", "linger.ms=1"]);
+                Feed::Kafka(kcat.stdin(Stdio::piped()).spawn().context("could not start kcat")?)
+            }
+            Input::Log(log) => Feed::Log(Box::new(LogWriter::open(log, &name, 4)?)),
+            Input::Files(_) => anyhow::bail!("files are not live"),
+        })
+    }
+
+    fn open(&self, topic: Topic) -> Result<Box<dyn Source>> {
+        let beginning = Offsets::default();
+        Ok(open_source(
+            &self.input,
+            &self.topics,
+            &[topic],
+            Share::WHOLE,
+            Until::Forever,
+            &beginning,
+        )?)
+    }
+}
+
+/// Where records are written to.
+enum Feed {
+    Log(Box<LogWriter>),
+    Kafka(Child),
+}
+
+impl Feed {
+    fn put(&mut self, arrival: i64, key: &str, payload: &[u8]) -> Result<()> {
+        match self {
+            Self::Log(writer) => {
+                let partition = writer.partition_of(Some(key.as_bytes()));
+                writer.append(partition, Millis(arrival), Some(key.as_bytes()), Some(payload))?;
+            }
+            Self::Kafka(kcat) => {
+                let mut line = Vec::with_capacity(key.len() + payload.len() + 2);
+                line.extend_from_slice(key.as_bytes());
+                line.push(b'\t');
+                line.extend_from_slice(payload);
+                line.push(b'\n');
+                kcat.stdin.as_mut().context("kcat has an input")?.write_all(&line)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if let Self::Log(writer) = self {
+            writer.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Everything is there when this returns.
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::Log(mut writer) => writer.sync()?,
+            Self::Kafka(mut kcat) => {
+                drop(kcat.stdin.take());
+                ensure!(kcat.wait()?.success(), "kcat could not write");
+            }
+        }
+        Ok(())
+    }
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let log = arguments.folder.join("log");
     if arguments.folder.exists() {
         std::fs::remove_dir_all(&arguments.folder)?;
     }
     std::fs::create_dir_all(&arguments.folder)?;
+    let place = Place::new(&arguments);
+    ensure!(
+        place
+            .riskflow("topics")?
+            .arg("--create")
+            .stdout(Stdio::null())
+            .status()?
+            .success()
+    );
     load::base(&arguments.folder, arguments.datastreams)?;
     for topic in [Topic::BaseAsset, Topic::BaseDatastream] {
-        copy(&arguments.folder, &log, topic)?;
+        copy(&arguments.folder, &place, topic)?;
     }
-    let mut rules = LogWriter::open(&log, Topic::InRule.name(), 1)?;
-    rules.append(0, Millis(now()), Some(b"load"), Some(RULE.as_bytes()))?;
-    rules.sync()?;
-    drop(rules);
-    for topic in Topic::ALL {
-        LogWriter::open(&log, topic.name(), 4)?.sync()?;
-    }
-    let mut observations = LogWriter::open(&log, Topic::InObservation.name(), 4)?;
-    let mut job = Job(start(&log, arguments.workers)?);
-    wait_for_assets(&log, arguments.datastreams)?;
-    let mut deltas = open(&log, Topic::WarningDelta)?;
+    let mut rules = place.feed(Topic::InRule)?;
+    rules.put(now(), "load", RULE.as_bytes())?;
+    rules.finish()?;
+    let mut observations = place.feed(Topic::InObservation)?;
+    let mut job = Job(place.riskflow("run")?.spawn().context("could not start the job")?);
+    wait_for_assets(&place, arguments.datastreams)?;
+    let mut deltas = place.open(Topic::WarningDelta)?;
     let mut seen: Vec<i64> = Vec::new();
     let began = Instant::now();
     let mut sent = 0;
@@ -78,8 +223,7 @@ fn main() -> Result<()> {
             let mut payload = Vec::with_capacity(96);
             load::observation(&mut payload, datastream, time, if high { 500.0 } else { 50.0 })?;
             let key = format!("ds-{datastream:06}");
-            let partition = observations.partition_of(Some(key.as_bytes()));
-            observations.append(partition, Millis(time), Some(key.as_bytes()), Some(&payload))?;
+            observations.put(time, &key, &payload)?;
         }
         observations.flush()?;
         sent = due;
@@ -99,10 +243,16 @@ fn report(arguments: &Arguments, sent: u64, mut seen: Vec<i64>) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "Latency: {} observations a second, {} datastreams, {} worker, embedded log, arrival to delta readable",
+        "Latency: {} observations a second, {} datastreams, {} worker, {}, {}, arrival to delta readable",
         sent / arguments.seconds,
         arguments.datastreams,
-        arguments.workers
+        arguments.workers,
+        if arguments.kafka.is_some() {
+            "Kafka"
+        } else {
+            "embedded log"
+        },
+        arguments.guarantee
     )?;
     writeln!(out, "Machine: {}\n", machine())?;
     writeln!(
@@ -132,57 +282,19 @@ impl Drop for Job {
     }
 }
 
-fn start(log: &Path, workers: usize) -> Result<Child> {
-    let programs = std::env::current_exe()?
-        .parent()
-        .map(Path::to_path_buf)
-        .unwrap_or_default();
-    let mut command = Command::new(programs.join("riskflow"));
-    command.args(["run", "--log", "warn"]);
-    for set in [
-        format!("cluster.workers={workers}"),
-        format!("input.path={log:?}"),
-        format!("output.path={log:?}"),
-        "http.enabled=false".to_owned(),
-        "time.horizon=1m".to_owned(),
-        "time.retain=0s".to_owned(),
-    ] {
-        command.args(["--set", &set]);
-    }
-    command.spawn().context("could not start the job")
-}
-
-fn copy(folder: &Path, log: &Path, topic: Topic) -> Result<()> {
-    let mut writer = LogWriter::open(log, topic.name(), 4)?;
-    let arrival = Millis(now());
+fn copy(folder: &Path, place: &Place, topic: Topic) -> Result<()> {
+    let mut feed = place.feed(topic)?;
+    let arrival = now();
     for line in std::fs::read_to_string(folder.join(format!("{topic}.ndjson")))?.lines() {
         let id = line.split('"').nth(3).context("an id")?;
-        let partition = writer.partition_of(Some(id.as_bytes()));
-        writer.append(partition, arrival, Some(id.as_bytes()), Some(line.as_bytes()))?;
+        feed.put(arrival, id, line.as_bytes())?;
     }
-    writer.sync()?;
-    Ok(())
-}
-
-fn open(log: &Path, topic: Topic) -> Result<Box<dyn Source>> {
-    let settings = TopicSettings {
-        prefix: String::new(),
-        partitions: 4,
-        replication: 1,
-    };
-    Ok(open_source(
-        &Input::Log(log.to_owned()),
-        &settings,
-        &[topic],
-        Share::WHOLE,
-        Until::Forever,
-        &Offsets::default(),
-    )?)
+    feed.finish()
 }
 
 /// Waits until the job has published every asset: from then on it is live.
-fn wait_for_assets(log: &Path, assets: u64) -> Result<()> {
-    let mut source = open(log, Topic::RiskAsset)?;
+fn wait_for_assets(place: &Place, assets: u64) -> Result<()> {
+    let mut source = place.open(Topic::RiskAsset)?;
     let began = Instant::now();
     let mut count = 0;
     while count < assets {
