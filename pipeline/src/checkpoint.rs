@@ -41,6 +41,9 @@ enum Message {
 /// Chunks that may wait to be written: some megabytes each.
 const WAITING: usize = 8;
 
+/// Bytes a second: what is written here shares a disk, and its flushes, with the epochs that are committed meanwhile.
+const RATE: f64 = 64e6;
+
 /// How often the other processes are asked for.
 const ASKING: Duration = Duration::from_millis(50);
 
@@ -199,7 +202,10 @@ impl Writing {
         if !keys.is_empty() {
             let name = format!("{fold}-{process}-{worker}-{number}.part");
             match self.store.write_part(epoch, fold, name, &keys) {
-                Ok(part) => self.entry(epoch).parts.push(part),
+                Ok(part) => {
+                    std::thread::sleep(Duration::from_secs_f64(part.bytes as f64 / RATE));
+                    self.entry(epoch).parts.push(part);
+                }
                 Err(error) => {
                     self.fail(epoch, &error);
                     return None;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -115,8 +115,9 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
         None => (Beginning::default(), Box::new(|_, _| ()) as Committed),
     };
     let last = beginning.last;
+    let committed_last: Arc<AtomicI64> = Arc::default();
     let shared = crate::publisher::Shared {
-        committed: Arc::default(),
+        committed: Arc::clone(&committed_last),
         oldest_checkpoint: Arc::clone(&state.oldest),
         stop: Arc::clone(&handles.stop),
     };
@@ -136,6 +137,7 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
         lasting,
         state,
         last: last.0 as u64,
+        committed: committed_last,
     });
     let shared = Arc::clone(&job);
     let guards = timely::execute(timely_config(settings), move |worker| work(worker, &shared));
@@ -189,6 +191,8 @@ struct Job {
     state: State,
     /// The epoch that an earlier run committed last.
     last: Epoch,
+    /// The epoch committed last.
+    committed: Arc<AtomicI64>,
 }
 
 impl Job {
@@ -308,6 +312,7 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
         job: Arc::clone(job),
         checkpointed: Instant::now(),
         warned: Instant::now(),
+        first_live: None,
     });
     while !probe.done() {
         if let Some(error) = failed.take() {
@@ -404,6 +409,8 @@ struct Driver {
     checkpointed: Instant,
     /// When a stalled epoch was last told of.
     warned: Instant,
+    /// The first epoch by the wall clock: once it is committed, readers see the present.
+    first_live: Option<Epoch>,
 }
 
 /// An epoch that is under way for so long is told of, again and again.
@@ -436,7 +443,7 @@ impl Driver {
                 self.cuts.send(cut);
                 self.cuts.advance_to(epoch + 1);
                 if live {
-                    self.job.handles.ready.store(true, Ordering::Release);
+                    self.first_live.get_or_insert(epoch);
                 }
                 Some(Duration::ZERO)
             }
@@ -473,6 +480,10 @@ impl Driver {
             .map(|(epoch, (closed, _))| (*epoch, closed.elapsed()));
         let (epoch, age) = oldest.unwrap_or_default();
         self.job.handles.metrics.oldest_epoch(age);
+        let committed = self.job.committed.load(Ordering::Acquire);
+        if self.first_live.is_some_and(|first| committed >= first as i64) {
+            self.job.handles.ready.store(true, Ordering::Release);
+        }
         if age >= STALLED && self.warned.elapsed() >= STALLED {
             self.warned = Instant::now();
             tracing::warn!(epoch, ?age, "an epoch is stalled: a source or a worker does not get on");

@@ -62,8 +62,8 @@ pub struct Beginning {
     pub digests: BTreeMap<Millis, Text>,
     /// Whether another digest is an error.
     pub verify: bool,
-    /// The rows that stand in the output tables.
-    pub published: Published,
+    /// The rows that stand in the output tables; `None`: they are those that the replay gives, epoch by epoch the same.
+    pub published: Option<Published>,
 }
 
 /// What publisher and job know of each other.
@@ -154,7 +154,7 @@ impl Publishing {
             sink,
             tables: Tables::default(),
             progress: Recorder::new(&beginning),
-            published: Some(beginning.published.clone()).filter(|_| beginning.definite),
+            published: beginning.published.clone(),
             beginning,
             views,
             metrics,

@@ -3,7 +3,8 @@
 //!
 //! Unfair to both: the broker shares the machine's cores. In turns, so that a slow minute of the machine meets both.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -32,6 +33,7 @@ struct Arguments {
     folder: PathBuf,
 }
 
+const TOPICS: [&str; 4] = ["base.asset", "base.datastream", "in.rule", "in.observation"];
 const GUARANTEES: [&str; 2] = ["at_least_once", "exactly_once"];
 
 fn main() -> Result<()> {
@@ -40,6 +42,9 @@ fn main() -> Result<()> {
         std::fs::remove_dir_all(&arguments.folder)?;
     }
     load::write(&arguments.folder, arguments.datastreams, arguments.observations)?;
+    for topic in TOPICS {
+        keyed(&arguments.folder, topic)?;
+    }
     let mut costs = [Vec::new(), Vec::new()];
     for turn in 0..arguments.repeat {
         for (guarantee, costs) in GUARANTEES.into_iter().zip(&mut costs) {
@@ -78,6 +83,17 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// Puts before each line the identifier that its record is keyed by: compacted topics take no record without.
+fn keyed(folder: &Path, topic: &str) -> Result<()> {
+    let mut out = BufWriter::new(File::create(folder.join(format!("{topic}.keyed")))?);
+    for line in BufReader::new(File::open(folder.join(format!("{topic}.ndjson")))?).lines() {
+        let line = line?;
+        let id = line.split('"').nth(3).context("an identifier")?;
+        writeln!(out, "{id}\t{line}")?;
+    }
+    Ok(out.flush()?)
+}
+
 fn once(arguments: &Arguments, prefix: &str, guarantee: &str) -> Result<Cost> {
     let programs = std::env::current_exe()?
         .parent()
@@ -100,10 +116,11 @@ fn once(arguments: &Arguments, prefix: &str, guarantee: &str) -> Result<Cost> {
         command
     };
     ensure!(command("topics").arg("--create").status()?.success(), "no topics");
-    for topic in ["base.asset", "base.datastream", "in.rule", "in.observation"] {
+    for topic in TOPICS {
         let mut kcat = Command::new("kcat");
         kcat.args(["-P", "-b", &arguments.kafka, "-t", &format!("{prefix}{topic}")]);
-        kcat.arg("-l").arg(arguments.folder.join(format!("{topic}.ndjson")));
+        kcat.args(["-K", "\t", "-l"])
+            .arg(arguments.folder.join(format!("{topic}.keyed")));
         ensure!(
             kcat.status().context("could not start kcat")?.success(),
             "kcat could not write"
