@@ -117,6 +117,7 @@ impl Meters {
 }
 
 /// Builds the dataflow; returns everything that is to be published.
+#[expect(clippy::too_many_lines, reason = "the whole dataflow on one page; it only wires")]
 pub fn graph<'scope>(
     inputs: Inputs<'scope>,
     semantics: &Semantics,

@@ -75,18 +75,15 @@ pub fn replay_on(
         let (index, peers) = (worker.index(), worker.peers());
         meters.count_arranged(worker);
         let probe = Handle::new();
-        let mut base: InputHandleVec<u64, BaseRecord> = InputHandleVec::new();
-        let mut observations: InputHandleVec<u64, Observed> = InputHandleVec::new();
-        let mut refusals: InputHandleVec<u64, (Output, u64, i64)> = InputHandleVec::new();
-        let mut ticks: InputHandleVec<u64, Tick> = InputHandleVec::new();
+        let mut feed = Feed::default();
         let published = Arc::clone(&shared);
         worker.dataflow::<u64, _, _>(|scope| {
             let inputs = Inputs {
-                base: scope.input_from(&mut base),
-                observations: scope.input_from(&mut observations),
-                ticks: scope.input_from(&mut ticks),
+                base: scope.input_from(&mut feed.base),
+                observations: scope.input_from(&mut feed.observations),
+                ticks: scope.input_from(&mut feed.ticks),
             };
-            let refusals = scope.input_from(&mut refusals);
+            let refusals = scope.input_from(&mut feed.refusals);
             let ticks = inputs.ticks.clone();
             let keepers = Keepers::of(|fold| Keeper {
                 saved: Box::new(session.saved.get(fold).cloned().unwrap_or_default().into_iter()),
@@ -103,33 +100,23 @@ pub fn replay_on(
         });
         for EpochInput { epoch, records } in history.iter() {
             let time = epoch.0 as u64;
-            base.advance_to(time);
-            observations.advance_to(time);
-            refusals.advance_to(time);
-            ticks.advance_to(time);
-            ticks.send(Tick {
+            feed.advance_to(time);
+            feed.ticks.send(Tick {
                 checkpoint: session.checkpoint == Some(*epoch),
             });
             let mine = records
                 .iter()
                 .filter(|(origin, _)| usize::from(origin.partition) % peers == index);
             for (origin, record) in mine {
-                match route(*origin, record.clone(), *epoch, &semantics) {
-                    Routed::Base(record) => base.send(record),
-                    Routed::Observed(observed) => observations.send(observed),
-                    Routed::Refused(letter) => refusals.send((Output::DeadLetter(letter), time, 1)),
-                }
+                feed.send(time, route(*origin, record.clone(), *epoch, &semantics));
             }
             // One epoch after the other: what goes through the operators can be counted.
-            base.advance_to(time + 1);
-            observations.advance_to(time + 1);
-            refusals.advance_to(time + 1);
-            ticks.advance_to(time + 1);
+            feed.advance_to(time + 1);
             while probe.less_than(&(time + 1)) {
                 worker.step_or_park(None);
             }
         }
-        drop((base, observations, refusals, ticks));
+        drop(feed);
         while !probe.done() {
             worker.step_or_park(None);
         }
@@ -151,6 +138,32 @@ fn keep(fold: &'static str, kept: Arc<Mutex<Saved>>) -> Offer {
         kept.entry(fold).or_default().push(std::mem::take(chunk));
         true
     })
+}
+
+/// The inputs of one worker's dataflow.
+#[derive(Default)]
+struct Feed {
+    base: InputHandleVec<u64, BaseRecord>,
+    observations: InputHandleVec<u64, Observed>,
+    refusals: InputHandleVec<u64, (Output, u64, i64)>,
+    ticks: InputHandleVec<u64, Tick>,
+}
+
+impl Feed {
+    fn advance_to(&mut self, time: u64) {
+        self.base.advance_to(time);
+        self.observations.advance_to(time);
+        self.refusals.advance_to(time);
+        self.ticks.advance_to(time);
+    }
+
+    fn send(&mut self, time: u64, routed: Routed) {
+        match routed {
+            Routed::Base(record) => self.base.send(record),
+            Routed::Observed(observed) => self.observations.send(observed),
+            Routed::Refused(letter) => self.refusals.send((Output::DeadLetter(letter), time, 1)),
+        }
+    }
 }
 
 /// Where a record goes.

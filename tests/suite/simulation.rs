@@ -329,8 +329,8 @@ fn a_crash_at_any_step_loses_and_repeats_nothing() {
             }
         }
         simulation.judge(&what);
-        let steps = simulation.world.lock().unwrap().steps;
-        steps
+        let world = simulation.world.lock().unwrap();
+        world.steps
     };
     let began = Instant::now();
     let mut schedules = 0u64;
