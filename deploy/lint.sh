@@ -53,6 +53,17 @@ if ((${#rules[@]} > 0)) && has promtool "Debian: apt-get install prometheus"; th
     ((${#rule_tests[@]} == 0)) || check "promtool: tests of rules" promtool test rules "${rule_tests[@]}"
 fi
 
+# A rule over a metric that does not exist never fires.
+metrics_exist() {
+    local name names status=0
+    mapfile -t names < <(grep -hoE 'riskflow_[a-z_]+' deploy/prometheus/*.rules.yml | sort -u)
+    for name in "${names[@]}"; do
+        grep -q "\"${name%_bucket}\"" pipeline/src/metrics.rs || { echo "no such metric: $name"; status=1; }
+    done
+    return "$status"
+}
+check "alert rules name metrics that exist" metrics_exist
+
 echo
 for name in "${missing[@]}"; do echo "not checked, for want of: $name"; done
 if ((${#failed[@]} > 0)); then

@@ -14,8 +14,8 @@
 //! * **Nothing is skipped.** A record is offered until it is [`Verdict::Taken`], then never again by this source. A
 //!   record that cannot be read as one (a line that is no envelope) is offered as it is: [`decode()`] refuses it and
 //!   [`dead_letter`] keeps it. A tombstone is a record.
-//! * **Nothing is kept.** A source begins at the beginning each time it is opened and writes nothing down: a job that
-//!   starts again reads everything again.
+//! * **Nothing is kept.** A source begins at the offsets that it is given and writes nothing down. What it was asked for and
+//!   does not hold any more it tells ([`Source::lost`]), and begins with the first record that is there.
 //! * **Failure.** A fault that will pass (a broker that is down) is a state: [`Source::poll`] says
 //!   [`Polled::Idle`]. A [`SourceError`] ends the source; [`SourceError::retry`] says whether opening it again can help.
 //!   Damage in the middle of a log is such an error, never a gap.
@@ -24,13 +24,17 @@
 //!
 //! # The contract of sinks
 //!
-//! * **Durable.** When [`Sink::commit`] returns `Ok`, all records of the epoch are on disk (log, files) or acknowledged
+//! * **Durable.** When [`Sink::commit`] returns `Ok`, all records of its epochs are on disk (log, files) or acknowledged
 //!   by all in-sync replicas (Kafka).
+//! * **Whole or not at all.** All records of a commit become visible together or never, whatever crashes: on Kafka by a
+//!   transaction, to readers with `isolation.level=read_committed`; in the embedded log by one small file that says how far
+//!   it is committed. Progress is one of the records: so an epoch and the fact that it was committed are one.
+//! * **At least once** is what files always, and Kafka with [`Guarantee::AtLeastOnce`](riskflow_config::Guarantee) promise
+//!   instead: when `commit` fails, some records may be visible all the same, and again after the next attempt. Readers see that by
+//!   the epoch (and on Kafka by `ce_id`, which is the same).
 //! * **Order.** Records of one key keep the order of `records` and of the epochs.
-//! * **At least once.** When `commit` fails, some of the epoch's records may be visible all the same. Calling it again
-//!   with the same epoch writes all of them, those too. Readers see that by the epoch (and on Kafka by `ce_id`, which is the same).
-//!   Writing an epoch on all topics or on none, and resuming where a job stopped, is not promised here.
-//! * **One writer.** A log partition has one writer at a time; a second is refused. Kafka and files do not check.
+//! * **One writer.** A log partition has one writer at a time; a second is refused. On Kafka a second writer with the same
+//!   topics takes over, and the first is refused from then on (fencing). Files do not check.
 //! * **Failure.** [`SinkError::retry`] says whether the same `commit` may succeed later.
 
 mod error;

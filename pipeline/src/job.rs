@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use riskflow_config::{Clock, Settings};
+use riskflow_config::{Clock, Output, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Manifest};
+use riskflow_connectors::topics::{Place, TopicState, check};
 use riskflow_connectors::{Share, Source, SourceError, Until, open_sink, open_source};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
@@ -102,6 +103,9 @@ struct Lasting {
 pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -> Result<()> {
     // Only process 0 publishes.
     let publishes = settings.cluster.process == 0;
+    if publishes {
+        check_topics(settings)?;
+    }
     let sink = publishes.then(|| open_sink(&settings.output, &settings.topics, settings.guarantee));
     let sink = sink.transpose().context("could not open the output")?;
     let state = State::default();
@@ -157,6 +161,29 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
         return Err(error);
     }
     published
+}
+
+/// Topics on Kafka that are not as they should be lose what is written to them, sooner or later.
+fn check_topics(settings: &Settings) -> Result<()> {
+    let (Some(place), Output::Kafka(_)) = (Place::of_output(&settings.output), &settings.output) else {
+        return Ok(());
+    };
+    let outputs: Vec<Topic> = Topic::outputs().collect();
+    let reports = check(place, &settings.topics, &outputs).context("could not check the output topics")?;
+    let wrong = reports.iter().filter_map(|report| match &report.state {
+        TopicState::Ok => None,
+        TopicState::Missing => Some(format!("`{}` is missing", report.name)),
+        TopicState::Differs(what) => Some(format!("`{}` has {}", report.name, what.join(", "))),
+    });
+    let wrong: Vec<String> = wrong.collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "output topics are not as they should be: {}; `riskflow topics --create` makes what is missing, `riskflow topics --check` \
+         tells all that differs",
+        wrong.join("; ")
+    ))
 }
 
 /// Finds what an earlier run left, and starts keeping what this one will leave.

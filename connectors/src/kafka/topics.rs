@@ -105,12 +105,17 @@ pub(crate) fn check(
 pub(crate) fn create(kafka: &KafkaSettings, settings: &TopicSettings, topics: &[Topic]) -> Result<(), BrokerError> {
     let admin = client::admin(kafka)?;
     let names: Vec<(Topic, String)> = topics.iter().map(|topic| (*topic, settings.name(*topic))).collect();
+    // One replica may be away.
+    let insync = settings.replication.saturating_sub(1).max(1).to_string();
     let new: Vec<NewTopic<'_>> = names
         .iter()
         .map(|(topic, name)| {
             let replication = TopicReplication::Fixed(i32::from(settings.replication));
             NewTopic::new(name, i32::from(settings.partitions), replication)
                 .set("cleanup.policy", policy(topic.cleanup()))
+                .set("min.insync.replicas", &insync)
+                // What a recovery replays must still be there as it was.
+                .set("min.compaction.lag.ms", if topic.is_base() { "3600000" } else { "0" })
         })
         .collect();
     if new.is_empty() {
