@@ -19,8 +19,8 @@
 //! with whole ones behind it is *damage*, which both refuse. A torn tail never lies before the last segment, for a segment
 //! is synced before the next begins.
 //!
-//! Nothing is ever deleted: retention and compaction are the operator's (closed segments may be removed while no
-//! reader needs them, oldest first).
+//! Nothing is deleted but closed segments of `out.progress` that no recovery asks for: retention and compaction are the
+//! operator's (closed segments may be removed while no reader needs them, oldest first).
 
 mod commits;
 mod folder;

@@ -443,7 +443,7 @@ impl<F: Fold> Default for Pending<F> {
 }
 
 /// Between two steps of a snapshot, so that waiting for room does not spin.
-const BREATH: std::time::Duration = std::time::Duration::from_micros(100);
+const BREATH: core::time::Duration = core::time::Duration::from_micros(100);
 
 /// How many empty buffers are kept.
 const SPARE: usize = 4;

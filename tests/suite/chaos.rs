@@ -235,12 +235,19 @@ pub fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64,
     let mut draw = Draw::new(seed ^ 0xC0FFEE);
     for crash in 0..crashes {
         let workers = [1, 2, 4, 1][crash as usize % 4];
-        let mut armed: Vec<String> = fault.iter().map(|fault| format!("{fault}=return")).collect();
-        if draw.once_in(2) {
-            armed.push(format!("{}=6%return", draw.pick(&FAILPOINTS)));
+        let mut armed = Vec::new();
+        if let Some(fault) = fault {
+            // A fault shows where a crash meets it.
+            armed = vec![
+                format!("{fault}=return"),
+                "log::commit::before_sync=15%return".to_owned(),
+            ];
+        } else if draw.once_in(2) {
+            let here: Vec<&str> = FAILPOINTS.into_iter().filter(|name| place.reaches(name)).collect();
+            armed.push(format!("{}=20%return", draw.pick(&here)));
         }
         let mut job = Running::start(place, checkpoints, workers, &armed.join(";"));
-        let until = Instant::now() + Duration::from_millis(600 + draw.below(1_500));
+        let until = Instant::now() + place.start_takes() + Duration::from_millis(600 + draw.below(1_500));
         let broker = draw.once_in(4);
         while Instant::now() < until && !job.has_ended() {
             feed.step(place);

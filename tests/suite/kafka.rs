@@ -156,6 +156,10 @@ fn kafka_live_warnings_rise_clear_and_are_withdrawn_and_bad_records_are_kept() {
             .unwrap()
     };
 
+    // The rules are in force once the bad one among them was refused: what comes now comes in a later epoch.
+    kafka
+        .consume_until(Topic::DeadLetter, |letters| !letters.is_empty())
+        .unwrap();
     let start = now();
     put(observation(start, 60.0));
     until(1);
@@ -240,6 +244,63 @@ fn tables_say_red(kafka: &Kafka) {
             "{key}"
         );
     }
+}
+
+#[test]
+fn kafka_a_second_job_takes_over_and_the_first_is_fenced() {
+    let Some(kafka) = Kafka::for_test("zombie") else { return };
+    create_topics(&kafka);
+    base(&kafka);
+    let start = || {
+        Job(command(&kafka, "run", &["input.clock=\"live\""])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap())
+    };
+    let mut first = start();
+    kafka.consume_until(Topic::RiskAsset, |rows| !rows.is_empty()).unwrap();
+    let second = start();
+    // Each makes the first commit something, until it finds that it may not any more.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let mut sent = 0;
+    let code = loop {
+        if let Some(status) = first.0.try_wait().unwrap() {
+            break status.code();
+        }
+        assert!(
+            std::time::Instant::now() < until,
+            "the first job goes on beside the second"
+        );
+        let payload = format!(r#"{{"datastream":"gas","phenomenon_time":{},"result":"bad"}}"#, now());
+        kafka
+            .produce(Topic::InObservation, [("gas", Some(payload.as_str()))])
+            .unwrap();
+        sent += 1;
+    };
+    assert_eq!(code, Some(1));
+    let letters = kafka
+        .consume_until(Topic::DeadLetter, |letters| letters.len() > sent)
+        .unwrap();
+    assert_eq!(second.stop(), Some(0));
+    // One for the bad rule, and each record once, whichever of the two wrote it.
+    assert_eq!(letters.len(), sent + 1);
+    let keys: BTreeSet<_> = letters.iter().map(|letter| letter.key.clone()).collect();
+    assert_eq!(keys.len(), letters.len());
+}
+
+#[test]
+fn kafka_a_job_names_output_topics_that_are_missing() {
+    let Some(kafka) = Kafka::for_test("missing") else {
+        return;
+    };
+    let output = command(&kafka, "run", &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("out.progress") && said.contains("riskflow topics --create"),
+        "{said}"
+    );
 }
 
 /// The hours with 50 mm or more in the twelve hours before, by station: Python, and nothing of ours.

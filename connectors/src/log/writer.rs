@@ -96,6 +96,29 @@ impl LogWriter {
         self.partitions[usize::from(partition)].cut(end)
     }
 
+    /// Deletes closed segments that hold only records before this offset.
+    ///
+    /// # Errors
+    ///
+    /// When a segment cannot be removed.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such partition.
+    pub fn drop_before(&mut self, partition: u16, offset: u64) -> Result<(), LogError> {
+        let folder = &self.partitions[usize::from(partition)].folder;
+        let firsts = folder::segments(folder)?;
+        // A segment ends where the next begins; the last one is open.
+        for (first, next) in firsts.iter().zip(firsts.iter().skip(1)) {
+            if *next > offset {
+                break;
+            }
+            let path = folder::segment(folder, *first);
+            fs::remove_file(&path).map_err(LogError::io(&path))?;
+        }
+        Ok(())
+    }
+
     /// Writes what is buffered, so that readers see it.
     ///
     /// # Errors

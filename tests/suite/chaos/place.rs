@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use riskflow_config::{Input, TopicSettings};
 use riskflow_connectors::log::LogWriter;
@@ -32,6 +33,12 @@ pub trait Place {
     fn all(&self, topic: Topic) -> Vec<Row>;
     /// What tells the job where this is.
     fn settings(&self) -> Vec<String>;
+    /// How long a job takes until it is live, more or less.
+    fn start_takes(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// Whether a job here ever comes by this failpoint.
+    fn reaches(&self, failpoint: &str) -> bool;
     /// Kills what can be killed beside the job.
     fn kill_broker(&mut self) {}
     /// Starts it again.
@@ -97,7 +104,7 @@ impl Place for LogPlace {
         writer.sync().unwrap();
         drop(writers);
         // A steady load, not as much as the disk takes.
-        std::thread::park_timeout(std::time::Duration::from_millis(40));
+        std::thread::park_timeout(Duration::from_millis(40));
     }
 
     fn all(&self, topic: Topic) -> Vec<Row> {
@@ -129,6 +136,10 @@ impl Place for LogPlace {
                 return rows;
             }
         }
+    }
+
+    fn reaches(&self, failpoint: &str) -> bool {
+        !failpoint.starts_with("kafka")
     }
 
     fn settings(&self) -> Vec<String> {
@@ -213,6 +224,14 @@ impl Place for KafkaPlace {
             value: record.value,
         };
         records.into_iter().map(row).collect()
+    }
+
+    fn start_takes(&self) -> Duration {
+        Duration::from_secs(3)
+    }
+
+    fn reaches(&self, failpoint: &str) -> bool {
+        !failpoint.starts_with("log")
     }
 
     fn settings(&self) -> Vec<String> {
