@@ -78,7 +78,9 @@ const SINK: [Fixed; 4] = [
     ),
 ];
 
-const SINK_DEFAULTS: [(&str, &str); 4] = [
+const SINK_DEFAULTS: [(&str, &str); 5] = [
+    // What a process that died left open holds up readers no longer than this, even if none takes its place.
+    ("transaction.timeout.ms", "30000"),
     // After a commit the next transaction meets CONCURRENT_TRANSACTIONS for a moment: ask again soon.
     ("retry.backoff.ms", "5"),
     ("compression.type", "zstd"),

@@ -17,7 +17,7 @@ use crate::{EpochRecords, OutRecord, Sink, SinkError, failpoint};
 const COMMIT: Duration = Duration::from_secs(60);
 
 /// How long fencing an older writer may take: its open transaction must be aborted first.
-const FENCING: Duration = Duration::from_secs(60);
+const FENCING: Duration = Duration::from_secs(120);
 
 /// How long one wait for acknowledgements takes when librdkafka's queue is full.
 const QUEUE_FULL: Duration = Duration::from_millis(20);

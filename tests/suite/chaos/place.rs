@@ -178,7 +178,8 @@ impl KafkaPlace {
         let answer = String::from_utf8(output.stdout).unwrap();
         let brokers = answer.lines().find_map(|line| line.strip_prefix("brokers=")).unwrap();
         let place = Self {
-            kafka: Kafka::at(brokers, test),
+            // A broker that was killed takes its time to load the state of transactions.
+            kafka: Kafka::at(brokers, test).with_patience(Duration::from_secs(180)),
             folder,
         };
         let status = place.command("topics").arg("--create").stdout(Stdio::null()).status();
@@ -215,7 +216,8 @@ impl Place for KafkaPlace {
     }
 
     fn all(&self, topic: Topic) -> Vec<Row> {
-        let records = self.kafka.consume(topic).unwrap();
+        let consumed = self.kafka.consume(topic);
+        let records = consumed.unwrap_or_else(|error| panic!("{topic} cannot be read: {error:#}"));
         let row = |record: riskflow_tests::kafka::Record| Row {
             topic,
             partition: record.partition as u16,
