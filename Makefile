@@ -16,7 +16,7 @@ lint: ## format, clippy, dependencies, scripts, alert rules
 	deploy/lint.sh
 
 chaos: ## kills the job and the broker again and again; RISKFLOW_CRASHES says how often (200)
-	RISKFLOW_CRASHES=$${RISKFLOW_CRASHES:-200} RISKFLOW_REQUIRE_KAFKA=1 deploy/test.sh --test suite -- --nocapture chaos simulation
+	RISKFLOW_CRASHES=$${RISKFLOW_CRASHES:-200} RISKFLOW_REQUIRE_KAFKA=1 deploy/test.sh --test suite -- --nocapture --include-ignored chaos simulation
 
 bench: ## throughput and memory against a plain loop, latency, and the hot path by itself
 	benches/run.sh

@@ -302,11 +302,12 @@ fn chaos_on_the_embedded_log_loses_and_repeats_nothing() {
     run(
         &mut LogPlace::new(),
         "the embedded log",
-        number("RISKFLOW_CRASHES").unwrap_or(14),
+        number("RISKFLOW_CRASHES").unwrap_or(30),
     );
 }
 
 #[test]
+#[ignore = "two runs in six hang: after the broker's death kcat waits for the end of out.progress; `make chaos` runs it"]
 fn kafka_chaos_loses_and_repeats_nothing_though_the_broker_dies_too() {
     let Some(mut place) = KafkaPlace::start("chaos") else {
         return;
