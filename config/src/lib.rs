@@ -10,6 +10,7 @@ mod record;
 mod rule;
 mod settings;
 mod written;
+mod written_case;
 
 pub mod packs;
 
@@ -18,7 +19,7 @@ pub use problem::{Problem, Problems};
 pub use record::{BaseRow, InputRecord};
 pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, SelectorRecord};
 pub use settings::{
-    CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileFormat, FileInput, Guarantee, Input, KafkaSettings,
-    Output, RecoverySettings, ScoreCuts, Settings, TimeSettings, TopicSettings, UnknownSettings,
+    CaseSettings, CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileFormat, FileInput, Guarantee, Input,
+    KafkaSettings, Output, RecoverySettings, ScoreCuts, Settings, TimeSettings, TopicSettings, UnknownSettings,
 };
 pub use written::WrittenSettings;

@@ -39,6 +39,13 @@ impl Problems {
         }));
     }
 
+    /// Of those found since there were `before`, takes those of a field away that was complained of already.
+    pub(crate) fn keep_first(&mut self, before: usize, field: &str) {
+        if self.0.iter().take(before).any(|problem| problem.field == field) {
+            self.0.truncate(before);
+        }
+    }
+
     /// All of them, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()

@@ -6,8 +6,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use riskflow_model::Level;
+use riskflow_model::output::CaseStep;
 use riskflow_model::topic::Topic;
+use riskflow_model::{Domain, Level};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub unknown: UnknownSettings,
     /// How a score becomes a level.
     pub cuts: ScoreCuts,
+    /// Deadlines and bounds of cases.
+    pub case: CaseSettings,
     /// Names and partitions of topics.
     pub topics: TopicSettings,
     /// Where records come from.
@@ -107,6 +110,28 @@ impl ScoreCuts {
 impl Default for ScoreCuts {
     fn default() -> Self {
         Self { least: [1, 4, 8, 12] }
+    }
+}
+
+/// Deadlines and bounds of cases, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaseSettings {
+    /// Actions may be this far behind the clock.
+    pub horizon: i64,
+    /// How long a case is kept after it was archived.
+    pub retain: i64,
+    /// By domain ([`Domain::ALL`]), level ([`Level::WARNING`]) and step ([`CaseStep::ALL`]) how long it may take to get there
+    /// from the step before; 0 where there is no deadline. `acknowledged` counts from the issue.
+    pub deadlines: [[[i64; CaseStep::ALL.len()]; 4]; 4],
+}
+
+impl CaseSettings {
+    /// How long it may take to get to a step in a case of this domain and level; `None` where there is no deadline.
+    #[must_use]
+    pub fn deadline(&self, domain: Domain, level: Level, step: CaseStep) -> Option<i64> {
+        let level = level.index().checked_sub(1)?;
+        let limit = self.deadlines[domain as usize][level][step.index()];
+        (limit > 0).then_some(limit)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::settings::{
     CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileInput, Guarantee, Input, KafkaSettings, Output,
     RecoverySettings, ScoreCuts, Settings, TimeSettings, TopicSettings, UnknownSettings,
 };
+use crate::written_case::WrittenCase;
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +34,8 @@ pub struct WrittenSettings {
     pub unknown: WrittenUnknown,
     /// How a score becomes a level.
     pub risk: WrittenRisk,
+    /// Deadlines and bounds of cases.
+    pub case: WrittenCase,
     /// Names and partitions of topics.
     pub topics: WrittenTopics,
     /// Where records come from.
@@ -227,6 +230,7 @@ impl Default for WrittenSettings {
             time: WrittenTime::default(),
             unknown: WrittenUnknown::default(),
             risk: WrittenRisk::default(),
+            case: WrittenCase::default(),
             topics: WrittenTopics::default(),
             input: WrittenInput::default(),
             output: WrittenOutput::default(),
@@ -381,6 +385,7 @@ impl WrittenSettings {
             time: check.time(&self.time),
             unknown: check.unknown(&self.unknown),
             cuts: check.cuts(&self.risk.cuts),
+            case: check.case(&self.case),
             topics: check.topics(&self.topics),
             input: check.input(self),
             clock: self.input.clock,
@@ -397,16 +402,16 @@ impl WrittenSettings {
     }
 }
 
-const SECOND: i64 = 1_000;
-const DAY: i64 = 86_400 * SECOND;
+pub(crate) const SECOND: i64 = 1_000;
+pub(crate) const DAY: i64 = 86_400 * SECOND;
 
 #[derive(Default)]
-struct Check {
-    problems: Problems,
+pub(crate) struct Check {
+    pub(crate) problems: Problems,
 }
 
 impl Check {
-    fn duration(&mut self, field: &str, text: &str, min: i64, max: i64) -> i64 {
+    pub(crate) fn duration(&mut self, field: &str, text: &str, min: i64, max: i64) -> i64 {
         let range = || format!("a duration from {} to {}", duration::show(min), duration::show(max));
         match duration::parse(text) {
             Ok(millis) if (min..=max).contains(&millis) => millis,

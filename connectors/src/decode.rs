@@ -1,9 +1,12 @@
 //! From bytes to records, and what becomes of bytes that are none.
 
+mod action;
 mod dead_letter;
+mod intake;
 mod locate;
 mod observation;
 mod reject;
+mod responsibility;
 mod rows;
 
 #[cfg(test)]
@@ -13,6 +16,7 @@ use riskflow_config::InputRecord;
 use riskflow_model::output::Reason;
 use riskflow_model::topic::Topic;
 
+pub use action::decode_action;
 pub use dead_letter::dead_letter;
 pub use reject::Rejection;
 
@@ -51,6 +55,7 @@ pub fn decode(record: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
     }
     match record.topic {
         Topic::InObservation => observation::decode(text).map(InputRecord::Observation),
+        Topic::InAction => action::decode(record.key, text).map(|action| InputRecord::Action(Box::new(action))),
         topic => rows::decode(topic, record.key, text),
     }
 }

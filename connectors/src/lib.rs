@@ -51,7 +51,7 @@ pub mod files;
 
 pub mod checkpoint;
 
-pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode};
+pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action};
 pub use error::{Retry, SinkError, SourceError};
 pub use progress::{Published, Resume, content, published_tables, resume};
 pub use sink::{EpochRecords, OutRecord, Sink, open_sink};

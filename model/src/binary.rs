@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::Key;
 
 /// `rf`, the encoding (1: bincode 1.3, little endian, fixed-size integers), the version of our types.
-const HEADER: [u8; 4] = [b'r', b'f', 1, 1];
+const HEADER: [u8; 4] = [b'r', b'f', 1, 2];
 
 /// What encoded bytes begin with.
 #[must_use]

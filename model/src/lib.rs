@@ -15,11 +15,14 @@ mod region;
 mod shared;
 mod text;
 
+pub mod action;
 pub mod base;
 pub mod binary;
+pub mod intake;
 pub mod observation;
 pub mod output;
 pub mod progress;
+pub mod responsibility;
 pub mod schema;
 pub mod topic;
 

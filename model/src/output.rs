@@ -1,4 +1,4 @@
-//! What riskflow writes: risk tables, warnings and their deltas, dead letters.
+//! What riskflow writes: risk tables, warnings and their deltas, cases and notices, dead letters.
 //!
 //! On the topics each of these is one JSON object to which [`Stamped`] adds the epoch of the change.
 
@@ -6,6 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Domain, DomainScope, InherentLevel, Level, Millis, Number, RegionCode, Text};
+
+mod case;
+
+pub use case::{
+    Basis, By, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Escalation, Note, Notice,
+    NoticeEvent, Obligation, People, Refusal, ReportTotal, Response, TaskState,
+};
 
 /// A record as written: its fields, and the epoch in which it changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -16,10 +16,28 @@ pub enum Topic {
     BaseAsset,
     /// Datastreams.
     BaseDatastream,
+    /// Units that answer for regions, and their parents.
+    BaseUnit,
+    /// People, the units they belong to and the roles they hold there.
+    BaseUser,
+    /// Who answers for what: region, domain, rule and level to unit and role, with rosters.
+    BaseDuty,
+    /// Response plans: rule and level to tasks.
+    BasePlan,
+    /// Limits of work under permit.
+    BaseLimit,
     /// Rules.
     InRule,
+    /// Work permits and certificates.
+    InPermit,
+    /// Reports of towns and streets.
+    InReport,
+    /// Incidents reported by people.
+    InIncident,
     /// Observations.
     InObservation,
+    /// What people do about cases.
+    InAction,
     /// Risk of every asset.
     RiskAsset,
     /// Risk of every region and domain.
@@ -28,6 +46,16 @@ pub enum Topic {
     WarningState,
     /// Every step of every warning.
     WarningDelta,
+    /// Cases: the closed loop of every warning and incident.
+    CaseState,
+    /// Every event of every case.
+    CaseDelta,
+    /// One for each recipient and event.
+    Notice,
+    /// How fast cases are acknowledged and resolved.
+    Response,
+    /// Totals of reports by region.
+    ReportTotal,
     /// Records that could not be used.
     DeadLetter,
     /// Which offsets belong to which epoch; internal.
@@ -54,16 +82,30 @@ pub enum Cleanup {
 
 impl Topic {
     /// All of them, inputs first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 25] = [
         Self::BaseRegion,
         Self::BaseAsset,
         Self::BaseDatastream,
+        Self::BaseUnit,
+        Self::BaseUser,
+        Self::BaseDuty,
+        Self::BasePlan,
+        Self::BaseLimit,
         Self::InRule,
+        Self::InPermit,
+        Self::InReport,
+        Self::InIncident,
         Self::InObservation,
+        Self::InAction,
         Self::RiskAsset,
         Self::RiskRegion,
         Self::WarningState,
         Self::WarningDelta,
+        Self::CaseState,
+        Self::CaseDelta,
+        Self::Notice,
+        Self::Response,
+        Self::ReportTotal,
         Self::DeadLetter,
         Self::Progress,
     ];
@@ -87,12 +129,26 @@ impl Topic {
             Self::BaseRegion => "base.region",
             Self::BaseAsset => "base.asset",
             Self::BaseDatastream => "base.datastream",
+            Self::BaseUnit => "base.unit",
+            Self::BaseUser => "base.user",
+            Self::BaseDuty => "base.duty",
+            Self::BasePlan => "base.plan",
+            Self::BaseLimit => "base.limit",
             Self::InRule => "in.rule",
+            Self::InPermit => "in.permit",
+            Self::InReport => "in.report",
+            Self::InIncident => "in.incident",
             Self::InObservation => "in.observation",
+            Self::InAction => "in.action",
             Self::RiskAsset => "out.risk.asset",
             Self::RiskRegion => "out.risk.region",
             Self::WarningState => "out.warning.state",
             Self::WarningDelta => "out.warning.delta",
+            Self::CaseState => "out.case.state",
+            Self::CaseDelta => "out.case.delta",
+            Self::Notice => "out.notice",
+            Self::Response => "out.response",
+            Self::ReportTotal => "out.report.total",
             Self::DeadLetter => "out.deadletter",
             Self::Progress => "out.progress",
         }
@@ -107,28 +163,30 @@ impl Topic {
     /// Whether riskflow reads or writes it.
     #[must_use]
     pub const fn direction(self) -> Direction {
-        match self {
-            Self::BaseRegion | Self::BaseAsset | Self::BaseDatastream | Self::InRule | Self::InObservation => {
-                Direction::In
-            }
-            _ => Direction::Out,
+        if (self as u16) < Self::RiskAsset as u16 {
+            Direction::In
+        } else {
+            Direction::Out
         }
     }
 
-    /// Whether it is a slowly changing input table that must be complete before the first observation is applied.
+    /// Whether it is an input table: keyed rows of which the last counts, and which a null payload deletes. In an epoch all of
+    /// them come before observations and actions.
     #[must_use]
     pub const fn is_base(self) -> bool {
-        matches!(
-            self,
-            Self::BaseRegion | Self::BaseAsset | Self::BaseDatastream | Self::InRule
-        )
+        (self as u16) < Self::InObservation as u16
     }
 
     /// What it keeps.
     #[must_use]
     pub const fn cleanup(self) -> Cleanup {
         match self {
-            Self::InObservation | Self::WarningDelta | Self::DeadLetter => Cleanup::Delete,
+            Self::InObservation
+            | Self::InAction
+            | Self::WarningDelta
+            | Self::CaseDelta
+            | Self::Notice
+            | Self::DeadLetter => Cleanup::Delete,
             _ => Cleanup::Compact,
         }
     }
@@ -138,11 +196,25 @@ impl Topic {
     pub const fn key(self) -> &'static str {
         match self {
             Self::BaseRegion => "code",
-            Self::BaseAsset | Self::BaseDatastream | Self::InRule => "id",
+            Self::BaseAsset
+            | Self::BaseDatastream
+            | Self::BaseUnit
+            | Self::BaseUser
+            | Self::BaseDuty
+            | Self::BasePlan
+            | Self::BaseLimit
+            | Self::InRule
+            | Self::InPermit
+            | Self::InReport
+            | Self::InIncident => "id",
             Self::InObservation => "datastream",
+            Self::InAction => "warning",
             Self::RiskAsset => "asset",
             Self::RiskRegion => "region/domain",
-            Self::WarningState | Self::WarningDelta => "id",
+            Self::WarningState | Self::WarningDelta | Self::CaseState => "id",
+            Self::CaseDelta | Self::Notice => "case",
+            Self::Response => "region/domain or unit/id",
+            Self::ReportTotal => "region/module/kind/quantity",
             Self::DeadLetter => "topic/partition/offset",
             Self::Progress => "epoch",
         }

@@ -11,6 +11,7 @@ pub mod table;
 pub mod specification;
 pub mod monitor;
 pub mod lifecycle;
+pub mod case;
 pub mod asset_risk;
 pub mod score_baseline;
 pub mod region_risk;

@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
-use riskflow_config::{ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_config::{CaseSettings, ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_operators::case::Acted;
 use riskflow_operators::fold::{Fold, FoldMeter, Keeper, Tick, fold};
 use riskflow_operators::lifecycle::Lifecycle;
 use riskflow_operators::monitor::{Monitor, Observed, remembered};
@@ -38,6 +39,8 @@ pub struct Inputs<'scope> {
     pub base: StreamVec<'scope, Epoch, BaseRecord>,
     /// Observations that were admitted.
     pub observations: StreamVec<'scope, Epoch, Observed>,
+    /// Actions that were admitted.
+    pub actions: StreamVec<'scope, Epoch, Acted>,
     /// One for each epoch on each worker.
     pub ticks: StreamVec<'scope, Epoch, Tick>,
 }
@@ -51,6 +54,8 @@ pub struct Semantics {
     pub unknown: UnknownSettings,
     /// How a score becomes a level.
     pub cuts: ScoreCuts,
+    /// Deadlines and bounds of cases.
+    pub case: CaseSettings,
 }
 
 /// How the state of each fold outlives the process.
@@ -127,8 +132,10 @@ pub fn graph<'scope>(
     let Inputs {
         base,
         observations,
+        actions,
         ticks,
     } = inputs;
+    drop(actions);
     let scope = ticks.scope();
 
     let nothing = ToStream::to_stream(None, scope).as_collection();

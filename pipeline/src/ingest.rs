@@ -3,6 +3,7 @@
 //! ```text
 //!   cuts ──► [ ingest ] ─┬─► base records
 //!             │   ▲      ├─► observations (admitted)
+//!             │   │      ├─► actions (admitted)
 //!             poll│      ├─► dead letters
 //!            sources     └─► reports ──► worker 0 ──► the next cut
 //! ```
@@ -27,13 +28,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use riskflow_config::{Clock, InputRecord, TimeSettings};
+use riskflow_config::{CaseSettings, Clock, InputRecord, TimeSettings};
 use riskflow_connectors::{Polled, RawRecord, Rejection, Source, SourceError, Verdict, dead_letter, decode};
 use riskflow_model::Millis;
 use riskflow_model::output::{Origin, Reason};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::Epoch;
+use riskflow_operators::case::{Acted, Case};
 use riskflow_operators::monitor::{Monitor, Observed};
 use riskflow_operators::table::BaseRecord;
 use serde::{Deserialize, Serialize};
@@ -98,6 +100,8 @@ pub struct Ingest {
     pub sources: Vec<Box<dyn Source>>,
     /// Horizons of event time.
     pub time: TimeSettings,
+    /// How far actions may be behind.
+    pub case: CaseSettings,
     /// What decides about a record's arrival.
     pub clock: Clock,
     /// No history arrived later than this, whatever it says: the wall clock when the job began.
@@ -118,6 +122,8 @@ pub struct Ingested<'scope> {
     pub base: StreamVec<'scope, Epoch, BaseRecord>,
     /// Observations that were admitted.
     pub observations: StreamVec<'scope, Epoch, Observed>,
+    /// Actions that were admitted.
+    pub actions: StreamVec<'scope, Epoch, Acted>,
     /// What could not be used.
     pub dead_letters: StreamVec<'scope, Epoch, OutputUpdate>,
     /// One for each cut and worker.
@@ -139,10 +145,12 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
     let mut cuts = builder.new_input(cuts, Pipeline);
     let (base, base_stream) = builder.new_output();
     let (observations, observation_stream) = builder.new_output();
+    let (actions, action_stream) = builder.new_output();
     let (dead_letters, dead_letter_stream) = builder.new_output();
     let (reports, report_stream) = builder.new_output();
     let mut base = OutputBuilder::<_, CapacityContainerBuilder<Vec<BaseRecord>>>::from(base);
     let mut observations = OutputBuilder::<_, CapacityContainerBuilder<Vec<Observed>>>::from(observations);
+    let mut actions = OutputBuilder::<_, CapacityContainerBuilder<Vec<Acted>>>::from(actions);
     let mut dead_letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<OutputUpdate>>>::from(dead_letters);
     let mut reports = OutputBuilder::<_, CapacityContainerBuilder<Vec<Report>>>::from(reports);
     let mut waiting: VecDeque<Pending> = VecDeque::new();
@@ -156,12 +164,16 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
             });
             let Some(pending) = waiting.front_mut() else { return };
             let progress = ingest.take(pending, &mut taken);
-            let [to_base, to_observations, to_dead_letters, to_reports] = &pending.capabilities;
+            let [to_base, to_observations, to_actions, to_dead_letters, to_reports] = &pending.capabilities;
             base.activate().session(to_base).give_iterator(taken.base.drain(..));
             observations
                 .activate()
                 .session(to_observations)
                 .give_iterator(taken.observations.drain(..));
+            actions
+                .activate()
+                .session(to_actions)
+                .give_iterator(taken.actions.drain(..));
             if matches!(progress, Progress::Done) {
                 let offsets = pending.offsets.drain(..);
                 let offsets = offsets.map(|((topic, partition), next)| Output::Taken(topic, partition, next));
@@ -193,6 +205,7 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
     Ingested {
         base: base_stream,
         observations: observation_stream,
+        actions: action_stream,
         dead_letters: dead_letter_stream,
         reports: report_stream,
     }
@@ -202,7 +215,7 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
 struct Pending {
     cut: Cut,
     epoch: Epoch,
-    capabilities: [Capability<Epoch>; 4],
+    capabilities: [Capability<Epoch>; 5],
     /// How many records it took.
     taken: usize,
     /// How far it came in each partition of which it took any: topic, partition, next offset.
@@ -217,6 +230,7 @@ impl Pending {
             capability.retain_least(1)?,
             capability.retain_least(2)?,
             capability.retain_least(3)?,
+            capability.retain_least(4)?,
         ];
         Some(Self {
             cut,
@@ -240,6 +254,7 @@ enum Progress {
 struct Taken {
     base: Vec<BaseRecord>,
     observations: Vec<Observed>,
+    actions: Vec<Acted>,
     dead_letters: Vec<Output>,
 }
 
@@ -274,6 +289,7 @@ impl Ingest {
             clock: self.clock,
             ceiling: self.ceiling,
             time: self.time,
+            case: self.case,
             taken,
             counts: [Counts::default(); Topic::ALL.len()],
             count: &mut count,
@@ -326,6 +342,7 @@ struct Clerk<'a> {
     clock: Clock,
     ceiling: i64,
     time: TimeSettings,
+    case: CaseSettings,
     taken: &'a mut Taken,
     counts: [Counts; Topic::ALL.len()],
     count: &'a mut usize,
@@ -371,7 +388,17 @@ impl Clerk<'_> {
                     counts.late += u64::from(self.now - observation.time.0 > self.time.late_after);
                     self.taken.observations.push(Observed { origin, observation });
                 }
-                Err(reason) => self.refuse(record, &self.out_of_time(reason, observation.time)),
+                Err(reason) => {
+                    let rejection = self.out_of_time(reason, "phenomenon_time", observation.time, self.time.horizon);
+                    self.refuse(record, &rejection);
+                }
+            },
+            Ok(InputRecord::Action(action)) => match Case::admit(&self.case, &self.time, self.now, action.time) {
+                Ok(()) => self.taken.actions.push(Acted { origin, action }),
+                Err(reason) => {
+                    let rejection = self.out_of_time(reason, "time", action.time, self.case.horizon);
+                    self.refuse(record, &rejection);
+                }
             },
             Err(rejection) => self.refuse(record, &rejection),
         }
@@ -390,12 +417,13 @@ impl Clerk<'_> {
         }
     }
 
-    /// When a record arrived, for a replay. `i64::MIN`, before everything else: what has neither an arrival time nor an
-    /// observation, and an observation from the future by the wall clock (it will be refused, and must not hold up its
+    /// When a record arrived, for a replay. `i64::MIN`, before everything else: what has neither an arrival time nor a
+    /// time of its own, and an observation from the future by the wall clock (it will be refused, and must not hold up its
     /// partition until then).
     fn arrival(&self, record: &RawRecord<'_>, decoded: Option<&InputRecord>) -> i64 {
         let phenomenon = match decoded {
             Some(InputRecord::Observation(observation)) => observation.time.0,
+            Some(InputRecord::Action(action)) => action.time.0,
             Some(InputRecord::Base(..)) | None => i64::MIN,
         };
         let phenomenon = if phenomenon > self.ceiling {
@@ -409,13 +437,13 @@ impl Clerk<'_> {
         }
     }
 
-    fn out_of_time(&self, reason: Reason, time: Millis) -> Rejection {
-        let (horizon, max_future) = (self.time.horizon, self.time.max_future);
+    fn out_of_time(&self, reason: Reason, field: &str, time: Millis, horizon: i64) -> Rejection {
+        let max_future = self.time.max_future;
         let give = match reason {
             Reason::InFuture => format!("a time at most {} ahead", riskflow_model::duration::show(max_future)),
             _ => format!("a time at most {} behind", riskflow_model::duration::show(horizon)),
         };
-        let detail = format!("`phenomenon_time` is {time} at {}; give {give}", Millis(self.now));
+        let detail = format!("`{field}` is {time} at {}; give {give}", Millis(self.now));
         Rejection { reason, detail }
     }
 

@@ -315,6 +315,7 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
     let ingestion = Ingest {
         sources,
         time: settings.time,
+        case: settings.case,
         clock: settings.clock,
         ceiling: wall_clock() as i64,
         max_records: settings.epoch.max_records,
@@ -387,6 +388,7 @@ fn build(
         let Ingested {
             base,
             observations,
+            actions,
             dead_letters,
             reports,
         } = ingest(ingestion, cuts.clone());
@@ -401,10 +403,12 @@ fn build(
             time: job.settings.time,
             unknown: job.settings.unknown,
             cuts: job.settings.cuts,
+            case: job.settings.case,
         };
         let inputs = Inputs {
             base,
             observations,
+            actions,
             ticks: ticks.clone(),
         };
         let updates = graph(inputs, &semantics, &job.handles.meters, keepers).concat(dead_letters);

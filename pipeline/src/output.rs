@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use differential_dataflow::consolidation::consolidate;
 use riskflow_model::Millis;
-use riskflow_model::output::{AssetRisk, DeadLetter, RegionRisk, WarningDelta, WarningState};
+use riskflow_model::output::{
+    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, WarningDelta, WarningState,
+};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::fold::Tick;
@@ -27,6 +29,16 @@ pub enum Output {
     WarningState(Arc<WarningState>),
     /// A record of `out.warning.delta`.
     WarningDelta(Box<WarningDelta>),
+    /// A row of `out.case.state`.
+    CaseState(Arc<CaseState>),
+    /// A record of `out.case.delta`.
+    CaseDelta(Box<CaseDelta>),
+    /// A record of `out.notice`.
+    Notice(Box<Notice>),
+    /// A row of `out.response`.
+    Response(Arc<Response>),
+    /// A row of `out.report.total`.
+    ReportTotal(Arc<ReportTotal>),
     /// A record of `out.deadletter`.
     DeadLetter(Box<DeadLetter>),
     /// The epoch took the records of a partition before this offset: position of the topic, partition, offset.
@@ -49,6 +61,16 @@ pub struct EpochOutput {
     pub warnings: Vec<(Arc<WarningState>, Diff)>,
     /// What happened to warnings: for one rule and asset the end of one episode before the beginning of the next.
     pub deltas: Vec<WarningDelta>,
+    /// Cases that came and went.
+    pub cases: Vec<(Arc<CaseState>, Diff)>,
+    /// What happened to cases: for one case retractions first.
+    pub case_deltas: Vec<CaseDelta>,
+    /// Who is told.
+    pub notices: Vec<Notice>,
+    /// Response times that came and went.
+    pub responses: Vec<(Arc<Response>, Diff)>,
+    /// Totals of reports that came and went.
+    pub totals: Vec<(Arc<ReportTotal>, Diff)>,
     /// What could not be used.
     pub dead: Vec<DeadLetter>,
     /// How far the input was taken, in partitions of which any was.
@@ -68,6 +90,11 @@ impl EpochOutput {
                 Output::RegionRisk(row) => this.regions.push((row, diff)),
                 Output::WarningState(row) => this.warnings.push((row, diff)),
                 Output::WarningDelta(delta) => this.deltas.push(*delta),
+                Output::CaseState(row) => this.cases.push((row, diff)),
+                Output::CaseDelta(delta) => this.case_deltas.push(*delta),
+                Output::Notice(notice) => this.notices.push(*notice),
+                Output::Response(row) => this.responses.push((row, diff)),
+                Output::ReportTotal(row) => this.totals.push((row, diff)),
                 Output::DeadLetter(letter) => this.dead.push(*letter),
                 Output::Taken(topic, partition, next) => {
                     if let Some(topic) = Topic::ALL.get(usize::from(topic)) {
@@ -80,6 +107,8 @@ impl EpochOutput {
             let order = |delta: &WarningDelta| (delta.rule.clone(), delta.asset.clone(), delta.to, delta.since);
             order(a).cmp(&order(b))
         });
+        this.case_deltas
+            .sort_by(|a, b| (&a.case, !a.retracted, &a.event).cmp(&(&b.case, !b.retracted, &b.event)));
         this.dead
             .sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
         this
@@ -89,7 +118,9 @@ impl EpochOutput {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let rows = self.assets.is_empty() && self.regions.is_empty() && self.warnings.is_empty();
-        rows && self.deltas.is_empty() && self.dead.is_empty()
+        let people = self.cases.is_empty() && self.case_deltas.is_empty() && self.notices.is_empty();
+        let sums = self.responses.is_empty() && self.totals.is_empty();
+        rows && people && sums && self.deltas.is_empty() && self.dead.is_empty()
     }
 }
 

@@ -435,7 +435,14 @@ fn compared(tables: &Tables, output: &EpochOutput, mut published: Published, own
 }
 
 /// The tables among the outputs.
-pub const TABLES: [Topic; 3] = [Topic::RiskAsset, Topic::RiskRegion, Topic::WarningState];
+pub const TABLES: [Topic; 6] = [
+    Topic::RiskAsset,
+    Topic::RiskRegion,
+    Topic::WarningState,
+    Topic::CaseState,
+    Topic::Response,
+    Topic::ReportTotal,
+];
 
 fn all_rows(tables: &Tables, epoch: Millis) -> Vec<OutRecord> {
     let present = EpochOutput {
@@ -443,6 +450,9 @@ fn all_rows(tables: &Tables, epoch: Millis) -> Vec<OutRecord> {
         assets: tables.assets.values().map(|row| (Arc::clone(row), 1)).collect(),
         regions: tables.regions.values().map(|row| (Arc::clone(row), 1)).collect(),
         warnings: tables.warnings.values().map(|row| (Arc::clone(row), 1)).collect(),
+        cases: tables.cases.values().map(|row| (Arc::clone(row), 1)).collect(),
+        responses: tables.responses.values().map(|row| (Arc::clone(row), 1)).collect(),
+        totals: tables.totals.values().map(|row| (Arc::clone(row), 1)).collect(),
         ..EpochOutput::default()
     };
     records(&present)
@@ -485,6 +495,25 @@ pub fn records(output: &EpochOutput) -> Vec<OutRecord> {
             payload: Some(json(epoch, delta)),
         });
     }
+    table(&mut records, Topic::CaseState, epoch, &output.cases, |row| {
+        row.id.to_string()
+    });
+    for delta in &output.case_deltas {
+        records.push(OutRecord {
+            topic: Topic::CaseDelta,
+            key: delta.case.to_string(),
+            payload: Some(json(epoch, delta)),
+        });
+    }
+    for notice in &output.notices {
+        records.push(OutRecord {
+            topic: Topic::Notice,
+            key: notice.case.to_string(),
+            payload: Some(json(epoch, notice)),
+        });
+    }
+    table(&mut records, Topic::Response, epoch, &output.responses, |row| row.key());
+    table(&mut records, Topic::ReportTotal, epoch, &output.totals, |row| row.key());
     for letter in &output.dead {
         records.push(OutRecord {
             topic: Topic::DeadLetter,

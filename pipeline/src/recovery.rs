@@ -60,6 +60,7 @@ pub fn semantics_of(settings: &Settings) -> Text {
         ],
         unknown.max_observations as u64,
         settings.cuts.least,
+        (settings.case.horizon, settings.case.retain, settings.case.deadlines),
     );
     binary::fingerprint(&meaning).to_string().into()
 }

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use riskflow_config::InputRecord;
 use riskflow_model::Millis;
-use riskflow_model::observation::Observation;
 use riskflow_model::output::{DeadLetter, Origin, PayloadEncoding, Reason};
 use riskflow_model::topic::Topic;
+use riskflow_operators::case::{Acted, Case};
 use riskflow_operators::fold::{Keeper, Offer, Tick};
 use riskflow_operators::monitor::{Monitor, Observed};
 use riskflow_operators::table::BaseRecord;
@@ -81,6 +81,7 @@ pub fn replay_on(
             let inputs = Inputs {
                 base: scope.input_from(&mut feed.base),
                 observations: scope.input_from(&mut feed.observations),
+                actions: scope.input_from(&mut feed.actions),
                 ticks: scope.input_from(&mut feed.ticks),
             };
             let refusals = scope.input_from(&mut feed.refusals);
@@ -145,6 +146,7 @@ fn keep(fold: &'static str, kept: Arc<Mutex<Saved>>) -> Offer {
 struct Feed {
     base: InputHandleVec<u64, BaseRecord>,
     observations: InputHandleVec<u64, Observed>,
+    actions: InputHandleVec<u64, Acted>,
     refusals: InputHandleVec<u64, (Output, u64, i64)>,
     ticks: InputHandleVec<u64, Tick>,
 }
@@ -153,6 +155,7 @@ impl Feed {
     fn advance_to(&mut self, time: u64) {
         self.base.advance_to(time);
         self.observations.advance_to(time);
+        self.actions.advance_to(time);
         self.refusals.advance_to(time);
         self.ticks.advance_to(time);
     }
@@ -161,6 +164,7 @@ impl Feed {
         match routed {
             Routed::Base(record) => self.base.send(record),
             Routed::Observed(observed) => self.observations.send(observed),
+            Routed::Acted(acted) => self.actions.send(acted),
             Routed::Refused(letter) => self.refusals.send((Output::DeadLetter(letter), time, 1)),
         }
     }
@@ -170,6 +174,7 @@ impl Feed {
 enum Routed {
     Base(BaseRecord),
     Observed(Observed),
+    Acted(Acted),
     Refused(Box<DeadLetter>),
 }
 
@@ -178,17 +183,21 @@ fn route(origin: Origin, record: InputRecord, epoch: Millis, semantics: &Semanti
         InputRecord::Base(key, row) => Routed::Base(BaseRecord { origin, key, row }),
         InputRecord::Observation(observation) => match Monitor::admit(&semantics.time, epoch.0, observation.time) {
             Ok(()) => Routed::Observed(Observed { origin, observation }),
-            Err(reason) => Routed::Refused(Box::new(refused(origin, &observation, reason))),
+            Err(reason) => Routed::Refused(Box::new(refused(origin, "phenomenon_time", observation.time, reason))),
+        },
+        InputRecord::Action(action) => match Case::admit(&semantics.case, &semantics.time, epoch.0, action.time) {
+            Ok(()) => Routed::Acted(Acted { origin, action }),
+            Err(reason) => Routed::Refused(Box::new(refused(origin, "time", action.time, reason))),
         },
     }
 }
 
-/// The dead letter of an observation that may not be taken in; here its payload is not at hand.
-fn refused(origin: Origin, observation: &Observation, reason: Reason) -> DeadLetter {
+/// The dead letter of a record that may not be taken in; here its payload is not at hand.
+fn refused(origin: Origin, field: &str, time: Millis, reason: Reason) -> DeadLetter {
     DeadLetter {
         reason,
-        detail: format!("`phenomenon_time` is {}", observation.time).into(),
-        topic: Topic::InObservation.name().into(),
+        detail: format!("`{field}` is {time}").into(),
+        topic: Topic::ALL[usize::from(origin.topic)].name().into(),
         partition: origin.partition.into(),
         offset: origin.offset,
         payload: "".into(),

@@ -4,9 +4,13 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use riskflow_model::output::{AssetRisk, DeltaKind, RegionRisk, WarningDelta, WarningState};
+use riskflow_model::output::{
+    AssetRisk, CaseState, DeltaKind, RegionRisk, ReportTotal, Response, WarningDelta, WarningState,
+};
 use riskflow_model::{DomainScope, Millis, RegionCode, Text};
 use rpds::RedBlackTreeMapSync;
+
+use riskflow_operators::Diff;
 
 use crate::output::EpochOutput;
 
@@ -21,6 +25,12 @@ pub struct Tables {
     pub regions: RedBlackTreeMapSync<(RegionCode, DomainScope), Arc<RegionRisk>>,
     /// Open warnings by identifier.
     pub warnings: RedBlackTreeMapSync<Text, Arc<WarningState>>,
+    /// Cases by identifier.
+    pub cases: RedBlackTreeMapSync<Text, Arc<CaseState>>,
+    /// Response times by their key.
+    pub responses: RedBlackTreeMapSync<String, Arc<Response>>,
+    /// Totals of reports by their key.
+    pub totals: RedBlackTreeMapSync<String, Arc<ReportTotal>>,
     /// How many deltas there were of each kind ([`DeltaKind::ALL`]), by county and domain.
     pub tallies: RedBlackTreeMapSync<(RegionCode, DomainScope), [u64; 5]>,
     /// The last delta of each open warning.
@@ -31,25 +41,12 @@ impl Tables {
     /// The tables after an epoch.
     pub fn apply(&mut self, output: &EpochOutput) {
         self.epoch = output.epoch;
-        // Retractions first: a replaced row has the same key.
-        for (row, _) in output.assets.iter().filter(|(_, diff)| *diff < 0) {
-            self.assets.remove_mut(&row.asset);
-        }
-        for (row, _) in output.assets.iter().filter(|(_, diff)| *diff > 0) {
-            self.assets.insert_mut(row.asset.clone(), Arc::clone(row));
-        }
-        for (row, _) in output.regions.iter().filter(|(_, diff)| *diff < 0) {
-            self.regions.remove_mut(&(row.region, row.domain));
-        }
-        for (row, _) in output.regions.iter().filter(|(_, diff)| *diff > 0) {
-            self.regions.insert_mut((row.region, row.domain), Arc::clone(row));
-        }
-        for (row, _) in output.warnings.iter().filter(|(_, diff)| *diff < 0) {
-            self.warnings.remove_mut(&row.id);
-        }
-        for (row, _) in output.warnings.iter().filter(|(_, diff)| *diff > 0) {
-            self.warnings.insert_mut(row.id.clone(), Arc::clone(row));
-        }
+        update(&mut self.assets, &output.assets, |row| row.asset.clone());
+        update(&mut self.regions, &output.regions, |row| (row.region, row.domain));
+        update(&mut self.warnings, &output.warnings, |row| row.id.clone());
+        update(&mut self.cases, &output.cases, |row| row.id.clone());
+        update(&mut self.responses, &output.responses, |row| row.key());
+        update(&mut self.totals, &output.totals, |row| row.key());
         for delta in &output.deltas {
             self.count(delta);
             if matches!(delta.kind, DeltaKind::Cleared | DeltaKind::Withdrawn) {
@@ -76,6 +73,16 @@ impl Tables {
                 self.tallies.insert_mut((region, scope), counts);
             }
         }
+    }
+}
+
+/// Applies differences; retractions first: a replaced row has the same key.
+fn update<K: Ord, T>(table: &mut RedBlackTreeMapSync<K, Arc<T>>, rows: &[(Arc<T>, Diff)], key: impl Fn(&T) -> K) {
+    for (row, _) in rows.iter().filter(|(_, diff)| *diff < 0) {
+        table.remove_mut(&key(row));
+    }
+    for (row, _) in rows.iter().filter(|(_, diff)| *diff > 0) {
+        table.insert_mut(key(row), Arc::clone(row));
     }
 }
 

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use riskflow::graph::{Meters, Semantics};
 use riskflow::output::EpochOutput;
 use riskflow::replay::{EpochInput, replay};
-use riskflow_config::{ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_config::{CaseSettings, ScoreCuts, TimeSettings, UnknownSettings};
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::Millis;
 use riskflow_model::output::{Origin, WarningDelta};
@@ -86,6 +86,7 @@ fn semantics() -> Semantics {
             max_observations: 1_000_000,
         },
         cuts: ScoreCuts::default(),
+        case: CaseSettings::default(),
     }
 }
 

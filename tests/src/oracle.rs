@@ -152,7 +152,8 @@ impl Oracle {
             None if topic == Topic::BaseRegion.index() => drop(self.regions.remove(&key)),
             None if topic == Topic::BaseAsset.index() => drop(self.assets.remove(&key)),
             None if topic == Topic::BaseDatastream.index() => drop(self.datastreams.remove(&key)),
-            None => drop(self.rules.remove(&key)),
+            None if topic == Topic::InRule.index() => drop(self.rules.remove(&key)),
+            _ => {}
         }
     }
 

@@ -201,6 +201,7 @@ fn a_million_unknown_keys_are_held_within_the_bound_and_then_given_up() {
             max_observations: bound,
         },
         cuts: ScoreCuts::default(),
+        case: riskflow_config::CaseSettings::default(),
     };
     let meters = Meters::default();
     let outputs = replay(history, 2, semantics, &meters).unwrap();

@@ -30,6 +30,7 @@ pub fn semantics() -> Semantics {
             max_observations: 1_000_000,
         },
         cuts: ScoreCuts::default(),
+        case: riskflow_config::CaseSettings::default(),
     }
 }
 
@@ -225,7 +226,7 @@ fn any_order_of_arrival_within_the_horizon_ends_in_the_same_tables() {
             .filter(|(origin, _)| origin.topic == Topic::BaseDatastream.index())
             .filter_map(|(_, record)| match record {
                 InputRecord::Base(key, _) => Some(*key),
-                InputRecord::Observation(_) => None,
+                InputRecord::Observation(_) | InputRecord::Action(_) => None,
             })
             .collect();
         let observations: Vec<InputRecord> = source
@@ -262,6 +263,7 @@ fn arrive(
     let place = |record: &InputRecord| match record {
         InputRecord::Observation(observation) => (observation.datastream, observation.time),
         InputRecord::Base(key, _) => (*key, Millis(0)),
+        InputRecord::Action(action) => (Key::of(&action.warning), action.time),
     };
     let mut order: Vec<usize> = (0..observations.len()).collect();
     if mixed {

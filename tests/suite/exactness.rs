@@ -113,6 +113,7 @@ fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 5]) {
             max_observations: 0,
         },
         cuts: ScoreCuts::default(),
+        case: riskflow_config::CaseSettings::default(),
     };
     let meters = Meters::default();
     let outputs = replay(history, 2, semantics, &meters).unwrap();

@@ -31,6 +31,14 @@ impl Rejection {
     }
 }
 
+/// A text that must say something.
+pub(super) fn filled(name: &str, value: &str) -> Result<(), Rejection> {
+    if value.trim_ascii().is_empty() {
+        return Err(Rejection::field(name, "empty", "a text"));
+    }
+    Ok(())
+}
+
 /// What the parser refused.
 pub(super) fn of_parser(text: &str, error: &serde_json::Error) -> Rejection {
     let message = error.to_string();

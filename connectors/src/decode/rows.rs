@@ -1,4 +1,4 @@
-//! Base records and rules.
+//! Rows of the input tables.
 
 use riskflow_config::{BaseRow, InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Position, Region};
@@ -7,8 +7,8 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Shared};
 use serde::Deserialize;
 
-use super::Rejection;
 use super::reject::of_parser;
+use super::{Rejection, intake, responsibility};
 use crate::RawRecord;
 
 const MOST_PEOPLE: u32 = 100_000_000;
@@ -19,7 +19,7 @@ pub(super) fn tombstone(record: &RawRecord<'_>) -> Result<InputRecord, Rejection
         return Err(Rejection::field(
             "payload",
             "null",
-            "an observation; to take one back, one with `op`: `delete`",
+            "a record; to take an observation back, one with `op`: `delete`",
         ));
     }
     match record.key {
@@ -40,6 +40,14 @@ pub(super) fn decode(topic: Topic, key: Option<&[u8]>, text: &str) -> Result<Inp
         Topic::BaseAsset => BaseRow::Asset(Shared::new(asset(parse(text)?)?)),
         Topic::BaseDatastream => BaseRow::Datastream(Shared::new(datastream(parse(text)?)?)),
         Topic::InRule => BaseRow::Rule(rule(text)?),
+        Topic::BaseUnit => BaseRow::Unit(Shared::new(responsibility::unit(parse(text)?)?)),
+        Topic::BaseUser => BaseRow::User(Shared::new(responsibility::user(parse(text)?)?)),
+        Topic::BaseDuty => BaseRow::Duty(Shared::new(responsibility::duty(parse(text)?)?)),
+        Topic::BasePlan => BaseRow::Plan(Shared::new(responsibility::plan(parse(text)?)?)),
+        Topic::BaseLimit => BaseRow::Limit(Shared::new(intake::limit(parse(text)?)?)),
+        Topic::InPermit => BaseRow::Permit(Shared::new(intake::permit(parse(text)?)?)),
+        Topic::InReport => BaseRow::Report(Shared::new(intake::report(parse(text)?)?)),
+        Topic::InIncident => BaseRow::Incident(Shared::new(intake::incident(parse(text)?)?)),
         _ => return Err(Rejection::field("topic", topic, "a topic that riskflow reads")),
     };
     let id = row.id();

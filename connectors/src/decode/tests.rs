@@ -35,7 +35,7 @@ const RULE: &str = r#"{"id":"r","version":1,"select":{"observed_property":"rainf
 fn good_observations_decode() {
     let decoded = |payload: &str| match decode(&raw(Topic::InObservation, None, Some(payload.as_bytes()))).unwrap() {
         InputRecord::Observation(observation) => observation,
-        InputRecord::Base(..) => panic!("a base record"),
+        other => panic!("{other:?}"),
     };
     let plain = decoded(OBSERVATION);
     assert_eq!(

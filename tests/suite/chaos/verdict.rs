@@ -30,6 +30,7 @@ fn semantics() -> Semantics {
             max_observations: 1_000_000,
         },
         cuts: ScoreCuts::default(),
+        case: riskflow_config::CaseSettings::default(),
     }
 }
 

@@ -1,0 +1,163 @@
+//! `[case]` of `riskflow.toml`: deadlines and bounds of cases.
+
+use std::collections::BTreeMap;
+
+use riskflow_model::output::CaseStep;
+use riskflow_model::{Domain, Level};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::CaseSettings;
+use crate::written::{Check, DAY, SECOND};
+
+/// Deadlines and bounds of cases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenCase {
+    /// Actions may be this far behind the clock, `1m` to `30d`; older ones are dead letters (`too_late`).
+    pub horizon: String,
+    /// How long a case is kept after it was archived, `1m` to `365d`.
+    pub retain: String,
+    /// For each level and step how long it may take to get there from the step before (`acknowledged`: from the issue), `0s`
+    /// to `30d`; `0s`: no deadline. What is missed escalates to the parent unit.
+    pub deadlines: BTreeMap<Level, BTreeMap<CaseStep, String>>,
+    /// The same for single domains, over those.
+    pub domains: BTreeMap<Domain, BTreeMap<Level, BTreeMap<CaseStep, String>>>,
+}
+
+/// Minutes for called, acknowledged, dispatched, in_progress, reported, verified and archived, from blue to red. Ours: no
+/// standard gives them.
+const DEFAULTS: [[i64; 7]; 4] = [
+    [30, 60, 120, 240, 1440, 1440, 4320],
+    [10, 30, 60, 120, 480, 720, 2880],
+    [5, 15, 30, 60, 240, 480, 1440],
+    [3, 10, 15, 30, 120, 240, 1440],
+];
+
+impl Default for WrittenCase {
+    fn default() -> Self {
+        let of_level = |minutes: [i64; 7]| {
+            let steps = CaseStep::ALL.into_iter().skip(1).zip(minutes);
+            steps.map(|(step, minutes)| (step, format!("{minutes}m"))).collect()
+        };
+        Self {
+            horizon: "1d".into(),
+            retain: "30d".into(),
+            deadlines: Level::WARNING.into_iter().zip(DEFAULTS.map(of_level)).collect(),
+            domains: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for CaseSettings {
+    fn default() -> Self {
+        Check::default().case(&WrittenCase::default())
+    }
+}
+
+impl Check {
+    pub(crate) fn case(&mut self, written: &WrittenCase) -> CaseSettings {
+        let mut settings = CaseSettings {
+            horizon: self.duration("case.horizon", &written.horizon, 60 * SECOND, 30 * DAY),
+            retain: self.duration("case.retain", &written.retain, 60 * SECOND, 365 * DAY),
+            deadlines: [[[0; CaseStep::ALL.len()]; 4]; 4],
+        };
+        // What is written for some levels stands over the defaults of these levels only.
+        let defaults = DEFAULTS.map(|minutes| minutes.map(|minutes| minutes * 60 * SECOND));
+        for (level, steps) in defaults.iter().enumerate() {
+            for domain in &mut settings.deadlines {
+                domain[level][1..].copy_from_slice(steps);
+            }
+        }
+        for domain in Domain::ALL {
+            self.levels(
+                "case.deadlines",
+                &written.deadlines,
+                &mut settings.deadlines[domain as usize],
+            );
+        }
+        for (domain, levels) in &written.domains {
+            let path = format!("case.domains.{domain}");
+            self.levels(&path, levels, &mut settings.deadlines[*domain as usize]);
+        }
+        settings
+    }
+
+    fn levels(
+        &mut self,
+        path: &str,
+        written: &BTreeMap<Level, BTreeMap<CaseStep, String>>,
+        deadlines: &mut [[i64; CaseStep::ALL.len()]; 4],
+    ) {
+        for (level, steps) in written {
+            let Some(index) = level.index().checked_sub(1) else {
+                self.once(
+                    format!("{path}.none"),
+                    "there",
+                    "one of `blue`, `yellow`, `orange` and `red`",
+                );
+                continue;
+            };
+            for (step, limit) in steps {
+                let field = format!("{path}.{level}.{}", step.name());
+                if *step == CaseStep::Issued {
+                    self.once(field, "there", "a later step: every case begins with this one");
+                    continue;
+                }
+                let before = self.problems.iter().count();
+                let limit = self.duration(&field, limit, 0, 30 * DAY);
+                self.problems.keep_first(before, &field);
+                deadlines[index][step.index()] = limit;
+            }
+        }
+    }
+
+    /// The common deadlines are checked once for each domain; a problem of theirs is told once.
+    fn once(&mut self, field: String, found: &str, give: &str) {
+        let before = self.problems.iter().count();
+        self.problems.add(field.clone(), found, give);
+        self.problems.keep_first(before, &field);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use riskflow_model::{Domain, Level};
+
+    use super::*;
+    use crate::WrittenSettings;
+
+    #[test]
+    fn deadlines_of_a_domain_stand_over_the_common_ones_and_these_over_the_defaults() {
+        let text = r#"
+            [case.deadlines.orange]
+            acknowledged = "20m"
+            [case.domains.work_safety.orange]
+            acknowledged = "5m"
+            called = "0s"
+        "#;
+        let case = WrittenSettings::from_toml(text).unwrap().check().unwrap().case;
+        let minutes = |domain, level, step| case.deadline(domain, level, step).map(|millis| millis / 60_000);
+        let (work, nature) = (Domain::WorkSafety, Domain::NaturalHazard);
+        assert_eq!(minutes(nature, Level::Orange, CaseStep::Acknowledged), Some(20));
+        assert_eq!(minutes(work, Level::Orange, CaseStep::Acknowledged), Some(5));
+        assert_eq!(minutes(work, Level::Orange, CaseStep::Called), None);
+        assert_eq!(minutes(nature, Level::Orange, CaseStep::Called), Some(5));
+        assert_eq!(minutes(nature, Level::None, CaseStep::Called), None);
+    }
+
+    #[test]
+    fn each_problem_is_told_once() {
+        let text = "[case.deadlines.red]\nacknowledged = \"soon\"\nissued = \"1m\"\n[case.deadlines.none]\n";
+        let problems = WrittenSettings::from_toml(text).unwrap().check().unwrap_err();
+        let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "case.deadlines.none",
+                "case.deadlines.red.issued",
+                "case.deadlines.red.acknowledged"
+            ]
+        );
+    }
+}

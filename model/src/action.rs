@@ -1,0 +1,121 @@
+//! What people do about a case, as written on `in.action` and as carried through the dataflow.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Millis, Text};
+
+/// A record of `in.action`, keyed by `warning`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Action {
+    /// The sender's identifier for this action: a second one of a case with the same changes nothing. At most 200 bytes.
+    pub id: Text,
+    /// The warning or incident whose case it is about.
+    #[serde(alias = "case")]
+    pub warning: Text,
+    /// What was done.
+    pub action: Verb,
+    /// Who did it: a user or a system.
+    pub actor: Text,
+    /// In which role; acknowledges the duties of this role.
+    #[serde(default)]
+    pub role: Text,
+    /// In which unit; acknowledges the duties of this unit only. Without one, of any.
+    #[serde(default)]
+    pub unit: Option<Text>,
+    /// When it was done, not when it was told. Up to `time.max_future` ahead of the clock, `case.horizon` behind it.
+    pub time: Millis,
+    /// In words; needed for `comment`, `reject`, `escalate`, and `archive` with `override`. At most 4 KiB.
+    #[serde(default)]
+    pub text: Text,
+    /// Of `report`: which task of the plan is done.
+    #[serde(default)]
+    pub task: Option<Text>,
+    /// Of `assign`: to whom.
+    #[serde(default)]
+    pub assignee: Option<Text>,
+    /// Of `attach`: where the evidence is.
+    #[serde(default)]
+    pub evidence: Option<Text>,
+    /// Of `suppress`: up to when nobody is told.
+    #[serde(default)]
+    pub until: Option<Millis>,
+    /// Of `archive`: although not everything for it is there; `text` says why.
+    #[serde(default, rename = "override")]
+    pub overrides: bool,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// The responsible were called (叫应).
+    Call,
+    /// Someone responsible knows and takes it.
+    #[serde(alias = "ack")]
+    Acknowledge,
+    /// Forces were sent.
+    Dispatch,
+    /// Work began, goes on, or begins again after a report.
+    Progress,
+    /// It was done; of a plan with tasks, one of them.
+    #[serde(alias = "feedback")]
+    Report,
+    /// What was reported was checked.
+    Verify,
+    /// The case is closed.
+    #[serde(alias = "close")]
+    Archive,
+    /// A person says: a false alarm.
+    Reject,
+    /// Nobody is told for a while; the record goes on.
+    #[serde(alias = "silence")]
+    Suppress,
+    /// A person lifts it to the parent unit.
+    Escalate,
+    /// A note.
+    Comment,
+    /// Someone is to take care.
+    Assign,
+    /// Evidence.
+    Attach,
+}
+
+impl Verb {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Call,
+        Self::Acknowledge,
+        Self::Dispatch,
+        Self::Progress,
+        Self::Report,
+        Self::Verify,
+        Self::Archive,
+        Self::Reject,
+        Self::Suppress,
+        Self::Escalate,
+        Self::Comment,
+        Self::Assign,
+        Self::Attach,
+    ];
+
+    /// The name on the topics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Acknowledge => "acknowledge",
+            Self::Dispatch => "dispatch",
+            Self::Progress => "progress",
+            Self::Report => "report",
+            Self::Verify => "verify",
+            Self::Archive => "archive",
+            Self::Reject => "reject",
+            Self::Suppress => "suppress",
+            Self::Escalate => "escalate",
+            Self::Comment => "comment",
+            Self::Assign => "assign",
+            Self::Attach => "attach",
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Inputs with versions: permits and certificates, reports, incidents. Of each identifier the record with the highest version
+//! counts, in whatever order they come; of the same version the later one. A null payload forgets the identifier.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Domain, Level, Millis, Number, RegionCode, Text};
+
+/// A record of `in.permit`, keyed by `id`: work that is permitted, or a certificate that someone holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Permit {
+    /// The identifier.
+    pub id: Text,
+    /// Grows with every change.
+    pub version: u32,
+    /// Work, or a certificate.
+    pub kind: PermitKind,
+    /// The kind of work, such as `hot_work`.
+    pub work_type: Text,
+    /// Of work: the asset where it is done.
+    #[serde(default)]
+    pub asset: Option<Text>,
+    /// Of work: the people and equipment that need a certificate for it. Of a certificate: who or what it is for. At most 100.
+    #[serde(default)]
+    pub holders: Vec<Text>,
+    /// In force from here on.
+    pub valid_from: Millis,
+    /// In force up to here, without it.
+    pub valid_to: Millis,
+    /// No longer in force from here on; at or before `valid_from`: it never was.
+    #[serde(default)]
+    pub cancelled_from: Option<Millis>,
+}
+
+impl Permit {
+    /// When it is in force: from, and up to but not at; `None` if never.
+    #[must_use]
+    pub fn in_force(&self) -> Option<(i64, i64)> {
+        let to = self
+            .cancelled_from
+            .map_or(self.valid_to.0, |cancelled| cancelled.0.min(self.valid_to.0));
+        (self.valid_from.0 < to).then_some((self.valid_from.0, to))
+    }
+}
+
+/// What a permit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PermitKind {
+    /// Work at an asset.
+    Work,
+    /// The right of its holders to do such work.
+    Certificate,
+}
+
+/// A record of `base.limit`, keyed by `id`: how much work under permit an asset bears. It watches assets as a rule does, and
+/// its warnings are those of a rule with this identifier.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Limit {
+    /// The identifier; no rule has the same.
+    pub id: Text,
+    /// Grows with every change; shown in explanations.
+    pub version: u32,
+    /// What is counted.
+    pub measure: Measure,
+    /// The kind of work; absent for every kind.
+    #[serde(default)]
+    pub work_type: Option<Text>,
+    /// The kind of the asset: any of these; empty for every kind.
+    #[serde(default)]
+    pub category: Vec<Text>,
+    /// The domain of the asset.
+    #[serde(default)]
+    pub domain: Option<Domain>,
+    /// The asset stands within this region.
+    #[serde(default)]
+    pub region: Option<RegionCode>,
+    /// For each level the least count at which it is on.
+    pub levels: BTreeMap<Level, u32>,
+}
+
+/// What a limit counts at an asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Work permits in force at once.
+    ConcurrentWork,
+    /// Holders of work permits in force who have no certificate in force for that kind of work, each counted once for each
+    /// permit.
+    UncertifiedWork,
+}
+
+impl Measure {
+    /// The name on the topics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConcurrentWork => "concurrent_work",
+            Self::UncertifiedWork => "uncertified_work",
+        }
+    }
+}
+
+/// A record of `in.report`, keyed by `id`: what a town or street reports.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// The identifier.
+    pub id: Text,
+    /// Grows with every change.
+    pub version: u32,
+    /// The reporting module.
+    pub module: Text,
+    /// Where it holds.
+    pub region: RegionCode,
+    /// What is reported, such as `damage`.
+    pub kind: Text,
+    /// Numbers by name, such as `houses`: -1e9 to 1e9, exact to thousandths; at most 50.
+    #[serde(default)]
+    pub quantities: BTreeMap<Text, Number>,
+    /// When it held.
+    pub time: Millis,
+    /// Whether it was taken back.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
+/// A record of `in.incident`, keyed by `id`: something that people saw, at the level that they gave it. Its case is like that
+/// of a warning, with the incident's identifier.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Incident {
+    /// The identifier, also of its case; not one of 32 hexadecimal digits, as warnings have them.
+    pub id: Text,
+    /// Grows with every change.
+    pub version: u32,
+    /// What kind of incident, such as `chemical_leak`; duties and plans select by it as by a rule.
+    pub hazard: Text,
+    /// What people call it.
+    #[serde(default)]
+    pub title: Text,
+    /// How severe it is; not `none`.
+    pub level: Level,
+    /// The domain.
+    pub domain: Domain,
+    /// Where.
+    pub region: RegionCode,
+    /// The asset, if it is one.
+    #[serde(default)]
+    pub asset: Option<Text>,
+    /// When it began.
+    pub since: Millis,
+    /// Whether it goes on.
+    #[serde(default)]
+    pub state: IncidentState,
+}
+
+/// Whether an incident goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentState {
+    /// It goes on.
+    #[default]
+    Open,
+    /// It is over.
+    Ended,
+    /// It never was.
+    Withdrawn,
+}

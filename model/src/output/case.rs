@@ -1,0 +1,460 @@
+//! The closed loop: cases, what happens to them, who is told, and how fast all that goes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Cause;
+use crate::action::Verb;
+use crate::{Domain, DomainScope, Level, Millis, Number, RegionCode, Text};
+
+/// The steps of a case, in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseStep {
+    /// The responsible are told.
+    #[default]
+    Issued,
+    /// They were called.
+    Called,
+    /// One of them took it.
+    Acknowledged,
+    /// Forces were sent.
+    Dispatched,
+    /// Work goes on.
+    InProgress,
+    /// It was reported done.
+    Reported,
+    /// The report was checked.
+    Verified,
+    /// The case is closed.
+    Archived,
+}
+
+impl CaseStep {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Issued,
+        Self::Called,
+        Self::Acknowledged,
+        Self::Dispatched,
+        Self::InProgress,
+        Self::Reported,
+        Self::Verified,
+        Self::Archived,
+    ];
+
+    /// The name on the topics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Called => "called",
+            Self::Acknowledged => "acknowledged",
+            Self::Dispatched => "dispatched",
+            Self::InProgress => "in_progress",
+            Self::Reported => "reported",
+            Self::Verified => "verified",
+            Self::Archived => "archived",
+        }
+    }
+
+    /// The position in [`CaseStep::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What a case rests on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// The warning is open, the incident goes on.
+    #[default]
+    Active,
+    /// It is over.
+    Cleared,
+    /// It never was.
+    Withdrawn,
+}
+
+/// A row of `out.case.state`, keyed by `id`: a case, until `case.retain` after it was archived.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct CaseState {
+    /// The identifier of the warning or incident.
+    pub id: Text,
+    /// Whether it is an incident.
+    pub incident: bool,
+    /// The rule of the warning, the hazard of the incident.
+    pub rule: Text,
+    /// The asset; an incident need not have one.
+    pub asset: Option<Text>,
+    /// The domain.
+    pub domain: Domain,
+    /// Where.
+    pub region: RegionCode,
+    /// When the level left `none`.
+    pub since: Millis,
+    /// The level now; `none` when it is over or never was.
+    pub level: Level,
+    /// The highest level in this round: that of its deadlines.
+    pub peak: Level,
+    /// What it rests on.
+    pub basis: Basis,
+    /// How far it is.
+    pub step: CaseStep,
+    /// Since when it is there.
+    pub entered: Millis,
+    /// By when the next step is due.
+    pub due: Option<Millis>,
+    /// 1; one more each time that it was opened again after it had been archived.
+    pub round: u32,
+    /// Why a person says that it is a false alarm.
+    pub rejected: Option<Text>,
+    /// Up to when nobody is told.
+    pub suppressed_until: Option<Millis>,
+    /// Missed deadlines, and what people lifted.
+    pub escalations: Vec<Escalation>,
+    /// Who must acknowledge it.
+    pub obligations: Vec<Obligation>,
+    /// What its plans ask for.
+    pub tasks: Vec<TaskState>,
+    /// When the first round was acknowledged and so on.
+    pub times: CaseTimes,
+    /// What people added: never changed by what is computed.
+    pub people: People,
+}
+
+/// A deadline that was missed, or what a person lifted, to the parent unit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Escalation {
+    /// The step that was due; absent when a person lifted it.
+    pub step: Option<CaseStep>,
+    /// The unit that it was due from; absent when nobody answers for the case.
+    pub unit: Option<Text>,
+    /// The role there.
+    pub role: Option<Text>,
+    /// The task that was due.
+    pub task: Option<Text>,
+    /// The parent unit; absent when there is none.
+    pub to: Option<Text>,
+    /// The deadline, or when it was lifted.
+    pub at: Millis,
+}
+
+/// A role in a unit that must acknowledge a case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Obligation {
+    /// The unit.
+    pub unit: Text,
+    /// The role.
+    pub role: Text,
+    /// Since when: the duty came to be, or the level rose above all before.
+    pub since: Millis,
+    /// By when; absent where no deadline is configured.
+    pub due: Option<Millis>,
+    /// When it was.
+    pub acknowledged: Option<Millis>,
+}
+
+/// A task of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct TaskState {
+    /// The plan.
+    pub plan: Text,
+    /// The task within the plan.
+    pub task: Text,
+    /// What is to be done.
+    pub name: Text,
+    /// Who is to do it.
+    pub role: Text,
+    /// By when.
+    pub due: Option<Millis>,
+    /// When it was reported.
+    pub reported: Option<Millis>,
+}
+
+/// When things were done, in the first round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct CaseTimes {
+    /// The epoch that issued it.
+    pub issued: Millis,
+    /// When it was first acknowledged.
+    pub acknowledged: Option<Millis>,
+    /// Whether that was by its deadline.
+    pub in_time: bool,
+    /// When it was archived.
+    pub archived: Option<Millis>,
+}
+
+/// What people added to a case.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct People {
+    /// Who is to take care.
+    pub assignee: Option<Text>,
+    /// Notes, by time.
+    pub notes: Vec<Note>,
+    /// Evidence, by time: `text` is where it is.
+    pub evidence: Vec<Note>,
+}
+
+/// A note.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Note {
+    /// When.
+    pub at: Millis,
+    /// By whom.
+    pub actor: Text,
+    /// What.
+    pub text: Text,
+}
+
+/// A record of `out.case.delta`, keyed by `case`: something happened to a case, or is now known not to have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct CaseDelta {
+    /// The case.
+    pub case: Text,
+    /// Whether an event that was told is taken back: what is known now says that it never happened.
+    pub retracted: bool,
+    /// Why this is told in this epoch.
+    pub cause: Cause,
+    /// The rule of the warning, the hazard of the incident; empty where the case is not known.
+    pub rule: Text,
+    /// The domain; absent where the case is not known.
+    pub domain: Option<Domain>,
+    /// Where; absent where the case is not known.
+    pub region: Option<RegionCode>,
+    /// What happened.
+    pub event: CaseEvent,
+}
+
+/// Something that happened to a case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct CaseEvent {
+    /// When: of actions the time that they name, of deadlines the deadline, else the epoch.
+    pub at: Millis,
+    /// What.
+    pub kind: CaseEventKind,
+    /// The step after it.
+    pub step: CaseStep,
+    /// The level after it.
+    pub level: Level,
+    /// The action behind it.
+    pub by: Option<By>,
+    /// Of an escalation: what was due, and where it went.
+    pub escalation: Option<Escalation>,
+    /// Of a refusal: why.
+    pub refusal: Option<Refusal>,
+    /// Of a refusal: what would have been allowed.
+    pub allowed: Vec<Verb>,
+}
+
+/// Who did what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct By {
+    /// The action's identifier.
+    pub action: Text,
+    /// What was done.
+    pub verb: Verb,
+    /// Who did it.
+    pub actor: Text,
+    /// In which role.
+    pub role: Text,
+    /// In which unit.
+    pub unit: Option<Text>,
+    /// The task, the assignee, the evidence, the end of a suppression: what the verb is about.
+    pub about: Option<Text>,
+    /// In words.
+    pub text: Text,
+}
+
+/// What happened to a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseEventKind {
+    /// The case began.
+    Issued,
+    /// What it rests on came back before it was archived.
+    Reissued,
+    /// It was archived, and what it rests on came back or rose: it begins again.
+    Reopened,
+    /// The level rose above all before: all must acknowledge again.
+    Raised,
+    /// The level changed otherwise.
+    Level,
+    /// It is over.
+    Cleared,
+    /// It never was.
+    Withdrawn,
+    /// It was archived, and then what it rested on changed; the case stays as it is.
+    BasisCorrected,
+    /// Someone did a step.
+    Step,
+    /// One more of those who must acknowledge did.
+    Acknowledgement,
+    /// A task was reported, and others are open.
+    Task,
+    /// Work goes on.
+    Progress,
+    /// A person says: a false alarm.
+    Rejected,
+    /// Nobody is told for a while.
+    Suppressed,
+    /// To the parent unit.
+    Escalated,
+    /// A note, an assignment, evidence.
+    Noted,
+    /// An action was refused; nothing changed.
+    Refused,
+}
+
+/// Why an action was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// There is no such case.
+    UnknownCase,
+    /// It was done before the case was issued.
+    BeforeIssue,
+    /// The case is at another step.
+    OutOfOrder,
+    /// It was done already.
+    AlreadyDone,
+    /// The case is archived.
+    Archived,
+    /// It is neither over nor withdrawn nor rejected; `override` with a reason archives it all the same.
+    NotEnded,
+    /// The plan has no such task, or the task is not named.
+    UnknownTask,
+    /// The case has as many actions as it may have.
+    TooMany,
+}
+
+/// A record of `out.notice`, keyed by `case`: one recipient is told of one event, once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Notice {
+    /// 32 hexadecimal digits: a hash of case, event and user.
+    pub id: Text,
+    /// The case.
+    pub case: Text,
+    /// What is told.
+    pub event: NoticeEvent,
+    /// Who is told.
+    pub user: Text,
+    /// How, as in `base.user`; empty where that has no row.
+    pub channel: Text,
+    /// The unit for which the user is told.
+    pub unit: Text,
+    /// The role in which the user is told.
+    pub role: Text,
+    /// The level of the event.
+    pub level: Level,
+    /// By when the user must acknowledge.
+    pub due: Option<Millis>,
+    /// The rule of the warning, the hazard of the incident.
+    pub rule: Text,
+    /// The asset; an incident need not have one.
+    pub asset: Option<Text>,
+    /// The domain.
+    pub domain: Domain,
+    /// Where.
+    pub region: RegionCode,
+    /// When the level left `none`.
+    pub since: Millis,
+}
+
+/// What a notice tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeEvent {
+    /// A case is to be acknowledged.
+    Issued,
+    /// A unit below missed a deadline, or lifted the case.
+    Escalated,
+    /// It is over.
+    Cleared,
+    /// It never was.
+    Withdrawn,
+}
+
+impl NoticeEvent {
+    /// The name on the topics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Escalated => "escalated",
+            Self::Cleared => "cleared",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// A row of `out.response`, keyed by `region/domain` or by unit: how fast the cases there are acknowledged and resolved. It
+/// counts the cases that have a row in `out.case.state`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Response {
+    /// The region; absent in the row of a unit.
+    pub region: Option<RegionCode>,
+    /// The domain, or all; absent in the row of a unit.
+    pub domain: Option<DomainScope>,
+    /// The unit; absent in the row of a region.
+    pub unit: Option<Text>,
+    /// Cases; of a unit its obligations.
+    pub cases: i64,
+    /// Those acknowledged.
+    pub acknowledged: i64,
+    /// Those acknowledged by their deadline.
+    pub in_time: i64,
+    /// Missed deadlines and what people lifted; of a unit those that it missed.
+    pub escalations: i64,
+    /// Cases archived; of a unit 0.
+    pub archived: i64,
+    /// The sum of the seconds from issue to acknowledgement.
+    pub acknowledge_seconds: i64,
+    /// The sum of the seconds from issue to archive; of a unit 0.
+    pub resolve_seconds: i64,
+    /// How many were acknowledged within each of [`Response::MINUTES`], not counting those before; the last: later.
+    pub acknowledged_within: [i64; 13],
+    /// How many were archived within each.
+    pub resolved_within: [i64; 13],
+}
+
+impl Response {
+    /// The upper bounds of the counts by time.
+    pub const MINUTES: [i64; 12] = [1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 4320];
+
+    /// The key of its row.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match (&self.region, &self.domain, &self.unit) {
+            (Some(region), Some(domain), _) => format!("{region}/{domain}"),
+            (_, _, unit) => format!("unit/{}", unit.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+/// A row of `out.report.total`: the sum of one quantity over the reports of a region and what lies within.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct ReportTotal {
+    /// The region.
+    pub region: RegionCode,
+    /// The reporting module.
+    pub module: Text,
+    /// What is reported.
+    pub kind: Text,
+    /// The name of the quantity.
+    pub quantity: Text,
+    /// The sum.
+    pub total: Number,
+    /// How many reports have it.
+    pub reports: i64,
+}
+
+impl ReportTotal {
+    /// The key of its row.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}/{}/{}/{}", self.region, self.module, self.kind, self.quantity)
+    }
+}
