@@ -1,10 +1,40 @@
 //! Fold `case`: the closed loop of one warning or incident.
+//!
+//! ```text
+//!   subject, duties, tasks (rows) ──┐
+//!   deltas of the warning ──────────┼─► timeline ─► [ machine ] ─┬─► the case's row
+//!   actions ────────────────────────┘                            ├─► events that came, and retractions of those that went
+//!                                                                └─► who is to be told of what
+//! ```
+//!
+//! Everything that happens to a case stands on its timeline at its time. Whenever the timeline changes, the machine walks
+//! it again from the last moment that nothing can change any more, and what it finds is compared with what was told.
+
+mod acting;
+mod file;
+mod item;
+mod machine;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use riskflow_config::{CaseSettings, TimeSettings};
-use riskflow_model::Millis;
 use riskflow_model::action::Action;
-use riskflow_model::output::{Origin, Reason};
+use riskflow_model::intake::IncidentState;
+use riskflow_model::output::{
+    CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, DeltaKind, NoticeEvent, Origin, Reason, Refusal,
+    WarningDelta,
+};
+use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Level, Millis, Text};
 use serde::{Deserialize, Serialize};
+
+use crate::Diff;
+use crate::fold::{Fold, Next};
+use crate::obligation::{CaseRow, DutyMatch, Subject, TaskMatch};
+
+use file::File;
+use item::{Fact, FactKind};
 
 /// An action on its way to its case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,11 +45,120 @@ pub struct Acted {
     pub action: Box<Action>,
 }
 
+/// What happens to a case.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum CaseRecord {
+    /// Something happened to its warning.
+    Warning(Text, DeltaKind, Level, Cause),
+    /// Someone did something.
+    Action(Acted),
+}
+
+impl CaseRecord {
+    /// What a step of a warning means for its case.
+    #[must_use]
+    pub fn of_delta(delta: &WarningDelta) -> Self {
+        Self::Warning(delta.id.clone(), delta.kind, delta.to, delta.cause)
+    }
+}
+
+/// What the fold gives out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CaseOutput {
+    /// A row of the table of cases.
+    State(Arc<CaseState>),
+    /// Something happened, or never did; never taken back by itself.
+    Delta(Box<CaseDelta>),
+    /// A row: who is to be told.
+    Alarm(Arc<Alarm>),
+}
+
+/// Someone is to be told of something, for as long as this row stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Alarm {
+    /// The case.
+    pub case: Text,
+    /// What is told.
+    pub event: NoticeEvent,
+    /// What makes the event another one of the same case and kind.
+    pub mark: Vec<Text>,
+    /// Who.
+    pub to: Addressee,
+    /// The level of the event.
+    pub level: Level,
+    /// By when it must be acknowledged.
+    pub due: Option<Millis>,
+}
+
+/// Who is to be told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Addressee {
+    /// Those who have the shift of one of these duties, and with `by_post` those who hold the role in the unit.
+    Role {
+        /// The unit.
+        unit: Text,
+        /// The role.
+        role: Text,
+        /// Duties with a roster.
+        rosters: Vec<Key>,
+        /// Whether there is one without.
+        by_post: bool,
+    },
+    /// Everyone in the unit.
+    Unit(Text),
+    /// Everyone who was told before.
+    Told,
+}
+
 /// The fold's settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     /// Deadlines and bounds.
     pub settings: CaseSettings,
+    /// How far an action may be before the issue, in milliseconds.
+    pub max_future: i64,
+}
+
+/// A case may have this many actions.
+const MOST_ACTIONS: usize = 1000;
+
+/// What is known of one case.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct CaseFoldState {
+    #[serde(skip)]
+    rows: Rows,
+    /// Of an incident: the state and level that its row had last.
+    incident: Option<(IncidentState, Level)>,
+    file: Option<Box<File>>,
+    /// Facts of the warning since the last settling.
+    facts: Vec<Fact>,
+    /// Actions since the last settling.
+    acted: Vec<Acted>,
+}
+
+/// What the views say of a case. Comes as rows, so it is not saved.
+#[derive(Debug, Default)]
+struct Rows {
+    subject: Option<Arc<Subject>>,
+    duties: BTreeMap<Key, Arc<DutyMatch>>,
+    tasks: BTreeMap<(Text, Text), Arc<TaskMatch>>,
+}
+
+impl Rows {
+    fn apply(&mut self, row: CaseRow, diff: Diff) {
+        let came = diff > 0;
+        match row {
+            CaseRow::Subject(subject) => self.subject = came.then_some(subject),
+            CaseRow::Duty(duty) if came => drop(self.duties.insert(duty.duty, duty)),
+            CaseRow::Duty(duty) => drop(self.duties.remove(&duty.duty)),
+            CaseRow::Task(task) if came => drop(self.tasks.insert((task.plan.clone(), task.task.clone()), task)),
+            CaseRow::Task(task) => drop(self.tasks.remove(&(task.plan.clone(), task.task.clone()))),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.subject.is_none() && self.duties.is_empty() && self.tasks.is_empty()
+    }
 }
 
 impl Case {
@@ -35,6 +174,200 @@ impl Case {
             Err(Reason::InFuture)
         } else {
             Ok(())
+        }
+    }
+
+    /// What the change of an incident's row means.
+    fn incident_fact(state: &mut CaseFoldState) -> Option<Fact> {
+        let row = state.rows.subject.as_ref();
+        let row = row.and_then(|subject| Some((subject.incident?, subject.level)));
+        let before = state.incident;
+        if row.is_none() && before.is_none() {
+            return None;
+        }
+        // A row that is gone never was.
+        let after = row.or_else(|| before.map(|(_, level)| (IncidentState::Withdrawn, level)));
+        state.incident = after;
+        let open = |standing: Option<(IncidentState, Level)>| {
+            standing
+                .filter(|(state, _)| *state == IncidentState::Open)
+                .map(|(_, level)| level)
+        };
+        let kind = match (open(before), open(after)) {
+            (None, Some(level)) => FactKind::Raised(level),
+            (Some(before), Some(after)) if before != after => FactKind::Level(after),
+            (_, Some(_)) => return None,
+            (_, None) => match (before.map(|(state, _)| state), after.map(|(state, _)| state)) {
+                (before, after) if before == after => return None,
+                (_, Some(IncidentState::Ended)) => FactKind::Cleared,
+                _ => FactKind::Withdrawn,
+            },
+        };
+        Some(Fact {
+            kind,
+            cause: Cause::Manual,
+        })
+    }
+
+    /// Takes in what came since the last settling; gives what is refused for good.
+    fn take_in(&self, now: i64, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) -> Change {
+        let mut change = Change::default();
+        let mut facts = std::mem::take(&mut state.facts);
+        facts.extend(Self::incident_fact(state));
+        for fact in facts {
+            let known = state.file.is_some();
+            if let (false, FactKind::Raised(_), Some(subject)) = (known, fact.kind, state.rows.subject.clone()) {
+                let mut file = File::new(Arc::clone(&subject));
+                file.about(now, &subject);
+                state.file = Some(Box::new(file));
+            }
+            if let Some(file) = &mut state.file {
+                file.fact(now, fact);
+                change.fact = Some(fact.cause);
+            }
+        }
+        let acted = std::mem::take(&mut state.acted);
+        let Some(file) = &mut state.file else {
+            let refused = acted.into_iter().map(|acted| unknown(&acted.action));
+            out.extend(refused.map(|delta| (CaseOutput::Delta(Box::new(delta)), 1)));
+            return change;
+        };
+        if let Some(subject) = &state.rows.subject {
+            file.about(now, subject);
+        }
+        change.rows = file.follow(now, &state.rows);
+        for Acted { origin, action } in acted {
+            match file.action(now, origin, action, MOST_ACTIONS) {
+                Ok(kept) => change.action |= kept,
+                Err(action) => change.too_many.push(*action),
+            }
+        }
+        change
+    }
+}
+
+/// What changed since the last settling.
+#[derive(Debug, Default)]
+struct Change {
+    fact: Option<Cause>,
+    rows: bool,
+    action: bool,
+    too_many: Vec<Action>,
+}
+
+impl Change {
+    /// Why something that was told is taken back.
+    fn cause(&self) -> Cause {
+        match self.fact {
+            _ if self.action => Cause::Manual,
+            Some(cause) => cause,
+            None if self.rows => Cause::BaseChange,
+            None => Cause::Clock,
+        }
+    }
+}
+
+/// The refusal of an action of a case that is not known.
+fn unknown(action: &Action) -> CaseDelta {
+    let event = CaseEvent {
+        at: action.time,
+        kind: CaseEventKind::Refused,
+        step: CaseStep::Issued,
+        level: Level::None,
+        by: Some(acting::by(action)),
+        escalation: None,
+        refusal: Some(Refusal::UnknownCase),
+        allowed: Vec::new(),
+    };
+    CaseDelta {
+        case: action.warning.clone(),
+        retracted: false,
+        cause: Cause::Manual,
+        rule: Text::default(),
+        domain: None,
+        region: None,
+        event,
+    }
+}
+
+impl Fold for Case {
+    type Key = Key;
+    type Row = CaseRow;
+    type Record = CaseRecord;
+    type State = CaseFoldState;
+    type Output = CaseOutput;
+
+    const NAME: &'static str = "case";
+
+    fn route(key: &Key) -> u64 {
+        key.route()
+    }
+
+    fn place(record: &CaseRecord) -> (Key, Origin) {
+        match record {
+            CaseRecord::Warning(id, ..) => {
+                let topic = Topic::WarningDelta.index();
+                let origin = Origin {
+                    topic,
+                    ..Origin::default()
+                };
+                (Key::of(id), origin)
+            }
+            CaseRecord::Action(acted) => (Key::of(&acted.action.warning), acted.origin),
+        }
+    }
+
+    fn rows(
+        &mut self,
+        _now: i64,
+        _key: Key,
+        state: &mut CaseFoldState,
+        changes: &mut dyn Iterator<Item = (CaseRow, Diff)>,
+    ) {
+        changes.for_each(|(row, diff)| state.rows.apply(row, diff));
+    }
+
+    fn record(&mut self, _now: i64, _key: Key, state: &mut CaseFoldState, record: CaseRecord) {
+        match record {
+            CaseRecord::Warning(_, kind, level, cause) => {
+                let kind = match kind {
+                    DeltaKind::Raised => FactKind::Raised(level),
+                    DeltaKind::Escalated | DeltaKind::Eased => FactKind::Level(level),
+                    DeltaKind::Cleared => FactKind::Cleared,
+                    DeltaKind::Withdrawn => FactKind::Withdrawn,
+                };
+                state.facts.push(Fact { kind, cause });
+            }
+            CaseRecord::Action(acted) => state.acted.push(acted),
+        }
+    }
+
+    fn recall(&mut self, _key: Key, state: &CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) {
+        if let Some(file) = &state.file {
+            file.shown(1, out);
+        }
+    }
+
+    fn settle(&mut self, now: i64, _key: Key, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) -> Next {
+        let change = self.take_in(now, state, out);
+        let Some(file) = &mut state.file else {
+            return if state.rows.is_empty() {
+                Next::Forget
+            } else {
+                Next::Keep
+            };
+        };
+        match file.tell(now, self, &change, out) {
+            Some(next) => next,
+            None => {
+                file.shown(-1, out);
+                state.file = None;
+                if state.rows.is_empty() {
+                    Next::Forget
+                } else {
+                    Next::Keep
+                }
+            }
         }
     }
 }

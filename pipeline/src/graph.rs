@@ -9,23 +9,35 @@
 //!  observations ─────────────────────────────► monitor ─► asset risk ─────┼─► region risk ◄────┘
 //!                                                │                        │       ▲  ▲
 //!                                                └─ revisions ────────► lifecycle ┘  └ score baseline
+//!                                                                          │ └─ deltas ──────────┐
+//!  incidents, duties on now (roster), units, plans ─► obligations ◄────────┘                     ▼
+//!                                                          └───────────────────────────────────► case ◄── actions
+//!  duties and posts on now (roster) ─► recipients ◄── alarms ──────────────────────────────────────┤
+//!                                          └─► notice                               response ◄─────┘
 //! ```
 //!
-//! `latest`, `monitor`, `lifecycle` and `score_baseline` are folds, all else is views. `ticks` reach every fold.
+//! `latest`, `monitor`, `lifecycle`, `score_baseline`, `roster`, `case` and `notice` are folds, all else is views. `ticks` reach
+//! every fold.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
-use riskflow_config::{CaseSettings, ScoreCuts, TimeSettings, UnknownSettings};
-use riskflow_operators::case::Acted;
+use riskflow_config::{BaseRow, CaseSettings, ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_model::Key;
+use riskflow_model::output::WarningState;
+use riskflow_model::topic::Topic;
+use riskflow_operators::case::{Acted, Case, CaseOutput, CaseRecord};
 use riskflow_operators::fold::{Fold, FoldMeter, Keeper, Tick, fold};
 use riskflow_operators::lifecycle::Lifecycle;
 use riskflow_operators::monitor::{Monitor, Observed, remembered};
+use riskflow_operators::notice::{Notices, recipients};
+use riskflow_operators::obligation::{obligation, subjects};
+use riskflow_operators::roster::{OnDuty, Roster, RosterRow};
 use riskflow_operators::score_baseline::ScoreBaseline;
 use riskflow_operators::table::{BaseRecord, Latest};
-use riskflow_operators::{Epoch, asset_risk, region_risk, specification};
+use riskflow_operators::{Epoch, Rows, asset_risk, region_risk, response, specification};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::{Map, ToStream};
@@ -68,11 +80,25 @@ pub struct Keepers {
     pub lifecycle: Keeper,
     /// Of `score_baseline`.
     pub score_baseline: Keeper,
+    /// Of `roster`.
+    pub roster: Keeper,
+    /// Of `case`.
+    pub case: Keeper,
+    /// Of `notice`.
+    pub notice: Keeper,
 }
 
 impl Keepers {
     /// The names of the folds.
-    pub const FOLDS: [&'static str; 4] = [Latest::NAME, Monitor::NAME, Lifecycle::NAME, ScoreBaseline::NAME];
+    pub const FOLDS: [&'static str; 7] = [
+        Latest::NAME,
+        Monitor::NAME,
+        Lifecycle::NAME,
+        ScoreBaseline::NAME,
+        Roster::NAME,
+        Case::NAME,
+        Notices::NAME,
+    ];
 
     /// One keeper for each fold, by its name.
     #[must_use]
@@ -82,6 +108,9 @@ impl Keepers {
             monitor: keeper(Monitor::NAME),
             lifecycle: keeper(Lifecycle::NAME),
             score_baseline: keeper(ScoreBaseline::NAME),
+            roster: keeper(Roster::NAME),
+            case: keeper(Case::NAME),
+            notice: keeper(Notices::NAME),
         }
     }
 }
@@ -97,6 +126,12 @@ pub struct Meters {
     pub lifecycle: Arc<FoldMeter>,
     /// Of `score_baseline`.
     pub score_baseline: Arc<FoldMeter>,
+    /// Of `roster`.
+    pub roster: Arc<FoldMeter>,
+    /// Of `case`.
+    pub case: Arc<FoldMeter>,
+    /// Of `notice`.
+    pub notice: Arc<FoldMeter>,
     /// Updates that went into arrangements of the views.
     pub arranged: Arc<AtomicU64>,
 }
@@ -135,7 +170,6 @@ pub fn graph<'scope>(
         actions,
         ticks,
     } = inputs;
-    drop(actions);
     let scope = ticks.scope();
 
     let nothing = ToStream::to_stream(None, scope).as_collection();
@@ -151,7 +185,7 @@ pub fn graph<'scope>(
     let regions = tables.clone().flat_map(|(_, row)| row.region());
     let assets = tables.clone().flat_map(|(key, row)| Some((key, row.asset()?)));
     let datastreams = tables.clone().flat_map(|(key, row)| Some((key, row.datastream()?)));
-    let rules = tables.flat_map(|(_, row)| row.rule());
+    let rules = tables.clone().flat_map(|(_, row)| row.rule());
 
     let specifications = specification::specification(datastreams, assets.clone(), rules);
     let monitor = Monitor::new(semantics.time, semantics.unknown);
@@ -185,6 +219,7 @@ pub fn graph<'scope>(
         .clone()
         .flat_map(|(step, epoch, diff)| Some((step.state()?, epoch, diff)))
         .as_collection();
+    let facts = steps.clone();
     let deltas = steps.flat_map(|(step, epoch, diff)| Some((Output::WarningDelta(step.delta()?), epoch, diff)));
 
     let asset_risks = asset_risk::asset_risk(assets, standings.as_collection(), semantics.cuts);
@@ -195,12 +230,30 @@ pub fn graph<'scope>(
         ScoreBaseline,
         scores,
         no_records,
-        ticks,
+        ticks.clone(),
         meters.score_baseline.clone(),
         keepers.score_baseline,
     )
     .as_collection();
     let region_risks = region_risk::region_risk(regions, asset_risks.clone(), tallies, baselines);
+
+    let facts = facts.flat_map(|(step, _, _)| Some(CaseRecord::of_delta(&*step.delta()?)));
+    let loop_inputs = Loop {
+        tables,
+        warnings: warnings.clone(),
+        records: facts.concat(actions.map(CaseRecord::Action)),
+        ticks,
+    };
+    let case = Case {
+        settings: semantics.case,
+        max_future: semantics.time.max_future,
+    };
+    let closed_loop = closed_loop(
+        loop_inputs,
+        case,
+        meters,
+        (keepers.roster, keepers.case, keepers.notice),
+    );
 
     asset_risks
         .map(Output::AssetRisk)
@@ -209,4 +262,84 @@ pub fn graph<'scope>(
         .inner
         .concat(deltas)
         .concat(dead_letters)
+        .concat(closed_loop)
+}
+
+/// What the closed loop is made of.
+struct Loop<'scope> {
+    tables: Rows<'scope, (Key, BaseRow)>,
+    warnings: Rows<'scope, Arc<WarningState>>,
+    records: StreamVec<'scope, Epoch, CaseRecord>,
+    ticks: StreamVec<'scope, Epoch, Tick>,
+}
+
+/// The second part of the page: who answers for what, what is done, and who is told.
+fn closed_loop<'scope>(
+    inputs: Loop<'scope>,
+    case: Case,
+    meters: &Meters,
+    (keep_roster, keep_case, keep_notice): (Keeper, Keeper, Keeper),
+) -> StreamVec<'scope, Epoch, OutputUpdate> {
+    let Loop {
+        tables,
+        warnings,
+        records,
+        ticks,
+    } = inputs;
+    let scope = ticks.scope();
+    let units = tables.clone().flat_map(|(_, row)| row.unit());
+    let users = tables.clone().flat_map(|(_, row)| row.user());
+    let plans = tables.clone().flat_map(|(_, row)| row.plan());
+    let incidents = tables.clone().flat_map(|(_, row)| row.incident());
+    let roster_rows = tables.flat_map(|(key, row)| match row {
+        BaseRow::Duty(duty) => Some(((Topic::BaseDuty.index(), key), RosterRow::Duty(duty))),
+        BaseRow::User(user) => Some(((Topic::BaseUser.index(), key), RosterRow::User(user))),
+        _ => None,
+    });
+    let no_records = ToStream::to_stream(None, scope);
+    let on_duty = fold(
+        Roster,
+        roster_rows,
+        no_records.clone(),
+        ticks.clone(),
+        meters.roster.clone(),
+        keep_roster,
+    )
+    .as_collection();
+    let duties = on_duty.clone().flat_map(|on| match on {
+        OnDuty::Duty(duty) => Some(duty),
+        OnDuty::Shift(_) | OnDuty::Post(_) => None,
+    });
+
+    let rows = obligation(subjects(warnings, incidents), duties, units, plans);
+    let found = fold(case, rows, records, ticks.clone(), meters.case.clone(), keep_case);
+    let cases = found
+        .clone()
+        .flat_map(|(output, epoch, diff)| match output {
+            CaseOutput::State(state) => Some((state, epoch, diff)),
+            CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
+        })
+        .as_collection();
+    let alarms = found
+        .clone()
+        .flat_map(|(output, epoch, diff)| match output {
+            CaseOutput::Alarm(alarm) => Some((alarm, epoch, diff)),
+            CaseOutput::State(_) | CaseOutput::Delta(_) => None,
+        })
+        .as_collection();
+    let deltas = found.flat_map(|(output, epoch, diff)| match output {
+        CaseOutput::Delta(delta) => Some((Output::CaseDelta(delta), epoch, diff)),
+        CaseOutput::State(_) | CaseOutput::Alarm(_) => None,
+    });
+    let told = recipients(cases.clone(), alarms, on_duty, users);
+    let notices = fold(Notices, told, no_records, ticks, meters.notice.clone(), keep_notice);
+    let notices = notices.map(|(notice, epoch, diff)| (Output::Notice(notice), epoch, diff));
+
+    cases
+        .clone()
+        .map(Output::CaseState)
+        .concat(response::response(cases).map(Output::Response))
+        .inner
+        .concat(deltas)
+        .concat(notices)
 }

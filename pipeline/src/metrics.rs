@@ -286,11 +286,14 @@ impl Metrics {
     /// Everything in Prometheus' text format.
     #[must_use]
     pub fn render(&self, meters: &Meters) -> String {
-        let folds: [(&str, &FoldMeter); 4] = [
+        let folds: [(&str, &FoldMeter); 7] = [
             ("latest", &meters.latest),
             ("monitor", &meters.monitor),
             ("lifecycle", &meters.lifecycle),
             ("score_baseline", &meters.score_baseline),
+            ("roster", &meters.roster),
+            ("case", &meters.case),
+            ("notice", &meters.notice),
         ];
         for (name, meter) in folds {
             self.fold_keys

@@ -1,0 +1,416 @@
+//! What is kept of one case, and the comparison of what is found now with what was told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use riskflow_model::action::Action;
+use riskflow_model::output::{
+    Basis, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, NoticeEvent, Obligation, Origin, Refusal,
+    TaskState,
+};
+use riskflow_model::{Domain, Key, Millis, Text};
+use serde::{Deserialize, Serialize};
+
+use super::item::{Fact, Held, Item, What};
+use super::machine::{Machine, Post, Rules, Told};
+use super::{Addressee, Alarm, Case, CaseOutput, Change, acting};
+use crate::Diff;
+use crate::fold::Next;
+use crate::obligation::{Subject, TaskMatch};
+
+/// One case.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct File {
+    /// What it is about; as it was last while it had a row.
+    pub(super) subject: Arc<Subject>,
+    /// As it stands on the timeline.
+    domain: Option<Domain>,
+    /// Whether it rests on something now.
+    active: bool,
+    /// Obligations and tasks as they stand on the timeline.
+    duties: BTreeMap<Post, Held>,
+    tasks: BTreeMap<(Text, Text), TaskMatch>,
+    /// The identifiers of its actions.
+    actions: BTreeSet<Key>,
+    /// The case as of a time that nothing can reach any more.
+    anchor: Machine,
+    /// What came after that.
+    items: Vec<Item>,
+    /// The events after that, as told.
+    told: Vec<CaseEvent>,
+    /// The rows as given.
+    state: Option<Arc<CaseState>>,
+    alarms: BTreeSet<Arc<Alarm>>,
+}
+
+impl File {
+    pub(super) fn new(subject: Arc<Subject>) -> Self {
+        Self {
+            subject,
+            domain: None,
+            active: false,
+            duties: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            actions: BTreeSet::new(),
+            anchor: Machine::default(),
+            items: Vec::new(),
+            told: Vec::new(),
+            state: None,
+            alarms: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn fact(&mut self, now: i64, fact: Fact) {
+        self.active = fact.is_active();
+        self.add(now, What::Fact(fact));
+    }
+
+    /// Says what the case is about now.
+    pub(super) fn about(&mut self, now: i64, subject: &Arc<Subject>) {
+        self.subject = Arc::clone(subject);
+        if self.domain != Some(subject.domain) {
+            self.domain = Some(subject.domain);
+            self.add(now, What::Domain(subject.domain));
+        }
+    }
+
+    /// Takes an action in, unless it is there; says whether it is kept.
+    ///
+    /// # Errors
+    ///
+    /// The action itself, where the case has as many as it may have.
+    pub(super) fn action(
+        &mut self,
+        now: i64,
+        origin: Origin,
+        action: Box<Action>,
+        most: usize,
+    ) -> Result<bool, Box<Action>> {
+        let id = Key::of(&action.id);
+        if self.actions.contains(&id) {
+            return Ok(false);
+        }
+        if self.actions.len() >= most {
+            return Err(action);
+        }
+        self.actions.insert(id);
+        // Done after the issue and before it was told.
+        let at = action.time.0.min(now).max(self.issued());
+        self.add(at, What::Act(origin, action));
+        Ok(true)
+    }
+
+    fn issued(&self) -> i64 {
+        if self.anchor.exists() {
+            self.anchor.times.issued.0
+        } else {
+            self.items.first().map_or(i64::MIN, |first| first.at)
+        }
+    }
+
+    fn add(&mut self, at: i64, what: What) {
+        Item { at, what }.insert_into(&mut self.items);
+    }
+
+    /// Puts what the duties and plans say now on the timeline, where it differs; says whether anything did.
+    pub(super) fn follow(&mut self, now: i64, rows: &super::Rows) -> bool {
+        if !self.active {
+            return false;
+        }
+        let mut duties: BTreeMap<Post, Held> = BTreeMap::new();
+        for duty in rows.duties.values() {
+            let held = duties
+                .entry((duty.unit.clone(), duty.role.clone()))
+                .or_insert_with(|| Held {
+                    parent: duty.parent.clone(),
+                    tier: duty.tier,
+                    rosters: Vec::new(),
+                    by_post: false,
+                });
+            held.tier = held.tier.max(duty.tier);
+            held.by_post |= !duty.rostered;
+            held.rosters.extend(duty.rostered.then_some(duty.duty));
+        }
+        let tasks: BTreeMap<(Text, Text), TaskMatch> = rows
+            .tasks
+            .iter()
+            .map(|(id, task)| (id.clone(), (**task).clone()))
+            .collect();
+        let changed_duties = difference(&self.duties, &duties);
+        let changed_tasks = difference(&self.tasks, &tasks);
+        let any = !changed_duties.is_empty() || !changed_tasks.is_empty();
+        for (post, held) in changed_duties {
+            self.add(now, What::Duty(post, held));
+        }
+        for (id, task) in changed_tasks {
+            self.add(now, What::Task(id, task));
+        }
+        (self.duties, self.tasks) = (duties, tasks);
+        any
+    }
+
+    /// Finds out what is to be said now, and says what differs from what was said; when to look again, or `None` to forget the
+    /// case.
+    pub(super) fn tell(
+        &mut self,
+        now: i64,
+        case: &Case,
+        change: &Change,
+        out: &mut Vec<(CaseOutput, Diff)>,
+    ) -> Option<Next> {
+        let rules = Rules {
+            settings: &case.settings,
+            max_future: case.max_future,
+        };
+        let mut machine = self.anchor.clone();
+        let mut found: Vec<Told> = Vec::new();
+        for item in &self.items {
+            machine.step_over(item, rules, &mut found);
+        }
+        machine.pass(now + 1, &mut found);
+        let refused = change
+            .too_many
+            .iter()
+            .map(|action| self.too_many(now, action, &machine));
+        out.extend(refused.map(|delta| (CaseOutput::Delta(Box::new(delta)), 1)));
+        self.tell_events(&found, change.cause(), out);
+        self.told = found.into_iter().map(|(event, _)| event).collect();
+        let rest = self.rest(&machine).map(|rest| rest + case.settings.retain);
+        if rest.is_some_and(|until| until <= now) {
+            return None;
+        }
+        self.show(now, &machine, out);
+        self.move_anchor(now - case.settings.horizon, rules);
+        let suppressed = machine.suppressed.filter(|until| *until > now);
+        let wakes = [machine.next_due(), suppressed, rest];
+        Some(wakes.into_iter().flatten().min().map_or(Next::Keep, Next::Wake))
+    }
+
+    /// Since when nothing more is to come; `None` while something is.
+    fn rest(&self, machine: &Machine) -> Option<i64> {
+        if machine.step == CaseStep::Archived {
+            Some(machine.entered)
+        } else if machine.basis != Basis::Active && self.actions.is_empty() {
+            Some(machine.fact_at)
+        } else {
+            None
+        }
+    }
+
+    /// Goes for good over what is before a time that no action can reach any more.
+    fn move_anchor(&mut self, floor: i64, rules: Rules<'_>) {
+        let before = self.items.partition_point(|item| item.at < floor);
+        let mut events = Vec::new();
+        for item in self.items.drain(..before) {
+            self.anchor.step_over(&item, rules, &mut events);
+        }
+        self.told.drain(..events.len());
+    }
+
+    fn tell_events(&self, found: &[Told], retraction: Cause, out: &mut Vec<(CaseOutput, Diff)>) {
+        // Most often there is only more of it.
+        let same = self.told.iter().zip(found).take_while(|(a, (b, _))| *a == b).count();
+        let mut gone: BTreeMap<&CaseEvent, i64> = BTreeMap::new();
+        for event in &self.told[same..] {
+            *gone.entry(event).or_default() += 1;
+        }
+        for (event, cause) in &found[same..] {
+            match gone.get_mut(event).filter(|count| **count > 0) {
+                Some(count) => *count -= 1,
+                None => out.push((self.delta(event.clone(), false, *cause), 1)),
+            }
+        }
+        for (event, count) in gone {
+            for _ in 0..count {
+                out.push((self.delta(event.clone(), true, retraction), 1));
+            }
+        }
+    }
+
+    fn delta(&self, event: CaseEvent, retracted: bool, cause: Cause) -> CaseOutput {
+        CaseOutput::Delta(Box::new(CaseDelta {
+            case: self.subject.id.clone(),
+            retracted,
+            cause,
+            rule: self.subject.rule.clone(),
+            domain: Some(self.subject.domain),
+            region: Some(self.subject.region),
+            event,
+        }))
+    }
+
+    fn too_many(&self, now: i64, action: &Action, machine: &Machine) -> CaseDelta {
+        let at = action.time.0.min(now).max(self.issued());
+        let mut event = machine.event(at, CaseEventKind::Refused);
+        event.by = Some(acting::by(action));
+        event.refusal = Some(Refusal::TooMany);
+        CaseDelta {
+            case: self.subject.id.clone(),
+            retracted: false,
+            cause: Cause::Manual,
+            rule: self.subject.rule.clone(),
+            domain: Some(self.subject.domain),
+            region: Some(self.subject.region),
+            event,
+        }
+    }
+
+    /// Gives the rows where they differ from those given.
+    fn show(&mut self, now: i64, machine: &Machine, out: &mut Vec<(CaseOutput, Diff)>) {
+        let state = Arc::new(self.state_of(machine));
+        if self.state.as_ref() != Some(&state) {
+            out.extend(self.state.take().map(|row| (CaseOutput::State(row), -1)));
+            out.push((CaseOutput::State(Arc::clone(&state)), 1));
+            self.state = Some(state);
+        }
+        let alarms = self.alarms_of(now, machine);
+        let gone = self.alarms.difference(&alarms).cloned();
+        out.extend(gone.map(|alarm| (CaseOutput::Alarm(alarm), -1)));
+        let came = alarms.difference(&self.alarms).cloned();
+        out.extend(came.map(|alarm| (CaseOutput::Alarm(alarm), 1)));
+        self.alarms = alarms;
+    }
+
+    /// Gives all rows that stand (1), or takes them back (-1).
+    pub(super) fn shown(&self, diff: Diff, out: &mut Vec<(CaseOutput, Diff)>) {
+        out.extend(self.state.iter().map(|row| (CaseOutput::State(Arc::clone(row)), diff)));
+        out.extend(self.alarms.iter().map(|row| (CaseOutput::Alarm(Arc::clone(row)), diff)));
+    }
+
+    fn state_of(&self, machine: &Machine) -> CaseState {
+        let subject = &self.subject;
+        let obligations = machine.obliged.iter().map(|((unit, role), obliged)| Obligation {
+            unit: unit.clone(),
+            role: role.clone(),
+            since: Millis(obliged.since),
+            due: obliged.deadline.due.map(Millis),
+            acknowledged: obliged.acknowledged.map(Millis),
+        });
+        let mut jobs: Vec<_> = machine.jobs.values().collect();
+        jobs.sort_by_key(|job| (&job.task.plan, job.task.order, &job.task.task));
+        let tasks = jobs.into_iter().map(|job| TaskState {
+            plan: job.task.plan.clone(),
+            task: job.task.task.clone(),
+            name: job.task.name.clone(),
+            role: job.task.role.clone(),
+            due: job.deadline.due.map(Millis),
+            reported: job.reported.map(Millis),
+        });
+        let (next, deadline) = machine.next;
+        let in_force = machine.telling() || next == CaseStep::Archived;
+        CaseState {
+            id: subject.id.clone(),
+            incident: subject.incident.is_some(),
+            rule: subject.rule.clone(),
+            asset: subject.asset.clone(),
+            domain: subject.domain,
+            region: subject.region,
+            since: subject.since,
+            level: machine.level,
+            peak: machine.peak,
+            basis: machine.basis,
+            step: machine.step,
+            entered: Millis(machine.entered),
+            due: deadline
+                .due
+                .filter(|_| deadline.ahead.is_some() && in_force)
+                .map(Millis),
+            round: machine.round,
+            rejected: machine.rejected.clone(),
+            suppressed_until: machine.suppressed.map(Millis),
+            escalations: machine.lifted.iter().map(|lifted| lifted.escalation.clone()).collect(),
+            obligations: obligations.collect(),
+            tasks: tasks.collect(),
+            times: machine.times,
+            people: machine.people.clone(),
+        }
+    }
+
+    /// Who is to be told of what.
+    fn alarms_of(&self, now: i64, machine: &Machine) -> BTreeSet<Arc<Alarm>> {
+        let mut alarms = BTreeSet::new();
+        if machine.suppressed.is_some_and(|until| now < until) {
+            return alarms;
+        }
+        let mut add = |event, mark: Vec<Text>, to, due: Option<i64>, level| {
+            alarms.insert(Arc::new(Alarm {
+                case: self.subject.id.clone(),
+                event,
+                mark,
+                to,
+                level,
+                due: due.map(Millis),
+            }));
+        };
+        let number = |time: i64| Text::from(time.to_string());
+        if machine.telling() {
+            let pending = machine
+                .obliged
+                .iter()
+                .filter(|(_, obliged)| obliged.acknowledged.is_none());
+            for ((unit, role), obliged) in pending {
+                let to = Addressee::Role {
+                    unit: unit.clone(),
+                    role: role.clone(),
+                    rosters: obliged.held.rosters.clone(),
+                    by_post: obliged.held.by_post,
+                };
+                add(
+                    NoticeEvent::Issued,
+                    vec![number(machine.armed)],
+                    to,
+                    obliged.deadline.due,
+                    machine.peak,
+                );
+            }
+            let lifted = machine
+                .lifted
+                .iter()
+                .filter(|lifted| lifted.round == machine.round && !lifted.acknowledged);
+            for escalation in lifted.map(|lifted| &lifted.escalation) {
+                let Some(to) = &escalation.to else { continue };
+                let mark = vec![
+                    number(escalation.at.0),
+                    escalation.step.map_or("", CaseStep::name).into(),
+                    escalation.unit.clone().unwrap_or_default(),
+                    escalation.role.clone().unwrap_or_default(),
+                    escalation.task.clone().unwrap_or_default(),
+                ];
+                add(
+                    NoticeEvent::Escalated,
+                    mark,
+                    Addressee::Unit(to.clone()),
+                    None,
+                    machine.peak,
+                );
+            }
+        }
+        let ended = match machine.basis {
+            Basis::Active => None,
+            Basis::Cleared => Some(NoticeEvent::Cleared),
+            Basis::Withdrawn => Some(NoticeEvent::Withdrawn),
+        };
+        if let Some(event) = ended.filter(|_| machine.step < CaseStep::Archived) {
+            add(
+                event,
+                vec![number(machine.fact_at)],
+                Addressee::Told,
+                None,
+                machine.level,
+            );
+        }
+        alarms
+    }
+}
+
+/// What must be changed to make one map the other.
+fn difference<K: Ord + Clone, V: PartialEq + Clone>(
+    before: &BTreeMap<K, V>,
+    after: &BTreeMap<K, V>,
+) -> Vec<(K, Option<V>)> {
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    let came = after.iter().filter(|(key, value)| before.get(*key) != Some(*value));
+    gone.map(|key| (key.clone(), None))
+        .chain(came.map(|(key, value)| (key.clone(), Some(value.clone()))))
+        .collect()
+}

@@ -1,0 +1,244 @@
+//! View: who must acknowledge which case, and what its plans ask for.
+//!
+//! ```text
+//!   warnings ──┬─► subjects ─┬─(region and all above)─► ⋈ duties in force (with the unit's parent) ─► obligations ─┐
+//!   incidents ─┘             ├─(rule, or any)─────────► ⋈ plans ───────────────────────────────────► tasks ────────┼─► rows by case
+//!                            └─────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! # Invariants
+//!
+//! * One subject for each open warning and each incident; obligations and tasks only for those that go on.
+//! * A changed duty or plan touches the cases that it fits, before or after, and no others.
+
+use std::sync::Arc;
+
+use riskflow_model::intake::{Incident, IncidentState};
+use riskflow_model::output::WarningState;
+use riskflow_model::responsibility::{Duty, Plan, Unit};
+use riskflow_model::{Domain, Key, Level, Millis, RegionCode, Shared, Text, Tier};
+use serde::{Deserialize, Serialize};
+
+use crate::Rows;
+
+/// What a case is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    /// The identifier of the warning or incident.
+    pub id: Text,
+    /// The rule, or the hazard.
+    pub rule: Text,
+    /// The asset.
+    pub asset: Option<Text>,
+    /// The domain.
+    pub domain: Domain,
+    /// Where.
+    pub region: RegionCode,
+    /// When the level left `none`.
+    pub since: Millis,
+    /// The level.
+    pub level: Level,
+    /// Of an incident: whether it goes on.
+    pub incident: Option<IncidentState>,
+}
+
+/// What a case is made of, beside what happens to it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CaseRow {
+    /// What it is about.
+    Subject(Arc<Subject>),
+    /// A duty fits.
+    Duty(Arc<DutyMatch>),
+    /// A plan that fits has a task.
+    Task(Arc<TaskMatch>),
+}
+
+/// A duty that fits a case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DutyMatch {
+    /// The duty.
+    pub duty: Key,
+    /// The unit.
+    pub unit: Text,
+    /// The role.
+    pub role: Text,
+    /// The unit's parent.
+    pub parent: Option<Text>,
+    /// The tier of the duty's region.
+    pub tier: Tier,
+    /// Whether the duty has a roster.
+    pub rostered: bool,
+}
+
+/// A task of a plan that fits a case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TaskMatch {
+    /// The plan.
+    pub plan: Text,
+    /// The task within the plan.
+    pub task: Text,
+    /// Its place there.
+    pub order: u32,
+    /// What is to be done.
+    pub name: Text,
+    /// Who is to do it.
+    pub role: Text,
+    /// From its coming to the report, in milliseconds.
+    pub limit: Option<i64>,
+}
+
+/// Returns what each case is about.
+pub fn subjects<'scope>(
+    warnings: Rows<'scope, Arc<WarningState>>,
+    incidents: Rows<'scope, Shared<Incident>>,
+) -> Rows<'scope, (Key, Arc<Subject>)> {
+    let warnings = warnings.map(|warning| Subject {
+        id: warning.id.clone(),
+        rule: warning.rule.clone(),
+        asset: Some(warning.asset.clone()),
+        domain: warning.domain,
+        region: warning.region,
+        since: warning.since,
+        level: warning.level,
+        incident: None,
+    });
+    let incidents = incidents.map(|incident| Subject {
+        id: incident.id.clone(),
+        rule: incident.hazard.clone(),
+        asset: incident.asset.clone(),
+        domain: incident.domain,
+        region: incident.region,
+        since: incident.since,
+        level: incident.level,
+        incident: Some(incident.state),
+    });
+    warnings
+        .concat(incidents)
+        .map(|subject| (Key::of(&subject.id), Arc::new(subject)))
+}
+
+/// Returns the rows of every case.
+pub fn obligation<'scope>(
+    subjects: Rows<'scope, (Key, Arc<Subject>)>,
+    duties: Rows<'scope, Shared<Duty>>,
+    units: Rows<'scope, Shared<Unit>>,
+    plans: Rows<'scope, Shared<Plan>>,
+) -> Rows<'scope, (Key, CaseRow)> {
+    let active = subjects
+        .clone()
+        .filter(|(_, subject)| matches!(subject.incident, None | Some(IncidentState::Open)));
+    let duties = with_parents(duties, units)
+        .map(|(duty, parent)| (duty.region, (duty, parent)))
+        .arrange_by_key_named("Obligation: duties by region");
+    let obliged = active
+        .clone()
+        .flat_map(|(case, subject)| above(subject.region).map(move |region| (region, (case, subject.clone()))))
+        .arrange_by_key_named("Obligation: cases by region")
+        .join_core(duties, |_, (case, subject), (duty, parent)| {
+            let fits = fits_duty(subject, duty);
+            fits.then(|| (*case, CaseRow::Duty(Arc::new(duty_match(duty, parent.clone())))))
+        });
+    let plans = plans
+        .flat_map(|plan| selectors(&plan.rules).into_iter().map(move |rule| (rule, plan.clone())))
+        .arrange_by_key_named("Obligation: plans by rule");
+    let tasks = active
+        .flat_map(|(case, subject)| [Some(subject.rule.clone()), None].map(|rule| (rule, (case, subject.clone()))))
+        .arrange_by_key_named("Obligation: cases by rule")
+        .join_core(plans, |_, (case, subject), plan| {
+            let tasks = if fits_plan(subject, plan) {
+                plan.tasks.as_slice()
+            } else {
+                &[]
+            };
+            let case = *case;
+            let plan = plan.clone();
+            tasks
+                .iter()
+                .enumerate()
+                .map(move |(order, task)| {
+                    let matched = TaskMatch {
+                        plan: plan.id.clone(),
+                        task: task.id.clone(),
+                        order: order as u32,
+                        name: task.name.clone(),
+                        role: task.role.clone(),
+                        limit: task.limit_minutes.map(|minutes| i64::from(minutes) * 60_000),
+                    };
+                    (case, CaseRow::Task(Arc::new(matched)))
+                })
+                .collect::<Vec<_>>()
+        });
+    subjects
+        .map(|(case, subject)| (case, CaseRow::Subject(subject)))
+        .concat(obliged)
+        .concat(tasks)
+}
+
+/// What a duty is joined from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum OfUnit {
+    Parent(Option<Text>),
+    Duty(Shared<Duty>),
+}
+
+/// Every duty with the parent of its unit.
+fn with_parents<'scope>(
+    duties: Rows<'scope, Shared<Duty>>,
+    units: Rows<'scope, Shared<Unit>>,
+) -> Rows<'scope, (Shared<Duty>, Option<Text>)> {
+    let units = units.map(|unit| (unit.id.clone(), OfUnit::Parent(unit.parent.clone())));
+    duties
+        .map(|duty| (duty.unit.clone(), OfUnit::Duty(duty)))
+        .concat(units)
+        .reduce_named("Obligation: duties and parents by unit", |_, parts, output| {
+            let mut parent = None;
+            // Parents come first.
+            for (part, _) in parts {
+                match part {
+                    OfUnit::Parent(of_unit) => parent.clone_from(of_unit),
+                    OfUnit::Duty(duty) => output.push(((duty.clone(), parent.clone()), 1)),
+                }
+            }
+        })
+        .map(|(_, row)| row)
+}
+
+/// A region and all that it lies in.
+fn above(region: RegionCode) -> impl Iterator<Item = RegionCode> {
+    std::iter::successors(Some(region), |region| region.parent())
+}
+
+/// The rules that are selected; `None` for every one.
+fn selectors(rules: &[Text]) -> Vec<Option<Text>> {
+    if rules.is_empty() {
+        return vec![None];
+    }
+    let mut rules: Vec<_> = rules.iter().cloned().map(Some).collect();
+    rules.sort();
+    rules.dedup();
+    rules
+}
+
+fn fits_duty(subject: &Subject, duty: &Duty) -> bool {
+    duty.domain.is_none_or(|domain| domain == subject.domain)
+        && (duty.rules.is_empty() || duty.rules.contains(&subject.rule))
+        && (duty.asset.is_none() || duty.asset == subject.asset)
+        && subject.level >= duty.level
+}
+
+fn fits_plan(subject: &Subject, plan: &Plan) -> bool {
+    plan.domain.is_none_or(|domain| domain == subject.domain)
+        && plan.region.is_none_or(|region| subject.region.within(region))
+        && subject.level == plan.level
+}
+
+fn duty_match(duty: &Duty, parent: Option<Text>) -> DutyMatch {
+    DutyMatch {
+        duty: Key::of(&duty.id),
+        unit: duty.unit.clone(),
+        role: duty.role.clone(),
+        parent,
+        tier: duty.region.tier(),
+        rostered: !duty.roster.is_empty(),
+    }
+}
