@@ -10,6 +10,8 @@ run="benches/runs/$(date -u +%Y-%m-%d).md"
     target/release/throughput
     printf '\n## Latency\n\n'
     target/release/latency
+    printf '\n## Cases\n\n'
+    target/release/cases
     printf '\n## Checkpoints and recovery\n\n'
     target/release/recovery
     if [[ -n ${RISKFLOW_TEST_KAFKA:-} ]]; then

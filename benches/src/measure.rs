@@ -51,7 +51,9 @@ fn children() -> Result<Duration> {
     Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
-fn high_water(pid: u32) -> u64 {
+/// The peak resident memory of a process so far, bytes; 0 where it cannot be told.
+#[must_use]
+pub fn high_water(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())

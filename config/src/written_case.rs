@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use riskflow_model::output::CaseStep;
-use riskflow_model::{Domain, Level};
+use riskflow_model::{Domain, Level, duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,9 @@ impl Default for WrittenCase {
     fn default() -> Self {
         let of_level = |minutes: [i64; 7]| {
             let steps = CaseStep::ALL.into_iter().skip(1).zip(minutes);
-            steps.map(|(step, minutes)| (step, format!("{minutes}m"))).collect()
+            steps
+                .map(|(step, minutes)| (step, duration::show(minutes * 60 * SECOND)))
+                .collect()
         };
         Self {
             horizon: "1d".into(),

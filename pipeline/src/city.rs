@@ -12,11 +12,13 @@ use serde_json::json;
 
 mod catalogue;
 mod nature;
+mod people;
 mod places;
 mod storm;
 
 use catalogue::{KINDS, Kind, Sensor};
 use nature::Nature;
+pub use people::Officers;
 use places::{Place, places};
 
 /// What to build.
@@ -201,7 +203,7 @@ impl City {
         self.streams.len() as u64 * each as u64
     }
 
-    /// Regions, assets, datastreams and the rules of all packs; all arrive before the storm.
+    /// Regions, assets, datastreams, who answers for what, and the rules of all packs; all arrive before the storm.
     pub fn base(&self) -> impl Iterator<Item = Record> + '_ {
         let arrival = Millis(self.start().0 - 1_000);
         let regions = places::regions().into_iter().map(move |(code, name)| {
@@ -227,7 +229,11 @@ impl City {
                     payload: Some(payload),
                 })
             });
-        regions.chain(assets).chain(streams).chain(rules)
+        regions
+            .chain(assets)
+            .chain(streams)
+            .chain(people::base(self, arrival))
+            .chain(rules)
     }
 
     /// The storm's records in the order of arrival.

@@ -10,6 +10,7 @@ mod check;
 mod checkpoint;
 mod demo;
 mod generate;
+mod loop_table;
 mod configuration;
 mod run;
 mod schema;

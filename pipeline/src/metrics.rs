@@ -7,7 +7,7 @@ use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
-use riskflow_model::output::{DeltaKind, Reason};
+use riskflow_model::output::{CaseEventKind, DeltaKind, NoticeEvent, Reason};
 use riskflow_model::topic::Topic;
 use riskflow_operators::fold::FoldMeter;
 
@@ -22,6 +22,8 @@ pub struct Metrics {
     dead_letters: IntCounterVec,
     published: IntCounterVec,
     deltas: IntCounterVec,
+    case_events: IntCounterVec,
+    notices: IntCounterVec,
     epochs: IntCounter,
     epoch_seconds: Histogram,
     commit_seconds: Histogram,
@@ -94,6 +96,12 @@ impl Metrics {
                 "Steps in the life of warnings, by kind.",
                 "kind",
             )?,
+            case_events: counters(
+                "riskflow_case_events_total",
+                "What happened to cases, by kind; retractions are not counted.",
+                "kind",
+            )?,
+            notices: counters("riskflow_notices_total", "Notices to recipients, by event.", "event")?,
             epochs: add(r, IntCounter::new("riskflow_epochs_total", "Epochs committed.")?)?,
             epoch_seconds: seconds("riskflow_epoch_seconds", "Time from closing an epoch to its commit.")?,
             commit_seconds: seconds("riskflow_commit_seconds", "Time that the sink took to commit an epoch.")?,
@@ -201,6 +209,12 @@ impl Metrics {
         for kind in DeltaKind::ALL {
             self.deltas.with_label_values(&[kind.name()]);
         }
+        for kind in CaseEventKind::ALL {
+            self.case_events.with_label_values(&[kind.name()]);
+        }
+        for event in NoticeEvent::ALL {
+            self.notices.with_label_values(&[event.name()]);
+        }
         for topic in Topic::inputs() {
             self.records.with_label_values(&[topic.name()]);
         }
@@ -221,6 +235,16 @@ impl Metrics {
     /// Something happened to a warning.
     pub fn delta(&self, kind: DeltaKind) {
         self.deltas.with_label_values(&[kind.name()]).inc();
+    }
+
+    /// Something happened to a case.
+    pub fn case_event(&self, kind: CaseEventKind) {
+        self.case_events.with_label_values(&[kind.name()]).inc();
+    }
+
+    /// Someone was told.
+    pub fn notice(&self, event: NoticeEvent) {
+        self.notices.with_label_values(&[event.name()]).inc();
     }
 
     /// Output records were committed.

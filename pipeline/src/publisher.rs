@@ -462,6 +462,12 @@ fn count(metrics: &Metrics, output: &EpochOutput, records: &[OutRecord]) {
     for delta in &output.deltas {
         metrics.delta(delta.kind);
     }
+    for delta in output.case_deltas.iter().filter(|delta| !delta.retracted) {
+        metrics.case_event(delta.event.kind);
+    }
+    for notice in &output.notices {
+        metrics.notice(notice.event);
+    }
     for letter in &output.dead {
         metrics.dead_letter(letter.reason);
     }

@@ -308,6 +308,53 @@ pub enum CaseEventKind {
     Refused,
 }
 
+impl CaseEventKind {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Issued,
+        Self::Reissued,
+        Self::Reopened,
+        Self::Raised,
+        Self::Level,
+        Self::Cleared,
+        Self::Withdrawn,
+        Self::BasisCorrected,
+        Self::Step,
+        Self::Acknowledgement,
+        Self::Task,
+        Self::Progress,
+        Self::Rejected,
+        Self::Suppressed,
+        Self::Escalated,
+        Self::Noted,
+        Self::Refused,
+    ];
+
+    /// The name on the topics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Reissued => "reissued",
+            Self::Reopened => "reopened",
+            Self::Raised => "raised",
+            Self::Level => "level",
+            Self::Cleared => "cleared",
+            Self::Withdrawn => "withdrawn",
+            Self::BasisCorrected => "basis_corrected",
+            Self::Step => "step",
+            Self::Acknowledgement => "acknowledgement",
+            Self::Task => "task",
+            Self::Progress => "progress",
+            Self::Rejected => "rejected",
+            Self::Suppressed => "suppressed",
+            Self::Escalated => "escalated",
+            Self::Noted => "noted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Why an action was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -378,6 +425,9 @@ pub enum NoticeEvent {
 }
 
 impl NoticeEvent {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Issued, Self::Escalated, Self::Cleared, Self::Withdrawn];
+
     /// The name on the topics.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use riskflow::city::{City, CityOptions};
+use riskflow::city::{City, CityOptions, Officers};
 use riskflow::http::Server;
 use riskflow::job::{self, Handles};
 use riskflow::output::EpochOutput;
@@ -19,9 +19,10 @@ use riskflow_model::{DomainScope, Millis, RegionCode, Tier};
 use serde_json::json;
 
 use super::generate::{Log, Place as _, write_city};
+use super::loop_table::{loop_rows, loop_summary};
 use super::run::stop_on_signals;
 use crate::cli::DemoArguments;
-use crate::terminal::{Live, say, table};
+use crate::terminal::{Live, progress, say, table};
 
 /// Runs the demo.
 pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
@@ -35,13 +36,14 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     let mut log = Log::create(&folder.path, 4)?;
     let written = write_city(&city, &mut log, true)?;
     log.finish()?;
-    drop(log);
 
     let handles = Handles::new()?;
     stop_on_signals(&handles)?;
+    let acted = officers(arguments, &city, &folder.path, &mut log, &handles)?;
+    drop(log);
     let server = Server::start(arguments.http, handles.clone());
     let server = server.with_context(|| format!("could not listen on {}; give another `--http`", arguments.http))?;
-    let settings = settings(arguments, &folder.path)?;
+    let settings = settings(arguments, &folder.path, &folder.path)?;
     let counts = std::sync::Arc::new(std::sync::Mutex::new(Counts::default()));
     let began = Instant::now();
     job::run(
@@ -53,9 +55,9 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     let tables = handles.views.load();
     let counts = counts.lock().map_err(|_| anyhow!("the observer panicked"))?;
     if arguments.json {
-        say(summary(&tables, &counts, written, took));
+        say(summary(&tables, &counts, written + acted, took));
     } else {
-        show(&tables, &counts, written, took);
+        show(&tables, &counts, written + acted, took);
     }
     if !arguments.once && !handles.stop.load(Ordering::Acquire) {
         tracing::info!("serving http://{}/api/v1/regions until ctrl-c", server.address);
@@ -66,15 +68,45 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn settings(arguments: &DemoArguments, folder: &Path) -> Result<riskflow_config::Settings> {
+fn settings(arguments: &DemoArguments, folder: &Path, output: &Path) -> Result<riskflow_config::Settings> {
     let mut written = WrittenSettings::default();
     written.cluster.workers = arguments.workers;
     written.input.path = folder.to_owned();
     written.input.clock = riskflow_config::Clock::Arrival;
-    written.output.path = folder.to_owned();
+    written.output.path = output.to_owned();
     written.epoch.replay_tick = "10s".into();
-    written.checkpoint.path = folder.join("checkpoints").to_string_lossy().into_owned();
+    written.checkpoint.path = output.join("checkpoints").to_string_lossy().into_owned();
     Ok(written.check()?)
+}
+
+/// Lets the simulated duty officers see the storm's warnings, and writes down what they did about them: the input of the show.
+/// Warnings do not depend on what is done about them, so those of the show are the same.
+fn officers(arguments: &DemoArguments, city: &City, folder: &Path, log: &mut Log, handles: &Handles) -> Result<u64> {
+    let seen = folder.join("rehearsal");
+    let watching = std::sync::Arc::new(std::sync::Mutex::new(Officers::default()));
+    let (start, end) = (city.start(), city.end());
+    let bar = progress("officers watch the storm", (end.0 - start.0).unsigned_abs());
+    let (officers, shown) = (watching.clone(), bar.clone());
+    let observer: Observer = Box::new(move |output: &EpochOutput, _: &Tables| {
+        if let Ok(mut officers) = officers.lock() {
+            officers.watch(output.epoch, &output.deltas);
+        }
+        shown.set_position(output.epoch.0.saturating_sub(start.0).max(0).unsigned_abs());
+    });
+    let rehearsal = Handles {
+        stop: handles.stop.clone(),
+        ..Handles::new()?
+    };
+    job::run(&settings(arguments, folder, &seen)?, &rehearsal, Some(observer))?;
+    bar.finish_and_clear();
+    std::fs::remove_dir_all(&seen).with_context(|| format!("could not remove `{}`", seen.display()))?;
+    let officers = watching.lock().map_err(|_| anyhow!("the observer panicked"))?;
+    let actions = officers.actions(city);
+    for action in &actions {
+        log.put(action)?;
+    }
+    log.finish()?;
+    Ok(actions.len() as u64)
 }
 
 /// The folder of the demo's log; a temporary one goes with the demo.
@@ -193,6 +225,17 @@ fn show(tables: &Tables, counts: &Counts, written: u64, took: Duration) {
         row
     });
     say(table(&header, rows));
+    say("\nWhat was done about it (duty officers simulated, too):\n");
+    let header = [
+        "county",
+        "issued",
+        "acknowledged",
+        "in time",
+        "escalated",
+        "archived",
+        "median to acknowledge",
+    ];
+    say(table(&header, loop_rows(tables, &counties(tables))));
     let dead: Vec<String> = counts
         .dead
         .iter()
@@ -228,5 +271,6 @@ fn summary(tables: &Tables, counts: &Counts, written: u64, took: Duration) -> se
         "open_warnings": tables.warnings.size(),
         "dead_letters": dead,
         "deltas": rows.collect::<Vec<_>>(),
+        "cases": loop_summary(tables, &counties(tables)),
     })
 }
