@@ -12,7 +12,7 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 use riskflow_operators::fold::{FoldMeter, Keyed};
 use riskflow_operators::monitor::{Monitor, Observed};
-use riskflow_operators::specification::{Entry, Part};
+use riskflow_operators::specification::{Entry, Specification, Subject};
 
 const KEYS: u64 = 10_000;
 
@@ -55,15 +55,17 @@ fn monitoring(criterion: &mut Criterion) {
             return;
         };
         let start = riskflow_benches::load::START;
-        let changes = (0..KEYS).flat_map(|i| {
-            let (datastream, asset) = (i.to_string().into(), "a".into());
+        let changes = (0..KEYS).map(|i| {
             let (rule, thresholds) = (rule.clone(), rule.thresholds(None));
-            let parts = [
-                Part::Known { datastream },
-                Part::Watched { asset, base: 1 },
-                Part::Entry(Entry { rule, thresholds }),
-            ];
-            parts.map(|part| ((Key::of(&i.to_string()), part), 1))
+            let specification = Specification {
+                subject: Subject {
+                    datastream: i.to_string().into(),
+                    asset: Some("a".into()),
+                    base: 1,
+                },
+                entries: vec![Entry { rule, thresholds }],
+            };
+            ((Key::of(&i.to_string()), Box::new(specification)), 1)
         });
         keyed.rows(start, changes.collect());
         let mut out = Vec::new();

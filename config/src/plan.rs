@@ -204,6 +204,21 @@ impl Operator {
 }
 
 impl Rule {
+    /// A rule of which only the name is known: equal to the one with this fingerprint, but it selects nothing and knows no
+    /// level. It stands in for that one until it comes.
+    #[must_use]
+    pub fn named(id: Text, fingerprint: Key) -> Self {
+        Self(Arc::new(Checked {
+            record: RuleRecord::named(id),
+            fingerprint,
+            pane: 1,
+            features: Vec::new(),
+            comparisons: Vec::new(),
+            levels: Vec::new(),
+            reach: 0,
+        }))
+    }
+
     /// The key of its identifier.
     #[must_use]
     pub fn key(&self) -> Key {

@@ -30,6 +30,21 @@ pub struct RuleRecord {
     pub levels: BTreeMap<Level, LevelRecord>,
 }
 
+impl RuleRecord {
+    /// Nothing but the identifier.
+    pub(crate) fn named(id: Text) -> Self {
+        Self {
+            id,
+            version: 0,
+            name: Text::default(),
+            source: Text::default(),
+            select: SelectorRecord::default(),
+            pane: String::new(),
+            levels: BTreeMap::new(),
+        }
+    }
+}
+
 fn default_pane() -> String {
     "10s".to_owned()
 }

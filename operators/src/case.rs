@@ -323,8 +323,9 @@ impl Fold for Case {
         _key: Key,
         state: &mut CaseFoldState,
         changes: &mut dyn Iterator<Item = (CaseRow, Diff)>,
-    ) {
+    ) -> bool {
         changes.for_each(|(row, diff)| state.rows.apply(row, diff));
+        true
     }
 
     fn record(&mut self, _now: i64, _key: Key, state: &mut CaseFoldState, record: CaseRecord) {

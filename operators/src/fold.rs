@@ -76,7 +76,8 @@ pub trait Fold: 'static {
     /// The key of a record, and where in the order of its epoch the record stands.
     fn place(record: &Self::Record) -> (Self::Key, Origin);
 
-    /// The key's rows are others from this epoch on: those that went (-1) come before those that came (1).
+    /// The key's rows are others from this epoch on: those that went (-1) come before those that came (1). Whether the key
+    /// must settle; if it has no state yet, it must.
     ///
     /// State that was loaded knows nothing of rows: views are rebuilt, so all rows that there are come again, in one call
     /// that is made even where there are none.
@@ -86,7 +87,7 @@ pub trait Fold: 'static {
         key: Self::Key,
         state: &mut Self::State,
         changes: &mut dyn Iterator<Item = (Self::Row, Diff)>,
-    );
+    ) -> bool;
 
     /// A record arrived in this epoch.
     fn record(&mut self, now: i64, key: Self::Key, state: &mut Self::State, record: Self::Record);
@@ -200,6 +201,8 @@ struct Slot<F: Fold> {
 #[derive(Clone, Copy)]
 struct Head {
     touched: bool,
+    /// Whether it was loaded and has heard of its rows, or need not.
+    informed: bool,
     /// The first and the last record of this slot in the queue.
     first: u32,
     last: u32,
@@ -207,6 +210,7 @@ struct Head {
 
 const UNTOUCHED: Head = Head {
     touched: false,
+    informed: true,
     first: NO_RECORD,
     last: NO_RECORD,
 };
@@ -247,22 +251,27 @@ impl<F: Fold> Keyed<F> {
         let mut changes = changes.into_iter().peekable();
         while let Some(((key, _), _)) = changes.peek() {
             let key = *key;
-            let slot = self.touch(key);
+            let slot = self.slot_of(key);
             let mut of_key = std::iter::from_fn(|| {
                 let ((_, row), diff) = changes.next_if(|((next, _), _)| *next == key)?;
                 Some((row, diff))
             });
-            let state = &mut self.slots[slot as usize].state;
-            self.fold.rows(now, key, state, &mut of_key);
+            self.rows_of(now, slot, &mut of_key);
             of_key.for_each(drop);
         }
         for slot in std::mem::take(&mut self.loaded) {
-            if !self.heads[slot as usize].touched {
-                self.touch_slot(slot);
-                let entry = &mut self.slots[slot as usize];
-                self.fold
-                    .rows(now, entry.key, &mut entry.state, &mut std::iter::empty());
+            if !self.heads[slot as usize].informed {
+                self.rows_of(now, slot, &mut std::iter::empty());
             }
+        }
+    }
+
+    fn rows_of(&mut self, now: i64, slot: u32, changes: &mut dyn Iterator<Item = (F::Row, Diff)>) {
+        self.preserve(slot);
+        self.heads[slot as usize].informed = true;
+        let entry = &mut self.slots[slot as usize];
+        if self.fold.rows(now, entry.key, &mut entry.state, changes) {
+            self.touch_slot(slot);
         }
     }
 
@@ -361,12 +370,6 @@ impl<F: Fold> Keyed<F> {
         }
     }
 
-    fn touch(&mut self, key: F::Key) -> u32 {
-        let slot = self.slot_of(key);
-        self.touch_slot(slot);
-        slot
-    }
-
     fn slot_of(&mut self, key: F::Key) -> u32 {
         if let Some(slot) = self.index.get(&key) {
             return *slot;
@@ -381,9 +384,7 @@ impl<F: Fold> Keyed<F> {
         if !head.touched {
             head.touched = true;
             self.touched.push(slot);
-            if self.snapshot.is_some() {
-                self.preserve(slot);
-            }
+            self.preserve(slot);
         }
     }
 
@@ -406,6 +407,7 @@ impl<F: Fold> Keyed<F> {
     fn restore(&mut self, key: F::Key, state: F::State, wake: Option<i64>) {
         let slot = self.vacant(key, state);
         self.index.insert(key, slot);
+        self.heads[slot as usize].informed = false;
         self.loaded.push(slot);
         if let Some(due) = wake {
             self.slots[slot as usize].wake = due;

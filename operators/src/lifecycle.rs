@@ -1,4 +1,4 @@
-//! Fold `lifecycle`: the episodes of one asset's warnings, and every step of their lives.
+//! Fold `lifecycle`: the episodes of one asset's warnings, every step of their lives, and the risk that follows for it.
 //!
 //! The level of a (rule, asset) is the highest of its datastreams' levels, at every time: tracks of the datastreams are
 //! merged into one. An episode is an interval on which that level is above none. What is visible is the episode that is
@@ -7,18 +7,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use riskflow_config::ScoreCuts;
 use riskflow_model::base::Asset;
-use riskflow_model::output::{Cause, DeltaKind, Explanation, Origin, WarningDelta, WarningState};
+use riskflow_model::output::{AssetRisk, Cause, DeltaKind, Explanation, Origin, WarningDelta, WarningState};
 use riskflow_model::{Key, Level, Millis, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::Diff;
+use crate::asset_risk::asset_risk;
 use crate::fold::{Fold, Next};
 use crate::monitor::{Revision, Track, forget_ended, no_evidence};
 
 /// What the lifecycle gives out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
+    /// A row of the table of asset risks.
+    Risk(Arc<AssetRisk>),
     /// A row of the table of open warnings.
     State(Arc<WarningState>),
     /// Something happened; never taken back.
@@ -26,7 +30,13 @@ pub enum Step {
 }
 
 impl Step {
-    /// The row, if it is one.
+    /// The risk, if it is one.
+    #[must_use]
+    pub fn risk(self) -> Option<Arc<AssetRisk>> {
+        if let Self::Risk(risk) = self { Some(risk) } else { None }
+    }
+
+    /// The open warning, if it is one.
     #[must_use]
     pub fn state(self) -> Option<Arc<WarningState>> {
         if let Self::State(state) = self {
@@ -52,6 +62,8 @@ impl Step {
 pub struct Lifecycle {
     /// What ended longer ago than this, in milliseconds, may be forgotten.
     pub remember: i64,
+    /// How a score becomes a level.
+    pub cuts: ScoreCuts,
 }
 
 /// What is known of one asset.
@@ -62,7 +74,31 @@ pub struct LifecycleState {
     asset: Option<Shared<Asset>>,
     #[serde(skip)]
     asset_changed: bool,
+    /// As given out; follows from the asset and the warnings, so it is not saved.
+    #[serde(skip)]
+    risk: Option<Arc<AssetRisk>>,
     warnings: BTreeMap<Text, Warning>,
+}
+
+impl LifecycleState {
+    /// The highest level of any datastream, and whether it stands only on silent ones.
+    fn highest(&self) -> (Level, bool) {
+        let members = self.warnings.values().flat_map(|warning| warning.members.values());
+        let standings = members.map(|member| (member.level(), member.stale));
+        // Among equals one that is not stale counts.
+        let highest = standings.max_by_key(|(level, stale)| (*level, !*stale));
+        highest.filter(|(level, _)| *level > Level::None).unwrap_or_default()
+    }
+
+    fn settle_risk(&mut self, cuts: ScoreCuts, out: &mut Vec<(Step, Diff)>) {
+        let risk = self.asset.as_ref().map(|asset| asset_risk(asset, self.highest(), cuts));
+        if risk.as_ref() != self.risk.as_deref() {
+            let risk = risk.map(Arc::new);
+            let before = std::mem::replace(&mut self.risk, risk.clone());
+            out.extend(before.map(|row| (Step::Risk(row), -1)));
+            out.extend(risk.map(|row| (Step::Risk(row), 1)));
+        }
+    }
 }
 
 /// One rule's warnings on the asset.
@@ -317,9 +353,10 @@ impl Fold for Lifecycle {
         _key: Key,
         state: &mut LifecycleState,
         changes: &mut dyn Iterator<Item = (Shared<Asset>, Diff)>,
-    ) {
+    ) -> bool {
         state.asset = changes.filter(|(_, diff)| *diff > 0).last().map(|(asset, _)| asset);
         state.asset_changed = true;
+        true
     }
 
     fn record(&mut self, _now: i64, _key: Key, state: &mut LifecycleState, revision: Revision) {
@@ -346,6 +383,7 @@ impl Fold for Lifecycle {
                 self.settle_warning(now, rule, warning, asset.as_deref(), out);
             }
         }
+        state.settle_risk(self.cuts, out);
         state
             .warnings
             .retain(|_, warning| !warning.members.is_empty() || warning.shown.is_some());

@@ -28,7 +28,7 @@ use smallvec::SmallVec;
 
 use crate::Diff;
 use crate::fold::{Fold, Next, SHARDS};
-use crate::specification::{Part, Specification};
+use crate::specification::{Specification, Subject};
 
 use series::{Outcome, Series};
 use watch::{Context, Watch};
@@ -47,8 +47,6 @@ pub struct Observed {
 pub enum Finding {
     /// For the lifecycle: the level of an entry is another one from some time on.
     Revision(Box<Revision>),
-    /// For the asset's risk: (asset, level, stale) of an entry above none, as a row.
-    Standing(Key, Level, bool),
     /// An observation was given up.
     DeadLetter(Box<DeadLetter>),
 }
@@ -59,16 +57,6 @@ impl Finding {
     pub fn revision(self) -> Option<Revision> {
         if let Self::Revision(revision) = self {
             Some(*revision)
-        } else {
-            None
-        }
-    }
-
-    /// Asset, level and staleness, if it is a standing.
-    #[must_use]
-    pub fn standing(self) -> Option<(Key, (Level, bool))> {
-        if let Self::Standing(asset, level, stale) = self {
-            Some((asset, (level, stale)))
         } else {
             None
         }
@@ -169,14 +157,11 @@ struct Known {
     changed_from: i64,
     /// The greatest cause among the observations since the last settling.
     cause: Option<Cause>,
-    /// Whether rows were heard of since the state was loaded.
-    #[serde(skip)]
-    informed: bool,
+    /// One for each entry in force.
     watches: SmallVec<[Watch; 1]>,
     /// No new entry sees what is at or before this time.
     floor: i64,
-    /// What is in force; its entries are those of the watches.
-    specification: Specification,
+    subject: Subject,
 }
 
 impl Monitor {
@@ -226,15 +211,19 @@ impl Monitor {
         known.cause = known.cause.max(Some(cause));
     }
 
-    /// Puts another specification in force; the watches that it ends go to `ended`.
-    fn specify(&self, now: i64, known: &mut Known, mut next: Specification, ended: &mut Vec<Ended>) {
-        let entries = std::mem::take(&mut next.entries);
-        let before = std::mem::replace(&mut known.specification, next);
-        let next = &known.specification;
+    /// Puts another specification in force; the watches that it ends go to `ended`. Whether anything changed.
+    fn specify(&self, now: i64, known: &mut Known, next: Specification, ended: &mut Vec<Ended>) -> bool {
+        let Specification { subject, entries } = next;
+        let before = std::mem::replace(&mut known.subject, subject);
+        let next = &known.subject;
         let same_asset = before.asset == next.asset;
         let same_entries = known.watches.iter().map(|watch| &watch.entry).eq(&entries);
         if same_entries && (same_asset || entries.is_empty()) {
-            return;
+            // Of what was loaded only now is it known what the rules say.
+            for (watch, entry) in known.watches.iter_mut().zip(entries) {
+                watch.entry = entry;
+            }
+            return false;
         }
         let same_base = before.base == next.base && same_asset;
         let came_or_went = if same_base {
@@ -253,12 +242,13 @@ impl Monitor {
             }));
         };
         let mut old: Vec<Watch> = known.watches.drain(..).collect();
-        for entry in &entries {
+        for entry in entries {
             let same_rule = old
                 .iter()
                 .position(|watch| watch.entry.rule.record.id == entry.rule.record.id);
             let cause = match same_rule.map(|index| old.swap_remove(index)) {
-                Some(watch) if same_asset && watch.entry == *entry => {
+                Some(mut watch) if same_asset && watch.entry == entry => {
+                    watch.entry = entry;
                     known.watches.push(watch);
                     continue;
                 }
@@ -279,6 +269,7 @@ impl Monitor {
         for watch in old {
             end(watch, came_or_went);
         }
+        true
     }
 
     /// Moves anchors up to the horizon and lets go of what nobody can ask for any more.
@@ -309,7 +300,7 @@ impl Monitor {
             last: known.series.last_at_or_before(now),
             changed_from: known.changed_from,
             cause: known.cause,
-            specification: &known.specification,
+            subject: &known.subject,
         };
         let mut wake = i64::MAX;
         for watch in &mut known.watches {
@@ -364,24 +355,14 @@ impl Known {
             compacted: i64::MIN,
             changed_from: i64::MAX,
             cause: None,
-            informed: true,
             watches: SmallVec::new(),
             floor: i64::MIN,
-            specification: Specification::default(),
+            subject: Subject::default(),
         }
     }
 }
 
 impl Known {
-    /// The specification in force, entries included.
-    fn in_force(&self) -> Specification {
-        let entries = self.watches.iter().map(|watch| watch.entry.clone()).collect();
-        Specification {
-            entries,
-            ..self.specification.clone()
-        }
-    }
-
     /// Reads what lies in the state itself.
     fn warm(&self) -> u64 {
         let watched = self.watches.iter().map(Watch::warm_self);
@@ -440,7 +421,7 @@ fn given_up(observed: &Observed) -> DeadLetter {
 
 impl Fold for Monitor {
     type Key = Key;
-    type Row = Part;
+    type Row = Box<Specification>;
     type Record = Observed;
     type State = MonitorState;
     type Output = Finding;
@@ -455,22 +436,24 @@ impl Fold for Monitor {
         (record.observation.datastream, record.origin)
     }
 
-    fn rows(&mut self, now: i64, key: Key, state: &mut MonitorState, changes: &mut dyn Iterator<Item = (Part, Diff)>) {
-        let in_force = state.known.as_deref().filter(|known| known.informed);
-        let mut next = in_force.map_or_else(Specification::default, Known::in_force);
-        for (part, diff) in changes {
-            next.change(part, diff);
-        }
-        if next.datastream.is_empty() {
+    fn rows(
+        &mut self,
+        now: i64,
+        key: Key,
+        state: &mut MonitorState,
+        changes: &mut dyn Iterator<Item = (Box<Specification>, Diff)>,
+    ) -> bool {
+        let Some((next, _)) = changes.filter(|(_, diff)| *diff > 0).last() else {
             // The series goes with the row.
-            if let Some(mut known) = state.known.take() {
-                let ended = &mut state.aside.get_or_insert_default().ended;
-                self.specify(now, &mut known, Specification::default(), ended);
-            }
-            return;
-        }
+            let Some(mut known) = state.known.take() else {
+                return false;
+            };
+            let ended = &mut state.aside.get_or_insert_default().ended;
+            self.specify(now, &mut known, Specification::default(), ended);
+            return true;
+        };
+        let new = state.known.is_none();
         let known = state.known.get_or_insert_with(|| Box::new(Known::new()));
-        known.informed = true;
         let mut ended = Vec::new();
         if let Some(aside) = &mut state.aside {
             let held = &mut self.waiting[(key.route() % SHARDS) as usize];
@@ -487,10 +470,11 @@ impl Fold for Monitor {
             });
             ended = std::mem::take(&mut aside.ended);
         }
-        self.specify(now, known, next, &mut ended);
+        let changed = self.specify(now, known, *next, &mut ended);
         if !ended.is_empty() {
             state.aside.get_or_insert_default().ended = ended;
         }
+        changed || new || state.aside.is_some()
     }
 
     fn record(&mut self, now: i64, _key: Key, state: &mut MonitorState, observed: Observed) {
@@ -514,21 +498,16 @@ impl Fold for Monitor {
         })
     }
 
-    fn recall(&mut self, key: Key, state: &MonitorState, out: &mut Vec<(Finding, Diff)>) {
+    fn recall(&mut self, key: Key, state: &MonitorState, _out: &mut Vec<(Finding, Diff)>) {
         let waiting = state.aside.as_ref().map_or(0, |aside| aside.waiting.len());
         self.waiting[(key.route() % SHARDS) as usize] += waiting as u32;
-        let Some(known) = &state.known else { return };
-        if let Some(asset) = &known.specification.asset {
-            let standings = known.watches.iter().filter_map(Watch::shown_standing);
-            out.extend(standings.map(|(level, stale)| (Finding::Standing(Key::of(asset), level, stale), 1)));
-        }
     }
 
     fn settle(&mut self, now: i64, key: Key, state: &mut MonitorState, out: &mut Vec<(Finding, Diff)>) -> Next {
         let mut wake = i64::MAX;
         if let Some(mut aside) = state.aside.take() {
-            for mut ended in aside.ended.drain(..) {
-                ended.watch.end(&ended.asset, &ended.datastream, ended.cause, out);
+            for ended in aside.ended.drain(..) {
+                ended.watch.end(ended.asset, ended.datastream, ended.cause, out);
             }
             if !aside.waiting.is_empty() {
                 wake = self.settle_waiting(now, key, &mut aside.waiting, out);

@@ -250,7 +250,7 @@ impl Fold for Notices {
         _key: Key,
         state: &mut NoticeState,
         changes: &mut dyn Iterator<Item = (NoticeRow, Diff)>,
-    ) {
+    ) -> bool {
         for (row, diff) in changes {
             let came = diff > 0;
             match row {
@@ -261,6 +261,7 @@ impl Fold for Notices {
                 NoticeRow::End(alarm) => drop(state.ends.remove(&alarm)),
             }
         }
+        true
     }
 
     fn record(&mut self, _now: i64, _key: Key, _state: &mut NoticeState, record: NoRecord) {

@@ -10,15 +10,22 @@
 //! All counts and sums ride in the difference of one update ([`Tally`]): a change of one asset is one small update a
 //! tier, and nothing is recomputed from its members.
 
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-use differential_dataflow::VecCollection;
+use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 use differential_dataflow::operators::CountTotal;
+use differential_dataflow::{AsCollection, VecCollection};
+use hashbrown::HashMap;
 use riskflow_model::base::Region;
 use riskflow_model::output::{AssetRisk, LevelCounts, RegionRisk, TopAsset, WarningState};
-use riskflow_model::{DomainScope, Level, RegionCode, Shared, Text, Tier};
+use riskflow_model::{Domain, DomainScope, Level, RegionCode, Shared, Text, Tier};
 use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
 
+use crate::fold::RouteHasher;
 use crate::score_baseline::RegionScope;
 use crate::{Diff, Epoch, Rows};
 
@@ -42,13 +49,9 @@ pub fn region_tally<'scope>(
     risks: Rows<'scope, Arc<AssetRisk>>,
     warnings: Rows<'scope, Arc<WarningState>>,
 ) -> Rows<'scope, (RegionScope, Tally)> {
-    let risks = risks.explode(|risk: Arc<AssetRisk>| {
-        let tally = Tally::of_asset(&risk);
-        scopes(risk.region, risk.domain).map(move |scope| (scope, tally))
-    });
-    let warnings = warnings.explode(|warning: Arc<WarningState>| {
-        let tally = Tally::of_warning(warning.level);
-        scopes(warning.region, warning.domain).map(move |scope| (scope, tally))
+    let risks = summed(risks, |risk| (risk.region, risk.domain, Tally::of_asset(risk)));
+    let warnings = summed(warnings, |warning| {
+        (warning.region, warning.domain, Tally::of_warning(warning.level))
     });
     let leaves = risks.concat(warnings);
     let (villages, below) = tier(&leaves, Tier::Village, None);
@@ -67,6 +70,34 @@ pub fn region_tally<'scope>(
 
 /// Tallies as differences of their region and domain.
 type Differences<'scope> = VecCollection<'scope, Epoch, RegionScope, Tally>;
+
+/// The tallies of rows, summed as far as they are at hand: when all of a city comes at once there are far fewer regions than
+/// rows, and what is arranged is large.
+fn summed<'scope, D: 'static>(
+    rows: Rows<'scope, Arc<D>>,
+    tally: impl Fn(&D) -> (RegionCode, Domain, Tally) + 'static,
+) -> Differences<'scope> {
+    let mut sums: HashMap<(RegionScope, Epoch), Tally, BuildHasherDefault<RouteHasher>> = HashMap::default();
+    let sums =
+        rows.inner
+            .unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(Pipeline, "RegionTally: sums", move |_, _| {
+                move |input, output| {
+                    input.for_each_stamp(|capability, batches| {
+                        for (row, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
+                            let (region, domain, tally) = tally(&row);
+                            let tally = tally.multiply(&diff);
+                            for scope in scopes(region, domain) {
+                                sums.entry((scope, epoch)).or_default().plus_equals(&tally);
+                            }
+                        }
+                        let sums = sums.drain().filter(|(_, tally)| !tally.is_zero());
+                        let sums = sums.map(|((scope, epoch), tally)| (scope, epoch, tally));
+                        output.session(&capability).give_iterator(sums);
+                    });
+                }
+            });
+    sums.as_collection()
+}
 
 /// The rows of one tier, from what stands in it and what comes from the tier below; and what goes to the tier above.
 ///
@@ -162,7 +193,7 @@ fn assemble<'a>(region: RegionCode, domain: DomainScope, parts: impl Iterator<It
 }
 
 /// The two scopes that an asset of this domain counts in.
-fn scopes(region: RegionCode, domain: riskflow_model::Domain) -> [RegionScope; 2] {
+fn scopes(region: RegionCode, domain: Domain) -> [RegionScope; 2] {
     [(region, DomainScope::All), (region, DomainScope::One(domain))]
 }
 

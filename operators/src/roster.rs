@@ -136,8 +136,9 @@ impl Fold for Roster {
         _key: TableKey,
         state: &mut RosterState,
         changes: &mut dyn Iterator<Item = (RosterRow, Diff)>,
-    ) {
+    ) -> bool {
         state.row = changes.filter(|(_, diff)| *diff > 0).last().map(|(row, _)| row);
+        true
     }
 
     fn record(&mut self, _now: i64, _key: TableKey, _state: &mut RosterState, record: NoRecord) {

@@ -65,18 +65,18 @@ impl Fold for ScoreBaseline {
         _key: RegionScope,
         state: &mut BaselineState,
         changes: &mut dyn Iterator<Item = (i64, Diff)>,
-    ) {
+    ) -> bool {
         let score = changes
             .filter(|(_, diff)| *diff > 0)
             .last()
             .map_or(0, |(score, _)| score);
-        if state.ahead.back().map_or(state.shown, |(_, last)| *last) == score {
-            return;
+        if state.ahead.back().map_or(state.shown, |(_, last)| *last) != score {
+            match state.ahead.back_mut() {
+                Some(last) if last.0 == due(now) => last.1 = score,
+                _ => state.ahead.push_back((due(now), score)),
+            }
         }
-        match state.ahead.back_mut() {
-            Some(last) if last.0 == due(now) => last.1 = score,
-            _ => state.ahead.push_back((due(now), score)),
-        }
+        true
     }
 
     fn record(&mut self, _now: i64, _key: RegionScope, _state: &mut BaselineState, record: NoRecord) {

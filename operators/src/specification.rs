@@ -1,38 +1,61 @@
-//! View: what the monitor must evaluate for each known datastream, part by part.
+//! View: what the monitor must evaluate for each known datastream.
 //!
 //! ```text
-//!   datastreams ──┬───────────────────────────────────► Known ────┐
-//!                 └─(asset)─► ⋈ assets ──┬────────────► Watched ──┼─► parts by datastream
-//!                                        └─(property)─► ⋈ rules ──┘   (Entry)
+//!   datastreams ─(asset)─┐
+//!   assets ──────(key)───┼──► [ Matched on each worker ] ──► one row for each datastream
+//!   rules ───────(all)───┘
 //! ```
 //!
-//! The monitor puts the parts together ([`Specification::change`]): it holds them anyway, and a reduction here would
-//! hold all of them twice more.
+//! Datastreams meet their asset on the asset's worker, and all rules there. The row is a function of what stands there, so
+//! nothing that was given out is kept: where something changes, the row before is computed again. Three joins of
+//! differential's said the same and held each datastream in three arrangements; loading base data took most of its time there.
 //!
 //! # Invariants
 //!
-//! * For each row of `base.datastream` one `Known`; one `Watched`, and an `Entry` for each rule that selects it, only
-//!   where the asset has a row.
-//! * A changed asset or datastream touches its own specifications; a changed rule only those of its observed property.
+//! * One row for each row of `base.datastream`; without entries where the asset has no row.
+//! * A changed asset or datastream touches its own rows; a changed rule only those of its observed property.
+//! * What goes and what comes in an epoch differ: a row that stays is not given.
 
+use std::collections::BTreeMap;
+use std::hash::BuildHasherDefault;
+
+use differential_dataflow::AsCollection;
+use differential_dataflow::consolidation::consolidate;
+use hashbrown::HashMap;
 use riskflow_config::{Rule, Thresholds};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::{Key, Shared, Text};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::vec::Broadcast;
+use timely::dataflow::operators::{Capability, InputCapability};
+use timely::progress::frontier::MutableAntichain;
 
-use crate::{Diff, Rows};
+use crate::fold::RouteHasher;
+use crate::{Diff, Epoch, Rows};
 
 /// What must be evaluated for one datastream.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Specification {
-    /// The datastream's identifier; empty while it has no row.
+    /// The datastream and its asset.
+    pub subject: Subject,
+    /// One for each rule that selects the datastream, in the order of rules.
+    pub entries: Vec<Entry>,
+}
+
+/// Which rows a specification comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    /// The datastream's identifier.
     pub datastream: Text,
     /// The asset's identifier; `None` while the asset has no row.
     pub asset: Option<Text>,
     /// Changes with the rows of datastream and asset; tells a changed base from a changed rule.
     pub base: u64,
-    /// One for each rule that selects the datastream.
-    pub entries: Vec<Entry>,
 }
 
 /// One rule that watches a datastream.
@@ -44,127 +67,357 @@ pub struct Entry {
     pub thresholds: Thresholds,
 }
 
-/// What a specification is put together from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Part {
-    /// The datastream has a row.
-    Known {
-        /// Its identifier.
-        datastream: Text,
-    },
-    /// Its asset has a row, too.
-    Watched {
-        /// The asset's identifier.
-        asset: Text,
-        /// The hash of both rows.
-        base: u64,
-    },
-    /// A rule selects it.
-    Entry(Entry),
+/// A specification on its way to the monitor, keyed by the datastream; boxed: rows are sorted.
+pub type Specified = (Key, Box<Specification>);
+
+/// Changes of base data in one epoch.
+#[derive(Debug, Default)]
+struct Changes {
+    datastreams: Vec<((Key, Shared<Datastream>), Diff)>,
+    assets: Vec<((Key, Shared<Asset>), Diff)>,
+    rules: Vec<(Rule, Diff)>,
 }
 
-impl Specification {
-    /// Takes a part in that came (1) or went (-1); of a part that was replaced the old one must go first.
-    pub fn change(&mut self, part: Part, diff: Diff) {
-        let came = diff > 0;
-        match part {
-            Part::Known { datastream } => self.datastream = if came { datastream } else { Text::default() },
-            Part::Watched { asset, base } => {
-                self.asset = came.then_some(asset);
-                self.base = if came { base } else { 0 };
-            }
-            Part::Entry(entry) if came => {
-                let position = self.entries.partition_point(|before| *before < entry);
-                self.entries.insert(position, entry);
-            }
-            Part::Entry(entry) => self.entries.retain(|before| *before != entry),
-        }
+/// The rules, and the assets of one worker with their datastreams. Holds no dataflow type.
+#[derive(Debug, Default)]
+struct Matched {
+    rules: Vec<Rule>,
+    index: HashMap<Key, u32, BuildHasherDefault<RouteHasher>>,
+    places: Vec<Place>,
+    free: Vec<u32>,
+}
+
+/// What stands at the key of one asset.
+#[derive(Debug, Default)]
+struct Place {
+    key: Key,
+    asset: Option<Shared<Asset>>,
+    datastreams: SmallVec<[(Key, Shared<Datastream>); 1]>,
+}
+
+impl Place {
+    fn specified<'a>(&'a self, rules: &'a [Rule]) -> impl Iterator<Item = Specified> + 'a {
+        let asset = self.asset.as_ref();
+        let rows = self.datastreams.iter();
+        rows.map(move |(key, row)| (*key, Box::new(specification(row, asset, rules))))
     }
 }
 
-/// A datastream with its asset.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-struct Watched {
-    datastream: Shared<Datastream>,
-    asset: Shared<Asset>,
-}
-
-/// Rules meet datastreams by observed property; each property is spread over this many keys, so that one property that
-/// most datastreams share does not end on one worker.
-const SPREAD: u64 = 16;
-
-/// Returns the parts of the specification of every known datastream.
-pub fn specification<'scope>(
-    datastreams: Rows<'scope, (Key, Shared<Datastream>)>,
-    assets: Rows<'scope, (Key, Shared<Asset>)>,
-    rules: Rows<'scope, Rule>,
-) -> Rows<'scope, (Key, Part)> {
-    let known = datastreams.clone().map(|(key, row)| {
-        (
-            key,
-            Part::Known {
-                datastream: row.id.clone(),
+fn specification(datastream: &Shared<Datastream>, asset: Option<&Shared<Asset>>, rules: &[Rule]) -> Specification {
+    let id = datastream.id.clone();
+    let Some(asset) = asset else {
+        return Specification {
+            subject: Subject {
+                datastream: id,
+                ..Subject::default()
             },
-        )
-    });
-    let by_asset = datastreams
-        .map(|(key, row)| (Key::of(&row.asset), (key, row)))
-        .arrange_by_key_named("Specification: datastreams by asset");
-    let assets = assets.arrange_by_key_named("Specification: assets");
-    let watched = by_asset.join_core(assets, |_, (key, datastream), asset| {
-        let (datastream, asset) = (datastream.clone(), asset.clone());
-        Some((*key, Watched { datastream, asset }))
-    });
-    let bases = watched.clone().map(|(key, watched)| {
-        // Only ever compared with what the same rows gave.
-        let base = watched.datastream.content().route() ^ watched.asset.content().route().rotate_left(1);
-        let asset = watched.asset.id.clone();
-        (key, Part::Watched { asset, base })
-    });
-    let entries = entries(watched, rules);
-    known.concat(bases).concat(entries)
-}
-
-fn entries<'scope>(watched: Rows<'scope, (Key, Watched)>, rules: Rows<'scope, Rule>) -> Rows<'scope, (Key, Part)> {
-    let property_of = |watched: &Watched| Key::of(&watched.datastream.observed_property);
-    let properties = watched
-        .clone()
-        .map(move |(_, watched)| property_of(&watched))
-        .distinct_core::<Diff>()
-        .map(|property| ((), property))
-        .arrange_by_key_named("Specification: properties");
-    // A rule without a property meets every property that there is.
-    let anywhere = rules
-        .clone()
-        .filter(|rule| rule.record.select.observed_property.is_none())
-        .map(|rule| ((), rule))
-        .arrange_by_key_named("Specification: rules without property")
-        .join_core(properties, |(), rule, property| Some((*property, rule.clone())));
-    let rules = rules
-        .flat_map(|rule| {
-            let property = rule.record.select.observed_property.as_deref().map(Key::of);
-            property.map(|property| (property, rule))
-        })
-        .concat(anywhere)
-        .flat_map(|(property, rule)| (0..SPREAD).map(move |spread| ((property, spread), rule.clone())))
-        .arrange_by_key_named("Specification: rules by property");
-    let by_property = watched
-        .map(move |(key, watched)| ((property_of(&watched), key.route() % SPREAD), (key, watched)))
-        .arrange_by_key_named("Specification: datastreams by property");
-    by_property.join_core(rules, |_, (key, watched), rule| {
-        let (datastream, asset) = (&watched.datastream, &watched.asset);
-        let tags = [datastream.tags.as_slice(), asset.tags.as_slice()];
-        let selected = rule.selects(
+            entries: Vec::new(),
+        };
+    };
+    let tags = [datastream.tags.as_slice(), asset.tags.as_slice()];
+    let selecting = rules.iter().filter(|rule| {
+        rule.selects(
             &datastream.observed_property,
             &asset.category,
             asset.domain,
             asset.region,
             &tags,
+        )
+    });
+    let entries = selecting.map(|rule| Entry {
+        rule: rule.clone(),
+        thresholds: rule.thresholds(datastream.thresholds.get(&rule.record.id)),
+    });
+    Specification {
+        subject: Subject {
+            datastream: id,
+            asset: Some(asset.id.clone()),
+            // Only ever compared with what the same rows gave.
+            base: datastream.content().route() ^ asset.content().route().rotate_left(1),
+        },
+        entries: entries.collect(),
+    }
+}
+
+impl Matched {
+    /// Takes in what changes in an epoch, and gives the rows that change by it.
+    fn apply(&mut self, mut changes: Changes, out: &mut Vec<(Specified, Diff)>) {
+        consolidate(&mut changes.rules);
+        let touched = self.touched(&changes);
+        let mut rules = self.rules.clone();
+        rules.retain(|rule| !changes.rules.iter().any(|(gone, diff)| *diff < 0 && gone == rule));
+        rules.extend(
+            changes
+                .rules
+                .iter()
+                .filter(|(_, diff)| *diff > 0)
+                .map(|(rule, _)| rule.clone()),
         );
-        selected.then(|| {
-            let thresholds = rule.thresholds(datastream.thresholds.get(&rule.record.id));
-            let rule = rule.clone();
-            (*key, Part::Entry(Entry { rule, thresholds }))
-        })
-    })
+        rules.sort();
+        for slot in self.concerned(&changes.rules, &touched) {
+            let place = &self.places[slot];
+            differ(place.specified(&self.rules), place.specified(&rules), out);
+        }
+        let before: Vec<(usize, Vec<Specified>)> = touched
+            .into_iter()
+            .map(|slot| (slot, self.places[slot].specified(&self.rules).collect()))
+            .collect();
+        self.put(changes);
+        for (slot, before) in before {
+            let place = &self.places[slot];
+            differ(before.into_iter(), place.specified(&rules), out);
+            if place.asset.is_none() && place.datastreams.is_empty() {
+                self.index.remove(&place.key);
+                self.free.push(slot as u32);
+            }
+        }
+        self.rules = rules;
+    }
+
+    /// The places whose rows change, each once.
+    fn touched(&mut self, changes: &Changes) -> Vec<usize> {
+        let of_datastreams = changes.datastreams.iter().map(|((_, row), _)| Key::of(&row.asset));
+        let keys = of_datastreams.chain(changes.assets.iter().map(|((key, _), _)| *key));
+        let (places, free) = (&mut self.places, &mut self.free);
+        let mut vacant = |key| {
+            let slot = free.pop().unwrap_or_else(|| {
+                places.push(Place::default());
+                (places.len() - 1) as u32
+            });
+            places[slot as usize].key = key;
+            slot
+        };
+        let mut slots: Vec<usize> = keys
+            .map(|key| *self.index.entry(key).or_insert_with(|| vacant(key)) as usize)
+            .collect();
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+    }
+
+    /// The places with a datastream that one of these rules may select, but for those that are touched anyway.
+    fn concerned(&self, rules: &[(Rule, Diff)], touched: &[usize]) -> Vec<usize> {
+        if rules.is_empty() {
+            return Vec::new();
+        }
+        let property = |rule: &Rule| rule.record.select.observed_property.clone();
+        let properties: Vec<Option<Text>> = rules.iter().map(|(rule, _)| property(rule)).collect();
+        let meets = |(_, row): &(Key, Shared<Datastream>)| {
+            let meets = |property: &Option<Text>| property.as_ref().is_none_or(|it| *it == row.observed_property);
+            properties.iter().any(meets)
+        };
+        let places = self.places.iter().enumerate();
+        let meeting =
+            places.filter(|(slot, place)| place.datastreams.iter().any(meets) && touched.binary_search(slot).is_err());
+        meeting.map(|(slot, _)| slot).collect()
+    }
+
+    /// What goes leaves before what comes.
+    fn put(&mut self, changes: Changes) {
+        let Changes {
+            mut datastreams,
+            mut assets,
+            ..
+        } = changes;
+        datastreams.sort_by_key(|(_, diff)| diff.signum());
+        assets.sort_by_key(|(_, diff)| diff.signum());
+        for ((key, row), diff) in datastreams {
+            let place = self.place(Key::of(&row.asset));
+            if diff > 0 {
+                place.datastreams.push((key, row));
+            } else {
+                place.datastreams.retain(|(other, _)| *other != key);
+            }
+        }
+        for ((key, row), diff) in assets {
+            self.place(key).asset = (diff > 0).then_some(row);
+        }
+    }
+
+    fn place(&mut self, asset: Key) -> &mut Place {
+        let slot = self.index.get(&asset).copied().unwrap_or_default();
+        &mut self.places[slot as usize]
+    }
+}
+
+/// Gives what differs between rows before and after; there are few.
+fn differ(
+    before: impl Iterator<Item = Specified>,
+    after: impl Iterator<Item = Specified>,
+    out: &mut Vec<(Specified, Diff)>,
+) {
+    let mut before: SmallVec<[Specified; 1]> = before.collect();
+    for row in after {
+        match before.iter().position(|other| *other == row) {
+            Some(same) => drop(before.swap_remove(same)),
+            None => out.push((row, 1)),
+        }
+    }
+    out.extend(before.into_iter().map(|row| (row, -1)));
+}
+
+/// What waits for its epoch to be complete.
+type Pending = BTreeMap<Epoch, (Capability<Epoch>, Changes)>;
+
+/// The changes of an epoch, which waits until it is complete.
+fn of<'a>(pending: &'a mut Pending, capability: &InputCapability<Epoch>, epoch: Epoch) -> Option<&'a mut Changes> {
+    if !pending.contains_key(&epoch) {
+        let capability = capability.retain_least(0)?.delayed(&epoch);
+        pending.insert(epoch, (capability, Changes::default()));
+    }
+    pending.get_mut(&epoch).map(|(_, changes)| changes)
+}
+
+/// Returns the specification of every known datastream.
+pub fn specifications<'scope>(
+    datastreams: Rows<'scope, (Key, Shared<Datastream>)>,
+    assets: Rows<'scope, (Key, Shared<Asset>)>,
+    rules: Rows<'scope, Rule>,
+) -> Rows<'scope, Specified> {
+    let scope = assets.inner.scope();
+    let mut builder = OperatorBuilder::new("Specifications".to_owned(), scope);
+    let by_asset =
+        Exchange::new(|((_, row), _, _): &((Key, Shared<Datastream>), Epoch, Diff)| Key::of(&row.asset).route());
+    let by_key = Exchange::new(|((key, _), _, _): &((Key, Shared<Asset>), Epoch, Diff)| key.route());
+    let mut datastreams = builder.new_input(datastreams.inner, by_asset);
+    let mut assets = builder.new_input(assets.inner, by_key);
+    let mut rules = builder.new_input(rules.inner.broadcast(), Pipeline);
+    let (output, stream) = builder.new_output();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Specified, Epoch, Diff)>>>::from(output);
+    let mut matched = Matched::default();
+    let mut pending = Pending::new();
+    let mut out = Vec::new();
+    builder.build(move |_capabilities| {
+        move |frontiers: &[MutableAntichain<Epoch>]| {
+            datastreams.for_each(|capability, updates| {
+                for (row, epoch, diff) in updates.drain(..) {
+                    if let Some(changes) = of(&mut pending, &capability, epoch) {
+                        changes.datastreams.push((row, diff));
+                    }
+                }
+            });
+            assets.for_each(|capability, updates| {
+                for (row, epoch, diff) in updates.drain(..) {
+                    if let Some(changes) = of(&mut pending, &capability, epoch) {
+                        changes.assets.push((row, diff));
+                    }
+                }
+            });
+            rules.for_each(|capability, updates| {
+                for (row, epoch, diff) in updates.drain(..) {
+                    if let Some(changes) = of(&mut pending, &capability, epoch) {
+                        changes.rules.push((row, diff));
+                    }
+                }
+            });
+            let mut output = output.activate();
+            while let Some(entry) = pending.first_entry() {
+                if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
+                    break;
+                }
+                let (epoch, (capability, changes)) = entry.remove_entry();
+                matched.apply(changes, &mut out);
+                let updates = out.drain(..).map(|(row, diff)| (row, epoch, diff));
+                output.session(&capability).give_iterator(updates);
+            }
+        }
+    });
+    stream.as_collection()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asset(id: &str) -> ((Key, Shared<Asset>), Diff) {
+        let json = format!(
+            r#"{{"id":"{id}","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":3}}"#
+        );
+        ((Key::of(id), Shared::new(serde_json::from_str(&json).unwrap())), 1)
+    }
+
+    fn datastream(id: &str, asset: &str, property: &str) -> ((Key, Shared<Datastream>), Diff) {
+        let json = format!(r#"{{"id":"{id}","asset":"{asset}","observed_property":"{property}"}}"#);
+        ((Key::of(id), Shared::new(serde_json::from_str(&json).unwrap())), 1)
+    }
+
+    fn rule(property: &str, version: u32) -> (Rule, Diff) {
+        let json = format!(
+            r#"{{"id":"{property}","version":{version},"select":{{"observed_property":"{property}"}},
+                "levels":{{"blue":{{"when":{{"feature":"last","window":"1h","op":">=","threshold":3}}}}}}}}"#
+        );
+        (Rule::from_json(json.as_bytes()).unwrap(), 1)
+    }
+
+    fn gone<T>((row, diff): (T, Diff)) -> (T, Diff) {
+        (row, -diff)
+    }
+
+    /// Datastream, asset, versions of rules, difference.
+    type Given = (String, Option<String>, Vec<u32>, Diff);
+
+    fn apply(matched: &mut Matched, changes: Changes) -> Vec<Given> {
+        let mut out = Vec::new();
+        matched.apply(changes, &mut out);
+        let given = out.into_iter().map(|((_, row), diff)| {
+            let Specification { subject, entries } = *row;
+            let versions = entries.iter().map(|entry| entry.rule.record.version);
+            let asset = subject.asset.map(|asset| asset.to_string());
+            (subject.datastream.to_string(), asset, versions.collect(), diff)
+        });
+        let mut given: Vec<Given> = given.collect();
+        given.sort();
+        given
+    }
+
+    fn given(datastream: &str, asset: Option<&str>, versions: &[u32], diff: Diff) -> Given {
+        (datastream.to_owned(), asset.map(str::to_owned), versions.to_vec(), diff)
+    }
+
+    #[test]
+    fn what_is_given_is_what_changes() {
+        let mut matched = Matched::default();
+        let rain = datastream("d1", "a1", "rain");
+        let wind = datastream("d2", "a1", "wind");
+        let city = Changes {
+            datastreams: vec![rain.clone(), wind.clone(), datastream("d3", "a2", "rain")],
+            assets: vec![asset("a1")],
+            rules: vec![rule("rain", 1)],
+        };
+        let first = [
+            given("d1", Some("a1"), &[1], 1),
+            given("d2", Some("a1"), &[], 1),
+            given("d3", None, &[], 1),
+        ];
+        assert_eq!(apply(&mut matched, city), first);
+        let another = Changes {
+            rules: vec![rule("rain", 2), gone(rule("rain", 1))],
+            ..Changes::default()
+        };
+        let replaced = [given("d1", Some("a1"), &[1], -1), given("d1", Some("a1"), &[2], 1)];
+        assert_eq!(apply(&mut matched, another), replaced, "the asset of d3 has no row");
+        let moved = Changes {
+            datastreams: vec![gone(rain), datastream("d1", "a2", "rain")],
+            assets: vec![asset("a2")],
+            ..Changes::default()
+        };
+        let moved = apply(&mut matched, moved);
+        let expected = [
+            given("d1", Some("a1"), &[2], -1),
+            given("d1", Some("a2"), &[2], 1),
+            given("d3", None, &[], -1),
+            given("d3", Some("a2"), &[2], 1),
+        ];
+        assert_eq!(moved, expected);
+        let nothing_left_at_a1 = Changes {
+            datastreams: vec![gone(wind)],
+            assets: vec![gone(asset("a1"))],
+            ..Changes::default()
+        };
+        assert_eq!(
+            apply(&mut matched, nothing_left_at_a1),
+            [given("d2", Some("a1"), &[], -1)]
+        );
+        assert_eq!((matched.index.len(), matched.free.len()), (1, 1));
+    }
 }

@@ -33,8 +33,9 @@ pub struct Latest;
 pub struct LatestState {
     /// The row given out last.
     shown: Option<BaseRow>,
-    /// The row as of the records so far.
-    row: Option<BaseRow>,
+    /// What the last record since then says; between epochs there is none.
+    #[serde(skip)]
+    next: Option<Option<BaseRow>>,
 }
 
 impl Fold for Latest {
@@ -60,11 +61,12 @@ impl Fold for Latest {
         _key: TableKey,
         _state: &mut LatestState,
         _changes: &mut dyn Iterator<Item = ((), Diff)>,
-    ) {
+    ) -> bool {
+        false
     }
 
     fn record(&mut self, _now: i64, _key: TableKey, state: &mut LatestState, record: BaseRecord) {
-        state.row = record.row;
+        state.next = Some(record.row);
     }
 
     fn recall(&mut self, key: TableKey, state: &LatestState, out: &mut Vec<(Self::Output, Diff)>) {
@@ -78,15 +80,15 @@ impl Fold for Latest {
         state: &mut LatestState,
         out: &mut Vec<(Self::Output, Diff)>,
     ) -> Next {
-        if state.row != state.shown {
-            if let Some(before) = state.shown.take() {
-                out.push(((key.1, before), -1));
-            }
-            if let Some(after) = state.row.clone() {
-                out.push(((key.1, after), 1));
-            }
-            state.shown.clone_from(&state.row);
+        if let Some(next) = state.next.take().filter(|next| *next != state.shown) {
+            let before = std::mem::replace(&mut state.shown, next);
+            out.extend(before.map(|row| ((key.1, row), -1)));
+            out.extend(state.shown.clone().map(|row| ((key.1, row), 1)));
         }
-        if state.row.is_none() { Next::Forget } else { Next::Keep }
+        if state.shown.is_none() {
+            Next::Forget
+        } else {
+            Next::Keep
+        }
     }
 }

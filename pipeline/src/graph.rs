@@ -1,16 +1,16 @@
 //! The whole dataflow on one page. It wires and decides nothing.
 //!
 //! ```text
-//!  base records ─► latest ─┬─ regions ─────────────────────────────────────────────────────────┐
-//!                          ├─ assets ──────┬───────────────┬──────────────┐                    │
-//!                          ├─ datastreams ─┤               │              │                    │
-//!                          └─ rules ───────┴► specification│              │                    │
-//!                                                │         │              │                    │
-//!  observations ─────────────────────────────► monitor ─► asset risk ─────┼─► region risk ◄────┘
-//!                                                │                        │       ▲  ▲
-//!                                                └─ revisions ────────► lifecycle ┘  └ score baseline
-//!                                                                          │ └─ deltas ──────────┐
-//!  incidents, duties on now (roster), units, plans ─► obligations ◄────────┘                     ▼
+//!  base records ─► latest ─┬─ regions ─────────────────────────────────────────────────────┐
+//!                          ├─ assets ──────┬────────────────────┐                          │
+//!                          ├─ datastreams ─┤                    │                          │
+//!                          └─ rules ───────┴► specifications    │                          │
+//!                                                │              ▼                          ▼
+//!  observations ─────────────────────────────► monitor ─► lifecycle ─┬─ asset risk ─► region risk
+//!                                               (revisions)     │ │  └─ warnings ──────►   ▲
+//!                                                               │ │        score baseline ─┘
+//!                                                               │ └─ deltas ─────────────────────┐
+//!  incidents, duties on now (roster), units, plans ─► obligations                                ▼
 //!                                                          └───────────────────────────────────► case ◄── actions
 //!  duties and posts on now (roster) ─► recipients ◄── alarms ──────────────────────────────────────┤
 //!                                          └─► notice                               response ◄─────┘
@@ -37,10 +37,10 @@ use riskflow_operators::obligation::{obligation, subjects};
 use riskflow_operators::roster::{OnDuty, Roster, RosterRow};
 use riskflow_operators::score_baseline::ScoreBaseline;
 use riskflow_operators::table::{BaseRecord, Latest};
-use riskflow_operators::{Epoch, Rows, asset_risk, region_risk, response, specification};
+use riskflow_operators::{Diff, Epoch, Rows, region_risk, response, specification};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::Concat;
-use timely::dataflow::operators::vec::{Map, ToStream};
+use timely::dataflow::operators::vec::{Map, Partition, ToStream};
 use timely::worker::Worker;
 
 use crate::output::{Output, OutputUpdate};
@@ -182,12 +182,13 @@ pub fn graph<'scope>(
         keepers.latest,
     )
     .as_collection();
-    let regions = tables.clone().flat_map(|(_, row)| row.region());
-    let assets = tables.clone().flat_map(|(key, row)| Some((key, row.asset()?)));
-    let datastreams = tables.clone().flat_map(|(key, row)| Some((key, row.datastream()?)));
-    let rules = tables.clone().flat_map(|(_, row)| row.rule());
+    let [regions, assets, datastreams, rules, tables] = apart(tables);
+    let regions = regions.flat_map(|(_, row)| row.region());
+    let assets = assets.flat_map(|(key, row)| Some((key, row.asset()?)));
+    let datastreams = datastreams.flat_map(|(key, row)| Some((key, row.datastream()?)));
+    let rules = rules.flat_map(|(_, row)| row.rule());
 
-    let specifications = specification::specification(datastreams, assets.clone(), rules);
+    let specifications = specification::specifications(datastreams, assets.clone(), rules);
     let monitor = Monitor::new(semantics.time, semantics.unknown);
     let findings = fold(
         monitor,
@@ -197,19 +198,17 @@ pub fn graph<'scope>(
         meters.monitor.clone(),
         keepers.monitor,
     );
-    let standings = findings
-        .clone()
-        .flat_map(|(finding, epoch, diff)| Some((finding.standing()?, epoch, diff)));
     let revisions = findings.clone().flat_map(|(finding, _, _)| finding.revision());
     let dead_letters =
         findings.flat_map(|(finding, epoch, diff)| Some((Output::DeadLetter(finding.dead_letter()?), epoch, diff)));
 
     let lifecycle = Lifecycle {
         remember: remembered(&semantics.time),
+        cuts: semantics.cuts,
     };
     let steps = fold(
         lifecycle,
-        assets.clone(),
+        assets,
         revisions,
         ticks.clone(),
         meters.lifecycle.clone(),
@@ -219,10 +218,13 @@ pub fn graph<'scope>(
         .clone()
         .flat_map(|(step, epoch, diff)| Some((step.state()?, epoch, diff)))
         .as_collection();
+    let asset_risks = steps
+        .clone()
+        .flat_map(|(step, epoch, diff)| Some((step.risk()?, epoch, diff)))
+        .as_collection();
     let facts = steps.clone();
     let deltas = steps.flat_map(|(step, epoch, diff)| Some((Output::WarningDelta(step.delta()?), epoch, diff)));
 
-    let asset_risks = asset_risk::asset_risk(assets, standings.as_collection(), semantics.cuts);
     let tallies = region_risk::region_tally(asset_risks.clone(), warnings.clone());
     let scores = region_risk::region_score(tallies.clone());
     let no_records = ToStream::to_stream(None, scope);
@@ -342,4 +344,24 @@ fn closed_loop<'scope>(
         .inner
         .concat(deltas)
         .concat(notices)
+}
+
+/// The base tables: regions, assets, datastreams, rules, and all others. Each row goes one way only, without a copy for the
+/// other ways.
+fn apart<'scope>(tables: Rows<'scope, (Key, BaseRow)>) -> [Rows<'scope, (Key, BaseRow)>; 5] {
+    let parts = tables.inner.partition(5, |update: ((Key, BaseRow), Epoch, Diff)| {
+        let part = match &update.0.1 {
+            BaseRow::Region(_) => 0,
+            BaseRow::Asset(_) => 1,
+            BaseRow::Datastream(_) => 2,
+            BaseRow::Rule(_) => 3,
+            _ => 4,
+        };
+        (part, update)
+    });
+    let mut parts = parts.into_iter();
+    std::array::from_fn(|_| match parts.next() {
+        Some(part) => part.as_collection(),
+        None => unreachable!("there are as many parts as were asked for"),
+    })
 }

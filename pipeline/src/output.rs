@@ -78,13 +78,17 @@ pub struct EpochOutput {
 }
 
 impl EpochOutput {
-    fn new(epoch: Epoch, mut updates: Vec<(Output, Diff)>) -> Self {
-        consolidate(&mut updates);
+    fn new(epoch: Epoch, updates: Vec<(Output, Diff)>) -> Self {
         let mut this = Self {
             epoch: Millis(epoch as i64),
             ..Self::default()
         };
-        for (output, diff) in updates {
+        // The fold gives what differs, each row once: nothing to cancel, and to sort all assets of a city takes long.
+        let (assets, mut others): (Vec<_>, Vec<_>) = updates
+            .into_iter()
+            .partition(|(output, _)| matches!(output, Output::AssetRisk(_)));
+        consolidate(&mut others);
+        for (output, diff) in assets.into_iter().chain(others) {
             match output {
                 Output::AssetRisk(row) => this.assets.push((row, diff)),
                 Output::RegionRisk(row) => this.regions.push((row, diff)),

@@ -184,20 +184,21 @@ impl Publishing {
         let mut epochs = Vec::new();
         let mut finished = Vec::new();
         for completed in batch {
-            let records = records(&completed.output);
-            let digest = digest(&records);
             if completed.output.epoch <= self.beginning.last {
-                self.replayed(&completed, digest)?;
+                self.replayed(&completed)?;
                 continue;
             }
+            let records = records(&completed.output);
             // The comparison needs the tables as of this epoch, so they move on before the commit; readers wait for it.
             self.tables.apply(&completed.output);
+            // Of what the epoch gives, whatever of it stands in the output already.
+            let digest = self.beginning.definite.then(|| digest(&records));
             let mut records = match self.published.take() {
                 Some(published) => compared(&self.tables, &completed.output, published, records),
                 None => records,
             };
             count(&self.metrics, &completed.output, &records);
-            if self.beginning.definite {
+            if let Some(digest) = digest {
                 let oldest = Millis(self.shared.oldest_checkpoint.load(Ordering::Acquire));
                 self.progress.record(&completed.output, digest, oldest, &mut records);
             }
@@ -260,25 +261,23 @@ impl Publishing {
     }
 
     /// An epoch that an earlier run committed: nothing goes out, but it must be what it was.
-    fn replayed(&mut self, completed: &Completed, digest: Key) -> Result<()> {
+    fn replayed(&mut self, completed: &Completed) -> Result<()> {
         let epoch = completed.output.epoch;
         self.tables.apply(&completed.output);
         self.progress.note(&completed.output);
         self.metrics.replayed(epoch.0);
-        if let Some(before) = self
-            .beginning
-            .digests
-            .remove(&epoch)
-            .filter(|before| **before != digest.to_string())
-        {
-            self.metrics.replay_differed();
-            if self.beginning.verify {
-                bail!(
-                    "epoch {epoch} gives another result than before (digest {digest}, was {before}); nothing was \
-                     published. `recovery.verify = false` goes on and publishes the difference"
-                );
+        if let Some(before) = self.beginning.digests.remove(&epoch) {
+            let digest = digest(&records(&completed.output));
+            if *before != digest.to_string() {
+                self.metrics.replay_differed();
+                if self.beginning.verify {
+                    bail!(
+                        "epoch {epoch} gives another result than before (digest {digest}, was {before}); nothing was \
+                         published. `recovery.verify = false` goes on and publishes the difference"
+                    );
+                }
+                tracing::warn!(%epoch, %digest, %before, "a replayed epoch gives another result than before");
             }
-            tracing::warn!(%epoch, %digest, %before, "a replayed epoch gives another result than before");
         }
         if epoch == self.beginning.last {
             self.views.store(&self.tables);
@@ -537,16 +536,18 @@ fn table<T: Serialize>(
     rows: &[(Arc<T>, i64)],
     key: impl Fn(&T) -> String,
 ) {
-    let mut latest: BTreeMap<String, Option<&T>> = BTreeMap::new();
+    let mut latest: Vec<(String, Option<&T>)> = Vec::with_capacity(rows.len());
     for (row, diff) in rows {
-        let place = latest.entry(key(row)).or_default();
-        if *diff > 0 {
-            *place = Some(row);
-        }
+        latest.push((key(row), (*diff > 0).then_some(&**row)));
     }
-    for (key, row) in latest {
-        let payload = row.map(|row| json(epoch, row));
-        records.push(OutRecord { topic, key, payload });
+    // Of one key, what came stands behind what went.
+    latest.sort_by(|(a, came), (b, other)| (a, came.is_some()).cmp(&(b, other.is_some())));
+    let mut latest = latest.into_iter().peekable();
+    while let Some((key, row)) = latest.next() {
+        if latest.peek().is_none_or(|(next, _)| *next != key) {
+            let payload = row.map(|row| json(epoch, row));
+            records.push(OutRecord { topic, key, payload });
+        }
     }
 }
 

@@ -183,7 +183,9 @@ mod tests {
             (record.0, Origin::default())
         }
 
-        fn rows(&mut self, _: i64, _: u64, _: &mut Self::State, _: &mut dyn Iterator<Item = ((), Diff)>) {}
+        fn rows(&mut self, _: i64, _: u64, _: &mut Self::State, _: &mut dyn Iterator<Item = ((), Diff)>) -> bool {
+            false
+        }
 
         fn record(&mut self, _: i64, _: u64, state: &mut Self::State, record: (u64, i64)) {
             state.0 += record.1;

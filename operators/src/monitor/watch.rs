@@ -1,24 +1,27 @@
 //! One entry under evaluation: its anchor, its base, and what was given out.
 
 use riskflow_model::output::{Cause, Origin};
-use riskflow_model::{Key, Level, Text};
+use riskflow_model::{Level, Text};
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::Evaluation;
 use super::series::Series;
 use super::{Finding, Revision, Track, evidence};
 use crate::Diff;
-use crate::specification::{Entry, Specification};
+use crate::specification::{Entry, Subject};
 
 /// One entry under evaluation.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Watch {
+    /// Saved by what tells it apart: until rows come again, a rule that was loaded has a name only.
+    #[serde(with = "saved")]
     pub(super) entry: Entry,
     pub(super) base: Evaluation,
     /// Change points up to `base`.
     pub(super) track: Track,
     /// As given out.
     pub(super) shown: Track,
+    /// Level and staleness as given out, if above none.
     shown_standing: Option<(Level, bool)>,
     /// Whether the lifecycle ever heard of this watch.
     told: bool,
@@ -30,6 +33,26 @@ pub(super) struct Watch {
     anchor: Option<Box<Evaluation>>,
 }
 
+/// An entry as it is saved.
+mod saved {
+    use riskflow_config::{Rule, Thresholds};
+    use riskflow_model::{Key, Text};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::specification::Entry;
+
+    pub(super) fn serialize<S: Serializer>(entry: &Entry, serializer: S) -> Result<S::Ok, S::Error> {
+        let Entry { rule, thresholds } = entry;
+        (&rule.record.id, rule.fingerprint, thresholds).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Entry, D::Error> {
+        let (id, fingerprint, thresholds) = <(Text, Key, Thresholds)>::deserialize(deserializer)?;
+        let rule = Rule::named(id, fingerprint);
+        Ok(Entry { rule, thresholds })
+    }
+}
+
 /// What the watches of one datastream have in common while they settle.
 pub(super) struct Context<'a> {
     pub(super) now: i64,
@@ -37,16 +60,16 @@ pub(super) struct Context<'a> {
     pub(super) last: i64,
     pub(super) changed_from: i64,
     pub(super) cause: Option<Cause>,
-    pub(super) specification: &'a Specification,
+    pub(super) subject: &'a Subject,
 }
 
 impl Watch {
-    pub(super) fn new(entry: &Entry, series: &Series, floor: i64, cause: Cause) -> Self {
+    pub(super) fn new(entry: Entry, series: &Series, floor: i64, cause: Cause) -> Self {
         Self {
-            entry: entry.clone(),
             floor,
             anchor: None,
-            base: Evaluation::new(entry, series.position_after(floor)),
+            base: Evaluation::new(&entry, series.position_after(floor)),
+            entry,
             track: Track::new(),
             shown: Track::new(),
             shown_standing: None,
@@ -94,11 +117,6 @@ impl Watch {
         self.base.warm(series) ^ threshold as u64
     }
 
-    /// The level and staleness given out last, if above none.
-    pub(super) const fn shown_standing(&self) -> Option<(Level, bool)> {
-        self.shown_standing
-    }
-
     /// Moves the anchor up to a time, and the base with it where it stands further back: to run on from there would be
     /// wrong.
     pub(super) fn move_anchor(&mut self, series: &Series, until: i64) {
@@ -140,18 +158,10 @@ impl Watch {
         if self.track == self.shown && standing == self.shown_standing && (fresh.is_none() || self.track.is_empty()) {
             return;
         }
-        let Some(asset) = &context.specification.asset else {
+        let Some(asset) = &context.subject.asset else {
             return;
         };
-        let datastream = &context.specification.datastream;
-        let asset_key = Key::of(asset);
-        if standing != self.shown_standing {
-            out.extend(
-                self.shown_standing
-                    .map(|(level, stale)| (Finding::Standing(asset_key, level, stale), -1)),
-            );
-            out.extend(standing.map(|(level, stale)| (Finding::Standing(asset_key, level, stale), 1)));
-        }
+        let datastream = &context.subject.datastream;
         self.shown_standing = standing;
         let same = self.track.iter().zip(&self.shown).take_while(|(a, b)| a == b).count();
         let first = |track: &Track| track.get(same).map_or(i64::MAX, |(time, _)| *time);
@@ -198,13 +208,7 @@ impl Watch {
         out.push((Finding::Revision(Box::new(revision)), 1));
     }
 
-    pub(super) fn end(&mut self, asset: &Text, datastream: &Text, cause: Cause, out: &mut Vec<(Finding, Diff)>) {
-        let asset_key = Key::of(asset);
-        out.extend(
-            self.shown_standing
-                .take()
-                .map(|(level, stale)| (Finding::Standing(asset_key, level, stale), -1)),
-        );
+    pub(super) fn end(self, asset: Text, datastream: Text, cause: Cause, out: &mut Vec<(Finding, Diff)>) {
         if !self.told {
             return;
         }
@@ -212,8 +216,8 @@ impl Watch {
             // Endings first: the same datastream may come anew in this epoch.
             origin: Origin::default(),
             rule: self.entry.rule.record.id.clone(),
-            asset: asset.clone(),
-            datastream: datastream.clone(),
+            asset,
+            datastream,
             from: i64::MIN,
             tail: Track::new(),
             gone: true,
