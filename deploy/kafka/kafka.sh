@@ -109,6 +109,12 @@ running_pid() {
     echo "$pid"
 }
 
+# Whether a process still holds anything.
+is_alive() {
+    local state
+    state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) && [[ -n $state && $state != [ZX] ]]
+}
+
 write_settings() {
     [[ -s $data/controller-port ]] || free_port >"$data/controller-port"
     local controller
@@ -197,7 +203,8 @@ stop() {
     fi
     kill "-$1" "$pid" 2>/dev/null || true
     until=$((SECONDS + 20))
-    while running_pid >/dev/null; do
+    # A dying process loses its command line first, its port and its locks later: only then can it be started again.
+    while is_alive "$pid"; do
         if ((SECONDS >= until)); then
             say "still there after 20 s: KILL"
             kill -KILL "$pid" 2>/dev/null || true

@@ -27,7 +27,7 @@ fn riskflow(place: &dyn Place, checkpoints: &Path, arguments: &[&str]) -> Output
     for set in place.settings() {
         command.args(["--set", &set]);
     }
-    for set in SETTINGS.iter().skip(1) {
+    for set in SETTINGS {
         command.args(["--set", set]);
     }
     let path = format!("checkpoint.path={checkpoints:?}");

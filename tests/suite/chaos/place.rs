@@ -33,10 +33,6 @@ pub trait Place {
     fn all(&self, topic: Topic) -> Vec<Row>;
     /// What tells the job where this is.
     fn settings(&self) -> Vec<String>;
-    /// How long a job takes until it is live, more or less.
-    fn start_takes(&self) -> Duration {
-        Duration::ZERO
-    }
     /// Whether a job here ever comes by this failpoint.
     fn reaches(&self, failpoint: &str) -> bool;
     /// Kills what can be killed beside the job.
@@ -66,6 +62,7 @@ fn topics() -> TopicSettings {
         prefix: String::new(),
         partitions: 3,
         replication: 1,
+        retention: 86_400_000,
     }
 }
 
@@ -203,8 +200,12 @@ impl KafkaPlace {
             .arg("--data")
             .arg(self.folder.path())
             .args(&arguments[1..]);
-        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-        assert!(status.success(), "kafka.sh {arguments:?}");
+        // Not its pipes: the node that it starts would keep them open.
+        let complaints = self.folder.path().join("kafka.sh.log");
+        let file = std::fs::File::create(&complaints).unwrap();
+        let status = command.stdout(Stdio::null()).stderr(file).status().unwrap();
+        let complaints = std::fs::read_to_string(complaints).unwrap();
+        assert!(status.success(), "kafka.sh {arguments:?}: {complaints}");
     }
 }
 
@@ -226,10 +227,6 @@ impl Place for KafkaPlace {
             value: record.value,
         };
         records.into_iter().map(row).collect()
-    }
-
-    fn start_takes(&self) -> Duration {
-        Duration::from_secs(3)
     }
 
     fn reaches(&self, failpoint: &str) -> bool {
