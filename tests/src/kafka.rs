@@ -192,7 +192,7 @@ impl Kafka {
     /// When kcat is missing or fails, or patience runs out.
     pub fn consume(&self, topic: Topic) -> Result<Vec<Record>> {
         let topic = self.topic(topic);
-        let mut kcat = self.kcat(&[&READ, &TO_THE_END, &["-t", &topic][..]].concat(), Vec::new())?;
+        let mut kcat = self.kcat(&[&READ[..], &TO_THE_END, &["-t", &topic]].concat(), Vec::new())?;
         let until = Instant::now() + self.patience;
         let mut records = Vec::new();
         while let Some(line) = kcat.line(until)? {

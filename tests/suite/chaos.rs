@@ -167,6 +167,11 @@ impl Running {
         Self::start_cluster(place, checkpoints, workers, armed, &[], &[])
     }
 
+    /// One that ends by itself, and is then asked why.
+    pub fn start_to_fail(place: &dyn Place, checkpoints: &Path) -> Self {
+        Self::start_cluster(place, checkpoints, 2, "", &[free().to_string()], &[])
+    }
+
     pub fn start_anew(place: &dyn Place, checkpoints: &Path) -> Self {
         Self::start_cluster(place, checkpoints, 1, "", &[], &["--start-anew"])
     }
@@ -183,7 +188,7 @@ impl Running {
         let processes = listens.iter().enumerate().map(|(process, listen)| {
             let mut command = Command::new(super::kafka::riskflow());
             command.args(["run", "--log", "warn"]).args(flags).stdout(Stdio::null());
-            if hosts.len() > 1 {
+            if !hosts.is_empty() {
                 command.stderr(Stdio::piped());
             }
             let mut sets = place.settings();
@@ -212,20 +217,41 @@ impl Running {
             .any(|child| child.try_wait().unwrap().is_some())
     }
 
+    /// What a process answers over HTTP; empty if it does not.
+    pub fn get(&self, process: usize, path: &str) -> String {
+        let mut answer = String::new();
+        if let Ok(mut stream) = TcpStream::connect(self.listens[process]) {
+            let asked = write!(stream, "GET {path} HTTP/1.0\r\n\r\n");
+            let _ = asked.and_then(|()| stream.read_to_string(&mut answer));
+        }
+        answer
+    }
+
     /// Whether all processes say that they are at the present.
     fn is_ready(&self) -> bool {
-        self.listens.iter().all(|listen| {
-            let Ok(mut stream) = TcpStream::connect(listen) else {
-                return false;
-            };
-            let mut answer = String::new();
-            let asked = stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n");
-            asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.contains(" 200 ")
-        })
+        (0..self.listens.len()).all(|process| self.get(process, "/readyz").contains(" 200 "))
+    }
+
+    /// Feeds until a process has ended by itself with exit code 1; its last words, without warnings.
+    pub fn last_words(&mut self, process: usize, place: &dyn Place, feed: &mut Feed) -> String {
+        let until = Instant::now() + Duration::from_secs(120);
+        let child = &mut self.processes[process];
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < until, "the job goes on");
+            feed.step(place);
+        };
+        let mut said = String::new();
+        child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(status.code(), Some(1), "{said}");
+        let lines = said.lines().filter(|line| !line.contains(" WARN "));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Feeds until the job is at the present, or has ended.
-    fn await_ready(&mut self, place: &dyn Place, feed: &mut Feed) {
+    pub fn await_ready(&mut self, place: &dyn Place, feed: &mut Feed) {
         let until = Instant::now() + Duration::from_secs(120);
         while !self.is_ready() && !self.has_ended() {
             assert!(Instant::now() < until, "the job does not get to the present");
@@ -373,7 +399,7 @@ fn chaos_on_the_embedded_log_loses_and_repeats_nothing() {
 
 #[test]
 fn kafka_chaos_loses_and_repeats_nothing_though_the_broker_dies_too() {
-    let Some(mut place) = KafkaPlace::start("chaos") else {
+    let Some(mut place) = KafkaPlace::start("chaos", &[]) else {
         return;
     };
     run(&mut place, "Kafka", number("RISKFLOW_CRASHES").unwrap_or(30));
@@ -419,18 +445,9 @@ fn a_cluster_of_two_processes_survives_the_death_of_one() {
         }
         let (killed, other) = (crash % 2, 1 - crash % 2);
         job.processes[killed].kill().unwrap();
-        let until = Instant::now() + Duration::from_secs(30);
-        while job.processes[other].try_wait().unwrap().is_none() {
-            assert!(Instant::now() < until, "the other process goes on without its peer");
-            feed.step(&place);
-        }
-        assert_eq!(job.processes[other].wait().unwrap().code(), Some(1));
-        let mut said = String::new();
-        let complaints = job.processes[other].stderr.as_mut().unwrap();
-        complaints.read_to_string(&mut said).unwrap();
-        let lines: Vec<&str> = said.lines().filter(|line| !line.contains(" WARN ")).collect();
+        let said = job.last_words(other, &place, &mut feed);
         assert!(
-            lines.len() == 1 && lines[0].starts_with("error: another process of the cluster is gone"),
+            said.starts_with("error: another process of the cluster is gone") && said.lines().count() == 1,
             "{said}"
         );
     }

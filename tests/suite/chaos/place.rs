@@ -153,6 +153,8 @@ impl Place for LogPlace {
 pub struct KafkaPlace {
     kafka: Kafka,
     folder: TempDir,
+    /// Settings for the job, over the others.
+    pub more: Vec<String>,
 }
 
 fn script() -> PathBuf {
@@ -160,14 +162,15 @@ fn script() -> PathBuf {
 }
 
 impl KafkaPlace {
-    /// `None`, said loudly, where there is no Kafka to be had.
-    pub fn start(test: &str) -> Option<Self> {
+    /// `None`, said loudly, where there is no Kafka to be had. With these settings of the broker.
+    pub fn start(test: &str, broker: &[&str]) -> Option<Self> {
         // What decides is the same as for all tests with Kafka.
         Kafka::for_test(test)?;
         let folder = tempfile::tempdir().unwrap();
         let output = Command::new(script())
             .args(["start", "--data"])
             .arg(folder.path())
+            .args(broker.iter().flat_map(|set| ["--set", set]))
             .stderr(Stdio::null())
             .output()
             .unwrap();
@@ -178,13 +181,33 @@ impl KafkaPlace {
             // A broker that was killed takes its time to load the state of transactions.
             kafka: Kafka::at(brokers, test).with_patience(Duration::from_secs(180)),
             folder,
+            more: Vec::new(),
         };
-        let status = place.command("topics").arg("--create").stdout(Stdio::null()).status();
-        assert!(status.unwrap().success());
+        place.create_topics();
         Some(place)
     }
 
-    fn command(&self, verb: &str) -> Command {
+    /// Makes the topics that are missing.
+    pub fn create_topics(&self) {
+        let status = self.command("topics").arg("--create").stdout(Stdio::null()).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// The name of a topic on the broker.
+    pub fn name(&self, topic: Topic) -> String {
+        self.kafka.topic(topic)
+    }
+
+    /// Runs one of Kafka's own tools.
+    pub fn tool(&self, arguments: &[&str]) {
+        let mut command = Command::new(script());
+        command.args(["tool", "--data"]).arg(self.folder.path()).arg("--");
+        let output = command.args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+    }
+
+    pub fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(super::super::kafka::riskflow());
         command.args([verb, "--log", "warn"]);
         for set in self.settings() {
@@ -241,6 +264,9 @@ impl Place for KafkaPlace {
             format!("kafka.brokers={:?}", self.kafka.brokers()),
             format!("topics.prefix={:?}", self.kafka.prefix()),
         ]
+        .into_iter()
+        .chain(self.more.iter().cloned())
+        .collect()
     }
 
     fn kill_broker(&mut self) {
