@@ -144,6 +144,8 @@ pub struct TopicSettings {
     pub partitions: u16,
     /// How many replicas a topic gets when riskflow creates it on Kafka.
     pub replication: u16,
+    /// How long Kafka keeps records of output topics that are no tables, in milliseconds.
+    pub retention: i64,
 }
 
 impl TopicSettings {

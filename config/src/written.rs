@@ -138,6 +138,8 @@ pub struct WrittenTopics {
     pub partitions: u16,
     /// How many replicas a topic gets when riskflow creates it on Kafka.
     pub replication: u16,
+    /// How long output topics that are no tables (steps of warnings, dead letters) keep their records at least, on Kafka.
+    pub retention: String,
 }
 
 /// Where records come from.
@@ -301,6 +303,7 @@ impl Default for WrittenTopics {
             prefix: String::new(),
             partitions: 4,
             replication: 1,
+            retention: "7d".into(),
         }
     }
 }
@@ -502,6 +505,7 @@ impl Check {
             prefix: written.prefix.clone(),
             partitions: written.partitions,
             replication: written.replication,
+            retention: self.duration("topics.retention", &written.retention, 60_000, 3650 * DAY),
         }
     }
 

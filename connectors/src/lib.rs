@@ -55,6 +55,7 @@ pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action}
 pub use error::{Retry, SinkError, SourceError};
 pub use progress::{Published, Resume, content, published_tables, resume};
 pub use sink::{EpochRecords, OutRecord, Sink, open_sink};
+pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};
 
 /// Arms the failpoints that `FAILPOINTS` names, for as long as the process lives. Does nothing in a build without the feature
 /// `failpoints`.
@@ -79,4 +80,11 @@ pub fn fault(name: &str) -> bool {
     fail::fail_point!(name, |_| true);
     false
 }
-pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};
+
+/// An error of a full disk, where a test has planted one.
+fn disk_full(name: &str) -> std::io::Result<()> {
+    if fault(name) {
+        return Err(std::io::ErrorKind::StorageFull.into());
+    }
+    Ok(())
+}

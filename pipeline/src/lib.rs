@@ -11,6 +11,7 @@ pub mod views;
 pub mod metrics;
 pub mod http;
 pub mod job;
+pub mod cluster;
 pub mod replay;
 pub mod city;
 pub mod weather;

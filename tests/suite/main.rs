@@ -9,6 +9,7 @@ mod bad_input;
 mod batch_equals_stream;
 mod boundaries;
 mod chaos;
+mod trouble;
 mod exactness;
 mod golden;
 mod kafka;

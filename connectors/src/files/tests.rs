@@ -39,6 +39,7 @@ fn settings() -> TopicSettings {
         prefix: "city.".to_owned(),
         partitions: 1,
         replication: 1,
+        retention: 86_400_000,
     }
 }
 

@@ -19,6 +19,7 @@ fn settings() -> TopicSettings {
         prefix: "city.".to_owned(),
         partitions: 2,
         replication: 1,
+        retention: 86_400_000,
     }
 }
 

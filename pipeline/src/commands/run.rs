@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result};
+use riskflow::cluster;
 use riskflow::http::Server;
 use riskflow::job::{self, Handles};
 
@@ -14,6 +15,9 @@ use crate::cli::RunArguments;
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let (_, mut settings) = configuration::load(&arguments.config)?;
     settings.recovery.start_anew = arguments.start_anew;
+    if settings.cluster.hosts.len() > 1 {
+        cluster::end_with_peers();
+    }
     let handles = Handles::new()?;
     stop_on_signals(&handles)?;
     let server = settings.http.map(|address| Server::start(address, handles.clone()));
