@@ -81,7 +81,9 @@ impl Maker {
     fn work(&mut self, now: i64) -> (Origin, InputRecord) {
         let id = format!("permit-{}", self.draw.below(WORKS));
         // The last number has no row.
-        let asset = self.draw.below(ASSETS + u64::from(self.draw.once_in(6))) / 2 * 2;
+        let unknown = u64::from(self.draw.once_in(6));
+        // Few assets, so that permits meet.
+        let asset = self.draw.below(ASSETS + unknown) / 2 * 2;
         let paper = json!({ "id": id, "kind": "work", "asset": format!("asset-{asset}") });
         self.paper(now, &id, paper)
     }
