@@ -10,6 +10,7 @@ pub mod fold;
 pub mod table;
 pub mod specification;
 pub mod monitor;
+pub mod permit;
 pub mod lifecycle;
 pub mod roster;
 pub mod obligation;
@@ -19,6 +20,10 @@ pub mod response;
 pub mod asset_risk;
 pub mod score_baseline;
 pub mod region_risk;
+pub mod report_total;
+
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
+use differential_dataflow::trace::implementations::ValSpine;
 
 /// The logical time of the dataflow: the epoch, in milliseconds of pipeline time since the Unix epoch.
 pub type Epoch = u64;
@@ -28,3 +33,6 @@ pub type Diff = i64;
 
 /// A collection of rows that changes from epoch to epoch.
 pub type Rows<'scope, D> = differential_dataflow::VecCollection<'scope, Epoch, D, Diff>;
+
+/// Rows indexed by key: arranged once, read by several views.
+pub type Indexed<'scope, K, V> = Arranged<'scope, TraceAgent<ValSpine<K, V, Epoch, Diff>>>;

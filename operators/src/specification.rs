@@ -20,7 +20,7 @@ use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::{Key, Shared, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::{Diff, Rows};
+use crate::{Diff, Indexed, Rows};
 
 /// What must be evaluated for one datastream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +96,7 @@ const SPREAD: u64 = 16;
 /// Returns the parts of the specification of every known datastream.
 pub fn specification<'scope>(
     datastreams: Rows<'scope, (Key, Shared<Datastream>)>,
-    assets: Rows<'scope, (Key, Shared<Asset>)>,
+    assets: Indexed<'scope, Key, Shared<Asset>>,
     rules: Rows<'scope, Rule>,
 ) -> Rows<'scope, (Key, Part)> {
     let known = datastreams.clone().map(|(key, row)| {
@@ -110,7 +110,6 @@ pub fn specification<'scope>(
     let by_asset = datastreams
         .map(|(key, row)| (Key::of(&row.asset), (key, row)))
         .arrange_by_key_named("Specification: datastreams by asset");
-    let assets = assets.arrange_by_key_named("Specification: assets");
     let watched = by_asset.join_core(assets, |_, (key, datastream), asset| {
         let (datastream, asset) = (datastream.clone(), asset.clone());
         Some((*key, Watched { datastream, asset }))

@@ -203,7 +203,7 @@ impl City {
         self.streams.len() as u64 * each as u64
     }
 
-    /// Regions, assets, datastreams, who answers for what, and the rules of all packs; all arrive before the storm.
+    /// Regions, assets, datastreams, who answers for what, and the rules and limits of all packs; all arrive before the storm.
     pub fn base(&self) -> impl Iterator<Item = Record> + '_ {
         let arrival = Millis(self.start().0 - 1_000);
         let regions = places::regions().into_iter().map(move |(code, name)| {
@@ -229,11 +229,23 @@ impl City {
                     payload: Some(payload),
                 })
             });
+        let limits = riskflow_config::packs::limits()
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(move |limit| {
+                Some(Record {
+                    topic: Topic::BaseLimit,
+                    arrival,
+                    key: limit.id.to_string(),
+                    payload: Some(serde_json::to_vec(&limit).ok()?),
+                })
+            });
         regions
             .chain(assets)
             .chain(streams)
             .chain(people::base(self, arrival))
             .chain(rules)
+            .chain(limits)
     }
 
     /// The storm's records in the order of arrival.

@@ -310,9 +310,10 @@ impl Metrics {
     /// Everything in Prometheus' text format.
     #[must_use]
     pub fn render(&self, meters: &Meters) -> String {
-        let folds: [(&str, &FoldMeter); 7] = [
+        let folds: [(&str, &FoldMeter); 8] = [
             ("latest", &meters.latest),
             ("monitor", &meters.monitor),
+            ("permit", &meters.permit),
             ("lifecycle", &meters.lifecycle),
             ("score_baseline", &meters.score_baseline),
             ("roster", &meters.roster),

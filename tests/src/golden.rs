@@ -8,7 +8,7 @@
 //! Times are seconds after the start, which is on a full hour. `put` holds datastream, phenomenon time, result (null takes the
 //! observation back) and, where it matters, quality. `rows` are base records and rules; a null value with a `key` deletes. Deltas and dead
 //! letters of an epoch are listed in full, those of a step that lists none must be none; of tables only the named fields
-//! of the named rows are compared. `every` and `until` repeat a step.
+//! of the named rows are compared, and a row named with null must not be there. `every` and `until` repeat a step.
 
 use std::collections::BTreeMap;
 
@@ -65,6 +65,8 @@ struct Step {
     dead: Vec<String>,
     assets: BTreeMap<String, Value>,
     regions: BTreeMap<String, Value>,
+    /// Null where there must be no row.
+    totals: BTreeMap<String, Value>,
     warnings: Option<usize>,
     /// How many asset rows this epoch changes.
     changed_assets: Option<usize>,
@@ -240,6 +242,7 @@ struct Tables {
     assets: BTreeMap<String, Value>,
     regions: BTreeMap<String, Value>,
     warnings: BTreeMap<String, Value>,
+    totals: BTreeMap<String, Value>,
 }
 
 impl Tables {
@@ -258,6 +261,9 @@ impl Tables {
         for (row, diff) in &output.warnings {
             change(&mut self.warnings, row.id.to_string(), &**row, *diff);
         }
+        for (row, diff) in &output.totals {
+            change(&mut self.totals, row.key(), &**row, *diff);
+        }
     }
 
     fn check(&self, step: &Step, output: &EpochOutput) -> Result<()> {
@@ -268,8 +274,13 @@ impl Tables {
         for (name, table, wanted) in [
             ("assets", &self.assets, &step.assets),
             ("regions", &self.regions, &step.regions),
+            ("totals", &self.totals, &step.totals),
         ] {
             for (key, fields) in wanted {
+                if fields.is_null() {
+                    ensure!(!table.contains_key(key), "{name} has `{key}`: {}", table[key]);
+                    continue;
+                }
                 let row = table.get(key).with_context(|| format!("{name} has no `{key}`"))?;
                 part_of(fields, row).with_context(|| format!("{name} `{key}`"))?;
             }

@@ -1,5 +1,6 @@
 //! Random histories: base rows and rules that come, change and go; observations in time, late, repeated, corrected, taken
-//! back, out of order over several partitions; epochs of uneven length. One number makes one history.
+//! back, out of order over several partitions; permits and reports in versions; epochs of uneven length. One number makes
+//! one history.
 
 use riskflow::replay::EpochInput;
 use riskflow_config::{BaseRow, InputRecord, Rule};
@@ -9,6 +10,8 @@ use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis, Shared};
 use serde_json::json;
+
+mod permit;
 
 /// The clock before the first epoch.
 pub const START: i64 = 1_600_000_000_000;
@@ -70,6 +73,8 @@ pub struct Maker {
     rule_versions: u64,
     /// (datastream, time) that were used, so that some are corrected.
     used: Vec<(u64, i64)>,
+    /// Permits, certificates and reports as of their highest version.
+    papers: permit::Papers,
 }
 
 /// A history of so many epochs.
@@ -80,6 +85,7 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
         offsets: [0; PARTITIONS as usize],
         rule_versions: 0,
         used: Vec::new(),
+        papers: permit::Papers::default(),
     };
     let mut now = START;
     let mut history = Vec::new();
@@ -97,6 +103,7 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
             let record = maker.base_change();
             records.push(record);
         }
+        maker.papers(now, index == 0, &mut records);
         // Workers see records in any order; origins say which one counts.
         for position in (1..records.len()).rev() {
             let other = maker.draw.below(position as u64 + 1) as usize;

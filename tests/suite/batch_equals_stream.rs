@@ -46,6 +46,7 @@ impl Visible {
             format!("{}/{}", row.region, row.domain)
         });
         update(&mut expected.warnings, &output.warnings, |row| row.id.clone());
+        update(&mut expected.totals, &output.totals, |row| row.key());
         expected.deltas = output
             .deltas
             .iter()
@@ -125,6 +126,7 @@ fn compare(stream: &Expected, batch: &Expected) -> Option<String> {
                 .then(|| format!("deltas\n  stream: {:#?}\n  batch:  {:#?}", stream.deltas, batch.deltas))
         })
         .or_else(|| differences("regions", &stream.regions, &batch.regions))
+        .or_else(|| differences("totals", &stream.totals, &batch.totals))
         .or_else(|| {
             (stream.dead != batch.dead)
                 .then(|| format!("dead letters\n  stream: {:?}\n  batch:  {:?}", stream.dead, batch.dead))
@@ -248,6 +250,7 @@ fn any_order_of_arrival_within_the_horizon_ends_in_the_same_tables() {
         assert_eq!(one.0.assets, other.0.assets, "seed {seed}");
         assert_eq!(one.0.warnings, other.0.warnings, "seed {seed}");
         assert_eq!(one.0.regions, other.0.regions, "seed {seed}");
+        assert_eq!(one.0.totals, other.0.totals, "seed {seed}");
     }
 }
 

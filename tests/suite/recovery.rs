@@ -23,6 +23,7 @@ fn tables(outputs: &[EpochOutput]) -> BTreeMap<String, i64> {
         add(&mut rows, &output.assets);
         add(&mut rows, &output.regions);
         add(&mut rows, &output.warnings);
+        add(&mut rows, &output.totals);
     }
     rows.retain(|_, count| *count != 0);
     rows
