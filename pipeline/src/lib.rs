@@ -13,5 +13,6 @@ pub mod http;
 pub mod job;
 pub mod cluster;
 pub mod replay;
+pub mod draw;
 pub mod city;
 pub mod weather;

@@ -2,6 +2,7 @@
 //! back, out of order over several partitions; permits and reports in versions; epochs of uneven length. One number makes
 //! one history.
 
+pub use riskflow::draw::Draw;
 use riskflow::replay::EpochInput;
 use riskflow_config::{BaseRow, InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
@@ -12,44 +13,12 @@ use riskflow_model::{Key, Millis, Shared};
 use serde_json::json;
 
 mod permit;
+mod people;
+
+pub use people::semantics;
 
 /// The clock before the first epoch.
 pub const START: i64 = 1_600_000_000_000;
-
-/// SplitMix64.
-#[derive(Clone, Debug)]
-pub struct Draw(u64);
-
-impl Draw {
-    /// A generator of its own for each seed.
-    #[must_use]
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `n`.
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    /// True once in `n` times.
-    pub fn once_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    /// One of these.
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len() as u64) as usize]
-    }
-}
 
 const ASSETS: u64 = 4;
 const STREAMS: u64 = 6;
@@ -75,6 +44,7 @@ pub struct Maker {
     used: Vec<(u64, i64)>,
     /// Permits, certificates and reports as of their highest version.
     papers: permit::Papers,
+    people: people::People,
 }
 
 /// A history of so many epochs.
@@ -86,6 +56,7 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
         rule_versions: 0,
         used: Vec::new(),
         papers: permit::Papers::default(),
+        people: people::People::new(),
     };
     let mut now = START;
     let mut history = Vec::new();
@@ -94,6 +65,7 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
         let mut records = Vec::new();
         if index == 0 {
             maker.beginning(&mut records);
+            maker.people_begin(now, &mut records);
         }
         for _ in 0..maker.draw.below(6) {
             let record = maker.observation(now);
@@ -104,15 +76,18 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
             records.push(record);
         }
         maker.papers(now, index == 0, &mut records);
+        maker.people_epoch(now, &mut records);
         // Workers see records in any order; origins say which one counts.
         for position in (1..records.len()).rev() {
             let other = maker.draw.below(position as u64 + 1) as usize;
             records.swap(position, other);
         }
-        history.push(EpochInput {
+        let input = EpochInput {
             epoch: Millis(now),
             records,
-        });
+        };
+        maker.people.learn(&input);
+        history.push(input);
     }
     history
 }

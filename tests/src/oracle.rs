@@ -11,7 +11,10 @@ use riskflow::replay::EpochInput;
 use riskflow_config::{BaseRow, InputRecord, Rule, Thresholds};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Reading};
-use riskflow_model::output::{AssetRisk, Cause, DeltaKind, Origin, Reason, RegionRisk, ReportTotal, WarningState};
+use riskflow_model::output::{
+    AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, Reason, RegionRisk, ReportTotal, Response,
+    WarningDelta, WarningState,
+};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, Millis, Shared, Text};
 
@@ -19,10 +22,17 @@ use crate::oracle::level::{Track, level_at};
 use crate::oracle::permit::{Permits, Permitted};
 use crate::oracle::report::Reports;
 
+mod act;
+mod bureau;
+mod case;
 mod level;
+mod notice;
 mod permit;
 mod region;
 mod report;
+mod response;
+mod timeline;
+mod walk;
 
 /// What is visible after an epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,6 +47,14 @@ pub struct Expected {
     pub totals: BTreeMap<String, ReportTotal>,
     /// What happened in the epoch.
     pub deltas: BTreeSet<Told>,
+    /// Cases by identifier.
+    pub cases: BTreeMap<Text, CaseState>,
+    /// What happened to cases in the epoch.
+    pub case_deltas: BTreeSet<CaseDelta>,
+    /// Who is told in the epoch.
+    pub notices: BTreeSet<Notice>,
+    /// Response times by key.
+    pub responses: BTreeMap<String, Response>,
     /// What could not be used in the epoch.
     pub dead: BTreeSet<(Reason, Origin)>,
 }
@@ -60,6 +78,23 @@ pub struct Told {
     pub at: Millis,
     /// Level before and after.
     pub levels: (Level, Level),
+}
+
+impl Told {
+    /// Of a delta of the stream.
+    #[must_use]
+    pub fn of(delta: &WarningDelta) -> Self {
+        Self {
+            id: delta.id.clone(),
+            kind: delta.kind,
+            cause: delta.cause,
+            rule: delta.rule.clone(),
+            asset: delta.asset.clone(),
+            since: delta.since,
+            at: delta.at,
+            levels: (delta.from, delta.to),
+        }
+    }
 }
 
 /// One rule on one datastream, in force since some epoch.
@@ -101,6 +136,7 @@ pub struct Oracle {
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
     levels: Levels,
     open: BTreeMap<(Text, Text), (i64, Level)>,
+    cases: case::Cases,
     /// Scores of regions after each epoch.
     scores: Vec<(i64, BTreeMap<String, i64>)>,
 }
@@ -121,6 +157,7 @@ impl Oracle {
             waiting: BTreeMap::new(),
             levels: Levels::new(),
             open: BTreeMap::new(),
+            cases: case::Cases::default(),
             scores: Vec::new(),
         }
     }
@@ -160,6 +197,7 @@ impl Oracle {
         self.risks(&mut expected);
         self.region_rows(now, &mut expected);
         expected.totals = self.reports.totals();
+        self.cases.step(&self.semantics, now, &records, &mut expected);
         expected
     }
 

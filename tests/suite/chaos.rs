@@ -4,6 +4,7 @@
 //!
 //! `RISKFLOW_CRASHES` says how many crashes each run has, `RISKFLOW_SEED` which. `make chaos` runs more of them.
 
+mod people;
 pub mod place;
 pub mod verdict;
 
@@ -48,6 +49,7 @@ pub struct Feed {
     versions: u64,
     sent: u64,
     bad: u64,
+    people: people::People,
     /// Crashes at a failpoint.
     at_a_border: u64,
     /// Crashes together with the broker.
@@ -62,6 +64,7 @@ impl Feed {
             versions: 0,
             sent: 0,
             bad: 0,
+            people: people::People::new(seed ^ 0xBEEF),
             at_a_border: 0,
             brokers: 0,
             base_at: Instant::now(),
@@ -84,6 +87,7 @@ impl Feed {
         });
         place.put(Topic::BaseDatastream, &streams.collect::<Vec<_>>());
         self.rule(place);
+        self.people.begin(place);
     }
 
     fn asset(&mut self, place: &dyn Place, asset: u64) {
@@ -135,6 +139,9 @@ impl Feed {
         }
         self.sent += records.len() as u64;
         place.put(Topic::InObservation, &records);
+        if self.draw.once_in(2) {
+            self.people.act(place);
+        }
         if self.base_at.elapsed() > Duration::from_secs(2) {
             self.base_at = Instant::now();
             if self.draw.once_in(3) {
@@ -143,6 +150,7 @@ impl Feed {
                 let asset = self.draw.below(ASSETS);
                 self.asset(place, asset);
             }
+            self.people.change(place);
         }
     }
 }
@@ -295,7 +303,7 @@ impl Drop for Running {
 }
 
 /// Small horizons, so that all of them are crossed; few epochs, so that the oracle keeps up.
-pub const SETTINGS: [&str; 9] = [
+pub const SETTINGS: [&str; 15] = [
     "input.clock=\"live\"",
     "epoch.tick=\"150ms\"",
     "epoch.replay_tick=\"150ms\"",
@@ -303,6 +311,12 @@ pub const SETTINGS: [&str; 9] = [
     "time.max_future=\"5s\"",
     "time.late_after=\"1s\"",
     "time.retain=\"5s\"",
+    "case.horizon=\"1m\"",
+    "case.retain=\"1m\"",
+    "case.deadlines.yellow.called=\"1s\"",
+    "case.deadlines.yellow.acknowledged=\"3s\"",
+    "case.deadlines.yellow.dispatched=\"2s\"",
+    "case.deadlines.red.acknowledged=\"1s\"",
     "checkpoint.interval=\"400ms\"",
     "checkpoint.keep=2",
 ];
@@ -331,6 +345,7 @@ pub fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64,
             let here: Vec<&str> = FAILPOINTS.into_iter().filter(|name| place.reaches(name)).collect();
             armed.push(format!("{}=20%return", draw.pick(&here)));
         }
+        feed.people.look(place);
         let mut job = Running::start(place, checkpoints, workers, &armed.join(";"));
         // Some die on their way to the present.
         if !draw.once_in(4) {
@@ -380,11 +395,12 @@ fn run(place: &mut dyn Place, name: &str, crashes: u64) {
     let report = verdict::judge(place);
     let _ = writeln!(
         std::io::stderr(),
-        "chaos on {name}, seed {seed}: {crashes} crashes ({} at a border, {} of the broker too), {} observations ({} bad), {report}",
+        "chaos on {name}, seed {seed}: {crashes} crashes ({} at a border, {} of the broker too), {} observations ({} bad), {} actions, {report}",
         feed.at_a_border,
         feed.brokers,
         feed.sent,
-        feed.bad
+        feed.bad,
+        feed.people.acted()
     );
 }
 

@@ -8,6 +8,7 @@
 mod bad_input;
 mod batch_equals_stream;
 mod boundaries;
+mod cases;
 mod chaos;
 mod trouble;
 mod exactness;

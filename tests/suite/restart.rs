@@ -164,8 +164,12 @@ fn checkpoints_in_a_bucket_are_as_good_as_in_a_folder() {
     let bucket = std::env::var("RISKFLOW_TEST_S3").unwrap_or_default();
     if bucket.is_empty() {
         let required = std::env::var("RISKFLOW_REQUIRE_S3").is_ok_and(|value| value == "1");
-        assert!(!required, "RISKFLOW_REQUIRE_S3 is 1 but RISKFLOW_TEST_S3 names no bucket");
-        let not_run = "\n*** NOT RUN: checkpoints in a bucket: RISKFLOW_TEST_S3 names none (`deploy/s3.sh install`) ***";
+        assert!(
+            !required,
+            "RISKFLOW_REQUIRE_S3 is 1 but RISKFLOW_TEST_S3 names no bucket"
+        );
+        let not_run =
+            "\n*** NOT RUN: checkpoints in a bucket: RISKFLOW_TEST_S3 names none (`deploy/s3.sh install`) ***";
         let _ = writeln!(std::io::stderr(), "{not_run}");
         return;
     }

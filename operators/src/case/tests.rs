@@ -58,7 +58,9 @@ impl Driven {
 
     fn settle(&mut self, minute: i64) -> Next {
         let mut out = Vec::new();
-        let next = self.fold.settle(minute * MINUTE, Key::of("w"), &mut self.state, &mut out);
+        let next = self
+            .fold
+            .settle(minute * MINUTE, Key::of("w"), &mut self.state, &mut out);
         for (output, diff) in out {
             match output {
                 CaseOutput::State(state) if diff > 0 => self.shown = Some(state),
@@ -96,12 +98,20 @@ impl Driven {
     }
 
     fn kinds(&self) -> Vec<(CaseEventKind, bool)> {
-        self.events.iter().map(|(event, retracted)| (event.kind, *retracted)).collect()
+        self.events
+            .iter()
+            .map(|(event, retracted)| (event.kind, *retracted))
+            .collect()
     }
 
     fn pending(&self) -> Vec<&str> {
         let pending = |obligation: &&Obligation| obligation.acknowledged.is_none();
-        self.state().obligations.iter().filter(pending).map(|obligation| &*obligation.role).collect()
+        self.state()
+            .obligations
+            .iter()
+            .filter(pending)
+            .map(|obligation| &*obligation.role)
+            .collect()
     }
 }
 
@@ -126,7 +136,9 @@ fn a_missed_acknowledgement_escalates_and_one_made_in_time_but_told_late_takes_i
     case.settle(4);
     assert_eq!((case.pending(), case.alarms.len()), (vec!["county"], 1));
     // 15 minutes for orange: missed at the first epoch at or after that.
-    let Next::Wake(due) = case.settle(5) else { panic!("it wakes at the deadline") };
+    let Next::Wake(due) = case.settle(5) else {
+        panic!("it wakes at the deadline")
+    };
     assert_eq!(due, 15 * MINUTE);
     case.settle(15);
     assert_eq!(case.state().escalations.len(), 1);
@@ -192,7 +204,10 @@ fn a_withdrawn_warning_is_only_verified_and_archived_and_a_correction_after_that
     case.issue();
     case.warning(DeltaKind::Cleared, Level::None);
     case.settle(5);
-    assert_eq!((case.state().basis, case.state().step), (Basis::Cleared, CaseStep::Issued));
+    assert_eq!(
+        (case.state().basis, case.state().step),
+        (Basis::Cleared, CaseStep::Issued)
+    );
     case.act(6, Verb::Acknowledge, "town");
     case.act(7, Verb::Verify, "town");
     case.act(8, Verb::Archive, "town");
@@ -200,7 +215,10 @@ fn a_withdrawn_warning_is_only_verified_and_archived_and_a_correction_after_that
     assert_eq!(case.state().step, CaseStep::Archived);
     case.warning(DeltaKind::Withdrawn, Level::None);
     case.settle(9);
-    assert_eq!((case.state().basis, case.state().step), (Basis::Withdrawn, CaseStep::Archived));
+    assert_eq!(
+        (case.state().basis, case.state().step),
+        (Basis::Withdrawn, CaseStep::Archived)
+    );
     assert_eq!(case.kinds().last(), Some(&(CaseEventKind::BasisCorrected, false)));
     case.warning(DeltaKind::Raised, Level::Orange);
     case.settle(10);
