@@ -90,7 +90,8 @@ impl Check {
             self.actions_are_read(input, clock);
             let public = address.is_some_and(|address| !address.ip().is_loopback());
             if public && tls.is_none() {
-                let give = "certificate and key, or a loopback address in `http.listen`: tokens are not for others to read";
+                let give =
+                    "certificate and key, or a loopback address in `http.listen`: tokens are not for others to read";
                 self.problems.add("http.tls", "not set although actions are on", give);
             }
             self.tokens(&written.actions.tokens)
@@ -142,17 +143,26 @@ impl Check {
     }
 
     fn token(&mut self, path: &str, written: &WrittenToken, before: &[WrittenToken]) -> Option<TokenSettings> {
-        let texts = [("name", Some(&written.name)), ("role", Some(&written.role)), ("unit", written.unit.as_ref())];
+        let texts = [
+            ("name", Some(&written.name)),
+            ("role", Some(&written.role)),
+            ("unit", written.unit.as_ref()),
+        ];
         for (field, text) in texts {
             if text.is_some_and(|text| text.trim().is_empty() || text.len() > 200) {
-                let found = if text.is_some_and(|text| text.len() > 200) { "too long" } else { "empty" };
+                let found = if text.is_some_and(|text| text.len() > 200) {
+                    "too long"
+                } else {
+                    "empty"
+                };
                 self.problems
                     .add(format!("{path}.{field}"), found, "a text of at most 200 bytes");
             }
         }
         if before.iter().any(|other| other.name == written.name) {
             let found = format!("`{}`, which another token has", written.name);
-            self.problems.add(format!("{path}.name"), found, "each token its own name");
+            self.problems
+                .add(format!("{path}.name"), found, "each token its own name");
         }
         let same = |other: &&WrittenToken| other.sha256.eq_ignore_ascii_case(&written.sha256);
         if let Some(other) = before.iter().find(same) {
@@ -163,15 +173,21 @@ impl Check {
         if sha256.is_none() {
             let digits = written.sha256.chars().count();
             let bad = written.sha256.chars().any(|c| !c.is_ascii_hexdigit());
-            let found = format!("{digits} characters long{}", if bad { ", not all hexadecimal digits" } else { "" });
+            let found = format!(
+                "{digits} characters long{}",
+                if bad { ", not all hexadecimal digits" } else { "" }
+            );
             let give = "64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints";
             self.problems.add(format!("{path}.sha256"), found, give);
         }
         let region: Option<RegionCode> = written.region.parse().ok();
         if region.is_none() {
             let found = format!("`{}`", written.region);
-            self.problems
-                .add(format!("{path}.region"), found, "a region code of 2, 4, 6, 9 or 12 digits");
+            self.problems.add(
+                format!("{path}.region"),
+                found,
+                "a region code of 2, 4, 6, 9 or 12 digits",
+            );
         }
         Some(TokenSettings {
             name: written.name.clone(),
@@ -201,7 +217,9 @@ mod tests {
 
     fn problems(text: &str) -> Vec<(String, String)> {
         let problems = WrittenSettings::from_toml(text).unwrap().check().unwrap_err();
-        let pairs = problems.iter().map(|problem| (problem.field.clone(), problem.found.clone()));
+        let pairs = problems
+            .iter()
+            .map(|problem| (problem.field.clone(), problem.found.clone()));
         pairs.collect()
     }
 
@@ -245,7 +263,10 @@ mod tests {
             ("http.tls.certificate", "`/nowhere/c.pem`, which is no file"),
             ("http.tls.key", "``, which is no file"),
         ];
-        assert_eq!(found, expected.map(|(field, found)| (field.to_owned(), found.to_owned())));
+        assert_eq!(
+            found,
+            expected.map(|(field, found)| (field.to_owned(), found.to_owned()))
+        );
     }
 
     #[test]

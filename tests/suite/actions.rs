@@ -26,7 +26,9 @@ const CITY: &str = "city-secret";
 /// The program, with these settings.
 fn riskflow(arguments: &[&str], sets: &[&str]) -> Output {
     let mut command = Command::new(crate::kafka::riskflow());
-    command.args(arguments).args(["--log", "warn", "--set", "http.enabled=false"]);
+    command
+        .args(arguments)
+        .args(["--log", "warn", "--set", "http.enabled=false"]);
     for set in sets {
         command.args(["--set", set]);
     }
@@ -145,7 +147,9 @@ impl Desk {
         let text = self.handles.metrics.render(&self.handles.meters);
         let name = format!("riskflow_action_requests_total{{outcome=\"{outcome}\"}} ");
         let line = text.lines().find_map(|line| line.strip_prefix(&name));
-        line.unwrap_or_else(|| panic!("no metric for {outcome}")).parse().unwrap()
+        line.unwrap_or_else(|| panic!("no metric for {outcome}"))
+            .parse()
+            .unwrap()
     }
 
     /// What is in `in.action`, as the program prints it.

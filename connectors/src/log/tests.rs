@@ -10,7 +10,10 @@ use tempfile::TempDir;
 
 use super::reader::LogSource;
 use super::*;
-use crate::{Append as _, Appended, EpochRecords, InRecord, OutRecord, Polled, RawRecord, Retry, Share, Sink, Source, SourceError, Until, Verdict};
+use crate::{
+    Append as _, Appended, EpochRecords, InRecord, OutRecord, Polled, RawRecord, Retry, Share, Sink, Source,
+    SourceError, Until, Verdict,
+};
 
 type Owned = (u16, u64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
 
@@ -460,7 +463,9 @@ fn appenders_share_a_partition_and_every_answer_is_true() {
                     move || {
                         let mut appender = appender(folder);
                         let numbers = (0..25).map(|number| format!("{thread}/{number}"));
-                        numbers.map(|text| (append(&mut appender, &text), text)).collect::<Vec<_>>()
+                        numbers
+                            .map(|text| (append(&mut appender, &text), text))
+                            .collect::<Vec<_>>()
                     }
                 })
             })
@@ -479,7 +484,9 @@ fn a_batch_goes_to_the_partitions_of_its_keys_and_is_answered_in_its_order() {
     let folder = tempfile::tempdir().unwrap();
     let of_key = writer(folder.path(), 2).partition_of(Some(b"key"));
     // A key of the other partition.
-    let other = (0..).map(|n| format!("k{n}")).find(|key| super::writer::partition_of(Some(key.as_bytes()), 2) != of_key);
+    let other = (0..)
+        .map(|n| format!("k{n}"))
+        .find(|key| super::writer::partition_of(Some(key.as_bytes()), 2) != of_key);
     let mut batch = vec![in_record("a"), in_record("b"), in_record("c")];
     batch[1].key = other.unwrap();
     let answers = appender(folder.path()).append(&batch);
@@ -505,13 +512,17 @@ fn an_appender_takes_in_what_others_left_meanwhile() {
     rolling.append(0, Millis(9), None, Some(b"d")).unwrap();
     drop(rolling);
     assert_eq!(append(&mut appender, "e"), 4);
-    let read = read(&mut LogSource::open_with(
-        folder.path(),
-        &settings(),
-        &[Topic::InObservation],
-        (Share::WHOLE, (Until::End, &Offsets::default())),
-        1,
-    ).unwrap()).unwrap();
+    let read = read(
+        &mut LogSource::open_with(
+            folder.path(),
+            &settings(),
+            &[Topic::InObservation],
+            (Share::WHOLE, (Until::End, &Offsets::default())),
+            1,
+        )
+        .unwrap(),
+    )
+    .unwrap();
     assert_eq!(read.1.len(), 5);
     // Arrival does not fall.
     assert!(read.1.is_sorted_by_key(|record| record.2), "{read:?}");

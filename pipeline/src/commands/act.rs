@@ -25,8 +25,8 @@ pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_CONFIGURATION));
         }
     };
-    let mut way_in = open_append(&settings.input, &settings.topics, Topic::InAction)
-        .context("could not open `in.action`")?;
+    let mut way_in =
+        open_append(&settings.input, &settings.topics, Topic::InAction).context("could not open `in.action`")?;
     let record = InRecord {
         arrival: now,
         key: arguments.warning.clone(),
@@ -85,5 +85,6 @@ fn moment(text: &str, now: Millis) -> Result<Millis> {
     if let Ok(millis) = duration::parse(text) {
         return Ok(now.plus(millis));
     }
-    text.parse().map_err(|error| anyhow!("`--until`: {error}, or a duration such as `2h`"))
+    text.parse()
+        .map_err(|error| anyhow!("`--until`: {error}, or a duration such as `2h`"))
 }

@@ -34,7 +34,10 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
 }
 
 fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<Server> {
-    let way_in = http.actions.is_some().then(|| open_append(&settings.input, &settings.topics, Topic::InAction));
+    let way_in = http
+        .actions
+        .is_some()
+        .then(|| open_append(&settings.input, &settings.topics, Topic::InAction));
     let way_in = way_in.transpose().context("could not open the way in for actions")?;
     let server = Server::start(http, handles.clone(), way_in).context("could not serve HTTP")?;
     tracing::info!(address = %server.address, tls = http.tls.is_some(), actions = http.actions.is_some(), "serving HTTP");

@@ -108,7 +108,11 @@ async fn act(State(actions): State<Actions>, path: Result<Path<String>, PathReje
     let (parts, body) = request.into_parts();
     let Some(token) = actions.authority.of(&parts.headers) else {
         let presented = parts.headers.contains_key(header::AUTHORIZATION);
-        let detail = if presented { "the token is not known" } else { "there is no token" };
+        let detail = if presented {
+            "the token is not known"
+        } else {
+            "there is no token"
+        };
         return actions.refuse(refused(Outcome::Unauthorized, detail), None);
     };
     match actions.take(token, path, &parts.headers, body).await {
@@ -150,12 +154,22 @@ impl Inner {
             Answer::Appended(appended) => (Outcome::Accepted, appended),
             Answer::Replayed(appended) => (Outcome::Replayed, appended),
             Answer::Conflict => {
-                let detail = format!("`id` is `{}`, which another action of the case has; give another", action.id);
+                let detail = format!(
+                    "`id` is `{}`, which another action of the case has; give another",
+                    action.id
+                );
                 return Err(refused(Outcome::Conflict, detail));
             }
             Answer::Failed(error) => {
-                let retry = if error.retry() == Retry::Later { "; try again" } else { "" };
-                tracing::error!(error = &error as &dyn std::error::Error, "an action could not be appended");
+                let retry = if error.retry() == Retry::Later {
+                    "; try again"
+                } else {
+                    ""
+                };
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "an action could not be appended"
+                );
                 return Err(refused(Outcome::Failed, format!("it could not be appended{retry}")));
             }
         };
@@ -209,13 +223,22 @@ impl Inner {
 
 /// The body, if it is declared to be JSON and is not too large.
 async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refused> {
-    let declared = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let declared = headers
+        .get(header::CONTENT_TYPE)
+        .map_or(&b""[..], HeaderValue::as_bytes);
     let kind = declared.split(|byte| *byte == b';').next().unwrap_or_default();
     if !kind.trim_ascii().eq_ignore_ascii_case(b"application/json") {
         return Err(refused(Outcome::ContentType, "send `Content-Type: application/json`"));
     }
-    let too_large = || refused(Outcome::TooLarge, format!("the body is larger than {LARGEST_BODY} bytes"));
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let too_large = || {
+        refused(
+            Outcome::TooLarge,
+            format!("the body is larger than {LARGEST_BODY} bytes"),
+        )
+    };
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: u64| length > LARGEST_BODY as u64) {
         return Err(too_large());
     }
@@ -241,7 +264,11 @@ fn compose(
     now: Millis,
 ) -> Result<(Action, Key), Refused> {
     let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
-        let outcome = if error.is_data() { Outcome::Invalid } else { Outcome::Malformed };
+        let outcome = if error.is_data() {
+            Outcome::Invalid
+        } else {
+            Outcome::Malformed
+        };
         refused(outcome, format!("the body is no JSON object: {error}"))
     })?;
     fields.retain(|_, value| !value.is_null());
@@ -249,20 +276,47 @@ fn compose(
     if let Some(case) = fields.remove("case") {
         fields.entry("warning").or_insert(case);
     }
-    only(&mut fields, "warning", Some(case), Outcome::Invalid, "leave it out, the path names it")?;
+    only(
+        &mut fields,
+        "warning",
+        Some(case),
+        Outcome::Invalid,
+        "leave it out, the path names it",
+    )?;
     let from_token = "leave it out, the token gives it";
     only(&mut fields, "role", Some(&token.role), Outcome::NotAllowed, from_token)?;
-    only(&mut fields, "unit", token.unit.as_deref(), Outcome::NotAllowed, from_token)?;
+    only(
+        &mut fields,
+        "unit",
+        token.unit.as_deref(),
+        Outcome::NotAllowed,
+        from_token,
+    )?;
     fields.entry("actor").or_insert_with(|| token.name.as_str().into());
     match idempotency_key(headers)? {
-        Some(key) => only(&mut fields, "id", Some(&key), Outcome::Invalid, "the same as `Idempotency-Key`")?,
+        Some(key) => only(
+            &mut fields,
+            "id",
+            Some(&key),
+            Outcome::Invalid,
+            "the same as `Idempotency-Key`",
+        )?,
         None if fields.contains_key("id") => {}
-        None => return Err(refused(Outcome::NoId, "there is no `id`; give one, or the header `Idempotency-Key`")),
+        None => {
+            return Err(refused(
+                Outcome::NoId,
+                "there is no `id`; give one, or the header `Idempotency-Key`",
+            ));
+        }
     }
     let dated = fields.contains_key("time");
     fields.entry("time").or_insert_with(|| now.0.into());
     let action = decode_action(&Value::Object(fields).to_string()).map_err(|rejection| {
-        let outcome = if rejection.reason == Reason::Malformed { Outcome::Malformed } else { Outcome::Invalid };
+        let outcome = if rejection.reason == Reason::Malformed {
+            Outcome::Malformed
+        } else {
+            Outcome::Invalid
+        };
         refused(outcome, rejection.detail)
     })?;
     if action.overrides && !token.overrides {

@@ -75,7 +75,10 @@ mod tests {
     fn each_token_is_found_and_nothing_else() {
         for name in ["a", "b", "c"] {
             assert_eq!(name_of(&[&format!("Bearer secret of {name}")]).as_deref(), Some(name));
-            assert_eq!(name_of(&[&format!("bearer   secret of {name} ")]).as_deref(), Some(name));
+            assert_eq!(
+                name_of(&[&format!("bearer   secret of {name} ")]).as_deref(),
+                Some(name)
+            );
         }
         let refused: [&[&str]; 8] = [
             &[],
@@ -96,6 +99,10 @@ mod tests {
     fn without_tokens_nobody_is_known() {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer x"));
-        assert!(Authority::new(&ActionSettings { tokens: Vec::new() }).of(&headers).is_none());
+        assert!(
+            Authority::new(&ActionSettings { tokens: Vec::new() })
+                .of(&headers)
+                .is_none()
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use riskflow_connectors::{Append, AppendError, Appended, InRecord};
@@ -69,7 +69,7 @@ impl Writer {
         let (answer, told) = oneshot::channel();
         self.queue
             .try_send(Waiting { order, answer })
-            .map_err(|TrySendError::Full(_) | TrySendError::Disconnected(_)| Busy)?;
+            .map_err(|_| Busy)?;
         told.await.map_err(|_| Busy)
     }
 }
@@ -101,7 +101,11 @@ fn append(way_in: &mut dyn Append, memory: &mut Memory, batch: Vec<Waiting>) -> 
         .into_iter()
         .map(|order| (order.record, (order.identity, order.content)))
         .unzip();
-    let told = if records.is_empty() { Vec::new() } else { way_in.append(&records) };
+    let told = if records.is_empty() {
+        Vec::new()
+    } else {
+        way_in.append(&records)
+    };
     for ((told, sender), (identity, content)) in told.into_iter().zip(senders).zip(keys) {
         let answer = match told {
             Ok(appended) => {
@@ -192,7 +196,14 @@ mod tests {
     fn a_batch_is_one_append_and_what_comes_again_is_not_appended_again() {
         let (sender, batches) = channel();
         let (queue, receiver) = sync_channel(QUEUE);
-        let asked = [("a", "1"), ("b", "1"), ("a", "1"), ("a", "2"), ("bad", "1"), ("bad", "1")];
+        let asked = [
+            ("a", "1"),
+            ("b", "1"),
+            ("a", "1"),
+            ("a", "2"),
+            ("bad", "1"),
+            ("bad", "1"),
+        ];
         let mut answers: Vec<_> = asked
             .iter()
             .map(|(key, content)| {
@@ -203,12 +214,18 @@ mod tests {
             .collect();
         drop(queue);
         work(Box::new(Noted(sender, 0)), &receiver);
-        let told: Vec<String> = answers.iter_mut().map(|told| format!("{:?}", told.try_recv().unwrap())).collect();
+        let told: Vec<String> = answers
+            .iter_mut()
+            .map(|told| format!("{:?}", told.try_recv().unwrap()))
+            .collect();
         let appended = |offset| format!("Appended(Appended {{ partition: 0, offset: {offset} }})");
         assert_eq!(told[..2], [appended(1), appended(2)]);
         assert_eq!(told[2], appended(1).replacen("Appended", "Replayed", 1));
         assert_eq!(told[3], "Conflict");
-        assert!(told[4].starts_with("Failed") && told[5].starts_with("Failed"), "{told:?}");
+        assert!(
+            told[4].starts_with("Failed") && told[5].starts_with("Failed"),
+            "{told:?}"
+        );
         // What failed is tried again for the one that waited.
         let batches: Vec<Vec<String>> = batches.iter().collect();
         assert_eq!(batches, [vec!["a", "b", "bad"], vec!["bad"]]);
@@ -249,7 +266,10 @@ mod tests {
         assert!(runtime.block_on(writer.append(one_more.order)).is_err());
         drop((go, writer));
         thread.join().unwrap();
-        assert!(told.iter_mut().all(|answer| matches!(answer.try_recv(), Ok(Answer::Appended(_)))));
+        assert!(
+            told.iter_mut()
+                .all(|answer| matches!(answer.try_recv(), Ok(Answer::Appended(_))))
+        );
     }
 
     #[test]

@@ -40,7 +40,10 @@ impl Serving {
         for set in settings() {
             command.args(["--set", &set]);
         }
-        command.args(["--log", "info"]).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .args(["--log", "info"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said = BufReader::new(child.stderr.take().unwrap());
         let (sender, addresses) = channel();
@@ -117,7 +120,9 @@ fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
         let mut writer = LogWriter::open(folder.path(), topic.name(), 2).unwrap();
         let partition = writer.partition_of(Some(key.as_bytes()));
         let payload = Some(payload.as_bytes());
-        writer.append(partition, Millis(now()), Some(key.as_bytes()), payload).unwrap();
+        writer
+            .append(partition, Millis(now()), Some(key.as_bytes()), payload)
+            .unwrap();
         writer.sync().unwrap();
     };
     let path = format!("input.path={:?}", folder.path());
@@ -128,7 +133,11 @@ fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
     put(Topic::BaseRegion, "330902", r#"{"code":"330902","name":"定海区"}"#);
     let asset = r#"{"id":"tank","name":"Tank 1","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4}"#;
     put(Topic::BaseAsset, "tank", asset);
-    put(Topic::BaseDatastream, "gas", r#"{"id":"gas","asset":"tank","observed_property":"gas"}"#);
+    put(
+        Topic::BaseDatastream,
+        "gas",
+        r#"{"id":"gas","asset":"tank","observed_property":"gas"}"#,
+    );
     let rule = r#"{"id":"gas","version":3,"source":"test","select":{"observed_property":"gas"},"levels":{"red":{"when":{"feature":"last","window":"10m","op":">=","threshold":50}}}}"#;
     put(Topic::InRule, "gas", rule);
     put(Topic::InObservation, "gas", &observation(now(), 60.0));
@@ -144,7 +153,12 @@ fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
     assert_eq!(status, 202, "{answer}");
     let read = written(folder.path());
     assert_eq!((read.len(), &read[0]["value"]["id"]), (1, &json!("a")));
-    let shell = riskflow(&["act", &warning, "dispatch", "--actor", "li", "--role", "duty", "--id", "b"], &sets);
+    let shell = riskflow(
+        &[
+            "act", &warning, "dispatch", "--actor", "li", "--role", "duty", "--id", "b",
+        ],
+        &sets,
+    );
     assert!(shell.status.success(), "{}", String::from_utf8_lossy(&shell.stderr));
     let (status, again) = job.act(&warning, "a");
     assert_eq!((status, again), (200, answer));
@@ -159,7 +173,9 @@ fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
 
 #[test]
 fn kafka_takes_actions_by_http_and_from_a_shell_beside_a_job_that_writes_in_transactions() {
-    let Some(kafka) = Kafka::for_test("actions") else { return };
+    let Some(kafka) = Kafka::for_test("actions") else {
+        return;
+    };
     create_topics(&kafka);
     base(&kafka);
     let sets = ["input.clock=\"live\"", "epoch.tick=\"20ms\""];
@@ -178,9 +194,15 @@ fn kafka_takes_actions_by_http_and_from_a_shell_beside_a_job_that_writes_in_tran
     let read = kafka.consume(Topic::InAction).unwrap();
     assert_eq!(read.len(), 1);
     let value: Value = serde_json::from_str(read[0].value.as_deref().unwrap()).unwrap();
-    assert_eq!((read[0].key.as_deref(), &value["id"]), (Some(warning.as_str()), &json!("a")));
+    assert_eq!(
+        (read[0].key.as_deref(), &value["id"]),
+        (Some(warning.as_str()), &json!("a"))
+    );
     let at = (i64::from(read[0].partition), read[0].offset);
-    assert_eq!((answer["partition"].as_i64(), answer["offset"].as_i64()), (Some(at.0), Some(at.1)));
+    assert_eq!(
+        (answer["partition"].as_i64(), answer["offset"].as_i64()),
+        (Some(at.0), Some(at.1))
+    );
     assert_eq!(job.act(&warning, "a"), (200, answer));
 
     let mut shell = command(&kafka, "act", &[]);
@@ -189,10 +211,16 @@ fn kafka_takes_actions_by_http_and_from_a_shell_beside_a_job_that_writes_in_tran
     assert!(shell.status.success(), "{}", String::from_utf8_lossy(&shell.stderr));
     let answer: Value = serde_json::from_slice(&shell.stdout).unwrap();
     // One case, one partition.
-    assert_eq!((answer["partition"].as_i64(), answer["offset"].as_i64()), (Some(at.0), Some(at.1 + 1)));
+    assert_eq!(
+        (answer["partition"].as_i64(), answer["offset"].as_i64()),
+        (Some(at.0), Some(at.1 + 1))
+    );
     job.takes(2);
 
     let mut people = command(&kafka, "tail", &[]);
     let lines = String::from_utf8(people.arg("warnings").output().unwrap().stdout).unwrap();
-    assert!(lines.contains("raised  gas  Tank 1 (tank)") && lines.contains(&warning), "{lines}");
+    assert!(
+        lines.contains("raised  gas  Tank 1 (tank)") && lines.contains(&warning),
+        "{lines}"
+    );
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
+use riskflow_config::TlsSettings;
 use riskflow_connectors::{Append, AppendError, Appended, InRecord};
 use riskflow_model::topic::Topic;
-use riskflow_config::TlsSettings;
 use serde_json::{Value, json};
 
 use super::{CITY, Desk, TOWN, actions_of, curl, riskflow};
@@ -22,7 +22,9 @@ fn what_is_refused_changes_nothing_and_is_counted() {
     let large = json!({"id": "a", "action": "comment", "text": "x".repeat(70_000)}).to_string();
     let with = |fields: Value| {
         let mut body = comment("a");
-        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
         body.to_string()
     };
     let (near, town) = (actions_of("near"), Some(TOWN));
@@ -31,39 +33,172 @@ fn what_is_refused_changes_nothing_and_is_counted() {
     let cases: Vec<(&str, Option<&str>, String, &[&str], u16, &str)> = vec![
         (&near, None, good.clone(), &[], 401, "unauthorized"),
         (&near, Some("wrong"), good.clone(), &[], 401, "unauthorized"),
-        (&near, None, good.clone(), &["-H", "Authorization: Basic dG93bg=="], 401, "unauthorized"),
-        (&near, town, good.clone(), &["-H", "Authorization: Bearer other"], 401, "unauthorized"),
-        ("/api/v1/warnings/far/actions", town, good.clone(), &[], 403, "other_region"),
-        ("/api/v1/warnings/nobody/actions", town, good.clone(), &[], 404, "unknown_case"),
+        (
+            &near,
+            None,
+            good.clone(),
+            &["-H", "Authorization: Basic dG93bg=="],
+            401,
+            "unauthorized",
+        ),
+        (
+            &near,
+            town,
+            good.clone(),
+            &["-H", "Authorization: Bearer other"],
+            401,
+            "unauthorized",
+        ),
+        (
+            "/api/v1/warnings/far/actions",
+            town,
+            good.clone(),
+            &[],
+            403,
+            "other_region",
+        ),
+        (
+            "/api/v1/warnings/nobody/actions",
+            town,
+            good.clone(),
+            &[],
+            404,
+            "unknown_case",
+        ),
         (&near, town, with(json!({"role": "mayor"})), &[], 403, "not_allowed"),
         (&near, town, with(json!({"unit": "unit-3309"})), &[], 403, "not_allowed"),
-        (&near, town, with(json!({"action": "archive", "override": true})), &[], 403, "not_allowed"),
+        (
+            &near,
+            town,
+            with(json!({"action": "archive", "override": true})),
+            &[],
+            403,
+            "not_allowed",
+        ),
         (&near, town, large.clone(), &[], 413, "too_large"),
-        (&near, town, large, &["-H", "Transfer-Encoding: chunked"], 413, "too_large"),
+        (
+            &near,
+            town,
+            large,
+            &["-H", "Transfer-Encoding: chunked"],
+            413,
+            "too_large",
+        ),
         (&near, town, good.clone(), &plain, 415, "content_type"),
         (&near, town, r#"{"id":"a","action":"#.to_owned(), &[], 400, "malformed"),
         (&near, town, "[".repeat(60_000), &[], 400, "malformed"),
         (&near, town, "\u{0}".to_owned(), &[], 400, "malformed"),
         (&near, town, "[]".to_owned(), &[], 422, "invalid"),
-        (&near, town, json!({"action": "comment", "text": "x"}).to_string(), &[], 400, "no_id"),
-        (&near, town, json!({"id": " ", "action": "comment", "text": "x"}).to_string(), &[], 422, "invalid"),
-        (&near, town, json!({"id": "a", "action": "dance"}).to_string(), &[], 422, "invalid"),
-        (&near, town, json!({"id": "a", "action": "comment"}).to_string(), &[], 422, "invalid"),
+        (
+            &near,
+            town,
+            json!({"action": "comment", "text": "x"}).to_string(),
+            &[],
+            400,
+            "no_id",
+        ),
+        (
+            &near,
+            town,
+            json!({"id": " ", "action": "comment", "text": "x"}).to_string(),
+            &[],
+            422,
+            "invalid",
+        ),
+        (
+            &near,
+            town,
+            json!({"id": "a", "action": "dance"}).to_string(),
+            &[],
+            422,
+            "invalid",
+        ),
+        (
+            &near,
+            town,
+            json!({"id": "a", "action": "comment"}).to_string(),
+            &[],
+            422,
+            "invalid",
+        ),
         (&near, town, with(json!({"id": "x".repeat(201)})), &[], 422, "invalid"),
         (&near, town, with(json!({"warning": "far"})), &[], 422, "invalid"),
         (&near, town, with(json!({"case": "far"})), &[], 422, "invalid"),
         (&near, town, with(json!({"time": "yesterday"})), &[], 422, "invalid"),
         (&near, town, good.clone(), &["-H", "Idempotency-Key: b"], 422, "invalid"),
         // Tricks with the path.
-        ("/api/v1/warnings/near/../far/actions", town, good.clone(), &[], 404, "no_such_path"),
-        ("/api/v1/warnings/../actions", town, good.clone(), &[], 404, "unknown_case"),
-        ("/api/v1/warnings/%2e%2e/actions", town, good.clone(), &[], 404, "unknown_case"),
-        ("/api/v1/warnings/near%2f..%2ffar/actions", town, good.clone(), &[], 404, "unknown_case"),
-        ("/api/v1/warnings/near%00/actions", town, good.clone(), &[], 404, "unknown_case"),
-        ("/api/v1/warnings/%ff%fe/actions", town, good.clone(), &[], 404, "no_such_path"),
-        ("/api/v1/warnings//actions", town, good.clone(), &[], 404, "no_such_path"),
-        ("/api/v1/warnings/near/actions/", town, good.clone(), &[], 404, "no_such_path"),
-        ("//api/v1/warnings/near/actions", town, good.clone(), &[], 404, "no_such_path"),
+        (
+            "/api/v1/warnings/near/../far/actions",
+            town,
+            good.clone(),
+            &[],
+            404,
+            "no_such_path",
+        ),
+        (
+            "/api/v1/warnings/../actions",
+            town,
+            good.clone(),
+            &[],
+            404,
+            "unknown_case",
+        ),
+        (
+            "/api/v1/warnings/%2e%2e/actions",
+            town,
+            good.clone(),
+            &[],
+            404,
+            "unknown_case",
+        ),
+        (
+            "/api/v1/warnings/near%2f..%2ffar/actions",
+            town,
+            good.clone(),
+            &[],
+            404,
+            "unknown_case",
+        ),
+        (
+            "/api/v1/warnings/near%00/actions",
+            town,
+            good.clone(),
+            &[],
+            404,
+            "unknown_case",
+        ),
+        (
+            "/api/v1/warnings/%ff%fe/actions",
+            town,
+            good.clone(),
+            &[],
+            404,
+            "no_such_path",
+        ),
+        (
+            "/api/v1/warnings//actions",
+            town,
+            good.clone(),
+            &[],
+            404,
+            "no_such_path",
+        ),
+        (
+            "/api/v1/warnings/near/actions/",
+            town,
+            good.clone(),
+            &[],
+            404,
+            "no_such_path",
+        ),
+        (
+            "//api/v1/warnings/near/actions",
+            town,
+            good.clone(),
+            &[],
+            404,
+            "no_such_path",
+        ),
         (&long, town, good.clone(), &[], 404, "unknown_case"),
         ("/api/v1/warnings/near", town, good.clone(), &[], 405, "method"),
         (&near, town, good, &["-X", "PUT"], 405, "method"),
@@ -75,7 +210,11 @@ fn what_is_refused_changes_nothing_and_is_counted() {
         assert_eq!(got.status, status, "{about}");
         assert!(got.json()["error"].is_string(), "{about}");
         assert_eq!(desk.count(outcome), before + 1, "{about}");
-        assert_eq!(got.headers.contains("www-authenticate: bearer"), status == 401, "{about}");
+        assert_eq!(
+            got.headers.contains("www-authenticate: bearer"),
+            status == 401,
+            "{about}"
+        );
     }
     assert_eq!(desk.count("accepted") + desk.count("replayed"), 0);
     assert_eq!(desk.written(), Vec::<Value>::new());
@@ -90,20 +229,29 @@ fn a_good_action_is_durable_when_it_is_answered_and_is_appended_once() {
     let written = desk.written();
     assert_eq!(written.len(), 1);
     let (key, value) = (&written[0]["key"], &written[0]["value"]);
-    assert_eq!((key.as_str(), answer["id"].as_str(), answer["offset"].as_u64()), (Some("near"), Some("a"), Some(0)));
+    assert_eq!(
+        (key.as_str(), answer["id"].as_str(), answer["offset"].as_u64()),
+        (Some("near"), Some("a"), Some(0))
+    );
     let fields = ["warning", "actor", "role", "unit", "text", "action"].map(|name| value[name].as_str().unwrap());
     assert_eq!(fields, ["near", "town", "duty", "unit-330902001", "seen", "comment"]);
     assert!(value["time"].is_string());
 
     // The same again, by a body that is written otherwise; and the identifier in the header.
-    let again = desk.act("near", &json!({"text": "seen", "action": "comment", "id": "a", "role": "duty", "unit": null}));
+    let again = desk.act(
+        "near",
+        &json!({"text": "seen", "action": "comment", "id": "a", "role": "duty", "unit": null}),
+    );
     assert_eq!((again.status, again.json()), (200, answer.clone()));
     let header = ["-H", "Idempotency-Key: \"a\""];
     let body = json!({"text": "seen", "action": "comment"}).to_string();
     let again = desk.post(&actions_of("near"), Some(TOWN), &body, &header);
     assert_eq!((again.status, again.json()), (200, answer));
     // Another action must not pass for the same.
-    let other = desk.act("near", &json!({"id": "a", "action": "comment", "text": "something else"}));
+    let other = desk.act(
+        "near",
+        &json!({"id": "a", "action": "comment", "text": "something else"}),
+    );
     assert_eq!(other.status, 422, "{}", other.body);
     assert_eq!(desk.written().len(), 1);
     // Of another case it is another action.
@@ -141,7 +289,12 @@ fn before_the_job_knows_its_cases_it_asks_to_come_again() {
     let desk = Desk::open();
     desk.handles.ready.store(false, Ordering::Release);
     let got = desk.act("near", &comment("a"));
-    assert_eq!((got.status, got.headers.contains("retry-after: 1")), (503, true), "{}", got.headers);
+    assert_eq!(
+        (got.status, got.headers.contains("retry-after: 1")),
+        (503, true),
+        "{}",
+        got.headers
+    );
     assert_eq!((desk.count("not_ready"), desk.written().len()), (1, 0));
 }
 
@@ -174,7 +327,9 @@ fn http_and_a_shell_write_side_by_side() {
                 let mut answers = Vec::new();
                 for number in 0..5 {
                     let id = format!("shell-{writer}-{number}");
-                    let arguments = ["act", "near", "ack", "--actor", "li", "--role", "duty", "--id", &id, "--json"];
+                    let arguments = [
+                        "act", "near", "ack", "--actor", "li", "--role", "duty", "--id", &id, "--json",
+                    ];
                     let output = riskflow(&arguments, &[path]);
                     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
                     answers.push(serde_json::from_slice(&output.stdout).unwrap());
@@ -183,11 +338,16 @@ fn http_and_a_shell_write_side_by_side() {
             })
         });
         let shells: Vec<_> = shells.collect();
-        let mut answers: Vec<Value> = (0..20).map(|number| desk.act("near", &comment(&format!("http-{number}"))).json()).collect();
+        let mut answers: Vec<Value> = (0..20)
+            .map(|number| desk.act("near", &comment(&format!("http-{number}"))).json())
+            .collect();
         answers.extend(shells.into_iter().flat_map(|shell| shell.join().unwrap()));
         answers
     });
-    let offsets: BTreeSet<u64> = answers.iter().map(|answer| answer["offset"].as_u64().unwrap()).collect();
+    let offsets: BTreeSet<u64> = answers
+        .iter()
+        .map(|answer| answer["offset"].as_u64().unwrap())
+        .collect();
     assert_eq!(offsets, (0..40).collect());
     let written = desk.written();
     for answer in &answers {
@@ -201,7 +361,10 @@ fn act_says_what_is_wrong_and_makes_no_topic() {
     let folder = tempfile::tempdir().unwrap();
     let path = format!("input.path={:?}", folder.path());
     let act = |more: &[&str]| {
-        let output = riskflow(&[&["act", "w", "comment", "--actor", "li"][..], more].concat(), &[&path]);
+        let output = riskflow(
+            &[&["act", "w", "comment", "--actor", "li"][..], more].concat(),
+            &[&path],
+        );
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     let (code, said) = act(&[]);
@@ -209,10 +372,17 @@ fn act_says_what_is_wrong_and_makes_no_topic() {
     let (code, said) = act(&["--text", "x"]);
     assert!(code == Some(1) && said.contains("riskflow topics --create"), "{said}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    let files = ["input.kind=files", "input.clock=arrival", "input.files=[{ path = \"x\", topic = \"in.action\" }]"];
+    let files = [
+        "input.kind=files",
+        "input.clock=arrival",
+        "input.files=[{ path = \"x\", topic = \"in.action\" }]",
+    ];
     let output = riskflow(&["act", "w", "call", "--actor", "li"], &files);
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && said.contains("the input is files"), "{said}");
+    assert!(
+        output.status.code() == Some(1) && said.contains("the input is files"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -220,8 +390,24 @@ fn with_tls_it_is_https_only() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "1",
+        ])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+        ])
         .arg(&key)
         .arg("-out")
         .arg(&certificate)
@@ -237,7 +423,10 @@ fn with_tls_it_is_https_only() {
     assert_eq!(curl(&desk.url("/healthz"), &trusted).unwrap().body, "ok\n");
     let got = desk.post(&actions_of("near"), None, &comment("a").to_string(), &trusted);
     assert_eq!(got.status, 401);
-    assert!(curl(&desk.url("/healthz"), &[]).is_none(), "nobody vouches for this certificate");
+    assert!(
+        curl(&desk.url("/healthz"), &[]).is_none(),
+        "nobody vouches for this certificate"
+    );
     let plain = desk.url("/healthz").replace("https", "http");
     assert!(curl(&plain, &[]).is_none(), "plain HTTP");
 }
@@ -251,7 +440,10 @@ fn cases_responses_and_reports_can_be_read() {
     };
     for (path, expected) in [
         ("/api/v1/cases", 1),
-        ("/api/v1/cases?within=330902001&domain=public_safety&step=dispatched&least=orange", 1),
+        (
+            "/api/v1/cases?within=330902001&domain=public_safety&step=dispatched&least=orange",
+            1,
+        ),
         ("/api/v1/cases?within=330903", 0),
         ("/api/v1/cases?step=issued", 0),
         ("/api/v1/cases?least=red", 0),
@@ -262,6 +454,9 @@ fn cases_responses_and_reports_can_be_read() {
         assert_eq!(total(path), (200, Some(expected)), "{path}");
     }
     assert_eq!(curl(&desk.url("/api/v1/cases?step=nowhere"), &[]).unwrap().status, 400);
-    assert_eq!(curl(&desk.url("/api/v1/cases/incident"), &[]).unwrap().json()["item"]["rule"], "fire");
+    assert_eq!(
+        curl(&desk.url("/api/v1/cases/incident"), &[]).unwrap().json()["item"]["rule"],
+        "fire"
+    );
     assert_eq!(curl(&desk.url("/api/v1/cases/nobody"), &[]).unwrap().status, 404);
 }

@@ -140,13 +140,25 @@ fn warning(delta: &Stamped<WarningDelta>, names: &Names) -> String {
     } else {
         format!("{} ({})", plain(&why.asset_name), plain(&delta.asset))
     };
-    let region = why.region.map_or_else(|| "?".to_owned(), |region| plain(&names.of(region)));
+    let region = why
+        .region
+        .map_or_else(|| "?".to_owned(), |region| plain(&names.of(region)));
     let condition = plain(&why.condition);
     let features: Vec<String> = why.features.iter().map(feature).collect();
-    let (at, level, kind, rule, cause) = (delta.at, level(shown), delta.kind.name(), plain(&delta.rule), name(delta.cause));
+    let (at, level, kind, rule, cause) = (
+        delta.at,
+        level(shown),
+        delta.kind.name(),
+        plain(&delta.rule),
+        name(delta.cause),
+    );
     let features = features.join(", ");
     let id = plain(&delta.id);
-    let because = if condition.is_empty() { String::new() } else { format!("  {condition} ({features})") };
+    let because = if condition.is_empty() {
+        String::new()
+    } else {
+        format!("  {condition} ({features})")
+    };
     format!("{DIM}{at}{DIM:#}  {level}  {kind}{from}  {rule}  {asset}  {region}{because}  {cause}  {DIM}{id}{DIM:#}")
 }
 
@@ -159,7 +171,11 @@ fn feature(feature: &FeatureValue) -> String {
 
 fn case(delta: &CaseDelta, names: &Names) -> String {
     let event = &delta.event;
-    let mut what = if delta.retracted { "taken back: ".to_owned() } else { String::new() };
+    let mut what = if delta.retracted {
+        "taken back: ".to_owned()
+    } else {
+        String::new()
+    };
     what.push_str(&match event.kind {
         CaseEventKind::Step => name(event.step),
         kind => name(kind),
@@ -182,8 +198,16 @@ fn case(delta: &CaseDelta, names: &Names) -> String {
     } else {
         format!("  {DIM}at {}{DIM:#}", name(event.step))
     };
-    let region = delta.region.map_or_else(|| "?".to_owned(), |region| plain(&names.of(region)));
-    let (at, level, rule, cause, id) = (event.at, level(event.level), plain(&delta.rule), name(delta.cause), plain(&delta.case));
+    let region = delta
+        .region
+        .map_or_else(|| "?".to_owned(), |region| plain(&names.of(region)));
+    let (at, level, rule, cause, id) = (
+        event.at,
+        level(event.level),
+        plain(&delta.rule),
+        name(delta.cause),
+        plain(&delta.case),
+    );
     format!("{DIM}{at}{DIM:#}  {level}  {what}{step}  {rule}  {region}  {cause}  {DIM}{id}{DIM:#}")
 }
 
@@ -223,14 +247,22 @@ fn of_escalation(escalation: &Escalation) -> String {
 
 fn notice_line(notice: &Stamped<Notice>, names: &Names) -> String {
     let (epoch, notice) = (notice.epoch, &notice.record);
-    let mut to = format!("{} ({}, {})", plain(&notice.user), plain(&notice.role), plain(&notice.unit));
+    let mut to = format!(
+        "{} ({}, {})",
+        plain(&notice.user),
+        plain(&notice.role),
+        plain(&notice.unit)
+    );
     if !notice.channel.is_empty() {
         let _ = write!(to, " by {}", plain(&notice.channel));
     }
     if let Some(due) = notice.due {
         let _ = write!(to, ", due {due}");
     }
-    let asset = notice.asset.as_deref().map_or_else(String::new, |asset| format!("  {}", plain(asset)));
+    let asset = notice
+        .asset
+        .as_deref()
+        .map_or_else(String::new, |asset| format!("  {}", plain(asset)));
     let (level, event, rule) = (level(notice.level), notice.event.name(), plain(&notice.rule));
     let (region, case) = (plain(&names.of(notice.region)), plain(&notice.case));
     format!("{DIM}{epoch}{DIM:#}  {level}  {event} to {to}  {rule}{asset}  {region}  {DIM}{case}{DIM:#}")
@@ -256,7 +288,12 @@ mod tests {
 
     fn names() -> Names {
         let mut names = Names::default();
-        for (code, name) in [("3309", "舟山市"), ("330902", "定海区"), ("330902001", "昌国街道"), ("330903", "gone")] {
+        for (code, name) in [
+            ("3309", "舟山市"),
+            ("330902", "定海区"),
+            ("330902001", "昌国街道"),
+            ("330903", "gone"),
+        ] {
             let row = json!({"code": code, "name": name}).to_string();
             names.note(&record(Topic::BaseRegion, code, Some(row.as_bytes())));
         }
@@ -293,7 +330,10 @@ mod tests {
              sum 6h >= 50 (sum 6h = 52.5)  late data  f630"
         );
         let withdrawn = plain_line(Kind::Warnings, &delta("withdrawn", "red", "none"));
-        assert!(withdrawn.starts_with("2021-07-24T21:40:00.000Z  red     withdrawn  rain"), "{withdrawn}");
+        assert!(
+            withdrawn.starts_with("2021-07-24T21:40:00.000Z  red     withdrawn  rain"),
+            "{withdrawn}"
+        );
         let red = line(Kind::Warnings, &delta("raised", "none", "red"));
         assert!(red.contains("\u{1b}[1m\u{1b}[31mred   \u{1b}[0m"), "{red:?}");
     }
@@ -323,7 +363,8 @@ mod tests {
         let refused = json!({"by": by, "refusal": "out_of_order", "allowed": ["dispatch", "comment"]});
         let refused = plain_line(Kind::Cases, &event("refused", &refused));
         assert!(
-            refused.contains("refused: acknowledge by") && refused.contains(": out of order (allowed: dispatch, comment)"),
+            refused.contains("refused: acknowledge by")
+                && refused.contains(": out of order (allowed: dispatch, comment)"),
             "{refused}"
         );
         let escalation = json!({"escalation": {
