@@ -7,6 +7,7 @@
 mod client;
 mod source;
 mod sink;
+mod append;
 mod topics;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::Retry;
 
+pub use append::KafkaAppend;
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub(crate) use topics::{check, create};

@@ -5,6 +5,7 @@
     reason = "helpers of tests are tests; the lint knows only functions marked as such"
 )]
 
+mod actions;
 mod bad_input;
 mod batch_equals_stream;
 mod boundaries;
