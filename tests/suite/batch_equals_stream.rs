@@ -9,8 +9,13 @@ use std::fmt::Debug;
 use riskflow::graph::Meters;
 use riskflow::output::EpochOutput;
 use riskflow::replay::{EpochInput, replay};
+<<<<<<< HEAD
 use riskflow_config::InputRecord;
 use riskflow_model::output::{CaseEventKind, CaseStep, NoticeEvent, Origin, Refusal};
+=======
+use riskflow_config::{InputRecord, ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_model::output::{Cause, DeltaKind, Origin};
+>>>>>>> permit
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 pub use riskflow_tests::history::semantics;
@@ -271,6 +276,41 @@ fn the_stream_equals_the_batch_at_every_epoch() {
     if told >= 100 {
         reached.check();
     }
+}
+
+/// Histories that reach nothing prove nothing: limits must give every step of a warning's life, for every cause that they
+/// can have, and reports must give totals.
+#[test]
+fn histories_reach_every_step_and_cause_of_work_under_permit() {
+    let mut told = BTreeSet::new();
+    let mut totals = 0;
+    for seed in 1..=100u64 {
+        let mut oracle = Oracle::new(semantics());
+        for input in history(seed, 30 + (seed % 60) as usize) {
+            let expected = oracle.step(&input);
+            let of_limits = expected.deltas.iter().filter(|told| told.rule.starts_with("limit-"));
+            told.extend(of_limits.map(|told| (told.kind, told.cause)));
+            totals += expected.totals.len();
+        }
+    }
+    for kind in DeltaKind::ALL {
+        for cause in [
+            Cause::Clock,
+            Cause::Data,
+            Cause::Correction,
+            Cause::BaseChange,
+            Cause::RuleChange,
+        ] {
+            // What is known already is not made undone by time, nor ended by an asset's row.
+            let never = match kind {
+                DeltaKind::Withdrawn => cause == Cause::Clock,
+                DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Cleared => cause == Cause::BaseChange,
+                DeltaKind::Raised => false,
+            };
+            assert_eq!(told.contains(&(kind, cause)), !never, "{kind:?} by {cause:?}");
+        }
+    }
+    assert!(totals > 1_000, "{totals} totals");
 }
 
 /// The same records in another order of arrival, all within the horizon: the same tables in the end.

@@ -228,7 +228,12 @@ fn a_topic_is_compared_with_the_settings() {
         let owned = of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         owned.collect()
     };
-    let differs = |settings: &TopicSettings, topic, found, of| match compare(settings, topic, &found, &properties(of)) {
+    let differs = |settings: &TopicSettings, topic: Topic, found: Found, of: &[(&str, &str)]| match compare(
+        settings,
+        topic,
+        &found,
+        &properties(of),
+    ) {
         TopicState::Differs(what) => what,
         TopicState::Ok => Vec::new(),
         TopicState::Missing => panic!("missing"),
