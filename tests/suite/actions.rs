@@ -79,6 +79,7 @@ fn topics() -> TopicSettings {
         prefix: String::new(),
         partitions: 2,
         replication: 1,
+        retention: 604_800_000,
     }
 }
 

@@ -9,13 +9,8 @@ use std::fmt::Debug;
 use riskflow::graph::Meters;
 use riskflow::output::EpochOutput;
 use riskflow::replay::{EpochInput, replay};
-<<<<<<< HEAD
 use riskflow_config::InputRecord;
-use riskflow_model::output::{CaseEventKind, CaseStep, NoticeEvent, Origin, Refusal};
-=======
-use riskflow_config::{InputRecord, ScoreCuts, TimeSettings, UnknownSettings};
-use riskflow_model::output::{Cause, DeltaKind, Origin};
->>>>>>> permit
+use riskflow_model::output::{CaseEventKind, CaseStep, Cause, DeltaKind, NoticeEvent, Origin, Refusal};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 pub use riskflow_tests::history::semantics;

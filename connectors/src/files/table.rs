@@ -28,7 +28,16 @@ const fn strings(topic: Topic) -> &'static [&'static [u8]] {
             b"id", b"hazard", b"title", b"level", b"domain", b"region", b"asset", b"state",
         ],
         Topic::InAction => &[
-            b"id", b"warning", b"action", b"actor", b"role", b"unit", b"text", b"task", b"assignee", b"evidence",
+            b"id",
+            b"warning",
+            b"action",
+            b"actor",
+            b"role",
+            b"unit",
+            b"text",
+            b"task",
+            b"assignee",
+            b"evidence",
         ],
         // A time of digits alone is milliseconds, and a number.
         _ => &[b"datastream", b"quality", b"resultQuality", b"op"],

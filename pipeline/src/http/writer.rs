@@ -67,9 +67,7 @@ impl Writer {
     /// Appends an action, and waits until it is durable.
     pub async fn append(&self, order: Order) -> Result<Answer, Busy> {
         let (answer, told) = oneshot::channel();
-        self.queue
-            .try_send(Waiting { order, answer })
-            .map_err(|_| Busy)?;
+        self.queue.try_send(Waiting { order, answer }).map_err(|_| Busy)?;
         told.await.map_err(|_| Busy)
     }
 }
