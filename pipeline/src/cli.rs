@@ -294,7 +294,7 @@ pub struct ActArguments {
     pub time: Option<Millis>,
     /// Of `archive`: although not everything for it is there; `--text` says why.
     #[arg(long = "override")]
-    pub overrides: bool,
+    pub although: bool,
     /// The identifier of the action; one that comes again changes nothing. A random one by default.
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,

@@ -70,7 +70,7 @@ fn payload(arguments: &ActArguments, now: Millis) -> Result<Payload> {
         assignee: text(&arguments.assignee),
         evidence: text(&arguments.evidence),
         until,
-        overrides: arguments.overrides,
+        overrides: arguments.although,
     };
     let record = serde_json::to_string(&action)?;
     decode_action(&record).map_err(|rejection| anyhow!(rejection.detail))?;

@@ -263,14 +263,8 @@ fn compose(
     body: &[u8],
     now: Millis,
 ) -> Result<(Action, Key), Refused> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
-        let outcome = if error.is_data() {
-            Outcome::Invalid
-        } else {
-            Outcome::Malformed
-        };
-        refused(outcome, format!("the body is no JSON object: {error}"))
-    })?;
+    let mut fields: Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|error| refused(Outcome::Malformed, format!("the body is no JSON object: {error}")))?;
     fields.retain(|_, value| !value.is_null());
     // Another name of the same field.
     if let Some(case) = fields.remove("case") {

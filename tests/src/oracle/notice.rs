@@ -13,8 +13,8 @@ use crate::oracle::walk::Walk;
 pub struct Memory {
     /// Identifiers of notices.
     told: BTreeSet<Text>,
-    /// The unit and role of each user's last notice.
-    last: BTreeMap<Text, Place>,
+    /// The unit, role and channel of each user's last notice.
+    last: BTreeMap<Text, (Place, Text)>,
 }
 
 /// Someone who is addressed.
@@ -24,6 +24,7 @@ struct Addressed {
     mark: Vec<Text>,
     user: Text,
     place: Place,
+    channel: Text,
     level: Level,
     due: Option<i64>,
 }
@@ -49,13 +50,14 @@ pub fn notices(case: &Text, walked: &Walk<'_>, bureau: &Bureau, now: i64, memory
         if !memory.told.insert(id.clone()) {
             return;
         }
-        memory.last.insert(one.user.clone(), one.place.clone());
+        let reached = (one.place.clone(), one.channel.clone());
+        memory.last.insert(one.user.clone(), reached);
         let about = &walked.about;
         notices.push(Notice {
             id,
             case: case.clone(),
             event: one.kind,
-            channel: bureau.channel(&one.user),
+            channel: one.channel,
             user: one.user,
             unit: one.place.0,
             role: one.place.1,
@@ -87,6 +89,7 @@ fn of_alarm(walked: &Walk<'_>, bureau: &Bureau, now: i64, addressed: &mut Vec<Ad
             addressed.push(Addressed {
                 kind: NoticeEvent::Issued,
                 mark: vec![walked.alarm.to_string().into()],
+                channel: bureau.channel(&user),
                 user,
                 place,
                 level: walked.peak,
@@ -118,6 +121,7 @@ fn of_escalations(walked: &Walk<'_>, bureau: &Bureau, now: i64, addressed: &mut 
             addressed.push(Addressed {
                 kind: NoticeEvent::Escalated,
                 mark: mark.clone(),
+                channel: bureau.channel(&user),
                 user,
                 place,
                 level: walked.peak,
@@ -136,11 +140,12 @@ fn of_end(walked: &Walk<'_>, memory: &Memory) -> Vec<Addressed> {
         Basis::Cleared => NoticeEvent::Cleared,
         _ => NoticeEvent::Withdrawn,
     };
-    let told = memory.last.iter().map(|(user, place)| Addressed {
+    let told = memory.last.iter().map(|(user, (place, channel))| Addressed {
         kind,
         mark: vec![at.to_string().into()],
         user: user.clone(),
         place: place.clone(),
+        channel: channel.clone(),
         level: Level::None,
         due: None,
     });
