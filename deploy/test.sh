@@ -27,10 +27,26 @@ without_kafka() {
     skipped=$1
 }
 
+# An S3-compatible bucket for the tests of checkpoints: that of RISKFLOW_TEST_S3 (its URL, with AWS's variables set), or
+# one of our own (deploy/s3.sh install).
+start_bucket() {
+    [[ -z ${RISKFLOW_TEST_S3:-} ]] || return 0
+    local status=0
+    AWS_ENDPOINT=$(deploy/s3.sh start "$folder") || status=$?
+    if ((status != 0)); then
+        loudly "THE TEST OF CHECKPOINTS IN A BUCKET DOES NOT RUN: deploy/s3.sh install"
+        [[ ${RISKFLOW_REQUIRE_S3:-0} != 1 ]] || { loudly "RISKFLOW_REQUIRE_S3 is 1: that is a failure"; exit 1; }
+        return 0
+    fi
+    export RISKFLOW_TEST_S3=s3://riskflow AWS_ENDPOINT AWS_ALLOW_HTTP=true AWS_REGION=us-east-1
+    export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+}
+
 # shellcheck disable=SC2317 # the trap below comes here
 stop_broker() {
     local status=$?
     trap - EXIT
+    deploy/s3.sh stop "$folder"
     "$kafka" stop --data "$folder" || true
     # The broker's log tells more than a test that timed out can.
     if ((status != 0)); then
@@ -57,6 +73,7 @@ start_broker() {
     ((status == 0)) || { loudly "THE BROKER DID NOT START (status $status)"; exit "$status"; }
     export RISKFLOW_TEST_KAFKA=${answer#brokers=}
     echo "Kafka for the tests: $RISKFLOW_TEST_KAFKA" >&2
+    start_bucket
 }
 
 skipped=

@@ -8,6 +8,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use riskflow::draw::Draw;
 
 /// The first phenomenon time: 2021-07-25T00:00:00Z.
 pub const START: i64 = 1_627_171_200_000;
@@ -17,21 +18,6 @@ pub const INTERVAL: i64 = 10_000;
 
 /// The rule: the mean over five minutes against the datastream's own thresholds.
 pub const RULE: &str = r#"{"id":"load","version":1,"source":"bench","select":{"observed_property":"load"},"levels":{"yellow":{"when":{"feature":"mean","window":"5m","op":">=","threshold":100},"margin":2,"clear":"30s"},"red":{"when":{"feature":"mean","window":"5m","op":">=","threshold":200},"margin":2,"clear":"30s"}}}"#;
-
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-#[derive(Clone, Copy, Debug)]
-pub struct Draw(pub u64);
-
-impl Draw {
-    /// The next number.
-    pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-}
 
 /// The village of an asset: 4 counties, 9 towns each, 12 villages each.
 #[must_use]
@@ -43,13 +29,13 @@ pub fn village(asset: u64) -> String {
 /// The yellow threshold of a datastream; red is twice that.
 #[must_use]
 pub fn threshold(datastream: u64) -> u64 {
-    90 + Draw(datastream).draw() % 20
+    90 + Draw::new(datastream).draw() % 20
 }
 
 /// The result of a datastream's `step`-th observation.
 #[must_use]
 pub fn result(datastream: u64, step: u64) -> f64 {
-    let mut draw = Draw(datastream.wrapping_mul(0x5851_F42D_4C95_7F2D) ^ step);
+    let mut draw = Draw::new(datastream.wrapping_mul(0x5851_F42D_4C95_7F2D) ^ step);
     let noise = (draw.draw() % 2_000) as f64 / 100.0;
     // One in fifty runs high for a third of the time.
     let high = datastream.is_multiple_of(50) && (step / 15 + datastream / 50) % 3 == 1;

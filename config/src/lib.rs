@@ -11,6 +11,7 @@ mod rule;
 mod settings;
 mod written;
 mod written_case;
+mod written_http;
 
 pub mod packs;
 
@@ -19,7 +20,8 @@ pub use problem::{Problem, Problems};
 pub use record::{BaseRow, InputRecord};
 pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, SelectorRecord};
 pub use settings::{
-    CaseSettings, CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileFormat, FileInput, Guarantee, Input,
-    KafkaSettings, Output, RecoverySettings, ScoreCuts, Settings, TimeSettings, TopicSettings, UnknownSettings,
+    ActionSettings, CaseSettings, CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileFormat, FileInput,
+    Guarantee, HttpSettings, Input, KafkaSettings, Output, RecoverySettings, ScoreCuts, Settings, TimeSettings,
+    TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
 };
 pub use written::WrittenSettings;

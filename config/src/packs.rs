@@ -1,4 +1,7 @@
-//! The rule packs that come with riskflow: thresholds of national and provincial practice, each with its source.
+//! The packs that come with riskflow: rules with thresholds of national and provincial practice, and sample limits of work
+//! under permit, each with its source.
+
+use riskflow_model::intake::Limit;
 
 use crate::{Problems, Rule};
 
@@ -10,6 +13,24 @@ const PACKS: [(&str, &str); 5] = [
     ("gas", include_str!("../rules/gas.json")),
     ("industry", include_str!("../rules/industry.json")),
 ];
+
+/// Limits of work under permit, as a JSON array.
+const LIMITS: &str = include_str!("../rules/permit.json");
+
+/// The sample limits, by identifier.
+///
+/// # Errors
+///
+/// When they cannot be read; the project's tests see to it that they can.
+pub fn limits() -> Result<Vec<Limit>, Problems> {
+    let mut problems = Problems::default();
+    let mut limits: Vec<Limit> = serde_json::from_str(LIMITS).unwrap_or_else(|error| {
+        problems.add("permit", error, "a JSON array of limits");
+        Vec::new()
+    });
+    limits.sort();
+    problems.none_or(Some(limits))
+}
 
 /// All rules of all packs, by identifier.
 ///
@@ -62,5 +83,31 @@ mod tests {
         ] {
             assert!(rules.iter().any(|rule| &*rule.record.id == id), "{id}");
         }
+    }
+
+    #[test]
+    fn every_limit_can_be_used_and_names_its_source() {
+        let limits = super::limits().unwrap();
+        let rules = super::all().unwrap();
+        for limit in &limits {
+            let counts: Vec<u32> = limit.levels.values().copied().collect();
+            assert!(
+                !counts.is_empty() && counts[0] > 0 && counts.is_sorted(),
+                "{}",
+                limit.id
+            );
+            assert!(
+                rules.iter().all(|rule| rule.record.id != limit.id),
+                "{}: no rule has the same identifier",
+                limit.id
+            );
+        }
+        let written: Vec<serde_json::Value> = serde_json::from_str(super::LIMITS).unwrap();
+        assert_eq!(written.len(), limits.len());
+        assert!(
+            written
+                .iter()
+                .all(|limit| limit["source"].is_string() && limit["name"].is_string())
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use riskflow_model::output::CaseStep;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Domain, Level};
+use riskflow_model::{Domain, Level, RegionCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +41,8 @@ pub struct Settings {
     pub checkpoint: CheckpointSettings,
     /// How a job goes on after an earlier run.
     pub recovery: RecoverySettings,
-    /// Where HTTP listens; `None` for nowhere.
-    pub http: Option<SocketAddr>,
+    /// What HTTP serves and where; `None` for nowhere.
+    pub http: Option<HttpSettings>,
 }
 
 /// Threads, processes and hosts.
@@ -144,6 +144,8 @@ pub struct TopicSettings {
     pub partitions: u16,
     /// How many replicas a topic gets when riskflow creates it on Kafka.
     pub replication: u16,
+    /// How long Kafka keeps records of output topics that are no tables, in milliseconds.
+    pub retention: i64,
 }
 
 impl TopicSettings {
@@ -213,6 +215,50 @@ pub struct KafkaSettings {
     pub brokers: String,
     /// Settings of librdkafka, passed through: TLS, SASL, time-outs.
     pub properties: BTreeMap<String, String>,
+}
+
+/// What HTTP serves, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// With it, HTTPS only.
+    pub tls: Option<TlsSettings>,
+    /// Who may write actions; `None`: nobody, as if there were no such path.
+    pub actions: Option<ActionSettings>,
+}
+
+/// The files of TLS, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Who may write actions over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionSettings {
+    /// The tokens; names and hashes differ.
+    pub tokens: Vec<TokenSettings>,
+}
+
+/// A bearer token, and what its holder may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// Whose it is.
+    pub name: String,
+    /// The hash of the token.
+    pub sha256: [u8; 32],
+    /// The role of its actions.
+    pub role: String,
+    /// The unit of its actions, if they are of one.
+    pub unit: Option<String>,
+    /// It acts on cases in this region and within.
+    pub region: RegionCode,
+    /// Whether it may archive with `override`.
+    pub overrides: bool,
 }
 
 /// A history file.

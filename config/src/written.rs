@@ -1,7 +1,6 @@
 //! Settings as written in `riskflow.toml`.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use crate::settings::{
     RecoverySettings, ScoreCuts, Settings, TimeSettings, TopicSettings, UnknownSettings,
 };
 use crate::written_case::WrittenCase;
+use crate::written_http::WrittenHttp;
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,7 +48,7 @@ pub struct WrittenSettings {
     pub checkpoint: WrittenCheckpoint,
     /// How a job goes on after an earlier run.
     pub recovery: WrittenRecovery,
-    /// Metrics, health and JSON views.
+    /// Metrics, health, JSON views, and the way in for actions.
     pub http: WrittenHttp,
 }
 
@@ -138,6 +138,8 @@ pub struct WrittenTopics {
     pub partitions: u16,
     /// How many replicas a topic gets when riskflow creates it on Kafka.
     pub replication: u16,
+    /// How long output topics that are no tables (steps of warnings, dead letters) keep their records at least, on Kafka.
+    pub retention: String,
 }
 
 /// Where records come from.
@@ -209,16 +211,6 @@ pub struct WrittenKafka {
     pub brokers: String,
     /// Settings of librdkafka, passed through: `security.protocol`, `ssl.ca.location`, `sasl.mechanism`, ….
     pub properties: BTreeMap<String, String>,
-}
-
-/// Metrics, health and JSON views.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct WrittenHttp {
-    /// Whether to listen at all.
-    pub enabled: bool,
-    /// The address; loopback unless someone decides otherwise, for there is no authentication.
-    pub listen: String,
 }
 
 impl Default for WrittenSettings {
@@ -301,6 +293,7 @@ impl Default for WrittenTopics {
             prefix: String::new(),
             partitions: 4,
             replication: 1,
+            retention: "7d".into(),
         }
     }
 }
@@ -342,15 +335,6 @@ impl Default for WrittenRecovery {
     }
 }
 
-impl Default for WrittenHttp {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            listen: "127.0.0.1:9464".into(),
-        }
-    }
-}
-
 impl WrittenSettings {
     /// Parses `riskflow.toml`.
     ///
@@ -379,6 +363,7 @@ impl WrittenSettings {
         if self.version != 1 {
             check.problems.add("version", self.version, "1");
         }
+        let input = check.input(self);
         let settings = Settings {
             cluster: check.cluster(&self.cluster),
             epoch: check.epoch(&self.epoch),
@@ -387,7 +372,6 @@ impl WrittenSettings {
             cuts: check.cuts(&self.risk.cuts),
             case: check.case(&self.case),
             topics: check.topics(&self.topics),
-            input: check.input(self),
             clock: self.input.clock,
             output: check.output(self),
             guarantee: self.output.guarantee,
@@ -396,7 +380,8 @@ impl WrittenSettings {
                 verify: self.recovery.verify,
                 start_anew: false,
             },
-            http: check.http(&self.http),
+            http: check.http(&self.http, &input, self.input.clock),
+            input,
         };
         check.problems.none_or(Some(settings))
     }
@@ -502,6 +487,7 @@ impl Check {
             prefix: written.prefix.clone(),
             partitions: written.partitions,
             replication: written.replication,
+            retention: self.duration("topics.retention", &written.retention, 60_000, 3650 * DAY),
         }
     }
 
@@ -569,18 +555,6 @@ impl Check {
             interval: Duration::from_millis(interval as u64),
             keep: self.count("checkpoint.keep", written.keep, 1, 100),
         }
-    }
-
-    fn http(&mut self, written: &WrittenHttp) -> Option<SocketAddr> {
-        let address = written.listen.parse().ok();
-        if address.is_none() {
-            self.problems.add(
-                "http.listen",
-                format!("`{}`", written.listen),
-                "an address and port like `127.0.0.1:9464`",
-            );
-        }
-        address.filter(|_| written.enabled)
     }
 }
 

@@ -335,6 +335,7 @@ impl CheckpointStore {
     }
 
     fn put(&self, path: &ObjectPath, bytes: Vec<u8>) -> Result<(), CheckpointError> {
+        crate::disk_full("checkpoint::disk_full").map_err(|error| store(path)(generic(error)))?;
         let put = self.runtime.block_on(self.store.put(path, PutPayload::from(bytes)));
         put.map(drop).map_err(store(path))
     }

@@ -7,6 +7,7 @@
 mod client;
 mod source;
 mod sink;
+mod append;
 mod topics;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::Retry;
 
+pub use append::KafkaAppend;
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub(crate) use topics::{check, create};
@@ -54,7 +56,7 @@ pub enum BrokerError {
         seconds: u64,
     },
     /// A topic can no longer be read or written.
-    #[error("{topic}: the broker refuses")]
+    #[error("{topic}: the broker refuses{}", cure(error))]
     Refused {
         /// Its name, with prefix; with partition where one is meant.
         topic: String,
@@ -63,7 +65,7 @@ pub enum BrokerError {
         error: KafkaError,
     },
     /// A transaction did not go through.
-    #[error("{doing} a transaction failed{}", if *fatal { " for good: another riskflow may have taken over" } else { "" })]
+    #[error("{doing} a transaction failed{}", if *fatal { " for good: another riskflow may have taken over, or this one may not write" } else { "" })]
     Transaction {
         /// What was tried.
         doing: &'static str,
@@ -113,12 +115,28 @@ impl BrokerError {
                 Retry::Never
             }
             Self::Transaction { fatal: true, .. } => Retry::Never,
+            Self::Transaction { error, .. } if error.rdkafka_error_code().is_some_and(refuses) => Retry::Never,
             Self::Unavailable { .. } | Self::TimedOut { .. } | Self::Transaction { .. } => Retry::Later,
             Self::Refused { error, .. } => match error.rdkafka_error_code() {
                 Some(code) if !refuses(code) => Retry::Later,
                 Some(_) | None => Retry::Never,
             },
         }
+    }
+}
+
+/// What mends it, where that is known.
+fn cure(error: &KafkaError) -> &'static str {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            "; riskflow must be allowed to Read and Describe all of its topics, to Write and DescribeConfigs those that begin with `out.`"
+        }
+        Some(
+            RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition,
+        ) => "; if it was deleted, `riskflow topics --create` makes it anew, and ARCHITECTURE.md says how to go on",
+        _ => "",
     }
 }
 
@@ -132,6 +150,7 @@ const fn refuses(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::UnknownPartition
             | RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
             | RDKafkaErrorCode::MessageSizeTooLarge
             | RDKafkaErrorCode::InvalidTopic
             | RDKafkaErrorCode::InvalidRecord

@@ -36,11 +36,23 @@
 //! * **One writer.** A log partition has one writer at a time; a second is refused. On Kafka a second writer with the same
 //!   topics takes over, and the first is refused from then on (fencing). Files do not check.
 //! * **Failure.** [`SinkError::retry`] says whether the same `commit` may succeed later.
+//!
+//! # The contract of appends
+//!
+//! An [`Append`] puts single records of people into an input topic while jobs read it.
+//!
+//! * **Durable.** A record that is answered with its offset is on disk (log) or acknowledged by all in-sync replicas (Kafka).
+//! * **At least once.** One that is answered with an error may be there all the same: what must count once needs an
+//!   identifier of its own, as actions have.
+//! * **Many writers.** It takes the lock of a log partition for each batch and waits for whoever has it, up to 2 s; on Kafka it
+//!   writes outside of transactions, and fences nobody.
+//! * **Failure.** [`AppendError::retry`] says whether the same may succeed later. It can be used on after any error.
 
 mod error;
 mod source;
 mod decode;
 mod sink;
+mod append;
 mod progress;
 
 pub mod topics;
@@ -51,10 +63,12 @@ pub mod files;
 
 pub mod checkpoint;
 
+pub use append::{Append, AppendError, Appended, InRecord, open_append};
 pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action};
 pub use error::{Retry, SinkError, SourceError};
 pub use progress::{Published, Resume, content, published_tables, resume};
 pub use sink::{EpochRecords, OutRecord, Sink, open_sink};
+pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};
 
 /// Arms the failpoints that `FAILPOINTS` names, for as long as the process lives. Does nothing in a build without the feature
 /// `failpoints`.
@@ -79,4 +93,11 @@ pub fn fault(name: &str) -> bool {
     fail::fail_point!(name, |_| true);
     false
 }
-pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};
+
+/// An error of a full disk, where a test has planted one.
+fn disk_full(name: &str) -> std::io::Result<()> {
+    if fault(name) {
+        return Err(std::io::ErrorKind::StorageFull.into());
+    }
+    Ok(())
+}

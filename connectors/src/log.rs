@@ -27,6 +27,7 @@ mod folder;
 mod frame;
 mod reader;
 mod writer;
+mod append;
 mod sink;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ use std::path::{Path, PathBuf};
 use crate::Retry;
 use crate::error::retry_io;
 
+pub use append::LogAppend;
 pub(crate) use folder::partitions;
 pub use reader::LogSource;
 pub use sink::LogSink;

@@ -142,6 +142,7 @@ mod tests {
             prefix: "a.".to_owned(),
             partitions: 2,
             replication: 1,
+            retention: 86_400_000,
         };
         let topics = [Topic::InRule, Topic::RiskAsset];
         let states = |reports: Vec<TopicReport>| reports.into_iter().map(|report| report.state).collect::<Vec<_>>();

@@ -8,6 +8,7 @@ Usage: kafka.sh start  --data DIR [--port PORT] [--set NAME=VALUE]...
        kafka.sh stop   --data DIR [--kill]
        kafka.sh status --data DIR
        kafka.sh run    [--data DIR] [--port PORT] [--set NAME=VALUE]...
+       kafka.sh tool   --data DIR -- CLASS [ARGUMENT]...
        kafka.sh fetch
 
 start   starts a node in the background, waits until it answers a metadata request and prints
@@ -16,7 +17,9 @@ stop    ends the node of DIR, and no other: TERM, after 20 s KILL. With --kill: 
         DIR stays; `start` goes on from it, on the same port.
 status  prints brokers=127.0.0.1:PORT (exit status 0), or that it is not running (1).
 run     like start, but in the foreground, until Ctrl-C. Without --data: in a temporary folder, deleted at the end.
-fetch   only downloads the jars (Maven; 45 MB, once).
+tool    runs one of Kafka's own tools (a class of org.apache.kafka.tools, such as TopicCommand, AclCommand, ConfigCommand,
+        TransactionsCommand) against the node of DIR.
+fetch   only downloads the jars (Maven; 44 MB, once).
 
   --data DIR        the node's folder: settings, log (kafka.log), process id, records
   --port PORT       port for clients; default: the one DIR had before, or a free one
@@ -109,6 +112,12 @@ running_pid() {
     echo "$pid"
 }
 
+# Whether a process still holds anything.
+is_alive() {
+    local state
+    state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) && [[ -n $state && $state != [ZX] ]]
+}
+
 write_settings() {
     [[ -s $data/controller-port ]] || free_port >"$data/controller-port"
     local controller
@@ -197,7 +206,8 @@ stop() {
     fi
     kill "-$1" "$pid" 2>/dev/null || true
     until=$((SECONDS + 20))
-    while running_pid >/dev/null; do
+    # A dying process loses its command line first, its port and its locks later: only then can it be started again.
+    while is_alive "$pid"; do
         if ((SECONDS >= until)); then
             say "still there after 20 s: KILL"
             kill -KILL "$pid" 2>/dev/null || true
@@ -236,12 +246,23 @@ run() {
     fail "the node ended; see $data/kafka.log"
 }
 
+# tool CLASS [ARGUMENT]...
+tool() {
+    (($# > 0)) || wrong "tool needs a class"
+    running_pid >/dev/null || fail "not running in $data"
+    need_java
+    local class=org.apache.kafka.tools.$1
+    shift
+    exec "$java" -Xmx128m -XX:TieredStopAtLevel=1 -cp "$jars/*" -Dlog4j2.level=ERROR "$class" \
+        --bootstrap-server "127.0.0.1:$(cat "$data/port")" "$@"
+}
+
 # --- command line -----------------------------------------------------------------------------------------------------
 
 command=${1:-}
 (($# == 0)) || shift
 data='' port='' signal=TERM
-settings=()
+settings=() rest=()
 while (($# > 0)); do
     case $1 in
         --data | --port | --set)
@@ -254,6 +275,7 @@ while (($# > 0)); do
             shift 2
             ;;
         --kill) signal=KILL; shift ;;
+        --) shift; rest=("$@"); break ;;
         -h | --help) usage; exit ;;
         *) wrong "unknown option \`$1\`" ;;
     esac
@@ -270,6 +292,7 @@ case $command in
     stop) need_data; stop "$signal" ;;
     status) need_data; status ;;
     run) run ;;
+    tool) need_data; tool "${rest[@]}" ;;
     fetch) need_java; fetch ;;
     help | -h | --help) usage ;;
     '') wrong "give a command" ;;

@@ -118,4 +118,39 @@ impl Verb {
             Self::Attach => "attach",
         }
     }
+
+    /// Other names that the topics take.
+    #[must_use]
+    pub const fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::Acknowledge => &["ack"],
+            Self::Report => &["feedback"],
+            Self::Archive => &["close"],
+            Self::Suppress => &["silence"],
+            _ => &[],
+        }
+    }
+
+    /// The verb of that name or other name, or `None`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let is = |verb: &Self| verb.name() == name || verb.aliases().contains(&name);
+        Self::ALL.into_iter().find(is)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_topics() {
+        for verb in Verb::ALL {
+            for name in [&[verb.name()], verb.aliases()].concat() {
+                let read: Verb = serde_json::from_value(name.into()).unwrap();
+                assert_eq!((Verb::from_name(name), read), (Some(verb), verb));
+            }
+        }
+        assert_eq!(Verb::from_name("no"), None);
+    }
 }

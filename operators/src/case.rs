@@ -14,6 +14,8 @@ mod acting;
 mod file;
 mod item;
 mod machine;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

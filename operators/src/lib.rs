@@ -10,6 +10,7 @@ pub mod fold;
 pub mod table;
 pub mod specification;
 pub mod monitor;
+pub mod permit;
 pub mod lifecycle;
 pub mod roster;
 pub mod obligation;
@@ -19,6 +20,7 @@ pub mod response;
 pub mod asset_risk;
 pub mod score_baseline;
 pub mod region_risk;
+pub mod report_total;
 
 /// The logical time of the dataflow: the epoch, in milliseconds of pipeline time since the Unix epoch.
 pub type Epoch = u64;

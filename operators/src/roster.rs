@@ -28,7 +28,7 @@ pub enum RosterRow {
 pub enum OnDuty {
     /// A duty is in force.
     Duty(Shared<Duty>),
-    /// A user's shift of a duty is on.
+    /// A user's shift of a duty in force is on.
     Shift(Shift),
     /// A user holds a post.
     Post(Post),
@@ -86,7 +86,12 @@ impl RosterRow {
                     on.insert(OnDuty::Duty(duty.clone()));
                 }
                 spans.extend(duty.roster.iter().map(|shift| shift.span()));
-                let valid = duty.roster.iter().filter(|shift| shift.span().contains(now));
+                // The shifts of a duty that is not in force are not on.
+                let in_force = duty.span().contains(now);
+                let valid = duty
+                    .roster
+                    .iter()
+                    .filter(|shift| in_force && shift.span().contains(now));
                 on.extend(valid.map(|shift| {
                     OnDuty::Shift(Shift {
                         duty: Key::of(&duty.id),
@@ -195,7 +200,7 @@ mod tests {
             let Next::Wake(due) = next else { break };
             now = due;
         }
-        let expected = [(5, "a 1"), (10, "duty 1"), (20, "a -1, b 1"), (40, "duty -1")];
+        let expected = [(5, ""), (10, "a 1, duty 1"), (20, "a -1, b 1"), (40, "b -1, duty -1")];
         assert_eq!(told, expected.map(|(time, names)| (time, names.to_owned())));
     }
 }

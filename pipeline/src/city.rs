@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis, RegionCode};
+use riskflow_model::{Millis, RegionCode};
 use serde_json::json;
 
 mod catalogue;
@@ -16,6 +16,7 @@ mod people;
 mod places;
 mod storm;
 
+use crate::draw::Draw;
 use catalogue::{KINDS, Kind, Sensor};
 use nature::Nature;
 pub use people::Officers;
@@ -71,38 +72,6 @@ struct Stream {
     /// The position in the city's assets.
     asset: usize,
     sensor: &'static Sensor,
-}
-
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Draw(u64);
-
-impl Draw {
-    /// A generator for one purpose and number of a seed.
-    fn of(seed: u64, purpose: &str, number: u64) -> Self {
-        Self(seed ^ Key::of(purpose).route() ^ number.wrapping_mul(0x5851_F42D_4C95_7F2D))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    /// From 0 to 1.
-    fn part(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn once_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
 }
 
 /// 2021-07-25T04:30:00Z.
@@ -203,7 +172,7 @@ impl City {
         self.streams.len() as u64 * each as u64
     }
 
-    /// Regions, assets, datastreams, who answers for what, and the rules of all packs; all arrive before the storm.
+    /// Regions, assets, datastreams, who answers for what, and the rules and limits of all packs; all arrive before the storm.
     pub fn base(&self) -> impl Iterator<Item = Record> + '_ {
         let arrival = Millis(self.start().0 - 1_000);
         let regions = places::regions().into_iter().map(move |(code, name)| {
@@ -229,11 +198,23 @@ impl City {
                     payload: Some(payload),
                 })
             });
+        let limits = riskflow_config::packs::limits()
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(move |limit| {
+                Some(Record {
+                    topic: Topic::BaseLimit,
+                    arrival,
+                    key: limit.id.to_string(),
+                    payload: Some(serde_json::to_vec(&limit).ok()?),
+                })
+            });
         regions
             .chain(assets)
             .chain(streams)
             .chain(people::base(self, arrival))
             .chain(rules)
+            .chain(limits)
     }
 
     /// The storm's records in the order of arrival.

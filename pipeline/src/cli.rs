@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use riskflow_model::Millis;
+use riskflow_model::action::Verb;
 
 /// The exit code for a configuration that cannot be used (as for wrong usage).
 pub const EXIT_CONFIGURATION: u8 = 2;
@@ -74,8 +77,12 @@ pub enum Command {
     Topics(TopicsArguments),
     /// List, verify or prune the checkpoints of a job.
     Checkpoint(CheckpointArguments),
-    /// Print the records of a topic.
+    /// Print the records of a topic, or warnings, cases and notices for people.
     Tail(TailArguments),
+    /// Say what was done about a warning: append an action to `in.action`.
+    ///
+    /// Ends when the action is durable. Whether the step is in order the job decides: `riskflow tail cases -f` shows it.
+    Act(ActArguments),
 }
 
 /// Where the configuration is.
@@ -225,9 +232,13 @@ pub enum CheckpointCommand {
 }
 
 /// Which records to print.
+///
+/// `warnings`, `cases` and `notices` are lines for people: one event each, by epoch, with levels in colour on a terminal (unless
+/// `NO_COLOR` is set) and the names of regions from `base.region`. Any other topic is printed as it is.
 #[derive(Debug, Args)]
 pub struct TailArguments {
-    /// The topic, without prefix, such as `out.warning.delta`.
+    /// `warnings`, `cases`, `notices`, or a topic without prefix, such as `out.warning.delta`.
+    #[arg(value_name = "WHAT")]
     pub topic: String,
     /// Where the configuration is.
     #[command(flatten)]
@@ -241,6 +252,61 @@ pub struct TailArguments {
     /// Stop after so many records.
     #[arg(short = 'n', long, value_name = "N")]
     pub limit: Option<usize>,
+}
+
+/// What was done, about which warning, and by whom.
+#[derive(Debug, Args)]
+pub struct ActArguments {
+    /// The identifier of the warning or incident.
+    pub warning: String,
+    /// What was done.
+    #[arg(value_parser = verb())]
+    pub verb: Verb,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Who did it; the login name by default.
+    #[arg(long, env = "RISKFLOW_ACTOR", value_name = "NAME")]
+    pub actor: Option<String>,
+    /// In which role; `acknowledge` counts for the duties of this role.
+    #[arg(long, env = "RISKFLOW_ROLE", default_value = "", value_name = "ROLE")]
+    pub role: String,
+    /// In which unit; without one, `acknowledge` counts for any.
+    #[arg(long, env = "RISKFLOW_UNIT", value_name = "UNIT")]
+    pub unit: Option<String>,
+    /// In words; needed for `comment`, `reject`, `escalate`, and `archive` with `--override`.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub text: String,
+    /// Of `report`: which task of the plan is done.
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// Of `assign`: to whom.
+    #[arg(long, value_name = "NAME")]
+    pub assignee: Option<String>,
+    /// Of `attach`: where the evidence is.
+    #[arg(long, value_name = "URL")]
+    pub evidence: Option<String>,
+    /// Of `suppress`: up to when nobody is told; RFC 3339, or from now on such as `2h`.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// When it was done, RFC 3339 with an offset; now by default.
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<Millis>,
+    /// Of `archive`: although not everything for it is there; `--text` says why.
+    #[arg(long = "override")]
+    pub although: bool,
+    /// The identifier of the action; one that comes again changes nothing. A random one by default.
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// Print JSON: `{"id", "partition", "offset"}`.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The verbs, and their other names.
+fn verb() -> impl TypedValueParser<Value = Verb> {
+    let names = Verb::ALL.map(|verb| PossibleValue::new(verb.name()).aliases(verb.aliases()));
+    PossibleValuesParser::new(names).try_map(|name| Verb::from_name(&name).ok_or("no verb"))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::cli::Command;
 
+mod act;
 mod check;
 mod checkpoint;
 mod demo;
@@ -28,5 +29,6 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Topics(arguments) => topics::topics(&arguments),
         Command::Checkpoint(arguments) => checkpoint::checkpoint(&arguments),
         Command::Tail(arguments) => tail::tail(&arguments),
+        Command::Act(arguments) => act::act(&arguments),
     }
 }

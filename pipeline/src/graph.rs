@@ -2,22 +2,22 @@
 //!
 //! ```text
 //!  base records ─► latest ─┬─ regions ─────────────────────────────────────────────────────┐
-//!                          ├─ assets ──────┬────────────────────┐                          │
-//!                          ├─ datastreams ─┤                    │                          │
-//!                          └─ rules ───────┴► specifications    │                          │
-//!                                                │              ▼                          ▼
-//!  observations ─────────────────────────────► monitor ─► lifecycle ─┬─ asset risk ─► region risk
-//!                                               (revisions)     │ │  └─ warnings ──────►   ▲
-//!                                                               │ │        score baseline ─┘
-//!                                                               │ └─ deltas ─────────────────────┐
+//!                          ├─ assets ──────┬─────────────┬──────┐                          │
+//!                          ├─ datastreams ─┤             │      │                          │
+//!                          ├─ rules ───────┴► specifications    │                          │
+//!                          │                     │       │      ▼                          ▼
+//!  observations ───────────│─────────────────► monitor ──┼► lifecycle ─┬─ asset risk ─► region risk
+//!                          │            (revisions)      ▼  ▲   │ │    └─ warnings ───►   ▲
+//!                          ├─ permits, limits ─────► permit ┘   │ │        score baseline ─┘
+//!                          └─ reports ─► report total           │ └─ deltas ─────────────────────┐
 //!  incidents, duties on now (roster), units, plans ─► obligations                                ▼
 //!                                                          └───────────────────────────────────► case ◄── actions
 //!  duties and posts on now (roster) ─► recipients ◄── alarms ──────────────────────────────────────┤
 //!                                          └─► notice                               response ◄─────┘
 //! ```
 //!
-//! `latest`, `monitor`, `lifecycle`, `score_baseline`, `roster`, `case` and `notice` are folds, all else is views. `ticks` reach
-//! every fold.
+//! `latest`, `monitor`, `permit`, `lifecycle`, `score_baseline`, `roster`, `case` and `notice` are folds, all else is views.
+//! `ticks` reach every fold.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,10 +34,11 @@ use riskflow_operators::lifecycle::Lifecycle;
 use riskflow_operators::monitor::{Monitor, Observed, remembered};
 use riskflow_operators::notice::{Notices, recipients};
 use riskflow_operators::obligation::{obligation, subjects};
+use riskflow_operators::permit::UnderPermit;
 use riskflow_operators::roster::{OnDuty, Roster, RosterRow};
 use riskflow_operators::score_baseline::ScoreBaseline;
 use riskflow_operators::table::{BaseRecord, Latest};
-use riskflow_operators::{Diff, Epoch, Rows, region_risk, response, specification};
+use riskflow_operators::{Diff, Epoch, Rows, permit, region_risk, report_total, response, specification};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::{Map, Partition, ToStream};
@@ -76,6 +77,8 @@ pub struct Keepers {
     pub latest: Keeper,
     /// Of `monitor`.
     pub monitor: Keeper,
+    /// Of `permit`.
+    pub permit: Keeper,
     /// Of `lifecycle`.
     pub lifecycle: Keeper,
     /// Of `score_baseline`.
@@ -90,9 +93,10 @@ pub struct Keepers {
 
 impl Keepers {
     /// The names of the folds.
-    pub const FOLDS: [&'static str; 7] = [
+    pub const FOLDS: [&'static str; 8] = [
         Latest::NAME,
         Monitor::NAME,
+        UnderPermit::NAME,
         Lifecycle::NAME,
         ScoreBaseline::NAME,
         Roster::NAME,
@@ -106,6 +110,7 @@ impl Keepers {
         Self {
             latest: keeper(Latest::NAME),
             monitor: keeper(Monitor::NAME),
+            permit: keeper(UnderPermit::NAME),
             lifecycle: keeper(Lifecycle::NAME),
             score_baseline: keeper(ScoreBaseline::NAME),
             roster: keeper(Roster::NAME),
@@ -122,6 +127,8 @@ pub struct Meters {
     pub latest: Arc<FoldMeter>,
     /// Of `monitor`.
     pub monitor: Arc<FoldMeter>,
+    /// Of `permit`.
+    pub permit: Arc<FoldMeter>,
     /// Of `lifecycle`.
     pub lifecycle: Arc<FoldMeter>,
     /// Of `score_baseline`.
@@ -187,6 +194,9 @@ pub fn graph<'scope>(
     let assets = assets.flat_map(|(key, row)| Some((key, row.asset()?)));
     let datastreams = datastreams.flat_map(|(key, row)| Some((key, row.datastream()?)));
     let rules = rules.flat_map(|(_, row)| row.rule());
+    let permits = tables.clone().flat_map(|(_, row)| row.permit());
+    let limits = tables.clone().flat_map(|(_, row)| row.limit());
+    let reports = tables.clone().flat_map(|(_, row)| row.report());
 
     let specifications = specification::specifications(datastreams, assets.clone(), rules);
     let monitor = Monitor::new(semantics.time, semantics.unknown);
@@ -198,12 +208,22 @@ pub fn graph<'scope>(
         meters.monitor.clone(),
         keepers.monitor,
     );
+    let remember = remembered(&semantics.time);
+    let permitted = fold(
+        UnderPermit { remember },
+        permit::parts(permits, assets.clone(), limits),
+        ToStream::to_stream(None, scope),
+        ticks.clone(),
+        meters.permit.clone(),
+        keepers.permit,
+    );
+    let findings = findings.concat(permitted);
     let revisions = findings.clone().flat_map(|(finding, _, _)| finding.revision());
     let dead_letters =
         findings.flat_map(|(finding, epoch, diff)| Some((Output::DeadLetter(finding.dead_letter()?), epoch, diff)));
 
     let lifecycle = Lifecycle {
-        remember: remembered(&semantics.time),
+        remember,
         cuts: semantics.cuts,
     };
     let steps = fold(
@@ -261,6 +281,7 @@ pub fn graph<'scope>(
         .map(Output::AssetRisk)
         .concat(region_risks.map(Output::RegionRisk))
         .concat(warnings.map(Output::WarningState))
+        .concat(report_total::report_total(reports).map(Output::ReportTotal))
         .inner
         .concat(deltas)
         .concat(dead_letters)

@@ -1,4 +1,4 @@
-//! HTTP for machines and people who look: metrics, health, and read-only JSON of the output tables.
+//! HTTP for machines and people who look: metrics, health, read-only JSON of the output tables; and the way in for actions.
 //!
 //! | path | gives |
 //! |---|---|
@@ -11,223 +11,128 @@
 //! | `/api/v1/assets/{id}` | one asset |
 //! | `/api/v1/warnings?within=&domain=&rule=&least=` | open warnings |
 //! | `/api/v1/warnings/{id}` | one open warning with its last delta, which says why |
+//! | `/api/v1/cases?within=&domain=&rule=&step=&least=` | cases: the closed loop of warnings and incidents |
+//! | `/api/v1/cases/{id}` | one case |
+//! | `/api/v1/responses?within=&tier=&domain=` | how fast cases are acknowledged and resolved, by region and domain, and by unit |
+//! | `/api/v1/reports?within=&tier=&module=` | totals of reports |
+//! | `POST /api/v1/warnings/{id}/actions` | 202 once an action is durable on `in.action`; see [`actions`] |
 //!
 //! Lists are `{"epoch", "total", "items"}`, at most `limit` items (100 by default, 10,000 at most) from `offset`, all of one
-//! epoch. There is no authentication: it listens on loopback unless configured otherwise.
+//! epoch. Reading needs no authentication: it listens on loopback unless configured otherwise. With `[http.tls]` it is
+//! HTTPS only.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+pub mod actions;
 
-use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use riskflow_model::{DomainScope, Level, Millis, RegionCode, Tier};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use tokio::sync::oneshot;
+mod authority;
+mod outcome;
+mod tls;
+mod views;
+mod writer;
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use riskflow_config::HttpSettings;
+use riskflow_connectors::Append;
 
 use crate::job::Handles;
+use actions::Actions;
+use writer::Writer;
+
+pub use outcome::Outcome;
+
+/// A connection whose first request does not come within this time is closed.
+const FIRST_REQUEST: Duration = Duration::from_secs(30);
+
+/// How long requests under way may take when the server stops.
+const LEAVE: Duration = Duration::from_secs(5);
 
 /// A running server; it stops when dropped.
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    handle: Handle<SocketAddr>,
+    threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Server {
-    /// Starts a server on a thread of its own.
+    /// Starts a server on a thread of its own. `way_in` is where actions go, if the settings have any.
     ///
     /// # Errors
     ///
-    /// When the address cannot be bound.
-    pub fn start(address: SocketAddr, handles: Handles) -> std::io::Result<Self> {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
+    /// When the address cannot be bound, or certificate and key are of no use.
+    pub fn start(settings: &HttpSettings, handles: Handles, way_in: Option<Box<dyn Append>>) -> Result<Self> {
+        let tls = settings.tls.as_ref().map(tls::load).transpose()?;
+        let address = settings.address;
+        let listener = TcpListener::bind(address).with_context(|| format!("could not listen on {address}"))?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (stop, stopped) = oneshot::channel::<()>();
+        let mut threads = Vec::new();
+        let actions = match (&settings.actions, way_in) {
+            (Some(settings), Some(way_in)) => {
+                let (writer, thread) = Writer::start(way_in)?;
+                threads.push(thread);
+                Some(Actions::new(settings, handles.clone(), writer))
+            }
+            _ => None,
+        };
+        let router = router(handles, actions);
+        let handle = Handle::new();
+        let stop = handle.clone();
         let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
-            runtime.block_on(async move {
-                match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => {
-                        let serve = axum::serve(listener, router(handles)).with_graceful_shutdown(async {
-                            let _ = stopped.await;
-                        });
-                        if let Err(error) = serve.await {
-                            tracing::error!(%error, "http server ended");
-                        }
-                    }
-                    Err(error) => tracing::error!(%error, "could not listen"),
-                }
-            });
+            if let Err(error) = runtime.block_on(serve(listener, tls, stop, router)) {
+                tracing::error!(%error, "http server ended");
+            }
         })?;
+        // It holds the way to the writer: it must end first.
+        threads.insert(0, thread);
         Ok(Self {
             address,
-            stop: Some(stop),
-            thread: Some(thread),
+            handle,
+            threads,
         })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
+        self.handle.graceful_shutdown(Some(LEAVE));
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
-/// The routes.
-pub fn router(handles: Handles) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/api/v1/regions", get(regions))
-        .route("/api/v1/regions/{code}", get(region))
-        .route("/api/v1/assets", get(assets))
-        .route("/api/v1/assets/{id}", get(asset))
-        .route("/api/v1/warnings", get(warnings))
-        .route("/api/v1/warnings/{id}", get(warning))
-        .with_state(handles)
-}
-
-async fn metrics(State(handles): State<Handles>) -> Response {
-    let text = handles.metrics.render(&handles.meters);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
-}
-
-async fn ready(State(handles): State<Handles>) -> Response {
-    if handles.ready.load(Ordering::Acquire) {
-        (StatusCode::OK, "ready\n").into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "history is being worked off\n").into_response()
-    }
-}
-
-/// What a list may be narrowed to.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Filter {
-    within: Option<RegionCode>,
-    tier: Option<Tier>,
-    domain: Option<DomainScope>,
-    category: Option<String>,
-    rule: Option<String>,
-    least: Option<Level>,
-    #[serde(default)]
-    offset: usize,
-    limit: Option<usize>,
-}
-
-impl Filter {
-    fn region(&self, region: RegionCode) -> bool {
-        self.within.is_none_or(|within| region.within(within)) && self.tier.is_none_or(|tier| region.tier() == tier)
-    }
-
-    fn domain(&self, domain: riskflow_model::Domain) -> bool {
-        self.domain
-            .is_none_or(|wanted| wanted == DomainScope::All || wanted == DomainScope::One(domain))
-    }
-
-    fn level(&self, level: Level) -> bool {
-        self.least.is_none_or(|least| level >= least)
-    }
-
-    fn list<T: Serialize>(&self, epoch: Millis, rows: impl Iterator<Item = Arc<T>>) -> Response {
-        let limit = self.limit.unwrap_or(100).min(10_000);
-        let mut total = 0;
-        let mut items = Vec::new();
-        for row in rows {
-            if total >= self.offset && items.len() < limit {
-                items.push(row);
-            }
-            total += 1;
+async fn serve(
+    listener: TcpListener,
+    tls: Option<RustlsConfig>,
+    handle: Handle<SocketAddr>,
+    router: Router,
+) -> std::io::Result<()> {
+    let service = router.into_make_service();
+    match tls {
+        Some(tls) => {
+            let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+            let server = server.http1_only().first_request_timeout(FIRST_REQUEST);
+            server.serve(service).await
         }
-        let items: Vec<&T> = items.iter().map(AsRef::as_ref).collect();
-        Json(json!({ "epoch": epoch, "total": total, "items": items })).into_response()
-    }
-}
-
-async fn regions(State(handles): State<Handles>, Query(filter): Query<Filter>) -> Response {
-    let tables = handles.views.load();
-    let domain = filter.domain.unwrap_or(DomainScope::All);
-    let rows = tables
-        .regions
-        .values()
-        .filter(|row| filter.region(row.region) && row.domain == domain);
-    filter.list(tables.epoch, rows.filter(|row| filter.level(row.level)).cloned())
-}
-
-async fn region(State(handles): State<Handles>, Path(code): Path<String>) -> Response {
-    let tables = handles.views.load();
-    let Ok(code) = code.parse::<RegionCode>() else {
-        return not_found("region", &code);
-    };
-    let rows: Vec<_> = DomainScope::EACH
-        .iter()
-        .filter_map(|domain| tables.regions.get(&(code, *domain)))
-        .collect();
-    if rows.is_empty() {
-        return not_found("region", &code.to_string());
-    }
-    let rows: Vec<_> = rows.iter().map(|row| row.as_ref()).collect();
-    Json(json!({ "epoch": tables.epoch, "items": rows })).into_response()
-}
-
-async fn assets(State(handles): State<Handles>, Query(filter): Query<Filter>) -> Response {
-    let tables = handles.views.load();
-    let rows = tables.assets.values().filter(|row| {
-        filter.region(row.region)
-            && filter.domain(row.domain)
-            && filter.level(row.level)
-            && filter
-                .category
-                .as_deref()
-                .is_none_or(|category| category == &*row.category)
-    });
-    filter.list(tables.epoch, rows.cloned())
-}
-
-async fn asset(State(handles): State<Handles>, Path(id): Path<String>) -> Response {
-    let tables = handles.views.load();
-    match tables.assets.get(id.as_str()) {
-        Some(row) => Json(json!({ "epoch": tables.epoch, "item": row.as_ref() })).into_response(),
-        None => not_found("asset", &id),
-    }
-}
-
-async fn warnings(State(handles): State<Handles>, Query(filter): Query<Filter>) -> Response {
-    let tables = handles.views.load();
-    let rows = tables.warnings.values().filter(|row| {
-        filter.region(row.region)
-            && filter.domain(row.domain)
-            && filter.level(row.level)
-            && filter.rule.as_deref().is_none_or(|rule| rule == &*row.rule)
-    });
-    filter.list(tables.epoch, rows.cloned())
-}
-
-async fn warning(State(handles): State<Handles>, Path(id): Path<String>) -> Response {
-    let tables = handles.views.load();
-    match tables.warnings.get(id.as_str()) {
-        Some(row) => {
-            let delta = tables.last_deltas.get(id.as_str()).map(AsRef::as_ref);
-            Json(json!({ "epoch": tables.epoch, "item": row.as_ref(), "last_delta": delta })).into_response()
+        None => {
+            let server = axum_server::from_tcp(listener)?.handle(handle);
+            let server = server.http1_only().first_request_timeout(FIRST_REQUEST);
+            server.serve(service).await
         }
-        None => not_found("open warning", &id),
     }
 }
 
-fn not_found(what: &str, id: &str) -> Response {
-    let error = json!({ "error": format!("there is no {what} `{id}`") });
-    (StatusCode::NOT_FOUND, Json(error)).into_response()
+/// The routes; without `actions` there is no way in.
+fn router(handles: Handles, actions: Option<Actions>) -> Router {
+    let views = views::routes().with_state(handles);
+    match actions {
+        Some(actions) => actions::routes(actions, views),
+        None => views,
+    }
 }

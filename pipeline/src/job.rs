@@ -1,11 +1,11 @@
 //! The job: workers, sources, the graph and the publisher put together, from start to stop.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Sender, SyncSender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -17,12 +17,13 @@ use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::Epoch;
 use riskflow_operators::fold::{Keeper, Tick};
-use timely::dataflow::InputHandleVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::{Broadcast, Filter, Input, Map};
+use timely::dataflow::{InputHandleVec, StreamVec};
 use timely::worker::Worker;
 
 use crate::checkpoint::{Checkpointer, State};
@@ -135,7 +136,7 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
         settings: settings.clone(),
         handles: handles.clone(),
         failure: failure.clone(),
-        publisher,
+        publisher: Mutex::new(publisher),
         // Only worker 0 publishes; when it is done the publisher comes to its end.
         sender: Mutex::new(sender),
         lasting,
@@ -144,16 +145,31 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
         committed: committed_last,
     });
     let shared = Arc::clone(&job);
-    let guards = timely::execute(timely_config(settings), move |worker| work(worker, &shared));
+    let (end, ends) = channel();
+    let guards = timely::execute(timely_config(settings), move |worker| {
+        let _ended = Ended(end.clone());
+        work(worker, &shared);
+    });
     let guards = guards
         .map_err(|error| anyhow!(error))
         .context("could not start the workers")?;
+    for _ in 0..settings.cluster.workers.get() {
+        let _ = ends.recv();
+    }
+    if settings.cluster.hosts.len() > 1
+        && let Some(error) = job.take_failure()
+    {
+        // The threads of the connections end with those of the other processes, and these with this one: not waited for.
+        std::mem::forget(guards);
+        return Err(error);
+    }
     for worker in guards.join() {
         worker.map_err(|error| anyhow!("a worker panicked: {error}"))?;
     }
     let job = Arc::into_inner(job).ok_or_else(|| anyhow!("a worker still holds the job"))?;
     drop(job.sender);
-    let published = job.publisher.map_or(Ok(()), Publisher::join);
+    let publisher = job.publisher.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let published = publisher.map_or(Ok(()), Publisher::join);
     if let Some(lasting) = job.lasting {
         lasting.checkpointer.join();
     }
@@ -207,12 +223,21 @@ fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Last
     })
 }
 
+/// Tells that a worker ended, well or not.
+struct Ended(Sender<()>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
 /// What all workers of the process share.
 struct Job {
     settings: Settings,
     handles: Handles,
     failure: Failure,
-    publisher: Option<Publisher>,
+    publisher: Mutex<Option<Publisher>>,
     sender: Mutex<Option<SyncSender<Completed>>>,
     lasting: Option<Lasting>,
     state: State,
@@ -223,6 +248,22 @@ struct Job {
 }
 
 impl Job {
+    fn publisher(&self) -> MutexGuard<'_, Option<Publisher>> {
+        self.publisher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the epoch under way can never be whole, or never be published.
+    fn has_failed(&self) -> bool {
+        self.failure.is_there() || self.publisher().as_ref().is_some_and(Publisher::has_ended)
+    }
+
+    /// The error that ended the workers, if one did.
+    fn take_failure(&self) -> Option<anyhow::Error> {
+        let ended = self.publisher().take_if(|publisher| publisher.has_ended());
+        let published = ended.and_then(|publisher| publisher.join().err());
+        self.failure.take().or(published)
+    }
+
     /// How the folds of a worker outlive the process.
     fn keepers(&self, worker: usize) -> Keepers {
         let local = worker % self.settings.cluster.workers.get();
@@ -332,7 +373,8 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
     );
     let pace = Rc::new(RefCell::new(pace));
     let closed: Closed = Rc::default();
-    let (cuts, probe) = build(worker, ingestion, job, (&pace, &closed));
+    let live: FirstLive = Rc::default();
+    let (cuts, probe) = build(worker, ingestion, job, (&pace, &closed, &live));
     let mut driver = (index == 0).then(|| Driver {
         cuts,
         pace,
@@ -340,14 +382,14 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
         job: Arc::clone(job),
         checkpointed: Instant::now(),
         warned: Instant::now(),
-        first_live: None,
+        first_live: Rc::clone(&live),
     });
     while !probe.done() {
         if let Some(error) = failed.take() {
             failure.note(anyhow::Error::new(error).context("could not read the input"));
         }
-        if failure.is_there() || job.publisher.as_ref().is_some_and(Publisher::has_ended) {
-            // The epoch under way can never be whole, or never be published: leave it, on every worker.
+        if job.has_failed() {
+            // It is left, on every worker.
             for dataflow in worker.installed_dataflows() {
                 worker.drop_dataflow(dataflow);
             }
@@ -362,18 +404,27 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
                 // Dropped: no further epoch; those under way come to their end.
                 None => Duration::ZERO,
             },
-            None => Duration::from_millis(50),
+            None => {
+                // Another process commits; here, an epoch is done when it has passed through the dataflow of all of them.
+                if settings.cluster.process > 0 && live.get().is_some_and(|first| !probe.less_equal(&first)) {
+                    handles.ready.store(true, Ordering::Release);
+                }
+                Duration::from_millis(50)
+            }
         };
         worker.step_or_park(Some(wait));
     }
 }
+
+/// The first epoch by the wall clock, once it is closed: when it is done, readers see the present.
+type FirstLive = Rc<Cell<Option<Epoch>>>;
 
 /// Builds the dataflow; returns where cuts go in, and a probe behind everything.
 fn build(
     worker: &mut Worker,
     ingestion: Ingest,
     job: &Job,
-    (pace, closed): (&Rc<RefCell<Pace>>, &Closed),
+    (pace, closed, live): (&Rc<RefCell<Pace>>, &Closed, &FirstLive),
 ) -> (InputHandleVec<Epoch, Cut>, Handle<Epoch>) {
     let index = worker.index();
     let keepers = job.keepers(index);
@@ -382,9 +433,17 @@ fn build(
         .flatten();
     let probe = Handle::new();
     let mut cuts: InputHandleVec<Epoch, Cut> = InputHandleVec::new();
-    let (noted, times) = (Rc::clone(pace), Rc::clone(closed));
+    let (noted, times, live) = (Rc::clone(pace), Rc::clone(closed), Rc::clone(live));
     worker.dataflow::<Epoch, _, _>(|scope| {
-        let cuts = scope.input_from(&mut cuts).broadcast();
+        let cuts: StreamVec<_, Cut> = scope.input_from(&mut cuts).broadcast();
+        let cuts = cuts.inspect_core(move |event| {
+            if let Ok((stamp, cuts)) = event
+                && live.get().is_none()
+                && cuts.iter().any(|cut| cut.how == How::Live)
+            {
+                live.set(stamp.least().copied());
+            }
+        });
         let Ingested {
             base,
             observations,
@@ -440,8 +499,7 @@ struct Driver {
     checkpointed: Instant,
     /// When a stalled epoch was last told of.
     warned: Instant,
-    /// The first epoch by the wall clock: once it is committed, readers see the present.
-    first_live: Option<Epoch>,
+    first_live: FirstLive,
 }
 
 /// An epoch that is under way for so long is told of, again and again.
@@ -470,12 +528,8 @@ impl Driver {
                 if self.cuts.time() < &epoch {
                     self.cuts.advance_to(epoch);
                 }
-                let live = cut.how == How::Live;
                 self.cuts.send(cut);
                 self.cuts.advance_to(epoch + 1);
-                if live {
-                    self.first_live.get_or_insert(epoch);
-                }
                 Some(Duration::ZERO)
             }
             Step::Wait(duration) => Some(duration),
@@ -512,7 +566,7 @@ impl Driver {
         let (epoch, age) = oldest.unwrap_or_default();
         self.job.handles.metrics.oldest_epoch(age);
         let committed = self.job.committed.load(Ordering::Acquire);
-        if self.first_live.is_some_and(|first| committed >= first as i64) {
+        if self.first_live.get().is_some_and(|first| committed >= first as i64) {
             self.job.handles.ready.store(true, Ordering::Release);
         }
         if age >= STALLED && self.warned.elapsed() >= STALLED {

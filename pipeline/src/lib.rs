@@ -11,6 +11,8 @@ pub mod views;
 pub mod metrics;
 pub mod http;
 pub mod job;
+pub mod cluster;
 pub mod replay;
+pub mod draw;
 pub mod city;
 pub mod weather;

@@ -12,6 +12,7 @@ use riskflow_model::topic::Topic;
 use riskflow_operators::fold::FoldMeter;
 
 use crate::graph::Meters;
+use crate::http::Outcome;
 
 /// The metrics of one process.
 pub struct Metrics {
@@ -24,6 +25,7 @@ pub struct Metrics {
     deltas: IntCounterVec,
     case_events: IntCounterVec,
     notices: IntCounterVec,
+    action_requests: IntCounterVec,
     epochs: IntCounter,
     epoch_seconds: Histogram,
     commit_seconds: Histogram,
@@ -102,6 +104,11 @@ impl Metrics {
                 "kind",
             )?,
             notices: counters("riskflow_notices_total", "Notices to recipients, by event.", "event")?,
+            action_requests: counters(
+                "riskflow_action_requests_total",
+                "Requests to write an action over HTTP, by outcome; all but `accepted` changed nothing.",
+                "outcome",
+            )?,
             epochs: add(r, IntCounter::new("riskflow_epochs_total", "Epochs committed.")?)?,
             epoch_seconds: seconds("riskflow_epoch_seconds", "Time from closing an epoch to its commit.")?,
             commit_seconds: seconds("riskflow_commit_seconds", "Time that the sink took to commit an epoch.")?,
@@ -215,6 +222,9 @@ impl Metrics {
         for event in NoticeEvent::ALL {
             self.notices.with_label_values(&[event.name()]);
         }
+        for outcome in Outcome::ALL {
+            self.action_requests.with_label_values(&[outcome.name()]);
+        }
         for topic in Topic::inputs() {
             self.records.with_label_values(&[topic.name()]);
         }
@@ -245,6 +255,11 @@ impl Metrics {
     /// Someone was told.
     pub fn notice(&self, event: NoticeEvent) {
         self.notices.with_label_values(&[event.name()]).inc();
+    }
+
+    /// Someone asked to write an action.
+    pub fn action_request(&self, outcome: Outcome) {
+        self.action_requests.with_label_values(&[outcome.name()]).inc();
     }
 
     /// Output records were committed.
@@ -310,9 +325,10 @@ impl Metrics {
     /// Everything in Prometheus' text format.
     #[must_use]
     pub fn render(&self, meters: &Meters) -> String {
-        let folds: [(&str, &FoldMeter); 7] = [
+        let folds: [(&str, &FoldMeter); 8] = [
             ("latest", &meters.latest),
             ("monitor", &meters.monitor),
+            ("permit", &meters.permit),
             ("lifecycle", &meters.lifecycle),
             ("score_baseline", &meters.score_baseline),
             ("roster", &meters.roster),
@@ -368,5 +384,6 @@ mod tests {
             assert!(text.contains(name), "{name}");
         }
         assert!(text.contains("reason=\"too_late\"} 0"));
+        assert!(text.contains("riskflow_action_requests_total{outcome=\"unauthorized\"} 0"));
     }
 }

@@ -337,6 +337,11 @@ impl Recorder {
 
     /// Appends the progress of an epoch that is about to be committed, and takes back what a checkpoint covers.
     fn record(&mut self, output: &EpochOutput, digest: Key, oldest: Millis, records: &mut Vec<OutRecord>) {
+        // What a checkpoint covers waits for an epoch that has something to say, else an idle job would write for ever: each
+        // checkpoint would cover the record of the epoch that took back what the one before it covered.
+        if output.offsets.is_empty() && records.is_empty() && !self.anew {
+            return;
+        }
         let anew = std::mem::take(&mut self.anew);
         if anew {
             // All that was taken by now belongs to what comes before this epoch.
@@ -350,9 +355,6 @@ impl Recorder {
             covered.push(epoch);
         }
         let rebased = anew || !covered.is_empty();
-        if output.offsets.is_empty() && records.is_empty() && !rebased {
-            return;
-        }
         for epoch in covered {
             records.push(OutRecord {
                 topic: Topic::Progress,

@@ -37,6 +37,13 @@ pub fn say(line: impl std::fmt::Display) {
     }
 }
 
+/// The same with styles in it: colour only on a terminal, and without `NO_COLOR`.
+pub fn say_in_colour(line: impl std::fmt::Display) {
+    if writeln!(anstream::stdout().lock(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
+
 /// A progress bar on standard error; hidden where that is no terminal.
 pub fn progress(what: &'static str, total: u64) -> indicatif::ProgressBar {
     let bar = indicatif::ProgressBar::new(total);

@@ -8,21 +8,32 @@
 //! Times are seconds after the start, which is on a full hour. `put` holds datastream, phenomenon time, result (null takes the
 //! observation back) and, where it matters, quality. `rows` are base records and rules; a null value with a `key` deletes. Deltas and dead
 //! letters of an epoch are listed in full, those of a step that lists none must be none; of tables only the named fields
-//! of the named rows are compared. `every` and `until` repeat a step.
+//! of the named rows are compared, and a row named with null must not be there. `every` and `until` repeat a step.
+//!
+//! `act` holds actions, with `time` (and `until`) in seconds; those without an `id` get one. A case is named by its incident, or as
+//! `rule/asset@since`. `case_deltas` and `notices` are listed in full if any step of the case lists them, in any order; of `cases` as
+//! of other tables; a number stands for a time in seconds.
+//!
+//! Every case runs through the dataflow and, but for what the oracle does not know (explanations), through the oracle.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 use riskflow::graph::{Meters, Semantics};
-use riskflow::output::EpochOutput;
 use riskflow::replay::{EpochInput, replay};
 use riskflow_config::{CaseSettings, ScoreCuts, TimeSettings, UnknownSettings};
 use riskflow_connectors::{RawRecord, decode};
-use riskflow_model::Millis;
-use riskflow_model::output::{Origin, WarningDelta};
+use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Millis};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::oracle::Oracle;
+
+mod shown;
+
+use shown::{Shown, Tables};
 
 /// 2021-07-25T00:00:00Z.
 const START: i64 = 1_627_171_200_000;
@@ -65,11 +76,19 @@ struct Step {
     dead: Vec<String>,
     assets: BTreeMap<String, Value>,
     regions: BTreeMap<String, Value>,
+    /// Null where there must be no row.
+    totals: BTreeMap<String, Value>,
     warnings: Option<usize>,
     /// How many asset rows this epoch changes.
     changed_assets: Option<usize>,
     /// Fields of the first delta's explanation.
     explanation: Option<Value>,
+    /// Actions.
+    act: Vec<Value>,
+    cases: BTreeMap<String, Value>,
+    responses: BTreeMap<String, Value>,
+    case_deltas: Option<Vec<String>>,
+    notices: Option<Vec<String>>,
 }
 
 /// Ten minutes of horizon, one of future and of lateness: the defaults.
@@ -101,28 +120,50 @@ impl Case {
     ///
     /// What came out otherwise than written, and at which step.
     pub fn run(&self, workers: usize) -> Result<()> {
-        let steps = self.steps();
-        let mut offset = 0;
-        let mut history = vec![self.input(
-            &Step {
-                rows: self.rows.clone(),
-                ..Step::default()
-            },
-            0,
-            &mut offset,
-        )?];
-        for (number, step) in steps.iter().enumerate() {
-            history.push(self.input(step, number, &mut offset)?);
-        }
+        let history = self.history()?;
         let outputs = replay(history, workers, semantics(), &Meters::default()).map_err(anyhow::Error::msg)?;
         let mut tables = Tables::default();
-        for (number, output) in outputs.iter().enumerate() {
-            tables.apply(output);
+        let shown = outputs.iter().map(|output| tables.of_stream(output));
+        self.check(shown)
+    }
+
+    /// Runs the case through the oracle.
+    ///
+    /// # Errors
+    ///
+    /// What the oracle expects otherwise than written, and at which step.
+    pub fn ask_oracle(&self) -> Result<()> {
+        let mut oracle = Oracle::new(semantics());
+        let mut tables = Tables::default();
+        let history = self.history()?;
+        let shown = history.iter().map(|input| tables.of_oracle(&oracle.step(input)));
+        self.check(shown)
+    }
+
+    fn history(&self) -> Result<Vec<EpochInput>> {
+        let mut offset = 0;
+        let beginning = Step {
+            rows: self.rows.clone(),
+            ..Step::default()
+        };
+        let mut history = vec![self.input(&beginning, 0, &mut offset)?];
+        for (number, step) in self.steps().iter().enumerate() {
+            history.push(self.input(step, number, &mut offset)?);
+        }
+        Ok(history)
+    }
+
+    fn check(&self, shown: impl Iterator<Item = Shown>) -> Result<()> {
+        let steps = self.steps();
+        let people = steps
+            .iter()
+            .any(|step| step.case_deltas.is_some() || step.notices.is_some());
+        for (number, shown) in shown.enumerate() {
             let Some(step) = number.checked_sub(1).map(|number| &steps[number]) else {
                 continue;
             };
-            tables
-                .check(step, output)
+            shown
+                .check(step, people)
                 .with_context(|| format!("{}: at {} s", self.name, step.at))?;
         }
         Ok(())
@@ -158,7 +199,9 @@ impl Case {
             for copy in 0..row.times.unwrap_or(1) {
                 let topic =
                     Topic::from_name(&row.topic).with_context(|| format!("there is no topic `{}`", row.topic))?;
-                let payload = (!row.value.is_null()).then(|| row.value.to_string().replace('#', &copy.to_string()));
+                let mut value = row.value.clone();
+                shown::times(&mut value);
+                let payload = (!value.is_null()).then(|| value.to_string().replace('#', &copy.to_string()));
                 records.push(record(topic, row.key.as_deref(), payload.as_deref(), offset)?);
             }
         }
@@ -185,11 +228,38 @@ impl Case {
             }
             records.push(record(Topic::InObservation, None, Some(&payload.to_string()), offset)?);
         }
+        for act in &step.act {
+            let mut action = act.clone();
+            action["warning"] = json!(case_id(act["case"].as_str().context("a case")?));
+            if let Some(fields) = action.as_object_mut() {
+                fields.remove("case");
+                fields.entry("id").or_insert_with(|| json!(format!("action-{offset}")));
+                fields.entry("actor").or_insert_with(|| json!("someone"));
+            }
+            for name in ["time", "until"] {
+                if let Some(time) = act[name].as_f64() {
+                    action[name] = json!(seconds(time));
+                }
+            }
+            records.push(record(Topic::InAction, None, Some(&action.to_string()), offset)?);
+        }
         Ok(EpochInput {
             epoch: Millis(seconds(step.at)),
             records,
         })
     }
+}
+
+/// The identifier of a case as it is named here.
+fn case_id(name: &str) -> String {
+    let parts = name.split_once('@').and_then(|(about, since)| {
+        let (rule, asset) = about.split_once('/')?;
+        Some((rule, asset, since.parse().ok()?))
+    });
+    parts.map_or_else(
+        || name.to_owned(),
+        |(rule, asset, since)| Key::of_parts(&[rule, asset, &seconds(since).to_string()]).to_string(),
+    )
 }
 
 fn record(
@@ -216,103 +286,4 @@ fn record(
         },
         decoded,
     ))
-}
-
-/// A delta in one line: `raised gas/tank none->yellow since 10 at 10 by data`.
-fn told(delta: &WarningDelta) -> String {
-    let since = |time: Millis| (time.0 - START) as f64 / 1000.0;
-    let cause = serde_json::to_value(delta.cause).unwrap_or_default();
-    format!(
-        "{} {}/{} {}->{} since {} at {} by {}",
-        delta.kind.name(),
-        delta.rule,
-        delta.asset,
-        delta.from,
-        delta.to,
-        since(delta.since),
-        since(delta.at),
-        cause.as_str().unwrap_or_default()
-    )
-}
-
-#[derive(Default)]
-struct Tables {
-    assets: BTreeMap<String, Value>,
-    regions: BTreeMap<String, Value>,
-    warnings: BTreeMap<String, Value>,
-}
-
-impl Tables {
-    fn apply(&mut self, output: &EpochOutput) {
-        for (row, diff) in &output.assets {
-            change(&mut self.assets, row.asset.to_string(), &**row, *diff);
-        }
-        for (row, diff) in &output.regions {
-            change(
-                &mut self.regions,
-                format!("{}/{}", row.region, row.domain),
-                &**row,
-                *diff,
-            );
-        }
-        for (row, diff) in &output.warnings {
-            change(&mut self.warnings, row.id.to_string(), &**row, *diff);
-        }
-    }
-
-    fn check(&self, step: &Step, output: &EpochOutput) -> Result<()> {
-        let deltas: Vec<String> = output.deltas.iter().map(told).collect();
-        ensure!(deltas == step.deltas, "deltas are {deltas:#?}, not {:#?}", step.deltas);
-        let dead: Vec<&str> = output.dead.iter().map(|letter| letter.reason.name()).collect();
-        ensure!(dead == step.dead, "dead letters are {dead:?}, not {:?}", step.dead);
-        for (name, table, wanted) in [
-            ("assets", &self.assets, &step.assets),
-            ("regions", &self.regions, &step.regions),
-        ] {
-            for (key, fields) in wanted {
-                let row = table.get(key).with_context(|| format!("{name} has no `{key}`"))?;
-                part_of(fields, row).with_context(|| format!("{name} `{key}`"))?;
-            }
-        }
-        if let Some(open) = step.warnings {
-            ensure!(
-                self.warnings.len() == open,
-                "{} warnings are open, not {open}",
-                self.warnings.len()
-            );
-        }
-        if let Some(wanted) = step.changed_assets {
-            let changed = output.assets.iter().filter(|(_, diff)| *diff > 0).count();
-            ensure!(changed == wanted, "{changed} asset rows changed, not {wanted}");
-        }
-        if let Some(wanted) = &step.explanation {
-            let delta = output.deltas.first().context("there is no delta to explain")?;
-            part_of(wanted, &serde_json::to_value(&delta.explanation)?).context("explanation")?;
-        }
-        Ok(())
-    }
-}
-
-fn change(table: &mut BTreeMap<String, Value>, key: String, row: &impl serde::Serialize, diff: i64) {
-    let row = serde_json::to_value(row).unwrap_or_default();
-    if diff > 0 {
-        table.insert(key, row);
-    } else if table.get(&key) == Some(&row) {
-        table.remove(&key);
-    }
-}
-
-/// Whether every field that is named stands so in the row.
-fn part_of(wanted: &Value, row: &Value) -> Result<()> {
-    match (wanted, row) {
-        (Value::Object(fields), Value::Object(_)) => fields
-            .iter()
-            .try_for_each(|(name, value)| part_of(value, &row[name]).with_context(|| name.clone())),
-        (Value::Array(values), Value::Array(rows)) if values.len() == rows.len() => {
-            values.iter().zip(rows).try_for_each(|(value, row)| part_of(value, row))
-        }
-        (wanted, row) if wanted == row => Ok(()),
-        (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64() => Ok(()),
-        _ => bail!("is {row}, not {wanted}"),
-    }
 }

@@ -1,6 +1,8 @@
 //! Random histories: base rows and rules that come, change and go; observations in time, late, repeated, corrected, taken
-//! back, out of order over several partitions; epochs of uneven length. One number makes one history.
+//! back, out of order over several partitions; permits and reports in versions; epochs of uneven length. One number makes
+//! one history.
 
+pub use riskflow::draw::Draw;
 use riskflow::replay::EpochInput;
 use riskflow_config::{BaseRow, InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
@@ -10,43 +12,13 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis, Shared};
 use serde_json::json;
 
+mod permit;
+mod people;
+
+pub use people::semantics;
+
 /// The clock before the first epoch.
 pub const START: i64 = 1_600_000_000_000;
-
-/// SplitMix64.
-#[derive(Clone, Debug)]
-pub struct Draw(u64);
-
-impl Draw {
-    /// A generator of its own for each seed.
-    #[must_use]
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `n`.
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    /// True once in `n` times.
-    pub fn once_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    /// One of these.
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len() as u64) as usize]
-    }
-}
 
 const ASSETS: u64 = 4;
 const STREAMS: u64 = 6;
@@ -70,6 +42,9 @@ pub struct Maker {
     rule_versions: u64,
     /// (datastream, time) that were used, so that some are corrected.
     used: Vec<(u64, i64)>,
+    /// Permits, certificates and reports as of their highest version.
+    papers: permit::Papers,
+    people: people::People,
 }
 
 /// A history of so many epochs.
@@ -80,6 +55,8 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
         offsets: [0; PARTITIONS as usize],
         rule_versions: 0,
         used: Vec::new(),
+        papers: permit::Papers::default(),
+        people: people::People::new(),
     };
     let mut now = START;
     let mut history = Vec::new();
@@ -88,6 +65,7 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
         let mut records = Vec::new();
         if index == 0 {
             maker.beginning(&mut records);
+            maker.people_begin(now, &mut records);
         }
         for _ in 0..maker.draw.below(6) {
             let record = maker.observation(now);
@@ -97,15 +75,19 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
             let record = maker.base_change();
             records.push(record);
         }
+        maker.papers(now, index == 0, &mut records);
+        maker.people_epoch(now, &mut records);
         // Workers see records in any order; origins say which one counts.
         for position in (1..records.len()).rev() {
             let other = maker.draw.below(position as u64 + 1) as usize;
             records.swap(position, other);
         }
-        history.push(EpochInput {
+        let input = EpochInput {
             epoch: Millis(now),
             records,
-        });
+        };
+        maker.people.learn(&input);
+        history.push(input);
     }
     history
 }

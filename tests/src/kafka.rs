@@ -192,7 +192,7 @@ impl Kafka {
     /// When kcat is missing or fails, or patience runs out.
     pub fn consume(&self, topic: Topic) -> Result<Vec<Record>> {
         let topic = self.topic(topic);
-        let mut kcat = self.kcat(&[&READ, &["-e", "-t", &topic][..]].concat(), Vec::new())?;
+        let mut kcat = self.kcat(&[&READ[..], &TO_THE_END, &["-t", &topic]].concat(), Vec::new())?;
         let until = Instant::now() + self.patience;
         let mut records = Vec::new();
         while let Some(line) = kcat.line(until)? {
@@ -290,6 +290,10 @@ const READ: [&str; 7] = [
     "-X",
     "isolation.level=read_committed",
 ];
+
+/// The end is where the broker has nothing for so long. At the usual 500 ms a reader of a partition that is written to
+/// more often never comes to its end.
+const TO_THE_END: [&str; 3] = ["-e", "-X", "fetch.wait.max.ms=10"];
 
 fn lines_of<'a>(records: impl IntoIterator<Item = Entry<'a>>) -> Result<Vec<u8>> {
     let mut lines = Vec::new();

@@ -11,14 +11,28 @@ use riskflow::replay::EpochInput;
 use riskflow_config::{BaseRow, InputRecord, Rule, Thresholds};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Reading};
-use riskflow_model::output::{AssetRisk, Cause, DeltaKind, Origin, Reason, RegionRisk, WarningState};
+use riskflow_model::output::{
+    AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, Reason, RegionRisk, ReportTotal, Response,
+    WarningDelta, WarningState,
+};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, Millis, Shared, Text};
 
 use crate::oracle::level::{Track, level_at};
+use crate::oracle::permit::{Permits, Permitted};
+use crate::oracle::report::Reports;
 
+mod act;
+mod bureau;
+mod case;
 mod level;
+mod notice;
+mod permit;
 mod region;
+mod report;
+mod response;
+mod timeline;
+mod walk;
 
 /// What is visible after an epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,8 +43,18 @@ pub struct Expected {
     pub regions: BTreeMap<String, RegionRisk>,
     /// Open warnings by identifier.
     pub warnings: BTreeMap<Text, WarningState>,
+    /// Totals of reports, keyed as on the topic.
+    pub totals: BTreeMap<String, ReportTotal>,
     /// What happened in the epoch.
     pub deltas: BTreeSet<Told>,
+    /// Cases by identifier.
+    pub cases: BTreeMap<Text, CaseState>,
+    /// What happened to cases in the epoch.
+    pub case_deltas: BTreeSet<CaseDelta>,
+    /// Who is told in the epoch.
+    pub notices: BTreeSet<Notice>,
+    /// Response times by key.
+    pub responses: BTreeMap<String, Response>,
     /// What could not be used in the epoch.
     pub dead: BTreeSet<(Reason, Origin)>,
 }
@@ -54,6 +78,23 @@ pub struct Told {
     pub at: Millis,
     /// Level before and after.
     pub levels: (Level, Level),
+}
+
+impl Told {
+    /// Of a delta of the stream.
+    #[must_use]
+    pub fn of(delta: &WarningDelta) -> Self {
+        Self {
+            id: delta.id.clone(),
+            kind: delta.kind,
+            cause: delta.cause,
+            rule: delta.rule.clone(),
+            asset: delta.asset.clone(),
+            since: delta.since,
+            at: delta.at,
+            levels: (delta.from, delta.to),
+        }
+    }
 }
 
 /// One rule on one datastream, in force since some epoch.
@@ -90,9 +131,12 @@ pub struct Oracle {
     datastreams: BTreeMap<Key, Shared<Datastream>>,
     rules: BTreeMap<Key, Rule>,
     streams: BTreeMap<Key, Stream>,
+    permits: Permits,
+    reports: Reports,
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
     levels: Levels,
     open: BTreeMap<(Text, Text), (i64, Level)>,
+    cases: case::Cases,
     /// Scores of regions after each epoch.
     scores: Vec<(i64, BTreeMap<String, i64>)>,
 }
@@ -108,9 +152,12 @@ impl Oracle {
             datastreams: BTreeMap::new(),
             rules: BTreeMap::new(),
             streams: BTreeMap::new(),
+            permits: Permits::default(),
+            reports: Reports::default(),
             waiting: BTreeMap::new(),
             levels: Levels::new(),
             open: BTreeMap::new(),
+            cases: case::Cases::default(),
             scores: Vec::new(),
         }
     }
@@ -125,21 +172,32 @@ impl Oracle {
         for (origin, record) in &records {
             if let InputRecord::Base(key, row) = record {
                 self.base(origin.topic, *key, row.as_ref());
+                self.permits.base(origin.topic, *key, row.as_ref());
+                self.reports.base(origin.topic, *key, row.as_ref());
             }
         }
         self.know(now, &mut expected);
-        let entry_causes = self.specify(now);
+        let mut entry_causes = self.specify(now);
         for (origin, record) in &records {
             if let InputRecord::Observation(observation) = record {
                 self.observe(now, *origin, observation, &mut causes, &mut expected);
             }
         }
-        let levels = self.evaluate(now);
-        let named = self.causes(&levels, &entry_causes, &causes);
+        let mut levels = self.evaluate(now);
+        let Permitted {
+            levels: permitted,
+            entries,
+            papers,
+        } = self.permits.step(now, &self.assets);
+        levels.extend(permitted);
+        entry_causes.extend(entries);
+        let named = self.causes(&levels, &entry_causes, &causes, &papers);
         self.episodes(now, &levels, &named, &mut expected);
         self.levels = levels;
         self.risks(&mut expected);
         self.region_rows(now, &mut expected);
+        expected.totals = self.reports.totals();
+        self.cases.step(&self.semantics, now, &records, &mut expected);
         expected
     }
 
@@ -180,7 +238,7 @@ impl Oracle {
         let mut causes = BTreeMap::new();
         // A datastream that is not known any more has lost its entries; its rows are gone.
         for (rule, asset, datastream) in self.levels.keys() {
-            if !self.datastreams.contains_key(&Key::of(datastream)) {
+            if &**datastream != "permit" && !self.datastreams.contains_key(&Key::of(datastream)) {
                 causes.insert((rule.clone(), asset.clone(), datastream.clone()), Cause::BaseChange);
             }
         }
@@ -295,6 +353,7 @@ impl Oracle {
         levels: &Levels,
         entries: &BTreeMap<Member, Cause>,
         data: &BTreeMap<Key, Cause>,
+        papers: &BTreeMap<Text, Cause>,
     ) -> BTreeMap<Member, Cause> {
         let nothing = (Track::new(), false);
         let members: BTreeSet<&Member> = levels.keys().chain(self.levels.keys()).collect();
@@ -307,7 +366,10 @@ impl Oracle {
                 .copied()
                 .filter(|_| !before.is_empty() || !after.is_empty());
             if before != after || came_or_went.is_some() {
-                let data = data.get(&Key::of(&member.2)).copied();
+                let data = match &*member.2 {
+                    "permit" => papers.get(&member.1).copied(),
+                    datastream => data.get(&Key::of(datastream)).copied(),
+                };
                 causes.insert(member.clone(), came_or_went.max(data).unwrap_or(Cause::Clock));
             }
         }

@@ -6,33 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use riskflow::graph::{Meters, Semantics};
+use riskflow::graph::Meters;
 use riskflow::output::EpochOutput;
 use riskflow::replay::{EpochInput, replay};
-use riskflow_config::{InputRecord, ScoreCuts, TimeSettings, UnknownSettings};
-use riskflow_model::output::Origin;
+use riskflow_config::InputRecord;
+use riskflow_model::output::{CaseEventKind, CaseStep, Cause, DeltaKind, NoticeEvent, Origin, Refusal};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
+pub use riskflow_tests::history::semantics;
 use riskflow_tests::history::{Draw, history};
 use riskflow_tests::oracle::{Expected, Oracle, Told};
-
-/// Short horizons, so that short histories cross all of them.
-pub fn semantics() -> Semantics {
-    Semantics {
-        time: TimeSettings {
-            horizon: 60_000,
-            max_future: 10_000,
-            late_after: 20_000,
-            retain: 100_000,
-        },
-        unknown: UnknownSettings {
-            hold: 30_000,
-            max_observations: 1_000_000,
-        },
-        cuts: ScoreCuts::default(),
-        case: riskflow_config::CaseSettings::default(),
-    }
-}
 
 /// What is visible, kept up to date by the differences that the stream publishes.
 #[derive(Default)]
@@ -46,20 +29,16 @@ impl Visible {
             format!("{}/{}", row.region, row.domain)
         });
         update(&mut expected.warnings, &output.warnings, |row| row.id.clone());
-        expected.deltas = output
-            .deltas
-            .iter()
-            .map(|delta| Told {
-                id: delta.id.clone(),
-                kind: delta.kind,
-                cause: delta.cause,
-                rule: delta.rule.clone(),
-                asset: delta.asset.clone(),
-                since: delta.since,
-                at: delta.at,
-                levels: (delta.from, delta.to),
-            })
-            .collect();
+        update(&mut expected.totals, &output.totals, |row| row.key());
+        update(&mut expected.cases, &output.cases, |row| row.id.clone());
+        update(
+            &mut expected.responses,
+            &output.responses,
+            riskflow_model::output::Response::key,
+        );
+        expected.case_deltas = once(&output.case_deltas);
+        expected.notices = once(&output.notices);
+        expected.deltas = output.deltas.iter().map(Told::of).collect();
         assert_eq!(
             expected.deltas.len(),
             output.deltas.len(),
@@ -103,6 +82,25 @@ fn update<K: Ord + Debug, T: Clone + PartialEq + Debug>(
     }
 }
 
+/// All of an epoch, each of which may be there once only.
+fn once<T: Ord + Clone + Debug>(records: &[T]) -> BTreeSet<T> {
+    let set: BTreeSet<T> = records.iter().cloned().collect();
+    assert_eq!(set.len(), records.len(), "told twice: {records:?}");
+    set
+}
+
+/// What only one of two sets has.
+fn apart<T: Ord + Debug>(name: &str, stream: &BTreeSet<T>, batch: &BTreeSet<T>) -> Option<String> {
+    let only = |one: &BTreeSet<T>, other: &BTreeSet<T>| format!("{:#?}", one.difference(other).collect::<Vec<_>>());
+    (stream != batch).then(|| {
+        format!(
+            "{name}\n  only in the stream: {}\n  only in the batch:  {}",
+            only(stream, batch),
+            only(batch, stream)
+        )
+    })
+}
+
 fn differences<K: Ord + Debug, T: PartialEq + Debug>(
     name: &str,
     stream: &BTreeMap<K, T>,
@@ -124,15 +122,79 @@ fn compare(stream: &Expected, batch: &Expected) -> Option<String> {
             (stream.deltas != batch.deltas)
                 .then(|| format!("deltas\n  stream: {:#?}\n  batch:  {:#?}", stream.deltas, batch.deltas))
         })
+        .or_else(|| apart("case deltas", &stream.case_deltas, &batch.case_deltas))
+        .or_else(|| differences("cases", &stream.cases, &batch.cases))
+        .or_else(|| apart("notices", &stream.notices, &batch.notices))
+        .or_else(|| differences("responses", &stream.responses, &batch.responses))
         .or_else(|| differences("regions", &stream.regions, &batch.regions))
+        .or_else(|| differences("totals", &stream.totals, &batch.totals))
         .or_else(|| {
             (stream.dead != batch.dead)
                 .then(|| format!("dead letters\n  stream: {:?}\n  batch:  {:?}", stream.dead, batch.dead))
         })
 }
 
+/// What came up in all histories together: a comparison of what never happens would show nothing.
+#[derive(Default)]
+struct Reached {
+    kinds: BTreeSet<(CaseEventKind, bool)>,
+    refusals: BTreeSet<Refusal>,
+    notices: BTreeSet<NoticeEvent>,
+    missed: BTreeSet<Option<CaseStep>>,
+    rounds: u32,
+}
+
+impl Reached {
+    fn add(&mut self, output: &EpochOutput) {
+        for delta in &output.case_deltas {
+            self.kinds.insert((delta.event.kind, delta.retracted));
+            self.refusals.extend(delta.event.refusal);
+            self.missed
+                .extend(delta.event.escalation.as_ref().map(|lifted| lifted.step));
+        }
+        self.notices.extend(output.notices.iter().map(|notice| notice.event));
+        let rounds = output.cases.iter().map(|(case, _)| case.round);
+        self.rounds = rounds.max().unwrap_or(0).max(self.rounds);
+    }
+
+    fn check(&self) {
+        use CaseEventKind as Kind;
+        let all = [
+            Kind::Issued,
+            Kind::Reissued,
+            Kind::Reopened,
+            Kind::Raised,
+            Kind::Level,
+            Kind::Cleared,
+            Kind::Withdrawn,
+            Kind::BasisCorrected,
+            Kind::Step,
+            Kind::Acknowledgement,
+            Kind::Task,
+            Kind::Progress,
+            Kind::Rejected,
+            Kind::Suppressed,
+            Kind::Escalated,
+            Kind::Noted,
+            Kind::Refused,
+        ];
+        for kind in all {
+            assert!(self.kinds.contains(&(kind, false)), "{kind:?} never happened");
+        }
+        for kind in [Kind::Step, Kind::Escalated, Kind::Refused, Kind::Acknowledgement] {
+            assert!(self.kinds.contains(&(kind, true)), "{kind:?} was never taken back");
+        }
+        // `too_many` needs a thousand actions: that is in `cases`.
+        assert_eq!(self.refusals.len(), 7, "refusals: {:?}", self.refusals);
+        assert_eq!(self.notices.len(), 4, "notices: {:?}", self.notices);
+        // Every step but issued, and what people lift.
+        assert_eq!(self.missed.len(), 8, "missed: {:?}", self.missed);
+        assert!(self.rounds >= 2, "no case was reopened");
+    }
+}
+
 /// The first epoch at which stream and batch differ, and how.
-fn first_difference(history: &[EpochInput], workers: usize) -> Option<String> {
+fn first_difference(history: &[EpochInput], workers: usize, reached: &mut Reached) -> Option<String> {
     let outputs = replay(history.to_vec(), workers, semantics(), &Meters::default()).unwrap();
     assert_eq!(outputs.len(), history.len(), "every epoch is published");
     let mut oracle = Oracle::new(semantics());
@@ -140,6 +202,7 @@ fn first_difference(history: &[EpochInput], workers: usize) -> Option<String> {
     for (index, (input, output)) in history.iter().zip(&outputs).enumerate() {
         assert_eq!(input.epoch, output.epoch);
         visible.apply(output);
+        reached.add(output);
         let batch = oracle.step(input);
         if let Some(difference) = compare(&visible.0, &batch) {
             return Some(format!("epoch {index} ({}): {difference}", input.epoch));
@@ -162,7 +225,7 @@ pub fn histories() -> std::ops::Range<u64> {
 fn shrunk(mut history: Vec<EpochInput>, workers: usize) -> Vec<EpochInput> {
     let fails = |history: &[EpochInput]| {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            first_difference(history, workers).is_some()
+            first_difference(history, workers, &mut Reached::default()).is_some()
         }))
         .unwrap_or(true)
     };
@@ -193,10 +256,11 @@ fn shrunk(mut history: Vec<EpochInput>, workers: usize) -> Vec<EpochInput> {
 #[test]
 fn the_stream_equals_the_batch_at_every_epoch() {
     let mut told = 0;
+    let mut reached = Reached::default();
     for seed in histories() {
         let workers = [1, 2, 4][(seed % 3) as usize];
         let history = history(seed, 30 + (seed % 60) as usize);
-        if let Some(difference) = first_difference(&history, workers) {
+        if let Some(difference) = first_difference(&history, workers, &mut reached) {
             let small = shrunk(history, workers);
             let small: Vec<_> = small.iter().filter(|epoch| !epoch.records.is_empty()).collect();
             panic!("RISKFLOW_SEED={seed}, {workers} workers: {difference}\nsmallest history that fails:\n{small:#?}");
@@ -204,6 +268,44 @@ fn the_stream_equals_the_batch_at_every_epoch() {
         told += 1;
     }
     assert!(told > 0, "no history was run");
+    if told >= 100 {
+        reached.check();
+    }
+}
+
+/// Histories that reach nothing prove nothing: limits must give every step of a warning's life, for every cause that they
+/// can have, and reports must give totals.
+#[test]
+fn histories_reach_every_step_and_cause_of_work_under_permit() {
+    let mut told = BTreeSet::new();
+    let mut totals = 0;
+    for seed in 1..=100u64 {
+        let mut oracle = Oracle::new(semantics());
+        for input in history(seed, 30 + (seed % 60) as usize) {
+            let expected = oracle.step(&input);
+            let of_limits = expected.deltas.iter().filter(|told| told.rule.starts_with("limit-"));
+            told.extend(of_limits.map(|told| (told.kind, told.cause)));
+            totals += expected.totals.len();
+        }
+    }
+    for kind in DeltaKind::ALL {
+        for cause in [
+            Cause::Clock,
+            Cause::Data,
+            Cause::Correction,
+            Cause::BaseChange,
+            Cause::RuleChange,
+        ] {
+            // What is known already is not made undone by time, nor ended by an asset's row.
+            let never = match kind {
+                DeltaKind::Withdrawn => cause == Cause::Clock,
+                DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Cleared => cause == Cause::BaseChange,
+                DeltaKind::Raised => false,
+            };
+            assert_eq!(told.contains(&(kind, cause)), !never, "{kind:?} by {cause:?}");
+        }
+    }
+    assert!(totals > 1_000, "{totals} totals");
 }
 
 /// The same records in another order of arrival, all within the horizon: the same tables in the end.
@@ -248,6 +350,7 @@ fn any_order_of_arrival_within_the_horizon_ends_in_the_same_tables() {
         assert_eq!(one.0.assets, other.0.assets, "seed {seed}");
         assert_eq!(one.0.warnings, other.0.warnings, "seed {seed}");
         assert_eq!(one.0.regions, other.0.regions, "seed {seed}");
+        assert_eq!(one.0.totals, other.0.totals, "seed {seed}");
     }
 }
 

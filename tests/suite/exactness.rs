@@ -7,6 +7,7 @@ use riskflow::output::EpochOutput;
 use riskflow::replay::{EpochInput, replay};
 use riskflow_config::{BaseRow, InputRecord, Rule, ScoreCuts, TimeSettings, UnknownSettings};
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::intake::{Limit, Permit};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
@@ -100,7 +101,7 @@ fn city() -> EpochInput {
 }
 
 /// What went through the operators: fold by fold, and into the arrangements of the views.
-fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 5]) {
+fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 6]) {
     let semantics = Semantics {
         time: TimeSettings {
             horizon: 600_000,
@@ -120,11 +121,12 @@ fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 5]) {
     let settled = [
         &meters.latest,
         &meters.monitor,
+        &meters.permit,
         &meters.lifecycle,
         &meters.score_baseline,
     ];
-    let [a, b, c, d] = settled.map(|meter| meter.settled.load(Ordering::Relaxed));
-    (outputs, [a, b, c, d, meters.arranged.load(Ordering::Relaxed)])
+    let [a, b, c, d, e] = settled.map(|meter| meter.settled.load(Ordering::Relaxed));
+    (outputs, [a, b, c, d, e, meters.arranged.load(Ordering::Relaxed)])
 }
 
 /// R17, R37 at size: one census row among 100,000 assets.
@@ -156,8 +158,8 @@ fn one_census_row_among_100_000_assets_touches_that_asset_and_its_regions_only()
     assert_eq!(with[1].regions.len(), 4 * 2 * 2);
     assert!(with[1].warnings.is_empty() && with[1].deltas.is_empty());
 
-    let [latest, monitor, lifecycle, baseline, arranged] = std::array::from_fn(|i| after[i] - before[i]);
-    assert_eq!(latest, 1);
+    let [latest, monitor, permit, lifecycle, baseline, arranged] = std::array::from_fn(|i| after[i] - before[i]);
+    assert_eq!((latest, permit), (1, 0));
     assert!(
         monitor <= 1 && lifecycle <= 1 && baseline <= 8,
         "{monitor} {lifecycle} {baseline}"
@@ -166,4 +168,81 @@ fn one_census_row_among_100_000_assets_touches_that_asset_and_its_regions_only()
         arranged <= 150,
         "{arranged} updates went through the views for one changed row"
     );
+}
+
+/// A work permit at an asset, or a certificate, version by version.
+fn permit(id: &str, version: u32, asset: Option<u64>, holder: &str, to: i64) -> (Origin, InputRecord) {
+    let permit: Permit = serde_json::from_value(serde_json::json!({
+        "id": id, "version": version, "kind": if asset.is_some() { "work" } else { "certificate" },
+        "work_type": "hot_work", "asset": asset.map(|number| format!("asset-{number}")), "holders": [holder],
+        "valid_from": START - 1_000, "valid_to": to,
+    }))
+    .unwrap();
+    base(Topic::InPermit, version.into(), BaseRow::Permit(Shared::new(permit)))
+}
+
+/// So many yards, each with three permits in force, and a certificate for whom they are for.
+fn yards(count: u64) -> EpochInput {
+    let limit = |id: &str, measure: &str, least: u32| {
+        let limit: Limit = serde_json::from_value(serde_json::json!({
+            "id": id, "version": 1, "measure": measure, "category": ["tank"], "levels": { "red": least },
+        }))
+        .unwrap();
+        base(Topic::BaseLimit, 0, BaseRow::Limit(Shared::new(limit)))
+    };
+    let mut records = vec![
+        limit("work", "concurrent_work", 4),
+        limit("skill", "uncertified_work", 3),
+    ];
+    let day = START + 86_400_000;
+    for number in 0..count {
+        let welder = format!("welder-{number}");
+        records.push(asset(number, 3));
+        records.push(permit(&format!("certificate-{number}"), 1, None, &welder, day));
+        for part in ["a", "b", "c"] {
+            records.push(permit(&format!("{part}-{number}"), 1, Some(number), &welder, day));
+        }
+    }
+    EpochInput {
+        epoch: Millis(START),
+        records,
+    }
+}
+
+/// R24 at size: one permit, and one certificate, among those of 10,000 assets.
+#[test]
+fn one_permit_among_10_000_assets_touches_that_asset_only() {
+    let day = START + 86_400_000;
+    let epoch = |records| EpochInput {
+        epoch: Millis(START + 1_000),
+        records,
+    };
+    let (without, before) = counted(vec![yards(10_000), epoch(Vec::new())]);
+    assert!(without[1].is_empty() && without[0].deltas.is_empty());
+    let changes = [
+        (
+            "one more permit",
+            permit("d-500", 1, Some(500), "welder-500", day),
+            "work",
+        ),
+        (
+            "a certificate that ended",
+            permit("certificate-500", 2, None, "welder-500", START),
+            "skill",
+        ),
+    ];
+    for (what, change, rule) in changes {
+        let (with, after) = counted(vec![yards(10_000), epoch(vec![change])]);
+        let told: Vec<_> = with[1]
+            .deltas
+            .iter()
+            .map(|delta| (&*delta.rule, &*delta.asset))
+            .collect();
+        assert_eq!(told, [(rule, "asset-500")], "{what}");
+        assert_eq!(with[1].assets.len(), 2, "{what}: one row out and one in");
+        let [latest, monitor, permit, lifecycle, baseline, arranged] = std::array::from_fn(|i| after[i] - before[i]);
+        assert_eq!((latest, monitor, permit, lifecycle), (1, 0, 1, 1), "{what}");
+        assert!(baseline <= 8, "{what}: {baseline}");
+        assert!(arranged <= 200, "{what}: {arranged} updates went through the views");
+    }
 }

@@ -1,4 +1,4 @@
-//! Every case of `tests/cases`, on one worker and on two.
+//! Every case of `tests/cases`, on one worker and on two, and as the batch oracle sees it.
 
 use std::path::Path;
 
@@ -20,6 +20,9 @@ fn every_golden_case_comes_out_as_written() {
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for case in cases {
             count += 1;
+            if let Err(error) = case.ask_oracle() {
+                problems.push(format!("{} ({}), oracle: {error:#}", path.display(), case.source));
+            }
             for workers in [1, 2] {
                 if let Err(error) = case.run(workers) {
                     problems.push(format!(

@@ -21,7 +21,7 @@ pub fn riskflow() -> PathBuf {
     binary
 }
 
-fn command(kafka: &Kafka, verb: &str, sets: &[&str]) -> Command {
+pub fn command(kafka: &Kafka, verb: &str, sets: &[&str]) -> Command {
     let mut command = Command::new(riskflow());
     command.args([verb, "--log", "warn"]);
     let brokers = format!("kafka.brokers={:?}", kafka.brokers());
@@ -42,7 +42,7 @@ fn command(kafka: &Kafka, verb: &str, sets: &[&str]) -> Command {
     command
 }
 
-fn create_topics(kafka: &Kafka) {
+pub fn create_topics(kafka: &Kafka) {
     assert!(
         command(kafka, "topics", &[])
             .arg("--create")
@@ -80,7 +80,7 @@ impl Drop for Job {
     }
 }
 
-fn now() -> i64 {
+pub fn now() -> i64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
@@ -98,7 +98,7 @@ fn kinds(records: &[Record]) -> Vec<String> {
         .collect()
 }
 
-fn base(kafka: &Kafka) {
+pub fn base(kafka: &Kafka) {
     kafka
         .produce(
             Topic::BaseRegion,
@@ -134,7 +134,7 @@ fn base(kafka: &Kafka) {
         .unwrap();
 }
 
-fn observation(time: i64, result: f64) -> String {
+pub fn observation(time: i64, result: f64) -> String {
     format!(r#"{{"datastream":"gas","phenomenon_time":{time},"result":{result}}}"#)
 }
 

@@ -5,10 +5,13 @@
     reason = "helpers of tests are tests; the lint knows only functions marked as such"
 )]
 
+mod actions;
 mod bad_input;
 mod batch_equals_stream;
 mod boundaries;
+mod cases;
 mod chaos;
+mod trouble;
 mod exactness;
 mod golden;
 mod kafka;

@@ -23,6 +23,9 @@ fn tables(outputs: &[EpochOutput]) -> BTreeMap<String, i64> {
         add(&mut rows, &output.assets);
         add(&mut rows, &output.regions);
         add(&mut rows, &output.warnings);
+        add(&mut rows, &output.totals);
+        add(&mut rows, &output.cases);
+        add(&mut rows, &output.responses);
     }
     rows.retain(|_, count| *count != 0);
     rows
@@ -57,7 +60,10 @@ fn a_state_that_was_saved_goes_on_as_if_nothing_had_happened() {
             "seed {seed}: the views are not rebuilt as they were"
         );
         assert!(
-            resumed[0].deltas.is_empty() && resumed[0].dead.is_empty(),
+            resumed[0].deltas.is_empty()
+                && resumed[0].dead.is_empty()
+                && resumed[0].case_deltas.is_empty()
+                && resumed[0].notices.is_empty(),
             "seed {seed}: told again: {:?}",
             resumed[0]
         );
@@ -65,6 +71,8 @@ fn a_state_that_was_saved_goes_on_as_if_nothing_had_happened() {
             let what = format!("seed {seed}, epoch {}", before.epoch);
             assert_eq!(before.deltas, after.deltas, "{what}");
             assert_eq!(before.dead, after.dead, "{what}");
+            assert_eq!(before.case_deltas, after.case_deltas, "{what}");
+            assert_eq!(before.notices, after.notices, "{what}");
             assert_eq!(
                 tables(std::slice::from_ref(before)),
                 tables(std::slice::from_ref(after)),

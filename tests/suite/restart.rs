@@ -1,5 +1,6 @@
 //! What a job does with what an earlier run left: damaged, lost, cut, or held by another.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -27,7 +28,7 @@ fn riskflow(place: &dyn Place, checkpoints: &Path, arguments: &[&str]) -> Output
     for set in place.settings() {
         command.args(["--set", &set]);
     }
-    for set in SETTINGS.iter().skip(1) {
+    for set in SETTINGS {
         command.args(["--set", set]);
     }
     let path = format!("checkpoint.path={checkpoints:?}");
@@ -156,4 +157,29 @@ fn a_second_job_on_the_same_output_is_refused() {
     let second = riskflow(&place, checkpoints.path(), &["run"]);
     assert_eq!(second.status.code(), Some(1));
     job.stop();
+}
+
+#[test]
+fn checkpoints_in_a_bucket_are_as_good_as_in_a_folder() {
+    let bucket = std::env::var("RISKFLOW_TEST_S3").unwrap_or_default();
+    if bucket.is_empty() {
+        let required = std::env::var("RISKFLOW_REQUIRE_S3").is_ok_and(|value| value == "1");
+        assert!(
+            !required,
+            "RISKFLOW_REQUIRE_S3 is 1 but RISKFLOW_TEST_S3 names no bucket"
+        );
+        let not_run =
+            "\n*** NOT RUN: checkpoints in a bucket: RISKFLOW_TEST_S3 names none (`deploy/s3.sh install`) ***";
+        let _ = writeln!(std::io::stderr(), "{not_run}");
+        return;
+    }
+    let mut place = LogPlace::new();
+    let path = format!("{bucket}/{}", riskflow_tests::kafka::unique_prefix("checkpoints"));
+    let checkpoints = Path::new(&path);
+    storm(&mut place, checkpoints, 6, 17, None);
+    settle(&place, checkpoints);
+    verdict::judge(&place);
+    let verified = riskflow(&place, checkpoints, &["checkpoint", "verify"]);
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert!(verified.status.success() && said.contains("sound"), "{said}");
 }

@@ -182,6 +182,7 @@ fn open(log: &Path, topic: Topic) -> Result<Box<dyn Source>> {
         prefix: String::new(),
         partitions: 4,
         replication: 1,
+        retention: 604_800_000,
     };
     let beginning = Offsets::default();
     let input = Input::Log(log.to_owned());

@@ -94,6 +94,7 @@ impl Place {
             prefix,
             partitions: 4,
             replication: 1,
+            retention: 86_400_000,
         };
         Self {
             input,

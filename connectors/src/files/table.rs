@@ -16,17 +16,50 @@ const fn strings(topic: Topic) -> &'static [&'static [u8]] {
         Topic::BaseRegion => &[b"code", b"name"],
         Topic::BaseAsset => &[b"id", b"name", b"category", b"domain", b"region"],
         Topic::BaseDatastream => &[b"id", b"asset", b"observed_property", b"unit"],
+        Topic::BaseUnit => &[b"id", b"name", b"region", b"parent"],
+        Topic::BaseUser => &[b"id", b"channel"],
+        Topic::BaseDuty => &[b"id", b"region", b"domain", b"asset", b"level", b"unit", b"role"],
+        Topic::BasePlan => &[b"id", b"name", b"region", b"domain", b"level"],
+        Topic::BaseLimit => &[b"id", b"measure", b"work_type", b"domain", b"region"],
         Topic::InRule => &[b"id", b"name", b"source", b"pane"],
+        Topic::InPermit => &[b"id", b"kind", b"work_type", b"asset"],
+        Topic::InReport => &[b"id", b"module", b"region", b"kind"],
+        Topic::InIncident => &[
+            b"id", b"hazard", b"title", b"level", b"domain", b"region", b"asset", b"state",
+        ],
+        Topic::InAction => &[
+            b"id",
+            b"warning",
+            b"action",
+            b"actor",
+            b"role",
+            b"unit",
+            b"text",
+            b"task",
+            b"assignee",
+            b"evidence",
+        ],
         // A time of digits alone is milliseconds, and a number.
         _ => &[b"datastream", b"quality", b"resultQuality", b"op"],
     }
 }
 
 /// Lists, written with `;` between.
-const LISTS: &[&[u8]] = &[b"tags"];
+const LISTS: &[&[u8]] = &[b"tags", b"rules", b"holders"];
 
 /// Fields whose values are written as JSON.
-const NESTED: &[&[u8]] = &[b"position", b"thresholds", b"select", b"levels"];
+const NESTED: &[&[u8]] = &[
+    b"position",
+    b"thresholds",
+    b"select",
+    b"levels",
+    b"posts",
+    b"roster",
+    b"tasks",
+    b"quantities",
+    b"deleted",
+    b"override",
+];
 
 /// Passes on every row as a line of JSON. A row with another number of cells than the header is passed on as an array of its
 /// cells, which no topic takes for a record.

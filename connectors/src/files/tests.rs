@@ -39,6 +39,7 @@ fn settings() -> TopicSettings {
         prefix: "city.".to_owned(),
         partitions: 1,
         replication: 1,
+        retention: 86_400_000,
     }
 }
 
@@ -135,6 +136,21 @@ fn rows_become_objects_with_numbers_strings_and_lists() {
     assert_eq!(
         records.iter().map(|record| record.offset).collect::<Vec<_>>(),
         [0, 1, 2]
+    );
+    let duties = "id,region,rules,unit,role,roster\n1,330902,gas; 7,2,3,\"[{\"\"user\"\":\"\"u\"\"}]\"\n";
+    let records = read_text(duties, "x.csv", Some("base.duty"), None);
+    assert_eq!(
+        records[0].payload.as_deref(),
+        Some(r#"{"id":"1","region":"330902","rules":["gas","7"],"unit":"2","role":"3","roster":[{"user":"u"}]}"#)
+    );
+    let reports =
+        "id,version,module,region,kind,quantities,time,deleted\nr,2,m,330902001,damage,\"{\"\"houses\"\":9}\",0,true\n";
+    let records = read_text(reports, "x.csv", Some("in.report"), None);
+    assert_eq!(
+        records[0].payload.as_deref(),
+        Some(
+            r#"{"id":"r","version":2,"module":"m","region":"330902001","kind":"damage","quantities":{"houses":9},"time":0,"deleted":true}"#
+        )
     );
     let times = "datastream,phenomenon_time,result\n12,1627187400000,05\n12,2021-07-25T12:30:00+08:00,-1.5\n";
     let records = read_text(times, "x.csv", Some("in.observation"), None);

@@ -16,6 +16,7 @@ use riskflow_config::KafkaSettings;
 use tracing::{debug, info, warn};
 
 use super::BrokerError;
+use super::append::Deliveries;
 
 /// A property, its value, and why it cannot be another.
 type Fixed = (&'static str, &'static str, &'static str);
@@ -193,6 +194,14 @@ pub(super) fn producer(
     }
     config
         .create_with_context(Context::default())
+        .map_err(BrokerError::Settings)
+}
+
+/// A producer outside of transactions that tells of each record; what is not acknowledged soon fails.
+pub(super) fn append_producer(settings: &KafkaSettings) -> Result<BaseProducer<Deliveries>, BrokerError> {
+    let defaults = [&SINK_DEFAULTS[..], &[("message.timeout.ms", "10000")]].concat();
+    config(settings, &SINK, &defaults)?
+        .create_with_context(Deliveries::default())
         .map_err(BrokerError::Settings)
 }
 

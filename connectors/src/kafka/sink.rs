@@ -19,6 +19,9 @@ const COMMIT: Duration = Duration::from_secs(60);
 /// How long fencing an older writer may take: its open transaction must be aborted first.
 const FENCING: Duration = Duration::from_secs(120);
 
+/// How long requests under way are waited for when a commit has failed.
+const IN_FLIGHT: Duration = Duration::from_secs(5);
+
 /// How long one wait for acknowledgements takes when librdkafka's queue is full.
 const QUEUE_FULL: Duration = Duration::from_millis(20);
 
@@ -127,8 +130,15 @@ impl KafkaSink {
         committed
     }
 
-    /// What is still waiting must not arrive after the next attempt's records.
+    /// What is still waiting must not arrive after the next attempt's records. What a broker may be working on is waited
+    /// for, a while: taken after the abort, an old broker would begin a transaction with it that nobody ends.
     fn forget_unsent(&self) {
+        let until = Instant::now() + IN_FLIGHT;
+        self.producer.purge(PurgeConfig::default().queue());
+        while self.producer.flush(QUEUE_FULL).is_err() && Instant::now() < until {
+            // A request that failed has gone back into the queue.
+            self.producer.purge(PurgeConfig::default().queue());
+        }
         self.producer.purge(PurgeConfig::default().queue().inflight());
         // The purge's own reports are no failures of the next attempt.
         drop(self.producer.flush(QUEUE_FULL));
@@ -143,6 +153,7 @@ impl KafkaSink {
                 .map_err(|error| transaction("beginning", error))?;
             let sent = self.send_all(epochs, deadline).and_then(|()| self.flush(deadline));
             if let Err(error) = sent {
+                let error = self.reason(error);
                 return Err(self.abort(error));
             }
             failpoint("kafka::commit::before_commit");
@@ -171,6 +182,27 @@ impl KafkaSink {
                 return Err(error);
             }
             warn!(?told, "the outcome of a transaction is not known, asking again");
+        }
+    }
+
+    /// Why records could not be sent. Once a transaction has failed, librdkafka drops what still waits, and says no more of
+    /// a record than that. A commit then tells what failed first, without asking a broker; it must not be tried where the
+    /// transaction might still stand, for it would commit a part.
+    fn reason(&self, seen: BrokerError) -> BrokerError {
+        let dropped = [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight];
+        let BrokerError::Refused { error, .. } = &seen else {
+            return seen;
+        };
+        if !error.rdkafka_error_code().is_some_and(|code| dropped.contains(&code)) {
+            return seen;
+        }
+        match self
+            .producer
+            .commit_transaction(Duration::ZERO)
+            .map_err(|error| transaction("writing", error))
+        {
+            Err(error @ BrokerError::Transaction { abort: true, .. }) => error,
+            _ => seen,
         }
     }
 

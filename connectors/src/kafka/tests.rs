@@ -10,7 +10,7 @@ use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 
-use super::topics::{Found, compare};
+use super::topics::{Found, Properties, compare};
 use super::*;
 use crate::topics::TopicState;
 use crate::{EpochRecords, OutRecord, Polled, Share, Sink, SinkError, Source, SourceError, Until, Verdict};
@@ -30,6 +30,7 @@ fn settings() -> TopicSettings {
         prefix: "t.".to_owned(),
         partitions: 2,
         replication: 1,
+        retention: 86_400_000,
     }
 }
 
@@ -223,13 +224,48 @@ fn a_topic_is_compared_with_the_settings() {
         partitions,
         replication,
     };
-    let compare = |found, policy| compare(&settings(), Topic::WarningState, &found, Some(policy));
-    assert_eq!(compare(found(2, 3), "compact"), TopicState::Ok);
-    let TopicState::Differs(what) = compare(found(4, 0), "delete") else {
-        panic!("ok")
+    let properties = |of: &[(&str, &str)]| -> Properties {
+        let owned = of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        owned.collect()
     };
+    let differs = |settings: &TopicSettings, topic: Topic, found: Found, of: &[(&str, &str)]| match compare(
+        settings,
+        topic,
+        &found,
+        &properties(of),
+    ) {
+        TopicState::Differs(what) => what,
+        TopicState::Ok => Vec::new(),
+        TopicState::Missing => panic!("missing"),
+    };
+    let (one, table, log) = (settings(), Topic::WarningState, Topic::WarningDelta);
+    let none: Vec<String> = Vec::new();
+    assert_eq!(
+        differs(&one, table, found(2, 3), &[("cleanup.policy", "compact")]),
+        none
+    );
+    let what = differs(&one, table, found(4, 0), &[("cleanup.policy", "delete")]);
     assert_eq!(what.len(), 3, "{what:?}");
-    assert_eq!(what[2], "cleanup.policy delete, should be compact");
+    assert_eq!(
+        what[2],
+        "cleanup.policy delete, should be compact: \
+         `kafka-configs --alter --topic t.out.warning.state --add-config cleanup.policy=compact`"
+    );
+
+    let three = TopicSettings {
+        replication: 3,
+        ..settings()
+    };
+    let insync = |value| differs(&three, table, found(2, 3), &[("min.insync.replicas", value)]);
+    assert!(insync("1")[0].starts_with("min.insync.replicas 1, should be 2: "));
+    assert_eq!(insync("2"), none);
+    assert!(insync("3")[0].starts_with("min.insync.replicas 3, should be 2: "));
+
+    let retention = |topic, value| differs(&one, topic, found(2, 1), &[("retention.ms", value)]);
+    assert!(retention(log, "3600000")[0].starts_with("retention.ms 3600000, should be 86400000: "));
+    assert_eq!(retention(log, "-1"), none);
+    assert_eq!(retention(log, "86400000"), none);
+    assert_eq!(retention(table, "3600000"), none);
 }
 
 #[test]

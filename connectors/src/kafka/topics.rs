@@ -1,18 +1,19 @@
 //! Topics on the brokers: what is there, and making what is not.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::Client;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use riskflow_config::{KafkaSettings, TopicSettings};
-use riskflow_model::topic::{Cleanup, Topic};
+use riskflow_model::topic::{Cleanup, Direction, Topic};
 
 use super::BrokerError;
 use super::client::{self, Context};
@@ -85,11 +86,13 @@ pub(crate) fn check(
                 let specifier = ResourceSpecifier::Topic(&name);
                 let described = wait_for(admin.describe_configs([&specifier], &options()));
                 let described = described.map_err(|error| refused(&name, error))?;
-                let policy = described
+                let described: Vec<ConfigResource> = described
                     .into_iter()
-                    .flatten()
-                    .find_map(|resource| resource.get("cleanup.policy").and_then(|entry| entry.value.clone()));
-                compare(settings, *topic, &found, policy.as_deref())
+                    .collect::<Result<_, _>>()
+                    .map_err(|code| refused(&name, KafkaError::AdminOp(code)))?;
+                let properties = described.iter().flat_map(|resource| &resource.entries);
+                let properties = properties.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)));
+                compare(settings, *topic, &found, &properties.collect())
             }
         };
         reports.push(TopicReport {
@@ -105,17 +108,22 @@ pub(crate) fn check(
 pub(crate) fn create(kafka: &KafkaSettings, settings: &TopicSettings, topics: &[Topic]) -> Result<(), BrokerError> {
     let admin = client::admin(kafka)?;
     let names: Vec<(Topic, String)> = topics.iter().map(|topic| (*topic, settings.name(*topic))).collect();
-    // One replica may be away.
-    let insync = settings.replication.saturating_sub(1).max(1).to_string();
+    let insync = insync(settings).to_string();
+    let retention = settings.retention.to_string();
     let new: Vec<NewTopic<'_>> = names
         .iter()
         .map(|(topic, name)| {
             let replication = TopicReplication::Fixed(i32::from(settings.replication));
-            NewTopic::new(name, i32::from(settings.partitions), replication)
+            let new = NewTopic::new(name, i32::from(settings.partitions), replication)
                 .set("cleanup.policy", policy(topic.cleanup()))
                 .set("min.insync.replicas", &insync)
                 // What a recovery replays must still be there as it was.
-                .set("min.compaction.lag.ms", if topic.is_base() { "3600000" } else { "0" })
+                .set("min.compaction.lag.ms", if topic.is_base() { "3600000" } else { "0" });
+            if keeps_for_a_time(*topic) {
+                new.set("retention.ms", &retention)
+            } else {
+                new
+            }
         })
         .collect();
     if new.is_empty() {
@@ -135,7 +143,10 @@ pub(crate) fn create(kafka: &KafkaSettings, settings: &TopicSettings, topics: &[
     Ok(())
 }
 
-pub(super) fn compare(settings: &TopicSettings, topic: Topic, found: &Found, policy_found: Option<&str>) -> TopicState {
+/// What a broker tells of a topic's properties.
+pub(super) type Properties = BTreeMap<String, String>;
+
+pub(super) fn compare(settings: &TopicSettings, topic: Topic, found: &Found, properties: &Properties) -> TopicState {
     let mut differs = Vec::new();
     if found.partitions != settings.partitions {
         differs.push(format!(
@@ -149,15 +160,45 @@ pub(super) fn compare(settings: &TopicSettings, topic: Topic, found: &Found, pol
             found.replication, settings.replication
         ));
     }
-    let wanted = policy(topic.cleanup());
-    if let Some(policy) = policy_found.filter(|policy| *policy != wanted) {
-        differs.push(format!("cleanup.policy {policy}, should be {wanted}"));
+    let topic_name = settings.name(topic);
+    let mut property = |name: &str, fits: &dyn Fn(&str) -> bool, wanted: &str| {
+        if let Some(value) = properties.get(name).filter(|value| !fits(value)) {
+            differs.push(format!(
+                "{name} {value}, should be {wanted}: `kafka-configs --alter --topic {topic_name} --add-config {name}={wanted}`"
+            ));
+        }
+    };
+    let policy = policy(topic.cleanup());
+    property("cleanup.policy", &|value| value == policy, policy);
+    // Fewer: what was acknowledged may be lost with one broker. As many as there are replicas: none may be away.
+    let (least, most) = (insync(settings), found.replication.saturating_sub(1).max(1));
+    let fits = |value: &str| {
+        value
+            .parse()
+            .is_ok_and(|count: usize| (least..=most.max(least)).contains(&count))
+    };
+    property("min.insync.replicas", &fits, &least.to_string());
+    if keeps_for_a_time(topic) {
+        let least = settings.retention;
+        // Negative: for ever.
+        let fits = |value: &str| value.parse().is_ok_and(|millis: i64| millis < 0 || millis >= least);
+        property("retention.ms", &fits, &least.to_string());
     }
     if differs.is_empty() {
         TopicState::Ok
     } else {
         TopicState::Differs(differs)
     }
+}
+
+/// One replica may be away.
+fn insync(settings: &TopicSettings) -> usize {
+    usize::from(settings.replication).saturating_sub(1).max(1)
+}
+
+/// Whether riskflow sets how long records stay: not where it does not write, and a table keeps its rows.
+fn keeps_for_a_time(topic: Topic) -> bool {
+    topic.direction() == Direction::Out && topic.cleanup() == Cleanup::Delete
 }
 
 const fn policy(cleanup: Cleanup) -> &'static str {

@@ -122,6 +122,7 @@ impl Sink for LogSink {
                 }
             }
         }
+        crate::disk_full("log::commit::disk_full").map_err(LogError::io(Path::new("the embedded log")))?;
         crate::failpoint("log::commit::before_sync");
         for (_, writer) in &mut self.writers {
             writer.sync()?;

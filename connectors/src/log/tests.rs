@@ -10,7 +10,10 @@ use tempfile::TempDir;
 
 use super::reader::LogSource;
 use super::*;
-use crate::{EpochRecords, OutRecord, Polled, RawRecord, Share, Sink, Source, SourceError, Until, Verdict};
+use crate::{
+    Append as _, Appended, EpochRecords, InRecord, OutRecord, Polled, RawRecord, Retry, Share, Sink, Source,
+    SourceError, Until, Verdict,
+};
 
 type Owned = (u16, u64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
 
@@ -19,6 +22,7 @@ fn settings() -> TopicSettings {
         prefix: "city.".to_owned(),
         partitions: 2,
         replication: 1,
+        retention: 86_400_000,
     }
 }
 
@@ -422,4 +426,123 @@ fn reading_begins_at_an_offset_and_what_is_gone_is_told() {
         panic!("nothing is lost")
     };
     assert_eq!(read(&mut source).unwrap().1[0].1, first);
+}
+
+fn appender(folder: &Path) -> LogAppend {
+    LogAppend::open(folder, &settings(), Topic::InObservation).unwrap()
+}
+
+fn in_record(payload: &str) -> InRecord {
+    InRecord {
+        arrival: Millis(7),
+        key: "key".to_owned(),
+        payload: payload.as_bytes().to_vec(),
+    }
+}
+
+/// Appends one record, and says at which offset.
+fn append(appender: &mut LogAppend, payload: &str) -> u64 {
+    appender.append(&[in_record(payload)]).pop().unwrap().unwrap().offset
+}
+
+fn payloads(folder: &Path) -> Vec<String> {
+    let records = read(&mut open(folder, Until::End)).unwrap().1;
+    let text = |record: Owned| String::from_utf8(record.4.unwrap()).unwrap();
+    records.into_iter().map(text).collect()
+}
+
+#[test]
+fn appenders_share_a_partition_and_every_answer_is_true() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(writer(folder.path(), 1));
+    let answers: Vec<(u64, String)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|thread| {
+                scope.spawn({
+                    let folder = folder.path();
+                    move || {
+                        let mut appender = appender(folder);
+                        let numbers = (0..25).map(|number| format!("{thread}/{number}"));
+                        numbers
+                            .map(|text| (append(&mut appender, &text), text))
+                            .collect::<Vec<_>>()
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let written = payloads(folder.path());
+    assert_eq!(written.len(), 100);
+    for (offset, text) in answers {
+        assert_eq!(written[offset as usize], text);
+    }
+}
+
+#[test]
+fn a_batch_goes_to_the_partitions_of_its_keys_and_is_answered_in_its_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_key = writer(folder.path(), 2).partition_of(Some(b"key"));
+    // A key of the other partition.
+    let other = (0..)
+        .map(|n| format!("k{n}"))
+        .find(|key| super::writer::partition_of(Some(key.as_bytes()), 2) != of_key);
+    let mut batch = vec![in_record("a"), in_record("b"), in_record("c")];
+    batch[1].key = other.unwrap();
+    let answers = appender(folder.path()).append(&batch);
+    let at = |partition, offset| Appended { partition, offset };
+    let answers: Vec<Appended> = answers.into_iter().map(Result::unwrap).collect();
+    assert_eq!(answers, [at(of_key, 0), at(1 - of_key, 0), at(of_key, 1)]);
+}
+
+#[test]
+fn an_appender_takes_in_what_others_left_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(writer(folder.path(), 1));
+    let mut appender = appender(folder.path());
+    assert_eq!(append(&mut appender, "a"), 0);
+    // A whole record, and a torn one of a writer that died.
+    writer(folder.path(), 1).append(0, Millis(9), None, Some(b"b")).unwrap();
+    let path = segment(folder.path());
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, [&bytes[..], &bytes[..20]].concat()).unwrap();
+    assert_eq!(append(&mut appender, "c"), 2);
+    // A segment that another writer began.
+    let mut rolling = LogWriter::open_with(folder.path(), "city.in.observation", 1, 1).unwrap();
+    rolling.append(0, Millis(9), None, Some(b"d")).unwrap();
+    drop(rolling);
+    assert_eq!(append(&mut appender, "e"), 4);
+    let read = read(
+        &mut LogSource::open_with(
+            folder.path(),
+            &settings(),
+            &[Topic::InObservation],
+            (Share::WHOLE, (Until::End, &Offsets::default())),
+            1,
+        )
+        .unwrap(),
+    )
+    .unwrap();
+    assert_eq!(read.1.len(), 5);
+    // Arrival does not fall.
+    assert!(read.1.is_sorted_by_key(|record| record.2), "{read:?}");
+    // The topic was made anew.
+    fs::remove_dir_all(folder.path().join("city.in.observation")).unwrap();
+    drop(writer(folder.path(), 1));
+    assert_eq!(append(&mut appender, "f"), 0);
+    assert_eq!(payloads(folder.path()), ["f"]);
+}
+
+#[test]
+fn an_appender_waits_for_a_writer_but_not_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let holder = writer(folder.path(), 1);
+    let mut appender = appender(folder.path()).with_patience(std::time::Duration::from_millis(5));
+    let refused = appender.append(&[in_record("a")]).pop().unwrap().unwrap_err();
+    assert_eq!(refused.retry(), Retry::Later);
+    drop(holder);
+    assert_eq!(append(&mut appender, "b"), 0);
+    assert_eq!(payloads(folder.path()), ["b"]);
+    let nowhere = LogAppend::open(folder.path(), &settings(), Topic::InAction);
+    assert!(nowhere.is_err_and(|error| error.to_string().contains("riskflow topics --create")));
 }

@@ -1,5 +1,5 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use riskflow_model::{Key, Millis};
@@ -47,8 +47,7 @@ impl LogWriter {
     /// The partition that records of this key belong to; 0 without a key.
     #[must_use]
     pub fn partition_of(&self, key: Option<&[u8]>) -> u16 {
-        let route = key.map_or(0, |key| Key::of_bytes(key).route());
-        (route % self.partitions.len() as u64) as u16
+        partition_of(key, self.partitions.len())
     }
 
     /// Appends a record and returns its offset. It reaches the file at the next [`LogWriter::flush`] at the latest.
@@ -138,10 +137,16 @@ impl LogWriter {
     }
 }
 
-struct PartitionWriter {
+/// The partition, among so many, that records of this key belong to; 0 without a key.
+pub(super) fn partition_of(key: Option<&[u8]>, partitions: usize) -> u16 {
+    let route = key.map_or(0, |key| Key::of_bytes(key).route());
+    (route % partitions as u64) as u16
+}
+
+pub(super) struct PartitionWriter {
     folder: PathBuf,
-    /// Closing it gives the lock back.
-    _lock: File,
+    /// Closing it gives the lock back; `None` after [`PartitionWriter::release`].
+    lock: Option<File>,
     file: File,
     path: PathBuf,
     /// Bytes of the segment that are in the file.
@@ -156,7 +161,7 @@ struct PartitionWriter {
 }
 
 impl PartitionWriter {
-    fn open(folder: PathBuf, limit: u64) -> Result<Self, LogError> {
+    pub(super) fn open(folder: PathBuf, limit: u64) -> Result<Self, LogError> {
         if !folder.exists() {
             fs::create_dir_all(&folder).map_err(LogError::io(&folder))?;
             // The partition in its topic, the topic in the log.
@@ -183,7 +188,7 @@ impl PartitionWriter {
         }
         Ok(Self {
             folder,
-            _lock: lock,
+            lock: Some(lock),
             file,
             path,
             written: tail.bytes,
@@ -195,7 +200,61 @@ impl PartitionWriter {
         })
     }
 
-    fn append(&mut self, arrival: Millis, key: Option<&[u8]>, payload: Option<&[u8]>) -> Result<u64, LogError> {
+    /// Gives the lock back, and keeps what is known of the partition for [`PartitionWriter::resume`].
+    pub(super) fn release(&mut self) {
+        self.lock = None;
+    }
+
+    /// Takes the lock again. Others may have written meanwhile: what they appended is read, not the whole segment. `false` when
+    /// another segment is the last one now: open the partition anew.
+    pub(super) fn resume(&mut self) -> Result<bool, LogError> {
+        let lock = lock(&self.folder.join("lock"))?;
+        let last = folder::segments(&self.folder)?.last().copied();
+        let path = last.map(|first| folder::segment(&self.folder, first));
+        let grown = match fs::metadata(&self.path).ok().zip(self.file.metadata().ok()) {
+            // A topic that was made anew has other files under the same names.
+            Some((named, open)) if path.as_ref() == Some(&self.path) && named.ino() == open.ino() => {
+                open.len().checked_sub(self.written)
+            }
+            _ => None,
+        };
+        let Some(grown) = grown else { return Ok(false) };
+        self.catch_up(grown as usize)?;
+        self.lock = Some(lock);
+        Ok(true)
+    }
+
+    /// Reads what lies behind the bytes that are known, and cuts a torn record off.
+    fn catch_up(&mut self, grown: usize) -> Result<(), LogError> {
+        let mut content = vec![0; grown];
+        let read = self.file.read_exact_at(&mut content, self.written);
+        read.map_err(LogError::io(&self.path))?;
+        let tail = Tail::parse(&content, u64::MAX).map_err(|byte| LogError::Damaged {
+            path: self.path.clone(),
+            byte: self.written + byte,
+        })?;
+        self.written += tail.bytes;
+        self.next += tail.records;
+        self.arrival = tail.arrival.unwrap_or(self.arrival);
+        if tail.bytes < grown as u64 {
+            warn!(file = %self.path.display(), byte = self.written, "cut off a torn record");
+            self.file.set_len(self.written).map_err(LogError::io(&self.path))?;
+            self.unsynced = true;
+        }
+        Ok(())
+    }
+
+    /// Leaves aside what is not in the file yet.
+    pub(super) fn forget_buffered(&mut self) {
+        self.buffer.clear();
+    }
+
+    pub(super) fn append(
+        &mut self,
+        arrival: Millis,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+    ) -> Result<u64, LogError> {
         if self.written + self.buffer.len() as u64 >= self.limit {
             self.roll()?;
         }
@@ -224,7 +283,7 @@ impl PartitionWriter {
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), LogError> {
+    pub(super) fn sync(&mut self) -> Result<(), LogError> {
         self.flush()?;
         if self.unsynced {
             self.file.sync_data().map_err(|error| LogError::Sync {
@@ -303,6 +362,7 @@ fn open_segment(folder: &Path, path: &Path) -> Result<File, LogError> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
+        .read(true)
         .write(true)
         .open(path)
         .map_err(LogError::io(path))?;
@@ -343,12 +403,20 @@ impl Tail {
     /// The first so many records.
     fn of_first(path: &Path, limit: u64) -> Result<Self, LogError> {
         let content = fs::read(path).map_err(LogError::io(path))?;
+        Self::parse(&content, limit).map_err(|byte| LogError::Damaged {
+            path: path.to_owned(),
+            byte,
+        })
+    }
+
+    /// What stands at the beginning of some bytes; where they are damaged, as an error.
+    fn parse(content: &[u8], limit: u64) -> Result<Self, u64> {
         let mut tail = Self {
             bytes: 0,
             records: 0,
             arrival: None,
         };
-        let mut rest = content.as_slice();
+        let mut rest = content;
         loop {
             match frame::parse(rest, Check::Full) {
                 Parsed::Whole(_) if tail.records == limit => return Ok(tail),
@@ -359,12 +427,7 @@ impl Tail {
                     rest = &rest[frame.length..];
                 }
                 Parsed::Torn => return Ok(tail),
-                Parsed::Bad { skip } if frame::any_whole(&rest[skip..]) => {
-                    return Err(LogError::Damaged {
-                        path: path.to_owned(),
-                        byte: tail.bytes,
-                    });
-                }
+                Parsed::Bad { skip } if frame::any_whole(&rest[skip..]) => return Err(tail.bytes),
                 Parsed::Bad { .. } => return Ok(tail),
             }
         }

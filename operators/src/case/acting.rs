@@ -17,7 +17,8 @@ impl Machine {
             self.refusal(action)
         };
         if let Some(refusal) = refused {
-            let mut event = self.event(at, CaseEventKind::Refused);
+            // An event of an action is of the time that the action names, wherever it stands.
+            let mut event = self.event(action.time.0, CaseEventKind::Refused);
             event.by = Some(by);
             event.refusal = Some(refusal);
             event.allowed = Verb::ALL.into_iter().filter(|verb| self.allows(*verb)).collect();
@@ -30,11 +31,11 @@ impl Machine {
                 .as_ref()
                 .and_then(|unit| self.obliged.keys().find(|(held, _)| held == unit).cloned());
             let from = of_unit.or_else(|| self.lead());
-            self.lift(at, None, from, None, Some(by), out);
+            self.lift(at, None, from, None, Some((by, action.time)), out);
             return;
         }
         let kind = self.perform(at, action, rules);
-        let mut event = self.event(at, kind);
+        let mut event = self.event(action.time.0, kind);
         event.by = Some(by);
         out.push((event, Cause::Manual));
     }

@@ -168,10 +168,7 @@ impl File {
             machine.step_over(item, rules, &mut found);
         }
         machine.pass(now + 1, &mut found);
-        let refused = change
-            .too_many
-            .iter()
-            .map(|action| self.too_many(now, action, &machine));
+        let refused = change.too_many.iter().map(|action| self.too_many(action, &machine));
         out.extend(refused.map(|delta| (CaseOutput::Delta(Box::new(delta)), 1)));
         self.tell_events(&found, change.cause(), out);
         self.told = found.into_iter().map(|(event, _)| event).collect();
@@ -239,9 +236,8 @@ impl File {
         }))
     }
 
-    fn too_many(&self, now: i64, action: &Action, machine: &Machine) -> CaseDelta {
-        let at = action.time.0.min(now).max(self.issued());
-        let mut event = machine.event(at, CaseEventKind::Refused);
+    fn too_many(&self, action: &Action, machine: &Machine) -> CaseDelta {
+        let mut event = machine.event(action.time.0, CaseEventKind::Refused);
         event.by = Some(acting::by(action));
         event.refusal = Some(Refusal::TooMany);
         CaseDelta {

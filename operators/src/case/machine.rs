@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use riskflow_config::CaseSettings;
-use riskflow_model::output::{Basis, CaseEvent, CaseEventKind, CaseStep, CaseTimes, Cause, Escalation, People};
+use riskflow_model::output::{Basis, By, CaseEvent, CaseEventKind, CaseStep, CaseTimes, Cause, Escalation, People};
 use riskflow_model::{Domain, Level, Millis, Text};
 use serde::{Deserialize, Serialize};
 
@@ -234,7 +234,12 @@ impl Machine {
             Which::Job(id) => {
                 let role = self.jobs.get(&id).map(|job| job.task.role.clone()).unwrap_or_default();
                 let of_role = self.obliged.keys().find(|(_, held)| *held == role).cloned();
-                (CaseStep::Reported, of_role.or(lead), Some(id.1))
+                // By its full name: two plans may ask for tasks of one name, and these are two escalations.
+                (
+                    CaseStep::Reported,
+                    of_role.or(lead),
+                    Some(format!("{}/{}", id.0, id.1).into()),
+                )
             }
         };
         self.lift(due, Some(step), from, task, None, out);
@@ -256,7 +261,7 @@ impl Machine {
         step: Option<CaseStep>,
         from: Option<Post>,
         task: Option<Text>,
-        by: Option<riskflow_model::output::By>,
+        by: Option<(By, Millis)>,
         out: &mut Vec<Told>,
     ) {
         let to = from
@@ -277,7 +282,8 @@ impl Machine {
             acknowledged: false,
         });
         let cause = if by.is_some() { Cause::Manual } else { Cause::Clock };
-        let mut event = self.event(at, CaseEventKind::Escalated);
+        let (by, done) = by.unzip();
+        let mut event = self.event(done.map_or(at, |done| done.0), CaseEventKind::Escalated);
         event.by = by;
         event.escalation = Some(escalation);
         out.push((event, cause));

@@ -12,6 +12,7 @@ use crate::terminal::say;
 pub fn check(arguments: &ConfigArguments) -> Result<ExitCode> {
     let (written, _) = configuration::load(arguments)?;
     riskflow_config::packs::all()?;
+    riskflow_config::packs::limits()?;
     say(toml::to_string_pretty(&written)?.trim_end());
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ use riskflow::job::{self, Handles};
 use riskflow::output::EpochOutput;
 use riskflow::publisher::Observer;
 use riskflow::views::Tables;
-use riskflow_config::WrittenSettings;
+use riskflow_config::{HttpSettings, WrittenSettings};
 use riskflow_model::output::{DeltaKind, Reason};
 use riskflow_model::{DomainScope, Millis, RegionCode, Tier};
 use serde_json::json;
@@ -41,8 +41,12 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     stop_on_signals(&handles)?;
     let acted = officers(arguments, &city, &folder.path, &mut log, &handles)?;
     drop(log);
-    let server = Server::start(arguments.http, handles.clone());
-    let server = server.with_context(|| format!("could not listen on {}; give another `--http`", arguments.http))?;
+    let http = HttpSettings {
+        address: arguments.http,
+        tls: None,
+        actions: None,
+    };
+    let server = Server::start(&http, handles.clone(), None).context("no HTTP; give another `--http`")?;
     let settings = settings(arguments, &folder.path, &folder.path)?;
     let counts = std::sync::Arc::new(std::sync::Mutex::new(Counts::default()));
     let began = Instant::now();

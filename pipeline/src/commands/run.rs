@@ -4,8 +4,12 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result};
+use riskflow::cluster;
 use riskflow::http::Server;
 use riskflow::job::{self, Handles};
+use riskflow_config::{HttpSettings, Settings};
+use riskflow_connectors::open_append;
+use riskflow_model::topic::Topic;
 
 use super::configuration;
 use crate::cli::RunArguments;
@@ -14,18 +18,30 @@ use crate::cli::RunArguments;
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let (_, mut settings) = configuration::load(&arguments.config)?;
     settings.recovery.start_anew = arguments.start_anew;
+    if settings.cluster.hosts.len() > 1 {
+        cluster::end_with_peers();
+    }
     let handles = Handles::new()?;
     stop_on_signals(&handles)?;
-    let server = settings.http.map(|address| Server::start(address, handles.clone()));
-    let server = server.transpose().context("could not listen for HTTP")?;
-    if let Some(server) = &server {
-        tracing::info!(address = %server.address, "serving HTTP");
-    }
+    let server = settings.http.as_ref().map(|http| serve(http, &settings, &handles));
+    // It serves until the job has ended.
+    let _server = server.transpose()?;
     let workers = settings.cluster.workers.get();
     tracing::info!(workers, processes = settings.cluster.hosts.len().max(1), clock = ?settings.clock, "job starts");
     job::run(&settings, &handles, None)?;
     tracing::info!(epoch = %handles.views.load().epoch, "job ended");
     Ok(ExitCode::SUCCESS)
+}
+
+fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<Server> {
+    let way_in = http
+        .actions
+        .is_some()
+        .then(|| open_append(&settings.input, &settings.topics, Topic::InAction));
+    let way_in = way_in.transpose().context("could not open the way in for actions")?;
+    let server = Server::start(http, handles.clone(), way_in).context("could not serve HTTP")?;
+    tracing::info!(address = %server.address, tls = http.tls.is_some(), actions = http.actions.is_some(), "serving HTTP");
+    Ok(server)
 }
 
 /// The first SIGTERM or ctrl-c asks the job to stop; a second one ends the process at once.

@@ -33,10 +33,6 @@ pub trait Place {
     fn all(&self, topic: Topic) -> Vec<Row>;
     /// What tells the job where this is.
     fn settings(&self) -> Vec<String>;
-    /// How long a job takes until it is live, more or less.
-    fn start_takes(&self) -> Duration {
-        Duration::ZERO
-    }
     /// Whether a job here ever comes by this failpoint.
     fn reaches(&self, failpoint: &str) -> bool;
     /// Kills what can be killed beside the job.
@@ -66,6 +62,7 @@ fn topics() -> TopicSettings {
         prefix: String::new(),
         partitions: 3,
         replication: 1,
+        retention: 86_400_000,
     }
 }
 
@@ -156,6 +153,8 @@ impl Place for LogPlace {
 pub struct KafkaPlace {
     kafka: Kafka,
     folder: TempDir,
+    /// Settings for the job, over the others.
+    pub more: Vec<String>,
 }
 
 fn script() -> PathBuf {
@@ -163,14 +162,15 @@ fn script() -> PathBuf {
 }
 
 impl KafkaPlace {
-    /// `None`, said loudly, where there is no Kafka to be had.
-    pub fn start(test: &str) -> Option<Self> {
+    /// `None`, said loudly, where there is no Kafka to be had. With these settings of the broker.
+    pub fn start(test: &str, broker: &[&str]) -> Option<Self> {
         // What decides is the same as for all tests with Kafka.
         Kafka::for_test(test)?;
         let folder = tempfile::tempdir().unwrap();
         let output = Command::new(script())
             .args(["start", "--data"])
             .arg(folder.path())
+            .args(broker.iter().flat_map(|set| ["--set", set]))
             .stderr(Stdio::null())
             .output()
             .unwrap();
@@ -181,13 +181,33 @@ impl KafkaPlace {
             // A broker that was killed takes its time to load the state of transactions.
             kafka: Kafka::at(brokers, test).with_patience(Duration::from_secs(180)),
             folder,
+            more: Vec::new(),
         };
-        let status = place.command("topics").arg("--create").stdout(Stdio::null()).status();
-        assert!(status.unwrap().success());
+        place.create_topics();
         Some(place)
     }
 
-    fn command(&self, verb: &str) -> Command {
+    /// Makes the topics that are missing.
+    pub fn create_topics(&self) {
+        let status = self.command("topics").arg("--create").stdout(Stdio::null()).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// The name of a topic on the broker.
+    pub fn name(&self, topic: Topic) -> String {
+        self.kafka.topic(topic)
+    }
+
+    /// Runs one of Kafka's own tools.
+    pub fn tool(&self, arguments: &[&str]) {
+        let mut command = Command::new(script());
+        command.args(["tool", "--data"]).arg(self.folder.path()).arg("--");
+        let output = command.args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+    }
+
+    pub fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(super::super::kafka::riskflow());
         command.args([verb, "--log", "warn"]);
         for set in self.settings() {
@@ -203,8 +223,12 @@ impl KafkaPlace {
             .arg("--data")
             .arg(self.folder.path())
             .args(&arguments[1..]);
-        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-        assert!(status.success(), "kafka.sh {arguments:?}");
+        // Not its pipes: the node that it starts would keep them open.
+        let complaints = self.folder.path().join("kafka.sh.log");
+        let file = std::fs::File::create(&complaints).unwrap();
+        let status = command.stdout(Stdio::null()).stderr(file).status().unwrap();
+        let complaints = std::fs::read_to_string(complaints).unwrap();
+        assert!(status.success(), "kafka.sh {arguments:?}: {complaints}");
     }
 }
 
@@ -228,10 +252,6 @@ impl Place for KafkaPlace {
         records.into_iter().map(row).collect()
     }
 
-    fn start_takes(&self) -> Duration {
-        Duration::from_secs(3)
-    }
-
     fn reaches(&self, failpoint: &str) -> bool {
         !failpoint.starts_with("log")
     }
@@ -244,6 +264,9 @@ impl Place for KafkaPlace {
             format!("kafka.brokers={:?}", self.kafka.brokers()),
             format!("topics.prefix={:?}", self.kafka.prefix()),
         ]
+        .into_iter()
+        .chain(self.more.iter().cloned())
+        .collect()
     }
 
     fn kill_broker(&mut self) {

@@ -5,32 +5,30 @@ use std::fmt;
 
 use riskflow::graph::Semantics;
 use riskflow::replay::EpochInput;
-use riskflow_config::{ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_config::WrittenSettings;
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::Millis;
-use riskflow_model::output::{AssetRisk, DeadLetter, Origin, Reason, RegionRisk, WarningDelta, WarningState};
+use riskflow_model::output::{
+    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, Origin, Reason, RegionRisk, Response, WarningDelta,
+    WarningState,
+};
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
 use riskflow_tests::oracle::{Oracle, Told};
 use serde::de::DeserializeOwned;
 
+use super::SETTINGS;
 use super::place::{Place, Row};
 
 /// As in the settings of the run.
 fn semantics() -> Semantics {
+    let written = WrittenSettings::from_toml(&SETTINGS.join("\n")).unwrap();
+    let settings = written.check().unwrap();
     Semantics {
-        time: TimeSettings {
-            horizon: 10_000,
-            max_future: 5_000,
-            late_after: 1_000,
-            retain: 5_000,
-        },
-        unknown: UnknownSettings {
-            hold: 600_000,
-            max_observations: 1_000_000,
-        },
-        cuts: ScoreCuts::default(),
-        case: riskflow_config::CaseSettings::default(),
+        time: settings.time,
+        unknown: settings.unknown,
+        cuts: settings.cuts,
+        case: settings.case,
     }
 }
 
@@ -96,6 +94,8 @@ fn parse<T: DeserializeOwned>(row: &Row) -> T {
 pub struct Report {
     epochs: usize,
     deltas: usize,
+    case_deltas: usize,
+    notices: usize,
     dead: usize,
     rows: usize,
 }
@@ -104,8 +104,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} epochs, {} deltas, {} dead letters, {} rows: 0 lost, 0 repeated",
-            self.epochs, self.deltas, self.dead, self.rows
+            "{} epochs, {} deltas, {} of cases, {} notices, {} dead letters, {} rows: 0 lost, 0 repeated",
+            self.epochs, self.deltas, self.case_deltas, self.notices, self.dead, self.rows
         )
     }
 }
@@ -125,19 +125,38 @@ pub fn judge(place: &dyn Place) -> Report {
     let (history, refused) = history(place, &progress);
     let mut oracle = Oracle::new(semantics());
     let mut expected = BTreeSet::new();
+    let (mut expected_cases, mut expected_notices) = (BTreeSet::new(), BTreeSet::new());
     let mut dead = refused;
     let mut last = None;
     for input in &history {
         let step = oracle.step(input);
         expected.extend(step.deltas.iter().cloned().map(|told| (input.epoch, told)));
+        expected_cases.extend(step.case_deltas.iter().cloned().map(|delta| (input.epoch, delta)));
+        expected_notices.extend(step.notices.iter().cloned().map(|notice| (input.epoch, notice)));
         dead.extend(step.dead.iter().copied());
         last = Some(step);
     }
     let told = once(place.all(Topic::WarningDelta).iter().map(|row| {
         let delta: WarningDelta = parse(row);
-        (epoch_of(row), shortened(&delta))
+        (epoch_of(row), Told::of(&delta))
     }));
     compare("deltas", &told, &expected);
+    let of_cases = once(
+        place
+            .all(Topic::CaseDelta)
+            .iter()
+            .map(|row| (epoch_of(row), parse::<CaseDelta>(row))),
+    );
+    compare("deltas of cases", &of_cases, &expected_cases);
+    let notices = once(
+        place
+            .all(Topic::Notice)
+            .iter()
+            .map(|row| (epoch_of(row), parse::<Notice>(row))),
+    );
+    compare("notices", &notices, &expected_notices);
+    // Nobody is told of one event in two epochs either.
+    once(notices.iter().map(|(_, notice)| notice.id.clone()));
     let letters = once(place.all(Topic::DeadLetter).iter().map(|row| {
         let letter: DeadLetter = parse(row);
         let topic = Topic::from_name(&letter.topic).unwrap().index();
@@ -161,9 +180,15 @@ pub fn judge(place: &dyn Place) -> Report {
     compare("regions", &set(regions), &set(last.regions));
     let warnings = table(place, Topic::WarningState, |row: &WarningState| row.id.clone());
     compare("warnings", &set(warnings), &set(last.warnings));
+    let cases = table(place, Topic::CaseState, |row: &CaseState| row.id.clone());
+    compare("cases", &set(cases), &set(last.cases));
+    let responses = table(place, Topic::Response, Response::key);
+    compare("responses", &set(responses), &set(last.responses));
     Report {
         epochs: progress.len(),
         deltas: told.len(),
+        case_deltas: of_cases.len(),
+        notices: notices.len(),
         dead: letters.len(),
         rows: place.all(Topic::RiskAsset).len() + place.all(Topic::RiskRegion).len(),
     }
@@ -217,19 +242,6 @@ fn epoch_of(row: &Row) -> Millis {
     value["epoch"].as_str().unwrap().parse().unwrap()
 }
 
-fn shortened(delta: &WarningDelta) -> Told {
-    Told {
-        id: delta.id.clone(),
-        kind: delta.kind,
-        cause: delta.cause,
-        rule: delta.rule.clone(),
-        asset: delta.asset.clone(),
-        since: delta.since,
-        at: delta.at,
-        levels: (delta.from, delta.to),
-    }
-}
-
 /// All of them, each of which may be there once only.
 fn once<T: Ord + fmt::Debug + Clone>(all: impl Iterator<Item = T>) -> BTreeSet<T> {
     let mut seen = BTreeSet::new();
@@ -239,7 +251,7 @@ fn once<T: Ord + fmt::Debug + Clone>(all: impl Iterator<Item = T>) -> BTreeSet<T
     seen
 }
 
-fn table<K: Ord, T: DeserializeOwned>(place: &dyn Place, topic: Topic, key: impl Fn(&T) -> K) -> BTreeMap<K, T> {
+pub fn table<K: Ord, T: DeserializeOwned>(place: &dyn Place, topic: Topic, key: impl Fn(&T) -> K) -> BTreeMap<K, T> {
     let mut latest: BTreeMap<String, Row> = BTreeMap::new();
     for row in place.all(topic) {
         if row.value.is_some() {

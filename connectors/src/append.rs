@@ -1,0 +1,101 @@
+use std::sync::Arc;
+
+use riskflow_config::{Input, TopicSettings};
+use riskflow_model::Millis;
+use riskflow_model::topic::Topic;
+
+use crate::kafka::{self, BrokerError};
+use crate::log::{self, LogError};
+use crate::{Retry, SourceError};
+
+/// A record on its way into an input topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InRecord {
+    /// When it came to us.
+    pub arrival: Millis,
+    /// Its key.
+    pub key: String,
+    /// Its payload, JSON.
+    pub payload: Vec<u8>,
+}
+
+/// Where a record was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The partition.
+    pub partition: u16,
+    /// The offset.
+    pub offset: u64,
+}
+
+/// A way into one input topic, beside whoever else writes it; see the crate's documentation for what it promises.
+pub trait Append: Send {
+    /// Appends records, and waits until they are durable: one wait for all. The answers are in the order of the records.
+    ///
+    /// # Errors
+    ///
+    /// Each record has its own: it is not known to be there. It may be all the same, and appending it again then repeats it.
+    fn append(&mut self, records: &[InRecord]) -> Vec<Result<Appended, AppendError>>;
+}
+
+/// Opens a way into a topic of the input. It takes nobody's place: several may be open, in several processes.
+///
+/// # Errors
+///
+/// When the input is files, the topic is not there, or it cannot be reached.
+pub fn open_append(input: &Input, settings: &TopicSettings, topic: Topic) -> Result<Box<dyn Append>, AppendError> {
+    Ok(match input {
+        Input::Log(folder) => Box::new(log::LogAppend::open(folder, settings, topic)?),
+        Input::Kafka(kafka) => Box::new(kafka::KafkaAppend::open(kafka, settings, topic)?),
+        Input::Files(_) => return Err(AppendError::Files { topic }),
+    })
+}
+
+/// Why a record could not be appended, or a topic not be opened for that. Cheap to clone: records of a batch share it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The input is files.
+    #[error("the input is files, and nothing can be appended to them; give a log or Kafka as input for `{topic}`")]
+    Files {
+        /// The topic.
+        topic: Topic,
+    },
+    /// The topic does not exist, or cannot be looked at.
+    #[error(transparent)]
+    Topic(#[from] Arc<SourceError>),
+    /// The embedded log.
+    #[error("the embedded log cannot be written")]
+    Log(#[from] Arc<LogError>),
+    /// Kafka.
+    #[error("Kafka cannot be written")]
+    Kafka(#[from] Arc<BrokerError>),
+}
+
+impl AppendError {
+    /// Whether the same may succeed later.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Files { .. } => Retry::Never,
+            Self::Topic(error) => error.retry(),
+            Self::Log(error) => error.retry(),
+            Self::Kafka(error) => error.retry(),
+        }
+    }
+
+    pub(crate) fn no_topic(topic: String) -> Self {
+        Self::Topic(Arc::new(SourceError::NoTopic { topic }))
+    }
+}
+
+impl From<LogError> for AppendError {
+    fn from(error: LogError) -> Self {
+        Self::Log(Arc::new(error))
+    }
+}
+
+impl From<BrokerError> for AppendError {
+    fn from(error: BrokerError) -> Self {
+        Self::Kafka(Arc::new(error))
+    }
+}

@@ -1,0 +1,119 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use riskflow_config::TopicSettings;
+use riskflow_model::topic::Topic;
+use tracing::warn;
+
+use super::writer::{PartitionWriter, partition_of};
+use super::{LogError, SEGMENT_BYTES, folder};
+use crate::append::{Append, AppendError, Appended, InRecord};
+
+/// How long to wait for a partition that another process is writing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Appends to a topic of an embedded log beside other writers: it has the lock of a partition only while it writes a batch
+/// to it.
+pub struct LogAppend {
+    topic: PathBuf,
+    /// What is known of each partition since the last batch.
+    partitions: Vec<Option<PartitionWriter>>,
+    patience: Duration,
+}
+
+impl LogAppend {
+    /// Opens a topic that is there.
+    ///
+    /// # Errors
+    ///
+    /// When it is not, or its folder cannot be read.
+    pub fn open(folder: &Path, settings: &TopicSettings, topic: Topic) -> Result<Self, AppendError> {
+        let name = settings.name(topic);
+        let topic = folder.join(&name);
+        let count = folder::partitions(&topic)?.ok_or_else(|| AppendError::no_topic(name))?;
+        Ok(Self {
+            topic,
+            partitions: (0..count).map(|_| None).collect(),
+            patience: PATIENCE,
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Takes the lock of a partition, waiting for whoever has it.
+    fn take(&mut self, partition: u16) -> Result<PartitionWriter, LogError> {
+        let path = self.topic.join(partition.to_string());
+        let until = Instant::now() + self.patience;
+        let mut pause = Duration::from_millis(1);
+        let slot = &mut self.partitions[usize::from(partition)];
+        loop {
+            let known = slot.as_mut().map_or(Ok(false), PartitionWriter::resume);
+            let taken = match known {
+                Ok(true) => Ok(()),
+                Ok(false) => PartitionWriter::open(path.clone(), SEGMENT_BYTES).map(|opened| *slot = Some(opened)),
+                Err(error) => Err(error),
+            };
+            match (taken, slot.take()) {
+                (Ok(()), Some(writer)) => return Ok(writer),
+                // What is known stays known.
+                (Err(LogError::Locked { .. }), known) if Instant::now() < until => *slot = known,
+                (Err(error), _) => return Err(error),
+                (Ok(()), None) => {}
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    fn append_to(&mut self, partition: u16, records: &[&InRecord]) -> Result<Vec<u64>, LogError> {
+        let mut writer = self.take(partition)?;
+        let written = records
+            .iter()
+            .map(|record| writer.append(record.arrival, Some(record.key.as_bytes()), Some(&record.payload)))
+            .collect::<Result<Vec<u64>, _>>()
+            .and_then(|offsets| writer.sync().map(|()| offsets));
+        match written {
+            Ok(offsets) => {
+                writer.release();
+                self.partitions[usize::from(partition)] = Some(writer);
+                Ok(offsets)
+            }
+            Err(error) => {
+                // What is in the file is known again when it is opened; what is not must not follow later.
+                writer.forget_buffered();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Append for LogAppend {
+    fn append(&mut self, records: &[InRecord]) -> Vec<Result<Appended, AppendError>> {
+        let mut by_partition: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+        for (index, record) in records.iter().enumerate() {
+            let partition = partition_of(Some(record.key.as_bytes()), self.partitions.len());
+            by_partition.entry(partition).or_default().push(index);
+        }
+        let mut answers = BTreeMap::new();
+        for (partition, indexes) in by_partition {
+            let batch: Vec<&InRecord> = indexes.iter().map(|index| &records[*index]).collect();
+            match self.append_to(partition, &batch) {
+                Ok(offsets) => {
+                    let appended = offsets.into_iter().map(|offset| Ok(Appended { partition, offset }));
+                    answers.extend(indexes.into_iter().zip(appended));
+                }
+                Err(error) => {
+                    let error = AppendError::from(error);
+                    warn!(topic = %self.topic.display(), partition, %error, "could not append");
+                    answers.extend(indexes.into_iter().map(|index| (index, Err(error.clone()))));
+                }
+            }
+        }
+        answers.into_values().collect()
+    }
+}

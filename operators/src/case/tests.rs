@@ -1,0 +1,265 @@
+use super::*;
+use riskflow_model::action::Verb;
+use riskflow_model::output::{Basis, Obligation};
+use riskflow_model::{Domain, Tier};
+
+const MINUTE: i64 = 60_000;
+
+/// One case, driven without a dataflow.
+struct Driven {
+    fold: Case,
+    state: CaseFoldState,
+    shown: Option<Arc<CaseState>>,
+    events: Vec<(CaseEvent, bool)>,
+    alarms: std::collections::BTreeSet<Arc<Alarm>>,
+    offset: u64,
+}
+
+impl Driven {
+    fn new() -> Self {
+        Self {
+            fold: Case {
+                settings: CaseSettings::default(),
+                max_future: MINUTE,
+            },
+            state: CaseFoldState::default(),
+            shown: None,
+            events: Vec::new(),
+            alarms: std::collections::BTreeSet::new(),
+            offset: 0,
+        }
+    }
+
+    fn row(&mut self, row: CaseRow, diff: Diff) {
+        self.state.rows.apply(row, diff);
+    }
+
+    fn warning(&mut self, kind: DeltaKind, level: Level) {
+        let record = CaseRecord::Warning("w".into(), kind, level, Cause::Data);
+        self.fold.record(0, Key::of("w"), &mut self.state, record);
+    }
+
+    fn act(&mut self, minute: i64, verb: Verb, role: &str) {
+        let json = format!(
+            r#"{{"id":"{}","warning":"w","action":"{}","actor":"{role}","role":"{role}","time":{}}}"#,
+            self.offset,
+            verb.name(),
+            minute * MINUTE
+        );
+        self.offset += 1;
+        let origin = Origin {
+            offset: self.offset,
+            ..Origin::default()
+        };
+        let action = Box::new(serde_json::from_str(&json).unwrap());
+        let record = CaseRecord::Action(Acted { origin, action });
+        self.fold.record(0, Key::of("w"), &mut self.state, record);
+    }
+
+    fn settle(&mut self, minute: i64) -> Next {
+        let mut out = Vec::new();
+        let next = self
+            .fold
+            .settle(minute * MINUTE, Key::of("w"), &mut self.state, &mut out);
+        for (output, diff) in out {
+            match output {
+                CaseOutput::State(state) if diff > 0 => self.shown = Some(state),
+                CaseOutput::State(state) if self.shown.as_ref() == Some(&state) => self.shown = None,
+                CaseOutput::State(_) => {}
+                CaseOutput::Delta(delta) => self.events.push((delta.event, delta.retracted)),
+                CaseOutput::Alarm(alarm) if diff > 0 => assert!(self.alarms.insert(alarm)),
+                CaseOutput::Alarm(alarm) => assert!(self.alarms.remove(&alarm)),
+            }
+        }
+        next
+    }
+
+    fn issue(&mut self) {
+        let subject = Subject {
+            id: "w".into(),
+            rule: "gas".into(),
+            asset: Some("tank".into()),
+            domain: Domain::WorkSafety,
+            region: "330903102201".parse().unwrap(),
+            since: Millis(0),
+            level: Level::Orange,
+            incident: None,
+        };
+        self.row(CaseRow::Subject(Arc::new(subject)), 1);
+        for (role, tier) in [("grid", Tier::Village), ("town", Tier::Town), ("county", Tier::County)] {
+            self.row(duty(role, tier), 1);
+        }
+        self.warning(DeltaKind::Raised, Level::Orange);
+        self.settle(0);
+    }
+
+    fn state(&self) -> &CaseState {
+        self.shown.as_deref().expect("the case has a row")
+    }
+
+    fn kinds(&self) -> Vec<(CaseEventKind, bool)> {
+        self.events
+            .iter()
+            .map(|(event, retracted)| (event.kind, *retracted))
+            .collect()
+    }
+
+    fn pending(&self) -> Vec<&str> {
+        let pending = |obligation: &&Obligation| obligation.acknowledged.is_none();
+        self.state()
+            .obligations
+            .iter()
+            .filter(pending)
+            .map(|obligation| &*obligation.role)
+            .collect()
+    }
+}
+
+fn duty(role: &str, tier: Tier) -> CaseRow {
+    CaseRow::Duty(Arc::new(DutyMatch {
+        duty: Key::of(role),
+        unit: format!("unit-{role}").into(),
+        role: role.into(),
+        parent: Some("unit-city".into()),
+        tier,
+        rostered: false,
+    }))
+}
+
+#[test]
+fn a_missed_acknowledgement_escalates_and_one_made_in_time_but_told_late_takes_it_back() {
+    let mut case = Driven::new();
+    case.issue();
+    assert_eq!(case.alarms.len(), 3);
+    case.act(3, Verb::Acknowledge, "grid");
+    case.act(4, Verb::Acknowledge, "town");
+    case.settle(4);
+    assert_eq!((case.pending(), case.alarms.len()), (vec!["county"], 1));
+    // 15 minutes for orange: missed at the first epoch at or after that.
+    let Next::Wake(due) = case.settle(5) else {
+        panic!("it wakes at the deadline")
+    };
+    assert_eq!(due, 15 * MINUTE);
+    case.settle(15);
+    assert_eq!(case.state().escalations.len(), 1);
+    assert_eq!(case.state().escalations[0].to.as_deref(), Some("unit-city"));
+    assert_eq!(case.alarms.len(), 2);
+    case.act(15, Verb::Acknowledge, "county");
+    case.settle(20);
+    assert!(case.state().escalations.is_empty() && case.alarms.is_empty());
+    let kinds = case.kinds();
+    assert_eq!(
+        kinds[3..],
+        [
+            (CaseEventKind::Escalated, false),
+            (CaseEventKind::Acknowledgement, false),
+            (CaseEventKind::Escalated, true)
+        ]
+    );
+}
+
+#[test]
+fn the_order_of_telling_does_not_matter() {
+    let acts = [
+        (2, Verb::Call, "town"),
+        (3, Verb::Acknowledge, "town"),
+        (8, Verb::Dispatch, "town"),
+        (12, Verb::Progress, "town"),
+        (14, Verb::Acknowledge, "grid"),
+        (20, Verb::Report, "town"),
+        (25, Verb::Verify, "town"),
+    ];
+    let mut ends = Vec::new();
+    for turn in 0..acts.len() {
+        let mut case = Driven::new();
+        case.issue();
+        for (number, index) in (0..acts.len()).map(|index| (index * 3 + turn) % acts.len()).enumerate() {
+            let (minute, verb, role) = acts[index];
+            case.act(minute, verb, role);
+            // Origins order only what was done at one instant.
+            case.settle(30 + number as i64);
+        }
+        assert_eq!(case.state().step, CaseStep::Verified, "turn {turn}");
+        ends.push((case.state().clone(), case.alarms.clone()));
+    }
+    assert!(ends.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn refusals_change_nothing_and_say_what_is_allowed() {
+    let mut case = Driven::new();
+    case.issue();
+    let before = case.state().clone();
+    case.act(1, Verb::Verify, "town");
+    case.settle(1);
+    assert_eq!(case.state(), &before);
+    let (event, _) = case.events.last().unwrap();
+    assert_eq!(event.refusal, Some(Refusal::OutOfOrder));
+    assert!(event.allowed.contains(&Verb::Acknowledge) && !event.allowed.contains(&Verb::Verify));
+}
+
+#[test]
+fn a_withdrawn_warning_is_only_verified_and_archived_and_a_correction_after_that_is_noted() {
+    let mut case = Driven::new();
+    case.issue();
+    case.warning(DeltaKind::Cleared, Level::None);
+    case.settle(5);
+    assert_eq!(
+        (case.state().basis, case.state().step),
+        (Basis::Cleared, CaseStep::Issued)
+    );
+    case.act(6, Verb::Acknowledge, "town");
+    case.act(7, Verb::Verify, "town");
+    case.act(8, Verb::Archive, "town");
+    case.settle(8);
+    assert_eq!(case.state().step, CaseStep::Archived);
+    case.warning(DeltaKind::Withdrawn, Level::None);
+    case.settle(9);
+    assert_eq!(
+        (case.state().basis, case.state().step),
+        (Basis::Withdrawn, CaseStep::Archived)
+    );
+    assert_eq!(case.kinds().last(), Some(&(CaseEventKind::BasisCorrected, false)));
+    case.warning(DeltaKind::Raised, Level::Orange);
+    case.settle(10);
+    assert_eq!((case.state().round, case.state().step), (2, CaseStep::Issued));
+}
+
+#[test]
+fn what_no_action_can_reach_is_settled_and_repeats_are_nothing() {
+    let mut case = Driven::new();
+    case.issue();
+    case.act(2, Verb::Acknowledge, "town");
+    case.settle(2);
+    let day = 24 * 60;
+    case.settle(2 * day);
+    let file = case.state.file.as_ref().unwrap();
+    let saved = riskflow_model::binary::encode(&**file).unwrap();
+    case.act(2 * day, Verb::Dispatch, "town");
+    case.settle(2 * day);
+    let (shown, events) = (case.state().clone(), case.events.len());
+    assert_eq!(shown.step, CaseStep::Dispatched);
+    // The same identifier once more.
+    case.offset -= 1;
+    case.act(2 * day, Verb::Dispatch, "town");
+    case.settle(2 * day + 1);
+    assert_eq!((case.state(), case.events.len()), (&shown, events));
+    let again: File = riskflow_model::binary::decode(&saved).unwrap();
+    assert_eq!(riskflow_model::binary::encode(&again).unwrap(), saved);
+}
+
+#[test]
+fn an_archived_case_is_forgotten_after_its_time() {
+    let mut case = Driven::new();
+    case.issue();
+    case.warning(DeltaKind::Withdrawn, Level::None);
+    case.settle(1);
+    case.act(1, Verb::Verify, "town");
+    case.act(2, Verb::Archive, "town");
+    case.settle(2);
+    let retain = 30 * 24 * 60;
+    case.settle(1 + retain);
+    assert!(case.shown.is_some());
+    case.settle(2 + retain);
+    assert!(case.shown.is_none() && case.alarms.is_empty());
+}

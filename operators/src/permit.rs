@@ -1,0 +1,311 @@
+//! Fold `permit`: the work under permit at one asset, counted against its limits.
+//!
+//! ```text
+//!   work ─┬─────────────────────────────────────────────► Work ────────┐
+//!         ├─(holder, type)─► ⋈ certificates ────────────► Certificate ─┼─► parts by asset ─► [ permit ] ─► findings
+//!         └─(asset)─► ⋈ assets ─┬───────────────────────► Asset ───────┤
+//!                               └─(category)─► ⋈ limits ► Limit ───────┘
+//! ```
+//!
+//! A limit on an asset with work is an entry as a rule on a datastream is one: rule = the limit, datastream = `permit`. Its
+//! level is a function of the permits as known now, for every time up to the clock. Permits also say what is to come: the
+//! track is computed when a part changes, far into the future, and the clock only uncovers it.
+//!
+//! # Invariants
+//!
+//! * A revision holds the whole track but for what ended so long ago that the lifecycle may have forgotten it, and before
+//!   the episode that it shows. A permit that is cancelled with retroactive effect reaches back further than the lifecycle
+//!   remembers, so to say only what is different would not do.
+//! * Parts are not saved: they come again. What was given out is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use riskflow_model::intake::{Limit, Permit};
+use riskflow_model::output::{Cause, Origin};
+use riskflow_model::{Key, Level, Shared, Text};
+use serde::{Deserialize, Serialize};
+
+use crate::Diff;
+use crate::fold::{Fold, Next};
+use crate::monitor::{Finding, Revision, Track, forget_ended};
+use crate::score_baseline::NoRecord;
+
+mod count;
+mod parts;
+
+pub use parts::{Part, parts};
+
+/// What stands for the datastream of an entry.
+pub const DATASTREAM: &str = "permit";
+
+/// The fold's settings.
+#[derive(Clone, Copy, Debug)]
+pub struct UnderPermit {
+    /// What ended longer ago than this, in milliseconds, the lifecycle may have forgotten.
+    pub remember: i64,
+}
+
+/// What is known of one asset.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct PermitState {
+    /// The parts that there are; `None` until the first came, or came again.
+    #[serde(skip)]
+    known: Option<Box<Known>>,
+    /// What became of them in this epoch.
+    #[serde(skip)]
+    change: Option<Change>,
+    /// The asset's identifier and the hash of its row.
+    asset: Option<(Text, u64)>,
+    /// By limit.
+    watches: BTreeMap<Text, Watch>,
+}
+
+/// The parts of one asset.
+#[derive(Debug, Default)]
+struct Known {
+    asset: Option<(Text, u64)>,
+    limits: BTreeMap<Text, Shared<Limit>>,
+    works: BTreeSet<Shared<Permit>>,
+    /// With how many work permits and holders ask for each.
+    certificates: BTreeMap<Shared<Permit>, Diff>,
+}
+
+/// What became of the parts of one asset in an epoch.
+#[derive(Debug)]
+struct Change {
+    /// What happened to permits and certificates.
+    cause: Option<Cause>,
+    /// Whether there was work before.
+    worked: bool,
+}
+
+/// One limit on the asset.
+#[derive(Debug, Serialize, Deserialize)]
+struct Watch {
+    limit: Shared<Limit>,
+    /// The level at every time, those to come included.
+    #[serde(skip)]
+    track: Track,
+    /// As given out.
+    shown: Track,
+    /// Whether the lifecycle ever heard of this watch.
+    told: bool,
+    /// Whether the entry is new since the last settling, and why.
+    #[serde(skip)]
+    fresh: Option<Option<Cause>>,
+}
+
+impl Known {
+    /// Takes a part in that came or went, and says what that means for the permits; of a part that was replaced the old one
+    /// must go first.
+    fn change(&mut self, part: Part, diff: Diff) -> Option<Cause> {
+        let came = diff > 0;
+        let cause = if came { Cause::Data } else { Cause::Correction };
+        match part {
+            Part::Asset { asset, base } => self.asset = came.then_some((asset, base)),
+            Part::Limit(limit) if came => drop(self.limits.insert(limit.id.clone(), limit)),
+            Part::Limit(limit) => drop(self.limits.remove(&limit.id)),
+            Part::Work(permit) => {
+                if came {
+                    self.works.insert(permit);
+                } else {
+                    self.works.remove(&permit);
+                }
+                return Some(cause);
+            }
+            Part::Certificate(certificate) => {
+                let asking = self.certificates.entry(certificate.clone()).or_default();
+                let before = *asking;
+                *asking += diff;
+                let after = *asking;
+                if after == 0 {
+                    self.certificates.remove(&certificate);
+                }
+                return (before == 0 || after == 0).then_some(cause);
+            }
+        }
+        None
+    }
+}
+
+impl Watch {
+    const fn new(limit: Shared<Limit>, cause: Option<Cause>) -> Self {
+        Self {
+            limit,
+            track: Track::new(),
+            shown: Track::new(),
+            told: false,
+            fresh: Some(cause),
+        }
+    }
+
+    /// Gives out what is different up to the clock, and says when the level changes next.
+    fn settle(&mut self, now: i64, remember: i64, context: &Context<'_>, out: &mut Vec<(Finding, Diff)>) -> i64 {
+        // What ended before the episode that the lifecycle shows cannot be that episode.
+        let forget = since(&self.shown).unwrap_or(i64::MAX).min(now - remember);
+        forget_ended(&mut self.track, forget);
+        forget_ended(&mut self.shown, forget);
+        let (past, to_come) = self
+            .track
+            .split_at(self.track.partition_point(|(time, _)| *time <= now));
+        let next = to_come.first().map_or(i64::MAX, |(time, _)| *time);
+        let fresh = self.fresh.take();
+        if past == self.shown && (fresh.is_none() || past.is_empty()) {
+            return next;
+        }
+        let datastream = Text::from(DATASTREAM);
+        let explanation = count::explain(&self.limit, context.known, past, now, &datastream);
+        let revision = Revision {
+            origin: Origin::default(),
+            rule: self.limit.id.clone(),
+            asset: context.asset.clone(),
+            datastream,
+            from: i64::MIN,
+            tail: past.to_vec(),
+            gone: false,
+            stale: false,
+            cause: Some(fresh.flatten().max(context.cause).unwrap_or(Cause::Clock)),
+            explanation: Some(Box::new(explanation)),
+        };
+        self.shown = past.to_vec();
+        self.told = true;
+        out.push((Finding::Revision(Box::new(revision)), 1));
+        next
+    }
+
+    /// The limit no longer counts for the asset.
+    fn end(self, asset: &Text, cause: Option<Cause>, out: &mut Vec<(Finding, Diff)>) {
+        if !self.told {
+            return;
+        }
+        let revision = Revision {
+            origin: Origin::default(),
+            rule: self.limit.id.clone(),
+            asset: asset.clone(),
+            datastream: DATASTREAM.into(),
+            from: i64::MIN,
+            tail: Track::new(),
+            gone: true,
+            stale: false,
+            cause,
+            explanation: None,
+        };
+        out.push((Finding::Revision(Box::new(revision)), 1));
+    }
+}
+
+/// What the watches of one asset have in common while they settle.
+struct Context<'a> {
+    asset: &'a Text,
+    known: &'a Known,
+    cause: Option<Cause>,
+}
+
+/// When the episode that is open at the end of a track began.
+fn since(track: &[(i64, Level)]) -> Option<i64> {
+    let open = track.rsplit(|(_, level)| *level == Level::None).next()?;
+    open.first().map(|(time, _)| *time)
+}
+
+impl PermitState {
+    /// Puts other parts in force: entries come, go, or are others, and all are evaluated again.
+    fn specify(&mut self, change: &Change, out: &mut Vec<(Finding, Diff)>) {
+        let Some(known) = &self.known else { return };
+        let before = std::mem::replace(&mut self.asset, known.asset.clone());
+        let came_or_went = if !change.worked || known.works.is_empty() {
+            // The entry came with the first permit, or went with the last.
+            change.cause
+        } else if before == self.asset {
+            Some(Cause::RuleChange)
+        } else {
+            Some(Cause::BaseChange)
+        };
+        let mut watches = std::mem::take(&mut self.watches);
+        for (id, limit) in self.asset.iter().flat_map(|_| &known.limits) {
+            let mut watch = match watches.remove(id) {
+                Some(watch) if watch.limit == *limit => watch,
+                Some(watch) => Watch {
+                    limit: limit.clone(),
+                    fresh: Some(Some(Cause::RuleChange)),
+                    ..watch
+                },
+                None => Watch::new(limit.clone(), came_or_went),
+            };
+            watch.track = count::track(limit, known);
+            self.watches.insert(id.clone(), watch);
+        }
+        let asset = before.map(|(asset, _)| asset).unwrap_or_default();
+        for watch in watches.into_values() {
+            watch.end(&asset, came_or_went.max(change.cause), out);
+        }
+    }
+}
+
+impl Fold for UnderPermit {
+    type Key = Key;
+    type Row = Part;
+    type Record = NoRecord;
+    type State = PermitState;
+    type Output = Finding;
+
+    const NAME: &'static str = "permit";
+
+    fn route(key: &Key) -> u64 {
+        key.route()
+    }
+
+    fn place(record: &NoRecord) -> (Key, Origin) {
+        match *record {}
+    }
+
+    fn rows(
+        &mut self,
+        _now: i64,
+        _key: Key,
+        state: &mut PermitState,
+        changes: &mut dyn Iterator<Item = (Part, Diff)>,
+    ) -> bool {
+        // State that was loaded hears of parts that it knew: nothing happened to them.
+        let loaded = state.known.is_none() && !state.watches.is_empty();
+        let known = state.known.get_or_insert_default();
+        let worked = loaded || !known.works.is_empty();
+        let mut cause = None;
+        for (part, diff) in changes {
+            cause = cause.max(known.change(part, diff));
+        }
+        let cause = cause.filter(|_| !loaded);
+        // What that means for the entries is found out when it settles.
+        state.change = Some(Change { cause, worked });
+        true
+    }
+
+    fn record(&mut self, _now: i64, _key: Key, _state: &mut PermitState, record: NoRecord) {
+        match record {}
+    }
+
+    fn recall(&mut self, _key: Key, _state: &PermitState, _out: &mut Vec<(Finding, Diff)>) {}
+
+    fn settle(&mut self, now: i64, _key: Key, state: &mut PermitState, out: &mut Vec<(Finding, Diff)>) -> Next {
+        let change = state.change.take();
+        if let Some(change) = &change {
+            state.specify(change, out);
+        }
+        let Some(known) = &state.known else { return Next::Keep };
+        if known.works.is_empty() && state.watches.is_empty() {
+            return Next::Forget;
+        }
+        let Some((asset, _)) = &state.asset else {
+            return Next::Keep;
+        };
+        let cause = change.and_then(|change| change.cause);
+        let context = Context { asset, known, cause };
+        let mut wake = i64::MAX;
+        for watch in state.watches.values_mut() {
+            wake = wake.min(watch.settle(now, self.remember, &context, out));
+        }
+        if wake == i64::MAX { Next::Keep } else { Next::Wake(wake) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! `riskflow act`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow};
+use riskflow::pace::wall_clock;
+use riskflow_connectors::{InRecord, decode_action, open_append};
+use riskflow_model::action::Action;
+use riskflow_model::topic::Topic;
+use riskflow_model::{Millis, Text, duration};
+use serde_json::json;
+
+use super::configuration;
+use crate::cli::{ActArguments, EXIT_CONFIGURATION};
+use crate::terminal::{complain, say};
+
+/// Appends an action, and waits until it is durable.
+pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
+    let (_, settings) = configuration::load(&arguments.config)?;
+    let now = Millis(wall_clock() as i64);
+    let payload = match payload(arguments, now) {
+        Ok(payload) => payload,
+        Err(error) => {
+            complain(&error);
+            return Ok(ExitCode::from(EXIT_CONFIGURATION));
+        }
+    };
+    let mut way_in =
+        open_append(&settings.input, &settings.topics, Topic::InAction).context("could not open `in.action`")?;
+    let record = InRecord {
+        arrival: now,
+        key: arguments.warning.clone(),
+        payload: payload.record,
+    };
+    let answer = way_in.append(&[record]).pop();
+    let appended = answer
+        .ok_or_else(|| anyhow!("nothing was appended"))?
+        .context("the action is not known to be durable; give the same `--id` to try again")?;
+    let (id, partition, offset) = (&payload.id, appended.partition, appended.offset);
+    if arguments.json {
+        say(json!({ "id": id, "partition": partition, "offset": offset }));
+    } else {
+        say(format_args!("{id} (in.action, partition {partition}, offset {offset})"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Payload {
+    id: Text,
+    record: Vec<u8>,
+}
+
+/// The action as JSON, checked as the job checks it.
+fn payload(arguments: &ActArguments, now: Millis) -> Result<Payload> {
+    let text = |text: &Option<String>| text.as_deref().map(Text::from);
+    let id = text(&arguments.id).unwrap_or_else(|| uuid::Uuid::new_v4().to_string().into());
+    let until = arguments.until.as_deref().map(|until| moment(until, now)).transpose()?;
+    let actor = arguments.actor.clone().or_else(|| std::env::var("USER").ok());
+    let actor = actor.ok_or_else(|| anyhow!("nobody did it; give `--actor`"))?;
+    let action = Action {
+        id: id.clone(),
+        warning: arguments.warning.as_str().into(),
+        action: arguments.verb,
+        actor: actor.into(),
+        role: arguments.role.as_str().into(),
+        unit: text(&arguments.unit),
+        time: arguments.time.unwrap_or(now),
+        text: arguments.text.as_str().into(),
+        task: text(&arguments.task),
+        assignee: text(&arguments.assignee),
+        evidence: text(&arguments.evidence),
+        until,
+        overrides: arguments.although,
+    };
+    let record = serde_json::to_string(&action)?;
+    decode_action(&record).map_err(|rejection| anyhow!(rejection.detail))?;
+    Ok(Payload {
+        id,
+        record: record.into_bytes(),
+    })
+}
+
+/// A time, or how long from now on.
+fn moment(text: &str, now: Millis) -> Result<Millis> {
+    if let Ok(millis) = duration::parse(text) {
+        return Ok(now.plus(millis));
+    }
+    text.parse()
+        .map_err(|error| anyhow!("`--until`: {error}, or a duration such as `2h`"))
+}

@@ -1,0 +1,153 @@
+//! Who is told of a case: everyone who is addressed now and was not told of that event yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use riskflow_model::output::{Basis, CaseStep, Escalation, Notice, NoticeEvent};
+use riskflow_model::{Key, Level, Millis, Text};
+
+use crate::oracle::bureau::{Bureau, Place};
+use crate::oracle::walk::Walk;
+
+/// Who was told of what, ever.
+#[derive(Default)]
+pub struct Memory {
+    /// Identifiers of notices.
+    told: BTreeSet<Text>,
+    /// The unit, role and channel of each user's last notice.
+    last: BTreeMap<Text, (Place, Text)>,
+}
+
+/// Someone who is addressed.
+struct Addressed {
+    kind: NoticeEvent,
+    /// What tells this event from others of its kind.
+    mark: Vec<Text>,
+    user: Text,
+    place: Place,
+    channel: Text,
+    level: Level,
+    due: Option<i64>,
+}
+
+/// The notices of this epoch.
+pub fn notices(case: &Text, walked: &Walk<'_>, bureau: &Bureau, now: i64, memory: &mut Memory) -> Vec<Notice> {
+    if walked.suppressed(now) {
+        return Vec::new();
+    }
+    let mut addressed = Vec::new();
+    if walked.telling() {
+        of_alarm(walked, bureau, now, &mut addressed);
+        of_escalations(walked, bureau, now, &mut addressed);
+    }
+    // Of several ways to a user the first by unit and role is taken; the last event is what the end is told as.
+    addressed.sort_by(|a, b| (a.kind, &a.mark, &a.place, &a.user).cmp(&(b.kind, &b.mark, &b.place, &b.user)));
+    let mut notices = Vec::new();
+    let mut tell = |one: Addressed, memory: &mut Memory| {
+        let mut parts: Vec<&str> = vec![case, one.kind.name()];
+        parts.extend(one.mark.iter().map(|part| &**part));
+        parts.push(&one.user);
+        let id: Text = Key::of_parts(&parts).to_string().into();
+        if !memory.told.insert(id.clone()) {
+            return;
+        }
+        let reached = (one.place.clone(), one.channel.clone());
+        memory.last.insert(one.user.clone(), reached);
+        let about = &walked.about;
+        notices.push(Notice {
+            id,
+            case: case.clone(),
+            event: one.kind,
+            channel: one.channel,
+            user: one.user,
+            unit: one.place.0,
+            role: one.place.1,
+            level: one.level,
+            due: one.due.map(Millis),
+            rule: about.rule.clone(),
+            asset: about.asset.clone(),
+            domain: about.domain,
+            region: about.region,
+            since: about.since,
+        });
+    };
+    for one in addressed {
+        tell(one, memory);
+    }
+    for one in of_end(walked, memory) {
+        tell(one, memory);
+    }
+    notices
+}
+
+/// The alarm: all who hold a role that has not acknowledged; by the first of their units and roles.
+fn of_alarm(walked: &Walk<'_>, bureau: &Bureau, now: i64, addressed: &mut Vec<Addressed>) {
+    for (place, pending) in &walked.obligations {
+        if pending.acknowledged.is_some() {
+            continue;
+        }
+        for (place, user) in bureau.holders(place, &pending.asking, now) {
+            addressed.push(Addressed {
+                kind: NoticeEvent::Issued,
+                mark: vec![walked.alarm.to_string().into()],
+                channel: bureau.channel(&user),
+                user,
+                place,
+                level: walked.peak,
+                due: pending.due,
+            });
+        }
+    }
+}
+
+/// Escalations of this round that the parent unit has not acknowledged: everyone there.
+fn of_escalations(walked: &Walk<'_>, bureau: &Bureau, now: i64, addressed: &mut Vec<Addressed>) {
+    let of_round = walked
+        .lifted
+        .iter()
+        .filter(|lifted| lifted.round == walked.round && !lifted.acknowledged);
+    for lifted in of_round {
+        let Some(unit) = &lifted.escalation.to else { continue };
+        let Escalation {
+            step,
+            unit: from,
+            role,
+            task,
+            at,
+            ..
+        } = &lifted.escalation;
+        let mut mark: Vec<Text> = vec![at.0.to_string().into(), step.map_or("", CaseStep::name).into()];
+        mark.extend([from, role, task].map(|part| part.clone().unwrap_or_default()));
+        for (place, user) in bureau.everyone(unit, now) {
+            addressed.push(Addressed {
+                kind: NoticeEvent::Escalated,
+                mark: mark.clone(),
+                channel: bureau.channel(&user),
+                user,
+                place,
+                level: walked.peak,
+                due: None,
+            });
+        }
+    }
+}
+
+/// The end: everyone who was told of the case so far.
+fn of_end(walked: &Walk<'_>, memory: &Memory) -> Vec<Addressed> {
+    let Some((at, basis)) = walked.end.filter(|_| walked.step != CaseStep::Archived) else {
+        return Vec::new();
+    };
+    let kind = match basis {
+        Basis::Cleared => NoticeEvent::Cleared,
+        _ => NoticeEvent::Withdrawn,
+    };
+    let told = memory.last.iter().map(|(user, (place, channel))| Addressed {
+        kind,
+        mark: vec![at.to_string().into()],
+        user: user.clone(),
+        place: place.clone(),
+        channel: channel.clone(),
+        level: Level::None,
+        due: None,
+    });
+    told.collect()
+}

@@ -1,0 +1,207 @@
+//! Work under permit: at every border of any permit everything is counted anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use riskflow_config::BaseRow;
+use riskflow_model::base::Asset;
+use riskflow_model::intake::{Limit, Measure, Permit, PermitKind};
+use riskflow_model::output::Cause;
+use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Level, Shared, Text};
+
+use super::level::Track;
+use super::{Levels, Member};
+
+/// What counts of permits and limits, and what the assets saw of them after the epoch before.
+#[derive(Default)]
+pub struct Permits {
+    permits: BTreeMap<Key, Shared<Permit>>,
+    limits: BTreeMap<Key, Shared<Limit>>,
+    before: BTreeMap<Text, Seen>,
+}
+
+/// What concerns one asset.
+#[derive(Clone, Default, PartialEq)]
+struct Seen {
+    asset: Option<Shared<Asset>>,
+    limits: BTreeMap<Text, Shared<Limit>>,
+    works: BTreeSet<Shared<Permit>>,
+    certificates: BTreeSet<Shared<Permit>>,
+}
+
+/// What follows for the entries of rules on datastreams' place: levels, and causes where something happened to the asset.
+pub struct Permitted {
+    pub levels: Levels,
+    /// Of entries that came, went or are others.
+    pub entries: BTreeMap<Member, Cause>,
+    /// Of permits and certificates, by asset.
+    pub papers: BTreeMap<Text, Cause>,
+}
+
+impl Permits {
+    /// A record of one of the three tables.
+    pub fn base(&mut self, topic: u16, key: Key, row: Option<&BaseRow>) {
+        match row {
+            Some(BaseRow::Limit(limit)) => drop(self.limits.insert(key, limit.clone())),
+            Some(BaseRow::Permit(permit)) => {
+                let newer = self
+                    .permits
+                    .get(&key)
+                    .is_some_and(|there| there.version > permit.version);
+                if !newer {
+                    self.permits.insert(key, permit.clone());
+                }
+            }
+            None if topic == Topic::BaseLimit.index() => drop(self.limits.remove(&key)),
+            None if topic == Topic::InPermit.index() => drop(self.permits.remove(&key)),
+            _ => {}
+        }
+    }
+
+    /// What follows from the rows as of now.
+    pub fn step(&mut self, now: i64, assets: &BTreeMap<Key, Shared<Asset>>) -> Permitted {
+        let after = self.seen(assets);
+        let before = std::mem::replace(&mut self.before, after.clone());
+        let mut permitted = Permitted {
+            levels: Levels::new(),
+            entries: BTreeMap::new(),
+            papers: BTreeMap::new(),
+        };
+        let names: BTreeSet<&Text> = before.keys().chain(after.keys()).collect();
+        for name in names {
+            let nothing = Seen::default();
+            let before = before.get(name).unwrap_or(&nothing);
+            let after = after.get(name).unwrap_or(&nothing);
+            let papers = papers(before, after);
+            permitted.papers.extend(papers.map(|cause| (name.clone(), cause)));
+            let member = |limit: &Text| (limit.clone(), name.clone(), Text::from("permit"));
+            for (limit, cause) in causes(before, after, papers) {
+                permitted.entries.insert(member(&limit), cause);
+            }
+            for (id, limit) in &after.limits {
+                permitted
+                    .levels
+                    .insert(member(id), (self.track(limit, name, now), false));
+            }
+        }
+        permitted
+    }
+
+    fn seen(&self, assets: &BTreeMap<Key, Shared<Asset>>) -> BTreeMap<Text, Seen> {
+        let mut seen: BTreeMap<Text, Seen> = BTreeMap::new();
+        for permit in self.permits.values().filter(|permit| permit.kind == PermitKind::Work) {
+            let asset = permit.asset.clone().expect("work is done somewhere");
+            seen.entry(asset).or_default().works.insert(permit.clone());
+        }
+        for (name, seen) in &mut seen {
+            seen.asset = assets.values().find(|asset| asset.id == *name).cloned();
+            for certificate in self
+                .permits
+                .values()
+                .filter(|permit| permit.kind == PermitKind::Certificate)
+            {
+                let asked = seen.works.iter().any(|work| {
+                    work.work_type == certificate.work_type
+                        && work.holders.iter().any(|holder| certificate.holders.contains(holder))
+                });
+                if asked {
+                    seen.certificates.insert(certificate.clone());
+                }
+            }
+            if let Some(asset) = &seen.asset {
+                for limit in self.limits.values().filter(|limit| selects(limit, asset)) {
+                    seen.limits.insert(limit.id.clone(), limit.clone());
+                }
+            }
+        }
+        seen
+    }
+
+    fn track(&self, limit: &Limit, asset: &Text, now: i64) -> Track {
+        let borders = self.permits.values().flat_map(|permit| {
+            let cancelled = permit.cancelled_from.map(|time| time.0);
+            [Some(permit.valid_from.0), Some(permit.valid_to.0), cancelled]
+        });
+        let borders: BTreeSet<i64> = borders.flatten().filter(|time| *time <= now).collect();
+        let mut track = Track::new();
+        for time in borders {
+            let count = self.count(limit, asset, time);
+            let reached = limit.levels.iter().filter(|(_, least)| count >= **least as usize);
+            let level = reached.map(|(level, _)| *level).max().unwrap_or_default();
+            if track.last().map_or(Level::None, |(_, level)| *level) != level {
+                track.push((time, level));
+            }
+        }
+        track
+    }
+
+    fn count(&self, limit: &Limit, asset: &Text, time: i64) -> usize {
+        let at_work = self.permits.values().filter(|permit| {
+            permit.kind == PermitKind::Work
+                && permit.asset.as_ref() == Some(asset)
+                && limit.work_type.as_ref().is_none_or(|kind| *kind == permit.work_type)
+                && in_force(permit, time)
+        });
+        match limit.measure {
+            Measure::ConcurrentWork => at_work.count(),
+            Measure::UncertifiedWork => at_work
+                .map(|permit| {
+                    let holders: BTreeSet<&Text> = permit.holders.iter().collect();
+                    let certified = |holder: &Text| {
+                        self.permits.values().any(|certificate| {
+                            certificate.kind == PermitKind::Certificate
+                                && certificate.work_type == permit.work_type
+                                && certificate.holders.contains(holder)
+                                && in_force(certificate, time)
+                        })
+                    };
+                    holders.into_iter().filter(|holder| !certified(holder)).count()
+                })
+                .sum(),
+        }
+    }
+}
+
+fn in_force(permit: &Permit, time: i64) -> bool {
+    permit.valid_from.0 <= time
+        && time < permit.valid_to.0
+        && permit.cancelled_from.is_none_or(|cancelled| time < cancelled.0)
+}
+
+fn selects(limit: &Limit, asset: &Asset) -> bool {
+    (limit.category.is_empty() || limit.category.contains(&asset.category))
+        && limit.domain.is_none_or(|domain| domain == asset.domain)
+        && limit
+            .region
+            .is_none_or(|region| asset.region.to_string().starts_with(&region.to_string()))
+}
+
+/// What happened to the permits and certificates that concern an asset.
+fn papers(before: &Seen, after: &Seen) -> Option<Cause> {
+    let all = |seen: &Seen| -> BTreeSet<Shared<Permit>> { seen.works.union(&seen.certificates).cloned().collect() };
+    let (before, after) = (all(before), all(after));
+    if !before.is_subset(&after) {
+        Some(Cause::Correction)
+    } else if before != after {
+        Some(Cause::Data)
+    } else {
+        None
+    }
+}
+
+/// Why entries came, went or are others.
+fn causes(before: &Seen, after: &Seen, papers: Option<Cause>) -> BTreeMap<Text, Cause> {
+    let mut causes = BTreeMap::new();
+    let ids: BTreeSet<&Text> = before.limits.keys().chain(after.limits.keys()).collect();
+    for id in ids {
+        let cause = match (before.limits.get(id), after.limits.get(id)) {
+            (Some(old), Some(new)) if old == new => None,
+            (Some(_), Some(_)) => Some(Cause::RuleChange),
+            _ if before.works.is_empty() || after.works.is_empty() => papers,
+            _ if before.asset == after.asset => Some(Cause::RuleChange),
+            _ => Some(Cause::BaseChange),
+        };
+        causes.extend(cause.map(|cause| (id.clone(), cause)));
+    }
+    causes
+}

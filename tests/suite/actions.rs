@@ -1,0 +1,196 @@
+//! Actions over HTTP and from a shell: who may, what is refused, and that what is answered is durable.
+
+mod jobs;
+mod requests;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::atomic::Ordering;
+
+use riskflow::http::Server;
+use riskflow::job::Handles;
+use riskflow::views::Tables;
+use riskflow_config::{ActionSettings, HttpSettings, Input, TlsSettings, TokenSettings, TopicSettings};
+use riskflow_connectors::log::LogWriter;
+use riskflow_connectors::{Append, open_append};
+use riskflow_model::topic::Topic;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// Tokens of the town 330902001 (which may not override), and of the whole city.
+const TOWN: &str = "town-secret";
+const CITY: &str = "city-secret";
+
+/// The program, with these settings.
+fn riskflow(arguments: &[&str], sets: &[&str]) -> Output {
+    let mut command = Command::new(crate::kafka::riskflow());
+    command
+        .args(arguments)
+        .args(["--log", "warn", "--set", "http.enabled=false"]);
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    command.output().unwrap()
+}
+
+/// What curl got.
+struct Got {
+    status: u16,
+    headers: String,
+    body: String,
+}
+
+impl Got {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+/// Asks by curl, which leaves paths as they are; `None` when there was no answer.
+fn curl(url: &str, arguments: &[&str]) -> Option<Got> {
+    let output = Command::new("curl")
+        .args(["-s", "-i", "--path-as-is", "--max-time", "30", "-H", "Expect:"])
+        .args(arguments)
+        .arg(url)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (headers, body) = text.split_once("\r\n\r\n")?;
+    let status = headers.split(' ').nth(1)?.parse().ok()?;
+    Some(Got {
+        status,
+        headers: headers.to_lowercase(),
+        body: body.to_owned(),
+    })
+}
+
+/// A server over tables that are made up, and a real log behind it.
+struct Desk {
+    folder: TempDir,
+    handles: Handles,
+    server: Server,
+    scheme: &'static str,
+}
+
+fn topics() -> TopicSettings {
+    TopicSettings {
+        prefix: String::new(),
+        partitions: 2,
+        replication: 1,
+        retention: 604_800_000,
+    }
+}
+
+impl Desk {
+    fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        drop(LogWriter::open(folder.path(), Topic::InAction.name(), 2).unwrap());
+        let way_in = open_append(&Input::Log(folder.path().to_owned()), &topics(), Topic::InAction).unwrap();
+        Self::with(folder, Some(way_in), None)
+    }
+
+    /// Without `way_in` it takes no actions.
+    fn with(folder: TempDir, way_in: Option<Box<dyn Append>>, tls: Option<TlsSettings>) -> Self {
+        let handles = Handles::new().unwrap();
+        handles.views.store(&tables());
+        handles.ready.store(true, Ordering::Release);
+        let token = |name: &str, secret: &str, region: &str| TokenSettings {
+            name: name.to_owned(),
+            sha256: Sha256::digest(secret).into(),
+            role: "duty".to_owned(),
+            unit: Some(format!("unit-{region}")),
+            region: region.parse().unwrap(),
+            overrides: name == "city",
+        };
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let settings = HttpSettings {
+            address: "127.0.0.1:0".parse().unwrap(),
+            tls,
+            actions: way_in.is_some().then(|| ActionSettings {
+                tokens: vec![token("town", TOWN, "330902001"), token("city", CITY, "3309")],
+            }),
+        };
+        let server = Server::start(&settings, handles.clone(), way_in).unwrap();
+        Self {
+            folder,
+            handles,
+            server,
+            scheme,
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme, self.server.address)
+    }
+
+    fn post(&self, path: &str, token: Option<&str>, body: &str, more: &[&str]) -> Got {
+        let file = self.folder.path().join("body");
+        std::fs::write(&file, body).unwrap();
+        let data = format!("@{}", file.display());
+        let bearer = token.map(|token| format!("Authorization: Bearer {token}"));
+        let mut arguments = vec!["-X", "POST", "--data-binary", &data];
+        arguments.extend(bearer.iter().flat_map(|bearer| ["-H", bearer.as_str()]));
+        if !more.iter().any(|more| more.starts_with("Content-Type")) {
+            arguments.extend(["-H", "Content-Type: application/json"]);
+        }
+        arguments.extend(more);
+        curl(&self.url(path), &arguments).expect("an answer")
+    }
+
+    fn act(&self, case: &str, body: &Value) -> Got {
+        self.post(&actions_of(case), Some(TOWN), &body.to_string(), &[])
+    }
+
+    /// How many requests had this outcome.
+    fn count(&self, outcome: &str) -> u64 {
+        let text = self.handles.metrics.render(&self.handles.meters);
+        let name = format!("riskflow_action_requests_total{{outcome=\"{outcome}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&name));
+        line.unwrap_or_else(|| panic!("no metric for {outcome}"))
+            .parse()
+            .unwrap()
+    }
+
+    /// What is in `in.action`, as the program prints it.
+    fn written(&self) -> Vec<Value> {
+        written(self.folder.path())
+    }
+}
+
+fn written(folder: &Path) -> Vec<Value> {
+    let output = riskflow(&["tail", "in.action", "--json"], &[&format!("input.path={folder:?}")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn actions_of(case: &str) -> String {
+    format!("/api/v1/warnings/{case}/actions")
+}
+
+/// Open warnings `near` (in the town) and `far` (in another county), and the case `incident` in the town.
+fn tables() -> Tables {
+    let mut tables = Tables::default();
+    for (id, region) in [("near", "330902001001"), ("far", "330903001001")] {
+        let row = json!({
+            "id": id, "rule": "gas", "asset": "tank", "domain": "work_safety", "region": region, "level": "red", "since": 0,
+            "stale": false,
+        });
+        tables
+            .warnings
+            .insert_mut(id.into(), Arc::new(serde_json::from_value(row).unwrap()));
+    }
+    let case = json!({
+        "id": "incident", "incident": true, "rule": "fire", "asset": null, "domain": "public_safety", "region": "330902001002",
+        "since": 0, "level": "orange", "peak": "orange", "basis": "active", "step": "dispatched", "entered": 0, "due": null,
+        "round": 1, "rejected": null, "suppressed_until": null, "escalations": [], "obligations": [], "tasks": [],
+        "times": {"issued": 0, "acknowledged": null, "in_time": false, "archived": null},
+        "people": {"assignee": null, "notes": [], "evidence": []},
+    });
+    tables
+        .cases
+        .insert_mut("incident".into(), Arc::new(serde_json::from_value(case).unwrap()));
+    tables
+}

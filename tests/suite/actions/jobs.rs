@@ -1,0 +1,226 @@
+//! The real program, on the embedded log and on Kafka: from an open warning to an action that the job reads.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use riskflow_connectors::log::LogWriter;
+use riskflow_model::Millis;
+use riskflow_model::topic::Topic;
+use riskflow_tests::kafka::Kafka;
+use serde_json::{Value, json};
+
+use super::{TOWN, curl, riskflow, written};
+use crate::kafka::{base, command, create_topics, now, observation};
+
+/// SHA-256 of the token of the town, as `sha256sum` prints it.
+fn settings() -> [String; 4] {
+    use sha2::{Digest as _, Sha256};
+    let hash: String = Sha256::digest(TOWN).iter().map(|byte| format!("{byte:02x}")).collect();
+    let tokens = format!(
+        "http.actions.tokens=[{{ name = \"town\", sha256 = \"{hash}\", role = \"duty\", region = \"330902001\" }}]"
+    );
+    [
+        "http.enabled=true".to_owned(),
+        "http.listen=127.0.0.1:0".to_owned(),
+        "http.actions.enabled=true".to_owned(),
+        tokens,
+    ]
+}
+
+/// A job that serves HTTP; killed when dropped.
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+impl Serving {
+    fn start(mut command: Command) -> Self {
+        for set in settings() {
+            command.args(["--set", &set]);
+        }
+        command
+            .args(["--log", "info"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap());
+        let (sender, addresses) = channel();
+        std::thread::spawn(move || {
+            for line in said.lines().map_while(Result::ok) {
+                if let Some((_, rest)) = line.split_once("address=") {
+                    let _ = sender.send(rest.split(' ').next().unwrap_or_default().to_owned());
+                }
+            }
+        });
+        let address = addresses.recv_timeout(Duration::from_secs(60));
+        let address = address.unwrap_or_else(|error| {
+            let _ = child.kill();
+            panic!("it does not serve HTTP: {error}")
+        });
+        Self { child, address }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Asks again and again, until the answer is what is waited for.
+    fn until<T>(&self, path: &str, mut enough: impl FnMut(&str) -> Option<T>) -> T {
+        let until = Instant::now() + Duration::from_secs(120);
+        loop {
+            let body = curl(&self.url(path), &[]).map(|got| got.body).unwrap_or_default();
+            if let Some(found) = enough(&body) {
+                return found;
+            }
+            assert!(Instant::now() < until, "{path} gives only {body}");
+        }
+    }
+
+    /// The identifier of the one open warning, once the job serves it and takes actions.
+    fn warning(&self) -> String {
+        self.until("/readyz", |body| (body == "ready\n").then_some(()));
+        self.until("/api/v1/warnings", |body| {
+            let list: Value = serde_json::from_str(body).ok()?;
+            Some(list["items"][0]["id"].as_str()?.to_owned())
+        })
+    }
+
+    fn act(&self, warning: &str, id: &str) -> (u16, Value) {
+        let bearer = format!("Authorization: Bearer {TOWN}");
+        let body = json!({"id": id, "action": "acknowledge"}).to_string();
+        let json = "Content-Type: application/json";
+        let path = self.url(&format!("/api/v1/warnings/{warning}/actions"));
+        let got = curl(&path, &["-H", &bearer, "-H", json, "-d", &body]).unwrap();
+        (got.status, got.json())
+    }
+
+    /// Waits until the job took so many actions in.
+    fn takes(&self, actions: u64) {
+        self.until("/metrics", |body| {
+            let name = "riskflow_records_total{topic=\"in.action\"} ";
+            let taken = body.lines().find_map(|line| line.strip_prefix(name))?;
+            (taken.parse() == Ok(actions)).then_some(())
+        });
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |topic: Topic, key: &str, payload: &str| {
+        let mut writer = LogWriter::open(folder.path(), topic.name(), 2).unwrap();
+        let partition = writer.partition_of(Some(key.as_bytes()));
+        let payload = Some(payload.as_bytes());
+        writer
+            .append(partition, Millis(now()), Some(key.as_bytes()), payload)
+            .unwrap();
+        writer.sync().unwrap();
+    };
+    let path = format!("input.path={:?}", folder.path());
+    let output = format!("output.path={:?}", folder.path());
+    let checkpoints = format!("checkpoint.path={:?}", folder.path().join("checkpoints"));
+    let sets = [&*path, &output, &checkpoints];
+    assert!(riskflow(&["topics", "--create"], &sets).status.success());
+    put(Topic::BaseRegion, "330902", r#"{"code":"330902","name":"定海区"}"#);
+    let asset = r#"{"id":"tank","name":"Tank 1","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4}"#;
+    put(Topic::BaseAsset, "tank", asset);
+    put(
+        Topic::BaseDatastream,
+        "gas",
+        r#"{"id":"gas","asset":"tank","observed_property":"gas"}"#,
+    );
+    let rule = r#"{"id":"gas","version":3,"source":"test","select":{"observed_property":"gas"},"levels":{"red":{"when":{"feature":"last","window":"10m","op":">=","threshold":50}}}}"#;
+    put(Topic::InRule, "gas", rule);
+    put(Topic::InObservation, "gas", &observation(now(), 60.0));
+
+    let mut command = Command::new(crate::kafka::riskflow());
+    command.arg("run");
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    let job = Serving::start(command);
+    let warning = job.warning();
+    let (status, answer) = job.act(&warning, "a");
+    assert_eq!(status, 202, "{answer}");
+    let read = written(folder.path());
+    assert_eq!((read.len(), &read[0]["value"]["id"]), (1, &json!("a")));
+    let shell = riskflow(
+        &[
+            "act", &warning, "dispatch", "--actor", "li", "--role", "duty", "--id", "b",
+        ],
+        &sets,
+    );
+    assert!(shell.status.success(), "{}", String::from_utf8_lossy(&shell.stderr));
+    let (status, again) = job.act(&warning, "a");
+    assert_eq!((status, again), (200, answer));
+    job.takes(2);
+
+    let people = riskflow(&["tail", "warnings"], &sets);
+    let lines = String::from_utf8(people.stdout).unwrap();
+    let expected = "red     raised  gas  Tank 1 (tank)  定海区 330902001001  last 10m >= 50 (last 10m = 60)  data";
+    assert!(lines.contains(expected) && !lines.contains('\u{1b}'), "{lines}");
+    assert_eq!(lines.lines().count(), 1);
+}
+
+#[test]
+fn kafka_takes_actions_by_http_and_from_a_shell_beside_a_job_that_writes_in_transactions() {
+    let Some(kafka) = Kafka::for_test("actions") else {
+        return;
+    };
+    create_topics(&kafka);
+    base(&kafka);
+    let sets = ["input.clock=\"live\"", "epoch.tick=\"20ms\""];
+    let job = Serving::start(command(&kafka, "run", &sets));
+    // The rules are in force once the bad one among them was refused.
+    kafka
+        .consume_until(Topic::DeadLetter, |letters| !letters.is_empty())
+        .unwrap();
+    let payload = observation(now(), 60.0);
+    kafka
+        .produce(Topic::InObservation, [("gas", Some(payload.as_str()))])
+        .unwrap();
+    let warning = job.warning();
+    let (status, answer) = job.act(&warning, "a");
+    assert_eq!(status, 202, "{answer}");
+    let read = kafka.consume(Topic::InAction).unwrap();
+    assert_eq!(read.len(), 1);
+    let value: Value = serde_json::from_str(read[0].value.as_deref().unwrap()).unwrap();
+    assert_eq!(
+        (read[0].key.as_deref(), &value["id"]),
+        (Some(warning.as_str()), &json!("a"))
+    );
+    let at = (i64::from(read[0].partition), read[0].offset);
+    assert_eq!(
+        (answer["partition"].as_i64(), answer["offset"].as_i64()),
+        (Some(at.0), Some(at.1))
+    );
+    assert_eq!(job.act(&warning, "a"), (200, answer));
+
+    let mut shell = command(&kafka, "act", &[]);
+    shell.args([&warning, "dispatch", "--actor", "li", "--role", "duty", "--json"]);
+    let shell = shell.output().unwrap();
+    assert!(shell.status.success(), "{}", String::from_utf8_lossy(&shell.stderr));
+    let answer: Value = serde_json::from_slice(&shell.stdout).unwrap();
+    // One case, one partition.
+    assert_eq!(
+        (answer["partition"].as_i64(), answer["offset"].as_i64()),
+        (Some(at.0), Some(at.1 + 1))
+    );
+    job.takes(2);
+
+    let mut people = command(&kafka, "tail", &[]);
+    let lines = String::from_utf8(people.arg("warnings").output().unwrap().stdout).unwrap();
+    assert!(
+        lines.contains("raised  gas  Tank 1 (tank)") && lines.contains(&warning),
+        "{lines}"
+    );
+}
