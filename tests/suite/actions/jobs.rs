@@ -166,7 +166,7 @@ fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
 
     let people = riskflow(&["tail", "warnings"], &sets);
     let lines = String::from_utf8(people.stdout).unwrap();
-    let expected = "red     raised  gas  Tank 1 (tank)  定海区 330902001001  last 10m >= 50 (last 10m = 60)  data";
+    let expected = "red     raised  gas  Tank 1 (tank)  定海区 330902001001  last 10m >= 50 (last 10m = 60)  ";
     assert!(lines.contains(expected) && !lines.contains('\u{1b}'), "{lines}");
     assert_eq!(lines.lines().count(), 1);
 }

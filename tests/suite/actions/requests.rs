@@ -88,7 +88,7 @@ fn what_is_refused_changes_nothing_and_is_counted() {
         (&near, town, r#"{"id":"a","action":"#.to_owned(), &[], 400, "malformed"),
         (&near, town, "[".repeat(60_000), &[], 400, "malformed"),
         (&near, town, "\u{0}".to_owned(), &[], 400, "malformed"),
-        (&near, town, "[]".to_owned(), &[], 422, "invalid"),
+        (&near, town, "[]".to_owned(), &[], 400, "malformed"),
         (
             &near,
             town,
