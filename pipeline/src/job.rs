@@ -131,11 +131,10 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
         Publisher::start(sink, beginning, about, observer, committed)
     });
     let (publisher, sender) = publisher.transpose().context("could not start the publisher")?.unzip();
-    let failure = Failure::default();
     let job = Arc::new(Job {
         settings: settings.clone(),
         handles: handles.clone(),
-        failure: failure.clone(),
+        failure: Failure::default(),
         publisher: Mutex::new(publisher),
         // Only worker 0 publishes; when it is done the publisher comes to its end.
         sender: Mutex::new(sender),
@@ -166,17 +165,9 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
     for worker in guards.join() {
         worker.map_err(|error| anyhow!("a worker panicked: {error}"))?;
     }
-    let job = Arc::into_inner(job).ok_or_else(|| anyhow!("a worker still holds the job"))?;
-    drop(job.sender);
-    let publisher = job.publisher.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let published = publisher.map_or(Ok(()), Publisher::join);
-    if let Some(lasting) = job.lasting {
-        lasting.checkpointer.join();
-    }
-    if let Some(error) = failure.take() {
-        return Err(error);
-    }
-    published
+    Arc::into_inner(job)
+        .ok_or_else(|| anyhow!("a worker still holds the job"))?
+        .end()
 }
 
 /// Topics on Kafka that are not as they should be lose what is written to them, sooner or later.
@@ -262,6 +253,32 @@ impl Job {
         let ended = self.publisher().take_if(|publisher| publisher.has_ended());
         let published = ended.and_then(|publisher| publisher.join().err());
         self.failure.take().or(published)
+    }
+
+    /// Commits and keeps what is under way, once the workers have ended.
+    fn end(self) -> Result<()> {
+        drop(self.sender);
+        let publisher = self.publisher.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let published = publisher.map_or(Ok(()), Publisher::join);
+        if let Some(lasting) = self.lasting {
+            lasting.checkpointer.join();
+        }
+        self.failure.take().map_or(published, Err)
+    }
+
+    /// What ingestion needs to know.
+    fn ingestion(&self, sources: Vec<Box<dyn Source>>, failed: Rc<RefCell<Option<SourceError>>>) -> Ingest {
+        Ingest {
+            sources,
+            time: self.settings.time,
+            case: self.settings.case,
+            clock: self.settings.clock,
+            ceiling: wall_clock() as i64,
+            max_records: self.settings.epoch.max_records,
+            metrics: self.handles.metrics.clone(),
+            lag_shown: None,
+            failed,
+        }
     }
 
     /// How the folds of a worker outlive the process.
@@ -353,17 +370,7 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
     });
     handles.meters.count_arranged(worker);
     let failed = Rc::new(RefCell::new(None));
-    let ingestion = Ingest {
-        sources,
-        time: settings.time,
-        case: settings.case,
-        clock: settings.clock,
-        ceiling: wall_clock() as i64,
-        max_records: settings.epoch.max_records,
-        metrics: handles.metrics.clone(),
-        lag_shown: None,
-        failed: Rc::clone(&failed),
-    };
+    let ingestion = job.ingestion(sources, Rc::clone(&failed));
     let plan = job.lasting.as_ref().map(|lasting| lasting.recovery.plan.clone());
     let pace = Pace::new(
         settings.epoch.clone(),

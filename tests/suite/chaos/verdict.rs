@@ -14,7 +14,7 @@ use riskflow_model::output::{
 };
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
-use riskflow_tests::oracle::{Oracle, Told};
+use riskflow_tests::oracle::{Expected, Oracle, Told};
 use serde::de::DeserializeOwned;
 
 use super::SETTINGS;
@@ -171,7 +171,19 @@ pub fn judge(place: &dyn Place) -> Report {
         )
     }));
     compare("dead letters", &letters, &dead);
-    let last = last.expect("there were epochs");
+    judge_tables(place, last.expect("there were epochs"));
+    Report {
+        epochs: progress.len(),
+        deltas: told.len(),
+        case_deltas: of_cases.len(),
+        notices: notices.len(),
+        dead: letters.len(),
+        rows: place.all(Topic::RiskAsset).len() + place.all(Topic::RiskRegion).len(),
+    }
+}
+
+/// The same for the tables, as they stand in the end.
+fn judge_tables(place: &dyn Place, last: Expected) {
     let assets = table(place, Topic::RiskAsset, |row: &AssetRisk| row.asset.clone());
     compare("assets", &set(assets), &set(last.assets));
     let regions = table(place, Topic::RiskRegion, |row: &RegionRisk| {
@@ -184,14 +196,6 @@ pub fn judge(place: &dyn Place) -> Report {
     compare("cases", &set(cases), &set(last.cases));
     let responses = table(place, Topic::Response, Response::key);
     compare("responses", &set(responses), &set(last.responses));
-    Report {
-        epochs: progress.len(),
-        deltas: told.len(),
-        case_deltas: of_cases.len(),
-        notices: notices.len(),
-        dead: letters.len(),
-        rows: place.all(Topic::RiskAsset).len() + place.all(Topic::RiskRegion).len(),
-    }
 }
 
 type Letters = BTreeSet<(Reason, Origin)>;
