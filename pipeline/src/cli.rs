@@ -82,7 +82,7 @@ pub enum Command {
     /// Say what was done about a warning: append an action to `in.action`.
     ///
     /// Ends when the action is durable. Whether the step is in order the job decides: `riskflow tail cases -f` shows it.
-    Act(ActArguments),
+    Act(Box<ActArguments>),
 }
 
 /// Where the configuration is.
