@@ -49,6 +49,7 @@ impl Serving {
         let (sender, addresses) = channel();
         std::thread::spawn(move || {
             for line in said.lines().map_while(Result::ok) {
+                eprintln!("{line}");
                 if let Some((_, rest)) = line.split_once("address=") {
                     let _ = sender.send(rest.split(' ').next().unwrap_or_default().to_owned());
                 }
