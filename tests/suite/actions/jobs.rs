@@ -41,13 +41,14 @@ impl Serving {
             command.args(["--set", &set]);
         }
         command
-            .args(["--log", "info"])
+            .env("RISKFLOW_LOG", "info")
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said = BufReader::new(child.stderr.take().unwrap());
         let (sender, addresses) = channel();
         std::thread::spawn(move || {
+            // Read to the end: a job whose errors nobody reads would wait for a reader.
             for line in said.lines().map_while(Result::ok) {
                 eprintln!("{line}");
                 if let Some((_, rest)) = line.split_once("address=") {
