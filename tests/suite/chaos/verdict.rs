@@ -7,13 +7,13 @@ use riskflow::graph::Semantics;
 use riskflow::replay::EpochInput;
 use riskflow_config::WrittenSettings;
 use riskflow_connectors::{RawRecord, decode};
-use riskflow_model::Millis;
 use riskflow_model::output::{
     AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, Origin, Reason, RegionRisk, Response, WarningDelta,
     WarningState,
 };
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
+use riskflow_model::{Level, Millis};
 use riskflow_tests::oracle::{Expected, Oracle, Told};
 use serde::de::DeserializeOwned;
 
@@ -80,9 +80,13 @@ pub fn resume(place: &dyn Place) -> riskflow_connectors::Resume {
     riskflow_connectors::Resume::of(table).unwrap_or_default()
 }
 
-/// The rows of assets, without the epochs in which they changed.
+/// The rows of assets, but for what the clock changes: two jobs that end at different times may differ in that.
 pub fn assets(place: &dyn Place) -> BTreeSet<String> {
-    set(table(place, Topic::RiskAsset, |row: &AssetRisk| row.asset.clone()))
+    let mut rows = table(place, Topic::RiskAsset, |row: &AssetRisk| row.asset.clone());
+    for row in rows.values_mut() {
+        (row.dynamic_level, row.level, row.score, row.stale) = (Level::None, Level::None, 0, false);
+    }
+    set(rows)
 }
 
 fn parse<T: DeserializeOwned>(row: &Row) -> T {
