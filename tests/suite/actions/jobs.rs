@@ -50,7 +50,6 @@ impl Serving {
         std::thread::spawn(move || {
             // Read to the end: a job whose errors nobody reads would wait for a reader.
             for line in said.lines().map_while(Result::ok) {
-                eprintln!("{line}");
                 if let Some((_, rest)) = line.split_once("address=") {
                     let _ = sender.send(rest.split(' ').next().unwrap_or_default().to_owned());
                 }
