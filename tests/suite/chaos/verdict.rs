@@ -98,8 +98,8 @@ fn parse<T: DeserializeOwned>(row: &Row) -> T {
 pub struct Report {
     epochs: usize,
     deltas: usize,
-    case_deltas: usize,
-    notices: usize,
+    pub case_deltas: usize,
+    pub notices: usize,
     dead: usize,
     rows: usize,
 }
