@@ -20,7 +20,7 @@ use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::{Key, Shared, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::{Diff, Indexed, Rows};
+use crate::{Diff, Indexed, Rows, SPREAD, spread};
 
 /// What must be evaluated for one datastream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,10 +89,6 @@ struct Watched {
     asset: Shared<Asset>,
 }
 
-/// Rules meet datastreams by observed property; each property is spread over this many keys, so that one property that
-/// most datastreams share does not end on one worker.
-const SPREAD: u64 = 16;
-
 /// Returns the parts of the specification of every known datastream.
 pub fn specification<'scope>(
     datastreams: Rows<'scope, (Key, Shared<Datastream>)>,
@@ -148,7 +144,7 @@ fn entries<'scope>(watched: Rows<'scope, (Key, Watched)>, rules: Rows<'scope, Ru
         .flat_map(|(property, rule)| (0..SPREAD).map(move |spread| ((property, spread), rule.clone())))
         .arrange_by_key_named("Specification: rules by property");
     let by_property = watched
-        .map(move |(key, watched)| ((property_of(&watched), key.route() % SPREAD), (key, watched)))
+        .map(move |(key, watched)| ((property_of(&watched), spread(key)), (key, watched)))
         .arrange_by_key_named("Specification: datastreams by property");
     by_property.join_core(rules, |_, (key, watched), rule| {
         let (datastream, asset) = (&watched.datastream, &watched.asset);

@@ -399,7 +399,7 @@ fn run(place: &mut dyn Place, name: &str, crashes: u64) {
     );
     let _ = writeln!(
         std::io::stderr(),
-        "chaos on {name}, seed {seed}: {crashes} crashes ({} at a border, {} of the broker too), {} observations ({} bad), {} actions, {report}",
+        "chaos on {name}, seed {seed}: {crashes} crashes ({} at a border; a broker, if there is one, {} times), {} observations ({} bad), {} actions, {report}",
         feed.at_a_border,
         feed.brokers,
         feed.sent,

@@ -32,7 +32,7 @@ pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
         }
         let look = || check(place, &settings.topics, &topics).context("could not check topics");
         let mut found = look()?;
-        // A broker makes a topic before it shows it.
+        // A broker makes a topic before it shows it, and tells nobody when it does: it is asked again.
         let until = Instant::now() + SHOWN;
         while arguments.create && found.iter().any(is_missing) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(100));
