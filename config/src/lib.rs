@@ -12,6 +12,7 @@ mod settings;
 mod written;
 mod written_case;
 mod written_http;
+mod check;
 
 pub mod packs;
 

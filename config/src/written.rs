@@ -1,20 +1,14 @@
 //! Settings as written in `riskflow.toml`.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use riskflow_model::duration;
-use riskflow_model::topic::{Direction, Topic};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Problems;
-use crate::settings::{
-    CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileInput, Guarantee, Input, KafkaSettings, Output,
-    RecoverySettings, ScoreCuts, Settings, TimeSettings, TopicSettings, UnknownSettings,
-};
+use crate::check::Check;
+use crate::settings::{Clock, FileInput, Guarantee, RecoverySettings, ScoreCuts, Settings};
 use crate::written_case::WrittenCase;
 use crate::written_http::WrittenHttp;
 
@@ -387,180 +381,10 @@ impl WrittenSettings {
     }
 }
 
-pub(crate) const SECOND: i64 = 1_000;
-pub(crate) const DAY: i64 = 86_400 * SECOND;
-
-#[derive(Default)]
-pub(crate) struct Check {
-    pub(crate) problems: Problems,
-}
-
-impl Check {
-    pub(crate) fn duration(&mut self, field: &str, text: &str, min: i64, max: i64) -> i64 {
-        let range = || format!("a duration from {} to {}", duration::show(min), duration::show(max));
-        match duration::parse(text) {
-            Ok(millis) if (min..=max).contains(&millis) => millis,
-            _ => {
-                self.problems.add(field, format!("`{text}`"), range());
-                min
-            }
-        }
-    }
-
-    fn count(&mut self, field: &str, found: usize, min: usize, max: usize) -> usize {
-        if !(min..=max).contains(&found) {
-            self.problems.add(field, found, format!("a number from {min} to {max}"));
-            return min;
-        }
-        found
-    }
-
-    fn cluster(&mut self, written: &WrittenCluster) -> ClusterSettings {
-        let workers = self.count("cluster.workers", written.workers, 1, 256);
-        let processes = written.hosts.len().max(1);
-        self.count("cluster.process", written.process, 0, processes - 1);
-        for (index, host) in written.hosts.iter().enumerate() {
-            if host
-                .rsplit_once(':')
-                .is_none_or(|(name, port)| name.is_empty() || port.parse::<u16>().is_err())
-            {
-                self.problems
-                    .add(format!("cluster.hosts[{index}]"), format!("`{host}`"), "`host:port`");
-            }
-        }
-        ClusterSettings {
-            workers: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
-            process: written.process,
-            hosts: written.hosts.clone(),
-        }
-    }
-
-    fn epoch(&mut self, written: &WrittenEpoch) -> EpochSettings {
-        let tick = self.duration("epoch.tick", &written.tick, 1, 10 * SECOND);
-        EpochSettings {
-            tick: Duration::from_millis(tick.unsigned_abs()),
-            replay_tick: self.duration("epoch.replay_tick", &written.replay_tick, 1, 3_600 * SECOND),
-            max_records: self.count("epoch.max_records", written.max_records, 100, 10_000_000),
-            in_flight: self.count("epoch.in_flight", written.in_flight, 1, 64),
-        }
-    }
-
-    fn time(&mut self, written: &WrittenTime) -> TimeSettings {
-        let horizon = self.duration("time.horizon", &written.horizon, SECOND, 7 * DAY);
-        TimeSettings {
-            horizon,
-            max_future: self.duration("time.max_future", &written.max_future, 0, DAY),
-            late_after: self.duration("time.late_after", &written.late_after, 0, horizon),
-            retain: self.duration("time.retain", &written.retain, 0, 31 * DAY),
-        }
-    }
-
-    fn unknown(&mut self, written: &WrittenUnknown) -> UnknownSettings {
-        UnknownSettings {
-            hold: self.duration("unknown.hold", &written.hold, 0, DAY),
-            max_observations: self.count("unknown.max_observations", written.max_observations, 0, 100_000_000),
-        }
-    }
-
-    fn cuts(&mut self, written: &WrittenCuts) -> ScoreCuts {
-        let least = [written.blue, written.yellow, written.orange, written.red];
-        if least[0] == 0 || least[3] > 16 || !least.is_sorted() {
-            self.problems.add(
-                "risk.cuts",
-                format!("{least:?}"),
-                "numbers from 1 to 16, rising from blue to red",
-            );
-        }
-        ScoreCuts { least }
-    }
-
-    fn topics(&mut self, written: &WrittenTopics) -> TopicSettings {
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if written.prefix.len() > 200 || !written.prefix.chars().all(legal) {
-            let give = "at most 200 letters, digits, `.`, `_` and `-`";
-            self.problems
-                .add("topics.prefix", format!("`{}`", written.prefix), give);
-        }
-        self.count("topics.partitions", written.partitions.into(), 1, 10_000);
-        self.count("topics.replication", written.replication.into(), 1, 100);
-        TopicSettings {
-            prefix: written.prefix.clone(),
-            partitions: written.partitions,
-            replication: written.replication,
-            retention: self.duration("topics.retention", &written.retention, 60_000, 3650 * DAY),
-        }
-    }
-
-    fn input(&mut self, written: &WrittenSettings) -> Input {
-        match written.input.kind {
-            Kind::Log => Input::Log(written.input.path.clone()),
-            Kind::Kafka => Input::Kafka(self.kafka(&written.kafka)),
-            Kind::Files => {
-                if written.input.files.is_empty() {
-                    self.problems.add("input.files", "empty", "at least one file");
-                }
-                if written.input.clock == Clock::Live {
-                    let give = "`arrival` or `event_time`: files have an end";
-                    self.problems.add("input.clock", "`live`", give);
-                }
-                for (index, file) in written.input.files.iter().enumerate() {
-                    self.file(index, file);
-                }
-                Input::Files(written.input.files.clone())
-            }
-        }
-    }
-
-    fn file(&mut self, index: usize, file: &FileInput) {
-        let field = format!("input.files[{index}].topic");
-        let envelope = file.format == Some(crate::FileFormat::Envelope);
-        match file.topic.as_deref() {
-            None if !envelope => self.problems.add(field, "missing", "a topic such as `in.observation`"),
-            Some(name) if Topic::from_name(name).is_none_or(|topic| topic.direction() == Direction::Out) => {
-                let names: Vec<&str> = Topic::inputs().map(Topic::name).collect();
-                self.problems
-                    .add(field, format!("`{name}`"), format!("one of `{}`", names.join("`, `")));
-            }
-            _ => {}
-        }
-    }
-
-    fn output(&mut self, written: &WrittenSettings) -> Output {
-        match written.output.kind {
-            Kind::Log => Output::Log(written.output.path.clone()),
-            Kind::Kafka => Output::Kafka(self.kafka(&written.kafka)),
-            Kind::Files => Output::Files(written.output.path.clone()),
-        }
-    }
-
-    fn kafka(&mut self, written: &WrittenKafka) -> KafkaSettings {
-        if written.brokers.trim().is_empty() && self.problems.iter().all(|p| p.field != "kafka.brokers") {
-            self.problems
-                .add("kafka.brokers", "empty", "`host:port`, separated by commas");
-        }
-        KafkaSettings {
-            brokers: written.brokers.clone(),
-            properties: written.properties.clone(),
-        }
-    }
-
-    fn checkpoint(&mut self, written: &WrittenCheckpoint) -> CheckpointSettings {
-        let interval = self.duration("checkpoint.interval", &written.interval, 100, DAY);
-        if written.path.is_empty() {
-            let give = "a folder or the URL of a bucket and prefix";
-            self.problems.add("checkpoint.path", "empty", give);
-        }
-        CheckpointSettings {
-            path: written.path.clone(),
-            interval: Duration::from_millis(interval as u64),
-            keep: self.count("checkpoint.keep", written.keep, 1, 100),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Input;
 
     #[test]
     fn an_empty_file_is_a_job_on_the_embedded_log() {

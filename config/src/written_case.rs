@@ -7,8 +7,8 @@ use riskflow_model::{Domain, Level, duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::check::{Check, DAY, SECOND};
 use crate::settings::CaseSettings;
-use crate::written::{Check, DAY, SECOND};
 
 /// Deadlines and bounds of cases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -6,8 +6,8 @@ use riskflow_model::RegionCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::check::Check;
 use crate::settings::{ActionSettings, Clock, HttpSettings, Input, TlsSettings, TokenSettings};
-use crate::written::Check;
 
 /// Metrics, health, JSON views, and the way in for actions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -11,6 +11,7 @@
 //! it again from the last moment that nothing can change any more, and what it finds is compared with what was told.
 
 mod acting;
+mod alarm;
 mod file;
 mod item;
 mod machine;

@@ -6,6 +6,8 @@
 //!
 //! Nothing here knows Kafka, files, threads of its own, or the wall clock; the same input gives the same output.
 
+mod sums;
+
 pub mod fold;
 pub mod table;
 pub mod specification;
@@ -24,6 +26,15 @@ pub mod report_total;
 
 /// The logical time of the dataflow: the epoch, in milliseconds of pipeline time since the Unix epoch.
 pub type Epoch = u64;
+
+/// Rows that many others share a key with meet over this many keys in its place: a key's rows are worked on and merged as a
+/// whole, on one worker.
+pub(crate) const SPREAD: u64 = 16;
+
+/// Which of them a row belongs to.
+pub(crate) const fn spread(key: riskflow_model::Key) -> u64 {
+    key.route() % SPREAD
+}
 
 /// The multiplicity of a row.
 pub type Diff = i64;

@@ -22,7 +22,7 @@ use crate::case::{Addressee, Alarm};
 use crate::fold::{Fold, Next};
 use crate::roster::{OnDuty, Shift};
 use crate::score_baseline::NoRecord;
-use crate::{Diff, Rows};
+use crate::{Diff, Rows, SPREAD, spread};
 
 /// What the fold knows of a case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,9 +78,15 @@ pub fn recipients<'scope>(
         .filter(|alarm| alarm.to == Addressee::Told)
         .map(|alarm| (Key::of(&alarm.case), NoticeRow::End(alarm)));
     let addressed = alarms
-        .flat_map(|alarm| places(&alarm.to).into_iter().map(move |place| (place, alarm.clone())))
+        .flat_map(|alarm| {
+            let spread = spread(Key::of(&alarm.case));
+            let places = places(&alarm.to).into_iter();
+            places.map(move |place| ((place, spread), alarm.clone()))
+        })
         .arrange_by_key_named("Notice: alarms by place");
-    let holders = holders(on_duty, users).arrange_by_key_named("Notice: on duty by place");
+    let holders = holders(on_duty, users)
+        .flat_map(|(place, holder)| (0..SPREAD).map(move |spread| ((place, spread), holder.clone())))
+        .arrange_by_key_named("Notice: on duty by place");
     let recipients = addressed.join_core(holders, |_, alarm, holder| {
         Some((
             Key::of(&alarm.case),

@@ -19,7 +19,7 @@ use riskflow_model::responsibility::{Duty, Plan, Unit};
 use riskflow_model::{Domain, Key, Level, Millis, RegionCode, Shared, Text, Tier};
 use serde::{Deserialize, Serialize};
 
-use crate::Rows;
+use crate::{Rows, SPREAD, spread};
 
 /// What a case is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -128,11 +128,15 @@ pub fn obligation<'scope>(
         .clone()
         .filter(|(_, subject)| matches!(subject.incident, None | Some(IncidentState::Open)));
     let duties = with_parents(duties, units)
-        .map(|(duty, parent)| (duty.region, (duty, parent)))
+        .flat_map(|(duty, parent)| {
+            (0..SPREAD).map(move |spread| ((duty.region, spread), (duty.clone(), parent.clone())))
+        })
         .arrange_by_key_named("Obligation: duties by region");
     let obliged = active
         .clone()
-        .flat_map(|(case, subject)| above(subject.region).map(move |region| (region, (case, subject.clone()))))
+        .flat_map(|(case, subject)| {
+            above(subject.region).map(move |region| ((region, spread(case)), (case, subject.clone())))
+        })
         .arrange_by_key_named("Obligation: cases by region")
         .join_core(duties, |_, (case, subject), (duty, parent)| {
             let fits = fits_duty(subject, duty);
@@ -140,9 +144,12 @@ pub fn obligation<'scope>(
         });
     let plans = plans
         .flat_map(|plan| selectors(&plan.rules).into_iter().map(move |rule| (rule, plan.clone())))
+        .flat_map(|(rule, plan)| (0..SPREAD).map(move |spread| ((rule.clone(), spread), plan.clone())))
         .arrange_by_key_named("Obligation: plans by rule");
     let tasks = active
-        .flat_map(|(case, subject)| [Some(subject.rule.clone()), None].map(|rule| (rule, (case, subject.clone()))))
+        .flat_map(|(case, subject)| {
+            [Some(subject.rule.clone()), None].map(|rule| ((rule, spread(case)), (case, subject.clone())))
+        })
         .arrange_by_key_named("Obligation: cases by rule")
         .join_core(plans, |_, (case, subject), plan| {
             let tasks = if fits_plan(subject, plan) {

@@ -187,7 +187,7 @@ impl Watch {
             tail: Track::new(),
             gone: true,
             stale: false,
-            cause,
+            cause: cause.filter(|_| !self.shown.is_empty()),
             explanation: None,
         };
         out.push((Finding::Revision(Box::new(revision)), 1));

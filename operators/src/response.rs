@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 use differential_dataflow::operators::CountTotal;
 use riskflow_model::output::{CaseState, Obligation, Response};
 use riskflow_model::{DomainScope, Millis, RegionCode, Text};
@@ -20,72 +19,95 @@ enum Scope {
     Unit(Text),
 }
 
-const SUMS: usize = 7;
 const BUCKETS: usize = Response::MINUTES.len() + 1;
 
-/// Cases, acknowledged, in time, escalations, archived, seconds to acknowledge, seconds to resolve; then counts by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What is counted and summed for a scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 struct Tally {
-    first: [i64; SUMS],
-    acknowledged: [i64; BUCKETS],
-    resolved: [i64; BUCKETS],
+    cases: i64,
+    acknowledged: i64,
+    in_time: i64,
+    escalations: i64,
+    archived: i64,
+    acknowledge_seconds: i64,
+    resolve_seconds: i64,
+    acknowledged_within: [i64; BUCKETS],
+    resolved_within: [i64; BUCKETS],
 }
 
 impl Tally {
-    const ZERO: Self = Self {
-        first: [0; SUMS],
-        acknowledged: [0; BUCKETS],
-        resolved: [0; BUCKETS],
-    };
-
     fn of_case(case: &CaseState) -> Self {
-        let mut tally = Self::ZERO;
-        tally.first[0] = 1;
-        tally.first[2] = case.times.in_time.into();
-        tally.first[3] = case.escalations.len() as i64;
+        let mut tally = Self {
+            cases: 1,
+            in_time: case.times.in_time.into(),
+            escalations: case.escalations.len() as i64,
+            ..Self::default()
+        };
         tally.acknowledge(case.times.issued, case.times.acknowledged);
         if let Some(archived) = case.times.archived {
             let seconds = seconds(case.times.issued, archived);
-            tally.first[4] = 1;
-            tally.first[6] = seconds;
-            tally.resolved[bucket(seconds)] = 1;
+            tally.archived = 1;
+            tally.resolve_seconds = seconds;
+            tally.resolved_within[bucket(seconds)] = 1;
         }
         tally
     }
 
     fn of_obligation(obligation: &Obligation) -> Self {
-        let mut tally = Self::ZERO;
-        tally.first[0] = 1;
         let in_time = obligation
             .acknowledged
             .is_some_and(|at| obligation.due.is_none_or(|due| at <= due));
-        tally.first[2] = in_time.into();
+        let mut tally = Self {
+            cases: 1,
+            in_time: in_time.into(),
+            ..Self::default()
+        };
         tally.acknowledge(obligation.since, obligation.acknowledged);
         tally
     }
 
     fn of_escalation() -> Self {
-        let mut tally = Self::ZERO;
-        tally.first[3] = 1;
-        tally
+        Self {
+            escalations: 1,
+            ..Self::default()
+        }
     }
 
     fn acknowledge(&mut self, since: Millis, acknowledged: Option<Millis>) {
         if let Some(acknowledged) = acknowledged {
             let seconds = seconds(since, acknowledged);
-            self.first[1] = 1;
-            self.first[5] = seconds;
-            self.acknowledged[bucket(seconds)] = 1;
+            self.acknowledged = 1;
+            self.acknowledge_seconds = seconds;
+            self.acknowledged_within[bucket(seconds)] = 1;
         }
     }
 
     fn numbers(&mut self) -> impl Iterator<Item = &mut i64> {
-        self.first
-            .iter_mut()
-            .chain(&mut self.acknowledged)
-            .chain(&mut self.resolved)
+        let Self {
+            cases,
+            acknowledged,
+            in_time,
+            escalations,
+            archived,
+            acknowledge_seconds,
+            resolve_seconds,
+            acknowledged_within,
+            resolved_within,
+        } = self;
+        let sums = [
+            cases,
+            acknowledged,
+            in_time,
+            escalations,
+            archived,
+            acknowledge_seconds,
+            resolve_seconds,
+        ];
+        sums.into_iter().chain(acknowledged_within).chain(resolved_within)
     }
 }
+
+crate::sums::difference!(Tally);
 
 const fn seconds(from: Millis, to: Millis) -> i64 {
     (to.0 - from.0).div_euclid(1_000)
@@ -93,46 +115,6 @@ const fn seconds(from: Millis, to: Millis) -> i64 {
 
 fn bucket(seconds: i64) -> usize {
     Response::MINUTES.partition_point(|minutes| minutes * 60 < seconds)
-}
-
-impl IsZero for Tally {
-    fn is_zero(&self) -> bool {
-        *self == Self::ZERO
-    }
-}
-
-impl Semigroup for Tally {
-    fn plus_equals(&mut self, other: &Self) {
-        let mut other = *other;
-        for (mine, theirs) in self.numbers().zip(other.numbers()) {
-            *mine += *theirs;
-        }
-    }
-}
-
-impl Monoid for Tally {
-    fn zero() -> Self {
-        Self::ZERO
-    }
-}
-
-impl Abelian for Tally {
-    fn negate(&mut self) {
-        for number in self.numbers() {
-            *number = -*number;
-        }
-    }
-}
-
-impl Multiply<Diff> for Tally {
-    type Output = Self;
-
-    fn multiply(mut self, by: &Diff) -> Self {
-        for number in self.numbers() {
-            *number *= by;
-        }
-        self
-    }
 }
 
 /// Returns the response times of every region and domain that has a case, and of every unit that has to do with one.
@@ -163,28 +145,19 @@ fn row(scope: Scope, tally: &Tally) -> Response {
         Scope::Region(region, domain) => (Some(region), Some(domain), None),
         Scope::Unit(unit) => (None, None, Some(unit)),
     };
-    let [
-        cases,
-        acknowledged,
-        in_time,
-        escalations,
-        archived,
-        acknowledge_seconds,
-        resolve_seconds,
-    ] = tally.first;
     Response {
         region,
         domain,
         unit,
-        cases,
-        acknowledged,
-        in_time,
-        escalations,
-        archived,
-        acknowledge_seconds,
-        resolve_seconds,
-        acknowledged_within: tally.acknowledged,
-        resolved_within: tally.resolved,
+        cases: tally.cases,
+        acknowledged: tally.acknowledged,
+        in_time: tally.in_time,
+        escalations: tally.escalations,
+        archived: tally.archived,
+        acknowledge_seconds: tally.acknowledge_seconds,
+        resolve_seconds: tally.resolve_seconds,
+        acknowledged_within: tally.acknowledged_within,
+        resolved_within: tally.resolved_within,
     }
 }
 

@@ -78,11 +78,14 @@ pub enum Command {
     /// List, verify or prune the checkpoints of a job.
     Checkpoint(CheckpointArguments),
     /// Print the records of a topic, or warnings, cases and notices for people.
+    ///
+    /// `warnings`, `cases` and `notices` are lines for people: one event each, by epoch, with levels in colour on a terminal (unless
+    /// `NO_COLOR` is set) and the names of regions from `base.region`. Any other topic is printed as it is.
     Tail(TailArguments),
     /// Say what was done about a warning: append an action to `in.action`.
     ///
     /// Ends when the action is durable. Whether the step is in order the job decides: `riskflow tail cases -f` shows it.
-    Act(ActArguments),
+    Act(Box<ActArguments>),
 }
 
 /// Where the configuration is.
@@ -232,9 +235,6 @@ pub enum CheckpointCommand {
 }
 
 /// Which records to print.
-///
-/// `warnings`, `cases` and `notices` are lines for people: one event each, by epoch, with levels in colour on a terminal (unless
-/// `NO_COLOR` is set) and the names of regions from `base.region`. Any other topic is printed as it is.
 #[derive(Debug, Args)]
 pub struct TailArguments {
     /// `warnings`, `cases`, `notices`, or a topic without prefix, such as `out.warning.delta`.

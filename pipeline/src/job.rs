@@ -1,7 +1,6 @@
 //! The job: workers, sources, the graph and the publisher put together, from start to stop.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel};
@@ -31,10 +30,14 @@ use crate::graph::{Inputs, Keepers, Meters, Semantics, graph};
 use crate::ingest::{Cut, How, Ingest, Ingested, Report, ingest};
 use crate::metrics::Metrics;
 use crate::output::publish;
-use crate::pace::{Pace, Step, wall_clock};
+use crate::pace::{Pace, wall_clock};
 use crate::publisher::{Beginning, Committed, Completed, Observer, Publisher};
 use crate::recovery::{Recovery, is_definite, semantics_of};
 use crate::views::Views;
+
+mod driver;
+
+use driver::{Closed, Driver, FirstLive};
 
 /// What the rest of the program sees of a running job.
 #[derive(Clone)]
@@ -131,11 +134,10 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
         Publisher::start(sink, beginning, about, observer, committed)
     });
     let (publisher, sender) = publisher.transpose().context("could not start the publisher")?.unzip();
-    let failure = Failure::default();
     let job = Arc::new(Job {
         settings: settings.clone(),
         handles: handles.clone(),
-        failure: failure.clone(),
+        failure: Failure::default(),
         publisher: Mutex::new(publisher),
         // Only worker 0 publishes; when it is done the publisher comes to its end.
         sender: Mutex::new(sender),
@@ -166,17 +168,9 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
     for worker in guards.join() {
         worker.map_err(|error| anyhow!("a worker panicked: {error}"))?;
     }
-    let job = Arc::into_inner(job).ok_or_else(|| anyhow!("a worker still holds the job"))?;
-    drop(job.sender);
-    let publisher = job.publisher.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let published = publisher.map_or(Ok(()), Publisher::join);
-    if let Some(lasting) = job.lasting {
-        lasting.checkpointer.join();
-    }
-    if let Some(error) = failure.take() {
-        return Err(error);
-    }
-    published
+    Arc::into_inner(job)
+        .ok_or_else(|| anyhow!("a worker still holds the job"))?
+        .end()
 }
 
 /// Topics on Kafka that are not as they should be lose what is written to them, sooner or later.
@@ -264,6 +258,32 @@ impl Job {
         self.failure.take().or(published)
     }
 
+    /// Commits and keeps what is under way, once the workers have ended.
+    fn end(self) -> Result<()> {
+        drop(self.sender);
+        let publisher = self.publisher.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let published = publisher.map_or(Ok(()), Publisher::join);
+        if let Some(lasting) = self.lasting {
+            lasting.checkpointer.join();
+        }
+        self.failure.take().map_or(published, Err)
+    }
+
+    /// What ingestion needs to know.
+    fn ingestion(&self, sources: Vec<Box<dyn Source>>, failed: Rc<RefCell<Option<SourceError>>>) -> Ingest {
+        Ingest {
+            sources,
+            time: self.settings.time,
+            case: self.settings.case,
+            clock: self.settings.clock,
+            ceiling: wall_clock() as i64,
+            max_records: self.settings.epoch.max_records,
+            metrics: self.handles.metrics.clone(),
+            lag_shown: None,
+            failed,
+        }
+    }
+
     /// How the folds of a worker outlive the process.
     fn keepers(&self, worker: usize) -> Keepers {
         let local = worker % self.settings.cluster.workers.get();
@@ -335,9 +355,6 @@ fn timely_config(settings: &Settings) -> timely::Config {
     timely::Config { communication, worker }
 }
 
-/// What worker 0 knows of the epochs that it closed: when, and whether a checkpoint is taken.
-type Closed = Rc<RefCell<BTreeMap<Epoch, (Instant, bool)>>>;
-
 /// One worker from start to stop.
 fn work(worker: &mut Worker, job: &Arc<Job>) {
     let index = worker.index();
@@ -353,17 +370,7 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
     });
     handles.meters.count_arranged(worker);
     let failed = Rc::new(RefCell::new(None));
-    let ingestion = Ingest {
-        sources,
-        time: settings.time,
-        case: settings.case,
-        clock: settings.clock,
-        ceiling: wall_clock() as i64,
-        max_records: settings.epoch.max_records,
-        metrics: handles.metrics.clone(),
-        lag_shown: None,
-        failed: Rc::clone(&failed),
-    };
+    let ingestion = job.ingestion(sources, Rc::clone(&failed));
     let plan = job.lasting.as_ref().map(|lasting| lasting.recovery.plan.clone());
     let pace = Pace::new(
         settings.epoch.clone(),
@@ -415,9 +422,6 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
         worker.step_or_park(Some(wait));
     }
 }
-
-/// The first epoch by the wall clock, once it is closed: when it is done, readers see the present.
-type FirstLive = Rc<Cell<Option<Epoch>>>;
 
 /// Builds the dataflow; returns where cuts go in, and a probe behind everything.
 fn build(
@@ -487,93 +491,6 @@ fn build(
         });
     });
     (cuts, probe)
-}
-
-/// Worker 0's other task: closing epochs.
-struct Driver {
-    cuts: InputHandleVec<Epoch, Cut>,
-    pace: Rc<RefCell<Pace>>,
-    closed: Closed,
-    job: Arc<Job>,
-    /// When a checkpoint was last asked for, or under way.
-    checkpointed: Instant,
-    /// When a stalled epoch was last told of.
-    warned: Instant,
-    first_live: FirstLive,
-}
-
-/// An epoch that is under way for so long is told of, again and again.
-const STALLED: Duration = Duration::from_secs(10);
-
-impl Driver {
-    /// Closes an epoch if it is time, and says how long the worker may sleep; `None` at the end.
-    fn step(&mut self) -> Option<Duration> {
-        let handles = &self.job.handles;
-        if handles.stop.load(Ordering::Acquire) {
-            return None;
-        }
-        self.watch();
-        let handles = &self.job.handles;
-        let under_way = self.closed.borrow().len();
-        let mut pace = self.pace.borrow_mut();
-        handles.metrics.pace(under_way, pace.is_live());
-        let step = pace.step(under_way);
-        drop(pace);
-        match step {
-            Step::Close(epoch, mut cut) => {
-                cut.checkpoint = self.is_time_for_checkpoint(epoch, cut.how);
-                if cut.how != How::Look {
-                    self.closed.borrow_mut().insert(epoch, (Instant::now(), cut.checkpoint));
-                }
-                if self.cuts.time() < &epoch {
-                    self.cuts.advance_to(epoch);
-                }
-                self.cuts.send(cut);
-                self.cuts.advance_to(epoch + 1);
-                Some(Duration::ZERO)
-            }
-            Step::Wait(duration) => Some(duration),
-            Step::End => {
-                handles.ready.store(true, Ordering::Release);
-                None
-            }
-        }
-    }
-
-    /// From the end of one to the beginning of the next the interval passes. What is replayed is kept already.
-    fn is_time_for_checkpoint(&mut self, epoch: Epoch, how: How) -> bool {
-        let busy = &self.job.state.busy;
-        if busy.load(Ordering::Acquire) {
-            self.checkpointed = Instant::now();
-            return false;
-        }
-        let due = self.checkpointed.elapsed() >= self.job.settings.checkpoint.interval;
-        let begin = self.job.lasting.is_some() && due && epoch > self.job.last && how != How::Look;
-        if begin {
-            busy.store(true, Ordering::Release);
-            self.checkpointed = Instant::now();
-        }
-        begin
-    }
-
-    /// Nothing hangs in silence.
-    fn watch(&mut self) {
-        let oldest = self
-            .closed
-            .borrow()
-            .first_key_value()
-            .map(|(epoch, (closed, _))| (*epoch, closed.elapsed()));
-        let (epoch, age) = oldest.unwrap_or_default();
-        self.job.handles.metrics.oldest_epoch(age);
-        let committed = self.job.committed.load(Ordering::Acquire);
-        if self.first_live.get().is_some_and(|first| committed >= first as i64) {
-            self.job.handles.ready.store(true, Ordering::Release);
-        }
-        if age >= STALLED && self.warned.elapsed() >= STALLED {
-            self.warned = Instant::now();
-            tracing::warn!(epoch, ?age, "an epoch is stalled: a source or a worker does not get on");
-        }
-    }
 }
 
 fn open_sources(

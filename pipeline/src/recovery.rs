@@ -125,8 +125,10 @@ impl Recovery {
             tracing::warn!("settings or version changed since the checkpoint: the difference will be published");
         }
         let mut digests = BTreeMap::new();
-        // Which records a cold start puts into which epoch is not what it was: only what follows can be compared.
-        for progress in resume.epochs.iter().filter(|progress| progress.epoch > begin) {
+        // Which records a cold start puts into which epoch is not what it was, and cases know the epochs of what happened to
+        // them: nothing can be compared.
+        let comparable = resume.epochs.iter().filter(|_| cold.is_none());
+        for progress in comparable.filter(|progress| progress.epoch > begin) {
             digests.insert(progress.epoch, progress.digest.clone());
         }
         let from = checkpoint

@@ -50,6 +50,9 @@ fn read(folder: &Path, topic: Topic) -> Vec<Value> {
 
 /// One good observation among bad records of every kind.
 fn feed(log: &Path) {
+    for topic in Topic::inputs() {
+        put(log, topic, &[]);
+    }
     let asset = br#"{"id":"a","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4,"unknown":1}"#;
     put(log, Topic::BaseRegion, &[("33O9", br#"{"code":"33O9","name":"x"}"#)]);
     put(

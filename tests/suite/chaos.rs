@@ -393,9 +393,13 @@ fn run(place: &mut dyn Place, name: &str, crashes: u64) {
     assert!(feed.at_a_border > 0, "no failpoint was ever reached");
     settle(place, checkpoints.path());
     let report = verdict::judge(place);
+    assert!(
+        report.case_deltas > 0 && report.notices > 0,
+        "nothing happened to cases, or nobody was told: {report}"
+    );
     let _ = writeln!(
         std::io::stderr(),
-        "chaos on {name}, seed {seed}: {crashes} crashes ({} at a border, {} of the broker too), {} observations ({} bad), {} actions, {report}",
+        "chaos on {name}, seed {seed}: {crashes} crashes ({} at a border; a broker, if there is one, {} times), {} observations ({} bad), {} actions, {report}",
         feed.at_a_border,
         feed.brokers,
         feed.sent,
@@ -425,12 +429,25 @@ fn kafka_chaos_loses_and_repeats_nothing_though_the_broker_dies_too() {
 fn is_noticed(fault: &str) {
     let mut place = LogPlace::new();
     let checkpoints = tempfile::tempdir().unwrap();
-    storm(&mut place, checkpoints.path(), 10, 11, Some(fault));
     let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        storm(&mut place, checkpoints.path(), 10, 11, Some(fault));
         settle(&place, checkpoints.path());
         verdict::judge(&place);
     }));
-    assert!(judged.is_err(), "{fault} was not noticed");
+    let Err(panic) = judged else {
+        panic!("{fault} was not noticed")
+    };
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or_default();
+    // By the job itself, which refuses to go on with another result than before; or by the judge.
+    let noticed = ["ended by itself", "lost", "repeated", "not contiguous"];
+    assert!(
+        noticed.iter().any(|word| said.contains(word)),
+        "{fault} was not noticed, but something else went wrong: {said}"
+    );
 }
 
 #[test]

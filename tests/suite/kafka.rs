@@ -23,7 +23,7 @@ pub fn riskflow() -> PathBuf {
 
 pub fn command(kafka: &Kafka, verb: &str, sets: &[&str]) -> Command {
     let mut command = Command::new(riskflow());
-    command.args([verb, "--log", "warn"]);
+    command.arg(verb).env("RISKFLOW_LOG", "warn");
     let brokers = format!("kafka.brokers={:?}", kafka.brokers());
     let prefix = format!("topics.prefix={:?}", kafka.prefix());
     let checkpoints = std::env::temp_dir().join(format!("riskflow-checkpoints-{}", kafka.prefix()));

@@ -90,7 +90,7 @@ fn without_any_checkpoint_the_tables_converge_and_nothing_is_repeated() {
     let empty = tempfile::tempdir().unwrap();
     feed.step(&place);
     settle(&place, empty.path());
-    verdict::judge(&place);
+    verdict::judge_but_for_cases(&place);
 }
 
 #[test]
@@ -181,5 +181,9 @@ fn checkpoints_in_a_bucket_are_as_good_as_in_a_folder() {
     verdict::judge(&place);
     let verified = riskflow(&place, checkpoints, &["checkpoint", "verify"]);
     let said = String::from_utf8_lossy(&verified.stdout);
-    assert!(verified.status.success() && said.contains("sound"), "{said}");
+    // One that a crash left half written is named, and told apart from those that are whole.
+    assert!(
+        matches!(verified.status.code(), Some(0 | 3)) && said.contains("sound"),
+        "{said}"
+    );
 }

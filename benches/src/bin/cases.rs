@@ -8,13 +8,13 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use riskflow_benches::load;
-use riskflow_benches::measure::{high_water, machine};
+use riskflow_benches::measure::{Job, high_water, machine, now};
 use riskflow_config::{Input, TopicSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{RawRecord, Share, Source, Until, Verdict, open_source};
@@ -44,18 +44,9 @@ struct Arguments {
 }
 
 const RULE: &str = r#"{"id":"load","version":1,"source":"bench","select":{"observed_property":"load"},"levels":{"orange":{"when":{"feature":"last","window":"6h","op":">=","threshold":100}}}}"#;
+/// How often actions are sent and statuses read: the pace of the load, not a wait for anything.
 const STEP: Duration = Duration::from_millis(5);
 const VERBS: [&str; 5] = ["call", "acknowledge", "dispatch", "progress", "report"];
-
-/// The job, killed at the end.
-struct Job(Child);
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -260,11 +251,4 @@ fn report(arguments: &Arguments, sent: u64, mut seen: Vec<i64>, peak: u64) -> Re
     )?;
     writeln!(out, "\n99% within {} ms (target 150)", at(0.99))?;
     Ok(())
-}
-
-fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis() as i64
 }

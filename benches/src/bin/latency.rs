@@ -7,12 +7,12 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use riskflow_benches::load;
-use riskflow_benches::measure::machine;
+use riskflow_benches::measure::{Job, machine, now};
 use riskflow_config::{Input, KafkaSettings, TopicSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{RawRecord, Share, Source, Until, Verdict, open_source};
@@ -273,16 +273,6 @@ fn report(arguments: &Arguments, sent: u64, mut seen: Vec<i64>) -> Result<()> {
     Ok(())
 }
 
-/// The job, killed at the end.
-struct Job(Child);
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn copy(folder: &Path, place: &Place, topic: Topic) -> Result<()> {
     let mut feed = place.feed(topic)?;
     let arrival = now();
@@ -322,11 +312,4 @@ fn read(source: &mut dyn Source, seen: &mut Vec<i64>) -> Result<()> {
     };
     source.poll(100_000, &mut take)?;
     Ok(())
-}
-
-fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis() as i64
 }

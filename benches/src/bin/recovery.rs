@@ -115,13 +115,7 @@ struct Run {
 fn write_base(arguments: &Arguments, log: &Path) -> Result<()> {
     std::fs::create_dir_all(&arguments.folder)?;
     load::base(&arguments.folder, arguments.datastreams)?;
-    for topic in [
-        Topic::BaseRegion,
-        Topic::BaseAsset,
-        Topic::BaseDatastream,
-        Topic::InRule,
-        Topic::InObservation,
-    ] {
+    for topic in Topic::inputs() {
         let mut writer = LogWriter::open(log, topic.name(), 4)?;
         let file = arguments.folder.join(format!("{topic}.ndjson"));
         for line in std::fs::read_to_string(file).unwrap_or_default().lines() {

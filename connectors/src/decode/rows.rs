@@ -93,6 +93,14 @@ fn asset(asset: Asset) -> Result<Asset, Rejection> {
 }
 
 fn datastream(datastream: Datastream) -> Result<Datastream, Rejection> {
+    // Work under permit stands beside datastreams under this name.
+    if &*datastream.id == "permit" {
+        return Err(Rejection::field(
+            "id",
+            "`permit`",
+            "another: it stands for work under permit",
+        ));
+    }
     for (name, value) in [
         ("asset", &datastream.asset),
         ("observed_property", &datastream.observed_property),

@@ -65,6 +65,7 @@ impl LogAppend {
                 (Err(error), _) => return Err(error),
                 (Ok(()), None) => {}
             }
+            // The lock of a file tells nobody when it is free: whoever has it writes one batch.
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         }

@@ -134,7 +134,7 @@ pub struct Escalation {
     pub unit: Option<Text>,
     /// The role there.
     pub role: Option<Text>,
-    /// The task that was due.
+    /// The task that was due, as `plan/task`.
     pub task: Option<Text>,
     /// The parent unit; absent when there is none.
     pub to: Option<Text>,

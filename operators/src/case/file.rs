@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use riskflow_model::action::Action;
 use riskflow_model::output::{
-    Basis, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, NoticeEvent, Obligation, Origin, Refusal,
-    TaskState,
+    Basis, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, Obligation, Origin, Refusal, TaskState,
 };
 use riskflow_model::{Domain, Key, Millis, Text};
 use serde::{Deserialize, Serialize};
 
+use super::alarm::alarms;
 use super::item::{Fact, Held, Item, What};
 use super::machine::{Machine, Post, Rules, Told};
-use super::{Addressee, Alarm, Case, CaseOutput, Change, acting};
+use super::{Alarm, Case, CaseOutput, Change, acting};
 use crate::Diff;
 use crate::fold::Next;
 use crate::obligation::{Subject, TaskMatch};
@@ -259,7 +259,7 @@ impl File {
             out.push((CaseOutput::State(Arc::clone(&state)), 1));
             self.state = Some(state);
         }
-        let alarms = self.alarms_of(now, machine);
+        let alarms = alarms(&self.subject.id, now, machine);
         let gone = self.alarms.difference(&alarms).cloned();
         out.extend(gone.map(|alarm| (CaseOutput::Alarm(alarm), -1)));
         let came = alarms.difference(&self.alarms).cloned();
@@ -320,82 +320,6 @@ impl File {
             times: machine.times,
             people: machine.people.clone(),
         }
-    }
-
-    /// Who is to be told of what.
-    fn alarms_of(&self, now: i64, machine: &Machine) -> BTreeSet<Arc<Alarm>> {
-        let mut alarms = BTreeSet::new();
-        if machine.suppressed.is_some_and(|until| now < until) {
-            return alarms;
-        }
-        let mut add = |event, mark: Vec<Text>, to, due: Option<i64>, level| {
-            alarms.insert(Arc::new(Alarm {
-                case: self.subject.id.clone(),
-                event,
-                mark,
-                to,
-                level,
-                due: due.map(Millis),
-            }));
-        };
-        let number = |time: i64| Text::from(time.to_string());
-        if machine.telling() {
-            let pending = machine
-                .obliged
-                .iter()
-                .filter(|(_, obliged)| obliged.acknowledged.is_none());
-            for ((unit, role), obliged) in pending {
-                let to = Addressee::Role {
-                    unit: unit.clone(),
-                    role: role.clone(),
-                    rosters: obliged.held.rosters.clone(),
-                    by_post: obliged.held.by_post,
-                };
-                add(
-                    NoticeEvent::Issued,
-                    vec![number(machine.armed)],
-                    to,
-                    obliged.deadline.due,
-                    machine.peak,
-                );
-            }
-            let lifted = machine
-                .lifted
-                .iter()
-                .filter(|lifted| lifted.round == machine.round && !lifted.acknowledged);
-            for escalation in lifted.map(|lifted| &lifted.escalation) {
-                let Some(to) = &escalation.to else { continue };
-                let mark = vec![
-                    number(escalation.at.0),
-                    escalation.step.map_or("", CaseStep::name).into(),
-                    escalation.unit.clone().unwrap_or_default(),
-                    escalation.role.clone().unwrap_or_default(),
-                    escalation.task.clone().unwrap_or_default(),
-                ];
-                add(
-                    NoticeEvent::Escalated,
-                    mark,
-                    Addressee::Unit(to.clone()),
-                    None,
-                    machine.peak,
-                );
-            }
-        }
-        let ended = match machine.basis {
-            Basis::Active => None,
-            Basis::Cleared => Some(NoticeEvent::Cleared),
-            Basis::Withdrawn => Some(NoticeEvent::Withdrawn),
-        };
-        if let Some(event) = ended.filter(|_| machine.step < CaseStep::Archived) {
-            add(
-                event,
-                vec![number(machine.fact_at)],
-                Addressee::Told,
-                None,
-                machine.level,
-            );
-        }
-        alarms
     }
 }
 

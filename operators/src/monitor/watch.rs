@@ -222,7 +222,8 @@ impl Watch {
             tail: Track::new(),
             gone: true,
             stale: false,
-            cause: Some(cause),
+            // The end of what was never on, as known now, explains nothing.
+            cause: Some(cause).filter(|_| !self.shown.is_empty()),
             explanation: None,
         };
         out.push((Finding::Revision(Box::new(revision)), 1));

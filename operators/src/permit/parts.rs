@@ -14,7 +14,7 @@ use riskflow_model::intake::{Limit, Permit, PermitKind};
 use riskflow_model::{Key, Shared, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::{Diff, Rows};
+use crate::{Diff, Rows, SPREAD, spread};
 
 /// What the fold puts together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,9 +33,6 @@ pub enum Part {
     /// Someone who works there has a certificate for that kind of work.
     Certificate(Shared<Permit>),
 }
-
-/// Each category is spread over this many keys, so that one that most assets share does not end on one worker.
-const SPREAD: u64 = 16;
 
 /// Returns the parts of every asset with work.
 pub fn parts<'scope>(
@@ -108,7 +105,7 @@ fn selected<'scope>(
     watched
         .flat_map(|(key, asset)| {
             let categories = [Some(Key::of(&asset.category)), None];
-            categories.map(|category| ((category, key.route() % SPREAD), (key, asset.clone())))
+            categories.map(|category| ((category, spread(key)), (key, asset.clone())))
         })
         .arrange_by_key_named("Permit: assets by category")
         .join_core(limits, |_, (key, asset), limit| {

@@ -230,7 +230,11 @@ fn entries_come_and_go_with_limit_asset_and_work() {
     let given = bench.epoch(2, vec![(changed.clone(), -1), (concurrent(), 1)]);
     assert_eq!((given[0].tail.len(), given[0].cause), (0, Some(Cause::RuleChange)));
     let given = bench.epoch(3, vec![(concurrent(), -1)]);
-    assert_eq!((given[0].gone, given[0].cause), (true, Some(Cause::RuleChange)));
+    assert_eq!(
+        (given[0].gone, given[0].cause),
+        (true, None),
+        "what was never on ends without a cause"
+    );
     assert_eq!(
         bench.epoch(4, came([changed.clone()]))[0].cause,
         Some(Cause::RuleChange)

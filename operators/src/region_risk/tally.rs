@@ -1,12 +1,11 @@
 //! All counts and sums of a region and domain, as a difference.
 
-use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
+use differential_dataflow::difference::Semigroup as _;
 use riskflow_model::Level;
 use riskflow_model::output::{AssetRisk, LevelCounts};
 use serde::{Deserialize, Serialize};
 
 use super::one;
-use crate::Diff;
 
 /// What is counted and summed for a region and domain. Integers throughout: sums do not depend on order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -117,42 +116,4 @@ impl Tally {
     }
 }
 
-impl IsZero for Tally {
-    fn is_zero(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl Semigroup for Tally {
-    fn plus_equals(&mut self, other: &Self) {
-        let mut other = *other;
-        for (mine, theirs) in self.numbers().zip(other.numbers()) {
-            *mine += *theirs;
-        }
-    }
-}
-
-impl Monoid for Tally {
-    fn zero() -> Self {
-        Self::default()
-    }
-}
-
-impl Abelian for Tally {
-    fn negate(&mut self) {
-        for number in self.numbers() {
-            *number = -*number;
-        }
-    }
-}
-
-impl Multiply<Diff> for Tally {
-    type Output = Self;
-
-    fn multiply(mut self, by: &Diff) -> Self {
-        for number in self.numbers() {
-            *number *= by;
-        }
-        self
-    }
-}
+crate::sums::difference!(Tally);

@@ -1,6 +1,7 @@
 //! `riskflow topics`.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use riskflow_connectors::topics::{Place, TopicReport, TopicState, check, create};
@@ -10,6 +11,9 @@ use serde_json::json;
 use super::configuration;
 use crate::cli::{EXIT_DIFFERS, TopicsArguments};
 use crate::terminal::{say, table};
+
+/// How long a topic that was made may take to show.
+const SHOWN: Duration = Duration::from_secs(10);
 
 /// Lists, checks or creates the topics of input and output.
 pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
@@ -26,7 +30,15 @@ pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
         if arguments.create {
             create(place, &settings.topics, &topics).context("could not create topics")?;
         }
-        reports.extend(check(place, &settings.topics, &topics).context("could not check topics")?);
+        let look = || check(place, &settings.topics, &topics).context("could not check topics");
+        let mut found = look()?;
+        // A broker makes a topic before it shows it, and tells nobody when it does: it is asked again.
+        let until = Instant::now() + SHOWN;
+        while arguments.create && found.iter().any(is_missing) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(100));
+            found = look()?;
+        }
+        reports.extend(found);
     }
     if arguments.json {
         say(serde_json::Value::from(reports.iter().map(as_json).collect::<Vec<_>>()));
@@ -42,6 +54,10 @@ pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+fn is_missing(report: &TopicReport) -> bool {
+    matches!(report.state, TopicState::Missing)
 }
 
 fn state(report: &TopicReport) -> String {

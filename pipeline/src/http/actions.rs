@@ -134,6 +134,9 @@ impl Inner {
         body: Body,
     ) -> Result<(Outcome, Value), Refused> {
         let Path(case) = path.map_err(|error| refused(Outcome::NoSuchPath, error.body_text()))?;
+        if case.is_empty() {
+            return Err(refused(Outcome::NoSuchPath, "the path names no warning"));
+        }
         self.may_act_on(token, &case)?;
         let body = read(headers, body).await?;
         let now = Millis(wall_clock() as i64);

@@ -41,13 +41,14 @@ impl Serving {
             command.args(["--set", &set]);
         }
         command
-            .args(["--log", "info"])
+            .env("RISKFLOW_LOG", "info")
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said = BufReader::new(child.stderr.take().unwrap());
         let (sender, addresses) = channel();
         std::thread::spawn(move || {
+            // Read to the end: a job whose errors nobody reads would wait for a reader.
             for line in said.lines().map_while(Result::ok) {
                 if let Some((_, rest)) = line.split_once("address=") {
                     let _ = sender.send(rest.split(' ').next().unwrap_or_default().to_owned());
@@ -166,7 +167,7 @@ fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
 
     let people = riskflow(&["tail", "warnings"], &sets);
     let lines = String::from_utf8(people.stdout).unwrap();
-    let expected = "red     raised  gas  Tank 1 (tank)  定海区 330902001001  last 10m >= 50 (last 10m = 60)  data";
+    let expected = "red     raised  gas  Tank 1 (tank)  定海区 330902001001  last 10m >= 50 (last 10m = 60)  ";
     assert!(lines.contains(expected) && !lines.contains('\u{1b}'), "{lines}");
     assert_eq!(lines.lines().count(), 1);
 }

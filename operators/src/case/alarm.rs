@@ -1,0 +1,84 @@
+//! Who is to be told of what, as a case stands now.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use riskflow_model::output::{Basis, CaseStep, Escalation, NoticeEvent};
+use riskflow_model::{Millis, Text};
+
+use super::machine::{Machine, Obliged, Post};
+use super::{Addressee, Alarm};
+
+/// The alarms of a case: none while it is suppressed.
+pub(super) fn alarms(case: &Text, now: i64, machine: &Machine) -> BTreeSet<Arc<Alarm>> {
+    if machine.suppressed.is_some_and(|until| now < until) {
+        return BTreeSet::new();
+    }
+    let mut alarms = Vec::new();
+    if machine.telling() {
+        let pending = machine.obliged.iter();
+        let pending = pending.filter(|(_, obliged)| obliged.acknowledged.is_none());
+        alarms.extend(pending.map(|(post, obliged)| pending_alarm(case, machine, post, obliged)));
+        let lifted = machine.lifted.iter();
+        let lifted = lifted.filter(|lifted| lifted.round == machine.round && !lifted.acknowledged);
+        alarms.extend(lifted.filter_map(|lifted| escalation_alarm(case, machine, &lifted.escalation)));
+    }
+    alarms.extend(end_alarm(case, machine));
+    alarms.into_iter().map(Arc::new).collect()
+}
+
+fn pending_alarm(case: &Text, machine: &Machine, (unit, role): &Post, obliged: &Obliged) -> Alarm {
+    Alarm {
+        case: case.clone(),
+        event: NoticeEvent::Issued,
+        mark: vec![number(machine.armed)],
+        to: Addressee::Role {
+            unit: unit.clone(),
+            role: role.clone(),
+            rosters: obliged.held.rosters.clone(),
+            by_post: obliged.held.by_post,
+        },
+        level: machine.peak,
+        due: obliged.deadline.due.map(Millis),
+    }
+}
+
+/// None where there is no parent unit.
+fn escalation_alarm(case: &Text, machine: &Machine, escalation: &Escalation) -> Option<Alarm> {
+    let mark = vec![
+        number(escalation.at.0),
+        escalation.step.map_or("", CaseStep::name).into(),
+        escalation.unit.clone().unwrap_or_default(),
+        escalation.role.clone().unwrap_or_default(),
+        escalation.task.clone().unwrap_or_default(),
+    ];
+    Some(Alarm {
+        case: case.clone(),
+        event: NoticeEvent::Escalated,
+        mark,
+        to: Addressee::Unit(escalation.to.clone()?),
+        level: machine.peak,
+        due: None,
+    })
+}
+
+fn end_alarm(case: &Text, machine: &Machine) -> Option<Alarm> {
+    let event = match machine.basis {
+        _ if machine.step == CaseStep::Archived => return None,
+        Basis::Active => return None,
+        Basis::Cleared => NoticeEvent::Cleared,
+        Basis::Withdrawn => NoticeEvent::Withdrawn,
+    };
+    Some(Alarm {
+        case: case.clone(),
+        event,
+        mark: vec![number(machine.fact_at)],
+        to: Addressee::Told,
+        level: machine.level,
+        due: None,
+    })
+}
+
+fn number(time: i64) -> Text {
+    time.to_string().into()
+}
