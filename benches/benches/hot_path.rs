@@ -86,7 +86,7 @@ fn monitoring(criterion: &mut Criterion) {
                     }),
                 },
             });
-            keyed.records(&mut observed.collect());
+            keyed.records(&mut observed.map(Some).collect());
             out.clear();
             keyed.settle(now, &mut out);
         });

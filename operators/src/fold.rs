@@ -9,7 +9,8 @@
 //! * **Exchange.** Rows and records go to the worker of their key's shard: one of [`SHARDS`], so that what is bounded
 //!   for a shard does not depend on the number of workers.
 //! * **Order.** An epoch is applied once all three inputs have passed it: first the rows that changed, then the records
-//!   in the order of their origin, then every touched or due key settles once.
+//!   in the order of their origin, then every touched or due key settles once: keys with records in the order of these,
+//!   then the others. In what order these do depends on the history of the process, so nothing may depend on it.
 //! * **Clock.** A tick arrives on every worker for every epoch; time passes by nothing else. A key that asked to be
 //!   woken at *d* settles at the first epoch ≥ *d*.
 //! * **State** is one value a key. A tick may ask for a checkpoint: the state after its epoch goes out in chunks while the
@@ -179,7 +180,9 @@ pub struct Keyed<F: Fold> {
     free: Vec<u32>,
     /// Slots that were loaded and have not heard of their rows yet.
     loaded: Vec<u32>,
-    /// Slots touched in this epoch.
+    /// Slots with records in this epoch, in their order.
+    recorded: Vec<u32>,
+    /// Slots that settle in this epoch even without a record.
     touched: Vec<u32>,
     /// Records of this epoch in order.
     queue: Vec<Option<F::Record>>,
@@ -200,6 +203,7 @@ struct Slot<F: Fold> {
 
 #[derive(Clone, Copy)]
 struct Head {
+    /// Whether it settles even without a record.
     touched: bool,
     /// Whether it was loaded and has heard of its rows, or need not.
     informed: bool,
@@ -234,6 +238,7 @@ impl<F: Fold> Keyed<F> {
             heads: Vec::new(),
             free: Vec::new(),
             loaded: Vec::new(),
+            recorded: Vec::new(),
             touched: Vec::new(),
             queue: Vec::new(),
             following: Vec::new(),
@@ -244,20 +249,26 @@ impl<F: Fold> Keyed<F> {
     }
 
     /// Applies the rows that came and went in this epoch; those of one key may stand anywhere.
-    pub fn rows(&mut self, now: i64, mut changes: Vec<RowChange<F>>) {
+    ///
+    /// New keys get their slots in the order in which they come, not in that of their hashes: what came together mostly
+    /// comes together again, and is then read in one sweep.
+    pub fn rows(&mut self, now: i64, changes: Vec<RowChange<F>>) {
+        let changes = changes.into_iter();
+        let mut changes: Vec<((u32, F::Row), Diff)> = changes
+            .map(|((key, row), diff)| ((self.slot_of(key), row), diff))
+            .collect();
         differential_dataflow::consolidation::consolidate(&mut changes);
         changes.sort_by(|((a, _), da), ((b, _), db)| (a, da.signum()).cmp(&(b, db.signum())));
         self.meter.rows.fetch_add(changes.len() as u64, Ordering::Relaxed);
         let mut changes = changes.into_iter().peekable();
-        while let Some(((key, _), _)) = changes.peek() {
-            let key = *key;
-            let slot = self.slot_of(key);
-            let mut of_key = std::iter::from_fn(|| {
-                let ((_, row), diff) = changes.next_if(|((next, _), _)| *next == key)?;
+        while let Some(((slot, _), _)) = changes.peek() {
+            let slot = *slot;
+            let mut of_slot = std::iter::from_fn(|| {
+                let ((_, row), diff) = changes.next_if(|((next, _), _)| *next == slot)?;
                 Some((row, diff))
             });
-            self.rows_of(now, slot, &mut of_key);
-            of_key.for_each(drop);
+            self.rows_of(now, slot, &mut of_slot);
+            of_slot.for_each(drop);
         }
         for slot in std::mem::take(&mut self.loaded) {
             if !self.heads[slot as usize].informed {
@@ -275,17 +286,18 @@ impl<F: Fold> Keyed<F> {
         }
     }
 
-    /// Takes the records of this epoch in, in order; each is applied when its key settles.
+    /// Takes all records of this epoch in, in order; each is applied when its key settles. What was given is empty after
+    /// that, and its room can be used again.
     ///
     /// State is far larger than a cache: a key's records and its settling meet it in one visit. Keys are looked up some
     /// at a time for the same reason.
-    pub fn records(&mut self, records: &mut Vec<F::Record>) {
-        let base = self.queue.len();
-        self.queue.extend(records.drain(..).map(Some));
+    pub fn records(&mut self, records: &mut Vec<Option<F::Record>>) {
+        std::mem::swap(&mut self.queue, records);
+        self.following.clear();
         self.following.resize(self.queue.len(), NO_RECORD);
         let mut keys = [None; WARM];
         let mut slots = [NO_SLOT; WARM];
-        for start in (base..self.queue.len()).step_by(WARM) {
+        for start in (0..self.queue.len()).step_by(WARM) {
             let end = (start + WARM).min(self.queue.len());
             for (key, record) in keys.iter_mut().zip(&self.queue[start..end]) {
                 *key = record.as_ref().map(|record| F::place(record).0);
@@ -297,15 +309,16 @@ impl<F: Fold> Keyed<F> {
             for (offset, (slot, key)) in slots.iter().zip(keys).take(end - start).enumerate() {
                 let Some(key) = key else { continue };
                 let slot = if *slot == NO_SLOT { self.slot_of(key) } else { *slot };
-                self.touch_slot(slot);
                 let position = (start + offset) as u32;
                 let head = &mut self.heads[slot as usize];
+                let last = std::mem::replace(&mut head.last, position);
                 if head.first == NO_RECORD {
                     head.first = position;
+                    self.recorded.push(slot);
+                    self.preserve(slot);
                 } else {
-                    self.following[head.last as usize] = position;
+                    self.following[last as usize] = position;
                 }
-                head.last = position;
             }
         }
     }
@@ -322,8 +335,11 @@ impl<F: Fold> Keyed<F> {
                 self.slots[slot as usize].wake = NEVER;
             }
         }
-        let touched = std::mem::take(&mut self.touched);
-        for block in touched.chunks(WARM) {
+        let recorded = std::mem::take(&mut self.recorded);
+        let mut touched = std::mem::take(&mut self.touched);
+        // Those with records as well settle with these.
+        touched.retain(|slot| self.heads[*slot as usize].first == NO_RECORD);
+        for block in recorded.chunks(WARM).chain(touched.chunks(WARM)) {
             for stage in 0..WARM_STAGES {
                 let warmed = block
                     .iter()
@@ -334,13 +350,14 @@ impl<F: Fold> Keyed<F> {
                 self.settle_one(now, *slot, out);
             }
         }
-        self.meter.settled.fetch_add(touched.len() as u64, Ordering::Relaxed);
+        let settled = recorded.len() + touched.len();
+        self.meter.settled.fetch_add(settled as u64, Ordering::Relaxed);
         self.meter.keys.store(self.index.len() as u64, Ordering::Relaxed);
         self.meter.outputs.fetch_add(out.len() as u64, Ordering::Relaxed);
         self.meter.records.fetch_add(self.queue.len() as u64, Ordering::Relaxed);
         self.queue.clear();
-        self.following.clear();
-        self.touched = touched;
+        (self.recorded, self.touched) = (recorded, touched);
+        self.recorded.clear();
         self.touched.clear();
     }
 
@@ -376,6 +393,8 @@ impl<F: Fold> Keyed<F> {
         }
         let slot = self.vacant(key, F::State::default());
         self.index.insert(key, slot);
+        // Whatever comes of it, it settles: a slot without state must not stay.
+        self.touch_slot(slot);
         slot
     }
 
@@ -431,7 +450,7 @@ pub type RowChange<F> = ((<F as Fold>::Key, <F as Fold>::Row), Diff);
 struct Pending<F: Fold> {
     tick: Option<(Capability<Epoch>, Tick)>,
     rows: Vec<RowChange<F>>,
-    records: Vec<F::Record>,
+    records: Vec<Option<F::Record>>,
 }
 
 impl<F: Fold> Default for Pending<F> {
@@ -486,7 +505,7 @@ pub fn fold<'scope, F: Fold>(
     }
     keyed.recall(&mut out);
     // Epochs are alike: what one needed to hold its records serves the next.
-    let mut spare: Vec<Vec<F::Record>> = Vec::new();
+    let mut spare: Vec<Vec<Option<F::Record>>> = Vec::new();
     builder.build(move |_capabilities| {
         move |frontiers: &[MutableAntichain<Epoch>]| {
             rows.for_each(|_, updates| {
@@ -500,7 +519,7 @@ pub fn fold<'scope, F: Fold>(
                     if records.capacity() == 0 {
                         *records = spare.pop().unwrap_or_default();
                     }
-                    records.append(batch);
+                    records.extend(batch.drain(..).map(Some));
                 }
             });
             ticks.for_each(|capability, batch| {
@@ -542,13 +561,14 @@ fn apply<F: Fold>(
     keyed: &mut Keyed<F>,
     now: i64,
     rows: Vec<RowChange<F>>,
-    records: &mut Vec<F::Record>,
+    records: &mut Vec<Option<F::Record>>,
     out: &mut Vec<(F::Output, Diff)>,
 ) {
     keyed.rows(now, rows);
     // Batches come partition by partition: mostly they are sorted already, or a few sorted runs.
-    if !records.is_sorted_by_key(|record| F::place(record).1) {
-        records.sort_by_key(|record| F::place(record).1);
+    let origin = |record: &Option<F::Record>| record.as_ref().map(|record| F::place(record).1);
+    if !records.is_sorted_by_key(origin) {
+        records.sort_by_key(origin);
     }
     keyed.records(records);
     keyed.settle(now, out);

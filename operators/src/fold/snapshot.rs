@@ -211,7 +211,7 @@ mod tests {
 
     fn epoch(keyed: &mut Keyed<Sum>, now: i64, records: impl IntoIterator<Item = (u64, i64)>) {
         keyed.rows(now, Vec::new());
-        keyed.records(&mut records.into_iter().collect());
+        keyed.records(&mut records.into_iter().map(Some).collect());
         keyed.settle(now, &mut Vec::new());
     }
 
