@@ -42,7 +42,7 @@ use driver::{Closed, Driver, FirstLive};
 /// What the rest of the program sees of a running job.
 #[derive(Clone)]
 pub struct Handles {
-    /// The output tables.
+    /// The output tables; kept only if HTTP shows them or an observer sees them.
     pub views: Arc<Views>,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
@@ -128,6 +128,7 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
         committed: Arc::clone(&committed_last),
         oldest_checkpoint: Arc::clone(&state.oldest),
         stop: Arc::clone(&handles.stop),
+        readers: settings.http.is_some(),
     };
     let publisher = sink.map(|sink| {
         let about = (handles.views.clone(), handles.metrics.clone(), shared);

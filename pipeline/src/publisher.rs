@@ -75,6 +75,8 @@ pub struct Shared {
     pub oldest_checkpoint: Arc<AtomicI64>,
     /// Set to stop the job: a sink that cannot be reached is not waited for any longer.
     pub stop: Arc<AtomicBool>,
+    /// Whether anybody reads the views. They are not kept for nobody: of them only the epoch moves on.
+    pub readers: bool,
 }
 
 /// A running publisher.
@@ -129,6 +131,8 @@ impl Publisher {
 pub struct Publishing {
     sink: Box<dyn Sink>,
     tables: Tables,
+    /// Whether the tables are kept: somebody reads them, or they will be compared.
+    keeps_tables: bool,
     progress: Recorder,
     /// The rows in the output, until they were compared.
     published: Option<Published>,
@@ -153,6 +157,7 @@ impl Publishing {
         Self {
             sink,
             tables: Tables::default(),
+            keeps_tables: shared.readers || observer.is_some() || beginning.published.is_some(),
             progress: Recorder::new(&beginning),
             published: beginning.published.clone(),
             beginning,
@@ -190,7 +195,7 @@ impl Publishing {
             }
             let records = records(&completed.output);
             // The comparison needs the tables as of this epoch, so they move on before the commit; readers wait for it.
-            self.tables.apply(&completed.output);
+            self.move_on(&completed.output);
             // Of what the epoch gives, whatever of it stands in the output already.
             let digest = self.beginning.definite.then(|| digest(&records));
             let mut records = match self.published.take() {
@@ -239,6 +244,14 @@ impl Publishing {
         Ok(())
     }
 
+    fn move_on(&mut self, output: &EpochOutput) {
+        if self.keeps_tables {
+            self.tables.apply(output);
+        } else {
+            self.tables.epoch = output.epoch;
+        }
+    }
+
     /// Tries until it succeeds, the failure is one that does not pass, or the job is to stop.
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<()> {
         const FIRST: Duration = Duration::from_millis(100);
@@ -263,7 +276,7 @@ impl Publishing {
     /// An epoch that an earlier run committed: nothing goes out, but it must be what it was.
     fn replayed(&mut self, completed: &Completed) -> Result<()> {
         let epoch = completed.output.epoch;
-        self.tables.apply(&completed.output);
+        self.move_on(&completed.output);
         self.progress.note(&completed.output);
         self.metrics.replayed(epoch.0);
         if let Some(before) = self.beginning.digests.remove(&epoch) {

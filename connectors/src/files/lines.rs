@@ -23,7 +23,7 @@ pub(super) struct Lines {
     scanned: usize,
     /// The byte of the file that `start` stands for.
     begin: u64,
-    /// The line at `start`: its length without and with its end; found once, asked for many times.
+    /// The line at `start`, not an empty one: its length without and with its end; found once, asked for many times.
     found: Option<(usize, usize)>,
     /// Drops everything up to the next line end: the rest of a line that was cut, or begun before.
     skipping: bool,
@@ -93,16 +93,13 @@ impl Lines {
 
     /// The next line that is not empty, if it is all there.
     pub fn head(&mut self) -> Option<Line<'_>> {
-        loop {
-            if self.found.is_none() {
-                self.found = self.find();
+        while self.found.is_none() {
+            let (length, with_end) = self.find()?;
+            if self.buffer[self.start..self.start + length].trim_ascii().is_empty() {
+                self.consume(with_end);
+            } else {
+                self.found = Some((length, with_end));
             }
-            let (length, with_end) = self.found?;
-            let line = &self.buffer[self.start..self.start + length];
-            if !line.trim_ascii().is_empty() {
-                break;
-            }
-            self.consume(with_end);
         }
         let (length, _) = self.found?;
         Some(Line {
