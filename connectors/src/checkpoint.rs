@@ -68,10 +68,20 @@ pub struct Part {
     pub name: String,
     /// The fold whose keys it holds.
     pub fold: Text,
+    /// Of which worker, of how many in all processes.
+    pub worker: (usize, usize),
     /// Its length in bytes.
     pub bytes: u64,
     /// XXH3-128 of it.
     pub hash: Text,
+}
+
+impl Part {
+    /// Whether it may hold keys of this worker of so many: with as many as wrote it, each has its own.
+    #[must_use]
+    pub const fn concerns(&self, worker: usize, workers: usize) -> bool {
+        self.worker.1 != workers || self.worker.0 == worker
+    }
 }
 
 /// What makes the parts a checkpoint.
@@ -140,12 +150,20 @@ impl CheckpointStore {
     /// # Errors
     ///
     /// When the store refuses.
-    pub fn write_part(&self, epoch: Millis, fold: &str, name: String, keys: &[u8]) -> Result<Part, CheckpointError> {
+    pub fn write_part(
+        &self,
+        epoch: Millis,
+        fold: &str,
+        worker: (usize, usize),
+        name: String,
+        keys: &[u8],
+    ) -> Result<Part, CheckpointError> {
         let mut bytes = binary::header().to_vec();
         bytes.extend_from_slice(keys);
         let part = Part {
             name,
             fold: fold.into(),
+            worker,
             bytes: bytes.len() as u64,
             hash: Key::of_bytes(&bytes).to_string().into(),
         };
@@ -405,7 +423,7 @@ mod tests {
         let part = |n: usize| {
             let keys = vec![n as u8; 40 * n];
             store
-                .write_part(epoch, "latest", format!("latest-0-0-{n}.part"), &keys)
+                .write_part(epoch, "latest", (0, 1), format!("latest-0-0-{n}.part"), &keys)
                 .unwrap()
         };
         let manifest = Manifest {
@@ -454,7 +472,7 @@ mod tests {
         }
         let store = CheckpointStore::open(folder.path().to_str().unwrap()).unwrap();
         store
-            .write_part(Millis(50), "latest", "half.part".into(), b"x")
+            .write_part(Millis(50), "latest", (0, 1), "half.part".into(), b"x")
             .unwrap();
         let newest = |store: &CheckpointStore| store.newest(|_| true).unwrap().map(|manifest| manifest.epoch.0);
         assert_eq!(newest(&store), Some(40), "50 has no manifest");

@@ -207,14 +207,25 @@ struct Head {
     touched: bool,
     /// Whether it was loaded and has heard of its rows, or need not.
     informed: bool,
+    /// Whether it stands for no key.
+    vacant: bool,
     /// The first and the last record of this slot in the queue.
     first: u32,
     last: u32,
 }
 
+/// Where the key before was found.
+#[derive(Default)]
+struct Trail {
+    last: u32,
+    /// Whether that was the slot after the one before it.
+    follows: bool,
+}
+
 const UNTOUCHED: Head = Head {
     touched: false,
     informed: true,
+    vacant: false,
     first: NO_RECORD,
     last: NO_RECORD,
 };
@@ -297,14 +308,14 @@ impl<F: Fold> Keyed<F> {
         self.following.resize(self.queue.len(), NO_RECORD);
         let mut keys = [None; WARM];
         let mut slots = [NO_SLOT; WARM];
+        let mut trail = Trail::default();
         for start in (0..self.queue.len()).step_by(WARM) {
             let end = (start + WARM).min(self.queue.len());
             for (key, record) in keys.iter_mut().zip(&self.queue[start..end]) {
                 *key = record.as_ref().map(|record| F::place(record).0);
             }
             for (slot, key) in slots.iter_mut().zip(keys.iter().take(end - start)) {
-                let found = key.and_then(|key| self.index.get(&key));
-                *slot = found.copied().unwrap_or(NO_SLOT);
+                *slot = key.map_or(NO_SLOT, |key| self.find(key, &mut trail));
             }
             for (offset, (slot, key)) in slots.iter().zip(keys).take(end - start).enumerate() {
                 let Some(key) = key else { continue };
@@ -382,9 +393,28 @@ impl<F: Fold> Keyed<F> {
                 entry.wake = NEVER;
                 entry.state = F::State::default();
                 self.index.remove(&entry.key);
+                self.heads[slot as usize].vacant = true;
                 self.free.push(slot);
             }
         }
+    }
+
+    /// The slot of a key, `NO_SLOT` if it has none. Where the one before followed on its predecessor this one may follow on
+    /// it: that saves the way through the index, which is scattered over memory.
+    fn find(&self, key: F::Key, trail: &mut Trail) -> u32 {
+        let guess = trail.last.wrapping_add(1);
+        if trail.follows
+            && let Some(entry) = self.slots.get(guess as usize)
+            && entry.key == key
+            && !self.heads[guess as usize].vacant
+        {
+            trail.last = guess;
+            return guess;
+        }
+        let slot = self.index.get(&key).copied().unwrap_or(NO_SLOT);
+        trail.follows = slot == guess;
+        trail.last = slot;
+        slot
     }
 
     fn slot_of(&mut self, key: F::Key) -> u32 {
@@ -415,6 +445,7 @@ impl<F: Fold> Keyed<F> {
         };
         if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = fresh;
+            self.heads[slot as usize] = UNTOUCHED;
             return slot;
         }
         self.slots.push(fresh);

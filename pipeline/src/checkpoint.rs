@@ -85,7 +85,7 @@ impl Checkpointer {
             keep: settings.checkpoint.keep,
             process: cluster.process,
             processes: cluster.hosts.len().max(1),
-            folds: cluster.workers.get() * Keepers::FOLDS.len(),
+            workers: cluster.workers.get(),
             under_way: BTreeMap::new(),
         };
         let thread = std::thread::Builder::new()
@@ -147,8 +147,8 @@ struct Writing {
     keep: usize,
     process: usize,
     processes: usize,
-    /// How many last chunks there are: one for each fold of each worker.
-    folds: usize,
+    /// In this process.
+    workers: usize,
     under_way: BTreeMap<Millis, UnderWay>,
 }
 
@@ -201,7 +201,8 @@ impl Writing {
         failpoint("checkpoint::before_part");
         if !keys.is_empty() {
             let name = format!("{fold}-{process}-{worker}-{number}.part");
-            match self.store.write_part(epoch, fold, name, &keys) {
+            let worker = (process * self.workers + worker, self.processes * self.workers);
+            match self.store.write_part(epoch, fold, worker, name, &keys) {
                 Ok(part) => {
                     std::thread::sleep(Duration::from_secs_f64(part.bytes as f64 / RATE));
                     self.entry(epoch).parts.push(part);
@@ -239,7 +240,8 @@ impl Writing {
         let Some(under_way) = self.under_way.get_mut(&epoch) else {
             return Ok(());
         };
-        if under_way.ended < self.folds {
+        // One last chunk of each fold of each worker.
+        if under_way.ended < self.workers * Keepers::FOLDS.len() {
             return Ok(());
         }
         if self.process > 0 {

@@ -131,7 +131,7 @@ pub struct Ingested<'scope> {
 }
 
 /// How many records are offered before other operators get their turn.
-const BATCH: usize = 16_384;
+const BATCH: usize = 4_096;
 
 /// How long to wait for a history that is not at hand yet.
 const RETRY: Duration = Duration::from_millis(1);
@@ -166,10 +166,15 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
             let progress = ingest.take(pending, &mut taken);
             let [to_base, to_observations, to_actions, to_dead_letters, to_reports] = &pending.capabilities;
             base.activate().session(to_base).give_iterator(taken.base.drain(..));
-            observations
-                .activate()
-                .session(to_observations)
-                .give_iterator(taken.observations.drain(..));
+            if !taken.observations.is_empty() {
+                // As they are: there are many.
+                observations
+                    .activate()
+                    .session(to_observations)
+                    .give_container(&mut taken.observations);
+                taken.observations.clear();
+                taken.observations.reserve(BATCH);
+            }
             actions
                 .activate()
                 .session(to_actions)

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Output, Settings};
-use riskflow_connectors::checkpoint::{CheckpointStore, Manifest};
+use riskflow_connectors::checkpoint::{CheckpointStore, Part};
 use riskflow_connectors::topics::{Place, TopicState, check};
 use riskflow_connectors::{Share, Source, SourceError, Until, open_sink, open_source};
+use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::Epoch;
@@ -207,7 +208,7 @@ fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Last
     let checkpointer = Checkpointer::start(Arc::clone(&store), settings, semantics, metrics, state)
         .context("could not start the checkpoints")?;
     let beginning = &recovery.beginning;
-    if beginning.last > riskflow_model::Millis(0) {
+    if beginning.last > Millis(0) {
         let checkpoint = recovery.checkpoint.as_ref().map(|manifest| manifest.epoch.to_string());
         tracing::info!(last = %beginning.last, ?checkpoint, epochs = recovery.plan.recorded.len(), "going on after an earlier run");
     }
@@ -286,14 +287,23 @@ impl Job {
     }
 
     /// How the folds of a worker outlive the process.
-    fn keepers(&self, worker: usize) -> Keepers {
+    fn keepers(&self, worker: usize, peers: usize) -> Keepers {
         let local = worker % self.settings.cluster.workers.get();
         Keepers::of(|fold| {
             let Some(lasting) = &self.lasting else {
                 return Keeper::none();
             };
             let saved = lasting.recovery.checkpoint.clone();
-            let saved = saved.map(|manifest| saved_parts(manifest, fold, lasting.store.clone(), self.failure.clone()));
+            let saved = saved.map(|manifest| {
+                let parts = manifest.parts.into_iter();
+                let parts = parts.filter(|part| *part.fold == *fold && part.concerns(worker, peers));
+                saved_parts(
+                    manifest.epoch,
+                    parts.collect(),
+                    lasting.store.clone(),
+                    self.failure.clone(),
+                )
+            });
             Keeper {
                 saved: saved.unwrap_or_else(|| Box::new(std::iter::empty())),
                 offer: lasting.checkpointer.offer(fold, local),
@@ -318,20 +328,22 @@ impl Job {
 }
 
 fn saved_parts(
-    manifest: Manifest,
-    fold: &'static str,
+    epoch: Millis,
+    parts: Vec<Part>,
     store: Arc<CheckpointStore>,
     failure: Failure,
 ) -> Box<dyn Iterator<Item = Vec<u8>>> {
-    let epoch = manifest.epoch;
-    let parts = manifest.parts.into_iter().filter(move |part| *part.fold == *fold);
-    Box::new(parts.filter_map(move |part| match store.read_part(epoch, &part) {
-        Ok(keys) => Some(keys),
-        Err(error) => {
-            failure.note(anyhow::Error::new(error).context("could not read the checkpoint again"));
-            None
-        }
-    }))
+    Box::new(
+        parts
+            .into_iter()
+            .filter_map(move |part| match store.read_part(epoch, &part) {
+                Ok(keys) => Some(keys),
+                Err(error) => {
+                    failure.note(anyhow::Error::new(error).context("could not read the checkpoint again"));
+                    None
+                }
+            }),
+    )
 }
 
 fn timely_config(settings: &Settings) -> timely::Config {
@@ -432,7 +444,7 @@ fn build(
     (pace, closed, live): (&Rc<RefCell<Pace>>, &Closed, &FirstLive),
 ) -> (InputHandleVec<Epoch, Cut>, Handle<Epoch>) {
     let index = worker.index();
-    let keepers = job.keepers(index);
+    let keepers = job.keepers(index, worker.peers());
     let sender = (index == 0)
         .then(|| job.sender.lock().unwrap_or_else(PoisonError::into_inner).take())
         .flatten();

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -42,25 +43,37 @@ impl FileSink {
             files: BTreeMap::new(),
         })
     }
+
+    fn file(&mut self, topic: Topic, act: impl FnOnce(&mut TopicFile) -> io::Result<()>) -> Result<(), SinkError> {
+        let path = self.folder.join(format!("{topic}.ndjson"));
+        let file = match self.files.entry(topic) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(TopicFile::open(&path).map_err(about(&path))?),
+        };
+        act(file).map_err(about(&path))
+    }
 }
+
+/// Written at once: an epoch may be large.
+const PIECE: usize = 1 << 20;
 
 impl Sink for FileSink {
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
+        // A second attempt writes over what the first left.
+        self.files.values_mut().for_each(|file| file.staged = 0);
         let mut lines: BTreeMap<Topic, Vec<u8>> = BTreeMap::new();
         for EpochRecords { epoch, records } in epochs {
             for record in records {
-                write_line(lines.entry(record.topic).or_default(), *epoch, record)?;
+                let lines = lines.entry(record.topic).or_default();
+                write_line(lines, *epoch, record)?;
+                if lines.len() >= PIECE {
+                    self.file(record.topic, |file| file.write(lines))?;
+                    lines.clear();
+                }
             }
         }
         for (topic, lines) in lines {
-            let path = self.folder.join(format!("{topic}.ndjson"));
-            let file = match self.files.entry(topic) {
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(TopicFile::open(&path).map_err(about(&path))?)
-                }
-            };
-            file.append(&lines).map_err(about(&path))?;
+            self.file(topic, |file| file.write(&lines).and_then(|()| file.complete()))?;
         }
         Ok(())
     }
@@ -104,6 +117,8 @@ struct TopicFile {
     file: File,
     /// Of the complete lines in it.
     length: u64,
+    /// Of what the commit under way has written behind them.
+    staged: u64,
 }
 
 impl TopicFile {
@@ -117,6 +132,7 @@ impl TopicFile {
         let mut opened = Self {
             length: file.metadata()?.len(),
             file,
+            staged: 0,
         };
         opened.mend()?;
         Ok(opened)
@@ -138,16 +154,23 @@ impl TopicFile {
         }
         if !tail.is_empty() && serde_json::from_slice::<IgnoredAny>(&tail).is_ok() {
             self.length += tail.len() as u64;
-            return self.append(b"\n");
+            self.write(b"\n")?;
+            return self.complete();
         }
         self.file.set_len(self.length)
     }
 
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        // At a position: a second attempt writes over what the first left.
-        self.file.write_all_at(lines, self.length)?;
+    /// Writes behind what the commit under way has written.
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(lines, self.length + self.staged)?;
+        self.staged += lines.len() as u64;
+        Ok(())
+    }
+
+    /// Makes what was written last.
+    fn complete(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
-        self.length += lines.len() as u64;
+        self.length += std::mem::take(&mut self.staged);
         Ok(())
     }
 }
