@@ -53,16 +53,36 @@ if ((${#rules[@]} > 0)) && has promtool "Debian: apt-get install prometheus"; th
     ((${#rule_tests[@]} == 0)) || check "promtool: tests of rules" promtool test rules "${rule_tests[@]}"
 fi
 
-# A rule over a metric that does not exist never fires.
+# A dashboard's queries as rules, so that promtool reads them.
+dashboards_parse() {
+    local rules status=0
+    rules=$(mktemp --suffix .yml)
+    python3 - deploy/grafana/*.json >"$rules" <<'PYTHON' || status=$?
+import json, sys
+panels = [panel for path in sys.argv[1:] for panel in json.load(open(path))["panels"]]
+queries = [target["expr"].replace("$__rate_interval", "5m") for panel in panels for target in panel.get("targets", [])]
+assert queries, "no query"
+rules = [{"alert": f"Query{number}", "expr": query} for number, query in enumerate(queries)]
+json.dump({"groups": [{"name": "dashboards", "rules": rules}]}, sys.stdout)
+PYTHON
+    ((status != 0)) || promtool check rules "$rules" || status=$?
+    rm -f "$rules"
+    return "$status"
+}
+if has promtool "Debian: apt-get install prometheus" && has python3 "Debian: apt-get install python3"; then
+    check "promtool: queries of dashboards" dashboards_parse
+fi
+
+# A rule over a metric that does not exist never fires, a panel over one stays empty.
 metrics_exist() {
     local name names status=0
-    mapfile -t names < <(grep -hoE 'riskflow_[a-z_]+' deploy/prometheus/*.rules.yml | sort -u)
+    mapfile -t names < <(grep -hoE '\briskflow_[a-z_]+' deploy/prometheus/*.rules.yml deploy/grafana/*.json | sort -u)
     for name in "${names[@]}"; do
         grep -q "\"${name%_bucket}\"" pipeline/src/metrics.rs || { echo "no such metric: $name"; status=1; }
     done
     return "$status"
 }
-check "alert rules name metrics that exist" metrics_exist
+check "alert rules and dashboards name metrics that exist" metrics_exist
 
 echo
 for name in "${missing[@]}"; do echo "not checked, for want of: $name"; done

@@ -191,6 +191,8 @@ pub struct Keyed<F: Fold> {
     /// When slots asked to be woken; an entry is void unless the slot still says the same.
     alarms: BinaryHeap<Reverse<(i64, u32)>>,
     meter: Arc<FoldMeter>,
+    /// How many keys the meter knows of: it counts those of all workers.
+    metered: u64,
     /// A checkpoint under way.
     snapshot: Option<Snapshot>,
 }
@@ -255,6 +257,7 @@ impl<F: Fold> Keyed<F> {
             following: Vec::new(),
             alarms: BinaryHeap::new(),
             meter,
+            metered: 0,
             snapshot: None,
         }
     }
@@ -363,7 +366,9 @@ impl<F: Fold> Keyed<F> {
         }
         let settled = recorded.len() + touched.len();
         self.meter.settled.fetch_add(settled as u64, Ordering::Relaxed);
-        self.meter.keys.store(self.index.len() as u64, Ordering::Relaxed);
+        let keys = self.index.len() as u64;
+        let before = std::mem::replace(&mut self.metered, keys);
+        self.meter.keys.fetch_add(keys.wrapping_sub(before), Ordering::Relaxed);
         self.meter.outputs.fetch_add(out.len() as u64, Ordering::Relaxed);
         self.meter.records.fetch_add(self.queue.len() as u64, Ordering::Relaxed);
         self.queue.clear();

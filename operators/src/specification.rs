@@ -16,7 +16,8 @@
 //! * A changed asset or datastream touches its own rows; a changed rule only those of its observed property.
 //! * What goes and what comes in an epoch differ: a row that stays is not given.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::{self, BTreeMap};
+
 use std::hash::BuildHasherDefault;
 
 use differential_dataflow::AsCollection;
@@ -261,11 +262,14 @@ type Pending = BTreeMap<Epoch, (Capability<Epoch>, Changes)>;
 
 /// The changes of an epoch, which waits until it is complete.
 fn of<'a>(pending: &'a mut Pending, capability: &InputCapability<Epoch>, epoch: Epoch) -> Option<&'a mut Changes> {
-    if !pending.contains_key(&epoch) {
-        let capability = capability.retain_least(0)?.delayed(&epoch);
-        pending.insert(epoch, (capability, Changes::default()));
-    }
-    pending.get_mut(&epoch).map(|(_, changes)| changes)
+    let (_, changes) = match pending.entry(epoch) {
+        btree_map::Entry::Occupied(entry) => entry.into_mut(),
+        btree_map::Entry::Vacant(entry) => {
+            let capability = capability.retain_least(0)?.delayed(&epoch);
+            entry.insert((capability, Changes::default()))
+        }
+    };
+    Some(changes)
 }
 
 /// Returns the specification of every known datastream.

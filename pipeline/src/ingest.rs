@@ -26,6 +26,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use riskflow_config::{CaseSettings, Clock, InputRecord, TimeSettings};
@@ -92,6 +93,8 @@ pub struct Report {
     pub next_arrival: Option<i64>,
     /// Whether it has taken all that was there when its sources were opened.
     pub caught_up: bool,
+    /// Whether its process was asked to stop.
+    pub stop: bool,
 }
 
 /// What ingestion needs to know.
@@ -112,6 +115,8 @@ pub struct Ingest {
     pub metrics: Arc<Metrics>,
     /// When the lag of partitions was shown last.
     pub lag_shown: Option<Instant>,
+    /// Set when the process is asked to stop.
+    pub stop: Arc<AtomicBool>,
     /// The first error of a source; ends the job.
     pub failed: Rc<RefCell<Option<SourceError>>>,
 }
@@ -164,6 +169,9 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
             });
             let Some(pending) = waiting.front_mut() else { return };
             let progress = ingest.take(pending, &mut taken);
+            if matches!(progress, Progress::Done) {
+                taken.dead_letters.extend(pending.offsets());
+            }
             let [to_base, to_observations, to_actions, to_dead_letters, to_reports] = &pending.capabilities;
             base.activate().session(to_base).give_iterator(taken.base.drain(..));
             if !taken.observations.is_empty() {
@@ -179,20 +187,11 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
                 .activate()
                 .session(to_actions)
                 .give_iterator(taken.actions.drain(..));
-            if matches!(progress, Progress::Done) {
-                let offsets = pending.offsets.drain(..);
-                let offsets = offsets.map(|((topic, partition), next)| Output::Taken(topic, partition, next));
-                taken.dead_letters.extend(offsets);
-            }
             let letters = taken.dead_letters.drain(..).map(|letter| (letter, pending.epoch, 1));
             dead_letters.activate().session(to_dead_letters).give_iterator(letters);
             match progress {
                 Progress::Done => {
-                    let report = Report {
-                        worker,
-                        next_arrival: pending.next_arrival,
-                        caught_up: ingest.sources.iter().all(|source| source.caught_up()),
-                    };
+                    let report = ingest.report(worker, pending.next_arrival);
                     reports.activate().session(to_reports).give(report);
                     ingest.show_lag();
                     waiting.pop_front();
@@ -248,6 +247,14 @@ impl Pending {
     }
 }
 
+impl Pending {
+    /// How far it came, for the output; once.
+    fn offsets(&mut self) -> impl Iterator<Item = Output> + '_ {
+        let offsets = self.offsets.drain(..);
+        offsets.map(|((topic, partition), next)| Output::Taken(topic, partition, next))
+    }
+}
+
 enum Progress {
     Done,
     More,
@@ -264,6 +271,15 @@ struct Taken {
 }
 
 impl Ingest {
+    fn report(&self, worker: usize, next_arrival: Option<i64>) -> Report {
+        Report {
+            worker,
+            next_arrival,
+            caught_up: self.sources.iter().all(|source| source.caught_up()),
+            stop: self.stop.load(Ordering::Acquire),
+        }
+    }
+
     /// Shows the lag of partitions, at most once a second.
     fn show_lag(&mut self) {
         if self.lag_shown.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {

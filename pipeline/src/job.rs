@@ -205,6 +205,7 @@ fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Last
     let recovery = Recovery::find(settings, &store)?;
     let semantics = semantics_of(settings);
     let (metrics, state) = (handles.metrics.clone(), state.clone());
+    metrics.checkpoints_begin(wall_clock() as i64);
     let checkpointer = Checkpointer::start(Arc::clone(&store), settings, semantics, metrics, state)
         .context("could not start the checkpoints")?;
     let beginning = &recovery.beginning;
@@ -282,6 +283,7 @@ impl Job {
             max_records: self.settings.epoch.max_records,
             metrics: self.handles.metrics.clone(),
             lag_shown: None,
+            stop: Arc::clone(&self.handles.stop),
             failed,
         }
     }
@@ -469,8 +471,17 @@ fn build(
             reports,
         } = ingest(ingestion, cuts.clone());
         let note = Exchange::new(|_: &Report| 0);
+        let stop = Arc::clone(&job.handles.stop);
         reports.sink(note, "Reports", move |(input, _)| {
-            input.for_each(|_, reports| reports.drain(..).for_each(|report| noted.borrow_mut().note(report)));
+            input.for_each(|_, reports| {
+                for report in reports.drain(..) {
+                    // Another process was asked to.
+                    if report.stop {
+                        stop.store(true, Ordering::Release);
+                    }
+                    noted.borrow_mut().note(report);
+                }
+            });
         });
         let ticks = cuts.filter(|cut| cut.how != How::Look).map(|cut| Tick {
             checkpoint: cut.checkpoint,

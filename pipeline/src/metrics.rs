@@ -1,6 +1,8 @@
 //! Every metric of the job, defined once. Dashboards, alerts and the reference in `deploy/` are checked against this list.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -41,6 +43,8 @@ pub struct Metrics {
     replayed: IntCounter,
     replay_differences: IntCounter,
     stalled: Gauge,
+    /// Since when the oldest epoch has been under way: its age is told when it is asked for, also while nothing moves.
+    oldest: Mutex<Option<Instant>>,
     checkpoint_epoch: Gauge,
     checkpoint_bytes: IntGauge,
     checkpoint_seconds: Gauge,
@@ -111,7 +115,10 @@ impl Metrics {
             )?,
             epochs: add(r, IntCounter::new("riskflow_epochs_total", "Epochs committed.")?)?,
             epoch_seconds: seconds("riskflow_epoch_seconds", "Time from closing an epoch to its commit.")?,
-            commit_seconds: seconds("riskflow_commit_seconds", "Time that the sink took to commit an epoch.")?,
+            commit_seconds: seconds(
+                "riskflow_commit_seconds",
+                "Time that the publisher took for an epoch and those committed with it, retries included.",
+            )?,
             epoch_time: add(
                 r,
                 Gauge::new(
@@ -121,7 +128,10 @@ impl Metrics {
             )?,
             behind: add(
                 r,
-                Gauge::new("riskflow_epochs_under_way", "Epochs closed and not yet committed.")?,
+                Gauge::new(
+                    "riskflow_epochs_under_way",
+                    "Epochs closed and not yet through the dataflow.",
+                )?,
             )?,
             live: add(
                 r,
@@ -180,11 +190,12 @@ impl Metrics {
                     "How long the oldest epoch under way has been so; large: it is stalled.",
                 )?,
             )?,
+            oldest: Mutex::default(),
             checkpoint_epoch: add(
                 r,
                 Gauge::new(
                     "riskflow_checkpoint_timestamp_seconds",
-                    "When the newest checkpoint was whole, as Unix time; 0: none in this run.",
+                    "When the newest checkpoint was whole, or else this run began, as Unix time; 0: none are taken.",
                 )?,
             )?,
             checkpoint_bytes: add(
@@ -227,6 +238,11 @@ impl Metrics {
         }
         for topic in Topic::inputs() {
             self.records.with_label_values(&[topic.name()]);
+            self.bytes.with_label_values(&[topic.name()]);
+            self.late.with_label_values(&[topic.name()]);
+        }
+        for topic in Topic::outputs() {
+            self.published.with_label_values(&[topic.name()]);
         }
     }
 
@@ -268,7 +284,7 @@ impl Metrics {
     }
 
     /// An epoch was committed.
-    pub fn epoch(&self, epoch: i64, since_close: std::time::Duration, commit: std::time::Duration) {
+    pub fn epoch(&self, epoch: i64, since_close: Duration, commit: Duration) {
         self.epochs.inc();
         self.epoch_time.set(epoch as f64 / 1000.0);
         self.epoch_seconds.observe(since_close.as_secs_f64());
@@ -291,13 +307,18 @@ impl Metrics {
         self.replay_differences.inc();
     }
 
-    /// How long the oldest epoch has been under way.
-    pub fn oldest_epoch(&self, age: std::time::Duration) {
-        self.stalled.set(age.as_secs_f64());
+    /// Since when the oldest epoch has been under way, if any is.
+    pub fn oldest_epoch(&self, since: Option<Instant>) {
+        *self.oldest.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// From now on checkpoints are taken.
+    pub fn checkpoints_begin(&self, now: i64) {
+        self.checkpoint_epoch.set(now as f64 / 1000.0);
     }
 
     /// A checkpoint is whole.
-    pub fn checkpoint(&self, now: i64, bytes: u64, took: std::time::Duration) {
+    pub fn checkpoint(&self, now: i64, bytes: u64, took: Duration) {
         self.checkpoint_epoch.set(now as f64 / 1000.0);
         self.checkpoint_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.checkpoint_seconds.set(took.as_secs_f64());
@@ -345,6 +366,9 @@ impl Metrics {
         }
         self.arranged.set(meters.arranged.load(Ordering::Relaxed) as i64);
         self.resident.set(resident_bytes());
+        let oldest = *self.oldest.lock().unwrap_or_else(PoisonError::into_inner);
+        self.stalled
+            .set(oldest.map_or(0.0, |since| since.elapsed().as_secs_f64()));
         let mut text = Vec::new();
         let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         encoded

@@ -256,6 +256,7 @@ mod tests {
             worker: 0,
             next_arrival,
             caught_up: next_arrival.is_none(),
+            stop: false,
         }
     }
 

@@ -163,7 +163,7 @@ pub struct Running {
 }
 
 /// An address that was free a moment ago.
-fn free() -> SocketAddr {
+pub fn free() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -178,6 +178,12 @@ impl Running {
     /// One that ends by itself, and is then asked why.
     pub fn start_to_fail(place: &dyn Place, checkpoints: &Path) -> Self {
         Self::start_cluster(place, checkpoints, 2, "", &[free().to_string()], &[])
+    }
+
+    /// Two processes of one worker.
+    pub fn start_pair(place: &dyn Place, checkpoints: &Path) -> Self {
+        let hosts = [free().to_string(), free().to_string()];
+        Self::start_cluster(place, checkpoints, 1, "", &hosts, &[])
     }
 
     pub fn start_anew(place: &dyn Place, checkpoints: &Path) -> Self {
@@ -282,8 +288,18 @@ impl Running {
         })
     }
 
-    pub fn stop(mut self) {
-        for child in &mut self.processes {
+    pub fn stop(self) {
+        let all = 0..self.processes.len();
+        self.stop_each(all);
+    }
+
+    /// Asks one process only.
+    pub fn stop_by(self, process: usize) {
+        self.stop_each(process..process + 1);
+    }
+
+    fn stop_each(mut self, asked: std::ops::Range<usize>) {
+        for child in &self.processes[asked] {
             let pid = child.id().to_string();
             assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         }

@@ -13,6 +13,7 @@ mod cases;
 mod chaos;
 mod trouble;
 mod exactness;
+mod files;
 mod golden;
 mod kafka;
 mod recovery;

@@ -7,7 +7,7 @@ use riskflow_model::topic::Topic;
 
 use crate::chaos::place::{KafkaPlace, LogPlace};
 use crate::chaos::verdict::judge;
-use crate::chaos::{Feed, Running, settle};
+use crate::chaos::{Feed, Running, free, settle};
 
 /// The value of a metric without labels; 0 where there is none.
 fn metric(job: &Running, name: &str) -> f64 {
@@ -106,4 +106,66 @@ fn kafka_a_topic_that_is_deleted_ends_the_job() {
     settle(&place, checkpoints.path());
     judge(&place);
     ends(&place, &mut feed, Topic::InObservation);
+}
+
+#[test]
+fn any_process_of_a_cluster_that_is_asked_to_stop_stops_all_of_them() {
+    let place = LogPlace::new();
+    let checkpoints = tempfile::tempdir().unwrap();
+    let mut feed = Feed::new(8);
+    feed.begin(&place);
+    for asked in [1, 0] {
+        let mut job = Running::start_pair(&place, checkpoints.path());
+        job.await_ready(&place, &mut feed);
+        job.stop_by(asked);
+    }
+    // Something is left to take in.
+    feed.step(&place);
+    settle(&place, checkpoints.path());
+    judge(&place);
+}
+
+/// A broker that wants a password, beside the listener without one.
+#[test]
+fn kafka_a_wrong_password_is_an_error_and_the_right_one_is_none() {
+    let [plain, wants_password, controller] = std::array::from_fn(|_| free().port());
+    let [listeners, advertised] = [format!(",CONTROLLER://127.0.0.1:{controller}"), String::new()].map(|more| {
+        format!("listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{wants_password}{more}")
+    });
+    let settings = [
+        listeners,
+        format!("advertised.{advertised}"),
+        format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}"),
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"
+            .to_owned(),
+        "sasl.enabled.mechanisms=PLAIN".to_owned(),
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config=\
+         org.apache.kafka.common.security.plain.PlainLoginModule required user_bureau=\"right\";"
+            .to_owned(),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let Some(place) = KafkaPlace::start_at("password", Some(plain), &settings) else {
+        return;
+    };
+    let check = |password: &str| {
+        let mut command = place.command("topics");
+        for set in [
+            format!("kafka.brokers=\"127.0.0.1:{wants_password}\""),
+            "kafka.properties.\"security.protocol\"=\"sasl_plaintext\"".to_owned(),
+            "kafka.properties.\"sasl.mechanism\"=\"PLAIN\"".to_owned(),
+            "kafka.properties.\"sasl.username\"=\"bureau\"".to_owned(),
+            format!("kafka.properties.\"sasl.password\"=\"{password}\""),
+        ] {
+            command.args(["--set", &set]);
+        }
+        let output = command.arg("--check").output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (status, said) = check("right");
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = check("wrong");
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.to_lowercase().contains("authentication"), "{said}");
+    assert!(!said.contains("wrong"), "a password is not shown: {said}");
 }

@@ -44,11 +44,11 @@ fn overridden(text: &str, overrides: &[String]) -> Result<String> {
         let value = parse(value);
         let mut parts: Vec<&str> = field.split('.').collect();
         let last = parts.pop().unwrap_or_default();
-        // `kafka.properties` has fields with dots in them.
+        // `kafka.properties` has fields with dots in them, with or without the quotes that TOML wants.
         let (parts, last) = match parts.as_slice() {
             ["kafka", "properties", ..] => (
                 vec!["kafka", "properties"],
-                field.trim_start_matches("kafka.properties."),
+                field.trim_start_matches("kafka.properties.").trim_matches('"'),
             ),
             _ => (parts, last),
         };
@@ -84,11 +84,14 @@ mod tests {
             "epoch.tick=10ms",
             "cluster.workers=2",
             "kafka.properties.security.protocol=ssl",
+            "kafka.properties.\"ssl.ca.location\"=ca.pem",
         ]
         .map(String::from);
         let text = overridden("[epoch]\ntick = \"1s\"\n", &overrides).unwrap();
         let written = WrittenSettings::from_toml(&text).unwrap();
         assert_eq!((written.epoch.tick.as_str(), written.cluster.workers), ("10ms", 2));
-        assert_eq!(written.kafka.properties["security.protocol"], "ssl");
+        let properties = &written.kafka.properties;
+        assert_eq!(properties["security.protocol"], "ssl");
+        assert_eq!(properties["ssl.ca.location"], "ca.pem");
     }
 }

@@ -93,9 +93,11 @@ impl Driver {
             .closed
             .borrow()
             .first_key_value()
-            .map(|(epoch, (closed, _))| (*epoch, closed.elapsed()));
-        let (epoch, age) = oldest.unwrap_or_default();
-        self.job.handles.metrics.oldest_epoch(age);
+            .map(|(epoch, (closed, _))| (*epoch, *closed));
+        self.job.handles.metrics.oldest_epoch(oldest.map(|(_, closed)| closed));
+        let (epoch, age) = oldest
+            .map(|(epoch, closed)| (epoch, closed.elapsed()))
+            .unwrap_or_default();
         let committed = self.job.committed.load(Ordering::Acquire);
         if self.first_live.get().is_some_and(|first| committed >= first as i64) {
             self.job.handles.ready.store(true, Ordering::Release);

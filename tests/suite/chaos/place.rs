@@ -164,12 +164,17 @@ fn script() -> PathBuf {
 impl KafkaPlace {
     /// `None`, said loudly, where there is no Kafka to be had. With these settings of the broker.
     pub fn start(test: &str, broker: &[&str]) -> Option<Self> {
+        Self::start_at(test, None, broker)
+    }
+
+    pub fn start_at(test: &str, port: Option<u16>, broker: &[&str]) -> Option<Self> {
         // What decides is the same as for all tests with Kafka.
         Kafka::for_test(test)?;
         let folder = tempfile::tempdir().unwrap();
         let output = Command::new(script())
             .args(["start", "--data"])
             .arg(folder.path())
+            .args(port.iter().flat_map(|port| ["--port".to_owned(), port.to_string()]))
             .args(broker.iter().flat_map(|set| ["--set", set]))
             .stderr(Stdio::null())
             .output()

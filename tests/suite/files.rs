@@ -1,0 +1,134 @@
+//! Files and pipes end to end: what a person has at hand without a broker.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+const ASSETS: [&str; 2] = [
+    r#"{"id":"tank, the first","name":"Tank \"1\"","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4,"population":120}"#,
+    r#"{"id":"tank-2","category":"tank","domain":"work_safety","region":"330903001001","inherent_level":2,"population":0}"#,
+];
+const ASSETS_CSV: &str = "id,name,category,domain,region,inherent_level,population\n\
+    \"tank, the first\",\"Tank \"\"1\"\"\",tank,work_safety,330902001001,4,120\n\
+    tank-2,,tank,work_safety,330903001001,2,0\n";
+
+const DATASTREAMS: [&str; 2] = [
+    r#"{"id":"d1","asset":"tank, the first","observed_property":"gas","thresholds":{"gas":{"red":60}}}"#,
+    r#"{"id":"d2","asset":"tank-2","observed_property":"gas"}"#,
+];
+const DATASTREAMS_CSV: &str = "id,asset,observed_property,thresholds\n\
+    d1,\"tank, the first\",gas,\"{\"\"gas\"\":{\"\"red\"\":60}}\"\n\
+    d2,tank-2,gas,\n";
+
+const RULE: &str = r#"{"id":"gas","version":1,"source":"test","select":{"observed_property":"gas"},"levels":{
+    "yellow":{"when":{"feature":"last","window":"1h","op":">=","threshold":20}},
+    "red":{"when":{"feature":"last","window":"1h","op":">=","threshold":90}}}}"#;
+
+const OBSERVATIONS: [&str; 5] = [
+    r#"{"datastream":"d1","phenomenon_time":"2021-07-25T00:00:00Z","result":61.5}"#,
+    r#"{"datastream":"d2","phenomenon_time":"2021-07-25T00:00:05Z","result":25}"#,
+    r#"{"datastream":"nobody","phenomenon_time":"2021-07-25T00:00:06Z","result":25}"#,
+    r#"{"datastream":"d2","phenomenon_time":"2021-07-25T00:00:05Z","op":"delete"}"#,
+    r#"{"datastream":"d1","phenomenon_time":"2021-07-25T00:10:00Z","result":1}"#,
+];
+const OBSERVATIONS_CSV: &str = "datastream,phenomenon_time,result,op\n\
+    d1,2021-07-25T00:00:00Z,61.5,\n\
+    d2,2021-07-25T00:00:05Z,25,\n\
+    nobody,2021-07-25T00:00:06Z,25,\n\
+    d2,2021-07-25T00:00:05Z,,delete\n\
+    d1,2021-07-25T00:10:00Z,1,\n";
+
+/// What the program writes to its standard output, as envelopes; base topics and rules come from these files.
+fn run(folder: &Path, base: [&str; 3], observations: &str, stdin: &str) -> Vec<Value> {
+    let topics = ["base.asset", "base.datastream", "in.rule"];
+    let file = |(path, topic): (&str, &str)| format!("{{ path = {:?}, topic = \"{topic}\" }}", folder.join(path));
+    let mut files: Vec<String> = base.into_iter().zip(topics).map(file).collect();
+    let observations = if observations == "-" {
+        "{ path = \"-\", topic = \"in.observation\" }".to_owned()
+    } else {
+        file((observations, "in.observation"))
+    };
+    files.push(observations);
+    let input = format!(
+        "input={{ kind = \"files\", clock = \"event_time\", files = [{}] }}",
+        files.join(", ")
+    );
+    let mut command = Command::new(super::kafka::riskflow());
+    command.args(["run", "--log", "warn", "--set", &input]);
+    for set in [
+        "output={ kind = \"files\", path = \"-\" }",
+        "http.enabled=false",
+        "cluster.workers=2",
+        "unknown.hold=\"1s\"",
+    ] {
+        command.args(["--set", set]);
+    }
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn tables_and_pipes_give_what_lines_of_json_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let lines = |rows: &[&str]| format!("{}\n", rows.join("\n"));
+    write("assets.ndjson", &lines(&ASSETS));
+    write("assets.csv", ASSETS_CSV);
+    write("datastreams.ndjson", &lines(&DATASTREAMS));
+    write("datastreams.csv", DATASTREAMS_CSV);
+    write("rules.ndjson", &lines(&[&RULE.replace('\n', " ")]));
+    write("observations.ndjson", &lines(&OBSERVATIONS));
+    write("observations.csv", OBSERVATIONS_CSV);
+
+    let of_lines = ["assets.ndjson", "datastreams.ndjson", "rules.ndjson"];
+    let of_tables = ["assets.csv", "datastreams.csv", "rules.ndjson"];
+    let given = run(folder.path(), of_lines, "observations.ndjson", "");
+    // Of dead letters the offset is that of a byte or of a row.
+    let without_offsets = |records: Vec<Value>| {
+        let mut records: Vec<Value> = records;
+        for record in &mut records {
+            if record["topic"] == "out.deadletter" {
+                record["value"]["offset"] = Value::Null;
+                record["key"] = Value::Null;
+            }
+        }
+        records
+    };
+    let deltas = given.iter().filter(|record| record["topic"] == "out.warning.delta");
+    let told: Vec<(&str, &str)> = deltas
+        .map(|delta| {
+            (
+                delta["value"]["kind"].as_str().unwrap(),
+                delta["value"]["to"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("raised", "red"),
+            ("raised", "yellow"),
+            ("withdrawn", "none"),
+            ("cleared", "none")
+        ]
+    );
+    let letters = given.iter().filter(|record| record["topic"] == "out.deadletter");
+    let reasons: Vec<&Value> = letters.map(|letter| &letter["value"]["reason"]).collect();
+    assert_eq!(reasons, ["unknown_datastream"]);
+    let expected = without_offsets(given);
+    let tables = run(folder.path(), of_tables, "observations.csv", "");
+    assert_eq!(without_offsets(tables), expected, "from tables");
+    let piped = run(folder.path(), of_tables, "-", &lines(&OBSERVATIONS));
+    let told = |records: &[Value]| -> Vec<Value> {
+        let deltas = records.iter().filter(|record| record["topic"] == "out.warning.delta");
+        deltas.map(|delta| delta["value"]["explanation"].clone()).collect()
+    };
+    assert_eq!(told(&piped), told(&expected), "through a pipe");
+}
