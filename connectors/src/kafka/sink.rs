@@ -22,7 +22,10 @@ const FENCING: Duration = Duration::from_secs(120);
 /// How long requests under way are waited for when a commit has failed.
 const IN_FLIGHT: Duration = Duration::from_secs(5);
 
-/// How long one wait for acknowledgements takes when librdkafka's queue is full.
+/// How long one wait for acknowledgements takes.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// The same when librdkafka's queue is full.
 const QUEUE_FULL: Duration = Duration::from_millis(20);
 
 /// Writes output topics to Kafka, with CloudEvents 1.0 headers; each commit is one transaction.
@@ -113,13 +116,19 @@ impl KafkaSink {
         Ok(())
     }
 
-    /// Waits until everything sent is acknowledged.
+    /// Waits until everything sent is acknowledged. The producer's own `flush` looks every 100 ms only, and a poll lasts as
+    /// long as it may, whatever comes: each commit would take as much.
     fn flush(&self, deadline: Instant) -> Result<(), BrokerError> {
-        let flushed = self.producer.flush(deadline.saturating_duration_since(Instant::now()));
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(LOOK);
+        }
         if let Some((topic, error)) = self.producer.client().context().take_failure() {
             return Err(refused(&topic, error));
         }
-        flushed.map_err(|_| self.timed_out())
+        if self.producer.in_flight_count() > 0 {
+            return Err(self.timed_out());
+        }
+        Ok(())
     }
 
     fn at_least_once(&self, epochs: &[EpochRecords], deadline: Instant) -> Result<(), BrokerError> {
