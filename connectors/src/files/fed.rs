@@ -56,7 +56,7 @@ impl Fed {
             match piece {
                 Ok(piece) => self.lines.push(&piece?),
                 Err(TryRecvError::Empty) => return Ok(Ready::Nothing),
-                Err(TryRecvError::Disconnected) => self.lines.end(),
+                Err(TryRecvError::Disconnected) => self.lines.finish(),
             }
         }
     }

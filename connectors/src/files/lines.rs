@@ -16,9 +16,11 @@ pub(super) struct Line<'a> {
 
 /// Bytes pushed in, lines taken out.
 pub(super) struct Lines {
+    /// Only ever grows, so that its bytes are made once.
     buffer: Vec<u8>,
-    /// `buffer[start..]` is what has not been taken.
+    /// `buffer[start..end]` is what has not been taken.
     start: usize,
+    end: usize,
     /// `buffer[start..scanned]` holds no line end.
     scanned: usize,
     /// The byte of the file that `start` stands for.
@@ -41,6 +43,7 @@ impl Lines {
         Self {
             buffer: Vec::new(),
             start: 0,
+            end: 0,
             scanned: 0,
             begin,
             found: None,
@@ -50,29 +53,34 @@ impl Lines {
         }
     }
 
+    /// Goes on with bytes that begin at another place of the file; what was pushed before is dropped.
+    pub fn restart(&mut self, begin: u64, skip: bool) {
+        *self = Self {
+            buffer: std::mem::take(&mut self.buffer),
+            ..Self::with_longest(begin, skip, self.longest)
+        };
+    }
+
     /// The byte of the file behind all that was pushed.
     pub fn pushed_to(&self) -> u64 {
-        self.begin + (self.buffer.len() - self.start) as u64
+        self.begin + (self.end - self.start) as u64
     }
 
     /// Adds what `read` reads into the end of a buffer of at most `most` bytes, and how much it read; 0 is the end.
     pub fn push_with<E>(&mut self, most: usize, read: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
-        self.make_room();
-        let old = self.buffer.len();
-        self.buffer.resize(old + most, 0);
-        let result = read(&mut self.buffer[old..]);
-        self.buffer.truncate(old + *result.as_ref().unwrap_or(&0));
-        self.ended = result? == 0;
+        let read = read(self.room(most))?;
+        self.end += read;
+        self.ended = read == 0;
         Ok(())
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
-        self.make_room();
-        self.buffer.extend_from_slice(bytes);
+        self.room(bytes.len()).copy_from_slice(bytes);
+        self.end += bytes.len();
     }
 
     /// No more bytes come: what is left is a line.
-    pub const fn end(&mut self) {
+    pub const fn finish(&mut self) {
         self.ended = true;
     }
 
@@ -85,10 +93,17 @@ impl Lines {
         self.begin < byte
     }
 
-    fn make_room(&mut self) {
-        self.buffer.drain(..self.start);
+    /// So many bytes behind what was pushed.
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
+        self.buffer.copy_within(self.start..self.end, 0);
         self.scanned -= self.start;
+        self.end -= self.start;
         self.start = 0;
+        let needed = self.end + bytes;
+        if self.buffer.len() < needed {
+            self.buffer.resize(needed, 0);
+        }
+        &mut self.buffer[self.end..needed]
     }
 
     /// The next line that is not empty, if it is all there.
@@ -124,22 +139,22 @@ impl Lines {
 
     fn find(&mut self) -> Option<(usize, usize)> {
         loop {
-            let end = line_end(&self.buffer[self.scanned..]).map(|at| self.scanned + at);
+            let end = line_end(&self.buffer[self.scanned..self.end]).map(|at| self.scanned + at);
             if self.skipping {
-                let drop_to = end.map_or(self.buffer.len(), |end| end + 1);
+                let drop_to = end.map_or(self.end, |end| end + 1);
                 self.skipping = end.is_none();
                 self.consume(drop_to - self.start);
                 end?;
                 continue;
             }
-            let length = end.unwrap_or(self.buffer.len()) - self.start;
+            let length = end.unwrap_or(self.end) - self.start;
             if length > self.longest {
                 self.skipping = true;
                 self.scanned = self.start + self.longest;
                 return Some((self.longest, self.longest));
             }
             let Some(end) = end else {
-                self.scanned = self.buffer.len();
+                self.scanned = self.end;
                 return (self.ended && length > 0).then_some((length, length));
             };
             self.scanned = end + 1;

@@ -43,10 +43,10 @@ impl SplitFile {
     /// A line begins at a block's first byte only if the byte before ends a line: reading begins with that byte.
     fn begin_block(&mut self, begin: u64) {
         self.block_end = begin + self.block_bytes;
-        self.lines = match begin.checked_sub(1) {
-            Some(before) => Lines::new(before, true),
-            None => Lines::new(0, false),
-        };
+        match begin.checked_sub(1) {
+            Some(before) => self.lines.restart(before, true),
+            None => self.lines.restart(0, false),
+        }
     }
 
     /// Gets the next line ready for [`SplitFile::head`]; `false` at the end.
@@ -79,7 +79,7 @@ impl SplitFile {
         };
         let most = wanted.min(self.size.saturating_sub(at)) as usize;
         if most == 0 {
-            self.lines.end();
+            self.lines.finish();
             return Ok(());
         }
         self.lines.push_with(most, |buffer| self.file.read_at(buffer, at))

@@ -239,7 +239,7 @@ fn a_line_without_end_is_cut_and_the_next_is_found() {
             lines.advance();
         }
     }
-    lines.end();
+    lines.finish();
     seen.extend(
         lines
             .head()
