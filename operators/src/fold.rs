@@ -216,12 +216,29 @@ struct Head {
     last: u32,
 }
 
-/// Where the key before was found.
+/// Where the keys before were found. Slots stand in the order in which keys came, and these came from several workers: a few
+/// sequences, woven into one.
 #[derive(Default)]
-struct Trail {
-    last: u32,
-    /// Whether that was the slot after the one before it.
-    follows: bool,
+struct Trails {
+    last: [u32; 4],
+    /// Which is given up for the next that follows on none.
+    oldest: usize,
+    /// Whether the slot found last followed on one of them.
+    lead: bool,
+}
+
+impl Trails {
+    fn note(&mut self, slot: u32) {
+        let before = self.last.iter_mut().find(|last| last.wrapping_add(1) == slot);
+        self.lead = before.is_some();
+        match before {
+            Some(last) => *last = slot,
+            None => {
+                self.last[self.oldest] = slot;
+                self.oldest = (self.oldest + 1) % self.last.len();
+            }
+        }
+    }
 }
 
 const UNTOUCHED: Head = Head {
@@ -311,14 +328,14 @@ impl<F: Fold> Keyed<F> {
         self.following.resize(self.queue.len(), NO_RECORD);
         let mut keys = [None; WARM];
         let mut slots = [NO_SLOT; WARM];
-        let mut trail = Trail::default();
+        let mut trails = Trails::default();
         for start in (0..self.queue.len()).step_by(WARM) {
             let end = (start + WARM).min(self.queue.len());
             for (key, record) in keys.iter_mut().zip(&self.queue[start..end]) {
                 *key = record.as_ref().map(|record| F::place(record).0);
             }
             for (slot, key) in slots.iter_mut().zip(keys.iter().take(end - start)) {
-                *slot = key.map_or(NO_SLOT, |key| self.find(key, &mut trail));
+                *slot = key.map_or(NO_SLOT, |key| self.find(key, &mut trails));
             }
             for (offset, (slot, key)) in slots.iter().zip(keys).take(end - start).enumerate() {
                 let Some(key) = key else { continue };
@@ -404,21 +421,24 @@ impl<F: Fold> Keyed<F> {
         }
     }
 
-    /// The slot of a key, `NO_SLOT` if it has none. Where the one before followed on its predecessor this one may follow on
-    /// it: that saves the way through the index, which is scattered over memory.
-    fn find(&self, key: F::Key, trail: &mut Trail) -> u32 {
-        let guess = trail.last.wrapping_add(1);
-        if trail.follows
-            && let Some(entry) = self.slots.get(guess as usize)
-            && entry.key == key
-            && !self.heads[guess as usize].vacant
-        {
-            trail.last = guess;
-            return guess;
+    /// The slot of a key, `NO_SLOT` if it has none. Where the one before followed on another this one may do so as well: that
+    /// saves the way through the index, which is scattered over memory.
+    fn find(&self, key: F::Key, trails: &mut Trails) -> u32 {
+        if trails.lead {
+            let follows = |last: u32| {
+                let guess = last.wrapping_add(1);
+                let entry = self.slots.get(guess as usize)?;
+                (entry.key == key && !self.heads[guess as usize].vacant).then_some(guess)
+            };
+            for last in &mut trails.last {
+                if let Some(slot) = follows(*last) {
+                    *last = slot;
+                    return slot;
+                }
+            }
         }
         let slot = self.index.get(&key).copied().unwrap_or(NO_SLOT);
-        trail.follows = slot == guess;
-        trail.last = slot;
+        trails.note(slot);
         slot
     }
 

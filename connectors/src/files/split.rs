@@ -36,17 +36,21 @@ impl SplitFile {
             peers: peers as u64,
             lines: Lines::new(0, false),
         };
-        split.begin_block(first as u64 * block_bytes);
+        split.begin_block(first as u64 * block_bytes)?;
         Ok(split)
     }
 
-    /// A line begins at a block's first byte only if the byte before ends a line: reading begins with that byte.
-    fn begin_block(&mut self, begin: u64) {
+    /// A line begins at a block's first byte only if the byte before ends a line. That byte is read by itself: a block that
+    /// is read from its beginning lies in memory as it does in the file, which is copied several times as fast on some
+    /// machines (`rep movsb` on Zen 3).
+    fn begin_block(&mut self, begin: u64) -> io::Result<()> {
         self.block_end = begin + self.block_bytes;
-        match begin.checked_sub(1) {
-            Some(before) => self.lines.restart(before, true),
-            None => self.lines.restart(0, false),
+        let mut before = *b"\n";
+        if let Some(at) = begin.checked_sub(1) {
+            self.file.read_at(&mut before, at)?;
         }
+        self.lines.restart(begin, before != *b"\n");
+        Ok(())
     }
 
     /// Gets the next line ready for [`SplitFile::head`]; `false` at the end.
@@ -65,7 +69,7 @@ impl SplitFile {
             if self.peers == 1 {
                 self.block_end += self.block_bytes;
             } else {
-                self.begin_block(self.block_end + (self.peers - 1) * self.block_bytes);
+                self.begin_block(self.block_end + (self.peers - 1) * self.block_bytes)?;
             }
         }
     }
