@@ -356,6 +356,7 @@ pub fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64,
             armed = vec![
                 format!("{fault}=return"),
                 "log::commit::before_sync=15%return".to_owned(),
+                "fault::apart=30%return".to_owned(),
             ];
         } else if draw.once_in(2) {
             let here: Vec<&str> = FAILPOINTS.into_iter().filter(|name| place.reaches(name)).collect();

@@ -6,11 +6,12 @@ use std::os::unix::fs::FileExt;
 
 use super::lines::{Line, Lines};
 
-/// A line belongs to the worker of the block in which it begins: block `b` to worker `b` modulo their number.
-pub(super) const BLOCK_BYTES: u64 = 256 << 10;
+/// A line belongs to the worker of the block in which it begins: block `b` to worker `b` modulo their number. Small against an
+/// epoch, so that workers have even shares of each.
+pub(super) const BLOCK_BYTES: u64 = 64 << 10;
 
 /// Read at once behind the end of a block, for the end of its last line.
-const BEHIND: u64 = 16 << 10;
+const BEHIND: u64 = 4 << 10;
 
 /// Some blocks of a file.
 pub(super) struct SplitFile {
