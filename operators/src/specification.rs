@@ -260,16 +260,25 @@ fn differ(
 /// What waits for its epoch to be complete.
 type Pending = BTreeMap<Epoch, (Capability<Epoch>, Changes)>;
 
-/// The changes of an epoch, which waits until it is complete.
-fn of<'a>(pending: &'a mut Pending, capability: &InputCapability<Epoch>, epoch: Epoch) -> Option<&'a mut Changes> {
-    let (_, changes) = match pending.entry(epoch) {
-        btree_map::Entry::Occupied(entry) => entry.into_mut(),
-        btree_map::Entry::Vacant(entry) => {
-            let capability = capability.retain_least(0)?.delayed(&epoch);
-            entry.insert((capability, Changes::default()))
-        }
-    };
-    Some(changes)
+/// Puts updates where they wait until their epoch is complete.
+fn gather<T>(
+    pending: &mut Pending,
+    capability: &InputCapability<Epoch>,
+    updates: &mut Vec<(T, Epoch, Diff)>,
+    place: fn(&mut Changes) -> &mut Vec<(T, Diff)>,
+) {
+    for (row, epoch, diff) in updates.drain(..) {
+        let (_, changes) = match pending.entry(epoch) {
+            btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            btree_map::Entry::Vacant(entry) => {
+                let Some(capability) = capability.retain_least(0) else {
+                    continue;
+                };
+                entry.insert((capability.delayed(&epoch), Changes::default()))
+            }
+        };
+        place(changes).push((row, diff));
+    }
 }
 
 /// Returns the specification of every known datastream.
@@ -294,25 +303,13 @@ pub fn specifications<'scope>(
     builder.build(move |_capabilities| {
         move |frontiers: &[MutableAntichain<Epoch>]| {
             datastreams.for_each(|capability, updates| {
-                for (row, epoch, diff) in updates.drain(..) {
-                    if let Some(changes) = of(&mut pending, &capability, epoch) {
-                        changes.datastreams.push((row, diff));
-                    }
-                }
+                gather(&mut pending, &capability, updates, |changes| &mut changes.datastreams);
             });
             assets.for_each(|capability, updates| {
-                for (row, epoch, diff) in updates.drain(..) {
-                    if let Some(changes) = of(&mut pending, &capability, epoch) {
-                        changes.assets.push((row, diff));
-                    }
-                }
+                gather(&mut pending, &capability, updates, |changes| &mut changes.assets);
             });
             rules.for_each(|capability, updates| {
-                for (row, epoch, diff) in updates.drain(..) {
-                    if let Some(changes) = of(&mut pending, &capability, epoch) {
-                        changes.rules.push((row, diff));
-                    }
-                }
+                gather(&mut pending, &capability, updates, |changes| &mut changes.rules);
             });
             let mut output = output.activate();
             while let Some(entry) = pending.first_entry() {

@@ -5,7 +5,8 @@
 
 use riskflow_model::binary;
 
-use super::{Fold, Keyed, NEVER};
+use super::keyed::NEVER;
+use super::{Fold, Keyed};
 use crate::Epoch;
 
 /// Keys are encoded until this many bytes are at hand, then the stream gets its turn.
