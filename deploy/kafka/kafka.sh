@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-Usage: kafka.sh start  --data DIR [--port PORT] [--set NAME=VALUE]...
+Usage: kafka.sh start  --data DIR [--port PORT] [--set NAME=VALUE]... [--join DIR]
        kafka.sh stop   --data DIR [--kill]
        kafka.sh status --data DIR
        kafka.sh run    [--data DIR] [--port PORT] [--set NAME=VALUE]...
@@ -24,6 +24,7 @@ fetch   only downloads the jars (Maven; 44 MB, once).
   --data DIR        the node's folder: settings, log (kafka.log), process id, records
   --port PORT       port for clients; default: the one DIR had before, or a free one
   --set NAME=VALUE  a broker setting, over those of server.properties; only counts at a start
+  --join DIR        a second broker for the cluster of the node in DIR, which must run; leaders can then change
 
 Environment:
   KAFKA_HEAP   heap, default 512m
@@ -90,7 +91,7 @@ free_port() {
 
 # Asks for metadata (version 1, of no topics): only a node that has joined its own cluster names a broker.
 # Bytes: length 16, request 3, version 1, correlation 7, no client id, 0 topics; in the answer: length, correlation,
-# number of brokers.
+# number of brokers (two where one has joined another).
 answers_metadata() {
     local answer
     answer=$(
@@ -98,7 +99,7 @@ answers_metadata() {
         printf '\0\0\0\016\0\003\0\001\0\0\0\007\377\377\0\0\0\0' >&3
         timeout 2 head -c 12 <&3 | od -An -v -tu1 | tr -s ' \n' ' '
     ) || return
-    [[ $answer == *" 0 0 0 7 0 0 0 1"* ]]
+    [[ $answer == *" 0 0 0 7 0 0 0 "[12]* ]]
 }
 
 # --- one node ---------------------------------------------------------------------------------------------------------
@@ -119,14 +120,20 @@ is_alive() {
 }
 
 write_settings() {
-    [[ -s $data/controller-port ]] || free_port >"$data/controller-port"
-    local controller
-    controller=$(cat "$data/controller-port")
+    local controller listeners=PLAINTEXT://127.0.0.1:$port
+    if [[ -n $join ]]; then
+        controller=$(cat "$join/controller-port")
+    else
+        [[ -s $data/controller-port ]] || free_port >"$data/controller-port"
+        controller=$(cat "$data/controller-port")
+        listeners+=,CONTROLLER://127.0.0.1:$controller
+    fi
     echo "$port" >"$data/port"
     {
         cat "$here/server.properties"
         echo
-        echo "listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller"
+        [[ -z $join ]] || printf '%s\n' process.roles=broker node.id=2
+        echo "listeners=$listeners"
         echo "advertised.listeners=PLAINTEXT://127.0.0.1:$port"
         echo "controller.quorum.bootstrap.servers=127.0.0.1:$controller"
         echo "log.dirs=$data/records"
@@ -140,9 +147,14 @@ in_java() {
 
 format() {
     [[ -e $data/records/meta.properties ]] && return
-    local cluster
+    local cluster alone=--standalone
     cluster=$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=')
-    in_java -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format --standalone -t "$cluster" \
+    if [[ -n $join ]]; then
+        cluster=$(sed -n 's/^cluster.id=//p' "$join/records/meta.properties")
+        alone=
+    fi
+    # shellcheck disable=SC2086 # one word or none
+    in_java -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format $alone -t "$cluster" \
         -c "$data/server.properties" >>"$data/kafka.log" 2>&1 ||
         fail "could not format $data; see $data/kafka.log"
 }
@@ -261,16 +273,17 @@ tool() {
 
 command=${1:-}
 (($# == 0)) || shift
-data='' port='' signal=TERM
+data='' port='' join='' signal=TERM
 settings=() rest=()
 while (($# > 0)); do
     case $1 in
-        --data | --port | --set)
+        --data | --port | --set | --join)
             [[ -n ${2:-} ]] || wrong "$1 needs a value"
             case $1 in
                 --data) data=$2 ;;
                 --port) port=$2 ;;
                 --set) settings+=("$2") ;;
+                --join) join=$2 ;;
             esac
             shift 2
             ;;

@@ -273,6 +273,17 @@ impl Running {
         }
     }
 
+    /// Waits until all of the input is taken.
+    pub fn await_taken(&mut self, place: &dyn Place) {
+        let end = place.ends();
+        let until = Instant::now() + Duration::from_secs(60);
+        // Progress is compared with the ends of the input: no clock says when all is done.
+        while !verdict::taken(place).covers(&end) {
+            assert!(!self.has_ended(), "the job ended by itself");
+            assert!(Instant::now() < until, "the job does not get through its input");
+        }
+    }
+
     /// Whether a failpoint ended it, not we.
     fn met_a_failpoint(&mut self) -> bool {
         use std::os::unix::process::ExitStatusExt as _;
@@ -393,13 +404,7 @@ pub fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64,
 /// Lets the job take in what is left, and stops it.
 pub fn settle(place: &dyn Place, checkpoints: &Path) {
     let mut job = Running::start(place, checkpoints, 2, "");
-    let end = place.ends();
-    let until = Instant::now() + Duration::from_secs(60);
-    // Progress is compared with the ends of the input: no clock says when all is done.
-    while !verdict::taken(place).covers(&end) {
-        assert!(!job.has_ended(), "the job ended by itself");
-        assert!(Instant::now() < until, "the job does not get through its input");
-    }
+    job.await_taken(place);
     job.stop();
 }
 

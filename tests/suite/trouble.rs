@@ -169,3 +169,63 @@ fn kafka_a_wrong_password_is_an_error_and_the_right_one_is_none() {
     assert!(said.to_lowercase().contains("authentication"), "{said}");
     assert!(!said.contains("wrong"), "a password is not shown: {said}");
 }
+
+/// Every partition gets another leader under a running job, and its first one back.
+#[test]
+fn kafka_another_leader_is_followed() {
+    let Some(place) = KafkaPlace::start("leader", &[]) else {
+        return;
+    };
+    let second = place.join();
+    let checkpoints = tempfile::tempdir().unwrap();
+    let mut feed = Feed::new(9);
+    feed.begin(&place);
+    let mut job = Running::start(&place, checkpoints.path(), 2, "");
+    job.await_ready(&place, &mut feed);
+    for broker in [2, 1] {
+        place.move_to(broker);
+        // What is fed now is led by the other broker.
+        feed.step(&place);
+        job.await_taken(&place);
+    }
+    drop(second);
+    feed.step(&place);
+    job.await_taken(&place);
+    job.stop();
+    judge(&place);
+}
+
+#[test]
+fn kafka_a_broker_that_stands_still_is_waited_for() {
+    let Some(place) = KafkaPlace::start("slow", &[]) else {
+        return;
+    };
+    let checkpoints = tempfile::tempdir().unwrap();
+    let mut feed = Feed::new(10);
+    feed.begin(&place);
+    let mut job = Running::start(&place, checkpoints.path(), 2, "");
+    job.await_ready(&place, &mut feed);
+    // Until an epoch with records was under way when the broker stopped: nothing is committed then.
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut waited = false;
+    while !waited {
+        assert!(Instant::now() < until, "the job never had to wait");
+        feed.step(&place);
+        place.freeze(true);
+        let frozen = Instant::now();
+        let before = metric(&job, "riskflow_epoch_timestamp_seconds");
+        waited = loop {
+            if metric(&job, "riskflow_epoch_timestamp_seconds") > before + 0.5 {
+                break false;
+            }
+            if frozen.elapsed() > Duration::from_secs(2) {
+                break true;
+            }
+        };
+        place.freeze(false);
+    }
+    feed.step(&place);
+    job.await_taken(&place);
+    job.stop();
+    judge(&place);
+}

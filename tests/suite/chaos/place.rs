@@ -1,10 +1,10 @@
 //! Where the job reads and writes: an embedded log, or a broker that the test may kill.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use riskflow_config::{Input, TopicSettings};
 use riskflow_connectors::log::LogWriter;
@@ -203,13 +203,67 @@ impl KafkaPlace {
         self.kafka.topic(topic)
     }
 
-    /// Runs one of Kafka's own tools.
-    pub fn tool(&self, arguments: &[&str]) {
+    /// Runs one of Kafka's own tools; what it says.
+    pub fn tool(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(script());
         command.args(["tool", "--data"]).arg(self.folder.path()).arg("--");
         let output = command.args(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Starts a second broker for the cluster of this one.
+    pub fn join(&self) -> SecondBroker {
+        let second = SecondBroker(tempfile::tempdir().unwrap());
+        let mut command = Command::new(script());
+        command.args(["start", "--data"]).arg(second.0.path());
+        let status = command
+            .arg("--join")
+            .arg(self.folder.path())
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.unwrap().success(), "the second broker does not start");
+        second
+    }
+
+    /// Moves all of riskflow's partitions to a broker, leaders included, and waits until they are there.
+    pub fn move_to(&self, broker: u32) {
+        let topics = Topic::inputs().chain(Topic::outputs()).chain([Topic::Progress]);
+        let topics: BTreeSet<String> = topics.map(|topic| self.name(topic)).collect();
+        let topics: Vec<_> = topics.iter().map(|name| serde_json::json!({ "topic": name })).collect();
+        let file = self.folder.path().join("move.json");
+        let named = file.to_str().unwrap();
+        let list = serde_json::json!({ "topics": topics, "version": 1 });
+        std::fs::write(&file, list.to_string()).unwrap();
+        const TOOL: &str = "reassign.ReassignPartitionsCommand";
+        let broker = broker.to_string();
+        let said = self.tool(&[
+            TOOL,
+            "--generate",
+            "--topics-to-move-json-file",
+            named,
+            "--broker-list",
+            &broker,
+        ]);
+        let plan = said.lines().rfind(|line| line.starts_with('{')).unwrap();
+        std::fs::write(&file, plan).unwrap();
+        self.tool(&[TOOL, "--execute", "--reassignment-json-file", named]);
+        let until = Instant::now() + Duration::from_secs(60);
+        while self
+            .tool(&[TOOL, "--verify", "--reassignment-json-file", named])
+            .contains("still in progress")
+        {
+            assert!(Instant::now() < until, "partitions do not get to their broker");
+        }
+    }
+
+    /// Stops the broker's clock, or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        let pid = std::fs::read_to_string(self.folder.path().join("pid")).unwrap();
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let status = Command::new("kill").args([signal, pid.trim()]).status();
+        assert!(status.unwrap().success());
     }
 
     pub fn command(&self, verb: &str) -> Command {
@@ -285,12 +339,21 @@ impl Place for KafkaPlace {
 
 impl Drop for KafkaPlace {
     fn drop(&mut self) {
-        let mut command = Command::new(script());
-        let _ = command
-            .args(["stop", "--data"])
-            .arg(self.folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        stop_broker(self.folder.path());
     }
+}
+
+/// Another broker of a cluster; stopped when it is dropped.
+pub struct SecondBroker(TempDir);
+
+impl Drop for SecondBroker {
+    fn drop(&mut self) {
+        stop_broker(self.0.path());
+    }
+}
+
+fn stop_broker(folder: &Path) {
+    let mut command = Command::new(script());
+    command.args(["stop", "--data"]).arg(folder);
+    let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
