@@ -176,12 +176,13 @@ fn kafka_another_leader_is_followed() {
     let Some(place) = KafkaPlace::start("leader", &[]) else {
         return;
     };
-    let second = place.join();
     let checkpoints = tempfile::tempdir().unwrap();
     let mut feed = Feed::new(9);
     feed.begin(&place);
     let mut job = Running::start(&place, checkpoints.path(), 2, "");
     job.await_ready(&place, &mut feed);
+    // Only now: else the one copy of the transactions' state may lie on it, and it leaves again.
+    let second = place.join();
     for broker in [2, 1] {
         place.move_to(broker);
         // What is fed now is led by the other broker.
