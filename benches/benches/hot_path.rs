@@ -10,7 +10,7 @@ use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
-use riskflow_operators::fold::{FoldMeter, Keyed};
+use riskflow_operators::fold::{FoldMeter, Keyed, arrived};
 use riskflow_operators::monitor::{Monitor, Observed};
 use riskflow_operators::specification::{Entry, Specification, Subject};
 
@@ -86,7 +86,7 @@ fn monitoring(criterion: &mut Criterion) {
                     }),
                 },
             });
-            keyed.records(&mut observed.map(Some).collect());
+            keyed.records(arrived::<Monitor>(observed));
             out.clear();
             keyed.settle(now, &mut out);
         });

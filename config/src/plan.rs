@@ -1,11 +1,10 @@
 //! Rules as checked: what the monitor evaluates.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use riskflow_model::{Domain, Key, Level, Number, RegionCode, Text, duration};
+use riskflow_model::{Domain, Key, Level, Number, RegionCode, Text, TextMap, duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::rule::RuleRecord;
@@ -17,6 +16,7 @@ mod check;
 pub struct Rule(Arc<Checked>);
 
 /// What a [`Rule`] points to.
+#[derive(Clone)]
 pub struct Checked {
     /// As written.
     pub record: RuleRecord,
@@ -219,6 +219,12 @@ impl Rule {
         }))
     }
 
+    /// The same rule in memory of its own: to count who uses it is work that processors do in turns.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self(Arc::new(Checked::clone(&self.0)))
+    }
+
     /// The key of its identifier.
     #[must_use]
     pub fn key(&self) -> Key {
@@ -227,7 +233,7 @@ impl Rule {
 
     /// The thresholds in force for a datastream with thresholds of its own for this rule; `None` when it has none.
     #[must_use]
-    pub fn thresholds(&self, own: Option<&BTreeMap<Text, Number>>) -> Thresholds {
+    pub fn thresholds(&self, own: Option<&TextMap<Number>>) -> Thresholds {
         self.comparisons
             .iter()
             .map(|comparison| {
@@ -235,7 +241,7 @@ impl Rule {
                     let named = comparison
                         .name
                         .as_ref()
-                        .and_then(|name| own.get(format!("{}.{name}", comparison.level).as_str()));
+                        .and_then(|name| own.get(&format!("{}.{name}", comparison.level)));
                     named.or_else(|| own.get(comparison.level.name()))
                 });
                 let on = own
@@ -371,7 +377,7 @@ mod tests {
             {"feature":"sum","window":"1h","op":">=","threshold":10,"name":"h1"},
             {"feature":"sum","window":"3h","op":"<=","threshold":20}]}}}}"#;
         let rule = Rule::from_json(json).unwrap();
-        let own = BTreeMap::from([
+        let own = TextMap::from_iter([
             (Text::from("blue.h1"), Number(12.0)),
             (Text::from("blue"), Number(25.25)),
         ]);

@@ -89,17 +89,6 @@ pub enum SinkError {
         #[source]
         error: io::Error,
     },
-    /// A payload that an envelope cannot hold.
-    #[error("the payload of `{key}` on {topic} is no JSON, and files hold nothing else")]
-    Payload {
-        /// The topic, without prefix.
-        topic: &'static str,
-        /// The record's key.
-        key: String,
-        /// What is wrong.
-        #[source]
-        error: serde_json::Error,
-    },
 }
 
 impl SinkError {
@@ -110,7 +99,6 @@ impl SinkError {
             Self::Log(error) => error.retry(),
             Self::Kafka(error) => error.retry(),
             Self::File { error, .. } => retry_io(error),
-            Self::Payload { .. } => Retry::Never,
         }
     }
 }

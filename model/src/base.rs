@@ -1,11 +1,9 @@
 //! Base records: slowly changing rows of compacted topics. For each key the last record counts; a null payload deletes.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, InherentLevel, RegionCode, Text};
+use crate::{Domain, InherentLevel, RegionCode, Text, TextMap};
 
 /// A record of `base.region`, keyed by `code`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -71,5 +69,5 @@ pub struct Datastream {
     /// Thresholds of its own, by rule and then by level (`blue`) or named comparison of a level (`blue.h3`); they
     /// take the place of the rule's. In the datastream's unit, exact to thousandths.
     #[serde(default)]
-    pub thresholds: BTreeMap<Text, BTreeMap<Text, crate::Number>>,
+    pub thresholds: TextMap<TextMap<crate::Number>>,
 }

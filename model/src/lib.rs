@@ -14,6 +14,7 @@ mod millis;
 mod region;
 mod shared;
 mod text;
+mod text_map;
 
 pub mod action;
 pub mod base;
@@ -32,3 +33,4 @@ pub use millis::{Millis, ParseMillisError, duration};
 pub use region::{ParseRegionError, RegionCode, Tier};
 pub use shared::Shared;
 pub use text::{Number, Text};
+pub use text_map::TextMap;

@@ -331,9 +331,10 @@ impl Fold for Case {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, state: &mut CaseFoldState, record: CaseRecord) {
+    fn record(&mut self, _now: i64, _key: Key, state: &mut CaseFoldState, record: &mut CaseRecord) {
         match record {
             CaseRecord::Warning(_, kind, level, cause) => {
+                let (level, cause) = (*level, *cause);
                 let kind = match kind {
                     DeltaKind::Raised => FactKind::Raised(level),
                     DeltaKind::Escalated | DeltaKind::Eased => FactKind::Level(level),
@@ -342,7 +343,7 @@ impl Fold for Case {
                 };
                 state.facts.push(Fact { kind, cause });
             }
-            CaseRecord::Action(acted) => state.acted.push(acted),
+            CaseRecord::Action(acted) => state.acted.push(acted.clone()),
         }
     }
 

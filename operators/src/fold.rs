@@ -7,7 +7,7 @@
 //! ```
 //!
 //! * **Exchange.** Rows and records go to the worker of their key's shard: one of [`SHARDS`], so that what is bounded
-//!   for a shard does not depend on the number of workers.
+//!   for a shard does not depend on the number of workers. Records go in [`Batches`], gathered where they are found.
 //! * **Order.** An epoch is applied once all three inputs have passed it: first the rows that changed, then the records
 //!   in the order of their origin, then every touched or due key settles once: keys with records in the order of these,
 //!   then the others. In what order these do depends on the history of the process, so nothing may depend on it.
@@ -29,10 +29,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Diff;
 
+mod batch;
 mod keyed;
 mod operator;
 mod snapshot;
 
+pub use batch::{Arrived, Batch, Batches, arrived, batched};
 pub use keyed::{Keyed, RouteHasher};
 pub use operator::fold;
 pub use snapshot::{Keeper, Offer};
@@ -82,8 +84,8 @@ pub trait Fold: 'static {
         changes: &mut dyn Iterator<Item = (Self::Row, Diff)>,
     ) -> bool;
 
-    /// A record arrived in this epoch.
-    fn record(&mut self, now: i64, key: Self::Key, state: &mut Self::State, record: Self::Record);
+    /// A record arrived in this epoch. What it holds may be moved out of it: it is not read again.
+    fn record(&mut self, now: i64, key: Self::Key, state: &mut Self::State, record: &mut Self::Record);
 
     /// Reads parts of the state that applying and settling will need, and gives anything made of them: what the state
     /// itself points to in the first of [`WARM_STAGES`], what that points to in the second, and so on.

@@ -131,7 +131,7 @@ impl Member {
 }
 
 impl Warning {
-    fn revise(&mut self, revision: Revision) {
+    fn revise(&mut self, revision: &mut Revision) {
         self.stale_from = if self.touched {
             self.stale_from.min(revision.from)
         } else {
@@ -143,16 +143,19 @@ impl Warning {
             self.members.remove(&revision.datastream);
             return;
         }
-        let member = self.members.entry(revision.datastream).or_insert_with(|| Member {
-            track: Track::new(),
-            stale: false,
-            explanation: Box::new(no_evidence()),
-        });
+        let member = self
+            .members
+            .entry(revision.datastream.clone())
+            .or_insert_with(|| Member {
+                track: Track::new(),
+                stale: false,
+                explanation: Box::new(no_evidence()),
+            });
         let keep = member.track.partition_point(|(time, _)| *time < revision.from);
         member.track.truncate(keep);
-        member.track.extend(revision.tail);
+        member.track.append(&mut revision.tail);
         member.stale = revision.stale;
-        if let Some(explanation) = revision.explanation {
+        if let Some(explanation) = revision.explanation.take() {
             member.explanation = explanation;
         }
     }
@@ -359,7 +362,7 @@ impl Fold for Lifecycle {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, state: &mut LifecycleState, revision: Revision) {
+    fn record(&mut self, _now: i64, _key: Key, state: &mut LifecycleState, revision: &mut Revision) {
         state
             .warnings
             .entry(revision.rule.clone())

@@ -477,11 +477,12 @@ impl Fold for Monitor {
         changed || new || state.aside.is_some()
     }
 
-    fn record(&mut self, now: i64, _key: Key, state: &mut MonitorState, observed: Observed) {
+    fn record(&mut self, now: i64, _key: Key, state: &mut MonitorState, observed: &mut Observed) {
         match &mut state.known {
             Some(known) => self.take(now, known, &observed.observation),
             None => {
                 let aside = state.aside.get_or_insert_default();
+                let observed = observed.clone();
                 aside.waiting.push(Waiting { arrival: now, observed });
             }
         }

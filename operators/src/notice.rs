@@ -270,8 +270,8 @@ impl Fold for Notices {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, _state: &mut NoticeState, record: NoRecord) {
-        match record {}
+    fn record(&mut self, _now: i64, _key: Key, _state: &mut NoticeState, record: &mut NoRecord) {
+        match *record {}
     }
 
     /// Notices are told once: there is nothing to give again.

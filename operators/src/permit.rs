@@ -279,8 +279,8 @@ impl Fold for UnderPermit {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, _state: &mut PermitState, record: NoRecord) {
-        match record {}
+    fn record(&mut self, _now: i64, _key: Key, _state: &mut PermitState, record: &mut NoRecord) {
+        match *record {}
     }
 
     fn recall(&mut self, _key: Key, _state: &PermitState, _out: &mut Vec<(Finding, Diff)>) {}

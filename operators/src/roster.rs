@@ -146,8 +146,8 @@ impl Fold for Roster {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: TableKey, _state: &mut RosterState, record: NoRecord) {
-        match record {}
+    fn record(&mut self, _now: i64, _key: TableKey, _state: &mut RosterState, record: &mut NoRecord) {
+        match *record {}
     }
 
     fn recall(&mut self, _key: TableKey, state: &RosterState, out: &mut Vec<(OnDuty, Diff)>) {

@@ -79,8 +79,8 @@ impl Fold for ScoreBaseline {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: RegionScope, _state: &mut BaselineState, record: NoRecord) {
-        match record {}
+    fn record(&mut self, _now: i64, _key: RegionScope, _state: &mut BaselineState, record: &mut NoRecord) {
+        match *record {}
     }
 
     fn recall(&mut self, key: RegionScope, state: &BaselineState, out: &mut Vec<(Self::Output, Diff)>) {

@@ -79,7 +79,7 @@ struct Changes {
     rules: Vec<(Rule, Diff)>,
 }
 
-/// The rules, and the assets of one worker with their datastreams. Holds no dataflow type.
+/// The rules, in memory of their own, and the assets of one worker with their datastreams. Holds no dataflow type.
 #[derive(Debug, Default)]
 struct Matched {
     rules: Vec<Rule>,
@@ -152,7 +152,7 @@ impl Matched {
                 .rules
                 .iter()
                 .filter(|(_, diff)| *diff > 0)
-                .map(|(rule, _)| rule.clone()),
+                .map(|(rule, _)| rule.apart()),
         );
         rules.sort();
         for slot in self.concerned(&changes.rules, &touched) {

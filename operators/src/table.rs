@@ -67,11 +67,11 @@ impl Fold for Latest {
         false
     }
 
-    fn record(&mut self, _now: i64, _key: TableKey, state: &mut LatestState, record: BaseRecord) {
+    fn record(&mut self, _now: i64, _key: TableKey, state: &mut LatestState, record: &mut BaseRecord) {
         let version = |row: &Option<BaseRow>| row.as_ref().map_or(0, BaseRow::version);
         let stands = state.next.as_ref().unwrap_or(&state.shown);
         if record.row.is_none() || version(&record.row) >= version(stands) {
-            state.next = Some(record.row);
+            state.next = Some(record.row.take());
         }
     }
 
@@ -126,12 +126,12 @@ mod tests {
         for records in epochs {
             for row in records {
                 let origin = Origin::default();
-                let record = BaseRecord {
+                let mut record = BaseRecord {
                     origin,
                     key: key.1,
                     row: row.clone(),
                 };
-                Latest.record(0, key, &mut state, record);
+                Latest.record(0, key, &mut state, &mut record);
             }
             let mut out = Vec::new();
             let next = Latest.settle(0, key, &mut state, &mut out);

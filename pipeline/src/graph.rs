@@ -28,8 +28,8 @@ use riskflow_config::{BaseRow, CaseSettings, ScoreCuts, TimeSettings, UnknownSet
 use riskflow_model::Key;
 use riskflow_model::output::WarningState;
 use riskflow_model::topic::Topic;
-use riskflow_operators::case::{Acted, Case, CaseOutput, CaseRecord};
-use riskflow_operators::fold::{Fold, FoldMeter, Keeper, Tick, fold};
+use riskflow_operators::case::{Case, CaseOutput, CaseRecord};
+use riskflow_operators::fold::{Batch, Fold, FoldMeter, Keeper, Tick, batched, fold};
 use riskflow_operators::lifecycle::Lifecycle;
 use riskflow_operators::monitor::{Monitor, Observed, remembered};
 use riskflow_operators::notice::{Notices, recipients};
@@ -49,11 +49,11 @@ use crate::output::{Output, OutputUpdate};
 /// What comes in, on each worker.
 pub struct Inputs<'scope> {
     /// Records of base topics and rules.
-    pub base: StreamVec<'scope, Epoch, BaseRecord>,
+    pub base: StreamVec<'scope, Epoch, Batch<BaseRecord>>,
     /// Observations that were admitted.
-    pub observations: StreamVec<'scope, Epoch, Observed>,
+    pub observations: StreamVec<'scope, Epoch, Batch<Observed>>,
     /// Actions that were admitted.
-    pub actions: StreamVec<'scope, Epoch, Acted>,
+    pub actions: StreamVec<'scope, Epoch, Batch<CaseRecord>>,
     /// One for each epoch on each worker.
     pub ticks: StreamVec<'scope, Epoch, Tick>,
 }
@@ -218,7 +218,7 @@ pub fn graph<'scope>(
         keepers.permit,
     );
     let findings = findings.concat(permitted);
-    let revisions = findings.clone().flat_map(|(finding, _, _)| finding.revision());
+    let revisions = batched::<Lifecycle, _>(findings.clone(), |(finding, _, _)| finding.revision());
     let dead_letters =
         findings.flat_map(|(finding, epoch, diff)| Some((Output::DeadLetter(finding.dead_letter()?), epoch, diff)));
 
@@ -259,11 +259,11 @@ pub fn graph<'scope>(
     .as_collection();
     let region_risks = region_risk::region_risk(regions, asset_risks.clone(), tallies, baselines);
 
-    let facts = facts.flat_map(|(step, _, _)| Some(CaseRecord::of_delta(&*step.delta()?)));
+    let facts = batched::<Case, _>(facts, |(step, _, _)| Some(CaseRecord::of_delta(&*step.delta()?)));
     let loop_inputs = Loop {
         tables,
         warnings: warnings.clone(),
-        records: facts.concat(actions.map(CaseRecord::Action)),
+        records: facts.concat(actions),
         ticks,
     };
     let case = Case {
@@ -292,7 +292,7 @@ pub fn graph<'scope>(
 struct Loop<'scope> {
     tables: Rows<'scope, (Key, BaseRow)>,
     warnings: Rows<'scope, Arc<WarningState>>,
-    records: StreamVec<'scope, Epoch, CaseRecord>,
+    records: StreamVec<'scope, Epoch, Batch<CaseRecord>>,
     ticks: StreamVec<'scope, Epoch, Tick>,
 }
 

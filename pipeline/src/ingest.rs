@@ -36,9 +36,10 @@ use riskflow_model::output::{Origin, Reason};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::Epoch;
-use riskflow_operators::case::{Acted, Case};
+use riskflow_operators::case::{Acted, Case, CaseRecord};
+use riskflow_operators::fold::{Batch, Batches};
 use riskflow_operators::monitor::{Monitor, Observed};
-use riskflow_operators::table::BaseRecord;
+use riskflow_operators::table::{BaseRecord, Latest};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -124,11 +125,11 @@ pub struct Ingest {
 /// The streams that ingestion gives.
 pub struct Ingested<'scope> {
     /// Records of base topics and rules.
-    pub base: StreamVec<'scope, Epoch, BaseRecord>,
+    pub base: StreamVec<'scope, Epoch, Batch<BaseRecord>>,
     /// Observations that were admitted.
-    pub observations: StreamVec<'scope, Epoch, Observed>,
+    pub observations: StreamVec<'scope, Epoch, Batch<Observed>>,
     /// Actions that were admitted.
-    pub actions: StreamVec<'scope, Epoch, Acted>,
+    pub actions: StreamVec<'scope, Epoch, Batch<CaseRecord>>,
     /// What could not be used.
     pub dead_letters: StreamVec<'scope, Epoch, OutputUpdate>,
     /// One for each cut and worker.
@@ -153,13 +154,13 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
     let (actions, action_stream) = builder.new_output();
     let (dead_letters, dead_letter_stream) = builder.new_output();
     let (reports, report_stream) = builder.new_output();
-    let mut base = OutputBuilder::<_, CapacityContainerBuilder<Vec<BaseRecord>>>::from(base);
-    let mut observations = OutputBuilder::<_, CapacityContainerBuilder<Vec<Observed>>>::from(observations);
-    let mut actions = OutputBuilder::<_, CapacityContainerBuilder<Vec<Acted>>>::from(actions);
+    let mut base = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<BaseRecord>>>>::from(base);
+    let mut observations = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<Observed>>>>::from(observations);
+    let mut actions = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<CaseRecord>>>>::from(actions);
     let mut dead_letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<OutputUpdate>>>::from(dead_letters);
     let mut reports = OutputBuilder::<_, CapacityContainerBuilder<Vec<Report>>>::from(reports);
     let mut waiting: VecDeque<Pending> = VecDeque::new();
-    let mut taken = Taken::default();
+    let mut taken = Taken::new(scope.worker().peers());
     builder.build(move |_capabilities| {
         move |_frontiers| {
             cuts.for_each(|capability, batch| {
@@ -173,20 +174,15 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
                 taken.dead_letters.extend(pending.offsets());
             }
             let [to_base, to_observations, to_actions, to_dead_letters, to_reports] = &pending.capabilities;
-            base.activate().session(to_base).give_iterator(taken.base.drain(..));
-            if !taken.observations.is_empty() {
-                // As they are: there are many.
-                observations
-                    .activate()
-                    .session(to_observations)
-                    .give_container(&mut taken.observations);
-                taken.observations.clear();
-                taken.observations.reserve(BATCH);
-            }
+            base.activate().session(to_base).give_iterator(taken.base.drain());
+            observations
+                .activate()
+                .session(to_observations)
+                .give_iterator(taken.observations.drain());
             actions
                 .activate()
                 .session(to_actions)
-                .give_iterator(taken.actions.drain(..));
+                .give_iterator(taken.actions.drain());
             let letters = taken.dead_letters.drain(..).map(|letter| (letter, pending.epoch, 1));
             dead_letters.activate().session(to_dead_letters).give_iterator(letters);
             match progress {
@@ -262,12 +258,22 @@ enum Progress {
     Failed,
 }
 
-#[derive(Default)]
 struct Taken {
-    base: Vec<BaseRecord>,
-    observations: Vec<Observed>,
-    actions: Vec<Acted>,
+    base: Batches<Latest>,
+    observations: Batches<Monitor>,
+    actions: Batches<Case>,
     dead_letters: Vec<Output>,
+}
+
+impl Taken {
+    fn new(peers: usize) -> Self {
+        Self {
+            base: Batches::new(peers),
+            observations: Batches::new(peers),
+            actions: Batches::new(peers),
+            dead_letters: Vec::new(),
+        }
+    }
 }
 
 impl Ingest {
@@ -415,7 +421,7 @@ impl Clerk<'_> {
                 }
             },
             Ok(InputRecord::Action(action)) => match Case::admit(&self.case, &self.time, self.now, action.time) {
-                Ok(()) => self.taken.actions.push(Acted { origin, action }),
+                Ok(()) => self.taken.actions.push(CaseRecord::Action(Acted { origin, action })),
                 Err(reason) => {
                     let rejection = self.out_of_time(reason, "time", action.time, self.case.horizon);
                     self.refuse(record, &rejection);

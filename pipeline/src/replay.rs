@@ -7,10 +7,10 @@ use riskflow_config::InputRecord;
 use riskflow_model::Millis;
 use riskflow_model::output::{DeadLetter, Origin, PayloadEncoding, Reason};
 use riskflow_model::topic::Topic;
-use riskflow_operators::case::{Acted, Case};
-use riskflow_operators::fold::{Keeper, Offer, Tick};
+use riskflow_operators::case::{Acted, Case, CaseRecord};
+use riskflow_operators::fold::{Keeper, Offer, Tick, batched};
 use riskflow_operators::monitor::{Monitor, Observed};
-use riskflow_operators::table::BaseRecord;
+use riskflow_operators::table::{BaseRecord, Latest};
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Input;
@@ -79,9 +79,9 @@ pub fn replay_on(
         let published = Arc::clone(&shared);
         worker.dataflow::<u64, _, _>(|scope| {
             let inputs = Inputs {
-                base: scope.input_from(&mut feed.base),
-                observations: scope.input_from(&mut feed.observations),
-                actions: scope.input_from(&mut feed.actions),
+                base: batched::<Latest, _>(scope.input_from(&mut feed.base), Some),
+                observations: batched::<Monitor, _>(scope.input_from(&mut feed.observations), Some),
+                actions: batched::<Case, _>(scope.input_from(&mut feed.actions), Some),
                 ticks: scope.input_from(&mut feed.ticks),
             };
             let refusals = scope.input_from(&mut feed.refusals);
@@ -146,7 +146,7 @@ fn keep(fold: &'static str, kept: Arc<Mutex<Saved>>) -> Offer {
 struct Feed {
     base: InputHandleVec<u64, BaseRecord>,
     observations: InputHandleVec<u64, Observed>,
-    actions: InputHandleVec<u64, Acted>,
+    actions: InputHandleVec<u64, CaseRecord>,
     refusals: InputHandleVec<u64, (Output, u64, i64)>,
     ticks: InputHandleVec<u64, Tick>,
 }
@@ -174,7 +174,7 @@ impl Feed {
 enum Routed {
     Base(BaseRecord),
     Observed(Observed),
-    Acted(Acted),
+    Acted(CaseRecord),
     Refused(Box<DeadLetter>),
 }
 
@@ -186,7 +186,7 @@ fn route(origin: Origin, record: InputRecord, epoch: Millis, semantics: &Semanti
             Err(reason) => Routed::Refused(Box::new(refused(origin, "phenomenon_time", observation.time, reason))),
         },
         InputRecord::Action(action) => match Case::admit(&semantics.case, &semantics.time, epoch.0, action.time) {
-            Ok(()) => Routed::Acted(Acted { origin, action }),
+            Ok(()) => Routed::Acted(CaseRecord::Action(Acted { origin, action })),
             Err(reason) => Routed::Refused(Box::new(refused(origin, "time", action.time, reason))),
         },
     }

@@ -63,7 +63,7 @@ fn city() -> EpochInput {
             observed_property: "level".into(),
             unit: "".into(),
             tags: Vec::new(),
-            thresholds: std::collections::BTreeMap::new(),
+            thresholds: riskflow_model::TextMap::default(),
         };
         records.push(base(
             Topic::BaseDatastream,

@@ -115,7 +115,7 @@ fn base(folder: &Path) -> Result<(Vec<Asset>, HashMap<Key, Stream>)> {
     let mut streams: HashMap<Key, Stream> = HashMap::new();
     each(folder, Topic::BaseDatastream, |record| {
         if let InputRecord::Base(key, Some(BaseRow::Datastream(row))) = record {
-            let own = row.thresholds.values().next();
+            let own = row.thresholds.iter().next().map(|(_, own)| own);
             let threshold = |level: &str| {
                 own.and_then(|own| own.get(level))
                     .map_or(f64::INFINITY, |number| number.0)

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// As written and read. `value` is JSON as it stands; null is a tombstone.
-#[derive(Debug, Serialize, Deserialize)]
+/// As read. `value` is JSON as it stands; null is a tombstone.
+#[derive(Debug, Deserialize)]
 pub(super) struct Envelope<'a> {
     #[serde(borrow)]
     topic: Cow<'a, str>,
@@ -26,35 +26,28 @@ impl<'a> Envelope<'a> {
         serde_json::from_slice(line).ok()
     }
 
-    /// Writes a line, end included.
-    pub fn write(
-        line: &mut Vec<u8>,
-        topic: Topic,
-        key: &str,
-        value: Option<&[u8]>,
-        arrival: Millis,
-    ) -> Result<(), serde_json::Error> {
-        let value: &RawValue = match value {
-            Some(value) => serde_json::from_slice(value)?,
-            None => RawValue::NULL,
-        };
+    /// Writes a line, end included. The value must be JSON; it is written as it stands, and not looked into: what goes out is
+    /// serialized by ourselves.
+    pub fn write(line: &mut Vec<u8>, topic: Topic, key: &str, value: Option<&[u8]>, arrival: Millis) {
+        debug_assert!(
+            value.is_none_or(|value| serde_json::from_slice::<&RawValue>(value).is_ok()),
+            "a payload is JSON"
+        );
+        // A key and a time are always JSON.
+        line.extend_from_slice(br#"{"topic":""#);
+        line.extend_from_slice(topic.name().as_bytes());
+        line.extend_from_slice(br#"","key":"#);
+        let _ = serde_json::to_writer(&mut *line, key);
+        line.extend_from_slice(br#","value":"#);
+        let begin = line.len();
+        line.extend_from_slice(value.unwrap_or(b"null"));
         // Outside its strings, where it cannot stand, an end of line is a blank.
-        let one_line;
-        let value = if value.get().contains(['\n', '\r']) {
-            one_line = RawValue::from_string(value.get().replace(['\n', '\r'], " "))?;
-            &one_line
-        } else {
-            value
-        };
-        let envelope = Envelope {
-            topic: topic.name().into(),
-            key: Some(key.into()),
-            value,
-            arrival: Some(arrival),
-        };
-        serde_json::to_writer(&mut *line, &envelope)?;
-        line.push(b'\n');
-        Ok(())
+        for byte in line[begin..].iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')) {
+            *byte = b' ';
+        }
+        line.extend_from_slice(br#","arrival":"#);
+        let _ = serde_json::to_writer(&mut *line, &arrival);
+        line.extend_from_slice(b"}\n");
     }
 
     /// The topic, named with or without prefix.

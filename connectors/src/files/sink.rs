@@ -65,7 +65,7 @@ impl Sink for FileSink {
         for EpochRecords { epoch, records } in epochs {
             for record in records {
                 let lines = lines.entry(record.topic).or_default();
-                write_line(lines, *epoch, record)?;
+                write_line(lines, *epoch, record);
                 if lines.len() >= PIECE {
                     self.file(record.topic, |file| file.write(lines))?;
                     lines.clear();
@@ -87,7 +87,7 @@ impl Sink for StdoutSink {
         let mut lines = Vec::new();
         for EpochRecords { epoch, records } in epochs {
             for record in records {
-                write_line(&mut lines, *epoch, record)?;
+                write_line(&mut lines, *epoch, record);
             }
         }
         let mut stdout = io::stdout().lock();
@@ -98,14 +98,8 @@ impl Sink for StdoutSink {
     }
 }
 
-fn write_line(lines: &mut Vec<u8>, epoch: Millis, record: &OutRecord) -> Result<(), SinkError> {
-    Envelope::write(lines, record.topic, &record.key, record.payload.as_deref(), epoch).map_err(|error| {
-        SinkError::Payload {
-            topic: record.topic.name(),
-            key: record.key.clone(),
-            error,
-        }
-    })
+fn write_line(lines: &mut Vec<u8>, epoch: Millis, record: &OutRecord) {
+    Envelope::write(lines, record.topic, &record.key, record.payload.as_deref(), epoch);
 }
 
 fn about(path: &Path) -> impl FnOnce(io::Error) -> SinkError {

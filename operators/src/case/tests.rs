@@ -35,8 +35,8 @@ impl Driven {
     }
 
     fn warning(&mut self, kind: DeltaKind, level: Level) {
-        let record = CaseRecord::Warning("w".into(), kind, level, Cause::Data);
-        self.fold.record(0, Key::of("w"), &mut self.state, record);
+        let mut record = CaseRecord::Warning("w".into(), kind, level, Cause::Data);
+        self.fold.record(0, Key::of("w"), &mut self.state, &mut record);
     }
 
     fn act(&mut self, minute: i64, verb: Verb, role: &str) {
@@ -52,8 +52,8 @@ impl Driven {
             ..Origin::default()
         };
         let action = Box::new(serde_json::from_str(&json).unwrap());
-        let record = CaseRecord::Action(Acted { origin, action });
-        self.fold.record(0, Key::of("w"), &mut self.state, record);
+        let mut record = CaseRecord::Action(Acted { origin, action });
+        self.fold.record(0, Key::of("w"), &mut self.state, &mut record);
     }
 
     fn settle(&mut self, minute: i64) -> Next {

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
+use super::batch::Arrived;
 use super::snapshot::Snapshot;
 use super::{Fold, FoldMeter, Next, RowChange, WARM_STAGES};
 use crate::Diff;
@@ -58,9 +59,9 @@ pub struct Keyed<F: Fold> {
     recorded: Vec<u32>,
     /// Slots that settle in this epoch even without a record.
     touched: Vec<u32>,
-    /// Records of this epoch in order.
-    queue: Vec<Option<F::Record>>,
-    /// For each record the position of the next one of its slot.
+    /// Records of this epoch.
+    queue: Arrived<F::Record>,
+    /// For the address of each record that of the next one of its slot.
     following: Vec<u32>,
     /// When slots asked to be woken; an entry is void unless the slot still says the same.
     alarms: BinaryHeap<Reverse<(i64, u32)>>,
@@ -85,7 +86,7 @@ struct Head {
     informed: bool,
     /// Whether it stands for no key.
     vacant: bool,
-    /// The first and the last record of this slot in the queue.
+    /// Where the first and the last record of this slot lie in the queue.
     first: u32,
     last: u32,
 }
@@ -126,6 +127,8 @@ const UNTOUCHED: Head = Head {
 pub(super) const NEVER: i64 = i64::MAX;
 /// Keys warmed at once: enough to overlap misses, few enough to stay in the nearest caches until they settle.
 const WARM: usize = 64;
+/// The most keys that room is made for in advance.
+const EXPECTED: usize = 1 << 18;
 const NO_RECORD: u32 = u32::MAX;
 const NO_SLOT: u32 = u32::MAX;
 
@@ -141,7 +144,7 @@ impl<F: Fold> Keyed<F> {
             loaded: Vec::new(),
             recorded: Vec::new(),
             touched: Vec::new(),
-            queue: Vec::new(),
+            queue: Arrived::default(),
             following: Vec::new(),
             alarms: BinaryHeap::new(),
             meter,
@@ -155,6 +158,7 @@ impl<F: Fold> Keyed<F> {
     /// New keys get their slots in the order in which they come, not in that of their hashes: what came together mostly
     /// comes together again, and is then read in one sweep.
     pub fn rows(&mut self, now: i64, changes: Vec<RowChange<F>>) {
+        self.expect(changes.len());
         let changes = changes.into_iter();
         let mut changes: Vec<((u32, F::Row), Diff)> = changes
             .map(|((key, row), diff)| ((self.slot_of(key), row), diff))
@@ -188,38 +192,40 @@ impl<F: Fold> Keyed<F> {
         }
     }
 
-    /// Takes all records of this epoch in, in order; each is applied when its key settles. What was given is empty after
-    /// that, and its room can be used again.
+    /// Takes all records of this epoch in, in the order of their origins; each is applied when its key settles.
     ///
     /// State is far larger than a cache: a key's records and its settling meet it in one visit. Keys are looked up some
     /// at a time for the same reason.
-    pub fn records(&mut self, records: &mut Vec<Option<F::Record>>) {
-        std::mem::swap(&mut self.queue, records);
+    pub fn records(&mut self, mut records: Arrived<F::Record>) {
+        let mut order = records.in_order(|record| F::place(record).1).into_iter().flatten();
+        self.expect(records.len());
         self.following.clear();
-        self.following.resize(self.queue.len(), NO_RECORD);
-        let mut keys = [None; WARM];
-        let mut slots = [NO_SLOT; WARM];
+        self.following.resize(records.addresses(), NO_RECORD);
+        self.queue = records;
+        let mut block = Vec::with_capacity(WARM);
+        let mut slots = Vec::with_capacity(WARM);
         let mut trails = Trails::default();
-        for start in (0..self.queue.len()).step_by(WARM) {
-            let end = (start + WARM).min(self.queue.len());
-            for (key, record) in keys.iter_mut().zip(&self.queue[start..end]) {
-                *key = record.as_ref().map(|record| F::place(record).0);
+        loop {
+            block.clear();
+            block.extend(order.by_ref().take(WARM).filter_map(|address| {
+                let (key, _) = F::place(self.queue.get(address)?);
+                Some((address, key))
+            }));
+            if block.is_empty() {
+                return;
             }
-            for (slot, key) in slots.iter_mut().zip(keys.iter().take(end - start)) {
-                *slot = key.map_or(NO_SLOT, |key| self.find(key, &mut trails));
-            }
-            for (offset, (slot, key)) in slots.iter().zip(keys).take(end - start).enumerate() {
-                let Some(key) = key else { continue };
-                let slot = if *slot == NO_SLOT { self.slot_of(key) } else { *slot };
-                let position = (start + offset) as u32;
+            slots.clear();
+            slots.extend(block.iter().map(|(_, key)| self.find(*key, &mut trails)));
+            for ((address, key), slot) in block.iter().zip(&slots) {
+                let slot = if *slot == NO_SLOT { self.slot_of(*key) } else { *slot };
                 let head = &mut self.heads[slot as usize];
-                let last = std::mem::replace(&mut head.last, position);
+                let last = std::mem::replace(&mut head.last, *address);
                 if head.first == NO_RECORD {
-                    head.first = position;
+                    head.first = *address;
                     self.recorded.push(slot);
                     self.preserve(slot);
                 } else {
-                    self.following[last as usize] = position;
+                    self.following[last as usize] = *address;
                 }
             }
         }
@@ -259,7 +265,7 @@ impl<F: Fold> Keyed<F> {
         self.meter.keys.fetch_add(keys.wrapping_sub(before), Ordering::Relaxed);
         self.meter.outputs.fetch_add(out.len() as u64, Ordering::Relaxed);
         self.meter.records.fetch_add(self.queue.len() as u64, Ordering::Relaxed);
-        self.queue.clear();
+        self.queue = Arrived::default();
         (self.recorded, self.touched) = (recorded, touched);
         self.recorded.clear();
         self.touched.clear();
@@ -268,10 +274,8 @@ impl<F: Fold> Keyed<F> {
     fn settle_one(&mut self, now: i64, slot: u32, out: &mut Vec<(F::Output, Diff)>) {
         let entry = &mut self.slots[slot as usize];
         let mut next = std::mem::replace(&mut self.heads[slot as usize], UNTOUCHED).first;
-        while let Some(record) = self.queue.get_mut(next as usize) {
-            if let Some(record) = record.take() {
-                self.fold.record(now, entry.key, &mut entry.state, record);
-            }
+        while let Some(record) = self.queue.get_mut(next) {
+            self.fold.record(now, entry.key, &mut entry.state, record);
             next = self.following[next as usize];
         }
         match self.fold.settle(now, entry.key, &mut entry.state, out) {
@@ -322,6 +326,16 @@ impl<F: Fold> Keyed<F> {
         // Whatever comes of it, it settles: a slot without state must not stay.
         self.touch_slot(slot);
         slot
+    }
+
+    /// Where nothing is known yet, makes room for so many keys: a city comes at once, and to grow is to copy.
+    fn expect(&mut self, keys: usize) {
+        if self.slots.is_empty() {
+            let keys = keys.min(EXPECTED);
+            self.index.reserve(keys);
+            self.slots.reserve(keys);
+            self.heads.reserve(keys);
+        }
     }
 
     fn touch_slot(&mut self, slot: u32) {

@@ -11,14 +11,14 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::frontier::MutableAntichain;
 
-use super::{Fold, FoldMeter, Keeper, Keyed, RowChange, SHARDS, Tick};
+use super::{Arrived, Batch, Fold, FoldMeter, Keeper, Keyed, RowChange, SHARDS, Tick};
 use crate::{Diff, Epoch, Rows};
 
 /// What waits for its epoch to be complete.
 struct Pending<F: Fold> {
     tick: Option<(Capability<Epoch>, Tick)>,
     rows: Vec<RowChange<F>>,
-    records: Vec<Option<F::Record>>,
+    records: Arrived<F::Record>,
 }
 
 impl<F: Fold> Default for Pending<F> {
@@ -26,16 +26,13 @@ impl<F: Fold> Default for Pending<F> {
         Self {
             tick: None,
             rows: Vec::new(),
-            records: Vec::new(),
+            records: Arrived::default(),
         }
     }
 }
 
 /// Between two steps of a snapshot, so that waiting for room does not spin.
 const BREATH: core::time::Duration = core::time::Duration::from_micros(100);
-
-/// How many empty buffers are kept.
-const SPARE: usize = 4;
 
 /// Runs a fold over the rows of a view and a stream of records.
 ///
@@ -47,7 +44,7 @@ const SPARE: usize = 4;
 pub fn fold<'scope, F: Fold>(
     fold: F,
     rows: Rows<'scope, (F::Key, F::Row)>,
-    records: StreamVec<'scope, Epoch, F::Record>,
+    records: StreamVec<'scope, Epoch, Batch<F::Record>>,
     ticks: StreamVec<'scope, Epoch, Tick>,
     meter: Arc<FoldMeter>,
     keeper: Keeper,
@@ -57,9 +54,9 @@ pub fn fold<'scope, F: Fold>(
     let mut builder = OperatorBuilder::new(format!("Fold: {}", F::NAME), scope);
     let activator = scope.activator_for(builder.operator_info().address);
     let by_row = Exchange::new(|((key, _), _, _): &((F::Key, F::Row), Epoch, Diff)| F::route(key) % SHARDS);
-    let by_record = Exchange::new(|record: &F::Record| F::route(&F::place(record).0) % SHARDS);
+    let by_worker = Exchange::new(|batch: &Batch<F::Record>| batch.worker());
     let mut rows = builder.new_input(rows.inner, by_row);
-    let mut records = builder.new_input(records, by_record);
+    let mut records = builder.new_input(records, by_worker);
     let mut ticks = builder.new_input(ticks, Pipeline);
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(F::Output, Epoch, Diff)>>>::from(output);
@@ -72,8 +69,6 @@ pub fn fold<'scope, F: Fold>(
         assert!(loaded.is_ok(), "{}: a checkpoint's chunk is not one", F::NAME);
     }
     keyed.recall(&mut out);
-    // Epochs are alike: what one needed to hold its records serves the next.
-    let mut spare: Vec<Vec<Option<F::Record>>> = Vec::new();
     builder.build(move |_capabilities| {
         move |frontiers: &[MutableAntichain<Epoch>]| {
             rows.for_each(|_, updates| {
@@ -84,10 +79,9 @@ pub fn fold<'scope, F: Fold>(
             records.for_each(|capability, batch| {
                 if let Some(epoch) = capability.least() {
                     let records = &mut pending.entry(*epoch).or_default().records;
-                    if records.capacity() == 0 {
-                        *records = spare.pop().unwrap_or_default();
+                    for batch in batch.drain(..) {
+                        records.push(batch, |record| F::place(record).1);
                     }
-                    records.extend(batch.drain(..).map(Some));
                 }
             });
             ticks.for_each(|capability, batch| {
@@ -101,16 +95,16 @@ pub fn fold<'scope, F: Fold>(
                 if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
                     break;
                 }
-                let (epoch, mut work) = entry.remove_entry();
+                let (epoch, work) = entry.remove_entry();
                 let Some((capability, tick)) = work.tick else {
                     // Cannot be: sources and views speak only at ticks. Nothing may be dropped, so it stays visible.
                     debug_assert!(false, "{} has work at epoch {epoch}, which had no tick", F::NAME);
                     continue;
                 };
-                apply(&mut keyed, epoch as i64, work.rows, &mut work.records, &mut out);
-                if work.records.capacity() > 0 && spare.len() < SPARE {
-                    spare.push(work.records);
-                }
+                let now = epoch as i64;
+                keyed.rows(now, work.rows);
+                keyed.records(work.records);
+                keyed.settle(now, &mut out);
                 let updates = out.drain(..).map(|(data, diff)| (data, epoch, diff));
                 output.session(&capability).give_iterator(updates);
                 if tick.checkpoint {
@@ -123,21 +117,4 @@ pub fn fold<'scope, F: Fold>(
         }
     });
     stream
-}
-
-fn apply<F: Fold>(
-    keyed: &mut Keyed<F>,
-    now: i64,
-    rows: Vec<RowChange<F>>,
-    records: &mut Vec<Option<F::Record>>,
-    out: &mut Vec<(F::Output, Diff)>,
-) {
-    keyed.rows(now, rows);
-    // Batches come partition by partition: mostly they are sorted already, or a few sorted runs.
-    let origin = |record: &Option<F::Record>| record.as_ref().map(|record| F::place(record).1);
-    if !records.is_sorted_by_key(origin) {
-        records.sort_by_key(origin);
-    }
-    keyed.records(records);
-    keyed.settle(now, out);
 }

@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
     use crate::Diff;
-    use crate::fold::Next;
+    use crate::fold::{Next, arrived};
 
     /// Sums what comes for a key; forgets it at 0.
     struct Sum;
@@ -188,7 +188,7 @@ mod tests {
             false
         }
 
-        fn record(&mut self, _: i64, _: u64, state: &mut Self::State, record: (u64, i64)) {
+        fn record(&mut self, _: i64, _: u64, state: &mut Self::State, record: &mut (u64, i64)) {
             state.0 += record.1;
             // Large enough for many steps.
             state.1.resize(500, state.0 as u8);
@@ -212,7 +212,7 @@ mod tests {
 
     fn epoch(keyed: &mut Keyed<Sum>, now: i64, records: impl IntoIterator<Item = (u64, i64)>) {
         keyed.rows(now, Vec::new());
-        keyed.records(&mut records.into_iter().map(Some).collect());
+        keyed.records(arrived::<Sum>(records));
         keyed.settle(now, &mut Vec::new());
     }
 

@@ -84,12 +84,16 @@ impl Evaluation {
         self.windows.iter().map(|window| window.first).fold(self.seen, u32::min) as usize
     }
 
-    /// Reads the run's own state and the first point of each window.
+    /// Reads the run's own state and the first points of each window: one may leave, and the next says when it will.
     pub fn warm(&self, series: &Series) -> u64 {
-        let firsts = self
-            .windows
-            .iter()
-            .filter_map(|window| series.points().get(window.first as usize));
+        let firsts = self.windows.iter().flat_map(|window| {
+            series
+                .points()
+                .get(window.first as usize..)
+                .unwrap_or_default()
+                .iter()
+                .take(2)
+        });
         firsts.fold(self.levels.len() as u64, |sum, point| {
             sum.wrapping_add(point.time() as u64)
         })
@@ -245,10 +249,11 @@ impl Evaluation {
     fn judge(&mut self, entry: &Entry, series: &Series, instant: i64) {
         let values = self.values(entry, series, instant);
         for (plan, standing) in entry.rule.levels.iter().zip(&mut self.levels) {
-            let phase = if truth(entry, &plan.condition, &values, false) == Truth::Yes {
-                Phase::Held
-            } else if truth(entry, &plan.condition, &values, true) == Truth::No {
+            // The condition implies the moved one, and mostly not even that holds.
+            let phase = if truth(entry, &plan.condition, &values, true) == Truth::No {
                 Phase::False
+            } else if truth(entry, &plan.condition, &values, false) == Truth::Yes {
+                Phase::Held
             } else {
                 Phase::Neither
             };
