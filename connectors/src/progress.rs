@@ -1,6 +1,7 @@
 //! What an earlier run left in the output: how far it came, and which rows stand there.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use riskflow_config::{Input, Output, TopicSettings};
 use riskflow_model::progress::{Offsets, Progress};
@@ -70,21 +71,43 @@ impl Resume {
     }
 }
 
+/// How long what this run wrote itself may take to become visible.
+const VISIBLE: Duration = Duration::from_secs(120);
+
 /// Reads how far an earlier run came. Files tell nothing: a job that writes files begins anew.
+///
+/// `begun` is the key that [`crate::Sink::begin`] gave: it reads until it sees it.
 ///
 /// # Errors
 ///
 /// When the topic cannot be read, or what it holds makes no sense.
-pub fn resume(output: &Output, settings: &TopicSettings) -> Result<Resume, SourceError> {
-    let mut records = BTreeMap::new();
-    each(output, settings, &[Topic::Progress], &mut |record| {
-        let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
-        match record.payload {
-            Some(payload) => records.insert(key, payload.to_vec()),
-            None => records.remove(&key),
-        };
-    })?;
-    Resume::of(records)
+pub fn resume(output: &Output, settings: &TopicSettings, begun: Option<&str>) -> Result<Resume, SourceError> {
+    let until = Instant::now() + VISIBLE;
+    loop {
+        let mut records = BTreeMap::new();
+        let mut seen = begun.is_none();
+        each(output, settings, &[Topic::Progress], &mut |record| {
+            let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+            seen |= begun == Some(&*key);
+            match record.payload {
+                Some(payload) => records.insert(key, payload.to_vec()),
+                None => records.remove(&key),
+            };
+        })?;
+        if seen {
+            return Resume::of(records);
+        }
+        if Instant::now() > until {
+            return Err(SourceError::Progress {
+                detail: format!(
+                    "the record `{}` that this run wrote does not show",
+                    begun.unwrap_or_default()
+                ),
+            });
+        }
+        // Kafka brings what it has in a moment.
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// The rows that stand in the output tables: by topic and key the hash of the payload without its epoch.

@@ -35,6 +35,16 @@ pub trait Sink: Send {
     ///
     /// When not all of them are known to be durable: see the crate's documentation.
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError>;
+
+    /// Where readers may be behind: commits a tombstone on `out.progress`, behind all that an earlier writer committed, and
+    /// gives its key. Whoever reads it has read all of that. `None` where a reader always sees what was committed.
+    ///
+    /// # Errors
+    ///
+    /// When it is not known to be committed.
+    fn begin(&mut self) -> Result<Option<String>, SinkError> {
+        Ok(None)
+    }
 }
 
 /// Opens the output.

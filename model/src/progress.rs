@@ -124,6 +124,10 @@ impl Progress {
     /// The key of the record that stands for all epochs whose own are gone.
     pub const BASE: &'static str = "base";
 
+    /// How the keys begin of the tombstones that a starting job writes to a topic of Kafka: once it sees its own, it has seen all
+    /// that stands before it. There is never a row for them.
+    pub const BEGUN: &'static str = "begun-";
+
     /// The key of an epoch's record.
     #[must_use]
     pub fn key(epoch: Millis) -> String {

@@ -147,14 +147,16 @@ struct Ended {
     cause: Cause,
 }
 
-/// A known datastream.
+/// A known datastream. What every observation touches comes first, and all begins on a line of the cache: a visit waits for
+/// each line that it reads.
 #[derive(Debug, Serialize, Deserialize)]
+#[repr(C, align(64))]
 struct Known {
     series: Series,
-    /// When anchors were moved last.
-    compacted: i64,
     /// Observations at or before this time changed since the last settling.
     changed_from: i64,
+    /// When anchors were moved last.
+    compacted: i64,
     /// The greatest cause among the observations since the last settling.
     cause: Option<Cause>,
     /// One for each entry in force.

@@ -71,10 +71,19 @@ pub struct Entry {
 /// A specification on its way to the monitor, keyed by the datastream; boxed: rows are sorted.
 pub type Specified = (Key, Box<Specification>);
 
+/// A datastream with the key of its asset, and its own.
+pub type AtAsset = (Key, (Key, Shared<Datastream>));
+
+/// Finds the place of a datastream's row.
+#[must_use]
+pub fn at_asset(key: Key, row: Shared<Datastream>) -> AtAsset {
+    (Key::of(&row.asset), (key, row))
+}
+
 /// Changes of base data in one epoch.
 #[derive(Debug, Default)]
 struct Changes {
-    datastreams: Vec<((Key, Shared<Datastream>), Diff)>,
+    datastreams: Vec<(AtAsset, Diff)>,
     assets: Vec<((Key, Shared<Asset>), Diff)>,
     rules: Vec<(Rule, Diff)>,
 }
@@ -177,7 +186,7 @@ impl Matched {
 
     /// The places whose rows change, each once.
     fn touched(&mut self, changes: &Changes) -> Vec<usize> {
-        let of_datastreams = changes.datastreams.iter().map(|((_, row), _)| Key::of(&row.asset));
+        let of_datastreams = changes.datastreams.iter().map(|((asset, _), _)| *asset);
         let keys = of_datastreams.chain(changes.assets.iter().map(|((key, _), _)| *key));
         let (places, free) = (&mut self.places, &mut self.free);
         let mut vacant = |key| {
@@ -222,8 +231,8 @@ impl Matched {
         } = changes;
         datastreams.sort_by_key(|(_, diff)| diff.signum());
         assets.sort_by_key(|(_, diff)| diff.signum());
-        for ((key, row), diff) in datastreams {
-            let place = self.place(Key::of(&row.asset));
+        for ((asset, (key, row)), diff) in datastreams {
+            let place = self.place(asset);
             if diff > 0 {
                 place.datastreams.push((key, row));
             } else {
@@ -283,14 +292,13 @@ fn gather<T>(
 
 /// Returns the specification of every known datastream.
 pub fn specifications<'scope>(
-    datastreams: Rows<'scope, (Key, Shared<Datastream>)>,
+    datastreams: Rows<'scope, AtAsset>,
     assets: Rows<'scope, (Key, Shared<Asset>)>,
     rules: Rows<'scope, Rule>,
 ) -> Rows<'scope, Specified> {
     let scope = assets.inner.scope();
     let mut builder = OperatorBuilder::new("Specifications".to_owned(), scope);
-    let by_asset =
-        Exchange::new(|((_, row), _, _): &((Key, Shared<Datastream>), Epoch, Diff)| Key::of(&row.asset).route());
+    let by_asset = Exchange::new(|((asset, _), _, _): &(AtAsset, Epoch, Diff)| asset.route());
     let by_key = Exchange::new(|((key, _), _, _): &((Key, Shared<Asset>), Epoch, Diff)| key.route());
     let mut datastreams = builder.new_input(datastreams.inner, by_asset);
     let mut assets = builder.new_input(assets.inner, by_key);
@@ -337,9 +345,10 @@ mod tests {
         ((Key::of(id), Shared::new(serde_json::from_str(&json).unwrap())), 1)
     }
 
-    fn datastream(id: &str, asset: &str, property: &str) -> ((Key, Shared<Datastream>), Diff) {
+    fn datastream(id: &str, asset: &str, property: &str) -> (AtAsset, Diff) {
         let json = format!(r#"{{"id":"{id}","asset":"{asset}","observed_property":"{property}"}}"#);
-        ((Key::of(id), Shared::new(serde_json::from_str(&json).unwrap())), 1)
+        let row = Shared::new(serde_json::from_str(&json).unwrap());
+        (at_asset(Key::of(id), row), 1)
     }
 
     fn rule(property: &str, version: u32) -> (Rule, Diff) {

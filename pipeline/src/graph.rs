@@ -192,7 +192,7 @@ pub fn graph<'scope>(
     let [regions, assets, datastreams, rules, tables] = apart(tables);
     let regions = regions.flat_map(|(_, row)| row.region());
     let assets = assets.flat_map(|(key, row)| Some((key, row.asset()?)));
-    let datastreams = datastreams.flat_map(|(key, row)| Some((key, row.datastream()?)));
+    let datastreams = datastreams.flat_map(|(key, row)| Some(specification::at_asset(key, row.datastream()?)));
     let rules = rules.flat_map(|(_, row)| row.rule());
     let permits = tables.clone().flat_map(|(_, row)| row.permit());
     let limits = tables.clone().flat_map(|(_, row)| row.limit());

@@ -112,10 +112,13 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
         check_topics(settings)?;
     }
     let sink = publishes.then(|| open_sink(&settings.output, &settings.topics, settings.guarantee));
-    let sink = sink.transpose().context("could not open the output")?;
+    let mut sink = sink.transpose().context("could not open the output")?;
+    let begun = sink.as_mut().filter(|_| is_definite(settings));
+    let begun = begun.map(|sink| sink.begin()).transpose();
+    let begun = begun.context("could not take over the output")?.flatten();
     let state = State::default();
     let lasting = if is_definite(settings) {
-        Some(lasting(settings, handles, &state)?)
+        Some(lasting(settings, handles, &state, begun.as_deref())?)
     } else {
         None
     };
@@ -199,10 +202,10 @@ fn check_topics(settings: &Settings) -> Result<()> {
 }
 
 /// Finds what an earlier run left, and starts keeping what this one will leave.
-fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Lasting> {
+fn lasting(settings: &Settings, handles: &Handles, state: &State, begun: Option<&str>) -> Result<Lasting> {
     let store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
     let store = Arc::new(store);
-    let recovery = Recovery::find(settings, &store)?;
+    let recovery = Recovery::find(settings, &store, begun)?;
     let semantics = semantics_of(settings);
     let (metrics, state) = (handles.metrics.clone(), state.clone());
     metrics.checkpoints_begin(wall_clock() as i64);
@@ -473,13 +476,14 @@ fn build(
         let note = Exchange::new(|_: &Report| 0);
         let stop = Arc::clone(&job.handles.stop);
         reports.sink(note, "Reports", move |(input, _)| {
-            input.for_each(|_, reports| {
+            input.for_each(|capability, reports| {
+                let epoch = capability.least().copied().unwrap_or_default();
                 for report in reports.drain(..) {
                     // Another process was asked to.
                     if report.stop {
                         stop.store(true, Ordering::Release);
                     }
-                    noted.borrow_mut().note(report);
+                    noted.borrow_mut().note(epoch, report);
                 }
             });
         });

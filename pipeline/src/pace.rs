@@ -87,9 +87,12 @@ impl Pace {
         }
     }
 
-    /// Notes what a worker said.
-    pub fn note(&mut self, report: Report) {
-        self.reports[report.worker] = Some(report);
+    /// Notes what a worker said after the cut at an epoch.
+    pub fn note(&mut self, epoch: u64, report: Report) {
+        // After an earlier one it tells nothing: the next was closed without it.
+        if epoch == self.last {
+            self.reports[report.worker] = Some(report);
+        }
     }
 
     /// The epoch closed last.
@@ -107,10 +110,14 @@ impl Pace {
     /// Decides, with this many epochs under way.
     pub fn step(&mut self, under_way: usize) -> Step {
         let idle = Duration::from_millis(50);
+        let room = under_way < self.settings.in_flight;
         let waiting = match self.phase {
             Phase::Begin | Phase::Look { asked: false } | Phase::Cold { asked: false, .. } => false,
-            Phase::Live { .. } => under_way >= self.settings.in_flight,
-            _ => self.reports.iter().any(Option::is_none) || under_way >= self.settings.in_flight,
+            Phase::Live { .. } => !room,
+            // It is known what comes next, so nobody waits for the slowest.
+            Phase::History if self.next_arrival().is_some() => !room,
+            Phase::Recorded if !self.plan.recorded.is_empty() => !room,
+            _ => !room || self.reports.iter().any(Option::is_none),
         };
         let now = Instant::now();
         match self.phase {
@@ -265,13 +272,41 @@ mod tests {
         let mut pace = pace(Clock::Arrival);
         assert_eq!(pace.step(0), Step::Close(1, How::Look.into()));
         assert!(matches!(pace.step(0), Step::Wait(_)));
-        pace.note(report(Some(1_500_000_000_300)));
+        pace.note(pace.last(), report(Some(1_500_000_000_300)));
         assert_eq!(pace.step(0), Step::Close(1_500_000_001_000, How::History.into()));
-        pace.note(report(Some(1_500_000_009_000)));
+        pace.note(pace.last(), report(Some(1_500_000_009_000)));
         assert!(matches!(pace.step(1), Step::Wait(_)), "one epoch is under way");
         // Empty epochs are closed too: deadlines pass in them.
         assert_eq!(pace.step(0), Step::Close(1_500_000_002_000, How::History.into()));
-        pace.note(report(None));
+        pace.note(pace.last(), report(None));
+        assert_eq!(pace.step(0), Step::End);
+    }
+
+    #[test]
+    fn the_next_epoch_of_a_history_waits_for_one_worker_and_its_end_for_all() {
+        let mut pace = pace(Clock::Arrival);
+        (pace.peers, pace.reports) = (2, vec![None; 2]);
+        pace.step(0);
+        let of = |worker, next_arrival| Report {
+            worker,
+            ..report(next_arrival)
+        };
+        pace.note(1, of(0, Some(500)));
+        assert!(
+            matches!(pace.step(0), Step::Wait(_)),
+            "the other may have an earlier one"
+        );
+        pace.note(1, of(1, Some(400)));
+        assert_eq!(pace.step(0), Step::Close(1_000, How::History.into()));
+        pace.note(1_000, of(1, Some(2_500)));
+        assert_eq!(pace.step(0), Step::Close(2_000, How::History.into()));
+        pace.note(1_000, of(0, None));
+        pace.note(2_000, of(1, None));
+        assert!(
+            matches!(pace.step(0), Step::Wait(_)),
+            "what was said of an earlier epoch does not count"
+        );
+        pace.note(2_000, of(0, None));
         assert_eq!(pace.step(0), Step::End);
     }
 
@@ -279,7 +314,7 @@ mod tests {
     fn what_comes_before_everything_else_does_not_choose_the_first_epoch() {
         let mut pace = pace(Clock::EventTime);
         pace.step(0);
-        pace.note(report(earliest(Some(i64::MIN), Some(1_500_000_000_000))));
+        pace.note(pace.last(), report(earliest(Some(i64::MIN), Some(1_500_000_000_000))));
         assert_eq!(pace.step(0), Step::Close(1_500_000_000_000, How::History.into()));
     }
 
@@ -287,9 +322,9 @@ mod tests {
     fn live_goes_on_after_the_history() {
         let mut pace = pace(Clock::Live);
         pace.step(0);
-        pace.note(report(Some(1_500_000_000_000)));
+        pace.note(pace.last(), report(Some(1_500_000_000_000)));
         assert_eq!(pace.step(0), Step::Close(1_500_000_000_000, How::History.into()));
-        pace.note(report(None));
+        pace.note(pace.last(), report(None));
         let Step::Close(epoch, Cut { how: How::Live, .. }) = pace.step(0) else {
             panic!("not live")
         };
@@ -318,7 +353,7 @@ mod tests {
                 panic!("nothing is closed")
             };
             closed.push((epoch, cut.how, cut.bound.map(|bound| bound == offsets(10))));
-            pace.note(report(next));
+            pace.note(pace.last(), report(next));
         }
         let bound = Some(true);
         let expected = [

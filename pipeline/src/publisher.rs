@@ -8,7 +8,6 @@
 //! from then on the dataflow's own differences are exact.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, content, failpoint, fault};
-use riskflow_model::output::Stamped;
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis, Text};
@@ -507,6 +505,7 @@ fn count(metrics: &Metrics, output: &EpochOutput, records: &[OutRecord]) {
 pub fn records(output: &EpochOutput) -> Vec<OutRecord> {
     let epoch = output.epoch;
     let mut records = Vec::new();
+    let mut json = Json::new(epoch);
     table(&mut records, Topic::RiskAsset, epoch, &output.assets, |row| {
         row.asset.to_string()
     });
@@ -520,7 +519,7 @@ pub fn records(output: &EpochOutput) -> Vec<OutRecord> {
         records.push(OutRecord {
             topic: Topic::WarningDelta,
             key: delta.id.to_string(),
-            payload: Some(json(epoch, delta)),
+            payload: Some(json.write(delta)),
         });
     }
     table(&mut records, Topic::CaseState, epoch, &output.cases, |row| {
@@ -530,14 +529,14 @@ pub fn records(output: &EpochOutput) -> Vec<OutRecord> {
         records.push(OutRecord {
             topic: Topic::CaseDelta,
             key: delta.case.to_string(),
-            payload: Some(json(epoch, delta)),
+            payload: Some(json.write(delta)),
         });
     }
     for notice in &output.notices {
         records.push(OutRecord {
             topic: Topic::Notice,
             key: notice.case.to_string(),
-            payload: Some(json(epoch, notice)),
+            payload: Some(json.write(notice)),
         });
     }
     table(&mut records, Topic::Response, epoch, &output.responses, |row| row.key());
@@ -546,7 +545,7 @@ pub fn records(output: &EpochOutput) -> Vec<OutRecord> {
         records.push(OutRecord {
             topic: Topic::DeadLetter,
             key: format!("{}/{}/{}", letter.topic, letter.partition, letter.offset),
-            payload: Some(json(epoch, letter)),
+            payload: Some(json.write(letter)),
         });
     }
     records
@@ -566,20 +565,60 @@ fn table<T: Serialize>(
     // Of one key, what came stands behind what went.
     latest.sort_by(|(a, came), (b, other)| (a, came.is_some()).cmp(&(b, other.is_some())));
     let mut latest = latest.into_iter().peekable();
+    let mut json = Json::new(epoch);
     while let Some((key, row)) = latest.next() {
         if latest.peek().is_none_or(|(next, _)| *next != key) {
-            let payload = row.map(|row| json(epoch, row));
+            let payload = row.map(|row| json.write(row));
             records.push(OutRecord { topic, key, payload });
         }
     }
 }
 
-fn json<T: Serialize>(epoch: Millis, record: &T) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(256);
-    if serde_json::to_writer(&mut bytes, &Stamped { record, epoch }).is_err() {
-        // Cannot be: our records have string keys and finite numbers. A reader sees that something is wrong.
-        bytes.clear();
-        let _ = write!(bytes, "{{\"epoch\":\"{epoch}\"}}");
+/// Writes records as [`riskflow_model::output::Stamped`] reads them. Of a whole city the epoch is the same, so it is written once.
+struct Json {
+    buffer: Vec<u8>,
+    /// The last field, and the end.
+    stamp: String,
+}
+
+impl Json {
+    fn new(epoch: Millis) -> Self {
+        Self {
+            buffer: Vec::new(),
+            stamp: format!("\"epoch\":\"{epoch}\"}}"),
+        }
     }
-    bytes
+
+    /// Through a buffer: a record in memory of its own size, which is not known before.
+    fn write<T: Serialize>(&mut self, record: &T) -> Vec<u8> {
+        self.buffer.clear();
+        // An object with fields: ours have string keys and finite numbers, so nothing can be wrong. If it were, a reader would see
+        // it by what is missing.
+        let written = serde_json::to_writer(&mut self.buffer, record);
+        match self.buffer.last_mut() {
+            Some(end) if written.is_ok() && *end == b'}' => *end = b',',
+            _ => {
+                self.buffer.clear();
+                self.buffer.push(b'{');
+            }
+        }
+        self.buffer.extend_from_slice(self.stamp.as_bytes());
+        self.buffer.as_slice().to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use riskflow_model::output::{DeadLetter, Stamped};
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_written_with_its_epoch() {
+        let letter = r#"{"reason":"malformed","detail":"}","topic":"t","partition":1,"offset":2,"payload":"","encoding":"utf8","payload_bytes":0}"#;
+        let record: DeadLetter = serde_json::from_str(letter).unwrap();
+        let epoch = Millis(1_627_171_200_123);
+        let written = Json::new(epoch).write(&record);
+        assert_eq!(written, serde_json::to_vec(&Stamped { record, epoch }).unwrap());
+    }
 }

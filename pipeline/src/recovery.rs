@@ -66,13 +66,14 @@ pub fn semantics_of(settings: &Settings) -> Text {
 }
 
 impl Recovery {
-    /// Finds out what an earlier run left. The sink must be open.
+    /// Finds out what an earlier run left. The sink must be open; `begun` is what it gave for that.
     ///
     /// # Errors
     ///
     /// When output or checkpoints cannot be read, or do not say where to go on.
-    pub fn find(settings: &Settings, store: &CheckpointStore) -> Result<Self> {
-        let resume = resume(&settings.output, &settings.topics).context("could not read the progress of the output")?;
+    pub fn find(settings: &Settings, store: &CheckpointStore, begun: Option<&str>) -> Result<Self> {
+        let resume =
+            resume(&settings.output, &settings.topics, begun).context("could not read the progress of the output")?;
         let mut recovery = if settings.recovery.start_anew {
             Self::anew(&resume)
         } else {

@@ -55,7 +55,7 @@ fn main() -> Result<()> {
             .arg(folder.join("plain.ndjson"))
             .stderr(Stdio::null()))?);
         for (costs, (workers, tick)) in jobs.iter_mut().zip(RUNS) {
-            costs.push(run(&mut job(&programs, &folder, workers, tick))?);
+            costs.push(run(&mut job(&programs, &folder, workers, tick)?)?);
         }
     }
     let plain = median(loops, arguments.observations);
@@ -70,7 +70,8 @@ fn main() -> Result<()> {
 /// Workers, and the length of an epoch.
 const RUNS: [(usize, &str); 3] = [(1, "5s"), (2, "5s"), (1, "1s")];
 
-fn job(programs: &Path, folder: &Path, workers: usize, tick: &str) -> Command {
+/// Each run writes into an empty folder, as the loop writes a new file.
+fn job(programs: &Path, folder: &Path, workers: usize, tick: &str) -> Result<Command> {
     let file = |topic: &str| {
         format!(
             "{{ path = \"{}\", topic = \"{topic}\" }}",
@@ -82,10 +83,11 @@ fn job(programs: &Path, folder: &Path, workers: usize, tick: &str) -> Command {
         .join(", ");
     let mut command = Command::new(programs.join("riskflow"));
     command.args(["run", "--log", "warn"]);
-    let out = format!(
-        "output={{ kind = \"files\", path = \"{}\" }}",
-        folder.join(format!("out-{workers}")).display()
-    );
+    let out = folder.join(format!("out-{workers}"));
+    if out.exists() {
+        std::fs::remove_dir_all(&out)?;
+    }
+    let out = format!("output={{ kind = \"files\", path = \"{}\" }}", out.display());
     for set in [
         format!("cluster.workers={workers}"),
         format!("input={{ kind = \"files\", clock = \"event_time\", files = [{files}] }}"),
@@ -95,7 +97,7 @@ fn job(programs: &Path, folder: &Path, workers: usize, tick: &str) -> Command {
     ] {
         command.args(["--set", &set]);
     }
-    command
+    Ok(command)
 }
 
 /// What a run gave: the cost, and events per second of wall clock and of CPU.

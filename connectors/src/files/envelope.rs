@@ -28,12 +28,12 @@ impl<'a> Envelope<'a> {
 
     /// Writes a line, end included. The value must be JSON; it is written as it stands, and not looked into: what goes out is
     /// serialized by ourselves.
-    pub fn write(line: &mut Vec<u8>, topic: Topic, key: &str, value: Option<&[u8]>, arrival: Millis) {
+    pub fn write(line: &mut Vec<u8>, topic: Topic, key: &str, value: Option<&[u8]>, arrival: &str) {
         debug_assert!(
             value.is_none_or(|value| serde_json::from_slice::<&RawValue>(value).is_ok()),
             "a payload is JSON"
         );
-        // A key and a time are always JSON.
+        // A key is always JSON, and a topic and a time need no escapes.
         line.extend_from_slice(br#"{"topic":""#);
         line.extend_from_slice(topic.name().as_bytes());
         line.extend_from_slice(br#"","key":"#);
@@ -42,12 +42,13 @@ impl<'a> Envelope<'a> {
         let begin = line.len();
         line.extend_from_slice(value.unwrap_or(b"null"));
         // Outside its strings, where it cannot stand, an end of line is a blank.
-        for byte in line[begin..].iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')) {
-            *byte = b' ';
+        if line[begin..].contains(&b'\n') || line[begin..].contains(&b'\r') {
+            let ends = line[begin..].iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r'));
+            ends.for_each(|byte| *byte = b' ');
         }
-        line.extend_from_slice(br#","arrival":"#);
-        let _ = serde_json::to_writer(&mut *line, &arrival);
-        line.extend_from_slice(b"}\n");
+        line.extend_from_slice(br#","arrival":""#);
+        line.extend_from_slice(arrival.as_bytes());
+        line.extend_from_slice(b"\"}\n");
     }
 
     /// The topic, named with or without prefix.

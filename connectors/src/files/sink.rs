@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
 use serde::de::IgnoredAny;
 
@@ -63,9 +62,10 @@ impl Sink for FileSink {
         self.files.values_mut().for_each(|file| file.staged = 0);
         let mut lines: BTreeMap<Topic, Vec<u8>> = BTreeMap::new();
         for EpochRecords { epoch, records } in epochs {
+            let arrival = epoch.to_string();
             for record in records {
                 let lines = lines.entry(record.topic).or_default();
-                write_line(lines, *epoch, record);
+                write_line(lines, &arrival, record);
                 if lines.len() >= PIECE {
                     self.file(record.topic, |file| file.write(lines))?;
                     lines.clear();
@@ -86,8 +86,9 @@ impl Sink for StdoutSink {
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
         let mut lines = Vec::new();
         for EpochRecords { epoch, records } in epochs {
+            let arrival = epoch.to_string();
             for record in records {
-                write_line(&mut lines, *epoch, record);
+                write_line(&mut lines, &arrival, record);
             }
         }
         let mut stdout = io::stdout().lock();
@@ -98,8 +99,8 @@ impl Sink for StdoutSink {
     }
 }
 
-fn write_line(lines: &mut Vec<u8>, epoch: Millis, record: &OutRecord) {
-    Envelope::write(lines, record.topic, &record.key, record.payload.as_deref(), epoch);
+fn write_line(lines: &mut Vec<u8>, arrival: &str, record: &OutRecord) {
+    Envelope::write(lines, record.topic, &record.key, record.payload.as_deref(), arrival);
 }
 
 fn about(path: &Path) -> impl FnOnce(io::Error) -> SinkError {

@@ -1,23 +1,27 @@
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use riskflow_config::{Guarantee, KafkaSettings, TopicSettings};
 use riskflow_model::Millis;
+use riskflow_model::progress::Progress;
 use riskflow_model::topic::Topic;
 use tracing::warn;
 
 use super::BrokerError;
 use super::client::{self, Context};
-use crate::{EpochRecords, OutRecord, Sink, SinkError, failpoint};
+use crate::{EpochRecords, OutRecord, Retry, Sink, SinkError, failpoint};
 
 /// A commit that takes longer fails.
 const COMMIT: Duration = Duration::from_secs(60);
 
 /// How long fencing an older writer may take: its open transaction must be aborted first.
 const FENCING: Duration = Duration::from_secs(120);
+
+/// Between two attempts to take over.
+const BREATH: Duration = Duration::from_millis(100);
 
 /// How long requests under way are waited for when a commit has failed.
 const IN_FLIGHT: Duration = Duration::from_secs(5);
@@ -241,6 +245,37 @@ impl Sink for KafkaSink {
         }
         self.producer.client().context().note(None);
         Ok(())
+    }
+
+    /// A transaction of the writer before may be complete for its coordinator, and a consumer still not see it: after a crash of
+    /// the broker just then, its last epoch would be missed, and done again.
+    fn begin(&mut self) -> Result<Option<String>, SinkError> {
+        if self.guarantee == Guarantee::AtLeastOnce {
+            return Ok(None);
+        }
+        let until = Instant::now() + FENCING;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let epoch = Millis(now.as_millis() as i64);
+        let key = format!("{}{}-{}", Progress::BEGUN, epoch.0, std::process::id());
+        let record = OutRecord {
+            topic: Topic::Progress,
+            key: key.clone(),
+            payload: None,
+        };
+        let records = [EpochRecords {
+            epoch,
+            records: vec![record],
+        }];
+        loop {
+            match self.commit(&records) {
+                Ok(()) => return Ok(Some(key)),
+                Err(error) if error.retry() == Retry::Later && Instant::now() < until => {
+                    warn!(%error, "taking over is not complete yet, trying again");
+                    std::thread::sleep(BREATH);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::Client;
@@ -19,6 +20,12 @@ use super::BrokerError;
 use super::client::{self, Context};
 use super::source::OPENING;
 use crate::topics::{TopicReport, TopicState};
+
+/// How long a broker that hangs up is asked again.
+const SAY_WHY: Duration = Duration::from_secs(2);
+
+/// Between two attempts.
+const BREATH: Duration = Duration::from_millis(50);
 
 /// What a broker tells of a topic.
 pub(super) struct Found {
@@ -36,7 +43,17 @@ pub(super) fn metadata_of(
         brokers: kafka.brokers.clone(),
         error,
     };
-    let metadata = client.fetch_metadata(Some(name), OPENING).map_err(unavailable)?;
+    // Of a refused password the first attempt may tell no more than that the broker hung up.
+    let until = Instant::now() + SAY_WHY;
+    let hung_up = Some(RDKafkaErrorCode::BrokerTransportFailure);
+    let metadata = loop {
+        match client.fetch_metadata(Some(name), OPENING) {
+            Err(error) if error.rdkafka_error_code() == hung_up && Instant::now() < until => {
+                thread::sleep(BREATH);
+            }
+            metadata => break metadata.map_err(unavailable)?,
+        }
+    };
     let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
         return Ok(None);
     };

@@ -136,7 +136,7 @@ impl<R> Default for Arrived<R> {
 
 impl<R> Arrived<R> {
     /// Takes a batch in.
-    pub fn push(&mut self, batch: Batch<R>, origin: impl Fn(&R) -> Origin) {
+    pub(super) fn push(&mut self, batch: Batch<R>, origin: impl Fn(&R) -> Origin) {
         let Batch { mut records, .. } = batch;
         if records.is_empty() {
             return;
@@ -175,24 +175,24 @@ impl<R> Arrived<R> {
     }
 
     /// How many there are.
-    pub const fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.len
     }
 
     /// One more than the last address.
-    pub fn addresses(&self) -> usize {
+    pub(super) fn addresses(&self) -> usize {
         self.batches.len() * BATCH
     }
 
     /// The record at an address, if there is one.
-    pub fn get(&self, address: u32) -> Option<&R> {
+    pub(super) fn get(&self, address: u32) -> Option<&R> {
         self.batches
             .get(address as usize / BATCH)?
             .get(address as usize % BATCH)
     }
 
     /// The record at an address, if there is one.
-    pub fn get_mut(&mut self, address: u32) -> Option<&mut R> {
+    pub(super) fn get_mut(&mut self, address: u32) -> Option<&mut R> {
         self.batches
             .get_mut(address as usize / BATCH)?
             .get_mut(address as usize % BATCH)
@@ -202,7 +202,7 @@ impl<R> Arrived<R> {
     ///
     /// Merges the runs. Those of several workers that read one file are woven in long stretches, so what stands before the
     /// next run is looked for in leaps.
-    pub fn in_order(&mut self, origin: impl Fn(&R) -> Origin) -> Vec<Range<u32>> {
+    pub(super) fn in_order(&mut self, origin: impl Fn(&R) -> Origin) -> Vec<Range<u32>> {
         let runs = std::mem::take(&mut self.runs).into_iter();
         // Addresses rise in the order of arrival.
         let place = |address: u32| (self.get(address).map(&origin), address);

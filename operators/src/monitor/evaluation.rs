@@ -12,7 +12,7 @@ use super::Track;
 use super::series::{Point, Series};
 use crate::specification::Entry;
 
-/// The state of a run at one time.
+/// The state of a run at one time. Small: it is read and written for each observation of each datastream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
     at: i64,
@@ -32,17 +32,42 @@ struct Window {
     sum: i64,
 }
 
-/// One level of the rule.
+/// One level of the rule: since when it is in its phase, then three bits below: the phase, and whether the level is on.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Standing {
-    on: bool,
-    phase: Phase,
+struct Standing(i64);
+
+impl Standing {
+    /// Nothing was seen yet.
+    const NEW: Self = Self((Phase::Neither as i64) << 1);
+
+    const fn on(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    const fn phase(self) -> Phase {
+        match (self.0 >> 1) & 3 {
+            0 => Phase::Held,
+            1 => Phase::False,
+            _ => Phase::Neither,
+        }
+    }
+
     /// Since when it is in this phase.
-    since: i64,
+    const fn since(self) -> i64 {
+        self.0 >> 3
+    }
+
+    const fn enter(&mut self, phase: Phase, since: i64) {
+        self.0 = (since << 3) | (phase as i64) << 1 | (self.0 & 1);
+    }
+
+    const fn turn(&mut self, on: bool) {
+        self.0 = (self.0 & !1) | on as i64;
+    }
 }
 
 /// The condition implies the moved one, so there are three cases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// The condition holds.
     Held,
@@ -53,24 +78,20 @@ enum Phase {
 }
 
 impl Evaluation {
-    /// A run that has seen nothing; it begins at this position of the series.
-    pub fn new(entry: &Entry, start: usize) -> Self {
+    /// A run that has seen nothing; it does not see what is at or before `floor`, the first positions of the series.
+    pub fn new(entry: &Entry, series: &Series, floor: i64) -> Self {
+        let start = series.position_after(floor);
         let window = Window {
             first: start as u32,
             count: 0,
             sum: 0,
         };
-        let standing = Standing {
-            on: false,
-            phase: Phase::Neither,
-            since: i64::MIN,
-        };
         Self {
-            at: i64::MIN,
+            at: floor,
             seen: start as u32,
             last_counted: i64::MIN,
             windows: entry.rule.features.iter().map(|_| window).collect(),
-            levels: entry.rule.levels.iter().map(|_| standing).collect(),
+            levels: entry.rule.levels.iter().map(|_| Standing::NEW).collect(),
         }
     }
 
@@ -84,7 +105,12 @@ impl Evaluation {
         self.windows.iter().map(|window| window.first).fold(self.seen, u32::min) as usize
     }
 
-    /// Reads the run's own state and the first points of each window: one may leave, and the next says when it will.
+    /// Reads the lines that the run itself lies in.
+    pub fn warm_self(&self) -> u64 {
+        self.at as u64 ^ (self.windows.len() + self.levels.len()) as u64
+    }
+
+    /// Reads the first points of each window: one may leave, and the next says when it will.
     pub fn warm(&self, series: &Series) -> u64 {
         let firsts = self.windows.iter().flat_map(|window| {
             series
@@ -109,11 +135,17 @@ impl Evaluation {
     }
 
     /// Runs on to a time; changes of the entry's level go to `track`. Gives the next instant after it that comes without
-    /// another observation; `i64::MAX` for never.
+    /// another observation and may matter; `i64::MAX` for never.
+    ///
+    /// While the run is idle, what expires waits for the next observation: nothing follows from it.
     pub fn advance(&mut self, entry: &Entry, series: &Series, until: i64, track: &mut Track) -> i64 {
         let mut before = self.level(entry);
         loop {
-            let own = self.next_own_instant(entry, series);
+            let own = if self.idle(entry, series) {
+                i64::MAX
+            } else {
+                self.next_own_instant(entry, series)
+            };
             let point = series.points().get(self.seen as usize);
             let instant = point.map_or(own, |point| point.time().min(own));
             if instant > until || instant == i64::MAX {
@@ -139,7 +171,7 @@ impl Evaluation {
             .iter()
             .zip(&self.levels)
             .rev()
-            .find(|(_, standing)| standing.on);
+            .find(|(_, standing)| standing.on());
         highest.map_or((Level::None, false), |(plan, _)| {
             let values = self.values(entry, series, now);
             let unknown = truth(entry, &plan.condition, &values, false) == Truth::Unknown;
@@ -147,21 +179,17 @@ impl Evaluation {
         })
     }
 
-    /// When something may next happen to level or staleness without a new observation, `own` being the next instant;
-    /// `i64::MAX` for never.
-    pub fn next_interesting(&self, entry: &Entry, series: &Series, own: i64) -> i64 {
+    /// Whether nothing can happen to level or staleness without a new observation.
+    fn idle(&self, entry: &Entry, series: &Series) -> bool {
         let quiet = self
             .levels
             .iter()
-            .all(|standing| !standing.on && standing.phase != Phase::Held);
-        let bounds = entry.rule.comparisons.iter().zip(entry.thresholds.iter());
+            .all(|standing| !standing.on() && standing.phase() != Phase::Held);
+        let mut bounds = entry.rule.comparisons.iter().zip(entry.thresholds.iter());
         let rising = |(comparison, bound): (&Comparison, &Option<Bound>)| {
             bound.is_some_and(|bound| may_rise(comparison, bound.on, &entry.rule.features, series))
         };
-        if quiet && !bounds.into_iter().any(rising) {
-            return i64::MAX;
-        }
-        own
+        quiet && !bounds.any(rising)
     }
 
     fn level(&self, entry: &Entry) -> Level {
@@ -171,7 +199,7 @@ impl Evaluation {
             .iter()
             .zip(&self.levels)
             .rev()
-            .find(|(_, standing)| standing.on);
+            .find(|(_, standing)| standing.on());
         highest.map_or(Level::None, |(plan, _)| plan.level)
     }
 
@@ -203,9 +231,9 @@ impl Evaluation {
             }
         }
         for (plan, standing) in entry.rule.levels.iter().zip(&self.levels) {
-            match standing.phase {
-                Phase::Held if !standing.on => next = next.min(standing.since + plan.hold),
-                Phase::False if standing.on => next = next.min(standing.since + plan.clear),
+            match standing.phase() {
+                Phase::Held if !standing.on() => next = next.min(standing.since() + plan.hold),
+                Phase::False if standing.on() => next = next.min(standing.since() + plan.clear),
                 _ => {}
             }
         }
@@ -257,12 +285,12 @@ impl Evaluation {
             } else {
                 Phase::Neither
             };
-            if phase != standing.phase {
-                (standing.phase, standing.since) = (phase, instant);
+            if phase != standing.phase() {
+                standing.enter(phase, instant);
             }
             match phase {
-                Phase::Held if standing.since + plan.hold <= instant => standing.on = true,
-                Phase::False if standing.since + plan.clear <= instant => standing.on = false,
+                Phase::Held if standing.since() + plan.hold <= instant => standing.turn(true),
+                Phase::False if standing.since() + plan.clear <= instant => standing.turn(false),
                 _ => {}
             }
         }

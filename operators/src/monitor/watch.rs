@@ -10,8 +10,9 @@ use super::{Finding, Revision, Track, evidence};
 use crate::Diff;
 use crate::specification::{Entry, Subject};
 
-/// One entry under evaluation.
+/// One entry under evaluation. What every observation touches comes first.
 #[derive(Debug, Serialize, Deserialize)]
+#[repr(C)]
 pub(super) struct Watch {
     /// Saved by what tells it apart: until rows come again, a rule that was loaded has a name only.
     #[serde(with = "saved")]
@@ -68,7 +69,7 @@ impl Watch {
         Self {
             floor,
             anchor: None,
-            base: Evaluation::new(&entry, series.position_after(floor)),
+            base: Evaluation::new(&entry, series, floor),
             entry,
             track: Track::new(),
             shown: Track::new(),
@@ -80,7 +81,7 @@ impl Watch {
 
     /// Brings the watch up to the clock, gives out what changed, and says when to look again.
     pub(super) fn settle(&mut self, context: &Context<'_>, out: &mut Vec<(Finding, Diff)>) -> i64 {
-        if context.changed_from <= self.base.at().max(self.floor) {
+        if context.changed_from <= self.base.at() {
             self.start_over(context.series);
         }
         let next = self
@@ -89,7 +90,7 @@ impl Watch {
         if next > context.now {
             let standing = self.base.standing(&self.entry, context.series, context.now);
             self.give(context, standing, out);
-            return self.base.next_interesting(&self.entry, context.series, next);
+            return next;
         }
         let mut head = self.base.clone();
         let base_points = self.track.len();
@@ -97,12 +98,12 @@ impl Watch {
         let standing = head.standing(&self.entry, context.series, context.now);
         self.give(context, standing, out);
         self.track.truncate(base_points);
-        head.next_interesting(&self.entry, context.series, next)
+        next
     }
 
     /// Reads the lines that the watch itself lies in.
     pub(super) fn warm_self(&self) -> u64 {
-        self.base.at() as u64 ^ self.floor as u64
+        self.base.warm_self() ^ u64::from(self.told)
     }
 
     /// Reads what the watch points to.
@@ -120,7 +121,7 @@ impl Watch {
     /// Moves the anchor up to a time, and the base with it where it stands further back: to run on from there would be
     /// wrong.
     pub(super) fn move_anchor(&mut self, series: &Series, until: i64) {
-        let blank = || Box::new(Evaluation::new(&self.entry, series.position_after(self.floor)));
+        let blank = || Box::new(Evaluation::new(&self.entry, series, self.floor));
         let anchor = self.anchor.get_or_insert_with(blank);
         anchor.advance(&self.entry, series, until, &mut Track::new());
         if self.base.at() < until {
@@ -145,7 +146,7 @@ impl Watch {
     fn start_over(&mut self, series: &Series) {
         match &self.anchor {
             Some(anchor) => self.base.clone_from(anchor),
-            None => self.base = Evaluation::new(&self.entry, series.position_after(self.floor)),
+            None => self.base = Evaluation::new(&self.entry, series, self.floor),
         }
         let anchor = self.base.at();
         let keep = self.track.partition_point(|(time, _)| *time <= anchor);
