@@ -329,6 +329,7 @@ fn closed_loop<'scope>(
         keep_roster,
     )
     .as_collection();
+    let relieved = on_duty.clone().inner.map(|(_, epoch, _)| (Output::Relieved, epoch, 1));
     let duties = on_duty.clone().flat_map(|on| match on {
         OnDuty::Duty(duty) => Some(duty),
         OnDuty::Shift(_) | OnDuty::Post(_) => None,
@@ -365,6 +366,7 @@ fn closed_loop<'scope>(
         .inner
         .concat(deltas)
         .concat(notices)
+        .concat(relieved)
 }
 
 /// The base tables: regions, assets, datastreams, rules, and all others. Each row goes one way only, without a copy for the

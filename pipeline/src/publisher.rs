@@ -358,7 +358,8 @@ impl Recorder {
     fn record(&mut self, output: &EpochOutput, digest: Key, oldest: Millis, records: &mut Vec<OutRecord>) {
         // What a checkpoint covers waits for an epoch that has something to say, else an idle job would write for ever: each
         // checkpoint would cover the record of the epoch that took back what the one before it covered.
-        if output.offsets.is_empty() && records.is_empty() && !self.anew {
+        let silent = output.offsets.is_empty() && records.is_empty() && !output.relieved;
+        if silent && !self.anew {
             return;
         }
         let anew = std::mem::take(&mut self.anew);

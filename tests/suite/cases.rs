@@ -345,3 +345,21 @@ fn a_case_takes_a_thousand_actions_and_refuses_the_next_for_good() {
     assert_eq!(refused[0].by.as_ref().unwrap().action, "action-1000".into());
     assert_eq!(cases(&outputs)["flood"].people.notes.len(), 1_000);
 }
+
+/// Cases keep the epoch in which others came on duty, so an epoch that did nothing else is part of the history all the same.
+#[test]
+fn an_epoch_in_which_others_come_on_duty_says_so() {
+    let mut offsets = Offsets::default();
+    let chief = json!({ "id": "four", "region": "3309", "unit": "county", "role": "chief",
+        "valid_from": START + 25_000, "valid_to": START + 45_000 });
+    let rows = people().into_iter().chain([(Topic::BaseDuty, chief)]);
+    let mut records: Vec<_> = rows.map(|(topic, row)| offsets.record(topic, &row)).collect();
+    let history = (0..7).map(|epoch| EpochInput {
+        epoch: Millis(START + epoch * 10_000),
+        records: std::mem::take(&mut records),
+    });
+    let epochs = run(&history.collect::<Vec<_>>(), 2);
+    let relieved = epochs.iter().filter(|epoch| epoch.relieved);
+    let relieved: Vec<i64> = relieved.map(|epoch| epoch.epoch.0 - START).collect();
+    assert_eq!(relieved, [0, 30_000, 50_000]);
+}
