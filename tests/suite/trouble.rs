@@ -170,17 +170,23 @@ fn kafka_a_wrong_password_is_an_error_and_the_right_one_is_none() {
     assert!(!said.contains("wrong"), "a password is not shown: {said}");
 }
 
-/// Every partition gets another leader under a running job, and its first one back.
-#[test]
-fn kafka_another_leader_is_followed() {
-    let Some(place) = KafkaPlace::start("leader", &[]) else {
-        return;
-    };
+/// A broker, where there is one, and a job that is ready; its checkpoints last as long as their folder is held.
+fn started(name: &str, seed: u64) -> Option<(KafkaPlace, tempfile::TempDir, Feed, Running)> {
+    let place = KafkaPlace::start(name, &[])?;
     let checkpoints = tempfile::tempdir().unwrap();
-    let mut feed = Feed::new(9);
+    let mut feed = Feed::new(seed);
     feed.begin(&place);
     let mut job = Running::start(&place, checkpoints.path(), 2, "");
     job.await_ready(&place, &mut feed);
+    Some((place, checkpoints, feed, job))
+}
+
+/// Every partition gets another leader under a running job, and its first one back.
+#[test]
+fn kafka_another_leader_is_followed() {
+    let Some((place, _checkpoints, mut feed, mut job)) = started("leader", 9) else {
+        return;
+    };
     // Only now: else the one copy of the transactions' state may lie on it, and it leaves again.
     let second = place.join();
     for broker in [2, 1] {
@@ -198,14 +204,9 @@ fn kafka_another_leader_is_followed() {
 
 #[test]
 fn kafka_a_broker_that_stands_still_is_waited_for() {
-    let Some(place) = KafkaPlace::start("slow", &[]) else {
+    let Some((place, _checkpoints, mut feed, mut job)) = started("slow", 10) else {
         return;
     };
-    let checkpoints = tempfile::tempdir().unwrap();
-    let mut feed = Feed::new(10);
-    feed.begin(&place);
-    let mut job = Running::start(&place, checkpoints.path(), 2, "");
-    job.await_ready(&place, &mut feed);
     // Until an epoch with records was under way when the broker stopped: nothing is committed then.
     let until = Instant::now() + Duration::from_secs(60);
     let mut waited = false;

@@ -24,8 +24,9 @@ use crate::topics::{TopicReport, TopicState};
 /// How long a broker that hangs up is asked again.
 const SAY_WHY: Duration = Duration::from_secs(2);
 
-/// Between two attempts.
-const BREATH: Duration = Duration::from_millis(50);
+/// librdkafka connects again after `reconnect.backoff.ms`, 100 ms: until then it gives the same answer without asking, and there
+/// is nothing to wait on.
+const RECONNECT: Duration = Duration::from_millis(100);
 
 /// What a broker tells of a topic.
 pub(super) struct Found {
@@ -49,7 +50,7 @@ pub(super) fn metadata_of(
     let metadata = loop {
         match client.fetch_metadata(Some(name), OPENING) {
             Err(error) if error.rdkafka_error_code() == hung_up && Instant::now() < until => {
-                thread::sleep(BREATH);
+                thread::sleep(RECONNECT);
             }
             metadata => break metadata.map_err(unavailable)?,
         }

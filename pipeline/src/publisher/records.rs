@@ -1,0 +1,184 @@
+//! Records out of epochs: tables as upserts and tombstones, logs as they are.
+
+use std::sync::Arc;
+
+use riskflow_connectors::{OutRecord, Published, content};
+use riskflow_model::Millis;
+use riskflow_model::topic::Topic;
+use serde::Serialize;
+
+use crate::output::EpochOutput;
+use crate::views::Tables;
+
+/// The records of the first epoch after a restart: for tables what differs between what should be there and what is.
+pub(super) fn compared(
+    tables: &Tables,
+    output: &EpochOutput,
+    mut published: Published,
+    own: Vec<OutRecord>,
+) -> Vec<OutRecord> {
+    let mut records = Vec::new();
+    for record in all_rows(tables, output.epoch) {
+        let before = published.remove(&(record.topic, record.key.clone()));
+        let now = record.payload.as_deref().map(content);
+        if before != now {
+            records.push(record);
+        }
+    }
+    // What should not be there.
+    let gone = published.into_keys().map(|(topic, key)| OutRecord {
+        topic,
+        key,
+        payload: None,
+    });
+    records.extend(gone);
+    records.extend(own.into_iter().filter(|record| !TABLES.contains(&record.topic)));
+    records
+}
+
+/// The tables among the outputs.
+pub const TABLES: [Topic; 6] = [
+    Topic::RiskAsset,
+    Topic::RiskRegion,
+    Topic::WarningState,
+    Topic::CaseState,
+    Topic::Response,
+    Topic::ReportTotal,
+];
+
+fn all_rows(tables: &Tables, epoch: Millis) -> Vec<OutRecord> {
+    let present = EpochOutput {
+        epoch,
+        assets: tables.assets.values().map(|row| (Arc::clone(row), 1)).collect(),
+        regions: tables.regions.values().map(|row| (Arc::clone(row), 1)).collect(),
+        warnings: tables.warnings.values().map(|row| (Arc::clone(row), 1)).collect(),
+        cases: tables.cases.values().map(|row| (Arc::clone(row), 1)).collect(),
+        responses: tables.responses.values().map(|row| (Arc::clone(row), 1)).collect(),
+        totals: tables.totals.values().map(|row| (Arc::clone(row), 1)).collect(),
+        ..EpochOutput::default()
+    };
+    records(&present)
+}
+
+/// The records of an epoch: tables as upserts and tombstones, one for each key; logs as they are.
+#[must_use]
+pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
+    let epoch = output.epoch;
+    let mut records = Vec::new();
+    let mut json = Json::new(epoch);
+    table(&mut records, Topic::RiskAsset, epoch, &output.assets, |row| {
+        row.asset.to_string()
+    });
+    table(&mut records, Topic::RiskRegion, epoch, &output.regions, |row| {
+        format!("{}/{}", row.region, row.domain)
+    });
+    table(&mut records, Topic::WarningState, epoch, &output.warnings, |row| {
+        row.id.to_string()
+    });
+    for delta in &output.deltas {
+        records.push(OutRecord {
+            topic: Topic::WarningDelta,
+            key: delta.id.to_string(),
+            payload: Some(json.write(delta)),
+        });
+    }
+    table(&mut records, Topic::CaseState, epoch, &output.cases, |row| {
+        row.id.to_string()
+    });
+    for delta in &output.case_deltas {
+        records.push(OutRecord {
+            topic: Topic::CaseDelta,
+            key: delta.case.to_string(),
+            payload: Some(json.write(delta)),
+        });
+    }
+    for notice in &output.notices {
+        records.push(OutRecord {
+            topic: Topic::Notice,
+            key: notice.case.to_string(),
+            payload: Some(json.write(notice)),
+        });
+    }
+    table(&mut records, Topic::Response, epoch, &output.responses, |row| row.key());
+    table(&mut records, Topic::ReportTotal, epoch, &output.totals, |row| row.key());
+    for letter in &output.dead {
+        records.push(OutRecord {
+            topic: Topic::DeadLetter,
+            key: format!("{}/{}/{}", letter.topic, letter.partition, letter.offset),
+            payload: Some(json.write(letter)),
+        });
+    }
+    records
+}
+
+fn table<T: Serialize>(
+    records: &mut Vec<OutRecord>,
+    topic: Topic,
+    epoch: Millis,
+    rows: &[(Arc<T>, i64)],
+    key: impl Fn(&T) -> String,
+) {
+    let mut latest: Vec<(String, Option<&T>)> = Vec::with_capacity(rows.len());
+    for (row, diff) in rows {
+        latest.push((key(row), (*diff > 0).then_some(&**row)));
+    }
+    // Of one key, what came stands behind what went.
+    latest.sort_by(|(a, came), (b, other)| (a, came.is_some()).cmp(&(b, other.is_some())));
+    let mut latest = latest.into_iter().peekable();
+    let mut json = Json::new(epoch);
+    while let Some((key, row)) = latest.next() {
+        if latest.peek().is_none_or(|(next, _)| *next != key) {
+            let payload = row.map(|row| json.write(row));
+            records.push(OutRecord { topic, key, payload });
+        }
+    }
+}
+
+/// Writes records as [`riskflow_model::output::Stamped`] reads them. Of a whole city the epoch is the same, so it is written once.
+struct Json {
+    buffer: Vec<u8>,
+    /// The last field, and the end.
+    stamp: String,
+}
+
+impl Json {
+    fn new(epoch: Millis) -> Self {
+        Self {
+            buffer: Vec::new(),
+            stamp: format!("\"epoch\":\"{epoch}\"}}"),
+        }
+    }
+
+    /// Through a buffer: a record in memory of its own size, which is not known before.
+    fn write<T: Serialize>(&mut self, record: &T) -> Vec<u8> {
+        self.buffer.clear();
+        // An object with fields: ours have string keys and finite numbers, so nothing can be wrong. If it were, a reader would see
+        // it by what is missing.
+        let written = serde_json::to_writer(&mut self.buffer, record);
+        match self.buffer.last_mut() {
+            Some(end) if written.is_ok() && *end == b'}' => *end = b',',
+            _ => {
+                self.buffer.clear();
+                self.buffer.push(b'{');
+            }
+        }
+        self.buffer.extend_from_slice(self.stamp.as_bytes());
+        self.buffer.as_slice().to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use riskflow_model::output::{DeadLetter, Stamped};
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_written_with_its_epoch() {
+        let letter = r#"{"reason":"malformed","detail":"}","topic":"t","partition":1,"offset":2,"payload":"","encoding":"utf8","payload_bytes":0}"#;
+        let record: DeadLetter = serde_json::from_str(letter).unwrap();
+        let epoch = Millis(1_627_171_200_123);
+        let written = Json::new(epoch).write(&record);
+        assert_eq!(written, serde_json::to_vec(&Stamped { record, epoch }).unwrap());
+    }
+}
