@@ -1,9 +1,9 @@
 //! The generic fold: keyed state, applied in epoch order, woken by the clock.
 //!
 //! ```text
-//!   rows ────(key)──┐
-//!   records ─(key)──┼──► [ Keyed<F> on each worker ] ──► (output, epoch, difference)
-//!   ticks ──────────┘
+//!   rows ────(key)──┐                             ┌──► (output, epoch, difference)
+//!   records ─(key)──┼──► [ Keyed<F> on each worker ]
+//!   ticks ──────────┘                             └──► epochs at which the clock woke a key
 //! ```
 //!
 //! * **Exchange.** Rows and records go to the worker of their key's shard: one of [`SHARDS`], so that what is bounded
@@ -12,7 +12,8 @@
 //!   in the order of their origin, then every touched or due key settles once: keys with records in the order of these,
 //!   then the others. In what order these do depends on the history of the process, so nothing may depend on it.
 //! * **Clock.** A tick arrives on every worker for every epoch; time passes by nothing else. A key that asked to be
-//!   woken at *d* settles at the first epoch ≥ *d*.
+//!   woken at *d* settles at the first epoch ≥ *d*; that such an epoch was is told, even where nothing is given: only at epochs
+//!   with rows, records or a key woken does state change.
 //! * **State** is one value a key. A tick may ask for a checkpoint: the state after its epoch goes out in chunks while the
 //!   stream goes on ([`Keyed::begin_snapshot`]), and [`Keyed::load`] reads the shards of one worker back, for any number of
 //!   workers. Views are rebuilt: in the first epoch after a load the output tables are given again, and all rows come again.
@@ -36,7 +37,7 @@ mod snapshot;
 
 pub use batch::{Arrived, Batch, Batches, arrived, batched};
 pub use keyed::{Keyed, RouteHasher};
-pub use operator::fold;
+pub use operator::{Folded, fold};
 pub use snapshot::{Keeper, Offer};
 
 /// One for each epoch on each worker.

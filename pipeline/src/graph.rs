@@ -40,8 +40,8 @@ use riskflow_operators::score_baseline::ScoreBaseline;
 use riskflow_operators::table::{BaseRecord, Latest};
 use riskflow_operators::{Diff, Epoch, Rows, permit, region_risk, report_total, response, specification};
 use timely::dataflow::StreamVec;
-use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::{Map, Partition, ToStream};
+use timely::dataflow::operators::{Concat, Concatenate};
 use timely::worker::Worker;
 
 use crate::output::{Output, OutputUpdate};
@@ -178,6 +178,7 @@ pub fn graph<'scope>(
         ticks,
     } = inputs;
     let scope = ticks.scope();
+    let mut woken = Vec::new();
 
     let nothing = ToStream::to_stream(None, scope).as_collection();
     let tables = fold(
@@ -188,6 +189,7 @@ pub fn graph<'scope>(
         meters.latest.clone(),
         keepers.latest,
     )
+    .note(&mut woken)
     .as_collection();
     let [regions, assets, datastreams, rules, tables] = apart(tables);
     let regions = regions.flat_map(|(_, row)| row.region());
@@ -207,7 +209,8 @@ pub fn graph<'scope>(
         ticks.clone(),
         meters.monitor.clone(),
         keepers.monitor,
-    );
+    )
+    .note(&mut woken);
     let remember = remembered(&semantics.time);
     let permitted = fold(
         UnderPermit { remember },
@@ -216,7 +219,8 @@ pub fn graph<'scope>(
         ticks.clone(),
         meters.permit.clone(),
         keepers.permit,
-    );
+    )
+    .note(&mut woken);
     let findings = findings.concat(permitted);
     let revisions = batched::<Lifecycle, _>(findings.clone(), |(finding, _, _)| finding.revision());
     let dead_letters =
@@ -233,7 +237,8 @@ pub fn graph<'scope>(
         ticks.clone(),
         meters.lifecycle.clone(),
         keepers.lifecycle,
-    );
+    )
+    .note(&mut woken);
     let warnings = steps
         .clone()
         .flat_map(|(step, epoch, diff)| Some((step.state()?, epoch, diff)))
@@ -256,6 +261,7 @@ pub fn graph<'scope>(
         meters.score_baseline.clone(),
         keepers.score_baseline,
     )
+    .note(&mut woken)
     .as_collection();
     let region_risks = region_risk::region_risk(regions, asset_risks.clone(), tallies, baselines);
 
@@ -275,7 +281,9 @@ pub fn graph<'scope>(
         case,
         meters,
         (keepers.roster, keepers.case, keepers.notice),
+        &mut woken,
     );
+    let woken = scope.concatenate(woken).map(|epoch| (Output::Woken, epoch, 1));
 
     asset_risks
         .map(Output::AssetRisk)
@@ -286,6 +294,7 @@ pub fn graph<'scope>(
         .concat(deltas)
         .concat(dead_letters)
         .concat(closed_loop)
+        .concat(woken)
 }
 
 /// What the closed loop is made of.
@@ -302,6 +311,7 @@ fn closed_loop<'scope>(
     case: Case,
     meters: &Meters,
     (keep_roster, keep_case, keep_notice): (Keeper, Keeper, Keeper),
+    woken: &mut Vec<StreamVec<'scope, Epoch, Epoch>>,
 ) -> StreamVec<'scope, Epoch, OutputUpdate> {
     let Loop {
         tables,
@@ -328,15 +338,15 @@ fn closed_loop<'scope>(
         meters.roster.clone(),
         keep_roster,
     )
+    .note(woken)
     .as_collection();
-    let relieved = on_duty.clone().inner.map(|(_, epoch, _)| (Output::Relieved, epoch, 1));
     let duties = on_duty.clone().flat_map(|on| match on {
         OnDuty::Duty(duty) => Some(duty),
         OnDuty::Shift(_) | OnDuty::Post(_) => None,
     });
 
     let rows = obligation(subjects(warnings, incidents), duties, units, plans);
-    let found = fold(case, rows, records, ticks.clone(), meters.case.clone(), keep_case);
+    let found = fold(case, rows, records, ticks.clone(), meters.case.clone(), keep_case).note(woken);
     let cases = found
         .clone()
         .flat_map(|(output, epoch, diff)| match output {
@@ -356,7 +366,7 @@ fn closed_loop<'scope>(
         CaseOutput::State(_) | CaseOutput::Alarm(_) => None,
     });
     let told = recipients(cases.clone(), alarms, on_duty, users);
-    let notices = fold(Notices, told, no_records, ticks, meters.notice.clone(), keep_notice);
+    let notices = fold(Notices, told, no_records, ticks, meters.notice.clone(), keep_notice).note(woken);
     let notices = notices.map(|(notice, epoch, diff)| (Output::Notice(notice), epoch, diff));
 
     cases
@@ -366,7 +376,6 @@ fn closed_loop<'scope>(
         .inner
         .concat(deltas)
         .concat(notices)
-        .concat(relieved)
 }
 
 /// The base tables: regions, assets, datastreams, rules, and all others. Each row goes one way only, without a copy for the

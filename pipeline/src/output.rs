@@ -43,8 +43,8 @@ pub enum Output {
     DeadLetter(Box<DeadLetter>),
     /// The epoch took the records of a partition before this offset: position of the topic, partition, offset.
     Taken(u16, u16, u64),
-    /// The clock alone changed who is on duty: nothing may come of it now, but cases keep the epoch in which it was so.
-    Relieved,
+    /// The clock woke a key of a fold: what is kept may differ from this epoch on, even where nothing comes of it now.
+    Woken,
 }
 
 /// A change of what is published.
@@ -77,8 +77,8 @@ pub struct EpochOutput {
     pub dead: Vec<DeadLetter>,
     /// How far the input was taken, in partitions of which any was.
     pub offsets: Offsets,
-    /// Whether others are on duty from this epoch on.
-    pub relieved: bool,
+    /// Whether the clock woke a key of a fold.
+    pub woken: bool,
 }
 
 impl EpochOutput {
@@ -104,7 +104,7 @@ impl EpochOutput {
                 Output::Response(row) => this.responses.push((row, diff)),
                 Output::ReportTotal(row) => this.totals.push((row, diff)),
                 Output::DeadLetter(letter) => this.dead.push(*letter),
-                Output::Relieved => this.relieved = true,
+                Output::Woken => this.woken = true,
                 Output::Taken(topic, partition, next) => {
                     if let Some(topic) = Topic::ALL.get(usize::from(topic)) {
                         this.offsets.advance(*topic, partition, next);

@@ -14,8 +14,10 @@ use serde_json::json;
 
 mod permit;
 mod people;
+mod twins;
 
 pub use people::semantics;
+pub use twins::twins;
 
 /// The clock before the first epoch.
 pub const START: i64 = 1_600_000_000_000;

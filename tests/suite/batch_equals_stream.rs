@@ -14,7 +14,7 @@ use riskflow_model::output::{CaseEventKind, CaseStep, Cause, DeltaKind, NoticeEv
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 pub use riskflow_tests::history::semantics;
-use riskflow_tests::history::{Draw, history};
+use riskflow_tests::history::{Draw, history, twins};
 use riskflow_tests::oracle::{Expected, Oracle, Told};
 
 /// What is visible, kept up to date by the differences that the stream publishes.
@@ -271,6 +271,57 @@ fn the_stream_equals_the_batch_at_every_epoch() {
     if told >= 100 {
         reached.check();
     }
+}
+
+/// A restart and the oracle of the crash tests know the recorded epochs only: those between them must leave nothing behind.
+#[test]
+fn epochs_without_a_record_leave_nothing_behind() {
+    let mut left_out = 0;
+    for seed in histories().take(60) {
+        left_out += without_a_record(seed, &with_ticks(seed));
+        left_out += without_a_record(seed, &twins(seed, 300));
+    }
+    assert!(
+        left_out > 1_000,
+        "nearly every epoch has a record: {left_out} have none"
+    );
+}
+
+/// A history with ticks at which nothing comes.
+fn with_ticks(seed: u64) -> Vec<EpochInput> {
+    let mut draw = Draw::new(seed);
+    let mut full: Vec<EpochInput> = Vec::new();
+    for input in history(seed, 20 + (seed % 40) as usize) {
+        while let Some(last) = full.last().filter(|_| !draw.once_in(3)) {
+            let epoch = Millis(last.epoch.0 + 1 + draw.below(3_000) as i64);
+            if epoch >= input.epoch {
+                break;
+            }
+            let records = Vec::new();
+            full.push(EpochInput { epoch, records });
+        }
+        full.push(input);
+    }
+    full
+}
+
+/// Compares with an oracle that knows the recorded epochs only; how many others there are.
+fn without_a_record(seed: u64, history: &[EpochInput]) -> usize {
+    let outputs = replay(history.to_vec(), 2, semantics(), &Meters::default()).unwrap();
+    let mut oracle = Oracle::new(semantics());
+    let mut visible = Visible::default();
+    let mut left_out = 0;
+    for (input, output) in history.iter().zip(&outputs) {
+        if input.records.is_empty() && output.is_empty() && !output.woken {
+            left_out += 1;
+            continue;
+        }
+        visible.apply(output);
+        if let Some(difference) = compare(&visible.0, &oracle.step(input)) {
+            panic!("seed {seed}: epoch {}: {difference}", input.epoch);
+        }
+    }
+    left_out
 }
 
 /// Histories that reach nothing prove nothing: limits must give every step of a warning's life, for every cause that they

@@ -346,9 +346,10 @@ fn a_case_takes_a_thousand_actions_and_refuses_the_next_for_good() {
     assert_eq!(cases(&outputs)["flood"].people.notes.len(), 1_000);
 }
 
-/// Cases keep the epoch in which others came on duty, so an epoch that did nothing else is part of the history all the same.
+/// Cases keep the epoch in which the clock brings others on duty, so an epoch that did nothing else is part of the history
+/// all the same.
 #[test]
-fn an_epoch_in_which_others_come_on_duty_says_so() {
+fn an_epoch_in_which_the_clock_brings_others_on_duty_says_so() {
     let mut offsets = Offsets::default();
     let chief = json!({ "id": "four", "region": "3309", "unit": "county", "role": "chief",
         "valid_from": START + 25_000, "valid_to": START + 45_000 });
@@ -359,7 +360,7 @@ fn an_epoch_in_which_others_come_on_duty_says_so() {
         records: std::mem::take(&mut records),
     });
     let epochs = run(&history.collect::<Vec<_>>(), 2);
-    let relieved = epochs.iter().filter(|epoch| epoch.relieved);
-    let relieved: Vec<i64> = relieved.map(|epoch| epoch.epoch.0 - START).collect();
-    assert_eq!(relieved, [0, 30_000, 50_000]);
+    let woken = epochs.iter().filter(|epoch| epoch.woken);
+    let woken: Vec<i64> = woken.map(|epoch| epoch.epoch.0 - START).collect();
+    assert_eq!(woken, [30_000, 50_000]);
 }

@@ -231,8 +231,9 @@ impl<F: Fold> Keyed<F> {
         }
     }
 
-    /// Settles what was touched or is due, and closes the epoch.
-    pub fn settle(&mut self, now: i64, out: &mut Vec<(F::Output, Diff)>) {
+    /// Settles what was touched or is due, and closes the epoch. Whether anything was due.
+    pub fn settle(&mut self, now: i64, out: &mut Vec<(F::Output, Diff)>) -> bool {
+        let mut woken = false;
         while let Some(Reverse((due, slot))) = self.alarms.peek().copied() {
             if due > now {
                 break;
@@ -241,6 +242,7 @@ impl<F: Fold> Keyed<F> {
             if self.slots[slot as usize].wake == due {
                 self.touch_slot(slot);
                 self.slots[slot as usize].wake = NEVER;
+                woken = true;
             }
         }
         let recorded = std::mem::take(&mut self.recorded);
@@ -269,6 +271,7 @@ impl<F: Fold> Keyed<F> {
         (self.recorded, self.touched) = (recorded, touched);
         self.recorded.clear();
         self.touched.clear();
+        woken
     }
 
     fn settle_one(&mut self, now: i64, slot: u32, out: &mut Vec<(F::Output, Diff)>) {
