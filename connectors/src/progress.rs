@@ -1,6 +1,7 @@
 //! What an earlier run left in the output: how far it came, and which rows stand there.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use riskflow_config::{Input, Output, TopicSettings};
@@ -8,7 +9,7 @@ use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 
-use crate::{Polled, RawRecord, Share, SourceError, Until, Verdict, open_source};
+use crate::{Begun, Polled, RawRecord, Share, SourceError, Until, Verdict, open_source};
 
 /// How far an earlier run came, as `out.progress` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,37 +77,33 @@ const VISIBLE: Duration = Duration::from_secs(120);
 
 /// Reads how far an earlier run came. Files tell nothing: a job that writes files begins anew.
 ///
-/// `begun` is the key that [`crate::Sink::begin`] gave: it reads until it sees it.
+/// `begun` is what [`crate::Sink::begin`] gave: it reads until it has seen that in every partition.
 ///
 /// # Errors
 ///
-/// When the topic cannot be read, or what it holds makes no sense.
-pub fn resume(output: &Output, settings: &TopicSettings, begun: Option<&str>) -> Result<Resume, SourceError> {
-    let until = Instant::now() + VISIBLE;
-    loop {
-        let mut records = BTreeMap::new();
-        let mut seen = begun.is_none();
-        each(output, settings, &[Topic::Progress], &mut |record| {
-            let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
-            seen |= begun == Some(&*key);
-            match record.payload {
-                Some(payload) => records.insert(key, payload.to_vec()),
-                None => records.remove(&key),
-            };
-        })?;
-        if seen {
-            return Resume::of(records);
+/// When the topic cannot be read, or what it holds makes no sense, or the records of this run do not become visible.
+pub fn resume(output: &Output, settings: &TopicSettings, begun: Option<&Begun>) -> Result<Resume, SourceError> {
+    let mut records = BTreeMap::new();
+    let (mut shown, seen) = (BTreeSet::new(), Cell::new(false));
+    let stop = begun.map(|_| (Instant::now() + VISIBLE, &seen));
+    each(output, settings, &[Topic::Progress], stop, &mut |record| {
+        let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+        if let Some(begun) = begun.filter(|begun| begun.key == key) {
+            shown.insert(record.partition);
+            seen.set(shown.len() == usize::from(begun.partitions));
         }
-        if Instant::now() > until {
-            return Err(SourceError::Progress {
-                detail: format!(
-                    "the record `{}` that this run wrote does not show",
-                    begun.unwrap_or_default()
-                ),
-            });
-        }
-        // Kafka brings what it has in a moment.
-        std::thread::sleep(Duration::from_millis(10));
+        match record.payload {
+            Some(payload) => records.insert(key, payload.to_vec()),
+            None => records.remove(&key),
+        };
+    })?;
+    match begun.filter(|_| !seen.get()) {
+        Some(Begun { key, partitions }) => Err(SourceError::Progress {
+            detail: format!(
+                "the record `{key}` that this run wrote to all {partitions} partitions does not show in each"
+            ),
+        }),
+        None => Resume::of(records),
     }
 }
 
@@ -120,7 +117,7 @@ pub type Published = BTreeMap<(Topic, String), Key>;
 /// When a topic cannot be read.
 pub fn published_tables(output: &Output, settings: &TopicSettings, topics: &[Topic]) -> Result<Published, SourceError> {
     let mut published = Published::new();
-    each(output, settings, topics, &mut |record| {
+    each(output, settings, topics, None, &mut |record| {
         let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
         match record.payload {
             Some(payload) => published.insert((record.topic, key), content(payload)),
@@ -138,10 +135,12 @@ pub fn content(payload: &[u8]) -> Key {
     Key::of_bytes(&payload[..epoch.unwrap_or(payload.len())])
 }
 
+/// Takes all records up to the end; with `stop`, follows what is added until that is set, or a time has passed.
 fn each(
     output: &Output,
     settings: &TopicSettings,
     topics: &[Topic],
+    stop: Option<(Instant, &Cell<bool>)>,
     take: &mut dyn FnMut(RawRecord<'_>),
 ) -> Result<(), SourceError> {
     let input = match output {
@@ -149,7 +148,8 @@ fn each(
         Output::Kafka(kafka) => Input::Kafka(kafka.clone()),
         Output::Files(_) => return Ok(()),
     };
-    let opened = open_source(&input, settings, topics, Share::WHOLE, Until::End, &Offsets::default());
+    let until = if stop.is_some() { Until::Forever } else { Until::End };
+    let opened = open_source(&input, settings, topics, Share::WHOLE, until, &Offsets::default());
     let mut source = match opened {
         // The sink of process 0 makes them; another process may be faster.
         Err(SourceError::NoTopic { .. }) if matches!(output, Output::Log(_)) => return Ok(()),
@@ -160,6 +160,9 @@ fn each(
             take(record);
             Verdict::Taken
         })?;
+        if stop.is_some_and(|(until, set)| set.get() || Instant::now() > until) {
+            return Ok(());
+        }
         match polled {
             Polled::Ended => return Ok(()),
             // Kafka brings what it has in a moment.
@@ -171,7 +174,10 @@ fn each(
 
 #[cfg(test)]
 mod tests {
+    use riskflow_config::Guarantee;
+
     use super::*;
+    use crate::{EpochRecords, OutRecord, open_sink};
 
     fn record(epoch: i64, previous: i64, next: u64) -> (String, Vec<u8>) {
         let mut offsets = Offsets::default();
@@ -198,6 +204,44 @@ mod tests {
         assert_eq!(resume.offsets_after(Millis(19)), None);
         records.extend([record(50, 40, 9)]);
         assert!(Resume::of(records).unwrap_err().to_string().contains("missing"));
+    }
+
+    #[test]
+    fn what_shows_later_is_read_as_well_up_to_the_record_of_this_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, settings) = (
+            Output::Log(folder.path().to_owned()),
+            TopicSettings {
+                prefix: String::new(),
+                partitions: 1,
+                replication: 1,
+                retention: 86_400_000,
+            },
+        );
+        let mut sink = open_sink(&output, &settings, Guarantee::ExactlyOnce).unwrap();
+        let mut commit = |epoch, key: &str| {
+            let record = OutRecord {
+                topic: Topic::Progress,
+                key: key.to_owned(),
+                payload: None,
+            };
+            let (epoch, records) = (Millis(epoch), vec![record]);
+            sink.commit(&[EpochRecords { epoch, records }]).unwrap();
+        };
+        commit(1, "first");
+        let (seen, mut keys) = (Cell::new(false), Vec::new());
+        let stop = Some((Instant::now() + VISIBLE, &seen));
+        each(&output, &settings, &[Topic::Progress], stop, &mut |record| {
+            let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+            match &*key {
+                "first" => commit(2, "late"),
+                "late" => commit(3, "begun"),
+                _ => seen.set(true),
+            }
+            keys.push(key);
+        })
+        .unwrap();
+        assert_eq!(keys, ["first", "late", "begun"]);
     }
 
     #[test]

@@ -36,15 +36,24 @@ pub trait Sink: Send {
     /// When not all of them are known to be durable: see the crate's documentation.
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError>;
 
-    /// Where readers may be behind: commits a tombstone on `out.progress`, behind all that an earlier writer committed, and
-    /// gives its key. Whoever reads it has read all of that. `None` where a reader always sees what was committed.
+    /// Where readers may be behind: commits tombstones on `out.progress`, behind all that an earlier writer committed. Whoever
+    /// reads them has read all of that. `None` where a reader always sees what was committed.
     ///
     /// # Errors
     ///
-    /// When it is not known to be committed.
-    fn begin(&mut self) -> Result<Option<String>, SinkError> {
+    /// When they are not known to be committed.
+    fn begin(&mut self) -> Result<Option<Begun>, SinkError> {
         Ok(None)
     }
+}
+
+/// The tombstones of a run that begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Their key; no other run has the same.
+    pub key: String,
+    /// In each of so many partitions of `out.progress` there is one.
+    pub partitions: u16,
 }
 
 /// Opens the output.

@@ -106,8 +106,9 @@ impl JsonSchema for Offsets {
 
 /// A record of `out.progress`: an epoch that was committed, keyed by its milliseconds in 20 digits.
 ///
-/// Every epoch that took records or published any has one, until a checkpoint covers it; then a tombstone takes its place,
-/// and the record with the key [`Progress::BASE`] says what stood before the first that is left.
+/// Every epoch that took records or published any, or at which the clock woke a key of a fold, has one, until a checkpoint
+/// covers it; then a tombstone takes its place, and the record with the key [`Progress::BASE`] says what stood before the
+/// first that is left. On Kafka each start of a job leaves tombstones of its own ([`Progress::BEGUN`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
     /// The epoch.
@@ -124,8 +125,8 @@ impl Progress {
     /// The key of the record that stands for all epochs whose own are gone.
     pub const BASE: &'static str = "base";
 
-    /// How the keys begin of the tombstones that a starting job writes to a topic of Kafka: once it sees its own, it has seen all
-    /// that stands before it. There is never a row for them.
+    /// How the keys begin of the tombstones that starting jobs write, one in each partition: once a job reads its own, it has read
+    /// all that stands before them. There is never a row for them.
     pub const BEGUN: &'static str = "begun-";
 
     /// The key of an epoch's record.

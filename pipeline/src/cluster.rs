@@ -1,9 +1,19 @@
-//! A cluster is fail-stop: when one process ends before the others, all end, each with one line that says so.
+//! What the processes of a cluster owe each other. All begin where process 0 says. It is fail-stop: when one process ends
+//! before the others, all end, each with one line that says so.
 
+use std::cell::RefCell;
 use std::io::Write as _;
 use std::panic;
 use std::process;
+use std::rc::Rc;
 use std::sync::Mutex;
+
+use timely::ExchangeData;
+use timely::dataflow::InputHandleVec;
+use timely::dataflow::operators::Inspect;
+use timely::dataflow::operators::probe::{Handle, Probe};
+use timely::dataflow::operators::vec::{Broadcast, Input};
+use timely::worker::Worker;
 
 /// What timely's threads say, in a panic, when a connection to another process breaks.
 const LOST: &str = "timely communication error: ";
@@ -25,4 +35,26 @@ pub fn end_with_peers() {
         );
         process::exit(1);
     }));
+}
+
+/// What worker 0 has of this, on every worker: each must call it at the same point, and waits for worker 0.
+pub fn tell<T: ExchangeData + Clone>(worker: &mut Worker, own: T) -> T {
+    let told = Rc::new(RefCell::new(own));
+    let (heard, probe) = (Rc::clone(&told), Handle::new());
+    let mut input: InputHandleVec<u64, T> = InputHandleVec::new();
+    worker.dataflow(|scope| {
+        scope
+            .input_from(&mut input)
+            .broadcast()
+            .inspect(move |said| said.clone_into(&mut heard.borrow_mut()))
+            .probe_with(&probe);
+    });
+    if worker.index() == 0 {
+        input.send(told.borrow().clone());
+    }
+    input.close();
+    while !probe.done() {
+        worker.step_or_park(None);
+    }
+    told.borrow().clone()
 }

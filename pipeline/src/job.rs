@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Output, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Part};
 use riskflow_connectors::topics::{Place, TopicState, check};
-use riskflow_connectors::{Share, Source, SourceError, Until, open_sink, open_source};
+use riskflow_connectors::{Begun, Share, Source, SourceError, Until, open_sink, open_source};
 use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
@@ -27,13 +27,14 @@ use timely::dataflow::{InputHandleVec, StreamVec};
 use timely::worker::Worker;
 
 use crate::checkpoint::{Checkpointer, State};
+use crate::cluster::tell;
 use crate::graph::{Inputs, Keepers, Meters, Semantics, graph};
 use crate::ingest::{Cut, How, Ingest, Ingested, Report, ingest};
 use crate::metrics::Metrics;
 use crate::output::publish;
-use crate::pace::{Pace, wall_clock};
-use crate::publisher::{Beginning, Committed, Completed, Observer, Publisher};
-use crate::recovery::{Recovery, is_definite, semantics_of};
+use crate::pace::{Pace, Plan, wall_clock};
+use crate::publisher::{Committed, Completed, Observer, Publisher};
+use crate::recovery::{Recovery, Start, is_definite, semantics_of};
 use crate::views::Views;
 
 mod driver;
@@ -96,7 +97,6 @@ impl Failure {
 /// What lasts longer than the process.
 struct Lasting {
     store: Arc<CheckpointStore>,
-    recovery: Recovery,
     checkpointer: Checkpointer,
 }
 
@@ -117,15 +117,18 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
     let begun = begun.map(|sink| sink.begin()).transpose();
     let begun = begun.context("could not take over the output")?.flatten();
     let state = State::default();
-    let lasting = if is_definite(settings) {
-        Some(lasting(settings, handles, &state, begun.as_deref())?)
-    } else {
-        None
+    let lasting = is_definite(settings).then(|| lasting(settings, handles, &state));
+    let lasting = lasting.transpose()?;
+    // The others are told where they begin.
+    let recovery = match &lasting {
+        Some(lasting) if publishes => recover(settings, &lasting.store, begun.as_ref())?,
+        _ => Recovery::default(),
     };
-    let (beginning, committed) = match &lasting {
-        Some(lasting) => (lasting.recovery.beginning.clone(), lasting.checkpointer.committed()),
-        None => (Beginning::default(), Box::new(|_, _| ()) as Committed),
+    let committed = match &lasting {
+        Some(lasting) => lasting.checkpointer.committed(),
+        None => Box::new(|_, _| ()) as Committed,
     };
+    let Recovery { start, plan, beginning } = recovery;
     let last = beginning.last;
     let committed_last: Arc<AtomicI64> = Arc::default();
     let shared = crate::publisher::Shared {
@@ -147,11 +150,21 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
         // Only worker 0 publishes; when it is done the publisher comes to its end.
         sender: Mutex::new(sender),
         lasting,
+        start,
+        plan,
         state,
         last: last.0 as u64,
         committed: committed_last,
     });
-    let shared = Arc::clone(&job);
+    run_workers(settings, &job)?;
+    Arc::into_inner(job)
+        .ok_or_else(|| anyhow!("a worker still holds the job"))?
+        .end()
+}
+
+/// From start to stop of all workers of the process.
+fn run_workers(settings: &Settings, job: &Arc<Job>) -> Result<()> {
+    let shared = Arc::clone(job);
     let (end, ends) = channel();
     let guards = timely::execute(timely_config(settings), move |worker| {
         let _ended = Ended(end.clone());
@@ -173,9 +186,7 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
     for worker in guards.join() {
         worker.map_err(|error| anyhow!("a worker panicked: {error}"))?;
     }
-    Arc::into_inner(job)
-        .ok_or_else(|| anyhow!("a worker still holds the job"))?
-        .end()
+    Ok(())
 }
 
 /// Topics on Kafka that are not as they should be lose what is written to them, sooner or later.
@@ -201,26 +212,28 @@ fn check_topics(settings: &Settings) -> Result<()> {
     ))
 }
 
-/// Finds what an earlier run left, and starts keeping what this one will leave.
-fn lasting(settings: &Settings, handles: &Handles, state: &State, begun: Option<&str>) -> Result<Lasting> {
+/// Starts keeping what this run will leave.
+fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Lasting> {
     let store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
     let store = Arc::new(store);
-    let recovery = Recovery::find(settings, &store, begun)?;
     let semantics = semantics_of(settings);
     let (metrics, state) = (handles.metrics.clone(), state.clone());
     metrics.checkpoints_begin(wall_clock() as i64);
     let checkpointer = Checkpointer::start(Arc::clone(&store), settings, semantics, metrics, state)
         .context("could not start the checkpoints")?;
-    let beginning = &recovery.beginning;
-    if beginning.last > Millis(0) {
-        let checkpoint = recovery.checkpoint.as_ref().map(|manifest| manifest.epoch.to_string());
-        tracing::info!(last = %beginning.last, ?checkpoint, epochs = recovery.plan.recorded.len(), "going on after an earlier run");
+    Ok(Lasting { store, checkpointer })
+}
+
+/// Finds what an earlier run left.
+fn recover(settings: &Settings, store: &CheckpointStore, begun: Option<&Begun>) -> Result<Recovery> {
+    let recovery = Recovery::find(settings, store, begun)?;
+    let last = recovery.beginning.last;
+    if last > Millis(0) {
+        let checkpoint = recovery.start.checkpoint.as_ref();
+        let checkpoint = checkpoint.map(|manifest| manifest.epoch.to_string());
+        tracing::info!(%last, ?checkpoint, epochs = recovery.plan.recorded.len(), "going on after an earlier run");
     }
-    Ok(Lasting {
-        store,
-        recovery,
-        checkpointer,
-    })
+    Ok(recovery)
 }
 
 /// Tells that a worker ended, well or not.
@@ -240,6 +253,10 @@ struct Job {
     publisher: Mutex<Option<Publisher>>,
     sender: Mutex<Option<SyncSender<Completed>>>,
     lasting: Option<Lasting>,
+    /// Where every worker begins, as far as this process knows: process 0 does.
+    start: Start,
+    /// The epochs that worker 0 begins with.
+    plan: Plan,
     state: State,
     /// The epoch that an earlier run committed last.
     last: Epoch,
@@ -292,13 +309,13 @@ impl Job {
     }
 
     /// How the folds of a worker outlive the process.
-    fn keepers(&self, worker: usize, peers: usize) -> Keepers {
+    fn keepers(&self, start: &Start, worker: usize, peers: usize) -> Keepers {
         let local = worker % self.settings.cluster.workers.get();
         Keepers::of(|fold| {
             let Some(lasting) = &self.lasting else {
                 return Keeper::none();
             };
-            let saved = lasting.recovery.checkpoint.clone();
+            let saved = start.checkpoint.clone();
             let saved = saved.map(|manifest| {
                 let parts = manifest.parts.into_iter();
                 let parts = parts.filter(|part| *part.fold == *fold && part.concerns(worker, peers));
@@ -316,18 +333,10 @@ impl Job {
         })
     }
 
-    fn open_sources(&self, index: usize, peers: usize) -> Result<Vec<Box<dyn Source>>> {
-        let sources = open_sources(
-            &self.settings,
-            self.lasting.as_ref().map(|l| &l.recovery.from),
-            index,
-            peers,
-        )
-        .context("could not read the input")?;
-        if let Some(lasting) = &self.lasting {
-            let lost: Vec<_> = sources.iter().flat_map(|source| source.lost()).collect();
-            lasting.recovery.check_lost(&lost)?;
-        }
+    fn open_sources(&self, start: &Start, index: usize, peers: usize) -> Result<Vec<Box<dyn Source>>> {
+        let sources = open_sources(&self.settings, &start.from, index, peers).context("could not read the input")?;
+        let lost: Vec<_> = sources.iter().flat_map(|source| source.lost()).collect();
+        start.check_lost(&lost)?;
         Ok(sources)
     }
 }
@@ -382,24 +391,23 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
         failure,
         ..
     } = &**job;
-    let sources = job.open_sources(index, worker.peers()).unwrap_or_else(|error| {
+    let start = if settings.cluster.hosts.len() > 1 {
+        tell(worker, job.start.clone())
+    } else {
+        job.start.clone()
+    };
+    let sources = job.open_sources(&start, index, worker.peers()).unwrap_or_else(|error| {
         failure.note(error);
         Vec::new()
     });
     handles.meters.count_arranged(worker);
     let failed = Rc::new(RefCell::new(None));
     let ingestion = job.ingestion(sources, Rc::clone(&failed));
-    let plan = job.lasting.as_ref().map(|lasting| lasting.recovery.plan.clone());
-    let pace = Pace::new(
-        settings.epoch.clone(),
-        settings.clock,
-        worker.peers(),
-        plan.unwrap_or_default(),
-    );
+    let pace = Pace::new(settings.epoch.clone(), settings.clock, worker.peers(), job.plan.clone());
     let pace = Rc::new(RefCell::new(pace));
     let closed: Closed = Rc::default();
     let live: FirstLive = Rc::default();
-    let (cuts, probe) = build(worker, ingestion, job, (&pace, &closed, &live));
+    let (cuts, probe) = build(worker, ingestion, job, &start, (&pace, &closed, &live));
     let mut driver = (index == 0).then(|| Driver {
         cuts,
         pace,
@@ -446,10 +454,11 @@ fn build(
     worker: &mut Worker,
     ingestion: Ingest,
     job: &Job,
+    start: &Start,
     (pace, closed, live): (&Rc<RefCell<Pace>>, &Closed, &FirstLive),
 ) -> (InputHandleVec<Epoch, Cut>, Handle<Epoch>) {
     let index = worker.index();
-    let keepers = job.keepers(index, worker.peers());
+    let keepers = job.keepers(start, index, worker.peers());
     let sender = (index == 0)
         .then(|| job.sender.lock().unwrap_or_else(PoisonError::into_inner).take())
         .flatten();
@@ -523,7 +532,7 @@ fn build(
 
 fn open_sources(
     settings: &Settings,
-    from: Option<&Offsets>,
+    from: &Offsets,
     index: usize,
     peers: usize,
 ) -> Result<Vec<Box<dyn Source>>, SourceError> {
@@ -532,8 +541,6 @@ fn open_sources(
     } else {
         Until::End
     };
-    let beginning = Offsets::default();
-    let from = from.unwrap_or(&beginning);
     let share = Share { index, peers };
     let (base, others): (Vec<Topic>, Vec<Topic>) = Topic::inputs().partition(|topic| topic.is_base());
     let open = |topics: &[Topic]| open_source(&settings.input, &settings.topics, topics, share, until, from);

@@ -1,5 +1,7 @@
 //! How a job goes on after an earlier run.
 //!
+//! Process 0 finds out, and tells the others where they begin: two that look for themselves may see different things.
+//!
 //! 1. The sink is opened: what an older writer has not committed is void, and it cannot commit any more.
 //! 2. `out.progress` says which epochs were committed, and with which offsets.
 //! 3. The newest checkpoint that is sound and fits the progress gives the state as of its epoch *c*.
@@ -16,23 +18,31 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Input, Output, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Manifest};
-use riskflow_connectors::{Resume, published_tables, resume};
+use riskflow_connectors::{Begun, Resume, published_tables, resume};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Cleanup;
 use riskflow_model::{Millis, Text, binary};
+use serde::{Deserialize, Serialize};
 
 use crate::pace::Plan;
 use crate::publisher::{Beginning, TABLES};
 
-/// What an earlier run left.
-#[derive(Debug, Default)]
-pub struct Recovery {
+/// Where every worker begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
     /// The checkpoint to load.
     pub checkpoint: Option<Manifest>,
     /// Where sources begin.
     pub from: Offsets,
     /// Whether all of the input must be there, from `from` on.
     pub whole: bool,
+}
+
+/// What an earlier run left.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// Where every worker begins, those of other processes too.
+    pub start: Start,
     /// The epochs to begin with.
     pub plan: Plan,
     /// Where publishing begins.
@@ -71,7 +81,7 @@ impl Recovery {
     /// # Errors
     ///
     /// When output or checkpoints cannot be read, or do not say where to go on.
-    pub fn find(settings: &Settings, store: &CheckpointStore, begun: Option<&str>) -> Result<Self> {
+    pub fn find(settings: &Settings, store: &CheckpointStore, begun: Option<&Begun>) -> Result<Self> {
         let resume =
             resume(&settings.output, &settings.topics, begun).context("could not read the progress of the output")?;
         let mut recovery = if settings.recovery.start_anew {
@@ -92,7 +102,7 @@ impl Recovery {
     /// Whether what the replay gives is known to stand in the output: it begins with a checkpoint of the same meaning, and
     /// every epoch after it must give what it gave. Only otherwise are the tables compared: there may be millions of rows.
     fn is_exact(&self) -> bool {
-        self.checkpoint.is_some() && self.beginning.verify
+        self.start.checkpoint.is_some() && self.beginning.verify
     }
 
     fn anew(resume: &Resume) -> Self {
@@ -145,7 +155,6 @@ impl Recovery {
                 .collect(),
         };
         Self {
-            whole: last > Millis(0),
             plan,
             beginning: Beginning {
                 last,
@@ -156,11 +165,16 @@ impl Recovery {
                 recorded: recorded(resume).collect(),
                 ..Beginning::default()
             },
-            from,
-            checkpoint,
+            start: Start {
+                checkpoint,
+                from,
+                whole: last > Millis(0),
+            },
         }
     }
+}
 
+impl Start {
     /// Says which records are gone that are needed; compacted topics only ever lose what was replaced.
     ///
     /// # Errors

@@ -180,7 +180,7 @@ impl Running {
         Self::start_cluster(place, checkpoints, 2, "", &[free().to_string()], &[])
     }
 
-    /// Two processes of one worker.
+    /// Two processes of one worker. The second finds no output: where it begins it is told by the first.
     pub fn start_pair(place: &dyn Place, checkpoints: &Path) -> Self {
         let hosts = [free().to_string(), free().to_string()];
         Self::start_cluster(place, checkpoints, 1, "", &hosts, &[])
@@ -213,6 +213,9 @@ impl Running {
                 format!("cluster.hosts={hosts:?}"),
                 format!("checkpoint.path={checkpoints:?}"),
             ]);
+            if process > 0 {
+                sets.push(format!("output.path={:?}", checkpoints.join("nowhere")));
+            }
             for set in sets.iter().map(String::as_str).chain(SETTINGS) {
                 command.args(["--set", set]);
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use riskflow_model::Millis;
+use riskflow_model::progress::Progress;
 use riskflow_model::topic::Topic;
 use riskflow_tests::kafka::{Kafka, Record};
 use serde_json::Value;
@@ -32,6 +33,7 @@ pub fn command(kafka: &Kafka, verb: &str, sets: &[&str]) -> Command {
         "input.kind=kafka",
         "output.kind=kafka",
         "http.enabled=false",
+        "topics.partitions=4",
         &brokers,
         &prefix,
         &checkpoints,
@@ -287,6 +289,16 @@ fn kafka_a_second_job_takes_over_and_the_first_is_fenced() {
     assert_eq!(letters.len(), sent + 1);
     let keys: BTreeSet<_> = letters.iter().map(|letter| letter.key.clone()).collect();
     assert_eq!(keys.len(), letters.len());
+    // Each read the progress behind records of its own, one in each partition.
+    let both = |records: &[Record]| {
+        let mut partitions: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+        for record in records {
+            let begun = record.key.as_deref().filter(|key| key.starts_with(Progress::BEGUN));
+            begun.map(|key| partitions.entry(key).or_default().insert(record.partition));
+        }
+        partitions.len() == 2 && partitions.values().all(|partitions| partitions.len() == 4)
+    };
+    kafka.consume_until(Topic::Progress, both).unwrap();
 }
 
 #[test]

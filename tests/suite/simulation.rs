@@ -225,7 +225,7 @@ impl Simulation {
         let manifest = checkpoint.map(|(manifest, _)| manifest.clone());
         let mut recovery = Recovery::from(&resume, manifest, &self.settings);
         recovery.beginning.definite = true;
-        recovery.beginning.published = Some(world.published()).filter(|_| recovery.checkpoint.is_none());
+        recovery.beginning.published = Some(world.published()).filter(|_| recovery.start.checkpoint.is_none());
         (recovery, checkpoint.map(|(_, state)| state.clone()).unwrap_or_default())
     }
 

@@ -12,7 +12,8 @@ use tracing::warn;
 
 use super::BrokerError;
 use super::client::{self, Context};
-use crate::{EpochRecords, OutRecord, Retry, Sink, SinkError, failpoint};
+use super::topics::metadata_of;
+use crate::{Begun, EpochRecords, OutRecord, Retry, Sink, SinkError, failpoint};
 
 /// A commit that takes longer fails.
 const COMMIT: Duration = Duration::from_secs(60);
@@ -42,6 +43,7 @@ const QUEUE_FULL: Duration = Duration::from_millis(20);
 /// taken over, or this one is not allowed), nothing helps and the sink is of no more use.
 pub struct KafkaSink {
     producer: BaseProducer<Context>,
+    kafka: KafkaSettings,
     settings: TopicSettings,
     guarantee: Guarantee,
     /// A commit whose outcome the broker has not told yet.
@@ -65,32 +67,21 @@ impl KafkaSink {
         }
         Ok(Self {
             producer,
+            kafka: kafka.clone(),
             settings: settings.clone(),
             guarantee,
             in_doubt: false,
         })
     }
 
-    fn send(
-        &self,
-        name: &str,
-        record: &OutRecord,
-        headers: &OwnedHeaders,
-        deadline: Instant,
-    ) -> Result<(), BrokerError> {
-        let mut message = BaseRecord::<str, [u8], ()>::to(name)
-            .key(record.key.as_str())
-            .headers(headers.clone());
-        if let Some(payload) = &record.payload {
-            message = message.payload(payload.as_slice());
-        }
+    fn send(&self, mut message: BaseRecord<'_, str, [u8]>, deadline: Instant) -> Result<(), BrokerError> {
         loop {
             let (error, unsent) = match self.producer.send(message) {
                 Ok(()) => return Ok(()),
                 Err(refused) => refused,
             };
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                return Err(refused(name, error));
+                return Err(refused(unsent.topic, error));
             }
             if Instant::now() > deadline {
                 return Err(self.timed_out());
@@ -112,10 +103,26 @@ impl KafkaSink {
             let mut before: BTreeMap<(Topic, &str), u32> = BTreeMap::new();
             for record in records {
                 let count = before.entry((record.topic, &record.key)).or_default();
-                let headers = headers(*epoch, record, *count);
+                let name = self.settings.name(record.topic);
+                let mut message = BaseRecord::to(&name)
+                    .key(record.key.as_str())
+                    .headers(headers(*epoch, record, *count));
                 *count += 1;
-                self.send(&self.settings.name(record.topic), record, &headers, deadline)?;
+                if let Some(payload) = &record.payload {
+                    message = message.payload(payload.as_slice());
+                }
+                self.send(message, deadline)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A tombstone in every partition of `out.progress`: each shows its own transactions when it will.
+    fn mark(&self, begun: &Begun, deadline: Instant) -> Result<(), BrokerError> {
+        let name = self.settings.name(Topic::Progress);
+        for partition in 0..begun.partitions {
+            let message = BaseRecord::to(&name).key(begun.key.as_str());
+            self.send(message.partition(partition.into()), deadline)?;
         }
         Ok(())
     }
@@ -158,13 +165,17 @@ impl KafkaSink {
         self.producer.client().context().take_failure();
     }
 
-    fn in_transaction(&mut self, epochs: &[EpochRecords], deadline: Instant) -> Result<(), BrokerError> {
-        // A commit in doubt holds the very same epochs: nothing is sent again before its outcome is known.
+    fn in_transaction(
+        &mut self,
+        send: impl FnOnce(&Self) -> Result<(), BrokerError>,
+        deadline: Instant,
+    ) -> Result<(), BrokerError> {
+        // A commit in doubt holds the very same records: nothing is sent again before its outcome is known.
         if !self.in_doubt {
             self.producer
                 .begin_transaction()
                 .map_err(|error| transaction("beginning", error))?;
-            let sent = self.send_all(epochs, deadline).and_then(|()| self.flush(deadline));
+            let sent = send(self).and_then(|()| self.flush(deadline));
             if let Err(error) = sent {
                 let error = self.reason(error);
                 return Err(self.abort(error));
@@ -240,7 +251,7 @@ impl Sink for KafkaSink {
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
         let deadline = Instant::now() + COMMIT;
         match self.guarantee {
-            Guarantee::ExactlyOnce => self.in_transaction(epochs, deadline)?,
+            Guarantee::ExactlyOnce => self.in_transaction(|sink| sink.send_all(epochs, deadline), deadline)?,
             Guarantee::AtLeastOnce => self.at_least_once(epochs, deadline)?,
         }
         self.producer.client().context().note(None);
@@ -249,31 +260,29 @@ impl Sink for KafkaSink {
 
     /// A transaction of the writer before may be complete for its coordinator, and a consumer still not see it: after a crash of
     /// the broker just then, its last epoch would be missed, and done again.
-    fn begin(&mut self) -> Result<Option<String>, SinkError> {
+    fn begin(&mut self) -> Result<Option<Begun>, SinkError> {
         if self.guarantee == Guarantee::AtLeastOnce {
             return Ok(None);
         }
         let until = Instant::now() + FENCING;
+        let name = self.settings.name(Topic::Progress);
+        let found = metadata_of(self.producer.client(), &self.kafka, &name)?;
+        let missing = || refused(&name, KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let epoch = Millis(now.as_millis() as i64);
-        let key = format!("{}{}-{}", Progress::BEGUN, epoch.0, std::process::id());
-        let record = OutRecord {
-            topic: Topic::Progress,
-            key: key.clone(),
-            payload: None,
+        let begun = Begun {
+            key: format!("{}{}-{}", Progress::BEGUN, now.as_millis(), std::process::id()),
+            partitions: found.ok_or_else(missing)?.partitions,
         };
-        let records = [EpochRecords {
-            epoch,
-            records: vec![record],
-        }];
         loop {
-            match self.commit(&records) {
-                Ok(()) => return Ok(Some(key)),
+            let deadline = Instant::now() + COMMIT;
+            match self.in_transaction(|sink| sink.mark(&begun, deadline), deadline) {
+                Ok(()) => return Ok(Some(begun)),
                 Err(error) if error.retry() == Retry::Later && Instant::now() < until => {
                     warn!(%error, "taking over is not complete yet, trying again");
-                    std::thread::sleep(BREATH);
+                    // Serves what the brokers tell, until the next attempt.
+                    self.producer.poll(BREATH);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
     }
