@@ -135,7 +135,7 @@ pub fn content(payload: &[u8]) -> Key {
     Key::of_bytes(&payload[..epoch.unwrap_or(payload.len())])
 }
 
-/// Takes all records up to the end; with `stop`, follows what is added until that is set, or a time has passed.
+/// Takes all records up to the end, of topics that are there: the sink is open. With `stop`, follows what is added until that is set, or a time has passed.
 fn each(
     output: &Output,
     settings: &TopicSettings,
@@ -149,12 +149,7 @@ fn each(
         Output::Files(_) => return Ok(()),
     };
     let until = if stop.is_some() { Until::Forever } else { Until::End };
-    let opened = open_source(&input, settings, topics, Share::WHOLE, until, &Offsets::default());
-    let mut source = match opened {
-        // The sink of process 0 makes them; another process may be faster.
-        Err(SourceError::NoTopic { .. }) if matches!(output, Output::Log(_)) => return Ok(()),
-        opened => opened?,
-    };
+    let mut source = open_source(&input, settings, topics, Share::WHOLE, until, &Offsets::default())?;
     loop {
         let polled = source.poll(65_536, &mut |record| {
             take(record);

@@ -50,6 +50,7 @@ pub(super) fn metadata_of(
     let metadata = loop {
         match client.fetch_metadata(Some(name), OPENING) {
             Err(error) if error.rdkafka_error_code() == hung_up && Instant::now() < until => {
+                // No event tells that it may be asked again: see `RECONNECT`.
                 thread::sleep(RECONNECT);
             }
             metadata => break metadata.map_err(unavailable)?,

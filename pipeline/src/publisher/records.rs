@@ -65,7 +65,6 @@ fn all_rows(tables: &Tables, epoch: Millis) -> Vec<OutRecord> {
 pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
     let epoch = output.epoch;
     let mut records = Vec::new();
-    let mut json = Json::new(epoch);
     table(&mut records, Topic::RiskAsset, epoch, &output.assets, |row| {
         row.asset.to_string()
     });
@@ -75,40 +74,39 @@ pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
     table(&mut records, Topic::WarningState, epoch, &output.warnings, |row| {
         row.id.to_string()
     });
-    for delta in &output.deltas {
-        records.push(OutRecord {
-            topic: Topic::WarningDelta,
-            key: delta.id.to_string(),
-            payload: Some(json.write(delta)),
-        });
-    }
+    log(&mut records, Topic::WarningDelta, epoch, &output.deltas, |delta| {
+        delta.id.to_string()
+    });
     table(&mut records, Topic::CaseState, epoch, &output.cases, |row| {
         row.id.to_string()
     });
-    for delta in &output.case_deltas {
-        records.push(OutRecord {
-            topic: Topic::CaseDelta,
-            key: delta.case.to_string(),
-            payload: Some(json.write(delta)),
-        });
-    }
-    for notice in &output.notices {
-        records.push(OutRecord {
-            topic: Topic::Notice,
-            key: notice.case.to_string(),
-            payload: Some(json.write(notice)),
-        });
-    }
+    log(&mut records, Topic::CaseDelta, epoch, &output.case_deltas, |delta| {
+        delta.case.to_string()
+    });
+    log(&mut records, Topic::Notice, epoch, &output.notices, |notice| {
+        notice.case.to_string()
+    });
     table(&mut records, Topic::Response, epoch, &output.responses, |row| row.key());
     table(&mut records, Topic::ReportTotal, epoch, &output.totals, |row| row.key());
-    for letter in &output.dead {
-        records.push(OutRecord {
-            topic: Topic::DeadLetter,
-            key: format!("{}/{}/{}", letter.topic, letter.partition, letter.offset),
-            payload: Some(json.write(letter)),
-        });
-    }
+    log(&mut records, Topic::DeadLetter, epoch, &output.dead, |letter| {
+        format!("{}/{}/{}", letter.topic, letter.partition, letter.offset)
+    });
     records
+}
+
+fn log<T: Serialize>(
+    records: &mut Vec<OutRecord>,
+    topic: Topic,
+    epoch: Millis,
+    told: &[T],
+    key: impl Fn(&T) -> String,
+) {
+    let mut json = Json::new(epoch);
+    records.extend(told.iter().map(|one| OutRecord {
+        topic,
+        key: key(one),
+        payload: Some(json.write(one)),
+    }));
 }
 
 fn table<T: Serialize>(
