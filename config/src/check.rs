@@ -3,17 +3,17 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use riskflow_model::duration;
 use riskflow_model::topic::{Direction, Topic};
+use riskflow_model::{Millis, duration};
 
 use crate::Problems;
 use crate::settings::{
-    CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileInput, Input, KafkaSettings, Output, ScoreCuts,
-    TimeSettings, TopicSettings, UnknownSettings,
+    CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput, Input, KafkaSettings, Output,
+    ScoreCuts, TimeSettings, TopicSettings, UnknownSettings,
 };
 use crate::written::{
-    Kind, WrittenCheckpoint, WrittenCluster, WrittenCuts, WrittenEpoch, WrittenKafka, WrittenSettings, WrittenTime,
-    WrittenTopics, WrittenUnknown,
+    Kind, WrittenCheckpoint, WrittenClock, WrittenCluster, WrittenCuts, WrittenEpoch, WrittenInput, WrittenKafka,
+    WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown,
 };
 
 pub(crate) const SECOND: i64 = 1_000;
@@ -64,13 +64,48 @@ impl Check {
         }
     }
 
-    pub(crate) fn epoch(&mut self, written: &WrittenEpoch) -> EpochSettings {
+    pub(crate) fn epoch(&mut self, written: &WrittenEpoch, time: &WrittenTime) -> EpochSettings {
         let tick = self.duration("epoch.tick", &written.tick, 1, 10 * SECOND);
+        let replay_tick = self.duration("epoch.replay_tick", &written.replay_tick, 1, 3_600 * SECOND);
+        // What lies within one epoch would be too late at its end.
+        if duration::parse(&time.horizon).is_ok_and(|horizon| replay_tick > horizon) {
+            let give = format!("a duration of at most `time.horizon`, {}", time.horizon);
+            self.problems
+                .add("epoch.replay_tick", format!("`{}`", written.replay_tick), give);
+        }
+        let heartbeat = self.duration("epoch.heartbeat", &written.heartbeat, tick, 60 * SECOND);
         EpochSettings {
             tick: Duration::from_millis(tick.unsigned_abs()),
-            replay_tick: self.duration("epoch.replay_tick", &written.replay_tick, 1, 3_600 * SECOND),
+            replay_tick,
             max_records: self.count("epoch.max_records", written.max_records, 100, 10_000_000),
             in_flight: self.count("epoch.in_flight", written.in_flight, 1, 64),
+            heartbeat: Duration::from_millis(heartbeat.unsigned_abs()),
+            quiet: written.quiet,
+        }
+    }
+
+    pub(crate) fn clock(&mut self, written: &WrittenClock) -> ClockSettings {
+        ClockSettings {
+            confirm: self.duration("clock.confirm", &written.confirm, 0, DAY),
+            rewind: written.rewind,
+        }
+    }
+
+    pub(crate) fn until(&mut self, written: &WrittenInput) -> Option<Millis> {
+        if written.until.is_empty() {
+            return None;
+        }
+        if written.clock == Clock::Live {
+            let give = "nothing with `input.clock = \"live\"`: only a replay has an end";
+            self.problems.add("input.until", format!("`{}`", written.until), give);
+        }
+        match written.until.parse::<Millis>() {
+            Ok(until) => Some(until),
+            Err(_) => {
+                let give = "a time such as `2024-07-25T12:30:00+08:00`";
+                self.problems.add("input.until", format!("`{}`", written.until), give);
+                None
+            }
         }
     }
 

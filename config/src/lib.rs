@@ -21,8 +21,8 @@ pub use problem::{Problem, Problems};
 pub use record::{BaseRow, InputRecord};
 pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, SelectorRecord};
 pub use settings::{
-    ActionSettings, CaseSettings, CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileFormat, FileInput,
-    Guarantee, HttpSettings, Input, KafkaSettings, Output, RecoverySettings, ScoreCuts, Settings, TimeSettings,
-    TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
+    ActionSettings, CaseSettings, CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileFormat,
+    FileInput, Guarantee, HttpSettings, Input, KafkaSettings, Output, Quiet, RecoverySettings, Rewind, ScoreCuts,
+    Settings, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
 };
 pub use written::WrittenSettings;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use riskflow_model::output::CaseStep;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Domain, Level, RegionCode};
+use riskflow_model::{Domain, Level, Millis, RegionCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,10 @@ pub struct Settings {
     pub input: Input,
     /// What the clock follows.
     pub clock: Clock,
+    /// Where a replay ends: at this time; without, at the first epoch at or after the last arrival.
+    pub until: Option<Millis>,
+    /// How the job's clock follows the wall clock.
+    pub job_clock: ClockSettings,
     /// Where records go.
     pub output: Output,
     /// What a commit promises.
@@ -67,6 +71,40 @@ pub struct EpochSettings {
     pub max_records: usize,
     /// How many epochs may be under way at once.
     pub in_flight: usize,
+    /// Live, an epoch closes after so long even where nothing happens.
+    pub heartbeat: Duration,
+    /// What becomes of epochs in which nothing happens.
+    pub quiet: Quiet,
+}
+
+/// What becomes of epochs that take no record and wake no key. They change nothing, so the answers are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quiet {
+    /// They are passed over.
+    Skip,
+    /// Each is closed.
+    Close,
+}
+
+/// How the job's clock follows the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockSettings {
+    /// How long a step of the wall clock that is larger than `time.max_future` must stand until it is followed, in
+    /// milliseconds.
+    pub confirm: i64,
+    /// What happens where the wall clock turns out to be behind the epochs.
+    pub rewind: Rewind,
+}
+
+/// What happens where the wall clock stands more than `time.max_future` behind the last epoch: it was ahead before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rewind {
+    /// The state is made anew from the input that is there, with the right clock.
+    Anew,
+    /// The job ends, and says what can be done.
+    Refuse,
 }
 
 /// Horizons of event time, in milliseconds.

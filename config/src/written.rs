@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Problems;
 use crate::check::Check;
-use crate::settings::{Clock, FileInput, Guarantee, RecoverySettings, ScoreCuts, Settings};
+use crate::settings::{Clock, FileInput, Guarantee, Quiet, RecoverySettings, Rewind, ScoreCuts, Settings};
 use crate::written_case::WrittenCase;
 use crate::written_http::WrittenHttp;
 
@@ -22,6 +22,8 @@ pub struct WrittenSettings {
     pub cluster: WrittenCluster,
     /// How epochs are cut.
     pub epoch: WrittenEpoch,
+    /// How the job's clock follows the wall clock.
+    pub clock: WrittenClock,
     /// Horizons of event time.
     pub time: WrittenTime,
     /// What becomes of observations whose datastream is not known.
@@ -64,14 +66,31 @@ pub struct WrittenCluster {
 pub struct WrittenEpoch {
     /// The shortest epoch while live, `1ms` to `10s`. Latency is at least half of it; each epoch has a fixed cost.
     pub tick: String,
-    /// The length of an epoch in a replay, in pipeline time, `1ms` to `1h`. Replaying a year takes a year's worth of
-    /// these.
+    /// The length of an epoch in a replay, in pipeline time, `1ms` to `1h`, and at most `time.horizon`. Only those epochs are
+    /// closed in which something happens.
     pub replay_tick: String,
     /// The most records that one worker takes into one live epoch, 100 to 10,000,000: bounds memory and latency under
     /// overload.
     pub max_records: usize,
     /// How many epochs may be under way at once, 1 to 64.
     pub in_flight: usize,
+    /// Live, an epoch closes after so long even where nothing happens, `tick` to `1m`: readers see that the clock goes on.
+    pub heartbeat: String,
+    /// What becomes of epochs in which nothing happens: `skip` passes over them, `close` closes each, at the length of
+    /// `tick` or `replay_tick`. The answers are the same; this is for comparing.
+    pub quiet: Quiet,
+}
+
+/// How the job's clock follows the wall clock. It goes by monotonic time, and follows the wall clock at once where that differs by
+/// no more than `time.max_future`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenClock {
+    /// How long a larger step of the wall clock must stand until it is followed, `0s` to `1d`.
+    pub confirm: String,
+    /// What happens where the wall clock stands more than `time.max_future` behind the last epoch, because it was ahead
+    /// before: `anew` makes the state anew from the input that is there, with the right clock; `refuse` ends the job.
+    pub rewind: Rewind,
 }
 
 /// Horizons of event time.
@@ -144,6 +163,9 @@ pub struct WrittenInput {
     pub kind: Kind,
     /// What the clock follows: `live`, `arrival` or `event_time`.
     pub clock: Clock,
+    /// Where a replay ends (`arrival` and `event_time`): a time in RFC 3339; empty: with the last record. What falls due after
+    /// the last record, such as the end of a window, is evaluated up to there.
+    pub until: String,
     /// The folder of the embedded log.
     pub path: PathBuf,
     /// History files, where `kind` is `files`.
@@ -213,6 +235,7 @@ impl Default for WrittenSettings {
             version: 1,
             cluster: WrittenCluster::default(),
             epoch: WrittenEpoch::default(),
+            clock: WrittenClock::default(),
             time: WrittenTime::default(),
             unknown: WrittenUnknown::default(),
             risk: WrittenRisk::default(),
@@ -245,6 +268,17 @@ impl Default for WrittenEpoch {
             replay_tick: "1s".into(),
             max_records: 65_536,
             in_flight: 2,
+            heartbeat: "1s".into(),
+            quiet: Quiet::Skip,
+        }
+    }
+}
+
+impl Default for WrittenClock {
+    fn default() -> Self {
+        Self {
+            confirm: "5m".into(),
+            rewind: Rewind::Anew,
         }
     }
 }
@@ -297,6 +331,7 @@ impl Default for WrittenInput {
         Self {
             kind: Kind::Log,
             clock: Clock::Live,
+            until: String::new(),
             path: "data/log".into(),
             files: Vec::new(),
         }
@@ -360,13 +395,15 @@ impl WrittenSettings {
         let input = check.input(self);
         let settings = Settings {
             cluster: check.cluster(&self.cluster),
-            epoch: check.epoch(&self.epoch),
+            epoch: check.epoch(&self.epoch, &self.time),
+            job_clock: check.clock(&self.clock),
             time: check.time(&self.time),
             unknown: check.unknown(&self.unknown),
             cuts: check.cuts(&self.risk.cuts),
             case: check.case(&self.case),
             topics: check.topics(&self.topics),
             clock: self.input.clock,
+            until: check.until(&self.input),
             output: check.output(self),
             guarantee: self.output.guarantee,
             checkpoint: check.checkpoint(&self.checkpoint),

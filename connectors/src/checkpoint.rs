@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use tracing::warn;
 
 /// Version of what lies in the parts; one that differs is refused.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Why a checkpoint cannot be written, read or found.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +91,8 @@ pub struct Manifest {
     pub format: u32,
     /// The state is as of the end of this epoch.
     pub epoch: Millis,
+    /// What time it was then.
+    pub clock: Millis,
     /// What of the input had been taken by then.
     pub offsets: Offsets,
     /// The fingerprint of the settings that give the answer its meaning.
@@ -429,6 +431,7 @@ mod tests {
         let manifest = Manifest {
             format: FORMAT,
             epoch,
+            clock: epoch,
             offsets: Offsets::default(),
             semantics: "s".into(),
             version: "v".into(),

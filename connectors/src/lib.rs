@@ -66,7 +66,7 @@ pub mod checkpoint;
 pub use append::{Append, AppendError, Appended, InRecord, open_append};
 pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action};
 pub use error::{Retry, SinkError, SourceError};
-pub use progress::{Published, Resume, content, published_tables, resume};
+pub use progress::{Published, Resume, content, published_rows, published_tables, resume};
 pub use sink::{Begun, EpochRecords, OutRecord, Sink, open_sink};
 pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};
 

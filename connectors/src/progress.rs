@@ -16,6 +16,8 @@ use crate::{Begun, Polled, RawRecord, Share, SourceError, Until, Verdict, open_s
 pub struct Resume {
     /// What stood before the first of `epochs`: an epoch, and the offsets after it. Epoch 0: the very beginning.
     pub base: (Millis, Offsets),
+    /// What time it was at the base.
+    pub base_time: Millis,
     /// The epochs committed since then, rising, without a gap.
     pub epochs: Vec<Progress>,
 }
@@ -25,6 +27,12 @@ impl Resume {
     #[must_use]
     pub fn last(&self) -> Millis {
         self.epochs.last().map_or(self.base.0, |progress| progress.epoch)
+    }
+
+    /// What time it was at the epoch committed last.
+    #[must_use]
+    pub fn last_time(&self) -> Millis {
+        self.epochs.last().map_or(self.base_time, Progress::time)
     }
 
     /// The offsets after an epoch; `None` before the base.
@@ -48,6 +56,7 @@ impl Resume {
                 detail: format!("the record `{key}` cannot be read: {error}"),
             })?;
             if key == Progress::BASE {
+                resume.base_time = progress.time();
                 resume.base = (progress.epoch, progress.offsets);
             } else {
                 resume.epochs.push(progress);
@@ -127,6 +136,23 @@ pub fn published_tables(output: &Output, settings: &TopicSettings, topics: &[Top
     Ok(published)
 }
 
+/// Reads the payloads of the rows that stand in an output table.
+///
+/// # Errors
+///
+/// When the topic cannot be read.
+pub fn published_rows(output: &Output, settings: &TopicSettings, topic: Topic) -> Result<Vec<Vec<u8>>, SourceError> {
+    let mut rows = BTreeMap::new();
+    each(output, settings, &[topic], None, &mut |record| {
+        let key = record.key.unwrap_or_default().to_vec();
+        match record.payload {
+            Some(payload) => rows.insert(key, payload.to_vec()),
+            None => rows.remove(&key),
+        };
+    })?;
+    Ok(rows.into_values().collect())
+}
+
 /// The hash of a row's payload without the epoch in which it changed, which stands last.
 #[must_use]
 pub fn content(payload: &[u8]) -> Key {
@@ -179,6 +205,7 @@ mod tests {
         offsets.advance(Topic::InRule, 0, next);
         let progress = Progress {
             epoch: Millis(epoch),
+            clock: None,
             previous: Millis(previous),
             offsets,
             digest: "".into(),

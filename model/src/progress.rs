@@ -113,6 +113,10 @@ impl JsonSchema for Offsets {
 pub struct Progress {
     /// The epoch.
     pub epoch: Millis,
+    /// What time it was then; absent where that is the epoch itself. It is another where the clock was ahead before: epochs
+    /// never go back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Millis>,
     /// The epoch committed before it; 0 for the first.
     pub previous: Millis,
     /// The partitions of which the epoch took records, and how far. In the base record: all of them.
@@ -128,6 +132,12 @@ impl Progress {
     /// How the keys begin of the tombstones that starting jobs write, one in each partition: once a job reads its own, it has read
     /// all that stands before them. There is never a row for them.
     pub const BEGUN: &'static str = "begun-";
+
+    /// What time it was.
+    #[must_use]
+    pub fn time(&self) -> Millis {
+        self.clock.unwrap_or(self.epoch)
+    }
 
     /// The key of an epoch's record.
     #[must_use]

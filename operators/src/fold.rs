@@ -3,7 +3,7 @@
 //! ```text
 //!   rows ────(key)──┐                             ┌──► (output, epoch, difference)
 //!   records ─(key)──┼──► [ Keyed<F> on each worker ]
-//!   ticks ──────────┘                             └──► epochs at which the clock woke a key
+//!   ticks ──────────┘                             └──► when the clock woke a key, and when it will wake the next
 //! ```
 //!
 //! * **Exchange.** Rows and records go to the worker of their key's shard: one of [`SHARDS`], so that what is bounded
@@ -11,9 +11,10 @@
 //! * **Order.** An epoch is applied once all three inputs have passed it: first the rows that changed, then the records
 //!   in the order of their origin, then every touched or due key settles once: keys with records in the order of these,
 //!   then the others. In what order these do depends on the history of the process, so nothing may depend on it.
-//! * **Clock.** A tick arrives on every worker for every epoch; time passes by nothing else. A key that asked to be
-//!   woken at *d* settles at the first epoch ≥ *d*; that such an epoch was is told, even where nothing is given: only at epochs
-//!   with rows, records or a key woken does state change.
+//! * **Clock.** A tick arrives on every worker for every epoch and says what time it is; time passes by nothing else. A key
+//!   that asked to be woken at *d* settles at the first tick that says *d* or later. That a tick woke a key is told even where
+//!   nothing is given, and so is the earliest time that a key waits for: an epoch without rows, records and keys due is
+//!   *quiet*, it changes no state, and need not be closed.
 //! * **State** is one value a key. A tick may ask for a checkpoint: the state after its epoch goes out in chunks while the
 //!   stream goes on ([`Keyed::begin_snapshot`]), and [`Keyed::load`] reads the shards of one worker back, for any number of
 //!   workers. Views are rebuilt: in the first epoch after a load the output tables are given again, and all rows come again.
@@ -37,12 +38,15 @@ mod snapshot;
 
 pub use batch::{Arrived, Batch, Batches, arrived, batched};
 pub use keyed::{Keyed, RouteHasher};
-pub use operator::{Folded, fold};
+pub use operator::{Folded, Waking, fold};
 pub use snapshot::{Keeper, Offer};
 
 /// One for each epoch on each worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
+    /// What time it is: milliseconds since the Unix epoch. Rises from tick to tick. The epoch itself, but after a clock that
+    /// was ahead: epochs never go back, time does.
+    pub clock: i64,
     /// Whether the state after this epoch is to be kept.
     pub checkpoint: bool,
 }

@@ -20,9 +20,9 @@ use riskflow_model::{Millis, Text};
 use riskflow_operators::Epoch;
 use riskflow_operators::fold::Offer;
 
+use crate::clock::wall_clock;
 use crate::graph::Keepers;
 use crate::metrics::Metrics;
-use crate::pace::wall_clock;
 
 /// What the checkpointer hears.
 enum Message {
@@ -35,7 +35,11 @@ enum Message {
         last: bool,
     },
     /// From the publisher.
-    Committed { epoch: Millis, offsets: Offsets },
+    Committed {
+        epoch: Millis,
+        clock: Millis,
+        offsets: Offsets,
+    },
 }
 
 /// Chunks that may wait to be written: some megabytes each.
@@ -126,7 +130,10 @@ impl Checkpointer {
     #[must_use]
     pub fn committed(&self) -> crate::publisher::Committed {
         let sender = self.sender.clone();
-        Box::new(move |epoch, offsets| drop(sender.send(Message::Committed { epoch, offsets })))
+        Box::new(move |epoch, clock, offsets| {
+            // The checkpointer ends only after all its senders.
+            drop(sender.send(Message::Committed { epoch, clock, offsets }));
+        })
     }
 
     /// Waits until what was begun is written.
@@ -156,7 +163,8 @@ struct UnderWay {
     began: Instant,
     parts: Vec<Part>,
     ended: usize,
-    offsets: Option<Offsets>,
+    /// What time it was, and how far the input was taken, once the epoch is committed.
+    committed: Option<(Millis, Offsets)>,
 }
 
 impl Writing {
@@ -184,8 +192,8 @@ impl Writing {
     /// Returns the epoch that may be finished by it.
     fn hear(&mut self, message: Message) -> Option<Millis> {
         let (epoch, chunk) = match message {
-            Message::Committed { epoch, offsets } => {
-                self.entry(epoch).offsets = Some(offsets);
+            Message::Committed { epoch, clock, offsets } => {
+                self.entry(epoch).committed = Some((clock, offsets));
                 return Some(epoch);
             }
             Message::Chunk {
@@ -223,7 +231,7 @@ impl Writing {
             began: Instant::now(),
             parts: Vec::new(),
             ended: 0,
-            offsets: None,
+            committed: None,
         })
     }
 
@@ -249,7 +257,7 @@ impl Writing {
             self.under_way.retain(|other, _| *other > epoch);
             return Ok(());
         }
-        let Some(offsets) = under_way.offsets.clone() else {
+        let Some((clock, offsets)) = under_way.committed.clone() else {
             return Ok(());
         };
         let Some(others) = self.store.parts_of_others(epoch, self.processes)? else {
@@ -262,6 +270,7 @@ impl Writing {
         self.store.write_manifest(&Manifest {
             format: FORMAT,
             epoch,
+            clock,
             offsets,
             semantics: self.semantics.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -269,7 +278,7 @@ impl Writing {
         })?;
         failpoint("checkpoint::before_prune");
         self.under_way.retain(|other, _| *other > epoch);
-        self.metrics.checkpoint(wall_clock() as i64, bytes, took);
+        self.metrics.checkpoint(wall_clock(), bytes, took);
         tracing::info!(%epoch, bytes, ?took, "checkpoint");
         self.store.prune(self.keep)?;
         failpoint("checkpoint::after_prune");

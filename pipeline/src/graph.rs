@@ -29,7 +29,7 @@ use riskflow_model::Key;
 use riskflow_model::output::WarningState;
 use riskflow_model::topic::Topic;
 use riskflow_operators::case::{Case, CaseOutput, CaseRecord};
-use riskflow_operators::fold::{Batch, Fold, FoldMeter, Keeper, Tick, batched, fold};
+use riskflow_operators::fold::{Batch, Fold, FoldMeter, Keeper, Tick, Waking, batched, fold};
 use riskflow_operators::lifecycle::Lifecycle;
 use riskflow_operators::monitor::{Monitor, Observed, remembered};
 use riskflow_operators::notice::{Notices, recipients};
@@ -178,7 +178,7 @@ pub fn graph<'scope>(
         ticks,
     } = inputs;
     let scope = ticks.scope();
-    let mut woken = Vec::new();
+    let mut waking = Vec::new();
 
     let nothing = ToStream::to_stream(None, scope).as_collection();
     let tables = fold(
@@ -189,7 +189,7 @@ pub fn graph<'scope>(
         meters.latest.clone(),
         keepers.latest,
     )
-    .note(&mut woken)
+    .note(&mut waking)
     .as_collection();
     let [regions, assets, datastreams, rules, tables] = apart(tables);
     let regions = regions.flat_map(|(_, row)| row.region());
@@ -210,7 +210,7 @@ pub fn graph<'scope>(
         meters.monitor.clone(),
         keepers.monitor,
     )
-    .note(&mut woken);
+    .note(&mut waking);
     let remember = remembered(&semantics.time);
     let permitted = fold(
         UnderPermit { remember },
@@ -220,7 +220,7 @@ pub fn graph<'scope>(
         meters.permit.clone(),
         keepers.permit,
     )
-    .note(&mut woken);
+    .note(&mut waking);
     let findings = findings.concat(permitted);
     let revisions = batched::<Lifecycle, _>(findings.clone(), |(finding, _, _)| finding.revision());
     let dead_letters =
@@ -238,7 +238,7 @@ pub fn graph<'scope>(
         meters.lifecycle.clone(),
         keepers.lifecycle,
     )
-    .note(&mut woken);
+    .note(&mut waking);
     let warnings = steps
         .clone()
         .flat_map(|(step, epoch, diff)| Some((step.state()?, epoch, diff)))
@@ -261,7 +261,7 @@ pub fn graph<'scope>(
         meters.score_baseline.clone(),
         keepers.score_baseline,
     )
-    .note(&mut woken)
+    .note(&mut waking)
     .as_collection();
     let region_risks = region_risk::region_risk(regions, asset_risks.clone(), tallies, baselines);
 
@@ -281,9 +281,10 @@ pub fn graph<'scope>(
         case,
         meters,
         (keepers.roster, keepers.case, keepers.notice),
-        &mut woken,
+        &mut waking,
     );
-    let woken = scope.concatenate(woken).map(|epoch| (Output::Woken, epoch, 1));
+    let waking = scope.concatenate(waking);
+    let waking = waking.map(|(waking, epoch)| (Output::Waking(Box::new(waking)), epoch, 1));
 
     asset_risks
         .map(Output::AssetRisk)
@@ -294,7 +295,7 @@ pub fn graph<'scope>(
         .concat(deltas)
         .concat(dead_letters)
         .concat(closed_loop)
-        .concat(woken)
+        .concat(waking)
 }
 
 /// What the closed loop is made of.
@@ -311,7 +312,7 @@ fn closed_loop<'scope>(
     case: Case,
     meters: &Meters,
     (keep_roster, keep_case, keep_notice): (Keeper, Keeper, Keeper),
-    woken: &mut Vec<StreamVec<'scope, Epoch, Epoch>>,
+    waking: &mut Vec<StreamVec<'scope, Epoch, (Waking, Epoch)>>,
 ) -> StreamVec<'scope, Epoch, OutputUpdate> {
     let Loop {
         tables,
@@ -338,7 +339,7 @@ fn closed_loop<'scope>(
         meters.roster.clone(),
         keep_roster,
     )
-    .note(woken)
+    .note(waking)
     .as_collection();
     let duties = on_duty.clone().flat_map(|on| match on {
         OnDuty::Duty(duty) => Some(duty),
@@ -346,7 +347,7 @@ fn closed_loop<'scope>(
     });
 
     let rows = obligation(subjects(warnings, incidents), duties, units, plans);
-    let found = fold(case, rows, records, ticks.clone(), meters.case.clone(), keep_case).note(woken);
+    let found = fold(case, rows, records, ticks.clone(), meters.case.clone(), keep_case).note(waking);
     let cases = found
         .clone()
         .flat_map(|(output, epoch, diff)| match output {
@@ -366,7 +367,7 @@ fn closed_loop<'scope>(
         CaseOutput::State(_) | CaseOutput::Alarm(_) => None,
     });
     let told = recipients(cases.clone(), alarms, on_duty, users);
-    let notices = fold(Notices, told, no_records, ticks, meters.notice.clone(), keep_notice).note(woken);
+    let notices = fold(Notices, told, no_records, ticks, meters.notice.clone(), keep_notice).note(waking);
     let notices = notices.map(|(notice, epoch, diff)| (Output::Notice(notice), epoch, diff));
 
     cases

@@ -19,24 +19,24 @@
 //!
 //! Which they were goes out with the epoch ([`Output::Taken`]): that makes it definite.
 //!
+//! Live, an epoch is closed when there is something to take: between cuts each worker asks its sources ([`Ingest::at_hand`]).
+//!
 //! Decoding happens here, on the worker: no thread stands between a source and the dataflow, and nothing is read
 //! that no epoch asked for. That bounds memory when the input is faster than the job.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use riskflow_config::{CaseSettings, Clock, InputRecord, TimeSettings};
-use riskflow_connectors::{Polled, RawRecord, Rejection, Source, SourceError, Verdict, dead_letter, decode};
-use riskflow_model::Millis;
-use riskflow_model::output::{Origin, Reason};
+use riskflow_config::{CaseSettings, Clock, TimeSettings};
+use riskflow_connectors::{Polled, Source, SourceError, Verdict};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::Epoch;
-use riskflow_operators::case::{Acted, Case, CaseRecord};
+use riskflow_operators::case::{Case, CaseRecord};
 use riskflow_operators::fold::{Batch, Batches};
 use riskflow_operators::monitor::{Monitor, Observed};
 use riskflow_operators::table::{BaseRecord, Latest};
@@ -50,6 +50,10 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::metrics::Metrics;
 use crate::output::{Output, OutputUpdate};
+
+mod clerk;
+
+use clerk::{Clerk, Counts};
 
 /// How an epoch takes its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +71,8 @@ pub enum How {
 /// An epoch closes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
+    /// What time it is: the epoch, but where the clock was ahead before.
+    pub clock: i64,
     /// How it takes its records.
     pub how: How,
     /// Only records before these offsets are there; partitions that are not named have none.
@@ -78,6 +84,7 @@ pub struct Cut {
 impl From<How> for Cut {
     fn from(how: How) -> Self {
         Self {
+            clock: 0,
             how,
             bound: None,
             checkpoint: false,
@@ -94,6 +101,8 @@ pub struct Report {
     pub next_arrival: Option<i64>,
     /// Whether it has taken all that was there when its sources were opened.
     pub caught_up: bool,
+    /// How many records its sources hold that it has not taken, as far as that is known; told now and then.
+    pub behind: u64,
     /// Whether its process was asked to stop.
     pub stop: bool,
 }
@@ -114,13 +123,36 @@ pub struct Ingest {
     pub max_records: usize,
     /// Where to count.
     pub metrics: Arc<Metrics>,
-    /// When the lag of partitions was shown last.
-    pub lag_shown: Option<Instant>,
+    /// Where it stands.
+    pub standing: Standing,
     /// Set when the process is asked to stop.
     pub stop: Arc<AtomicBool>,
     /// The first error of a source; ends the job.
     pub failed: Rc<RefCell<Option<SourceError>>>,
 }
+
+/// Where the ingestion of a worker stands.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// When the lag of partitions was shown last, and how much it was in all.
+    lag_shown: Option<(Instant, u64)>,
+    /// Whether epochs take what is at hand, and none is under way here.
+    idle: bool,
+    /// Whether it was told since the last cut that something is at hand.
+    told: bool,
+    /// The partitions of which a record was taken.
+    begun: BTreeSet<Partition>,
+    /// Records at the beginning of a partition that cannot be read and tell no time of arrival, with the offset after each:
+    /// they arrive with the first that does.
+    held: BTreeMap<Partition, Vec<(u64, Output)>>,
+}
+
+/// A topic, by its position, and a partition of it.
+type Partition = (u16, u16);
+
+/// The most unreadable records that are held at the beginning of partitions. Behind these, others arrive before everything
+/// else.
+const HELD: usize = 65_536;
 
 /// The streams that ingestion gives.
 pub struct Ingested<'scope> {
@@ -143,7 +175,7 @@ const BATCH: usize = 4_096;
 const RETRY: Duration = Duration::from_millis(1);
 
 /// Adds the operator to the dataflow.
-pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -> Ingested<'scope> {
+pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Epoch, Cut>) -> Ingested<'scope> {
     let scope = cuts.scope();
     let worker = scope.worker().index();
     let mut builder = OperatorBuilder::new("Ingest".to_owned(), scope);
@@ -168,7 +200,9 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
                     waiting.extend(Pending::new(cut, &capability));
                 }
             });
+            let mut ingest = ingest.borrow_mut();
             let Some(pending) = waiting.front_mut() else { return };
+            ingest.standing.idle = false;
             let progress = ingest.take(pending, &mut taken);
             if matches!(progress, Progress::Done) {
                 taken.dead_letters.extend(pending.offsets());
@@ -187,13 +221,16 @@ pub fn ingest<'scope>(mut ingest: Ingest, cuts: StreamVec<'scope, Epoch, Cut>) -
             dead_letters.activate().session(to_dead_letters).give_iterator(letters);
             match progress {
                 Progress::Done => {
+                    ingest.show_lag();
                     let report = ingest.report(worker, pending.next_arrival);
                     reports.activate().session(to_reports).give(report);
-                    ingest.show_lag();
+                    let live = pending.cut.how == How::Live;
                     waiting.pop_front();
                     if !waiting.is_empty() {
                         activator.activate();
                     }
+                    ingest.standing.idle = live && waiting.is_empty();
+                    ingest.standing.told = false;
                 }
                 Progress::More => activator.activate(),
                 Progress::NotYet => activator.activate_after(RETRY),
@@ -282,19 +319,47 @@ impl Ingest {
             worker,
             next_arrival,
             caught_up: self.sources.iter().all(|source| source.caught_up()),
+            behind: self.standing.lag_shown.map_or(0, |(_, behind)| behind),
             stop: self.stop.load(Ordering::Acquire),
         }
     }
 
+    /// Whether worker 0 must be told that a source has a record at hand, or that the process was asked to stop. Asks the
+    /// sources; takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When a source cannot go on.
+    pub fn at_hand(&mut self) -> Result<bool, SourceError> {
+        if !self.standing.idle || self.standing.told {
+            return Ok(false);
+        }
+        let mut found = self.stop.load(Ordering::Acquire);
+        for source in &mut self.sources {
+            if found {
+                break;
+            }
+            source.poll(1, &mut |_| {
+                found = true;
+                Verdict::NotYet
+            })?;
+        }
+        self.standing.told = found;
+        Ok(found)
+    }
+
     /// Shows the lag of partitions, at most once a second.
     fn show_lag(&mut self) {
-        if self.lag_shown.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
+        let shown = self.standing.lag_shown;
+        if shown.is_some_and(|(at, _)| at.elapsed() < Duration::from_secs(1)) {
             return;
         }
-        self.lag_shown = Some(Instant::now());
+        let mut behind = 0;
         for (topic, partition, records) in self.sources.iter().flat_map(|source| source.lag()) {
             self.metrics.source_lag(topic, partition, records);
+            behind += records;
         }
+        self.standing.lag_shown = Some((Instant::now(), behind));
     }
 
     fn take(&mut self, pending: &mut Pending, taken: &mut Taken) -> Progress {
@@ -306,13 +371,12 @@ impl Ingest {
             How::Live => (self.max_records - pending.taken).min(BATCH),
             How::History | How::Recorded | How::Look => BATCH,
         };
-        let now = pending.epoch as i64;
         let (mut all_done, mut idle, mut count) = (true, false, 0);
         pending.next_arrival = None;
         let mut clerk = Clerk {
             how,
             bound: pending.cut.bound.as_ref(),
-            now,
+            now: pending.cut.clock,
             clock: self.clock,
             ceiling: self.ceiling,
             time: self.time,
@@ -322,6 +386,8 @@ impl Ingest {
             count: &mut count,
             offsets: &mut pending.offsets,
             next_arrival: &mut pending.next_arrival,
+            standing: &mut self.standing,
+            waiting: Vec::new(),
         };
         for source in &mut self.sources {
             match source.poll(limit, &mut |record| clerk.offer(&record)) {
@@ -334,6 +400,9 @@ impl Ingest {
                     return Progress::Failed;
                 }
             }
+        }
+        if all_done && !idle {
+            clerk.release();
         }
         for (topic, counts) in Topic::ALL
             .into_iter()
@@ -350,133 +419,6 @@ impl Ingest {
             _ if all_done => Progress::NotYet,
             _ => Progress::More,
         }
-    }
-}
-
-/// What one poll took of a topic.
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    records: u64,
-    bytes: u64,
-    late: u64,
-}
-
-/// Decides about one record after the other.
-struct Clerk<'a> {
-    how: How,
-    bound: Option<&'a Offsets>,
-    now: i64,
-    clock: Clock,
-    ceiling: i64,
-    time: TimeSettings,
-    case: CaseSettings,
-    taken: &'a mut Taken,
-    counts: [Counts; Topic::ALL.len()],
-    count: &'a mut usize,
-    offsets: &'a mut Vec<((u16, u16), u64)>,
-    next_arrival: &'a mut Option<i64>,
-}
-
-impl Clerk<'_> {
-    fn offer(&mut self, record: &RawRecord<'_>) -> Verdict {
-        let bounded = self
-            .bound
-            .is_some_and(|bound| record.offset >= bound.next(record.topic, record.partition));
-        if bounded && matches!(self.how, How::History | How::Look) {
-            return Verdict::NotYet;
-        }
-        let decoded = decode(record);
-        if self.how != How::Live {
-            let arrival = self.arrival(record, decoded.as_ref().ok());
-            let take = match self.how {
-                How::Recorded => !bounded,
-                How::History => arrival <= self.now,
-                How::Live | How::Look => false,
-            };
-            if !take {
-                *self.next_arrival = earliest(*self.next_arrival, Some(arrival));
-                return Verdict::NotYet;
-            }
-        }
-        *self.count += 1;
-        self.note(record);
-        let counts = &mut self.counts[usize::from(record.topic.index())];
-        counts.records += 1;
-        counts.bytes += record.payload.map_or(0, <[u8]>::len) as u64;
-        let origin = Origin {
-            topic: record.topic.index(),
-            partition: record.partition,
-            offset: record.offset,
-        };
-        match decoded {
-            Ok(InputRecord::Base(key, row)) => self.taken.base.push(BaseRecord { origin, key, row }),
-            Ok(InputRecord::Observation(observation)) => match Monitor::admit(&self.time, self.now, observation.time) {
-                Ok(()) => {
-                    counts.late += u64::from(self.now - observation.time.0 > self.time.late_after);
-                    self.taken.observations.push(Observed { origin, observation });
-                }
-                Err(reason) => {
-                    let rejection = self.out_of_time(reason, "phenomenon_time", observation.time, self.time.horizon);
-                    self.refuse(record, &rejection);
-                }
-            },
-            Ok(InputRecord::Action(action)) => match Case::admit(&self.case, &self.time, self.now, action.time) {
-                Ok(()) => self.taken.actions.push(CaseRecord::Action(Acted { origin, action })),
-                Err(reason) => {
-                    let rejection = self.out_of_time(reason, "time", action.time, self.case.horizon);
-                    self.refuse(record, &rejection);
-                }
-            },
-            Err(rejection) => self.refuse(record, &rejection),
-        }
-        Verdict::Taken
-    }
-
-    /// Records come partition by partition: mostly the partition is that of the record before.
-    fn note(&mut self, record: &RawRecord<'_>) {
-        let (partition, next) = ((record.topic.index(), record.partition), record.offset + 1);
-        match self.offsets.last_mut() {
-            Some((last, offset)) if *last == partition => *offset = next,
-            _ => match self.offsets.iter_mut().find(|(known, _)| *known == partition) {
-                Some((_, offset)) => *offset = next,
-                None => self.offsets.push((partition, next)),
-            },
-        }
-    }
-
-    /// When a record arrived, for a replay. `i64::MIN`, before everything else: what has neither an arrival time nor a
-    /// time of its own, and an observation from the future by the wall clock (it will be refused, and must not hold up its
-    /// partition until then).
-    fn arrival(&self, record: &RawRecord<'_>, decoded: Option<&InputRecord>) -> i64 {
-        let phenomenon = match decoded {
-            Some(InputRecord::Observation(observation)) => observation.time.0,
-            Some(InputRecord::Action(action)) => action.time.0,
-            Some(InputRecord::Base(..)) | None => i64::MIN,
-        };
-        let phenomenon = if phenomenon > self.ceiling {
-            i64::MIN
-        } else {
-            phenomenon
-        };
-        match (self.clock, record.arrival) {
-            (Clock::Arrival | Clock::Live, Some(arrival)) => arrival.0.min(self.ceiling),
-            _ => phenomenon,
-        }
-    }
-
-    fn out_of_time(&self, reason: Reason, field: &str, time: Millis, horizon: i64) -> Rejection {
-        let max_future = self.time.max_future;
-        let give = match reason {
-            Reason::InFuture => format!("a time at most {} ahead", riskflow_model::duration::show(max_future)),
-            _ => format!("a time at most {} behind", riskflow_model::duration::show(horizon)),
-        };
-        let detail = format!("`{field}` is {time} at {}; give {give}", Millis(self.now));
-        Rejection { reason, detail }
-    }
-
-    fn refuse(&mut self, record: &RawRecord<'_>, rejection: &Rejection) {
-        let letter = dead_letter(record, rejection);
-        self.taken.dead_letters.push(Output::DeadLetter(Box::new(letter)));
     }
 }
 

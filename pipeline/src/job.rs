@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Output, Settings};
@@ -27,18 +27,21 @@ use timely::dataflow::{InputHandleVec, StreamVec};
 use timely::worker::Worker;
 
 use crate::checkpoint::{Checkpointer, State};
+use crate::clock::{TOLERANCE, wall_clock};
 use crate::cluster::tell;
 use crate::graph::{Inputs, Keepers, Meters, Semantics, graph};
-use crate::ingest::{Cut, How, Ingest, Ingested, Report, ingest};
+use crate::ingest::{Cut, How, Ingest, Ingested, Report, Standing, ingest};
 use crate::metrics::Metrics;
 use crate::output::publish;
-use crate::pace::{Pace, Plan, wall_clock};
+use crate::pace::{POLL, Pace, Plan, Terms};
 use crate::publisher::{Committed, Completed, Observer, Publisher};
 use crate::recovery::{Recovery, Start, is_definite, semantics_of};
 use crate::views::Views;
 
+mod catching_up;
 mod driver;
 
+pub use catching_up::{Position, Shown};
 use driver::{Closed, Driver, FirstLive};
 
 /// What the rest of the program sees of a running job.
@@ -54,6 +57,10 @@ pub struct Handles {
     pub stop: Arc<AtomicBool>,
     /// Set once the history is worked off and the tables are up to date.
     pub ready: Arc<AtomicBool>,
+    /// How far ahead of the job's clock the wall clock stands where it is not followed, in milliseconds; else 0.
+    pub clock_off: Arc<AtomicI64>,
+    /// Where it stands while it works off a history.
+    pub catching_up: Arc<Shown>,
 }
 
 impl Handles {
@@ -69,6 +76,8 @@ impl Handles {
             meters: Meters::default(),
             stop: Arc::default(),
             ready: Arc::default(),
+            clock_off: Arc::default(),
+            catching_up: Arc::default(),
         })
     }
 }
@@ -100,12 +109,35 @@ struct Lasting {
     checkpointer: Checkpointer,
 }
 
-/// Runs the job until its input ends, it is stopped, or it fails.
+/// How a run ended that did not fail.
+enum Ending {
+    /// The input ended, or it was stopped.
+    Done,
+    /// The clock was ahead: what was made of it cannot go on.
+    Rewind(Option<Observer>),
+}
+
+/// Runs the job until its input ends, it is stopped, or it fails. After a clock that was ahead it begins once more.
 ///
 /// # Errors
 ///
 /// When a source or the sink fails for good, or workers cannot be started.
-pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -> Result<()> {
+pub fn run(settings: &Settings, handles: &Handles, mut observer: Option<Observer>) -> Result<()> {
+    while let Ending::Rewind(again) = run_once(settings, handles, observer)? {
+        if settings.cluster.hosts.len() > 1 {
+            return Err(anyhow!(
+                "the clock was ahead and is right again: start all processes of the cluster again; the state is then made anew from \
+                 the input that is there, and nothing is told twice"
+            ));
+        }
+        tracing::warn!("the clock was ahead and is right again: the job begins again");
+        handles.metrics.rewound();
+        observer = again;
+    }
+    Ok(())
+}
+
+fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) -> Result<Ending> {
     // Only process 0 publishes.
     let publishes = settings.cluster.process == 0;
     if publishes {
@@ -126,7 +158,7 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
     };
     let committed = match &lasting {
         Some(lasting) => lasting.checkpointer.committed(),
-        None => Box::new(|_, _| ()) as Committed,
+        None => Box::new(|_, _, _| ()) as Committed,
     };
     let Recovery { start, plan, beginning } = recovery;
     let last = beginning.last;
@@ -155,6 +187,7 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
         state,
         last: last.0 as u64,
         committed: committed_last,
+        rewind: AtomicBool::new(false),
     });
     run_workers(settings, &job)?;
     Arc::into_inner(job)
@@ -218,7 +251,7 @@ fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Last
     let store = Arc::new(store);
     let semantics = semantics_of(settings);
     let (metrics, state) = (handles.metrics.clone(), state.clone());
-    metrics.checkpoints_begin(wall_clock() as i64);
+    metrics.checkpoints_begin(wall_clock());
     let checkpointer = Checkpointer::start(Arc::clone(&store), settings, semantics, metrics, state)
         .context("could not start the checkpoints")?;
     Ok(Lasting { store, checkpointer })
@@ -262,6 +295,8 @@ struct Job {
     last: Epoch,
     /// The epoch committed last.
     committed: Arc<AtomicI64>,
+    /// Set when the clock turns out to have been ahead.
+    rewind: AtomicBool,
 }
 
 impl Job {
@@ -282,14 +317,19 @@ impl Job {
     }
 
     /// Commits and keeps what is under way, once the workers have ended.
-    fn end(self) -> Result<()> {
+    fn end(self) -> Result<Ending> {
         drop(self.sender);
         let publisher = self.publisher.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let published = publisher.map_or(Ok(()), Publisher::join);
+        let published = publisher.map_or(Ok(None), Publisher::join);
         if let Some(lasting) = self.lasting {
             lasting.checkpointer.join();
         }
-        self.failure.take().map_or(published, Err)
+        let observer = self.failure.take().map_or(published, Err)?;
+        Ok(if self.rewind.into_inner() {
+            Ending::Rewind(observer)
+        } else {
+            Ending::Done
+        })
     }
 
     /// What ingestion needs to know.
@@ -299,10 +339,10 @@ impl Job {
             time: self.settings.time,
             case: self.settings.case,
             clock: self.settings.clock,
-            ceiling: wall_clock() as i64,
+            ceiling: wall_clock(),
             max_records: self.settings.epoch.max_records,
             metrics: self.handles.metrics.clone(),
-            lag_shown: None,
+            standing: Standing::default(),
             stop: Arc::clone(&self.handles.stop),
             failed,
         }
@@ -402,21 +442,15 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
     });
     handles.meters.count_arranged(worker);
     let failed = Rc::new(RefCell::new(None));
-    let ingestion = job.ingestion(sources, Rc::clone(&failed));
-    let pace = Pace::new(settings.epoch.clone(), settings.clock, worker.peers(), job.plan.clone());
+    let ingestion = Rc::new(RefCell::new(job.ingestion(sources, Rc::clone(&failed))));
+    let pace = Pace::new(terms(settings, worker.peers()), job.plan.clone());
     let pace = Rc::new(RefCell::new(pace));
+    let mut bell = bell(worker, &pace);
     let closed: Closed = Rc::default();
     let live: FirstLive = Rc::default();
-    let (cuts, probe) = build(worker, ingestion, job, &start, (&pace, &closed, &live));
-    let mut driver = (index == 0).then(|| Driver {
-        cuts,
-        pace,
-        closed,
-        job: Arc::clone(job),
-        checkpointed: Instant::now(),
-        warned: Instant::now(),
-        first_live: Rc::clone(&live),
-    });
+    let ends = (&pace, &closed, &live);
+    let (cuts, probe) = build(worker, Rc::clone(&ingestion), job, &start, ends);
+    let mut driver = (index == 0).then(|| Driver::new(cuts, pace, closed, Rc::clone(&live), job));
     while !probe.done() {
         if let Some(error) = failed.take() {
             failure.note(anyhow::Error::new(error).context("could not read the input"));
@@ -442,17 +476,54 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
                 if settings.cluster.process > 0 && live.get().is_some_and(|first| !probe.less_equal(&first)) {
                     handles.ready.store(true, Ordering::Release);
                 }
-                Duration::from_millis(50)
+                settings.epoch.tick.clamp(POLL.0, POLL.1)
             }
         };
+        match ingestion.borrow_mut().at_hand() {
+            Ok(true) => {
+                bell.send(());
+                bell.flush();
+            }
+            Ok(false) => {}
+            Err(error) => failure.note(anyhow::Error::new(error).context("could not read the input")),
+        }
         worker.step_or_park(Some(wait));
     }
+}
+
+/// What the pace of epochs goes by.
+fn terms(settings: &Settings, peers: usize) -> Terms {
+    Terms {
+        epoch: settings.epoch.clone(),
+        clock: settings.clock,
+        until: settings.until,
+        max_future: settings.time.max_future.max(TOLERANCE),
+        peers,
+    }
+}
+
+/// A way for every worker to tell worker 0 that there is something to close an epoch for. It belongs to no epoch.
+fn bell(worker: &mut Worker, pace: &Rc<RefCell<Pace>>) -> InputHandleVec<u64, ()> {
+    let mut bell = InputHandleVec::new();
+    let pace = Rc::clone(pace);
+    worker.dataflow::<u64, _, _>(|scope| {
+        let to_worker_0 = Exchange::new(|_: &()| 0);
+        scope
+            .input_from(&mut bell)
+            .sink(to_worker_0, "Bell", move |(input, _)| {
+                input.for_each(|_, rings| {
+                    rings.clear();
+                    pace.borrow_mut().ring();
+                });
+            });
+    });
+    bell
 }
 
 /// Builds the dataflow; returns where cuts go in, and a probe behind everything.
 fn build(
     worker: &mut Worker,
-    ingestion: Ingest,
+    ingestion: Rc<RefCell<Ingest>>,
     job: &Job,
     start: &Start,
     (pace, closed, live): (&Rc<RefCell<Pace>>, &Closed, &FirstLive),
@@ -465,6 +536,7 @@ fn build(
     let probe = Handle::new();
     let mut cuts: InputHandleVec<Epoch, Cut> = InputHandleVec::new();
     let (noted, times, live) = (Rc::clone(pace), Rc::clone(closed), Rc::clone(live));
+    let pace = Rc::clone(pace);
     worker.dataflow::<Epoch, _, _>(|scope| {
         let cuts: StreamVec<_, Cut> = scope.input_from(&mut cuts).broadcast();
         let cuts = cuts.inspect_core(move |event| {
@@ -497,6 +569,7 @@ fn build(
             });
         });
         let ticks = cuts.filter(|cut| cut.how != How::Look).map(|cut| Tick {
+            clock: cut.clock,
             checkpoint: cut.checkpoint,
         });
         let semantics = Semantics {
@@ -512,18 +585,13 @@ fn build(
             ticks: ticks.clone(),
         };
         let updates = graph(inputs, &semantics, &job.handles.meters, keepers).concat(dead_letters);
-        publish(updates, ticks, &probe, index, move |output| {
-            let (closed, checkpoint) = times
-                .borrow_mut()
-                .remove(&(output.epoch.0 as u64))
-                .unwrap_or_else(|| (Instant::now(), false));
+        publish(updates, ticks, &probe, index, move |output, wake| {
+            pace.borrow_mut().applied(wake);
+            let closing = times.borrow_mut().remove(&output.epoch.0.unsigned_abs());
+            let closing = closing.expect("an epoch is published once, and only if it was closed");
             if let Some(sender) = &sender {
                 // The publisher ended: it failed, and worker 0 will notice.
-                let _ = sender.send(Completed {
-                    output,
-                    closed,
-                    checkpoint,
-                });
+                let _ = sender.send(Completed { output, closing });
             }
         });
     });

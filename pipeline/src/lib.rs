@@ -1,5 +1,6 @@
 //! The program: command line, the whole graph on one page, epochs, sources and sinks put together, HTTP, metrics.
 
+pub mod clock;
 pub mod pace;
 pub mod ingest;
 pub mod graph;

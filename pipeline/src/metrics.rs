@@ -43,6 +43,8 @@ pub struct Metrics {
     replayed: IntCounter,
     replay_differences: IntCounter,
     stalled: Gauge,
+    clock_off: Gauge,
+    rewinds: IntCounter,
     /// Since when the oldest epoch has been under way: its age is told when it is asked for, also while nothing moves.
     oldest: Mutex<Option<Instant>>,
     checkpoint_epoch: Gauge,
@@ -181,6 +183,20 @@ impl Metrics {
                 IntCounter::new(
                     "riskflow_replay_differences_total",
                     "Replayed epochs that gave another result than before.",
+                )?,
+            )?,
+            clock_off: add(
+                r,
+                Gauge::new(
+                    "riskflow_clock_off_seconds",
+                    "How far the wall clock stands ahead of the job's clock (below 0: behind) where it is not followed; else 0.",
+                )?,
+            )?,
+            rewinds: add(
+                r,
+                IntCounter::new(
+                    "riskflow_clock_rewinds_total",
+                    "How often the state was made anew because the clock had been ahead.",
                 )?,
             )?,
             stalled: add(
@@ -333,6 +349,23 @@ impl Metrics {
     pub fn pace(&self, under_way: usize, live: bool) {
         self.behind.set(under_way as f64);
         self.live.set(i64::from(live));
+    }
+
+    /// How many input records were taken so far.
+    #[must_use]
+    pub fn records_taken(&self) -> u64 {
+        let topics = Topic::inputs().map(|topic| self.records.with_label_values(&[topic.name()]).get());
+        topics.sum()
+    }
+
+    /// How far ahead the wall clock stands where it is not followed, in milliseconds.
+    pub fn clock_off(&self, millis: i64) {
+        self.clock_off.set(millis as f64 / 1e3);
+    }
+
+    /// The state is made anew because the clock was ahead.
+    pub fn rewound(&self) {
+        self.rewinds.inc();
     }
 
     /// How far behind a partition is.

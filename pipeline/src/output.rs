@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use differential_dataflow::consolidation::consolidate;
-use riskflow_model::Millis;
 use riskflow_model::output::{
     AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, WarningDelta, WarningState,
 };
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
-use riskflow_operators::fold::Tick;
+use riskflow_model::{Millis, Text};
+use riskflow_operators::fold::{Tick, Waking};
 use riskflow_operators::{Diff, Epoch};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
@@ -43,8 +43,8 @@ pub enum Output {
     DeadLetter(Box<DeadLetter>),
     /// The epoch took the records of a partition before this offset: position of the topic, partition, offset.
     Taken(u16, u16, u64),
-    /// The clock woke a key of a fold: what is kept may differ from this epoch on, even where nothing comes of it now.
-    Woken,
+    /// What the clock does to a fold.
+    Waking(Box<Waking>),
 }
 
 /// A change of what is published.
@@ -82,9 +82,10 @@ pub struct EpochOutput {
 }
 
 impl EpochOutput {
-    fn new(epoch: Epoch, updates: Vec<(Output, Diff)>) -> Self {
+    fn new(epoch: Epoch, updates: Vec<(Output, Diff)>, woken: bool) -> Self {
         let mut this = Self {
             epoch: Millis(epoch as i64),
+            woken,
             ..Self::default()
         };
         // The fold gives what differs, each row once: nothing to cancel, and to sort all assets of a city takes long.
@@ -104,7 +105,7 @@ impl EpochOutput {
                 Output::Response(row) => this.responses.push((row, diff)),
                 Output::ReportTotal(row) => this.totals.push((row, diff)),
                 Output::DeadLetter(letter) => this.dead.push(*letter),
-                Output::Woken => this.woken = true,
+                Output::Waking(..) => unreachable!("it was taken out before"),
                 Output::Taken(topic, partition, next) => {
                     if let Some(topic) = Topic::ALL.get(usize::from(topic)) {
                         this.offsets.advance(*topic, partition, next);
@@ -133,15 +134,40 @@ impl EpochOutput {
     }
 }
 
-/// Gathers all updates on worker 0 and hands them to `publish` epoch by epoch, in order, once an epoch is complete;
-/// epochs that publish nothing too. `probe` follows behind.
+/// When each fold's share on each worker waits for the clock next.
+#[derive(Default)]
+struct Alarms(BTreeMap<(Text, usize), Option<i64>>);
+
+impl Alarms {
+    /// Takes out what the clock did in an epoch; whether it woke a key.
+    fn hear(&mut self, updates: &mut Vec<(Output, Diff)>) -> bool {
+        let mut woken = false;
+        updates.retain(|(output, _)| {
+            let Output::Waking(waking) = output else {
+                return true;
+            };
+            woken |= waking.woken;
+            self.0.insert((waking.fold.clone(), waking.worker), waking.next);
+            false
+        });
+        woken
+    }
+
+    fn earliest(&self) -> Option<i64> {
+        self.0.values().flatten().min().copied()
+    }
+}
+
+/// Gathers all updates on worker 0 and hands them to `publish` epoch by epoch, in order, once an epoch is complete, together
+/// with the earliest time that any key waits for after it; epochs that publish nothing too. `probe` follows behind.
 pub fn publish<'scope>(
     updates: StreamVec<'scope, Epoch, OutputUpdate>,
     ticks: StreamVec<'scope, Epoch, Tick>,
     probe: &Handle<Epoch>,
     index: usize,
-    mut publish: impl FnMut(EpochOutput) + 'static,
+    mut publish: impl FnMut(EpochOutput, Option<i64>) + 'static,
 ) {
+    let mut alarms = Alarms::default();
     let mut pending: BTreeMap<Epoch, Vec<(Output, Diff)>> = BTreeMap::new();
     let gather = Exchange::new(|_: &OutputUpdate| 0);
     let pipeline = timely::dataflow::channels::pact::Pipeline;
@@ -171,7 +197,9 @@ pub fn publish<'scope>(
                         {
                             break;
                         }
-                        publish(EpochOutput::new(epoch, entry.remove()));
+                        let mut updates = entry.remove();
+                        let woken = alarms.hear(&mut updates);
+                        publish(EpochOutput::new(epoch, updates, woken), alarms.earliest());
                     }
                 }
             },

@@ -1,29 +1,85 @@
 //! The pace of epochs: worker 0 decides when the next one closes, and how.
 //!
 //! After a restart the epochs that an earlier run committed come first, with the very records that they took then. While
-//! there is history, epochs lie on a grid of pipeline time (`epoch.replay_tick`), each as soon as few enough are under
-//! way. Live, an epoch closes when its tick has passed on the wall clock and few enough are under way: under load epochs
-//! grow, they never pile up. This is the only place that reads the wall clock.
-
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+//! there is history, epochs lie on a grid of pipeline time (`epoch.replay_tick`). Live, an epoch closes when its tick has
+//! passed on the job's clock and few enough are under way: under load epochs grow, they never pile up.
+//!
+//! An epoch that takes no record and at which no key of a fold is due is *quiet*: it changes no state and gives nothing, so it
+//! is not closed. What can be due is known once all epochs that were closed have been applied ([`Pace::applied`]). So a history
+//! costs by what happens in it, whatever the time between.
+//!
+//! Epochs rise for ever, the clock need not: where it was ahead and is right again, epochs go on one by one above the last, each
+//! with its own time ([`Cut::clock`]), until the clock has caught up with them.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use riskflow_config::{Clock, EpochSettings};
+use riskflow_config::{Clock, EpochSettings, Quiet};
+use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 
 use crate::ingest::{Cut, How, Report, earliest};
+
+#[cfg(test)]
+mod tests;
+
+/// An epoch, and what time it was then; the same but for a clock that was ahead before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// The epoch.
+    pub epoch: u64,
+    /// Milliseconds since the Unix epoch.
+    pub clock: i64,
+}
+
+impl Moment {
+    /// An epoch by a clock that was never ahead.
+    #[must_use]
+    pub const fn of(epoch: u64) -> Self {
+        Self {
+            epoch,
+            clock: epoch as i64,
+        }
+    }
+}
 
 /// The epochs with which a job begins that goes on after an earlier run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The state was loaded as of this epoch: in it the views are rebuilt.
-    pub restored: Option<u64>,
+    pub restored: Option<Moment>,
     /// There is no state, and the epochs up to this one are not recorded any more: what lies before these offsets belongs
     /// to them, by its time of arrival.
-    pub cold: Option<(u64, Offsets)>,
+    pub cold: Option<(Moment, Offsets)>,
     /// Epochs with the offsets up to which each took records.
-    pub recorded: VecDeque<(u64, Offsets)>,
+    pub recorded: VecDeque<(Moment, Offsets)>,
+    /// The clock was ahead: the state is made anew from the input that is there, by its time of arrival, in epochs behind this
+    /// one.
+    pub rewound: Option<u64>,
+}
+
+/// How the job may go on.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// How epochs are cut.
+    pub epoch: EpochSettings,
+    /// What the clock follows.
+    pub clock: Clock,
+    /// Where a replay ends.
+    pub until: Option<Millis>,
+    /// How far the clock may stand behind the last epoch's before the state is made anew.
+    pub max_future: i64,
+    /// How many workers there are.
+    pub peers: usize,
+}
+
+/// What the job's clock says, in milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    /// Since the Unix epoch.
+    pub clock: i64,
+    /// Since some moment, never going back.
+    pub steady: i64,
 }
 
 /// What worker 0 should do now.
@@ -33,6 +89,8 @@ pub enum Step {
     Close(u64, Cut),
     /// Nothing before this time has passed or something else happens.
     Wait(Duration),
+    /// The clock was ahead: what was made of it cannot go on.
+    Rewind,
     /// There is nothing more to come.
     End,
 }
@@ -43,168 +101,278 @@ enum Phase {
     /// Epochs of an earlier run; the first has not begun.
     Begin,
     /// Those that are not recorded.
-    Cold { epoch: u64, bound: Offsets, asked: bool },
+    Cold { goal: Moment, bound: Offsets },
     /// Those that are.
     Recorded,
     /// Nobody knows yet when the history begins.
     Look { asked: bool },
     /// There are records in front that arrived in the past.
     History,
-    /// The wall clock rules.
-    Live { next: Instant },
+    /// The job's clock rules.
+    Live,
 }
+
+/// What comes next in a history.
+enum Next {
+    /// The epoch at this grid point.
+    At(i64),
+    /// Not known yet, or no room.
+    Wait,
+    /// No record is left.
+    Exhausted,
+}
+
+/// Nothing wakes the job from here on in between: others do.
+const IDLE: Duration = Duration::from_millis(50);
+/// How often sources are asked whether a record is at hand: as often as epochs may close, within these bounds.
+pub const POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(20));
+/// No history begins before this.
+const DAWN: i64 = 1;
 
 /// Decides about epochs.
 #[derive(Debug)]
 pub struct Pace {
-    settings: EpochSettings,
-    clock: Clock,
+    terms: Terms,
     phase: Phase,
     plan: Plan,
-    last: u64,
-    peers: usize,
+    /// The epoch closed last, and its time.
+    last: Moment,
+    /// When it was closed, by steady time; while live.
+    closed: i64,
     /// What each worker said after the last cut.
     reports: Vec<Option<Report>>,
+    /// How many records each worker's sources hold that were not taken, as far as that is known.
+    behind: Vec<u64>,
+    /// Whether a source has a record at hand that no epoch was closed for yet.
+    rung: bool,
+    /// The earliest time that a key waits for, as of the last epoch that was applied.
+    wake: Option<i64>,
 }
 
 impl Pace {
     /// A job that begins.
     #[must_use]
-    pub fn new(settings: EpochSettings, clock: Clock, peers: usize, plan: Plan) -> Self {
-        let fresh = plan == Plan::default();
+    pub fn new(terms: Terms, plan: Plan) -> Self {
+        let fresh = plan.restored.is_none() && plan.cold.is_none() && plan.recorded.is_empty();
         Self {
-            settings,
-            clock,
             phase: if fresh {
                 Phase::Look { asked: false }
             } else {
                 Phase::Begin
             },
+            last: Moment {
+                epoch: plan.rewound.unwrap_or(0),
+                clock: 0,
+            },
             plan,
-            last: 0,
-            peers,
-            reports: vec![None; peers],
+            closed: i64::MIN / 2,
+            reports: vec![None; terms.peers],
+            behind: vec![0; terms.peers],
+            terms,
+            rung: false,
+            wake: None,
         }
     }
 
     /// Notes what a worker said after the cut at an epoch.
     pub fn note(&mut self, epoch: u64, report: Report) {
+        self.behind[report.worker] = report.behind;
         // After an earlier one it tells nothing: the next was closed without it.
-        if epoch == self.last {
+        if epoch == self.last.epoch {
             self.reports[report.worker] = Some(report);
         }
     }
 
-    /// The epoch closed last.
+    /// An epoch was applied; after it, this is the earliest time that a key of any fold waits for.
+    pub const fn applied(&mut self, wake: Option<i64>) {
+        self.wake = wake;
+    }
+
+    /// A source has a record at hand, or a process was asked to stop.
+    pub const fn ring(&mut self) {
+        self.rung = true;
+    }
+
+    /// How many records the sources hold that were not taken, as far as that is known.
     #[must_use]
-    pub const fn last(&self) -> u64 {
+    pub fn behind(&self) -> u64 {
+        self.behind.iter().sum()
+    }
+
+    /// The epoch closed last, and its time.
+    #[must_use]
+    pub const fn last(&self) -> Moment {
         self.last
     }
 
-    /// Whether the wall clock rules by now.
+    /// Whether the job's clock rules by now.
     #[must_use]
     pub const fn is_live(&self) -> bool {
-        matches!(self.phase, Phase::Live { .. })
+        matches!(self.phase, Phase::Live)
     }
 
-    /// Decides, with this many epochs under way.
-    pub fn step(&mut self, under_way: usize) -> Step {
-        let idle = Duration::from_millis(50);
-        let room = under_way < self.settings.in_flight;
-        let waiting = match self.phase {
-            Phase::Begin | Phase::Look { asked: false } | Phase::Cold { asked: false, .. } => false,
-            Phase::Live { .. } => !room,
-            // It is known what comes next, so nobody waits for the slowest.
-            Phase::History if self.next_arrival().is_some() => !room,
-            Phase::Recorded if !self.plan.recorded.is_empty() => !room,
-            _ => !room || self.reports.iter().any(Option::is_none),
-        };
-        let now = Instant::now();
+    /// Whether what is closed now makes the state anew after a clock that was ahead.
+    #[must_use]
+    pub const fn is_rewinding(&self) -> bool {
+        self.plan.rewound.is_some() && !self.is_live()
+    }
+
+    /// Decides, with this many epochs under way; `asked`: somebody wants an epoch, for a checkpoint.
+    pub fn step(&mut self, under_way: usize, now: Now, asked: bool) -> Step {
+        let room = under_way < self.terms.epoch.in_flight;
         match self.phase {
-            Phase::Live { next } if now < next => Step::Wait(next - now),
-            _ if waiting => Step::Wait(idle),
             Phase::Begin => self.begin(),
-            Phase::Cold { .. } => self.cold(),
-            Phase::Recorded => self.recorded(under_way),
+            Phase::Cold { .. } => self.cold(under_way),
+            Phase::Recorded => self.recorded(under_way, now),
             Phase::Look { asked: false } => {
                 self.phase = Phase::Look { asked: true };
-                self.close(1, How::Look.into())
+                self.close(DAWN, How::Look.into())
             }
-            Phase::Look { asked: true } | Phase::History => match self.next_arrival() {
-                Some(arrival) => {
-                    let epoch = self.on_grid(arrival);
-                    self.phase = Phase::History;
-                    self.close(epoch, How::History.into())
+            Phase::Look { asked: true } | Phase::History => self.history(under_way, now),
+            Phase::Live if self.last.clock - now.clock > self.terms.max_future => {
+                if under_way > 0 {
+                    return Step::Wait(IDLE);
                 }
-                None if self.clock == Clock::Live => {
-                    self.phase = Phase::Live { next: now };
-                    self.step(under_way)
-                }
-                None => Step::End,
-            },
-            Phase::Live { next } => {
-                // A tick that was missed is not made up for.
-                let planned = next + self.settings.tick;
-                let next = if planned > now {
-                    planned
-                } else {
-                    now + self.settings.tick
-                };
-                self.phase = Phase::Live { next };
-                self.close(wall_clock(), How::Live.into())
+                Step::Rewind
             }
+            Phase::Live => self.live(room, under_way, now, asked),
         }
     }
 
     fn begin(&mut self) -> Step {
-        if let Some((epoch, bound)) = self.plan.cold.take() {
+        if let Some((goal, bound)) = self.plan.cold.take() {
             self.phase = Phase::Cold {
-                epoch,
-                bound,
-                asked: false,
+                goal,
+                bound: bound.clone(),
             };
-            return self.cold();
-        }
-        self.phase = Phase::Recorded;
-        match self.plan.restored.take() {
-            Some(epoch) => self.close(epoch, recorded(Offsets::default())),
-            None => self.recorded(0),
-        }
-    }
-
-    /// By arrival up to the bound; the last of these epochs takes what is left before it.
-    fn cold(&mut self) -> Step {
-        let next = self.next_arrival();
-        let Phase::Cold { epoch, bound, asked } = &mut self.phase else {
-            return Step::Wait(Duration::ZERO);
-        };
-        let (epoch, bound) = (*epoch, bound.clone());
-        if !std::mem::replace(asked, true) {
             let look = Cut {
                 bound: Some(bound),
                 ..How::Look.into()
             };
-            return self.close(1, look);
-        }
-        let grid = next.map(|arrival| self.on_grid(arrival)).filter(|grid| *grid < epoch);
-        if let Some(grid) = grid {
-            let history = Cut {
-                bound: Some(bound),
-                ..How::History.into()
-            };
-            return self.close(grid, history);
+            return self.close(DAWN, look);
         }
         self.phase = Phase::Recorded;
-        self.close(epoch, recorded(bound))
+        match self.plan.restored.take() {
+            Some(moment) => self.close_at(moment, recorded(Offsets::default())),
+            None => Step::Wait(Duration::ZERO),
+        }
     }
 
-    fn recorded(&mut self, under_way: usize) -> Step {
-        if let Some((epoch, bound)) = self.plan.recorded.pop_front() {
-            return self.close(epoch, recorded(bound));
+    /// By arrival up to the bound; the last of these epochs takes what is left before it.
+    fn cold(&mut self, under_way: usize) -> Step {
+        let next = self.next_in_history(under_way);
+        let Phase::Cold { goal, bound, .. } = &self.phase else {
+            unreachable!("it was asked for this phase")
+        };
+        let (goal, bound) = (*goal, bound.clone());
+        match next {
+            Next::Wait => Step::Wait(IDLE),
+            Next::At(grid) if grid < goal.clock => {
+                let cut = Cut {
+                    bound: Some(bound),
+                    ..How::History.into()
+                };
+                self.close(grid, cut)
+            }
+            Next::At(_) | Next::Exhausted => {
+                self.phase = Phase::Recorded;
+                self.close_at(goal, recorded(bound))
+            }
         }
-        // The reports on the last epoch told what comes next.
-        self.phase = Phase::Look { asked: true };
-        self.step(under_way)
+    }
+
+    fn recorded(&mut self, under_way: usize, now: Now) -> Step {
+        if !self.plan.recorded.is_empty() && under_way >= self.terms.epoch.in_flight {
+            return Step::Wait(IDLE);
+        }
+        if let Some((moment, bound)) = self.plan.recorded.pop_front() {
+            return self.close_at(moment, recorded(bound));
+        }
+        // The reports on the last epoch tell what comes next.
+        self.phase = Phase::History;
+        self.history(under_way, now)
+    }
+
+    fn history(&mut self, under_way: usize, now: Now) -> Step {
+        let live = self.terms.clock == Clock::Live;
+        let end = self.terms.until.map_or(i64::MAX, |until| until.0);
+        match self.next_in_history(under_way) {
+            Next::Wait => Step::Wait(IDLE),
+            Next::At(grid) if live && grid > now.clock => self.go_live(),
+            Next::At(grid) if grid <= end => {
+                self.phase = Phase::History;
+                self.close(grid, How::History.into())
+            }
+            Next::Exhausted if live => self.go_live(),
+            Next::Exhausted if self.terms.until.is_some() && self.begun() => {
+                let due = self.wake.map(|wake| self.on_grid(wake));
+                match due.filter(|due| *due <= end) {
+                    Some(due) => self.close(due, How::History.into()),
+                    None => Step::End,
+                }
+            }
+            Next::At(_) | Next::Exhausted => Step::End,
+        }
+    }
+
+    fn go_live(&mut self) -> Step {
+        self.phase = Phase::Live;
+        self.rung = true;
+        Step::Wait(Duration::ZERO)
+    }
+
+    fn live(&mut self, room: bool, under_way: usize, now: Now, asked: bool) -> Step {
+        let EpochSettings {
+            tick, heartbeat, quiet, ..
+        } = self.terms.epoch;
+        let passed = Duration::from_millis((now.steady - self.closed).unsigned_abs());
+        if passed < tick {
+            return Step::Wait(tick - passed);
+        }
+        if !room {
+            return Step::Wait(IDLE);
+        }
+        // While epochs are under way, what they will wake is not known; when they are done it is.
+        let due = self.wake.filter(|_| under_way == 0).map(|wake| wake - now.clock);
+        let wanted = self.rung || asked || quiet == Quiet::Close;
+        if wanted || passed >= heartbeat || due.is_some_and(|left| left <= 0) {
+            self.closed = now.steady;
+            return self.close(now.clock, How::Live.into());
+        }
+        let due = due.map_or(heartbeat, |left| Duration::from_millis(left.unsigned_abs()));
+        let poll = tick.clamp(POLL.0, POLL.1);
+        Step::Wait(poll.min(heartbeat - passed).min(due))
+    }
+
+    /// The next epoch in which something happens.
+    fn next_in_history(&self, under_way: usize) -> Next {
+        let arrival = self.next_arrival();
+        let next = self.on_grid(self.last.clock + 1);
+        let near = |arrival: i64| arrival <= next || self.terms.epoch.quiet == Quiet::Close;
+        if self.begun() && arrival.is_some_and(near) {
+            // It is known what comes next, so nobody waits for the slowest.
+            return if under_way < self.terms.epoch.in_flight {
+                Next::At(next)
+            } else {
+                Next::Wait
+            };
+        }
+        if under_way > 0 || self.reports.iter().any(Option::is_none) {
+            return Next::Wait;
+        }
+        match arrival {
+            None => Next::Exhausted,
+            Some(arrival) if self.begun() => {
+                let due = self.wake.map_or(arrival, |wake| wake.min(arrival));
+                Next::At(self.on_grid(due))
+            }
+            Some(arrival) => Next::At(self.on_grid(arrival)),
+        }
+    }
+
+    /// Whether an epoch was closed that had a time.
+    const fn begun(&self) -> bool {
+        self.last.clock > DAWN
     }
 
     fn next_arrival(&self) -> Option<i64> {
@@ -212,21 +380,25 @@ impl Pace {
         arrivals.fold(None, earliest)
     }
 
-    fn close(&mut self, epoch: u64, cut: Cut) -> Step {
-        self.last = epoch.max(self.last + 1);
-        self.reports = vec![None; self.peers];
-        Step::Close(self.last, cut)
+    fn close(&mut self, clock: i64, cut: Cut) -> Step {
+        let clock = clock.max(self.last.clock + 1);
+        let epoch = clock.unsigned_abs().max(self.last.epoch + 1);
+        self.close_at(Moment { epoch, clock }, cut)
     }
 
-    /// The grid point after the last epoch; at the beginning the first at or after the first arrival.
-    fn on_grid(&self, arrival: i64) -> u64 {
-        let tick = self.settings.replay_tick;
-        let first = arrival.max(1);
-        let ceiled = first + (-first).rem_euclid(tick);
-        match self.phase {
-            Phase::History | Phase::Cold { .. } if self.last > 1 => (self.last as i64 + tick) as u64,
-            _ => ceiled as u64,
-        }
+    fn close_at(&mut self, moment: Moment, mut cut: Cut) -> Step {
+        cut.clock = moment.clock;
+        self.last = moment;
+        self.reports = vec![None; self.terms.peers];
+        self.rung = false;
+        Step::Close(moment.epoch, cut)
+    }
+
+    /// The first grid point after the last epoch that is not before this time.
+    fn on_grid(&self, time: i64) -> i64 {
+        let tick = self.terms.epoch.replay_tick;
+        let time = time.max(self.last.clock + 1).max(DAWN);
+        time + (-time).rem_euclid(tick)
     }
 }
 
@@ -234,138 +406,5 @@ fn recorded(bound: Offsets) -> Cut {
     Cut {
         bound: Some(bound),
         ..How::Recorded.into()
-    }
-}
-
-/// Milliseconds since the Unix epoch by the wall clock.
-#[must_use]
-pub fn wall_clock() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis() as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pace(clock: Clock) -> Pace {
-        let settings = EpochSettings {
-            tick: Duration::from_millis(20),
-            replay_tick: 1_000,
-            max_records: 1_000,
-            in_flight: 1,
-        };
-        Pace::new(settings, clock, 1, Plan::default())
-    }
-
-    fn report(next_arrival: Option<i64>) -> Report {
-        Report {
-            worker: 0,
-            next_arrival,
-            caught_up: next_arrival.is_none(),
-            stop: false,
-        }
-    }
-
-    #[test]
-    fn history_lies_on_the_grid_and_ends() {
-        let mut pace = pace(Clock::Arrival);
-        assert_eq!(pace.step(0), Step::Close(1, How::Look.into()));
-        assert!(matches!(pace.step(0), Step::Wait(_)));
-        pace.note(pace.last(), report(Some(1_500_000_000_300)));
-        assert_eq!(pace.step(0), Step::Close(1_500_000_001_000, How::History.into()));
-        pace.note(pace.last(), report(Some(1_500_000_009_000)));
-        assert!(matches!(pace.step(1), Step::Wait(_)), "one epoch is under way");
-        // Empty epochs are closed too: deadlines pass in them.
-        assert_eq!(pace.step(0), Step::Close(1_500_000_002_000, How::History.into()));
-        pace.note(pace.last(), report(None));
-        assert_eq!(pace.step(0), Step::End);
-    }
-
-    #[test]
-    fn the_next_epoch_of_a_history_waits_for_one_worker_and_its_end_for_all() {
-        let mut pace = pace(Clock::Arrival);
-        (pace.peers, pace.reports) = (2, vec![None; 2]);
-        pace.step(0);
-        let of = |worker, next_arrival| Report {
-            worker,
-            ..report(next_arrival)
-        };
-        pace.note(1, of(0, Some(500)));
-        assert!(
-            matches!(pace.step(0), Step::Wait(_)),
-            "the other may have an earlier one"
-        );
-        pace.note(1, of(1, Some(400)));
-        assert_eq!(pace.step(0), Step::Close(1_000, How::History.into()));
-        pace.note(1_000, of(1, Some(2_500)));
-        assert_eq!(pace.step(0), Step::Close(2_000, How::History.into()));
-        pace.note(1_000, of(0, None));
-        pace.note(2_000, of(1, None));
-        assert!(
-            matches!(pace.step(0), Step::Wait(_)),
-            "what was said of an earlier epoch does not count"
-        );
-        pace.note(2_000, of(0, None));
-        assert_eq!(pace.step(0), Step::End);
-    }
-
-    #[test]
-    fn what_comes_before_everything_else_does_not_choose_the_first_epoch() {
-        let mut pace = pace(Clock::EventTime);
-        pace.step(0);
-        pace.note(pace.last(), report(earliest(Some(i64::MIN), Some(1_500_000_000_000))));
-        assert_eq!(pace.step(0), Step::Close(1_500_000_000_000, How::History.into()));
-    }
-
-    #[test]
-    fn live_goes_on_after_the_history() {
-        let mut pace = pace(Clock::Live);
-        pace.step(0);
-        pace.note(pace.last(), report(Some(1_500_000_000_000)));
-        assert_eq!(pace.step(0), Step::Close(1_500_000_000_000, How::History.into()));
-        pace.note(pace.last(), report(None));
-        let Step::Close(epoch, Cut { how: How::Live, .. }) = pace.step(0) else {
-            panic!("not live")
-        };
-        assert!(epoch > 1_700_000_000_000, "the wall clock rules");
-        assert!(pace.is_live());
-        assert!(matches!(pace.step(0), Step::Wait(_)), "the tick has not passed");
-    }
-
-    #[test]
-    fn epochs_of_an_earlier_run_come_first_and_take_what_they_took() {
-        let offsets = |next| {
-            let mut offsets = Offsets::default();
-            offsets.advance(riskflow_model::topic::Topic::InObservation, 0, next);
-            offsets
-        };
-        let mut pace = pace(Clock::Live);
-        pace.phase = Phase::Begin;
-        pace.plan = Plan {
-            restored: None,
-            cold: Some((5_000, offsets(10))),
-            recorded: VecDeque::from([(6_500, offsets(12))]),
-        };
-        let mut closed = Vec::new();
-        for next in [Some(3_200), Some(3_900), Some(4_900), Some(6_000), Some(7_200)] {
-            let Step::Close(epoch, cut) = pace.step(0) else {
-                panic!("nothing is closed")
-            };
-            closed.push((epoch, cut.how, cut.bound.map(|bound| bound == offsets(10))));
-            pace.note(pace.last(), report(next));
-        }
-        let bound = Some(true);
-        let expected = [
-            (1, How::Look, bound),
-            (4_000, How::History, bound),
-            // The next on the grid would be 5,000 itself.
-            (5_000, How::Recorded, bound),
-            (6_500, How::Recorded, Some(false)),
-            (7_000, How::History, None),
-        ];
-        // 6,000 is behind 6,500 already: it belongs to the first epoch on the grid after it.
-        assert_eq!(closed[..4], expected[..4]);
-        assert!(closed[4].0 > 6_500 && closed[4].1 == How::History);
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! After a restart, epochs up to the one committed last are only noted. Before the first epoch after that is committed, the
 //! tables as they should be are compared with the rows that stand in the output: what differs goes out with that epoch, and
-//! from then on the dataflow's own differences are exact.
+//! from then on the dataflow's own differences are exact. Where the clock was ahead and the state is made anew, the same is
+//! done once all of it is known.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,36 +17,51 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, failpoint, fault};
+use riskflow_model::output::WarningState;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Millis, Text};
 
 use crate::metrics::Metrics;
 use crate::output::EpochOutput;
+use crate::pace::Moment;
 use crate::views::{Tables, Views};
 
+mod held;
 mod recorder;
 mod records;
 
+use held::Held;
 use recorder::{Recorder, digest};
 pub use records::TABLES;
-use records::{compared, records};
+use records::{compared, logs, records};
 
 /// An epoch on its way to the sink.
 pub struct Completed {
     /// What it publishes.
     pub output: EpochOutput,
-    /// When it was closed.
-    pub closed: Instant,
+    /// When it was closed, and how.
+    pub closing: Closing,
+}
+
+/// How an epoch was closed.
+#[derive(Clone, Copy, Debug)]
+pub struct Closing {
+    /// When, for measuring.
+    pub at: Instant,
+    /// What time it was.
+    pub clock: i64,
     /// Whether a checkpoint is taken of the state after it.
     pub checkpoint: bool,
+    /// Whether it makes the state anew after a clock that was ahead: nothing of it is published.
+    pub rewinding: bool,
 }
 
 /// Sees every epoch after it was committed, with the tables as of then.
 pub type Observer = Box<dyn FnMut(&EpochOutput, &Tables) + Send>;
 
-/// Hears that an epoch of which a checkpoint is taken was committed, and how far the input was taken by then.
-pub type Committed = Box<dyn FnMut(Millis, Offsets) + Send>;
+/// Hears that an epoch of which a checkpoint is taken was committed, what time it was, and how far the input was taken by then.
+pub type Committed = Box<dyn FnMut(Millis, Millis, Offsets) + Send>;
 
 /// Where publishing begins.
 #[derive(Clone, Debug, Default)]
@@ -57,9 +73,9 @@ pub struct Beginning {
     /// How far the input was taken before the first epoch that comes.
     pub position: Offsets,
     /// The epoch and the offsets that `out.progress` begins with.
-    pub base: (Millis, Offsets),
+    pub base: (Moment, Offsets),
     /// The epochs that it records from there on.
-    pub recorded: VecDeque<(Millis, Offsets)>,
+    pub recorded: VecDeque<(Moment, Offsets)>,
     /// Whether all that is void: the job begins anew.
     pub anew: bool,
     /// What the epochs up to `last` gave, where that is recorded.
@@ -68,6 +84,8 @@ pub struct Beginning {
     pub verify: bool,
     /// The rows that stand in the output tables; `None`: they are those that the replay gives, epoch by epoch the same.
     pub published: Option<Published>,
+    /// The warnings that stand open there, where the clock was ahead.
+    pub open: Vec<WarningState>,
 }
 
 /// What publisher and job know of each other.
@@ -85,7 +103,7 @@ pub struct Shared {
 
 /// A running publisher.
 pub struct Publisher {
-    thread: JoinHandle<Result<()>>,
+    thread: JoinHandle<Result<Option<Observer>>>,
 }
 
 /// How many epochs may wait for the sink.
@@ -108,7 +126,7 @@ impl Publisher {
         let mut publishing = Publishing::new(sink, beginning, (views, metrics, shared), observer, committed);
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
-            .spawn(move || publishing.run(&receiver))?;
+            .spawn(move || publishing.run(&receiver).map(|()| publishing.observer))?;
         Ok((Self { thread }, sender))
     }
 
@@ -118,12 +136,12 @@ impl Publisher {
         self.thread.is_finished()
     }
 
-    /// Waits for the end.
+    /// Waits for the end, and gives the observer back.
     ///
     /// # Errors
     ///
     /// When an epoch could not be committed, or was not what it was before.
-    pub fn join(self) -> Result<()> {
+    pub fn join(self) -> Result<Option<Observer>> {
         match self.thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -140,6 +158,8 @@ pub struct Publishing {
     progress: Recorder,
     /// The rows in the output, until they were compared.
     published: Option<Published>,
+    /// What was found while the state was made anew.
+    held: Option<Held>,
     beginning: Beginning,
     views: Arc<Views>,
     metrics: Arc<Metrics>,
@@ -164,6 +184,7 @@ impl Publishing {
             keeps_tables: shared.readers || observer.is_some() || beginning.published.is_some(),
             progress: Recorder::new(&beginning),
             published: beginning.published.clone(),
+            held: None,
             beginning,
             views,
             metrics,
@@ -197,25 +218,40 @@ impl Publishing {
                 self.replayed(&completed)?;
                 continue;
             }
+            let clock = completed.closing.clock;
+            if completed.closing.rewinding {
+                self.made_anew(&completed);
+                continue;
+            }
             let records = records(&completed.output);
             // The comparison needs the tables as of this epoch, so they move on before the commit; readers wait for it.
             self.move_on(&completed.output);
             // Of what the epoch gives, whatever of it stands in the output already.
             let digest = self.beginning.definite.then(|| digest(&records));
             let mut records = match self.published.take() {
-                Some(published) => compared(&self.tables, &completed.output, published, records),
+                Some(published) => {
+                    let held = self.held.take().map(|held| {
+                        let told = held.tell(&self.tables, Millis(clock), &published, &self.beginning.open);
+                        count(&self.metrics, &told, &[]);
+                        logs(&told)
+                    });
+                    let mut records = compared(&self.tables, &completed.output, published, records);
+                    records.splice(0..0, held.unwrap_or_default());
+                    records
+                }
                 None => records,
             };
             count(&self.metrics, &completed.output, &records);
             if let Some(digest) = digest {
                 let oldest = Millis(self.shared.oldest_checkpoint.load(Ordering::Acquire));
-                self.progress.record(&completed.output, digest, oldest, &mut records);
+                self.progress
+                    .record(&completed.output, clock, digest, oldest, &mut records);
             }
             let epoch = completed.output.epoch;
             if !records.is_empty() {
                 epochs.push(EpochRecords { epoch, records });
             }
-            let position = completed.checkpoint.then(|| self.progress.position.clone());
+            let position = completed.closing.checkpoint.then(|| self.progress.position.clone());
             finished.push((completed, position, self.tables.clone()));
         }
         if fault("fault::progress_apart") {
@@ -241,13 +277,14 @@ impl Publishing {
         }
         for (completed, position, tables) in finished {
             let epoch = completed.output.epoch;
-            self.metrics.epoch(epoch.0, completed.closed.elapsed(), began.elapsed());
+            self.metrics
+                .epoch(epoch.0, completed.closing.at.elapsed(), began.elapsed());
             if !completed.output.is_empty() {
                 self.views.store(&tables);
             }
             self.shared.committed.store(epoch.0, Ordering::Release);
             if let Some(position) = position {
-                (self.committed)(epoch, position);
+                (self.committed)(epoch, Millis(completed.closing.clock), position);
             }
             if let Some(observer) = &mut self.observer {
                 observer(&completed.output, &tables);
@@ -285,11 +322,19 @@ impl Publishing {
         }
     }
 
+    /// An epoch that makes the state anew: nothing goes out before all of it is known.
+    fn made_anew(&mut self, completed: &Completed) {
+        self.move_on(&completed.output);
+        self.progress.note(&completed.output, moment(completed));
+        self.metrics.replayed(completed.output.epoch.0);
+        self.held.get_or_insert_default().keep(&completed.output);
+    }
+
     /// An epoch that an earlier run committed: nothing goes out, but it must be what it was.
     fn replayed(&mut self, completed: &Completed) -> Result<()> {
         let epoch = completed.output.epoch;
         self.move_on(&completed.output);
-        self.progress.note(&completed.output);
+        self.progress.note(&completed.output, moment(completed));
         self.metrics.replayed(epoch.0);
         if let Some(before) = self.beginning.digests.remove(&epoch) {
             let digest = digest(&records(&completed.output));
@@ -318,6 +363,13 @@ impl Shared {
         while Instant::now() < until && !self.stop.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+const fn moment(completed: &Completed) -> Moment {
+    Moment {
+        epoch: completed.output.epoch.0.unsigned_abs(),
+        clock: completed.closing.clock,
     }
 }
 

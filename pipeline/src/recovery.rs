@@ -16,15 +16,17 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow};
-use riskflow_config::{Input, Output, Settings};
+use riskflow_config::{Clock, Input, Output, Rewind, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Manifest};
-use riskflow_connectors::{Begun, Resume, published_tables, resume};
+use riskflow_connectors::{Begun, Resume, published_rows, published_tables, resume};
+use riskflow_model::output::{Stamped, WarningState};
 use riskflow_model::progress::Offsets;
-use riskflow_model::topic::Cleanup;
-use riskflow_model::{Millis, Text, binary};
+use riskflow_model::topic::{Cleanup, Topic};
+use riskflow_model::{Millis, Text, binary, duration};
 use serde::{Deserialize, Serialize};
 
-use crate::pace::Plan;
+use crate::clock::{TOLERANCE, wall_clock};
+use crate::pace::{Moment, Plan};
 use crate::publisher::{Beginning, TABLES};
 
 /// Where every worker begins.
@@ -84,8 +86,13 @@ impl Recovery {
     pub fn find(settings: &Settings, store: &CheckpointStore, begun: Option<&Begun>) -> Result<Self> {
         let resume =
             resume(&settings.output, &settings.topics, begun).context("could not read the progress of the output")?;
+        let ahead = resume.last_time().0 - wall_clock();
+        let rewinds = settings.clock == Clock::Live && ahead > settings.time.max_future.max(TOLERANCE);
         let mut recovery = if settings.recovery.start_anew {
+            tracing::warn!(epoch = %resume.last(), "starting anew: what went before is read as far as it is still there");
             Self::anew(&resume)
+        } else if rewinds {
+            Self::rewound(&resume, settings, ahead)?
         } else {
             let fits = |manifest: &Manifest| resume.offsets_after(manifest.epoch).as_ref() == Some(&manifest.offsets);
             let checkpoint = store.newest(fits).context("could not read the checkpoints")?;
@@ -105,12 +112,37 @@ impl Recovery {
         self.start.checkpoint.is_some() && self.beginning.verify
     }
 
+    /// The clock was ahead when the last epoch was closed.
+    fn rewound(resume: &Resume, settings: &Settings, ahead: i64) -> Result<Self> {
+        let (last, ahead) = (resume.last_time(), duration::show(ahead));
+        if settings.job_clock.rewind == Rewind::Refuse {
+            return Err(anyhow!(
+                "the last epoch was closed at {last} by a clock that was {ahead} ahead of the present one. If the present one is \
+                 right: `riskflow run --set clock.rewind=anew` makes the state anew from the input that is there, and tells \
+                 nothing twice. Otherwise set the clock, or wait until it has caught up"
+            ));
+        }
+        tracing::warn!(
+            %last, ahead,
+            "the clock was ahead when the last epoch was closed: making the state anew from the input that is there"
+        );
+        let rows = published_rows(&settings.output, &settings.topics, Topic::WarningState);
+        let rows = rows.context("could not read the open warnings in the output")?;
+        let open = rows
+            .iter()
+            .map(|row| serde_json::from_slice::<Stamped<WarningState>>(row));
+        let open: Result<Vec<_>, _> = open.map(|row| row.map(|stamped| stamped.record)).collect();
+        let mut recovery = Self::anew(resume);
+        recovery.beginning.open = open.context("a row of `out.warning.state` cannot be read")?;
+        recovery.plan.rewound = Some(resume.last().0.unsigned_abs());
+        Ok(recovery)
+    }
+
     fn anew(resume: &Resume) -> Self {
-        tracing::warn!(epoch = %resume.last(), "starting anew: what went before is read as far as it is still there");
         Self {
             beginning: Beginning {
                 last: resume.last(),
-                base: resume.base.clone(),
+                base: base(resume),
                 recorded: recorded(resume).collect(),
                 anew: true,
                 ..Beginning::default()
@@ -125,9 +157,9 @@ impl Recovery {
         let restored = checkpoint.as_ref().map(|manifest| manifest.epoch);
         let last = restored.map_or(resume.last(), |epoch| epoch.max(resume.last()));
         let begin = restored.unwrap_or(resume.base.0);
-        let cold = (restored.is_none() && resume.base.0 > Millis(0)).then(|| resume.base.clone());
-        if let Some((epoch, _)) = &cold {
-            tracing::warn!(%epoch, "no checkpoint can be used: reading the input from its beginning");
+        let cold = (restored.is_none() && resume.base.0 > Millis(0)).then(|| base(resume));
+        if cold.is_some() {
+            tracing::warn!(epoch = %resume.base.0, "no checkpoint can be used: reading the input from its beginning");
         }
         let same = checkpoint.as_ref().is_none_or(|manifest| {
             manifest.semantics == semantics_of(settings) && *manifest.version == *env!("CARGO_PKG_VERSION")
@@ -147,18 +179,20 @@ impl Recovery {
             .map(|manifest| manifest.offsets.clone())
             .unwrap_or_default();
         let plan = Plan {
-            restored: restored.map(|epoch| epoch.0 as u64),
-            cold: cold.map(|(epoch, offsets)| (epoch.0 as u64, offsets)),
+            restored: checkpoint
+                .as_ref()
+                .map(|manifest| moment(manifest.epoch, manifest.clock)),
+            cold,
             recorded: recorded(resume)
-                .filter(|(epoch, _)| *epoch > begin)
-                .map(|(epoch, offsets)| (epoch.0 as u64, offsets))
+                .filter(|(moment, _)| moment.epoch > begin.0.unsigned_abs())
                 .collect(),
+            rewound: None,
         };
         Self {
             plan,
             beginning: Beginning {
                 last,
-                base: resume.base.clone(),
+                base: base(resume),
                 position: from.clone(),
                 digests,
                 verify: settings.recovery.verify && same,
@@ -201,9 +235,20 @@ impl Start {
     }
 }
 
-fn recorded(resume: &Resume) -> impl Iterator<Item = (Millis, Offsets)> {
+const fn moment(epoch: Millis, clock: Millis) -> Moment {
+    Moment {
+        epoch: epoch.0.unsigned_abs(),
+        clock: clock.0,
+    }
+}
+
+fn base(resume: &Resume) -> (Moment, Offsets) {
+    (moment(resume.base.0, resume.base_time), resume.base.1.clone())
+}
+
+fn recorded(resume: &Resume) -> impl Iterator<Item = (Moment, Offsets)> {
     resume
         .epochs
         .iter()
-        .map(|progress| (progress.epoch, progress.offsets.clone()))
+        .map(|progress| (moment(progress.epoch, progress.time()), progress.offsets.clone()))
 }

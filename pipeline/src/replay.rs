@@ -92,7 +92,7 @@ pub fn replay_on(
             });
             let updates = graph(inputs, &semantics, &meters, keepers);
             let updates = timely::dataflow::operators::Concat::concat(updates, refusals);
-            publish(updates, ticks, &probe, index, move |epoch| {
+            publish(updates, ticks, &probe, index, move |epoch, _| {
                 published
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -103,6 +103,7 @@ pub fn replay_on(
             let time = epoch.0 as u64;
             feed.advance_to(time);
             feed.ticks.send(Tick {
+                clock: epoch.0,
                 checkpoint: session.checkpoint == Some(*epoch),
             });
             let mine = records

@@ -338,7 +338,7 @@ fn kafka_real_weather_gives_exactly_the_hours_at_blue() {
     feed_weather(&kafka, &csv);
     let sets = [
         "input.clock=\"event_time\"",
-        "epoch.replay_tick=\"1h\"",
+        "epoch.replay_tick=\"10m\"",
         "epoch.in_flight=16",
     ];
     let status = command(&kafka, "run", &sets).status().unwrap();

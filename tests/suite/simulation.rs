@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use riskflow::metrics::Metrics;
 use riskflow::output::EpochOutput;
-use riskflow::publisher::{Completed, Publishing, Shared, TABLES};
+use riskflow::publisher::{Closing, Completed, Publishing, Shared, TABLES};
 use riskflow::recovery::{Recovery, semantics_of};
 use riskflow::views::Views;
 use riskflow_config::{Settings, WrittenSettings};
@@ -184,9 +184,9 @@ impl Simulation {
         let mut publishing = Publishing::new(sink, recovery.beginning.clone(), about, None, committed);
         let plan = recovery.plan;
         let mut outputs = Vec::new();
-        outputs.extend(plan.restored.map(|epoch| state.recall(Millis(epoch as i64))));
+        outputs.extend(plan.restored.map(|moment| state.recall(Millis(moment.clock))));
         let recorded = plan.cold.into_iter().chain(plan.recorded);
-        outputs.extend(recorded.map(|(epoch, bound)| state.epoch(Millis(epoch as i64), &bound)));
+        outputs.extend(recorded.map(|(moment, bound)| state.epoch(Millis(moment.clock), &bound)));
         for output in outputs {
             if publishing.publish(vec![completed(output, false)]).is_err() {
                 return false;
@@ -232,12 +232,13 @@ impl Simulation {
     /// Writes the manifest, lets old checkpoints go, and tells which is the oldest; the process may die between.
     fn committed(&self, saved: Arc<Mutex<BTreeMap<Millis, State>>>, shared: Shared) -> riskflow::publisher::Committed {
         let (world, semantics) = (Arc::clone(&self.world), semantics_of(&self.settings));
-        Box::new(move |epoch, offsets| {
+        Box::new(move |epoch, clock, offsets| {
             let mut world = world.lock().unwrap();
             let state = saved.lock().unwrap()[&epoch].clone();
             let manifest = Manifest {
                 format: FORMAT,
                 epoch,
+                clock,
                 offsets,
                 semantics: semantics.clone(),
                 version: env!("CARGO_PKG_VERSION").into(),
@@ -297,11 +298,13 @@ impl Simulation {
 }
 
 fn completed(output: EpochOutput, checkpoint: bool) -> Completed {
-    Completed {
-        output,
-        closed: Instant::now(),
+    let closing = Closing {
+        at: Instant::now(),
+        clock: output.epoch.0,
         checkpoint,
-    }
+        rewinding: false,
+    };
+    Completed { output, closing }
 }
 
 #[test]

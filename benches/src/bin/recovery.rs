@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Parser;
+use riskflow::clock::wall_clock;
 use riskflow::job::{self, Handles};
-use riskflow::pace::wall_clock;
 use riskflow_benches::load;
 use riskflow_benches::measure::machine;
 use riskflow_config::{Settings, WrittenSettings};
@@ -123,7 +123,7 @@ fn write_base(arguments: &Arguments, log: &Path) -> Result<()> {
             let partition = writer.partition_of(Some(id.as_bytes()));
             writer.append(
                 partition,
-                Millis(wall_clock() as i64),
+                Millis(wall_clock()),
                 Some(id.as_bytes()),
                 Some(line.as_bytes()),
             )?;
@@ -156,7 +156,7 @@ fn run(arguments: &Arguments, log: &Path, interval: &str) -> Result<Run> {
             if ready.load(Ordering::Acquire)
                 && let Ok(mut noted) = noted.lock()
             {
-                noted.push(wall_clock() as i64 - output.epoch.0);
+                noted.push(wall_clock() - output.epoch.0);
             }
         };
         job::run(&settings, &running, Some(Box::new(observer)))
@@ -173,7 +173,7 @@ fn run(arguments: &Arguments, log: &Path, interval: &str) -> Result<Run> {
         let due = (began.elapsed().as_secs_f64() * arguments.rate as f64) as u64;
         for number in sent..due {
             let datastream = number % arguments.datastreams;
-            let time = wall_clock() as i64;
+            let time = wall_clock();
             let mut payload = Vec::with_capacity(96);
             load::observation(
                 &mut payload,

@@ -274,6 +274,17 @@ impl<F: Fold> Keyed<F> {
         woken
     }
 
+    /// The earliest time that any key waits for.
+    pub fn next_due(&mut self) -> Option<i64> {
+        while let Some(Reverse((due, slot))) = self.alarms.peek().copied() {
+            if self.slots[slot as usize].wake == due {
+                return Some(due);
+            }
+            self.alarms.pop();
+        }
+        None
+    }
+
     fn settle_one(&mut self, now: i64, slot: u32, out: &mut Vec<(F::Output, Diff)>) {
         let entry = &mut self.slots[slot as usize];
         let mut next = std::mem::replace(&mut self.heads[slot as usize], UNTOUCHED).first;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use riskflow_model::Text;
+use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -17,7 +19,20 @@ use crate::{Diff, Epoch, Rows};
 /// For each output the right to give at an epoch.
 struct Kept {
     updates: Capability<Epoch>,
-    woken: Capability<Epoch>,
+    waking: Capability<Epoch>,
+}
+
+/// What the clock does to one worker's share of a fold; given where either differs from what was given before.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Waking {
+    /// The fold's name.
+    pub fold: Text,
+    /// The worker.
+    pub worker: usize,
+    /// Whether the epoch woke a key: what is kept may differ from then on, whether or not anything came out.
+    pub woken: bool,
+    /// The earliest time that any key waits for after the epoch; `None` where none waits.
+    pub next: Option<i64>,
 }
 
 /// What waits for its epoch to be complete.
@@ -44,15 +59,17 @@ const BREATH: core::time::Duration = core::time::Duration::from_micros(100);
 pub struct Folded<'scope, O> {
     /// The output.
     pub updates: StreamVec<'scope, Epoch, (O, Epoch, Diff)>,
-    /// The epochs at which the clock woke a key: what is kept may differ from then on, whether or not anything was given. At
-    /// most one for each epoch and worker.
-    pub woken: StreamVec<'scope, Epoch, Epoch>,
+    /// What the clock does, at most one for each epoch and worker.
+    pub waking: StreamVec<'scope, Epoch, (Waking, Epoch)>,
 }
 
 impl<'scope, O> Folded<'scope, O> {
-    /// The output, with the epochs put with those of other folds.
-    pub fn note(self, woken: &mut Vec<StreamVec<'scope, Epoch, Epoch>>) -> StreamVec<'scope, Epoch, (O, Epoch, Diff)> {
-        woken.push(self.woken);
+    /// The output; what the clock does is put with that of other folds.
+    pub fn note(
+        self,
+        waking: &mut Vec<StreamVec<'scope, Epoch, (Waking, Epoch)>>,
+    ) -> StreamVec<'scope, Epoch, (O, Epoch, Diff)> {
+        waking.push(self.waking);
         self.updates
     }
 }
@@ -63,7 +80,8 @@ impl<'scope, O> Folded<'scope, O> {
 ///
 /// # Panics
 ///
-/// When a saved chunk is not one of this fold: chunks are checked before they come here.
+/// When a saved chunk is not one of this fold: chunks are checked before they come here. When rows or records come at an epoch
+/// without a tick.
 pub fn fold<'scope, F: Fold>(
     fold: F,
     rows: Rows<'scope, (F::Key, F::Row)>,
@@ -83,8 +101,9 @@ pub fn fold<'scope, F: Fold>(
     let mut ticks = builder.new_input(ticks, Pipeline);
     let (output, updates) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(F::Output, Epoch, Diff)>>>::from(output);
-    let (woken_output, woken) = builder.new_output();
-    let mut woken_output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Epoch>>>::from(woken_output);
+    let (waking_output, waking) = builder.new_output();
+    let mut waking_output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Waking, Epoch)>>>::from(waking_output);
+    let mut waits_for = None;
     let mut pending: BTreeMap<Epoch, Pending<F>> = BTreeMap::new();
     let Keeper { saved, mut offer } = keeper;
     let mut keyed = loaded(Keyed::new(fold, meter), saved, worker, peers);
@@ -107,29 +126,36 @@ pub fn fold<'scope, F: Fold>(
             });
             ticks.for_each(|capability, batch| {
                 let kept = (capability.retain_least(0), capability.retain_least(1));
-                if let ((Some(updates), Some(woken)), Some(tick)) = (kept, batch.pop()) {
+                if let ((Some(updates), Some(waking)), Some(tick)) = (kept, batch.pop()) {
                     let epoch = *updates.time();
-                    let kept = Kept { updates, woken };
+                    let kept = Kept { updates, waking };
                     pending.entry(epoch).or_default().tick = Some((kept, tick));
                 }
             });
             let mut output = output.activate();
-            let mut woken_output = woken_output.activate();
+            let mut waking_output = waking_output.activate();
             while let Some(entry) = pending.first_entry() {
                 if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
                     break;
                 }
                 let (epoch, work) = entry.remove_entry();
                 let Some((kept, tick)) = work.tick else {
-                    // Cannot be: sources and views speak only at ticks. Nothing may be dropped, so it stays visible.
-                    debug_assert!(false, "{} has work at epoch {epoch}, which had no tick", F::NAME);
-                    continue;
+                    // Sources and views speak only at ticks. To go on would be to drop what came.
+                    panic!("{} has rows or records at epoch {epoch}, which had no tick", F::NAME);
                 };
-                let now = epoch as i64;
-                keyed.rows(now, work.rows);
+                keyed.rows(tick.clock, work.rows);
                 keyed.records(work.records);
-                if keyed.settle(now, &mut out) {
-                    woken_output.session(&kept.woken).give(epoch);
+                let woken = keyed.settle(tick.clock, &mut out);
+                let next = keyed.next_due();
+                if woken || waits_for.replace(next) != Some(next) {
+                    let fold = F::NAME.into();
+                    let waking = Waking {
+                        fold,
+                        worker,
+                        woken,
+                        next,
+                    };
+                    waking_output.session(&kept.waking).give((waking, epoch));
                 }
                 let updates = out.drain(..).map(|(data, diff)| (data, epoch, diff));
                 output.session(&kept.updates).give_iterator(updates);
@@ -142,7 +168,7 @@ pub fn fold<'scope, F: Fold>(
             }
         }
     });
-    Folded { updates, woken }
+    Folded { updates, waking }
 }
 
 fn loaded<F: Fold>(mut keyed: Keyed<F>, saved: impl Iterator<Item = Vec<u8>>, worker: usize, peers: usize) -> Keyed<F> {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow};
-use riskflow::pace::wall_clock;
+use riskflow::clock::wall_clock;
 use riskflow_connectors::{InRecord, decode_action, open_append};
 use riskflow_model::action::Action;
 use riskflow_model::topic::Topic;
@@ -17,7 +17,7 @@ use crate::terminal::{complain, say};
 /// Appends an action, and waits until it is durable.
 pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
     let (_, settings) = configuration::load(&arguments.config)?;
-    let now = Millis(wall_clock() as i64);
+    let now = Millis(wall_clock());
     let payload = match payload(arguments, now) {
         Ok(payload) => payload,
         Err(error) => {

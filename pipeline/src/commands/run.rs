@@ -1,9 +1,14 @@
 //! `riskflow run`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use indicatif::ProgressBar;
 use riskflow::cluster;
 use riskflow::http::Server;
 use riskflow::job::{self, Handles};
@@ -28,9 +33,57 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let _server = server.transpose()?;
     let workers = settings.cluster.workers.get();
     tracing::info!(workers, processes = settings.cluster.hosts.len().max(1), clock = ?settings.clock, "job starts");
-    job::run(&settings, &handles, None)?;
+    let shown = show_catching_up(&handles);
+    let ended = job::run(&settings, &handles, None);
+    shown.end();
+    ended?;
     tracing::info!(epoch = %handles.views.load().epoch, "job ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A line on the terminal that says how a history is worked off.
+struct CatchingUp {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl CatchingUp {
+    fn end(self) {
+        self.ended.store(true, Ordering::Release);
+        if let Some(thread) = self.thread {
+            // It only draws: if it panicked, there is nothing to lose.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Shows it where standard error is a terminal; the log has it in any case.
+fn show_catching_up(handles: &Handles) -> CatchingUp {
+    let ended: Arc<AtomicBool> = Arc::default();
+    let (position, until) = (Arc::clone(&handles.catching_up), Arc::clone(&ended));
+    let draw = move || {
+        let bar = ProgressBar::new_spinner();
+        while !until.load(Ordering::Acquire) {
+            match position.get() {
+                Some(position) => {
+                    if bar.is_finished() {
+                        bar.reset();
+                    }
+                    bar.set_message(format!("catching up: {position}"));
+                    bar.tick();
+                }
+                None => bar.finish_and_clear(),
+            }
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        bar.finish_and_clear();
+    };
+    let spawn = || std::thread::Builder::new().name("progress".to_owned()).spawn(draw);
+    let thread = std::io::stderr().is_terminal().then(spawn);
+    CatchingUp {
+        ended,
+        thread: thread.and_then(Result::ok),
+    }
 }
 
 fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<Server> {

@@ -38,8 +38,8 @@ use serde_json::{Map, Value, json};
 use super::authority::Authority;
 use super::outcome::Outcome;
 use super::writer::{Answer, Busy, Order, Writer};
+use crate::clock::wall_clock;
 use crate::job::Handles;
-use crate::pace::wall_clock;
 
 /// The largest body, in bytes.
 const LARGEST_BODY: usize = 64 << 10;
@@ -139,7 +139,7 @@ impl Inner {
         }
         self.may_act_on(token, &case)?;
         let body = read(headers, body).await?;
-        let now = Millis(wall_clock() as i64);
+        let now = Millis(wall_clock());
         let (action, content) = compose(token, &case, headers, &body, now)?;
         let payload = serde_json::to_vec(&action).map_err(|error| refused(Outcome::Invalid, error.to_string()))?;
         let order = Order {

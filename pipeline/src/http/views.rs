@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::get};
 use riskflow_model::output::CaseStep;
-use riskflow_model::{DomainScope, Level, Millis, RegionCode, Tier};
+use riskflow_model::{DomainScope, Level, Millis, RegionCode, Tier, duration};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -38,11 +38,20 @@ async fn metrics(State(handles): State<Handles>) -> Response {
 }
 
 async fn ready(State(handles): State<Handles>) -> Response {
+    let off = handles.clock_off.load(Ordering::Acquire);
+    let clock = match off {
+        0 => String::new(),
+        _ => format!(
+            "; the wall clock is {} off and not followed yet",
+            duration::show(off.abs())
+        ),
+    };
     if handles.ready.load(Ordering::Acquire) {
-        (StatusCode::OK, "ready\n").into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "history is being worked off\n").into_response()
+        return (StatusCode::OK, format!("ready{clock}\n")).into_response();
     }
+    let position = handles.catching_up.get().map(|position| format!(": {position}"));
+    let said = format!("history is being worked off{}{clock}\n", position.unwrap_or_default());
+    (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
 }
 
 /// What a list may be narrowed to.

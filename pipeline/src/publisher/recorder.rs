@@ -9,16 +9,18 @@ use riskflow_model::{Key, Millis};
 
 use super::Beginning;
 use crate::output::EpochOutput;
+use crate::pace::Moment;
 
 /// The progress as it stands in the output, and what the next record of it will say.
 pub(super) struct Recorder {
-    last: Millis,
-    base: Millis,
+    /// The epoch before the next, with a record or at the base, and its time.
+    last: Moment,
+    base: Moment,
     base_offsets: Offsets,
     /// Of all epochs so far.
     pub(super) position: Offsets,
     /// Epochs with a record, and what they took.
-    recorded: VecDeque<(Millis, Offsets)>,
+    recorded: VecDeque<(Moment, Offsets)>,
     /// Epochs of an earlier run whose records are void.
     void: Vec<Millis>,
     anew: bool,
@@ -29,7 +31,7 @@ impl Recorder {
         let recorded = beginning.recorded.clone();
         let (base, base_offsets) = beginning.base.clone();
         let mut recorder = Self {
-            last: recorded.back().map_or(base, |(epoch, _)| *epoch),
+            last: recorded.back().map_or(base, |(moment, _)| *moment),
             base,
             base_offsets,
             position: beginning.position.clone(),
@@ -38,19 +40,33 @@ impl Recorder {
             anew: beginning.anew,
         };
         if beginning.anew {
-            recorder.last = beginning.last;
-            recorder.void = recorder.recorded.drain(..).map(|(epoch, _)| epoch).collect();
+            recorder.last = Moment::of(beginning.last.0.unsigned_abs());
+            recorder.void = recorder
+                .recorded
+                .drain(..)
+                .map(|(moment, _)| millis(moment.epoch))
+                .collect();
         }
         recorder
     }
 
-    /// A replayed epoch.
-    pub(super) fn note(&mut self, output: &EpochOutput) {
+    /// An epoch that has no record of its own in this run: it was replayed, or what it took will stand before the first record.
+    pub(super) fn note(&mut self, output: &EpochOutput, moment: Moment) {
         self.position.merge(&output.offsets);
+        if self.anew && moment.epoch > self.last.epoch {
+            self.last = moment;
+        }
     }
 
     /// Appends the progress of an epoch that is about to be committed, and takes back what a checkpoint covers.
-    pub(super) fn record(&mut self, output: &EpochOutput, digest: Key, oldest: Millis, records: &mut Vec<OutRecord>) {
+    pub(super) fn record(
+        &mut self,
+        output: &EpochOutput,
+        clock: i64,
+        digest: Key,
+        oldest: Millis,
+        records: &mut Vec<OutRecord>,
+    ) {
         // What a checkpoint covers waits for an epoch that has something to say, else an idle job would write for ever: each
         // checkpoint would cover the record of the epoch that took back what the one before it covered.
         let silent = output.offsets.is_empty() && records.is_empty() && !output.woken;
@@ -64,10 +80,10 @@ impl Recorder {
             self.base_offsets = self.position.clone();
         }
         let mut covered = std::mem::take(&mut self.void);
-        while let Some((epoch, offsets)) = self.recorded.pop_front_if(|(epoch, _)| *epoch <= oldest) {
-            self.base = epoch;
+        while let Some((moment, offsets)) = self.recorded.pop_front_if(|(moment, _)| millis(moment.epoch) <= oldest) {
+            self.base = moment;
             self.base_offsets.merge(&offsets);
-            covered.push(epoch);
+            covered.push(millis(moment.epoch));
         }
         let rebased = anew || !covered.is_empty();
         for epoch in covered {
@@ -78,39 +94,40 @@ impl Recorder {
             });
         }
         if rebased {
-            records.push(progress(
-                Progress::BASE.to_owned(),
-                self.base,
-                Millis(0),
-                &self.base_offsets,
-                Key::default(),
-            ));
+            let key = Progress::BASE.to_owned();
+            let nothing = Key::default();
+            records.push(progress(key, self.base, Millis(0), &self.base_offsets, nothing));
         }
-        let epoch = output.epoch;
-        records.push(progress(
-            Progress::key(epoch),
-            epoch,
-            self.last,
-            &output.offsets,
-            digest,
-        ));
+        let moment = Moment {
+            epoch: output.epoch.0.unsigned_abs(),
+            clock,
+        };
+        let (key, previous) = (Progress::key(output.epoch), millis(self.last.epoch));
+        records.push(progress(key, moment, previous, &output.offsets, digest));
         self.position.merge(&output.offsets);
-        self.recorded.push_back((epoch, output.offsets.clone()));
-        self.last = epoch;
+        self.recorded.push_back((moment, output.offsets.clone()));
+        self.last = moment;
     }
 }
 
-fn progress(key: String, epoch: Millis, previous: Millis, offsets: &Offsets, digest: Key) -> OutRecord {
+const fn millis(epoch: u64) -> Millis {
+    Millis(epoch as i64)
+}
+
+fn progress(key: String, moment: Moment, previous: Millis, offsets: &Offsets, digest: Key) -> OutRecord {
+    let Moment { epoch, clock } = moment;
     let progress = Progress {
-        epoch,
+        epoch: millis(epoch),
+        clock: (clock != epoch as i64).then_some(Millis(clock)),
         previous,
         offsets: offsets.clone(),
         digest: digest.to_string().into(),
     };
+    let payload = serde_json::to_vec(&progress).expect("numbers and text can be written as JSON");
     OutRecord {
         topic: Topic::Progress,
         key,
-        payload: serde_json::to_vec(&progress).ok(),
+        payload: Some(payload),
     }
 }
 

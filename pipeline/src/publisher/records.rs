@@ -94,6 +94,14 @@ pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
     records
 }
 
+/// The records of an epoch that are told once.
+#[must_use]
+pub(super) fn logs(output: &EpochOutput) -> Vec<OutRecord> {
+    let mut records = records(output);
+    records.retain(|record| !TABLES.contains(&record.topic));
+    records
+}
+
 fn log<T: Serialize>(
     records: &mut Vec<OutRecord>,
     topic: Topic,

@@ -1,0 +1,199 @@
+//! Decides about one record after the other: whether it belongs to the epoch, and where it goes.
+
+use riskflow_config::{CaseSettings, Clock, InputRecord, TimeSettings};
+use riskflow_connectors::{RawRecord, Rejection, Verdict, dead_letter, decode};
+use riskflow_model::Millis;
+use riskflow_model::output::{Origin, Reason};
+use riskflow_model::progress::Offsets;
+use riskflow_model::topic::Topic;
+use riskflow_operators::case::{Acted, Case, CaseRecord};
+use riskflow_operators::monitor::{Monitor, Observed};
+use riskflow_operators::table::BaseRecord;
+
+use super::{HELD, How, Partition, Standing, Taken, earliest};
+use crate::output::Output;
+
+/// Before everything else: table rows that tell no time of arrival.
+const EARLIEST: i64 = i64::MIN;
+
+/// When a record arrived.
+enum Arrival<'r> {
+    At(i64),
+    /// It cannot be read, tells no time, and none was read before it in its partition.
+    OfTheNext(&'r Rejection),
+}
+
+/// What one poll took of a topic.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    pub(super) late: u64,
+}
+
+/// Decides about one record after the other.
+pub(super) struct Clerk<'a> {
+    pub(super) how: How,
+    pub(super) bound: Option<&'a Offsets>,
+    pub(super) now: i64,
+    pub(super) clock: Clock,
+    pub(super) ceiling: i64,
+    pub(super) time: TimeSettings,
+    pub(super) case: CaseSettings,
+    pub(super) taken: &'a mut Taken,
+    pub(super) counts: [Counts; Topic::ALL.len()],
+    pub(super) count: &'a mut usize,
+    pub(super) offsets: &'a mut Vec<((u16, u16), u64)>,
+    pub(super) next_arrival: &'a mut Option<i64>,
+    pub(super) standing: &'a mut Standing,
+    /// Partitions whose next record stays.
+    pub(super) waiting: Vec<Partition>,
+}
+
+impl Clerk<'_> {
+    pub(super) fn offer(&mut self, record: &RawRecord<'_>) -> Verdict {
+        let bounded = self
+            .bound
+            .is_some_and(|bound| record.offset >= bound.next(record.topic, record.partition));
+        if bounded && matches!(self.how, How::History | How::Look) {
+            return Verdict::NotYet;
+        }
+        let decoded = decode(record);
+        let partition = (record.topic.index(), record.partition);
+        if self.how != How::Live {
+            let arrival = match self.arrival(record, &decoded) {
+                Arrival::At(arrival) => arrival,
+                Arrival::OfTheNext(rejection) => {
+                    let letter = Output::DeadLetter(Box::new(dead_letter(record, rejection)));
+                    let held = self.standing.held.entry(partition).or_default();
+                    held.push((record.offset + 1, letter));
+                    self.count_record(record);
+                    return Verdict::Taken;
+                }
+            };
+            let take = match self.how {
+                How::Recorded => !bounded,
+                How::History => arrival <= self.now,
+                How::Live | How::Look => false,
+            };
+            if !take {
+                *self.next_arrival = earliest(*self.next_arrival, Some(arrival));
+                self.waiting.push(partition);
+                return Verdict::NotYet;
+            }
+        }
+        self.release_of(partition);
+        self.count_record(record);
+        self.note(partition, record.offset + 1);
+        let origin = Origin {
+            topic: record.topic.index(),
+            partition: record.partition,
+            offset: record.offset,
+        };
+        match decoded {
+            Ok(InputRecord::Base(key, row)) => self.taken.base.push(BaseRecord { origin, key, row }),
+            Ok(InputRecord::Observation(observation)) => match Monitor::admit(&self.time, self.now, observation.time) {
+                Ok(()) => {
+                    let counts = &mut self.counts[usize::from(record.topic.index())];
+                    counts.late += u64::from(self.now - observation.time.0 > self.time.late_after);
+                    self.taken.observations.push(Observed { origin, observation });
+                }
+                Err(reason) => {
+                    let rejection = self.out_of_time(reason, "phenomenon_time", observation.time, self.time.horizon);
+                    self.refuse(record, &rejection);
+                }
+            },
+            Ok(InputRecord::Action(action)) => match Case::admit(&self.case, &self.time, self.now, action.time) {
+                Ok(()) => self.taken.actions.push(CaseRecord::Action(Acted { origin, action })),
+                Err(reason) => {
+                    let rejection = self.out_of_time(reason, "time", action.time, self.case.horizon);
+                    self.refuse(record, &rejection);
+                }
+            },
+            Err(rejection) => self.refuse(record, &rejection),
+        }
+        Verdict::Taken
+    }
+
+    fn count_record(&mut self, record: &RawRecord<'_>) {
+        *self.count += 1;
+        let counts = &mut self.counts[usize::from(record.topic.index())];
+        counts.records += 1;
+        counts.bytes += record.payload.map_or(0, <[u8]>::len) as u64;
+    }
+
+    /// Records come partition by partition: mostly the partition is that of the record before.
+    fn note(&mut self, partition: Partition, next: u64) {
+        match self.offsets.last_mut() {
+            Some((last, offset)) if *last == partition => *offset = next,
+            _ => match self.offsets.iter_mut().find(|(known, _)| *known == partition) {
+                Some((_, offset)) => *offset = next,
+                None => {
+                    self.standing.begun.insert(partition);
+                    self.offsets.push((partition, next));
+                }
+            },
+        }
+    }
+
+    /// When a record arrived, for a replay.
+    fn arrival<'r>(&self, record: &RawRecord<'_>, decoded: &'r Result<InputRecord, Rejection>) -> Arrival<'r> {
+        if let (Clock::Arrival | Clock::Live, Some(arrival)) = (self.clock, record.arrival) {
+            return Arrival::At(arrival.0.min(self.ceiling));
+        }
+        let time = match decoded {
+            Ok(InputRecord::Observation(observation)) => observation.time.0,
+            Ok(InputRecord::Action(action)) => action.time.0,
+            Ok(InputRecord::Base(..)) => return Arrival::At(EARLIEST),
+            Err(rejection) => {
+                let partition = (record.topic.index(), record.partition);
+                let held: usize = self.standing.held.values().map(Vec::len).sum();
+                // Behind a record that was taken it arrives with that, which is now.
+                let begun = self.standing.begun.contains(&partition);
+                return if begun || self.how == How::Recorded || held >= HELD {
+                    Arrival::At(EARLIEST)
+                } else {
+                    Arrival::OfTheNext(rejection)
+                };
+            }
+        };
+        // From the future by the job's clock: it will be refused, and must not hold up its partition until then.
+        Arrival::At(if time > self.ceiling { EARLIEST } else { time })
+    }
+
+    /// Records that were held at the beginning of a partition belong to this epoch.
+    fn release_of(&mut self, partition: Partition) {
+        if self.standing.held.is_empty() {
+            return;
+        }
+        for (next, letter) in self.standing.held.remove(&partition).unwrap_or_default() {
+            self.note(partition, next);
+            self.taken.dead_letters.push(letter);
+        }
+    }
+
+    /// All partitions told what they have: what is held of those that have nothing more belongs to this epoch.
+    pub(super) fn release(&mut self) {
+        if self.how == How::Look {
+            return;
+        }
+        let held = self.standing.held.keys().copied();
+        let ended: Vec<Partition> = held.filter(|held| !self.waiting.contains(held)).collect();
+        ended.into_iter().for_each(|partition| self.release_of(partition));
+    }
+
+    fn out_of_time(&self, reason: Reason, field: &str, time: Millis, horizon: i64) -> Rejection {
+        let max_future = self.time.max_future;
+        let give = match reason {
+            Reason::InFuture => format!("a time at most {} ahead", riskflow_model::duration::show(max_future)),
+            _ => format!("a time at most {} behind", riskflow_model::duration::show(horizon)),
+        };
+        let detail = format!("`{field}` is {time} at {}; give {give}", Millis(self.now));
+        Rejection { reason, detail }
+    }
+
+    fn refuse(&mut self, record: &RawRecord<'_>, rejection: &Rejection) {
+        let letter = dead_letter(record, rejection);
+        self.taken.dead_letters.push(Output::DeadLetter(Box::new(letter)));
+    }
+}
