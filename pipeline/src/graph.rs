@@ -250,8 +250,8 @@ pub fn graph<'scope>(
     let facts = steps.clone();
     let deltas = steps.flat_map(|(step, epoch, diff)| Some((Output::WarningDelta(step.delta()?), epoch, diff)));
 
-    let tallies = region_risk::region_tally(asset_risks.clone(), warnings.clone());
-    let scores = region_risk::region_score(tallies.clone());
+    let region_states = region_risk::region_rollup(regions, asset_risks.clone(), warnings.clone());
+    let scores = region_risk::region_score(region_states.clone());
     let no_records = ToStream::to_stream(None, scope);
     let baselines = fold(
         ScoreBaseline,
@@ -263,7 +263,7 @@ pub fn graph<'scope>(
     )
     .note(&mut waking)
     .as_collection();
-    let region_risks = region_risk::region_risk(regions, asset_risks.clone(), tallies, baselines);
+    let region_risks = region_risk::region_risk(region_states, baselines);
 
     let facts = batched::<Case, _>(facts, |(step, _, _)| Some(CaseRecord::of_delta(&*step.delta()?)));
     let loop_inputs = Loop {

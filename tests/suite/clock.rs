@@ -1,0 +1,326 @@
+//! A wall clock that is wrong for a while, on a real machine: libfaketime stands between the job and the system.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use riskflow_model::topic::Topic;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::chaos::place::{LogPlace, Place};
+
+const HOUR: i64 = 3_600_000;
+
+/// The library that fakes the time, where Debian's package puts it.
+fn faketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?;
+    let library = folders
+        .filter_map(Result::ok)
+        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.exists());
+    if library.is_none() {
+        let required = std::env::var("RISKFLOW_REQUIRE_KAFKA").is_ok_and(|value| value == "1");
+        assert!(
+            !required,
+            "libfaketime is not installed (Debian: apt-get install faketime)"
+        );
+        let not_run = "\n*** NOT RUN: a wall clock that is wrong: Debian: apt-get install faketime ***";
+        let _ = writeln!(std::io::stderr(), "{not_run}");
+    }
+    library
+}
+
+/// A log, and a machine whose wall clock can be set.
+struct Machine {
+    place: LogPlace,
+    folder: TempDir,
+    library: PathBuf,
+}
+
+impl Machine {
+    /// `None` where the time cannot be faked.
+    fn new() -> Option<Self> {
+        let library = faketime()?;
+        let machine = Self {
+            place: LogPlace::new(),
+            folder: tempfile::tempdir().unwrap(),
+            library,
+        };
+        machine.set(0);
+        let rows = |rows: &[Value]| -> Vec<(String, Option<String>)> {
+            let key = |row: &Value| row["id"].as_str().unwrap_or("3309").to_owned();
+            rows.iter().map(|row| (key(row), Some(row.to_string()))).collect()
+        };
+        let assets = ["a", "b", "c"].map(|id| {
+            json!({"id": id, "name": id, "category": "tank", "domain": "work_safety", "region": "330902001001", "inherent_level": 4})
+        });
+        let streams = ["a", "b", "c"].map(|id| json!({"id": id, "asset": id, "observed_property": "level"}));
+        let rule = |id: &str, when: Value| json!({"id": id, "version": 1, "source": "test", "select": {}, "pane": "1s", "levels": {"red": {"when": when}}});
+        let rules = [
+            rule(
+                "high",
+                json!({"feature": "last", "window": "1h", "op": ">=", "threshold": 9}),
+            ),
+            rule("silent", json!({"feature": "silence", "op": ">=", "threshold": 7200})),
+        ];
+        machine
+            .place
+            .put(Topic::BaseRegion, &rows(&[json!({"code": "3309", "name": "Zhoushan"})]));
+        machine.place.put(Topic::BaseAsset, &rows(&assets));
+        machine.place.put(Topic::BaseDatastream, &rows(&streams));
+        machine.place.put(Topic::InRule, &rows(&rules));
+        Some(machine)
+    }
+
+    fn time_file(&self) -> PathBuf {
+        self.folder.path().join("time")
+    }
+
+    /// Sets the wall clock so far ahead.
+    fn set(&self, ahead: i64) {
+        let new = self.folder.path().join("time.new");
+        std::fs::write(&new, format!("{:+}\n", ahead / 1_000)).unwrap();
+        std::fs::rename(new, self.time_file()).unwrap();
+    }
+
+    fn observe(&self, id: &str, result: i64) {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        let row = json!({"datastream": id, "phenomenon_time": now.as_millis() as i64, "result": result});
+        self.place
+            .put(Topic::InObservation, &[(id.to_owned(), Some(row.to_string()))]);
+    }
+
+    fn start(&self, confirm: &str) -> Job {
+        let mut command = Command::new(crate::kafka::riskflow());
+        command.args(["run", "--log", "info", "--set", "http.enabled=false"]);
+        for set in self.place.settings() {
+            command.args(["--set", &set]);
+        }
+        command.args(["--set", &format!("clock.confirm={confirm:?}")]);
+        command.args(["--set", "checkpoint.interval=\"300ms\""]);
+        command.args([
+            "--set",
+            &format!("checkpoint.path={:?}", self.folder.path().join("checkpoints")),
+        ]);
+        command
+            .env("LD_PRELOAD", &self.library)
+            .env("FAKETIME_TIMESTAMP_FILE", self.time_file())
+            .envs([
+                ("FAKETIME_NO_CACHE", "1"),
+                ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+                ("FAKETIME_DISABLE_SHM", "1"),
+            ]);
+        let said = self.folder.path().join("said");
+        let log = std::fs::File::options().create(true).append(true).open(&said).unwrap();
+        command.stdout(Stdio::null()).stderr(log);
+        Job(command.spawn().unwrap())
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("said")).unwrap()
+    }
+
+    /// Waits for what must come.
+    fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !so(self) {
+            assert!(Instant::now() < until, "{what}: never; the job said:\n{}", self.said());
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// Rule and asset of the warnings that stand open in the output.
+    fn open(&self) -> BTreeSet<String> {
+        let mut rows = BTreeMap::new();
+        for row in self.place.all(Topic::WarningState) {
+            match row.value {
+                Some(value) => rows.insert(row.key, value),
+                None => rows.remove(&row.key),
+            };
+        }
+        let names = rows.values().map(|value| {
+            let row: Value = serde_json::from_str(value).unwrap();
+            format!("{} {}", row["rule"].as_str().unwrap(), row["asset"].as_str().unwrap())
+        });
+        names.collect()
+    }
+
+    /// What was told of warnings: how often of each.
+    fn told(&self) -> BTreeMap<(String, String), usize> {
+        let mut told = BTreeMap::new();
+        for row in self.place.all(Topic::WarningDelta) {
+            let delta: Value = serde_json::from_str(&row.value.unwrap()).unwrap();
+            let text = |field: &str| delta[field].as_str().unwrap().to_owned();
+            let what = format!("{} {} {}", text("kind"), text("rule"), text("asset"));
+            *told.entry((what, text("id"))).or_default() += 1;
+        }
+        told
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        self.told().into_keys().map(|(what, _)| what).collect()
+    }
+
+    fn refused(&self) -> usize {
+        self.place.all(Topic::DeadLetter).len()
+    }
+}
+
+/// A job that may be killed.
+struct Job(Child);
+
+impl Job {
+    fn stop(mut self) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(
+            self.0.wait().unwrap().success(),
+            "a job that is asked to stop ends well"
+        );
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn a_step_of_the_wall_clock_that_is_taken_back_refuses_nothing() {
+    let Some(machine) = Machine::new() else { return };
+    let job = machine.start("5m");
+    machine.observe("a", 10);
+    machine.until("the first warning", |machine| machine.open() == set(&["high a"]));
+    for ahead in [2 * HOUR, -2 * HOUR] {
+        machine.set(ahead);
+        let steps = machine.said().matches("made a step").count();
+        machine.until("the step is told", |machine| {
+            machine.said().matches("made a step").count() > steps
+        });
+        machine.observe("b", if ahead > 0 { 10 } else { 1 });
+        let open = if ahead > 0 {
+            set(&["high a", "high b"])
+        } else {
+            set(&["high a"])
+        };
+        machine.until("the observation counts", |machine| machine.open() == open);
+        machine.set(0);
+    }
+    assert_eq!(machine.refused(), 0);
+    job.stop();
+}
+
+/// A start with a clock that is a day ahead, then with the right one.
+#[test]
+fn after_a_start_a_day_ahead_the_right_clock_warns_at_once_and_tells_nothing_twice() {
+    let Some(machine) = Machine::new() else { return };
+    let job = machine.start("5m");
+    machine.observe("a", 10);
+    machine.until("the first warning", |machine| machine.open() == set(&["high a"]));
+    job.stop();
+
+    machine.set(24 * HOUR);
+    let job = machine.start("5m");
+    // Nobody reports any more, by this clock: what was high an hour ago is stale and stays.
+    machine.until("the silence", |machine| machine.open() == set(&["high a", "silent a"]));
+    machine.observe("b", 10);
+    machine.until("the observation is refused", |machine| machine.refused() == 1);
+    drop(job);
+
+    machine.set(0);
+    for crash in [false, true, false] {
+        let job = machine.start("5m");
+        machine.until("the warnings of the right clock", |machine| {
+            machine.open() == set(&["high a", "high b"])
+        });
+        machine.observe("c", if crash { 10 } else { 1 });
+        if crash {
+            machine.until("it goes on", |machine| machine.open().contains("high c"));
+            machine.observe("c", 1);
+            machine.until("and on", |machine| !machine.open().contains("high c"));
+        } else {
+            job.stop();
+        }
+    }
+    let expected = [
+        "cleared high c",
+        "raised high a",
+        "raised high b",
+        "raised high c",
+        "raised silent a",
+        "withdrawn silent a",
+    ];
+    assert_eq!(machine.kinds(), expected);
+    assert!(machine.told().values().all(|times| *times == 1), "{:?}", machine.told());
+    assert_eq!(
+        machine.said().matches("making the state anew").count(),
+        1,
+        "once, and not at every start"
+    );
+}
+
+/// The clock comes right under a running job.
+#[test]
+fn a_running_job_whose_clock_was_ahead_begins_again_when_that_is_confirmed() {
+    let Some(machine) = Machine::new() else { return };
+    machine.set(24 * HOUR);
+    let job = machine.start("1s");
+    machine.observe("a", 10);
+    machine.until("the observation is refused", |machine| machine.refused() == 1);
+    machine.set(0);
+    machine.until("it is taken after all", |machine| machine.open() == set(&["high a"]));
+    machine.observe("b", 10);
+    machine.until("and the next", |machine| machine.open() == set(&["high a", "high b"]));
+    drop(job);
+    let job = machine.start("1s");
+    machine.observe("a", 1);
+    machine.until("it goes on after a crash", |machine| machine.open() == set(&["high b"]));
+    job.stop();
+    assert_eq!(machine.kinds(), ["cleared high a", "raised high a", "raised high b"]);
+    assert!(machine.told().values().all(|times| *times == 1), "{:?}", machine.told());
+}
+
+#[test]
+fn a_job_that_may_not_begin_again_says_what_can_be_done() {
+    let Some(machine) = Machine::new() else { return };
+    machine.set(24 * HOUR);
+    let job = machine.start("5m");
+    machine.observe("a", 10);
+    machine.until("the observation is refused", |machine| machine.refused() == 1);
+    job.stop();
+    machine.set(0);
+    let checkpoints = machine.folder.path().join("checkpoints");
+    let said = refused(&machine.place, &checkpoints);
+    assert!(said.contains("clock.rewind=anew") && said.contains("ahead"), "{said}");
+}
+
+fn refused(place: &dyn Place, checkpoints: &Path) -> String {
+    let mut command = Command::new(crate::kafka::riskflow());
+    command.args([
+        "run",
+        "--log",
+        "warn",
+        "--set",
+        "http.enabled=false",
+        "--set",
+        "clock.rewind=\"refuse\"",
+    ]);
+    for set in place.settings() {
+        command.args(["--set", &set]);
+    }
+    command.args(["--set", &format!("checkpoint.path={checkpoints:?}")]);
+    let ended = command.output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    String::from_utf8(ended.stderr).unwrap()
+}
