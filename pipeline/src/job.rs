@@ -27,7 +27,7 @@ use timely::dataflow::{InputHandleVec, StreamVec};
 use timely::worker::Worker;
 
 use crate::checkpoint::{Checkpointer, State};
-use crate::cluster::tell;
+use crate::cluster::{communication, tell};
 use crate::graph::{Inputs, Keepers, Meters, Semantics, graph};
 use crate::ingest::{Cut, How, Ingest, Ingested, Report, ingest};
 use crate::metrics::Metrics;
@@ -164,9 +164,14 @@ pub fn run(settings: &Settings, handles: &Handles, observer: Option<Observer>) -
 
 /// From start to stop of all workers of the process.
 fn run_workers(settings: &Settings, job: &Arc<Job>) -> Result<()> {
+    let communication = communication(settings, &job.handles.stop).context("could not form the cluster")?;
+    // Asked to stop before the others were there.
+    let Some((builders, others)) = communication else {
+        return Ok(());
+    };
     let shared = Arc::clone(job);
     let (end, ends) = channel();
-    let guards = timely::execute(timely_config(settings), move |worker| {
+    let guards = timely::execute::execute_from(builders, others, worker_config(), move |worker| {
         let _ended = Ended(end.clone());
         work(worker, &shared);
     });
@@ -360,26 +365,12 @@ fn saved_parts(
     )
 }
 
-fn timely_config(settings: &Settings) -> timely::Config {
-    let threads = settings.cluster.workers.get();
-    let communication = if settings.cluster.hosts.len() > 1 {
-        timely::CommunicationConfig::Cluster {
-            threads,
-            process: settings.cluster.process,
-            addresses: settings.cluster.hosts.clone(),
-            report: false,
-            zerocopy: false,
-        }
-    } else if threads > 1 {
-        timely::CommunicationConfig::Process(threads)
-    } else {
-        timely::CommunicationConfig::Thread
-    };
+fn worker_config() -> timely::WorkerConfig {
     let mut worker = timely::WorkerConfig::default();
     // Arrangements go on compacting while nothing comes in.
     let differential = differential_dataflow::Config::default().idle_merge_effort(Some(1000));
     differential_dataflow::configure(&mut worker, &differential);
-    timely::Config { communication, worker }
+    worker
 }
 
 /// One worker from start to stop.
