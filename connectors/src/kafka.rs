@@ -20,7 +20,7 @@ use crate::Retry;
 pub use append::KafkaAppend;
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
-pub(crate) use topics::{check, create};
+pub(crate) use topics::{check, cluster_id, create};
 
 /// What is wrong with Kafka, or with how it is reached.
 #[derive(Debug, thiserror::Error)]

@@ -62,10 +62,12 @@ pub mod kafka;
 pub mod files;
 
 pub mod checkpoint;
+mod identity;
 
 pub use append::{Append, AppendError, Appended, InRecord, open_append};
 pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action};
 pub use error::{Retry, SinkError, SourceError};
+pub use identity::{Identity, IdentityError};
 pub use progress::{Published, Resume, content, published_tables, resume};
 pub use sink::{Begun, EpochRecords, OutRecord, Sink, open_sink};
 pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};

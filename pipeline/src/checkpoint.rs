@@ -261,6 +261,7 @@ impl Writing {
         failpoint("checkpoint::before_manifest");
         self.store.write_manifest(&Manifest {
             format: FORMAT,
+            job: self.store.job().cloned(),
             epoch,
             offsets,
             semantics: self.semantics.clone(),

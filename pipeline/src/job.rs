@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Output, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Part};
 use riskflow_connectors::topics::{Place, TopicState, check};
-use riskflow_connectors::{Begun, Share, Source, SourceError, Until, open_sink, open_source};
+use riskflow_connectors::{Begun, Identity, Share, Source, SourceError, Until, open_sink, open_source};
 use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
@@ -219,7 +219,12 @@ fn check_topics(settings: &Settings) -> Result<()> {
 
 /// Starts keeping what this run will leave.
 fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Lasting> {
-    let store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
+    let mut store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
+    if settings.cluster.process == 0 {
+        let job = Identity::find(&settings.input, &settings.output, &settings.topics);
+        let job = job.context("could not find out which job this is")?;
+        store.claim(&job).context("could not use the checkpoints")?;
+    }
     let store = Arc::new(store);
     let semantics = semantics_of(settings);
     let (metrics, state) = (handles.metrics.clone(), state.clone());

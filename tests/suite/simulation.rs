@@ -237,6 +237,7 @@ impl Simulation {
             let state = saved.lock().unwrap()[&epoch].clone();
             let manifest = Manifest {
                 format: FORMAT,
+                job: None,
                 epoch,
                 offsets,
                 semantics: semantics.clone(),

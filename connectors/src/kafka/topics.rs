@@ -87,6 +87,16 @@ pub(super) fn metadata_of(
         }))
 }
 
+/// The identity of the cluster, which it keeps whatever its brokers are called.
+pub(crate) fn cluster_id(kafka: &KafkaSettings) -> Result<String, BrokerError> {
+    let consumer = client::consumer(kafka)?;
+    let id = consumer.client().fetch_cluster_id(OPENING);
+    id.ok_or_else(|| BrokerError::Unavailable {
+        brokers: kafka.brokers.clone(),
+        error: KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut),
+    })
+}
+
 /// Compares topics with the settings.
 pub(crate) fn check(
     kafka: &KafkaSettings,
