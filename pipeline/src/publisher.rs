@@ -24,9 +24,11 @@ use crate::metrics::Metrics;
 use crate::output::EpochOutput;
 use crate::views::{Tables, Views};
 
+mod bound;
 mod recorder;
 mod records;
 
+use bound::{Oversized, fit_all};
 use recorder::{Recorder, digest};
 pub use records::TABLES;
 use records::{compared, records};
@@ -146,6 +148,8 @@ pub struct Publishing {
     shared: Shared,
     observer: Option<Observer>,
     committed: Committed,
+    /// When a topic's records that were too large were last told of.
+    told: BTreeMap<Topic, Instant>,
 }
 
 impl Publishing {
@@ -170,6 +174,7 @@ impl Publishing {
             shared,
             observer,
             committed,
+            told: BTreeMap::new(),
         }
     }
 
@@ -202,10 +207,13 @@ impl Publishing {
             self.move_on(&completed.output);
             // Of what the epoch gives, whatever of it stands in the output already.
             let digest = self.beginning.definite.then(|| digest(&records));
-            let mut records = match self.published.take() {
-                Some(published) => compared(&self.tables, &completed.output, published, records),
-                None => records,
+            let most = |topic| self.sink.most(topic);
+            let (mut records, mut oversized) = match self.published.take() {
+                Some(published) => compared(&self.tables, &completed.output, published, (records, most)),
+                None => (records, Vec::new()),
             };
+            oversized.extend(fit_all(&mut records, most));
+            self.tell_oversized(&oversized);
             count(&self.metrics, &completed.output, &records);
             if let Some(digest) = digest {
                 let oldest = Millis(self.shared.oldest_checkpoint.load(Ordering::Acquire));
@@ -226,7 +234,7 @@ impl Publishing {
             for epoch in &mut epochs {
                 epoch.records.retain(|record| record.topic != Topic::Progress);
             }
-            self.commit(&progress)?;
+            self.commit(&mut progress)?;
             // A table is mended after a restart; what was to be told once is gone.
             if epochs
                 .iter()
@@ -237,7 +245,7 @@ impl Publishing {
             }
         }
         if !epochs.is_empty() {
-            self.commit(&epochs)?;
+            self.commit(&mut epochs)?;
         }
         for (completed, position, tables) in finished {
             let epoch = completed.output.epoch;
@@ -264,8 +272,34 @@ impl Publishing {
         }
     }
 
-    /// Tries until it succeeds, the failure is one that does not pass, or the job is to stop.
-    fn commit(&mut self, epochs: &[EpochRecords]) -> Result<()> {
+    /// Counts records that were too large, and tells of some: there may be one in every epoch.
+    fn tell_oversized(&mut self, oversized: &[Oversized]) {
+        const PAUSE: Duration = Duration::from_secs(10);
+        for found in oversized {
+            let Oversized {
+                topic,
+                key,
+                bytes,
+                most,
+                stands,
+            } = found;
+            self.metrics.oversized(*topic);
+            if self.told.get(topic).is_some_and(|at| at.elapsed() < PAUSE) {
+                continue;
+            }
+            self.told.insert(*topic, Instant::now());
+            let instead = if *stands {
+                "a stand-in was written"
+            } else {
+                "its key alone is too large: it is left out"
+            };
+            tracing::warn!(%topic, key, bytes, most, "a record is too large for its topic: {instead}");
+        }
+    }
+
+    /// Tries until it succeeds, the failure is one that does not pass, or the job is to stop. What turns out to be too large
+    /// is made to fit.
+    fn commit(&mut self, epochs: &mut [EpochRecords]) -> Result<()> {
         const FIRST: Duration = Duration::from_millis(100);
         const LONGEST: Duration = Duration::from_secs(10);
         let mut pause = FIRST;
@@ -277,11 +311,27 @@ impl Publishing {
             if error.retry() == Retry::Never || self.shared.stop.load(Ordering::Acquire) {
                 return Err(error).context("could not write the output");
             }
+            if error.is_too_large() {
+                self.fit_again(epochs);
+            }
             self.metrics.commit_retried();
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(cause, "an epoch is not committed yet, trying again in {pause:?}");
             self.shared.pause(pause);
             pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    /// A topic takes less than it said.
+    fn fit_again(&mut self, epochs: &mut [EpochRecords]) {
+        if let Err(error) = self.sink.ask_most() {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cause, "it is not known yet how large records may be");
+            return;
+        }
+        for EpochRecords { records, .. } in epochs {
+            let oversized = fit_all(records, |topic| self.sink.most(topic));
+            self.tell_oversized(&oversized);
         }
     }
 

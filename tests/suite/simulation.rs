@@ -160,6 +160,7 @@ fn letter(partition: u16, offset: u64) -> DeadLetter {
         payload: "".into(),
         encoding: PayloadEncoding::Utf8,
         payload_bytes: 0,
+        payload_cut: false,
     }
 }
 

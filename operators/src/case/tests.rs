@@ -65,7 +65,7 @@ impl Driven {
             match output {
                 CaseOutput::State(state) if diff > 0 => self.shown = Some(state),
                 CaseOutput::State(state) if self.shown.as_ref() == Some(&state) => self.shown = None,
-                CaseOutput::State(_) => {}
+                CaseOutput::State(_) | CaseOutput::Standing(_) => {}
                 CaseOutput::Delta(delta) => self.events.push((delta.event, delta.retracted)),
                 CaseOutput::Alarm(alarm) if diff > 0 => assert!(self.alarms.insert(alarm)),
                 CaseOutput::Alarm(alarm) => assert!(self.alarms.remove(&alarm)),

@@ -20,7 +20,7 @@ pub(super) struct Recorder {
     /// Epochs with a record, and what they took.
     recorded: VecDeque<(Millis, Offsets)>,
     /// Epochs of an earlier run whose records are void.
-    void: Vec<Millis>,
+    void: Vec<(Millis, Offsets)>,
     anew: bool,
 }
 
@@ -39,7 +39,7 @@ impl Recorder {
         };
         if beginning.anew {
             recorder.last = beginning.last;
-            recorder.void = recorder.recorded.drain(..).map(|(epoch, _)| epoch).collect();
+            recorder.void = recorder.recorded.drain(..).collect();
         }
         recorder
     }
@@ -58,6 +58,7 @@ impl Recorder {
             return;
         }
         let anew = std::mem::take(&mut self.anew);
+        let before = self.base_offsets.clone();
         if anew {
             // All that was taken by now belongs to what comes before this epoch.
             self.base = self.last;
@@ -67,30 +68,24 @@ impl Recorder {
         while let Some((epoch, offsets)) = self.recorded.pop_front_if(|(epoch, _)| *epoch <= oldest) {
             self.base = epoch;
             self.base_offsets.merge(&offsets);
-            covered.push(epoch);
+            covered.push((epoch, offsets));
         }
         let rebased = anew || !covered.is_empty();
-        for epoch in covered {
-            records.push(OutRecord {
-                topic: Topic::Progress,
-                key: Progress::key(epoch),
-                payload: None,
-            });
+        for (epoch, offsets) in covered {
+            records.extend(Progress::keys(&Progress::key(epoch), &offsets).map(tombstone));
         }
         if rebased {
-            records.push(progress(
-                Progress::BASE.to_owned(),
-                self.base,
-                Millis(0),
-                &self.base_offsets,
-                Key::default(),
-            ));
+            let base = (self.base, Millis(0));
+            let written = progress(Progress::BASE, base, &self.base_offsets, Key::default());
+            // One with fewer partitions leaves no part of the one before.
+            let before = Progress::keys(Progress::BASE, &before).skip(written.len());
+            records.extend(before.map(tombstone));
+            records.extend(written);
         }
         let epoch = output.epoch;
-        records.push(progress(
-            Progress::key(epoch),
-            epoch,
-            self.last,
+        records.extend(progress(
+            &Progress::key(epoch),
+            (epoch, self.last),
             &output.offsets,
             digest,
         ));
@@ -100,17 +95,27 @@ impl Recorder {
     }
 }
 
-fn progress(key: String, epoch: Millis, previous: Millis, offsets: &Offsets, digest: Key) -> OutRecord {
+fn progress(key: &str, (epoch, previous): (Millis, Millis), offsets: &Offsets, digest: Key) -> Vec<OutRecord> {
     let progress = Progress {
         epoch,
         previous,
         offsets: offsets.clone(),
         digest: digest.to_string().into(),
+        parts: 1,
     };
+    let records = progress.split(key).into_iter().map(|(key, part)| OutRecord {
+        topic: Topic::Progress,
+        key,
+        payload: Some(serde_json::to_vec(&part).expect("texts and numbers can be written")),
+    });
+    records.collect()
+}
+
+fn tombstone(key: String) -> OutRecord {
     OutRecord {
         topic: Topic::Progress,
         key,
-        payload: serde_json::to_vec(&progress).ok(),
+        payload: None,
     }
 }
 
