@@ -178,35 +178,58 @@ impl CheckpointStore {
         })
     }
 
-    /// Takes the place for a job, for good; one that is taken must be this job's.
+    /// Takes the place for a job, for good; one that is taken must be this job's. A store that cannot be written yet is taken
+    /// with the first checkpoint.
     ///
     /// # Errors
     ///
-    /// When it is another job's, or the store refuses.
+    /// When it is another job's, or the store cannot be read.
     pub fn claim(&mut self, job: &Identity) -> Result<(), CheckpointError> {
-        let path = ObjectPath::from(JOB);
         self.job = Some(job.clone());
-        // Two that begin at once: the second finds what the first wrote.
-        let created = self.write(&path, sealed(job), PutMode::Create);
-        match &created {
-            Err(CheckpointError::Store { error, .. }) if is_there(error) => {}
-            // A store that cannot tell.
-            Err(CheckpointError::Store {
-                error: object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. },
-                ..
-            }) => {
-                if let Err(CheckpointError::Store {
-                    error: object_store::Error::NotFound { .. },
-                    ..
-                }) = self.get(&path)
-                {
-                    self.put(&path, sealed(job))?;
-                }
-            }
-            _ => return created,
+        if let Some(theirs) = self.owner()? {
+            return self.is_own(theirs);
         }
-        let theirs: Identity = opened(&path, &self.get(&path)?)?;
-        self.is_own(theirs)
+        match self.mark() {
+            Err(error @ CheckpointError::Store { .. }) => {
+                let error: &dyn std::error::Error = &error;
+                warn!(error, "the place of the checkpoints cannot be written yet");
+                Ok(())
+            }
+            marked => marked,
+        }
+    }
+
+    /// Whose the place is.
+    fn owner(&self) -> Result<Option<Identity>, CheckpointError> {
+        let path = ObjectPath::from(JOB);
+        match self.get(&path) {
+            Ok(bytes) => opened(&path, &bytes).map(Some),
+            Err(CheckpointError::Store {
+                error: object_store::Error::NotFound { .. },
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says whose the place is. Of two that do so at once the second finds what the first wrote.
+    fn mark(&self) -> Result<(), CheckpointError> {
+        let Some(job) = &self.job else { return Ok(()) };
+        let path = ObjectPath::from(JOB);
+        let payload = || PutPayload::from(sealed(job));
+        let created = self.store.put_opts(&path, payload(), PutMode::Create.into());
+        match self.runtime.block_on(created) {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                self.owner()?.map_or(Ok(()), |theirs| self.is_own(theirs))
+            }
+            // A store that cannot tell.
+            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
+                let put = self.runtime.block_on(self.store.put(&path, payload()));
+                put.map(drop).map_err(store(&path))
+            }
+            Err(error) => Err(store(&path)(error)),
+        }
     }
 
     /// Makes everything that is there a job's own, whoever's it was.
@@ -215,17 +238,14 @@ impl CheckpointStore {
     ///
     /// When the store refuses.
     pub fn adopt(&mut self, job: &Identity) -> Result<usize, CheckpointError> {
-        let mut count = 0;
-        for manifest in self.list()?.into_iter().filter_map(|listed| listed.manifest.ok()) {
-            self.write_manifest(&Manifest {
-                job: Some(job.clone()),
-                ..manifest
-            })?;
-            count += 1;
-        }
-        // Last: until then they are not this job's.
         self.put(&ObjectPath::from(JOB), sealed(job))?;
         self.job = Some(job.clone());
+        let mut count = 0;
+        for manifest in self.list()?.into_iter().filter_map(|listed| listed.manifest.ok()) {
+            let job = Some(job.clone());
+            self.write_manifest(&Manifest { job, ..manifest })?;
+            count += 1;
+        }
         Ok(count)
     }
 
@@ -333,8 +353,12 @@ impl CheckpointStore {
     ///
     /// # Errors
     ///
-    /// When the store refuses.
+    /// When the store refuses, or the place is another job's by now.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
+        match self.owner()? {
+            Some(theirs) => self.is_own(theirs)?,
+            None => self.mark()?,
+        }
         self.put(&object(manifest.epoch, "manifest"), sealed(manifest))
     }
 
@@ -457,13 +481,9 @@ impl CheckpointStore {
     }
 
     fn put(&self, path: &ObjectPath, bytes: Vec<u8>) -> Result<(), CheckpointError> {
-        self.write(path, bytes, PutMode::Overwrite)
-    }
-
-    fn write(&self, path: &ObjectPath, bytes: Vec<u8>, mode: PutMode) -> Result<(), CheckpointError> {
         crate::disk_full("checkpoint::disk_full").map_err(|error| store(path)(generic(error)))?;
-        let put = self.store.put_opts(path, PutPayload::from(bytes), mode.into());
-        self.runtime.block_on(put).map(drop).map_err(store(path))
+        let put = self.runtime.block_on(self.store.put(path, PutPayload::from(bytes)));
+        put.map(drop).map_err(store(path))
     }
 
     fn get(&self, path: &ObjectPath) -> Result<Vec<u8>, CheckpointError> {
@@ -483,14 +503,6 @@ impl CheckpointStore {
 
 /// The object that says whose checkpoints these are.
 const JOB: &str = "job";
-
-/// Buckets say either when an object must not be there and is.
-const fn is_there(error: &object_store::Error) -> bool {
-    matches!(
-        error,
-        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }
-    )
-}
 
 fn object(epoch: Millis, name: &str) -> ObjectPath {
     ObjectPath::from(format!("{:020}/{name}", epoch.0))

@@ -48,15 +48,15 @@ pub trait Sink: Send {
     /// When not all of them are known to be durable: see the crate's documentation.
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError>;
 
-    /// The most that a record of this topic may have ([`OutRecord::size`]): at most [`RECORD_BYTES`], at least
+    /// The most that a record of this topic may have ([`OutRecord::size`]), as far as it is known: at most [`RECORD_BYTES`], at least
     /// [`LEAST_RECORD_BYTES`](riskflow_model::limit::LEAST_RECORD_BYTES). A larger one fails its commit.
     fn most(&self, topic: Topic) -> usize {
         let _ = topic;
         RECORD_BYTES
     }
 
-    /// After a commit that failed with [`SinkError::is_too_large`]: finds out anew how large records may be. Then
-    /// [`Sink::most`] is less for a topic that refused one, as long as that is possible.
+    /// Finds out how large records may be: once before the first commit, and after each that failed with
+    /// [`SinkError::is_too_large`]. Then [`Sink::most`] is less for the topic that refused one, as long as that is possible.
     ///
     /// # Errors
     ///

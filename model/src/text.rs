@@ -168,7 +168,7 @@ mod tests {
         }
         assert_eq!(
             shortened(&format!("{}; give less", "x".repeat(500)), 60),
-            "x".repeat(28) + "…(511 bytes, cut)…" + "give less"
+            "x".repeat(29) + "…(511 bytes, cut)…" + "give less"
         );
     }
 }

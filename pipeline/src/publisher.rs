@@ -156,12 +156,16 @@ impl Publishing {
     /// Before the first epoch.
     #[must_use]
     pub fn new(
-        sink: Box<dyn Sink>,
+        mut sink: Box<dyn Sink>,
         beginning: Beginning,
         (views, metrics, shared): (Arc<Views>, Arc<Metrics>, Shared),
         observer: Option<Observer>,
         committed: Committed,
     ) -> Self {
+        if let Err(error) = sink.ask_most() {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cause, "it is not known yet how large records may be");
+        }
         Self {
             sink,
             tables: Tables::default(),

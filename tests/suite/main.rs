@@ -16,6 +16,7 @@ mod exactness;
 mod files;
 mod golden;
 mod kafka;
+mod limits;
 mod recovery;
 mod restart;
 mod simulation;

@@ -65,14 +65,6 @@ impl KafkaSink {
     pub fn open(kafka: &KafkaSettings, settings: &TopicSettings, guarantee: Guarantee) -> Result<Self, SinkError> {
         let id = (guarantee == Guarantee::ExactlyOnce).then(|| format!("{}riskflow", settings.prefix));
         let producer = client::producer(kafka, id.as_deref())?;
-        let limits = Limits::ask(kafka, settings).unwrap_or_else(|error| {
-            let error: &dyn std::error::Error = &error;
-            warn!(
-                error,
-                "the output topics do not say how large records may be, taking {RECORD_BYTES} bytes"
-            );
-            Limits::default()
-        });
         if id.is_some() {
             producer
                 .init_transactions(FENCING)
@@ -83,7 +75,7 @@ impl KafkaSink {
             kafka: kafka.clone(),
             settings: settings.clone(),
             guarantee,
-            limits,
+            limits: Limits::default(),
             too_large: None,
             in_doubt: false,
         })
@@ -305,10 +297,11 @@ impl Sink for KafkaSink {
     }
 
     fn ask_most(&mut self) -> Result<(), SinkError> {
-        if let Some(refused) = self.too_large {
-            self.limits = Limits::ask(&self.kafka, &self.settings)?.after(&self.limits, refused);
-            self.too_large = None;
-        }
+        let told = Limits::ask(&self.kafka, &self.settings)?;
+        self.limits = match self.too_large.take() {
+            Some(refused) => told.after(&self.limits, refused),
+            None => told,
+        };
         Ok(())
     }
 

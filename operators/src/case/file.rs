@@ -269,6 +269,12 @@ impl File {
         self.alarms = alarms;
     }
 
+    /// What it counts for in response times.
+    #[cfg(test)]
+    pub(super) fn standing(&self) -> Option<&Standing> {
+        self.standing.as_deref()
+    }
+
     /// Gives all rows that stand (1), or takes them back (-1).
     pub(super) fn shown(&self, diff: Diff, out: &mut Vec<(CaseOutput, Diff)>) {
         out.extend(self.state.iter().map(|row| (CaseOutput::State(Arc::clone(row)), diff)));

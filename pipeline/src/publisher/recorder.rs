@@ -133,3 +133,66 @@ pub(super) fn digest(records: &[OutRecord]) -> Key {
     }
     Key::of_bytes(&bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use riskflow_connectors::Resume;
+
+    use super::*;
+
+    fn took(epoch: i64, partitions: u16) -> EpochOutput {
+        let mut output = EpochOutput {
+            epoch: Millis(epoch),
+            ..EpochOutput::default()
+        };
+        for partition in 0..partitions {
+            output.offsets.advance(Topic::InObservation, partition, epoch as u64);
+        }
+        output
+    }
+
+    /// What stands in the table after some records.
+    fn apply(table: &mut BTreeMap<String, Vec<u8>>, records: Vec<OutRecord>) -> Resume {
+        for record in records {
+            match record.payload {
+                Some(payload) => table.insert(record.key, payload),
+                None => table.remove(&record.key),
+            };
+        }
+        Resume::of(table.clone()).unwrap()
+    }
+
+    #[test]
+    fn progress_of_many_partitions_comes_and_goes_whole() {
+        let mut table = BTreeMap::new();
+        let mut recorder = Recorder::new(&Beginning::default());
+        let mut record = |recorder: &mut Recorder, output: &EpochOutput, oldest| {
+            let mut records = Vec::new();
+            recorder.record(output, Key::default(), Millis(oldest), &mut records);
+            let resume = apply(&mut table, records);
+            (resume, table.len())
+        };
+        let (resume, records) = record(&mut recorder, &took(10, 2_500), 0);
+        assert_eq!((resume.last(), records), (Millis(10), 3));
+        assert_eq!(resume.epochs[0].offsets, took(10, 2_500).offsets);
+        record(&mut recorder, &took(20, 1_200), 0);
+        // A checkpoint covers both: their records are those of the base.
+        let (resume, records) = record(&mut recorder, &took(30, 1), 20);
+        let mut all = took(10, 2_500).offsets;
+        all.merge(&took(20, 1_200).offsets);
+        assert_eq!((resume.base.clone(), records), ((Millis(20), all), 4));
+        // Begun anew with less: nothing is left of the base before, nor of the epochs.
+        let beginning = Beginning {
+            last: resume.last(),
+            base: resume.base,
+            recorded: [(Millis(30), took(30, 1).offsets)].into(),
+            anew: true,
+            ..Beginning::default()
+        };
+        let (resume, records) = record(&mut Recorder::new(&beginning), &took(40, 3), 0);
+        assert_eq!((resume.base, records), ((Millis(30), Offsets::default()), 2));
+        assert_eq!(resume.epochs.len(), 1);
+    }
+}
