@@ -1,6 +1,7 @@
 //! Checkpoints in an object store: a folder, or a bucket by its URL.
 //!
 //! ```text
+//!   <path>/job                                                        whose checkpoints these are
 //!   <path>/<epoch, 20 digits>/<fold>-<process>-<worker>-<n>.part      encoded keys
 //!   <path>/<epoch, 20 digits>/process-<p>                             what one process wrote
 //!   <path>/<epoch, 20 digits>/manifest                                written last: the checkpoint is whole
@@ -9,6 +10,9 @@
 //! A part begins with the header of [`riskflow_model::binary`]'s format; its length and XXH3-128 stand in the manifest,
 //! whose own hash stands before it. So any byte that is another is noticed, whichever file it is in. An object appears under
 //! its name only when it is whole: folders write to the side and rename, buckets do the same by themselves.
+//!
+//! A place belongs to one job ([`Identity`]): the first that claims it. Another is refused, for each would take the other's
+//! state for its own, and delete it.
 
 use std::sync::Arc;
 
@@ -16,13 +20,18 @@ use futures_util::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 use riskflow_model::progress::Offsets;
 use riskflow_model::{Key, Millis, Text, binary};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tracing::warn;
+
+use crate::Identity;
+
+#[cfg(test)]
+mod tests;
 
 /// Version of what lies in the parts; one that differs is refused.
 pub const FORMAT: u32 = 4;
@@ -55,6 +64,20 @@ pub enum CheckpointError {
         object: String,
         /// What is wrong.
         detail: String,
+    },
+    /// The place belongs to another job.
+    #[error(
+        "the checkpoints in `{path}` are those of another job ({theirs}); this one is another ({ours}). Give each job a \
+         `checkpoint.path` of its own. If it is the same job (its log was put together anew), `riskflow checkpoint adopt` makes \
+         them its own"
+    )]
+    OtherJob {
+        /// `checkpoint.path`.
+        path: String,
+        /// Whose they are.
+        theirs: Box<Identity>,
+        /// Who asked.
+        ours: Box<Identity>,
     },
     /// A runtime cannot be started.
     #[error("no runtime for the checkpoint store")]
@@ -89,6 +112,8 @@ impl Part {
 pub struct Manifest {
     /// Version of the format.
     pub format: u32,
+    /// The job that took it; `None` only where the store was not claimed.
+    pub job: Option<Identity>,
     /// The state is as of the end of this epoch.
     pub epoch: Millis,
     /// What time it was then.
@@ -114,8 +139,11 @@ pub struct Listed {
 
 /// The place where checkpoints lie. Calls wait; none is made on a worker's thread while the stream runs.
 pub struct CheckpointStore {
+    path: String,
     store: Arc<dyn ObjectStore>,
     runtime: Runtime,
+    /// Who claimed it in this process.
+    job: Option<Identity>,
 }
 
 impl CheckpointStore {
@@ -144,7 +172,100 @@ impl CheckpointStore {
             .enable_all()
             .build()
             .map_err(CheckpointError::Runtime)?;
-        Ok(Self { store, runtime })
+        Ok(Self {
+            path: path.to_owned(),
+            store,
+            runtime,
+            job: None,
+        })
+    }
+
+    /// Takes the place for a job, for good; one that is taken must be this job's. A store that cannot be written yet is taken
+    /// with the first checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// When it is another job's, or the store cannot be read.
+    pub fn claim(&mut self, job: &Identity) -> Result<(), CheckpointError> {
+        self.job = Some(job.clone());
+        if let Some(theirs) = self.owner()? {
+            return self.is_own(theirs);
+        }
+        match self.mark() {
+            Err(error @ CheckpointError::Store { .. }) => {
+                let error: &dyn std::error::Error = &error;
+                warn!(error, "the place of the checkpoints cannot be written yet");
+                Ok(())
+            }
+            marked => marked,
+        }
+    }
+
+    /// Whose the place is.
+    fn owner(&self) -> Result<Option<Identity>, CheckpointError> {
+        let path = ObjectPath::from(JOB);
+        match self.get(&path) {
+            Ok(bytes) => opened(&path, &bytes).map(Some),
+            Err(CheckpointError::Store {
+                error: object_store::Error::NotFound { .. },
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says whose the place is. Of two that do so at once the second finds what the first wrote.
+    fn mark(&self) -> Result<(), CheckpointError> {
+        let Some(job) = &self.job else { return Ok(()) };
+        let path = ObjectPath::from(JOB);
+        let payload = || PutPayload::from(sealed(job));
+        let created = self.store.put_opts(&path, payload(), PutMode::Create.into());
+        match self.runtime.block_on(created) {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                self.owner()?.map_or(Ok(()), |theirs| self.is_own(theirs))
+            }
+            // A store that cannot tell.
+            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
+                let put = self.runtime.block_on(self.store.put(&path, payload()));
+                put.map(drop).map_err(store(&path))
+            }
+            Err(error) => Err(store(&path)(error)),
+        }
+    }
+
+    /// Makes everything that is there a job's own, whoever's it was.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub fn adopt(&mut self, job: &Identity) -> Result<usize, CheckpointError> {
+        self.put(&ObjectPath::from(JOB), sealed(job))?;
+        self.job = Some(job.clone());
+        let mut count = 0;
+        for manifest in self.list()?.into_iter().filter_map(|listed| listed.manifest.ok()) {
+            let job = Some(job.clone());
+            self.write_manifest(&Manifest { job, ..manifest })?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// The job that claimed it in this process.
+    #[must_use]
+    pub const fn job(&self) -> Option<&Identity> {
+        self.job.as_ref()
+    }
+
+    fn is_own(&self, theirs: Identity) -> Result<(), CheckpointError> {
+        match &self.job {
+            Some(ours) if *ours != theirs => Err(CheckpointError::OtherJob {
+                path: self.path.clone(),
+                theirs: Box::new(theirs),
+                ours: Box::new(ours.clone()),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Writes a part.
@@ -234,8 +355,12 @@ impl CheckpointStore {
     ///
     /// # Errors
     ///
-    /// When the store refuses.
+    /// When the store refuses, or the place is another job's by now.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
+        match self.owner()? {
+            Some(theirs) => self.is_own(theirs)?,
+            None => self.mark()?,
+        }
         self.put(&object(manifest.epoch, "manifest"), sealed(manifest))
     }
 
@@ -299,10 +424,13 @@ impl CheckpointStore {
     ///
     /// # Errors
     ///
-    /// When the store cannot be listed.
+    /// When the store cannot be listed, or one is another job's: somebody put it there.
     pub fn newest(&self, useful: impl Fn(&Manifest) -> bool) -> Result<Option<Manifest>, CheckpointError> {
         for Listed { epoch, manifest } in self.list()? {
             let sound = manifest.and_then(|manifest| self.verify(&manifest).map(|()| manifest));
+            if let Ok(Some(theirs)) = sound.as_ref().map(|manifest| manifest.job.clone()) {
+                self.is_own(theirs)?;
+            }
             match sound {
                 Ok(manifest) if useful(&manifest) => return Ok(Some(manifest)),
                 Ok(_) => warn!(
@@ -375,6 +503,9 @@ impl CheckpointStore {
     }
 }
 
+/// The object that says whose checkpoints these are.
+const JOB: &str = "job";
+
 fn object(epoch: Millis, name: &str) -> ObjectPath {
     ObjectPath::from(format!("{:020}/{name}", epoch.0))
 }
@@ -393,7 +524,7 @@ fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_stor
 
 /// JSON behind a line with its hash.
 fn sealed<T: Serialize>(value: &T) -> Vec<u8> {
-    let json = serde_json::to_vec_pretty(value).unwrap_or_default();
+    let json = serde_json::to_vec_pretty(value).expect("texts, numbers and lists can be written");
     let mut bytes = format!("{}\n", Key::of_bytes(&json)).into_bytes();
     bytes.extend_from_slice(&json);
     bytes
@@ -411,78 +542,4 @@ fn opened<T: DeserializeOwned>(path: &ObjectPath, bytes: &[u8]) -> Result<T, Che
         return Err(damaged("its hash is another".to_owned()));
     }
     serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn written(folder: &std::path::Path, epoch: i64) -> (CheckpointStore, Manifest) {
-        let store = CheckpointStore::open(folder.to_str().unwrap()).unwrap();
-        let epoch = Millis(epoch);
-        let part = |n: usize| {
-            let keys = vec![n as u8; 40 * n];
-            store
-                .write_part(epoch, "latest", (0, 1), format!("latest-0-0-{n}.part"), &keys)
-                .unwrap()
-        };
-        let manifest = Manifest {
-            format: FORMAT,
-            epoch,
-            clock: epoch,
-            offsets: Offsets::default(),
-            semantics: "s".into(),
-            version: "v".into(),
-            parts: vec![part(1), part(2)],
-        };
-        store.write_manifest(&manifest).unwrap();
-        (store, manifest)
-    }
-
-    proptest! {
-        #[test]
-        fn any_byte_that_is_another_is_noticed(file in 0usize..3, at in 0usize..100_000, flip in 1u8..=255) {
-            let folder = tempfile::tempdir().unwrap();
-            let (store, _) = written(folder.path(), 7);
-            let name = ["manifest", "latest-0-0-1.part", "latest-0-0-2.part"][file];
-            let path = folder.path().join(format!("{:020}", 7)).join(name);
-            let mut bytes = std::fs::read(&path).unwrap();
-            let at = at % bytes.len();
-            bytes[at] ^= flip;
-            std::fs::write(&path, bytes).unwrap();
-            prop_assert!(store.newest(|_| true).unwrap().is_none());
-        }
-
-        #[test]
-        fn a_file_that_is_cut_is_noticed(file in 0usize..3, keep in 0.0f64..1.0) {
-            let folder = tempfile::tempdir().unwrap();
-            let (store, _) = written(folder.path(), 7);
-            let name = ["manifest", "latest-0-0-1.part", "latest-0-0-2.part"][file];
-            let path = folder.path().join(format!("{:020}", 7)).join(name);
-            let bytes = std::fs::read(&path).unwrap();
-            std::fs::write(&path, &bytes[..(bytes.len() as f64 * keep) as usize]).unwrap();
-            prop_assert!(store.newest(|_| true).unwrap().is_none());
-        }
-    }
-
-    #[test]
-    fn the_newest_that_is_sound_is_used_and_old_ones_go() {
-        let folder = tempfile::tempdir().unwrap();
-        for epoch in [10, 20, 30, 40] {
-            written(folder.path(), epoch);
-        }
-        let store = CheckpointStore::open(folder.path().to_str().unwrap()).unwrap();
-        store
-            .write_part(Millis(50), "latest", (0, 1), "half.part".into(), b"x")
-            .unwrap();
-        let newest = |store: &CheckpointStore| store.newest(|_| true).unwrap().map(|manifest| manifest.epoch.0);
-        assert_eq!(newest(&store), Some(40), "50 has no manifest");
-        std::fs::remove_file(folder.path().join(format!("{:020}/latest-0-0-2.part", 40))).unwrap();
-        assert_eq!(newest(&store), Some(30), "40 lacks a part");
-        assert_eq!(store.prune(2).unwrap(), [Millis(20), Millis(10)]);
-        let left: Vec<i64> = store.list().unwrap().iter().map(|listed| listed.epoch.0).collect();
-        assert_eq!(left, [50, 40, 30]);
-    }
 }

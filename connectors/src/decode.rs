@@ -1,6 +1,7 @@
 //! From bytes to records, and what becomes of bytes that are none.
 
 mod action;
+mod bounds;
 mod dead_letter;
 mod intake;
 mod locate;
@@ -13,6 +14,7 @@ mod rows;
 mod tests;
 
 use riskflow_config::InputRecord;
+use riskflow_model::limit::RECORD_BYTES;
 use riskflow_model::output::Reason;
 use riskflow_model::topic::Topic;
 
@@ -23,7 +25,7 @@ pub use reject::Rejection;
 use crate::RawRecord;
 
 /// A payload may have this many bytes. What is larger is no record of ours, and is not even parsed.
-pub const LARGEST_PAYLOAD: usize = 1 << 20;
+pub const LARGEST_PAYLOAD: usize = RECORD_BYTES;
 
 /// Decodes and checks a record of an input topic.
 ///

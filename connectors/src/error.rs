@@ -92,6 +92,16 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// Whether a record is larger than the topic takes: the same commit fails again, one with smaller records need not.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        match self {
+            Self::Log(error) => matches!(error, LogError::TooLarge { .. }),
+            Self::Kafka(error) => error.is_too_large(),
+            Self::File { .. } => false,
+        }
+    }
+
     /// Whether the same commit may succeed later.
     #[must_use]
     pub fn retry(&self) -> Retry {

@@ -5,6 +5,7 @@
 //! producer); its records carry CloudEvents 1.0 headers in binary mode.
 
 mod client;
+mod limits;
 mod source;
 mod sink;
 mod append;
@@ -20,7 +21,7 @@ use crate::Retry;
 pub use append::KafkaAppend;
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
-pub(crate) use topics::{check, create};
+pub(crate) use topics::{check, cluster_id, create};
 
 /// What is wrong with Kafka, or with how it is reached.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +108,15 @@ pub enum BrokerError {
 }
 
 impl BrokerError {
+    /// Whether a record was larger than its topic takes.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        let Self::Refused { error, .. } = self else {
+            return false;
+        };
+        error.rdkafka_error_code().is_some_and(is_too_large)
+    }
+
     /// Whether the same may succeed later.
     #[must_use]
     pub fn retry(&self) -> Retry {
@@ -136,8 +146,25 @@ fn cure(error: &KafkaError) -> &'static str {
             | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownPartition,
         ) => "; if it was deleted, `riskflow topics --create` makes it anew, and ARCHITECTURE.md says how to go on",
+        Some(code) if is_too_large(code) => "; raise its `max.message.bytes`",
         _ => "",
     }
+}
+
+/// Whether a broker that answers so has no such topic.
+const fn is_missing(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition
+    )
+}
+
+/// Whether a broker that answers so takes smaller records.
+const fn is_too_large(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge
+    )
 }
 
 /// Whether a broker that answers so will answer so again.
@@ -151,7 +178,6 @@ const fn refuses(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed
             | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-            | RDKafkaErrorCode::MessageSizeTooLarge
             | RDKafkaErrorCode::InvalidTopic
             | RDKafkaErrorCode::InvalidRecord
             | RDKafkaErrorCode::PolicyViolation

@@ -33,6 +33,8 @@
 //!   instead: when `commit` fails, some records may be visible all the same, and again after the next attempt. Readers see that by
 //!   the epoch (and on Kafka by `ce_id`, which is the same).
 //! * **Order.** Records of one key keep the order of `records` and of the epochs.
+//! * **Bounded.** A record of more bytes than [`Sink::most`] fails its commit ([`SinkError::is_too_large`]); whoever commits cuts it
+//!   before. What a topic takes may become less while the sink is open: [`Sink::ask_most`].
 //! * **One writer.** A log partition has one writer at a time; a second is refused. On Kafka a second writer with the same
 //!   topics takes over, and the first is refused from then on (fencing). Files do not check.
 //! * **Failure.** [`SinkError::retry`] says whether the same `commit` may succeed later.
@@ -62,10 +64,12 @@ pub mod kafka;
 pub mod files;
 
 pub mod checkpoint;
+mod identity;
 
 pub use append::{Append, AppendError, Appended, InRecord, open_append};
 pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action};
 pub use error::{Retry, SinkError, SourceError};
+pub use identity::{Identity, IdentityError};
 pub use progress::{Published, Resume, content, published_rows, published_tables, resume};
 pub use sink::{Begun, EpochRecords, OutRecord, Sink, open_sink};
 pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};

@@ -1,6 +1,7 @@
 //! What an earlier run left in the output: how far it came, and which rows stand there.
 
 use std::cell::Cell;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -51,10 +52,7 @@ impl Resume {
     /// When one cannot be read, or one is missing.
     pub fn of(records: BTreeMap<String, Vec<u8>>) -> Result<Self, SourceError> {
         let mut resume = Self::default();
-        for (key, payload) in records {
-            let progress: Progress = serde_json::from_slice(&payload).map_err(|error| SourceError::Progress {
-                detail: format!("the record `{key}` cannot be read: {error}"),
-            })?;
+        for (key, progress) in put_together(records)? {
             if key == Progress::BASE {
                 resume.base_time = progress.time();
                 resume.base = (progress.epoch, progress.offsets);
@@ -79,6 +77,36 @@ impl Resume {
         }
         Ok(resume)
     }
+}
+
+/// The records whose offsets are spread over several, each in one.
+fn put_together(records: BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, Progress>, SourceError> {
+    let mut whole: BTreeMap<String, (Progress, u32)> = BTreeMap::new();
+    for (key, payload) in records {
+        let progress: Progress = serde_json::from_slice(&payload).map_err(|error| SourceError::Progress {
+            detail: format!("the record `{key}` cannot be read: {error}"),
+        })?;
+        match whole.entry(Progress::first_key(&key).to_owned()) {
+            Entry::Vacant(entry) => drop(entry.insert((progress, 1))),
+            Entry::Occupied(mut entry) => {
+                let (first, count) = entry.get_mut();
+                // Of another epoch: what was left of a base record that had more parts.
+                if first.epoch == progress.epoch {
+                    first.offsets.merge(&progress.offsets);
+                    *count += 1;
+                }
+            }
+        }
+    }
+    let whole = whole.into_iter().map(|(key, (progress, count))| {
+        if progress.parts != count {
+            return Err(SourceError::Progress {
+                detail: format!("of the {} records `{key}` {count} are there", progress.parts),
+            });
+        }
+        Ok((key, progress))
+    });
+    whole.collect()
 }
 
 /// How long what this run wrote itself may take to become visible.
@@ -209,6 +237,7 @@ mod tests {
             previous: Millis(previous),
             offsets,
             digest: "".into(),
+            parts: 1,
         };
         (Progress::key(Millis(epoch)), serde_json::to_vec(&progress).unwrap())
     }
@@ -226,6 +255,33 @@ mod tests {
         assert_eq!(resume.offsets_after(Millis(19)), None);
         records.extend([record(50, 40, 9)]);
         assert!(Resume::of(records).unwrap_err().to_string().contains("missing"));
+    }
+
+    #[test]
+    fn offsets_of_many_partitions_are_put_together_and_one_that_lacks_some_is_noticed() {
+        let mut offsets = Offsets::default();
+        for partition in 0..2_500 {
+            offsets.advance(Topic::InObservation, partition, u64::from(partition) + 1);
+        }
+        let progress = |epoch| Progress {
+            epoch: Millis(epoch),
+            clock: None,
+            previous: Millis(0),
+            offsets: offsets.clone(),
+            digest: "".into(),
+            parts: 1,
+        };
+        let base = progress(10).split(Progress::BASE);
+        let all = base.into_iter().chain(progress(10).split(&Progress::key(Millis(10))));
+        let mut records: BTreeMap<String, Vec<u8>> = all
+            .map(|(key, part)| (key, serde_json::to_vec(&part).unwrap()))
+            .collect();
+        assert_eq!(records.len(), 6);
+        let resume = Resume::of(records.clone()).unwrap();
+        assert_eq!((resume.base, resume.epochs.len()), ((Millis(10), offsets), 0));
+        records.remove("base+1");
+        let error = Resume::of(records).unwrap_err().to_string();
+        assert!(error.contains("of the 3 records `base` 2 are there"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use riskflow_config::{Guarantee, Output, TopicSettings};
 use riskflow_model::Millis;
+use riskflow_model::limit::RECORD_BYTES;
 use riskflow_model::topic::Topic;
 
 use crate::{SinkError, files, kafka, log};
@@ -13,6 +14,17 @@ pub struct OutRecord {
     pub key: String,
     /// Its payload, JSON; `None` is a tombstone.
     pub payload: Option<Vec<u8>>,
+}
+
+impl OutRecord {
+    /// Room for what frames a record: lengths, headers, the head of a batch of one.
+    const FRAME: usize = 512;
+
+    /// How many bytes it has at most, on whatever it is written to. On Kafka its key stands in the header `ce_id` once more.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        2 * self.key.len() + self.payload.as_ref().map_or(0, Vec::len) + Self::FRAME
+    }
 }
 
 /// The records of one epoch.
@@ -35,6 +47,23 @@ pub trait Sink: Send {
     ///
     /// When not all of them are known to be durable: see the crate's documentation.
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError>;
+
+    /// The most that a record of this topic may have ([`OutRecord::size`]), as far as it is known: at most [`RECORD_BYTES`], at least
+    /// [`LEAST_RECORD_BYTES`](riskflow_model::limit::LEAST_RECORD_BYTES). A larger one fails its commit.
+    fn most(&self, topic: Topic) -> usize {
+        let _ = topic;
+        RECORD_BYTES
+    }
+
+    /// Finds out how large records may be: once before the first commit, and after each that failed with
+    /// [`SinkError::is_too_large`]. Then [`Sink::most`] is less for the topic that refused one, as long as that is possible.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot find out; it may be tried again.
+    fn ask_most(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
 
     /// Where readers may be behind: commits tombstones on `out.progress`, behind all that an earlier writer committed. Whoever
     /// reads them has read all of that. `None` where a reader always sees what was committed.

@@ -49,6 +49,8 @@ pub struct TopicReport {
     pub name: String,
     /// How it stands.
     pub state: TopicState,
+    /// What is otherwise than riskflow would make it, and works all the same; for people.
+    pub remarks: Vec<String>,
 }
 
 /// How a topic compares with the settings.
@@ -127,7 +129,12 @@ fn check_log(folder: &Path, settings: &TopicSettings, topic: Topic) -> Result<To
             settings.partitions
         )]),
     };
-    Ok(TopicReport { topic, name, state })
+    Ok(TopicReport {
+        topic,
+        name,
+        state,
+        remarks: Vec::new(),
+    })
 }
 
 #[cfg(test)]

@@ -48,6 +48,28 @@ impl Key {
     }
 }
 
+/// A key in text that is made of several parts: they are joined with `/`.
+///
+/// Within a part `/` is written `~1` and `~` is written `~0`, as in a JSON Pointer (RFC 6901): different parts have different
+/// keys, and a reader can take a key apart. Parts with neither stand as they are.
+#[must_use]
+pub fn joined(parts: &[&str]) -> String {
+    let mut key = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            key.push('/');
+        }
+        for character in part.chars() {
+            match character {
+                '~' => key.push_str("~0"),
+                '/' => key.push_str("~1"),
+                other => key.push(other),
+            }
+        }
+    }
+    key
+}
+
 /// 32 hexadecimal digits.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,6 +85,8 @@ impl fmt::Debug for Key {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -75,5 +99,24 @@ mod tests {
     #[test]
     fn parts_do_not_run_together() {
         assert_ne!(Key::of_parts(&["ab", "c"]), Key::of_parts(&["a", "bc"]));
+    }
+
+    proptest! {
+        #[test]
+        fn joined_parts_can_be_taken_apart(parts in proptest::collection::vec("[ab/~01%汉]{0,4}", 1..5)) {
+            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+            let key = joined(&parts);
+            let apart: Vec<String> = key.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
+            prop_assert_eq!(apart, parts);
+        }
+    }
+
+    #[test]
+    fn ordinary_parts_stand_as_they_are() {
+        assert_eq!(
+            joined(&["330902", "damage", "houses", "50%"]),
+            "330902/damage/houses/50%"
+        );
+        assert_eq!(joined(&["unit", "a/b~c"]), "unit/a~1b~0c");
     }
 }

@@ -5,13 +5,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, DomainScope, InherentLevel, Level, Millis, Number, RegionCode, Text};
+use crate::limit::TEXT_BYTES;
+use crate::topic::Topic;
+use crate::{Domain, DomainScope, InherentLevel, Level, Millis, Number, RegionCode, Text, joined, shortened};
 
 mod case;
 
 pub use case::{
-    Basis, By, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Escalation, Note, Notice,
-    NoticeEvent, Obligation, People, Refusal, ReportTotal, Response, TaskState,
+    Basis, By, CaseCounts, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Escalation, Note,
+    Notice, NoticeEvent, Obligation, People, Refusal, ReportTotal, Response, TaskState,
 };
 
 /// A record as written: its fields, and the epoch in which it changed.
@@ -20,8 +22,21 @@ pub struct Stamped<T> {
     /// The fields of the record.
     #[serde(flatten)]
     pub record: T,
+    /// Only where the record was too large to be written: this one, of the same key, stands for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<StandIn>,
     /// The logical time of the change: all records of one epoch become visible together.
     pub epoch: Millis,
+}
+
+/// A record stands for one that is too large. It has the same key and the same fields, but its long texts are cut, each with a
+/// mark that says how long it was (`…(70000 bytes, cut)…`), and of long lists the first entries are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StandIn {
+    /// How many bytes the whole record would have had.
+    pub bytes: u64,
+    /// The most that the topic takes.
+    pub most: u64,
 }
 
 /// A row of `out.risk.asset`, keyed by `asset`: every asset of `base.asset` has one.
@@ -94,6 +109,14 @@ pub struct LevelCounts {
     pub orange: i64,
     /// At level 4.
     pub red: i64,
+}
+
+impl RegionRisk {
+    /// The key of its row.
+    #[must_use]
+    pub fn key(&self) -> String {
+        joined(&[&self.region.to_string(), &self.domain.to_string()])
+    }
 }
 
 impl LevelCounts {
@@ -247,11 +270,13 @@ pub enum Cause {
 pub struct Explanation {
     /// The version of the rule; 0 when the rule is gone.
     pub rule_version: u32,
-    /// The condition of the level, with the thresholds in force; empty when the rule no longer applies.
+    /// The condition of the level, with the thresholds in force; empty when the rule no longer applies. At most 4 KiB: of a
+    /// longer one the middle is cut, with a mark that says how long it was.
     pub condition: Text,
     /// The datastream of the highest level (the first by identifier among several); empty when none is left.
     pub datastream: Text,
-    /// The features of the condition, as of when the datastream took its present level (withdrawn: as of the epoch).
+    /// The features of the condition, as of when the datastream took its present level (withdrawn: as of the epoch). At most
+    /// 100; of more the last names how many are left out, as in `…(250 more)`.
     pub features: Vec<FeatureValue>,
     /// The asset's name.
     pub asset_name: Text,
@@ -290,7 +315,8 @@ pub struct Sample {
 pub struct DeadLetter {
     /// What is wrong with it.
     pub reason: Reason,
-    /// The same for people: field, value found, what to give.
+    /// The same for people: field, value found, what to give. At most 4 KiB: of a longer one the middle is cut, with a mark that
+    /// says how long it was.
     pub detail: Text,
     /// The topic it came from.
     pub topic: Text,
@@ -298,12 +324,48 @@ pub struct DeadLetter {
     pub partition: u32,
     /// Its offset there.
     pub offset: u64,
-    /// Its payload: as it was if that is UTF-8, else in base 64; cut after 64 KiB.
+    /// Its payload: as it was if that is UTF-8, else in base 64; the first 64 KiB of it.
     pub payload: Text,
     /// How `payload` is written.
     pub encoding: PayloadEncoding,
     /// The length of the payload, before it was cut.
     pub payload_bytes: u64,
+    /// Whether `payload` is only the beginning of it.
+    #[serde(default)]
+    pub payload_cut: bool,
+}
+
+impl DeadLetter {
+    /// So many bytes of a payload are kept.
+    pub const PAYLOAD_BYTES: usize = 64 << 10;
+
+    /// The dead letter of a record, identified by topic, partition and offset, with a payload in text. What is too long is cut.
+    #[must_use]
+    pub fn new(
+        (reason, detail): (Reason, &str),
+        (topic, partition, offset): (Topic, u16, u64),
+        payload: &str,
+        encoding: PayloadEncoding,
+    ) -> Self {
+        let kept = &payload[..payload.floor_char_boundary(Self::PAYLOAD_BYTES)];
+        Self {
+            reason,
+            detail: shortened(detail, TEXT_BYTES).into(),
+            topic: topic.name().into(),
+            partition: partition.into(),
+            offset,
+            payload: kept.into(),
+            encoding,
+            payload_bytes: payload.len() as u64,
+            payload_cut: kept.len() < payload.len(),
+        }
+    }
+
+    /// The key of its record.
+    #[must_use]
+    pub fn key(&self) -> String {
+        joined(&[&self.topic, &self.partition.to_string(), &self.offset.to_string()])
+    }
 }
 
 /// How a dead letter's payload is written.

@@ -48,6 +48,12 @@ impl Offsets {
         }
     }
 
+    /// Of how many partitions anything is known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Topic, partition and next offset.
     pub fn iter(&self) -> impl Iterator<Item = (Topic, u16, u64)> {
         self.0
@@ -109,6 +115,9 @@ impl JsonSchema for Offsets {
 /// Every epoch that took records or published any, or at which the clock woke a key of a fold, has one, until a checkpoint
 /// covers it; then a tombstone takes its place, and the record with the key [`Progress::BASE`] says what stood before the
 /// first that is left. On Kafka each start of a job leaves tombstones of its own ([`Progress::BEGUN`]).
+///
+/// A record holds at most [`Progress::MOST`] partitions. The others stand in further records of the same epoch, whose keys end
+/// in `+1`, `+2` and so on; all of them are committed together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
     /// The epoch.
@@ -123,6 +132,18 @@ pub struct Progress {
     pub offsets: Offsets,
     /// XXH3-128 of what the epoch gave: topic, key and payload of every record, in order.
     pub digest: Text,
+    /// Over how many records the offsets are spread; absent: one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub parts: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_one(parts: &u32) -> bool {
+    *parts == 1
 }
 
 impl Progress {
@@ -138,11 +159,53 @@ impl Progress {
     pub fn time(&self) -> Millis {
         self.clock.unwrap_or(self.epoch)
     }
+    /// A record holds the offsets of so many partitions at most.
+    pub const MOST: usize = 1000;
 
     /// The key of an epoch's record.
     #[must_use]
     pub fn key(epoch: Millis) -> String {
         format!("{:020}", epoch.0)
+    }
+
+    /// The keys of the records that offsets are spread over; `key` is the first.
+    pub fn keys(key: &str, offsets: &Offsets) -> impl Iterator<Item = String> {
+        let parts = offsets.len().div_ceil(Self::MOST).max(1);
+        (0..parts).map(move |part| match part {
+            0 => key.to_owned(),
+            _ => format!("{key}+{part}"),
+        })
+    }
+
+    /// The first of the keys that a record belongs to.
+    #[must_use]
+    pub fn first_key(key: &str) -> &str {
+        key.split_once('+').map_or(key, |(first, _)| first)
+    }
+
+    /// The records with their keys; `key` is the first.
+    #[must_use]
+    pub fn split(self, key: &str) -> Vec<(String, Self)> {
+        let keys: Vec<String> = Self::keys(key, &self.offsets).collect();
+        let parts = keys.len() as u32;
+        let offsets: Vec<_> = self
+            .offsets
+            .0
+            .iter()
+            .map(|(partition, next)| (*partition, *next))
+            .collect();
+        let mut spread = offsets.chunks(Self::MOST);
+        let split = keys.into_iter().map(|key| {
+            let offsets = spread.next().unwrap_or_default();
+            let part = Self {
+                offsets: Offsets(offsets.iter().copied().collect()),
+                digest: self.digest.clone(),
+                parts,
+                ..self
+            };
+            (key, part)
+        });
+        split.collect()
     }
 }
 
@@ -162,5 +225,36 @@ mod tests {
         let bytes = crate::binary::encode(&offsets).unwrap();
         assert_eq!(crate::binary::decode::<Offsets>(&bytes).unwrap(), offsets);
         assert!(serde_json::from_str::<Offsets>(r#"{"in.nothing/0":1}"#).is_err());
+    }
+
+    #[test]
+    fn many_partitions_are_spread_over_records_that_fit_everywhere() {
+        let mut progress = Progress {
+            epoch: Millis(i64::MAX),
+            clock: None,
+            previous: Millis(0),
+            offsets: Offsets::default(),
+            digest: "0".repeat(32).into(),
+            parts: 1,
+        };
+        let one = progress.clone().split("base");
+        assert_eq!(one, [("base".to_owned(), progress.clone())]);
+        assert!(!serde_json::to_string(&progress).unwrap().contains("parts"));
+        for partition in 0..2500 {
+            progress
+                .offsets
+                .advance(Topic::BaseDatastream, u16::MAX - partition, u64::MAX);
+        }
+        let split = progress.clone().split("base");
+        let keys: Vec<&str> = split.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["base", "base+1", "base+2"]);
+        let mut offsets = Offsets::default();
+        for (key, part) in &split {
+            assert_eq!((Progress::first_key(key), part.parts), ("base", 3));
+            let bytes = serde_json::to_vec(part).unwrap().len();
+            assert!(bytes < 60_000, "{bytes}");
+            offsets.merge(&part.offsets);
+        }
+        assert_eq!(offsets, progress.offsets);
     }
 }

@@ -1,4 +1,4 @@
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -34,6 +34,12 @@ impl From<&str> for Text {
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Cow<'_, str>> for Text {
+    fn from(text: Cow<'_, str>) -> Self {
         Self(text.into())
     }
 }
@@ -97,6 +103,19 @@ impl JsonSchema for Text {
     }
 }
 
+/// A text of at most `most` bytes. Of a longer one beginning and end are kept; between them stands how long it was.
+#[must_use]
+pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    let mark = format!("…({} bytes, cut)…", text.len());
+    let room = most.saturating_sub(mark.len());
+    let head = &text[..text.floor_char_boundary(room - room / 4)];
+    let tail = &text[text.ceil_char_boundary(text.len() - room / 4)..];
+    Cow::Owned(format!("{head}{mark}{tail}"))
+}
+
 /// A finite `f64` with a total order, for values that are shown and compared but never summed.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -131,5 +150,25 @@ impl Hash for Number {
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_says_how_long_it_was() {
+        assert_eq!(shortened("water", 5), "water");
+        let long = "汉".repeat(1000);
+        for most in [0, 40, 41, 42, 100, 2_999] {
+            let short = shortened(&long, most);
+            assert!(short.contains("…(3000 bytes, cut)…"), "{short}");
+            assert!(short.len() <= most.max(23), "{} of {most}", short.len());
+        }
+        assert_eq!(
+            shortened(&format!("{}; give less", "x".repeat(500)), 60),
+            "x".repeat(29) + "…(511 bytes, cut)…" + "give less"
+        );
     }
 }

@@ -191,7 +191,8 @@ impl Topic {
         }
     }
 
-    /// What its records are keyed by.
+    /// What its records are keyed by. Several parts are joined with `/`; in a part `/` is `~1` and `~` is `~0`
+    /// ([`crate::joined`]), so that no two keys are the same by chance.
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {

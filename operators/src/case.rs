@@ -25,11 +25,11 @@ use riskflow_config::{CaseSettings, TimeSettings};
 use riskflow_model::action::Action;
 use riskflow_model::intake::IncidentState;
 use riskflow_model::output::{
-    CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, DeltaKind, NoticeEvent, Origin, Reason, Refusal,
-    WarningDelta,
+    CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Cause, DeltaKind, NoticeEvent, Obligation,
+    Origin, Reason, Refusal, WarningDelta,
 };
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Level, Millis, Text};
+use riskflow_model::{Domain, Key, Level, Millis, RegionCode, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::Diff;
@@ -68,12 +68,33 @@ impl CaseRecord {
 /// What the fold gives out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CaseOutput {
-    /// A row of the table of cases.
+    /// A row of the table of cases. Its lists are bounded, for each change writes all of it.
     State(Arc<CaseState>),
+    /// A row: what the case counts for in response times, without such bounds.
+    Standing(Arc<Standing>),
     /// Something happened, or never did; never taken back by itself.
     Delta(Box<CaseDelta>),
     /// A row: who is to be told.
     Alarm(Arc<Alarm>),
+}
+
+/// What of a case goes into response times.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Standing {
+    /// The case.
+    pub case: Text,
+    /// Where.
+    pub region: RegionCode,
+    /// The domain.
+    pub domain: Domain,
+    /// When things were done, in the first round.
+    pub times: CaseTimes,
+    /// All missed deadlines, and all that people lifted.
+    pub escalations: u32,
+    /// All who must acknowledge it.
+    pub obligations: Vec<Obligation>,
+    /// How many escalations there were from each unit.
+    pub missed: Vec<(Text, u32)>,
 }
 
 /// Someone is to be told of something, for as long as this row stands.

@@ -405,20 +405,15 @@ fn given_up(observed: &Observed) -> DeadLetter {
             Op::Delete
         },
     };
-    let payload = serde_json::to_string(&record).unwrap_or_default();
-    DeadLetter {
-        reason: Reason::UnknownDatastream,
-        detail: format!("`datastream` is `{}`; give one of `base.datastream`", observation.id).into(),
-        topic: Topic::ALL
-            .get(usize::from(origin.topic))
-            .map_or("", |topic| topic.name())
-            .into(),
-        partition: origin.partition.into(),
-        offset: origin.offset,
-        payload_bytes: payload.len() as u64,
-        payload: payload.into(),
-        encoding: PayloadEncoding::Decoded,
-    }
+    let payload = serde_json::to_string(&record).expect("an observation has text keys and finite numbers");
+    let detail = format!("`datastream` is `{}`; give one of `base.datastream`", observation.id);
+    let topic = Topic::ALL[usize::from(origin.topic)];
+    DeadLetter::new(
+        (Reason::UnknownDatastream, &detail),
+        (topic, origin.partition, origin.offset),
+        &payload,
+        PayloadEncoding::Decoded,
+    )
 }
 
 impl Fold for Monitor {

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use differential_dataflow::operators::CountTotal;
-use riskflow_model::output::{CaseState, Obligation, Response};
+use riskflow_model::output::{Obligation, Response};
 use riskflow_model::{DomainScope, Millis, RegionCode, Text};
 use serde::{Deserialize, Serialize};
 
+use crate::case::Standing;
 use crate::{Diff, Rows};
 
 /// What is summed over.
@@ -36,11 +37,11 @@ struct Tally {
 }
 
 impl Tally {
-    fn of_case(case: &CaseState) -> Self {
+    fn of_case(case: &Standing) -> Self {
         let mut tally = Self {
             cases: 1,
             in_time: case.times.in_time.into(),
-            escalations: case.escalations.len() as i64,
+            escalations: case.escalations.into(),
             ..Self::default()
         };
         tally.acknowledge(case.times.issued, case.times.acknowledged);
@@ -66,9 +67,9 @@ impl Tally {
         tally
     }
 
-    fn of_escalation() -> Self {
+    fn of_escalations(escalations: u32) -> Self {
         Self {
-            escalations: 1,
+            escalations: escalations.into(),
             ..Self::default()
         }
     }
@@ -118,15 +119,15 @@ fn bucket(seconds: i64) -> usize {
 }
 
 /// Returns the response times of every region and domain that has a case, and of every unit that has to do with one.
-pub fn response<'scope>(cases: Rows<'scope, Arc<CaseState>>) -> Rows<'scope, Arc<Response>> {
+pub fn response<'scope>(cases: Rows<'scope, Arc<Standing>>) -> Rows<'scope, Arc<Response>> {
     cases
-        .explode(|case: Arc<CaseState>| contributions(&case))
+        .explode(|case: Arc<Standing>| contributions(&case))
         .arrange_by_self_named("Response: cases by scope")
         .count_total_core::<Diff>()
         .map(|(scope, tally)| Arc::new(row(scope, &tally)))
 }
 
-fn contributions(case: &CaseState) -> Vec<(Scope, Tally)> {
+fn contributions(case: &Standing) -> Vec<(Scope, Tally)> {
     let whole = Tally::of_case(case);
     let regions = case.region.up_to_city().flat_map(|region| {
         let domains = [DomainScope::All, DomainScope::One(case.domain)];
@@ -135,8 +136,8 @@ fn contributions(case: &CaseState) -> Vec<(Scope, Tally)> {
     let obligations = case.obligations.iter();
     let obligations =
         obligations.map(|obligation| (Scope::Unit(obligation.unit.clone()), Tally::of_obligation(obligation)));
-    let escalations = case.escalations.iter().filter_map(|escalation| escalation.unit.clone());
-    let escalations = escalations.map(|unit| (Scope::Unit(unit), Tally::of_escalation()));
+    let missed = case.missed.iter();
+    let escalations = missed.map(|(unit, count)| (Scope::Unit(unit.clone()), Tally::of_escalations(*count)));
     regions.chain(obligations).chain(escalations).collect()
 }
 

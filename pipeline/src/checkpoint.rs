@@ -269,6 +269,7 @@ impl Writing {
         failpoint("checkpoint::before_manifest");
         self.store.write_manifest(&Manifest {
             format: FORMAT,
+            job: self.store.job().cloned(),
             epoch,
             clock,
             offsets,

@@ -75,7 +75,7 @@ pub enum Command {
     Schema(SchemaArguments),
     /// List, check or create the topics that the job needs.
     Topics(TopicsArguments),
-    /// List, verify or prune the checkpoints of a job.
+    /// List, verify, prune or adopt the checkpoints of a job.
     Checkpoint(CheckpointArguments),
     /// Print the records of a topic, or warnings, cases and notices for people.
     ///
@@ -232,6 +232,9 @@ pub enum CheckpointCommand {
         #[arg(long, value_name = "N")]
         keep: Option<usize>,
     },
+    /// Make all of them those of this job: after its log was put together anew, or its Kafka cluster is another one with the same
+    /// records at the same offsets. Never for the checkpoints of another job.
+    Adopt,
 }
 
 /// Which records to print.

@@ -1,5 +1,9 @@
-//! What the processes of a cluster owe each other. All begin where process 0 says. It is fail-stop: when one process ends
-//! before the others, all end, each with one line that says so.
+//! What the processes of a cluster owe each other. Only those of one job meet, and all begin where process 0 says. It is fail-stop:
+//! when one process ends before the others, all end, each with one line that says so.
+
+mod handshake;
+
+use std::any::Any;
 
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -7,13 +11,23 @@ use std::panic;
 use std::process;
 use std::rc::Rc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
+use anyhow::{Context as _, Result, anyhow};
+use riskflow_config::{Input as From, Output, Settings};
 use timely::ExchangeData;
+use timely::communication::Hooks;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::probe::{Handle, Probe};
 use timely::dataflow::operators::vec::{Broadcast, Input};
 use timely::worker::Worker;
+
+use crate::recovery::semantics_of;
+
+use handshake::{Job, connect};
 
 /// What timely's threads say, in a panic, when a connection to another process breaks.
 const LOST: &str = "timely communication error: ";
@@ -35,6 +49,69 @@ pub fn end_with_peers() {
         );
         process::exit(1);
     }));
+}
+
+/// How workers reach each other, and what must live as long as they do.
+pub type Communication = (Vec<AllocatorBuilder>, Box<dyn Any + Send>);
+
+/// Puts together how the workers of this process reach each other and those of the other processes. Waits for these; `None` if it
+/// was asked to stop before they were there.
+///
+/// # Errors
+///
+/// When the port of this process cannot be had, or another process refuses this one.
+pub fn communication(settings: &Settings, stop: &AtomicBool) -> Result<Option<Communication>> {
+    let cluster = &settings.cluster;
+    let threads = cluster.workers.get();
+    if cluster.hosts.len() < 2 {
+        let alone = match threads {
+            1 => timely::CommunicationConfig::Thread,
+            _ => timely::CommunicationConfig::Process(threads),
+        };
+        return alone.try_build().map(Some).map_err(|error| anyhow!(error));
+    }
+    let Some(sockets) = connect(&cluster.hosts, cluster.process, &job(settings), stop)? else {
+        return Ok(None);
+    };
+    let hooks = Hooks::default();
+    let builders = ProcessBuilder::new_typed_vector(threads, hooks.refill.clone(), hooks.spill.clone());
+    let (builders, guard) = initialize_networking_from_sockets(builders, sockets, cluster.process, threads, hooks)
+        .context("could not use the connections of the cluster")?;
+    Ok(Some((
+        builders.into_iter().map(AllocatorBuilder::Tcp).collect(),
+        Box::new(guard),
+    )))
+}
+
+/// What the processes of a job have in common, by the names of the settings: with others they would compute something else, or
+/// something at another place.
+fn job(settings: &Settings) -> Job {
+    let input = match &settings.input {
+        From::Log(folder) => format!("log {}", folder.display()),
+        From::Kafka(kafka) => format!("kafka {}", kafka.brokers),
+        From::Files(files) => format!("files {files:?}"),
+    };
+    // Only process 0 writes; the others need to know whether what is written lasts.
+    let output = match &settings.output {
+        Output::Log(_) => "log",
+        Output::Kafka(_) => "kafka",
+        Output::Files(_) => "files",
+    };
+    let all = [
+        ("version of riskflow", env!("CARGO_PKG_VERSION").to_owned()),
+        ("cluster.hosts", settings.cluster.hosts.join(" ")),
+        ("cluster.workers", settings.cluster.workers.to_string()),
+        ("topics.prefix", settings.topics.prefix.clone()),
+        ("input", input),
+        ("input.clock", format!("{:?}", settings.clock)),
+        ("output.kind", output.to_owned()),
+        ("checkpoint.path", settings.checkpoint.path.clone()),
+        (
+            "[time], [unknown], [risk] or [case]",
+            semantics_of(settings).to_string(),
+        ),
+    ];
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What worker 0 has of this, on every worker: each must call it at the same point, and waits for worker 0.

@@ -352,19 +352,26 @@ fn closed_loop<'scope>(
         .clone()
         .flat_map(|(output, epoch, diff)| match output {
             CaseOutput::State(state) => Some((state, epoch, diff)),
-            CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
+            CaseOutput::Standing(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
+        })
+        .as_collection();
+    let standings = found
+        .clone()
+        .flat_map(|(output, epoch, diff)| match output {
+            CaseOutput::Standing(standing) => Some((standing, epoch, diff)),
+            CaseOutput::State(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
         })
         .as_collection();
     let alarms = found
         .clone()
         .flat_map(|(output, epoch, diff)| match output {
             CaseOutput::Alarm(alarm) => Some((alarm, epoch, diff)),
-            CaseOutput::State(_) | CaseOutput::Delta(_) => None,
+            CaseOutput::State(_) | CaseOutput::Standing(_) | CaseOutput::Delta(_) => None,
         })
         .as_collection();
     let deltas = found.flat_map(|(output, epoch, diff)| match output {
         CaseOutput::Delta(delta) => Some((Output::CaseDelta(delta), epoch, diff)),
-        CaseOutput::State(_) | CaseOutput::Alarm(_) => None,
+        CaseOutput::State(_) | CaseOutput::Standing(_) | CaseOutput::Alarm(_) => None,
     });
     let told = recipients(cases.clone(), alarms, on_duty, users);
     let notices = fold(Notices, told, no_records, ticks, meters.notice.clone(), keep_notice).note(waking);
@@ -373,7 +380,7 @@ fn closed_loop<'scope>(
     cases
         .clone()
         .map(Output::CaseState)
-        .concat(response::response(cases).map(Output::Response))
+        .concat(response::response(standings).map(Output::Response))
         .inner
         .concat(deltas)
         .concat(notices)

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Output, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Part};
 use riskflow_connectors::topics::{Place, TopicState, check};
-use riskflow_connectors::{Begun, Share, Source, SourceError, Until, open_sink, open_source};
+use riskflow_connectors::{Begun, Identity, Share, Source, SourceError, Until, open_sink, open_source};
 use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
@@ -28,7 +28,7 @@ use timely::worker::Worker;
 
 use crate::checkpoint::{Checkpointer, State};
 use crate::clock::{TOLERANCE, wall_clock};
-use crate::cluster::tell;
+use crate::cluster::{communication, tell};
 use crate::graph::{Inputs, Keepers, Meters, Semantics, graph};
 use crate::ingest::{Cut, How, Ingest, Ingested, Report, Standing, ingest};
 use crate::metrics::Metrics;
@@ -197,9 +197,14 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
 
 /// From start to stop of all workers of the process.
 fn run_workers(settings: &Settings, job: &Arc<Job>) -> Result<()> {
+    let communication = communication(settings, &job.handles.stop).context("could not form the cluster")?;
+    // Asked to stop before the others were there.
+    let Some((builders, others)) = communication else {
+        return Ok(());
+    };
     let shared = Arc::clone(job);
     let (end, ends) = channel();
-    let guards = timely::execute(timely_config(settings), move |worker| {
+    let guards = timely::execute::execute_from(builders, others, worker_config(), move |worker| {
         let _ended = Ended(end.clone());
         work(worker, &shared);
     });
@@ -247,7 +252,12 @@ fn check_topics(settings: &Settings) -> Result<()> {
 
 /// Starts keeping what this run will leave.
 fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Lasting> {
-    let store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
+    let mut store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
+    if settings.cluster.process == 0 {
+        let job = Identity::find(&settings.input, &settings.output, &settings.topics);
+        let job = job.context("could not find out which job this is")?;
+        store.claim(&job).context("could not use the checkpoints")?;
+    }
     let store = Arc::new(store);
     let semantics = semantics_of(settings);
     let (metrics, state) = (handles.metrics.clone(), state.clone());
@@ -400,26 +410,12 @@ fn saved_parts(
     )
 }
 
-fn timely_config(settings: &Settings) -> timely::Config {
-    let threads = settings.cluster.workers.get();
-    let communication = if settings.cluster.hosts.len() > 1 {
-        timely::CommunicationConfig::Cluster {
-            threads,
-            process: settings.cluster.process,
-            addresses: settings.cluster.hosts.clone(),
-            report: false,
-            zerocopy: false,
-        }
-    } else if threads > 1 {
-        timely::CommunicationConfig::Process(threads)
-    } else {
-        timely::CommunicationConfig::Thread
-    };
+fn worker_config() -> timely::WorkerConfig {
     let mut worker = timely::WorkerConfig::default();
     // Arrangements go on compacting while nothing comes in.
     let differential = differential_dataflow::Config::default().idle_merge_effort(Some(1000));
     differential_dataflow::configure(&mut worker, &differential);
-    timely::Config { communication, worker }
+    worker
 }
 
 /// One worker from start to stop.

@@ -24,6 +24,7 @@ pub struct Metrics {
     late: IntCounterVec,
     dead_letters: IntCounterVec,
     published: IntCounterVec,
+    oversized: IntCounterVec,
     deltas: IntCounterVec,
     case_events: IntCounterVec,
     notices: IntCounterVec,
@@ -97,6 +98,11 @@ impl Metrics {
             published: counters(
                 "riskflow_published_records_total",
                 "Output records committed, by topic.",
+                "topic",
+            )?,
+            oversized: counters(
+                "riskflow_oversized_records_total",
+                "Output records that were larger than their topic takes, by topic: a stand-in was written.",
                 "topic",
             )?,
             deltas: counters(
@@ -259,6 +265,7 @@ impl Metrics {
         }
         for topic in Topic::outputs() {
             self.published.with_label_values(&[topic.name()]);
+            self.oversized.with_label_values(&[topic.name()]);
         }
     }
 
@@ -297,6 +304,11 @@ impl Metrics {
     /// Output records were committed.
     pub fn published(&self, topic: Topic, records: u64) {
         self.published.with_label_values(&[topic.name()]).inc_by(records);
+    }
+
+    /// An output record was too large for its topic.
+    pub fn oversized(&self, topic: Topic) {
+        self.oversized.with_label_values(&[topic.name()]).inc();
     }
 
     /// An epoch was committed.

@@ -27,10 +27,12 @@ use crate::output::EpochOutput;
 use crate::pace::Moment;
 use crate::views::{Tables, Views};
 
+mod bound;
 mod held;
 mod recorder;
 mod records;
 
+use bound::{Oversized, fit_all};
 use held::Held;
 use recorder::{Recorder, digest};
 pub use records::TABLES;
@@ -166,18 +168,24 @@ pub struct Publishing {
     shared: Shared,
     observer: Option<Observer>,
     committed: Committed,
+    /// When a topic's records that were too large were last told of.
+    told: BTreeMap<Topic, Instant>,
 }
 
 impl Publishing {
     /// Before the first epoch.
     #[must_use]
     pub fn new(
-        sink: Box<dyn Sink>,
+        mut sink: Box<dyn Sink>,
         beginning: Beginning,
         (views, metrics, shared): (Arc<Views>, Arc<Metrics>, Shared),
         observer: Option<Observer>,
         committed: Committed,
     ) -> Self {
+        if let Err(error) = sink.ask_most() {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cause, "it is not known yet how large records may be");
+        }
         Self {
             sink,
             tables: Tables::default(),
@@ -191,6 +199,7 @@ impl Publishing {
             shared,
             observer,
             committed,
+            told: BTreeMap::new(),
         }
     }
 
@@ -228,19 +237,23 @@ impl Publishing {
             self.move_on(&completed.output);
             // Of what the epoch gives, whatever of it stands in the output already.
             let digest = self.beginning.definite.then(|| digest(&records));
-            let mut records = match self.published.take() {
+            let most = |topic| self.sink.most(topic);
+            let (mut records, mut oversized) = match self.published.take() {
                 Some(published) => {
                     let held = self.held.take().map(|held| {
                         let told = held.tell(&self.tables, Millis(clock), &published, &self.beginning.open);
                         count(&self.metrics, &told, &[]);
                         logs(&told)
                     });
-                    let mut records = compared(&self.tables, &completed.output, published, records);
+                    let (mut records, oversized) =
+                        compared(&self.tables, &completed.output, published, (records, most));
                     records.splice(0..0, held.unwrap_or_default());
-                    records
+                    (records, oversized)
                 }
-                None => records,
+                None => (records, Vec::new()),
             };
+            oversized.extend(fit_all(&mut records, most));
+            self.tell_oversized(&oversized);
             count(&self.metrics, &completed.output, &records);
             if let Some(digest) = digest {
                 let oldest = Millis(self.shared.oldest_checkpoint.load(Ordering::Acquire));
@@ -262,7 +275,7 @@ impl Publishing {
             for epoch in &mut epochs {
                 epoch.records.retain(|record| record.topic != Topic::Progress);
             }
-            self.commit(&progress)?;
+            self.commit(&mut progress)?;
             // A table is mended after a restart; what was to be told once is gone.
             if epochs
                 .iter()
@@ -273,7 +286,7 @@ impl Publishing {
             }
         }
         if !epochs.is_empty() {
-            self.commit(&epochs)?;
+            self.commit(&mut epochs)?;
         }
         for (completed, position, tables) in finished {
             let epoch = completed.output.epoch;
@@ -301,8 +314,34 @@ impl Publishing {
         }
     }
 
-    /// Tries until it succeeds, the failure is one that does not pass, or the job is to stop.
-    fn commit(&mut self, epochs: &[EpochRecords]) -> Result<()> {
+    /// Counts records that were too large, and tells of some: there may be one in every epoch.
+    fn tell_oversized(&mut self, oversized: &[Oversized]) {
+        const PAUSE: Duration = Duration::from_secs(10);
+        for found in oversized {
+            let Oversized {
+                topic,
+                key,
+                bytes,
+                most,
+                stands,
+            } = found;
+            self.metrics.oversized(*topic);
+            if self.told.get(topic).is_some_and(|at| at.elapsed() < PAUSE) {
+                continue;
+            }
+            self.told.insert(*topic, Instant::now());
+            let instead = if *stands {
+                "a stand-in was written"
+            } else {
+                "its key alone is too large: it is left out"
+            };
+            tracing::warn!(%topic, key, bytes, most, "a record is too large for its topic: {instead}");
+        }
+    }
+
+    /// Tries until it succeeds, the failure is one that does not pass, or the job is to stop. What turns out to be too large
+    /// is made to fit.
+    fn commit(&mut self, epochs: &mut [EpochRecords]) -> Result<()> {
         const FIRST: Duration = Duration::from_millis(100);
         const LONGEST: Duration = Duration::from_secs(10);
         let mut pause = FIRST;
@@ -313,6 +352,9 @@ impl Publishing {
             };
             if error.retry() == Retry::Never || self.shared.stop.load(Ordering::Acquire) {
                 return Err(error).context("could not write the output");
+            }
+            if error.is_too_large() {
+                self.fit_again(epochs);
             }
             self.metrics.commit_retried();
             let cause: &dyn std::error::Error = &error;
@@ -328,6 +370,19 @@ impl Publishing {
         self.progress.note(&completed.output, moment(completed));
         self.metrics.replayed(completed.output.epoch.0);
         self.held.get_or_insert_default().keep(&completed.output);
+    }
+
+    /// A topic takes less than it said.
+    fn fit_again(&mut self, epochs: &mut [EpochRecords]) {
+        if let Err(error) = self.sink.ask_most() {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cause, "it is not known yet how large records may be");
+            return;
+        }
+        for EpochRecords { records, .. } in epochs {
+            let oversized = fit_all(records, |topic| self.sink.most(topic));
+            self.tell_oversized(&oversized);
+        }
     }
 
     /// An epoch that an earlier run committed: nothing goes out, but it must be what it was.

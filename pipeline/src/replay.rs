@@ -195,14 +195,11 @@ fn route(origin: Origin, record: InputRecord, epoch: Millis, semantics: &Semanti
 
 /// The dead letter of a record that may not be taken in; here its payload is not at hand.
 fn refused(origin: Origin, field: &str, time: Millis, reason: Reason) -> DeadLetter {
-    DeadLetter {
-        reason,
-        detail: format!("`{field}` is {time}").into(),
-        topic: Topic::ALL[usize::from(origin.topic)].name().into(),
-        partition: origin.partition.into(),
-        offset: origin.offset,
-        payload: "".into(),
-        encoding: PayloadEncoding::Decoded,
-        payload_bytes: 0,
-    }
+    let topic = Topic::ALL[usize::from(origin.topic)];
+    DeadLetter::new(
+        (reason, &format!("`{field}` is {time}")),
+        (topic, origin.partition, origin.offset),
+        "",
+        PayloadEncoding::Decoded,
+    )
 }

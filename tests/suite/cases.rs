@@ -343,7 +343,9 @@ fn a_case_takes_a_thousand_actions_and_refuses_the_next_for_good() {
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].refusal, Some(Refusal::TooMany));
     assert_eq!(refused[0].by.as_ref().unwrap().action, "action-1000".into());
-    assert_eq!(cases(&outputs)["flood"].people.notes.len(), 1_000);
+    let row = &cases(&outputs)["flood"];
+    assert_eq!((row.people.notes.len(), row.counts.notes), (10, 1_000));
+    assert_eq!(row.people.notes[9].at, Millis(ISSUE + 999), "the newest");
 }
 
 /// Cases keep the epoch in which the clock brings others on duty, so an epoch that did nothing else is part of the history

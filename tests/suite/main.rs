@@ -17,6 +17,7 @@ mod exactness;
 mod files;
 mod golden;
 mod kafka;
+mod limits;
 mod quiet;
 mod recovery;
 mod restart;

@@ -47,6 +47,7 @@ fn epochs(checkpoints: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(checkpoints).unwrap();
     let mut names: Vec<String> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "job")
         .collect();
     names.sort_unstable_by(|a, b| b.cmp(a));
     names

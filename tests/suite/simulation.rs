@@ -160,6 +160,7 @@ fn letter(partition: u16, offset: u64) -> DeadLetter {
         payload: "".into(),
         encoding: PayloadEncoding::Utf8,
         payload_bytes: 0,
+        payload_cut: false,
     }
 }
 
@@ -237,6 +238,7 @@ impl Simulation {
             let state = saved.lock().unwrap()[&epoch].clone();
             let manifest = Manifest {
                 format: FORMAT,
+                job: None,
                 epoch,
                 clock,
                 offsets,

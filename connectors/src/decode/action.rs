@@ -1,15 +1,12 @@
 //! What people do about a case.
 
 use riskflow_model::action::{Action, Verb};
+use riskflow_model::limit::{ID_BYTES, TEXT_BYTES};
 use riskflow_model::output::Reason;
 
 use super::Rejection;
+use super::bounds::short;
 use super::reject::{filled, of_parser};
-
-/// The largest identifier, in bytes.
-const LONGEST_ID: usize = 200;
-/// The largest text, in bytes.
-const LONGEST_TEXT: usize = 4096;
 
 /// Decodes and checks an action: also for those that come by HTTP or from the command line.
 ///
@@ -21,10 +18,10 @@ pub fn decode_action(text: &str) -> Result<Action, Rejection> {
     let Action { id, warning, actor, .. } = &action;
     for (name, value) in [("id", id), ("warning", warning), ("actor", actor)] {
         filled(name, value)?;
-        short(name, value, LONGEST_ID)?;
+        short(name, value, ID_BYTES)?;
     }
-    short("text", &action.text, LONGEST_TEXT)?;
-    short("role", &action.role, LONGEST_ID)?;
+    short("text", &action.text, TEXT_BYTES)?;
+    short("role", &action.role, ID_BYTES)?;
     let others = [
         ("unit", &action.unit, false),
         ("task", &action.task, false),
@@ -35,7 +32,7 @@ pub fn decode_action(text: &str) -> Result<Action, Rejection> {
         match value {
             Some(value) => {
                 filled(name, value)?;
-                short(name, value, LONGEST_TEXT)?;
+                short(name, value, TEXT_BYTES)?;
             }
             None if needed => return Err(missing(name, action.action)),
             None => {}
@@ -68,12 +65,4 @@ pub(super) fn decode(key: Option<&[u8]>, text: &str) -> Result<Action, Rejection
 
 fn missing(name: &str, verb: Verb) -> Rejection {
     Rejection::field(name, "missing", &format!("it: `{}` needs it", verb.name()))
-}
-
-fn short(name: &str, value: &str, most: usize) -> Result<(), Rejection> {
-    if value.len() > most {
-        let found = format!("{} bytes long", value.len());
-        return Err(Rejection::field(name, found, &format!("at most {most} bytes")));
-    }
-    Ok(())
 }

@@ -1,12 +1,7 @@
-use std::borrow::Cow;
-
 use riskflow_model::output::{DeadLetter, PayloadEncoding};
 
 use super::Rejection;
 use crate::RawRecord;
-
-/// A dead letter keeps this many bytes of its payload.
-const KEPT: usize = 64 << 10;
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -16,26 +11,18 @@ const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 /// (which makes them a third longer). The payload of a tombstone is empty.
 #[must_use]
 pub fn dead_letter(record: &RawRecord<'_>, rejection: &Rejection) -> DeadLetter {
+    let reason = (rejection.reason, rejection.detail.as_str());
+    let origin = (record.topic, record.partition, record.offset);
     let bytes = record.payload.unwrap_or_default();
-    let (payload, encoding) = match std::str::from_utf8(bytes) {
-        Ok(text) => (
-            Cow::Borrowed(&text[..text.floor_char_boundary(KEPT)]),
-            PayloadEncoding::Utf8,
-        ),
-        Err(_) => (
-            Cow::Owned(base64(&bytes[..bytes.len().min(KEPT)])),
-            PayloadEncoding::Base64,
-        ),
-    };
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return DeadLetter::new(reason, origin, text, PayloadEncoding::Utf8);
+    }
+    let kept = &bytes[..bytes.len().min(DeadLetter::PAYLOAD_BYTES)];
     DeadLetter {
-        reason: rejection.reason,
-        detail: rejection.detail.as_str().into(),
-        topic: record.topic.name().into(),
-        partition: u32::from(record.partition),
-        offset: record.offset,
-        payload: payload.as_ref().into(),
-        encoding,
+        payload: base64(kept).into(),
         payload_bytes: bytes.len() as u64,
+        payload_cut: kept.len() < bytes.len(),
+        ..DeadLetter::new(reason, origin, "", PayloadEncoding::Base64)
     }
 }
 

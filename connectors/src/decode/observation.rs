@@ -1,9 +1,11 @@
 //! The hot path: one pass over the payload, nothing allocated.
 
 use riskflow_model::Key;
+use riskflow_model::limit::ID_BYTES;
 use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
 
 use super::Rejection;
+use super::bounds::short;
 use super::reject::of_parser;
 
 pub(super) fn decode(text: &str) -> Result<Observation, Rejection> {
@@ -11,6 +13,7 @@ pub(super) fn decode(text: &str) -> Result<Observation, Rejection> {
     if record.datastream.is_empty() {
         return Err(Rejection::field("datastream", "empty", "the datastream's identifier"));
     }
+    short("datastream", &record.datastream, ID_BYTES)?;
     let reading = match record.op {
         Op::Delete => None,
         Op::Upsert => Some(Reading {

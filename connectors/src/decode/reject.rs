@@ -1,12 +1,11 @@
 use std::fmt;
 
+use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::Reason;
+use riskflow_model::shortened;
 use serde_json::error::Category;
 
 use super::locate::field_before;
-
-/// A detail is cut after this many bytes.
-const LONGEST_DETAIL: usize = 4096;
 
 /// Why a record cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +17,10 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A rejection; a long detail is cut.
+    /// A rejection. Of a long detail the middle is cut: its end says what to give.
     #[must_use]
-    pub fn new(reason: Reason, mut detail: String) -> Self {
-        detail.truncate(detail.floor_char_boundary(LONGEST_DETAIL));
+    pub fn new(reason: Reason, detail: String) -> Self {
+        let detail = shortened(&detail, TEXT_BYTES).into_owned();
         Self { reason, detail }
     }
 

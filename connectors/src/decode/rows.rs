@@ -8,7 +8,7 @@ use riskflow_model::{Key, Shared};
 use serde::Deserialize;
 
 use super::reject::of_parser;
-use super::{Rejection, intake, responsibility};
+use super::{Rejection, bounds, intake, responsibility};
 use crate::RawRecord;
 
 const MOST_PEOPLE: u32 = 100_000_000;
@@ -50,6 +50,7 @@ pub(super) fn decode(topic: Topic, key: Option<&[u8]>, text: &str) -> Result<Inp
         Topic::InIncident => BaseRow::Incident(Shared::new(intake::incident(parse(text)?)?)),
         _ => return Err(Rejection::field("topic", topic, "a topic that riskflow reads")),
     };
+    bounds::check(&row)?;
     let id = row.id();
     if id.is_empty() {
         return Err(Rejection::field(topic.key(), "empty", "an identifier"));

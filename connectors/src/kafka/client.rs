@@ -15,8 +15,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use riskflow_config::KafkaSettings;
 use tracing::{debug, info, warn};
 
-use super::BrokerError;
 use super::append::Deliveries;
+use super::{BrokerError, limits};
 
 /// A property, its value, and why it cannot be another.
 type Fixed = (&'static str, &'static str, &'static str);
@@ -189,6 +189,9 @@ pub(super) fn producer(
     transactional_id: Option<&str>,
 ) -> Result<BaseProducer<Context>, BrokerError> {
     let mut config = config(settings, &SINK, &SINK_DEFAULTS)?;
+    // What is larger is not even sent.
+    config.set("message.max.bytes", limits::of_producer(settings).to_string());
+    config.set("batch.size", limits::of_batch(settings).to_string());
     if let Some(id) = transactional_id {
         config.set("transactional.id", id);
     }

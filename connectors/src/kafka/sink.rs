@@ -6,12 +6,14 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use riskflow_config::{Guarantee, KafkaSettings, TopicSettings};
 use riskflow_model::Millis;
+use riskflow_model::limit::RECORD_BYTES;
 use riskflow_model::progress::Progress;
 use riskflow_model::topic::Topic;
 use tracing::warn;
 
 use super::BrokerError;
 use super::client::{self, Context};
+use super::limits::Limits;
 use super::topics::metadata_of;
 use crate::{Begun, EpochRecords, OutRecord, Retry, Sink, SinkError, failpoint};
 
@@ -35,8 +37,8 @@ const QUEUE_FULL: Duration = Duration::from_millis(20);
 
 /// Writes output topics to Kafka, with CloudEvents 1.0 headers; each commit is one transaction.
 ///
-/// `ce_id` is `<epoch ms>-<topic>-<key>`, and for the second and later records of one key in an epoch `-1`, `-2` and so on:
-/// a record that is sent again has the same.
+/// `ce_id` is `<epoch ms>-<topic>-<key>`; of the second and later records of one key in an epoch it begins with `<epoch ms>.1`,
+/// `<epoch ms>.2` and so on. A record that is sent again has the same, and no other record has it.
 ///
 /// What librdkafka says of a transaction decides what follows: *retriable*, the same call is made again until the time is
 /// over; *abortable*, the transaction is aborted and the commit fails, to be given again; *fatal* (another writer has
@@ -46,6 +48,9 @@ pub struct KafkaSink {
     kafka: KafkaSettings,
     settings: TopicSettings,
     guarantee: Guarantee,
+    limits: Limits,
+    /// The topic that last refused a record for its size.
+    too_large: Option<Topic>,
     /// A commit whose outcome the broker has not told yet.
     in_doubt: bool,
 }
@@ -70,6 +75,8 @@ impl KafkaSink {
             kafka: kafka.clone(),
             settings: settings.clone(),
             guarantee,
+            limits: Limits::default(),
+            too_large: None,
             in_doubt: false,
         })
     }
@@ -91,6 +98,13 @@ impl KafkaSink {
         }
     }
 
+    fn topic_of(&self, error: &BrokerError) -> Option<Topic> {
+        let BrokerError::Refused { topic, .. } = error else {
+            return None;
+        };
+        Topic::outputs().find(|output| self.settings.name(*output) == *topic)
+    }
+
     fn timed_out(&self) -> BrokerError {
         BrokerError::TimedOut {
             missing: self.producer.in_flight_count().max(0) as usize,
@@ -99,10 +113,22 @@ impl KafkaSink {
     }
 
     fn send_all(&self, epochs: &[EpochRecords], deadline: Instant) -> Result<(), BrokerError> {
+        // A topic's limit is one for batches, and the producer's is for all topics: where a topic takes less, no batch can
+        // have more than what is under way.
+        let mut under_way: BTreeMap<Topic, usize> = BTreeMap::new();
         for EpochRecords { epoch, records } in epochs {
             let mut before: BTreeMap<(Topic, &str), u32> = BTreeMap::new();
             for record in records {
                 let count = before.entry((record.topic, &record.key)).or_default();
+                let most = self.limits.most(record.topic);
+                if most < RECORD_BYTES {
+                    let bytes = under_way.entry(record.topic).or_default();
+                    *bytes += record.size();
+                    if *bytes > most {
+                        self.flush(deadline)?;
+                        under_way = BTreeMap::from([(record.topic, record.size())]);
+                    }
+                }
                 let name = self.settings.name(record.topic);
                 let mut message = BaseRecord::to(&name)
                     .key(record.key.as_str())
@@ -177,7 +203,9 @@ impl KafkaSink {
                 .map_err(|error| transaction("beginning", error))?;
             let sent = send(self).and_then(|()| self.flush(deadline));
             if let Err(error) = sent {
-                let error = self.reason(error);
+                // The first failure tells more than what it led to.
+                let first = self.producer.client().context().take_failure();
+                let error = first.map_or_else(|| self.reason(error), |(topic, error)| refused(&topic, error));
                 return Err(self.abort(error));
             }
             failpoint("kafka::commit::before_commit");
@@ -250,11 +278,30 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
         let deadline = Instant::now() + COMMIT;
-        match self.guarantee {
-            Guarantee::ExactlyOnce => self.in_transaction(|sink| sink.send_all(epochs, deadline), deadline)?,
-            Guarantee::AtLeastOnce => self.at_least_once(epochs, deadline)?,
+        let committed = match self.guarantee {
+            Guarantee::ExactlyOnce => self.in_transaction(|sink| sink.send_all(epochs, deadline), deadline),
+            Guarantee::AtLeastOnce => self.at_least_once(epochs, deadline),
+        };
+        match committed {
+            Ok(()) => self.producer.client().context().note(None),
+            Err(error) => {
+                self.too_large = self.topic_of(&error).filter(|_| error.is_too_large());
+                return Err(error.into());
+            }
         }
-        self.producer.client().context().note(None);
+        Ok(())
+    }
+
+    fn most(&self, topic: Topic) -> usize {
+        self.limits.most(topic)
+    }
+
+    fn ask_most(&mut self) -> Result<(), SinkError> {
+        let told = Limits::ask(&self.kafka, &self.settings)?;
+        self.limits = match self.too_large.take() {
+            Some(refused) => told.after(&self.limits, refused),
+            None => told,
+        };
         Ok(())
     }
 
@@ -312,10 +359,13 @@ fn refused(topic: &str, error: KafkaError) -> BrokerError {
 /// CloudEvents 1.0, Kafka protocol binding, binary mode. `before`: how many records of this key the epoch has before it.
 pub(super) fn headers(epoch: Millis, record: &OutRecord, before: u32) -> OwnedHeaders {
     let topic = record.topic.name();
-    let mut id = format!("{}-{topic}-{}", epoch.0, record.key);
-    if before > 0 {
-        id.push_str(&format!("-{before}"));
-    }
+    // What tells repeats apart stands where no key can look like it.
+    let repeat = if before > 0 {
+        format!(".{before}")
+    } else {
+        String::new()
+    };
+    let id = format!("{}{repeat}-{topic}-{}", epoch.0, record.key);
     let all = [
         ("ce_specversion", "1.0".to_owned()),
         ("ce_id", id),

@@ -215,7 +215,7 @@ fn headers_are_those_of_cloud_events_and_the_same_each_time() {
             "content-type=application/json",
         ]
     );
-    assert_eq!(headers(2)[1], "ce_id=1627187400000-out.warning.state-r/a-2");
+    assert_eq!(headers(2)[1], "ce_id=1627187400000.2-out.warning.state-r/a");
 }
 
 #[test]

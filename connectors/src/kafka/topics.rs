@@ -8,16 +8,18 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::Client;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use riskflow_config::{KafkaSettings, TopicSettings};
+use riskflow_model::limit::{LEAST_RECORD_BYTES, MESSAGE_BYTES};
 use riskflow_model::topic::{Cleanup, Direction, Topic};
 
 use super::BrokerError;
 use super::client::{self, Context};
+use super::limits::{MAX_MESSAGE_BYTES, properties_of};
 use super::source::OPENING;
 use crate::topics::{TopicReport, TopicState};
 
@@ -87,6 +89,16 @@ pub(super) fn metadata_of(
         }))
 }
 
+/// The identity of the cluster, which it keeps whatever its brokers are called.
+pub(crate) fn cluster_id(kafka: &KafkaSettings) -> Result<String, BrokerError> {
+    let consumer = client::consumer(kafka)?;
+    let id = consumer.client().fetch_cluster_id(OPENING);
+    id.ok_or_else(|| BrokerError::Unavailable {
+        brokers: kafka.brokers.clone(),
+        error: KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut),
+    })
+}
+
 /// Compares topics with the settings.
 pub(crate) fn check(
     kafka: &KafkaSettings,
@@ -99,25 +111,20 @@ pub(crate) fn check(
     let mut reports = Vec::new();
     for topic in topics {
         let name = settings.name(*topic);
+        let mut remarks = Vec::new();
         let state = match metadata_of(consumer.client(), kafka, &name)? {
             None => TopicState::Missing,
             Some(found) => {
-                let specifier = ResourceSpecifier::Topic(&name);
-                let described = wait_for(admin.describe_configs([&specifier], &options()));
-                let described = described.map_err(|error| refused(&name, error))?;
-                let described: Vec<ConfigResource> = described
-                    .into_iter()
-                    .collect::<Result<_, _>>()
-                    .map_err(|code| refused(&name, KafkaError::AdminOp(code)))?;
-                let properties = described.iter().flat_map(|resource| &resource.entries);
-                let properties = properties.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)));
-                compare(settings, *topic, &found, &properties.collect())
+                let properties = properties_of(&admin, kafka, &name)?;
+                remarks.extend(remark(&name, *topic, &properties));
+                compare(settings, *topic, &found, &properties)
             }
         };
         reports.push(TopicReport {
             topic: *topic,
             name,
             state,
+            remarks,
         });
     }
     Ok(reports)
@@ -129,6 +136,7 @@ pub(crate) fn create(kafka: &KafkaSettings, settings: &TopicSettings, topics: &[
     let names: Vec<(Topic, String)> = topics.iter().map(|topic| (*topic, settings.name(*topic))).collect();
     let insync = insync(settings).to_string();
     let retention = settings.retention.to_string();
+    let largest = MESSAGE_BYTES.to_string();
     let new: Vec<NewTopic<'_>> = names
         .iter()
         .map(|(topic, name)| {
@@ -136,6 +144,7 @@ pub(crate) fn create(kafka: &KafkaSettings, settings: &TopicSettings, topics: &[
             let new = NewTopic::new(name, i32::from(settings.partitions), replication)
                 .set("cleanup.policy", policy(topic.cleanup()))
                 .set("min.insync.replicas", &insync)
+                .set(MAX_MESSAGE_BYTES, &largest)
                 // What a recovery replays must still be there as it was.
                 .set("min.compaction.lag.ms", if topic.is_base() { "3600000" } else { "0" });
             if keeps_for_a_time(*topic) {
@@ -189,6 +198,10 @@ pub(super) fn compare(settings: &TopicSettings, topic: Topic, found: &Found, pro
     };
     let policy = policy(topic.cleanup());
     property("cleanup.policy", &|value| value == policy, policy);
+    if topic.direction() == Direction::Out {
+        let fits = |value: &str| value.parse().is_ok_and(|most: usize| most >= LEAST_RECORD_BYTES);
+        property(MAX_MESSAGE_BYTES, &fits, &MESSAGE_BYTES.to_string());
+    }
     // Fewer: what was acknowledged may be lost with one broker. As many as there are replicas: none may be away.
     let (least, most) = (insync(settings), found.replication.saturating_sub(1).max(1));
     let fits = |value: &str| {
@@ -208,6 +221,21 @@ pub(super) fn compare(settings: &TopicSettings, topic: Topic, found: &Found, pro
     } else {
         TopicState::Differs(differs)
     }
+}
+
+/// What riskflow works with all the same, but others should know.
+pub(super) fn remark(name: &str, topic: Topic, properties: &Properties) -> Option<String> {
+    let most: usize = properties.get(MAX_MESSAGE_BYTES)?.parse().ok()?;
+    let cut = match topic.direction() {
+        Direction::Out => "larger records are cut to that",
+        Direction::In => "larger records are refused by the broker",
+    };
+    (most < MESSAGE_BYTES).then(|| {
+        format!(
+            "{MAX_MESSAGE_BYTES} {most}, {cut}: `kafka-configs --alter --topic {name} --add-config \
+             {MAX_MESSAGE_BYTES}={MESSAGE_BYTES}`"
+        )
+    })
 }
 
 /// One replica may be away.
@@ -241,7 +269,7 @@ fn refused(name: &str, error: KafkaError) -> BrokerError {
 }
 
 /// Waits for an answer that librdkafka's own thread brings.
-fn wait_for<F: Future>(future: F) -> F::Output {
+pub(super) fn wait_for<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -1,6 +1,7 @@
 //! One record in bytes; see [`super`] for the layout.
 
 use riskflow_model::Millis;
+use riskflow_model::limit::RECORD_BYTES;
 
 use super::LogError;
 
@@ -10,8 +11,9 @@ const HEAD: usize = 8;
 /// A body with neither key nor payload.
 const LEAST_BODY: usize = 16;
 
-/// A body may be this long. A length beyond it is no length, so that garbage makes no reader wait for gigabytes.
-pub(super) const MOST_BODY: usize = 64 << 20;
+/// A body may be this long: riskflow writes no record of more than [`RECORD_BYTES`], others may. A length beyond it is no
+/// length, so that garbage makes no reader wait for gigabytes.
+pub(super) const MOST_BODY: usize = 64 * RECORD_BYTES;
 
 const NONE: u32 = u32::MAX;
 

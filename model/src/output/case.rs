@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Cause;
 use crate::action::Verb;
-use crate::{Domain, DomainScope, Level, Millis, Number, RegionCode, Text};
+use crate::{Domain, DomainScope, Level, Millis, Number, RegionCode, Text, joined};
 
 /// The steps of a case, in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -113,16 +113,42 @@ pub struct CaseState {
     pub rejected: Option<Text>,
     /// Up to when nobody is told.
     pub suppressed_until: Option<Millis>,
-    /// Missed deadlines, and what people lifted.
+    /// Missed deadlines, and what people lifted: the newest 10. All of them are in `out.case.delta`.
     pub escalations: Vec<Escalation>,
-    /// Who must acknowledge it.
+    /// Who must acknowledge it. Of more than 100 those who have not yet come first.
     pub obligations: Vec<Obligation>,
-    /// What its plans ask for.
+    /// What its plans ask for. Of more than 100 those that are not reported come first.
     pub tasks: Vec<TaskState>,
     /// When the first round was acknowledged and so on.
     pub times: CaseTimes,
     /// What people added: never changed by what is computed.
     pub people: People,
+    /// How many there are of each, also of those that the row does not hold.
+    pub counts: CaseCounts,
+}
+
+impl CaseState {
+    /// A row holds so many notes, pieces of evidence and escalations: the newest. Without a bound each action would write out
+    /// again all that there were before it.
+    pub const NEWEST: usize = 10;
+
+    /// A row holds so many obligations and tasks.
+    pub const MOST: usize = 100;
+}
+
+/// How many there are of what a case's row lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct CaseCounts {
+    /// Missed deadlines, and what people lifted.
+    pub escalations: u32,
+    /// Those who must acknowledge it.
+    pub obligations: u32,
+    /// What its plans ask for.
+    pub tasks: u32,
+    /// Notes.
+    pub notes: u32,
+    /// Pieces of evidence.
+    pub evidence: u32,
 }
 
 /// A deadline that was missed, or what a person lifted, to the parent unit.
@@ -134,7 +160,7 @@ pub struct Escalation {
     pub unit: Option<Text>,
     /// The role there.
     pub role: Option<Text>,
-    /// The task that was due, as `plan/task`.
+    /// The task that was due, as `plan/task`: its full name ([`TaskState::full_name`]).
     pub task: Option<Text>,
     /// The parent unit; absent when there is none.
     pub to: Option<Text>,
@@ -174,6 +200,15 @@ pub struct TaskState {
     pub reported: Option<Millis>,
 }
 
+impl TaskState {
+    /// What names a task among those of all plans: plan and task, joined with `/`; a `/` within one of them is `~1`, a `~` is
+    /// `~0`.
+    #[must_use]
+    pub fn full_name(plan: &str, task: &str) -> Text {
+        joined(&[plan, task]).into()
+    }
+}
+
 /// When things were done, in the first round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct CaseTimes {
@@ -192,9 +227,9 @@ pub struct CaseTimes {
 pub struct People {
     /// Who is to take care.
     pub assignee: Option<Text>,
-    /// Notes, by time.
+    /// Notes, by time: the newest 10. All of them are in `out.case.delta`.
     pub notes: Vec<Note>,
-    /// Evidence, by time: `text` is where it is.
+    /// Evidence, by time: `text` is where it is; the newest 10. All of it is in `out.case.delta`.
     pub evidence: Vec<Note>,
 }
 
@@ -478,13 +513,15 @@ impl Response {
     #[must_use]
     pub fn key(&self) -> String {
         match (&self.region, &self.domain, &self.unit) {
-            (Some(region), Some(domain), _) => format!("{region}/{domain}"),
-            (_, _, unit) => format!("unit/{}", unit.as_deref().unwrap_or_default()),
+            (Some(region), Some(domain), _) => joined(&[&region.to_string(), &domain.to_string()]),
+            // No region is called `unit`: regions are numbers.
+            (_, _, Some(unit)) => joined(&["unit", unit]),
+            _ => unreachable!("a row is of a region and domain, or of a unit"),
         }
     }
 }
 
-/// A row of `out.report.total`: the sum of one quantity over the reports of a region and what lies within.
+/// A row of `out.report.total`, keyed by `region/module/kind/quantity`: the sum of one quantity over the reports of a region and what lies within.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct ReportTotal {
     /// The region.
@@ -505,6 +542,6 @@ impl ReportTotal {
     /// The key of its row.
     #[must_use]
     pub fn key(&self) -> String {
-        format!("{}/{}/{}/{}", self.region, self.module, self.kind, self.quantity)
+        joined(&[&self.region.to_string(), &self.module, &self.kind, &self.quantity])
     }
 }

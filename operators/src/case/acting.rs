@@ -3,7 +3,7 @@
 use riskflow_model::Millis;
 use riskflow_model::Text;
 use riskflow_model::action::{Action, Verb};
-use riskflow_model::output::{Basis, By, CaseEventKind, CaseStep, Cause, Note, Refusal};
+use riskflow_model::output::{Basis, By, CaseEventKind, CaseState, CaseStep, Cause, Note, Refusal, TaskState};
 
 use super::machine::{Machine, Post, Rules, Told};
 
@@ -148,10 +148,18 @@ impl Machine {
             actor: action.actor.clone(),
             text: text.clone(),
         };
-        match action.action {
-            Verb::Comment => self.people.notes.push(note(&action.text)),
-            Verb::Attach => self.people.evidence.extend(action.evidence.as_ref().map(note)),
-            _ => self.people.assignee.clone_from(&action.assignee),
+        let (list, count, added) = match action.action {
+            Verb::Comment => (&mut self.people.notes, &mut self.noted, Some(&action.text)),
+            Verb::Attach => (&mut self.people.evidence, &mut self.attached, action.evidence.as_ref()),
+            _ => return self.people.assignee.clone_from(&action.assignee),
+        };
+        if let Some(added) = added {
+            // Actions stand in the order of time: what is first is oldest.
+            if list.len() == CaseState::NEWEST {
+                list.remove(0);
+            }
+            list.push(note(added));
+            *count += 1;
         }
     }
 
@@ -192,9 +200,10 @@ impl Machine {
         let Some(named) = &action.task else {
             return if open { Err(Refusal::UnknownTask) } else { Ok(None) };
         };
-        let is_named = |(plan, task): &(Text, Text)| {
-            task == named || named.strip_prefix(&**plan).and_then(|rest| rest.strip_prefix('/')) == Some(task)
-        };
+        // A full name means one task, also where another is called the same for short.
+        let full = |(plan, task): &(Text, Text)| TaskState::full_name(plan, task) == *named;
+        let by_full_name = self.jobs.keys().any(full);
+        let is_named = |id: &(Text, Text)| if by_full_name { full(id) } else { id.1 == *named };
         let mut found = self.jobs.iter().filter(|(id, _)| is_named(id)).peekable();
         if found.peek().is_none() {
             return Err(Refusal::UnknownTask);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use riskflow_model::action::Action;
 use riskflow_model::output::{
-    Basis, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, Obligation, Origin, Refusal, TaskState,
+    Basis, CaseCounts, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, Obligation, Origin, Refusal,
+    TaskState,
 };
 use riskflow_model::{Domain, Key, Millis, Text};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::alarm::alarms;
 use super::item::{Fact, Held, Item, What};
 use super::machine::{Machine, Post, Rules, Told};
-use super::{Alarm, Case, CaseOutput, Change, acting};
+use super::{Alarm, Case, CaseOutput, Change, Standing, acting};
 use crate::Diff;
 use crate::fold::Next;
 use crate::obligation::{Subject, TaskMatch};
@@ -40,6 +41,7 @@ pub(super) struct File {
     told: Vec<CaseEvent>,
     /// The rows as given.
     state: Option<Arc<CaseState>>,
+    standing: Option<Arc<Standing>>,
     alarms: BTreeSet<Arc<Alarm>>,
 }
 
@@ -56,6 +58,7 @@ impl File {
             items: Vec::new(),
             told: Vec::new(),
             state: None,
+            standing: None,
             alarms: BTreeSet::new(),
         }
     }
@@ -253,12 +256,11 @@ impl File {
 
     /// Gives the rows where they differ from those given.
     fn show(&mut self, now: i64, machine: &Machine, out: &mut Vec<(CaseOutput, Diff)>) {
-        let state = Arc::new(self.state_of(machine));
-        if self.state.as_ref() != Some(&state) {
-            out.extend(self.state.take().map(|row| (CaseOutput::State(row), -1)));
-            out.push((CaseOutput::State(Arc::clone(&state)), 1));
-            self.state = Some(state);
-        }
+        let obligations = obligations_of(machine);
+        let state = self.state_of(machine, &obligations);
+        replace(&mut self.state, state, CaseOutput::State, out);
+        let standing = self.standing_of(machine, obligations);
+        replace(&mut self.standing, standing, CaseOutput::Standing, out);
         let alarms = alarms(&self.subject.id, now, machine);
         let gone = self.alarms.difference(&alarms).cloned();
         out.extend(gone.map(|alarm| (CaseOutput::Alarm(alarm), -1)));
@@ -267,33 +269,30 @@ impl File {
         self.alarms = alarms;
     }
 
+    /// What it counts for in response times.
+    #[cfg(test)]
+    pub(super) fn standing(&self) -> Option<&Standing> {
+        self.standing.as_deref()
+    }
+
     /// Gives all rows that stand (1), or takes them back (-1).
     pub(super) fn shown(&self, diff: Diff, out: &mut Vec<(CaseOutput, Diff)>) {
         out.extend(self.state.iter().map(|row| (CaseOutput::State(Arc::clone(row)), diff)));
+        out.extend(
+            self.standing
+                .iter()
+                .map(|row| (CaseOutput::Standing(Arc::clone(row)), diff)),
+        );
         out.extend(self.alarms.iter().map(|row| (CaseOutput::Alarm(Arc::clone(row)), diff)));
     }
 
-    fn state_of(&self, machine: &Machine) -> CaseState {
+    fn state_of(&self, machine: &Machine, obligations: &[Obligation]) -> CaseState {
         let subject = &self.subject;
-        let obligations = machine.obliged.iter().map(|((unit, role), obliged)| Obligation {
-            unit: unit.clone(),
-            role: role.clone(),
-            since: Millis(obliged.since),
-            due: obliged.deadline.due.map(Millis),
-            acknowledged: obliged.acknowledged.map(Millis),
-        });
-        let mut jobs: Vec<_> = machine.jobs.values().collect();
-        jobs.sort_by_key(|job| (&job.task.plan, job.task.order, &job.task.task));
-        let tasks = jobs.into_iter().map(|job| TaskState {
-            plan: job.task.plan.clone(),
-            task: job.task.task.clone(),
-            name: job.task.name.clone(),
-            role: job.task.role.clone(),
-            due: job.deadline.due.map(Millis),
-            reported: job.reported.map(Millis),
-        });
+        let tasks = tasks_of(machine);
         let (next, deadline) = machine.next;
         let in_force = machine.telling() || next == CaseStep::Archived;
+        let older = machine.lifted.len().saturating_sub(CaseState::NEWEST);
+        let escalations = machine.lifted[older..].iter().map(|lifted| lifted.escalation.clone());
         CaseState {
             id: subject.id.clone(),
             incident: subject.incident.is_some(),
@@ -314,13 +313,89 @@ impl File {
             round: machine.round,
             rejected: machine.rejected.clone(),
             suppressed_until: machine.suppressed.map(Millis),
-            escalations: machine.lifted.iter().map(|lifted| lifted.escalation.clone()).collect(),
-            obligations: obligations.collect(),
-            tasks: tasks.collect(),
+            escalations: escalations.collect(),
+            obligations: first(obligations, |obligation| obligation.acknowledged.is_none()),
+            tasks: first(&tasks, |task| task.reported.is_none()),
             times: machine.times,
             people: machine.people.clone(),
+            counts: CaseCounts {
+                escalations: machine.lifted.len() as u32,
+                obligations: obligations.len() as u32,
+                tasks: tasks.len() as u32,
+                notes: machine.noted,
+                evidence: machine.attached,
+            },
         }
     }
+
+    fn standing_of(&self, machine: &Machine, obligations: Vec<Obligation>) -> Standing {
+        let mut missed: BTreeMap<&Text, u32> = BTreeMap::new();
+        for unit in machine
+            .lifted
+            .iter()
+            .filter_map(|lifted| lifted.escalation.unit.as_ref())
+        {
+            *missed.entry(unit).or_default() += 1;
+        }
+        Standing {
+            case: self.subject.id.clone(),
+            region: self.subject.region,
+            domain: self.subject.domain,
+            times: machine.times,
+            escalations: machine.lifted.len() as u32,
+            obligations,
+            missed: missed.into_iter().map(|(unit, count)| (unit.clone(), count)).collect(),
+        }
+    }
+}
+
+/// Gives a row where it differs from the one given before.
+fn replace<R: PartialEq>(
+    given: &mut Option<Arc<R>>,
+    row: R,
+    output: impl Fn(Arc<R>) -> CaseOutput,
+    out: &mut Vec<(CaseOutput, Diff)>,
+) {
+    if given.as_deref() != Some(&row) {
+        let row = Arc::new(row);
+        let before = given.replace(Arc::clone(&row));
+        out.extend(before.map(|before| (output(before), -1)));
+        out.push((output(row), 1));
+    }
+}
+
+fn obligations_of(machine: &Machine) -> Vec<Obligation> {
+    let obligations = machine.obliged.iter().map(|((unit, role), obliged)| Obligation {
+        unit: unit.clone(),
+        role: role.clone(),
+        since: Millis(obliged.since),
+        due: obliged.deadline.due.map(Millis),
+        acknowledged: obliged.acknowledged.map(Millis),
+    });
+    obligations.collect()
+}
+
+fn tasks_of(machine: &Machine) -> Vec<TaskState> {
+    let mut jobs: Vec<_> = machine.jobs.values().collect();
+    jobs.sort_by_key(|job| (&job.task.plan, job.task.order, &job.task.task));
+    let tasks = jobs.into_iter().map(|job| TaskState {
+        plan: job.task.plan.clone(),
+        task: job.task.task.clone(),
+        name: job.task.name.clone(),
+        role: job.task.role.clone(),
+        due: job.deadline.due.map(Millis),
+        reported: job.reported.map(Millis),
+    });
+    tasks.collect()
+}
+
+/// As many as a row may hold: of more, those that are open come first.
+fn first<T: Clone>(all: &[T], is_open: impl Fn(&T) -> bool) -> Vec<T> {
+    if all.len() <= CaseState::MOST {
+        return all.to_vec();
+    }
+    let (open, done): (Vec<&T>, Vec<&T>) = all.iter().partition(|one| is_open(one));
+    open.into_iter().chain(done).take(CaseState::MOST).cloned().collect()
 }
 
 /// What must be changed to make one map the other.

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use riskflow_config::CaseSettings;
-use riskflow_model::output::{Basis, By, CaseEvent, CaseEventKind, CaseStep, CaseTimes, Cause, Escalation, People};
+use riskflow_model::output::{
+    Basis, By, CaseEvent, CaseEventKind, CaseStep, CaseTimes, Cause, Escalation, People, TaskState,
+};
 use riskflow_model::{Domain, Level, Millis, Text};
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +127,9 @@ pub struct Machine {
     pub(super) issue_level: Level,
     pub(super) times: CaseTimes,
     pub(super) people: People,
+    /// How many notes and pieces of evidence there were: of each only the newest are kept.
+    pub(super) noted: u32,
+    pub(super) attached: u32,
 }
 
 /// Which deadline.
@@ -238,7 +243,7 @@ impl Machine {
                 (
                     CaseStep::Reported,
                     of_role.or(lead),
-                    Some(format!("{}/{}", id.0, id.1).into()),
+                    Some(TaskState::full_name(&id.0, &id.1)),
                 )
             }
         };

@@ -40,8 +40,18 @@ impl Driven {
     }
 
     fn act(&mut self, minute: i64, verb: Verb, role: &str) {
+        self.act_about(minute, verb, role, "");
+    }
+
+    /// `about` is the task and the text.
+    fn act_about(&mut self, minute: i64, verb: Verb, role: &str, about: &str) {
+        let task = if about.is_empty() {
+            "null".to_owned()
+        } else {
+            format!("\"{about}\"")
+        };
         let json = format!(
-            r#"{{"id":"{}","warning":"w","action":"{}","actor":"{role}","role":"{role}","time":{}}}"#,
+            r#"{{"id":"{}","warning":"w","action":"{}","actor":"{role}","role":"{role}","time":{},"task":{task},"text":"{about}"}}"#,
             self.offset,
             verb.name(),
             minute * MINUTE
@@ -65,7 +75,7 @@ impl Driven {
             match output {
                 CaseOutput::State(state) if diff > 0 => self.shown = Some(state),
                 CaseOutput::State(state) if self.shown.as_ref() == Some(&state) => self.shown = None,
-                CaseOutput::State(_) => {}
+                CaseOutput::State(_) | CaseOutput::Standing(_) => {}
                 CaseOutput::Delta(delta) => self.events.push((delta.event, delta.retracted)),
                 CaseOutput::Alarm(alarm) if diff > 0 => assert!(self.alarms.insert(alarm)),
                 CaseOutput::Alarm(alarm) => assert!(self.alarms.remove(&alarm)),
@@ -262,4 +272,112 @@ fn an_archived_case_is_forgotten_after_its_time() {
     assert!(case.shown.is_some());
     case.settle(2 + retain);
     assert!(case.shown.is_none() && case.alarms.is_empty());
+}
+
+fn task(plan: &str, task: &str) -> CaseRow {
+    CaseRow::Task(Arc::new(TaskMatch {
+        plan: plan.into(),
+        task: task.into(),
+        order: 0,
+        name: "".into(),
+        role: "town".into(),
+        limit: Some(5 * MINUTE),
+    }))
+}
+
+#[test]
+fn tasks_of_plans_whose_names_run_together_are_told_apart() {
+    let mut case = Driven::new();
+    for (plan, name) in [("a/b", "c"), ("a", "b/c"), ("x", "a/b~1c")] {
+        case.row(task(plan, name), 1);
+    }
+    case.issue();
+    for (minute, verb) in [(1, Verb::Acknowledge), (2, Verb::Dispatch), (3, Verb::Progress)] {
+        case.act(minute, verb, "town");
+    }
+    case.settle(6);
+    let missed = |case: &Driven| -> Vec<String> {
+        let tasks = case.alarms.iter().filter_map(|alarm| alarm.mark.get(4));
+        tasks.filter(|task| !task.is_empty()).map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        missed(&case),
+        ["a/b~1c", "a~1b/c", "x/a~1b~01c"],
+        "three alarms, for three tasks"
+    );
+    let reported = |case: &Driven| -> Vec<String> {
+        let done = case.state().tasks.iter().filter(|task| task.reported.is_some());
+        done.map(|task| task.plan.to_string()).collect()
+    };
+    // A full name means that task, also where another is called so for short.
+    case.act_about(6, Verb::Report, "town", "a/b~1c");
+    case.settle(7);
+    assert_eq!(reported(&case), ["a"]);
+    case.act_about(7, Verb::Report, "town", "c");
+    case.settle(8);
+    assert_eq!(reported(&case), ["a", "a/b"]);
+    case.act_about(8, Verb::Report, "town", "a/b/c");
+    case.settle(9);
+    assert_eq!(case.events.last().unwrap().0.refusal, Some(Refusal::UnknownTask));
+}
+
+#[test]
+fn a_row_holds_the_newest_and_the_open_ones_and_counts_all() {
+    let mut case = Driven::new();
+    case.issue();
+    for number in 0..150 {
+        case.row(duty(&format!("{number:03}"), Tier::Village), 1);
+        case.row(task("plan", &format!("{number:03}")), 1);
+    }
+    for (minute, verb, role) in [
+        (1, Verb::Acknowledge, "000"),
+        (2, Verb::Dispatch, ""),
+        (3, Verb::Progress, ""),
+    ] {
+        case.act(minute, verb, role);
+        case.settle(minute);
+    }
+    case.act_about(3, Verb::Report, "", "plan/001");
+    for number in 0..40 {
+        case.act_about(3, Verb::Comment, "", &format!("note {number}"));
+        case.act_about(3, Verb::Escalate, "grid", "more");
+        case.settle(3);
+    }
+    // One that was made before all of them, and is learnt last.
+    case.act_about(2, Verb::Comment, "", "the first");
+    case.settle(4);
+    let row = case.state();
+    let texts: Vec<&str> = row.people.notes.iter().map(|note| &*note.text).collect();
+    assert_eq!(
+        texts,
+        (30..40).map(|number| format!("note {number}")).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        (row.counts.notes, row.counts.evidence, row.counts.escalations),
+        (41, 0, 40)
+    );
+    assert_eq!(
+        (row.escalations.len(), row.counts.obligations, row.counts.tasks),
+        (10, 153, 150)
+    );
+    assert_eq!((row.obligations.len(), row.tasks.len()), (100, 100));
+    assert!(
+        row.obligations
+            .iter()
+            .all(|one| one.acknowledged.is_none() && &*one.role != "000")
+    );
+    assert!(
+        row.tasks
+            .iter()
+            .all(|one| one.reported.is_none() && &*one.task != "001")
+    );
+    // Response times are of all.
+    let standing = case
+        .state
+        .file
+        .as_ref()
+        .and_then(|file| file.standing())
+        .expect("a case has one");
+    assert_eq!((standing.obligations.len(), standing.escalations), (153, 40));
+    assert_eq!(standing.missed.iter().map(|(_, count)| count).sum::<u32>(), 40);
 }

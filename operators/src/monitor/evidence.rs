@@ -1,13 +1,17 @@
 //! What a level rests on, in words and numbers: computed only when a level changes.
 
 use riskflow_config::{Condition, Feature, FeatureKind};
+use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Explanation, FeatureValue, Sample};
-use riskflow_model::{Level, Millis, Number, Text};
+use riskflow_model::{Level, Millis, Number, Text, shortened};
 
 use super::Track;
 use super::evaluation::{expiry, reduce};
 use super::series::{Point, Series};
 use crate::specification::Entry;
+
+/// An explanation tells the values of so many features.
+const MOST_FEATURES: usize = 100;
 
 /// The explanation of the last change of a track; of the lowest level, as of `now`, where nothing ever was on.
 ///
@@ -23,18 +27,26 @@ pub fn explain(entry: &Entry, series: &Series, track: &Track, floor: i64, now: i
     if let Some(plan) = plan {
         collect(entry, &plan.condition, &mut features);
     }
+    let more = features.len().saturating_sub(MOST_FEATURES);
+    features.truncate(MOST_FEATURES);
+    let left_out = (more > 0).then(|| FeatureValue {
+        feature: format!("…({more} more)").into(),
+        value: None,
+        first: None,
+        last: None,
+    });
+    let condition = plan.map_or_else(String::new, |plan| {
+        entry.rule.show_condition(&plan.condition, &entry.thresholds)
+    });
     let visible = &series.points()[series.position_after(floor)..];
     Explanation {
         rule_version: entry.rule.record.version,
-        condition: plan
-            .map_or_else(String::new, |plan| {
-                entry.rule.show_condition(&plan.condition, &entry.thresholds)
-            })
-            .into(),
+        condition: shortened(&condition, TEXT_BYTES).into(),
         datastream: datastream.clone(),
         features: features
             .into_iter()
             .map(|feature| value(feature, visible, entry.rule.pane, at))
+            .chain(left_out)
             .collect(),
         ..nothing()
     }

@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use riskflow_config::Settings;
+use riskflow_connectors::Identity;
 use riskflow_connectors::checkpoint::{CheckpointStore, Listed};
 use serde_json::json;
 
@@ -10,14 +12,15 @@ use super::configuration;
 use crate::cli::{CheckpointArguments, CheckpointCommand, EXIT_DIFFERS};
 use crate::terminal::{progress, say, table};
 
-/// Lists, verifies or prunes checkpoints.
+/// Lists, verifies, prunes or adopts checkpoints.
 pub fn checkpoint(arguments: &CheckpointArguments) -> Result<ExitCode> {
     let (_, settings) = configuration::load(&arguments.config)?;
-    let store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
+    let mut store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
     match arguments.command {
         CheckpointCommand::List => list(&store.list()?, arguments.json),
         CheckpointCommand::Verify => return verify(&store, arguments.json),
         CheckpointCommand::Prune { keep } => {
+            store.claim(&this_job(&settings)?)?;
             let gone = store.prune(keep.unwrap_or(settings.checkpoint.keep))?;
             let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
             if arguments.json {
@@ -26,8 +29,20 @@ pub fn checkpoint(arguments: &CheckpointArguments) -> Result<ExitCode> {
                 say(format_args!("deleted: {}", gone.len()));
             }
         }
+        CheckpointCommand::Adopt => {
+            let adopted = store.adopt(&this_job(&settings)?)?;
+            if arguments.json {
+                say(json!({ "adopted": adopted }));
+            } else {
+                say(format_args!("adopted: {adopted}"));
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn this_job(settings: &Settings) -> Result<Identity> {
+    Identity::find(&settings.input, &settings.output, &settings.topics).context("could not find out which job this is")
 }
 
 fn list(listed: &[Listed], as_json: bool) {

@@ -61,11 +61,13 @@ fn is_missing(report: &TopicReport) -> bool {
 }
 
 fn state(report: &TopicReport) -> String {
-    match &report.state {
+    let state = match &report.state {
         TopicState::Ok => "ok".to_owned(),
         TopicState::Missing => "missing; `riskflow topics --create` makes it".to_owned(),
         TopicState::Differs(what) => format!("differs: {}", what.join("; ")),
-    }
+    };
+    let remarks = report.remarks.iter().map(|remark| format!("; {remark}"));
+    state + &remarks.collect::<String>()
 }
 
 fn as_json(report: &TopicReport) -> serde_json::Value {
@@ -74,5 +76,5 @@ fn as_json(report: &TopicReport) -> serde_json::Value {
         TopicState::Missing => ("missing", Vec::new()),
         TopicState::Differs(what) => ("differs", what.clone()),
     };
-    json!({ "topic": report.topic.name(), "name": report.name, "key": report.topic.key(), "state": state, "differs": differs })
+    json!({ "topic": report.topic.name(), "name": report.name, "key": report.topic.key(), "state": state, "differs": differs, "remarks": report.remarks })
 }

@@ -22,7 +22,7 @@ pub(super) struct Recorder {
     /// Epochs with a record, and what they took.
     recorded: VecDeque<(Moment, Offsets)>,
     /// Epochs of an earlier run whose records are void.
-    void: Vec<Millis>,
+    void: Vec<(Millis, Offsets)>,
     anew: bool,
 }
 
@@ -41,11 +41,8 @@ impl Recorder {
         };
         if beginning.anew {
             recorder.last = Moment::of(beginning.last.0.unsigned_abs());
-            recorder.void = recorder
-                .recorded
-                .drain(..)
-                .map(|(moment, _)| millis(moment.epoch))
-                .collect();
+            let void = recorder.recorded.drain(..);
+            recorder.void = void.map(|(moment, offsets)| (millis(moment.epoch), offsets)).collect();
         }
         recorder
     }
@@ -74,6 +71,7 @@ impl Recorder {
             return;
         }
         let anew = std::mem::take(&mut self.anew);
+        let before = self.base_offsets.clone();
         if anew {
             // All that was taken by now belongs to what comes before this epoch.
             self.base = self.last;
@@ -83,27 +81,25 @@ impl Recorder {
         while let Some((moment, offsets)) = self.recorded.pop_front_if(|(moment, _)| millis(moment.epoch) <= oldest) {
             self.base = moment;
             self.base_offsets.merge(&offsets);
-            covered.push(millis(moment.epoch));
+            covered.push((millis(moment.epoch), offsets));
         }
         let rebased = anew || !covered.is_empty();
-        for epoch in covered {
-            records.push(OutRecord {
-                topic: Topic::Progress,
-                key: Progress::key(epoch),
-                payload: None,
-            });
+        for (epoch, offsets) in covered {
+            records.extend(Progress::keys(&Progress::key(epoch), &offsets).map(tombstone));
         }
         if rebased {
-            let key = Progress::BASE.to_owned();
-            let nothing = Key::default();
-            records.push(progress(key, self.base, Millis(0), &self.base_offsets, nothing));
+            let written = progress(Progress::BASE, self.base, Millis(0), &self.base_offsets, Key::default());
+            // One with fewer partitions leaves no part of the one before.
+            let before = Progress::keys(Progress::BASE, &before).skip(written.len());
+            records.extend(before.map(tombstone));
+            records.extend(written);
         }
         let moment = Moment {
             epoch: output.epoch.0.unsigned_abs(),
             clock,
         };
         let (key, previous) = (Progress::key(output.epoch), millis(self.last.epoch));
-        records.push(progress(key, moment, previous, &output.offsets, digest));
+        records.extend(progress(&key, moment, previous, &output.offsets, digest));
         self.position.merge(&output.offsets);
         self.recorded.push_back((moment, output.offsets.clone()));
         self.last = moment;
@@ -114,7 +110,7 @@ const fn millis(epoch: u64) -> Millis {
     Millis(epoch as i64)
 }
 
-fn progress(key: String, moment: Moment, previous: Millis, offsets: &Offsets, digest: Key) -> OutRecord {
+fn progress(key: &str, moment: Moment, previous: Millis, offsets: &Offsets, digest: Key) -> Vec<OutRecord> {
     let Moment { epoch, clock } = moment;
     let progress = Progress {
         epoch: millis(epoch),
@@ -122,12 +118,21 @@ fn progress(key: String, moment: Moment, previous: Millis, offsets: &Offsets, di
         previous,
         offsets: offsets.clone(),
         digest: digest.to_string().into(),
+        parts: 1,
     };
-    let payload = serde_json::to_vec(&progress).expect("numbers and text can be written as JSON");
+    let records = progress.split(key).into_iter().map(|(key, part)| OutRecord {
+        topic: Topic::Progress,
+        key,
+        payload: Some(serde_json::to_vec(&part).expect("texts and numbers can be written")),
+    });
+    records.collect()
+}
+
+fn tombstone(key: String) -> OutRecord {
     OutRecord {
         topic: Topic::Progress,
         key,
-        payload: Some(payload),
+        payload: None,
     }
 }
 
@@ -144,4 +149,67 @@ pub(super) fn digest(records: &[OutRecord]) -> Key {
         bytes.extend_from_slice(payload.as_deref().unwrap_or_default());
     }
     Key::of_bytes(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use riskflow_connectors::Resume;
+
+    use super::*;
+
+    fn took(epoch: i64, partitions: u16) -> EpochOutput {
+        let mut output = EpochOutput {
+            epoch: Millis(epoch),
+            ..EpochOutput::default()
+        };
+        for partition in 0..partitions {
+            output.offsets.advance(Topic::InObservation, partition, epoch as u64);
+        }
+        output
+    }
+
+    /// What stands in the table after some records.
+    fn apply(table: &mut BTreeMap<String, Vec<u8>>, records: Vec<OutRecord>) -> Resume {
+        for record in records {
+            match record.payload {
+                Some(payload) => table.insert(record.key, payload),
+                None => table.remove(&record.key),
+            };
+        }
+        Resume::of(table.clone()).unwrap()
+    }
+
+    #[test]
+    fn progress_of_many_partitions_comes_and_goes_whole() {
+        let mut table = BTreeMap::new();
+        let mut recorder = Recorder::new(&Beginning::default());
+        let mut record = |recorder: &mut Recorder, output: &EpochOutput, oldest| {
+            let mut records = Vec::new();
+            recorder.record(output, output.epoch.0, Key::default(), Millis(oldest), &mut records);
+            let resume = apply(&mut table, records);
+            (resume, table.len())
+        };
+        let (resume, records) = record(&mut recorder, &took(10, 2_500), 0);
+        assert_eq!((resume.last(), records), (Millis(10), 3));
+        assert_eq!(resume.epochs[0].offsets, took(10, 2_500).offsets);
+        record(&mut recorder, &took(20, 1_200), 0);
+        // A checkpoint covers both: their records are those of the base.
+        let (resume, records) = record(&mut recorder, &took(30, 1), 20);
+        let mut all = took(10, 2_500).offsets;
+        all.merge(&took(20, 1_200).offsets);
+        assert_eq!((resume.base.clone(), records), ((Millis(20), all), 4));
+        // Begun anew with less: nothing is left of the base before, nor of the epochs.
+        let beginning = Beginning {
+            last: resume.last(),
+            base: (Moment::of(resume.base.0.0.unsigned_abs()), resume.base.1),
+            recorded: [(Moment::of(30), took(30, 1).offsets)].into(),
+            anew: true,
+            ..Beginning::default()
+        };
+        let (resume, records) = record(&mut Recorder::new(&beginning), &took(40, 3), 0);
+        assert_eq!((resume.base, records), ((Millis(30), Offsets::default()), 2));
+        assert_eq!(resume.epochs.len(), 1);
+    }
 }

@@ -7,22 +7,31 @@ use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
 use serde::Serialize;
 
+use super::bound::{Oversized, fit};
 use crate::output::EpochOutput;
 use crate::views::Tables;
 
-/// The records of the first epoch after a restart: for tables what differs between what should be there and what is.
+/// The records of the first epoch after a restart: for tables what differs between what should be there and what is. Rows are
+/// compared as they are written: those that are too large by their stand-ins, which come back too.
 pub(super) fn compared(
     tables: &Tables,
     output: &EpochOutput,
     mut published: Published,
-    own: Vec<OutRecord>,
-) -> Vec<OutRecord> {
-    let mut records = Vec::new();
-    for record in all_rows(tables, output.epoch) {
+    (own, most): (Vec<OutRecord>, impl Fn(Topic) -> usize),
+) -> (Vec<OutRecord>, Vec<Oversized>) {
+    let (mut records, mut oversized) = (Vec::new(), Vec::new());
+    for mut record in all_rows(tables, output.epoch) {
+        let most = most(record.topic);
+        let found = fit(&mut record, most);
+        if found.as_ref().is_some_and(|found| !found.stands) {
+            oversized.extend(found);
+            continue;
+        }
         let before = published.remove(&(record.topic, record.key.clone()));
         let now = record.payload.as_deref().map(content);
         if before != now {
             records.push(record);
+            oversized.extend(found);
         }
     }
     // What should not be there.
@@ -33,7 +42,7 @@ pub(super) fn compared(
     });
     records.extend(gone);
     records.extend(own.into_iter().filter(|record| !TABLES.contains(&record.topic)));
-    records
+    (records, oversized)
 }
 
 /// The tables among the outputs.
@@ -68,9 +77,7 @@ pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
     table(&mut records, Topic::RiskAsset, epoch, &output.assets, |row| {
         row.asset.to_string()
     });
-    table(&mut records, Topic::RiskRegion, epoch, &output.regions, |row| {
-        format!("{}/{}", row.region, row.domain)
-    });
+    table(&mut records, Topic::RiskRegion, epoch, &output.regions, |row| row.key());
     table(&mut records, Topic::WarningState, epoch, &output.warnings, |row| {
         row.id.to_string()
     });
@@ -89,7 +96,7 @@ pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
     table(&mut records, Topic::Response, epoch, &output.responses, |row| row.key());
     table(&mut records, Topic::ReportTotal, epoch, &output.totals, |row| row.key());
     log(&mut records, Topic::DeadLetter, epoch, &output.dead, |letter| {
-        format!("{}/{}/{}", letter.topic, letter.partition, letter.offset)
+        letter.key()
     });
     records
 }
@@ -158,16 +165,10 @@ impl Json {
     /// Through a buffer: a record in memory of its own size, which is not known before.
     fn write<T: Serialize>(&mut self, record: &T) -> Vec<u8> {
         self.buffer.clear();
-        // An object with fields: ours have string keys and finite numbers, so nothing can be wrong. If it were, a reader would see
-        // it by what is missing.
-        let written = serde_json::to_writer(&mut self.buffer, record);
-        match self.buffer.last_mut() {
-            Some(end) if written.is_ok() && *end == b'}' => *end = b',',
-            _ => {
-                self.buffer.clear();
-                self.buffer.push(b'{');
-            }
-        }
+        serde_json::to_writer(&mut self.buffer, record).expect("our records have text keys and finite numbers");
+        let end = self.buffer.pop();
+        assert_eq!(end, Some(b'}'), "a record is an object");
+        self.buffer.push(b',');
         self.buffer.extend_from_slice(self.stamp.as_bytes());
         self.buffer.as_slice().to_vec()
     }
@@ -181,10 +182,15 @@ mod tests {
 
     #[test]
     fn a_record_is_written_with_its_epoch() {
-        let letter = r#"{"reason":"malformed","detail":"}","topic":"t","partition":1,"offset":2,"payload":"","encoding":"utf8","payload_bytes":0}"#;
+        let letter = r#"{"reason":"malformed","detail":"}","topic":"t","partition":1,"offset":2,"payload":"","encoding":"utf8","payload_bytes":0,"payload_cut":false}"#;
         let record: DeadLetter = serde_json::from_str(letter).unwrap();
         let epoch = Millis(1_627_171_200_123);
         let written = Json::new(epoch).write(&record);
-        assert_eq!(written, serde_json::to_vec(&Stamped { record, epoch }).unwrap());
+        let stamped = Stamped {
+            record,
+            stand_in: None,
+            epoch,
+        };
+        assert_eq!(written, serde_json::to_vec(&stamped).unwrap());
     }
 }

@@ -4,8 +4,9 @@ use riskflow_model::action::{Action, Verb};
 use riskflow_model::output::{Basis, By, CaseEvent, CaseEventKind, CaseStep, Cause, Refusal};
 use riskflow_model::{Millis, Text};
 
+use crate::oracle::bureau::Wanted;
 use crate::oracle::timeline::Kept;
-use crate::oracle::walk::Walk;
+use crate::oracle::walk::{Walk, full_name};
 
 impl Walk<'_> {
     /// Whether the table allows a verb now, whatever it names.
@@ -68,11 +69,17 @@ impl Walk<'_> {
 
     /// The positions of the tasks that a report names.
     fn named(&self, name: &Text) -> Vec<usize> {
-        let is_named = |position: &usize| {
-            let task = &self.tasks[*position].wanted;
-            task.task == *name || format!("{}/{}", task.plan, task.task) == **name
+        let of = |is_named: &dyn Fn(&Wanted) -> bool| -> Vec<usize> {
+            (0..self.tasks.len())
+                .filter(|position| is_named(&self.tasks[*position].wanted))
+                .collect()
         };
-        (0..self.tasks.len()).filter(is_named).collect()
+        let in_full = of(&|task| full_name(task) == *name);
+        if in_full.is_empty() {
+            of(&|task| task.task == *name)
+        } else {
+            in_full
+        }
     }
 
     /// The task that a report would be about; an error if it can be about none.

@@ -7,8 +7,8 @@ use riskflow_config::InputRecord;
 use riskflow_model::action::Action;
 use riskflow_model::intake::{Incident, IncidentState};
 use riskflow_model::output::{
-    Basis, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, DeltaKind, Origin, Reason, Refusal,
-    WarningState,
+    Basis, CaseCounts, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, DeltaKind, Origin, Reason,
+    Refusal, WarningState,
 };
 use riskflow_model::{Key, Level, Shared, Text};
 
@@ -92,6 +92,7 @@ impl Cases {
             }
         }
         expected.responses = response::rows(expected.cases.values());
+        expected.cases.values_mut().for_each(show);
     }
 
     /// What each case is about, as its warning's or incident's row says as long as there is one.
@@ -195,6 +196,31 @@ impl Cases {
         expected.cases.insert(id.clone(), state);
         false
     }
+}
+
+/// Of what grows without end a row holds the newest ten, of what is asked at most a hundred, the open ones first; and how many
+/// there are.
+fn show(case: &mut CaseState) {
+    fn newest<T>(all: &mut Vec<T>) -> u32 {
+        let count = all.len();
+        all.drain(..count.saturating_sub(10));
+        count as u32
+    }
+    fn open_first<T>(all: &mut Vec<T>, done: impl Fn(&T) -> bool) -> u32 {
+        let count = all.len();
+        if count > 100 {
+            all.sort_by_key(|one| done(one));
+            all.truncate(100);
+        }
+        count as u32
+    }
+    case.counts = CaseCounts {
+        escalations: newest(&mut case.escalations),
+        obligations: open_first(&mut case.obligations, |one| one.acknowledged.is_some()),
+        tasks: open_first(&mut case.tasks, |one| one.reported.is_some()),
+        notes: newest(&mut case.people.notes),
+        evidence: newest(&mut case.people.evidence),
+    };
 }
 
 fn tell(id: &Text, walked: &Walk<'_>, bureau: &Bureau, now: i64, memory: &mut Memory, expected: &mut Expected) {

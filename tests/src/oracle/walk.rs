@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use riskflow::graph::Semantics;
 use riskflow_model::action::Action;
 use riskflow_model::output::{
-    Basis, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Cause, Escalation, Note, Obligation, People,
-    TaskState,
+    Basis, CaseCounts, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Cause, Escalation, Note, Obligation,
+    People, TaskState,
 };
 use riskflow_model::{Level, Millis, Text};
 
@@ -427,8 +427,7 @@ impl<'a> Walk<'a> {
             let from = of_role.map(|(place, pending)| (place.clone(), pending.asking.parent.clone()));
             if telling && task.reported.is_none() {
                 let from = from.or_else(|| lead.clone());
-                let name = format!("{}/{}", task.wanted.plan, task.wanted.task);
-                missed.push((CaseStep::Reported, from, Some(name.into())));
+                missed.push((CaseStep::Reported, from, Some(full_name(&task.wanted))));
             }
         }
         for (step, from, task) in missed {
@@ -523,8 +522,15 @@ impl<'a> Walk<'a> {
             tasks: tasks.collect(),
             times: self.times,
             people: self.people.clone(),
+            counts: CaseCounts::default(),
         }
     }
+}
+
+/// How a task is called among those of all plans.
+pub(super) fn full_name(task: &Wanted) -> Text {
+    let part = |text: &Text| text.replace('~', "~0").replace('/', "~1");
+    format!("{}/{}", part(&task.plan), part(&task.task)).into()
 }
 
 fn task_due(task: &Task) -> Option<i64> {

@@ -1,0 +1,502 @@
+//! No record ends the job, whatever its size: every input topic with the largest records that are taken, in every text of them,
+//! until every row that grows has reached its bound.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use riskflow_model::limit::{ID_BYTES, LEAST_RECORD_BYTES, RECORD_BYTES, TEXT_BYTES};
+use riskflow_model::output::{CaseState, DeadLetter, Reason, RegionRisk, Stamped, WarningDelta};
+use riskflow_model::topic::Topic;
+use riskflow_tests::history::Draw;
+use serde_json::{Value, json};
+
+use crate::chaos::place::{KafkaPlace, LogPlace, Place, Row};
+use crate::chaos::{free, now};
+
+const VILLAGE: &str = "330902001001";
+/// So many that not all fit into a row.
+const ASSETS: usize = 12;
+const DUTIES: usize = 130;
+const ACTIONS: usize = 14;
+/// kcat sends no more in one record.
+const PAYLOAD: usize = 990_000;
+
+/// Texts as long as they may be, of characters that JSON writes as they are, with a backslash, or as six others.
+struct Texts {
+    draw: Draw,
+    count: usize,
+}
+
+impl Texts {
+    /// One that nobody else has, with a `/` in it.
+    fn of(&mut self, bytes: usize) -> String {
+        self.count += 1;
+        let character = *self.draw.pick(&["x", "\"", "汉", "~", "\u{1}", "é"]);
+        let mut text = format!("{}/", self.count);
+        while text.len() + character.len() <= bytes {
+            text.push_str(character);
+        }
+        text
+    }
+
+    fn id(&mut self) -> String {
+        self.of(ID_BYTES)
+    }
+
+    fn text(&mut self) -> String {
+        self.of(TEXT_BYTES)
+    }
+
+    /// As many entries as a record may have before it is too large.
+    fn many(&mut self, most: usize, mut entry: impl FnMut(&mut Self) -> Value) -> Vec<Value> {
+        let (mut entries, mut bytes) = (Vec::new(), 20_000);
+        while entries.len() < most {
+            let next = entry(self);
+            bytes += next.to_string().len() + 1;
+            if bytes > PAYLOAD {
+                break;
+            }
+            entries.push(next);
+        }
+        entries
+    }
+}
+
+struct World<'p> {
+    place: &'p dyn Place,
+    texts: Texts,
+    assets: Vec<String>,
+    streams: Vec<String>,
+    incident: String,
+    waiting: BTreeMap<Topic, Vec<(String, Option<String>)>>,
+}
+
+impl World<'_> {
+    fn put(&mut self, topic: Topic, id: &str, row: &Value) {
+        self.raw(topic, id, Some(row.to_string()));
+    }
+
+    fn raw(&mut self, topic: Topic, key: &str, value: Option<String>) {
+        self.waiting.entry(topic).or_default().push((key.to_owned(), value));
+    }
+
+    /// Writes what is waiting: of a topic all at once.
+    fn flush(&mut self) {
+        for (topic, records) in std::mem::take(&mut self.waiting) {
+            self.place.put(topic, &records);
+        }
+    }
+
+    fn base(&mut self) {
+        for code in ["3309", "330902", "330902001", VILLAGE] {
+            let name = self.texts.text();
+            self.put(Topic::BaseRegion, code, &json!({ "code": code, "name": name }));
+        }
+        let (category, property) = (self.texts.id(), self.texts.id());
+        for _ in 0..ASSETS {
+            let (asset, stream) = (self.texts.id(), self.texts.id());
+            let row = json!({ "id": asset, "name": self.texts.text(), "category": category, "domain": "lifeline",
+                "region": VILLAGE, "inherent_level": 4, "population": 100_000_000 });
+            self.put(Topic::BaseAsset, &asset, &row);
+            let row = json!({ "id": stream, "asset": asset, "observed_property": property, "unit": self.texts.id() });
+            self.put(Topic::BaseDatastream, &stream, &row);
+            self.assets.push(asset);
+            self.streams.push(stream);
+        }
+        // More features than an explanation tells.
+        let comparison = |window: usize| json!({ "feature": "last", "window": format!("{}s", 60 + window), "op": ">=", "threshold": 9 });
+        let any: Vec<Value> = (0..120).map(comparison).collect();
+        let rule = self.texts.id();
+        let row = json!({ "id": rule, "version": u32::MAX, "name": self.texts.text(), "source": self.texts.text(),
+            "select": { "observed_property": property }, "pane": "1s", "levels": { "red": { "when": { "any": any } } } });
+        self.put(Topic::InRule, &rule, &row);
+    }
+
+    fn people(&mut self) {
+        let parent = self.texts.id();
+        self.put(
+            Topic::BaseUnit,
+            &parent,
+            &json!({ "id": parent, "name": self.texts.text(), "region": "3309" }),
+        );
+        for _ in 0..DUTIES {
+            let (unit, role, duty) = (self.texts.id(), self.texts.id(), self.texts.id());
+            let row = json!({ "id": unit, "name": self.texts.text(), "region": VILLAGE, "parent": parent });
+            self.put(Topic::BaseUnit, &unit, &row);
+            self.put(
+                Topic::BaseDuty,
+                &duty,
+                &json!({ "id": duty, "region": VILLAGE, "unit": unit, "role": role }),
+            );
+            let user = self.texts.id();
+            let posts = [json!({ "unit": unit, "role": role })];
+            let row = json!({ "id": user, "channel": self.texts.text(), "posts": posts });
+            self.put(Topic::BaseUser, &user, &row);
+        }
+        for _ in 0..2 {
+            let plan = self.texts.id();
+            let task = |texts: &mut Texts| json!({ "id": texts.id(), "name": texts.text(), "role": texts.id() });
+            let tasks = self.texts.many(100, task);
+            let row = json!({ "id": plan, "name": self.texts.text(), "level": "red", "tasks": tasks });
+            self.put(Topic::BasePlan, &plan, &row);
+        }
+    }
+
+    fn intake(&mut self) {
+        let now = now();
+        let work = self.texts.id();
+        let limit = self.texts.id();
+        let row = json!({ "id": limit, "version": u32::MAX, "measure": "uncertified_work", "work_type": work,
+            "levels": { "red": 1 } });
+        self.put(Topic::BaseLimit, &limit, &row);
+        let permit = self.texts.id();
+        let holders = self.texts.many(100, |texts| json!(texts.id()));
+        let row = json!({ "id": permit, "version": u32::MAX, "kind": "work", "work_type": work, "asset": self.assets[0],
+            "holders": holders, "valid_from": now - 60_000, "valid_to": now + 86_400_000 });
+        self.put(Topic::InPermit, &permit, &row);
+        let report = self.texts.id();
+        let quantities: serde_json::Map<String, Value> = (0..50).map(|_| (self.texts.id(), json!(1e9))).collect();
+        let row = json!({ "id": report, "version": u32::MAX, "module": self.texts.id(), "region": VILLAGE,
+            "kind": self.texts.id(), "quantities": quantities, "time": now });
+        self.put(Topic::InReport, &report, &row);
+        let incident = self.texts.id();
+        let row = json!({ "id": incident, "version": u32::MAX, "hazard": self.texts.id(), "title": self.texts.text(),
+            "level": "red", "domain": "lifeline", "region": VILLAGE, "asset": self.assets[1], "since": now });
+        self.put(Topic::InIncident, &incident, &row);
+        self.incident = incident;
+    }
+
+    fn observe(&mut self) {
+        for stream in self.streams.clone() {
+            self.put(
+                Topic::InObservation,
+                &stream,
+                &json!({ "datastream": stream, "phenomenon_time": now(), "result": 1e9 }),
+            );
+        }
+        let unknown = self.texts.id();
+        let row = json!({ "datastream": unknown, "phenomenon_time": now(), "result": 1 });
+        self.put(Topic::InObservation, &unknown, &row);
+    }
+
+    /// What is refused: with all that is found in it, twice over.
+    fn bad(&mut self) {
+        let long = self.texts.of(400_000 / 6);
+        let longer = "k".repeat(400_000);
+        for (topic, row) in [
+            (
+                Topic::InObservation,
+                json!({ "datastream": long, "phenomenon_time": 0, "result": 1 }),
+            ),
+            (
+                Topic::InObservation,
+                json!({ "datastream": "d", "phenomenon_time": longer, "result": 1 }),
+            ),
+            (
+                Topic::InObservation,
+                json!({ "datastream": "d", "phenomenon_time": 0, "result": longer }),
+            ),
+            (
+                Topic::BaseAsset,
+                json!({ "id": longer, "category": "t", "domain": longer, "region": VILLAGE, "inherent_level": 1 }),
+            ),
+            (Topic::BaseUser, json!({ "id": "u", "channel": longer })),
+            (
+                Topic::BaseDuty,
+                json!({ "id": "d", "region": VILLAGE, "unit": "u", "role": longer }),
+            ),
+            (
+                Topic::InReport,
+                json!({ "id": "r", "version": 1, "module": "m", "region": VILLAGE, "kind": "k",
+                "quantities": { longer.as_str(): 1 }, "time": 0 }),
+            ),
+            (
+                Topic::InAction,
+                json!({ "id": "a", "warning": longer, "action": "comment", "actor": "p", "time": 0, "text": "t" }),
+            ),
+        ] {
+            // Another key than the row says, and as long.
+            self.put(topic, &long, &row);
+        }
+        self.raw(Topic::BaseAsset, &"x".repeat(600_000), None);
+        self.raw(Topic::InRule, "r", Some(format!("{{\"id\":\"r\",{longer}")));
+        let rule = json!({ "id": "r", "version": 1, "select": {}, "pane": longer, "levels": { "red": { "when": { "any": [] } } } });
+        self.put(Topic::InRule, "r", &rule);
+    }
+
+    fn act(&mut self, case: &str) {
+        for _ in 0..ACTIONS {
+            for verb in ["comment", "attach", "escalate", "assign"] {
+                let id = self.texts.id();
+                let row = json!({ "id": id, "warning": case, "action": verb, "actor": self.texts.id(), "role": self.texts.id(),
+                    "time": now(), "text": self.texts.text(), "evidence": self.texts.text(), "assignee": self.texts.text() });
+                self.put(Topic::InAction, case, &row);
+            }
+        }
+    }
+}
+
+/// A running job; killed when it is dropped.
+struct Job {
+    child: Child,
+    listens: std::net::SocketAddr,
+}
+
+impl Job {
+    fn start(place: &dyn Place, checkpoints: &Path) -> Self {
+        let listens = free();
+        let mut command = Command::new(crate::kafka::riskflow());
+        command
+            .args(["run", "--log", "warn"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut sets = place.settings();
+        sets.extend([
+            format!("http.listen=\"{listens}\""),
+            format!("checkpoint.path={checkpoints:?}"),
+            "checkpoint.interval=\"1s\"".to_owned(),
+            "unknown.hold=\"2s\"".to_owned(),
+            "epoch.tick=\"50ms\"".to_owned(),
+        ]);
+        for set in &sets {
+            command.args(["--set", set]);
+        }
+        let mut child = command.spawn().unwrap();
+        // A pipe that nobody reads would hold the job up.
+        let said = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            said.lines()
+                .map_while(Result::ok)
+                .for_each(|line| println!("{line:.400}"))
+        });
+        Self { child, listens }
+    }
+
+    fn get(&self, path: &str) -> String {
+        use std::io::{Read as _, Write as _};
+        let mut answer = String::new();
+        if let Ok(mut stream) = std::net::TcpStream::connect(self.listens) {
+            let asked = write!(stream, "GET {path} HTTP/1.0\r\n\r\n");
+            let _ = asked.and_then(|()| stream.read_to_string(&mut answer));
+        }
+        answer
+    }
+
+    /// Waits for something; the job must not end meanwhile.
+    fn until<T>(&mut self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+        let until = Instant::now() + Duration::from_secs(180);
+        loop {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the job ended before {what}: {ended:?}");
+            if let Some(found) = look(self) {
+                return found;
+            }
+            assert!(Instant::now() < until, "no {what}");
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    fn await_ready(&mut self) {
+        self.until("readiness", |job| job.get("/readyz").contains(" 200 ").then_some(()));
+    }
+
+    fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(
+            self.child.wait().unwrap().success(),
+            "a job that is asked to stop ends well"
+        );
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(row: &Row) -> Stamped<T> {
+    serde_json::from_str(row.value.as_deref().unwrap()).unwrap()
+}
+
+fn rows<T: serde::de::DeserializeOwned>(place: &dyn Place, topic: Topic) -> Vec<Stamped<T>> {
+    place
+        .all(topic)
+        .iter()
+        .filter(|row| row.value.is_some())
+        .map(read)
+        .collect()
+}
+
+/// Feeds everything, and looks at everything that comes out. `most`: what a topic takes.
+fn the_job_goes_on(place: &dyn Place, seed: u64, most: usize, meanwhile: impl FnOnce()) {
+    let checkpoints = tempfile::tempdir().unwrap();
+    let mut job = Job::start(place, checkpoints.path());
+    let texts = Texts {
+        draw: Draw::new(seed),
+        count: 0,
+    };
+    let mut world = World {
+        place,
+        texts,
+        assets: Vec::new(),
+        streams: Vec::new(),
+        incident: String::new(),
+        waiting: BTreeMap::new(),
+    };
+    world.base();
+    world.people();
+    world.intake();
+    world.bad();
+    world.flush();
+    job.await_ready();
+    meanwhile();
+    world.observe();
+    world.flush();
+    let incident = world.incident.clone();
+    // By key: the texts of a stand-in may be cut.
+    let cases = || {
+        let all = place
+            .all(Topic::CaseState)
+            .into_iter()
+            .filter(|row| row.value.is_some());
+        all.map(|row| (row.key.clone(), read::<CaseState>(&row).record))
+            .collect::<Vec<_>>()
+    };
+    let warning = job.until("a case of a warning", |_| {
+        cases().into_iter().find(|(_, row)| !row.incident).map(|(key, _)| key)
+    });
+    job.until("a case of the incident", |_| {
+        cases().iter().any(|(key, _)| *key == incident).then_some(())
+    });
+    world.act(&warning);
+    world.act(&incident);
+    world.flush();
+    for id in [&warning, &incident] {
+        let row = job.until("rows of cases at their bounds", |_| {
+            let noted = |row: &CaseState| row.counts.evidence as usize == ACTIONS;
+            cases()
+                .into_iter()
+                .rfind(|(key, row)| key == id && noted(row))
+                .map(|(_, row)| row)
+        });
+        rows_are_bounded(&row);
+    }
+    let dead = |place: &dyn Place| rows::<DeadLetter>(place, Topic::DeadLetter);
+    let unknown = |letter: &Stamped<DeadLetter>| letter.record.reason == Reason::UnknownDatastream;
+    job.until("the unknown datastream's end", |_| {
+        dead(place).iter().any(unknown).then_some(())
+    });
+    job.until("a checkpoint", |job| {
+        (!job.get("/metrics").contains("riskflow_checkpoint_bytes 0")).then_some(())
+    });
+    everything_fits(place, most);
+    job.stop();
+    // And it starts again, from what it kept.
+    let mut again = Job::start(place, checkpoints.path());
+    again.await_ready();
+    again.stop();
+}
+
+fn rows_are_bounded(row: &CaseState) {
+    assert!(row.people.notes.len() <= 10 && row.people.evidence.len() <= 10 && row.escalations.len() <= 10);
+    assert!(row.obligations.len() <= 100 && row.tasks.len() <= 100);
+    let counts = row.counts;
+    let all = [counts.notes, counts.evidence, counts.escalations];
+    assert!(all.iter().all(|count| *count as usize >= ACTIONS), "{counts:?}");
+    assert_eq!(counts.obligations as usize, DUTIES);
+    assert!(counts.tasks > 20, "{counts:?}");
+}
+
+fn everything_fits(place: &dyn Place, most: usize) {
+    for topic in Topic::outputs() {
+        let all = place.all(topic);
+        assert!(!all.is_empty(), "{topic} is empty");
+        let schema = riskflow_model::schema::of_topic(topic).unwrap();
+        let validator = jsonschema::validator_for(&serde_json::to_value(schema).unwrap()).unwrap();
+        for row in all {
+            let bytes = row.key.len() + row.value.as_deref().map_or(0, str::len);
+            assert!(bytes <= most && row.key.len() <= 8 * ID_BYTES, "{topic}: {bytes} bytes");
+            if let Some(value) = &row.value {
+                let value: Value = serde_json::from_str(value).unwrap();
+                assert!(validator.is_valid(&value), "{topic}: {}", &value.to_string()[..300]);
+            }
+        }
+    }
+    let dead = rows::<DeadLetter>(place, Topic::DeadLetter);
+    let cut = |letter: &&Stamped<DeadLetter>| letter.record.payload_cut;
+    assert!(dead.iter().filter(cut).count() >= 8, "{} dead letters", dead.len());
+    for letter in dead.iter().filter(cut) {
+        assert!(letter.record.payload_bytes > 60_000 && letter.record.detail.len() <= TEXT_BYTES);
+    }
+    assert!(dead.iter().any(|letter| letter.record.detail.contains("bytes, cut)…")));
+    let deltas = rows::<WarningDelta>(place, Topic::WarningDelta);
+    let features = deltas.iter().map(|delta| delta.record.explanation.features.len()).max();
+    assert!(
+        features == Some(101) || deltas.iter().any(|delta| delta.stand_in.is_some()),
+        "{features:?}"
+    );
+    let regions = rows::<RegionRisk>(place, Topic::RiskRegion);
+    assert!(regions.iter().any(|row| row.record.top_assets.len() == 10));
+}
+
+#[test]
+fn the_largest_records_do_not_end_a_job_on_the_embedded_log() {
+    for seed in 1..=2 {
+        the_job_goes_on(&LogPlace::new(), seed, RECORD_BYTES, || ());
+    }
+}
+
+#[test]
+fn kafka_the_largest_records_do_not_end_a_job_on_a_broker_as_it_comes() {
+    let Some(place) = KafkaPlace::start("largest", &[]) else {
+        return;
+    };
+    the_job_goes_on(&place, 3, RECORD_BYTES, || ());
+}
+
+/// One topic takes less from the beginning, others do while the job runs.
+#[test]
+fn kafka_topics_that_take_less_get_smaller_records() {
+    let small = LEAST_RECORD_BYTES + 1_000;
+    let Some(place) = KafkaPlace::start("smaller", &[]) else {
+        return;
+    };
+    let limit = |topic: Topic, most: usize| {
+        let (name, config) = (place.name(topic), format!("max.message.bytes={most}"));
+        let topic = ["--entity-type", "topics", "--entity-name", &name];
+        place.tool(&[&["ConfigCommand", "--alter"][..], &topic, &["--add-config", &config]].concat());
+    };
+    limit(Topic::CaseState, small);
+    let check = || {
+        let told = place.command("topics").arg("--check").output().unwrap();
+        (told.status.code(), String::from_utf8(told.stdout).unwrap())
+    };
+    let (status, said) = check();
+    let remark = format!("max.message.bytes {small}, larger records are cut to that");
+    assert!(status == Some(0) && said.contains(&remark), "{said}");
+    the_job_goes_on(&place, 4, RECORD_BYTES, || {
+        limit(Topic::CaseDelta, small);
+        limit(Topic::DeadLetter, small);
+    });
+    let stand_ins = |topic| {
+        let rows = rows::<Value>(&place, topic);
+        rows.iter()
+            .filter_map(|row| row.stand_in)
+            .map(|stand_in| stand_in.most as usize)
+            .max()
+    };
+    assert_eq!(stand_ins(Topic::CaseState), Some(small));
+    assert_eq!(stand_ins(Topic::CaseDelta), Some(small));
+    limit(Topic::CaseDelta, 1_000);
+    let (status, said) = check();
+    assert!(
+        status == Some(3) && said.contains("max.message.bytes 1000, should be 1048588"),
+        "{said}"
+    );
+}
