@@ -44,9 +44,10 @@ impl Resume {
     pub fn of(records: BTreeMap<String, Vec<u8>>) -> Result<Self, SourceError> {
         let mut resume = Self::default();
         for (key, payload) in records {
-            let progress: Progress = serde_json::from_slice(&payload).map_err(|error| SourceError::Progress {
+            let mut progress: Progress = serde_json::from_slice(&payload).map_err(|error| SourceError::Progress {
                 detail: format!("the record `{key}` cannot be read: {error}"),
             })?;
+            progress.offsets = progress.offsets.with_marks(&progress.marks);
             if key == Progress::BASE {
                 resume.base = (progress.epoch, progress.offsets);
             } else {
@@ -176,10 +177,11 @@ mod tests {
 
     fn record(epoch: i64, previous: i64, next: u64) -> (String, Vec<u8>) {
         let mut offsets = Offsets::default();
-        offsets.advance(Topic::InRule, 0, next);
+        offsets.advance_marked(Topic::InRule, 0, next, Some(next as u32 + 40));
         let progress = Progress {
             epoch: Millis(epoch),
             previous: Millis(previous),
+            marks: offsets.marks(),
             offsets,
             digest: "".into(),
         };
@@ -195,7 +197,8 @@ mod tests {
         assert_eq!(resume.last(), Millis(30));
         assert_eq!(resume.epochs.len(), 1, "the base covers the others");
         assert_eq!(resume.offsets_after(Millis(20)).unwrap().next(Topic::InRule, 0), 2);
-        assert_eq!(resume.offsets_after(Millis(30)).unwrap().next(Topic::InRule, 0), 5);
+        let last = resume.offsets_after(Millis(30)).unwrap();
+        assert_eq!((last.next(Topic::InRule, 0), last.mark(Topic::InRule, 0)), (5, Some(45)));
         assert_eq!(resume.offsets_after(Millis(19)), None);
         records.extend([record(50, 40, 9)]);
         assert!(Resume::of(records).unwrap_err().to_string().contains("missing"));
@@ -211,6 +214,7 @@ mod tests {
                 partitions: 1,
                 replication: 1,
                 retention: 86_400_000,
+                tidy: riskflow_config::Tidy::default(),
             },
         );
         let mut sink = open_sink(&output, &settings, Guarantee::ExactlyOnce).unwrap();

@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Input, Output, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Manifest};
 use riskflow_connectors::{Begun, Resume, published_tables, resume};
-use riskflow_model::progress::Offsets;
+use riskflow_model::progress::{Marks, Offsets};
 use riskflow_model::topic::Cleanup;
 use riskflow_model::{Millis, Text, binary};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ pub struct Start {
     pub from: Offsets,
     /// Whether all of the input must be there, from `from` on.
     pub whole: bool,
+    /// How far an earlier run had read, and the marks there.
+    pub known: (Offsets, Marks),
 }
 
 /// What an earlier run left.
@@ -146,6 +148,7 @@ impl Recovery {
             .as_ref()
             .map(|manifest| manifest.offsets.clone())
             .unwrap_or_default();
+        let known = resume.offsets_after(resume.last()).unwrap_or_default();
         let plan = Plan {
             restored: restored.map(|epoch| epoch.0 as u64),
             cold: cold.map(|(epoch, offsets)| (epoch.0 as u64, offsets)),
@@ -169,6 +172,7 @@ impl Recovery {
                 checkpoint,
                 from,
                 whole: last > Millis(0),
+                known: (known.clone(), known.marks()),
             },
         }
     }

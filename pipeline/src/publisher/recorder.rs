@@ -105,6 +105,7 @@ fn progress(key: String, epoch: Millis, previous: Millis, offsets: &Offsets, dig
         epoch,
         previous,
         offsets: offsets.clone(),
+        marks: offsets.marks(),
         digest: digest.to_string().into(),
     };
     OutRecord {
