@@ -9,7 +9,7 @@ use riskflow_model::{Millis, duration};
 use crate::Problems;
 use crate::settings::{
     CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput, Input, KafkaSettings, Output,
-    ScoreCuts, TimeSettings, TopicSettings, UnknownSettings,
+    ScoreCuts, Tidy, TimeSettings, TopicSettings, UnknownSettings,
 };
 use crate::written::{
     Kind, WrittenCheckpoint, WrittenClock, WrittenCluster, WrittenCuts, WrittenEpoch, WrittenInput, WrittenKafka,
@@ -138,7 +138,7 @@ impl Check {
         ScoreCuts { least }
     }
 
-    pub(crate) fn topics(&mut self, written: &WrittenTopics) -> TopicSettings {
+    pub(crate) fn topics(&mut self, written: &WrittenTopics, clock: Clock) -> TopicSettings {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if written.prefix.len() > 200 || !written.prefix.chars().all(legal) {
             let give = "at most 200 letters, digits, `.`, `_` and `-`";
@@ -147,11 +147,18 @@ impl Check {
         }
         self.count("topics.partitions", written.partitions.into(), 1, 10_000);
         self.count("topics.replication", written.replication.into(), 1, 100);
+        let retention = self.duration("topics.retention", &written.retention, 60_000, 3650 * DAY);
+        let inputs = self.duration("topics.input_retention", &written.input_retention, 0, 3650 * DAY);
+        let live = clock == Clock::Live;
         TopicSettings {
             prefix: written.prefix.clone(),
             partitions: written.partitions,
             replication: written.replication,
-            retention: self.duration("topics.retention", &written.retention, 60_000, 3650 * DAY),
+            retention,
+            tidy: Tidy {
+                outputs: live.then_some(retention),
+                inputs: (live && inputs > 0).then_some(inputs),
+            },
         }
     }
 

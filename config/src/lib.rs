@@ -23,6 +23,6 @@ pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, Selec
 pub use settings::{
     ActionSettings, CaseSettings, CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileFormat,
     FileInput, Guarantee, HttpSettings, Input, KafkaSettings, Output, Quiet, RecoverySettings, Rewind, ScoreCuts,
-    Settings, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
+    Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
 };
 pub use written::WrittenSettings;

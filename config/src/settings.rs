@@ -182,8 +182,21 @@ pub struct TopicSettings {
     pub partitions: u16,
     /// How many replicas a topic gets when riskflow creates it on Kafka.
     pub replication: u16,
-    /// How long Kafka keeps records of output topics that are no tables, in milliseconds.
+    /// How long records of output topics that are no tables are kept, in milliseconds.
     pub retention: i64,
+    /// What goes of an embedded log.
+    pub tidy: Tidy,
+}
+
+/// What goes of an embedded log: nothing but by the live clock, for the records of a replay are as old as the history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tidy {
+    /// Output logs keep their records for so many milliseconds, and tables their deletions; tables are compacted. `None`: nothing
+    /// goes.
+    pub outputs: Option<i64>,
+    /// `in.observation` and `in.action` keep their records for so many milliseconds, or longer if a recovery asks for them; the
+    /// other inputs are tables, and are compacted. `None`: nothing goes.
+    pub inputs: Option<i64>,
 }
 
 impl TopicSettings {

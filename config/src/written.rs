@@ -151,8 +151,11 @@ pub struct WrittenTopics {
     pub partitions: u16,
     /// How many replicas a topic gets when riskflow creates it on Kafka.
     pub replication: u16,
-    /// How long output topics that are no tables (steps of warnings, dead letters) keep their records at least, on Kafka.
+    /// How long output topics that are no tables (steps of warnings, dead letters) keep their records at least.
     pub retention: String,
+    /// How long an embedded log as input keeps observations and actions, and longer while a recovery may ask for them; its
+    /// tables are compacted. `0s`: nothing goes.
+    pub input_retention: String,
 }
 
 /// Where records come from.
@@ -322,6 +325,7 @@ impl Default for WrittenTopics {
             partitions: 4,
             replication: 1,
             retention: "7d".into(),
+            input_retention: "7d".into(),
         }
     }
 }
@@ -401,7 +405,7 @@ impl WrittenSettings {
             unknown: check.unknown(&self.unknown),
             cuts: check.cuts(&self.risk.cuts),
             case: check.case(&self.case),
-            topics: check.topics(&self.topics),
+            topics: check.topics(&self.topics, self.input.clock),
             clock: self.input.clock,
             until: check.until(&self.input),
             output: check.output(self),

@@ -71,8 +71,8 @@ pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action}
 pub use error::{Retry, SinkError, SourceError};
 pub use identity::{Identity, IdentityError};
 pub use progress::{Published, Resume, content, published_rows, published_tables, resume};
-pub use sink::{Begun, EpochRecords, OutRecord, Sink, open_sink};
-pub use source::{Polled, RawRecord, Share, Source, Until, Verdict, open_source};
+pub use sink::{Begun, EpochRecords, OutRecord, Sink, open_sink, tidy_input};
+pub use source::{Polled, RawRecord, Share, Source, Span, Until, Verdict, open_source, reopen_source};
 
 /// Arms the failpoints that `FAILPOINTS` names, for as long as the process lives. Does nothing in a build without the feature
 /// `failpoints`.

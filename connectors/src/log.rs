@@ -8,27 +8,61 @@
 //! | 4 | length of the body |
 //! | 4 | CRC-32 of the body |
 //! | 8 | arrival, Unix milliseconds |
-//! | 4 | length of the key; 2^32 - 1: none |
+//! | 4 | length of the key; 2^32 - 1: none; 2^32 - 2: a gap |
 //! | … | key |
 //! | 4 | length of the payload; 2^32 - 1: tombstone |
 //! | … | payload |
 //!
-//! all little endian. Offsets are dense.
+//! all little endian. Offsets are dense. In a gap the body ends with 8 bytes behind the 2^32 - 2: how many records are gone
+//! there, by compaction or given up after a loss. They keep their offsets.
 //!
-//! A crash in mid-write leaves a *torn tail*: the reader takes it for "not yet", the next writer cuts it off. A bad record
-//! with whole ones behind it is *damage*, which both refuse. A torn tail never lies before the last segment, for a segment
-//! is synced before the next begins.
+//! # What guards what
 //!
-//! Nothing is deleted but closed segments of `out.progress` that no recovery asks for: retention and compaction are the
-//! operator's (closed segments may be removed while no reader needs them, oldest first).
+//! | what is damaged, cut, emptied, deleted, exchanged or set back | noticed by | when |
+//! |---|---|---|
+//! | any byte of a record | the CRC of its frame | when it is read |
+//! | a committed segment of an output | its length and the checksum of its frames in `out.commits` | at the start; its absence also while the job writes |
+//! | `out.commits` | its copy, of which it is written again; without both the start is refused | at the start and with each commit |
+//! | an input partition, or the records of it that were read | the offsets in `out.progress`, and the checksum of the last record before each | at the start |
+//! | the segment of an input that is being read | its inode and length | within 32 idle polls |
+//!
+//! **Outputs** have one writer, which holds the locks of the topics' folders: there is no lock file to lose. What `out.commits`
+//! lists is committed, and everything else in these folders is void: the next start removes it, whatever it holds. What is
+//! listed and not there as it was is refused by name; `riskflow topics --accept-loss` goes on without it.
+//!
+//! **Inputs** may be written by anybody who appends whole frames to the last segment of a partition (and begins the next
+//! segment, named by the next offset, once that has [`SEGMENT_BYTES`]). A crash in mid-write leaves a *torn tail*: the reader
+//! takes it for "not yet", the next writer of ours cuts it off. A bad record with whole ones behind it is *damage*, which both
+//! refuse.
+//!
+//! # What goes
+//!
+//! Only closed segments, and only while the clock is live: a replay deletes nothing.
+//!
+//! * **Output logs**: segments whose records are all older than `topics.retention`, by epoch.
+//! * **Output tables** are compacted: of each key the last record stays, and a tombstone for `topics.retention`. `out.progress`
+//!   keeps what a recovery asks for.
+//! * **Inputs**: only records that the oldest checkpoint that is kept covers. Of `in.observation` and `in.action` those that
+//!   arrived more than `topics.input_retention` before; tables are compacted, of a table with versions to the highest.
+//!
+//! Files of a partition that the process has no need of are closed: a log may have more partitions than a process may have
+//! open files.
 
-mod commits;
+mod handles;
 mod folder;
 mod frame;
+mod segment;
+mod commits;
+mod guard;
+mod compact;
+mod begin;
 mod reader;
+mod source;
 mod writer;
 mod append;
+mod upkeep;
 mod sink;
+mod tidy;
 
 #[cfg(test)]
 mod tests;
@@ -40,9 +74,10 @@ use crate::Retry;
 use crate::error::retry_io;
 
 pub use append::LogAppend;
-pub(crate) use folder::partitions;
-pub use reader::LogSource;
+pub(crate) use folder::{make, partitions};
 pub use sink::LogSink;
+pub use source::LogSource;
+pub(crate) use tidy::Tidying;
 pub use writer::LogWriter;
 
 /// A segment of at least this many bytes is closed.
@@ -80,7 +115,55 @@ pub enum LogError {
         /// Where the first bad record begins.
         byte: u64,
     },
-    /// Offsets or partitions are missing.
+    /// What is committed in the output is not there any more.
+    #[error(
+        "{} is not what was committed: {found}; restore it from a copy, or give up what is lost and go on: \
+         `riskflow topics --accept-loss`",
+        path.display()
+    )]
+    Lost {
+        /// The file, or the folder of the partition or topic.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: String,
+    },
+    /// Nothing says how far the output is committed.
+    #[error(
+        "{} and its copy are gone or damaged, and only they say which records of the output are committed; restore one of \
+         them, or take all whole records for committed: `riskflow topics --accept-loss`",
+        path.display()
+    )]
+    CommitsLost {
+        /// The first of the two files.
+        path: PathBuf,
+    },
+    /// What was read of the input is not there any more.
+    #[error(
+        "{} is not what was read: {found}; restore it from a copy, or begin with what there is: `riskflow run --start-anew` \
+         (warnings that rest on what is gone are then withdrawn)",
+        path.display()
+    )]
+    Unlike {
+        /// The file or the partition's folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: String,
+    },
+    /// A file that is in use is not there any more, or another.
+    #[error("{} {happened} while it was in use; put it back as it was, and start again", path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+        /// What happened to it.
+        happened: &'static str,
+    },
+    /// A partition is not there.
+    #[error("{} is not there, although partitions with greater numbers are; restore it from a copy", path.display())]
+    NoPartition {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// Offsets are missing.
     #[error("{} holds {found} where {wanted} should follow; restore what is missing from a copy", path.display())]
     Gap {
         /// The folder.
@@ -90,10 +173,10 @@ pub enum LogError {
         /// What should be.
         wanted: u64,
     },
-    /// Another writer has the partition.
-    #[error("{} is locked: another process writes this partition", path.display())]
+    /// Another writer has the topic or partition.
+    #[error("{} is locked: another process writes it", path.display())]
     Locked {
-        /// The lock file.
+        /// Its folder.
         path: PathBuf,
     },
     /// A record is too large for a frame.
@@ -112,9 +195,17 @@ impl LogError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Io { error, .. } => retry_io(error),
-            // After a failed sync the kernel may have dropped the pages: a second sync that succeeds proves nothing.
-            Self::Sync { .. } | Self::Damaged { .. } | Self::Gap { .. } | Self::TooLarge { .. } => Retry::Never,
             Self::Locked { .. } => Retry::Later,
+            // After a failed sync the kernel may have dropped the pages: a second sync that succeeds proves nothing.
+            Self::Sync { .. }
+            | Self::Damaged { .. }
+            | Self::Lost { .. }
+            | Self::CommitsLost { .. }
+            | Self::Unlike { .. }
+            | Self::Gone { .. }
+            | Self::NoPartition { .. }
+            | Self::Gap { .. }
+            | Self::TooLarge { .. } => Retry::Never,
         }
     }
 
@@ -122,5 +213,11 @@ impl LogError {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         |error| Self::Io { path, error }
+    }
+
+    /// For `map_err`: `path` could not be synced.
+    fn sync(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        |error| Self::Sync { path, error }
     }
 }

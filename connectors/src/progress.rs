@@ -83,9 +83,10 @@ impl Resume {
 fn put_together(records: BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, Progress>, SourceError> {
     let mut whole: BTreeMap<String, (Progress, u32)> = BTreeMap::new();
     for (key, payload) in records {
-        let progress: Progress = serde_json::from_slice(&payload).map_err(|error| SourceError::Progress {
+        let mut progress: Progress = serde_json::from_slice(&payload).map_err(|error| SourceError::Progress {
             detail: format!("the record `{key}` cannot be read: {error}"),
         })?;
+        progress.offsets = progress.offsets.with_marks(&progress.marks);
         match whole.entry(Progress::first_key(&key).to_owned()) {
             Entry::Vacant(entry) => drop(entry.insert((progress, 1))),
             Entry::Occupied(mut entry) => {
@@ -230,11 +231,12 @@ mod tests {
 
     fn record(epoch: i64, previous: i64, next: u64) -> (String, Vec<u8>) {
         let mut offsets = Offsets::default();
-        offsets.advance(Topic::InRule, 0, next);
+        offsets.advance_marked(Topic::InRule, 0, next, Some(next as u32 + 40));
         let progress = Progress {
             epoch: Millis(epoch),
             clock: None,
             previous: Millis(previous),
+            marks: offsets.marks(),
             offsets,
             digest: "".into(),
             parts: 1,
@@ -251,7 +253,11 @@ mod tests {
         assert_eq!(resume.last(), Millis(30));
         assert_eq!(resume.epochs.len(), 1, "the base covers the others");
         assert_eq!(resume.offsets_after(Millis(20)).unwrap().next(Topic::InRule, 0), 2);
-        assert_eq!(resume.offsets_after(Millis(30)).unwrap().next(Topic::InRule, 0), 5);
+        let last = resume.offsets_after(Millis(30)).unwrap();
+        assert_eq!(
+            (last.next(Topic::InRule, 0), last.mark(Topic::InRule, 0)),
+            (5, Some(45))
+        );
         assert_eq!(resume.offsets_after(Millis(19)), None);
         records.extend([record(50, 40, 9)]);
         assert!(Resume::of(records).unwrap_err().to_string().contains("missing"));
@@ -294,6 +300,7 @@ mod tests {
                 partitions: 1,
                 replication: 1,
                 retention: 86_400_000,
+                tidy: riskflow_config::Tidy::default(),
             },
         );
         let mut sink = open_sink(&output, &settings, Guarantee::ExactlyOnce).unwrap();

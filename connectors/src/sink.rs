@@ -1,4 +1,4 @@
-use riskflow_config::{Guarantee, Output, TopicSettings};
+use riskflow_config::{Guarantee, Input, Output, TopicSettings};
 use riskflow_model::Millis;
 use riskflow_model::limit::RECORD_BYTES;
 use riskflow_model::topic::Topic;
@@ -99,4 +99,14 @@ pub fn open_sink(output: &Output, settings: &TopicSettings, guarantee: Guarantee
         Output::Kafka(kafka) => Box::new(kafka::KafkaSink::open(kafka, settings, guarantee)?),
         Output::Files(folder) => files::open_sink(folder)?,
     })
+}
+
+/// Lets an embedded log that is the input be tidied as this sink commits: with each base record of `out.progress`, which says
+/// what no recovery asks for any more. Other inputs look after themselves.
+#[must_use]
+pub fn tidy_input(sink: Box<dyn Sink>, input: &Input, settings: &TopicSettings) -> Box<dyn Sink> {
+    match (input, settings.tidy.inputs) {
+        (Input::Log(folder), Some(retention)) => Box::new(log::Tidying::new(sink, folder, settings, retention)),
+        _ => sink,
+    }
 }

@@ -71,6 +71,12 @@ pub trait Source {
         Vec::new()
     }
 
+    /// The checksum of the record of a partition that was taken last, where the place keeps one.
+    fn mark(&self, topic: Topic, partition: u16) -> Option<u32> {
+        let _ = (topic, partition);
+        None
+    }
+
     /// How many records are there that were not taken, by topic and partition, where that is known. The log estimates
     /// it from bytes; Kafka knows it as of some seconds ago; files say nothing.
     fn lag(&self) -> Vec<(Topic, u16, u64)>;
@@ -109,6 +115,30 @@ pub enum Until {
     End,
 }
 
+/// What of a partition is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Span<'a> {
+    /// How far.
+    pub until: Until,
+    /// From which offsets on; a partition that is not named, from its first record.
+    pub from: &'a Offsets,
+    /// Up to which offsets an earlier run has read, with the marks there. All of that must still be there as it was, but for
+    /// what was deleted or compacted: the log looks.
+    pub known: Option<&'a Offsets>,
+}
+
+impl<'a> Span<'a> {
+    /// What nobody has read before.
+    #[must_use]
+    pub const fn new(until: Until, from: &'a Offsets) -> Self {
+        Self {
+            until,
+            from,
+            known: None,
+        }
+    }
+}
+
 /// Opens this worker's share of the input.
 ///
 /// Partitions begin at their offsets in `from`, or at their first records; files always at their beginning. `topics` are
@@ -126,10 +156,27 @@ pub fn open_source(
     until: Until,
     from: &Offsets,
 ) -> Result<Box<dyn Source>, SourceError> {
-    let span = (until, from);
+    reopen_source(input, settings, topics, share, Span::new(until, from))
+}
+
+/// Opens this worker's share of an input that an earlier run may have read.
+///
+/// # Errors
+///
+/// As [`open_source`]; and when what was read is not there any more, or is another.
+pub fn reopen_source(
+    input: &Input,
+    settings: &TopicSettings,
+    topics: &[Topic],
+    share: Share,
+    span: Span<'_>,
+) -> Result<Box<dyn Source>, SourceError> {
     Ok(match input {
         Input::Log(folder) => Box::new(log::LogSource::open(folder, settings, topics, share, span)?),
-        Input::Kafka(kafka) => Box::new(kafka::KafkaSource::open(kafka, settings, topics, share, span)?),
+        Input::Kafka(kafka) => {
+            let span = (span.until, span.from);
+            Box::new(kafka::KafkaSource::open(kafka, settings, topics, share, span)?)
+        }
         Input::Files(files) => Box::new(files::FileSource::open(files, settings, topics, share)?),
     })
 }

@@ -7,7 +7,7 @@ use riskflow_model::topic::Topic;
 
 use crate::Retry;
 use crate::kafka::{self, BrokerError};
-use crate::log::{self, LogError, LogWriter};
+use crate::log::{self, LogError, LogSink};
 
 /// A place that has topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,11 +112,24 @@ pub fn create(place: Place<'_>, settings: &TopicSettings, topics: &[Topic]) -> R
         Place::Kafka(kafka) => kafka::create(kafka, settings, &missing)?,
         Place::Log(folder) => {
             for topic in missing {
-                LogWriter::open(folder, &settings.name(topic), settings.partitions)?;
+                log::make(&folder.join(settings.name(topic)), settings.partitions)?;
             }
         }
     }
     Ok(reports)
+}
+
+/// Goes on without what was committed in an output log and is not there any more; says what that is. Where records are
+/// gone there is a gap: offsets stay. Kafka has its own ways.
+///
+/// # Errors
+///
+/// When a job writes the output, or it cannot be written.
+pub fn accept_loss(place: Place<'_>, settings: &TopicSettings) -> Result<Vec<String>, TopicsError> {
+    match place {
+        Place::Log(folder) => Ok(LogSink::accept_loss(folder, settings)?),
+        Place::Kafka(_) => Ok(Vec::new()),
+    }
 }
 
 fn check_log(folder: &Path, settings: &TopicSettings, topic: Topic) -> Result<TopicReport, TopicsError> {
@@ -150,6 +163,7 @@ mod tests {
             partitions: 2,
             replication: 1,
             retention: 86_400_000,
+            tidy: riskflow_config::Tidy::default(),
         };
         let topics = [Topic::InRule, Topic::RiskAsset];
         let states = |reports: Vec<TopicReport>| reports.into_iter().map(|report| report.state).collect::<Vec<_>>();

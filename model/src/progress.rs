@@ -1,8 +1,8 @@
 //! What `out.progress` holds: which input belongs to which epoch.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
+use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -12,17 +12,32 @@ use serde::{Deserialize, Serialize};
 use crate::topic::Topic;
 use crate::{Millis, Text};
 
-/// For partitions of input topics the offset of the next record: all before it are taken.
+/// For partitions of input topics the offset of the next record: all before it are taken. A partition may have a *mark*, the checksum
+/// of the record before that offset, where the place that holds the records keeps one (the embedded log does): so a
+/// partition that is another than the one that was read is told from it.
 ///
-/// Written as an object from `topic/partition` to offset; topics without prefix.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offsets(BTreeMap<(Topic, u16), u64>);
+/// Written as an object from `topic/partition` to offset, topics without prefix; marks are written apart ([`Marks`]).
+/// Equal are those with equal offsets.
+#[derive(Clone, Debug, Default)]
+pub struct Offsets(BTreeMap<(Topic, u16), Taken>);
+
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    next: u64,
+    mark: Option<u32>,
+}
 
 impl Offsets {
     /// The next offset of a partition; 0 where nothing is known of it.
     #[must_use]
     pub fn next(&self, topic: Topic, partition: u16) -> u64 {
-        self.0.get(&(topic, partition)).copied().unwrap_or(0)
+        self.0.get(&(topic, partition)).map_or(0, |taken| taken.next)
+    }
+
+    /// The checksum of the record before that offset, if it is known.
+    #[must_use]
+    pub fn mark(&self, topic: Topic, partition: u16) -> Option<u32> {
+        self.0.get(&(topic, partition)).and_then(|taken| taken.mark)
     }
 
     /// Whether nothing is known of any partition.
@@ -33,18 +48,23 @@ impl Offsets {
 
     /// Notes that everything before `next` is taken. Never goes back.
     pub fn advance(&mut self, topic: Topic, partition: u16, next: u64) {
-        match self.0.entry((topic, partition)) {
-            Entry::Occupied(mut entry) => *entry.get_mut() = next.max(*entry.get()),
-            Entry::Vacant(entry) => {
-                entry.insert(next);
-            }
+        self.advance_marked(topic, partition, next, None);
+    }
+
+    /// Notes that everything before `next` is taken, and the mark there. Never goes back.
+    pub fn advance_marked(&mut self, topic: Topic, partition: u16, next: u64, mark: Option<u32>) {
+        let taken = self.0.entry((topic, partition)).or_insert(Taken { next, mark });
+        if next > taken.next {
+            *taken = Taken { next, mark };
+        } else if next == taken.next {
+            taken.mark = mark.or(taken.mark);
         }
     }
 
     /// Notes what another knows.
     pub fn merge(&mut self, other: &Self) {
-        for (topic, partition, next) in other.iter() {
-            self.advance(topic, partition, next);
+        for ((topic, partition), taken) in &other.0 {
+            self.advance_marked(*topic, *partition, taken.next, taken.mark);
         }
     }
 
@@ -58,45 +78,100 @@ impl Offsets {
     pub fn iter(&self) -> impl Iterator<Item = (Topic, u16, u64)> {
         self.0
             .iter()
-            .map(|((topic, partition), next)| (*topic, *partition, *next))
+            .map(|((topic, partition), taken)| (*topic, *partition, taken.next))
+    }
+
+    /// The marks, to be written.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        let marked = self
+            .0
+            .iter()
+            .filter_map(|(partition, taken)| Some((*partition, taken.mark?)));
+        Marks(marked.collect())
+    }
+
+    /// With the marks that were written.
+    #[must_use]
+    pub fn with_marks(mut self, marks: &Marks) -> Self {
+        for (partition, taken) in &mut self.0 {
+            taken.mark = marks.0.get(partition).copied();
+        }
+        self
+    }
+}
+
+impl PartialEq for Offsets {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Offsets {}
+
+/// The marks of [`Offsets`]. Written as an object from `topic/partition` to checksum; topics without prefix.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks(BTreeMap<(Topic, u16), u32>);
+
+impl Marks {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Writes numbers by partition.
+fn write_numbers<S: Serializer, V: Serialize>(
+    numbers: impl ExactSizeIterator<Item = ((Topic, u16), V)>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(numbers.len()))?;
+    for ((topic, partition), number) in numbers {
+        map.serialize_entry(&format!("{topic}/{partition}"), &number)?;
+    }
+    map.end()
+}
+
+/// Reads numbers by partition.
+struct Numbers<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for Numbers<V> {
+    type Value = BTreeMap<(Topic, u16), V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object from `topic/partition` to a number")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut numbers = BTreeMap::new();
+        while let Some((name, number)) = map.next_entry::<String, V>()? {
+            let parsed = name
+                .rsplit_once('/')
+                .and_then(|(topic, partition)| Some((Topic::from_name(topic)?, partition.parse().ok()?)));
+            let Some(partition) = parsed else {
+                return Err(de::Error::custom(format!("`{name}` is no `topic/partition`")));
+            };
+            numbers.insert(partition, number);
+        }
+        Ok(numbers)
     }
 }
 
 impl Serialize for Offsets {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (topic, partition, next) in self.iter() {
-            map.serialize_entry(&format!("{topic}/{partition}"), &next)?;
-        }
-        map.end()
+        let next = self.0.iter().map(|(partition, taken)| (*partition, taken.next));
+        write_numbers(next, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Offsets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Partitions;
-        impl<'de> Visitor<'de> for Partitions {
-            type Value = Offsets;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object from `topic/partition` to offset")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Offsets, A::Error> {
-                let mut offsets = Offsets::default();
-                while let Some((name, next)) = map.next_entry::<String, u64>()? {
-                    let parsed = name
-                        .rsplit_once('/')
-                        .and_then(|(topic, partition)| Some((Topic::from_name(topic)?, partition.parse().ok()?)));
-                    let Some((topic, partition)) = parsed else {
-                        return Err(de::Error::custom(format!("`{name}` is no `topic/partition`")));
-                    };
-                    offsets.advance(topic, partition, next);
-                }
-                Ok(offsets)
-            }
-        }
-        deserializer.deserialize_map(Partitions)
+        let numbers = deserializer.deserialize_map(Numbers::<u64>(PhantomData))?;
+        let taken = numbers
+            .into_iter()
+            .map(|(partition, next)| (partition, Taken { next, mark: None }));
+        Ok(Self(taken.collect()))
     }
 }
 
@@ -107,6 +182,29 @@ impl JsonSchema for Offsets {
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         BTreeMap::<String, u64>::json_schema(generator)
+    }
+}
+
+impl Serialize for Marks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let marks = self.0.iter().map(|(partition, mark)| (*partition, *mark));
+        write_numbers(marks, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Marks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Numbers(PhantomData)).map(Self)
+    }
+}
+
+impl JsonSchema for Marks {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Marks".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        BTreeMap::<String, u32>::json_schema(generator)
     }
 }
 
@@ -130,6 +228,9 @@ pub struct Progress {
     pub previous: Millis,
     /// The partitions of which the epoch took records, and how far. In the base record: all of them.
     pub offsets: Offsets,
+    /// Of these partitions the checksum of the last record before the offset, where there is one.
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    pub marks: Marks,
     /// XXH3-128 of what the epoch gave: topic, key and payload of every record, in order.
     pub digest: Text,
     /// Over how many records the offsets are spread; absent: one.
@@ -159,8 +260,9 @@ impl Progress {
     pub fn time(&self) -> Millis {
         self.clock.unwrap_or(self.epoch)
     }
+
     /// A record holds the offsets of so many partitions at most.
-    pub const MOST: usize = 1000;
+    pub const MOST: usize = 500;
 
     /// The key of an epoch's record.
     #[must_use]
@@ -196,9 +298,10 @@ impl Progress {
             .collect();
         let mut spread = offsets.chunks(Self::MOST);
         let split = keys.into_iter().map(|key| {
-            let offsets = spread.next().unwrap_or_default();
+            let offsets = Offsets(spread.next().unwrap_or_default().iter().copied().collect());
             let part = Self {
-                offsets: Offsets(offsets.iter().copied().collect()),
+                marks: offsets.marks(),
+                offsets,
                 digest: self.digest.clone(),
                 parts,
                 ..self
@@ -234,16 +337,17 @@ mod tests {
             clock: None,
             previous: Millis(0),
             offsets: Offsets::default(),
+            marks: Marks::default(),
             digest: "0".repeat(32).into(),
             parts: 1,
         };
         let one = progress.clone().split("base");
         assert_eq!(one, [("base".to_owned(), progress.clone())]);
         assert!(!serde_json::to_string(&progress).unwrap().contains("parts"));
-        for partition in 0..2500 {
+        for partition in 0..1250 {
             progress
                 .offsets
-                .advance(Topic::BaseDatastream, u16::MAX - partition, u64::MAX);
+                .advance_marked(Topic::BaseDatastream, u16::MAX - partition, u64::MAX, Some(u32::MAX));
         }
         let split = progress.clone().split("base");
         let keys: Vec<&str> = split.iter().map(|(key, _)| key.as_str()).collect();
@@ -256,5 +360,23 @@ mod tests {
             offsets.merge(&part.offsets);
         }
         assert_eq!(offsets, progress.offsets);
+    }
+
+    #[test]
+    fn a_mark_belongs_to_its_offset() {
+        let mut offsets = Offsets::default();
+        offsets.advance_marked(Topic::InRule, 0, 5, Some(7));
+        offsets.advance(Topic::InRule, 0, 5);
+        assert_eq!(offsets.mark(Topic::InRule, 0), Some(7));
+        let json = serde_json::to_string(&offsets.marks()).unwrap();
+        assert_eq!(json, r#"{"in.rule/0":7}"#);
+        let read: Offsets = serde_json::from_str(r#"{"in.rule/0":5}"#).unwrap();
+        assert_eq!(read, offsets, "marks do not count");
+        let read = read.with_marks(&serde_json::from_str(&json).unwrap());
+        assert_eq!(read.mark(Topic::InRule, 0), Some(7));
+        offsets.advance(Topic::InRule, 0, 6);
+        assert_eq!(offsets.mark(Topic::InRule, 0), None);
+        offsets.merge(&read);
+        assert_eq!(offsets.mark(Topic::InRule, 0), None);
     }
 }

@@ -199,6 +199,10 @@ pub struct TopicsArguments {
     /// Exit with code 3 if anything is missing or differs.
     #[arg(long)]
     pub check: bool,
+    /// Give up what is committed in an embedded log's output and is lost or damaged, and print what that is. Offsets stay; a
+    /// damaged file is kept beside, as `*.damaged`. A table is filled again by one start with `recovery.verify=false`.
+    #[arg(long, conflicts_with_all = ["create", "check"])]
+    pub accept_loss: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -210,7 +210,7 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Epoch
             ingest.standing.idle = false;
             let progress = ingest.take(pending, &mut taken);
             if matches!(progress, Progress::Done) {
-                taken.dead_letters.extend(pending.offsets());
+                taken.dead_letters.extend(pending.offsets(&ingest.sources));
             }
             let [to_base, to_observations, to_actions, to_dead_letters, to_reports] = &pending.capabilities;
             base.activate().session(to_base).give_iterator(taken.base.drain());
@@ -287,9 +287,12 @@ impl Pending {
 
 impl Pending {
     /// How far it came, for the output; once.
-    fn offsets(&mut self) -> impl Iterator<Item = Output> + '_ {
-        let offsets = self.offsets.drain(..);
-        offsets.map(|((topic, partition), next)| Output::Taken(topic, partition, next))
+    fn offsets<'a>(&'a mut self, sources: &'a [Box<dyn Source>]) -> impl Iterator<Item = Output> + 'a {
+        self.offsets.drain(..).map(|((index, partition), next)| {
+            let topic = Topic::ALL.get(usize::from(index));
+            let mark = topic.and_then(|topic| sources.iter().find_map(|source| source.mark(*topic, partition)));
+            Output::Taken(index, partition, next, mark)
+        })
     }
 }
 

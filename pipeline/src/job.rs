@@ -11,9 +11,10 @@ use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Output, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Part};
 use riskflow_connectors::topics::{Place, TopicState, check};
-use riskflow_connectors::{Begun, Identity, Share, Source, SourceError, Until, open_sink, open_source};
+use riskflow_connectors::{
+    Begun, Identity, Share, Source, SourceError, Span, Until, open_sink, reopen_source, tidy_input,
+};
 use riskflow_model::Millis;
-use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::Epoch;
 use riskflow_operators::fold::{Keeper, Tick};
@@ -144,7 +145,8 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
         check_topics(settings)?;
     }
     let sink = publishes.then(|| open_sink(&settings.output, &settings.topics, settings.guarantee));
-    let mut sink = sink.transpose().context("could not open the output")?;
+    let sink = sink.transpose().context("could not open the output")?;
+    let mut sink = sink.map(|sink| tidy_input(sink, &settings.input, &settings.topics));
     let begun = sink.as_mut().filter(|_| is_definite(settings));
     let begun = begun.map(|sink| sink.begin()).transpose();
     let begun = begun.context("could not take over the output")?.flatten();
@@ -384,7 +386,7 @@ impl Job {
     }
 
     fn open_sources(&self, start: &Start, index: usize, peers: usize) -> Result<Vec<Box<dyn Source>>> {
-        let sources = open_sources(&self.settings, &start.from, index, peers).context("could not read the input")?;
+        let sources = open_sources(&self.settings, start, index, peers).context("could not read the input")?;
         let lost: Vec<_> = sources.iter().flat_map(|source| source.lost()).collect();
         start.check_lost(&lost)?;
         Ok(sources)
@@ -596,7 +598,7 @@ fn build(
 
 fn open_sources(
     settings: &Settings,
-    from: &Offsets,
+    start: &Start,
     index: usize,
     peers: usize,
 ) -> Result<Vec<Box<dyn Source>>, SourceError> {
@@ -607,6 +609,13 @@ fn open_sources(
     };
     let share = Share { index, peers };
     let (base, others): (Vec<Topic>, Vec<Topic>) = Topic::inputs().partition(|topic| topic.is_base());
-    let open = |topics: &[Topic]| open_source(&settings.input, &settings.topics, topics, share, until, from);
+    let (known, marks) = start.known.clone();
+    let known = known.with_marks(&marks);
+    let span = Span {
+        until,
+        from: &start.from,
+        known: Some(&known),
+    };
+    let open = |topics: &[Topic]| reopen_source(&settings.input, &settings.topics, topics, share, span);
     Ok(vec![open(&base)?, open(&others)?])
 }

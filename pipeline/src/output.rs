@@ -41,8 +41,9 @@ pub enum Output {
     ReportTotal(Arc<ReportTotal>),
     /// A record of `out.deadletter`.
     DeadLetter(Box<DeadLetter>),
-    /// The epoch took the records of a partition before this offset: position of the topic, partition, offset.
-    Taken(u16, u16, u64),
+    /// The epoch took the records of a partition before this offset: position of the topic, partition, offset, and the mark
+    /// there.
+    Taken(u16, u16, u64, Option<u32>),
     /// What the clock does to a fold.
     Waking(Box<Waking>),
 }
@@ -106,9 +107,9 @@ impl EpochOutput {
                 Output::ReportTotal(row) => this.totals.push((row, diff)),
                 Output::DeadLetter(letter) => this.dead.push(*letter),
                 Output::Waking(..) => unreachable!("it was taken out before"),
-                Output::Taken(topic, partition, next) => {
+                Output::Taken(topic, partition, next, mark) => {
                     if let Some(topic) = Topic::ALL.get(usize::from(topic)) {
-                        this.offsets.advance(*topic, partition, next);
+                        this.offsets.advance_marked(*topic, partition, next, mark);
                     }
                 }
             }

@@ -20,7 +20,7 @@ use riskflow_config::{Clock, Input, Output, Rewind, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Manifest};
 use riskflow_connectors::{Begun, Resume, published_rows, published_tables, resume};
 use riskflow_model::output::{Stamped, WarningState};
-use riskflow_model::progress::Offsets;
+use riskflow_model::progress::{Marks, Offsets};
 use riskflow_model::topic::{Cleanup, Topic};
 use riskflow_model::{Millis, Text, binary, duration};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ pub struct Start {
     pub from: Offsets,
     /// Whether all of the input must be there, from `from` on.
     pub whole: bool,
+    /// How far an earlier run had read, and the marks there.
+    pub known: (Offsets, Marks),
 }
 
 /// What an earlier run left.
@@ -178,6 +180,7 @@ impl Recovery {
             .as_ref()
             .map(|manifest| manifest.offsets.clone())
             .unwrap_or_default();
+        let known = resume.offsets_after(resume.last()).unwrap_or_default();
         let plan = Plan {
             restored: checkpoint
                 .as_ref()
@@ -203,6 +206,7 @@ impl Recovery {
                 checkpoint,
                 from,
                 whole: last > Millis(0),
+                known: (known.clone(), known.marks()),
             },
         }
     }

@@ -80,6 +80,7 @@ fn topics() -> TopicSettings {
         partitions: 2,
         replication: 1,
         retention: 604_800_000,
+        tidy: riskflow_config::Tidy::default(),
     }
 }
 

@@ -174,6 +174,7 @@ fn open(log: &Path, topic: Topic) -> Result<Box<dyn Source>> {
         partitions: 4,
         replication: 1,
         retention: 604_800_000,
+        tidy: riskflow_config::Tidy::default(),
     };
     let beginning = Offsets::default();
     let input = Input::Log(log.to_owned());

@@ -40,6 +40,7 @@ fn settings() -> TopicSettings {
         partitions: 1,
         replication: 1,
         retention: 86_400_000,
+        tidy: riskflow_config::Tidy::default(),
     }
 }
 

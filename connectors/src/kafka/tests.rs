@@ -31,6 +31,7 @@ fn settings() -> TopicSettings {
         partitions: 2,
         replication: 1,
         retention: 86_400_000,
+        tidy: riskflow_config::Tidy::default(),
     }
 }
 

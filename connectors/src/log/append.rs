@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,8 +8,10 @@ use riskflow_config::TopicSettings;
 use riskflow_model::topic::Topic;
 use tracing::warn;
 
+use super::folder::{self, Hold};
+use super::handles::Handles;
 use super::writer::{PartitionWriter, partition_of};
-use super::{LogError, SEGMENT_BYTES, folder};
+use super::{LogError, SEGMENT_BYTES};
 use crate::append::{Append, AppendError, Appended, InRecord};
 
 /// How long to wait for a partition that another process is writing.
@@ -45,25 +48,16 @@ impl LogAppend {
         Self { patience, ..self }
     }
 
-    /// Takes the lock of a partition, waiting for whoever has it.
-    fn take(&mut self, partition: u16) -> Result<PartitionWriter, LogError> {
-        let path = self.topic.join(partition.to_string());
+    /// Takes the lock of a partition, waiting for whoever has it or writes the whole topic.
+    fn lock(&self, folder: &Path) -> Result<[File; 2], LogError> {
         let until = Instant::now() + self.patience;
         let mut pause = Duration::from_millis(1);
-        let slot = &mut self.partitions[usize::from(partition)];
         loop {
-            let known = slot.as_mut().map_or(Ok(false), PartitionWriter::resume);
-            let taken = match known {
-                Ok(true) => Ok(()),
-                Ok(false) => PartitionWriter::open(path.clone(), SEGMENT_BYTES).map(|opened| *slot = Some(opened)),
-                Err(error) => Err(error),
-            };
-            match (taken, slot.take()) {
-                (Ok(()), Some(writer)) => return Ok(writer),
-                // What is known stays known.
-                (Err(LogError::Locked { .. }), known) if Instant::now() < until => *slot = known,
-                (Err(error), _) => return Err(error),
-                (Ok(()), None) => {}
+            let locks = folder::lock(&self.topic, Hold::Shared)
+                .and_then(|topic| Ok([topic, folder::lock(folder, Hold::Alone)?]));
+            match locks {
+                Err(LogError::Locked { .. }) if Instant::now() < until => {}
+                locks => return locks,
             }
             // The lock of a file tells nobody when it is free: whoever has it writes one batch.
             thread::sleep(pause);
@@ -72,7 +66,18 @@ impl LogAppend {
     }
 
     fn append_to(&mut self, partition: u16, records: &[&InRecord]) -> Result<Vec<u64>, LogError> {
-        let mut writer = self.take(partition)?;
+        let folder = self.topic.join(partition.to_string());
+        let _locks = self.lock(&folder)?;
+        let slot = &mut self.partitions[usize::from(partition)];
+        // What is known is known again when it is opened: after an error nothing is.
+        let known = slot.take();
+        let mut writer = match known {
+            Some(mut known) if known.is_current()? => {
+                known.catch_up()?;
+                known
+            }
+            _ => PartitionWriter::recover(folder, SEGMENT_BYTES, Handles::shared())?,
+        };
         let written = records
             .iter()
             .map(|record| writer.append(record.arrival, Some(record.key.as_bytes()), Some(&record.payload)))
@@ -80,12 +85,11 @@ impl LogAppend {
             .and_then(|offsets| writer.sync().map(|()| offsets));
         match written {
             Ok(offsets) => {
-                writer.release();
-                self.partitions[usize::from(partition)] = Some(writer);
+                *slot = Some(writer);
                 Ok(offsets)
             }
             Err(error) => {
-                // What is in the file is known again when it is opened; what is not must not follow later.
+                // What is not in the file must not follow later.
                 writer.forget_buffered();
                 Err(error)
             }

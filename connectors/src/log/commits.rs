@@ -1,82 +1,172 @@
-//! How far output topics are committed: one small file beside them.
+//! What of the output is committed: one small file beside the topics, and a copy of it.
 //!
-//! `<folder>/<prefix>out.commits` has two places of [`PLACE`] bytes, written in turn: a torn write leaves the other. The
-//! place with the greater number that is whole counts. It names, for every partition, the offset behind the last committed
-//! record; the sink cuts off what lies beyond when it opens, and readers do not see it. So all records of a commit become
-//! visible together or not at all.
+//! `<folder>/<prefix>out.commits` and `<folder>/<prefix>out.commits.copy` have two places of equal size each, written in
+//! turn: a torn write leaves the other. A commit is a write to the first file, synced; the copy follows, unsynced. What
+//! counts is the place with the greatest number among the four that is whole. So a crash at any byte leaves the last commit
+//! or the one before, which nobody was told of, and one file that is lost or damaged takes nothing back.
+//!
+//! A place holds everything: of each partition its segments in order, each with its offsets, its length and the checksum of its
+//! frames ([`Sealed`]). All records of a commit become visible together or not at all; what lies beyond is void; and what
+//! is missing or another is found when the output is opened ([`super::guard`]).
 //!
 //! | bytes | |
 //! |---|---|
 //! | 8 | number of the commit |
 //! | 4 | length of what follows |
 //! | 4 | CRC-32 of number and what follows |
-//! | … | the ends, bincode |
+//! | 8 | `rf-ends2` |
+//! | … | topics and partitions, bincode |
 //!
-//! all little endian.
+//! all little endian. Releases before wrote the offset behind the last record of each partition only: that is read
+//! once, and the rest is learnt from the segments.
 
-use std::fs::{File, OpenOptions};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use riskflow_config::TopicSettings;
-use riskflow_model::binary;
 use riskflow_model::progress::Offsets;
-use riskflow_model::topic::Topic;
+use riskflow_model::topic::{Direction, Topic};
+use riskflow_model::{Millis, binary};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
 
-use super::LogError;
+use super::handles::Found;
+use super::{LogError, folder};
 
-/// Of each of the two places; ends of a thousand partitions fit.
+/// The least size of a place; it doubles as needed. A thousand partitions fit.
 const PLACE: u64 = 64 << 10;
 
 const HEAD: usize = 16;
 
-fn path(folder: &Path, settings: &TopicSettings) -> PathBuf {
-    folder.join(format!("{}out.commits", settings.prefix))
+const MAGIC: &[u8; 8] = b"rf-ends2";
+
+/// A segment as it is committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sealed {
+    /// The offset of its first record.
+    pub first: u64,
+    /// The offset behind its last record.
+    pub end: u64,
+    /// Its length. What the file has beyond is void.
+    pub bytes: u64,
+    /// The chain of its frames ([`super::frame::chain`]).
+    pub sum: u64,
+    /// Of its last record; of a segment that has none, of the record before it.
+    pub arrival: Millis,
+    /// The time of the file's last change when its content was last compared with this: as long as nobody changes the file it need
+    /// not be read again.
+    pub seen: Option<(i64, i64)>,
 }
 
-/// The newest whole place: its number and its ends.
-fn newest(file: &File, path: &Path) -> Result<Option<(u64, Offsets)>, LogError> {
-    let mut found = None;
-    for place in 0..2 {
-        let mut bytes = vec![0; PLACE as usize];
-        let mut length = 0;
-        loop {
-            let read = file.read_at(&mut bytes[length..], place * PLACE + length as u64);
-            match read.map_err(LogError::io(path))? {
-                0 => break,
-                read => length += read,
-            }
-        }
-        let parsed = parse(&bytes[..length]);
-        found = found.max_by_number(parsed);
-    }
-    Ok(found)
-}
-
-/// The later of two.
-trait Later {
-    fn max_by_number(self, other: Self) -> Self;
-}
-
-impl Later for Option<(u64, Offsets)> {
-    fn max_by_number(self, other: Self) -> Self {
-        match (&self, &other) {
-            (Some((mine, _)), Some((theirs, _))) if theirs > mine => other,
-            (None, _) => other,
-            _ => self,
+impl Sealed {
+    /// Of a segment without records.
+    pub const fn begin(first: u64, arrival: Millis) -> Self {
+        Self {
+            first,
+            end: first,
+            bytes: 0,
+            sum: 0,
+            arrival,
+            seen: None,
         }
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<(u64, Offsets)> {
-    let (head, rest) = bytes.split_at_checked(HEAD)?;
-    let number = u64::from_le_bytes(head[..8].try_into().ok()?);
-    let length = u32::from_le_bytes(head[8..12].try_into().ok()?) as usize;
-    let sum = u32::from_le_bytes(head[12..].try_into().ok()?);
-    let content = rest.get(..length)?;
-    (sum == checksum(number, content)).then_some(())?;
-    Some((number, binary::read(content).ok()?))
+/// Of each partition that has any, its segments in order.
+pub(super) type Segments = BTreeMap<(Topic, u16), Vec<Sealed>>;
+
+/// The offset behind the last committed record of a partition.
+pub(super) fn end(segments: &Segments, topic: Topic, partition: u16) -> u64 {
+    let last = segments.get(&(topic, partition)).and_then(|segments| segments.last());
+    last.map_or(0, |last| last.end)
+}
+
+/// What the files say is committed.
+#[derive(Debug)]
+pub(super) enum Known {
+    /// There are no such files.
+    Nothing,
+    /// There are, and no place of theirs is whole.
+    Lost,
+    /// So much.
+    Segments(Segments),
+    /// So much, as releases before wrote it: the offset behind the last record of each partition.
+    Ends(Offsets),
+}
+
+fn paths(folder: &Path, settings: &TopicSettings) -> [PathBuf; 2] {
+    ["out.commits", "out.commits.copy"].map(|name| folder.join(format!("{}{name}", settings.prefix)))
+}
+
+/// The first of the two files.
+pub(super) fn path(folder: &Path, settings: &TopicSettings) -> PathBuf {
+    let [path, _] = paths(folder, settings);
+    path
+}
+
+/// A place that is whole.
+struct Place {
+    number: u64,
+    content: Vec<u8>,
+}
+
+impl Place {
+    fn known(&self) -> Known {
+        let content = match self.content.strip_prefix(MAGIC) {
+            Some(content) => decode(content).map(Known::Segments),
+            None => binary::read(&self.content).ok().map(Known::Ends),
+        };
+        content.unwrap_or(Known::Lost)
+    }
+}
+
+/// One of the two files: whether it is there, and its newest whole place.
+fn newest(path: &Path) -> Result<(bool, Option<Place>), LogError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((false, None)),
+        Err(error) => return Err(LogError::io(path)(error)),
+    };
+    let length = file.metadata().map_err(LogError::io(path))?.len();
+    // Releases before did not fill the second place.
+    let half = length / 2;
+    let size = if half.is_power_of_two() && half >= PLACE {
+        half
+    } else {
+        PLACE
+    };
+    let mut places = Vec::new();
+    for at in [0, size] {
+        let mut head = [0; HEAD];
+        if read_at(&file, path, &mut head, at)? {
+            places.push((u64::from_le_bytes(std::array::from_fn(|byte| head[byte])), at, head));
+        }
+    }
+    places.sort_unstable_by(|a, b| b.cmp(a));
+    for (number, at, head) in places {
+        let field = |begin: usize| u32::from_le_bytes(std::array::from_fn(|byte| head[begin + byte]));
+        let content = u64::from(field(8));
+        if content == 0 || content > size - HEAD as u64 {
+            continue;
+        }
+        let mut content = vec![0; content as usize];
+        if read_at(&file, path, &mut content, at + HEAD as u64)? && checksum(number, &content) == field(12) {
+            return Ok((true, Some(Place { number, content })));
+        }
+    }
+    Ok((true, None))
+}
+
+/// Whether the file has that many bytes there.
+fn read_at(file: &File, path: &Path, bytes: &mut [u8], at: u64) -> Result<bool, LogError> {
+    match file.read_exact_at(bytes, at) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(LogError::io(path)(error)),
+    }
 }
 
 fn checksum(number: u64, content: &[u8]) -> u32 {
@@ -86,92 +176,197 @@ fn checksum(number: u64, content: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Writes commits.
+/// Topics by name: their positions in the catalogue may change.
+type Written = Vec<(String, Vec<(u16, Vec<Sealed>)>)>;
+
+fn encode(segments: &Segments) -> Vec<u8> {
+    let mut written = Written::new();
+    for ((topic, partition), segments) in segments {
+        if written.last().is_none_or(|(name, _)| name != topic.name()) {
+            written.push((topic.name().to_owned(), Vec::new()));
+        }
+        if let Some((_, partitions)) = written.last_mut() {
+            partitions.push((*partition, segments.clone()));
+        }
+    }
+    let mut content = MAGIC.to_vec();
+    binary::append(&mut content, &written).expect("names and numbers have an encoding");
+    content
+}
+
+fn decode(content: &[u8]) -> Option<Segments> {
+    let written: Written = binary::read(content).ok()?;
+    let mut segments = Segments::new();
+    for (name, partitions) in written {
+        let topic = Topic::from_name(&name)?;
+        segments.extend(partitions.into_iter().map(|(number, sealed)| ((topic, number), sealed)));
+    }
+    Some(segments)
+}
+
+/// What is committed, from both files; and whether both say so.
+pub(super) fn read(folder: &Path, settings: &TopicSettings) -> Result<(Known, u64, bool), LogError> {
+    let [first, copy] = paths(folder, settings);
+    let ((first_there, first), (copy_there, copy)) = (newest(&first)?, newest(&copy)?);
+    let numbers = [&first, &copy].map(|place| place.as_ref().map(|place| place.number));
+    let place = if numbers[1] > numbers[0] { copy } else { first };
+    Ok(match place {
+        Some(place) => (place.known(), place.number, numbers[0] == numbers[1]),
+        None if first_there || copy_there => (Known::Lost, 0, false),
+        None => (Known::Nothing, 0, false),
+    })
+}
+
+/// Writes commits. Whoever has it holds the locks of all output topics.
 pub(super) struct Commits {
-    file: File,
-    path: PathBuf,
+    /// The first file and its copy.
+    files: [CommitsFile; 2],
+    /// The size of a place.
+    size: u64,
     number: u64,
     /// As of the last commit.
-    pub ends: Offsets,
+    pub committed: Segments,
+}
+
+struct CommitsFile {
+    path: PathBuf,
+    /// The open file, and which it is; `None` until it is written anew.
+    file: Option<(File, (u64, u64))>,
 }
 
 impl Commits {
-    /// Opens the file; without one nothing is committed.
-    pub fn open(folder: &Path, settings: &TopicSettings) -> Result<Self, LogError> {
-        let path = path(folder, settings);
-        let options = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path);
-        let file = options.map_err(LogError::io(&path))?;
-        let (number, ends) = newest(&file, &path)?.unwrap_or_default();
-        Ok(Self {
-            file,
-            path,
+    /// Begins with what is committed, and writes that to both files: anew where they do not say the same.
+    pub fn begin(
+        folder: &Path,
+        settings: &TopicSettings,
+        (number, alike): (u64, bool),
+        committed: Segments,
+    ) -> Result<Self, LogError> {
+        let [first, copy] = paths(folder, settings);
+        if number > 0 && !alike {
+            warn!(
+                file = %first.display(), copy = %copy.display(),
+                "of the two files that say what is committed one was gone, damaged or behind: it is written again from the other"
+            );
+        }
+        let mut commits = Self {
+            files: [first, copy].map(|path| CommitsFile { path, file: None }),
+            size: 0,
             number,
-            ends,
-        })
+            committed: Segments::new(),
+        };
+        commits.commit(committed)?;
+        Ok(commits)
     }
 
-    /// Commits everything before these ends. What they stand for must be on disk.
-    pub fn commit(&mut self, ends: Offsets) -> Result<(), LogError> {
+    /// Commits these segments. What they stand for must be on disk.
+    ///
+    /// # Errors
+    ///
+    /// When that is not on disk; then it is not committed.
+    pub fn commit(&mut self, segments: Segments) -> Result<(), LogError> {
         let number = self.number + 1;
-        let mut content = Vec::new();
-        let encoded = binary::append(&mut content, &ends);
-        if encoded.is_err() || content.len() + HEAD > PLACE as usize {
-            return Err(LogError::TooLarge {
-                found: content.len(),
-                most: PLACE as usize - HEAD,
-            });
-        }
+        let content = encode(&segments);
         let mut bytes = number.to_le_bytes().to_vec();
         bytes.extend_from_slice(&(content.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&checksum(number, &content).to_le_bytes());
         bytes.extend_from_slice(&content);
-        self.file
-            .write_all_at(&bytes, number % 2 * PLACE)
-            .map_err(LogError::io(&self.path))?;
-        self.file.sync_data().map_err(|error| LogError::Sync {
-            path: self.path.clone(),
-            error,
-        })?;
+        let needed = (bytes.len() as u64).next_power_of_two().max(PLACE);
+        if needed > self.size {
+            self.size = needed;
+            self.files.iter_mut().for_each(|file| file.file = None);
+        }
+        let [first, copy] = &mut self.files;
+        first.write(&bytes, number, self.size)?;
+        if let Some((file, _)) = &first.file {
+            file.sync_data().map_err(LogError::sync(&first.path))?;
+        }
         self.number = number;
-        self.ends = ends;
+        self.committed = segments;
+        // It is committed, whatever becomes of the copy.
+        if let Err(error) = copy.write(&bytes, number, self.size) {
+            let error: &dyn std::error::Error = &error;
+            warn!(error, "the copy of what is committed could not be written");
+            copy.file = None;
+        }
+        Ok(())
+    }
+}
+
+impl CommitsFile {
+    fn write(&mut self, bytes: &[u8], number: u64, size: u64) -> Result<(), LogError> {
+        let found = Found::at(&self.path).map_err(LogError::io(&self.path))?;
+        match &self.file {
+            Some((file, id)) if found.is_some_and(|found| found.id == *id) => file
+                .write_all_at(bytes, number % 2 * size)
+                .map_err(LogError::io(&self.path)),
+            Some(_) => {
+                warn!(file = %self.path.display(), "was removed or exchanged while the job runs; it is written again");
+                self.anew(bytes, number, size)
+            }
+            None => self.anew(bytes, number, size),
+        }
+    }
+
+    /// Writes a file with this place to the side, whole and with all its blocks, and gives it its name.
+    fn anew(&mut self, bytes: &[u8], number: u64, size: u64) -> Result<(), LogError> {
+        self.file = None;
+        let mut side = self.path.clone().into_os_string();
+        side.push(".new");
+        let side = PathBuf::from(side);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .open(&side)
+            .map_err(LogError::io(&side))?;
+        file.write_all_at(&vec![0; size as usize * 2], 0)
+            .and_then(|()| file.write_all_at(bytes, number % 2 * size))
+            .map_err(LogError::io(&side))?;
+        file.sync_all().map_err(LogError::sync(&side))?;
+        fs::rename(&side, &self.path).map_err(LogError::io(&self.path))?;
+        folder::sync(self.path.parent().unwrap_or(Path::new(".")))?;
+        let id = Found::of(&file.metadata().map_err(LogError::io(&self.path))?).id;
+        self.file = Some((file, id));
         Ok(())
     }
 }
 
 /// Keeps readers of output topics before what is not committed.
 pub(super) struct Fence {
-    path: PathBuf,
-    file: Option<File>,
+    folder: PathBuf,
+    settings: TopicSettings,
     ends: Offsets,
 }
 
 impl Fence {
     pub fn new(folder: &Path, settings: &TopicSettings) -> Self {
         Self {
-            path: path(folder, settings),
-            file: None,
+            folder: folder.to_owned(),
+            settings: settings.clone(),
             ends: Offsets::default(),
         }
     }
 
-    /// Looks how far things are now.
-    pub fn look(&mut self) -> Result<(), LogError> {
-        if self.file.is_none() {
-            self.file = match File::open(&self.path) {
-                Ok(file) => Some(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(LogError::io(&self.path)(error)),
-            };
-        }
-        if let Some(file) = &self.file
-            && let Some((_, ends)) = newest(file, &self.path)?
-        {
-            self.ends = ends;
+    /// Looks how far things are now. `records`: whether the topics hold any.
+    ///
+    /// # Errors
+    ///
+    /// When there are records, and nothing says how far they are committed.
+    pub fn look(&mut self, records: impl Fn() -> Result<bool, LogError>) -> Result<(), LogError> {
+        match read(&self.folder, &self.settings)?.0 {
+            Known::Segments(segments) => {
+                for (topic, partition) in segments.keys() {
+                    self.ends
+                        .advance(*topic, *partition, end(&segments, *topic, *partition));
+                }
+            }
+            Known::Ends(ends) => self.ends.merge(&ends),
+            Known::Nothing | Known::Lost if records()? => {
+                let path = path(&self.folder, &self.settings);
+                return Err(LogError::CommitsLost { path });
+            }
+            Known::Nothing | Known::Lost => {}
         }
         Ok(())
     }
@@ -179,8 +374,8 @@ impl Fence {
     /// The offset behind the last committed record; input topics have no such end.
     pub fn end(&self, topic: Topic, partition: u16) -> u64 {
         match topic.direction() {
-            riskflow_model::topic::Direction::In => u64::MAX,
-            riskflow_model::topic::Direction::Out => self.ends.next(topic, partition),
+            Direction::In => u64::MAX,
+            Direction::Out => self.ends.next(topic, partition),
         }
     }
 }

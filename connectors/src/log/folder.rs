@@ -1,6 +1,6 @@
 //! What lies where.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,17 +8,11 @@ use super::LogError;
 
 /// How many partitions the topic in this folder has; `None` if there is no such topic.
 pub(crate) fn partitions(topic_folder: &Path) -> Result<Option<u16>, LogError> {
-    let numbers: Vec<u64> = match numbered(topic_folder, "") {
-        Ok(numbers) => numbers,
-        Err(LogError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let numbers = partition_numbers(topic_folder)?;
     for (wanted, found) in (0u64..).zip(&numbers) {
         if wanted != *found {
-            return Err(LogError::Gap {
-                path: topic_folder.to_owned(),
-                found: *found,
-                wanted,
+            return Err(LogError::NoPartition {
+                path: topic_folder.join(wanted.to_string()),
             });
         }
     }
@@ -33,6 +27,31 @@ pub(crate) fn partitions(topic_folder: &Path) -> Result<Option<u16>, LogError> {
     }
 }
 
+/// The numbers of the partitions that are there, rising; none where there is no folder.
+pub(super) fn partition_numbers(topic_folder: &Path) -> Result<Vec<u64>, LogError> {
+    match numbered(topic_folder, "") {
+        Err(LogError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        numbers => numbers,
+    }
+}
+
+/// Makes a topic, with so many partitions at least, or what is missing of it.
+pub(crate) fn make(topic_folder: &Path, partitions: u16) -> Result<(), LogError> {
+    let mut made = false;
+    for partition in 0..partitions {
+        let folder = topic_folder.join(partition.to_string());
+        if !folder.exists() {
+            fs::create_dir_all(&folder).map_err(LogError::io(&folder))?;
+            made = true;
+        }
+    }
+    if made {
+        // The partitions in their topic, the topic in the log.
+        topic_folder.ancestors().take(2).try_for_each(sync)?;
+    }
+    Ok(())
+}
+
 /// The first offsets of the segments of a partition, rising.
 pub(super) fn segments(partition_folder: &Path) -> Result<Vec<u64>, LogError> {
     numbered(partition_folder, ".log")
@@ -41,6 +60,16 @@ pub(super) fn segments(partition_folder: &Path) -> Result<Vec<u64>, LogError> {
 /// The file of the segment that begins with this offset.
 pub(super) fn segment(partition_folder: &Path, first: u64) -> PathBuf {
     partition_folder.join(format!("{first:020}.log"))
+}
+
+/// What is to take its place.
+pub(super) fn compacted(partition_folder: &Path, first: u64) -> PathBuf {
+    partition_folder.join(format!("{first:020}.compacted"))
+}
+
+/// The first offsets of files that were to take a segment's place.
+pub(super) fn all_compacted(partition_folder: &Path) -> Result<Vec<u64>, LogError> {
+    numbered(partition_folder, ".compacted")
 }
 
 fn numbered(folder: &Path, ending: &str) -> Result<Vec<u64>, LogError> {
@@ -57,4 +86,47 @@ fn numbered(folder: &Path, ending: &str) -> Result<Vec<u64>, LogError> {
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// How a lock is held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// By nobody else.
+    Alone,
+    /// Not while somebody holds it alone.
+    Shared,
+}
+
+/// Locks a folder (or file) by itself: there is no lock file that a clean-up could take away. Dropping it gives the lock back.
+pub(super) fn lock(path: &Path, hold: Hold) -> Result<File, LogError> {
+    let file = File::open(path).map_err(LogError::io(path))?;
+    let locked = match hold {
+        Hold::Alone => file.try_lock(),
+        Hold::Shared => file.try_lock_shared(),
+    };
+    match locked {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(LogError::io(path)(error)),
+    }
+}
+
+/// Makes new and removed entries of a folder last.
+pub(super) fn sync(folder: &Path) -> Result<(), LogError> {
+    // The parent of a relative path of one part is written as nothing.
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(LogError::sync(folder))
+}
+
+/// Removes a file; one that is not there is none the less gone.
+pub(super) fn remove(path: &Path) -> Result<(), LogError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LogError::io(path)(error)),
+        _ => Ok(()),
+    }
 }

@@ -1,134 +1,56 @@
+//! Reading one partition, and following it.
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use riskflow_config::TopicSettings;
-use riskflow_model::progress::Offsets;
 use riskflow_model::topic::{Direction, Topic};
+use tracing::info;
 
-use super::commits::Fence;
-use super::frame::{self, Check, Parsed};
-use super::writer::Tail;
-use super::{LogError, SEGMENT_BYTES, folder};
-use crate::source::{Lane, Standing, poll_lanes};
-use crate::{Polled, RawRecord, Share, Source, SourceError, Until, Verdict};
+use super::begin::{Begin, begin};
+use super::frame::{self, Body, Check, Parsed, chain};
+use super::handles::{Found, Handles, Held};
+use super::segment::{Walk, Window, whole_behind};
+use super::{LogError, folder, guard};
+use crate::source::{Lane, Standing};
+use crate::{RawRecord, SourceError, Span, Until, Verdict};
 
-/// Read at once.
-const BUFFER_BYTES: usize = 256 << 10;
+/// An idle partition costs one cheap call a poll; so many polls apart, its files are looked for under their names.
+pub(super) const LOOK_EVERY: u32 = 32;
 
-/// Reads a worker's partitions of an embedded log, and follows them while a writer appends.
-pub struct LogSource {
-    partitions: Vec<PartitionReader>,
-    first: usize,
-    /// Where output topics are read: how far they are committed.
-    fence: Option<Fence>,
+/// Which partition, and where it lies.
+pub(super) struct Place {
+    pub topic: Topic,
+    pub partition: u16,
+    pub folder: PathBuf,
 }
 
-impl LogSource {
-    /// Opens this worker's partitions of these topics, to read up to an end and from offsets on.
-    ///
-    /// # Errors
-    ///
-    /// When a topic is not there or cannot be read.
-    pub fn open(
-        folder: &Path,
-        settings: &TopicSettings,
-        topics: &[Topic],
-        share: Share,
-        span: (Until, &Offsets),
-    ) -> Result<Self, SourceError> {
-        Self::open_with(folder, settings, topics, (share, span), SEGMENT_BYTES)
-    }
-
-    pub(super) fn open_with(
-        folder: &Path,
-        settings: &TopicSettings,
-        topics: &[Topic],
-        (share, (until, from)): (Share, (Until, &Offsets)),
-        limit: u64,
-    ) -> Result<Self, SourceError> {
-        let mut partitions = Vec::new();
-        for topic in topics {
-            let name = settings.name(*topic);
-            let topic_folder = folder.join(&name);
-            let Some(count) = folder::partitions(&topic_folder)? else {
-                return Err(SourceError::NoTopic { topic: name });
-            };
-            for partition in (0..count).filter(|partition| share.holds(*topic, *partition)) {
-                let folder = topic_folder.join(partition.to_string());
-                let from = from.next(*topic, partition);
-                partitions.push(PartitionReader::open((*topic, partition, from), folder, until, limit)?);
-            }
-        }
-        let fence = topics.iter().any(|topic| topic.direction() == Direction::Out);
-        let fence = fence.then(|| Fence::new(folder, settings));
-        Ok(Self {
-            partitions,
-            first: 0,
-            fence,
-        })
-    }
-}
-
-impl Source for LogSource {
-    fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError> {
-        if let Some(fence) = &mut self.fence {
-            fence.look()?;
-            for partition in &mut self.partitions {
-                partition.fenced = fence.end(partition.topic, partition.partition);
-            }
-        }
-        poll_lanes(&mut self.partitions, &mut self.first, limit, offer)
-    }
-
-    fn caught_up(&self) -> bool {
-        self.partitions.iter().all(PartitionReader::caught_up)
-    }
-
-    /// What is in a file is at hand.
-    fn owes(&self) -> bool {
-        false
-    }
-
-    fn lost(&self) -> Vec<(Topic, u16, u64, u64)> {
-        let gone = |partition: &PartitionReader| {
-            let first = partition.lost?;
-            Some((partition.topic, partition.partition, partition.from, first))
-        };
-        self.partitions.iter().filter_map(gone).collect()
-    }
-
-    fn lag(&self) -> Vec<(Topic, u16, u64)> {
-        self.partitions
-            .iter()
-            .map(|partition| (partition.topic, partition.partition, partition.lag()))
-            .collect()
-    }
-}
-
-struct PartitionReader {
-    topic: Topic,
-    partition: u16,
-    folder: PathBuf,
+pub(super) struct PartitionReader {
+    place: Place,
     until: Until,
     limit: u64,
-    /// The segment that is being read; `None` until a first one is there.
-    file: Option<File>,
+    handles: Arc<Handles>,
+    /// The segment that is being read, while it is open.
+    file: Option<Held>,
+    /// Which file that is; `None` until there is one.
+    id: Option<(u64, u64)>,
     /// The first offset of that segment.
     segment: u64,
-    /// The first offsets of segments behind it that were there at opening.
+    /// The first offsets of segments behind it that were there when it was looked.
     later: VecDeque<u64>,
-    /// Where the next record begins in the segment.
+    /// Where the next frame begins in the segment.
     position: u64,
+    /// The chain of the frames before it.
+    sum: u64,
     /// The next record's offset.
     offset: u64,
-    /// Bytes of the segment from `position` on lie in `buffer[start..end]`.
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    /// Whether the next record's checksum has been looked at: it may be offered many times.
+    /// The checksum of the record before it.
+    mark: Option<u32>,
+    /// Bytes of the segment from `position` on.
+    window: Window,
+    /// Whether the next frame's checksum has been looked at: it may be offered many times.
     check: Check,
     /// The end at opening: a segment, and a position in it.
     goal: (u64, u64),
@@ -141,72 +63,106 @@ struct PartitionReader {
     from: u64,
     /// The first offset that was there at opening, if `from` was not.
     lost: Option<u64>,
+    /// Polls since files were last looked for, in which nothing came.
+    idle: u32,
 }
 
 impl PartitionReader {
-    fn open(
-        (topic, partition, from): (Topic, u16, u64),
-        folder: PathBuf,
-        until: Until,
-        limit: u64,
-    ) -> Result<Self, LogError> {
-        let mut later = VecDeque::from(folder::segments(&folder)?);
-        let goal = match later.back() {
+    pub fn open(place: Place, span: Span<'_>, limit: u64, handles: Arc<Handles>) -> Result<Self, LogError> {
+        let segments = folder::segments(&place.folder)?;
+        let goal = match segments.last() {
             Some(last) => {
-                let path = folder::segment(&folder, *last);
-                (*last, path.metadata().map_err(LogError::io(&path))?.len())
+                let path = folder::segment(&place.folder, *last);
+                (
+                    *last,
+                    Found::at(&path)
+                        .map_err(LogError::io(&path))?
+                        .map_or(0, |found| found.bytes),
+                )
             }
             None => (0, 0),
         };
-        let mut segment = later.pop_front().unwrap_or(0);
-        while let Some(next) = later.pop_front_if(|next| *next <= from) {
-            segment = next;
-        }
-        let mut reader = Self {
-            topic,
-            partition,
-            folder,
-            until,
-            limit,
-            file: None,
+        let (topic, partition) = (place.topic, place.partition);
+        let from = span.from.next(topic, partition);
+        let known = span.known;
+        let known = known.map(|offsets| (offsets.next(topic, partition), offsets.mark(topic, partition)));
+        let Begin {
             segment,
-            later,
-            position: 0,
-            offset: segment,
-            buffer: vec![0; BUFFER_BYTES],
-            start: 0,
-            end: 0,
+            id,
+            position,
+            offset,
+            sum,
+            mark,
+            lost,
+            ended: _,
+        } = begin(&place.folder, &segments, from, known)?;
+        Ok(Self {
+            place,
+            until: span.until,
+            limit,
+            handles,
+            file: None,
+            id,
+            segment,
+            later: segments.into_iter().filter(|first| *first > segment).collect(),
+            position,
+            sum,
+            offset,
+            mark,
+            window: Window::default(),
             check: Check::Full,
             goal,
             reached: false,
             searched: None,
             fenced: u64::MAX,
             from,
-            lost: (segment > from).then_some(segment),
-        };
-        if from > segment {
-            // All of the log must be as long as it was: one that was made anew has other records at these offsets.
-            let last = reader.later.back().copied().unwrap_or(segment);
-            let path = folder::segment(&reader.folder, last);
-            let records = if path.exists() { Tail::of(&path)?.records } else { 0 };
-            reader.lost = (last + records < from).then_some(0);
-        }
-        reader.file = reader.open_segment(segment)?;
-        Ok(reader)
+            lost,
+            idle: 0,
+        })
     }
 
-    fn caught_up(&self) -> bool {
+    pub const fn name(&self) -> (Topic, u16) {
+        (self.place.topic, self.place.partition)
+    }
+
+    pub fn is_output(&self) -> bool {
+        self.place.topic.direction() == Direction::Out
+    }
+
+    /// Whether a file of the partition holds anything.
+    pub fn has_bytes(&self) -> Result<bool, LogError> {
+        guard::has_bytes(&self.place.folder)
+    }
+
+    /// Records from this offset on are not there yet.
+    pub const fn fence(&mut self, end: u64) {
+        self.fenced = end;
+    }
+
+    /// The checksum of the record before the next.
+    pub const fn mark(&self) -> Option<u32> {
+        self.mark
+    }
+
+    pub fn lost(&self) -> Option<(Topic, u16, u64, u64)> {
+        let first = self.lost?;
+        Some((self.place.topic, self.place.partition, self.from, first))
+    }
+
+    pub fn caught_up(&self) -> bool {
         self.reached || (self.segment, self.position) >= self.goal
     }
 
     /// Records of closed segments are counted, those of the last estimated by the mean of what was read of it.
-    fn lag(&self) -> u64 {
-        let (last, bytes) = match &self.file {
-            Some(file) if self.segment >= self.goal.0 => (
-                self.segment,
-                file.metadata().map_or(self.position, |metadata| metadata.len()),
-            ),
-            _ => self.goal,
+    pub fn lag(&self) -> u64 {
+        let (last, bytes) = if self.segment >= self.goal.0 {
+            let length = match &self.file {
+                Some(held) => held.file.metadata().ok().map(|metadata| metadata.len()),
+                None => Found::at(&self.path()).ok().flatten().map(|found| found.bytes),
+            };
+            (self.segment, length.unwrap_or(self.position))
+        } else {
+            self.goal
         };
         let closed = last.saturating_sub(self.offset);
         let begin = if last == self.segment { self.position } else { 0 };
@@ -216,83 +172,182 @@ impl PartitionReader {
     }
 
     fn path(&self) -> PathBuf {
-        folder::segment(&self.folder, self.segment)
-    }
-
-    fn open_segment(&self, first: u64) -> Result<Option<File>, LogError> {
-        let path = folder::segment(&self.folder, first);
-        match File::open(&path) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(LogError::Io { path, error }),
-        }
+        folder::segment(&self.place.folder, self.segment)
     }
 
     /// Reads more of the segment behind what is at hand. `false` when there is no more.
     fn fill(&mut self) -> Result<bool, LogError> {
-        let Some(file) = &self.file else { return Ok(false) };
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        if self.end == self.buffer.len() {
-            self.buffer.resize(self.buffer.len() * 2, 0);
+        if self.file.is_none() && !self.open_if_longer()? {
+            return Ok(false);
         }
-        let at = self.position + self.end as u64;
-        let read = file
-            .read_at(&mut self.buffer[self.end..], at)
-            .map_err(LogError::io(&self.path()))?;
-        self.end += read;
-        Ok(read > 0)
+        let Some(held) = &self.file else { return Ok(false) };
+        let read = self.window.fill(&held.file, self.position);
+        Ok(read.map_err(LogError::io(&self.path()))? > 0)
+    }
+
+    /// Opens the file if there is more in it than is at hand.
+    fn open_if_longer(&mut self) -> Result<bool, LogError> {
+        let Some(found) = self.find()? else { return Ok(false) };
+        if found.bytes <= self.position + self.window.len() as u64 {
+            return Ok(false);
+        }
+        let path = self.path();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // It went between two calls: the next look says so.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(LogError::io(&path)(error)),
+        };
+        let opened = Found::of(&file.metadata().map_err(LogError::io(&path))?).id;
+        if self.id.is_some_and(|id| id != opened) {
+            return Ok(false);
+        }
+        self.id = Some(opened);
+        self.file = Some(Held::new(file, &self.handles));
+        Ok(true)
+    }
+
+    /// Looks for the segment under its name. `None` where there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// When there was one of which something was read, and there is none now, or another, or less of it.
+    fn find(&mut self) -> Result<Option<Found>, LogError> {
+        let path = self.path();
+        let gone = |happened| LogError::Gone {
+            path: path.clone(),
+            happened,
+        };
+        let found = Found::at(&path).map_err(LogError::io(&path))?;
+        match found {
+            None if self.position == 0 => {
+                self.id = None;
+                self.file = None;
+            }
+            None if self.relocate()? => return Found::at(&self.path()).map_err(LogError::io(&path)),
+            None => return Err(gone("was removed")),
+            Some(found) if self.id.is_some_and(|id| id != found.id) => {
+                if !self.relocate()? {
+                    return Err(gone("was exchanged for a file with other records"));
+                }
+            }
+            Some(found) if found.bytes < self.position => return Err(gone("was cut")),
+            Some(_) => {}
+        }
+        Ok(found)
+    }
+
+    /// Goes on at the same offset in the file that has it now: a copy of the one that was read, or what compaction made of it
+    /// and others. `false` if there is none.
+    fn relocate(&mut self) -> Result<bool, LogError> {
+        let segments = folder::segments(&self.place.folder)?;
+        let Some(first) = segments.iter().rfind(|first| **first <= self.offset).copied() else {
+            return Ok(false);
+        };
+        let path = folder::segment(&self.place.folder, first);
+        let file = File::open(&path).map_err(LogError::io(&path))?;
+        let mut walk = Walk::new(&file, &path, u64::MAX);
+        let (mut offset, mut compacted) = (first, false);
+        while offset < self.offset {
+            let Ok(frame) = walk.next()? else { return Ok(false) };
+            offset += frame.records();
+            compacted |= matches!(frame.body, Body::Gap(_));
+        }
+        if first == self.segment && walk.sum != self.sum && !compacted {
+            return Ok(false);
+        }
+        info!(file = %path.display(), offset, "reading goes on in another file with the same records");
+        (self.segment, self.offset, self.position, self.sum) = (first, offset, walk.position, walk.sum);
+        self.later = segments.into_iter().filter(|later| *later > first).collect();
+        self.window.clear();
+        self.check = Check::Full;
+        self.file = None;
+        self.id = Some(Found::of(&file.metadata().map_err(LogError::io(&path))?).id);
+        Ok(true)
     }
 
     /// The file has no more bytes. Goes on to the next segment, or says how things stand.
     fn at_end(&mut self) -> Result<Option<Standing>, LogError> {
-        let torn = self.end > self.start;
+        let torn = self.window.len() > 0;
         // A writer that recovers cuts a torn record off and writes another in its place: read it again next time.
-        self.end = self.start;
-        if self.file.is_none() {
-            self.file = self.open_segment(self.segment)?;
-            if self.file.is_some() {
-                return Ok(None);
-            }
-        } else if let Some(file) = self.next_segment(torn)? {
-            self.later.pop_front();
-            self.file = Some(file);
-            self.segment = self.offset;
-            self.position = 0;
+        self.window.clear();
+        if self.next_segment(torn)? {
             return Ok(None);
         }
         if self.offset < self.from {
             return Err(LogError::Gap {
-                path: self.folder.clone(),
+                path: self.place.folder.clone(),
                 found: self.offset,
                 wanted: self.from,
             });
         }
         self.reached = true;
+        self.idle += 1;
+        if self.idle >= LOOK_EVERY {
+            self.idle = 0;
+            let before = (self.position, self.offset);
+            self.look()?;
+            if before != (self.position, self.offset) || !self.later.is_empty() {
+                return Ok(None);
+            }
+        }
         Ok(Some(self.waiting()))
     }
 
-    /// The segment behind this one, if it is there. Asked for only where there can be one: an idle partition costs one
-    /// read. Its name is the next offset, so it cannot be taken for the next before all of this one is read.
-    fn next_segment(&self, torn: bool) -> Result<Option<File>, LogError> {
-        match self.later.front() {
-            Some(_) if torn => Err(self.damaged()),
-            Some(first) if *first != self.offset => Err(LogError::Gap {
-                path: self.folder.clone(),
-                found: *first,
-                wanted: self.offset,
+    /// Looks whether the files are still there, and for segments that came.
+    fn look(&mut self) -> Result<(), LogError> {
+        self.find()?;
+        match folder::segments(&self.place.folder) {
+            Ok(segments) => {
+                self.later = segments.into_iter().filter(|first| *first > self.segment).collect();
+                Ok(())
+            }
+            Err(LogError::Io { path, error }) if error.kind() == io::ErrorKind::NotFound => Err(LogError::Gone {
+                path,
+                happened: "was removed",
             }),
-            Some(_) => self.open_segment(self.offset),
-            None if self.position >= self.limit => self.open_segment(self.offset),
-            None => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    const fn pass(&mut self, length: usize) {
-        self.start += length;
-        self.position += length as u64;
-        self.offset += 1;
+    /// Goes on to the segment behind this one, if it is there. Asked for only where there can be one. Its name is
+    /// the next offset, so it cannot be taken for the next before all of this one is read.
+    fn next_segment(&mut self, torn: bool) -> Result<bool, LogError> {
+        // What a segment before it holds, too: compaction put them together, and did not come to removing it.
+        while self.later.pop_front_if(|first| *first < self.offset).is_some() {}
+        match self.later.front() {
+            Some(_) if torn => return Err(self.damaged()),
+            Some(first) if *first != self.offset => return self.other_segment(*first),
+            Some(_) => {}
+            None if self.position >= self.limit => {
+                let path = folder::segment(&self.place.folder, self.offset);
+                if Found::at(&path).map_err(LogError::io(&path))?.is_none() {
+                    return Ok(false);
+                }
+            }
+            None => return Ok(false),
+        }
+        self.later.pop_front();
+        self.file = None;
+        self.id = None;
+        self.segment = self.offset;
+        (self.position, self.sum) = (0, 0);
+        Ok(true)
+    }
+
+    /// The segment that was to come next begins elsewhere: compaction put some together, or a writer took them back, or
+    /// records are missing.
+    fn other_segment(&mut self, found: u64) -> Result<bool, LogError> {
+        let before = self.segment;
+        if self.relocate()? && (self.segment != before || self.later.front().is_none_or(|first| *first == self.offset))
+        {
+            return Ok(true);
+        }
+        Err(LogError::Gap {
+            path: self.place.folder.clone(),
+            found,
+            wanted: self.offset,
+        })
     }
 
     const fn waiting(&self) -> Standing {
@@ -309,32 +364,29 @@ impl PartitionReader {
         }
     }
 
-    /// No record stands where one should: a torn tail if none follows, else damage.
+    /// No frame stands where one should: a torn tail if none follows, else damage.
     fn bad(&mut self, skip: usize) -> Result<Standing, LogError> {
-        let Some(file) = &self.file else {
+        self.window.clear();
+        let path = self.path();
+        let Some(held) = &self.file else {
             return Ok(self.waiting());
         };
-        self.end = self.start;
-        let length = file.metadata().map_err(LogError::io(&self.path()))?.len();
+        let length = held.file.metadata().map_err(LogError::io(&path))?.len();
         if self.searched != Some(length) {
-            let mut rest = vec![0; length.saturating_sub(self.position + skip as u64) as usize];
-            let read = file.read_exact_at(&mut rest, self.position + skip as u64);
-            // Cut off meanwhile by a writer that recovers: look again next time.
-            if read.is_err() {
-                return Ok(self.waiting());
-            }
-            if !self.later.is_empty() || frame::any_whole(&rest) {
+            if !self.later.is_empty() || whole_behind(&held.file, &path, self.position + skip as u64)? {
                 return Err(self.damaged());
             }
+            tracing::warn!(
+                file = %path.display(), byte = self.position, bytes = length - self.position.min(length),
+                "the end of the file is no whole record: it is waited for, and the next writer cuts it off"
+            );
             self.searched = Some(length);
         }
         self.reached = true;
         Ok(self.waiting())
     }
-}
 
-impl Lane for PartitionReader {
-    fn drain(
+    fn read(
         &mut self,
         left: &mut usize,
         offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict,
@@ -347,48 +399,72 @@ impl Lane for PartitionReader {
             if *left == 0 {
                 return Ok(Standing::Full);
             }
-            match frame::parse(&self.buffer[self.start..self.end], self.check) {
-                Parsed::Whole(frame) => {
-                    let length = frame.length;
-                    if bounded && (self.segment, self.position + length as u64) > self.goal {
-                        self.reached = true;
-                        return Ok(Standing::Ended);
-                    }
-                    if self.offset < self.from {
-                        self.pass(length);
-                        continue;
-                    }
-                    if self.offset >= self.fenced {
-                        // Not committed: it may be taken back and another written in its place.
-                        self.end = self.start;
-                        self.reached = true;
-                        return Ok(self.waiting());
-                    }
-                    let record = RawRecord {
-                        topic: self.topic,
-                        partition: self.partition,
-                        offset: self.offset,
-                        arrival: Some(frame.arrival),
-                        key: frame.key,
-                        payload: frame.payload,
-                    };
-                    if offer(record) == Verdict::NotYet {
-                        self.check = Check::Done;
-                        return Ok(Standing::Blocked);
-                    }
-                    self.check = Check::Full;
-                    *left -= 1;
-                    self.pass(length);
-                }
+            let frame = match frame::parse(self.window.bytes(), self.check) {
+                Parsed::Whole(frame) => frame,
                 Parsed::Torn => {
                     if !self.fill()?
                         && let Some(standing) = self.at_end()?
                     {
                         return Ok(standing);
                     }
+                    continue;
                 }
                 Parsed::Bad { skip } => return Ok(self.bad(skip)?),
+            };
+            let (length, records) = (frame.length(), frame.records());
+            if bounded && (self.segment, self.position + length as u64) > self.goal {
+                self.reached = true;
+                return Ok(Standing::Ended);
+            }
+            if self.offset >= self.fenced {
+                // Not committed: it may be taken back and another written in its place.
+                self.window.clear();
+                self.reached = true;
+                return Ok(self.waiting());
+            }
+            let mut mark = None;
+            if let Body::Record { key, payload } = frame.body {
+                mark = Some(frame.sum);
+                let record = RawRecord {
+                    topic: self.place.topic,
+                    partition: self.place.partition,
+                    offset: self.offset,
+                    arrival: Some(frame.arrival),
+                    key,
+                    payload,
+                };
+                if self.offset >= self.from {
+                    if offer(record) == Verdict::NotYet {
+                        self.check = Check::Done;
+                        return Ok(Standing::Blocked);
+                    }
+                    *left -= 1;
+                }
+            }
+            self.sum = chain(self.sum, &frame);
+            self.mark = mark;
+            self.check = Check::Full;
+            self.idle = 0;
+            self.window.pass(length);
+            self.position += length as u64;
+            self.offset += records;
+        }
+    }
+}
+
+impl Lane for PartitionReader {
+    fn drain(
+        &mut self,
+        left: &mut usize,
+        offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict,
+    ) -> Result<Standing, SourceError> {
+        let standing = self.read(left, offer);
+        if self.file.as_ref().is_some_and(|held| !held.may_stay()) {
+            self.file = None;
+            if self.window.len() == 0 {
+                self.window.release();
             }
         }
+        standing
     }
 }

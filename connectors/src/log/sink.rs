@@ -1,25 +1,43 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::path::Path;
+use std::sync::Arc;
 
 use riskflow_config::TopicSettings;
-use riskflow_model::progress::{Offsets, Progress};
+use riskflow_model::Millis;
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use tracing::warn;
 
-use super::commits::Commits;
-use super::{LogError, LogSource, LogWriter};
-use crate::{EpochRecords, Polled, RawRecord, Share, Sink, SinkError, Source as _, SourceError, Until, Verdict};
+use super::commits::{self, Commits, Known, Segments};
+use super::folder::{self, Hold};
+use super::guard::{self, Loss};
+use super::handles::Handles;
+use super::upkeep::Upkeep;
+use super::writer::{PartitionWriter, partition_of};
+use super::{LogError, LogSource, SEGMENT_BYTES};
+use crate::{EpochRecords, Polled, RawRecord, Share, Sink, SinkError, Source as _, SourceError, Span, Until, Verdict};
 
 /// Writes output topics into an embedded log, partitioned by key; a record's arrival is its epoch.
 ///
 /// A commit waits for the disk twice: for the records of each partition that it wrote to, then for the file that makes
 /// them visible. Without that a power cut may take back what a reader has already acted on, which a warning must not be.
 pub struct LogSink {
-    writers: Vec<(Topic, LogWriter)>,
+    topics: Vec<OutTopic>,
     commits: Commits,
-    /// The record of each key of `out.progress` that stands: partition and offset. What lies before all of them goes, for
-    /// every epoch has one and the log compacts nothing.
-    progress: BTreeMap<String, (u16, u64)>,
+    /// Partitions that may hold more than is committed: position in `topics`, and partition.
+    touched: BTreeSet<(usize, u16)>,
+    /// The partition that is looked at next, although nothing is written to it.
+    turn: usize,
+    upkeep: Upkeep,
+}
+
+/// An output topic. Nobody else writes it.
+pub(super) struct OutTopic {
+    pub topic: Topic,
+    pub writers: Vec<PartitionWriter>,
+    /// Closing it gives the lock back.
+    _lock: File,
 }
 
 impl LogSink {
@@ -27,113 +45,266 @@ impl LogSink {
     ///
     /// # Errors
     ///
-    /// When another process writes one of them, or one cannot be written.
+    /// When another process writes one of them, what is committed is not there any more, or one cannot be written.
     pub fn open(folder: &Path, settings: &TopicSettings) -> Result<Self, SinkError> {
-        let open = |topic| -> Result<_, LogError> {
-            let writer = LogWriter::open(folder, &settings.name(topic), settings.partitions)?;
-            Ok((topic, writer))
-        };
-        let mut writers = Topic::outputs().map(open).collect::<Result<Vec<_>, _>>()?;
-        // Behind the locks of the writers: no other process commits now.
-        let commits = Commits::open(folder, settings)?;
-        for (topic, writer) in &mut writers {
-            for partition in 0..writer.partitions() {
-                writer.cut(partition, commits.ends.next(*topic, partition))?;
+        let sizes = (SEGMENT_BYTES, Handles::shared());
+        Ok(Self::open_with(folder, settings, sizes, &mut Loss::Refuse)?)
+    }
+
+    /// Gives up what was committed and is not there any more, and says what that is. Offsets stay: where records are gone
+    /// there is a gap.
+    ///
+    /// # Errors
+    ///
+    /// When another process writes the output, or it cannot be written.
+    pub fn accept_loss(folder: &Path, settings: &TopicSettings) -> Result<Vec<String>, LogError> {
+        let mut told = Vec::new();
+        let sizes = (SEGMENT_BYTES, Handles::shared());
+        Self::open_with(folder, settings, sizes, &mut Loss::Accept(&mut told)).map(drop)?;
+        Ok(told)
+    }
+
+    pub(super) fn open_with(
+        folder: &Path,
+        settings: &TopicSettings,
+        (limit, handles): (u64, Arc<Handles>),
+        loss: &mut Loss<'_>,
+    ) -> Result<Self, LogError> {
+        let locks = lock_topics(folder, settings, loss)?;
+        // Behind the locks: no other process commits now.
+        let (known, number, alike) = commits::read(folder, settings)?;
+        let committed = committed(folder, settings, known, loss)?;
+        let mut restored = Segments::new();
+        let mut topics = Vec::new();
+        for (topic, lock) in locks {
+            let topic_folder = folder.join(settings.name(topic));
+            let count = make_partitions(&topic_folder, settings, topic, &committed)?;
+            let mut writers = Vec::with_capacity(usize::from(count));
+            for partition in 0..count {
+                let folder = topic_folder.join(partition.to_string());
+                let segments = committed.get(&(topic, partition)).map_or(&[][..], Vec::as_slice);
+                let segments = guard::restore(&folder, segments, loss)?;
+                if !segments.is_empty() {
+                    restored.insert((topic, partition), segments.clone());
+                }
+                writers.push(PartitionWriter::behind(folder, limit, Arc::clone(&handles), segments));
             }
+            topics.push(OutTopic {
+                topic,
+                writers,
+                _lock: lock,
+            });
         }
-        let mut sink = Self {
-            writers,
+        let commits = Commits::begin(folder, settings, (number, alike), restored)?;
+        let progress = read_progress(folder, settings)?;
+        Ok(Self {
+            topics,
             commits,
-            progress: BTreeMap::new(),
-        };
-        sink.read_progress(folder, settings)?;
-        Ok(sink)
+            touched: BTreeSet::new(),
+            turn: 0,
+            upkeep: Upkeep::new(settings.tidy.outputs, progress),
+        })
     }
 
-    fn read_progress(&mut self, folder: &Path, settings: &TopicSettings) -> Result<(), LogError> {
-        let span = (Until::End, &Offsets::default());
-        let opened = LogSource::open(folder, settings, &[Topic::Progress], Share::WHOLE, span);
-        let log_error = |error| match error {
-            SourceError::Log(error) => error,
-            error => LogError::Io {
-                path: folder.to_owned(),
-                error: std::io::Error::other(error),
-            },
-        };
-        let mut source = opened.map_err(log_error)?;
-        let progress = &mut self.progress;
-        let mut note = |record: RawRecord<'_>| {
-            let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
-            match record.payload {
-                Some(_) => progress.insert(key, (record.partition, record.offset)),
-                None => progress.remove(&key),
-            };
-            Verdict::Taken
-        };
-        while source.poll(usize::MAX, &mut note).map_err(log_error)? != Polled::Ended {}
-        Ok(())
-    }
-
-    /// Lets go of what no recovery asks for any more.
-    fn prune_progress(&mut self) -> Result<(), LogError> {
-        let writers = self.writers.iter_mut().filter(|(topic, _)| *topic == Topic::Progress);
-        for (_, writer) in writers {
-            for partition in 0..writer.partitions() {
-                let here = self.progress.values().filter(|(number, _)| *number == partition);
-                let first = here.map(|(_, offset)| *offset).min().unwrap_or(writer.next(partition));
-                writer.drop_before(partition, first)?;
-            }
+    /// Takes back what an attempt before left behind.
+    fn rewind(&mut self) -> Result<(), LogError> {
+        while let Some((index, partition)) = self.touched.first().copied() {
+            let OutTopic { topic, writers, .. } = &mut self.topics[index];
+            let committed = self.commits.committed.get(&(*topic, partition));
+            let committed = committed.map_or(&[][..], Vec::as_slice);
+            writers[usize::from(partition)].rewind(committed)?;
+            warn!(%topic, partition, "took back records that were not committed");
+            self.touched.pop_first();
         }
         Ok(())
     }
 
-    fn ends(&self) -> Offsets {
-        let mut ends = Offsets::default();
-        for (topic, writer) in &self.writers {
-            for partition in 0..writer.partitions() {
-                ends.advance(*topic, partition, writer.next(partition));
-            }
+    fn append(&mut self, epoch: Millis, record: &crate::OutRecord) -> Result<(), LogError> {
+        let index = self.topics.iter().position(|opened| opened.topic == record.topic);
+        let index = index.expect("records go to output topics, and all of them are open");
+        let writers = &mut self.topics[index].writers;
+        let key = record.key.as_bytes();
+        let partition = partition_of(Some(key), writers.len());
+        self.touched.insert((index, partition));
+        let offset = writers[usize::from(partition)].append(epoch, Some(key), record.payload.as_deref())?;
+        if record.topic == Topic::Progress {
+            self.upkeep
+                .note_progress(&record.key, record.payload.is_some(), (partition, offset));
         }
-        ends
+        Ok(())
+    }
+
+    /// What is committed once the commit under way is.
+    fn segments(&self) -> Segments {
+        let mut segments = self.commits.committed.clone();
+        for (index, partition) in &self.touched {
+            let OutTopic { topic, writers, .. } = &self.topics[*index];
+            segments.insert((*topic, *partition), writers[usize::from(*partition)].segments());
+        }
+        segments
+    }
+
+    /// Looks whether one partition that nothing is written to is still there; another each time.
+    fn look_around(&mut self) -> Result<(), LogError> {
+        let count: usize = self.topics.iter().map(|topic| topic.writers.len()).sum();
+        self.turn = (self.turn + 1) % count.max(1);
+        let mut writers = self.topics.iter().flat_map(|topic| &topic.writers);
+        writers.nth(self.turn).map_or(Ok(()), PartitionWriter::check)
+    }
+
+    /// Waits for a compaction that is under way.
+    #[cfg(test)]
+    pub(super) fn finish_compaction(&mut self) {
+        self.upkeep.wait();
     }
 }
 
 impl Sink for LogSink {
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
-        let committed = self.commits.ends.clone();
-        let mut rebased = false;
-        for (topic, writer) in &mut self.writers {
-            // What an attempt before left behind.
-            for partition in 0..writer.partitions() {
-                writer.cut(partition, committed.next(*topic, partition))?;
-            }
-            for EpochRecords { epoch, records } in epochs {
-                for record in records.iter().filter(|record| record.topic == *topic) {
-                    let key = record.key.as_bytes();
-                    let partition = writer.partition_of(Some(key));
-                    let offset = writer.append(partition, *epoch, Some(key), record.payload.as_deref())?;
-                    if *topic == Topic::Progress {
-                        rebased |= record.key == Progress::BASE;
-                        match record.payload {
-                            Some(_) => self.progress.insert(record.key.clone(), (partition, offset)),
-                            None => self.progress.remove(&record.key),
-                        };
-                    }
-                }
+        self.rewind()?;
+        self.look_around()?;
+        for EpochRecords { epoch, records } in epochs {
+            for record in records {
+                self.append(*epoch, record)?;
             }
         }
         crate::disk_full("log::commit::disk_full").map_err(LogError::io(Path::new("the embedded log")))?;
         crate::failpoint("log::commit::before_sync");
-        for (_, writer) in &mut self.writers {
-            writer.sync()?;
+        for (index, partition) in &self.touched {
+            self.topics[*index].writers[usize::from(*partition)].sync()?;
         }
+        let now = epochs.last().map_or(Millis(i64::MIN), |last| last.epoch);
+        let pending = self.upkeep.before_commit(&mut self.topics, now, &mut self.touched);
         crate::failpoint("log::commit::before_commit");
-        self.commits.commit(self.ends())?;
+        self.commits.commit(self.segments())?;
+        self.touched.clear();
         crate::failpoint("log::commit::after_commit");
         // The epochs are committed, whatever comes of this: no error, or they would be given again.
-        if rebased && let Err(error) = self.prune_progress() {
-            warn!(%error, "old progress could not be deleted");
-        }
+        self.upkeep.after_commit(pending, &self.topics, now);
         Ok(())
     }
+}
+
+/// Takes the locks of all output topics, and makes those that are not there.
+fn lock_topics(folder: &Path, settings: &TopicSettings, loss: &Loss<'_>) -> Result<Vec<(Topic, File)>, LogError> {
+    let known = commits::read(folder, settings)?.0;
+    let has_records = |topic: Topic| match &known {
+        Known::Segments(segments) => segments.keys().any(|(name, _)| *name == topic),
+        Known::Ends(ends) => ends.iter().any(|(name, _, next)| name == topic && next > 0),
+        Known::Nothing | Known::Lost => false,
+    };
+    let mut locks = Vec::new();
+    let mut made = false;
+    for topic in Topic::outputs() {
+        let topic_folder = folder.join(settings.name(topic));
+        if !topic_folder.exists() {
+            if has_records(topic) && matches!(loss, Loss::Refuse) {
+                return Err(LogError::Lost {
+                    path: topic_folder,
+                    found: "it is gone".to_owned(),
+                });
+            }
+            fs::create_dir_all(&topic_folder).map_err(LogError::io(&topic_folder))?;
+            made = true;
+        }
+        locks.push((topic, folder::lock(&topic_folder, Hold::Alone)?));
+    }
+    if made {
+        folder.ancestors().take(2).try_for_each(folder::sync)?;
+    }
+    Ok(locks)
+}
+
+/// The segments that are committed, by what the files say.
+fn committed(folder: &Path, settings: &TopicSettings, known: Known, loss: &mut Loss<'_>) -> Result<Segments, LogError> {
+    let mut ends = BTreeMap::new();
+    match known {
+        Known::Segments(segments) => return Ok(segments),
+        Known::Ends(written) => {
+            for (topic, partition, next) in written.iter().filter(|(_, _, next)| *next > 0) {
+                ends.insert((topic, partition), next);
+            }
+        }
+        Known::Nothing | Known::Lost => {
+            let mut any = false;
+            for topic in Topic::outputs() {
+                let topic_folder = folder.join(settings.name(topic));
+                for partition in folder::partition_numbers(&topic_folder)? {
+                    any |= guard::has_bytes(&topic_folder.join(partition.to_string()))?;
+                    ends.insert((topic, partition as u16), u64::MAX);
+                }
+            }
+            if !any {
+                return Ok(Segments::new());
+            }
+            let error = LogError::CommitsLost {
+                path: commits::path(folder, settings),
+            };
+            let Loss::Accept(told) = loss else {
+                return Err(error);
+            };
+            told.push(error.to_string());
+        }
+    }
+    let mut segments = Segments::new();
+    for ((topic, partition), end) in ends {
+        let folder = folder.join(settings.name(topic)).join(partition.to_string());
+        let found = guard::segments_up_to(&folder, end, matches!(loss, Loss::Accept(_)))?;
+        if !found.is_empty() {
+            segments.insert((topic, partition), found);
+        }
+    }
+    Ok(segments)
+}
+
+/// How many partitions a topic has; makes the folders of those that nothing is committed in.
+fn make_partitions(
+    topic_folder: &Path,
+    settings: &TopicSettings,
+    topic: Topic,
+    committed: &Segments,
+) -> Result<u16, LogError> {
+    let there = folder::partition_numbers(topic_folder)?;
+    let there = there.last().map_or(0, |last| *last as u16 + 1);
+    let used = committed.keys().filter(|(name, _)| *name == topic);
+    let used = used.map(|(_, partition)| partition + 1).max().unwrap_or(0);
+    let count = match there.max(used) {
+        0 => settings.partitions.max(1),
+        count => count,
+    };
+    let unused = (0..count).filter(|partition| !committed.contains_key(&(topic, *partition)));
+    let mut made = false;
+    for partition in unused {
+        let folder = topic_folder.join(partition.to_string());
+        if !folder.exists() {
+            fs::create_dir_all(&folder).map_err(LogError::io(&folder))?;
+            made = true;
+        }
+    }
+    if made {
+        folder::sync(topic_folder)?;
+    }
+    Ok(count)
+}
+
+/// The record of each key of `out.progress` that stands: partition and offset.
+fn read_progress(folder: &Path, settings: &TopicSettings) -> Result<BTreeMap<String, (u16, u64)>, LogError> {
+    let beginning = Offsets::default();
+    let span = Span::new(Until::End, &beginning);
+    let log_error = |error| match error {
+        SourceError::Log(error) => error,
+        error => LogError::io(folder)(std::io::Error::other(error)),
+    };
+    let mut source = LogSource::open(folder, settings, &[Topic::Progress], Share::WHOLE, span).map_err(log_error)?;
+    let mut progress = BTreeMap::new();
+    let mut note = |record: RawRecord<'_>| {
+        let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+        match record.payload {
+            Some(_) => progress.insert(key, (record.partition, record.offset)),
+            None => progress.remove(&key),
+        };
+        Verdict::Taken
+    };
+    while source.poll(usize::MAX, &mut note).map_err(log_error)? != Polled::Ended {}
+    Ok(progress)
 }

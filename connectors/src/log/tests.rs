@@ -1,5 +1,10 @@
+mod damage;
+mod inputs;
+mod upkeep;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use riskflow_config::TopicSettings;
@@ -8,11 +13,11 @@ use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use tempfile::TempDir;
 
-use super::reader::LogSource;
+use super::handles::Handles;
 use super::*;
 use crate::{
     Append as _, Appended, EpochRecords, InRecord, OutRecord, Polled, RawRecord, Retry, Share, Sink, Source,
-    SourceError, Until, Verdict,
+    SourceError, Span, Until, Verdict,
 };
 
 type Owned = (u16, u64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
@@ -23,7 +28,13 @@ fn settings() -> TopicSettings {
         partitions: 2,
         replication: 1,
         retention: 86_400_000,
+        tidy: riskflow_config::Tidy::default(),
     }
+}
+
+/// Segments of so many bytes, and few files that stay open.
+fn sizes(limit: u64) -> (u64, Arc<Handles>) {
+    (limit, Handles::of(2))
 }
 
 fn owned(record: RawRecord<'_>) -> Owned {
@@ -43,7 +54,7 @@ fn open(folder: &Path, until: Until) -> LogSource {
         &settings(),
         &[Topic::InObservation],
         Share::WHOLE,
-        (until, &Offsets::default()),
+        Span::new(until, &Offsets::default()),
     )
     .unwrap()
 }
@@ -232,7 +243,7 @@ fn a_missing_topic_is_named_with_its_cure() {
         &settings(),
         &[Topic::InRule],
         Share::WHOLE,
-        (Until::End, &Offsets::default()),
+        Span::new(Until::End, &Offsets::default()),
     );
     let Err(error) = opened else { panic!("opened") };
     assert_eq!(
@@ -257,7 +268,7 @@ fn partitions_are_shared_among_workers_without_gap_or_overlap() {
             &settings(),
             &[Topic::InObservation],
             share,
-            (Until::End, &Offsets::default()),
+            Span::new(Until::End, &Offsets::default()),
         )
         .unwrap();
         seen.extend(read(&mut source).unwrap().1.iter().map(|record| record.0));
@@ -283,7 +294,7 @@ fn the_sink_partitions_by_key_and_its_arrival_is_the_epoch() {
         &settings(),
         &[Topic::RiskAsset],
         Share::WHOLE,
-        (Until::End, &Offsets::default()),
+        Span::new(Until::End, &Offsets::default()),
     )
     .unwrap();
     let (_, read) = read(&mut source).unwrap();
@@ -315,17 +326,17 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let name = "city.in.observation";
-        drop(LogWriter::open_with(folder.path(), name, 3, segment_bytes).unwrap());
+        drop(LogWriter::open_with(folder.path(), name, 3, sizes(segment_bytes)).unwrap());
         let source = || {
             let beginning = Offsets::default();
-            let whole = (Share::WHOLE, (Until::Forever, &beginning));
-            LogSource::open_with(folder.path(), &settings(), &[Topic::InObservation], whole, segment_bytes).unwrap()
+            let whole = (Share::WHOLE, Span::new(Until::Forever, &beginning));
+            LogSource::open_with(folder.path(), &settings(), &[Topic::InObservation], whole, sizes(segment_bytes)).unwrap()
         };
         let mut following = source();
         let mut followed: Vec<Owned> = Vec::new();
         let mut expected: Vec<Owned> = Vec::new();
         for batch in batches {
-            let mut writer = LogWriter::open_with(folder.path(), name, 3, segment_bytes).unwrap();
+            let mut writer = LogWriter::open_with(folder.path(), name, 3, sizes(segment_bytes)).unwrap();
             for (partition, arrival, key, payload) in batch {
                 let offset = writer.append(partition, Millis(arrival), key.as_deref(), payload.as_deref()).unwrap();
                 let before = expected.iter().rev().find(|record| record.0 == partition).map_or(0, |record| record.2);
@@ -369,7 +380,8 @@ fn a_commit_is_visible_whole_or_not_at_all() {
         payload: Some(b"{}".to_vec()),
     };
     let seen = || {
-        let span = (Until::End, &Offsets::default());
+        let beginning = Offsets::default();
+        let span = Span::new(Until::End, &beginning);
         let mut source = LogSource::open(folder.path(), &settings(), &[Topic::RiskAsset], Share::WHOLE, span).unwrap();
         read(&mut source).unwrap().1.len()
     };
@@ -388,21 +400,23 @@ fn a_commit_is_visible_whole_or_not_at_all() {
     let mut sink = LogSink::open(folder.path(), &settings()).unwrap();
     sink.commit(&[epoch(3, vec![record("d")])]).unwrap();
     assert_eq!(seen(), 4, "what was not committed is gone");
-    // A torn write of the file that makes records visible leaves the commit before.
+    // A torn write of the file that makes records visible, before its copy is written, leaves the commit before.
     drop(sink);
-    let commits = folder.path().join("city.out.commits");
-    let bytes = fs::read(&commits).unwrap();
-    let newest = if bytes[0] > bytes[64 << 10] { 0 } else { 64 << 10 };
-    let mut torn = bytes.clone();
-    torn[newest + 20] ^= 1;
-    fs::write(&commits, torn).unwrap();
+    for name in ["city.out.commits.copy", "city.out.commits"] {
+        assert_eq!(seen(), 4, "one file is enough");
+        let commits = folder.path().join(name);
+        let mut bytes = fs::read(&commits).unwrap();
+        let newest = if bytes[0] > bytes[64 << 10] { 0 } else { 64 << 10 };
+        bytes[newest + 20] ^= 1;
+        fs::write(&commits, bytes).unwrap();
+    }
     assert_eq!(seen(), 3);
 }
 
 #[test]
 fn reading_begins_at_an_offset_and_what_is_gone_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = LogWriter::open_with(folder.path(), "city.in.observation", 1, 64).unwrap();
+    let mut writer = LogWriter::open_with(folder.path(), "city.in.observation", 1, sizes(64)).unwrap();
     for n in 0..20u8 {
         writer.append(0, Millis(n.into()), None, Some(&[n; 30])).unwrap();
     }
@@ -410,8 +424,8 @@ fn reading_begins_at_an_offset_and_what_is_gone_is_told() {
     let open = |from: u64| {
         let mut offsets = Offsets::default();
         offsets.advance(Topic::InObservation, 0, from);
-        let span = (Share::WHOLE, (Until::End, &offsets));
-        LogSource::open_with(folder.path(), &settings(), &[Topic::InObservation], span, 64).unwrap()
+        let span = (Share::WHOLE, Span::new(Until::End, &offsets));
+        LogSource::open_with(folder.path(), &settings(), &[Topic::InObservation], span, sizes(64)).unwrap()
     };
     for from in 0..=20 {
         let mut source = open(from);
@@ -508,7 +522,7 @@ fn an_appender_takes_in_what_others_left_meanwhile() {
     fs::write(&path, [&bytes[..], &bytes[..20]].concat()).unwrap();
     assert_eq!(append(&mut appender, "c"), 2);
     // A segment that another writer began.
-    let mut rolling = LogWriter::open_with(folder.path(), "city.in.observation", 1, 1).unwrap();
+    let mut rolling = LogWriter::open_with(folder.path(), "city.in.observation", 1, sizes(1)).unwrap();
     rolling.append(0, Millis(9), None, Some(b"d")).unwrap();
     drop(rolling);
     assert_eq!(append(&mut appender, "e"), 4);
@@ -517,8 +531,8 @@ fn an_appender_takes_in_what_others_left_meanwhile() {
             folder.path(),
             &settings(),
             &[Topic::InObservation],
-            (Share::WHOLE, (Until::End, &Offsets::default())),
-            1,
+            (Share::WHOLE, Span::new(Until::End, &Offsets::default())),
+            sizes(1),
         )
         .unwrap(),
     )

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use riskflow_connectors::topics::{Place, TopicReport, TopicState, check, create};
+use anyhow::{Context as _, Result, bail};
+use riskflow_config::Settings;
+use riskflow_connectors::topics::{Place, TopicReport, TopicState, accept_loss, check, create};
 use riskflow_model::topic::Topic;
 use serde_json::json;
 
@@ -18,6 +19,9 @@ const SHOWN: Duration = Duration::from_secs(10);
 /// Lists, checks or creates the topics of input and output.
 pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
     let (_, settings) = configuration::load(&arguments.config)?;
+    if arguments.accept_loss {
+        return give_up(&settings, arguments.json);
+    }
     let inputs: Vec<Topic> = Topic::inputs().collect();
     let outputs: Vec<Topic> = Topic::outputs().collect();
     let places = [
@@ -54,6 +58,22 @@ pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Gives up what is lost of the output.
+fn give_up(settings: &Settings, as_json: bool) -> Result<ExitCode> {
+    let Some(place @ Place::Log(_)) = Place::of_output(&settings.output) else {
+        bail!("the output is no embedded log: there is nothing that riskflow could give up");
+    };
+    let lost = accept_loss(place, &settings.topics).context("could not give up what is lost")?;
+    if as_json {
+        say(json!({ "lost": lost }));
+    } else if lost.is_empty() {
+        say("nothing is lost");
+    } else {
+        lost.iter().for_each(say);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn is_missing(report: &TopicReport) -> bool {

@@ -117,6 +117,7 @@ fn progress(key: &str, moment: Moment, previous: Millis, offsets: &Offsets, dige
         clock: (clock != epoch as i64).then_some(Millis(clock)),
         previous,
         offsets: offsets.clone(),
+        marks: offsets.marks(),
         digest: digest.to_string().into(),
         parts: 1,
     };

@@ -63,6 +63,7 @@ fn topics() -> TopicSettings {
         partitions: 3,
         replication: 1,
         retention: 86_400_000,
+        tidy: riskflow_config::Tidy::default(),
     }
 }
 

@@ -1,0 +1,141 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use riskflow_config::TopicSettings;
+use riskflow_model::progress::Offsets;
+use riskflow_model::topic::{Direction, Topic};
+
+use super::commits::Fence;
+use super::handles::Handles;
+use super::reader::{PartitionReader, Place};
+use super::{LogError, SEGMENT_BYTES, folder};
+use crate::source::poll_lanes;
+use crate::{Polled, RawRecord, Share, Source, SourceError, Span, Verdict};
+
+/// Reads a worker's partitions of an embedded log, and follows them while a writer appends.
+pub struct LogSource {
+    /// By topic and partition, rising.
+    partitions: Vec<PartitionReader>,
+    first: usize,
+    /// Where output topics are read: how far they are committed.
+    fence: Option<Fence>,
+}
+
+impl LogSource {
+    /// Opens this worker's partitions of these topics.
+    ///
+    /// # Errors
+    ///
+    /// When a topic is not there or cannot be read, or does not hold what an earlier run has read of it.
+    pub fn open(
+        folder: &Path,
+        settings: &TopicSettings,
+        topics: &[Topic],
+        share: Share,
+        span: Span<'_>,
+    ) -> Result<Self, SourceError> {
+        Self::open_with(
+            folder,
+            settings,
+            topics,
+            (share, span),
+            (SEGMENT_BYTES, Handles::shared()),
+        )
+    }
+
+    pub(super) fn open_with(
+        folder: &Path,
+        settings: &TopicSettings,
+        topics: &[Topic],
+        (share, span): (Share, Span<'_>),
+        (limit, handles): (u64, Arc<Handles>),
+    ) -> Result<Self, SourceError> {
+        let mut partitions = Vec::new();
+        for topic in topics {
+            let name = settings.name(*topic);
+            let topic_folder = folder.join(&name);
+            let Some(count) = folder::partitions(&topic_folder)? else {
+                return Err(SourceError::NoTopic { topic: name });
+            };
+            check_count(&topic_folder, *topic, count, span.known)?;
+            for partition in (0..count).filter(|partition| share.holds(*topic, *partition)) {
+                let folder = topic_folder.join(partition.to_string());
+                let place = Place {
+                    topic: *topic,
+                    partition,
+                    folder,
+                };
+                partitions.push(PartitionReader::open(place, span, limit, Arc::clone(&handles))?);
+            }
+        }
+        partitions.sort_by_key(PartitionReader::name);
+        let fence = topics.iter().any(|topic| topic.direction() == Direction::Out);
+        let fence = fence.then(|| Fence::new(folder, settings));
+        Ok(Self {
+            partitions,
+            first: 0,
+            fence,
+        })
+    }
+}
+
+/// Whether all partitions are there of which something was read.
+fn check_count(topic_folder: &Path, topic: Topic, count: u16, known: Option<&Offsets>) -> Result<(), LogError> {
+    let known = known.into_iter().flat_map(Offsets::iter);
+    let gone = known.filter(|(read, partition, next)| *read == topic && *partition >= count && *next > 0);
+    match gone.map(|(_, partition, next)| (partition, next)).next() {
+        None => Ok(()),
+        Some((partition, next)) => Err(LogError::Unlike {
+            path: topic_folder.join(partition.to_string()),
+            found: format!("it is gone, and its records before offset {next} were read"),
+        }),
+    }
+}
+
+impl Source for LogSource {
+    fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError> {
+        if let Some(fence) = &mut self.fence {
+            let partitions = &self.partitions;
+            fence.look(|| {
+                let mut any = false;
+                for partition in partitions.iter().filter(|partition| partition.is_output()) {
+                    any |= partition.has_bytes()?;
+                }
+                Ok(any)
+            })?;
+            for partition in &mut self.partitions {
+                let (topic, number) = partition.name();
+                partition.fence(fence.end(topic, number));
+            }
+        }
+        poll_lanes(&mut self.partitions, &mut self.first, limit, offer)
+    }
+
+    fn caught_up(&self) -> bool {
+        self.partitions.iter().all(PartitionReader::caught_up)
+    }
+
+    /// What is in a file is at hand.
+    fn owes(&self) -> bool {
+        false
+    }
+
+    fn lost(&self) -> Vec<(Topic, u16, u64, u64)> {
+        self.partitions.iter().filter_map(PartitionReader::lost).collect()
+    }
+
+    fn lag(&self) -> Vec<(Topic, u16, u64)> {
+        let lag = |partition: &PartitionReader| {
+            let (topic, number) = partition.name();
+            (topic, number, partition.lag())
+        };
+        self.partitions.iter().map(lag).collect()
+    }
+
+    fn mark(&self, topic: Topic, partition: u16) -> Option<u32> {
+        let place = self
+            .partitions
+            .binary_search_by_key(&(topic, partition), PartitionReader::name);
+        self.partitions[place.ok()?].mark()
+    }
+}
