@@ -49,6 +49,7 @@
 //! * **Failure.** [`AppendError::retry`] says whether the same may succeed later. It can be used on after any error.
 
 mod error;
+mod encoding;
 mod source;
 mod decode;
 mod sink;
@@ -64,7 +65,7 @@ pub mod files;
 pub mod checkpoint;
 
 pub use append::{Append, AppendError, Appended, InRecord, open_append};
-pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action};
+pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action, table_key};
 pub use error::{Retry, SinkError, SourceError};
 pub use progress::{Published, Resume, content, published_tables, resume};
 pub use sink::{Begun, EpochRecords, OutRecord, Sink, open_sink};

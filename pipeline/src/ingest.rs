@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use riskflow_config::{CaseSettings, Clock, InputRecord, TimeSettings};
-use riskflow_connectors::{Polled, RawRecord, Rejection, Source, SourceError, Verdict, dead_letter, decode};
+use riskflow_connectors::{Polled, RawRecord, Rejection, Source, SourceError, Verdict, dead_letter, decode, table_key};
 use riskflow_model::Millis;
 use riskflow_model::output::{Origin, Reason};
 use riskflow_model::progress::Offsets;
@@ -39,7 +39,7 @@ use riskflow_operators::Epoch;
 use riskflow_operators::case::{Acted, Case, CaseRecord};
 use riskflow_operators::fold::{Batch, Batches};
 use riskflow_operators::monitor::{Monitor, Observed};
-use riskflow_operators::table::{BaseRecord, Latest};
+use riskflow_operators::table::{BaseRecord, Change, Latest};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -409,7 +409,10 @@ impl Clerk<'_> {
             offset: record.offset,
         };
         match decoded {
-            Ok(InputRecord::Base(key, row)) => self.taken.base.push(BaseRecord { origin, key, row }),
+            Ok(InputRecord::Base(key, row)) => {
+                let change = row.into();
+                self.taken.base.push(BaseRecord { origin, key, change });
+            }
             Ok(InputRecord::Observation(observation)) => match Monitor::admit(&self.time, self.now, observation.time) {
                 Ok(()) => {
                     counts.late += u64::from(self.now - observation.time.0 > self.time.late_after);
@@ -427,7 +430,7 @@ impl Clerk<'_> {
                     self.refuse(record, &rejection);
                 }
             },
-            Err(rejection) => self.refuse(record, &rejection),
+            Err(rejection) => self.refuse_row(record, origin, &rejection),
         }
         Verdict::Taken
     }
@@ -472,6 +475,15 @@ impl Clerk<'_> {
         };
         let detail = format!("`{field}` is {time} at {}; give {give}", Millis(self.now));
         Rejection { reason, detail }
+    }
+
+    /// Where the record is about a row of a table, the table's fold says in the dead letter what stays in force.
+    fn refuse_row(&mut self, record: &RawRecord<'_>, origin: Origin, rejection: &Rejection) {
+        let Some(key) = table_key(record) else {
+            return self.refuse(record, rejection);
+        };
+        let change = Change::Refused(Box::new(dead_letter(record, rejection)));
+        self.taken.base.push(BaseRecord { origin, key, change });
     }
 
     fn refuse(&mut self, record: &RawRecord<'_>, rejection: &Rejection) {

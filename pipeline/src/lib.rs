@@ -3,6 +3,7 @@
 pub mod pace;
 pub mod ingest;
 pub mod graph;
+pub mod unmatched;
 pub mod output;
 pub mod publisher;
 pub mod checkpoint;
