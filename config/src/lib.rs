@@ -13,10 +13,15 @@ mod written;
 mod written_case;
 mod written_http;
 mod check;
+mod meet;
 
+pub mod json;
 pub mod packs;
 
-pub use plan::{Bound, Comparison, Condition, Feature, FeatureKind, LevelPlan, Operator, Rule, Thresholds};
+pub use meet::{Met, Unmatched, meet};
+pub use plan::{
+    Bound, Comparison, Condition, Feature, FeatureKind, LevelPlan, Merged, Operator, PairProblem, Rule, Thresholds,
+};
 pub use problem::{Problem, Problems};
 pub use record::{BaseRow, InputRecord};
 pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, SelectorRecord};
@@ -26,3 +31,11 @@ pub use settings::{
     Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
 };
 pub use written::WrittenSettings;
+
+/// The JSON Schema of a topic's payload.
+#[must_use]
+pub fn schema_of(topic: riskflow_model::topic::Topic) -> schemars::Schema {
+    use riskflow_model::schema;
+    // The model does not know rules.
+    schema::of_topic(topic).unwrap_or_else(schema::of_input::<RuleRecord>)
+}

@@ -4,12 +4,17 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use riskflow_model::{Domain, Key, Level, Number, RegionCode, Text, TextMap, duration};
+use riskflow_model::{Domain, Key, Level, RegionCode, Text, duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::rule::RuleRecord;
 
 mod check;
+mod ladder;
+mod merge;
+mod possible;
+
+pub use merge::{Merged, PairProblem};
 
 /// A checked rule. Cheap to clone; equal and ordered by what was written, through a fingerprint.
 #[derive(Clone)]
@@ -231,30 +236,6 @@ impl Rule {
         Key::of(&self.record.id)
     }
 
-    /// The thresholds in force for a datastream with thresholds of its own for this rule; `None` when it has none.
-    #[must_use]
-    pub fn thresholds(&self, own: Option<&TextMap<Number>>) -> Thresholds {
-        self.comparisons
-            .iter()
-            .map(|comparison| {
-                let own = own.and_then(|own| {
-                    let named = comparison
-                        .name
-                        .as_ref()
-                        .and_then(|name| own.get(&format!("{}.{name}", comparison.level)));
-                    named.or_else(|| own.get(comparison.level.name()))
-                });
-                let on = own
-                    .and_then(|number| to_thousandths(number.0))
-                    .or(comparison.threshold)?;
-                Some(Bound {
-                    on,
-                    off: comparison.operator.eased(on, comparison.margin),
-                })
-            })
-            .collect()
-    }
-
     /// The condition of a level for people, with the thresholds in force: `sum 12h >= 50`.
     #[must_use]
     pub fn show_condition(&self, condition: &Condition, thresholds: &[Option<Bound>]) -> String {
@@ -303,13 +284,6 @@ impl Rule {
                 .iter()
                 .all(|wanted| tags.iter().any(|tags| tags.contains(wanted)))
     }
-}
-
-/// In thousandths; `None` when that is not exact or too large.
-fn to_thousandths(number: f64) -> Option<i64> {
-    let scaled = number * 1000.0;
-    let rounded = scaled.round();
-    ((scaled - rounded).abs() < 1e-6 * rounded.abs().max(1.0) && rounded.abs() <= 1e15).then_some(rounded as i64)
 }
 
 impl std::ops::Deref for Rule {
@@ -364,29 +338,5 @@ impl<'de> Deserialize<'de> for Rule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = String::deserialize(deserializer)?;
         Self::from_json(json.as_bytes()).map_err(de::Error::custom)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn own_thresholds_stand_over_the_rule_by_level_and_by_name() {
-        let json = br#"{"id":"r","version":1,"select":{},"levels":{"blue":{"margin":1.5,"when":{"any":[
-            {"feature":"sum","window":"1h","op":">=","threshold":10,"name":"h1"},
-            {"feature":"sum","window":"3h","op":"<=","threshold":20}]}}}}"#;
-        let rule = Rule::from_json(json).unwrap();
-        let own = TextMap::from_iter([
-            (Text::from("blue.h1"), Number(12.0)),
-            (Text::from("blue"), Number(25.25)),
-        ]);
-        let bounds: Vec<_> = rule
-            .thresholds(Some(&own))
-            .iter()
-            .map(|bound| bound.map(|b| (b.on, b.off)))
-            .collect();
-        assert_eq!(bounds, [Some((12_000, 10_500)), Some((25_250, 26_750))]);
-        assert_eq!(rule.thresholds(None)[0].map(|bound| bound.on), Some(10_000));
     }
 }

@@ -1,7 +1,9 @@
 use std::fmt;
 
+use serde::Serialize;
+
 /// One thing wrong with what was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Where: a path such as `levels.blue.when.any[1].window`.
     pub field: String,
@@ -18,17 +20,22 @@ impl fmt::Display for Problem {
 }
 
 /// Everything wrong with what was written; never empty as an error.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Notes one.
     pub fn add(&mut self, field: impl Into<String>, found: impl fmt::Display, give: impl Into<String>) {
-        self.0.push(Problem {
+        self.push(Problem {
             field: field.into(),
             found: found.to_string(),
             give: give.into(),
         });
+    }
+
+    /// Notes one.
+    pub fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
     }
 
     /// Adds those of a part that stands at `path`.
@@ -39,11 +46,32 @@ impl Problems {
         }));
     }
 
+    /// Adds those of fields of which nothing was said yet.
+    pub(crate) fn add_new(&mut self, others: Self) {
+        for problem in others.0 {
+            if !self.names(&problem.field) {
+                self.push(problem);
+            }
+        }
+    }
+
+    /// Whether a field was complained of already.
+    #[must_use]
+    pub fn names(&self, field: &str) -> bool {
+        self.0.iter().any(|problem| problem.field == field)
+    }
+
     /// Of those found since there were `before`, takes those of a field away that was complained of already.
     pub(crate) fn keep_first(&mut self, before: usize, field: &str) {
         if self.0.iter().take(before).any(|problem| problem.field == field) {
             self.0.truncate(before);
         }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// All of them, in the order in which they were found.

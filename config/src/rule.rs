@@ -2,31 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use riskflow_model::{Domain, Level, Number, RegionCode, Text};
+use std::fmt;
+
+use riskflow_model::{Domain, Level, Number, RegionCode, Text, field, schema};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A rule: which datastreams it watches, and under which condition each level is on. Keyed by `id`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleRecord {
     /// The identifier.
+    #[schemars(length(min = 1, max = 200))]
     pub id: Text,
     /// Grows with every change; shown in explanations.
+    #[schemars(range(min = 1))]
     pub version: u32,
     /// What people call it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::or_default")]
     pub name: Text,
     /// Where the thresholds come from: a standard, a plan, a decision.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::or_default")]
     pub source: Text,
     /// Which datastreams it watches.
+    #[serde(deserialize_with = "field::object")]
     pub select: SelectorRecord,
     /// The grid on which observations leave a window, such as `10s`. An observation counts from its time until the
     /// first grid point at or after its time plus the window. Windows are multiples of it.
-    #[serde(default = "default_pane")]
+    #[serde(default = "default_pane", deserialize_with = "pane")]
     pub pane: String,
-    /// The levels that it knows: `blue`, `yellow`, `orange`, `red`.
+    /// The levels that it knows: `blue`, `yellow`, `orange`, `red`. Where two compare the same feature over the same window, the
+    /// higher is not on more easily than the lower.
+    #[serde(deserialize_with = "field::levels_of_objects")]
+    #[schemars(schema_with = "schema::levels::<LevelRecord>")]
     pub levels: BTreeMap<Level, LevelRecord>,
 }
 
@@ -49,6 +59,37 @@ fn default_pane() -> String {
     "10s".to_owned()
 }
 
+fn pane<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(span(deserializer)?.unwrap_or_else(default_pane))
+}
+
+fn span_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(span(deserializer)?.unwrap_or_else(zero))
+}
+
+/// A duration as written; whether it is one is found out when the rule is checked.
+fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    deserializer.deserialize_any(Span)
+}
+
+struct Span;
+
+impl Visitor<'_> for Span {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration in quotes, such as `10s`, `5m` or `1h30m`")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Option<String>, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Option<String>, E> {
+        Ok(Some(text.to_owned()))
+    }
+}
+
 /// Which datastreams a rule watches: those for which everything given here holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -57,7 +98,7 @@ pub struct SelectorRecord {
     #[serde(default)]
     pub observed_property: Option<Text>,
     /// The kind of the datastream's asset: any of these; empty for every kind.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::or_default")]
     pub category: Vec<Text>,
     /// The domain of the asset.
     #[serde(default)]
@@ -66,7 +107,7 @@ pub struct SelectorRecord {
     #[serde(default)]
     pub region: Option<RegionCode>,
     /// Each of these is a tag of the datastream or of its asset.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::or_default")]
     pub tags: Vec<Text>,
 }
 
@@ -80,13 +121,15 @@ pub struct LevelRecord {
     /// The condition.
     pub when: ConditionRecord,
     /// How long the condition must hold, such as `20s`.
-    #[serde(default = "zero")]
+    #[serde(default = "zero", deserialize_with = "span_or_zero")]
     pub hold: String,
-    /// How far thresholds move, towards easier, before the level may turn off; not negative.
-    #[serde(default)]
+    /// How far thresholds move, towards easier, before the level may turn off: exact to thousandths, not negative, and not so far
+    /// that the level could never turn off. Where no threshold of the rule is negative, results are taken not to be.
+    #[serde(default, deserialize_with = "field::or_default")]
+    #[schemars(range(min = 0.0, max = 1e12))]
     pub margin: Number,
     /// How long the moved condition must be false, such as `60s`.
-    #[serde(default = "zero")]
+    #[serde(default = "zero", deserialize_with = "span_or_zero")]
     pub clear: String,
 }
 
@@ -94,18 +137,20 @@ fn zero() -> String {
     "0s".to_owned()
 }
 
-/// A comparison, or `any` or `all` of conditions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+/// A comparison, or `any` or `all` of conditions; nothing stands beside `any` or `all`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum ConditionRecord {
     /// True when any is; unknown when none is true and any is unknown.
     Any {
         /// The conditions.
+        #[schemars(length(min = 1))]
         any: Vec<ConditionRecord>,
     },
     /// True when all are; unknown when none is false and any is unknown.
     All {
         /// The conditions.
+        #[schemars(length(min = 1))]
         all: Vec<ConditionRecord>,
     },
     /// One comparison.
@@ -113,21 +158,120 @@ pub enum ConditionRecord {
 }
 
 /// A feature of the datastream's series, compared with a threshold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("if" = { "properties": { "feature": { "const": "silence" } } }))]
+#[schemars(extend("then" = { "properties": { "window": { "type": "null" } } }))]
+#[schemars(extend("else" = { "properties": { "window": { "type": "string" } }, "required": ["window"] }))]
 pub struct ComparisonRecord {
     /// `last`, `min`, `max`, `mean`, `sum`, `count`, `rate` (per hour, first to last) or `silence` (seconds).
+    #[schemars(extend("enum" = ["last", "min", "max", "mean", "sum", "count", "rate", "silence"]))]
     pub feature: Text,
     /// The window, such as `12h`; not for `silence`.
-    #[serde(default)]
+    #[schemars(default)]
     pub window: Option<String>,
     /// `>=`, `>`, `<=` or `<`.
+    #[schemars(extend("enum" = [">=", ">", "<=", "<"]))]
     pub op: Text,
-    /// The threshold, exact to thousandths. Without one, the datastream's own is taken; where that is missing too, the
-    /// comparison does not take part.
-    #[serde(default)]
+    /// The threshold, exact to thousandths: from -1e9 to 1e9 as a result is, of `sum` and `rate` from -1e12 to 1e12, of `count` and
+    /// `silence` not negative. Without one, the datastream's own is taken; where that is missing too, the comparison does not take
+    /// part.
+    #[schemars(default, range(min = -1e12, max = 1e12))]
     pub threshold: Option<Number>,
     /// A name by which a datastream's own threshold may address this comparison among several of its level.
-    #[serde(default)]
+    #[schemars(default, length(min = 1, max = 200))]
     pub name: Option<Text>,
+}
+
+/// All fields that a condition may have, whichever it is. Serde's own way with such a choice drops what stands beside the fields of
+/// the first that fits.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCondition {
+    any: Option<Vec<ConditionRecord>>,
+    all: Option<Vec<ConditionRecord>>,
+    feature: Option<Text>,
+    #[serde(default, deserialize_with = "span")]
+    window: Option<String>,
+    op: Option<Text>,
+    threshold: Option<Number>,
+    name: Option<Text>,
+}
+
+impl<'de> Deserialize<'de> for ConditionRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ConditionVisitor)
+    }
+}
+
+struct ConditionVisitor;
+
+impl<'de> Visitor<'de> for ConditionVisitor {
+    type Value = ConditionRecord;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a comparison, or an object with `any` or `all`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ConditionRecord, A::Error> {
+        let written = WrittenCondition::deserialize(MapAccessDeserializer::new(map))?;
+        let beside = written.beside();
+        let WrittenCondition {
+            any,
+            all,
+            feature,
+            window,
+            op,
+            threshold,
+            name,
+        } = written;
+        let alone = |parts, what: &str| match beside.iter().find(|field| **field != what) {
+            None => Ok(parts),
+            Some(beside) => Err(A::Error::custom(format!(
+                "`{beside}` beside `{what}`; give `{what}` alone, and the other within it or around it"
+            ))),
+        };
+        Ok(match (any, all) {
+            (Some(any), _) => ConditionRecord::Any {
+                any: alone(any, "any")?,
+            },
+            (None, Some(all)) => ConditionRecord::All {
+                all: alone(all, "all")?,
+            },
+            (None, None) => {
+                let missing =
+                    |field: &str, give: &str| A::Error::custom(format!("missing field `{field}`; give {give}"));
+                ConditionRecord::Comparison(ComparisonRecord {
+                    feature: feature.ok_or_else(|| missing("feature", FEATURE))?,
+                    window,
+                    op: op.ok_or_else(|| missing("op", OPERATOR))?,
+                    threshold,
+                    name,
+                })
+            }
+        })
+    }
+}
+
+const FEATURE: &str =
+    "`last`, `min`, `max`, `mean`, `sum`, `count`, `rate` or `silence`; or `any` or `all` of conditions";
+const OPERATOR: &str = "`>=`, `>`, `<=` or `<`";
+
+impl WrittenCondition {
+    /// The fields that are there.
+    fn beside(&self) -> Vec<&'static str> {
+        let there = [
+            ("any", self.any.is_some()),
+            ("all", self.all.is_some()),
+            ("feature", self.feature.is_some()),
+            ("window", self.window.is_some()),
+            ("op", self.op.is_some()),
+            ("threshold", self.threshold.is_some()),
+            ("name", self.name.is_some()),
+        ];
+        there
+            .into_iter()
+            .filter_map(|(field, there)| there.then_some(field))
+            .collect()
+    }
 }

@@ -4,7 +4,6 @@ mod action;
 mod bounds;
 mod dead_letter;
 mod intake;
-mod locate;
 mod observation;
 mod reject;
 mod responsibility;
@@ -21,8 +20,9 @@ use riskflow_model::topic::Topic;
 pub use action::decode_action;
 pub use dead_letter::dead_letter;
 pub use reject::Rejection;
+pub use rows::table_key;
 
-use crate::RawRecord;
+use crate::{RawRecord, encoding};
 
 /// A payload may have this many bytes. What is larger is no record of ours, and is not even parsed.
 pub const LARGEST_PAYLOAD: usize = RECORD_BYTES;
@@ -33,7 +33,7 @@ pub const LARGEST_PAYLOAD: usize = RECORD_BYTES;
 ///
 /// # Errors
 ///
-/// The first thing that is wrong with it; of a rule, everything.
+/// Everything wrong with it, as far as it can be read.
 pub fn decode(record: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
     let Some(payload) = record.payload else {
         return rows::tombstone(record);
@@ -48,16 +48,32 @@ pub fn decode(record: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
     let text = std::str::from_utf8(payload).map_err(|error| {
         Rejection::new(
             Reason::InvalidUtf8,
-            format!("no UTF-8 from byte {} on", error.valid_up_to()),
+            format!(
+                "no UTF-8 from byte {} on: it looks like {}; give UTF-8",
+                error.valid_up_to(),
+                encoding::guess(payload).unwrap_or("another encoding")
+            ),
         )
     })?;
     // A struct may also be read from an array, by position; on a topic that is a mistake.
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(reject::no_object(text));
-    }
+    let text = match text.as_bytes().first() {
+        Some(b'{') => text,
+        _ => object(text)?,
+    };
     match record.topic {
         Topic::InObservation => observation::decode(text).map(InputRecord::Observation),
         Topic::InAction => action::decode(record.key, text).map(|action| InputRecord::Action(Box::new(action))),
         topic => rows::decode(topic, record.key, text),
+    }
+}
+
+/// A text that begins with an object, behind blanks or a byte order mark.
+#[cold]
+fn object(text: &str) -> Result<&str, Rejection> {
+    let object = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii_start();
+    if object.starts_with('{') {
+        Ok(object)
+    } else {
+        Err(reject::no_object(text))
     }
 }

@@ -7,6 +7,8 @@
 mod lines;
 mod split;
 mod fed;
+mod columns;
+mod quotes;
 mod table;
 mod envelope;
 mod source;

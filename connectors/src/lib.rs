@@ -51,6 +51,7 @@
 //! * **Failure.** [`AppendError::retry`] says whether the same may succeed later. It can be used on after any error.
 
 mod error;
+mod encoding;
 mod source;
 mod decode;
 mod sink;
@@ -67,7 +68,7 @@ pub mod checkpoint;
 mod identity;
 
 pub use append::{Append, AppendError, Appended, InRecord, open_append};
-pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action};
+pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action, table_key};
 pub use error::{Retry, SinkError, SourceError};
 pub use identity::{Identity, IdentityError};
 pub use progress::{Published, Resume, content, published_rows, published_tables, resume};

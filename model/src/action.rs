@@ -12,13 +12,14 @@ pub struct Action {
     pub id: Text,
     /// The warning or incident whose case it is about.
     #[serde(alias = "case")]
+    #[schemars(extend("x-aliases" = ["case"]))]
     pub warning: Text,
     /// What was done.
     pub action: Verb,
     /// Who did it: a user or a system.
     pub actor: Text,
     /// In which role; acknowledges the duties of this role.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub role: Text,
     /// In which unit; acknowledges the duties of this unit only. Without one, of any.
     #[serde(default)]
@@ -26,7 +27,7 @@ pub struct Action {
     /// When it was done, not when it was told. Up to `time.max_future` ahead of the clock, `case.horizon` behind it.
     pub time: Millis,
     /// In words; needed for `comment`, `reject`, `escalate`, and `archive` with `override`. At most 4 KiB.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub text: Text,
     /// Of `report`: which task of the plan is done.
     #[serde(default)]
@@ -41,7 +42,7 @@ pub struct Action {
     #[serde(default)]
     pub until: Option<Millis>,
     /// Of `archive`: although not everything for it is there; `text` says why.
-    #[serde(default, rename = "override")]
+    #[serde(default, rename = "override", deserialize_with = "crate::field::or_default")]
     pub overrides: bool,
 }
 

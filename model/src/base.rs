@@ -20,7 +20,7 @@ pub struct Asset {
     /// The identifier.
     pub id: Text,
     /// The name people use.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub name: Text,
     /// The kind of asset, such as `reservoir` or `gas_station`; rules select by it.
     pub category: Text,
@@ -31,14 +31,14 @@ pub struct Asset {
     /// From the risk census.
     pub inherent_level: InherentLevel,
     /// People exposed to it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     #[schemars(range(min = 0, max = 100_000_000))]
     pub population: u32,
     /// Longitude and latitude in degrees, WGS 84 or CGCS2000.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::object_or_none")]
     pub position: Option<Position>,
     /// Free words that rules may select by.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub tags: Vec<Text>,
 }
 
@@ -61,13 +61,14 @@ pub struct Datastream {
     /// What is measured, such as `rainfall` or `river_stage`; rules select by it.
     pub observed_property: Text,
     /// The unit of results, as UCUM writes it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub unit: Text,
     /// Free words that rules may select by.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub tags: Vec<Text>,
     /// Thresholds of its own, by rule and then by level (`blue`) or named comparison of a level (`blue.h3`); they
-    /// take the place of the rule's. In the datastream's unit, exact to thousandths.
-    #[serde(default)]
+    /// take the place of the rule's. In the datastream's unit, exact to thousandths, -1e12 to 1e12. Where one is wrong together with
+    /// its rule (see `riskflow check --rules`), the rule's own values hold.
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub thresholds: TextMap<TextMap<crate::Number>>,
 }

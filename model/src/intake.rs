@@ -23,25 +23,27 @@ pub struct Permit {
     #[serde(default)]
     pub asset: Option<Text>,
     /// Of work: the people and equipment that need a certificate for it. Of a certificate: who or what it is for. At most 100.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub holders: Vec<Text>,
-    /// In force from here on.
-    pub valid_from: Millis,
-    /// In force up to here, without it.
-    pub valid_to: Millis,
+    /// In force from here on. Absent or `0001-01-01`: since ever; only of a certificate.
+    #[serde(default, deserialize_with = "crate::border::from")]
+    pub valid_from: Option<Millis>,
+    /// In force up to here, without it. Absent or `9999-12-31`: without end; only of a certificate.
+    #[serde(default, deserialize_with = "crate::border::to")]
+    pub valid_to: Option<Millis>,
     /// No longer in force from here on; at or before `valid_from`: it never was.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::border::to")]
     pub cancelled_from: Option<Millis>,
 }
 
 impl Permit {
-    /// When it is in force: from, and up to but not at; `None` if never.
+    /// When it is in force: from, and up to but not at; `None` if never. The ends of `i64` are before and after all times.
     #[must_use]
     pub fn in_force(&self) -> Option<(i64, i64)> {
-        let to = self
-            .cancelled_from
-            .map_or(self.valid_to.0, |cancelled| cancelled.0.min(self.valid_to.0));
-        (self.valid_from.0 < to).then_some((self.valid_from.0, to))
+        let from = self.valid_from.map_or(i64::MIN, |from| from.0);
+        let ends = [self.valid_to, self.cancelled_from].into_iter().flatten();
+        let to = ends.map(|end| end.0).min().unwrap_or(i64::MAX);
+        (from < to).then_some((from, to))
     }
 }
 
@@ -69,7 +71,7 @@ pub struct Limit {
     #[serde(default)]
     pub work_type: Option<Text>,
     /// The kind of the asset: any of these; empty for every kind.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub category: Vec<Text>,
     /// The domain of the asset.
     #[serde(default)]
@@ -78,6 +80,8 @@ pub struct Limit {
     #[serde(default)]
     pub region: Option<RegionCode>,
     /// For each level the least count at which it is on.
+    #[serde(deserialize_with = "crate::field::levels")]
+    #[schemars(schema_with = "crate::schema::levels::<u32>")]
     pub levels: BTreeMap<Level, u32>,
 }
 
@@ -117,12 +121,12 @@ pub struct Report {
     /// What is reported, such as `damage`.
     pub kind: Text,
     /// Numbers by name, such as `houses`: -1e9 to 1e9, exact to thousandths; at most 50.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::unique")]
     pub quantities: BTreeMap<Text, Number>,
     /// When it held.
     pub time: Millis,
     /// Whether it was taken back.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub deleted: bool,
 }
 
@@ -137,7 +141,7 @@ pub struct Incident {
     /// What kind of incident, such as `chemical_leak`; duties and plans select by it as by a rule.
     pub hazard: Text,
     /// What people call it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub title: Text,
     /// How severe it is; not `none`.
     pub level: Level,
@@ -151,7 +155,7 @@ pub struct Incident {
     /// When it began.
     pub since: Millis,
     /// Whether it goes on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub state: IncidentState,
 }
 

@@ -82,8 +82,22 @@ impl InherentLevel {
 
 impl<'de> Deserialize<'de> for InherentLevel {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let level = u8::deserialize(deserializer)?;
-        Self::new(level).ok_or_else(|| de::Error::custom(format!("inherent level is {level}; give 1 to 4")))
+        deserializer.deserialize_u8(InherentVisitor)
+    }
+}
+
+struct InherentVisitor;
+
+impl de::Visitor<'_> for InherentVisitor {
+    type Value = InherentLevel;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number from 1 to 4")
+    }
+
+    fn visit_u64<E: de::Error>(self, level: u64) -> Result<InherentLevel, E> {
+        let inherent = u8::try_from(level).ok().and_then(InherentLevel::new);
+        inherent.ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(level), &self))
     }
 }
 

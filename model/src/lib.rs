@@ -8,6 +8,7 @@
 //! * **Two encodings, one type.** Human-readable formats (JSON) see RFC 3339 times and level names; binary ones (the
 //!   wire between processes, checkpoints; see [`binary`]) see integers.
 
+mod border;
 mod key;
 mod level;
 mod millis;
@@ -19,6 +20,8 @@ mod text_map;
 pub mod action;
 pub mod base;
 pub mod binary;
+pub mod field;
+pub mod identifier;
 pub mod intake;
 pub mod limit;
 pub mod observation;

@@ -1,25 +1,55 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A point in time: milliseconds since the Unix epoch.
 ///
-/// On input an integer or RFC 3339 with an offset (`2021-07-25T12:30:00+08:00`); on output RFC 3339 in UTC with
-/// milliseconds. What is finer than a millisecond is cut off.
+/// On input an integer, also in quotes, or RFC 3339 with an offset (`2021-07-25T12:30:00+08:00`; `24:00` is the next day's
+/// `00:00`); on output RFC 3339 in UTC with milliseconds. What is finer than a millisecond is cut off. An integer of another unit
+/// is refused: see [`Millis::from_number`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub i64);
 
-/// What is wrong with a point in time as written.
+/// What is wrong with a point in time as written. It does not repeat what was written: whoever shows it does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no time; give Unix milliseconds or RFC 3339 with an offset, from year 1900 to 2200")]
-pub struct ParseMillisError(String);
+pub enum ParseMillisError {
+    /// Not one of the forms.
+    #[error("no time; give RFC 3339 with an offset, such as `2025-06-15T23:07:00+08:00`, or Unix milliseconds")]
+    NoTime,
+    /// Which time it is depends on where one is.
+    #[error("a time without offset; give one with it, such as `2025-06-15T23:07:00+08:00` or `2025-06-15T15:07:00Z`")]
+    NoOffset,
+    /// From one time to another.
+    #[error("an interval; give one point in time")]
+    Interval,
+    /// A number in another unit.
+    #[error("looks like {unit}; give milliseconds, {millis}, or RFC 3339, {}", Millis(*millis))]
+    Unit {
+        /// The unit.
+        unit: &'static str,
+        /// The same in milliseconds.
+        millis: i64,
+    },
+    /// A number with a fraction.
+    #[error("a fraction of a millisecond; give whole Unix milliseconds")]
+    Fraction,
+    /// No time that anything here is about.
+    #[error("outside the years 1900 to 2200; give RFC 3339 with an offset, or Unix milliseconds, within them")]
+    Outside,
+}
+
+/// Numbers below it are no milliseconds but seconds: as milliseconds they lie between 1966-10-31 and 1973-03-03, as seconds the
+/// year 5138 is its end.
+const LEAST_NUMBER: u64 = 100_000_000_000;
 
 impl Millis {
-    /// 1900-01-01 and 2200-01-01: what lies outside is a unit mistaken (seconds, microseconds), not a time.
-    const SENSIBLE: std::ops::Range<i64> = -2_208_988_800_000..7_258_118_400_000;
+    /// 1900-01-01 and 2200-01-01: what lies outside is no time that anything here is about.
+    pub(crate) const SENSIBLE: std::ops::Range<i64> = -2_208_988_800_000..7_258_118_400_000;
 
     /// The time `by` milliseconds later.
     #[must_use]
@@ -27,8 +57,38 @@ impl Millis {
         Self(self.0.saturating_add(by))
     }
 
-    fn checked(self) -> Option<Self> {
-        Self::SENSIBLE.contains(&self.0).then_some(self)
+    /// The time of a number as others write it.
+    ///
+    /// Zero is zero in every unit. Of all others those nearer to it than 10^11 are taken for seconds, those from 10^14 and 10^17
+    /// on for microseconds and nanoseconds.
+    ///
+    /// # Errors
+    ///
+    /// When the number is in another unit than milliseconds, or no time from 1900 to 2200.
+    pub fn from_number(number: i64) -> Result<Self, ParseMillisError> {
+        if Self::SENSIBLE.contains(&number) && (number.unsigned_abs() >= LEAST_NUMBER || number == 0) {
+            return Ok(Self(number));
+        }
+        let (unit, millis) = match number.unsigned_abs() {
+            0..LEAST_NUMBER => ("seconds", number * 1_000),
+            100_000_000_000_000..100_000_000_000_000_000 => ("microseconds", number / 1_000),
+            100_000_000_000_000_000.. => ("nanoseconds", number / 1_000_000),
+            _ => return Err(ParseMillisError::Outside),
+        };
+        if Self::SENSIBLE.contains(&millis) {
+            Err(ParseMillisError::Unit { unit, millis })
+        } else {
+            Err(ParseMillisError::Outside)
+        }
+    }
+
+    /// The same of a number with a point or an exponent.
+    pub(crate) fn from_float(number: f64) -> Result<Self, ParseMillisError> {
+        let whole = Self::from_number(number.trunc() as i64);
+        if number.fract() != 0.0 && whole.is_ok() {
+            return Err(ParseMillisError::Fraction);
+        }
+        whole
     }
 }
 
@@ -36,10 +96,41 @@ impl FromStr for Millis {
     type Err = ParseMillisError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parsed: Option<Timestamp> = text.parse().ok();
-        parsed
-            .and_then(|time| Self(time.as_millisecond()).checked())
-            .ok_or_else(|| ParseMillisError(text.chars().take(64).collect()))
+        if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && !text.is_empty() {
+            // So many digits are a date and a time without separators.
+            return match text.parse() {
+                Ok(number) if !matches!(text.len(), 8 | 12 | 14) || text.starts_with('-') => Self::from_number(number),
+                _ => Err(ParseMillisError::NoTime),
+            };
+        }
+        let (text, days) = end_of_day(text);
+        match text.parse::<Timestamp>() {
+            Ok(time) => {
+                let millis = time.as_millisecond() + days * 86_400_000;
+                let sensible = Self::SENSIBLE.contains(&millis);
+                sensible.then_some(Self(millis)).ok_or(ParseMillisError::Outside)
+            }
+            Err(_) if text.contains('/') => Err(ParseMillisError::Interval),
+            Err(_) if text.len() > 10 && text.parse::<DateTime>().is_ok() => Err(ParseMillisError::NoOffset),
+            Err(_) => Err(ParseMillisError::NoTime),
+        }
+    }
+}
+
+/// ISO 8601's end of a day, `24:00`, as the beginning of a day, and how many days that is before.
+fn end_of_day(text: &str) -> (Cow<'_, str>, i64) {
+    let zeros = |rest: &str| rest.bytes().take_while(|byte| b"0:.".contains(byte)).count();
+    match text.get(11..16) {
+        Some("24:00") => {
+            let rest = &text[16..];
+            let minutes = zeros(rest);
+            // Behind it stands the offset; any other digit is a time after the end of the day.
+            if rest.as_bytes().get(minutes).is_some_and(u8::is_ascii_digit) {
+                return (Cow::Borrowed(text), 0);
+            }
+            (Cow::Owned(format!("{}00:00{rest}", &text[..11])), 1)
+        }
+        _ => (Cow::Borrowed(text), 0),
     }
 }
 
@@ -78,17 +169,19 @@ impl de::Visitor<'_> for Visitor {
     type Value = Millis;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Unix milliseconds or RFC 3339 with an offset")
+        f.write_str("RFC 3339 with an offset, or Unix milliseconds")
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Millis, E> {
-        Millis(value)
-            .checked()
-            .ok_or_else(|| E::custom(ParseMillisError(value.to_string())))
+        Millis::from_number(value).map_err(E::custom)
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Millis, E> {
         self.visit_i64(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Millis, E> {
+        Millis::from_float(value).map_err(E::custom)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Millis, E> {
@@ -97,14 +190,21 @@ impl de::Visitor<'_> for Visitor {
 }
 
 impl JsonSchema for Millis {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         "Time".into()
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let (first, end) = (Self::SENSIBLE.start, Self::SENSIBLE.end);
+        let least = LEAST_NUMBER as i64;
         schemars::json_schema!({
-            "description": "RFC 3339 with an offset, or Unix milliseconds (input only).",
-            "anyOf": [{ "type": "string", "format": "date-time" }, { "type": "integer" }]
+            "description": "RFC 3339 with an offset, or Unix milliseconds (input only; numbers nearer to 0 than 10^11 are seconds, and refused).",
+            "anyOf": [
+                { "type": "string", "format": "date-time" },
+                { "type": "integer", "minimum": least, "exclusiveMaximum": end },
+                { "type": "integer", "minimum": first, "maximum": -least },
+                { "const": 0 }
+            ]
         })
     }
 }
@@ -195,10 +295,85 @@ mod tests {
     }
 
     #[test]
-    fn a_time_in_seconds_or_without_offset_is_refused() {
-        assert!("2021-07-25T12:30:00".parse::<Millis>().is_err());
-        assert!(serde_json::from_str::<Millis>("1627187400000000").is_err());
-        assert!(serde_json::from_str::<Millis>("1.5").is_err());
+    fn a_number_in_another_unit_is_refused_and_the_unit_is_named() {
+        let noon = "2025-06-15T15:07:00.000Z";
+        for (number, unit) in [
+            ("1750000020", "seconds"),
+            ("1750000020.5", "seconds"),
+            ("1750000020000000", "microseconds"),
+            ("1750000020000000000", "nanoseconds"),
+        ] {
+            for written in [number.to_owned(), format!("\"{number}\"")] {
+                let error = serde_json::from_str::<Millis>(&written).unwrap_err().to_string();
+                let quoted_fraction = written.contains(".5\"");
+                assert!(
+                    quoted_fraction || error.contains(unit) && error.contains("1750000020000") && error.contains(noon),
+                    "{written}: {error}"
+                );
+            }
+        }
+        for number in ["-1750000020", "3600", "99999999999", "-99999999999"] {
+            let error = serde_json::from_str::<Millis>(number).unwrap_err().to_string();
+            assert!(error.contains("seconds"), "{number}: {error}");
+        }
+        for number in ["8000000000000", "18446744073709551615", "-9223372036854775808", "1e300"] {
+            let error = serde_json::from_str::<Millis>(number).unwrap_err().to_string();
+            assert!(error.contains("1900 to 2200"), "{number}: {error}");
+        }
+        assert!(
+            serde_json::from_str::<Millis>("1750000020000.5")
+                .unwrap_err()
+                .to_string()
+                .contains("fraction")
+        );
+        for (text, number) in [
+            ("0", 0),
+            ("100000000000", 100_000_000_000),
+            ("1750000020000.0", 1_750_000_020_000),
+        ] {
+            assert_eq!(serde_json::from_str::<Millis>(text).unwrap(), Millis(number));
+        }
+        let quoted: Millis = serde_json::from_str("\"1750000020000\"").unwrap();
+        assert_eq!(quoted.to_string(), noon);
+    }
+
+    #[test]
+    fn a_text_that_is_no_point_in_time_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("2021-07-25T12:30:00", "without offset"),
+            ("2021-07-25 12:30", "without offset"),
+            ("2021-07-25", "no time"),
+            ("20250615", "no time"),
+            ("202506151507", "no time"),
+            ("20250615150700", "no time"),
+            ("soon", "no time"),
+            ("", "no time"),
+            ("--", "no time"),
+            ("2025-06-15T15:08:00Z/2025-06-15T15:09:00Z", "interval"),
+            ("9999-12-31T00:00:00Z", "no time"),
+            ("1899-06-15T15:07:00Z", "1900 to 2200"),
+            ("2025-06-15T24:01:00Z", "no time"),
+            ("2025-06-15T24:00:00.5Z", "no time"),
+        ] {
+            let error = text.parse::<Millis>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_day_is_the_beginning_of_the_next() {
+        for text in [
+            "2025-06-15T24:00:00+08:00",
+            "2025-06-15T24:00+08:00",
+            "2025-06-15 24:00:00.000+08:00",
+            "2025-06-15T16:00:00Z",
+        ] {
+            assert_eq!(
+                text.parse::<Millis>().unwrap(),
+                "2025-06-16T00:00:00+08:00".parse().unwrap(),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -19,15 +19,26 @@ pub struct ObservationRecord<'a> {
     pub datastream: Cow<'a, str>,
     /// When the value held.
     #[serde(alias = "phenomenonTime")]
+    #[schemars(extend("x-aliases" = ["phenomenonTime"]))]
     pub phenomenon_time: Millis,
     /// The value, in the datastream's unit; absent only when `op` is `delete`. From -1e9 to 1e9.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<f64>,
     /// How far the value may be trusted.
-    #[serde(default, alias = "resultQuality", skip_serializing_if = "Quality::is_good")]
+    #[serde(
+        default,
+        alias = "resultQuality",
+        deserialize_with = "crate::field::or_default",
+        skip_serializing_if = "Quality::is_good"
+    )]
+    #[schemars(extend("x-aliases" = ["resultQuality"]))]
     pub quality: Quality,
     /// Whether the record puts or takes back an observation.
-    #[serde(default, skip_serializing_if = "Op::is_upsert")]
+    #[serde(
+        default,
+        deserialize_with = "crate::field::or_default",
+        skip_serializing_if = "Op::is_upsert"
+    )]
     pub op: Op,
 }
 

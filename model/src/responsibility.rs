@@ -1,10 +1,10 @@
 //! Who answers for what: units, people, duties with rosters, and response plans.
 //!
-//! Validity is half open: `valid_from` counts, `valid_to` does not; a missing one is unbounded. It passes by the clock: no record
-//! is needed.
+//! Validity is half open: `valid_from` counts, `valid_to` does not; a missing one, null, and what registers write for "since ever" and
+//! "without end" (`0001-01-01`, `9999-12-31`) are unbounded. It passes by the clock: no record is needed.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Domain, Level, Millis, RegionCode, Text};
 
@@ -38,7 +38,7 @@ pub struct Unit {
     /// The identifier.
     pub id: Text,
     /// The name people use.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub name: Text,
     /// Where it answers.
     pub region: RegionCode,
@@ -53,10 +53,10 @@ pub struct User {
     /// The identifier; no name and no number of a person.
     pub id: Text,
     /// How notices reach the person, such as `zhezhengding:…` or `sms:…`; riskflow passes it on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub channel: Text,
     /// The posts that the person holds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::objects_or_none")]
     pub posts: Vec<Post>,
 }
 
@@ -68,10 +68,10 @@ pub struct Post {
     /// The role there, such as `duty_officer`.
     pub role: Text,
     /// From here on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::border::from")]
     pub valid_from: Option<Millis>,
     /// Up to here, without it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::border::to")]
     pub valid_to: Option<Millis>,
 }
 
@@ -98,26 +98,26 @@ pub struct Duty {
     #[serde(default)]
     pub domain: Option<Domain>,
     /// The rule (or, of an incident, the hazard) of the case: any of these; empty for every one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub rules: Vec<Text>,
     /// The asset of the case; for owners.
     #[serde(default)]
     pub asset: Option<Text>,
     /// The least level of the case.
-    #[serde(default = "blue")]
+    #[serde(default = "blue", deserialize_with = "level_or_blue")]
     pub level: Level,
     /// The unit that answers.
     pub unit: Text,
     /// The role that answers in that unit.
     pub role: Text,
     /// In force from here on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::border::from")]
     pub valid_from: Option<Millis>,
     /// In force up to here, without it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::border::to")]
     pub valid_to: Option<Millis>,
     /// Who has it when; without any entry all who hold the role in the unit (`base.user`).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::objects_or_none")]
     pub roster: Vec<Shift>,
 }
 
@@ -136,16 +136,24 @@ const fn blue() -> Level {
     Level::Blue
 }
 
+fn level_or_blue<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D::Error> {
+    if deserializer.is_human_readable() {
+        Ok(Option::deserialize(deserializer)?.unwrap_or_else(blue))
+    } else {
+        Level::deserialize(deserializer)
+    }
+}
+
 /// One entry of a roster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Shift {
     /// The user.
     pub user: Text,
     /// From here on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::border::from")]
     pub valid_from: Option<Millis>,
     /// Up to here, without it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::border::to")]
     pub valid_to: Option<Millis>,
 }
 
@@ -166,7 +174,7 @@ pub struct Plan {
     /// The identifier.
     pub id: Text,
     /// The name people use.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub name: Text,
     /// The case lies within this region; absent for everywhere.
     #[serde(default)]
@@ -175,11 +183,12 @@ pub struct Plan {
     #[serde(default)]
     pub domain: Option<Domain>,
     /// The rule (or, of an incident, the hazard) of the case: any of these; empty for every one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub rules: Vec<Text>,
     /// The level of the case, exactly.
     pub level: Level,
     /// What is to be done, in order; at most 100.
+    #[serde(deserialize_with = "crate::field::objects")]
     pub tasks: Vec<PlanTask>,
 }
 
@@ -189,10 +198,10 @@ pub struct PlanTask {
     /// The identifier within the plan.
     pub id: Text,
     /// What is to be done.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub name: Text,
     /// Who is to do it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::field::or_default")]
     pub role: Text,
     /// Minutes from the issue of the case to the report, 1 to 1,000,000; without it there is no deadline.
     #[serde(default)]

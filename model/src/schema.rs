@@ -1,8 +1,11 @@
 //! JSON Schemas (2020-12) of the records on the topics, generated from the types.
 
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema};
+use schemars::transform::transform_subschemas;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
 
+use crate::Level;
 use crate::action::Action;
 use crate::base::{Asset, Datastream, Region};
 use crate::intake::{Incident, Limit, Permit, Report};
@@ -22,23 +25,76 @@ pub fn of<T: JsonSchema>() -> Schema {
         .into_root_schema_for::<T>()
 }
 
+/// The schema of a type of input records: a field that may be absent may be null as well.
+#[must_use]
+pub fn of_input<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12()
+        .with_transform(nullable)
+        .into_generator()
+        .into_root_schema_for::<T>()
+}
+
+/// The schema of a map by the levels that warn, at least one.
+pub fn levels<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let of_level = generator.subschema_for::<T>();
+    let properties: serde_json::Map<String, Value> = Level::WARNING
+        .into_iter()
+        .map(|level| (level.name().to_owned(), of_level.clone().into()))
+        .collect();
+    schemars::json_schema!({
+        "type": "object", "properties": properties, "additionalProperties": false, "minProperties": 1
+    })
+}
+
+fn nullable(schema: &mut Schema) {
+    transform_subschemas(&mut nullable, schema);
+    let Some(object) = schema.as_object_mut() else { return };
+    let required = object
+        .get("required")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let Some(Value::Object(properties)) = object.get_mut("properties") else {
+        return;
+    };
+    for (name, property) in properties.iter_mut() {
+        if !required.iter().any(|required| required == name) {
+            allow_null(property);
+        }
+    }
+}
+
+fn allow_null(property: &mut Value) {
+    let Value::Object(schema) = property else { return };
+    let null = json!({ "type": "null" });
+    if let Some(reference) = schema.remove("$ref") {
+        schema.insert("anyOf".to_owned(), json!([{ "$ref": reference }, null]));
+    } else if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
+        if !choices.contains(&null) {
+            choices.push(null);
+        }
+    } else if let Some(one @ Value::String(_)) = schema.get("type").cloned() {
+        schema.insert("type".to_owned(), json!([one, "null"]));
+    }
+}
+
 /// The schema of a topic's payload; `None` where another crate owns the type (`in.rule`).
 #[must_use]
 pub fn of_topic(topic: Topic) -> Option<Schema> {
     Some(match topic {
-        Topic::BaseRegion => of::<Region>(),
-        Topic::BaseAsset => of::<Asset>(),
-        Topic::BaseDatastream => of::<Datastream>(),
-        Topic::BaseUnit => of::<Unit>(),
-        Topic::BaseUser => of::<User>(),
-        Topic::BaseDuty => of::<Duty>(),
-        Topic::BasePlan => of::<Plan>(),
-        Topic::BaseLimit => of::<Limit>(),
-        Topic::InPermit => of::<Permit>(),
-        Topic::InReport => of::<Report>(),
-        Topic::InIncident => of::<Incident>(),
-        Topic::InObservation => of::<ObservationRecord<'static>>(),
-        Topic::InAction => of::<Action>(),
+        Topic::BaseRegion => of_input::<Region>(),
+        Topic::BaseAsset => of_input::<Asset>(),
+        Topic::BaseDatastream => of_input::<Datastream>(),
+        Topic::BaseUnit => of_input::<Unit>(),
+        Topic::BaseUser => of_input::<User>(),
+        Topic::BaseDuty => of_input::<Duty>(),
+        Topic::BasePlan => of_input::<Plan>(),
+        Topic::BaseLimit => of_input::<Limit>(),
+        Topic::InPermit => of_input::<Permit>(),
+        Topic::InReport => of_input::<Report>(),
+        Topic::InIncident => of_input::<Incident>(),
+        Topic::InObservation => of_input::<ObservationRecord<'static>>(),
+        Topic::InAction => of_input::<Action>(),
         Topic::RiskAsset => of::<Stamped<AssetRisk>>(),
         Topic::RiskRegion => of::<Stamped<RegionRisk>>(),
         Topic::WarningState => of::<Stamped<WarningState>>(),

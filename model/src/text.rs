@@ -121,6 +121,17 @@ pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
 #[serde(transparent)]
 pub struct Number(pub f64);
 
+impl Number {
+    /// In thousandths; `None` where it is not exact to thousandths, or beyond 10^12 either way.
+    ///
+    /// Exact is a number that is the nearest `f64` to one with at most three decimals: of two such numbers no more than one is.
+    #[must_use]
+    pub fn thousandths(self) -> Option<i64> {
+        let rounded = (self.0 * 1000.0).round();
+        (rounded.abs() <= 1e15 && rounded / 1000.0 == self.0).then_some(rounded as i64)
+    }
+}
+
 impl PartialEq for Number {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
@@ -170,5 +181,24 @@ mod tests {
             shortened(&format!("{}; give less", "x".repeat(500)), 60),
             "x".repeat(29) + "…(511 bytes, cut)…" + "give less"
         );
+    }
+
+    #[test]
+    fn thousandths_are_exact_or_none() {
+        for (text, thousandths) in [
+            ("0.3", Some(300)),
+            ("0.299", Some(299)),
+            ("-1013.25", Some(-1_013_250)),
+            ("999999999.999", Some(999_999_999_999)),
+            ("1e12", Some(1_000_000_000_000_000)),
+            ("4.7244", None),
+            ("1013.2504", None),
+            ("999999999.9991", None),
+            ("0.30000000000000004", None),
+            ("0.0001", None),
+            ("1.1e12", None),
+        ] {
+            assert_eq!(Number(text.parse().unwrap()).thousandths(), thousandths, "{text}");
+        }
     }
 }

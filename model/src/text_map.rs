@@ -9,6 +9,7 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::Text;
+use crate::field::Unique;
 
 /// A small map that does not change: its entries in the order of their keys, in one piece of memory. A row holds one or two
 /// entries and there are hundreds of thousands of rows; a node of a `BTreeMap` has room for eleven. In JSON an object.
@@ -54,12 +55,18 @@ impl<V: Serialize> Serialize for TextMap<V> {
     }
 }
 
+/// In JSON a key that is there twice is refused, and one whose value is null is as if it were absent.
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for TextMap<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Visitor(PhantomData))
+        if deserializer.is_human_readable() {
+            Unique::deserialize(deserializer).map(|Unique(entries)| Self(entries.into_boxed_slice()))
+        } else {
+            deserializer.deserialize_map(Visitor(PhantomData))
+        }
     }
 }
 
+/// Reads what was written before: keys in order.
 struct Visitor<V>(PhantomData<V>);
 
 impl<'de, V: Deserialize<'de>> de::Visitor<'de> for Visitor<V> {
@@ -94,16 +101,14 @@ mod tests {
 
     #[test]
     fn it_reads_and_writes_as_an_object() {
-        let map: TextMap<TextMap<i32>> = serde_json::from_str(r#"{"b":{"y":1,"x":2,"y":3},"a":{}}"#).unwrap();
+        let map: TextMap<TextMap<i32>> = serde_json::from_str(r#"{"b":{"z":null,"y":3,"x":2},"a":{}}"#).unwrap();
         assert_eq!(serde_json::to_string(&map).unwrap(), r#"{"a":{},"b":{"x":2,"y":3}}"#);
-        assert_eq!(
-            map.get("b").and_then(|inner| inner.get("y")),
-            Some(&3),
-            "the last counts"
-        );
+        assert_eq!(map.get("b").and_then(|inner| inner.get("y")), Some(&3));
         assert_eq!(map.get("c"), None);
         let again: TextMap<TextMap<i32>> = bincode::deserialize(&bincode::serialize(&map).unwrap()).unwrap();
         assert_eq!(again, map);
         assert!(serde_json::from_str::<TextMap<i32>>("[]").is_err());
+        let twice = serde_json::from_str::<TextMap<i32>>(r#"{"y":1,"x":2,"y":3}"#).unwrap_err();
+        assert!(twice.to_string().contains("duplicate field `y`"), "{twice}");
     }
 }

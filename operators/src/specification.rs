@@ -23,7 +23,7 @@ use std::hash::BuildHasherDefault;
 use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use hashbrown::HashMap;
-use riskflow_config::{Rule, Thresholds};
+use riskflow_config::{Rule, Thresholds, Unmatched, meet};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::{Key, Shared, Text};
 use serde::{Deserialize, Serialize};
@@ -105,53 +105,56 @@ struct Place {
     datastreams: SmallVec<[(Key, Shared<Datastream>); 1]>,
 }
 
+/// What a datastream comes to.
+struct Given {
+    specified: Specified,
+    unmatched: Vec<Unmatched>,
+}
+
 impl Place {
-    fn specified<'a>(&'a self, rules: &'a [Rule]) -> impl Iterator<Item = Specified> + 'a {
+    fn given<'a>(&'a self, rules: &'a [Rule]) -> impl Iterator<Item = Given> + 'a {
         let asset = self.asset.as_ref();
         let rows = self.datastreams.iter();
-        rows.map(move |(key, row)| (*key, Box::new(specification(row, asset, rules))))
+        rows.map(move |(key, row)| given(*key, row, asset, rules))
     }
 }
 
-fn specification(datastream: &Shared<Datastream>, asset: Option<&Shared<Asset>>, rules: &[Rule]) -> Specification {
-    let id = datastream.id.clone();
-    let Some(asset) = asset else {
-        return Specification {
-            subject: Subject {
-                datastream: id,
-                ..Subject::default()
-            },
-            entries: Vec::new(),
-        };
-    };
-    let tags = [datastream.tags.as_slice(), asset.tags.as_slice()];
-    let selecting = rules.iter().filter(|rule| {
-        rule.selects(
-            &datastream.observed_property,
-            &asset.category,
-            asset.domain,
-            asset.region,
-            &tags,
-        )
+fn given(key: Key, datastream: &Shared<Datastream>, asset: Option<&Shared<Asset>>, rules: &[Rule]) -> Given {
+    let met = meet(rules.iter(), datastream, asset.map(|asset| &**asset));
+    let entries = met.rules.into_iter().map(|(rule, thresholds)| Entry {
+        rule: rules[rule].clone(),
+        thresholds,
     });
-    let entries = selecting.map(|rule| Entry {
-        rule: rule.clone(),
-        thresholds: rule.thresholds(datastream.thresholds.get(&rule.record.id)),
-    });
-    Specification {
+    let specification = Specification {
         subject: Subject {
-            datastream: id,
-            asset: Some(asset.id.clone()),
+            datastream: datastream.id.clone(),
+            asset: asset.map(|asset| asset.id.clone()),
             // Only ever compared with what the same rows gave.
-            base: datastream.content().route() ^ asset.content().route().rotate_left(1),
+            base: asset.map_or(0, |asset| {
+                datastream.content().route() ^ asset.content().route().rotate_left(1)
+            }),
         },
         entries: entries.collect(),
+    };
+    Given {
+        specified: (key, Box::new(specification)),
+        unmatched: met.unmatched,
     }
+}
+
+/// Something that meets nothing, with its datastream.
+pub type Alone = (Text, Unmatched);
+
+/// What changes in an epoch.
+#[derive(Default)]
+struct Updates {
+    specified: Vec<(Specified, Diff)>,
+    alone: Vec<(Alone, Diff)>,
 }
 
 impl Matched {
     /// Takes in what changes in an epoch, and gives the rows that change by it.
-    fn apply(&mut self, mut changes: Changes, out: &mut Vec<(Specified, Diff)>) {
+    fn apply(&mut self, mut changes: Changes, out: &mut Updates) {
         consolidate(&mut changes.rules);
         let touched = self.touched(&changes);
         let mut rules = self.rules.clone();
@@ -166,16 +169,16 @@ impl Matched {
         rules.sort();
         for slot in self.concerned(&changes.rules, &touched) {
             let place = &self.places[slot];
-            differ(place.specified(&self.rules), place.specified(&rules), out);
+            differ(place.given(&self.rules), place.given(&rules), out);
         }
-        let before: Vec<(usize, Vec<Specified>)> = touched
+        let before: Vec<(usize, Vec<Given>)> = touched
             .into_iter()
-            .map(|slot| (slot, self.places[slot].specified(&self.rules).collect()))
+            .map(|slot| (slot, self.places[slot].given(&self.rules).collect()))
             .collect();
         self.put(changes);
         for (slot, before) in before {
             let place = &self.places[slot];
-            differ(before.into_iter(), place.specified(&rules), out);
+            differ(before.into_iter(), place.given(&rules), out);
             if place.asset.is_none() && place.datastreams.is_empty() {
                 self.index.remove(&place.key);
                 self.free.push(slot as u32);
@@ -205,16 +208,22 @@ impl Matched {
         slots
     }
 
-    /// The places with a datastream that one of these rules may select, but for those that are touched anyway.
+    /// The places with a datastream that one of these rules may select, or that has thresholds for it, but for those that are touched
+    /// anyway.
     fn concerned(&self, rules: &[(Rule, Diff)], touched: &[usize]) -> Vec<usize> {
         if rules.is_empty() {
             return Vec::new();
         }
         let property = |rule: &Rule| rule.record.select.observed_property.clone();
-        let properties: Vec<Option<Text>> = rules.iter().map(|(rule, _)| property(rule)).collect();
+        let concerns: Vec<(Option<Text>, &Text)> = rules
+            .iter()
+            .map(|(rule, _)| (property(rule), &rule.record.id))
+            .collect();
         let meets = |(_, row): &(Key, Shared<Datastream>)| {
-            let meets = |property: &Option<Text>| property.as_ref().is_none_or(|it| *it == row.observed_property);
-            properties.iter().any(meets)
+            let meets = |(property, id): &(Option<Text>, &Text)| {
+                property.as_ref().is_none_or(|it| *it == row.observed_property) || row.thresholds.get(id).is_some()
+            };
+            concerns.iter().any(meets)
         };
         let places = self.places.iter().enumerate();
         let meeting =
@@ -251,23 +260,37 @@ impl Matched {
 }
 
 /// Gives what differs between rows before and after; there are few.
-fn differ(
-    before: impl Iterator<Item = Specified>,
-    after: impl Iterator<Item = Specified>,
-    out: &mut Vec<(Specified, Diff)>,
-) {
-    let mut before: SmallVec<[Specified; 1]> = before.collect();
+fn differ(before: impl Iterator<Item = Given>, after: impl Iterator<Item = Given>, out: &mut Updates) {
+    let (mut before, mut alone) = apart(before);
+    let (after, alone_after) = apart(after);
     for row in after {
         match before.iter().position(|other| *other == row) {
             Some(same) => drop(before.swap_remove(same)),
-            None => out.push((row, 1)),
+            None => out.specified.push((row, 1)),
         }
     }
-    out.extend(before.into_iter().map(|row| (row, -1)));
+    out.specified.extend(before.into_iter().map(|row| (row, -1)));
+    for row in alone_after {
+        match alone.iter().position(|other| *other == row) {
+            Some(same) => drop(alone.swap_remove(same)),
+            None => out.alone.push((row, 1)),
+        }
+    }
+    out.alone.extend(alone.into_iter().map(|row| (row, -1)));
+}
+
+fn apart(rows: impl Iterator<Item = Given>) -> (SmallVec<[Specified; 1]>, Vec<Alone>) {
+    let mut alone = Vec::new();
+    let specified = rows.map(|Given { specified, unmatched }| {
+        let datastream = &specified.1.subject.datastream;
+        alone.extend(unmatched.into_iter().map(|one| (datastream.clone(), one)));
+        specified
+    });
+    (specified.collect(), alone)
 }
 
 /// What waits for its epoch to be complete.
-type Pending = BTreeMap<Epoch, (Capability<Epoch>, Changes)>;
+type Pending = BTreeMap<Epoch, ([Capability<Epoch>; 2], Changes)>;
 
 /// Puts updates where they wait until their epoch is complete.
 fn gather<T>(
@@ -280,22 +303,23 @@ fn gather<T>(
         let (_, changes) = match pending.entry(epoch) {
             btree_map::Entry::Occupied(entry) => entry.into_mut(),
             btree_map::Entry::Vacant(entry) => {
-                let Some(capability) = capability.retain_least(0) else {
+                let outputs = (capability.retain_least(0), capability.retain_least(1));
+                let (Some(output), Some(alone)) = outputs else {
                     continue;
                 };
-                entry.insert((capability.delayed(&epoch), Changes::default()))
+                entry.insert(([output.delayed(&epoch), alone.delayed(&epoch)], Changes::default()))
             }
         };
         place(changes).push((row, diff));
     }
 }
 
-/// Returns the specification of every known datastream.
+/// Returns the specification of every known datastream, and all that meets nothing.
 pub fn specifications<'scope>(
     datastreams: Rows<'scope, AtAsset>,
     assets: Rows<'scope, (Key, Shared<Asset>)>,
     rules: Rows<'scope, Rule>,
-) -> Rows<'scope, Specified> {
+) -> (Rows<'scope, Specified>, Rows<'scope, Alone>) {
     let scope = assets.inner.scope();
     let mut builder = OperatorBuilder::new("Specifications".to_owned(), scope);
     let by_asset = Exchange::new(|((asset, _), _, _): &(AtAsset, Epoch, Diff)| asset.route());
@@ -305,9 +329,11 @@ pub fn specifications<'scope>(
     let mut rules = builder.new_input(rules.inner.broadcast(), Pipeline);
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Specified, Epoch, Diff)>>>::from(output);
+    let (alone, alone_stream) = builder.new_output();
+    let mut alone = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Alone, Epoch, Diff)>>>::from(alone);
     let mut matched = Matched::default();
     let mut pending = Pending::new();
-    let mut out = Vec::new();
+    let mut out = Updates::default();
     builder.build(move |_capabilities| {
         move |frontiers: &[MutableAntichain<Epoch>]| {
             datastreams.for_each(|capability, updates| {
@@ -319,19 +345,21 @@ pub fn specifications<'scope>(
             rules.for_each(|capability, updates| {
                 gather(&mut pending, &capability, updates, |changes| &mut changes.rules);
             });
-            let mut output = output.activate();
+            let (mut output, mut alone) = (output.activate(), alone.activate());
             while let Some(entry) = pending.first_entry() {
                 if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
                     break;
                 }
-                let (epoch, (capability, changes)) = entry.remove_entry();
+                let (epoch, ([to_output, to_alone], changes)) = entry.remove_entry();
                 matched.apply(changes, &mut out);
-                let updates = out.drain(..).map(|(row, diff)| (row, epoch, diff));
-                output.session(&capability).give_iterator(updates);
+                let updates = out.specified.drain(..).map(|(row, diff)| (row, epoch, diff));
+                output.session(&to_output).give_iterator(updates);
+                let updates = out.alone.drain(..).map(|(row, diff)| (row, epoch, diff));
+                alone.session(&to_alone).give_iterator(updates);
             }
         }
     });
-    stream.as_collection()
+    (stream.as_collection(), alone_stream.as_collection())
 }
 
 #[cfg(test)]
@@ -364,23 +392,23 @@ mod tests {
     }
 
     /// Datastream, asset, versions of rules, difference.
-    type Given = (String, Option<String>, Vec<u32>, Diff);
+    type Row = (String, Option<String>, Vec<u32>, Diff);
 
-    fn apply(matched: &mut Matched, changes: Changes) -> Vec<Given> {
-        let mut out = Vec::new();
+    fn apply(matched: &mut Matched, changes: Changes) -> Vec<Row> {
+        let mut out = Updates::default();
         matched.apply(changes, &mut out);
-        let given = out.into_iter().map(|((_, row), diff)| {
+        let given = out.specified.into_iter().map(|((_, row), diff)| {
             let Specification { subject, entries } = *row;
             let versions = entries.iter().map(|entry| entry.rule.record.version);
             let asset = subject.asset.map(|asset| asset.to_string());
             (subject.datastream.to_string(), asset, versions.collect(), diff)
         });
-        let mut given: Vec<Given> = given.collect();
+        let mut given: Vec<Row> = given.collect();
         given.sort();
         given
     }
 
-    fn given(datastream: &str, asset: Option<&str>, versions: &[u32], diff: Diff) -> Given {
+    fn given(datastream: &str, asset: Option<&str>, versions: &[u32], diff: Diff) -> Row {
         (datastream.to_owned(), asset.map(str::to_owned), versions.to_vec(), diff)
     }
 

@@ -2,11 +2,15 @@
 //!
 //! For each key the last record counts; one without a row deletes. A row equal to the one before changes nothing. In tables
 //! with versions ([`BaseRow::version`]) a record of a lower version than the row that is there is left aside; one without a
-//! row forgets the version too.
+//! row forgets the version too. A record that was refused changes nothing; it comes here all the same, since its dead letter says what
+//! stays in force.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use riskflow_config::BaseRow;
 use riskflow_model::Key;
-use riskflow_model::output::Origin;
+use riskflow_model::output::{DeadLetter, Origin};
 use serde::{Deserialize, Serialize};
 
 use crate::Diff;
@@ -19,8 +23,34 @@ pub struct BaseRecord {
     pub origin: Origin,
     /// The key of its identifier.
     pub key: Key,
-    /// Its row; `None` deletes.
-    pub row: Option<BaseRow>,
+    /// What it does to the row of that key.
+    pub change: Change,
+}
+
+/// What a record does to a row.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Change {
+    /// Puts this one in its place.
+    Put(BaseRow),
+    /// Deletes it.
+    Delete,
+    /// Nothing: it was refused.
+    Refused(Box<DeadLetter>),
+}
+
+impl From<Option<BaseRow>> for Change {
+    fn from(row: Option<BaseRow>) -> Self {
+        row.map_or(Self::Delete, Self::Put)
+    }
+}
+
+/// What the tables give.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TableOutput {
+    /// A row that came or went.
+    Row(Key, BaseRow),
+    /// A record that was refused.
+    Refused(Box<DeadLetter>),
 }
 
 /// Topic and key: tables of different topics do not meet.
@@ -28,7 +58,10 @@ pub type TableKey = (u16, Key);
 
 /// The fold itself: nothing but its state.
 #[derive(Debug, Default)]
-pub struct Latest;
+pub struct Latest {
+    /// Deletions of what was not there, since the start. On a compacted topic they are usual after a start from its beginning.
+    pub in_vain: Arc<AtomicU64>,
+}
 
 /// What is known of one key.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -38,6 +71,31 @@ pub struct LatestState {
     /// What the last record since then says; between epochs there is none.
     #[serde(skip)]
     next: Option<Option<BaseRow>>,
+    /// Records that were refused since then.
+    #[serde(skip)]
+    refused: Vec<Box<DeadLetter>>,
+}
+
+impl LatestState {
+    fn stands(&self) -> Option<&BaseRow> {
+        self.next.as_ref().unwrap_or(&self.shown).as_ref()
+    }
+}
+
+/// What stays in force where a record was refused, for its dead letter.
+fn in_force(row: Option<&BaseRow>) -> String {
+    let Some(row) = row else {
+        return "there is no row of this key, so nothing is in force".to_owned();
+    };
+    let version = match row {
+        BaseRow::Rule(rule) => rule.record.version,
+        BaseRow::Limit(limit) => limit.version,
+        other => other.version(),
+    };
+    match version {
+        0 => format!("the row that `{}` had before stays in force", row.id()),
+        version => format!("version {version} of `{}` stays in force", row.id()),
+    }
 }
 
 impl Fold for Latest {
@@ -45,7 +103,7 @@ impl Fold for Latest {
     type Row = ();
     type Record = BaseRecord;
     type State = LatestState;
-    type Output = (Key, BaseRow);
+    type Output = TableOutput;
 
     const NAME: &'static str = "latest";
 
@@ -68,15 +126,27 @@ impl Fold for Latest {
     }
 
     fn record(&mut self, _now: i64, _key: TableKey, state: &mut LatestState, record: &mut BaseRecord) {
-        let version = |row: &Option<BaseRow>| row.as_ref().map_or(0, BaseRow::version);
-        let stands = state.next.as_ref().unwrap_or(&state.shown);
-        if record.row.is_none() || version(&record.row) >= version(stands) {
-            state.next = Some(record.row.take());
+        match std::mem::replace(&mut record.change, Change::Delete) {
+            Change::Put(row) => {
+                if row.version() >= state.stands().map_or(0, BaseRow::version) {
+                    state.next = Some(Some(row));
+                }
+            }
+            Change::Delete => {
+                if state.stands().is_none() {
+                    self.in_vain.fetch_add(1, Ordering::Relaxed);
+                }
+                state.next = Some(None);
+            }
+            Change::Refused(mut letter) => {
+                letter.detail = format!("{}\n{}", letter.detail, in_force(state.stands())).into();
+                state.refused.push(letter);
+            }
         }
     }
 
-    fn recall(&mut self, key: TableKey, state: &LatestState, out: &mut Vec<(Self::Output, Diff)>) {
-        out.extend(state.shown.clone().map(|row| ((key.1, row), 1)));
+    fn recall(&mut self, key: TableKey, state: &LatestState, out: &mut Vec<(TableOutput, Diff)>) {
+        out.extend(state.shown.clone().map(|row| (TableOutput::Row(key.1, row), 1)));
     }
 
     fn settle(
@@ -84,12 +154,13 @@ impl Fold for Latest {
         _now: i64,
         key: TableKey,
         state: &mut LatestState,
-        out: &mut Vec<(Self::Output, Diff)>,
+        out: &mut Vec<(TableOutput, Diff)>,
     ) -> Next {
+        out.extend(state.refused.drain(..).map(|letter| (TableOutput::Refused(letter), 1)));
         if let Some(next) = state.next.take().filter(|next| *next != state.shown) {
             let before = std::mem::replace(&mut state.shown, next);
-            out.extend(before.map(|row| ((key.1, row), -1)));
-            out.extend(state.shown.clone().map(|row| ((key.1, row), 1)));
+            out.extend(before.map(|row| (TableOutput::Row(key.1, row), -1)));
+            out.extend(state.shown.clone().map(|row| (TableOutput::Row(key.1, row), 1)));
         }
         if state.shown.is_none() {
             Next::Forget
@@ -119,6 +190,7 @@ mod tests {
 
     /// What stands after each epoch, an epoch being a list of records.
     fn shown(topic: Topic, epochs: &[Vec<Option<BaseRow>>]) -> Vec<Option<BaseRow>> {
+        let mut tables = Latest::default();
         let mut state = LatestState::default();
         let mut stands = None;
         let mut after = Vec::new();
@@ -129,13 +201,16 @@ mod tests {
                 let mut record = BaseRecord {
                     origin,
                     key: key.1,
-                    row: row.clone(),
+                    change: row.clone().into(),
                 };
-                Latest.record(0, key, &mut state, &mut record);
+                tables.record(0, key, &mut state, &mut record);
             }
             let mut out = Vec::new();
-            let next = Latest.settle(0, key, &mut state, &mut out);
-            for ((_, row), diff) in out {
+            let next = tables.settle(0, key, &mut state, &mut out);
+            for (given, diff) in out {
+                let TableOutput::Row(_, row) = given else {
+                    panic!("nothing was refused")
+                };
                 let before = if diff < 0 {
                     stands.take()
                 } else {
@@ -189,5 +264,73 @@ mod tests {
             &[vec![named("a")], vec![named("b")], vec![named("a")]],
         );
         assert_eq!(stands, [named("a"), named("b"), named("a")]);
+    }
+
+    fn refused(tables: &mut Latest, state: &mut LatestState, changes: Vec<Change>) -> Vec<String> {
+        let key = (Topic::InReport.index(), Key::of("r"));
+        for change in changes {
+            let mut record = BaseRecord {
+                origin: Origin::default(),
+                key: key.1,
+                change,
+            };
+            tables.record(0, key, state, &mut record);
+        }
+        let mut out = Vec::new();
+        tables.settle(0, key, state, &mut out);
+        let letters = out.into_iter().filter_map(|(given, diff)| match given {
+            TableOutput::Refused(letter) if diff == 1 => Some(letter.detail.to_string()),
+            _ => None,
+        });
+        letters.collect()
+    }
+
+    fn letter() -> Change {
+        let letter = serde_json::json!({
+            "reason": "invalid_field", "detail": "`time` is missing; give it", "topic": "in.report", "partition": 0, "offset": 1,
+            "payload": "{}", "encoding": "utf8", "payload_bytes": 2,
+        });
+        Change::Refused(serde_json::from_value(letter).unwrap())
+    }
+
+    #[test]
+    fn a_refused_record_says_what_stays_in_force() {
+        let (mut tables, mut state) = (Latest::default(), LatestState::default());
+        let nothing = refused(&mut tables, &mut state, vec![letter()]);
+        assert_eq!(
+            nothing,
+            ["`time` is missing; give it\nthere is no row of this key, so nothing is in force"]
+        );
+        let told = refused(
+            &mut tables,
+            &mut state,
+            vec![report(3, 1.0).into(), letter(), report(4, 1.0).into(), letter()],
+        );
+        assert!(told[0].ends_with("\nversion 3 of `r` stays in force"), "{told:?}");
+        assert!(told[1].ends_with("\nversion 4 of `r` stays in force"), "{told:?}");
+        assert_eq!(state.shown, report(4, 1.0));
+        let told = refused(&mut tables, &mut state, vec![Change::Delete, letter()]);
+        assert!(told[0].ends_with("nothing is in force"), "{told:?}");
+        let region = Region {
+            code: "3309".parse().unwrap(),
+            name: "x".into(),
+        };
+        let row = BaseRow::Region(Shared::new(region));
+        let told = refused(&mut tables, &mut state, vec![Change::Put(row), letter()]);
+        assert!(
+            told[0].ends_with("the row that `3309` had before stays in force"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn a_deletion_of_what_is_not_there_is_counted() {
+        let (mut tables, mut state) = (Latest::default(), LatestState::default());
+        refused(
+            &mut tables,
+            &mut state,
+            vec![Change::Delete, report(1, 1.0).into(), Change::Delete, Change::Delete],
+        );
+        assert_eq!(tables.in_vain.load(Ordering::Relaxed), 2);
     }
 }

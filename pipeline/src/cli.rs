@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use riskflow_model::Millis;
 use riskflow_model::action::Verb;
 
@@ -69,8 +69,12 @@ pub enum Command {
     Run(RunArguments),
     /// Generate a simulated city and a storm, or real weather, as input.
     Generate(GenerateArguments),
-    /// Check a configuration, and say everything that is wrong with it.
-    Check(ConfigArguments),
+    /// Check a configuration, or rules and what they meet, and say everything that is wrong.
+    ///
+    /// Without `--rules`, `--base` and `--live` the configuration is checked, and printed with its defaults. With any of them, rows of input
+    /// tables are read as the job reads them: what would be refused, which datastreams each rule watches, and what does not fit together.
+    /// Exit code 0: nothing would be refused, and all fits; 2: something is wrong.
+    Check(CheckArguments),
     /// Print the JSON Schema of a topic's records, of rules, or of the configuration.
     Schema(SchemaArguments),
     /// List, check or create the topics that the job needs.
@@ -97,6 +101,29 @@ pub struct ConfigArguments {
     /// Sets one field over the file, such as `--set epoch.tick=10ms`; may be repeated.
     #[arg(long = "set", global = true, value_name = "FIELD=VALUE")]
     pub overrides: Vec<String>,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("read").args(["rules", "base", "live"]).multiple(true))]
+pub struct CheckArguments {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Check these rules and limits: files (JSON, NDJSON, CSV) or folders of them. They stand over those of `--base` and `--live`.
+    #[arg(long, num_args = 1.., value_name = "FILE|FOLDER")]
+    pub rules: Vec<PathBuf>,
+    /// The rows that they are to meet: files named after their topic (`base.asset.ndjson`, `assets.csv`), or `TOPIC=FILE`, or folders
+    /// of such files as `riskflow generate --out` writes them.
+    #[arg(long, num_args = 1.., value_name = "FILE|FOLDER")]
+    pub base: Vec<PathBuf>,
+    /// Read the input tables of the configured input, up to where they end now: what this version would refuse of them, before an
+    /// upgrade to it.
+    #[arg(long)]
+    pub live: bool,
+    /// Print one JSON object.
+    #[arg(long, requires = "read")]
+    pub json: bool,
 }
 
 /// How to run.

@@ -37,7 +37,7 @@ use riskflow_operators::obligation::{obligation, subjects};
 use riskflow_operators::permit::UnderPermit;
 use riskflow_operators::roster::{OnDuty, Roster, RosterRow};
 use riskflow_operators::score_baseline::ScoreBaseline;
-use riskflow_operators::table::{BaseRecord, Latest};
+use riskflow_operators::table::{BaseRecord, Latest, TableOutput};
 use riskflow_operators::{Diff, Epoch, Rows, permit, region_risk, report_total, response, specification};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::{Map, Partition, ToStream};
@@ -45,6 +45,7 @@ use timely::dataflow::operators::{Concat, Concatenate};
 use timely::worker::Worker;
 
 use crate::output::{Output, OutputUpdate};
+use crate::unmatched::{self, UnmatchedMeter};
 
 /// What comes in, on each worker.
 pub struct Inputs<'scope> {
@@ -141,6 +142,10 @@ pub struct Meters {
     pub notice: Arc<FoldMeter>,
     /// Updates that went into arrangements of the views.
     pub arranged: Arc<AtomicU64>,
+    /// Deletions of rows that were not there.
+    pub in_vain: Arc<AtomicU64>,
+    /// What meets nothing now.
+    pub unmatched: Arc<UnmatchedMeter>,
 }
 
 impl Meters {
@@ -182,16 +187,17 @@ pub fn graph<'scope>(
 
     let nothing = ToStream::to_stream(None, scope).as_collection();
     let tables = fold(
-        Latest,
+        Latest {
+            in_vain: meters.in_vain.clone(),
+        },
         nothing,
         base,
         ticks.clone(),
         meters.latest.clone(),
         keepers.latest,
     )
-    .note(&mut waking)
-    .as_collection();
-    let [regions, assets, datastreams, rules, tables] = apart(tables);
+    .note(&mut waking);
+    let ([regions, assets, datastreams, rules, tables], refused) = apart(tables);
     let regions = regions.flat_map(|(_, row)| row.region());
     let assets = assets.flat_map(|(key, row)| Some((key, row.asset()?)));
     let datastreams = datastreams.flat_map(|(key, row)| Some(specification::at_asset(key, row.datastream()?)));
@@ -200,7 +206,8 @@ pub fn graph<'scope>(
     let limits = tables.clone().flat_map(|(_, row)| row.limit());
     let reports = tables.clone().flat_map(|(_, row)| row.report());
 
-    let specifications = specification::specifications(datastreams, assets.clone(), rules);
+    let (specifications, alone) = specification::specifications(datastreams, assets.clone(), rules);
+    unmatched::watch(alone, meters.unmatched.clone());
     let monitor = Monitor::new(semantics.time, semantics.unknown);
     let findings = fold(
         monitor,
@@ -223,8 +230,9 @@ pub fn graph<'scope>(
     .note(&mut waking);
     let findings = findings.concat(permitted);
     let revisions = batched::<Lifecycle, _>(findings.clone(), |(finding, _, _)| finding.revision());
-    let dead_letters =
-        findings.flat_map(|(finding, epoch, diff)| Some((Output::DeadLetter(finding.dead_letter()?), epoch, diff)));
+    let dead_letters = findings
+        .flat_map(|(finding, epoch, diff)| Some((Output::DeadLetter(finding.dead_letter()?), epoch, diff)))
+        .concat(refused);
 
     let lifecycle = Lifecycle {
         remember,
@@ -386,22 +394,40 @@ fn closed_loop<'scope>(
         .concat(notices)
 }
 
-/// The base tables: regions, assets, datastreams, rules, and all others. Each row goes one way only, without a copy for the
-/// other ways.
-fn apart<'scope>(tables: Rows<'scope, (Key, BaseRow)>) -> [Rows<'scope, (Key, BaseRow)>; 5] {
-    let parts = tables.inner.partition(5, |update: ((Key, BaseRow), Epoch, Diff)| {
-        let part = match &update.0.1 {
-            BaseRow::Region(_) => 0,
-            BaseRow::Asset(_) => 1,
-            BaseRow::Datastream(_) => 2,
-            BaseRow::Rule(_) => 3,
-            _ => 4,
+/// The base tables: regions, assets, datastreams, rules, and all others; and the records that were refused. Each goes one way only,
+/// without a copy for the other ways.
+fn apart<'scope>(
+    tables: StreamVec<'scope, Epoch, (TableOutput, Epoch, Diff)>,
+) -> (
+    [Rows<'scope, (Key, BaseRow)>; 5],
+    StreamVec<'scope, Epoch, OutputUpdate>,
+) {
+    let parts = tables.partition(6, |update: (TableOutput, Epoch, Diff)| {
+        let part = match &update.0 {
+            TableOutput::Row(_, BaseRow::Region(_)) => 0,
+            TableOutput::Row(_, BaseRow::Asset(_)) => 1,
+            TableOutput::Row(_, BaseRow::Datastream(_)) => 2,
+            TableOutput::Row(_, BaseRow::Rule(_)) => 3,
+            TableOutput::Row(..) => 4,
+            TableOutput::Refused(_) => 5,
         };
         (part, update)
     });
     let mut parts = parts.into_iter();
-    std::array::from_fn(|_| match parts.next() {
-        Some(part) => part.as_collection(),
+    let mut next = || match parts.next() {
+        Some(part) => part,
         None => unreachable!("there are as many parts as were asked for"),
-    })
+    };
+    let rows = std::array::from_fn(|_| {
+        let rows = next().flat_map(|(given, epoch, diff)| match given {
+            TableOutput::Row(key, row) => Some(((key, row), epoch, diff)),
+            TableOutput::Refused(_) => None,
+        });
+        rows.as_collection()
+    });
+    let refused = next().flat_map(|(given, epoch, diff)| match given {
+        TableOutput::Refused(letter) => Some((Output::DeadLetter(letter), epoch, diff)),
+        TableOutput::Row(..) => None,
+    });
+    (rows, refused)
 }

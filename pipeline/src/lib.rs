@@ -4,6 +4,7 @@ pub mod clock;
 pub mod pace;
 pub mod ingest;
 pub mod graph;
+pub mod unmatched;
 pub mod output;
 pub mod publisher;
 pub mod checkpoint;

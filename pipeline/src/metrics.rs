@@ -39,6 +39,8 @@ pub struct Metrics {
     fold_keys: IntGaugeVec,
     fold_settled: IntGaugeVec,
     arranged: IntGauge,
+    unmatched: IntGaugeVec,
+    in_vain: IntCounter,
     resident: IntGauge,
     commit_retries: IntCounter,
     replayed: IntCounter,
@@ -164,6 +166,18 @@ impl Metrics {
                 IntGauge::new(
                     "riskflow_arranged_updates",
                     "Updates that went into arrangements of the views since the start.",
+                )?,
+            )?,
+            unmatched: gauges(
+                "riskflow_unmatched",
+                "Datastreams whose asset, rule or own thresholds fit nothing, by kind; `riskflow check --live` lists them.",
+                &["kind"],
+            )?,
+            in_vain: add(
+                r,
+                IntCounter::new(
+                    "riskflow_deletions_in_vain_total",
+                    "Tombstones of input tables for keys that no row had.",
                 )?,
             )?,
             resident: add(
@@ -410,6 +424,11 @@ impl Metrics {
                 .set(meter.settled.load(Ordering::Relaxed) as i64);
         }
         self.arranged.set(meters.arranged.load(Ordering::Relaxed) as i64);
+        for (kind, number) in meters.unmatched.each() {
+            self.unmatched.with_label_values(&[kind]).set(number);
+        }
+        let in_vain = meters.in_vain.load(Ordering::Relaxed);
+        self.in_vain.inc_by(in_vain.saturating_sub(self.in_vain.get()));
         self.resident.set(resident_bytes());
         let oldest = *self.oldest.lock().unwrap_or_else(PoisonError::into_inner);
         self.stalled

@@ -181,7 +181,11 @@ enum Routed {
 
 fn route(origin: Origin, record: InputRecord, epoch: Millis, semantics: &Semantics) -> Routed {
     match record {
-        InputRecord::Base(key, row) => Routed::Base(BaseRecord { origin, key, row }),
+        InputRecord::Base(key, row) => Routed::Base(BaseRecord {
+            origin,
+            key,
+            change: row.into(),
+        }),
         InputRecord::Observation(observation) => match Monitor::admit(&semantics.time, epoch.0, observation.time) {
             Ok(()) => Routed::Observed(Observed { origin, observation }),
             Err(reason) => Routed::Refused(Box::new(refused(origin, "phenomenon_time", observation.time, reason))),

@@ -32,9 +32,9 @@ struct Texts {
 
 impl Texts {
     /// One that nobody else has, with a `/` in it.
-    fn of(&mut self, bytes: usize) -> String {
+    fn of(&mut self, bytes: usize, characters: &[&str]) -> String {
         self.count += 1;
-        let character = *self.draw.pick(&["x", "\"", "汉", "~", "\u{1}", "é"]);
+        let character = *self.draw.pick(characters);
         let mut text = format!("{}/", self.count);
         while text.len() + character.len() <= bytes {
             text.push_str(character);
@@ -43,11 +43,12 @@ impl Texts {
     }
 
     fn id(&mut self) -> String {
-        self.of(ID_BYTES)
+        self.of(ID_BYTES, &["x", "\"", "汉", "~", "é"])
     }
 
     fn text(&mut self) -> String {
-        self.of(TEXT_BYTES)
+        // A control character is written in six.
+        self.of(TEXT_BYTES, &["x", "\"", "汉", "~", "\u{1}", "é"])
     }
 
     /// As many entries as a record may have before it is too large.
@@ -108,7 +109,7 @@ impl World<'_> {
         }
         // More features than an explanation tells.
         let comparison = |window: usize| json!({ "feature": "last", "window": format!("{}s", 60 + window), "op": ">=", "threshold": 9 });
-        let any: Vec<Value> = (0..120).map(comparison).collect();
+        let any: Vec<Value> = (0..32).map(comparison).collect();
         let rule = self.texts.id();
         let row = json!({ "id": rule, "version": u32::MAX, "name": self.texts.text(), "source": self.texts.text(),
             "select": { "observed_property": property }, "pane": "1s", "levels": { "red": { "when": { "any": any } } } });
@@ -117,11 +118,8 @@ impl World<'_> {
 
     fn people(&mut self) {
         let parent = self.texts.id();
-        self.put(
-            Topic::BaseUnit,
-            &parent,
-            &json!({ "id": parent, "name": self.texts.text(), "region": "3309" }),
-        );
+        let row = json!({ "id": parent, "name": self.texts.text(), "region": "3309" });
+        self.put(Topic::BaseUnit, &parent, &row);
         for _ in 0..DUTIES {
             let (unit, role, duty) = (self.texts.id(), self.texts.id(), self.texts.id());
             let row = json!({ "id": unit, "name": self.texts.text(), "region": VILLAGE, "parent": parent });

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use riskflow_model::{Key, Level, Number, duration};
+use riskflow_model::{Key, Level, Number, duration, identifier};
 
+use super::ladder::out_of_order;
+use super::possible::{Judge, Never};
 use super::{
-    Checked, Comparison, Condition, FEATURES, Feature, FeatureKind, LevelPlan, OPERATORS, Operator, Rule,
-    to_thousandths,
+    Bound, Checked, Comparison, Condition, FEATURES, Feature, FeatureKind, LevelPlan, OPERATORS, Operator, Rule,
 };
-use crate::Problems;
 use crate::rule::{ComparisonRecord, ConditionRecord, RuleRecord};
+use crate::{Problems, json};
 
 /// The longest window, hold or clear: 31 days.
 const LONGEST: i64 = 31 * 86_400_000;
@@ -33,14 +34,7 @@ impl Rule {
                     .problems
                     .add(&path, "`none`", "one of `blue`, `yellow`, `orange`, `red`");
             }
-            let margin = check
-                .thousandths(&format!("{path}.margin"), written.margin)
-                .unwrap_or(0);
-            if margin < 0 {
-                check
-                    .problems
-                    .add(format!("{path}.margin"), written.margin, "0 or more");
-            }
+            let margin = check.margin(&format!("{path}.margin"), written.margin);
             let hold = check
                 .duration(&format!("{path}.hold"), &written.hold, 0, LONGEST)
                 .unwrap_or(0);
@@ -58,7 +52,12 @@ impl Rule {
         if levels.is_empty() {
             check.problems.add("levels", "empty", "at least one level");
         }
-        let json = serde_json::to_vec(&record).unwrap_or_default();
+        // Of a rule of which some part is not even known nothing can be said as a whole.
+        if check.problems.is_empty() {
+            check.order(&levels);
+            check.sense(&levels);
+        }
+        let json = serde_json::to_vec(&record).expect("a rule is plain data with text for keys");
         let reach = check.features.iter().map(|f| f.window).max().unwrap_or(0) + check.pane;
         let rule = Self(Arc::new(Checked {
             fingerprint: Key::of_bytes(&json),
@@ -76,14 +75,35 @@ impl Rule {
     ///
     /// # Errors
     ///
-    /// Everything wrong with it; where it is no JSON or has unknown fields, only that.
+    /// Everything wrong with it: fields that cannot be read, and then what the others come to, as far as that can be said. Where it
+    /// is no JSON, only that.
     pub fn from_json(json: &[u8]) -> Result<Self, Problems> {
-        let record: RuleRecord = serde_json::from_slice(json).map_err(|error| {
-            let mut problems = Problems::default();
-            problems.add("rule", error, "a rule as `riskflow schema in.rule` describes it");
-            problems
-        })?;
-        Self::check(record)
+        let mut problems = Problems::default();
+        let text = match str::from_utf8(json) {
+            Ok(text) => text,
+            Err(error) => {
+                problems.add(
+                    "record",
+                    format!("no UTF-8 from byte {} on", error.valid_up_to()),
+                    "UTF-8",
+                );
+                return Err(problems);
+            }
+        };
+        if let Ok(record) = serde_json::from_str(text) {
+            return Self::check(record);
+        }
+        match json::examine(text, |text| json::attempt::<RuleRecord>(text)) {
+            Ok((found, rest)) => {
+                problems = found;
+                let rest = rest.and_then(|rest| serde_json::from_str(&rest).ok());
+                if let Some(Err(others)) = rest.map(Self::check) {
+                    problems.add_new(others);
+                }
+            }
+            Err(malformed) => problems.add("record", malformed, "one JSON object"),
+        }
+        Err(problems)
     }
 }
 
@@ -93,16 +113,107 @@ struct Check {
     pane: i64,
     features: Vec<Feature>,
     comparisons: Vec<Comparison>,
+    /// Where each comparison stands.
+    paths: Vec<String>,
 }
 
 impl Check {
     fn identity(&mut self, record: &RuleRecord) {
-        if record.id.is_empty() || record.id.len() > 200 {
-            self.problems
-                .add("id", format!("{} bytes long", record.id.len()), "1 to 200 bytes");
-        }
+        self.identifier("id", &record.id);
         if record.version == 0 {
             self.problems.add("version", 0, "1 or more");
+        }
+        let select = &record.select;
+        if let Some(property) = &select.observed_property {
+            self.identifier("select.observed_property", property);
+        }
+        for (name, texts) in [("select.category", &select.category), ("select.tags", &select.tags)] {
+            for (index, text) in texts.iter().enumerate() {
+                self.identifier(&format!("{name}[{index}]"), text);
+            }
+        }
+    }
+
+    /// A text that is compared with others.
+    fn identifier(&mut self, field: &str, text: &str) {
+        if let Err(wrong) = identifier::check(text) {
+            self.problems.add(field, wrong.found, wrong.give);
+        }
+    }
+
+    /// Levels in order, as far as the rule's own thresholds say.
+    fn order(&mut self, levels: &[LevelPlan]) {
+        let thresholds: Vec<Option<i64>> = self.comparisons.iter().map(|comparison| comparison.threshold).collect();
+        for found in out_of_order(levels, &self.comparisons, &thresholds) {
+            let (higher, lower) = (&self.comparisons[found.higher], &self.comparisons[found.lower]);
+            let number = |index: usize| Number(thresholds[index].unwrap_or_default() as f64 / 1000.0);
+            let most = if higher.operator.is_upward() {
+                "at least"
+            } else {
+                "at most"
+            };
+            let (field, limit) = (&self.paths[found.higher], number(found.lower));
+            self.problems.add(
+                format!("{field}.threshold"),
+                format!(
+                    "{}: `{}` would be on more easily than `{}`",
+                    number(found.higher),
+                    higher.level,
+                    lower.level
+                ),
+                format!("{most} {limit}, as `{}.threshold` is", self.paths[found.lower]),
+            );
+        }
+    }
+
+    /// Levels that can turn on, and off again.
+    fn sense(&mut self, levels: &[LevelPlan]) {
+        let bounds: Vec<Option<Bound>> = self
+            .comparisons
+            .iter()
+            .map(|comparison| comparison.threshold.map(|on| comparison.bound(on)))
+            .collect();
+        let judge = Judge {
+            features: &self.features,
+            comparisons: &self.comparisons,
+            bounds: &bounds,
+            open: true,
+        };
+        for plan in levels {
+            let path = format!("levels.{}", plan.level);
+            match judge.never(&plan.condition) {
+                Some(Never::Holds) => self.problems.add(
+                    format!("{path}.when"),
+                    "a condition that no value meets",
+                    "thresholds that values can reach, together where all must hold",
+                ),
+                Some(Never::Clears) => self.problems.add(
+                    format!("{path}.margin"),
+                    format!("{}: the level could never turn off", self.margin_of(plan)),
+                    "a margin below the threshold, and thresholds that are not always met (results are taken not to be negative \
+                     where no threshold is)",
+                ),
+                None => {}
+            }
+        }
+    }
+
+    fn margin_of(&self, plan: &LevelPlan) -> Number {
+        let of_level = self
+            .comparisons
+            .iter()
+            .find(|comparison| comparison.level == plan.level);
+        Number(of_level.map_or(0, |comparison| comparison.margin) as f64 / 1000.0)
+    }
+
+    fn margin(&mut self, field: &str, margin: Number) -> i64 {
+        match margin.thousandths() {
+            Some(thousandths @ 0..) => thousandths,
+            _ => {
+                let give = "0 or more, with at most three decimals";
+                self.problems.add(field, margin, give);
+                0
+            }
         }
     }
 
@@ -122,11 +233,19 @@ impl Check {
         }
     }
 
-    fn thousandths(&mut self, field: &str, number: Number) -> Option<i64> {
-        let exact = to_thousandths(number.0);
+    fn threshold(&mut self, field: &str, threshold: Number, kind: FeatureKind) -> Option<i64> {
+        let (least, most) = kind.range();
+        let (least, most) = (Number(least as f64 / 1000.0), Number(most as f64 / 1000.0));
+        if !(least..=most).contains(&threshold) {
+            let found = format!("{threshold}: `{}` is never so", kind.name());
+            self.problems
+                .add(field, found, format!("a number from {least} to {most}"));
+            return None;
+        }
+        let exact = threshold.thousandths();
         if exact.is_none() {
             self.problems
-                .add(field, number, "a number with at most three decimals, below 1e12");
+                .add(field, threshold, "a number with at most three decimals");
         }
         exact
     }
@@ -177,7 +296,10 @@ impl Check {
         let window = self.window(path, written, kind);
         let threshold = written
             .threshold
-            .and_then(|t| self.thousandths(&format!("{path}.threshold"), t));
+            .and_then(|threshold| self.threshold(&format!("{path}.threshold"), threshold, kind));
+        if let Some(name) = &written.name {
+            self.name(&format!("{path}.name"), name, level);
+        }
         let feature = Feature { kind, window };
         let position = self
             .features
@@ -187,6 +309,7 @@ impl Check {
                 self.features.push(feature);
                 self.features.len() - 1
             });
+        self.paths.push(path.to_owned());
         self.comparisons.push(Comparison {
             level,
             feature: position,
@@ -196,6 +319,19 @@ impl Check {
             margin,
         });
         Condition::Comparison(self.comparisons.len() - 1)
+    }
+
+    /// A name by which a datastream addresses one comparison of the level, and no other.
+    fn name(&mut self, field: &str, name: &str, level: Level) {
+        self.identifier(field, name);
+        let mut others = self.comparisons.iter().filter(|other| other.level == level);
+        if others.any(|other| other.name.as_deref() == Some(name)) {
+            self.problems.add(
+                field,
+                format!("`{name}`, as another of its level"),
+                "each name once in a level",
+            );
+        }
     }
 
     fn window(&mut self, path: &str, written: &ComparisonRecord, kind: FeatureKind) -> i64 {
@@ -224,29 +360,4 @@ impl Check {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_problems_of_a_rule_come_at_once_with_their_paths() {
-        let json = br#"{"id":"","version":0,"select":{},"pane":"10s","levels":{
-            "blue":{"when":{"any":[{"feature":"sun","window":"12h","op":">=","threshold":1},
-                                   {"feature":"sum","window":"15s","op":"=>","threshold":0.0001}]},"hold":"soon"},
-            "none":{"when":{"feature":"silence","window":"1m","op":">=","threshold":1}}}}"#;
-        let problems = Rule::from_json(json).unwrap_err();
-        let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
-        for field in [
-            "id",
-            "version",
-            "levels.none",
-            "levels.none.when.window",
-            "levels.blue.hold",
-            "levels.blue.when.any[0].feature",
-            "levels.blue.when.any[1].op",
-            "levels.blue.when.any[1].window",
-            "levels.blue.when.any[1].threshold",
-        ] {
-            assert!(fields.contains(&field), "{field} is missing from {fields:?}");
-        }
-    }
-}
+mod tests;

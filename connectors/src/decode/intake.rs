@@ -5,79 +5,110 @@ use riskflow_model::intake::{Incident, Limit, Permit, PermitKind, Report};
 use riskflow_model::observation::Reading;
 
 use super::Rejection;
-use super::reject::filled;
+use super::reject::Check;
 use super::responsibility::warning_level;
 
 const MOST_HOLDERS: usize = 100;
 const MOST_QUANTITIES: usize = 50;
 
 pub(super) fn permit(permit: Permit) -> Result<Permit, Rejection> {
-    filled("work_type", &permit.work_type)?;
-    if permit.valid_to <= permit.valid_from {
-        return Err(Rejection::field(
-            "valid_to",
-            permit.valid_to,
-            "a time after `valid_from`",
-        ));
-    }
+    let mut check = Check::default();
+    check.identifier("id", &permit.id);
+    check.identifier("work_type", &permit.work_type);
+    check.identifiers("holders", &permit.holders);
     if permit.holders.len() > MOST_HOLDERS {
-        return Err(Rejection::field("holders", permit.holders.len(), "at most 100 holders"));
+        let found = format!("a list of {}", permit.holders.len());
+        check.wrong("holders", found, "at most 100 holders");
     }
-    match (permit.kind, permit.asset.as_deref()) {
-        (PermitKind::Work, None | Some("")) => {
-            Err(Rejection::field("asset", "missing", "the asset where the work is done"))
-        }
-        (PermitKind::Certificate, Some(asset)) => {
-            Err(Rejection::field("asset", asset, "none: certificates have holders"))
-        }
-        _ => Ok(permit),
+    if let (Some(from), Some(to)) = (permit.valid_from, permit.valid_to)
+        && to <= from
+    {
+        check.wrong("valid_to", to, "a time after `valid_from`");
     }
+    match permit.kind {
+        PermitKind::Work => {
+            match permit.asset.as_deref() {
+                None | Some("") => check.wrong("asset", "missing", "the asset where the work is done"),
+                Some(asset) => check.identifier("asset", asset),
+            }
+            // Work that never ends would count for ever.
+            for (name, border) in [("valid_from", permit.valid_from), ("valid_to", permit.valid_to)] {
+                if border.is_none() {
+                    check.wrong(
+                        name,
+                        "missing or unbounded",
+                        "a time: work is permitted from one to another",
+                    );
+                }
+            }
+        }
+        PermitKind::Certificate => {
+            if let Some(asset) = &permit.asset {
+                check.wrong("asset", format!("`{asset}`"), "none: certificates have holders");
+            }
+        }
+    }
+    check.done(permit)
 }
 
 pub(super) fn limit(limit: Limit) -> Result<Limit, Rejection> {
-    if limit.levels.is_empty() || limit.levels.contains_key(&Level::None) {
-        return Err(Rejection::field(
-            "levels",
-            format!("{:?}", limit.levels),
-            "counts for blue to red",
-        ));
+    let mut check = Check::default();
+    check.identifier("id", &limit.id);
+    check.identifier_if_any("work_type", limit.work_type.as_deref());
+    check.identifiers("category", &limit.category);
+    if limit.levels.is_empty() {
+        check.wrong("levels", "empty", "counts for `blue` to `red`");
     }
-    let counts: Vec<u32> = limit.levels.values().copied().collect();
-    if counts[0] == 0 || !counts.is_sorted() {
-        let give = "numbers from 1 on, rising from blue to red";
-        return Err(Rejection::field("levels", format!("{counts:?}"), give));
+    let mut below: Option<(Level, u32)> = None;
+    for (level, count) in &limit.levels {
+        let field = format!("levels.{level}");
+        match below {
+            _ if *count == 0 => check.wrong(field, 0, "1 or more"),
+            Some((lower, least)) if *count < least => {
+                let give = format!("at least {least}, as `levels.{lower}` is");
+                check.wrong(field, count, &give);
+            }
+            _ => {}
+        }
+        below = Some((*level, *count));
     }
-    Ok(limit)
+    check.done(limit)
 }
 
 pub(super) fn report(report: Report) -> Result<Report, Rejection> {
-    filled("module", &report.module)?;
-    filled("kind", &report.kind)?;
+    let mut check = Check::default();
+    check.identifier("id", &report.id);
+    check.identifier("module", &report.module);
+    check.identifier("kind", &report.kind);
     if report.quantities.len() > MOST_QUANTITIES {
-        return Err(Rejection::field("quantities", report.quantities.len(), "at most 50"));
+        check.wrong(
+            "quantities",
+            format!("{} of them", report.quantities.len()),
+            "at most 50",
+        );
     }
     for (name, quantity) in &report.quantities {
-        filled("quantities", name)?;
+        let field = format!("quantities.{name}");
+        check.identifier(&field, name);
         if quantity.0.abs() > Reading::LIMIT {
-            return Err(Rejection::field(
-                &format!("quantities.{name}"),
-                quantity,
-                "a number from -1e9 to 1e9",
-            ));
+            check.wrong(field, quantity, "a number from -1e9 to 1e9");
         }
     }
-    Ok(report)
+    check.done(report)
 }
 
 pub(super) fn incident(incident: Incident) -> Result<Incident, Rejection> {
-    filled("hazard", &incident.hazard)?;
-    warning_level(incident.level)?;
+    let mut check = Check::default();
+    check.identifier("id", &incident.id);
+    check.identifier("hazard", &incident.hazard);
+    check.identifier_if_any("asset", incident.asset.as_deref());
+    warning_level(&mut check, incident.level);
     if incident.id.len() == 32 && incident.id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Rejection::field(
+        check.wrong(
             "id",
-            &incident.id,
+            format!("`{}`", incident.id),
             "another: warnings have 32 hexadecimal digits",
-        ));
+        );
     }
-    Ok(incident)
+    check.done(incident)
 }

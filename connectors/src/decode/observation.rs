@@ -1,19 +1,15 @@
 //! The hot path: one pass over the payload, nothing allocated.
 
-use riskflow_model::Key;
-use riskflow_model::limit::ID_BYTES;
+use riskflow_config::json;
 use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
+use riskflow_model::{Key, identifier};
 
 use super::Rejection;
-use super::bounds::short;
-use super::reject::of_parser;
+use super::reject::unreadable;
 
 pub(super) fn decode(text: &str) -> Result<Observation, Rejection> {
-    let record: ObservationRecord<'_> = serde_json::from_str(text).map_err(|error| of_parser(text, &error))?;
-    if record.datastream.is_empty() {
-        return Err(Rejection::field("datastream", "empty", "the datastream's identifier"));
-    }
-    short("datastream", &record.datastream, ID_BYTES)?;
+    let record: ObservationRecord<'_> = serde_json::from_str(text).map_err(|_| why(text))?;
+    identifier::check(&record.datastream).map_err(|wrong| Rejection::field("datastream", wrong.found, &wrong.give))?;
     let reading = match record.op {
         Op::Delete => None,
         Op::Upsert => Some(Reading {
@@ -27,6 +23,12 @@ pub(super) fn decode(text: &str) -> Result<Observation, Rejection> {
         time: record.phenomenon_time,
         reading,
     })
+}
+
+#[cold]
+fn why(text: &str) -> Rejection {
+    let why = json::why_by(text, |text| json::attempt::<ObservationRecord<'_>>(text));
+    unreadable(text, why)
 }
 
 fn result(result: Option<f64>) -> Result<f64, Rejection> {

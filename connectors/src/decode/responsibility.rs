@@ -2,61 +2,99 @@
 
 use std::collections::BTreeSet;
 
-use riskflow_model::Level;
-use riskflow_model::responsibility::{Duty, Plan, Unit, User};
+use riskflow_model::responsibility::{Duty, Plan, Span, Unit, User};
+use riskflow_model::{Level, Millis};
 
 use super::Rejection;
-use super::reject::filled;
+use super::reject::Check;
 
 const MOST_TASKS: usize = 100;
 const LONGEST_LIMIT: u32 = 1_000_000;
 
 pub(super) fn unit(unit: Unit) -> Result<Unit, Rejection> {
+    let mut check = Check::default();
+    check.identifier("id", &unit.id);
+    check.identifier_if_any("parent", unit.parent.as_deref());
     if unit.parent.as_ref() == Some(&unit.id) {
-        return Err(Rejection::field("parent", &unit.id, "another unit"));
+        check.wrong("parent", format!("`{}`", unit.id), "another unit");
     }
-    Ok(unit)
+    check.done(unit)
 }
 
 pub(super) fn user(user: User) -> Result<User, Rejection> {
-    for post in &user.posts {
-        filled("posts.unit", &post.unit)?;
-        filled("posts.role", &post.role)?;
+    let mut check = Check::default();
+    check.identifier("id", &user.id);
+    for (index, post) in user.posts.iter().enumerate() {
+        let path = format!("posts[{index}]");
+        check.identifier(format!("{path}.unit"), &post.unit);
+        check.identifier(format!("{path}.role"), &post.role);
+        span(&mut check, &format!("{path}."), post.span());
     }
-    Ok(user)
+    check.done(user)
 }
 
 pub(super) fn duty(duty: Duty) -> Result<Duty, Rejection> {
-    filled("unit", &duty.unit)?;
-    filled("role", &duty.role)?;
-    warning_level(duty.level)?;
-    duty.roster
-        .iter()
-        .try_for_each(|shift| filled("roster.user", &shift.user))?;
-    Ok(duty)
+    let mut check = Check::default();
+    check.identifier("id", &duty.id);
+    check.identifier("unit", &duty.unit);
+    check.identifier("role", &duty.role);
+    check.identifier_if_any("asset", duty.asset.as_deref());
+    check.identifiers("rules", &duty.rules);
+    warning_level(&mut check, duty.level);
+    span(&mut check, "", duty.span());
+    for (index, shift) in duty.roster.iter().enumerate() {
+        let path = format!("roster[{index}]");
+        check.identifier(format!("{path}.user"), &shift.user);
+        span(&mut check, &format!("{path}."), shift.span());
+    }
+    check.done(duty)
 }
 
 pub(super) fn plan(plan: Plan) -> Result<Plan, Rejection> {
-    warning_level(plan.level)?;
+    let mut check = Check::default();
+    check.identifier("id", &plan.id);
+    check.identifiers("rules", &plan.rules);
+    warning_level(&mut check, plan.level);
     if plan.tasks.len() > MOST_TASKS {
-        return Err(Rejection::field("tasks", plan.tasks.len(), "at most 100 tasks"));
+        check.wrong("tasks", format!("a list of {}", plan.tasks.len()), "at most 100 tasks");
     }
     let mut ids = BTreeSet::new();
-    for task in &plan.tasks {
-        filled("tasks.id", &task.id)?;
+    for (index, task) in plan.tasks.iter().enumerate() {
+        let path = format!("tasks[{index}]");
+        check.identifier(format!("{path}.id"), &task.id);
+        check.identifier_if_any(
+            &format!("{path}.role"),
+            Some(&*task.role).filter(|role| !role.is_empty()),
+        );
         if !ids.insert(&task.id) {
-            return Err(Rejection::field("tasks.id", &task.id, "each identifier once"));
+            check.wrong(
+                format!("{path}.id"),
+                format!("`{}`, as another", task.id),
+                "each identifier once",
+            );
         }
         if let Some(limit) = task.limit_minutes.filter(|limit| !(1..=LONGEST_LIMIT).contains(limit)) {
-            return Err(Rejection::field("tasks.limit_minutes", limit, "1 to 1000000"));
+            check.wrong(format!("{path}.limit_minutes"), limit, "1 to 1000000");
         }
     }
-    Ok(plan)
+    check.done(plan)
 }
 
-pub(super) fn warning_level(level: Level) -> Result<(), Rejection> {
-    match level {
-        Level::None => Err(Rejection::field("level", "none", "blue, yellow, orange or red")),
-        _ => Ok(()),
+pub(super) fn warning_level(check: &mut Check, level: Level) {
+    if level == Level::None {
+        check.wrong("level", "`none`", "`blue`, `yellow`, `orange` or `red`");
+    }
+}
+
+/// A validity that ends before it begins is a mistake; one that is empty is how registers keep what never came to be.
+fn span(check: &mut Check, path: &str, span: Span) {
+    if let (Some(Millis(from)), Some(to @ Millis(until))) = (span.from, span.to) {
+        if until < from {
+            check.wrong(
+                format!("{path}valid_to"),
+                to,
+                "a time not before `valid_from`, or null for no end",
+            );
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! Rows of the input tables.
 
-use riskflow_config::{BaseRow, InputRecord, Rule};
+use riskflow_config::{BaseRow, InputRecord, Rule, json};
 use riskflow_model::base::{Asset, Datastream, Position, Region};
 use riskflow_model::output::Reason;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Shared};
-use serde::Deserialize;
+use riskflow_model::{Key, Level, Shared, identifier};
+use serde::de::IgnoredAny;
 
-use super::reject::of_parser;
+use super::reject::{Check, parse, unreadable};
 use super::{Rejection, bounds, intake, responsibility};
 use crate::RawRecord;
 
@@ -22,16 +22,20 @@ pub(super) fn tombstone(record: &RawRecord<'_>) -> Result<InputRecord, Rejection
             "a record; to take an observation back, one with `op`: `delete`",
         ));
     }
-    match record.key {
-        Some(key) if !key.is_empty() => Ok(InputRecord::Base(Key::of_bytes(key), None)),
-        _ => Err(Rejection::new(
-            Reason::KeyMismatch,
-            format!(
-                "a null payload deletes, but the record has no key; give the `{}`",
-                topic.key()
-            ),
-        )),
-    }
+    let name = topic.key();
+    let Some(key) = record.key.filter(|key| !key.is_empty()) else {
+        let detail = format!("a null payload deletes, but the record has no key; give the `{name}`");
+        return Err(Rejection::new(Reason::KeyMismatch, detail));
+    };
+    let wrong = match str::from_utf8(key) {
+        Ok(text) => match identifier::check(text) {
+            Ok(()) => return Ok(InputRecord::Base(Key::of(text), None)),
+            Err(wrong) => wrong.to_string(),
+        },
+        Err(error) => format!("no UTF-8 from byte {} on; give UTF-8", error.valid_up_to()),
+    };
+    let detail = format!("a null payload deletes the row with its key as `{name}`, but the key is {wrong}");
+    Err(Rejection::new(Reason::KeyMismatch, detail))
 }
 
 pub(super) fn decode(topic: Topic, key: Option<&[u8]>, text: &str) -> Result<InputRecord, Rejection> {
@@ -52,73 +56,99 @@ pub(super) fn decode(topic: Topic, key: Option<&[u8]>, text: &str) -> Result<Inp
     };
     bounds::check(&row)?;
     let id = row.id();
-    if id.is_empty() {
-        return Err(Rejection::field(topic.key(), "empty", "an identifier"));
-    }
-    if let Some(key) = key.filter(|key| *key != id.as_bytes()) {
-        let key = String::from_utf8_lossy(key);
-        let detail = format!(
-            "the record's key is `{key}`, but its `{}` is `{id}`; give the same",
-            topic.key()
-        );
-        return Err(Rejection::new(Reason::KeyMismatch, detail));
-    }
+    same_key(key, topic.key(), &id)?;
     Ok(InputRecord::Base(Key::of(&id), Some(row)))
 }
 
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Rejection> {
-    serde_json::from_str(text).map_err(|error| of_parser(text, &error))
+/// The key of a record, if it has one, must be what its field says.
+pub(super) fn same_key(key: Option<&[u8]>, field: &str, id: &str) -> Result<(), Rejection> {
+    let Some(key) = key.filter(|key| *key != id.as_bytes()) else {
+        return Ok(());
+    };
+    let key = String::from_utf8_lossy(key);
+    let detail = match identifier::check(&key) {
+        Err(wrong) if !key.is_empty() => format!("the record's key is {}; give its `{field}`, `{id}`", wrong.found),
+        _ => format!("the record's key is `{key}`, but its `{field}` is `{id}`; give the same"),
+    };
+    Err(Rejection::new(Reason::KeyMismatch, detail))
+}
+
+/// The key of the row that a record is about which was refused; `None` where it does not say.
+#[must_use]
+pub fn table_key(record: &RawRecord<'_>) -> Option<Key> {
+    if !record.topic.is_base() {
+        return None;
+    }
+    let id = match record.key {
+        Some(key) => String::from_utf8(key.to_vec()).ok()?,
+        None => {
+            let text = str::from_utf8(record.payload?).ok()?;
+            serde_json::from_str(json::field(text, record.topic.key())?).ok()?
+        }
+    };
+    identifier::check(&id).is_ok().then(|| Key::of(&id))
 }
 
 fn asset(asset: Asset) -> Result<Asset, Rejection> {
+    let mut check = Check::default();
+    check.identifier("id", &asset.id);
+    check.identifier("category", &asset.category);
+    check.identifiers("tags", &asset.tags);
     if asset.population > MOST_PEOPLE {
-        return Err(Rejection::field("population", asset.population, "0 to 100000000"));
+        check.wrong("population", asset.population, "0 to 100000000");
     }
     if let Some(Position { longitude, latitude }) = asset.position {
         if longitude.0.abs() > 180.0 {
-            return Err(Rejection::field(
-                "position.longitude",
-                longitude,
-                "degrees from -180 to 180",
-            ));
+            check.wrong("position.longitude", longitude, "degrees from -180 to 180");
         }
         if latitude.0.abs() > 90.0 {
-            return Err(Rejection::field(
-                "position.latitude",
-                latitude,
-                "degrees from -90 to 90",
-            ));
+            check.wrong("position.latitude", latitude, "degrees from -90 to 90");
         }
     }
-    Ok(asset)
+    check.done(asset)
 }
 
 fn datastream(datastream: Datastream) -> Result<Datastream, Rejection> {
+    let mut check = Check::default();
+    check.identifier("id", &datastream.id);
     // Work under permit stands beside datastreams under this name.
     if &*datastream.id == "permit" {
-        return Err(Rejection::field(
-            "id",
-            "`permit`",
-            "another: it stands for work under permit",
-        ));
+        check.wrong("id", "`permit`", "another: it stands for work under permit");
     }
-    for (name, value) in [
-        ("asset", &datastream.asset),
-        ("observed_property", &datastream.observed_property),
-    ] {
-        if value.is_empty() {
-            return Err(Rejection::field(name, "empty", "an identifier"));
+    check.identifier("asset", &datastream.asset);
+    check.identifier("observed_property", &datastream.observed_property);
+    check.identifiers("tags", &datastream.tags);
+    for (rule, own) in datastream.thresholds.iter() {
+        check.identifier(format!("thresholds.{rule}"), rule);
+        for (key, threshold) in own.iter() {
+            let field = format!("thresholds.{rule}.{key}");
+            let (level, name) = match key.split_once('.') {
+                Some((level, name)) => (level, Some(name)),
+                None => (&**key, None),
+            };
+            if !Level::WARNING.iter().any(|known| known.name() == level) {
+                let give = "a level, `blue`, `yellow`, `orange` or `red`, or one with a name, such as `blue.h3`";
+                check.wrong(&field, "for no level", give);
+            }
+            check.identifier_if_any(&field, name);
+            if threshold.thousandths().is_none() {
+                check.wrong(
+                    field,
+                    threshold,
+                    "a number with at most three decimals, from -1e12 to 1e12",
+                );
+            }
         }
     }
-    Ok(datastream)
+    check.done(datastream)
 }
 
 fn rule(text: &str) -> Result<Rule, Rejection> {
     Rule::from_json(text.as_bytes()).map_err(|problems| {
         // What is no JSON at all is not a rule with a mistake.
-        match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        match serde_json::from_str::<IgnoredAny>(text) {
             Ok(_) => Rejection::new(Reason::InvalidRule, problems.to_string()),
-            Err(error) => of_parser(text, &error),
+            Err(error) => unreadable(text, json::Unreadable::Malformed(format!("no JSON: {error}"))),
         }
     })
 }

@@ -1,138 +1,187 @@
 //! Rows of CSV as JSON objects, one a line.
+//!
+//! A file that is no CSV as riskflow reads it (other separators, another encoding, a header with a column twice or without a field
+//! that every record needs, a quote that is not closed) is refused as a whole and in one word: each of its rows would be wrong for
+//! the same reason.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use csv::ByteRecord;
 use riskflow_model::topic::Topic;
 use serde_json::value::RawValue;
 
+use super::columns::{Fields, Kind};
 use super::fed::Feed;
+use super::quotes::Quotes;
+use crate::encoding;
 
 const PIECE_BYTES: usize = 64 << 10;
-
-/// Fields whose values are strings even where they look like numbers.
-const fn strings(topic: Topic) -> &'static [&'static [u8]] {
-    match topic {
-        Topic::BaseRegion => &[b"code", b"name"],
-        Topic::BaseAsset => &[b"id", b"name", b"category", b"domain", b"region"],
-        Topic::BaseDatastream => &[b"id", b"asset", b"observed_property", b"unit"],
-        Topic::BaseUnit => &[b"id", b"name", b"region", b"parent"],
-        Topic::BaseUser => &[b"id", b"channel"],
-        Topic::BaseDuty => &[b"id", b"region", b"domain", b"asset", b"level", b"unit", b"role"],
-        Topic::BasePlan => &[b"id", b"name", b"region", b"domain", b"level"],
-        Topic::BaseLimit => &[b"id", b"measure", b"work_type", b"domain", b"region"],
-        Topic::InRule => &[b"id", b"name", b"source", b"pane"],
-        Topic::InPermit => &[b"id", b"kind", b"work_type", b"asset"],
-        Topic::InReport => &[b"id", b"module", b"region", b"kind"],
-        Topic::InIncident => &[
-            b"id", b"hazard", b"title", b"level", b"domain", b"region", b"asset", b"state",
-        ],
-        Topic::InAction => &[
-            b"id",
-            b"warning",
-            b"action",
-            b"actor",
-            b"role",
-            b"unit",
-            b"text",
-            b"task",
-            b"assignee",
-            b"evidence",
-        ],
-        // A time of digits alone is milliseconds, and a number.
-        _ => &[b"datastream", b"quality", b"resultQuality", b"op"],
-    }
-}
-
-/// Lists, written with `;` between.
-const LISTS: &[&[u8]] = &[b"tags", b"rules", b"holders"];
-
-/// Fields whose values are written as JSON.
-const NESTED: &[&[u8]] = &[
-    b"position",
-    b"thresholds",
-    b"select",
-    b"levels",
-    b"posts",
-    b"roster",
-    b"tasks",
-    b"quantities",
-    b"deleted",
-    b"override",
-];
 
 /// Passes on every row as a line of JSON. A row with another number of cells than the header is passed on as an array of its
 /// cells, which no topic takes for a record.
 pub(super) fn feed_rows(from: impl Read, topic: Topic, feed: &Feed) {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(from);
-    let header = match reader.byte_headers() {
-        Ok(header) => header.clone(),
-        Err(error) => {
-            drop(feed.send(Err(error.into())));
-            return;
-        }
-    };
+    if let Err(error) = try_feed_rows(from, topic, feed) {
+        drop(feed.send(Err(error)));
+    }
+}
+
+fn try_feed_rows(mut from: impl Read, topic: Topic, feed: &Feed) -> io::Result<()> {
+    let head = begin(&mut from)?;
+    is_readable(&head)?;
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(Quotes::new(head.chain(from)));
+    let columns = columns(reader.byte_headers()?, topic)?;
     let mut row = ByteRecord::new();
     let mut piece = Vec::with_capacity(PIECE_BYTES);
     loop {
         match reader.read_byte_record(&mut row) {
-            Ok(true) => write_row(&mut piece, topic, &header, &row),
+            Ok(true) => write_row(&mut piece, &columns, &row),
             Ok(false) => break,
             Err(error) => {
                 drop(feed.send(Ok(piece)));
-                drop(feed.send(Err(error.into())));
-                return;
+                return Err(error.into());
             }
         }
         // The source is gone: nobody wants the rest.
         if piece.len() >= PIECE_BYTES && feed.send(Ok(std::mem::take(&mut piece))).is_err() {
-            return;
+            return Ok(());
         }
     }
     drop(feed.send(Ok(piece)));
+    Ok(())
 }
 
-fn write_row(line: &mut Vec<u8>, topic: Topic, header: &ByteRecord, row: &ByteRecord) {
-    if row.len() != header.len() {
+/// The first bytes, with the whole first line: of a pipe no more than is there.
+fn begin(from: &mut impl Read) -> io::Result<io::Cursor<Vec<u8>>> {
+    let mut head = Vec::new();
+    loop {
+        let begin = head.len();
+        head.resize(begin + PIECE_BYTES, 0);
+        let read = match from.read(&mut head[begin..]) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                head.truncate(begin);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        head.truncate(begin + read);
+        if read == 0 || head.contains(&b'\n') {
+            return Ok(io::Cursor::new(head));
+        }
+    }
+}
+
+fn unreadable(says: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, says)
+}
+
+/// Encoding and separator, as the first bytes tell.
+fn is_readable(head: &io::Cursor<Vec<u8>>) -> io::Result<()> {
+    let head = head.get_ref();
+    let header = head.split(|byte| *byte == b'\n').next().unwrap_or(head);
+    // One bad byte may be damage of one row; a header, or all of the beginning as GBK, is another encoding.
+    let other = match encoding::guess(head) {
+        Some("another encoding") => encoding::guess(header),
+        other => other,
+    };
+    if let Some(encoding) = other {
+        return Err(unreadable(format!("it looks like {encoding}; give CSV in UTF-8")));
+    }
+    let separators = [(b';', "`;`"), (b'\t', "tabs"), (b'|', "`|`")];
+    let other = separators.iter().find(|(byte, _)| header.contains(byte));
+    match other {
+        Some((_, name)) if !header.contains(&b',') => Err(unreadable(format!(
+            "its separator is {name}; give CSV with commas between columns, and a point in decimal numbers"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A column that is a field: its name as JSON, and what it is. One without a name, as spreadsheets leave them, is none.
+type Column = Option<(Vec<u8>, Kind)>;
+
+fn columns(header: &ByteRecord, topic: Topic) -> io::Result<Vec<Column>> {
+    let fields = Fields::of(topic);
+    let names = header.iter().map(String::from_utf8_lossy).collect::<Vec<_>>();
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
+    for (position, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+        if names[..position].contains(name) {
+            return Err(unreadable(format!(
+                "its header has `{name}` twice; give each column once"
+            )));
+        }
+    }
+    if let Some(missing) = fields.missing(&names) {
+        return Err(unreadable(format!(
+            "its header, `{}`, has no `{missing}`; give a first line with the names of the fields of {topic}",
+            names.join(",")
+        )));
+    }
+    let column = |name: &str| {
+        let mut written = Vec::new();
+        write_string(&mut written, name.as_bytes());
+        (written, fields.kind(name))
+    };
+    Ok(names
+        .iter()
+        .map(|name| (!name.is_empty()).then(|| column(name)))
+        .collect())
+}
+
+fn write_row(line: &mut Vec<u8>, columns: &[Column], row: &ByteRecord) {
+    if row.len() != columns.len() {
         write_list(line, row.iter());
         line.push(b'\n');
         return;
     }
     line.push(b'{');
     let mut first = true;
-    for (name, cell) in header.iter().zip(row) {
+    for (column, cell) in columns.iter().zip(row) {
         let cell = cell.trim_ascii();
-        if cell.is_empty() {
+        let Some((name, kind)) = column.as_ref().filter(|_| !cell.is_empty()) else {
             continue;
-        }
+        };
         if !std::mem::take(&mut first) {
             line.push(b',');
         }
-        let name = name.trim_ascii();
-        write_string(line, name);
+        line.extend_from_slice(name);
         line.push(b':');
-        write_cell(line, topic, name, cell);
+        write_cell(line, *kind, cell);
     }
     line.extend_from_slice(b"}\n");
 }
 
-fn write_cell(line: &mut Vec<u8>, topic: Topic, name: &[u8], cell: &[u8]) {
-    if LISTS.contains(&name) {
-        write_list(
+/// A cell that is not what its column asks for is passed on as a string, and decoding tells of it.
+fn write_cell(line: &mut Vec<u8>, kind: Kind, cell: &[u8]) {
+    match kind {
+        Kind::Number if is_number(cell) => line.extend_from_slice(cell),
+        Kind::Whole | Kind::Time if whole(cell).is_some_and(is_number) => {
+            line.extend_from_slice(whole(cell).unwrap_or(cell));
+        }
+        Kind::Whole if is_number(cell) => line.extend_from_slice(cell),
+        Kind::Flag if cell.eq_ignore_ascii_case(b"true") || cell.eq_ignore_ascii_case(b"false") => {
+            line.extend(cell.iter().map(u8::to_ascii_lowercase));
+        }
+        Kind::Nested if is_json(cell) => write_json(line, cell),
+        Kind::List if cell.starts_with(b"[") && is_json(cell) => write_json(line, cell),
+        Kind::List => write_list(
             line,
             cell.split(|byte| *byte == b';')
                 .map(<[u8]>::trim_ascii)
                 .filter(|item| !item.is_empty()),
-        );
-    } else if NESTED.contains(&name) && is_json(cell) || !strings(topic).contains(&name) && is_number(cell) {
-        // A nested value may be written over several lines; outside its strings an end of line is a blank.
-        line.extend(
-            cell.iter()
-                .map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }),
-        );
-    } else {
-        write_string(line, cell);
+        ),
+        _ => write_string(line, cell),
     }
+}
+
+/// JSON may be written over several lines; outside its strings an end of line is a blank.
+fn write_json(line: &mut Vec<u8>, cell: &[u8]) {
+    line.extend(
+        cell.iter()
+            .map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }),
+    );
 }
 
 fn is_json(cell: &[u8]) -> bool {
@@ -141,6 +190,15 @@ fn is_json(cell: &[u8]) -> bool {
 
 fn is_number(cell: &[u8]) -> bool {
     cell.first().is_some_and(|byte| matches!(byte, b'-' | b'0'..=b'9')) && is_json(cell)
+}
+
+/// The digits of a whole number, without a fraction of nothing; `None` for any other.
+fn whole(cell: &[u8]) -> Option<&[u8]> {
+    let point = cell.iter().position(|byte| *byte == b'.').unwrap_or(cell.len());
+    let (digits, fraction) = cell.split_at(point);
+    let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
+    let is_whole = unsigned.iter().all(u8::is_ascii_digit) && fraction.iter().skip(1).all(|byte| *byte == b'0');
+    (is_whole && !unsigned.is_empty()).then_some(digits)
 }
 
 fn write_list<'a>(line: &mut Vec<u8>, items: impl Iterator<Item = &'a [u8]>) {

@@ -100,7 +100,7 @@ fn a_record_not_taken_is_offered_again() {
     for name in ["x.ndjson", "x.csv"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
-        fs::write(&path, "a\nb\n").unwrap();
+        fs::write(&path, "datastream,phenomenon_time\na,b\n").unwrap();
         let files = [input(&path, Some("in.observation"), None)];
         let mut source = FileSource::open(&files, &settings(), &[Topic::InObservation], Share::WHOLE).unwrap();
         for _ in 0..2 {
@@ -129,7 +129,7 @@ fn rows_become_objects_with_numbers_strings_and_lists() {
     assert_eq!(
         payloads,
         [
-            r#"{"id":"007","asset":"1e3","observed_property":"rainfall","tags":["a","b"],"thresholds":{"r":{"blue":5}},"spare":12}"#,
+            r#"{"id":"007","asset":"1e3","observed_property":"rainfall","tags":["a","b"],"thresholds":{"r":{"blue":5}},"spare":"12"}"#,
             r#"{"id":"s2","asset":"a\"\u000a2","observed_property":"x","unit":"mm"}"#,
             r#"["short","row"]"#,
         ]
@@ -169,9 +169,99 @@ fn rows_become_objects_with_numbers_strings_and_lists() {
 }
 
 #[test]
+fn cells_of_spreadsheets_become_what_their_column_is() {
+    let of = |topic: &str, csv: &str| {
+        let records = read_text(csv, "x.csv", Some(topic), None);
+        records[0].payload.clone().unwrap()
+    };
+    let assets = "\u{feff}id,category,domain,region,inherent_level,population,tags,,\r\n1,t,lifeline,330902001001,3.0,80.00,\"[\"\"a;b\"\"]\",,\r\n";
+    assert_eq!(
+        of("base.asset", assets),
+        r#"{"id":"1","category":"t","domain":"lifeline","region":"330902001001","inherent_level":3,"population":80,"tags":["a;b"]}"#
+    );
+    let limits = "id,version,measure,category,levels\nhot,1.0,concurrent_work,plant; 7,\"{\"\"red\"\":3}\"\n";
+    assert_eq!(
+        of("base.limit", limits),
+        r#"{"id":"hot","version":1,"measure":"concurrent_work","category":["plant","7"],"levels":{"red":3}}"#
+    );
+    let permits =
+        "id,version,kind,work_type,holders,valid_from,valid_to\np,2,certificate,w,a;b,1750000020000.0,1.75E+12\n";
+    assert_eq!(
+        of("in.permit", permits),
+        r#"{"id":"p","version":2,"kind":"certificate","work_type":"w","holders":["a","b"],"valid_from":1750000020000,"valid_to":"1.75E+12"}"#
+    );
+    let reports = "id,version,module,region,kind,time,deleted\n1e5,2.5,7,330902001,k,-5,TRUE\n";
+    assert_eq!(
+        of("in.report", reports),
+        r#"{"id":"1e5","version":2.5,"module":"7","region":"330902001","kind":"k","time":-5,"deleted":true}"#
+    );
+    let actions = "id,case,action,actor,time\n1,2,call,3,0\n";
+    assert_eq!(
+        of("in.action", actions),
+        r#"{"id":"1","case":"2","action":"call","actor":"3","time":0}"#
+    );
+}
+
+#[test]
+fn a_file_that_is_no_csv_of_ours_is_refused_in_one_word() {
+    let says = |bytes: &[u8]| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.csv");
+        fs::write(&path, bytes).unwrap();
+        let files = [input(&path, Some("in.observation"), None)];
+        let mut source = FileSource::open(&files, &settings(), &[Topic::InObservation], Share::WHOLE).unwrap();
+        loop {
+            match source.poll(100, &mut |_| Verdict::Taken) {
+                Ok(Polled::Ended) => return String::new(),
+                Ok(_) => {}
+                Err(SourceError::File { error, .. }) => return error.to_string(),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    let utf16: Vec<u8> = "datastream,phenomenon_time\ns,0\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let header = "datastream,phenomenon_time,result";
+    for (bytes, word) in [
+        (
+            b"datastream;phenomenon_time;result\ns;0;0,4\n".to_vec(),
+            "separator is `;`",
+        ),
+        (b"datastream\tphenomenon_time\tresult\n".to_vec(), "separator is tabs"),
+        (utf16.clone(), "UTF-16"),
+        ([b"\xff\xfe".as_slice(), &utf16].concat(), "UTF-16"),
+        (b"datastream,phenomenon_time,\xb1\xb8\xd7\xa2\ns,0,x\n".to_vec(), "GBK"),
+        ([header.as_bytes(), b",note\ns,0,1,\xbb\xfd\xcb\xae\n"].concat(), "GBK"),
+        (
+            [header.as_bytes(), b",\xe9t\xe9\ns,0,1,x\n"].concat(),
+            "another encoding",
+        ),
+        (format!("{header},result\ns,0,1,2\n").into_bytes(), "`result` twice"),
+        (b"s,0,1\ns,1,2\n".to_vec(), "has no `datastream`"),
+        (
+            format!("{header},note\ns,0,1,\"5 inch\ns,1,2,x\n").into_bytes(),
+            "in line 2 is not closed",
+        ),
+    ] {
+        let said = says(&bytes);
+        assert!(said.contains(word) && said.contains("; "), "{word}: {said}");
+    }
+    for good in [
+        format!("{header},note\ns,0,1,\"积水; 深\"\n").into_bytes(),
+        b"datastream,phenomenonTime\ns,0\n".to_vec(),
+        // One byte that is damaged is a dead letter.
+        [header.as_bytes(), b",note\ns,0,1,\xff\n"].concat(),
+    ] {
+        assert_eq!(says(&good), "", "{}", String::from_utf8_lossy(&good));
+    }
+}
+
+#[test]
 fn envelopes_give_topic_key_and_arrival_and_what_is_none_is_not_lost() {
     let lines = concat!(
-        r#"{"topic":"city.in.rule","key":"r","value":{"id":"r"},"arrival":5}"#,
+        r#"{"topic":"city.in.rule","key":"r","value":{"id":"r"},"arrival":1627187400000}"#,
         "\n",
         r#"{"topic":"base.asset","key":"a","value":null}"#,
         "\n",
@@ -187,7 +277,7 @@ fn envelopes_give_topic_key_and_arrival_and_what_is_none_is_not_lost() {
     let first = &records[0];
     assert_eq!(
         (first.topic, first.arrival, first.key.as_deref()),
-        (Topic::InRule, Some(Millis(5)), Some("r"))
+        (Topic::InRule, Some(Millis(1_627_187_400_000)), Some("r"))
     );
     assert_eq!(first.payload.as_deref(), Some(r#"{"id":"r"}"#));
     assert_eq!((records[1].topic, &records[1].payload), (Topic::BaseAsset, &None));
@@ -325,7 +415,7 @@ fn the_sink_writes_what_the_source_reads_and_mends_a_torn_last_line() {
 
 #[test]
 fn a_file_of_many_blocks_is_read_once_by_its_workers_together() {
-    let line = |n: usize| format!("{{\"datastream\":\"s{n}\",\"phenomenon_time\":{n},\"result\":1.25}}\n");
+    let line = |n: usize| format!("{{\"datastream\":\"s{n}\",\"phenomenon_time\":1627171{n:06},\"result\":1.25}}\n");
     let text: String = (0..20_000).map(line).collect();
     assert!(text.len() as u64 > 4 * super::split::BLOCK_BYTES);
     let folder = tempfile::tempdir().unwrap();

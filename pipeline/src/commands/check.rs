@@ -1,18 +1,84 @@
 //! `riskflow check`.
 
+mod files;
+mod report;
+mod stock;
+
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use riskflow_config::Settings;
+use riskflow_connectors::{Polled, Share, Until, Verdict, open_source};
+use riskflow_model::progress::Offsets;
+use riskflow_model::topic::Topic;
 
+use self::files::Wanted;
+use self::report::Report;
+use self::stock::Stock;
 use super::configuration;
-use crate::cli::ConfigArguments;
+use crate::cli::{CheckArguments, EXIT_CONFIGURATION};
 use crate::terminal::say;
 
-/// Prints the configuration in force, or everything that is wrong with it.
-pub fn check(arguments: &ConfigArguments) -> Result<ExitCode> {
-    let (written, _) = configuration::load(arguments)?;
-    riskflow_config::packs::all()?;
-    riskflow_config::packs::limits()?;
-    say(toml::to_string_pretty(&written)?.trim_end());
-    Ok(ExitCode::SUCCESS)
+/// Prints the configuration in force, or everything that is wrong with it; or what is wrong with rules and the rows that they meet.
+pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
+    if arguments.rules.is_empty() && arguments.base.is_empty() && !arguments.live {
+        let (written, _) = configuration::load(&arguments.config)?;
+        riskflow_config::packs::all()?;
+        riskflow_config::packs::limits()?;
+        say(toml::to_string_pretty(&written)?.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut stock = Stock::default();
+    if arguments.live {
+        let (_, settings) = configuration::load(&arguments.config)?;
+        read_live(&settings, &mut stock).context("could not read the input")?;
+    }
+    for path in &arguments.base {
+        files::read(path, Wanted::Tables, &mut stock)?;
+    }
+    // What stands in the place of the job is all that there is; files with rules may be a part.
+    stock.know_all_rules();
+    for path in &arguments.rules {
+        files::read(path, Wanted::Rules, &mut stock)?;
+    }
+    let report = Report::of(stock);
+    if arguments.json {
+        say(report.as_json());
+    } else {
+        report.for_people().iter().for_each(say);
+    }
+    Ok(if report.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_CONFIGURATION)
+    })
+}
+
+/// Reads all input tables up to where they end now; not observations and actions.
+fn read_live(settings: &Settings, stock: &mut Stock) -> Result<()> {
+    let topics: Vec<Topic> = Topic::inputs().filter(|topic| topic.is_base()).collect();
+    let beginning = Offsets::default();
+    let mut source = open_source(
+        &settings.input,
+        &settings.topics,
+        &topics,
+        Share::WHOLE,
+        Until::End,
+        &beginning,
+    )?;
+    loop {
+        let polled = source.poll(10_000, &mut |record| {
+            if record.topic.is_base() {
+                let place = format!("{}/{}@{}", record.topic, record.partition, record.offset);
+                stock.take(&record, place);
+            }
+            Verdict::Taken
+        })?;
+        match polled {
+            Polled::Ended => return Ok(()),
+            Polled::Idle | Polled::Blocked => std::thread::sleep(Duration::from_millis(20)),
+            Polled::More => {}
+        }
+    }
 }

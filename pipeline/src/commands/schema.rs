@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use riskflow_config::{RuleRecord, WrittenSettings};
+use riskflow_config::{WrittenSettings, schema_of};
 use riskflow_model::schema;
 use riskflow_model::topic::Topic;
 use schemars::Schema;
@@ -38,9 +38,6 @@ pub fn schema(arguments: &SchemaArguments) -> Result<ExitCode> {
 
 /// Every schema by its name.
 fn all() -> Vec<(&'static str, Schema)> {
-    let topics = Topic::ALL.into_iter().filter_map(|topic| match topic {
-        Topic::InRule => Some((topic.name(), schema::of::<RuleRecord>())),
-        _ => schema::of_topic(topic).map(|schema| (topic.name(), schema)),
-    });
+    let topics = Topic::ALL.into_iter().map(|topic| (topic.name(), schema_of(topic)));
     topics.chain([("config", schema::of::<WrittenSettings>())]).collect()
 }

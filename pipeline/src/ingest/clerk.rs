@@ -1,14 +1,14 @@
 //! Decides about one record after the other: whether it belongs to the epoch, and where it goes.
 
 use riskflow_config::{CaseSettings, Clock, InputRecord, TimeSettings};
-use riskflow_connectors::{RawRecord, Rejection, Verdict, dead_letter, decode};
+use riskflow_connectors::{RawRecord, Rejection, Verdict, dead_letter, decode, table_key};
 use riskflow_model::Millis;
 use riskflow_model::output::{Origin, Reason};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::case::{Acted, Case, CaseRecord};
 use riskflow_operators::monitor::{Monitor, Observed};
-use riskflow_operators::table::BaseRecord;
+use riskflow_operators::table::{BaseRecord, Change};
 
 use super::{HELD, How, Partition, Standing, Taken, earliest};
 use crate::output::Output;
@@ -91,7 +91,10 @@ impl Clerk<'_> {
             offset: record.offset,
         };
         match decoded {
-            Ok(InputRecord::Base(key, row)) => self.taken.base.push(BaseRecord { origin, key, row }),
+            Ok(InputRecord::Base(key, row)) => {
+                let change = row.into();
+                self.taken.base.push(BaseRecord { origin, key, change });
+            }
             Ok(InputRecord::Observation(observation)) => match Monitor::admit(&self.time, self.now, observation.time) {
                 Ok(()) => {
                     let counts = &mut self.counts[usize::from(record.topic.index())];
@@ -110,7 +113,7 @@ impl Clerk<'_> {
                     self.refuse(record, &rejection);
                 }
             },
-            Err(rejection) => self.refuse(record, &rejection),
+            Err(rejection) => self.refuse_row(record, origin, &rejection),
         }
         Verdict::Taken
     }
@@ -145,6 +148,7 @@ impl Clerk<'_> {
             Ok(InputRecord::Observation(observation)) => observation.time.0,
             Ok(InputRecord::Action(action)) => action.time.0,
             Ok(InputRecord::Base(..)) => return Arrival::At(EARLIEST),
+            Err(_) if record.topic.is_base() => return Arrival::At(EARLIEST),
             Err(rejection) => {
                 let partition = (record.topic.index(), record.partition);
                 let held: usize = self.standing.held.values().map(Vec::len).sum();
@@ -190,6 +194,15 @@ impl Clerk<'_> {
         };
         let detail = format!("`{field}` is {time} at {}; give {give}", Millis(self.now));
         Rejection { reason, detail }
+    }
+
+    /// Where the record is about a row of a table, the table's fold says in the dead letter what stays in force.
+    fn refuse_row(&mut self, record: &RawRecord<'_>, origin: Origin, rejection: &Rejection) {
+        let Some(key) = table_key(record) else {
+            return self.refuse(record, rejection);
+        };
+        let change = Change::Refused(Box::new(dead_letter(record, rejection)));
+        self.taken.base.push(BaseRecord { origin, key, change });
     }
 
     fn refuse(&mut self, record: &RawRecord<'_>, rejection: &Rejection) {

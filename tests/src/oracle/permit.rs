@@ -120,7 +120,11 @@ impl Permits {
     fn track(&self, limit: &Limit, asset: &Text, now: i64) -> Track {
         let borders = self.permits.values().flat_map(|permit| {
             let cancelled = permit.cancelled_from.map(|time| time.0);
-            [Some(permit.valid_from.0), Some(permit.valid_to.0), cancelled]
+            [
+                permit.valid_from.map(|time| time.0),
+                permit.valid_to.map(|time| time.0),
+                cancelled,
+            ]
         });
         let borders: BTreeSet<i64> = borders.flatten().filter(|time| *time <= now).collect();
         let mut track = Track::new();
@@ -163,8 +167,8 @@ impl Permits {
 }
 
 fn in_force(permit: &Permit, time: i64) -> bool {
-    permit.valid_from.0 <= time
-        && time < permit.valid_to.0
+    permit.valid_from.is_none_or(|from| from.0 <= time)
+        && permit.valid_to.is_none_or(|to| time < to.0)
         && permit.cancelled_from.is_none_or(|cancelled| time < cancelled.0)
 }
 

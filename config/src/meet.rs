@@ -1,0 +1,209 @@
+//! Which rules watch a datastream, with which thresholds, and what meets nothing.
+//!
+//! Rows meet by what stands in them: a datastream its asset by identifier, a rule its datastreams by what it selects, a datastream's own
+//! thresholds their rule by identifier. What meets nothing is no mistake of one record, and may be mended by another; so it is not
+//! refused but told, as [`Unmatched`]. Everything that tells of it takes it from here.
+
+use std::fmt;
+
+use riskflow_model::Text;
+use riskflow_model::base::{Asset, Datastream};
+use serde::{Deserialize, Serialize};
+
+use crate::{PairProblem, Rule, Thresholds};
+
+/// What the rules come to for one datastream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Met {
+    /// The rules that watch it, by their position, with the thresholds in force; in the order of the rules.
+    pub rules: Vec<(usize, Thresholds)>,
+    /// What meets nothing, or is wrong together.
+    pub unmatched: Vec<Unmatched>,
+}
+
+/// Something that meets nothing, or a pair that is wrong together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Unmatched {
+    /// The datastream's asset has no row: no rule watches it.
+    NoAsset {
+        /// The asset's identifier.
+        asset: Text,
+    },
+    /// No rule selects the datastream.
+    NoRule,
+    /// It has thresholds for a rule that does not exist.
+    RuleMissing {
+        /// The rule's identifier.
+        rule: Text,
+    },
+    /// It has thresholds for a rule that does not select it.
+    NotSelected {
+        /// The rule's identifier.
+        rule: Text,
+    },
+    /// Its own thresholds and its rule are wrong together.
+    Pair {
+        /// The rule's identifier.
+        rule: Text,
+        /// What is wrong.
+        problem: PairProblem,
+    },
+}
+
+impl Unmatched {
+    /// The names of all kinds.
+    pub const KINDS: [&'static str; 10] = [
+        "no_asset",
+        "no_rule",
+        "rule_missing",
+        "not_selected",
+        PairProblem::KINDS[0],
+        PairProblem::KINDS[1],
+        PairProblem::KINDS[2],
+        PairProblem::KINDS[3],
+        PairProblem::KINDS[4],
+        PairProblem::KINDS[5],
+    ];
+
+    /// The name of its kind, for metrics and machines.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NoAsset { .. } => Self::KINDS[0],
+            Self::NoRule => Self::KINDS[1],
+            Self::RuleMissing { .. } => Self::KINDS[2],
+            Self::NotSelected { .. } => Self::KINDS[3],
+            Self::Pair { problem, .. } => problem.kind(),
+        }
+    }
+
+    /// The rule that it is about.
+    #[must_use]
+    pub fn rule(&self) -> Option<&Text> {
+        match self {
+            Self::NoAsset { .. } | Self::NoRule => None,
+            Self::RuleMissing { rule } | Self::NotSelected { rule } | Self::Pair { rule, .. } => Some(rule),
+        }
+    }
+
+    /// Whether someone made a mistake. A datastream that no rule is about, or that has no threshold, may well be meant so.
+    #[must_use]
+    pub const fn is_mistake(&self) -> bool {
+        !matches!(
+            self,
+            Self::NoRule
+                | Self::Pair {
+                    problem: PairProblem::Unset,
+                    ..
+                }
+        )
+    }
+}
+
+impl fmt::Display for Unmatched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAsset { asset } => write!(f, "its asset `{asset}` has no row in base.asset, so no rule watches it"),
+            Self::NoRule => f.write_str("no rule selects it"),
+            Self::RuleMissing { rule } => write!(f, "`thresholds.{rule}` is for a rule that does not exist"),
+            Self::NotSelected { rule } => write!(f, "`thresholds.{rule}` is for a rule that does not select it"),
+            Self::Pair { rule, problem } => write!(f, "rule `{rule}`: {problem}"),
+        }
+    }
+}
+
+/// What the rules, in the order of their identifiers, come to for a datastream and its asset's row.
+#[must_use]
+pub fn meet<'a>(
+    rules: impl ExactSizeIterator<Item = &'a Rule> + Clone,
+    datastream: &Datastream,
+    asset: Option<&Asset>,
+) -> Met {
+    let mut met = Met::default();
+    let Some(asset) = asset else {
+        let asset = datastream.asset.clone();
+        met.unmatched.push(Unmatched::NoAsset { asset });
+        return met;
+    };
+    let tags = [datastream.tags.as_slice(), asset.tags.as_slice()];
+    let property = &datastream.observed_property;
+    let selects = |rule: &Rule| rule.selects(property, &asset.category, asset.domain, asset.region, &tags);
+    for (position, rule) in rules.clone().enumerate().filter(|(_, rule)| selects(rule)) {
+        let id = &rule.record.id;
+        let merged = rule.merge(datastream.thresholds.get(id));
+        met.unmatched
+            .extend(merged.problems.into_iter().map(|problem| Unmatched::Pair {
+                rule: id.clone(),
+                problem,
+            }));
+        met.rules.push((position, merged.thresholds));
+    }
+    if met.rules.is_empty() {
+        met.unmatched.push(Unmatched::NoRule);
+    }
+    for (id, _) in datastream.thresholds.iter() {
+        let rule = || id.clone();
+        match rules.clone().find(|rule| rule.record.id == *id) {
+            None => met.unmatched.push(Unmatched::RuleMissing { rule: rule() }),
+            Some(found) if !selects(found) => met.unmatched.push(Unmatched::NotSelected { rule: rule() }),
+            Some(_) => {}
+        }
+    }
+    met
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(id: &str) -> Rule {
+        let json = format!(
+            r#"{{"id":"{id}","version":1,"select":{{"observed_property":"{id}"}},"levels":
+                {{"red":{{"when":{{"feature":"last","window":"1h","op":">=","threshold":9}}}}}}}}"#
+        );
+        Rule::from_json(json.as_bytes()).unwrap()
+    }
+
+    fn kinds(datastream: &str, asset: bool) -> Vec<String> {
+        let json = r#"{"id":"a","category":"t","domain":"lifeline","region":"330902001001","inherent_level":3}"#;
+        let row: Option<Asset> = asset.then(|| serde_json::from_str(json).unwrap());
+        let datastream: Datastream = serde_json::from_str(datastream).unwrap();
+        let rules = [rule("depth"), rule("rain")];
+        let met = meet(rules.iter(), &datastream, row.as_ref());
+        let told = met.unmatched.iter().map(|unmatched| unmatched.kind().to_owned());
+        let rules = met
+            .rules
+            .iter()
+            .map(|(position, _)| rules[*position].record.id.to_string());
+        rules.chain(told).collect()
+    }
+
+    #[test]
+    fn what_meets_nothing_is_told() {
+        let of = |property: &str, thresholds: &str| {
+            format!(r#"{{"id":"d","asset":"a","observed_property":"{property}","thresholds":{thresholds}}}"#)
+        };
+        for (row, asset, told) in [
+            (of("depth", "{}"), true, vec!["depth"]),
+            (of("depth", "{}"), false, vec!["no_asset"]),
+            (of("wind", "{}"), true, vec!["no_rule"]),
+            (
+                of("depth", r#"{"depht":{"red":3}}"#),
+                true,
+                vec!["depth", "rule_missing"],
+            ),
+            (
+                of("depth", r#"{"rain":{"red":3}}"#),
+                true,
+                vec!["depth", "not_selected"],
+            ),
+            (
+                of("depth", r#"{"depth":{"blue":3}}"#),
+                true,
+                vec!["depth", "names_nothing"],
+            ),
+        ] {
+            assert_eq!(kinds(&row, asset), told, "{row}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Whether a condition can ever hold, and whether a level that is on can ever turn off, over all values that its features can have.
+
+use riskflow_model::observation::Reading;
+
+use super::{Bound, Comparison, Condition, Feature, FeatureKind, Operator};
+
+/// What is beyond all values of `sum` and `rate`, in thousandths.
+const FAR: i64 = 1_000_000_000_000_000;
+
+impl FeatureKind {
+    /// The least and the greatest threshold that makes sense, in thousandths: no value lies beyond.
+    #[must_use]
+    pub const fn range(self) -> (i64, i64) {
+        const LIMIT: i64 = Reading::LIMIT as i64 * 1_000;
+        match self {
+            Self::Last | Self::Min | Self::Max | Self::Mean => (-LIMIT, LIMIT),
+            Self::Sum | Self::Rate => (-FAR, FAR),
+            Self::Count | Self::Silence => (0, LIMIT),
+        }
+    }
+
+    /// Whether its values are negative only where results are.
+    const fn follows_results(self) -> bool {
+        matches!(self, Self::Last | Self::Min | Self::Max | Self::Mean | Self::Sum)
+    }
+}
+
+impl Operator {
+    /// Whether greater values are the worse ones.
+    pub(super) const fn is_upward(self) -> bool {
+        matches!(self, Self::AtLeast | Self::Above)
+    }
+
+    /// Whether some value from `least` to `greatest` compares so with a threshold.
+    const fn may_hold(self, threshold: i64, least: i64, greatest: i64) -> bool {
+        match self {
+            Self::AtLeast => greatest >= threshold,
+            Self::Above => greatest > threshold,
+            Self::AtMost => least <= threshold,
+            Self::Below => least < threshold,
+        }
+    }
+
+    const fn opposite(self) -> Self {
+        match self {
+            Self::AtLeast => Self::Below,
+            Self::Above => Self::AtMost,
+            Self::AtMost => Self::Above,
+            Self::Below => Self::AtLeast,
+        }
+    }
+}
+
+/// Features and comparisons of a rule, with the thresholds to judge them by.
+pub(super) struct Judge<'a> {
+    pub features: &'a [Feature],
+    pub comparisons: &'a [Comparison],
+    pub bounds: &'a [Option<Bound>],
+    /// Whether a comparison without threshold may yet get one, and is then taken to be as it should.
+    pub open: bool,
+}
+
+/// What a level can never do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Never {
+    /// Turn on.
+    Holds,
+    /// Turn off once it is on.
+    Clears,
+}
+
+impl Judge<'_> {
+    /// What a level with this condition can never do.
+    pub fn never(&self, condition: &Condition) -> Option<Never> {
+        if self.may_hold(condition) == Some(false) {
+            return Some(Never::Holds);
+        }
+        (self.may_clear(condition) == Some(false)).then_some(Never::Clears)
+    }
+
+    /// Whether it may be true; `None` if it takes no part.
+    fn may_hold(&self, condition: &Condition) -> Option<bool> {
+        match condition {
+            Condition::Comparison(index) => self.of_comparison(*index, |comparison, bound, (least, greatest)| {
+                comparison.operator.may_hold(bound.on, least, greatest)
+            }),
+            Condition::Any(parts) => any(parts.iter().filter_map(|part| self.may_hold(part))),
+            Condition::All(parts) => {
+                let possible = all(parts.iter().filter_map(|part| self.may_hold(part)))?;
+                Some(possible && !self.contradicts_itself(parts))
+            }
+        }
+    }
+
+    /// Whether it may be false with its thresholds moved; `None` if it takes no part.
+    fn may_clear(&self, condition: &Condition) -> Option<bool> {
+        match condition {
+            Condition::Comparison(index) => self.of_comparison(*index, |comparison, bound, (least, greatest)| {
+                let follows = self.features[comparison.feature].kind.follows_results();
+                let least = if follows && bound.on > 0 && !self.is_signed() {
+                    0
+                } else {
+                    least
+                };
+                comparison.operator.opposite().may_hold(bound.off, least, greatest)
+            }),
+            Condition::Any(parts) => all(parts.iter().filter_map(|part| self.may_clear(part))),
+            Condition::All(parts) => any(parts.iter().filter_map(|part| self.may_clear(part))),
+        }
+    }
+
+    fn of_comparison(&self, index: usize, may: impl Fn(&Comparison, Bound, (i64, i64)) -> bool) -> Option<bool> {
+        let comparison = &self.comparisons[index];
+        match self.bounds[index] {
+            Some(bound) => Some(may(comparison, bound, self.features[comparison.feature].kind.range())),
+            None => self.open.then_some(true),
+        }
+    }
+
+    /// Whether the rule is about results that may be negative.
+    fn is_signed(&self) -> bool {
+        let mut bounds = self.bounds.iter().zip(self.comparisons);
+        bounds.any(|(bound, comparison)| {
+            self.features[comparison.feature].kind.follows_results() && bound.is_some_and(|bound| bound.on < 0)
+        })
+    }
+
+    /// Whether two comparisons of one feature that must hold together cannot.
+    fn contradicts_itself(&self, parts: &[Condition]) -> bool {
+        let mut needed = Vec::new();
+        self.needed(parts, &mut needed);
+        let (upward, downward): (Vec<_>, Vec<_>) = needed
+            .into_iter()
+            .partition(|(comparison, _)| comparison.operator.is_upward());
+        upward.iter().any(|(up, from)| {
+            downward.iter().any(|(down, to)| {
+                let touching = up.operator == Operator::AtLeast && down.operator == Operator::AtMost;
+                up.feature == down.feature && (from > to || from == to && !touching)
+            })
+        })
+    }
+
+    fn needed<'a>(&'a self, parts: &[Condition], out: &mut Vec<(&'a Comparison, i64)>) {
+        for part in parts {
+            match part {
+                Condition::Comparison(index) => {
+                    out.extend(self.bounds[*index].map(|bound| (&self.comparisons[*index], bound.on)));
+                }
+                Condition::All(parts) => self.needed(parts, out),
+                Condition::Any(_) => {}
+            }
+        }
+    }
+}
+
+fn any(parts: impl Iterator<Item = bool>) -> Option<bool> {
+    parts.reduce(|a, b| a || b)
+}
+
+fn all(parts: impl Iterator<Item = bool>) -> Option<bool> {
+    parts.reduce(|a, b| a && b)
+}

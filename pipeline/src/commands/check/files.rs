@@ -1,0 +1,190 @@
+//! Rules and rows out of files: JSON (one record, or a list), NDJSON, envelopes, CSV.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use riskflow_config::{FileFormat, FileInput, WrittenSettings};
+use riskflow_connectors::files::FileSource;
+use riskflow_connectors::{Polled, RawRecord, Share, Source as _, SourceError, Verdict};
+use riskflow_model::topic::Topic;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::stock::Stock;
+
+/// What files are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Rules, and limits of work under permit.
+    Rules,
+    /// Rows of all input tables.
+    Tables,
+}
+
+/// Reads a file, or all files of a folder; `TOPIC=FILE` says what a file holds whose name does not.
+pub fn read(path: &Path, wanted: Wanted, stock: &mut Stock) -> Result<()> {
+    let text = path.to_string_lossy();
+    let (named, path) = match text.split_once('=').map(|(name, path)| (Topic::from_name(name), path)) {
+        Some((Some(topic), path)) => (Some(topic), PathBuf::from(path)),
+        _ => (None, path.to_owned()),
+    };
+    if !path.is_dir() {
+        let topic = named.or_else(|| topic_of(&path, wanted));
+        return read_file(&path, topic, wanted, stock);
+    }
+    let entries = fs::read_dir(&path).with_context(|| format!("could not read `{}`", path.display()))?;
+    let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    files.retain(|file| file.is_file() && is_data(file));
+    files.sort();
+    for file in files {
+        match topic_of(&file, wanted) {
+            Some(topic) if is_wanted(topic, wanted) => read_file(&file, Some(topic), wanted, stock)?,
+            // What is asked for stands in a file of its own, or in one that says nothing.
+            Some(_) => {}
+            None if wanted == Wanted::Rules => read_file(&file, None, wanted, stock)?,
+            None => stock.passed_over.push(file.display().to_string()),
+        }
+    }
+    Ok(())
+}
+
+fn is_wanted(topic: Topic, wanted: Wanted) -> bool {
+    match wanted {
+        Wanted::Rules => matches!(topic, Topic::InRule | Topic::BaseLimit),
+        Wanted::Tables => topic.is_base(),
+    }
+}
+
+fn is_data(file: &Path) -> bool {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or("");
+    ["json", "ndjson", "jsonl", "csv"].contains(&ending.to_ascii_lowercase().as_str())
+}
+
+/// The topic that a file's name tells: `base.asset.ndjson`, `asset.csv` or `assets.csv`.
+fn topic_of(file: &Path, wanted: Wanted) -> Option<Topic> {
+    let stem = file.file_stem()?.to_str()?.to_ascii_lowercase();
+    let mut inputs = Topic::inputs();
+    let found = inputs.find(|topic| {
+        let short = topic.name().rsplit('.').next().unwrap_or(topic.name());
+        stem == topic.name() || stem == short || stem.strip_suffix('s') == Some(short)
+    });
+    // A pack of rules about permits is no table of permits.
+    found.filter(|topic| {
+        wanted == Wanted::Tables || matches!(topic, Topic::InRule | Topic::BaseLimit) || stem.contains('.')
+    })
+}
+
+fn read_file(path: &Path, topic: Option<Topic>, wanted: Wanted, stock: &mut Stock) -> Result<()> {
+    let is_csv = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    if is_csv {
+        return read_csv(path, topic.unwrap_or(Topic::InRule), wanted, stock);
+    }
+    let bytes = fs::read(path).with_context(|| format!("could not read `{}`", path.display()))?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let mut take = |payload: &[u8], place: String| -> Result<()> {
+        let envelope: Option<Envelope<'_>> = serde_json::from_slice(payload).ok();
+        if let Some(envelope) = envelope.filter(|_| wanted == Wanted::Tables || topic.is_none()) {
+            if let Some(topic) = Topic::from_name(&envelope.topic).filter(|topic| is_wanted(*topic, wanted)) {
+                let value = envelope.value.get();
+                let payload = (value != "null").then_some(value.as_bytes());
+                let key = envelope.key.as_deref().map(str::as_bytes);
+                put(topic, key, payload, place, wanted, stock);
+            }
+            return Ok(());
+        }
+        let topic = match (topic, wanted) {
+            (Some(topic), _) => topic,
+            (None, Wanted::Rules) => kind_of_rule(payload),
+            (None, Wanted::Tables) => bail!(
+                "the name of `{}` does not tell what it holds; give `TOPIC=FILE`, such as `base.asset={}`",
+                path.display(),
+                path.display()
+            ),
+        };
+        put(topic, None, Some(payload), place, wanted, stock);
+        Ok(())
+    };
+    let name = path.display();
+    if let Ok(records) = serde_json::from_slice::<Vec<&RawValue>>(bytes) {
+        for (index, record) in records.iter().enumerate() {
+            take(record.get().as_bytes(), format!("{name}[{index}]"))?;
+        }
+        return Ok(());
+    }
+    if serde_json::from_slice::<&RawValue>(bytes).is_ok() {
+        return take(bytes.trim_ascii(), name.to_string());
+    }
+    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if !line.is_empty() {
+            take(line, format!("{name}:{}", index + 1))?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    #[serde(default, borrow)]
+    key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
+
+/// Limits stand beside rules in packs; only they measure something.
+fn kind_of_rule(payload: &[u8]) -> Topic {
+    let text = String::from_utf8_lossy(payload);
+    match riskflow_config::json::field(&text, "measure") {
+        Some(_) => Topic::BaseLimit,
+        None => Topic::InRule,
+    }
+}
+
+fn put(topic: Topic, key: Option<&[u8]>, payload: Option<&[u8]>, place: String, wanted: Wanted, stock: &mut Stock) {
+    let record = RawRecord {
+        topic,
+        partition: 0,
+        offset: 0,
+        arrival: None,
+        key,
+        payload,
+    };
+    match wanted {
+        Wanted::Rules => stock.take_given(&record, place),
+        Wanted::Tables => stock.take(&record, place),
+    }
+}
+
+fn read_csv(path: &Path, topic: Topic, wanted: Wanted, stock: &mut Stock) -> Result<()> {
+    let input = FileInput {
+        path: path.to_owned(),
+        topic: Some(topic.name().to_owned()),
+        format: Some(FileFormat::Csv),
+    };
+    let settings = WrittenSettings::default().check()?.topics;
+    let mut source = FileSource::open(&[input], &settings, &[topic], Share::WHOLE)?;
+    let name = path.display();
+    loop {
+        let polled = source.poll(10_000, &mut |record| {
+            let place = format!("{name}, row {}", record.offset + 1);
+            put(topic, None, record.payload, place, wanted, stock);
+            Verdict::Taken
+        });
+        match polled {
+            Ok(Polled::Ended) => return Ok(()),
+            Ok(_) => {}
+            Err(SourceError::File { error, .. }) => {
+                let problem = error.to_string();
+                stock.refuse(name.to_string(), topic, "unreadable_file", [problem.as_str()], None);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
