@@ -182,7 +182,7 @@ impl World<'_> {
 
     /// What is refused: with all that is found in it, twice over.
     fn bad(&mut self) {
-        let long = self.texts.of(400_000 / 6);
+        let long = self.texts.of(400_000 / 6, &["\u{1}"]);
         let longer = "k".repeat(400_000);
         for (topic, row) in [
             (
