@@ -12,6 +12,7 @@ mod settings;
 mod written;
 mod written_case;
 mod written_http;
+mod secret;
 mod check;
 
 pub mod packs;
@@ -20,9 +21,10 @@ pub use plan::{Bound, Comparison, Condition, Feature, FeatureKind, LevelPlan, Op
 pub use problem::{Problem, Problems};
 pub use record::{BaseRow, InputRecord};
 pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, SelectorRecord};
+pub use secret::{Secret, WrittenSecret};
 pub use settings::{
     ActionSettings, CaseSettings, CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileFormat, FileInput,
     Guarantee, HttpSettings, Input, KafkaSettings, Output, RecoverySettings, ScoreCuts, Settings, TimeSettings,
     TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
 };
-pub use written::WrittenSettings;
+pub use written::{WrittenKafka, WrittenSettings};
