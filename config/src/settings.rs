@@ -235,6 +235,20 @@ pub struct HttpSettings {
     pub actions: Option<ActionSettings>,
 }
 
+impl HttpSettings {
+    /// Plain HTTP at this address, for reading.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            hosts: Vec::new(),
+            max_connections: crate::written_http::CONNECTIONS,
+            tls: None,
+            actions: None,
+        }
+    }
+}
+
 /// The files of TLS, PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {

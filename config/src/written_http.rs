@@ -10,6 +10,9 @@ use crate::check::Check;
 use crate::secret::{Secret, WrittenSecret};
 use crate::settings::{ActionSettings, Clock, HttpSettings, Input, TlsSettings, TokenSettings};
 
+/// How many connections may be open at once where nothing is said.
+pub(crate) const CONNECTIONS: usize = 256;
+
 /// Metrics, health, JSON views, and the way in for actions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -77,7 +80,7 @@ impl Default for WrittenHttp {
             enabled: true,
             listen: "127.0.0.1:9464".into(),
             hosts: Vec::new(),
-            max_connections: 256,
+            max_connections: CONNECTIONS,
             tls: WrittenTls::default(),
             actions: WrittenActions::default(),
         }

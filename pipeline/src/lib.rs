@@ -19,6 +19,8 @@ pub mod weather;
 
 mod cli;
 mod commands;
+mod escape;
+mod limits;
 mod terminal;
 
 use std::process::ExitCode;
@@ -31,10 +33,13 @@ extern crate self as riskflow;
 /// The program: what `riskflow` does with its command line.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
+    let arguments = match cli::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return terminal::explain(&error),
+    };
     terminal::start_logging(&arguments.log);
     riskflow_connectors::arm_failpoints();
-    match commands::run(arguments.command) {
+    match limits::raise().and_then(|()| commands::run(arguments.command)) {
         Ok(code) => code,
         Err(error) => {
             terminal::complain(&error);
