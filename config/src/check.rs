@@ -1,5 +1,6 @@
 //! How settings as written become settings as checked: every problem is noted, none ends the check.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -205,13 +206,28 @@ impl Check {
     }
 
     pub(crate) fn kafka(&mut self, written: &WrittenKafka) -> KafkaSettings {
-        if written.brokers.trim().is_empty() && self.problems.iter().all(|p| p.field != "kafka.brokers") {
+        // Input and output may both be Kafka: what is wrong with it is told once.
+        let before = self.problems.iter().count();
+        let told = self.problems.iter().any(|problem| problem.field.starts_with("kafka."));
+        if written.brokers.trim().is_empty() {
             self.problems
                 .add("kafka.brokers", "empty", "`host:port`, separated by commas");
+        } else if written.brokers.contains('@') {
+            let give = "`host:port`, separated by commas; user and password belong in `kafka.properties`";
+            self.problems
+                .add("kafka.brokers", "not usable: it has an `@` in it", give);
+        }
+        let mut properties = BTreeMap::new();
+        for (name, value) in &written.properties {
+            let value = self.secret(&format!("kafka.properties.\"{name}\""), value);
+            properties.extend(value.map(|value| (name.clone(), value)));
+        }
+        if told {
+            self.problems.truncate(before);
         }
         KafkaSettings {
             brokers: written.brokers.clone(),
-            properties: written.properties.clone(),
+            properties,
         }
     }
 
@@ -220,6 +236,12 @@ impl Check {
         if written.path.is_empty() {
             let give = "a folder or the URL of a bucket and prefix";
             self.problems.add("checkpoint.path", "empty", give);
+        }
+        let url = written.path.split_once("://").map(|(_, rest)| rest);
+        if url.is_some_and(|rest| rest.contains('?') || rest.split('/').next().is_some_and(|host| host.contains('@'))) {
+            let give = "a URL without user, password and parameters: credentials stand in the environment (`AWS_ACCESS_KEY_ID`, …)";
+            self.problems
+                .add("checkpoint.path", "not usable: the URL holds more than a place", give);
         }
         CheckpointSettings {
             path: written.path.clone(),

@@ -12,6 +12,7 @@ mod settings;
 mod written;
 mod written_case;
 mod written_http;
+mod secret;
 mod check;
 mod meet;
 
@@ -25,12 +26,13 @@ pub use plan::{
 pub use problem::{Problem, Problems};
 pub use record::{BaseRow, InputRecord};
 pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, SelectorRecord};
+pub use secret::{Secret, WrittenSecret};
 pub use settings::{
     ActionSettings, CaseSettings, CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileFormat,
     FileInput, Guarantee, HttpSettings, Input, KafkaSettings, Output, Quiet, RecoverySettings, Rewind, ScoreCuts,
     Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
 };
-pub use written::WrittenSettings;
+pub use written::{WrittenKafka, WrittenSettings};
 
 /// The JSON Schema of a topic's payload.
 #[must_use]

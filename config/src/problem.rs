@@ -74,6 +74,11 @@ impl Problems {
         self.0.is_empty()
     }
 
+    /// Takes those found since there were `before` away: they were complained of already.
+    pub(crate) fn truncate(&mut self, before: usize) {
+        self.0.truncate(before);
+    }
+
     /// All of them, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()

@@ -1,6 +1,7 @@
 //! Settings as checked: whoever holds a [`Settings`] need not ask whether a number makes sense.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -11,6 +12,8 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Domain, Level, Millis, RegionCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::Secret;
 
 /// Everything that the job needs to know. Made by [`crate::WrittenSettings::check`].
 #[derive(Clone, Debug)]
@@ -264,8 +267,8 @@ pub struct RecoverySettings {
 pub struct KafkaSettings {
     /// `host:port`, separated by commas.
     pub brokers: String,
-    /// Settings of librdkafka, passed through: TLS, SASL, time-outs.
-    pub properties: BTreeMap<String, String>,
+    /// Settings of librdkafka, passed through: TLS, SASL, time-outs. Passwords are among them.
+    pub properties: BTreeMap<String, Secret>,
 }
 
 /// What HTTP serves, and where.
@@ -273,10 +276,28 @@ pub struct KafkaSettings {
 pub struct HttpSettings {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Names that requests may ask for it by, in lower case; besides loopback names and where it listens.
+    pub hosts: Vec<String>,
+    /// How many connections may be open at once.
+    pub max_connections: usize,
     /// With it, HTTPS only.
     pub tls: Option<TlsSettings>,
     /// Who may write actions; `None`: nobody, as if there were no such path.
     pub actions: Option<ActionSettings>,
+}
+
+impl HttpSettings {
+    /// Plain HTTP at this address, for reading.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            hosts: Vec::new(),
+            max_connections: crate::written_http::CONNECTIONS,
+            tls: None,
+            actions: None,
+        }
+    }
 }
 
 /// The files of TLS, PEM.
@@ -296,7 +317,7 @@ pub struct ActionSettings {
 }
 
 /// A bearer token, and what its holder may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TokenSettings {
     /// Whose it is.
     pub name: String,
@@ -310,6 +331,21 @@ pub struct TokenSettings {
     pub region: RegionCode,
     /// Whether it may archive with `override`.
     pub overrides: bool,
+}
+
+/// Without the hash.
+impl fmt::Debug for TokenSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            role,
+            unit,
+            region,
+            overrides,
+            ..
+        } = self;
+        write!(f, "token `{name}` ({role}, {unit:?}, {region}, override {overrides})")
+    }
 }
 
 /// A history file.

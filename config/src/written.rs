@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::Problems;
 use crate::check::Check;
 use crate::settings::{Clock, FileInput, Guarantee, Quiet, RecoverySettings, Rewind, ScoreCuts, Settings};
 use crate::written_case::WrittenCase;
 use crate::written_http::WrittenHttp;
+use crate::{Problems, WrittenSecret};
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -228,8 +228,50 @@ pub enum Kind {
 pub struct WrittenKafka {
     /// `host:port`, separated by commas.
     pub brokers: String,
-    /// Settings of librdkafka, passed through: `security.protocol`, `ssl.ca.location`, `sasl.mechanism`, ….
-    pub properties: BTreeMap<String, String>,
+    /// Settings of librdkafka, passed through: `security.protocol`, `ssl.ca.location`, `sasl.mechanism`, …. Passwords may stand
+    /// elsewhere: `"sasl.password" = { file = "/run/secrets/kafka" }`, or `{ env = "KAFKA_PASSWORD" }`.
+    #[serde(serialize_with = "harmless")]
+    pub properties: BTreeMap<String, WrittenSecret>,
+}
+
+/// Of the properties shows those that are known to be no secrets.
+fn harmless<S: Serializer>(properties: &BTreeMap<String, WrittenSecret>, serializer: S) -> Result<S::Ok, S::Error> {
+    struct Shown<'a>(&'a WrittenSecret, bool);
+    impl Serialize for Shown<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            self.0.shown(serializer, self.1)
+        }
+    }
+    let shown = properties.iter();
+    serializer.collect_map(shown.map(|(name, value)| (name, Shown(value, is_harmless(name)))))
+}
+
+/// Whether a property of librdkafka is known to be no secret: one that is misspelt may be one.
+fn is_harmless(property: &str) -> bool {
+    const KINDS: [&str; 9] = [
+        ".ms",
+        ".bytes",
+        ".kbytes",
+        ".messages",
+        ".location",
+        ".protocol",
+        ".mechanism",
+        ".mechanisms",
+        ".type",
+    ];
+    const NAMES: [&str; 10] = [
+        "acks",
+        "client.id",
+        "client.rack",
+        "compression.codec",
+        "debug",
+        "enable.ssl.certificate.verification",
+        "partitioner",
+        "retries",
+        "sasl.username",
+        "ssl.endpoint.identification.algorithm",
+    ];
+    NAMES.contains(&property) || KINDS.iter().any(|kind| property.ends_with(kind))
 }
 
 impl Default for WrittenSettings {
@@ -373,17 +415,36 @@ impl WrittenSettings {
     ///
     /// # Errors
     ///
-    /// When it is no TOML, or has fields that do not exist; the message names line and field.
+    /// When it is no TOML, or has fields that do not exist; the message names line and field, and quotes no secret.
     pub fn from_toml(text: &str) -> Result<Self, Problems> {
-        toml::from_str(text).map_err(|error| {
-            let mut problems = Problems::default();
-            problems.add(
-                "riskflow.toml",
-                error.to_string().trim_end(),
-                "what `riskflow schema config` describes",
-            );
-            problems
+        let place = |error: &toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+            format!(
+                "wrong at line {}, column {}: ",
+                before.matches('\n').count() + 1,
+                column + 1
+            )
+        };
+        let parsed = toml::Deserializer::parse(text);
+        let deserializer = parsed.map_err(|error| wrong("riskflow.toml", &place(&error), error.message()))?;
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            wrong(
+                &error.path().to_string(),
+                &place(error.inner()),
+                error.inner().message(),
+            )
         })
+    }
+
+    /// The same of TOML that was put together, and has no lines.
+    ///
+    /// # Errors
+    ///
+    /// When there are fields that do not exist, or values of another type.
+    pub fn from_table(table: toml::Table) -> Result<Self, Problems> {
+        serde_path_to_error::deserialize(table)
+            .map_err(|error| wrong(&error.path().to_string(), "wrong: ", error.inner().message()))
     }
 
     /// Checks the settings.
@@ -419,6 +480,31 @@ impl WrittenSettings {
             input,
         };
         check.problems.none_or(Some(settings))
+    }
+}
+
+/// One problem of a text that cannot be read.
+fn wrong(path: &str, place: &str, message: &str) -> Problems {
+    let mut problems = Problems::default();
+    // The path of what belongs to no field.
+    let field = if path == "." { "riskflow.toml" } else { path };
+    let found = format!("{place}{}", without_secret(path, message).replace('\n', "; "));
+    problems.add(field, found, "what `riskflow schema config` describes");
+    problems
+}
+
+/// A message without the value that it quotes, where that may be secret.
+fn without_secret(path: &str, message: &str) -> String {
+    let secret = ["kafka", "http.actions", "checkpoint.path"];
+    let kind = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "));
+    match (kind, message.rsplit_once(", expected ")) {
+        (Some(kind), Some((_, expected))) if secret.iter().any(|secret| path.starts_with(secret)) => {
+            let kind = kind.split([' ', '`', '"', ',']).next().unwrap_or_default();
+            format!("{kind}, expected {expected}")
+        }
+        _ => message.to_owned(),
     }
 }
 

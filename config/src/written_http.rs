@@ -7,7 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::check::Check;
+use crate::secret::{Secret, WrittenSecret};
 use crate::settings::{ActionSettings, Clock, HttpSettings, Input, TlsSettings, TokenSettings};
+
+/// How many connections may be open at once where nothing is said.
+pub(crate) const CONNECTIONS: usize = 256;
 
 /// Metrics, health, JSON views, and the way in for actions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +21,12 @@ pub struct WrittenHttp {
     pub enabled: bool,
     /// The address; loopback unless someone decides otherwise, for reading needs no authentication.
     pub listen: String,
+    /// Host names that requests may ask for it by (their `Host` header, without port). Loopback names and the address in `listen`
+    /// need not stand here, nor any address where it listens on all of them; other names are refused (421), so that no web page
+    /// reaches it by a name of its own (DNS rebinding).
+    pub hosts: Vec<String>,
+    /// How many connections may be open at once, 8 to 65,536. Each takes one of the files that the process may open.
+    pub max_connections: usize,
     /// With both files it is HTTPS only.
     pub tls: WrittenTls,
     /// Who may write actions, if anyone.
@@ -47,10 +57,11 @@ pub struct WrittenActions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WrittenToken {
-    /// Whose it is: stands in logs, and as `actor` in actions that name none.
+    /// Whose it is: stands in logs, and is the `actor` of all its actions.
     pub name: String,
-    /// SHA-256 of the token, 64 hexadecimal digits. The token: 32 random bytes or more (`openssl rand -hex 32`).
-    pub sha256: String,
+    /// SHA-256 of the token, 64 hexadecimal digits. The token: 32 random bytes or more (`openssl rand -hex 32`). It may stand
+    /// elsewhere: `{ file = "…" }`, `{ env = "…" }`.
+    pub sha256: WrittenSecret,
     /// The role of its actions.
     pub role: String,
     /// The unit of its actions; without one they are of no unit.
@@ -68,6 +79,8 @@ impl Default for WrittenHttp {
         Self {
             enabled: true,
             listen: "127.0.0.1:9464".into(),
+            hosts: Vec::new(),
+            max_connections: CONNECTIONS,
             tls: WrittenTls::default(),
             actions: WrittenActions::default(),
         }
@@ -85,6 +98,15 @@ impl Check {
                 "an address and port like `127.0.0.1:9464`",
             );
         }
+        for (index, host) in written.hosts.iter().enumerate() {
+            let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            if host.is_empty() || !host.chars().all(legal) {
+                let give = "a host name such as `riskflow.example`, without scheme and port";
+                self.problems
+                    .add(format!("http.hosts[{index}]"), format!("`{host}`"), give);
+            }
+        }
+        let max_connections = self.count("http.max_connections", written.max_connections, 8, 65_536);
         let tls = self.tls(&written.tls);
         let actions = written.actions.enabled.then(|| {
             self.actions_are_read(input, clock);
@@ -97,7 +119,13 @@ impl Check {
             self.tokens(&written.actions.tokens)
         });
         let address = address.filter(|_| written.enabled)?;
-        Some(HttpSettings { address, tls, actions })
+        Some(HttpSettings {
+            address,
+            hosts: written.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            max_connections,
+            tls,
+            actions,
+        })
     }
 
     fn actions_are_read(&mut self, input: &Input, clock: Clock) {
@@ -135,14 +163,23 @@ impl Check {
             self.problems.add("http.actions.tokens", "empty", give);
         }
         let mut tokens = Vec::new();
+        let mut before: Vec<(&WrittenToken, Option<Secret>)> = Vec::new();
         for (index, token) in written.iter().enumerate() {
-            let before = &written[..index];
-            tokens.extend(self.token(&format!("http.actions.tokens[{index}]"), token, before));
+            let path = format!("http.actions.tokens[{index}]");
+            let hash = self.secret(&format!("{path}.sha256"), &token.sha256);
+            tokens.extend(self.token(&path, token, hash.as_ref(), &before));
+            before.push((token, hash));
         }
         ActionSettings { tokens }
     }
 
-    fn token(&mut self, path: &str, written: &WrittenToken, before: &[WrittenToken]) -> Option<TokenSettings> {
+    fn token(
+        &mut self,
+        path: &str,
+        written: &WrittenToken,
+        hash: Option<&Secret>,
+        before: &[(&WrittenToken, Option<Secret>)],
+    ) -> Option<TokenSettings> {
         let texts = [
             ("name", Some(&written.name)),
             ("role", Some(&written.role)),
@@ -159,27 +196,12 @@ impl Check {
                     .add(format!("{path}.{field}"), found, "a text of at most 200 bytes");
             }
         }
-        if before.iter().any(|other| other.name == written.name) {
+        if before.iter().any(|(other, _)| other.name == written.name) {
             let found = format!("`{}`, which another token has", written.name);
             self.problems
                 .add(format!("{path}.name"), found, "each token its own name");
         }
-        let same = |other: &&WrittenToken| other.sha256.eq_ignore_ascii_case(&written.sha256);
-        if let Some(other) = before.iter().find(same) {
-            let found = format!("that of `{}`", other.name);
-            self.problems.add(format!("{path}.sha256"), found, "each token its own");
-        }
-        let sha256 = digest(&written.sha256);
-        if sha256.is_none() {
-            let digits = written.sha256.chars().count();
-            let bad = written.sha256.chars().any(|c| !c.is_ascii_hexdigit());
-            let found = format!(
-                "{digits} characters long{}",
-                if bad { ", not all hexadecimal digits" } else { "" }
-            );
-            let give = "64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints";
-            self.problems.add(format!("{path}.sha256"), found, give);
-        }
+        let sha256 = hash.and_then(|hash| self.digest(path, hash.reveal(), before));
         let region: Option<RegionCode> = written.region.parse().ok();
         if region.is_none() {
             let found = format!("`{}`", written.region);
@@ -197,6 +219,29 @@ impl Check {
             region: region?,
             overrides: written.overrides,
         })
+    }
+
+    /// The hash of a token: no other token's. What is wrong with it is told without it.
+    fn digest(&mut self, path: &str, hash: &str, before: &[(&WrittenToken, Option<Secret>)]) -> Option<[u8; 32]> {
+        let path = format!("{path}.sha256");
+        let same = |other: &Secret| other.reveal().eq_ignore_ascii_case(hash);
+        let same = |other: &Option<Secret>| other.as_ref().is_some_and(same);
+        if let Some((other, _)) = before.iter().find(|(_, other)| same(other)) {
+            let found = format!("that of `{}`", other.name);
+            self.problems.add(&path, found, "each token its own");
+        }
+        let bytes = digest(hash);
+        if bytes.is_none() {
+            let digits = hash.chars().count();
+            let bad = hash.chars().any(|c| !c.is_ascii_hexdigit());
+            let found = format!(
+                "{digits} characters long{}",
+                if bad { ", not all hexadecimal digits" } else { "" }
+            );
+            let give = "64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints";
+            self.problems.add(&path, found, give);
+        }
+        bytes
     }
 }
 
@@ -228,6 +273,8 @@ mod tests {
         let text = r#"
             [http]
             listen = "0.0.0.0:9464"
+            hosts = ["a.example", "https://b.example:1"]
+            max_connections = 1
             [http.actions]
             enabled = true
             [[http.actions.tokens]]
@@ -245,6 +292,8 @@ mod tests {
         "#;
         let fields: Vec<String> = problems(text).into_iter().map(|(field, _)| field).collect();
         let expected = [
+            "http.hosts[1]",
+            "http.max_connections",
             "http.actions.enabled",
             "http.tls",
             "http.actions.tokens[0].sha256",

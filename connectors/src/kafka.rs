@@ -27,12 +27,10 @@ pub(crate) use topics::{check, cluster_id, create};
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// A property in the settings is riskflow's to set.
-    #[error("`properties.{property}` is {found}; leave it out, riskflow sets it ({why})")]
+    #[error("`kafka.properties.\"{property}\"` is set; leave it out, riskflow sets it ({why})")]
     Reserved {
         /// Its name.
         property: String,
-        /// What stands there.
-        found: String,
         /// Why it cannot be another.
         why: &'static str,
     },

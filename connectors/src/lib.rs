@@ -75,22 +75,25 @@ pub use progress::{Published, Resume, content, published_rows, published_tables,
 pub use sink::{Begun, EpochRecords, OutRecord, Sink, open_sink, tidy_input};
 pub use source::{Polled, RawRecord, Share, Source, Span, Until, Verdict, open_source, reopen_source};
 
-/// Arms the failpoints that `FAILPOINTS` names, for as long as the process lives. Does nothing in a build without the feature
-/// `failpoints`.
+/// Arms the failpoints that `FAILPOINTS` names, for as long as the process lives. Does nothing but in the tests' build of
+/// these sources (`tests/failpoints`): the product has no failpoints.
+#[inline]
 pub fn arm_failpoints() {
     #[cfg(feature = "failpoints")]
     std::mem::forget(fail::FailScenario::setup());
 }
 
-/// A border of the commit and checkpoint protocols, where tests end the process as if by SIGKILL. Does nothing in a build
-/// without the feature `failpoints`.
+/// A border of the commit and checkpoint protocols, where tests end the process as if by SIGKILL. Does nothing in the
+/// product.
+#[inline(always)]
 pub fn failpoint(name: &str) {
     if fault(name) {
         std::process::abort();
     }
 }
 
-/// Whether a test has planted this fault. Never in a build without the feature `failpoints`.
+/// Whether a test has planted this fault. Never in the product, where nothing is left of it, not even the name.
+#[inline(always)]
 #[must_use]
 pub fn fault(name: &str) -> bool {
     let _ = name;
@@ -100,6 +103,7 @@ pub fn fault(name: &str) -> bool {
 }
 
 /// An error of a full disk, where a test has planted one.
+#[inline(always)]
 fn disk_full(name: &str) -> std::io::Result<()> {
     if fault(name) {
         return Err(std::io::ErrorKind::StorageFull.into());

@@ -225,6 +225,7 @@ fn each(
 #[cfg(test)]
 mod tests {
     use riskflow_config::Guarantee;
+    use riskflow_model::progress::Marks;
 
     use super::*;
     use crate::{EpochRecords, OutRecord, open_sink};
@@ -266,7 +267,7 @@ mod tests {
     #[test]
     fn offsets_of_many_partitions_are_put_together_and_one_that_lacks_some_is_noticed() {
         let mut offsets = Offsets::default();
-        for partition in 0..2_500 {
+        for partition in 0..1_250 {
             offsets.advance(Topic::InObservation, partition, u64::from(partition) + 1);
         }
         let progress = |epoch| Progress {
@@ -274,6 +275,7 @@ mod tests {
             clock: None,
             previous: Millis(0),
             offsets: offsets.clone(),
+            marks: Marks::default(),
             digest: "".into(),
             parts: 1,
         };

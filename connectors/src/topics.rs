@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use riskflow_config::{Input, KafkaSettings, Output, TopicSettings};
+use riskflow_config::{Input, KafkaSettings, Output, Settings, TopicSettings};
 use riskflow_model::topic::Topic;
 
 use crate::Retry;
@@ -38,6 +38,49 @@ impl<'a> Place<'a> {
             Output::Files(_) => None,
         }
     }
+}
+
+/// How many files a job keeps open for input and output, at most.
+#[must_use]
+pub fn open_files(settings: &Settings) -> usize {
+    let count = |folder: &Path, topic: Topic| {
+        let folder = folder.join(settings.topics.name(topic));
+        let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let numbers = names.filter(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.parse::<u16>().is_ok())
+        });
+        // What is not there yet is made as the settings say.
+        Some(numbers.count())
+            .filter(|count| *count > 0)
+            .unwrap_or(settings.topics.partitions.into())
+    };
+    // librdkafka has a socket and a pipe for each broker, for each that it begins with, and for coordinators.
+    let client = |kafka: &KafkaSettings| 3 * (kafka.brokers.split(',').count().max(3) + 3);
+    let mut files = match &settings.input {
+        // The segment that is read.
+        Input::Log(folder) => Topic::inputs().map(|topic| count(folder, topic)).sum(),
+        Input::Kafka(kafka) => 2 * settings.cluster.workers.get() * client(kafka),
+        Input::Files(files) => files.len(),
+    };
+    if settings.cluster.process == 0 {
+        files += match &settings.output {
+            // The segment that is written, its lock, and a reader when the job begins.
+            Output::Log(folder) => 3 * Topic::outputs().map(|topic| count(folder, topic)).sum::<usize>(),
+            // The producer, and one that asks about topics.
+            Output::Kafka(kafka) => 2 * client(kafka),
+            Output::Files(_) => Topic::outputs().count(),
+        };
+    }
+    let acts = settings.http.as_ref().is_some_and(|http| http.actions.is_some());
+    files += match &settings.input {
+        Input::Log(folder) if acts => 2 * count(folder, Topic::InAction),
+        Input::Kafka(kafka) if acts => client(kafka),
+        _ => 0,
+    };
+    files
 }
 
 /// How one topic stands.

@@ -7,6 +7,7 @@ use std::any::Any;
 
 use std::cell::RefCell;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::panic;
 use std::process;
 use std::rc::Rc;
@@ -114,6 +115,24 @@ fn job(settings: &Settings) -> Job {
     all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Where the tables of a cluster are, in words: `served` is where process 0 serves HTTP, as far as that is known.
+#[must_use]
+pub fn tables_at(hosts: &[String], served: Option<&str>) -> String {
+    let home = hosts.first().map_or("", String::as_str);
+    let Some((scheme, address)) = served.and_then(|served| served.split_once("://")) else {
+        return format!("process 0 of the cluster ({home}) has them");
+    };
+    let address = match address.parse::<SocketAddr>() {
+        // It listens on every address of its host.
+        Ok(address) if address.ip().is_unspecified() => {
+            let host = home.rsplit_once(':').map_or(home, |(host, _)| host);
+            format!("{host}:{}", address.port())
+        }
+        _ => address.to_owned(),
+    };
+    format!("process 0 of the cluster has them, ask {scheme}://{address}")
+}
+
 /// What worker 0 has of this, on every worker: each must call it at the same point, and waits for worker 0.
 pub fn tell<T: ExchangeData + Clone>(worker: &mut Worker, own: T) -> T {
     let told = Rc::new(RefCell::new(own));
@@ -134,4 +153,24 @@ pub fn tell<T: ExchangeData + Clone>(worker: &mut Worker, own: T) -> T {
         worker.step_or_park(None);
     }
     told.borrow().clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tables_at;
+
+    #[test]
+    fn where_the_tables_are_is_an_address_that_can_be_asked() {
+        let hosts = ["risk-0.example:2101".to_owned(), "risk-1.example:2101".to_owned()];
+        for (served, expected) in [
+            (None, "process 0 of the cluster (risk-0.example:2101) has them"),
+            (Some("http://0.0.0.0:9464"), "ask http://risk-0.example:9464"),
+            (Some("https://[::]:9464"), "ask https://risk-0.example:9464"),
+            (Some("http://127.0.0.1:9464"), "ask http://127.0.0.1:9464"),
+            (Some("http://10.0.0.1:9464"), "ask http://10.0.0.1:9464"),
+        ] {
+            let said = tables_at(&hosts, served);
+            assert!(said.ends_with(expected), "{said}");
+        }
+    }
 }

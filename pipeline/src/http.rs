@@ -2,10 +2,11 @@
 //!
 //! | path | gives |
 //! |---|---|
+//! | `/` | this table, as JSON, with the filters of each list and their values |
 //! | `/metrics` | Prometheus text |
 //! | `/healthz` | 200 while the process is alive |
-//! | `/readyz` | 200 once history is worked off, 503 before |
-//! | `/api/v1/regions?tier=&domain=&within=` | region risks |
+//! | `/readyz` | 200 once history is worked off and the tables are here, else 503 and why |
+//! | `/api/v1/regions?within=&tier=&domain=&least=` | region risks, of `domain=all` where none is given |
 //! | `/api/v1/regions/{code}` | one region, every domain |
 //! | `/api/v1/assets?within=&domain=&category=&least=` | asset risks |
 //! | `/api/v1/assets/{id}` | one asset |
@@ -17,45 +18,77 @@
 //! | `/api/v1/reports?within=&tier=&module=` | totals of reports |
 //! | `POST /api/v1/warnings/{id}/actions` | 202 once an action is durable on `in.action`; see [`actions`] |
 //!
-//! Lists are `{"epoch", "total", "items"}`, at most `limit` items (100 by default, 10,000 at most) from `offset`, all of one
-//! epoch. Reading needs no authentication: it listens on loopback unless configured otherwise. With `[http.tls]` it is
-//! HTTPS only.
+//! **Lists** are `{"now", "epoch", "total", "items", "next"}`: at most `limit` items (100 by default, 10,000 at most, and 16 MiB),
+//! all of one epoch, in the order of their keys. `next` is null on the last page, else the key to give as `after`: what is there all the
+//! while is on exactly one page, whatever comes and goes between two requests. `offset` passes over so many items. Where nothing fits,
+//! `notes` says which filter fits nothing by itself. A filter that a list does not have, and a value that a filter does not
+//! have, are refused (400). Rows are `{"now", "epoch", "item"}`.
+//!
+//! **Times.** `epoch` is the last that changed any row; `now` is the pipeline's time: all up to it is in the tables. Where nothing happens
+//! `epoch` stands still and `now` goes on; where `now` stands still, too, the job does not get on.
+//!
+//! Reading needs no authentication: it listens on loopback unless configured otherwise. With `[http.tls]` it is HTTPS only.
+//! Requests by another host name than those it is known by are refused (421, `http.hosts`). A list is encoded once for all who ask for the
+//! same at a time (`pages`); connections are bounded in number and time (`connections`). In a cluster process 0 has the
+//! tables; the others answer 503 and say where it serves.
 
 pub mod actions;
 
 mod authority;
+mod connections;
+mod host;
+mod lists;
 mod outcome;
+mod pages;
 mod tls;
 mod views;
 mod writer;
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use axum::Router;
-use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
 use riskflow_config::HttpSettings;
 use riskflow_connectors::Append;
+use serde_json::json;
+use tokio::net::TcpSocket;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tower_http::timeout::TimeoutLayer;
 
 use crate::job::Handles;
 use actions::Actions;
+use host::Hosts;
+use pages::Pages;
+use views::Reader;
 use writer::Writer;
 
+pub use connections::Ended;
 pub use outcome::Outcome;
 
-/// A connection whose first request does not come within this time is closed.
-const FIRST_REQUEST: Duration = Duration::from_secs(30);
+/// How long a request may wait for its answer to begin.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long requests under way may take when the server stops.
-const LEAVE: Duration = Duration::from_secs(5);
+/// What the system keeps of an answer that is not read, for each connection.
+const SEND_BUFFER: u32 = 256 << 10;
+
+/// How many connections the system lets wait.
+const BACKLOG: u32 = 1_024;
+
+/// Seconds after which to try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// A running server; it stops when dropped.
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
-    handle: Handle<SocketAddr>,
+    stop: watch::Sender<bool>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -67,10 +100,10 @@ impl Server {
     /// When the address cannot be bound, or certificate and key are of no use.
     pub fn start(settings: &HttpSettings, handles: Handles, way_in: Option<Box<dyn Append>>) -> Result<Self> {
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
-        let address = settings.address;
-        let listener = TcpListener::bind(address).with_context(|| format!("could not listen on {address}"))?;
-        let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener =
+            listen(&runtime, settings.address).with_context(|| format!("could not listen on {}", settings.address))?;
+        let address = listener.local_addr()?;
         let mut threads = Vec::new();
         let actions = match (&settings.actions, way_in) {
             (Some(settings), Some(way_in)) => {
@@ -80,59 +113,76 @@ impl Server {
             }
             _ => None,
         };
-        let router = router(handles, actions);
-        let handle = Handle::new();
-        let stop = handle.clone();
+        let metrics = Arc::clone(&handles.metrics);
+        let pages = Arc::new(Pages::new(Arc::clone(&handles.views), Arc::clone(&metrics)));
+        let reader = Reader {
+            handles,
+            pages: Arc::clone(&pages),
+        };
+        let router = router(&reader, actions, Hosts::new(address, &settings.hosts));
+        let (stop, stopped) = watch::channel(false);
+        let limit = settings.max_connections;
         let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
-            if let Err(error) = runtime.block_on(serve(listener, tls, stop, router)) {
-                tracing::error!(%error, "http server ended");
-            }
+            runtime.block_on(async {
+                let listener = match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => listener,
+                    Err(error) => return tracing::error!(%error, "HTTP cannot be served"),
+                };
+                tokio::spawn(async move { pages.sweep().await });
+                connections::serve(listener, tls, router, limit, (metrics, stopped)).await;
+            });
         })?;
         // It holds the way to the writer: it must end first.
         threads.insert(0, thread);
-        Ok(Self {
-            address,
-            handle,
-            threads,
-        })
+        Ok(Self { address, stop, threads })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.handle.graceful_shutdown(Some(LEAVE));
+        self.stop.send_replace(true);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    tls: Option<RustlsConfig>,
-    handle: Handle<SocketAddr>,
-    router: Router,
-) -> std::io::Result<()> {
-    let service = router.into_make_service();
-    match tls {
-        Some(tls) => {
-            let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
-            let server = server.http1_only().first_request_timeout(FIRST_REQUEST);
-            server.serve(service).await
-        }
-        None => {
-            let server = axum_server::from_tcp(listener)?.handle(handle);
-            let server = server.http1_only().first_request_timeout(FIRST_REQUEST);
-            server.serve(service).await
-        }
-    }
+fn listen(runtime: &Runtime, address: SocketAddr) -> std::io::Result<TcpListener> {
+    let _inside = runtime.enter();
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    // Connections have what their listener has.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// The routes; without `actions` there is no way in.
-fn router(handles: Handles, actions: Option<Actions>) -> Router {
-    let views = views::routes().with_state(handles);
-    match actions {
+fn router(reader: &Reader, actions: Option<Actions>, hosts: Hosts) -> Router {
+    let views = views::routes(reader);
+    let all = match actions {
         Some(actions) => actions::routes(actions, views),
-        None => views,
-    }
+        None => views
+            .fallback(async |request: Request| nowhere(&request, StatusCode::NOT_FOUND))
+            .method_not_allowed_fallback(async |request: Request| nowhere(&request, StatusCode::METHOD_NOT_ALLOWED)),
+    };
+    all.layer(TimeoutLayer::with_status_code(
+        StatusCode::SERVICE_UNAVAILABLE,
+        PATIENCE,
+    ))
+    .layer(from_fn_with_state(hosts, host::check))
+}
+
+/// A request for what there is not.
+fn nowhere(request: &Request, status: StatusCode) -> Response {
+    (status, Json(json!({ "error": no_such(request) }))).into_response()
+}
+
+fn no_such(request: &Request) -> String {
+    let path = request.uri().path();
+    let path = &path[..path.floor_char_boundary(100)];
+    format!("there is no `{} {path}`; `/` tells what there is", request.method())
 }

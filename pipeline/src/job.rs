@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use arc_swap::ArcSwapOption;
 use riskflow_config::{Clock, Output, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Part};
 use riskflow_connectors::topics::{Place, TopicState, check};
@@ -29,7 +30,7 @@ use timely::worker::Worker;
 
 use crate::checkpoint::{Checkpointer, State};
 use crate::clock::{TOLERANCE, wall_clock};
-use crate::cluster::{communication, tell};
+use crate::cluster::{self, communication, tell};
 use crate::graph::{Inputs, Keepers, Meters, Semantics, graph};
 use crate::ingest::{Cut, How, Ingest, Ingested, Report, Standing, ingest};
 use crate::metrics::Metrics;
@@ -62,6 +63,12 @@ pub struct Handles {
     pub clock_off: Arc<AtomicI64>,
     /// Where it stands while it works off a history.
     pub catching_up: Arc<Shown>,
+    /// The pipeline's time, in milliseconds: what is committed up to it is in the tables. 0 before the first epoch.
+    pub now: Arc<AtomicI64>,
+    /// Where HTTP is served, if it is.
+    pub served: Arc<OnceLock<String>>,
+    /// Where the tables are, in words; `None`: in this process.
+    pub elsewhere: Arc<ArcSwapOption<String>>,
 }
 
 impl Handles {
@@ -79,7 +86,16 @@ impl Handles {
             ready: Arc::default(),
             clock_off: Arc::default(),
             catching_up: Arc::default(),
+            now: Arc::default(),
+            served: Arc::default(),
+            elsewhere: Arc::default(),
         })
+    }
+
+    /// Where the tables are, in words; `None`: in this process.
+    #[must_use]
+    pub fn tables_elsewhere(&self) -> Option<String> {
+        self.elsewhere.load().as_deref().cloned()
     }
 }
 
@@ -430,7 +446,12 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
         ..
     } = &**job;
     let start = if settings.cluster.hosts.len() > 1 {
-        tell(worker, job.start.clone())
+        let (start, served) = tell(worker, (job.start.clone(), handles.served.get().cloned()));
+        if settings.cluster.process > 0 {
+            let place = cluster::tables_at(&settings.cluster.hosts, served.as_deref());
+            handles.elsewhere.store(Some(Arc::new(place)));
+        }
+        start
     } else {
         job.start.clone()
     };

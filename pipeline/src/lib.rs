@@ -18,3 +18,37 @@ pub mod replay;
 pub mod draw;
 pub mod city;
 pub mod weather;
+
+mod cli;
+mod commands;
+mod escape;
+mod limits;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+// Commands name the library as its users do.
+extern crate self as riskflow;
+
+/// The program: what `riskflow` does with its command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match cli::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return terminal::explain(&error),
+    };
+    terminal::start_logging(&arguments.log);
+    riskflow_connectors::arm_failpoints();
+    match limits::raise().and_then(|()| commands::run(arguments.command)) {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::complain(&error);
+            match error.downcast_ref::<riskflow_config::Problems>() {
+                Some(_) => ExitCode::from(cli::EXIT_CONFIGURATION),
+                None => ExitCode::FAILURE,
+            }
+        }
+    }
+}

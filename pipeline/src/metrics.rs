@@ -14,7 +14,7 @@ use riskflow_model::topic::Topic;
 use riskflow_operators::fold::FoldMeter;
 
 use crate::graph::Meters;
-use crate::http::Outcome;
+use crate::http::{Ended, Outcome};
 
 /// The metrics of one process.
 pub struct Metrics {
@@ -29,6 +29,10 @@ pub struct Metrics {
     case_events: IntCounterVec,
     notices: IntCounterVec,
     action_requests: IntCounterVec,
+    http_answers: IntCounterVec,
+    http_ended: IntCounterVec,
+    http_open: IntGauge,
+    http_encoded: IntCounter,
     epochs: IntCounter,
     epoch_seconds: Histogram,
     commit_seconds: Histogram,
@@ -122,6 +126,20 @@ impl Metrics {
                 "riskflow_action_requests_total",
                 "Requests to write an action over HTTP, by outcome; all but `accepted` changed nothing.",
                 "outcome",
+            )?,
+            http_answers: counters("riskflow_http_answers_total", "Answers over HTTP, by status.", "status")?,
+            http_ended: counters(
+                "riskflow_http_connections_ended_total",
+                "Connections that the server ended, by reason: `handshake`, `idle`, `stalled` and `slow` took too long, `shed` made room.",
+                "reason",
+            )?,
+            http_open: add(r, IntGauge::new("riskflow_http_connections", "Connections open now.")?)?,
+            http_encoded: add(
+                r,
+                IntCounter::new(
+                    "riskflow_http_pages_encoded_total",
+                    "Pages of lists that were encoded; all who ask for the same at a time get one.",
+                )?,
             )?,
             epochs: add(r, IntCounter::new("riskflow_epochs_total", "Epochs committed.")?)?,
             epoch_seconds: seconds("riskflow_epoch_seconds", "Time from closing an epoch to its commit.")?,
@@ -272,6 +290,9 @@ impl Metrics {
         for outcome in Outcome::ALL {
             self.action_requests.with_label_values(&[outcome.name()]);
         }
+        for ended in Ended::ALL {
+            self.http_ended.with_label_values(&[ended.name()]);
+        }
         for topic in Topic::inputs() {
             self.records.with_label_values(&[topic.name()]);
             self.bytes.with_label_values(&[topic.name()]);
@@ -313,6 +334,26 @@ impl Metrics {
     /// Someone asked to write an action.
     pub fn action_request(&self, outcome: Outcome) {
         self.action_requests.with_label_values(&[outcome.name()]).inc();
+    }
+
+    /// A request was answered with this status.
+    pub fn http_answered(&self, status: u16) {
+        self.http_answers.with_label_values(&[&status.to_string()]).inc();
+    }
+
+    /// The server ended a connection.
+    pub fn http_ended(&self, why: Ended) {
+        self.http_ended.with_label_values(&[why.name()]).inc();
+    }
+
+    /// So many connections are open.
+    pub fn http_connections(&self, open: usize) {
+        self.http_open.set(open as i64);
+    }
+
+    /// A page of a list was encoded.
+    pub fn http_encoded(&self) {
+        self.http_encoded.inc();
     }
 
     /// Output records were committed.

@@ -1,43 +1,101 @@
 //! What people see: logs and errors on standard error, colour only on a terminal.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
 
+use riskflow_config::Problems;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 
 use crate::cli::{LogArguments, LogFormat};
+use crate::escape;
 
-/// Starts logging to standard error.
+/// Starts logging to standard error. What others wrote is escaped, in panics too.
 pub fn start_logging(arguments: &LogArguments) {
-    let filter = EnvFilter::try_new(&arguments.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(&arguments.log);
+    let wrong = filter.as_ref().err().map(ToString::to_string);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")));
     match arguments.log_format {
         LogFormat::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
             .with_target(false)
+            .fmt_fields(Escaped)
             .init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Json => builder.with_writer(|| EscapedJson(io::stderr())).json().init(),
+    }
+    if let Some(why) = wrong {
+        tracing::warn!(why, given = arguments.log, "`--log` is no filter, using `info`");
+    }
+    std::panic::set_hook(Box::new(|info| {
+        let _ = writeln!(io::stderr(), "error: {}", escape::said(&info.to_string()));
+    }));
+}
+
+/// The fields of a log record as one line that no terminal obeys.
+struct Escaped;
+
+impl<'writer> FormatFields<'writer> for Escaped {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut text = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut text), fields)?;
+        writer.write_str(&escape::said(&text))
     }
 }
 
-/// Prints an error and what caused it.
+/// A log record as JSON comes in one piece: what JSON need not escape a terminal may obey.
+struct EscapedJson(io::Stderr);
+
+impl io::Write for EscapedJson {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(record);
+        let shown = escape::said(text.trim_end_matches('\n'));
+        writeln!(self.0, "{shown}")?;
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Prints an error and what caused it; problems of a configuration one a line.
 pub fn complain(error: &anyhow::Error) {
-    let mut stderr = std::io::stderr().lock();
-    let _ = writeln!(stderr, "error: {error}");
+    let mut stderr = io::stderr().lock();
+    let mut say = |before: &str, text: &str| drop(writeln!(stderr, "{before}{}", escape::said(text)));
+    if let Some(problems) = error.downcast_ref::<Problems>() {
+        for problem in problems.iter() {
+            say("error: ", &problem.to_string());
+        }
+        return;
+    }
+    say("error: ", &error.to_string());
     for cause in error.chain().skip(1) {
-        let _ = writeln!(stderr, "  because: {cause}");
+        say("  because: ", &cause.to_string());
     }
 }
 
-/// Writes a line to standard output; a closed pipe ends the program quietly, as other tools do.
+/// Says what is wrong with a command line; or gives the help that it asks for.
+pub fn explain(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let _ = write!(io::stderr(), "{}", escape::lines(&error.render().to_string()));
+    ExitCode::from(crate::cli::EXIT_CONFIGURATION)
+}
+
+/// Writes a line (or some) to standard output, escaped; a closed pipe ends the program quietly, as other tools do.
 pub fn say(line: impl std::fmt::Display) {
-    if writeln!(std::io::stdout().lock(), "{line}").is_err() {
+    let line = line.to_string();
+    if writeln!(std::io::stdout().lock(), "{}", escape::lines(&line)).is_err() {
         std::process::exit(0);
     }
 }
 
-/// The same with styles in it: colour only on a terminal, and without `NO_COLOR`.
+/// The same with styles in it: colour only on a terminal, and without `NO_COLOR`. What others wrote must be escaped already.
 pub fn say_in_colour(line: impl std::fmt::Display) {
     if writeln!(anstream::stdout().lock(), "{line}").is_err() {
         std::process::exit(0);

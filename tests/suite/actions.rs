@@ -107,11 +107,11 @@ impl Desk {
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
         let settings = HttpSettings {
-            address: "127.0.0.1:0".parse().unwrap(),
             tls,
             actions: way_in.is_some().then(|| ActionSettings {
                 tokens: vec![token("town", TOWN, "330902001"), token("city", CITY, "3309")],
             }),
+            ..HttpSettings::at("127.0.0.1:0".parse().unwrap())
         };
         let server = Server::start(&settings, handles.clone(), way_in).unwrap();
         Self {

@@ -200,7 +200,7 @@ impl Running {
     ) -> Self {
         let listens: Vec<SocketAddr> = (0..hosts.len().max(1)).map(|_| free()).collect();
         let processes = listens.iter().enumerate().map(|(process, listen)| {
-            let mut command = Command::new(super::kafka::riskflow());
+            let mut command = Command::new(super::kafka::with_failpoints());
             command.args(["run", "--log", "warn"]).args(flags).stdout(Stdio::null());
             if !hosts.is_empty() {
                 command.stderr(Stdio::piped());

@@ -22,6 +22,11 @@ pub fn riskflow() -> PathBuf {
     binary
 }
 
+/// The same with failpoints, for tests that crash it.
+pub fn with_failpoints() -> PathBuf {
+    env!("CARGO_BIN_EXE_riskflow-failpoints").into()
+}
+
 pub fn command(kafka: &Kafka, verb: &str, sets: &[&str]) -> Command {
     let mut command = Command::new(riskflow());
     command.arg(verb).env("RISKFLOW_LOG", "warn");

@@ -178,9 +178,7 @@ impl ProducerContext for Context {
 
 pub(super) fn consumer(settings: &KafkaSettings) -> Result<BaseConsumer<Context>, BrokerError> {
     let config = config(settings, &SOURCE, &SOURCE_DEFAULTS)?;
-    config
-        .create_with_context(Context::default())
-        .map_err(BrokerError::Settings)
+    config.create_with_context(Context::default()).map_err(unusable)
 }
 
 /// A producer; with an identifier one that writes in transactions.
@@ -195,9 +193,7 @@ pub(super) fn producer(
     if let Some(id) = transactional_id {
         config.set("transactional.id", id);
     }
-    config
-        .create_with_context(Context::default())
-        .map_err(BrokerError::Settings)
+    config.create_with_context(Context::default()).map_err(unusable)
 }
 
 /// A producer outside of transactions that tells of each record; what is not acknowledged soon fails.
@@ -205,13 +201,29 @@ pub(super) fn append_producer(settings: &KafkaSettings) -> Result<BaseProducer<D
     let defaults = [&SINK_DEFAULTS[..], &[("message.timeout.ms", "10000")]].concat();
     config(settings, &SINK, &defaults)?
         .create_with_context(Deliveries::default())
-        .map_err(BrokerError::Settings)
+        .map_err(unusable)
 }
 
 pub(super) fn admin(settings: &KafkaSettings) -> Result<AdminClient<Context>, BrokerError> {
     config(settings, &[], &[])?
         .create_with_context(Context::default())
-        .map_err(BrokerError::Settings)
+        .map_err(unusable)
+}
+
+/// The settings are refused; of what is wrong with a property its value is not told, which may be a password.
+fn unusable(error: KafkaError) -> BrokerError {
+    const HIDDEN: &str = "(hidden)";
+    BrokerError::Settings(match error {
+        KafkaError::ClientConfig(result, why, property, value) => {
+            let why = if value.is_empty() {
+                why
+            } else {
+                why.replace(&value, HIDDEN)
+            };
+            KafkaError::ClientConfig(result, why, property, HIDDEN.to_owned())
+        }
+        other => other,
+    })
 }
 
 /// Defaults, then the settings' properties, then what cannot be another.
@@ -232,7 +244,7 @@ pub(super) fn config(
             .map_or(property.as_str(), |(_, name)| name);
         let why = match fixed.iter().find(|(fixed, ..)| *fixed == name) {
             // What we would set ourselves does no harm.
-            Some((_, ours, _)) if ours == value => continue,
+            Some((_, ours, _)) if *ours == value.reveal() => continue,
             Some((.., why)) => Some(*why),
             None if name == "bootstrap.servers" => Some("from `brokers`"),
             None => None,
@@ -240,11 +252,10 @@ pub(super) fn config(
         if let Some(why) = why {
             return Err(BrokerError::Reserved {
                 property: property.clone(),
-                found: value.clone(),
                 why,
             });
         }
-        config.set(property, value);
+        config.set(property, value.reveal());
     }
     for (property, value, _) in fixed.iter().filter(|(_, value, _)| !value.is_empty()) {
         config.set(*property, *value);

@@ -63,7 +63,7 @@ pub(super) fn of_producer(kafka: &KafkaSettings) -> usize {
     let own = kafka
         .properties
         .get("message.max.bytes")
-        .and_then(|value| value.parse().ok());
+        .and_then(|value| value.reveal().parse().ok());
     own.unwrap_or(RECORD_BYTES).clamp(LEAST_RECORD_BYTES, RECORD_BYTES)
 }
 
@@ -71,7 +71,7 @@ pub(super) fn of_producer(kafka: &KafkaSettings) -> usize {
 pub(super) fn of_batch(kafka: &KafkaSettings) -> usize {
     // librdkafka's own, unless the settings say another.
     const USUAL: usize = 1_000_000;
-    let own = kafka.properties.get("batch.size").and_then(|value| value.parse().ok());
+    let own = kafka.properties.get("batch.size").and_then(|value| value.reveal().parse().ok());
     own.unwrap_or(USUAL).min(of_producer(kafka) - BATCH)
 }
 

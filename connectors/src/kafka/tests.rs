@@ -18,7 +18,7 @@ use crate::{EpochRecords, OutRecord, Polled, Share, Sink, SinkError, Source, Sou
 fn kafka(brokers: &str, properties: &[(&str, &str)]) -> KafkaSettings {
     let owned = properties
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()));
     KafkaSettings {
         brokers: brokers.to_owned(),
         properties: owned.collect::<BTreeMap<_, _>>(),
@@ -173,7 +173,7 @@ fn properties_that_are_ours_are_refused_by_name() {
         assert!(
             error
                 .to_string()
-                .starts_with(&format!("`properties.{property}` is {value}; leave it out")),
+                .starts_with(&format!("`kafka.properties.\"{property}\"` is set; leave it out")),
             "{error}"
         );
         assert_eq!(error.retry(), Retry::Never);
@@ -192,6 +192,29 @@ fn properties_that_are_ours_are_refused_by_name() {
         Guarantee::AtLeastOnce,
     );
     assert!(matches!(opened, Err(SinkError::Kafka(BrokerError::Settings(_)))));
+}
+
+#[test]
+fn what_is_wrong_with_a_property_is_told_without_its_value() {
+    for property in ["no.such.password", "security.protocol", "linger.ms", "ssl.key.pem"] {
+        let settings = kafka("127.0.0.1:1", &[(property, "s3cr3t"), ("security.protocol", "ssl")]);
+        let Err(error) = KafkaSource::open(
+            &settings,
+            &self::settings(),
+            &[Topic::InRule],
+            Share::WHOLE,
+            (Until::End, &Offsets::default()),
+        ) else {
+            panic!("{property}")
+        };
+        let mut said = format!("{error:?} {error}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            said.push_str(&format!(" {error:?} {error}"));
+            cause = error.source();
+        }
+        assert!(!said.contains("s3cr3t") && said.contains(property), "{said}");
+    }
 }
 
 #[test]

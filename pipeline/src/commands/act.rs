@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::configuration;
 use crate::cli::{ActArguments, EXIT_CONFIGURATION};
+use crate::escape;
 use crate::terminal::{complain, say};
 
 /// Appends an action, and waits until it is durable.
@@ -40,6 +41,7 @@ pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
     if arguments.json {
         say(json!({ "id": id, "partition": partition, "offset": offset }));
     } else {
+        let id = escape::line(id);
         say(format_args!("{id} (in.action, partition {partition}, offset {offset})"));
     }
     Ok(ExitCode::SUCCESS)

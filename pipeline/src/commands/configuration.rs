@@ -23,23 +23,25 @@ pub fn load(arguments: &ConfigArguments) -> Result<(WrittenSettings, Settings)> 
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("could not read `{}`", path.display()))?,
         None => String::new(),
     };
-    let text = overridden(&text, &arguments.overrides)?;
+    // What is wrong with the file is told by its lines, before anything is put over it.
     let written = WrittenSettings::from_toml(&text)?;
+    let written = if arguments.overrides.is_empty() {
+        written
+    } else {
+        let table = text.parse::<Table>().context("the configuration is no TOML")?;
+        WrittenSettings::from_table(overridden(table, &arguments.overrides)?)?
+    };
     let settings = written.check()?;
     Ok((written, settings))
 }
 
-fn overridden(text: &str, overrides: &[String]) -> Result<String> {
-    if overrides.is_empty() {
-        return Ok(text.to_owned());
-    }
-    // What is no TOML is complained about where line and column are still those of the file.
-    let Ok(mut table) = text.parse::<Table>() else {
-        return Ok(text.to_owned());
-    };
+/// Messages name the field only: the value may be a password.
+fn overridden(mut table: Table, overrides: &[String]) -> Result<Table> {
     for assignment in overrides {
+        let name = |c: char| c.is_ascii_alphanumeric() || "._-\"".contains(c);
+        let named = assignment.split(|c| !name(c)).next().unwrap_or_default();
         let Some((field, value)) = assignment.split_once('=') else {
-            bail!("`--set {assignment}` has no `=`; give `FIELD=VALUE`");
+            bail!("`--set {named}` has no `=`; give `FIELD=VALUE`");
         };
         let value = parse(value);
         let mut parts: Vec<&str> = field.split('.').collect();
@@ -56,13 +58,13 @@ fn overridden(text: &str, overrides: &[String]) -> Result<String> {
         for part in parts {
             let next = place.entry(part).or_insert_with(|| Value::Table(Table::new()));
             let Value::Table(next) = next else {
-                bail!("`--set {assignment}`: `{part}` is no section")
+                bail!("`--set {named}`: `{part}` is no section")
             };
             place = next;
         }
         place.insert(last.to_owned(), value);
     }
-    Ok(table.to_string())
+    Ok(table)
 }
 
 /// A TOML value where it is one, else a string.
@@ -87,11 +89,31 @@ mod tests {
             "kafka.properties.\"ssl.ca.location\"=ca.pem",
         ]
         .map(String::from);
-        let text = overridden("[epoch]\ntick = \"1s\"\n", &overrides).unwrap();
-        let written = WrittenSettings::from_toml(&text).unwrap();
+        let table = overridden("[epoch]\ntick = \"1s\"\n".parse().unwrap(), &overrides).unwrap();
+        let written = WrittenSettings::from_table(table).unwrap();
         assert_eq!((written.epoch.tick.as_str(), written.cluster.workers), ("10ms", 2));
         let properties = &written.kafka.properties;
-        assert_eq!(properties["security.protocol"], "ssl");
-        assert_eq!(properties["ssl.ca.location"], "ca.pem");
+        assert_eq!(properties["security.protocol"], "ssl".into());
+        assert_eq!(properties["ssl.ca.location"], "ca.pem".into());
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_override_is_told_without_its_value() {
+        for assignment in [
+            "kafka.properties.sasl.password:s3cr3t",
+            "kafka.brokers.sasl.password=s3cr3t",
+            "kafka.properties.sasl.password=[\"s3cr3t\"]",
+            "http.actions.tokens=s3cr3t",
+        ] {
+            let table = "[kafka]\nbrokers = \"a:1\"".parse().unwrap();
+            let table = overridden(table, &[assignment.to_owned()]);
+            let error = match table {
+                Ok(table) => WrittenSettings::from_table(table).unwrap_err().to_string(),
+                Err(error) => format!("{error:#}"),
+            };
+            let field = assignment.split(['=', ':', '[']).next().unwrap();
+            let field = field.strip_prefix("kafka.properties.").unwrap_or(field);
+            assert!(error.contains(field) && !error.contains("s3cr3t"), "{error}");
+        }
     }
 }

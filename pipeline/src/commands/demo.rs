@@ -41,11 +41,7 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     stop_on_signals(&handles)?;
     let acted = officers(arguments, &city, &folder.path, &mut log, &handles)?;
     drop(log);
-    let http = HttpSettings {
-        address: arguments.http,
-        tls: None,
-        actions: None,
-    };
+    let http = HttpSettings::at(arguments.http);
     let server = Server::start(&http, handles.clone(), None).context("no HTTP; give another `--http`")?;
     let settings = settings(arguments, &folder.path, &folder.path)?;
     let counts = std::sync::Arc::new(std::sync::Mutex::new(Counts::default()));

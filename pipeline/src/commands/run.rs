@@ -15,9 +15,11 @@ use riskflow::job::{self, Handles};
 use riskflow_config::{HttpSettings, Settings};
 use riskflow_connectors::open_append;
 use riskflow_model::topic::Topic;
+use tokio::time::{Instant, interval};
 
 use super::configuration;
 use crate::cli::RunArguments;
+use crate::limits;
 
 /// Runs the job until its input ends or it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
@@ -26,7 +28,12 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     if settings.cluster.hosts.len() > 1 {
         cluster::end_with_peers();
     }
+    limits::check(&settings)?;
     let handles = Handles::new()?;
+    if settings.cluster.process > 0 {
+        let place = cluster::tables_at(&settings.cluster.hosts, None);
+        handles.elsewhere.store(Some(Arc::new(place)));
+    }
     stop_on_signals(&handles)?;
     let server = settings.http.as_ref().map(|http| serve(http, &settings, &handles));
     // It serves until the job has ended.
@@ -93,11 +100,20 @@ fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<
         .then(|| open_append(&settings.input, &settings.topics, Topic::InAction));
     let way_in = way_in.transpose().context("could not open the way in for actions")?;
     let server = Server::start(http, handles.clone(), way_in).context("could not serve HTTP")?;
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    handles.served.get_or_init(|| format!("{scheme}://{}", server.address));
     tracing::info!(address = %server.address, tls = http.tls.is_some(), actions = http.actions.is_some(), "serving HTTP");
     Ok(server)
 }
 
-/// The first SIGTERM or ctrl-c asks the job to stop; a second one ends the process at once.
+/// How long the job may take to end once it was asked to: less than the 30 s after which supervisors kill.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// How often it is looked whether the job was asked to stop, here or in another process of the cluster.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The first SIGTERM or ctrl-c asks the job to stop; a second one ends the process at once. If the job has not ended in time,
+/// because its output does not answer, the process ends all the same: as after kill -9 nothing is lost or repeated.
 pub fn stop_on_signals(handles: &Handles) -> Result<()> {
     let stop = handles.stop.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -109,11 +125,26 @@ pub fn stop_on_signals(handles: &Handles) -> Result<()> {
                 tracing::error!("could not listen for signals");
                 return;
             };
-            for asked in 0.. {
-                tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
-                if asked > 0 {
+            let (mut look, mut asked, mut since) = (interval(LOOK), false, None);
+            loop {
+                tokio::select! {
+                    _ = term.recv() => {}
+                    _ = interrupt.recv() => {}
+                    _ = look.tick() => {
+                        if stop.load(Ordering::Acquire) && since.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                            tracing::error!(
+                                "the output has not taken what is under way within {GRACE:?} of being asked to stop: ending without; \
+                                 the next start goes on from the last commit"
+                            );
+                            std::process::exit(1);
+                        }
+                        continue;
+                    }
+                }
+                if asked {
                     std::process::exit(130);
                 }
+                asked = true;
                 tracing::info!("stopping: epochs under way are committed first");
                 stop.store(true, Ordering::Release);
             }

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::configuration;
 use crate::cli::TailArguments;
+use crate::escape;
 use crate::terminal::{say, say_in_colour};
 use people::{Kind, Names};
 
@@ -131,7 +132,8 @@ fn show(record: &RawRecord<'_>, envelope: bool) -> String {
     let payload = record.payload.map(String::from_utf8_lossy);
     if !envelope {
         let arrival = record.arrival.map(|arrival| arrival.to_string()).unwrap_or_default();
-        return format!("{arrival} {key} {}", payload.as_deref().unwrap_or("(deleted)"));
+        let payload = payload.as_deref().unwrap_or("(deleted)");
+        return format!("{arrival} {} {}", escape::line(&key), escape::line(payload));
     }
     let value = match payload.as_deref() {
         None => "null".to_owned(),
@@ -142,8 +144,9 @@ fn show(record: &RawRecord<'_>, envelope: bool) -> String {
         .arrival
         .map_or_else(|| "null".to_owned(), |arrival| arrival.0.to_string());
     let key = serde_json::Value::from(key.as_ref());
-    format!(
+    let envelope = format!(
         r#"{{"topic":"{}","key":{key},"value":{value},"arrival":{arrival}}}"#,
         record.topic
-    )
+    );
+    escape::json(&envelope).into_owned()
 }

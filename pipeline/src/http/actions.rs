@@ -1,7 +1,8 @@
 //! `POST /api/v1/warnings/{id}/actions`: appends an action to `in.action`, and answers when it is durable.
 //!
 //! The body is a record of `in.action` (`riskflow schema in.action`) in which may be absent: `warning` (the path names it),
-//! `id` (then the header `Idempotency-Key`), `time` (then now), and `actor`, `role` and `unit` (then those of the token).
+//! `id` (then the header `Idempotency-Key`), `time` (then now), and `actor`, `role` and `unit`: these are the token's. A token
+//! acts for its own name only.
 //!
 //! | status | when |
 //! |---|---|
@@ -9,11 +10,11 @@
 //! | 200 | the same, for an action that came before: it is not appended again |
 //! | 400 | the body is no JSON, or no `id` is given |
 //! | 401 | no token (`Authorization: Bearer …`), or one that is not known |
-//! | 403 | the case lies outside the token's region; another role or unit than the token's; `override` without leave |
+//! | 403 | the case lies outside the token's region; another actor, role or unit than the token's; `override` without leave |
 //! | 404 | there is no open warning and no case of that identifier |
 //! | 413, 415 | the body is larger than 64 KiB; it is not declared `application/json` |
 //! | 422 | the action cannot be used, and the answer says why; or its `id` was given to another action of the case |
-//! | 503 | too many wait, the job has not worked off its history, or it could not be appended: try again, with the same `id` |
+//! | 503 | too many wait, the job has not worked off its history, or it could not be appended: try again, with the same `id`; or this process of a cluster has no tables |
 //!
 //! Whether a step is in order is not asked here: the dataflow decides, and `out.case.delta` tells.
 
@@ -35,6 +36,7 @@ use riskflow_model::output::Reason;
 use riskflow_model::{Key, Millis, RegionCode, Text};
 use serde_json::{Map, Value, json};
 
+use super::RETRY_AFTER;
 use super::authority::Authority;
 use super::outcome::Outcome;
 use super::writer::{Answer, Busy, Order, Writer};
@@ -46,9 +48,6 @@ const LARGEST_BODY: usize = 64 << 10;
 
 /// How long a body may take to come.
 const BODY: Duration = Duration::from_secs(10);
-
-/// Seconds after which to try again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// The way in.
 #[derive(Clone)]
@@ -97,10 +96,9 @@ pub(super) fn routes(actions: Actions, others: Router) -> Router {
 
 fn elsewhere(actions: &Actions, request: &Request, outcome: Outcome) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return outcome.status().into_response();
+        return super::nowhere(request, outcome.status());
     }
-    let detail = format!("there is no `{} {}`", request.method(), shortened(request.uri().path()));
-    actions.0.refuse(refused(outcome, detail), None)
+    actions.0.refuse(refused(outcome, super::no_such(request)), None)
 }
 
 async fn act(State(actions): State<Actions>, path: Result<Path<String>, PathRejection>, request: Request) -> Response {
@@ -181,6 +179,10 @@ impl Inner {
     }
 
     fn may_act_on(&self, token: &TokenSettings, case: &str) -> Result<(), Refused> {
+        if let Some(place) = self.handles.tables_elsewhere() {
+            let detail = format!("this process has no tables: {place}");
+            return Err(refused(Outcome::NotReady, detail));
+        }
         if !self.handles.ready.load(Ordering::Acquire) {
             return Err(refused(Outcome::NotReady, "history is being worked off; try again"));
         }
@@ -280,7 +282,7 @@ fn compose(
         Outcome::Invalid,
         "leave it out, the path names it",
     )?;
-    let from_token = "leave it out, the token gives it";
+    let from_token = "leave it out, the token gives it: it acts for itself only";
     only(&mut fields, "role", Some(&token.role), Outcome::NotAllowed, from_token)?;
     only(
         &mut fields,
@@ -289,7 +291,7 @@ fn compose(
         Outcome::NotAllowed,
         from_token,
     )?;
-    fields.entry("actor").or_insert_with(|| token.name.as_str().into());
+    only(&mut fields, "actor", Some(&token.name), Outcome::NotAllowed, from_token)?;
     match idempotency_key(headers)? {
         Some(key) => only(
             &mut fields,

@@ -17,7 +17,7 @@ pub enum Outcome {
     UnknownCase,
     /// A case outside the token's region.
     OtherRegion,
-    /// A role, a unit or an override that is not the token's.
+    /// An actor, a role, a unit or an override that is not the token's.
     NotAllowed,
     /// The body is not declared to be JSON.
     ContentType,
@@ -33,7 +33,7 @@ pub enum Outcome {
     Conflict,
     /// Too many requests wait.
     Busy,
-    /// The job has not worked off its history: it does not know its cases.
+    /// The job has not worked off its history, or its tables are in another process: it does not know its cases.
     NotReady,
     /// It could not be appended.
     Failed,

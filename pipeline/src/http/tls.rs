@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use axum_server::tls_rustls::RustlsConfig;
 use riskflow_config::TlsSettings;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
 
 /// Reads certificate and key: TLS 1.2 and 1.3 with rustls' own choice of ciphers. A new certificate needs a new start.
-pub(super) fn load(files: &TlsSettings) -> Result<RustlsConfig> {
+pub(super) fn load(files: &TlsSettings) -> Result<TlsAcceptor> {
     let (certificate, key) = (files.certificate.display(), files.key.display());
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -27,5 +27,5 @@ pub(super) fn load(files: &TlsSettings) -> Result<RustlsConfig> {
         .with_single_cert(chain, private)
         .with_context(|| format!("`{certificate}` and `{key}` are no certificate with its key"))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(RustlsConfig::from_config(Arc::new(config)))
+    Ok(Arc::new(config).into())
 }

@@ -186,6 +186,7 @@ impl Driver {
             .map(|(epoch, closed)| (epoch, closed.elapsed()))
             .unwrap_or_default();
         let committed = self.job.committed.load(Ordering::Acquire);
+        self.job.handles.now.store(committed, Ordering::Release);
         if self.first_live.get().is_some_and(|first| committed >= first as i64) {
             self.job.handles.ready.store(true, Ordering::Release);
         }

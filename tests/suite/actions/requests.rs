@@ -71,6 +71,9 @@ fn what_is_refused_changes_nothing_and_is_counted() {
         ),
         (&near, town, with(json!({"role": "mayor"})), &[], 403, "not_allowed"),
         (&near, town, with(json!({"unit": "unit-3309"})), &[], 403, "not_allowed"),
+        (&near, town, with(json!({"actor": "mayor"})), &[], 403, "not_allowed"),
+        (&near, town, with(json!({"actor": "city"})), &[], 403, "not_allowed"),
+        (&near, town, with(json!({"actor": ["town"]})), &[], 403, "not_allowed"),
         (
             &near,
             town,
@@ -269,13 +272,13 @@ fn a_good_action_is_durable_when_it_is_answered_and_is_appended_once() {
 fn a_token_acts_in_its_region_and_overrides_where_it_may() {
     let desk = Desk::open();
     let archive = json!({
-        "id": "z", "action": "archive", "override": true, "text": "told by phone", "actor": "wang", "unit": "unit-3309",
+        "id": "z", "action": "archive", "override": true, "text": "told by phone", "actor": "city", "unit": "unit-3309",
         "time": "2026-01-02T03:04:05+08:00",
     });
     let got = desk.post(&actions_of("far"), Some(CITY), &archive.to_string(), &[]);
     assert_eq!(got.status, 202, "{}", got.body);
     let value = desk.written()[0]["value"].clone();
-    assert_eq!((&value["actor"], &value["override"]), (&json!("wang"), &json!(true)));
+    assert_eq!((&value["actor"], &value["override"]), (&json!("city"), &json!(true)));
     assert_eq!(value["time"], "2026-01-01T19:04:05.000Z");
 }
 

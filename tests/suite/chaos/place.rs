@@ -268,7 +268,7 @@ impl KafkaPlace {
     }
 
     pub fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(super::super::kafka::riskflow());
+        let mut command = Command::new(super::super::kafka::with_failpoints());
         command.args([verb, "--log", "warn"]);
         for set in self.settings() {
             command.args(["--set", &set]);

@@ -14,6 +14,8 @@ use riskflow_model::{Level, Millis, RegionCode, Text, Tier};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::escape;
+
 /// What people may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -124,7 +126,7 @@ fn name(value: impl Serialize) -> String {
 
 /// What others wrote: an escape sequence in it would be the terminal's to obey.
 fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
+    escape::line(text).into_owned()
 }
 
 fn warning(delta: &Stamped<WarningDelta>, names: &Names) -> String {
@@ -358,7 +360,7 @@ mod tests {
         });
         assert_eq!(
             plain_line(Kind::Cases, &event("step", &json!({ "by": by }))),
-            "2021-07-24T21:40:00.000Z  red     acknowledged by 王[31m芳 (duty, 330902) “去看”  at acknowledged  rain  定海区  manual  f630"
+            "2021-07-24T21:40:00.000Z  red     acknowledged by 王\\u001b[31m\\n芳 (duty, 330902) “去看”  at acknowledged  rain  定海区  manual  f630"
         );
         let refused = json!({"by": by, "refusal": "out_of_order", "allowed": ["dispatch", "comment"]});
         let refused = plain_line(Kind::Cases, &event("refused", &refused));
