@@ -120,7 +120,11 @@ impl Permits {
     fn track(&self, limit: &Limit, asset: &Text, now: i64) -> Track {
         let borders = self.permits.values().flat_map(|permit| {
             let cancelled = permit.cancelled_from.map(|time| time.0);
-            [permit.valid_from.map(|time| time.0), permit.valid_to.map(|time| time.0), cancelled]
+            [
+                permit.valid_from.map(|time| time.0),
+                permit.valid_to.map(|time| time.0),
+                cancelled,
+            ]
         });
         let borders: BTreeSet<i64> = borders.flatten().filter(|time| *time <= now).collect();
         let mut track = Track::new();
