@@ -69,8 +69,11 @@ pub(crate) fn examine(text: &str, attempt: impl Fn(&str) -> Attempt) -> Result<(
             return Ok((problems, Some(rest.into_owned())));
         };
         let failure = failure(&rest, &error, &attempt);
-        // What is missing because it was left out was told of.
-        if problems.names(&failure.problem.field) {
+        // What is missing because it was left out, maybe under its other name, was told of.
+        if problems
+            .iter()
+            .any(|told| same_name(&told.field, &failure.problem.field))
+        {
             break;
         }
         let without = failure.without(&rest);
@@ -81,6 +84,12 @@ pub(crate) fn examine(text: &str, attempt: impl Fn(&str) -> Attempt) -> Result<(
         }
     }
     Ok((problems, None))
+}
+
+/// Whether two fields are one, `phenomenonTime` and `phenomenon_time`.
+fn same_name(a: &str, b: &str) -> bool {
+    let letters = |text: &str| -> String { text.chars().filter(|char| *char != '_').collect() };
+    letters(a).eq_ignore_ascii_case(&letters(b))
 }
 
 /// One field that is wrong, and where it stands.
@@ -441,7 +450,7 @@ mod tests {
             ),
         ] {
             let said = wrong(why_by(text, |text| attempt::<ObservationRecord<'_>>(text)));
-            assert!(said.starts_with(says), "{said}");
+            assert!(said.starts_with(says) && !said.contains("missing"), "{said}");
         }
         let cut = why_by(r#"{"datastream":"s""#, |text| attempt::<ObservationRecord<'_>>(text));
         assert!(matches!(cut, Unreadable::Malformed(message) if message.contains("EOF")));

@@ -46,19 +46,17 @@ impl Problems {
         }));
     }
 
-    /// Adds those of fields of which nothing was said yet.
+    /// Adds those of fields of which nothing was said yet, nor of what stands in them.
     pub(crate) fn add_new(&mut self, others: Self) {
         for problem in others.0 {
-            if !self.names(&problem.field) {
+            let told = |told: &Problem| {
+                let rest = told.field.strip_prefix(&problem.field);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            if !self.0.iter().any(told) {
                 self.push(problem);
             }
         }
-    }
-
-    /// Whether a field was complained of already.
-    #[must_use]
-    pub fn names(&self, field: &str) -> bool {
-        self.0.iter().any(|problem| problem.field == field)
     }
 
     /// Of those found since there were `before`, takes those of a field away that was complained of already.

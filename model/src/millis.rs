@@ -82,6 +82,14 @@ impl Millis {
         }
     }
 
+    fn sensible(millis: i64) -> Result<Self, ParseMillisError> {
+        if Self::SENSIBLE.contains(&millis) {
+            Ok(Self(millis))
+        } else {
+            Err(ParseMillisError::Outside)
+        }
+    }
+
     /// The same of a number with a point or an exponent.
     pub(crate) fn from_float(number: f64) -> Result<Self, ParseMillisError> {
         let whole = Self::from_number(number.trunc() as i64);
@@ -96,42 +104,39 @@ impl FromStr for Millis {
     type Err = ParseMillisError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && !text.is_empty() {
-            // So many digits are a date and a time without separators.
-            return match text.parse() {
-                Ok(number) if !matches!(text.len(), 8 | 12 | 14) || text.starts_with('-') => Self::from_number(number),
-                _ => Err(ParseMillisError::NoTime),
-            };
-        }
-        let (text, days) = end_of_day(text);
         match text.parse::<Timestamp>() {
-            Ok(time) => {
-                let millis = time.as_millisecond() + days * 86_400_000;
-                let sensible = Self::SENSIBLE.contains(&millis);
-                sensible.then_some(Self(millis)).ok_or(ParseMillisError::Outside)
-            }
-            Err(_) if text.contains('/') => Err(ParseMillisError::Interval),
-            Err(_) if text.len() > 10 && text.parse::<DateTime>().is_ok() => Err(ParseMillisError::NoOffset),
-            Err(_) => Err(ParseMillisError::NoTime),
+            Ok(time) => Self::sensible(time.as_millisecond()),
+            Err(_) => otherwise(text),
         }
     }
 }
 
-/// ISO 8601's end of a day, `24:00`, as the beginning of a day, and how many days that is before.
-fn end_of_day(text: &str) -> (Cow<'_, str>, i64) {
-    let zeros = |rest: &str| rest.bytes().take_while(|byte| b"0:.".contains(byte)).count();
-    match text.get(11..16) {
-        Some("24:00") => {
-            let rest = &text[16..];
-            let minutes = zeros(rest);
-            // Behind it stands the offset; any other digit is a time after the end of the day.
-            if rest.as_bytes().get(minutes).is_some_and(u8::is_ascii_digit) {
-                return (Cow::Borrowed(text), 0);
-            }
-            (Cow::Owned(format!("{}00:00{rest}", &text[..11])), 1)
-        }
-        _ => (Cow::Borrowed(text), 0),
+/// The time of a text that is not plainly RFC 3339.
+#[cold]
+fn otherwise(text: &str) -> Result<Millis, ParseMillisError> {
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && !text.is_empty() {
+        // So many digits are a date and a time without separators.
+        return match text.parse() {
+            Ok(number) if !matches!(text.len(), 8 | 12 | 14) || text.starts_with('-') => Millis::from_number(number),
+            _ => Err(ParseMillisError::NoTime),
+        };
     }
+    let next_day = day_before(text).and_then(|text| text.parse::<Timestamp>().ok());
+    match next_day {
+        Some(time) => Millis::sensible(time.as_millisecond() + 86_400_000),
+        None if text.contains('/') => Err(ParseMillisError::Interval),
+        None if text.len() > 10 && text.parse::<DateTime>().is_ok() => Err(ParseMillisError::NoOffset),
+        None => Err(ParseMillisError::NoTime),
+    }
+}
+
+/// The beginning of the day of which a text is the end, as ISO 8601 writes it: `24:00`.
+fn day_before(text: &str) -> Option<String> {
+    let rest = text.strip_prefix(text.get(..11)?)?.strip_prefix("24:00")?;
+    let zeros = rest.bytes().take_while(|byte| b"0:.".contains(byte)).count();
+    // Behind it stands the offset; any other digit is a time after the end of the day.
+    let is_end = !rest.as_bytes().get(zeros).is_some_and(u8::is_ascii_digit);
+    is_end.then(|| format!("{}00:00{rest}", &text[..11]))
 }
 
 impl fmt::Display for Millis {

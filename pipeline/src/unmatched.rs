@@ -30,36 +30,78 @@ pub fn watch(unmatched: Rows<'_, Alone>, meter: Arc<UnmatchedMeter>) {
     });
 }
 
-/// What came since the last epoch: how much of each kind, and one of it. A rule that is wrong together with a whole city of
+/// What came and was not told of yet: how much of each kind, and one of it. A rule that is wrong together with a whole city of
 /// datastreams is one line.
 #[derive(Default)]
-struct News(BTreeMap<&'static str, (u64, Alone)>);
+struct News {
+    kinds: BTreeMap<&'static str, (i64, Option<Alone>)>,
+    /// Whether anything changed since the epoch before.
+    busy: bool,
+}
 
 impl News {
     fn take(&mut self, updates: &[(Alone, Epoch, Diff)], meter: &UnmatchedMeter) {
+        self.busy = true;
         for (alone, _, diff) in updates {
             let kind = alone.1.kind();
             let position = Unmatched::KINDS.iter().position(|known| *known == kind);
             let position = position.expect("every kind has a name in the list");
             meter.0[position].fetch_add(*diff, Ordering::Relaxed);
-            if *diff > 0 && is_told(&alone.1) {
-                self.0.entry(kind).or_insert_with(|| (0, alone.clone())).0 += 1;
+            if alone.1.is_mistake() {
+                let (number, one) = self.kinds.entry(kind).or_default();
+                *number += diff;
+                if *diff > 0 {
+                    *one = Some(alone.clone());
+                } else if one.as_ref() == Some(alone) {
+                    *one = None;
+                }
             }
         }
     }
 
+    /// Waits for an epoch in which nothing changed: while tables are loaded a row may come before the one that it belongs to.
     fn tell(&mut self) {
-        for (kind, (number, (datastream, unmatched))) in std::mem::take(&mut self.0) {
-            tracing::warn!(
-                kind,
-                number,
-                "rule and datastream do not fit, such as datastream `{datastream}`: {unmatched}"
-            );
+        if std::mem::take(&mut self.busy) {
+            return;
+        }
+        for (kind, (number, one)) in std::mem::take(&mut self.kinds) {
+            match one {
+                Some((datastream, unmatched)) if number > 0 => tracing::warn!(
+                    kind,
+                    number,
+                    "a datastream and what belongs to it do not fit, such as `{datastream}`: {unmatched}"
+                ),
+                None if number > 0 => tracing::warn!(kind, number, "datastreams and what belongs to them do not fit"),
+                _ => {}
+            }
         }
     }
 }
 
-/// While tables are loaded a row may come before the one that it belongs to: only numbers tell of that.
-const fn is_told(unmatched: &Unmatched) -> bool {
-    unmatched.is_mistake() && matches!(unmatched, Unmatched::Pair { .. } | Unmatched::NotSelected { .. })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mended_while_tables_are_loaded_is_not_told() {
+        let alone = |datastream: &str| -> Alone { (datastream.into(), Unmatched::NoAsset { asset: "a".into() }) };
+        let meter = UnmatchedMeter::default();
+        let mut news = News::default();
+        news.take(
+            &[
+                (alone("one"), 1, 1),
+                (alone("two"), 1, 1),
+                (("x".into(), Unmatched::NoRule), 1, 1),
+            ],
+            &meter,
+        );
+        news.tell();
+        news.take(&[(alone("two"), 2, -1)], &meter);
+        news.tell();
+        assert_eq!(news.kinds["no_asset"], (1, None), "the one that was kept went");
+        assert_eq!(meter.each().collect::<BTreeMap<_, _>>()["no_asset"], 1);
+        assert_eq!(meter.each().collect::<BTreeMap<_, _>>()["no_rule"], 1);
+        news.tell();
+        assert!(news.kinds.is_empty() && !news.busy, "told in an epoch without change");
+    }
 }

@@ -4,7 +4,7 @@
 
 pub use riskflow::draw::Draw;
 use riskflow::replay::EpochInput;
-use riskflow_config::{BaseRow, InputRecord, Rule};
+use riskflow_config::{BaseRow, InputRecord, Problems, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
@@ -239,6 +239,16 @@ impl Maker {
             3 => drop(select.insert("tags".into(), json!(["x"]))),
             _ => {}
         }
+        // Most of what is drawn by lot is refused: levels out of order, or beyond reach.
+        let rule = loop {
+            if let Ok(rule) = self.drawn_rule(&id, &select) {
+                break rule;
+            }
+        };
+        self.row(Topic::InRule, &id, Some(BaseRow::Rule(rule)))
+    }
+
+    fn drawn_rule(&mut self, id: &str, select: &serde_json::Map<String, serde_json::Value>) -> Result<Rule, Problems> {
         let mut levels = serde_json::Map::new();
         for level in ["blue", "yellow", "orange", "red"] {
             if levels.is_empty() || self.draw.once_in(2) {
@@ -255,8 +265,7 @@ impl Maker {
             "id": id, "version": 1 + self.rule_versions, "select": select,
             "pane": self.draw.pick(&["5s", "10s", "1s"]), "levels": levels,
         });
-        let rule = Rule::from_json(record.to_string().as_bytes()).expect("a rule");
-        self.row(Topic::InRule, &id, Some(BaseRow::Rule(rule)))
+        Rule::from_json(record.to_string().as_bytes())
     }
 
     fn condition(&mut self, depth: u32) -> serde_json::Value {

@@ -224,3 +224,105 @@ fn a_million_unknown_keys_are_held_within_the_bound_and_then_given_up() {
         "nothing is kept"
     );
 }
+
+const RULE: &str = r#"{"id":"l","version":1,"select":{"observed_property":"level"},"levels":{
+    "blue":{"when":{"feature":"max","window":"1h","op":">=","threshold":5}},
+    "red":{"when":{"feature":"max","window":"1h","op":">=","threshold":9}}}}"#;
+
+/// Runs over what lies in the log; gives the details of the dead letters, and the metrics.
+fn run(log: &Path) -> (Vec<String>, String) {
+    let mut written = WrittenSettings::default();
+    written.cluster.workers = 2;
+    written.input.path = log.to_owned();
+    written.output.path = log.to_owned();
+    written.input.clock = Clock::Arrival;
+    let handles = Handles::new().unwrap();
+    job::run(&written.check().unwrap(), &handles, None).unwrap();
+    let letters = read(log, Topic::DeadLetter);
+    let details = letters
+        .iter()
+        .map(|letter| letter["detail"].as_str().unwrap().to_owned());
+    (details.collect(), handles.metrics.render(&handles.meters))
+}
+
+fn base(log: &Path, thresholds: &str) {
+    for topic in Topic::inputs() {
+        put(log, topic, &[]);
+    }
+    let asset = br#"{"id":"a","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4}"#;
+    put(log, Topic::BaseAsset, &[("a", asset)]);
+    let datastream = format!(r#"{{"id":"d","asset":"a","observed_property":"level","thresholds":{thresholds}}}"#);
+    put(log, Topic::BaseDatastream, &[("d", datastream.as_bytes())]);
+    let observation = format!(r#"{{"datastream":"d","phenomenon_time":{START},"result":9.5}}"#);
+    put(log, Topic::InObservation, &[("d", observation.as_bytes())]);
+}
+
+#[test]
+fn a_refused_record_leaves_the_row_before_in_force_and_says_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path();
+    base(log, "{}");
+    let dropped = RULE
+        .replace(r#""version":1"#, r#""version":2"#)
+        .replace("\"red\"", "\"rot\"");
+    let new = RULE.replace(r#""id":"l""#, r#""id":"m""#).replace(":9", ":4.0001");
+    let datastream = br#"{"id":"d","asset":"b ","observed_property":"level"}"#;
+    put(
+        log,
+        Topic::InRule,
+        &[("l", RULE.as_bytes()), ("l", dropped.as_bytes()), ("m", new.as_bytes())],
+    );
+    put(log, Topic::BaseDatastream, &[("d", datastream)]);
+    let (mut details, _) = run(log);
+    details.sort();
+    let ends = [
+        (
+            "`asset` is `b `: it begins or ends with a blank",
+            "\nthe row that `d` had before stays in force",
+        ),
+        (
+            "`levels.red.when.threshold` is 4.0001",
+            "\nthere is no row of this key, so nothing is in force",
+        ),
+        ("`levels.rot` is not known here", "\nversion 1 of `l` stays in force"),
+    ];
+    assert_eq!(details.len(), ends.len(), "{details:?}");
+    for (detail, (begins, ends)) in details.iter().zip(ends) {
+        assert!(detail.starts_with(begins) && detail.ends_with(ends), "{detail}");
+    }
+    let deltas = read(log, Topic::WarningDelta);
+    assert_eq!(deltas.len(), 1);
+    assert_eq!(
+        (&deltas[0]["to"], &deltas[0]["explanation"]["rule_version"]),
+        (&"red".into(), &1.into())
+    );
+}
+
+#[test]
+fn what_is_wrong_in_two_rows_together_is_counted_and_the_rules_own_thresholds_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path();
+    base(log, r#"{"l":{"blue":10.5},"n":{"blue":1}}"#);
+    put(log, Topic::InRule, &[("l", RULE.as_bytes())]);
+    let lone = br#"{"id":"e","asset":"A","observed_property":"level"}"#;
+    put(log, Topic::BaseDatastream, &[("e", lone)]);
+    let mut writer = LogWriter::open(log, Topic::BaseAsset.name(), 2).unwrap();
+    for key in ["nobody", "nothing"] {
+        writer.append(0, Millis(START), Some(key.as_bytes()), None).unwrap();
+    }
+    writer.sync().unwrap();
+    drop(writer);
+    let (details, metrics) = run(log);
+    assert_eq!(details, [""; 0]);
+    let deltas = read(log, Topic::WarningDelta);
+    assert_eq!(deltas[0]["explanation"]["condition"], "max 1h >= 9");
+    for line in [
+        "riskflow_unmatched{kind=\"out_of_order\"} 1",
+        "riskflow_unmatched{kind=\"rule_missing\"} 1",
+        "riskflow_unmatched{kind=\"no_asset\"} 1",
+        "riskflow_unmatched{kind=\"names_nothing\"} 0",
+        "riskflow_deletions_in_vain_total 2",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+}

@@ -11,6 +11,7 @@ mod batch_equals_stream;
 mod boundaries;
 mod cases;
 mod chaos;
+mod check;
 mod clock;
 mod trouble;
 mod exactness;

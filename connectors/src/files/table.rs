@@ -82,10 +82,8 @@ fn is_readable(head: &io::Cursor<Vec<u8>>) -> io::Result<()> {
     let head = head.get_ref();
     let header = head.split(|byte| *byte == b'\n').next().unwrap_or(head);
     // One bad byte may be damage of one row; a header, or all of the beginning as GBK, is another encoding.
-    let other = match encoding::guess(head) {
-        Some("another encoding") => encoding::guess(header),
-        other => other,
-    };
+    let is_damage = |encoding: &&str| *encoding == "another encoding" && str::from_utf8(header).is_ok();
+    let other = encoding::guess(head).filter(|encoding| !is_damage(encoding));
     if let Some(encoding) = other {
         return Err(unreadable(format!("it looks like {encoding}; give CSV in UTF-8")));
     }

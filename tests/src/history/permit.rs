@@ -112,11 +112,15 @@ impl Maker {
         paper["holders"] = json!(holders);
         paper["valid_from"] = json!(from);
         paper["valid_to"] = json!(to);
+        if paper["kind"] == "certificate" && self.draw.once_in(4) {
+            let border = *self.draw.pick(&["valid_from", "valid_to"]);
+            paper[border] = json!(null);
+        }
         match self.papers.get(id) {
             // Often the same but for one thing: so are most changes.
             Some(before) if !self.draw.once_in(3) => {
                 paper = before.clone();
-                let from = paper["valid_from"].as_i64().unwrap_or(0);
+                let from = paper["valid_from"].as_i64().unwrap_or(from);
                 match self.draw.below(6) {
                     0 => paper["valid_to"] = json!((now + self.some_time()).max(from + 1)),
                     1 => paper["cancelled_from"] = json!(from),

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
-use riskflow_config::{FileFormat, FileInput, WrittenSettings};
+use anyhow::Result;
+use riskflow_config::{FileFormat, FileInput, Problems, WrittenSettings};
 use riskflow_connectors::files::FileSource;
 use riskflow_connectors::{Polled, RawRecord, Share, Source as _, SourceError, Verdict};
 use riskflow_model::topic::Topic;
@@ -34,7 +34,7 @@ pub fn read(path: &Path, wanted: Wanted, stock: &mut Stock) -> Result<()> {
         let topic = named.or_else(|| topic_of(&path, wanted));
         return read_file(&path, topic, wanted, stock);
     }
-    let entries = fs::read_dir(&path).with_context(|| format!("could not read `{}`", path.display()))?;
+    let entries = fs::read_dir(&path).map_err(|error| unreadable(&path, &error))?;
     let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     files.retain(|file| file.is_file() && is_data(file));
     files.sort();
@@ -48,6 +48,21 @@ pub fn read(path: &Path, wanted: Wanted, stock: &mut Stock) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A file that was given and cannot be read is wrong usage.
+fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    unusable(
+        path,
+        &format!("not readable: {error}"),
+        "a file or folder that is there",
+    )
+}
+
+fn unusable(path: &Path, found: &str, give: &str) -> anyhow::Error {
+    let mut problems = Problems::default();
+    problems.add(path.display().to_string(), found, give);
+    problems.into()
 }
 
 fn is_wanted(topic: Topic, wanted: Wanted) -> bool {
@@ -83,7 +98,7 @@ fn read_file(path: &Path, topic: Option<Topic>, wanted: Wanted, stock: &mut Stoc
     if is_csv {
         return read_csv(path, topic.unwrap_or(Topic::InRule), wanted, stock);
     }
-    let bytes = fs::read(path).with_context(|| format!("could not read `{}`", path.display()))?;
+    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut take = |payload: &[u8], place: String| -> Result<()> {
         let envelope: Option<Envelope<'_>> = serde_json::from_slice(payload).ok();
@@ -99,11 +114,10 @@ fn read_file(path: &Path, topic: Option<Topic>, wanted: Wanted, stock: &mut Stoc
         let topic = match (topic, wanted) {
             (Some(topic), _) => topic,
             (None, Wanted::Rules) => kind_of_rule(payload),
-            (None, Wanted::Tables) => bail!(
-                "the name of `{}` does not tell what it holds; give `TOPIC=FILE`, such as `base.asset={}`",
-                path.display(),
-                path.display()
-            ),
+            (None, Wanted::Tables) => {
+                let give = format!("`TOPIC=FILE`, such as `base.asset={}`", path.display());
+                return Err(unusable(path, "a name that does not tell what it holds", &give));
+            }
         };
         put(topic, None, Some(payload), place, wanted, stock);
         Ok(())
@@ -168,7 +182,11 @@ fn read_csv(path: &Path, topic: Topic, wanted: Wanted, stock: &mut Stock) -> Res
         format: Some(FileFormat::Csv),
     };
     let settings = WrittenSettings::default().check()?.topics;
-    let mut source = FileSource::open(&[input], &settings, &[topic], Share::WHOLE)?;
+    let mut source = match FileSource::open(&[input], &settings, &[topic], Share::WHOLE) {
+        Ok(source) => source,
+        Err(SourceError::File { error, .. }) => return Err(unreadable(path, &error)),
+        Err(error) => return Err(error.into()),
+    };
     let name = path.display();
     loop {
         let polled = source.poll(10_000, &mut |record| {

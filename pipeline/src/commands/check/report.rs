@@ -66,8 +66,8 @@ struct UnmatchedRow {
 impl Report {
     /// Matches all rows as the job does.
     pub fn of(stock: Stock) -> Self {
-        let mut refused: Vec<RefusedRow> = stock.refused().map(|refused| RefusedRow::of(refused, &stock)).collect();
-        refused.sort_by(|a, b| a.place.cmp(&b.place));
+        let refused = stock.refused().into_iter();
+        let refused = refused.map(|refused| RefusedRow::of(refused, &stock)).collect();
         let mut rules: Vec<(&Rule, &str)> = Vec::new();
         let mut assets: BTreeMap<Key, &Asset> = BTreeMap::new();
         let mut datastreams: Vec<&Datastream> = Vec::new();

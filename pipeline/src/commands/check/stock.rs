@@ -19,6 +19,8 @@ pub struct Refused {
     pub problems: Vec<String>,
     /// The row that it is about, if it says so.
     pub key: Option<Key>,
+    /// How many were refused before.
+    pub number: usize,
 }
 
 /// Rows by topic and key, with the place where each stands.
@@ -29,6 +31,8 @@ pub struct Stock {
     refused: BTreeMap<(Topic, Key), Refused>,
     /// Those that do not say which.
     nameless: Vec<Refused>,
+    /// How many there were so far, replaced ones too.
+    count: usize,
     /// Files that were passed over: what they hold is not told by their names.
     pub passed_over: Vec<String>,
     /// Whether all rules of the job are among the rows.
@@ -93,16 +97,20 @@ impl Stock {
             reason,
             problems: problems.into_iter().map(str::to_owned).collect(),
             key,
+            number: self.count,
         };
+        self.count += 1;
         match key {
             Some(key) => drop(self.refused.insert((topic, key), refused)),
             None => self.nameless.push(refused),
         }
     }
 
-    /// All that are refused, and that no later record replaces.
-    pub fn refused(&self) -> impl Iterator<Item = &Refused> {
-        self.refused.values().chain(&self.nameless)
+    /// All that are refused, and that no later record replaces; in the order in which they came.
+    pub fn refused(&self) -> Vec<&Refused> {
+        let mut refused: Vec<&Refused> = self.refused.values().chain(&self.nameless).collect();
+        refused.sort_by_key(|refused| refused.number);
+        refused
     }
 
     /// If there are rules by now, they are all.
