@@ -172,7 +172,8 @@ impl Check {
                 .add("kafka.brokers", "empty", "`host:port`, separated by commas");
         } else if written.brokers.contains('@') {
             let give = "`host:port`, separated by commas; user and password belong in `kafka.properties`";
-            self.problems.add("kafka.brokers", "not usable: it has an `@` in it", give);
+            self.problems
+                .add("kafka.brokers", "not usable: it has an `@` in it", give);
         }
         let mut properties = BTreeMap::new();
         for (name, value) in &written.properties {
@@ -197,7 +198,8 @@ impl Check {
         let url = written.path.split_once("://").map(|(_, rest)| rest);
         if url.is_some_and(|rest| rest.contains('?') || rest.split('/').next().is_some_and(|host| host.contains('@'))) {
             let give = "a URL without user, password and parameters: credentials stand in the environment (`AWS_ACCESS_KEY_ID`, …)";
-            self.problems.add("checkpoint.path", "not usable: the URL holds more than a place", give);
+            self.problems
+                .add("checkpoint.path", "not usable: the URL holds more than a place", give);
         }
         CheckpointSettings {
             path: written.path.clone(),

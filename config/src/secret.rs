@@ -219,7 +219,8 @@ fn read(path: &Path) -> Result<String, String> {
 mod tests {
     use crate::WrittenSettings;
 
-    const KAFKA: &str = "input.kind = \"kafka\"\noutput.kind = \"kafka\"\nkafka.brokers = \"a:1\"\n[kafka.properties]\n";
+    const KAFKA: &str =
+        "input.kind = \"kafka\"\noutput.kind = \"kafka\"\nkafka.brokers = \"a:1\"\n[kafka.properties]\n";
 
     fn properties(text: &str) -> Result<Vec<(String, String)>, String> {
         let written = WrittenSettings::from_toml(&format!("{KAFKA}{text}")).map_err(|error| error.to_string())?;
@@ -261,8 +262,14 @@ mod tests {
         let empty = format!("\"sasl.password\" = {{ file = {file:?} }}");
         for (text, expected) in [
             (empty.as_str(), "which is empty"),
-            ("\"sasl.password\" = { file = \"/nowhere/s\" }", "`/nowhere/s`, which cannot be read"),
-            ("\"sasl.password\" = { env = \"RISKFLOW_NO_SUCH\" }", "`RISKFLOW_NO_SUCH`, which is not set"),
+            (
+                "\"sasl.password\" = { file = \"/nowhere/s\" }",
+                "`/nowhere/s`, which cannot be read",
+            ),
+            (
+                "\"sasl.password\" = { env = \"RISKFLOW_NO_SUCH\" }",
+                "`RISKFLOW_NO_SUCH`, which is not set",
+            ),
             ("\"sasl.password\" = \"s3cr3t\\u0000\"", "zero byte"),
             ("sasl.password = \"s3cr3t\"", "needs quotes"),
             ("\"sasl.password\" = [\"s3cr3t\"]", "expected a text"),

@@ -285,7 +285,14 @@ pub struct TokenSettings {
 /// Without the hash.
 impl fmt::Debug for TokenSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, role, unit, region, overrides, .. } = self;
+        let Self {
+            name,
+            role,
+            unit,
+            region,
+            overrides,
+            ..
+        } = self;
         write!(f, "token `{name}` ({role}, {unit:?}, {region}, override {overrides})")
     }
 }

@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::check::Check;
-use crate::{Problems, WrittenSecret};
 use crate::settings::{Clock, FileInput, Guarantee, RecoverySettings, ScoreCuts, Settings};
 use crate::written_case::WrittenCase;
 use crate::written_http::WrittenHttp;
+use crate::{Problems, WrittenSecret};
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -224,7 +224,15 @@ fn harmless<S: Serializer>(properties: &BTreeMap<String, WrittenSecret>, seriali
 /// Whether a property of librdkafka is known to be no secret: one that is misspelt may be one.
 fn is_harmless(property: &str) -> bool {
     const KINDS: [&str; 9] = [
-        ".ms", ".bytes", ".kbytes", ".messages", ".location", ".protocol", ".mechanism", ".mechanisms", ".type",
+        ".ms",
+        ".bytes",
+        ".kbytes",
+        ".messages",
+        ".location",
+        ".protocol",
+        ".mechanism",
+        ".mechanisms",
+        ".type",
     ];
     const NAMES: [&str; 10] = [
         "acks",
@@ -373,12 +381,21 @@ impl WrittenSettings {
         let place = |error: &toml::de::Error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
-            format!("wrong at line {}, column {}: ", before.matches('\n').count() + 1, column + 1)
+            format!(
+                "wrong at line {}, column {}: ",
+                before.matches('\n').count() + 1,
+                column + 1
+            )
         };
         let parsed = toml::Deserializer::parse(text);
         let deserializer = parsed.map_err(|error| wrong("riskflow.toml", &place(&error), error.message()))?;
-        serde_path_to_error::deserialize(deserializer)
-            .map_err(|error| wrong(&error.path().to_string(), &place(error.inner()), error.inner().message()))
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            wrong(
+                &error.path().to_string(),
+                &place(error.inner()),
+                error.inner().message(),
+            )
+        })
     }
 
     /// The same of TOML that was put together, and has no lines.
@@ -438,7 +455,9 @@ fn wrong(path: &str, place: &str, message: &str) -> Problems {
 /// A message without the value that it quotes, where that may be secret.
 fn without_secret(path: &str, message: &str) -> String {
     let secret = ["kafka", "http.actions", "checkpoint.path"];
-    let kind = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    let kind = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "));
     match (kind, message.rsplit_once(", expected ")) {
         (Some(kind), Some((_, expected))) if secret.iter().any(|secret| path.starts_with(secret)) => {
             let kind = kind.split([' ', '`', '"', ',']).next().unwrap_or_default();

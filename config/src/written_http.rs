@@ -102,7 +102,8 @@ impl Check {
             let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
             if host.is_empty() || !host.chars().all(legal) {
                 let give = "a host name such as `riskflow.example`, without scheme and port";
-                self.problems.add(format!("http.hosts[{index}]"), format!("`{host}`"), give);
+                self.problems
+                    .add(format!("http.hosts[{index}]"), format!("`{host}`"), give);
             }
         }
         let max_connections = self.count("http.max_connections", written.max_connections, 8, 65_536);
@@ -233,7 +234,10 @@ impl Check {
         if bytes.is_none() {
             let digits = hash.chars().count();
             let bad = hash.chars().any(|c| !c.is_ascii_hexdigit());
-            let found = format!("{digits} characters long{}", if bad { ", not all hexadecimal digits" } else { "" });
+            let found = format!(
+                "{digits} characters long{}",
+                if bad { ", not all hexadecimal digits" } else { "" }
+            );
             let give = "64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints";
             self.problems.add(&path, found, give);
         }

@@ -46,9 +46,16 @@ pub fn open_files(settings: &Settings) -> usize {
     let count = |folder: &Path, topic: Topic| {
         let folder = folder.join(settings.topics.name(topic));
         let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let numbers = names.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u16>().is_ok()));
+        let numbers = names.filter(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.parse::<u16>().is_ok())
+        });
         // What is not there yet is made as the settings say.
-        Some(numbers.count()).filter(|count| *count > 0).unwrap_or(settings.topics.partitions.into())
+        Some(numbers.count())
+            .filter(|count| *count > 0)
+            .unwrap_or(settings.topics.partitions.into())
     };
     // librdkafka has a socket and a pipe for each broker, for each that it begins with, and for coordinators.
     let client = |kafka: &KafkaSettings| 3 * (kafka.brokers.split(',').count().max(3) + 3);

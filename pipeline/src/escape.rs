@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 /// A text as one line.
 pub fn line(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| is_unseen(c))
+    escaped(text, is_unseen)
 }
 
 /// A text of ours with line breaks and tabs of ours; what others wrote in it should have gone through [`line`] before.
@@ -32,7 +32,9 @@ pub fn said(text: &str) -> Cow<'_, str> {
     let mut parts = text.split("://");
     let mut shown = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let end = part.find(['/', '?', '#', '"', '`', '\'', ' ', ',', ')']).unwrap_or(part.len());
+        let end = part
+            .find(['/', '?', '#', '"', '`', '\'', ' ', ',', ')'])
+            .unwrap_or(part.len());
         let host = part[..end].rfind('@').map_or(0, |at| at + 1);
         let user = if host > 0 { "***@" } else { "" };
         let _ = write!(shown, "://{user}{}", &part[host..]);
@@ -41,7 +43,8 @@ pub fn said(text: &str) -> Cow<'_, str> {
 }
 
 fn is_unseen(c: char) -> bool {
-    let bidirectional = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let bidirectional =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || bidirectional || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
@@ -83,7 +86,10 @@ mod tests {
 
     #[test]
     fn json_stays_the_same_value_on_one_line() {
-        let written = format!("{{\n\t\"a\": {},\r\n \"b\": \"\u{9b}\u{202e}\u{7f}\"}}", serde_json::Value::from(BAD));
+        let written = format!(
+            "{{\n\t\"a\": {},\r\n \"b\": \"\u{9b}\u{202e}\u{7f}\"}}",
+            serde_json::Value::from(BAD)
+        );
         let shown = json(&written);
         assert!(!shown.contains(is_unseen), "{shown}");
         let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
@@ -93,8 +99,14 @@ mod tests {
     #[test]
     fn users_of_urls_are_not_said() {
         for (text, shown) in [
-            ("could not read s3://key:s3cr3t@bucket/a@b: no", "could not read s3://***@bucket/a@b: no"),
-            ("`http://u:p@h`, https://v:q@i?x=http://w:r@j", "`http://***@h`, https://***@i?x=http://***@j"),
+            (
+                "could not read s3://key:s3cr3t@bucket/a@b: no",
+                "could not read s3://***@bucket/a@b: no",
+            ),
+            (
+                "`http://u:p@h`, https://v:q@i?x=http://w:r@j",
+                "`http://***@h`, https://***@i?x=http://***@j",
+            ),
             ("http://h/a@b u@v", "http://h/a@b u@v"),
             ("http://u:p@w@h\u{1b}", "http://***@h\\u001b"),
             ("://", "://"),

@@ -64,6 +64,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::job::Handles;
 use actions::Actions;
+use connections::Bounds;
 use host::Hosts;
 use pages::Pages;
 use views::Reader;
@@ -101,8 +102,8 @@ impl Server {
     pub fn start(settings: &HttpSettings, handles: Handles, way_in: Option<Box<dyn Append>>) -> Result<Self> {
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = listen(&runtime, settings.address)
-            .with_context(|| format!("could not listen on {}", settings.address))?;
+        let listener =
+            listen(&runtime, settings.address).with_context(|| format!("could not listen on {}", settings.address))?;
         let address = listener.local_addr()?;
         let mut threads = Vec::new();
         let actions = match (&settings.actions, way_in) {
@@ -121,7 +122,7 @@ impl Server {
         };
         let router = router(&reader, actions, Hosts::new(address, &settings.hosts));
         let (stop, stopped) = watch::channel(false);
-        let limit = settings.max_connections;
+        let bounds = Bounds::of(settings.max_connections);
         let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -129,16 +130,12 @@ impl Server {
                     Err(error) => return tracing::error!(%error, "HTTP cannot be served"),
                 };
                 tokio::spawn(async move { pages.sweep().await });
-                connections::serve(listener, tls, router, limit, (metrics, stopped)).await;
+                connections::serve(listener, tls, router, bounds, (metrics, stopped)).await;
             });
         })?;
         // It holds the way to the writer: it must end first.
         threads.insert(0, thread);
-        Ok(Self {
-            address,
-            stop,
-            threads,
-        })
+        Ok(Self { address, stop, threads })
     }
 }
 
@@ -173,8 +170,11 @@ fn router(reader: &Reader, actions: Option<Actions>, hosts: Hosts) -> Router {
             .fallback(async |request: Request| nowhere(&request, StatusCode::NOT_FOUND))
             .method_not_allowed_fallback(async |request: Request| nowhere(&request, StatusCode::METHOD_NOT_ALLOWED)),
     };
-    all.layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE))
-        .layer(from_fn_with_state(hosts, host::check))
+    all.layer(TimeoutLayer::with_status_code(
+        StatusCode::SERVICE_UNAVAILABLE,
+        PATIENCE,
+    ))
+    .layer(from_fn_with_state(hosts, host::check))
 }
 
 /// A request for what there is not.

@@ -16,6 +16,8 @@ mod exactness;
 mod files;
 mod golden;
 mod kafka;
+mod product;
+mod reading;
 mod recovery;
 mod restart;
 mod simulation;

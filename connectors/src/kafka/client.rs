@@ -178,9 +178,7 @@ impl ProducerContext for Context {
 
 pub(super) fn consumer(settings: &KafkaSettings) -> Result<BaseConsumer<Context>, BrokerError> {
     let config = config(settings, &SOURCE, &SOURCE_DEFAULTS)?;
-    config
-        .create_with_context(Context::default())
-        .map_err(unusable)
+    config.create_with_context(Context::default()).map_err(unusable)
 }
 
 /// A producer; with an identifier one that writes in transactions.
@@ -192,9 +190,7 @@ pub(super) fn producer(
     if let Some(id) = transactional_id {
         config.set("transactional.id", id);
     }
-    config
-        .create_with_context(Context::default())
-        .map_err(unusable)
+    config.create_with_context(Context::default()).map_err(unusable)
 }
 
 /// A producer outside of transactions that tells of each record; what is not acknowledged soon fails.
@@ -216,7 +212,11 @@ fn unusable(error: KafkaError) -> BrokerError {
     const HIDDEN: &str = "(hidden)";
     BrokerError::Settings(match error {
         KafkaError::ClientConfig(result, why, property, value) => {
-            let why = if value.is_empty() { why } else { why.replace(&value, HIDDEN) };
+            let why = if value.is_empty() {
+                why
+            } else {
+                why.replace(&value, HIDDEN)
+            };
             KafkaError::ClientConfig(result, why, property, HIDDEN.to_owned())
         }
         other => other,

@@ -48,7 +48,9 @@ pub(super) async fn check(State(hosts): State<Hosts>, request: Request, next: Ne
         Ok(None) if request.version() < Version::HTTP_11 => None,
         Ok(Some(host)) => Some((
             StatusCode::MISDIRECTED_REQUEST,
-            format!("`Host` is `{host}`; ask by a loopback name or the address it listens on, or add this name to `http.hosts`"),
+            format!(
+                "`Host` is `{host}`; ask by a loopback name or the address it listens on, or add this name to `http.hosts`"
+            ),
         )),
         Ok(None) => Some((StatusCode::BAD_REQUEST, "there is no `Host`; give one".to_owned())),
         Err(why) => Some((StatusCode::BAD_REQUEST, format!("`Host` {why}; give one host name"))),

@@ -4,9 +4,9 @@ use std::fmt::Display;
 
 use riskflow_model::output::CaseStep;
 use riskflow_model::{Domain, DomainScope, Level, RegionCode, Tier};
+use serde::Serialize;
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{DeserializeOwned, IntoDeserializer as _};
-use serde::Serialize;
 
 use crate::views::Tables;
 
@@ -72,7 +72,7 @@ fn one_of<const N: usize>(names: [&str; N]) -> String {
 }
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Query {
     pub within: Option<RegionCode>,
     pub tier: Option<Tier>,
@@ -132,7 +132,13 @@ impl Query {
             "after" => return set(&mut self.after, Some(Some(value.to_owned())), name, value, &"a key"),
             "limit" => {
                 let limit = value.parse().ok().filter(|limit| *limit <= LARGEST_PAGE);
-                return set(&mut self.limit, limit, name, value, &format!("a number up to {LARGEST_PAGE}"));
+                return set(
+                    &mut self.limit,
+                    limit,
+                    name,
+                    value,
+                    &format!("a number up to {LARGEST_PAGE}"),
+                );
             }
             _ => {}
         }
@@ -163,19 +169,31 @@ impl Query {
     pub fn open(&self) -> impl Iterator<Item = (&'static str, String, Self)> {
         let alone = Self::default;
         let within = self.within.map(|within| {
-            let one = Self { within: Some(within), ..alone() };
+            let one = Self {
+                within: Some(within),
+                ..alone()
+            };
             ("within", within.to_string(), one)
         });
         let category = self.category.clone().map(|value| {
-            let one = Self { category: Some(value.clone()), ..alone() };
+            let one = Self {
+                category: Some(value.clone()),
+                ..alone()
+            };
             ("category", value, one)
         });
         let rule = self.rule.clone().map(|value| {
-            let one = Self { rule: Some(value.clone()), ..alone() };
+            let one = Self {
+                rule: Some(value.clone()),
+                ..alone()
+            };
             ("rule", value, one)
         });
         let module = self.module.clone().map(|value| {
-            let one = Self { module: Some(value.clone()), ..alone() };
+            let one = Self {
+                module: Some(value.clone()),
+                ..alone()
+            };
             ("module", value, one)
         });
         [within, category, rule, module].into_iter().flatten()
@@ -248,7 +266,11 @@ pub(super) struct List {
 impl List {
     /// What it takes, for people.
     pub fn takes(&self) -> String {
-        let filters: Vec<String> = self.filters.iter().map(|filter| format!("`{}`", filter.name())).collect();
+        let filters: Vec<String> = self
+            .filters
+            .iter()
+            .map(|filter| format!("`{}`", filter.name()))
+            .collect();
         format!("give {}, `limit`, `after` or `offset`", filters.join(", "))
     }
 }
@@ -276,7 +298,13 @@ pub(super) static LISTS: [List; 6] = [
     List {
         name: "cases",
         about: "cases: the closed loop of warnings and incidents",
-        filters: &[Filter::Within, Filter::Domain, Filter::Rule, Filter::Step, Filter::Least],
+        filters: &[
+            Filter::Within,
+            Filter::Domain,
+            Filter::Rule,
+            Filter::Step,
+            Filter::Least,
+        ],
         rows: cases,
     },
     List {
@@ -393,15 +421,25 @@ mod tests {
                 }
                 let (name, value) = sample.split_once('=').unwrap();
                 let said = parsed.unwrap_err();
-                let begin = format!("`{name}` is `{value}`, which {} cannot be narrowed by; give `within`", list.name);
-                assert!(said.starts_with(&begin) && said.contains(list.filters[1].name()), "{said}");
+                let begin = format!(
+                    "`{name}` is `{value}`, which {} cannot be narrowed by; give `within`",
+                    list.name
+                );
+                assert!(
+                    said.starts_with(&begin) && said.contains(list.filters[1].name()),
+                    "{said}"
+                );
             }
         }
     }
 
     #[test]
     fn all_that_is_wrong_comes_at_once_with_what_to_give() {
-        let said = parse("cases", "within=33x&step=nowhere&least=&limit=10001&offset=-1&colour=red&rule=&rule=a").unwrap_err();
+        let said = parse(
+            "cases",
+            "within=33x&step=nowhere&least=&limit=10001&offset=-1&colour=red&rule=&rule=a",
+        )
+        .unwrap_err();
         for part in [
             "`within` is `33x`; give a region code",
             "`step` is `nowhere`; give one of `issued`, `called`",

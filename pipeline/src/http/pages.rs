@@ -1,6 +1,6 @@
 //! Pages of lists: encoded once for all who ask for the same, not on the thread that serves, and within bounds of memory.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const KEEP: Duration = Duration::from_secs(5);
 pub(super) struct Pages {
     views: Arc<Views>,
     metrics: Arc<Metrics>,
-    known: Mutex<HashMap<(&'static str, Query), Arc<Slot>>>,
+    known: Mutex<BTreeMap<(&'static str, Query), Arc<Slot>>>,
     encoders: Semaphore,
     bytes: Arc<Semaphore>,
 }
@@ -111,7 +111,7 @@ impl Pages {
         Ok((tables.epoch, body))
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<(&'static str, Query), Arc<Slot>>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<(&'static str, Query), Arc<Slot>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -155,7 +155,9 @@ impl Pages {
             self.known().retain(|_, slot| {
                 let asked = *slot.asked.lock().unwrap_or_else(PoisonError::into_inner);
                 let current = match slot.page.try_lock() {
-                    Ok(page) => page.as_ref().is_none_or(|page| std::ptr::eq(page.tables.as_ptr(), Arc::as_ptr(&now))),
+                    Ok(page) => page
+                        .as_ref()
+                        .is_none_or(|page| std::ptr::eq(page.tables.as_ptr(), Arc::as_ptr(&now))),
                     // It is being encoded.
                     Err(_) => true,
                 };
@@ -188,7 +190,11 @@ fn encode(list: &List, tables: &Tables, query: &Query) -> Vec<u8> {
             key.clone_into(&mut last);
         }
     });
-    let notes: Vec<String> = if total == 0 { unknown(list, tables, query) } else { Vec::new() };
+    let notes: Vec<String> = if total == 0 {
+        unknown(list, tables, query)
+    } else {
+        Vec::new()
+    };
     let next = (more && shown > 0).then_some(last);
     let epoch = known_epoch(tables.epoch);
     let mut body = format!("\"epoch\":{},\"total\":{total},\"items\":[", json!(epoch)).into_bytes();

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::RETRY_AFTER;
-use super::lists::{LISTS, LARGEST_PAGE, List, PAGE, Query};
+use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, Query};
 use super::pages::{Full, Pages, known_epoch};
 use crate::job::Handles;
 use crate::views::Tables;
@@ -63,7 +63,11 @@ async fn metrics(State(reader): State<Reader>) -> Response {
 async fn ready(State(reader): State<Reader>) -> Response {
     let handles = &reader.handles;
     let worked_off = handles.ready.load(Ordering::Acquire);
-    let history = if worked_off { "" } else { "history is being worked off; " };
+    let history = if worked_off {
+        ""
+    } else {
+        "history is being worked off; "
+    };
     let said = match handles.tables_elsewhere() {
         Some(place) => format!("{history}this process has no tables: {place}\n"),
         None if handles.stop.load(Ordering::Acquire) => "the job is stopping\n".to_owned(),
@@ -82,11 +86,17 @@ async fn index(State(reader): State<Reader>) -> Response {
     let others = [
         ("/api/v1/regions/{code}", "one region, every domain"),
         ("/api/v1/assets/{id}", "one asset"),
-        ("/api/v1/warnings/{id}", "one open warning with its last delta, which says why"),
+        (
+            "/api/v1/warnings/{id}",
+            "one open warning with its last delta, which says why",
+        ),
         ("/api/v1/cases/{id}", "one case"),
         ("/metrics", "metrics, as Prometheus reads them"),
         ("/healthz", "200 while the process is alive"),
-        ("/readyz", "200 once history is worked off and the tables are here, else 503 and why"),
+        (
+            "/readyz",
+            "200 once history is worked off and the tables are here, else 503 and why",
+        ),
     ];
     let others = others.map(|(path, gives)| json!({ "path": path, "gives": gives }));
     let tables = reader.handles.views.load();
@@ -150,7 +160,9 @@ async fn show(reader: &Reader, list: &'static List, given: Pairs) -> Response {
             let body = Body::new(Pieces(head.into(), page));
             ([(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
-        Err(Full) => unavailable("too many large pages are under way to their readers; try again, or ask for less".to_owned()),
+        Err(Full) => {
+            unavailable("too many large pages are under way to their readers; try again, or ask for less".to_owned())
+        }
     }
 }
 
@@ -183,23 +195,29 @@ impl HttpBody for Pieces {
 }
 
 /// What a path names; parameters are refused, for nothing heeds them.
-fn named(path: Result<Path<String>, PathRejection>, request: &Request) -> Result<String, Response> {
-    let Path(id) = path.map_err(|error| refused(error.body_text()))?;
+fn named(path: Result<Path<String>, PathRejection>, request: &Request) -> Result<String, String> {
+    let Path(id) = path.map_err(|error| error.body_text())?;
     match request.uri().query() {
-        Some(given) if !given.is_empty() => Err(refused(format!(
+        Some(given) if !given.is_empty() => Err(format!(
             "`{}` is given, and a single row takes no parameters; leave it out",
             &given[..given.floor_char_boundary(100)]
-        ))),
+        )),
         _ => Ok(id),
     }
 }
 
 type Named = Result<Path<String>, PathRejection>;
 
-fn item<T: Serialize>(reader: &Reader, path: Named, request: &Request, what: &str, find: impl FnOnce(&Tables, &str) -> Option<T>) -> Response {
+fn item<T: Serialize>(
+    reader: &Reader,
+    path: Named,
+    request: &Request,
+    what: &str,
+    find: impl FnOnce(&Tables, &str) -> Option<T>,
+) -> Response {
     let id = match named(path, request) {
         Ok(id) => id,
-        Err(refused) => return refused,
+        Err(error) => return refused(error),
     };
     let tables = reader.handles.views.load();
     match find(&tables, &id) {
@@ -251,4 +269,3 @@ async fn case(State(reader): State<Reader>, path: Named, request: Request) -> Re
         tables.cases.get(id).map(|row| json!({ "item": row.as_ref() }))
     })
 }
-
