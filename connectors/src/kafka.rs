@@ -64,7 +64,7 @@ pub enum BrokerError {
         error: KafkaError,
     },
     /// A transaction did not go through.
-    #[error("{doing} a transaction failed{}", if *fatal { " for good: another riskflow may have taken over, or this one may not write" } else { "" })]
+    #[error("{doing} a transaction failed{}", if *fatal { " for good: another riskflow may have taken over, this one stood still for longer than `transaction.timeout.ms`, or it may not write" } else { "" })]
     Transaction {
         /// What was tried.
         doing: &'static str,

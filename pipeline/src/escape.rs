@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 /// A text as one line.
 pub fn line(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| is_unseen(c))
+    escaped(text, is_unseen)
 }
 
 /// A text of ours with line breaks and tabs of ours; what others wrote in it should have gone through [`line`] before.

@@ -64,6 +64,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::job::Handles;
 use actions::Actions;
+use connections::Bounds;
 use host::Hosts;
 use pages::Pages;
 use views::Reader;
@@ -121,7 +122,7 @@ impl Server {
         };
         let router = router(&reader, actions, Hosts::new(address, &settings.hosts));
         let (stop, stopped) = watch::channel(false);
-        let limit = settings.max_connections;
+        let bounds = Bounds::of(settings.max_connections);
         let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -129,7 +130,7 @@ impl Server {
                     Err(error) => return tracing::error!(%error, "HTTP cannot be served"),
                 };
                 tokio::spawn(async move { pages.sweep().await });
-                connections::serve(listener, tls, router, limit, (metrics, stopped)).await;
+                connections::serve(listener, tls, router, bounds, (metrics, stopped)).await;
             });
         })?;
         // It holds the way to the writer: it must end first.

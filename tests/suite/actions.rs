@@ -36,20 +36,20 @@ fn riskflow(arguments: &[&str], sets: &[&str]) -> Output {
 }
 
 /// What curl got.
-struct Got {
-    status: u16,
-    headers: String,
-    body: String,
+pub struct Got {
+    pub status: u16,
+    pub headers: String,
+    pub body: String,
 }
 
 impl Got {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 }
 
 /// Asks by curl, which leaves paths as they are; `None` when there was no answer.
-fn curl(url: &str, arguments: &[&str]) -> Option<Got> {
+pub fn curl(url: &str, arguments: &[&str]) -> Option<Got> {
     let output = Command::new("curl")
         .args(["-s", "-i", "--path-as-is", "--max-time", "30", "-H", "Expect:"])
         .args(arguments)
@@ -67,9 +67,9 @@ fn curl(url: &str, arguments: &[&str]) -> Option<Got> {
 }
 
 /// A server over tables that are made up, and a real log behind it.
-struct Desk {
+pub struct Desk {
     folder: TempDir,
-    handles: Handles,
+    pub handles: Handles,
     server: Server,
     scheme: &'static str,
 }
@@ -85,7 +85,7 @@ fn topics() -> TopicSettings {
 }
 
 impl Desk {
-    fn open() -> Self {
+    pub fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         drop(LogWriter::open(folder.path(), Topic::InAction.name(), 2).unwrap());
         let way_in = open_append(&Input::Log(folder.path().to_owned()), &topics(), Topic::InAction).unwrap();
@@ -122,7 +122,7 @@ impl Desk {
         }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", self.scheme, self.server.address)
     }
 
@@ -140,7 +140,7 @@ impl Desk {
         curl(&self.url(path), &arguments).expect("an answer")
     }
 
-    fn act(&self, case: &str, body: &Value) -> Got {
+    pub fn act(&self, case: &str, body: &Value) -> Got {
         self.post(&actions_of(case), Some(TOWN), &body.to_string(), &[])
     }
 
@@ -172,7 +172,7 @@ fn actions_of(case: &str) -> String {
 }
 
 /// Open warnings `near` (in the town) and `far` (in another county), and the case `incident` in the town.
-fn tables() -> Tables {
+pub fn tables() -> Tables {
     let mut tables = Tables::default();
     for (id, region) in [("near", "330902001001"), ("far", "330903001001")] {
         let row = json!({

@@ -244,9 +244,18 @@ impl Running {
         answer
     }
 
-    /// Whether all processes say that they are at the present.
+    /// Whether all processes say that they are at the present. Those without tables say where these are, and are not ready for
+    /// whoever wants to read.
     fn is_ready(&self) -> bool {
-        (0..self.listens.len()).all(|process| self.get(process, "/readyz").contains(" 200 "))
+        let home = format!("ask http://{}\n", self.listens[0]);
+        (0..self.listens.len()).all(|process| {
+            let said = self.get(process, "/readyz");
+            if process == 0 {
+                said.contains(" 200 ")
+            } else {
+                said.contains(" 503 ") && said.contains("\r\n\r\nthis process has no tables: ") && said.ends_with(&home)
+            }
+        })
     }
 
     /// Feeds until a process has ended by itself with exit code 1; its last words, without warnings.
@@ -305,6 +314,14 @@ impl Running {
     pub fn stop(self) {
         let all = 0..self.processes.len();
         self.stop_each(all);
+    }
+
+    /// Asks process 0 to stop, and waits until it has; its exit code.
+    pub fn ends_when_asked(&mut self) -> Option<i32> {
+        let child = &mut self.processes[0];
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        child.wait().unwrap().code()
     }
 
     /// Asks one process only.

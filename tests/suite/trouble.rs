@@ -202,32 +202,50 @@ fn kafka_another_leader_is_followed() {
     judge(&place);
 }
 
+/// Stops the broker's clock when an epoch with records is under way: nothing is committed then.
+fn freeze_under_way(place: &KafkaPlace, feed: &mut Feed, job: &Running) {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        assert!(Instant::now() < until, "the job never had to wait");
+        feed.step(place);
+        place.freeze(true);
+        let frozen = Instant::now();
+        let before = metric(job, "riskflow_epoch_timestamp_seconds");
+        while metric(job, "riskflow_epoch_timestamp_seconds") <= before + 0.5 {
+            if frozen.elapsed() > Duration::from_secs(2) {
+                return;
+            }
+        }
+        place.freeze(false);
+    }
+}
+
 #[test]
 fn kafka_a_broker_that_stands_still_is_waited_for() {
     let Some((place, _checkpoints, mut feed, mut job)) = started("slow", 10) else {
         return;
     };
-    // Until an epoch with records was under way when the broker stopped: nothing is committed then.
-    let until = Instant::now() + Duration::from_secs(60);
-    let mut waited = false;
-    while !waited {
-        assert!(Instant::now() < until, "the job never had to wait");
-        feed.step(&place);
-        place.freeze(true);
-        let frozen = Instant::now();
-        let before = metric(&job, "riskflow_epoch_timestamp_seconds");
-        waited = loop {
-            if metric(&job, "riskflow_epoch_timestamp_seconds") > before + 0.5 {
-                break false;
-            }
-            if frozen.elapsed() > Duration::from_secs(2) {
-                break true;
-            }
-        };
-        place.freeze(false);
-    }
+    freeze_under_way(&place, &mut feed, &job);
+    place.freeze(false);
     feed.step(&place);
     job.await_taken(&place);
     job.stop();
+    judge(&place);
+}
+
+#[test]
+fn kafka_a_broker_that_stands_still_does_not_hold_up_a_stop() {
+    let Some((place, checkpoints, mut feed, mut job)) = started("frozen", 11) else {
+        return;
+    };
+    freeze_under_way(&place, &mut feed, &job);
+    let asked = Instant::now();
+    let code = job.ends_when_asked();
+    let took = asked.elapsed();
+    place.freeze(false);
+    assert_eq!(code, Some(1));
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    feed.step(&place);
+    settle(&place, checkpoints.path());
     judge(&place);
 }

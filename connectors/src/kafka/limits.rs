@@ -71,7 +71,10 @@ pub(super) fn of_producer(kafka: &KafkaSettings) -> usize {
 pub(super) fn of_batch(kafka: &KafkaSettings) -> usize {
     // librdkafka's own, unless the settings say another.
     const USUAL: usize = 1_000_000;
-    let own = kafka.properties.get("batch.size").and_then(|value| value.reveal().parse().ok());
+    let own = kafka
+        .properties
+        .get("batch.size")
+        .and_then(|value| value.reveal().parse().ok());
     own.unwrap_or(USUAL).min(of_producer(kafka) - BATCH)
 }
 

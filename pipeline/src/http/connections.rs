@@ -3,11 +3,11 @@
 //!
 //! | what a client does | ends after |
 //! |---|---|
-//! | no TLS handshake, or half of one | [`HANDSHAKE`] |
-//! | no request, half of its headers, or nothing after an answer | [`HEADERS`] |
-//! | reads nothing of an answer | [`STALL`] |
-//! | reads so slowly that the answer does not end | [`ANSWER`] |
-//! | waits between two requests while another wants in and all places are taken | at once, the longest idle first |
+//! | no TLS handshake, or half of one | 10 s |
+//! | no request, half of its headers, or nothing after an answer | 30 s |
+//! | reads nothing of an answer | 15 s |
+//! | reads so slowly that the answer does not end | 2 min |
+//! | waits before or between requests while another wants in and all places are taken | at once, the longest idle first |
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -33,10 +33,27 @@ use tower::ServiceExt as _;
 
 use crate::metrics::Metrics;
 
-const HANDSHAKE: Duration = Duration::from_secs(10);
-const HEADERS: Duration = Duration::from_secs(30);
-const STALL: Duration = Duration::from_secs(15);
-const ANSWER: Duration = Duration::from_secs(120);
+/// How many connections there may be, and how long each may take for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub connections: usize,
+    handshake: Duration,
+    headers: Duration,
+    stall: Duration,
+    answer: Duration,
+}
+
+impl Bounds {
+    pub const fn of(connections: usize) -> Self {
+        Self {
+            connections,
+            handshake: Duration::from_secs(10),
+            headers: Duration::from_secs(30),
+            stall: Duration::from_secs(15),
+            answer: Duration::from_secs(120),
+        }
+    }
+}
 
 /// The most that the headers of a request may take, in bytes.
 const LARGEST_HEADERS: usize = 64 << 10;
@@ -97,6 +114,7 @@ enum Phase {
 struct Shared {
     router: Router,
     tls: Option<TlsAcceptor>,
+    bounds: Bounds,
     metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
     places: Arc<Semaphore>,
@@ -108,15 +126,16 @@ pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     router: Router,
-    limit: usize,
+    bounds: Bounds,
     (metrics, mut stop): (Arc<Metrics>, watch::Receiver<bool>),
 ) {
     let shared = Arc::new(Shared {
         router,
         tls,
+        bounds,
         metrics,
         stop: stop.clone(),
-        places: Arc::new(Semaphore::new(limit)),
+        places: Arc::new(Semaphore::new(bounds.connections)),
         open: Mutex::default(),
     });
     let leaving = GracefulShutdown::new();
@@ -156,12 +175,15 @@ impl Shared {
 
     /// A place for one more connection; where there is none, that of the one that has been idle longest.
     async fn place(&self) -> OwnedSemaphorePermit {
+        let free = || Arc::clone(&self.places).acquire_owned();
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return place;
+        }
         loop {
-            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                return place;
-            }
             self.shed();
-            sleep(BREATH).await;
+            if let Ok(place) = timeout(BREATH, free()).await {
+                return place.expect("nobody closes it");
+            }
         }
     }
 
@@ -206,12 +228,12 @@ impl Connection {
         // An answer is written in one go, or waits for its reader.
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(STALL));
+        stream.set_write_timeout(Some(self.shared.bounds.stall));
         let stream = Box::pin(stream);
         let served = async {
             match &self.shared.tls {
                 None => self.http(TokioIo::new(stream), leaving).await,
-                Some(tls) => match timeout(HANDSHAKE, tls.accept(stream)).await {
+                Some(tls) => match timeout(self.shared.bounds.handshake, tls.accept(stream)).await {
                     Ok(Ok(stream)) => self.http(TokioIo::new(stream), leaving).await,
                     // No TLS, or of another kind: the client hears of it by TLS's own means.
                     Ok(Err(_)) => None,
@@ -243,7 +265,7 @@ impl Connection {
         let service = service_fn(|request| self.answer(request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADERS)
+            .header_read_timeout(self.shared.bounds.headers)
             .max_header_size(LARGEST_HEADERS)
             .max_buf_size(BUFFER)
             .serve_connection(stream, service);
@@ -280,7 +302,7 @@ impl Connection {
                 Phase::Idle(_) => drop(phase.changed().await),
                 Phase::Busy(since) => tokio::select! {
                     _ = phase.changed() => {}
-                    () = sleep_until(since + ANSWER) => return Ended::Slow,
+                    () = sleep_until(since + self.shared.bounds.answer) => return Ended::Slow,
                 },
             }
         }
@@ -310,3 +332,6 @@ impl Drop for Busy {
         self.0.send_replace(Phase::Idle(Instant::now()));
     }
 }
+
+#[cfg(test)]
+mod tests;

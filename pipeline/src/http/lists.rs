@@ -72,7 +72,7 @@ fn one_of<const N: usize>(names: [&str; N]) -> String {
 }
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Query {
     pub within: Option<RegionCode>,
     pub tier: Option<Tier>,

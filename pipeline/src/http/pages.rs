@@ -1,6 +1,6 @@
 //! Pages of lists: encoded once for all who ask for the same, not on the thread that serves, and within bounds of memory.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const KEEP: Duration = Duration::from_secs(5);
 pub(super) struct Pages {
     views: Arc<Views>,
     metrics: Arc<Metrics>,
-    known: Mutex<HashMap<(&'static str, Query), Arc<Slot>>>,
+    known: Mutex<BTreeMap<(&'static str, Query), Arc<Slot>>>,
     encoders: Semaphore,
     bytes: Arc<Semaphore>,
 }
@@ -111,7 +111,7 @@ impl Pages {
         Ok((tables.epoch, body))
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<(&'static str, Query), Arc<Slot>>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<(&'static str, Query), Arc<Slot>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -200,13 +200,13 @@ impl HttpBody for Pieces {
 }
 
 /// What a path names; parameters are refused, for nothing heeds them.
-fn named(path: Result<Path<String>, PathRejection>, request: &Request) -> Result<String, Response> {
-    let Path(id) = path.map_err(|error| refused(error.body_text()))?;
+fn named(path: Result<Path<String>, PathRejection>, request: &Request) -> Result<String, String> {
+    let Path(id) = path.map_err(|error| error.body_text())?;
     match request.uri().query() {
-        Some(given) if !given.is_empty() => Err(refused(format!(
+        Some(given) if !given.is_empty() => Err(format!(
             "`{}` is given, and a single row takes no parameters; leave it out",
             &given[..given.floor_char_boundary(100)]
-        ))),
+        )),
         _ => Ok(id),
     }
 }
@@ -222,7 +222,7 @@ fn item<T: Serialize>(
 ) -> Response {
     let id = match named(path, request) {
         Ok(id) => id,
-        Err(refused) => return refused,
+        Err(error) => return refused(error),
     };
     let tables = reader.handles.views.load();
     match find(&tables, &id) {

@@ -1,0 +1,316 @@
+//! Reading over HTTP: what is refused and how it is said, pages, that one encoding serves all, and the names it goes by.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use riskflow::views::Tables;
+use riskflow_model::Millis;
+use riskflow_model::output::AssetRisk;
+use serde_json::{Value, json};
+
+use crate::actions::{Desk, Got, curl, tables};
+
+fn get(desk: &Desk, path: &str) -> Got {
+    curl(&desk.url(path), &[]).unwrap()
+}
+
+fn epoch(number: i64) -> Millis {
+    Millis(1_700_000_000_000 + number)
+}
+
+/// Tables with so many assets `a000`, `a001` ….
+fn many(count: usize) -> Tables {
+    let mut tables = tables();
+    for number in 0..count {
+        let id = format!("a{number:03}");
+        let asset = json!({
+            "asset": id, "name": "舟".repeat(100), "category": "tank", "domain": "work_safety", "region": "330902001001",
+            "inherent_level": 2, "dynamic_level": "red", "score": 8, "level": "orange", "stale": false, "population": 0,
+        });
+        let asset: AssetRisk = serde_json::from_value(asset).unwrap();
+        tables.assets.insert_mut(asset.asset.clone(), Arc::new(asset));
+    }
+    tables.epoch = epoch(0);
+    tables
+}
+
+fn show(desk: &Desk, tables: &Tables) {
+    desk.handles.views.store(tables);
+}
+
+fn pages_encoded(desk: &Desk) -> u64 {
+    let text = desk.handles.metrics.render(&desk.handles.meters);
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("riskflow_http_pages_encoded_total "));
+    line.unwrap().parse().unwrap()
+}
+
+#[test]
+fn filters_and_values_that_do_not_apply_are_refused_and_what_applies_is_named() {
+    let desk = Desk::open();
+    for (path, expected) in [
+        (
+            "/api/v1/warnings?step=archived",
+            "`step` is `archived`, which warnings cannot be narrowed by; give `within`, `domain`, `rule`",
+        ),
+        (
+            "/api/v1/cases?category=zzz",
+            "`category` is `zzz`, which cases cannot be narrowed by",
+        ),
+        (
+            "/api/v1/regions?rule=gas",
+            "`rule` is `gas`, which regions cannot be narrowed by",
+        ),
+        (
+            "/api/v1/assets?colour=red",
+            "`colour` is `red`, which assets cannot be narrowed by",
+        ),
+        (
+            "/api/v1/warnings?least=purple",
+            "`least` is `purple`; give this level or above: one of `none`, `blue`",
+        ),
+        (
+            "/api/v1/warnings?domain=fire",
+            "`domain` is `fire`; give one of `all`, `lifeline`",
+        ),
+        ("/api/v1/warnings?within=33x", "`within` is `33x`; give a region code"),
+        (
+            "/api/v1/warnings?limit=99999999999999999999",
+            "give a number up to 10000",
+        ),
+        ("/api/v1/warnings?limit=1&limit=2", "`limit` is given twice"),
+        ("/api/v1/cases/incident?limit=1", "takes no parameters"),
+    ] {
+        let got = get(&desk, path);
+        assert_eq!(got.status, 400, "{path}");
+        assert!(
+            got.json()["error"].as_str().unwrap().contains(expected),
+            "{path}: {}",
+            got.body
+        );
+    }
+    // What may be right, and fits nothing, is said beside the empty list.
+    let got = get(&desk, "/api/v1/warnings?rule=typo&within=3309");
+    assert_eq!((got.status, &got.json()["items"]), (200, &json!([])));
+    assert_eq!(got.json()["notes"], json!(["none of the warnings has `rule` = `typo`"]));
+    assert!(
+        get(&desk, "/api/v1/warnings?rule=gas&least=red")
+            .json()
+            .get("notes")
+            .is_none()
+    );
+    assert!(
+        get(&desk, "/api/v1/warnings?rule=gas&domain=lifeline")
+            .json()
+            .get("notes")
+            .is_none()
+    );
+}
+
+#[test]
+fn pages_hold_each_row_once_whatever_comes_and_goes_between() {
+    let desk = Desk::open();
+    let mut tables = many(25);
+    let (mut after, mut seen) = (String::new(), Vec::new());
+    for page in 0.. {
+        show(&desk, &tables);
+        let got = get(&desk, &format!("/api/v1/assets?limit=10{after}")).json();
+        let items = got["items"].as_array().unwrap();
+        seen.extend(items.iter().map(|item| item["asset"].as_str().unwrap().to_owned()));
+        assert_eq!(got["total"], 25 - page);
+        let Some(next) = got["next"].as_str() else { break };
+        after = format!("&after={next}");
+        // One that was seen goes.
+        tables.assets.remove_mut(seen[page].as_str());
+        tables.epoch = epoch(1 + page as i64);
+    }
+    let expected: Vec<String> = (0..25).map(|number| format!("a{number:03}")).collect();
+    assert_eq!(seen, expected);
+    show(&desk, &many(25));
+    let middle = get(&desk, "/api/v1/assets?offset=23&limit=10").json();
+    assert_eq!(
+        (&middle["items"][0]["asset"], &middle["next"]),
+        (&json!("a023"), &Value::Null)
+    );
+    let none = get(&desk, "/api/v1/assets?limit=0").json();
+    assert_eq!(
+        (&none["total"], &none["items"], &none["next"]),
+        (&json!(25), &json!([]), &Value::Null)
+    );
+}
+
+#[test]
+fn the_pipelines_time_goes_on_where_the_rows_stand_still() {
+    let desk = Desk::open();
+    let fresh = get(&desk, "/api/v1/assets").json();
+    assert_eq!((&fresh["now"], &fresh["epoch"]), (&Value::Null, &Value::Null));
+    show(&desk, &many(1));
+    for now in [0, 5_000] {
+        desk.handles.now.store(epoch(now).0, Ordering::Release);
+        for path in ["/api/v1/assets", "/api/v1/assets/a000", "/api/v1/cases/incident", "/"] {
+            let got = get(&desk, path).json();
+            let times = (got["now"].as_str().unwrap(), got["epoch"].as_str().unwrap());
+            assert_eq!(times, (&*epoch(now).to_string(), &*epoch(0).to_string()), "{path}");
+        }
+    }
+}
+
+#[test]
+fn readers_of_one_list_cost_one_encoding_an_epoch() {
+    let desk = Desk::open();
+    let mut tables = many(2_000);
+    show(&desk, &tables);
+    let ask = || {
+        let readers: Vec<_> = (0..10)
+            .map(|_| {
+                let url = desk.url("/api/v1/assets?limit=10000");
+                std::thread::spawn(move || curl(&url, &[]).unwrap().json()["total"].as_u64())
+            })
+            .collect();
+        readers.into_iter().all(|reader| reader.join().unwrap() == Some(2_000))
+    };
+    for _ in 0..3 {
+        assert!(ask());
+    }
+    assert_eq!(pages_encoded(&desk), 1);
+    tables.epoch = epoch(1);
+    show(&desk, &tables);
+    assert!(ask());
+    assert_eq!(pages_encoded(&desk), 2);
+    get(&desk, "/api/v1/assets?limit=9999");
+    assert_eq!(pages_encoded(&desk), 3);
+}
+
+#[test]
+fn it_is_known_by_names_that_no_other_site_can_have() {
+    let desk = Desk::open();
+    for path in ["/api/v1/warnings", "/metrics", "/healthz", "/", "/nowhere"] {
+        let got = curl(
+            &desk.url(path),
+            &["-H", "Host: evil.example", "-H", "Origin: http://evil.example"],
+        )
+        .unwrap();
+        assert_eq!(got.status, 421, "{path}");
+        let error = got.json()["error"].as_str().unwrap().to_owned();
+        assert!(
+            error.contains("`evil.example`") && error.contains("`http.hosts`"),
+            "{error}"
+        );
+    }
+    let before = desk.act("near", &json!({"id": "a", "action": "comment", "text": "x"}));
+    assert_eq!(before.status, 202);
+    for host in ["localhost", "LOCALHOST:1", "[::1]:9464"] {
+        let got = curl(&desk.url("/healthz"), &["-H", &format!("Host: {host}")]).unwrap();
+        assert_eq!(got.status, 200, "{host}");
+    }
+    assert_eq!(curl(&desk.url("/healthz"), &["-H", "Host:"]).unwrap().status, 400);
+}
+
+#[test]
+fn a_process_without_tables_says_where_they_are() {
+    let desk = Desk::open();
+    let place = "process 0 of the cluster has them, ask http://10.0.0.1:9464";
+    desk.handles.elsewhere.store(Some(Arc::new(place.to_owned())));
+    for path in [
+        "/api/v1/warnings",
+        "/api/v1/warnings/near",
+        "/api/v1/regions?tier=county",
+        "/api/v1/reports",
+    ] {
+        let got = get(&desk, path);
+        assert_eq!(got.status, 503, "{path}");
+        assert!(got.json()["error"].as_str().unwrap().contains(place), "{}", got.body);
+    }
+    let acted = desk.act("near", &json!({"id": "a", "action": "comment", "text": "x"}));
+    assert_eq!(acted.status, 503);
+    assert!(
+        acted.json()["error"].as_str().unwrap().contains(place),
+        "{}",
+        acted.body
+    );
+    let ready = get(&desk, "/readyz");
+    assert_eq!(
+        (ready.status, ready.body.contains(place)),
+        (503, true),
+        "{}",
+        ready.body
+    );
+    assert_eq!(get(&desk, "/").json()["tables"], place);
+    assert_eq!(
+        (get(&desk, "/healthz").status, get(&desk, "/metrics").status),
+        (200, 200)
+    );
+}
+
+#[test]
+fn nothing_is_empty_that_is_not_there_yet() {
+    let desk = Desk::open();
+    show(&desk, &Tables::default());
+    desk.handles.ready.store(false, Ordering::Release);
+    let got = get(&desk, "/api/v1/warnings");
+    assert_eq!(
+        (got.status, got.headers.contains("retry-after")),
+        (503, true),
+        "{}",
+        got.body
+    );
+    assert_eq!(get(&desk, "/readyz").status, 503);
+    desk.handles.ready.store(true, Ordering::Release);
+    assert_eq!(
+        (get(&desk, "/api/v1/warnings").status, get(&desk, "/readyz").status),
+        (200, 200)
+    );
+    desk.handles.stop.store(true, Ordering::Release);
+    let stopping = get(&desk, "/readyz");
+    assert_eq!(
+        (stopping.status, stopping.body.as_str()),
+        (503, "the job is stopping\n")
+    );
+}
+
+#[test]
+fn the_first_page_names_all_there_is_and_all_of_it_is_there() {
+    let desk = Desk::open();
+    show(&desk, &many(1));
+    let index = get(&desk, "/").json();
+    let endpoints = index["endpoints"].as_array().unwrap();
+    assert!(endpoints.len() > 10);
+    for endpoint in endpoints {
+        let path = endpoint["path"].as_str().unwrap();
+        let row = path.replace("{id}", "nobody").replace("{code}", "33");
+        let got = get(&desk, &row);
+        assert!(
+            got.status == 200 || (path.contains('{') && got.status == 404),
+            "{path}: {}",
+            got.body
+        );
+        for filter in endpoint["filters"]
+            .as_object()
+            .into_iter()
+            .flat_map(|filters| filters.keys())
+        {
+            let got = get(&desk, &format!("{path}?{filter}="));
+            let error = got.json()["error"].as_str().unwrap().to_owned();
+            assert!(
+                got.status == 400 && error.contains(&format!("`{filter}` is ``; give ")),
+                "{error}"
+            );
+        }
+    }
+    for (path, arguments, status) in [
+        ("/nowhere", &[][..], 404),
+        ("/api/v1/cases", &["-X", "DELETE"][..], 405),
+    ] {
+        let got = curl(&desk.url(path), arguments).unwrap();
+        assert_eq!(got.status, status);
+        assert!(
+            got.json()["error"]
+                .as_str()
+                .unwrap()
+                .contains("`/` tells what there is"),
+            "{}",
+            got.body
+        );
+    }
+}
