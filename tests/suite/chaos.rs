@@ -36,7 +36,7 @@ const FAILPOINTS: [&str; 9] = [
 const STREAMS: u64 = 8;
 const ASSETS: u64 = 4;
 
-fn now() -> i64 {
+pub fn now() -> i64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
