@@ -8,7 +8,7 @@ use crate::{Millis, Text};
 /// A record of `in.action`, keyed by `warning`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Action {
-    /// The sender's identifier for this action: a second one of a case with the same changes nothing. At most 512 bytes, as every identifier.
+    /// The sender's identifier for this action: a second one of a case with the same changes nothing. At most 200 bytes, as every identifier.
     pub id: Text,
     /// The warning or incident whose case it is about.
     #[serde(alias = "case")]

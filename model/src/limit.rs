@@ -10,7 +10,7 @@ pub const MESSAGE_BYTES: usize = RECORD_BYTES + 12;
 pub const LEAST_RECORD_BYTES: usize = 64 << 10;
 
 /// The longest identifier, in bytes: whatever names a thing, and so may become a key.
-pub const ID_BYTES: usize = 512;
+pub const ID_BYTES: usize = 200;
 
 /// The longest text, in bytes: names, titles, notes.
 pub const TEXT_BYTES: usize = 4096;

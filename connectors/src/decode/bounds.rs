@@ -20,8 +20,8 @@ pub(super) fn check(row: &BaseRow) -> Result<(), Rejection> {
             ("observed_property", &row.observed_property),
             ("unit", &row.unit),
         ]),
+        // Its identifier is checked with the rest of it.
         BaseRow::Rule(rule) => {
-            ids([("id", &rule.record.id)])?;
             text("name", &rule.record.name)?;
             text("source", &rule.record.source)
         }

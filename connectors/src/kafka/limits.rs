@@ -37,6 +37,12 @@ impl Limits {
         Ok(Self(limits))
     }
 
+    /// As told; for tests.
+    #[cfg(test)]
+    pub fn of(told: impl Iterator<Item = (Topic, usize)>) -> Self {
+        Self(told.collect())
+    }
+
     /// The most that a record of a topic may have.
     pub fn most(&self, topic: Topic) -> usize {
         let most = self.0.get(&topic).copied().unwrap_or(RECORD_BYTES);

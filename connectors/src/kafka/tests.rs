@@ -10,7 +10,8 @@ use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 
-use super::topics::{Found, Properties, compare};
+use super::limits::Limits;
+use super::topics::{Found, Properties, compare, remark};
 use super::*;
 use crate::topics::TopicState;
 use crate::{EpochRecords, OutRecord, Polled, Share, Sink, SinkError, Source, SourceError, Until, Verdict};
@@ -290,6 +291,40 @@ fn a_topic_is_compared_with_the_settings() {
     assert_eq!(retention(log, "-1"), none);
     assert_eq!(retention(log, "86400000"), none);
     assert_eq!(retention(table, "3600000"), none);
+
+    let most = |topic, value| differs(&one, topic, found(2, 1), &[("max.message.bytes", value)]);
+    assert!(most(table, "1000")[0].starts_with("max.message.bytes 1000, should be 1048588: "));
+    assert_eq!(
+        (most(table, "70000"), most(Topic::InRule, "1000")),
+        (none.clone(), none)
+    );
+    let said = |topic, value| remark("t.x", topic, &properties(&[("max.message.bytes", value)]));
+    assert_eq!(
+        said(table, "70000").as_deref(),
+        Some(
+            "max.message.bytes 70000, larger records are cut to that: \
+             `kafka-configs --alter --topic t.x --add-config max.message.bytes=1048588`"
+        )
+    );
+    assert!(said(Topic::InRule, "1000").is_some_and(|said| said.contains("refused by the broker")));
+    assert_eq!(said(table, "1048588"), None);
+}
+
+#[test]
+fn a_topic_that_refuses_a_record_takes_less_from_then_on() {
+    let told = |most: &[(Topic, usize)]| Limits::of(most.iter().copied());
+    let (state, delta) = (Topic::WarningState, Topic::WarningDelta);
+    // What the broker tells now is less; or it tells the same, and refused all the same; never below the least.
+    let known = told(&[]).after(&told(&[]), state);
+    assert_eq!((known.most(state), known.most(delta)), (512 << 10, 1 << 20));
+    let known = told(&[(state, 100_000)]).after(&known, state);
+    assert_eq!(known.most(state), 100_000);
+    // Another topic's refusal forgets nothing of this one.
+    let known = told(&[]).after(&known, delta);
+    assert_eq!((known.most(state), known.most(delta)), (100_000, 512 << 10));
+    let known = told(&[]).after(&known, state);
+    assert_eq!(known.most(state), 64 << 10);
+    assert_eq!(told(&[]).after(&known, state).most(state), 64 << 10);
 }
 
 #[test]

@@ -498,7 +498,9 @@ mod tests {
             "{error}"
         );
         let second = join(&hosts, 1, job("a."), &stop);
-        assert!(first.join().unwrap().unwrap().is_some() && second.join().unwrap().unwrap().is_some());
+        // Held: one that is gone again is waited for.
+        let (first, second) = (first.join().unwrap().unwrap(), second.join().unwrap().unwrap());
+        assert!(first.is_some() && second.is_some());
     }
 
     #[test]
@@ -521,9 +523,9 @@ mod tests {
         assert!(join(&hosts, 1, job("a."), &gone).join().unwrap().unwrap().is_none());
         let others = [2, 1].map(|process| join(&hosts, process, job("a."), &stop));
         let sockets = first.join().unwrap().unwrap().unwrap();
-        for other in others {
-            assert!(other.join().unwrap().unwrap().is_some());
-        }
+        // All are held until all are there.
+        let others = others.map(|other| other.join().unwrap().unwrap());
+        assert!(others.iter().all(Option::is_some));
         assert_eq!(sockets.iter().flatten().count(), 2);
     }
 }
