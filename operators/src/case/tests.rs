@@ -51,10 +51,10 @@ impl Driven {
             format!("\"{about}\"")
         };
         let json = format!(
-            r#"{{"id":"{}","warning":"w","action":"{}","actor":"{role}","role":"{role}","time":{},"task":{task},"text":"{about}"}}"#,
+            r#"{{"id":"{}","warning":"w","action":"{}","actor":"{role}","role":"{role}","time":"{}","task":{task},"text":"{about}"}}"#,
             self.offset,
             verb.name(),
-            minute * MINUTE
+            Millis(minute * MINUTE)
         );
         self.offset += 1;
         let origin = Origin {
