@@ -68,7 +68,7 @@ fn allow_null(property: &mut Value) {
     let Value::Object(schema) = property else { return };
     let null = json!({ "type": "null" });
     if let Some(reference) = schema.remove("$ref") {
-        schema.insert("anyOf".to_owned(), json!([{ "$ref": reference }, null]));
+        schema.insert("anyOf".to_owned(), json!([{ "$ref": reference }, { "type": "null" }]));
     } else if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
         if !choices.contains(&null) {
             choices.push(null);

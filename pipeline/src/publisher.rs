@@ -33,7 +33,7 @@ mod recorder;
 mod records;
 
 use bound::{Oversized, fit_all};
-use held::Held;
+use held::{Held, TOLD_ONCE};
 use recorder::{Recorder, digest};
 pub use records::TABLES;
 use records::{compared, logs, records};
@@ -86,8 +86,8 @@ pub struct Beginning {
     pub verify: bool,
     /// The rows that stand in the output tables; `None`: they are those that the replay gives, epoch by epoch the same.
     pub published: Option<Published>,
-    /// The warnings that stand open there, where the clock was ahead.
-    pub open: Vec<WarningState>,
+    /// Where the clock was ahead, the warnings that stand open there.
+    pub open: Option<Vec<WarningState>>,
 }
 
 /// What publisher and job know of each other.
@@ -192,7 +192,7 @@ impl Publishing {
             keeps_tables: shared.readers || observer.is_some() || beginning.published.is_some(),
             progress: Recorder::new(&beginning),
             published: beginning.published.clone(),
-            held: None,
+            held: beginning.open.clone().map(Held::new),
             beginning,
             views,
             metrics,
@@ -240,15 +240,14 @@ impl Publishing {
             let most = |topic| self.sink.most(topic);
             let (mut records, mut oversized) = match self.published.take() {
                 Some(published) => {
-                    let held = self.held.take().map(|held| {
-                        let told = held.tell(&self.tables, Millis(clock), &published, &self.beginning.open);
-                        count(&self.metrics, &told, &[]);
-                        logs(&told)
-                    });
-                    let (mut records, oversized) =
-                        compared(&self.tables, &completed.output, published, (records, most));
-                    records.splice(0..0, held.unwrap_or_default());
-                    (records, oversized)
+                    let mut own = records;
+                    if let Some(mut held) = self.held.take() {
+                        held.keep(&completed.output);
+                        let told = held.tell(&self.tables, Millis(clock), &published);
+                        own.retain(|record| !TOLD_ONCE.contains(&record.topic));
+                        own.extend(logs(&told));
+                    }
+                    compared(&self.tables, &completed.output, published, (own, most))
                 }
                 None => (records, Vec::new()),
             };
@@ -369,7 +368,9 @@ impl Publishing {
         self.move_on(&completed.output);
         self.progress.note(&completed.output, moment(completed));
         self.metrics.replayed(completed.output.epoch.0);
-        self.held.get_or_insert_default().keep(&completed.output);
+        let held = self.held.as_mut();
+        held.expect("only after a clock that was ahead is anything made anew")
+            .keep(&completed.output);
     }
 
     /// A topic takes less than it said.

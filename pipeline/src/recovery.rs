@@ -135,7 +135,7 @@ impl Recovery {
             .map(|row| serde_json::from_slice::<Stamped<WarningState>>(row));
         let open: Result<Vec<_>, _> = open.map(|row| row.map(|stamped| stamped.record)).collect();
         let mut recovery = Self::anew(resume);
-        recovery.beginning.open = open.context("a row of `out.warning.state` cannot be read")?;
+        recovery.beginning.open = Some(open.context("a row of `out.warning.state` cannot be read")?);
         recovery.plan.rewound = Some(resume.last().0.unsigned_abs());
         Ok(recovery)
     }

@@ -420,7 +420,7 @@ fn texts_longer_than_their_bound_are_refused_by_field_and_the_longest_are_taken(
             *field = "x".repeat(most + 1).into();
             let (reason, detail) = reject(topic, None, Some(row.to_string().as_bytes()));
             assert_eq!(reason, Reason::InvalidField, "{topic}{place}");
-            let name = place[1..].replace("/0", "").replace("/1", "").replace('/', ".");
+            let name = place[1..].replace("/0", "[0]").replace("/1", "[1]").replace('/', ".");
             assert_eq!(
                 detail,
                 format!("`{name}` is {} bytes long; give at most {most} bytes", most + 1)

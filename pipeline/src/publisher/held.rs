@@ -14,19 +14,38 @@ use riskflow_model::{Level, Millis, Text};
 use crate::output::EpochOutput;
 use crate::views::Tables;
 
+/// Topics that tell each thing once.
+pub(super) const TOLD_ONCE: [Topic; 3] = [Topic::WarningDelta, Topic::CaseDelta, Topic::Notice];
+
 /// What was found and not told, of the warnings and cases that are there.
-#[derive(Default)]
 pub(super) struct Held {
+    /// The warnings that stand open in the output.
+    open: Vec<WarningState>,
+    /// How those ended that are over.
+    ended: BTreeMap<Text, WarningDelta>,
     deltas: BTreeMap<Text, Vec<WarningDelta>>,
     cases: BTreeMap<Text, (Vec<CaseDelta>, Vec<Notice>)>,
 }
 
 impl Held {
+    /// Nothing yet; these stand open in the output.
+    pub(super) const fn new(open: Vec<WarningState>) -> Self {
+        Self {
+            open,
+            ended: BTreeMap::new(),
+            deltas: BTreeMap::new(),
+            cases: BTreeMap::new(),
+        }
+    }
+
     /// Keeps what an epoch tells.
     pub(super) fn keep(&mut self, output: &EpochOutput) {
         for delta in &output.deltas {
             if matches!(delta.kind, DeltaKind::Cleared | DeltaKind::Withdrawn) {
                 self.deltas.remove(&delta.id);
+                if self.open.iter().any(|row| row.id == delta.id) {
+                    self.ended.insert(delta.id.clone(), delta.clone());
+                }
             } else {
                 self.deltas.entry(delta.id.clone()).or_default().push(delta.clone());
             }
@@ -56,19 +75,17 @@ impl Held {
         }
     }
 
-    /// What is to be told with the first epoch after it, given the rows in the output and the open warnings among them.
-    pub(super) fn tell(
-        self,
-        tables: &Tables,
-        now: Millis,
-        published: &Published,
-        open: &[WarningState],
-    ) -> EpochOutput {
+    /// What is to be told with the first epoch after it, given the rows in the output.
+    pub(super) fn tell(self, tables: &Tables, now: Millis, published: &Published) -> EpochOutput {
         let is_new = |topic: Topic, id: &Text| !published.contains_key(&(topic, id.to_string()));
-        let never = open.iter().filter(|row| !tables.warnings.contains_key(&row.id));
+        let over = self.open.iter().filter(|row| !tables.warnings.contains_key(&row.id));
+        let ends = over.map(|row| {
+            let ended = self.ended.get(&row.id).cloned();
+            ended.unwrap_or_else(|| withdrawn(row, tables, now))
+        });
         let mut told = EpochOutput {
             epoch: tables.epoch,
-            deltas: never.map(|row| withdrawn(row, tables, now)).collect(),
+            deltas: ends.collect(),
             ..EpochOutput::default()
         };
         for (id, deltas) in self.deltas {

@@ -192,14 +192,14 @@ mod tests {
             let resume = apply(&mut table, records);
             (resume, table.len())
         };
-        let (resume, records) = record(&mut recorder, &took(10, 2_500), 0);
+        let (resume, records) = record(&mut recorder, &took(10, 1_250), 0);
         assert_eq!((resume.last(), records), (Millis(10), 3));
-        assert_eq!(resume.epochs[0].offsets, took(10, 2_500).offsets);
-        record(&mut recorder, &took(20, 1_200), 0);
+        assert_eq!(resume.epochs[0].offsets, took(10, 1_250).offsets);
+        record(&mut recorder, &took(20, 600), 0);
         // A checkpoint covers both: their records are those of the base.
         let (resume, records) = record(&mut recorder, &took(30, 1), 20);
-        let mut all = took(10, 2_500).offsets;
-        all.merge(&took(20, 1_200).offsets);
+        let mut all = took(10, 1_250).offsets;
+        all.merge(&took(20, 600).offsets);
         assert_eq!((resume.base.clone(), records), ((Millis(20), all), 4));
         // Begun anew with less: nothing is left of the base before, nor of the epochs.
         let beginning = Beginning {

@@ -116,9 +116,9 @@ fn is_refused(folder: &Path, named: &Path, before: &[Row]) {
     );
     fill(&mut sink, 30, 40);
     let mut ends: BTreeMap<(Topic, u16), u64> = BTreeMap::new();
-    before
-        .iter()
-        .for_each(|row| drop(ends.insert((row.0, row.1), row.2 + 1)));
+    for row in before {
+        ends.insert((row.0, row.1), row.2 + 1);
+    }
     let after = rows(folder).unwrap();
     assert_eq!(after.len(), left.len() + 30);
     for row in after.iter().filter(|row| !left.contains(row)) {
