@@ -30,6 +30,11 @@ pub fn complain(error: &anyhow::Error) {
     }
 }
 
+/// Writes a line to standard error.
+pub fn tell(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// Writes a line to standard output; a closed pipe ends the program quietly, as other tools do.
 pub fn say(line: impl std::fmt::Display) {
     if writeln!(std::io::stdout().lock(), "{line}").is_err() {

@@ -54,6 +54,8 @@ pub(super) struct Sealed {
     pub bytes: u64,
     /// The chain of its frames ([`super::frame::chain`]).
     pub sum: u64,
+    /// The chain of its first frame alone: which segment it is, whatever became of the rest.
+    pub head: u64,
     /// Of its last record; of a segment that has none, of the record before it.
     pub arrival: Millis,
     /// The time of the file's last change when its content was last compared with this: as long as nobody changes the file it need
@@ -69,9 +71,20 @@ impl Sealed {
             end: first,
             bytes: 0,
             sum: 0,
+            head: 0,
             arrival,
             seen: None,
         }
+    }
+
+    /// Goes on behind one more frame: its chain, how many records it stands for, and their arrival.
+    pub const fn follow(&mut self, sum: u64, records: u64, arrival: Millis) {
+        if self.end == self.first {
+            self.head = sum;
+        }
+        self.sum = sum;
+        self.end += records;
+        self.arrival = arrival;
     }
 }
 

@@ -235,7 +235,10 @@ impl PartitionReader {
     /// Goes on at the same offset in the file that has it now: a copy of the one that was read, or what compaction made of it
     /// and others. `false` if there is none.
     fn relocate(&mut self) -> Result<bool, LogError> {
-        let segments = folder::segments(&self.place.folder)?;
+        let segments = match folder::segments(&self.place.folder) {
+            Err(LogError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            segments => segments?,
+        };
         let Some(first) = segments.iter().rfind(|first| **first <= self.offset).copied() else {
             return Ok(false);
         };

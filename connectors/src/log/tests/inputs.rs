@@ -49,7 +49,7 @@ fn take(source: &mut LogSource, count: u64) -> Offsets {
 
 /// Twenty records in each of two partitions, of which some were read.
 fn read_up_to(count: u64) -> (TempDir, Offsets) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     put(folder.path(), 0, 0, 20);
     put(folder.path(), 1, 0, 20);
     let nothing = Offsets::default();
@@ -244,7 +244,7 @@ fn files_that_vanish_while_they_are_followed_are_noticed() {
         for (harm, expected) in harms {
             let (folder, mut source) = following(handles);
             harm(folder.path());
-            let said = notices(&mut source).unwrap();
+            let said = notices(&mut source).unwrap_or_else(|| panic!("{handles}: not that it {expected}"));
             assert!(said.contains(expected) && said.contains(NAME), "{handles}: {said}");
         }
     }
@@ -252,7 +252,7 @@ fn files_that_vanish_while_they_are_followed_are_noticed() {
 
 #[test]
 fn an_empty_topic_that_vanishes_is_noticed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     folder::make(&folder.path().join(NAME), 2).unwrap();
     let nothing = Offsets::default();
     let mut source = super::inputs::open_source(folder.path(), &nothing, &nothing, 2).unwrap();
