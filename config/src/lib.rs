@@ -22,7 +22,7 @@ pub use record::{BaseRow, InputRecord};
 pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, SelectorRecord};
 pub use settings::{
     ActionSettings, CaseSettings, CheckpointSettings, Clock, ClusterSettings, EpochSettings, FileFormat, FileInput,
-    Guarantee, HttpSettings, Input, KafkaSettings, Output, RecoverySettings, ScoreCuts, Settings, Tidy,
-    TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
+    Guarantee, HttpSettings, Input, KafkaSettings, Output, RecoverySettings, ScoreCuts, Settings, Tidy, TimeSettings,
+    TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
 };
 pub use written::WrittenSettings;

@@ -198,7 +198,10 @@ mod tests {
         assert_eq!(resume.epochs.len(), 1, "the base covers the others");
         assert_eq!(resume.offsets_after(Millis(20)).unwrap().next(Topic::InRule, 0), 2);
         let last = resume.offsets_after(Millis(30)).unwrap();
-        assert_eq!((last.next(Topic::InRule, 0), last.mark(Topic::InRule, 0)), (5, Some(45)));
+        assert_eq!(
+            (last.next(Topic::InRule, 0), last.mark(Topic::InRule, 0)),
+            (5, Some(45))
+        );
         assert_eq!(resume.offsets_after(Millis(19)), None);
         records.extend([record(50, 40, 9)]);
         assert!(Resume::of(records).unwrap_err().to_string().contains("missing"));

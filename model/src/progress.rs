@@ -78,7 +78,10 @@ impl Offsets {
     /// The marks, to be written.
     #[must_use]
     pub fn marks(&self) -> Marks {
-        let marked = self.0.iter().filter_map(|(partition, taken)| Some((*partition, taken.mark?)));
+        let marked = self
+            .0
+            .iter()
+            .filter_map(|(partition, taken)| Some((*partition, taken.mark?)));
         Marks(marked.collect())
     }
 
@@ -159,7 +162,9 @@ impl Serialize for Offsets {
 impl<'de> Deserialize<'de> for Offsets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let numbers = deserializer.deserialize_map(Numbers::<u64>(PhantomData))?;
-        let taken = numbers.into_iter().map(|(partition, next)| (partition, Taken { next, mark: None }));
+        let taken = numbers
+            .into_iter()
+            .map(|(partition, next)| (partition, Taken { next, mark: None }));
         Ok(Self(taken.collect()))
     }
 }

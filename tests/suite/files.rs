@@ -155,20 +155,32 @@ fn replay(folder: &Path, files: &[(&str, &str)]) -> (Option<i32>, String) {
 fn a_replay_sums_up_what_became_of_it_and_does_not_write_behind_another() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    write("regions.csv", "code,name\n3309,Zhoushan\n330902,Dinghai\n330903,Putuo\n");
+    write(
+        "regions.csv",
+        "code,name\n3309,Zhoushan\n330902,Dinghai\n330903,Putuo\n",
+    );
     let (code, said) = replay(folder.path(), &[("regions.csv", "base.region")]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("3 records: base.region 3") && said.contains("0 dead letters"), "{said}");
+    assert!(
+        said.contains("3 records: base.region 3") && said.contains("0 dead letters"),
+        "{said}"
+    );
     write("bad.csv", "code,name\n3309,\"Zhoushan\nx,Dinghai\n330903,Putuo\n");
     // What was written before is left alone.
     std::fs::write(folder.path().join("out/out.notice.ndjson"), "{}\n").unwrap();
     let (code, said) = replay(folder.path(), &[("bad.csv", "base.region")]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("out.notice.ndjson") && said.contains("`output.path`"), "{said}");
+    assert!(
+        said.contains("out.notice.ndjson") && said.contains("`output.path`"),
+        "{said}"
+    );
     std::fs::remove_dir_all(folder.path().join("out")).unwrap();
     let (code, said) = replay(folder.path(), &[("bad.csv", "base.region")]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("2 dead letters: ") && said.contains("2 of 3"), "{said}");
     let letters = std::fs::read_to_string(folder.path().join("out/out.deadletter.ndjson")).unwrap();
-    assert!(letters.contains("line 2: the quote that begins cell 2 is not closed"), "{letters}");
+    assert!(
+        letters.contains("line 2: the quote that begins cell 2 is not closed"),
+        "{letters}"
+    );
 }

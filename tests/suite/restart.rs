@@ -187,7 +187,10 @@ fn output_that_is_lost_is_refused_by_name_and_given_up_only_if_asked() {
     }
     let accepted = riskflow(&place, checkpoints.path(), &["topics", "--accept-loss"]);
     let said = String::from_utf8_lossy(&accepted.stdout).into_owned();
-    assert!(accepted.status.success() && said.contains(damaged.to_str().unwrap()), "{said}");
+    assert!(
+        accepted.status.success() && said.contains(damaged.to_str().unwrap()),
+        "{said}"
+    );
     assert!(damaged.with_extension("damaged").exists());
     // The table is filled again where nothing is taken for granted; nothing else was lost.
     feed.step(&place);
@@ -195,7 +198,10 @@ fn output_that_is_lost_is_refused_by_name_and_given_up_only_if_asked() {
     let end = place.ends();
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !verdict::taken(&place).covers(&end) {
-        assert!(std::time::Instant::now() < until, "the job does not get through its input");
+        assert!(
+            std::time::Instant::now() < until,
+            "the job does not get through its input"
+        );
     }
     job.stop();
     settle(&place, checkpoints.path());
@@ -214,7 +220,10 @@ fn input_that_vanishes_ends_the_job_and_is_refused_by_the_next_start() {
     let aside = place.folder().join("aside");
     std::fs::rename(&topic, &aside).unwrap();
     let said = job.last_words_of_an_idle_job(0);
-    assert!(said.contains(topic.to_str().unwrap()) && said.contains("was removed"), "{said}");
+    assert!(
+        said.contains(topic.to_str().unwrap()) && said.contains("was removed"),
+        "{said}"
+    );
     // Two partitions, each under the other's name.
     std::fs::rename(&aside, &topic).unwrap();
     let [one, other, aside] = ["0", "1", "aside"].map(|name| topic.join(name));
@@ -224,7 +233,10 @@ fn input_that_vanishes_ends_the_job_and_is_refused_by_the_next_start() {
     let refused = riskflow(&place, checkpoints.path(), &["run"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains(one.to_str().unwrap()) || said.contains(other.to_str().unwrap()), "{said}");
+    assert!(
+        said.contains(one.to_str().unwrap()) || said.contains(other.to_str().unwrap()),
+        "{said}"
+    );
     assert!(said.contains("is not what was read"), "{said}");
 }
 

@@ -296,11 +296,21 @@ mod tests {
     fn a_quote_that_is_not_closed_costs_its_line() {
         let behind = ["b,x,2", "c,\"quoted\",3", "d,\"two\nlines\",4", "e,z,5"];
         // Nothing closes it; a quote behind seems to, in a cell of its own or at the end of a plain one.
-        for behind in [&behind[..], &behind[..1], &behind[3..], &["b,6\",2", "c,z,3"], &["b,x,2", "c,6\",3", "d,w,4"], &[]] {
+        for behind in [
+            &behind[..],
+            &behind[..1],
+            &behind[3..],
+            &["b,6\",2", "c,z,3"],
+            &["b,x,2", "c,6\",3", "d,w,4"],
+            &[],
+        ] {
             let text = format!("id,note,x\n0,y,0\na,\"open,1\n{}", behind.join("\n"));
             let rows = rows(&text);
             let bad = &rows[2];
-            assert!(bad.len() == 1 && bad[0].starts_with("line 3: the quote that begins cell 2 is not closed"), "{rows:?}");
+            assert!(
+                bad.len() == 1 && bad[0].starts_with("line 3: the quote that begins cell 2 is not closed"),
+                "{rows:?}"
+            );
             assert!(bad[0].ends_with("The line: a,\"open,1"), "{bad:?}");
             let after: Vec<String> = rows[3..].iter().map(|row| row[0].clone()).collect();
             let expected: Vec<String> = behind.iter().map(|row| row[..1].to_owned()).collect();
@@ -312,7 +322,10 @@ mod tests {
     #[test]
     fn a_header_with_an_open_quote_is_an_error() {
         let said = passed("id,\"note,x\na,b,c\n").unwrap_err().to_string();
-        assert!(said.starts_with("line 1: the quote that begins cell 2 of the header"), "{said}");
+        assert!(
+            said.starts_with("line 1: the quote that begins cell 2 of the header"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -123,6 +123,9 @@ mod tests {
         assert_eq!(read(&[gzip("one\n"), gzip("two\n")].concat()).unwrap(), "one\ntwo\n");
         assert_eq!(read(&zstd::encode_all(&b"one\n"[..], 1).unwrap()).unwrap(), "one\n");
         let cut = gzip("a text that is cut");
-        assert_eq!(read(&cut[..cut.len() - 9]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(
+            read(&cut[..cut.len() - 9]).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
     }
 }

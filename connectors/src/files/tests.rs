@@ -188,11 +188,14 @@ fn what_is_no_regular_file_is_read_as_it_comes_in_every_format() {
         encoder.finish().unwrap()
     };
     let zstd = zstd::encode_all(lines.as_bytes(), 1).unwrap();
-    let payloads = |records: Vec<Owned>| -> Vec<String> {
-        records.into_iter().map(|record| record.payload.unwrap()).collect()
-    };
+    let payloads =
+        |records: Vec<Owned>| -> Vec<String> { records.into_iter().map(|record| record.payload.unwrap()).collect() };
     for (name, bytes) in [("plain", lines.into()), ("packed", gzip(lines)), ("zst", zstd)] {
-        for (pipe, share) in [(true, Share::WHOLE), (false, Share::WHOLE), (true, Share { index: 1, peers: 2 })] {
+        for (pipe, share) in [
+            (true, Share::WHOLE),
+            (false, Share::WHOLE),
+            (true, Share { index: 1, peers: 2 }),
+        ] {
             let name = format!("{name}-{pipe}-{}", share.peers);
             let path = if pipe {
                 piped(folder.path(), &name, bytes.clone())
@@ -208,7 +211,11 @@ fn what_is_no_regular_file_is_read_as_it_comes_in_every_format() {
                 continue;
             }
             let nobody = Share { index: 0, peers: 2 };
-            assert_eq!(payloads(read(&files, nobody)), [""; 0], "the other worker does not even open it");
+            assert_eq!(
+                payloads(read(&files, nobody)),
+                [""; 0],
+                "the other worker does not even open it"
+            );
         }
     }
     let path = piped(folder.path(), "table", gzip("id,x\na,1\n"));
@@ -264,11 +271,17 @@ fn rows_behind_a_quote_that_is_not_closed_are_read() {
         .into_iter()
         .map(|record| record.payload.unwrap())
         .collect();
-    assert!(payloads[0].starts_with(r#"["line 2: the quote that begins cell 3 is not closed"#), "{payloads:?}");
+    assert!(
+        payloads[0].starts_with(r#"["line 2: the quote that begins cell 3 is not closed"#),
+        "{payloads:?}"
+    );
     assert!(payloads[0].ends_with(r#"a,1,\"5 inch"]"#), "{payloads:?}");
     assert_eq!(
         payloads[1..],
-        [r#"{"id":"b","x":2,"note":"ok"}"#, r#"{"id":"c","x":3,"note":"fine, too"}"#]
+        [
+            r#"{"id":"b","x":2,"note":"ok"}"#,
+            r#"{"id":"c","x":3,"note":"fine, too"}"#
+        ]
     );
 }
 
@@ -414,7 +427,10 @@ fn the_sink_writes_what_the_source_reads_and_leaves_another_run_alone() {
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
     drop(sink);
     let said = open_sink(folder.path()).err().unwrap().to_string();
-    assert!(said.contains(path.to_str().unwrap()) && said.contains("`output.path`"), "{said}");
+    assert!(
+        said.contains(path.to_str().unwrap()) && said.contains("`output.path`"),
+        "{said}"
+    );
     // A file of ours that nothing was written to, and one of somebody else.
     fs::write(&path, "").unwrap();
     fs::write(folder.path().join("notes.ndjson"), "mine").unwrap();

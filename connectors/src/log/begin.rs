@@ -69,7 +69,10 @@ pub(super) fn begin(
     {
         let reached = walk(folder, first, next, mark)?;
         if reached.ended {
-            let found = format!("its records end at offset {}, and those before {next} were read", reached.offset);
+            let found = format!(
+                "its records end at offset {}, and those before {next} were read",
+                reached.offset
+            );
             return Err(unlike(folder::segment(folder, first), found));
         }
     }

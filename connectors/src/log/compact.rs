@@ -187,7 +187,10 @@ impl Out<'_> {
         self.file.write_all(bytes).map_err(LogError::io(self.path))?;
         self.sealed.bytes += bytes.len() as u64;
         let due = Duration::from_secs_f64(self.sealed.bytes as f64 / RATE);
-        if let Some(early) = due.checked_sub(self.began.elapsed()).filter(|early| early.as_millis() > 5) {
+        if let Some(early) = due
+            .checked_sub(self.began.elapsed())
+            .filter(|early| early.as_millis() > 5)
+        {
             std::thread::sleep(early);
         }
         Ok(())
@@ -195,7 +198,10 @@ impl Out<'_> {
 
     fn finish(mut self) -> Result<Sealed, LogError> {
         self.close_gap()?;
-        let file = self.file.into_inner().map_err(|error| LogError::io(self.path)(error.into_error()))?;
+        let file = self
+            .file
+            .into_inner()
+            .map_err(|error| LogError::io(self.path)(error.into_error()))?;
         file.sync_all().map_err(LogError::sync(self.path))?;
         Ok(self.sealed)
     }

@@ -76,14 +76,20 @@ pub(super) fn restore(folder: &Path, committed: &[Sealed], loss: &mut Loss<'_>) 
 
 /// Removes files that are not committed.
 fn clear(folder: &Path, committed: &[Sealed]) -> Result<(), LogError> {
-    let is_void = |first: &u64| committed.iter().all(|sealed| sealed.first != *first || sealed.bytes == 0);
+    let is_void = |first: &u64| {
+        committed
+            .iter()
+            .all(|sealed| sealed.first != *first || sealed.bytes == 0)
+    };
     let void = folder::segments(folder)?.into_iter().filter(is_void);
     let void = void.map(|first| folder::segment(folder, first));
     let side = folder::all_compacted(folder)?.into_iter();
     let side = side.map(|first| folder::compacted(folder, first));
     let mut cleared = false;
     for path in void.chain(side) {
-        let bytes = Found::at(&path).map_err(LogError::io(&path))?.map_or(0, |found| found.bytes);
+        let bytes = Found::at(&path)
+            .map_err(LogError::io(&path))?
+            .map_or(0, |found| found.bytes);
         if bytes > 0 {
             warn!(file = %path.display(), bytes, "removed: nothing of it is committed");
         }
@@ -123,10 +129,7 @@ fn compare(path: &Path, sealed: &Sealed, is_open: bool) -> Result<Sealed, LogErr
         return Err(lost(path, "it is gone".to_owned()));
     };
     if found.bytes < sealed.bytes {
-        return Err(lost(
-            path,
-            format!("it has {} bytes of {}", found.bytes, sealed.bytes),
-        ));
+        return Err(lost(path, format!("it has {} bytes of {}", found.bytes, sealed.bytes)));
     }
     if !is_open && found.bytes == sealed.bytes && sealed.seen == Some(found.changed) {
         return Ok(sealed.clone());
@@ -204,7 +207,10 @@ fn give_up(folder: &Path, sealed: &Sealed) -> Result<Sealed, LogError> {
 
 /// Writes a segment that holds what is left of one, and a gap up to an offset.
 fn fill(folder: &Path, mut left: Sealed, mut bytes: Vec<u8>, end: u64) -> Result<Sealed, LogError> {
-    let (path, side) = (folder::segment(folder, left.first), folder::compacted(folder, left.first));
+    let (path, side) = (
+        folder::segment(folder, left.first),
+        folder::compacted(folder, left.first),
+    );
     if left.end < end {
         let records = end - left.end;
         let sum = frame::append_gap(&mut bytes, left.arrival, records, left.sum);

@@ -184,11 +184,7 @@ impl Sink for LogSink {
 }
 
 /// Takes the locks of all output topics, and makes those that are not there.
-fn lock_topics(
-    folder: &Path,
-    settings: &TopicSettings,
-    loss: &Loss<'_>,
-) -> Result<Vec<(Topic, File)>, LogError> {
+fn lock_topics(folder: &Path, settings: &TopicSettings, loss: &Loss<'_>) -> Result<Vec<(Topic, File)>, LogError> {
     let known = commits::read(folder, settings)?.0;
     let has_records = |topic: Topic| match &known {
         Known::Segments(segments) => segments.keys().any(|(name, _)| *name == topic),
@@ -218,12 +214,7 @@ fn lock_topics(
 }
 
 /// The segments that are committed, by what the files say.
-fn committed(
-    folder: &Path,
-    settings: &TopicSettings,
-    known: Known,
-    loss: &mut Loss<'_>,
-) -> Result<Segments, LogError> {
+fn committed(folder: &Path, settings: &TopicSettings, known: Known, loss: &mut Loss<'_>) -> Result<Segments, LogError> {
     let mut ends = BTreeMap::new();
     match known {
         Known::Segments(segments) => return Ok(segments),
@@ -327,8 +318,7 @@ fn read_progress(folder: &Path, settings: &TopicSettings) -> Result<BTreeMap<Str
         SourceError::Log(error) => error,
         error => LogError::io(folder)(std::io::Error::other(error)),
     };
-    let mut source =
-        LogSource::open(folder, settings, &[Topic::Progress], Share::WHOLE, span).map_err(log_error)?;
+    let mut source = LogSource::open(folder, settings, &[Topic::Progress], Share::WHOLE, span).map_err(log_error)?;
     let mut progress = BTreeMap::new();
     let mut note = |record: RawRecord<'_>| {
         let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();

@@ -34,7 +34,13 @@ impl LogSource {
         share: Share,
         span: Span<'_>,
     ) -> Result<Self, SourceError> {
-        Self::open_with(folder, settings, topics, (share, span), (SEGMENT_BYTES, Handles::shared()))
+        Self::open_with(
+            folder,
+            settings,
+            topics,
+            (share, span),
+            (SEGMENT_BYTES, Handles::shared()),
+        )
     }
 
     pub(super) fn open_with(
@@ -127,7 +133,9 @@ impl Source for LogSource {
     }
 
     fn mark(&self, topic: Topic, partition: u16) -> Option<u32> {
-        let place = self.partitions.binary_search_by_key(&(topic, partition), PartitionReader::name);
+        let place = self
+            .partitions
+            .binary_search_by_key(&(topic, partition), PartitionReader::name);
         self.partitions[place.ok()?].mark()
     }
 }

@@ -13,12 +13,12 @@ use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::{Cleanup, Topic};
 use tracing::{info, warn};
 
+use super::LogError;
 use super::compact::{Row, compact, is_due};
 use super::folder::{self, Hold};
 use super::frame::{Body, Frame};
 use super::handles::Found;
 use super::segment::Walk;
-use super::LogError;
 use crate::{Begun, EpochRecords, RawRecord, Sink, SinkError, decode};
 
 /// What no recovery asks for any more: everything before these offsets, as of an epoch.
@@ -50,7 +50,9 @@ impl Tidying {
         let thread = thread::Builder::new()
             .name("tidy".to_owned())
             .spawn(move || tidy.run(&receiver));
-        let thread = thread.inspect_err(|error| warn!(%error, "no thread to tidy the input")).ok();
+        let thread = thread
+            .inspect_err(|error| warn!(%error, "no thread to tidy the input"))
+            .ok();
         Self {
             sink,
             covered: thread.is_some().then_some(covered),
@@ -149,7 +151,11 @@ impl Tidy {
         let mut bytes = Vec::new();
         for first in closed {
             let path = folder::segment(folder, *first);
-            bytes.push(Found::at(&path).map_err(LogError::io(&path))?.map_or(0, |found| found.bytes));
+            bytes.push(
+                Found::at(&path)
+                    .map_err(LogError::io(&path))?
+                    .map_or(0, |found| found.bytes),
+            );
         }
         let Some(first) = closed.first().filter(|_| is_due(bytes.iter().copied())) else {
             return Ok(());

@@ -75,9 +75,9 @@ impl Upkeep {
         for (index, OutTopic { topic, writers, .. }) in topics.iter_mut().enumerate() {
             for (partition, writer) in (0u16..).zip(writers) {
                 let old = |sealed: &Sealed| match (*topic, topic.cleanup()) {
-                    (Topic::Progress, _) => lives_from.as_ref().is_some_and(|lives_from| {
-                        lives_from.get(&partition).is_none_or(|first| sealed.end <= *first)
-                    }),
+                    (Topic::Progress, _) => lives_from
+                        .as_ref()
+                        .is_some_and(|lives_from| lives_from.get(&partition).is_none_or(|first| sealed.end <= *first)),
                     (_, Cleanup::Delete) => self
                         .retention
                         .is_some_and(|retention| sealed.arrival.0 < now.0.saturating_sub(retention)),
@@ -85,7 +85,9 @@ impl Upkeep {
                 };
                 let count = writer.closed().iter().take_while(|sealed| old(sealed)).count();
                 if count > 0 {
-                    let paths = writer.closed()[..count].iter().map(|sealed| writer.segment(sealed.first));
+                    let paths = writer.closed()[..count]
+                        .iter()
+                        .map(|sealed| writer.segment(sealed.first));
                     pending.extend(paths.map(Pending::Remove));
                     writer.replace_closed(count, None);
                     touched.insert((index, partition));
@@ -121,13 +123,16 @@ impl Upkeep {
             }
         };
         let index = topics.iter().position(|opened| opened.topic == task.topic);
-        let Some((index, writer)) = index.and_then(|index| {
-            Some((index, topics[index].writers.get_mut(usize::from(task.partition))?))
-        }) else {
+        let Some((index, writer)) =
+            index.and_then(|index| Some((index, topics[index].writers.get_mut(usize::from(task.partition))?)))
+        else {
             return;
         };
         let first = compacted.first;
-        pending.push(Pending::Exchange(writer.segment(first), folder::compacted(&task.folder, first)));
+        pending.push(Pending::Exchange(
+            writer.segment(first),
+            folder::compacted(&task.folder, first),
+        ));
         let others = task.firsts.iter().skip(1);
         pending.extend(others.map(|first| Pending::Remove(writer.segment(*first))));
         info!(topic = %task.topic, partition = task.partition, bytes = compacted.bytes, "compacted");
@@ -144,7 +149,10 @@ impl Upkeep {
             };
             if let Err(error) = done {
                 let error: &dyn std::error::Error = &error;
-                warn!(error, "a file of the log could not be removed or exchanged; the next start does it");
+                warn!(
+                    error,
+                    "a file of the log could not be removed or exchanged; the next start does it"
+                );
             }
         }
         if let Some(retention) = self.retention

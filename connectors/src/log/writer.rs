@@ -46,9 +46,8 @@ impl LogWriter {
         let count = folder::partitions(&topic)?.unwrap_or(partitions.max(1));
         folder::make(&topic, count)?;
         let lock = folder::lock(&topic, Hold::Alone)?;
-        let open = |partition: u16| {
-            PartitionWriter::recover(topic.join(partition.to_string()), limit, Arc::clone(&handles))
-        };
+        let open =
+            |partition: u16| PartitionWriter::recover(topic.join(partition.to_string()), limit, Arc::clone(&handles));
         Ok(Self {
             partitions: (0..count).map(open).collect::<Result<_, _>>()?,
             _lock: lock,

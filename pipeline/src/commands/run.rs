@@ -52,7 +52,11 @@ fn sum_up(done: &Done) -> Result<()> {
         ("events of warnings", &done.deltas),
     ] {
         let by: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        let by = if by.is_empty() { String::new() } else { format!(": {}", by.join(", ")) };
+        let by = if by.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", by.join(", "))
+        };
         lines += &format!("{} {what}{by}\n", total(counts));
     }
     tell(lines.trim_end());

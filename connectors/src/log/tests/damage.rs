@@ -66,7 +66,11 @@ fn committed() -> (TempDir, Vec<(PathBuf, u64)>) {
     for ((topic, partition), sealed) in segments {
         let partition = folder.path().join(settings().name(topic)).join(partition.to_string());
         assert!(sealed.len() > 2, "several segments");
-        files.extend(sealed.iter().map(|sealed| (folder::segment(&partition, sealed.first), sealed.bytes)));
+        files.extend(
+            sealed
+                .iter()
+                .map(|sealed| (folder::segment(&partition, sealed.first), sealed.bytes)),
+        );
     }
     (folder, files)
 }
@@ -96,9 +100,15 @@ fn is_refused(folder: &Path, named: &Path, before: &[Row]) {
         panic!("{} is accepted", named.display())
     };
     let said = error.to_string();
-    assert!(said.contains(named.to_str().unwrap()) && said.contains("--accept-loss"), "{said}");
+    assert!(
+        said.contains(named.to_str().unwrap()) && said.contains("--accept-loss"),
+        "{said}"
+    );
     let told = accept(folder);
-    assert!(told.iter().any(|line| line.contains(named.to_str().unwrap())), "{told:?}");
+    assert!(
+        told.iter().any(|line| line.contains(named.to_str().unwrap())),
+        "{told:?}"
+    );
     let mut sink = open_sink(folder).unwrap();
     let left = rows(folder).unwrap();
     assert!(left.iter().all(|row| before.contains(row)), "nothing is invented");
@@ -307,7 +317,10 @@ fn a_partition_or_topic_that_is_gone_is_refused_by_name() {
         let path = folder.path().join(gone);
         fs::remove_dir_all(&path).unwrap();
         let error = open_sink(folder.path()).err().unwrap().to_string();
-        assert!(error.contains(path.to_str().unwrap()) && error.contains("it is gone"), "{error}");
+        assert!(
+            error.contains(path.to_str().unwrap()) && error.contains("it is gone"),
+            "{error}"
+        );
         is_refused(folder.path(), &path, &before);
     }
 }
@@ -335,7 +348,10 @@ fn without_both_files_nobody_knows_what_is_committed() {
             "readers are told, too"
         );
         is_refused(folder.path(), &files[0], &before);
-        assert!(rows(folder.path()).unwrap().starts_with(&before[..1]), "whole records count");
+        assert!(
+            rows(folder.path()).unwrap().starts_with(&before[..1]),
+            "whole records count"
+        );
     }
 }
 
@@ -368,14 +384,20 @@ fn what_is_removed_while_the_job_runs_is_noticed_and_what_says_so_is_written_aga
     assert!(commits.exists());
 
     // The open segment of a partition that is written to.
-    let open = files.iter().rfind(|(path, _)| path.to_str().unwrap().contains("out.notice/0")).unwrap();
+    let open = files
+        .iter()
+        .rfind(|(path, _)| path.to_str().unwrap().contains("out.notice/0"))
+        .unwrap();
     let bytes = fs::read(&open.0).unwrap();
     fs::remove_file(&open.0).unwrap();
     let records: Vec<OutRecord> = (0..9).map(|n| record(Topic::Notice, n, "x")).collect();
     let error = sink.commit(&[epoch(50, records.clone())]).unwrap_err();
     assert_eq!(error.retry(), Retry::Never);
     let said = format!("{error}: {}", std::error::Error::source(&error).unwrap());
-    assert!(said.contains(open.0.to_str().unwrap()) && said.contains("was removed"), "{said}");
+    assert!(
+        said.contains(open.0.to_str().unwrap()) && said.contains("was removed"),
+        "{said}"
+    );
     drop(sink);
     fs::write(&open.0, bytes).unwrap();
 
@@ -431,6 +453,17 @@ fn by_the_release_before(folder: &Path) -> Vec<Row> {
 }
 
 #[test]
+fn the_release_before_reads_what_is_committed() {
+    let (folder, _) = committed();
+    let before = rows(folder.path()).unwrap();
+    let bytes = fs::read(folder.path().join("city.out.commits")).unwrap();
+    let newest = if bytes[0] > bytes[64 << 10] { 0 } else { 64 << 10 };
+    let length = u32::from_le_bytes(bytes[newest + 8..newest + 12].try_into().unwrap()) as usize;
+    let ends: Offsets = riskflow_model::binary::read(&bytes[newest + 16..][..length]).unwrap();
+    assert_eq!(ends.iter().map(|(_, _, next)| next).sum::<u64>(), before.len() as u64);
+}
+
+#[test]
 fn a_log_of_the_release_before_opens_and_is_guarded_from_then_on() {
     let folder = a_folder();
     let before = by_the_release_before(folder.path());
@@ -475,7 +508,12 @@ fn more_partitions_than_a_place_of_the_file_holds() {
     let file = folder.path().join("city.out.commits");
     let mut size = file.metadata().unwrap().len();
     for n in 2..6 {
-        let topics = [Topic::WarningDelta, Topic::CaseDelta, Topic::RiskAsset, Topic::RiskRegion];
+        let topics = [
+            Topic::WarningDelta,
+            Topic::CaseDelta,
+            Topic::RiskAsset,
+            Topic::RiskRegion,
+        ];
         let topic = topics[n as usize % 4];
         let records: Vec<OutRecord> = (0..2_000).map(|n| record(topic, n, "x")).collect();
         open().commit(&[epoch(n, records)]).unwrap();

@@ -23,7 +23,13 @@ fn open_source(folder: &Path, from: &Offsets, known: &Offsets, handles: usize) -
         from,
         known: Some(known),
     };
-    LogSource::open_with(folder, &settings(), TOPICS, (Share::WHOLE, span), (LIMIT, Handles::of(handles)))
+    LogSource::open_with(
+        folder,
+        &settings(),
+        TOPICS,
+        (Share::WHOLE, span),
+        (LIMIT, Handles::of(handles)),
+    )
 }
 
 /// Takes so many records of each partition, and says how far it came.
@@ -76,7 +82,11 @@ fn refused(folder: &Path, known: &Offsets) -> Option<String> {
     let by_checkpoint = super::inputs::open_source(folder, known, known, 2).err();
     let cold = super::inputs::open_source(folder, &from, known, 2).err();
     assert_eq!(by_checkpoint.is_some(), cold.is_some(), "{by_checkpoint:?} {cold:?}");
-    Some(format!("{}: {}", by_checkpoint.as_ref()?, std::error::Error::source(by_checkpoint.as_ref()?)?))
+    Some(format!(
+        "{}: {}",
+        by_checkpoint.as_ref()?,
+        std::error::Error::source(by_checkpoint.as_ref()?)?
+    ))
 }
 
 proptest! {
@@ -186,7 +196,10 @@ fn what_was_not_read_refuses_nothing() {
     assert_eq!(read(&mut source).unwrap().1.len(), 19, "the last one is not whole");
     // And another behind it: that is damage.
     fs::write(&path, [&changed[..], &bytes[..]].concat()).unwrap();
-    assert!(matches!(read(&mut source), Err(SourceError::Log(LogError::Damaged { .. }))));
+    assert!(matches!(
+        read(&mut source),
+        Err(SourceError::Log(LogError::Damaged { .. }))
+    ));
 }
 
 /// A source that has read everything, and has nothing at hand.
@@ -200,10 +213,12 @@ fn following(handles: usize) -> (TempDir, LogSource) {
 
 /// What it says within so many polls as an idle source looks around.
 fn notices(source: &mut LogSource) -> Option<String> {
-    (0..=LOOK_EVERY).find_map(|_| read(source).err()).map(|error| match error {
-        SourceError::Log(error) => error.to_string(),
-        error => panic!("{error}"),
-    })
+    (0..=LOOK_EVERY)
+        .find_map(|_| read(source).err())
+        .map(|error| match error {
+            SourceError::Log(error) => error.to_string(),
+            error => panic!("{error}"),
+        })
 }
 
 #[test]
@@ -212,7 +227,10 @@ fn files_that_vanish_while_they_are_followed_are_noticed() {
     let harms: [(Harm, &str); 6] = [
         (|folder| fs::remove_dir_all(folder.join(NAME)).unwrap(), "was removed"),
         (|folder| fs::remove_file(holding(folder, 1, 19)).unwrap(), "was removed"),
-        (|folder| fs::rename(folder.join(NAME), folder.join("elsewhere")).unwrap(), "was removed"),
+        (
+            |folder| fs::rename(folder.join(NAME), folder.join("elsewhere")).unwrap(),
+            "was removed",
+        ),
         (
             |folder| {
                 fs::remove_dir_all(folder.join(NAME)).unwrap();
@@ -259,6 +277,21 @@ fn an_empty_topic_that_vanishes_is_noticed() {
     assert_eq!(notices(&mut source), None);
     fs::remove_dir_all(folder.path().join(NAME)).unwrap();
     assert!(notices(&mut source).unwrap().contains("was removed"));
+}
+
+#[test]
+fn a_segment_that_vanishes_before_it_is_read_is_noticed() {
+    for offset in [10, 19] {
+        let (folder, _) = read_up_to(10);
+        let nothing = Offsets::default();
+        let mut source = super::inputs::open_source(folder.path(), &nothing, &nothing, 2).unwrap();
+        take(&mut source, 3);
+        let path = holding(folder.path(), 1, offset);
+        assert_ne!(path, holding(folder.path(), 1, 3));
+        fs::remove_file(&path).unwrap();
+        let said = notices(&mut source).unwrap();
+        assert!(said.contains(partition(folder.path(), 1).to_str().unwrap()), "{said}");
+    }
 }
 
 #[test]

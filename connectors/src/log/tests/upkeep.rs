@@ -240,7 +240,10 @@ fn a_log_keeps_its_records_for_the_retention_and_not_much_longer() {
         .unwrap();
         there.sort_unstable();
         let oldest = (n as i64 - RETENTION).max(0);
-        assert!((oldest..=n as i64).all(|epoch| there.contains(&epoch)), "{n}: {there:?}");
+        assert!(
+            (oldest..=n as i64).all(|epoch| there.contains(&epoch)),
+            "{n}: {there:?}"
+        );
         assert!(there.len() < RETENTION as usize + 40, "{n}: {} records", there.len());
     }
     assert_eq!(followed.table.len(), 500);
@@ -320,7 +323,11 @@ fn an_input_keeps_what_a_recovery_asks_for_and_what_is_younger_than_its_retentio
     tidy(folder.path(), 10_000, covered(100));
     assert!((90..=100).contains(&first()), "the checkpoint covers 100: {}", first());
     tidy(folder.path(), 200, covered(200));
-    assert!((140..=150).contains(&first()), "those from 150 on are young: {}", first());
+    assert!(
+        (140..=150).contains(&first()),
+        "those from 150 on are young: {}",
+        first()
+    );
     tidy(folder.path(), 10_000, covered(200));
     assert!(first() < 200, "the last segment stays");
     // Whoever reads on where the checkpoint is finds its records.
@@ -342,7 +349,9 @@ fn an_input_table_is_compacted_up_to_the_checkpoint_and_bad_records_change_nothi
             _ => asset(&id, n),
         };
         let payload = (n != 22).then(|| payload.into_bytes());
-        writer.append(0, Millis(0), Some(id.as_bytes()), payload.as_deref()).unwrap();
+        writer
+            .append(0, Millis(0), Some(id.as_bytes()), payload.as_deref())
+            .unwrap();
     }
     writer.sync().unwrap();
     let partition = folder.path().join(ASSET).join("0");
@@ -360,9 +369,15 @@ fn an_input_table_is_compacted_up_to_the_checkpoint_and_bad_records_change_nothi
         Verdict::Taken
     })
     .unwrap();
-    assert!(seen.contains(&17), "the row of a1 before the one that was refused: {seen:?}");
+    assert!(
+        seen.contains(&17),
+        "the row of a1 before the one that was refused: {seen:?}"
+    );
     assert!(!seen.contains(&0), "{seen:?}");
-    assert!((24..60).all(|offset| seen.contains(&offset)), "a recovery asks for them: {seen:?}");
+    assert!(
+        (24..60).all(|offset| seen.contains(&offset)),
+        "a recovery asks for them: {seen:?}"
+    );
     follower.follow(usize::MAX);
     let mut late = Follower::of(source(folder.path(), Topic::BaseAsset, Until::End));
     late.follow(usize::MAX);
@@ -385,7 +400,9 @@ fn of_an_input_with_versions_the_highest_stays() {
         let report = format!(
             r#"{{"id":"r","version":{version},"module":"m","region":"330902001","kind":"damage","quantities":{{"houses":{n}}},"time":0}}"#
         );
-        writer.append(0, Millis(0), Some(b"r"), Some(report.as_bytes())).unwrap();
+        writer
+            .append(0, Millis(0), Some(b"r"), Some(report.as_bytes()))
+            .unwrap();
     }
     writer.sync().unwrap();
     let mut offsets = Offsets::default();
