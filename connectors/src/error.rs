@@ -80,6 +80,16 @@ pub enum SinkError {
     /// Kafka.
     #[error("Kafka cannot be written")]
     Kafka(#[from] BrokerError),
+    /// A folder for files has the output of another run.
+    #[error(
+        "{} is the output of an earlier run, and a run that writes files begins anew: what it gives would stand behind that; \
+         give another `output.path`, or move the files away",
+        file.display()
+    )]
+    Used {
+        /// One of its files.
+        file: PathBuf,
+    },
     /// A file.
     #[error("{} cannot be written", file.display())]
     File {
@@ -98,7 +108,7 @@ impl SinkError {
         match self {
             Self::Log(error) => matches!(error, LogError::TooLarge { .. }),
             Self::Kafka(error) => error.is_too_large(),
-            Self::File { .. } => false,
+            Self::File { .. } | Self::Used { .. } => false,
         }
     }
 
@@ -109,6 +119,7 @@ impl SinkError {
             Self::Log(error) => error.retry(),
             Self::Kafka(error) => error.retry(),
             Self::File { error, .. } => retry_io(error),
+            Self::Used { .. } => Retry::Never,
         }
     }
 }

@@ -1,14 +1,20 @@
 //! History files: lines of JSON, rows of CSV, lines that hold whole records; and the sink that writes the last.
 //!
 //! A regular file of lines (NDJSON) is split among all workers; anything else is read by one of them. A file is read up to
-//! where it ended when it was opened, and ends there for ever. Standard input ends when its writer closes it; until
-//! then it may have nothing at hand.
+//! where it ended when it was opened, and ends there for ever. What is no regular file (`-` for standard input, a pipe, `/dev/stdin`,
+//! `/dev/fd/3`) is read once, in order, and ends when its writer closes it; until then it may have nothing at hand. What
+//! begins like gzip or Zstandard is unpacked, whatever its name.
+//!
+//! Envelopes that come once are read by the source that has observations, whatever their topic: in a replay a
+//! record is then taken when those before it were.
 
 mod lines;
 mod split;
 mod fed;
 mod columns;
 mod quotes;
+mod stream;
+mod records;
 mod table;
 mod envelope;
 mod source;

@@ -16,6 +16,10 @@
 //!   [`dead_letter`] keeps it. A tombstone is a record.
 //! * **Nothing is kept.** A source begins at the offsets that it is given and writes nothing down. What it was asked for and
 //!   does not hold any more it tells ([`Source::lost`]), and begins with the first record that is there.
+//! * **Known is known.** What an earlier run has read ([`Span::known`]) must be there as it was, but for what was deleted or compacted by
+//!   retention. The embedded log looks, by offsets and by the checksum of the last record: a partition that is gone, cut,
+//!   exchanged or an older copy is refused by name. Kafka and files promise no such thing. A file of a log that vanishes or is
+//!   exchanged while it is read ends the source with its name.
 //! * **Failure.** A fault that will pass (a broker that is down) is a state: [`Source::poll`] says
 //!   [`Polled::Idle`]. A [`SourceError`] ends the source; [`SourceError::retry`] says whether opening it again can help.
 //!   Damage in the middle of a log is such an error, never a gap.
@@ -27,16 +31,19 @@
 //! * **Durable.** When [`Sink::commit`] returns `Ok`, all records of its epochs are on disk (log, files) or acknowledged
 //!   by all in-sync replicas (Kafka).
 //! * **Whole or not at all.** All records of a commit become visible together or never, whatever crashes: on Kafka by a
-//!   transaction, to readers with `isolation.level=read_committed`; in the embedded log by one small file that says how far
-//!   it is committed. Progress is one of the records: so an epoch and the fact that it was committed are one.
+//!   transaction, to readers with `isolation.level=read_committed`; in the embedded log by one small file that says what
+//!   is committed. Progress is one of the records: so an epoch and the fact that it was committed are one.
+//! * **Committed is committed.** What the embedded log has committed and does not have any more, or not as it was, is refused by
+//!   name when it is opened, and given up only when the operator says so. What is not committed is void, whatever it is. [`log`]
+//!   says what guards what.
 //! * **At least once** is what files always, and Kafka with [`Guarantee::AtLeastOnce`](riskflow_config::Guarantee) promise
 //!   instead: when `commit` fails, some records may be visible all the same, and again after the next attempt. Readers see that by
 //!   the epoch (and on Kafka by `ce_id`, which is the same).
 //! * **Order.** Records of one key keep the order of `records` and of the epochs.
 //! * **Bounded.** A record of more bytes than [`Sink::most`] fails its commit ([`SinkError::is_too_large`]); whoever commits cuts it
 //!   before. What a topic takes may become less while the sink is open: [`Sink::ask_most`].
-//! * **One writer.** A log partition has one writer at a time; a second is refused. On Kafka a second writer with the same
-//!   topics takes over, and the first is refused from then on (fencing). Files do not check.
+//! * **One writer.** The output of a log has one writer at a time; a second is refused. On Kafka a second writer with the same
+//!   topics takes over, and the first is refused from then on (fencing). Files of an earlier run are refused.
 //! * **Failure.** [`SinkError::retry`] says whether the same `commit` may succeed later.
 //!
 //! # The contract of appends

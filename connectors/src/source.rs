@@ -143,7 +143,7 @@ impl<'a> Span<'a> {
 ///
 /// Partitions begin at their offsets in `from`, or at their first records; files always at their beginning. `topics` are
 /// those to read; a record of another topic in a file of envelopes is passed over. Kafka is asked for the
-/// topics' ends here, which takes a moment. Two sources over standard input share its lines between them.
+/// topics' ends here, which takes a moment.
 ///
 /// # Errors
 ///

@@ -65,6 +65,17 @@ const LATENCY_BUCKETS: [f64; 14] = [
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
 ];
 
+/// What a job has done.
+#[derive(Debug)]
+pub struct Done {
+    /// Records taken, by topic.
+    pub records: Vec<(&'static str, u64)>,
+    /// Dead letters, by reason.
+    pub dead_letters: Vec<(&'static str, u64)>,
+    /// What happened to warnings, by kind.
+    pub deltas: Vec<(&'static str, u64)>,
+}
+
 impl Metrics {
     /// Registers all of them.
     ///
@@ -309,6 +320,20 @@ impl Metrics {
         self.records.with_label_values(&[topic.name()]).inc_by(records);
         self.bytes.with_label_values(&[topic.name()]).inc_by(bytes);
         self.late.with_label_values(&[topic.name()]).inc_by(late);
+    }
+
+    /// What was done since the start, by name, without what is 0.
+    #[must_use]
+    pub fn done(&self) -> Done {
+        fn counts(counters: &IntCounterVec, names: impl Iterator<Item = &'static str>) -> Vec<(&'static str, u64)> {
+            let counts = names.map(|name| (name, counters.with_label_values(&[name]).get()));
+            counts.filter(|(_, count)| *count > 0).collect()
+        }
+        Done {
+            records: counts(&self.records, Topic::inputs().map(Topic::name)),
+            dead_letters: counts(&self.dead_letters, Reason::ALL.into_iter().map(Reason::name)),
+            deltas: counts(&self.deltas, DeltaKind::ALL.into_iter().map(DeltaKind::name)),
+        }
     }
 
     /// A record became a dead letter.

@@ -78,6 +78,11 @@ pub fn complain(error: &anyhow::Error) {
     }
 }
 
+/// Writes lines to standard error, escaped.
+pub fn tell(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{}", escape::lines(&line.to_string()));
+}
+
 /// Says what is wrong with a command line; or gives the help that it asks for.
 pub fn explain(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {

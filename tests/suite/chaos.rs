@@ -190,6 +190,12 @@ impl Running {
         Self::start_cluster(place, checkpoints, 1, "", &[], &["--start-anew"])
     }
 
+    /// With more settings.
+    pub fn start_with(place: &dyn Place, checkpoints: &Path, sets: &[&str]) -> Self {
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+        Self::start_cluster(place, checkpoints, 1, "", &[], &sets)
+    }
+
     fn start_cluster(
         place: &dyn Place,
         checkpoints: &Path,
@@ -260,6 +266,15 @@ impl Running {
 
     /// Feeds until a process has ended by itself with exit code 1; its last words, without warnings.
     pub fn last_words(&mut self, process: usize, place: &dyn Place, feed: &mut Feed) -> String {
+        self.last_words_while(process, &mut || feed.step(place))
+    }
+
+    /// The same without feeding it.
+    pub fn last_words_of_an_idle_job(&mut self, process: usize) -> String {
+        self.last_words_while(process, &mut || std::thread::park_timeout(Duration::from_millis(5)))
+    }
+
+    fn last_words_while(&mut self, process: usize, step: &mut dyn FnMut()) -> String {
         let until = Instant::now() + Duration::from_secs(120);
         let child = &mut self.processes[process];
         let status = loop {
@@ -267,7 +282,7 @@ impl Running {
                 break status;
             }
             assert!(Instant::now() < until, "the job goes on");
-            feed.step(place);
+            step();
         };
         let mut said = String::new();
         child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();

@@ -132,3 +132,55 @@ fn tables_and_pipes_give_what_lines_of_json_give() {
     };
     assert_eq!(told(&piped), told(&expected), "through a pipe");
 }
+
+/// What a run over these files, one input file a topic, says, and how it ends; its output goes to a folder.
+fn replay(folder: &Path, files: &[(&str, &str)]) -> (Option<i32>, String) {
+    let files: Vec<String> = files
+        .iter()
+        .map(|(path, topic)| format!("{{ path = {:?}, topic = \"{topic}\" }}", folder.join(path)))
+        .collect();
+    let input = format!(
+        "input={{ kind = \"files\", clock = \"event_time\", files = [{}] }}",
+        files.join(", ")
+    );
+    let output = format!("output={{ kind = \"files\", path = {:?} }}", folder.join("out"));
+    let mut command = Command::new(super::kafka::riskflow());
+    command.args(["run", "--log", "warn", "--set", &input, "--set", &output]);
+    command.args(["--set", "http.enabled=false", "--set", "unknown.hold=\"1s\""]);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_replay_sums_up_what_became_of_it_and_does_not_write_behind_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "regions.csv",
+        "code,name\n3309,Zhoushan\n330902,Dinghai\n330903,Putuo\n",
+    );
+    let (code, said) = replay(folder.path(), &[("regions.csv", "base.region")]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("3 records: base.region 3") && said.contains("0 dead letters"),
+        "{said}"
+    );
+    write("bad.csv", "code,name\n3309,\"Zhoushan\nx,Dinghai\n330903,Putuo\n");
+    // What was written before is left alone.
+    std::fs::write(folder.path().join("out/out.notice.ndjson"), "{}\n").unwrap();
+    let (code, said) = replay(folder.path(), &[("bad.csv", "base.region")]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("out.notice.ndjson") && said.contains("`output.path`"),
+        "{said}"
+    );
+    std::fs::remove_dir_all(folder.path().join("out")).unwrap();
+    let (code, said) = replay(folder.path(), &[("bad.csv", "base.region")]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("2 dead letters: ") && said.contains("2 of 3"), "{said}");
+    let letters = std::fs::read_to_string(folder.path().join("out/out.deadletter.ndjson")).unwrap();
+    assert!(
+        letters.contains("line 2: the quote that begins cell 2 is not closed"),
+        "{letters}"
+    );
+}

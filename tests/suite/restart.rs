@@ -1,7 +1,7 @@
 //! What a job does with what an earlier run left: damaged, lost, cut, or held by another.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use riskflow_model::topic::Topic;
@@ -151,6 +151,94 @@ fn input_that_is_gone_is_told_and_a_job_may_start_anew() {
         );
     }
     job.stop();
+}
+
+/// The segment of a topic that was written to last, of the partition that has most.
+fn largest_segment(topic: &Path) -> PathBuf {
+    let partitions = std::fs::read_dir(topic).unwrap().map(|entry| entry.unwrap().path());
+    let files = partitions.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "log"));
+    files.max_by_key(|path| path.metadata().unwrap().len()).unwrap()
+}
+
+#[test]
+fn output_that_is_lost_is_refused_by_name_and_given_up_only_if_asked() {
+    let (place, checkpoints, mut feed) = after_a_storm(25);
+    let damaged = largest_segment(&place.folder().join("out.risk.asset"));
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&damaged, bytes).unwrap();
+    let gone = place.folder().join("out.report.total");
+    std::fs::remove_dir_all(&gone).unwrap();
+    std::fs::remove_file(place.folder().join("out.commits")).unwrap();
+    for named in [&gone, &damaged] {
+        let refused = riskflow(&place, checkpoints.path(), &["run"]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        if said.contains(named.to_str().unwrap()) && named == &gone {
+            // A topic that nothing was written to may go.
+            std::fs::create_dir_all(&gone).unwrap();
+            continue;
+        }
+        assert!(
+            said.contains(damaged.to_str().unwrap()) && said.contains("--accept-loss"),
+            "{said}"
+        );
+    }
+    let accepted = riskflow(&place, checkpoints.path(), &["topics", "--accept-loss"]);
+    let said = String::from_utf8_lossy(&accepted.stdout).into_owned();
+    assert!(
+        accepted.status.success() && said.contains(damaged.to_str().unwrap()),
+        "{said}"
+    );
+    assert!(damaged.with_extension("damaged").exists());
+    // The table is filled again where nothing is taken for granted; nothing else was lost.
+    feed.step(&place);
+    let job = Running::start_with(&place, checkpoints.path(), &["recovery.verify=false"]);
+    let end = place.ends();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !verdict::taken(&place).covers(&end) {
+        assert!(
+            std::time::Instant::now() < until,
+            "the job does not get through its input"
+        );
+    }
+    job.stop();
+    settle(&place, checkpoints.path());
+    verdict::judge(&place);
+}
+
+#[test]
+fn input_that_vanishes_ends_the_job_and_is_refused_by_the_next_start() {
+    let (place, checkpoints, _) = after_a_storm(26);
+    let mut job = Running::start_to_fail(&place, checkpoints.path());
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !job.get(0, "/readyz").contains(" 200 ") {
+        assert!(std::time::Instant::now() < until, "the job does not get to the present");
+    }
+    let topic = place.folder().join("in.observation");
+    let aside = place.folder().join("aside");
+    std::fs::rename(&topic, &aside).unwrap();
+    let said = job.last_words_of_an_idle_job(0);
+    assert!(
+        said.contains(topic.to_str().unwrap()) && said.contains("was removed"),
+        "{said}"
+    );
+    // Two partitions, each under the other's name.
+    std::fs::rename(&aside, &topic).unwrap();
+    let [one, other, aside] = ["0", "1", "aside"].map(|name| topic.join(name));
+    std::fs::rename(&one, &aside).unwrap();
+    std::fs::rename(&other, &one).unwrap();
+    std::fs::rename(&aside, &other).unwrap();
+    let refused = riskflow(&place, checkpoints.path(), &["run"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(one.to_str().unwrap()) || said.contains(other.to_str().unwrap()),
+        "{said}"
+    );
+    assert!(said.contains("is not what was read"), "{said}");
 }
 
 #[test]

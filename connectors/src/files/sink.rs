@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use riskflow_model::topic::Topic;
-use serde::de::IgnoredAny;
 
 use super::envelope::Envelope;
 use crate::{EpochRecords, OutRecord, Sink, SinkError};
@@ -34,9 +33,15 @@ impl FileSink {
     ///
     /// # Errors
     ///
-    /// When it cannot be made.
+    /// When it cannot be made, or an earlier run wrote there.
     pub fn open(folder: &Path) -> Result<Self, SinkError> {
         fs::create_dir_all(folder).map_err(about(folder))?;
+        for topic in Topic::outputs() {
+            let file = path(folder, topic);
+            if file.metadata().is_ok_and(|metadata| metadata.len() > 0) {
+                return Err(SinkError::Used { file });
+            }
+        }
         Ok(Self {
             folder: folder.to_owned(),
             files: BTreeMap::new(),
@@ -44,13 +49,17 @@ impl FileSink {
     }
 
     fn file(&mut self, topic: Topic, act: impl FnOnce(&mut TopicFile) -> io::Result<()>) -> Result<(), SinkError> {
-        let path = self.folder.join(format!("{topic}.ndjson"));
+        let path = path(&self.folder, topic);
         let file = match self.files.entry(topic) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(TopicFile::open(&path).map_err(about(&path))?),
         };
         act(file).map_err(about(&path))
     }
+}
+
+fn path(folder: &Path, topic: Topic) -> PathBuf {
+    folder.join(format!("{topic}.ndjson"))
 }
 
 /// Written at once: an epoch may be large.
@@ -117,42 +126,13 @@ struct TopicFile {
 }
 
 impl TopicFile {
+    /// An empty file.
     fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)?;
-        let mut opened = Self {
-            length: file.metadata()?.len(),
-            file,
+        Ok(Self {
+            file: File::create(path)?,
+            length: 0,
             staged: 0,
-        };
-        opened.mend()?;
-        Ok(opened)
-    }
-
-    /// Completes or takes away a last line without an end: what a crash left is no JSON, what a person left may be.
-    fn mend(&mut self) -> io::Result<()> {
-        let mut tail = Vec::new();
-        while self.length > 0 {
-            let piece = self.length.min(64 << 10);
-            let mut bytes = vec![0; piece as usize];
-            self.file.read_exact_at(&mut bytes, self.length - piece)?;
-            let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            tail.splice(0..0, bytes.drain(end..));
-            self.length -= piece - end as u64;
-            if end > 0 {
-                break;
-            }
-        }
-        if !tail.is_empty() && serde_json::from_slice::<IgnoredAny>(&tail).is_ok() {
-            self.length += tail.len() as u64;
-            self.write(b"\n")?;
-            return self.complete();
-        }
-        self.file.set_len(self.length)
+        })
     }
 
     /// Writes behind what the commit under way has written.

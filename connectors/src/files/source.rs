@@ -1,13 +1,14 @@
-use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use riskflow_config::{FileFormat, FileInput, TopicSettings};
 use riskflow_model::topic::Topic;
 
 use super::envelope::Envelope;
-use super::fed::{Fed, Ready, feed_bytes};
+use super::fed::{Fed, Feed, Ready, feed_bytes};
+use super::records::Records;
 use super::split::{BLOCK_BYTES, SplitFile};
+use super::stream::{self, Kind};
 use super::table::feed_rows;
 use crate::source::{Lane, Standing, poll_lanes};
 use crate::{Polled, RawRecord, Share, Source, SourceError, Verdict};
@@ -98,22 +99,34 @@ impl FileReader {
                 "at most 65536",
             ));
         };
-        let stdin = file.path.as_os_str() == "-";
-        let split = format == FileFormat::Ndjson && !stdin;
-        if !topics.contains(&topic) && format != FileFormat::Envelope || !split && !share.holds_nth(index) {
+        if !topics.contains(&topic) && format != FileFormat::Envelope {
             return Ok(None);
         }
-        let content = open_content(&file.path, format, topic, (index, share));
-        let content = content.map_err(|error| SourceError::File {
+        let about = |error| SourceError::File {
             file: file.path.clone(),
             error,
-        })?;
+        };
+        let kind = Kind::of(&file.path).map_err(about)?;
+        let once = matches!(kind, Kind::Stream { .. });
+        let split = format == FileFormat::Ndjson && !once;
+        if !split && !share.holds_nth(index) {
+            return Ok(None);
+        }
+        let mut topics = topics.to_vec();
+        if once && format == FileFormat::Envelope {
+            // Who reads it reads all of it.
+            if !topics.contains(&Topic::InObservation) {
+                return Ok(None);
+            }
+            topics = Topic::inputs().collect();
+        }
+        let content = open_content(&file.path, kind, format, topic, (index, share)).map_err(about)?;
         Ok(Some(Self {
             path: file.path.clone(),
             partition,
             format,
             topic,
-            topics: topics.to_vec(),
+            topics,
             prefix: settings.prefix.clone(),
             content,
             row: 0,
@@ -241,28 +254,38 @@ fn wrong(file: &FileInput, field: &'static str, found: String, give: &'static st
     }
 }
 
-fn open_content(path: &Path, format: FileFormat, topic: Topic, (index, share): (usize, Share)) -> io::Result<Content> {
-    if path.as_os_str() == "-" {
-        let fed = Fed::start("stdin", move |feed| match format {
-            FileFormat::Csv => feed_rows(io::stdin().lock(), topic, &feed),
-            FileFormat::Ndjson | FileFormat::Envelope => feed_bytes(io::stdin().lock(), &feed),
-        })?;
-        return Ok(Content::Fed { fed, waits: false });
-    }
-    let file = File::open(path)?;
-    Ok(match format {
-        FileFormat::Ndjson => {
+fn open_content(
+    path: &Path,
+    kind: Kind,
+    format: FileFormat,
+    topic: Topic,
+    (index, share): (usize, Share),
+) -> io::Result<Content> {
+    let path = path.to_owned();
+    match (kind, format) {
+        (Kind::Plain(file), FileFormat::Ndjson) => {
             // Small files begin with different workers.
             let first = (share.index + share.peers - index % share.peers) % share.peers;
-            Content::Split(SplitFile::new(file, first, share.peers, BLOCK_BYTES)?)
+            Ok(Content::Split(SplitFile::new(file, first, share.peers, BLOCK_BYTES)?))
         }
-        FileFormat::Csv => {
-            let fed = Fed::start("csv", move |feed| feed_rows(file, topic, &feed))?;
-            Content::Fed { fed, waits: true }
+        (Kind::Plain(file), _) => {
+            let fed = Fed::start("file", move |feed| feed_as(format, topic, file, &feed))?;
+            Ok(Content::Fed { fed, waits: true })
         }
-        FileFormat::Envelope => {
-            let fed = Fed::start("envelopes", move |feed| feed_bytes(file, &feed))?;
-            Content::Fed { fed, waits: true }
+        (Kind::Stream { waits }, _) => {
+            let fed = Fed::start("stream", move |feed| match stream::open(&path) {
+                Ok(from) => feed_as(format, topic, from, &feed),
+                // The source is gone: nobody wants to know.
+                Err(error) => drop(feed.send(Err(error))),
+            })?;
+            Ok(Content::Fed { fed, waits })
         }
-    })
+    }
+}
+
+fn feed_as(format: FileFormat, topic: Topic, from: impl Read, feed: &Feed) {
+    match format {
+        FileFormat::Csv => feed_rows(Records::new(from), topic, feed),
+        FileFormat::Ndjson | FileFormat::Envelope => feed_bytes(from, feed),
+    }
 }

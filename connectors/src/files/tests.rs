@@ -10,7 +10,7 @@ use super::fed::{Fed, Ready, feed_bytes};
 use super::lines::Lines;
 use super::split::SplitFile;
 use super::*;
-use crate::{EpochRecords, OutRecord, Polled, RawRecord, Share, Sink, Source, SourceError, Verdict, decode};
+use crate::{EpochRecords, OutRecord, Polled, RawRecord, Share, Source, SourceError, Verdict, decode};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Owned {
@@ -165,6 +165,123 @@ fn rows_become_objects_with_numbers_strings_and_lists() {
             .as_deref()
             .unwrap()
             .ends_with(r#""2021-07-25T12:30:00+08:00","result":-1.5}"#)
+    );
+}
+
+/// A pipe under the name of a file, into which a thread writes.
+fn piped(folder: &Path, name: &str, bytes: Vec<u8>) -> std::path::PathBuf {
+    let path = folder.join(name);
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    let pipe = path.clone();
+    std::thread::spawn(move || fs::write(pipe, bytes).unwrap());
+    path
+}
+
+#[test]
+fn what_is_no_regular_file_is_read_as_it_comes_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = "{\"a\":1}\n{\"b\":2}\n";
+    let gzip = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let zstd = zstd::encode_all(lines.as_bytes(), 1).unwrap();
+    let payloads =
+        |records: Vec<Owned>| -> Vec<String> { records.into_iter().map(|record| record.payload.unwrap()).collect() };
+    for (name, bytes) in [("plain", lines.into()), ("packed", gzip(lines)), ("zst", zstd)] {
+        for (pipe, share) in [
+            (true, Share::WHOLE),
+            (false, Share::WHOLE),
+            (true, Share { index: 1, peers: 2 }),
+        ] {
+            let name = format!("{name}-{pipe}-{}", share.peers);
+            let path = if pipe {
+                piped(folder.path(), &name, bytes.clone())
+            } else {
+                fs::write(folder.path().join(&name), &bytes).unwrap();
+                folder.path().join(&name)
+            };
+            // Of two workers the second has the second file.
+            let other = input(Path::new("/dev/null"), Some("in.rule"), None);
+            let files = [other, input(&path, Some("in.rule"), None)];
+            assert_eq!(payloads(read(&files, share)), ["{\"a\":1}", "{\"b\":2}"], "{name}");
+            if !pipe {
+                continue;
+            }
+            let nobody = Share { index: 0, peers: 2 };
+            assert_eq!(
+                payloads(read(&files, nobody)),
+                [""; 0],
+                "the other worker does not even open it"
+            );
+        }
+    }
+    let path = piped(folder.path(), "table", gzip("id,x\na,1\n"));
+    let records = read(&[input(&path, Some("in.rule"), Some(FileFormat::Csv))], Share::WHOLE);
+    assert_eq!(records[0].payload.as_deref(), Some(r#"{"id":"a","x":1}"#));
+}
+
+#[test]
+fn envelopes_from_a_pipe_are_read_by_one_source_whatever_their_topic() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = concat!(
+        r#"{"topic":"base.asset","key":"a","value":{}}"#,
+        "\n",
+        r#"{"topic":"in.observation","key":"d","value":{}}"#,
+        "\n",
+    );
+    let path = piped(folder.path(), "pipe", lines.into());
+    let files = [input(&path, None, Some(FileFormat::Envelope))];
+    let (base, others): (Vec<Topic>, Vec<Topic>) = Topic::inputs().partition(|topic| topic.is_base());
+    let mut topics = Vec::new();
+    for wanted in [base, others] {
+        let mut source = FileSource::open(&files, &settings(), &wanted, Share::WHOLE).unwrap();
+        while source
+            .poll(9, &mut |record| {
+                topics.push(record.topic);
+                Verdict::Taken
+            })
+            .unwrap()
+            != Polled::Ended
+        {}
+    }
+    assert_eq!(topics, [Topic::BaseAsset, Topic::InObservation]);
+}
+
+#[test]
+fn a_folder_and_compressed_bytes_that_end_early_are_errors_with_the_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |path: &Path| {
+        let files = [input(path, Some("in.rule"), None)];
+        FileSource::open(&files, &settings(), &[Topic::InRule], Share::WHOLE)
+    };
+    assert!(open(folder.path()).is_err_and(|error| error.to_string().contains(folder.path().to_str().unwrap())));
+    let cut = folder.path().join("cut.gz");
+    fs::write(&cut, [0x1f, 0x8b, 8, 0]).unwrap();
+    let said = open(&cut).unwrap().poll(9, &mut |_| Verdict::Taken).unwrap_err();
+    assert!(said.to_string().contains("cut.gz"), "{said}");
+}
+
+#[test]
+fn rows_behind_a_quote_that_is_not_closed_are_read() {
+    let csv = "id,x,note\na,1,\"5 inch\nb,2,ok\nc,3,\"fine, too\"\n";
+    let payloads: Vec<String> = read_text(csv, "x.csv", Some("in.rule"), None)
+        .into_iter()
+        .map(|record| record.payload.unwrap())
+        .collect();
+    assert!(
+        payloads[0].starts_with(r#"["line 2: the quote that begins cell 3 is not closed"#),
+        "{payloads:?}"
+    );
+    assert!(payloads[0].ends_with(r#"a,1,\"5 inch"]"#), "{payloads:?}");
+    assert_eq!(
+        payloads[1..],
+        [
+            r#"{"id":"b","x":2,"note":"ok"}"#,
+            r#"{"id":"c","x":3,"note":"fine, too"}"#
+        ]
     );
 }
 
@@ -373,7 +490,7 @@ fn a_pipe_has_nothing_at_hand_until_its_writer_writes() {
 
 fn out(key: &str, payload: Option<&str>) -> OutRecord {
     OutRecord {
-        topic: Topic::InRule,
+        topic: Topic::Notice,
         key: key.to_owned(),
         payload: payload.map(|text| text.as_bytes().to_vec()),
     }
@@ -387,25 +504,29 @@ fn epoch(epoch: i64, records: Vec<OutRecord>) -> EpochRecords {
 }
 
 #[test]
-fn the_sink_writes_what_the_source_reads_and_mends_a_torn_last_line() {
+fn the_sink_writes_what_the_source_reads_and_leaves_another_run_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("in.rule.ndjson");
-    open_sink(folder.path())
-        .unwrap()
-        .commit(&[epoch(7, vec![out("a\"", Some("{\n\"x\": [1]}")), out("b", None)])])
-        .unwrap();
-    let line = "{\"topic\":\"in.rule\",\"key\":\"b\",\"value\":null,\"arrival\":\"1970-01-01T00:00:00.007Z\"}\n";
-    assert!(fs::read_to_string(&path).unwrap().ends_with(line));
-    for (left, lines) in [("{\"topic\":", 3), ("{\"topic\":\"in.rule\",\"value\":{}}", 5)] {
-        let before = fs::read_to_string(&path).unwrap();
-        fs::write(&path, before + left).unwrap();
-        FileSink::open(folder.path())
-            .unwrap()
-            .commit(&[epoch(8, vec![out("c", Some("{}"))])])
-            .unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), lines);
-    }
-    let records = read(&[input(&path, None, Some(FileFormat::Envelope))], Share::WHOLE);
+    let path = folder.path().join("out.notice.ndjson");
+    let mut sink = open_sink(folder.path()).unwrap();
+    let records = vec![out("a\"", Some("{\n\"x\": [1]}")), out("b", None)];
+    sink.commit(&[epoch(7, records)]).unwrap();
+    let line = "{\"topic\":\"out.notice\",\"key\":\"b\",\"value\":null,\"arrival\":\"1970-01-01T00:00:00.007Z\"}\n";
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.ends_with(line));
+    sink.commit(&[epoch(8, vec![out("c", Some("{}"))])]).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+    drop(sink);
+    let said = open_sink(folder.path()).err().unwrap().to_string();
+    assert!(
+        said.contains(path.to_str().unwrap()) && said.contains("`output.path`"),
+        "{said}"
+    );
+    // A file of ours that nothing was written to, and one of somebody else.
+    fs::write(&path, "").unwrap();
+    fs::write(folder.path().join("notes.ndjson"), "mine").unwrap();
+    drop(open_sink(folder.path()).unwrap());
+    let input_lines = text.replace("out.notice", "in.rule");
+    let records = read_text(input_lines, "x", None, Some(FileFormat::Envelope));
     assert_eq!(
         (records[0].key.as_deref(), records[0].payload.as_deref()),
         (Some("a\""), Some("{ \"x\": [1]}"))

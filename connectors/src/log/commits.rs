@@ -14,11 +14,13 @@
 //! | 8 | number of the commit |
 //! | 4 | length of what follows |
 //! | 4 | CRC-32 of number and what follows |
-//! | 8 | `rf-ends2` |
-//! | … | topics and partitions, bincode |
+//! | … | the offset behind the last record of each partition, bincode |
+//! | … | the segments of each partition, bincode |
+//! | 4 | their length |
+//! | 8 | `rfsegmts` |
 //!
-//! all little endian. Releases before wrote the offset behind the last record of each partition only: that is read
-//! once, and the rest is learnt from the segments.
+//! all little endian. Releases before wrote the offsets only. They read what this one writes, and what they wrote is read here:
+//! the segments are then learnt from the files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -41,7 +43,7 @@ const PLACE: u64 = 64 << 10;
 
 const HEAD: usize = 16;
 
-const MAGIC: &[u8; 8] = b"rf-ends2";
+const MAGIC: &[u8; 8] = b"rfsegmts";
 
 /// A segment as it is committed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +56,8 @@ pub(super) struct Sealed {
     pub bytes: u64,
     /// The chain of its frames ([`super::frame::chain`]).
     pub sum: u64,
+    /// The chain of its first frame alone: which segment it is, whatever became of the rest.
+    pub head: u64,
     /// Of its last record; of a segment that has none, of the record before it.
     pub arrival: Millis,
     /// The time of the file's last change when its content was last compared with this: as long as nobody changes the file it need
@@ -69,9 +73,20 @@ impl Sealed {
             end: first,
             bytes: 0,
             sum: 0,
+            head: 0,
             arrival,
             seen: None,
         }
+    }
+
+    /// Goes on behind one more frame: its chain, how many records it stands for, and their arrival.
+    pub const fn follow(&mut self, sum: u64, records: u64, arrival: Millis) {
+        if self.end == self.first {
+            self.head = sum;
+        }
+        self.sum = sum;
+        self.end += records;
+        self.arrival = arrival;
     }
 }
 
@@ -115,11 +130,11 @@ struct Place {
 
 impl Place {
     fn known(&self) -> Known {
-        let content = match self.content.strip_prefix(MAGIC) {
+        let known = match self.content.strip_suffix(MAGIC) {
             Some(content) => decode(content).map(Known::Segments),
             None => binary::read(&self.content).ok().map(Known::Ends),
         };
-        content.unwrap_or(Known::Lost)
+        known.unwrap_or(Known::Lost)
     }
 }
 
@@ -180,22 +195,31 @@ fn checksum(number: u64, content: &[u8]) -> u32 {
 type Written = Vec<(String, Vec<(u16, Vec<Sealed>)>)>;
 
 fn encode(segments: &Segments) -> Vec<u8> {
+    let mut ends = Offsets::default();
     let mut written = Written::new();
-    for ((topic, partition), segments) in segments {
+    for ((topic, partition), sealed) in segments {
+        ends.advance(*topic, *partition, end(segments, *topic, *partition));
         if written.last().is_none_or(|(name, _)| name != topic.name()) {
             written.push((topic.name().to_owned(), Vec::new()));
         }
         if let Some((_, partitions)) = written.last_mut() {
-            partitions.push((*partition, segments.clone()));
+            partitions.push((*partition, sealed.clone()));
         }
     }
-    let mut content = MAGIC.to_vec();
+    let mut content = Vec::new();
+    binary::append(&mut content, &ends).expect("names and numbers have an encoding");
+    let begin = content.len();
     binary::append(&mut content, &written).expect("names and numbers have an encoding");
+    let length = (content.len() - begin) as u32;
+    content.extend_from_slice(&length.to_le_bytes());
+    content.extend_from_slice(MAGIC);
     content
 }
 
 fn decode(content: &[u8]) -> Option<Segments> {
-    let written: Written = binary::read(content).ok()?;
+    let (content, length) = content.split_last_chunk()?;
+    let begin = content.len().checked_sub(u32::from_le_bytes(*length) as usize)?;
+    let written: Written = binary::read(&content[begin..]).ok()?;
     let mut segments = Segments::new();
     for (name, partitions) in written {
         let topic = Topic::from_name(&name)?;

@@ -83,8 +83,8 @@ pub(super) fn compact(
         path: &path,
         file: BufWriter::new(file),
         gap: 0,
+        gone: Millis(i64::MIN),
         sealed: Sealed::begin(*first, Millis(i64::MIN)),
-        bytes: Vec::new(),
         began: Instant::now(),
     };
     let written = each(folder, firsts, stop, &mut |offset, frame| {
@@ -153,36 +153,34 @@ struct Out<'a> {
     file: BufWriter<File>,
     /// So many records went since the last that stayed.
     gap: u64,
+    /// The arrival of the last of them.
+    gone: Millis,
     sealed: Sealed,
-    bytes: Vec<u8>,
     began: Instant,
 }
 
 impl Out<'_> {
     fn write(&mut self, frame: &Frame<'_>, stays: bool) -> Result<(), LogError> {
-        if stays {
-            self.close_gap()?;
-            self.sealed.sum = frame::chain(self.sealed.sum, frame);
-            self.put(frame.bytes)?;
-        } else {
+        if !stays {
             self.gap += frame.records();
+            self.gone = frame.arrival;
+            return Ok(());
         }
-        self.sealed.end += frame.records();
-        self.sealed.arrival = frame.arrival;
-        Ok(())
+        self.close_gap()?;
+        let sum = frame::chain(self.sealed.sum, frame);
+        self.sealed.follow(sum, frame.records(), frame.arrival);
+        self.put(frame.bytes)
     }
 
     fn close_gap(&mut self) -> Result<(), LogError> {
-        if self.gap == 0 {
+        let records = std::mem::take(&mut self.gap);
+        if records == 0 {
             return Ok(());
         }
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
-        let records = std::mem::take(&mut self.gap);
-        self.sealed.sum = frame::append_gap(&mut bytes, self.sealed.arrival, records, self.sealed.sum);
-        self.put(&bytes)?;
-        self.bytes = bytes;
-        Ok(())
+        let mut bytes = Vec::new();
+        let sum = frame::append_gap(&mut bytes, self.gone, records, self.sealed.sum);
+        self.sealed.follow(sum, records, self.gone);
+        self.put(&bytes)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), LogError> {

@@ -28,6 +28,22 @@ pub(super) enum Loss<'a> {
     Accept(&'a mut Vec<String>),
 }
 
+impl Loss<'_> {
+    /// How much was told.
+    pub fn told(&self) -> usize {
+        match self {
+            Loss::Refuse => 0,
+            Loss::Accept(told) => told.len(),
+        }
+    }
+
+    pub fn tell(&mut self, what: &str) {
+        if let Loss::Accept(told) = self {
+            told.push(what.to_owned());
+        }
+    }
+}
+
 /// Makes the folder hold what is committed and nothing else. Returns the segments, as seen now.
 ///
 /// # Errors
@@ -158,42 +174,64 @@ fn lost(path: &Path, found: String) -> LogError {
     }
 }
 
-/// Puts a segment in the place of one that is not what is committed: the whole records at its beginning, then a gap up to
-/// where it ended. What was there is kept beside it.
+/// Puts a segment in the place of one that is not what is committed: the whole records at its beginning, if it begins as it
+/// should, then a gap up to where it ended. What was there is kept beside it.
 fn give_up(folder: &Path, sealed: &Sealed) -> Result<Sealed, LogError> {
     let path = folder::segment(folder, sealed.first);
-    let side = folder::compacted(folder, sealed.first);
     let mut bytes = Vec::new();
-    let (mut end, mut arrival) = (sealed.first, None);
-    let mut sum = 0;
+    let mut left = Sealed::begin(sealed.first, sealed.arrival);
     if path.exists() {
         let file = File::open(&path).map_err(LogError::io(&path))?;
         let mut walk = Walk::new(&file, &path, sealed.bytes);
-        while let Ok(frame) = walk.next()? {
-            if end + frame.records() > sealed.end {
+        loop {
+            let sum = walk.sum;
+            let Ok(frame) = walk.next()? else { break };
+            let (sum, records) = (frame::chain(sum, &frame), frame.records());
+            let is_other = left.end == left.first && sum != sealed.head;
+            if is_other || left.end + records > sealed.end {
                 break;
             }
-            end += frame.records();
-            arrival = Some(frame.arrival);
-            sum = frame::chain(sum, &frame);
+            left.follow(sum, records, frame.arrival);
             bytes.extend_from_slice(frame.bytes);
         }
         // All of it is whole, and still it is not what is committed: nothing of it can be trusted.
-        if end == sealed.end {
-            (end, arrival, sum) = (sealed.first, None, 0);
+        if left.end == sealed.end {
+            left = Sealed::begin(sealed.first, sealed.arrival);
             bytes.clear();
         }
         let kept = path.with_extension("damaged");
         fs::rename(&path, &kept).map_err(LogError::io(&kept))?;
     }
-    let arrival = arrival.unwrap_or(sealed.arrival);
-    if end < sealed.end {
-        frame::append_gap(&mut bytes, arrival, sealed.end - end, sum);
+    fill(folder, left, bytes, sealed.end)
+}
+
+/// Writes a segment that holds what is left of one, and a gap up to an offset.
+fn fill(folder: &Path, mut left: Sealed, mut bytes: Vec<u8>, end: u64) -> Result<Sealed, LogError> {
+    let (path, side) = (
+        folder::segment(folder, left.first),
+        folder::compacted(folder, left.first),
+    );
+    if left.end < end {
+        let records = end - left.end;
+        let sum = frame::append_gap(&mut bytes, left.arrival, records, left.sum);
+        left.follow(sum, records, left.arrival);
     }
+    left.bytes = bytes.len() as u64;
     write_whole(&side, &bytes)?;
     fs::rename(&side, &path).map_err(LogError::io(&path))?;
     folder::sync(folder)?;
-    learn(&path, sealed.first, sealed.end)
+    Ok(left)
+}
+
+/// Gives up all records of a partition.
+pub(super) fn forget(folder: &Path, segments: &[Sealed]) -> Result<Vec<Sealed>, LogError> {
+    let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
+        return Ok(Vec::new());
+    };
+    let left = Sealed::begin(first.first, last.arrival);
+    let segments = vec![fill(folder, left, Vec::new(), last.end)?];
+    clear(folder, &segments)?;
+    Ok(segments)
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), LogError> {
@@ -209,10 +247,9 @@ fn learn(path: &Path, first: u64, end: u64) -> Result<Sealed, LogError> {
     let mut sealed = Sealed::begin(first, Millis(i64::MIN));
     while sealed.end < end {
         let Ok(frame) = walk.next()? else { break };
-        sealed.end += frame.records();
-        sealed.arrival = frame.arrival;
+        let sum = frame::chain(sealed.sum, &frame);
+        sealed.follow(sum, frame.records(), frame.arrival);
         sealed.bytes += frame.length() as u64;
-        sealed.sum = frame::chain(sealed.sum, &frame);
     }
     Ok(sealed)
 }
@@ -242,7 +279,7 @@ pub(super) fn segments_up_to(folder: &Path, end: u64, lossy: bool) -> Result<Vec
         Vec::new()
     };
     let mut segments: Vec<Sealed> = Vec::new();
-    for first in firsts {
+    for first in firsts.iter().copied() {
         let reached = segments.last().map_or(first, |last| last.end);
         if reached >= end || first != reached {
             break;
@@ -262,8 +299,8 @@ pub(super) fn segments_up_to(folder: &Path, end: u64, lossy: bool) -> Result<Vec
         });
         return Ok(segments);
     }
-    let last = segments.last();
-    let path = last.map_or_else(|| folder.to_owned(), |last| folder::segment(folder, last.first));
+    let first = firsts.into_iter().rfind(|first| *first <= reached);
+    let path = first.map_or_else(|| folder.to_owned(), |first| folder::segment(folder, first));
     let found = format!("its records end at offset {reached}, and those before {end} are committed");
     Err(lost(&path, found))
 }

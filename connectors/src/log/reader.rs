@@ -38,6 +38,8 @@ pub(super) struct PartitionReader {
     id: Option<(u64, u64)>,
     /// The first offset of that segment.
     segment: u64,
+    /// Whether its file was ever there.
+    seen: bool,
     /// The first offsets of segments behind it that were there when it was looked.
     later: VecDeque<u64>,
     /// Where the next frame begins in the segment.
@@ -104,6 +106,7 @@ impl PartitionReader {
             file: None,
             id,
             segment,
+            seen: segments.contains(&segment),
             later: segments.into_iter().filter(|first| *first > segment).collect(),
             position,
             sum,
@@ -220,7 +223,8 @@ impl PartitionReader {
         };
         let found = Found::at(&path).map_err(LogError::io(&path))?;
         match found {
-            None if self.position == 0 => {
+            // A segment that a writer of outputs has begun and not committed may be taken back.
+            None if self.position == 0 && (!self.seen || self.is_output()) => {
                 self.id = None;
                 self.file = None;
             }
@@ -232,7 +236,7 @@ impl PartitionReader {
                 }
             }
             Some(found) if found.bytes < self.position => return Err(gone("was cut")),
-            Some(_) => {}
+            Some(_) => self.seen = true,
         }
         Ok(found)
     }
@@ -240,7 +244,10 @@ impl PartitionReader {
     /// Goes on at the same offset in the file that has it now: a copy of the one that was read, or what compaction made of it
     /// and others. `false` if there is none.
     fn relocate(&mut self) -> Result<bool, LogError> {
-        let segments = folder::segments(&self.place.folder)?;
+        let segments = match folder::segments(&self.place.folder) {
+            Err(LogError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            segments => segments?,
+        };
         let Some(first) = segments.iter().rfind(|first| **first <= self.offset).copied() else {
             return Ok(false);
         };
@@ -253,11 +260,19 @@ impl PartitionReader {
             offset += frame.records();
             compacted |= matches!(frame.body, Body::Gap(_));
         }
-        if first == self.segment && walk.sum != self.sum && !compacted {
+        let (position, sum) = (walk.position, walk.sum);
+        let is_it = if first == self.segment {
+            sum == self.sum || compacted
+        } else {
+            // It must hold the next record, or that must be the first of the segment behind it.
+            walk.next()?.is_ok() || segments.contains(&offset)
+        };
+        if !is_it {
             return Ok(false);
         }
         info!(file = %path.display(), offset, "reading goes on in another file with the same records");
-        (self.segment, self.offset, self.position, self.sum) = (first, offset, walk.position, walk.sum);
+        (self.segment, self.offset, self.position, self.sum) = (first, offset, position, sum);
+        self.seen = true;
         self.later = segments.into_iter().filter(|later| *later > first).collect();
         self.window.clear();
         self.check = Check::Full;
@@ -331,6 +346,7 @@ impl PartitionReader {
         self.file = None;
         self.id = None;
         self.segment = self.offset;
+        self.seen = true;
         (self.position, self.sum) = (0, 0);
         Ok(true)
     }

@@ -9,7 +9,7 @@ use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use tracing::warn;
 
-use super::commits::{self, Commits, Known, Segments};
+use super::commits::{self, Commits, Known, Sealed, Segments};
 use super::folder::{self, Hold};
 use super::guard::{self, Loss};
 use super::handles::Handles;
@@ -80,13 +80,11 @@ impl LogSink {
             let topic_folder = folder.join(settings.name(topic));
             let count = make_partitions(&topic_folder, settings, topic, &committed)?;
             let mut writers = Vec::with_capacity(usize::from(count));
-            for partition in 0..count {
-                let folder = topic_folder.join(partition.to_string());
-                let segments = committed.get(&(topic, partition)).map_or(&[][..], Vec::as_slice);
-                let segments = guard::restore(&folder, segments, loss)?;
+            for (partition, segments) in (0u16..).zip(restore(&topic_folder, topic, count, &committed, loss)?) {
                 if !segments.is_empty() {
                     restored.insert((topic, partition), segments.clone());
                 }
+                let folder = topic_folder.join(partition.to_string());
                 writers.push(PartitionWriter::behind(folder, limit, Arc::clone(&handles), segments));
             }
             topics.push(OutTopic {
@@ -285,6 +283,31 @@ fn make_partitions(
         folder::sync(topic_folder)?;
     }
     Ok(count)
+}
+
+/// Makes the partitions of a topic hold what is committed and nothing else; returns the segments of each.
+fn restore(
+    topic_folder: &Path,
+    topic: Topic,
+    count: u16,
+    committed: &Segments,
+    loss: &mut Loss<'_>,
+) -> Result<Vec<Vec<Sealed>>, LogError> {
+    let told = loss.told();
+    let folder = |partition: u16| topic_folder.join(partition.to_string());
+    let mut restored = Vec::with_capacity(usize::from(count));
+    for partition in 0..count {
+        let segments = committed.get(&(topic, partition)).map_or(&[][..], Vec::as_slice);
+        restored.push(guard::restore(&folder(partition), segments, loss)?);
+    }
+    // One epoch that is missing makes all others worthless.
+    if topic == Topic::Progress && loss.told() > told {
+        for (partition, segments) in (0u16..).zip(&mut restored) {
+            *segments = guard::forget(&folder(partition), segments)?;
+        }
+        loss.tell("all of `out.progress` is given up: the job begins anew, and tells again what it told before");
+    }
+    Ok(restored)
 }
 
 /// The record of each key of `out.progress` that stands: partition and offset.

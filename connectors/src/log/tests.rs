@@ -32,6 +32,16 @@ fn settings() -> TopicSettings {
     }
 }
 
+/// In memory, where there is such a place: what is tested here does not depend on a disk, and waits for one thousands of times.
+fn a_folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
 /// Segments of so many bytes, and few files that stay open.
 fn sizes(limit: u64) -> (u64, Arc<Handles>) {
     (limit, Handles::of(2))
@@ -85,7 +95,7 @@ fn segment(folder: &Path) -> PathBuf {
 
 /// A log of one partition with these payloads; and where each record ends.
 fn one_partition(payloads: &[&[u8]]) -> (TempDir, Vec<u64>) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut writer = writer(folder.path(), 1);
     let mut ends = Vec::new();
     for payload in payloads {
@@ -98,7 +108,7 @@ fn one_partition(payloads: &[&[u8]]) -> (TempDir, Vec<u64>) {
 
 #[test]
 fn records_come_back_as_written_and_a_tombstone_is_not_an_empty_payload() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut writer = writer(folder.path(), 2);
     assert_eq!(writer.append(0, Millis(10), Some(b"a"), Some(b"{}")).unwrap(), 0);
     assert_eq!(writer.append(0, Millis(9), None, Some(b"")).unwrap(), 1);
@@ -126,7 +136,7 @@ fn a_log_cut_at_any_byte_gives_its_whole_records_and_can_be_written_on() {
     let bytes = fs::read(segment(whole.path())).unwrap();
     for cut in 0..=bytes.len() {
         let count = ends.iter().filter(|end| **end <= cut as u64).count();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = a_folder();
         fs::create_dir_all(segment(folder.path()).parent().unwrap()).unwrap();
         fs::write(segment(folder.path()), &bytes[..cut]).unwrap();
 
@@ -188,7 +198,7 @@ fn a_byte_changed_in_the_middle_is_refused_by_reader_and_writer() {
 
 #[test]
 fn a_reader_follows_a_writer_and_offers_again_what_was_not_taken() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut writer = writer(folder.path(), 1);
     let mut source = open(folder.path(), Until::Forever);
     assert!(source.caught_up());
@@ -225,7 +235,7 @@ fn what_comes_after_opening_is_not_read_until_end() {
 
 #[test]
 fn a_second_writer_is_refused_and_partitions_stay_as_they_were_made() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let first = writer(folder.path(), 3);
     assert!(matches!(
         LogWriter::open(folder.path(), "city.in.observation", 3),
@@ -237,7 +247,7 @@ fn a_second_writer_is_refused_and_partitions_stay_as_they_were_made() {
 
 #[test]
 fn a_missing_topic_is_named_with_its_cure() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let opened = LogSource::open(
         folder.path(),
         &settings(),
@@ -254,7 +264,7 @@ fn a_missing_topic_is_named_with_its_cure() {
 
 #[test]
 fn partitions_are_shared_among_workers_without_gap_or_overlap() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut writer = writer(folder.path(), 5);
     for partition in 0..5 {
         writer.append(partition, Millis(0), None, Some(b"x")).unwrap();
@@ -279,7 +289,7 @@ fn partitions_are_shared_among_workers_without_gap_or_overlap() {
 
 #[test]
 fn the_sink_partitions_by_key_and_its_arrival_is_the_epoch() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut sink = LogSink::open(folder.path(), &settings()).unwrap();
     let record = |key: &str, payload: Option<&[u8]>| OutRecord {
         topic: Topic::RiskAsset,
@@ -324,7 +334,7 @@ proptest! {
         limit in 1usize..20,
         segment_bytes in 1u64..2000,
     ) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = a_folder();
         let name = "city.in.observation";
         drop(LogWriter::open_with(folder.path(), name, 3, sizes(segment_bytes)).unwrap());
         let source = || {
@@ -364,7 +374,7 @@ proptest! {
     /// A reader of arbitrary bytes ends, and never panics.
     #[test]
     fn garbage_is_no_reason_to_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = a_folder();
         fs::create_dir_all(segment(folder.path()).parent().unwrap()).unwrap();
         fs::write(segment(folder.path()), &bytes).unwrap();
         drop(read(&mut open(folder.path(), Until::End)));
@@ -373,7 +383,7 @@ proptest! {
 
 #[test]
 fn a_commit_is_visible_whole_or_not_at_all() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let record = |key: &str| OutRecord {
         topic: Topic::RiskAsset,
         key: key.to_owned(),
@@ -415,7 +425,7 @@ fn a_commit_is_visible_whole_or_not_at_all() {
 
 #[test]
 fn reading_begins_at_an_offset_and_what_is_gone_is_told() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut writer = LogWriter::open_with(folder.path(), "city.in.observation", 1, sizes(64)).unwrap();
     for n in 0..20u8 {
         writer.append(0, Millis(n.into()), None, Some(&[n; 30])).unwrap();
@@ -467,7 +477,7 @@ fn payloads(folder: &Path) -> Vec<String> {
 
 #[test]
 fn appenders_share_a_partition_and_every_answer_is_true() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     drop(writer(folder.path(), 1));
     let answers: Vec<(u64, String)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
@@ -495,7 +505,7 @@ fn appenders_share_a_partition_and_every_answer_is_true() {
 
 #[test]
 fn a_batch_goes_to_the_partitions_of_its_keys_and_is_answered_in_its_order() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let of_key = writer(folder.path(), 2).partition_of(Some(b"key"));
     // A key of the other partition.
     let other = (0..)
@@ -511,7 +521,7 @@ fn a_batch_goes_to_the_partitions_of_its_keys_and_is_answered_in_its_order() {
 
 #[test]
 fn an_appender_takes_in_what_others_left_meanwhile() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     drop(writer(folder.path(), 1));
     let mut appender = appender(folder.path());
     assert_eq!(append(&mut appender, "a"), 0);
@@ -549,7 +559,7 @@ fn an_appender_takes_in_what_others_left_meanwhile() {
 
 #[test]
 fn an_appender_waits_for_a_writer_but_not_for_ever() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let holder = writer(folder.path(), 1);
     let mut appender = appender(folder.path()).with_patience(std::time::Duration::from_millis(5));
     let refused = appender.append(&[in_record("a")]).pop().unwrap().unwrap_err();

@@ -192,7 +192,8 @@ impl Upkeep {
     /// Waits for a compaction that is under way; the next commit puts it into effect.
     #[cfg(test)]
     pub fn wait(&mut self) {
-        if let Some(compactor) = self.compactor.as_mut().filter(|compactor| compactor.busy) {
+        let waiting = |compactor: &&mut Compactor| compactor.busy && compactor.ready.is_none();
+        if let Some(compactor) = self.compactor.as_mut().filter(waiting) {
             compactor.ready = compactor.answers.recv().ok();
         }
     }

@@ -206,10 +206,9 @@ impl PartitionWriter {
             self.roll()?;
         }
         let arrival = arrival.max(self.open.arrival);
-        self.open.sum = frame::append(&mut self.buffer, arrival, key, payload, self.open.sum)?;
-        self.open.arrival = arrival;
+        let sum = frame::append(&mut self.buffer, arrival, key, payload, self.open.sum)?;
         let offset = self.open.end;
-        self.open.end += 1;
+        self.open.follow(sum, 1, arrival);
         if self.buffer.len() >= BUFFER_BYTES {
             self.flush()?;
         }

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use indicatif::ProgressBar;
 use riskflow::cluster;
 use riskflow::http::Server;
 use riskflow::job::{self, Handles};
-use riskflow_config::{HttpSettings, Settings};
+use riskflow::metrics::Done;
+use riskflow_config::{HttpSettings, Input, Settings};
 use riskflow_connectors::open_append;
 use riskflow_model::topic::Topic;
 use tokio::time::{Instant, interval};
@@ -20,6 +21,7 @@ use tokio::time::{Instant, interval};
 use super::configuration;
 use crate::cli::RunArguments;
 use crate::limits;
+use crate::terminal::tell;
 
 /// Runs the job until its input ends or it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
@@ -45,6 +47,9 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     shown.end();
     ended?;
     tracing::info!(epoch = %handles.views.load().epoch, "job ended");
+    if matches!(settings.input, Input::Files(_)) {
+        sum_up(&handles.metrics.done())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -91,6 +96,35 @@ fn show_catching_up(handles: &Handles) -> CatchingUp {
         ended,
         thread: thread.and_then(Result::ok),
     }
+}
+
+/// Says on standard error what became of files: standard output may be the output.
+///
+/// # Errors
+///
+/// When most of the records were refused: whatever was to be learnt from them was not.
+fn sum_up(done: &Done) -> Result<()> {
+    let total = |counts: &[(&str, u64)]| counts.iter().map(|(_, count)| count).sum::<u64>();
+    let mut lines = String::new();
+    for (what, counts) in [
+        ("records", &done.records),
+        ("dead letters", &done.dead_letters),
+        ("events of warnings", &done.deltas),
+    ] {
+        let by: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let by = if by.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", by.join(", "))
+        };
+        lines += &format!("{} {what}{by}\n", total(counts));
+    }
+    tell(lines.trim_end());
+    let (records, dead) = (total(&done.records), total(&done.dead_letters));
+    if dead * 2 > records {
+        bail!("most of the records were refused ({dead} of {records}): `out.deadletter` says why, one by one");
+    }
+    Ok(())
 }
 
 fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<Server> {

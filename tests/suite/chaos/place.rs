@@ -80,6 +80,11 @@ impl LogPlace {
 }
 
 impl LogPlace {
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Makes a topic anew, without records.
     pub fn empty(&self, topic: Topic) {
         self.writers.borrow_mut().remove(&topic);

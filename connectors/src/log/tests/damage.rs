@@ -1,12 +1,13 @@
 //! Whatever is committed in an output and is not there as it was is noticed by name; whatever is not committed refuses nothing.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use super::*;
 use crate::log::commits::{self, Known};
 use crate::log::guard::Loss;
 
-const LIMIT: u64 = 400;
+const LIMIT: u64 = 250;
 
 type Row = (Topic, u16, u64, Option<Vec<u8>>, Option<Vec<u8>>);
 
@@ -51,8 +52,13 @@ fn rows(folder: &Path) -> Result<Vec<Row>, SourceError> {
 
 /// A log with commits; and all its segments, with how many bytes of each are committed.
 fn committed() -> (TempDir, Vec<(PathBuf, u64)>) {
-    let folder = tempfile::tempdir().unwrap();
-    fill(&mut open_sink(folder.path()).unwrap(), 0, 30);
+    static WRITTEN: OnceLock<TempDir> = OnceLock::new();
+    let written = WRITTEN.get_or_init(|| {
+        let folder = a_folder();
+        fill(&mut open_sink(folder.path()).unwrap(), 0, 30);
+        folder
+    });
+    let folder = copy(written.path());
     let Known::Segments(segments) = commits::read(folder.path(), &settings()).unwrap().0 else {
         panic!("nothing is committed")
     };
@@ -70,7 +76,7 @@ fn committed() -> (TempDir, Vec<(PathBuf, u64)>) {
 }
 
 fn copy(from: &Path) -> TempDir {
-    let to = tempfile::tempdir().unwrap();
+    let to = a_folder();
     copy_into(from, to.path());
     to
 }
@@ -116,9 +122,7 @@ fn is_refused(folder: &Path, named: &Path, before: &[Row]) {
     );
     fill(&mut sink, 30, 40);
     let mut ends: BTreeMap<(Topic, u16), u64> = BTreeMap::new();
-    for row in before {
-        ends.insert((row.0, row.1), row.2 + 1);
-    }
+    ends.extend(before.iter().map(|row| ((row.0, row.1), row.2 + 1)));
     let after = rows(folder).unwrap();
     assert_eq!(after.len(), left.len() + 30);
     for row in after.iter().filter(|row| !left.contains(row)) {
@@ -354,7 +358,7 @@ fn without_both_files_nobody_knows_what_is_committed() {
 /// Nothing was ever committed, so nothing is lost.
 #[test]
 fn a_start_that_crashed_is_no_loss() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     drop(open_sink(folder.path()).unwrap());
     for name in ["city.out.commits", "city.out.commits.copy"] {
         fs::write(folder.path().join(name), b"torn").unwrap();
@@ -449,8 +453,19 @@ fn by_the_release_before(folder: &Path) -> Vec<Row> {
 }
 
 #[test]
+fn the_release_before_reads_what_is_committed() {
+    let (folder, _) = committed();
+    let before = rows(folder.path()).unwrap();
+    let bytes = fs::read(folder.path().join("city.out.commits")).unwrap();
+    let newest = if bytes[0] > bytes[64 << 10] { 0 } else { 64 << 10 };
+    let length = u32::from_le_bytes(bytes[newest + 8..newest + 12].try_into().unwrap()) as usize;
+    let ends: Offsets = riskflow_model::binary::read(&bytes[newest + 16..][..length]).unwrap();
+    assert_eq!(ends.iter().map(|(_, _, next)| next).sum::<u64>(), before.len() as u64);
+}
+
+#[test]
 fn a_log_of_the_release_before_opens_and_is_guarded_from_then_on() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let before = by_the_release_before(folder.path());
     assert_eq!(rows(folder.path()).unwrap(), before);
     let path = folder.path().join("city.out.notice/0");
@@ -466,7 +481,7 @@ fn a_log_of_the_release_before_opens_and_is_guarded_from_then_on() {
 
 #[test]
 fn a_log_of_the_release_before_that_lost_records_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let before = by_the_release_before(folder.path());
     let path = folder.path().join("city.out.notice/0");
     let last = folder::segment(&path, *folder::segments(&path).unwrap().last().unwrap());
@@ -482,7 +497,7 @@ fn a_log_of_the_release_before_that_lost_records_is_refused() {
 
 #[test]
 fn more_partitions_than_a_place_of_the_file_holds() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let settings = TopicSettings {
         partitions: 700,
         ..settings()

@@ -55,7 +55,7 @@ fn take(source: &mut LogSource, count: u64) -> Offsets {
 
 /// Twenty records in each of two partitions, of which some were read.
 fn read_up_to(count: u64) -> (TempDir, Offsets) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     put(folder.path(), 0, 0, 20);
     put(folder.path(), 1, 0, 20);
     let nothing = Offsets::default();
@@ -262,7 +262,7 @@ fn files_that_vanish_while_they_are_followed_are_noticed() {
         for (harm, expected) in harms {
             let (folder, mut source) = following(handles);
             harm(folder.path());
-            let said = notices(&mut source).unwrap();
+            let said = notices(&mut source).unwrap_or_else(|| panic!("{handles}: not that it {expected}"));
             assert!(said.contains(expected) && said.contains(NAME), "{handles}: {said}");
         }
     }
@@ -270,13 +270,28 @@ fn files_that_vanish_while_they_are_followed_are_noticed() {
 
 #[test]
 fn an_empty_topic_that_vanishes_is_noticed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     folder::make(&folder.path().join(NAME), 2).unwrap();
     let nothing = Offsets::default();
     let mut source = super::inputs::open_source(folder.path(), &nothing, &nothing, 2).unwrap();
     assert_eq!(notices(&mut source), None);
     fs::remove_dir_all(folder.path().join(NAME)).unwrap();
     assert!(notices(&mut source).unwrap().contains("was removed"));
+}
+
+#[test]
+fn a_segment_that_vanishes_before_it_is_read_is_noticed() {
+    for offset in [10, 19] {
+        let (folder, _) = read_up_to(10);
+        let nothing = Offsets::default();
+        let mut source = super::inputs::open_source(folder.path(), &nothing, &nothing, 2).unwrap();
+        take(&mut source, 3);
+        let path = holding(folder.path(), 1, offset);
+        assert_ne!(path, holding(folder.path(), 1, 3));
+        fs::remove_file(&path).unwrap();
+        let said = notices(&mut source).unwrap();
+        assert!(said.contains(partition(folder.path(), 1).to_str().unwrap()), "{said}");
+    }
 }
 
 #[test]

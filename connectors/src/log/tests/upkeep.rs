@@ -109,7 +109,7 @@ proptest! {
     /// However often a table is compacted, whoever reads it, from the beginning or on and on, has the rows that stand.
     #[test]
     fn a_compacted_table_has_the_rows_that_stand(steps in proptest::collection::vec(step(), 20..120)) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = a_folder();
         let mut sink = open_sink(folder.path());
         let mut followers: Vec<Follower> =
             (0..2).map(|_| Follower::of(source(folder.path(), Topic::RiskAsset, Until::Forever))).collect();
@@ -163,7 +163,7 @@ fn row(key: u64, value: u64) -> OutRecord {
 
 #[test]
 fn a_table_takes_no_more_room_than_twice_its_rows_and_the_open_segments() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut sink = open_sink(folder.path());
     for n in 0..600 {
         sink.commit(&[epoch(n, vec![row(n as u64 % 9, n as u64)])]).unwrap();
@@ -176,7 +176,7 @@ fn a_table_takes_no_more_room_than_twice_its_rows_and_the_open_segments() {
 /// The commit names what compaction made, and a crash comes before the file takes its place.
 #[test]
 fn a_crash_between_the_commit_and_the_exchange_is_made_up_for() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut sink = open_sink(folder.path());
     let mut exchanged = 0;
     for n in 0..300 {
@@ -221,7 +221,7 @@ fn log_files(topic: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[test]
 fn a_log_keeps_its_records_for_the_retention_and_not_much_longer() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut sink = open_sink(folder.path());
     let mut followed = Follower::of(source(folder.path(), Topic::Notice, Until::Forever));
     for n in 0..500 {
@@ -261,7 +261,7 @@ fn a_log_keeps_its_records_for_the_retention_and_not_much_longer() {
 
 #[test]
 fn progress_goes_once_a_base_record_covers_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut sink = open_sink(folder.path());
     let progress = |key: String, payload: Option<&str>| OutRecord {
         topic: Topic::Progress,
@@ -305,7 +305,7 @@ fn tidy(folder: &Path, epoch: i64, offsets: Offsets) {
 
 #[test]
 fn an_input_keeps_what_a_recovery_asks_for_and_what_is_younger_than_its_retention() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let name = "city.in.observation";
     let mut writer = LogWriter::open_with(folder.path(), name, 1, sizes(LIMIT)).unwrap();
     for n in 0..200 {
@@ -339,7 +339,7 @@ fn an_input_keeps_what_a_recovery_asks_for_and_what_is_younger_than_its_retentio
 
 #[test]
 fn an_input_table_is_compacted_up_to_the_checkpoint_and_bad_records_change_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut writer = LogWriter::open_with(folder.path(), ASSET, 1, sizes(600)).unwrap();
     for n in 0..60u32 {
         let id = format!("a{}", n % 4);
@@ -393,7 +393,7 @@ fn an_input_table_is_compacted_up_to_the_checkpoint_and_bad_records_change_nothi
 
 #[test]
 fn of_an_input_with_versions_the_highest_stays() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let mut writer = LogWriter::open_with(folder.path(), "city.in.report", 1, sizes(400)).unwrap();
     for n in 0..40u32 {
         let version = if n == 3 { 100 } else { n + 1 };
