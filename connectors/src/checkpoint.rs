@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use tracing::warn;
 
 /// Version of what lies in the parts; one that differs is refused.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Why a checkpoint cannot be written, read or found.
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,16 @@ use crate::rule::{ComparisonRecord, ConditionRecord, RuleRecord};
 
 /// The longest window, hold or clear: 31 days.
 const LONGEST: i64 = 31 * 86_400_000;
+/// The most bytes of a rule as JSON.
+const MOST_BYTES: usize = 64 << 10;
+/// The most comparisons of a level: each is evaluated for every observation of every datastream.
+const MOST_COMPARISONS: usize = 32;
+/// The most `any` and `all` within one another.
+const DEEPEST: usize = 4;
+/// The most brackets within one another in JSON: more than any rule needs, and few enough to read safely what is none.
+const MOST_BRACKETS: usize = 32;
+/// The most panes of a window.
+const MOST_PANES: i64 = 50_000;
 
 impl Rule {
     /// Checks a rule.
@@ -47,7 +57,7 @@ impl Rule {
             let clear = check
                 .duration(&format!("{path}.clear"), &written.clear, 0, LONGEST)
                 .unwrap_or(0);
-            let condition = check.condition(&format!("{path}.when"), &written.when, *level, margin);
+            let condition = check.whole_condition(&format!("{path}.when"), &written.when, *level, margin);
             levels.push(LevelPlan {
                 level: *level,
                 condition,
@@ -60,7 +70,13 @@ impl Rule {
         }
         let json = serde_json::to_vec(&record).unwrap_or_default();
         let reach = check.features.iter().map(|f| f.window).max().unwrap_or(0) + check.pane;
+        let thresholds = check
+            .comparisons
+            .iter()
+            .map(|comparison| comparison.bound(None))
+            .collect();
         let rule = Self(Arc::new(Checked {
+            thresholds,
             fingerprint: Key::of_bytes(&json),
             record,
             pane: check.pane,
@@ -76,8 +92,21 @@ impl Rule {
     ///
     /// # Errors
     ///
-    /// Everything wrong with it; where it is no JSON or has unknown fields, only that.
+    /// Everything wrong with it; where it is too large to be read, is no JSON or has unknown fields, only that.
     pub fn from_json(json: &[u8]) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        if json.len() > MOST_BYTES {
+            let found = format!("{} bytes long", json.len());
+            problems.add("rule", found, format!("at most {MOST_BYTES} bytes"));
+            return problems.none_or(None);
+        }
+        let brackets = brackets(json);
+        if brackets > MOST_BRACKETS {
+            let found = format!("{brackets} brackets within one another");
+            let give = format!("at most {DEEPEST} `any` or `all` within one another");
+            problems.add("rule", found, give);
+            return problems.none_or(None);
+        }
         let record: RuleRecord = serde_json::from_slice(json).map_err(|error| {
             let mut problems = Problems::default();
             problems.add("rule", error, "a rule as `riskflow schema in.rule` describes it");
@@ -85,6 +114,41 @@ impl Rule {
         })?;
         Self::check(record)
     }
+}
+
+/// How many brackets of JSON are open at most. Where it is no JSON the number means nothing, and is not too small.
+fn brackets(json: &[u8]) -> usize {
+    let (mut open, mut most) = (0usize, 0);
+    let mut bytes = json.iter();
+    let mut quoted = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => drop(bytes.next()),
+            b'[' | b'{' if !quoted => {
+                open += 1;
+                most = most.max(open);
+            }
+            b']' | b'}' if !quoted => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
+}
+
+/// How many comparisons a condition has, and how many `any` and `all` are within one another.
+fn measure(condition: &ConditionRecord) -> (usize, usize) {
+    let parts = match condition {
+        ConditionRecord::Any { any: parts } | ConditionRecord::All { all: parts } => parts,
+        ConditionRecord::Comparison(_) => return (1, 0),
+    };
+    let (count, depth) = parts
+        .iter()
+        .map(measure)
+        .fold((0, 0), |(count, deepest), (more, depth)| {
+            (count + more, depth.max(deepest))
+        });
+    (count, depth + 1)
 }
 
 #[derive(Default)]
@@ -129,6 +193,23 @@ impl Check {
                 .add(field, number, "a number with at most three decimals, below 1e12");
         }
         exact
+    }
+
+    /// One that is too large is not looked at any further: it would give as many problems.
+    fn whole_condition(&mut self, path: &str, written: &ConditionRecord, level: Level, margin: i64) -> Condition {
+        let (comparisons, depth) = measure(written);
+        if comparisons > MOST_COMPARISONS {
+            let give = format!("at most {MOST_COMPARISONS} in a level");
+            self.problems.add(path, format!("{comparisons} comparisons"), give);
+        }
+        if depth > DEEPEST {
+            let found = format!("{depth} `any` or `all` within one another");
+            self.problems.add(path, found, format!("at most {DEEPEST}"));
+        }
+        if comparisons > MOST_COMPARISONS || depth > DEEPEST {
+            return Condition::All(Vec::new());
+        }
+        self.condition(path, written, level, margin)
     }
 
     fn condition(&mut self, path: &str, written: &ConditionRecord, level: Level, margin: i64) -> Condition {
@@ -216,6 +297,14 @@ impl Check {
                 if window % self.pane != 0 {
                     let give = format!("a multiple of the pane, {}", duration::show(self.pane));
                     self.problems.add(field, format!("`{text}`"), give);
+                } else if window / self.pane > MOST_PANES {
+                    let found = format!(
+                        "`{text}`: {} panes of {}",
+                        window / self.pane,
+                        duration::show(self.pane)
+                    );
+                    let give = format!("at most {MOST_PANES} panes: a shorter window or a coarser `pane`");
+                    self.problems.add(field, found, give);
                 }
                 window
             }
@@ -226,6 +315,79 @@ impl Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn problems(json: &str) -> Vec<(String, String)> {
+        let problems = Rule::from_json(json.as_bytes()).unwrap_err();
+        let shown = problems
+            .iter()
+            .map(|problem| (problem.field.clone(), problem.to_string()));
+        shown.collect()
+    }
+
+    fn with(when: &str) -> String {
+        format!(r#"{{"id":"r","version":1,"select":{{}},"levels":{{"blue":{{"when":{when}}}}}}}"#)
+    }
+
+    #[test]
+    fn rules_beyond_their_bounds_are_refused_with_field_value_and_cure() {
+        let comparison = r#"{"feature":"last","window":"1h","op":">=","threshold":1}"#;
+        let many = |count| with(&format!(r#"{{"any":[{}]}}"#, vec![comparison; count].join(",")));
+        assert!(Rule::from_json(many(32).as_bytes()).is_ok());
+        let [(field, shown)] = &problems(&many(33))[..] else {
+            panic!()
+        };
+        assert_eq!(field, "levels.blue.when");
+        assert!(
+            shown.contains("33 comparisons") && shown.contains("at most 32"),
+            "{shown}"
+        );
+
+        let deep = |depth| {
+            with(&format!(
+                "{}{comparison}{}",
+                r#"{"all":["#.repeat(depth),
+                "]}".repeat(depth)
+            ))
+        };
+        assert!(Rule::from_json(deep(4).as_bytes()).is_ok());
+        let [(field, shown)] = &problems(&deep(5))[..] else {
+            panic!()
+        };
+        assert_eq!(field, "levels.blue.when");
+        assert!(shown.contains('5') && shown.contains("at most 4"), "{shown}");
+        // Beyond what is read at all; brackets in names are none.
+        let [(field, shown)] = &problems(&deep(60))[..] else {
+            panic!()
+        };
+        assert_eq!(field, "rule");
+        assert!(shown.contains("124 brackets"), "{shown}");
+        let named = with(&comparison.replace("}", &format!(r#","name":"\"{}"}}"#, "[".repeat(60))));
+        assert!(Rule::from_json(named.as_bytes()).is_ok(), "{named}");
+
+        let window = |pane: &str, window: &str| {
+            let rule = with(&comparison.replace("1h", window));
+            rule.replace(r#""select""#, &format!(r#""pane":"{pane}","select""#))
+        };
+        assert!(Rule::from_json(window("1ms", "50s").as_bytes()).is_ok());
+        let [(field, shown)] = &problems(&window("1ms", "51s"))[..] else {
+            panic!()
+        };
+        assert_eq!(field, "levels.blue.when.window");
+        assert!(
+            shown.contains("51000 panes of 1ms") && shown.contains("at most 50000"),
+            "{shown}"
+        );
+
+        let large = with(comparison).replace(r#""id":"r""#, &format!(r#""id":"r","name":"{}""#, "x".repeat(64 << 10)));
+        let [(field, shown)] = &problems(&large)[..] else {
+            panic!()
+        };
+        assert_eq!(field, "rule");
+        assert!(
+            shown.contains(&large.len().to_string()) && shown.contains("at most 65536 bytes"),
+            "{shown}"
+        );
+    }
 
     #[test]
     fn all_problems_of_a_rule_come_at_once_with_their_paths() {
