@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use riskflow_config::{Guarantee, WrittenSettings};
 use riskflow_connectors::log::LogWriter;
+use riskflow_connectors::{EpochRecords, OutRecord, open_sink};
 use riskflow_model::Millis;
-use riskflow_model::topic::Topic;
+use riskflow_model::topic::{Direction, Topic};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -27,6 +29,10 @@ impl Log {
         let log = Self(tempfile::tempdir().unwrap());
         assert!(log.run(&riskflow(), &["topics", "--create"]).status.success());
         for (topic, key, payload) in records {
+            if topic.direction() == Direction::Out {
+                log.commit(*topic, key, payload);
+                continue;
+            }
             let mut writer = LogWriter::open(log.0.path(), topic.name(), 2).unwrap();
             let partition = writer.partition_of(Some(key));
             writer
@@ -35,6 +41,24 @@ impl Log {
             writer.sync().unwrap();
         }
         log
+    }
+
+    /// Readers of outputs see what was committed.
+    fn commit(&self, topic: Topic, key: &[u8], payload: &[u8]) {
+        let output = riskflow_config::Output::Log(self.0.path().to_owned());
+        let settings = WrittenSettings::from_toml("topics.partitions = 2").unwrap();
+        let topics = settings.check().unwrap().topics;
+        let mut sink = open_sink(&output, &topics, Guarantee::ExactlyOnce).unwrap();
+        let record = OutRecord {
+            topic,
+            key: String::from_utf8(key.to_vec()).unwrap(),
+            payload: Some(payload.to_vec()),
+        };
+        let epoch = EpochRecords {
+            epoch: Millis(now()),
+            records: vec![record],
+        };
+        sink.commit(&[epoch]).unwrap();
     }
 
     fn command(&self, program: &Path, arguments: &[&str]) -> Command {
@@ -257,7 +281,7 @@ impl Secrets {
             ("AWS_SECRET_ACCESS_KEY", "s3cr3t"),
         ];
         command.args(arguments).current_dir(self.0.path()).envs(secrets);
-        let output = for_a_while(command, Duration::from_secs(5));
+        let output = for_a_while(command, Duration::from_secs(20));
         let said = text(&output);
         assert!(
             !said.contains("s3cr3t") && !said.contains(HASH),

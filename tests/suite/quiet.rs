@@ -229,7 +229,7 @@ fn a_replay_that_is_killed_again_and_again_gives_the_same_as_one_that_is_not() {
         } else {
             ""
         };
-        let mut command = Command::new(crate::kafka::riskflow());
+        let mut command = Command::new(crate::kafka::with_failpoints());
         command.args(["run", "--log", "warn"]).env("FAILPOINTS", armed);
         for set in settings(input.path(), output.path(), "skip", 1 + attempt % 2) {
             command.args(["--set", &set]);
