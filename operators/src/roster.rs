@@ -169,14 +169,17 @@ impl Fold for Roster {
 
 #[cfg(test)]
 mod tests {
+    use riskflow_model::Millis;
+
     use super::*;
 
     #[test]
     fn a_shift_changes_by_the_clock() {
-        let duty: Duty = serde_json::from_str(
-            r#"{"id":"d","region":"330902","unit":"u","role":"r","valid_from":10,"valid_to":40,
-                "roster":[{"user":"a","valid_to":20},{"user":"b","valid_from":20}]}"#,
-        )
+        let at = |millis: i64| Millis(millis).to_string();
+        let duty: Duty = serde_json::from_value(serde_json::json!({
+            "id": "d", "region": "330902", "unit": "u", "role": "r", "valid_from": at(10), "valid_to": at(40),
+            "roster": [{ "user": "a", "valid_to": at(20) }, { "user": "b", "valid_from": at(20) }],
+        }))
         .unwrap();
         let mut state = RosterState {
             row: Some(RosterRow::Duty(Shared::new(duty))),

@@ -183,3 +183,68 @@ fn the_input_is_checked_before_an_upgrade() {
         (&json!(3), &json!(new))
     );
 }
+
+/// What the published schema says of a rule, and what reading it says.
+#[test]
+fn the_schema_of_rules_refuses_what_reading_refuses() {
+    let schema = serde_json::to_value(riskflow_config::schema_of(Topic::InRule)).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let last = r#"{"feature":"last","window":"15m","op":">=","threshold":0.2}"#;
+    let of = |when: &str| {
+        format!(r#"{{"id":"r","version":1,"select":{{"observed_property":"x"}},"levels":{{"red":{{"when":{when}}}}}}}"#)
+    };
+    let good = of(last);
+    let bad = [
+        of(&format!(r#"{{"any":[{last}],"all":[{last}]}}"#)),
+        of(&format!(r#"{{"any":[{last}],"op":">="}}"#)),
+        of(&format!(r#"{{"all":[{last}],"none_of":[]}}"#)),
+        of(&format!(
+            r#"{{"any":[{{"all":[{last},{}]}}]}}"#,
+            last.replace("window", "windw")
+        )),
+        of(&format!("[{last}]")),
+        of(r#"{"any":[]}"#),
+        of(&last.replace("0.2", r#""0.2""#)),
+        of(&last.replace("0.2", "2e13")),
+        of(&last.replace(r#""15m""#, "900")),
+        of(&last.replace(r#""window":"15m","#, "")),
+        of(&last.replace("last", "silence")),
+        of(&last.replace("last", "latest")),
+        of(&last.replace(">=", "==")),
+        of(&last.replace(r#""op":">=","#, "")),
+        of(&last.replace("}", r#","name":""}"#)),
+        good.replace("red", "Red"),
+        good.replace("red", "none"),
+        good.replace(r#""red""#, r#""rot":{},"red""#),
+        good.replace(r#""version":1"#, r#""version":0"#),
+        good.replace(r#""version":1"#, r#""version":"1""#),
+        good.replace(r#""id":"r""#, r#""id":"""#),
+        good.replace(r#""id":"r","#, ""),
+        good.replace(r#""id":"r""#, r#""id":null"#),
+        good.replace(r#""version":1"#, r#""version":1,"verson":2"#),
+        good.replace("observed_property", "property"),
+        good.replace("}}}}", r#"},"hold":60}}}"#),
+        good.replace("}}}}", r#"},"margin":-1}}}"#),
+        good.replace("}}}}", r#"},"hould":"1m"}}}"#),
+    ];
+    let verdicts = |text: &String| {
+        let value: Value = serde_json::from_str(text).unwrap();
+        let read = riskflow_config::Rule::from_json(text.as_bytes());
+        (validator.is_valid(&value), read.is_ok())
+    };
+    for text in bad {
+        assert_ne!(text, good);
+        assert_eq!(verdicts(&text), (false, false), "{text}");
+    }
+    let nulls = good
+        .replace(r#""version":1"#, r#""version":1,"name":null,"source":null,"pane":null"#)
+        .replace(
+            r#""x""#,
+            r#""x","category":null,"domain":null,"region":null,"tags":null"#,
+        )
+        .replace("0.2}", r#"0.2,"name":null},"hold":null,"margin":null,"clear":null"#);
+    let silence = of(r#"{"all":[{"any":[{"feature":"silence","op":">","threshold":60,"window":null}]}]}"#);
+    for text in [good, nulls, silence] {
+        assert_eq!(verdicts(&text), (true, true), "{text}");
+    }
+}

@@ -1,3 +1,4 @@
+use riskflow_model::Millis;
 use serde_json::{Value, json};
 
 use super::*;
@@ -90,7 +91,7 @@ fn permit(id: &str, kind: &str, holders: &[&str], times: (i64, i64), cancelled: 
     let asset = (kind == "work").then_some("a");
     let permit: Permit = serde_json::from_value(json!({
         "id": id, "version": 1, "kind": kind, "work_type": "hot_work", "asset": asset, "holders": holders,
-        "valid_from": times.0, "valid_to": times.1, "cancelled_from": cancelled,
+        "valid_from": Millis(times.0), "valid_to": Millis(times.1), "cancelled_from": cancelled.map(Millis),
     }))
     .unwrap();
     Shared::new(permit)
