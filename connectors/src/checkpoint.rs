@@ -24,8 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tracing::warn;
 
-/// Version of what lies in the parts; one that differs is refused. It grows with what may lie there, too: a rule is checked again
-/// when it is read, so one that rules are stricter than cannot be.
+/// Version of what lies in the parts; one that differs is refused.
 pub const FORMAT: u32 = 4;
 
 /// Why a checkpoint cannot be written, read or found.

@@ -41,10 +41,10 @@ impl Driven {
 
     fn act(&mut self, minute: i64, verb: Verb, role: &str) {
         let json = format!(
-            r#"{{"id":"{}","warning":"w","action":"{}","actor":"{role}","role":"{role}","time":"{}"}}"#,
+            r#"{{"id":"{}","warning":"w","action":"{}","actor":"{role}","role":"{role}","time":{}}}"#,
             self.offset,
             verb.name(),
-            Millis(minute * MINUTE)
+            minute * MINUTE
         );
         self.offset += 1;
         let origin = Origin {
