@@ -76,9 +76,9 @@ pub(crate) fn examine(text: &str, attempt: impl Fn(&str) -> Attempt) -> Result<(
         {
             break;
         }
-        let without = failure.without(&rest);
+        let without = (rest.len() <= LARGE).then(|| failure.without(&rest));
         problems.push(failure.problem);
-        match without.filter(|without| without.len() <= LARGE) {
+        match without.flatten() {
             Some(without) => rest = Cow::Owned(without),
             None => break,
         }
@@ -138,7 +138,8 @@ fn failure(
 ) -> Failure {
     let mut path = steps(error);
     let message = message(error.inner());
-    let found = at(text, &path);
+    // To find a value that lies deep in a large text is to read most of it again and again.
+    let found = (text.len() <= LARGE).then(|| at(text, &path)).flatten();
     let mut twice = false;
     let (found, give) = if let Some((name, give)) = named(&message, "missing field ") {
         path.push(Step::Key(name.to_owned()));
@@ -152,7 +153,7 @@ fn failure(
         let known = known.map_or("no field here".to_owned(), choice);
         ("not known here".to_owned(), known)
     } else {
-        let raw = found.unwrap_or("not readable");
+        let raw = found.or_else(|| unexpected(&message)).unwrap_or("not readable");
         let (reason, give) = of_value(raw, &message).unwrap_or_else(|| {
             let known = found.and_then(|raw| variants(text, raw, attempt));
             (None, known.unwrap_or_else(|| "a value of its type".to_owned()))
@@ -202,6 +203,13 @@ fn of_value(raw: &str, message: &str) -> Option<(Option<String>, String)> {
         None => reason,
     };
     Some((Some(reason.to_owned()), give.to_owned()))
+}
+
+/// What the parser calls the value that it did not expect.
+fn unexpected(message: &str) -> Option<&str> {
+    let (_, rest) = message.strip_prefix("invalid ")?.split_once(": ")?;
+    let (found, _) = rest.split_once(", expected ")?;
+    Some(found)
 }
 
 /// What serde's names of types are for people; `None` for a choice that it does not list.
@@ -454,6 +462,14 @@ mod tests {
         }
         let cut = why_by(r#"{"datastream":"s""#, |text| attempt::<ObservationRecord<'_>>(text));
         assert!(matches!(cut, Unreadable::Malformed(message) if message.contains("EOF")));
+    }
+
+    #[test]
+    fn of_a_large_record_the_first_mistake_is_told() {
+        let many = ",7".repeat(LARGE);
+        let text = format!(r#"{{"id":"a","category":7,"domain":"lifeline","region":"3309","inherent_level":9,"tags":["x"{many}]}}"#);
+        let said = wrong(why::<Asset>(&text));
+        assert_eq!(said, "`category` is integer `7`; give a text in quotes");
     }
 
     #[test]

@@ -33,9 +33,13 @@ impl Problems {
         });
     }
 
-    /// Notes one.
+    /// Notes one. What would move a terminal is shown as its number.
     pub fn push(&mut self, problem: Problem) {
-        self.0.push(problem);
+        self.0.push(Problem {
+            field: visible(problem.field),
+            found: visible(problem.found),
+            give: problem.give,
+        });
     }
 
     /// Adds those of a part that stands at `path`.
@@ -93,6 +97,23 @@ impl Problems {
             _ => Err(self),
         }
     }
+}
+
+/// Ends of lines stay: what a parser says may have several.
+fn visible(text: String) -> String {
+    let moves = |char: char| char.is_control() && char != '\n';
+    if !text.contains(moves) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for char in text.chars() {
+        if moves(char) {
+            shown.extend(char.escape_unicode());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
 }
 
 /// One problem a line.
