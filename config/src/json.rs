@@ -467,7 +467,9 @@ mod tests {
     #[test]
     fn of_a_large_record_the_first_mistake_is_told() {
         let many = ",7".repeat(LARGE);
-        let text = format!(r#"{{"id":"a","category":7,"domain":"lifeline","region":"3309","inherent_level":9,"tags":["x"{many}]}}"#);
+        let text = format!(
+            r#"{{"id":"a","category":7,"domain":"lifeline","region":"3309","inherent_level":9,"tags":["x"{many}]}}"#
+        );
         let said = wrong(why::<Asset>(&text));
         assert_eq!(said, "`category` is integer `7`; give a text in quotes");
     }

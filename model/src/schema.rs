@@ -73,7 +73,9 @@ fn allow_null(property: &mut Value) {
         if !choices.contains(&null) {
             choices.push(null);
         }
-    } else if let Some(one @ Value::String(_)) = schema.get("type").cloned() {
+    } else if let Some(one @ Value::String(_)) = schema.get("type").cloned()
+        && one != "null"
+    {
         schema.insert("type".to_owned(), json!([one, "null"]));
     }
 }

@@ -47,7 +47,9 @@ pub(super) fn check(row: &BaseRow) -> Result<(), Rejection> {
             ids(tasks
                 .clone()
                 .flat_map(|task| [("tasks.id", &task.id), ("tasks.role", &task.role)]))?;
-            tasks.clone().try_for_each(|task| text("tasks.name", &task.name))
+            tasks
+                .enumerate()
+                .try_for_each(|(index, task)| text(&format!("tasks[{index}].name"), &task.name))
         }
         BaseRow::Limit(row) => {
             ids([("id", &row.id)])?;
