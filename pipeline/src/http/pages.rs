@@ -37,7 +37,7 @@ pub(super) struct Pages {
     views: Arc<Views>,
     metrics: Arc<Metrics>,
     known: Mutex<BTreeMap<(&'static str, Query), Arc<Slot>>>,
-    encoders: Semaphore,
+    encoders: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
 }
 
@@ -79,7 +79,7 @@ impl Pages {
             views,
             metrics,
             known: Mutex::default(),
-            encoders: Semaphore::new(ENCODERS),
+            encoders: Arc::new(Semaphore::new(ENCODERS)),
             bytes: Arc::new(Semaphore::new(BYTES)),
         }
     }
@@ -95,13 +95,18 @@ impl Pages {
             return Ok((known.epoch, known.body.clone()));
         }
         *page = None;
-        let _turn = self.encoders.acquire().await.expect("nobody closes it");
+        let turn = Arc::clone(&self.encoders)
+            .acquire_owned()
+            .await
+            .expect("nobody closes it");
         let begun = Instant::now();
         let tables = self.views.load();
         self.metrics.http_encoded();
         let seen = Arc::clone(&tables);
-        let encoded = tokio::task::spawn_blocking(move || encode(list, &seen, &query)).await;
-        let body = self.count(encoded.expect("encoding does not panic"))?;
+        // It goes on, and keeps its turn, if whoever asked goes away.
+        let encoded = tokio::task::spawn_blocking(move || (encode(list, &seen, &query), turn)).await;
+        let (body, _turn) = encoded.expect("encoding does not panic");
+        let body = self.count(body)?;
         *page = Some(Page {
             tables: Arc::downgrade(&tables),
             begun,
@@ -221,4 +226,84 @@ fn unknown(list: &List, tables: &Tables, query: &Query) -> Vec<String> {
     });
     let notes = alone.map(|(name, value, _)| format!("none of the {} has `{name}` = `{value}`", list.name));
     notes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use riskflow_model::output::AssetRisk;
+
+    use super::super::lists::LISTS;
+    use super::*;
+
+    fn pages(rows: usize) -> Pages {
+        let mut tables = Tables::default();
+        for number in 0..rows {
+            let asset = json!({
+                "asset": number.to_string(), "name": "x".repeat(1_000), "category": "tank", "domain": "work_safety",
+                "region": "330902001001", "inherent_level": 2, "dynamic_level": "red", "score": 8, "level": "orange", "stale": false,
+                "population": 0,
+            });
+            let asset: AssetRisk = serde_json::from_value(asset).unwrap();
+            tables.assets.insert_mut(asset.asset.clone(), Arc::new(asset));
+        }
+        let views = Views::default();
+        views.store(&tables);
+        Pages::new(Arc::new(views), Arc::new(Metrics::new().unwrap()))
+    }
+
+    async fn get(pages: &Pages, limit: usize) -> Result<Bytes, Full> {
+        let query = Query {
+            limit,
+            ..Query::default()
+        };
+        pages.get(&LISTS[1], query).await.map(|(_, body)| body)
+    }
+
+    #[tokio::test]
+    async fn large_pages_are_bounded_by_what_their_readers_hold_and_small_ones_are_not() {
+        let pages = pages(4_000);
+        let mut held = Vec::new();
+        let mut bytes = 0;
+        while let Ok(page) = get(&pages, 3_000 + held.len()).await {
+            bytes += page.len();
+            held.push(page);
+            assert!(bytes <= BYTES * UNIT);
+        }
+        assert!(bytes > BYTES * UNIT / 2, "{bytes}");
+        assert!(get(&pages, 3_000).await.is_err());
+        for limit in 0..100 {
+            assert!(get(&pages, limit).await.is_ok());
+        }
+        drop(held);
+        // What is kept only in case that someone asks makes room.
+        for limit in 3_000..3_100 {
+            assert!(get(&pages, limit).await.is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_ends_with_its_bytes_and_says_where_to_go_on() {
+        let pages = pages(40_000);
+        let mut after = None;
+        let mut seen = 0;
+        loop {
+            let query = Query {
+                limit: 40_000,
+                after,
+                ..Query::default()
+            };
+            let Ok((_, page)) = pages.get(&LISTS[1], query).await else {
+                panic!("there is room")
+            };
+            assert!(page.len() < LARGEST + 10_000);
+            let page: serde_json::Value = serde_json::from_slice(&[b"{", &*page].concat()).unwrap();
+            assert_eq!(page["total"], 40_000);
+            seen += page["items"].as_array().unwrap().len();
+            after = page["next"].as_str().map(str::to_owned);
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, 40_000);
+    }
 }
