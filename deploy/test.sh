@@ -76,6 +76,9 @@ start_broker() {
     start_bucket
 }
 
+# The program as people get it, which tests run: `cargo test` builds it only with failpoints.
+cargo build --workspace --bins
+
 skipped=
 if ! command -v kcat >/dev/null; then
     without_kafka "kcat is missing"
@@ -83,7 +86,6 @@ elif [[ -n ${RISKFLOW_TEST_KAFKA:-} ]]; then
     echo "Kafka for the tests: $RISKFLOW_TEST_KAFKA (as given)" >&2
 else
     # Built first: a compile error should not cost a broker, nor a broker idle through a build.
-    cargo build --workspace --bins
     cargo test --workspace --no-run "$@"
     start_broker
 fi
