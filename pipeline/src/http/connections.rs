@@ -102,6 +102,8 @@ impl Ended {
 /// What a connection is at.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
+    /// It was opened then, and no request came yet.
+    New(Instant),
     /// No request is under way, since then.
     Idle(Instant),
     /// A request came then, and its answer is not at its end.
@@ -191,7 +193,7 @@ impl Shared {
     fn shed(&self) {
         let open = self.open();
         let idle = open.values().filter_map(|phase| match *phase.borrow() {
-            Phase::Idle(since) => Some((since, phase)),
+            Phase::New(since) | Phase::Idle(since) => Some((since, phase)),
             Phase::Busy(_) | Phase::Shed => None,
         });
         if let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) {
@@ -210,7 +212,7 @@ struct Connection {
 
 impl Connection {
     fn new(shared: &Arc<Shared>, number: u64, place: OwnedSemaphorePermit) -> Self {
-        let phase = Arc::new(watch::Sender::new(Phase::Idle(Instant::now())));
+        let phase = Arc::new(watch::Sender::new(Phase::New(Instant::now())));
         let mut open = shared.open();
         open.insert(number, Arc::clone(&phase));
         shared.metrics.http_connections(open.len());
@@ -242,11 +244,11 @@ impl Connection {
             }
         };
         let mut stop = self.shared.stop.clone();
-        // Whoever has not said what it wants is not waited for; hyper lets go of the others.
+        // Whoever never said what it wants is not waited for; hyper lets go of the others.
         let unborn = async {
             let _ = stop.wait_for(|stop| *stop).await;
-            let idle = matches!(*self.phase.borrow(), Phase::Idle(_));
-            if !idle {
+            let new = matches!(*self.phase.borrow(), Phase::New(_));
+            if !new {
                 std::future::pending().await
             }
         };
@@ -299,7 +301,7 @@ impl Connection {
             let now = *phase.borrow_and_update();
             match now {
                 Phase::Shed => return Ended::Shed,
-                Phase::Idle(_) => drop(phase.changed().await),
+                Phase::New(_) | Phase::Idle(_) => drop(phase.changed().await),
                 Phase::Busy(since) => tokio::select! {
                     _ = phase.changed() => {}
                     () = sleep_until(since + self.shared.bounds.answer) => return Ended::Slow,
