@@ -90,6 +90,18 @@ impl Sealed {
     }
 }
 
+/// Whether two say the same of what is committed, whenever it was looked at.
+pub(super) fn same(a: &Segments, b: &Segments) -> bool {
+    let unseen = |sealed: &Sealed| Sealed {
+        seen: None,
+        ..sealed.clone()
+    };
+    a.len() == b.len()
+        && a.iter().zip(b).all(|((name, one), (other_name, other))| {
+            name == other_name && one.iter().map(unseen).eq(other.iter().map(unseen))
+        })
+}
+
 /// Of each partition that has any, its segments in order.
 pub(super) type Segments = BTreeMap<(Topic, u16), Vec<Sealed>>;
 
@@ -228,17 +240,33 @@ fn decode(content: &[u8]) -> Option<Segments> {
     Some(segments)
 }
 
-/// What is committed, from both files; and whether both say so.
-pub(super) fn read(folder: &Path, settings: &TopicSettings) -> Result<(Known, u64, bool), LogError> {
+/// How the two files stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    /// Of the last commit.
+    number: u64,
+    /// Both say the same.
+    alike: bool,
+    /// A crash may have left them so: the copy is as far as the first file, or one behind.
+    sound: bool,
+}
+
+/// What is committed, from both files.
+pub(super) fn read(folder: &Path, settings: &TopicSettings) -> Result<(Known, Standing), LogError> {
     let [first, copy] = paths(folder, settings);
     let ((first_there, first), (copy_there, copy)) = (newest(&first)?, newest(&copy)?);
-    let numbers = [&first, &copy].map(|place| place.as_ref().map(|place| place.number));
-    let place = if numbers[1] > numbers[0] { copy } else { first };
-    Ok(match place {
-        Some(place) => (place.known(), place.number, numbers[0] == numbers[1]),
-        None if first_there || copy_there => (Known::Lost, 0, false),
-        None => (Known::Nothing, 0, false),
-    })
+    let numbers = [&first, &copy].map(|place| place.as_ref().map_or(0, |place| place.number));
+    let standing = Standing {
+        number: numbers[0].max(numbers[1]),
+        alike: numbers[0] == numbers[1],
+        sound: numbers[0].checked_sub(numbers[1]).is_some_and(|behind| behind < 2) && copy.is_some(),
+    };
+    let known = match if numbers[1] > numbers[0] { copy } else { first } {
+        Some(place) => place.known(),
+        None if first_there || copy_there => Known::Lost,
+        None => Known::Nothing,
+    };
+    Ok((known, standing))
 }
 
 /// Writes commits. Whoever has it holds the locks of all output topics.
@@ -259,15 +287,16 @@ struct CommitsFile {
 }
 
 impl Commits {
-    /// Begins with what is committed, and writes that to both files: anew where they do not say the same.
+    /// Begins with what is committed. If that stands in both files (`as_is`), nothing is written: a full disk refuses no start.
     pub fn begin(
         folder: &Path,
         settings: &TopicSettings,
-        (number, alike): (u64, bool),
+        standing: Standing,
         committed: Segments,
+        as_is: bool,
     ) -> Result<Self, LogError> {
         let [first, copy] = paths(folder, settings);
-        if number > 0 && !alike {
+        if standing.number > 0 && !standing.sound {
             warn!(
                 file = %first.display(), copy = %copy.display(),
                 "of the two files that say what is committed one was gone, damaged or behind: it is written again from the other"
@@ -276,11 +305,32 @@ impl Commits {
         let mut commits = Self {
             files: [first, copy].map(|path| CommitsFile { path, file: None }),
             size: 0,
-            number,
+            number: standing.number,
             committed: Segments::new(),
         };
-        commits.commit(committed)?;
+        if as_is && standing.alike && commits.adopt()? {
+            commits.committed = committed;
+        } else {
+            commits.size = 0;
+            commits.commit(committed)?;
+        }
         Ok(commits)
+    }
+
+    /// Opens the files that are there. `false` where their places are not of one size.
+    fn adopt(&mut self) -> Result<bool, LogError> {
+        let mut sizes = Vec::new();
+        for CommitsFile { path, file } in &mut self.files {
+            let opened = OpenOptions::new()
+                .write(true)
+                .open(&*path)
+                .map_err(LogError::io(path))?;
+            let found = Found::of(&opened.metadata().map_err(LogError::io(path))?);
+            sizes.push(found.bytes / 2);
+            *file = Some((opened, found.id));
+        }
+        self.size = sizes[0];
+        Ok(sizes[0] == sizes[1] && sizes[0].is_power_of_two() && sizes[0] >= PLACE)
     }
 
     /// Commits these segments. What they stand for must be on disk.
@@ -378,7 +428,8 @@ impl Fence {
     ///
     /// When there are records, and nothing says how far they are committed.
     pub fn look(&mut self, records: impl Fn() -> Result<bool, LogError>) -> Result<(), LogError> {
-        match read(&self.folder, &self.settings)?.0 {
+        let (known, _) = read(&self.folder, &self.settings)?;
+        match known {
             Known::Segments(segments) => {
                 for (topic, partition) in segments.keys() {
                     self.ends

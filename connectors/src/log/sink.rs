@@ -72,7 +72,8 @@ impl LogSink {
     ) -> Result<Self, LogError> {
         let locks = lock_topics(folder, settings, loss)?;
         // Behind the locks: no other process commits now.
-        let (known, number, alike) = commits::read(folder, settings)?;
+        let (known, standing) = commits::read(folder, settings)?;
+        let written = matches!(known, Known::Segments(_));
         let committed = committed(folder, settings, known, loss)?;
         let mut restored = Segments::new();
         let mut topics = Vec::new();
@@ -93,7 +94,8 @@ impl LogSink {
                 _lock: lock,
             });
         }
-        let commits = Commits::begin(folder, settings, (number, alike), restored)?;
+        let as_is = written && commits::same(&restored, &committed);
+        let commits = Commits::begin(folder, settings, standing, restored, as_is)?;
         let progress = read_progress(folder, settings)?;
         Ok(Self {
             topics,
@@ -185,7 +187,7 @@ impl Sink for LogSink {
 
 /// Takes the locks of all output topics, and makes those that are not there.
 fn lock_topics(folder: &Path, settings: &TopicSettings, loss: &Loss<'_>) -> Result<Vec<(Topic, File)>, LogError> {
-    let known = commits::read(folder, settings)?.0;
+    let (known, _) = commits::read(folder, settings)?;
     let has_records = |topic: Topic| match &known {
         Known::Segments(segments) => segments.keys().any(|(name, _)| *name == topic),
         Known::Ends(ends) => ends.iter().any(|(name, _, next)| name == topic && next > 0),
