@@ -188,6 +188,7 @@ fn tables() -> Tables {
         "round": 1, "rejected": null, "suppressed_until": null, "escalations": [], "obligations": [], "tasks": [],
         "times": {"issued": 0, "acknowledged": null, "in_time": false, "archived": null},
         "people": {"assignee": null, "notes": [], "evidence": []},
+        "counts": {"escalations": 0, "obligations": 0, "tasks": 0, "notes": 0, "evidence": 0},
     });
     tables
         .cases

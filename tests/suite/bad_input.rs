@@ -99,6 +99,7 @@ fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
     written.cluster.workers = 2;
     written.input.path = log.to_owned();
     written.output.path = log.to_owned();
+    written.checkpoint.path = log.join("checkpoints").to_str().unwrap().to_owned();
     written.input.clock = Clock::Arrival;
     let handles = Handles::new().unwrap();
     job::run(&written.check().unwrap(), &handles, None).unwrap();
