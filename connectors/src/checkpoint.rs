@@ -68,8 +68,8 @@ pub enum CheckpointError {
     /// The place belongs to another job.
     #[error(
         "the checkpoints in `{path}` are those of another job ({theirs}); this one is another ({ours}). Give each job a \
-         `checkpoint.path` of its own. If it is the same job (its log was put together anew), `riskflow checkpoint adopt` makes \
-         them its own"
+         `checkpoint.path` of its own, or empty this one if that job is gone. If it is the same job (its log was put together \
+         anew), `riskflow checkpoint adopt` makes them its own"
     )]
     OtherJob {
         /// `checkpoint.path`.

@@ -102,6 +102,33 @@ fn without_any_checkpoint_the_tables_converge_and_nothing_is_repeated() {
 }
 
 #[test]
+fn another_jobs_checkpoints_are_refused_by_name_and_stay_as_they_are() {
+    let (place, checkpoints, mut feed) = after_a_storm(24);
+    let other = LogPlace::new();
+    for arguments in [&["run"][..], &["checkpoint", "prune", "--keep", "1"]] {
+        let refused = riskflow(&other, checkpoints.path(), arguments);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("those of another job") && said.contains("`checkpoint.path` of its own"),
+            "{said}"
+        );
+    }
+    // The first goes on from them.
+    feed.step(&place);
+    settle(&place, checkpoints.path());
+    verdict::judge(&place);
+    // Whoever knows better says so.
+    assert!(
+        riskflow(&other, checkpoints.path(), &["checkpoint", "adopt"])
+            .status
+            .success()
+    );
+    let refused = riskflow(&place, checkpoints.path(), &["run"]);
+    assert_eq!(refused.status.code(), Some(1));
+}
+
+#[test]
 fn input_that_is_gone_is_told_and_a_job_may_start_anew() {
     let (place, checkpoints, mut feed) = after_a_storm(23);
     place.empty(Topic::InObservation);

@@ -1,11 +1,14 @@
 //! Trouble that is neither a crash nor a broker that is down: what ARCHITECTURE.md's table says of it.
 
-use std::process::Stdio;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use riskflow_model::topic::Topic;
 
-use crate::chaos::place::{KafkaPlace, LogPlace};
+use crate::chaos::place::{KafkaPlace, LogPlace, Place as _};
 use crate::chaos::verdict::judge;
 use crate::chaos::{Feed, Running, free, settle};
 
@@ -70,7 +73,9 @@ fn kafka_topics_that_may_not_be_written_or_read_end_the_job() {
             "{said}"
         );
 
-        let output = place.command("run").stdout(Stdio::null()).output().unwrap();
+        let path = format!("checkpoint.path={:?}", checkpoints.path());
+        let mut start = place.command("run");
+        let output = start.args(["--set", &path]).stdout(Stdio::null()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "a start without the right: {said}");
         assert!(said.contains(&name) && said.contains("authorization failed"), "{said}");
@@ -123,6 +128,57 @@ fn any_process_of_a_cluster_that_is_asked_to_stop_stops_all_of_them() {
     feed.step(&place);
     settle(&place, checkpoints.path());
     judge(&place);
+}
+
+/// One process of a cluster, with more settings.
+fn one_of(hosts: &[String], process: usize, place: &LogPlace, checkpoints: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(crate::kafka::riskflow());
+    command.args(["run", "--log", "warn", "--set", "http.enabled=false"]);
+    let sets = [
+        format!("cluster.hosts={hosts:?}"),
+        format!("cluster.process={process}"),
+        format!("checkpoint.path={checkpoints:?}"),
+    ];
+    let sets = place.settings().into_iter().chain(sets);
+    for set in sets.chain(more.iter().map(|set| (*set).to_owned())) {
+        command.args(["--set", &set]);
+    }
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_stranger_on_the_port_of_a_cluster_ends_nothing_and_a_process_of_another_job_ends_itself() {
+    let place = LogPlace::new();
+    let checkpoints = tempfile::tempdir().unwrap();
+    let hosts = [free().to_string(), free().to_string()];
+    let mut first = one_of(&hosts, 0, &place, checkpoints.path(), &[]).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut stranger = loop {
+        match TcpStream::connect(&hosts[0]) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+    };
+    // What a process of timely's own protocol would say.
+    stranger.write_all(&1u64.to_be_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stranger.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "{answer:?}");
+    let other = one_of(&hosts, 1, &place, checkpoints.path(), &["topics.prefix=\"x.\""])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&other.stderr);
+    assert_eq!(other.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("process 0 of the cluster") && said.contains("another `topics.prefix`"),
+        "{said}"
+    );
+    assert!(first.try_wait().unwrap().is_none(), "the first waits on");
+    // For as long as it is let.
+    let pid = first.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(first.wait().unwrap().success());
 }
 
 /// A broker that wants a password, beside the listener without one.
