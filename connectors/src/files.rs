@@ -12,7 +12,6 @@ mod lines;
 mod split;
 mod fed;
 mod columns;
-mod quotes;
 mod stream;
 mod records;
 mod table;

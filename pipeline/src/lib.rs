@@ -37,7 +37,7 @@ extern crate self as riskflow;
 pub fn main() -> ExitCode {
     let arguments = match cli::Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return terminal::explain(&error),
+        Err(error) => return terminal::explain(&refused(error)),
     };
     terminal::start_logging(&arguments.log);
     riskflow_connectors::arm_failpoints();
@@ -51,4 +51,10 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// The same error without control characters of the arguments that it quotes: line breaks of clap's own would hide those of a value.
+fn refused(error: clap::Error) -> clap::Error {
+    let shown = std::env::args_os().map(|argument| escape::line(&argument.to_string_lossy()).into_owned());
+    cli::Arguments::try_parse_from(shown).err().unwrap_or(error)
 }

@@ -6,7 +6,6 @@ use riskflow_model::topic::Topic;
 
 use super::envelope::Envelope;
 use super::fed::{Fed, Feed, Ready, feed_bytes};
-use super::records::Records;
 use super::split::{BLOCK_BYTES, SplitFile};
 use super::stream::{self, Kind};
 use super::table::feed_rows;
@@ -285,7 +284,7 @@ fn open_content(
 
 fn feed_as(format: FileFormat, topic: Topic, from: impl Read, feed: &Feed) {
     match format {
-        FileFormat::Csv => feed_rows(Records::new(from), topic, feed),
+        FileFormat::Csv => feed_rows(from, topic, feed),
         FileFormat::Ndjson | FileFormat::Envelope => feed_bytes(from, feed),
     }
 }

@@ -1,8 +1,7 @@
 //! Rows of CSV as JSON objects, one a line.
 //!
 //! A file that is no CSV as riskflow reads it (other separators, another encoding, a header with a column twice or without a field
-//! that every record needs, a quote that is not closed) is refused as a whole and in one word: each of its rows would be wrong for
-//! the same reason.
+//! that every record needs) is refused as a whole and in one word: each of its rows would be wrong for the same reason.
 
 use std::io::{self, Read};
 
@@ -12,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::columns::{Fields, Kind};
 use super::fed::Feed;
-use super::quotes::Quotes;
+use super::records::Records;
 use crate::encoding;
 
 const PIECE_BYTES: usize = 64 << 10;
@@ -30,7 +29,7 @@ fn try_feed_rows(mut from: impl Read, topic: Topic, feed: &Feed) -> io::Result<(
     is_readable(&head)?;
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
-        .from_reader(Quotes::new(head.chain(from)));
+        .from_reader(Records::new(head.chain(from)));
     let columns = columns(reader.byte_headers()?, topic)?;
     let mut row = ByteRecord::new();
     let mut piece = Vec::with_capacity(PIECE_BYTES);

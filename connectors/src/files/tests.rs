@@ -218,9 +218,9 @@ fn what_is_no_regular_file_is_read_as_it_comes_in_every_format() {
             );
         }
     }
-    let path = piped(folder.path(), "table", gzip("id,x\na,1\n"));
+    let path = piped(folder.path(), "table", gzip("id,version,levels\na,1,{}\n"));
     let records = read(&[input(&path, Some("in.rule"), Some(FileFormat::Csv))], Share::WHOLE);
-    assert_eq!(records[0].payload.as_deref(), Some(r#"{"id":"a","x":1}"#));
+    assert_eq!(records[0].payload.as_deref(), Some(r#"{"id":"a","version":1,"levels":{}}"#));
 }
 
 #[test]
@@ -266,21 +266,21 @@ fn a_folder_and_compressed_bytes_that_end_early_are_errors_with_the_name() {
 
 #[test]
 fn rows_behind_a_quote_that_is_not_closed_are_read() {
-    let csv = "id,x,note\na,1,\"5 inch\nb,2,ok\nc,3,\"fine, too\"\n";
+    let csv = "id,version,levels,note\na,1,{},\"5 inch\nb,2,{},ok\nc,3,{},\"fine, too\"\n";
     let payloads: Vec<String> = read_text(csv, "x.csv", Some("in.rule"), None)
         .into_iter()
         .map(|record| record.payload.unwrap())
         .collect();
     assert!(
-        payloads[0].starts_with(r#"["line 2: the quote that begins cell 3 is not closed"#),
+        payloads[0].starts_with(r#"["line 2: the quote that begins cell 4 is not closed"#),
         "{payloads:?}"
     );
-    assert!(payloads[0].ends_with(r#"a,1,\"5 inch"]"#), "{payloads:?}");
+    assert!(payloads[0].ends_with(r#"a,1,{},\"5 inch"]"#), "{payloads:?}");
     assert_eq!(
         payloads[1..],
         [
-            r#"{"id":"b","x":2,"note":"ok"}"#,
-            r#"{"id":"c","x":3,"note":"fine, too"}"#
+            r#"{"id":"b","version":2,"levels":{},"note":"ok"}"#,
+            r#"{"id":"c","version":3,"levels":{},"note":"fine, too"}"#
         ]
     );
 }
@@ -358,8 +358,8 @@ fn a_file_that_is_no_csv_of_ours_is_refused_in_one_word() {
         (format!("{header},result\ns,0,1,2\n").into_bytes(), "`result` twice"),
         (b"s,0,1\ns,1,2\n".to_vec(), "has no `datastream`"),
         (
-            format!("{header},note\ns,0,1,\"5 inch\ns,1,2,x\n").into_bytes(),
-            "in line 2 is not closed",
+            b"datastream,\"phenomenon_time\ns,0\n".to_vec(),
+            "the header is not closed",
         ),
     ] {
         let said = says(&bytes);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::frame::Body;
-use super::handles::Found;
+use super::handles::{FileId, Found};
 use super::segment::{End, Walk, whole_behind};
 use super::{LogError, folder};
 
@@ -14,7 +14,7 @@ pub(super) struct Begin {
     /// The first offset of the segment.
     pub segment: u64,
     /// Which file that is, if it was read in already.
-    pub id: Option<(u64, u64)>,
+    pub id: Option<FileId>,
     /// Where the first frame begins that was not read, its offset, and the chain of those before it in the segment.
     pub position: u64,
     pub offset: u64,

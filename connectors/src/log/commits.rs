@@ -35,7 +35,7 @@ use riskflow_model::{Millis, binary};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::handles::Found;
+use super::handles::{FileId, Found};
 use super::{LogError, folder};
 
 /// The least size of a place; it doubles as needed. A thousand partitions fit.
@@ -283,7 +283,7 @@ pub(super) struct Commits {
 struct CommitsFile {
     path: PathBuf,
     /// The open file, and which it is; `None` until it is written anew.
-    file: Option<(File, (u64, u64))>,
+    file: Option<(File, FileId)>,
 }
 
 impl Commits {

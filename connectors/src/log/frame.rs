@@ -6,7 +6,7 @@ use riskflow_model::limit::RECORD_BYTES;
 use super::LogError;
 
 /// Length and checksum.
-const HEAD: usize = 8;
+pub(super) const HEAD: usize = 8;
 
 /// A body with neither key nor payload.
 const LEAST_BODY: usize = 16;
@@ -46,6 +46,11 @@ pub(super) struct Frame<'a> {
 }
 
 impl Frame<'_> {
+    /// How it begins: its length and checksum.
+    pub fn head(&self) -> [u8; HEAD] {
+        std::array::from_fn(|byte| self.bytes[byte])
+    }
+
     pub const fn length(&self) -> usize {
         self.bytes.len()
     }

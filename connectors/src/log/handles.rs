@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 /// Files that stay open in a process, over all logs. Half of the common limit of 1,024: the rest is for connections.
 const MOST_OPEN: usize = 512;
@@ -63,11 +64,15 @@ impl Held {
     }
 }
 
+/// Which file it is: device, inode, and where the file system knows it the time when it was made, for the number of an inode
+/// that is gone is used again.
+pub(super) type FileId = (u64, u64, Option<SystemTime>);
+
 /// What the system says of the file that lies under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Which file it is: device and inode.
-    pub id: (u64, u64),
+    /// Which file it is.
+    pub id: FileId,
     pub bytes: u64,
     /// When it was last changed in any way, which nobody can set: seconds and nanoseconds.
     pub changed: (i64, i64),
@@ -85,7 +90,7 @@ impl Found {
 
     pub fn of(metadata: &Metadata) -> Self {
         Self {
-            id: (metadata.dev(), metadata.ino()),
+            id: (metadata.dev(), metadata.ino(), metadata.created().ok()),
             bytes: metadata.len(),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use tracing::info;
 
 use super::begin::{Begin, begin};
 use super::frame::{self, Body, Check, Parsed, chain};
-use super::handles::{Found, Handles, Held};
+use super::handles::{FileId, Found, Handles, Held};
 use super::segment::{Walk, Window, whole_behind};
 use super::{LogError, folder, guard};
 use crate::source::{Lane, Standing};
@@ -35,7 +36,7 @@ pub(super) struct PartitionReader {
     /// The segment that is being read, while it is open.
     file: Option<Held>,
     /// Which file that is; `None` until there is one.
-    id: Option<(u64, u64)>,
+    id: Option<FileId>,
     /// The first offset of that segment.
     segment: u64,
     /// Whether its file was ever there.
@@ -50,6 +51,8 @@ pub(super) struct PartitionReader {
     offset: u64,
     /// The checksum of the record before it.
     mark: Option<u32>,
+    /// Length and head of the frame before `position`, if it was read from this file.
+    last: Option<(u64, [u8; frame::HEAD])>,
     /// Bytes of the segment from `position` on.
     window: Window,
     /// Whether the next frame's checksum has been looked at: it may be offered many times.
@@ -112,6 +115,7 @@ impl PartitionReader {
             sum,
             offset,
             mark,
+            last: None,
             window: Window::default(),
             check: Check::Full,
             goal,
@@ -205,9 +209,24 @@ impl PartitionReader {
         if self.id.is_some_and(|id| id != opened) {
             return Ok(false);
         }
+        // Where the system gave a new file the name and number of one that is gone.
+        if !self.follows(&file).map_err(LogError::io(&path))? {
+            let happened = "was exchanged for a file with other records";
+            return Err(LogError::Gone { path, happened });
+        }
         self.id = Some(opened);
         self.file = Some(Held::new(file, &self.handles));
         Ok(true)
+    }
+
+    /// Whether the frame that was read last stands before the next one.
+    fn follows(&self, file: &File) -> io::Result<bool> {
+        let Some((length, last)) = self.last else {
+            return Ok(true);
+        };
+        let mut head = [0; frame::HEAD];
+        let read = file.read_at(&mut head, self.position - length)?;
+        Ok(read == frame::HEAD && head == last)
     }
 
     /// Looks for the segment under its name. `None` where there is none yet.
@@ -236,7 +255,11 @@ impl PartitionReader {
                 }
             }
             Some(found) if found.bytes < self.position => return Err(gone("was cut")),
-            Some(_) => self.seen = true,
+            Some(_) if !self.seen => {
+                self.seen = true;
+                self.list()?;
+            }
+            Some(_) => {}
         }
         Ok(found)
     }
@@ -254,11 +277,15 @@ impl PartitionReader {
         let path = folder::segment(&self.place.folder, first);
         let file = File::open(&path).map_err(LogError::io(&path))?;
         let mut walk = Walk::new(&file, &path, u64::MAX);
-        let (mut offset, mut compacted) = (first, false);
+        let (mut offset, mut compacted, mut mark) = (first, false, None);
         while offset < self.offset {
             let Ok(frame) = walk.next()? else { return Ok(false) };
             offset += frame.records();
-            compacted |= matches!(frame.body, Body::Gap(_));
+            mark = matches!(frame.body, Body::Record { .. }).then_some(frame.sum);
+            compacted |= mark.is_none();
+        }
+        if mark.zip(self.mark).is_some_and(|(found, read)| found != read) {
+            return Ok(false);
         }
         let (position, sum) = (walk.position, walk.sum);
         let is_it = if first == self.segment {
@@ -273,6 +300,7 @@ impl PartitionReader {
         info!(file = %path.display(), offset, "reading goes on in another file with the same records");
         (self.segment, self.offset, self.position, self.sum) = (first, offset, position, sum);
         self.seen = true;
+        self.last = None;
         self.later = segments.into_iter().filter(|later| *later > first).collect();
         self.window.clear();
         self.check = Check::Full;
@@ -312,6 +340,11 @@ impl PartitionReader {
     /// Looks whether the files are still there, and for segments that came.
     fn look(&mut self) -> Result<(), LogError> {
         self.find()?;
+        self.list()
+    }
+
+    /// Looks for segments behind the one that is read.
+    fn list(&mut self) -> Result<(), LogError> {
         match folder::segments(&self.place.folder) {
             Ok(segments) => {
                 self.later = segments.into_iter().filter(|first| *first > self.segment).collect();
@@ -337,7 +370,7 @@ impl PartitionReader {
             None if self.position >= self.limit => {
                 let path = folder::segment(&self.place.folder, self.offset);
                 if Found::at(&path).map_err(LogError::io(&path))?.is_none() {
-                    return Ok(false);
+                    return self.is_compacted(torn);
                 }
             }
             None => return Ok(false),
@@ -347,8 +380,22 @@ impl PartitionReader {
         self.id = None;
         self.segment = self.offset;
         self.seen = true;
+        self.last = None;
         (self.position, self.sum) = (0, 0);
         Ok(true)
+    }
+
+    /// There is no segment behind one that is full: it is not begun yet, or what was read is the file that compaction has
+    /// put another in the place of. Looked at once, then as often as all files.
+    fn is_compacted(&mut self, torn: bool) -> Result<bool, LogError> {
+        if self.idle > 0 {
+            return Ok(false);
+        }
+        self.list()?;
+        if self.later.is_empty() {
+            return Ok(false);
+        }
+        self.next_segment(torn)
     }
 
     /// The segment that was to come next begins elsewhere: compaction put some together, or a writer took them back, or
@@ -459,6 +506,7 @@ impl PartitionReader {
             }
             self.sum = chain(self.sum, &frame);
             self.mark = mark;
+            self.last = Some((length as u64, frame.head()));
             self.check = Check::Full;
             self.idle = 0;
             self.window.pass(length);

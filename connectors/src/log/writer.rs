@@ -9,7 +9,7 @@ use tracing::warn;
 use super::commits::Sealed;
 use super::folder::{self, Hold};
 use super::frame;
-use super::handles::{Found, Handles, Held};
+use super::handles::{FileId, Found, Handles, Held};
 use super::segment::{Summary, Walk};
 use super::{LogError, SEGMENT_BYTES};
 
@@ -123,7 +123,7 @@ pub(super) struct PartitionWriter {
     /// The segment that is written to: with what is buffered, but for its length, which is that of the file.
     open: Sealed,
     /// Which file that is, once it is there.
-    id: Option<(u64, u64)>,
+    id: Option<FileId>,
     file: Option<Held>,
     buffer: Vec<u8>,
     unsynced: bool,
