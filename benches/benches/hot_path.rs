@@ -48,6 +48,7 @@ fn monitoring(criterion: &mut Criterion) {
             UnknownSettings {
                 hold: 0,
                 max_observations: 0,
+                max_bytes: 0,
             },
         );
         let mut keyed = Keyed::new(monitor, Arc::new(FoldMeter::default()));

@@ -46,7 +46,21 @@ pub fn run(command: &mut Command) -> Result<Cost> {
 }
 
 fn children() -> Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    usage(UsageWho::RUSAGE_CHILDREN)
+}
+
+/// User and system time of this process so far.
+///
+/// # Panics
+///
+/// Where the system does not tell.
+#[must_use]
+pub fn cpu() -> Duration {
+    usage(UsageWho::RUSAGE_SELF).expect("a system tells a process its own times")
+}
+
+fn usage(who: UsageWho) -> Result<Duration> {
+    let usage = getrusage(who)?;
     let seconds = |time: nix::sys::time::TimeVal| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1_000);
     Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }

@@ -124,6 +124,7 @@ impl Check {
         UnknownSettings {
             hold: self.duration("unknown.hold", &written.hold, 0, DAY),
             max_observations: self.count("unknown.max_observations", written.max_observations, 0, 100_000_000),
+            max_bytes: self.count("unknown.max_bytes", written.max_bytes, 0, 1 << 40),
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Checked {
     pub features: Vec<Feature>,
     /// All comparisons of all levels; conditions name them by position.
     pub comparisons: Vec<Comparison>,
+    /// The thresholds where a datastream has none of its own: most have none, and share these.
+    thresholds: Thresholds,
     /// The levels, lowest first.
     pub levels: Vec<LevelPlan>,
     /// The longest window of any feature, rounded up to the pane, milliseconds.
@@ -185,19 +187,6 @@ impl Operator {
             .map_or("", |(sign, _)| sign)
     }
 
-    /// Whether `value` compares so with `threshold` (thousandths).
-    #[must_use]
-    pub fn holds(self, value: f64, threshold: i64) -> bool {
-        // One division: the nearest double to the decimal number that a person wrote.
-        let threshold = threshold as f64 / 1000.0;
-        match self {
-            Self::AtLeast => value >= threshold,
-            Self::Above => value > threshold,
-            Self::AtMost => value <= threshold,
-            Self::Below => value < threshold,
-        }
-    }
-
     /// The threshold moved by `margin` towards easier.
     #[must_use]
     pub const fn eased(self, threshold: i64, margin: i64) -> i64 {
@@ -219,6 +208,7 @@ impl Rule {
             pane: 1,
             features: Vec::new(),
             comparisons: Vec::new(),
+            thresholds: Thresholds::from([]),
             levels: Vec::new(),
             reach: 0,
         }))
@@ -227,7 +217,10 @@ impl Rule {
     /// The same rule in memory of its own: to count who uses it is work that processors do in turns.
     #[must_use]
     pub fn apart(&self) -> Self {
-        Self(Arc::new(Checked::clone(&self.0)))
+        Self(Arc::new(Checked {
+            thresholds: self.thresholds.to_vec().into(),
+            ..Checked::clone(&self.0)
+        }))
     }
 
     /// The key of its identifier.
@@ -336,7 +329,9 @@ impl Serialize for Rule {
 
 impl<'de> Deserialize<'de> for Rule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // One that was accepted is written out in full here: that may be more bytes than were given.
         let json = String::deserialize(deserializer)?;
-        Self::from_json(json.as_bytes()).map_err(de::Error::custom)
+        let record = serde_json::from_str(&json).map_err(de::Error::custom)?;
+        Self::check(record).map_err(de::Error::custom)
     }
 }

@@ -10,7 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A rule: which datastreams it watches, and under which condition each level is on. Keyed by `id`.
+/// A rule: which datastreams it watches, and under which condition each level is on. Keyed by `id`; at most 64 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleRecord {
@@ -30,7 +30,7 @@ pub struct RuleRecord {
     #[serde(deserialize_with = "field::object")]
     pub select: SelectorRecord,
     /// The grid on which observations leave a window, such as `10s`. An observation counts from its time until the
-    /// first grid point at or after its time plus the window. Windows are multiples of it.
+    /// first grid point at or after its time plus the window. Windows are multiples of it, at most 50,000 times as long.
     #[serde(default = "default_pane", deserialize_with = "pane")]
     pub pane: String,
     /// The levels that it knows: `blue`, `yellow`, `orange`, `red`. Where two compare the same feature over the same window, the
@@ -118,7 +118,7 @@ pub struct SelectorRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LevelRecord {
-    /// The condition.
+    /// The condition: at most 32 comparisons, and at most 4 `any` and `all` within one another.
     pub when: ConditionRecord,
     /// How long the condition must hold, such as `20s`.
     #[serde(default = "zero", deserialize_with = "span_or_zero")]

@@ -130,6 +130,8 @@ pub struct UnknownSettings {
     pub hold: i64,
     /// How many may wait, over all workers.
     pub max_observations: usize,
+    /// How many bytes they may take, over all workers.
+    pub max_bytes: usize,
 }
 
 /// How a score (inherent level times dynamic level, 0 to 16) becomes a level: the highest whose cut it reaches.

@@ -115,8 +115,10 @@ pub struct WrittenTime {
 pub struct WrittenUnknown {
     /// How long they wait for a `base.datastream` record, up to `1d`; then they are dead letters.
     pub hold: String,
-    /// How many may wait, over all workers, up to 100,000,000: about 64 bytes each.
+    /// How many may wait, over all workers, up to 100,000,000.
     pub max_observations: usize,
+    /// How many bytes they may take, over all workers, up to 1 TiB: about 100 each, and what of an identifier is beyond 24.
+    pub max_bytes: usize,
 }
 
 /// How a score becomes a level.
@@ -344,6 +346,7 @@ impl Default for WrittenUnknown {
         Self {
             hold: "10m".into(),
             max_observations: 1_000_000,
+            max_bytes: 256 << 20,
         }
     }
 }

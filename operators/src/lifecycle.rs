@@ -5,6 +5,7 @@
 //! open now; a delta is the difference between what is visible after this epoch and what was visible before.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use riskflow_config::ScoreCuts;
@@ -108,8 +109,9 @@ struct Warning {
     members: BTreeMap<Text, Member>,
     /// The highest level of the members.
     track: Track,
-    /// From here on `track` must be merged again.
+    /// From here on, until `stale_until`, `track` must be merged again.
     stale_from: i64,
+    stale_until: i64,
     touched: bool,
     /// The greatest cause since the last settling.
     cause: Option<Cause>,
@@ -132,10 +134,10 @@ impl Member {
 
 impl Warning {
     fn revise(&mut self, revision: &mut Revision) {
-        self.stale_from = if self.touched {
-            self.stale_from.min(revision.from)
+        (self.stale_from, self.stale_until) = if self.touched {
+            (self.stale_from.min(revision.from), self.stale_until.max(revision.until))
         } else {
-            revision.from
+            (revision.from, revision.until)
         };
         self.touched = true;
         self.cause = self.cause.max(revision.cause);
@@ -151,24 +153,22 @@ impl Warning {
                 stale: false,
                 explanation: Box::new(no_evidence()),
             });
-        let keep = member.track.partition_point(|(time, _)| *time < revision.from);
-        member.track.truncate(keep);
-        member.track.append(&mut revision.tail);
+        let stretch = between(&member.track, revision.from, revision.until);
+        member.track.splice(stretch, revision.tail.drain(..));
         member.stale = revision.stale;
         if let Some(explanation) = revision.explanation.take() {
             member.explanation = explanation;
         }
     }
 
-    /// Merges the members' tracks again, from `stale_from` on.
+    /// Merges the members' tracks again, from `stale_from` until `stale_until`.
     fn merge(&mut self) {
-        let from = self.stale_from;
-        let keep = self.track.partition_point(|(time, _)| *time < from);
-        self.track.truncate(keep);
+        let (from, until) = (self.stale_from, self.stale_until);
+        let stretch = between(&self.track, from, until);
         let mut times: Vec<i64> = Vec::new();
         for member in self.members.values() {
-            let start = member.track.partition_point(|(time, _)| *time < from);
-            times.extend(member.track[start..].iter().map(|(time, _)| *time));
+            let changes = &member.track[between(&member.track, from, until)];
+            times.extend(changes.iter().map(|(time, _)| *time));
         }
         times.sort_unstable();
         times.dedup();
@@ -176,27 +176,47 @@ impl Warning {
         if from != i64::MIN && from != i64::MAX && times.first() != Some(&from) {
             times.insert(0, from);
         }
+        let mut last = self.track[..stretch.start]
+            .last()
+            .map_or(Level::None, |(_, level)| *level);
+        let mut merged = Track::new();
         for time in times {
-            let level = self
-                .members
-                .values()
+            let members = self.members.values();
+            let level = members
                 .map(|member| level_at(&member.track, time))
                 .max()
                 .unwrap_or_default();
-            if self.track.last().map_or(Level::None, |(_, level)| *level) != level {
-                self.track.push((time, level));
+            if level != last {
+                merged.push((time, level));
+                last = level;
             }
         }
+        // Members that meet their old tracks before `until` have the old levels there.
+        self.track.splice(stretch, merged);
     }
 
-    /// The episode that is open at the end of the track: since when, at which level, and since when at that level.
-    fn open(&self) -> Option<(i64, Level, i64)> {
+    /// The episode that is open at the end of the track: since when, at which level, and since when at that level. `shown` is
+    /// where the one began that was open before what was merged last.
+    fn open(&self, shown: Option<i64>) -> Option<(i64, Level, i64)> {
         let (at, level) = *self.track.last()?;
         if level == Level::None {
             return None;
         }
-        let before = self.track.iter().rposition(|(_, level)| *level == Level::None);
-        let first = before.map_or(0, |position| position + 1);
+        // What is before `stale_from` is as it was then: an episode may be long.
+        let merged = self.track.partition_point(|(time, _)| *time < self.stale_from);
+        let ended = self.track[merged..]
+            .iter()
+            .rposition(|(_, level)| *level == Level::None);
+        let first = match (ended, shown) {
+            (Some(position), _) => merged + position + 1,
+            (None, Some(since)) if since < self.stale_from => return Some((since, level, at)),
+            (None, _) => {
+                let before = self.track[..merged]
+                    .iter()
+                    .rposition(|(_, level)| *level == Level::None);
+                before.map_or(0, |position| position + 1)
+            }
+        };
         Some((self.track[first].0, level, at))
     }
 
@@ -228,6 +248,17 @@ impl Warning {
     }
 }
 
+/// The positions of the change points from one time on until another.
+fn between(track: &Track, from: i64, until: i64) -> Range<usize> {
+    let start = track.partition_point(|(time, _)| *time < from);
+    let end = if until == i64::MAX {
+        track.len()
+    } else {
+        track.partition_point(|(time, _)| *time < until)
+    };
+    start..end.max(start)
+}
+
 /// The level of a track at a time.
 fn level_at(track: &Track, time: i64) -> Level {
     let after = track.partition_point(|(point, _)| *point <= time);
@@ -251,7 +282,7 @@ impl Lifecycle {
     ) {
         warning.merge();
         let before = warning.shown.take();
-        let open = warning.open();
+        let open = warning.open(before.as_ref().map(|before| before.since.0));
         let after = open.zip(asset).map(|((since, level, _), asset)| WarningState {
             id: warning_id(rule, &asset.id, Millis(since)),
             rule: rule.clone(),
@@ -381,7 +412,7 @@ impl Fold for Lifecycle {
         for (rule, warning) in &mut state.warnings {
             if warning.touched || asset_changed {
                 if !warning.touched {
-                    warning.stale_from = i64::MAX;
+                    (warning.stale_from, warning.stale_until) = (i64::MAX, i64::MAX);
                 }
                 self.settle_warning(now, rule, warning, asset.as_deref(), out);
             }

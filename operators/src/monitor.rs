@@ -1,22 +1,36 @@
 //! Fold `monitor`: the observations of one datastream, evaluated against its specification.
 //!
 //! The level of an entry (one rule on this datastream) is a function of the series, not of the path by which the
-//! series was learnt. To evaluate it without starting over at each observation, an entry keeps two evaluations of the
-//! same series:
+//! series was learnt. It is kept up to date by runs along the series ([`evaluation`]):
 //!
-//! * `anchor`: as of a time that no correction can reach any more (behind the horizon);
-//! * `base`: as of the last observation at or before the clock.
+//! ```text
+//!   anchor            edit         meets the old run        base           clock
+//!     │                 ├───────────────────►│                ├────────────►│
+//!   behind the horizon    where a correction                  where the copy that
+//!                         can reach                           is thrown away looks ahead
+//! ```
 //!
-//! An observation in order moves `base` on; one out of order, a replacement or a deletion starts again at `anchor`.
-//! From `base` a copy runs on to the clock, through expiries and deadlines, and is thrown away: what it found out is the
-//! level now, and when to look again.
+//! * `base` stands at the last observation at or before the clock; one in order moves it on. From there a copy runs on to the
+//!   clock, through expiries and deadlines, and is thrown away: what it found out is the level now, and when to look again.
+//! * An observation out of order, a replacement or a deletion can change features in some stretches only ([`correction`]). A run
+//!   begins in front of each, with the state of then, and ends where it meets what was there before.
+//! * Every run goes over many instants at once where they cannot matter ([`leap`]): what it costs is told by how often a
+//!   condition changes, not by how many points there are.
+//! * `anchor` is the state at a time that no correction can reach any more (behind the horizon): what is told of older points.
 //!
-//! What comes out is the entry's level as a track of change points: only where it differs from what was given before.
+//! What comes out is the entry's level as change points: only where it differs from what was given before.
 
+mod correction;
 mod evaluation;
 mod evidence;
+mod leap;
 mod series;
+mod turns;
+mod value;
 mod watch;
+
+#[cfg(test)]
+mod tests;
 
 use riskflow_config::{TimeSettings, UnknownSettings};
 use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
@@ -30,7 +44,8 @@ use crate::Diff;
 use crate::fold::{Fold, Next, SHARDS};
 use crate::specification::{Specification, Subject};
 
-use series::{Outcome, Series};
+use correction::edits;
+use series::{Outcome, Point, Series};
 use watch::{Context, Watch};
 
 /// An observation on its way to the monitor.
@@ -87,10 +102,12 @@ pub struct Revision {
     pub asset: Text,
     /// The datastream's identifier.
     pub datastream: Text,
-    /// From here on the level is `tail`; `i64::MIN`: the entry is new, what was known of it is void.
+    /// From here on the level is `tail`, which may be empty; `i64::MIN`: the entry is new, what was known of it is void.
     pub from: i64,
-    /// The change points from there on.
+    /// The change points from there on, until `until`.
     pub tail: Track,
+    /// From here on the level is what it was.
+    pub until: i64,
     /// Whether the entry came to its end: its datastream no longer counts for this rule and asset.
     pub gone: bool,
     /// Whether the level stands only because the datastream fell silent.
@@ -103,14 +120,33 @@ pub struct Revision {
 }
 
 /// The fold's settings.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Monitor {
     /// Horizons of event time.
     pub time: TimeSettings,
     /// Bounds for what is not known.
     pub unknown: UnknownSettings,
-    /// How many observations of unknown datastreams wait in each shard.
-    waiting: [u32; SHARDS as usize],
+    /// What waits in each shard for datastreams to become known.
+    waiting: Vec<Load>,
+}
+
+/// So much waits.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    observations: u64,
+    bytes: u64,
+}
+
+impl Load {
+    fn add(&mut self, one: &Waiting) {
+        self.observations += 1;
+        self.bytes += one.bytes();
+    }
+
+    fn take(&mut self, one: &Waiting) {
+        self.observations -= 1;
+        self.bytes -= one.bytes();
+    }
 }
 
 /// What is known of one datastream.
@@ -138,6 +174,14 @@ struct Waiting {
     observed: Observed,
 }
 
+impl Waiting {
+    /// What it takes of memory; a short identifier lies within.
+    fn bytes(&self) -> u64 {
+        let id = &self.observed.observation.id;
+        (size_of::<Self>() + if id.is_heap_allocated() { id.len() } else { 0 }) as u64
+    }
+}
+
 /// A watch whose entry is no longer in force.
 #[derive(Debug, Serialize, Deserialize)]
 struct Ended {
@@ -153,14 +197,17 @@ struct Ended {
 #[repr(C, align(64))]
 struct Known {
     series: Series,
-    /// Observations at or before this time changed since the last settling.
-    changed_from: i64,
+    /// No base stands behind this time.
+    settled: i64,
     /// When anchors were moved last.
     compacted: i64,
     /// The greatest cause among the observations since the last settling.
     cause: Option<Cause>,
     /// One for each entry in force.
     watches: SmallVec<[Watch; 1]>,
+    /// What stood at or before `settled` where it changed since the last settling: times, and the points as they were.
+    #[serde(skip)]
+    changes: Vec<(i64, Option<Point>)>,
     /// No new entry sees what is at or before this time.
     floor: i64,
     subject: Subject,
@@ -169,11 +216,11 @@ struct Known {
 impl Monitor {
     /// A monitor with nothing waiting.
     #[must_use]
-    pub const fn new(time: TimeSettings, unknown: UnknownSettings) -> Self {
+    pub fn new(time: TimeSettings, unknown: UnknownSettings) -> Self {
         Self {
             time,
             unknown,
-            waiting: [0; SHARDS as usize],
+            waiting: vec![Load::default(); SHARDS as usize],
         }
     }
 
@@ -192,8 +239,11 @@ impl Monitor {
         }
     }
 
-    fn shard_limit(&self) -> u32 {
-        (self.unknown.max_observations as u64).div_ceil(SHARDS) as u32
+    /// Whether one more may wait in a shard.
+    fn has_room(&self, held: Load, one: &Waiting) -> bool {
+        let share = |most: usize| (most as u64).div_ceil(SHARDS);
+        held.observations < share(self.unknown.max_observations)
+            && held.bytes + one.bytes() <= share(self.unknown.max_bytes)
     }
 
     fn retained(&self, now: i64, watches: &[Watch]) -> i64 {
@@ -202,14 +252,16 @@ impl Monitor {
     }
 
     fn take(&self, now: i64, known: &mut Known, observation: &Observation) {
-        let outcome = known.series.apply(observation.time.0, observation.reading);
-        let cause = match outcome {
+        let time = observation.time.0;
+        let (before, cause) = match known.series.apply(time, observation.reading) {
             Outcome::Unchanged => return,
-            Outcome::Changed => Cause::Correction,
-            Outcome::Added if now - observation.time.0 > self.time.late_after => Cause::LateData,
-            Outcome::Added => Cause::Data,
+            Outcome::Changed(before) => (Some(before), Cause::Correction),
+            Outcome::Added if now - time > self.time.late_after => (None, Cause::LateData),
+            Outcome::Added => (None, Cause::Data),
         };
-        known.changed_from = known.changed_from.min(observation.time.0);
+        if time <= known.settled {
+            known.changes.push((time, before));
+        }
         known.cause = known.cause.max(Some(cause));
     }
 
@@ -281,14 +333,11 @@ impl Monitor {
             return;
         }
         known.compacted = anchor;
-        let forget = now - remembered(&self.time);
         let drop = known.series.position_after(self.retained(now, &known.watches));
         for watch in &mut known.watches {
             watch.move_anchor(&known.series, anchor);
-            forget_ended(&mut watch.track, forget);
-            forget_ended(&mut watch.shown, forget);
         }
-        let drop = known.watches.iter().map(Watch::first_needed).fold(drop, usize::min);
+        known.settled = known.settled.max(anchor);
         known.series.drop_first(drop);
         for watch in &mut known.watches {
             watch.shift(drop);
@@ -300,7 +349,7 @@ impl Monitor {
             now,
             series: &known.series,
             last: known.series.last_at_or_before(now),
-            changed_from: known.changed_from,
+            edits: (!known.changes.is_empty()).then(|| edits(&mut known.changes, &known.series)),
             cause: known.cause,
             subject: &known.subject,
         };
@@ -311,7 +360,8 @@ impl Monitor {
         if !known.watches.is_empty() {
             wake = wake.min(known.series.next_after(now).unwrap_or(i64::MAX));
         }
-        known.changed_from = i64::MAX;
+        let bases = known.watches.iter().map(|watch| watch.base.at());
+        known.settled = bases.max().unwrap_or(i64::MIN);
         known.cause = None;
         self.compact(now, known);
         wake
@@ -325,19 +375,19 @@ impl Monitor {
         waiting: &mut Vec<Waiting>,
         out: &mut Vec<(Finding, Diff)>,
     ) -> i64 {
-        let limit = self.shard_limit();
-        let held = &mut self.waiting[(key.route() % SHARDS) as usize];
+        let shard = (key.route() % SHARDS) as usize;
+        let mut held = self.waiting[shard];
         waiting.retain(|one| {
             // Newcomers were not counted yet.
             let newcomer = one.arrival == now;
             let keep = if newcomer {
-                *held < limit
+                self.has_room(held, one)
             } else {
                 now <= one.arrival + self.unknown.hold
             };
             match (newcomer, keep) {
-                (true, true) => *held += 1,
-                (false, false) => *held -= 1,
+                (true, true) => held.add(one),
+                (false, false) => held.take(one),
                 _ => {}
             }
             if !keep {
@@ -345,6 +395,10 @@ impl Monitor {
             }
             keep
         });
+        self.waiting[shard] = held;
+        if waiting.capacity() > 4 * waiting.len().max(4) {
+            waiting.shrink_to_fit();
+        }
         let first = waiting.iter().map(|one| one.arrival).min();
         first.map_or(i64::MAX, |arrival| arrival + self.unknown.hold + 1)
     }
@@ -355,9 +409,10 @@ impl Known {
         Self {
             series: Series::default(),
             compacted: i64::MIN,
-            changed_from: i64::MAX,
+            settled: i64::MIN,
             cause: None,
             watches: SmallVec::new(),
+            changes: Vec::new(),
             floor: i64::MIN,
             subject: Subject::default(),
         }
@@ -384,12 +439,16 @@ pub(crate) fn no_evidence() -> Explanation {
     evidence::nothing()
 }
 
-/// Drops the change points of what ended at or before a time.
+/// Drops the change points of what ended at or before a time; of an episode that goes on those in between: its beginning and
+/// the last level up to there stay.
 pub(crate) fn forget_ended(track: &mut Track, before: i64) {
-    let ended = track.iter().take_while(|(time, _)| *time <= before).collect::<Vec<_>>();
-    if let Some(last) = ended.iter().rposition(|(_, level)| *level == Level::None) {
-        track.drain(..=last);
+    let past = track.partition_point(|(time, _)| *time <= before);
+    let ended = track[..past].iter().rposition(|(_, level)| *level == Level::None);
+    let ended = ended.map_or(0, |last| last + 1);
+    if past - ended > 2 {
+        track.drain(ended + 1..past - 1);
     }
+    track.drain(..ended);
 }
 
 fn given_up(observed: &Observed) -> DeadLetter {
@@ -458,7 +517,7 @@ impl Fold for Monitor {
             aside.waiting.retain(|one| {
                 let in_time = now <= one.arrival + hold;
                 if in_time {
-                    *held -= 1;
+                    held.take(one);
                     known
                         .series
                         .apply(one.observed.observation.time.0, one.observed.observation.reading);
@@ -487,7 +546,7 @@ impl Fold for Monitor {
 
     fn warm(state: &MonitorState, stage: usize) -> u64 {
         state.known.as_ref().map_or(0, |known| match stage {
-            0 => known.changed_from as u64,
+            0 => known.settled as u64,
             1 => known.warm(),
             _ => known
                 .watches
@@ -497,8 +556,9 @@ impl Fold for Monitor {
     }
 
     fn recall(&mut self, key: Key, state: &MonitorState, _out: &mut Vec<(Finding, Diff)>) {
-        let waiting = state.aside.as_ref().map_or(0, |aside| aside.waiting.len());
-        self.waiting[(key.route() % SHARDS) as usize] += waiting as u32;
+        let held = &mut self.waiting[(key.route() % SHARDS) as usize];
+        let waiting = state.aside.iter().flat_map(|aside| &aside.waiting);
+        waiting.for_each(|one| held.add(one));
     }
 
     fn settle(&mut self, now: i64, key: Key, state: &mut MonitorState, out: &mut Vec<(Finding, Diff)>) -> Next {

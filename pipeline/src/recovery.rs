@@ -72,7 +72,7 @@ pub fn semantics_of(settings: &Settings) -> Text {
             time.retain,
             unknown.hold,
         ],
-        unknown.max_observations as u64,
+        (unknown.max_observations as u64, unknown.max_bytes as u64),
         settings.cuts.least,
         (settings.case.horizon, settings.case.retain, settings.case.deadlines),
     );

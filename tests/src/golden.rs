@@ -103,6 +103,7 @@ fn semantics() -> Semantics {
         unknown: UnknownSettings {
             hold: 600_000,
             max_observations: 1_000_000,
+            max_bytes: 1 << 30,
         },
         cuts: ScoreCuts::default(),
         case: CaseSettings::default(),

@@ -12,10 +12,12 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis, Shared};
 use serde_json::json;
 
-mod permit;
+mod long;
 mod people;
+mod permit;
 mod twins;
 
+pub use long::long;
 pub use people::semantics;
 pub use twins::twins;
 
@@ -283,13 +285,33 @@ impl Maker {
             .draw
             .pick(&["last", "min", "max", "mean", "sum", "count", "rate", "silence"]);
         let silence = feature == "silence";
-        let threshold = match feature {
-            "rate" => self.draw.below(2_000) as f64 - 500.0,
-            "silence" => (5 * self.draw.below(20)) as f64,
-            "count" => self.draw.below(5) as f64,
-            "sum" => self.draw.below(20) as f64,
-            _ => self.draw.below(16) as f64 / 2.0,
+        // Now and then on a border between thousandths.
+        let mut fine = |below: u64| {
+            let drawn = self.draw.below(below * 12);
+            let thousandths = match drawn / below {
+                0..=2 if !silence => (drawn / below) as f64 + 1.0,
+                _ => 0.0,
+            };
+            (drawn % below, thousandths / 1_000.0)
         };
+        let (threshold, finer) = match feature {
+            "rate" => {
+                let (drawn, finer) = fine(2_000);
+                (drawn as f64 - 500.0, finer)
+            }
+            "silence" => ((5 * fine(20).0) as f64, 0.0),
+            "count" => (fine(5).0 as f64, 0.0),
+            "sum" => {
+                let (drawn, finer) = fine(20);
+                (drawn as f64, finer)
+            }
+            _ => {
+                let (drawn, finer) = fine(16);
+                (drawn as f64 / 2.0, finer)
+            }
+        };
+        // The nearest double to the decimal.
+        let threshold = ((threshold + finer) * 1_000.0).round() / 1_000.0;
         let mut comparison = json!({ "feature": feature, "op": self.draw.pick(&[">=", ">=", ">", "<=", "<"]) });
         if !silence {
             comparison["window"] = json!(self.draw.pick(&["10s", "30s", "1m", "2m"]));
@@ -328,7 +350,12 @@ impl Maker {
         self.used.push((stream, time));
         let id = format!("stream-{stream}");
         let reading = (!self.draw.once_in(12)).then(|| Reading {
-            result: self.draw.below(20) as f64 / 2.0 - 1.0,
+            // Now and then on a border between thousandths, or finer.
+            result: match self.draw.below(20 * 64) {
+                drawn if drawn / 20 < 16 => (drawn as f64 * 5.0 - 95.0) / 10_000.0,
+                drawn if drawn / 20 < 24 => (drawn % 20) as f64 * 0.500_01,
+                drawn => (drawn % 20) as f64 / 2.0 - 1.0,
+            },
             quality: *self.draw.pick(&[
                 Quality::Good,
                 Quality::Good,

@@ -14,7 +14,7 @@ use riskflow_model::output::{CaseEventKind, CaseStep, Cause, DeltaKind, NoticeEv
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 pub use riskflow_tests::history::semantics;
-use riskflow_tests::history::{Draw, history, twins};
+use riskflow_tests::history::{Draw, history, long, twins};
 use riskflow_tests::oracle::{Expected, Oracle, Told};
 
 /// What is visible, kept up to date by the differences that the stream publishes.
@@ -270,6 +270,26 @@ fn the_stream_equals_the_batch_at_every_epoch() {
     assert!(told > 0, "no history was run");
     if told >= 100 {
         reached.check();
+    }
+}
+
+/// Series that are trees, of which corrections reach a part: in order, newest first or in any order, in one epoch or in several.
+#[test]
+fn long_series_equal_the_batch_in_any_order_of_arrival() {
+    let mut told = BTreeSet::new();
+    let count = histories().end.min(40);
+    for seed in 1..=count {
+        let history = long(seed, 150 + seed % 4 * 100);
+        if let Some(difference) = first_difference(&history, 1, &mut Reached::default()) {
+            panic!("long history {seed}: {difference}");
+        }
+        let mut oracle = Oracle::new(semantics());
+        for input in &history {
+            told.extend(oracle.step(input).deltas.iter().map(|told| (told.kind, told.cause)));
+        }
+    }
+    for kind in [DeltaKind::Raised, DeltaKind::Withdrawn, DeltaKind::Escalated] {
+        assert!(told.contains(&(kind, Cause::Correction)), "{kind:?} by no correction");
     }
 }
 

@@ -112,6 +112,7 @@ fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 6]) {
         unknown: UnknownSettings {
             hold: 0,
             max_observations: 0,
+            max_bytes: 0,
         },
         cuts: ScoreCuts::default(),
         case: riskflow_config::CaseSettings::default(),

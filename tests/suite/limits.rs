@@ -107,7 +107,7 @@ impl World<'_> {
             self.assets.push(asset);
             self.streams.push(stream);
         }
-        // More features than an explanation tells.
+        // As many comparisons as a level may have.
         let comparison = |window: usize| json!({ "feature": "last", "window": format!("{}s", 60 + window), "op": ">=", "threshold": 9 });
         let any: Vec<Value> = (0..32).map(comparison).collect();
         let rule = self.texts.id();
@@ -444,7 +444,7 @@ fn everything_fits(place: &dyn Place, most: usize) {
     let deltas = rows::<WarningDelta>(place, Topic::WarningDelta);
     let features = deltas.iter().map(|delta| delta.record.explanation.features.len()).max();
     assert!(
-        features == Some(101) || deltas.iter().any(|delta| delta.stand_in.is_some()),
+        features == Some(32) || deltas.iter().any(|delta| delta.stand_in.is_some()),
         "{features:?}"
     );
     let regions = rows::<RegionRisk>(place, Topic::RiskRegion);

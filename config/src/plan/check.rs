@@ -14,6 +14,16 @@ use crate::{Problems, json};
 
 /// The longest window, hold or clear: 31 days.
 const LONGEST: i64 = 31 * 86_400_000;
+/// The most bytes of a rule as JSON.
+const MOST_BYTES: usize = 64 << 10;
+/// The most comparisons of a level: each is evaluated for every observation of every datastream.
+const MOST_COMPARISONS: usize = 32;
+/// The most `any` and `all` within one another.
+const DEEPEST: usize = 4;
+/// The most brackets within one another in JSON: more than any rule needs, and few enough to read safely what is none.
+const MOST_BRACKETS: usize = 32;
+/// The most panes of a window.
+const MOST_PANES: i64 = 50_000;
 
 impl Rule {
     /// Checks a rule.
@@ -41,7 +51,7 @@ impl Rule {
             let clear = check
                 .duration(&format!("{path}.clear"), &written.clear, 0, LONGEST)
                 .unwrap_or(0);
-            let condition = check.condition(&format!("{path}.when"), &written.when, *level, margin);
+            let condition = check.whole_condition(&format!("{path}.when"), &written.when, *level, margin);
             levels.push(LevelPlan {
                 level: *level,
                 condition,
@@ -59,7 +69,10 @@ impl Rule {
         }
         let json = serde_json::to_vec(&record).expect("a rule is plain data with text for keys");
         let reach = check.features.iter().map(|f| f.window).max().unwrap_or(0) + check.pane;
+        let thresholds = check.comparisons.iter();
+        let thresholds = thresholds.map(|comparison| Some(comparison.bound(comparison.threshold?)));
         let rule = Self(Arc::new(Checked {
+            thresholds: thresholds.collect(),
             fingerprint: Key::of_bytes(&json),
             record,
             pane: check.pane,
@@ -76,9 +89,12 @@ impl Rule {
     /// # Errors
     ///
     /// Everything wrong with it: fields that cannot be read, and then what the others come to, as far as that can be said. Where it
-    /// is no JSON, only that.
+    /// is no JSON, or too large to be read, only that.
     pub fn from_json(json: &[u8]) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
+        let mut problems = too_large(json);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         let text = match str::from_utf8(json) {
             Ok(text) => text,
             Err(error) => {
@@ -105,6 +121,58 @@ impl Rule {
         }
         Err(problems)
     }
+}
+
+/// What is wrong with a rule that would cost too much to read.
+fn too_large(json: &[u8]) -> Problems {
+    let mut problems = Problems::default();
+    if json.len() > MOST_BYTES {
+        let found = format!("{} bytes long", json.len());
+        problems.add("record", found, format!("at most {MOST_BYTES} bytes"));
+        return problems;
+    }
+    let brackets = brackets(json);
+    if brackets > MOST_BRACKETS {
+        let found = format!("{brackets} brackets within one another");
+        let give = format!("at most {DEEPEST} `any` or `all` within one another");
+        problems.add("record", found, give);
+    }
+    problems
+}
+
+/// How many brackets of JSON are open at most. Where it is no JSON the number means nothing, and is not too small.
+fn brackets(json: &[u8]) -> usize {
+    let (mut open, mut most) = (0usize, 0);
+    let mut bytes = json.iter();
+    let mut quoted = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => drop(bytes.next()),
+            b'[' | b'{' if !quoted => {
+                open += 1;
+                most = most.max(open);
+            }
+            b']' | b'}' if !quoted => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
+}
+
+/// How many comparisons a condition has, and how many `any` and `all` are within one another.
+fn measure(condition: &ConditionRecord) -> (usize, usize) {
+    let parts = match condition {
+        ConditionRecord::Any { any: parts } | ConditionRecord::All { all: parts } => parts,
+        ConditionRecord::Comparison(_) => return (1, 0),
+    };
+    let (count, depth) = parts
+        .iter()
+        .map(measure)
+        .fold((0, 0), |(count, deepest), (more, depth)| {
+            (count + more, depth.max(deepest))
+        });
+    (count, depth + 1)
 }
 
 #[derive(Default)]
@@ -250,6 +318,23 @@ impl Check {
         exact
     }
 
+    /// One that is too large is not looked at any further: it would give as many problems.
+    fn whole_condition(&mut self, path: &str, written: &ConditionRecord, level: Level, margin: i64) -> Condition {
+        let (comparisons, depth) = measure(written);
+        if comparisons > MOST_COMPARISONS {
+            let give = format!("at most {MOST_COMPARISONS} in a level");
+            self.problems.add(path, format!("{comparisons} comparisons"), give);
+        }
+        if depth > DEEPEST {
+            let found = format!("{depth} `any` or `all` within one another");
+            self.problems.add(path, found, format!("at most {DEEPEST}"));
+        }
+        if comparisons > MOST_COMPARISONS || depth > DEEPEST {
+            return Condition::All(Vec::new());
+        }
+        self.condition(path, written, level, margin)
+    }
+
     fn condition(&mut self, path: &str, written: &ConditionRecord, level: Level, margin: i64) -> Condition {
         match written {
             ConditionRecord::Any { any } => Condition::Any(self.conditions(&format!("{path}.any"), any, level, margin)),
@@ -352,6 +437,14 @@ impl Check {
                 if window % self.pane != 0 {
                     let give = format!("a multiple of the pane, {}", duration::show(self.pane));
                     self.problems.add(field, format!("`{text}`"), give);
+                } else if window / self.pane > MOST_PANES {
+                    let found = format!(
+                        "`{text}`: {} panes of {}",
+                        window / self.pane,
+                        duration::show(self.pane)
+                    );
+                    let give = format!("at most {MOST_PANES} panes: a shorter window or a coarser `pane`");
+                    self.problems.add(field, found, give);
                 }
                 window
             }

@@ -151,12 +151,9 @@ impl Rule {
         Merged { thresholds, problems }
     }
 
-    /// The rule's own thresholds.
+    /// The rule's own thresholds: most datastreams have these, and share them.
     fn own(&self) -> Thresholds {
-        let comparisons = self.comparisons.iter();
-        comparisons
-            .map(|comparison| Some(comparison.bound(comparison.threshold?)))
-            .collect()
+        Thresholds::clone(&self.thresholds)
     }
 
     fn with_own(&self, own: &TextMap<Number>, problems: &mut Vec<PairProblem>) -> Thresholds {

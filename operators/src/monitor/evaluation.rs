@@ -1,50 +1,103 @@
 //! One run of one entry along one series: which points are in which window, which levels are on.
 //!
 //! Features are constant between *instants*: an observation begins to count, or expires at a pane boundary, a silence
-//! reaches a threshold, a hold or clear comes to its end. [`Evaluation::advance`] goes from instant to instant.
+//! reaches a threshold, a hold or clear comes to its end. [`Evaluation::advance`] goes from instant to instant, and over many
+//! at once where they cannot change anything ([`leap`](super::leap)).
 
-use riskflow_config::{Bound, Comparison, Condition, Feature, FeatureKind, Operator};
+use riskflow_config::{Bound, Comparison, Feature, FeatureKind, LevelPlan, Operator};
 use riskflow_model::Level;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::Track;
-use super::series::{Point, Series};
+use super::series::{Beyond, Extent, Point, Series};
+use super::turns::{Set, Turns};
+use super::value::{Truth, Value, admits, bounds, compare, result_against, truth, upwards};
 use crate::specification::Entry;
+
+/// What a run goes along.
+pub struct Walk<'a> {
+    /// The rule and its thresholds.
+    pub entry: &'a Entry,
+    /// The observations.
+    pub series: &'a Series,
+    /// What is at or before this time is not seen.
+    pub floor: i64,
+    /// Whether what expires may wait for the next observation where no level follows from it. Levels come out the same; since
+    /// when a condition is false is not told of levels that are off.
+    lazy: bool,
+    /// Where points were read last: of those that come, and of those that expire from the first windows.
+    leaves: [(&'a [Point], usize); 3],
+}
+
+impl<'a> Walk<'a> {
+    /// Along the whole of a series.
+    pub const fn new(entry: &'a Entry, series: &'a Series, floor: i64) -> Self {
+        Self {
+            entry,
+            series,
+            floor,
+            lazy: false,
+            leaves: [(&[], 0); 3],
+        }
+    }
+
+    /// The same at the head of the series, where every observation passes.
+    pub const fn lazy(self) -> Self {
+        Self { lazy: true, ..self }
+    }
+
+    /// The point at a position; `reader` tells apart who goes along.
+    fn point(&mut self, reader: usize, position: u32) -> Option<Point> {
+        let (points, start) = &mut self.leaves[reader.min(2)];
+        let position = position as usize;
+        match points.get(position.wrapping_sub(*start)) {
+            Some(point) => Some(*point),
+            None => {
+                (*points, *start) = self.series.leaf(position);
+                points.get(position - *start).copied()
+            }
+        }
+    }
+}
 
 /// The state of a run at one time. Small: it is read and written for each observation of each datastream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
-    at: i64,
+    pub(super) at: i64,
     /// The time of the last counted point seen; `i64::MIN` before the first.
-    last_counted: i64,
+    pub(super) last_counted: i64,
     /// The position after the last point seen.
-    seen: u32,
-    windows: SmallVec<[Window; 2]>,
-    levels: SmallVec<[Standing; 4]>,
+    pub(super) seen: u32,
+    pub(super) windows: SmallVec<[Window; 2]>,
+    pub(super) levels: SmallVec<[Standing; 4]>,
 }
 
 /// The points of one feature's window: positions `first..seen`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Window {
-    first: u32,
-    count: u32,
-    sum: i64,
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Window {
+    pub(super) first: u32,
+    pub(super) count: u32,
+    /// `sum`, `mean`: the sum in thousandths. `min`, `max`: the position of the extreme, where `count` is not 0.
+    pub(super) held: i64,
 }
 
 /// One level of the rule: since when it is in its phase, then three bits below: the phase, and whether the level is on.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Standing(i64);
+pub(super) struct Standing(i64);
 
 impl Standing {
     /// Nothing was seen yet.
-    const NEW: Self = Self((Phase::Neither as i64) << 1);
+    pub(super) const NEW: Self = Self::new(Phase::Neither, 0, false);
 
-    const fn on(self) -> bool {
+    pub(super) const fn new(phase: Phase, since: i64, on: bool) -> Self {
+        Self((since << 3) | (phase as i64) << 1 | on as i64)
+    }
+
+    pub(super) const fn on(self) -> bool {
         self.0 & 1 != 0
     }
 
-    const fn phase(self) -> Phase {
+    pub(super) const fn phase(self) -> Phase {
         match (self.0 >> 1) & 3 {
             0 => Phase::Held,
             1 => Phase::False,
@@ -53,22 +106,27 @@ impl Standing {
     }
 
     /// Since when it is in this phase.
-    const fn since(self) -> i64 {
+    pub(super) const fn since(self) -> i64 {
         self.0 >> 3
     }
 
     const fn enter(&mut self, phase: Phase, since: i64) {
-        self.0 = (since << 3) | (phase as i64) << 1 | (self.0 & 1);
+        *self = Self::new(phase, since, self.on());
     }
 
     const fn turn(&mut self, on: bool) {
         self.0 = (self.0 & !1) | on as i64;
     }
+
+    /// Whether time alone turns the level, if the phase lasts.
+    pub(super) const fn waits(self) -> bool {
+        matches!((self.phase(), self.on()), (Phase::Held, false) | (Phase::False, true))
+    }
 }
 
 /// The condition implies the moved one, so there are three cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// The condition holds.
     Held,
     /// The moved condition is false.
@@ -78,20 +136,20 @@ enum Phase {
 }
 
 impl Evaluation {
-    /// A run that has seen nothing; it does not see what is at or before `floor`, the first positions of the series.
-    pub fn new(entry: &Entry, series: &Series, floor: i64) -> Self {
-        let start = series.position_after(floor);
+    /// A run that has seen nothing.
+    pub fn new(walk: &Walk<'_>) -> Self {
+        let start = walk.series.position_after(walk.floor) as u32;
         let window = Window {
-            first: start as u32,
-            count: 0,
-            sum: 0,
+            first: start,
+            ..Window::default()
         };
+        let rule = &walk.entry.rule;
         Self {
-            at: floor,
-            seen: start as u32,
+            at: walk.floor,
+            seen: start,
             last_counted: i64::MIN,
-            windows: entry.rule.features.iter().map(|_| window).collect(),
-            levels: entry.rule.levels.iter().map(|_| Standing::NEW).collect(),
+            windows: rule.features.iter().map(|_| window).collect(),
+            levels: rule.levels.iter().map(|_| Standing::NEW).collect(),
         }
     }
 
@@ -100,9 +158,10 @@ impl Evaluation {
         self.at
     }
 
-    /// The first position that it may still look at.
-    pub fn first_needed(&self) -> usize {
-        self.windows.iter().map(|window| window.first).fold(self.seen, u32::min) as usize
+    /// Which levels are on.
+    pub fn set(&self) -> Set {
+        let on = self.levels.iter().enumerate();
+        on.fold(Set::NONE, |set, (level, standing)| set.with(level, standing.on()))
     }
 
     /// Reads the lines that the run itself lies in.
@@ -110,73 +169,102 @@ impl Evaluation {
         self.at as u64 ^ (self.windows.len() + self.levels.len()) as u64
     }
 
-    /// Reads the first points of each window: one may leave, and the next says when it will.
+    /// Reads the first points of each window of a short series: one may leave, and the next says when it will.
     pub fn warm(&self, series: &Series) -> u64 {
+        let (points, _) = series.leaf(0);
         let firsts = self.windows.iter().flat_map(|window| {
-            series
-                .points()
-                .get(window.first as usize..)
-                .unwrap_or_default()
-                .iter()
-                .take(2)
+            let first = (window.first as usize).min(points.len());
+            points[first..].iter().take(2)
         });
         firsts.fold(self.levels.len() as u64, |sum, point| {
             sum.wrapping_add(point.time() as u64)
         })
     }
 
-    /// The series lost its first points.
-    pub fn shift(&mut self, dropped: usize) {
+    /// The series lost its first points; none of them is in a window.
+    pub fn shift(&mut self, dropped: usize, entry: &Entry) {
         let dropped = dropped as u32;
         self.seen -= dropped;
-        for window in &mut self.windows {
+        for (feature, window) in entry.rule.features.iter().zip(&mut self.windows) {
             window.first -= dropped;
+            if is_extreme(feature.kind) && window.count > 0 {
+                window.held -= i64::from(dropped);
+            }
         }
     }
 
-    /// Runs on to a time; changes of the entry's level go to `track`. Gives the next instant after it that comes without
-    /// another observation and may matter; `i64::MAX` for never.
-    ///
-    /// While the run is idle, what expires waits for the next observation: nothing follows from it.
-    pub fn advance(&mut self, entry: &Entry, series: &Series, until: i64, track: &mut Track) -> i64 {
-        let mut before = self.level(entry);
+    /// Runs on to a time; changes of the set of levels that are on go to `turns`. Gives the next instant after it that comes
+    /// without another observation and may matter; `i64::MAX` for never.
+    pub fn advance(&mut self, walk: &mut Walk<'_>, until: i64, turns: &mut Turns) -> i64 {
+        self.advance_unless(walk, until, turns, |_| false)
+    }
+
+    /// The same, but no further than to the first instant at which `stop` holds.
+    pub fn advance_unless(
+        &mut self,
+        walk: &mut Walk<'_>,
+        until: i64,
+        turns: &mut Turns,
+        mut stop: impl FnMut(&Self) -> bool,
+    ) -> i64 {
+        let mut before = self.set();
+        let mut quiet = 0;
+        let mut stride = STRIDE;
         loop {
-            let own = if self.idle(entry, series) {
+            let own = if walk.lazy && self.idle(walk.entry, walk.series) {
                 i64::MAX
             } else {
-                self.next_own_instant(entry, series)
+                self.next_own_instant(walk)
             };
-            let point = series.points().get(self.seen as usize);
-            let instant = point.map_or(own, |point| point.time().min(own));
+            let instant = walk.point(0, self.seen).map_or(own, |point| point.time().min(own));
             if instant > until || instant == i64::MAX {
                 self.at = self.at.max(until);
                 return own;
             }
-            self.see(entry, series, instant);
-            self.judge(entry, series, instant);
-            let after = self.level(entry);
-            if before != after {
-                track.push((instant, after));
-                before = after;
+            if quiet >= STRIDE {
+                if self.leap(walk, until, stride) {
+                    stride = stride.saturating_mul(2).min(1 << 30);
+                    if stop(self) {
+                        return own;
+                    }
+                    continue;
+                }
+                // What is constant is near the size that was tried last.
+                quiet = if stride > STRIDE { STRIDE } else { 0 };
+                stride = (stride / 4).max(STRIDE);
+                if quiet > 0 {
+                    continue;
+                }
             }
+            quiet += 1;
+            self.see(walk, instant);
+            self.judge(walk, instant);
             self.at = instant;
+            let after = self.set();
+            if before != after {
+                turns.push(instant, after);
+                before = after;
+                (quiet, stride) = (0, STRIDE);
+            }
+            if stop(self) {
+                return own;
+            }
         }
     }
 
     /// The highest level on, and whether it is stale.
-    pub fn standing(&self, entry: &Entry, series: &Series, now: i64) -> (Level, bool) {
-        let highest = entry
-            .rule
-            .levels
-            .iter()
-            .zip(&self.levels)
-            .rev()
-            .find(|(_, standing)| standing.on());
-        highest.map_or((Level::None, false), |(plan, _)| {
-            let values = self.values(entry, series, now);
-            let unknown = truth(entry, &plan.condition, &values, false) == Truth::Unknown;
-            (plan.level, unknown)
-        })
+    pub fn standing(&self, walk: &mut Walk<'_>, now: i64) -> (Level, bool) {
+        let levels = walk.entry.rule.levels.iter().zip(&self.levels);
+        let Some((plan, _)) = levels.rev().find(|(_, standing)| standing.on()) else {
+            return (Level::None, false);
+        };
+        let values = self.values(walk, now);
+        let of = |index| {
+            compare(walk.entry, index, false, |feature, bound| {
+                values[feature].against(bound)
+            })
+        };
+        (plan.level, truth(&plan.condition, &of) == Truth::Unknown)
     }
 
     /// Whether nothing can happen to level or staleness without a new observation.
@@ -185,106 +273,138 @@ impl Evaluation {
             .levels
             .iter()
             .all(|standing| !standing.on() && standing.phase() != Phase::Held);
-        let mut bounds = entry.rule.comparisons.iter().zip(entry.thresholds.iter());
-        let rising = |(comparison, bound): (&Comparison, &Option<Bound>)| {
+        let rising = |(comparison, bound): (&Comparison, Option<Bound>)| {
             bound.is_some_and(|bound| may_rise(comparison, bound.on, &entry.rule.features, series))
         };
-        quiet && !bounds.any(rising)
-    }
-
-    fn level(&self, entry: &Entry) -> Level {
-        let highest = entry
-            .rule
-            .levels
-            .iter()
-            .zip(&self.levels)
-            .rev()
-            .find(|(_, standing)| standing.on());
-        highest.map_or(Level::None, |(plan, _)| plan.level)
+        quiet && !bounds(entry).any(rising)
     }
 
     /// The next instant that comes without another observation.
-    fn next_own_instant(&self, entry: &Entry, series: &Series) -> i64 {
-        let mut next = i64::MAX;
-        for (feature, window) in entry.rule.features.iter().zip(&self.windows) {
-            if feature.kind != FeatureKind::Silence && window.first < self.seen {
-                let point = series.points()[window.first as usize];
-                next = next.min(expiry(point, feature.window, entry.rule.pane));
+    fn next_own_instant(&self, walk: &mut Walk<'_>) -> i64 {
+        let entry = walk.entry;
+        let mut next = self.next_turn(entry);
+        for (place, (feature, window)) in entry.rule.features.iter().zip(&self.windows).enumerate() {
+            if feature.kind != FeatureKind::Silence
+                && window.first < self.seen
+                && let Some(point) = walk.point(1 + place, window.first)
+            {
+                next = next.min(expiry(point.time(), *feature, entry.rule.pane));
             }
         }
-        if self.last_counted != i64::MIN {
-            for (comparison, bound) in entry.rule.comparisons.iter().zip(entry.thresholds.iter()) {
-                if entry.rule.features[comparison.feature].kind != FeatureKind::Silence {
-                    continue;
-                }
-                for threshold in bound.iter().flat_map(|bound| [bound.on, bound.off]) {
-                    // Thousandths of seconds are milliseconds; `>` and `<=` change a millisecond later.
-                    let strict = matches!(comparison.operator, Operator::Above | Operator::AtMost);
-                    let instant = self
-                        .last_counted
-                        .saturating_add(threshold)
-                        .saturating_add(i64::from(strict));
-                    if instant > self.at {
-                        next = next.min(instant);
-                    }
-                }
-            }
+        if self.last_counted == i64::MIN {
+            return next;
         }
-        for (plan, standing) in entry.rule.levels.iter().zip(&self.levels) {
-            match standing.phase() {
-                Phase::Held if !standing.on() => next = next.min(standing.since() + plan.hold),
-                Phase::False if standing.on() => next = next.min(standing.since() + plan.clear),
-                _ => {}
+        for (comparison, bound) in bounds(entry) {
+            if entry.rule.features[comparison.feature].kind != FeatureKind::Silence {
+                continue;
+            }
+            for threshold in bound.iter().flat_map(|bound| [bound.on, bound.off]) {
+                // Thousandths of seconds are milliseconds; `>` and `<=` change a millisecond later.
+                let strict = matches!(comparison.operator, Operator::Above | Operator::AtMost);
+                let instant = self
+                    .last_counted
+                    .saturating_add(threshold)
+                    .saturating_add(i64::from(strict));
+                if instant > self.at {
+                    next = next.min(instant);
+                }
             }
         }
         next
     }
 
+    /// When the first level turns, if no phase changes.
+    pub(super) fn next_turn(&self, entry: &Entry) -> i64 {
+        let levels = entry.rule.levels.iter().zip(&self.levels);
+        let turns = levels.filter(|(_, standing)| standing.waits()).map(|(plan, standing)| {
+            let wait = if standing.on() { plan.clear } else { plan.hold };
+            standing.since() + wait
+        });
+        turns.min().unwrap_or(i64::MAX)
+    }
+
     /// Takes in what begins to count at this instant, and lets go of what expires.
-    fn see(&mut self, entry: &Entry, series: &Series, instant: i64) {
-        let points = series.points();
-        if let Some(point) = points.get(self.seen as usize).filter(|point| point.time() == instant) {
-            self.seen += 1;
+    fn see(&mut self, walk: &mut Walk<'_>, instant: i64) {
+        let entry = walk.entry;
+        if let Some(point) = walk.point(0, self.seen).filter(|point| point.time() == instant) {
             if point.counts() {
                 self.last_counted = instant;
-                let thousandths = point.thousandths();
-                for window in &mut self.windows {
-                    window.count += 1;
-                    window.sum += thousandths;
+                for (place, feature) in entry.rule.features.iter().enumerate() {
+                    self.enter(walk, place, feature.kind, point);
                 }
             }
+            self.seen += 1;
         }
-        for (feature, window) in entry.rule.features.iter().zip(&mut self.windows) {
+        for (place, feature) in entry.rule.features.iter().enumerate() {
+            let window = &mut self.windows[place];
             if feature.kind == FeatureKind::Silence {
                 window.first = self.seen;
                 continue;
             }
             while window.first < self.seen {
-                let point = points[window.first as usize];
-                if expiry(point, feature.window, entry.rule.pane) > instant {
+                let Some(point) = walk.point(1 + place, window.first) else {
+                    break;
+                };
+                if expiry(point.time(), *feature, entry.rule.pane) > instant {
                     break;
                 }
                 window.first += 1;
                 if point.counts() {
                     window.count -= 1;
-                    window.sum -= point.thousandths();
+                    if is_sum(feature.kind) {
+                        window.held -= point.thousandths();
+                    }
                 }
+            }
+            if is_extreme(feature.kind) && window.count > 0 && window.held < i64::from(window.first) {
+                self.find_extreme(walk, place, instant);
             }
         }
     }
 
-    /// Finds which conditions hold from this instant on, and which levels that turns on or off.
-    fn judge(&mut self, entry: &Entry, series: &Series, instant: i64) {
-        let values = self.values(entry, series, instant);
-        for (plan, standing) in entry.rule.levels.iter().zip(&mut self.levels) {
-            // The condition implies the moved one, and mostly not even that holds.
-            let phase = if truth(entry, &plan.condition, &values, true) == Truth::No {
-                Phase::False
-            } else if truth(entry, &plan.condition, &values, false) == Truth::Yes {
-                Phase::Held
+    /// A counted point comes into a window, at position `seen`.
+    fn enter(&mut self, walk: &mut Walk<'_>, place: usize, kind: FeatureKind, point: Point) {
+        let window = &mut self.windows[place];
+        window.count += 1;
+        if is_sum(kind) {
+            window.held += point.thousandths();
+        } else if is_extreme(kind) {
+            let first = window.count == 1;
+            let held = if first {
+                None
             } else {
-                Phase::Neither
+                walk.point(1 + place, window.held as u32)
             };
+            if held.is_none_or(|held| extreme(kind, held.result).is(point)) {
+                window.held = self.seen.into();
+            }
+        }
+    }
+
+    /// The extreme left its window: finds the last one of what remains.
+    fn find_extreme(&mut self, walk: &mut Walk<'_>, place: usize, at: i64) {
+        let kind = walk.entry.rule.features[place].kind;
+        let window = self.windows[place];
+        let (points, start) = walk.series.leaf(window.first as usize);
+        let (first, end) = (window.first as usize - start, self.seen as usize - start);
+        self.windows[place].held = if end <= points.len() {
+            let counted = (first..end).filter(|position| points[*position].counts());
+            let best = counted.reduce(|best, next| match extreme(kind, points[best].result).is(points[next]) {
+                true => next,
+                false => best,
+            });
+            (start + best.expect("a counted point is in the window")) as i64
+        } else {
+            let extent = walk.series.extent(points[first].time() - 1, at);
+            extreme_of(walk.series, kind, &extent, at)
+        };
+    }
+
+    /// Finds which conditions hold from this instant on, and which levels that turns on or off.
+    fn judge(&mut self, walk: &mut Walk<'_>, instant: i64) {
+        let values = self.values(walk, instant);
+        for (plan, standing) in walk.entry.rule.levels.iter().zip(&mut self.levels) {
+            let phase = phase(walk.entry, plan, &values);
             if phase != standing.phase() {
                 standing.enter(phase, instant);
             }
@@ -296,136 +416,154 @@ impl Evaluation {
         }
     }
 
+    /// Finds the phases at the time at which the run stands, as if each had begun now; `set` is on.
+    pub(super) fn enter_phases(&mut self, walk: &mut Walk<'_>, set: Set) {
+        let values = self.values(walk, self.at);
+        let levels = walk.entry.rule.levels.iter().zip(&mut self.levels).enumerate();
+        for (level, (plan, standing)) in levels {
+            *standing = Standing::new(phase(walk.entry, plan, &values), self.at, set.has(level));
+        }
+    }
+
     /// The values of all features.
-    fn values(&self, entry: &Entry, series: &Series, at: i64) -> Values {
-        let features = entry.rule.features.iter().zip(&self.windows);
+    fn values(&self, walk: &mut Walk<'_>, at: i64) -> SmallVec<[Value; 2]> {
+        let features = walk.entry.rule.features.iter().zip(&self.windows).enumerate();
         features
-            .map(|(feature, window)| self.value(*feature, *window, series, at))
+            .map(|(place, (feature, window))| self.value(walk, place, *feature, *window, at))
             .collect()
     }
 
-    fn value(&self, feature: Feature, window: Window, series: &Series, at: i64) -> Option<f64> {
-        if feature.kind == FeatureKind::Silence {
-            return (self.last_counted != i64::MIN).then(|| (at - self.last_counted) as f64 / 1000.0);
-        }
-        if window.count == 0 {
-            return None;
-        }
+    fn value(&self, walk: &mut Walk<'_>, place: usize, feature: Feature, window: Window, at: i64) -> Value {
+        let count = i64::from(window.count);
         match feature.kind {
-            FeatureKind::Sum => Some(window.sum as f64 / 1000.0),
-            FeatureKind::Mean => Some(window.sum as f64 / (1000.0 * f64::from(window.count))),
-            FeatureKind::Count => Some(f64::from(window.count)),
-            kind => reduce(kind, &series.points()[window.first as usize..self.seen as usize]),
+            FeatureKind::Silence => match self.last_counted {
+                i64::MIN => Value::Unknown,
+                last => ratio(at - last, 1),
+            },
+            _ if count == 0 => Value::Unknown,
+            FeatureKind::Sum => ratio(window.held, 1),
+            FeatureKind::Mean => ratio(window.held, count),
+            FeatureKind::Count => ratio(count * 1000, 1),
+            FeatureKind::Min | FeatureKind::Max => walk
+                .point(1 + place, window.held as u32)
+                .map_or(Value::Unknown, |point| Value::Result(point.result)),
+            FeatureKind::Last => self
+                .last(walk)
+                .map_or(Value::Unknown, |point| Value::Result(point.result)),
+            FeatureKind::Rate => {
+                let first = walk.point(1 + place, window.first);
+                let first = first.and_then(|first| match first.counts() {
+                    true => Some(first),
+                    false => walk.series.first_counted(first.time()),
+                });
+                first
+                    .zip(self.last(walk))
+                    .map_or(Value::Unknown, |(first, last)| rate(first, last))
+            }
         }
     }
-}
 
-/// The values of an entry's features; `None` while unknown.
-type Values = SmallVec<[Option<f64>; 4]>;
-
-fn truth(entry: &Entry, condition: &Condition, values: &Values, moved: bool) -> Truth {
-    match condition {
-        Condition::Comparison(index) => compare(entry, *index, values, moved),
-        Condition::Any(parts) => combine(
-            parts.iter().map(|part| truth(entry, part, values, moved)),
-            Truth::Yes,
-            Truth::No,
-        ),
-        Condition::All(parts) => combine(
-            parts.iter().map(|part| truth(entry, part, values, moved)),
-            Truth::No,
-            Truth::Yes,
-        ),
+    /// The last counted point.
+    fn last(&self, walk: &mut Walk<'_>) -> Option<Point> {
+        let last = self.seen.checked_sub(1).and_then(|last| walk.point(0, last));
+        last.filter(|last| last.counts())
+            .or_else(|| walk.series.last_counted(self.last_counted))
     }
 }
 
-fn compare(entry: &Entry, index: usize, values: &Values, moved: bool) -> Truth {
-    let Some(bound) = entry.thresholds.get(index).copied().flatten() else {
-        return Truth::Absent;
+/// The phase of a level where features have these values.
+fn phase(entry: &Entry, plan: &LevelPlan, values: &[Value]) -> Phase {
+    let of = |moved| {
+        truth(&plan.condition, &|index| {
+            compare(entry, index, moved, |feature, bound| values[feature].against(bound))
+        })
     };
-    let comparison = &entry.rule.comparisons[index];
-    let threshold = if moved { bound.off } else { bound.on };
-    match values[comparison.feature] {
-        None => Truth::Unknown,
-        Some(value) if comparison.operator.holds(value, threshold) => Truth::Yes,
-        Some(_) => Truth::No,
+    // The condition implies the moved one, and mostly not even that holds.
+    if of(true) == Truth::No {
+        Phase::False
+    } else if of(false) == Truth::Yes {
+        Phase::Held
+    } else {
+        Phase::Neither
     }
 }
 
-/// The value of a feature over the points of its window; `None` while unknown.
-pub fn reduce(kind: FeatureKind, points: &[Point]) -> Option<f64> {
-    let mut counted = points.iter().filter(|point| point.counts());
-    match kind {
-        FeatureKind::Last => counted.next_back().map(|point| point.result),
-        FeatureKind::Min => counted.map(|point| point.result).reduce(f64::min),
-        FeatureKind::Max => counted.map(|point| point.result).reduce(f64::max),
-        FeatureKind::Count => Some(counted.count() as f64).filter(|count| *count > 0.0),
-        FeatureKind::Rate => {
-            let first = counted.next()?;
-            let last = counted.next_back()?;
-            Some((last.result - first.result) * 3_600_000.0 / (last.time() - first.time()) as f64)
-        }
-        FeatureKind::Sum | FeatureKind::Mean => {
-            let (count, sum) = counted.fold((0i64, 0), |(count, sum), point| (count + 1, sum + point.thousandths()));
-            let divisor = if kind == FeatureKind::Mean {
-                1000.0 * count as f64
-            } else {
-                1000.0
-            };
-            (count > 0).then(|| sum as f64 / divisor)
-        }
-        FeatureKind::Silence => None,
+/// The position of the last point up to a time that is the extreme of points with this summary.
+pub(super) fn extreme_of(series: &Series, kind: FeatureKind, extent: &Extent, until: i64) -> i64 {
+    let best = if kind == FeatureKind::Max {
+        extent.most
+    } else {
+        extent.least
+    };
+    let last = series.last_beyond(until, extreme(kind, best));
+    let last = last.expect("the extreme is one of the points");
+    series.position_after(last.time()) as i64 - 1
+}
+
+/// So many instants are gone through one by one before a look at many costs less. Unit tests look after few.
+pub(super) const STRIDE: u32 = if cfg!(test) { 4 } else { 64 };
+
+const fn ratio(over: i64, under: i64) -> Value {
+    Value::Ratio { over, under }
+}
+
+/// From one point to another, per hour; unknown where they are one.
+pub fn rate(first: Point, last: Point) -> Value {
+    match last.time() - first.time() {
+        // Results are at most 1e9: seven times 1e18 fits.
+        lapse if lapse > 0 => ratio((last.thousandths() - first.thousandths()) * HOUR, lapse),
+        _ => Value::Unknown,
     }
+}
+
+/// An hour in milliseconds.
+pub const HOUR: i64 = 3_600_000;
+
+/// Whether the feature adds results up.
+pub const fn is_sum(kind: FeatureKind) -> bool {
+    matches!(kind, FeatureKind::Sum | FeatureKind::Mean)
+}
+
+/// The results that are at least as extreme as this one.
+const fn extreme(kind: FeatureKind, result: f64) -> Beyond {
+    match kind {
+        FeatureKind::Max => Beyond(Operator::AtLeast, result),
+        _ => Beyond(Operator::AtMost, result),
+    }
+}
+
+pub(super) const fn is_extreme(kind: FeatureKind) -> bool {
+    matches!(kind, FeatureKind::Min | FeatureKind::Max)
 }
 
 /// From when on a point no longer counts in a window: the first pane boundary at or after its time plus the window.
-pub fn expiry(point: Point, window: i64, pane: i64) -> i64 {
-    let end = point.time() + window;
+pub fn expiry(time: i64, feature: Feature, pane: i64) -> i64 {
+    let end = time + feature.window;
     end + (-end).rem_euclid(pane)
+}
+
+/// What is at or before this time has left the window at another: the inverse of [`expiry`].
+pub fn left(at: i64, feature: Feature, pane: i64) -> i64 {
+    at.div_euclid(pane) * pane - feature.window
 }
 
 /// Whether a comparison that is not true may become true with no new observation: something leaves the window, and the
 /// rest compares otherwise. Mean, least and greatest of any rest lie within the range of all results.
 fn may_rise(comparison: &Comparison, threshold: i64, features: &[Feature], series: &Series) -> bool {
-    let upwards = matches!(comparison.operator, Operator::AtLeast | Operator::Above);
+    let operator = comparison.operator;
+    let upwards = upwards(operator);
     let (low, high) = series.range();
     let extreme = if upwards { high } else { low };
+    let reaches = |threshold| admits(operator, result_against(extreme, threshold));
     match features[comparison.feature].kind {
         FeatureKind::Last => false,
         FeatureKind::Count => !upwards,
-        FeatureKind::Max => !upwards && comparison.operator.holds(extreme, threshold),
-        FeatureKind::Min => upwards && comparison.operator.holds(extreme, threshold),
+        FeatureKind::Max => !upwards && reaches(threshold),
+        FeatureKind::Min => upwards && reaches(threshold),
         // Rounding to thousandths may lift a mean above every result by half a thousandth.
-        FeatureKind::Mean => comparison
-            .operator
-            .holds(extreme, comparison.operator.eased(threshold, 1)),
+        FeatureKind::Mean => reaches(operator.eased(threshold, 1)),
         FeatureKind::Sum => !upwards || low < 0.0,
         FeatureKind::Silence => upwards,
         FeatureKind::Rate => true,
     }
-}
-
-/// Kleene's truth values, and one for a condition that takes no part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Truth {
-    Yes,
-    No,
-    Unknown,
-    Absent,
-}
-
-/// `strong` if any part is; `Unknown` if any is unknown; `weak` if all are; parts that take no part are left out.
-fn combine(parts: impl Iterator<Item = Truth>, strong: Truth, weak: Truth) -> Truth {
-    let mut result = Truth::Absent;
-    for part in parts {
-        if part == strong {
-            return strong;
-        }
-        result = match (result, part) {
-            (known, Truth::Absent) => known,
-            (Truth::Unknown, _) | (_, Truth::Unknown) => Truth::Unknown,
-            _ => weak,
-        };
-    }
-    result
 }

@@ -5,49 +5,35 @@ use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Explanation, FeatureValue, Sample};
 use riskflow_model::{Level, Millis, Number, Text, shortened};
 
-use super::Track;
-use super::evaluation::{expiry, reduce};
-use super::series::{Point, Series};
+use super::evaluation::{Walk, left, rate};
+use super::series::Point;
+use super::value::Value;
 use crate::specification::Entry;
 
-/// An explanation tells the values of so many features.
-const MOST_FEATURES: usize = 100;
-
-/// The explanation of the last change of a track; of the lowest level, as of `now`, where nothing ever was on.
+/// The explanation of the last change of a level: when, to which, from which; of the lowest level, as of `now`, where nothing
+/// ever was on.
 ///
 /// Asset fields stay empty: the lifecycle knows the asset.
-pub fn explain(entry: &Entry, series: &Series, track: &Track, floor: i64, now: i64, datastream: &Text) -> Explanation {
-    let (at, level) = match track.as_slice() {
-        [] => (now, entry.rule.levels.first().map_or(Level::None, |plan| plan.level)),
-        [.., (_, before), (at, Level::None)] => (*at, *before),
-        [.., (at, level)] => (*at, *level),
+pub fn explain(walk: &Walk<'_>, last: Option<(i64, Level, Level)>, now: i64, datastream: &Text) -> Explanation {
+    let entry = walk.entry;
+    let (at, level) = match last {
+        None => (now, entry.rule.levels.first().map_or(Level::None, |plan| plan.level)),
+        Some((at, Level::None, before)) => (at, before),
+        Some((at, level, _)) => (at, level),
     };
     let plan = entry.rule.levels.iter().find(|plan| plan.level == level);
     let mut features = Vec::new();
     if let Some(plan) = plan {
         collect(entry, &plan.condition, &mut features);
     }
-    let more = features.len().saturating_sub(MOST_FEATURES);
-    features.truncate(MOST_FEATURES);
-    let left_out = (more > 0).then(|| FeatureValue {
-        feature: format!("…({more} more)").into(),
-        value: None,
-        first: None,
-        last: None,
-    });
     let condition = plan.map_or_else(String::new, |plan| {
         entry.rule.show_condition(&plan.condition, &entry.thresholds)
     });
-    let visible = &series.points()[series.position_after(floor)..];
     Explanation {
         rule_version: entry.rule.record.version,
         condition: shortened(&condition, TEXT_BYTES).into(),
         datastream: datastream.clone(),
-        features: features
-            .into_iter()
-            .map(|feature| value(feature, visible, entry.rule.pane, at))
-            .chain(left_out)
-            .collect(),
+        features: features.into_iter().map(|feature| value(walk, feature, at)).collect(),
         ..nothing()
     }
 }
@@ -82,28 +68,42 @@ fn collect(entry: &Entry, condition: &Condition, features: &mut Vec<Feature>) {
     }
 }
 
-fn value(feature: Feature, points: &[Point], pane: i64, at: i64) -> FeatureValue {
-    let seen = &points[..points.partition_point(|point| point.time() <= at)];
-    let sample = |point: &Point| Sample {
+/// A feature at a time, with the first and the last observation that count in it; of a silence, the one before it.
+fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> FeatureValue {
+    let series = walk.series;
+    let gone = match feature.kind {
+        FeatureKind::Silence => walk.floor,
+        _ => left(at, feature, walk.entry.rule.pane).max(walk.floor),
+    };
+    let last = series.last_counted(at).filter(|last| last.time() > gone);
+    let first = match feature.kind {
+        FeatureKind::Silence => last,
+        _ => last.and_then(|_| series.first_counted(gone)),
+    };
+    let sample = |point: Point| Sample {
         time: Millis(point.time()),
         result: Number(point.result),
     };
-    if feature.kind == FeatureKind::Silence {
-        let last = seen.iter().rfind(|point| point.counts());
-        return FeatureValue {
-            feature: feature.to_string().into(),
-            value: last.map(|point| Number((at - point.time()) as f64 / 1000.0)),
-            first: last.map(sample),
-            last: last.map(sample),
-        };
-    }
-    let window = &seen[seen.partition_point(|point| expiry(*point, feature.window, pane) <= at)..];
-    let mut counted = window.iter().filter(|point| point.counts());
-    let first = counted.next().map(sample);
+    let ends = first.zip(last);
     FeatureValue {
         feature: feature.to_string().into(),
-        value: reduce(feature.kind, window).map(Number),
-        first,
-        last: counted.next_back().map(sample).or(first),
+        value: ends.and_then(|ends| of(walk, feature, ends, at).shown()).map(Number),
+        first: first.map(sample),
+        last: last.map(sample),
+    }
+}
+
+fn of(walk: &Walk<'_>, feature: Feature, (first, last): (Point, Point), at: i64) -> Value {
+    let extent = || walk.series.extent(first.time() - 1, last.time());
+    let ratio = |over, under| Value::Ratio { over, under };
+    match feature.kind {
+        FeatureKind::Silence => ratio(at - last.time(), 1),
+        FeatureKind::Last => Value::Result(last.result),
+        FeatureKind::Rate => rate(first, last),
+        FeatureKind::Min => Value::Result(extent().least),
+        FeatureKind::Max => Value::Result(extent().most),
+        FeatureKind::Sum => ratio(extent().sum, 1),
+        FeatureKind::Mean => ratio(extent().sum, extent().count.into()),
+        FeatureKind::Count => ratio(i64::from(extent().count) * 1000, 1),
     }
 }

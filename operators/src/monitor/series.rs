@@ -1,7 +1,13 @@
 //! The observations of one datastream, by time.
 
+mod tree;
+
+use riskflow_config::Operator;
 use riskflow_model::observation::{Quality, Reading};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::value::{admits, upwards};
+use tree::Node;
 
 /// One observation in sixteen bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,25 +40,84 @@ impl Point {
 
     /// The result in thousandths, half away from zero.
     pub fn thousandths(self) -> i64 {
-        (self.result * 1000.0).round() as i64
+        thousandths(self.result)
+    }
+}
+
+/// A result in thousandths, half away from zero: as the decimal that was given is rounded. Finite, and not beyond
+/// [`Reading::LIMIT`].
+pub fn thousandths(result: f64) -> i64 {
+    let size = result.abs();
+    let whole = (size * 1000.0) as i64;
+    // The double nearest to the border between two thousandths. What lies on the border as a decimal is equal to it, where a
+    // product with 1000 may come out a little less.
+    let border = (2 * whole + 1) as f64 / 2000.0;
+    let rounded = whole + i64::from(size >= border);
+    if result < 0.0 { -rounded } else { rounded }
+}
+
+/// What can be told of some points without looking at each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Extent {
+    /// How many they are.
+    pub len: u32,
+    /// How many of them count.
+    pub count: u32,
+    /// The sum of those that count, in thousandths.
+    pub sum: i64,
+    /// The least result of those that count; infinite where none does.
+    pub least: f64,
+    /// The greatest.
+    pub most: f64,
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self {
+            len: 0,
+            count: 0,
+            sum: 0,
+            least: f64::INFINITY,
+            most: f64::NEG_INFINITY,
+        }
+    }
+}
+
+impl Extent {
+    fn add(&mut self, point: Point) {
+        self.len += 1;
+        if point.counts() {
+            self.count += 1;
+            self.sum += point.thousandths();
+            self.least = self.least.min(point.result);
+            self.most = self.most.max(point.result);
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.len += other.len;
+        self.count += other.count;
+        self.sum += other.sum;
+        self.least = self.least.min(other.least);
+        self.most = self.most.max(other.most);
     }
 }
 
 /// What a record did to the series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
     /// Nothing: it said what was known, or took back what was not there.
     Unchanged,
     /// There was none for its time.
     Added,
-    /// It replaced one, or took one back.
-    Changed,
+    /// It replaced this one, or took it back.
+    Changed(Point),
 }
 
-/// The observations of one datastream, by time, one for each time.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The observations of one datastream, by time, one for each time. Saved as a list.
+#[derive(Debug)]
 pub struct Series {
-    points: Vec<Point>,
+    root: Node,
     /// No result that is kept lies outside; it may be wider than need be.
     low: f64,
     high: f64,
@@ -61,7 +126,7 @@ pub struct Series {
 impl Default for Series {
     fn default() -> Self {
         Self {
-            points: Vec::new(),
+            root: Node::Leaf(Vec::new()),
             low: f64::INFINITY,
             high: f64::NEG_INFINITY,
         }
@@ -71,43 +136,42 @@ impl Default for Series {
 impl Series {
     /// Puts, replaces or takes back (`None`) the observation of a time.
     pub fn apply(&mut self, time: i64, reading: Option<Reading>) -> Outcome {
-        let position = match self.points.last() {
-            Some(last) if last.time() < time => Err(self.points.len()),
-            None => Err(0),
-            _ => self.points.binary_search_by_key(&time, |point| point.time()),
-        };
-        match (position, reading) {
-            (Ok(index), Some(reading)) => {
-                let point = Point::new(time, reading);
-                self.widen(point.result);
-                if std::mem::replace(&mut self.points[index], point) == point {
-                    Outcome::Unchanged
-                } else {
-                    Outcome::Changed
-                }
-            }
-            (Ok(index), None) => {
-                self.points.remove(index);
-                Outcome::Changed
-            }
-            (Err(index), Some(reading)) => {
-                let point = Point::new(time, reading);
-                self.widen(point.result);
-                self.points.insert(index, point);
-                Outcome::Added
-            }
-            (Err(_), None) => Outcome::Unchanged,
+        let point = reading.map(|reading| Point::new(time, reading));
+        if let Some(point) = point {
+            self.low = self.low.min(point.result);
+            self.high = self.high.max(point.result);
+        }
+        match (self.root.put(time, point), point) {
+            (None, None) => Outcome::Unchanged,
+            (None, Some(_)) => Outcome::Added,
+            (Some(before), after) if after == Some(before) => Outcome::Unchanged,
+            (Some(before), _) => Outcome::Changed(before),
         }
     }
 
-    /// Reads the last point.
+    /// Reads the last point of a short series.
     pub fn warm(&self) -> u64 {
-        self.points.last().map_or(0, |point| point.stamp as u64)
+        match &self.root {
+            Node::Leaf(points) => points.last().map_or(0, |point| point.stamp as u64),
+            Node::Inner(_) => 0,
+        }
     }
 
-    /// All points.
-    pub fn points(&self) -> &[Point] {
-        &self.points
+    /// The leaf that holds a position, and the position of its first point; an empty one beyond the end.
+    pub fn leaf(&self, position: usize) -> (&[Point], usize) {
+        self.root.leaf(position)
+    }
+
+    /// The point at a position.
+    pub fn get(&self, position: usize) -> Option<Point> {
+        let (points, start) = self.root.leaf(position);
+        points.get(position - start).copied()
+    }
+
+    /// The point of a time.
+    pub fn at(&self, time: i64) -> Option<Point> {
+        let last = self.position_after(time).checked_sub(1).and_then(|last| self.get(last));
+        last.filter(|point| point.time() == time)
     }
 
     /// A range that holds every result.
@@ -115,39 +179,148 @@ impl Series {
         (self.low, self.high)
     }
 
-    fn widen(&mut self, result: f64) {
-        self.low = self.low.min(result);
-        self.high = self.high.max(result);
+    /// The summary of the points later than `after`, up to and including `until`.
+    pub fn extent(&self, after: i64, until: i64) -> Extent {
+        let mut extent = Extent::default();
+        if after < until {
+            self.root.extent(after, until, &mut extent);
+        }
+        extent
     }
 
-    /// The position of the first point later than a time.
+    /// The first point later than a time that counts.
+    pub fn first_counted(&self, after: i64) -> Option<Point> {
+        self.root.find_first(after, &|extent| extent.count > 0, &Point::counts)
+    }
+
+    /// The last point up to and including a time that counts.
+    pub fn last_counted(&self, until: i64) -> Option<Point> {
+        self.root.find_last(until, &|extent| extent.count > 0, &Point::counts)
+    }
+
+    /// The first point later than a time that counts, and is `beyond` a result.
+    pub fn first_beyond(&self, after: i64, beyond: Beyond) -> Option<Point> {
+        self.root
+            .find_first(after, &|extent| beyond.fits(extent), &|point| beyond.is(point))
+    }
+
+    /// The last point up to and including a time that counts, and is `beyond` a result.
+    pub fn last_beyond(&self, until: i64, beyond: Beyond) -> Option<Point> {
+        self.root
+            .find_last(until, &|extent| beyond.fits(extent), &|point| beyond.is(point))
+    }
+
+    /// The position of the first point later than a time: how many are at or before it.
     pub fn position_after(&self, time: i64) -> usize {
-        match self.points.last() {
-            Some(last) if last.time() > time => self.points.partition_point(|point| point.time() <= time),
-            _ => self.points.len(),
+        match &self.root {
+            Node::Leaf(points) if points.last().is_none_or(|last| last.time() <= time) => points.len(),
+            root => root.rank(time),
         }
     }
 
     /// The time of the last point at or before a time; `i64::MIN` where there is none.
     pub fn last_at_or_before(&self, time: i64) -> i64 {
-        let end = self.position_after(time);
-        self.points[..end].last().map_or(i64::MIN, |point| point.time())
+        let last = self.position_after(time).checked_sub(1).and_then(|last| self.get(last));
+        last.map_or(i64::MIN, Point::time)
     }
 
     /// The time of the first point later than a time.
     pub fn next_after(&self, time: i64) -> Option<i64> {
-        self.points.get(self.position_after(time)).map(|point| point.time())
+        self.get(self.position_after(time)).map(Point::time)
     }
 
     /// Lets go of the first points.
     pub fn drop_first(&mut self, count: usize) {
-        self.points.drain(..count);
-        (self.low, self.high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for position in 0..self.points.len() {
-            self.widen(self.points[position].result);
+        if count > 0 {
+            self.root.drop_first(count);
+            self.root.shrink();
         }
-        if self.points.capacity() > 4 * self.points.len().max(16) {
-            self.points.shrink_to_fit();
+        // What was taken back or replaced counts no longer.
+        let Extent { least, most, .. } = self.root.whole();
+        (self.low, self.high) = (least, most);
+    }
+
+    fn of(points: Vec<Point>) -> Self {
+        let root = Node::build(points);
+        let Extent { least, most, .. } = root.whole();
+        Self {
+            root,
+            low: least,
+            high: most,
+        }
+    }
+}
+
+/// Counted results that compare so with this one.
+#[derive(Clone, Copy, Debug)]
+pub struct Beyond(pub Operator, pub f64);
+
+impl Beyond {
+    fn holds(self, result: f64) -> bool {
+        result
+            .partial_cmp(&self.1)
+            .is_some_and(|ordering| admits(self.0, ordering))
+    }
+
+    /// Whether a point is one of them.
+    pub fn is(self, point: Point) -> bool {
+        point.counts() && self.holds(point.result)
+    }
+
+    fn fits(self, extent: &Extent) -> bool {
+        extent.count > 0 && self.holds(if upwards(self.0) { extent.most } else { extent.least })
+    }
+}
+
+impl Serialize for Series {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeSeq as _;
+        let mut points = serializer.serialize_seq(Some(self.root.count()))?;
+        let mut result = Ok(());
+        self.root.for_each(&mut |point| {
+            if result.is_ok() {
+                result = points.serialize_element(&point);
+            }
+        });
+        result?;
+        points.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Series {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_rounded_to_thousandths_half_away_from_zero() {
+        for (result, expected) in [
+            (0.0, 0),
+            (0.0004, 0),
+            (0.0005, 1),
+            (-0.0005, -1),
+            // In doubles 1000 times these is less than the half.
+            (1.0015, 1002),
+            (64.0745, 64_075),
+            (-8.1805, -8181),
+            (1.001_499_999, 1001),
+            (0.999_999, 1000),
+            (1e9, 1_000_000_000_000),
+            (-123_456.789, -123_456_789),
+        ] {
+            assert_eq!(thousandths(result), expected, "{result}");
+        }
+        // All borders up to a thousand, written as decimals.
+        for whole in 0..1_000_000i64 {
+            let border: f64 = format!("{}.{:03}5", whole / 1000, whole % 1000).parse().unwrap();
+            assert_eq!(thousandths(border), whole + 1, "{border}");
+            assert_eq!(thousandths(-border), -whole - 1, "{border}");
+            assert_eq!(thousandths(border.next_down()), whole, "below {border}");
         }
     }
 }

@@ -3,9 +3,12 @@
 use riskflow_model::output::{Cause, Origin};
 use riskflow_model::{Level, Text};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
-use super::evaluation::Evaluation;
+use super::correction::{Edit, stretches};
+use super::evaluation::{Evaluation, Standing, Walk};
 use super::series::Series;
+use super::turns::{Set, Turns, first_difference, last_change, levels};
 use super::{Finding, Revision, Track, evidence};
 use crate::Diff;
 use crate::specification::{Entry, Subject};
@@ -18,10 +21,10 @@ pub(super) struct Watch {
     #[serde(with = "saved")]
     pub(super) entry: Entry,
     pub(super) base: Evaluation,
-    /// Change points up to `base`.
-    pub(super) track: Track,
-    /// As given out.
-    pub(super) shown: Track,
+    /// Which levels were on, up to `base`.
+    pub(super) turns: Turns,
+    /// The same behind `base`, up to the clock, as given out.
+    ahead: Turns,
     /// Level and staleness as given out, if above none.
     shown_standing: Option<(Level, bool)>,
     /// Whether the lifecycle ever heard of this watch.
@@ -31,7 +34,15 @@ pub(super) struct Watch {
     /// The watch does not see what is at or before this time.
     floor: i64,
     /// `None` until the series reaches back behind the horizon.
-    anchor: Option<Box<Evaluation>>,
+    anchor: Option<Box<Anchor>>,
+}
+
+/// What is known of a time that no correction reaches any more, beside the series.
+#[derive(Debug, Serialize, Deserialize)]
+struct Anchor {
+    at: i64,
+    last_counted: i64,
+    levels: SmallVec<[Standing; 4]>,
 }
 
 /// An entry as it is saved.
@@ -59,9 +70,19 @@ pub(super) struct Context<'a> {
     pub(super) now: i64,
     pub(super) series: &'a Series,
     pub(super) last: i64,
-    pub(super) changed_from: i64,
+    /// What became of points behind a base; `None` where none changed. Those that do not count only move positions.
+    pub(super) edits: Option<Vec<Edit>>,
     pub(super) cause: Option<Cause>,
     pub(super) subject: &'a Subject,
+}
+
+/// What going back behind the base came to.
+#[derive(Default)]
+struct Corrected {
+    /// From when on and until when the level is another one.
+    range: Option<(i64, i64)>,
+    /// The turns from a position on, as they were: the new run did not meet the old one.
+    open: Option<(usize, Turns)>,
 }
 
 impl Watch {
@@ -69,10 +90,10 @@ impl Watch {
         Self {
             floor,
             anchor: None,
-            base: Evaluation::new(&entry, series, floor),
+            base: Evaluation::new(&Walk::new(&entry, series, floor)),
             entry,
-            track: Track::new(),
-            shown: Track::new(),
+            turns: Turns::default(),
+            ahead: Turns::default(),
             shown_standing: None,
             told: false,
             fresh: Some(cause),
@@ -81,24 +102,122 @@ impl Watch {
 
     /// Brings the watch up to the clock, gives out what changed, and says when to look again.
     pub(super) fn settle(&mut self, context: &Context<'_>, out: &mut Vec<(Finding, Diff)>) -> i64 {
-        if context.changed_from <= self.base.at() {
-            self.start_over(context.series);
+        let Corrected { mut range, open } = match &context.edits {
+            Some(edits) => self.correct(context.series, edits),
+            None => Corrected::default(),
+        };
+        let (start, old) = open.unwrap_or_else(|| (self.turns.len(), Turns::default()));
+        let mut walk = Walk::new(&self.entry, context.series, self.floor).lazy();
+        let mut ahead = Turns::default();
+        let mut next = self.base.advance(&mut walk, context.last, &mut self.turns);
+        let standing = if next > context.now {
+            self.base.standing(&mut walk, context.now)
+        } else {
+            let mut head = self.base.clone();
+            next = head.advance(&mut walk, context.now, &mut ahead);
+            head.standing(&mut walk, context.now)
+        };
+        if !(old.is_empty() && self.ahead.is_empty() && ahead.is_empty() && start == self.turns.len()) {
+            let (rule, before) = (&self.entry.rule, self.turns.set(start));
+            let given = levels(before, old.from(0, &self.ahead), rule);
+            let found = levels(before, self.turns.from(start, &ahead), rule);
+            if let Some(first) = first_difference(&given, &found) {
+                range = Some((range.map_or(first, |(from, _)| from), i64::MAX));
+            }
+            self.ahead = ahead;
         }
-        let next = self
-            .base
-            .advance(&self.entry, context.series, context.last, &mut self.track);
-        if next > context.now {
-            let standing = self.base.standing(&self.entry, context.series, context.now);
-            self.give(context, standing, out);
-            return next;
-        }
-        let mut head = self.base.clone();
-        let base_points = self.track.len();
-        let next = head.advance(&self.entry, context.series, context.now, &mut self.track);
-        let standing = head.standing(&self.entry, context.series, context.now);
-        self.give(context, standing, out);
-        self.track.truncate(base_points);
+        self.give(context, standing, range, out);
         next
+    }
+
+    /// Makes base and turns right again after edits, some of them at or before the base.
+    fn correct(&mut self, series: &Series, edits: &[Edit]) -> Corrected {
+        let mut walk = Walk::new(&self.entry, series, self.floor);
+        let end = self.base.at();
+        let mut rest = stretches(&walk, edits, end).into_iter().peekable();
+        let mut corrected = Corrected::default();
+        while let Some((from, mut to)) = rest.next() {
+            let start = self.turns.after(from - 1);
+            let mut run = self.state(&mut walk, from - 1);
+            let mut found = Turns::default();
+            let mut meets = |run: &Evaluation| {
+                while let Some(next) = rest.next_if(|next| next.0 <= run.at() + 1) {
+                    to = to.max(next.1);
+                }
+                // Behind the stretch phases are as they were; what is waited for must have begun there as well.
+                let settled = |standing: &Standing| !standing.waits() || standing.since() > to;
+                run.at() >= to && self.turns.at(run.at()) == run.set() && run.levels.iter().all(settled)
+            };
+            run.advance_unless(&mut walk, end, &mut found, &mut meets);
+            if !meets(&run) {
+                let old = self.turns.replace(start, self.turns.len(), &found);
+                corrected.open = Some((start, old));
+                self.base = run;
+                break;
+            }
+            let old = self.turns.replace(start, self.turns.after(run.at()), &found);
+            let (rule, before) = (&self.entry.rule, self.turns.set(start));
+            let nothing = Turns::default();
+            let given = levels(before, old.from(0, &nothing), rule);
+            let found = levels(before, found.from(0, &nothing), rule);
+            if let Some(first) = first_difference(&given, &found) {
+                let from = corrected.range.map_or(first, |(from, _)| from);
+                corrected.range = Some((from, run.at() + 1));
+            }
+        }
+        self.base.seat(&walk, end);
+        corrected
+    }
+
+    /// Where every run begins: at the anchor, or where the watch begins to see.
+    fn origin(&self, walk: &Walk<'_>) -> Evaluation {
+        let mut run = Evaluation::new(walk);
+        if let Some(anchor) = &self.anchor {
+            run.last_counted = anchor.last_counted;
+            run.levels.clone_from(&anchor.levels);
+            run.seat(walk, anchor.at);
+        }
+        run
+    }
+
+    /// The run as it stands at a time between the anchor and the base.
+    fn state(&self, walk: &mut Walk<'_>, at: i64) -> Evaluation {
+        let mut run = self.origin(walk);
+        if run.at() < at {
+            run.seat(walk, at);
+            run.enter_phases(walk, self.turns.at(at));
+            for level in 0..run.levels.len() {
+                let standing = run.levels[level];
+                if standing.waits() {
+                    let since = self.since(walk, level, standing, at);
+                    run.levels[level] = Standing::new(standing.phase(), since, standing.on());
+                }
+            }
+        }
+        run
+    }
+
+    /// Since when a level is in the phase in which it waits at a time; a run looks further and further back.
+    fn since(&self, walk: &mut Walk<'_>, level: usize, standing: Standing, at: i64) -> i64 {
+        let plan = &self.entry.rule.levels[level];
+        let wait = if standing.on() { plan.clear } else { plan.hold };
+        let mut back = wait / 64 + 1;
+        loop {
+            let mut run = self.origin(walk);
+            let begin = at.saturating_sub(back);
+            let inside = run.at() < begin;
+            if inside {
+                run.seat(walk, begin);
+                run.enter_phases(walk, Set::NONE);
+            }
+            run.advance(walk, at, &mut Turns::default());
+            let since = run.levels[level].since();
+            // Had it lasted for longer, it would not be waited for.
+            if !inside || since > begin || back > wait {
+                return since;
+            }
+            back = back.saturating_mul(4);
+        }
     }
 
     /// Reads the lines that the watch itself lies in.
@@ -119,44 +238,46 @@ impl Watch {
     }
 
     /// Moves the anchor up to a time, and the base with it where it stands further back: to run on from there would be
-    /// wrong.
+    /// wrong. Then no point is needed that is not in a window of that time.
     pub(super) fn move_anchor(&mut self, series: &Series, until: i64) {
-        let blank = || Box::new(Evaluation::new(&self.entry, series, self.floor));
-        let anchor = self.anchor.get_or_insert_with(blank);
-        anchor.advance(&self.entry, series, until, &mut Track::new());
+        let mut walk = Walk::new(&self.entry, series, self.floor);
         if self.base.at() < until {
-            self.base.advance(&self.entry, series, until, &mut self.track);
+            let mut walk = Walk::new(&self.entry, series, self.floor).lazy();
+            self.base.advance(&mut walk, until, &mut self.turns);
+            self.ahead.forget_until(until);
         }
-    }
-
-    /// The first position of the series that the anchor may still look at.
-    pub(super) fn first_needed(&self) -> usize {
-        self.anchor.as_ref().map_or(0, |anchor| anchor.first_needed())
+        let Evaluation {
+            at,
+            last_counted,
+            levels,
+            ..
+        } = self.state(&mut walk, until);
+        self.anchor = Some(Box::new(Anchor {
+            at,
+            last_counted,
+            levels,
+        }));
+        self.base.seat(&walk, self.base.at());
+        self.turns.forget(until, &self.entry.rule);
     }
 
     /// The series lost its first points.
     pub(super) fn shift(&mut self, dropped: usize) {
-        if let Some(anchor) = &mut self.anchor {
-            anchor.shift(dropped);
-        }
-        self.base.shift(dropped);
+        self.base.shift(dropped, &self.entry);
     }
 
-    /// Goes back to the anchor: something changed behind the base.
-    fn start_over(&mut self, series: &Series) {
-        match &self.anchor {
-            Some(anchor) => self.base.clone_from(anchor),
-            None => self.base = Evaluation::new(&self.entry, series, self.floor),
-        }
-        let anchor = self.base.at();
-        let keep = self.track.partition_point(|(time, _)| *time <= anchor);
-        self.track.truncate(keep);
-    }
-
-    fn give(&mut self, context: &Context<'_>, (level, stale): (Level, bool), out: &mut Vec<(Finding, Diff)>) {
+    /// Gives out the level where it is another one: from one time on and until another.
+    fn give(
+        &mut self,
+        context: &Context<'_>,
+        (level, stale): (Level, bool),
+        range: Option<(i64, i64)>,
+        out: &mut Vec<(Finding, Diff)>,
+    ) {
         let standing = (level > Level::None).then_some((level, stale));
         let fresh = self.fresh.take();
-        if self.track == self.shown && standing == self.shown_standing && (fresh.is_none() || self.track.is_empty()) {
+        let never_on = self.turns.is_empty() && self.ahead.is_empty();
+        if range.is_none() && standing == self.shown_standing && (fresh.is_none() || never_on) {
             return;
         }
         let Some(asset) = &context.subject.asset else {
@@ -164,47 +285,38 @@ impl Watch {
         };
         let datastream = &context.subject.datastream;
         self.shown_standing = standing;
-        let same = self.track.iter().zip(&self.shown).take_while(|(a, b)| a == b).count();
-        let first = |track: &Track| track.get(same).map_or(i64::MAX, |(time, _)| *time);
-        let differs = same < self.track.len() || same < self.shown.len();
-        let from = if fresh.is_some() {
-            i64::MIN
+        let changed = range.is_some() || fresh.is_some();
+        let (from, until) = match fresh {
+            Some(_) => (i64::MIN, i64::MAX),
+            None => range.unwrap_or((i64::MAX, i64::MAX)),
+        };
+        let start = if fresh.is_some() {
+            0
         } else {
-            first(&self.track).min(first(&self.shown))
+            self.turns.after(from.saturating_sub(1))
         };
-        let cause = (differs || fresh.is_some()).then(|| fresh.max(context.cause).unwrap_or(Cause::Clock));
-        let explain = |_| {
-            let (series, now) = (context.series, context.now);
-            Box::new(evidence::explain(
-                &self.entry,
-                series,
-                &self.track,
-                self.floor,
-                now,
-                datastream,
-            ))
-        };
+        let rule = &self.entry.rule;
+        let mut tail = levels(self.turns.set(start), self.turns.from(start, &self.ahead), rule);
+        tail.retain(|(time, _)| (from..until).contains(time));
+        let cause = changed.then(|| fresh.max(context.cause).unwrap_or(Cause::Clock));
+        let explanation = cause.map(|_| {
+            let last = last_change(self.turns.from(0, &self.ahead), rule);
+            let walk = Walk::new(&self.entry, context.series, self.floor);
+            Box::new(evidence::explain(&walk, last, context.now, datastream))
+        });
         let revision = Revision {
             origin: Origin::default(),
-            rule: self.entry.rule.record.id.clone(),
+            rule: rule.record.id.clone(),
             asset: asset.clone(),
             datastream: datastream.clone(),
             from,
-            tail: self.track[same.min(self.track.len())..].to_vec(),
+            tail,
+            until,
             gone: false,
             stale,
             cause,
-            explanation: cause.map(explain),
+            explanation,
         };
-        let revision = if fresh.is_some() {
-            Revision {
-                tail: self.track.clone(),
-                ..revision
-            }
-        } else {
-            revision
-        };
-        self.shown.clone_from(&self.track);
         self.told = true;
         out.push((Finding::Revision(Box::new(revision)), 1));
     }
@@ -213,6 +325,7 @@ impl Watch {
         if !self.told {
             return;
         }
+        let never_on = self.turns.is_empty() && self.ahead.is_empty();
         let revision = Revision {
             // Endings first: the same datastream may come anew in this epoch.
             origin: Origin::default(),
@@ -221,10 +334,11 @@ impl Watch {
             datastream,
             from: i64::MIN,
             tail: Track::new(),
+            until: i64::MAX,
             gone: true,
             stale: false,
             // The end of what was never on, as known now, explains nothing.
-            cause: Some(cause).filter(|_| !self.shown.is_empty()),
+            cause: Some(cause).filter(|_| !never_on),
             explanation: None,
         };
         out.push((Finding::Revision(Box::new(revision)), 1));

@@ -47,6 +47,7 @@ pub fn semantics() -> Semantics {
         unknown: UnknownSettings {
             hold: 30_000,
             max_observations: 1_000_000,
+            max_bytes: 1 << 30,
         },
         cuts: ScoreCuts::default(),
         case: CaseSettings {

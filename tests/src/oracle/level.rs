@@ -173,10 +173,12 @@ fn truth(
                 return Truth::Absent;
             };
             let comparison = &rule.comparisons[*index];
-            let threshold = if moved { bound.off } else { bound.on } as f64 / 1000.0;
+            let threshold = if moved { bound.off } else { bound.on };
             match value(rule.features[comparison.feature], rule.pane, seen, at) {
                 None => Truth::Unknown,
                 Some(value) => {
+                    // Both sides times the denominators, which are positive.
+                    let (value, threshold) = (value.0 * 1000, i128::from(threshold) * value.1);
                     let holds = match comparison.operator {
                         Operator::AtLeast => value >= threshold,
                         Operator::Above => value > threshold,
@@ -202,26 +204,60 @@ fn truth(
     }
 }
 
-fn value(feature: Feature, pane: i64, seen: &[(i64, f64)], at: i64) -> Option<f64> {
+/// Numerator and denominator; the denominator is positive.
+type Fraction = (i128, i128);
+
+/// A result as the decimal that stands for it in text.
+fn decimal(result: f64) -> Fraction {
+    // The shortest text that is read as this double again; never in exponents.
+    let text = result.abs().to_string();
+    let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
+    let places = 20;
+    // What is finer is told apart from nothing, and no threshold is as fine.
+    let finer = part.len() > places;
+    let digits = format!(
+        "{whole}{:0<places$}{}",
+        &part[..part.len().min(places)],
+        u8::from(finer)
+    );
+    let number: i128 = digits.parse().expect("digits");
+    (
+        if result < 0.0 { -number } else { number },
+        10i128.pow(places as u32 + 1),
+    )
+}
+
+/// In thousandths, half away from zero.
+fn thousandths(result: f64) -> i128 {
+    let (number, scale) = decimal(result);
+    let twice = 2 * number.abs() * 1000 / scale;
+    (twice + 1) / 2 * number.signum()
+}
+
+fn value(feature: Feature, pane: i64, seen: &[(i64, f64)], at: i64) -> Option<Fraction> {
     let mut past = seen.iter().filter(|(time, _)| *time <= at);
     if feature.kind == FeatureKind::Silence {
-        return past.next_back().map(|(time, _)| (at - time) as f64 / 1000.0);
+        return past.next_back().map(|(time, _)| (i128::from(at - time), 1000));
     }
     let window: Vec<(i64, f64)> = past
         .filter(|(time, _)| at < expiry(*time, feature.window, pane))
         .copied()
         .collect();
     let (first, last) = (window.first()?, window.last()?);
-    let sum: i64 = window.iter().map(|(_, result)| (result * 1000.0).round() as i64).sum();
+    let count = window.len() as i128;
+    let sum = || window.iter().map(|(_, result)| thousandths(*result)).sum::<i128>();
     let results = window.iter().map(|(_, result)| *result);
     match feature.kind {
-        FeatureKind::Last => Some(last.1),
-        FeatureKind::Min => results.reduce(f64::min),
-        FeatureKind::Max => results.reduce(f64::max),
-        FeatureKind::Sum => Some(sum as f64 / 1000.0),
-        FeatureKind::Mean => Some(sum as f64 / (1000.0 * window.len() as f64)),
-        FeatureKind::Count => Some(window.len() as f64),
-        FeatureKind::Rate if last.0 > first.0 => Some((last.1 - first.1) * 3_600_000.0 / (last.0 - first.0) as f64),
+        FeatureKind::Last => Some(decimal(last.1)),
+        FeatureKind::Min => results.reduce(f64::min).map(decimal),
+        FeatureKind::Max => results.reduce(f64::max).map(decimal),
+        FeatureKind::Sum => Some((sum(), 1000)),
+        FeatureKind::Mean => Some((sum(), 1000 * count)),
+        FeatureKind::Count => Some((count, 1)),
+        FeatureKind::Rate if last.0 > first.0 => {
+            let rise = thousandths(last.1) - thousandths(first.1);
+            Some((rise * 3_600_000, i128::from(last.0 - first.0) * 1000))
+        }
         FeatureKind::Rate | FeatureKind::Silence => None,
     }
 }

@@ -398,3 +398,74 @@ fn a_name_addresses_one_comparison_of_its_level() {
     );
     assert!(Rule::from_json(rule(&in_two_levels).as_bytes()).is_ok());
 }
+
+fn told(json: &str) -> Vec<(String, String)> {
+    let problems = Rule::from_json(json.as_bytes()).unwrap_err();
+    let shown = problems
+        .iter()
+        .map(|problem| (problem.field.clone(), problem.to_string()));
+    shown.collect()
+}
+
+fn with(when: &str) -> String {
+    format!(r#"{{"id":"r","version":1,"select":{{}},"levels":{{"blue":{{"when":{when}}}}}}}"#)
+}
+
+#[test]
+fn rules_beyond_their_bounds_are_refused_with_field_value_and_cure() {
+    let comparison = r#"{"feature":"last","window":"1h","op":">=","threshold":1}"#;
+    let many = |count| with(&format!(r#"{{"any":[{}]}}"#, vec![comparison; count].join(",")));
+    assert!(Rule::from_json(many(32).as_bytes()).is_ok());
+    let [(field, shown)] = &told(&many(33))[..] else {
+        panic!()
+    };
+    assert_eq!(field, "levels.blue.when");
+    assert!(
+        shown.contains("33 comparisons") && shown.contains("at most 32"),
+        "{shown}"
+    );
+
+    let deep = |depth| {
+        with(&format!(
+            "{}{comparison}{}",
+            r#"{"all":["#.repeat(depth),
+            "]}".repeat(depth)
+        ))
+    };
+    assert!(Rule::from_json(deep(4).as_bytes()).is_ok());
+    let [(field, shown)] = &told(&deep(5))[..] else {
+        panic!()
+    };
+    assert_eq!(field, "levels.blue.when");
+    assert!(shown.contains('5') && shown.contains("at most 4"), "{shown}");
+    // Beyond what is read at all; brackets in names are none.
+    let [(field, shown)] = &told(&deep(60))[..] else {
+        panic!()
+    };
+    assert_eq!(field, "record");
+    assert!(shown.contains("124 brackets"), "{shown}");
+    let named = with(&comparison.replace("}", &format!(r#","name":"\"{}"}}"#, "[".repeat(60))));
+    assert!(Rule::from_json(named.as_bytes()).is_ok(), "{named}");
+
+    let window = |pane: &str, window: &str| {
+        let rule = with(&comparison.replace("1h", window));
+        rule.replace(r#""select""#, &format!(r#""pane":"{pane}","select""#))
+    };
+    assert!(Rule::from_json(window("1ms", "50s").as_bytes()).is_ok());
+    let [(field, shown)] = &told(&window("1ms", "51s"))[..] else {
+        panic!()
+    };
+    assert_eq!(field, "levels.blue.when.window");
+    assert!(
+        shown.contains("51000 panes of 1ms") && shown.contains("at most 50000"),
+        "{shown}"
+    );
+
+    let large = with(comparison).replace(r#""id":"r""#, &format!(r#""id":"r","name":"{}""#, "x".repeat(64 << 10)));
+    let [(field, shown)] = &told(&large)[..] else { panic!() };
+    assert_eq!(field, "record");
+    assert!(
+        shown.contains(&large.len().to_string()) && shown.contains("at most 65536 bytes"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,291 @@
+//! Bench (d): how what one sensor costs grows with its series, and what one rule costs with its comparisons.
+//!
+//! Each case is measured at several sizes, in CPU time of this process, the least of some tries; a straight line through the
+//! logarithms gives the exponent. One beyond its bound fails the bench: 1 is proportional, 2 is the square.
+//!
+//! The monitor is driven by itself, with no dataflow and no connector. What is unfair in it: one series has the caches for itself.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use riskflow::draw::Draw;
+use riskflow_benches::load::START;
+use riskflow_benches::measure::{cpu, machine};
+use riskflow_config::{Rule, TimeSettings, UnknownSettings};
+use riskflow_model::observation::{Observation, Quality, Reading};
+use riskflow_model::output::Origin;
+use riskflow_model::{Key, Millis};
+use riskflow_operators::fold::{FoldMeter, Keyed, arrived};
+use riskflow_operators::monitor::{Monitor, Observed};
+use riskflow_operators::specification::{Entry, Specification, Subject};
+use serde_json::{Value, json};
+
+/// The buffer spans this much, well within the horizon; every window but the short ones holds all of it.
+const SPAN: i64 = 500_000;
+const NOW: i64 = START + 600_000;
+const SIZES: [u64; 6] = [2_500, 5_000, 10_000, 20_000, 40_000, 80_000];
+/// One correction of a series of the largest size.
+const MOST: Duration = Duration::from_millis(5);
+
+fn main() -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "Curves: {}\n", machine())?;
+    let heads: Vec<String> = SIZES.iter().map(|n| format!("{n}")).collect();
+    writeln!(
+        out,
+        "| microseconds a point or correction, of a series of | {} | exponent | bound |",
+        heads.join(" | ")
+    )?;
+    writeln!(out, "|---|{}---|---|", "---|".repeat(SIZES.len()))?;
+    let mut failed = Vec::new();
+    let mut row = |name: &str, costs: &[f64], sizes: &[u64], total: bool, bound: f64| -> Result<()> {
+        // A whole buffer grows by one more than each of its points.
+        let exponent = slope(sizes, costs) + if total { 1.0 } else { 0.0 };
+        let costs: Vec<String> = costs.iter().map(|cost| format!("{:.2}", cost * 1e6)).collect();
+        writeln!(out, "| {name} | {} | {exponent:.2} | {bound} |", costs.join(" | "))?;
+        if exponent > bound {
+            failed.push(format!("{name}: exponent {exponent:.2}, bound {bound}"));
+        }
+        Ok(())
+    };
+    for (name, when) in conditions() {
+        let rule = rule(&when)?;
+        let costs: Vec<f64> = SIZES.iter().map(|n| correction(&rule, *n)).collect();
+        row(&format!("correction, {name}"), &costs, &SIZES, false, 0.6)?;
+        let largest = costs.last().copied().unwrap_or_default();
+        ensure!(
+            largest < MOST.as_secs_f64(),
+            "correction, {name}: {:.1} ms",
+            largest * 1e3
+        );
+    }
+    for (order, shuffled) in [("newest first", false), ("shuffled", true)] {
+        for (parts, name) in [
+            (1, "in one epoch"),
+            (100, "in a hundred epochs"),
+            (usize::MAX, "one an epoch"),
+        ] {
+            for (kind, when) in conditions() {
+                let rule = rule(&when)?;
+                let costs: Vec<f64> = SIZES.iter().map(|n| buffer(&rule, *n, shuffled, parts)).collect();
+                row(&format!("buffer, {order}, {name}, {kind}"), &costs, &SIZES, true, 1.4)?;
+            }
+        }
+    }
+    for (kind, when) in conditions() {
+        let rule = rule(&when)?;
+        let costs: Vec<f64> = SIZES.iter().map(|n| in_order(&rule, *n)).collect();
+        row(&format!("in order, one an epoch, {kind}"), &costs, &SIZES, true, 1.4)?;
+    }
+    let counts = [1, 2, 4, 8, 16, 32];
+    let names: Vec<String> = counts.iter().map(|count| count.to_string()).collect();
+    writeln!(
+        out,
+        "\n| microseconds an observation, with so many comparisons | {} | exponent | bound |",
+        names.join(" | ")
+    )?;
+    writeln!(out, "|---|{}---|---|", "---|".repeat(counts.len()))?;
+    let mut costs = Vec::new();
+    for count in counts {
+        let part = |i| json!({ "feature": "mean", "window": format!("{}s", 400 + i), "op": ">=", "threshold": 100 });
+        let parts: Vec<Value> = (0..count).map(part).collect();
+        costs.push(in_order(&rule(&json!({ "any": parts }))?, 5_000));
+    }
+    let exponent = slope(&counts, &costs);
+    let shown: Vec<String> = costs.iter().map(|cost| format!("{:.2}", cost * 1e6)).collect();
+    writeln!(
+        out,
+        "| in order, means of as many windows | {} | {exponent:.2} | 1.2 |",
+        shown.join(" | ")
+    )?;
+    if exponent > 1.2 {
+        failed.push(format!("comparisons: exponent {exponent:.2}, bound 1.2"));
+    }
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
+}
+
+/// What corrections meet: the result is noise between 0 and 10.
+fn conditions() -> Vec<(&'static str, Value)> {
+    let compare = |feature: &str, window: &str, op: &str, threshold: f64| json!({ "feature": feature, "window": window, "op": op, "threshold": threshold });
+    let max = compare("max", "1h", ">=", 15.0);
+    let mean = compare("mean", "1h", ">=", 5.5);
+    let noise = compare("last", "1m", ">=", 5.0);
+    vec![
+        ("max", max.clone()),
+        ("min", compare("min", "1h", "<=", -5.0)),
+        ("max over a minute", compare("max", "1m", ">=", 15.0)),
+        ("sum", compare("sum", "1h", ">=", 100_000.0)),
+        ("sum over a minute", compare("sum", "1m", ">=", 50_000.0)),
+        ("mean", mean.clone()),
+        ("count", compare("count", "1h", "<", 2_000.0)),
+        ("rate", compare("rate", "1h", ">=", 3_000.0)),
+        (
+            "all of max, mean and count",
+            json!({ "all": [max, mean.clone(), compare("count", "1h", ">=", 3.0)] }),
+        ),
+        (
+            "any of mean, and last that crosses with every other",
+            json!({ "any": [mean, noise] }),
+        ),
+    ]
+}
+
+fn rule(when: &Value) -> Result<Rule> {
+    let level = json!({ "when": when, "hold": "2s", "clear": "2s" });
+    let rule = json!({ "id": "r", "version": 1, "select": {}, "levels": { "red": level } });
+    Rule::from_json(rule.to_string().as_bytes()).context("the rule of a bench")
+}
+
+struct Driver {
+    keyed: Keyed<Monitor>,
+    key: Key,
+    now: i64,
+}
+
+impl Driver {
+    fn new(rule: &Rule) -> Self {
+        let time = TimeSettings {
+            horizon: 600_000,
+            max_future: 60_000,
+            late_after: 60_000,
+            retain: 0,
+        };
+        let unknown = UnknownSettings {
+            hold: 0,
+            max_observations: 0,
+            max_bytes: 0,
+        };
+        let mut keyed = Keyed::new(Monitor::new(time, unknown), Arc::new(FoldMeter::default()));
+        let key = Key::of("d");
+        let entries = vec![Entry {
+            rule: rule.clone(),
+            thresholds: rule.thresholds(None),
+        }];
+        let subject = Subject {
+            datastream: "d".into(),
+            asset: Some("a".into()),
+            base: 1,
+        };
+        keyed.rows(START, vec![((key, Box::new(Specification { subject, entries })), 1)]);
+        keyed.settle(START, &mut Vec::new());
+        Self { keyed, key, now: NOW }
+    }
+
+    /// An epoch in which these come: times and results.
+    fn epoch(&mut self, observations: &[(i64, f64)]) {
+        let observed = observations
+            .iter()
+            .enumerate()
+            .map(|(offset, (time, result))| Observed {
+                origin: Origin {
+                    offset: offset as u64,
+                    ..Origin::default()
+                },
+                observation: Observation {
+                    datastream: self.key,
+                    id: "d".into(),
+                    time: Millis(*time),
+                    reading: Some(Reading {
+                        result: *result,
+                        quality: Quality::Good,
+                    }),
+                },
+            });
+        self.keyed.records(arrived::<Monitor>(observed));
+        self.keyed.settle(self.now, &mut Vec::new());
+    }
+}
+
+fn noise(n: u64) -> Vec<(i64, f64)> {
+    let mut draw = Draw::new(n);
+    (0..n)
+        .map(|i| {
+            (
+                START + 60_000 + (i as i64 * SPAN) / n as i64,
+                draw.below(10_000) as f64 / 1_000.0,
+            )
+        })
+        .collect()
+}
+
+/// Seconds of CPU: the least of some tries, each for so many things.
+fn least(tries: usize, things: f64, mut run: impl FnMut() -> Duration) -> f64 {
+    let times = (0..tries).map(|_| run().as_secs_f64() / things);
+    times.fold(f64::INFINITY, f64::min)
+}
+
+fn timed(run: impl FnOnce()) -> Duration {
+    let before = cpu();
+    run();
+    cpu().saturating_sub(before)
+}
+
+/// Points in the middle become a peak and are put right again by turns, one an epoch.
+fn correction(rule: &Rule, n: u64) -> f64 {
+    let points = noise(n);
+    let mut driver = Driver::new(rule);
+    driver.epoch(&points);
+    let count = 200;
+    least(5, f64::from(count), || {
+        timed(|| {
+            for i in 0..count {
+                let (time, result) = points[n as usize / 2 + i as usize / 2];
+                driver.epoch(&[(time, if i % 2 == 0 { 20.0 } else { result })]);
+            }
+        })
+    })
+}
+
+/// A buffer that comes at once, or in so many parts, when all of it is past.
+fn buffer(rule: &Rule, n: u64, shuffled: bool, parts: usize) -> f64 {
+    let mut points = noise(n);
+    points.reverse();
+    if shuffled {
+        let mut draw = Draw::new(1);
+        for position in (1..points.len()).rev() {
+            points.swap(position, draw.below(position as u64 + 1) as usize);
+        }
+    }
+    let size = points.len().div_ceil(parts.min(points.len()));
+    least(2, n as f64, || {
+        let mut driver = Driver::new(rule);
+        timed(|| points.chunks(size).for_each(|part| driver.epoch(part)))
+    })
+}
+
+/// Observations in order, each at its time.
+fn in_order(rule: &Rule, n: u64) -> f64 {
+    let points = noise(n);
+    least(3, n as f64, || {
+        let mut driver = Driver::new(rule);
+        timed(|| {
+            for point in &points {
+                driver.now = point.0;
+                driver.epoch(std::slice::from_ref(point));
+            }
+        })
+    })
+}
+
+/// The slope of the straight line that lies nearest to the logarithms.
+fn slope(sizes: &[u64], costs: &[f64]) -> f64 {
+    let points: Vec<(f64, f64)> = sizes
+        .iter()
+        .zip(costs)
+        .map(|(n, cost)| ((*n as f64).ln(), cost.ln()))
+        .collect();
+    let count = points.len() as f64;
+    let (x, y) = points
+        .iter()
+        .fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
+    let (over, under) = points.iter().fold((0.0, 0.0), |(over, under), point| {
+        (
+            over + (point.0 - x) * (point.1 - y),
+            under + (point.0 - x) * (point.0 - x),
+        )
+    });
+    over / under
+}

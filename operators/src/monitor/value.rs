@@ -1,0 +1,162 @@
+//! What a feature is, and whether a condition holds: exact at every border.
+
+use std::cmp::Ordering;
+
+use riskflow_config::{Bound, Comparison, Condition, Operator};
+
+use crate::specification::Entry;
+
+/// The value of a feature at one instant.
+///
+/// What is added up is an integer of thousandths, and a quotient is compared by multiplication: no rounding stands between a
+/// value and its threshold. A result is the double nearest to the decimal that was given, and so is a threshold; rounding to
+/// the nearest keeps the order, so equal decimals are equal and a greater one is never less.
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
+    /// There is nothing to tell it from.
+    Unknown,
+    /// The result of one observation.
+    Result(f64),
+    /// A quotient, in thousandths.
+    Ratio {
+        /// Above the line.
+        over: i64,
+        /// Below it; positive.
+        under: i64,
+    },
+}
+
+impl Value {
+    /// How it stands to a threshold in thousandths; `None` while unknown.
+    pub fn against(self, threshold: i64) -> Option<Ordering> {
+        match self {
+            Self::Unknown => None,
+            Self::Result(result) => Some(result_against(result, threshold)),
+            Self::Ratio { over, under: 1 } => Some(over.cmp(&threshold)),
+            Self::Ratio { over, under } => {
+                let threshold = i128::from(threshold) * i128::from(under);
+                Some(i128::from(over).cmp(&threshold))
+            }
+        }
+    }
+
+    /// For people: the nearest double.
+    pub fn shown(self) -> Option<f64> {
+        match self {
+            Self::Unknown => None,
+            Self::Result(result) => Some(result),
+            Self::Ratio { over, under } => Some(over as f64 / (1000.0 * under as f64)),
+        }
+    }
+}
+
+/// How a result stands to a threshold in thousandths.
+pub fn result_against(result: f64, threshold: i64) -> Ordering {
+    // One division: the nearest double to the decimal number that a person wrote. Neither is NaN.
+    let threshold = threshold as f64 / 1000.0;
+    result.partial_cmp(&threshold).unwrap_or(Ordering::Equal)
+}
+
+/// Whether a value that stands so to the threshold compares as the operator says.
+pub const fn admits(operator: Operator, ordering: Ordering) -> bool {
+    match operator {
+        Operator::AtLeast => ordering.is_ge(),
+        Operator::Above => ordering.is_gt(),
+        Operator::AtMost => ordering.is_le(),
+        Operator::Below => ordering.is_lt(),
+    }
+}
+
+/// Whether the operator asks for great values.
+pub const fn upwards(operator: Operator) -> bool {
+    matches!(operator, Operator::AtLeast | Operator::Above)
+}
+
+/// Kleene's truth values in their order, and one for a condition that takes no part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Truth {
+    /// It does not hold.
+    No,
+    /// It cannot be told.
+    Unknown,
+    /// It holds.
+    Yes,
+    /// Nothing is left of it.
+    Absent,
+}
+
+/// The comparisons of an entry with the bounds in force; `None` where a comparison takes no part.
+pub fn bounds(entry: &Entry) -> impl Iterator<Item = (&Comparison, Option<Bound>)> {
+    let bounds = entry.thresholds.iter().copied().chain(std::iter::repeat(None));
+    entry.rule.comparisons.iter().zip(bounds)
+}
+
+/// The truth of a condition from that of its comparisons.
+pub fn truth(condition: &Condition, of: &impl Fn(usize) -> Truth) -> Truth {
+    match condition {
+        Condition::Comparison(index) => of(*index),
+        Condition::Any(parts) => combine(parts, of, Truth::Yes, Truth::No),
+        Condition::All(parts) => combine(parts, of, Truth::No, Truth::Yes),
+    }
+}
+
+/// `strong` if any part is; `Unknown` if any is unknown; `weak` if all are; parts that take no part are left out.
+fn combine(parts: &[Condition], of: &impl Fn(usize) -> Truth, strong: Truth, weak: Truth) -> Truth {
+    let mut result = Truth::Absent;
+    for part in parts {
+        let part = truth(part, of);
+        if part == strong {
+            return strong;
+        }
+        result = match (result, part) {
+            (known, Truth::Absent) => known,
+            (Truth::Unknown, _) | (_, Truth::Unknown) => Truth::Unknown,
+            _ => weak,
+        };
+    }
+    result
+}
+
+/// The truth of one comparison of an entry, from how its feature stands to a threshold.
+pub fn compare(entry: &Entry, index: usize, moved: bool, against: impl Fn(usize, i64) -> Option<Ordering>) -> Truth {
+    let Some(bound) = entry.thresholds.get(index).copied().flatten() else {
+        return Truth::Absent;
+    };
+    let comparison = &entry.rule.comparisons[index];
+    let threshold = if moved { bound.off } else { bound.on };
+    match against(comparison.feature, threshold) {
+        None => Truth::Unknown,
+        Some(ordering) if admits(comparison.operator, ordering) => Truth::Yes,
+        Some(_) => Truth::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_exact_at_their_borders() {
+        // The mean of 0.1, 0.2 and 0.3 is 0.2; that of 0.1, 0.2 and 0.301 is more by a third of a thousandth.
+        let mean = |over| Value::Ratio { over, under: 3 };
+        assert_eq!(mean(600).against(200), Some(Ordering::Equal));
+        assert_eq!(mean(601).against(200), Some(Ordering::Greater));
+        assert_eq!(mean(599).against(200), Some(Ordering::Less));
+        // From 0.1 to 0.3 within an hour: 0.2 an hour, though 0.3 - 0.1 is less than 0.2 in doubles.
+        let rate = Value::Ratio {
+            over: 200 * 3_600_000,
+            under: 3_600_000,
+        };
+        assert_eq!(rate.against(200), Some(Ordering::Equal));
+        // Products that no 64 bits hold.
+        let large = Value::Ratio {
+            over: i64::MAX,
+            under: i64::MAX,
+        };
+        assert_eq!(large.against(1), Some(Ordering::Equal));
+        assert_eq!(large.against(1_000_000_000_000_000), Some(Ordering::Less));
+        assert_eq!(Value::Result(0.1 + 0.2).against(300), Some(Ordering::Greater));
+        assert_eq!(Value::Result(0.3).against(300), Some(Ordering::Equal));
+        assert_eq!(Value::Unknown.against(0), None);
+    }
+}
