@@ -126,7 +126,7 @@ pub struct LevelRecord {
     /// How far thresholds move, towards easier, before the level may turn off: exact to thousandths, not negative, and not so far
     /// that the level could never turn off. Where no threshold of the rule is negative, results are taken not to be.
     #[serde(default, deserialize_with = "field::or_default")]
-    #[schemars(range(min = 0.0, max = 1e12))]
+    #[schemars(extend("minimum" = 0, "maximum" = 1e12))]
     pub margin: Number,
     /// How long the moved condition must be false, such as `60s`.
     #[serde(default = "zero", deserialize_with = "span_or_zero")]
@@ -176,7 +176,7 @@ pub struct ComparisonRecord {
     /// The threshold, exact to thousandths: from -1e9 to 1e9 as a result is, of `sum` and `rate` from -1e12 to 1e12, of `count` and
     /// `silence` not negative. Without one, the datastream's own is taken; where that is missing too, the comparison does not take
     /// part.
-    #[schemars(default, range(min = -1e12, max = 1e12))]
+    #[schemars(default, extend("minimum" = -1e12, "maximum" = 1e12))]
     pub threshold: Option<Number>,
     /// A name by which a datastream's own threshold may address this comparison among several of its level.
     #[schemars(default, length(min = 1, max = 200))]

@@ -442,13 +442,18 @@ pub(crate) fn no_evidence() -> Explanation {
 /// Drops the change points of what ended at or before a time; of an episode that goes on those in between: its beginning and
 /// the last level up to there stay.
 pub(crate) fn forget_ended(track: &mut Track, before: i64) {
+    forget_episodes(track, before);
+    let past = track.partition_point(|(time, _)| *time <= before);
+    if past > 2 {
+        track.drain(1..past - 1);
+    }
+}
+
+/// Drops the change points of what ended at or before a time.
+pub(crate) fn forget_episodes(track: &mut Track, before: i64) {
     let past = track.partition_point(|(time, _)| *time <= before);
     let ended = track[..past].iter().rposition(|(_, level)| *level == Level::None);
-    let ended = ended.map_or(0, |last| last + 1);
-    if past - ended > 2 {
-        track.drain(ended + 1..past - 1);
-    }
-    track.drain(..ended);
+    track.drain(..ended.map_or(0, |last| last + 1));
 }
 
 fn given_up(observed: &Observed) -> DeadLetter {

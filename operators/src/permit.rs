@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Diff;
 use crate::fold::{Fold, Next};
-use crate::monitor::{Finding, Revision, Track, forget_ended};
+use crate::monitor::{Finding, Revision, Track, forget_episodes};
 use crate::score_baseline::NoRecord;
 
 mod count;
@@ -143,8 +143,9 @@ impl Watch {
     fn settle(&mut self, now: i64, remember: i64, context: &Context<'_>, out: &mut Vec<(Finding, Diff)>) -> i64 {
         // What ended before the episode that the lifecycle shows cannot be that episode.
         let forget = since(&self.shown).unwrap_or(i64::MAX).min(now - remember);
-        forget_ended(&mut self.track, forget);
-        forget_ended(&mut self.shown, forget);
+        // When an episode that is learnt only now reached its level may be as long ago as its beginning.
+        forget_episodes(&mut self.track, forget);
+        forget_episodes(&mut self.shown, forget);
         let (past, to_come) = self
             .track
             .split_at(self.track.partition_point(|(time, _)| *time <= now));

@@ -223,11 +223,12 @@ fn a_replay_that_is_killed_again_and_again_gives_the_same_as_one_that_is_not() {
     let output = tempfile::tempdir().unwrap();
     let mut crashes = 0;
     for attempt in 0.. {
-        // The last attempts may get through.
-        let armed = if attempt < 12 {
-            "log::commit::before_sync=5%return;log::commit::before_commit=5%return;checkpoint::before_manifest=20%return"
-        } else {
-            ""
+        // Each gets some commits further; the last ones may get through.
+        let armed = match attempt {
+            0..3 => "log::commit::before_commit=2*off->return",
+            3..6 => "log::commit::before_sync=3*off->return",
+            6..9 => "checkpoint::before_manifest=return",
+            _ => "",
         };
         let mut command = Command::new(crate::kafka::with_failpoints());
         command.args(["run", "--log", "warn"]).env("FAILPOINTS", armed);

@@ -218,9 +218,12 @@ fn what_is_no_regular_file_is_read_as_it_comes_in_every_format() {
             );
         }
     }
-    let path = piped(folder.path(), "table", gzip("id,version,levels\na,1,{}\n"));
+    let path = piped(folder.path(), "table", gzip("id,version,select,levels\na,1,{},{}\n"));
     let records = read(&[input(&path, Some("in.rule"), Some(FileFormat::Csv))], Share::WHOLE);
-    assert_eq!(records[0].payload.as_deref(), Some(r#"{"id":"a","version":1,"levels":{}}"#));
+    assert_eq!(
+        records[0].payload.as_deref(),
+        Some(r#"{"id":"a","version":1,"select":{},"levels":{}}"#)
+    );
 }
 
 #[test]
@@ -266,21 +269,21 @@ fn a_folder_and_compressed_bytes_that_end_early_are_errors_with_the_name() {
 
 #[test]
 fn rows_behind_a_quote_that_is_not_closed_are_read() {
-    let csv = "id,version,levels,note\na,1,{},\"5 inch\nb,2,{},ok\nc,3,{},\"fine, too\"\n";
+    let csv = "id,version,select,levels,note\na,1,{},{},\"5 inch\nb,2,{},{},ok\nc,3,{},{},\"fine, too\"\n";
     let payloads: Vec<String> = read_text(csv, "x.csv", Some("in.rule"), None)
         .into_iter()
         .map(|record| record.payload.unwrap())
         .collect();
     assert!(
-        payloads[0].starts_with(r#"["line 2: the quote that begins cell 4 is not closed"#),
+        payloads[0].starts_with(r#"["line 2: the quote that begins cell 5 is not closed"#),
         "{payloads:?}"
     );
-    assert!(payloads[0].ends_with(r#"a,1,{},\"5 inch"]"#), "{payloads:?}");
+    assert!(payloads[0].ends_with(r#"a,1,{},{},\"5 inch"]"#), "{payloads:?}");
     assert_eq!(
         payloads[1..],
         [
-            r#"{"id":"b","version":2,"levels":{},"note":"ok"}"#,
-            r#"{"id":"c","version":3,"levels":{},"note":"fine, too"}"#
+            r#"{"id":"b","version":2,"select":{},"levels":{},"note":"ok"}"#,
+            r#"{"id":"c","version":3,"select":{},"levels":{},"note":"fine, too"}"#
         ]
     );
 }

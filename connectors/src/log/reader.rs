@@ -271,7 +271,12 @@ impl PartitionReader {
             Err(LogError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             segments => segments?,
         };
-        let Some(first) = segments.iter().rfind(|first| **first <= self.offset).copied() else {
+        // By the segment that has the record before, where there is one: that tells whether it is the one that was read.
+        let before = segments.iter().rfind(|first| **first < self.offset);
+        let Some(first) = before
+            .or(segments.first().filter(|first| **first == self.offset))
+            .copied()
+        else {
             return Ok(false);
         };
         let path = folder::segment(&self.place.folder, first);
@@ -401,8 +406,10 @@ impl PartitionReader {
     /// The segment that was to come next begins elsewhere: compaction put some together, or a writer took them back, or
     /// records are missing.
     fn other_segment(&mut self, found: u64) -> Result<bool, LogError> {
-        let before = self.segment;
-        if self.relocate()? && (self.segment != before || self.later.front().is_none_or(|first| *first == self.offset))
+        // What compaction made has the name of the first that it put together.
+        let before = (self.segment, self.id);
+        if self.relocate()?
+            && ((self.segment, self.id) != before || self.later.front().is_none_or(|first| *first == self.offset))
         {
             return Ok(true);
         }

@@ -444,7 +444,7 @@ fn rules_beyond_their_bounds_are_refused_with_field_value_and_cure() {
     };
     assert_eq!(field, "record");
     assert!(shown.contains("124 brackets"), "{shown}");
-    let named = with(&comparison.replace("}", &format!(r#","name":"\"{}"}}"#, "[".repeat(60))));
+    let named = with(&comparison.replace("}", &format!(r#","name":"a\"{}"}}"#, "[".repeat(60))));
     assert!(Rule::from_json(named.as_bytes()).is_ok(), "{named}");
 
     let window = |pane: &str, window: &str| {

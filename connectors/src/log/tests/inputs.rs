@@ -260,10 +260,10 @@ fn files_that_vanish_while_they_are_followed_are_noticed() {
         ),
     ];
     for handles in [0, 1, 9] {
-        for (harm, expected) in harms {
+        for (number, (harm, expected)) in harms.into_iter().enumerate() {
             let (folder, mut source) = following(handles);
             harm(folder.path());
-            let said = notices(&mut source).unwrap_or_else(|| panic!("{handles}: not that it {expected}"));
+            let said = notices(&mut source).unwrap_or_else(|| panic!("{number}, {handles}: not that it {expected}"));
             assert!(said.contains(expected) && said.contains(NAME), "{handles}: {said}");
         }
     }

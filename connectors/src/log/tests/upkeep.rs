@@ -7,6 +7,7 @@ use riskflow_model::progress::Progress;
 
 use super::*;
 use crate::log::guard::Loss;
+use crate::log::reader::LOOK_EVERY;
 use crate::log::tidy::{Covered, Tidy};
 
 const LIMIT: u64 = 300;
@@ -139,7 +140,10 @@ proptest! {
             }
         }
         for follower in &mut followers {
-            follower.follow(usize::MAX);
+            // So often must one that waits ask until files are looked for.
+            for _ in 0..=LOOK_EVERY {
+                follower.follow(usize::MAX);
+            }
             prop_assert_eq!(&follower.table, &table, "a reader that follows");
         }
         let mut late = Follower::of(source(folder.path(), Topic::RiskAsset, Until::End));
