@@ -237,8 +237,7 @@ fn files_that_vanish_while_they_are_followed_are_noticed() {
                 put(folder, 0, 500, 530);
                 put(folder, 1, 500, 530);
             },
-            // Segments have other names.
-            "was removed",
+            "was exchanged",
         ),
         (
             |folder| {
