@@ -27,6 +27,9 @@ pub struct Checked {
     pub record: RuleRecord,
     /// The hash of what was written.
     pub fingerprint: Key,
+    /// The hash of what decides, together with thresholds, when a level is on: pane, features, comparisons, levels, hold and clear.
+    /// Names, sources and versions are no part of it.
+    pub condition: Key,
     /// The grid on which observations leave a window, milliseconds, at least 1.
     pub pane: i64,
     /// Distinct features, in the order in which conditions first name them.
@@ -201,10 +204,11 @@ impl Rule {
     /// A rule of which only the name is known: equal to the one with this fingerprint, but it selects nothing and knows no
     /// level. It stands in for that one until it comes.
     #[must_use]
-    pub fn named(id: Text, fingerprint: Key) -> Self {
+    pub fn named(id: Text, fingerprint: Key, condition: Key) -> Self {
         Self(Arc::new(Checked {
             record: RuleRecord::named(id),
             fingerprint,
+            condition,
             pane: 1,
             features: Vec::new(),
             comparisons: Vec::new(),
@@ -277,6 +281,32 @@ impl Rule {
                 .iter()
                 .all(|wanted| tags.iter().any(|tags| tags.contains(wanted)))
     }
+}
+
+/// The hash of what decides when a level is on, thresholds aside.
+fn condition_of(pane: i64, features: &[Feature], comparisons: &[Comparison], levels: &[LevelPlan]) -> Key {
+    fn tree(condition: &Condition, written: &mut String) {
+        let (sign, parts) = match condition {
+            Condition::Comparison(index) => return written.push_str(&index.to_string()),
+            Condition::Any(parts) => ('|', parts),
+            Condition::All(parts) => ('&', parts),
+        };
+        written.push(sign);
+        for part in parts {
+            written.push('(');
+            tree(part, written);
+            written.push(')');
+        }
+    }
+    let mut parts = vec![pane.to_string()];
+    parts.extend(features.iter().map(|feature| format!("{} {}", feature.kind.name(), feature.window)));
+    parts.extend(comparisons.iter().map(|comparison| format!("{} {}", comparison.feature, comparison.operator.sign())));
+    parts.extend(levels.iter().map(|plan| {
+        let mut written = format!("{} {} {} ", plan.level, plan.hold, plan.clear);
+        tree(&plan.condition, &mut written);
+        written
+    }));
+    Key::of_parts(&parts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 impl std::ops::Deref for Rule {

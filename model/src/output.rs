@@ -220,16 +220,19 @@ pub enum DeltaKind {
     Cleared,
     /// The series as known now says that the episode never was.
     Withdrawn,
+    /// The condition is another one, and by that the same episode began at another time.
+    Revised,
 }
 
 impl DeltaKind {
-    /// All five, in the order of a life.
-    pub const ALL: [Self; 5] = [
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 6] = [
         Self::Raised,
         Self::Escalated,
         Self::Eased,
         Self::Cleared,
         Self::Withdrawn,
+        Self::Revised,
     ];
 
     /// The name on the topics.
@@ -241,6 +244,7 @@ impl DeltaKind {
             Self::Eased => "eased",
             Self::Cleared => "cleared",
             Self::Withdrawn => "withdrawn",
+            Self::Revised => "revised",
         }
     }
 }

@@ -358,7 +358,7 @@ impl Fold for Case {
                 let (level, cause) = (*level, *cause);
                 let kind = match kind {
                     DeltaKind::Raised => FactKind::Raised(level),
-                    DeltaKind::Escalated | DeltaKind::Eased => FactKind::Level(level),
+                    DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised => FactKind::Level(level),
                     DeltaKind::Cleared => FactKind::Cleared,
                     DeltaKind::Withdrawn => FactKind::Withdrawn,
                 };

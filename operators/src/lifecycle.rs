@@ -113,6 +113,8 @@ struct Warning {
     stale_from: i64,
     stale_until: i64,
     touched: bool,
+    /// Whether a condition is another one since the last settling.
+    edited: bool,
     /// The greatest cause since the last settling.
     cause: Option<Cause>,
     shown: Option<Arc<WarningState>>,
@@ -140,6 +142,7 @@ impl Warning {
             (revision.from, revision.until)
         };
         self.touched = true;
+        self.edited |= revision.edited;
         self.cause = self.cause.max(revision.cause);
         if revision.gone {
             self.members.remove(&revision.datastream);
@@ -228,6 +231,34 @@ impl Warning {
         rest.filter(|_| begins).map(|(time, _)| *time)
     }
 
+    /// The episode that holds a time, or else the first behind it: when it begins, and when it ends.
+    fn episode(&self, at: i64) -> Option<(i64, Option<i64>)> {
+        let is_over = |point: &(i64, Level)| point.1 == Level::None;
+        let after = self.track.partition_point(|(time, _)| *time <= at);
+        let before = self.track[..after].iter().rposition(is_over);
+        let first = before.map_or(0, |position| position + 1);
+        let (since, _) = self.track.get(first)?;
+        let end = self.track[first..].iter().find(|point| is_over(point));
+        Some((*since, end.map(|(time, _)| *time)))
+    }
+
+    /// Whether the episode that is open since a time is the one that was shown. One that data undid is not; but whoever edits a
+    /// condition does not say that what was told never was: then it is the one that holds the beginning, or the first behind it.
+    fn goes_on(&self, shown: &WarningState, since: i64, rule: &Text) -> bool {
+        let is_told = || shown.id == warning_id(rule, &shown.asset, Millis(since));
+        let is_edited = || self.edited && self.episode(shown.since.0).is_some_and(|(begin, _)| begin == since);
+        shown.since.0 == since || is_told() || is_edited()
+    }
+
+    /// When the episode that was shown ended; `None` where there is none any more.
+    fn end_of(&self, shown: &WarningState) -> Option<i64> {
+        if self.edited {
+            self.episode(shown.since.0)?.1
+        } else {
+            self.ended(shown.since.0)
+        }
+    }
+
     fn stale(&self, level: Level) -> bool {
         self.members
             .values()
@@ -239,7 +270,7 @@ impl Warning {
     fn speaker(&self, kind: DeltaKind, level: Level, at: i64) -> Option<&Member> {
         let mut members = self.members.values();
         match kind {
-            DeltaKind::Raised | DeltaKind::Escalated | DeltaKind::Eased => {
+            DeltaKind::Raised | DeltaKind::Revised | DeltaKind::Escalated | DeltaKind::Eased => {
                 members.find(|member| member.level() == level)
             }
             DeltaKind::Cleared => members.find(|member| member.track.contains(&(at, Level::None))),
@@ -265,7 +296,7 @@ fn level_at(track: &Track, time: i64) -> Level {
     if after == 0 { Level::None } else { track[after - 1].1 }
 }
 
-/// The identifier of an episode: a hash of rule, asset and since.
+/// The identifier of an episode: a hash of rule, asset and since, as first told.
 #[must_use]
 pub fn warning_id(rule: &str, asset: &str, since: Millis) -> Text {
     Key::of_parts(&[rule, asset, &since.0.to_string()]).to_string().into()
@@ -283,8 +314,10 @@ impl Lifecycle {
         warning.merge();
         let before = warning.shown.take();
         let open = warning.open(before.as_ref().map(|before| before.since.0));
+        // An asset that is another is one with another identifier: its key is a hash of that.
+        let goes_on = |since| before.as_deref().filter(|before| warning.goes_on(before, since, rule));
         let after = open.zip(asset).map(|((since, level, _), asset)| WarningState {
-            id: warning_id(rule, &asset.id, Millis(since)),
+            id: goes_on(since).map_or_else(|| warning_id(rule, &asset.id, Millis(since)), |before| before.id.clone()),
             rule: rule.clone(),
             asset: asset.id.clone(),
             domain: asset.domain,
@@ -302,12 +335,15 @@ impl Lifecycle {
             out.push((Step::Delta(Box::new(delta)), 1));
         };
         if let Some(before) = before.as_ref().filter(|_| !same) {
-            match warning.ended(before.since.0) {
+            match warning.end_of(before) {
                 Some(at) => say(DeltaKind::Cleared, before, at, before.level, Level::None),
                 None => say(DeltaKind::Withdrawn, before, now, before.level, Level::None),
             }
         }
         if let Some((after, (_, level, at))) = after.as_ref().zip(open) {
+            if before.as_ref().is_some_and(|before| same && before.since != after.since) {
+                say(DeltaKind::Revised, after, now, level, level);
+            }
             match before.as_ref().filter(|_| same).map(|before| before.level) {
                 None => say(DeltaKind::Raised, after, at, Level::None, level),
                 Some(from) if from < level => say(DeltaKind::Escalated, after, at, from, level),
@@ -322,6 +358,7 @@ impl Lifecycle {
         }
         warning.shown = after;
         warning.touched = false;
+        warning.edited = false;
         warning.cause = None;
         let forget = now - self.remember;
         forget_ended(&mut warning.track, forget);

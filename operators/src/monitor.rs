@@ -108,6 +108,8 @@ pub struct Revision {
     pub tail: Track,
     /// From here on the level is what it was.
     pub until: i64,
+    /// Whether the entry has another condition than before, and takes the place of the one that it was.
+    pub edited: bool,
     /// Whether the entry came to its end: its datastream no longer counts for this rule and asset.
     pub gone: bool,
     /// Whether the level stands only because the datastream fell silent.
@@ -208,8 +210,10 @@ struct Known {
     /// What stood at or before `settled` where it changed since the last settling: times, and the points as they were.
     #[serde(skip)]
     changes: Vec<(i64, Option<Point>)>,
-    /// No new entry sees what is at or before this time.
+    /// No new entry sees what is at or before this time,
     floor: i64,
+    /// but for the newest observation there that counts, if the series has none any more.
+    newest_gone: Option<Point>,
     subject: Subject,
 }
 
@@ -271,9 +275,14 @@ impl Monitor {
         let before = std::mem::replace(&mut known.subject, subject);
         let next = &known.subject;
         let same_asset = before.asset == next.asset;
-        let same_entries = known.watches.iter().map(|watch| &watch.entry).eq(&entries);
+        let same_entries = known.watches.len() == entries.len()
+            && known
+                .watches
+                .iter()
+                .zip(&entries)
+                .all(|(watch, entry)| watch.entry.is_same(entry));
         if same_entries && (same_asset || entries.is_empty()) {
-            // Of what was loaded only now is it known what the rules say.
+            // Names, versions and sources are no part of what decides; and of what was loaded only now is it known what rules say.
             for (watch, entry) in known.watches.iter_mut().zip(entries) {
                 watch.entry = entry;
             }
@@ -295,13 +304,15 @@ impl Monitor {
                 cause,
             }));
         };
+        let newest = known.series.last_counted(known.floor).or(known.newest_gone);
+        let from = (known.floor, newest.filter(|newest| newest.time() <= known.floor));
         let mut old: Vec<Watch> = known.watches.drain(..).collect();
         for entry in entries {
             let same_rule = old
                 .iter()
                 .position(|watch| watch.entry.rule.record.id == entry.rule.record.id);
             let cause = match same_rule.map(|index| old.swap_remove(index)) {
-                Some(mut watch) if same_asset && watch.entry == entry => {
+                Some(mut watch) if same_asset && watch.entry.is_same(&entry) => {
                     watch.entry = entry;
                     known.watches.push(watch);
                     continue;
@@ -313,12 +324,16 @@ impl Monitor {
                     } else {
                         Cause::BaseChange
                     };
+                    if same_asset {
+                        known.watches.push(watch.edited(entry, &known.series, from, cause));
+                        continue;
+                    }
                     end(watch, cause);
                     cause
                 }
                 None => came_or_went,
             };
-            known.watches.push(Watch::new(entry, &known.series, known.floor, cause));
+            known.watches.push(Watch::new(entry, &known.series, from, cause));
         }
         for watch in old {
             end(watch, came_or_went);
@@ -338,6 +353,9 @@ impl Monitor {
             watch.move_anchor(&known.series, anchor);
         }
         known.settled = known.settled.max(anchor);
+        let last_gone = drop.checked_sub(1).and_then(|last| known.series.get(last));
+        let newest_gone = last_gone.and_then(|last| known.series.last_counted(last.time()));
+        known.newest_gone = newest_gone.or(known.newest_gone);
         known.series.drop_first(drop);
         for watch in &mut known.watches {
             watch.shift(drop);
@@ -414,6 +432,7 @@ impl Known {
             watches: SmallVec::new(),
             changes: Vec::new(),
             floor: i64::MIN,
+            newest_gone: None,
             subject: Subject::default(),
         }
     }

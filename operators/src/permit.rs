@@ -93,6 +93,9 @@ struct Watch {
     /// Whether the entry is new since the last settling, and why.
     #[serde(skip)]
     fresh: Option<Option<Cause>>,
+    /// Whether that is since the limit is another.
+    #[serde(skip)]
+    edited: bool,
 }
 
 impl Known {
@@ -136,6 +139,7 @@ impl Watch {
             shown: Track::new(),
             told: false,
             fresh: Some(cause),
+            edited: false,
         }
     }
 
@@ -151,6 +155,7 @@ impl Watch {
             .split_at(self.track.partition_point(|(time, _)| *time <= now));
         let next = to_come.first().map_or(i64::MAX, |(time, _)| *time);
         let fresh = self.fresh.take();
+        let edited = std::mem::take(&mut self.edited);
         if past == self.shown && (fresh.is_none() || past.is_empty()) {
             return next;
         }
@@ -164,6 +169,7 @@ impl Watch {
             from: i64::MIN,
             tail: past.to_vec(),
             until: i64::MAX,
+            edited,
             gone: false,
             stale: false,
             cause: Some(fresh.flatten().max(context.cause).unwrap_or(Cause::Clock)),
@@ -188,6 +194,7 @@ impl Watch {
             from: i64::MIN,
             tail: Track::new(),
             until: i64::MAX,
+            edited: false,
             gone: true,
             stale: false,
             cause: cause.filter(|_| !self.shown.is_empty()),
@@ -230,6 +237,7 @@ impl PermitState {
                 Some(watch) => Watch {
                     limit: limit.clone(),
                     fresh: Some(Some(Cause::RuleChange)),
+                    edited: true,
                     ..watch
                 },
                 None => Watch::new(limit.clone(), came_or_went),

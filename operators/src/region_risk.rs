@@ -66,6 +66,9 @@ pub enum Told {
 /// What regions are, as a stream: each region and domain in the epochs in which it may differ.
 pub type Regions<'scope> = StreamVec<'scope, Epoch, (Told, Epoch)>;
 
+/// What waits for its epoch to be complete.
+type Pending = BTreeMap<Epoch, (Vec<(Part, Diff)>, Capability<Epoch>)>;
+
 /// Rolls up names, assets and warnings.
 pub fn region_rollup<'scope>(
     regions: Rows<'scope, Shared<Region>>,
@@ -77,7 +80,7 @@ pub fn region_rollup<'scope>(
         .concat(risks.map(Part::Asset))
         .concat(warnings.map(Part::Warning));
     let mut rollup = Rollup::default();
-    let mut waiting: BTreeMap<Epoch, (Vec<(Part, Diff)>, Capability<Epoch>)> = BTreeMap::new();
+    let mut waiting = Pending::new();
     let gather = Exchange::new(|_: &(Part, Epoch, Diff)| 0);
     parts.inner.unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
         gather,

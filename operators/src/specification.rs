@@ -68,6 +68,15 @@ pub struct Entry {
     pub thresholds: Thresholds,
 }
 
+impl Entry {
+    /// Whether both are of one rule, and the same decides when its levels are on.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let (one, two) = (&self.rule, &other.rule);
+        one.record.id == two.record.id && one.condition == two.condition && self.thresholds == other.thresholds
+    }
+}
+
 /// A specification on its way to the monitor, keyed by the datastream; boxed: rows are sorted.
 pub type Specified = (Key, Box<Specification>);
 

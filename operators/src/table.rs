@@ -73,6 +73,7 @@ pub struct LatestState {
     next: Option<Option<BaseRow>>,
     /// Records that were refused since then.
     #[serde(skip)]
+    #[expect(clippy::vec_box, reason = "they come boxed and go out boxed")]
     refused: Vec<Box<DeadLetter>>,
 }
 

@@ -32,7 +32,7 @@ pub struct Tables {
     /// Totals of reports by their key.
     pub totals: RedBlackTreeMapSync<String, Arc<ReportTotal>>,
     /// How many deltas there were of each kind ([`DeltaKind::ALL`]), by county and domain.
-    pub tallies: RedBlackTreeMapSync<(RegionCode, DomainScope), [u64; 5]>,
+    pub tallies: RedBlackTreeMapSync<(RegionCode, DomainScope), [u64; DeltaKind::ALL.len()]>,
     /// The last delta of each open warning.
     pub last_deltas: RedBlackTreeMapSync<Text, Arc<WarningDelta>>,
 }

@@ -105,6 +105,22 @@ struct Entry {
     thresholds: Thresholds,
     /// What is at or before this time is not seen.
     floor: i64,
+    /// What the one with another condition left.
+    left: Option<level::Left>,
+}
+
+impl Entry {
+    /// What it sees of a series.
+    fn seen(&self, series: &BTreeMap<i64, Reading>) -> level::Seen {
+        let counted = series.iter().filter(|(_, reading)| reading.quality.counts());
+        let counted: Vec<(i64, f64)> = counted.map(|(time, reading)| (*time, reading.result)).collect();
+        let (newest, later) = counted.split_at(counted.partition_point(|(time, _)| *time <= self.floor));
+        level::Seen {
+            later: later.to_vec(),
+            newest: newest.last().copied(),
+            left: self.left.clone(),
+        }
+    }
 }
 
 /// A known datastream.
@@ -135,7 +151,7 @@ pub struct Oracle {
     reports: Reports,
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
     levels: Levels,
-    open: BTreeMap<(Text, Text), (i64, Level)>,
+    open: BTreeMap<(Text, Text), (i64, Level, Text)>,
     cases: case::Cases,
     /// Scores of regions after each epoch.
     scores: Vec<(i64, BTreeMap<String, i64>)>,
@@ -177,7 +193,7 @@ impl Oracle {
             }
         }
         self.know(now, &mut expected);
-        let mut entry_causes = self.specify(now);
+        let (mut entry_causes, mut edited) = self.specify(now);
         for (origin, record) in &records {
             if let InputRecord::Observation(observation) = record {
                 self.observe(now, *origin, observation, &mut causes, &mut expected);
@@ -187,12 +203,14 @@ impl Oracle {
         let Permitted {
             levels: permitted,
             entries,
+            edited: limits,
             papers,
         } = self.permits.step(now, &self.assets);
+        edited.extend(limits);
         levels.extend(permitted);
         entry_causes.extend(entries);
         let named = self.causes(&levels, &entry_causes, &causes, &papers);
-        self.episodes(now, &levels, &named, &mut expected);
+        self.episodes(now, (&levels, &edited), &named, &mut expected);
         self.levels = levels;
         self.risks(&mut expected);
         self.region_rows(now, &mut expected);
@@ -233,9 +251,9 @@ impl Oracle {
         }
     }
 
-    /// Entries as of now; for each that came or went, why.
-    fn specify(&mut self, now: i64) -> BTreeMap<Member, Cause> {
-        let mut causes = BTreeMap::new();
+    /// Entries as of now; for each that came or went, why; and rule and asset of those with another condition.
+    fn specify(&mut self, now: i64) -> (BTreeMap<Member, Cause>, BTreeSet<(Text, Text)>) {
+        let (mut causes, mut edited) = (BTreeMap::new(), BTreeSet::new());
         // A datastream that is not known any more has lost its entries; its rows are gone.
         for (rule, asset, datastream) in self.levels.keys() {
             if &**datastream != "permit" && !self.datastreams.contains_key(&Key::of(datastream)) {
@@ -254,6 +272,9 @@ impl Oracle {
             let same_rows = rows == stream.rows;
             stream.rows = rows;
             if same {
+                for (id, entry) in wanted {
+                    stream.entries.entry(id).and_modify(|old| old.rule = entry.rule);
+                }
                 continue;
             }
             let reach = stream.entries.values().map(|entry| entry.rule.reach).max().unwrap_or(0);
@@ -270,24 +291,29 @@ impl Oracle {
                 let old = stream.entries.remove(&id);
                 let member = (id.clone(), entry.asset.clone(), datastream.id.clone());
                 match old {
-                    Some(old) if alike(&old, &entry) => drop(next.insert(id, old)),
+                    Some(old) if alike(&old, &entry) => {
+                        let rule = entry.rule;
+                        next.insert(id, Entry { rule, ..old });
+                    }
                     old => {
                         let cause = match &old {
                             Some(old) if old.rule != entry.rule => Cause::RuleChange,
                             Some(_) => Cause::BaseChange,
                             None => came_or_went,
                         };
+                        let floor = stream.floor.unwrap_or(i64::MIN);
+                        let mut left = None;
                         if let Some(old) = old {
+                            if old.asset == entry.asset {
+                                let seen = old.seen(&stream.series);
+                                let span = (old.floor, floor);
+                                left = Some(level::left(&old.rule, &old.thresholds, &seen, span, &entry.rule));
+                                edited.insert((id.clone(), old.asset.clone()));
+                            }
                             causes.insert((id.clone(), old.asset, datastream.id.clone()), cause);
                         }
                         causes.insert(member, cause);
-                        next.insert(
-                            id,
-                            Entry {
-                                floor: stream.floor.unwrap_or(i64::MIN),
-                                ..entry
-                            },
-                        );
+                        next.insert(id, Entry { floor, left, ..entry });
                     }
                 }
             }
@@ -295,7 +321,7 @@ impl Oracle {
                 causes.insert((id, old.asset, datastream.id.clone()), came_or_went);
             }
         }
-        causes
+        (causes, edited)
     }
 
     fn observe(
@@ -333,12 +359,8 @@ impl Oracle {
         let mut levels = Levels::new();
         for (key, stream) in &self.streams {
             for (id, entry) in &stream.entries {
-                let seen = stream
-                    .series
-                    .iter()
-                    .filter(|(time, reading)| **time > entry.floor && reading.quality.counts());
-                let seen: Vec<(i64, f64)> = seen.map(|(time, reading)| (*time, reading.result)).collect();
-                let track = level::track(&entry.rule, &entry.thresholds, &seen, now);
+                let seen = entry.seen(&stream.series);
+                let track = level::track(&entry.rule, &entry.thresholds, &seen, entry.floor, now);
                 let stale = level::stale(&entry.rule, &entry.thresholds, &seen, now, level_at(&track, now));
                 let datastream = self.datastreams[key].id.clone();
                 levels.insert((id.clone(), entry.asset.clone(), datastream), (track, stale));
@@ -376,7 +398,13 @@ impl Oracle {
         causes
     }
 
-    fn episodes(&mut self, now: i64, levels: &Levels, causes: &BTreeMap<Member, Cause>, expected: &mut Expected) {
+    fn episodes(
+        &mut self,
+        now: i64,
+        (levels, edited): (&Levels, &BTreeSet<(Text, Text)>),
+        causes: &BTreeMap<Member, Cause>,
+        expected: &mut Expected,
+    ) {
         let mut groups: BTreeMap<(Text, Text), Vec<&(Track, bool)>> = BTreeMap::new();
         for ((rule, asset, _), standing) in levels {
             groups.entry((rule.clone(), asset.clone())).or_default().push(standing);
@@ -393,8 +421,20 @@ impl Oracle {
                 .filter(|((r, a, _), _)| *r == rule && *a == asset)
                 .map(|(_, cause)| *cause)
                 .max();
-            let mut tell = |kind, since: i64, at: i64, levels| {
-                let id = Key::of_parts(&[&rule, &asset, &since.to_string()]).to_string().into();
+            let hash = |since: i64| Text::from(Key::of_parts(&[&rule, &asset, &since.to_string()]).to_string());
+            let edited = edited.contains(&(rule.clone(), asset.clone()));
+            let id_before = before.as_ref().map(|(_, _, id)| id.clone());
+            let is_same = |(since, _, id): &(i64, Level, Text), after: &level::Open| {
+                let kept = edited && level::episode(&track, *since).is_some_and(|(begin, _)| begin == after.since);
+                *since == after.since || *id == hash(after.since) || kept
+            };
+            let same = before.as_ref().zip(after.as_ref()).is_some_and(|(before, after)| is_same(before, after));
+            let id_after = after.map(|after| match &id_before {
+                Some(id) if same => id.clone(),
+                _ => hash(after.since),
+            });
+            let mut tell = |id: &Option<Text>, kind, since: i64, at: i64, levels| {
+                let id = id.clone().expect("an episode has a name");
                 let cause = cause.unwrap_or(Cause::Manual);
                 let (rule, asset) = (rule.clone(), asset.clone());
                 expected.deltas.insert(Told {
@@ -408,34 +448,45 @@ impl Oracle {
                     levels,
                 });
             };
-            let same = before.zip(after).is_some_and(|(before, after)| before.0 == after.since);
-            if let Some((since, level)) = before.filter(|_| !same) {
-                match level::end_of(&track, since) {
-                    Some(at) => tell(DeltaKind::Cleared, since, at, (level, Level::None)),
-                    None => tell(DeltaKind::Withdrawn, since, now, (level, Level::None)),
+            if let Some((since, level, _)) = before.as_ref().filter(|_| !same) {
+                let end = match edited {
+                    true => level::episode(&track, *since).and_then(|(_, end)| end),
+                    false => level::end_of(&track, *since),
+                };
+                match end {
+                    Some(at) => tell(&id_before, DeltaKind::Cleared, *since, at, (*level, Level::None)),
+                    None => tell(&id_before, DeltaKind::Withdrawn, *since, now, (*level, Level::None)),
                 }
             }
             let Some(after) = after else { continue };
+            if before.as_ref().is_some_and(|(since, ..)| same && *since != after.since) {
+                let levels = (after.level, after.level);
+                tell(&id_after, DeltaKind::Revised, after.since, now, levels);
+            }
             match before.filter(|_| same) {
                 None => tell(
+                    &id_after,
                     DeltaKind::Raised,
                     after.since,
                     after.level_since,
                     (Level::None, after.level),
                 ),
-                Some((since, from)) if from < after.level => {
-                    tell(DeltaKind::Escalated, since, after.level_since, (from, after.level));
+                Some((_, from, _)) if from < after.level => {
+                    let levels = (from, after.level);
+                    tell(&id_after, DeltaKind::Escalated, after.since, after.level_since, levels);
                 }
-                Some((since, from)) if from > after.level => {
-                    tell(DeltaKind::Eased, since, after.level_since, (from, after.level))
+                Some((_, from, _)) if from > after.level => {
+                    let levels = (from, after.level);
+                    tell(&id_after, DeltaKind::Eased, after.since, after.level_since, levels);
                 }
                 Some(_) => {}
             }
             let standing = members.iter().filter(|(track, _)| level_at(track, now) == after.level);
             let stale = standing.clone().all(|(_, stale)| *stale);
-            let state = warning(&rule, &self.assets[&Key::of(&asset)], after, stale);
-            expected.warnings.insert(state.id.clone(), state);
-            self.open.insert((rule, asset), (after.since, after.level));
+            let id = id_after.expect("an episode has a name");
+            let state = warning(id.clone(), &rule, &self.assets[&Key::of(&asset)], after, stale);
+            expected.warnings.insert(id.clone(), state);
+            self.open.insert((rule, asset), (after.since, after.level, id));
         }
     }
 
@@ -486,11 +537,9 @@ impl Oracle {
     }
 }
 
-fn warning(rule: &Text, asset: &Asset, open: level::Open, stale: bool) -> WarningState {
+fn warning(id: Text, rule: &Text, asset: &Asset, open: level::Open, stale: bool) -> WarningState {
     WarningState {
-        id: Key::of_parts(&[rule, &asset.id, &open.since.to_string()])
-            .to_string()
-            .into(),
+        id,
         rule: rule.clone(),
         asset: asset.id.clone(),
         domain: asset.domain,
@@ -509,7 +558,12 @@ fn apply(series: &mut BTreeMap<i64, Reading>, observation: &Observation) {
 }
 
 fn alike(a: &Entry, b: &Entry) -> bool {
-    a.rule == b.rule && a.asset == b.asset && a.thresholds == b.thresholds
+    let plan = |entry: &Entry| {
+        let comparisons = entry.rule.comparisons.iter();
+        let comparisons: Vec<_> = comparisons.map(|each| (each.feature, each.operator)).collect();
+        (entry.rule.pane, entry.rule.features.clone(), comparisons, entry.rule.levels.clone())
+    };
+    plan(a) == plan(b) && a.asset == b.asset && a.thresholds == b.thresholds
 }
 
 fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<Key, Rule>) -> BTreeMap<Text, Entry> {
@@ -538,6 +592,7 @@ fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<K
                 asset: asset.id.clone(),
                 thresholds,
                 floor: i64::MIN,
+                left: None,
             };
             (rule.record.id.clone(), entry)
         })

@@ -232,6 +232,7 @@ fn output_that_is_lost_is_refused_by_name_and_given_up_only_if_asked() {
         );
     }
     job.stop();
+    feed.step(&place);
     settle(&place, checkpoints.path());
     verdict::judge(&place);
 }

@@ -7,6 +7,7 @@ use riskflow_model::{Key, Level, Number, duration, identifier};
 use super::ladder::out_of_order;
 use super::possible::{Judge, Never};
 use super::{
+    condition_of,
     Bound, Checked, Comparison, Condition, FEATURES, Feature, FeatureKind, LevelPlan, OPERATORS, Operator, Rule,
 };
 use crate::rule::{ComparisonRecord, ConditionRecord, RuleRecord};
@@ -74,6 +75,7 @@ impl Rule {
         let rule = Self(Arc::new(Checked {
             thresholds: thresholds.collect(),
             fingerprint: Key::of_bytes(&json),
+            condition: condition_of(check.pane, &check.features, &check.comparisons, &levels),
             record,
             pane: check.pane,
             features: check.features,

@@ -88,13 +88,13 @@ pub(super) fn warning_level(check: &mut Check, level: Level) {
 
 /// A validity that ends before it begins is a mistake; one that is empty is how registers keep what never came to be.
 fn span(check: &mut Check, path: &str, span: Span) {
-    if let (Some(Millis(from)), Some(to @ Millis(until))) = (span.from, span.to) {
-        if until < from {
-            check.wrong(
-                format!("{path}valid_to"),
-                to,
-                "a time not before `valid_from`, or null for no end",
-            );
-        }
+    if let (Some(Millis(from)), Some(to @ Millis(until))) = (span.from, span.to)
+        && until < from
+    {
+        check.wrong(
+            format!("{path}valid_to"),
+            to,
+            "a time not before `valid_from`, or null for no end",
+        );
     }
 }

@@ -22,6 +22,8 @@ pub struct Walk<'a> {
     pub series: &'a Series,
     /// What is at or before this time is not seen.
     pub floor: i64,
+    /// What is known there all the same.
+    pub begin: Option<&'a Begin>,
     /// Whether what expires may wait for the next observation where no level follows from it. Levels come out the same; since
     /// when a condition is false is not told of levels that are off.
     lazy: bool,
@@ -36,9 +38,32 @@ impl<'a> Walk<'a> {
             entry,
             series,
             floor,
+            begin: None,
             lazy: false,
             leaves: [(&[], 0); 3],
         }
+    }
+
+    /// The same, from where an entry begins that is not the first of its series.
+    pub const fn from(self, begin: Option<&'a Begin>) -> Self {
+        Self { begin, ..self }
+    }
+
+    /// Another one along the same.
+    pub const fn again(&self) -> Self {
+        Self::new(self.entry, self.series, self.floor).from(self.begin)
+    }
+
+    /// The observation before the floor that a feature sees all the same: as long as none came after it, `last` until it leaves
+    /// the window, `silence` for ever.
+    pub fn newest(&self, feature: Feature, last_counted: i64, at: i64) -> Option<Point> {
+        let newest = self.begin?.newest.filter(|newest| newest.time() == last_counted)?;
+        let sees = match feature.kind {
+            FeatureKind::Silence => true,
+            FeatureKind::Last => expiry(newest.time(), feature, self.entry.rule.pane) > at,
+            _ => false,
+        };
+        sees.then_some(newest)
     }
 
     /// The same at the head of the series, where every observation passes.
@@ -58,6 +83,15 @@ impl<'a> Walk<'a> {
             }
         }
     }
+}
+
+/// What an entry knows of the time before its floor: an earlier one of the same rule was evaluated there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Begin {
+    /// The newest observation there that counts.
+    pub newest: Option<Point>,
+    /// The levels that are on there.
+    pub on: Set,
 }
 
 /// The state of a run at one time. Small: it is read and written for each observation of each datastream.
@@ -86,9 +120,6 @@ pub(super) struct Window {
 pub(super) struct Standing(i64);
 
 impl Standing {
-    /// Nothing was seen yet.
-    pub(super) const NEW: Self = Self::new(Phase::Neither, 0, false);
-
     pub(super) const fn new(phase: Phase, since: i64, on: bool) -> Self {
         Self((since << 3) | (phase as i64) << 1 | on as i64)
     }
@@ -144,12 +175,15 @@ impl Evaluation {
             ..Window::default()
         };
         let rule = &walk.entry.rule;
+        let newest = walk.begin.and_then(|begin| begin.newest);
+        let on = walk.begin.map_or(Set::NONE, |begin| begin.on);
+        let levels = 0..rule.levels.len();
         Self {
             at: walk.floor,
             seen: start,
-            last_counted: i64::MIN,
+            last_counted: newest.map_or(i64::MIN, Point::time),
             windows: rule.features.iter().map(|_| window).collect(),
-            levels: rule.levels.iter().map(|_| Standing::NEW).collect(),
+            levels: levels.map(|level| Standing::new(Phase::Neither, 0, on.has(level))).collect(),
         }
     }
 
@@ -211,7 +245,10 @@ impl Evaluation {
         let mut quiet = 0;
         let mut stride = STRIDE;
         loop {
-            let own = if walk.lazy && self.idle(walk.entry, walk.series) {
+            let own = if walk.begin.is_some() && self.at == walk.floor {
+                // What is known at the floor is judged as soon as it is passed.
+                walk.floor + 1
+            } else if walk.lazy && self.idle(walk.entry, walk.series) {
                 i64::MAX
             } else {
                 self.next_own_instant(walk)
@@ -289,6 +326,11 @@ impl Evaluation {
                 && let Some(point) = walk.point(1 + place, window.first)
             {
                 next = next.min(expiry(point.time(), *feature, entry.rule.pane));
+            }
+            if feature.kind == FeatureKind::Last
+                && let Some(newest) = walk.newest(*feature, self.last_counted, self.at)
+            {
+                next = next.min(expiry(newest.time(), *feature, entry.rule.pane));
             }
         }
         if self.last_counted == i64::MIN {
@@ -440,6 +482,9 @@ impl Evaluation {
                 i64::MIN => Value::Unknown,
                 last => ratio(at - last, 1),
             },
+            FeatureKind::Last if count == 0 => walk
+                .newest(feature, self.last_counted, at)
+                .map_or(Value::Unknown, |newest| Value::Result(newest.result)),
             _ if count == 0 => Value::Unknown,
             FeatureKind::Sum => ratio(window.held, 1),
             FeatureKind::Mean => ratio(window.held, count),

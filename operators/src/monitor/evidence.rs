@@ -76,9 +76,15 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> FeatureValue {
         _ => left(at, feature, walk.entry.rule.pane).max(walk.floor),
     };
     let last = series.last_counted(at).filter(|last| last.time() > gone);
-    let first = match feature.kind {
-        FeatureKind::Silence => last,
-        _ => last.and_then(|_| series.first_counted(gone)),
+    let newest = walk.begin.and_then(|begin| begin.newest).map_or(i64::MIN, Point::time);
+    let before = || match series.last_counted(at) {
+        Some(last) if last.time() > walk.floor => None,
+        _ => walk.newest(feature, newest, at),
+    };
+    let (first, last) = match (feature.kind, last) {
+        (_, None) => (before(), before()),
+        (FeatureKind::Silence, Some(_)) => (last, last),
+        (_, Some(_)) => (series.first_counted(gone), last),
     };
     let sample = |point: Point| Sample {
         time: Millis(point.time()),

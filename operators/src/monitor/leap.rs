@@ -247,7 +247,9 @@ impl Evaluation {
     /// the way. Whether it did.
     pub(super) fn leap(&mut self, walk: &Walk<'_>, until: i64, stride: u32) -> bool {
         let end = self.stretch(walk, until, stride);
-        if end <= self.at {
+        // What is seen from before the floor has no place in summaries; few observations come until one counts.
+        let sees_before = self.last_counted > i64::MIN && self.last_counted <= walk.floor;
+        if end <= self.at || sees_before {
             return false;
         }
         let features = walk.entry.rule.features.iter();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Track;
 
 /// Levels that are on: the i-th of the rule by its bit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Set(u8);
 
 impl Set {
@@ -23,6 +23,16 @@ impl Set {
     /// Whether a level is on.
     pub const fn has(self, level: usize) -> bool {
         self.0 >> level & 1 != 0
+    }
+
+    /// The same levels of another rule: of one that it lacks the next lower.
+    pub fn carried(self, from: &Rule, to: &Rule) -> Self {
+        let on = from.levels.iter().enumerate().filter(|(level, _)| self.has(*level));
+        let highest = on.filter_map(|(_, plan)| to.levels.iter().rposition(|other| other.level <= plan.level));
+        highest.fold(Self::NONE, |set, level| match set.has(level) {
+            true => set,
+            false => set.with(level, true),
+        })
     }
 
     /// The highest level that is on.

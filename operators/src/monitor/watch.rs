@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::correction::{Edit, stretches};
-use super::evaluation::{Evaluation, Standing, Walk};
-use super::series::Series;
+use super::evaluation::{Begin, Evaluation, Standing, Walk};
+use super::series::{Point, Series};
 use super::turns::{Set, Turns, first_difference, last_change, levels};
 use super::{Finding, Revision, Track, evidence};
 use crate::Diff;
@@ -29,12 +29,23 @@ pub(super) struct Watch {
     shown_standing: Option<(Level, bool)>,
     /// Whether the lifecycle ever heard of this watch.
     told: bool,
-    /// Why this watch is new, until it was settled once.
-    fresh: Option<Cause>,
+    /// That this watch is new, until it was settled once.
+    fresh: Option<Fresh>,
     /// The watch does not see what is at or before this time.
     floor: i64,
+    /// What it knows of it all the same.
+    begin: Option<Box<Begin>>,
     /// `None` until the series reaches back behind the horizon.
     anchor: Option<Box<Anchor>>,
+}
+
+/// A watch that was not settled yet.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Fresh {
+    /// Why there is a new one.
+    cause: Cause,
+    /// The level at the floor, where it takes the place of one with another condition: up to there all stays as it was.
+    was: Option<Level>,
 }
 
 /// What is known of a time that no correction reaches any more, beside the series.
@@ -55,12 +66,12 @@ mod saved {
 
     pub(super) fn serialize<S: Serializer>(entry: &Entry, serializer: S) -> Result<S::Ok, S::Error> {
         let Entry { rule, thresholds } = entry;
-        (&rule.record.id, rule.fingerprint, thresholds).serialize(serializer)
+        (&rule.record.id, rule.fingerprint, rule.condition, thresholds).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Entry, D::Error> {
-        let (id, fingerprint, thresholds) = <(Text, Key, Thresholds)>::deserialize(deserializer)?;
-        let rule = Rule::named(id, fingerprint);
+        let (id, fingerprint, condition, thresholds) = <(Text, Key, Key, Thresholds)>::deserialize(deserializer)?;
+        let rule = Rule::named(id, fingerprint, condition);
         Ok(Entry { rule, thresholds })
     }
 }
@@ -86,17 +97,46 @@ struct Corrected {
 }
 
 impl Watch {
-    pub(super) fn new(entry: Entry, series: &Series, floor: i64, cause: Cause) -> Self {
+    /// A watch of an entry that there was not before. `newest` is the newest observation at or before the floor that counts.
+    pub(super) fn new(entry: Entry, series: &Series, (floor, newest): (i64, Option<Point>), cause: Cause) -> Self {
+        let begin = newest.map(|_| Begin { newest, on: Set::NONE });
         Self {
             floor,
             anchor: None,
-            base: Evaluation::new(&Walk::new(&entry, series, floor)),
+            base: Evaluation::new(&Walk::new(&entry, series, floor).from(begin.as_ref())),
             entry,
             turns: Turns::default(),
             ahead: Turns::default(),
             shown_standing: None,
             told: false,
-            fresh: Some(cause),
+            fresh: Some(Fresh { cause, was: None }),
+            begin: begin.map(Box::new),
+        }
+    }
+
+    /// A watch of the same rule with another condition: up to the floor all stays as it was, and from there it goes on with the
+    /// levels that are on.
+    pub(super) fn edited(self, entry: Entry, series: &Series, from: (i64, Option<Point>), cause: Cause) -> Self {
+        let (floor, newest) = from;
+        let before = self.turns.from(0, &self.ahead).take_while(|(time, _)| *time <= floor);
+        let started = self.begin.as_ref().map_or(Set::NONE, |begin| begin.on);
+        let set = before.last().map_or(started, |(_, set)| set);
+        let on = set.carried(&self.entry.rule, &entry.rule);
+        let begin = Begin { newest, on };
+        let mut turns = Turns::default();
+        if on != Set::NONE {
+            turns.push(floor, on);
+        }
+        Self {
+            base: Evaluation::new(&Walk::new(&entry, series, floor).from(Some(&begin))),
+            turns,
+            told: self.told,
+            fresh: Some(Fresh {
+                cause,
+                was: Some(set.level(&self.entry.rule)),
+            }),
+            begin: Some(Box::new(begin)),
+            ..Self::new(entry, series, from, cause)
         }
     }
 
@@ -107,7 +147,9 @@ impl Watch {
             None => Corrected::default(),
         };
         let (start, old) = open.unwrap_or_else(|| (self.turns.len(), Turns::default()));
-        let mut walk = Walk::new(&self.entry, context.series, self.floor).lazy();
+        let mut walk = Walk::new(&self.entry, context.series, self.floor)
+            .from(self.begin.as_deref())
+            .lazy();
         let mut ahead = Turns::default();
         let mut next = self.base.advance(&mut walk, context.last, &mut self.turns);
         let standing = if next > context.now {
@@ -132,7 +174,7 @@ impl Watch {
 
     /// Makes base and turns right again after edits, some of them at or before the base.
     fn correct(&mut self, series: &Series, edits: &[Edit]) -> Corrected {
-        let mut walk = Walk::new(&self.entry, series, self.floor);
+        let mut walk = Walk::new(&self.entry, series, self.floor).from(self.begin.as_deref());
         let end = self.base.at();
         let mut rest = stretches(&walk, edits, end).into_iter().peekable();
         let mut corrected = Corrected::default();
@@ -240,9 +282,9 @@ impl Watch {
     /// Moves the anchor up to a time, and the base with it where it stands further back: to run on from there would be
     /// wrong. Then no point is needed that is not in a window of that time.
     pub(super) fn move_anchor(&mut self, series: &Series, until: i64) {
-        let mut walk = Walk::new(&self.entry, series, self.floor);
+        let mut walk = Walk::new(&self.entry, series, self.floor).from(self.begin.as_deref());
         if self.base.at() < until {
-            let mut walk = Walk::new(&self.entry, series, self.floor).lazy();
+            let mut walk = walk.again().lazy();
             self.base.advance(&mut walk, until, &mut self.turns);
             self.ahead.forget_until(until);
         }
@@ -276,7 +318,7 @@ impl Watch {
     ) {
         let standing = (level > Level::None).then_some((level, stale));
         let fresh = self.fresh.take();
-        let never_on = self.turns.is_empty() && self.ahead.is_empty();
+        let never_on = self.turns.is_empty() && self.ahead.is_empty() && !self.told;
         if range.is_none() && standing == self.shown_standing && (fresh.is_none() || never_on) {
             return;
         }
@@ -286,22 +328,30 @@ impl Watch {
         let datastream = &context.subject.datastream;
         self.shown_standing = standing;
         let changed = range.is_some() || fresh.is_some();
-        let (from, until) = match fresh {
-            Some(_) => (i64::MIN, i64::MAX),
-            None => range.unwrap_or((i64::MAX, i64::MAX)),
+        let was = fresh.and_then(|fresh| fresh.was);
+        let (from, until) = match (fresh, was) {
+            (Some(_), None) => (i64::MIN, i64::MAX),
+            (Some(_), Some(_)) => (self.floor + 1, i64::MAX),
+            (None, _) => range.unwrap_or((i64::MAX, i64::MAX)),
         };
-        let start = if fresh.is_some() {
+        let start = if from == i64::MIN {
             0
         } else {
             self.turns.after(from.saturating_sub(1))
         };
         let rule = &self.entry.rule;
-        let mut tail = levels(self.turns.set(start), self.turns.from(start, &self.ahead), rule);
+        let before = self.turns.set(start);
+        let mut tail = levels(before, self.turns.from(start, &self.ahead), rule);
         tail.retain(|(time, _)| (from..until).contains(time));
-        let cause = changed.then(|| fresh.max(context.cause).unwrap_or(Cause::Clock));
+        let goes_on_with = before.level(rule);
+        if was.is_some_and(|was| was != goes_on_with) && tail.first().is_none_or(|(time, _)| *time > from) {
+            tail.insert(0, (from, goes_on_with));
+        }
+        let because = fresh.map(|fresh| fresh.cause);
+        let cause = changed.then(|| because.max(context.cause).unwrap_or(Cause::Clock));
         let explanation = cause.map(|_| {
             let last = last_change(self.turns.from(0, &self.ahead), rule);
-            let walk = Walk::new(&self.entry, context.series, self.floor);
+            let walk = Walk::new(&self.entry, context.series, self.floor).from(self.begin.as_deref());
             Box::new(evidence::explain(&walk, last, context.now, datastream))
         });
         let revision = Revision {
@@ -312,6 +362,7 @@ impl Watch {
             from,
             tail,
             until,
+            edited: was.is_some(),
             gone: false,
             stale,
             cause,
@@ -335,6 +386,7 @@ impl Watch {
             from: i64::MIN,
             tail: Track::new(),
             until: i64::MAX,
+            edited: false,
             gone: true,
             stale: false,
             // The end of what was never on, as known now, explains nothing.

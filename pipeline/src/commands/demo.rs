@@ -197,9 +197,9 @@ fn counties(tables: &Tables) -> Vec<(RegionCode, String)> {
 }
 
 /// How many deltas of each kind, by county and domain, and in all.
-fn tallies(tables: &Tables) -> Vec<(String, DomainScope, [u64; 5])> {
+fn tallies(tables: &Tables) -> Vec<(String, DomainScope, [u64; DeltaKind::ALL.len()])> {
     let mut rows = Vec::new();
-    let mut total = [0; 5];
+    let mut total = [0; DeltaKind::ALL.len()];
     for (code, name) in counties(tables) {
         for domain in DomainScope::EACH.into_iter().skip(1) {
             let Some(counts) = tables.tallies.get(&(code, domain)) else {

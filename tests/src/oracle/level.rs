@@ -17,6 +17,28 @@ pub fn level_at(track: &Track, time: i64) -> Level {
         .map_or(Level::None, |(_, level)| *level)
 }
 
+/// What an entry sees.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Observations that count, later than its floor.
+    pub later: Vec<(i64, f64)>,
+    /// The newest one before that.
+    pub newest: Option<(i64, f64)>,
+    /// What the entry before it left.
+    pub left: Option<Left>,
+}
+
+/// What an entry with another condition left for the one in its place.
+#[derive(Clone, Debug)]
+pub struct Left {
+    /// Up to here it counts.
+    pub floor: i64,
+    /// The level up to there.
+    pub track: Track,
+    /// The levels that are on there.
+    pub on: BTreeSet<Level>,
+}
+
 /// The open episode of a track.
 #[derive(Clone, Copy, Debug)]
 pub struct Open {
@@ -66,26 +88,70 @@ pub fn highest<'a>(tracks: impl Iterator<Item = &'a Track> + Clone) -> Track {
     merged
 }
 
-/// The level of an entry over time, up to `now`.
-pub fn track(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64) -> Track {
-    let instants = instants(rule, thresholds, seen, now);
-    let mut merged: Vec<Track> = Vec::new();
-    for plan in &rule.levels {
-        merged.push(one_level(rule, thresholds, seen, plan, &instants, now));
+/// The episode that holds a time, or else the first that begins later: when it begins, and when it ends.
+pub fn episode(track: &Track, at: i64) -> Option<(i64, Option<i64>)> {
+    let mut episodes: Vec<(i64, Option<i64>)> = Vec::new();
+    for (time, level) in track {
+        match episodes.last_mut().filter(|(_, end)| end.is_none()) {
+            None => episodes.push((*time, None)),
+            Some((_, end)) if *level == Level::None => *end = Some(*time),
+            Some(_) => {}
+        }
     }
-    highest(merged.iter())
+    episodes.into_iter().find(|(_, end)| end.is_none_or(|end| end > at))
+}
+
+/// The level of an entry over time, up to `now`.
+pub fn track(rule: &Rule, thresholds: &Thresholds, seen: &Seen, floor: i64, now: i64) -> Track {
+    let found = highest(each(rule, thresholds, seen, floor, now).iter().map(|(_, track)| track));
+    let Some(left) = &seen.left else { return found };
+    let mut whole = left.track.clone();
+    let later = found.iter().map(|(time, _)| *time).filter(|time| *time > left.floor + 1);
+    for time in std::iter::once(left.floor + 1).chain(later) {
+        let level = level_at(&found, time);
+        if level_at(&whole, time) != level {
+            whole.push((time, level));
+        }
+    }
+    whole
+}
+
+/// Each level's own track.
+fn each(rule: &Rule, thresholds: &Thresholds, seen: &Seen, floor: i64, now: i64) -> Vec<(Level, Track)> {
+    let instants = instants(rule, thresholds, seen, floor, now);
+    let levels = rule.levels.iter();
+    levels
+        .map(|plan| (plan.level, one_level(rule, thresholds, seen, plan, &instants, now)))
+        .collect()
+}
+
+/// What an entry leaves at a time for one with another condition.
+pub fn left(rule: &Rule, thresholds: &Thresholds, seen: &Seen, (floor, at): (i64, i64), next: &Rule) -> Left {
+    let mut whole = track(rule, thresholds, seen, floor, at);
+    whole.retain(|(time, _)| *time <= at);
+    let levels = each(rule, thresholds, seen, floor, at);
+    let on = levels.iter().filter(|(_, track)| level_at(track, at) > Level::None);
+    let carried = on.filter_map(|(level, _)| next.levels.iter().map(|plan| plan.level).rfind(|other| other <= level));
+    Left {
+        floor: at,
+        track: whole,
+        on: carried.collect(),
+    }
 }
 
 /// Whether the condition of this level is unknown now.
-pub fn stale(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64, level: Level) -> bool {
+pub fn stale(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64, level: Level) -> bool {
     let plan = rule.levels.iter().find(|plan| plan.level == level);
     plan.is_some_and(|plan| truth(rule, thresholds, seen, &plan.condition, now, false) == Truth::Unknown)
 }
 
 /// Every instant at which a feature may change.
-fn instants(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64) -> Vec<i64> {
+fn instants(rule: &Rule, thresholds: &Thresholds, seen: &Seen, floor: i64, now: i64) -> Vec<i64> {
     let mut instants = BTreeSet::new();
-    for (time, _) in seen {
+    if seen.newest.is_some() || seen.left.is_some() {
+        instants.insert(floor + 1);
+    }
+    for (time, _) in seen.newest.iter().chain(&seen.later) {
         instants.insert(*time);
         for feature in &rule.features {
             instants.insert(expiry(*time, feature.window, rule.pane));
@@ -97,14 +163,17 @@ fn instants(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64)
             }
         }
     }
-    instants.into_iter().filter(|instant| *instant <= now).collect()
+    instants
+        .into_iter()
+        .filter(|instant| *instant > floor && *instant <= now)
+        .collect()
 }
 
 /// One level's own track: on where a raise interval begins, off where a lower interval begins.
 fn one_level(
     rule: &Rule,
     thresholds: &Thresholds,
-    seen: &[(i64, f64)],
+    seen: &Seen,
     plan: &LevelPlan,
     instants: &[i64],
     now: i64,
@@ -128,8 +197,9 @@ fn one_level(
         }
     }
     changes.sort_unstable();
-    let mut on = false;
-    let mut track = Track::new();
+    let left = seen.left.as_ref().filter(|left| left.on.contains(&plan.level));
+    let mut on = left.is_some();
+    let mut track: Track = left.iter().map(|left| (left.floor, plan.level)).collect();
     for (at, turn) in changes {
         if turn != on {
             on = turn;
@@ -158,7 +228,7 @@ enum Truth {
 fn truth(
     rule: &Rule,
     thresholds: &Thresholds,
-    seen: &[(i64, f64)],
+    seen: &Seen,
     condition: &Condition,
     at: i64,
     moved: bool,
@@ -234,10 +304,15 @@ fn thousandths(result: f64) -> i128 {
     (twice + 1) / 2 * number.signum()
 }
 
-fn value(feature: Feature, pane: i64, seen: &[(i64, f64)], at: i64) -> Option<Fraction> {
-    let mut past = seen.iter().filter(|(time, _)| *time <= at);
+fn value(feature: Feature, pane: i64, seen: &Seen, at: i64) -> Option<Fraction> {
+    let mut past = seen.later.iter().filter(|(time, _)| *time <= at);
+    let newest = || seen.newest.filter(|_| seen.later.first().is_none_or(|(time, _)| *time > at));
     if feature.kind == FeatureKind::Silence {
-        return past.next_back().map(|(time, _)| (i128::from(at - time), 1000));
+        let last = past.next_back().copied().or_else(newest);
+        return last.map(|(time, _)| (i128::from(at - time), 1000));
+    }
+    if let Some((time, result)) = newest().filter(|_| feature.kind == FeatureKind::Last) {
+        return (at < expiry(time, feature.window, pane)).then(|| decimal(result));
     }
     let window: Vec<(i64, f64)> = past
         .filter(|(time, _)| at < expiry(*time, feature.window, pane))

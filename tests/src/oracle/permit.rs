@@ -34,6 +34,8 @@ pub struct Permitted {
     pub levels: Levels,
     /// Of entries that came, went or are others.
     pub entries: BTreeMap<Member, Cause>,
+    /// Limit and asset where the limit is another.
+    pub edited: BTreeSet<(Text, Text)>,
     /// Of permits and certificates, by asset.
     pub papers: BTreeMap<Text, Cause>,
 }
@@ -65,6 +67,7 @@ impl Permits {
         let mut permitted = Permitted {
             levels: Levels::new(),
             entries: BTreeMap::new(),
+            edited: BTreeSet::new(),
             papers: BTreeMap::new(),
         };
         let names: BTreeSet<&Text> = before.keys().chain(after.keys()).collect();
@@ -75,6 +78,11 @@ impl Permits {
             let papers = papers(before, after);
             permitted.papers.extend(papers.map(|cause| (name.clone(), cause)));
             let member = |limit: &Text| (limit.clone(), name.clone(), Text::from("permit"));
+            for (id, limit) in &after.limits {
+                if before.limits.get(id).is_some_and(|old| old != limit) {
+                    permitted.edited.insert((id.clone(), name.clone()));
+                }
+            }
             for (limit, cause) in causes(before, after, papers) {
                 permitted.entries.insert(member(&limit), cause);
             }
