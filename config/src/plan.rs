@@ -299,8 +299,16 @@ fn condition_of(pane: i64, features: &[Feature], comparisons: &[Comparison], lev
         }
     }
     let mut parts = vec![pane.to_string()];
-    parts.extend(features.iter().map(|feature| format!("{} {}", feature.kind.name(), feature.window)));
-    parts.extend(comparisons.iter().map(|comparison| format!("{} {}", comparison.feature, comparison.operator.sign())));
+    parts.extend(
+        features
+            .iter()
+            .map(|feature| format!("{} {}", feature.kind.name(), feature.window)),
+    );
+    parts.extend(
+        comparisons
+            .iter()
+            .map(|comparison| format!("{} {}", comparison.feature, comparison.operator.sign())),
+    );
     parts.extend(levels.iter().map(|plan| {
         let mut written = format!("{} {} {} ", plan.level, plan.hold, plan.clear);
         tree(&plan.condition, &mut written);

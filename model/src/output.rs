@@ -272,6 +272,9 @@ pub enum Cause {
 /// Why a warning stands, or no longer does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
+    /// The rule's name; empty when it has none, or is gone.
+    #[serde(default)]
+    pub rule_name: Text,
     /// The version of the rule; 0 when the rule is gone.
     pub rule_version: u32,
     /// The condition of the level, with the thresholds in force; empty when the rule no longer applies. At most 4 KiB: of a
@@ -279,8 +282,11 @@ pub struct Explanation {
     pub condition: Text,
     /// The datastream of the highest level (the first by identifier among several); empty when none is left.
     pub datastream: Text,
-    /// The features of the condition, as of when the datastream took its present level (withdrawn: as of the epoch). At most
-    /// 100; of more the last names how many are left out, as in `…(250 more)`.
+    /// The comparisons of the condition that hold at that time, as in `last 1m >= 10`: of `any` they say which part it was.
+    #[serde(default)]
+    pub held: Vec<Text>,
+    /// The features of the condition, as of when the datastream took its present level; of a warning that is withdrawn as they are
+    /// known now of when it had begun. At most 100; of more the last names how many are left out, as in `…(250 more)`.
     pub features: Vec<FeatureValue>,
     /// The asset's name.
     pub asset_name: Text,

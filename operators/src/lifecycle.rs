@@ -317,7 +317,10 @@ impl Lifecycle {
         // An asset that is another is one with another identifier: its key is a hash of that.
         let goes_on = |since| before.as_deref().filter(|before| warning.goes_on(before, since, rule));
         let after = open.zip(asset).map(|((since, level, _), asset)| WarningState {
-            id: goes_on(since).map_or_else(|| warning_id(rule, &asset.id, Millis(since)), |before| before.id.clone()),
+            id: goes_on(since).map_or_else(
+                || warning_id(rule, &asset.id, Millis(since)),
+                |before| before.id.clone(),
+            ),
             rule: rule.clone(),
             asset: asset.id.clone(),
             domain: asset.domain,
@@ -341,7 +344,10 @@ impl Lifecycle {
             }
         }
         if let Some((after, (_, level, at))) = after.as_ref().zip(open) {
-            if before.as_ref().is_some_and(|before| same && before.since != after.since) {
+            if before
+                .as_ref()
+                .is_some_and(|before| same && before.since != after.since)
+            {
                 say(DeltaKind::Revised, after, now, level, level);
             }
             match before.as_ref().filter(|_| same).map(|before| before.level) {

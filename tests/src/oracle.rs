@@ -428,7 +428,10 @@ impl Oracle {
                 let kept = edited && level::episode(&track, *since).is_some_and(|(begin, _)| begin == after.since);
                 *since == after.since || *id == hash(after.since) || kept
             };
-            let same = before.as_ref().zip(after.as_ref()).is_some_and(|(before, after)| is_same(before, after));
+            let same = before
+                .as_ref()
+                .zip(after.as_ref())
+                .is_some_and(|(before, after)| is_same(before, after));
             let id_after = after.map(|after| match &id_before {
                 Some(id) if same => id.clone(),
                 _ => hash(after.since),
@@ -561,7 +564,12 @@ fn alike(a: &Entry, b: &Entry) -> bool {
     let plan = |entry: &Entry| {
         let comparisons = entry.rule.comparisons.iter();
         let comparisons: Vec<_> = comparisons.map(|each| (each.feature, each.operator)).collect();
-        (entry.rule.pane, entry.rule.features.clone(), comparisons, entry.rule.levels.clone())
+        (
+            entry.rule.pane,
+            entry.rule.features.clone(),
+            comparisons,
+            entry.rule.levels.clone(),
+        )
     };
     plan(a) == plan(b) && a.asset == b.asset && a.thresholds == b.thresholds
 }

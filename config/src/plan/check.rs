@@ -7,8 +7,8 @@ use riskflow_model::{Key, Level, Number, duration, identifier};
 use super::ladder::out_of_order;
 use super::possible::{Judge, Never};
 use super::{
-    condition_of,
     Bound, Checked, Comparison, Condition, FEATURES, Feature, FeatureKind, LevelPlan, OPERATORS, Operator, Rule,
+    condition_of,
 };
 use crate::rule::{ComparisonRecord, ConditionRecord, RuleRecord};
 use crate::{Problems, json};

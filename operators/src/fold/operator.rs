@@ -82,7 +82,10 @@ impl<'scope, O> Folded<'scope, O> {
 ///
 /// When a saved chunk is not one of this fold: chunks are checked before they come here. When rows or records come at an epoch
 /// without a tick.
-#[expect(clippy::too_many_lines, reason = "one operator: its inputs, and what it does with them in order")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one operator: its inputs, and what it does with them in order"
+)]
 pub fn fold<'scope, F: Fold>(
     fold: F,
     rows: Rows<'scope, (F::Key, F::Row)>,

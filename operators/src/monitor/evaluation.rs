@@ -183,7 +183,9 @@ impl Evaluation {
             seen: start,
             last_counted: newest.map_or(i64::MIN, Point::time),
             windows: rule.features.iter().map(|_| window).collect(),
-            levels: levels.map(|level| Standing::new(Phase::Neither, 0, on.has(level))).collect(),
+            levels: levels
+                .map(|level| Standing::new(Phase::Neither, 0, on.has(level)))
+                .collect(),
         }
     }
 

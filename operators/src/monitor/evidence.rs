@@ -7,33 +7,47 @@ use riskflow_model::{Level, Millis, Number, Text, shortened};
 
 use super::evaluation::{Walk, left, rate};
 use super::series::Point;
-use super::value::Value;
-use crate::specification::Entry;
+use super::value::{Truth, Value, compare};
 
-/// The explanation of the last change of a level: when, to which, from which; of the lowest level, as of `now`, where nothing
-/// ever was on.
+/// The explanation of a level at a time; of the next lower one where the rule does not have it, or else of the lowest.
 ///
 /// Asset fields stay empty: the lifecycle knows the asset.
-pub fn explain(walk: &Walk<'_>, last: Option<(i64, Level, Level)>, now: i64, datastream: &Text) -> Explanation {
+pub fn explain(walk: &Walk<'_>, at: i64, level: Level, datastream: &Text) -> Explanation {
     let entry = walk.entry;
-    let (at, level) = match last {
-        None => (now, entry.rule.levels.first().map_or(Level::None, |plan| plan.level)),
-        Some((at, Level::None, before)) => (at, before),
-        Some((at, level, _)) => (at, level),
-    };
-    let plan = entry.rule.levels.iter().find(|plan| plan.level == level);
-    let mut features = Vec::new();
+    let plans = &entry.rule.levels;
+    let plan = plans.iter().rfind(|plan| plan.level <= level).or(plans.first());
+    let mut comparisons = Vec::new();
     if let Some(plan) = plan {
-        collect(entry, &plan.condition, &mut features);
+        collect(&plan.condition, &mut comparisons);
+    }
+    let mut features: Vec<(Feature, FeatureValue, Value)> = Vec::new();
+    let mut held = Vec::new();
+    for index in comparisons {
+        let comparison = &entry.rule.comparisons[index];
+        let feature = entry.rule.features[comparison.feature];
+        if features.iter().all(|(known, ..)| *known != feature) {
+            let (shown, value) = value(walk, feature, at);
+            features.push((feature, shown, value));
+        }
+        let found = features.iter().find(|(known, ..)| *known == feature);
+        let against = |_, bound| found.and_then(|(_, _, value)| value.against(bound));
+        if compare(entry, index, false, against) == Truth::Yes {
+            let condition = entry
+                .rule
+                .show_condition(&Condition::Comparison(index), &entry.thresholds);
+            held.push(condition.into());
+        }
     }
     let condition = plan.map_or_else(String::new, |plan| {
         entry.rule.show_condition(&plan.condition, &entry.thresholds)
     });
     Explanation {
+        rule_name: entry.rule.record.name.clone(),
         rule_version: entry.rule.record.version,
         condition: shortened(&condition, TEXT_BYTES).into(),
         datastream: datastream.clone(),
-        features: features.into_iter().map(|feature| value(walk, feature, at)).collect(),
+        held,
+        features: features.into_iter().map(|(_, shown, _)| shown).collect(),
         ..nothing()
     }
 }
@@ -41,9 +55,11 @@ pub fn explain(walk: &Walk<'_>, last: Option<(i64, Level, Level)>, now: i64, dat
 /// The explanation where no entry is left.
 pub fn nothing() -> Explanation {
     Explanation {
+        rule_name: Text::default(),
         rule_version: 0,
         condition: Text::default(),
         datastream: Text::default(),
+        held: Vec::new(),
         features: Vec::new(),
         asset_name: Text::default(),
         category: Text::default(),
@@ -52,24 +68,20 @@ pub fn nothing() -> Explanation {
     }
 }
 
-fn collect(entry: &Entry, condition: &Condition, features: &mut Vec<Feature>) {
+/// The comparisons of a condition, in order.
+fn collect(condition: &Condition, comparisons: &mut Vec<usize>) {
     match condition {
-        Condition::Comparison(index) => {
-            let feature = entry.rule.features[entry.rule.comparisons[*index].feature];
-            if !features.contains(&feature) {
-                features.push(feature);
-            }
-        }
+        Condition::Comparison(index) => comparisons.push(*index),
         Condition::Any(parts) | Condition::All(parts) => {
             for part in parts {
-                collect(entry, part, features);
+                collect(part, comparisons);
             }
         }
     }
 }
 
 /// A feature at a time, with the first and the last observation that count in it; of a silence, the one before it.
-fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> FeatureValue {
+fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> (FeatureValue, Value) {
     let series = walk.series;
     let gone = match feature.kind {
         FeatureKind::Silence => walk.floor,
@@ -91,12 +103,14 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> FeatureValue {
         result: Number(point.result),
     };
     let ends = first.zip(last);
-    FeatureValue {
+    let value = ends.map_or(Value::Unknown, |ends| of(walk, feature, ends, at));
+    let shown = FeatureValue {
         feature: feature.to_string().into(),
-        value: ends.and_then(|ends| of(walk, feature, ends, at).shown()).map(Number),
+        value: value.shown().map(Number),
         first: first.map(sample),
         last: last.map(sample),
-    }
+    };
+    (shown, value)
 }
 
 fn of(walk: &Walk<'_>, feature: Feature, (first, last): (Point, Point), at: i64) -> Value {

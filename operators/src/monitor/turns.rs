@@ -151,6 +151,13 @@ pub fn last_change(turns: impl DoubleEndedIterator<Item = (i64, Set)>, rule: &Ru
     (level > Level::None).then_some((at, level, Level::None))
 }
 
+/// When the level that is above none at the end began to be so.
+pub fn begun(turns: impl DoubleEndedIterator<Item = (i64, Set)>, rule: &Rule) -> Option<i64> {
+    let on = turns.rev().map(|(time, set)| (time, set.level(rule)));
+    let on = on.take_while(|(_, level)| *level > Level::None);
+    on.last().map(|(time, _)| time)
+}
+
 /// The first time at which two functions differ that were equal before both lists begin; `None` where they never do.
 pub fn first_difference(one: &Track, other: &Track) -> Option<i64> {
     let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::correction::{Edit, stretches};
 use super::evaluation::{Begin, Evaluation, Standing, Walk};
 use super::series::{Point, Series};
-use super::turns::{Set, Turns, first_difference, last_change, levels};
+use super::turns::{Set, Turns, begun, first_difference, last_change, levels};
 use super::{Finding, Revision, Track, evidence};
 use crate::Diff;
 use crate::specification::{Entry, Subject};
@@ -46,6 +46,8 @@ struct Fresh {
     cause: Cause,
     /// The level at the floor, where it takes the place of one with another condition: up to there all stays as it was.
     was: Option<Level>,
+    /// When what was on until then had begun.
+    since: Option<i64>,
 }
 
 /// What is known of a time that no correction reaches any more, beside the series.
@@ -109,7 +111,11 @@ impl Watch {
             ahead: Turns::default(),
             shown_standing: None,
             told: false,
-            fresh: Some(Fresh { cause, was: None }),
+            fresh: Some(Fresh {
+                cause,
+                was: None,
+                since: None,
+            }),
             begin: begin.map(Box::new),
         }
     }
@@ -134,7 +140,9 @@ impl Watch {
             fresh: Some(Fresh {
                 cause,
                 was: Some(set.level(&self.entry.rule)),
+                since: begun(self.turns.from(0, &self.ahead), &self.entry.rule),
             }),
+            shown_standing: self.shown_standing,
             begin: Some(Box::new(begin)),
             ..Self::new(entry, series, from, cause)
         }
@@ -326,7 +334,7 @@ impl Watch {
             return;
         };
         let datastream = &context.subject.datastream;
-        self.shown_standing = standing;
+        let shown = std::mem::replace(&mut self.shown_standing, standing);
         let changed = range.is_some() || fresh.is_some();
         let was = fresh.and_then(|fresh| fresh.was);
         let (from, until) = match (fresh, was) {
@@ -351,8 +359,18 @@ impl Watch {
         let cause = changed.then(|| because.max(context.cause).unwrap_or(Cause::Clock));
         let explanation = cause.map(|_| {
             let last = last_change(self.turns.from(0, &self.ahead), rule);
+            let began = fresh.map_or(Some(from), |fresh| fresh.since);
+            let undone = shown.zip(began).filter(|(_, began)| {
+                standing.is_none() && *began < i64::MAX && last.is_none_or(|(at, ..)| at < *began)
+            });
+            let (at, level) = match (undone, last) {
+                (Some(((level, _), began)), _) => (began, level),
+                (None, None) => (context.now, Level::None),
+                (None, Some((at, Level::None, before))) => (at, before),
+                (None, Some((at, level, _))) => (at, level),
+            };
             let walk = Walk::new(&self.entry, context.series, self.floor).from(self.begin.as_deref());
-            Box::new(evidence::explain(&walk, last, context.now, datastream))
+            Box::new(evidence::explain(&walk, at, level, datastream))
         });
         let revision = Revision {
             origin: Origin::default(),

@@ -49,11 +49,12 @@ pub fn explain(limit: &Limit, known: &Known, shown: &[(i64, Level)], now: i64, d
         .iter()
         .filter(|(from, to)| *from <= at && at < *to)
         .count();
+    let condition = threshold.map_or_else(String::new, |threshold| format!("{feature} >= {threshold}"));
+    let holds = threshold.is_some_and(|threshold| count as u64 >= u64::from(*threshold));
     Explanation {
         rule_version: limit.version,
-        condition: threshold
-            .map_or_else(String::new, |threshold| format!("{feature} >= {threshold}"))
-            .into(),
+        held: holds.then(|| condition.as_str().into()).into_iter().collect(),
+        condition: condition.into(),
         datastream: datastream.clone(),
         features: vec![FeatureValue {
             feature: feature.into(),

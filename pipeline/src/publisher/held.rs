@@ -117,9 +117,11 @@ fn withdrawn(row: &WarningState, tables: &Tables, now: Millis) -> WarningDelta {
         from: row.level,
         to: Level::None,
         explanation: Explanation {
+            rule_name: "".into(),
             rule_version: 0,
             condition: "".into(),
             datastream: "".into(),
+            held: Vec::new(),
             features: Vec::new(),
             asset_name: asset.map_or_else(|| "".into(), |asset| asset.name.clone()),
             category: asset.map_or_else(|| "".into(), |asset| asset.category.clone()),

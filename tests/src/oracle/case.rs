@@ -276,9 +276,7 @@ fn of_incident(incident: &Incident) -> About {
 
 fn of_warning(told: &Told, now: i64) -> News {
     let says = match told.kind {
-        DeltaKind::Raised | DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised => {
-            Says::Open(told.levels.1)
-        }
+        DeltaKind::Raised | DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised => Says::Open(told.levels.1),
         DeltaKind::Cleared => Says::Cleared,
         DeltaKind::Withdrawn => Says::Withdrawn,
     };

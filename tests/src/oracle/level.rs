@@ -106,7 +106,10 @@ pub fn track(rule: &Rule, thresholds: &Thresholds, seen: &Seen, floor: i64, now:
     let found = highest(each(rule, thresholds, seen, floor, now).iter().map(|(_, track)| track));
     let Some(left) = &seen.left else { return found };
     let mut whole = left.track.clone();
-    let later = found.iter().map(|(time, _)| *time).filter(|time| *time > left.floor + 1);
+    let later = found
+        .iter()
+        .map(|(time, _)| *time)
+        .filter(|time| *time > left.floor + 1);
     for time in std::iter::once(left.floor + 1).chain(later) {
         let level = level_at(&found, time);
         if level_at(&whole, time) != level {
@@ -170,14 +173,7 @@ fn instants(rule: &Rule, thresholds: &Thresholds, seen: &Seen, floor: i64, now: 
 }
 
 /// One level's own track: on where a raise interval begins, off where a lower interval begins.
-fn one_level(
-    rule: &Rule,
-    thresholds: &Thresholds,
-    seen: &Seen,
-    plan: &LevelPlan,
-    instants: &[i64],
-    now: i64,
-) -> Track {
+fn one_level(rule: &Rule, thresholds: &Thresholds, seen: &Seen, plan: &LevelPlan, instants: &[i64], now: i64) -> Track {
     let mut changes: Vec<(i64, bool)> = Vec::new();
     for moved in [false, true] {
         let wanted = if moved { Truth::No } else { Truth::Yes };
@@ -225,14 +221,7 @@ enum Truth {
     Absent,
 }
 
-fn truth(
-    rule: &Rule,
-    thresholds: &Thresholds,
-    seen: &Seen,
-    condition: &Condition,
-    at: i64,
-    moved: bool,
-) -> Truth {
+fn truth(rule: &Rule, thresholds: &Thresholds, seen: &Seen, condition: &Condition, at: i64, moved: bool) -> Truth {
     let parts = |parts: &[Condition]| -> Vec<Truth> {
         let truths = parts.iter().map(|part| truth(rule, thresholds, seen, part, at, moved));
         truths.filter(|truth| *truth != Truth::Absent).collect()
@@ -306,7 +295,10 @@ fn thousandths(result: f64) -> i128 {
 
 fn value(feature: Feature, pane: i64, seen: &Seen, at: i64) -> Option<Fraction> {
     let mut past = seen.later.iter().filter(|(time, _)| *time <= at);
-    let newest = || seen.newest.filter(|_| seen.later.first().is_none_or(|(time, _)| *time > at));
+    let newest = || {
+        seen.newest
+            .filter(|_| seen.later.first().is_none_or(|(time, _)| *time > at))
+    };
     if feature.kind == FeatureKind::Silence {
         let last = past.next_back().copied().or_else(newest);
         return last.map(|(time, _)| (i128::from(at - time), 1000));

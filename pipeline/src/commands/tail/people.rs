@@ -147,13 +147,11 @@ fn warning(delta: &Stamped<WarningDelta>, names: &Names) -> String {
         .map_or_else(|| "?".to_owned(), |region| plain(&names.of(region)));
     let condition = plain(&why.condition);
     let features: Vec<String> = why.features.iter().map(feature).collect();
-    let (at, level, kind, rule, cause) = (
-        delta.at,
-        level(shown),
-        delta.kind.name(),
-        plain(&delta.rule),
-        name(delta.cause),
-    );
+    let rule = match &*why.rule_name {
+        "" => plain(&delta.rule),
+        named => format!("{} ({})", plain(named), plain(&delta.rule)),
+    };
+    let (at, level, kind, cause) = (delta.at, level(shown), delta.kind.name(), name(delta.cause));
     let features = features.join(", ");
     let id = plain(&delta.id);
     let because = if condition.is_empty() {
