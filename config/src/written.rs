@@ -10,7 +10,7 @@ use crate::check::Check;
 use crate::settings::{Clock, FileInput, Guarantee, Quiet, RecoverySettings, Rewind, ScoreCuts, Settings};
 use crate::written_case::WrittenCase;
 use crate::written_http::WrittenHttp;
-use crate::{Problems, WrittenSecret};
+use crate::{Problems, WrittenSecret, read};
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -414,40 +414,47 @@ impl Default for WrittenRecovery {
 }
 
 impl WrittenSettings {
-    /// Parses `riskflow.toml`.
+    /// Parses the text of a configuration.
     ///
     /// # Errors
     ///
-    /// When it is no TOML, or has fields that do not exist; the message names line and field, and quotes no secret.
+    /// When it is no TOML, or has fields that do not exist or values of another type: all of them, with lines; no secret is quoted.
     pub fn from_toml(text: &str) -> Result<Self, Problems> {
-        let place = |error: &toml::de::Error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
-            format!(
-                "wrong at line {}, column {}: ",
-                before.matches('\n').count() + 1,
-                column + 1
-            )
-        };
-        let parsed = toml::Deserializer::parse(text);
-        let deserializer = parsed.map_err(|error| wrong("riskflow.toml", &place(&error), error.message()))?;
-        serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            wrong(
-                &error.path().to_string(),
-                &place(error.inner()),
-                error.inner().message(),
-            )
-        })
+        let (table, mut problems) = read::table(text, "riskflow.toml");
+        let (written, wrong) = read::settings(table, Some(text));
+        problems.add_new(wrong);
+        problems.none_or(Some(written))
     }
 
     /// The same of TOML that was put together, and has no lines.
     ///
     /// # Errors
     ///
-    /// When there are fields that do not exist, or values of another type.
+    /// When there are fields that do not exist, or values of another type: all of them.
     pub fn from_table(table: toml::Table) -> Result<Self, Problems> {
-        serde_path_to_error::deserialize(table)
-            .map_err(|error| wrong(&error.path().to_string(), "wrong: ", error.inner().message()))
+        let (written, problems) = read::settings(table, None);
+        problems.none_or(Some(written))
+    }
+
+    /// Reads and checks a configuration: the text of a file, then fields that stand over it, such as `epoch.tick` and `10ms`.
+    ///
+    /// # Errors
+    ///
+    /// Everything wrong with it, at once; what belongs to no field stands under the name of the file.
+    pub fn load(text: &str, file: &str, overrides: &[String]) -> Result<(Self, Settings), Problems> {
+        let (mut table, mut problems) = read::table(text, file);
+        // What is wrong with the file is told by its lines, before anything is put over it.
+        problems.add_new(read::settings_of(&mut table, Some(text)).1);
+        read::put_over(&mut table, overrides, &mut problems);
+        let (written, wrong) = read::settings_of(&mut table, None);
+        problems.add_new(wrong);
+        match written.check() {
+            Ok(settings) => problems.none_or(Some((written, settings))),
+            Err(wrong) => {
+                problems.add_new(wrong);
+                Err(problems)
+            }
+        }
     }
 
     /// Checks the settings.
@@ -461,6 +468,9 @@ impl WrittenSettings {
             check.problems.add("version", self.version, "1");
         }
         let input = check.input(self);
+        if self.input.kind != Kind::Kafka && self.output.kind != Kind::Kafka && !self.kafka.brokers.is_empty() {
+            check.brokers(&self.kafka.brokers);
+        }
         let settings = Settings {
             cluster: check.cluster(&self.cluster),
             epoch: check.epoch(&self.epoch, &self.time),
@@ -483,31 +493,6 @@ impl WrittenSettings {
             input,
         };
         check.problems.none_or(Some(settings))
-    }
-}
-
-/// One problem of a text that cannot be read.
-fn wrong(path: &str, place: &str, message: &str) -> Problems {
-    let mut problems = Problems::default();
-    // The path of what belongs to no field.
-    let field = if path == "." { "riskflow.toml" } else { path };
-    let found = format!("{place}{}", without_secret(path, message).replace('\n', "; "));
-    problems.add(field, found, "what `riskflow schema config` describes");
-    problems
-}
-
-/// A message without the value that it quotes, where that may be secret.
-fn without_secret(path: &str, message: &str) -> String {
-    let secret = ["kafka", "http.actions", "checkpoint.path"];
-    let kind = message
-        .strip_prefix("invalid type: ")
-        .or_else(|| message.strip_prefix("invalid value: "));
-    match (kind, message.rsplit_once(", expected ")) {
-        (Some(kind), Some((_, expected))) if secret.iter().any(|secret| path.starts_with(secret)) => {
-            let kind = kind.split([' ', '`', '"', ',']).next().unwrap_or_default();
-            format!("{kind}, expected {expected}")
-        }
-        _ => message.to_owned(),
     }
 }
 
@@ -563,5 +548,75 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("tik"), "{error}");
+    }
+
+    fn told(problems: &Problems) -> Vec<(&str, &str)> {
+        let told = problems.iter();
+        told.map(|problem| (problem.field.as_str(), problem.found.as_str()))
+            .collect()
+    }
+
+    /// Unknown fields, other types, values that cannot be, and what stands over the file.
+    #[test]
+    fn every_problem_of_a_file_is_told_with_its_line() {
+        let text = "[epoch]\ntik = \"1s\"\ntick = 5\n\n[tme]\nhorizon = \"1m\"\n\n[time]\nhorizon = \"soon\"\n\n\
+            [input]\nkind = \"files\"\nclock = \"arrival\"\nfiles = [\n  { pth = \"a\", topic = \"in.rule\" },\n]\n";
+        let overrides = ["cluster.wrkers=2", "nothing", "version.x=1", "topics.partitions=0"].map(str::to_owned);
+        let problems = WrittenSettings::load(text, "my.toml", &overrides).unwrap_err();
+        let told = told(&problems);
+        let has = |field: &str, found: &str| told.iter().any(|(name, what)| *name == field && what.contains(found));
+        for (field, found) in [
+            ("epoch.tik", "line 2, column 1: unknown field `tik`"),
+            ("epoch.tick", "line 3, column 8: invalid type"),
+            ("tme", "line 5, column 2: unknown field `tme`"),
+            ("time.horizon", "`soon`"),
+            ("input.files[0].pth", "line 15, column 5: unknown field `pth`"),
+            ("cluster.wrkers", "unknown field `wrkers`"),
+            ("--set nothing", "without `=`"),
+            ("--set version.x", "`version` is no section"),
+            ("topics.partitions", "0"),
+        ] {
+            assert!(has(field, found), "{field} ({found}) is not in {told:#?}");
+        }
+        // And nothing that follows from these alone.
+        assert_eq!(told.len(), 9, "{told:#?}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_told_by_its_name() {
+        let problems = WrittenSettings::load("[epoch\n", "conf/my.toml", &[]).unwrap_err();
+        let told = told(&problems);
+        assert!(told.len() == 1 && told[0].0 == "conf/my.toml" && told[0].1.contains("line 1"), "{told:?}");
+    }
+
+    #[test]
+    fn brokers_are_hosts_with_ports() {
+        let check = |brokers: &str| {
+            let text = format!("input.kind = \"kafka\"\noutput.kind = \"kafka\"\nkafka.brokers = {brokers:?}");
+            WrittenSettings::load(&text, "a", &[]).map(drop)
+        };
+        for good in ["a:9092", "a.b-c_d:1, 10.0.0.1:65535", "[::1]:9092"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in ["", " ", "foo", "kafka://foo", "a:0", "a:65536", "a:1,,b:2", "a:1,", ":9092", "a b:1", "http://a:1", "::1", "a:1;b:2"] {
+            let problems = check(bad).unwrap_err();
+            assert!(problems.iter().count() == 1 && problems.iter().all(|it| it.field == "kafka.brokers"), "{bad}: {problems}");
+        }
+        // What is not used now may be used with another `--set`.
+        assert!(WrittenSettings::load("kafka.brokers = \"foo\"", "a", &[]).is_err());
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_makes_no_other_wrong() {
+        for (text, field) in [
+            ("time.horizon = \"soon\"", "time.horizon"),
+            ("time.horizon = \"1h1\"\nepoch.replay_tick = \"30m\"", "time.horizon"),
+            ("epoch.tick = \"1h\"", "epoch.tick"),
+            ("cluster.workers = 0", "cluster.workers"),
+        ] {
+            let problems = WrittenSettings::load(text, "a", &[]).unwrap_err();
+            let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+            assert_eq!(fields, [field], "{text}");
+        }
     }
 }
