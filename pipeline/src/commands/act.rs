@@ -31,7 +31,7 @@ pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
     let record = InRecord {
         arrival: now,
         key: arguments.warning.clone(),
-        payload: payload.record,
+        payload: Some(payload.record),
     };
     let answer = way_in.append(&[record]).pop();
     let appended = answer

@@ -146,7 +146,7 @@ impl Inner {
             record: InRecord {
                 arrival: now,
                 key: case,
-                payload,
+                payload: Some(payload),
             },
         };
         let answer = self.writer.append(order).await;
