@@ -1,6 +1,7 @@
 //! The job: workers, sources, the graph and the publisher put together, from start to stop.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel};
@@ -119,6 +120,23 @@ impl Failure {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
+
+/// Topics of the output are missing, or otherwise than the settings say.
+#[derive(Debug)]
+pub struct TopicsDiffer(pub String);
+
+impl fmt::Display for TopicsDiffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "output topics are not as they should be: {}; `riskflow topics --create` makes what is missing, `riskflow topics \
+             --check` tells all that differs",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for TopicsDiffer {}
 
 /// What lasts longer than the process.
 struct Lasting {
@@ -261,11 +279,7 @@ fn check_topics(settings: &Settings) -> Result<()> {
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(anyhow!(
-        "output topics are not as they should be: {}; `riskflow topics --create` makes what is missing, `riskflow topics --check` \
-         tells all that differs",
-        wrong.join("; ")
-    ))
+    Err(TopicsDiffer(wrong.join("; ")).into())
 }
 
 /// Starts keeping what this run will leave.
@@ -291,8 +305,8 @@ fn recover(settings: &Settings, store: &CheckpointStore, begun: Option<&Begun>) 
     let last = recovery.beginning.last;
     if last > Millis(0) {
         let checkpoint = recovery.start.checkpoint.as_ref();
-        let checkpoint = checkpoint.map(|manifest| manifest.epoch.to_string());
-        tracing::info!(%last, ?checkpoint, epochs = recovery.plan.recorded.len(), "going on after an earlier run");
+        let checkpoint = checkpoint.map_or_else(|| "none".to_owned(), |manifest| manifest.epoch.to_string());
+        tracing::info!(%last, checkpoint, epochs = recovery.plan.recorded.len(), "going on after an earlier run");
     }
     Ok(recovery)
 }

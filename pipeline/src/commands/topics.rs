@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use riskflow_config::Settings;
 use riskflow_connectors::topics::{Place, TopicReport, TopicState, accept_loss, check, create};
 use riskflow_model::topic::Topic;
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::configuration;
 use crate::cli::{EXIT_DIFFERS, TopicsArguments};
+use crate::exit::Usage;
 use crate::terminal::{say, table};
 
 /// How long a topic that was made may take to show.
@@ -63,7 +64,8 @@ pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
 /// Gives up what is lost of the output.
 fn give_up(settings: &Settings, as_json: bool) -> Result<ExitCode> {
     let Some(place @ Place::Log(_)) = Place::of_output(&settings.output) else {
-        bail!("the output is no embedded log: there is nothing that riskflow could give up");
+        let says = "the output is no embedded log: there is nothing that riskflow could give up";
+        return Err(Usage(says.to_owned()).into());
     };
     let lost = accept_loss(place, &settings.topics).context("could not give up what is lost")?;
     if as_json {
