@@ -114,7 +114,11 @@ impl Check {
         let before = self.problems.iter().count();
         let horizon = self.duration("time.horizon", &written.horizon, SECOND, 7 * DAY);
         // A horizon that cannot be makes no other time wrong.
-        let latest = if self.problems.iter().count() == before { horizon } else { 7 * DAY };
+        let latest = if self.problems.iter().count() == before {
+            horizon
+        } else {
+            7 * DAY
+        };
         TimeSettings {
             horizon,
             max_future: self.duration("time.max_future", &written.max_future, 0, DAY),
@@ -191,7 +195,11 @@ impl Check {
         let field = format!("input.files[{index}].topic");
         let envelope = file.format == Some(crate::FileFormat::Envelope);
         match file.topic.as_deref() {
-            None if !envelope => self.problems.add(field, "missing", "a topic such as `in.observation`"),
+            None if !envelope => {
+                let give =
+                    "a topic such as `in.observation`, or `format = \"envelope\"` for records that name their own";
+                self.problems.add(field, "missing", give);
+            }
             Some(name) if Topic::from_name(name).is_none_or(|topic| topic.direction() == Direction::Out) => {
                 let names: Vec<&str> = Topic::inputs().map(Topic::name).collect();
                 self.problems

@@ -69,7 +69,11 @@ pub(crate) fn put_over(table: &mut Table, overrides: &[String], problems: &mut P
             _ => (parts, last),
         };
         match section(table, &parts) {
-            Err(part) => problems.add(named, format!("not usable: `{part}` is no section"), "a field that there is"),
+            Err(part) => problems.add(
+                named,
+                format!("not usable: `{part}` is no section"),
+                "a field that there is",
+            ),
             Ok(place) => drop(place.insert(last.to_owned(), parse(value))),
         }
     }
@@ -110,7 +114,9 @@ fn position(root: &Spanned<DeTable<'_>>, segments: &[&Segment], of_key: bool) ->
     for (index, segment) in segments.iter().enumerate() {
         let next = match segment {
             Segment::Map { key } => {
-                let (name, next) = table?.iter().find(|(name, _)| name.get_ref().as_ref() == key.as_str())?;
+                let (name, next) = table?
+                    .iter()
+                    .find(|(name, _)| name.get_ref().as_ref() == key.as_str())?;
                 if of_key && index + 1 == segments.len() {
                     return Some(name.span().start);
                 }

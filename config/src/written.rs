@@ -586,7 +586,10 @@ mod tests {
     fn a_file_that_is_no_toml_is_told_by_its_name() {
         let problems = WrittenSettings::load("[epoch\n", "conf/my.toml", &[]).unwrap_err();
         let told = told(&problems);
-        assert!(told.len() == 1 && told[0].0 == "conf/my.toml" && told[0].1.contains("line 1"), "{told:?}");
+        assert!(
+            told.len() == 1 && told[0].0 == "conf/my.toml" && told[0].1.contains("line 1"),
+            "{told:?}"
+        );
     }
 
     #[test]
@@ -598,9 +601,26 @@ mod tests {
         for good in ["a:9092", "a.b-c_d:1, 10.0.0.1:65535", "[::1]:9092"] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
-        for bad in ["", " ", "foo", "kafka://foo", "a:0", "a:65536", "a:1,,b:2", "a:1,", ":9092", "a b:1", "http://a:1", "::1", "a:1;b:2"] {
+        for bad in [
+            "",
+            " ",
+            "foo",
+            "kafka://foo",
+            "a:0",
+            "a:65536",
+            "a:1,,b:2",
+            "a:1,",
+            ":9092",
+            "a b:1",
+            "http://a:1",
+            "::1",
+            "a:1;b:2",
+        ] {
             let problems = check(bad).unwrap_err();
-            assert!(problems.iter().count() == 1 && problems.iter().all(|it| it.field == "kafka.brokers"), "{bad}: {problems}");
+            assert!(
+                problems.iter().count() == 1 && problems.iter().all(|it| it.field == "kafka.brokers"),
+                "{bad}: {problems}"
+            );
         }
         // What is not used now may be used with another `--set`.
         assert!(WrittenSettings::load("kafka.brokers = \"foo\"", "a", &[]).is_err());

@@ -290,7 +290,9 @@ impl CheckpointStore {
         let path = ObjectPath::from(MEANING);
         match self.get(&path) {
             // It only tells what changed: one that is damaged is as good as none.
-            Ok(bytes) => Ok(opened(&path, &bytes).inspect_err(|error| warn!(%error, "not known what the settings were")).ok()),
+            Ok(bytes) => Ok(opened(&path, &bytes)
+                .inspect_err(|error| warn!(%error, "not known what the settings were"))
+                .ok()),
             Err(CheckpointError::Store {
                 error: object_store::Error::NotFound { .. },
                 ..

@@ -426,6 +426,7 @@ pub enum ImportFormat {
 
 /// The unit of times that are numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TimeUnit {
     /// Seconds since 1970.
     S,

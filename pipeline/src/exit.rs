@@ -31,7 +31,10 @@ pub fn code(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref::<TopicsDiffer>().is_some() {
         return ExitCode::from(EXIT_DIFFERS);
     }
-    error.chain().find_map(of_cause).map_or(ExitCode::FAILURE, ExitCode::from)
+    error
+        .chain()
+        .find_map(of_cause)
+        .map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
@@ -80,11 +83,20 @@ mod tests {
         let errors = [
             (anyhow!("something"), ExitCode::FAILURE),
             (Usage("a".to_owned()).into(), ExitCode::from(2)),
-            (anyhow::Error::from(Problems::default()).context("a file"), ExitCode::from(2)),
+            (
+                anyhow::Error::from(Problems::default()).context("a file"),
+                ExitCode::from(2),
+            ),
             (no_topic().into(), ExitCode::from(3)),
             (anyhow::Error::from(no_topic()).context("could not"), ExitCode::from(3)),
-            (anyhow::Error::from(AppendError::Topic(Arc::new(no_topic()))).context("a"), ExitCode::from(3)),
-            (anyhow::Error::from(TopicsDiffer(String::new())).context("a"), ExitCode::from(3)),
+            (
+                anyhow::Error::from(AppendError::Topic(Arc::new(no_topic()))).context("a"),
+                ExitCode::from(3),
+            ),
+            (
+                anyhow::Error::from(TopicsDiffer(String::new())).context("a"),
+                ExitCode::from(3),
+            ),
             (
                 anyhow::Error::from(SourceError::Kafka(BrokerError::Reserved {
                     property: "group.id".to_owned(),

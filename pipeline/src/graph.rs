@@ -44,8 +44,8 @@ use timely::dataflow::operators::vec::{Map, Partition, ToStream};
 use timely::dataflow::operators::{Concat, Concatenate};
 use timely::worker::Worker;
 
-use crate::output::{Output, OutputUpdate};
 use crate::in_force::{self, InForceMeter};
+use crate::output::{Output, OutputUpdate};
 use crate::unmatched::{self, UnmatchedMeter};
 
 /// What comes in, on each worker.

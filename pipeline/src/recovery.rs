@@ -96,7 +96,10 @@ fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
         .map(|(name, millis)| (name.into(), duration::show(millis).into()))
         .collect();
     let mut note = |name: String, value: String| drop(named.insert(name.into(), value.into()));
-    note("unknown.max_observations".to_owned(), unknown.max_observations.to_string());
+    note(
+        "unknown.max_observations".to_owned(),
+        unknown.max_observations.to_string(),
+    );
     note("unknown.max_bytes".to_owned(), unknown.max_bytes.to_string());
     for (level, least) in Level::WARNING.into_iter().zip(settings.cuts.least) {
         note(format!("risk.cuts.{level}"), least.to_string());
@@ -119,7 +122,9 @@ const NAMED: usize = 20;
 /// The last epoch that was given with other settings, or by another version; 0 if there is none. Tells what changed since the last
 /// start, and keeps what there is now.
 fn settings_changed(settings: &Settings, store: &CheckpointStore, last: Millis) -> Result<Millis> {
-    let before = store.meaning().context("could not read with what settings the job began last")?;
+    let before = store
+        .meaning()
+        .context("could not read with what settings the job began last")?;
     let mut now = Meaning {
         version: env!("CARGO_PKG_VERSION").into(),
         settings: settings_by_name(settings),
@@ -131,7 +136,10 @@ fn settings_changed(settings: &Settings, store: &CheckpointStore, last: Millis) 
         if before.version != now.version {
             tracing::info!(was = %before.version, is = %now.version, "the version changed since the last start");
         }
-        let changed = now.settings.iter().filter(|(name, value)| before.settings.get(*name) != Some(*value));
+        let changed = now
+            .settings
+            .iter()
+            .filter(|(name, value)| before.settings.get(*name) != Some(*value));
         for (name, value) in changed.clone().take(NAMED) {
             let was = before.settings.get(name).map_or("unknown", |was| was);
             tracing::info!(setting = %name, was, is = %value, "a setting changed since the last start");

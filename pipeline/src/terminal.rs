@@ -74,7 +74,10 @@ pub fn complain(error: &anyhow::Error) {
         let about = error.to_string();
         if about != problems.to_string() {
             let number = problems.iter().count();
-            say("", &format!("{about}: {number} problem{}", if number == 1 { "" } else { "s" }));
+            say(
+                "",
+                &format!("{about}: {number} problem{}", if number == 1 { "" } else { "s" }),
+            );
         }
         return;
     }

@@ -64,7 +64,9 @@ impl Fields {
 
     /// All names, and whether each is that of a time.
     pub fn names(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.kinds.iter().map(|(name, kind)| (name.as_str(), *kind == Kind::Time))
+        self.kinds
+            .iter()
+            .map(|(name, kind)| (name.as_str(), *kind == Kind::Time))
     }
 
     /// A field that must be there and is not among these columns.

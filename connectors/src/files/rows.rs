@@ -60,7 +60,10 @@ pub struct FileRow<'a> {
 #[must_use]
 pub fn fields(topic: Topic) -> BTreeMap<String, bool> {
     let fields = Fields::of(topic);
-    fields.names().map(|(name, is_time)| (name.to_owned(), is_time)).collect()
+    fields
+        .names()
+        .map(|(name, is_time)| (name.to_owned(), is_time))
+        .collect()
 }
 
 /// Reads a file (`-`: standard input) row by row. Without `format` its name tells it, and a line of JSON that looks like an envelope
@@ -184,7 +187,10 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let (count, mut rows) = (Arc::default(), Vec::new());
         read_rows(&path, (None, topic), columns, &count, &mut |row| {
-            rows.push((row.line, String::from_utf8(row.payload.unwrap_or(b"-").to_vec()).unwrap()));
+            rows.push((
+                row.line,
+                String::from_utf8(row.payload.unwrap_or(b"-").to_vec()).unwrap(),
+            ));
             ControlFlow::Continue(())
         })?;
         assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), text.len() as u64);
@@ -201,16 +207,33 @@ mod tests {
     #[test]
     fn columns_become_fields_and_rows_know_their_lines() {
         let text = "Sensor,id,When,mm\n\na,1,2021-07-25T00:00:00Z,0.10\n\"b\nc\",2,x,2\nd,\"open\ne,4,y,5\n";
-        let given = columns(&[("Sensor", "datastream"), ("When", "phenomenon_time"), ("mm", "result"), ("id", "")], &[]);
+        let given = columns(
+            &[
+                ("Sensor", "datastream"),
+                ("When", "phenomenon_time"),
+                ("mm", "result"),
+                ("id", ""),
+            ],
+            &[],
+        );
         let found = rows("a.csv", text, Some(Topic::InObservation), &given).unwrap();
         assert_eq!(
             found[..2],
             [
-                (3, r#"{"datastream":"a","phenomenon_time":"2021-07-25T00:00:00Z","result":0.10}"#.to_owned()),
-                (4, r#"{"datastream":"b\u000ac","phenomenon_time":"x","result":2}"#.to_owned()),
+                (
+                    3,
+                    r#"{"datastream":"a","phenomenon_time":"2021-07-25T00:00:00Z","result":0.10}"#.to_owned()
+                ),
+                (
+                    4,
+                    r#"{"datastream":"b\u000ac","phenomenon_time":"x","result":2}"#.to_owned()
+                ),
             ]
         );
-        assert!(found[2].0 == 6 && found[2].1.contains("line 6: the quote that begins cell 2"), "{found:?}");
+        assert!(
+            found[2].0 == 6 && found[2].1.contains("line 6: the quote that begins cell 2"),
+            "{found:?}"
+        );
         assert_eq!(found[3].0, 7);
     }
 
@@ -229,11 +252,7 @@ mod tests {
         let text = "\u{feff}{\"s\":\"a\",\"v\":0.10,\"datastream\":\"z\"}\n\n{\"topic\":\"base.region\",\"key\":\"33\",\"value\":null}\nno json\n";
         let given = columns(&[("s", "datastream"), ("v", "result")], &[]);
         let found = rows("a.ndjson", text, None, &given).unwrap();
-        let expected = [
-            (1, r#"{"datastream":"a","result":0.10}"#),
-            (3, "-"),
-            (4, "no json"),
-        ];
+        let expected = [(1, r#"{"datastream":"a","result":0.10}"#), (3, "-"), (4, "no json")];
         assert_eq!(found, expected.map(|(line, text)| (line, text.to_owned())));
     }
 

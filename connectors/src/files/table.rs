@@ -11,9 +11,9 @@ use riskflow_model::topic::Topic;
 use serde_json::value::RawValue;
 
 use super::columns::{Fields, Kind};
-use super::rows::Columns;
 use super::fed::Feed;
 use super::records::Records;
+use super::rows::Columns;
 use crate::encoding;
 
 const PIECE_BYTES: usize = 64 << 10;
@@ -145,7 +145,11 @@ fn columns(header: &ByteRecord, topic: Topic, given: &Columns) -> io::Result<Vec
             )));
         }
     }
-    let there: Vec<&str> = names.iter().copied().chain(given.constants.iter().map(String::as_str)).collect();
+    let there: Vec<&str> = names
+        .iter()
+        .copied()
+        .chain(given.constants.iter().map(String::as_str))
+        .collect();
     if let Some(missing) = fields.missing(&there) {
         return Err(unreadable(format!(
             "its header, `{}`, has no `{missing}`; give a first line with the names of the fields of {topic}",

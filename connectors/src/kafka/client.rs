@@ -244,7 +244,9 @@ pub fn problems(settings: &KafkaSettings) -> Problems {
         let ours = [&SOURCE[..], &SINK].map(|fixed| config(&one, fixed, &[]));
         for made in ours {
             let wrong = match made {
-                Err(BrokerError::Reserved { why, .. }) => ("set".to_owned(), format!("nothing: riskflow sets it ({why})")),
+                Err(BrokerError::Reserved { why, .. }) => {
+                    ("set".to_owned(), format!("nothing: riskflow sets it ({why})"))
+                }
                 Err(error) => (error.to_string(), PROPERTY.to_owned()),
                 Ok(made) => match made.create_native_config().map_err(without_value) {
                     Err(KafkaError::ClientConfig(_, why, ..)) => (why, PROPERTY.to_owned()),
@@ -260,7 +262,11 @@ pub fn problems(settings: &KafkaSettings) -> Problems {
         && let Err(error) = consumer(settings)
     {
         let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        problems.add("kafka.properties", format!("not usable: {why}"), "what librdkafka can make a client of");
+        problems.add(
+            "kafka.properties",
+            format!("not usable: {why}"),
+            "what librdkafka can make a client of",
+        );
     }
     problems
 }

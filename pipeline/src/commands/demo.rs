@@ -60,7 +60,13 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     if stopped(&handles, "before the show began") {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
-    step(3, &format!("the job runs; http://{}/api/v1/regions shows it meanwhile", server.address));
+    step(
+        3,
+        &format!(
+            "the job runs; http://{}/api/v1/regions shows it meanwhile",
+            server.address
+        ),
+    );
     let settings = settings(arguments, &folder.path, &folder.path)?;
     let counts = std::sync::Arc::new(std::sync::Mutex::new(Counts::default()));
     let began = Instant::now();
@@ -76,19 +82,28 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     let records = handles.metrics.records_taken().min(written + acted);
     let interrupted = handles.stop.load(Ordering::Acquire);
     if interrupted {
-        tell(format_args!("stopped at {}: what follows is what happened up to then", local(tables.epoch)));
+        tell(format_args!(
+            "stopped at {}: what follows is what happened up to then",
+            local(tables.epoch)
+        ));
     }
     if arguments.json {
         say(summary(&tables, &counts, records, took));
     } else {
         show(&tables, &counts, records, took);
-        say(format_args!("{:.1} s in all, generating and the officers' part included", asked.elapsed().as_secs_f64()));
+        say(format_args!(
+            "{:.1} s in all, generating and the officers' part included",
+            asked.elapsed().as_secs_f64()
+        ));
     }
     if interrupted {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
     if !arguments.once {
-        tell(format_args!("serving http://{}/api/v1/regions until ctrl-c", server.address));
+        tell(format_args!(
+            "serving http://{}/api/v1/regions until ctrl-c",
+            server.address
+        ));
         while !handles.stop.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(100));
         }

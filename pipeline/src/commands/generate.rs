@@ -36,7 +36,12 @@ pub fn generate(arguments: &GenerateArguments) -> Result<ExitCode> {
         hours: arguments.hours,
     };
     let city = City::new(options).map_err(|error| anyhow!(error))?;
-    write_city(&city, out.as_mut(), arguments.what == Scenario::Storm, &AtomicBool::new(false))?;
+    write_city(
+        &city,
+        out.as_mut(),
+        arguments.what == Scenario::Storm,
+        &AtomicBool::new(false),
+    )?;
     out.finish()?;
     Ok(ExitCode::SUCCESS)
 }

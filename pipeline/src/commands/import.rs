@@ -187,7 +187,13 @@ fn lonely(settings: &Settings, found: &Found) -> Result<usize> {
 }
 
 /// Writes what is good.
-fn write(settings: &Settings, arguments: &ImportArguments, given: &[Given], mapping: &Mapping, found: &Found) -> Result<u64> {
+fn write(
+    settings: &Settings,
+    arguments: &ImportArguments,
+    given: &[Given],
+    mapping: &Mapping,
+    found: &Found,
+) -> Result<u64> {
     if let Some(place @ Place::Log(_)) = Place::of_input(&settings.input) {
         let inputs: Vec<Topic> = Topic::inputs().collect();
         create(place, &settings.topics, &inputs).context("could not make the input topics")?;
@@ -282,7 +288,10 @@ impl Out {
     fn flush(&mut self) -> Result<()> {
         (self.count, self.bytes) = (0, 0);
         for (topic, records) in std::mem::take(&mut self.waiting) {
-            let way = self.ways.get_mut(&topic).expect("a file has the same rows when it is read again");
+            let way = self
+                .ways
+                .get_mut(&topic)
+                .expect("a file has the same rows when it is read again");
             for answer in way.append(&records) {
                 answer.with_context(|| {
                     format!(
@@ -304,7 +313,11 @@ impl Out {
 }
 
 fn sum_up(arguments: &ImportArguments, found: &Found, imported: u64, rejects: &Rejects) {
-    let by_topic: BTreeMap<&str, u64> = found.taken.iter().map(|(topic, count)| (topic.name(), *count)).collect();
+    let by_topic: BTreeMap<&str, u64> = found
+        .taken
+        .iter()
+        .map(|(topic, count)| (topic.name(), *count))
+        .collect();
     let refused = rejects.count();
     if arguments.json {
         let place = (refused > 0).then(|| arguments.rejects.display().to_string());
@@ -314,14 +327,24 @@ fn sum_up(arguments: &ImportArguments, found: &Found, imported: u64, rejects: &R
         return;
     }
     rejects.show();
-    let by_topic: Vec<String> = by_topic.iter().map(|(topic, count)| format!("{topic} {count}")).collect();
-    let verb = if arguments.dry_run { "would be imported" } else { "imported" };
+    let by_topic: Vec<String> = by_topic
+        .iter()
+        .map(|(topic, count)| format!("{topic} {count}"))
+        .collect();
+    let verb = if arguments.dry_run {
+        "would be imported"
+    } else {
+        "imported"
+    };
     say(format_args!(
         "{} rows: {imported} {verb} ({}), {refused} refused",
         found.rows,
         by_topic.join(", ")
     ));
     if refused > 0 {
-        say(format_args!("what is wrong with them, row by row: {}", arguments.rejects.display()));
+        say(format_args!(
+            "what is wrong with them, row by row: {}",
+            arguments.rejects.display()
+        ));
     }
 }

@@ -103,7 +103,8 @@ fn load(settings: &Settings, what: &[String], how: How) -> Result<ExitCode> {
     }
     let inputs: Vec<Topic> = Topic::inputs().collect();
     let place = Place::of_input(&settings.input);
-    let is_new_log = matches!(&settings.input, Input::Log(folder) if !folder.join(settings.topics.name(Topic::InRule)).exists());
+    let is_new_log =
+        matches!(&settings.input, Input::Log(folder) if !folder.join(settings.topics.name(Topic::InRule)).exists());
     if let Some(place @ Place::Log(_)) = place.filter(|_| !how.dry_run) {
         create(place, &settings.topics, &inputs).context("could not make the input topics")?;
     }
@@ -111,7 +112,8 @@ fn load(settings: &Settings, what: &[String], how: How) -> Result<ExitCode> {
     if !(how.dry_run && is_new_log) && place.is_some() {
         read_live(settings, &mut live).context("could not read the rules in force")?;
     }
-    let in_force: BTreeMap<(Topic, Key), BaseRow> = live.rows.iter().map(|(key, (row, _))| (*key, row.clone())).collect();
+    let in_force: BTreeMap<(Topic, Key), BaseRow> =
+        live.rows.iter().map(|(key, (row, _))| (*key, row.clone())).collect();
     let mut given = Stock::default();
     read_given(what, &mut given)?;
     let rows: Vec<(Topic, BaseRow, State)> = given
@@ -203,7 +205,10 @@ fn show(rows: &[(Topic, BaseRow, State)], report: &Report, how: How) {
         State::New => ("new", "new".to_owned()),
         State::Unchanged => ("unchanged", "in force already".to_owned()),
         State::Replaces(version) => ("replaced", format!("replaces version {version}")),
-        State::Kept(version) => ("kept", format!("kept: version {version} in force is another; `--replace` replaces it")),
+        State::Kept(version) => (
+            "kept",
+            format!("kept: version {version} in force is another; `--replace` replaces it"),
+        ),
     };
     let count = |wanted: &str| rows.iter().filter(|(_, _, state)| said(*state).0 == wanted).count();
     let watched = |row: &BaseRow| match row {
@@ -237,7 +242,10 @@ fn show(rows: &[(Topic, BaseRow, State)], report: &Report, how: How) {
         count("unchanged"),
         count("kept")
     ));
-    if !rows.iter().any(|(_, row, _)| watched(row).is_some_and(|count| count > 0)) {
+    if !rows
+        .iter()
+        .any(|(_, row, _)| watched(row).is_some_and(|count| count > 0))
+    {
         say("no datastream is watched by them yet: `base.datastream` and `base.asset` have none that they select");
     }
 }

@@ -75,7 +75,13 @@ fn introduce(arguments: &RunArguments, settings: &Settings) {
         "{inputs} inputs {prefix}base.* and {prefix}in.*, {outputs} outputs {prefix}out.*; read outputs with \
          isolation.level=read_committed"
     );
-    tracing::info!(input, output, topics, guarantee = settings.guarantee.name(), "input and output");
+    tracing::info!(
+        input,
+        output,
+        topics,
+        guarantee = settings.guarantee.name(),
+        "input and output"
+    );
     tracing::info!(
         workers = settings.cluster.workers.get(),
         processes = settings.cluster.hosts.len().max(1),
@@ -107,7 +113,11 @@ fn sum_up(handles: &Handles) -> Result<()> {
         };
         lines += &format!("{} {what}{by}\n", total(counts));
     }
-    lines += &format!("{} rules and {} limits were in force\n", handles.meters.in_force.rules(), handles.meters.in_force.limits());
+    lines += &format!(
+        "{} rules and {} limits were in force\n",
+        handles.meters.in_force.rules(),
+        handles.meters.in_force.limits()
+    );
     tell(lines.trim_end());
     let (records, dead) = (total(&done.records), total(&done.dead_letters));
     if dead * 2 > records {

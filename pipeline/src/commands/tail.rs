@@ -39,7 +39,9 @@ pub fn tail(arguments: &TailArguments) -> Result<ExitCode> {
     let now = Millis(wall_clock());
     let since = arguments.since.as_deref().map(|since| moment(since, now)).transpose()?;
     // A follower wants what comes; how it stood before is told by the newest.
-    let newest = arguments.limit.or((arguments.follow && since.is_none()).then_some(BEFORE));
+    let newest = arguments
+        .limit
+        .or((arguments.follow && since.is_none()).then_some(BEFORE));
     let shown = Shown {
         people: kind.filter(|_| !arguments.json).map(|kind| (kind, names(&settings))),
         envelope: arguments.json,
@@ -66,9 +68,8 @@ fn moment(text: &str, now: Millis) -> Result<Millis> {
     if let Ok(millis) = duration::parse(text) {
         return Ok(now.plus(-millis));
     }
-    text.parse().map_err(|error| {
-        Usage(format!("`--since` is `{text}`: {error}, or how long ago, such as `2h`")).into()
-    })
+    text.parse()
+        .map_err(|error| Usage(format!("`--since` is `{text}`: {error}, or how long ago, such as `2h`")).into())
 }
 
 /// Where a topic is read.
@@ -132,7 +133,14 @@ struct Read<'a> {
 impl Read<'_> {
     fn open(&self, until: Until, from: &Offsets) -> Result<Box<dyn Source>> {
         let topics = &self.settings.topics;
-        Ok(open_source(&self.place, topics, &[self.topic], Share::WHOLE, until, from)?)
+        Ok(open_source(
+            &self.place,
+            topics,
+            &[self.topic],
+            Share::WHOLE,
+            until,
+            from,
+        )?)
     }
 
     /// What is there: the newest so many, or all.
@@ -186,7 +194,8 @@ impl Read<'_> {
                 Polled::More => {}
             }
         }
-        let is_sure = |(_, partition, _): (Topic, u16, u64)| kept.get(&partition).is_some_and(|lines| lines.len() >= keep);
+        let is_sure =
+            |(_, partition, _): (Topic, u16, u64)| kept.get(&partition).is_some_and(|lines| lines.len() >= keep);
         if !whole && !from.iter().all(is_sure) {
             return Ok(false);
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use riskflow_config::Settings;
+use riskflow_config::{Output, Settings};
 use riskflow_connectors::topics::{Place, TopicReport, TopicState, accept_loss, check, create};
 use riskflow_model::topic::Topic;
 use serde_json::json;
@@ -52,6 +52,9 @@ pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
             .iter()
             .map(|report| vec![report.name.clone(), report.topic.key().to_owned(), state(report)]);
         say(table(&["topic", "key", "state"], rows));
+        if matches!(settings.output, Output::Kafka(_)) {
+            say("whoever consumes `out.*` reads committed records only: isolation.level=read_committed");
+        }
     }
     let all_ok = reports.iter().all(|report| matches!(report.state, TopicState::Ok));
     Ok(if arguments.check && !all_ok {

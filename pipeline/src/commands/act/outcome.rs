@@ -74,16 +74,28 @@ impl fmt::Display for Outcome {
         match self {
             Self::Counts(delta) => {
                 let event = &delta.event;
-                write!(f, "done: {} at {}; the case is {}", event.kind.name(), event.at, event.step.name())
+                write!(
+                    f,
+                    "done: {} at {}; the case is {}",
+                    event.kind.name(),
+                    event.at,
+                    event.step.name()
+                )
             }
-            Self::Before(delta) => write!(f, "an action with this identifier came before, and counted: {}", delta.event.kind.name()),
+            Self::Before(delta) => write!(
+                f,
+                "an action with this identifier came before, and counted: {}",
+                delta.event.kind.name()
+            ),
             Self::Refused(delta) => {
                 let refusal = json!(delta.event.refusal);
                 let refusal = refusal.as_str().unwrap_or("for a reason that is not told");
                 write!(f, "refused: {refusal}; the case is {}", delta.event.step.name())?;
                 let allowed: Vec<&str> = delta.event.allowed.iter().map(|verb| verb.name()).collect();
                 match allowed.is_empty() {
-                    true if refusal == "unknown_case" => write!(f, " not known; `riskflow tail cases` lists those that are"),
+                    true if refusal == "unknown_case" => {
+                        write!(f, " not known; `riskflow tail cases` lists those that are")
+                    }
                     true => write!(f, ", and nothing is allowed"),
                     false => write!(f, ", and allowed are {}", allowed.join(", ")),
                 }

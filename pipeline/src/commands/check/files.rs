@@ -105,7 +105,13 @@ fn read_file(path: &Path, topic: Option<Topic>, wanted: Wanted, stock: &mut Stoc
 
 /// Reads the rules or limits of a pack.
 pub fn read_pack(name: &str, json: &str, stock: &mut Stock) -> Result<()> {
-    read_bytes(&Path::new("pack").join(name), json.as_bytes(), None, Wanted::Rules, stock)
+    read_bytes(
+        &Path::new("pack").join(name),
+        json.as_bytes(),
+        None,
+        Wanted::Rules,
+        stock,
+    )
 }
 
 fn read_bytes(path: &Path, bytes: &[u8], topic: Option<Topic>, wanted: Wanted, stock: &mut Stock) -> Result<()> {

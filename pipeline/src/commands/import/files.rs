@@ -50,7 +50,11 @@ pub fn gather(named: &[PathBuf], mapping: &Mapping) -> Result<Vec<Given>> {
         };
         let topic = topic.or(mapping.topic);
         if let Some(topic) = topic.filter(|topic| topic.direction() == Direction::Out) {
-            problems.add(path.display().to_string(), format!("of `{topic}`, which riskflow writes"), "a topic that it reads");
+            problems.add(
+                path.display().to_string(),
+                format!("of `{topic}`, which riskflow writes"),
+                "a topic that it reads",
+            );
             continue;
         }
         if path.is_dir() {
@@ -76,7 +80,11 @@ fn in_folder(
     files.retain(|file| file.is_file() && checked::is_data(&unpacked(file)));
     files.sort();
     if files.is_empty() {
-        problems.add(folder.display().to_string(), "a folder without CSV and NDJSON", "a folder with some");
+        problems.add(
+            folder.display().to_string(),
+            "a folder without CSV and NDJSON",
+            "a folder with some",
+        );
     }
     files
         .iter()
@@ -102,7 +110,9 @@ fn one(
         None => false,
     };
     let envelopes = mapping.written == Some(ImportFormat::Envelope);
-    let topic = topic.or_else(|| checked::topic_of(&unpacked(path), Wanted::Tables)).filter(|_| !envelopes);
+    let topic = topic
+        .or_else(|| checked::topic_of(&unpacked(path), Wanted::Tables))
+        .filter(|_| !envelopes);
     let may_be_envelopes = envelopes || (mapping.written.is_none() && is_stdin);
     if topic.is_none() && !may_be_envelopes {
         let give = format!("`--topic in.observation` or the like, or `TOPIC={name}`");

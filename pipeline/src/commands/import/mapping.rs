@@ -8,9 +8,9 @@ use jiff::civil::DateTime;
 use riskflow_config::{FileFormat, InputRecord, Problems};
 use riskflow_connectors::files::{Columns, FileRow, fields};
 use riskflow_connectors::{RawRecord, Rejection, decode};
+use riskflow_model::Millis;
 use riskflow_model::output::Reason;
 use riskflow_model::topic::{Direction, Topic};
-use riskflow_model::Millis;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -85,7 +85,11 @@ impl Mapping {
         };
         written.map.extend(pairs("--map", &arguments.map, &mut problems));
         let values = pairs("--value", &arguments.values, &mut problems);
-        written.values.extend(values.into_iter().map(|(field, value)| (field, toml::Value::String(value))));
+        written.values.extend(
+            values
+                .into_iter()
+                .map(|(field, value)| (field, toml::Value::String(value))),
+        );
         written.topic = arguments.topic.clone().or(written.topic);
         written.format = arguments.format.or(written.format);
         written.utc_offset = arguments.utc_offset.clone().or(written.utc_offset);
@@ -99,7 +103,11 @@ impl Mapping {
             let topic = Topic::from_name(name).filter(|topic| topic.direction() == Direction::In);
             if topic.is_none() {
                 let names: Vec<&str> = Topic::inputs().map(Topic::name).collect();
-                problems.add("--topic", format!("`{name}`"), format!("one of `{}`", names.join("`, `")));
+                problems.add(
+                    "--topic",
+                    format!("`{name}`"),
+                    format!("one of `{}`", names.join("`, `")),
+                );
             }
             topic
         });
@@ -113,7 +121,8 @@ impl Mapping {
             }
         }
         for (index, field) in written.map.values().enumerate().filter(|(_, field)| !field.is_empty()) {
-            let twice = written.map.values().take(index).any(|other| other == field) || written.values.contains_key(field);
+            let twice =
+                written.map.values().take(index).any(|other| other == field) || written.values.contains_key(field);
             if twice {
                 problems.add("--map or --value", format!("to `{field}` twice"), "each field once");
             }
@@ -121,14 +130,20 @@ impl Mapping {
         let offset = written.utc_offset.as_deref().and_then(|text| {
             let offset = offset(text);
             if offset.is_none() {
-                problems.add("--utc-offset", format!("`{text}`"), "an offset such as `+08:00`, or `Z`");
+                problems.add(
+                    "--utc-offset",
+                    format!("`{text}`"),
+                    "an offset such as `+08:00`, or `Z`",
+                );
             }
             offset
         });
-        let times = Topic::inputs().filter(|_| offset.is_some() || written.time_unit.is_some()).map(|topic| {
-            let times = fields(topic).into_iter().filter(|(_, is_time)| *is_time);
-            (topic, times.map(|(name, _)| name).collect())
-        });
+        let times = Topic::inputs()
+            .filter(|_| offset.is_some() || written.time_unit.is_some())
+            .map(|topic| {
+                let times = fields(topic).into_iter().filter(|(_, is_time)| *is_time);
+                (topic, times.map(|(name, _)| name).collect())
+            });
         Self {
             topic,
             written: written.format,
@@ -137,7 +152,11 @@ impl Mapping {
                 constants: written.values.keys().cloned().collect(),
             },
             times: times.collect(),
-            values: written.values.into_iter().map(|(field, value)| (field, as_json(value))).collect(),
+            values: written
+                .values
+                .into_iter()
+                .map(|(field, value)| (field, as_json(value)))
+                .collect(),
             offset,
             unit: written.time_unit,
         }
@@ -232,7 +251,9 @@ impl Mapping {
         // A date alone is its midnight.
         let day = text.parse::<DateTime>().map(|local| local.to_string());
         let written = [Some(text), day.ok()].into_iter().flatten();
-        written.filter_map(|local| format!("{local}{offset}").parse().ok()).next()
+        written
+            .filter_map(|local| format!("{local}{offset}").parse().ok())
+            .next()
     }
 }
 
@@ -310,10 +331,22 @@ mod tests {
         let local = local.unwrap();
         let at = |mapping: &Mapping, time: &str| {
             let json = format!(r#"{{"datastream":"a","phenomenon_time":{time},"result":0.10}}"#);
-            mapping.ready(&row(&json)).map(|ready| (ready.time.unwrap().to_string(), ready.key))
+            mapping
+                .ready(&row(&json))
+                .map(|ready| (ready.time.unwrap().to_string(), ready.key))
         };
-        for time in ["\"2021-07-25 08:00\"", "\"2021-07-25T08:00:00\"", "\"2021/07/25 08:00:00\"", "\"2021-07-24T24:00:00+00:00\"", "\"2021-07-25T00:00:00Z\""] {
-            assert_eq!(at(&local, time).unwrap(), ("2021-07-25T00:00:00.000Z".to_owned(), "a".to_owned()), "{time}");
+        for time in [
+            "\"2021-07-25 08:00\"",
+            "\"2021-07-25T08:00:00\"",
+            "\"2021/07/25 08:00:00\"",
+            "\"2021-07-24T24:00:00+00:00\"",
+            "\"2021-07-25T00:00:00Z\"",
+        ] {
+            assert_eq!(
+                at(&local, time).unwrap(),
+                ("2021-07-25T00:00:00.000Z".to_owned(), "a".to_owned()),
+                "{time}"
+            );
         }
         assert!(at(&local, "1627171200").is_err(), "seconds are not guessed");
         assert!(at(&local, "\"yesterday\"").is_err());
@@ -321,19 +354,29 @@ mod tests {
             time_unit: Some(TimeUnit::S),
             ..Written::default()
         });
-        assert_eq!(at(&seconds.unwrap(), "1627171200").unwrap().0, "2021-07-25T00:00:00.000Z");
+        assert_eq!(
+            at(&seconds.unwrap(), "1627171200").unwrap().0,
+            "2021-07-25T00:00:00.000Z"
+        );
     }
 
     #[test]
     fn what_is_the_same_everywhere_is_added_and_numbers_stay_as_written() {
-        let values = [("quality", "suspect"), ("result", "1.50")].map(|(field, value)| (field.to_owned(), value.into()));
+        let values =
+            [("quality", "suspect"), ("result", "1.50")].map(|(field, value)| (field.to_owned(), value.into()));
         let mapping = mapping(Written {
             values: values.into(),
             ..Written::default()
         });
-        let ready = mapping.unwrap().ready(&row(r#"{"datastream":"a","phenomenon_time":"2021-07-25T00:00:00Z"}"#)).unwrap();
+        let ready = mapping
+            .unwrap()
+            .ready(&row(r#"{"datastream":"a","phenomenon_time":"2021-07-25T00:00:00Z"}"#))
+            .unwrap();
         let payload = String::from_utf8(ready.payload.unwrap()).unwrap();
-        assert!(payload.contains(r#""quality":"suspect""#) && payload.contains(r#""result":1.50"#), "{payload}");
+        assert!(
+            payload.contains(r#""quality":"suspect""#) && payload.contains(r#""result":1.50"#),
+            "{payload}"
+        );
     }
 
     #[test]
@@ -349,6 +392,12 @@ mod tests {
         for part in ["`datastrem`", "`phenomenon_time`", "`result` twice", "`Shanghai`"] {
             assert!(said.contains(part), "{part}: {said}");
         }
-        assert!(mapping(Written { topic: Some("out.notice".to_owned()), ..Written::default() }).is_err());
+        assert!(
+            mapping(Written {
+                topic: Some("out.notice".to_owned()),
+                ..Written::default()
+            })
+            .is_err()
+        );
     }
 }

@@ -49,11 +49,19 @@ impl Rejects {
     }
 
     /// One more.
-    pub fn add(&mut self, file: &str, row: u64, topic: Option<Topic>, rejection: &Rejection, payload: &[u8]) -> Result<()> {
+    pub fn add(
+        &mut self,
+        file: &str,
+        row: u64,
+        topic: Option<Topic>,
+        rejection: &Rejection,
+        payload: &[u8],
+    ) -> Result<()> {
         self.count += 1;
         if self.first.len() < SHOWN {
             let detail = rejection.detail.replace('\n', "; ");
-            self.first.push(format!("{file}, row {row}: {}: {detail}", rejection.reason.name()));
+            self.first
+                .push(format!("{file}, row {row}: {}: {detail}", rejection.reason.name()));
         }
         let payload = String::from_utf8_lossy(payload);
         let problems: Vec<Value> = rejection.detail.lines().map(problem).collect();

@@ -149,7 +149,9 @@ impl Teller {
     fn dead_letters(&mut self) {
         self.dead_told = Instant::now();
         let now: BTreeMap<&str, u64> = self.handles.metrics.done().dead_letters.into_iter().collect();
-        let new = now.iter().map(|(reason, count)| (*reason, count - self.dead.get(reason).copied().unwrap_or(0)));
+        let new = now
+            .iter()
+            .map(|(reason, count)| (*reason, count - self.dead.get(reason).copied().unwrap_or(0)));
         let new: Vec<String> = new
             .filter(|(_, count)| *count > 0)
             .map(|(reason, count)| format!("{reason} {count}"))
