@@ -217,4 +217,94 @@ mod tests {
             assert!(error.contains(field) && !error.contains("s3cr3t"), "{error}");
         }
     }
+
+    fn told(problems: &Problems) -> Vec<(&str, &str)> {
+        let told = problems.iter();
+        told.map(|problem| (problem.field.as_str(), problem.found.as_str()))
+            .collect()
+    }
+
+    /// Unknown fields, other types, values that cannot be, and what stands over the file.
+    #[test]
+    fn every_problem_of_a_file_is_told_with_its_line() {
+        let text = "[epoch]\ntik = \"1s\"\ntick = 5\n\n[tme]\nhorizon = \"1m\"\n\n[time]\nhorizon = \"soon\"\n\n\
+            [input]\nkind = \"files\"\nclock = \"arrival\"\nfiles = [\n  { pth = \"a\", topic = \"in.rule\" },\n]\n";
+        let overrides = ["cluster.wrkers=2", "nothing", "version.x=1", "topics.partitions=0"].map(str::to_owned);
+        let problems = WrittenSettings::load(text, "my.toml", &overrides).unwrap_err();
+        let told = told(&problems);
+        let has = |field: &str, found: &str| told.iter().any(|(name, what)| *name == field && what.contains(found));
+        for (field, found) in [
+            ("epoch.tik", "line 2, column 1: unknown field `tik`"),
+            ("epoch.tick", "line 3, column 8: invalid type"),
+            ("tme", "line 5, column 2: unknown field `tme`"),
+            ("time.horizon", "`soon`"),
+            ("input.files[0].pth", "line 15, column 5: unknown field `pth`"),
+            ("cluster.wrkers", "unknown field `wrkers`"),
+            ("--set nothing", "without `=`"),
+            ("--set version.x", "`version` is no section"),
+            ("topics.partitions", "0"),
+        ] {
+            assert!(has(field, found), "{field} ({found}) is not in {told:#?}");
+        }
+        // And nothing that follows from these alone.
+        assert_eq!(told.len(), 9, "{told:#?}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_told_by_its_name() {
+        let problems = WrittenSettings::load("[epoch\n", "conf/my.toml", &[]).unwrap_err();
+        let told = told(&problems);
+        assert!(
+            told.len() == 1 && told[0].0 == "conf/my.toml" && told[0].1.contains("line 1"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn brokers_are_hosts_with_ports() {
+        let check = |brokers: &str| {
+            let text = format!("input.kind = \"kafka\"\noutput.kind = \"kafka\"\nkafka.brokers = {brokers:?}");
+            WrittenSettings::load(&text, "a", &[]).map(drop)
+        };
+        for good in ["a:9092", "a.b-c_d:1, 10.0.0.1:65535", "[::1]:9092"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            "foo",
+            "kafka://foo",
+            "a:0",
+            "a:65536",
+            "a:1,,b:2",
+            "a:1,",
+            ":9092",
+            "a b:1",
+            "http://a:1",
+            "::1",
+            "a:1;b:2",
+        ] {
+            let problems = check(bad).unwrap_err();
+            assert!(
+                problems.iter().count() == 1 && problems.iter().all(|it| it.field == "kafka.brokers"),
+                "{bad}: {problems}"
+            );
+        }
+        // What is not used now may be used with another `--set`.
+        assert!(WrittenSettings::load("kafka.brokers = \"foo\"", "a", &[]).is_err());
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_makes_no_other_wrong() {
+        for (text, field) in [
+            ("time.horizon = \"soon\"", "time.horizon"),
+            ("time.horizon = \"1h1\"\nepoch.replay_tick = \"30m\"", "time.horizon"),
+            ("epoch.tick = \"1h\"", "epoch.tick"),
+            ("cluster.workers = 0", "cluster.workers"),
+        ] {
+            let problems = WrittenSettings::load(text, "a", &[]).unwrap_err();
+            let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+            assert_eq!(fields, [field], "{text}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! The job: workers, sources, the graph and the publisher put together, from start to stop.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, channel};
@@ -10,9 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use arc_swap::ArcSwapOption;
-use riskflow_config::{Clock, Output, Settings};
+use riskflow_config::{Clock, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Part};
-use riskflow_connectors::topics::{Place, TopicState, check};
 use riskflow_connectors::{
     Begun, Identity, Share, Source, SourceError, Span, Until, open_sink, reopen_source, tidy_input,
 };
@@ -43,9 +41,12 @@ use crate::views::Views;
 
 mod catching_up;
 mod driver;
+mod outputs;
 
 pub use catching_up::{Position, Shown};
 use driver::{Closed, Driver, FirstLive};
+pub use outputs::TopicsDiffer;
+use outputs::check_topics;
 
 /// What the rest of the program sees of a running job.
 #[derive(Clone)]
@@ -120,23 +121,6 @@ impl Failure {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
-
-/// Topics of the output are missing, or otherwise than the settings say.
-#[derive(Debug)]
-pub struct TopicsDiffer(pub String);
-
-impl fmt::Display for TopicsDiffer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "output topics are not as they should be: {}; `riskflow topics --create` makes what is missing, `riskflow topics \
-             --check` tells all that differs",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for TopicsDiffer {}
 
 /// What lasts longer than the process.
 struct Lasting {
@@ -261,25 +245,6 @@ fn run_workers(settings: &Settings, job: &Arc<Job>) -> Result<()> {
         worker.map_err(|error| anyhow!("a worker panicked: {error}"))?;
     }
     Ok(())
-}
-
-/// Topics on Kafka that are not as they should be lose what is written to them, sooner or later.
-fn check_topics(settings: &Settings) -> Result<()> {
-    let (Some(place), Output::Kafka(_)) = (Place::of_output(&settings.output), &settings.output) else {
-        return Ok(());
-    };
-    let outputs: Vec<Topic> = Topic::outputs().collect();
-    let reports = check(place, &settings.topics, &outputs).context("could not check the output topics")?;
-    let wrong = reports.iter().filter_map(|report| match &report.state {
-        TopicState::Ok => None,
-        TopicState::Missing => Some(format!("`{}` is missing", report.name)),
-        TopicState::Differs(what) => Some(format!("`{}` has {}", report.name, what.join(", "))),
-    });
-    let wrong: Vec<String> = wrong.collect();
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    Err(TopicsDiffer(wrong.join("; ")).into())
 }
 
 /// Starts keeping what this run will leave.
