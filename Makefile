@@ -6,16 +6,22 @@
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## a small city at risk, in one process, nothing to install
-	cargo run --release --bin riskflow -- demo
+# rustup's cargo, also in a shell that was open when it came.
+export PATH := $(PATH):$(HOME)/.cargo/bin
 
-test: ## all tests; starts a Kafka of its own unless RISKFLOW_TEST_KAFKA=HOST:PORT names one
+demo: ## a small city at risk, in one process; installs what it lacks
+	@deploy/setup.sh demo
+	cargo run --release --bin riskflow -- demo $(ARGS)
+
+test: ## all tests; installs what it lacks, and starts a Kafka of its own unless RISKFLOW_TEST_KAFKA=HOST:PORT names one
+	@deploy/setup.sh test
 	deploy/test.sh
 
 lint: ## format, clippy, dependencies, scripts, alert rules
 	deploy/lint.sh
 
 chaos: ## kills the job and the broker again and again; RISKFLOW_CRASHES says how often (200)
+	@deploy/setup.sh test
 	RISKFLOW_CRASHES=$${RISKFLOW_CRASHES:-200} RISKFLOW_REQUIRE_KAFKA=1 deploy/test.sh --test suite -- --nocapture --include-ignored chaos simulation
 
 bench: ## throughput and memory against a plain loop, latency, and the hot path by itself

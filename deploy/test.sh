@@ -3,7 +3,8 @@
 #
 # Uses the broker of RISKFLOW_TEST_KAFKA, or else starts one of its own (deploy/kafka) in a temporary folder and stops it
 # again. Where that cannot be, the other tests still run, and it says loudly which did not; RISKFLOW_REQUIRE_KAFKA=1
-# makes that a failure. Installs nothing by itself, but for the broker's jars (Maven). Arguments go to `cargo test`.
+# makes that a failure. Installs nothing by itself, but for the broker's jars (Maven): `make test` does. Arguments go to
+# `cargo test`.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -18,7 +19,7 @@ loudly() {
 }
 
 without_kafka() {
-    loudly "THE KAFKA TESTS DO NOT RUN: $1" "Debian: apt-get install kcat openjdk-17-jre-headless maven"
+    loudly "THE KAFKA TESTS DO NOT RUN: $1" "deploy/setup.sh test installs what is missing"
     if [[ ${RISKFLOW_REQUIRE_KAFKA:-0} == 1 ]]; then
         loudly "RISKFLOW_REQUIRE_KAFKA is 1: that is a failure"
         exit 1

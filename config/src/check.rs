@@ -111,11 +111,18 @@ impl Check {
     }
 
     pub(crate) fn time(&mut self, written: &WrittenTime) -> TimeSettings {
+        let before = self.problems.iter().count();
         let horizon = self.duration("time.horizon", &written.horizon, SECOND, 7 * DAY);
+        // A horizon that cannot be makes no other time wrong.
+        let latest = if self.problems.iter().count() == before {
+            horizon
+        } else {
+            7 * DAY
+        };
         TimeSettings {
             horizon,
             max_future: self.duration("time.max_future", &written.max_future, 0, DAY),
-            late_after: self.duration("time.late_after", &written.late_after, 0, horizon),
+            late_after: self.duration("time.late_after", &written.late_after, 0, latest),
             retain: self.duration("time.retain", &written.retain, 0, 31 * DAY),
         }
     }
@@ -188,7 +195,11 @@ impl Check {
         let field = format!("input.files[{index}].topic");
         let envelope = file.format == Some(crate::FileFormat::Envelope);
         match file.topic.as_deref() {
-            None if !envelope => self.problems.add(field, "missing", "a topic such as `in.observation`"),
+            None if !envelope => {
+                let give =
+                    "a topic such as `in.observation`, or `format = \"envelope\"` for records that name their own";
+                self.problems.add(field, "missing", give);
+            }
             Some(name) if Topic::from_name(name).is_none_or(|topic| topic.direction() == Direction::Out) => {
                 let names: Vec<&str> = Topic::inputs().map(Topic::name).collect();
                 self.problems
@@ -210,14 +221,7 @@ impl Check {
         // Input and output may both be Kafka: what is wrong with it is told once.
         let before = self.problems.iter().count();
         let told = self.problems.iter().any(|problem| problem.field.starts_with("kafka."));
-        if written.brokers.trim().is_empty() {
-            self.problems
-                .add("kafka.brokers", "empty", "`host:port`, separated by commas");
-        } else if written.brokers.contains('@') {
-            let give = "`host:port`, separated by commas; user and password belong in `kafka.properties`";
-            self.problems
-                .add("kafka.brokers", "not usable: it has an `@` in it", give);
-        }
+        self.brokers(&written.brokers);
         let mut properties = BTreeMap::new();
         for (name, value) in &written.properties {
             let value = self.secret(&format!("kafka.properties.\"{name}\""), value);
@@ -229,6 +233,23 @@ impl Check {
         KafkaSettings {
             brokers: written.brokers.clone(),
             properties,
+        }
+    }
+
+    /// Whether brokers are hosts with ports. What looks like a password is not quoted.
+    pub(crate) fn brokers(&mut self, brokers: &str) {
+        const GIVE: &str = "`host:port`, separated by commas";
+        if brokers.trim().is_empty() {
+            self.problems.add("kafka.brokers", "empty", GIVE);
+        } else if brokers.contains('@') {
+            let give = format!("{GIVE}; user and password belong in `kafka.properties`");
+            self.problems
+                .add("kafka.brokers", "not usable: it has an `@` in it", give);
+        } else if brokers.contains("://") {
+            let give = format!("{GIVE}; the protocol is `kafka.properties.\"security.protocol\"`");
+            self.problems.add("kafka.brokers", format!("`{brokers}`"), give);
+        } else if !brokers.split(',').all(|broker| is_address(broker.trim())) {
+            self.problems.add("kafka.brokers", format!("`{brokers}`"), GIVE);
         }
     }
 
@@ -250,4 +271,16 @@ impl Check {
             keep: self.count("checkpoint.keep", written.keep, 1, 100),
         }
     }
+}
+
+/// Whether a text is `host:port`; an IPv6 address stands in brackets.
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)),
+    };
+    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }

@@ -9,6 +9,7 @@ mod plan;
 mod record;
 mod rule;
 mod settings;
+mod read;
 mod written;
 mod written_case;
 mod written_http;

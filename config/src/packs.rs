@@ -17,6 +17,11 @@ const PACKS: [(&str, &str); 5] = [
 /// Limits of work under permit, as a JSON array.
 const LIMITS: &str = include_str!("../rules/permit.json");
 
+/// The packs by name, and what each has, as a JSON array: rules, or (`permit`) limits.
+pub fn each() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PACKS.into_iter().chain([("permit", LIMITS)])
+}
+
 /// The sample limits, by identifier.
 ///
 /// # Errors

@@ -244,6 +244,29 @@ pub enum Guarantee {
     AtLeastOnce,
 }
 
+impl Guarantee {
+    /// As in `riskflow.toml`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ExactlyOnce => "exactly_once",
+            Self::AtLeastOnce => "at_least_once",
+        }
+    }
+}
+
+impl Clock {
+    /// As in `riskflow.toml`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Arrival => "arrival",
+            Self::EventTime => "event_time",
+        }
+    }
+}
+
 /// Where and how often state is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointSettings {

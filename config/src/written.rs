@@ -10,7 +10,7 @@ use crate::check::Check;
 use crate::settings::{Clock, FileInput, Guarantee, Quiet, RecoverySettings, Rewind, ScoreCuts, Settings};
 use crate::written_case::WrittenCase;
 use crate::written_http::WrittenHttp;
-use crate::{Problems, WrittenSecret};
+use crate::{Problems, WrittenSecret, read};
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -414,40 +414,47 @@ impl Default for WrittenRecovery {
 }
 
 impl WrittenSettings {
-    /// Parses `riskflow.toml`.
+    /// Parses the text of a configuration.
     ///
     /// # Errors
     ///
-    /// When it is no TOML, or has fields that do not exist; the message names line and field, and quotes no secret.
+    /// When it is no TOML, or has fields that do not exist or values of another type: all of them, with lines; no secret is quoted.
     pub fn from_toml(text: &str) -> Result<Self, Problems> {
-        let place = |error: &toml::de::Error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
-            format!(
-                "wrong at line {}, column {}: ",
-                before.matches('\n').count() + 1,
-                column + 1
-            )
-        };
-        let parsed = toml::Deserializer::parse(text);
-        let deserializer = parsed.map_err(|error| wrong("riskflow.toml", &place(&error), error.message()))?;
-        serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            wrong(
-                &error.path().to_string(),
-                &place(error.inner()),
-                error.inner().message(),
-            )
-        })
+        let (table, mut problems) = read::table(text, "riskflow.toml");
+        let (written, wrong) = read::settings(table, Some(text));
+        problems.add_new(wrong);
+        problems.none_or(Some(written))
     }
 
     /// The same of TOML that was put together, and has no lines.
     ///
     /// # Errors
     ///
-    /// When there are fields that do not exist, or values of another type.
+    /// When there are fields that do not exist, or values of another type: all of them.
     pub fn from_table(table: toml::Table) -> Result<Self, Problems> {
-        serde_path_to_error::deserialize(table)
-            .map_err(|error| wrong(&error.path().to_string(), "wrong: ", error.inner().message()))
+        let (written, problems) = read::settings(table, None);
+        problems.none_or(Some(written))
+    }
+
+    /// Reads and checks a configuration: the text of a file, then fields that stand over it, such as `epoch.tick` and `10ms`.
+    ///
+    /// # Errors
+    ///
+    /// Everything wrong with it, at once; what belongs to no field stands under the name of the file.
+    pub fn load(text: &str, file: &str, overrides: &[String]) -> Result<(Self, Settings), Problems> {
+        let (mut table, mut problems) = read::table(text, file);
+        // What is wrong with the file is told by its lines, before anything is put over it.
+        problems.add_new(read::settings_of(&mut table, Some(text)).1);
+        read::put_over(&mut table, overrides, &mut problems);
+        let (written, wrong) = read::settings_of(&mut table, None);
+        problems.add_new(wrong);
+        match written.check() {
+            Ok(settings) => problems.none_or(Some((written, settings))),
+            Err(wrong) => {
+                problems.add_new(wrong);
+                Err(problems)
+            }
+        }
     }
 
     /// Checks the settings.
@@ -461,6 +468,9 @@ impl WrittenSettings {
             check.problems.add("version", self.version, "1");
         }
         let input = check.input(self);
+        if self.input.kind != Kind::Kafka && self.output.kind != Kind::Kafka && !self.kafka.brokers.is_empty() {
+            check.brokers(&self.kafka.brokers);
+        }
         let settings = Settings {
             cluster: check.cluster(&self.cluster),
             epoch: check.epoch(&self.epoch, &self.time),
@@ -483,31 +493,6 @@ impl WrittenSettings {
             input,
         };
         check.problems.none_or(Some(settings))
-    }
-}
-
-/// One problem of a text that cannot be read.
-fn wrong(path: &str, place: &str, message: &str) -> Problems {
-    let mut problems = Problems::default();
-    // The path of what belongs to no field.
-    let field = if path == "." { "riskflow.toml" } else { path };
-    let found = format!("{place}{}", without_secret(path, message).replace('\n', "; "));
-    problems.add(field, found, "what `riskflow schema config` describes");
-    problems
-}
-
-/// A message without the value that it quotes, where that may be secret.
-fn without_secret(path: &str, message: &str) -> String {
-    let secret = ["kafka", "http.actions", "checkpoint.path"];
-    let kind = message
-        .strip_prefix("invalid type: ")
-        .or_else(|| message.strip_prefix("invalid value: "));
-    match (kind, message.rsplit_once(", expected ")) {
-        (Some(kind), Some((_, expected))) if secret.iter().any(|secret| path.starts_with(secret)) => {
-            let kind = kind.split([' ', '`', '"', ',']).next().unwrap_or_default();
-            format!("{kind}, expected {expected}")
-        }
-        _ => message.to_owned(),
     }
 }
 

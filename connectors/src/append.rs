@@ -15,8 +15,8 @@ pub struct InRecord {
     pub arrival: Millis,
     /// Its key.
     pub key: String,
-    /// Its payload, JSON.
-    pub payload: Vec<u8>,
+    /// Its payload, JSON; `None` deletes the row of a table.
+    pub payload: Option<Vec<u8>>,
 }
 
 /// Where a record was appended.

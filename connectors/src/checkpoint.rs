@@ -14,6 +14,7 @@
 //! A place belongs to one job ([`Identity`]): the first that claims it. Another is refused, for each would take the other's
 //! state for its own, and delete it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
@@ -126,6 +127,18 @@ pub struct Manifest {
     pub version: Text,
     /// All parts of all processes.
     pub parts: Vec<Part>,
+}
+
+/// What gives a job's answers their meaning, as of its last start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meaning {
+    /// The version of riskflow.
+    pub version: Text,
+    /// The settings that count, by name, for people.
+    pub settings: BTreeMap<Text, Text>,
+    /// The last epoch of other settings or another version: what was given up to it cannot be compared with what would be given
+    /// now. 0: there is none.
+    pub since: Millis,
 }
 
 /// A checkpoint as far as it can be told without reading all of it.
@@ -266,6 +279,35 @@ impl CheckpointStore {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// With what settings the job began last, if it is known.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn meaning(&self) -> Result<Option<Meaning>, CheckpointError> {
+        let path = ObjectPath::from(MEANING);
+        match self.get(&path) {
+            // It only tells what changed: one that is damaged is as good as none.
+            Ok(bytes) => Ok(opened(&path, &bytes)
+                .inspect_err(|error| warn!(%error, "not known what the settings were"))
+                .ok()),
+            Err(CheckpointError::Store {
+                error: object_store::Error::NotFound { .. },
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps with what settings the job begins.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub fn keep_meaning(&self, meaning: &Meaning) -> Result<(), CheckpointError> {
+        self.put(&ObjectPath::from(MEANING), sealed(meaning))
     }
 
     /// Writes a part.
@@ -505,6 +547,9 @@ impl CheckpointStore {
 
 /// The object that says whose checkpoints these are.
 const JOB: &str = "job";
+
+/// The object that says with what settings the job began last.
+const MEANING: &str = "settings";
 
 fn object(epoch: Millis, name: &str) -> ObjectPath {
     ObjectPath::from(format!("{:020}/{name}", epoch.0))

@@ -16,11 +16,13 @@ mod stream;
 mod records;
 mod table;
 mod envelope;
+mod rows;
 mod source;
 mod sink;
 
 #[cfg(test)]
 mod tests;
 
+pub use rows::{Columns, FileRow, fields, read_rows};
 pub use sink::{FileSink, StdoutSink, open_sink};
 pub use source::FileSource;

@@ -19,8 +19,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use crate::Retry;
 
 pub use append::KafkaAppend;
+pub use client::problems;
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
+pub(crate) use source::back_from_end;
 pub(crate) use topics::{check, cluster_id, create};
 
 /// What is wrong with Kafka, or with how it is reached.

@@ -80,7 +80,7 @@ pub use error::{Retry, SinkError, SourceError};
 pub use identity::{Identity, IdentityError};
 pub use progress::{Published, Resume, content, published_rows, published_tables, resume};
 pub use sink::{Begun, EpochRecords, OutRecord, Sink, open_sink, tidy_input};
-pub use source::{Polled, RawRecord, Share, Source, Span, Until, Verdict, open_source, reopen_source};
+pub use source::{Polled, RawRecord, Share, Source, Span, Until, Verdict, back_from_end, open_source, reopen_source};
 
 /// Arms the failpoints that `FAILPOINTS` names, for as long as the process lives. Does nothing but in the tests' build of
 /// these sources (`tests/failpoints`): the product has no failpoints.

@@ -181,6 +181,24 @@ pub fn reopen_source(
     })
 }
 
+/// Where to begin to read about the last `reach` records of each partition of some topics, and whether that is where they begin: an
+/// offset on Kafka need not be a record. An embedded log is read from its beginning.
+///
+/// # Errors
+///
+/// When a topic is not there, or no broker answers.
+pub fn back_from_end(
+    input: &Input,
+    settings: &TopicSettings,
+    topics: &[Topic],
+    reach: u64,
+) -> Result<(Offsets, bool), SourceError> {
+    match input {
+        Input::Kafka(kafka) => kafka::back_from_end(kafka, settings, topics, reach),
+        Input::Log(_) | Input::Files(_) => Ok((Offsets::default(), true)),
+    }
+}
+
 /// How one partition ended its part of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {

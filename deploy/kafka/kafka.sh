@@ -49,7 +49,7 @@ wrong() { say "$1"; usage >&2; exit 2; }
 need_java() {
     java=${JAVA_HOME:+$JAVA_HOME/bin/}java
     command -v "$java" >/dev/null ||
-        fail "java is missing: install Java 17 or later (Debian: apt-get install openjdk-17-jre-headless)" 3
+        fail "java is missing: install Java 17 or later (Debian: deploy/setup.sh test)" 3
     local major
     major=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p;T;q')
     [[ ${major:-0} -ge 17 ]] || fail "Java ${major:-of unknown version} is too old: Kafka 4 needs 17 or later" 3
@@ -61,7 +61,7 @@ have_jars() { cmp -s "$here/pom.xml" "$jars/.complete"; }
 fetch() {
     have_jars && return
     command -v mvn >/dev/null ||
-        fail "mvn is missing, and the jars are not there yet: install Maven (Debian: apt-get install maven)" 3
+        fail "mvn is missing, and the jars are not there yet: install Maven (Debian: deploy/setup.sh test)" 3
     # Two starts at once in a fresh checkout: the second waits, then finds the work done.
     exec 9>"$here/.jars.lock"
     flock 9

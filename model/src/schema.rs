@@ -15,7 +15,7 @@ use crate::output::{
     WarningState,
 };
 use crate::responsibility::{Duty, Plan, Unit, User};
-use crate::topic::Topic;
+use crate::topic::{Direction, Topic};
 
 /// The schema of a type.
 #[must_use]
@@ -80,9 +80,23 @@ fn allow_null(property: &mut Value) {
     }
 }
 
+/// What whoever consumes an output topic has to know.
+const COMMITTED: &str =
+    "On Kafka read committed records only (`isolation.level=read_committed`): others never counted.";
+
 /// The schema of a topic's payload; `None` where another crate owns the type (`in.rule`).
 #[must_use]
 pub fn of_topic(topic: Topic) -> Option<Schema> {
+    let mut schema = of_records(topic)?;
+    if topic.direction() == Direction::Out {
+        let said = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+        let said = format!("{said}\n\n{COMMITTED}");
+        schema.insert("description".to_owned(), said.trim_start().into());
+    }
+    Some(schema)
+}
+
+fn of_records(topic: Topic) -> Option<Schema> {
     Some(match topic {
         Topic::BaseRegion => of_input::<Region>(),
         Topic::BaseAsset => of_input::<Asset>(),

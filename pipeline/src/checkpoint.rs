@@ -91,6 +91,7 @@ impl Checkpointer {
             processes: cluster.hosts.len().max(1),
             workers: cluster.workers.get(),
             under_way: BTreeMap::new(),
+            failed: None,
         };
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
@@ -157,6 +158,8 @@ struct Writing {
     /// In this process.
     workers: usize,
     under_way: BTreeMap<Millis, UnderWay>,
+    /// The one that failed last.
+    failed: Option<Millis>,
 }
 
 struct UnderWay {
@@ -192,6 +195,7 @@ impl Writing {
     /// Returns the epoch that may be finished by it.
     fn hear(&mut self, message: Message) -> Option<Millis> {
         let (epoch, chunk) = match message {
+            Message::Committed { epoch, .. } if self.failed == Some(epoch) => return None,
             Message::Committed { epoch, clock, offsets } => {
                 self.entry(epoch).committed = Some((clock, offsets));
                 return Some(epoch);
@@ -204,6 +208,9 @@ impl Writing {
                 last,
             } => (Millis(epoch as i64), (fold, worker, keys, last)),
         };
+        if self.failed == Some(epoch) {
+            return None;
+        }
         let (fold, worker, keys, last) = chunk;
         let (process, number) = (self.process, self.entry(epoch).parts.len());
         failpoint("checkpoint::before_part");
@@ -235,11 +242,13 @@ impl Writing {
         })
     }
 
+    /// It is told and counted once, however many of its parts come to nothing.
     fn fail(&mut self, epoch: Millis, error: &CheckpointError) {
+        self.failed = Some(epoch);
         let cause: &dyn std::error::Error = error;
         tracing::error!(cause, %epoch, "a checkpoint could not be written");
         self.metrics.checkpoint_failed();
-        // Chunks that still come make no whole of it: the count of last ones begins again.
+        // What still comes of it is passed over.
         self.under_way.remove(&epoch);
         self.state.busy.store(false, Ordering::Release);
     }

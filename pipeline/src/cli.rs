@@ -14,11 +14,23 @@ pub const EXIT_CONFIGURATION: u8 = 2;
 /// The exit code for topics or checkpoints that are not what they should be.
 pub const EXIT_DIFFERS: u8 = 3;
 
+/// The exit code where something that was asked for was refused, and the rest is done.
+pub const EXIT_REFUSED: u8 = 4;
+
+/// The exit code where nothing was known in time.
+pub const EXIT_NO_ANSWER: u8 = 5;
+
+/// The exit code of what was ended by ctrl-c before it was done.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// What every help says at its end.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 topics are missing or differ, or checkpoints are \
+     not what they should be; 4 something was refused (`act --wait`: the action; `import`: some rows); 5 no outcome in time \
+     (`act --wait`); 130 ended by ctrl-c before it was done. Beyond `check`, a file of which most records are refused is a failure: 1.";
+
 /// Incremental, explainable risk monitoring and early warning for a city.
-///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 topics or checkpoints are not what they should be.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 110)]
+#[command(version, propagate_version = true, max_term_width = 110, after_help = EXIT_CODES)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -66,29 +78,52 @@ pub enum Command {
     /// Show the whole job on a simulated city in a typhoon: generate, run, summarize.
     Demo(DemoArguments),
     /// Run the job, until its input ends or it is told to stop (SIGTERM, ctrl-c).
+    ///
+    /// Without a rule nothing ever warns: `riskflow rules load` loads the packs. A replay of files ends with a summary, and with exit code
+    /// 1 if most of the records were refused.
+    #[command(after_help = EXIT_CODES)]
     Run(RunArguments),
+    /// List the packs of rules that come with riskflow, or load packs or rules of your own.
+    #[command(after_help = EXIT_CODES)]
+    Rules(RulesArguments),
+    /// Import files (CSV, NDJSON, envelopes; plain, gzip, Zstandard; `-`) into the embedded log or Kafka.
+    ///
+    /// Everything is checked first. Rows that would be refused go to a file with line, reason and cure, and the others are imported, in the
+    /// order of their times; if most would be refused nothing is. Importing the same again changes nothing.
+    #[command(after_help = EXIT_CODES)]
+    Import(ImportArguments),
     /// Generate a simulated city and a storm, or real weather, as input.
     Generate(GenerateArguments),
     /// Check a configuration, or rules and what they meet, and say everything that is wrong.
     ///
-    /// Without `--rules`, `--base` and `--live` the configuration is checked, and printed with its defaults. With any of them, rows of input
+    /// Without `--rules`, `--base` and `--live` the configuration is checked, with the files that it names and the properties of Kafka, and
+    /// printed with its defaults; brokers are not asked (`riskflow topics --check` does). With any of them, rows of input
     /// tables are read as the job reads them: what would be refused, which datastreams each rule watches, and what does not fit together.
     /// Exit code 0: nothing would be refused, and all fits; 2: something is wrong.
+    #[command(after_help = EXIT_CODES)]
     Check(CheckArguments),
     /// Print the JSON Schema of a topic's records, of rules, or of the configuration.
     Schema(SchemaArguments),
     /// List, check or create the topics that the job needs.
+    #[command(after_help = EXIT_CODES)]
     Topics(TopicsArguments),
     /// List, verify, prune or adopt the checkpoints of a job.
+    #[command(after_help = EXIT_CODES)]
     Checkpoint(CheckpointArguments),
     /// Print the records of a topic, or warnings, cases and notices for people.
     ///
     /// `warnings`, `cases` and `notices` are lines for people: one event each, by epoch, with levels in colour on a terminal (unless
-    /// `NO_COLOR` is set) and the names of regions from `base.region`. Any other topic is printed as it is.
+    /// `NO_COLOR` is set) and the names of regions from `base.region`. Any other topic is printed as it is: all records that are there,
+    /// or with `-n` the newest.
+    ///
+    /// Only what is committed is shown. On Kafka every other consumer must ask for that by itself, or it sees records that never counted:
+    /// `isolation.level=read_committed`.
+    #[command(after_help = EXIT_CODES)]
     Tail(TailArguments),
     /// Say what was done about a warning: append an action to `in.action`.
     ///
-    /// Ends when the action is durable. Whether the step is in order the job decides: `riskflow tail cases -f` shows it.
+    /// Ends when the action is durable. Whether the step is in order the job decides: with `--wait` it says what became of it.
+    #[command(after_help = EXIT_CODES)]
     Act(Box<ActArguments>),
 }
 
@@ -277,15 +312,126 @@ pub struct TailArguments {
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArguments,
-    /// Go on with what comes, until stopped.
+    /// Begin with the newest 10 records (or what `-n` and `--since` say), and go on with what comes, until stopped.
     #[arg(short, long)]
     pub follow: bool,
     /// Print envelopes, one JSON object a line, that the job can read back.
     #[arg(long)]
     pub json: bool,
-    /// Stop after so many records.
+    /// Only the newest so many records of what is there.
     #[arg(short = 'n', long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Only records since then: a time (RFC 3339), or how long ago, such as `2h`. Of outputs the time is that of their epoch.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+}
+
+/// Rules that come with riskflow, and others.
+#[derive(Debug, Args)]
+pub struct RulesArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RulesCommand,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with rules.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// List the packs, or the rules of some.
+    List {
+        /// Packs.
+        #[arg(value_name = "PACK")]
+        packs: Vec<String>,
+    },
+    /// Check rules and load them into `in.rule` (limits into `base.limit`): all packs, or those that are named, or files.
+    ///
+    /// Nothing is loaded if anything is wrong. What is in force already is left alone; so is a row of the same or a higher version that
+    /// someone changed, unless `--replace` is given. On an embedded log that is not there yet the input topics are made.
+    Load {
+        /// Names of packs (`riskflow rules list`), files (JSON, NDJSON, CSV) or folders of them; all packs by default.
+        #[arg(value_name = "PACK|FILE|FOLDER")]
+        what: Vec<String>,
+        /// Put these rules in the place of others with the same identifier, whatever their version.
+        #[arg(long)]
+        replace: bool,
+        /// Load nothing; say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// What to import, and how its columns are called.
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// Files, or folders of them. What a file holds is told by `--topic`, by `TOPIC=FILE`, or by its name: `base.asset.csv`,
+    /// `assets.csv.gz`, `observations.ndjson`. `-` is standard input.
+    #[arg(value_name = "FILE|FOLDER", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// The topic of all records, such as `in.observation`.
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// How the files are written; by default as their names tell, and lines that look like envelopes are some.
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<ImportFormat>,
+    /// A column that has another name than its field, such as `sensor_id=datastream`; `COLUMN=` leaves one out. May be repeated.
+    #[arg(long = "map", value_name = "COLUMN=FIELD")]
+    pub map: Vec<String>,
+    /// A field that is the same in all rows, such as `category=rain_gauge`; may be repeated.
+    #[arg(long = "value", value_name = "FIELD=VALUE")]
+    pub values: Vec<String>,
+    /// The offset of times that are written without one, such as `+08:00`.
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
+    pub utc_offset: Option<String>,
+    /// The unit of times that are numbers.
+    #[arg(long, value_name = "UNIT")]
+    pub time_unit: Option<TimeUnit>,
+    /// A TOML file with any of the above: `topic`, `format`, `utc_offset`, `time_unit`, and tables `[map]` and `[values]`.
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+    /// When the records arrived. By default observations and actions when they were made, rows of tables before these, or now if nothing
+    /// else is imported; a job that works off a history takes them in that order.
+    #[arg(long, value_name = "TIME")]
+    pub arrival: Option<Millis>,
+    /// Where rows that are refused go, one JSON object a line; made anew, and only if there are any.
+    #[arg(long, value_name = "FILE", default_value = "import-rejects.ndjson")]
+    pub rejects: PathBuf,
+    /// Import nothing; say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a file to be imported is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportFormat {
+    /// One row a line, the first names the columns.
+    Csv,
+    /// One JSON object a line.
+    Ndjson,
+    /// One record a line: `{"topic", "key", "value", "arrival"}`, as `riskflow tail --json` prints.
+    Envelope,
+}
+
+/// The unit of times that are numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeUnit {
+    /// Seconds since 1970.
+    S,
+    /// Milliseconds since 1970.
+    Ms,
 }
 
 /// What was done, about which warning, and by whom.
@@ -332,7 +478,10 @@ pub struct ActArguments {
     /// The identifier of the action; one that comes again changes nothing. A random one by default.
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// Print JSON: `{"id", "partition", "offset"}`.
+    /// Wait for what becomes of it, so long at most (30s): exit code 0 if it counts, 4 if it is refused, 5 if no job says.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30s", require_equals = true)]
+    pub wait: Option<String>,
+    /// Print JSON: `{"id", "partition", "offset"}`, with `--wait` also `outcome` and the event.
     #[arg(long)]
     pub json: bool,
 }

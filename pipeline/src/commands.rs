@@ -11,8 +11,10 @@ mod check;
 mod checkpoint;
 mod demo;
 mod generate;
+mod import;
 mod loop_table;
 mod configuration;
+mod rules;
 mod run;
 mod schema;
 mod tail;
@@ -22,6 +24,8 @@ mod topics;
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Rules(arguments) => rules::rules(&arguments),
+        Command::Import(arguments) => import::import(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Schema(arguments) => schema::schema(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),

@@ -44,6 +44,7 @@ use timely::dataflow::operators::vec::{Map, Partition, ToStream};
 use timely::dataflow::operators::{Concat, Concatenate};
 use timely::worker::Worker;
 
+use crate::in_force::{self, InForceMeter};
 use crate::output::{Output, OutputUpdate};
 use crate::unmatched::{self, UnmatchedMeter};
 
@@ -146,6 +147,8 @@ pub struct Meters {
     pub in_vain: Arc<AtomicU64>,
     /// What meets nothing now.
     pub unmatched: Arc<UnmatchedMeter>,
+    /// Rules and limits in force.
+    pub in_force: Arc<InForceMeter>,
 }
 
 impl Meters {
@@ -205,6 +208,7 @@ pub fn graph<'scope>(
     let permits = tables.clone().flat_map(|(_, row)| row.permit());
     let limits = tables.clone().flat_map(|(_, row)| row.limit());
     let reports = tables.clone().flat_map(|(_, row)| row.report());
+    in_force::watch(rules.clone(), limits.clone(), &meters.in_force);
 
     let (specifications, alone) = specification::specifications(datastreams, assets.clone(), rules);
     unmatched::watch(alone, meters.unmatched.clone());

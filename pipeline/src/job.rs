@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use arc_swap::ArcSwapOption;
-use riskflow_config::{Clock, Output, Settings};
+use riskflow_config::{Clock, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Part};
-use riskflow_connectors::topics::{Place, TopicState, check};
 use riskflow_connectors::{
     Begun, Identity, Share, Source, SourceError, Span, Until, open_sink, reopen_source, tidy_input,
 };
@@ -42,9 +41,12 @@ use crate::views::Views;
 
 mod catching_up;
 mod driver;
+mod outputs;
 
 pub use catching_up::{Position, Shown};
 use driver::{Closed, Driver, FirstLive};
+pub use outputs::TopicsDiffer;
+use outputs::check_topics;
 
 /// What the rest of the program sees of a running job.
 #[derive(Clone)]
@@ -245,29 +247,6 @@ fn run_workers(settings: &Settings, job: &Arc<Job>) -> Result<()> {
     Ok(())
 }
 
-/// Topics on Kafka that are not as they should be lose what is written to them, sooner or later.
-fn check_topics(settings: &Settings) -> Result<()> {
-    let (Some(place), Output::Kafka(_)) = (Place::of_output(&settings.output), &settings.output) else {
-        return Ok(());
-    };
-    let outputs: Vec<Topic> = Topic::outputs().collect();
-    let reports = check(place, &settings.topics, &outputs).context("could not check the output topics")?;
-    let wrong = reports.iter().filter_map(|report| match &report.state {
-        TopicState::Ok => None,
-        TopicState::Missing => Some(format!("`{}` is missing", report.name)),
-        TopicState::Differs(what) => Some(format!("`{}` has {}", report.name, what.join(", "))),
-    });
-    let wrong: Vec<String> = wrong.collect();
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    Err(anyhow!(
-        "output topics are not as they should be: {}; `riskflow topics --create` makes what is missing, `riskflow topics --check` \
-         tells all that differs",
-        wrong.join("; ")
-    ))
-}
-
 /// Starts keeping what this run will leave.
 fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Lasting> {
     let mut store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
@@ -291,8 +270,8 @@ fn recover(settings: &Settings, store: &CheckpointStore, begun: Option<&Begun>) 
     let last = recovery.beginning.last;
     if last > Millis(0) {
         let checkpoint = recovery.start.checkpoint.as_ref();
-        let checkpoint = checkpoint.map(|manifest| manifest.epoch.to_string());
-        tracing::info!(%last, ?checkpoint, epochs = recovery.plan.recorded.len(), "going on after an earlier run");
+        let checkpoint = checkpoint.map_or_else(|| "none".to_owned(), |manifest| manifest.epoch.to_string());
+        tracing::info!(%last, checkpoint, epochs = recovery.plan.recorded.len(), "going on after an earlier run");
     }
     Ok(recovery)
 }

@@ -5,6 +5,7 @@ pub mod pace;
 pub mod ingest;
 pub mod graph;
 pub mod unmatched;
+pub mod in_force;
 pub mod output;
 pub mod publisher;
 pub mod checkpoint;
@@ -22,6 +23,7 @@ pub mod weather;
 mod cli;
 mod commands;
 mod escape;
+mod exit;
 mod limits;
 mod terminal;
 
@@ -45,10 +47,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             terminal::complain(&error);
-            match error.downcast_ref::<riskflow_config::Problems>() {
-                Some(_) => ExitCode::from(cli::EXIT_CONFIGURATION),
-                None => ExitCode::FAILURE,
-            }
+            exit::code(&error)
         }
     }
 }

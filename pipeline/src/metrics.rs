@@ -44,6 +44,8 @@ pub struct Metrics {
     fold_settled: IntGaugeVec,
     arranged: IntGauge,
     unmatched: IntGaugeVec,
+    rules: IntGauge,
+    limits: IntGauge,
     in_vain: IntCounter,
     resident: IntGauge,
     commit_retries: IntCounter,
@@ -201,6 +203,20 @@ impl Metrics {
                 "riskflow_unmatched",
                 "Datastreams whose asset, rule or own thresholds fit nothing, by kind; `riskflow check --live` lists them.",
                 &["kind"],
+            )?,
+            rules: add(
+                r,
+                IntGauge::new(
+                    "riskflow_rules_in_force",
+                    "Rules in force in the whole job, as process 0 tells; with neither rules nor limits nothing warns.",
+                )?,
+            )?,
+            limits: add(
+                r,
+                IntGauge::new(
+                    "riskflow_limits_in_force",
+                    "Limits of work under permit in force in the whole job, as process 0 tells.",
+                )?,
             )?,
             in_vain: add(
                 r,
@@ -493,6 +509,8 @@ impl Metrics {
         for (kind, number) in meters.unmatched.each() {
             self.unmatched.with_label_values(&[kind]).set(number);
         }
+        self.rules.set(meters.in_force.rules());
+        self.limits.set(meters.in_force.limits());
         let in_vain = meters.in_vain.load(Ordering::Relaxed);
         self.in_vain.inc_by(in_vain.saturating_sub(self.in_vain.get()));
         self.resident.set(resident_bytes());

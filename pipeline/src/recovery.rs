@@ -17,12 +17,12 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Input, Output, Rewind, Settings};
-use riskflow_connectors::checkpoint::{CheckpointStore, Manifest};
+use riskflow_connectors::checkpoint::{CheckpointStore, Manifest, Meaning};
 use riskflow_connectors::{Begun, Resume, published_rows, published_tables, resume};
-use riskflow_model::output::{Stamped, WarningState};
+use riskflow_model::output::{CaseStep, Stamped, WarningState};
 use riskflow_model::progress::{Marks, Offsets};
 use riskflow_model::topic::{Cleanup, Topic};
-use riskflow_model::{Millis, Text, binary, duration};
+use riskflow_model::{Domain, Level, Millis, Text, binary, duration};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{TOLERANCE, wall_clock};
@@ -79,6 +79,85 @@ pub fn semantics_of(settings: &Settings) -> Text {
     binary::fingerprint(&meaning).to_string().into()
 }
 
+/// The same settings by name, for people.
+fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
+    let (time, unknown, case) = (settings.time, settings.unknown, &settings.case);
+    let durations = [
+        ("time.horizon", time.horizon),
+        ("time.max_future", time.max_future),
+        ("time.late_after", time.late_after),
+        ("time.retain", time.retain),
+        ("unknown.hold", unknown.hold),
+        ("case.horizon", case.horizon),
+        ("case.retain", case.retain),
+    ];
+    let mut named: BTreeMap<Text, Text> = durations
+        .into_iter()
+        .map(|(name, millis)| (name.into(), duration::show(millis).into()))
+        .collect();
+    let mut note = |name: String, value: String| drop(named.insert(name.into(), value.into()));
+    note(
+        "unknown.max_observations".to_owned(),
+        unknown.max_observations.to_string(),
+    );
+    note("unknown.max_bytes".to_owned(), unknown.max_bytes.to_string());
+    for (level, least) in Level::WARNING.into_iter().zip(settings.cuts.least) {
+        note(format!("risk.cuts.{level}"), least.to_string());
+    }
+    for domain in Domain::ALL {
+        for level in Level::WARNING {
+            for step in CaseStep::ALL {
+                let limit = case.deadline(domain, level, step).unwrap_or(0);
+                let name = format!("case.domains.{}.{level}.{}", domain.name(), step.name());
+                note(name, duration::show(limit));
+            }
+        }
+    }
+    named
+}
+
+/// So many settings that changed are named.
+const NAMED: usize = 20;
+
+/// The last epoch that was given with other settings, or by another version; 0 if there is none. Tells what changed since the last
+/// start, and keeps what there is now.
+fn settings_changed(settings: &Settings, store: &CheckpointStore, last: Millis) -> Result<Millis> {
+    let before = store
+        .meaning()
+        .context("could not read with what settings the job began last")?;
+    let mut now = Meaning {
+        version: env!("CARGO_PKG_VERSION").into(),
+        settings: settings_by_name(settings),
+        since: Millis(0),
+    };
+    if let Some(before) = &before {
+        let same = before.version == now.version && before.settings == now.settings;
+        now.since = if same { before.since } else { last };
+        if before.version != now.version {
+            tracing::info!(was = %before.version, is = %now.version, "the version changed since the last start");
+        }
+        let changed = now
+            .settings
+            .iter()
+            .filter(|(name, value)| before.settings.get(*name) != Some(*value));
+        for (name, value) in changed.clone().take(NAMED) {
+            let was = before.settings.get(name).map_or("unknown", |was| was);
+            tracing::info!(setting = %name, was, is = %value, "a setting changed since the last start");
+        }
+        let more = changed.count().saturating_sub(NAMED);
+        if more > 0 {
+            tracing::info!(more, "more settings changed since the last start");
+        }
+    }
+    if before.as_ref() != Some(&now)
+        && let Err(error) = store.keep_meaning(&now)
+    {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "could not keep with what settings the job begins");
+    }
+    Ok(now.since)
+}
+
 impl Recovery {
     /// Finds out what an earlier run left. The sink must be open; `begun` is what it gave for that.
     ///
@@ -96,9 +175,15 @@ impl Recovery {
         } else if rewinds {
             Self::rewound(&resume, settings, ahead)?
         } else {
+            let since = settings_changed(settings, store, resume.last())?;
             let fits = |manifest: &Manifest| resume.offsets_after(manifest.epoch).as_ref() == Some(&manifest.offsets);
             let checkpoint = store.newest(fits).context("could not read the checkpoints")?;
-            Self::from(&resume, checkpoint, settings)
+            let begin = checkpoint.as_ref().map_or(resume.base.0, |manifest| manifest.epoch);
+            let mut recovery = Self::from(&resume, checkpoint, settings);
+            if since > begin {
+                recovery.beginning.do_not_compare();
+            }
+            recovery
         };
         recovery.beginning.definite = true;
         if !recovery.is_exact() {
@@ -167,7 +252,7 @@ impl Recovery {
             manifest.semantics == semantics_of(settings) && *manifest.version == *env!("CARGO_PKG_VERSION")
         });
         if !same {
-            tracing::warn!("settings or version changed since the checkpoint: the difference will be published");
+            tracing::info!("settings or version are not those of the checkpoint: the difference will be published");
         }
         let mut digests = BTreeMap::new();
         // Which records a cold start puts into which epoch is not what it was, and cases know the epochs of what happened to
@@ -191,17 +276,21 @@ impl Recovery {
                 .collect(),
             rewound: None,
         };
+        let mut beginning = Beginning {
+            last,
+            base: base(resume),
+            position: from.clone(),
+            digests,
+            verify: settings.recovery.verify,
+            recorded: recorded(resume).collect(),
+            ..Beginning::default()
+        };
+        if !same {
+            beginning.do_not_compare();
+        }
         Self {
             plan,
-            beginning: Beginning {
-                last,
-                base: base(resume),
-                position: from.clone(),
-                digests,
-                verify: settings.recovery.verify && same,
-                recorded: recorded(resume).collect(),
-                ..Beginning::default()
-            },
+            beginning,
             start: Start {
                 checkpoint,
                 from,

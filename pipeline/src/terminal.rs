@@ -70,6 +70,15 @@ pub fn complain(error: &anyhow::Error) {
         for problem in problems.iter() {
             say("error: ", &problem.to_string());
         }
+        // What they are about, if that was said: a file.
+        let about = error.to_string();
+        if about != problems.to_string() {
+            let number = problems.iter().count();
+            say(
+                "",
+                &format!("{about}: {number} problem{}", if number == 1 { "" } else { "s" }),
+            );
+        }
         return;
     }
     say("error: ", &error.to_string());
@@ -116,6 +125,51 @@ pub fn progress(what: &'static str, total: u64) -> indicatif::ProgressBar {
     }
     bar.set_message(what);
     bar
+}
+
+/// How far something has come that may take long: a bar on a terminal, else now and then a line in the log.
+pub struct Progress {
+    bar: indicatif::ProgressBar,
+    what: &'static str,
+    total: u64,
+    told: std::time::Instant,
+}
+
+impl Progress {
+    /// So often a line.
+    const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+
+    /// Of so many, in a unit that the bar need not show.
+    pub fn new(what: &'static str, total: u64) -> Self {
+        let bar = indicatif::ProgressBar::new(total.max(1));
+        if let Ok(style) = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {percent} % {eta}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        Self {
+            bar,
+            what,
+            total,
+            told: std::time::Instant::now(),
+        }
+    }
+
+    /// So many are done.
+    pub fn set(&mut self, done: u64) {
+        self.bar.set_position(done);
+        if std::io::stderr().is_terminal() || self.told.elapsed() < Self::EVERY {
+            return;
+        }
+        self.told = std::time::Instant::now();
+        let percent = done.saturating_mul(100) / self.total.max(1);
+        tracing::info!(percent = percent.min(100), "{}", self.what);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// A few lines that change in place on a terminal; now and then a line in a log file.

@@ -1,6 +1,6 @@
 //! The batch oracle: what every table must hold after an epoch, computed from nothing but the records up to then.
 //!
-//! Written from `design.md` section 3 and ARCHITECTURE.md ("Semantics, where the design left room"), naively: features
+//! Written from ARCHITECTURE.md ("Semantics"), naively: features
 //! by filtering all observations at each instant, levels by walking instants, regions by summing their assets. It shares
 //! no code with `operators/`; only the checked form of a rule, which is configuration, is common.
 

@@ -16,6 +16,7 @@ mod clock;
 mod trouble;
 mod exactness;
 mod files;
+mod first_hour;
 mod golden;
 mod kafka;
 mod limits;

@@ -294,13 +294,19 @@ impl Secrets {
 #[test]
 fn check_shows_where_secrets_stand_and_none_of_them() {
     let secrets = Secrets::new();
-    let more = "\"sasl.oauthbearer.client.secret\" = { env = \"A_SECRET\" }\n\"sasl.pasword\" = \"s3cr3t\"";
-    let (code, shown) = secrets.run(&["check", "-c", &secrets.kafka(more)]);
+    let good = "\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"u\"\n\"ssl.keystore.password\" = { env = \"A_SECRET\" }\n";
+    let misspelt = format!("{good}\"sasl.pasword\" = \"s3cr3t\"\n\"linger.ms\" = \"s3cr3t\"");
+    let (code, said) = secrets.run(&["check", "-c", &secrets.kafka(&misspelt)]);
+    assert!(
+        code == Some(2) && said.contains("sasl.pasword") && said.contains("linger.ms"),
+        "{said}"
+    );
+    let (code, shown) = secrets.run(&["check", "-c", &secrets.kafka(good)]);
     assert_eq!(code, Some(0), "{shown}");
     let file = secrets.0.path().join("secret");
     for part in [
         "\"sasl.password\" = \"(hidden)\"",
-        "\"sasl.pasword\" = \"(hidden)\"",
+        "\"sasl.username\" = \"u\"",
         "\"security.protocol\" = \"sasl_plaintext\"",
         "A_SECRET",
         file.to_str().unwrap(),

@@ -62,6 +62,13 @@ impl Fields {
         self.kinds.get(name).copied().unwrap_or(Kind::Text)
     }
 
+    /// All names, and whether each is that of a time.
+    pub fn names(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.kinds
+            .iter()
+            .map(|(name, kind)| (name.as_str(), *kind == Kind::Time))
+    }
+
     /// A field that must be there and is not among these columns.
     pub fn missing(&self, columns: &[&str]) -> Option<&str> {
         let there = |names: &[String]| names.iter().any(|name| columns.contains(&name.as_str()));

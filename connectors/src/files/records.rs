@@ -5,7 +5,10 @@
 //! has another number of cells than the header), then its first line is bad, and the lines behind it are rows again. In
 //! the place of a bad line stands a row of one cell that says so, which no table has: it becomes a dead letter.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
+use std::rc::Rc;
 
 use crate::LARGEST_PAYLOAD;
 
@@ -22,7 +25,12 @@ pub(super) struct Records<R> {
     /// What is passed on next: up to `at` it was.
     ready: Vec<u8>,
     at: usize,
+    /// The line at which each row begins that was passed on, the header too, for whoever wants to know.
+    numbers: Option<Numbers>,
 }
+
+/// Numbers of lines, from 1.
+pub(super) type Numbers = Rc<RefCell<VecDeque<u64>>>;
 
 #[derive(Default)]
 struct Lines {
@@ -56,7 +64,13 @@ impl<R: Read> Records<R> {
             cells: None,
             ready: Vec::new(),
             at: 0,
+            numbers: None,
         }
+    }
+
+    /// Notes from now on the line at which each row begins.
+    pub fn numbers(&mut self) -> Numbers {
+        Rc::clone(self.numbers.get_or_insert_default())
     }
 
     /// Reads a line more. `false` at the end.
@@ -117,6 +131,9 @@ impl<R: Read> Records<R> {
             }
         }
         self.cells.get_or_insert(quotes.cells);
+        if let Some(numbers) = &self.numbers {
+            numbers.borrow_mut().push_back(self.lines.before + 1);
+        }
         self.lines.drop_first(count);
         Ok(true)
     }

@@ -4,6 +4,8 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, Chain, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 
@@ -57,6 +59,25 @@ pub(super) fn open(path: &PathBuf) -> io::Result<Box<dyn Read + Send>> {
         return unpacked(io::stdin());
     }
     unpacked(File::open(path)?)
+}
+
+/// The same, and counts the bytes that were read of the file, packed as they are.
+pub(super) fn open_counted(path: &Path, count: &Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
+    let count = Arc::clone(count);
+    if is_stdin(path) {
+        return unpacked(Counted(io::stdin(), count));
+    }
+    unpacked(Counted(File::open(path)?, count))
+}
+
+struct Counted<R>(R, Arc<AtomicU64>);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        self.1.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
 }
 
 fn unpacked(mut from: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {

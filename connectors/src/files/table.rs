@@ -4,6 +4,7 @@
 //! that every record needs) is refused as a whole and in one word: each of its rows would be wrong for the same reason.
 
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 
 use csv::ByteRecord;
 use riskflow_model::topic::Topic;
@@ -12,6 +13,7 @@ use serde_json::value::RawValue;
 use super::columns::{Fields, Kind};
 use super::fed::Feed;
 use super::records::Records;
+use super::rows::Columns;
 use crate::encoding;
 
 const PIECE_BYTES: usize = 64 << 10;
@@ -30,7 +32,7 @@ fn try_feed_rows(mut from: impl Read, topic: Topic, feed: &Feed) -> io::Result<(
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .from_reader(Records::new(head.chain(from)));
-    let columns = columns(reader.byte_headers()?, topic)?;
+    let columns = columns(reader.byte_headers()?, topic, &Columns::default())?;
     let mut row = ByteRecord::new();
     let mut piece = Vec::with_capacity(PIECE_BYTES);
     loop {
@@ -99,10 +101,43 @@ fn is_readable(head: &io::Cursor<Vec<u8>>) -> io::Result<()> {
 /// A column that is a field: its name as JSON, and what it is. One without a name, as spreadsheets leave them, is none.
 type Column = Option<(Vec<u8>, Kind)>;
 
-fn columns(header: &ByteRecord, topic: Topic) -> io::Result<Vec<Column>> {
+/// Passes on every row as a line of JSON, with the line at which it begins, until it is told to end.
+pub(super) fn each_row(
+    mut from: impl Read,
+    topic: Topic,
+    columns_: &Columns,
+    each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let head = begin(&mut from)?;
+    is_readable(&head)?;
+    let mut records = Records::new(head.chain(from));
+    let numbers = records.numbers();
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(records);
+    let columns = columns(reader.byte_headers()?, topic, columns_)?;
+    numbers.borrow_mut().pop_front();
+    let (mut row, mut line) = (ByteRecord::new(), Vec::new());
+    while reader.read_byte_record(&mut row)? {
+        line.clear();
+        write_row(&mut line, &columns, &row);
+        let number = numbers.borrow_mut().pop_front().unwrap_or_default();
+        if each(number, line.trim_ascii_end()).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn columns(header: &ByteRecord, topic: Topic, given: &Columns) -> io::Result<Vec<Column>> {
     let fields = Fields::of(topic);
     let names = header.iter().map(String::from_utf8_lossy).collect::<Vec<_>>();
     let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
+    if let Some(absent) = given.fields.keys().find(|column| !names.contains(&column.as_str())) {
+        return Err(unreadable(format!(
+            "its header, `{}`, has no column `{absent}`; give the columns that there are",
+            names.join(",")
+        )));
+    }
+    let names: Vec<&str> = names.iter().map(|name| given.field(name)).collect();
     for (position, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
         if names[..position].contains(name) {
             return Err(unreadable(format!(
@@ -110,7 +145,12 @@ fn columns(header: &ByteRecord, topic: Topic) -> io::Result<Vec<Column>> {
             )));
         }
     }
-    if let Some(missing) = fields.missing(&names) {
+    let there: Vec<&str> = names
+        .iter()
+        .copied()
+        .chain(given.constants.iter().map(String::as_str))
+        .collect();
+    if let Some(missing) = fields.missing(&there) {
         return Err(unreadable(format!(
             "its header, `{}`, has no `{missing}`; give a first line with the names of the fields of {topic}",
             names.join(",")

@@ -53,10 +53,10 @@ impl KafkaAppend {
 
     /// Hands a record to librdkafka; what it is told about it comes under this number.
     fn send(&self, number: usize, record: &InRecord, deadline: Instant) -> Result<(), BrokerError> {
-        let mut message = BaseRecord::with_opaque_to(&self.topic, number)
+        let mut message: BaseRecord<'_, str, [u8], usize> = BaseRecord::with_opaque_to(&self.topic, number)
             .key(record.key.as_str())
-            .payload(record.payload.as_slice())
             .timestamp(record.arrival.0);
+        message.payload = record.payload.as_deref();
         loop {
             let (error, unsent) = match self.producer.send(message) {
                 Ok(()) => return Ok(()),

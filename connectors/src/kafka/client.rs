@@ -12,7 +12,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, ProducerContext};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
-use riskflow_config::KafkaSettings;
+use riskflow_config::{KafkaSettings, Problems};
 use tracing::{debug, info, warn};
 
 use super::append::Deliveries;
@@ -212,8 +212,12 @@ pub(super) fn admin(settings: &KafkaSettings) -> Result<AdminClient<Context>, Br
 
 /// The settings are refused; of what is wrong with a property its value is not told, which may be a password.
 fn unusable(error: KafkaError) -> BrokerError {
+    BrokerError::Settings(without_value(error))
+}
+
+fn without_value(error: KafkaError) -> KafkaError {
     const HIDDEN: &str = "(hidden)";
-    BrokerError::Settings(match error {
+    match error {
         KafkaError::ClientConfig(result, why, property, value) => {
             let why = if value.is_empty() {
                 why
@@ -223,8 +227,52 @@ fn unusable(error: KafkaError) -> BrokerError {
             KafkaError::ClientConfig(result, why, property, HIDDEN.to_owned())
         }
         other => other,
-    })
+    }
 }
+
+/// Everything in the settings that no client can be made of, without asking a broker: properties that librdkafka does not know,
+/// values that it does not take, files that are not there.
+#[must_use]
+pub fn problems(settings: &KafkaSettings) -> Problems {
+    let mut problems = Problems::default();
+    for (property, value) in &settings.properties {
+        let one = KafkaSettings {
+            brokers: settings.brokers.clone(),
+            properties: [(property.clone(), value.clone())].into(),
+        };
+        let field = format!("kafka.properties.\"{property}\"");
+        let ours = [&SOURCE[..], &SINK].map(|fixed| config(&one, fixed, &[]));
+        for made in ours {
+            let wrong = match made {
+                Err(BrokerError::Reserved { why, .. }) => {
+                    ("set".to_owned(), format!("nothing: riskflow sets it ({why})"))
+                }
+                Err(error) => (error.to_string(), PROPERTY.to_owned()),
+                Ok(made) => match made.create_native_config().map_err(without_value) {
+                    Err(KafkaError::ClientConfig(_, why, ..)) => (why, PROPERTY.to_owned()),
+                    Err(error) => (error.to_string(), PROPERTY.to_owned()),
+                    Ok(_) => continue,
+                },
+            };
+            problems.add(field, format!("not usable: {}", wrong.0), wrong.1);
+            break;
+        }
+    }
+    if problems.is_empty()
+        && let Err(error) = consumer(settings)
+    {
+        let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        problems.add(
+            "kafka.properties",
+            format!("not usable: {why}"),
+            "what librdkafka can make a client of",
+        );
+    }
+    problems
+}
+
+/// What to give for a property.
+const PROPERTY: &str = "a property and a value of librdkafka's CONFIGURATION.md";
 
 /// Defaults, then the settings' properties, then what cannot be another.
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]

@@ -137,6 +137,35 @@ impl KafkaSource {
     }
 }
 
+/// Offsets of so many before the end of each partition, and whether those are the first that are there.
+pub(crate) fn back_from_end(
+    kafka: &KafkaSettings,
+    settings: &TopicSettings,
+    topics: &[Topic],
+    reach: u64,
+) -> Result<(Offsets, bool), SourceError> {
+    let consumer = client::consumer(kafka)?;
+    let (mut offsets, mut whole) = (Offsets::default(), true);
+    for topic in topics {
+        let name = settings.name(*topic);
+        let Some(found) = metadata_of(consumer.client(), kafka, &name)? else {
+            return Err(SourceError::NoTopic { topic: name });
+        };
+        for number in 0..found.partitions {
+            let ends = consumer.fetch_watermarks(&name, i32::from(number), OPENING);
+            let (low, high) = ends.map_err(|error| BrokerError::Unavailable {
+                brokers: kafka.brokers.clone(),
+                error,
+            })?;
+            let (low, high) = (low.max(0) as u64, high.max(0) as u64);
+            let begin = high.saturating_sub(reach).max(low);
+            whole &= begin == low;
+            offsets.advance(*topic, number, begin);
+        }
+    }
+    Ok((offsets, whole))
+}
+
 impl Source for KafkaSource {
     fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError> {
         self.serve()?;

@@ -176,19 +176,28 @@ pub(super) type Properties = BTreeMap<String, String>;
 
 pub(super) fn compare(settings: &TopicSettings, topic: Topic, found: &Found, properties: &Properties) -> TopicState {
     let mut differs = Vec::new();
+    let topic_name = settings.name(topic);
     if found.partitions != settings.partitions {
+        let wanted = settings.partitions;
+        let cure = if found.partitions < wanted {
+            format!("`kafka-topics --alter --topic {topic_name} --partitions {wanted}`")
+        } else {
+            format!(
+                "a topic never gets fewer: `topics.partitions = {}`, or make it anew",
+                found.partitions
+            )
+        };
         differs.push(format!(
-            "{} partitions, the settings say {}",
-            found.partitions, settings.partitions
+            "{} partitions, the settings say {wanted}: {cure}",
+            found.partitions
         ));
     }
     if found.replication < usize::from(settings.replication) {
         differs.push(format!(
-            "{} replicas, the settings say {}",
+            "{} replicas, the settings say {}: `kafka-reassign-partitions` adds some",
             found.replication, settings.replication
         ));
     }
-    let topic_name = settings.name(topic);
     let mut property = |name: &str, fits: &dyn Fn(&str) -> bool, wanted: &str| {
         if let Some(value) = properties.get(name).filter(|value| !fits(value)) {
             differs.push(format!(

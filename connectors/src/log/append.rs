@@ -80,7 +80,7 @@ impl LogAppend {
         };
         let written = records
             .iter()
-            .map(|record| writer.append(record.arrival, Some(record.key.as_bytes()), Some(&record.payload)))
+            .map(|record| writer.append(record.arrival, Some(record.key.as_bytes()), record.payload.as_deref()))
             .collect::<Result<Vec<u64>, _>>()
             .and_then(|offsets| writer.sync().map(|()| offsets));
         match written {

@@ -460,7 +460,7 @@ fn in_record(payload: &str) -> InRecord {
     InRecord {
         arrival: Millis(7),
         key: "key".to_owned(),
-        payload: payload.as_bytes().to_vec(),
+        payload: Some(payload.as_bytes().to_vec()),
     }
 }
 

@@ -1,6 +1,9 @@
 //! `riskflow act`.
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+mod outcome;
 
 use anyhow::{Context as _, Result, anyhow};
 use riskflow::clock::wall_clock;
@@ -10,9 +13,11 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Millis, Text, duration};
 use serde_json::json;
 
+use self::outcome::Watch;
 use super::configuration;
 use crate::cli::{ActArguments, EXIT_CONFIGURATION};
 use crate::escape;
+use crate::exit::Usage;
 use crate::terminal::{complain, say};
 
 /// Appends an action, and waits until it is durable.
@@ -26,25 +31,41 @@ pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_CONFIGURATION));
         }
     };
+    let patience = arguments.wait.as_deref().map(patience).transpose()?;
+    // Looked at before there is anything to see, so that nothing is missed.
+    let watch = patience.map(|_| Watch::open(&settings, &payload.id, &arguments.warning, arguments.id.is_some()));
+    let watch = watch.transpose().context("could not look for the outcome")?;
     let mut way_in =
         open_append(&settings.input, &settings.topics, Topic::InAction).context("could not open `in.action`")?;
     let record = InRecord {
         arrival: now,
         key: arguments.warning.clone(),
-        payload: payload.record,
+        payload: Some(payload.record),
     };
     let answer = way_in.append(&[record]).pop();
     let appended = answer
         .ok_or_else(|| anyhow!("nothing was appended"))?
         .context("the action is not known to be durable; give the same `--id` to try again")?;
     let (id, partition, offset) = (&payload.id, appended.partition, appended.offset);
-    if arguments.json {
-        say(json!({ "id": id, "partition": partition, "offset": offset }));
-    } else {
+    let mut told = json!({ "id": id, "partition": partition, "offset": offset });
+    if !arguments.json {
         let id = escape::line(id);
         say(format_args!("{id} (in.action, partition {partition}, offset {offset})"));
     }
-    Ok(ExitCode::SUCCESS)
+    let Some((mut watch, patience)) = watch.zip(patience) else {
+        if arguments.json {
+            say(told);
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let outcome = watch.wait(appended, patience)?;
+    if arguments.json {
+        outcome.note(&mut told);
+        say(told);
+    } else {
+        say(escape::line(&outcome.to_string()));
+    }
+    Ok(outcome.code())
 }
 
 struct Payload {
@@ -80,6 +101,13 @@ fn payload(arguments: &ActArguments, now: Millis) -> Result<Payload> {
         id,
         record: record.into_bytes(),
     })
+}
+
+/// How long to wait.
+fn patience(text: &str) -> Result<Duration> {
+    let millis = duration::parse(text).ok().and_then(|millis| u64::try_from(millis).ok());
+    let millis = millis.ok_or_else(|| Usage(format!("`--wait` is `{text}`; give a duration such as `30s`")))?;
+    Ok(Duration::from_millis(millis))
 }
 
 /// A time, or how long from now on.

@@ -1,8 +1,8 @@
 //! `riskflow check`.
 
-mod files;
-mod report;
-mod stock;
+pub(super) mod files;
+pub(super) mod report;
+pub(super) mod stock;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,10 +23,11 @@ use crate::terminal::say;
 /// Prints the configuration in force, or everything that is wrong with it; or what is wrong with rules and the rows that they meet.
 pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
     if arguments.rules.is_empty() && arguments.base.is_empty() && !arguments.live {
-        let (written, _) = configuration::load(&arguments.config)?;
+        let (written, _) = configuration::load_and_look(&arguments.config)?;
         riskflow_config::packs::all()?;
         riskflow_config::packs::limits()?;
         say(toml::to_string_pretty(&written)?.trim_end());
+        say(format_args!("\n# ok: {}", configuration::described(&arguments.config)));
         return Ok(ExitCode::SUCCESS);
     }
     let mut stock = Stock::default();
@@ -56,7 +57,7 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
 }
 
 /// Reads all input tables up to where they end now; not observations and actions.
-fn read_live(settings: &Settings, stock: &mut Stock) -> Result<()> {
+pub(super) fn read_live(settings: &Settings, stock: &mut Stock) -> Result<()> {
     let topics: Vec<Topic> = Topic::inputs().filter(|topic| topic.is_base()).collect();
     let beginning = Offsets::default();
     let mut source = open_source(

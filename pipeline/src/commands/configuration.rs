@@ -1,119 +1,99 @@
 //! Reads the configuration: file, then overrides, then checks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
-use riskflow_config::{Settings, WrittenSettings};
-use toml::{Table, Value};
+use anyhow::{Context as _, Result};
+use riskflow_config::{Input, Output, Problems, Settings, WrittenSettings};
+use riskflow_connectors::kafka;
 
 use crate::cli::ConfigArguments;
+use crate::exit::Usage;
 
 /// The settings as written, with overrides, and as checked.
 ///
 /// # Errors
 ///
-/// When the file cannot be read; with `Problems` when what it says cannot be used.
+/// When the file cannot be read; with `Problems`, all of them, when what it says cannot be used.
 pub fn load(arguments: &ConfigArguments) -> Result<(WrittenSettings, Settings)> {
-    let default = Path::new("riskflow.toml");
-    let path = arguments
-        .config
-        .as_deref()
-        .or_else(|| default.exists().then_some(default));
-    let text = match path {
-        Some(path) => std::fs::read_to_string(path).with_context(|| format!("could not read `{}`", path.display()))?,
+    let path = file(arguments);
+    let text = match &path {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| Usage(format!("could not read `{}`: {error}", path.display())))?,
         None => String::new(),
     };
-    // What is wrong with the file is told by its lines, before anything is put over it.
-    let written = WrittenSettings::from_toml(&text)?;
-    let written = if arguments.overrides.is_empty() {
-        written
-    } else {
-        let table = text.parse::<Table>().context("the configuration is no TOML")?;
-        WrittenSettings::from_table(overridden(table, &arguments.overrides)?)?
+    let loaded = WrittenSettings::load(&text, &named(path.as_deref()), &arguments.overrides);
+    loaded.with_context(|| format!("{} cannot be used", described(arguments)))
+}
+
+/// The same, with everything that it names and that can be looked at without asking anybody.
+///
+/// # Errors
+///
+/// As [`load`]; with `Problems` when files are not there, or no client can be made of the settings of Kafka.
+pub fn load_and_look(arguments: &ConfigArguments) -> Result<(WrittenSettings, Settings)> {
+    let (written, settings) = load(arguments)?;
+    look(&settings)
+        .none_or(Some((written, settings)))
+        .with_context(|| format!("{} cannot be used", described(arguments)))
+}
+
+/// The file that is read, if any is.
+fn file(arguments: &ConfigArguments) -> Option<PathBuf> {
+    let default = Path::new("riskflow.toml");
+    let default = || default.exists().then(|| default.to_owned());
+    arguments.config.clone().or_else(default)
+}
+
+fn named(path: Option<&Path>) -> String {
+    path.map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string())
+}
+
+/// Where the settings come from, for people: the file, and the fields that stand over it, without their values.
+pub fn described(arguments: &ConfigArguments) -> String {
+    let path = file(arguments);
+    let mut parts = vec![path.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string())];
+    let fields = arguments.overrides.iter().filter_map(|set| set.split_once('='));
+    parts.extend(fields.map(|(field, _)| format!("--set {field}")));
+    parts.join(", ")
+}
+
+/// What is wrong with what the settings name.
+fn look(settings: &Settings) -> Problems {
+    let mut problems = Problems::default();
+    if let Input::Files(files) = &settings.input {
+        for (index, file) in files.iter().enumerate() {
+            let is_stdin = file.path.as_os_str() == "-";
+            if let Some(wrong) = unreadable(&file.path).filter(|_| !is_stdin) {
+                problems.add(format!("input.files[{index}].path"), wrong, "a file that can be read");
+            }
+        }
+    }
+    let tls = settings.http.iter().filter_map(|http| http.tls.as_ref());
+    for (field, path) in tls.flat_map(|tls| [("certificate", &tls.certificate), ("key", &tls.key)]) {
+        if let Some(wrong) = unreadable(path) {
+            problems.add(format!("http.tls.{field}"), wrong, "a PEM file that can be read");
+        }
+    }
+    let kafka = match (&settings.input, &settings.output) {
+        (Input::Kafka(kafka), _) | (_, Output::Kafka(kafka)) => kafka,
+        _ => return problems,
     };
-    let settings = written.check()?;
-    Ok((written, settings))
-}
-
-/// Messages name the field only: the value may be a password.
-fn overridden(mut table: Table, overrides: &[String]) -> Result<Table> {
-    for assignment in overrides {
-        let name = |c: char| c.is_ascii_alphanumeric() || "._-\"".contains(c);
-        let named = assignment.split(|c| !name(c)).next().unwrap_or_default();
-        let Some((field, value)) = assignment.split_once('=') else {
-            bail!("`--set {named}` has no `=`; give `FIELD=VALUE`");
-        };
-        let value = parse(value);
-        let mut parts: Vec<&str> = field.split('.').collect();
-        let last = parts.pop().unwrap_or_default();
-        // `kafka.properties` has fields with dots in them, with or without the quotes that TOML wants.
-        let (parts, last) = match parts.as_slice() {
-            ["kafka", "properties", ..] => (
-                vec!["kafka", "properties"],
-                field.trim_start_matches("kafka.properties.").trim_matches('"'),
-            ),
-            _ => (parts, last),
-        };
-        let mut place = &mut table;
-        for part in parts {
-            let next = place.entry(part).or_insert_with(|| Value::Table(Table::new()));
-            let Value::Table(next) = next else {
-                bail!("`--set {named}`: `{part}` is no section")
-            };
-            place = next;
-        }
-        place.insert(last.to_owned(), value);
+    for problem in kafka::problems(kafka).iter() {
+        problems.push(problem.clone());
     }
-    Ok(table)
+    problems
 }
 
-/// A TOML value where it is one, else a string.
-fn parse(value: &str) -> Value {
-    let table = format!("value = {value}").parse::<Table>();
-    table
-        .ok()
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| Value::String(value.to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn overrides_stand_over_the_file() {
-        let overrides = [
-            "epoch.tick=10ms",
-            "cluster.workers=2",
-            "kafka.properties.security.protocol=ssl",
-            "kafka.properties.\"ssl.ca.location\"=ca.pem",
-        ]
-        .map(String::from);
-        let table = overridden("[epoch]\ntick = \"1s\"\n".parse().unwrap(), &overrides).unwrap();
-        let written = WrittenSettings::from_table(table).unwrap();
-        assert_eq!((written.epoch.tick.as_str(), written.cluster.workers), ("10ms", 2));
-        let properties = &written.kafka.properties;
-        assert_eq!(properties["security.protocol"], "ssl".into());
-        assert_eq!(properties["ssl.ca.location"], "ca.pem".into());
-    }
-
-    #[test]
-    fn what_is_wrong_with_an_override_is_told_without_its_value() {
-        for assignment in [
-            "kafka.properties.sasl.password:s3cr3t",
-            "kafka.brokers.sasl.password=s3cr3t",
-            "kafka.properties.sasl.password=[\"s3cr3t\"]",
-            "http.actions.tokens=s3cr3t",
-        ] {
-            let table = "[kafka]\nbrokers = \"a:1\"".parse().unwrap();
-            let table = overridden(table, &[assignment.to_owned()]);
-            let error = match table {
-                Ok(table) => WrittenSettings::from_table(table).unwrap_err().to_string(),
-                Err(error) => format!("{error:#}"),
-            };
-            let field = assignment.split(['=', ':', '[']).next().unwrap();
-            let field = field.strip_prefix("kafka.properties.").unwrap_or(field);
-            assert!(error.contains(field) && !error.contains("s3cr3t"), "{error}");
+/// Why a file cannot be read. A pipe is not opened: that would wait for its writer.
+fn unreadable(path: &Path) -> Option<String> {
+    let wrong = |what: String| format!("`{}`, which {what}", path.display());
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Some(wrong("is a folder".to_owned())),
+        Ok(metadata) if metadata.is_file() => {
+            let opened = std::fs::File::open(path);
+            opened.err().map(|error| wrong(format!("cannot be opened: {error}")))
         }
+        Ok(_) => None,
+        Err(error) => Some(wrong(format!("is not there: {error}"))),
     }
 }

@@ -21,28 +21,52 @@ use serde_json::json;
 use super::generate::{Log, Place as _, write_city};
 use super::loop_table::{loop_rows, loop_summary};
 use super::run::stop_on_signals;
-use crate::cli::DemoArguments;
-use crate::terminal::{Live, progress, say, table};
+use crate::cli::{DemoArguments, EXIT_INTERRUPTED};
+use crate::exit::Usage;
+use crate::terminal::{Live, Progress, say, table, tell};
 
 /// Runs the demo.
 pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
+    let asked = Instant::now();
+    let handles = Handles::new()?;
+    stop_on_signals(&handles)?;
+    // First of all: a port that is taken is told before anything takes time.
+    let http = HttpSettings::at(arguments.http);
+    let server = Server::start(&http, handles.clone(), None).map_err(|error| port_taken(arguments.http, error))?;
     let folder = Folder::prepare(arguments.data.as_deref())?;
     let options = CityOptions {
         datastreams: arguments.datastreams,
         seed: arguments.seed,
         hours: arguments.hours,
     };
-    let city = City::new(options).map_err(|error| anyhow!(error))?;
+    let city = City::new(options).map_err(|error| Usage(error.to_string()))?;
+    let step = |number: u32, what: &str| tell(format_args!("{number}/3 {what}"));
+    tell(format_args!(
+        "riskflow demo: {} datastreams of a simulated city, {} h of storm, in {}",
+        arguments.datastreams,
+        arguments.hours,
+        folder.path.display()
+    ));
+    step(1, "generating base data, rules and the storm");
     let mut log = Log::create(&folder.path, 4)?;
-    let written = write_city(&city, &mut log, true)?;
+    let written = write_city(&city, &mut log, true, &handles.stop)?;
     log.finish()?;
-
-    let handles = Handles::new()?;
-    stop_on_signals(&handles)?;
+    if stopped(&handles, "before the storm was generated") {
+        return Ok(ExitCode::from(EXIT_INTERRUPTED));
+    }
+    step(2, "simulated duty officers watch the storm, and act on its warnings");
     let acted = officers(arguments, &city, &folder.path, &mut log, &handles)?;
     drop(log);
-    let http = HttpSettings::at(arguments.http);
-    let server = Server::start(&http, handles.clone(), None).context("no HTTP; give another `--http`")?;
+    if stopped(&handles, "before the show began") {
+        return Ok(ExitCode::from(EXIT_INTERRUPTED));
+    }
+    step(
+        3,
+        &format!(
+            "the job runs; http://{}/api/v1/regions shows it meanwhile",
+            server.address
+        ),
+    );
     let settings = settings(arguments, &folder.path, &folder.path)?;
     let counts = std::sync::Arc::new(std::sync::Mutex::new(Counts::default()));
     let began = Instant::now();
@@ -54,18 +78,54 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     let took = began.elapsed();
     let tables = handles.views.load();
     let counts = counts.lock().map_err(|_| anyhow!("the observer panicked"))?;
-    if arguments.json {
-        say(summary(&tables, &counts, written + acted, took));
-    } else {
-        show(&tables, &counts, written + acted, took);
+    // Stopped in between: what happened so far.
+    let records = handles.metrics.records_taken().min(written + acted);
+    let interrupted = handles.stop.load(Ordering::Acquire);
+    if interrupted {
+        tell(format_args!(
+            "stopped at {}: what follows is what happened up to then",
+            local(tables.epoch)
+        ));
     }
-    if !arguments.once && !handles.stop.load(Ordering::Acquire) {
-        tracing::info!("serving http://{}/api/v1/regions until ctrl-c", server.address);
+    if arguments.json {
+        say(summary(&tables, &counts, records, took));
+    } else {
+        show(&tables, &counts, records, took);
+        say(format_args!(
+            "{:.1} s in all, generating and the officers' part included",
+            asked.elapsed().as_secs_f64()
+        ));
+    }
+    if interrupted {
+        return Ok(ExitCode::from(EXIT_INTERRUPTED));
+    }
+    if !arguments.once {
+        tell(format_args!(
+            "serving http://{}/api/v1/regions until ctrl-c",
+            server.address
+        ));
         while !handles.stop.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the demo was stopped; says so.
+fn stopped(handles: &Handles, when: &str) -> bool {
+    let stopped = handles.stop.load(Ordering::Acquire);
+    if stopped {
+        tell(format_args!("stopped {when}: there is nothing to show"));
+    }
+    stopped
+}
+
+fn port_taken(address: std::net::SocketAddr, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    let error: anyhow::Error = error.into();
+    Usage(format!(
+        "cannot serve HTTP at {address}: {error:#}; give another `--http`, such as `--http 127.0.0.1:0` for any port that is free"
+    ))
+    .into()
 }
 
 fn settings(arguments: &DemoArguments, folder: &Path, output: &Path) -> Result<riskflow_config::Settings> {
@@ -85,20 +145,21 @@ fn officers(arguments: &DemoArguments, city: &City, folder: &Path, log: &mut Log
     let seen = folder.join("rehearsal");
     let watching = std::sync::Arc::new(std::sync::Mutex::new(Officers::default()));
     let (start, end) = (city.start(), city.end());
-    let bar = progress("officers watch the storm", (end.0 - start.0).unsigned_abs());
-    let (officers, shown) = (watching.clone(), bar.clone());
+    // Minutes of the storm.
+    let minutes = |from: Millis, to: Millis| ((to.0 - from.0).max(0) / 60_000).unsigned_abs();
+    let mut progress = Progress::new("officers watch the storm", minutes(start, end));
+    let officers = watching.clone();
     let observer: Observer = Box::new(move |output: &EpochOutput, _: &Tables| {
         if let Ok(mut officers) = officers.lock() {
             officers.watch(output.epoch, &output.deltas);
         }
-        shown.set_position(output.epoch.0.saturating_sub(start.0).max(0).unsigned_abs());
+        progress.set(minutes(start, output.epoch));
     });
     let rehearsal = Handles {
         stop: handles.stop.clone(),
         ..Handles::new()?
     };
     job::run(&settings(arguments, folder, &seen)?, &rehearsal, Some(observer))?;
-    bar.finish_and_clear();
     std::fs::remove_dir_all(&seen).with_context(|| format!("could not remove `{}`", seen.display()))?;
     let officers = watching.lock().map_err(|_| anyhow!("the observer panicked"))?;
     let actions = officers.actions(city);

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, anyhow};
 use riskflow::city::{City, CityOptions, Record};
@@ -14,7 +15,7 @@ use riskflow_model::topic::Topic;
 use serde_json::value::RawValue;
 
 use crate::cli::{GenerateArguments, Scenario};
-use crate::terminal::{progress, say};
+use crate::terminal::{Progress, say};
 
 /// Generates input, to an embedded log or as NDJSON.
 pub fn generate(arguments: &GenerateArguments) -> Result<ExitCode> {
@@ -35,26 +36,33 @@ pub fn generate(arguments: &GenerateArguments) -> Result<ExitCode> {
         hours: arguments.hours,
     };
     let city = City::new(options).map_err(|error| anyhow!(error))?;
-    write_city(&city, out.as_mut(), arguments.what == Scenario::Storm)?;
+    write_city(
+        &city,
+        out.as_mut(),
+        arguments.what == Scenario::Storm,
+        &AtomicBool::new(false),
+    )?;
     out.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes base records and, if asked for, the storm, with a progress bar.
-pub fn write_city(city: &City, out: &mut dyn Place, storm: bool) -> Result<u64> {
+/// Writes base records and, if asked for, the storm, with progress; until it is asked to stop.
+pub fn write_city(city: &City, out: &mut dyn Place, storm: bool, stop: &AtomicBool) -> Result<u64> {
     let mut written = 0;
     for record in city.base() {
         out.put(&record)?;
         written += 1;
     }
     if storm {
-        let bar = progress("generating the storm", city.expected_observations());
-        for record in city.storm() {
+        let mut progress = Progress::new("generating the storm", city.expected_observations());
+        for (done, record) in (1..).zip(city.storm()) {
+            if stop.load(Ordering::Acquire) {
+                break;
+            }
             out.put(&record)?;
             written += 1;
-            bar.inc(1);
+            progress.set(done);
         }
-        bar.finish_and_clear();
     }
     Ok(written)
 }

@@ -1,23 +1,23 @@
 //! `riskflow run`.
 
-use std::io::IsTerminal as _;
+mod news;
+
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use indicatif::ProgressBar;
 use riskflow::cluster;
 use riskflow::http::Server;
 use riskflow::job::{self, Handles};
 use riskflow::metrics::Done;
-use riskflow_config::{HttpSettings, Input, Settings};
+use riskflow_config::{HttpSettings, Input, Output, Settings, TopicSettings};
 use riskflow_connectors::open_append;
 use riskflow_model::topic::Topic;
 use tokio::time::{Instant, interval};
 
+use self::news::News;
 use super::configuration;
 use crate::cli::RunArguments;
 use crate::limits;
@@ -25,11 +25,12 @@ use crate::terminal::tell;
 
 /// Runs the job until its input ends or it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
-    let (_, mut settings) = configuration::load(&arguments.config)?;
+    let (_, mut settings) = configuration::load_and_look(&arguments.config)?;
     settings.recovery.start_anew = arguments.start_anew;
     if settings.cluster.hosts.len() > 1 {
         cluster::end_with_peers();
     }
+    introduce(arguments, &settings);
     limits::check(&settings)?;
     let handles = Handles::new()?;
     if settings.cluster.process > 0 {
@@ -40,62 +41,54 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let server = settings.http.as_ref().map(|http| serve(http, &settings, &handles));
     // It serves until the job has ended.
     let _server = server.transpose()?;
-    let workers = settings.cluster.workers.get();
-    tracing::info!(workers, processes = settings.cluster.hosts.len().max(1), clock = ?settings.clock, "job starts");
-    let shown = show_catching_up(&handles);
+    let news = News::start(&handles, &settings);
     let ended = job::run(&settings, &handles, None);
-    shown.end();
+    news.end();
     ended?;
     tracing::info!(epoch = %handles.views.load().epoch, "job ended");
     if matches!(settings.input, Input::Files(_)) {
-        sum_up(&handles.metrics.done())?;
+        sum_up(&handles)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A line on the terminal that says how a history is worked off.
-struct CatchingUp {
-    ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl CatchingUp {
-    fn end(self) {
-        self.ended.store(true, Ordering::Release);
-        if let Some(thread) = self.thread {
-            // It only draws: if it panicked, there is nothing to lose.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Shows it where standard error is a terminal; the log has it in any case.
-fn show_catching_up(handles: &Handles) -> CatchingUp {
-    let ended: Arc<AtomicBool> = Arc::default();
-    let (position, until) = (Arc::clone(&handles.catching_up), Arc::clone(&ended));
-    let draw = move || {
-        let bar = ProgressBar::new_spinner();
-        while !until.load(Ordering::Acquire) {
-            match position.get() {
-                Some(position) => {
-                    if bar.is_finished() {
-                        bar.reset();
-                    }
-                    bar.set_message(format!("catching up: {position}"));
-                    bar.tick();
-                }
-                None => bar.finish_and_clear(),
-            }
-            std::thread::sleep(Duration::from_millis(250));
-        }
-        bar.finish_and_clear();
+/// Says what is about to run: which version, with which settings, from where to where.
+fn introduce(arguments: &RunArguments, settings: &Settings) {
+    let TopicSettings { prefix, .. } = &settings.topics;
+    let (inputs, outputs) = (Topic::inputs().count(), Topic::outputs().count());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        configuration = configuration::described(&arguments.config),
+        "riskflow starts"
+    );
+    let input = match &settings.input {
+        Input::Log(folder) => format!("the embedded log in {}", folder.display()),
+        Input::Kafka(kafka) => format!("Kafka at {}", kafka.brokers),
+        Input::Files(files) => format!("{} files", files.len()),
     };
-    let spawn = || std::thread::Builder::new().name("progress".to_owned()).spawn(draw);
-    let thread = std::io::stderr().is_terminal().then(spawn);
-    CatchingUp {
-        ended,
-        thread: thread.and_then(Result::ok),
-    }
+    let output = match &settings.output {
+        Output::Log(folder) => format!("the embedded log in {}", folder.display()),
+        Output::Kafka(kafka) => format!("Kafka at {}", kafka.brokers),
+        Output::Files(folder) => format!("files in {}", folder.display()),
+    };
+    let topics = format!(
+        "{inputs} inputs {prefix}base.* and {prefix}in.*, {outputs} outputs {prefix}out.*; read outputs with \
+         isolation.level=read_committed"
+    );
+    tracing::info!(
+        input,
+        output,
+        topics,
+        guarantee = settings.guarantee.name(),
+        "input and output"
+    );
+    tracing::info!(
+        workers = settings.cluster.workers.get(),
+        processes = settings.cluster.hosts.len().max(1),
+        clock = settings.clock.name(),
+        checkpoints = settings.checkpoint.path,
+        "job starts"
+    );
 }
 
 /// Says on standard error what became of files: standard output may be the output.
@@ -103,7 +96,8 @@ fn show_catching_up(handles: &Handles) -> CatchingUp {
 /// # Errors
 ///
 /// When most of the records were refused: whatever was to be learnt from them was not.
-fn sum_up(done: &Done) -> Result<()> {
+fn sum_up(handles: &Handles) -> Result<()> {
+    let done: &Done = &handles.metrics.done();
     let total = |counts: &[(&str, u64)]| counts.iter().map(|(_, count)| count).sum::<u64>();
     let mut lines = String::new();
     for (what, counts) in [
@@ -119,6 +113,11 @@ fn sum_up(done: &Done) -> Result<()> {
         };
         lines += &format!("{} {what}{by}\n", total(counts));
     }
+    lines += &format!(
+        "{} rules and {} limits were in force\n",
+        handles.meters.in_force.rules(),
+        handles.meters.in_force.limits()
+    );
     tell(lines.trim_end());
     let (records, dead) = (total(&done.records), total(&done.dead_letters));
     if dead * 2 > records {

@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use riskflow_config::{WrittenSettings, schema_of};
 use riskflow_model::schema;
 use riskflow_model::topic::Topic;
 use schemars::Schema;
 
 use crate::cli::SchemaArguments;
+use crate::exit::Usage;
 use crate::terminal::say;
 
 /// Prints a schema, or writes all of them.
@@ -30,7 +31,8 @@ pub fn schema(arguments: &SchemaArguments) -> Result<ExitCode> {
         Some((_, schema)) => say(serde_json::to_string_pretty(&schema)?),
         None => {
             let names: Vec<&str> = all().into_iter().map(|(name, _)| name).collect();
-            bail!("there is no schema `{name}`; give one of `{}`", names.join("`, `"));
+            let says = format!("there is no schema `{name}`; give one of `{}`", names.join("`, `"));
+            return Err(Usage(says).into());
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use riskflow_config::Settings;
+use anyhow::{Context as _, Result};
+use riskflow_config::{Output, Settings};
 use riskflow_connectors::topics::{Place, TopicReport, TopicState, accept_loss, check, create};
 use riskflow_model::topic::Topic;
 use serde_json::json;
 
 use super::configuration;
 use crate::cli::{EXIT_DIFFERS, TopicsArguments};
+use crate::exit::Usage;
 use crate::terminal::{say, table};
 
 /// How long a topic that was made may take to show.
@@ -51,6 +52,9 @@ pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
             .iter()
             .map(|report| vec![report.name.clone(), report.topic.key().to_owned(), state(report)]);
         say(table(&["topic", "key", "state"], rows));
+        if matches!(settings.output, Output::Kafka(_)) {
+            say("whoever consumes `out.*` reads committed records only: isolation.level=read_committed");
+        }
     }
     let all_ok = reports.iter().all(|report| matches!(report.state, TopicState::Ok));
     Ok(if arguments.check && !all_ok {
@@ -63,7 +67,8 @@ pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
 /// Gives up what is lost of the output.
 fn give_up(settings: &Settings, as_json: bool) -> Result<ExitCode> {
     let Some(place @ Place::Log(_)) = Place::of_output(&settings.output) else {
-        bail!("the output is no embedded log: there is nothing that riskflow could give up");
+        let says = "the output is no embedded log: there is nothing that riskflow could give up";
+        return Err(Usage(says.to_owned()).into());
     };
     let lost = accept_loss(place, &settings.topics).context("could not give up what is lost")?;
     if as_json {

@@ -146,7 +146,7 @@ impl Inner {
             record: InRecord {
                 arrival: now,
                 key: case,
-                payload,
+                payload: Some(payload),
             },
         };
         let answer = self.writer.append(order).await;
@@ -207,7 +207,7 @@ impl Inner {
     fn refuse(&self, refused: Refused, token: Option<&TokenSettings>) -> Response {
         let Refused { outcome, detail } = refused;
         self.handles.metrics.action_request(outcome);
-        let token = token.map(|token| token.name.as_str());
+        let token = token.map_or("none", |token| token.name.as_str());
         // As debug: what came from outside breaks no line of the log.
         tracing::warn!(outcome = outcome.name(), ?token, ?detail, "refused to write an action");
         let mut response = (outcome.status(), Json(json!({ "error": detail }))).into_response();

@@ -179,7 +179,7 @@ mod tests {
         let record = InRecord {
             arrival: Millis(0),
             key: key.to_owned(),
-            payload: Vec::new(),
+            payload: Some(Vec::new()),
         };
         let (identity, content) = (Key::of(key), Key::of(content));
         let order = Order {

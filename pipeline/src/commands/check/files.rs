@@ -51,7 +51,7 @@ pub fn read(path: &Path, wanted: Wanted, stock: &mut Stock) -> Result<()> {
 }
 
 /// A file that was given and cannot be read is wrong usage.
-fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+pub fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
     unusable(
         path,
         &format!("not readable: {error}"),
@@ -72,13 +72,14 @@ fn is_wanted(topic: Topic, wanted: Wanted) -> bool {
     }
 }
 
-fn is_data(file: &Path) -> bool {
+/// Whether a file of a folder is one with records, by its name.
+pub fn is_data(file: &Path) -> bool {
     let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or("");
     ["json", "ndjson", "jsonl", "csv"].contains(&ending.to_ascii_lowercase().as_str())
 }
 
 /// The topic that a file's name tells: `base.asset.ndjson`, `asset.csv` or `assets.csv`.
-fn topic_of(file: &Path, wanted: Wanted) -> Option<Topic> {
+pub fn topic_of(file: &Path, wanted: Wanted) -> Option<Topic> {
     let stem = file.file_stem()?.to_str()?.to_ascii_lowercase();
     let mut inputs = Topic::inputs();
     let found = inputs.find(|topic| {
@@ -99,7 +100,22 @@ fn read_file(path: &Path, topic: Option<Topic>, wanted: Wanted, stock: &mut Stoc
         return read_csv(path, topic.unwrap_or(Topic::InRule), wanted, stock);
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    read_bytes(path, &bytes, topic, wanted, stock)
+}
+
+/// Reads the rules or limits of a pack.
+pub fn read_pack(name: &str, json: &str, stock: &mut Stock) -> Result<()> {
+    read_bytes(
+        &Path::new("pack").join(name),
+        json.as_bytes(),
+        None,
+        Wanted::Rules,
+        stock,
+    )
+}
+
+fn read_bytes(path: &Path, bytes: &[u8], topic: Option<Topic>, wanted: Wanted, stock: &mut Stock) -> Result<()> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut take = |payload: &[u8], place: String| -> Result<()> {
         let envelope: Option<Envelope<'_>> = serde_json::from_slice(payload).ok();
         if let Some(envelope) = envelope.filter(|_| wanted == Wanted::Tables || topic.is_none()) {

@@ -124,6 +124,17 @@ impl Report {
         report
     }
 
+    /// Whether anything is refused.
+    pub const fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// How many datastreams a rule watches.
+    pub fn watched_by(&self, rule: &str) -> usize {
+        let rule = self.rules.iter().find(|row| &*row.id == rule);
+        rule.map_or(0, |rule| rule.datastreams.len())
+    }
+
     /// Whether nothing would be refused and nothing is wrong together.
     pub const fn is_clean(&self) -> bool {
         self.ok

@@ -1,0 +1,207 @@
+//! What became of an action: an event of its case, a refusal, or a dead letter.
+
+use std::fmt;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use riskflow_config::Settings;
+use riskflow_connectors::{Appended, Polled, RawRecord, Share, Source, Until, Verdict, back_from_end, open_source};
+use riskflow_model::Text;
+use riskflow_model::output::{CaseDelta, CaseEventKind, DeadLetter, Stamped};
+use riskflow_model::progress::Offsets;
+use riskflow_model::topic::Topic;
+use serde_json::{Value, json};
+
+use super::super::tail::place_of;
+use crate::cli::{EXIT_NO_ANSWER, EXIT_REFUSED};
+
+/// Where outcomes are told.
+const TOPICS: [Topic; 2] = [Topic::CaseDelta, Topic::DeadLetter];
+
+/// What became of an action.
+pub enum Outcome {
+    /// It counts: the event that it made of the case.
+    Counts(Box<CaseDelta>),
+    /// It was done before, under the same identifier: nothing new happens.
+    Before(Box<CaseDelta>),
+    /// It is refused, and changes nothing.
+    Refused(Box<CaseDelta>),
+    /// It could not be used at all.
+    Dead(Box<DeadLetter>),
+    /// Nobody said anything for so long.
+    Unknown(Duration),
+}
+
+impl Outcome {
+    /// The exit code.
+    pub fn code(&self) -> ExitCode {
+        match self {
+            Self::Counts(_) => ExitCode::SUCCESS,
+            Self::Before(delta) if delta.event.kind != CaseEventKind::Refused => ExitCode::SUCCESS,
+            Self::Before(_) | Self::Refused(_) | Self::Dead(_) => ExitCode::from(EXIT_REFUSED),
+            Self::Unknown(_) => ExitCode::from(EXIT_NO_ANSWER),
+        }
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Counts(_) => "counts",
+            Self::Before(_) => "before",
+            Self::Refused(_) => "refused",
+            Self::Dead(_) => "dead_letter",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    /// Adds itself to what is told as JSON.
+    pub fn note(&self, told: &mut Value) {
+        told["outcome"] = self.name().into();
+        match self {
+            Self::Counts(delta) | Self::Before(delta) | Self::Refused(delta) => told["event"] = json!(delta.event),
+            Self::Dead(letter) => {
+                told["reason"] = json!(letter.reason);
+                told["detail"] = json!(letter.detail);
+            }
+            Self::Unknown(_) => {}
+        }
+    }
+}
+
+/// One line.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Counts(delta) => {
+                let event = &delta.event;
+                write!(
+                    f,
+                    "done: {} at {}; the case is {}",
+                    event.kind.name(),
+                    event.at,
+                    event.step.name()
+                )
+            }
+            Self::Before(delta) => write!(
+                f,
+                "an action with this identifier came before, and counted: {}",
+                delta.event.kind.name()
+            ),
+            Self::Refused(delta) => {
+                let refusal = json!(delta.event.refusal);
+                let refusal = refusal.as_str().unwrap_or("for a reason that is not told");
+                write!(f, "refused: {refusal}; the case is {}", delta.event.step.name())?;
+                let allowed: Vec<&str> = delta.event.allowed.iter().map(|verb| verb.name()).collect();
+                match allowed.is_empty() {
+                    true if refusal == "unknown_case" => {
+                        write!(f, " not known; `riskflow tail cases` lists those that are")
+                    }
+                    true => write!(f, ", and nothing is allowed"),
+                    false => write!(f, ", and allowed are {}", allowed.join(", ")),
+                }
+            }
+            Self::Dead(letter) => write!(f, "refused: {}: {}", letter.reason.name(), letter.detail),
+            Self::Unknown(patience) => write!(
+                f,
+                "no outcome within {} s: no job runs here, or it is behind; the action is kept, and counts when a job takes it",
+                patience.as_secs_f64()
+            ),
+        }
+    }
+}
+
+/// Watches for the outcome of an action.
+pub struct Watch {
+    source: Box<dyn Source>,
+    id: Text,
+    case: Text,
+    /// What an action with this identifier became before.
+    before: Option<Box<CaseDelta>>,
+}
+
+impl Watch {
+    /// Watches from now on. If the identifier may have come before, what became of that is looked for, too.
+    pub fn open(settings: &Settings, id: &Text, case: &str, again: bool) -> Result<Self> {
+        let place = place_of(settings, Topic::CaseDelta)?;
+        let from = if again {
+            Offsets::default()
+        } else {
+            back_from_end(&place, &settings.topics, &TOPICS, 0)?.0
+        };
+        let source = open_source(&place, &settings.topics, &TOPICS, Share::WHOLE, Until::Forever, &from)?;
+        let mut watch = Self {
+            source,
+            id: id.clone(),
+            case: case.into(),
+            before: None,
+        };
+        while !watch.source.caught_up() {
+            let mut before = None;
+            if watch.poll(&mut |_, found| before = found.or(before.take()))? != Polled::More {
+                std::thread::sleep(LOOK);
+            }
+            watch.before = before.or(watch.before);
+        }
+        Ok(watch)
+    }
+
+    /// Waits for the outcome of what was appended.
+    pub fn wait(&mut self, appended: Appended, patience: Duration) -> Result<Outcome> {
+        if let Some(before) = self.before.take() {
+            return Ok(Outcome::Before(before));
+        }
+        let until = Instant::now() + patience;
+        loop {
+            let mut outcome = None;
+            let polled = self.poll(&mut |record, delta| {
+                outcome = outcome.take().or_else(|| match delta {
+                    Some(delta) if delta.event.kind == CaseEventKind::Refused => Some(Outcome::Refused(delta)),
+                    Some(delta) => Some(Outcome::Counts(delta)),
+                    None => dead_letter(record, appended).map(Outcome::Dead),
+                });
+            })?;
+            if let Some(outcome) = outcome {
+                return Ok(outcome);
+            }
+            if Instant::now() > until {
+                return Ok(Outcome::Unknown(patience));
+            }
+            if polled != Polled::More {
+                std::thread::sleep(LOOK);
+            }
+        }
+    }
+
+    /// Hands out what comes, with what it says about the action.
+    fn poll(&mut self, take: &mut dyn FnMut(&RawRecord<'_>, Option<Box<CaseDelta>>)) -> Result<Polled> {
+        let (id, case) = (self.id.clone(), self.case.clone());
+        Ok(self.source.poll(10_000, &mut |record| {
+            take(&record, delta_about(&record, &id, &case));
+            Verdict::Taken
+        })?)
+    }
+}
+
+/// How long to wait for more.
+const LOOK: Duration = Duration::from_millis(20);
+
+fn delta_about(record: &RawRecord<'_>, id: &str, case: &str) -> Option<Box<CaseDelta>> {
+    let payload = record.payload.filter(|_| record.topic == Topic::CaseDelta)?;
+    // Parsed only where it may be the one.
+    if record.key != Some(case.as_bytes()) {
+        return None;
+    }
+    let delta: Stamped<CaseDelta> = serde_json::from_slice(payload).ok()?;
+    let by = delta.record.event.by.as_ref()?;
+    (*by.action == *id && !delta.record.retracted).then(|| Box::new(delta.record))
+}
+
+fn dead_letter(record: &RawRecord<'_>, appended: Appended) -> Option<Box<DeadLetter>> {
+    let payload = record.payload.filter(|_| record.topic == Topic::DeadLetter)?;
+    let letter: Stamped<DeadLetter> = serde_json::from_slice(payload).ok()?;
+    let letter = letter.record;
+    let is_it = *letter.topic == *Topic::InAction.name()
+        && letter.partition == u32::from(appended.partition)
+        && letter.offset == appended.offset;
+    is_it.then(|| Box::new(letter))
+}
