@@ -278,6 +278,9 @@ pub struct Explanation {
     /// The features of the condition, as of when the datastream took its present level (withdrawn: as of the epoch). At most
     /// 100; of more the last names how many are left out, as in `…(250 more)`.
     pub features: Vec<FeatureValue>,
+    /// How often the datastream should report, as its row says; absent where that does not.
+    #[serde(default)]
+    pub interval: Option<Text>,
     /// The asset's name.
     pub asset_name: Text,
     /// The asset's kind.
@@ -299,6 +302,10 @@ pub struct FeatureValue {
     pub first: Option<Sample>,
     /// The last observation in the window.
     pub last: Option<Sample>,
+    /// How many observations in the window do not count: of bad quality, outside of the datastream's valid range, or a number that
+    /// stands for no value. Of a silence those since the one before it.
+    #[serde(default)]
+    pub not_counted: u32,
 }
 
 /// One observation, as evidence.

@@ -32,6 +32,8 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use riskflow_config::{TimeSettings, UnknownSettings};
 use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
 use riskflow_model::output::{Cause, DeadLetter, Explanation, Origin, PayloadEncoding, Reason};
@@ -43,9 +45,11 @@ use smallvec::SmallVec;
 use crate::Diff;
 use crate::fold::{Fold, Next, SHARDS};
 use crate::specification::{Specification, Subject};
+use crate::valid::{NoValueMeter, Validity};
 
 use correction::edits;
 use series::{Outcome, Point, Series};
+pub(crate) use value::result_against;
 use watch::{Context, Watch};
 
 /// An observation on its way to the monitor.
@@ -128,6 +132,8 @@ pub struct Monitor {
     pub unknown: UnknownSettings,
     /// What waits in each shard for datastreams to become known.
     waiting: Vec<Load>,
+    /// Observations that are no values.
+    no_values: Arc<NoValueMeter>,
 }
 
 /// So much waits.
@@ -203,6 +209,8 @@ struct Known {
     compacted: i64,
     /// The greatest cause among the observations since the last settling.
     cause: Option<Cause>,
+    /// Which results are values.
+    valid: Validity,
     /// One for each entry in force.
     watches: SmallVec<[Watch; 1]>,
     /// What stood at or before `settled` where it changed since the last settling: times, and the points as they were.
@@ -221,7 +229,14 @@ impl Monitor {
             time,
             unknown,
             waiting: vec![Load::default(); SHARDS as usize],
+            no_values: Arc::default(),
         }
+    }
+
+    /// The same, which counts observations that are no values here.
+    #[must_use]
+    pub fn counting(self, no_values: Arc<NoValueMeter>) -> Self {
+        Self { no_values, ..self }
     }
 
     /// Whether an observation may be taken in at this epoch.
@@ -253,7 +268,7 @@ impl Monitor {
 
     fn take(&self, now: i64, known: &mut Known, observation: &Observation) {
         let time = observation.time.0;
-        let (before, cause) = match known.series.apply(time, observation.reading) {
+        let (before, cause) = match known.apply(time, observation.reading, &self.no_values) {
             Outcome::Unchanged => return,
             Outcome::Changed(before) => (Some(before), Cause::Correction),
             Outcome::Added if now - time > self.time.late_after => (None, Cause::LateData),
@@ -267,7 +282,7 @@ impl Monitor {
 
     /// Puts another specification in force; the watches that it ends go to `ended`. Whether anything changed.
     fn specify(&self, now: i64, known: &mut Known, next: Specification, ended: &mut Vec<Ended>) -> bool {
-        let Specification { subject, entries } = next;
+        let Specification { subject, entries, .. } = next;
         let before = std::mem::replace(&mut known.subject, subject);
         let next = &known.subject;
         let same_asset = before.asset == next.asset;
@@ -411,6 +426,7 @@ impl Known {
             compacted: i64::MIN,
             settled: i64::MIN,
             cause: None,
+            valid: None,
             watches: SmallVec::new(),
             changes: Vec::new(),
             floor: i64::MIN,
@@ -420,6 +436,26 @@ impl Known {
 }
 
 impl Known {
+    /// Puts, replaces or takes back the observation of a time.
+    fn apply(&mut self, time: i64, reading: Option<Reading>, no_values: &NoValueMeter) -> Outcome {
+        let why = match (&self.valid, reading) {
+            (Some(valid), Some(reading)) if reading.quality.counts() => valid.judge(reading.result),
+            _ => None,
+        };
+        let outcome = self.series.apply(time, reading, why.is_none());
+        if let Some(why) = why.filter(|_| outcome != Outcome::Unchanged) {
+            no_values.count(why);
+        }
+        outcome
+    }
+
+    /// Other results are values from now on; entries are others as well, and begin anew.
+    fn judge_by(&mut self, valid: Validity) {
+        self.series
+            .judge(|result| valid.as_ref().is_none_or(|valid| valid.judge(result).is_none()));
+        self.valid = valid;
+    }
+
     /// Reads what lies in the state itself.
     fn warm(&self) -> u64 {
         let watched = self.watches.iter().map(Watch::warm_self);
@@ -510,6 +546,9 @@ impl Fold for Monitor {
         };
         let new = state.known.is_none();
         let known = state.known.get_or_insert_with(|| Box::new(Known::new()));
+        if known.valid != next.valid {
+            known.judge_by(next.valid.clone());
+        }
         let mut ended = Vec::new();
         if let Some(aside) = &mut state.aside {
             let held = &mut self.waiting[(key.route() % SHARDS) as usize];
@@ -518,9 +557,8 @@ impl Fold for Monitor {
                 let in_time = now <= one.arrival + hold;
                 if in_time {
                     held.take(one);
-                    known
-                        .series
-                        .apply(one.observed.observation.time.0, one.observed.observation.reading);
+                    let Observation { time, reading, .. } = one.observed.observation;
+                    known.apply(time.0, reading, &self.no_values);
                 }
                 !in_time
             });

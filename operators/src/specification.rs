@@ -37,6 +37,7 @@ use timely::dataflow::operators::{Capability, InputCapability};
 use timely::progress::frontier::MutableAntichain;
 
 use crate::fold::RouteHasher;
+use crate::valid::{Valid, Validity};
 use crate::{Diff, Epoch, Rows};
 
 /// What must be evaluated for one datastream.
@@ -46,6 +47,8 @@ pub struct Specification {
     pub subject: Subject,
     /// One for each rule that selects the datastream, in the order of rules.
     pub entries: Vec<Entry>,
+    /// Which results are values.
+    pub valid: Validity,
 }
 
 /// Which rows a specification comes from.
@@ -55,6 +58,8 @@ pub struct Subject {
     pub datastream: Text,
     /// The asset's identifier; `None` while the asset has no row.
     pub asset: Option<Text>,
+    /// How often it should report; `None` where its row does not say.
+    pub interval: Option<Text>,
     /// Changes with the rows of datastream and asset; tells a changed base from a changed rule.
     pub base: u64,
 }
@@ -66,6 +71,8 @@ pub struct Entry {
     pub rule: Rule,
     /// The thresholds in force.
     pub thresholds: Thresholds,
+    /// Which results are values.
+    pub valid: Validity,
 }
 
 /// A specification on its way to the monitor, keyed by the datastream; boxed: rows are sorted.
@@ -121,20 +128,24 @@ impl Place {
 
 fn given(key: Key, datastream: &Shared<Datastream>, asset: Option<&Shared<Asset>>, rules: &[Rule]) -> Given {
     let met = meet(rules.iter(), datastream, asset.map(|asset| &**asset));
+    let valid = Valid::of(datastream);
     let entries = met.rules.into_iter().map(|(rule, thresholds)| Entry {
         rule: rules[rule].clone(),
         thresholds,
+        valid: valid.clone(),
     });
     let specification = Specification {
         subject: Subject {
             datastream: datastream.id.clone(),
             asset: asset.map(|asset| asset.id.clone()),
+            interval: datastream.interval.clone(),
             // Only ever compared with what the same rows gave.
             base: asset.map_or(0, |asset| {
                 datastream.content().route() ^ asset.content().route().rotate_left(1)
             }),
         },
         entries: entries.collect(),
+        valid: valid.clone(),
     };
     Given {
         specified: (key, Box::new(specification)),
@@ -398,7 +409,7 @@ mod tests {
         let mut out = Updates::default();
         matched.apply(changes, &mut out);
         let given = out.specified.into_iter().map(|((_, row), diff)| {
-            let Specification { subject, entries } = *row;
+            let Specification { subject, entries, .. } = *row;
             let versions = entries.iter().map(|entry| entry.rule.record.version);
             let asset = subject.asset.map(|asset| asset.to_string());
             (subject.datastream.to_string(), asset, versions.collect(), diff)

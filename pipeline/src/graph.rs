@@ -38,6 +38,7 @@ use riskflow_operators::permit::UnderPermit;
 use riskflow_operators::roster::{OnDuty, Roster, RosterRow};
 use riskflow_operators::score_baseline::ScoreBaseline;
 use riskflow_operators::table::{BaseRecord, Latest, TableOutput};
+use riskflow_operators::valid::NoValueMeter;
 use riskflow_operators::{Diff, Epoch, Rows, permit, region_risk, report_total, response, specification};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::{Map, Partition, ToStream};
@@ -146,6 +147,8 @@ pub struct Meters {
     pub in_vain: Arc<AtomicU64>,
     /// What meets nothing now.
     pub unmatched: Arc<UnmatchedMeter>,
+    /// Observations that are no values.
+    pub no_values: Arc<NoValueMeter>,
 }
 
 impl Meters {
@@ -208,7 +211,7 @@ pub fn graph<'scope>(
 
     let (specifications, alone) = specification::specifications(datastreams, assets.clone(), rules);
     unmatched::watch(alone, meters.unmatched.clone());
-    let monitor = Monitor::new(semantics.time, semantics.unknown);
+    let monitor = Monitor::new(semantics.time, semantics.unknown).counting(meters.no_values.clone());
     let findings = fold(
         monitor,
         specifications,

@@ -45,6 +45,7 @@ pub struct Metrics {
     arranged: IntGauge,
     unmatched: IntGaugeVec,
     in_vain: IntCounter,
+    no_values: IntCounterVec,
     resident: IntGauge,
     commit_retries: IntCounter,
     replayed: IntCounter,
@@ -201,6 +202,12 @@ impl Metrics {
                 "riskflow_unmatched",
                 "Datastreams whose asset, rule or own thresholds fit nothing, by kind; `riskflow check --live` lists them.",
                 &["kind"],
+            )?,
+            no_values: counters(
+                "riskflow_observations_out_of_range_total",
+                "Observations that do not count because the datastream's row says that they are no values: `below` or `above` its \
+                 valid range, or a number for `no_value`.",
+                "why",
             )?,
             in_vain: add(
                 r,
@@ -492,6 +499,10 @@ impl Metrics {
         self.arranged.set(meters.arranged.load(Ordering::Relaxed) as i64);
         for (kind, number) in meters.unmatched.each() {
             self.unmatched.with_label_values(&[kind]).set(number);
+        }
+        for (why, number) in meters.no_values.each() {
+            let counter = self.no_values.with_label_values(&[why]);
+            counter.inc_by(number.saturating_sub(counter.get()));
         }
         let in_vain = meters.in_vain.load(Ordering::Relaxed);
         self.in_vain.inc_by(in_vain.saturating_sub(self.in_vain.get()));

@@ -211,15 +211,25 @@ impl Maker {
             }
         }
         let tags: Vec<&str> = TAGS.into_iter().filter(|_| self.draw.once_in(3)).collect();
-        let datastream: Datastream = serde_json::from_value(json!({
+        let sense = match self.draw.below(8) {
+            0 => json!({ "valid": { "min": 0 } }),
+            1 => json!({ "valid": { "min": -0.5, "max": 7 }, "interval": "30s" }),
+            2 => json!({ "no_value": [3.5, 2, -1] }),
+            3 => json!({ "valid": { "max": 8 }, "no_value": [0] }),
+            _ => json!({}),
+        };
+        let mut datastream = json!({
             "id": id,
             // Several datastreams share an asset.
             "asset": format!("asset-{}", (number + self.draw.below(2)) % ASSETS),
             "observed_property": self.draw.pick(&PROPERTIES),
             "tags": tags,
             "thresholds": thresholds,
-        }))
-        .expect("a datastream");
+        });
+        for (field, value) in sense.as_object().into_iter().flatten() {
+            datastream[field] = value.clone();
+        }
+        let datastream: Datastream = serde_json::from_value(datastream).expect("a datastream");
         self.row(
             Topic::BaseDatastream,
             &id,

@@ -103,8 +103,28 @@ struct Entry {
     rule: Rule,
     asset: Text,
     thresholds: Thresholds,
+    sense: Sense,
     /// What is at or before this time is not seen.
     floor: i64,
+}
+
+/// Which results of a datastream are values: borders, and numbers that are none. By bits: equal numbers are one.
+type Sense = (Option<u64>, Option<u64>, BTreeSet<u64>);
+
+fn sense(datastream: &Datastream) -> Sense {
+    // Minus zero is zero.
+    let bits = |number: riskflow_model::Number| (number.0 + 0.0).to_bits();
+    let (min, max) = datastream.valid.map_or((None, None), |valid| (valid.min, valid.max));
+    let none = datastream.no_value.iter().map(|number| bits(*number)).collect();
+    (min.map(bits), max.map(bits), none)
+}
+
+fn counts(reading: &Reading, (min, max, none): &Sense) -> bool {
+    let number = f64::from_bits;
+    reading.quality.counts()
+        && min.is_none_or(|min| reading.result >= number(min))
+        && max.is_none_or(|max| reading.result <= number(max))
+        && none.iter().all(|none| reading.result != number(*none))
 }
 
 /// A known datastream.
@@ -336,7 +356,7 @@ impl Oracle {
                 let seen = stream
                     .series
                     .iter()
-                    .filter(|(time, reading)| **time > entry.floor && reading.quality.counts());
+                    .filter(|(time, reading)| **time > entry.floor && counts(reading, &entry.sense));
                 let seen: Vec<(i64, f64)> = seen.map(|(time, reading)| (*time, reading.result)).collect();
                 let track = level::track(&entry.rule, &entry.thresholds, &seen, now);
                 let stale = level::stale(&entry.rule, &entry.thresholds, &seen, now, level_at(&track, now));
@@ -509,7 +529,7 @@ fn apply(series: &mut BTreeMap<i64, Reading>, observation: &Observation) {
 }
 
 fn alike(a: &Entry, b: &Entry) -> bool {
-    a.rule == b.rule && a.asset == b.asset && a.thresholds == b.thresholds
+    a.rule == b.rule && a.asset == b.asset && a.thresholds == b.thresholds && a.sense == b.sense
 }
 
 fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<Key, Rule>) -> BTreeMap<Text, Entry> {
@@ -537,6 +557,7 @@ fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<K
                 rule: rule.clone(),
                 asset: asset.id.clone(),
                 thresholds,
+                sense: sense(datastream),
                 floor: i64::MIN,
             };
             (rule.record.id.clone(), entry)

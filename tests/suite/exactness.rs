@@ -64,6 +64,9 @@ fn city() -> EpochInput {
             unit: "".into(),
             tags: Vec::new(),
             thresholds: riskflow_model::TextMap::default(),
+            valid: None,
+            no_value: Box::default(),
+            interval: None,
         };
         records.push(base(
             Topic::BaseDatastream,

@@ -45,6 +45,7 @@ pub fn nothing() -> Explanation {
         condition: Text::default(),
         datastream: Text::default(),
         features: Vec::new(),
+        interval: None,
         asset_name: Text::default(),
         category: Text::default(),
         inherent_level: None,
@@ -85,11 +86,17 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> FeatureValue {
         result: Number(point.result),
     };
     let ends = first.zip(last);
+    let all = match feature.kind {
+        // Of a silence what came since is of interest, not what was before.
+        FeatureKind::Silence => series.extent(last.map_or(gone, Point::time), at),
+        _ => series.extent(gone, at),
+    };
     FeatureValue {
         feature: feature.to_string().into(),
         value: ends.and_then(|ends| of(walk, feature, ends, at).shown()).map(Number),
         first: first.map(sample),
         last: last.map(sample),
+        not_counted: all.len - all.count,
     }
 }
 

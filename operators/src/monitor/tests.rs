@@ -126,12 +126,15 @@ fn specification(rule: &Rule) -> Box<Specification> {
         subject: Subject {
             datastream: "d".into(),
             asset: Some("a".into()),
+            interval: None,
             base: 1,
         },
         entries: vec![Entry {
             rule: rule.clone(),
             thresholds: rule.thresholds(None),
+            valid: None,
         }],
+        valid: None,
     })
 }
 
@@ -139,7 +142,7 @@ fn specification(rule: &Rule) -> Box<Specification> {
 fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, now: i64) -> (Track, (Level, bool)) {
     let mut series = Series::default();
     for (time, reading) in held {
-        series.apply(*time, Some(*reading));
+        series.apply(*time, Some(*reading), true);
     }
     let mut walk = Walk::new(entry, &series, i64::MIN);
     let mut run = Evaluation::new(&walk);

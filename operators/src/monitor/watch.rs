@@ -52,16 +52,25 @@ mod saved {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::specification::Entry;
+    use crate::valid::Validity;
 
     pub(super) fn serialize<S: Serializer>(entry: &Entry, serializer: S) -> Result<S::Ok, S::Error> {
-        let Entry { rule, thresholds } = entry;
-        (&rule.record.id, rule.fingerprint, thresholds).serialize(serializer)
+        let Entry {
+            rule,
+            thresholds,
+            valid,
+        } = entry;
+        (&rule.record.id, rule.fingerprint, thresholds, valid).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Entry, D::Error> {
-        let (id, fingerprint, thresholds) = <(Text, Key, Thresholds)>::deserialize(deserializer)?;
+        let (id, fingerprint, thresholds, valid) = <(Text, Key, Thresholds, Validity)>::deserialize(deserializer)?;
         let rule = Rule::named(id, fingerprint);
-        Ok(Entry { rule, thresholds })
+        Ok(Entry {
+            rule,
+            thresholds,
+            valid,
+        })
     }
 }
 
@@ -302,7 +311,9 @@ impl Watch {
         let explanation = cause.map(|_| {
             let last = last_change(self.turns.from(0, &self.ahead), rule);
             let walk = Walk::new(&self.entry, context.series, self.floor);
-            Box::new(evidence::explain(&walk, last, context.now, datastream))
+            let mut explanation = evidence::explain(&walk, last, context.now, datastream);
+            explanation.interval.clone_from(&context.subject.interval);
+            Box::new(explanation)
         });
         let revision = Revision {
             origin: Origin::default(),
