@@ -48,6 +48,7 @@ use crate::specification::{Specification, Subject};
 use crate::valid::{NoValueMeter, Validity};
 
 use correction::edits;
+use evaluation::Sight;
 use series::{Outcome, Point, Series};
 pub(crate) use value::result_against;
 use watch::{Context, Watch};
@@ -216,8 +217,8 @@ struct Known {
     /// What stood at or before `settled` where it changed since the last settling: times, and the points as they were.
     #[serde(skip)]
     changes: Vec<(i64, Option<Point>)>,
-    /// No new entry sees what is at or before this time.
-    floor: i64,
+    /// What a new entry sees, if it comes now.
+    sight: Sight,
     subject: Subject,
 }
 
@@ -266,6 +267,13 @@ impl Monitor {
         now - self.time.horizon - self.time.retain.max(reach)
     }
 
+    /// What is retained no longer is out of sight, but for when the datastream was last heard of.
+    fn limit_sight(&self, now: i64, known: &mut Known) {
+        let floor = self.retained(now, &known.watches);
+        known.hear(floor);
+        known.sight.floor = known.sight.floor.max(floor);
+    }
+
     fn take(&self, now: i64, known: &mut Known, observation: &Observation) {
         let time = observation.time.0;
         let (before, cause) = match known.apply(time, observation.reading, &self.no_values) {
@@ -300,7 +308,7 @@ impl Monitor {
         } else {
             Cause::BaseChange
         };
-        known.floor = known.floor.max(self.retained(now, &known.watches));
+        self.limit_sight(now, known);
         let mut end = |watch: Watch, cause| {
             let datastream = before.datastream.clone();
             ended.extend(before.asset.clone().map(|asset| Ended {
@@ -333,7 +341,7 @@ impl Monitor {
                 }
                 None => came_or_went,
             };
-            known.watches.push(Watch::new(entry, &known.series, known.floor, cause));
+            known.watches.push(Watch::new(entry, &known.series, known.sight, cause));
         }
         for watch in old {
             end(watch, came_or_went);
@@ -353,6 +361,7 @@ impl Monitor {
             watch.move_anchor(&known.series, anchor);
         }
         known.settled = known.settled.max(anchor);
+        known.hear(self.retained(now, &known.watches));
         known.series.drop_first(drop);
         for watch in &mut known.watches {
             watch.shift(drop);
@@ -420,7 +429,8 @@ impl Monitor {
 }
 
 impl Known {
-    fn new() -> Self {
+    /// Whose row came at this time.
+    fn new(now: i64) -> Self {
         Self {
             series: Series::default(),
             compacted: i64::MIN,
@@ -429,7 +439,10 @@ impl Known {
             valid: None,
             watches: SmallVec::new(),
             changes: Vec::new(),
-            floor: i64::MIN,
+            sight: Sight {
+                floor: i64::MIN,
+                heard: now,
+            },
             subject: Subject::default(),
         }
     }
@@ -447,6 +460,15 @@ impl Known {
             no_values.count(why);
         }
         outcome
+    }
+
+    /// Notes the last observation up to a time behind which none changes any more. What was out of sight stays as it was judged
+    /// then: whether it is still there depends on when the series was compacted.
+    fn hear(&mut self, until: i64) {
+        let last = self.series.last_counted(until).map(Point::time);
+        if let Some(last) = last.filter(|last| *last > self.sight.floor) {
+            self.sight.heard = last;
+        }
     }
 
     /// Other results are values from now on; entries are others as well, and begin anew.
@@ -545,8 +567,11 @@ impl Fold for Monitor {
             return true;
         };
         let new = state.known.is_none();
-        let known = state.known.get_or_insert_with(|| Box::new(Known::new()));
-        if known.valid != next.valid {
+        let known = state.known.get_or_insert_with(|| Box::new(Known::new(now)));
+        if new {
+            known.valid.clone_from(&next.valid);
+        } else if known.valid != next.valid {
+            self.limit_sight(now, known);
             known.judge_by(next.valid.clone());
         }
         let mut ended = Vec::new();

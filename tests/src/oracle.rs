@@ -106,6 +106,8 @@ struct Entry {
     sense: Sense,
     /// What is at or before this time is not seen.
     floor: i64,
+    /// When the datastream was last heard of up to there.
+    heard: i64,
 }
 
 /// Which results of a datastream are values: borders, and numbers that are none. By bits: equal numbers are one.
@@ -132,9 +134,27 @@ fn counts(reading: &Reading, (min, max, none): &Sense) -> bool {
 struct Stream {
     series: BTreeMap<i64, Reading>,
     floor: Option<i64>,
+    /// The last observation at or before the floor, as it was judged then; else when the row came.
+    heard: i64,
+    sense: Sense,
     entries: BTreeMap<Text, Entry>,
     /// The rows behind the entries, to tell a changed base from a changed rule.
     rows: Option<(Shared<Datastream>, Shared<Asset>)>,
+}
+
+impl Stream {
+    /// What is behind the floor is not seen by entries that come, but for when it was last heard of.
+    fn limit(&mut self, now: i64, semantics: &Semantics) {
+        let reach = self.entries.values().map(|entry| entry.rule.reach).max().unwrap_or(0);
+        let time = semantics.time;
+        let floor = now - time.horizon - time.retain.max(reach);
+        for (time, reading) in self.series.range(..=floor) {
+            if self.floor.is_none_or(|floor| *time > floor) && counts(reading, &self.sense) {
+                self.heard = *time;
+            }
+        }
+        self.floor = Some(self.floor.map_or(floor, |old| old.max(floor)));
+    }
 }
 
 /// Rule, asset and datastream.
@@ -245,8 +265,12 @@ impl Oracle {
             }
             waiting.retain(|(arrival, ..)| now <= arrival + hold);
         }
-        for key in self.datastreams.keys() {
-            let stream = self.streams.entry(*key).or_default();
+        for (key, row) in &self.datastreams {
+            let stream = self.streams.entry(*key).or_insert_with(|| Stream {
+                heard: now,
+                sense: sense(row),
+                ..Stream::default()
+            });
             for (_, _, observation) in self.waiting.remove(key).unwrap_or_default() {
                 apply(&mut stream.series, &observation);
             }
@@ -273,13 +297,14 @@ impl Oracle {
                     .all(|(id, entry)| stream.entries.get(id).is_some_and(|old| alike(old, entry)));
             let same_rows = rows == stream.rows;
             stream.rows = rows;
+            if stream.sense != sense(&datastream) {
+                stream.limit(now, &self.semantics);
+                stream.sense = sense(&datastream);
+            }
             if same {
                 continue;
             }
-            let reach = stream.entries.values().map(|entry| entry.rule.reach).max().unwrap_or(0);
-            let time = self.semantics.time;
-            let floor = now - time.horizon - time.retain.max(reach);
-            stream.floor = Some(stream.floor.map_or(floor, |old| old.max(floor)));
+            stream.limit(now, &self.semantics);
             let came_or_went = if same_rows {
                 Cause::RuleChange
             } else {
@@ -305,6 +330,7 @@ impl Oracle {
                             id,
                             Entry {
                                 floor: stream.floor.unwrap_or(i64::MIN),
+                                heard: stream.heard,
                                 ..entry
                             },
                         );
@@ -357,7 +383,10 @@ impl Oracle {
                     .series
                     .iter()
                     .filter(|(time, reading)| **time > entry.floor && counts(reading, &entry.sense));
-                let seen: Vec<(i64, f64)> = seen.map(|(time, reading)| (*time, reading.result)).collect();
+                let seen = level::Seen {
+                    points: seen.map(|(time, reading)| (*time, reading.result)).collect(),
+                    heard: entry.heard,
+                };
                 let track = level::track(&entry.rule, &entry.thresholds, &seen, now);
                 let stale = level::stale(&entry.rule, &entry.thresholds, &seen, now, level_at(&track, now));
                 let datastream = self.datastreams[key].id.clone();
@@ -559,6 +588,7 @@ fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<K
                 thresholds,
                 sense: sense(datastream),
                 floor: i64::MIN,
+                heard: i64::MIN,
             };
             (rule.record.id.clone(), entry)
         })

@@ -14,6 +14,15 @@ use super::turns::{Set, Turns};
 use super::value::{Truth, Value, admits, bounds, compare, result_against, truth, upwards};
 use crate::specification::Entry;
 
+/// From when on a run sees what came.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Sight {
+    /// What is at or before this time is not seen.
+    pub floor: i64,
+    /// When the datastream was last heard of up to there; else when its row came.
+    pub heard: i64,
+}
+
 /// What a run goes along.
 pub struct Walk<'a> {
     /// The rule and its thresholds.
@@ -22,6 +31,9 @@ pub struct Walk<'a> {
     pub series: &'a Series,
     /// What is at or before this time is not seen.
     pub floor: i64,
+    /// When the datastream was last heard of before the first observation that is seen, for silences; `i64::MAX` where there are
+    /// none.
+    pub heard: i64,
     /// Whether what expires may wait for the next observation where no level follows from it. Levels come out the same; since
     /// when a condition is false is not told of levels that are off.
     lazy: bool,
@@ -31,11 +43,14 @@ pub struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Along the whole of a series.
-    pub const fn new(entry: &'a Entry, series: &'a Series, floor: i64) -> Self {
+    pub fn new(entry: &'a Entry, series: &'a Series, sight: Sight) -> Self {
+        let silence = |feature: &Feature| feature.kind == FeatureKind::Silence;
+        let silences = entry.rule.features.iter().any(silence);
         Self {
             entry,
             series,
-            floor,
+            floor: sight.floor,
+            heard: if silences { sight.heard } else { i64::MAX },
             lazy: false,
             leaves: [(&[], 0); 3],
         }
@@ -64,7 +79,7 @@ impl<'a> Walk<'a> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
     pub(super) at: i64,
-    /// The time of the last counted point seen; `i64::MIN` before the first.
+    /// The time of the last counted point seen; before the first, when the datastream was heard of; before that `i64::MIN`.
     pub(super) last_counted: i64,
     /// The position after the last point seen.
     pub(super) seen: u32,
@@ -145,7 +160,7 @@ impl Evaluation {
         };
         let rule = &walk.entry.rule;
         Self {
-            at: walk.floor,
+            at: walk.floor.min(walk.heard.saturating_sub(1)),
             seen: start,
             last_counted: i64::MIN,
             windows: rule.features.iter().map(|_| window).collect(),
@@ -211,7 +226,7 @@ impl Evaluation {
         let mut quiet = 0;
         let mut stride = STRIDE;
         loop {
-            let own = if walk.lazy && self.idle(walk.entry, walk.series) {
+            let own = if walk.lazy && self.idle(walk) {
                 i64::MAX
             } else {
                 self.next_own_instant(walk)
@@ -268,7 +283,11 @@ impl Evaluation {
     }
 
     /// Whether nothing can happen to level or staleness without a new observation.
-    fn idle(&self, entry: &Entry, series: &Series) -> bool {
+    fn idle(&self, walk: &Walk<'_>) -> bool {
+        let Walk { entry, series, .. } = walk;
+        if self.hears(walk.heard) {
+            return false;
+        }
         let quiet = self
             .levels
             .iter()
@@ -277,6 +296,11 @@ impl Evaluation {
             bound.is_some_and(|bound| may_rise(comparison, bound.on, &entry.rule.features, series))
         };
         quiet && !bounds(entry).any(rising)
+    }
+
+    /// Whether a silence is still to begin with what was heard.
+    fn hears(&self, heard: i64) -> bool {
+        self.last_counted == i64::MIN && heard > self.at && heard < i64::MAX
     }
 
     /// The next instant that comes without another observation.
@@ -292,7 +316,11 @@ impl Evaluation {
             }
         }
         if self.last_counted == i64::MIN {
-            return next;
+            return if self.hears(walk.heard) {
+                next.min(walk.heard)
+            } else {
+                next
+            };
         }
         for (comparison, bound) in bounds(entry) {
             if entry.rule.features[comparison.feature].kind != FeatureKind::Silence {
@@ -334,6 +362,9 @@ impl Evaluation {
                 }
             }
             self.seen += 1;
+        }
+        if instant == walk.heard && self.last_counted == i64::MIN {
+            self.last_counted = instant;
         }
         for (place, feature) in entry.rule.features.iter().enumerate() {
             let window = &mut self.windows[place];

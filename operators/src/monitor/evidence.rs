@@ -86,6 +86,11 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> FeatureValue {
         result: Number(point.result),
     };
     let ends = first.zip(last);
+    // A sensor that was not heard of since it came, or since before what is kept, is silent since then.
+    let unheard = (feature.kind == FeatureKind::Silence && walk.heard <= at).then(|| Value::Ratio {
+        over: at - walk.heard,
+        under: 1,
+    });
     let all = match feature.kind {
         // Of a silence what came since is of interest, not what was before.
         FeatureKind::Silence => series.extent(last.map_or(gone, Point::time), at),
@@ -93,7 +98,10 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> FeatureValue {
     };
     FeatureValue {
         feature: feature.to_string().into(),
-        value: ends.and_then(|ends| of(walk, feature, ends, at).shown()).map(Number),
+        value: ends
+            .map_or(unheard, |ends| Some(of(walk, feature, ends, at)))
+            .and_then(Value::shown)
+            .map(Number),
         first: first.map(sample),
         last: last.map(sample),
         not_counted: all.len - all.count,

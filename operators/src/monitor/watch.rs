@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::correction::{Edit, stretches};
-use super::evaluation::{Evaluation, Standing, Walk};
+use super::evaluation::{Evaluation, Sight, Standing, Walk};
 use super::series::Series;
 use super::turns::{Set, Turns, first_difference, last_change, levels};
 use super::{Finding, Revision, Track, evidence};
@@ -31,8 +31,8 @@ pub(super) struct Watch {
     told: bool,
     /// Why this watch is new, until it was settled once.
     fresh: Option<Cause>,
-    /// The watch does not see what is at or before this time.
-    floor: i64,
+    /// From when on the watch sees what came.
+    sight: Sight,
     /// `None` until the series reaches back behind the horizon.
     anchor: Option<Box<Anchor>>,
 }
@@ -95,11 +95,11 @@ struct Corrected {
 }
 
 impl Watch {
-    pub(super) fn new(entry: Entry, series: &Series, floor: i64, cause: Cause) -> Self {
+    pub(super) fn new(entry: Entry, series: &Series, sight: Sight, cause: Cause) -> Self {
         Self {
-            floor,
+            sight,
             anchor: None,
-            base: Evaluation::new(&Walk::new(&entry, series, floor)),
+            base: Evaluation::new(&Walk::new(&entry, series, sight)),
             entry,
             turns: Turns::default(),
             ahead: Turns::default(),
@@ -116,7 +116,7 @@ impl Watch {
             None => Corrected::default(),
         };
         let (start, old) = open.unwrap_or_else(|| (self.turns.len(), Turns::default()));
-        let mut walk = Walk::new(&self.entry, context.series, self.floor).lazy();
+        let mut walk = Walk::new(&self.entry, context.series, self.sight).lazy();
         let mut ahead = Turns::default();
         let mut next = self.base.advance(&mut walk, context.last, &mut self.turns);
         let standing = if next > context.now {
@@ -141,7 +141,7 @@ impl Watch {
 
     /// Makes base and turns right again after edits, some of them at or before the base.
     fn correct(&mut self, series: &Series, edits: &[Edit]) -> Corrected {
-        let mut walk = Walk::new(&self.entry, series, self.floor);
+        let mut walk = Walk::new(&self.entry, series, self.sight);
         let end = self.base.at();
         let mut rest = stretches(&walk, edits, end).into_iter().peekable();
         let mut corrected = Corrected::default();
@@ -249,9 +249,9 @@ impl Watch {
     /// Moves the anchor up to a time, and the base with it where it stands further back: to run on from there would be
     /// wrong. Then no point is needed that is not in a window of that time.
     pub(super) fn move_anchor(&mut self, series: &Series, until: i64) {
-        let mut walk = Walk::new(&self.entry, series, self.floor);
+        let mut walk = Walk::new(&self.entry, series, self.sight);
         if self.base.at() < until {
-            let mut walk = Walk::new(&self.entry, series, self.floor).lazy();
+            let mut walk = Walk::new(&self.entry, series, self.sight).lazy();
             self.base.advance(&mut walk, until, &mut self.turns);
             self.ahead.forget_until(until);
         }
@@ -310,7 +310,7 @@ impl Watch {
         let cause = changed.then(|| fresh.max(context.cause).unwrap_or(Cause::Clock));
         let explanation = cause.map(|_| {
             let last = last_change(self.turns.from(0, &self.ahead), rule);
-            let walk = Walk::new(&self.entry, context.series, self.floor);
+            let walk = Walk::new(&self.entry, context.series, self.sight);
             let mut explanation = evidence::explain(&walk, last, context.now, datastream);
             explanation.interval.clone_from(&context.subject.interval);
             Box::new(explanation)

@@ -17,6 +17,14 @@ pub fn level_at(track: &Track, time: i64) -> Level {
         .map_or(Level::None, |(_, level)| *level)
 }
 
+/// What an entry sees of a datastream.
+pub struct Seen {
+    /// Observations that count, by time.
+    pub points: Vec<(i64, f64)>,
+    /// When it was heard of before all of them, or came to be known.
+    pub heard: i64,
+}
+
 /// The open episode of a track.
 #[derive(Clone, Copy, Debug)]
 pub struct Open {
@@ -67,7 +75,7 @@ pub fn highest<'a>(tracks: impl Iterator<Item = &'a Track> + Clone) -> Track {
 }
 
 /// The level of an entry over time, up to `now`.
-pub fn track(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64) -> Track {
+pub fn track(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64) -> Track {
     let instants = instants(rule, thresholds, seen, now);
     let mut merged: Vec<Track> = Vec::new();
     for plan in &rule.levels {
@@ -77,15 +85,16 @@ pub fn track(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64
 }
 
 /// Whether the condition of this level is unknown now.
-pub fn stale(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64, level: Level) -> bool {
+pub fn stale(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64, level: Level) -> bool {
     let plan = rule.levels.iter().find(|plan| plan.level == level);
     plan.is_some_and(|plan| truth(rule, thresholds, seen, &plan.condition, now, false) == Truth::Unknown)
 }
 
 /// Every instant at which a feature may change.
-fn instants(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64) -> Vec<i64> {
+fn instants(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64) -> Vec<i64> {
     let mut instants = BTreeSet::new();
-    for (time, _) in seen {
+    let heard = (seen.heard, 0.0);
+    for (time, _) in seen.points.iter().chain([&heard]) {
         instants.insert(*time);
         for feature in &rule.features {
             instants.insert(expiry(*time, feature.window, rule.pane));
@@ -101,14 +110,7 @@ fn instants(rule: &Rule, thresholds: &Thresholds, seen: &[(i64, f64)], now: i64)
 }
 
 /// One level's own track: on where a raise interval begins, off where a lower interval begins.
-fn one_level(
-    rule: &Rule,
-    thresholds: &Thresholds,
-    seen: &[(i64, f64)],
-    plan: &LevelPlan,
-    instants: &[i64],
-    now: i64,
-) -> Track {
+fn one_level(rule: &Rule, thresholds: &Thresholds, seen: &Seen, plan: &LevelPlan, instants: &[i64], now: i64) -> Track {
     let mut changes: Vec<(i64, bool)> = Vec::new();
     for moved in [false, true] {
         let wanted = if moved { Truth::No } else { Truth::Yes };
@@ -155,14 +157,7 @@ enum Truth {
     Absent,
 }
 
-fn truth(
-    rule: &Rule,
-    thresholds: &Thresholds,
-    seen: &[(i64, f64)],
-    condition: &Condition,
-    at: i64,
-    moved: bool,
-) -> Truth {
+fn truth(rule: &Rule, thresholds: &Thresholds, seen: &Seen, condition: &Condition, at: i64, moved: bool) -> Truth {
     let parts = |parts: &[Condition]| -> Vec<Truth> {
         let truths = parts.iter().map(|part| truth(rule, thresholds, seen, part, at, moved));
         truths.filter(|truth| *truth != Truth::Absent).collect()
@@ -234,10 +229,12 @@ fn thousandths(result: f64) -> i128 {
     (twice + 1) / 2 * number.signum()
 }
 
-fn value(feature: Feature, pane: i64, seen: &[(i64, f64)], at: i64) -> Option<Fraction> {
-    let mut past = seen.iter().filter(|(time, _)| *time <= at);
+fn value(feature: Feature, pane: i64, seen: &Seen, at: i64) -> Option<Fraction> {
+    let mut past = seen.points.iter().filter(|(time, _)| *time <= at);
     if feature.kind == FeatureKind::Silence {
-        return past.next_back().map(|(time, _)| (i128::from(at - time), 1000));
+        let last = past.next_back().map(|(time, _)| *time);
+        let last = last.or_else(|| (seen.heard <= at).then_some(seen.heard));
+        return last.map(|last| (i128::from(at - last), 1000));
     }
     let window: Vec<(i64, f64)> = past
         .filter(|(time, _)| at < expiry(*time, feature.window, pane))
