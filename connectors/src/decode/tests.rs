@@ -27,7 +27,7 @@ const OBSERVATION: &str = r#"{"datastream":"s1","phenomenon_time":1627187400000,
 const ASSET: &str = r#"{"id":"a1","category":"reservoir","domain":"natural_hazard","region":"330902001001",
     "inherent_level":3,"position":{"longitude":122.1,"latitude":30.0},"tags":["x"],"owner":"ignored"}"#;
 const SENSED: &str = r#"{"id":"s1","asset":"a1","observed_property":"rainfall","unit":"mm","tags":["t"],"thresholds":{"r":{"blue":50.0}},
-    "valid":{"min":0,"max":500.5},"no_value":[-9999,999.9],"interval":"5m"}"#;
+    "valid":{"min":-1,"max":500.5},"no_value":[-9999,999.9],"interval":"5m"}"#;
 const DATASTREAM: &str =
     r#"{"id":"s1","asset":"a1","observed_property":"rainfall","unit":"mm","thresholds":{"r":{"blue":50.0}}}"#;
 const RULE: &str = r#"{"id":"r","version":1,"select":{"observed_property":"rainfall"},
