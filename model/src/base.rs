@@ -8,10 +8,13 @@ use crate::{Domain, InherentLevel, RegionCode, Text, TextMap};
 /// A record of `base.region`, keyed by `code`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Region {
-    /// The statistical code.
+    /// The statistical code, or another one.
     pub code: RegionCode,
     /// The name people use.
     pub name: Text,
+    /// The region that it lies in. A statistical code says that itself; of another one it is absent where it lies in none.
+    #[serde(default)]
+    pub parent: Option<RegionCode>,
 }
 
 /// A record of `base.asset`, keyed by `id`: something at risk, or that puts others at risk.

@@ -74,6 +74,8 @@ pub struct RegionRisk {
     pub region: RegionCode,
     /// Its name, where `base.region` has it.
     pub name: Text,
+    /// The region that it lies in, by its code or by `base.region`; absent where it lies in none.
+    pub parent: Option<RegionCode>,
     /// The domain, or all.
     pub domain: DomainScope,
     /// The highest risk level of any of its assets.
@@ -82,7 +84,7 @@ pub struct RegionRisk {
     pub assets_by_level: LevelCounts,
     /// Assets by dynamic level.
     pub assets_by_dynamic_level: LevelCounts,
-    /// Villages by the highest risk level of their assets; villages without assets are not counted.
+    /// Villages (codes of 12 digits) by the highest risk level of their assets; villages without assets are not counted.
     pub villages_by_level: LevelCounts,
     /// Open warnings by level; `none` is always 0.
     pub warnings_by_level: LevelCounts,

@@ -298,9 +298,9 @@ fn county(code: &str) -> usize {
     counties.iter().position(|county| code.starts_with(county)).unwrap_or(0)
 }
 
-/// Whether a text is a region code.
+/// Whether a text is a statistical region code.
 fn is_region(code: &str) -> bool {
-    code.parse::<RegionCode>().is_ok()
+    code.parse::<RegionCode>().is_ok_and(RegionCode::is_statistical)
 }
 
 #[cfg(test)]

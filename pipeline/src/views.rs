@@ -57,14 +57,32 @@ impl Tables {
         }
     }
 
+    /// A region and all above it, as the rows of regions say.
+    pub fn chain(&self, region: RegionCode) -> impl Iterator<Item = RegionCode> + '_ {
+        // No way is longer than there are regions.
+        let up = |region: &RegionCode| match region.is_statistical() {
+            true => region.parent(),
+            false => self.regions.get(&(*region, DomainScope::All))?.parent,
+        };
+        std::iter::successors(Some(region), up).take(self.regions.size() + 8)
+    }
+
+    /// Whether a region is another or lies within it.
+    #[must_use]
+    pub fn within(&self, region: RegionCode, other: RegionCode) -> bool {
+        match region.is_statistical() {
+            true => region.within_by_code(other),
+            false => self.chain(region).any(|above| above == other),
+        }
+    }
+
     fn count(&mut self, delta: &WarningDelta) {
         let Some(asset) = self.assets.get(&delta.asset).cloned() else {
             return;
         };
-        let county = asset
-            .region
-            .up_to_city()
-            .find(|region| region.tier() == riskflow_model::Tier::County);
+        let county = self
+            .chain(asset.region)
+            .find(|region| region.tier() == Some(riskflow_model::Tier::County));
         let kind = DeltaKind::ALL.iter().position(|kind| *kind == delta.kind).unwrap_or(0);
         if let Some(region) = county {
             for scope in [DomainScope::All, DomainScope::One(asset.domain)] {

@@ -20,6 +20,7 @@ use riskflow_model::{Key, Level, Millis, Shared, Text};
 
 use crate::oracle::level::{Track, level_at};
 use crate::oracle::permit::{Permits, Permitted};
+use crate::oracle::place::Places;
 use crate::oracle::report::Reports;
 
 mod act;
@@ -28,6 +29,7 @@ mod case;
 mod level;
 mod notice;
 mod permit;
+mod place;
 mod region;
 mod report;
 mod response;
@@ -139,7 +141,7 @@ struct Stream {
     sense: Sense,
     entries: BTreeMap<Text, Entry>,
     /// The rows behind the entries, to tell a changed base from a changed rule.
-    rows: Option<(Shared<Datastream>, Shared<Asset>)>,
+    rows: Option<(Shared<Datastream>, Shared<Asset>, Vec<String>)>,
 }
 
 impl Stream {
@@ -217,7 +219,8 @@ impl Oracle {
             }
         }
         self.know(now, &mut expected);
-        let mut entry_causes = self.specify(now);
+        let places = Places::of(&self.regions);
+        let mut entry_causes = self.specify(now, &places);
         for (origin, record) in &records {
             if let InputRecord::Observation(observation) = record {
                 self.observe(now, *origin, observation, &mut causes, &mut expected);
@@ -228,16 +231,16 @@ impl Oracle {
             levels: permitted,
             entries,
             papers,
-        } = self.permits.step(now, &self.assets);
+        } = self.permits.step(now, &self.assets, &places);
         levels.extend(permitted);
         entry_causes.extend(entries);
         let named = self.causes(&levels, &entry_causes, &causes, &papers);
         self.episodes(now, &levels, &named, &mut expected);
         self.levels = levels;
         self.risks(&mut expected);
-        self.region_rows(now, &mut expected);
-        expected.totals = self.reports.totals();
-        self.cases.step(&self.semantics, now, &records, &mut expected);
+        self.region_rows(now, &places, &mut expected);
+        expected.totals = self.reports.totals(&places);
+        self.cases.step(&self.semantics, now, &records, places, &mut expected);
         expected
     }
 
@@ -278,7 +281,7 @@ impl Oracle {
     }
 
     /// Entries as of now; for each that came or went, why.
-    fn specify(&mut self, now: i64) -> BTreeMap<Member, Cause> {
+    fn specify(&mut self, now: i64, places: &Places) -> BTreeMap<Member, Cause> {
         let mut causes = BTreeMap::new();
         // A datastream that is not known any more has lost its entries; its rows are gone.
         for (rule, asset, datastream) in self.levels.keys() {
@@ -289,7 +292,10 @@ impl Oracle {
         for (key, stream) in &mut self.streams {
             let datastream = self.datastreams[key].clone();
             let asset = self.assets.get(&Key::of(&datastream.asset)).cloned();
-            let rows = asset.map(|asset| (datastream.clone(), asset));
+            let rows = asset.map(|asset| {
+                let chain = places.chain(&asset.region.to_string());
+                (datastream.clone(), asset, chain)
+            });
             let wanted = wanted(rows.as_ref(), &self.rules);
             let same = wanted.len() == stream.entries.len()
                 && wanted
@@ -520,12 +526,12 @@ impl Oracle {
         }
     }
 
-    fn region_rows(&mut self, now: i64, expected: &mut Expected) {
+    fn region_rows(&mut self, now: i64, places: &Places, expected: &mut Expected) {
         let minute = now.div_euclid(60_000) * 60_000 - 3_600_000;
         let past = self.scores.iter().rev().find(|(epoch, _)| *epoch <= minute);
         let past = past.map(|(_, scores)| scores.clone()).unwrap_or_default();
         let regions: Vec<Shared<Region>> = self.regions.values().cloned().collect();
-        expected.regions = region::rows(&regions, &expected.assets, &expected.warnings, &past);
+        expected.regions = region::rows(&regions, places, &expected.assets, &expected.warnings, &past);
         let scores = expected
             .regions
             .iter()
@@ -561,8 +567,11 @@ fn alike(a: &Entry, b: &Entry) -> bool {
     a.rule == b.rule && a.asset == b.asset && a.thresholds == b.thresholds && a.sense == b.sense
 }
 
-fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<Key, Rule>) -> BTreeMap<Text, Entry> {
-    let Some((datastream, asset)) = rows else {
+fn wanted(
+    rows: Option<&(Shared<Datastream>, Shared<Asset>, Vec<String>)>,
+    rules: &BTreeMap<Key, Rule>,
+) -> BTreeMap<Text, Entry> {
+    let Some((datastream, asset, chain)) = rows else {
         return BTreeMap::new();
     };
     let selected = rules.values().filter(|rule| {
@@ -574,9 +583,7 @@ fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<K
             .is_none_or(|property| *property == datastream.observed_property)
             && (select.category.is_empty() || select.category.contains(&asset.category))
             && select.domain.is_none_or(|domain| domain == asset.domain)
-            && select
-                .region
-                .is_none_or(|region| asset.region.to_string().starts_with(&region.to_string()))
+            && select.region.is_none_or(|region| chain.contains(&region.to_string()))
             && select.tags.iter().all(tagged)
     });
     selected

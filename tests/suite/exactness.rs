@@ -53,6 +53,7 @@ fn city() -> EpochInput {
         BaseRow::Region(Shared::new(Region {
             code: "3309".parse().unwrap(),
             name: "city".into(),
+            parent: None,
         })),
     )];
     for number in 0..ASSETS {

@@ -42,7 +42,7 @@ pub(super) fn tombstone(record: &RawRecord<'_>) -> Result<InputRecord, Rejection
 
 pub(super) fn decode(topic: Topic, key: Option<&[u8]>, text: &str) -> Result<InputRecord, Rejection> {
     let row = match topic {
-        Topic::BaseRegion => BaseRow::Region(Shared::new(parse::<Region>(text)?)),
+        Topic::BaseRegion => BaseRow::Region(Shared::new(region(parse(text)?)?)),
         Topic::BaseAsset => BaseRow::Asset(Shared::new(asset(parse(text)?)?)),
         Topic::BaseDatastream => BaseRow::Datastream(Shared::new(datastream(parse(text)?)?)),
         Topic::InRule => BaseRow::Rule(rule(text)?),
@@ -89,6 +89,30 @@ pub fn table_key(record: &RawRecord<'_>) -> Option<Key> {
         }
     };
     identifier::check(&id).is_ok().then(|| Key::of(&id))
+}
+
+fn region(region: Region) -> Result<Region, Rejection> {
+    let mut check = Check::default();
+    let (code, by_code) = (region.code, region.code.parent());
+    match region.parent {
+        None => {}
+        Some(parent) if code.is_statistical() && Some(parent) != by_code => {
+            let give = by_code.map_or_else(
+                || "none: no region lies above a province".to_owned(),
+                |parent| format!("`{parent}`, as its digits say, or leave it out"),
+            );
+            check.wrong("parent", format!("`{parent}`"), &give);
+        }
+        Some(parent) if parent == code => {
+            check.wrong(
+                "parent",
+                format!("`{parent}`, the region itself"),
+                "another region, or leave it out",
+            );
+        }
+        Some(_) => {}
+    }
+    check.done(region)
 }
 
 fn asset(asset: Asset) -> Result<Asset, Rejection> {

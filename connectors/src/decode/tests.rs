@@ -246,9 +246,33 @@ fn bad_base_records_are_refused_with_reason_and_field() {
             "`inherent_level` is 5; give a whole number from 1 to 4",
         ),
         (
-            asset("330902001001", "33090"),
+            asset("330902001001", " 33090"),
             Reason::InvalidField,
-            "`region` is \"33090\": no region code; give",
+            "`region` is \" 33090\"",
+        ),
+        (
+            (
+                Topic::BaseRegion,
+                r#"{"code":"330902","name":"n","parent":"3310"}"#.to_owned(),
+            ),
+            Reason::InvalidField,
+            "`parent` is `3310`; give `3309`, as its digits say, or leave it out",
+        ),
+        (
+            (
+                Topic::BaseRegion,
+                r#"{"code":"33","name":"n","parent":"CN"}"#.to_owned(),
+            ),
+            Reason::InvalidField,
+            "`parent` is `CN`; give none",
+        ),
+        (
+            (
+                Topic::BaseRegion,
+                r#"{"code":"DE21","name":"n","parent":"DE21"}"#.to_owned(),
+            ),
+            Reason::InvalidField,
+            "`parent` is `DE21`, the region itself; give another",
         ),
         (
             asset("natural_hazard", "sea"),
