@@ -5,6 +5,7 @@
 //! refused but told, as [`Unmatched`]. Everything that tells of it takes it from here.
 
 use std::fmt;
+use std::sync::Arc;
 
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::{Above, Astray, Lineage, RegionCode, Text};
@@ -141,23 +142,52 @@ impl fmt::Display for Unmatched {
     }
 }
 
-/// Where a row lies.
+/// Where a row lies, beyond what the code of its region says; small, for there is one for each asset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Located {
-    /// The regions above its own, where the code of that does not say them.
-    pub above: Above,
-    /// What is wrong with that.
-    pub astray: Option<Astray>,
+pub struct Located(Option<Arc<Lies>>);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+struct Lies {
+    above: Above,
+    astray: Option<Astray>,
 }
 
 impl Located {
     /// Of a region.
     #[must_use]
     pub fn of(lineage: &Lineage, region: RegionCode) -> Self {
-        Self {
+        let lies = || Lies {
             above: lineage.above(region),
             astray: lineage.astray(region),
+        };
+        Self((!region.is_statistical()).then(|| Arc::new(lies())))
+    }
+
+    /// The regions above, where the code does not say them.
+    #[must_use]
+    pub fn above(&self) -> Option<&Above> {
+        self.0.as_ref().map(|lies| &lies.above)
+    }
+
+    /// What is wrong with that.
+    #[must_use]
+    pub fn astray(&self) -> Option<&Astray> {
+        self.0.as_ref()?.astray.as_ref()
+    }
+
+    /// The region and all above it.
+    #[must_use]
+    pub fn chain(&self, region: RegionCode) -> Vec<RegionCode> {
+        match self.above() {
+            Some(above) => above.chain(region).collect(),
+            None => region.by_code().collect(),
         }
+    }
+
+    /// Whether the region is another or lies within it.
+    #[must_use]
+    pub fn within(&self, region: RegionCode, other: RegionCode) -> bool {
+        region.within_by_code(other) || self.above().is_some_and(|above| above.within(region, other))
     }
 }
 
@@ -176,11 +206,11 @@ pub fn meet<'a>(
     };
     let tags = [datastream.tags.as_slice(), asset.tags.as_slice()];
     let property = &datastream.observed_property;
-    if let Some(astray) = located.astray.clone() {
+    if let Some(astray) = located.astray().cloned() {
         let region = asset.region;
         met.unmatched.push(Unmatched::Region { region, astray });
     }
-    let within = |region| located.above.within(asset.region, region);
+    let within = |region| located.within(asset.region, region);
     let selects = |rule: &Rule| rule.selects(property, &asset.category, asset.domain, within, &tags);
     for (position, rule) in rules.clone().enumerate().filter(|(_, rule)| selects(rule)) {
         let id = &rule.record.id;

@@ -167,8 +167,8 @@ mod tests {
             let rows = rows.into_iter().map(|(row, diff)| (code, row, diff)).collect();
             let out = held.apply(regions, rows).into_iter();
             let told = out.map(|((row, located), diff)| {
-                let chain: Vec<String> = located.above.chain(code).map(|code| code.to_string()).collect();
-                (row, chain.join(" "), located.astray.is_some(), diff)
+                let chain: Vec<String> = located.chain(code).iter().map(ToString::to_string).collect();
+                (row, chain.join(" "), located.astray().is_some(), diff)
             });
             let mut told: Vec<_> = told.collect();
             told.sort();

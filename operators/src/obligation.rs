@@ -140,8 +140,7 @@ pub fn obligation<'scope>(
     let obliged = active
         .clone()
         .flat_map(|((case, subject), located)| {
-            let chain: Vec<RegionCode> = located.above.chain(subject.region).collect();
-            let regions = chain.into_iter().rev().zip(0u32..);
+            let regions = located.chain(subject.region).into_iter().rev().zip(0u32..);
             regions.map(move |(region, depth)| ((region, spread(case)), (case, subject.clone(), depth)))
         })
         .arrange_by_key_named("Obligation: cases by region")
@@ -238,9 +237,7 @@ fn fits_duty(subject: &Subject, duty: &Duty) -> bool {
 
 fn fits_plan(subject: &Subject, located: &Located, plan: &Plan) -> bool {
     plan.domain.is_none_or(|domain| domain == subject.domain)
-        && plan
-            .region
-            .is_none_or(|region| located.above.within(subject.region, region))
+        && plan.region.is_none_or(|region| located.within(subject.region, region))
         && subject.level == plan.level
 }
 

@@ -34,7 +34,7 @@ pub fn report_total<'scope>(reports: Rows<'scope, (Shared<Report>, Located)>) ->
     reports
         .filter(|(report, _)| !report.deleted)
         .explode(|(report, located): (Shared<Report>, Located)| {
-            let places = located.above.chain(report.region).collect::<Vec<_>>();
+            let places = located.chain(report.region);
             places.into_iter().flat_map(move |region| {
                 let of = |(quantity, number): (&Text, &Number)| {
                     let place = (region, report.module.clone(), report.kind.clone(), quantity.clone());

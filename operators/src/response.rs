@@ -130,7 +130,7 @@ pub fn response<'scope>(cases: Rows<'scope, (Arc<Standing>, Located)>) -> Rows<'
 
 fn contributions(case: &Standing, located: &Located) -> Vec<(Scope, Tally)> {
     let whole = Tally::of_case(case);
-    let regions = located.above.chain(case.region).flat_map(|region| {
+    let regions = located.chain(case.region).into_iter().flat_map(|region| {
         let domains = [DomainScope::All, DomainScope::One(case.domain)];
         domains.map(|domain| (Scope::Region(region, domain), whole))
     });

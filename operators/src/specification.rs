@@ -162,9 +162,9 @@ fn given(key: Key, datastream: &Shared<Datastream>, asset: Option<&(Shared<Asset
 
 /// Changes with what lies above an asset's region; 0 where its code says that.
 pub(crate) fn above_hash(located: &Located) -> u64 {
-    match &located.above {
-        above if *above == Above::default() => 0,
-        above => binary::fingerprint(above).route().rotate_left(2),
+    match located.above() {
+        Some(above) if *above != Above::default() => binary::fingerprint(above).route().rotate_left(2),
+        _ => 0,
     }
 }
 

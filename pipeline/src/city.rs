@@ -339,7 +339,7 @@ mod tests {
         let of = |topic: Topic| base.iter().filter(|record| record.topic == topic).count();
         assert_eq!(
             (of(Topic::BaseRegion), of(Topic::BaseDatastream)),
-            (1 + 4 + 36 + 428, 1_000)
+            (1 + 1 + 4 + 36 + 428, 1_000)
         );
         let assets = rows.iter().filter_map(|row| match row {
             InputRecord::Base(_, Some(BaseRow::Asset(asset))) => Some(asset),

@@ -120,3 +120,43 @@ impl Views {
         self.0.store(Arc::new(tables.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use riskflow_model::output::LevelCounts;
+
+    use super::*;
+
+    #[test]
+    fn regions_lie_where_their_rows_say() {
+        let code = |text: &str| -> RegionCode { text.parse().unwrap() };
+        let none = LevelCounts::default();
+        let rows = [("berth", "harbour"), ("harbour", "330902"), ("a", "b"), ("b", "a")];
+        let rows = rows.map(|(region, parent)| RegionRisk {
+            region: code(region),
+            name: "".into(),
+            parent: Some(code(parent)),
+            domain: DomainScope::All,
+            level: riskflow_model::Level::None,
+            assets_by_level: none,
+            assets_by_dynamic_level: none,
+            villages_by_level: none,
+            warnings_by_level: none,
+            score: 0,
+            trend: 0,
+            exposed_population: 0,
+            top_assets: Vec::new(),
+        });
+        let mut tables = Tables::default();
+        tables.apply(&EpochOutput {
+            regions: rows.map(|row| (Arc::new(row), 1)).to_vec(),
+            ..EpochOutput::default()
+        });
+        let chain: Vec<String> = tables.chain(code("berth")).map(|region| region.to_string()).collect();
+        assert_eq!(chain, ["berth", "harbour", "330902", "3309", "33"]);
+        assert!(tables.within(code("berth"), code("33")) && !tables.within(code("berth"), code("330903")));
+        assert!(tables.within(code("330902001"), code("3309")) && !tables.within(code("3309"), code("berth")));
+        // Such rows are never given; it ends all the same.
+        assert!(!tables.within(code("a"), code("330902")));
+    }
+}

@@ -114,9 +114,7 @@ fn selected<'scope>(
         .arrange_by_key_named("Permit: assets by category")
         .join_core(limits, |_, (key, (asset, located)), limit| {
             let domain = limit.domain.is_none_or(|domain| domain == asset.domain);
-            let region = limit
-                .region
-                .is_none_or(|region| located.above.within(asset.region, region));
+            let region = limit.region.is_none_or(|region| located.within(asset.region, region));
             (domain && region).then(|| (*key, Part::Limit(limit.clone())))
         })
 }
