@@ -62,9 +62,15 @@ fn monitoring(criterion: &mut Criterion) {
                 subject: Subject {
                     datastream: i.to_string().into(),
                     asset: Some("a".into()),
+                    interval: None,
                     base: 1,
                 },
-                entries: vec![Entry { rule, thresholds }],
+                entries: vec![Entry {
+                    rule,
+                    thresholds,
+                    valid: None,
+                }],
+                valid: None,
             };
             ((Key::of(&i.to_string()), Box::new(specification)), 1)
         });

@@ -423,8 +423,8 @@ mod tests {
             ),
             (
                 "330902001001",
-                "33090",
-                "`region` is \"33090\": no region code; give 2, 4, 6, 9 or 12 digits",
+                "33090 ",
+                "`region` is \"33090 \": no region code: it begins or ends with a blank; give 2, 4, 6, 9 or 12 digits",
             ),
             (
                 r#""id":"a","#,

@@ -20,7 +20,7 @@ mod meet;
 pub mod json;
 pub mod packs;
 
-pub use meet::{Met, Unmatched, meet};
+pub use meet::{Located, Met, Unmatched, meet};
 pub use plan::{
     Bound, Comparison, Condition, Feature, FeatureKind, LevelPlan, Merged, Operator, PairProblem, Rule, Thresholds,
 };

@@ -5,9 +5,10 @@
 //! refused but told, as [`Unmatched`]. Everything that tells of it takes it from here.
 
 use std::fmt;
+use std::sync::Arc;
 
-use riskflow_model::Text;
 use riskflow_model::base::{Asset, Datastream};
+use riskflow_model::{Above, Astray, Lineage, RegionCode, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::{PairProblem, Rule, Thresholds};
@@ -41,6 +42,13 @@ pub enum Unmatched {
         /// The rule's identifier.
         rule: Text,
     },
+    /// The region of its asset lies nowhere.
+    Region {
+        /// The region.
+        region: RegionCode,
+        /// Why.
+        astray: Astray,
+    },
     /// Its own thresholds and its rule are wrong together.
     Pair {
         /// The rule's identifier.
@@ -52,7 +60,7 @@ pub enum Unmatched {
 
 impl Unmatched {
     /// The names of all kinds.
-    pub const KINDS: [&'static str; 10] = [
+    pub const KINDS: [&'static str; 13] = [
         "no_asset",
         "no_rule",
         "rule_missing",
@@ -63,6 +71,9 @@ impl Unmatched {
         PairProblem::KINDS[3],
         PairProblem::KINDS[4],
         PairProblem::KINDS[5],
+        "no_region",
+        "no_parent_region",
+        "region_circle",
     ];
 
     /// The name of its kind, for metrics and machines.
@@ -73,6 +84,11 @@ impl Unmatched {
             Self::NoRule => Self::KINDS[1],
             Self::RuleMissing { .. } => Self::KINDS[2],
             Self::NotSelected { .. } => Self::KINDS[3],
+            Self::Region { astray, .. } => match astray {
+                Astray::NoRow => Self::KINDS[10],
+                Astray::NoParent(_) => Self::KINDS[11],
+                Astray::Circle => Self::KINDS[12],
+            },
             Self::Pair { problem, .. } => problem.kind(),
         }
     }
@@ -81,7 +97,7 @@ impl Unmatched {
     #[must_use]
     pub fn rule(&self) -> Option<&Text> {
         match self {
-            Self::NoAsset { .. } | Self::NoRule => None,
+            Self::NoAsset { .. } | Self::NoRule | Self::Region { .. } => None,
             Self::RuleMissing { rule } | Self::NotSelected { rule } | Self::Pair { rule, .. } => Some(rule),
         }
     }
@@ -105,10 +121,73 @@ impl fmt::Display for Unmatched {
         match self {
             Self::NoAsset { asset } => write!(f, "its asset `{asset}` has no row in base.asset, so no rule watches it"),
             Self::NoRule => f.write_str("no rule selects it"),
+            Self::Region { region, astray } => match astray {
+                Astray::NoRow => write!(
+                    f,
+                    "the region of its asset, `{region}`, has no row in base.region and no digits that say where it lies"
+                ),
+                Astray::NoParent(parent) => write!(
+                    f,
+                    "the region of its asset, `{region}`, lies, by its parents, in `{parent}`, which has no row in base.region"
+                ),
+                Astray::Circle => write!(
+                    f,
+                    "the region of its asset, `{region}`, lies, by its parents in base.region, in one that lies within itself"
+                ),
+            },
             Self::RuleMissing { rule } => write!(f, "`thresholds.{rule}` is for a rule that does not exist"),
             Self::NotSelected { rule } => write!(f, "`thresholds.{rule}` is for a rule that does not select it"),
             Self::Pair { rule, problem } => write!(f, "rule `{rule}`: {problem}"),
         }
+    }
+}
+
+/// Where a row lies, beyond what the code of its region says; small, for there is one for each asset.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Located(Option<Arc<Lies>>);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+struct Lies {
+    above: Above,
+    astray: Option<Astray>,
+}
+
+impl Located {
+    /// Of a region.
+    #[must_use]
+    pub fn of(lineage: &Lineage, region: RegionCode) -> Self {
+        let lies = || Lies {
+            above: lineage.above(region),
+            astray: lineage.astray(region),
+        };
+        Self((!region.is_statistical()).then(|| Arc::new(lies())))
+    }
+
+    /// The regions above, where the code does not say them.
+    #[must_use]
+    pub fn above(&self) -> Option<&Above> {
+        self.0.as_ref().map(|lies| &lies.above)
+    }
+
+    /// What is wrong with that.
+    #[must_use]
+    pub fn astray(&self) -> Option<&Astray> {
+        self.0.as_ref()?.astray.as_ref()
+    }
+
+    /// The region and all above it.
+    #[must_use]
+    pub fn chain(&self, region: RegionCode) -> Vec<RegionCode> {
+        match self.above() {
+            Some(above) => above.chain(region).collect(),
+            None => region.by_code().collect(),
+        }
+    }
+
+    /// Whether the region is another or lies within it.
+    #[must_use]
+    pub fn within(&self, region: RegionCode, other: RegionCode) -> bool {
+        region.within_by_code(other) || self.above().is_some_and(|above| above.within(region, other))
     }
 }
 
@@ -117,17 +196,22 @@ impl fmt::Display for Unmatched {
 pub fn meet<'a>(
     rules: impl ExactSizeIterator<Item = &'a Rule> + Clone,
     datastream: &Datastream,
-    asset: Option<&Asset>,
+    asset: Option<(&Asset, &Located)>,
 ) -> Met {
     let mut met = Met::default();
-    let Some(asset) = asset else {
+    let Some((asset, located)) = asset else {
         let asset = datastream.asset.clone();
         met.unmatched.push(Unmatched::NoAsset { asset });
         return met;
     };
     let tags = [datastream.tags.as_slice(), asset.tags.as_slice()];
     let property = &datastream.observed_property;
-    let selects = |rule: &Rule| rule.selects(property, &asset.category, asset.domain, asset.region, &tags);
+    if let Some(astray) = located.astray().cloned() {
+        let region = asset.region;
+        met.unmatched.push(Unmatched::Region { region, astray });
+    }
+    let within = |region| located.within(asset.region, region);
+    let selects = |rule: &Rule| rule.selects(property, &asset.category, asset.domain, within, &tags);
     for (position, rule) in rules.clone().enumerate().filter(|(_, rule)| selects(rule)) {
         let id = &rule.record.id;
         let merged = rule.merge(datastream.thresholds.get(id));
@@ -169,7 +253,8 @@ mod tests {
         let row: Option<Asset> = asset.then(|| serde_json::from_str(json).unwrap());
         let datastream: Datastream = serde_json::from_str(datastream).unwrap();
         let rules = [rule("depth"), rule("rain")];
-        let met = meet(rules.iter(), &datastream, row.as_ref());
+        let located = Located::default();
+        let met = meet(rules.iter(), &datastream, row.as_ref().map(|row| (row, &located)));
         let told = met.unmatched.iter().map(|unmatched| unmatched.kind().to_owned());
         let rules = met
             .rules

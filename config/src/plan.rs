@@ -258,14 +258,14 @@ impl Rule {
         format!("({})", parts.join(word))
     }
 
-    /// Whether the rule watches a datastream of this property on an asset like this.
+    /// Whether the rule watches a datastream of this property on an asset like this, which lies within some regions.
     #[must_use]
     pub fn selects(
         &self,
         property: &str,
         category: &str,
         domain: Domain,
-        region: RegionCode,
+        within: impl Fn(RegionCode) -> bool,
         tags: &[&[Text]],
     ) -> bool {
         let select = &self.record.select;
@@ -275,7 +275,7 @@ impl Rule {
             .is_none_or(|wanted| wanted == property)
             && (select.category.is_empty() || select.category.iter().any(|wanted| &**wanted == category))
             && select.domain.is_none_or(|wanted| wanted == domain)
-            && select.region.is_none_or(|wanted| region.within(wanted))
+            && select.region.is_none_or(within)
             && select
                 .tags
                 .iter()

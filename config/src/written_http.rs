@@ -208,7 +208,7 @@ impl Check {
             self.problems.add(
                 format!("{path}.region"),
                 found,
-                "a region code of 2, 4, 6, 9 or 12 digits",
+                "a region code: 2, 4, 6, 9 or 12 digits, or another text of at most 39 bytes",
             );
         }
         Some(TokenSettings {

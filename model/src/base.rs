@@ -8,10 +8,13 @@ use crate::{Domain, InherentLevel, RegionCode, Text, TextMap};
 /// A record of `base.region`, keyed by `code`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Region {
-    /// The statistical code.
+    /// The statistical code, or another one.
     pub code: RegionCode,
     /// The name people use.
     pub name: Text,
+    /// The region that it lies in. A statistical code says that itself; of another one it is absent where it lies in none.
+    #[serde(default)]
+    pub parent: Option<RegionCode>,
 }
 
 /// A record of `base.asset`, keyed by `id`: something at risk, or that puts others at risk.
@@ -71,4 +74,26 @@ pub struct Datastream {
     /// its rule (see `riskflow check --rules`), the rule's own values hold.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub thresholds: TextMap<TextMap<crate::Number>>,
+    /// Which results it can measure at all, both borders included. One outside is kept, and counts as of bad quality. Exact to
+    /// thousandths.
+    #[serde(default, deserialize_with = "crate::field::object_or_none")]
+    pub valid: Option<ValidRange>,
+    /// Numbers that stand for "no value", such as -9999: such a result is kept, and counts as of bad quality. At most 20, exact to
+    /// thousandths.
+    #[serde(default, deserialize_with = "crate::field::or_default")]
+    pub no_value: Box<[crate::Number]>,
+    /// How often it reports, such as `5m`; `1s` to `366d`. Explanations of its warnings name it.
+    #[serde(default)]
+    pub interval: Option<Text>,
+}
+
+/// The results that a sensor can measure; where a border is missing, there is none on that side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct ValidRange {
+    /// The least.
+    #[serde(default)]
+    pub min: Option<crate::Number>,
+    /// The greatest.
+    #[serde(default)]
+    pub max: Option<crate::Number>,
 }

@@ -11,6 +11,7 @@
 mod border;
 mod key;
 mod level;
+mod lineage;
 mod millis;
 mod region;
 mod shared;
@@ -33,8 +34,9 @@ pub mod topic;
 
 pub use key::{Key, joined};
 pub use level::{Domain, DomainScope, InherentLevel, Level};
+pub use lineage::{Above, Astray, Lineage};
 pub use millis::{Millis, ParseMillisError, duration};
-pub use region::{ParseRegionError, RegionCode, Tier};
+pub use region::{LONGEST_CODE, ParseRegionError, RegionCode, Tier};
 pub use shared::Shared;
 pub use text::{Number, Text, shortened};
 pub use text_map::TextMap;

@@ -74,6 +74,8 @@ pub struct RegionRisk {
     pub region: RegionCode,
     /// Its name, where `base.region` has it.
     pub name: Text,
+    /// The region that it lies in, by its code or by `base.region`; absent where it lies in none.
+    pub parent: Option<RegionCode>,
     /// The domain, or all.
     pub domain: DomainScope,
     /// The highest risk level of any of its assets.
@@ -82,7 +84,7 @@ pub struct RegionRisk {
     pub assets_by_level: LevelCounts,
     /// Assets by dynamic level.
     pub assets_by_dynamic_level: LevelCounts,
-    /// Villages by the highest risk level of their assets; villages without assets are not counted.
+    /// Villages (codes of 12 digits) by the highest risk level of their assets; villages without assets are not counted.
     pub villages_by_level: LevelCounts,
     /// Open warnings by level; `none` is always 0.
     pub warnings_by_level: LevelCounts,
@@ -288,6 +290,9 @@ pub struct Explanation {
     /// The features of the condition, as of when the datastream took its present level; of a warning that is withdrawn as they are
     /// known now of when it had begun. At most 100; of more the last names how many are left out, as in `…(250 more)`.
     pub features: Vec<FeatureValue>,
+    /// How often the datastream should report, as its row says; absent where that does not.
+    #[serde(default)]
+    pub interval: Option<Text>,
     /// The asset's name.
     pub asset_name: Text,
     /// The asset's kind.
@@ -309,6 +314,10 @@ pub struct FeatureValue {
     pub first: Option<Sample>,
     /// The last observation in the window.
     pub last: Option<Sample>,
+    /// How many observations in the window do not count: of bad quality, outside of the datastream's valid range, or a number that
+    /// stands for no value. Of a silence those since the one before it.
+    #[serde(default)]
+    pub not_counted: u32,
 }
 
 /// One observation, as evidence.

@@ -10,6 +10,8 @@ mod sums;
 
 pub mod fold;
 pub mod table;
+pub mod valid;
+pub mod locate;
 pub mod specification;
 pub mod monitor;
 pub mod permit;

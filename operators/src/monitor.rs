@@ -32,6 +32,8 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use riskflow_config::{TimeSettings, UnknownSettings};
 use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
 use riskflow_model::output::{Cause, DeadLetter, Explanation, Origin, PayloadEncoding, Reason};
@@ -43,9 +45,12 @@ use smallvec::SmallVec;
 use crate::Diff;
 use crate::fold::{Fold, Next, SHARDS};
 use crate::specification::{Specification, Subject};
+use crate::valid::{NoValueMeter, Validity};
 
 use correction::edits;
+use evaluation::Sight;
 use series::{Outcome, Point, Series};
+pub(crate) use value::result_against;
 use watch::{Context, Watch};
 
 /// An observation on its way to the monitor.
@@ -130,6 +135,8 @@ pub struct Monitor {
     pub unknown: UnknownSettings,
     /// What waits in each shard for datastreams to become known.
     waiting: Vec<Load>,
+    /// Observations that are no values.
+    no_values: Arc<NoValueMeter>,
 }
 
 /// So much waits.
@@ -205,15 +212,15 @@ struct Known {
     compacted: i64,
     /// The greatest cause among the observations since the last settling.
     cause: Option<Cause>,
+    /// Which results are values.
+    valid: Validity,
     /// One for each entry in force.
     watches: SmallVec<[Watch; 1]>,
     /// What stood at or before `settled` where it changed since the last settling: times, and the points as they were.
     #[serde(skip)]
     changes: Vec<(i64, Option<Point>)>,
-    /// No new entry sees what is at or before this time,
-    floor: i64,
-    /// but for the newest observation there that counts, if the series has none any more.
-    newest_gone: Option<Point>,
+    /// What a new entry sees, if it comes now.
+    sight: Sight,
     subject: Subject,
 }
 
@@ -225,7 +232,14 @@ impl Monitor {
             time,
             unknown,
             waiting: vec![Load::default(); SHARDS as usize],
+            no_values: Arc::default(),
         }
+    }
+
+    /// The same, which counts observations that are no values here.
+    #[must_use]
+    pub fn counting(self, no_values: Arc<NoValueMeter>) -> Self {
+        Self { no_values, ..self }
     }
 
     /// Whether an observation may be taken in at this epoch.
@@ -255,9 +269,16 @@ impl Monitor {
         now - self.time.horizon - self.time.retain.max(reach)
     }
 
+    /// What is retained no longer is out of sight, but for when the datastream was last heard of.
+    fn limit_sight(&self, now: i64, known: &mut Known) {
+        let floor = self.retained(now, &known.watches);
+        known.hear(floor);
+        known.sight.floor = known.sight.floor.max(floor);
+    }
+
     fn take(&self, now: i64, known: &mut Known, observation: &Observation) {
         let time = observation.time.0;
-        let (before, cause) = match known.series.apply(time, observation.reading) {
+        let (before, cause) = match known.apply(time, observation.reading, &self.no_values) {
             Outcome::Unchanged => return,
             Outcome::Changed(before) => (Some(before), Cause::Correction),
             Outcome::Added if now - time > self.time.late_after => (None, Cause::LateData),
@@ -271,7 +292,7 @@ impl Monitor {
 
     /// Puts another specification in force; the watches that it ends go to `ended`. Whether anything changed.
     fn specify(&self, now: i64, known: &mut Known, next: Specification, ended: &mut Vec<Ended>) -> bool {
-        let Specification { subject, entries } = next;
+        let Specification { subject, entries, .. } = next;
         let before = std::mem::replace(&mut known.subject, subject);
         let next = &known.subject;
         let same_asset = before.asset == next.asset;
@@ -294,7 +315,7 @@ impl Monitor {
         } else {
             Cause::BaseChange
         };
-        known.floor = known.floor.max(self.retained(now, &known.watches));
+        self.limit_sight(now, known);
         let mut end = |watch: Watch, cause| {
             let datastream = before.datastream.clone();
             ended.extend(before.asset.clone().map(|asset| Ended {
@@ -304,8 +325,6 @@ impl Monitor {
                 cause,
             }));
         };
-        let newest = known.series.last_counted(known.floor).or(known.newest_gone);
-        let from = (known.floor, newest.filter(|newest| newest.time() <= known.floor));
         let mut old: Vec<Watch> = known.watches.drain(..).collect();
         for entry in entries {
             let same_rule = old
@@ -325,7 +344,9 @@ impl Monitor {
                         Cause::BaseChange
                     };
                     if same_asset {
-                        known.watches.push(watch.edited(entry, &known.series, from, cause));
+                        known
+                            .watches
+                            .push(watch.edited(entry, &known.series, known.sight, cause));
                         continue;
                     }
                     end(watch, cause);
@@ -333,7 +354,7 @@ impl Monitor {
                 }
                 None => came_or_went,
             };
-            known.watches.push(Watch::new(entry, &known.series, from, cause));
+            known.watches.push(Watch::new(entry, &known.series, known.sight, cause));
         }
         for watch in old {
             end(watch, came_or_went);
@@ -353,9 +374,7 @@ impl Monitor {
             watch.move_anchor(&known.series, anchor);
         }
         known.settled = known.settled.max(anchor);
-        let last_gone = drop.checked_sub(1).and_then(|last| known.series.get(last));
-        let newest_gone = last_gone.and_then(|last| known.series.last_counted(last.time()));
-        known.newest_gone = newest_gone.or(known.newest_gone);
+        known.hear(self.retained(now, &known.watches));
         known.series.drop_first(drop);
         for watch in &mut known.watches {
             watch.shift(drop);
@@ -423,22 +442,55 @@ impl Monitor {
 }
 
 impl Known {
-    fn new() -> Self {
+    /// Whose row came at this time.
+    fn new(now: i64) -> Self {
         Self {
             series: Series::default(),
             compacted: i64::MIN,
             settled: i64::MIN,
             cause: None,
+            valid: None,
             watches: SmallVec::new(),
             changes: Vec::new(),
-            floor: i64::MIN,
-            newest_gone: None,
+            sight: Sight {
+                floor: i64::MIN,
+                heard: now,
+            },
             subject: Subject::default(),
         }
     }
 }
 
 impl Known {
+    /// Puts, replaces or takes back the observation of a time.
+    fn apply(&mut self, time: i64, reading: Option<Reading>, no_values: &NoValueMeter) -> Outcome {
+        let why = match (&self.valid, reading) {
+            (Some(valid), Some(reading)) if reading.quality.counts() => valid.judge(reading.result),
+            _ => None,
+        };
+        let outcome = self.series.apply(time, reading, why.is_none());
+        if let Some(why) = why.filter(|_| outcome != Outcome::Unchanged) {
+            no_values.count(why);
+        }
+        outcome
+    }
+
+    /// Notes the last observation up to a time behind which none changes any more. What was out of sight stays as it was judged
+    /// then: whether it is still there depends on when the series was compacted.
+    fn hear(&mut self, until: i64) {
+        let last = self.series.last_counted(until).map(Point::time);
+        if let Some(last) = last.filter(|last| *last > self.sight.floor) {
+            self.sight.heard = last;
+        }
+    }
+
+    /// Other results are values from now on; entries are others as well, and begin anew.
+    fn judge_by(&mut self, valid: Validity) {
+        self.series
+            .judge(|result| valid.as_ref().is_none_or(|valid| valid.judge(result).is_none()));
+        self.valid = valid;
+    }
+
     /// Reads what lies in the state itself.
     fn warm(&self) -> u64 {
         let watched = self.watches.iter().map(Watch::warm_self);
@@ -533,7 +585,13 @@ impl Fold for Monitor {
             return true;
         };
         let new = state.known.is_none();
-        let known = state.known.get_or_insert_with(|| Box::new(Known::new()));
+        let known = state.known.get_or_insert_with(|| Box::new(Known::new(now)));
+        if new {
+            known.valid.clone_from(&next.valid);
+        } else if known.valid != next.valid {
+            self.limit_sight(now, known);
+            known.judge_by(next.valid.clone());
+        }
         let mut ended = Vec::new();
         if let Some(aside) = &mut state.aside {
             let held = &mut self.waiting[(key.route() % SHARDS) as usize];
@@ -542,9 +600,8 @@ impl Fold for Monitor {
                 let in_time = now <= one.arrival + hold;
                 if in_time {
                     held.take(one);
-                    known
-                        .series
-                        .apply(one.observed.observation.time.0, one.observed.observation.reading);
+                    let Observation { time, reading, .. } = one.observed.observation;
+                    known.apply(time.0, reading, &self.no_values);
                 }
                 !in_time
             });

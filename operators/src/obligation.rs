@@ -13,12 +13,15 @@
 
 use std::sync::Arc;
 
+use riskflow_config::Located;
+use riskflow_model::base::Region;
 use riskflow_model::intake::{Incident, IncidentState};
 use riskflow_model::output::WarningState;
 use riskflow_model::responsibility::{Duty, Plan, Unit};
-use riskflow_model::{Domain, Key, Level, Millis, RegionCode, Shared, Text, Tier};
+use riskflow_model::{Domain, Key, Level, Millis, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
+use crate::locate::locate;
 use crate::{Rows, SPREAD, spread};
 
 /// What a case is about.
@@ -64,8 +67,8 @@ pub struct DutyMatch {
     pub role: Text,
     /// The unit's parent.
     pub parent: Option<Text>,
-    /// The tier of the duty's region.
-    pub tier: Tier,
+    /// How many regions lie above the duty's: the more, the nearer it is.
+    pub depth: u32,
     /// Whether the duty has a roster.
     pub rostered: bool,
 }
@@ -123,10 +126,12 @@ pub fn obligation<'scope>(
     duties: Rows<'scope, Shared<Duty>>,
     units: Rows<'scope, Shared<Unit>>,
     plans: Rows<'scope, Shared<Plan>>,
+    regions: Rows<'scope, Shared<Region>>,
 ) -> Rows<'scope, (Key, CaseRow)> {
     let active = subjects
         .clone()
         .filter(|(_, subject)| matches!(subject.incident, None | Some(IncidentState::Open)));
+    let active = locate(active, regions, |(_, subject)| subject.region);
     let duties = with_parents(duties, units)
         .flat_map(|(duty, parent)| {
             (0..SPREAD).map(move |spread| ((duty.region, spread), (duty.clone(), parent.clone())))
@@ -134,25 +139,27 @@ pub fn obligation<'scope>(
         .arrange_by_key_named("Obligation: duties by region");
     let obliged = active
         .clone()
-        .flat_map(|(case, subject)| {
-            above(subject.region).map(move |region| ((region, spread(case)), (case, subject.clone())))
+        .flat_map(|((case, subject), located)| {
+            let regions = located.chain(subject.region).into_iter().rev().zip(0u32..);
+            regions.map(move |(region, depth)| ((region, spread(case)), (case, subject.clone(), depth)))
         })
         .arrange_by_key_named("Obligation: cases by region")
-        .join_core(duties, |_, (case, subject), (duty, parent)| {
+        .join_core(duties, |_, (case, subject, depth), (duty, parent)| {
             let fits = fits_duty(subject, duty);
-            fits.then(|| (*case, CaseRow::Duty(Arc::new(duty_match(duty, parent.clone())))))
+            fits.then(|| (*case, CaseRow::Duty(Arc::new(duty_match(duty, parent.clone(), *depth)))))
         });
     let plans = plans
         .flat_map(|plan| selectors(&plan.rules).into_iter().map(move |rule| (rule, plan.clone())))
         .flat_map(|(rule, plan)| (0..SPREAD).map(move |spread| ((rule.clone(), spread), plan.clone())))
         .arrange_by_key_named("Obligation: plans by rule");
     let tasks = active
-        .flat_map(|(case, subject)| {
-            [Some(subject.rule.clone()), None].map(|rule| ((rule, spread(case)), (case, subject.clone())))
+        .flat_map(|((case, subject), located)| {
+            [Some(subject.rule.clone()), None]
+                .map(|rule| ((rule, spread(case)), (case, subject.clone(), located.clone())))
         })
         .arrange_by_key_named("Obligation: cases by rule")
-        .join_core(plans, |_, (case, subject), plan| {
-            let tasks = if fits_plan(subject, plan) {
+        .join_core(plans, |_, (case, subject, located), plan| {
+            let tasks = if fits_plan(subject, located, plan) {
                 plan.tasks.as_slice()
             } else {
                 &[]
@@ -210,11 +217,6 @@ fn with_parents<'scope>(
         .map(|(_, row)| row)
 }
 
-/// A region and all that it lies in.
-fn above(region: RegionCode) -> impl Iterator<Item = RegionCode> {
-    std::iter::successors(Some(region), |region| region.parent())
-}
-
 /// The rules that are selected; `None` for every one.
 fn selectors(rules: &[Text]) -> Vec<Option<Text>> {
     if rules.is_empty() {
@@ -233,19 +235,19 @@ fn fits_duty(subject: &Subject, duty: &Duty) -> bool {
         && subject.level >= duty.level
 }
 
-fn fits_plan(subject: &Subject, plan: &Plan) -> bool {
+fn fits_plan(subject: &Subject, located: &Located, plan: &Plan) -> bool {
     plan.domain.is_none_or(|domain| domain == subject.domain)
-        && plan.region.is_none_or(|region| subject.region.within(region))
+        && plan.region.is_none_or(|region| located.within(subject.region, region))
         && subject.level == plan.level
 }
 
-fn duty_match(duty: &Duty, parent: Option<Text>) -> DutyMatch {
+fn duty_match(duty: &Duty, parent: Option<Text>, depth: u32) -> DutyMatch {
     DutyMatch {
         duty: Key::of(&duty.id),
         unit: duty.unit.clone(),
         role: duty.role.clone(),
         parent,
-        tier: duty.region.tier(),
+        depth,
         rostered: !duty.roster.is_empty(),
     }
 }

@@ -1,4 +1,4 @@
-//! View: the risk of every region, for every domain and for all together, rolled up from village to city.
+//! View: the risk of every region, for every domain and for all together, rolled up from village to province, and by the rows of regions.
 //!
 //! ```text
 //!   names, assets, warnings ──► [ roll-up ] ─┬─ what a region is now ──────────► [ rows ] ──► region rows

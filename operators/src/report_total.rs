@@ -1,4 +1,4 @@
-//! View: totals of what towns and streets report, for each region from city to village.
+//! View: totals of what towns and streets report, for the region of each report and all above.
 //!
 //! ```text
 //!   reports ─► one difference for each quantity and region above ─► sums ─► rows
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 use differential_dataflow::operators::CountTotal;
+use riskflow_config::Located;
 use riskflow_model::intake::Report;
 use riskflow_model::output::ReportTotal;
 use riskflow_model::{Number, RegionCode, Shared, Text};
@@ -29,11 +30,11 @@ struct Sum {
 }
 
 /// Returns the total of every region, module, kind and quantity of which there is a report that was not taken back.
-pub fn report_total<'scope>(reports: Rows<'scope, Shared<Report>>) -> Rows<'scope, Arc<ReportTotal>> {
+pub fn report_total<'scope>(reports: Rows<'scope, (Shared<Report>, Located)>) -> Rows<'scope, Arc<ReportTotal>> {
     reports
-        .filter(|report| !report.deleted)
-        .explode(|report: Shared<Report>| {
-            let places = report.region.up_to_city().collect::<Vec<_>>();
+        .filter(|(report, _)| !report.deleted)
+        .explode(|(report, located): (Shared<Report>, Located)| {
+            let places = located.chain(report.region);
             places.into_iter().flat_map(move |region| {
                 let of = |(quantity, number): (&Text, &Number)| {
                     let place = (region, report.module.clone(), report.kind.clone(), quantity.clone());

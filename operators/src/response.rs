@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use differential_dataflow::operators::CountTotal;
+use riskflow_config::Located;
 use riskflow_model::output::{Obligation, Response};
 use riskflow_model::{DomainScope, Millis, RegionCode, Text};
 use serde::{Deserialize, Serialize};
@@ -119,17 +120,17 @@ fn bucket(seconds: i64) -> usize {
 }
 
 /// Returns the response times of every region and domain that has a case, and of every unit that has to do with one.
-pub fn response<'scope>(cases: Rows<'scope, Arc<Standing>>) -> Rows<'scope, Arc<Response>> {
+pub fn response<'scope>(cases: Rows<'scope, (Arc<Standing>, Located)>) -> Rows<'scope, Arc<Response>> {
     cases
-        .explode(|case: Arc<Standing>| contributions(&case))
+        .explode(|(case, located): (Arc<Standing>, Located)| contributions(&case, &located))
         .arrange_by_self_named("Response: cases by scope")
         .count_total_core::<Diff>()
         .map(|(scope, tally)| Arc::new(row(scope, &tally)))
 }
 
-fn contributions(case: &Standing) -> Vec<(Scope, Tally)> {
+fn contributions(case: &Standing, located: &Located) -> Vec<(Scope, Tally)> {
     let whole = Tally::of_case(case);
-    let regions = case.region.up_to_city().flat_map(|region| {
+    let regions = located.chain(case.region).into_iter().flat_map(|region| {
         let domains = [DomainScope::All, DomainScope::One(case.domain)];
         domains.map(|domain| (Scope::Region(region, domain), whole))
     });

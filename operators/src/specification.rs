@@ -23,9 +23,9 @@ use std::hash::BuildHasherDefault;
 use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use hashbrown::HashMap;
-use riskflow_config::{Rule, Thresholds, Unmatched, meet};
+use riskflow_config::{Located, Rule, Thresholds, Unmatched, meet};
 use riskflow_model::base::{Asset, Datastream};
-use riskflow_model::{Key, Shared, Text};
+use riskflow_model::{Above, Key, Shared, Text, binary};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use timely::container::CapacityContainerBuilder;
@@ -37,6 +37,7 @@ use timely::dataflow::operators::{Capability, InputCapability};
 use timely::progress::frontier::MutableAntichain;
 
 use crate::fold::RouteHasher;
+use crate::valid::{Valid, Validity};
 use crate::{Diff, Epoch, Rows};
 
 /// What must be evaluated for one datastream.
@@ -46,6 +47,8 @@ pub struct Specification {
     pub subject: Subject,
     /// One for each rule that selects the datastream, in the order of rules.
     pub entries: Vec<Entry>,
+    /// Which results are values.
+    pub valid: Validity,
 }
 
 /// Which rows a specification comes from.
@@ -55,6 +58,8 @@ pub struct Subject {
     pub datastream: Text,
     /// The asset's identifier; `None` while the asset has no row.
     pub asset: Option<Text>,
+    /// How often it should report; `None` where its row does not say.
+    pub interval: Option<Text>,
     /// Changes with the rows of datastream and asset; tells a changed base from a changed rule.
     pub base: u64,
 }
@@ -66,6 +71,8 @@ pub struct Entry {
     pub rule: Rule,
     /// The thresholds in force.
     pub thresholds: Thresholds,
+    /// Which results are values.
+    pub valid: Validity,
 }
 
 impl Entry {
@@ -73,7 +80,10 @@ impl Entry {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let (one, two) = (&self.rule, &other.rule);
-        one.record.id == two.record.id && one.condition == two.condition && self.thresholds == other.thresholds
+        one.record.id == two.record.id
+            && one.condition == two.condition
+            && self.thresholds == other.thresholds
+            && self.valid == other.valid
     }
 }
 
@@ -89,11 +99,14 @@ pub fn at_asset(key: Key, row: Shared<Datastream>) -> AtAsset {
     (Key::of(&row.asset), (key, row))
 }
 
+/// An asset's row by its key, and where it lies.
+pub type LocatedAsset = ((Key, Shared<Asset>), Located);
+
 /// Changes of base data in one epoch.
 #[derive(Debug, Default)]
 struct Changes {
     datastreams: Vec<(AtAsset, Diff)>,
-    assets: Vec<((Key, Shared<Asset>), Diff)>,
+    assets: Vec<(LocatedAsset, Diff)>,
     rules: Vec<(Rule, Diff)>,
 }
 
@@ -110,7 +123,7 @@ struct Matched {
 #[derive(Debug, Default)]
 struct Place {
     key: Key,
-    asset: Option<Shared<Asset>>,
+    asset: Option<(Shared<Asset>, Located)>,
     datastreams: SmallVec<[(Key, Shared<Datastream>); 1]>,
 }
 
@@ -128,26 +141,42 @@ impl Place {
     }
 }
 
-fn given(key: Key, datastream: &Shared<Datastream>, asset: Option<&Shared<Asset>>, rules: &[Rule]) -> Given {
-    let met = meet(rules.iter(), datastream, asset.map(|asset| &**asset));
+fn given(key: Key, datastream: &Shared<Datastream>, asset: Option<&(Shared<Asset>, Located)>, rules: &[Rule]) -> Given {
+    let met = meet(
+        rules.iter(),
+        datastream,
+        asset.map(|(asset, located)| (&**asset, located)),
+    );
+    let valid = Valid::of(datastream);
     let entries = met.rules.into_iter().map(|(rule, thresholds)| Entry {
         rule: rules[rule].clone(),
         thresholds,
+        valid: valid.clone(),
     });
     let specification = Specification {
         subject: Subject {
             datastream: datastream.id.clone(),
-            asset: asset.map(|asset| asset.id.clone()),
+            asset: asset.map(|(asset, _)| asset.id.clone()),
+            interval: datastream.interval.clone(),
             // Only ever compared with what the same rows gave.
-            base: asset.map_or(0, |asset| {
-                datastream.content().route() ^ asset.content().route().rotate_left(1)
+            base: asset.map_or(0, |(asset, located)| {
+                datastream.content().route() ^ asset.content().route().rotate_left(1) ^ above_hash(located)
             }),
         },
         entries: entries.collect(),
+        valid: valid.clone(),
     };
     Given {
         specified: (key, Box::new(specification)),
         unmatched: met.unmatched,
+    }
+}
+
+/// Changes with what lies above an asset's region; 0 where its code says that.
+pub(crate) fn above_hash(located: &Located) -> u64 {
+    match located.above() {
+        Some(above) if *above != Above::default() => binary::fingerprint(above).route().rotate_left(2),
+        _ => 0,
     }
 }
 
@@ -199,7 +228,7 @@ impl Matched {
     /// The places whose rows change, each once.
     fn touched(&mut self, changes: &Changes) -> Vec<usize> {
         let of_datastreams = changes.datastreams.iter().map(|((asset, _), _)| *asset);
-        let keys = of_datastreams.chain(changes.assets.iter().map(|((key, _), _)| *key));
+        let keys = of_datastreams.chain(changes.assets.iter().map(|(((key, _), _), _)| *key));
         let (places, free) = (&mut self.places, &mut self.free);
         let mut vacant = |key| {
             let slot = free.pop().unwrap_or_else(|| {
@@ -257,8 +286,8 @@ impl Matched {
                 place.datastreams.retain(|(other, _)| *other != key);
             }
         }
-        for ((key, row), diff) in assets {
-            self.place(key).asset = (diff > 0).then_some(row);
+        for (((key, row), located), diff) in assets {
+            self.place(key).asset = (diff > 0).then_some((row, located));
         }
     }
 
@@ -326,13 +355,13 @@ fn gather<T>(
 /// Returns the specification of every known datastream, and all that meets nothing.
 pub fn specifications<'scope>(
     datastreams: Rows<'scope, AtAsset>,
-    assets: Rows<'scope, (Key, Shared<Asset>)>,
+    assets: Rows<'scope, LocatedAsset>,
     rules: Rows<'scope, Rule>,
 ) -> (Rows<'scope, Specified>, Rows<'scope, Alone>) {
     let scope = assets.inner.scope();
     let mut builder = OperatorBuilder::new("Specifications".to_owned(), scope);
     let by_asset = Exchange::new(|((asset, _), _, _): &(AtAsset, Epoch, Diff)| asset.route());
-    let by_key = Exchange::new(|((key, _), _, _): &((Key, Shared<Asset>), Epoch, Diff)| key.route());
+    let by_key = Exchange::new(|(((key, _), _), _, _): &(LocatedAsset, Epoch, Diff)| key.route());
     let mut datastreams = builder.new_input(datastreams.inner, by_asset);
     let mut assets = builder.new_input(assets.inner, by_key);
     let mut rules = builder.new_input(rules.inner.broadcast(), Pipeline);
@@ -375,11 +404,12 @@ pub fn specifications<'scope>(
 mod tests {
     use super::*;
 
-    fn asset(id: &str) -> ((Key, Shared<Asset>), Diff) {
+    fn asset(id: &str) -> (LocatedAsset, Diff) {
         let json = format!(
             r#"{{"id":"{id}","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":3}}"#
         );
-        ((Key::of(id), Shared::new(serde_json::from_str(&json).unwrap())), 1)
+        let row = Shared::new(serde_json::from_str(&json).unwrap());
+        (((Key::of(id), row), Located::default()), 1)
     }
 
     fn datastream(id: &str, asset: &str, property: &str) -> (AtAsset, Diff) {
@@ -407,7 +437,7 @@ mod tests {
         let mut out = Updates::default();
         matched.apply(changes, &mut out);
         let given = out.specified.into_iter().map(|((_, row), diff)| {
-            let Specification { subject, entries } = *row;
+            let Specification { subject, entries, .. } = *row;
             let versions = entries.iter().map(|entry| entry.rule.record.version);
             let asset = subject.asset.map(|asset| asset.to_string());
             (subject.datastream.to_string(), asset, versions.collect(), diff)

@@ -258,7 +258,11 @@ mod tests {
         let named = |name: &str| {
             let code = "3309".parse().unwrap();
             let name = name.into();
-            Some(BaseRow::Region(Shared::new(Region { code, name })))
+            Some(BaseRow::Region(Shared::new(Region {
+                code,
+                name,
+                parent: None,
+            })))
         };
         let stands = shown(
             Topic::BaseRegion,
@@ -315,6 +319,7 @@ mod tests {
         let region = Region {
             code: "3309".parse().unwrap(),
             name: "x".into(),
+            parent: None,
         };
         let row = BaseRow::Region(Shared::new(region));
         let told = refused(&mut tables, &mut state, vec![Change::Put(row), letter()]);

@@ -298,9 +298,9 @@ fn county(code: &str) -> usize {
     counties.iter().position(|county| code.starts_with(county)).unwrap_or(0)
 }
 
-/// Whether a text is a region code.
+/// Whether a text is a statistical region code.
 fn is_region(code: &str) -> bool {
-    code.parse::<RegionCode>().is_ok()
+    code.parse::<RegionCode>().is_ok_and(RegionCode::is_statistical)
 }
 
 #[cfg(test)]
@@ -339,7 +339,7 @@ mod tests {
         let of = |topic: Topic| base.iter().filter(|record| record.topic == topic).count();
         assert_eq!(
             (of(Topic::BaseRegion), of(Topic::BaseDatastream)),
-            (1 + 4 + 36 + 428, 1_000)
+            (1 + 1 + 4 + 36 + 428, 1_000)
         );
         let assets = rows.iter().filter_map(|row| match row {
             InputRecord::Base(_, Some(BaseRow::Asset(asset))) => Some(asset),

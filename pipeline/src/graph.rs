@@ -25,12 +25,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use differential_dataflow::AsCollection;
 use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
 use riskflow_config::{BaseRow, CaseSettings, ScoreCuts, TimeSettings, UnknownSettings};
-use riskflow_model::Key;
+use riskflow_model::base::Region;
 use riskflow_model::output::WarningState;
 use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Shared};
 use riskflow_operators::case::{Case, CaseOutput, CaseRecord};
 use riskflow_operators::fold::{Batch, Fold, FoldMeter, Keeper, Tick, Waking, batched, fold};
 use riskflow_operators::lifecycle::Lifecycle;
+use riskflow_operators::locate::{locate, placed};
 use riskflow_operators::monitor::{Monitor, Observed, remembered};
 use riskflow_operators::notice::{Notices, recipients};
 use riskflow_operators::obligation::{obligation, subjects};
@@ -38,6 +40,7 @@ use riskflow_operators::permit::UnderPermit;
 use riskflow_operators::roster::{OnDuty, Roster, RosterRow};
 use riskflow_operators::score_baseline::ScoreBaseline;
 use riskflow_operators::table::{BaseRecord, Latest, TableOutput};
+use riskflow_operators::valid::NoValueMeter;
 use riskflow_operators::{Diff, Epoch, Rows, permit, region_risk, report_total, response, specification};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::{Map, Partition, ToStream};
@@ -149,6 +152,8 @@ pub struct Meters {
     pub unmatched: Arc<UnmatchedMeter>,
     /// Rules and limits in force.
     pub in_force: Arc<InForceMeter>,
+    /// Observations that are no values.
+    pub no_values: Arc<NoValueMeter>,
 }
 
 impl Meters {
@@ -202,6 +207,7 @@ pub fn graph<'scope>(
     .note(&mut waking);
     let ([regions, assets, datastreams, rules, tables], refused) = apart(tables);
     let regions = regions.flat_map(|(_, row)| row.region());
+    let placed = placed(regions.clone());
     let assets = assets.flat_map(|(key, row)| Some((key, row.asset()?)));
     let datastreams = datastreams.flat_map(|(key, row)| Some(specification::at_asset(key, row.datastream()?)));
     let rules = rules.flat_map(|(_, row)| row.rule());
@@ -210,9 +216,11 @@ pub fn graph<'scope>(
     let reports = tables.clone().flat_map(|(_, row)| row.report());
     in_force::watch(rules.clone(), limits.clone(), &meters.in_force);
 
-    let (specifications, alone) = specification::specifications(datastreams, assets.clone(), rules);
+    let located = locate(assets.clone(), placed.clone(), |(_, asset)| asset.region);
+    let reports = locate(reports, placed.clone(), |report| report.region);
+    let (specifications, alone) = specification::specifications(datastreams, located.clone(), rules);
     unmatched::watch(alone, meters.unmatched.clone());
-    let monitor = Monitor::new(semantics.time, semantics.unknown);
+    let monitor = Monitor::new(semantics.time, semantics.unknown).counting(meters.no_values.clone());
     let findings = fold(
         monitor,
         specifications,
@@ -225,7 +233,7 @@ pub fn graph<'scope>(
     let remember = remembered(&semantics.time);
     let permitted = fold(
         UnderPermit { remember },
-        permit::parts(permits, assets.clone(), limits),
+        permit::parts(permits, located, limits),
         ToStream::to_stream(None, scope),
         ticks.clone(),
         meters.permit.clone(),
@@ -280,6 +288,7 @@ pub fn graph<'scope>(
     let facts = batched::<Case, _>(facts, |(step, _, _)| Some(CaseRecord::of_delta(&*step.delta()?)));
     let loop_inputs = Loop {
         tables,
+        placed,
         warnings: warnings.clone(),
         records: facts.concat(actions),
         ticks,
@@ -313,6 +322,7 @@ pub fn graph<'scope>(
 /// What the closed loop is made of.
 struct Loop<'scope> {
     tables: Rows<'scope, (Key, BaseRow)>,
+    placed: Rows<'scope, Shared<Region>>,
     warnings: Rows<'scope, Arc<WarningState>>,
     records: StreamVec<'scope, Epoch, Batch<CaseRecord>>,
     ticks: StreamVec<'scope, Epoch, Tick>,
@@ -328,6 +338,7 @@ fn closed_loop<'scope>(
 ) -> StreamVec<'scope, Epoch, OutputUpdate> {
     let Loop {
         tables,
+        placed,
         warnings,
         records,
         ticks,
@@ -358,7 +369,7 @@ fn closed_loop<'scope>(
         OnDuty::Shift(_) | OnDuty::Post(_) => None,
     });
 
-    let rows = obligation(subjects(warnings, incidents), duties, units, plans);
+    let rows = obligation(subjects(warnings, incidents), duties, units, plans, placed.clone());
     let found = fold(case, rows, records, ticks.clone(), meters.case.clone(), keep_case).note(waking);
     let cases = found
         .clone()
@@ -374,6 +385,7 @@ fn closed_loop<'scope>(
             CaseOutput::State(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
         })
         .as_collection();
+    let standings = locate(standings, placed, |standing| standing.region);
     let alarms = found
         .clone()
         .flat_map(|(output, epoch, diff)| match output {

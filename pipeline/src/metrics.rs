@@ -47,6 +47,7 @@ pub struct Metrics {
     rules: IntGauge,
     limits: IntGauge,
     in_vain: IntCounter,
+    no_values: IntCounterVec,
     resident: IntGauge,
     commit_retries: IntCounter,
     replayed: IntCounter,
@@ -217,6 +218,12 @@ impl Metrics {
                     "riskflow_limits_in_force",
                     "Limits of work under permit in force in the whole job, as process 0 tells.",
                 )?,
+            )?,
+            no_values: counters(
+                "riskflow_observations_out_of_range_total",
+                "Observations that do not count because the datastream's row says that they are no values: `below` or `above` its \
+                 valid range, or a number for `no_value`.",
+                "why",
             )?,
             in_vain: add(
                 r,
@@ -511,6 +518,10 @@ impl Metrics {
         }
         self.rules.set(meters.in_force.rules());
         self.limits.set(meters.in_force.limits());
+        for (why, number) in meters.no_values.each() {
+            let counter = self.no_values.with_label_values(&[why]);
+            counter.inc_by(number.saturating_sub(counter.get()));
+        }
         let in_vain = meters.in_vain.load(Ordering::Relaxed);
         self.in_vain.inc_by(in_vain.saturating_sub(self.in_vain.get()));
         self.resident.set(resident_bytes());

@@ -57,14 +57,32 @@ impl Tables {
         }
     }
 
+    /// A region and all above it, as the rows of regions say.
+    pub fn chain(&self, region: RegionCode) -> impl Iterator<Item = RegionCode> + '_ {
+        // No way is longer than there are regions.
+        let up = |region: &RegionCode| match region.is_statistical() {
+            true => region.parent(),
+            false => self.regions.get(&(*region, DomainScope::All))?.parent,
+        };
+        std::iter::successors(Some(region), up).take(self.regions.size() + 8)
+    }
+
+    /// Whether a region is another or lies within it.
+    #[must_use]
+    pub fn within(&self, region: RegionCode, other: RegionCode) -> bool {
+        match region.is_statistical() {
+            true => region.within_by_code(other),
+            false => self.chain(region).any(|above| above == other),
+        }
+    }
+
     fn count(&mut self, delta: &WarningDelta) {
         let Some(asset) = self.assets.get(&delta.asset).cloned() else {
             return;
         };
-        let county = asset
-            .region
-            .up_to_city()
-            .find(|region| region.tier() == riskflow_model::Tier::County);
+        let county = self
+            .chain(asset.region)
+            .find(|region| region.tier() == Some(riskflow_model::Tier::County));
         let kind = DeltaKind::ALL.iter().position(|kind| *kind == delta.kind).unwrap_or(0);
         if let Some(region) = county {
             for scope in [DomainScope::All, DomainScope::One(asset.domain)] {
@@ -100,5 +118,45 @@ impl Views {
     /// Puts another epoch in their place.
     pub fn store(&self, tables: &Tables) {
         self.0.store(Arc::new(tables.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use riskflow_model::output::LevelCounts;
+
+    use super::*;
+
+    #[test]
+    fn regions_lie_where_their_rows_say() {
+        let code = |text: &str| -> RegionCode { text.parse().unwrap() };
+        let none = LevelCounts::default();
+        let rows = [("berth", "harbour"), ("harbour", "330902"), ("a", "b"), ("b", "a")];
+        let rows = rows.map(|(region, parent)| RegionRisk {
+            region: code(region),
+            name: "".into(),
+            parent: Some(code(parent)),
+            domain: DomainScope::All,
+            level: riskflow_model::Level::None,
+            assets_by_level: none,
+            assets_by_dynamic_level: none,
+            villages_by_level: none,
+            warnings_by_level: none,
+            score: 0,
+            trend: 0,
+            exposed_population: 0,
+            top_assets: Vec::new(),
+        });
+        let mut tables = Tables::default();
+        tables.apply(&EpochOutput {
+            regions: rows.map(|row| (Arc::new(row), 1)).to_vec(),
+            ..EpochOutput::default()
+        });
+        let chain: Vec<String> = tables.chain(code("berth")).map(|region| region.to_string()).collect();
+        assert_eq!(chain, ["berth", "harbour", "330902", "3309", "33"]);
+        assert!(tables.within(code("berth"), code("33")) && !tables.within(code("berth"), code("330903")));
+        assert!(tables.within(code("330902001"), code("3309")) && !tables.within(code("3309"), code("berth")));
+        // Such rows are never given; it ends all the same.
+        assert!(!tables.within(code("a"), code("330902")));
     }
 }

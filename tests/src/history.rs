@@ -9,7 +9,7 @@ use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis, Shared};
+use riskflow_model::{Key, Millis, RegionCode, Shared};
 use serde_json::json;
 
 mod long;
@@ -28,14 +28,19 @@ const ASSETS: u64 = 4;
 const STREAMS: u64 = 6;
 const RULES: u64 = 4;
 const PARTITIONS: u64 = 3;
-const REGIONS: [&str; 6] = [
+const REGIONS: [&str; 9] = [
     "3309",
     "330902",
     "330902001",
     "330902001001",
     "330902001002",
     "330903001001",
+    "33",
+    "harbour",
+    "berth",
 ];
+/// Where those of other codes may lie, if anywhere: in one another, too, and in what has no row.
+const PARENTS: [&str; 6] = ["330902001", "3309", "harbour", "berth", "nowhere", ""];
 const PROPERTIES: [&str; 2] = ["level", "rain"];
 const TAGS: [&str; 2] = ["x", "y"];
 
@@ -130,11 +135,7 @@ impl Maker {
     fn beginning(&mut self, records: &mut Vec<(Origin, InputRecord)>) {
         for code in REGIONS {
             if !self.draw.once_in(3) {
-                let region = Region {
-                    code: code.parse().expect("a region code"),
-                    name: format!("region {code}").into(),
-                };
-                records.push(self.row(Topic::BaseRegion, code, Some(BaseRow::Region(Shared::new(region)))));
+                records.push(self.region(code));
             }
         }
         for number in 0..ASSETS {
@@ -154,8 +155,28 @@ impl Maker {
         }
     }
 
+    fn region(&mut self, code: &str) -> (Origin, InputRecord) {
+        let code: RegionCode = code.parse().expect("a region code");
+        let parent = self.draw.pick(&PARENTS).parse().ok();
+        let region = Region {
+            code,
+            name: format!("region {code}").into(),
+            parent: parent.filter(|parent| !code.is_statistical() && *parent != code),
+        };
+        let row = BaseRow::Region(Shared::new(region));
+        self.row(Topic::BaseRegion, &code.to_string(), Some(row))
+    }
+
     fn base_change(&mut self) -> (Origin, InputRecord) {
-        match self.draw.below(12) {
+        match self.draw.below(14) {
+            12 => {
+                let code = *self.draw.pick(&REGIONS);
+                self.region(code)
+            }
+            13 => {
+                let code = *self.draw.pick(&REGIONS[6..]);
+                self.row(Topic::BaseRegion, code, None)
+            }
             0..=2 => {
                 let number = self.draw.below(ASSETS);
                 self.asset(number)
@@ -211,15 +232,25 @@ impl Maker {
             }
         }
         let tags: Vec<&str> = TAGS.into_iter().filter(|_| self.draw.once_in(3)).collect();
-        let datastream: Datastream = serde_json::from_value(json!({
+        let sense = match self.draw.below(8) {
+            0 => json!({ "valid": { "min": 0 } }),
+            1 => json!({ "valid": { "min": -0.5, "max": 7 }, "interval": "30s" }),
+            2 => json!({ "no_value": [3.5, 2, -1] }),
+            3 => json!({ "valid": { "max": 8 }, "no_value": [0] }),
+            _ => json!({}),
+        };
+        let mut datastream = json!({
             "id": id,
             // Several datastreams share an asset.
             "asset": format!("asset-{}", (number + self.draw.below(2)) % ASSETS),
             "observed_property": self.draw.pick(&PROPERTIES),
             "tags": tags,
             "thresholds": thresholds,
-        }))
-        .expect("a datastream");
+        });
+        for (field, value) in sense.as_object().into_iter().flatten() {
+            datastream[field] = value.clone();
+        }
+        let datastream: Datastream = serde_json::from_value(datastream).expect("a datastream");
         self.row(
             Topic::BaseDatastream,
             &id,
@@ -237,7 +268,7 @@ impl Maker {
         match self.draw.below(6) {
             0 => drop(select.insert("category".into(), json!(["tank"]))),
             1 => drop(select.insert("domain".into(), json!("work_safety"))),
-            2 => drop(select.insert("region".into(), json!("330902"))),
+            2 => drop(select.insert("region".into(), json!(self.draw.pick(&["330902", "harbour", "3309"])))),
             3 => drop(select.insert("tags".into(), json!(["x"]))),
             _ => {}
         }

@@ -20,6 +20,7 @@ use riskflow_model::{Key, Level, Millis, Shared, Text};
 
 use crate::oracle::level::{Track, level_at};
 use crate::oracle::permit::{Permits, Permitted};
+use crate::oracle::place::Places;
 use crate::oracle::report::Reports;
 
 mod act;
@@ -28,6 +29,7 @@ mod case;
 mod level;
 mod notice;
 mod permit;
+mod place;
 mod region;
 mod report;
 mod response;
@@ -103,8 +105,11 @@ struct Entry {
     rule: Rule,
     asset: Text,
     thresholds: Thresholds,
+    sense: Sense,
     /// What is at or before this time is not seen.
     floor: i64,
+    /// When the datastream was last heard of up to there.
+    heard: i64,
     /// What the one with another condition left.
     left: Option<level::Left>,
 }
@@ -112,15 +117,34 @@ struct Entry {
 impl Entry {
     /// What it sees of a series.
     fn seen(&self, series: &BTreeMap<i64, Reading>) -> level::Seen {
-        let counted = series.iter().filter(|(_, reading)| reading.quality.counts());
-        let counted: Vec<(i64, f64)> = counted.map(|(time, reading)| (*time, reading.result)).collect();
-        let (newest, later) = counted.split_at(counted.partition_point(|(time, _)| *time <= self.floor));
+        let seen = series
+            .iter()
+            .filter(|(time, reading)| **time > self.floor && counts(reading, &self.sense));
         level::Seen {
-            later: later.to_vec(),
-            newest: newest.last().copied(),
+            points: seen.map(|(time, reading)| (*time, reading.result)).collect(),
+            heard: self.heard,
             left: self.left.clone(),
         }
     }
+}
+
+/// Which results of a datastream are values: borders, and numbers that are none. By bits: equal numbers are one.
+type Sense = (Option<u64>, Option<u64>, BTreeSet<u64>);
+
+fn sense(datastream: &Datastream) -> Sense {
+    // Minus zero is zero.
+    let bits = |number: riskflow_model::Number| (number.0 + 0.0).to_bits();
+    let (min, max) = datastream.valid.map_or((None, None), |valid| (valid.min, valid.max));
+    let none = datastream.no_value.iter().map(|number| bits(*number)).collect();
+    (min.map(bits), max.map(bits), none)
+}
+
+fn counts(reading: &Reading, (min, max, none): &Sense) -> bool {
+    let number = f64::from_bits;
+    reading.quality.counts()
+        && min.is_none_or(|min| reading.result >= number(min))
+        && max.is_none_or(|max| reading.result <= number(max))
+        && none.iter().all(|none| reading.result != number(*none))
 }
 
 /// A known datastream.
@@ -128,9 +152,27 @@ impl Entry {
 struct Stream {
     series: BTreeMap<i64, Reading>,
     floor: Option<i64>,
+    /// The last observation at or before the floor, as it was judged then; else when the row came.
+    heard: i64,
+    sense: Sense,
     entries: BTreeMap<Text, Entry>,
     /// The rows behind the entries, to tell a changed base from a changed rule.
-    rows: Option<(Shared<Datastream>, Shared<Asset>)>,
+    rows: Option<(Shared<Datastream>, Shared<Asset>, Vec<String>)>,
+}
+
+impl Stream {
+    /// What is behind the floor is not seen by entries that come, but for when it was last heard of.
+    fn limit(&mut self, now: i64, semantics: &Semantics) {
+        let reach = self.entries.values().map(|entry| entry.rule.reach).max().unwrap_or(0);
+        let time = semantics.time;
+        let floor = now - time.horizon - time.retain.max(reach);
+        for (time, reading) in self.series.range(..=floor) {
+            if self.floor.is_none_or(|floor| *time > floor) && counts(reading, &self.sense) {
+                self.heard = *time;
+            }
+        }
+        self.floor = Some(self.floor.map_or(floor, |old| old.max(floor)));
+    }
 }
 
 /// Rule, asset and datastream.
@@ -193,7 +235,8 @@ impl Oracle {
             }
         }
         self.know(now, &mut expected);
-        let (mut entry_causes, mut edited) = self.specify(now);
+        let places = Places::of(&self.regions);
+        let (mut entry_causes, mut edited) = self.specify(now, &places);
         for (origin, record) in &records {
             if let InputRecord::Observation(observation) = record {
                 self.observe(now, *origin, observation, &mut causes, &mut expected);
@@ -205,7 +248,7 @@ impl Oracle {
             entries,
             edited: limits,
             papers,
-        } = self.permits.step(now, &self.assets);
+        } = self.permits.step(now, &self.assets, &places);
         edited.extend(limits);
         levels.extend(permitted);
         entry_causes.extend(entries);
@@ -213,9 +256,9 @@ impl Oracle {
         self.episodes(now, (&levels, &edited), &named, &mut expected);
         self.levels = levels;
         self.risks(&mut expected);
-        self.region_rows(now, &mut expected);
-        expected.totals = self.reports.totals();
-        self.cases.step(&self.semantics, now, &records, &mut expected);
+        self.region_rows(now, &places, &mut expected);
+        expected.totals = self.reports.totals(&places);
+        self.cases.step(&self.semantics, now, &records, places, &mut expected);
         expected
     }
 
@@ -243,8 +286,12 @@ impl Oracle {
             }
             waiting.retain(|(arrival, ..)| now <= arrival + hold);
         }
-        for key in self.datastreams.keys() {
-            let stream = self.streams.entry(*key).or_default();
+        for (key, row) in &self.datastreams {
+            let stream = self.streams.entry(*key).or_insert_with(|| Stream {
+                heard: now,
+                sense: sense(row),
+                ..Stream::default()
+            });
             for (_, _, observation) in self.waiting.remove(key).unwrap_or_default() {
                 apply(&mut stream.series, &observation);
             }
@@ -252,7 +299,7 @@ impl Oracle {
     }
 
     /// Entries as of now; for each that came or went, why; and rule and asset of those with another condition.
-    fn specify(&mut self, now: i64) -> (BTreeMap<Member, Cause>, BTreeSet<(Text, Text)>) {
+    fn specify(&mut self, now: i64, places: &Places) -> (BTreeMap<Member, Cause>, BTreeSet<(Text, Text)>) {
         let (mut causes, mut edited) = (BTreeMap::new(), BTreeSet::new());
         // A datastream that is not known any more has lost its entries; its rows are gone.
         for (rule, asset, datastream) in self.levels.keys() {
@@ -263,7 +310,10 @@ impl Oracle {
         for (key, stream) in &mut self.streams {
             let datastream = self.datastreams[key].clone();
             let asset = self.assets.get(&Key::of(&datastream.asset)).cloned();
-            let rows = asset.map(|asset| (datastream.clone(), asset));
+            let rows = asset.map(|asset| {
+                let chain = places.chain(&asset.region.to_string());
+                (datastream.clone(), asset, chain)
+            });
             let wanted = wanted(rows.as_ref(), &self.rules);
             let same = wanted.len() == stream.entries.len()
                 && wanted
@@ -271,16 +321,17 @@ impl Oracle {
                     .all(|(id, entry)| stream.entries.get(id).is_some_and(|old| alike(old, entry)));
             let same_rows = rows == stream.rows;
             stream.rows = rows;
+            if stream.sense != sense(&datastream) {
+                stream.limit(now, &self.semantics);
+                stream.sense = sense(&datastream);
+            }
             if same {
                 for (id, entry) in wanted {
                     stream.entries.entry(id).and_modify(|old| old.rule = entry.rule);
                 }
                 continue;
             }
-            let reach = stream.entries.values().map(|entry| entry.rule.reach).max().unwrap_or(0);
-            let time = self.semantics.time;
-            let floor = now - time.horizon - time.retain.max(reach);
-            stream.floor = Some(stream.floor.map_or(floor, |old| old.max(floor)));
+            stream.limit(now, &self.semantics);
             let came_or_went = if same_rows {
                 Cause::RuleChange
             } else {
@@ -306,14 +357,22 @@ impl Oracle {
                         if let Some(old) = old {
                             if old.asset == entry.asset {
                                 let seen = old.seen(&stream.series);
-                                let span = (old.floor, floor);
-                                left = Some(level::left(&old.rule, &old.thresholds, &seen, span, &entry.rule));
+                                left = Some(level::left(&old.rule, &old.thresholds, &seen, floor, &entry.rule));
                                 edited.insert((id.clone(), old.asset.clone()));
                             }
                             causes.insert((id.clone(), old.asset, datastream.id.clone()), cause);
                         }
                         causes.insert(member, cause);
-                        next.insert(id, Entry { floor, left, ..entry });
+                        let heard = stream.heard;
+                        next.insert(
+                            id,
+                            Entry {
+                                floor,
+                                heard,
+                                left,
+                                ..entry
+                            },
+                        );
                     }
                 }
             }
@@ -360,7 +419,7 @@ impl Oracle {
         for (key, stream) in &self.streams {
             for (id, entry) in &stream.entries {
                 let seen = entry.seen(&stream.series);
-                let track = level::track(&entry.rule, &entry.thresholds, &seen, entry.floor, now);
+                let track = level::track(&entry.rule, &entry.thresholds, &seen, now);
                 let stale = level::stale(&entry.rule, &entry.thresholds, &seen, now, level_at(&track, now));
                 let datastream = self.datastreams[key].id.clone();
                 levels.insert((id.clone(), entry.asset.clone(), datastream), (track, stale));
@@ -525,12 +584,12 @@ impl Oracle {
         }
     }
 
-    fn region_rows(&mut self, now: i64, expected: &mut Expected) {
+    fn region_rows(&mut self, now: i64, places: &Places, expected: &mut Expected) {
         let minute = now.div_euclid(60_000) * 60_000 - 3_600_000;
         let past = self.scores.iter().rev().find(|(epoch, _)| *epoch <= minute);
         let past = past.map(|(_, scores)| scores.clone()).unwrap_or_default();
         let regions: Vec<Shared<Region>> = self.regions.values().cloned().collect();
-        expected.regions = region::rows(&regions, &expected.assets, &expected.warnings, &past);
+        expected.regions = region::rows(&regions, places, &expected.assets, &expected.warnings, &past);
         let scores = expected
             .regions
             .iter()
@@ -571,11 +630,14 @@ fn alike(a: &Entry, b: &Entry) -> bool {
             entry.rule.levels.clone(),
         )
     };
-    plan(a) == plan(b) && a.asset == b.asset && a.thresholds == b.thresholds
+    plan(a) == plan(b) && a.asset == b.asset && a.thresholds == b.thresholds && a.sense == b.sense
 }
 
-fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<Key, Rule>) -> BTreeMap<Text, Entry> {
-    let Some((datastream, asset)) = rows else {
+fn wanted(
+    rows: Option<&(Shared<Datastream>, Shared<Asset>, Vec<String>)>,
+    rules: &BTreeMap<Key, Rule>,
+) -> BTreeMap<Text, Entry> {
+    let Some((datastream, asset, chain)) = rows else {
         return BTreeMap::new();
     };
     let selected = rules.values().filter(|rule| {
@@ -587,9 +649,7 @@ fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<K
             .is_none_or(|property| *property == datastream.observed_property)
             && (select.category.is_empty() || select.category.contains(&asset.category))
             && select.domain.is_none_or(|domain| domain == asset.domain)
-            && select
-                .region
-                .is_none_or(|region| asset.region.to_string().starts_with(&region.to_string()))
+            && select.region.is_none_or(|region| chain.contains(&region.to_string()))
             && select.tags.iter().all(tagged)
     });
     selected
@@ -599,7 +659,9 @@ fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<K
                 rule: rule.clone(),
                 asset: asset.id.clone(),
                 thresholds,
+                sense: sense(datastream),
                 floor: i64::MIN,
+                heard: i64::MIN,
                 left: None,
             };
             (rule.record.id.clone(), entry)

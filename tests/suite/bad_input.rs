@@ -54,7 +54,11 @@ fn feed(log: &Path) {
         put(log, topic, &[]);
     }
     let asset = br#"{"id":"a","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4,"unknown":1}"#;
-    put(log, Topic::BaseRegion, &[("33O9", br#"{"code":"33O9","name":"x"}"#)]);
+    put(
+        log,
+        Topic::BaseRegion,
+        &[("3309", br#"{"code":"3309","name":"x","parent":"34"}"#)],
+    );
     put(
         log,
         Topic::BaseAsset,

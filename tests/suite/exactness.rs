@@ -53,6 +53,7 @@ fn city() -> EpochInput {
         BaseRow::Region(Shared::new(Region {
             code: "3309".parse().unwrap(),
             name: "city".into(),
+            parent: None,
         })),
     )];
     for number in 0..ASSETS {
@@ -64,6 +65,9 @@ fn city() -> EpochInput {
             unit: "".into(),
             tags: Vec::new(),
             thresholds: riskflow_model::TextMap::default(),
+            valid: None,
+            no_value: Box::default(),
+            interval: None,
         };
         records.push(base(
             Topic::BaseDatastream,

@@ -74,7 +74,7 @@ fn filters_and_values_that_do_not_apply_are_refused_and_what_applies_is_named() 
             "/api/v1/warnings?domain=fire",
             "`domain` is `fire`; give one of `all`, `lifeline`",
         ),
-        ("/api/v1/warnings?within=33x", "`within` is `33x`; give a region code"),
+        ("/api/v1/warnings?within=%2033", "`within` is ` 33`; give a region code"),
         (
             "/api/v1/warnings?limit=99999999999999999999",
             "give a number up to 10000",

@@ -163,13 +163,20 @@ impl Driver {
         let entries = vec![Entry {
             rule: rule.clone(),
             thresholds: rule.thresholds(None),
+            valid: None,
         }];
         let subject = Subject {
             datastream: "d".into(),
             asset: Some("a".into()),
+            interval: None,
             base: 1,
         };
-        keyed.rows(START, vec![((key, Box::new(Specification { subject, entries })), 1)]);
+        let specification = Specification {
+            subject,
+            entries,
+            valid: None,
+        };
+        keyed.rows(START, vec![((key, Box::new(specification)), 1)]);
         keyed.settle(START, &mut Vec::new());
         Self { keyed, key, now: NOW }
     }

@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     let (mut assets, mut streams) = base(&arguments.folder)?;
     let mut regions: HashMap<RegionCode, [i64; 5]> = HashMap::new();
     for asset in &assets {
-        for region in asset.region.up_to_city() {
+        for region in asset.region.by_code() {
             regions.entry(region).or_default()[0] += 1;
         }
     }
@@ -181,7 +181,7 @@ fn roll_up(regions: &mut HashMap<RegionCode, [i64; 5]>, asset: &mut Asset, level
     };
     let (before, after) = (risk(asset.level), risk(level));
     asset.level = level;
-    for region in asset.region.up_to_city() {
+    for region in asset.region.by_code() {
         let counts = regions.entry(region).or_default();
         counts[before] -= 1;
         counts[after] += 1;

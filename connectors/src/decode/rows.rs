@@ -1,10 +1,11 @@
 //! Rows of the input tables.
 
 use riskflow_config::{BaseRow, InputRecord, Rule, json};
-use riskflow_model::base::{Asset, Datastream, Position, Region};
+use riskflow_model::base::{Asset, Datastream, Position, Region, ValidRange};
+use riskflow_model::observation::Reading;
 use riskflow_model::output::Reason;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Level, Shared, identifier};
+use riskflow_model::{Key, Level, Number, Shared, duration, identifier, shortened};
 use serde::de::IgnoredAny;
 
 use super::reject::{Check, parse, unreadable};
@@ -12,6 +13,7 @@ use super::{Rejection, bounds, intake, responsibility};
 use crate::RawRecord;
 
 const MOST_PEOPLE: u32 = 100_000_000;
+const MOST_NO_VALUES: usize = 20;
 
 pub(super) fn tombstone(record: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
     let topic = record.topic;
@@ -40,7 +42,7 @@ pub(super) fn tombstone(record: &RawRecord<'_>) -> Result<InputRecord, Rejection
 
 pub(super) fn decode(topic: Topic, key: Option<&[u8]>, text: &str) -> Result<InputRecord, Rejection> {
     let row = match topic {
-        Topic::BaseRegion => BaseRow::Region(Shared::new(parse::<Region>(text)?)),
+        Topic::BaseRegion => BaseRow::Region(Shared::new(region(parse(text)?)?)),
         Topic::BaseAsset => BaseRow::Asset(Shared::new(asset(parse(text)?)?)),
         Topic::BaseDatastream => BaseRow::Datastream(Shared::new(datastream(parse(text)?)?)),
         Topic::InRule => BaseRow::Rule(rule(text)?),
@@ -87,6 +89,30 @@ pub fn table_key(record: &RawRecord<'_>) -> Option<Key> {
         }
     };
     identifier::check(&id).is_ok().then(|| Key::of(&id))
+}
+
+fn region(region: Region) -> Result<Region, Rejection> {
+    let mut check = Check::default();
+    let (code, by_code) = (region.code, region.code.parent());
+    match region.parent {
+        None => {}
+        Some(parent) if code.is_statistical() && Some(parent) != by_code => {
+            let give = by_code.map_or_else(
+                || "none: no region lies above a province".to_owned(),
+                |parent| format!("`{parent}`, as its digits say, or leave it out"),
+            );
+            check.wrong("parent", format!("`{parent}`"), &give);
+        }
+        Some(parent) if parent == code => {
+            check.wrong(
+                "parent",
+                format!("`{parent}`, the region itself"),
+                "another region, or leave it out",
+            );
+        }
+        Some(_) => {}
+    }
+    check.done(region)
 }
 
 fn asset(asset: Asset) -> Result<Asset, Rejection> {
@@ -140,7 +166,47 @@ fn datastream(datastream: Datastream) -> Result<Datastream, Rejection> {
             }
         }
     }
+    sense(&mut check, &datastream);
     check.done(datastream)
+}
+
+/// Which results are values, and how often they come.
+fn sense(check: &mut Check, datastream: &Datastream) {
+    let exact = |number: Number| number.thousandths().is_some() && number.0.abs() <= Reading::LIMIT;
+    let give = "a number with at most three decimals, from -1e9 to 1e9: no result lies beyond";
+    if let Some(ValidRange { min, max }) = datastream.valid {
+        for (name, border) in [("valid.min", min), ("valid.max", max)] {
+            if let Some(border) = border.filter(|border| !exact(*border)) {
+                check.wrong(name, border, give);
+            }
+        }
+        match (min, max) {
+            (None, None) => check.wrong("valid", "without borders", "`min`, `max` or both"),
+            (Some(min), Some(max)) if min.0 > max.0 => {
+                check.wrong("valid.max", max, &format!("at least {min}, as `valid.min` is"));
+            }
+            _ => {}
+        }
+    }
+    if datastream.no_value.len() > MOST_NO_VALUES {
+        let found = format!("a list of {}", datastream.no_value.len());
+        check.wrong("no_value", found, "at most 20 numbers");
+    }
+    for (index, number) in datastream
+        .no_value
+        .iter()
+        .enumerate()
+        .filter(|(_, number)| !exact(**number))
+    {
+        check.wrong(format!("no_value[{index}]"), number, give);
+    }
+    if let Some(interval) = &datastream.interval {
+        let millis = duration::parse(interval).ok();
+        if !millis.is_some_and(|millis| (1_000..=366 * 86_400_000).contains(&millis)) {
+            let found = format!("`{}`", shortened(interval, 100));
+            check.wrong("interval", found, "a duration from 1s to 366d, such as `5m`");
+        }
+    }
 }
 
 fn rule(text: &str) -> Result<Rule, Rejection> {

@@ -26,6 +26,8 @@ fn reject(topic: Topic, key: Option<&str>, payload: Option<&[u8]>) -> (Reason, S
 const OBSERVATION: &str = r#"{"datastream":"s1","phenomenon_time":1627187400000,"result":5.5}"#;
 const ASSET: &str = r#"{"id":"a1","category":"reservoir","domain":"natural_hazard","region":"330902001001",
     "inherent_level":3,"position":{"longitude":122.1,"latitude":30.0},"tags":["x"],"owner":"ignored"}"#;
+const SENSED: &str = r#"{"id":"s1","asset":"a1","observed_property":"rainfall","unit":"mm","tags":["t"],"thresholds":{"r":{"blue":50.0}},
+    "valid":{"min":-1,"max":500.5},"no_value":[-9999,999.9],"interval":"5m"}"#;
 const DATASTREAM: &str =
     r#"{"id":"s1","asset":"a1","observed_property":"rainfall","unit":"mm","thresholds":{"r":{"blue":50.0}}}"#;
 const RULE: &str = r#"{"id":"r","version":1,"select":{"observed_property":"rainfall"},
@@ -61,6 +63,7 @@ fn good_base_records_decode_with_and_without_key() {
         (Topic::BaseRegion, "330902", region),
         (Topic::BaseAsset, "a1", ASSET),
         (Topic::BaseDatastream, "s1", DATASTREAM),
+        (Topic::BaseDatastream, "s1", SENSED),
         (Topic::InRule, "r", RULE),
     ];
     for (topic, id, payload) in all {
@@ -221,6 +224,10 @@ fn bad_observations_are_refused_with_reason_and_field() {
 fn bad_base_records_are_refused_with_reason_and_field() {
     let asset = |from: &str, to: &str| (Topic::BaseAsset, ASSET.replace(from, to));
     let rule = |from: &str, to: &str| (Topic::InRule, RULE.replace(from, to));
+    let sensed = |field: &str| {
+        let row = DATASTREAM.replace("\"unit\"", &format!("{field},\"unit\""));
+        (Topic::BaseDatastream, row)
+    };
     let cases = [
         (
             asset("\"id\":\"a1\"", "\"id\":\"\""),
@@ -239,9 +246,33 @@ fn bad_base_records_are_refused_with_reason_and_field() {
             "`inherent_level` is 5; give a whole number from 1 to 4",
         ),
         (
-            asset("330902001001", "33090"),
+            asset("330902001001", " 33090"),
             Reason::InvalidField,
-            "`region` is \"33090\": no region code; give",
+            "`region` is \" 33090\"",
+        ),
+        (
+            (
+                Topic::BaseRegion,
+                r#"{"code":"330902","name":"n","parent":"3310"}"#.to_owned(),
+            ),
+            Reason::InvalidField,
+            "`parent` is `3310`; give `3309`, as its digits say, or leave it out",
+        ),
+        (
+            (
+                Topic::BaseRegion,
+                r#"{"code":"33","name":"n","parent":"CN"}"#.to_owned(),
+            ),
+            Reason::InvalidField,
+            "`parent` is `CN`; give none",
+        ),
+        (
+            (
+                Topic::BaseRegion,
+                r#"{"code":"DE21","name":"n","parent":"DE21"}"#.to_owned(),
+            ),
+            Reason::InvalidField,
+            "`parent` is `DE21`, the region itself; give another",
         ),
         (
             asset("natural_hazard", "sea"),
@@ -254,6 +285,56 @@ fn bad_base_records_are_refused_with_reason_and_field() {
             "`population` is 100000001",
         ),
         (asset("}", ""), Reason::Malformed, ""),
+        (
+            sensed(r#""valid":{"min":5,"max":4.5}"#),
+            Reason::InvalidField,
+            "`valid.max` is 4.5; give at least 5, as `valid.min` is",
+        ),
+        (
+            sensed(r#""valid":{"minimum":5}"#),
+            Reason::InvalidField,
+            "`valid` is without borders; give `min`, `max` or both",
+        ),
+        (
+            sensed(r#""valid":{"min":0.0001,"max":1e10}"#),
+            Reason::InvalidField,
+            "`valid.min` is 0.0001; give a number with at most three decimals",
+        ),
+        (
+            sensed(r#""valid":{"max":"high"}"#),
+            Reason::InvalidField,
+            "`valid.max` is \"high\"; give a number",
+        ),
+        (
+            sensed(r#""valid":[0,5]"#),
+            Reason::InvalidField,
+            "`valid` is a list; give",
+        ),
+        (
+            sensed(r#""no_value":-9999"#),
+            Reason::InvalidField,
+            "`no_value` is -9999; give a list",
+        ),
+        (
+            sensed(r#""no_value":[-9999,"-"]"#),
+            Reason::InvalidField,
+            "`no_value[1]` is \"-\"; give a number",
+        ),
+        (
+            sensed(r#""no_value":[9.96e36]"#),
+            Reason::InvalidField,
+            "give a number with at most three decimals, from -1e9 to 1e9",
+        ),
+        (
+            sensed(r#""interval":"often""#),
+            Reason::InvalidField,
+            "`interval` is `often`; give a duration from 1s to 366d",
+        ),
+        (
+            sensed(r#""interval":300"#),
+            Reason::InvalidField,
+            "`interval` is 300; give a text in quotes",
+        ),
         (
             (Topic::BaseDatastream, DATASTREAM.replace("\"a1\"", "\"\"")),
             Reason::InvalidField,
@@ -489,7 +570,7 @@ fn full(topic: Topic) -> serde_json::Value {
     let text = match topic {
         Topic::BaseRegion => r#"{"code":"330902","name":"x"}"#,
         Topic::BaseAsset => ASSET,
-        Topic::BaseDatastream => DATASTREAM,
+        Topic::BaseDatastream => SENSED,
         Topic::BaseUnit => r#"{"id":"i","name":"n","region":"3309","parent":"p"}"#,
         Topic::BaseUser => {
             r#"{"id":"i","channel":"c","posts":[{"unit":"u","role":"r","valid_from":0,"valid_to":1750000020000}]}"#

@@ -119,14 +119,14 @@ mod tests {
     #[test]
     fn every_field_of_every_table_has_the_kind_of_its_type() {
         let expected = [
-            (Topic::BaseRegion, "code:Text name:Text"),
+            (Topic::BaseRegion, "code:Text name:Text parent:Text"),
             (
                 Topic::BaseAsset,
                 "category:Text domain:Text id:Text inherent_level:Whole name:Text population:Whole position:Nested region:Text tags:List",
             ),
             (
                 Topic::BaseDatastream,
-                "asset:Text id:Text observed_property:Text tags:List thresholds:Nested unit:Text",
+                "asset:Text id:Text interval:Text no_value:Nested observed_property:Text tags:List thresholds:Nested unit:Text valid:Nested",
             ),
             (Topic::BaseUnit, "id:Text name:Text parent:Text region:Text"),
             (Topic::BaseUser, "channel:Text id:Text posts:Nested"),

@@ -126,11 +126,11 @@ impl File {
                 .entry((duty.unit.clone(), duty.role.clone()))
                 .or_insert_with(|| Held {
                     parent: duty.parent.clone(),
-                    tier: duty.tier,
+                    depth: duty.depth,
                     rosters: Vec::new(),
                     by_post: false,
                 });
-            held.tier = held.tier.max(duty.tier);
+            held.depth = held.depth.max(duty.depth);
             held.by_post |= !duty.rostered;
             held.rosters.extend(duty.rostered.then_some(duty.duty));
         }

@@ -2,7 +2,7 @@
 
 use riskflow_model::action::Action;
 use riskflow_model::output::{Cause, Origin};
-use riskflow_model::{Domain, Key, Level, Text, Tier};
+use riskflow_model::{Domain, Key, Level, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::obligation::TaskMatch;
@@ -58,8 +58,8 @@ pub enum FactKind {
 pub struct Held {
     /// The parent of the unit.
     pub parent: Option<Text>,
-    /// The narrowest tier of the regions of its duties.
-    pub tier: Tier,
+    /// How many regions lie above that of the nearest of its duties.
+    pub depth: u32,
     /// Its duties that have a roster.
     pub rosters: Vec<Key>,
     /// Whether it has a duty without a roster.

@@ -255,7 +255,7 @@ impl Machine {
         let first = self
             .obliged
             .iter()
-            .min_by_key(|(post, obliged)| (std::cmp::Reverse(obliged.held.tier), (*post).clone()));
+            .min_by_key(|(post, obliged)| (std::cmp::Reverse(obliged.held.depth), (*post).clone()));
         first.map(|(post, _)| post.clone())
     }
 

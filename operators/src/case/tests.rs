@@ -1,7 +1,7 @@
 use super::*;
+use riskflow_model::Domain;
 use riskflow_model::action::Verb;
 use riskflow_model::output::{Basis, Obligation};
-use riskflow_model::{Domain, Tier};
 
 const MINUTE: i64 = 60_000;
 
@@ -96,8 +96,8 @@ impl Driven {
             incident: None,
         };
         self.row(CaseRow::Subject(Arc::new(subject)), 1);
-        for (role, tier) in [("grid", Tier::Village), ("town", Tier::Town), ("county", Tier::County)] {
-            self.row(duty(role, tier), 1);
+        for (role, depth) in [("grid", 4), ("town", 3), ("county", 2)] {
+            self.row(duty(role, depth), 1);
         }
         self.warning(DeltaKind::Raised, Level::Orange);
         self.settle(0);
@@ -125,13 +125,13 @@ impl Driven {
     }
 }
 
-fn duty(role: &str, tier: Tier) -> CaseRow {
+fn duty(role: &str, depth: u32) -> CaseRow {
     CaseRow::Duty(Arc::new(DutyMatch {
         duty: Key::of(role),
         unit: format!("unit-{role}").into(),
         role: role.into(),
         parent: Some("unit-city".into()),
-        tier,
+        depth,
         rostered: false,
     }))
 }
@@ -326,7 +326,7 @@ fn a_row_holds_the_newest_and_the_open_ones_and_counts_all() {
     let mut case = Driven::new();
     case.issue();
     for number in 0..150 {
-        case.row(duty(&format!("{number:03}"), Tier::Village), 1);
+        case.row(duty(&format!("{number:03}"), 4), 1);
         case.row(task("plan", &format!("{number:03}")), 1);
     }
     for (minute, verb, role) in [

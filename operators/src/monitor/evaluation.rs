@@ -14,6 +14,15 @@ use super::turns::{Set, Turns};
 use super::value::{Truth, Value, admits, bounds, compare, result_against, truth, upwards};
 use crate::specification::Entry;
 
+/// From when on a run sees what came.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Sight {
+    /// What is at or before this time is not seen.
+    pub floor: i64,
+    /// When the datastream was last heard of up to there; else when its row came.
+    pub heard: i64,
+}
+
 /// What a run goes along.
 pub struct Walk<'a> {
     /// The rule and its thresholds.
@@ -22,8 +31,11 @@ pub struct Walk<'a> {
     pub series: &'a Series,
     /// What is at or before this time is not seen.
     pub floor: i64,
-    /// What is known there all the same.
-    pub begin: Option<&'a Begin>,
+    /// When the datastream was last heard of before the first observation that is seen, for silences; `i64::MAX` where there are
+    /// none.
+    pub heard: i64,
+    /// The levels that are on at the floor, where the run goes on from an entry of the same rule with another condition.
+    pub begin: Option<Set>,
     /// Whether what expires may wait for the next observation where no level follows from it. Levels come out the same; since
     /// when a condition is false is not told of levels that are off.
     lazy: bool,
@@ -33,37 +45,23 @@ pub struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Along the whole of a series.
-    pub const fn new(entry: &'a Entry, series: &'a Series, floor: i64) -> Self {
+    pub fn new(entry: &'a Entry, series: &'a Series, sight: Sight) -> Self {
+        let silence = |feature: &Feature| feature.kind == FeatureKind::Silence;
+        let silences = entry.rule.features.iter().any(silence);
         Self {
             entry,
             series,
-            floor,
+            floor: sight.floor,
+            heard: if silences { sight.heard } else { i64::MAX },
             begin: None,
             lazy: false,
             leaves: [(&[], 0); 3],
         }
     }
 
-    /// The same, from where an entry begins that is not the first of its series.
-    pub const fn from(self, begin: Option<&'a Begin>) -> Self {
+    /// The same, from where an entry with another condition came to.
+    pub const fn from(self, begin: Option<Set>) -> Self {
         Self { begin, ..self }
-    }
-
-    /// Another one along the same.
-    pub const fn again(&self) -> Self {
-        Self::new(self.entry, self.series, self.floor).from(self.begin)
-    }
-
-    /// The observation before the floor that a feature sees all the same: as long as none came after it, `last` until it leaves
-    /// the window, `silence` for ever.
-    pub fn newest(&self, feature: Feature, last_counted: i64, at: i64) -> Option<Point> {
-        let newest = self.begin?.newest.filter(|newest| newest.time() == last_counted)?;
-        let sees = match feature.kind {
-            FeatureKind::Silence => true,
-            FeatureKind::Last => expiry(newest.time(), feature, self.entry.rule.pane) > at,
-            _ => false,
-        };
-        sees.then_some(newest)
     }
 
     /// The same at the head of the series, where every observation passes.
@@ -85,20 +83,11 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What an entry knows of the time before its floor: an earlier one of the same rule was evaluated there.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Begin {
-    /// The newest observation there that counts.
-    pub newest: Option<Point>,
-    /// The levels that are on there.
-    pub on: Set,
-}
-
 /// The state of a run at one time. Small: it is read and written for each observation of each datastream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
     pub(super) at: i64,
-    /// The time of the last counted point seen; `i64::MIN` before the first.
+    /// The time of the last counted point seen; before the first, when the datastream was heard of; before that `i64::MIN`.
     pub(super) last_counted: i64,
     /// The position after the last point seen.
     pub(super) seen: u32,
@@ -175,13 +164,16 @@ impl Evaluation {
             ..Window::default()
         };
         let rule = &walk.entry.rule;
-        let newest = walk.begin.and_then(|begin| begin.newest);
-        let on = walk.begin.map_or(Set::NONE, |begin| begin.on);
+        let on = walk.begin.unwrap_or(Set::NONE);
         let levels = 0..rule.levels.len();
+        let heard_before = walk.begin.is_some() && walk.heard <= walk.floor;
         Self {
-            at: walk.floor,
+            at: match walk.begin {
+                Some(_) => walk.floor,
+                None => walk.floor.min(walk.heard.saturating_sub(1)),
+            },
             seen: start,
-            last_counted: newest.map_or(i64::MIN, Point::time),
+            last_counted: if heard_before { walk.heard } else { i64::MIN },
             windows: rule.features.iter().map(|_| window).collect(),
             levels: levels
                 .map(|level| Standing::new(Phase::Neither, 0, on.has(level)))
@@ -250,7 +242,7 @@ impl Evaluation {
             let own = if walk.begin.is_some() && self.at == walk.floor {
                 // What is known at the floor is judged as soon as it is passed.
                 walk.floor + 1
-            } else if walk.lazy && self.idle(walk.entry, walk.series) {
+            } else if walk.lazy && self.idle(walk) {
                 i64::MAX
             } else {
                 self.next_own_instant(walk)
@@ -307,7 +299,11 @@ impl Evaluation {
     }
 
     /// Whether nothing can happen to level or staleness without a new observation.
-    fn idle(&self, entry: &Entry, series: &Series) -> bool {
+    fn idle(&self, walk: &Walk<'_>) -> bool {
+        let Walk { entry, series, .. } = walk;
+        if self.hears(walk.heard) {
+            return false;
+        }
         let quiet = self
             .levels
             .iter()
@@ -316,6 +312,11 @@ impl Evaluation {
             bound.is_some_and(|bound| may_rise(comparison, bound.on, &entry.rule.features, series))
         };
         quiet && !bounds(entry).any(rising)
+    }
+
+    /// Whether a silence is still to begin with what was heard.
+    fn hears(&self, heard: i64) -> bool {
+        self.last_counted == i64::MIN && heard > self.at && heard < i64::MAX
     }
 
     /// The next instant that comes without another observation.
@@ -329,14 +330,13 @@ impl Evaluation {
             {
                 next = next.min(expiry(point.time(), *feature, entry.rule.pane));
             }
-            if feature.kind == FeatureKind::Last
-                && let Some(newest) = walk.newest(*feature, self.last_counted, self.at)
-            {
-                next = next.min(expiry(newest.time(), *feature, entry.rule.pane));
-            }
         }
         if self.last_counted == i64::MIN {
-            return next;
+            return if self.hears(walk.heard) {
+                next.min(walk.heard)
+            } else {
+                next
+            };
         }
         for (comparison, bound) in bounds(entry) {
             if entry.rule.features[comparison.feature].kind != FeatureKind::Silence {
@@ -378,6 +378,9 @@ impl Evaluation {
                 }
             }
             self.seen += 1;
+        }
+        if instant == walk.heard && self.last_counted == i64::MIN {
+            self.last_counted = instant;
         }
         for (place, feature) in entry.rule.features.iter().enumerate() {
             let window = &mut self.windows[place];
@@ -484,9 +487,6 @@ impl Evaluation {
                 i64::MIN => Value::Unknown,
                 last => ratio(at - last, 1),
             },
-            FeatureKind::Last if count == 0 => walk
-                .newest(feature, self.last_counted, at)
-                .map_or(Value::Unknown, |newest| Value::Result(newest.result)),
             _ if count == 0 => Value::Unknown,
             FeatureKind::Sum => ratio(window.held, 1),
             FeatureKind::Mean => ratio(window.held, count),

@@ -32,9 +32,7 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, datastream: &Text) -> Exp
         let found = features.iter().find(|(known, ..)| *known == feature);
         let against = |_, bound| found.and_then(|(_, _, value)| value.against(bound));
         if compare(entry, index, false, against) == Truth::Yes {
-            let condition = entry
-                .rule
-                .show_condition(&Condition::Comparison(index), &entry.thresholds);
+            let condition = entry.rule.show_condition(&Condition::Comparison(index), &entry.thresholds);
             held.push(condition.into());
         }
     }
@@ -61,6 +59,7 @@ pub fn nothing() -> Explanation {
         datastream: Text::default(),
         held: Vec::new(),
         features: Vec::new(),
+        interval: None,
         asset_name: Text::default(),
         category: Text::default(),
         inherent_level: None,
@@ -88,27 +87,33 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> (FeatureValue, Value) {
         _ => left(at, feature, walk.entry.rule.pane).max(walk.floor),
     };
     let last = series.last_counted(at).filter(|last| last.time() > gone);
-    let newest = walk.begin.and_then(|begin| begin.newest).map_or(i64::MIN, Point::time);
-    let before = || match series.last_counted(at) {
-        Some(last) if last.time() > walk.floor => None,
-        _ => walk.newest(feature, newest, at),
-    };
-    let (first, last) = match (feature.kind, last) {
-        (_, None) => (before(), before()),
-        (FeatureKind::Silence, Some(_)) => (last, last),
-        (_, Some(_)) => (series.first_counted(gone), last),
+    let first = match feature.kind {
+        FeatureKind::Silence => last,
+        _ => last.and_then(|_| series.first_counted(gone)),
     };
     let sample = |point: Point| Sample {
         time: Millis(point.time()),
         result: Number(point.result),
     };
     let ends = first.zip(last);
-    let value = ends.map_or(Value::Unknown, |ends| of(walk, feature, ends, at));
+    // A sensor that was not heard of since it came, or since before what is kept, is silent since then.
+    let unheard = (feature.kind == FeatureKind::Silence && walk.heard <= at).then(|| Value::Ratio {
+        over: at - walk.heard,
+        under: 1,
+    });
+    let all = match feature.kind {
+        // Of a silence what came since is of interest, not what was before.
+        FeatureKind::Silence => series.extent(last.map_or(gone, Point::time), at),
+        _ => series.extent(gone, at),
+    };
+    let value = ends.map_or(unheard, |ends| Some(of(walk, feature, ends, at)));
+    let value = value.unwrap_or(Value::Unknown);
     let shown = FeatureValue {
         feature: feature.to_string().into(),
         value: value.shown().map(Number),
         first: first.map(sample),
         last: last.map(sample),
+        not_counted: all.len - all.count,
     };
     (shown, value)
 }

@@ -123,6 +123,12 @@ impl Span {
     fn silence(walk: &Walk<'_>, last: i64, after: i64, until: i64) -> Self {
         let next = walk.series.first_counted(after).map_or(i64::MAX, |next| next.time());
         let unknown = last == i64::MIN;
+        // Where nothing was seen yet, it begins with what was heard before.
+        let next = if unknown && walk.heard > after {
+            next.min(walk.heard)
+        } else {
+            next
+        };
         let (least, most) = match next > until {
             _ if unknown => (0, until - next.min(until)),
             true => (after + 1 - last, until - last),
@@ -285,6 +291,8 @@ impl Evaluation {
         let last = walk.series.last_counted(at).map(|last| last.time());
         if let Some(last) = last.filter(|last| *last > walk.floor) {
             self.last_counted = last;
+        } else if self.last_counted == i64::MIN && walk.heard <= at {
+            self.last_counted = walk.heard;
         }
         for (place, feature) in walk.entry.rule.features.iter().enumerate() {
             let window = &mut self.windows[place];

@@ -12,30 +12,42 @@ use tree::Node;
 /// One observation in sixteen bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// The time in milliseconds, shifted left by two, and the quality in the two bits below.
+    /// The time in milliseconds, shifted left by three; then a bit that says that the result is no value, whatever its quality;
+    /// and the quality in the two bits below.
     stamp: i64,
     /// The result.
     pub result: f64,
 }
 
+const NO_VALUE: i64 = 1 << 2;
 const QUALITIES: [Quality; 4] = [Quality::Good, Quality::Suspect, Quality::Bad, Quality::Estimated];
 
 impl Point {
     fn new(time: i64, reading: Reading) -> Self {
         Self {
-            stamp: (time << 2) | reading.quality as i64,
+            stamp: (time << 3) | reading.quality as i64,
             result: reading.result,
         }
     }
 
+    /// The same, whose result is a value or not.
+    const fn judged(self, value: bool) -> Self {
+        let stamp = if value {
+            self.stamp & !NO_VALUE
+        } else {
+            self.stamp | NO_VALUE
+        };
+        Self { stamp, ..self }
+    }
+
     /// When it held.
     pub const fn time(self) -> i64 {
-        self.stamp >> 2
+        self.stamp >> 3
     }
 
     /// Whether features count it.
     pub fn counts(self) -> bool {
-        QUALITIES[(self.stamp & 3) as usize].counts()
+        self.stamp & NO_VALUE == 0 && QUALITIES[(self.stamp & 3) as usize].counts()
     }
 
     /// The result in thousandths, half away from zero.
@@ -134,9 +146,9 @@ impl Default for Series {
 }
 
 impl Series {
-    /// Puts, replaces or takes back (`None`) the observation of a time.
-    pub fn apply(&mut self, time: i64, reading: Option<Reading>) -> Outcome {
-        let point = reading.map(|reading| Point::new(time, reading));
+    /// Puts, replaces or takes back (`None`) the observation of a time; whether its result is a `value`.
+    pub fn apply(&mut self, time: i64, reading: Option<Reading>, value: bool) -> Outcome {
+        let point = reading.map(|reading| Point::new(time, reading).judged(value));
         if let Some(point) = point {
             self.low = self.low.min(point.result);
             self.high = self.high.max(point.result);
@@ -146,6 +158,20 @@ impl Series {
             (None, Some(_)) => Outcome::Added,
             (Some(before), after) if after == Some(before) => Outcome::Unchanged,
             (Some(before), _) => Outcome::Changed(before),
+        }
+    }
+
+    /// Finds again which results are values.
+    pub fn judge(&mut self, value: impl Fn(f64) -> bool) {
+        let mut points = Vec::with_capacity(self.root.count());
+        let mut same = true;
+        self.root.for_each(&mut |point| {
+            let judged = point.judged(value(point.result));
+            same &= judged == point;
+            points.push(judged);
+        });
+        if !same {
+            *self = Self::of(points);
         }
     }
 

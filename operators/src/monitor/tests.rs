@@ -9,10 +9,11 @@ use riskflow_model::binary;
 use riskflow_model::observation::Quality;
 use serde_json::{Value, json};
 
-use super::evaluation::{Evaluation, Walk};
+use super::evaluation::{Evaluation, Sight, Walk};
 use super::turns::{Set, Turns, levels};
 use super::*;
 use crate::specification::Entry;
+use crate::valid::{Valid, Validity};
 
 const HORIZON: i64 = 300;
 const START: i64 = 10_000;
@@ -66,8 +67,9 @@ fn rule() -> impl Strategy<Value = Rule> {
     let wait = || prop::sample::select(vec!["0s", "0s", "5ms", "40ms", "150ms"]);
     let level = (condition(), wait(), wait(), 0..3i64);
     let pane = prop::sample::select(vec!["1ms", "5ms", "20ms"]);
-    let levels = prop::collection::vec(level, 1..4);
-    (pane, levels).prop_filter_map("a rule that could never turn on or off is refused", |(pane, plans)| {
+    let rules = (pane, prop::collection::vec(level, 1..4));
+    // What could never turn on or off is refused.
+    rules.prop_filter_map("refused", |(pane, plans)| {
         let names = ["blue", "orange", "red"];
         let levels = plans.into_iter().zip(names).map(|((when, hold, clear, margin), name)| {
             let level = json!({ "when": when, "hold": hold, "clear": clear, "margin": margin as f64 / 2.0 });
@@ -122,17 +124,27 @@ fn buffer() -> impl Strategy<Value = Vec<Epoch>> {
         })
 }
 
+/// Half of all histories know what is no value: 4 stands for none, and beyond 5 there is none.
+fn valid(rule: &Rule) -> Validity {
+    let row = r#"{"id":"d","asset":"a","observed_property":"p","valid":{"max":5},"no_value":[4]}"#;
+    let row = serde_json::from_str(row).unwrap();
+    Valid::of(&row).filter(|_| rule.pane > 1)
+}
+
 fn specification(rule: &Rule) -> Box<Specification> {
     Box::new(Specification {
         subject: Subject {
             datastream: "d".into(),
             asset: Some("a".into()),
+            interval: None,
             base: 1,
         },
         entries: vec![Entry {
             rule: rule.clone(),
             thresholds: rule.thresholds(None),
+            valid: valid(rule),
         }],
+        valid: valid(rule),
     })
 }
 
@@ -140,15 +152,22 @@ fn specification(rule: &Rule) -> Box<Specification> {
 fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, now: i64) -> (Track, (Level, bool)) {
     let mut series = Series::default();
     for (time, reading) in held {
-        series.apply(*time, Some(*reading));
+        let value = entry
+            .valid
+            .as_ref()
+            .is_none_or(|valid| valid.judge(reading.result).is_none());
+        series.apply(*time, Some(*reading), value);
     }
-    let mut walk = Walk::new(entry, &series, i64::MIN);
+    let sight = Sight {
+        floor: i64::MIN,
+        heard: START,
+    };
+    let mut walk = Walk::new(entry, &series, sight);
     let mut run = Evaluation::new(&walk);
     let mut turns = Turns::default();
-    if let Some(first) = held.keys().next() {
-        for time in *first..=now {
-            run.advance(&mut walk, time, &mut turns);
-        }
+    let first = held.keys().next().map_or(START, |first| START.min(*first));
+    for time in first..=now {
+        run.advance(&mut walk, time, &mut turns);
     }
     let track = levels(Set::NONE, turns.from(0, &Turns::default()), &entry.rule);
     (track, run.standing(&mut walk, now))

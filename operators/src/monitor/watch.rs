@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::correction::{Edit, stretches};
-use super::evaluation::{Begin, Evaluation, Standing, Walk};
-use super::series::{Point, Series};
+use super::evaluation::{Evaluation, Sight, Standing, Walk};
+use super::series::Series;
 use super::turns::{Set, Turns, begun, first_difference, last_change, levels};
 use super::{Finding, Revision, Track, evidence};
 use crate::Diff;
@@ -31,10 +31,10 @@ pub(super) struct Watch {
     told: bool,
     /// That this watch is new, until it was settled once.
     fresh: Option<Fresh>,
-    /// The watch does not see what is at or before this time.
-    floor: i64,
-    /// What it knows of it all the same.
-    begin: Option<Box<Begin>>,
+    /// From when on the watch sees what came.
+    sight: Sight,
+    /// The levels that are on there, where it goes on from one with another condition.
+    begin: Option<Set>,
     /// `None` until the series reaches back behind the horizon.
     anchor: Option<Box<Anchor>>,
 }
@@ -65,16 +65,26 @@ mod saved {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::specification::Entry;
+    use crate::valid::Validity;
 
     pub(super) fn serialize<S: Serializer>(entry: &Entry, serializer: S) -> Result<S::Ok, S::Error> {
-        let Entry { rule, thresholds } = entry;
-        (&rule.record.id, rule.fingerprint, rule.condition, thresholds).serialize(serializer)
+        let Entry {
+            rule,
+            thresholds,
+            valid,
+        } = entry;
+        (&rule.record.id, rule.fingerprint, rule.condition, thresholds, valid).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Entry, D::Error> {
-        let (id, fingerprint, condition, thresholds) = <(Text, Key, Key, Thresholds)>::deserialize(deserializer)?;
+        let (id, fingerprint, condition, thresholds, valid) =
+            <(Text, Key, Key, Thresholds, Validity)>::deserialize(deserializer)?;
         let rule = Rule::named(id, fingerprint, condition);
-        Ok(Entry { rule, thresholds })
+        Ok(Entry {
+            rule,
+            thresholds,
+            valid,
+        })
     }
 }
 
@@ -99,13 +109,11 @@ struct Corrected {
 }
 
 impl Watch {
-    /// A watch of an entry that there was not before. `newest` is the newest observation at or before the floor that counts.
-    pub(super) fn new(entry: Entry, series: &Series, (floor, newest): (i64, Option<Point>), cause: Cause) -> Self {
-        let begin = newest.map(|_| Begin { newest, on: Set::NONE });
+    pub(super) fn new(entry: Entry, series: &Series, sight: Sight, cause: Cause) -> Self {
         Self {
-            floor,
+            sight,
             anchor: None,
-            base: Evaluation::new(&Walk::new(&entry, series, floor).from(begin.as_ref())),
+            base: Evaluation::new(&Walk::new(&entry, series, sight)),
             entry,
             turns: Turns::default(),
             ahead: Turns::default(),
@@ -116,35 +124,32 @@ impl Watch {
                 was: None,
                 since: None,
             }),
-            begin: begin.map(Box::new),
+            begin: None,
         }
     }
 
     /// A watch of the same rule with another condition: up to the floor all stays as it was, and from there it goes on with the
     /// levels that are on.
-    pub(super) fn edited(self, entry: Entry, series: &Series, from: (i64, Option<Point>), cause: Cause) -> Self {
-        let (floor, newest) = from;
-        let before = self.turns.from(0, &self.ahead).take_while(|(time, _)| *time <= floor);
-        let started = self.begin.as_ref().map_or(Set::NONE, |begin| begin.on);
-        let set = before.last().map_or(started, |(_, set)| set);
+    pub(super) fn edited(self, entry: Entry, series: &Series, sight: Sight, cause: Cause) -> Self {
+        let before = self.turns.from(0, &self.ahead).take_while(|(time, _)| *time <= sight.floor);
+        let set = before.last().map_or(self.begin.unwrap_or(Set::NONE), |(_, set)| set);
         let on = set.carried(&self.entry.rule, &entry.rule);
-        let begin = Begin { newest, on };
         let mut turns = Turns::default();
         if on != Set::NONE {
-            turns.push(floor, on);
+            turns.push(sight.floor, on);
         }
         Self {
-            base: Evaluation::new(&Walk::new(&entry, series, floor).from(Some(&begin))),
+            base: Evaluation::new(&Walk::new(&entry, series, sight).from(Some(on))),
             turns,
             told: self.told,
+            shown_standing: self.shown_standing,
             fresh: Some(Fresh {
                 cause,
                 was: Some(set.level(&self.entry.rule)),
                 since: begun(self.turns.from(0, &self.ahead), &self.entry.rule),
             }),
-            shown_standing: self.shown_standing,
-            begin: Some(Box::new(begin)),
-            ..Self::new(entry, series, from, cause)
+            begin: Some(on),
+            ..Self::new(entry, series, sight, cause)
         }
     }
 
@@ -155,8 +160,8 @@ impl Watch {
             None => Corrected::default(),
         };
         let (start, old) = open.unwrap_or_else(|| (self.turns.len(), Turns::default()));
-        let mut walk = Walk::new(&self.entry, context.series, self.floor)
-            .from(self.begin.as_deref())
+        let mut walk = Walk::new(&self.entry, context.series, self.sight)
+            .from(self.begin)
             .lazy();
         let mut ahead = Turns::default();
         let mut next = self.base.advance(&mut walk, context.last, &mut self.turns);
@@ -182,7 +187,7 @@ impl Watch {
 
     /// Makes base and turns right again after edits, some of them at or before the base.
     fn correct(&mut self, series: &Series, edits: &[Edit]) -> Corrected {
-        let mut walk = Walk::new(&self.entry, series, self.floor).from(self.begin.as_deref());
+        let mut walk = Walk::new(&self.entry, series, self.sight).from(self.begin);
         let end = self.base.at();
         let mut rest = stretches(&walk, edits, end).into_iter().peekable();
         let mut corrected = Corrected::default();
@@ -290,9 +295,9 @@ impl Watch {
     /// Moves the anchor up to a time, and the base with it where it stands further back: to run on from there would be
     /// wrong. Then no point is needed that is not in a window of that time.
     pub(super) fn move_anchor(&mut self, series: &Series, until: i64) {
-        let mut walk = Walk::new(&self.entry, series, self.floor).from(self.begin.as_deref());
+        let mut walk = Walk::new(&self.entry, series, self.sight).from(self.begin);
         if self.base.at() < until {
-            let mut walk = walk.again().lazy();
+            let mut walk = Walk::new(&self.entry, series, self.sight).from(self.begin).lazy();
             self.base.advance(&mut walk, until, &mut self.turns);
             self.ahead.forget_until(until);
         }
@@ -339,7 +344,7 @@ impl Watch {
         let was = fresh.and_then(|fresh| fresh.was);
         let (from, until) = match (fresh, was) {
             (Some(_), None) => (i64::MIN, i64::MAX),
-            (Some(_), Some(_)) => (self.floor + 1, i64::MAX),
+            (Some(_), Some(_)) => (self.sight.floor + 1, i64::MAX),
             (None, _) => range.unwrap_or((i64::MAX, i64::MAX)),
         };
         let start = if from == i64::MIN {
@@ -369,8 +374,10 @@ impl Watch {
                 (None, Some((at, Level::None, before))) => (at, before),
                 (None, Some((at, level, _))) => (at, level),
             };
-            let walk = Walk::new(&self.entry, context.series, self.floor).from(self.begin.as_deref());
-            Box::new(evidence::explain(&walk, at, level, datastream))
+            let walk = Walk::new(&self.entry, context.series, self.sight).from(self.begin);
+            let mut explanation = evidence::explain(&walk, at, level, datastream);
+            explanation.interval.clone_from(&context.subject.interval);
+            Box::new(explanation)
         });
         let revision = Revision {
             origin: Origin::default(),

@@ -61,6 +61,7 @@ pub fn explain(limit: &Limit, known: &Known, shown: &[(i64, Level)], now: i64, d
             value: Some(Number(count as f64)),
             first: None,
             last: None,
+            not_counted: 0,
         }],
         ..no_evidence()
     }

@@ -9,11 +9,13 @@
 
 use std::collections::BTreeSet;
 
+use riskflow_config::Located;
 use riskflow_model::base::Asset;
 use riskflow_model::intake::{Limit, Permit, PermitKind};
 use riskflow_model::{Key, Shared, Text};
 use serde::{Deserialize, Serialize};
 
+use crate::specification::{LocatedAsset, above_hash};
 use crate::{Diff, Rows, SPREAD, spread};
 
 /// What the fold puts together.
@@ -23,7 +25,7 @@ pub enum Part {
     Asset {
         /// Its identifier.
         asset: Text,
-        /// The hash of its row: tells a changed asset from a changed limit.
+        /// The hash of its row and of the regions above it: tells a changed asset from a changed limit.
         base: u64,
     },
     /// A limit selects the asset.
@@ -37,7 +39,7 @@ pub enum Part {
 /// Returns the parts of every asset with work.
 pub fn parts<'scope>(
     permits: Rows<'scope, Shared<Permit>>,
-    assets: Rows<'scope, (Key, Shared<Asset>)>,
+    assets: Rows<'scope, LocatedAsset>,
     limits: Rows<'scope, Shared<Limit>>,
 ) -> Rows<'scope, (Key, Part)> {
     let certificates = permits
@@ -61,15 +63,17 @@ pub fn parts<'scope>(
         .join_core(certificates, |_, asset, certificate| {
             Some((*asset, Part::Certificate(certificate.clone())))
         });
-    let assets = assets.arrange_by_key_named("Permit: assets");
+    let assets = assets
+        .map(|((key, asset), located)| (key, (asset, located)))
+        .arrange_by_key_named("Permit: assets");
     let watched = works
         .clone()
         .map(|(asset, _)| asset)
         .distinct_core::<Diff>()
         .arrange_by_self_named("Permit: assets with work")
         .join_core(assets, |asset, (), row| Some((*asset, row.clone())));
-    let rows = watched.clone().map(|(key, row)| {
-        let (asset, base) = (row.id.clone(), row.content().route());
+    let rows = watched.clone().map(|(key, (row, located))| {
+        let (asset, base) = (row.id.clone(), row.content().route() ^ above_hash(&located));
         (key, Part::Asset { asset, base })
     });
     works
@@ -87,7 +91,7 @@ fn skills(permit: &Permit) -> impl Iterator<Item = Key> + use<> {
 
 /// The limits of each asset: those of its category, and those of every category.
 fn selected<'scope>(
-    watched: Rows<'scope, (Key, Shared<Asset>)>,
+    watched: Rows<'scope, (Key, (Shared<Asset>, Located))>,
     limits: Rows<'scope, Shared<Limit>>,
 ) -> Rows<'scope, (Key, Part)> {
     let limits = limits
@@ -104,13 +108,13 @@ fn selected<'scope>(
         .arrange_by_key_named("Permit: limits by category");
     watched
         .flat_map(|(key, asset)| {
-            let categories = [Some(Key::of(&asset.category)), None];
+            let categories = [Some(Key::of(&asset.0.category)), None];
             categories.map(|category| ((category, spread(key)), (key, asset.clone())))
         })
         .arrange_by_key_named("Permit: assets by category")
-        .join_core(limits, |_, (key, asset), limit| {
+        .join_core(limits, |_, (key, (asset, located)), limit| {
             let domain = limit.domain.is_none_or(|domain| domain == asset.domain);
-            let region = limit.region.is_none_or(|region| asset.region.within(region));
+            let region = limit.region.is_none_or(|region| located.within(asset.region, region));
             (domain && region).then(|| (*key, Part::Limit(limit.clone())))
         })
 }

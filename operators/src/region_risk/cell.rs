@@ -48,6 +48,19 @@ impl Sums {
         self.exposed += other.exposed;
     }
 
+    /// The inverse of [`Self::add`].
+    pub(super) fn take(&mut self, other: &Self) {
+        let gone = |counts: &Counts| counts.map(|count| -count);
+        self.add(&Self {
+            assets: gone(&other.assets),
+            dynamic: gone(&other.dynamic),
+            villages: gone(&other.villages),
+            warnings: gone(&other.warnings),
+            score: -other.score,
+            exposed: -other.exposed,
+        });
+    }
+
     /// The highest level of its assets; `None` where there are none.
     pub(super) fn highest(&self) -> Option<Level> {
         let found = Level::ALL.into_iter().rev();

@@ -4,15 +4,13 @@ use std::hash::BuildHasherDefault;
 
 use hashbrown::HashMap;
 use riskflow_model::output::RegionRisk;
-use riskflow_model::{DomainScope, RegionCode, Text, Tier};
+use riskflow_model::{DomainScope, Lineage, RegionCode, Text, Tier};
 
 use super::cell::{Cell, Counts, Sums, Top, shown};
 use super::{Part, Told};
 use crate::Diff;
 use crate::fold::RouteHasher;
 
-/// From below; provinces have no rows.
-const TIERS: [Tier; 4] = [Tier::Village, Tier::Town, Tier::County, Tier::City];
 const SCOPES: usize = DomainScope::EACH.len();
 
 /// A region.
@@ -21,6 +19,8 @@ struct Place {
     code: RegionCode,
     name: Option<Text>,
     parent: Option<u32>,
+    /// How many lie above it.
+    depth: u32,
     children: Vec<u32>,
     /// In the order of [`DomainScope::EACH`].
     cells: [Cell; SCOPES],
@@ -31,16 +31,19 @@ struct Place {
 pub(super) struct Rollup {
     index: HashMap<RegionCode, u32, BuildHasherDefault<RouteHasher>>,
     places: Vec<Place>,
-    /// For each tier: region and domain.
-    changed: [Vec<(u32, usize)>; TIERS.len()],
+    /// What rows say of codes that do not say it themselves, and the places of these.
+    lineage: Lineage,
+    others: Vec<u32>,
+    /// For each depth: region and domain.
+    changed: Vec<Vec<(u32, usize)>>,
 }
 
 impl Rollup {
     /// Takes in what came (1) and went (-1) in an epoch, each row once.
     pub(super) fn apply(&mut self, mut parts: Vec<(Part, Diff)>) {
-        parts.retain(|(part, _)| tier_of(part.region()).is_some());
         // What went comes first: an asset that moved up is on the lists once.
         parts.sort_by_key(|(_, diff)| *diff > 0);
+        self.follow(&parts);
         for (part, diff) in parts {
             let place = self.place(part.region());
             let times = if diff > 0 { 1 } else { -1 };
@@ -65,16 +68,73 @@ impl Rollup {
         }
     }
 
-    /// Takes the epoch in, tier by tier, and gives what differs.
+    /// Puts regions where their rows say now that they lie. Nothing else of this epoch was taken in yet.
+    fn follow(&mut self, parts: &[(Part, Diff)]) {
+        let mut changed = false;
+        for (part, diff) in parts {
+            if let Part::Named(region) = part
+                && !region.code.is_statistical()
+            {
+                changed = true;
+                match *diff > 0 {
+                    true => self.lineage.put(region.code, region.parent),
+                    false => self.lineage.remove(region.code),
+                }
+            }
+        }
+        if !changed {
+            return;
+        }
+        let mut moved = Vec::new();
+        for place in self.others.clone() {
+            let parent = self.lineage.parent_of(self.places[place as usize].code);
+            let parent = parent.map(|parent| self.place(parent));
+            let before = std::mem::replace(&mut self.places[place as usize].parent, parent);
+            if before == parent {
+                continue;
+            }
+            let sums = self.places[place as usize].cells.each_ref().map(|cell| cell.sums);
+            if let Some(before) = before {
+                let left = &mut self.places[before as usize];
+                left.children.retain(|child| *child != place);
+                left.cells
+                    .iter_mut()
+                    .zip(&sums)
+                    .for_each(|(cell, sums)| cell.pending.take(sums));
+            }
+            if let Some(parent) = parent {
+                let joined = &mut self.places[parent as usize];
+                joined.children.push(place);
+                joined
+                    .cells
+                    .iter_mut()
+                    .zip(&sums)
+                    .for_each(|(cell, sums)| cell.pending.add(sums));
+            }
+            moved.extend([Some(place), before, parent].into_iter().flatten());
+        }
+        for place in 0..self.places.len() {
+            let up = |place: &u32| self.places[*place as usize].parent;
+            let depth = std::iter::successors(self.places[place].parent, up).count();
+            self.places[place].depth = depth as u32;
+        }
+        for place in moved {
+            for scope in 0..SCOPES {
+                self.touch(place, scope).top_stale = true;
+            }
+        }
+    }
+
+    /// Takes the epoch in from below, and gives what differs.
     pub(super) fn settle(&mut self, give: &mut dyn FnMut(Told)) {
-        for tier in 0..TIERS.len() {
+        for depth in (0..self.changed.len()).rev() {
             // It grows on the way, where a region begins or ends to be.
             let mut next = 0;
-            while let Some((place, scope)) = self.changed[tier].get(next).copied() {
+            while let Some((place, scope)) = self.changed[depth].get(next).copied() {
                 next += 1;
-                self.take_in(tier, place, scope);
+                self.take_in(place, scope);
             }
-            for (place, scope) in std::mem::take(&mut self.changed[tier]) {
+            for (place, scope) in std::mem::take(&mut self.changed[depth]) {
                 self.tell(place, scope, give);
             }
         }
@@ -85,13 +145,16 @@ impl Rollup {
         if let Some(place) = self.index.get(&code) {
             return *place;
         }
-        let parent = code.parent().filter(|parent| tier_of(*parent).is_some());
-        let parent = parent.map(|parent| self.place(parent));
+        let parent = self.lineage.parent_of(code).map(|parent| self.place(parent));
         let place = self.places.len() as u32;
+        if !code.is_statistical() {
+            self.others.push(place);
+        }
         self.places.push(Place {
             code,
             name: None,
             parent,
+            depth: parent.map_or(0, |parent| self.places[parent as usize].depth + 1),
             children: Vec::new(),
             cells: std::array::from_fn(|_| Cell::default()),
         });
@@ -107,14 +170,17 @@ impl Rollup {
         let at = &mut self.places[place as usize];
         let cell = &mut at.cells[scope];
         if !std::mem::replace(&mut cell.listed, true) {
-            let tier = tier_of(at.code).expect("regions without rows have no place");
-            self.changed[tier].push((place, scope));
+            let depth = at.depth as usize;
+            if self.changed.len() <= depth {
+                self.changed.resize_with(depth + 1, Vec::new);
+            }
+            self.changed[depth].push((place, scope));
         }
         cell
     }
 
     /// Adds to a cell what the epoch did to it, and passes that on to the region above.
-    fn take_in(&mut self, tier: usize, place: u32, scope: usize) {
+    fn take_in(&mut self, place: u32, scope: usize) {
         let top_changed = self.look_at_top(place, scope);
         let at = &mut self.places[place as usize];
         let (parent, cell) = (at.parent, &mut at.cells[scope]);
@@ -122,7 +188,7 @@ impl Rollup {
         let existed = cell.sums.assets != Counts::default();
         cell.sums.add(&up);
         let exists = cell.sums.assets != Counts::default();
-        if tier == 0 {
+        if at.code.tier() == Some(Tier::Village) {
             let village = cell.sums.as_village();
             let before = std::mem::replace(&mut cell.sums.villages, village);
             up.villages = std::array::from_fn(|level| village[level] - before[level]);
@@ -163,6 +229,9 @@ impl Rollup {
     }
 
     fn tell(&mut self, place: u32, scope: usize, give: &mut dyn FnMut(Told)) {
+        let parent = self.places[place as usize]
+            .parent
+            .map(|parent| self.places[parent as usize].code);
         let at = &mut self.places[place as usize];
         let exists = at.name.is_some() || at.cells[0].sums.assets != Counts::default();
         let cell = &mut at.cells[scope];
@@ -179,6 +248,7 @@ impl Rollup {
         let row = exists.then(|| RegionRisk {
             region: at.code,
             name: at.name.clone().unwrap_or_else(|| "".into()),
+            parent,
             domain: key.1,
             level: sums.highest().unwrap_or(riskflow_model::Level::None),
             assets_by_level: shown(sums.assets),
@@ -192,9 +262,4 @@ impl Rollup {
         });
         give(Told::Row(key, row.map(Box::new)));
     }
-}
-
-/// The position in [`TIERS`]; `None` for provinces.
-fn tier_of(region: RegionCode) -> Option<usize> {
-    TIERS.iter().position(|tier| *tier == region.tier())
 }

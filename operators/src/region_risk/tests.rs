@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use riskflow_model::output::{LevelCounts, TopAsset};
-use riskflow_model::{Domain, DomainScope, InherentLevel, Level, Text};
+use riskflow_model::{Domain, DomainScope, InherentLevel, Level, Lineage, Text};
 
 use super::*;
 
 const DOMAINS: [Domain; 2] = [Domain::WorkSafety, Domain::NaturalHazard];
 /// Villages, a town, a county, a city and a province: assets may stand anywhere.
-const CODES: [&str; 8] = [
+/// And places of other codes, of which rows say where they lie.
+const CODES: [&str; 12] = [
     "330902001001",
     "330902001002",
     "330902002001",
@@ -20,7 +21,13 @@ const CODES: [&str; 8] = [
     "330903",
     "3309",
     "33",
+    "harbour",
+    "berth",
+    "pier",
+    "EU",
 ];
+/// Where they may lie.
+const PARENTS: [&str; 6] = ["330902001", "3309", "harbour", "berth", "EU", ""];
 
 fn asset(number: usize, region: usize, domain: usize, score: u8) -> Arc<AssetRisk> {
     let level = Level::ALL[usize::from(score.div_ceil(4))];
@@ -50,14 +57,17 @@ impl World {
     /// All rows, from scratch.
     fn rows(&self) -> BTreeMap<RegionScope, RegionRisk> {
         let mut rows = BTreeMap::new();
-        for code in CODES
-            .iter()
-            .flat_map(|code| [4, 6, 9, 12].map(|digits| code.get(..digits)))
-            .flatten()
-        {
-            let region: RegionCode = code.parse().unwrap();
+        let mut lineage = Lineage::default();
+        for named in self.names.values() {
+            lineage.put(named.code, named.parent);
+        }
+        let codes = CODES.iter().map(|code| code.parse().unwrap());
+        let codes = codes.chain(["330902", "330902002"].map(|code| code.parse().unwrap()));
+        for region in codes {
+            let region: RegionCode = region;
+            let lies_within = |asset: &&Arc<AssetRisk>| lineage.above(asset.region).within(asset.region, region);
             let name = self.names.values().find(|named| named.code == region);
-            let within = self.assets.values().filter(|asset| asset.region.within(region));
+            let within = self.assets.values().filter(lies_within);
             if name.is_none() && within.clone().next().is_none() {
                 continue;
             }
@@ -66,7 +76,10 @@ impl World {
                 let assets: Vec<_> = within.clone().filter(|asset| counts(asset.domain)).collect();
                 rows.insert(
                     (region, domain),
-                    row(region, name.map(|named| named.name.clone()), domain, &assets),
+                    RegionRisk {
+                        parent: lineage.parent_of(region),
+                        ..row(region, name.map(|named| named.name.clone()), domain, &assets)
+                    },
                 );
             }
         }
@@ -95,6 +108,7 @@ fn row(region: RegionCode, name: Option<Text>, domain: DomainScope, assets: &[&A
     RegionRisk {
         region,
         name: name.unwrap_or_else(|| "".into()),
+        parent: None,
         domain,
         level: assets.iter().map(|asset| asset.level).max().unwrap_or_default(),
         assets_by_level: count(&mut assets.iter().map(|asset| asset.level)),
@@ -123,10 +137,15 @@ proptest! {
         for changes in epochs {
             let before = world.clone();
             for (number, region, domain, score, what) in changes {
-                let code = CODES[region].parse().unwrap();
+                let code: RegionCode = CODES[region].parse().unwrap();
                 match what {
                     0 => drop(world.assets.remove(&number)),
-                    1 => drop(world.names.insert(region, Shared::new(Region { code, name: format!("name {score}").into() }))),
+                    1 => {
+                        let parent = PARENTS[usize::from(score) % PARENTS.len()].parse().ok();
+                        let parent = parent.filter(|parent| !code.is_statistical() && *parent != code);
+                        let name = format!("name {score}").into();
+                        drop(world.names.insert(region, Shared::new(Region { code, name, parent })));
+                    }
                     2 => drop(world.names.remove(&region)),
                     _ => drop(world.assets.insert(number, asset(number, region, domain, score))),
                 }

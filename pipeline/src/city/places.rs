@@ -19,9 +19,9 @@ pub struct Place {
     pub latitude: f64,
 }
 
-/// Every region: the city, counties, towns, villages, as code and name.
+/// Every region: the province, the city, counties, towns, villages, as code and name.
 pub fn regions() -> Vec<(String, String)> {
-    let city = [("3309".to_owned(), "舟山市".to_owned())];
+    let city = [("33", "浙江省"), ("3309", "舟山市")].map(|(code, name)| (code.to_owned(), name.to_owned()));
     city.into_iter()
         .chain(rows(AREAS))
         .chain(rows(STREETS))

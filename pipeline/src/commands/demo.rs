@@ -253,7 +253,7 @@ fn counties(tables: &Tables) -> Vec<(RegionCode, String)> {
     let all = tables
         .regions
         .iter()
-        .filter(|((code, domain), _)| code.tier() == Tier::County && *domain == DomainScope::All);
+        .filter(|((code, domain), _)| code.tier() == Some(Tier::County) && *domain == DomainScope::All);
     all.map(|((code, _), row)| (*code, row.name.to_string())).collect()
 }
 

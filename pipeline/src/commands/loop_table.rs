@@ -43,7 +43,7 @@ impl Count {
 fn counts(tables: &Tables, counties: &[(RegionCode, String)]) -> Vec<(String, Count)> {
     let of = |region: RegionCode| {
         let cases = tables.cases.values().map(AsRef::as_ref);
-        Count::of(cases.filter(move |case: &&CaseState| case.region.within(region)))
+        Count::of(cases.filter(move |case: &&CaseState| tables.within(case.region, region)))
     };
     let mut rows: Vec<_> = counties.iter().map(|(code, name)| (name.clone(), of(*code))).collect();
     rows.push(("all".to_owned(), Count::of(tables.cases.values().map(AsRef::as_ref))));

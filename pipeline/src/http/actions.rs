@@ -190,7 +190,7 @@ impl Inner {
             let detail = format!("there is no case or open warning `{}`", shortened(case));
             refused(Outcome::UnknownCase, detail)
         })?;
-        if !region.within(token.region) {
+        if !self.handles.views.load().within(region, token.region) {
             let detail = format!("`{case}` lies in {region}; this token acts within {}", token.region);
             return Err(refused(Outcome::OtherRegion, detail));
         }

@@ -56,6 +56,7 @@ impl Filter {
     pub fn values(self) -> String {
         match self {
             Self::Within => "a region code: this region and all within".to_owned(),
+            // Of statistical codes only.
             Self::Tier => one_of(["province", "city", "county", "town", "village"]),
             Self::Domain => one_of(DomainScope::EACH.map(DomainScope::name)),
             Self::Category => "a category of assets, exactly".to_owned(),
@@ -199,8 +200,9 @@ impl Query {
         [within, category, rule, module].into_iter().flatten()
     }
 
-    fn region(&self, region: RegionCode) -> bool {
-        self.within.is_none_or(|within| region.within(within)) && self.tier.is_none_or(|tier| region.tier() == tier)
+    fn region(&self, tables: &Tables, region: RegionCode) -> bool {
+        self.within.is_none_or(|within| tables.within(region, within))
+            && self.tier.is_none_or(|tier| region.tier() == Some(tier))
     }
 
     fn domain(&self, domain: Domain) -> bool {
@@ -279,7 +281,7 @@ impl List {
 pub(super) static LISTS: [List; 6] = [
     List {
         name: "regions",
-        about: "risk of regions, of one domain (`all` where none is given); from city to village",
+        about: "risk of regions, of one domain (`all` where none is given); from province to village, then those of other codes",
         filters: &[Filter::Within, Filter::Tier, Filter::Domain, Filter::Least],
         rows: regions,
     },
@@ -331,7 +333,7 @@ fn regions(tables: &Tables, query: &Query, each: Each<'_>) {
     // Codes are in the order of regions, which is not that of their texts. One that is no code comes before all.
     let after: Option<RegionCode> = query.after.as_deref().and_then(|after| after.parse().ok());
     for row in tables.regions.values() {
-        if row.domain == domain && query.region(row.region) && query.level(row.level) {
+        if row.domain == domain && query.region(tables, row.region) && query.level(row.level) {
             let behind = after.is_none_or(|after| row.region > after);
             each(&row.region.to_string(), behind, row.as_ref());
         }
@@ -340,7 +342,7 @@ fn regions(tables: &Tables, query: &Query, each: Each<'_>) {
 
 fn assets(tables: &Tables, query: &Query, each: Each<'_>) {
     for (key, row) in &tables.assets {
-        let fits = query.region(row.region) && query.domain(row.domain) && query.level(row.level);
+        let fits = query.region(tables, row.region) && query.domain(row.domain) && query.level(row.level);
         if fits && is(query.category.as_ref(), &row.category) {
             each(key, behind(query, key), row.as_ref());
         }
@@ -349,7 +351,7 @@ fn assets(tables: &Tables, query: &Query, each: Each<'_>) {
 
 fn warnings(tables: &Tables, query: &Query, each: Each<'_>) {
     for (key, row) in &tables.warnings {
-        let fits = query.region(row.region) && query.domain(row.domain) && query.level(row.level);
+        let fits = query.region(tables, row.region) && query.domain(row.domain) && query.level(row.level);
         if fits && is(query.rule.as_ref(), &row.rule) {
             each(key, behind(query, key), row.as_ref());
         }
@@ -358,7 +360,7 @@ fn warnings(tables: &Tables, query: &Query, each: Each<'_>) {
 
 fn cases(tables: &Tables, query: &Query, each: Each<'_>) {
     for (key, row) in &tables.cases {
-        let fits = query.region(row.region) && query.domain(row.domain) && query.level(row.level);
+        let fits = query.region(tables, row.region) && query.domain(row.domain) && query.level(row.level);
         if fits && is(query.rule.as_ref(), &row.rule) && query.step.is_none_or(|step| step == row.step) {
             each(key, behind(query, key), row.as_ref());
         }
@@ -369,7 +371,9 @@ fn cases(tables: &Tables, query: &Query, each: Each<'_>) {
 fn responses(tables: &Tables, query: &Query, each: Each<'_>) {
     for (key, row) in &tables.responses {
         let fits = match row.region {
-            Some(region) => query.region(region) && query.domain.is_none_or(|domain| row.domain == Some(domain)),
+            Some(region) => {
+                query.region(tables, region) && query.domain.is_none_or(|domain| row.domain == Some(domain))
+            }
             None => query.within.is_none() && query.tier.is_none() && query.domain.is_none(),
         };
         if fits {
@@ -380,7 +384,7 @@ fn responses(tables: &Tables, query: &Query, each: Each<'_>) {
 
 fn reports(tables: &Tables, query: &Query, each: Each<'_>) {
     for (key, row) in &tables.totals {
-        if query.region(row.region) && is(query.module.as_ref(), &row.module) {
+        if query.region(tables, row.region) && is(query.module.as_ref(), &row.module) {
             each(key, behind(query, key), row.as_ref());
         }
     }
@@ -437,11 +441,11 @@ mod tests {
     fn all_that_is_wrong_comes_at_once_with_what_to_give() {
         let said = parse(
             "cases",
-            "within=33x&step=nowhere&least=&limit=10001&offset=-1&colour=red&rule=&rule=a",
+            "within= 33&step=nowhere&least=&limit=10001&offset=-1&colour=red&rule=&rule=a",
         )
         .unwrap_err();
         for part in [
-            "`within` is `33x`; give a region code",
+            "`within` is ` 33`; give a region code",
             "`step` is `nowhere`; give one of `issued`, `called`",
             "`least` is ``; give this level or above: one of `none`",
             "`limit` is `10001`; give a number up to 10000",

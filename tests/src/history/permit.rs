@@ -71,7 +71,7 @@ impl Maker {
             0 => limit["category"] = json!(["tank"]),
             1 => limit["category"] = json!(["tank", "gauge", "tank"]),
             2 => limit["domain"] = json!("work_safety"),
-            3 => limit["region"] = json!("330902"),
+            3 => limit["region"] = json!(self.draw.pick(&["330902", "harbour"])),
             _ => {}
         }
         let limit = serde_json::from_value(limit).expect("a limit");

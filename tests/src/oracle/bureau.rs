@@ -8,6 +8,7 @@ use riskflow_model::responsibility::{Duty, Plan, Unit, User};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, Shared, Text};
 
+use crate::oracle::place::Places;
 use crate::oracle::timeline::About;
 
 /// A unit and a role there.
@@ -16,8 +17,8 @@ pub type Place = (Text, Text);
 /// What the duties ask of a unit and role in a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asking {
-    /// The most digits in the region of any duty behind it.
-    pub digits: usize,
+    /// In how many regions that of the nearest duty behind it lies.
+    pub depth: usize,
     /// The parent unit.
     pub parent: Option<Text>,
     /// The duties behind it that have a roster.
@@ -50,6 +51,8 @@ pub struct Bureau {
     users: BTreeMap<Key, Shared<User>>,
     duties: BTreeMap<Key, Shared<Duty>>,
     plans: BTreeMap<Key, Shared<Plan>>,
+    /// Which regions lie in which.
+    pub places: Places,
     /// Incidents of the highest version.
     pub incidents: BTreeMap<Key, Shared<Incident>>,
 }
@@ -91,25 +94,25 @@ impl Bureau {
     pub fn obligations(&self, about: &About, level: Level, now: i64) -> BTreeMap<Place, Asking> {
         let mut obligations: BTreeMap<Place, Asking> = BTreeMap::new();
         for (key, duty) in self.in_force(now) {
-            let fits = inside(&about.region.to_string(), &duty.region.to_string())
+            let fits = self.places.within(about.region, duty.region)
                 && duty.domain.is_none_or(|domain| domain == about.domain)
                 && (duty.rules.is_empty() || duty.rules.contains(&about.rule))
                 && (duty.asset.is_none() || duty.asset == about.asset)
                 && level >= duty.level;
             if fits {
-                let digits = duty.region.to_string().len();
+                let depth = self.places.chain(&duty.region.to_string()).len();
                 let parent = self
                     .units
                     .get(&Key::of(&duty.unit))
                     .and_then(|unit| unit.parent.clone());
                 let place = (duty.unit.clone(), duty.role.clone());
                 let asking = obligations.entry(place).or_insert_with(|| Asking {
-                    digits,
+                    depth,
                     parent,
                     rosters: Vec::new(),
                     by_post: false,
                 });
-                asking.digits = asking.digits.max(digits);
+                asking.depth = asking.depth.max(depth);
                 if duty.roster.is_empty() {
                     asking.by_post = true;
                 } else {
@@ -124,8 +127,8 @@ impl Bureau {
     pub fn tasks(&self, about: &About, level: Level) -> Vec<Wanted> {
         let mut plans: Vec<&Shared<Plan>> = self.plans.values().collect();
         plans.retain(|plan| {
-            let region = plan.region.map(|region| region.to_string());
-            region.is_none_or(|region| inside(&about.region.to_string(), &region))
+            plan.region
+                .is_none_or(|region| self.places.within(about.region, region))
                 && plan.domain.is_none_or(|domain| domain == about.domain)
                 && (plan.rules.is_empty() || plan.rules.contains(&about.rule))
                 && plan.level == level
@@ -185,9 +188,4 @@ impl Bureau {
         let row = self.users.get(&Key::of(user));
         row.map(|user| user.channel.clone()).unwrap_or_default()
     }
-}
-
-/// Whether a region lies in another, by their digits.
-fn inside(region: &str, other: &str) -> bool {
-    region.starts_with(other)
 }

@@ -15,6 +15,7 @@ use riskflow_model::{Key, Level, Shared, Text};
 use crate::oracle::act::by;
 use crate::oracle::bureau::Bureau;
 use crate::oracle::notice::Memory;
+use crate::oracle::place::Places;
 use crate::oracle::timeline::{About, Asked, Fact, Kept, Named, Says, Timeline};
 use crate::oracle::walk::{Walk, walk};
 use crate::oracle::{Expected, Told, notice, response};
@@ -54,8 +55,10 @@ impl Cases {
         semantics: &Semantics,
         now: i64,
         records: &[(Origin, InputRecord)],
+        places: Places,
         expected: &mut Expected,
     ) {
+        self.bureau.places = places;
         let before = self.bureau.incidents.clone();
         for (origin, record) in records {
             if let InputRecord::Base(key, row) = record {
@@ -91,7 +94,7 @@ impl Cases {
                 self.cases.remove(&id);
             }
         }
-        expected.responses = response::rows(expected.cases.values());
+        expected.responses = response::rows(expected.cases.values(), &self.bureau.places);
         expected.cases.values_mut().for_each(show);
     }
 

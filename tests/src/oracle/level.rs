@@ -17,13 +17,12 @@ pub fn level_at(track: &Track, time: i64) -> Level {
         .map_or(Level::None, |(_, level)| *level)
 }
 
-/// What an entry sees.
-#[derive(Clone, Debug, Default)]
+/// What an entry sees of a datastream.
 pub struct Seen {
-    /// Observations that count, later than its floor.
-    pub later: Vec<(i64, f64)>,
-    /// The newest one before that.
-    pub newest: Option<(i64, f64)>,
+    /// Observations that count, by time.
+    pub points: Vec<(i64, f64)>,
+    /// When it was heard of before all of them, or came to be known.
+    pub heard: i64,
     /// What the entry before it left.
     pub left: Option<Left>,
 }
@@ -88,22 +87,9 @@ pub fn highest<'a>(tracks: impl Iterator<Item = &'a Track> + Clone) -> Track {
     merged
 }
 
-/// The episode that holds a time, or else the first that begins later: when it begins, and when it ends.
-pub fn episode(track: &Track, at: i64) -> Option<(i64, Option<i64>)> {
-    let mut episodes: Vec<(i64, Option<i64>)> = Vec::new();
-    for (time, level) in track {
-        match episodes.last_mut().filter(|(_, end)| end.is_none()) {
-            None => episodes.push((*time, None)),
-            Some((_, end)) if *level == Level::None => *end = Some(*time),
-            Some(_) => {}
-        }
-    }
-    episodes.into_iter().find(|(_, end)| end.is_none_or(|end| end > at))
-}
-
 /// The level of an entry over time, up to `now`.
-pub fn track(rule: &Rule, thresholds: &Thresholds, seen: &Seen, floor: i64, now: i64) -> Track {
-    let found = highest(each(rule, thresholds, seen, floor, now).iter().map(|(_, track)| track));
+pub fn track(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64) -> Track {
+    let found = highest(each(rule, thresholds, seen, now).iter().map(|(_, track)| track));
     let Some(left) = &seen.left else { return found };
     let mut whole = left.track.clone();
     let later = found
@@ -119,9 +105,22 @@ pub fn track(rule: &Rule, thresholds: &Thresholds, seen: &Seen, floor: i64, now:
     whole
 }
 
+/// The episode that holds a time, or else the first that begins later: when it begins, and when it ends.
+pub fn episode(track: &Track, at: i64) -> Option<(i64, Option<i64>)> {
+    let mut episodes: Vec<(i64, Option<i64>)> = Vec::new();
+    for (time, level) in track {
+        match episodes.last_mut().filter(|(_, end)| end.is_none()) {
+            None => episodes.push((*time, None)),
+            Some((_, end)) if *level == Level::None => *end = Some(*time),
+            Some(_) => {}
+        }
+    }
+    episodes.into_iter().find(|(_, end)| end.is_none_or(|end| end > at))
+}
+
 /// Each level's own track.
-fn each(rule: &Rule, thresholds: &Thresholds, seen: &Seen, floor: i64, now: i64) -> Vec<(Level, Track)> {
-    let instants = instants(rule, thresholds, seen, floor, now);
+fn each(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64) -> Vec<(Level, Track)> {
+    let instants = instants(rule, thresholds, seen, now);
     let levels = rule.levels.iter();
     levels
         .map(|plan| (plan.level, one_level(rule, thresholds, seen, plan, &instants, now)))
@@ -129,10 +128,10 @@ fn each(rule: &Rule, thresholds: &Thresholds, seen: &Seen, floor: i64, now: i64)
 }
 
 /// What an entry leaves at a time for one with another condition.
-pub fn left(rule: &Rule, thresholds: &Thresholds, seen: &Seen, (floor, at): (i64, i64), next: &Rule) -> Left {
-    let mut whole = track(rule, thresholds, seen, floor, at);
+pub fn left(rule: &Rule, thresholds: &Thresholds, seen: &Seen, at: i64, next: &Rule) -> Left {
+    let mut whole = track(rule, thresholds, seen, at);
     whole.retain(|(time, _)| *time <= at);
-    let levels = each(rule, thresholds, seen, floor, at);
+    let levels = each(rule, thresholds, seen, at);
     let on = levels.iter().filter(|(_, track)| level_at(track, at) > Level::None);
     let carried = on.filter_map(|(level, _)| next.levels.iter().map(|plan| plan.level).rfind(|other| other <= level));
     Left {
@@ -149,12 +148,10 @@ pub fn stale(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64, level:
 }
 
 /// Every instant at which a feature may change.
-fn instants(rule: &Rule, thresholds: &Thresholds, seen: &Seen, floor: i64, now: i64) -> Vec<i64> {
+fn instants(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64) -> Vec<i64> {
     let mut instants = BTreeSet::new();
-    if seen.newest.is_some() || seen.left.is_some() {
-        instants.insert(floor + 1);
-    }
-    for (time, _) in seen.newest.iter().chain(&seen.later) {
+    let heard = (seen.heard, 0.0);
+    for (time, _) in seen.points.iter().chain([&heard]) {
         instants.insert(*time);
         for feature in &rule.features {
             instants.insert(expiry(*time, feature.window, rule.pane));
@@ -166,10 +163,11 @@ fn instants(rule: &Rule, thresholds: &Thresholds, seen: &Seen, floor: i64, now: 
             }
         }
     }
-    instants
-        .into_iter()
-        .filter(|instant| *instant > floor && *instant <= now)
-        .collect()
+    let floor = seen.left.as_ref().map(|left| left.floor);
+    instants.extend(floor.map(|floor| floor + 1));
+    let begins = floor.unwrap_or(i64::MIN);
+    let instants = instants.into_iter();
+    instants.filter(|instant| *instant > begins && *instant <= now).collect()
 }
 
 /// One level's own track: on where a raise interval begins, off where a lower interval begins.
@@ -294,17 +292,11 @@ fn thousandths(result: f64) -> i128 {
 }
 
 fn value(feature: Feature, pane: i64, seen: &Seen, at: i64) -> Option<Fraction> {
-    let mut past = seen.later.iter().filter(|(time, _)| *time <= at);
-    let newest = || {
-        seen.newest
-            .filter(|_| seen.later.first().is_none_or(|(time, _)| *time > at))
-    };
+    let mut past = seen.points.iter().filter(|(time, _)| *time <= at);
     if feature.kind == FeatureKind::Silence {
-        let last = past.next_back().copied().or_else(newest);
-        return last.map(|(time, _)| (i128::from(at - time), 1000));
-    }
-    if let Some((time, result)) = newest().filter(|_| feature.kind == FeatureKind::Last) {
-        return (at < expiry(time, feature.window, pane)).then(|| decimal(result));
+        let last = past.next_back().map(|(time, _)| *time);
+        let last = last.or_else(|| (seen.heard <= at).then_some(seen.heard));
+        return last.map(|last| (i128::from(at - last), 1000));
     }
     let window: Vec<(i64, f64)> = past
         .filter(|(time, _)| at < expiry(*time, feature.window, pane))

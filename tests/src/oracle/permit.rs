@@ -10,6 +10,7 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, Shared, Text};
 
 use super::level::Track;
+use super::place::Places;
 use super::{Levels, Member};
 
 /// What counts of permits and limits, and what the assets saw of them after the epoch before.
@@ -24,6 +25,8 @@ pub struct Permits {
 #[derive(Clone, Default, PartialEq)]
 struct Seen {
     asset: Option<Shared<Asset>>,
+    /// The regions that it lies in.
+    chain: Vec<String>,
     limits: BTreeMap<Text, Shared<Limit>>,
     works: BTreeSet<Shared<Permit>>,
     certificates: BTreeSet<Shared<Permit>>,
@@ -61,8 +64,8 @@ impl Permits {
     }
 
     /// What follows from the rows as of now.
-    pub fn step(&mut self, now: i64, assets: &BTreeMap<Key, Shared<Asset>>) -> Permitted {
-        let after = self.seen(assets);
+    pub fn step(&mut self, now: i64, assets: &BTreeMap<Key, Shared<Asset>>, places: &Places) -> Permitted {
+        let after = self.seen(assets, places);
         let before = std::mem::replace(&mut self.before, after.clone());
         let mut permitted = Permitted {
             levels: Levels::new(),
@@ -95,7 +98,7 @@ impl Permits {
         permitted
     }
 
-    fn seen(&self, assets: &BTreeMap<Key, Shared<Asset>>) -> BTreeMap<Text, Seen> {
+    fn seen(&self, assets: &BTreeMap<Key, Shared<Asset>>, places: &Places) -> BTreeMap<Text, Seen> {
         let mut seen: BTreeMap<Text, Seen> = BTreeMap::new();
         for permit in self.permits.values().filter(|permit| permit.kind == PermitKind::Work) {
             let asset = permit.asset.clone().expect("work is done somewhere");
@@ -117,7 +120,8 @@ impl Permits {
                 }
             }
             if let Some(asset) = &seen.asset {
-                for limit in self.limits.values().filter(|limit| selects(limit, asset)) {
+                seen.chain = places.chain(&asset.region.to_string());
+                for limit in self.limits.values().filter(|limit| selects(limit, asset, places)) {
                     seen.limits.insert(limit.id.clone(), limit.clone());
                 }
             }
@@ -180,12 +184,10 @@ fn in_force(permit: &Permit, time: i64) -> bool {
         && permit.cancelled_from.is_none_or(|cancelled| time < cancelled.0)
 }
 
-fn selects(limit: &Limit, asset: &Asset) -> bool {
+fn selects(limit: &Limit, asset: &Asset, places: &Places) -> bool {
     (limit.category.is_empty() || limit.category.contains(&asset.category))
         && limit.domain.is_none_or(|domain| domain == asset.domain)
-        && limit
-            .region
-            .is_none_or(|region| asset.region.to_string().starts_with(&region.to_string()))
+        && limit.region.is_none_or(|region| places.within(asset.region, region))
 }
 
 /// What happened to the permits and certificates that concern an asset.
@@ -210,7 +212,7 @@ fn causes(before: &Seen, after: &Seen, papers: Option<Cause>) -> BTreeMap<Text, 
             (Some(old), Some(new)) if old == new => None,
             (Some(_), Some(_)) => Some(Cause::RuleChange),
             _ if before.works.is_empty() || after.works.is_empty() => papers,
-            _ if before.asset == after.asset => Some(Cause::RuleChange),
+            _ if before.asset == after.asset && before.chain == after.chain => Some(Cause::RuleChange),
             _ => Some(Cause::BaseChange),
         };
         causes.extend(cause.map(|cause| (id.clone(), cause)));

@@ -4,24 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_model::base::Region;
 use riskflow_model::output::{AssetRisk, LevelCounts, RegionRisk, TopAsset, WarningState};
-use riskflow_model::{DomainScope, Level, RegionCode, Shared, Text};
+use riskflow_model::{DomainScope, Level, RegionCode, Shared, Text, Tier};
+
+use super::place::Places;
 
 /// The rows of all regions, keyed as on the topic.
 pub fn rows(
     names: &[Shared<Region>],
+    places: &Places,
     assets: &BTreeMap<Text, AssetRisk>,
     warnings: &BTreeMap<Text, WarningState>,
     past: &BTreeMap<String, i64>,
 ) -> BTreeMap<String, RegionRisk> {
     let named = names.iter().map(|region| region.code.to_string());
-    let populated = assets.values().flat_map(|asset| {
-        let code = asset.region.to_string();
-        [4, 6, 9, 12].map(|digits| code.chars().take(digits).collect::<String>())
-    });
-    let codes: BTreeSet<String> = named
-        .chain(populated)
-        .filter(|code| [4, 6, 9, 12].contains(&code.len()))
-        .collect();
+    let populated = assets
+        .values()
+        .flat_map(|asset| places.chain(&asset.region.to_string()));
+    let codes: BTreeSet<String> = named.chain(populated).collect();
     let mut rows = BTreeMap::new();
     for code in codes {
         for domain in DomainScope::EACH {
@@ -34,8 +33,9 @@ pub fn rows(
                 .find(|named| named.code == region)
                 .map(|named| named.name.clone());
             let before = past.get(&key).copied().unwrap_or(0);
-            let row = row(region, name.unwrap_or_default(), domain, assets, warnings, before);
-            rows.insert(key, row);
+            let row = row(region, places, domain, assets, warnings, before);
+            let name = name.unwrap_or_default();
+            rows.insert(key, RegionRisk { name, ..row });
         }
     }
     rows
@@ -43,14 +43,18 @@ pub fn rows(
 
 fn row(
     region: RegionCode,
-    name: Text,
+    places: &Places,
     domain: DomainScope,
     assets: &BTreeMap<Text, AssetRisk>,
     warnings: &BTreeMap<Text, WarningState>,
     before: i64,
 ) -> RegionRisk {
     let code = region.to_string();
-    let within = |other: RegionCode| other.to_string().starts_with(&code);
+    let within = |other: RegionCode| places.within(other, region);
+    let parent = places
+        .chain(&code)
+        .get(1)
+        .map(|parent| parent.parse().expect("a region code"));
     let counts = |other| domain == DomainScope::All || domain == DomainScope::One(other);
     let assets: Vec<&AssetRisk> = assets
         .values()
@@ -60,7 +64,7 @@ fn row(
         .values()
         .filter(|warning| within(warning.region) && counts(warning.domain));
     let mut villages: BTreeMap<String, Level> = BTreeMap::new();
-    for asset in assets.iter().filter(|asset| asset.region.to_string().len() == 12) {
+    for asset in assets.iter().filter(|asset| asset.region.tier() == Some(Tier::Village)) {
         let level = villages.entry(asset.region.to_string()).or_default();
         *level = (*level).max(asset.level);
     }
@@ -74,7 +78,8 @@ fn row(
     let exposed = assets.iter().filter(|asset| asset.level >= Level::Orange);
     RegionRisk {
         region,
-        name,
+        name: Text::default(),
+        parent,
         domain,
         level: assets.iter().map(|asset| asset.level).max().unwrap_or_default(),
         assets_by_level: count(assets.iter().map(|asset| asset.level)),

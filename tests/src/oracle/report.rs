@@ -8,6 +8,8 @@ use riskflow_model::output::ReportTotal;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Number, Shared};
 
+use super::place::Places;
+
 /// What counts of reports.
 #[derive(Default)]
 pub struct Reports(BTreeMap<Key, Shared<Report>>);
@@ -28,13 +30,11 @@ impl Reports {
     }
 
     /// The rows, keyed as on the topic.
-    pub fn totals(&self) -> BTreeMap<String, ReportTotal> {
+    pub fn totals(&self, places: &Places) -> BTreeMap<String, ReportTotal> {
         let standing: Vec<&Shared<Report>> = self.0.values().filter(|report| !report.deleted).collect();
         let mut regions = BTreeSet::new();
         for report in &standing {
-            let code = report.region.to_string();
-            let within = [4, 6, 9, 12].into_iter().filter(|digits| *digits <= code.len());
-            regions.extend(within.map(|digits| code[..digits].to_owned()));
+            regions.extend(places.chain(&report.region.to_string()));
         }
         let mut totals = BTreeMap::new();
         for region in regions {
@@ -42,7 +42,7 @@ impl Reports {
                 for quantity in of.quantities.keys() {
                     let numbers: Vec<f64> = standing
                         .iter()
-                        .filter(|report| report.region.to_string().starts_with(&region))
+                        .filter(|report| places.chain(&report.region.to_string()).contains(&region))
                         .filter(|report| report.module == of.module && report.kind == of.kind)
                         .filter_map(|report| report.quantities.get(quantity))
                         .map(|number| number.0)

@@ -5,22 +5,19 @@ use std::collections::BTreeMap;
 use riskflow_model::output::{CaseState, Obligation, Response};
 use riskflow_model::{DomainScope, Millis, RegionCode, Text};
 
+use super::place::Places;
+
 /// The rows, by their keys.
-pub fn rows<'a>(cases: impl Iterator<Item = &'a CaseState> + Clone) -> BTreeMap<String, Response> {
+pub fn rows<'a>(cases: impl Iterator<Item = &'a CaseState> + Clone, places: &Places) -> BTreeMap<String, Response> {
     let mut rows = BTreeMap::new();
-    let regions = cases.clone().flat_map(|case| {
-        let code = case.region.to_string();
-        [4, 6, 9, 12]
-            .into_iter()
-            .filter_map(move |digits| code.get(..digits).map(str::to_owned))
-    });
+    let regions = cases.clone().flat_map(|case| places.chain(&case.region.to_string()));
     for code in regions {
         for domain in DomainScope::EACH {
             let Ok(region) = code.parse::<RegionCode>() else {
                 continue;
             };
             let here = cases.clone().filter(|case| {
-                case.region.to_string().starts_with(&code)
+                places.within(case.region, region)
                     && (domain == DomainScope::All || domain == DomainScope::One(case.domain))
             });
             let mut row = empty(Some((region, domain)), None);

@@ -371,7 +371,7 @@ impl<'a> Walk<'a> {
     pub(super) fn lead(&self) -> Option<(Place, Option<Text>)> {
         let nearest = self.obligations.iter().max_by(|(a, one), (b, other)| {
             // Of two that are equally near, the first counts as the greater.
-            one.asking.digits.cmp(&other.asking.digits).then(b.cmp(a))
+            one.asking.depth.cmp(&other.asking.depth).then(b.cmp(a))
         });
         nearest.map(|(place, pending)| (place.clone(), pending.asking.parent.clone()))
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use riskflow_config::{Rule, Unmatched, meet};
+use riskflow_config::{Located, Rule, Unmatched, meet};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Text};
+use riskflow_model::{Key, Lineage, Text};
 use serde::Serialize;
 
 use super::stock::{Refused, Stock};
@@ -71,10 +71,12 @@ impl Report {
         let mut rules: Vec<(&Rule, &str)> = Vec::new();
         let mut assets: BTreeMap<Key, &Asset> = BTreeMap::new();
         let mut datastreams: Vec<&Datastream> = Vec::new();
+        let mut lineage = Lineage::default();
         let mut unmatched = Vec::new();
         for ((_, key), (row, place)) in &stock.rows {
             match row {
                 riskflow_config::BaseRow::Rule(rule) => rules.push((rule, place)),
+                riskflow_config::BaseRow::Region(region) => lineage.put(region.code, region.parent),
                 riskflow_config::BaseRow::Asset(asset) => drop(assets.insert(*key, asset)),
                 riskflow_config::BaseRow::Datastream(datastream) => datastreams.push(datastream),
                 riskflow_config::BaseRow::Limit(limit) if stock.rows.contains_key(&(Topic::InRule, *key)) => {
@@ -97,6 +99,8 @@ impl Report {
         let mut met: Vec<Vec<Text>> = vec![Vec::new(); rules.len()];
         for datastream in &datastreams {
             let asset = assets.get(&Key::of(&datastream.asset)).copied();
+            let located = asset.map_or_else(Located::default, |asset| Located::of(&lineage, asset.region));
+            let asset = asset.map(|asset| (asset, &located));
             let found = meet(rules.iter().map(|(rule, _)| *rule), datastream, asset);
             for (rule, _) in found.rules {
                 met[rule].push(datastream.id.clone());

@@ -10,7 +10,7 @@ use riskflow_model::output::{
     By, CaseDelta, CaseEventKind, CaseStep, DeltaKind, Escalation, FeatureValue, Notice, Refusal, Stamped, WarningDelta,
 };
 use riskflow_model::topic::Topic;
-use riskflow_model::{Level, Millis, RegionCode, Text, Tier};
+use riskflow_model::{Level, Lineage, Millis, RegionCode, Text, Tier};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -69,15 +69,23 @@ fn of<T: DeserializeOwned>(payload: &[u8], line: impl Fn(&Stamped<T>) -> String)
 
 /// The names of regions.
 #[derive(Default)]
-pub struct Names(BTreeMap<RegionCode, Text>);
+pub struct Names(BTreeMap<RegionCode, Text>, Lineage);
 
 impl Names {
     /// Takes a record of `base.region` in.
     pub fn note(&mut self, record: &RawRecord<'_>) {
         let key = record.key.map(String::from_utf8_lossy).unwrap_or_default();
         match record.payload.map(serde_json::from_slice::<Region>) {
-            Some(Ok(region)) => drop(self.0.insert(region.code, region.name)),
-            None => drop(key.parse().map(|code: RegionCode| self.0.remove(&code))),
+            Some(Ok(region)) => {
+                self.1.put(region.code, region.parent);
+                self.0.insert(region.code, region.name);
+            }
+            None => {
+                if let Ok(code) = key.parse() {
+                    self.1.remove(code);
+                    self.0.remove(&code);
+                }
+            }
             Some(Err(_)) => {}
         }
     }
@@ -85,9 +93,10 @@ impl Names {
     /// The names below the city, from the county down; the code where the region itself has none.
     fn of(&self, region: RegionCode) -> String {
         let named = |region: &RegionCode| self.0.get(region).filter(|name| !name.is_empty());
-        let mut path: Vec<&str> = region
-            .up_to_city()
-            .filter(|part| *part == region || part.tier() > Tier::City)
+        let above = self.1.above(region);
+        let mut path: Vec<&str> = above
+            .chain(region)
+            .filter(|part| *part == region || part.tier().is_none_or(|tier| tier > Tier::City))
             .filter_map(|part| named(&part).map(|name| &**name))
             .collect();
         path.reverse();
