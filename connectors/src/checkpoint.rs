@@ -34,7 +34,7 @@ use crate::Identity;
 mod tests;
 
 /// Version of what lies in the parts; one that differs is refused.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// Why a checkpoint cannot be written, read or found.
 #[derive(Debug, thiserror::Error)]

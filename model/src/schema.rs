@@ -11,7 +11,7 @@ use crate::base::{Asset, Datastream, Region};
 use crate::intake::{Incident, Limit, Permit, Report};
 use crate::observation::ObservationRecord;
 use crate::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, Stamped, WarningDelta,
+    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, Stamped, Unmatched, WarningDelta,
     WarningState,
 };
 use crate::responsibility::{Duty, Plan, Unit, User};
@@ -106,6 +106,7 @@ pub fn of_topic(topic: Topic) -> Option<Schema> {
         Topic::Notice => of::<Stamped<Notice>>(),
         Topic::Response => of::<Stamped<Response>>(),
         Topic::ReportTotal => of::<Stamped<ReportTotal>>(),
+        Topic::Unmatched => of::<Stamped<Unmatched>>(),
         Topic::DeadLetter => of::<Stamped<DeadLetter>>(),
         Topic::Progress => of::<crate::progress::Progress>(),
         Topic::InRule => return None,

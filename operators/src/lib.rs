@@ -10,6 +10,7 @@ mod sums;
 
 pub mod fold;
 pub mod table;
+pub mod unmatched;
 pub mod specification;
 pub mod monitor;
 pub mod permit;

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow::graph::Semantics;
 use riskflow::replay::EpochInput;
-use riskflow_config::{BaseRow, InputRecord, Rule, Thresholds};
+use riskflow_config::{BaseRow, InputRecord, PairProblem, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Reading};
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, Reason, RegionRisk, ReportTotal, Response,
+    AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, Reason, RegionRisk, ReportTotal, Response, Unmatched,
     WarningDelta, WarningState,
 };
 use riskflow_model::topic::Topic;
@@ -32,6 +32,8 @@ mod region;
 mod report;
 mod response;
 mod timeline;
+mod unit;
+mod unmatched;
 mod walk;
 
 /// What is visible after an epoch.
@@ -45,6 +47,8 @@ pub struct Expected {
     pub warnings: BTreeMap<Text, WarningState>,
     /// Totals of reports, keyed as on the topic.
     pub totals: BTreeMap<String, ReportTotal>,
+    /// What meets nothing, keyed as on the topic.
+    pub unmatched: BTreeMap<String, Unmatched>,
     /// What happened in the epoch.
     pub deltas: BTreeSet<Told>,
     /// Cases by identifier.
@@ -102,7 +106,9 @@ impl Told {
 struct Entry {
     rule: Rule,
     asset: Text,
-    thresholds: Thresholds,
+    /// On and off thresholds in the rule's unit, for each comparison.
+    thresholds: Vec<Option<[unit::Fraction; 2]>>,
+    conversion: unit::Conversion,
     /// What is at or before this time is not seen.
     floor: i64,
 }
@@ -133,6 +139,7 @@ pub struct Oracle {
     streams: BTreeMap<Key, Stream>,
     permits: Permits,
     reports: Reports,
+    alone: unmatched::Alone,
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
     levels: Levels,
     open: BTreeMap<(Text, Text), (i64, Level)>,
@@ -154,6 +161,7 @@ impl Oracle {
             streams: BTreeMap::new(),
             permits: Permits::default(),
             reports: Reports::default(),
+            alone: unmatched::Alone::default(),
             waiting: BTreeMap::new(),
             levels: Levels::new(),
             open: BTreeMap::new(),
@@ -197,6 +205,12 @@ impl Oracle {
         self.risks(&mut expected);
         self.region_rows(now, &mut expected);
         expected.totals = self.reports.totals();
+        let tables = unmatched::Tables {
+            assets: &self.assets,
+            datastreams: &self.datastreams,
+            rules: &self.rules,
+        };
+        expected.unmatched = self.alone.step(now, self.semantics.unmatched.after, &tables);
         self.cases.step(&self.semantics, now, &records, &mut expected);
         expected
     }
@@ -338,8 +352,14 @@ impl Oracle {
                     .iter()
                     .filter(|(time, reading)| **time > entry.floor && reading.quality.counts());
                 let seen: Vec<(i64, f64)> = seen.map(|(time, reading)| (*time, reading.result)).collect();
-                let track = level::track(&entry.rule, &entry.thresholds, &seen, now);
-                let stale = level::stale(&entry.rule, &entry.thresholds, &seen, now, level_at(&track, now));
+                let watched = level::Watched {
+                    rule: &entry.rule,
+                    thresholds: &entry.thresholds,
+                    conversion: entry.conversion,
+                    seen: &seen,
+                };
+                let track = level::track(&watched, now);
+                let stale = level::stale(&watched, now, level_at(&track, now));
                 let datastream = self.datastreams[key].id.clone();
                 levels.insert((id.clone(), entry.asset.clone(), datastream), (track, stale));
             }
@@ -509,37 +529,49 @@ fn apply(series: &mut BTreeMap<i64, Reading>, observation: &Observation) {
 }
 
 fn alike(a: &Entry, b: &Entry) -> bool {
-    a.rule == b.rule && a.asset == b.asset && a.thresholds == b.thresholds
+    a.rule == b.rule && a.asset == b.asset && a.thresholds == b.thresholds && a.conversion == b.conversion
 }
 
 fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<Key, Rule>) -> BTreeMap<Text, Entry> {
     let Some((datastream, asset)) = rows else {
         return BTreeMap::new();
     };
-    let selected = rules.values().filter(|rule| {
-        let select = &rule.record.select;
-        let tagged = |tag: &Text| datastream.tags.contains(tag) || asset.tags.contains(tag);
-        select
-            .observed_property
-            .as_ref()
-            .is_none_or(|property| *property == datastream.observed_property)
-            && (select.category.is_empty() || select.category.contains(&asset.category))
-            && select.domain.is_none_or(|domain| domain == asset.domain)
-            && select
-                .region
-                .is_none_or(|region| asset.region.to_string().starts_with(&region.to_string()))
-            && select.tags.iter().all(tagged)
+    let selected = rules.values().filter(|rule| selects(rule, datastream, asset));
+    let entries = selected.filter_map(|rule| {
+        let conversion = unit::conversion(rule, datastream)?;
+        let own = datastream.thresholds.get(&rule.record.id);
+        let void = |problem: &PairProblem| !matches!(problem.kind(), "names_nothing" | "unset");
+        let voids = rule.merge(own, &datastream.unit).problems.iter().any(void);
+        let own = own.filter(|_| !voids);
+        let thresholds = rule.comparisons.iter().map(|comparison| {
+            let named = comparison.name.as_ref().map(|name| format!("{}.{name}", comparison.level));
+            let of = |key: &str| own.and_then(|own| own.get(key)).and_then(|number| number.thousandths());
+            let own = named.and_then(|key| of(&key)).or_else(|| of(&comparison.level.to_string()));
+            unit::bound(comparison, rule.features[comparison.feature].kind, own, conversion)
+        });
+        let entry = Entry {
+            rule: rule.clone(),
+            asset: asset.id.clone(),
+            thresholds: thresholds.collect(),
+            conversion,
+            floor: i64::MIN,
+        };
+        Some((rule.record.id.clone(), entry))
     });
-    selected
-        .map(|rule| {
-            let thresholds = rule.thresholds(datastream.thresholds.get(&rule.record.id));
-            let entry = Entry {
-                rule: rule.clone(),
-                asset: asset.id.clone(),
-                thresholds,
-                floor: i64::MIN,
-            };
-            (rule.record.id.clone(), entry)
-        })
-        .collect()
+    entries.collect()
+}
+
+fn selects(rule: &Rule, datastream: &Datastream, asset: &Asset) -> bool {
+    let select = &rule.record.select;
+    let tagged = |tag: &Text| datastream.tags.contains(tag) || asset.tags.contains(tag);
+    select
+        .observed_property
+        .as_ref()
+        .is_none_or(|property| *property == datastream.observed_property)
+        && (select.category.is_empty() || select.category.contains(&asset.category))
+        && select.domain.is_none_or(|domain| domain == asset.domain)
+        && select
+            .region
+            .is_none_or(|region| asset.region.to_string().starts_with(&region.to_string()))
+        && select.tags.iter().all(tagged)
 }

@@ -1,6 +1,6 @@
 //! What a level rests on, in words and numbers: computed only when a level changes.
 
-use riskflow_config::{Condition, Feature, FeatureKind};
+use riskflow_config::{Condition, Conversion, Feature, FeatureKind, unit_of_feature};
 use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Explanation, FeatureValue, Sample};
 use riskflow_model::{Level, Millis, Number, Text, shortened};
@@ -8,13 +8,13 @@ use riskflow_model::{Level, Millis, Number, Text, shortened};
 use super::evaluation::{Walk, left, rate};
 use super::series::Point;
 use super::value::Value;
-use crate::specification::Entry;
+use crate::specification::{Entry, Subject};
 
 /// The explanation of the last change of a level: when, to which, from which; of the lowest level, as of `now`, where nothing
 /// ever was on.
 ///
 /// Asset fields stay empty: the lifecycle knows the asset.
-pub fn explain(walk: &Walk<'_>, last: Option<(i64, Level, Level)>, now: i64, datastream: &Text) -> Explanation {
+pub fn explain(walk: &Walk<'_>, last: Option<(i64, Level, Level)>, now: i64, subject: &Subject) -> Explanation {
     let entry = walk.entry;
     let (at, level) = match last {
         None => (now, entry.rule.levels.first().map_or(Level::None, |plan| plan.level)),
@@ -29,11 +29,15 @@ pub fn explain(walk: &Walk<'_>, last: Option<(i64, Level, Level)>, now: i64, dat
     let condition = plan.map_or_else(String::new, |plan| {
         entry.rule.show_condition(&plan.condition, &entry.thresholds)
     });
+    let of_rule = &entry.rule.record.unit;
+    let unit = if of_rule.is_empty() { &subject.unit } else { of_rule };
+    let features = features.into_iter().map(|feature| value(walk, feature, at, unit));
     Explanation {
         rule_version: entry.rule.record.version,
         condition: shortened(&condition, TEXT_BYTES).into(),
-        datastream: datastream.clone(),
-        features: features.into_iter().map(|feature| value(walk, feature, at)).collect(),
+        datastream: subject.datastream.clone(),
+        features: features.collect(),
+        unit: unit.clone(),
         ..nothing()
     }
 }
@@ -45,6 +49,7 @@ pub fn nothing() -> Explanation {
         condition: Text::default(),
         datastream: Text::default(),
         features: Vec::new(),
+        unit: Text::default(),
         asset_name: Text::default(),
         category: Text::default(),
         inherent_level: None,
@@ -69,8 +74,9 @@ fn collect(entry: &Entry, condition: &Condition, features: &mut Vec<Feature>) {
 }
 
 /// A feature at a time, with the first and the last observation that count in it; of a silence, the one before it.
-fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> FeatureValue {
+fn value(walk: &Walk<'_>, feature: Feature, at: i64, unit: &str) -> FeatureValue {
     let series = walk.series;
+    let conversion = walk.entry.scaled.as_ref().map_or(Conversion::SAME, |scaled| scaled.conversion);
     let gone = match feature.kind {
         FeatureKind::Silence => walk.floor,
         _ => left(at, feature, walk.entry.rule.pane).max(walk.floor),
@@ -82,12 +88,19 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> FeatureValue {
     };
     let sample = |point: Point| Sample {
         time: Millis(point.time()),
-        result: Number(point.result),
+        result: Number(conversion.shown(point.result)),
     };
     let ends = first.zip(last);
     FeatureValue {
         feature: feature.to_string().into(),
-        value: ends.and_then(|ends| of(walk, feature, ends, at).shown()).map(Number),
+        value: ends.and_then(|ends| of(walk, feature, ends, at).shown()).map(|value| {
+            let conversion = conversion.of_feature(feature.kind);
+            Number(conversion.shown(value))
+        }),
+        unit: match feature.kind {
+            FeatureKind::Silence => "s".into(),
+            kind => unit_of_feature(kind, unit).into(),
+        },
         first: first.map(sample),
         last: last.map(sample),
     }

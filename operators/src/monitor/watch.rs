@@ -47,21 +47,31 @@ struct Anchor {
 
 /// An entry as it is saved.
 mod saved {
-    use riskflow_config::{Rule, Thresholds};
+    use std::sync::Arc;
+
+    use riskflow_config::{Rule, Scaled, Thresholds};
     use riskflow_model::{Key, Text};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::specification::Entry;
 
     pub(super) fn serialize<S: Serializer>(entry: &Entry, serializer: S) -> Result<S::Ok, S::Error> {
-        let Entry { rule, thresholds } = entry;
-        (&rule.record.id, rule.fingerprint, thresholds).serialize(serializer)
+        let Entry {
+            rule,
+            thresholds,
+            scaled,
+        } = entry;
+        (&rule.record.id, rule.fingerprint, thresholds, scaled).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Entry, D::Error> {
-        let (id, fingerprint, thresholds) = <(Text, Key, Thresholds)>::deserialize(deserializer)?;
-        let rule = Rule::named(id, fingerprint);
-        Ok(Entry { rule, thresholds })
+        let saved = <(Text, Key, Thresholds, Option<Arc<Scaled>>)>::deserialize(deserializer)?;
+        let (id, fingerprint, thresholds, scaled) = saved;
+        Ok(Entry {
+            rule: Rule::named(id, fingerprint),
+            thresholds,
+            scaled,
+        })
     }
 }
 
@@ -302,7 +312,7 @@ impl Watch {
         let explanation = cause.map(|_| {
             let last = last_change(self.turns.from(0, &self.ahead), rule);
             let walk = Walk::new(&self.entry, context.series, self.floor);
-            Box::new(evidence::explain(&walk, last, context.now, datastream))
+            Box::new(evidence::explain(&walk, last, context.now, context.subject))
         });
         let revision = Revision {
             origin: Origin::default(),

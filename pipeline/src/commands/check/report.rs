@@ -98,8 +98,8 @@ impl Report {
         for datastream in &datastreams {
             let asset = assets.get(&Key::of(&datastream.asset)).copied();
             let found = meet(rules.iter().map(|(rule, _)| *rule), datastream, asset);
-            for (rule, _) in found.rules {
-                met[rule].push(datastream.id.clone());
+            for watching in found.rules {
+                met[watching.rule].push(datastream.id.clone());
             }
             let told = found.unmatched.into_iter();
             unmatched.extend(told.map(|one| UnmatchedRow::of(datastream, &one, stock.all_rules)));
