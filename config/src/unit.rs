@@ -384,7 +384,13 @@ mod tests {
         ] {
             assert_eq!(convert(from, to), Ok(Some((over, under, 0))), "{from} to {to}");
         }
-        for (from, to) in [("%{LEL}", "%"), ("{person}/m2", "/m2"), ("[degF]", "[degF]"), ("10*3.m", "km"), ("dB", "dB")] {
+        for (from, to) in [
+            ("%{LEL}", "%"),
+            ("{person}/m2", "/m2"),
+            ("[degF]", "[degF]"),
+            ("10*3.m", "km"),
+            ("dB", "dB"),
+        ] {
             assert_eq!(convert(from, to), Ok(None), "{from} to {to}");
         }
     }
@@ -419,7 +425,10 @@ mod tests {
             let (_, atom) = lookup_unit(code, Case::Sensitive).unwrap();
             let expected = atom.factor.to_f64();
             let factor = over as f64 / under as f64 * std::f64::consts::PI.powi(pi);
-            assert!((factor / expected - 1.0).abs() < 1e-14, "{code}: {factor}, not {expected}");
+            assert!(
+                (factor / expected - 1.0).abs() < 1e-14,
+                "{code}: {factor}, not {expected}"
+            );
         }
     }
 }

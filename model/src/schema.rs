@@ -11,8 +11,8 @@ use crate::base::{Asset, Datastream, Region};
 use crate::intake::{Incident, Limit, Permit, Report};
 use crate::observation::ObservationRecord;
 use crate::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, Stamped, Unmatched, WarningDelta,
-    WarningState,
+    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, Stamped, Unmatched,
+    WarningDelta, WarningState,
 };
 use crate::responsibility::{Duty, Plan, Unit, User};
 use crate::topic::Topic;

@@ -78,7 +78,10 @@ pub struct Entry {
 impl Entry {
     /// What a comparison of the rule compares with, for turning on and off; `None` where it takes no part.
     pub fn limits(&self, comparison: usize) -> Option<[Limit<'_>; 2]> {
-        let scaled = self.scaled.as_ref().and_then(|scaled| scaled.limits[comparison].as_ref());
+        let scaled = self
+            .scaled
+            .as_ref()
+            .and_then(|scaled| scaled.limits[comparison].as_ref());
         if let Some([on, off]) = scaled {
             return Some([Limit::Fraction(on), Limit::Fraction(off)]);
         }
@@ -177,7 +180,9 @@ fn given(
     };
     let alone = met.unmatched.into_iter();
     Given {
-        alone: alone.map(|what| Alone::Datastream(datastream.id.clone(), what)).collect(),
+        alone: alone
+            .map(|what| Alone::Datastream(datastream.id.clone(), what))
+            .collect(),
         specified: (key, Box::new(specification)),
     }
 }

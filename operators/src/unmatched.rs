@@ -250,7 +250,12 @@ impl OfKind {
             part: None,
             problem: "so many there are of this kind".into(),
             since: None,
-            alerts: self.all.iter().chain(&self.listed).next().is_some_and(|one| one.what.is_mistake()),
+            alerts: self
+                .all
+                .iter()
+                .chain(&self.listed)
+                .next()
+                .is_some_and(|one| one.what.is_mistake()),
             count: Some(count as u64),
         };
         if self.counted != self.all.len() {
@@ -307,10 +312,9 @@ pub fn unmatched_table<'scope>(lasting: Rows<'scope, Lasts>, meter: Arc<Unmatche
     let mut table = Table::default();
     let mut waiting: BTreeMap<Epoch, (Vec<(Lasts, Diff)>, Capability<Epoch>)> = BTreeMap::new();
     let gather = Exchange::new(|_: &(Lasts, Epoch, Diff)| 0);
-    let rows = lasting.inner.unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
-        gather,
-        "UnmatchedTable",
-        move |capability, _| {
+    let rows = lasting
+        .inner
+        .unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(gather, "UnmatchedTable", move |capability, _| {
             drop(capability);
             move |(input, frontier), output| {
                 input.for_each_stamp(|capability, batches| {
@@ -327,11 +331,12 @@ pub fn unmatched_table<'scope>(lasting: Rows<'scope, Lasts>, meter: Arc<Unmatche
                     }
                     let (changes, capability) = entry.remove();
                     let mut session = output.session(&capability);
-                    table.apply(changes, &meter, &mut |row, diff| session.give((Arc::new(row), epoch, diff)));
+                    table.apply(changes, &meter, &mut |row, diff| {
+                        session.give((Arc::new(row), epoch, diff))
+                    });
                 }
             }
-        },
-    );
+        });
     rows.as_collection()
 }
 
@@ -412,7 +417,10 @@ mod tests {
             assert_eq!(shown.get("no_rule").map_or(0, |row| row.count.unwrap()), count as u64);
             (touched, count)
         };
-        assert_eq!(apply((0..1_500).map(|n| (lasts(n), 1)).collect(), &mut shown), (1_001, 1_500));
+        assert_eq!(
+            apply((0..1_500).map(|n| (lasts(n), 1)).collect(), &mut shown),
+            (1_001, 1_500)
+        );
         assert!(shown.contains_key("no_rule/d00999") && !shown.contains_key("no_rule/d01000"));
         // One of the first goes: the next takes its place. One behind them goes: only the count.
         assert_eq!(apply(vec![(lasts(3), -1)], &mut shown), (4, 1_499));

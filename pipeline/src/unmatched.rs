@@ -75,13 +75,11 @@ mod tests {
     fn what_is_mended_while_tables_are_loaded_is_not_told() {
         let alone = |datastream: &str| Alone::Datastream(datastream.into(), Unmatched::NoAsset { asset: "a".into() });
         let mut news = News::default();
-        news.take(
-            &[
-                (alone("one"), 1, 1),
-                (alone("two"), 1, 1),
-                (Alone::Datastream("x".into(), Unmatched::NoRule), 1, 1),
-            ],
-        );
+        news.take(&[
+            (alone("one"), 1, 1),
+            (alone("two"), 1, 1),
+            (Alone::Datastream("x".into(), Unmatched::NoRule), 1, 1),
+        ]);
         news.tell();
         news.take(&[(alone("two"), 2, -1)]);
         news.tell();

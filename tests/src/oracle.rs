@@ -12,8 +12,8 @@ use riskflow_config::{BaseRow, InputRecord, PairProblem, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Reading};
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, Reason, RegionRisk, ReportTotal, Response, Unmatched,
-    WarningDelta, WarningState,
+    AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, Reason, RegionRisk, ReportTotal, Response,
+    Unmatched, WarningDelta, WarningState,
 };
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, Millis, Shared, Text};
@@ -544,9 +544,14 @@ fn wanted(rows: Option<&(Shared<Datastream>, Shared<Asset>)>, rules: &BTreeMap<K
         let voids = rule.merge(own, &datastream.unit).problems.iter().any(void);
         let own = own.filter(|_| !voids);
         let thresholds = rule.comparisons.iter().map(|comparison| {
-            let named = comparison.name.as_ref().map(|name| format!("{}.{name}", comparison.level));
+            let named = comparison
+                .name
+                .as_ref()
+                .map(|name| format!("{}.{name}", comparison.level));
             let of = |key: &str| own.and_then(|own| own.get(key)).and_then(|number| number.thousandths());
-            let own = named.and_then(|key| of(&key)).or_else(|| of(&comparison.level.to_string()));
+            let own = named
+                .and_then(|key| of(&key))
+                .or_else(|| of(&comparison.level.to_string()));
             unit::bound(comparison, rule.features[comparison.feature].kind, own, conversion)
         });
         let entry = Entry {

@@ -219,7 +219,9 @@ impl Check {
         }
         match Unit::parse(code) {
             Ok(unit) if code.len() <= 200 => self.unit = Some(unit),
-            Ok(_) => self.problems.add("unit", format!("{} bytes long", code.len()), "at most 200 bytes"),
+            Ok(_) => self
+                .problems
+                .add("unit", format!("{} bytes long", code.len()), "at most 200 bytes"),
             Err(wrong) => {
                 let give = "a unit as UCUM writes it, such as `mm`, `m/s`, `%`, `Cel` or `[in_i]`; what UCUM does not know stands in \
                             braces behind it, as in `%{LEL}`";
@@ -230,8 +232,11 @@ impl Check {
 
     /// Levels in order, as far as the rule's own thresholds say.
     fn order(&mut self, levels: &[LevelPlan]) {
-        let thresholds: Vec<Option<i128>> =
-            self.comparisons.iter().map(|comparison| comparison.threshold.map(i128::from)).collect();
+        let thresholds: Vec<Option<i128>> = self
+            .comparisons
+            .iter()
+            .map(|comparison| comparison.threshold.map(i128::from))
+            .collect();
         for found in out_of_order(levels, &self.comparisons, &thresholds) {
             let (higher, lower) = (&self.comparisons[found.higher], &self.comparisons[found.lower]);
             let number = |index: usize| Number(thresholds[index].unwrap_or_default() as f64 / 1000.0);
@@ -259,7 +264,11 @@ impl Check {
         let bounds: Vec<Option<Wide>> = self
             .comparisons
             .iter()
-            .map(|comparison| comparison.threshold.map(|on| comparison.wide(on.into(), comparison.margin.into())))
+            .map(|comparison| {
+                comparison
+                    .threshold
+                    .map(|on| comparison.wide(on.into(), comparison.margin.into()))
+            })
             .collect();
         let judge = Judge {
             features: &self.features,
@@ -399,9 +408,14 @@ impl Check {
             );
         }
         let kind = kind.unwrap_or(FeatureKind::Last);
-        if let Some(unit) = self.unit.as_ref().filter(|unit| unit.is_scale() && kind == FeatureKind::Sum) {
+        if let Some(unit) = self
+            .unit
+            .as_ref()
+            .filter(|unit| unit.is_scale() && kind == FeatureKind::Sum)
+        {
             let found = format!("`sum` of results in `{}`, a scale whose zero is not nought", unit.code);
-            self.problems.add(format!("{path}.feature"), found, "`mean`, `min` or `max`");
+            self.problems
+                .add(format!("{path}.feature"), found, "`mean`, `min` or `max`");
         }
         let window = self.window(path, written, kind);
         let threshold = written

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::ladder::out_of_order;
 use super::possible::{Judge, Never};
 use super::{Bound, Comparison, Rule, Scaled, Thresholds, Wide};
-use crate::unit::{Conversion, Mismatch, Unit};
 use crate::FeatureKind;
+use crate::unit::{Conversion, Mismatch, Unit};
 
 /// What a rule and a datastream's own thresholds come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,7 +192,11 @@ impl Rule {
         };
         // What is set in the rule itself was judged when the rule was checked.
         if own.is_none() && conversion.is_none() && thresholds.iter().any(Option::is_none) {
-            self.judge(&self.bounds(None, Conversion::SAME, &mut Vec::new()), Conversion::SAME, &mut problems);
+            self.judge(
+                &self.bounds(None, Conversion::SAME, &mut Vec::new()),
+                Conversion::SAME,
+                &mut problems,
+            );
         }
         if thresholds.iter().all(Option::is_none) && !thresholds.is_empty() {
             problems.push(PairProblem::Unset);
@@ -215,7 +219,10 @@ impl Rule {
             of_rule: own.code.clone(),
             why,
         };
-        let found = Unit::parse(unit).map_err(|_| problem(Mismatch::Unknown))?.to(own).map_err(problem)?;
+        let found = Unit::parse(unit)
+            .map_err(|_| problem(Mismatch::Unknown))?
+            .to(own)
+            .map_err(problem)?;
         let sums = || self.features.iter().any(|feature| feature.kind == FeatureKind::Sum);
         match found {
             Some(conversion) if conversion.shift != 0 && sums() => Err(problem(Mismatch::Offset)),

@@ -115,7 +115,11 @@ impl Judge<'_> {
     fn of_comparison(&self, index: usize, may: impl Fn(&Comparison, Wide, (i128, i128)) -> bool) -> Option<bool> {
         let comparison = &self.comparisons[index];
         match self.bounds[index] {
-            Some(bound) => Some(may(comparison, bound, self.range(self.features[comparison.feature].kind))),
+            Some(bound) => Some(may(
+                comparison,
+                bound,
+                self.range(self.features[comparison.feature].kind),
+            )),
             None => self.open.then_some(true),
         }
     }

@@ -46,7 +46,9 @@ impl Scaled {
                 under: over,
             };
             let counts = matches!(kind, FeatureKind::Count | FeatureKind::Silence);
-            bound.filter(|_| !counts).map(|Wide { on, off }| [limit(on), limit(off)])
+            bound
+                .filter(|_| !counts)
+                .map(|Wide { on, off }| [limit(on), limit(off)])
         });
         Self {
             conversion,
@@ -154,9 +156,66 @@ mod tests {
         assert_eq!(nought.of_result(5e-324), Ordering::Greater);
     }
 
+    /// Decimals of nine places beside every border, compared in whole numbers only.
+    #[test]
+    fn borders_are_exact_in_whatever_unit() {
+        let mut seed: u64 = 7;
+        let mut draw = |below: u64| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            i128::from((seed >> 33) % below)
+        };
+        // Times `over`, plus `shift` thousandths, by `under`.
+        for (unit, of_rule, over, under, shift) in [
+            ("m", "mm", 1_000, 1, 0),
+            ("mm", "m", 1, 1_000, 0),
+            ("[in_i]", "cm", 127, 50, 0),
+            ("km/h", "m/s", 5, 18, 0),
+            ("[kn_i]", "m/s", 463, 900, 0),
+            ("[psi]", "kPa", 8_896_443_230_521, 1_290_320_000_000, 0),
+            ("[degF]", "Cel", 5, 9, -160_000),
+            ("Cel", "[degF]", 9, 5, 160_000),
+            ("K", "Cel", 1, 1, -273_150),
+        ] {
+            for _ in 0..500 {
+                let threshold = draw(2_000_000) - 500_000;
+                let text = format!(
+                    "{}{}.{:03}",
+                    if threshold < 0 { "-" } else { "" },
+                    threshold.abs() / 1000,
+                    threshold.abs() % 1000
+                );
+                let limit = limits(unit, of_rule, &text);
+                let border = (threshold * under - shift) * 1_000_000_000;
+                let near = border.div_euclid(1000 * over);
+                for billionths in near - 1..=near + 1 {
+                    let (whole, part) = (billionths.abs() / 1_000_000_000, billionths.abs() % 1_000_000_000);
+                    let sign = if billionths < 0 { "-" } else { "" };
+                    let result: f64 = format!("{sign}{whole}.{part:09}").parse().unwrap();
+                    let expected = (billionths * 1000 * over).cmp(&border);
+                    // Of 16 digits and more, two decimals may be one double.
+                    if whole < 1_000_000 {
+                        assert_eq!(
+                            limit.of_result(result),
+                            expected,
+                            "{result} {unit} against {text} {of_rule}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn decimals_are_the_shortest() {
-        for (result, digits, exponent) in [(0.3, 3, -1), (1e9, 1, 9), (-0.0004, -4, -4), (0.0, 0, 0), (12.5, 125, -1)] {
+        for (result, digits, exponent) in [
+            (0.3, 3, -1),
+            (1e9, 1, 9),
+            (-0.0004, -4, -4),
+            (0.0, 0, 0),
+            (12.5, 125, -1),
+        ] {
             assert_eq!(decimal(result), (digits, exponent), "{result}");
         }
     }

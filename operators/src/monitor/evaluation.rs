@@ -570,7 +570,9 @@ fn may_rise(comparison: &Comparison, limit: Limit<'_>, features: &[Feature], ser
                     over: thousandths(extreme),
                     under: 1,
                 };
-                extreme.against(limit).is_some_and(|ordering| admits(operator, ordering))
+                extreme
+                    .against(limit)
+                    .is_some_and(|ordering| admits(operator, ordering))
             }
         }
         FeatureKind::Sum => !upwards || low < 0.0,

@@ -76,7 +76,11 @@ fn collect(entry: &Entry, condition: &Condition, features: &mut Vec<Feature>) {
 /// A feature at a time, with the first and the last observation that count in it; of a silence, the one before it.
 fn value(walk: &Walk<'_>, feature: Feature, at: i64, unit: &str) -> FeatureValue {
     let series = walk.series;
-    let conversion = walk.entry.scaled.as_ref().map_or(Conversion::SAME, |scaled| scaled.conversion);
+    let conversion = walk
+        .entry
+        .scaled
+        .as_ref()
+        .map_or(Conversion::SAME, |scaled| scaled.conversion);
     let gone = match feature.kind {
         FeatureKind::Silence => walk.floor,
         _ => left(at, feature, walk.entry.rule.pane).max(walk.floor),

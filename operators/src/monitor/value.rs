@@ -155,7 +155,10 @@ mod tests {
         };
         assert_eq!(large.against(Limit::Plain(1)), Some(Ordering::Equal));
         assert_eq!(large.against(Limit::Plain(1_000_000_000_000_000)), Some(Ordering::Less));
-        assert_eq!(Value::Result(0.1 + 0.2).against(Limit::Plain(300)), Some(Ordering::Greater));
+        assert_eq!(
+            Value::Result(0.1 + 0.2).against(Limit::Plain(300)),
+            Some(Ordering::Greater)
+        );
         assert_eq!(Value::Result(0.3).against(Limit::Plain(300)), Some(Ordering::Equal));
         // The most that a conversion may multiply with.
         let border = Border {
@@ -166,7 +169,10 @@ mod tests {
             over,
             under: 4_000_000_000,
         };
-        assert_eq!(ratio(i64::MAX).against(Limit::Fraction(&border)), Some(Ordering::Greater));
+        assert_eq!(
+            ratio(i64::MAX).against(Limit::Fraction(&border)),
+            Some(Ordering::Greater)
+        );
         assert_eq!(ratio(i64::MIN).against(Limit::Fraction(&border)), Some(Ordering::Less));
         let third = Border { over: 1_000, under: 3 };
         let thirds = |over| Value::Ratio { over, under: 3 }.against(Limit::Fraction(&third));

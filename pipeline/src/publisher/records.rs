@@ -97,7 +97,9 @@ pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
     });
     table(&mut records, Topic::Response, epoch, &output.responses, |row| row.key());
     table(&mut records, Topic::ReportTotal, epoch, &output.totals, |row| row.key());
-    table(&mut records, Topic::Unmatched, epoch, &output.unmatched, |row| row.key());
+    table(&mut records, Topic::Unmatched, epoch, &output.unmatched, |row| {
+        row.key()
+    });
     log(&mut records, Topic::DeadLetter, epoch, &output.dead, |letter| {
         letter.key()
     });

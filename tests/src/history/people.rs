@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use riskflow::graph::Semantics;
 use riskflow::replay::EpochInput;
-use riskflow_config::{BaseRow, CaseSettings, InputRecord, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings};
+use riskflow_config::{
+    BaseRow, CaseSettings, InputRecord, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings,
+};
 use riskflow_model::action::{Action, Verb};
 use riskflow_model::output::{CaseState, CaseStep, Origin};
 use riskflow_model::topic::Topic;

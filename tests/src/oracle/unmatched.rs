@@ -107,7 +107,11 @@ impl Tables<'_> {
             }
             for rule in self.rules.values().filter(|rule| selects(rule, datastream, asset)) {
                 let merged = rule.merge(datastream.thresholds.get(&rule.record.id), &datastream.unit);
-                assert_eq!(merged.fits, unit::conversion(rule, datastream).is_some(), "{rule:?} of {datastream:?}");
+                assert_eq!(
+                    merged.fits,
+                    unit::conversion(rule, datastream).is_some(),
+                    "{rule:?} of {datastream:?}"
+                );
                 for problem in merged.problems {
                     let rule = rule.record.id.clone();
                     add(id, Unmatched::Pair { rule, problem }, None);
