@@ -331,11 +331,11 @@ fn what_is_wrong_in_two_rows_together_is_counted_and_the_rules_own_thresholds_ho
     let rows = read(log, Topic::Unmatched);
     let told: Vec<&str> = rows.iter().filter_map(|row| row["problem"].as_str()).collect();
     for problem in [
-        "rule `l`: `red` at 9.0 is on more easily than `blue` at 10.5; the rule's own thresholds hold instead",
+        "rule `l`: `red` at 9 is on more easily than `blue` at 10.5; the rule's own thresholds hold instead",
         "its asset `A` has no row in base.asset, so no rule watches it",
         "`thresholds.n` is for a rule that does not exist",
     ] {
-        assert!(told.contains(&problem), "{problem}: {told:?}");
+        assert!(told.contains(&problem), "{problem}: {rows:?}\n{metrics}");
     }
     for line in [
         "riskflow_unmatched{kind=\"out_of_order\"} 1",

@@ -220,10 +220,7 @@ fn what_is_no_regular_file_is_read_as_it_comes_in_every_format() {
     }
     let path = piped(folder.path(), "table", gzip("id,version,levels\na,1,{}\n"));
     let records = read(&[input(&path, Some("in.rule"), Some(FileFormat::Csv))], Share::WHOLE);
-    assert_eq!(
-        records[0].payload.as_deref(),
-        Some(r#"{"id":"a","version":1,"levels":{}}"#)
-    );
+    assert_eq!(records[0].payload.as_deref(), Some(r#"{"id":"a","version":1,"levels":{}}"#));
 }
 
 #[test]
