@@ -10,11 +10,11 @@ use riskflow_model::{Millis, duration};
 use crate::Problems;
 use crate::settings::{
     CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput, Input, KafkaSettings, Output,
-    ScoreCuts, Tidy, TimeSettings, TopicSettings, UnknownSettings,
+    ScoreCuts, Tidy, TimeSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
 };
 use crate::written::{
     Kind, WrittenCheckpoint, WrittenClock, WrittenCluster, WrittenCuts, WrittenEpoch, WrittenInput, WrittenKafka,
-    WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown,
+    WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown, WrittenUnmatched,
 };
 
 pub(crate) const SECOND: i64 = 1_000;
@@ -132,6 +132,12 @@ impl Check {
             hold: self.duration("unknown.hold", &written.hold, 0, DAY),
             max_observations: self.count("unknown.max_observations", written.max_observations, 0, 100_000_000),
             max_bytes: self.count("unknown.max_bytes", written.max_bytes, 0, 1 << 40),
+        }
+    }
+
+    pub(crate) fn unmatched(&mut self, written: &WrittenUnmatched) -> UnmatchedSettings {
+        UnmatchedSettings {
+            after: self.duration("unmatched.after", &written.after, 0, 7 * DAY),
         }
     }
 

@@ -16,13 +16,15 @@ mod written_http;
 mod secret;
 mod check;
 mod meet;
+mod unit;
 
 pub mod json;
 pub mod packs;
 
-pub use meet::{Located, Met, Unmatched, meet};
+pub use meet::{Located, Met, Unmatched, Watching, meet};
 pub use plan::{
-    Bound, Comparison, Condition, Feature, FeatureKind, LevelPlan, Merged, Operator, PairProblem, Rule, Thresholds,
+    Border, Bound, Comparison, Condition, Feature, FeatureKind, LevelPlan, Limit, Merged, Operator, PairProblem, Rule,
+    Scaled, Thresholds, unit_of_feature,
 };
 pub use problem::{Problem, Problems};
 pub use record::{BaseRow, InputRecord};
@@ -31,8 +33,9 @@ pub use secret::{Secret, WrittenSecret};
 pub use settings::{
     ActionSettings, CaseSettings, CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileFormat,
     FileInput, Guarantee, HttpSettings, Input, KafkaSettings, Output, Quiet, RecoverySettings, Rewind, ScoreCuts,
-    Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
+    Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
 };
+pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{WrittenKafka, WrittenSettings};
 
 /// The JSON Schema of a topic's payload.

@@ -11,18 +11,31 @@ use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::{Above, Astray, Lineage, RegionCode, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::{PairProblem, Rule, Thresholds};
+use crate::{PairProblem, Rule, Scaled, Thresholds};
 
 /// What the rules come to for one datastream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Met {
-    /// The rules that watch it, by their position, with the thresholds in force; in the order of the rules.
-    pub rules: Vec<(usize, Thresholds)>,
+    /// The rules that watch it, in their order.
+    pub rules: Vec<Watching>,
+    /// The rules that select it and cannot watch it, by their position.
+    pub unfit: Vec<usize>,
     /// What meets nothing, or is wrong together.
     pub unmatched: Vec<Unmatched>,
 }
 
-/// Something that meets nothing, or a pair that is wrong together.
+/// A rule that watches a datastream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watching {
+    /// Its position.
+    pub rule: usize,
+    /// The thresholds in force.
+    pub thresholds: Thresholds,
+    /// The same where results are in another unit.
+    pub scaled: Option<Arc<Scaled>>,
+}
+
+/// Something that meets nothing, or a pair that is wrong together: of a datastream, but for the last two.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Unmatched {
     /// The datastream's asset has no row: no rule watches it.
@@ -56,11 +69,15 @@ pub enum Unmatched {
         /// What is wrong.
         problem: PairProblem,
     },
+    /// The asset has no datastream.
+    NoDatastream,
+    /// The rule selects no datastream.
+    SelectsNothing,
 }
 
 impl Unmatched {
     /// The names of all kinds.
-    pub const KINDS: [&'static str; 13] = [
+    pub const KINDS: [&'static str; 16] = [
         "no_asset",
         "no_rule",
         "rule_missing",
@@ -71,6 +88,9 @@ impl Unmatched {
         PairProblem::KINDS[3],
         PairProblem::KINDS[4],
         PairProblem::KINDS[5],
+        PairProblem::KINDS[6],
+        "no_datastream",
+        "selects_nothing",
         "no_region",
         "no_parent_region",
         "region_circle",
@@ -85,11 +105,13 @@ impl Unmatched {
             Self::RuleMissing { .. } => Self::KINDS[2],
             Self::NotSelected { .. } => Self::KINDS[3],
             Self::Region { astray, .. } => match astray {
-                Astray::NoRow => Self::KINDS[10],
-                Astray::NoParent(_) => Self::KINDS[11],
-                Astray::Circle => Self::KINDS[12],
+                Astray::NoRow => Self::KINDS[13],
+                Astray::NoParent(_) => Self::KINDS[14],
+                Astray::Circle => Self::KINDS[15],
             },
             Self::Pair { problem, .. } => problem.kind(),
+            Self::NoDatastream => Self::KINDS[11],
+            Self::SelectsNothing => Self::KINDS[12],
         }
     }
 
@@ -97,8 +119,19 @@ impl Unmatched {
     #[must_use]
     pub fn rule(&self) -> Option<&Text> {
         match self {
-            Self::NoAsset { .. } | Self::NoRule | Self::Region { .. } => None,
+            Self::NoAsset { .. } | Self::NoRule | Self::Region { .. } | Self::NoDatastream | Self::SelectsNothing => {
+                None
+            }
             Self::RuleMissing { rule } | Self::NotSelected { rule } | Self::Pair { rule, .. } => Some(rule),
+        }
+    }
+
+    /// Which own threshold or level of the rule it is about, where there may be several.
+    #[must_use]
+    pub fn part(&self) -> Option<Text> {
+        match self {
+            Self::Pair { problem, .. } => problem.part(),
+            _ => None,
         }
     }
 
@@ -108,6 +141,8 @@ impl Unmatched {
         !matches!(
             self,
             Self::NoRule
+                | Self::NoDatastream
+                | Self::SelectsNothing
                 | Self::Pair {
                     problem: PairProblem::Unset,
                     ..
@@ -138,6 +173,8 @@ impl fmt::Display for Unmatched {
             Self::RuleMissing { rule } => write!(f, "`thresholds.{rule}` is for a rule that does not exist"),
             Self::NotSelected { rule } => write!(f, "`thresholds.{rule}` is for a rule that does not select it"),
             Self::Pair { rule, problem } => write!(f, "rule `{rule}`: {problem}"),
+            Self::NoDatastream => f.write_str("no datastream is of it, so no rule watches it"),
+            Self::SelectsNothing => f.write_str("it selects no datastream"),
         }
     }
 }
@@ -214,15 +251,23 @@ pub fn meet<'a>(
     let selects = |rule: &Rule| rule.selects(property, &asset.category, asset.domain, within, &tags);
     for (position, rule) in rules.clone().enumerate().filter(|(_, rule)| selects(rule)) {
         let id = &rule.record.id;
-        let merged = rule.merge(datastream.thresholds.get(id));
+        let merged = rule.merge(datastream.thresholds.get(id), &datastream.unit);
         met.unmatched
             .extend(merged.problems.into_iter().map(|problem| Unmatched::Pair {
                 rule: id.clone(),
                 problem,
             }));
-        met.rules.push((position, merged.thresholds));
+        if merged.fits {
+            met.rules.push(Watching {
+                rule: position,
+                thresholds: merged.thresholds,
+                scaled: merged.scaled,
+            });
+        } else {
+            met.unfit.push(position);
+        }
     }
-    if met.rules.is_empty() {
+    if met.rules.is_empty() && met.unfit.is_empty() {
         met.unmatched.push(Unmatched::NoRule);
     }
     for (id, _) in datastream.thresholds.iter() {
@@ -243,7 +288,7 @@ mod tests {
     fn rule(id: &str) -> Rule {
         let json = format!(
             r#"{{"id":"{id}","version":1,"select":{{"observed_property":"{id}"}},"levels":
-                {{"red":{{"when":{{"feature":"last","window":"1h","op":">=","threshold":9}}}}}}}}"#
+                {{"red":{{"when":{{"feature":"last","window":"1h","op":">=","threshold":9}}}}}},"unit":"m"}}"#
         );
         Rule::from_json(json.as_bytes()).unwrap()
     }
@@ -259,7 +304,7 @@ mod tests {
         let rules = met
             .rules
             .iter()
-            .map(|(position, _)| rules[*position].record.id.to_string());
+            .map(|watching| rules[watching.rule].record.id.to_string());
         rules.chain(told).collect()
     }
 
@@ -286,6 +331,16 @@ mod tests {
                 of("depth", r#"{"depth":{"blue":3}}"#),
                 true,
                 vec!["depth", "names_nothing"],
+            ),
+            (
+                r#"{"id":"d","asset":"a","observed_property":"depth","unit":"[ft_i]"}"#.to_owned(),
+                true,
+                vec!["depth"],
+            ),
+            (
+                r#"{"id":"d","asset":"a","observed_property":"depth","unit":"Cel"}"#.to_owned(),
+                true,
+                vec!["unit"],
             ),
         ] {
             assert_eq!(kinds(&row, asset), told, "{row}");

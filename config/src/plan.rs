@@ -8,13 +8,16 @@ use riskflow_model::{Domain, Key, Level, RegionCode, Text, duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::rule::RuleRecord;
+use crate::unit::Unit;
 
 mod check;
 mod ladder;
 mod merge;
 mod possible;
+mod scaled;
 
 pub use merge::{Merged, PairProblem};
+pub use scaled::{Border, Limit, Scaled};
 
 /// A checked rule. Cheap to clone; equal and ordered by what was written, through a fingerprint.
 #[derive(Clone)]
@@ -30,6 +33,8 @@ pub struct Checked {
     /// The hash of what decides, together with thresholds, when a level is on: pane, features, comparisons, levels, hold and clear.
     /// Names, sources and versions are no part of it.
     pub condition: Key,
+    /// The unit of its thresholds, where it states one.
+    pub unit: Option<Unit>,
     /// The grid on which observations leave a window, milliseconds, at least 1.
     pub pane: i64,
     /// Distinct features, in the order in which conditions first name them.
@@ -137,7 +142,16 @@ pub struct Bound {
     pub off: i64,
 }
 
-/// The thresholds in force for one datastream: one place for each of [`Checked::comparisons`]; `None` where neither
+/// The two thresholds of one comparison while they are merged and judged: in whatever unit, as long as all of one feature are in the
+/// same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wide {
+    on: i128,
+    off: i128,
+}
+
+/// The thresholds in force for one datastream, in thousandths of the rule's unit (rounded, and for people only, where [`Scaled`] has
+/// others): one place for each of [`Checked::comparisons`]; `None` where neither
 /// rule nor datastream gives one: that comparison does not take part.
 pub type Thresholds = Arc<[Option<Bound>]>;
 
@@ -198,6 +212,25 @@ impl Operator {
             Self::AtMost | Self::Below => threshold + margin,
         }
     }
+
+    const fn eased_wide(self, threshold: i128, margin: i128) -> i128 {
+        match self {
+            Self::AtLeast | Self::Above => threshold - margin,
+            Self::AtMost | Self::Below => threshold + margin,
+        }
+    }
+}
+
+/// The unit of a feature of results in a unit, for people.
+#[must_use]
+pub fn unit_of_feature(kind: FeatureKind, unit: &str) -> String {
+    match kind {
+        _ if unit.is_empty() => String::new(),
+        FeatureKind::Rate if unit.contains('/') => format!("({unit})/h"),
+        FeatureKind::Rate => format!("{unit}/h"),
+        FeatureKind::Count | FeatureKind::Silence => String::new(),
+        _ => unit.to_owned(),
+    }
 }
 
 impl Rule {
@@ -209,6 +242,7 @@ impl Rule {
             record: RuleRecord::named(id),
             fingerprint,
             condition,
+            unit: None,
             pane: 1,
             features: Vec::new(),
             comparisons: Vec::new(),
@@ -242,11 +276,10 @@ impl Rule {
                 let threshold = thresholds.get(*index).copied().flatten();
                 let threshold =
                     threshold.map_or_else(|| "unset".to_owned(), |bound| (bound.on as f64 / 1000.0).to_string());
-                format!(
-                    "{} {} {threshold}",
-                    self.features[comparison.feature],
-                    comparison.operator.sign()
-                )
+                let feature = self.features[comparison.feature];
+                let unit = unit_of_feature(feature.kind, &self.record.unit);
+                let space = if unit.is_empty() { "" } else { " " };
+                format!("{feature} {} {threshold}{space}{unit}", comparison.operator.sign())
             }
             Condition::Any(parts) => self.show_parts(parts, thresholds, " or "),
             Condition::All(parts) => self.show_parts(parts, thresholds, " and "),

@@ -29,6 +29,12 @@ pub struct RuleRecord {
     /// Which datastreams it watches.
     #[serde(deserialize_with = "field::object")]
     pub select: SelectorRecord,
+    /// The unit of its thresholds and margins, as UCUM writes it (`mm`, `m/s`, `Cel`): results of a datastream that states another
+    /// one are converted, exactly, before they are compared. Where either states none they are taken to be the same. Not of those of
+    /// `count` (a number) and `silence` (seconds); those of `rate` are of it an hour.
+    #[serde(default, deserialize_with = "field::or_default", skip_serializing_if = "is_empty")]
+    #[schemars(length(max = 200))]
+    pub unit: Text,
     /// The grid on which observations leave a window, such as `10s`. An observation counts from its time until the
     /// first grid point at or after its time plus the window. Windows are multiples of it, at most 50,000 times as long.
     #[serde(default = "default_pane", deserialize_with = "pane")]
@@ -49,10 +55,15 @@ impl RuleRecord {
             name: Text::default(),
             source: Text::default(),
             select: SelectorRecord::default(),
+            unit: Text::default(),
             pane: String::new(),
             levels: BTreeMap::new(),
         }
     }
+}
+
+fn is_empty(text: &Text) -> bool {
+    text.is_empty()
 }
 
 fn default_pane() -> String {

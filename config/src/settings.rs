@@ -26,6 +26,8 @@ pub struct Settings {
     pub time: TimeSettings,
     /// What becomes of observations whose datastream is not known.
     pub unknown: UnknownSettings,
+    /// What stands in `out.unmatched`.
+    pub unmatched: UnmatchedSettings,
     /// How a score becomes a level.
     pub cuts: ScoreCuts,
     /// Deadlines and bounds of cases.
@@ -132,6 +134,19 @@ pub struct UnknownSettings {
     pub max_observations: usize,
     /// How many bytes they may take, over all workers.
     pub max_bytes: usize,
+}
+
+/// When what meets nothing stands in `out.unmatched`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnmatchedSettings {
+    /// After so many milliseconds without what it should meet.
+    pub after: i64,
+}
+
+impl Default for UnmatchedSettings {
+    fn default() -> Self {
+        Self { after: 600_000 }
+    }
 }
 
 /// How a score (inherent level times dynamic level, 0 to 16) becomes a level: the highest whose cut it reaches.

@@ -28,6 +28,8 @@ pub struct WrittenSettings {
     pub time: WrittenTime,
     /// What becomes of observations whose datastream is not known.
     pub unknown: WrittenUnknown,
+    /// What stands in `out.unmatched`.
+    pub unmatched: WrittenUnmatched,
     /// How a score becomes a level.
     pub risk: WrittenRisk,
     /// Deadlines and bounds of cases.
@@ -119,6 +121,14 @@ pub struct WrittenUnknown {
     pub max_observations: usize,
     /// How many bytes they may take, over all workers, up to 1 TiB: about 100 each, and what of an identifier is beyond 24.
     pub max_bytes: usize,
+}
+
+/// What stands in `out.unmatched`: what meets nothing, and pairs of records that are wrong together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenUnmatched {
+    /// After it was so for so long, up to `7d`: while tables are loaded a row may come before the one that it belongs to.
+    pub after: String,
 }
 
 /// How a score becomes a level.
@@ -285,6 +295,7 @@ impl Default for WrittenSettings {
             clock: WrittenClock::default(),
             time: WrittenTime::default(),
             unknown: WrittenUnknown::default(),
+            unmatched: WrittenUnmatched::default(),
             risk: WrittenRisk::default(),
             case: WrittenCase::default(),
             topics: WrittenTopics::default(),
@@ -348,6 +359,12 @@ impl Default for WrittenUnknown {
             max_observations: 1_000_000,
             max_bytes: 256 << 20,
         }
+    }
+}
+
+impl Default for WrittenUnmatched {
+    fn default() -> Self {
+        Self { after: "10m".into() }
     }
 }
 
@@ -477,6 +494,7 @@ impl WrittenSettings {
             job_clock: check.clock(&self.clock),
             time: check.time(&self.time),
             unknown: check.unknown(&self.unknown),
+            unmatched: check.unmatched(&self.unmatched),
             cuts: check.cuts(&self.risk.cuts),
             case: check.case(&self.case),
             topics: check.topics(&self.topics, self.input.clock),

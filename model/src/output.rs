@@ -10,11 +10,14 @@ use crate::topic::Topic;
 use crate::{Domain, DomainScope, InherentLevel, Level, Millis, Number, RegionCode, Text, joined, shortened};
 
 mod case;
+mod unmatched;
 
 pub use case::{
     Basis, By, CaseCounts, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Escalation, Note,
     Notice, NoticeEvent, Obligation, People, Refusal, ReportTotal, Response, TaskState,
 };
+
+pub use unmatched::Unmatched;
 
 /// A record as written: its fields, and the epoch in which it changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -293,6 +296,10 @@ pub struct Explanation {
     /// How often the datastream should report, as its row says; absent where that does not.
     #[serde(default)]
     pub interval: Option<Text>,
+    /// The unit of thresholds and results here: the rule's, or the datastream's where the rule states none. Results of a datastream
+    /// in another unit are converted to it, and rounded for show.
+    #[serde(default)]
+    pub unit: Text,
     /// The asset's name.
     pub asset_name: Text,
     /// The asset's kind.
@@ -310,6 +317,9 @@ pub struct FeatureValue {
     pub feature: Text,
     /// The value; absent while unknown.
     pub value: Option<Number>,
+    /// The unit of the value: that of results, an hour of a rate, `s` of a silence; empty of a count, or where none is stated.
+    #[serde(default)]
+    pub unit: Text,
     /// The first observation in the window.
     pub first: Option<Sample>,
     /// The last observation in the window.

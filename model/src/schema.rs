@@ -11,8 +11,8 @@ use crate::base::{Asset, Datastream, Region};
 use crate::intake::{Incident, Limit, Permit, Report};
 use crate::observation::ObservationRecord;
 use crate::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, Stamped, WarningDelta,
-    WarningState,
+    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, Stamped, Unmatched,
+    WarningDelta, WarningState,
 };
 use crate::responsibility::{Duty, Plan, Unit, User};
 use crate::topic::{Direction, Topic};
@@ -120,6 +120,7 @@ fn of_records(topic: Topic) -> Option<Schema> {
         Topic::Notice => of::<Stamped<Notice>>(),
         Topic::Response => of::<Stamped<Response>>(),
         Topic::ReportTotal => of::<Stamped<ReportTotal>>(),
+        Topic::Unmatched => of::<Stamped<Unmatched>>(),
         Topic::DeadLetter => of::<Stamped<DeadLetter>>(),
         Topic::Progress => of::<crate::progress::Progress>(),
         Topic::InRule => return None,

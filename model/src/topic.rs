@@ -56,6 +56,8 @@ pub enum Topic {
     Response,
     /// Totals of reports by region.
     ReportTotal,
+    /// What meets nothing, and pairs of records that are wrong together.
+    Unmatched,
     /// Records that could not be used.
     DeadLetter,
     /// Which offsets belong to which epoch; internal.
@@ -82,7 +84,7 @@ pub enum Cleanup {
 
 impl Topic {
     /// All of them, inputs first.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::BaseRegion,
         Self::BaseAsset,
         Self::BaseDatastream,
@@ -106,6 +108,7 @@ impl Topic {
         Self::Notice,
         Self::Response,
         Self::ReportTotal,
+        Self::Unmatched,
         Self::DeadLetter,
         Self::Progress,
     ];
@@ -149,6 +152,7 @@ impl Topic {
             Self::Notice => "out.notice",
             Self::Response => "out.response",
             Self::ReportTotal => "out.report.total",
+            Self::Unmatched => "out.unmatched",
             Self::DeadLetter => "out.deadletter",
             Self::Progress => "out.progress",
         }
@@ -216,6 +220,7 @@ impl Topic {
             Self::CaseDelta | Self::Notice => "case",
             Self::Response => "region/domain or unit/id",
             Self::ReportTotal => "region/module/kind/quantity",
+            Self::Unmatched => "kind or kind/id/rule/part",
             Self::DeadLetter => "topic/partition/offset",
             Self::Progress => "epoch",
         }

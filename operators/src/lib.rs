@@ -12,6 +12,7 @@ pub mod fold;
 pub mod table;
 pub mod valid;
 pub mod locate;
+pub mod unmatched;
 pub mod specification;
 pub mod monitor;
 pub mod permit;

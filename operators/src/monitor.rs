@@ -50,7 +50,6 @@ use crate::valid::{NoValueMeter, Validity};
 use correction::edits;
 use evaluation::Sight;
 use series::{Outcome, Point, Series};
-pub(crate) use value::result_against;
 use watch::{Context, Watch};
 
 /// An observation on its way to the monitor.

@@ -16,14 +16,16 @@
 //! * A changed asset or datastream touches its own rows; a changed rule only those of its observed property.
 //! * What goes and what comes in an epoch differ: a row that stays is not given.
 
+use std::cell::Cell;
 use std::collections::btree_map::{self, BTreeMap};
+use std::sync::Arc;
 
 use std::hash::BuildHasherDefault;
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use hashbrown::HashMap;
-use riskflow_config::{Located, Rule, Thresholds, Unmatched, meet};
+use riskflow_config::{Limit, Located, Rule, Scaled, Thresholds, meet};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::{Above, Key, Shared, Text, binary};
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,7 @@ use timely::dataflow::operators::{Capability, InputCapability};
 use timely::progress::frontier::MutableAntichain;
 
 use crate::fold::RouteHasher;
+use crate::unmatched::Alone;
 use crate::valid::{Valid, Validity};
 use crate::{Diff, Epoch, Rows};
 
@@ -60,6 +63,8 @@ pub struct Subject {
     pub asset: Option<Text>,
     /// How often it should report; `None` where its row does not say.
     pub interval: Option<Text>,
+    /// The unit of results, where the datastream states one.
+    pub unit: Text,
     /// Changes with the rows of datastream and asset; tells a changed base from a changed rule.
     pub base: u64,
 }
@@ -71,6 +76,8 @@ pub struct Entry {
     pub rule: Rule,
     /// The thresholds in force.
     pub thresholds: Thresholds,
+    /// The same where results are in another unit.
+    pub scaled: Option<Arc<Scaled>>,
     /// Which results are values.
     pub valid: Validity,
 }
@@ -83,7 +90,21 @@ impl Entry {
         one.record.id == two.record.id
             && one.condition == two.condition
             && self.thresholds == other.thresholds
+            && self.scaled == other.scaled
             && self.valid == other.valid
+    }
+
+    /// What a comparison of the rule compares with, for turning on and off; `None` where it takes no part.
+    pub fn limits(&self, comparison: usize) -> Option<[Limit<'_>; 2]> {
+        let scaled = self
+            .scaled
+            .as_ref()
+            .and_then(|scaled| scaled.limits[comparison].as_ref());
+        if let Some([on, off]) = scaled {
+            return Some([Limit::Fraction(on), Limit::Fraction(off)]);
+        }
+        let bound = self.thresholds.get(comparison).copied().flatten()?;
+        Some([Limit::Plain(bound.on), Limit::Plain(bound.off)])
     }
 }
 
@@ -130,27 +151,46 @@ struct Place {
 /// What a datastream comes to.
 struct Given {
     specified: Specified,
-    unmatched: Vec<Unmatched>,
+    alone: Vec<Alone>,
 }
 
+/// How many datastreams each rule selects, by its position.
+type Selected<'a> = &'a [Cell<Diff>];
+
 impl Place {
-    fn given<'a>(&'a self, rules: &'a [Rule]) -> impl Iterator<Item = Given> + 'a {
+    fn given<'a>(&'a self, rules: &'a [Rule], selected: Selected<'a>) -> impl Iterator<Item = Given> + 'a {
         let asset = self.asset.as_ref();
         let rows = self.datastreams.iter();
-        rows.map(move |(key, row)| given(*key, row, asset, rules))
+        rows.map(move |(key, row)| given(*key, row, asset, (rules, selected)))
+    }
+
+    /// The asset, if it has no datastream.
+    fn lonely(&self) -> Option<Alone> {
+        let asset = self.asset.as_ref().filter(|_| self.datastreams.is_empty());
+        asset.map(|(asset, _)| Alone::Asset(asset.id.clone()))
     }
 }
 
-fn given(key: Key, datastream: &Shared<Datastream>, asset: Option<&(Shared<Asset>, Located)>, rules: &[Rule]) -> Given {
+fn given(
+    key: Key,
+    datastream: &Shared<Datastream>,
+    asset: Option<&(Shared<Asset>, Located)>,
+    (rules, selected): (&[Rule], Selected<'_>),
+) -> Given {
     let met = meet(
         rules.iter(),
         datastream,
         asset.map(|(asset, located)| (&**asset, located)),
     );
+    let watching = met.rules.iter().map(|watching| watching.rule);
+    for rule in watching.chain(met.unfit) {
+        selected[rule].update(|number| number + 1);
+    }
     let valid = Valid::of(datastream);
-    let entries = met.rules.into_iter().map(|(rule, thresholds)| Entry {
-        rule: rules[rule].clone(),
-        thresholds,
+    let entries = met.rules.into_iter().map(|watching| Entry {
+        rule: rules[watching.rule].clone(),
+        thresholds: watching.thresholds,
+        scaled: watching.scaled,
         valid: valid.clone(),
     });
     let specification = Specification {
@@ -158,6 +198,7 @@ fn given(key: Key, datastream: &Shared<Datastream>, asset: Option<&(Shared<Asset
             datastream: datastream.id.clone(),
             asset: asset.map(|(asset, _)| asset.id.clone()),
             interval: datastream.interval.clone(),
+            unit: datastream.unit.clone(),
             // Only ever compared with what the same rows gave.
             base: asset.map_or(0, |(asset, located)| {
                 datastream.content().route() ^ asset.content().route().rotate_left(1) ^ above_hash(located)
@@ -166,9 +207,12 @@ fn given(key: Key, datastream: &Shared<Datastream>, asset: Option<&(Shared<Asset
         entries: entries.collect(),
         valid: valid.clone(),
     };
+    let alone = met.unmatched.into_iter();
     Given {
+        alone: alone
+            .map(|what| Alone::Datastream(datastream.id.clone(), what))
+            .collect(),
         specified: (key, Box::new(specification)),
-        unmatched: met.unmatched,
     }
 }
 
@@ -179,9 +223,6 @@ pub(crate) fn above_hash(located: &Located) -> u64 {
         _ => 0,
     }
 }
-
-/// Something that meets nothing, with its datastream.
-pub type Alone = (Text, Unmatched);
 
 /// What changes in an epoch.
 #[derive(Default)]
@@ -205,23 +246,36 @@ impl Matched {
                 .map(|(rule, _)| rule.apart()),
         );
         rules.sort();
+        let counts = |rules: &[Rule]| vec![Cell::new(0); rules.len()];
+        let (left, right) = (counts(&self.rules), counts(&rules));
         for slot in self.concerned(&changes.rules, &touched) {
             let place = &self.places[slot];
-            differ(place.given(&self.rules), place.given(&rules), out);
+            differ(place.given(&self.rules, &left), place.given(&rules, &right), out);
         }
-        let before: Vec<(usize, Vec<Given>)> = touched
+        let before: Vec<(usize, Option<Alone>, Vec<Given>)> = touched
             .into_iter()
-            .map(|slot| (slot, self.places[slot].given(&self.rules).collect()))
+            .map(|slot| {
+                let place = &self.places[slot];
+                (slot, place.lonely(), place.given(&self.rules, &left).collect())
+            })
             .collect();
         self.put(changes);
-        for (slot, before) in before {
+        for (slot, lonely, before) in before {
             let place = &self.places[slot];
-            differ(before.into_iter(), place.given(&rules), out);
+            differ(before.into_iter(), place.given(&rules, &right), out);
+            out.alone.extend(lonely.map(|alone| (alone, -1)));
+            out.alone.extend(place.lonely().map(|alone| (alone, 1)));
             if place.asset.is_none() && place.datastreams.is_empty() {
                 self.index.remove(&place.key);
                 self.free.push(slot as u32);
             }
         }
+        for (rules, counts, sign) in [(&self.rules, left, -1), (&rules, right, 1)] {
+            let selects = rules.iter().zip(counts).filter(|(_, count)| count.get() > 0);
+            let selects = selects.map(|(rule, count)| (Alone::Selects(rule.record.id.clone()), sign * count.get()));
+            out.alone.extend(selects);
+        }
+        consolidate(&mut out.alone);
         self.rules = rules;
     }
 
@@ -319,10 +373,9 @@ fn differ(before: impl Iterator<Item = Given>, after: impl Iterator<Item = Given
 
 fn apart(rows: impl Iterator<Item = Given>) -> (SmallVec<[Specified; 1]>, Vec<Alone>) {
     let mut alone = Vec::new();
-    let specified = rows.map(|Given { specified, unmatched }| {
-        let datastream = &specified.1.subject.datastream;
-        alone.extend(unmatched.into_iter().map(|one| (datastream.clone(), one)));
-        specified
+    let specified = rows.map(|given| {
+        alone.extend(given.alone);
+        given.specified
     });
     (specified.collect(), alone)
 }

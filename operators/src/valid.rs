@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use riskflow_config::Limit;
 use riskflow_model::Number;
 use riskflow_model::base::Datastream;
 use serde::{Deserialize, Serialize};
-
-use crate::monitor::result_against;
 
 /// Which results a datastream can give, in thousandths. Of equal ones it is equal, however they were written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,11 +59,15 @@ impl Valid {
     /// Why a result is no value, if it is none.
     #[must_use]
     pub fn judge(&self, result: f64) -> Option<NoValue> {
-        if self.none.iter().any(|none| result_against(result, *none).is_eq()) {
+        if self
+            .none
+            .iter()
+            .any(|none| Limit::Plain(*none).of_result(result).is_eq())
+        {
             Some(NoValue::Stated)
-        } else if result_against(result, self.min).is_lt() {
+        } else if Limit::Plain(self.min).of_result(result).is_lt() {
             Some(NoValue::Below)
-        } else if result_against(result, self.max).is_gt() {
+        } else if Limit::Plain(self.max).of_result(result).is_gt() {
             Some(NoValue::Above)
         } else {
             None

@@ -108,7 +108,7 @@ fn job(settings: &Settings) -> Job {
         ("output.kind", output.to_owned()),
         ("checkpoint.path", settings.checkpoint.path.clone()),
         (
-            "[time], [unknown], [risk] or [case]",
+            "[time], [unknown], [unmatched], [risk] or [case]",
             semantics_of(settings).to_string(),
         ),
     ];

@@ -9,6 +9,7 @@
 //!  observations ───────────│─────────────────► monitor ──┼► lifecycle ─┬─ asset risk ─► region risk
 //!                          │            (revisions)      ▼  ▲   │ │    └─ warnings ───►   ▲
 //!                          ├─ permits, limits ─────► permit ┘   │ │        score baseline ─┘
+//!                          ├─ what meets nothing ─► unmatched   │ │
 //!                          └─ reports ─► report total           │ └─ deltas ─────────────────────┐
 //!  incidents, duties on now (roster), units, plans ─► obligations                                ▼
 //!                                                          └───────────────────────────────────► case ◄── actions
@@ -16,7 +17,7 @@
 //!                                          └─► notice                               response ◄─────┘
 //! ```
 //!
-//! `latest`, `monitor`, `permit`, `lifecycle`, `score_baseline`, `roster`, `case` and `notice` are folds, all else is views.
+//! `latest`, `monitor`, `permit`, `unmatched`, `lifecycle`, `score_baseline`, `roster`, `case` and `notice` are folds, all else is views.
 //! `ticks` reach every fold.
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
-use riskflow_config::{BaseRow, CaseSettings, ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_config::{BaseRow, CaseSettings, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings};
 use riskflow_model::base::Region;
 use riskflow_model::output::WarningState;
 use riskflow_model::topic::Topic;
@@ -40,6 +41,7 @@ use riskflow_operators::permit::UnderPermit;
 use riskflow_operators::roster::{OnDuty, Roster, RosterRow};
 use riskflow_operators::score_baseline::ScoreBaseline;
 use riskflow_operators::table::{BaseRecord, Latest, TableOutput};
+use riskflow_operators::unmatched::{Alone, Lasting, UnmatchedMeter, unmatched_table};
 use riskflow_operators::valid::NoValueMeter;
 use riskflow_operators::{Diff, Epoch, Rows, permit, region_risk, report_total, response, specification};
 use timely::dataflow::StreamVec;
@@ -49,7 +51,7 @@ use timely::worker::Worker;
 
 use crate::in_force::{self, InForceMeter};
 use crate::output::{Output, OutputUpdate};
-use crate::unmatched::{self, UnmatchedMeter};
+use crate::unmatched;
 
 /// What comes in, on each worker.
 pub struct Inputs<'scope> {
@@ -70,6 +72,8 @@ pub struct Semantics {
     pub time: TimeSettings,
     /// What becomes of observations whose datastream is not known.
     pub unknown: UnknownSettings,
+    /// When what meets nothing stands in its table.
+    pub unmatched: UnmatchedSettings,
     /// How a score becomes a level.
     pub cuts: ScoreCuts,
     /// Deadlines and bounds of cases.
@@ -84,6 +88,8 @@ pub struct Keepers {
     pub monitor: Keeper,
     /// Of `permit`.
     pub permit: Keeper,
+    /// Of `unmatched`.
+    pub unmatched: Keeper,
     /// Of `lifecycle`.
     pub lifecycle: Keeper,
     /// Of `score_baseline`.
@@ -98,10 +104,11 @@ pub struct Keepers {
 
 impl Keepers {
     /// The names of the folds.
-    pub const FOLDS: [&'static str; 8] = [
+    pub const FOLDS: [&'static str; 9] = [
         Latest::NAME,
         Monitor::NAME,
         UnderPermit::NAME,
+        Lasting::NAME,
         Lifecycle::NAME,
         ScoreBaseline::NAME,
         Roster::NAME,
@@ -116,6 +123,7 @@ impl Keepers {
             latest: keeper(Latest::NAME),
             monitor: keeper(Monitor::NAME),
             permit: keeper(UnderPermit::NAME),
+            unmatched: keeper(Lasting::NAME),
             lifecycle: keeper(Lifecycle::NAME),
             score_baseline: keeper(ScoreBaseline::NAME),
             roster: keeper(Roster::NAME),
@@ -134,6 +142,8 @@ pub struct Meters {
     pub monitor: Arc<FoldMeter>,
     /// Of `permit`.
     pub permit: Arc<FoldMeter>,
+    /// Of `unmatched`.
+    pub unmatched_fold: Arc<FoldMeter>,
     /// Of `lifecycle`.
     pub lifecycle: Arc<FoldMeter>,
     /// Of `score_baseline`.
@@ -148,7 +158,7 @@ pub struct Meters {
     pub arranged: Arc<AtomicU64>,
     /// Deletions of rows that were not there.
     pub in_vain: Arc<AtomicU64>,
-    /// What meets nothing now.
+    /// How much stands in `out.unmatched`, of each kind.
     pub unmatched: Arc<UnmatchedMeter>,
     /// Rules and limits in force.
     pub in_force: Arc<InForceMeter>,
@@ -218,8 +228,22 @@ pub fn graph<'scope>(
 
     let located = locate(assets.clone(), placed.clone(), |(_, asset)| asset.region);
     let reports = locate(reports, placed.clone(), |report| report.region);
+    let there = rules.clone().map(|rule| Alone::Rule(rule.record.id.clone()));
     let (specifications, alone) = specification::specifications(datastreams, located.clone(), rules);
-    unmatched::watch(alone, meters.unmatched.clone());
+    let alone = unmatched::tell(alone).concat(there);
+    let lasting = fold(
+        Lasting {
+            after: semantics.unmatched.after,
+        },
+        alone.map(|alone| (alone.key(), alone)),
+        ToStream::to_stream(None, scope),
+        ticks.clone(),
+        meters.unmatched_fold.clone(),
+        keepers.unmatched,
+    )
+    .note(&mut waking)
+    .as_collection();
+    let unmatched = unmatched_table(lasting, meters.unmatched.clone());
     let monitor = Monitor::new(semantics.time, semantics.unknown).counting(meters.no_values.clone());
     let findings = fold(
         monitor,
@@ -312,6 +336,7 @@ pub fn graph<'scope>(
         .concat(region_risks.map(Output::RegionRisk))
         .concat(warnings.map(Output::WarningState))
         .concat(report_total::report_total(reports).map(Output::ReportTotal))
+        .concat(unmatched.map(Output::Unmatched))
         .inner
         .concat(deltas)
         .concat(dead_letters)

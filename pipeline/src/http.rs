@@ -16,6 +16,7 @@
 //! | `/api/v1/cases/{id}` | one case |
 //! | `/api/v1/responses?within=&tier=&domain=` | how fast cases are acknowledged and resolved, by region and domain, and by unit |
 //! | `/api/v1/reports?within=&tier=&module=` | totals of reports |
+//! | `/api/v1/unmatched?kind=&rule=` | what meets nothing, and records that are wrong together |
 //! | `POST /api/v1/warnings/{id}/actions` | 202 once an action is durable on `in.action`; see [`actions`] |
 //!
 //! **Lists** are `{"now", "epoch", "total", "items", "next"}`: at most `limit` items (100 by default, 10,000 at most, and 16 MiB),

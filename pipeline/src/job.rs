@@ -573,6 +573,7 @@ fn build(
         let semantics = Semantics {
             time: job.settings.time,
             unknown: job.settings.unknown,
+            unmatched: job.settings.unmatched,
             cuts: job.settings.cuts,
             case: job.settings.case,
         };

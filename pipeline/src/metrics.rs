@@ -202,7 +202,7 @@ impl Metrics {
             )?,
             unmatched: gauges(
                 "riskflow_unmatched",
-                "Datastreams whose asset, rule or own thresholds fit nothing, by kind; `riskflow check --live` lists them.",
+                "What has met nothing for as long as unmatched.after, by kind; /api/v1/unmatched lists it, `riskflow check --live` all of it.",
                 &["kind"],
             )?,
             rules: add(
@@ -494,10 +494,11 @@ impl Metrics {
     /// Everything in Prometheus' text format.
     #[must_use]
     pub fn render(&self, meters: &Meters) -> String {
-        let folds: [(&str, &FoldMeter); 8] = [
+        let folds: [(&str, &FoldMeter); 9] = [
             ("latest", &meters.latest),
             ("monitor", &meters.monitor),
             ("permit", &meters.permit),
+            ("unmatched", &meters.unmatched_fold),
             ("lifecycle", &meters.lifecycle),
             ("score_baseline", &meters.score_baseline),
             ("roster", &meters.roster),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use differential_dataflow::consolidation::consolidate;
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, WarningDelta, WarningState,
+    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta,
+    WarningState,
 };
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
@@ -39,6 +40,8 @@ pub enum Output {
     Response(Arc<Response>),
     /// A row of `out.report.total`.
     ReportTotal(Arc<ReportTotal>),
+    /// A row of `out.unmatched`.
+    Unmatched(Arc<Unmatched>),
     /// A record of `out.deadletter`.
     DeadLetter(Box<DeadLetter>),
     /// The epoch took the records of a partition before this offset: position of the topic, partition, offset, and the mark
@@ -74,6 +77,8 @@ pub struct EpochOutput {
     pub responses: Vec<(Arc<Response>, Diff)>,
     /// Totals of reports that came and went.
     pub totals: Vec<(Arc<ReportTotal>, Diff)>,
+    /// What meets nothing: rows that came and went.
+    pub unmatched: Vec<(Arc<Unmatched>, Diff)>,
     /// What could not be used.
     pub dead: Vec<DeadLetter>,
     /// How far the input was taken, in partitions of which any was.
@@ -105,6 +110,7 @@ impl EpochOutput {
                 Output::Notice(notice) => this.notices.push(*notice),
                 Output::Response(row) => this.responses.push((row, diff)),
                 Output::ReportTotal(row) => this.totals.push((row, diff)),
+                Output::Unmatched(row) => this.unmatched.push((row, diff)),
                 Output::DeadLetter(letter) => this.dead.push(*letter),
                 Output::Waking(..) => unreachable!("it was taken out before"),
                 Output::Taken(topic, partition, next, mark) => {
@@ -130,7 +136,7 @@ impl EpochOutput {
     pub fn is_empty(&self) -> bool {
         let rows = self.assets.is_empty() && self.regions.is_empty() && self.warnings.is_empty();
         let people = self.cases.is_empty() && self.case_deltas.is_empty() && self.notices.is_empty();
-        let sums = self.responses.is_empty() && self.totals.is_empty();
+        let sums = self.responses.is_empty() && self.totals.is_empty() && self.unmatched.is_empty();
         rows && people && sums && self.deltas.is_empty() && self.dead.is_empty()
     }
 }

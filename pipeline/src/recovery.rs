@@ -71,6 +71,7 @@ pub fn semantics_of(settings: &Settings) -> Text {
             time.late_after,
             time.retain,
             unknown.hold,
+            settings.unmatched.after,
         ],
         (unknown.max_observations as u64, unknown.max_bytes as u64),
         settings.cuts.least,

@@ -1,58 +1,47 @@
-//! What meets nothing: shown as a number of each kind, and told in the log when it comes.
+//! What meets nothing is told in the log when it comes, long before it stands in its table.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use riskflow_config::Unmatched;
-use riskflow_operators::specification::Alone;
+use riskflow_model::Text;
+use riskflow_operators::unmatched::Alone;
 use riskflow_operators::{Diff, Epoch, Rows};
 use timely::dataflow::operators::Inspect;
 
-/// How much of each kind there is, over all workers of the process.
-#[derive(Debug, Default)]
-pub struct UnmatchedMeter([AtomicI64; Unmatched::KINDS.len()]);
-
-impl UnmatchedMeter {
-    /// How much there is now, by kind.
-    pub fn each(&self) -> impl Iterator<Item = (&'static str, i64)> + '_ {
-        let numbers = self.0.iter().map(|number| number.load(Ordering::Relaxed));
-        Unmatched::KINDS.into_iter().zip(numbers)
-    }
-}
-
-/// Counts what meets nothing, and tells of it.
-pub fn watch(unmatched: Rows<'_, Alone>, meter: Arc<UnmatchedMeter>) {
+/// Tells of mistakes.
+pub fn tell(unmatched: Rows<'_, Alone>) -> Rows<'_, Alone> {
+    use differential_dataflow::AsCollection as _;
     let mut news = News::default();
-    unmatched.inner.inspect_core(move |event| match event {
-        Ok((_, updates)) => news.take(updates, &meter),
+    let told = unmatched.inner.inspect_core(move |event| match event {
+        Ok((_, updates)) => news.take(updates),
         Err(_) => news.tell(),
     });
+    told.as_collection()
 }
 
 /// What came and was not told of yet: how much of each kind, and one of it. A rule that is wrong together with a whole city of
 /// datastreams is one line.
 #[derive(Default)]
 struct News {
-    kinds: BTreeMap<&'static str, (i64, Option<Alone>)>,
+    kinds: BTreeMap<&'static str, (i64, Option<(Text, Unmatched)>)>,
     /// Whether anything changed since the epoch before.
     busy: bool,
 }
 
 impl News {
-    fn take(&mut self, updates: &[(Alone, Epoch, Diff)], meter: &UnmatchedMeter) {
+    fn take(&mut self, updates: &[(Alone, Epoch, Diff)]) {
         self.busy = true;
         for (alone, _, diff) in updates {
-            let kind = alone.1.kind();
-            let position = Unmatched::KINDS.iter().position(|known| *known == kind);
-            let position = position.expect("every kind has a name in the list");
-            meter.0[position].fetch_add(*diff, Ordering::Relaxed);
-            if alone.1.is_mistake() {
-                let (number, one) = self.kinds.entry(kind).or_default();
+            let Alone::Datastream(datastream, what) = alone else {
+                continue;
+            };
+            if what.is_mistake() {
+                let (number, one) = self.kinds.entry(what.kind()).or_default();
                 *number += diff;
+                let same = one.as_ref().is_some_and(|(id, one)| id == datastream && one == what);
                 if *diff > 0 {
-                    *one = Some(alone.clone());
-                } else if one.as_ref() == Some(alone) {
+                    *one = Some((datastream.clone(), what.clone()));
+                } else if same {
                     *one = None;
                 }
             }
@@ -84,23 +73,18 @@ mod tests {
 
     #[test]
     fn what_is_mended_while_tables_are_loaded_is_not_told() {
-        let alone = |datastream: &str| -> Alone { (datastream.into(), Unmatched::NoAsset { asset: "a".into() }) };
-        let meter = UnmatchedMeter::default();
+        let alone = |datastream: &str| Alone::Datastream(datastream.into(), Unmatched::NoAsset { asset: "a".into() });
         let mut news = News::default();
-        news.take(
-            &[
-                (alone("one"), 1, 1),
-                (alone("two"), 1, 1),
-                (("x".into(), Unmatched::NoRule), 1, 1),
-            ],
-            &meter,
-        );
+        news.take(&[
+            (alone("one"), 1, 1),
+            (alone("two"), 1, 1),
+            (Alone::Datastream("x".into(), Unmatched::NoRule), 1, 1),
+        ]);
         news.tell();
-        news.take(&[(alone("two"), 2, -1)], &meter);
+        news.take(&[(alone("two"), 2, -1)]);
         news.tell();
         assert_eq!(news.kinds["no_asset"], (1, None), "the one that was kept went");
-        assert_eq!(meter.each().collect::<BTreeMap<_, _>>()["no_asset"], 1);
-        assert_eq!(meter.each().collect::<BTreeMap<_, _>>()["no_rule"], 1);
+        assert!(!news.kinds.contains_key("no_rule"), "that may be meant so");
         news.tell();
         assert!(news.kinds.is_empty() && !news.busy, "told in an epoch without change");
     }

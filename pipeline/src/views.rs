@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use riskflow_model::output::{
-    AssetRisk, CaseState, DeltaKind, RegionRisk, ReportTotal, Response, WarningDelta, WarningState,
+    AssetRisk, CaseState, DeltaKind, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta, WarningState,
 };
 use riskflow_model::{DomainScope, Millis, RegionCode, Text};
 use rpds::RedBlackTreeMapSync;
@@ -31,6 +31,8 @@ pub struct Tables {
     pub responses: RedBlackTreeMapSync<String, Arc<Response>>,
     /// Totals of reports by their key.
     pub totals: RedBlackTreeMapSync<String, Arc<ReportTotal>>,
+    /// What meets nothing, by key.
+    pub unmatched: RedBlackTreeMapSync<String, Arc<Unmatched>>,
     /// How many deltas there were of each kind ([`DeltaKind::ALL`]), by county and domain.
     pub tallies: RedBlackTreeMapSync<(RegionCode, DomainScope), [u64; DeltaKind::ALL.len()]>,
     /// The last delta of each open warning.
@@ -47,6 +49,7 @@ impl Tables {
         update(&mut self.cases, &output.cases, |row| row.id.clone());
         update(&mut self.responses, &output.responses, |row| row.key());
         update(&mut self.totals, &output.totals, |row| row.key());
+        update(&mut self.unmatched, &output.unmatched, |row| row.key());
         for delta in &output.deltas {
             self.count(delta);
             if matches!(delta.kind, DeltaKind::Cleared | DeltaKind::Withdrawn) {

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use riskflow::graph::{Meters, Semantics};
 use riskflow::replay::{EpochInput, replay};
-use riskflow_config::{CaseSettings, ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_config::{CaseSettings, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings};
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
@@ -78,6 +78,7 @@ struct Step {
     regions: BTreeMap<String, Value>,
     /// Null where there must be no row.
     totals: BTreeMap<String, Value>,
+    unmatched: BTreeMap<String, Value>,
     warnings: Option<usize>,
     /// How many asset rows this epoch changes.
     changed_assets: Option<usize>,
@@ -105,6 +106,7 @@ fn semantics() -> Semantics {
             max_observations: 1_000_000,
             max_bytes: 1 << 30,
         },
+        unmatched: UnmatchedSettings::default(),
         cuts: ScoreCuts::default(),
         case: CaseSettings::default(),
     }

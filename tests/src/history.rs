@@ -42,6 +42,11 @@ const REGIONS: [&str; 9] = [
 /// Where those of other codes may lie, if anywhere: in one another, too, and in what has no row.
 const PARENTS: [&str; 6] = ["330902001", "3309", "harbour", "berth", "nowhere", ""];
 const PROPERTIES: [&str; 2] = ["level", "rain"];
+/// Of results, by property. Rules have the first four; the last is none, or converts to none of these.
+const UNITS: [[&str; 7]; 2] = [
+    ["", "mm", "cm", "", "[in_i]", "m", "mmm"],
+    ["", "Cel", "[degF]", "", "K", "Cel", "kg"],
+];
 const TAGS: [&str; 2] = ["x", "y"];
 
 /// A history in the making.
@@ -239,12 +244,15 @@ impl Maker {
             3 => json!({ "valid": { "max": 8 }, "no_value": [0] }),
             _ => json!({}),
         };
+        let property = self.draw.below(2) as usize;
+        let unit = *self.draw.pick(&UNITS[property]);
         let mut datastream = json!({
             "id": id,
             // Several datastreams share an asset.
             "asset": format!("asset-{}", (number + self.draw.below(2)) % ASSETS),
-            "observed_property": self.draw.pick(&PROPERTIES),
+            "observed_property": PROPERTIES[property],
             "tags": tags,
+            "unit": unit,
             "thresholds": thresholds,
         });
         for (field, value) in sense.as_object().into_iter().flatten() {
@@ -262,9 +270,11 @@ impl Maker {
         let id = format!("rule-{number}");
         self.rule_versions += u64::from(self.draw.once_in(2));
         let mut select = serde_json::Map::new();
+        let property = self.draw.below(2) as usize;
         if !self.draw.once_in(3) {
-            select.insert("observed_property".into(), json!(self.draw.pick(&PROPERTIES)));
+            select.insert("observed_property".into(), json!(PROPERTIES[property]));
         }
+        let unit = *self.draw.pick(&UNITS[property][..4]);
         match self.draw.below(6) {
             0 => drop(select.insert("category".into(), json!(["tank"]))),
             1 => drop(select.insert("domain".into(), json!("work_safety"))),
@@ -274,14 +284,19 @@ impl Maker {
         }
         // Most of what is drawn by lot is refused: levels out of order, or beyond reach.
         let rule = loop {
-            if let Ok(rule) = self.drawn_rule(&id, &select) {
+            if let Ok(rule) = self.drawn_rule(&id, &select, unit) {
                 break rule;
             }
         };
         self.row(Topic::InRule, &id, Some(BaseRow::Rule(rule)))
     }
 
-    fn drawn_rule(&mut self, id: &str, select: &serde_json::Map<String, serde_json::Value>) -> Result<Rule, Problems> {
+    fn drawn_rule(
+        &mut self,
+        id: &str,
+        select: &serde_json::Map<String, serde_json::Value>,
+        unit: &str,
+    ) -> Result<Rule, Problems> {
         let mut levels = serde_json::Map::new();
         for level in ["blue", "yellow", "orange", "red"] {
             if levels.is_empty() || self.draw.once_in(2) {
@@ -295,7 +310,7 @@ impl Maker {
             }
         }
         let record = json!({
-            "id": id, "version": 1 + self.rule_versions, "select": select,
+            "id": id, "version": 1 + self.rule_versions, "select": select, "unit": unit,
             "pane": self.draw.pick(&["5s", "10s", "1s"]), "levels": levels,
         });
         Rule::from_json(record.to_string().as_bytes())

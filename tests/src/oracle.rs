@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow::graph::Semantics;
 use riskflow::replay::EpochInput;
-use riskflow_config::{BaseRow, InputRecord, Rule, Thresholds};
+use riskflow_config::{BaseRow, InputRecord, PairProblem, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Reading};
 use riskflow_model::output::{
     AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, Reason, RegionRisk, ReportTotal, Response,
-    WarningDelta, WarningState,
+    Unmatched, WarningDelta, WarningState,
 };
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, Millis, Shared, Text};
@@ -34,6 +34,8 @@ mod region;
 mod report;
 mod response;
 mod timeline;
+mod unit;
+mod unmatched;
 mod walk;
 
 /// What is visible after an epoch.
@@ -47,6 +49,8 @@ pub struct Expected {
     pub warnings: BTreeMap<Text, WarningState>,
     /// Totals of reports, keyed as on the topic.
     pub totals: BTreeMap<String, ReportTotal>,
+    /// What meets nothing, keyed as on the topic.
+    pub unmatched: BTreeMap<String, Unmatched>,
     /// What happened in the epoch.
     pub deltas: BTreeSet<Told>,
     /// Cases by identifier.
@@ -104,7 +108,9 @@ impl Told {
 struct Entry {
     rule: Rule,
     asset: Text,
-    thresholds: Thresholds,
+    /// On and off thresholds in the rule's unit, for each comparison.
+    thresholds: Vec<Option<[unit::Fraction; 2]>>,
+    conversion: unit::Conversion,
     sense: Sense,
     /// What is at or before this time is not seen.
     floor: i64,
@@ -124,6 +130,16 @@ impl Entry {
             points: seen.map(|(time, reading)| (*time, reading.result)).collect(),
             heard: self.heard,
             left: self.left.clone(),
+        }
+    }
+
+    /// It, on what it sees.
+    fn watched<'a>(&'a self, seen: &'a level::Seen) -> level::Watched<'a> {
+        level::Watched {
+            rule: &self.rule,
+            thresholds: &self.thresholds,
+            conversion: self.conversion,
+            seen,
         }
     }
 }
@@ -191,6 +207,7 @@ pub struct Oracle {
     streams: BTreeMap<Key, Stream>,
     permits: Permits,
     reports: Reports,
+    alone: unmatched::Alone,
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
     levels: Levels,
     open: BTreeMap<(Text, Text), (i64, Level, Text)>,
@@ -212,6 +229,7 @@ impl Oracle {
             streams: BTreeMap::new(),
             permits: Permits::default(),
             reports: Reports::default(),
+            alone: unmatched::Alone::default(),
             waiting: BTreeMap::new(),
             levels: Levels::new(),
             open: BTreeMap::new(),
@@ -258,6 +276,13 @@ impl Oracle {
         self.risks(&mut expected);
         self.region_rows(now, &places, &mut expected);
         expected.totals = self.reports.totals(&places);
+        let tables = unmatched::Tables {
+            assets: &self.assets,
+            datastreams: &self.datastreams,
+            rules: &self.rules,
+            places: &places,
+        };
+        expected.unmatched = self.alone.step(now, self.semantics.unmatched.after, &tables);
         self.cases.step(&self.semantics, now, &records, places, &mut expected);
         expected
     }
@@ -357,7 +382,7 @@ impl Oracle {
                         if let Some(old) = old {
                             if old.asset == entry.asset {
                                 let seen = old.seen(&stream.series);
-                                left = Some(level::left(&old.rule, &old.thresholds, &seen, floor, &entry.rule));
+                                left = Some(level::left(&old.watched(&seen), floor, &entry.rule));
                                 edited.insert((id.clone(), old.asset.clone()));
                             }
                             causes.insert((id.clone(), old.asset, datastream.id.clone()), cause);
@@ -419,8 +444,9 @@ impl Oracle {
         for (key, stream) in &self.streams {
             for (id, entry) in &stream.entries {
                 let seen = entry.seen(&stream.series);
-                let track = level::track(&entry.rule, &entry.thresholds, &seen, now);
-                let stale = level::stale(&entry.rule, &entry.thresholds, &seen, now, level_at(&track, now));
+                let watched = entry.watched(&seen);
+                let track = level::track(&watched, now);
+                let stale = level::stale(&watched, now, level_at(&track, now));
                 let datastream = self.datastreams[key].id.clone();
                 levels.insert((id.clone(), entry.asset.clone(), datastream), (track, stale));
             }
@@ -630,7 +656,11 @@ fn alike(a: &Entry, b: &Entry) -> bool {
             entry.rule.levels.clone(),
         )
     };
-    plan(a) == plan(b) && a.asset == b.asset && a.thresholds == b.thresholds && a.sense == b.sense
+    plan(a) == plan(b)
+        && a.asset == b.asset
+        && a.thresholds == b.thresholds
+        && a.conversion == b.conversion
+        && a.sense == b.sense
 }
 
 fn wanted(
@@ -640,31 +670,48 @@ fn wanted(
     let Some((datastream, asset, chain)) = rows else {
         return BTreeMap::new();
     };
-    let selected = rules.values().filter(|rule| {
-        let select = &rule.record.select;
-        let tagged = |tag: &Text| datastream.tags.contains(tag) || asset.tags.contains(tag);
-        select
-            .observed_property
-            .as_ref()
-            .is_none_or(|property| *property == datastream.observed_property)
-            && (select.category.is_empty() || select.category.contains(&asset.category))
-            && select.domain.is_none_or(|domain| domain == asset.domain)
-            && select.region.is_none_or(|region| chain.contains(&region.to_string()))
-            && select.tags.iter().all(tagged)
+    let selected = rules.values().filter(|rule| selects(rule, datastream, asset, chain));
+    let entries = selected.filter_map(|rule| {
+        let conversion = unit::conversion(rule, datastream)?;
+        let own = datastream.thresholds.get(&rule.record.id);
+        let void = |problem: &PairProblem| !matches!(problem.kind(), "names_nothing" | "unset");
+        let voids = rule.merge(own, &datastream.unit).problems.iter().any(void);
+        let own = own.filter(|_| !voids);
+        let thresholds = rule.comparisons.iter().map(|comparison| {
+            let named = comparison
+                .name
+                .as_ref()
+                .map(|name| format!("{}.{name}", comparison.level));
+            let of = |key: &str| own.and_then(|own| own.get(key)).and_then(|number| number.thousandths());
+            let own = named
+                .and_then(|key| of(&key))
+                .or_else(|| of(&comparison.level.to_string()));
+            unit::bound(comparison, rule.features[comparison.feature].kind, own, conversion)
+        });
+        let entry = Entry {
+            rule: rule.clone(),
+            asset: asset.id.clone(),
+            thresholds: thresholds.collect(),
+            conversion,
+            sense: sense(datastream),
+            floor: i64::MIN,
+            heard: i64::MIN,
+            left: None,
+        };
+        Some((rule.record.id.clone(), entry))
     });
-    selected
-        .map(|rule| {
-            let thresholds = rule.thresholds(datastream.thresholds.get(&rule.record.id));
-            let entry = Entry {
-                rule: rule.clone(),
-                asset: asset.id.clone(),
-                thresholds,
-                sense: sense(datastream),
-                floor: i64::MIN,
-                heard: i64::MIN,
-                left: None,
-            };
-            (rule.record.id.clone(), entry)
-        })
-        .collect()
+    entries.collect()
+}
+
+fn selects(rule: &Rule, datastream: &Datastream, asset: &Asset, chain: &[String]) -> bool {
+    let select = &rule.record.select;
+    let tagged = |tag: &Text| datastream.tags.contains(tag) || asset.tags.contains(tag);
+    select
+        .observed_property
+        .as_ref()
+        .is_none_or(|property| *property == datastream.observed_property)
+        && (select.category.is_empty() || select.category.contains(&asset.category))
+        && select.domain.is_none_or(|domain| domain == asset.domain)
+        && select.region.is_none_or(|region| chain.contains(&region.to_string()))
+        && select.tags.iter().all(tagged)
 }

@@ -105,6 +105,7 @@ fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
     written.output.path = log.to_owned();
     written.checkpoint.path = log.join("checkpoints").to_string_lossy().into_owned();
     written.input.clock = Clock::Arrival;
+    written.unmatched.after = "0s".to_owned();
     let handles = Handles::new().unwrap();
     job::run(&written.check().unwrap(), &handles, None).unwrap();
 
@@ -218,6 +219,7 @@ fn held_of_a_million(max_observations: usize, max_bytes: usize) -> usize {
             max_observations,
             max_bytes,
         },
+        unmatched: riskflow_config::UnmatchedSettings::default(),
         cuts: ScoreCuts::default(),
         case: riskflow_config::CaseSettings::default(),
     };
@@ -330,11 +332,21 @@ fn what_is_wrong_in_two_rows_together_is_counted_and_the_rules_own_thresholds_ho
     assert_eq!(details, [""; 0]);
     let deltas = read(log, Topic::WarningDelta);
     assert_eq!(deltas[0]["explanation"]["condition"], "max 1h >= 9");
+    let rows = read(log, Topic::Unmatched);
+    let told: Vec<&str> = rows.iter().filter_map(|row| row["problem"].as_str()).collect();
+    for problem in [
+        "rule `l`: `red` at 9 is on more easily than `blue` at 10.5; the rule's own thresholds hold instead",
+        "its asset `A` has no row in base.asset, so no rule watches it",
+        "`thresholds.n` is for a rule that does not exist",
+    ] {
+        assert!(told.contains(&problem), "{problem}: {rows:?}\n{metrics}");
+    }
     for line in [
         "riskflow_unmatched{kind=\"out_of_order\"} 1",
         "riskflow_unmatched{kind=\"rule_missing\"} 1",
         "riskflow_unmatched{kind=\"no_asset\"} 1",
         "riskflow_unmatched{kind=\"names_nothing\"} 0",
+        "riskflow_unmatched{kind=\"unit\"} 0",
         "riskflow_deletions_in_vain_total 2",
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");

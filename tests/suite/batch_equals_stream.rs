@@ -30,6 +30,7 @@ impl Visible {
         });
         update(&mut expected.warnings, &output.warnings, |row| row.id.clone());
         update(&mut expected.totals, &output.totals, |row| row.key());
+        update(&mut expected.unmatched, &output.unmatched, |row| row.key());
         update(&mut expected.cases, &output.cases, |row| row.id.clone());
         update(
             &mut expected.responses,
@@ -128,6 +129,7 @@ fn compare(stream: &Expected, batch: &Expected) -> Option<String> {
         .or_else(|| differences("responses", &stream.responses, &batch.responses))
         .or_else(|| differences("regions", &stream.regions, &batch.regions))
         .or_else(|| differences("totals", &stream.totals, &batch.totals))
+        .or_else(|| differences("unmatched", &stream.unmatched, &batch.unmatched))
         .or_else(|| {
             (stream.dead != batch.dead)
                 .then(|| format!("dead letters\n  stream: {:?}\n  batch:  {:?}", stream.dead, batch.dead))

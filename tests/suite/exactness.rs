@@ -118,6 +118,7 @@ fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 6]) {
             max_observations: 0,
             max_bytes: 0,
         },
+        unmatched: riskflow_config::UnmatchedSettings::default(),
         cuts: ScoreCuts::default(),
         case: riskflow_config::CaseSettings::default(),
     };

@@ -24,6 +24,7 @@ fn tables(outputs: &[EpochOutput]) -> BTreeMap<String, i64> {
         add(&mut rows, &output.regions);
         add(&mut rows, &output.warnings);
         add(&mut rows, &output.totals);
+        add(&mut rows, &output.unmatched);
         add(&mut rows, &output.cases);
         add(&mut rows, &output.responses);
     }

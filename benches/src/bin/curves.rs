@@ -163,12 +163,14 @@ impl Driver {
         let entries = vec![Entry {
             rule: rule.clone(),
             thresholds: rule.thresholds(None),
+            scaled: None,
             valid: None,
         }];
         let subject = Subject {
             datastream: "d".into(),
             asset: Some("a".into()),
             interval: None,
+            unit: "".into(),
             base: 1,
         };
         let specification = Specification {

@@ -7,10 +7,11 @@ use riskflow_model::{Key, Level, Number, duration, identifier};
 use super::ladder::out_of_order;
 use super::possible::{Judge, Never};
 use super::{
-    Bound, Checked, Comparison, Condition, FEATURES, Feature, FeatureKind, LevelPlan, OPERATORS, Operator, Rule,
+    Checked, Comparison, Condition, FEATURES, Feature, FeatureKind, LevelPlan, OPERATORS, Operator, Rule, Wide,
     condition_of,
 };
 use crate::rule::{ComparisonRecord, ConditionRecord, RuleRecord};
+use crate::unit::{Conversion, Unit};
 use crate::{Problems, json};
 
 /// The longest window, hold or clear: 31 days.
@@ -35,6 +36,7 @@ impl Rule {
     pub fn check(record: RuleRecord) -> Result<Self, Problems> {
         let mut check = Check::default();
         check.identity(&record);
+        check.unit(&record.unit);
         let pane = check.duration("pane", &record.pane, 1, 86_400_000);
         check.pane = pane.unwrap_or(1);
         let mut levels = Vec::new();
@@ -77,6 +79,7 @@ impl Rule {
             fingerprint: Key::of_bytes(&json),
             condition: condition_of(check.pane, &check.features, &check.comparisons, &levels),
             record,
+            unit: check.unit,
             pane: check.pane,
             features: check.features,
             comparisons: check.comparisons,
@@ -180,6 +183,7 @@ fn measure(condition: &ConditionRecord) -> (usize, usize) {
 #[derive(Default)]
 struct Check {
     problems: Problems,
+    unit: Option<Unit>,
     pane: i64,
     features: Vec<Feature>,
     comparisons: Vec<Comparison>,
@@ -211,9 +215,30 @@ impl Check {
         }
     }
 
+    fn unit(&mut self, code: &str) {
+        if code.is_empty() {
+            return;
+        }
+        match Unit::parse(code) {
+            Ok(unit) if code.len() <= 200 => self.unit = Some(unit),
+            Ok(_) => self
+                .problems
+                .add("unit", format!("{} bytes long", code.len()), "at most 200 bytes"),
+            Err(wrong) => {
+                let give = "a unit as UCUM writes it, such as `mm`, `m/s`, `%`, `Cel` or `[in_i]`; what UCUM does not know stands in \
+                            braces behind it, as in `%{LEL}`";
+                self.problems.add("unit", format!("`{code}`: {wrong}"), give);
+            }
+        }
+    }
+
     /// Levels in order, as far as the rule's own thresholds say.
     fn order(&mut self, levels: &[LevelPlan]) {
-        let thresholds: Vec<Option<i64>> = self.comparisons.iter().map(|comparison| comparison.threshold).collect();
+        let thresholds: Vec<Option<i128>> = self
+            .comparisons
+            .iter()
+            .map(|comparison| comparison.threshold.map(i128::from))
+            .collect();
         for found in out_of_order(levels, &self.comparisons, &thresholds) {
             let (higher, lower) = (&self.comparisons[found.higher], &self.comparisons[found.lower]);
             let number = |index: usize| Number(thresholds[index].unwrap_or_default() as f64 / 1000.0);
@@ -238,15 +263,20 @@ impl Check {
 
     /// Levels that can turn on, and off again.
     fn sense(&mut self, levels: &[LevelPlan]) {
-        let bounds: Vec<Option<Bound>> = self
+        let bounds: Vec<Option<Wide>> = self
             .comparisons
             .iter()
-            .map(|comparison| comparison.threshold.map(|on| comparison.bound(on)))
+            .map(|comparison| {
+                comparison
+                    .threshold
+                    .map(|on| comparison.wide(on.into(), comparison.margin.into()))
+            })
             .collect();
         let judge = Judge {
             features: &self.features,
             comparisons: &self.comparisons,
             bounds: &bounds,
+            conversion: Conversion::SAME,
             open: true,
         };
         for plan in levels {
@@ -380,6 +410,15 @@ impl Check {
             );
         }
         let kind = kind.unwrap_or(FeatureKind::Last);
+        if let Some(unit) = self
+            .unit
+            .as_ref()
+            .filter(|unit| unit.is_scale() && kind == FeatureKind::Sum)
+        {
+            let found = format!("`sum` of results in `{}`, a scale whose zero is not nought", unit.code);
+            self.problems
+                .add(format!("{path}.feature"), found, "`mean`, `min` or `max`");
+        }
         let window = self.window(path, written, kind);
         let threshold = written
             .threshold

@@ -10,11 +10,12 @@ pub(super) struct OutOfOrder {
     pub lower: usize,
 }
 
-/// The first of each level that is out of order with one below it. `thresholds`: in force, in thousandths; what has none takes no part.
+/// The first of each level that is out of order with one below it. `thresholds`: in force, all of one feature in the same unit; what has
+/// none takes no part.
 pub(super) fn out_of_order(
     levels: &[LevelPlan],
     comparisons: &[Comparison],
-    thresholds: &[Option<i64>],
+    thresholds: &[Option<i128>],
 ) -> Vec<OutOfOrder> {
     let ladder = Ladder {
         comparisons,
@@ -34,7 +35,7 @@ pub(super) fn out_of_order(
 
 struct Ladder<'a> {
     comparisons: &'a [Comparison],
-    thresholds: &'a [Option<i64>],
+    thresholds: &'a [Option<i128>],
 }
 
 /// How one condition compares with another of the same shape.

@@ -4,19 +4,26 @@
 //! thresholds hold for it, and [`Merged::problems`] says why.
 
 use std::fmt;
+use std::sync::Arc;
 
 use riskflow_model::{Level, Number, Text, TextMap};
 use serde::{Deserialize, Serialize};
 
 use super::ladder::out_of_order;
 use super::possible::{Judge, Never};
-use super::{Bound, Comparison, Rule, Thresholds};
+use super::{Bound, Comparison, Rule, Scaled, Thresholds, Wide};
+use crate::FeatureKind;
+use crate::unit::{Conversion, Mismatch, Unit};
 
 /// What a rule and a datastream's own thresholds come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
-    /// The thresholds in force.
+    /// The thresholds in force, in the rule's unit.
     pub thresholds: Thresholds,
+    /// The same where results are in another unit.
+    pub scaled: Option<Arc<Scaled>>,
+    /// Whether results can be compared with them at all.
+    pub fits: bool,
     /// What is wrong with the two together.
     pub problems: Vec<PairProblem>,
 }
@@ -59,17 +66,27 @@ pub enum PairProblem {
     },
     /// Neither the rule nor the datastream gives any threshold: the rule watches the datastream, and nothing can come of it.
     Unset,
+    /// Results in the datastream's unit cannot be compared with the rule's thresholds: the rule does not watch the datastream.
+    Unit {
+        /// Of the datastream.
+        unit: Text,
+        /// Of the rule.
+        of_rule: Text,
+        /// Why.
+        why: Mismatch,
+    },
 }
 
 impl PairProblem {
     /// The names of all kinds.
-    pub const KINDS: [&'static str; 6] = [
+    pub const KINDS: [&'static str; 7] = [
         "names_nothing",
         "beyond",
         "out_of_order",
         "never_holds",
         "never_clears",
         "unset",
+        "unit",
     ];
 
     /// The name of its kind, for metrics and machines.
@@ -82,12 +99,25 @@ impl PairProblem {
             Self::NeverHolds { .. } => Self::KINDS[3],
             Self::NeverClears { .. } => Self::KINDS[4],
             Self::Unset => Self::KINDS[5],
+            Self::Unit { .. } => Self::KINDS[6],
+        }
+    }
+
+    /// Which own threshold or level it is about.
+    #[must_use]
+    pub fn part(&self) -> Option<Text> {
+        match self {
+            Self::NamesNothing { key } | Self::Beyond { key, .. } => Some(key.clone()),
+            Self::OutOfOrder { level, .. } | Self::NeverHolds { level } | Self::NeverClears { level } => {
+                Some(level.name().into())
+            }
+            Self::Unset | Self::Unit { .. } => None,
         }
     }
 
     /// Whether the rule's own thresholds hold because of it.
     const fn voids(&self) -> bool {
-        !matches!(self, Self::NamesNothing { .. } | Self::Unset)
+        !matches!(self, Self::NamesNothing { .. } | Self::Unset | Self::Unit { .. })
     }
 }
 
@@ -112,6 +142,10 @@ impl fmt::Display for PairProblem {
             ),
             Self::NeverHolds { level } => write!(f, "`{level}` could never turn on"),
             Self::NeverClears { level } => write!(f, "`{level}` could never turn off: its margin is too wide"),
+            Self::Unit { unit, of_rule, why } => write!(
+                f,
+                "its unit `{unit}` {why}, beside `{of_rule}` of the rule, so the rule does not watch it; give a unit of UCUM that converts"
+            ),
             Self::Unset => f.write_str("neither the rule nor the datastream gives a threshold, so nothing is watched"),
         }?;
         if self.voids() {
@@ -125,30 +159,75 @@ impl Rule {
     /// The thresholds in force for a datastream with thresholds of its own for this rule; `None` when it has none.
     #[must_use]
     pub fn thresholds(&self, own: Option<&TextMap<Number>>) -> Thresholds {
-        self.merge(own).thresholds
+        self.merge(own, "").thresholds
     }
 
-    /// The thresholds in force for a datastream, and what is wrong with them.
+    /// The thresholds in force for a datastream whose results are in this unit (empty: in the rule's), and what is wrong with them. Its
+    /// own are in its unit.
     #[must_use]
-    pub fn merge(&self, own: Option<&TextMap<Number>>) -> Merged {
-        let mut problems = Vec::new();
-        let thresholds = match own {
-            Some(own) => self.with_own(own, &mut problems),
-            None => self.own(),
+    pub fn merge(&self, own: Option<&TextMap<Number>>, unit: &str) -> Merged {
+        let conversion = match self.conversion(unit) {
+            Ok(conversion) => conversion,
+            Err(problem) => {
+                return Merged {
+                    thresholds: self.own(),
+                    scaled: None,
+                    fits: false,
+                    problems: vec![problem],
+                };
+            }
         };
-        let thresholds = if problems.iter().any(PairProblem::voids) {
-            self.own()
+        let mut problems = Vec::new();
+        let (thresholds, scaled) = if own.is_none() && conversion.is_none() {
+            (self.own(), None)
         } else {
-            thresholds
+            let factor = conversion.unwrap_or(Conversion::SAME);
+            let mut bounds = self.bounds(own, factor, &mut problems);
+            self.judge(&bounds, factor, &mut problems);
+            if problems.iter().any(PairProblem::voids) {
+                bounds = self.bounds(None, factor, &mut Vec::new());
+            }
+            let scaled = conversion.map(|conversion| Arc::new(Scaled::new(self, conversion, &bounds)));
+            (self.in_own_unit(&bounds, factor), scaled)
         };
         // What is set in the rule itself was judged when the rule was checked.
-        if own.is_none() && thresholds.iter().any(Option::is_none) {
-            self.judge(&thresholds, &mut problems);
+        if own.is_none() && conversion.is_none() && thresholds.iter().any(Option::is_none) {
+            self.judge(
+                &self.bounds(None, Conversion::SAME, &mut Vec::new()),
+                Conversion::SAME,
+                &mut problems,
+            );
         }
         if thresholds.iter().all(Option::is_none) && !thresholds.is_empty() {
             problems.push(PairProblem::Unset);
         }
-        Merged { thresholds, problems }
+        Merged {
+            thresholds,
+            scaled,
+            fits: true,
+            problems,
+        }
+    }
+
+    /// How results in a unit become such as the rule thinks in; `None` where they are. No unit on either side means equal.
+    fn conversion(&self, unit: &str) -> Result<Option<Conversion>, PairProblem> {
+        let Some(own) = self.unit.as_ref().filter(|own| !unit.is_empty() && *own.code != *unit) else {
+            return Ok(None);
+        };
+        let problem = |why| PairProblem::Unit {
+            unit: unit.into(),
+            of_rule: own.code.clone(),
+            why,
+        };
+        let found = Unit::parse(unit)
+            .map_err(|_| problem(Mismatch::Unknown))?
+            .to(own)
+            .map_err(problem)?;
+        let sums = || self.features.iter().any(|feature| feature.kind == FeatureKind::Sum);
+        match found {
+            Some(conversion) if conversion.shift != 0 && sums() => Err(problem(Mismatch::Offset)),
+            found => Ok(found),
+        }
     }
 
     /// The rule's own thresholds: most datastreams have these, and share them.
@@ -156,33 +235,59 @@ impl Rule {
         Thresholds::clone(&self.thresholds)
     }
 
-    fn with_own(&self, own: &TextMap<Number>, problems: &mut Vec<PairProblem>) -> Thresholds {
-        let unknown = own
-            .iter()
-            .filter(|(key, _)| !self.comparisons.iter().any(|comparison| comparison.is_named(key)));
+    /// What results, times `over` of the conversion, plus its shift, are compared with: so all are whole numbers, those of the rule
+    /// times `under`.
+    fn bounds(
+        &self,
+        own: Option<&TextMap<Number>>,
+        conversion: Conversion,
+        problems: &mut Vec<PairProblem>,
+    ) -> Vec<Option<Wide>> {
+        let named = |key: &Text| self.comparisons.iter().any(|comparison| comparison.is_named(key));
+        let unknown = own.into_iter().flat_map(TextMap::iter).filter(|(key, _)| !named(key));
         problems.extend(unknown.map(|(key, _)| PairProblem::NamesNothing { key: key.clone() }));
-        let thresholds: Thresholds = self
-            .comparisons
-            .iter()
-            .map(|comparison| {
-                let Some((key, threshold)) = comparison.own_of(own) else {
-                    return Some(comparison.bound(comparison.threshold?));
-                };
-                let (least, most) = self.features[comparison.feature].kind.range();
-                let on = threshold.thousandths().filter(|on| (least..=most).contains(on));
-                if on.is_none() {
-                    problems.push(PairProblem::Beyond { key, threshold });
+        let comparisons = self.comparisons.iter().map(|comparison| {
+            let kind = self.features[comparison.feature].kind;
+            let Conversion { over, under, shift } = conversion.of_feature(kind);
+            let on = match own.and_then(|own| comparison.own_of(own)) {
+                Some((key, threshold)) => {
+                    let (least, most) = kind.range();
+                    let on = threshold.thousandths().filter(|on| (least..=most).contains(on));
+                    if on.is_none() {
+                        problems.push(PairProblem::Beyond { key, threshold });
+                    }
+                    i128::from(on?) * over + shift
                 }
-                Some(comparison.bound(on?))
-            })
-            .collect();
-        self.judge(&thresholds, problems);
-        thresholds
+                None => i128::from(comparison.threshold?) * under,
+            };
+            Some(comparison.wide(on, i128::from(comparison.margin) * under))
+        });
+        comparisons.collect()
     }
 
-    fn judge(&self, bounds: &[Option<Bound>], problems: &mut Vec<PairProblem>) {
-        let on: Vec<Option<i64>> = bounds.iter().map(|bound| bound.map(|bound| bound.on)).collect();
-        let number = |index: usize| Number(on[index].unwrap_or_default() as f64 / 1000.0);
+    /// The same in thousandths of the rule's unit, rounded.
+    fn in_own_unit(&self, bounds: &[Option<Wide>], conversion: Conversion) -> Thresholds {
+        let comparisons = self.comparisons.iter().zip(bounds).map(|(comparison, bound)| {
+            let under = conversion.of_feature(self.features[comparison.feature].kind).under;
+            // A conversion to a unit far finer may lead beyond all numbers that anybody reads.
+            let whole = |wide: i128| {
+                let rounded = (2 * wide + under).div_euclid(2 * under);
+                rounded.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+            };
+            bound.map(|Wide { on, off }| Bound {
+                on: whole(on),
+                off: whole(off),
+            })
+        });
+        comparisons.collect()
+    }
+
+    fn judge(&self, bounds: &[Option<Wide>], conversion: Conversion, problems: &mut Vec<PairProblem>) {
+        let on: Vec<Option<i128>> = bounds.iter().map(|bound| bound.map(|bound| bound.on)).collect();
+        let number = |index: usize| {
+            let kind = self.features[self.comparisons[index].feature].kind;
+            Number(on[index].unwrap_or_default() as f64 / (1000 * conversion.of_feature(kind).under) as f64)
+        };
         for found in out_of_order(&self.levels, &self.comparisons, &on) {
             problems.push(PairProblem::OutOfOrder {
                 level: self.comparisons[found.higher].level,
@@ -195,6 +300,7 @@ impl Rule {
             features: &self.features,
             comparisons: &self.comparisons,
             bounds,
+            conversion,
             open: false,
         };
         problems.extend(self.levels.iter().filter_map(|plan| {
@@ -208,6 +314,13 @@ impl Rule {
 }
 
 impl Comparison {
+    pub(super) const fn wide(&self, on: i128, margin: i128) -> Wide {
+        Wide {
+            on,
+            off: self.operator.eased_wide(on, margin),
+        }
+    }
+
     /// The threshold with the one moved by the margin.
     pub(super) const fn bound(&self, on: i64) -> Bound {
         Bound {
@@ -249,7 +362,7 @@ mod tests {
 
     fn merge(rule: &Rule, own: &[(&str, f64)]) -> (Vec<Option<i64>>, Vec<&'static str>) {
         let own = own.iter().map(|(key, number)| (Text::from(*key), Number(*number)));
-        let merged = rule.merge(Some(&own.collect()));
+        let merged = rule.merge(Some(&own.collect()), "");
         let on = merged.thresholds.iter().map(|bound| bound.map(|bound| bound.on));
         (on.collect(), merged.problems.iter().map(PairProblem::kind).collect())
     }
@@ -265,7 +378,7 @@ mod tests {
             (Text::from("blue.h1"), Number(12.0)),
             (Text::from("blue"), Number(25.25)),
         ]);
-        let merged = rule.merge(Some(&own));
+        let merged = rule.merge(Some(&own), "");
         let bounds: Vec<_> = merged
             .thresholds
             .iter()
@@ -306,7 +419,7 @@ mod tests {
             r#"{"blue":{"when":{"feature":"last","window":"1h","op":"<="}},
                 "red":{"when":{"feature":"last","window":"1h","op":"<="}}}"#,
         );
-        assert_eq!(rule.merge(None).problems, [PairProblem::Unset]);
+        assert_eq!(rule.merge(None, "").problems, [PairProblem::Unset]);
         assert_eq!(merge(&rule, &[]), (vec![None, None], vec!["unset"]));
         assert_eq!(merge(&rule, &[("red", -2.0)]), (vec![None, Some(-2_000)], vec![]));
         assert_eq!(

@@ -2,7 +2,8 @@
 
 use riskflow_model::observation::Reading;
 
-use super::{Bound, Comparison, Condition, Feature, FeatureKind, Operator};
+use super::{Comparison, Condition, Feature, FeatureKind, Operator, Wide};
+use crate::unit::Conversion;
 
 /// What is beyond all values of `sum` and `rate`, in thousandths.
 const FAR: i64 = 1_000_000_000_000_000;
@@ -32,7 +33,7 @@ impl Operator {
     }
 
     /// Whether some value from `least` to `greatest` compares so with a threshold.
-    const fn may_hold(self, threshold: i64, least: i64, greatest: i64) -> bool {
+    const fn may_hold(self, threshold: i128, least: i128, greatest: i128) -> bool {
         match self {
             Self::AtLeast => greatest >= threshold,
             Self::Above => greatest > threshold,
@@ -55,7 +56,9 @@ impl Operator {
 pub(super) struct Judge<'a> {
     pub features: &'a [Feature],
     pub comparisons: &'a [Comparison],
-    pub bounds: &'a [Option<Bound>],
+    pub bounds: &'a [Option<Wide>],
+    /// What results are converted by before they are compared.
+    pub conversion: Conversion,
     /// Whether a comparison without threshold may yet get one, and is then taken to be as it should.
     pub open: bool,
 }
@@ -109,12 +112,23 @@ impl Judge<'_> {
         }
     }
 
-    fn of_comparison(&self, index: usize, may: impl Fn(&Comparison, Bound, (i64, i64)) -> bool) -> Option<bool> {
+    fn of_comparison(&self, index: usize, may: impl Fn(&Comparison, Wide, (i128, i128)) -> bool) -> Option<bool> {
         let comparison = &self.comparisons[index];
         match self.bounds[index] {
-            Some(bound) => Some(may(comparison, bound, self.features[comparison.feature].kind.range())),
+            Some(bound) => Some(may(
+                comparison,
+                bound,
+                self.range(self.features[comparison.feature].kind),
+            )),
             None => self.open.then_some(true),
         }
+    }
+
+    /// What values of a feature can be, as thresholds are given here.
+    fn range(&self, kind: FeatureKind) -> (i128, i128) {
+        let Conversion { over, shift, .. } = self.conversion.of_feature(kind);
+        let (least, most) = kind.range();
+        (i128::from(least) * over + shift, i128::from(most) * over + shift)
     }
 
     /// Whether the rule is about results that may be negative.
@@ -140,7 +154,7 @@ impl Judge<'_> {
         })
     }
 
-    fn needed<'a>(&'a self, parts: &[Condition], out: &mut Vec<(&'a Comparison, i64)>) {
+    fn needed<'a>(&'a self, parts: &[Condition], out: &mut Vec<(&'a Comparison, i128)>) {
         for part in parts {
             match part {
                 Condition::Comparison(index) => {

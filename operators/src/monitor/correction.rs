@@ -4,7 +4,7 @@
 //! where it is the one that decides. Where no feature is another, no condition is; so a run that begins in front of such a
 //! stretch, and behind it meets the old one, has found all that changed.
 
-use riskflow_config::{Feature, FeatureKind, Operator};
+use riskflow_config::{Feature, FeatureKind, Limit, Operator};
 
 use super::evaluation::{STRIDE, Walk, expiry, left};
 use super::leap::Span;
@@ -117,9 +117,8 @@ fn sums(walk: &Walk<'_>, place: usize, edits: &[Edit], until: i64, found: &mut V
     }
     let count = |gone: fn(&Edit) -> bool| edits.iter().filter(|edit| gone(edit)).count() as u32;
     let comparisons = bounds(walk.entry).filter(|(comparison, _)| comparison.feature == place);
-    let tallies = comparisons.flat_map(|(comparison, bound)| {
-        let thresholds = bound.into_iter().flat_map(|bound| [bound.on, bound.off]);
-        thresholds.map(|threshold| Tally::of(feature.kind, comparison.operator, threshold, edits))
+    let tallies = comparisons.flat_map(|(comparison, limits)| {
+        limits.map(|limit| Tally::of(feature.kind, comparison.operator, limit, edits))
     });
     let doubt = Doubt {
         walk,
@@ -133,7 +132,8 @@ fn sums(walk: &Walk<'_>, place: usize, edits: &[Edit], until: i64, found: &mut V
 /// What edits may have added at most to a feature that adds up, and taken from it, where it is compared with a threshold.
 pub struct Tally {
     pub(super) operator: Operator,
-    pub(super) threshold: i64,
+    /// The threshold, above and below the line. What follows is times what stands below it.
+    pub(super) limit: (i128, i128),
     /// Not positive.
     pub(super) fell: i128,
     /// Not negative.
@@ -141,12 +141,13 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn of(kind: FeatureKind, operator: Operator, threshold: i64, edits: &[Edit]) -> Self {
+    fn of(kind: FeatureKind, operator: Operator, limit: Limit<'_>, edits: &[Edit]) -> Self {
+        let (above, below) = limit.parts();
         let part = |point: Option<Point>| {
             point.map_or(0, |point| match kind {
-                FeatureKind::Count => 1000,
-                FeatureKind::Mean => i128::from(point.thousandths()) - i128::from(threshold),
-                _ => i128::from(point.thousandths()),
+                FeatureKind::Count => 1000 * below,
+                FeatureKind::Mean => i128::from(point.thousandths()) * below - above,
+                _ => i128::from(point.thousandths()) * below,
             })
         };
         let changes = edits.iter().map(|edit| part(edit.after) - part(edit.before));
@@ -155,7 +156,7 @@ impl Tally {
         });
         Self {
             operator,
-            threshold,
+            limit: (above, below),
             fell,
             rose,
         }

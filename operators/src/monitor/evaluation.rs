@@ -4,14 +4,14 @@
 //! reaches a threshold, a hold or clear comes to its end. [`Evaluation::advance`] goes from instant to instant, and over many
 //! at once where they cannot change anything ([`leap`](super::leap)).
 
-use riskflow_config::{Bound, Comparison, Feature, FeatureKind, LevelPlan, Operator};
+use riskflow_config::{Comparison, Feature, FeatureKind, LevelPlan, Limit, Operator};
 use riskflow_model::Level;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::series::{Beyond, Extent, Point, Series};
+use super::series::{Beyond, Extent, Point, Series, thousandths};
 use super::turns::{Set, Turns};
-use super::value::{Truth, Value, admits, bounds, compare, result_against, truth, upwards};
+use super::value::{Truth, Value, admits, bounds, compare, truth, upwards};
 use crate::specification::Entry;
 
 /// From when on a run sees what came.
@@ -291,8 +291,8 @@ impl Evaluation {
         };
         let values = self.values(walk, now);
         let of = |index| {
-            compare(walk.entry, index, false, |feature, bound| {
-                values[feature].against(bound)
+            compare(walk.entry, index, false, |feature, limit| {
+                values[feature].against(limit)
             })
         };
         (plan.level, truth(&plan.condition, &of) == Truth::Unknown)
@@ -308,8 +308,8 @@ impl Evaluation {
             .levels
             .iter()
             .all(|standing| !standing.on() && standing.phase() != Phase::Held);
-        let rising = |(comparison, bound): (&Comparison, Option<Bound>)| {
-            bound.is_some_and(|bound| may_rise(comparison, bound.on, &entry.rule.features, series))
+        let rising = |(comparison, [on, _]): (&Comparison, [Limit<'_>; 2])| {
+            may_rise(comparison, on, &entry.rule.features, series)
         };
         quiet && !bounds(entry).any(rising)
     }
@@ -338,11 +338,14 @@ impl Evaluation {
                 next
             };
         }
-        for (comparison, bound) in bounds(entry) {
+        for (comparison, limits) in bounds(entry) {
             if entry.rule.features[comparison.feature].kind != FeatureKind::Silence {
                 continue;
             }
-            for threshold in bound.iter().flat_map(|bound| [bound.on, bound.off]) {
+            for limit in limits {
+                let Limit::Plain(threshold) = limit else {
+                    unreachable!("a silence is in no unit of the datastream")
+                };
                 // Thousandths of seconds are milliseconds; `>` and `<=` change a millisecond later.
                 let strict = matches!(comparison.operator, Operator::Above | Operator::AtMost);
                 let instant = self
@@ -522,7 +525,7 @@ impl Evaluation {
 fn phase(entry: &Entry, plan: &LevelPlan, values: &[Value]) -> Phase {
     let of = |moved| {
         truth(&plan.condition, &|index| {
-            compare(entry, index, moved, |feature, bound| values[feature].against(bound))
+            compare(entry, index, moved, |feature, limit| values[feature].against(limit))
         })
     };
     // The condition implies the moved one, and mostly not even that holds.
@@ -596,19 +599,29 @@ pub fn left(at: i64, feature: Feature, pane: i64) -> i64 {
 
 /// Whether a comparison that is not true may become true with no new observation: something leaves the window, and the
 /// rest compares otherwise. Mean, least and greatest of any rest lie within the range of all results.
-fn may_rise(comparison: &Comparison, threshold: i64, features: &[Feature], series: &Series) -> bool {
+fn may_rise(comparison: &Comparison, limit: Limit<'_>, features: &[Feature], series: &Series) -> bool {
     let operator = comparison.operator;
     let upwards = upwards(operator);
     let (low, high) = series.range();
     let extreme = if upwards { high } else { low };
-    let reaches = |threshold| admits(operator, result_against(extreme, threshold));
+    let reaches = || admits(operator, limit.of_result(extreme));
     match features[comparison.feature].kind {
         FeatureKind::Last => false,
         FeatureKind::Count => !upwards,
-        FeatureKind::Max => !upwards && reaches(threshold),
-        FeatureKind::Min => upwards && reaches(threshold),
-        // Rounding to thousandths may lift a mean above every result by half a thousandth.
-        FeatureKind::Mean => reaches(operator.eased(threshold, 1)),
+        FeatureKind::Max => !upwards && reaches(),
+        FeatureKind::Min => upwards && reaches(),
+        // What is averaged is rounded to thousandths, and rounding keeps the order.
+        FeatureKind::Mean => {
+            extreme.is_finite() && {
+                let extreme = Value::Ratio {
+                    over: thousandths(extreme),
+                    under: 1,
+                };
+                extreme
+                    .against(limit)
+                    .is_some_and(|ordering| admits(operator, ordering))
+            }
+        }
         FeatureKind::Sum => !upwards || low < 0.0,
         FeatureKind::Silence => upwards,
         FeatureKind::Rate => true,

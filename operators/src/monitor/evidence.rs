@@ -1,6 +1,6 @@
 //! What a level rests on, in words and numbers: computed only when a level changes.
 
-use riskflow_config::{Condition, Feature, FeatureKind};
+use riskflow_config::{Condition, Conversion, Feature, FeatureKind, Limit, unit_of_feature};
 use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Explanation, FeatureValue, Sample};
 use riskflow_model::{Level, Millis, Number, Text, shortened};
@@ -8,11 +8,12 @@ use riskflow_model::{Level, Millis, Number, Text, shortened};
 use super::evaluation::{Walk, left, rate};
 use super::series::Point;
 use super::value::{Truth, Value, compare};
+use crate::specification::Subject;
 
 /// The explanation of a level at a time; of the next lower one where the rule does not have it, or else of the lowest.
 ///
 /// Asset fields stay empty: the lifecycle knows the asset.
-pub fn explain(walk: &Walk<'_>, at: i64, level: Level, datastream: &Text) -> Explanation {
+pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Explanation {
     let entry = walk.entry;
     let plans = &entry.rule.levels;
     let plan = plans.iter().rfind(|plan| plan.level <= level).or(plans.first());
@@ -20,19 +21,23 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, datastream: &Text) -> Exp
     if let Some(plan) = plan {
         collect(&plan.condition, &mut comparisons);
     }
+    let of_rule = &entry.rule.record.unit;
+    let unit = if of_rule.is_empty() { &subject.unit } else { of_rule };
     let mut features: Vec<(Feature, FeatureValue, Value)> = Vec::new();
     let mut held = Vec::new();
     for index in comparisons {
         let comparison = &entry.rule.comparisons[index];
         let feature = entry.rule.features[comparison.feature];
         if features.iter().all(|(known, ..)| *known != feature) {
-            let (shown, value) = value(walk, feature, at);
+            let (shown, value) = value(walk, feature, at, unit);
             features.push((feature, shown, value));
         }
         let found = features.iter().find(|(known, ..)| *known == feature);
-        let against = |_, bound| found.and_then(|(_, _, value)| value.against(bound));
-        if compare(entry, index, false, against) == Truth::Yes {
-            let condition = entry.rule.show_condition(&Condition::Comparison(index), &entry.thresholds);
+        let of = |_, limit: Limit<'_>| found.and_then(|(_, _, value)| value.against(limit));
+        if compare(entry, index, false, of) == Truth::Yes {
+            let condition = entry
+                .rule
+                .show_condition(&Condition::Comparison(index), &entry.thresholds);
             held.push(condition.into());
         }
     }
@@ -43,9 +48,11 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, datastream: &Text) -> Exp
         rule_name: entry.rule.record.name.clone(),
         rule_version: entry.rule.record.version,
         condition: shortened(&condition, TEXT_BYTES).into(),
-        datastream: datastream.clone(),
+        datastream: subject.datastream.clone(),
         held,
         features: features.into_iter().map(|(_, shown, _)| shown).collect(),
+        interval: subject.interval.clone(),
+        unit: unit.clone(),
         ..nothing()
     }
 }
@@ -60,6 +67,7 @@ pub fn nothing() -> Explanation {
         held: Vec::new(),
         features: Vec::new(),
         interval: None,
+        unit: Text::default(),
         asset_name: Text::default(),
         category: Text::default(),
         inherent_level: None,
@@ -80,8 +88,13 @@ fn collect(condition: &Condition, comparisons: &mut Vec<usize>) {
 }
 
 /// A feature at a time, with the first and the last observation that count in it; of a silence, the one before it.
-fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> (FeatureValue, Value) {
+fn value(walk: &Walk<'_>, feature: Feature, at: i64, unit: &str) -> (FeatureValue, Value) {
     let series = walk.series;
+    let conversion = walk
+        .entry
+        .scaled
+        .as_ref()
+        .map_or(Conversion::SAME, |scaled| scaled.conversion);
     let gone = match feature.kind {
         FeatureKind::Silence => walk.floor,
         _ => left(at, feature, walk.entry.rule.pane).max(walk.floor),
@@ -93,7 +106,7 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> (FeatureValue, Value) {
     };
     let sample = |point: Point| Sample {
         time: Millis(point.time()),
-        result: Number(point.result),
+        result: Number(conversion.shown(point.result)),
     };
     let ends = first.zip(last);
     // A sensor that was not heard of since it came, or since before what is kept, is silent since then.
@@ -110,7 +123,14 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64) -> (FeatureValue, Value) {
     let value = value.unwrap_or(Value::Unknown);
     let shown = FeatureValue {
         feature: feature.to_string().into(),
-        value: value.shown().map(Number),
+        value: value.shown().map(|value| {
+            let conversion = conversion.of_feature(feature.kind);
+            Number(conversion.shown(value))
+        }),
+        unit: match feature.kind {
+            FeatureKind::Silence => "s".into(),
+            kind => unit_of_feature(kind, unit).into(),
+        },
         first: first.map(sample),
         last: last.map(sample),
         not_counted: all.len - all.count,

@@ -7,13 +7,13 @@
 
 use std::cmp::Ordering;
 
-use riskflow_config::{Feature, FeatureKind, LevelPlan, Operator};
+use riskflow_config::{Feature, FeatureKind, LevelPlan, Limit, Operator};
 use smallvec::SmallVec;
 
 use super::correction::Tally;
 use super::evaluation::{Evaluation, HOUR, Phase, Walk, Window, expiry, extreme_of, is_extreme, is_sum, left};
 use super::series::thousandths;
-use super::value::{Truth, admits, result_against, truth};
+use super::value::{Truth, admits, truth};
 
 /// What a feature may be at the instants of a stretch.
 pub(super) struct Span {
@@ -49,16 +49,16 @@ struct Sums {
 
 impl Sums {
     /// By how much the threshold is surpassed, at least and at most. The mean reaches it where the sum of what each result is
-    /// over it reaches 0.
-    fn over(&self, threshold: i128) -> (i128, i128) {
+    /// over it reaches 0. The threshold is a fraction; all times what stands below its line.
+    fn over(&self, (above, below): (i128, i128)) -> (i128, i128) {
         let (one, all) = match self.mean {
-            true => (threshold, threshold * i128::from(self.count)),
-            false => (0, threshold),
+            true => (above, above * i128::from(self.count)),
+            false => (0, above),
         };
-        let rest = i128::from(self.sum) - all;
+        let rest = i128::from(self.sum) * below - all;
         let others = i128::from(self.others);
-        let least = (i128::from(self.least) - one).min(0) * others;
-        let most = (i128::from(self.most) - one).max(0) * others;
+        let least = (i128::from(self.least) * below - one).min(0) * others;
+        let most = (i128::from(self.most) * below - one).max(0) * others;
         (rest + least, rest + most)
     }
 }
@@ -166,18 +166,18 @@ impl Span {
     }
 
     /// How the least and the greatest possible value stand to a threshold.
-    fn against(&self, threshold: i64) -> (Ordering, Ordering) {
-        let wide = i128::from(threshold);
+    fn against(&self, limit: Limit<'_>) -> (Ordering, Ordering) {
+        let (above, below) = limit.parts();
         match self.values {
-            Values::Results { least, most } => (result_against(least, threshold), result_against(most, threshold)),
-            Values::Numbers { least, most } => (least.cmp(&wide), most.cmp(&wide)),
+            Values::Results { least, most } => (limit.of_result(least), limit.of_result(most)),
+            Values::Numbers { least, most } => ((least * below).cmp(&above), (most * below).cmp(&above)),
             Values::Sums(ref sums) => {
-                let (least, most) = sums.over(wide);
+                let (least, most) = sums.over((above, below));
                 (least.cmp(&0), most.cmp(&0))
             }
             Values::Rates { rise, lapse } => {
-                let (short, long) = (wide * i128::from(lapse.0), wide * i128::from(lapse.1));
-                let hour = i128::from(HOUR);
+                let (short, long) = (above * i128::from(lapse.0), above * i128::from(lapse.1));
+                let hour = i128::from(HOUR) * below;
                 (
                     (rise.0 * hour).cmp(&short.max(long)),
                     (rise.1 * hour).cmp(&short.min(long)),
@@ -192,10 +192,10 @@ impl Span {
         if self.unknown || self.stays <= came {
             return self.unknown && went == 0;
         }
-        let threshold = i128::from(tally.threshold);
+        let (above, below) = tally.limit;
         let (least, most) = match &self.values {
-            Values::Sums(sums) => sums.over(threshold),
-            Values::Numbers { least, most } => (least - threshold, most - threshold),
+            Values::Sums(sums) => sums.over(tally.limit),
+            Values::Numbers { least, most } => (least * below - above, most * below - above),
             Values::Results { .. } | Values::Rates { .. } => return false,
         };
         let admits = |over: i128| admits(tally.operator, over.cmp(&0));
@@ -203,11 +203,11 @@ impl Span {
     }
 
     /// The least and the greatest truth that a comparison may have.
-    fn truths(&self, operator: Operator, threshold: i64) -> (Truth, Truth) {
+    fn truths(&self, operator: Operator, limit: Limit<'_>) -> (Truth, Truth) {
         if self.unknown {
             return (Truth::Unknown, Truth::Unknown);
         }
-        let (least, most) = self.against(threshold);
+        let (least, most) = self.against(limit);
         let (one, other) = (admits(operator, least), admits(operator, most));
         let lowest = match one && other {
             false => Truth::No,
@@ -228,12 +228,11 @@ fn phase(walk: &Walk<'_>, plan: &LevelPlan, spans: &[Span]) -> Option<Phase> {
     let rule = &walk.entry.rule;
     let of = |moved, lowest| {
         truth(&plan.condition, &|index| {
-            let Some(bound) = walk.entry.thresholds.get(index).copied().flatten() else {
+            let Some([on, off]) = walk.entry.limits(index) else {
                 return Truth::Absent;
             };
             let comparison = &rule.comparisons[index];
-            let truths =
-                spans[comparison.feature].truths(comparison.operator, if moved { bound.off } else { bound.on });
+            let truths = spans[comparison.feature].truths(comparison.operator, if moved { off } else { on });
             if lowest { truths.0 } else { truths.1 }
         })
     };

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use riskflow_config::{Bound, Comparison, Condition, Operator};
+use riskflow_config::{Comparison, Condition, Limit, Operator};
 
 use crate::specification::Entry;
 
@@ -27,15 +27,16 @@ pub enum Value {
 }
 
 impl Value {
-    /// How it stands to a threshold in thousandths; `None` while unknown.
-    pub fn against(self, threshold: i64) -> Option<Ordering> {
-        match self {
-            Self::Unknown => None,
-            Self::Result(result) => Some(result_against(result, threshold)),
-            Self::Ratio { over, under: 1 } => Some(over.cmp(&threshold)),
-            Self::Ratio { over, under } => {
-                let threshold = i128::from(threshold) * i128::from(under);
-                Some(i128::from(over).cmp(&threshold))
+    /// How it stands to a threshold; `None` while unknown.
+    pub fn against(self, limit: Limit<'_>) -> Option<Ordering> {
+        match (self, limit) {
+            (Self::Unknown, _) => None,
+            (Self::Result(result), limit) => Some(limit.of_result(result)),
+            (Self::Ratio { over, under: 1 }, Limit::Plain(threshold)) => Some(over.cmp(&threshold)),
+            (Self::Ratio { over, under }, limit) => {
+                // Both sides times both denominators; why that fits is said at `riskflow_config::Conversion`.
+                let (above, below) = limit.parts();
+                Some((i128::from(over) * below).cmp(&(above * i128::from(under))))
             }
         }
     }
@@ -48,13 +49,6 @@ impl Value {
             Self::Ratio { over, under } => Some(over as f64 / (1000.0 * under as f64)),
         }
     }
-}
-
-/// How a result stands to a threshold in thousandths.
-pub fn result_against(result: f64, threshold: i64) -> Ordering {
-    // One division: the nearest double to the decimal number that a person wrote. Neither is NaN.
-    let threshold = threshold as f64 / 1000.0;
-    result.partial_cmp(&threshold).unwrap_or(Ordering::Equal)
 }
 
 /// Whether a value that stands so to the threshold compares as the operator says.
@@ -85,10 +79,10 @@ pub enum Truth {
     Absent,
 }
 
-/// The comparisons of an entry with the bounds in force; `None` where a comparison takes no part.
-pub fn bounds(entry: &Entry) -> impl Iterator<Item = (&Comparison, Option<Bound>)> {
-    let bounds = entry.thresholds.iter().copied().chain(std::iter::repeat(None));
-    entry.rule.comparisons.iter().zip(bounds)
+/// The comparisons of an entry that take part, with the limits in force, for turning on and off.
+pub fn bounds(entry: &Entry) -> impl Iterator<Item = (&Comparison, [Limit<'_>; 2])> {
+    let comparisons = entry.rule.comparisons.iter().enumerate();
+    comparisons.filter_map(|(index, comparison)| Some((comparison, entry.limits(index)?)))
 }
 
 /// The truth of a condition from that of its comparisons.
@@ -118,13 +112,17 @@ fn combine(parts: &[Condition], of: &impl Fn(usize) -> Truth, strong: Truth, wea
 }
 
 /// The truth of one comparison of an entry, from how its feature stands to a threshold.
-pub fn compare(entry: &Entry, index: usize, moved: bool, against: impl Fn(usize, i64) -> Option<Ordering>) -> Truth {
-    let Some(bound) = entry.thresholds.get(index).copied().flatten() else {
+pub fn compare(
+    entry: &Entry,
+    index: usize,
+    moved: bool,
+    against: impl Fn(usize, Limit<'_>) -> Option<Ordering>,
+) -> Truth {
+    let Some([on, off]) = entry.limits(index) else {
         return Truth::Absent;
     };
     let comparison = &entry.rule.comparisons[index];
-    let threshold = if moved { bound.off } else { bound.on };
-    match against(comparison.feature, threshold) {
+    match against(comparison.feature, if moved { off } else { on }) {
         None => Truth::Unknown,
         Some(ordering) if admits(comparison.operator, ordering) => Truth::Yes,
         Some(_) => Truth::No,
@@ -133,30 +131,53 @@ pub fn compare(entry: &Entry, index: usize, moved: bool, against: impl Fn(usize,
 
 #[cfg(test)]
 mod tests {
+    use riskflow_config::Border;
+
     use super::*;
 
     #[test]
     fn values_are_exact_at_their_borders() {
         // The mean of 0.1, 0.2 and 0.3 is 0.2; that of 0.1, 0.2 and 0.301 is more by a third of a thousandth.
         let mean = |over| Value::Ratio { over, under: 3 };
-        assert_eq!(mean(600).against(200), Some(Ordering::Equal));
-        assert_eq!(mean(601).against(200), Some(Ordering::Greater));
-        assert_eq!(mean(599).against(200), Some(Ordering::Less));
+        assert_eq!(mean(600).against(Limit::Plain(200)), Some(Ordering::Equal));
+        assert_eq!(mean(601).against(Limit::Plain(200)), Some(Ordering::Greater));
+        assert_eq!(mean(599).against(Limit::Plain(200)), Some(Ordering::Less));
         // From 0.1 to 0.3 within an hour: 0.2 an hour, though 0.3 - 0.1 is less than 0.2 in doubles.
         let rate = Value::Ratio {
             over: 200 * 3_600_000,
             under: 3_600_000,
         };
-        assert_eq!(rate.against(200), Some(Ordering::Equal));
+        assert_eq!(rate.against(Limit::Plain(200)), Some(Ordering::Equal));
         // Products that no 64 bits hold.
         let large = Value::Ratio {
             over: i64::MAX,
             under: i64::MAX,
         };
-        assert_eq!(large.against(1), Some(Ordering::Equal));
-        assert_eq!(large.against(1_000_000_000_000_000), Some(Ordering::Less));
-        assert_eq!(Value::Result(0.1 + 0.2).against(300), Some(Ordering::Greater));
-        assert_eq!(Value::Result(0.3).against(300), Some(Ordering::Equal));
-        assert_eq!(Value::Unknown.against(0), None);
+        assert_eq!(large.against(Limit::Plain(1)), Some(Ordering::Equal));
+        assert_eq!(large.against(Limit::Plain(1_000_000_000_000_000)), Some(Ordering::Less));
+        assert_eq!(
+            Value::Result(0.1 + 0.2).against(Limit::Plain(300)),
+            Some(Ordering::Greater)
+        );
+        assert_eq!(Value::Result(0.3).against(Limit::Plain(300)), Some(Ordering::Equal));
+        // The most that a conversion may multiply with.
+        let border = Border {
+            over: 20_000_000_000_000_000_000_000_000_000,
+            under: 10_000_000_000_000,
+        };
+        let ratio = |over| Value::Ratio {
+            over,
+            under: 4_000_000_000,
+        };
+        assert_eq!(
+            ratio(i64::MAX).against(Limit::Fraction(&border)),
+            Some(Ordering::Greater)
+        );
+        assert_eq!(ratio(i64::MIN).against(Limit::Fraction(&border)), Some(Ordering::Less));
+        let third = Border { over: 1_000, under: 3 };
+        let thirds = |over| Value::Ratio { over, under: 3 }.against(Limit::Fraction(&third));
+        assert_eq!(thirds(1_000), Some(Ordering::Equal));
+        assert_eq!(thirds(999), Some(Ordering::Less));
+        assert_eq!(Value::Unknown.against(Limit::Plain(0)), None);
     }
 }

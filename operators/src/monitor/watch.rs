@@ -60,7 +60,9 @@ struct Anchor {
 
 /// An entry as it is saved.
 mod saved {
-    use riskflow_config::{Rule, Thresholds};
+    use std::sync::Arc;
+
+    use riskflow_config::{Rule, Scaled, Thresholds};
     use riskflow_model::{Key, Text};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -72,18 +74,20 @@ mod saved {
             rule,
             thresholds,
             valid,
+            scaled,
         } = entry;
-        (&rule.record.id, rule.fingerprint, rule.condition, thresholds, valid).serialize(serializer)
+        let (id, fingerprint, condition) = (&rule.record.id, rule.fingerprint, rule.condition);
+        (id, fingerprint, condition, thresholds, valid, scaled).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Entry, D::Error> {
-        let (id, fingerprint, condition, thresholds, valid) =
-            <(Text, Key, Key, Thresholds, Validity)>::deserialize(deserializer)?;
-        let rule = Rule::named(id, fingerprint, condition);
+        type Saved = (Text, Key, Key, Thresholds, Validity, Option<Arc<Scaled>>);
+        let (id, fingerprint, condition, thresholds, valid, scaled) = Saved::deserialize(deserializer)?;
         Ok(Entry {
-            rule,
+            rule: Rule::named(id, fingerprint, condition),
             thresholds,
             valid,
+            scaled,
         })
     }
 }
@@ -131,7 +135,10 @@ impl Watch {
     /// A watch of the same rule with another condition: up to the floor all stays as it was, and from there it goes on with the
     /// levels that are on.
     pub(super) fn edited(self, entry: Entry, series: &Series, sight: Sight, cause: Cause) -> Self {
-        let before = self.turns.from(0, &self.ahead).take_while(|(time, _)| *time <= sight.floor);
+        let before = self
+            .turns
+            .from(0, &self.ahead)
+            .take_while(|(time, _)| *time <= sight.floor);
         let set = before.last().map_or(self.begin.unwrap_or(Set::NONE), |(_, set)| set);
         let on = set.carried(&self.entry.rule, &entry.rule);
         let mut turns = Turns::default();
@@ -375,9 +382,7 @@ impl Watch {
                 (None, Some((at, level, _))) => (at, level),
             };
             let walk = Walk::new(&self.entry, context.series, self.sight).from(self.begin);
-            let mut explanation = evidence::explain(&walk, at, level, datastream);
-            explanation.interval.clone_from(&context.subject.interval);
-            Box::new(explanation)
+            Box::new(evidence::explain(&walk, at, level, context.subject))
         });
         let revision = Revision {
             origin: Origin::default(),

@@ -59,6 +59,7 @@ pub fn explain(limit: &Limit, known: &Known, shown: &[(i64, Level)], now: i64, d
         features: vec![FeatureValue {
             feature: feature.into(),
             value: Some(Number(count as f64)),
+            unit: "".into(),
             first: None,
             last: None,
             not_counted: 0,

@@ -73,11 +73,11 @@ const BASIN_RAIN: Sensor = Sensor {
 };
 const GAS: Sensor = Sensor {
     copies: 3,
-    ..sensor("combustible_gas", "%LEL")
+    ..sensor("combustible_gas", "%{LEL}")
 };
 const WATCHED_GAS: Sensor = Sensor {
     tag: Some("watched"),
-    ..sensor("combustible_gas", "%LEL")
+    ..sensor("combustible_gas", "%{LEL}")
 };
 
 /// All kinds. Thresholds are simulated, as everything here.
@@ -133,7 +133,7 @@ pub const KINDS: [Kind; 18] = [
         WORK,
         5,
         700,
-        &[GAS, sensor("toxic_gas", "%OEL")],
+        &[GAS, sensor("toxic_gas", "%{OEL}")],
     ),
     kind("oil_depot", "油库", WORK, 4, 500, &[GAS]),
     kind("quarry", "矿山", WORK, 3, 80, &[RAIN]),
@@ -159,7 +159,7 @@ pub const KINDS: [Kind; 18] = [
         PUBLIC,
         4,
         200,
-        &[sensor("crowd_density", "1/m2")],
+        &[sensor("crowd_density", "/m2")],
     ),
     kind(
         "ferry_terminal",
@@ -167,7 +167,7 @@ pub const KINDS: [Kind; 18] = [
         PUBLIC,
         2,
         2_000,
-        &[sensor("crowd_density", "1/m2"), sensor("wind_gust", "m/s")],
+        &[sensor("crowd_density", "/m2"), sensor("wind_gust", "m/s")],
     ),
     kind(
         "scenic_square",
@@ -175,6 +175,6 @@ pub const KINDS: [Kind; 18] = [
         PUBLIC,
         3,
         3_000,
-        &[sensor("crowd_density", "1/m2")],
+        &[sensor("crowd_density", "/m2")],
     ),
 ];

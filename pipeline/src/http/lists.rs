@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use riskflow_config::Unmatched;
 use riskflow_model::output::CaseStep;
 use riskflow_model::{Domain, DomainScope, Level, RegionCode, Tier};
 use serde::Serialize;
@@ -25,10 +26,11 @@ pub(super) enum Filter {
     Module,
     Step,
     Least,
+    Kind,
 }
 
 impl Filter {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Within,
         Self::Tier,
         Self::Domain,
@@ -37,6 +39,7 @@ impl Filter {
         Self::Module,
         Self::Step,
         Self::Least,
+        Self::Kind,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -49,6 +52,7 @@ impl Filter {
             Self::Module => "module",
             Self::Step => "step",
             Self::Least => "least",
+            Self::Kind => "kind",
         }
     }
 
@@ -63,6 +67,7 @@ impl Filter {
             Self::Rule => "the identifier of a rule, exactly".to_owned(),
             Self::Module => "a module of reports, exactly".to_owned(),
             Self::Step => one_of(CaseStep::ALL.map(CaseStep::name)),
+            Self::Kind => one_of(Unmatched::KINDS),
             Self::Least => format!("this level or above: {}", one_of(Level::ALL.map(Level::name))),
         }
     }
@@ -83,6 +88,7 @@ pub(super) struct Query {
     pub module: Option<String>,
     pub step: Option<CaseStep>,
     pub least: Option<Level>,
+    pub kind: Option<&'static str>,
     /// So many that would be shown are passed over.
     pub offset: usize,
     /// Only what comes behind this key is shown.
@@ -102,6 +108,7 @@ impl Default for Query {
             module: None,
             step: None,
             least: None,
+            kind: None,
             offset: 0,
             after: None,
             limit: PAGE,
@@ -163,6 +170,10 @@ impl Query {
             Filter::Module => set(&mut self.module, text(value), name, value, &give),
             Filter::Step => set(&mut self.step, one(value), name, value, &give),
             Filter::Least => set(&mut self.least, one(value), name, value, &give),
+            Filter::Kind => {
+                let kind = Unmatched::KINDS.into_iter().find(|kind| *kind == value);
+                set(&mut self.kind, kind.map(Some), name, value, &give)
+            }
         }
     }
 
@@ -278,7 +289,7 @@ impl List {
 }
 
 /// All of them.
-pub(super) static LISTS: [List; 6] = [
+pub(super) static LISTS: [List; 7] = [
     List {
         name: "regions",
         about: "risk of regions, of one domain (`all` where none is given); from province to village, then those of other codes",
@@ -320,6 +331,12 @@ pub(super) static LISTS: [List; 6] = [
         about: "totals of reports, by region, module, kind and quantity",
         filters: &[Filter::Within, Filter::Tier, Filter::Module],
         rows: reports,
+    },
+    List {
+        name: "unmatched",
+        about: "what has met nothing for a while, and records that are wrong together: the first of each kind, and how many there are",
+        filters: &[Filter::Kind, Filter::Rule],
+        rows: unmatched,
     },
 ];
 
@@ -390,6 +407,15 @@ fn reports(tables: &Tables, query: &Query, each: Each<'_>) {
     }
 }
 
+fn unmatched(tables: &Tables, query: &Query, each: Each<'_>) {
+    for (key, row) in &tables.unmatched {
+        let of_rule = query.rule.is_none() || row.rule.as_deref() == query.rule.as_deref();
+        if of_rule && query.kind.is_none_or(|kind| *row.kind == *kind) {
+            each(key, behind(query, key), row.as_ref());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,6 +441,7 @@ mod tests {
             "module=shelter",
             "step=issued",
             "least=red",
+            "kind=unit",
         ];
         for list in &LISTS {
             for (filter, sample) in Filter::ALL.into_iter().zip(samples) {
@@ -426,8 +453,9 @@ mod tests {
                 let (name, value) = sample.split_once('=').unwrap();
                 let said = parsed.unwrap_err();
                 let begin = format!(
-                    "`{name}` is `{value}`, which {} cannot be narrowed by; give `within`",
-                    list.name
+                    "`{name}` is `{value}`, which {} cannot be narrowed by; give `{}`",
+                    list.name,
+                    list.filters[0].name()
                 );
                 assert!(
                     said.starts_with(&begin) && said.contains(list.filters[1].name()),

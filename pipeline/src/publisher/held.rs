@@ -124,6 +124,7 @@ fn withdrawn(row: &WarningState, tables: &Tables, now: Millis) -> WarningDelta {
             held: Vec::new(),
             features: Vec::new(),
             interval: None,
+            unit: "".into(),
             asset_name: asset.map_or_else(|| "".into(), |asset| asset.name.clone()),
             category: asset.map_or_else(|| "".into(), |asset| asset.category.clone()),
             inherent_level: asset.map(|asset| asset.inherent_level),

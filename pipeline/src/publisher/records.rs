@@ -46,13 +46,14 @@ pub(super) fn compared(
 }
 
 /// The tables among the outputs.
-pub const TABLES: [Topic; 6] = [
+pub const TABLES: [Topic; 7] = [
     Topic::RiskAsset,
     Topic::RiskRegion,
     Topic::WarningState,
     Topic::CaseState,
     Topic::Response,
     Topic::ReportTotal,
+    Topic::Unmatched,
 ];
 
 fn all_rows(tables: &Tables, epoch: Millis) -> Vec<OutRecord> {
@@ -64,6 +65,7 @@ fn all_rows(tables: &Tables, epoch: Millis) -> Vec<OutRecord> {
         cases: tables.cases.values().map(|row| (Arc::clone(row), 1)).collect(),
         responses: tables.responses.values().map(|row| (Arc::clone(row), 1)).collect(),
         totals: tables.totals.values().map(|row| (Arc::clone(row), 1)).collect(),
+        unmatched: tables.unmatched.values().map(|row| (Arc::clone(row), 1)).collect(),
         ..EpochOutput::default()
     };
     records(&present)
@@ -95,6 +97,9 @@ pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
     });
     table(&mut records, Topic::Response, epoch, &output.responses, |row| row.key());
     table(&mut records, Topic::ReportTotal, epoch, &output.totals, |row| row.key());
+    table(&mut records, Topic::Unmatched, epoch, &output.unmatched, |row| {
+        row.key()
+    });
     log(&mut records, Topic::DeadLetter, epoch, &output.dead, |letter| {
         letter.key()
     });

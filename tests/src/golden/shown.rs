@@ -36,6 +36,7 @@ pub(super) struct Tables {
     cases: BTreeMap<String, Value>,
     responses: BTreeMap<String, Value>,
     totals: BTreeMap<String, Value>,
+    unmatched: BTreeMap<String, Value>,
     /// Cases as golden cases name them.
     names: BTreeMap<Text, String>,
 }
@@ -51,6 +52,7 @@ impl Tables {
         apply(&mut self.cases, &output.cases, |row| row.id.to_string());
         apply(&mut self.responses, &output.responses, |row| row.key());
         apply(&mut self.totals, &output.totals, |row| row.key());
+        apply(&mut self.unmatched, &output.unmatched, |row| row.key());
         let deltas: Vec<Told> = output.deltas.iter().map(Told::of).collect();
         self.name(&deltas);
         let dead = output.dead.iter().map(|letter| {
@@ -81,6 +83,7 @@ impl Tables {
         self.cases = rows(&expected.cases);
         self.responses = rows(&expected.responses);
         self.totals = rows(&expected.totals);
+        self.unmatched = rows(&expected.unmatched);
         let deltas: Vec<Told> = expected.deltas.iter().cloned().collect();
         self.name(&deltas);
         let dead = expected.dead.iter().copied();
@@ -186,6 +189,7 @@ impl Shown {
             ("cases", &self.tables.cases, &step.cases),
             ("responses", &self.tables.responses, &step.responses),
             ("totals", &self.tables.totals, &step.totals),
+            ("unmatched", &self.tables.unmatched, &step.unmatched),
         ] {
             for (key, fields) in wanted {
                 let row = table.get(&case_id(key));

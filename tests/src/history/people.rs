@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use riskflow::graph::Semantics;
 use riskflow::replay::EpochInput;
-use riskflow_config::{BaseRow, CaseSettings, InputRecord, ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_config::{
+    BaseRow, CaseSettings, InputRecord, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings,
+};
 use riskflow_model::action::{Action, Verb};
 use riskflow_model::output::{CaseState, CaseStep, Origin};
 use riskflow_model::topic::Topic;
@@ -49,6 +51,7 @@ pub fn semantics() -> Semantics {
             max_observations: 1_000_000,
             max_bytes: 1 << 30,
         },
+        unmatched: UnmatchedSettings { after: 40_000 },
         cuts: ScoreCuts::default(),
         case: CaseSettings {
             horizon: 60_000,

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use riskflow_config::{Condition, Feature, FeatureKind, LevelPlan, Operator, Rule, Thresholds};
+use riskflow_config::{Condition, Feature, FeatureKind, LevelPlan, Operator, Rule};
 use riskflow_model::Level;
+
+use super::unit::{Conversion, Fraction, fraction};
 
 /// Change points of a level.
 pub type Track = Vec<(i64, Level)>;
@@ -87,15 +89,22 @@ pub fn highest<'a>(tracks: impl Iterator<Item = &'a Track> + Clone) -> Track {
     merged
 }
 
+/// One rule on the observations of one datastream.
+pub struct Watched<'a> {
+    pub rule: &'a Rule,
+    /// On and off, in the rule's unit.
+    pub thresholds: &'a [Option<[Fraction; 2]>],
+    pub conversion: Conversion,
+    pub seen: &'a Seen,
+}
+
 /// The level of an entry over time, up to `now`.
-pub fn track(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64) -> Track {
-    let found = highest(each(rule, thresholds, seen, now).iter().map(|(_, track)| track));
-    let Some(left) = &seen.left else { return found };
+pub fn track(watched: &Watched<'_>, now: i64) -> Track {
+    let found = highest(each(watched, now).iter().map(|(_, track)| track));
+    let Some(left) = &watched.seen.left else { return found };
     let mut whole = left.track.clone();
-    let later = found
-        .iter()
-        .map(|(time, _)| *time)
-        .filter(|time| *time > left.floor + 1);
+    let times = found.iter().map(|(time, _)| *time);
+    let later = times.filter(|time| *time > left.floor + 1);
     for time in std::iter::once(left.floor + 1).chain(later) {
         let level = level_at(&found, time);
         if level_at(&whole, time) != level {
@@ -119,19 +128,19 @@ pub fn episode(track: &Track, at: i64) -> Option<(i64, Option<i64>)> {
 }
 
 /// Each level's own track.
-fn each(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64) -> Vec<(Level, Track)> {
-    let instants = instants(rule, thresholds, seen, now);
-    let levels = rule.levels.iter();
+fn each(watched: &Watched<'_>, now: i64) -> Vec<(Level, Track)> {
+    let instants = instants(watched, now);
+    let levels = watched.rule.levels.iter();
     levels
-        .map(|plan| (plan.level, one_level(rule, thresholds, seen, plan, &instants, now)))
+        .map(|plan| (plan.level, one_level(watched, plan, &instants, now)))
         .collect()
 }
 
 /// What an entry leaves at a time for one with another condition.
-pub fn left(rule: &Rule, thresholds: &Thresholds, seen: &Seen, at: i64, next: &Rule) -> Left {
-    let mut whole = track(rule, thresholds, seen, at);
+pub fn left(watched: &Watched<'_>, at: i64, next: &Rule) -> Left {
+    let mut whole = track(watched, at);
     whole.retain(|(time, _)| *time <= at);
-    let levels = each(rule, thresholds, seen, at);
+    let levels = each(watched, at);
     let on = levels.iter().filter(|(_, track)| level_at(track, at) > Level::None);
     let carried = on.filter_map(|(level, _)| next.levels.iter().map(|plan| plan.level).rfind(|other| other <= level));
     Left {
@@ -142,13 +151,16 @@ pub fn left(rule: &Rule, thresholds: &Thresholds, seen: &Seen, at: i64, next: &R
 }
 
 /// Whether the condition of this level is unknown now.
-pub fn stale(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64, level: Level) -> bool {
-    let plan = rule.levels.iter().find(|plan| plan.level == level);
-    plan.is_some_and(|plan| truth(rule, thresholds, seen, &plan.condition, now, false) == Truth::Unknown)
+pub fn stale(watched: &Watched<'_>, now: i64, level: Level) -> bool {
+    let plan = watched.rule.levels.iter().find(|plan| plan.level == level);
+    plan.is_some_and(|plan| truth(watched, &plan.condition, now, false) == Truth::Unknown)
 }
 
 /// Every instant at which a feature may change.
-fn instants(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64) -> Vec<i64> {
+fn instants(watched: &Watched<'_>, now: i64) -> Vec<i64> {
+    let Watched {
+        rule, thresholds, seen, ..
+    } = watched;
     let mut instants = BTreeSet::new();
     let heard = (seen.heard, 0.0);
     for (time, _) in seen.points.iter().chain([&heard]) {
@@ -156,10 +168,12 @@ fn instants(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64) -> Vec<
         for feature in &rule.features {
             instants.insert(expiry(*time, feature.window, rule.pane));
         }
-        for bound in thresholds.iter().flatten() {
-            for threshold in [bound.on, bound.off] {
-                instants.insert(time + threshold);
-                instants.insert(time + threshold + 1);
+        for (comparison, bound) in rule.comparisons.iter().zip(*thresholds) {
+            let silence = rule.features[comparison.feature].kind == FeatureKind::Silence;
+            for (over, under) in bound.iter().flatten().filter(|_| silence) {
+                let millis = (over * 1_000 / under) as i64;
+                instants.insert(time + millis);
+                instants.insert(time + millis + 1);
             }
         }
     }
@@ -167,18 +181,20 @@ fn instants(rule: &Rule, thresholds: &Thresholds, seen: &Seen, now: i64) -> Vec<
     instants.extend(floor.map(|floor| floor + 1));
     let begins = floor.unwrap_or(i64::MIN);
     let instants = instants.into_iter();
-    instants.filter(|instant| *instant > begins && *instant <= now).collect()
+    instants
+        .filter(|instant| *instant > begins && *instant <= now)
+        .collect()
 }
 
 /// One level's own track: on where a raise interval begins, off where a lower interval begins.
-fn one_level(rule: &Rule, thresholds: &Thresholds, seen: &Seen, plan: &LevelPlan, instants: &[i64], now: i64) -> Track {
+fn one_level(watched: &Watched<'_>, plan: &LevelPlan, instants: &[i64], now: i64) -> Track {
     let mut changes: Vec<(i64, bool)> = Vec::new();
     for moved in [false, true] {
         let wanted = if moved { Truth::No } else { Truth::Yes };
         let wait = if moved { plan.clear } else { plan.hold };
         let mut since = None;
         for (index, instant) in instants.iter().enumerate() {
-            let holds = truth(rule, thresholds, seen, &plan.condition, *instant, moved) == wanted;
+            let holds = truth(watched, &plan.condition, *instant, moved) == wanted;
             since = holds.then(|| since.unwrap_or(*instant));
             let end = instants.get(index + 1).copied().unwrap_or(now + 1);
             // [since, end) is not known to be all of the interval yet, but enough to see whether it reaches so far.
@@ -191,7 +207,8 @@ fn one_level(rule: &Rule, thresholds: &Thresholds, seen: &Seen, plan: &LevelPlan
         }
     }
     changes.sort_unstable();
-    let left = seen.left.as_ref().filter(|left| left.on.contains(&plan.level));
+    let left = watched.seen.left.as_ref();
+    let left = left.filter(|left| left.on.contains(&plan.level));
     let mut on = left.is_some();
     let mut track: Track = left.iter().map(|left| (left.floor, plan.level)).collect();
     for (at, turn) in changes {
@@ -219,23 +236,26 @@ enum Truth {
     Absent,
 }
 
-fn truth(rule: &Rule, thresholds: &Thresholds, seen: &Seen, condition: &Condition, at: i64, moved: bool) -> Truth {
+fn truth(watched: &Watched<'_>, condition: &Condition, at: i64, moved: bool) -> Truth {
+    let rule = watched.rule;
     let parts = |parts: &[Condition]| -> Vec<Truth> {
-        let truths = parts.iter().map(|part| truth(rule, thresholds, seen, part, at, moved));
+        let truths = parts.iter().map(|part| truth(watched, part, at, moved));
         truths.filter(|truth| *truth != Truth::Absent).collect()
     };
     match condition {
         Condition::Comparison(index) => {
-            let Some(bound) = thresholds[*index] else {
+            let Some([on, off]) = watched.thresholds[*index] else {
                 return Truth::Absent;
             };
             let comparison = &rule.comparisons[*index];
-            let threshold = if moved { bound.off } else { bound.on };
-            match value(rule.features[comparison.feature], rule.pane, seen, at) {
+            let threshold = if moved { off } else { on };
+            let feature = rule.features[comparison.feature];
+            match value(feature, rule.pane, watched.seen, at) {
                 None => Truth::Unknown,
                 Some(value) => {
+                    let value = watched.conversion.of(feature.kind, fraction(value.0, value.1));
                     // Both sides times the denominators, which are positive.
-                    let (value, threshold) = (value.0 * 1000, i128::from(threshold) * value.1);
+                    let (value, threshold) = (value.0 * threshold.1, threshold.0 * value.1);
                     let holds = match comparison.operator {
                         Operator::AtLeast => value >= threshold,
                         Operator::Above => value > threshold,
@@ -260,9 +280,6 @@ fn truth(rule: &Rule, thresholds: &Thresholds, seen: &Seen, condition: &Conditio
         },
     }
 }
-
-/// Numerator and denominator; the denominator is positive.
-type Fraction = (i128, i128);
 
 /// A result as the decimal that stands for it in text.
 fn decimal(result: f64) -> Fraction {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use riskflow_model::base::Region;
-use riskflow_model::{Key, RegionCode, Shared};
+use riskflow_model::{Astray, Key, RegionCode, Shared};
 
 /// All rows of regions: of each code the parent that its row names.
 #[derive(Clone, Default, PartialEq)]
@@ -50,6 +50,23 @@ impl Places {
             chain.extend(self.chain(&parent));
         }
         chain
+    }
+
+    /// What is wrong with where a region lies.
+    pub fn astray(&self, code: &str) -> Option<Astray> {
+        let mut at = code.to_owned();
+        for step in 0..=self.0.len() {
+            if by_digits(&at) {
+                return None;
+            }
+            match (self.0.get(&at), step) {
+                (None, 0) => return Some(Astray::NoRow),
+                (None, _) => return Some(Astray::NoParent(at.parse().expect("a code"))),
+                (Some(None), _) => return None,
+                (Some(Some(parent)), _) => at.clone_from(parent),
+            }
+        }
+        Some(Astray::Circle)
     }
 
     /// Whether one lies in the other.

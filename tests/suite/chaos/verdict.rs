@@ -27,6 +27,7 @@ fn semantics() -> Semantics {
     Semantics {
         time: settings.time,
         unknown: settings.unknown,
+        unmatched: settings.unmatched,
         cuts: settings.cuts,
         case: settings.case,
     }

@@ -1,6 +1,36 @@
 use super::*;
 
 #[test]
+fn a_unit_is_one_of_ucum_and_no_scale_is_summed() {
+    let rule = |unit: &str, feature: &str| {
+        let json = format!(
+            r#"{{"id":"r","version":1,"select":{{}},"unit":"{unit}","levels":{{"red":{{"when":
+                {{"feature":"{feature}","window":"1h","op":">=","threshold":9}}}}}}}}"#
+        );
+        let problems = Rule::from_json(json.as_bytes()).err();
+        problems.map(|problems| problems.iter().map(|problem| problem.to_string()).collect::<Vec<_>>())
+    };
+    for (unit, feature) in [
+        ("mm", "sum"),
+        ("Cel", "mean"),
+        ("K", "sum"),
+        ("%{LEL}", "last"),
+        ("", "sum"),
+    ] {
+        assert_eq!(rule(unit, feature), None, "{unit} {feature}");
+    }
+    for (unit, feature, field) in [
+        ("%LEL", "last", "`unit`"),
+        ("°C", "last", "`unit`"),
+        ("Cel", "sum", "`levels.red.when.feature`"),
+        ("[degF]", "sum", "`levels.red.when.feature`"),
+    ] {
+        let problems = rule(unit, feature).unwrap();
+        assert!(problems.len() == 1 && problems[0].starts_with(field), "{problems:?}");
+    }
+}
+
+#[test]
 fn all_problems_of_a_rule_come_at_once_with_their_paths() {
     let json =
         br#"{"id":"","version":0,"select":{"observed_property":"depth ","tags":["a\u0000"]},"pane":"10s","levels":{

@@ -102,8 +102,8 @@ impl Report {
             let located = asset.map_or_else(Located::default, |asset| Located::of(&lineage, asset.region));
             let asset = asset.map(|asset| (asset, &located));
             let found = meet(rules.iter().map(|(rule, _)| *rule), datastream, asset);
-            for (rule, _) in found.rules {
-                met[rule].push(datastream.id.clone());
+            for watching in found.rules {
+                met[watching.rule].push(datastream.id.clone());
             }
             let told = found.unmatched.into_iter();
             unmatched.extend(told.map(|one| UnmatchedRow::of(datastream, &one, stock.all_rules)));

@@ -1,0 +1,54 @@
+//! What meets nothing, and pairs of records that are wrong together.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Millis, Text, joined};
+
+/// A row of `out.unmatched`, keyed by `kind/id`, `kind/id/rule` or `kind/id/rule/part`: something that has met nothing for as long as
+/// `unmatched.after` says, or a pair of records that is wrong together. Of each kind the first 1,000 in the order of these parts stand
+/// here, and one row, keyed by the kind, that says how many there are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Unmatched {
+    /// What it is: `no_asset`, `rule_missing`, `not_selected`, `names_nothing`, `beyond`, `out_of_order`, `never_holds`, `never_clears`,
+    /// `unit`, which are mistakes; `no_rule`, `unset`, `no_datastream`, `selects_nothing`, which may be meant so.
+    pub kind: Text,
+    /// The datastream, if it is about one.
+    pub datastream: Option<Text>,
+    /// The rule, if it is about one.
+    pub rule: Option<Text>,
+    /// The asset, if it is about one.
+    pub asset: Option<Text>,
+    /// Which own threshold of the datastream, or level of the rule, where there may be several.
+    pub part: Option<Text>,
+    /// The same for people, and what holds meanwhile.
+    pub problem: Text,
+    /// Since when it has been so; absent in the row of a kind.
+    pub since: Option<Millis>,
+    /// Whether it is a mistake that somebody must mend.
+    pub alerts: bool,
+    /// Only in the row of a kind: how many there are.
+    pub count: Option<u64>,
+}
+
+impl Unmatched {
+    /// So many of each kind stand in the table.
+    pub const LISTED: usize = 1_000;
+
+    /// The key of its row.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let id = match (&self.datastream, &self.rule, &self.asset) {
+            (Some(datastream), rule, _) => [Some(datastream), rule.as_ref()],
+            (None, Some(rule), _) => [Some(rule), None],
+            (None, None, asset) => [asset.as_ref(), None],
+        };
+        let [id, rule] = id;
+        let parts: Vec<&str> = [Some(&self.kind), id, rule, self.part.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|part| &**part)
+            .collect();
+        joined(&parts)
+    }
+}

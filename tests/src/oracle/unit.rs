@@ -1,0 +1,98 @@
+//! Units of the histories, from a table of their own.
+
+use riskflow_config::{Comparison, FeatureKind, Rule};
+use riskflow_model::base::Datastream;
+
+/// Numerator and denominator, without common factor; the denominator is positive.
+pub type Fraction = (i128, i128);
+
+/// Of an integer over another.
+pub fn fraction(over: i128, under: i128) -> Fraction {
+    let (mut a, mut b) = (over.abs(), under.abs());
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    let common = a.max(1) * under.signum();
+    (over / common, under / common)
+}
+
+fn times(a: Fraction, b: Fraction) -> Fraction {
+    let (one, other) = (fraction(a.0, b.1), fraction(b.0, a.1));
+    (one.0 * other.0, one.1 * other.1)
+}
+
+fn plus(a: Fraction, b: Fraction) -> Fraction {
+    fraction(a.0 * b.1 + b.0 * a.1, a.1 * b.1)
+}
+
+/// From a datastream's unit to a rule's: factor and what is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conversion {
+    factor: Fraction,
+    added: Fraction,
+}
+
+/// Nothing is converted.
+pub const SAME: Conversion = Conversion {
+    factor: (1, 1),
+    added: (0, 1),
+};
+
+impl Conversion {
+    /// The value of a feature in the rule's unit.
+    pub fn of(self, kind: FeatureKind, value: Fraction) -> Fraction {
+        match kind {
+            FeatureKind::Count | FeatureKind::Silence => value,
+            FeatureKind::Sum | FeatureKind::Rate => times(value, self.factor),
+            _ => plus(times(value, self.factor), self.added),
+        }
+    }
+}
+
+/// What a unit measures, how much of its base unit it is, and where its zero stands there.
+fn known(code: &str) -> Option<(char, Fraction, Fraction)> {
+    Some(match code {
+        "mm" => ('L', (1, 1_000), (0, 1)),
+        "cm" => ('L', (1, 100), (0, 1)),
+        "m" => ('L', (1, 1), (0, 1)),
+        "[in_i]" => ('L', fraction(254, 10_000), (0, 1)),
+        "K" => ('T', (1, 1), (0, 1)),
+        "Cel" => ('T', (1, 1), fraction(27_315, 100)),
+        "[degF]" => ('T', (5, 9), fraction(45_967 * 5, 900)),
+        "kg" => ('M', (1, 1), (0, 1)),
+        _ => return None,
+    })
+}
+
+/// From a datastream's unit to a rule's; `None` where results cannot be compared.
+pub fn conversion(rule: &Rule, datastream: &Datastream) -> Option<Conversion> {
+    let (from, to) = (&datastream.unit, &rule.record.unit);
+    if from.is_empty() || to.is_empty() || from == to {
+        return Some(SAME);
+    }
+    let (from, to) = (known(from)?, known(to)?);
+    let inverse = (to.1.1, to.1.0);
+    let conversion = Conversion {
+        factor: times(from.1, inverse),
+        added: times(plus(from.2, (-to.2.0, to.2.1)), inverse),
+    };
+    let sums = rule.features.iter().any(|feature| feature.kind == FeatureKind::Sum);
+    (from.0 == to.0 && !(sums && conversion.added.0 != 0)).then_some(conversion)
+}
+
+/// On and off thresholds of a comparison in the rule's unit, where it takes part. Those of the datastream are in its own.
+pub fn bound(
+    comparison: &Comparison,
+    kind: FeatureKind,
+    own: Option<i64>,
+    conversion: Conversion,
+) -> Option<[Fraction; 2]> {
+    let thousandths = |number: i64| fraction(number.into(), 1_000);
+    let on = match own {
+        Some(own) => conversion.of(kind, thousandths(own)),
+        None => thousandths(comparison.threshold?),
+    };
+    let upward = matches!(comparison.operator.sign(), ">=" | ">");
+    let margin = thousandths(if upward { -comparison.margin } else { comparison.margin });
+    Some([on, plus(on, margin)])
+}

@@ -1,0 +1,158 @@
+//! What meets nothing, by going through all rows.
+
+use std::collections::BTreeMap;
+
+use riskflow_config::{PairProblem, Rule, Unmatched};
+use riskflow_model::base::{Asset, Datastream};
+use riskflow_model::output::Unmatched as Row;
+use riskflow_model::{Key, Millis, Shared, Text};
+
+use super::place::Places;
+use super::{selects, unit};
+
+/// Since when what has met nothing, by kind, identifier, rule and part.
+#[derive(Default)]
+pub struct Alone(BTreeMap<Place, i64>);
+
+type Place = (&'static str, Text, Option<Text>, Option<Text>);
+
+/// The tables that meet.
+pub struct Tables<'a> {
+    pub assets: &'a BTreeMap<Key, Shared<Asset>>,
+    pub datastreams: &'a BTreeMap<Key, Shared<Datastream>>,
+    pub rules: &'a BTreeMap<Key, Rule>,
+    pub places: &'a Places,
+}
+
+impl Alone {
+    /// The rows after an epoch, keyed as on the topic.
+    pub fn step(&mut self, now: i64, after: i64, tables: &Tables<'_>) -> BTreeMap<String, Row> {
+        let found = tables.alone();
+        self.0.retain(|place, _| found.contains_key(place));
+        let mut kinds: BTreeMap<&'static str, (u64, bool)> = BTreeMap::new();
+        let mut rows = BTreeMap::new();
+        for (place, (what, asset)) in found {
+            let since = *self.0.entry(place.clone()).or_insert(now);
+            if since + after > now {
+                continue;
+            }
+            let (kind, id, rule, part) = place;
+            let alerts = !matches!(kind, "no_rule" | "unset" | "no_datastream" | "selects_nothing");
+            let (count, _) = kinds.entry(kind).or_insert((0, alerts));
+            *count += 1;
+            if *count > 1_000 {
+                continue;
+            }
+            let of = |kinds: &[&str]| kinds.contains(&kind).then(|| id.clone());
+            let asset = asset.or_else(|| of(&["no_datastream"]));
+            let about_rule = of(&["selects_nothing"]);
+            let row = Row {
+                kind: kind.into(),
+                datastream: (kind != "no_datastream" && about_rule.is_none()).then(|| id.clone()),
+                rule: about_rule.or(rule),
+                asset,
+                part,
+                problem: what.to_string().into(),
+                since: Some(Millis(since)),
+                alerts,
+                count: None,
+            };
+            rows.insert(row.key(), row);
+        }
+        for (kind, (count, alerts)) in kinds {
+            let row = Row {
+                kind: kind.into(),
+                datastream: None,
+                rule: None,
+                asset: None,
+                part: None,
+                problem: "so many there are of this kind".into(),
+                since: None,
+                alerts,
+                count: Some(count),
+            };
+            rows.insert(row.key(), row);
+        }
+        rows
+    }
+}
+
+impl Tables<'_> {
+    /// Everything that meets nothing now, and the asset that is missing.
+    fn alone(&self) -> BTreeMap<Place, (Unmatched, Option<Text>)> {
+        let mut found = BTreeMap::new();
+        let mut add = |id: &Text, what: Unmatched, asset: Option<Text>| {
+            let (rule, part) = match &what {
+                Unmatched::RuleMissing { rule } | Unmatched::NotSelected { rule } => (Some(rule.clone()), None),
+                Unmatched::Pair { rule, problem } => (Some(rule.clone()), part(problem)),
+                _ => (None, None),
+            };
+            found.insert((what.kind(), id.clone(), rule, part), (what, asset));
+        };
+        for datastream in self.datastreams.values() {
+            let id = &datastream.id;
+            let Some(asset) = self.assets.get(&Key::of(&datastream.asset)) else {
+                let asset = datastream.asset.clone();
+                add(id, Unmatched::NoAsset { asset: asset.clone() }, Some(asset));
+                continue;
+            };
+            let region = asset.region.to_string();
+            let chain = self.places.chain(&region);
+            if let Some(astray) = self.places.astray(&region) {
+                let region = asset.region;
+                add(id, Unmatched::Region { region, astray }, None);
+            }
+            let selects = |rule: &Rule| selects(rule, datastream, asset, &chain);
+            if !self.rules.values().any(selects) {
+                add(id, Unmatched::NoRule, None);
+            }
+            for (rule, _) in datastream.thresholds.iter() {
+                let rule = rule.clone();
+                match self.rules.get(&Key::of(&rule)) {
+                    None => add(id, Unmatched::RuleMissing { rule }, None),
+                    Some(found) if !selects(found) => add(id, Unmatched::NotSelected { rule }, None),
+                    Some(_) => {}
+                }
+            }
+            for rule in self.rules.values().filter(|rule| selects(rule)) {
+                let merged = rule.merge(datastream.thresholds.get(&rule.record.id), &datastream.unit);
+                assert_eq!(
+                    merged.fits,
+                    unit::conversion(rule, datastream).is_some(),
+                    "{rule:?} of {datastream:?}"
+                );
+                for problem in merged.problems {
+                    let rule = rule.record.id.clone();
+                    add(id, Unmatched::Pair { rule, problem }, None);
+                }
+            }
+        }
+        for asset in self.assets.values() {
+            if !self.datastreams.values().any(|datastream| datastream.asset == asset.id) {
+                add(&asset.id, Unmatched::NoDatastream, None);
+            }
+        }
+        for rule in self.rules.values() {
+            let selected = self.datastreams.values().any(|datastream| {
+                let asset = self.assets.get(&Key::of(&datastream.asset));
+                asset.is_some_and(|asset| {
+                    selects(rule, datastream, asset, &self.places.chain(&asset.region.to_string()))
+                })
+            });
+            if !selected {
+                add(&rule.record.id, Unmatched::SelectsNothing, None);
+            }
+        }
+        found
+    }
+}
+
+fn part(problem: &PairProblem) -> Option<Text> {
+    match problem {
+        PairProblem::NamesNothing { key } | PairProblem::Beyond { key, .. } => Some(key.clone()),
+        PairProblem::OutOfOrder { level, .. }
+        | PairProblem::NeverHolds { level }
+        | PairProblem::NeverClears { level } => Some(level.to_string().into()),
+        _ => None,
+    }
+}
