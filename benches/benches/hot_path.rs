@@ -63,11 +63,13 @@ fn monitoring(criterion: &mut Criterion) {
                     datastream: i.to_string().into(),
                     asset: Some("a".into()),
                     interval: None,
+                    unit: "".into(),
                     base: 1,
                 },
                 entries: vec![Entry {
                     rule,
                     thresholds,
+                    scaled: None,
                     valid: None,
                 }],
                 valid: None,

@@ -137,11 +137,13 @@ fn specification(rule: &Rule) -> Box<Specification> {
             datastream: "d".into(),
             asset: Some("a".into()),
             interval: None,
+            unit: "".into(),
             base: 1,
         },
         entries: vec![Entry {
             rule: rule.clone(),
             thresholds: rule.thresholds(None),
+            scaled: None,
             valid: valid(rule),
         }],
         valid: valid(rule),
