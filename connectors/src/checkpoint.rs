@@ -307,7 +307,9 @@ impl CheckpointStore {
     ///
     /// When the store refuses.
     pub fn keep_meaning(&self, meaning: &Meaning) -> Result<(), CheckpointError> {
-        self.put(&ObjectPath::from(MEANING), sealed(meaning))
+        let path = ObjectPath::from(MEANING);
+        let put = self.store.put(&path, PutPayload::from(sealed(meaning)));
+        self.runtime.block_on(put).map(drop).map_err(store(&path))
     }
 
     /// Writes a part.

@@ -177,7 +177,7 @@ fn a_job_without_rules_says_so_until_there_are_some() {
     job.says(&[
         "riskflow starts",
         &version,
-        "riskflow.toml, --set http.enabled, --set cluster.workers",
+        "riskflow.toml, --set cluster.workers, --set http.enabled",
     ]);
     job.says(&["input=\"the embedded log in data/log\"", "read_committed"]);
     job.says(&["job starts", "clock=\"live\""]);
@@ -268,7 +268,7 @@ fn kafka_takes_rules_and_imports_and_an_action_says_what_became_of_it() {
 fn acts(case: &str, act: impl Fn(&[&str]) -> Said) {
     let by = ["--actor", "li", "--role", "duty", "--wait"];
     let act = |arguments: &[&str]| act(&[arguments, &by].concat());
-    act(&[case, "acknowledge", "--id", "a"]).ends(0, &["done: acknowledged", "the case is acknowledged"]);
+    act(&[case, "acknowledge", "--id", "a"]).ends(0, &["done: acknowledge at ", "the case is acknowledged"]);
     let said = act(&[case, "verify", "--json"]);
     said.ends(4, &[]);
     assert_eq!(

@@ -312,7 +312,7 @@ fn kafka_a_job_names_output_topics_that_are_missing() {
         return;
     };
     let output = command(&kafka, "run", &[]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         said.contains("out.progress") && said.contains("riskflow topics --create"),

@@ -40,51 +40,30 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
         hours: arguments.hours,
     };
     let city = City::new(options).map_err(|error| Usage(error.to_string()))?;
-    let step = |number: u32, what: &str| tell(format_args!("{number}/3 {what}"));
     tell(format_args!(
         "riskflow demo: {} datastreams of a simulated city, {} h of storm, in {}",
         arguments.datastreams,
         arguments.hours,
         folder.path.display()
     ));
-    step(1, "generating base data, rules and the storm");
-    let mut log = Log::create(&folder.path, 4)?;
-    let written = write_city(&city, &mut log, true, &handles.stop)?;
-    log.finish()?;
-    if stopped(&handles, "before the storm was generated") {
+    let Some(records) = rehearse(arguments, &city, &folder.path, &handles)? else {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
-    }
-    step(2, "simulated duty officers watch the storm, and act on its warnings");
-    let acted = officers(arguments, &city, &folder.path, &mut log, &handles)?;
-    drop(log);
-    if stopped(&handles, "before the show began") {
-        return Ok(ExitCode::from(EXIT_INTERRUPTED));
-    }
-    step(
-        3,
-        &format!(
-            "the job runs; http://{}/api/v1/regions shows it meanwhile",
-            server.address
-        ),
-    );
-    let settings = settings(arguments, &folder.path, &folder.path)?;
-    let counts = std::sync::Arc::new(std::sync::Mutex::new(Counts::default()));
-    let began = Instant::now();
-    job::run(
-        &settings,
-        &handles,
-        Some(observer(&city, arguments.json, counts.clone())),
-    )?;
-    let took = began.elapsed();
+    };
+    let reading = format!("http://{}/api/v1/regions", server.address);
+    tell(format_args!("3/3 the job runs; {reading} shows it meanwhile"));
+    let (counts, took) = perform(arguments, &city, &folder.path, &handles)?;
     let tables = handles.views.load();
-    let counts = counts.lock().map_err(|_| anyhow!("the observer panicked"))?;
     // Stopped in between: what happened so far.
-    let records = handles.metrics.records_taken().min(written + acted);
+    let records = handles.metrics.records_taken().min(records);
     let interrupted = handles.stop.load(Ordering::Acquire);
+    if interrupted && records == 0 {
+        stopped(&handles, "before the show began");
+        return Ok(ExitCode::from(EXIT_INTERRUPTED));
+    }
     if interrupted {
+        let at = local(tables.epoch);
         tell(format_args!(
-            "stopped at {}: what follows is what happened up to then",
-            local(tables.epoch)
+            "stopped at {at}: what follows is what happened up to then"
         ));
     }
     if arguments.json {
@@ -100,15 +79,38 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
     if !arguments.once {
-        tell(format_args!(
-            "serving http://{}/api/v1/regions until ctrl-c",
-            server.address
-        ));
+        tell(format_args!("serving {reading} until ctrl-c"));
         while !handles.stop.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the input of the show: the storm, and what simulated duty officers do about it. How many records that are; `None` if it
+/// was stopped.
+fn rehearse(arguments: &DemoArguments, city: &City, folder: &Path, handles: &Handles) -> Result<Option<u64>> {
+    tell("1/3 generating base data, rules and the storm");
+    let mut log = Log::create(folder, 4)?;
+    let written = write_city(city, &mut log, true, &handles.stop)?;
+    log.finish()?;
+    if stopped(handles, "before the storm was generated") {
+        return Ok(None);
+    }
+    tell("2/3 simulated duty officers watch the storm, and act on its warnings");
+    let acted = officers(arguments, city, folder, &mut log, handles)?;
+    Ok((!stopped(handles, "before the show began")).then_some(written + acted))
+}
+
+/// Runs the job on it; what happened, and how long it took.
+fn perform(arguments: &DemoArguments, city: &City, folder: &Path, handles: &Handles) -> Result<(Counts, Duration)> {
+    let settings = settings(arguments, folder, folder)?;
+    let counts = std::sync::Arc::new(std::sync::Mutex::new(Counts::default()));
+    let began = Instant::now();
+    job::run(&settings, handles, Some(observer(city, arguments.json, counts.clone())))?;
+    let took = began.elapsed();
+    let mut counts = counts.lock().map_err(|_| anyhow!("the observer panicked"))?;
+    Ok((std::mem::take(&mut *counts), took))
 }
 
 /// Whether the demo was stopped; says so.

@@ -377,7 +377,7 @@ fn act_says_what_is_wrong_and_makes_no_topic() {
     let (code, said) = act(&[]);
     assert!(code == Some(2) && said.contains("`text` is missing"), "{said}");
     let (code, said) = act(&["--text", "x"]);
-    assert!(code == Some(1) && said.contains("riskflow topics --create"), "{said}");
+    assert!(code == Some(3) && said.contains("riskflow topics --create"), "{said}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     let files = [
         "input.kind=files",
@@ -387,7 +387,7 @@ fn act_says_what_is_wrong_and_makes_no_topic() {
     let output = riskflow(&["act", "w", "call", "--actor", "li"], &files);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        output.status.code() == Some(1) && said.contains("the input is files"),
+        output.status.code() == Some(2) && said.contains("the input is files"),
         "{said}"
     );
 }

@@ -28,7 +28,7 @@ fn check_says_ok_or_everything_that_is_wrong() {
             "`kafka.brokers` is `kafka://foo`",
             "`cluster.workers` is 0",
             "`--set nonsense` is without `=`",
-            "bad.toml, --set http.enabled, --set cluster.workers cannot be used: 6 problems",
+            "bad.toml, --set cluster.workers, --set http.enabled cannot be used: 6 problems",
         ],
     );
     assert!(!said.err.contains("riskflow.toml"), "{}", said.err);

@@ -74,19 +74,21 @@ impl fmt::Display for Outcome {
         match self {
             Self::Counts(delta) => {
                 let event = &delta.event;
+                let verb = event.by.as_ref().map_or("it", |by| by.verb.name());
+                write!(f, "done: {verb} at {}; the case is {}", event.at, event.step.name())
+            }
+            Self::Before(delta) => {
+                let counted = if delta.event.kind == CaseEventKind::Refused {
+                    "was refused"
+                } else {
+                    "counted"
+                };
                 write!(
                     f,
-                    "done: {} at {}; the case is {}",
-                    event.kind.name(),
-                    event.at,
-                    event.step.name()
+                    "an action with this identifier came before, and {counted}; the case was {} then",
+                    delta.event.step.name()
                 )
             }
-            Self::Before(delta) => write!(
-                f,
-                "an action with this identifier came before, and counted: {}",
-                delta.event.kind.name()
-            ),
             Self::Refused(delta) => {
                 let refusal = json!(delta.event.refusal);
                 let refusal = refusal.as_str().unwrap_or("for a reason that is not told");
