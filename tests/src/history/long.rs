@@ -2,7 +2,7 @@
 //! hundred points, windows that hold most of them, rules over several features.
 
 use riskflow::replay::EpochInput;
-use riskflow_config::{BaseRow, InputRecord, Rule};
+use riskflow_config::{BaseRow, InputRecord, Problems, Rule};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
@@ -115,7 +115,16 @@ impl Long {
         self.epoch(1, records);
     }
 
+    /// A rule that is taken: what could never turn on or off is refused.
     fn rule(&mut self, id: &str, observations: u64) -> Rule {
+        loop {
+            if let Ok(rule) = self.any_rule(id, observations) {
+                return rule;
+            }
+        }
+    }
+
+    fn any_rule(&mut self, id: &str, observations: u64) -> Result<Rule, Problems> {
         let mut levels = serde_json::Map::new();
         for level in ["yellow", "red"] {
             let parts: Vec<Value> = (0..=self.draw.below(2))
@@ -136,7 +145,7 @@ impl Long {
         }
         let pane = *self.draw.pick(&["100ms", "1s", "5s"]);
         let rule = json!({ "id": id, "version": 1, "select": {}, "pane": pane, "levels": levels });
-        Rule::from_json(rule.to_string().as_bytes()).expect("a rule")
+        Rule::from_json(rule.to_string().as_bytes())
     }
 
     /// A comparison whose threshold lies near to what the buffer holds.
