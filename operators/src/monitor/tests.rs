@@ -67,9 +67,8 @@ fn rule() -> impl Strategy<Value = Rule> {
     let wait = || prop::sample::select(vec!["0s", "0s", "5ms", "40ms", "150ms"]);
     let level = (condition(), wait(), wait(), 0..3i64);
     let pane = prop::sample::select(vec!["1ms", "5ms", "20ms"]);
-    let rules = (pane, prop::collection::vec(level, 1..4));
-    // What could never turn on or off is refused.
-    rules.prop_filter_map("refused", |(pane, plans)| {
+    let levels = prop::collection::vec(level, 1..4);
+    (pane, levels).prop_filter_map("a rule that could never turn on or off is refused", |(pane, plans)| {
         let names = ["blue", "orange", "red"];
         let levels = plans.into_iter().zip(names).map(|((when, hold, clear, margin), name)| {
             let level = json!({ "when": when, "hold": hold, "clear": clear, "margin": margin as f64 / 2.0 });
