@@ -257,6 +257,7 @@ impl Job {
             format!("checkpoint.path={checkpoints:?}"),
             "checkpoint.interval=\"1s\"".to_owned(),
             "unknown.hold=\"2s\"".to_owned(),
+            "unmatched.after=\"0s\"".to_owned(),
             "epoch.tick=\"50ms\"".to_owned(),
         ]);
         for set in &sets {
