@@ -105,7 +105,6 @@ fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
     written.output.path = log.to_owned();
     written.checkpoint.path = log.join("checkpoints").to_string_lossy().into_owned();
     written.input.clock = Clock::Arrival;
-    written.unmatched.after = "0s".to_owned();
     let handles = Handles::new().unwrap();
     job::run(&written.check().unwrap(), &handles, None).unwrap();
 
@@ -252,6 +251,7 @@ fn run(log: &Path) -> (Vec<String>, String) {
     written.output.path = log.to_owned();
     written.checkpoint.path = log.join("checkpoints").to_string_lossy().into_owned();
     written.input.clock = Clock::Arrival;
+    written.unmatched.after = "0s".to_owned();
     let handles = Handles::new().unwrap();
     job::run(&written.check().unwrap(), &handles, None).unwrap();
     let letters = read(log, Topic::DeadLetter);
