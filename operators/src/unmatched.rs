@@ -307,10 +307,13 @@ impl Table {
     }
 }
 
+/// What waits for its epoch to be complete.
+type Waiting = BTreeMap<Epoch, (Vec<(Lasts, Diff)>, Capability<Epoch>)>;
+
 /// Returns the rows of the table: of each kind the first, and how many there are. They are gathered on worker 0; its process meters.
 pub fn unmatched_table<'scope>(lasting: Rows<'scope, Lasts>, meter: Arc<UnmatchedMeter>) -> Rows<'scope, Arc<Row>> {
     let mut table = Table::default();
-    let mut waiting: BTreeMap<Epoch, (Vec<(Lasts, Diff)>, Capability<Epoch>)> = BTreeMap::new();
+    let mut waiting = Waiting::new();
     let gather = Exchange::new(|_: &(Lasts, Epoch, Diff)| 0);
     let rows = lasting
         .inner
