@@ -165,15 +165,17 @@ mod tests {
             over: 20_000_000_000_000_000_000_000_000_000,
             under: 10_000_000_000_000,
         };
+        let low = Border {
+            over: -border.over,
+            ..border
+        };
         let ratio = |over| Value::Ratio {
             over,
             under: 4_000_000_000,
         };
-        assert_eq!(
-            ratio(i64::MAX).against(Limit::Fraction(&border)),
-            Some(Ordering::Greater)
-        );
-        assert_eq!(ratio(i64::MIN).against(Limit::Fraction(&border)), Some(Ordering::Less));
+        let against = |over, border| ratio(over).against(Limit::Fraction(border));
+        assert_eq!(against(i64::MAX, &border), Some(Ordering::Less));
+        assert_eq!(against(i64::MIN, &low), Some(Ordering::Greater));
         let third = Border { over: 1_000, under: 3 };
         let thirds = |over| Value::Ratio { over, under: 3 }.against(Limit::Fraction(&third));
         assert_eq!(thirds(1_000), Some(Ordering::Equal));
