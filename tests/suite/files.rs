@@ -171,7 +171,7 @@ fn a_replay_sums_up_what_became_of_it_and_does_not_write_behind_another() {
     let (code, said) = replay(folder.path(), &[("bad.csv", "base.region")]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains("out.notice.ndjson") && said.contains("`output.path`"),
+        said.contains("is the output of an earlier run") && said.contains("`output.path`"),
         "{said}"
     );
     std::fs::remove_dir_all(folder.path().join("out")).unwrap();

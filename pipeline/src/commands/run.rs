@@ -43,7 +43,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let _server = server.transpose()?;
     let news = News::start(&handles, &settings);
     let ended = job::run(&settings, &handles, None);
-    news.end();
+    news.end(ended.is_ok());
     ended?;
     tracing::info!(epoch = %handles.views.load().epoch, "job ended");
     if matches!(settings.input, Input::Files(_)) {
