@@ -46,7 +46,7 @@ fn count<D: Clone + 'static>(rows: Rows<'_, D>, meter: Arc<InForceMeter>, which:
     let changes = rows.inner.map(|(_, _, diff)| diff);
     changes.sink(Exchange::new(|_: &Diff| 0), "InForce", move |(input, _)| {
         input.for_each(|_, changes| {
-            which(&meter).fetch_add(changes.drain(..).sum::<Diff>() as i64, Ordering::Relaxed);
+            which(&meter).fetch_add(changes.drain(..).sum::<Diff>(), Ordering::Relaxed);
         });
     });
 }

@@ -68,12 +68,6 @@ fn look(settings: &Settings) -> Problems {
             }
         }
     }
-    let tls = settings.http.iter().filter_map(|http| http.tls.as_ref());
-    for (field, path) in tls.flat_map(|tls| [("certificate", &tls.certificate), ("key", &tls.key)]) {
-        if let Some(wrong) = unreadable(path) {
-            problems.add(format!("http.tls.{field}"), wrong, "a PEM file that can be read");
-        }
-    }
     let kafka = match (&settings.input, &settings.output) {
         (Input::Kafka(kafka), _) | (_, Output::Kafka(kafka)) => kafka,
         _ => return problems,

@@ -18,7 +18,7 @@ use riskflow::clock::wall_clock;
 use riskflow_config::{Input, Settings};
 use riskflow_connectors::files::read_rows;
 use riskflow_connectors::topics::{Place, create};
-use riskflow_connectors::{Append, InRecord, open_append};
+use riskflow_connectors::{Append, InRecord, Rejection, open_append};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis, duration};
 use serde_json::json;
@@ -124,13 +124,11 @@ impl Found {
     }
 }
 
+/// Takes a row: its file, its line, what it says, and the record that it is or why it is none.
+type Take<'a> = dyn FnMut(&Given, u64, &[u8], Result<Ready, Rejection>) -> Result<()> + 'a;
+
 /// Hands every row out, good or not.
-fn each(
-    given: &[Given],
-    mapping: &Mapping,
-    what: &'static str,
-    take: &mut dyn FnMut(&Given, u64, &[u8], Result<Ready, riskflow_connectors::Rejection>) -> Result<()>,
-) -> Result<()> {
+fn each(given: &[Given], mapping: &Mapping, what: &'static str, take: &mut Take<'_>) -> Result<()> {
     let read: Arc<AtomicU64> = Arc::default();
     let mut progress = Progress::new(what, given.iter().map(|file| file.bytes).sum());
     for file in given {

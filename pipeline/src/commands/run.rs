@@ -25,6 +25,9 @@ use crate::terminal::tell;
 
 /// Runs the job until its input ends or it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
+    // First of all: whoever is asked to stop ends well, however early that is.
+    let handles = Handles::new()?;
+    stop_on_signals(&handles)?;
     let (_, mut settings) = configuration::load_and_look(&arguments.config)?;
     settings.recovery.start_anew = arguments.start_anew;
     if settings.cluster.hosts.len() > 1 {
@@ -32,18 +35,16 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     }
     introduce(arguments, &settings);
     limits::check(&settings)?;
-    let handles = Handles::new()?;
     if settings.cluster.process > 0 {
         let place = cluster::tables_at(&settings.cluster.hosts, None);
         handles.elsewhere.store(Some(Arc::new(place)));
     }
-    stop_on_signals(&handles)?;
     let server = settings.http.as_ref().map(|http| serve(http, &settings, &handles));
     // It serves until the job has ended.
     let _server = server.transpose()?;
     let news = News::start(&handles, &settings);
     let ended = job::run(&settings, &handles, None);
-    news.end();
+    news.end(ended.is_ok());
     ended?;
     tracing::info!(epoch = %handles.views.load().epoch, "job ended");
     if matches!(settings.input, Input::Files(_)) {
@@ -150,6 +151,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub fn stop_on_signals(handles: &Handles) -> Result<()> {
     let stop = handles.stop.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (listens, ready) = std::sync::mpsc::channel();
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
@@ -158,6 +160,8 @@ pub fn stop_on_signals(handles: &Handles) -> Result<()> {
                 tracing::error!("could not listen for signals");
                 return;
             };
+            // Nobody waits for it any more only if the program ends.
+            let _ = listens.send(());
             let (mut look, mut asked, mut since) = (interval(LOOK), false, None);
             loop {
                 tokio::select! {
@@ -183,5 +187,7 @@ pub fn stop_on_signals(handles: &Handles) -> Result<()> {
             }
         });
     })?;
+    // An error if it cannot listen, which it said.
+    let _ = ready.recv();
     Ok(())
 }

@@ -51,7 +51,7 @@ fn check_says_ok_or_everything_that_is_wrong() {
         .ends(2, &["`kafka.properties`", "ssl.ca.location"]);
 
     let files = "input = { kind = \"files\", clock = \"arrival\", files = [\n{ path = \"nowhere.csv\", topic = \"in.rule\" },\n\
-        { path = \".\", topic = \"in.rule\" }, { path = \"-\", topic = \"in.rule\" }] }\n[http.tls]\ncertificate = \"no.pem\"\nkey = \"no.key\"\n";
+        { path = \".\", topic = \"in.rule\" }, { path = \"-\", topic = \"in.rule\" }] }\n";
     let files = desk.put("files.toml", files);
     let mut check = Command::new(riskflow());
     let said = Said::of(
@@ -63,12 +63,10 @@ fn check_says_ok_or_everything_that_is_wrong() {
     );
     said.ends(
         2,
-        &[
-            "`input.files[0].path` is `nowhere.csv`",
-            "`input.files[1].path` is `.`",
-            "`http.tls.certificate`",
-            "`http.tls.key`",
-        ],
+        &["`input.files[0].path` is `nowhere.csv`", "`input.files[1].path` is `.`"],
     );
     desk.run(&["run", "-c", &files]).ends(2, &["`input.files[0].path`"]);
+    let tls = desk.put("tls.toml", "[http.tls]\ncertificate = \"no.pem\"\nkey = \"no.key\"\n");
+    let said = Command::new(riskflow()).args(["check", "-c", &tls]).output().unwrap();
+    Said::of(said).ends(2, &["`http.tls.certificate` is `no.pem`", "`http.tls.key` is `no.key`"]);
 }

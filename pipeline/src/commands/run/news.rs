@@ -23,6 +23,8 @@ const AGAIN: Duration = Duration::from_secs(600);
 /// A thread that looks and tells.
 pub struct News {
     ended: Arc<AtomicBool>,
+    /// Whether the job did what it was to do.
+    well: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -41,23 +43,26 @@ impl News {
             dead: BTreeMap::new(),
             dead_told: Instant::now(),
         };
-        let until = Arc::clone(&ended);
+        let well: Arc<AtomicBool> = Arc::default();
+        let (until, done) = (Arc::clone(&ended), Arc::clone(&well));
         let work = move || {
             while !until.load(Ordering::Acquire) {
                 teller.look();
                 std::thread::park_timeout(LOOK);
             }
-            teller.end();
+            teller.end(done.load(Ordering::Acquire));
         };
         let thread = std::thread::Builder::new().name("news".to_owned()).spawn(work);
         Self {
             ended,
+            well,
             thread: thread.ok(),
         }
     }
 
-    /// The job has ended: tells what was not told yet.
-    pub fn end(self) {
+    /// The job has ended, well or not: tells what was not told yet.
+    pub fn end(self, well: bool) {
+        self.well.store(well, Ordering::Release);
         self.ended.store(true, Ordering::Release);
         if let Some(thread) = self.thread {
             thread.thread().unpark();
@@ -98,13 +103,13 @@ impl Teller {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, well: bool) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         self.dead_letters();
         // A replay is never ready: what was in force all along is told now.
-        if self.knows_rules && !self.is_live && self.now() == (0, 0) {
+        if well && self.knows_rules && !self.is_live && self.now() == (0, 0) {
             warn_of_none();
         }
     }
