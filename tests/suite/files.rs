@@ -165,7 +165,7 @@ fn a_replay_sums_up_what_became_of_it_and_does_not_write_behind_another() {
         said.contains("3 records: base.region 3") && said.contains("0 dead letters"),
         "{said}"
     );
-    write("bad.csv", "code,name\n3309,\"Zhoushan\nx,Dinghai\n330903,Putuo\n");
+    write("bad.csv", "code,name\n3309,\"Zhoushan\nx  y,Dinghai\n330903,Putuo\n");
     // What was written before is left alone.
     let (code, said) = replay(folder.path(), &[("bad.csv", "base.region")]);
     assert_eq!(code, Some(1), "{said}");
