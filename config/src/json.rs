@@ -361,6 +361,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one row a case, and nothing else")]
     fn a_wrong_value_is_named_with_its_path_and_with_what_is_allowed() {
         let asset = r#"{"id":"a","category":"t","domain":"lifeline","region":"330902001001","inherent_level":3,
             "position":{"longitude":122.1,"latitude":30.0},"tags":["x","y"]}"#;

@@ -435,14 +435,15 @@ fn closed_loop<'scope>(
         .concat(notices)
 }
 
-/// The base tables: regions, assets, datastreams, rules, and all others; and the records that were refused. Each goes one way only,
-/// without a copy for the other ways.
-fn apart<'scope>(
-    tables: StreamVec<'scope, Epoch, (TableOutput, Epoch, Diff)>,
-) -> (
+/// Tables, and dead letters.
+type Apart<'scope> = (
     [Rows<'scope, (Key, BaseRow)>; 5],
     StreamVec<'scope, Epoch, OutputUpdate>,
-) {
+);
+
+/// The base tables: regions, assets, datastreams, rules, and all others; and the records that were refused. Each goes one way only,
+/// without a copy for the other ways.
+fn apart<'scope>(tables: StreamVec<'scope, Epoch, (TableOutput, Epoch, Diff)>) -> Apart<'scope> {
     let parts = tables.partition(6, |update: (TableOutput, Epoch, Diff)| {
         let part = match &update.0 {
             TableOutput::Row(_, BaseRow::Region(_)) => 0,

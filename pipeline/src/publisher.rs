@@ -227,6 +227,10 @@ impl Publishing {
     /// # Errors
     ///
     /// When they cannot be committed, or one is not what it was.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "what is done with an epoch on its way out, in order"
+    )]
     pub fn publish(&mut self, batch: Vec<Completed>) -> Result<()> {
         let began = Instant::now();
         let mut epochs = Vec::new();

@@ -19,11 +19,14 @@ pub fn tell(unmatched: Rows<'_, Alone>) -> Rows<'_, Alone> {
     told.as_collection()
 }
 
+/// A datastream, and what is wrong with it.
+type One = (Text, Unmatched);
+
 /// What came and was not told of yet: how much of each kind, and one of it. A rule that is wrong together with a whole city of
 /// datastreams is one line.
 #[derive(Default)]
 struct News {
-    kinds: BTreeMap<&'static str, (i64, Option<(Text, Unmatched)>)>,
+    kinds: BTreeMap<&'static str, (i64, Option<One>)>,
     /// Whether anything changed since the epoch before.
     busy: bool,
 }

@@ -221,6 +221,7 @@ fn bad_observations_are_refused_with_reason_and_field() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a case, and nothing else")]
 fn bad_base_records_are_refused_with_reason_and_field() {
     let asset = |from: &str, to: &str| (Topic::BaseAsset, ASSET.replace(from, to));
     let rule = |from: &str, to: &str| (Topic::InRule, RULE.replace(from, to));

@@ -108,15 +108,13 @@ fn buffer() -> impl Strategy<Value = Vec<Epoch>> {
             let count = results.len() as i64;
             let newest_first = results.into_iter().enumerate().rev();
             let all: Vec<(i64, i64)> = newest_first.map(|(i, result)| (count - i as i64, result)).collect();
-            let mut passed = 0;
             let mut epochs: Vec<Epoch> = Vec::new();
-            for part in all.chunks(size) {
+            for (passed, part) in (0..).zip(all.chunks(size)) {
                 // The clock goes on by one an epoch.
                 let part = part
                     .iter()
                     .map(|(behind, result)| (behind + passed, Some((*result, true))));
                 epochs.push((1, part.filter(|(behind, _)| *behind <= HORIZON).collect()));
-                passed += 1;
             }
             epochs.extend(corrections.into_iter().map(|said| (1, vec![said])));
             epochs
@@ -174,6 +172,7 @@ fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, now: i64) -> (Track, (Lev
     (track, run.standing(&mut walk, now))
 }
 
+#[expect(clippy::too_many_lines, reason = "one history, compared after each of its epochs")]
 fn check(rule: &Rule, epochs: Vec<Epoch>) {
     let time = TimeSettings {
         horizon: HORIZON,

@@ -78,6 +78,7 @@ fn last(op: &str, threshold: &str) -> String {
 const LAST: &str = r#"{"feature":"last","window":"15m","op":">=","threshold":0.2}"#;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a case, and nothing else")]
 fn nothing_is_dropped_at_any_depth() {
     let other = r#"{"feature":"count","window":"1h","op":">=","threshold":5}"#;
     for (when, says) in [
@@ -337,6 +338,7 @@ fn a_level_can_turn_on_and_off() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a case, and nothing else")]
 fn a_higher_level_is_not_on_more_easily_than_a_lower_one() {
     let ladder = |blue: &str, red: &str| format!(r#"{{"blue":{{"when":{blue}}},"red":{{"when":{red}}}}}"#);
     let sum = |window: &str, threshold: i32| {
