@@ -94,7 +94,7 @@ impl Report {
                 _ => {}
             }
         }
-        rules.sort_by_key(|(rule, _)| rule.clone());
+        rules.sort_by_key(|(rule, _)| *rule);
         datastreams.sort_by(|a, b| a.id.cmp(&b.id));
         let mut met: Vec<Vec<Text>> = vec![Vec::new(); rules.len()];
         for datastream in &datastreams {
