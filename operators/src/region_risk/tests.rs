@@ -62,7 +62,7 @@ impl World {
             lineage.put(named.code, named.parent);
         }
         let codes = CODES.iter().map(|code| code.parse().unwrap());
-        let codes = codes.chain(["330902", "330902002"].map(|code| code.parse().unwrap()));
+        let codes = codes.chain(["330902", "330902002", "330903001"].map(|code| code.parse().unwrap()));
         for region in codes {
             let region: RegionCode = region;
             let lies_within = |asset: &&Arc<AssetRisk>| lineage.above(asset.region).within(asset.region, region);
