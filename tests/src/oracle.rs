@@ -324,6 +324,7 @@ impl Oracle {
     }
 
     /// Entries as of now; for each that came or went, why; and rule and asset of those with another condition.
+    #[expect(clippy::too_many_lines, reason = "the rules of ARCHITECTURE.md, one after the other")]
     fn specify(&mut self, now: i64, places: &Places) -> (BTreeMap<Member, Cause>, BTreeSet<(Text, Text)>) {
         let (mut causes, mut edited) = (BTreeMap::new(), BTreeSet::new());
         // A datastream that is not known any more has lost its entries; its rows are gone.
@@ -483,6 +484,7 @@ impl Oracle {
         causes
     }
 
+    #[expect(clippy::too_many_lines, reason = "the rules of ARCHITECTURE.md, one after the other")]
     fn episodes(
         &mut self,
         now: i64,

@@ -29,6 +29,7 @@ const SIZES: [u64; 6] = [2_500, 5_000, 10_000, 20_000, 40_000, 80_000];
 /// One correction of a series of the largest size.
 const MOST: Duration = Duration::from_millis(5);
 
+#[expect(clippy::too_many_lines, reason = "one curve after the other")]
 fn main() -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Curves: {}\n", machine())?;
