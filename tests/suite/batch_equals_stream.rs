@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use riskflow::graph::Meters;
 use riskflow::output::EpochOutput;
 use riskflow::replay::{EpochInput, replay};
-use riskflow_config::InputRecord;
+use riskflow_config::{BaseRow, InputRecord};
 use riskflow_model::output::{CaseEventKind, CaseStep, Cause, DeltaKind, NoticeEvent, Origin, Refusal};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
@@ -255,6 +255,14 @@ fn shrunk(mut history: Vec<EpochInput>, workers: usize) -> Vec<EpochInput> {
     history
 }
 
+/// A rule as it was written.
+fn rule((_, record): &(Origin, InputRecord)) -> Option<String> {
+    match record {
+        InputRecord::Base(_, Some(BaseRow::Rule(rule))) => serde_json::to_string(&rule.record).ok(),
+        _ => None,
+    }
+}
+
 #[test]
 fn the_stream_equals_the_batch_at_every_epoch() {
     let mut told = 0;
@@ -265,7 +273,11 @@ fn the_stream_equals_the_batch_at_every_epoch() {
         if let Some(difference) = first_difference(&history, workers, &mut reached) {
             let small = shrunk(history, workers);
             let small: Vec<_> = small.iter().filter(|epoch| !epoch.records.is_empty()).collect();
-            panic!("RISKFLOW_SEED={seed}, {workers} workers: {difference}\nsmallest history that fails:\n{small:#?}");
+            let rules: Vec<String> = small.iter().flat_map(|epoch| &epoch.records).filter_map(rule).collect();
+            panic!(
+                "RISKFLOW_SEED={seed}, {workers} workers: {difference}\nsmallest history that fails:\n{small:#?}\nits rules:\n{}",
+                rules.join("\n")
+            );
         }
         told += 1;
     }

@@ -2,7 +2,7 @@
 //! until every row that grows has reached its bound.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -265,12 +265,8 @@ impl Job {
         }
         let mut child = command.spawn().unwrap();
         // A pipe that nobody reads would hold the job up.
-        let said = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            said.lines()
-                .map_while(Result::ok)
-                .for_each(|line| println!("{line:.400}"))
-        });
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
         Self { child, listens }
     }
 

@@ -145,11 +145,14 @@ fn run(input: &Path, quiet: &str, workers: usize) -> Published {
     Published::read(output.path())
 }
 
+/// Key and payload of the records of each partition.
+type Records = BTreeMap<(Topic, u16), Vec<(String, Option<String>)>>;
+
 /// All that was ever written.
 #[derive(Debug, PartialEq)]
 struct Published {
     /// By topic and partition, in order.
-    records: BTreeMap<(Topic, u16), Vec<(String, Option<String>)>>,
+    records: Records,
     /// The records of `out.progress`, whatever a checkpoint made of them later.
     progress: BTreeMap<String, String>,
 }
