@@ -286,7 +286,7 @@ mod tests {
             name = "a"
             sha256 = "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
             role = " "
-            region = "33090"
+            region = "a  b"
             [input]
             clock = "arrival"
         "#;

@@ -272,10 +272,11 @@ fn the_stream_equals_the_batch_at_every_epoch() {
         let history = history(seed, 30 + (seed % 60) as usize);
         if let Some(difference) = first_difference(&history, workers, &mut reached) {
             let small = shrunk(history, workers);
+            let of_small = first_difference(&small, workers, &mut Reached::default());
             let small: Vec<_> = small.iter().filter(|epoch| !epoch.records.is_empty()).collect();
             let rules: Vec<String> = small.iter().flat_map(|epoch| &epoch.records).filter_map(rule).collect();
             panic!(
-                "RISKFLOW_SEED={seed}, {workers} workers: {difference}\nsmallest history that fails:\n{small:#?}\nits rules:\n{}",
+                "RISKFLOW_SEED={seed}, {workers} workers: {difference}\nsmallest history that fails:\n{small:#?}\nits rules:\n{}\n{of_small:?}",
                 rules.join("\n")
             );
         }

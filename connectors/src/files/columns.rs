@@ -144,7 +144,7 @@ mod tests {
             ),
             (
                 Topic::InRule,
-                "id:Text levels:Nested name:Text pane:Text select:Nested source:Text version:Whole",
+                "id:Text levels:Nested name:Text pane:Text select:Nested source:Text unit:Text version:Whole",
             ),
             (
                 Topic::InPermit,

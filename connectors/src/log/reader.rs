@@ -380,6 +380,14 @@ impl PartitionReader {
             }
             None => return Ok(false),
         }
+        // The file that is open may be gone from its place, and what comes next be that of another.
+        if self.file.is_some() {
+            let before = (self.segment, self.position, self.offset);
+            self.find()?;
+            if before != (self.segment, self.position, self.offset) {
+                return Ok(true);
+            }
+        }
         self.later.pop_front();
         self.file = None;
         self.id = None;

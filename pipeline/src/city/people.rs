@@ -20,7 +20,8 @@ const GRID: &str = "grid_officer";
 pub fn base(city: &City, arrival: Millis) -> impl Iterator<Item = Record> + '_ {
     let regions = places::regions();
     let mut records = Vec::new();
-    for (code, name) in &regions {
+    // The province answers for nothing here.
+    for (code, name) in regions.iter().filter(|(code, _)| code.len() > 2) {
         let mut put = |topic, key: String, row: Value| {
             records.push(Record {
                 topic,
