@@ -455,9 +455,7 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
         }
         if job.has_failed() {
             // It is left, on every worker.
-            for dataflow in worker.installed_dataflows() {
-                worker.drop_dataflow(dataflow);
-            }
+            leave(worker);
             return;
         }
         let wait = match driver.take() {
@@ -486,6 +484,16 @@ fn work(worker: &mut Worker, job: &Arc<Job>) {
             Err(error) => failure.note(anyhow::Error::new(error).context("could not read the input")),
         }
         worker.step_or_park(Some(wait));
+    }
+    // What the others have to know of it goes out with a step. Nothing is under way any more, so nothing is waited for.
+    worker.step();
+    leave(worker);
+}
+
+/// Lets go of all that is left of the dataflows: to wait until they are empty would be to wait for other workers, which may be gone.
+fn leave(worker: &mut Worker) {
+    for dataflow in worker.installed_dataflows() {
+        worker.drop_dataflow(dataflow);
     }
 }
 
