@@ -368,12 +368,13 @@ impl Monitor {
             return;
         }
         known.compacted = anchor;
-        let drop = known.series.position_after(self.retained(now, &known.watches));
+        let retained = self.retained(now, &known.watches);
+        let drop = known.series.position_after(retained);
         for watch in &mut known.watches {
-            watch.move_anchor(&known.series, anchor);
+            watch.move_anchor(&known.series, anchor, retained);
         }
         known.settled = known.settled.max(anchor);
-        known.hear(self.retained(now, &known.watches));
+        known.hear(retained);
         known.series.drop_first(drop);
         for watch in &mut known.watches {
             watch.shift(drop);

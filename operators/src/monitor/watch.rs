@@ -301,7 +301,9 @@ impl Watch {
 
     /// Moves the anchor up to a time, and the base with it where it stands further back: to run on from there would be
     /// wrong. Then no point is needed that is not in a window of that time.
-    pub(super) fn move_anchor(&mut self, series: &Series, until: i64) {
+    ///
+    /// Which levels were on is remembered from `remember` on: an entry with another condition goes on from there.
+    pub(super) fn move_anchor(&mut self, series: &Series, until: i64, remember: i64) {
         let mut walk = Walk::new(&self.entry, series, self.sight).from(self.begin);
         if self.base.at() < until {
             let mut walk = Walk::new(&self.entry, series, self.sight).from(self.begin).lazy();
@@ -320,7 +322,7 @@ impl Watch {
             levels,
         }));
         self.base.seat(&walk, self.base.at());
-        self.turns.forget(until, &self.entry.rule);
+        self.turns.forget(remember, &self.entry.rule);
     }
 
     /// The series lost its first points.
