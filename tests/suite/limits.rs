@@ -2,7 +2,7 @@
 //! until every row that grows has reached its bound.
 
 use std::collections::BTreeMap;
-use std::io::BufReader;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -230,7 +230,7 @@ impl World<'_> {
             for verb in ["comment", "attach", "escalate", "assign"] {
                 let id = self.texts.id();
                 let row = json!({ "id": id, "warning": case, "action": verb, "actor": self.texts.id(), "role": self.texts.id(),
-                    "time": now(), "text": self.texts.text(), "evidence": self.texts.text(), "assignee": self.texts.text() });
+                    "time": now(), "text": self.texts.text(), "evidence": self.texts.text(), "assignee": self.texts.id() });
                 self.put(Topic::InAction, case, &row);
             }
         }
@@ -265,13 +265,16 @@ impl Job {
         }
         let mut child = command.spawn().unwrap();
         // A pipe that nobody reads would hold the job up.
-        let mut said = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        let said = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in said.lines().map_while(Result::ok) {
+                let _ = writeln!(std::io::stderr(), "{line:.400}");
+            }
+        });
         Self { child, listens }
     }
 
     fn get(&self, path: &str) -> String {
-        use std::io::{Read as _, Write as _};
         let mut answer = String::new();
         if let Ok(mut stream) = std::net::TcpStream::connect(self.listens) {
             let asked = write!(stream, "GET {path} HTTP/1.0\r\n\r\n");

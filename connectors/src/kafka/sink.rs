@@ -53,6 +53,24 @@ pub struct KafkaSink {
     too_large: Option<Topic>,
     /// A commit whose outcome the broker has not told yet.
     in_doubt: bool,
+    /// A transaction could not be aborted: this producer begins no other.
+    not_aborted: bool,
+}
+
+/// A producer; for exactly once one that has taken over from an older one.
+fn producer(
+    kafka: &KafkaSettings,
+    settings: &TopicSettings,
+    guarantee: Guarantee,
+) -> Result<BaseProducer<Context>, BrokerError> {
+    let id = (guarantee == Guarantee::ExactlyOnce).then(|| format!("{}riskflow", settings.prefix));
+    let producer = client::producer(kafka, id.as_deref())?;
+    if id.is_some() {
+        producer
+            .init_transactions(FENCING)
+            .map_err(|error| transaction("taking over", error))?;
+    }
+    Ok(producer)
 }
 
 impl KafkaSink {
@@ -63,21 +81,15 @@ impl KafkaSink {
     ///
     /// When the settings are refused, or no broker answers.
     pub fn open(kafka: &KafkaSettings, settings: &TopicSettings, guarantee: Guarantee) -> Result<Self, SinkError> {
-        let id = (guarantee == Guarantee::ExactlyOnce).then(|| format!("{}riskflow", settings.prefix));
-        let producer = client::producer(kafka, id.as_deref())?;
-        if id.is_some() {
-            producer
-                .init_transactions(FENCING)
-                .map_err(|error| transaction("taking over", error))?;
-        }
         Ok(Self {
-            producer,
+            producer: producer(kafka, settings, guarantee)?,
             kafka: kafka.clone(),
             settings: settings.clone(),
             guarantee,
             limits: Limits::default(),
             too_large: None,
             in_doubt: false,
+            not_aborted: false,
         })
     }
 
@@ -198,6 +210,11 @@ impl KafkaSink {
     ) -> Result<(), BrokerError> {
         // A commit in doubt holds the very same records: nothing is sent again before its outcome is known.
         if !self.in_doubt {
+            if self.not_aborted {
+                // Another one of the same name aborts it, as after a crash.
+                self.producer = producer(&self.kafka, &self.settings, self.guarantee)?;
+                self.not_aborted = false;
+            }
             self.producer
                 .begin_transaction()
                 .map_err(|error| transaction("beginning", error))?;
@@ -259,7 +276,7 @@ impl KafkaSink {
     }
 
     /// Aborts, and gives back why; a failure to abort counts only where it is fatal.
-    fn abort(&self, why: BrokerError) -> BrokerError {
+    fn abort(&mut self, why: BrokerError) -> BrokerError {
         self.forget_unsent();
         match self.producer.abort_transaction(COMMIT) {
             Ok(()) => why,
@@ -268,6 +285,8 @@ impl KafkaSink {
                 if error.retry() == crate::Retry::Never {
                     error
                 } else {
+                    warn!(?error, "a transaction could not be aborted: another producer takes over");
+                    self.not_aborted = true;
                     why
                 }
             }
