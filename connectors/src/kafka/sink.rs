@@ -285,7 +285,10 @@ impl KafkaSink {
                 if error.retry() == crate::Retry::Never {
                     error
                 } else {
-                    warn!(?error, "a transaction could not be aborted: another producer takes over");
+                    warn!(
+                        ?error,
+                        "a transaction could not be aborted: another producer takes over"
+                    );
                     self.not_aborted = true;
                     why
                 }
