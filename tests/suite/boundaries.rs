@@ -92,3 +92,25 @@ fn bad_configuration_says_everything_at_once_and_exits_with_2() {
         "{text}"
     );
 }
+
+/// The same sources are built twice, and with the same libraries.
+#[test]
+fn packages_with_failpoints_depend_on_what_the_product_depends_on() {
+    let dependencies = |manifest: &str| -> toml::Table {
+        let text = std::fs::read_to_string(root().join(manifest)).unwrap();
+        let manifest: toml::Table = text.parse().unwrap();
+        manifest["dependencies"].as_table().unwrap().clone()
+    };
+    for package in ["connectors", "pipeline"] {
+        let product = dependencies(&format!("{package}/Cargo.toml"));
+        let mut tests = dependencies(&format!("tests/failpoints/{package}/Cargo.toml"));
+        if package == "connectors" {
+            assert!(tests.remove("fail").is_some() && !product.contains_key("fail"));
+        } else {
+            let connectors = tests["riskflow-connectors"].as_table().unwrap();
+            assert_eq!(connectors["package"].as_str(), Some("riskflow-connectors-failpoints"));
+            tests["riskflow-connectors"] = product["riskflow-connectors"].clone();
+        }
+        assert_eq!(tests, product, "{package}");
+    }
+}
