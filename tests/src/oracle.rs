@@ -118,6 +118,8 @@ struct Entry {
     heard: i64,
     /// What the one with another condition left.
     left: Option<level::Left>,
+    /// Whether it, or one whose place it took, ever was on.
+    ever_on: bool,
 }
 
 impl Entry {
@@ -254,13 +256,20 @@ impl Oracle {
         }
         self.know(now, &mut expected);
         let places = Places::of(&self.regions);
-        let (mut entry_causes, mut edited) = self.specify(now, &places);
+        let (mut entry_causes, conditions) = self.specify(now, &places);
         for (origin, record) in &records {
             if let InputRecord::Observation(observation) = record {
                 self.observe(now, *origin, observation, &mut causes, &mut expected);
             }
         }
         let mut levels = self.evaluate(now);
+        // What never was on tells nothing of itself, whatever its condition.
+        let matters = |(member, ever_on): &(Member, bool)| {
+            *ever_on || levels.get(member).is_some_and(|level| !level.0.is_empty())
+        };
+        let mut edited: BTreeSet<(Text, Text)> = (conditions.into_iter().filter(matters))
+            .map(|((rule, asset, _), _)| (rule, asset))
+            .collect();
         let Permitted {
             levels: permitted,
             entries,
@@ -323,10 +332,10 @@ impl Oracle {
         }
     }
 
-    /// Entries as of now; for each that came or went, why; and rule and asset of those with another condition.
+    /// Entries as of now; for each that came or went, why; and those with another condition, and whether they ever were on.
     #[expect(clippy::too_many_lines, reason = "the rules of ARCHITECTURE.md, one after the other")]
-    fn specify(&mut self, now: i64, places: &Places) -> (BTreeMap<Member, Cause>, BTreeSet<(Text, Text)>) {
-        let (mut causes, mut edited) = (BTreeMap::new(), BTreeSet::new());
+    fn specify(&mut self, now: i64, places: &Places) -> (BTreeMap<Member, Cause>, Vec<(Member, bool)>) {
+        let (mut causes, mut edited) = (BTreeMap::new(), Vec::new());
         // A datastream that is not known any more has lost its entries; its rows are gone.
         for (rule, asset, datastream) in self.levels.keys() {
             if &**datastream != "permit" && !self.datastreams.contains_key(&Key::of(datastream)) {
@@ -379,12 +388,13 @@ impl Oracle {
                             None => came_or_went,
                         };
                         let floor = stream.floor.unwrap_or(i64::MIN);
-                        let mut left = None;
+                        let (mut left, mut ever_on) = (None, false);
                         if let Some(old) = old {
                             if old.asset == entry.asset {
                                 let seen = old.seen(&stream.series);
                                 left = Some(level::left(&old.watched(&seen), floor, &entry.rule));
-                                edited.insert((id.clone(), old.asset.clone()));
+                                edited.push((member.clone(), old.ever_on));
+                                ever_on = old.ever_on;
                             }
                             causes.insert((id.clone(), old.asset, datastream.id.clone()), cause);
                         }
@@ -396,6 +406,7 @@ impl Oracle {
                                 floor,
                                 heard,
                                 left,
+                                ever_on,
                                 ..entry
                             },
                         );
@@ -440,14 +451,15 @@ impl Oracle {
         }
     }
 
-    fn evaluate(&self, now: i64) -> Levels {
+    fn evaluate(&mut self, now: i64) -> Levels {
         let mut levels = Levels::new();
-        for (key, stream) in &self.streams {
-            for (id, entry) in &stream.entries {
+        for (key, stream) in &mut self.streams {
+            for (id, entry) in &mut stream.entries {
                 let seen = entry.seen(&stream.series);
                 let watched = entry.watched(&seen);
                 let track = level::track(&watched, now);
                 let stale = level::stale(&watched, now, level_at(&track, now));
+                entry.ever_on |= !track.is_empty();
                 let datastream = self.datastreams[key].id.clone();
                 levels.insert((id.clone(), entry.asset.clone(), datastream), (track, stale));
             }
@@ -699,6 +711,7 @@ fn wanted(
             floor: i64::MIN,
             heard: i64::MIN,
             left: None,
+            ever_on: false,
         };
         Some((rule.record.id.clone(), entry))
     });

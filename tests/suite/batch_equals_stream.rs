@@ -109,8 +109,10 @@ fn differences<K: Ord + Debug, T: PartialEq + Debug>(
 ) -> Option<String> {
     let keys: BTreeSet<&K> = stream.keys().chain(batch.keys()).collect();
     let key = keys.into_iter().find(|key| stream.get(key) != batch.get(key))?;
+    let others: Vec<&K> = stream.keys().filter(|key| !batch.contains_key(key)).collect();
+    let others: Vec<&T> = others.into_iter().filter_map(|key| stream.get(key)).collect();
     Some(format!(
-        "{name} {key:?}\n  stream: {:?}\n  batch:  {:?}",
+        "{name} {key:?}\n  stream: {:?}\n  batch:  {:?}\n  only in the stream: {others:?}",
         stream.get(key),
         batch.get(key)
     ))
