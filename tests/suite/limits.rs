@@ -107,6 +107,10 @@ impl World<'_> {
             self.assets.push(asset);
             self.streams.push(stream);
         }
+        // One that meets nothing, whatever comes when.
+        let (asset, stream) = (self.texts.id(), self.texts.id());
+        let row = json!({ "id": stream, "asset": asset, "observed_property": property });
+        self.put(Topic::BaseDatastream, &stream, &row);
         // As many comparisons as a level may have.
         let comparison = |window: usize| json!({ "feature": "last", "window": format!("{}s", 60 + window), "op": ">=", "threshold": 9 });
         let any: Vec<Value> = (0..32).map(comparison).collect();
