@@ -586,11 +586,12 @@ impl Fold for Monitor {
         };
         let new = state.known.is_none();
         let known = state.known.get_or_insert_with(|| Box::new(Known::new(now)));
+        let valid = next.valid.clone();
+        let judged_otherwise = !new && known.valid != valid;
         if new {
-            known.valid.clone_from(&next.valid);
-        } else if known.valid != next.valid {
+            known.valid.clone_from(&valid);
+        } else if judged_otherwise {
             self.limit_sight(now, known);
-            known.judge_by(next.valid.clone());
         }
         let mut ended = Vec::new();
         if let Some(aside) = &mut state.aside {
@@ -608,6 +609,10 @@ impl Fold for Monitor {
             ended = std::mem::take(&mut aside.ended);
         }
         let changed = self.specify(now, known, *next, &mut ended);
+        // What goes on from an entry before it needs that one's own view up to the floor.
+        if judged_otherwise {
+            known.judge_by(valid);
+        }
         if !ended.is_empty() {
             state.aside.get_or_insert_default().ended = ended;
         }

@@ -40,13 +40,24 @@ pub(super) struct Watch {
 }
 
 /// A watch that was not settled yet.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Fresh {
     /// Why there is a new one.
     cause: Cause,
-    /// The level at the floor, where it takes the place of one with another condition: up to there all stays as it was.
-    was: Option<Level>,
-    /// When what was on until then had begun.
+    /// Where it takes the place of one with another condition, whose level counts up to the floor.
+    past: Option<Past>,
+}
+
+/// What was up to the floor of a watch that takes another's place.
+#[derive(Debug, Serialize, Deserialize)]
+struct Past {
+    /// From here on the lifecycle has not heard of it.
+    from: i64,
+    /// The change points from there on.
+    track: Track,
+    /// The level at the floor.
+    level: Level,
+    /// When what was on, as given out, had begun.
     since: Option<i64>,
 }
 
@@ -123,24 +134,21 @@ impl Watch {
             ahead: Turns::default(),
             shown_standing: None,
             told: false,
-            fresh: Some(Fresh {
-                cause,
-                was: None,
-                since: None,
-            }),
+            fresh: Some(Fresh { cause, past: None }),
             begin: None,
         }
     }
 
     /// A watch of the same rule with another condition: up to the floor all stays as it was, and from there it goes on with the
     /// levels that are on.
-    pub(super) fn edited(self, entry: Entry, series: &Series, sight: Sight, cause: Cause) -> Self {
-        let before = self
-            .turns
-            .from(0, &self.ahead)
-            .take_while(|(time, _)| *time <= sight.floor);
-        let set = before.last().map_or(self.begin.unwrap_or(Set::NONE), |(_, set)| set);
-        let on = set.carried(&self.entry.rule, &entry.rule);
+    pub(super) fn edited(mut self, entry: Entry, series: &Series, sight: Sight, cause: Cause) -> Self {
+        let from = self.pass(series, sight.floor);
+        let (rule, nothing) = (&self.entry.rule, Turns::default());
+        let start = self.turns.after(from - 1);
+        let mut track = levels(self.turns.set(start), self.turns.from(start, &nothing), rule);
+        track.retain(|(time, _)| *time <= sight.floor);
+        let set = self.turns.at(sight.floor);
+        let on = set.carried(rule, &entry.rule);
         let mut turns = Turns::default();
         if on != Set::NONE {
             turns.push(sight.floor, on);
@@ -148,16 +156,37 @@ impl Watch {
         Self {
             base: Evaluation::new(&Walk::new(&entry, series, sight).from(Some(on))),
             turns,
-            told: self.told,
+            told: self.told || !track.is_empty(),
             shown_standing: self.shown_standing,
             fresh: Some(Fresh {
                 cause,
-                was: Some(set.level(&self.entry.rule)),
-                since: begun(self.turns.from(0, &self.ahead), &self.entry.rule),
+                past: Some(Past {
+                    from,
+                    track,
+                    level: set.level(rule),
+                    since: begun(self.turns.from(0, &self.ahead), rule),
+                }),
             }),
             begin: Some(on),
             ..Self::new(entry, series, sight, cause)
         }
+    }
+
+    /// Runs on to a time, if it is not there yet. From when on the level up to there is another one than was given; else the time
+    /// behind it.
+    fn pass(&mut self, series: &Series, until: i64) -> i64 {
+        if self.base.at() >= until {
+            return until + 1;
+        }
+        let (start, nothing) = (self.turns.len(), Turns::default());
+        let mut walk = Walk::new(&self.entry, series, self.sight).from(self.begin).lazy();
+        self.base.advance(&mut walk, until, &mut self.turns);
+        let (rule, before) = (&self.entry.rule, self.turns.set(start));
+        let mut given = levels(before, self.ahead.from(0, &nothing), rule);
+        given.retain(|(time, _)| *time <= until);
+        let found = levels(before, self.turns.from(start, &nothing), rule);
+        self.ahead.forget_until(until);
+        first_difference(&given, &found).unwrap_or(until + 1)
     }
 
     /// Brings the watch up to the clock, gives out what changed, and says when to look again.
@@ -350,30 +379,37 @@ impl Watch {
         let datastream = &context.subject.datastream;
         let shown = std::mem::replace(&mut self.shown_standing, standing);
         let changed = range.is_some() || fresh.is_some();
-        let was = fresh.and_then(|fresh| fresh.was);
-        let (from, until) = match (fresh, was) {
+        let past = fresh.as_ref().and_then(|fresh| fresh.past.as_ref());
+        let (from, until) = match (&fresh, past) {
             (Some(_), None) => (i64::MIN, i64::MAX),
-            (Some(_), Some(_)) => (self.sight.floor + 1, i64::MAX),
+            (Some(_), Some(past)) => (past.from, i64::MAX),
             (None, _) => range.unwrap_or((i64::MAX, i64::MAX)),
         };
-        let start = if from == i64::MIN {
+        let begins = past.map_or(from, |_| self.sight.floor + 1);
+        let start = if begins == i64::MIN {
             0
         } else {
-            self.turns.after(from.saturating_sub(1))
+            self.turns.after(begins.saturating_sub(1))
         };
         let rule = &self.entry.rule;
         let before = self.turns.set(start);
         let mut tail = levels(before, self.turns.from(start, &self.ahead), rule);
-        tail.retain(|(time, _)| (from..until).contains(time));
-        let goes_on_with = before.level(rule);
-        if was.is_some_and(|was| was != goes_on_with) && tail.first().is_none_or(|(time, _)| *time > from) {
-            tail.insert(0, (from, goes_on_with));
+        tail.retain(|(time, _)| (begins..until).contains(time));
+        if let Some(past) = past {
+            let goes_on_with = before.level(rule);
+            if past.level != goes_on_with && tail.first().is_none_or(|(time, _)| *time > begins) {
+                tail.insert(0, (begins, goes_on_with));
+            }
+            tail.splice(0..0, past.track.iter().copied());
         }
-        let because = fresh.map(|fresh| fresh.cause);
+        let because = fresh.as_ref().map(|fresh| fresh.cause);
         let cause = changed.then(|| because.max(context.cause).unwrap_or(Cause::Clock));
         let explanation = cause.map(|_| {
             let last = last_change(self.turns.from(0, &self.ahead), rule);
-            let began = fresh.map_or(Some(from), |fresh| fresh.since);
+            let began = match &fresh {
+                Some(_) => past.and_then(|past| past.since),
+                None => Some(from),
+            };
             let undone = shown.zip(began).filter(|(_, began)| {
                 standing.is_none() && *began < i64::MAX && last.is_none_or(|(at, ..)| at < *began)
             });
@@ -394,7 +430,7 @@ impl Watch {
             from,
             tail,
             until,
-            edited: was.is_some(),
+            edited: past.is_some(),
             gone: false,
             stale,
             cause,
