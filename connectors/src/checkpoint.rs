@@ -247,7 +247,7 @@ impl CheckpointStore {
         }
     }
 
-    /// Makes everything that is there a job's own, whoever's it was.
+    /// Makes everything that is there and can be read a job's own, whoever's it was; what cannot be read is no use to any.
     ///
     /// # Errors
     ///

@@ -269,7 +269,7 @@ impl Running {
         self.last_words_while(process, &mut || feed.step(place))
     }
 
-    /// The same without feeding it.
+    /// The same without feeding it: its end is asked for every few milliseconds, and nothing depends on how many.
     pub fn last_words_of_an_idle_job(&mut self, process: usize) -> String {
         self.last_words_while(process, &mut || std::thread::park_timeout(Duration::from_millis(5)))
     }

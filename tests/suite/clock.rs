@@ -131,6 +131,7 @@ impl Machine {
         job
     }
 
+    /// What it logged; nothing before it began.
     fn said(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("said")).unwrap_or_default()
     }

@@ -55,7 +55,7 @@ fn main() -> Result<()> {
         let rule = rule(&when)?;
         let costs: Vec<f64> = SIZES.iter().map(|n| correction(&rule, *n)).collect();
         row(&format!("correction, {name}"), &costs, &SIZES, false, 0.6)?;
-        let largest = costs.last().copied().unwrap_or_default();
+        let largest = costs.last().copied().expect("there are sizes");
         ensure!(
             largest < MOST.as_secs_f64(),
             "correction, {name}: {:.1} ms",

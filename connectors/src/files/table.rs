@@ -112,14 +112,18 @@ pub(super) fn each_row(
     is_readable(&head)?;
     let mut records = Records::new(head.chain(from));
     let numbers = records.numbers();
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(records);
+    // Rows end where records do: a carriage return alone ends neither.
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .terminator(csv::Terminator::Any(b'\n'))
+        .from_reader(records);
     let columns = columns(reader.byte_headers()?, topic, columns_)?;
     numbers.borrow_mut().pop_front();
     let (mut row, mut line) = (ByteRecord::new(), Vec::new());
     while reader.read_byte_record(&mut row)? {
         line.clear();
         write_row(&mut line, &columns, &row);
-        let number = numbers.borrow_mut().pop_front().unwrap_or_default();
+        let number = numbers.borrow_mut().pop_front().expect("every row is a record with a number");
         if each(number, line.trim_ascii_end()).is_break() {
             break;
         }

@@ -110,17 +110,19 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64, unit: &str) -> (FeatureValu
     };
     let ends = first.zip(last);
     // A sensor that was not heard of since it came, or since before what is kept, is silent since then.
-    let unheard = (feature.kind == FeatureKind::Silence && walk.heard <= at).then(|| Value::Ratio {
-        over: at - walk.heard,
-        under: 1,
-    });
+    let unheard = match feature.kind {
+        FeatureKind::Silence if walk.heard <= at => Value::Ratio {
+            over: at - walk.heard,
+            under: 1,
+        },
+        _ => Value::Unknown,
+    };
     let all = match feature.kind {
         // Of a silence what came since is of interest, not what was before.
         FeatureKind::Silence => series.extent(last.map_or(gone, Point::time), at),
         _ => series.extent(gone, at),
     };
-    let value = ends.map_or(unheard, |ends| Some(of(walk, feature, ends, at)));
-    let value = value.unwrap_or(Value::Unknown);
+    let value = ends.map_or(unheard, |ends| of(walk, feature, ends, at));
     let shown = FeatureValue {
         feature: feature.to_string().into(),
         value: value.shown().map(|value| {

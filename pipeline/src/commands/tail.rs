@@ -106,7 +106,8 @@ impl Shown {
                 Line { at, text }
             }
             None => Line {
-                at: record.arrival.unwrap_or_default(),
+                // One without a time is shown rather than left out.
+                at: record.arrival.unwrap_or(Millis(i64::MAX)),
                 text: show(record, self.envelope),
             },
         };

@@ -140,6 +140,7 @@ impl Watch {
         while !watch.source.caught_up() {
             let mut before = None;
             if watch.poll(&mut |_, found| before = found.or(before.take()))? != Polled::More {
+                // A source is asked, it does not call; nothing was at hand, so asking again at once would spin.
                 std::thread::sleep(LOOK);
             }
             watch.before = before.or(watch.before);
@@ -169,6 +170,7 @@ impl Watch {
                 return Ok(Outcome::Unknown(patience));
             }
             if polled != Polled::More {
+                // As above: the end is what comes, or patience, never this.
                 std::thread::sleep(LOOK);
             }
         }

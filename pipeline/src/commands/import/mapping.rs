@@ -283,7 +283,10 @@ fn as_json(value: toml::Value) -> Box<RawValue> {
             Ok(json) => return json,
             Err(_) => serde_json::Value::from(text),
         },
-        other => serde_json::to_value(other).unwrap_or_default(),
+        // What JSON has no word for stays a text, and decoding tells of it.
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Float(number) if !number.is_finite() => number.to_string().into(),
+        other => serde_json::to_value(other).expect("other values of TOML are values of JSON"),
     };
     raw(&value)
 }

@@ -53,6 +53,9 @@ impl News {
             teller.end(done.load(Ordering::Acquire));
         };
         let thread = std::thread::Builder::new().name("news".to_owned()).spawn(work);
+        if let Err(error) = &thread {
+            tracing::warn!(%error, "news of the job will not be told: there is no thread for them");
+        }
         Self {
             ended,
             well,
