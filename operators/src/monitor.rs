@@ -23,10 +23,12 @@
 mod correction;
 mod evaluation;
 mod evidence;
+mod known;
 mod leap;
 mod series;
 mod turns;
 mod value;
+mod walk;
 mod watch;
 
 #[cfg(test)]
@@ -40,16 +42,15 @@ use riskflow_model::output::{Cause, DeadLetter, Explanation, Origin, PayloadEnco
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, Millis, Text};
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 use crate::Diff;
 use crate::fold::{Fold, Next, SHARDS};
-use crate::specification::{Specification, Subject};
-use crate::valid::{NoValueMeter, Validity};
+use crate::specification::Specification;
+use crate::valid::NoValueMeter;
 
 use correction::edits;
-use evaluation::Sight;
-use series::{Outcome, Point, Series};
+use known::Known;
+use series::Outcome;
 use watch::{Context, Watch};
 
 /// An observation on its way to the monitor.
@@ -197,30 +198,6 @@ struct Ended {
     datastream: Text,
     asset: Text,
     cause: Cause,
-}
-
-/// A known datastream. What every observation touches comes first, and all begins on a line of the cache: a visit waits for
-/// each line that it reads.
-#[derive(Debug, Serialize, Deserialize)]
-#[repr(C, align(64))]
-struct Known {
-    series: Series,
-    /// No base stands behind this time.
-    settled: i64,
-    /// When anchors were moved last.
-    compacted: i64,
-    /// The greatest cause among the observations since the last settling.
-    cause: Option<Cause>,
-    /// Which results are values.
-    valid: Validity,
-    /// One for each entry in force.
-    watches: SmallVec<[Watch; 1]>,
-    /// What stood at or before `settled` where it changed since the last settling: times, and the points as they were.
-    #[serde(skip)]
-    changes: Vec<(i64, Option<Point>)>,
-    /// What a new entry sees, if it comes now.
-    sight: Sight,
-    subject: Subject,
 }
 
 impl Monitor {
@@ -438,63 +415,6 @@ impl Monitor {
         }
         let first = waiting.iter().map(|one| one.arrival).min();
         first.map_or(i64::MAX, |arrival| arrival + self.unknown.hold + 1)
-    }
-}
-
-impl Known {
-    /// Whose row came at this time.
-    fn new(now: i64) -> Self {
-        Self {
-            series: Series::default(),
-            compacted: i64::MIN,
-            settled: i64::MIN,
-            cause: None,
-            valid: None,
-            watches: SmallVec::new(),
-            changes: Vec::new(),
-            sight: Sight {
-                floor: i64::MIN,
-                heard: now,
-            },
-            subject: Subject::default(),
-        }
-    }
-}
-
-impl Known {
-    /// Puts, replaces or takes back the observation of a time.
-    fn apply(&mut self, time: i64, reading: Option<Reading>, no_values: &NoValueMeter) -> Outcome {
-        let why = match (&self.valid, reading) {
-            (Some(valid), Some(reading)) if reading.quality.counts() => valid.judge(reading.result),
-            _ => None,
-        };
-        let outcome = self.series.apply(time, reading, why.is_none());
-        if let Some(why) = why.filter(|_| outcome != Outcome::Unchanged) {
-            no_values.count(why);
-        }
-        outcome
-    }
-
-    /// Notes the last observation up to a time behind which none changes any more. What was out of sight stays as it was judged
-    /// then: whether it is still there depends on when the series was compacted.
-    fn hear(&mut self, until: i64) {
-        let last = self.series.last_counted(until).map(Point::time);
-        if let Some(last) = last.filter(|last| *last > self.sight.floor) {
-            self.sight.heard = last;
-        }
-    }
-
-    /// Other results are values from now on; entries are others as well, and begin anew.
-    fn judge_by(&mut self, valid: Validity) {
-        self.series
-            .judge(|result| valid.as_ref().is_none_or(|valid| valid.judge(result).is_none()));
-        self.valid = valid;
-    }
-
-    /// Reads what lies in the state itself.
-    fn warm(&self) -> u64 {
-        let watched = self.watches.iter().map(Watch::warm_self);
-        self.compacted as u64 ^ watched.fold(0, u64::wrapping_add)
     }
 }
 

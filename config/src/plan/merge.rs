@@ -286,7 +286,10 @@ impl Rule {
         let on: Vec<Option<i128>> = bounds.iter().map(|bound| bound.map(|bound| bound.on)).collect();
         let number = |index: usize| {
             let kind = self.features[self.comparisons[index].feature].kind;
-            Number(on[index].expect("a limit that is out of order is there") as f64 / (1000 * conversion.of_feature(kind).under) as f64)
+            Number(
+                on[index].expect("a limit that is out of order is there") as f64
+                    / (1000 * conversion.of_feature(kind).under) as f64,
+            )
         };
         for found in out_of_order(&self.levels, &self.comparisons, &on) {
             problems.push(PairProblem::OutOfOrder {

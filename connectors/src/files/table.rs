@@ -123,7 +123,10 @@ pub(super) fn each_row(
     while reader.read_byte_record(&mut row)? {
         line.clear();
         write_row(&mut line, &columns, &row);
-        let number = numbers.borrow_mut().pop_front().expect("every row is a record with a number");
+        let number = numbers
+            .borrow_mut()
+            .pop_front()
+            .expect("every row is a record with a number");
         if each(number, line.trim_ascii_end()).is_break() {
             break;
         }

@@ -6,10 +6,11 @@
 
 use riskflow_config::{Feature, FeatureKind, Limit, Operator};
 
-use super::evaluation::{STRIDE, Walk, expiry, left};
+use super::evaluation::{STRIDE, expiry, left};
 use super::leap::Span;
 use super::series::{Beyond, Point, Series};
 use super::value::bounds;
+use super::walk::Walk;
 
 /// What became of the point of a time; points that do not count are none.
 #[derive(Clone, Copy, Debug)]

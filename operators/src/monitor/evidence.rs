@@ -5,9 +5,10 @@ use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Explanation, FeatureValue, Sample};
 use riskflow_model::{Level, Millis, Number, Text, shortened};
 
-use super::evaluation::{Walk, left, rate};
+use super::evaluation::{left, rate};
 use super::series::Point;
 use super::value::{Truth, Value, compare};
+use super::walk::Walk;
 use crate::specification::Subject;
 
 /// The explanation of a level at a time; of the next lower one where the rule does not have it, or else of the lowest.

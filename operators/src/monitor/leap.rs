@@ -11,9 +11,10 @@ use riskflow_config::{Feature, FeatureKind, LevelPlan, Limit, Operator};
 use smallvec::SmallVec;
 
 use super::correction::Tally;
-use super::evaluation::{Evaluation, HOUR, Phase, Walk, Window, expiry, extreme_of, is_extreme, is_sum, left};
+use super::evaluation::{Evaluation, HOUR, Phase, Window, expiry, extreme_of, is_extreme, is_sum, left};
 use super::series::thousandths;
 use super::value::{Truth, admits, truth};
+use super::walk::Walk;
 
 /// What a feature may be at the instants of a stretch.
 pub(super) struct Span {

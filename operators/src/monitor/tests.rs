@@ -9,10 +9,12 @@ use riskflow_model::binary;
 use riskflow_model::observation::Quality;
 use serde_json::{Value, json};
 
-use super::evaluation::{Evaluation, Sight, Walk};
+use super::evaluation::Evaluation;
+use super::series::Series;
 use super::turns::{Set, Turns, levels};
+use super::walk::{Sight, Walk};
 use super::*;
-use crate::specification::Entry;
+use crate::specification::{Entry, Subject};
 use crate::valid::{Valid, Validity};
 
 const HORIZON: i64 = 300;

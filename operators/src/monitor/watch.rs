@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::correction::{Edit, stretches};
-use super::evaluation::{Evaluation, Sight, Standing, Walk};
+use super::evaluation::{Evaluation, Standing};
 use super::series::Series;
 use super::turns::{Set, Turns, begun, first_difference, last_change, levels};
+use super::walk::{Sight, Walk};
 use super::{Finding, Revision, Track, evidence};
 use crate::Diff;
 use crate::specification::{Entry, Subject};

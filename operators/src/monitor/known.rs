@@ -1,0 +1,91 @@
+//! What is known of a datastream that has a row.
+
+use riskflow_model::observation::Reading;
+use riskflow_model::output::Cause;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::series::{Outcome, Point, Series};
+use super::walk::Sight;
+use super::watch::Watch;
+use crate::specification::Subject;
+use crate::valid::{NoValueMeter, Validity};
+
+/// A known datastream. What every observation touches comes first, and all begins on a line of the cache: a visit waits for
+/// each line that it reads.
+#[derive(Debug, Serialize, Deserialize)]
+#[repr(C, align(64))]
+pub(super) struct Known {
+    pub(super) series: Series,
+    /// No base stands behind this time.
+    pub(super) settled: i64,
+    /// When anchors were moved last.
+    pub(super) compacted: i64,
+    /// The greatest cause among the observations since the last settling.
+    pub(super) cause: Option<Cause>,
+    /// Which results are values.
+    pub(super) valid: Validity,
+    /// One for each entry in force.
+    pub(super) watches: SmallVec<[Watch; 1]>,
+    /// What stood at or before `settled` where it changed since the last settling: times, and the points as they were.
+    #[serde(skip)]
+    pub(super) changes: Vec<(i64, Option<Point>)>,
+    /// What a new entry sees, if it comes now.
+    pub(super) sight: Sight,
+    pub(super) subject: Subject,
+}
+
+impl Known {
+    /// Whose row came at this time.
+    pub(super) fn new(now: i64) -> Self {
+        Self {
+            series: Series::default(),
+            compacted: i64::MIN,
+            settled: i64::MIN,
+            cause: None,
+            valid: None,
+            watches: SmallVec::new(),
+            changes: Vec::new(),
+            sight: Sight {
+                floor: i64::MIN,
+                heard: now,
+            },
+            subject: Subject::default(),
+        }
+    }
+
+    /// Puts, replaces or takes back the observation of a time.
+    pub(super) fn apply(&mut self, time: i64, reading: Option<Reading>, no_values: &NoValueMeter) -> Outcome {
+        let why = match (&self.valid, reading) {
+            (Some(valid), Some(reading)) if reading.quality.counts() => valid.judge(reading.result),
+            _ => None,
+        };
+        let outcome = self.series.apply(time, reading, why.is_none());
+        if let Some(why) = why.filter(|_| outcome != Outcome::Unchanged) {
+            no_values.count(why);
+        }
+        outcome
+    }
+
+    /// Notes the last observation up to a time behind which none changes any more. What was out of sight stays as it was judged
+    /// then: whether it is still there depends on when the series was compacted.
+    pub(super) fn hear(&mut self, until: i64) {
+        let last = self.series.last_counted(until).map(Point::time);
+        if let Some(last) = last.filter(|last| *last > self.sight.floor) {
+            self.sight.heard = last;
+        }
+    }
+
+    /// Other results are values from now on; entries are others as well, and begin anew.
+    pub(super) fn judge_by(&mut self, valid: Validity) {
+        self.series
+            .judge(|result| valid.as_ref().is_none_or(|valid| valid.judge(result).is_none()));
+        self.valid = valid;
+    }
+
+    /// Reads what lies in the state itself.
+    pub(super) fn warm(&self) -> u64 {
+        let watched = self.watches.iter().map(Watch::warm_self);
+        self.compacted as u64 ^ watched.fold(0, u64::wrapping_add)
+    }
+}

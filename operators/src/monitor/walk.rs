@@ -1,0 +1,77 @@
+//! What a run goes along: the entry, the observations, and from when on they are seen.
+
+use riskflow_config::{Feature, FeatureKind};
+use serde::{Deserialize, Serialize};
+
+use super::series::{Point, Series};
+use super::turns::Set;
+use crate::specification::Entry;
+
+/// From when on a run sees what came.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Sight {
+    /// What is at or before this time is not seen.
+    pub floor: i64,
+    /// When the datastream was last heard of up to there; else when its row came.
+    pub heard: i64,
+}
+
+/// What a run goes along.
+pub struct Walk<'a> {
+    /// The rule and its thresholds.
+    pub entry: &'a Entry,
+    /// The observations.
+    pub series: &'a Series,
+    /// What is at or before this time is not seen.
+    pub floor: i64,
+    /// When the datastream was last heard of before the first observation that is seen, for silences; `i64::MAX` where there are
+    /// none.
+    pub heard: i64,
+    /// The levels that are on at the floor, where the run goes on from an entry of the same rule with another condition.
+    pub begin: Option<Set>,
+    /// Whether what expires may wait for the next observation where no level follows from it. Levels come out the same; since
+    /// when a condition is false is not told of levels that are off.
+    pub(super) lazy: bool,
+    /// Where points were read last: of those that come, and of those that expire from the first windows.
+    pub(super) leaves: [(&'a [Point], usize); 3],
+}
+
+impl<'a> Walk<'a> {
+    /// Along the whole of a series.
+    pub fn new(entry: &'a Entry, series: &'a Series, sight: Sight) -> Self {
+        let silence = |feature: &Feature| feature.kind == FeatureKind::Silence;
+        let silences = entry.rule.features.iter().any(silence);
+        Self {
+            entry,
+            series,
+            floor: sight.floor,
+            heard: if silences { sight.heard } else { i64::MAX },
+            begin: None,
+            lazy: false,
+            leaves: [(&[], 0); 3],
+        }
+    }
+
+    /// The same, from where an entry with another condition came to.
+    pub const fn from(self, begin: Option<Set>) -> Self {
+        Self { begin, ..self }
+    }
+
+    /// The same at the head of the series, where every observation passes.
+    pub const fn lazy(self) -> Self {
+        Self { lazy: true, ..self }
+    }
+
+    /// The point at a position; `reader` tells apart who goes along.
+    pub(super) fn point(&mut self, reader: usize, position: u32) -> Option<Point> {
+        let (points, start) = &mut self.leaves[reader.min(2)];
+        let position = position as usize;
+        match points.get(position.wrapping_sub(*start)) {
+            Some(point) => Some(*point),
+            None => {
+                (*points, *start) = self.series.leaf(position);
+                points.get(position - *start).copied()
+            }
+        }
+    }
+}
