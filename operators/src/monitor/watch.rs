@@ -406,20 +406,13 @@ impl Watch {
         let because = fresh.as_ref().map(|fresh| fresh.cause);
         let cause = changed.then(|| because.max(context.cause).unwrap_or(Cause::Clock));
         let explanation = cause.map(|_| {
-            let last = last_change(self.turns.from(0, &self.ahead), rule);
             let began = match &fresh {
                 Some(_) => past.and_then(|past| past.since),
                 None => Some(from),
             };
-            let undone = shown.zip(began).filter(|(_, began)| {
-                standing.is_none() && *began < i64::MAX && last.is_none_or(|(at, ..)| at < *began)
-            });
-            let (at, level) = match (undone, last) {
-                (Some(((level, _), began)), _) => (began, level),
-                (None, None) => (context.now, Level::None),
-                (None, Some((at, Level::None, before))) => (at, before),
-                (None, Some((at, level, _))) => (at, level),
-            };
+            let undone = shown.zip(began).filter(|_| standing.is_none());
+            let undone = undone.map(|((level, _), began)| (began, level));
+            let (at, level) = self.occasion(undone, context.now);
             let walk = Walk::new(&self.entry, context.series, self.sight).from(self.begin);
             Box::new(evidence::explain(&walk, at, level, context.subject))
         });
@@ -439,6 +432,18 @@ impl Watch {
         };
         self.told = true;
         out.push((Finding::Revision(Box::new(revision)), 1));
+    }
+
+    /// When to explain the level, and which: where it changed last; of one that was shown and is undone, since when it was.
+    fn occasion(&self, undone: Option<(i64, Level)>, now: i64) -> (i64, Level) {
+        let last = last_change(self.turns.from(0, &self.ahead), &self.entry.rule);
+        let is_undone = |(began, _): &(i64, Level)| *began < i64::MAX && last.is_none_or(|(at, ..)| at < *began);
+        match (undone.filter(is_undone), last) {
+            (Some(undone), _) => undone,
+            (None, None) => (now, Level::None),
+            (None, Some((at, Level::None, before))) => (at, before),
+            (None, Some((at, level, _))) => (at, level),
+        }
     }
 
     pub(super) fn end(self, asset: Text, datastream: Text, cause: Cause, out: &mut Vec<(Finding, Diff)>) {
