@@ -40,10 +40,12 @@ pub enum BrokerError {
     #[error("no client can be made of the settings for Kafka")]
     Settings(#[source] KafkaError),
     /// The brokers did not answer, or not in time.
-    #[error("the brokers at {brokers} do not answer")]
+    #[error("the brokers at {brokers} do not answer{}", last_words(told))]
     Unavailable {
         /// `host:port`, separated by commas.
         brokers: String,
+        /// Why connections to them failed, as far as it is known: the error often does not tell.
+        told: Box<[String]>,
         /// What librdkafka says.
         #[source]
         error: KafkaError,
@@ -107,7 +109,25 @@ pub enum BrokerError {
     },
 }
 
+/// Why connections failed, behind a colon.
+fn last_words(told: &[String]) -> String {
+    if told.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", told.join("; "))
+    }
+}
+
 impl BrokerError {
+    /// A client's brokers did not answer.
+    fn unavailable(kafka: &riskflow_config::KafkaSettings, client: &client::Context, error: KafkaError) -> Self {
+        Self::Unavailable {
+            brokers: kafka.brokers.clone(),
+            told: client.failures().into(),
+            error,
+        }
+    }
+
     /// Whether a record was larger than its topic takes.
     #[must_use]
     pub fn is_too_large(&self) -> bool {

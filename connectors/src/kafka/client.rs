@@ -102,6 +102,18 @@ pub(super) struct Context {
     failed: Mutex<Option<(String, KafkaError)>>,
     /// Whether the brokers were last known to be down.
     down: Mutex<bool>,
+    /// Why connections failed: each reason once, the newest last.
+    failures: Mutex<Vec<String>>,
+}
+
+/// So many reasons are kept.
+const FAILURES: usize = 3;
+
+/// What librdkafka logs of a broker's connection that failed is `[thrd:…]: host:port/id: reason (after 3ms in state …)`: the
+/// reason with the broker.
+fn reason(message: &str) -> &str {
+    let message = message.split_once("]: ").map_or(message, |(_, rest)| rest);
+    message.split_once(" (after ").map_or(message, |(reason, _)| reason)
 }
 
 impl Context {
@@ -113,6 +125,11 @@ impl Context {
     pub fn partitions_of(&self, topic: &str) -> Option<u16> {
         let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         partitions.get(topic).copied()
+    }
+
+    /// Why connections failed, as far as it was told.
+    pub fn failures(&self) -> Vec<String> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn take_failure(&self) -> Option<(String, KafkaError)> {
@@ -139,6 +156,15 @@ impl Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         debug!(target: "librdkafka", ?level, facility, message);
+        if facility == "FAIL" {
+            let reason = reason(message);
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            if !failures.iter().any(|known| known == reason) {
+                let older = (failures.len() + 1).saturating_sub(FAILURES);
+                failures.drain(..older);
+                failures.push(reason.to_owned());
+            }
+        }
     }
 
     fn stats(&self, statistics: Statistics) {

@@ -93,10 +93,7 @@ pub(super) fn properties_of(
     let specifier = ResourceSpecifier::Topic(name);
     let options = AdminOptions::new().request_timeout(Some(OPENING));
     let described = wait_for(admin.describe_configs([&specifier], &options));
-    let described = described.map_err(|error| BrokerError::Unavailable {
-        brokers: kafka.brokers.clone(),
-        error,
-    })?;
+    let described = described.map_err(|error| BrokerError::unavailable(kafka, admin.inner().context(), error))?;
     let mut properties = Properties::new();
     for resource in described {
         match resource {

@@ -45,10 +45,7 @@ impl KafkaSource {
         (until, from): (Until, &Offsets),
     ) -> Result<Self, SourceError> {
         let consumer = Arc::new(client::consumer(kafka)?);
-        let unavailable = |error| BrokerError::Unavailable {
-            brokers: kafka.brokers.clone(),
-            error,
-        };
+        let unavailable = |error| BrokerError::unavailable(kafka, consumer.context(), error);
         let (mut held, mut lost, mut counts) = (Vec::new(), Vec::new(), Vec::new());
         let mut assignment = TopicPartitionList::new();
         for topic in topics {
@@ -153,10 +150,7 @@ pub(crate) fn back_from_end(
         };
         for number in 0..found.partitions {
             let ends = consumer.fetch_watermarks(&name, i32::from(number), OPENING);
-            let (low, high) = ends.map_err(|error| BrokerError::Unavailable {
-                brokers: kafka.brokers.clone(),
-                error,
-            })?;
+            let (low, high) = ends.map_err(|error| BrokerError::unavailable(kafka, consumer.context(), error))?;
             let (low, high) = (low.max(0) as u64, high.max(0) as u64);
             let begin = high.saturating_sub(reach).max(low);
             whole &= begin == low;

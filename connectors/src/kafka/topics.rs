@@ -42,10 +42,7 @@ pub(super) fn metadata_of(
     kafka: &KafkaSettings,
     name: &str,
 ) -> Result<Option<Found>, BrokerError> {
-    let unavailable = |error| BrokerError::Unavailable {
-        brokers: kafka.brokers.clone(),
-        error,
-    };
+    let unavailable = |error| BrokerError::unavailable(kafka, client.context(), error);
     // Of a refused password the first attempt may tell no more than that the broker hung up.
     let until = Instant::now() + SAY_WHY;
     let hung_up = Some(RDKafkaErrorCode::BrokerTransportFailure);
@@ -93,9 +90,9 @@ pub(super) fn metadata_of(
 pub(crate) fn cluster_id(kafka: &KafkaSettings) -> Result<String, BrokerError> {
     let consumer = client::consumer(kafka)?;
     let id = consumer.client().fetch_cluster_id(OPENING);
-    id.ok_or_else(|| BrokerError::Unavailable {
-        brokers: kafka.brokers.clone(),
-        error: KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut),
+    id.ok_or_else(|| {
+        let error = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+        BrokerError::unavailable(kafka, consumer.context(), error)
     })
 }
 
@@ -158,10 +155,7 @@ pub(crate) fn create(kafka: &KafkaSettings, settings: &TopicSettings, topics: &[
         return Ok(());
     }
     let made = wait_for(admin.create_topics(&new, &options()));
-    for made in made.map_err(|error| BrokerError::Unavailable {
-        brokers: kafka.brokers.clone(),
-        error,
-    })? {
+    for made in made.map_err(|error| BrokerError::unavailable(kafka, admin.inner().context(), error))? {
         match made {
             // Another process was faster.
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
