@@ -109,6 +109,6 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The largest magnitude of a result: sums of thousandths over any window stay exact in an `i64`.
+    /// The largest magnitude of a result: in billionths it fits into an `i64`.
     pub const LIMIT: f64 = 1e9;
 }

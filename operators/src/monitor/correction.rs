@@ -4,12 +4,13 @@
 //! where it is the one that decides. Where no feature is another, no condition is; so a run that begins in front of such a
 //! stretch, and behind it meets the old one, has found all that changed.
 
+use ethnum::I256;
 use riskflow_config::{Feature, FeatureKind, Limit, Operator};
 
 use super::evaluation::{STRIDE, expiry, left};
 use super::leap::Span;
 use super::series::{Beyond, Point, Series};
-use super::value::bounds;
+use super::value::{bounds, parts};
 use super::walk::Walk;
 
 /// What became of the point of a time; points that do not count are none.
@@ -133,27 +134,27 @@ fn sums(walk: &Walk<'_>, place: usize, edits: &[Edit], until: i64, found: &mut V
 /// What edits may have added at most to a feature that adds up, and taken from it, where it is compared with a threshold.
 pub struct Tally {
     pub(super) operator: Operator,
-    /// The threshold, above and below the line. What follows is times what stands below it.
-    pub(super) limit: (i128, i128),
+    /// The threshold in billionths, above and below the line. What follows is times what stands below it.
+    pub(super) limit: (I256, I256),
     /// Not positive.
-    pub(super) fell: i128,
+    pub(super) fell: I256,
     /// Not negative.
-    pub(super) rose: i128,
+    pub(super) rose: I256,
 }
 
 impl Tally {
     fn of(kind: FeatureKind, operator: Operator, limit: Limit<'_>, edits: &[Edit]) -> Self {
-        let (above, below) = limit.parts();
+        let (above, below) = parts(limit);
         let part = |point: Option<Point>| {
-            point.map_or(0, |point| match kind {
-                FeatureKind::Count => 1000 * below,
-                FeatureKind::Mean => i128::from(point.thousandths()) * below - above,
-                _ => i128::from(point.thousandths()) * below,
+            point.map_or(I256::ZERO, |point| match kind {
+                FeatureKind::Count => I256::from(1_000_000_000) * below,
+                FeatureKind::Mean => I256::from(point.billionths()) * below - above,
+                _ => I256::from(point.billionths()) * below,
             })
         };
         let changes = edits.iter().map(|edit| part(edit.after) - part(edit.before));
-        let (fell, rose) = changes.fold((0, 0), |(fell, rose), change| {
-            (fell + change.min(0), rose + change.max(0))
+        let (fell, rose) = changes.fold((I256::ZERO, I256::ZERO), |(fell, rose), change| {
+            (fell + change.min(I256::ZERO), rose + change.max(I256::ZERO))
         });
         Self {
             operator,

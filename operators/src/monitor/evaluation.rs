@@ -9,9 +9,9 @@ use riskflow_model::Level;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::series::{Beyond, Extent, Point, Series, thousandths};
+use super::series::{Beyond, Extent, Point, Series, billionths};
 use super::turns::{Set, Turns};
-use super::value::{Truth, Value, admits, bounds, compare, truth, upwards};
+use super::value::{THOUSANDTH, Truth, Value, admits, bounds, compare, truth, upwards};
 use super::walk::Walk;
 use crate::specification::Entry;
 
@@ -32,8 +32,8 @@ pub struct Evaluation {
 pub(super) struct Window {
     pub(super) first: u32,
     pub(super) count: u32,
-    /// `sum`, `mean`: the sum in thousandths. `min`, `max`: the position of the extreme, where `count` is not 0.
-    pub(super) held: i64,
+    /// `sum`, `mean`: the sum in billionths. `min`, `max`: the position of the extreme, where `count` is not 0.
+    pub(super) held: i128,
 }
 
 /// One level of the rule: since when it is in its phase, then three bits below: the phase, and whether the level is on.
@@ -148,7 +148,7 @@ impl Evaluation {
         for (feature, window) in entry.rule.features.iter().zip(&mut self.windows) {
             window.first -= dropped;
             if is_extreme(feature.kind) && window.count > 0 {
-                window.held -= i64::from(dropped);
+                window.held -= i128::from(dropped);
             }
         }
     }
@@ -334,11 +334,11 @@ impl Evaluation {
                 if point.counts() {
                     window.count -= 1;
                     if is_sum(feature.kind) {
-                        window.held -= point.thousandths();
+                        window.held -= i128::from(point.billionths());
                     }
                 }
             }
-            if is_extreme(feature.kind) && window.count > 0 && window.held < i64::from(window.first) {
+            if is_extreme(feature.kind) && window.count > 0 && window.held < i128::from(window.first) {
                 self.find_extreme(walk, place, instant);
             }
         }
@@ -349,7 +349,7 @@ impl Evaluation {
         let window = &mut self.windows[place];
         window.count += 1;
         if is_sum(kind) {
-            window.held += point.thousandths();
+            window.held += i128::from(point.billionths());
         } else if is_extreme(kind) {
             let first = window.count == 1;
             let held = if first {
@@ -375,7 +375,7 @@ impl Evaluation {
                 true => next,
                 false => best,
             });
-            (start + best.expect("a counted point is in the window")) as i64
+            (start + best.expect("a counted point is in the window")) as i128
         } else {
             let extent = walk.series.extent(points[first].time() - 1, at);
             extreme_of(walk.series, kind, &extent, at)
@@ -420,12 +420,12 @@ impl Evaluation {
         match feature.kind {
             FeatureKind::Silence => match self.last_counted {
                 i64::MIN => Value::Unknown,
-                last => ratio(at - last, 1),
+                last => whole(at - last, 1),
             },
             _ if count == 0 => Value::Unknown,
             FeatureKind::Sum => ratio(window.held, 1),
             FeatureKind::Mean => ratio(window.held, count),
-            FeatureKind::Count => ratio(count * 1000, 1),
+            FeatureKind::Count => whole(count * 1000, 1),
             FeatureKind::Min | FeatureKind::Max => walk
                 .point(1 + place, window.held as u32)
                 .map_or(Value::Unknown, |point| Value::Result(point.result)),
@@ -471,7 +471,7 @@ fn phase(entry: &Entry, plan: &LevelPlan, values: &[Value]) -> Phase {
 }
 
 /// The position of the last point up to a time that is the extreme of points with this summary.
-pub(super) fn extreme_of(series: &Series, kind: FeatureKind, extent: &Extent, until: i64) -> i64 {
+pub(super) fn extreme_of(series: &Series, kind: FeatureKind, extent: &Extent, until: i64) -> i128 {
     let best = if kind == FeatureKind::Max {
         extent.most
     } else {
@@ -479,21 +479,29 @@ pub(super) fn extreme_of(series: &Series, kind: FeatureKind, extent: &Extent, un
     };
     let last = series.last_beyond(until, extreme(kind, best));
     let last = last.expect("the extreme is one of the points");
-    series.position_after(last.time()) as i64 - 1
+    series.position_after(last.time()) as i128 - 1
 }
 
 /// So many instants are gone through one by one before a look at many costs less. Unit tests look after few.
 pub(super) const STRIDE: u32 = if cfg!(test) { 4 } else { 64 };
 
-const fn ratio(over: i64, under: i64) -> Value {
+/// A quotient in billionths.
+pub(super) const fn ratio(over: i128, under: i64) -> Value {
     Value::Ratio { over, under }
+}
+
+/// A quotient in thousandths: milliseconds are seconds.
+pub(super) const fn whole(over: i64, under: i64) -> Value {
+    ratio(over as i128 * THOUSANDTH, under)
 }
 
 /// From one point to another, per hour; unknown where they are one.
 pub fn rate(first: Point, last: Point) -> Value {
     match last.time() - first.time() {
-        // Results are at most 1e9: seven times 1e18 fits.
-        lapse if lapse > 0 => ratio((last.thousandths() - first.thousandths()) * HOUR, lapse),
+        lapse if lapse > 0 => {
+            let rise = i128::from(last.billionths()) - i128::from(first.billionths());
+            ratio(rise * i128::from(HOUR), lapse)
+        }
         _ => Value::Unknown,
     }
 }
@@ -542,14 +550,10 @@ fn may_rise(comparison: &Comparison, limit: Limit<'_>, features: &[Feature], ser
         FeatureKind::Count => !upwards,
         FeatureKind::Max => !upwards && reaches(),
         FeatureKind::Min => upwards && reaches(),
-        // What is averaged is rounded to thousandths, and rounding keeps the order.
+        // What is averaged is taken in billionths, and that keeps the order.
         FeatureKind::Mean => {
             extreme.is_finite() && {
-                let extreme = Value::Ratio {
-                    over: thousandths(extreme),
-                    under: 1,
-                };
-                extreme
+                ratio(billionths(extreme).into(), 1)
                     .against(limit)
                     .is_some_and(|ordering| admits(operator, ordering))
             }

@@ -5,7 +5,7 @@ use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Explanation, FeatureValue, Sample};
 use riskflow_model::{Level, Millis, Number, Text, shortened};
 
-use super::evaluation::{left, rate};
+use super::evaluation::{left, rate, ratio, whole};
 use super::series::Point;
 use super::value::{Truth, Value, compare};
 use super::walk::Walk;
@@ -73,6 +73,7 @@ pub fn nothing() -> Explanation {
         category: Text::default(),
         inherent_level: None,
         region: None,
+        region_name: Text::default(),
     }
 }
 
@@ -112,10 +113,7 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64, unit: &str) -> (FeatureValu
     let ends = first.zip(last);
     // A sensor that was not heard of since it came, or since before what is kept, is silent since then.
     let unheard = match feature.kind {
-        FeatureKind::Silence if walk.heard <= at => Value::Ratio {
-            over: at - walk.heard,
-            under: 1,
-        },
+        FeatureKind::Silence if walk.heard <= at => whole(at - walk.heard, 1),
         _ => Value::Unknown,
     };
     let all = match feature.kind {
@@ -143,15 +141,14 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64, unit: &str) -> (FeatureValu
 
 fn of(walk: &Walk<'_>, feature: Feature, (first, last): (Point, Point), at: i64) -> Value {
     let extent = || walk.series.extent(first.time() - 1, last.time());
-    let ratio = |over, under| Value::Ratio { over, under };
     match feature.kind {
-        FeatureKind::Silence => ratio(at - last.time(), 1),
+        FeatureKind::Silence => whole(at - last.time(), 1),
         FeatureKind::Last => Value::Result(last.result),
         FeatureKind::Rate => rate(first, last),
         FeatureKind::Min => Value::Result(extent().least),
         FeatureKind::Max => Value::Result(extent().most),
         FeatureKind::Sum => ratio(extent().sum, 1),
         FeatureKind::Mean => ratio(extent().sum, extent().count.into()),
-        FeatureKind::Count => ratio(i64::from(extent().count) * 1000, 1),
+        FeatureKind::Count => whole(i64::from(extent().count) * 1000, 1),
     }
 }

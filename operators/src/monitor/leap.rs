@@ -7,13 +7,14 @@
 
 use std::cmp::Ordering;
 
+use ethnum::I256;
 use riskflow_config::{Feature, FeatureKind, LevelPlan, Limit, Operator};
 use smallvec::SmallVec;
 
 use super::correction::Tally;
 use super::evaluation::{Evaluation, HOUR, Phase, Window, expiry, extreme_of, is_extreme, is_sum, left};
-use super::series::thousandths;
-use super::value::{Truth, admits, truth};
+use super::series::billionths;
+use super::value::{THOUSANDTH, Truth, admits, parts, truth};
 use super::walk::Walk;
 
 /// What a feature may be at the instants of a stretch.
@@ -26,7 +27,7 @@ pub(super) struct Span {
     values: Values,
 }
 
-/// Bounds of the values, in thousandths but for results.
+/// Bounds of the values, in billionths but for results.
 enum Values {
     /// Results between two.
     Results { least: f64, most: f64 },
@@ -41,7 +42,7 @@ enum Values {
 /// Of some points, and of any of so many others with results between two.
 struct Sums {
     mean: bool,
-    sum: i64,
+    sum: i128,
     count: u32,
     others: u32,
     least: i64,
@@ -51,15 +52,15 @@ struct Sums {
 impl Sums {
     /// By how much the threshold is surpassed, at least and at most. The mean reaches it where the sum of what each result is
     /// over it reaches 0. The threshold is a fraction; all times what stands below its line.
-    fn over(&self, (above, below): (i128, i128)) -> (i128, i128) {
+    fn over(&self, (above, below): (I256, I256)) -> (I256, I256) {
         let (one, all) = match self.mean {
-            true => (above, above * i128::from(self.count)),
-            false => (0, above),
+            true => (above, above * I256::from(self.count)),
+            false => (I256::ZERO, above),
         };
-        let rest = i128::from(self.sum) * below - all;
-        let others = i128::from(self.others);
-        let least = (i128::from(self.least) * below - one).min(0) * others;
-        let most = (i128::from(self.most) * below - one).max(0) * others;
+        let rest = I256::from(self.sum) * below - all;
+        let others = I256::from(self.others);
+        let least = (I256::from(self.least) * below - one).min(I256::ZERO) * others;
+        let most = (I256::from(self.most) * below - one).max(I256::ZERO) * others;
         (rest + least, rest + most)
     }
 }
@@ -90,16 +91,16 @@ impl Span {
                     most: if known { stays.least } else { all.most },
                 },
                 FeatureKind::Count => Values::Numbers {
-                    least: i128::from(stays.count) * 1000,
-                    most: i128::from(all.count) * 1000,
+                    least: i128::from(stays.count) * 1000 * THOUSANDTH,
+                    most: i128::from(all.count) * 1000 * THOUSANDTH,
                 },
                 FeatureKind::Sum | FeatureKind::Mean => Values::Sums(Sums {
                     mean: feature.kind == FeatureKind::Mean,
                     sum: stays.sum,
                     count: stays.count,
                     others: all.count - stays.count,
-                    least: thousandths(all.least),
-                    most: thousandths(all.most),
+                    least: billionths(all.least),
+                    most: billionths(all.most),
                 }),
                 FeatureKind::Rate => Self::rates(walk, gone(after), gone(until), after, until),
                 FeatureKind::Last | FeatureKind::Silence => {
@@ -140,8 +141,9 @@ impl Span {
             unknown: unknown && next > until,
             stays: 0,
             values: Values::Numbers {
-                least: least.into(),
-                most: most.into(),
+                // Milliseconds are thousandths of a second.
+                least: i128::from(least) * THOUSANDTH,
+                most: i128::from(most) * THOUSANDTH,
             },
         }
     }
@@ -159,7 +161,7 @@ impl Span {
             .map_or(earliest, |point| point.time().max(earliest));
         let newest = series.last_counted(until).map_or(until, |point| point.time());
         let lasts = series.extent(oldest - 1, newest);
-        let part = |one: f64, other: f64| i128::from(thousandths(one)) - i128::from(thousandths(other));
+        let part = |one: f64, other: f64| i128::from(billionths(one)) - i128::from(billionths(other));
         Values::Rates {
             rise: (part(lasts.least, firsts.most), part(lasts.most, firsts.least)),
             lapse: ((oldest - latest).max(1), newest - earliest),
@@ -168,20 +170,23 @@ impl Span {
 
     /// How the least and the greatest possible value stand to a threshold.
     fn against(&self, limit: Limit<'_>) -> (Ordering, Ordering) {
-        let (above, below) = limit.parts();
+        let (above, below) = parts(limit);
         match self.values {
             Values::Results { least, most } => (limit.of_result(least), limit.of_result(most)),
-            Values::Numbers { least, most } => ((least * below).cmp(&above), (most * below).cmp(&above)),
+            Values::Numbers { least, most } => (
+                (I256::from(least) * below).cmp(&above),
+                (I256::from(most) * below).cmp(&above),
+            ),
             Values::Sums(ref sums) => {
                 let (least, most) = sums.over((above, below));
-                (least.cmp(&0), most.cmp(&0))
+                (least.cmp(&I256::ZERO), most.cmp(&I256::ZERO))
             }
             Values::Rates { rise, lapse } => {
-                let (short, long) = (above * i128::from(lapse.0), above * i128::from(lapse.1));
-                let hour = i128::from(HOUR) * below;
+                let (short, long) = (above * I256::from(lapse.0), above * I256::from(lapse.1));
+                let hour = I256::from(HOUR) * below;
                 (
-                    (rise.0 * hour).cmp(&short.max(long)),
-                    (rise.1 * hour).cmp(&short.min(long)),
+                    (I256::from(rise.0) * hour).cmp(&short.max(long)),
+                    (I256::from(rise.1) * hour).cmp(&short.min(long)),
                 )
             }
         }
@@ -196,10 +201,10 @@ impl Span {
         let (above, below) = tally.limit;
         let (least, most) = match &self.values {
             Values::Sums(sums) => sums.over(tally.limit),
-            Values::Numbers { least, most } => (least * below - above, most * below - above),
+            Values::Numbers { least, most } => (I256::from(*least) * below - above, I256::from(*most) * below - above),
             Values::Results { .. } | Values::Rates { .. } => return false,
         };
-        let admits = |over: i128| admits(tally.operator, over.cmp(&0));
+        let admits = |over: I256| admits(tally.operator, over.cmp(&I256::ZERO));
         admits(least - tally.rose) == admits(most - tally.fell)
     }
 

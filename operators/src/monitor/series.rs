@@ -50,22 +50,42 @@ impl Point {
         self.stamp & NO_VALUE == 0 && QUALITIES[(self.stamp & 3) as usize].counts()
     }
 
-    /// The result in thousandths, half away from zero.
-    pub fn thousandths(self) -> i64 {
-        thousandths(self.result)
+    /// The result in billionths.
+    pub fn billionths(self) -> i64 {
+        billionths(self.result)
     }
 }
 
-/// A result in thousandths, half away from zero: as the decimal that was given is rounded. Finite, and not beyond
-/// [`Reading::LIMIT`].
-pub fn thousandths(result: f64) -> i64 {
-    let size = result.abs();
-    let whole = (size * 1000.0) as i64;
-    // The double nearest to the border between two thousandths. What lies on the border as a decimal is equal to it, where a
-    // product with 1000 may come out a little less.
-    let border = (2 * whole + 1) as f64 / 2000.0;
-    let rounded = whole + i64::from(size >= border);
-    if result < 0.0 { -rounded } else { rounded }
+/// A result in billionths, as the decimal that was given: a decimal of up to six places is that decimal, whatever its size;
+/// all else is the double, rounded half away from zero. Finite, and not beyond [`Reading::LIMIT`].
+///
+/// Greater results are never less in billionths: a decimal is nearer to its double than to any other, and so is what is rounded
+/// where doubles are further apart than billionths.
+pub fn billionths(result: f64) -> i64 {
+    // Nearly all that sensors send ends here. One division finds whether the product was a whole number.
+    for (scale, finer) in [(1e3, 1_000_000), (1e6, 1_000)] {
+        let whole = (result * scale + 0.5f64.copysign(result)) as i64;
+        if whole as f64 / scale == result {
+            return whole * finer;
+        }
+    }
+    rounded(result)
+}
+
+/// The double itself in billionths: mantissa times a power of two, both whole.
+fn rounded(result: f64) -> i64 {
+    let bits = result.to_bits();
+    let exponent = (bits >> 52) & 0x7ff;
+    let mantissa = bits & ((1 << 52) - 1);
+    let mantissa = if exponent == 0 { mantissa } else { mantissa | 1 << 52 };
+    // What is not beyond the limit has places behind the point in binary: the shift is at least 23.
+    let shift = 1075 - exponent.max(1);
+    if shift > 120 {
+        return 0;
+    }
+    let product = u128::from(mantissa) * 1_000_000_000;
+    let size = ((product + (1 << (shift - 1))) >> shift) as i64;
+    if result < 0.0 { -size } else { size }
 }
 
 /// What can be told of some points without looking at each.
@@ -75,8 +95,8 @@ pub struct Extent {
     pub len: u32,
     /// How many of them count.
     pub count: u32,
-    /// The sum of those that count, in thousandths.
-    pub sum: i64,
+    /// The sum of those that count, in billionths.
+    pub sum: i128,
     /// The least result of those that count; infinite where none does.
     pub least: f64,
     /// The greatest.
@@ -100,7 +120,7 @@ impl Extent {
         self.len += 1;
         if point.counts() {
             self.count += 1;
-            self.sum += point.thousandths();
+            self.sum += i128::from(point.billionths());
             self.least = self.least.min(point.result);
             self.most = self.most.max(point.result);
         }
@@ -324,29 +344,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decimals_are_rounded_to_thousandths_half_away_from_zero() {
+    fn results_are_taken_as_the_decimals_that_were_given() {
         for (result, expected) in [
             (0.0, 0),
-            (0.0004, 0),
-            (0.0005, 1),
-            (-0.0005, -1),
-            // In doubles 1000 times these is less than the half.
-            (1.0015, 1002),
-            (64.0745, 64_075),
-            (-8.1805, -8181),
-            (1.001_499_999, 1001),
-            (0.999_999, 1000),
-            (1e9, 1_000_000_000_000),
-            (-123_456.789, -123_456_789),
+            (-0.0, 0),
+            (0.0004, 400_000),
+            (-0.0005, -500_000),
+            (0.000_000_001, 1),
+            (0.000_000_000_4, 0),
+            (-0.000_000_001_6, -2),
+            (1.0015, 1_001_500_000),
+            (64.0745, 64_074_500_000),
+            (0.1 + 0.2, 300_000_000),
+            (21.299_999_237_060_547, 21_299_999_237),
+            // Doubles are further apart than billionths here, and the decimals are what was given.
+            (123_456_789.123, 123_456_789_123_000_000),
+            (-999_999_999.999_999, -999_999_999_999_999_000),
+            (1e9, 1_000_000_000_000_000_000),
+            (5e-324, 0),
+            (f64::MIN_POSITIVE, 0),
+            // Exactly between two.
+            (0.000_976_562_5, 976_563),
+            (-0.000_976_562_5, -976_563),
         ] {
-            assert_eq!(thousandths(result), expected, "{result}");
+            assert_eq!(billionths(result), expected, "{result:?}");
         }
-        // All borders up to a thousand, written as decimals.
-        for whole in 0..1_000_000i64 {
-            let border: f64 = format!("{}.{:03}5", whole / 1000, whole % 1000).parse().unwrap();
-            assert_eq!(thousandths(border), whole + 1, "{border}");
-            assert_eq!(thousandths(-border), -whole - 1, "{border}");
-            assert_eq!(thousandths(border.next_down()), whole, "below {border}");
+    }
+
+    #[test]
+    fn every_decimal_is_itself_and_order_is_kept() {
+        for places in 0..=9usize {
+            for whole in (0..20_000_000u64).step_by(1_999) {
+                let text = format!("{whole:010}");
+                let (before, behind) = text.split_at(10 - places);
+                let result: f64 = format!("{before}.{behind}0").parse().unwrap();
+                let expected = whole as i64 * 10i64.pow(9 - places as u32);
+                if result <= Reading::LIMIT {
+                    assert_eq!(billionths(result), expected, "{result:?}");
+                    assert_eq!(billionths(-result), -expected, "-{result:?}");
+                    assert!(billionths(result.next_up()) >= expected, "above {result:?}");
+                    assert!(billionths(result.next_down()) <= expected, "below {result:?}");
+                }
+            }
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 
+use ethnum::I256;
 use riskflow_config::{Comparison, Condition, Limit, Operator};
 
 use crate::specification::Entry;
 
 /// The value of a feature at one instant.
 ///
-/// What is added up is an integer of thousandths, and a quotient is compared by multiplication: no rounding stands between a
+/// What is added up is an integer of billionths, and a quotient is compared by multiplication: no rounding stands between a
 /// value and its threshold. A result is the double nearest to the decimal that was given, and so is a threshold; rounding to
 /// the nearest keeps the order, so equal decimals are equal and a greater one is never less.
 #[derive(Clone, Copy, Debug)]
@@ -17,13 +18,22 @@ pub enum Value {
     Unknown,
     /// The result of one observation.
     Result(f64),
-    /// A quotient, in thousandths.
+    /// A quotient, in billionths.
     Ratio {
-        /// Above the line.
-        over: i64,
+        /// Above the line: at most 4·10^9 results of 10^18, or one times an hour.
+        over: i128,
         /// Below it; positive.
         under: i64,
     },
+}
+
+/// So many billionths are a thousandth. Thresholds are in thousandths.
+pub const THOUSANDTH: i128 = 1_000_000;
+
+/// The threshold in billionths, above and below the line. Products with these do not fit into 128 bits.
+pub fn parts(limit: Limit<'_>) -> (I256, I256) {
+    let (above, below) = limit.parts();
+    (I256::from(above) * I256::from(THOUSANDTH), I256::from(below))
 }
 
 impl Value {
@@ -32,11 +42,13 @@ impl Value {
         match (self, limit) {
             (Self::Unknown, _) => None,
             (Self::Result(result), limit) => Some(limit.of_result(result)),
-            (Self::Ratio { over, under: 1 }, Limit::Plain(threshold)) => Some(over.cmp(&threshold)),
+            // Both sides times both denominators. A threshold with its margin is at most 2·10^15 thousandths.
+            (Self::Ratio { over, under }, Limit::Plain(threshold)) => {
+                Some(over.cmp(&(i128::from(threshold) * THOUSANDTH * i128::from(under))))
+            }
             (Self::Ratio { over, under }, limit) => {
-                // Both sides times both denominators; why that fits is said at `riskflow_config::Conversion`.
-                let (above, below) = limit.parts();
-                Some((i128::from(over) * below).cmp(&(above * i128::from(under))))
+                let (above, below) = parts(limit);
+                Some((I256::from(over) * below).cmp(&(above * I256::from(under))))
             }
         }
     }
@@ -46,7 +58,11 @@ impl Value {
         match self {
             Self::Unknown => None,
             Self::Result(result) => Some(result),
-            Self::Ratio { over, under } => Some(over as f64 / (1000.0 * under as f64)),
+            // As few digits as can be: where thousandths do, the quotient of two whole numbers that doubles hold.
+            Self::Ratio { over, under } if over % THOUSANDTH == 0 => {
+                Some((over / THOUSANDTH) as f64 / (1_000.0 * under as f64))
+            }
+            Self::Ratio { over, under } => Some(over as f64 / (1e9 * under as f64)),
         }
     }
 }
@@ -138,23 +154,33 @@ mod tests {
     #[test]
     fn values_are_exact_at_their_borders() {
         // The mean of 0.1, 0.2 and 0.3 is 0.2; that of 0.1, 0.2 and 0.301 is more by a third of a thousandth.
-        let mean = |over| Value::Ratio { over, under: 3 };
+        let mean = |over| Value::Ratio {
+            over: over * THOUSANDTH,
+            under: 3,
+        };
         assert_eq!(mean(600).against(Limit::Plain(200)), Some(Ordering::Equal));
         assert_eq!(mean(601).against(Limit::Plain(200)), Some(Ordering::Greater));
         assert_eq!(mean(599).against(Limit::Plain(200)), Some(Ordering::Less));
         // From 0.1 to 0.3 within an hour: 0.2 an hour, though 0.3 - 0.1 is less than 0.2 in doubles.
         let rate = Value::Ratio {
-            over: 200 * 3_600_000,
+            over: 200 * THOUSANDTH * 3_600_000,
             under: 3_600_000,
         };
         assert_eq!(rate.against(Limit::Plain(200)), Some(Ordering::Equal));
-        // Products that no 64 bits hold.
-        let large = Value::Ratio {
-            over: i64::MAX,
-            under: i64::MAX,
+        // A billionth more or less.
+        let sum = |over| Value::Ratio { over, under: 1 };
+        assert_eq!(sum(20_000_000).against(Limit::Plain(20)), Some(Ordering::Equal));
+        assert_eq!(sum(19_999_999).against(Limit::Plain(20)), Some(Ordering::Less));
+        assert_eq!(sum(20_000_001).against(Limit::Plain(20)), Some(Ordering::Greater));
+        assert_eq!(sum(48_000_000_000).shown(), Some(48.0));
+        assert_eq!(sum(400_001).shown(), Some(0.000_400_001));
+        // The most that there can be.
+        let most = Value::Ratio {
+            over: 1_000_000_000_000_000_000 * i128::from(u32::MAX),
+            under: u32::MAX.into(),
         };
-        assert_eq!(large.against(Limit::Plain(1)), Some(Ordering::Equal));
-        assert_eq!(large.against(Limit::Plain(1_000_000_000_000_000)), Some(Ordering::Less));
+        assert_eq!(most.against(Limit::Plain(1_000_000_000_000)), Some(Ordering::Equal));
+        assert_eq!(most.against(Limit::Plain(2_000_000_000_000_000)), Some(Ordering::Less));
         assert_eq!(
             Value::Result(0.1 + 0.2).against(Limit::Plain(300)),
             Some(Ordering::Greater)
@@ -174,12 +200,13 @@ mod tests {
             under: 4_000_000_000,
         };
         let against = |over, border| ratio(over).against(Limit::Fraction(border));
-        assert_eq!(against(i64::MAX, &border), Some(Ordering::Less));
-        assert_eq!(against(i64::MIN, &low), Some(Ordering::Greater));
+        let extreme = 1_000_000_000_000_000_000 * i128::from(u32::MAX);
+        assert_eq!(against(extreme, &border), Some(Ordering::Less));
+        assert_eq!(against(-extreme, &low), Some(Ordering::Greater));
         let third = Border { over: 1_000, under: 3 };
         let thirds = |over| Value::Ratio { over, under: 3 }.against(Limit::Fraction(&third));
-        assert_eq!(thirds(1_000), Some(Ordering::Equal));
-        assert_eq!(thirds(999), Some(Ordering::Less));
+        assert_eq!(thirds(1_000 * THOUSANDTH), Some(Ordering::Equal));
+        assert_eq!(thirds(1_000 * THOUSANDTH - 1), Some(Ordering::Less));
         assert_eq!(Value::Unknown.against(Limit::Plain(0)), None);
     }
 }

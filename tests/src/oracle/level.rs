@@ -301,12 +301,18 @@ fn decimal(result: f64) -> Fraction {
     )
 }
 
-/// In thousandths, half away from zero.
-fn thousandths(result: f64) -> i128 {
-    let (number, scale) = decimal(result);
-    let twice = 2 * number.abs() * 1000 / scale;
-    (twice + 1) / 2 * number.signum()
+/// In billionths: a decimal of up to six places as it is, all else as the double, half away from zero.
+fn billionths(result: f64) -> i128 {
+    let written = [3, 6].map(|places| format!("{result:.places$}"));
+    let short = written.into_iter().find(|text| text.parse() == Ok(result));
+    // More digits than any double of this size needs to tell what is between two from what is not.
+    let text = short.unwrap_or_else(|| format!("{result:.60}"));
+    let (whole, part) = text.split_once('.').expect("there are places");
+    let digits: i128 = format!("{whole}{part:0<10.10}").parse().expect("digits");
+    (digits.abs() + 5) / 10 * if text.starts_with('-') { -1 } else { 1 }
 }
+
+const BILLION: i128 = 1_000_000_000;
 
 fn value(feature: Feature, pane: i64, seen: &Seen, at: i64) -> Option<Fraction> {
     let mut past = seen.points.iter().filter(|(time, _)| *time <= at);
@@ -321,18 +327,18 @@ fn value(feature: Feature, pane: i64, seen: &Seen, at: i64) -> Option<Fraction> 
         .collect();
     let (first, last) = (window.first()?, window.last()?);
     let count = window.len() as i128;
-    let sum = || window.iter().map(|(_, result)| thousandths(*result)).sum::<i128>();
+    let sum = || window.iter().map(|(_, result)| billionths(*result)).sum::<i128>();
     let results = window.iter().map(|(_, result)| *result);
     match feature.kind {
         FeatureKind::Last => Some(decimal(last.1)),
         FeatureKind::Min => results.reduce(f64::min).map(decimal),
         FeatureKind::Max => results.reduce(f64::max).map(decimal),
-        FeatureKind::Sum => Some((sum(), 1000)),
-        FeatureKind::Mean => Some((sum(), 1000 * count)),
+        FeatureKind::Sum => Some((sum(), BILLION)),
+        FeatureKind::Mean => Some((sum(), BILLION * count)),
         FeatureKind::Count => Some((count, 1)),
         FeatureKind::Rate if last.0 > first.0 => {
-            let rise = thousandths(last.1) - thousandths(first.1);
-            Some((rise * 3_600_000, i128::from(last.0 - first.0) * 1000))
+            let rise = billionths(last.1) - billionths(first.1);
+            Some((rise * 3_600_000, i128::from(last.0 - first.0) * BILLION))
         }
         FeatureKind::Rate | FeatureKind::Silence => None,
     }
