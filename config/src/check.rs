@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use riskflow_model::topic::{Direction, Topic};
 use riskflow_model::{Millis, duration};
 
@@ -13,8 +14,8 @@ use crate::settings::{
     ScoreCuts, Tidy, TimeSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
 };
 use crate::written::{
-    Kind, WrittenCheckpoint, WrittenClock, WrittenCluster, WrittenCuts, WrittenEpoch, WrittenInput, WrittenKafka,
-    WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown, WrittenUnmatched,
+    Kind, WrittenCheckpoint, WrittenCity, WrittenClock, WrittenCluster, WrittenCuts, WrittenEpoch, WrittenInput,
+    WrittenKafka, WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown, WrittenUnmatched,
 };
 
 pub(crate) const SECOND: i64 = 1_000;
@@ -35,6 +36,14 @@ impl Check {
                 min
             }
         }
+    }
+
+    pub(crate) fn zone(&mut self, city: &WrittenCity) -> TimeZone {
+        TimeZone::get(&city.timezone).unwrap_or_else(|_| {
+            let give = "a name of the IANA time zone database, such as `Asia/Shanghai`";
+            self.problems.add("city.timezone", format!("`{}`", city.timezone), give);
+            TimeZone::UTC
+        })
     }
 
     pub(crate) fn count(&mut self, field: &str, found: usize, min: usize, max: usize) -> usize {

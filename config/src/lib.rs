@@ -32,8 +32,9 @@ pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, Selec
 pub use secret::{Secret, WrittenSecret};
 pub use settings::{
     ActionSettings, CaseSettings, CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileFormat,
-    FileInput, Guarantee, HttpSettings, Input, KafkaSettings, Output, Quiet, RecoverySettings, Rewind, ScoreCuts,
-    Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
+    FileInput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings, Output, Quiet, RecoverySettings,
+    Rewind, ScoreCuts, Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
+    UnmatchedSettings,
 };
 pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{WrittenKafka, WrittenSettings};

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use riskflow_model::output::CaseStep;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Domain, Level, Millis, RegionCode};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub cuts: ScoreCuts,
     /// Deadlines and bounds of cases.
     pub case: CaseSettings,
+    /// The time that people in the city go by.
+    pub zone: TimeZone,
     /// Names and partitions of topics.
     pub topics: TopicSettings,
     /// Where records come from.
@@ -178,9 +181,22 @@ pub struct CaseSettings {
     pub horizon: i64,
     /// How long a case is kept after it was archived.
     pub retain: i64,
+    /// Levels that rise and fall again and again.
+    pub flapping: FlappingSettings,
     /// By domain ([`Domain::ALL`]), level ([`Level::WARNING`]) and step ([`CaseStep::ALL`]) how long it may take to get there
     /// from the step before; 0 where there is no deadline. `acknowledged` counts from the issue.
     pub deadlines: [[[i64; CaseStep::ALL.len()]; 4]; 4],
+}
+
+/// What becomes of levels that rise and fall again and again, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlappingSettings {
+    /// A warning that begins so long after the end of the one before, or sooner, joins its case.
+    pub join: i64,
+    /// A third raise within so long marks a case.
+    pub within: i64,
+    /// After so long without a change the mark goes.
+    pub calm: i64,
 }
 
 impl CaseSettings {

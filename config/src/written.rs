@@ -20,6 +20,8 @@ pub struct WrittenSettings {
     pub version: u32,
     /// Threads, processes and hosts.
     pub cluster: WrittenCluster,
+    /// The city that it serves.
+    pub city: WrittenCity,
     /// How epochs are cut.
     pub epoch: WrittenEpoch,
     /// How the job's clock follows the wall clock.
@@ -48,6 +50,22 @@ pub struct WrittenSettings {
     pub recovery: WrittenRecovery,
     /// Metrics, health, JSON views, and the way in for actions.
     pub http: WrittenHttp,
+}
+
+/// The city that it serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenCity {
+    /// The time that people there go by, as a name of the IANA time zone database: the sentences of notices are in it.
+    pub timezone: String,
+}
+
+impl Default for WrittenCity {
+    fn default() -> Self {
+        Self {
+            timezone: "Asia/Shanghai".into(),
+        }
+    }
 }
 
 /// Threads, processes and hosts. All processes of a cluster have the same settings but for `process`.
@@ -298,6 +316,7 @@ impl Default for WrittenSettings {
             unmatched: WrittenUnmatched::default(),
             risk: WrittenRisk::default(),
             case: WrittenCase::default(),
+            city: WrittenCity::default(),
             topics: WrittenTopics::default(),
             input: WrittenInput::default(),
             output: WrittenOutput::default(),
@@ -497,6 +516,7 @@ impl WrittenSettings {
             unmatched: check.unmatched(&self.unmatched),
             cuts: check.cuts(&self.risk.cuts),
             case: check.case(&self.case),
+            zone: check.zone(&self.city),
             topics: check.topics(&self.topics, self.input.clock),
             clock: self.input.clock,
             until: check.until(&self.input),

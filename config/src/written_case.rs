@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Check, DAY, SECOND};
-use crate::settings::CaseSettings;
+use crate::settings::{CaseSettings, FlappingSettings};
 
 /// Deadlines and bounds of cases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,11 +18,36 @@ pub struct WrittenCase {
     pub horizon: String,
     /// How long a case is kept after it was archived, `1m` to `365d`.
     pub retain: String,
+    /// Levels that rise and fall again and again.
+    pub flapping: WrittenFlapping,
     /// For each level and step how long it may take to get there from the step before (`acknowledged`: from the issue), `0s`
     /// to `30d`; `0s`: no deadline. What is missed escalates to the parent unit.
     pub deadlines: BTreeMap<Level, BTreeMap<CaseStep, String>>,
     /// The same for single domains, over those.
     pub domains: BTreeMap<Domain, BTreeMap<Level, BTreeMap<CaseStep, String>>>,
+}
+
+/// Levels that rise and fall again and again. The defaults are ours: no standard gives them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenFlapping {
+    /// A warning that begins so long after the end of the one before of the same rule and asset, or sooner, joins its case
+    /// unless that is archived, `0s` to `1d`.
+    pub join: String,
+    /// A third raise within so long marks a case as flapping: ends are not told until there is calm, `1s` to `1d`.
+    pub within: String,
+    /// How long the level must stay as it is until the mark goes, `1s` to `1d`.
+    pub calm: String,
+}
+
+impl Default for WrittenFlapping {
+    fn default() -> Self {
+        Self {
+            join: "10m".into(),
+            within: "5m".into(),
+            calm: "10m".into(),
+        }
+    }
 }
 
 /// Minutes for called, acknowledged, dispatched, in_progress, reported, verified and archived, from blue to red. Ours: no
@@ -45,6 +70,7 @@ impl Default for WrittenCase {
         Self {
             horizon: "1d".into(),
             retain: "30d".into(),
+            flapping: WrittenFlapping::default(),
             deadlines: Level::WARNING.into_iter().zip(DEFAULTS.map(of_level)).collect(),
             domains: BTreeMap::new(),
         }
@@ -62,6 +88,11 @@ impl Check {
         let mut settings = CaseSettings {
             horizon: self.duration("case.horizon", &written.horizon, 60 * SECOND, 30 * DAY),
             retain: self.duration("case.retain", &written.retain, 60 * SECOND, 365 * DAY),
+            flapping: FlappingSettings {
+                join: self.duration("case.flapping.join", &written.flapping.join, 0, DAY),
+                within: self.duration("case.flapping.within", &written.flapping.within, SECOND, DAY),
+                calm: self.duration("case.flapping.calm", &written.flapping.calm, SECOND, DAY),
+            },
             deadlines: [[[0; CaseStep::ALL.len()]; 4]; 4],
         };
         // What is written for some levels stands over the defaults of these levels only.

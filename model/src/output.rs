@@ -308,6 +308,9 @@ pub struct Explanation {
     pub inherent_level: Option<InherentLevel>,
     /// Where the asset stands; absent when the asset is gone.
     pub region: Option<RegionCode>,
+    /// The name of that region, where `base.region` has it.
+    #[serde(default)]
+    pub region_name: Text,
 }
 
 /// The value of one feature over its window.

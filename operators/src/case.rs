@@ -15,6 +15,7 @@ mod alarm;
 mod file;
 mod item;
 mod machine;
+mod restless;
 #[cfg(test)]
 mod tests;
 
@@ -37,11 +38,14 @@ use crate::fold::{Fold, Next};
 use crate::obligation::{CaseRow, DutyMatch, Subject, TaskMatch};
 
 use file::File;
+pub use item::Evidence;
 use item::{Fact, FactKind};
 
 /// An action on its way to its case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Acted {
+    /// The key of its case: that of the warning or incident that it names, or of the run that this belongs to.
+    pub case: Key,
     /// Where it came from.
     pub origin: Origin,
     /// What was done.
@@ -52,16 +56,52 @@ pub struct Acted {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum CaseRecord {
     /// Something happened to its warning.
-    Warning(Text, DeltaKind, Level, Cause),
+    Warning(Box<Happened>),
     /// Someone did something.
     Action(Acted),
 }
 
+/// A step of a warning on its way to its case.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Happened {
+    /// The run that the warning belongs to.
+    pub run: Text,
+    /// The warning.
+    pub warning: Text,
+    /// What happened.
+    pub kind: DeltaKind,
+    /// The level after it.
+    pub level: Level,
+    /// Why it happened.
+    pub cause: Cause,
+    /// What it rests on.
+    pub evidence: Arc<Evidence>,
+}
+
 impl CaseRecord {
-    /// What a step of a warning means for its case.
+    /// What a step of a warning of a run means for its case.
     #[must_use]
-    pub fn of_delta(delta: &WarningDelta) -> Self {
-        Self::Warning(delta.id.clone(), delta.kind, delta.to, delta.cause)
+    pub fn of_delta(delta: &WarningDelta, run: Text) -> Self {
+        Self::Warning(Box::new(Happened {
+            run,
+            warning: delta.id.clone(),
+            kind: delta.kind,
+            level: delta.to,
+            cause: delta.cause,
+            evidence: Arc::new(Evidence::of(&delta.explanation)),
+        }))
+    }
+}
+
+impl Acted {
+    /// An action, as if what it names had a case of its own.
+    #[must_use]
+    pub fn new(origin: Origin, action: Box<Action>) -> Self {
+        Self {
+            case: Key::of(&action.warning),
+            origin,
+            action,
+        }
     }
 }
 
@@ -106,6 +146,8 @@ pub struct Alarm {
     pub event: NoticeEvent,
     /// What makes the event another one of the same case and kind.
     pub mark: Vec<Text>,
+    /// What it rests on.
+    pub evidence: Option<Arc<Evidence>>,
     /// Who.
     pub to: Addressee,
     /// The level of the event.
@@ -146,16 +188,17 @@ pub struct Case {
 /// A case may have this many actions.
 const MOST_ACTIONS: usize = 1000;
 
-/// What is known of one case.
+/// What is known of one case; of a run of warnings, also of the cases before it that were archived.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct CaseFoldState {
     #[serde(skip)]
     rows: Rows,
     /// Of an incident: the state and level that its row had last.
     incident: Option<(IncidentState, Level)>,
-    file: Option<Box<File>>,
-    /// Facts of the warning since the last settling.
-    facts: Vec<Fact>,
+    /// The newest last.
+    files: Vec<File>,
+    /// Facts of warnings since the last settling.
+    facts: Vec<(Text, Fact)>,
     /// Actions since the last settling.
     acted: Vec<Acted>,
 }
@@ -230,49 +273,74 @@ impl Case {
         Some(Fact {
             kind,
             cause: Cause::Manual,
+            evidence: None,
         })
     }
 
+    /// The file of a warning or incident. One that begins, and has none, joins the newest if that is not archived, or gets one.
+    fn file_of<'s>(state: &'s mut CaseFoldState, now: i64, id: &Text, fact: &mut Fact) -> Option<&'s mut File> {
+        if let Some(at) = state.files.iter().rposition(|file| file.is_of(id)) {
+            return state.files.get_mut(at);
+        }
+        let FactKind::Raised(level) = fact.kind else {
+            return None;
+        };
+        let subject = state.rows.subject.clone()?;
+        if state.files.last().is_some_and(|file| !file.is_archived()) {
+            fact.kind = FactKind::Joined(level);
+        } else {
+            let mut file = File::new(Arc::clone(&subject));
+            file.about(now, &subject);
+            state.files.push(file);
+        }
+        let file = state.files.last_mut()?;
+        if subject.incident.is_none() {
+            file.join(id);
+        }
+        Some(file)
+    }
+
     /// Takes in what came since the last settling; gives what is refused for good.
-    fn take_in(&self, now: i64, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) -> Change {
-        let mut change = Change::default();
+    fn take_in(&self, now: i64, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) {
+        for file in &mut state.files {
+            file.calm_down(now);
+        }
         let mut facts = std::mem::take(&mut state.facts);
-        facts.extend(Self::incident_fact(state));
-        for fact in facts {
-            let known = state.file.is_some();
-            if let (false, FactKind::Raised(_), Some(subject)) = (known, fact.kind, state.rows.subject.clone()) {
-                let mut file = File::new(Arc::clone(&subject));
-                file.about(now, &subject);
-                state.file = Some(Box::new(file));
-            }
-            if let Some(file) = &mut state.file {
-                file.fact(now, fact);
-                change.fact = Some(fact.cause);
+        if let Some(fact) = Self::incident_fact(state) {
+            let row = state.rows.subject.as_ref().map(|subject| subject.id.clone());
+            // A row that is gone was that of the file.
+            let id = row.or_else(|| state.files.last().map(|file| file.id.clone()));
+            facts.extend(id.map(|id| (id, fact)));
+        }
+        for (id, mut fact) in facts {
+            if let Some(file) = Self::file_of(state, now, &id, &mut fact) {
+                file.fact(now, fact, &self.settings.flapping);
             }
         }
-        let acted = std::mem::take(&mut state.acted);
-        let Some(file) = &mut state.file else {
-            let refused = acted.into_iter().map(|acted| unknown(&acted.action));
-            out.extend(refused.map(|delta| (CaseOutput::Delta(Box::new(delta)), 1)));
-            return change;
-        };
-        if let Some(subject) = &state.rows.subject {
+        if let Some(subject) = &state.rows.subject
+            && let Some(file) = state.files.iter_mut().rfind(|file| file.is_of(&subject.id))
+        {
             file.about(now, subject);
         }
-        change.rows = file.follow(now, &state.rows);
-        for Acted { origin, action } in acted {
+        if let Some(file) = state.files.last_mut() {
+            file.change.rows = file.follow(now, &state.rows);
+        }
+        for Acted { origin, action, .. } in std::mem::take(&mut state.acted) {
+            let Some(file) = state.files.iter_mut().rfind(|file| file.is_of(&action.warning)) else {
+                out.push((CaseOutput::Delta(Box::new(unknown(&action))), 1));
+                continue;
+            };
             match file.action(now, origin, action, MOST_ACTIONS) {
-                Ok(kept) => change.action |= kept,
-                Err(action) => change.too_many.push(*action),
+                Ok(kept) => file.change.action |= kept,
+                Err(action) => file.change.too_many.push(*action),
             }
         }
-        change
     }
 }
 
 /// What changed since the last settling.
 #[derive(Debug, Default)]
-struct Change {
+pub(super) struct Change {
     fact: Option<Cause>,
     rows: bool,
     action: bool,
@@ -329,15 +397,22 @@ impl Fold for Case {
 
     fn place(record: &CaseRecord) -> (Key, Origin) {
         match record {
-            CaseRecord::Warning(id, ..) => {
+            CaseRecord::Warning(happened) => {
+                // In one epoch one warning of a run may end, and the next begin and rise.
+                let offset = match happened.kind {
+                    DeltaKind::Cleared | DeltaKind::Withdrawn => 0,
+                    DeltaKind::Raised | DeltaKind::Revised => 1,
+                    DeltaKind::Escalated | DeltaKind::Eased => 2,
+                };
                 let topic = Topic::WarningDelta.index();
                 let origin = Origin {
                     topic,
+                    offset,
                     ..Origin::default()
                 };
-                (Key::of(id), origin)
+                (Key::of(&happened.run), origin)
             }
-            CaseRecord::Action(acted) => (Key::of(&acted.action.warning), acted.origin),
+            CaseRecord::Action(acted) => (acted.case, acted.origin),
         }
     }
 
@@ -354,46 +429,47 @@ impl Fold for Case {
 
     fn record(&mut self, _now: i64, _key: Key, state: &mut CaseFoldState, record: &mut CaseRecord) {
         match record {
-            CaseRecord::Warning(_, kind, level, cause) => {
-                let (level, cause) = (*level, *cause);
-                let kind = match kind {
+            CaseRecord::Warning(happened) => {
+                let level = happened.level;
+                let kind = match happened.kind {
                     DeltaKind::Raised => FactKind::Raised(level),
                     DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised => FactKind::Level(level),
                     DeltaKind::Cleared => FactKind::Cleared,
                     DeltaKind::Withdrawn => FactKind::Withdrawn,
                 };
-                state.facts.push(Fact { kind, cause });
+                let fact = Fact {
+                    kind,
+                    cause: happened.cause,
+                    evidence: Some(Arc::clone(&happened.evidence)),
+                };
+                state.facts.push((happened.warning.clone(), fact));
             }
             CaseRecord::Action(acted) => state.acted.push(acted.clone()),
         }
     }
 
     fn recall(&mut self, _key: Key, state: &CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) {
-        if let Some(file) = &state.file {
+        for file in &state.files {
             file.shown(1, out);
         }
     }
 
     fn settle(&mut self, now: i64, _key: Key, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) -> Next {
-        let change = self.take_in(now, state, out);
-        let Some(file) = &mut state.file else {
-            return if state.rows.is_empty() {
-                Next::Forget
-            } else {
-                Next::Keep
-            };
-        };
-        match file.tell(now, self, &change, out) {
-            Some(next) => next,
-            None => {
-                file.shown(-1, out);
-                state.file = None;
-                if state.rows.is_empty() {
-                    Next::Forget
-                } else {
-                    Next::Keep
-                }
+        self.take_in(now, state, out);
+        let mut wake: Option<i64> = None;
+        state.files.retain_mut(|file| {
+            let next = file.tell(now, self, out);
+            match next {
+                Some(Next::Wake(at)) => wake = Some(wake.map_or(at, |wake| wake.min(at))),
+                Some(_) => {}
+                None => file.shown(-1, out),
             }
+            next.is_some()
+        });
+        match wake {
+            Some(at) => Next::Wake(at),
+            None if state.files.is_empty() && state.rows.is_empty() => Next::Forget,
+            None => Next::Keep,
         }
     }
 }

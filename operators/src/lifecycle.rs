@@ -3,8 +3,10 @@
 //! The level of a (rule, asset) is the highest of its datastreams' levels, at every time: tracks of the datastreams are
 //! merged into one. An episode is an interval on which that level is above none. What is visible is the episode that is
 //! open now; a delta is the difference between what is visible after this epoch and what was visible before.
+//!
+//! Episodes that follow each other closely are a *run*, which has the name of the first of them: they share a case.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,10 +26,21 @@ use crate::monitor::{Revision, Track, forget_ended, no_evidence};
 pub enum Step {
     /// A row of the table of asset risks.
     Risk(Arc<AssetRisk>),
-    /// A row of the table of open warnings.
-    State(Arc<WarningState>),
-    /// Something happened; never taken back.
-    Delta(Box<WarningDelta>),
+    /// A row of the table of open warnings, and its run.
+    State(Arc<WarningState>, Text),
+    /// A row: a warning belongs to a run of another name.
+    Joined(Arc<Joined>),
+    /// Something happened to a warning of a run; never taken back.
+    Delta(Box<WarningDelta>, Text),
+}
+
+/// A warning that belongs to a run of another name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Joined {
+    /// Its identifier.
+    pub warning: Text,
+    /// The identifier of the first warning of the run.
+    pub run: Text,
 }
 
 impl Step {
@@ -37,21 +50,31 @@ impl Step {
         if let Self::Risk(risk) = self { Some(risk) } else { None }
     }
 
-    /// The open warning, if it is one.
+    /// The open warning and its run, if it is one.
     #[must_use]
-    pub fn state(self) -> Option<Arc<WarningState>> {
-        if let Self::State(state) = self {
-            Some(state)
+    pub fn state(self) -> Option<(Arc<WarningState>, Text)> {
+        if let Self::State(state, run) = self {
+            Some((state, run))
         } else {
             None
         }
     }
 
-    /// The delta, if it is one.
+    /// The warning that joined a run, if it is one.
     #[must_use]
-    pub fn delta(self) -> Option<Box<WarningDelta>> {
-        if let Self::Delta(delta) = self {
-            Some(delta)
+    pub fn joined(self) -> Option<Arc<Joined>> {
+        if let Self::Joined(joined) = self {
+            Some(joined)
+        } else {
+            None
+        }
+    }
+
+    /// The delta and the run of its warning, if it is one.
+    #[must_use]
+    pub fn delta(self) -> Option<(Box<WarningDelta>, Text)> {
+        if let Self::Delta(delta, run) = self {
+            Some((delta, run))
         } else {
             None
         }
@@ -65,6 +88,10 @@ pub struct Lifecycle {
     pub remember: i64,
     /// How a score becomes a level.
     pub cuts: ScoreCuts,
+    /// An episode that begins so long after the end of the one before, or sooner, is of its run, in milliseconds.
+    pub join: i64,
+    /// So long after the end of its last episode a run is forgotten, in milliseconds.
+    pub keep: i64,
 }
 
 /// What is known of one asset.
@@ -118,6 +145,67 @@ struct Warning {
     /// The greatest cause since the last settling.
     cause: Option<Cause>,
     shown: Option<Arc<WarningState>>,
+    runs: Runs,
+}
+
+/// Runs of episodes.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Runs {
+    /// The name of the last run; empty before the first.
+    last: Text,
+    /// When its last episode ended, as far as that was told: of one that was withdrawn, the epoch. `None` while one is open.
+    ended: Option<i64>,
+    /// The newest episodes, with the names of their runs.
+    known: VecDeque<Joined>,
+}
+
+/// So many episodes of a rule and asset are known by their names.
+const KNOWN: usize = 100;
+
+impl Runs {
+    /// An episode is raised: finds its run. One that was known before is of the run that it was of.
+    fn raise(&mut self, id: &Text, since: i64, join: i64, out: &mut Vec<(Step, Diff)>) {
+        let known = self.known.iter().find(|known| known.warning == *id);
+        let joins = || self.ended.is_some_and(|ended| since - ended <= join);
+        let run = match known {
+            Some(known) => known.run.clone(),
+            None if joins() => self.last.clone(),
+            None => id.clone(),
+        };
+        if known.is_none() {
+            let joined = Joined {
+                warning: id.clone(),
+                run: run.clone(),
+            };
+            out.extend(joined.row(1));
+            self.known.push_back(joined);
+            if self.known.len() > KNOWN {
+                out.extend(self.known.pop_front().and_then(|oldest| oldest.row(-1)));
+            }
+        }
+        (self.last, self.ended) = (run, None);
+    }
+
+    /// When all is forgotten.
+    fn until(&self, keep: i64) -> Option<i64> {
+        self.ended.map(|ended| ended + keep)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (Step, Diff)> + '_ {
+        self.known.iter().filter_map(|joined| joined.row(1))
+    }
+
+    fn forget(&mut self, out: &mut Vec<(Step, Diff)>) {
+        let gone = std::mem::take(self).known;
+        out.extend(gone.iter().filter_map(|joined| joined.row(-1)));
+    }
+}
+
+impl Joined {
+    /// The row of one whose run has another name.
+    fn row(&self, diff: Diff) -> Option<(Step, Diff)> {
+        (self.warning != self.run).then(|| (Step::Joined(Arc::new(self.clone())), diff))
+    }
 }
 
 /// One datastream's part.
@@ -313,6 +401,8 @@ impl Lifecycle {
     ) {
         warning.merge();
         let before = warning.shown.take();
+        let mut runs = std::mem::take(&mut warning.runs);
+        let run_before = runs.last.clone();
         let open = warning.open(before.as_ref().map(|before| before.since.0));
         // An asset that is another is one with another identifier: its key is a hash of that.
         let goes_on = |since| before.as_deref().filter(|before| warning.goes_on(before, since, rule));
@@ -333,36 +423,44 @@ impl Lifecycle {
             .as_ref()
             .zip(after.as_ref())
             .is_some_and(|(before, after)| before.id == after.id);
-        let mut say = |kind, state: &WarningState, at: i64, from: Level, to: Level| {
+        let mut said = Vec::new();
+        let mut say = |runs: &Runs, kind, state: &WarningState, at: i64, from: Level, to: Level| {
             let delta = self.delta(warning, kind, state, Millis(at), from, to, asset);
-            out.push((Step::Delta(Box::new(delta)), 1));
+            said.push((Step::Delta(Box::new(delta), runs.last.clone()), 1));
         };
         if let Some(before) = before.as_ref().filter(|_| !same) {
-            match warning.end_of(before) {
-                Some(at) => say(DeltaKind::Cleared, before, at, before.level, Level::None),
-                None => say(DeltaKind::Withdrawn, before, now, before.level, Level::None),
-            }
+            let (kind, at) = match warning.end_of(before) {
+                Some(at) => (DeltaKind::Cleared, at),
+                None => (DeltaKind::Withdrawn, now),
+            };
+            say(&runs, kind, before, at, before.level, Level::None);
+            runs.ended = Some(at);
         }
         if let Some((after, (_, level, at))) = after.as_ref().zip(open) {
+            if !same {
+                runs.raise(&after.id, after.since.0, self.join, out);
+            }
             if before
                 .as_ref()
                 .is_some_and(|before| same && before.since != after.since)
             {
-                say(DeltaKind::Revised, after, now, level, level);
+                say(&runs, DeltaKind::Revised, after, now, level, level);
             }
             match before.as_ref().filter(|_| same).map(|before| before.level) {
-                None => say(DeltaKind::Raised, after, at, Level::None, level),
-                Some(from) if from < level => say(DeltaKind::Escalated, after, at, from, level),
-                Some(from) if from > level => say(DeltaKind::Eased, after, at, from, level),
+                None => say(&runs, DeltaKind::Raised, after, at, Level::None, level),
+                Some(from) if from < level => say(&runs, DeltaKind::Escalated, after, at, from, level),
+                Some(from) if from > level => say(&runs, DeltaKind::Eased, after, at, from, level),
                 Some(_) => {}
             }
         }
+        out.append(&mut said);
         let after = after.map(Arc::new);
         if before != after {
-            out.extend(before.map(|row| (Step::State(row), -1)));
-            out.extend(after.clone().map(|row| (Step::State(row), 1)));
+            out.extend(before.map(|row| (Step::State(row, run_before), -1)));
+            out.extend(after.clone().map(|row| (Step::State(row, runs.last.clone()), 1)));
         }
         warning.shown = after;
+        warning.runs = runs;
         warning.touched = false;
         warning.edited = false;
         warning.cause = None;
@@ -445,8 +543,11 @@ impl Fold for Lifecycle {
     }
 
     fn recall(&mut self, _key: Key, state: &LifecycleState, out: &mut Vec<(Step, Diff)>) {
-        let shown = state.warnings.values().filter_map(|warning| warning.shown.clone());
-        out.extend(shown.map(|row| (Step::State(row), 1)));
+        for warning in state.warnings.values() {
+            let shown = warning.shown.clone();
+            out.extend(shown.map(|row| (Step::State(row, warning.runs.last.clone()), 1)));
+            out.extend(warning.runs.rows());
+        }
     }
 
     fn settle(&mut self, now: i64, _key: Key, state: &mut LifecycleState, out: &mut Vec<(Step, Diff)>) -> Next {
@@ -461,13 +562,18 @@ impl Fold for Lifecycle {
             }
         }
         state.settle_risk(self.cuts, out);
-        state
-            .warnings
-            .retain(|_, warning| !warning.members.is_empty() || warning.shown.is_some());
-        if state.warnings.is_empty() && state.asset.is_none() {
-            Next::Forget
-        } else {
-            Next::Keep
+        let mut wake: Option<i64> = None;
+        state.warnings.retain(|_, warning| {
+            match warning.runs.until(self.keep) {
+                Some(until) if until <= now => warning.runs.forget(out),
+                until => wake = wake.into_iter().chain(until).min(),
+            }
+            !warning.members.is_empty() || warning.shown.is_some() || warning.runs.ended.is_some()
+        });
+        match wake {
+            Some(until) => Next::Wake(until),
+            None if state.warnings.is_empty() && state.asset.is_none() => Next::Forget,
+            None => Next::Keep,
         }
     }
 }

@@ -10,6 +10,8 @@
 //! Recipients are a view: whoever comes on duty while an alarm stands becomes one, whatever was acknowledged is no alarm any
 //! more. What the fold adds is its memory of who was told.
 
+pub mod sentence;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use riskflow_model::responsibility::User;
 use riskflow_model::{Domain, Key, Millis, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::case::{Addressee, Alarm};
+use crate::case::{Addressee, Alarm, Evidence};
 use crate::fold::{Fold, Next};
 use crate::roster::{OnDuty, Shift};
 use crate::score_baseline::NoRecord;
@@ -212,6 +214,7 @@ impl NoticeState {
         if !self.told.insert(id) {
             return;
         }
+        let told = |field: fn(&Evidence) -> &Text| alarm.evidence.as_deref().map(field).cloned().unwrap_or_default();
         let notice = Notice {
             id: id.to_string().into(),
             case: about.id.clone(),
@@ -223,10 +226,19 @@ impl NoticeState {
             level: alarm.level,
             due: alarm.due,
             rule: about.rule.clone(),
+            rule_name: told(|evidence| &evidence.rule_name),
             asset: about.asset.clone(),
+            asset_name: told(|evidence| &evidence.asset_name),
             domain: about.domain,
             region: about.region,
+            // The name of a region is that of the epoch, and so the sentences are written where it goes out.
+            region_name: Text::default(),
             since: about.since,
+            feature: told(|evidence| &evidence.feature),
+            value: alarm.evidence.as_ref().and_then(|evidence| evidence.value),
+            value_unit: told(|evidence| &evidence.unit),
+            text_zh: Text::default(),
+            text_en: Text::default(),
         };
         out.push((Box::new(notice), 1));
         self.users.insert(holder.user.clone(), holder.clone());

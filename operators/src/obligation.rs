@@ -8,7 +8,7 @@
 //!
 //! # Invariants
 //!
-//! * One subject for each open warning and each incident; obligations and tasks only for those that go on.
+//! * One subject for each open warning (of a run there is at most one) and each incident; obligations and tasks only for those that go on.
 //! * A changed duty or plan touches the cases that it fits, before or after, and no others.
 
 use std::sync::Arc;
@@ -90,34 +90,40 @@ pub struct TaskMatch {
     pub limit: Option<i64>,
 }
 
-/// Returns what each case is about.
+/// Returns what each case is about. `warnings` are the open ones with their runs: a case has the key of the run.
 pub fn subjects<'scope>(
-    warnings: Rows<'scope, Arc<WarningState>>,
+    warnings: Rows<'scope, (Arc<WarningState>, Text)>,
     incidents: Rows<'scope, Shared<Incident>>,
 ) -> Rows<'scope, (Key, Arc<Subject>)> {
-    let warnings = warnings.map(|warning| Subject {
-        id: warning.id.clone(),
-        rule: warning.rule.clone(),
-        asset: Some(warning.asset.clone()),
-        domain: warning.domain,
-        region: warning.region,
-        since: warning.since,
-        level: warning.level,
-        incident: None,
+    let warnings = warnings.map(|(warning, run)| {
+        let subject = Subject {
+            id: warning.id.clone(),
+            rule: warning.rule.clone(),
+            asset: Some(warning.asset.clone()),
+            domain: warning.domain,
+            region: warning.region,
+            since: warning.since,
+            level: warning.level,
+            incident: None,
+        };
+        (Key::of(&run), subject)
     });
-    let incidents = incidents.map(|incident| Subject {
-        id: incident.id.clone(),
-        rule: incident.hazard.clone(),
-        asset: incident.asset.clone(),
-        domain: incident.domain,
-        region: incident.region,
-        since: incident.since,
-        level: incident.level,
-        incident: Some(incident.state),
+    let incidents = incidents.map(|incident| {
+        let subject = Subject {
+            id: incident.id.clone(),
+            rule: incident.hazard.clone(),
+            asset: incident.asset.clone(),
+            domain: incident.domain,
+            region: incident.region,
+            since: incident.since,
+            level: incident.level,
+            incident: Some(incident.state),
+        };
+        (Key::of(&subject.id), subject)
     });
     warnings
         .concat(incidents)
-        .map(|subject| (Key::of(&subject.id), Arc::new(subject)))
+        .map(|(case, subject)| (case, Arc::new(subject)))
 }
 
 /// Returns the rows of every case.

@@ -12,12 +12,12 @@
 //!                          ├─ what meets nothing ─► unmatched   │ │
 //!                          └─ reports ─► report total           │ └─ deltas ─────────────────────┐
 //!  incidents, duties on now (roster), units, plans ─► obligations                                ▼
-//!                                                          └───────────────────────────────────► case ◄── actions
+//!                                                          └───────────────────────────────────► case ◄── joining ◄── actions
 //!  duties and posts on now (roster) ─► recipients ◄── alarms ──────────────────────────────────────┤
 //!                                          └─► notice                               response ◄─────┘
 //! ```
 //!
-//! `latest`, `monitor`, `permit`, `unmatched`, `lifecycle`, `score_baseline`, `roster`, `case` and `notice` are folds, all else is views.
+//! `latest`, `monitor`, `permit`, `unmatched`, `lifecycle`, `score_baseline`, `roster`, `joining`, `case` and `notice` are folds, all else is views.
 //! `ticks` reach every fold.
 
 use std::sync::Arc;
@@ -25,17 +25,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
-use riskflow_config::{BaseRow, CaseSettings, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings};
+use jiff::tz::TimeZone;
+use riskflow_config::{BaseRow, CaseSettings, ScoreCuts, Settings, TimeSettings, UnknownSettings, UnmatchedSettings};
 use riskflow_model::base::Region;
-use riskflow_model::output::WarningState;
+use riskflow_model::output::{CaseState, WarningState};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Shared};
-use riskflow_operators::case::{Case, CaseOutput, CaseRecord};
+use riskflow_model::{Key, Shared, Text};
+use riskflow_operators::case::{Acted, Alarm, Case, CaseOutput, CaseRecord, Standing};
 use riskflow_operators::fold::{Batch, Fold, FoldMeter, Keeper, Tick, Waking, batched, fold};
-use riskflow_operators::lifecycle::Lifecycle;
+use riskflow_operators::joining::Joining;
+use riskflow_operators::lifecycle::{Joined, Lifecycle};
 use riskflow_operators::locate::{locate, placed};
 use riskflow_operators::monitor::{Monitor, Observed, remembered};
-use riskflow_operators::notice::{Notices, recipients};
+use riskflow_operators::named::named;
+use riskflow_operators::notice::{Notices, recipients, sentence};
 use riskflow_operators::obligation::{obligation, subjects};
 use riskflow_operators::permit::UnderPermit;
 use riskflow_operators::roster::{OnDuty, Roster, RosterRow};
@@ -60,13 +63,13 @@ pub struct Inputs<'scope> {
     /// Observations that were admitted.
     pub observations: StreamVec<'scope, Epoch, Batch<Observed>>,
     /// Actions that were admitted.
-    pub actions: StreamVec<'scope, Epoch, Batch<CaseRecord>>,
+    pub actions: StreamVec<'scope, Epoch, Batch<Acted>>,
     /// One for each epoch on each worker.
     pub ticks: StreamVec<'scope, Epoch, Tick>,
 }
 
 /// The settings that give the answer its meaning; all others change only how it is computed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Semantics {
     /// Horizons of event time.
     pub time: TimeSettings,
@@ -78,6 +81,23 @@ pub struct Semantics {
     pub cuts: ScoreCuts,
     /// Deadlines and bounds of cases.
     pub case: CaseSettings,
+    /// The time that people there go by.
+    pub zone: TimeZone,
+}
+
+impl Semantics {
+    /// Those of a job.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            time: settings.time,
+            unknown: settings.unknown,
+            unmatched: settings.unmatched,
+            cuts: settings.cuts,
+            case: settings.case,
+            zone: settings.zone.clone(),
+        }
+    }
 }
 
 /// How the state of each fold outlives the process.
@@ -96,6 +116,8 @@ pub struct Keepers {
     pub score_baseline: Keeper,
     /// Of `roster`.
     pub roster: Keeper,
+    /// Of `joining`.
+    pub joining: Keeper,
     /// Of `case`.
     pub case: Keeper,
     /// Of `notice`.
@@ -104,7 +126,7 @@ pub struct Keepers {
 
 impl Keepers {
     /// The names of the folds.
-    pub const FOLDS: [&'static str; 9] = [
+    pub const FOLDS: [&'static str; 10] = [
         Latest::NAME,
         Monitor::NAME,
         UnderPermit::NAME,
@@ -112,6 +134,7 @@ impl Keepers {
         Lifecycle::NAME,
         ScoreBaseline::NAME,
         Roster::NAME,
+        Joining::NAME,
         Case::NAME,
         Notices::NAME,
     ];
@@ -127,6 +150,7 @@ impl Keepers {
             lifecycle: keeper(Lifecycle::NAME),
             score_baseline: keeper(ScoreBaseline::NAME),
             roster: keeper(Roster::NAME),
+            joining: keeper(Joining::NAME),
             case: keeper(Case::NAME),
             notice: keeper(Notices::NAME),
         }
@@ -150,6 +174,8 @@ pub struct Meters {
     pub score_baseline: Arc<FoldMeter>,
     /// Of `roster`.
     pub roster: Arc<FoldMeter>,
+    /// Of `joining`.
+    pub joining: Arc<FoldMeter>,
     /// Of `case`.
     pub case: Arc<FoldMeter>,
     /// Of `notice`.
@@ -273,6 +299,8 @@ pub fn graph<'scope>(
     let lifecycle = Lifecycle {
         remember,
         cuts: semantics.cuts,
+        join: semantics.case.flapping.join,
+        keep: semantics.case.retain,
     };
     let steps = fold(
         lifecycle,
@@ -283,18 +311,30 @@ pub fn graph<'scope>(
         keepers.lifecycle,
     )
     .note(&mut waking);
-    let warnings = steps
+    let running = steps
         .clone()
         .flat_map(|(step, epoch, diff)| Some((step.state()?, epoch, diff)))
+        .as_collection();
+    let warnings = running.clone().map(|(warning, _)| warning);
+    let joined = steps
+        .clone()
+        .flat_map(|(step, epoch, diff)| Some((step.joined()?, epoch, diff)))
         .as_collection();
     let asset_risks = steps
         .clone()
         .flat_map(|(step, epoch, diff)| Some((step.risk()?, epoch, diff)))
         .as_collection();
     let facts = steps.clone();
-    let deltas = steps.flat_map(|(step, epoch, diff)| Some((Output::WarningDelta(step.delta()?), epoch, diff)));
+    let deltas = steps.flat_map(|(step, epoch, diff)| Some((step.delta()?.0, epoch, diff)));
+    let deltas = named(
+        deltas,
+        regions.clone(),
+        |delta| delta.explanation.region,
+        |delta, name| delta.explanation.region_name = name,
+    );
+    let deltas = deltas.map(|(delta, epoch, diff)| (Output::WarningDelta(delta), epoch, diff));
 
-    let region_states = region_risk::region_rollup(regions, asset_risks.clone(), warnings.clone());
+    let region_states = region_risk::region_rollup(regions.clone(), asset_risks.clone(), warnings.clone());
     let scores = region_risk::region_score(region_states.clone());
     let no_records = ToStream::to_stream(None, scope);
     let baselines = fold(
@@ -309,12 +349,18 @@ pub fn graph<'scope>(
     .as_collection();
     let region_risks = region_risk::region_risk(region_states, baselines);
 
-    let facts = batched::<Case, _>(facts, |(step, _, _)| Some(CaseRecord::of_delta(&*step.delta()?)));
+    let facts = batched::<Case, _>(facts, |(step, _, _)| {
+        let (delta, run) = step.delta()?;
+        Some(CaseRecord::of_delta(&delta, run))
+    });
     let loop_inputs = Loop {
         tables,
+        regions,
         placed,
-        warnings: warnings.clone(),
-        records: facts.concat(actions),
+        running,
+        joined,
+        facts,
+        actions,
         ticks,
     };
     let case = Case {
@@ -323,9 +369,9 @@ pub fn graph<'scope>(
     };
     let closed_loop = closed_loop(
         loop_inputs,
-        case,
+        (case, semantics.zone.clone()),
         meters,
-        (keepers.roster, keepers.case, keepers.notice),
+        (keepers.roster, keepers.joining, keepers.case, keepers.notice),
         &mut waking,
     );
     let waking = scope.concatenate(waking);
@@ -347,25 +393,31 @@ pub fn graph<'scope>(
 /// What the closed loop is made of.
 struct Loop<'scope> {
     tables: Rows<'scope, (Key, BaseRow)>,
+    regions: Rows<'scope, Shared<Region>>,
     placed: Rows<'scope, Shared<Region>>,
-    warnings: Rows<'scope, Arc<WarningState>>,
-    records: StreamVec<'scope, Epoch, Batch<CaseRecord>>,
+    running: Rows<'scope, (Arc<WarningState>, Text)>,
+    joined: Rows<'scope, Arc<Joined>>,
+    facts: StreamVec<'scope, Epoch, Batch<CaseRecord>>,
+    actions: StreamVec<'scope, Epoch, Batch<Acted>>,
     ticks: StreamVec<'scope, Epoch, Tick>,
 }
 
 /// The second part of the page: who answers for what, what is done, and who is told.
 fn closed_loop<'scope>(
     inputs: Loop<'scope>,
-    case: Case,
+    (case, zone): (Case, TimeZone),
     meters: &Meters,
-    (keep_roster, keep_case, keep_notice): (Keeper, Keeper, Keeper),
+    (keep_roster, keep_joining, keep_case, keep_notice): (Keeper, Keeper, Keeper, Keeper),
     waking: &mut Vec<StreamVec<'scope, Epoch, (Waking, Epoch)>>,
 ) -> StreamVec<'scope, Epoch, OutputUpdate> {
     let Loop {
         tables,
+        regions,
         placed,
-        warnings,
-        records,
+        running,
+        joined,
+        facts,
+        actions,
         ticks,
     } = inputs;
     let scope = ticks.scope();
@@ -373,15 +425,10 @@ fn closed_loop<'scope>(
     let users = tables.clone().flat_map(|(_, row)| row.user());
     let plans = tables.clone().flat_map(|(_, row)| row.plan());
     let incidents = tables.clone().flat_map(|(_, row)| row.incident());
-    let roster_rows = tables.flat_map(|(key, row)| match row {
-        BaseRow::Duty(duty) => Some(((Topic::BaseDuty.index(), key), RosterRow::Duty(duty))),
-        BaseRow::User(user) => Some(((Topic::BaseUser.index(), key), RosterRow::User(user))),
-        _ => None,
-    });
     let no_records = ToStream::to_stream(None, scope);
     let on_duty = fold(
         Roster,
-        roster_rows,
+        roster_rows(tables),
         no_records.clone(),
         ticks.clone(),
         meters.roster.clone(),
@@ -394,36 +441,37 @@ fn closed_loop<'scope>(
         OnDuty::Shift(_) | OnDuty::Post(_) => None,
     });
 
-    let rows = obligation(subjects(warnings, incidents), duties, units, plans, placed.clone());
+    let actions = fold(
+        Joining,
+        joined.map(|joined| (Key::of(&joined.warning), joined.run.clone())),
+        actions,
+        ticks.clone(),
+        meters.joining.clone(),
+        keep_joining,
+    )
+    .note(waking);
+    let actions = batched::<Case, _>(actions, |(acted, _, _)| Some(CaseRecord::Action(acted)));
+    let records = facts.concat(actions);
+    let rows = obligation(subjects(running, incidents), duties, units, plans, placed.clone());
     let found = fold(case, rows, records, ticks.clone(), meters.case.clone(), keep_case).note(waking);
-    let cases = found
-        .clone()
-        .flat_map(|(output, epoch, diff)| match output {
-            CaseOutput::State(state) => Some((state, epoch, diff)),
-            CaseOutput::Standing(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
-        })
-        .as_collection();
-    let standings = found
-        .clone()
-        .flat_map(|(output, epoch, diff)| match output {
-            CaseOutput::Standing(standing) => Some((standing, epoch, diff)),
-            CaseOutput::State(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
-        })
-        .as_collection();
+    let Found {
+        cases,
+        standings,
+        alarms,
+        deltas,
+    } = Found::of(found);
     let standings = locate(standings, placed, |standing| standing.region);
-    let alarms = found
-        .clone()
-        .flat_map(|(output, epoch, diff)| match output {
-            CaseOutput::Alarm(alarm) => Some((alarm, epoch, diff)),
-            CaseOutput::State(_) | CaseOutput::Standing(_) | CaseOutput::Delta(_) => None,
-        })
-        .as_collection();
-    let deltas = found.flat_map(|(output, epoch, diff)| match output {
-        CaseOutput::Delta(delta) => Some((Output::CaseDelta(delta), epoch, diff)),
-        CaseOutput::State(_) | CaseOutput::Standing(_) | CaseOutput::Alarm(_) => None,
-    });
     let told = recipients(cases.clone(), alarms, on_duty, users);
     let notices = fold(Notices, told, no_records, ticks, meters.notice.clone(), keep_notice).note(waking);
+    let notices = named(
+        notices,
+        regions,
+        |notice| Some(notice.region),
+        move |notice, name| {
+            notice.region_name = name;
+            sentence::write(notice, &zone);
+        },
+    );
     let notices = notices.map(|(notice, epoch, diff)| (Output::Notice(notice), epoch, diff));
 
     cases
@@ -433,6 +481,50 @@ fn closed_loop<'scope>(
         .inner
         .concat(deltas)
         .concat(notices)
+}
+
+/// The rows of the fold `roster`.
+fn roster_rows<'scope>(tables: Rows<'scope, (Key, BaseRow)>) -> Rows<'scope, ((u16, Key), RosterRow)> {
+    tables.flat_map(|(key, row)| match row {
+        BaseRow::Duty(duty) => Some(((Topic::BaseDuty.index(), key), RosterRow::Duty(duty))),
+        BaseRow::User(user) => Some(((Topic::BaseUser.index(), key), RosterRow::User(user))),
+        _ => None,
+    })
+}
+
+/// What the fold `case` gives, apart.
+struct Found<'scope> {
+    cases: Rows<'scope, Arc<CaseState>>,
+    standings: Rows<'scope, Arc<Standing>>,
+    alarms: Rows<'scope, Arc<Alarm>>,
+    deltas: StreamVec<'scope, Epoch, OutputUpdate>,
+}
+
+impl<'scope> Found<'scope> {
+    fn of(found: StreamVec<'scope, Epoch, (CaseOutput, Epoch, Diff)>) -> Self {
+        let cases = found.clone().flat_map(|(output, epoch, diff)| match output {
+            CaseOutput::State(state) => Some((state, epoch, diff)),
+            CaseOutput::Standing(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
+        });
+        let standings = found.clone().flat_map(|(output, epoch, diff)| match output {
+            CaseOutput::Standing(standing) => Some((standing, epoch, diff)),
+            CaseOutput::State(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
+        });
+        let alarms = found.clone().flat_map(|(output, epoch, diff)| match output {
+            CaseOutput::Alarm(alarm) => Some((alarm, epoch, diff)),
+            CaseOutput::State(_) | CaseOutput::Standing(_) | CaseOutput::Delta(_) => None,
+        });
+        let deltas = found.flat_map(|(output, epoch, diff)| match output {
+            CaseOutput::Delta(delta) => Some((Output::CaseDelta(delta), epoch, diff)),
+            CaseOutput::State(_) | CaseOutput::Standing(_) | CaseOutput::Alarm(_) => None,
+        });
+        Self {
+            cases: cases.as_collection(),
+            standings: standings.as_collection(),
+            alarms: alarms.as_collection(),
+            deltas,
+        }
+    }
 }
 
 /// Tables, and dead letters.

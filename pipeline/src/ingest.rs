@@ -36,8 +36,9 @@ use riskflow_connectors::{Polled, Source, SourceError, Verdict};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::Epoch;
-use riskflow_operators::case::{Case, CaseRecord};
+use riskflow_operators::case::Acted;
 use riskflow_operators::fold::{Batch, Batches};
+use riskflow_operators::joining::Joining;
 use riskflow_operators::monitor::{Monitor, Observed};
 use riskflow_operators::table::{BaseRecord, Latest};
 use serde::{Deserialize, Serialize};
@@ -163,7 +164,7 @@ pub struct Ingested<'scope> {
     /// Observations that were admitted.
     pub observations: StreamVec<'scope, Epoch, Batch<Observed>>,
     /// Actions that were admitted.
-    pub actions: StreamVec<'scope, Epoch, Batch<CaseRecord>>,
+    pub actions: StreamVec<'scope, Epoch, Batch<Acted>>,
     /// What could not be used.
     pub dead_letters: StreamVec<'scope, Epoch, OutputUpdate>,
     /// One for each cut and worker.
@@ -193,7 +194,7 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Epoch
     let (reports, report_stream) = builder.new_output();
     let mut base = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<BaseRecord>>>>::from(base);
     let mut observations = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<Observed>>>>::from(observations);
-    let mut actions = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<CaseRecord>>>>::from(actions);
+    let mut actions = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<Acted>>>>::from(actions);
     let mut dead_letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<OutputUpdate>>>::from(dead_letters);
     let mut reports = OutputBuilder::<_, CapacityContainerBuilder<Vec<Report>>>::from(reports);
     let mut waiting: VecDeque<Pending> = VecDeque::new();
@@ -306,7 +307,7 @@ enum Progress {
 struct Taken {
     base: Batches<Latest>,
     observations: Batches<Monitor>,
-    actions: Batches<Case>,
+    actions: Batches<Joining>,
     dead_letters: Vec<Output>,
 }
 

@@ -64,6 +64,7 @@ pub fn is_definite(settings: &Settings) -> bool {
 #[must_use]
 pub fn semantics_of(settings: &Settings) -> Text {
     let (time, unknown) = (settings.time, settings.unknown);
+    let flapping = settings.case.flapping;
     let meaning = (
         [
             time.horizon,
@@ -75,9 +76,20 @@ pub fn semantics_of(settings: &Settings) -> Text {
         ],
         (unknown.max_observations as u64, unknown.max_bytes as u64),
         settings.cuts.least,
-        (settings.case.horizon, settings.case.retain, settings.case.deadlines),
+        (
+            settings.case.horizon,
+            settings.case.retain,
+            [flapping.join, flapping.within, flapping.calm],
+            settings.case.deadlines,
+        ),
+        zone_name(settings),
     );
     binary::fingerprint(&meaning).to_string().into()
+}
+
+/// The name of the city's time zone.
+fn zone_name(settings: &Settings) -> &str {
+    settings.zone.iana_name().expect("it was found by its name")
 }
 
 /// The same settings by name, for people.
@@ -91,12 +103,16 @@ fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
         ("unknown.hold", unknown.hold),
         ("case.horizon", case.horizon),
         ("case.retain", case.retain),
+        ("case.flapping.join", case.flapping.join),
+        ("case.flapping.within", case.flapping.within),
+        ("case.flapping.calm", case.flapping.calm),
     ];
     let mut named: BTreeMap<Text, Text> = durations
         .into_iter()
         .map(|(name, millis)| (name.into(), duration::show(millis).into()))
         .collect();
     let mut note = |name: String, value: String| drop(named.insert(name.into(), value.into()));
+    note("city.timezone".to_owned(), zone_name(settings).to_owned());
     note(
         "unknown.max_observations".to_owned(),
         unknown.max_observations.to_string(),

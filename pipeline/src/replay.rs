@@ -7,8 +7,9 @@ use riskflow_config::InputRecord;
 use riskflow_model::Millis;
 use riskflow_model::output::{DeadLetter, Origin, PayloadEncoding, Reason};
 use riskflow_model::topic::Topic;
-use riskflow_operators::case::{Acted, Case, CaseRecord};
+use riskflow_operators::case::{Acted, Case};
 use riskflow_operators::fold::{Keeper, Offer, Tick, batched};
+use riskflow_operators::joining::Joining;
 use riskflow_operators::monitor::{Monitor, Observed};
 use riskflow_operators::table::{BaseRecord, Latest};
 use timely::dataflow::InputHandleVec;
@@ -81,7 +82,7 @@ pub fn replay_on(
             let inputs = Inputs {
                 base: batched::<Latest, _>(scope.input_from(&mut feed.base), Some),
                 observations: batched::<Monitor, _>(scope.input_from(&mut feed.observations), Some),
-                actions: batched::<Case, _>(scope.input_from(&mut feed.actions), Some),
+                actions: batched::<Joining, _>(scope.input_from(&mut feed.actions), Some),
                 ticks: scope.input_from(&mut feed.ticks),
             };
             let refusals = scope.input_from(&mut feed.refusals);
@@ -147,7 +148,7 @@ fn keep(fold: &'static str, kept: Arc<Mutex<Saved>>) -> Offer {
 struct Feed {
     base: InputHandleVec<u64, BaseRecord>,
     observations: InputHandleVec<u64, Observed>,
-    actions: InputHandleVec<u64, CaseRecord>,
+    actions: InputHandleVec<u64, Acted>,
     refusals: InputHandleVec<u64, (Output, u64, i64)>,
     ticks: InputHandleVec<u64, Tick>,
 }
@@ -175,7 +176,7 @@ impl Feed {
 enum Routed {
     Base(BaseRecord),
     Observed(Observed),
-    Acted(CaseRecord),
+    Acted(Acted),
     Refused(Box<DeadLetter>),
 }
 
@@ -191,7 +192,7 @@ fn route(origin: Origin, record: InputRecord, epoch: Millis, semantics: &Semanti
             Err(reason) => Routed::Refused(Box::new(refused(origin, "phenomenon_time", observation.time, reason))),
         },
         InputRecord::Action(action) => match Case::admit(&semantics.case, &semantics.time, epoch.0, action.time) {
-            Ok(()) => Routed::Acted(CaseRecord::Action(Acted { origin, action })),
+            Ok(()) => Routed::Acted(Acted::new(origin, action)),
             Err(reason) => Routed::Refused(Box::new(refused(origin, "time", action.time, reason))),
         },
     }

@@ -27,6 +27,8 @@ pub struct Tables {
     pub warnings: RedBlackTreeMapSync<Text, Arc<WarningState>>,
     /// Cases by identifier.
     pub cases: RedBlackTreeMapSync<Text, Arc<CaseState>>,
+    /// The cases of warnings that joined one, by the warning.
+    joined: RedBlackTreeMapSync<Text, Text>,
     /// Response times by their key.
     pub responses: RedBlackTreeMapSync<String, Arc<Response>>,
     /// Totals of reports by their key.
@@ -47,6 +49,7 @@ impl Tables {
         update(&mut self.regions, &output.regions, |row| (row.region, row.domain));
         update(&mut self.warnings, &output.warnings, |row| row.id.clone());
         update(&mut self.cases, &output.cases, |row| row.id.clone());
+        self.join(&output.cases);
         update(&mut self.responses, &output.responses, |row| row.key());
         update(&mut self.totals, &output.totals, |row| row.key());
         update(&mut self.unmatched, &output.unmatched, |row| row.key());
@@ -58,6 +61,28 @@ impl Tables {
                 self.last_deltas.insert_mut(delta.id.clone(), Arc::new(delta.clone()));
             }
         }
+    }
+
+    fn join(&mut self, cases: &[(Arc<CaseState>, Diff)]) {
+        // What went comes first.
+        for came in [false, true] {
+            let rows = cases.iter().filter(|(_, diff)| (*diff > 0) == came);
+            for (row, _) in rows {
+                for warning in row.warnings.iter().filter(|warning| **warning != row.id) {
+                    if came {
+                        self.joined.insert_mut(warning.clone(), row.id.clone());
+                    } else {
+                        self.joined.remove_mut(warning);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A case by its identifier, or by that of any of its newest warnings.
+    pub fn case(&self, id: &str) -> Option<&Arc<CaseState>> {
+        let joined = || self.cases.get(self.joined.get(id)?);
+        self.cases.get(id).or_else(joined)
     }
 
     /// A region and all above it, as the rows of regions say.

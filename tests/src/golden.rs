@@ -90,6 +90,8 @@ struct Step {
     responses: BTreeMap<String, Value>,
     case_deltas: Option<Vec<String>>,
     notices: Option<Vec<String>>,
+    /// The sentences of the notices, in both languages.
+    texts: Option<Vec<String>>,
 }
 
 /// Ten minutes of horizon, one of future and of lateness: the defaults.
@@ -109,6 +111,7 @@ fn semantics() -> Semantics {
         unmatched: UnmatchedSettings::default(),
         cuts: ScoreCuts::default(),
         case: CaseSettings::default(),
+        zone: jiff::tz::TimeZone::get("Asia/Shanghai").expect("the database has it"),
     }
 }
 

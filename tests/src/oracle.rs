@@ -35,6 +35,7 @@ mod place;
 mod region;
 mod report;
 mod response;
+mod run;
 mod timeline;
 mod unit;
 mod unmatched;
@@ -55,6 +56,8 @@ pub struct Expected {
     pub unmatched: BTreeMap<String, Unmatched>,
     /// What happened in the epoch.
     pub deltas: BTreeSet<Told>,
+    /// The runs of the warnings to which anything happened.
+    pub runs: BTreeMap<Text, Text>,
     /// Cases by identifier.
     pub cases: BTreeMap<Text, CaseState>,
     /// What happened to cases in the epoch.
@@ -65,6 +68,22 @@ pub struct Expected {
     pub responses: BTreeMap<String, Response>,
     /// What could not be used in the epoch.
     pub dead: BTreeSet<(Reason, Origin)>,
+}
+
+/// A notice without what it rests on and how that is called.
+#[must_use]
+pub fn bare(notice: &Notice) -> Notice {
+    Notice {
+        rule_name: Text::default(),
+        asset_name: Text::default(),
+        region_name: Text::default(),
+        feature: Text::default(),
+        value: None,
+        value_unit: Text::default(),
+        text_zh: Text::default(),
+        text_en: Text::default(),
+        ..notice.clone()
+    }
 }
 
 /// A delta without its explanation.
@@ -125,6 +144,7 @@ pub struct Oracle {
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
     levels: Levels,
     open: BTreeMap<(Text, Text), (i64, Level, Text)>,
+    runs: run::Runs,
     cases: case::Cases,
     /// Scores of regions after each epoch.
     scores: Vec<(i64, BTreeMap<String, i64>)>,
@@ -147,6 +167,7 @@ impl Oracle {
             waiting: BTreeMap::new(),
             levels: Levels::new(),
             open: BTreeMap::new(),
+            runs: run::Runs::default(),
             cases: case::Cases::default(),
             scores: Vec::new(),
         }
@@ -204,7 +225,8 @@ impl Oracle {
             places: &places,
         };
         expected.unmatched = self.alone.step(now, self.semantics.unmatched.after, &tables);
-        self.cases.step(&self.semantics, now, &records, places, &mut expected);
+        self.cases
+            .step(&self.semantics, now, &records, (places, &self.runs), &mut expected);
         expected
     }
 
@@ -447,10 +469,12 @@ impl Oracle {
                 Some(id) if same => id.clone(),
                 _ => hash(after.since),
             });
-            let mut tell = |id: &Option<Text>, kind, since: i64, at: i64, levels| {
+            let place = (rule.clone(), asset.clone());
+            let mut tell = |run: Text, id: &Option<Text>, kind, since: i64, at: i64, levels| {
                 let id = id.clone().expect("an episode has a name");
                 let cause = cause.unwrap_or(Cause::Manual);
                 let (rule, asset) = (rule.clone(), asset.clone());
+                expected.runs.insert(id.clone(), run);
                 expected.deltas.insert(Told {
                     id,
                     kind,
@@ -467,18 +491,28 @@ impl Oracle {
                     true => level::episode(&track, *since).and_then(|(_, end)| end),
                     false => level::end_of(&track, *since),
                 };
-                match end {
-                    Some(at) => tell(&id_before, DeltaKind::Cleared, *since, at, (*level, Level::None)),
-                    None => tell(&id_before, DeltaKind::Withdrawn, *since, now, (*level, Level::None)),
-                }
+                let (kind, at) = match end {
+                    Some(at) => (DeltaKind::Cleared, at),
+                    None => (DeltaKind::Withdrawn, now),
+                };
+                let run = self.runs.end(&place, at);
+                tell(run, &id_before, kind, *since, at, (*level, Level::None));
             }
             let Some(after) = after else { continue };
+            let run = if same {
+                self.runs.of_open(&place)
+            } else {
+                let id = id_after.as_ref().expect("an episode has a name");
+                self.runs
+                    .raise(&place, id, after.since, self.semantics.case.flapping.join)
+            };
             if before.as_ref().is_some_and(|(since, ..)| same && *since != after.since) {
                 let levels = (after.level, after.level);
-                tell(&id_after, DeltaKind::Revised, after.since, now, levels);
+                tell(run.clone(), &id_after, DeltaKind::Revised, after.since, now, levels);
             }
             match before.filter(|_| same) {
                 None => tell(
+                    run,
                     &id_after,
                     DeltaKind::Raised,
                     after.since,
@@ -487,11 +521,18 @@ impl Oracle {
                 ),
                 Some((_, from, _)) if from < after.level => {
                     let levels = (from, after.level);
-                    tell(&id_after, DeltaKind::Escalated, after.since, after.level_since, levels);
+                    tell(
+                        run,
+                        &id_after,
+                        DeltaKind::Escalated,
+                        after.since,
+                        after.level_since,
+                        levels,
+                    );
                 }
                 Some((_, from, _)) if from > after.level => {
                     let levels = (from, after.level);
-                    tell(&id_after, DeltaKind::Eased, after.since, after.level_since, levels);
+                    tell(run, &id_after, DeltaKind::Eased, after.since, after.level_since, levels);
                 }
                 Some(_) => {}
             }
@@ -502,6 +543,7 @@ impl Oracle {
             expected.warnings.insert(id.clone(), state);
             self.open.insert((rule, asset), (after.since, after.level, id));
         }
+        self.runs.forget(now, self.semantics.case.retain);
     }
 
     fn risks(&self, expected: &mut Expected) {

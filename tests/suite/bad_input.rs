@@ -218,6 +218,7 @@ fn held_of_a_million(max_observations: usize, max_bytes: usize) -> usize {
             max_observations,
             max_bytes,
         },
+        zone: jiff::tz::TimeZone::UTC,
         unmatched: riskflow_config::UnmatchedSettings::default(),
         cuts: ScoreCuts::default(),
         case: riskflow_config::CaseSettings::default(),

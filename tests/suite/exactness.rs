@@ -121,6 +121,7 @@ fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 6]) {
         unmatched: riskflow_config::UnmatchedSettings::default(),
         cuts: ScoreCuts::default(),
         case: riskflow_config::CaseSettings::default(),
+        zone: jiff::tz::TimeZone::UTC,
     };
     let meters = Meters::default();
     let outputs = replay(history, 2, semantics, &meters).unwrap();

@@ -81,8 +81,15 @@ pub enum Basis {
 /// A row of `out.case.state`, keyed by `id`: a case, until `case.retain` after it was archived.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct CaseState {
-    /// The identifier of the warning or incident.
+    /// The identifier of its first warning, or of its incident.
     pub id: Text,
+    /// The identifiers of its warnings: the newest 10. One that begins soon after the end of the one before (`case.flapping.join`)
+    /// joins its case.
+    #[serde(default)]
+    pub warnings: Vec<Text>,
+    /// Since when the level rises and falls so often that ends are not told; absent where it does not.
+    #[serde(default)]
+    pub flapping: Option<Millis>,
     /// Whether it is an incident.
     pub incident: bool,
     /// The rule of the warning, the hazard of the incident.
@@ -93,9 +100,9 @@ pub struct CaseState {
     pub domain: Domain,
     /// Where.
     pub region: RegionCode,
-    /// When the level left `none`.
+    /// When the level left `none`, for the last time.
     pub since: Millis,
-    /// The level now; `none` when it is over or never was.
+    /// The level now; `none` when it is over or never was. While it is flapping, the highest of that time.
     pub level: Level,
     /// The highest level in this round: that of its deadlines.
     pub peak: Level,
@@ -139,6 +146,9 @@ impl CaseState {
 /// How many there are of what a case's row lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct CaseCounts {
+    /// Warnings.
+    #[serde(default)]
+    pub warnings: u32,
     /// Missed deadlines, and what people lifted.
     pub escalations: u32,
     /// Those who must acknowledge it.
@@ -313,6 +323,12 @@ pub enum CaseEventKind {
     Reissued,
     /// It was archived, and what it rests on came back or rose: it begins again.
     Reopened,
+    /// Soon after the end another warning began, no higher than before: it goes on, and nobody need acknowledge anew.
+    Resumed,
+    /// It was raised for the third time in short: ends are not told until there is calm.
+    Flapping,
+    /// There was calm.
+    Calm,
     /// The level rose above all before: all must acknowledge again.
     Raised,
     /// The level changed otherwise.
@@ -345,10 +361,13 @@ pub enum CaseEventKind {
 
 impl CaseEventKind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Issued,
         Self::Reissued,
         Self::Reopened,
+        Self::Resumed,
+        Self::Flapping,
+        Self::Calm,
         Self::Raised,
         Self::Level,
         Self::Cleared,
@@ -372,6 +391,9 @@ impl CaseEventKind {
             Self::Issued => "issued",
             Self::Reissued => "reissued",
             Self::Reopened => "reopened",
+            Self::Resumed => "resumed",
+            Self::Flapping => "flapping",
+            Self::Calm => "calm",
             Self::Raised => "raised",
             Self::Level => "level",
             Self::Cleared => "cleared",
@@ -435,14 +457,38 @@ pub struct Notice {
     pub due: Option<Millis>,
     /// The rule of the warning, the hazard of the incident.
     pub rule: Text,
+    /// The rule's name; empty where it has none.
+    #[serde(default)]
+    pub rule_name: Text,
     /// The asset; an incident need not have one.
     pub asset: Option<Text>,
+    /// The asset's name; empty where it has none, and of an incident.
+    #[serde(default)]
+    pub asset_name: Text,
     /// The domain.
     pub domain: Domain,
     /// Where.
     pub region: RegionCode,
+    /// The region's name, where `base.region` has it.
+    #[serde(default)]
+    pub region_name: Text,
     /// When the level left `none`.
     pub since: Millis,
+    /// The feature that the warning rests on, as in `sum 12h`; the first of several. Empty of an incident.
+    #[serde(default)]
+    pub feature: Text,
+    /// Its value when the event began; absent while unknown, and of an incident.
+    #[serde(default)]
+    pub value: Option<Number>,
+    /// The unit of the value; empty where none is stated.
+    #[serde(default)]
+    pub value_unit: Text,
+    /// All that in one sentence, in Chinese. Times are those of `city.timezone`.
+    #[serde(default)]
+    pub text_zh: Text,
+    /// The same in English.
+    #[serde(default)]
+    pub text_en: Text,
 }
 
 /// What a notice tells.
@@ -457,11 +503,22 @@ pub enum NoticeEvent {
     Cleared,
     /// It never was.
     Withdrawn,
+    /// The end that was told was none: it goes on, no higher than before. Nobody need acknowledge it anew.
+    Resumed,
+    /// It rises and falls again and again: ends are not told until there is calm.
+    Flapping,
 }
 
 impl NoticeEvent {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Issued, Self::Escalated, Self::Cleared, Self::Withdrawn];
+    pub const ALL: [Self; 6] = [
+        Self::Issued,
+        Self::Escalated,
+        Self::Cleared,
+        Self::Withdrawn,
+        Self::Resumed,
+        Self::Flapping,
+    ];
 
     /// The name on the topics.
     #[must_use]
@@ -471,6 +528,8 @@ impl NoticeEvent {
             Self::Escalated => "escalated",
             Self::Cleared => "cleared",
             Self::Withdrawn => "withdrawn",
+            Self::Resumed => "resumed",
+            Self::Flapping => "flapping",
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn alarms(case: &Text, now: i64, machine: &Machine) -> BTreeSet<Arc<A
         let lifted = lifted.filter(|lifted| lifted.round == machine.round && !lifted.acknowledged);
         alarms.extend(lifted.filter_map(|lifted| escalation_alarm(case, machine, &lifted.escalation)));
     }
-    alarms.extend(end_alarm(case, machine));
+    alarms.extend(news_alarm(case, machine));
     alarms.into_iter().map(Arc::new).collect()
 }
 
@@ -32,6 +32,7 @@ fn pending_alarm(case: &Text, machine: &Machine, (unit, role): &Post, obliged: &
         case: case.clone(),
         event: NoticeEvent::Issued,
         mark: vec![number(machine.armed)],
+        evidence: machine.armed_by.clone(),
         to: Addressee::Role {
             unit: unit.clone(),
             role: role.clone(),
@@ -56,23 +57,28 @@ fn escalation_alarm(case: &Text, machine: &Machine, escalation: &Escalation) -> 
         case: case.clone(),
         event: NoticeEvent::Escalated,
         mark,
+        evidence: machine.armed_by.clone(),
         to: Addressee::Unit(escalation.to.clone()?),
         level: machine.peak,
         due: None,
     })
 }
 
-fn end_alarm(case: &Text, machine: &Machine) -> Option<Alarm> {
-    let event = match machine.basis {
+/// What everyone is told who was told before: an end, that it goes on all the same, or that it does so again and again.
+fn news_alarm(case: &Text, machine: &Machine) -> Option<Alarm> {
+    let (event, at) = match (machine.basis, machine.flapping, machine.resumed) {
         _ if machine.step == CaseStep::Archived => return None,
-        Basis::Active => return None,
-        Basis::Cleared => NoticeEvent::Cleared,
-        Basis::Withdrawn => NoticeEvent::Withdrawn,
+        (Basis::Cleared, ..) => (NoticeEvent::Cleared, machine.fact_at),
+        (Basis::Withdrawn, ..) => (NoticeEvent::Withdrawn, machine.fact_at),
+        (Basis::Active, Some(since), _) => (NoticeEvent::Flapping, since),
+        (Basis::Active, None, Some(since)) => (NoticeEvent::Resumed, since),
+        (Basis::Active, None, None) => return None,
     };
     Some(Alarm {
         case: case.clone(),
         event,
-        mark: vec![number(machine.fact_at)],
+        mark: vec![number(at)],
+        evidence: machine.evidence.clone(),
         to: Addressee::Told,
         level: machine.level,
         due: None,

@@ -1,19 +1,21 @@
 //! What is kept of one case, and the comparison of what is found now with what was told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use riskflow_config::FlappingSettings;
 use riskflow_model::action::Action;
 use riskflow_model::output::{
     Basis, CaseCounts, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, Obligation, Origin, Refusal,
     TaskState,
 };
-use riskflow_model::{Domain, Key, Millis, Text};
+use riskflow_model::{Domain, Key, Level, Millis, Text};
 use serde::{Deserialize, Serialize};
 
 use super::alarm::alarms;
 use super::item::{Fact, Held, Item, What};
 use super::machine::{Machine, Post, Rules, Told};
+use super::restless::{Passed, Restless};
 use super::{Alarm, Case, CaseOutput, Change, Standing, acting};
 use crate::Diff;
 use crate::fold::Next;
@@ -22,12 +24,23 @@ use crate::obligation::{Subject, TaskMatch};
 /// One case.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct File {
+    /// The identifier of its first warning, or of its incident.
+    pub(super) id: Text,
+    /// The warnings that it is about, the newest last; none of an incident.
+    warnings: VecDeque<Text>,
+    /// How many there were.
+    joined: u32,
+    /// How they rise and fall.
+    restless: Restless,
+    /// What changed since the last settling.
+    #[serde(skip)]
+    pub(super) change: Change,
     /// What it is about; as it was last while it had a row.
     pub(super) subject: Arc<Subject>,
     /// As it stands on the timeline.
     domain: Option<Domain>,
-    /// Whether it rests on something now.
-    active: bool,
+    /// The level that was told last; none where it rests on nothing.
+    level: Level,
     /// Obligations and tasks as they stand on the timeline.
     duties: BTreeMap<Post, Held>,
     tasks: BTreeMap<(Text, Text), TaskMatch>,
@@ -48,9 +61,14 @@ pub(super) struct File {
 impl File {
     pub(super) fn new(subject: Arc<Subject>) -> Self {
         Self {
+            id: subject.id.clone(),
+            warnings: VecDeque::new(),
+            joined: 0,
+            restless: Restless::default(),
+            change: Change::default(),
             subject,
             domain: None,
-            active: false,
+            level: Level::None,
             duties: BTreeMap::new(),
             tasks: BTreeMap::new(),
             actions: BTreeSet::new(),
@@ -63,9 +81,61 @@ impl File {
         }
     }
 
-    pub(super) fn fact(&mut self, now: i64, fact: Fact) {
-        self.active = fact.is_active();
-        self.add(now, What::Fact(fact));
+    /// Whether a warning or incident belongs to it.
+    pub(super) fn is_of(&self, id: &Text) -> bool {
+        self.id == *id || self.warnings.contains(id)
+    }
+
+    /// Whether it is archived, as far as is told.
+    pub(super) fn is_archived(&self) -> bool {
+        self.state
+            .as_ref()
+            .is_some_and(|state| state.step == CaseStep::Archived)
+    }
+
+    /// A warning belongs to it from here on.
+    pub(super) fn join(&mut self, warning: &Text) {
+        self.joined += 1;
+        self.warnings.push_back(warning.clone());
+        if self.warnings.len() > KNOWN {
+            self.warnings.pop_front();
+        }
+    }
+
+    /// Takes a fact in. What a restless level does is not put on the timeline, but for what is above the peak.
+    pub(super) fn fact(&mut self, now: i64, fact: Fact, settings: &FlappingSettings) {
+        let cause = fact.cause;
+        // Of a new case there is no peak yet, and nothing to be restless about.
+        let peak = match &self.state {
+            Some(state) if state.step == CaseStep::Archived => None,
+            Some(state) => Some(state.peak),
+            None => Some(Level::None),
+        };
+        match self.restless.pass(now, fact, peak, settings) {
+            Passed::Told(fact) => self.put(now, fact),
+            Passed::Marks(fact) => {
+                self.put(now, fact);
+                self.add(now, What::Flapping(true, cause));
+            }
+            Passed::Held => return,
+        }
+        self.change.fact = Some(cause);
+    }
+
+    /// The mark goes once there was calm, and what was not told meanwhile is told.
+    pub(super) fn calm_down(&mut self, now: i64) {
+        let shown = self.state.as_ref().map_or(Level::None, |state| state.level);
+        if let Some((at, fact)) = self.restless.calm(now, shown) {
+            self.add(at, What::Flapping(false, Cause::Clock));
+            if let Some(fact) = fact {
+                self.put(at, fact);
+            }
+        }
+    }
+
+    fn put(&mut self, at: i64, fact: Fact) {
+        self.level = fact.level();
+        self.add(at, What::Fact(fact));
     }
 
     /// Says what the case is about now.
@@ -117,7 +187,10 @@ impl File {
 
     /// Puts what the duties and plans say now on the timeline, where it differs; says whether anything did.
     pub(super) fn follow(&mut self, now: i64, rows: &super::Rows) -> bool {
-        if !self.active {
+        // What a restless level does not show leaves them as they are.
+        let hides = |subject: &Arc<Subject>| subject.level != self.level;
+        let restless = self.restless.until().is_some() && rows.subject.as_ref().is_none_or(hides);
+        if self.level == Level::None || restless {
             return false;
         }
         let mut duties: BTreeMap<Post, Held> = BTreeMap::new();
@@ -154,13 +227,7 @@ impl File {
 
     /// Finds out what is to be said now, and says what differs from what was said; when to look again, or `None` to forget the
     /// case.
-    pub(super) fn tell(
-        &mut self,
-        now: i64,
-        case: &Case,
-        change: &Change,
-        out: &mut Vec<(CaseOutput, Diff)>,
-    ) -> Option<Next> {
+    pub(super) fn tell(&mut self, now: i64, case: &Case, out: &mut Vec<(CaseOutput, Diff)>) -> Option<Next> {
         let rules = Rules {
             settings: &case.settings,
             max_future: case.max_future,
@@ -171,6 +238,7 @@ impl File {
             machine.step_over(item, rules, &mut found);
         }
         machine.pass(now + 1, &mut found);
+        let change = std::mem::take(&mut self.change);
         let refused = change.too_many.iter().map(|action| self.too_many(action, &machine));
         out.extend(refused.map(|delta| (CaseOutput::Delta(Box::new(delta)), 1)));
         self.tell_events(&found, change.cause(), out);
@@ -182,7 +250,7 @@ impl File {
         self.show(now, &machine, out);
         self.move_anchor(now - case.settings.horizon, rules);
         let suppressed = machine.suppressed.filter(|until| *until > now);
-        let wakes = [machine.next_due(), suppressed, rest];
+        let wakes = [machine.next_due(), suppressed, rest, self.restless.until()];
         Some(wakes.into_iter().flatten().min().map_or(Next::Keep, Next::Wake))
     }
 
@@ -229,7 +297,7 @@ impl File {
 
     fn delta(&self, event: CaseEvent, retracted: bool, cause: Cause) -> CaseOutput {
         CaseOutput::Delta(Box::new(CaseDelta {
-            case: self.subject.id.clone(),
+            case: self.id.clone(),
             retracted,
             cause,
             rule: self.subject.rule.clone(),
@@ -244,7 +312,7 @@ impl File {
         event.by = Some(acting::by(action));
         event.refusal = Some(Refusal::TooMany);
         CaseDelta {
-            case: self.subject.id.clone(),
+            case: self.id.clone(),
             retracted: false,
             cause: Cause::Manual,
             rule: self.subject.rule.clone(),
@@ -261,12 +329,24 @@ impl File {
         replace(&mut self.state, state, CaseOutput::State, out);
         let standing = self.standing_of(machine, obligations);
         replace(&mut self.standing, standing, CaseOutput::Standing, out);
-        let alarms = alarms(&self.subject.id, now, machine);
+        let alarms = alarms(&self.id, now, machine);
         let gone = self.alarms.difference(&alarms).cloned();
         out.extend(gone.map(|alarm| (CaseOutput::Alarm(alarm), -1)));
         let came = alarms.difference(&self.alarms).cloned();
         out.extend(came.map(|alarm| (CaseOutput::Alarm(alarm), 1)));
         self.alarms = alarms;
+    }
+
+    /// Until when a mark lasts, if it stays calm.
+    #[cfg(test)]
+    pub(super) const fn wakes(&self) -> Option<i64> {
+        self.restless.until()
+    }
+
+    /// How much stands on its timeline.
+    #[cfg(test)]
+    pub(super) fn length(&self) -> usize {
+        self.items.len()
     }
 
     /// What it counts for in response times.
@@ -294,7 +374,9 @@ impl File {
         let older = machine.lifted.len().saturating_sub(CaseState::NEWEST);
         let escalations = machine.lifted[older..].iter().map(|lifted| lifted.escalation.clone());
         CaseState {
-            id: subject.id.clone(),
+            id: self.id.clone(),
+            warnings: newest(&self.warnings, CaseState::NEWEST),
+            flapping: machine.flapping.map(Millis),
             incident: subject.incident.is_some(),
             rule: subject.rule.clone(),
             asset: subject.asset.clone(),
@@ -319,6 +401,7 @@ impl File {
             times: machine.times,
             people: machine.people.clone(),
             counts: CaseCounts {
+                warnings: self.joined,
                 escalations: machine.lifted.len() as u32,
                 obligations: obligations.len() as u32,
                 tasks: tasks.len() as u32,
@@ -338,7 +421,7 @@ impl File {
             *missed.entry(unit).or_default() += 1;
         }
         Standing {
-            case: self.subject.id.clone(),
+            case: self.id.clone(),
             region: self.subject.region,
             domain: self.subject.domain,
             times: machine.times,
@@ -347,6 +430,14 @@ impl File {
             missed: missed.into_iter().map(|(unit, count)| (unit.clone(), count)).collect(),
         }
     }
+}
+
+/// So many warnings of a case are known by their identifiers.
+const KNOWN: usize = 100;
+
+/// The last of a list.
+fn newest(all: &VecDeque<Text>, most: usize) -> Vec<Text> {
+    all.iter().skip(all.len().saturating_sub(most)).cloned().collect()
 }
 
 /// Gives a row where it differs from the one given before.

@@ -1,8 +1,10 @@
 //! What a case's timeline is made of.
 
+use std::sync::Arc;
+
 use riskflow_model::action::Action;
-use riskflow_model::output::{Cause, Origin};
-use riskflow_model::{Domain, Key, Level, Text};
+use riskflow_model::output::{Cause, Explanation, Origin};
+use riskflow_model::{Domain, Key, Level, Number, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::obligation::TaskMatch;
@@ -23,6 +25,8 @@ pub enum What {
     Domain(Domain),
     /// What the case rests on changed.
     Fact(Fact),
+    /// What it rests on is restless from here on, or no more.
+    Flapping(bool, Cause),
     /// The obligation of a unit and role came or is another one (`Some`), or went.
     Duty((Text, Text), Option<Held>),
     /// A task of a plan came or is another one, or went.
@@ -32,12 +36,49 @@ pub enum What {
 }
 
 /// What the case rests on changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
     /// To what.
     pub kind: FactKind,
     /// Why.
     pub cause: Cause,
+    /// What it rests on, for people; `None` for an incident.
+    pub evidence: Option<Arc<Evidence>>,
+}
+
+/// What a warning rests on, in short and for people.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The rule's name.
+    pub rule_name: Text,
+    /// The asset's name.
+    pub asset_name: Text,
+    /// The feature whose comparison holds (the first of several; where none does, the first of the condition), as in `sum 12h`.
+    pub feature: Text,
+    /// Its value.
+    pub value: Option<Number>,
+    /// The unit of the value.
+    pub unit: Text,
+}
+
+impl Evidence {
+    /// The short form of an explanation.
+    pub fn of(explanation: &Explanation) -> Self {
+        let holds = |feature: &str| {
+            let compares = |held: &Text| held.strip_prefix(feature).is_some_and(|rest| rest.starts_with(' '));
+            explanation.held.iter().any(compares)
+        };
+        let mut features = explanation.features.iter();
+        let holding = features.find(|value| holds(&value.feature));
+        let shown = holding.or_else(|| explanation.features.first());
+        Self {
+            rule_name: explanation.rule_name.clone(),
+            asset_name: explanation.asset_name.clone(),
+            feature: shown.map(|value| value.feature.clone()).unwrap_or_default(),
+            value: shown.and_then(|value| value.value),
+            unit: shown.map(|value| value.unit.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// What the case rests on now.
@@ -45,6 +86,8 @@ pub struct Fact {
 pub enum FactKind {
     /// It began, at this level.
     Raised(Level),
+    /// Another warning of the same run began, at this level.
+    Joined(Level),
     /// It goes on at this level.
     Level(Level),
     /// It is over.
@@ -71,7 +114,7 @@ impl Item {
     pub fn order(&self) -> (i64, u8, Origin) {
         match &self.what {
             What::Domain(_) => (self.at, 0, Origin::default()),
-            What::Fact(_) => (self.at, 1, Origin::default()),
+            What::Fact(_) | What::Flapping(..) => (self.at, 1, Origin::default()),
             What::Duty(..) | What::Task(..) => (self.at, 2, Origin::default()),
             What::Act(origin, _) => (self.at, 3, *origin),
         }
@@ -86,8 +129,11 @@ impl Item {
 }
 
 impl Fact {
-    /// Whether the case rests on something from here on.
-    pub fn is_active(&self) -> bool {
-        matches!(self.kind, FactKind::Raised(_) | FactKind::Level(_))
+    /// The level from here on.
+    pub const fn level(&self) -> Level {
+        match self.kind {
+            FactKind::Raised(level) | FactKind::Joined(level) | FactKind::Level(level) => level,
+            FactKind::Cleared | FactKind::Withdrawn => Level::None,
+        }
     }
 }

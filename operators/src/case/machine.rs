@@ -4,6 +4,7 @@
 //! whenever any of that changes. So what is found does not depend on the order in which it was learnt.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use riskflow_config::CaseSettings;
 use riskflow_model::output::{
@@ -12,7 +13,7 @@ use riskflow_model::output::{
 use riskflow_model::{Domain, Level, Millis, Text};
 use serde::{Deserialize, Serialize};
 
-use super::item::{Fact, FactKind, Held, Item, What};
+use super::item::{Evidence, Fact, FactKind, Held, Item, What};
 use crate::obligation::TaskMatch;
 
 /// A unit and a role there.
@@ -114,6 +115,13 @@ pub struct Machine {
     pub(super) peak: Level,
     /// The time of the alarm that must be acknowledged.
     pub(super) armed: i64,
+    /// Since when it goes on again after an end that was told.
+    pub(super) resumed: Option<i64>,
+    /// Since when what it rests on is restless.
+    pub(super) flapping: Option<i64>,
+    /// What the last fact rests on, and that which armed it last.
+    pub(super) evidence: Option<Arc<Evidence>>,
+    pub(super) armed_by: Option<Arc<Evidence>>,
     pub(super) rejected: Option<Text>,
     pub(super) suppressed: Option<i64>,
     /// By when the next step must be done, and which that is.
@@ -161,7 +169,8 @@ impl Machine {
         self.pass(item.at, out);
         match &item.what {
             What::Domain(domain) => self.domain = Some(*domain),
-            What::Fact(fact) => self.fact(item.at, *fact, rules, out),
+            What::Fact(fact) => self.fact(item.at, fact, rules, out),
+            What::Flapping(flapping, cause) => self.flap(item.at, *flapping, *cause, out),
             What::Duty(post, held) => self.duty(item.at, post, held.as_ref(), rules),
             What::Task(id, task) => self.task(item.at, id, task.as_ref()),
             What::Act(_, action) => self.act(item.at, action, rules, out),
@@ -308,21 +317,46 @@ impl Machine {
         }
     }
 
-    fn fact(&mut self, at: i64, fact: Fact, rules: Rules<'_>, out: &mut Vec<Told>) {
+    fn flap(&mut self, at: i64, flapping: bool, cause: Cause, out: &mut Vec<Told>) {
+        self.flapping = flapping.then_some(at);
+        let kind = if flapping {
+            // That says more than that it goes on.
+            self.resumed = None;
+            CaseEventKind::Flapping
+        } else {
+            CaseEventKind::Calm
+        };
+        out.push((self.event(at, kind), cause));
+    }
+
+    fn fact(&mut self, at: i64, fact: &Fact, rules: Rules<'_>, out: &mut Vec<Told>) {
         self.fact_at = at;
+        self.resumed = None;
+        self.evidence.clone_from(&fact.evidence);
         let archived = self.step == CaseStep::Archived;
         let kind = match fact.kind {
-            FactKind::Raised(level) if !self.exists() => {
+            FactKind::Raised(level) | FactKind::Joined(level) if !self.exists() => {
                 self.times.issued = Millis(at);
                 self.issue_level = level;
                 self.begin(at, level, rules);
                 CaseEventKind::Issued
             }
-            FactKind::Raised(level) | FactKind::Level(level) if archived && self.reopens(fact.kind) => {
+            FactKind::Raised(level) | FactKind::Joined(level) | FactKind::Level(level)
+                if archived && self.reopens(fact.kind) =>
+            {
                 self.begin(at, level, rules);
                 CaseEventKind::Reopened
             }
-            FactKind::Raised(level) => {
+            FactKind::Joined(level) if self.basis == Basis::Cleared && level <= self.peak => {
+                self.resume(at, level, rules);
+                CaseEventKind::Resumed
+            }
+            FactKind::Joined(level) if self.basis == Basis::Cleared => {
+                (self.basis, self.level, self.peak) = (Basis::Active, level, level);
+                self.arm(at, rules);
+                CaseEventKind::Raised
+            }
+            FactKind::Raised(level) | FactKind::Joined(level) => {
                 (self.basis, self.level, self.peak) = (Basis::Active, level, self.peak.max(level));
                 self.arm(at, rules);
                 CaseEventKind::Reissued
@@ -355,7 +389,7 @@ impl Machine {
     /// Whether a fact opens an archived case again.
     fn reopens(&self, fact: FactKind) -> bool {
         match fact {
-            FactKind::Raised(_) => true,
+            FactKind::Raised(_) | FactKind::Joined(_) => true,
             FactKind::Level(level) => level > self.peak,
             FactKind::Cleared | FactKind::Withdrawn => false,
         }
@@ -379,6 +413,7 @@ impl Machine {
     /// All must acknowledge, and every deadline counts from here.
     fn arm(&mut self, at: i64, rules: Rules<'_>) {
         self.armed = at;
+        self.armed_by.clone_from(&self.evidence);
         self.rejected = None;
         let limit = self.limit(CaseStep::Acknowledged, rules);
         self.obliged.retain(|_, obliged| obliged.present);
@@ -393,6 +428,16 @@ impl Machine {
             Deadline::NONE
         };
         self.expect(at, rules);
+    }
+
+    /// It goes on after an end, no higher than before: nobody need acknowledge anew, and what the end made due is not any more.
+    fn resume(&mut self, at: i64, level: Level, rules: Rules<'_>) {
+        (self.basis, self.level) = (Basis::Active, level);
+        self.resumed = Some(at);
+        let working = CaseStep::Acknowledged <= self.step && self.step < CaseStep::Reported;
+        if working || (self.step == CaseStep::Verified && !self.ended()) {
+            self.expect(at, rules);
+        }
     }
 
     fn end(&mut self, at: i64, basis: Basis, rules: Rules<'_>) {

@@ -1,3 +1,5 @@
+mod runs;
+
 use super::*;
 use riskflow_model::Domain;
 use riskflow_model::action::Verb;
@@ -12,6 +14,8 @@ struct Driven {
     shown: Option<Arc<CaseState>>,
     events: Vec<(CaseEvent, bool)>,
     alarms: std::collections::BTreeSet<Arc<Alarm>>,
+    /// Whatever there ever was to be told.
+    told: std::collections::BTreeSet<(NoticeEvent, Vec<Text>)>,
     offset: u64,
 }
 
@@ -26,6 +30,7 @@ impl Driven {
             shown: None,
             events: Vec::new(),
             alarms: std::collections::BTreeSet::new(),
+            told: std::collections::BTreeSet::new(),
             offset: 0,
         }
     }
@@ -35,23 +40,57 @@ impl Driven {
     }
 
     fn warning(&mut self, kind: DeltaKind, level: Level) {
-        let mut record = CaseRecord::Warning("w".into(), kind, level, Cause::Data);
+        self.warning_of("w", kind, level);
+    }
+
+    /// A step of a warning of the run of `w`.
+    fn warning_of(&mut self, warning: &str, kind: DeltaKind, level: Level) {
+        let evidence = Evidence {
+            rule_name: "Gas".into(),
+            asset_name: "Tank".into(),
+            feature: "last 1m".into(),
+            value: None,
+            unit: "".into(),
+        };
+        let mut record = CaseRecord::Warning(Box::new(Happened {
+            run: "w".into(),
+            warning: warning.into(),
+            kind,
+            level,
+            cause: Cause::Data,
+            evidence: Arc::new(evidence),
+        }));
         self.fold.record(0, Key::of("w"), &mut self.state, &mut record);
     }
 
+    /// A warning of the run begins, with its row, and the case settles.
+    fn begin(&mut self, second: i64, warning: &str, level: Level) {
+        let subject = subject(warning, level);
+        self.row(CaseRow::Subject(Arc::new(subject)), 1);
+        self.warning_of(warning, DeltaKind::Raised, level);
+        self.settle_at(second);
+    }
+
+    /// One ends.
+    fn end(&mut self, second: i64, warning: &str) {
+        self.state.rows.subject = None;
+        self.warning_of(warning, DeltaKind::Cleared, Level::None);
+        self.settle_at(second);
+    }
+
     fn act(&mut self, minute: i64, verb: Verb, role: &str) {
-        self.act_about(minute, verb, role, "");
+        self.act_about(minute, "w", (verb, role), "");
     }
 
     /// `about` is the task and the text.
-    fn act_about(&mut self, minute: i64, verb: Verb, role: &str, about: &str) {
+    fn act_about(&mut self, minute: i64, warning: &str, (verb, role): (Verb, &str), about: &str) {
         let task = if about.is_empty() {
             "null".to_owned()
         } else {
             format!("\"{about}\"")
         };
         let json = format!(
-            r#"{{"id":"{}","warning":"w","action":"{}","actor":"{role}","role":"{role}","time":"{}","task":{task},"text":"{about}"}}"#,
+            r#"{{"id":"{}","warning":"{warning}","action":"{}","actor":"{role}","role":"{role}","time":"{}","task":{task},"text":"{about}"}}"#,
             self.offset,
             verb.name(),
             Millis(minute * MINUTE)
@@ -62,22 +101,33 @@ impl Driven {
             ..Origin::default()
         };
         let action = Box::new(serde_json::from_str(&json).unwrap());
-        let mut record = CaseRecord::Action(Acted { origin, action });
+        let mut record = CaseRecord::Action(Acted {
+            case: Key::of("w"),
+            origin,
+            action,
+        });
         self.fold.record(0, Key::of("w"), &mut self.state, &mut record);
     }
 
     fn settle(&mut self, minute: i64) -> Next {
+        self.settle_at(minute * 60)
+    }
+
+    fn settle_at(&mut self, second: i64) -> Next {
         let mut out = Vec::new();
         let next = self
             .fold
-            .settle(minute * MINUTE, Key::of("w"), &mut self.state, &mut out);
+            .settle(second * 1_000, Key::of("w"), &mut self.state, &mut out);
         for (output, diff) in out {
             match output {
                 CaseOutput::State(state) if diff > 0 => self.shown = Some(state),
                 CaseOutput::State(state) if self.shown.as_ref() == Some(&state) => self.shown = None,
                 CaseOutput::State(_) | CaseOutput::Standing(_) => {}
                 CaseOutput::Delta(delta) => self.events.push((delta.event, delta.retracted)),
-                CaseOutput::Alarm(alarm) if diff > 0 => assert!(self.alarms.insert(alarm)),
+                CaseOutput::Alarm(alarm) if diff > 0 => {
+                    self.told.insert((alarm.event, alarm.mark.clone()));
+                    assert!(self.alarms.insert(alarm));
+                }
                 CaseOutput::Alarm(alarm) => assert!(self.alarms.remove(&alarm)),
             }
         }
@@ -85,17 +135,7 @@ impl Driven {
     }
 
     fn issue(&mut self) {
-        let subject = Subject {
-            id: "w".into(),
-            rule: "gas".into(),
-            asset: Some("tank".into()),
-            domain: Domain::WorkSafety,
-            region: "330903102201".parse().unwrap(),
-            since: Millis(0),
-            level: Level::Orange,
-            incident: None,
-        };
-        self.row(CaseRow::Subject(Arc::new(subject)), 1);
+        self.row(CaseRow::Subject(Arc::new(subject("w", Level::Orange))), 1);
         for (role, depth) in [("grid", 4), ("town", 3), ("county", 2)] {
             self.row(duty(role, depth), 1);
         }
@@ -122,6 +162,19 @@ impl Driven {
             .filter(pending)
             .map(|obligation| &*obligation.role)
             .collect()
+    }
+}
+
+fn subject(warning: &str, level: Level) -> Subject {
+    Subject {
+        id: warning.into(),
+        rule: "gas".into(),
+        asset: Some("tank".into()),
+        domain: Domain::WorkSafety,
+        region: "330903102201".parse().unwrap(),
+        since: Millis(0),
+        level,
+        incident: None,
     }
 }
 
@@ -243,8 +296,8 @@ fn what_no_action_can_reach_is_settled_and_repeats_are_nothing() {
     case.settle(2);
     let day = 24 * 60;
     case.settle(2 * day);
-    let file = case.state.file.as_ref().unwrap();
-    let saved = riskflow_model::binary::encode(&**file).unwrap();
+    let file = case.state.files.last().unwrap();
+    let saved = riskflow_model::binary::encode(file).unwrap();
     case.act(2 * day, Verb::Dispatch, "town");
     case.settle(2 * day);
     let (shown, events) = (case.state().clone(), case.events.len());
@@ -310,13 +363,13 @@ fn tasks_of_plans_whose_names_run_together_are_told_apart() {
         done.map(|task| task.plan.to_string()).collect()
     };
     // A full name means that task, also where another is called so for short.
-    case.act_about(6, Verb::Report, "town", "a/b~1c");
+    case.act_about(6, "w", (Verb::Report, "town"), "a/b~1c");
     case.settle(7);
     assert_eq!(reported(&case), ["a"]);
-    case.act_about(7, Verb::Report, "town", "c");
+    case.act_about(7, "w", (Verb::Report, "town"), "c");
     case.settle(8);
     assert_eq!(reported(&case), ["a", "a/b"]);
-    case.act_about(8, Verb::Report, "town", "a/b/c");
+    case.act_about(8, "w", (Verb::Report, "town"), "a/b/c");
     case.settle(9);
     assert_eq!(case.events.last().unwrap().0.refusal, Some(Refusal::UnknownTask));
 }
@@ -337,14 +390,14 @@ fn a_row_holds_the_newest_and_the_open_ones_and_counts_all() {
         case.act(minute, verb, role);
         case.settle(minute);
     }
-    case.act_about(3, Verb::Report, "", "plan/001");
+    case.act_about(3, "w", (Verb::Report, ""), "plan/001");
     for number in 0..40 {
-        case.act_about(3, Verb::Comment, "", &format!("note {number}"));
-        case.act_about(3, Verb::Escalate, "grid", "more");
+        case.act_about(3, "w", (Verb::Comment, ""), &format!("note {number}"));
+        case.act_about(3, "w", (Verb::Escalate, "grid"), "more");
         case.settle(3);
     }
     // One that was made before all of them, and is learnt last.
-    case.act_about(2, Verb::Comment, "", "the first");
+    case.act_about(2, "w", (Verb::Comment, ""), "the first");
     case.settle(4);
     let row = case.state();
     let texts: Vec<&str> = row.people.notes.iter().map(|note| &*note.text).collect();
@@ -374,8 +427,8 @@ fn a_row_holds_the_newest_and_the_open_ones_and_counts_all() {
     // Response times are of all.
     let standing = case
         .state
-        .file
-        .as_ref()
+        .files
+        .last()
         .and_then(|file| file.standing())
         .expect("a case has one");
     assert_eq!((standing.obligations.len(), standing.escalations), (153, 40));

@@ -199,7 +199,7 @@ impl Inner {
 
     fn region_of(&self, case: &str) -> Option<RegionCode> {
         let tables = self.handles.views.load();
-        let case_row = tables.cases.get(case).map(|row| row.region);
+        let case_row = tables.case(case).map(|row| row.region);
         case_row.or_else(|| tables.warnings.get(case).map(|row| row.region))
     }
 

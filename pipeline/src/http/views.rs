@@ -271,6 +271,6 @@ async fn warning(State(reader): State<Reader>, path: Named, request: Request) ->
 
 async fn case(State(reader): State<Reader>, path: Named, request: Request) -> Response {
     item(&reader, path, &request, "case", |tables, id| {
-        tables.cases.get(id).map(|row| json!({ "item": row.as_ref() }))
+        tables.case(id).map(|row| json!({ "item": row.as_ref() }))
     })
 }

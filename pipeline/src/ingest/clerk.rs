@@ -6,7 +6,7 @@ use riskflow_model::Millis;
 use riskflow_model::output::{Origin, Reason};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
-use riskflow_operators::case::{Acted, Case, CaseRecord};
+use riskflow_operators::case::{Acted, Case};
 use riskflow_operators::monitor::{Monitor, Observed};
 use riskflow_operators::table::{BaseRecord, Change};
 
@@ -107,7 +107,7 @@ impl Clerk<'_> {
                 }
             },
             Ok(InputRecord::Action(action)) => match Case::admit(&self.case, &self.time, self.now, action.time) {
-                Ok(()) => self.taken.actions.push(CaseRecord::Action(Acted { origin, action })),
+                Ok(()) => self.taken.actions.push(Acted::new(origin, action)),
                 Err(reason) => {
                     let rejection = self.out_of_time(reason, "time", action.time, self.case.horizon);
                     self.refuse(record, &rejection);

@@ -200,13 +200,7 @@ fn build(
             clock: cut.clock,
             checkpoint: cut.checkpoint,
         });
-        let semantics = Semantics {
-            time: job.settings.time,
-            unknown: job.settings.unknown,
-            unmatched: job.settings.unmatched,
-            cuts: job.settings.cuts,
-            case: job.settings.case,
-        };
+        let semantics = Semantics::of(&job.settings);
         let inputs = Inputs {
             base,
             observations,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use riskflow_connectors::Published;
 use riskflow_model::output::{CaseDelta, Cause, DeltaKind, Explanation, Notice, WarningDelta, WarningState};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Level, Millis, Text};
+use riskflow_model::{DomainScope, Level, Millis, Text};
 
 use crate::output::EpochOutput;
 use crate::views::Tables;
@@ -106,6 +106,7 @@ impl Held {
 /// The end of a warning that the clock alone had made.
 fn withdrawn(row: &WarningState, tables: &Tables, now: Millis) -> WarningDelta {
     let asset = tables.assets.get(&row.asset);
+    let region = tables.regions.get(&(row.region, DomainScope::All));
     WarningDelta {
         id: row.id.clone(),
         kind: DeltaKind::Withdrawn,
@@ -129,6 +130,7 @@ fn withdrawn(row: &WarningState, tables: &Tables, now: Millis) -> WarningDelta {
             category: asset.map_or_else(|| "".into(), |asset| asset.category.clone()),
             inherent_level: asset.map(|asset| asset.inherent_level),
             region: Some(row.region),
+            region_name: region.map_or_else(Text::default, |region| region.name.clone()),
         },
     }
 }

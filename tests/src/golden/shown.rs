@@ -22,6 +22,8 @@ pub(super) struct Shown {
     changed_assets: usize,
     case_deltas: Vec<String>,
     notices: Vec<String>,
+    /// Sentences of notices; the oracle writes none.
+    texts: Vec<String>,
     /// The first delta's; the oracle does not explain.
     explanation: Option<Explanation>,
     explains: bool,
@@ -66,6 +68,12 @@ impl Tables {
         });
         Shown {
             changed_assets: output.assets.iter().filter(|(_, diff)| *diff > 0).count(),
+            texts: sorted(
+                output
+                    .notices
+                    .iter()
+                    .flat_map(|one| [one.text_zh.to_string(), one.text_en.to_string()]),
+            ),
             explanation: output.deltas.first().map(|delta| delta.explanation.clone()),
             explains: true,
             ..self.shown(deltas, dead, output.case_deltas.iter(), output.notices.iter())
@@ -117,6 +125,7 @@ impl Tables {
             changed_assets: 0,
             case_deltas: sorted(case_deltas.map(|delta| self.of_case(delta))),
             notices: sorted(notices.map(|notice| self.of_notice(notice))),
+            texts: Vec::new(),
             explanation: None,
             explains: false,
         }
@@ -181,6 +190,9 @@ impl Shown {
     pub(super) fn check(&self, step: &Step, people: bool) -> Result<()> {
         let deltas = &self.deltas;
         ensure!(*deltas == step.deltas, "deltas are {deltas:#?}, not {:#?}", step.deltas);
+        if let Some(texts) = step.texts.as_ref().filter(|_| self.explains) {
+            ensure!(self.texts == *texts, "sentences are {:#?}, not {texts:#?}", self.texts);
+        }
         let dead = &self.dead;
         ensure!(*dead == step.dead, "dead letters are {dead:?}, not {:?}", step.dead);
         for (name, table, wanted) in [

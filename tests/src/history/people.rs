@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use riskflow::graph::Semantics;
 use riskflow::replay::EpochInput;
 use riskflow_config::{
-    BaseRow, CaseSettings, InputRecord, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings,
+    BaseRow, CaseSettings, FlappingSettings, InputRecord, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings,
 };
 use riskflow_model::action::{Action, Verb};
 use riskflow_model::output::{CaseState, CaseStep, Origin};
@@ -56,8 +56,14 @@ pub fn semantics() -> Semantics {
         case: CaseSettings {
             horizon: 60_000,
             retain: 90_000,
+            flapping: FlappingSettings {
+                join: 15_000,
+                within: 40_000,
+                calm: 20_000,
+            },
             deadlines,
         },
+        zone: jiff::tz::TimeZone::UTC,
     }
 }
 

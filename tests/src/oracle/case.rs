@@ -16,6 +16,7 @@ use crate::oracle::act::by;
 use crate::oracle::bureau::Bureau;
 use crate::oracle::notice::Memory;
 use crate::oracle::place::Places;
+use crate::oracle::run::{Raw, Runs, told};
 use crate::oracle::timeline::{About, Asked, Fact, Kept, Named, Says, Timeline};
 use crate::oracle::walk::{Walk, walk};
 use crate::oracle::{Expected, Told, notice, response};
@@ -27,6 +28,14 @@ const MOST_ACTIONS: usize = 1000;
 #[derive(Default)]
 struct Case {
     timeline: Timeline,
+    /// All facts, also those that are not told.
+    learnt: Vec<Raw>,
+    /// Whether the level is restless now.
+    marked: bool,
+    /// Its warnings.
+    warnings: Vec<Text>,
+    /// As of the last epoch.
+    shown: Option<CaseState>,
     /// Identifiers of its actions.
     ids: BTreeSet<Text>,
     /// What was told of it, and not taken back.
@@ -34,11 +43,12 @@ struct Case {
     memory: Memory,
 }
 
-/// A fact of the epoch, and whether it may begin a case.
+/// A fact of the epoch.
 struct News {
-    case: Text,
+    /// The run of the warning; of an incident itself.
+    run: Text,
+    id: Text,
     fact: Fact,
-    raises: bool,
 }
 
 /// All cases.
@@ -46,6 +56,8 @@ struct News {
 pub struct Cases {
     bureau: Bureau,
     cases: BTreeMap<Text, Case>,
+    /// The cases of each run, the newest last.
+    of_run: BTreeMap<Text, Vec<Text>>,
 }
 
 impl Cases {
@@ -55,7 +67,7 @@ impl Cases {
         semantics: &Semantics,
         now: i64,
         records: &[(Origin, InputRecord)],
-        places: Places,
+        (places, runs): (Places, &Runs),
         expected: &mut Expected,
     ) {
         self.bureau.places = places;
@@ -65,45 +77,120 @@ impl Cases {
                 self.bureau.apply(origin.topic, *key, row.as_ref());
             }
         }
-        let mut news: Vec<News> = expected.deltas.iter().map(|told| of_warning(told, now)).collect();
+        // Of one run a warning may end and another begin, and one may begin anew and rise.
+        let order = |told: &&Told| match told.kind {
+            DeltaKind::Cleared | DeltaKind::Withdrawn => 0,
+            DeltaKind::Raised | DeltaKind::Revised => 1,
+            DeltaKind::Escalated | DeltaKind::Eased => 2,
+        };
+        let mut deltas: Vec<&Told> = expected.deltas.iter().collect();
+        deltas.sort_by_key(order);
+        let mut news: Vec<News> = deltas
+            .iter()
+            .map(|told| of_warning(told, &expected.runs[&told.id], now))
+            .collect();
         news.extend(of_incidents(&before, &self.bureau.incidents, now));
-        let mut causes: BTreeMap<Text, Cause> = BTreeMap::new();
-        for News { case, fact, raises } in news {
-            if raises || self.cases.contains_key(&case) {
-                causes.insert(case.clone(), fact.cause);
-                self.cases.entry(case).or_default().timeline.facts.push(fact);
-            }
+        for one in news {
+            self.learn(one);
         }
-        self.tell_abouts(now, expected);
+        let causes = self.tell_facts(semantics, now);
+        self.tell_abouts(now, runs, expected);
         let mut acted = BTreeSet::new();
         let mut too_many = Vec::new();
         for (origin, record) in records {
             if let InputRecord::Action(action) = record {
                 match admitted(semantics, now, action) {
                     Err(reason) => drop(expected.dead.insert((reason, *origin))),
-                    Ok(()) => self.action(now, *origin, action, &mut acted, &mut too_many, expected),
+                    Ok(()) => {
+                        let case = self.case_of(&runs.of(&action.warning), &action.warning);
+                        self.action((now, *origin), (case, action), &mut acted, &mut too_many, expected);
+                    }
                 }
             }
         }
         let ids: Vec<Text> = self.cases.keys().cloned().collect();
         for id in ids {
-            let refused = too_many.iter().filter(|action| action.warning == id);
-            let refused: Vec<&Action> = refused.copied().collect();
+            let refused = too_many.iter().filter(|(case, _)| *case == id);
+            let refused: Vec<&Action> = refused.map(|(_, action)| *action).collect();
             let fact = causes.get(&id).copied();
             if self.rebuild(semantics, now, &id, (fact, acted.contains(&id)), &refused, expected) {
                 self.cases.remove(&id);
+                for of_run in self.of_run.values_mut() {
+                    of_run.retain(|case| *case != id);
+                }
             }
         }
         expected.responses = response::rows(expected.cases.values(), &self.bureau.places);
         expected.cases.values_mut().for_each(show);
     }
 
-    /// What each case is about, as its warning's or incident's row says as long as there is one.
-    fn tell_abouts(&mut self, now: i64, expected: &Expected) {
+    /// The case of a warning of a run, or of an incident: the newest that knows it.
+    fn case_of(&self, run: &Text, id: &Text) -> Option<Text> {
+        let of_run = self.of_run.get(run)?;
+        let knows =
+            |case: &&Text| *case == id || self.cases[*case].warnings.iter().rev().take(100).any(|one| one == id);
+        of_run.iter().rfind(knows).cloned()
+    }
+
+    /// Finds the case of a fact: its own, the one that it joins, or a new one.
+    fn learn(&mut self, News { run, id, mut fact }: News) {
+        let known = self.case_of(&run, &id);
+        let is_archived = |case: &Case| case.shown.as_ref().is_some_and(|row| row.step == CaseStep::Archived);
+        let case = match known {
+            Some(case) => case,
+            None if !fact.begins => return,
+            None => {
+                let of_run = self.of_run.entry(run.clone()).or_default();
+                let last = of_run.last().filter(|last| !is_archived(&self.cases[*last])).cloned();
+                fact.joins = last.is_some();
+                let case = last.unwrap_or_else(|| {
+                    of_run.push(id.clone());
+                    id.clone()
+                });
+                let incident = self.bureau.incidents.contains_key(&Key::of(&id));
+                self.cases
+                    .entry(case.clone())
+                    .or_default()
+                    .warnings
+                    .extend((!incident).then(|| id.clone()));
+                case
+            }
+        };
+        let case = self.cases.get_mut(&case).expect("it is there");
+        let peak = case.shown.as_ref().map_or(Level::None, |row| row.peak);
+        let peak = (!is_archived(case)).then_some(peak);
+        case.learnt.push(Raw { fact, peak });
+    }
+
+    /// Finds what is told of each case; for those of which there is news in this epoch, why.
+    fn tell_facts(&mut self, semantics: &Semantics, now: i64) -> BTreeMap<Text, Cause> {
+        let mut causes = BTreeMap::new();
         for (id, case) in &mut self.cases {
-            let warning = expected.warnings.get(id).map(of_row);
-            let incident = self.bureau.incidents.get(&Key::of(id)).map(|row| of_incident(row));
-            let Some(about) = warning.or(incident) else { continue };
+            let (facts, marked) = told(&case.learnt, &semantics.case.flapping, now);
+            // What the end of a mark brings is told by the clock alone, at its own time.
+            let news = facts.iter().rfind(|fact| fact.at == now && !fact.is_mark());
+            let learnt = case.learnt.last().filter(|raw| raw.fact.at == now);
+            if news.is_some()
+                && let Some(raw) = learnt
+            {
+                causes.insert(id.clone(), raw.fact.cause);
+            }
+            (case.timeline.facts, case.marked) = (facts, marked);
+        }
+        causes
+    }
+
+    /// What each case is about, as its warning's or incident's row says as long as there is one.
+    fn tell_abouts(&mut self, now: i64, runs: &Runs, expected: &Expected) {
+        let warnings = expected.warnings.values();
+        let warnings = warnings.map(|row| (self.case_of(&runs.of(&row.id), &row.id), of_row(row)));
+        let incidents = self.bureau.incidents.values();
+        let incidents = incidents.map(|row| (self.case_of(&row.id, &row.id), of_incident(row)));
+        let abouts: Vec<(Option<Text>, About)> = warnings.chain(incidents).collect();
+        for (id, about) in abouts {
+            let Some(case) = id.and_then(|id| self.cases.get_mut(&id)) else {
+                continue;
+            };
             let told = &mut case.timeline.about;
             if told.last().is_none_or(|last| last.about != about) {
                 told.push(Named { at: now, about });
@@ -113,14 +200,14 @@ impl Cases {
 
     fn action<'r>(
         &mut self,
-        now: i64,
-        origin: Origin,
-        action: &'r Action,
+        (now, origin): (i64, Origin),
+        (id, action): (Option<Text>, &'r Action),
         acted: &mut BTreeSet<Text>,
-        too_many: &mut Vec<&'r Action>,
+        too_many: &mut Vec<(Text, &'r Action)>,
         expected: &mut Expected,
     ) {
-        let Some(case) = self.cases.get_mut(&action.warning) else {
+        let found = id.and_then(|id| self.cases.get_mut(&id).map(|case| (id, case)));
+        let Some((id, case)) = found else {
             let event = refused(action, CaseStep::Issued, Level::None, Refusal::UnknownCase);
             expected.case_deltas.insert(CaseDelta {
                 case: action.warning.clone(),
@@ -137,7 +224,7 @@ impl Cases {
             return;
         }
         if case.timeline.actions.len() == MOST_ACTIONS {
-            too_many.push(action);
+            too_many.push((id, action));
             return;
         }
         case.ids.insert(action.id.clone());
@@ -147,7 +234,7 @@ impl Cases {
             origin,
             action: action.clone(),
         });
-        acted.insert(action.warning.clone());
+        acted.insert(id);
     }
 
     /// Walks a case again, and says what is new of it; `true` if it is to be forgotten.
@@ -161,8 +248,9 @@ impl Cases {
         expected: &mut Expected,
     ) -> bool {
         let case = self.cases.get_mut(id).expect("it is there");
-        let asked_changed = ask(&mut case.timeline, &self.bureau, now);
-        let (walked, state) = walk(id, &case.timeline, semantics, now);
+        let asked_changed = ask(case, &self.bureau, now);
+        let (walked, mut state) = walk(id, &case.timeline, semantics, now);
+        state.warnings.clone_from(&case.warnings);
         let about = &walked.about;
         let delta = |retracted, cause, event| CaseDelta {
             case: id.clone(),
@@ -195,6 +283,7 @@ impl Cases {
         if rest(case, &state).is_some_and(|rest| now >= rest + semantics.case.retain) {
             return true;
         }
+        case.shown = Some(state.clone());
         tell(id, &walked, &self.bureau, now, &mut case.memory, expected);
         expected.cases.insert(id.clone(), state);
         false
@@ -218,6 +307,7 @@ fn show(case: &mut CaseState) {
         count as u32
     }
     case.counts = CaseCounts {
+        warnings: newest(&mut case.warnings),
         escalations: newest(&mut case.escalations),
         obligations: open_first(&mut case.obligations, |one| one.acknowledged.is_some()),
         tasks: open_first(&mut case.tasks, |one| one.reported.is_some()),
@@ -277,19 +367,21 @@ fn of_incident(incident: &Incident) -> About {
     }
 }
 
-fn of_warning(told: &Told, now: i64) -> News {
+fn of_warning(told: &Told, run: &Text, now: i64) -> News {
     let says = match told.kind {
         DeltaKind::Raised | DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised => Says::Open(told.levels.1),
         DeltaKind::Cleared => Says::Cleared,
         DeltaKind::Withdrawn => Says::Withdrawn,
     };
     News {
-        case: told.id.clone(),
-        raises: told.kind == DeltaKind::Raised,
+        run: run.clone(),
+        id: told.id.clone(),
         fact: Fact {
             at: now,
             cause: told.cause,
             says,
+            begins: told.kind == DeltaKind::Raised,
+            joins: false,
         },
     }
 }
@@ -310,12 +402,14 @@ fn of_incidents(
         let (old, new) = (before.get(key), after.get(key));
         let row = new.or(old)?;
         (says(old) != says(new)).then(|| News {
-            case: row.id.clone(),
-            raises: matches!(says(new), Says::Open(_)) && !matches!(says(old), Says::Open(_)),
+            run: row.id.clone(),
+            id: row.id.clone(),
             fact: Fact {
                 at: now,
                 cause: Cause::Manual,
                 says: says(new),
+                begins: matches!(says(new), Says::Open(_)) && !matches!(says(old), Says::Open(_)),
+                joins: false,
             },
         })
     });
@@ -323,9 +417,19 @@ fn of_incidents(
 }
 
 /// Obligations and tasks follow duties and plans while the basis is active. Whether they are others than before.
-fn ask(timeline: &mut Timeline, bureau: &Bureau, now: i64) -> bool {
-    let last = timeline.facts.last().expect("it was issued");
+fn ask(case: &mut Case, bureau: &Bureau, now: i64) -> bool {
+    let timeline = &mut case.timeline;
+    let last = timeline
+        .facts
+        .iter()
+        .rfind(|fact| !fact.is_mark())
+        .expect("it was issued");
     let Says::Open(level) = last.says else { return false };
+    // What a restless level does not show stays as it is.
+    let is = &case.learnt.last().expect("it was issued").fact;
+    if case.marked && is.says != last.says {
+        return false;
+    }
     let about = &timeline.about.last().expect("what is raised is known").about;
     let asked = Asked {
         at: now,
@@ -346,6 +450,7 @@ fn rest(case: &Case, state: &CaseState) -> Option<i64> {
     if state.step == CaseStep::Archived {
         return Some(state.entered.0);
     }
-    let last = case.timeline.facts.last().expect("it was issued").at;
+    let facts = &case.timeline.facts;
+    let last = facts.iter().rfind(|fact| !fact.is_mark()).expect("it was issued").at;
     (state.basis != Basis::Active && case.timeline.actions.is_empty()).then_some(last)
 }

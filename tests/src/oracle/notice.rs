@@ -68,12 +68,21 @@ pub fn notices(case: &Text, walked: &Walk<'_>, bureau: &Bureau, now: i64, memory
             domain: about.domain,
             region: about.region,
             since: about.since,
+            // Golden cases say what these are.
+            rule_name: Text::default(),
+            asset_name: Text::default(),
+            region_name: Text::default(),
+            feature: Text::default(),
+            value: None,
+            value_unit: Text::default(),
+            text_zh: Text::default(),
+            text_en: Text::default(),
         });
     };
     for one in addressed {
         tell(one, memory);
     }
-    for one in of_end(walked, memory) {
+    for one in of_news(walked, memory) {
         tell(one, memory);
     }
     notices
@@ -131,22 +140,24 @@ fn of_escalations(walked: &Walk<'_>, bureau: &Bureau, now: i64, addressed: &mut 
     }
 }
 
-/// The end: everyone who was told of the case so far.
-fn of_end(walked: &Walk<'_>, memory: &Memory) -> Vec<Addressed> {
-    let Some((at, basis)) = walked.end.filter(|_| walked.step != CaseStep::Archived) else {
-        return Vec::new();
+/// The end, that it was none, or that the level is restless: everyone who was told of the case so far.
+fn of_news(walked: &Walk<'_>, memory: &Memory) -> Vec<Addressed> {
+    let news = match (walked.end, walked.flapping, walked.resumed) {
+        _ if walked.step == CaseStep::Archived => None,
+        (Some((at, Basis::Cleared)), ..) => Some((NoticeEvent::Cleared, at)),
+        (Some((at, _)), ..) => Some((NoticeEvent::Withdrawn, at)),
+        (None, Some(at), _) => Some((NoticeEvent::Flapping, at)),
+        (None, None, Some(at)) => Some((NoticeEvent::Resumed, at)),
+        (None, None, None) => None,
     };
-    let kind = match basis {
-        Basis::Cleared => NoticeEvent::Cleared,
-        _ => NoticeEvent::Withdrawn,
-    };
+    let Some((kind, at)) = news else { return Vec::new() };
     let told = memory.last.iter().map(|(user, (place, channel))| Addressed {
         kind,
         mark: vec![at.to_string().into()],
         user: user.clone(),
         place: place.clone(),
         channel: channel.clone(),
-        level: Level::None,
+        level: walked.level,
         due: None,
     });
     told.collect()

@@ -34,6 +34,8 @@ pub enum Says {
     Cleared,
     /// It never was.
     Withdrawn,
+    /// It rises and falls again and again, or does so no more.
+    Marked(bool),
 }
 
 /// What the case is about from an epoch on.
@@ -54,6 +56,18 @@ pub struct Fact {
     pub cause: Cause,
     /// What is so now.
     pub says: Says,
+    /// Whether something begins.
+    pub begins: bool,
+    /// Whether it is a warning that joins a case.
+    pub joins: bool,
+}
+
+impl Fact {
+    /// Whether it is about how restless the level is, not about the level.
+    #[must_use]
+    pub const fn is_mark(&self) -> bool {
+        matches!(self.says, Says::Marked(_))
+    }
 }
 
 /// What duties and plans ask for from an epoch on.

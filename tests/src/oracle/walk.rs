@@ -66,11 +66,16 @@ pub struct Walk<'a> {
     pub(super) step: CaseStep,
     entered: i64,
     pub(super) round: u32,
-    pub(super) level: Level,
+    /// The level now.
+    pub level: Level,
     /// The highest level of the round.
     pub peak: Level,
     pub(super) basis: Basis,
     pub(super) rejected: Option<Text>,
+    /// Since when it goes on after an end.
+    pub resumed: Option<i64>,
+    /// Since when it is restless.
+    pub flapping: Option<i64>,
     pub(super) suppressed: Option<i64>,
     /// When all were last told to acknowledge.
     pub alarm: i64,
@@ -141,6 +146,8 @@ impl<'a> Walk<'a> {
             peak: Level::None,
             basis: Basis::Active,
             rejected: None,
+            resumed: None,
+            flapping: None,
             suppressed: None,
             alarm: issue,
             end: None,
@@ -183,7 +190,15 @@ impl<'a> Walk<'a> {
     fn fact(&mut self, fact: &Fact) {
         let at = fact.at;
         let kind = match fact.says {
-            Says::Open(level) => self.open(level, at),
+            Says::Open(level) => self.open(level, fact),
+            Says::Marked(true) => {
+                (self.flapping, self.resumed) = (Some(at), None);
+                CaseEventKind::Flapping
+            }
+            Says::Marked(false) => {
+                self.flapping = None;
+                CaseEventKind::Calm
+            }
             Says::Cleared => {
                 self.over(Basis::Cleared, at);
                 // After the report verified was next already.
@@ -205,14 +220,17 @@ impl<'a> Walk<'a> {
     }
 
     fn over(&mut self, basis: Basis, at: i64) {
+        self.resumed = None;
         self.basis = basis;
         self.level = Level::None;
         self.end = Some((at, basis));
         self.mark_end(at);
     }
 
-    fn open(&mut self, level: Level, at: i64) -> CaseEventKind {
-        let (again, above) = (self.basis != Basis::Active, level > self.peak);
+    fn open(&mut self, level: Level, fact: &Fact) -> CaseEventKind {
+        let (at, before) = (fact.at, self.basis);
+        let (again, above) = (before != Basis::Active, level > self.peak);
+        self.resumed = None;
         self.basis = Basis::Active;
         self.end = None;
         self.level = level;
@@ -222,7 +240,7 @@ impl<'a> Walk<'a> {
             return CaseEventKind::Issued;
         }
         let kind = match (self.step, again, above) {
-            (CaseStep::Archived, true, _) | (CaseStep::Archived, _, true) => {
+            (CaseStep::Archived, ..) if fact.begins || above => {
                 self.suppressed = None;
                 for task in &mut self.tasks {
                     task.reported = None;
@@ -232,6 +250,15 @@ impl<'a> Walk<'a> {
                 self.begin(level, at);
                 return CaseEventKind::Reopened;
             }
+            (_, true, false) if fact.joins && before == Basis::Cleared => {
+                self.resumed = Some(at);
+                self.mark_end(at);
+                if (CaseStep::Acknowledged..CaseStep::Reported).contains(&self.step) {
+                    self.schedule(at);
+                }
+                return CaseEventKind::Resumed;
+            }
+            (_, true, true) if fact.joins && before == Basis::Cleared => CaseEventKind::Raised,
             (_, true, _) => CaseEventKind::Reissued,
             (_, false, true) => CaseEventKind::Raised,
             (_, false, false) => return CaseEventKind::Level,
@@ -502,6 +529,8 @@ impl<'a> Walk<'a> {
         });
         CaseState {
             id: id.clone(),
+            warnings: Vec::new(),
+            flapping: self.flapping.map(Millis),
             incident,
             rule,
             asset,

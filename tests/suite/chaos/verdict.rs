@@ -14,7 +14,7 @@ use riskflow_model::output::{
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Level, Millis};
-use riskflow_tests::oracle::{Expected, Oracle, Told};
+use riskflow_tests::oracle::{Expected, Oracle, Told, bare};
 use serde::de::DeserializeOwned;
 
 use super::SETTINGS;
@@ -23,14 +23,7 @@ use super::place::{Place, Row};
 /// As in the settings of the run.
 fn semantics() -> Semantics {
     let written = WrittenSettings::from_toml(&SETTINGS.join("\n")).unwrap();
-    let settings = written.check().unwrap();
-    Semantics {
-        time: settings.time,
-        unknown: settings.unknown,
-        unmatched: settings.unmatched,
-        cuts: settings.cuts,
-        case: settings.case,
-    }
+    Semantics::of(&written.check().unwrap())
 }
 
 /// How far the input was taken.
@@ -169,7 +162,7 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
         place
             .all(Topic::Notice)
             .iter()
-            .map(|row| (epoch_of(row), parse::<Notice>(row))),
+            .map(|row| (epoch_of(row), bare(&parse::<Notice>(row)))),
     );
     if cases {
         compare("notices", &notices, &expected_notices);

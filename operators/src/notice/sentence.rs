@@ -1,0 +1,255 @@
+//! A notice in one sentence, in Chinese and in English, for whatever sends it on.
+
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+use riskflow_model::limit::TEXT_BYTES;
+use riskflow_model::output::{Notice, NoticeEvent};
+use riskflow_model::{Level, Millis, Text, duration, shortened};
+
+/// Writes the sentences of a notice that is complete but for them. Times are those of the zone. Of one that is longer than
+/// [`TEXT_BYTES`], for names may be long, the middle is cut.
+pub fn write(notice: &mut Notice, zone: &TimeZone) {
+    notice.text_zh = shortened(&chinese(notice, zone), TEXT_BYTES).into();
+    notice.text_en = shortened(&english(notice, zone), TEXT_BYTES).into();
+}
+
+/// A name where there is one, else the identifier.
+fn name<'a>(name: &'a Text, id: &'a str) -> &'a str {
+    if name.is_empty() { id } else { name }
+}
+
+/// A local time; one that the calendar does not hold as it stands.
+fn local(time: Millis, zone: &TimeZone, format: &str) -> String {
+    match jiff::Timestamp::from_millisecond(time.0) {
+        Ok(stamp) => stamp.to_zoned_datetime(zone.clone()).strftime(format).to_string(),
+        Err(_) => time.to_string(),
+    }
+}
+
+fn chinese(notice: &Notice, zone: &TimeZone) -> String {
+    let level = match notice.level {
+        Level::None => "",
+        Level::Blue => "蓝色",
+        Level::Yellow => "黄色",
+        Level::Orange => "橙色",
+        Level::Red => "红色",
+    };
+    // Only what rests on readings is a warning.
+    let kind = if notice.feature.is_empty() { "警情" } else { "预警" };
+    let title = match notice.event {
+        NoticeEvent::Issued => format!("{level}{kind}"),
+        NoticeEvent::Escalated => format!("{level}{kind}升级"),
+        NoticeEvent::Cleared => format!("{kind}解除"),
+        NoticeEvent::Withdrawn => format!("{kind}撤回"),
+        NoticeEvent::Resumed => format!("{level}{kind}持续"),
+        NoticeEvent::Flapping => format!("{level}{kind}频繁波动"),
+    };
+    let mut text = format!("【{title}】{}", name(&notice.region_name, &notice.region.to_string()));
+    if let Some(asset) = &notice.asset {
+        let _ = write!(text, "·{}", name(&notice.asset_name, asset));
+    }
+    let _ = write!(text, "：{}", name(&notice.rule_name, &notice.rule));
+    if !notice.feature.is_empty() {
+        let feature = chinese_feature(&notice.feature);
+        let _ = match notice.value {
+            Some(value) => write!(text, "，{feature} {}{}", value.0, unit(&notice.value_unit)),
+            None => write!(text, "，{feature}未知"),
+        };
+    }
+    let time = |time| local(time, zone, "%Y年%-m月%-d日%H:%M");
+    let _ = write!(text, "，{}起。", time(notice.since));
+    let _ = match (notice.event, notice.due) {
+        (NoticeEvent::Issued, Some(due)) => write!(text, "请于{}前确认。", time(due)),
+        (NoticeEvent::Issued, None) => write!(text, "请确认。"),
+        (NoticeEvent::Escalated, _) => write!(text, "下级单位逾期未处置，或请求支援。"),
+        (NoticeEvent::Cleared, _) => write!(text, "现已结束。"),
+        (NoticeEvent::Withdrawn, _) => write!(text, "按现有数据，该{kind}不成立。"),
+        (NoticeEvent::Resumed, _) => write!(text, "此前的解除作废，无需重新确认。"),
+        (NoticeEvent::Flapping, _) => write!(text, "短时间内反复出现，平稳之前不再通知解除。"),
+    };
+    text
+}
+
+fn english(notice: &Notice, zone: &TimeZone) -> String {
+    let level = match notice.level {
+        Level::None => "",
+        Level::Blue => "Blue ",
+        Level::Yellow => "Yellow ",
+        Level::Orange => "Orange ",
+        Level::Red => "Red ",
+    };
+    let kind = if notice.feature.is_empty() {
+        "incident"
+    } else {
+        "warning"
+    };
+    let title = match notice.event {
+        NoticeEvent::Issued => format!("{level}{kind}"),
+        NoticeEvent::Escalated => format!("{level}{kind}, escalated"),
+        NoticeEvent::Cleared => format!("End of a {kind}"),
+        NoticeEvent::Withdrawn => format!("Withdrawn {kind}"),
+        NoticeEvent::Resumed => format!("{level}{kind} goes on"),
+        NoticeEvent::Flapping => format!("{level}{kind} comes and goes"),
+    };
+    let mut text = format!("{title}: ");
+    if let Some(asset) = &notice.asset {
+        let _ = write!(text, "{}, ", name(&notice.asset_name, asset));
+    }
+    let region = notice.region.to_string();
+    let _ = write!(
+        text,
+        "{}: {}",
+        name(&notice.region_name, &region),
+        name(&notice.rule_name, &notice.rule)
+    );
+    if !notice.feature.is_empty() {
+        let feature = &notice.feature;
+        let _ = match notice.value {
+            Some(value) => write!(text, ", {feature} is {}{}", value.0, unit(&notice.value_unit)),
+            None => write!(text, ", {feature} is unknown"),
+        };
+    }
+    let time = |time| local(time, zone, "%Y-%m-%d %H:%M %:z");
+    let _ = write!(text, ", since {}.", time(notice.since));
+    let _ = match (notice.event, notice.due) {
+        (NoticeEvent::Issued, Some(due)) => write!(text, " Acknowledge it by {}.", time(due)),
+        (NoticeEvent::Issued, None) => write!(text, " Acknowledge it."),
+        (NoticeEvent::Escalated, _) => write!(text, " A unit below missed a deadline, or asks for help."),
+        (NoticeEvent::Cleared, _) => write!(text, " It is over."),
+        (NoticeEvent::Withdrawn, _) => write!(text, " By what is known now, it never was."),
+        (NoticeEvent::Resumed, _) => write!(text, " The end that was told was none; nobody need acknowledge anew."),
+        (NoticeEvent::Flapping, _) => write!(text, " Ends are not told until there is calm."),
+    };
+    text
+}
+
+/// A unit behind a number.
+fn unit(unit: &str) -> String {
+    if unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {unit}")
+    }
+}
+
+/// A feature as rules write it, such as `sum 12h`; another one as it stands.
+fn chinese_feature(feature: &str) -> String {
+    let (kind, window) = feature.split_once(' ').unwrap_or((feature, ""));
+    let kind = match kind {
+        "last" => "最新值",
+        "min" => "最小值",
+        "max" => "最大值",
+        "mean" => "平均值",
+        "sum" => "累计值",
+        "count" => "次数",
+        "rate" => "每小时变化",
+        "silence" => "无数据时长",
+        _ => return feature.to_owned(),
+    };
+    match duration::parse(window) {
+        _ if window.is_empty() || kind == "最新值" => kind.to_owned(),
+        Ok(millis) => {
+            let units = [
+                (86_400_000, "天"),
+                (3_600_000, "小时"),
+                (60_000, "分钟"),
+                (1_000, "秒"),
+                (1, "毫秒"),
+            ];
+            let whole = units.iter().find(|(size, _)| millis % size == 0);
+            let (size, name) = whole.copied().unwrap_or((1, "毫秒"));
+            format!("{}{name}{kind}", millis / size)
+        }
+        Err(_) => feature.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use riskflow_model::Number;
+    use serde_json::json;
+
+    use super::*;
+
+    fn notice(event: &str, level: &str) -> Notice {
+        let row = json!({
+            "id": "n", "case": "c", "event": event, "user": "wang", "channel": "sms", "unit": "town", "role": "duty",
+            "level": level, "due": "2026-11-26T06:35:00Z", "rule": "rain", "rule_name": "山洪雨量", "asset": "r-1",
+            "asset_name": "虹桥水库", "domain": "natural_hazard", "region": "330902001", "region_name": "环南街道",
+            "since": "2026-11-26T06:05:00Z", "feature": "sum 12h", "value": 52.3, "value_unit": "mm", "text_zh": "", "text_en": "",
+        });
+        serde_json::from_value(row).unwrap()
+    }
+
+    fn said(mut notice: Notice, zone: &str) -> [String; 2] {
+        write(&mut notice, &TimeZone::get(zone).unwrap());
+        [notice.text_zh.to_string(), notice.text_en.to_string()]
+    }
+
+    #[test]
+    fn each_event_has_its_sentence_in_local_time() {
+        for (event, level, zh, en) in [
+            (
+                "issued",
+                "orange",
+                "【橙色预警】环南街道·虹桥水库：山洪雨量，12小时累计值 52.3 mm，2026年11月26日14:05起。请于2026年11月26日14:35前确认。",
+                "Orange warning: 虹桥水库, 环南街道: 山洪雨量, sum 12h is 52.3 mm, since 2026-11-26 14:05 +08:00. Acknowledge it by 2026-11-26 14:35 +08:00.",
+            ),
+            (
+                "cleared",
+                "none",
+                "【预警解除】环南街道·虹桥水库：山洪雨量，12小时累计值 52.3 mm，2026年11月26日14:05起。现已结束。",
+                "End of a warning: 虹桥水库, 环南街道: 山洪雨量, sum 12h is 52.3 mm, since 2026-11-26 14:05 +08:00. It is over.",
+            ),
+            (
+                "flapping",
+                "red",
+                "【红色预警频繁波动】环南街道·虹桥水库：山洪雨量，12小时累计值 52.3 mm，2026年11月26日14:05起。短时间内反复出现，平稳之前不再通知解除。",
+                "Red warning comes and goes: 虹桥水库, 环南街道: 山洪雨量, sum 12h is 52.3 mm, since 2026-11-26 14:05 +08:00. Ends are not told until there is calm.",
+            ),
+        ] {
+            assert_eq!(said(notice(event, level), "Asia/Shanghai"), [zh, en], "{event}");
+        }
+        for event in NoticeEvent::ALL {
+            let both = said(notice(event.name(), "blue"), "Asia/Shanghai");
+            assert!(both[0].ends_with('。') && both[1].ends_with('.'), "{both:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_name_has_its_identifier() {
+        let mut bare = notice("issued", "blue");
+        (bare.rule_name, bare.asset_name, bare.region_name) = ("".into(), "".into(), "".into());
+        (bare.value, bare.due) = (None, None);
+        bare.feature = "silence".into();
+        assert_eq!(
+            said(bare, "Europe/London"),
+            [
+                "【蓝色预警】330902001·r-1：rain，无数据时长未知，2026年11月26日06:05起。请确认。",
+                "Blue warning: r-1, 330902001: rain, silence is unknown, since 2026-11-26 06:05 +00:00. Acknowledge it.",
+            ]
+        );
+        let mut incident = notice("escalated", "red");
+        (incident.asset, incident.feature, incident.value) = (None, "".into(), Some(Number(1.0)));
+        let [zh, en] = said(incident, "UTC");
+        assert!(zh.starts_with("【红色警情升级】环南街道：山洪雨量，2026"), "{zh}");
+        assert!(
+            en.starts_with("Red incident, escalated: 环南街道: 山洪雨量, since"),
+            "{en}"
+        );
+    }
+
+    #[test]
+    fn windows_are_told_in_whole_units() {
+        for (feature, zh) in [
+            ("sum 12h", "12小时累计值"),
+            ("mean 90m", "90分钟平均值"),
+            ("max 2d", "2天最大值"),
+            ("last 1m", "最新值"),
+            ("concurrent_work of hot_work", "concurrent_work of hot_work"),
+        ] {
+            assert_eq!(chinese_feature(feature), zh);
+        }
+    }
+}
