@@ -18,8 +18,6 @@ use crate::{PairProblem, Rule, Scaled, Thresholds};
 pub struct Met {
     /// The rules that watch it, in their order.
     pub rules: Vec<Watching>,
-    /// The rules that select it and cannot watch it, by their position.
-    pub unfit: Vec<usize>,
     /// What meets nothing, or is wrong together.
     pub unmatched: Vec<Unmatched>,
 }
@@ -257,17 +255,13 @@ pub fn meet<'a>(
                 rule: id.clone(),
                 problem,
             }));
-        if merged.fits {
-            met.rules.push(Watching {
-                rule: position,
-                thresholds: merged.thresholds,
-                scaled: merged.scaled,
-            });
-        } else {
-            met.unfit.push(position);
-        }
+        met.rules.push(Watching {
+            rule: position,
+            thresholds: merged.thresholds,
+            scaled: merged.scaled,
+        });
     }
-    if met.rules.is_empty() && met.unfit.is_empty() {
+    if met.rules.is_empty() {
         met.unmatched.push(Unmatched::NoRule);
     }
     for (id, _) in datastream.thresholds.iter() {
@@ -340,7 +334,7 @@ mod tests {
             (
                 r#"{"id":"d","asset":"a","observed_property":"depth","unit":"Cel"}"#.to_owned(),
                 true,
-                vec!["unit"],
+                vec!["depth", "unit"],
             ),
         ] {
             assert_eq!(kinds(&row, asset), told, "{row}");

@@ -64,7 +64,7 @@ pub struct Datastream {
     /// What is measured, such as `rainfall` or `river_stage`; rules select by it.
     pub observed_property: Text,
     /// The unit of results, as UCUM writes it (`mm`, `m/s`, `Cel`, `[in_i]`). Results under a rule that states another unit are
-    /// converted, exactly; where they cannot be, the rule does not watch the datastream, and `out.unmatched` says so. Without a unit
+    /// converted, exactly; where they cannot be, they are taken as they are, with the rule's own thresholds, and `out.unmatched` says so. Without a unit
     /// here or in the rule the two are taken to be the same.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub unit: Text,

@@ -182,9 +182,8 @@ fn given(
         datastream,
         asset.map(|(asset, located)| (&**asset, located)),
     );
-    let watching = met.rules.iter().map(|watching| watching.rule);
-    for rule in watching.chain(met.unfit) {
-        selected[rule].update(|number| number + 1);
+    for watching in &met.rules {
+        selected[watching.rule].update(|number| number + 1);
     }
     let valid = Valid::of(datastream);
     let entries = met.rules.into_iter().map(|watching| Entry {

@@ -22,8 +22,6 @@ pub struct Merged {
     pub thresholds: Thresholds,
     /// The same where results are in another unit.
     pub scaled: Option<Arc<Scaled>>,
-    /// Whether results can be compared with them at all.
-    pub fits: bool,
     /// What is wrong with the two together.
     pub problems: Vec<PairProblem>,
 }
@@ -66,7 +64,8 @@ pub enum PairProblem {
     },
     /// Neither the rule nor the datastream gives any threshold: the rule watches the datastream, and nothing can come of it.
     Unset,
-    /// Results in the datastream's unit cannot be compared with the rule's thresholds: the rule does not watch the datastream.
+    /// Results in the datastream's unit do not convert to the rule's: they are taken as numbers in the rule's, and the rule's own
+    /// thresholds hold.
     Unit {
         /// Of the datastream.
         unit: Text,
@@ -117,7 +116,7 @@ impl PairProblem {
 
     /// Whether the rule's own thresholds hold because of it.
     const fn voids(&self) -> bool {
-        !matches!(self, Self::NamesNothing { .. } | Self::Unset | Self::Unit { .. })
+        !matches!(self, Self::NamesNothing { .. } | Self::Unset)
     }
 }
 
@@ -144,7 +143,7 @@ impl fmt::Display for PairProblem {
             Self::NeverClears { level } => write!(f, "`{level}` could never turn off: its margin is too wide"),
             Self::Unit { unit, of_rule, why } => write!(
                 f,
-                "its unit `{unit}` {why}, beside `{of_rule}` of the rule, so the rule does not watch it; give a unit of UCUM that converts"
+                "its unit `{unit}` {why}, beside `{of_rule}` of the rule, so its numbers are taken as `{of_rule}`; give a unit of UCUM that converts"
             ),
             Self::Unset => f.write_str("neither the rule nor the datastream gives a threshold, so nothing is watched"),
         }?;
@@ -166,18 +165,15 @@ impl Rule {
     /// own are in its unit.
     #[must_use]
     pub fn merge(&self, own: Option<&TextMap<Number>>, unit: &str) -> Merged {
-        let conversion = match self.conversion(unit) {
-            Ok(conversion) => conversion,
+        let mut problems = Vec::new();
+        // Not to watch a sensor because of how its unit is spelled would be a limit that silently does not hold.
+        let (own, conversion) = match self.conversion(unit) {
+            Ok(conversion) => (own, conversion),
             Err(problem) => {
-                return Merged {
-                    thresholds: self.own(),
-                    scaled: None,
-                    fits: false,
-                    problems: vec![problem],
-                };
+                problems.push(problem);
+                (None, None)
             }
         };
-        let mut problems = Vec::new();
         let (thresholds, scaled) = if own.is_none() && conversion.is_none() {
             (self.own(), None)
         } else {
@@ -204,7 +200,6 @@ impl Rule {
         Merged {
             thresholds,
             scaled,
-            fits: true,
             problems,
         }
     }

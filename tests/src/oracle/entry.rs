@@ -126,8 +126,9 @@ pub(super) fn wanted(
         return BTreeMap::new();
     };
     let selected = rules.values().filter(|rule| selects(rule, datastream, asset, chain));
-    let entries = selected.filter_map(|rule| {
-        let conversion = unit::conversion(rule, datastream)?;
+    let entries = selected.map(|rule| {
+        // What does not convert is taken as it is; its own thresholds are void.
+        let conversion = unit::conversion(rule, datastream).unwrap_or(unit::SAME);
         let own = datastream.thresholds.get(&rule.record.id);
         let void = |problem: &PairProblem| !matches!(problem.kind(), "names_nothing" | "unset");
         let voids = rule.merge(own, &datastream.unit).problems.iter().any(void);
@@ -154,7 +155,7 @@ pub(super) fn wanted(
             left: None,
             ever_on: false,
         };
-        Some((rule.record.id.clone(), entry))
+        (rule.record.id.clone(), entry)
     });
     entries.collect()
 }
