@@ -58,6 +58,7 @@ mod compact;
 mod begin;
 mod reader;
 mod source;
+mod stirs;
 mod writer;
 mod append;
 mod upkeep;

@@ -56,6 +56,20 @@ pub trait Source {
     /// When the source cannot go on. Records that were taken before stay taken.
     fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError>;
 
+    /// Whether a record is at hand; takes nothing. Asked again and again while nothing comes.
+    ///
+    /// # Errors
+    ///
+    /// When the source cannot go on.
+    fn at_hand(&mut self) -> Result<bool, SourceError> {
+        let mut found = false;
+        self.poll(1, &mut |_| {
+            found = true;
+            Verdict::NotYet
+        })?;
+        Ok(found)
+    }
+
     /// Whether everything that was there when the source was opened has been taken.
     fn caught_up(&self) -> bool;
 

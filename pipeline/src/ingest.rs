@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use riskflow_config::{CaseSettings, Clock, TimeSettings};
-use riskflow_connectors::{Polled, Source, SourceError, Verdict};
+use riskflow_connectors::{Polled, Source, SourceError};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::Epoch;
@@ -72,6 +72,8 @@ pub enum How {
 /// An epoch closes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
+    /// The epoch.
+    pub epoch: u64,
     /// What time it is: the epoch, but where the clock was ahead before.
     pub clock: i64,
     /// How it takes its records.
@@ -85,6 +87,7 @@ pub struct Cut {
 impl From<How> for Cut {
     fn from(how: How) -> Self {
         Self {
+            epoch: 0,
             clock: 0,
             how,
             bound: None,
@@ -96,6 +99,8 @@ impl From<How> for Cut {
 /// What a worker tells worker 0 after a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
+    /// The epoch of the cut.
+    pub epoch: u64,
     /// The worker.
     pub worker: usize,
     /// When its next record arrived, if any is at hand; `i64::MIN` where all at hand arrive before everything else.
@@ -223,12 +228,12 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Epoch
                 .activate()
                 .session(to_actions)
                 .give_iterator(taken.actions.drain());
-            let letters = taken.dead_letters.drain(..).map(|letter| (letter, pending.epoch, 1));
+            let letters = taken.dead_letters.drain(..).map(|letter| (letter, pending.turn, 1));
             dead_letters.activate().session(to_dead_letters).give_iterator(letters);
             match progress {
                 Progress::Done => {
                     ingest.show_lag();
-                    let report = ingest.report(worker, pending.next_arrival);
+                    let report = ingest.report(worker, pending.cut.epoch, pending.next_arrival);
                     reports.activate().session(to_reports).give(report);
                     let live = pending.cut.how == How::Live;
                     waiting.pop_front();
@@ -257,7 +262,7 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Epoch
 /// A cut under way.
 struct Pending {
     cut: Cut,
-    epoch: Epoch,
+    turn: Epoch,
     capabilities: [Capability<Epoch>; 5],
     /// How many records it took.
     taken: usize,
@@ -277,7 +282,7 @@ impl Pending {
         ];
         Some(Self {
             cut,
-            epoch: *capabilities[0].time(),
+            turn: *capabilities[0].time(),
             capabilities,
             taken: 0,
             offsets: Vec::new(),
@@ -323,8 +328,9 @@ impl Taken {
 }
 
 impl Ingest {
-    fn report(&self, worker: usize, next_arrival: Option<i64>) -> Report {
+    fn report(&self, worker: usize, epoch: u64, next_arrival: Option<i64>) -> Report {
         Report {
+            epoch,
             worker,
             next_arrival,
             caught_up: self.sources.iter().all(|source| source.caught_up()),
@@ -352,10 +358,7 @@ impl Ingest {
             if found {
                 break;
             }
-            source.poll(1, &mut |_| {
-                found = true;
-                Verdict::NotYet
-            })?;
+            found = source.at_hand()?;
         }
         self.standing.told = found;
         Ok(found)

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use riskflow_model::topic::{Direction, Topic};
@@ -130,6 +130,11 @@ impl PartitionReader {
 
     pub const fn name(&self) -> (Topic, u16) {
         (self.place.topic, self.place.partition)
+    }
+
+    /// Where its files lie.
+    pub fn folder(&self) -> &Path {
+        &self.place.folder
     }
 
     pub fn is_output(&self) -> bool {

@@ -8,6 +8,7 @@ use riskflow_model::topic::{Direction, Topic};
 use super::commits::Fence;
 use super::handles::Handles;
 use super::reader::{PartitionReader, Place};
+use super::stirs::Stirs;
 use super::{LogError, SEGMENT_BYTES, folder};
 use crate::source::poll_lanes;
 use crate::{Polled, RawRecord, Share, Source, SourceError, Span, Verdict};
@@ -19,6 +20,8 @@ pub struct LogSource {
     first: usize,
     /// Where output topics are read: how far they are committed.
     fence: Option<Fence>,
+    /// Whether anything was written to the partitions' folders.
+    stirs: Option<Stirs>,
 }
 
 impl LogSource {
@@ -71,10 +74,12 @@ impl LogSource {
         partitions.sort_by_key(PartitionReader::name);
         let fence = topics.iter().any(|topic| topic.direction() == Direction::Out);
         let fence = fence.then(|| Fence::new(folder, settings));
+        let stirs = Stirs::over(partitions.iter().map(PartitionReader::folder));
         Ok(Self {
             partitions,
             first: 0,
             fence,
+            stirs,
         })
     }
 }
@@ -109,6 +114,21 @@ impl Source for LogSource {
             }
         }
         poll_lanes(&mut self.partitions, &mut self.first, limit, offer)
+    }
+
+    fn at_hand(&mut self) -> Result<bool, SourceError> {
+        if self.stirs.as_mut().is_some_and(|stirs| !stirs.stirred()) {
+            return Ok(false);
+        }
+        let mut found = false;
+        self.poll(1, &mut |_| {
+            found = true;
+            Verdict::NotYet
+        })?;
+        if let Some(stirs) = self.stirs.as_mut().filter(|_| !found) {
+            stirs.calm();
+        }
+        Ok(found)
     }
 
     fn caught_up(&self) -> bool {
