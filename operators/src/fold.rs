@@ -44,6 +44,8 @@ pub use snapshot::{Keeper, Offer};
 /// One for each epoch on each worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
+    /// The epoch.
+    pub epoch: u64,
     /// What time it is: milliseconds since the Unix epoch. Rises from tick to tick. The epoch itself, but after a clock that
     /// was ahead: epochs never go back, time does.
     pub clock: i64,

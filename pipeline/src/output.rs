@@ -88,7 +88,7 @@ pub struct EpochOutput {
 }
 
 impl EpochOutput {
-    fn new(epoch: Epoch, updates: Vec<(Output, Diff)>, woken: bool) -> Self {
+    fn new(epoch: u64, updates: Vec<(Output, Diff)>, woken: bool) -> Self {
         let mut this = Self {
             epoch: Millis(epoch as i64),
             woken,
@@ -165,6 +165,13 @@ impl Alarms {
     }
 }
 
+/// What waits until its turn is over.
+#[derive(Default)]
+struct Pending {
+    epoch: Option<u64>,
+    updates: Vec<(Output, Diff)>,
+}
+
 /// Gathers all updates on worker 0 and hands them to `publish` epoch by epoch, in order, once an epoch is complete, together
 /// with the earliest time that any key waits for after it; epochs that publish nothing too. `probe` follows behind.
 pub fn publish<'scope>(
@@ -175,7 +182,7 @@ pub fn publish<'scope>(
     mut publish: impl FnMut(EpochOutput, Option<i64>) + 'static,
 ) {
     let mut alarms = Alarms::default();
-    let mut pending: BTreeMap<Epoch, Vec<(Output, Diff)>> = BTreeMap::new();
+    let mut pending: BTreeMap<Epoch, Pending> = BTreeMap::new();
     let gather = Exchange::new(|_: &OutputUpdate| 0);
     let pipeline = timely::dataflow::channels::pact::Pipeline;
     updates
@@ -188,23 +195,23 @@ pub fn publish<'scope>(
                 drop(capability);
                 move |(updates, updates_frontier), (ticks, ticks_frontier), _output| {
                     updates.for_each(|_, batch| {
-                        for (output, epoch, diff) in batch.drain(..) {
-                            pending.entry(epoch).or_default().push((output, diff));
+                        for (output, turn, diff) in batch.drain(..) {
+                            pending.entry(turn).or_default().updates.push((output, diff));
                         }
                     });
-                    ticks.for_each(|capability, _| {
-                        if let Some(epoch) = capability.least().filter(|_| index == 0) {
-                            pending.entry(*epoch).or_default();
+                    ticks.for_each(|capability, ticks| {
+                        if let Some(turn) = capability.least().filter(|_| index == 0) {
+                            pending.entry(*turn).or_default().epoch = ticks.first().map(|tick| tick.epoch);
                         }
                     });
                     while let Some(entry) = pending.first_entry() {
-                        let epoch = *entry.key();
-                        if updates_frontier.frontier().less_equal(&epoch)
-                            || ticks_frontier.frontier().less_equal(&epoch)
+                        let turn = *entry.key();
+                        if updates_frontier.frontier().less_equal(&turn) || ticks_frontier.frontier().less_equal(&turn)
                         {
                             break;
                         }
-                        let mut updates = entry.remove();
+                        let Pending { epoch, mut updates } = entry.remove();
+                        let epoch = epoch.expect("what speaks speaks at ticks");
                         let woken = alarms.hear(&mut updates);
                         publish(EpochOutput::new(epoch, updates, woken), alarms.earliest());
                     }

@@ -174,11 +174,11 @@ impl Pace {
         }
     }
 
-    /// Notes what a worker said after the cut at an epoch.
-    pub fn note(&mut self, epoch: u64, report: Report) {
+    /// Notes what a worker said after a cut.
+    pub fn note(&mut self, report: Report) {
         self.behind[report.worker] = report.behind;
         // After an earlier one it tells nothing: the next was closed without it.
-        if epoch == self.last.epoch {
+        if report.epoch == self.last.epoch {
             self.reports[report.worker] = Some(report);
         }
     }

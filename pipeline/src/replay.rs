@@ -104,6 +104,7 @@ pub fn replay_on(
             let time = epoch.0 as u64;
             feed.advance_to(time);
             feed.ticks.send(Tick {
+                epoch: time,
                 clock: epoch.0,
                 checkpoint: session.checkpoint == Some(*epoch),
             });

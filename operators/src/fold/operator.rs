@@ -142,10 +142,10 @@ pub fn fold<'scope, F: Fold>(
                 if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
                     break;
                 }
-                let (epoch, work) = entry.remove_entry();
+                let (turn, work) = entry.remove_entry();
                 let Some((kept, tick)) = work.tick else {
                     // Sources and views speak only at ticks. To go on would be to drop what came.
-                    panic!("{} has rows or records at epoch {epoch}, which had no tick", F::NAME);
+                    panic!("{} has rows or records at turn {turn}, which had no tick", F::NAME);
                 };
                 keyed.rows(tick.clock, work.rows);
                 keyed.records(work.records);
@@ -159,12 +159,12 @@ pub fn fold<'scope, F: Fold>(
                         woken,
                         next,
                     };
-                    waking_output.session(&kept.waking).give((waking, epoch));
+                    waking_output.session(&kept.waking).give((waking, turn));
                 }
-                let updates = out.drain(..).map(|(data, diff)| (data, epoch, diff));
+                let updates = out.drain(..).map(|(data, diff)| (data, turn, diff));
                 output.session(&kept.updates).give_iterator(updates);
                 if tick.checkpoint {
-                    keyed.begin_snapshot(epoch);
+                    keyed.begin_snapshot(tick.epoch);
                 }
             }
             if keyed.step_snapshot(&mut offer) {

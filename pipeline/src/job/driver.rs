@@ -20,10 +20,10 @@ use crate::pace::{Now, Pace, Step};
 use crate::publisher::Closing;
 
 /// What worker 0 knows of the epochs that it closed and that are under way.
-pub(super) type Closed = Rc<RefCell<BTreeMap<Epoch, Closing>>>;
+pub(super) type Closed = Rc<RefCell<BTreeMap<u64, Closing>>>;
 
-/// The first epoch by the job's clock, once it is closed: when it is done, readers see the present.
-pub(super) type FirstLive = Rc<Cell<Option<Epoch>>>;
+/// The first epoch by the job's clock, once it is closed, behind its turn: when it is done, readers see the present.
+pub(super) type FirstLive = Rc<Cell<Option<(Epoch, u64)>>>;
 
 /// Worker 0's other task: closing epochs.
 pub(super) struct Driver {
@@ -85,7 +85,7 @@ impl Driver {
         let handles = &self.job.handles;
         if live {
             CatchingUp::end(&handles.catching_up);
-        } else if self.cuts.time() > &1 {
+        } else if self.cuts.time() > &0 {
             let settings = &self.job.settings;
             let goal = match settings.clock {
                 Clock::Live => Some(now.clock),
@@ -106,11 +106,12 @@ impl Driver {
                     };
                     self.closed.borrow_mut().insert(epoch, closing);
                 }
-                if self.cuts.time() < &epoch {
-                    self.cuts.advance_to(epoch);
-                }
+                cut.epoch = epoch;
+                // The dataflow's timestamps are the turns 0, 1, 2 and so on: where the next epoch will be is not known until this
+                // one is done, and a step over what lies between would go through all operators once more.
+                let turn = *self.cuts.time();
                 self.cuts.send(cut);
-                self.cuts.advance_to(epoch + 1);
+                self.cuts.advance_to(turn + 1);
                 Some(Duration::ZERO)
             }
             Step::Wait(duration) => Some(duration),
@@ -165,7 +166,7 @@ impl Driver {
     }
 
     /// Begins a checkpoint with this epoch. What is replayed is kept already.
-    fn may_checkpoint(&mut self, epoch: Epoch, how: How) -> bool {
+    fn may_checkpoint(&mut self, epoch: u64, how: How) -> bool {
         let begin = epoch > self.job.last && how != How::Look;
         if begin {
             self.job.state.busy.store(true, Ordering::Release);
@@ -187,7 +188,11 @@ impl Driver {
             .unwrap_or_default();
         let committed = self.job.committed.load(Ordering::Acquire);
         self.job.handles.now.store(committed, Ordering::Release);
-        if self.first_live.get().is_some_and(|first| committed >= first as i64) {
+        if self
+            .first_live
+            .get()
+            .is_some_and(|(_, first)| committed >= first as i64)
+        {
             self.job.handles.ready.store(true, Ordering::Release);
         }
         if age >= STALLED && self.warned.elapsed() >= STALLED {

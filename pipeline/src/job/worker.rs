@@ -91,7 +91,7 @@ pub(super) fn work(worker: &mut Worker, job: &Arc<Job>) {
             },
             None => {
                 // Another process commits; here, an epoch is done when it has passed through the dataflow of all of them.
-                if settings.cluster.process > 0 && live.get().is_some_and(|first| !probe.less_equal(&first)) {
+                if settings.cluster.process > 0 && live.get().is_some_and(|(turn, _)| !probe.less_equal(&turn)) {
                     handles.ready.store(true, Ordering::Release);
                 }
                 settings.epoch.tick.clamp(POLL.0, POLL.1)
@@ -170,9 +170,9 @@ fn build(
         let cuts = cuts.inspect_core(move |event| {
             if let Ok((stamp, cuts)) = event
                 && live.get().is_none()
-                && cuts.iter().any(|cut| cut.how == How::Live)
+                && let Some(cut) = cuts.iter().find(|cut| cut.how == How::Live)
             {
-                live.set(stamp.least().copied());
+                live.set(stamp.least().map(|turn| (*turn, cut.epoch)));
             }
         });
         let Ingested {
@@ -185,18 +185,18 @@ fn build(
         let note = Exchange::new(|_: &Report| 0);
         let stop = Arc::clone(&job.handles.stop);
         reports.sink(note, "Reports", move |(input, _)| {
-            input.for_each(|capability, reports| {
-                let epoch = capability.least().copied().unwrap_or_default();
+            input.for_each(|_, reports| {
                 for report in reports.drain(..) {
                     // Another process was asked to.
                     if report.stop {
                         stop.store(true, Ordering::Release);
                     }
-                    noted.borrow_mut().note(epoch, report);
+                    noted.borrow_mut().note(report);
                 }
             });
         });
         let ticks = cuts.filter(|cut| cut.how != How::Look).map(|cut| Tick {
+            epoch: cut.epoch,
             clock: cut.clock,
             checkpoint: cut.checkpoint,
         });

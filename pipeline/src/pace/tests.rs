@@ -23,8 +23,14 @@ fn pace(clock: Clock) -> Pace {
     Pace::new(terms(clock), Plan::default())
 }
 
+/// The same, of another epoch.
+fn told_of(epoch: u64, report: Report) -> Report {
+    Report { epoch, ..report }
+}
+
 fn report(next_arrival: Option<i64>) -> Report {
     Report {
+        epoch: 0,
         worker: 0,
         next_arrival,
         caught_up: next_arrival.is_none(),
@@ -48,7 +54,7 @@ const T: i64 = 1_500_000_000_000;
 fn step(pace: &mut Pace, next: Option<i64>, wake: Option<i64>) -> Step {
     let step = pace.step(0, NOW, false);
     pace.applied(wake);
-    pace.note(pace.last().epoch, report(next));
+    pace.note(told_of(pace.last().epoch, report(next)));
     step
 }
 
@@ -57,12 +63,12 @@ fn history_lies_on_the_grid_and_ends() {
     let mut pace = pace(Clock::Arrival);
     assert_eq!(pace.step(0, NOW, false), at(1, How::Look));
     assert!(matches!(pace.step(0, NOW, false), Step::Wait(_)));
-    pace.note(1, report(Some(T + 300)));
+    pace.note(told_of(1, report(Some(T + 300))));
     assert_eq!(pace.step(0, NOW, false), at(T + 1_000, How::History));
-    pace.note(pace.last().epoch, report(Some(T + 1_500)));
+    pace.note(told_of(pace.last().epoch, report(Some(T + 1_500))));
     assert!(matches!(pace.step(1, NOW, false), Step::Wait(_)), "no room");
     assert_eq!(pace.step(0, NOW, false), at(T + 2_000, How::History));
-    pace.note(pace.last().epoch, report(None));
+    pace.note(told_of(pace.last().epoch, report(None)));
     assert_eq!(pace.step(0, NOW, false), Step::End);
 }
 
@@ -82,7 +88,7 @@ fn what_may_be_due_is_waited_for() {
     let mut pace = pace(Clock::Arrival);
     step(&mut pace, Some(T), None);
     pace.step(0, NOW, false);
-    pace.note(pace.last().epoch, report(Some(T + 90_000)));
+    pace.note(told_of(pace.last().epoch, report(Some(T + 90_000))));
     assert!(matches!(pace.step(1, NOW, false), Step::Wait(_)), "not applied yet");
     pace.applied(Some(T + 5_000));
     assert_eq!(pace.step(0, NOW, false), at(T + 5_000, How::History));
@@ -118,20 +124,21 @@ fn the_next_epoch_of_a_history_waits_for_one_worker_and_its_end_for_all() {
     let mut pace = Pace::new(two, Plan::default());
     pace.step(0, NOW, false);
     let of = |worker, next_arrival| Report {
+        epoch: 0,
         worker,
         ..report(next_arrival)
     };
     let waits = |pace: &mut Pace| matches!(pace.step(0, NOW, false), Step::Wait(_));
-    pace.note(1, of(0, Some(500)));
+    pace.note(told_of(1, of(0, Some(500))));
     assert!(waits(&mut pace), "the other may have an earlier one");
-    pace.note(1, of(1, Some(400)));
+    pace.note(told_of(1, of(1, Some(400))));
     assert_eq!(pace.step(0, NOW, false), at(1_000, How::History));
-    pace.note(1_000, of(1, Some(1_500)));
+    pace.note(told_of(1_000, of(1, Some(1_500))));
     assert_eq!(pace.step(0, NOW, false), at(2_000, How::History));
-    pace.note(1_000, of(0, None));
-    pace.note(2_000, of(1, None));
+    pace.note(told_of(1_000, of(0, None)));
+    pace.note(told_of(2_000, of(1, None)));
     assert!(waits(&mut pace), "what was said of an earlier epoch does not count");
-    pace.note(2_000, of(0, None));
+    pace.note(told_of(2_000, of(0, None)));
     assert_eq!(pace.step(0, NOW, false), Step::End);
 }
 
@@ -244,7 +251,7 @@ fn a_clock_that_was_ahead_begins_anew_behind_the_last_epoch() {
     for ((next, how, clock), more) in history.into_iter().zip(1..) {
         assert!(pace.is_rewinding());
         assert_eq!(pace.step(0, back, false), behind(more, clock, how));
-        pace.note(pace.last().epoch, report(next));
+        pace.note(told_of(pace.last().epoch, report(next)));
     }
     assert_eq!(pace.step(0, back, false), Step::Wait(Duration::ZERO));
     assert!(!pace.is_rewinding());
