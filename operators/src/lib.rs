@@ -29,7 +29,11 @@ pub mod score_baseline;
 pub mod region_risk;
 pub mod report_total;
 
-/// The logical time of the dataflow: the epoch, in milliseconds of pipeline time since the Unix epoch.
+/// What stands for an epoch within the dataflow: how many were closed before it since the start. The tick of a turn
+/// ([`Tick`](fold::Tick)) says which epoch it is.
+pub type Turn = u64;
+
+/// The logical time of the job: milliseconds of pipeline time since the Unix epoch.
 pub type Epoch = u64;
 
 /// Rows that many others share a key with meet over this many keys in its place: a key's rows are worked on and merged as a
@@ -45,4 +49,4 @@ pub(crate) const fn spread(key: riskflow_model::Key) -> u64 {
 pub type Diff = i64;
 
 /// A collection of rows that changes from epoch to epoch.
-pub type Rows<'scope, D> = differential_dataflow::VecCollection<'scope, Epoch, D, Diff>;
+pub type Rows<'scope, D> = differential_dataflow::VecCollection<'scope, Turn, D, Diff>;

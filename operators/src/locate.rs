@@ -16,7 +16,7 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Broadcast;
 
-use crate::{Diff, Epoch, Rows};
+use crate::{Diff, Rows, Turn};
 
 /// The rows of regions of which the code does not say where they lie, on every worker.
 pub fn placed<'scope>(regions: Rows<'scope, Shared<Region>>) -> Rows<'scope, Shared<Region>> {
@@ -88,13 +88,13 @@ pub fn locate<'scope, D: ExchangeData>(
     type Waiting<D> = (
         Vec<(Shared<Region>, Diff)>,
         Vec<(RegionCode, D, Diff)>,
-        Capability<Epoch>,
+        Capability<Turn>,
     );
     let mut held = Held {
         lineage: Lineage::default(),
         rows: BTreeMap::new(),
     };
-    let mut waiting: BTreeMap<Epoch, Waiting<D>> = BTreeMap::new();
+    let mut waiting: BTreeMap<Turn, Waiting<D>> = BTreeMap::new();
     let located = rows
         .inner
         .binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
@@ -130,9 +130,8 @@ pub fn locate<'scope, D: ExchangeData>(
                     });
                     while let Some(entry) = waiting.first_entry() {
                         let epoch = *entry.key();
-                        let passed = |frontier: timely::progress::frontier::AntichainRef<'_, Epoch>| {
-                            !frontier.less_equal(&epoch)
-                        };
+                        let passed =
+                            |frontier: timely::progress::frontier::AntichainRef<'_, Turn>| !frontier.less_equal(&epoch);
                         if !passed(rows_frontier.frontier()) || !passed(regions_frontier.frontier()) {
                             break;
                         }

@@ -14,26 +14,26 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Broadcast;
 
-use crate::{Diff, Epoch, Rows};
+use crate::{Diff, Rows, Turn};
 
-type Update<D> = (D, Epoch, Diff);
+type Update<D> = (D, Turn, Diff);
 
 /// What waits until all names of its epoch are known.
 struct Waiting<D> {
     names: Vec<(Shared<Region>, Diff)>,
     records: Vec<Update<D>>,
-    capability: Capability<Epoch>,
+    capability: Capability<Turn>,
 }
 
 /// Returns each record after `give` has given it the name of its region; empty where that has no row.
 pub fn named<'scope, D: Clone + 'static>(
-    records: StreamVec<'scope, Epoch, Update<D>>,
+    records: StreamVec<'scope, Turn, Update<D>>,
     regions: Rows<'scope, Shared<Region>>,
     region: impl Fn(&D) -> Option<RegionCode> + 'static,
     give: impl Fn(&mut D, Text) + 'static,
-) -> StreamVec<'scope, Epoch, Update<D>> {
+) -> StreamVec<'scope, Turn, Update<D>> {
     let mut names: BTreeMap<RegionCode, Text> = BTreeMap::new();
-    let mut waiting: BTreeMap<Epoch, Waiting<D>> = BTreeMap::new();
+    let mut waiting: BTreeMap<Turn, Waiting<D>> = BTreeMap::new();
     records.binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
         regions.inner.broadcast(),
         Pipeline,
@@ -42,7 +42,7 @@ pub fn named<'scope, D: Clone + 'static>(
         move |capability, _| {
             drop(capability);
             move |(records, records_frontier), (regions, regions_frontier), output| {
-                let wait = |capability: &Capability<Epoch>| Waiting {
+                let wait = |capability: &Capability<Turn>| Waiting {
                     names: Vec::new(),
                     records: Vec::new(),
                     capability: capability.clone(),

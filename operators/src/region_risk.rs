@@ -27,7 +27,7 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
 use crate::score_baseline::RegionScope;
-use crate::{Diff, Epoch, Rows};
+use crate::{Diff, Rows, Turn};
 
 mod cell;
 mod rollup;
@@ -64,10 +64,10 @@ pub enum Told {
 }
 
 /// What regions are, as a stream: each region and domain in the epochs in which it may differ.
-pub type Regions<'scope> = StreamVec<'scope, Epoch, (Told, Epoch)>;
+pub type Regions<'scope> = StreamVec<'scope, Turn, (Told, Turn)>;
 
 /// What waits for its epoch to be complete.
-type Pending = BTreeMap<Epoch, (Vec<(Part, Diff)>, Capability<Epoch>)>;
+type Pending = BTreeMap<Turn, (Vec<(Part, Diff)>, Capability<Turn>)>;
 
 /// Rolls up names, assets and warnings.
 pub fn region_rollup<'scope>(
@@ -81,7 +81,7 @@ pub fn region_rollup<'scope>(
         .concat(warnings.map(Part::Warning));
     let mut rollup = Rollup::default();
     let mut waiting = Pending::new();
-    let gather = Exchange::new(|_: &(Part, Epoch, Diff)| 0);
+    let gather = Exchange::new(|_: &(Part, Turn, Diff)| 0);
     parts.inner.unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
         gather,
         "RegionRollup",
@@ -132,7 +132,7 @@ struct Shown {
 struct Waiting {
     rows: Vec<(RegionScope, Option<Box<RegionRisk>>)>,
     baselines: Vec<(RegionScope, i64)>,
-    capability: Capability<Epoch>,
+    capability: Capability<Turn>,
 }
 
 /// Returns the row of every region and domain, with its trend.
@@ -141,8 +141,8 @@ pub fn region_risk<'scope>(
     baselines: Rows<'scope, (RegionScope, i64)>,
 ) -> Rows<'scope, Arc<RegionRisk>> {
     let mut shown: BTreeMap<RegionScope, Shown> = BTreeMap::new();
-    let mut waiting: BTreeMap<Epoch, Waiting> = BTreeMap::new();
-    let gather = Exchange::new(|_: &((RegionScope, i64), Epoch, Diff)| 0);
+    let mut waiting: BTreeMap<Turn, Waiting> = BTreeMap::new();
+    let gather = Exchange::new(|_: &((RegionScope, i64), Turn, Diff)| 0);
     let rows = regions.binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
         baselines.inner,
         Pipeline,
@@ -175,7 +175,7 @@ pub fn region_risk<'scope>(
                 while let Some(entry) = waiting.first_entry() {
                     let epoch = *entry.key();
                     let passed =
-                        |frontier: timely::progress::frontier::AntichainRef<'_, Epoch>| !frontier.less_equal(&epoch);
+                        |frontier: timely::progress::frontier::AntichainRef<'_, Turn>| !frontier.less_equal(&epoch);
                     if !passed(regions_frontier.frontier()) || !passed(baselines_frontier.frontier()) {
                         break;
                     }

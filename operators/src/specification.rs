@@ -41,7 +41,7 @@ use timely::progress::frontier::MutableAntichain;
 use crate::fold::RouteHasher;
 use crate::unmatched::Alone;
 use crate::valid::{Valid, Validity};
-use crate::{Diff, Epoch, Rows};
+use crate::{Diff, Rows, Turn};
 
 /// What must be evaluated for one datastream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -380,13 +380,13 @@ fn apart(rows: impl Iterator<Item = Given>) -> (SmallVec<[Specified; 1]>, Vec<Al
 }
 
 /// What waits for its epoch to be complete.
-type Pending = BTreeMap<Epoch, ([Capability<Epoch>; 2], Changes)>;
+type Pending = BTreeMap<Turn, ([Capability<Turn>; 2], Changes)>;
 
 /// Puts updates where they wait until their epoch is complete.
 fn gather<T>(
     pending: &mut Pending,
-    capability: &InputCapability<Epoch>,
-    updates: &mut Vec<(T, Epoch, Diff)>,
+    capability: &InputCapability<Turn>,
+    updates: &mut Vec<(T, Turn, Diff)>,
     place: fn(&mut Changes) -> &mut Vec<(T, Diff)>,
 ) {
     for (row, epoch, diff) in updates.drain(..) {
@@ -412,20 +412,20 @@ pub fn specifications<'scope>(
 ) -> (Rows<'scope, Specified>, Rows<'scope, Alone>) {
     let scope = assets.inner.scope();
     let mut builder = OperatorBuilder::new("Specifications".to_owned(), scope);
-    let by_asset = Exchange::new(|((asset, _), _, _): &(AtAsset, Epoch, Diff)| asset.route());
-    let by_key = Exchange::new(|(((key, _), _), _, _): &(LocatedAsset, Epoch, Diff)| key.route());
+    let by_asset = Exchange::new(|((asset, _), _, _): &(AtAsset, Turn, Diff)| asset.route());
+    let by_key = Exchange::new(|(((key, _), _), _, _): &(LocatedAsset, Turn, Diff)| key.route());
     let mut datastreams = builder.new_input(datastreams.inner, by_asset);
     let mut assets = builder.new_input(assets.inner, by_key);
     let mut rules = builder.new_input(rules.inner.broadcast(), Pipeline);
     let (output, stream) = builder.new_output();
-    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Specified, Epoch, Diff)>>>::from(output);
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Specified, Turn, Diff)>>>::from(output);
     let (alone, alone_stream) = builder.new_output();
-    let mut alone = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Alone, Epoch, Diff)>>>::from(alone);
+    let mut alone = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Alone, Turn, Diff)>>>::from(alone);
     let mut matched = Matched::default();
     let mut pending = Pending::new();
     let mut out = Updates::default();
     builder.build(move |_capabilities| {
-        move |frontiers: &[MutableAntichain<Epoch>]| {
+        move |frontiers: &[MutableAntichain<Turn>]| {
             datastreams.for_each(|capability, updates| {
                 gather(&mut pending, &capability, updates, |changes| &mut changes.datastreams);
             });

@@ -24,7 +24,7 @@ use timely::dataflow::operators::generic::Operator;
 
 use crate::fold::{Fold, Next};
 use crate::score_baseline::NoRecord;
-use crate::{Diff, Epoch, Rows};
+use crate::{Diff, Rows, Turn};
 
 /// Something that may meet nothing. Each comes as often as it is so.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -308,13 +308,13 @@ impl Table {
 }
 
 /// What waits for its epoch to be complete.
-type Waiting = BTreeMap<Epoch, (Vec<(Lasts, Diff)>, Capability<Epoch>)>;
+type Waiting = BTreeMap<Turn, (Vec<(Lasts, Diff)>, Capability<Turn>)>;
 
 /// Returns the rows of the table: of each kind the first, and how many there are. They are gathered on worker 0; its process meters.
 pub fn unmatched_table<'scope>(lasting: Rows<'scope, Lasts>, meter: Arc<UnmatchedMeter>) -> Rows<'scope, Arc<Row>> {
     let mut table = Table::default();
     let mut waiting = Waiting::new();
-    let gather = Exchange::new(|_: &(Lasts, Epoch, Diff)| 0);
+    let gather = Exchange::new(|_: &(Lasts, Turn, Diff)| 0);
     let rows = lasting
         .inner
         .unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(gather, "UnmatchedTable", move |capability, _| {

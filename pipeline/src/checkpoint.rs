@@ -173,16 +173,13 @@ struct UnderWay {
 impl Writing {
     fn run(&mut self, receiver: &Receiver<Message>) {
         loop {
-            let message = match receiver.recv_timeout(ASKING) {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let epochs: Vec<Millis> = match message {
-                Some(message) => self.hear(message).into_iter().collect(),
+            let waits_for_others = self.processes > 1 && !self.under_way.is_empty();
+            let wait = if waits_for_others { ASKING } else { Duration::MAX };
+            let epochs: Vec<Millis> = match receiver.recv_timeout(wait) {
+                Ok(message) => self.hear(message).into_iter().collect(),
                 // What the other processes wrote may be there by now.
-                None if self.processes > 1 => self.under_way.keys().copied().collect(),
-                None => Vec::new(),
+                Err(RecvTimeoutError::Timeout) => self.under_way.keys().copied().collect(),
+                Err(RecvTimeoutError::Disconnected) => return,
             };
             for epoch in epochs {
                 if let Err(error) = self.finish(epoch) {

@@ -46,7 +46,7 @@ use riskflow_operators::score_baseline::ScoreBaseline;
 use riskflow_operators::table::{BaseRecord, Latest, TableOutput};
 use riskflow_operators::unmatched::{Alone, Lasting, UnmatchedMeter, unmatched_table};
 use riskflow_operators::valid::NoValueMeter;
-use riskflow_operators::{Diff, Epoch, Rows, permit, region_risk, report_total, response, specification};
+use riskflow_operators::{Diff, Rows, Turn, permit, region_risk, report_total, response, specification};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::{Map, Partition, ToStream};
 use timely::dataflow::operators::{Concat, Concatenate};
@@ -59,13 +59,13 @@ use crate::unmatched;
 /// What comes in, on each worker.
 pub struct Inputs<'scope> {
     /// Records of base topics and rules.
-    pub base: StreamVec<'scope, Epoch, Batch<BaseRecord>>,
+    pub base: StreamVec<'scope, Turn, Batch<BaseRecord>>,
     /// Observations that were admitted.
-    pub observations: StreamVec<'scope, Epoch, Batch<Observed>>,
+    pub observations: StreamVec<'scope, Turn, Batch<Observed>>,
     /// Actions that were admitted.
-    pub actions: StreamVec<'scope, Epoch, Batch<Acted>>,
+    pub actions: StreamVec<'scope, Turn, Batch<Acted>>,
     /// One for each epoch on each worker.
-    pub ticks: StreamVec<'scope, Epoch, Tick>,
+    pub ticks: StreamVec<'scope, Turn, Tick>,
 }
 
 /// The settings that give the answer its meaning; all others change only how it is computed.
@@ -219,7 +219,7 @@ pub fn graph<'scope>(
     semantics: &Semantics,
     meters: &Meters,
     keepers: Keepers,
-) -> StreamVec<'scope, Epoch, OutputUpdate> {
+) -> StreamVec<'scope, Turn, OutputUpdate> {
     let Inputs {
         base,
         observations,
@@ -397,9 +397,9 @@ struct Loop<'scope> {
     placed: Rows<'scope, Shared<Region>>,
     running: Rows<'scope, (Arc<WarningState>, Text)>,
     joined: Rows<'scope, Arc<Joined>>,
-    facts: StreamVec<'scope, Epoch, Batch<CaseRecord>>,
-    actions: StreamVec<'scope, Epoch, Batch<Acted>>,
-    ticks: StreamVec<'scope, Epoch, Tick>,
+    facts: StreamVec<'scope, Turn, Batch<CaseRecord>>,
+    actions: StreamVec<'scope, Turn, Batch<Acted>>,
+    ticks: StreamVec<'scope, Turn, Tick>,
 }
 
 /// The second part of the page: who answers for what, what is done, and who is told.
@@ -408,8 +408,8 @@ fn closed_loop<'scope>(
     (case, zone): (Case, TimeZone),
     meters: &Meters,
     (keep_roster, keep_joining, keep_case, keep_notice): (Keeper, Keeper, Keeper, Keeper),
-    waking: &mut Vec<StreamVec<'scope, Epoch, (Waking, Epoch)>>,
-) -> StreamVec<'scope, Epoch, OutputUpdate> {
+    waking: &mut Vec<StreamVec<'scope, Turn, (Waking, Turn)>>,
+) -> StreamVec<'scope, Turn, OutputUpdate> {
     let Loop {
         tables,
         regions,
@@ -497,11 +497,11 @@ struct Found<'scope> {
     cases: Rows<'scope, Arc<CaseState>>,
     standings: Rows<'scope, Arc<Standing>>,
     alarms: Rows<'scope, Arc<Alarm>>,
-    deltas: StreamVec<'scope, Epoch, OutputUpdate>,
+    deltas: StreamVec<'scope, Turn, OutputUpdate>,
 }
 
 impl<'scope> Found<'scope> {
-    fn of(found: StreamVec<'scope, Epoch, (CaseOutput, Epoch, Diff)>) -> Self {
+    fn of(found: StreamVec<'scope, Turn, (CaseOutput, Turn, Diff)>) -> Self {
         let cases = found.clone().flat_map(|(output, epoch, diff)| match output {
             CaseOutput::State(state) => Some((state, epoch, diff)),
             CaseOutput::Standing(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
@@ -528,15 +528,12 @@ impl<'scope> Found<'scope> {
 }
 
 /// Tables, and dead letters.
-type Apart<'scope> = (
-    [Rows<'scope, (Key, BaseRow)>; 5],
-    StreamVec<'scope, Epoch, OutputUpdate>,
-);
+type Apart<'scope> = ([Rows<'scope, (Key, BaseRow)>; 5], StreamVec<'scope, Turn, OutputUpdate>);
 
 /// The base tables: regions, assets, datastreams, rules, and all others; and the records that were refused. Each goes one way only,
 /// without a copy for the other ways.
-fn apart<'scope>(tables: StreamVec<'scope, Epoch, (TableOutput, Epoch, Diff)>) -> Apart<'scope> {
-    let parts = tables.partition(6, |update: (TableOutput, Epoch, Diff)| {
+fn apart<'scope>(tables: StreamVec<'scope, Turn, (TableOutput, Turn, Diff)>) -> Apart<'scope> {
+    let parts = tables.partition(6, |update: (TableOutput, Turn, Diff)| {
         let part = match &update.0 {
             TableOutput::Row(_, BaseRow::Region(_)) => 0,
             TableOutput::Row(_, BaseRow::Asset(_)) => 1,

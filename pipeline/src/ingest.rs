@@ -35,7 +35,7 @@ use riskflow_config::{CaseSettings, Clock, TimeSettings};
 use riskflow_connectors::{Polled, Source, SourceError};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
-use riskflow_operators::Epoch;
+use riskflow_operators::Turn;
 use riskflow_operators::case::Acted;
 use riskflow_operators::fold::{Batch, Batches};
 use riskflow_operators::joining::Joining;
@@ -165,15 +165,15 @@ const HELD: usize = 65_536;
 /// The streams that ingestion gives.
 pub struct Ingested<'scope> {
     /// Records of base topics and rules.
-    pub base: StreamVec<'scope, Epoch, Batch<BaseRecord>>,
+    pub base: StreamVec<'scope, Turn, Batch<BaseRecord>>,
     /// Observations that were admitted.
-    pub observations: StreamVec<'scope, Epoch, Batch<Observed>>,
+    pub observations: StreamVec<'scope, Turn, Batch<Observed>>,
     /// Actions that were admitted.
-    pub actions: StreamVec<'scope, Epoch, Batch<Acted>>,
+    pub actions: StreamVec<'scope, Turn, Batch<Acted>>,
     /// What could not be used.
-    pub dead_letters: StreamVec<'scope, Epoch, OutputUpdate>,
+    pub dead_letters: StreamVec<'scope, Turn, OutputUpdate>,
     /// One for each cut and worker.
-    pub reports: StreamVec<'scope, Epoch, Report>,
+    pub reports: StreamVec<'scope, Turn, Report>,
 }
 
 /// How many records are offered before other operators get their turn.
@@ -186,7 +186,7 @@ const BASE_EVERY: u64 = 5;
 const RETRY: Duration = Duration::from_millis(1);
 
 /// Adds the operator to the dataflow.
-pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Epoch, Cut>) -> Ingested<'scope> {
+pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Turn, Cut>) -> Ingested<'scope> {
     let scope = cuts.scope();
     let worker = scope.worker().index();
     let mut builder = OperatorBuilder::new("Ingest".to_owned(), scope);
@@ -262,8 +262,8 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Epoch
 /// A cut under way.
 struct Pending {
     cut: Cut,
-    turn: Epoch,
-    capabilities: [Capability<Epoch>; 5],
+    turn: Turn,
+    capabilities: [Capability<Turn>; 5],
     /// How many records it took.
     taken: usize,
     /// How far it came in each partition of which it took any: topic, partition, next offset.
@@ -272,7 +272,7 @@ struct Pending {
 }
 
 impl Pending {
-    fn new(cut: Cut, capability: &timely::dataflow::operators::InputCapability<Epoch>) -> Option<Self> {
+    fn new(cut: Cut, capability: &timely::dataflow::operators::InputCapability<Turn>) -> Option<Self> {
         let capabilities = [
             capability.retain_least(0)?,
             capability.retain_least(1)?,

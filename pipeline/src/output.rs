@@ -12,7 +12,7 @@ use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Millis, Text};
 use riskflow_operators::fold::{Tick, Waking};
-use riskflow_operators::{Diff, Epoch};
+use riskflow_operators::{Diff, Turn};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
@@ -52,7 +52,7 @@ pub enum Output {
 }
 
 /// A change of what is published.
-pub type OutputUpdate = (Output, Epoch, Diff);
+pub type OutputUpdate = (Output, Turn, Diff);
 
 /// Everything that one epoch publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -175,14 +175,14 @@ struct Pending {
 /// Gathers all updates on worker 0 and hands them to `publish` epoch by epoch, in order, once an epoch is complete, together
 /// with the earliest time that any key waits for after it; epochs that publish nothing too. `probe` follows behind.
 pub fn publish<'scope>(
-    updates: StreamVec<'scope, Epoch, OutputUpdate>,
-    ticks: StreamVec<'scope, Epoch, Tick>,
-    probe: &Handle<Epoch>,
+    updates: StreamVec<'scope, Turn, OutputUpdate>,
+    ticks: StreamVec<'scope, Turn, Tick>,
+    probe: &Handle<Turn>,
     index: usize,
     mut publish: impl FnMut(EpochOutput, Option<i64>) + 'static,
 ) {
     let mut alarms = Alarms::default();
-    let mut pending: BTreeMap<Epoch, Pending> = BTreeMap::new();
+    let mut pending: BTreeMap<Turn, Pending> = BTreeMap::new();
     let gather = Exchange::new(|_: &OutputUpdate| 0);
     let pipeline = timely::dataflow::channels::pact::Pipeline;
     updates

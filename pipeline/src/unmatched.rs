@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use riskflow_config::Unmatched;
 use riskflow_model::Text;
 use riskflow_operators::unmatched::Alone;
-use riskflow_operators::{Diff, Epoch, Rows};
+use riskflow_operators::{Diff, Rows, Turn};
 use timely::dataflow::operators::Inspect;
 
 /// Tells of mistakes.
@@ -32,7 +32,7 @@ struct News {
 }
 
 impl News {
-    fn take(&mut self, updates: &[(Alone, Epoch, Diff)]) {
+    fn take(&mut self, updates: &[(Alone, Turn, Diff)]) {
         self.busy = true;
         for (alone, _, diff) in updates {
             let Alone::Datastream(datastream, what) = alone else {

@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 /// The system may lose events (too many at once), or have none to give of a file system that others write to: so often a look is
-/// due all the same. It also finds what went away.
-const LOOK: Duration = Duration::from_secs(1);
+/// due all the same; so is one with each epoch that a heartbeat closes.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A watch over folders.
 pub(super) struct Stirs {

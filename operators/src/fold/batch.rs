@@ -16,7 +16,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
 use super::{Fold, SHARDS};
-use crate::Epoch;
+use crate::Turn;
 
 /// The most records in a batch; a power of two.
 const BATCH: usize = 4_096;
@@ -89,9 +89,9 @@ impl<F: Fold> Batches<F> {
 
 /// The records found in what a stream carries, in batches.
 pub fn batched<'scope, F: Fold, D: Clone + 'static>(
-    stream: StreamVec<'scope, Epoch, D>,
+    stream: StreamVec<'scope, Turn, D>,
     mut record: impl FnMut(D) -> Option<F::Record> + 'static,
-) -> StreamVec<'scope, Epoch, Batch<F::Record>> {
+) -> StreamVec<'scope, Turn, Batch<F::Record>> {
     let mut batches = Batches::<F>::new(stream.scope().worker().peers());
     let name = format!("Batched: {}", F::NAME);
     stream.unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(Pipeline, &name, move |_, _| {

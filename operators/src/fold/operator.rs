@@ -14,12 +14,12 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::frontier::MutableAntichain;
 
 use super::{Arrived, Batch, Fold, FoldMeter, Keeper, Keyed, RowChange, SHARDS, Tick};
-use crate::{Diff, Epoch, Rows};
+use crate::{Diff, Rows, Turn};
 
 /// For each output the right to give at an epoch.
 struct Kept {
-    updates: Capability<Epoch>,
-    waking: Capability<Epoch>,
+    updates: Capability<Turn>,
+    waking: Capability<Turn>,
 }
 
 /// What the clock does to one worker's share of a fold; given where either differs from what was given before.
@@ -58,17 +58,17 @@ const BREATH: core::time::Duration = core::time::Duration::from_micros(100);
 /// What a fold gives, in streams of its own each.
 pub struct Folded<'scope, O> {
     /// The output.
-    pub updates: StreamVec<'scope, Epoch, (O, Epoch, Diff)>,
+    pub updates: StreamVec<'scope, Turn, (O, Turn, Diff)>,
     /// What the clock does, at most one for each epoch and worker.
-    pub waking: StreamVec<'scope, Epoch, (Waking, Epoch)>,
+    pub waking: StreamVec<'scope, Turn, (Waking, Turn)>,
 }
 
 impl<'scope, O> Folded<'scope, O> {
     /// The output; what the clock does is put with that of other folds.
     pub fn note(
         self,
-        waking: &mut Vec<StreamVec<'scope, Epoch, (Waking, Epoch)>>,
-    ) -> StreamVec<'scope, Epoch, (O, Epoch, Diff)> {
+        waking: &mut Vec<StreamVec<'scope, Turn, (Waking, Turn)>>,
+    ) -> StreamVec<'scope, Turn, (O, Turn, Diff)> {
         waking.push(self.waking);
         self.updates
     }
@@ -89,8 +89,8 @@ impl<'scope, O> Folded<'scope, O> {
 pub fn fold<'scope, F: Fold>(
     fold: F,
     rows: Rows<'scope, (F::Key, F::Row)>,
-    records: StreamVec<'scope, Epoch, Batch<F::Record>>,
-    ticks: StreamVec<'scope, Epoch, Tick>,
+    records: StreamVec<'scope, Turn, Batch<F::Record>>,
+    ticks: StreamVec<'scope, Turn, Tick>,
     meter: Arc<FoldMeter>,
     keeper: Keeper,
 ) -> Folded<'scope, F::Output> {
@@ -98,23 +98,23 @@ pub fn fold<'scope, F: Fold>(
     let (worker, peers) = (scope.worker().index(), scope.worker().peers());
     let mut builder = OperatorBuilder::new(format!("Fold: {}", F::NAME), scope);
     let activator = scope.activator_for(builder.operator_info().address);
-    let by_row = Exchange::new(|((key, _), _, _): &((F::Key, F::Row), Epoch, Diff)| F::route(key) % SHARDS);
+    let by_row = Exchange::new(|((key, _), _, _): &((F::Key, F::Row), Turn, Diff)| F::route(key) % SHARDS);
     let by_worker = Exchange::new(|batch: &Batch<F::Record>| batch.worker());
     let mut rows = builder.new_input(rows.inner, by_row);
     let mut records = builder.new_input(records, by_worker);
     let mut ticks = builder.new_input(ticks, Pipeline);
     let (output, updates) = builder.new_output();
-    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(F::Output, Epoch, Diff)>>>::from(output);
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(F::Output, Turn, Diff)>>>::from(output);
     let (waking_output, waking) = builder.new_output();
-    let mut waking_output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Waking, Epoch)>>>::from(waking_output);
+    let mut waking_output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Waking, Turn)>>>::from(waking_output);
     let mut waits_for = None;
-    let mut pending: BTreeMap<Epoch, Pending<F>> = BTreeMap::new();
+    let mut pending: BTreeMap<Turn, Pending<F>> = BTreeMap::new();
     let Keeper { saved, mut offer } = keeper;
     let mut keyed = loaded(Keyed::new(fold, meter), saved, worker, peers);
     let mut out = Vec::new();
     keyed.recall(&mut out);
     builder.build(move |_capabilities| {
-        move |frontiers: &[MutableAntichain<Epoch>]| {
+        move |frontiers: &[MutableAntichain<Turn>]| {
             rows.for_each(|_, updates| {
                 for (row, epoch, diff) in updates.drain(..) {
                     pending.entry(epoch).or_default().rows.push((row, diff));

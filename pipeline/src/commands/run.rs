@@ -143,8 +143,9 @@ fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<
 /// How long the job may take to end once it was asked to: less than the 30 s after which supervisors kill.
 const GRACE: Duration = Duration::from_secs(25);
 
-/// How often it is looked whether the job was asked to stop, here or in another process of the cluster.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often it is looked whether the job was asked to stop, here or in another process of the cluster; [`GRACE`] need not be
+/// kept to the instant.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The first SIGTERM or ctrl-c asks the job to stop; a second one ends the process at once. If the job has not ended in time,
 /// because its output does not answer, the process ends all the same: as after kill -9 nothing is lost or repeated.

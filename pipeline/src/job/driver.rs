@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use riskflow_config::Clock;
 use riskflow_model::duration;
-use riskflow_operators::Epoch;
+use riskflow_operators::Turn;
 use timely::dataflow::InputHandleVec;
 
 use super::Job;
@@ -23,11 +23,11 @@ use crate::publisher::Closing;
 pub(super) type Closed = Rc<RefCell<BTreeMap<u64, Closing>>>;
 
 /// The first epoch by the job's clock, once it is closed, behind its turn: when it is done, readers see the present.
-pub(super) type FirstLive = Rc<Cell<Option<(Epoch, u64)>>>;
+pub(super) type FirstLive = Rc<Cell<Option<(Turn, u64)>>>;
 
 /// Worker 0's other task: closing epochs.
 pub(super) struct Driver {
-    cuts: InputHandleVec<Epoch, Cut>,
+    cuts: InputHandleVec<Turn, Cut>,
     pace: Rc<RefCell<Pace>>,
     clock: JobClock,
     closed: Closed,
@@ -45,7 +45,7 @@ const STALLED: Duration = Duration::from_secs(10);
 
 impl Driver {
     pub(super) fn new(
-        cuts: InputHandleVec<Epoch, Cut>,
+        cuts: InputHandleVec<Turn, Cut>,
         pace: Rc<RefCell<Pace>>,
         closed: Closed,
         first_live: FirstLive,

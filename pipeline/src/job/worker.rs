@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use riskflow_config::Settings;
-use riskflow_operators::Epoch;
+use riskflow_operators::Turn;
 use riskflow_operators::fold::Tick;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Concat;
@@ -155,17 +155,17 @@ fn build(
     job: &Job,
     start: &Start,
     (pace, closed, live): (&Rc<RefCell<Pace>>, &Closed, &FirstLive),
-) -> (InputHandleVec<Epoch, Cut>, Handle<Epoch>) {
+) -> (InputHandleVec<Turn, Cut>, Handle<Turn>) {
     let index = worker.index();
     let keepers = job.keepers(start, index, worker.peers());
     let sender = (index == 0)
         .then(|| job.sender.lock().unwrap_or_else(PoisonError::into_inner).take())
         .flatten();
     let probe = Handle::new();
-    let mut cuts: InputHandleVec<Epoch, Cut> = InputHandleVec::new();
+    let mut cuts: InputHandleVec<Turn, Cut> = InputHandleVec::new();
     let (noted, times, live) = (Rc::clone(pace), Rc::clone(closed), Rc::clone(live));
     let pace = Rc::clone(pace);
-    worker.dataflow::<Epoch, _, _>(|scope| {
+    worker.dataflow::<Turn, _, _>(|scope| {
         let cuts: StreamVec<_, Cut> = scope.input_from(&mut cuts).broadcast();
         let cuts = cuts.inspect_core(move |event| {
             if let Ok((stamp, cuts)) = event
