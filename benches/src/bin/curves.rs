@@ -1,9 +1,11 @@
-//! Bench (d): how what one sensor costs grows with its series, and what one rule costs with its comparisons.
+//! Bench (d): how what one sensor costs grows with its series, what one rule costs with its comparisons, and what a case costs
+//! with the changes of what it rests on.
 //!
 //! Each case is measured at several sizes, in CPU time of this process, the least of some tries; a straight line through the
 //! logarithms gives the exponent. One beyond its bound fails the bench: 1 is proportional, 2 is the square.
 //!
-//! The monitor is driven by itself, with no dataflow and no connector. What is unfair in it: one series has the caches for itself.
+//! Monitor and case are driven by themselves, with no dataflow and no connector. What is unfair in it: one series, or case, has the
+//! caches for itself.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -13,12 +15,14 @@ use anyhow::{Context as _, Result, ensure};
 use riskflow::draw::Draw;
 use riskflow_benches::load::START;
 use riskflow_benches::measure::{cpu, machine};
-use riskflow_config::{Rule, TimeSettings, UnknownSettings};
+use riskflow_config::{CaseSettings, Rule, TimeSettings, UnknownSettings};
 use riskflow_model::observation::{Observation, Quality, Reading};
-use riskflow_model::output::Origin;
-use riskflow_model::{Key, Millis};
+use riskflow_model::output::{Cause, DeltaKind, Origin};
+use riskflow_model::{Domain, Key, Level, Millis};
+use riskflow_operators::case::{Case, CaseRecord, Evidence, Happened};
 use riskflow_operators::fold::{FoldMeter, Keyed, arrived};
 use riskflow_operators::monitor::{Monitor, Observed};
+use riskflow_operators::obligation::{CaseRow, DutyMatch, Subject as CaseSubject};
 use riskflow_operators::specification::{Entry, Specification, Subject};
 use serde_json::{Value, json};
 
@@ -104,8 +108,94 @@ fn main() -> Result<()> {
     if exponent > 1.2 {
         failed.push(format!("comparisons: exponent {exponent:.2}, bound 1.2"));
     }
+    writeln!(
+        out,
+        "\n| microseconds a change of a restless sensor, of a case with so many | {} | exponent | bound |",
+        heads.join(" | ")
+    )?;
+    writeln!(out, "|---|{}---|---|", "---|".repeat(SIZES.len()))?;
+    for (name, ends) in [("raised and cleared", true), ("escalated and eased", false)] {
+        let costs: Vec<f64> = SIZES.iter().map(|n| restless(*n, ends)).collect();
+        let exponent = slope(&SIZES, &costs) + 1.0;
+        let shown: Vec<String> = costs.iter().map(|cost| format!("{:.2}", cost * 1e6)).collect();
+        writeln!(out, "| {name} by turns | {} | {exponent:.2} | 1.4 |", shown.join(" | "))?;
+        if exponent > 1.4 {
+            failed.push(format!("{name} by turns: exponent {exponent:.2}, bound 1.4"));
+        }
+    }
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
+}
+
+/// A sensor that rises and falls every second, as its case meets it: with a duty, and within the horizon of actions.
+fn restless(n: u64, ends: bool) -> f64 {
+    let case = Key::of("w0");
+    let subject = |warning: &str, level| {
+        CaseRow::Subject(Arc::new(CaseSubject {
+            id: warning.into(),
+            rule: "r".into(),
+            asset: Some("a".into()),
+            domain: Domain::WorkSafety,
+            region: "330902001001".parse().expect("it is one"),
+            since: Millis(START),
+            level,
+            incident: None,
+        }))
+    };
+    let duty = CaseRow::Duty(Arc::new(DutyMatch {
+        duty: Key::of("duty"),
+        unit: "unit".into(),
+        role: "duty".into(),
+        parent: None,
+        depth: 1,
+        rostered: false,
+    }));
+    let happened = |warning: &str, kind, level| {
+        CaseRecord::Warning(Box::new(Happened {
+            run: "w0".into(),
+            warning: warning.into(),
+            kind,
+            level,
+            cause: Cause::Data,
+            evidence: Arc::new(Evidence {
+                rule_name: "".into(),
+                asset_name: "".into(),
+                feature: "last 1m".into(),
+                value: None,
+                unit: "".into(),
+            }),
+        }))
+    };
+    least(2, n as f64, || {
+        let fold = Case {
+            settings: CaseSettings::default(),
+            max_future: 60_000,
+        };
+        let mut keyed = Keyed::new(fold, Arc::new(FoldMeter::default()));
+        timed(|| {
+            let mut shown = None;
+            for i in 0..n {
+                let now = START + i as i64 * 1_000;
+                let up = i % 2 == 0;
+                let id = format!("w{}", if ends { i / 2 } else { 0 });
+                let (kind, level) = match (ends, up) {
+                    _ if i == 0 => (DeltaKind::Raised, Level::Yellow),
+                    (true, true) => (DeltaKind::Raised, Level::Yellow),
+                    (true, false) => (DeltaKind::Cleared, Level::None),
+                    (false, true) => (DeltaKind::Escalated, Level::Yellow),
+                    (false, false) => (DeltaKind::Eased, Level::Blue),
+                };
+                let row = (level > Level::None).then(|| subject(&id, level));
+                let gone = std::mem::replace(&mut shown, row.clone());
+                let mut rows: Vec<_> = gone.map(|row| ((case, row), -1)).into_iter().collect();
+                rows.extend(row.map(|row| ((case, row), 1)));
+                rows.extend((i == 0).then(|| ((case, duty.clone()), 1)));
+                keyed.rows(now, rows);
+                keyed.records(arrived::<Case>(std::iter::once(happened(&id, kind, level))));
+                keyed.settle(now, &mut Vec::new());
+            }
+        })
+    })
 }
 
 /// What corrections meet: the result is noise between 0 and 10.

@@ -21,6 +21,16 @@ use crate::Diff;
 use crate::fold::Next;
 use crate::obligation::{Subject, TaskMatch};
 
+/// A case behind its items.
+#[derive(Debug)]
+struct Walked {
+    machine: Machine,
+    /// How many items it has behind it.
+    items: usize,
+    /// Up to when its deadlines have passed.
+    until: i64,
+}
+
 /// One case.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct File {
@@ -48,7 +58,10 @@ pub(super) struct File {
     actions: BTreeSet<Key>,
     /// The case as of a time that nothing can reach any more.
     anchor: Machine,
-    /// What came after that.
+    /// The case behind all items, as it was told last: what comes behind them need not walk them again.
+    #[serde(skip)]
+    walked: Option<Walked>,
+    /// What came after the anchor.
     items: Vec<Item>,
     /// The events after that, as told.
     told: Vec<CaseEvent>,
@@ -73,6 +86,7 @@ impl File {
             tasks: BTreeMap::new(),
             actions: BTreeSet::new(),
             anchor: Machine::default(),
+            walked: None,
             items: Vec::new(),
             told: Vec::new(),
             state: None,
@@ -182,6 +196,8 @@ impl File {
     }
 
     fn add(&mut self, at: i64, what: What) {
+        // What comes in between, or at the same instant, is walked from the anchor on.
+        self.walked = self.walked.take().filter(|walked| walked.until < at);
         Item { at, what }.insert_into(&mut self.items);
     }
 
@@ -232,17 +248,29 @@ impl File {
             settings: &case.settings,
             max_future: case.max_future,
         };
-        let mut machine = self.anchor.clone();
+        let (mut machine, goes_on) = match self.walked.take() {
+            Some(walked) => (walked.machine, Some(walked.items)),
+            None => (self.anchor.clone(), None),
+        };
         let mut found: Vec<Told> = Vec::new();
-        for item in &self.items {
+        for item in &self.items[goes_on.unwrap_or(0)..] {
             machine.step_over(item, rules, &mut found);
         }
         machine.pass(now + 1, &mut found);
         let change = std::mem::take(&mut self.change);
         let refused = change.too_many.iter().map(|action| self.too_many(action, &machine));
         out.extend(refused.map(|delta| (CaseOutput::Delta(Box::new(delta)), 1)));
-        self.tell_events(&found, change.cause(), out);
-        self.told = found.into_iter().map(|(event, _)| event).collect();
+        if goes_on.is_some() {
+            out.extend(
+                found
+                    .iter()
+                    .map(|(event, cause)| (self.delta(event.clone(), false, *cause), 1)),
+            );
+        } else {
+            self.tell_events(&found, change.cause(), out);
+            self.told.clear();
+        }
+        self.told.extend(found.into_iter().map(|(event, _)| event));
         let rest = self.rest(&machine).map(|rest| rest + case.settings.retain);
         if rest.is_some_and(|until| until <= now) {
             return None;
@@ -251,6 +279,11 @@ impl File {
         self.move_anchor(now - case.settings.horizon, rules);
         let suppressed = machine.suppressed.filter(|until| *until > now);
         let wakes = [machine.next_due(), suppressed, rest, self.restless.until()];
+        self.walked = Some(Walked {
+            machine,
+            items: self.items.len(),
+            until: now,
+        });
         Some(wakes.into_iter().flatten().min().map_or(Next::Keep, Next::Wake))
     }
 
@@ -268,6 +301,10 @@ impl File {
     /// Goes for good over what is before a time that no action can reach any more.
     fn move_anchor(&mut self, floor: i64, rules: Rules<'_>) {
         let before = self.items.partition_point(|item| item.at < floor);
+        // Now and then: to let go of the first few moves all others.
+        if 2 * before < self.items.len() {
+            return;
+        }
         let mut events = Vec::new();
         for item in self.items.drain(..before) {
             self.anchor.step_over(&item, rules, &mut events);
