@@ -317,12 +317,11 @@ impl Case {
                 file.fact(now, fact, &self.settings.flapping);
             }
         }
+        // One that was withdrawn, and is not any more, may belong to one before the newest.
         if let Some(subject) = &state.rows.subject
             && let Some(file) = state.files.iter_mut().rfind(|file| file.is_of(&subject.id))
         {
             file.about(now, subject);
-        }
-        if let Some(file) = state.files.last_mut() {
             file.change.rows = file.follow(now, &state.rows);
         }
         for Acted { origin, action, .. } in std::mem::take(&mut state.acted) {

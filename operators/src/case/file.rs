@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use riskflow_config::FlappingSettings;
 use riskflow_model::action::Action;
+use riskflow_model::intake::IncidentState;
 use riskflow_model::output::{
     Basis, CaseCounts, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, Obligation, Origin, Refusal,
     TaskState,
@@ -204,9 +205,12 @@ impl File {
     /// Puts what the duties and plans say now on the timeline, where it differs; says whether anything did.
     pub(super) fn follow(&mut self, now: i64, rows: &super::Rows) -> bool {
         // What a restless level does not show leaves them as they are.
-        let hides = |subject: &Arc<Subject>| subject.level != self.level;
-        let restless = self.restless.until().is_some() && rows.subject.as_ref().is_none_or(hides);
-        if self.level == Level::None || restless {
+        let shows = |subject: &Arc<Subject>| {
+            let open = matches!(subject.incident, None | Some(IncidentState::Open));
+            open && subject.level == self.level
+        };
+        let hidden = self.restless.until().is_some() && !rows.subject.as_ref().is_some_and(shows);
+        if self.level == Level::None || hidden {
             return false;
         }
         let mut duties: BTreeMap<Post, Held> = BTreeMap::new();
@@ -372,6 +376,13 @@ impl File {
         let came = alarms.difference(&self.alarms).cloned();
         out.extend(came.map(|alarm| (CaseOutput::Alarm(alarm), 1)));
         self.alarms = alarms;
+    }
+
+    /// The step and round that its row shows.
+    #[cfg(test)]
+    pub(super) fn shown_step(&self) -> (CaseStep, u32) {
+        let state = self.state.as_ref().expect("it has a row");
+        (state.step, state.round)
     }
 
     /// Until when a mark lasts, if it stays calm.

@@ -156,3 +156,60 @@ fn a_case_that_is_worked_on_goes_on_where_it_was() {
     assert_eq!(row.due, Some(Millis(100_000 + limit.unwrap())));
     assert!(row.obligations.iter().any(|one| one.acknowledged.is_some()));
 }
+
+/// The region's duties change while what was withdrawn is there again: the case that it belongs to follows, though a newer one is
+/// there as well.
+#[test]
+fn a_warning_that_comes_back_is_of_its_own_case_and_that_follows() {
+    let mut case = Driven::new();
+    case.issue();
+    case.end(10, "w");
+    case.act(1, Verb::Acknowledge, "grid");
+    case.act(2, Verb::Verify, "grid");
+    case.act(3, Verb::Archive, "grid");
+    case.settle(4);
+    case.begin(250, "next", Level::Orange);
+    assert_eq!(&*case.state().id, "next");
+    // By a correction the second never was, and the first goes on.
+    case.state.rows.subject = None;
+    case.warning_of("next", DeltaKind::Withdrawn, Level::None);
+    case.begin(260, "w", Level::Orange);
+    assert_eq!(case.state.files[0].shown_step(), (CaseStep::Issued, 2));
+    case.row(duty("mayor", 1), 1);
+    case.settle_at(270);
+    let obliged = |file: &File| file.standing().map(|row| row.obligations.len());
+    assert_eq!(
+        case.state.files.iter().map(obliged).collect::<Vec<_>>(),
+        [Some(4), Some(3)]
+    );
+}
+
+/// An incident that is opened and ended again and again: who must acknowledge it stays as it was while it is hidden.
+#[test]
+fn obligations_of_a_restless_incident_stay() {
+    let mut case = Driven::new();
+    let row = |state| {
+        let mut subject = subject("fire", Level::Orange);
+        subject.incident = Some(state);
+        CaseRow::Subject(Arc::new(subject))
+    };
+    case.row(duty("grid", 4), 1);
+    for second in (0..60).step_by(20) {
+        case.row(row(IncidentState::Open), 1);
+        case.settle_at(second);
+        if second < 40 {
+            case.row(row(IncidentState::Ended), 1);
+            case.settle_at(second + 10);
+        }
+    }
+    assert!(case.state().flapping.is_some());
+    let before = case.state().obligations.clone();
+    // Nobody is asked for what has ended; that it has is not told yet.
+    case.row(row(IncidentState::Ended), 1);
+    case.row(duty("grid", 4), -1);
+    case.settle_at(50);
+    assert_eq!(
+        (case.state().basis, &case.state().obligations),
+        (Basis::Active, &before)
+    );
+}
