@@ -24,7 +24,7 @@
 //! | a committed segment of an output | its length and the checksum of its frames in `out.commits` | at the start; its absence also while the job writes |
 //! | `out.commits` | its copy, of which it is written again; without both the start is refused | at the start and with each commit |
 //! | an input partition, or the records of it that were read | the offsets in `out.progress`, and the checksum of the last record before each | at the start |
-//! | the segment of an input that is being read | its inode and length | within 32 idle polls |
+//! | the segment of an input that is being read | its inode and length | within 4 idle polls |
 //!
 //! **Outputs** have one writer, which holds the locks of the topics' folders: there is no lock file to lose. What `out.commits`
 //! lists is committed, and everything else in these folders is void: the next start removes it, whatever it holds. What is

@@ -314,7 +314,7 @@ impl Case {
         }
         for (id, mut fact) in facts {
             if let Some(file) = Self::file_of(state, now, &id, &mut fact) {
-                file.fact(now, fact, &self.settings.flapping);
+                file.fact(now, &id, fact, &self.settings.flapping);
             }
         }
         // One that was withdrawn, and is not any more, may belong to one before the newest.

@@ -160,7 +160,7 @@ struct Runs {
 }
 
 /// So many episodes of a rule and asset are known by their names.
-const KNOWN: usize = 100;
+const KNOWN: usize = 1000;
 
 impl Runs {
     /// An episode is raised: finds its run. One that was known before is of the run that it was of.

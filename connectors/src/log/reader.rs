@@ -19,7 +19,7 @@ use crate::source::{Lane, Standing};
 use crate::{RawRecord, SourceError, Span, Until, Verdict};
 
 /// An idle partition costs one cheap call a poll; so many polls apart, its files are looked for under their names.
-pub(super) const LOOK_EVERY: u32 = 32;
+pub(super) const LOOK_EVERY: u32 = 4;
 
 /// Which partition, and where it lies.
 pub(super) struct Place {

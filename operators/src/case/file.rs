@@ -14,7 +14,7 @@ use riskflow_model::{Domain, Key, Level, Millis, Text};
 use serde::{Deserialize, Serialize};
 
 use super::alarm::alarms;
-use super::item::{Fact, Held, Item, What};
+use super::item::{Fact, FactKind, Held, Item, What};
 use super::machine::{Machine, Post, Rules, Told};
 use super::restless::{Passed, Restless};
 use super::{Alarm, Case, CaseOutput, Change, Standing, acting};
@@ -41,6 +41,8 @@ pub(super) struct File {
     warnings: VecDeque<Text>,
     /// How many there were.
     joined: u32,
+    /// Whether one of them ended.
+    ended: bool,
     /// How they rise and fall.
     restless: Restless,
     /// What changed since the last settling.
@@ -78,6 +80,7 @@ impl File {
             id: subject.id.clone(),
             warnings: VecDeque::new(),
             joined: 0,
+            ended: false,
             restless: Restless::default(),
             change: Change::default(),
             subject,
@@ -118,7 +121,13 @@ impl File {
     }
 
     /// Takes a fact in. What a restless level does is not put on the timeline, but for what is above the peak.
-    pub(super) fn fact(&mut self, now: i64, fact: Fact, settings: &FlappingSettings) {
+    pub(super) fn fact(&mut self, now: i64, warning: &Text, mut fact: Fact, settings: &FlappingSettings) {
+        // That the last one never was says nothing of those before it, which ended.
+        match fact.kind {
+            FactKind::Cleared => self.ended = true,
+            FactKind::Withdrawn if self.ended && *warning != self.id => fact.kind = FactKind::Cleared,
+            _ => {}
+        }
         let cause = fact.cause;
         // Of a new case there is no peak yet, and nothing to be restless about.
         let peak = match &self.state {
@@ -481,7 +490,7 @@ impl File {
 }
 
 /// So many warnings of a case are known by their identifiers.
-const KNOWN: usize = 100;
+pub(super) const KNOWN: usize = 1000;
 
 /// The last of a list.
 fn newest(all: &VecDeque<Text>, most: usize) -> Vec<Text> {

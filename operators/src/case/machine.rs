@@ -347,11 +347,18 @@ impl Machine {
                 self.begin(at, level, rules);
                 CaseEventKind::Reopened
             }
-            FactKind::Joined(level) if self.basis == Basis::Cleared && level <= self.peak => {
+            // People are done with it: a new warning is a new round.
+            FactKind::Joined(level) if self.step == CaseStep::Verified => {
+                self.begin(at, level, rules);
+                CaseEventKind::Reopened
+            }
+            FactKind::Joined(level)
+                if self.basis == Basis::Cleared && level <= self.peak && self.rejected.is_none() =>
+            {
                 self.resume(at, level, rules);
                 CaseEventKind::Resumed
             }
-            FactKind::Joined(level) if self.basis == Basis::Cleared => {
+            FactKind::Joined(level) if self.basis == Basis::Cleared && level > self.peak => {
                 (self.basis, self.level, self.peak) = (Basis::Active, level, level);
                 self.arm(at, rules);
                 CaseEventKind::Raised

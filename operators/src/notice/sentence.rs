@@ -15,8 +15,12 @@ pub fn write(notice: &mut Notice, zone: &TimeZone) {
 }
 
 /// A name where there is one, else the identifier.
-fn name<'a>(name: &'a Text, id: &'a str) -> &'a str {
-    if name.is_empty() { id } else { name }
+/// What would break a line, or turn it round, is a blank in it.
+fn name(name: &Text, id: &str) -> String {
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain = |text: &str| text.replace(breaks, " ");
+    let name = plain(name);
+    if name.trim().is_empty() { plain(id) } else { name }
 }
 
 /// A local time; one that the calendar does not hold as it stands.

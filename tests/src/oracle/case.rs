@@ -128,7 +128,7 @@ impl Cases {
     fn case_of(&self, run: &Text, id: &Text) -> Option<Text> {
         let of_run = self.of_run.get(run)?;
         let knows =
-            |case: &&Text| *case == id || self.cases[*case].warnings.iter().rev().take(100).any(|one| one == id);
+            |case: &&Text| *case == id || self.cases[*case].warnings.iter().rev().take(1000).any(|one| one == id);
         of_run.iter().rfind(knows).cloned()
     }
 
@@ -156,7 +156,13 @@ impl Cases {
                 case
             }
         };
+        let own = case == id;
         let case = self.cases.get_mut(&case).expect("it is there");
+        let ended = case.learnt.iter().any(|raw| raw.fact.says == Says::Cleared);
+        // What is told of the last says nothing of those before it.
+        if fact.says == Says::Withdrawn && ended && !own {
+            fact.says = Says::Cleared;
+        }
         let peak = case.shown.as_ref().map_or(Level::None, |row| row.peak);
         let peak = (!is_archived(case)).then_some(peak);
         case.learnt.push(Raw { fact, peak });

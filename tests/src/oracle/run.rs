@@ -11,7 +11,7 @@ use crate::oracle::timeline::{Fact, Says};
 /// The runs of one rule and asset.
 #[derive(Default)]
 struct Run {
-    /// The newest hundred warnings, with their runs.
+    /// The newest thousand warnings, with their runs.
     warnings: Vec<(Text, Text)>,
     /// The run of the last of them.
     name: Text,
@@ -36,7 +36,7 @@ impl Runs {
                     _ => id.clone(),
                 };
                 run.warnings.push((id.clone(), name.clone()));
-                let older = run.warnings.len().saturating_sub(100);
+                let older = run.warnings.len().saturating_sub(1000);
                 run.warnings.drain(..older);
                 name
             }

@@ -250,7 +250,17 @@ impl<'a> Walk<'a> {
                 self.begin(level, at);
                 return CaseEventKind::Reopened;
             }
-            (_, true, false) if fact.joins && before == Basis::Cleared => {
+            (CaseStep::Verified, ..) if fact.joins => {
+                self.suppressed = None;
+                for task in &mut self.tasks {
+                    task.reported = None;
+                    task.since = at;
+                    task.passed = false;
+                }
+                self.begin(level, at);
+                return CaseEventKind::Reopened;
+            }
+            (_, true, false) if fact.joins && before == Basis::Cleared && self.rejected.is_none() => {
                 self.resumed = Some(at);
                 self.mark_end(at);
                 if (CaseStep::Acknowledged..CaseStep::Reported).contains(&self.step) {

@@ -213,3 +213,45 @@ fn obligations_of_a_restless_incident_stay() {
         (Basis::Active, &before)
     );
 }
+
+#[test]
+fn what_people_are_done_with_begins_anew_and_what_they_rejected_is_an_alarm() {
+    let mut case = Driven::new();
+    case.issue();
+    case.act(1, Verb::Acknowledge, "grid");
+    case.settle(1);
+    case.end(90, "w");
+    case.act(2, Verb::Verify, "grid");
+    case.settle(2);
+    case.begin(200, "again", Level::Orange);
+    assert_eq!((case.state().step, case.state().round), (CaseStep::Issued, 2));
+    assert_eq!(count(&case, NoticeEvent::Issued), 2);
+
+    let mut case = Driven::new();
+    case.issue();
+    case.act(1, Verb::Reject, "grid");
+    case.settle(1);
+    case.end(90, "w");
+    case.begin(200, "again", Level::Orange);
+    assert_eq!((case.state().rejected.as_deref(), case.state().round), (None, 1));
+    assert_eq!(count(&case, NoticeEvent::Issued), 2);
+}
+
+#[test]
+fn a_glitch_that_is_corrected_says_nothing_of_the_warning_before_it() {
+    let mut case = Driven::new();
+    case.issue();
+    case.end(200, "w");
+    case.begin(300, "glitch", Level::Orange);
+    case.state.rows.subject = None;
+    case.warning_of("glitch", DeltaKind::Withdrawn, Level::None);
+    case.settle_at(310);
+    assert_eq!(case.state().basis, Basis::Cleared);
+    assert_eq!(
+        (
+            kinds_of(&case, CaseEventKind::Withdrawn),
+            count(&case, NoticeEvent::Withdrawn)
+        ),
+        (0, 0)
+    );
+}
