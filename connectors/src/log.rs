@@ -158,6 +158,19 @@ pub enum LogError {
         /// What happened to it.
         happened: &'static str,
     },
+    /// A topic that is followed has got more partitions.
+    #[error(
+        "{} has {now} partitions, it had {before} when the job began: start the job again, it will read all of them",
+        path.display()
+    )]
+    PartitionsChanged {
+        /// The topic's folder.
+        path: PathBuf,
+        /// When it was opened.
+        before: u16,
+        /// Now.
+        now: u16,
+    },
     /// A partition is not there.
     #[error("{} is not there, although partitions with greater numbers are; restore it from a copy", path.display())]
     NoPartition {
@@ -204,6 +217,7 @@ impl LogError {
             | Self::CommitsLost { .. }
             | Self::Unlike { .. }
             | Self::Gone { .. }
+            | Self::PartitionsChanged { .. }
             | Self::NoPartition { .. }
             | Self::Gap { .. }
             | Self::TooLarge { .. } => Retry::Never,

@@ -62,12 +62,7 @@ pub trait Source {
     ///
     /// When the source cannot go on.
     fn at_hand(&mut self) -> Result<bool, SourceError> {
-        let mut found = false;
-        self.poll(1, &mut |_| {
-            found = true;
-            Verdict::NotYet
-        })?;
-        Ok(found)
+        peek(self)
     }
 
     /// Whether everything that was there when the source was opened has been taken.
@@ -94,6 +89,16 @@ pub trait Source {
     /// How many records are there that were not taken, by topic and partition, where that is known. The log estimates
     /// it from bytes; Kafka knows it as of some seconds ago; files say nothing.
     fn lag(&self) -> Vec<(Topic, u16, u64)>;
+}
+
+/// Offers the next record, and takes nothing; whether there was one.
+pub(crate) fn peek<S: Source + ?Sized>(source: &mut S) -> Result<bool, SourceError> {
+    let mut found = false;
+    source.poll(1, &mut |_| {
+        found = true;
+        Verdict::NotYet
+    })?;
+    Ok(found)
 }
 
 /// A worker's place among all workers of the job.

@@ -10,13 +10,16 @@ use crate::topic::Topic;
 use crate::{Domain, DomainScope, InherentLevel, Level, Millis, Number, RegionCode, Text, joined, shortened};
 
 mod case;
+mod notice;
+mod total;
 mod unmatched;
 
 pub use case::{
     Basis, By, CaseCounts, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Escalation, Note,
-    Notice, NoticeEvent, Obligation, People, Refusal, ReportTotal, Response, TaskState,
+    Obligation, People, Refusal, TaskState,
 };
-
+pub use notice::{Notice, NoticeEvent};
+pub use total::{ReportTotal, Response};
 pub use unmatched::Unmatched;
 
 /// A record as written: its fields, and the epoch in which it changed.

@@ -270,10 +270,12 @@ impl Case {
                 _ => FactKind::Withdrawn,
             },
         };
+        let subject = state.rows.subject.as_ref();
+        let evidence = subject.map(|subject| Arc::new(Evidence::of_incident(&subject.title)));
         Some(Fact {
             kind,
             cause: Cause::Manual,
-            evidence: None,
+            evidence,
         })
     }
 

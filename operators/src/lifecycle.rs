@@ -159,8 +159,8 @@ struct Runs {
     known: VecDeque<Joined>,
 }
 
-/// So many episodes of a rule and asset are known by their names.
-const KNOWN: usize = 1000;
+/// So many episodes of a rule and asset, and of a case, are known by their names.
+pub const KNOWN: usize = 1000;
 
 impl Runs {
     /// An episode is raised: finds its run. One that was known before is of the run that it was of.

@@ -41,6 +41,7 @@ pub enum NoticeRow {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct About {
     id: Text,
+    incident: bool,
     rule: Text,
     asset: Option<Text>,
     domain: Domain,
@@ -67,6 +68,7 @@ pub fn recipients<'scope>(
     let about = cases.map(|case| {
         let about = About {
             id: case.id.clone(),
+            incident: case.incident,
             rule: case.rule.clone(),
             asset: case.asset.clone(),
             domain: case.domain,
@@ -225,6 +227,7 @@ impl NoticeState {
             role: holder.role.clone(),
             level: alarm.level,
             due: alarm.due,
+            incident: about.incident,
             rule: about.rule.clone(),
             rule_name: told(|evidence| &evidence.rule_name),
             asset: about.asset.clone(),

@@ -31,6 +31,8 @@ pub struct Subject {
     pub id: Text,
     /// The rule, or the hazard.
     pub rule: Text,
+    /// What people call an incident; empty of a warning, whose deltas say it.
+    pub title: Text,
     /// The asset.
     pub asset: Option<Text>,
     /// The domain.
@@ -99,6 +101,7 @@ pub fn subjects<'scope>(
         let subject = Subject {
             id: warning.id.clone(),
             rule: warning.rule.clone(),
+            title: Text::default(),
             asset: Some(warning.asset.clone()),
             domain: warning.domain,
             region: warning.region,
@@ -112,6 +115,7 @@ pub fn subjects<'scope>(
         let subject = Subject {
             id: incident.id.clone(),
             rule: incident.hazard.clone(),
+            title: incident.title.clone(),
             asset: incident.asset.clone(),
             domain: incident.domain,
             region: incident.region,

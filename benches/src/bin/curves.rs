@@ -134,6 +134,7 @@ fn restless(n: u64, ends: bool) -> f64 {
         CaseRow::Subject(Arc::new(CaseSubject {
             id: warning.into(),
             rule: "r".into(),
+            title: "".into(),
             asset: Some("a".into()),
             domain: Domain::WorkSafety,
             region: "330902001001".parse().expect("it is one"),

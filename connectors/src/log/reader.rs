@@ -18,7 +18,8 @@ use super::{LogError, folder, guard};
 use crate::source::{Lane, Standing};
 use crate::{RawRecord, SourceError, Span, Until, Verdict};
 
-/// An idle partition costs one cheap call a poll; so many polls apart, its files are looked for under their names.
+/// So many polls apart, the files of an idle partition are looked for under their names. Polls are few while nothing is written:
+/// that of each heartbeat, and one now and then (`Stirs`).
 pub(super) const LOOK_EVERY: u32 = 4;
 
 /// Which partition, and where it lies.

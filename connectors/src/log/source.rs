@@ -1,5 +1,6 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use riskflow_config::TopicSettings;
 use riskflow_model::progress::Offsets;
@@ -10,8 +11,8 @@ use super::handles::Handles;
 use super::reader::{PartitionReader, Place};
 use super::stirs::Stirs;
 use super::{LogError, SEGMENT_BYTES, folder};
-use crate::source::poll_lanes;
-use crate::{Polled, RawRecord, Share, Source, SourceError, Span, Verdict};
+use crate::source::{peek, poll_lanes};
+use crate::{Polled, RawRecord, Share, Source, SourceError, Span, Until, Verdict};
 
 /// Reads a worker's partitions of an embedded log, and follows them while a writer appends.
 pub struct LogSource {
@@ -22,7 +23,14 @@ pub struct LogSource {
     fence: Option<Fence>,
     /// Whether anything was written to the partitions' folders.
     stirs: Option<Stirs>,
+    /// Topics that are followed, and how many partitions they had.
+    topics: Vec<(PathBuf, u16)>,
+    /// When that was last looked at.
+    counted: Instant,
 }
+
+/// How often partitions are counted.
+const COUNT: Duration = Duration::from_secs(2);
 
 impl LogSource {
     /// Opens this worker's partitions of these topics.
@@ -53,7 +61,7 @@ impl LogSource {
         (share, span): (Share, Span<'_>),
         (limit, handles): (u64, Arc<Handles>),
     ) -> Result<Self, SourceError> {
-        let mut partitions = Vec::new();
+        let (mut partitions, mut followed) = (Vec::new(), Vec::new());
         for topic in topics {
             let name = settings.name(*topic);
             let topic_folder = folder.join(&name);
@@ -61,6 +69,9 @@ impl LogSource {
                 return Err(SourceError::NoTopic { topic: name });
             };
             check_count(&topic_folder, *topic, count, span.known)?;
+            if span.until == Until::Forever {
+                followed.push((topic_folder.clone(), count));
+            }
             for partition in (0..count).filter(|partition| share.holds(*topic, *partition)) {
                 let folder = topic_folder.join(partition.to_string());
                 let place = Place {
@@ -80,7 +91,28 @@ impl LogSource {
             first: 0,
             fence,
             stirs,
+            topics: followed,
+            counted: Instant::now(),
         })
+    }
+
+    /// Looks now and then whether a topic has got more partitions. One that has fewer is missed where it is read.
+    fn count_partitions(&mut self) -> Result<(), LogError> {
+        if self.counted.elapsed() < COUNT {
+            return Ok(());
+        }
+        self.counted = Instant::now();
+        for (path, before) in &self.topics {
+            let now = folder::partition_numbers(path)?.len();
+            if now > usize::from(*before) {
+                return Err(LogError::PartitionsChanged {
+                    path: path.clone(),
+                    before: *before,
+                    now: now.try_into().unwrap_or(u16::MAX),
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -99,6 +131,7 @@ fn check_count(topic_folder: &Path, topic: Topic, count: u16, known: Option<&Off
 
 impl Source for LogSource {
     fn poll(&mut self, limit: usize, offer: &mut dyn FnMut(RawRecord<'_>) -> Verdict) -> Result<Polled, SourceError> {
+        self.count_partitions()?;
         if let Some(fence) = &mut self.fence {
             let partitions = &self.partitions;
             fence.look(|| {
@@ -120,11 +153,7 @@ impl Source for LogSource {
         if self.stirs.as_mut().is_some_and(|stirs| !stirs.stirred()) {
             return Ok(false);
         }
-        let mut found = false;
-        self.poll(1, &mut |_| {
-            found = true;
-            Verdict::NotYet
-        })?;
+        let found = peek(self)?;
         if let Some(stirs) = self.stirs.as_mut().filter(|_| !found) {
             stirs.calm();
         }

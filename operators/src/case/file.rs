@@ -20,6 +20,7 @@ use super::restless::{Passed, Restless};
 use super::{Alarm, Case, CaseOutput, Change, Standing, acting};
 use crate::Diff;
 use crate::fold::Next;
+use crate::lifecycle::KNOWN;
 use crate::obligation::{Subject, TaskMatch};
 
 /// A case behind its items.
@@ -61,7 +62,7 @@ pub(super) struct File {
     actions: BTreeSet<Key>,
     /// The case as of a time that nothing can reach any more.
     anchor: Machine,
-    /// The case behind all items, as it was told last: what comes behind them need not walk them again.
+    /// Of a long timeline the case behind all items, as it was told last: what comes behind them need not walk them again.
     #[serde(skip)]
     walked: Option<Walked>,
     /// What came after the anchor.
@@ -292,12 +293,14 @@ impl File {
         self.move_anchor(now - case.settings.horizon, rules);
         let suppressed = machine.suppressed.filter(|until| *until > now);
         let wakes = [machine.next_due(), suppressed, rest, self.restless.until()];
-        self.walked = Some(Walked {
+        let wake = wakes.into_iter().flatten().min();
+        // A short timeline is walked faster than a copy of the case is worth its memory.
+        self.walked = (self.items.len() > LONG).then_some(Walked {
             machine,
             items: self.items.len(),
             until: now,
         });
-        Some(wakes.into_iter().flatten().min().map_or(Next::Keep, Next::Wake))
+        Some(wake.map_or(Next::Keep, Next::Wake))
     }
 
     /// Since when nothing more is to come; `None` while something is.
@@ -489,8 +492,8 @@ impl File {
     }
 }
 
-/// So many warnings of a case are known by their identifiers.
-pub(super) const KNOWN: usize = 1000;
+/// From so many items on a timeline is long. Unit tests reach it with few.
+const LONG: usize = if cfg!(test) { 4 } else { 64 };
 
 /// The last of a list.
 fn newest(all: &VecDeque<Text>, most: usize) -> Vec<Text> {

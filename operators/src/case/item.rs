@@ -42,14 +42,14 @@ pub struct Fact {
     pub kind: FactKind,
     /// Why.
     pub cause: Cause,
-    /// What it rests on, for people; `None` for an incident.
+    /// What it rests on, for people; `None` where the row of an incident is gone.
     pub evidence: Option<Arc<Evidence>>,
 }
 
-/// What a warning rests on, in short and for people.
+/// What a case rests on, in short and for people; of an incident the title only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Evidence {
-    /// The rule's name.
+    /// The rule's name, or the incident's title.
     pub rule_name: Text,
     /// The asset's name.
     pub asset_name: Text,
@@ -62,6 +62,17 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Of an incident with this title.
+    pub fn of_incident(title: &Text) -> Self {
+        Self {
+            rule_name: title.clone(),
+            asset_name: Text::default(),
+            feature: Text::default(),
+            value: None,
+            unit: Text::default(),
+        }
+    }
+
     /// The short form of an explanation.
     pub fn of(explanation: &Explanation) -> Self {
         let holds = |feature: &str| {

@@ -169,6 +169,7 @@ fn subject(warning: &str, level: Level) -> Subject {
     Subject {
         id: warning.into(),
         rule: "gas".into(),
+        title: "".into(),
         asset: Some("tank".into()),
         domain: Domain::WorkSafety,
         region: "330903102201".parse().unwrap(),

@@ -39,8 +39,7 @@ fn chinese(notice: &Notice, zone: &TimeZone) -> String {
         Level::Orange => "橙色",
         Level::Red => "红色",
     };
-    // Only what rests on readings is a warning.
-    let kind = if notice.feature.is_empty() { "警情" } else { "预警" };
+    let kind = if notice.incident { "警情" } else { "预警" };
     let title = match notice.event {
         NoticeEvent::Issued => format!("{level}{kind}"),
         NoticeEvent::Escalated => format!("{level}{kind}升级"),
@@ -83,11 +82,7 @@ fn english(notice: &Notice, zone: &TimeZone) -> String {
         Level::Orange => "Orange ",
         Level::Red => "Red ",
     };
-    let kind = if notice.feature.is_empty() {
-        "incident"
-    } else {
-        "warning"
-    };
+    let kind = if notice.incident { "incident" } else { "warning" };
     let title = match notice.event {
         NoticeEvent::Issued => format!("{level}{kind}"),
         NoticeEvent::Escalated => format!("{level}{kind}, escalated"),
@@ -235,13 +230,35 @@ mod tests {
             ]
         );
         let mut incident = notice("escalated", "red");
-        (incident.asset, incident.feature, incident.value) = (None, "".into(), Some(Number(1.0)));
+        (incident.incident, incident.asset) = (true, None);
+        (incident.feature, incident.value) = ("".into(), Some(Number(1.0)));
         let [zh, en] = said(incident, "UTC");
         assert!(zh.starts_with("【红色警情升级】环南街道：山洪雨量，2026"), "{zh}");
         assert!(
             en.starts_with("Red incident, escalated: 环南街道: 山洪雨量, since"),
             "{en}"
         );
+    }
+
+    /// A warning whose rule is gone rests on nothing any more, and is one all the same.
+    #[test]
+    fn a_warning_without_a_value_is_no_incident() {
+        let mut gone = notice("withdrawn", "none");
+        (gone.feature, gone.value) = ("".into(), None);
+        let [zh, en] = said(gone, "UTC");
+        assert!(zh.starts_with("【预警撤回】环南街道·虹桥水库：山洪雨量，2026"), "{zh}");
+        assert!(
+            en.starts_with("Withdrawn warning: ") && en.ends_with("it never was."),
+            "{en}"
+        );
+    }
+
+    #[test]
+    fn what_would_break_a_line_is_a_blank_in_it() {
+        let mut odd = notice("issued", "blue");
+        (odd.asset_name, odd.region_name) = ("一\n二\u{202e}".into(), " \u{3000}\t".into());
+        let [zh, _] = said(odd, "UTC");
+        assert!(zh.starts_with("【蓝色预警】330902001·一 二 ："), "{zh}");
     }
 
     #[test]

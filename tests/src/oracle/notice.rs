@@ -63,6 +63,7 @@ pub fn notices(case: &Text, walked: &Walk<'_>, bureau: &Bureau, now: i64, memory
             role: one.place.1,
             level: one.level,
             due: one.due.map(Millis),
+            incident: about.incident,
             rule: about.rule.clone(),
             asset: about.asset.clone(),
             domain: about.domain,
@@ -161,4 +162,20 @@ fn of_news(walked: &Walk<'_>, memory: &Memory) -> Vec<Addressed> {
         due: None,
     });
     told.collect()
+}
+
+/// A notice without what it rests on and how that is called.
+#[must_use]
+pub fn bare(notice: &Notice) -> Notice {
+    Notice {
+        rule_name: Text::default(),
+        asset_name: Text::default(),
+        region_name: Text::default(),
+        feature: Text::default(),
+        value: None,
+        value_unit: Text::default(),
+        text_zh: Text::default(),
+        text_en: Text::default(),
+        ..notice.clone()
+    }
 }

@@ -239,18 +239,12 @@ impl<'a> Walk<'a> {
             self.begin(level, at);
             return CaseEventKind::Issued;
         }
-        let kind = match (self.step, again, above) {
-            (CaseStep::Archived, ..) if fact.begins || above => {
-                self.suppressed = None;
-                for task in &mut self.tasks {
-                    task.reported = None;
-                    task.since = at;
-                    task.passed = false;
-                }
-                self.begin(level, at);
-                return CaseEventKind::Reopened;
-            }
-            (CaseStep::Verified, ..) if fact.joins => {
+        let anew = match self.step {
+            CaseStep::Archived => fact.begins || above,
+            step => step == CaseStep::Verified && fact.joins,
+        };
+        let kind = match (anew, again, above) {
+            (true, ..) => {
                 self.suppressed = None;
                 for task in &mut self.tasks {
                     task.reported = None;

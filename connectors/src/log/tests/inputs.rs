@@ -313,3 +313,18 @@ fn a_copy_with_the_same_records_is_followed_and_what_others_append_in_their_own_
         assert_eq!(seen, 1);
     }
 }
+
+#[test]
+fn a_partition_that_is_added_while_a_topic_is_followed_is_noticed() {
+    let (folder, mut source) = following(16);
+    let number = fs::read_dir(folder.path().join(NAME)).unwrap().count();
+    fs::create_dir(folder.path().join(NAME).join(number.to_string())).unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let said = loop {
+        if let Err(error) = read(&mut source) {
+            break error.to_string();
+        }
+        assert!(std::time::Instant::now() < until, "it is not noticed");
+    };
+    assert!(said.contains("start the job again"), "{said}");
+}

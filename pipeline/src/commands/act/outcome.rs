@@ -116,7 +116,6 @@ impl fmt::Display for Outcome {
 pub struct Watch {
     source: Box<dyn Source>,
     id: Text,
-    case: Text,
     /// What an action with this identifier became before.
     before: Option<Box<CaseDelta>>,
 }
@@ -134,12 +133,14 @@ impl Watch {
         let mut watch = Self {
             source,
             id: id.clone(),
-            case: case.into(),
             before: None,
         };
         while !watch.source.caught_up() {
             let mut before = None;
-            if watch.poll(&mut |_, found| before = found.or(before.take()))? != Polled::More {
+            let polled = watch.poll(&mut |_, found| {
+                before = found.filter(|found| *found.case == *case).or(before.take());
+            })?;
+            if polled != Polled::More {
                 // A source is asked, it does not call; nothing was at hand, so asking again at once would spin.
                 std::thread::sleep(LOOK);
             }
@@ -178,9 +179,9 @@ impl Watch {
 
     /// Hands out what comes, with what it says about the action.
     fn poll(&mut self, take: &mut dyn FnMut(&RawRecord<'_>, Option<Box<CaseDelta>>)) -> Result<Polled> {
-        let (id, case) = (self.id.clone(), self.case.clone());
+        let id = &self.id;
         Ok(self.source.poll(10_000, &mut |record| {
-            take(&record, delta_about(&record, &id, &case));
+            take(&record, delta_about(&record, id));
             Verdict::Taken
         })?)
     }
@@ -189,10 +190,12 @@ impl Watch {
 /// How long to wait for more.
 const LOOK: Duration = Duration::from_millis(20);
 
-fn delta_about(record: &RawRecord<'_>, id: &str, case: &str) -> Option<Box<CaseDelta>> {
+/// What a delta says about an action. Its case need not be called as the warning that the action names, which may have joined one.
+fn delta_about(record: &RawRecord<'_>, id: &str) -> Option<Box<CaseDelta>> {
     let payload = record.payload.filter(|_| record.topic == Topic::CaseDelta)?;
-    // Parsed only where it may be the one.
-    if record.key != Some(case.as_bytes()) {
+    // Parsed only where it may be the one: an identifier stands in JSON as it is, or escaped.
+    let may_be = |text: &str| text.contains(id) || text.contains('\\');
+    if !std::str::from_utf8(payload).is_ok_and(may_be) {
         return None;
     }
     let delta: Stamped<CaseDelta> = serde_json::from_slice(payload).ok()?;

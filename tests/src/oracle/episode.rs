@@ -1,0 +1,141 @@
+//! Episodes of warnings: what is open after an epoch, and what that says of what was open before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use riskflow_model::base::Asset;
+use riskflow_model::output::{Cause, DeltaKind, WarningState};
+use riskflow_model::{Key, Level, Millis, Text};
+
+use super::level::{self, Track, level_at};
+use super::{Expected, Levels, Member, Oracle, Told};
+
+impl Oracle {
+    #[expect(clippy::too_many_lines, reason = "the rules of ARCHITECTURE.md, one after the other")]
+    pub(super) fn episodes(
+        &mut self,
+        now: i64,
+        (levels, edited): (&Levels, &BTreeSet<(Text, Text)>),
+        causes: &BTreeMap<Member, Cause>,
+        expected: &mut Expected,
+    ) {
+        let mut groups: BTreeMap<(Text, Text), Vec<&(Track, bool)>> = BTreeMap::new();
+        for ((rule, asset, _), standing) in levels {
+            groups.entry((rule.clone(), asset.clone())).or_default().push(standing);
+        }
+        for key in self.open.keys() {
+            groups.entry(key.clone()).or_default();
+        }
+        for ((rule, asset), members) in groups {
+            let track = level::highest(members.iter().map(|(track, _)| track));
+            let before = self.open.remove(&(rule.clone(), asset.clone()));
+            let after = level::open(&track);
+            let cause = causes
+                .iter()
+                .filter(|((r, a, _), _)| *r == rule && *a == asset)
+                .map(|(_, cause)| *cause)
+                .max();
+            let hash = |since: i64| Text::from(Key::of_parts(&[&rule, &asset, &since.to_string()]).to_string());
+            let edited = edited.contains(&(rule.clone(), asset.clone()));
+            let id_before = before.as_ref().map(|(_, _, id)| id.clone());
+            let is_same = |(since, _, id): &(i64, Level, Text), after: &level::Open| {
+                let kept = edited && level::episode(&track, *since).is_some_and(|(begin, _)| begin == after.since);
+                *since == after.since || *id == hash(after.since) || kept
+            };
+            let same = before
+                .as_ref()
+                .zip(after.as_ref())
+                .is_some_and(|(before, after)| is_same(before, after));
+            let id_after = after.map(|after| match &id_before {
+                Some(id) if same => id.clone(),
+                _ => hash(after.since),
+            });
+            let place = (rule.clone(), asset.clone());
+            let mut tell = |run: Text, id: &Option<Text>, kind, since: i64, at: i64, levels| {
+                let id = id.clone().expect("an episode has a name");
+                let cause = cause.unwrap_or(Cause::Manual);
+                let (rule, asset) = (rule.clone(), asset.clone());
+                expected.runs.insert(id.clone(), run);
+                expected.deltas.insert(Told {
+                    id,
+                    kind,
+                    cause,
+                    rule,
+                    asset,
+                    since: Millis(since),
+                    at: Millis(at),
+                    levels,
+                });
+            };
+            if let Some((since, level, _)) = before.as_ref().filter(|_| !same) {
+                let end = match edited {
+                    true => level::episode(&track, *since).and_then(|(_, end)| end),
+                    false => level::end_of(&track, *since),
+                };
+                let (kind, at) = match end {
+                    Some(at) => (DeltaKind::Cleared, at),
+                    None => (DeltaKind::Withdrawn, now),
+                };
+                let run = self.runs.end(&place, at);
+                tell(run, &id_before, kind, *since, at, (*level, Level::None));
+            }
+            let Some(after) = after else { continue };
+            let run = if same {
+                self.runs.of_open(&place)
+            } else {
+                let id = id_after.as_ref().expect("an episode has a name");
+                self.runs
+                    .raise(&place, id, after.since, self.semantics.case.flapping.join)
+            };
+            if before.as_ref().is_some_and(|(since, ..)| same && *since != after.since) {
+                let levels = (after.level, after.level);
+                tell(run.clone(), &id_after, DeltaKind::Revised, after.since, now, levels);
+            }
+            match before.filter(|_| same) {
+                None => tell(
+                    run,
+                    &id_after,
+                    DeltaKind::Raised,
+                    after.since,
+                    after.level_since,
+                    (Level::None, after.level),
+                ),
+                Some((_, from, _)) if from < after.level => {
+                    let levels = (from, after.level);
+                    tell(
+                        run,
+                        &id_after,
+                        DeltaKind::Escalated,
+                        after.since,
+                        after.level_since,
+                        levels,
+                    );
+                }
+                Some((_, from, _)) if from > after.level => {
+                    let levels = (from, after.level);
+                    tell(run, &id_after, DeltaKind::Eased, after.since, after.level_since, levels);
+                }
+                Some(_) => {}
+            }
+            let standing = members.iter().filter(|(track, _)| level_at(track, now) == after.level);
+            let stale = standing.clone().all(|(_, stale)| *stale);
+            let id = id_after.expect("an episode has a name");
+            let state = warning(id.clone(), &rule, &self.assets[&Key::of(&asset)], after, stale);
+            expected.warnings.insert(id.clone(), state);
+            self.open.insert((rule, asset), (after.since, after.level, id));
+        }
+        self.runs.forget(now, self.semantics.case.retain);
+    }
+}
+
+fn warning(id: Text, rule: &Text, asset: &Asset, open: level::Open, stale: bool) -> WarningState {
+    WarningState {
+        id,
+        rule: rule.clone(),
+        asset: asset.id.clone(),
+        domain: asset.domain,
+        region: asset.region,
+        level: open.level,
+        since: Millis(open.since),
+        stale,
+    }
+}
