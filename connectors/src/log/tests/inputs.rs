@@ -321,8 +321,8 @@ fn a_partition_that_is_added_while_a_topic_is_followed_is_noticed() {
     fs::create_dir(folder.path().join(NAME).join(number.to_string())).unwrap();
     let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
     let said = loop {
-        if let Err(error) = read(&mut source) {
-            break error.to_string();
+        if let Some(said) = notices(&mut source) {
+            break said;
         }
         assert!(std::time::Instant::now() < until, "it is not noticed");
     };
