@@ -76,6 +76,7 @@ use crate::error::retry_io;
 
 pub use append::LogAppend;
 pub(crate) use folder::{make, partitions};
+pub(crate) use handles::MOST_OPEN;
 pub use sink::LogSink;
 pub use source::LogSource;
 pub(crate) use tidy::Tidying;

@@ -43,7 +43,7 @@ impl<'a> Place<'a> {
 /// How many files a job keeps open for input and output, at most.
 #[must_use]
 pub fn open_files(settings: &Settings) -> usize {
-    let count = |folder: &Path, topic: Topic| {
+    let partitions = |folder: &Path, topic: Topic| {
         let folder = folder.join(settings.topics.name(topic));
         let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let numbers = names.filter(|entry| {
@@ -59,28 +59,32 @@ pub fn open_files(settings: &Settings) -> usize {
     };
     // librdkafka has a socket and a pipe for each broker, for each that it begins with, and for coordinators.
     let client = |kafka: &KafkaSettings| 3 * (kafka.brokers.split(',').count().max(3) + 3);
-    let mut files = match &settings.input {
-        // The segment that is read.
-        Input::Log(folder) => Topic::inputs().map(|topic| count(folder, topic)).sum(),
-        Input::Kafka(kafka) => 2 * settings.cluster.workers.get() * client(kafka),
-        Input::Files(files) => files.len(),
-    };
+    // Segments may be closed between two uses, locks and connections may not.
+    let (mut segments, mut files) = (0, 0);
+    match &settings.input {
+        Input::Log(folder) => segments += Topic::inputs().map(|topic| partitions(folder, topic)).sum::<usize>(),
+        Input::Kafka(kafka) => files += 2 * settings.cluster.workers.get() * client(kafka),
+        Input::Files(paths) => files += paths.len(),
+    }
     if settings.cluster.process == 0 {
-        files += match &settings.output {
-            // The segment that is written, its lock, and a reader when the job begins.
-            Output::Log(folder) => 3 * Topic::outputs().map(|topic| count(folder, topic)).sum::<usize>(),
+        match &settings.output {
+            // Written, and read once when the job begins.
+            Output::Log(folder) => {
+                segments += 2 * Topic::outputs().map(|topic| partitions(folder, topic)).sum::<usize>();
+                files += Topic::outputs().count();
+            }
             // The producer, and one that asks about topics.
-            Output::Kafka(kafka) => 2 * client(kafka),
-            Output::Files(_) => Topic::outputs().count(),
-        };
+            Output::Kafka(kafka) => files += 2 * client(kafka),
+            Output::Files(_) => files += Topic::outputs().count(),
+        }
     }
     let acts = settings.http.as_ref().is_some_and(|http| http.actions.is_some());
-    files += match &settings.input {
-        Input::Log(folder) if acts => 2 * count(folder, Topic::InAction),
-        Input::Kafka(kafka) if acts => client(kafka),
-        _ => 0,
-    };
-    files
+    match &settings.input {
+        Input::Log(folder) if acts => segments += partitions(folder, Topic::InAction),
+        Input::Kafka(kafka) if acts => files += client(kafka),
+        _ => {}
+    }
+    files + segments.min(log::MOST_OPEN)
 }
 
 /// How one topic stands.

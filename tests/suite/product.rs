@@ -366,21 +366,24 @@ fn neither_logs_nor_what_kafka_says_shows_a_secret() {
     }
 }
 
+/// What `riskflow run` says of this log under a limit of so many open files, and its exit code.
+fn run_under(log: &Log, limit: u32, sets: &[&str]) -> (Option<i32>, String) {
+    let command = log.command(&riskflow(), &["run", "--set", "input.clock=arrival", "--log", "info"]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.args(["--set", "http.enabled=true", "--set", "http.listen=127.0.0.1:0"]);
+    for set in sets {
+        limited.args(["--set", set]);
+    }
+    let output = limited.output().unwrap();
+    (output.status.code(), text(&output))
+}
+
 #[test]
 fn a_limit_of_open_files_that_is_too_low_is_told_at_the_start() {
     let log = Log::with(&[REGION]);
-    let run = |limit: u32, sets: &[&str]| {
-        let command = log.command(&riskflow(), &["run", "--set", "input.clock=arrival", "--log", "info"]);
-        let mut limited = Command::new("sh");
-        limited.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]);
-        limited.arg(command.get_program()).args(command.get_args());
-        limited.args(["--set", "http.enabled=true", "--set", "http.listen=127.0.0.1:0"]);
-        for set in sets {
-            limited.args(["--set", set]);
-        }
-        let output = limited.output().unwrap();
-        (output.status.code(), text(&output))
-    };
+    let run = |limit, sets: &[&str]| run_under(&log, limit, sets);
     let (code, said) = run(400, &[]);
     assert_eq!(code, Some(1), "{said}");
     for part in [
@@ -396,5 +399,44 @@ fn a_limit_of_open_files_that_is_too_low_is_told_at_the_start() {
     assert!(
         said.contains("limit of open files") && said.contains("found=400"),
         "{said}"
+    );
+}
+
+#[test]
+fn a_log_has_more_partitions_than_the_process_may_open_files() {
+    const PARTITIONS: u16 = 256;
+    let log = Log(tempfile::tempdir().unwrap());
+    let partitions = format!("topics.partitions={PARTITIONS}");
+    let mut make = log.command(&riskflow(), &["topics", "--create"]);
+    let made = make.args(["--set", &partitions]).output().unwrap();
+    assert!(made.status.success(), "{}", text(&made));
+    let mut writer = LogWriter::open(log.0.path(), Topic::InObservation.name(), PARTITIONS).unwrap();
+    for number in 0..2_000 {
+        let key = format!("unknown-{number}");
+        let payload = format!(
+            "{{\"datastream\":\"{key}\",\"time\":{},\"value\":\"no number\"}}",
+            now()
+        );
+        let partition = writer.partition_of(Some(key.as_bytes()));
+        let (key, payload) = (key.as_bytes(), payload.as_bytes());
+        writer
+            .append(partition, Millis(now()), Some(key), Some(payload))
+            .unwrap();
+    }
+    writer.sync().unwrap();
+    drop(writer);
+
+    // The hard limit as well: nothing can be raised.
+    let (code, said) = run_under(&log, 1024, &[&partitions]);
+    assert_eq!(code, Some(0), "{said}");
+    let folder = log.0.path().join(Topic::DeadLetter.name());
+    let written = |partition: u16| {
+        let files = std::fs::read_dir(folder.join(partition.to_string())).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>() > 0
+    };
+    let touched = (0..PARTITIONS).filter(|partition| written(*partition)).count();
+    assert!(
+        touched > 200,
+        "only {touched} of {PARTITIONS} partitions have dead letters"
     );
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// Files that stay open in a process, over all logs. Half of the common limit of 1,024: the rest is for connections.
-const MOST_OPEN: usize = 512;
+pub const MOST_OPEN: usize = 512;
 
 /// How many files may yet stay open.
 pub(super) struct Handles(AtomicUsize);
