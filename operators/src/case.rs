@@ -15,6 +15,7 @@ mod alarm;
 mod file;
 mod item;
 mod machine;
+mod name;
 mod restless;
 #[cfg(test)]
 mod tests;
@@ -94,11 +95,11 @@ impl CaseRecord {
 }
 
 impl Acted {
-    /// An action, as if what it names had a case of its own.
+    /// An action, as if what it names were a case, or had one of its own.
     #[must_use]
     pub fn new(origin: Origin, action: Box<Action>) -> Self {
         Self {
-            case: Key::of(&action.warning),
+            case: Key::of(name::run_of(&action.warning)),
             origin,
             action,
         }
@@ -198,9 +199,19 @@ pub struct CaseFoldState {
     /// The newest last.
     files: Vec<File>,
     /// Facts of warnings since the last settling.
-    facts: Vec<(Text, Fact)>,
+    facts: Vec<News>,
     /// Actions since the last settling.
     acted: Vec<Acted>,
+}
+
+/// A fact on its way to its case.
+#[derive(Debug, Serialize, Deserialize)]
+struct News {
+    /// The warning or incident.
+    id: Text,
+    /// The run that it is of; an incident is of none but its own.
+    run: Text,
+    fact: Fact,
 }
 
 /// What the views say of a case. Comes as rows, so it is not saved.
@@ -280,7 +291,8 @@ impl Case {
     }
 
     /// The file of a warning or incident. One that begins, and has none, joins the newest if that is not archived, or gets one.
-    fn file_of<'s>(state: &'s mut CaseFoldState, now: i64, id: &Text, fact: &mut Fact) -> Option<&'s mut File> {
+    fn file_of<'s>(state: &'s mut CaseFoldState, now: i64, news: &mut News) -> Option<&'s mut File> {
+        let News { id, run, fact } = news;
         if let Some(at) = state.files.iter().rposition(|file| file.is_of(id)) {
             return state.files.get_mut(at);
         }
@@ -291,7 +303,7 @@ impl Case {
         if state.files.last().is_some_and(|file| !file.is_archived()) {
             fact.kind = FactKind::Joined(level);
         } else {
-            let mut file = File::new(Arc::clone(&subject));
+            let mut file = File::new(name::of_case(id, run), Arc::clone(&subject));
             file.about(now, &subject);
             state.files.push(file);
         }
@@ -312,11 +324,15 @@ impl Case {
             let row = state.rows.subject.as_ref().map(|subject| subject.id.clone());
             // A row that is gone was that of the file.
             let id = row.or_else(|| state.files.last().map(|file| file.id.clone()));
-            facts.extend(id.map(|id| (id, fact)));
+            facts.extend(id.map(|id| News {
+                run: id.clone(),
+                id,
+                fact,
+            }));
         }
-        for (id, mut fact) in facts {
-            if let Some(file) = Self::file_of(state, now, &id, &mut fact) {
-                file.fact(now, &id, fact, &self.settings.flapping);
+        for mut news in facts {
+            if let Some(file) = Self::file_of(state, now, &mut news) {
+                file.fact(now, &news.id, news.fact, &self.settings.flapping);
             }
         }
         // One that was withdrawn, and is not any more, may belong to one before the newest.
@@ -443,7 +459,11 @@ impl Fold for Case {
                     cause: happened.cause,
                     evidence: Some(Arc::clone(&happened.evidence)),
                 };
-                state.facts.push((happened.warning.clone(), fact));
+                state.facts.push(News {
+                    id: happened.warning.clone(),
+                    run: happened.run.clone(),
+                    fact,
+                });
             }
             CaseRecord::Action(acted) => state.acted.push(acted.clone()),
         }

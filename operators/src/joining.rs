@@ -5,7 +5,8 @@
 //!   actions, by what they name ─────────┴─► [ joining ] ─► actions, by the key of their case
 //! ```
 //!
-//! A case has the key of the first warning of its run, and an action may name any of them. Nothing is kept but the rows.
+//! A case is found by the name of its run, and an action may name the case or any of its warnings. The name of a case says the
+//! run; for warnings that joined one a row does. Nothing is kept but the rows.
 
 use riskflow_model::output::Origin;
 use riskflow_model::{Key, Text};

@@ -258,6 +258,9 @@ impl Case {
 
 /// The identifier of a case as it is named here.
 fn case_id(name: &str) -> String {
+    if let Some((first, run)) = name.split_once(" of ") {
+        return format!("{}@{}", case_id(first), case_id(run));
+    }
     let parts = name.split_once('@').and_then(|(about, since)| {
         let (rule, asset) = about.split_once('/')?;
         Some((rule, asset, since.parse().ok()?))

@@ -81,7 +81,8 @@ pub enum Basis {
 /// A row of `out.case.state`, keyed by `id`: a case, until `case.retain` after it was archived.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct CaseState {
-    /// The identifier of its first warning, or of its incident.
+    /// The identifier of its first warning, or of its incident; `<first warning>@<run>` where the case before it in its run was
+    /// archived. An action may name it for as long as the row stands.
     pub id: Text,
     /// The identifiers of its warnings: the newest 10. One that begins soon after the end of the one before (`case.flapping.join`)
     /// joins its case.

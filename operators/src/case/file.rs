@@ -17,7 +17,7 @@ use super::alarm::alarms;
 use super::item::{Fact, FactKind, Held, Item, What};
 use super::machine::{Machine, Post, Rules, Told};
 use super::restless::{Passed, Restless};
-use super::{Alarm, Case, CaseOutput, Change, Standing, acting};
+use super::{Alarm, Case, CaseOutput, Change, Standing, acting, name};
 use crate::Diff;
 use crate::fold::Next;
 use crate::lifecycle::KNOWN;
@@ -36,7 +36,7 @@ struct Walked {
 /// One case.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct File {
-    /// The identifier of its first warning, or of its incident.
+    /// See [`name::of_case`].
     pub(super) id: Text,
     /// The warnings that it is about, the newest last; none of an incident.
     warnings: VecDeque<Text>,
@@ -76,9 +76,9 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn new(subject: Arc<Subject>) -> Self {
+    pub(super) fn new(id: Text, subject: Arc<Subject>) -> Self {
         Self {
-            id: subject.id.clone(),
+            id,
             warnings: VecDeque::new(),
             joined: 0,
             ended: false,
@@ -126,7 +126,7 @@ impl File {
         // That the last one never was says nothing of those before it, which ended.
         match fact.kind {
             FactKind::Cleared => self.ended = true,
-            FactKind::Withdrawn if self.ended && *warning != self.id => fact.kind = FactKind::Cleared,
+            FactKind::Withdrawn if self.ended && !name::begins_with(&self.id, warning) => fact.kind = FactKind::Cleared,
             _ => {}
         }
         let cause = fact.cause;

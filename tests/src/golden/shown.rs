@@ -131,8 +131,11 @@ impl Tables {
         }
     }
 
-    fn named<'a>(&'a self, id: &'a Text) -> &'a str {
-        self.names.get(id).map_or(&**id, String::as_str)
+    fn named(&self, id: &str) -> String {
+        match id.split_once('@') {
+            Some((first, run)) => format!("{} of {}", self.named(first), self.named(run)),
+            None => self.names.get(id).map_or_else(|| id.to_owned(), String::clone),
+        }
     }
 
     /// A delta of a case in one line: `escalated leak in_progress yellow at 1800 by clock: reported town/duty t5 to county`.

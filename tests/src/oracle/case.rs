@@ -102,7 +102,12 @@ impl Cases {
                 match admitted(semantics, now, action) {
                     Err(reason) => drop(expected.dead.insert((reason, *origin))),
                     Ok(()) => {
-                        let case = self.case_of(&runs.of(&action.warning), &action.warning);
+                        let named = &action.warning;
+                        // `<first warning>@<run>`
+                        let run = named
+                            .split_once('@')
+                            .map_or_else(|| runs.of(named), |(_, run)| run.into());
+                        let case = self.case_of(&run, named);
                         self.action((now, *origin), (case, action), &mut acted, &mut too_many, expected);
                     }
                 }
@@ -144,8 +149,13 @@ impl Cases {
                 let last = of_run.last().filter(|last| !is_archived(&self.cases[*last])).cloned();
                 fact.joins = last.is_some();
                 let case = last.unwrap_or_else(|| {
-                    of_run.push(id.clone());
-                    id.clone()
+                    let name = if id == run {
+                        id.clone()
+                    } else {
+                        format!("{id}@{run}").into()
+                    };
+                    of_run.push(name.clone());
+                    name
                 });
                 let incident = self.bureau.incidents.contains_key(&Key::of(&id));
                 self.cases
@@ -156,7 +166,7 @@ impl Cases {
                 case
             }
         };
-        let own = case == id;
+        let own = case.split('@').next() == Some(&*id);
         let case = self.cases.get_mut(&case).expect("it is there");
         let ended = case.learnt.iter().any(|raw| raw.fact.says == Says::Cleared);
         // What is told of the last says nothing of those before it.

@@ -102,21 +102,27 @@ fn after_an_archive_the_next_warning_has_a_case_of_its_own() {
     case.settle(5);
     assert_eq!(case.state().step, CaseStep::Archived);
     case.begin(360, "next", Level::Blue);
-    assert_eq!((&*case.state().id, case.state().step), ("next", CaseStep::Issued));
+    assert_eq!((&*case.state().id, case.state().step), ("next@w", CaseStep::Issued));
     case.end(370, "next");
     // The third belongs to the second.
     case.begin(380, "third", Level::Blue);
-    assert_eq!((&*case.state().id, case.state().counts.warnings), ("next", 2));
+    assert_eq!((&*case.state().id, case.state().counts.warnings), ("next@w", 2));
     case.act_about(7, "third", (Verb::Acknowledge, "grid"), "");
     case.settle(7);
-    assert_eq!((&*case.state().id, case.state().step), ("next", CaseStep::Acknowledged));
+    assert_eq!(
+        (&*case.state().id, case.state().step),
+        ("next@w", CaseStep::Acknowledged)
+    );
+    case.act_about(8, "next@w", (Verb::Comment, "grid"), "");
+    case.settle(8);
+    assert_eq!(case.state().counts.notes, 1);
     let unknown = case
         .kinds()
         .iter()
         .filter(|(kind, _)| *kind == CaseEventKind::Refused)
         .count();
-    case.act_about(8, "never", (Verb::Acknowledge, "grid"), "");
-    case.settle(8);
+    case.act_about(9, "never", (Verb::Acknowledge, "grid"), "");
+    case.settle(9);
     assert_eq!(kinds_of(&case, CaseEventKind::Refused), unknown + 1);
 }
 
@@ -169,7 +175,7 @@ fn a_warning_that_comes_back_is_of_its_own_case_and_that_follows() {
     case.act(3, Verb::Archive, "grid");
     case.settle(4);
     case.begin(250, "next", Level::Orange);
-    assert_eq!(&*case.state().id, "next");
+    assert_eq!(&*case.state().id, "next@w");
     // By a correction the second never was, and the first goes on.
     case.state.rows.subject = None;
     case.warning_of("next", DeltaKind::Withdrawn, Level::None);
