@@ -143,7 +143,7 @@ pub struct FoldMeter {
 }
 
 /// How many times in a row [`Fold::warm`] is called for a key.
-pub const WARM_STAGES: usize = 3;
+pub const WARM_STAGES: usize = 2;
 
 /// A row that came (1) or went (-1).
 pub type RowChange<F> = ((<F as Fold>::Key, <F as Fold>::Row), Diff);

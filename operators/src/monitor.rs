@@ -50,7 +50,7 @@ use crate::valid::NoValueMeter;
 
 use correction::edits;
 use known::Known;
-use series::Outcome;
+use series::{Outcome, Point};
 use watch::{Context, Watch};
 
 /// An observation on its way to the monitor.
@@ -263,7 +263,9 @@ impl Monitor {
         if time <= known.settled {
             known.changes.push((time, before));
         }
-        known.cause = known.cause.max(Some(cause));
+        for watch in &mut known.watches {
+            watch.cause = watch.cause.max(Some(cause));
+        }
     }
 
     /// Puts another specification in force; the watches that it ends go to `ended`. Whether anything changed.
@@ -359,12 +361,14 @@ impl Monitor {
     }
 
     fn settle_known(&self, now: i64, known: &mut Known, out: &mut Vec<(Finding, Diff)>) -> i64 {
+        let behind = known.series.position_after(now);
+        let next = known.series.get(behind).map(Point::time);
+        let last = behind.checked_sub(1).and_then(|last| known.series.get(last));
         let context = Context {
             now,
             series: &known.series,
-            last: known.series.last_at_or_before(now),
+            last: last.map_or(i64::MIN, Point::time),
             edits: (!known.changes.is_empty()).then(|| edits(&mut known.changes, &known.series)),
-            cause: known.cause,
             subject: &known.subject,
         };
         let mut wake = i64::MAX;
@@ -372,11 +376,10 @@ impl Monitor {
             wake = wake.min(watch.settle(&context, out));
         }
         if !known.watches.is_empty() {
-            wake = wake.min(known.series.next_after(now).unwrap_or(i64::MAX));
+            wake = next.map_or(wake, |next| wake.min(next));
         }
         let bases = known.watches.iter().map(|watch| watch.base.at());
         known.settled = bases.max().unwrap_or(i64::MIN);
-        known.cause = None;
         self.compact(now, known);
         wake
     }
@@ -552,8 +555,7 @@ impl Fold for Monitor {
 
     fn warm(state: &MonitorState, stage: usize) -> u64 {
         state.known.as_ref().map_or(0, |known| match stage {
-            0 => known.settled as u64,
-            1 => known.warm(),
+            0 => known.warm(),
             _ => known
                 .watches
                 .iter()

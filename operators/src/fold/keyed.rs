@@ -126,7 +126,7 @@ const UNTOUCHED: Head = Head {
 
 pub(super) const NEVER: i64 = i64::MAX;
 /// Keys warmed at once: enough to overlap misses, few enough to stay in the nearest caches until they settle.
-const WARM: usize = 64;
+const WARM: usize = 32;
 /// The most keys that room is made for in advance.
 const EXPECTED: usize = 1 << 18;
 const NO_RECORD: u32 = u32::MAX;

@@ -6,6 +6,7 @@
 
 use ethnum::I256;
 use riskflow_config::{Feature, FeatureKind, Limit, Operator};
+use thin_vec::ThinVec;
 
 use super::evaluation::{STRIDE, expiry, left};
 use super::leap::Span;
@@ -25,7 +26,7 @@ pub struct Edit {
 }
 
 /// The points that are others now, in the order of time, from what was seen there before each change.
-pub fn edits(changes: &mut Vec<(i64, Option<Point>)>, series: &Series) -> Vec<Edit> {
+pub fn edits(changes: &mut ThinVec<(i64, Option<Point>)>, series: &Series) -> Vec<Edit> {
     // Of several changes the first saw the point as it was.
     changes.sort_by_key(|(time, _)| *time);
     changes.dedup_by_key(|(time, _)| *time);

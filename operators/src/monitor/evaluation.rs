@@ -9,7 +9,7 @@ use riskflow_model::Level;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::series::{Beyond, Extent, Point, Series, billionths};
+use super::series::{Beyond, Extent, Point, Range, Series, billionths};
 use super::turns::{Set, Turns};
 use super::value::{THOUSANDTH, Truth, Value, admits, bounds, compare, truth, upwards};
 use super::walk::Walk;
@@ -24,11 +24,17 @@ pub struct Evaluation {
     /// The position after the last point seen.
     pub(super) seen: u32,
     pub(super) windows: SmallVec<[Window; 2]>,
-    pub(super) levels: SmallVec<[Standing; 4]>,
+    /// One for each level of the rule; those behind are never on.
+    pub(super) levels: [Standing; LEVELS],
 }
 
-/// The points of one feature's window: positions `first..seen`.
+/// A rule has at most as many levels as there are to warn of.
+pub(super) const LEVELS: usize = Level::WARNING.len();
+
+/// The points of one feature's window: positions `first..seen`. Packed, or the sum would have all that it lies in begin at
+/// sixteen bytes, with as much in between.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[repr(C, packed(8))]
 pub(super) struct Window {
     pub(super) first: u32,
     pub(super) count: u32,
@@ -97,7 +103,6 @@ impl Evaluation {
         };
         let rule = &walk.entry.rule;
         let on = walk.begin.unwrap_or(Set::NONE);
-        let levels = 0..rule.levels.len();
         let heard_before = walk.begin.is_some() && walk.heard <= walk.floor;
         Self {
             at: match walk.begin {
@@ -107,9 +112,7 @@ impl Evaluation {
             seen: start,
             last_counted: if heard_before { walk.heard } else { i64::MIN },
             windows: rule.features.iter().map(|_| window).collect(),
-            levels: levels
-                .map(|level| Standing::new(Phase::Neither, 0, on.has(level)))
-                .collect(),
+            levels: std::array::from_fn(|level| Standing::new(Phase::Neither, 0, on.has(level))),
         }
     }
 
@@ -126,7 +129,7 @@ impl Evaluation {
 
     /// Reads the lines that the run itself lies in.
     pub fn warm_self(&self) -> u64 {
-        self.at as u64 ^ (self.windows.len() + self.levels.len()) as u64
+        self.at as u64 ^ u64::from(self.seen)
     }
 
     /// Reads the first points of each window of a short series: one may leave, and the next says when it will.
@@ -136,9 +139,7 @@ impl Evaluation {
             let first = (window.first as usize).min(points.len());
             points[first..].iter().take(2)
         });
-        firsts.fold(self.levels.len() as u64, |sum, point| {
-            sum.wrapping_add(point.time() as u64)
-        })
+        firsts.fold(0, |sum: u64, point| sum.wrapping_add(point.time() as u64))
     }
 
     /// The series lost its first points; none of them is in a window.
@@ -167,7 +168,6 @@ impl Evaluation {
         turns: &mut Turns,
         mut stop: impl FnMut(&Self) -> bool,
     ) -> i64 {
-        let mut before = self.set();
         let mut quiet = 0;
         let mut stride = STRIDE;
         loop {
@@ -179,7 +179,8 @@ impl Evaluation {
             } else {
                 self.next_own_instant(walk)
             };
-            let instant = walk.point(0, self.seen).map_or(own, |point| point.time().min(own));
+            let next = walk.point(0, self.seen);
+            let instant = next.map_or(own, |point| point.time().min(own));
             if instant > until || instant == i64::MAX {
                 self.at = self.at.max(until);
                 return own;
@@ -200,13 +201,10 @@ impl Evaluation {
                 }
             }
             quiet += 1;
-            self.see(walk, instant);
-            self.judge(walk, instant);
+            self.see(walk, instant, next.filter(|point| point.time() == instant));
             self.at = instant;
-            let after = self.set();
-            if before != after {
-                turns.push(instant, after);
-                before = after;
+            if self.judge(walk, instant) {
+                turns.push(instant, self.set());
                 (quiet, stride) = (0, STRIDE);
             }
             if stop(self) {
@@ -216,7 +214,20 @@ impl Evaluation {
     }
 
     /// The highest level on, and whether it is stale.
+    #[inline]
     pub fn standing(&self, walk: &mut Walk<'_>, now: i64) -> (Level, bool) {
+        if !self.is_on() {
+            return (Level::None, false);
+        }
+        self.standing_on(walk, now)
+    }
+
+    /// Whether any level is on.
+    fn is_on(&self) -> bool {
+        self.levels.iter().any(|standing| standing.on())
+    }
+
+    fn standing_on(&self, walk: &mut Walk<'_>, now: i64) -> (Level, bool) {
         let levels = walk.entry.rule.levels.iter().zip(&self.levels);
         let Some((plan, _)) = levels.rev().find(|(_, standing)| standing.on()) else {
             return (Level::None, false);
@@ -231,19 +242,9 @@ impl Evaluation {
     }
 
     /// Whether nothing can happen to level or staleness without a new observation.
-    fn idle(&self, walk: &Walk<'_>) -> bool {
-        let Walk { entry, series, .. } = walk;
-        if self.hears(walk.heard) {
-            return false;
-        }
-        let quiet = self
-            .levels
-            .iter()
-            .all(|standing| !standing.on() && standing.phase() != Phase::Held);
-        let rising = |(comparison, [on, _]): (&Comparison, [Limit<'_>; 2])| {
-            may_rise(comparison, on, &entry.rule.features, series)
-        };
-        quiet && !bounds(entry).any(rising)
+    fn idle(&self, walk: &mut Walk<'_>) -> bool {
+        let quiet = |standing: &Standing| !standing.on() && standing.phase() != Phase::Held;
+        !self.hears(walk.heard) && self.levels.iter().all(quiet) && !walk.may_rise()
     }
 
     /// Whether a silence is still to begin with what was heard.
@@ -303,9 +304,9 @@ impl Evaluation {
     }
 
     /// Takes in what begins to count at this instant, and lets go of what expires.
-    fn see(&mut self, walk: &mut Walk<'_>, instant: i64) {
+    fn see(&mut self, walk: &mut Walk<'_>, instant: i64, begins: Option<Point>) {
         let entry = walk.entry;
-        if let Some(point) = walk.point(0, self.seen).filter(|point| point.time() == instant) {
+        if let Some(point) = begins {
             if point.counts() {
                 self.last_counted = instant;
                 for (place, feature) in entry.rule.features.iter().enumerate() {
@@ -323,11 +324,12 @@ impl Evaluation {
                 window.first = self.seen;
                 continue;
             }
+            let gone = left(instant, *feature, entry.rule.pane);
             while window.first < self.seen {
                 let Some(point) = walk.point(1 + place, window.first) else {
                     break;
                 };
-                if expiry(point.time(), *feature, entry.rule.pane) > instant {
+                if point.time() > gone {
                     break;
                 }
                 window.first += 1;
@@ -382,20 +384,34 @@ impl Evaluation {
         };
     }
 
-    /// Finds which conditions hold from this instant on, and which levels that turns on or off.
-    fn judge(&mut self, walk: &mut Walk<'_>, instant: i64) {
-        let values = self.values(walk, instant);
+    /// Finds which conditions hold from this instant on, and which levels that turns on or off; whether there is any.
+    fn judge(&mut self, walk: &mut Walk<'_>, instant: i64) -> bool {
+        // Most rules have one feature: its value need not be put into a list.
+        if let [feature] = *walk.entry.rule.features {
+            let value = self.value(walk, 0, feature, self.windows[0], instant);
+            self.judge_by(walk, instant, &[value])
+        } else {
+            let values = self.values(walk, instant);
+            self.judge_by(walk, instant, &values)
+        }
+    }
+
+    fn judge_by(&mut self, walk: &Walk<'_>, instant: i64, values: &[Value]) -> bool {
+        let mut turned = false;
         for (plan, standing) in walk.entry.rule.levels.iter().zip(&mut self.levels) {
-            let phase = phase(walk.entry, plan, &values);
+            let phase = phase(walk.entry, plan, values);
             if phase != standing.phase() {
                 standing.enter(phase, instant);
             }
-            match phase {
-                Phase::Held if standing.since() + plan.hold <= instant => standing.turn(true),
-                Phase::False if standing.since() + plan.clear <= instant => standing.turn(false),
-                _ => {}
-            }
+            let on = match phase {
+                Phase::Held if standing.since() + plan.hold <= instant => true,
+                Phase::False if standing.since() + plan.clear <= instant => false,
+                _ => continue,
+            };
+            turned |= on != standing.on();
+            standing.turn(on);
         }
+        turned
     }
 
     /// Finds the phases at the time at which the run stands, as if each had begun now; `set` is on.
@@ -538,12 +554,12 @@ pub fn left(at: i64, feature: Feature, pane: i64) -> i64 {
 }
 
 /// Whether a comparison that is not true may become true with no new observation: something leaves the window, and the
-/// rest compares otherwise. Mean, least and greatest of any rest lie within the range of all results.
-fn may_rise(comparison: &Comparison, limit: Limit<'_>, features: &[Feature], series: &Series) -> bool {
+/// rest compares otherwise. Mean, least and greatest of any rest lie within the range of all results; so what cannot rise in
+/// one range cannot in a smaller one.
+pub(super) fn may_rise(comparison: &Comparison, limit: Limit<'_>, features: &[Feature], range: Range) -> bool {
     let operator = comparison.operator;
     let upwards = upwards(operator);
-    let (low, high) = series.range();
-    let extreme = if upwards { high } else { low };
+    let extreme = if upwards { range.high } else { range.low };
     let reaches = || admits(operator, limit.of_result(extreme));
     match features[comparison.feature].kind {
         FeatureKind::Last => false,
@@ -558,7 +574,7 @@ fn may_rise(comparison: &Comparison, limit: Limit<'_>, features: &[Feature], ser
                     .is_some_and(|ordering| admits(operator, ordering))
             }
         }
-        FeatureKind::Sum => !upwards || low < 0.0,
+        FeatureKind::Sum => !upwards || range.low < 0.0,
         FeatureKind::Silence => upwards,
         FeatureKind::Rate => true,
     }

@@ -1,9 +1,9 @@
 //! What is known of a datastream that has a row.
 
 use riskflow_model::observation::Reading;
-use riskflow_model::output::Cause;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use super::series::{Outcome, Point, Series};
 use super::walk::Sight;
@@ -21,15 +21,13 @@ pub(super) struct Known {
     pub(super) settled: i64,
     /// When anchors were moved last.
     pub(super) compacted: i64,
-    /// The greatest cause among the observations since the last settling.
-    pub(super) cause: Option<Cause>,
     /// Which results are values.
     pub(super) valid: Validity,
-    /// One for each entry in force.
-    pub(super) watches: SmallVec<[Watch; 1]>,
     /// What stood at or before `settled` where it changed since the last settling: times, and the points as they were.
     #[serde(skip)]
-    pub(super) changes: Vec<(i64, Option<Point>)>,
+    pub(super) changes: ThinVec<(i64, Option<Point>)>,
+    /// One for each entry in force.
+    pub(super) watches: SmallVec<[Watch; 1]>,
     /// What a new entry sees, if it comes now.
     pub(super) sight: Sight,
     pub(super) subject: Subject,
@@ -42,10 +40,9 @@ impl Known {
             series: Series::default(),
             compacted: i64::MIN,
             settled: i64::MIN,
-            cause: None,
             valid: None,
             watches: SmallVec::new(),
-            changes: Vec::new(),
+            changes: ThinVec::new(),
             sight: Sight {
                 floor: i64::MIN,
                 heard: now,
@@ -60,7 +57,11 @@ impl Known {
             (Some(valid), Some(reading)) if reading.quality.counts() => valid.judge(reading.result),
             _ => None,
         };
+        let range = self.series.range();
         let outcome = self.series.apply(time, reading, why.is_none());
+        if self.series.range() != range {
+            self.watches.iter_mut().for_each(|watch| watch.calm = false);
+        }
         if let Some(why) = why.filter(|_| outcome != Outcome::Unchanged) {
             no_values.count(why);
         }
@@ -83,9 +84,9 @@ impl Known {
         self.valid = valid;
     }
 
-    /// Reads what lies in the state itself.
+    /// Reads each line that the state itself lies in, as one watch does.
     pub(super) fn warm(&self) -> u64 {
-        let watched = self.watches.iter().map(Watch::warm_self);
-        self.compacted as u64 ^ watched.fold(0, u64::wrapping_add)
+        let watched = self.watches.first().map_or(0, Watch::warm_self);
+        self.settled as u64 ^ u64::from(self.valid.is_some()) ^ watched
     }
 }

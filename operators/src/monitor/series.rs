@@ -46,8 +46,18 @@ impl Point {
     }
 
     /// Whether features count it.
-    pub fn counts(self) -> bool {
-        self.stamp & NO_VALUE == 0 && QUALITIES[(self.stamp & 3) as usize].counts()
+    pub const fn counts(self) -> bool {
+        // One bit for each of the lowest three of a stamp: read for every point that comes and goes.
+        const COUNTED: u8 = {
+            let mut counted = 0;
+            let mut quality = 0;
+            while quality < QUALITIES.len() {
+                counted |= (QUALITIES[quality].counts() as u8) << quality;
+                quality += 1;
+            }
+            counted
+        };
+        COUNTED >> (self.stamp & 7) & 1 != 0
     }
 
     /// The result in billionths.
@@ -62,14 +72,22 @@ impl Point {
 /// Greater results are never less in billionths: a decimal is nearer to its double than to any other, and so is what is rounded
 /// where doubles are further apart than billionths.
 pub fn billionths(result: f64) -> i64 {
-    // Nearly all that sensors send ends here. One division finds whether the product was a whole number.
-    for (scale, finer) in [(1e3, 1_000_000), (1e6, 1_000)] {
-        let whole = (result * scale + 0.5f64.copysign(result)) as i64;
-        if whole as f64 / scale == result {
-            return whole * finer;
-        }
+    // Nearly all that sensors send ends here.
+    match whole(result, 1e3) {
+        Some(thousandths) => thousandths * 1_000_000,
+        None => finer(result),
     }
-    rounded(result)
+}
+
+/// So many of these parts, if it is a whole number of them. One division finds that.
+fn whole(result: f64, scale: f64) -> Option<i64> {
+    let whole = (result * scale + 0.5f64.copysign(result)) as i64;
+    (whole as f64 / scale == result).then_some(whole)
+}
+
+#[cold]
+fn finer(result: f64) -> i64 {
+    whole(result, 1e6).map_or_else(|| rounded(result), |millionths| millionths * 1_000)
 }
 
 /// The double itself in billionths: mantissa times a power of two, both whole.
@@ -135,6 +153,32 @@ impl Extent {
     }
 }
 
+/// From the least to the greatest of some results; the other way round where there are none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// The least.
+    pub low: f64,
+    /// The greatest.
+    pub high: f64,
+}
+
+impl Range {
+    const EMPTY: Self = Self {
+        low: f64::INFINITY,
+        high: f64::NEG_INFINITY,
+    };
+
+    fn of(root: &Node) -> Self {
+        let Extent { least, most, .. } = root.whole();
+        Self { low: least, high: most }
+    }
+
+    fn take_in(&mut self, result: f64) {
+        self.low = self.low.min(result);
+        self.high = self.high.max(result);
+    }
+}
+
 /// What a record did to the series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
@@ -151,16 +195,14 @@ pub enum Outcome {
 pub struct Series {
     root: Node,
     /// No result that is kept lies outside; it may be wider than need be.
-    low: f64,
-    high: f64,
+    range: Range,
 }
 
 impl Default for Series {
     fn default() -> Self {
         Self {
             root: Node::Leaf(Vec::new()),
-            low: f64::INFINITY,
-            high: f64::NEG_INFINITY,
+            range: Range::EMPTY,
         }
     }
 }
@@ -170,8 +212,10 @@ impl Series {
     pub fn apply(&mut self, time: i64, reading: Option<Reading>, value: bool) -> Outcome {
         let point = reading.map(|reading| Point::new(time, reading).judged(value));
         if let Some(point) = point {
-            self.low = self.low.min(point.result);
-            self.high = self.high.max(point.result);
+            self.range.take_in(point.result);
+            if self.root.append(point) {
+                return Outcome::Added;
+            }
         }
         match (self.root.put(time, point), point) {
             (None, None) => Outcome::Unchanged,
@@ -209,6 +253,7 @@ impl Series {
     }
 
     /// The point at a position.
+    #[inline]
     pub fn get(&self, position: usize) -> Option<Point> {
         let (points, start) = self.root.leaf(position);
         points.get(position - start).copied()
@@ -221,8 +266,8 @@ impl Series {
     }
 
     /// A range that holds every result.
-    pub const fn range(&self) -> (f64, f64) {
-        (self.low, self.high)
+    pub const fn range(&self) -> Range {
+        self.range
     }
 
     /// The summary of the points later than `after`, up to and including `until`.
@@ -257,22 +302,12 @@ impl Series {
     }
 
     /// The position of the first point later than a time: how many are at or before it.
+    #[inline]
     pub fn position_after(&self, time: i64) -> usize {
         match &self.root {
             Node::Leaf(points) if points.last().is_none_or(|last| last.time() <= time) => points.len(),
             root => root.rank(time),
         }
-    }
-
-    /// The time of the last point at or before a time; `i64::MIN` where there is none.
-    pub fn last_at_or_before(&self, time: i64) -> i64 {
-        let last = self.position_after(time).checked_sub(1).and_then(|last| self.get(last));
-        last.map_or(i64::MIN, Point::time)
-    }
-
-    /// The time of the first point later than a time.
-    pub fn next_after(&self, time: i64) -> Option<i64> {
-        self.get(self.position_after(time)).map(Point::time)
     }
 
     /// Lets go of the first points.
@@ -282,18 +317,13 @@ impl Series {
             self.root.shrink();
         }
         // What was taken back or replaced counts no longer.
-        let Extent { least, most, .. } = self.root.whole();
-        (self.low, self.high) = (least, most);
+        self.range = Range::of(&self.root);
     }
 
     fn of(points: Vec<Point>) -> Self {
         let root = Node::build(points);
-        let Extent { least, most, .. } = root.whole();
-        Self {
-            root,
-            low: least,
-            high: most,
-        }
+        let range = Range::of(&root);
+        Self { root, range }
     }
 }
 

@@ -3,6 +3,7 @@
 use riskflow_config::Rule;
 use riskflow_model::Level;
 use serde::{Deserialize, Serialize};
+use thin_vec::ThinVec;
 
 use super::Track;
 
@@ -43,9 +44,10 @@ impl Set {
     }
 }
 
-/// Change points of such a set: from each time on, the set there. A time and four bits in eight bytes.
+/// Change points of such a set: from each time on, the set there. A time and four bits in eight bytes; and where there are none,
+/// as with nearly all sensors, no more than that.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Turns(Vec<i64>);
+pub struct Turns(ThinVec<i64>);
 
 const BITS: u32 = 4;
 
@@ -64,12 +66,12 @@ impl Turns {
     }
 
     /// How many changes there are.
-    pub const fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether there is none.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

@@ -38,18 +38,16 @@ pub fn parts(limit: Limit<'_>) -> (I256, I256) {
 
 impl Value {
     /// How it stands to a threshold; `None` while unknown.
-    pub fn against(self, limit: Limit<'_>) -> Option<Ordering> {
+    #[inline]
+    pub fn against(&self, limit: Limit<'_>) -> Option<Ordering> {
         match (self, limit) {
             (Self::Unknown, _) => None,
-            (Self::Result(result), limit) => Some(limit.of_result(result)),
+            (Self::Result(result), limit) => Some(limit.of_result(*result)),
             // Both sides times both denominators. A threshold with its margin is at most 2·10^15 thousandths.
             (Self::Ratio { over, under }, Limit::Plain(threshold)) => {
-                Some(over.cmp(&(i128::from(threshold) * THOUSANDTH * i128::from(under))))
+                Some(over.cmp(&(i128::from(threshold) * THOUSANDTH * i128::from(*under))))
             }
-            (Self::Ratio { over, under }, limit) => {
-                let (above, below) = parts(limit);
-                Some((I256::from(over) * below).cmp(&(above * I256::from(under))))
-            }
+            (Self::Ratio { over, under }, limit) => Some(wide(*over, *under, limit)),
         }
     }
 
@@ -65,6 +63,13 @@ impl Value {
             Self::Ratio { over, under } => Some(over as f64 / (1e9 * under as f64)),
         }
     }
+}
+
+/// How a quotient stands to a threshold whose product with it does not fit into 128 bits.
+#[cold]
+fn wide(over: i128, under: i64, limit: Limit<'_>) -> Ordering {
+    let (above, below) = parts(limit);
+    (I256::from(over) * below).cmp(&(above * I256::from(under)))
 }
 
 /// Whether a value that stands so to the threshold compares as the operator says.

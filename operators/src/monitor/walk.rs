@@ -3,8 +3,10 @@
 use riskflow_config::{Feature, FeatureKind};
 use serde::{Deserialize, Serialize};
 
+use super::evaluation::may_rise;
 use super::series::{Point, Series};
 use super::turns::Set;
+use super::value::bounds;
 use crate::specification::Entry;
 
 /// From when on a run sees what came.
@@ -32,6 +34,8 @@ pub struct Walk<'a> {
     /// Whether what expires may wait for the next observation where no level follows from it. Levels come out the same; since
     /// when a condition is false is not told of levels that are off.
     pub(super) lazy: bool,
+    /// Whether a comparison may become true with no new observation, as far as that is known.
+    rises: Option<bool>,
     /// Where points were read last: of those that come, and of those that expire from the first windows.
     pub(super) leaves: [(&'a [Point], usize); 3],
 }
@@ -48,6 +52,7 @@ impl<'a> Walk<'a> {
             heard: if silences { sight.heard } else { i64::MAX },
             begin: None,
             lazy: false,
+            rises: None,
             leaves: [(&[], 0); 3],
         }
     }
@@ -60,6 +65,26 @@ impl<'a> Walk<'a> {
     /// The same at the head of the series, where every observation passes.
     pub const fn lazy(self) -> Self {
         Self { lazy: true, ..self }
+    }
+
+    /// The same where it is known whether no comparison may become true with no new observation.
+    pub const fn calm(self, calm: bool) -> Self {
+        let rises = if calm { Some(false) } else { None };
+        Self { rises, ..self }
+    }
+
+    /// Whether it is known that no comparison may.
+    pub const fn is_calm(&self) -> bool {
+        matches!(self.rises, Some(false))
+    }
+
+    /// Whether a comparison that is not true may become true with no new observation.
+    pub(super) fn may_rise(&mut self) -> bool {
+        let Self { entry, series, .. } = *self;
+        *self.rises.get_or_insert_with(|| {
+            let range = series.range();
+            bounds(entry).any(|(comparison, [on, _])| may_rise(comparison, on, &entry.rule.features, range))
+        })
     }
 
     /// The point at a position; `reader` tells apart who goes along.

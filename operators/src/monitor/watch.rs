@@ -3,10 +3,9 @@
 use riskflow_model::output::{Cause, Origin};
 use riskflow_model::{Level, Text};
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 use super::correction::{Edit, stretches};
-use super::evaluation::{Evaluation, Standing};
+use super::evaluation::{Evaluation, LEVELS, Standing};
 use super::series::Series;
 use super::turns::{Set, Turns, begun, first_difference, last_change, levels};
 use super::walk::{Sight, Walk};
@@ -26,16 +25,21 @@ pub(super) struct Watch {
     pub(super) turns: Turns,
     /// The same behind `base`, up to the clock, as given out.
     ahead: Turns,
+    /// From when on the watch sees what came.
+    sight: Sight,
+    /// That this watch is new, until it was settled once.
+    fresh: Option<Box<Fresh>>,
+    /// The levels that are on there, where it goes on from one with another condition.
+    begin: Option<Set>,
     /// Level and staleness as given out, if above none.
     shown_standing: Option<(Level, bool)>,
     /// Whether the lifecycle ever heard of this watch.
     told: bool,
-    /// That this watch is new, until it was settled once.
-    fresh: Option<Fresh>,
-    /// From when on the watch sees what came.
-    sight: Sight,
-    /// The levels that are on there, where it goes on from one with another condition.
-    begin: Option<Set>,
+    /// Whether no comparison may become true with no new observation, in the range that results have. Asked for with each of them.
+    #[serde(skip)]
+    pub(super) calm: bool,
+    /// The greatest cause among the observations since it was settled.
+    pub(super) cause: Option<Cause>,
     /// `None` until the series reaches back behind the horizon.
     anchor: Option<Box<Anchor>>,
 }
@@ -67,7 +71,7 @@ struct Past {
 struct Anchor {
     at: i64,
     last_counted: i64,
-    levels: SmallVec<[Standing; 4]>,
+    levels: [Standing; LEVELS],
 }
 
 /// An entry as it is saved.
@@ -111,7 +115,6 @@ pub(super) struct Context<'a> {
     pub(super) last: i64,
     /// What became of points behind a base; `None` where none changed. Those that do not count only move positions.
     pub(super) edits: Option<Vec<Edit>>,
-    pub(super) cause: Option<Cause>,
     pub(super) subject: &'a Subject,
 }
 
@@ -135,7 +138,9 @@ impl Watch {
             ahead: Turns::default(),
             shown_standing: None,
             told: false,
-            fresh: Some(Fresh { cause, past: None }),
+            calm: false,
+            cause: None,
+            fresh: Some(Box::new(Fresh { cause, past: None })),
             begin: None,
         }
     }
@@ -159,7 +164,7 @@ impl Watch {
             turns,
             told: self.told || !track.is_empty(),
             shown_standing: self.shown_standing,
-            fresh: Some(Fresh {
+            fresh: Some(Box::new(Fresh {
                 cause,
                 past: Some(Past {
                     from,
@@ -167,7 +172,7 @@ impl Watch {
                     level: set.level(rule),
                     since: begun(self.turns.from(0, &self.ahead), rule),
                 }),
-            }),
+            })),
             begin: Some(on),
             ..Self::new(entry, series, sight, cause)
         }
@@ -199,7 +204,8 @@ impl Watch {
         let (start, old) = open.unwrap_or_else(|| (self.turns.len(), Turns::default()));
         let mut walk = Walk::new(&self.entry, context.series, self.sight)
             .from(self.begin)
-            .lazy();
+            .lazy()
+            .calm(self.calm);
         let mut ahead = Turns::default();
         let mut next = self.base.advance(&mut walk, context.last, &mut self.turns);
         let standing = if next > context.now {
@@ -209,6 +215,7 @@ impl Watch {
             next = head.advance(&mut walk, context.now, &mut ahead);
             head.standing(&mut walk, context.now)
         };
+        self.calm = walk.is_calm();
         if !(old.is_empty() && self.ahead.is_empty() && ahead.is_empty() && start == self.turns.len()) {
             let (rule, before) = (&self.entry.rule, self.turns.set(start));
             let given = levels(before, old.from(0, &self.ahead), rule);
@@ -266,7 +273,7 @@ impl Watch {
         let mut run = Evaluation::new(walk);
         if let Some(anchor) = &self.anchor {
             run.last_counted = anchor.last_counted;
-            run.levels.clone_from(&anchor.levels);
+            run.levels = anchor.levels;
             run.seat(walk, anchor.at);
         }
         run
@@ -278,7 +285,7 @@ impl Watch {
         if run.at() < at {
             run.seat(walk, at);
             run.enter_phases(walk, self.turns.at(at));
-            for level in 0..run.levels.len() {
+            for level in 0..LEVELS {
                 let standing = run.levels[level];
                 if standing.waits() {
                     let since = self.since(walk, level, standing, at);
@@ -370,6 +377,7 @@ impl Watch {
     ) {
         let standing = (level > Level::None).then_some((level, stale));
         let fresh = self.fresh.take();
+        let found = self.cause.take();
         let never_on = self.turns.is_empty() && self.ahead.is_empty() && !self.told;
         if range.is_none() && standing == self.shown_standing && (fresh.is_none() || never_on) {
             return;
@@ -404,7 +412,7 @@ impl Watch {
             tail.splice(0..0, past.track.iter().copied());
         }
         let because = fresh.as_ref().map(|fresh| fresh.cause);
-        let cause = changed.then(|| because.max(context.cause).unwrap_or(Cause::Clock));
+        let cause = changed.then(|| because.max(found).unwrap_or(Cause::Clock));
         let explanation = cause.map(|_| {
             let began = match &fresh {
                 Some(_) => past.and_then(|past| past.since),

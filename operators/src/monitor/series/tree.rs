@@ -95,6 +95,17 @@ impl Node {
         extent
     }
 
+    /// Puts a point behind all others of a short series, which nearly all observations do. `false` where that is not all.
+    pub(super) fn append(&mut self, point: Point) -> bool {
+        let Self::Leaf(points) = self else { return false };
+        let fits = points.len() < LEAF && points.last().is_none_or(|last| last.time() < point.time());
+        if fits {
+            grow(points, LEAF);
+            points.push(point);
+        }
+        fits
+    }
+
     /// Puts the point of a time, or takes it away (`None`). Gives what was there.
     pub(super) fn put(&mut self, time: i64, point: Option<Point>) -> Option<Point> {
         let (before, right) = self.edit(time, point);
