@@ -78,8 +78,8 @@ pub struct Datastream {
     pub thresholds: TextMap<TextMap<crate::Number>>,
     /// Which results it can measure at all, both borders included. One outside is kept, and counts as of bad quality. Exact to
     /// thousandths.
-    #[serde(default, deserialize_with = "crate::field::object_or_none")]
-    pub valid: Option<ValidRange>,
+    #[serde(default, deserialize_with = "crate::field::boxed_or_none")]
+    pub valid: Option<Box<ValidRange>>,
     /// Numbers that stand for "no value", such as -9999: such a result is kept, and counts as of bad quality. At most 20, exact to
     /// thousandths.
     #[serde(default, deserialize_with = "crate::field::or_default")]

@@ -45,6 +45,17 @@ pub fn object_or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializ
     Ok(object.map(|Object(value)| value))
 }
 
+/// The same in a box: few rows have it.
+///
+/// # Errors
+///
+/// As [`object`].
+pub fn boxed_or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<T>>, D::Error> {
+    object_or_none(deserializer).map(|object| object.map(Box::new))
+}
+
 /// A list of such structs.
 ///
 /// # Errors

@@ -164,6 +164,10 @@ impl Place {
         rows.map(move |(key, row)| given(*key, row, asset, (rules, selected)))
     }
 
+    fn is_empty(&self) -> bool {
+        self.asset.is_none() && self.datastreams.is_empty()
+    }
+
     /// The asset, if it has no datastream.
     fn lonely(&self) -> Option<Alone> {
         let asset = self.asset.as_ref().filter(|_| self.datastreams.is_empty());
@@ -251,20 +255,25 @@ impl Matched {
             let place = &self.places[slot];
             differ(place.given(&self.rules, &left), place.given(&rules, &right), out);
         }
-        let before: Vec<(usize, Option<Alone>, Vec<Given>)> = touched
-            .into_iter()
-            .map(|slot| {
-                let place = &self.places[slot];
-                (slot, place.lonely(), place.given(&self.rules, &left).collect())
-            })
-            .collect();
+        // When a city comes, nearly all places are new.
+        let known = touched.iter().filter(|slot| !self.places[**slot].is_empty());
+        let before = known.map(|slot| {
+            let place = &self.places[*slot];
+            (*slot, place.lonely(), place.given(&self.rules, &left).collect())
+        });
+        let before: Vec<(usize, Option<Alone>, Vec<Given>)> = before.collect();
+        let mut before = before.into_iter().peekable();
         self.put(changes);
-        for (slot, lonely, before) in before {
+        for slot in touched {
             let place = &self.places[slot];
-            differ(before.into_iter(), place.given(&rules, &right), out);
+            let (lonely, given) = match before.next_if(|(known, ..)| *known == slot) {
+                Some((_, lonely, given)) => (lonely, given),
+                None => (None, Vec::new()),
+            };
+            differ(given.into_iter(), place.given(&rules, &right), out);
             out.alone.extend(lonely.map(|alone| (alone, -1)));
             out.alone.extend(place.lonely().map(|alone| (alone, 1)));
-            if place.asset.is_none() && place.datastreams.is_empty() {
+            if place.is_empty() {
                 self.index.remove(&place.key);
                 self.free.push(slot as u32);
             }

@@ -12,6 +12,7 @@ use riskflow_config::BaseRow;
 use riskflow_model::Key;
 use riskflow_model::output::{DeadLetter, Origin};
 use serde::{Deserialize, Serialize};
+use thin_vec::ThinVec;
 
 use crate::Diff;
 use crate::fold::{Fold, Next};
@@ -73,8 +74,7 @@ pub struct LatestState {
     next: Option<Option<BaseRow>>,
     /// Records that were refused since then.
     #[serde(skip)]
-    #[expect(clippy::vec_box, reason = "they come boxed and go out boxed")]
-    refused: Vec<Box<DeadLetter>>,
+    refused: ThinVec<Box<DeadLetter>>,
 }
 
 impl LatestState {

@@ -45,7 +45,10 @@ impl Valid {
         }
         let exact = |number: Number| number.thousandths().expect("a row was decoded: its numbers are exact");
         let border = |border: Option<Number>, none| border.map_or(none, exact);
-        let (min, max) = row.valid.map_or((None, None), |valid| (valid.min, valid.max));
+        let (min, max) = row
+            .valid
+            .as_deref()
+            .map_or((None, None), |valid| (valid.min, valid.max));
         let mut none: Vec<i64> = row.no_value.iter().map(|number| exact(*number)).collect();
         none.sort_unstable();
         none.dedup();

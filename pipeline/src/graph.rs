@@ -28,13 +28,13 @@ use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder
 use jiff::tz::TimeZone;
 use riskflow_config::{BaseRow, CaseSettings, ScoreCuts, Settings, TimeSettings, UnknownSettings, UnmatchedSettings};
 use riskflow_model::base::Region;
-use riskflow_model::output::{CaseState, WarningState};
+use riskflow_model::output::{AssetRisk, CaseState, WarningDelta, WarningState};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Shared, Text};
 use riskflow_operators::case::{Acted, Alarm, Case, CaseOutput, CaseRecord, Standing};
 use riskflow_operators::fold::{Batch, Fold, FoldMeter, Keeper, Tick, Waking, batched, fold};
 use riskflow_operators::joining::Joining;
-use riskflow_operators::lifecycle::{Joined, Lifecycle};
+use riskflow_operators::lifecycle::{Joined, Lifecycle, Step};
 use riskflow_operators::locate::{locate, placed};
 use riskflow_operators::monitor::{Monitor, Observed, remembered};
 use riskflow_operators::named::named;
@@ -311,23 +311,18 @@ pub fn graph<'scope>(
         keepers.lifecycle,
     )
     .note(&mut waking);
-    let running = steps
-        .clone()
-        .flat_map(|(step, epoch, diff)| Some((step.state()?, epoch, diff)))
-        .as_collection();
-    let warnings = running.clone().map(|(warning, _)| warning);
-    let joined = steps
-        .clone()
-        .flat_map(|(step, epoch, diff)| Some((step.joined()?, epoch, diff)))
-        .as_collection();
-    let asset_risks = steps
-        .clone()
-        .flat_map(|(step, epoch, diff)| Some((step.risk()?, epoch, diff)))
-        .as_collection();
-    let facts = steps.clone();
-    let deltas = steps.flat_map(|(step, epoch, diff)| Some((step.delta()?.0, epoch, diff)));
-    let deltas = named(
+    let Steps {
+        asset_risks,
+        running,
+        joined,
         deltas,
+    } = Steps::of(steps);
+    let warnings = running.clone().map(|(warning, _)| warning);
+    let facts = batched::<Case, _>(deltas.clone(), |((delta, run), _, _)| {
+        Some(CaseRecord::of_delta(&delta, run))
+    });
+    let deltas = named(
+        deltas.map(|((delta, _), epoch, diff)| (delta, epoch, diff)),
         regions.clone(),
         |delta| delta.explanation.region,
         |delta, name| delta.explanation.region_name = name,
@@ -349,10 +344,6 @@ pub fn graph<'scope>(
     .as_collection();
     let region_risks = region_risk::region_risk(region_states, baselines);
 
-    let facts = batched::<Case, _>(facts, |(step, _, _)| {
-        let (delta, run) = step.delta()?;
-        Some(CaseRecord::of_delta(&delta, run))
-    });
     let loop_inputs = Loop {
         tables,
         regions,
@@ -492,6 +483,43 @@ fn roster_rows<'scope>(tables: Rows<'scope, (Key, BaseRow)>) -> Rows<'scope, ((u
     })
 }
 
+/// What a fold gives.
+type Updates<'scope, D> = StreamVec<'scope, Turn, (D, Turn, Diff)>;
+
+/// What the fold `lifecycle` gives, apart.
+struct Steps<'scope> {
+    asset_risks: Rows<'scope, Arc<AssetRisk>>,
+    running: Rows<'scope, (Arc<WarningState>, Text)>,
+    joined: Rows<'scope, Arc<Joined>>,
+    deltas: Updates<'scope, (Box<WarningDelta>, Text)>,
+}
+
+impl<'scope> Steps<'scope> {
+    /// Each goes one way only, without a copy for the other ways: at the start there is one of each asset.
+    fn of(steps: Updates<'scope, Step>) -> Self {
+        let parts = steps.partition(4, |update: (Step, Turn, Diff)| {
+            let part = match &update.0 {
+                Step::Risk(_) => 0,
+                Step::State(..) => 1,
+                Step::Joined(_) => 2,
+                Step::Delta(..) => 3,
+            };
+            (part, update)
+        });
+        let parts = <[_; 4]>::try_from(parts).ok();
+        let [risks, states, joined, deltas] = parts.expect("there are as many parts as were asked for");
+        let risks = risks.flat_map(|(step, epoch, diff)| Some((step.risk()?, epoch, diff)));
+        let states = states.flat_map(|(step, epoch, diff)| Some((step.state()?, epoch, diff)));
+        let joined = joined.flat_map(|(step, epoch, diff)| Some((step.joined()?, epoch, diff)));
+        Self {
+            asset_risks: risks.as_collection(),
+            running: states.as_collection(),
+            joined: joined.as_collection(),
+            deltas: deltas.flat_map(|(step, epoch, diff)| Some((step.delta()?, epoch, diff))),
+        }
+    }
+}
+
 /// What the fold `case` gives, apart.
 struct Found<'scope> {
     cases: Rows<'scope, Arc<CaseState>>,
@@ -501,7 +529,7 @@ struct Found<'scope> {
 }
 
 impl<'scope> Found<'scope> {
-    fn of(found: StreamVec<'scope, Turn, (CaseOutput, Turn, Diff)>) -> Self {
+    fn of(found: Updates<'scope, CaseOutput>) -> Self {
         let cases = found.clone().flat_map(|(output, epoch, diff)| match output {
             CaseOutput::State(state) => Some((state, epoch, diff)),
             CaseOutput::Standing(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
@@ -532,7 +560,7 @@ type Apart<'scope> = ([Rows<'scope, (Key, BaseRow)>; 5], StreamVec<'scope, Turn,
 
 /// The base tables: regions, assets, datastreams, rules, and all others; and the records that were refused. Each goes one way only,
 /// without a copy for the other ways.
-fn apart<'scope>(tables: StreamVec<'scope, Turn, (TableOutput, Turn, Diff)>) -> Apart<'scope> {
+fn apart<'scope>(tables: Updates<'scope, TableOutput>) -> Apart<'scope> {
     let parts = tables.partition(6, |update: (TableOutput, Turn, Diff)| {
         let part = match &update.0 {
             TableOutput::Row(_, BaseRow::Region(_)) => 0,

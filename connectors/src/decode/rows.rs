@@ -174,7 +174,7 @@ fn datastream(datastream: Datastream) -> Result<Datastream, Rejection> {
 fn sense(check: &mut Check, datastream: &Datastream) {
     let exact = |number: Number| number.thousandths().is_some() && number.0.abs() <= Reading::LIMIT;
     let give = "a number with at most three decimals, from -1e9 to 1e9: no result lies beyond";
-    if let Some(ValidRange { min, max }) = datastream.valid {
+    if let Some(ValidRange { min, max }) = datastream.valid.as_deref().copied() {
         for (name, border) in [("valid.min", min), ("valid.max", max)] {
             if let Some(border) = border.filter(|border| !exact(*border)) {
                 check.wrong(name, border, give);

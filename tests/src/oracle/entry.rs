@@ -59,7 +59,10 @@ pub(super) type Sense = (Option<u64>, Option<u64>, BTreeSet<u64>);
 pub(super) fn sense(datastream: &Datastream) -> Sense {
     // Minus zero is zero.
     let bits = |number: riskflow_model::Number| (number.0 + 0.0).to_bits();
-    let (min, max) = datastream.valid.map_or((None, None), |valid| (valid.min, valid.max));
+    let (min, max) = datastream
+        .valid
+        .as_deref()
+        .map_or((None, None), |valid| (valid.min, valid.max));
     let none = datastream.no_value.iter().map(|number| bits(*number)).collect();
     (min.map(bits), max.map(bits), none)
 }
