@@ -106,11 +106,11 @@ pub fn locate<'scope, D: ExchangeData>(
                 drop(capability);
                 move |(rows, rows_frontier), (regions, regions_frontier), output| {
                     rows.for_each_stamp(|capability, batches| {
-                        let mut at_once = Vec::new();
+                        let mut session = output.session(&capability);
                         for (row, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
                             let code = region(&row);
                             if code.is_statistical() {
-                                at_once.push(((row, Located::default()), epoch, diff));
+                                session.give(((row, Located::default()), epoch, diff));
                             } else {
                                 let entry = waiting.entry(epoch);
                                 let entry =
@@ -118,7 +118,6 @@ pub fn locate<'scope, D: ExchangeData>(
                                 entry.1.push((code, row, diff));
                             }
                         }
-                        output.session(&capability).give_iterator(at_once.into_iter());
                     });
                     regions.for_each_stamp(|capability, batches| {
                         for (row, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {

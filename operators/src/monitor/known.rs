@@ -33,6 +33,9 @@ pub(super) struct Known {
     pub(super) subject: Subject,
 }
 
+/// Six lines. Of what an observation costs, waiting for these is a tenth; whoever needs more measures first.
+const _: () = assert!(size_of::<Known>() <= 384);
+
 impl Known {
     /// Whose row came at this time.
     pub(super) fn new(now: i64) -> Self {
