@@ -44,19 +44,19 @@ pub(super) struct Check(Problems);
 
 impl Check {
     /// Notes a field that has a value which it cannot have.
-    pub fn wrong(&mut self, field: impl Into<String>, found: impl fmt::Display, give: &str) {
-        self.0.add(field, found, give);
+    pub fn wrong(&mut self, field: impl fmt::Display, found: impl fmt::Display, give: &str) {
+        self.0.add(field.to_string(), found, give);
     }
 
     /// A text by which rows meet; it must be there.
-    pub fn identifier(&mut self, field: impl Into<String>, text: &str) {
+    pub fn identifier(&mut self, field: impl fmt::Display, text: &str) {
         if let Err(wrong) = identifier::check(text) {
-            self.0.add(field, wrong.found, wrong.give);
+            self.0.add(field.to_string(), wrong.found, wrong.give);
         }
     }
 
     /// The same where it may be missing.
-    pub fn identifier_if_any(&mut self, field: &str, text: Option<&str>) {
+    pub fn identifier_if_any(&mut self, field: impl fmt::Display, text: Option<&str>) {
         if let Some(text) = text {
             self.identifier(field, text);
         }

@@ -145,18 +145,19 @@ fn datastream(datastream: Datastream) -> Result<Datastream, Rejection> {
     check.identifier("observed_property", &datastream.observed_property);
     check.identifiers("tags", &datastream.tags);
     for (rule, own) in datastream.thresholds.iter() {
-        check.identifier(format!("thresholds.{rule}"), rule);
+        check.identifier(format_args!("thresholds.{rule}"), rule);
         for (key, threshold) in own.iter() {
-            let field = format!("thresholds.{rule}.{key}");
+            // Written down only if something is wrong with it.
+            let field = format_args!("thresholds.{rule}.{key}");
             let (level, name) = match key.split_once('.') {
                 Some((level, name)) => (level, Some(name)),
                 None => (&**key, None),
             };
             if !Level::WARNING.iter().any(|known| known.name() == level) {
                 let give = "a level, `blue`, `yellow`, `orange` or `red`, or one with a name, such as `blue.h3`";
-                check.wrong(&field, "for no level", give);
+                check.wrong(field, "for no level", give);
             }
-            check.identifier_if_any(&field, name);
+            check.identifier_if_any(field, name);
             if threshold.thousandths().is_none() {
                 check.wrong(
                     field,

@@ -11,10 +11,9 @@ use super::watch::Watch;
 use crate::specification::Subject;
 use crate::valid::{NoValueMeter, Validity};
 
-/// A known datastream. What every observation touches comes first, and all begins on a line of the cache: a visit waits for
-/// each line that it reads.
+/// A known datastream. What every observation touches comes first: a visit waits for each line of the cache that it reads.
 #[derive(Debug, Serialize, Deserialize)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(super) struct Known {
     pub(super) series: Series,
     /// No base stands behind this time.
