@@ -63,7 +63,7 @@ pub(super) fn plan(plan: Plan) -> Result<Plan, Rejection> {
         let path = format!("tasks[{index}]");
         check.identifier(format!("{path}.id"), &task.id);
         check.identifier_if_any(
-            &format!("{path}.role"),
+            format_args!("{path}.role"),
             Some(&*task.role).filter(|role| !role.is_empty()),
         );
         if !ids.insert(&task.id) {
