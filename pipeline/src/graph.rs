@@ -486,6 +486,18 @@ fn roster_rows<'scope>(tables: Rows<'scope, (Key, BaseRow)>) -> Rows<'scope, ((u
 /// What a fold gives.
 type Updates<'scope, D> = StreamVec<'scope, Turn, (D, Turn, Diff)>;
 
+/// Parts of what a fold gives. Each update goes one way only, without a copy for the other ways: when a city comes, they are many.
+fn split<'scope, D: Clone + 'static, const N: usize>(
+    found: Updates<'scope, D>,
+    part: impl Fn(&D) -> u64 + 'static,
+) -> [Updates<'scope, D>; N] {
+    let parts = found.partition(N as u64, move |update: (D, Turn, Diff)| (part(&update.0), update));
+    match <[_; N]>::try_from(parts) {
+        Ok(parts) => parts,
+        Err(_) => unreachable!("there are as many parts as were asked for"),
+    }
+}
+
 /// What the fold `lifecycle` gives, apart.
 struct Steps<'scope> {
     asset_risks: Rows<'scope, Arc<AssetRisk>>,
@@ -495,19 +507,13 @@ struct Steps<'scope> {
 }
 
 impl<'scope> Steps<'scope> {
-    /// Each goes one way only, without a copy for the other ways: at the start there is one of each asset.
     fn of(steps: Updates<'scope, Step>) -> Self {
-        let parts = steps.partition(4, |update: (Step, Turn, Diff)| {
-            let part = match &update.0 {
-                Step::Risk(_) => 0,
-                Step::State(..) => 1,
-                Step::Joined(_) => 2,
-                Step::Delta(..) => 3,
-            };
-            (part, update)
+        let [risks, states, joined, deltas] = split(steps, |step| match step {
+            Step::Risk(_) => 0,
+            Step::State(..) => 1,
+            Step::Joined(_) => 2,
+            Step::Delta(..) => 3,
         });
-        let parts = <[_; 4]>::try_from(parts).ok();
-        let [risks, states, joined, deltas] = parts.expect("there are as many parts as were asked for");
         let risks = risks.flat_map(|(step, epoch, diff)| Some((step.risk()?, epoch, diff)));
         let states = states.flat_map(|(step, epoch, diff)| Some((step.state()?, epoch, diff)));
         let joined = joined.flat_map(|(step, epoch, diff)| Some((step.joined()?, epoch, diff)));
@@ -530,19 +536,25 @@ struct Found<'scope> {
 
 impl<'scope> Found<'scope> {
     fn of(found: Updates<'scope, CaseOutput>) -> Self {
-        let cases = found.clone().flat_map(|(output, epoch, diff)| match output {
+        let [cases, standings, alarms, deltas] = split(found, |output| match output {
+            CaseOutput::State(_) => 0,
+            CaseOutput::Standing(_) => 1,
+            CaseOutput::Alarm(_) => 2,
+            CaseOutput::Delta(_) => 3,
+        });
+        let cases = cases.flat_map(|(output, epoch, diff)| match output {
             CaseOutput::State(state) => Some((state, epoch, diff)),
             CaseOutput::Standing(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
         });
-        let standings = found.clone().flat_map(|(output, epoch, diff)| match output {
+        let standings = standings.flat_map(|(output, epoch, diff)| match output {
             CaseOutput::Standing(standing) => Some((standing, epoch, diff)),
             CaseOutput::State(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
         });
-        let alarms = found.clone().flat_map(|(output, epoch, diff)| match output {
+        let alarms = alarms.flat_map(|(output, epoch, diff)| match output {
             CaseOutput::Alarm(alarm) => Some((alarm, epoch, diff)),
             CaseOutput::State(_) | CaseOutput::Standing(_) | CaseOutput::Delta(_) => None,
         });
-        let deltas = found.flat_map(|(output, epoch, diff)| match output {
+        let deltas = deltas.flat_map(|(output, epoch, diff)| match output {
             CaseOutput::Delta(delta) => Some((Output::CaseDelta(delta), epoch, diff)),
             CaseOutput::State(_) | CaseOutput::Standing(_) | CaseOutput::Alarm(_) => None,
         });
@@ -558,33 +570,24 @@ impl<'scope> Found<'scope> {
 /// Tables, and dead letters.
 type Apart<'scope> = ([Rows<'scope, (Key, BaseRow)>; 5], StreamVec<'scope, Turn, OutputUpdate>);
 
-/// The base tables: regions, assets, datastreams, rules, and all others; and the records that were refused. Each goes one way only,
-/// without a copy for the other ways.
+/// The base tables: regions, assets, datastreams, rules, and all others; and the records that were refused.
 fn apart<'scope>(tables: Updates<'scope, TableOutput>) -> Apart<'scope> {
-    let parts = tables.partition(6, |update: (TableOutput, Turn, Diff)| {
-        let part = match &update.0 {
-            TableOutput::Row(_, BaseRow::Region(_)) => 0,
-            TableOutput::Row(_, BaseRow::Asset(_)) => 1,
-            TableOutput::Row(_, BaseRow::Datastream(_)) => 2,
-            TableOutput::Row(_, BaseRow::Rule(_)) => 3,
-            TableOutput::Row(..) => 4,
-            TableOutput::Refused(_) => 5,
-        };
-        (part, update)
+    let [regions, assets, datastreams, rules, others, refused] = split(tables, |given| match given {
+        TableOutput::Row(_, BaseRow::Region(_)) => 0,
+        TableOutput::Row(_, BaseRow::Asset(_)) => 1,
+        TableOutput::Row(_, BaseRow::Datastream(_)) => 2,
+        TableOutput::Row(_, BaseRow::Rule(_)) => 3,
+        TableOutput::Row(..) => 4,
+        TableOutput::Refused(_) => 5,
     });
-    let mut parts = parts.into_iter();
-    let mut next = || match parts.next() {
-        Some(part) => part,
-        None => unreachable!("there are as many parts as were asked for"),
-    };
-    let rows = std::array::from_fn(|_| {
-        let rows = next().flat_map(|(given, epoch, diff)| match given {
+    let rows = [regions, assets, datastreams, rules, others].map(|rows| {
+        let rows = rows.flat_map(|(given, epoch, diff)| match given {
             TableOutput::Row(key, row) => Some(((key, row), epoch, diff)),
             TableOutput::Refused(_) => None,
         });
         rows.as_collection()
     });
-    let refused = next().flat_map(|(given, epoch, diff)| match given {
+    let refused = refused.flat_map(|(given, epoch, diff)| match given {
         TableOutput::Refused(letter) => Some((Output::DeadLetter(letter), epoch, diff)),
         TableOutput::Row(..) => None,
     });

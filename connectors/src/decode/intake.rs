@@ -61,7 +61,7 @@ pub(super) fn limit(limit: Limit) -> Result<Limit, Rejection> {
     }
     let mut below: Option<(Level, u32)> = None;
     for (level, count) in &limit.levels {
-        let field = format!("levels.{level}");
+        let field = format_args!("levels.{level}");
         match below {
             _ if *count == 0 => check.wrong(field, 0, "1 or more"),
             Some((lower, least)) if *count < least => {
@@ -88,8 +88,8 @@ pub(super) fn report(report: Report) -> Result<Report, Rejection> {
         );
     }
     for (name, quantity) in &report.quantities {
-        let field = format!("quantities.{name}");
-        check.identifier(&field, name);
+        let field = format_args!("quantities.{name}");
+        check.identifier(field, name);
         if quantity.0.abs() > Reading::LIMIT {
             check.wrong(field, quantity, "a number from -1e9 to 1e9");
         }

@@ -1,6 +1,7 @@
 //! Who answers for what: units, users, duties and plans.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use riskflow_model::responsibility::{Duty, Plan, Span, Unit, User};
 use riskflow_model::{Level, Millis};
@@ -25,10 +26,10 @@ pub(super) fn user(user: User) -> Result<User, Rejection> {
     let mut check = Check::default();
     check.identifier("id", &user.id);
     for (index, post) in user.posts.iter().enumerate() {
-        let path = format!("posts[{index}]");
-        check.identifier(format!("{path}.unit"), &post.unit);
-        check.identifier(format!("{path}.role"), &post.role);
-        span(&mut check, &format!("{path}."), post.span());
+        let path = format_args!("posts[{index}]");
+        check.identifier(format_args!("{path}.unit"), &post.unit);
+        check.identifier(format_args!("{path}.role"), &post.role);
+        span(&mut check, format_args!("{path}."), post.span());
     }
     check.done(user)
 }
@@ -43,9 +44,9 @@ pub(super) fn duty(duty: Duty) -> Result<Duty, Rejection> {
     warning_level(&mut check, duty.level);
     span(&mut check, "", duty.span());
     for (index, shift) in duty.roster.iter().enumerate() {
-        let path = format!("roster[{index}]");
-        check.identifier(format!("{path}.user"), &shift.user);
-        span(&mut check, &format!("{path}."), shift.span());
+        let path = format_args!("roster[{index}]");
+        check.identifier(format_args!("{path}.user"), &shift.user);
+        span(&mut check, format_args!("{path}."), shift.span());
     }
     check.done(duty)
 }
@@ -60,21 +61,21 @@ pub(super) fn plan(plan: Plan) -> Result<Plan, Rejection> {
     }
     let mut ids = BTreeSet::new();
     for (index, task) in plan.tasks.iter().enumerate() {
-        let path = format!("tasks[{index}]");
-        check.identifier(format!("{path}.id"), &task.id);
+        let path = format_args!("tasks[{index}]");
+        check.identifier(format_args!("{path}.id"), &task.id);
         check.identifier_if_any(
             format_args!("{path}.role"),
             Some(&*task.role).filter(|role| !role.is_empty()),
         );
         if !ids.insert(&task.id) {
             check.wrong(
-                format!("{path}.id"),
+                format_args!("{path}.id"),
                 format!("`{}`, as another", task.id),
                 "each identifier once",
             );
         }
         if let Some(limit) = task.limit_minutes.filter(|limit| !(1..=LONGEST_LIMIT).contains(limit)) {
-            check.wrong(format!("{path}.limit_minutes"), limit, "1 to 1000000");
+            check.wrong(format_args!("{path}.limit_minutes"), limit, "1 to 1000000");
         }
     }
     check.done(plan)
@@ -87,12 +88,12 @@ pub(super) fn warning_level(check: &mut Check, level: Level) {
 }
 
 /// A validity that ends before it begins is a mistake; one that is empty is how registers keep what never came to be.
-fn span(check: &mut Check, path: &str, span: Span) {
+fn span(check: &mut Check, path: impl fmt::Display, span: Span) {
     if let (Some(Millis(from)), Some(to @ Millis(until))) = (span.from, span.to)
         && until < from
     {
         check.wrong(
-            format!("{path}valid_to"),
+            format_args!("{path}valid_to"),
             to,
             "a time not before `valid_from`, or null for no end",
         );

@@ -216,10 +216,11 @@ impl Evaluation {
     /// The highest level on, and whether it is stale.
     #[inline]
     pub fn standing(&self, walk: &mut Walk<'_>, now: i64) -> (Level, bool) {
-        if !self.is_on() {
-            return (Level::None, false);
+        if self.is_on() {
+            self.standing_on(walk, now)
+        } else {
+            (Level::None, false)
         }
-        self.standing_on(walk, now)
     }
 
     /// Whether any level is on.
@@ -229,9 +230,8 @@ impl Evaluation {
 
     fn standing_on(&self, walk: &mut Walk<'_>, now: i64) -> (Level, bool) {
         let levels = walk.entry.rule.levels.iter().zip(&self.levels);
-        let Some((plan, _)) = levels.rev().find(|(_, standing)| standing.on()) else {
-            return (Level::None, false);
-        };
+        let highest = levels.rev().find(|(_, standing)| standing.on());
+        let (plan, _) = highest.expect("a level is on");
         let values = self.values(walk, now);
         let of = |index| {
             compare(walk.entry, index, false, |feature, limit| {

@@ -32,7 +32,8 @@ pub(super) struct Known {
     pub(super) subject: Subject,
 }
 
-/// Six lines. Of what an observation costs, waiting for these is a tenth; whoever needs more measures first.
+/// Six lines, or seven where it begins within one. Waiting for what a sensor's state lies in is a tenth of what an observation
+/// costs: whoever needs more measures first.
 const _: () = assert!(size_of::<Known>() <= 384);
 
 impl Known {
