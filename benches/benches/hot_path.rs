@@ -23,7 +23,7 @@ fn decoding(criterion: &mut Criterion) {
     for (name, payload) in [("integer time", integer.as_slice()), ("rfc 3339 time", rfc.as_slice())] {
         criterion.bench_function(&format!("decode: {name}"), |bencher| {
             let record = RawRecord {
-                topic: Topic::InObservation,
+                topic: Topic::IN_OBSERVATION,
                 partition: 0,
                 offset: 0,
                 arrival: None,

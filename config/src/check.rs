@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use riskflow_model::topic::{Direction, Topic};
-use riskflow_model::{Millis, duration};
+use riskflow_model::{Millis, Problems, duration};
 
-use crate::Problems;
 use crate::settings::{
     CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput, Input, KafkaSettings, Output,
     ScoreCuts, Tidy, TimeSettings, TopicSettings, UnknownSettings, UnmatchedSettings,

@@ -4,10 +4,8 @@
 //! *checked* types that cannot hold nonsense, and reports every problem at once as [`Problems`]: field, value found,
 //! what to give.
 
-mod problem;
 mod plan;
 mod record;
-mod rule;
 mod settings;
 mod read;
 mod written;
@@ -18,7 +16,6 @@ mod check;
 mod meet;
 mod unit;
 
-pub mod json;
 pub mod packs;
 
 pub use meet::{Located, Met, Unmatched, Watching, meet};
@@ -26,9 +23,7 @@ pub use plan::{
     Border, Bound, Comparison, Condition, Feature, FeatureKind, LevelPlan, Limit, Merged, Operator, PairProblem, Rule,
     Scaled, Thresholds, unit_of_feature,
 };
-pub use problem::{Problem, Problems};
-pub use record::{BaseRow, InputRecord};
-pub use rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord, SelectorRecord};
+pub use record::InputRecord;
 pub use secret::{Secret, WrittenSecret};
 pub use settings::{
     ActionSettings, CaseSettings, CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileFormat,
@@ -38,11 +33,3 @@ pub use settings::{
 };
 pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{WrittenKafka, WrittenSettings};
-
-/// The JSON Schema of a topic's payload.
-#[must_use]
-pub fn schema_of(topic: riskflow_model::topic::Topic) -> schemars::Schema {
-    use riskflow_model::schema;
-    // The model does not know rules.
-    schema::of_topic(topic).unwrap_or_else(schema::of_input::<RuleRecord>)
-}

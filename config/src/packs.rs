@@ -1,9 +1,10 @@
 //! The packs that come with riskflow: rules with thresholds of national and provincial practice, and sample limits of work
 //! under permit, each with its source.
 
+use riskflow_model::Problems;
 use riskflow_model::intake::Limit;
 
-use crate::{Problems, Rule};
+use crate::Rule;
 
 /// A pack: its name, and its rules as a JSON array.
 const PACKS: [(&str, &str); 5] = [
@@ -46,7 +47,7 @@ pub fn all() -> Result<Vec<Rule>, Problems> {
     let mut problems = Problems::default();
     let mut rules = Vec::new();
     for (pack, json) in PACKS {
-        match serde_json::from_str::<Vec<crate::RuleRecord>>(json) {
+        match serde_json::from_str::<Vec<riskflow_model::rule::RuleRecord>>(json) {
             Ok(records) => {
                 for record in records {
                     let path = format!("{pack}.{}", record.id);

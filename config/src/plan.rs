@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Domain, Key, Level, RegionCode, Text, duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::rule::RuleRecord;
 use crate::unit::Unit;
 
 mod check;

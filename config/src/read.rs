@@ -1,10 +1,11 @@
 //! From the text of a configuration to settings as written: every problem is noted, none ends the reading.
 
+use riskflow_model::Problems;
 use serde_path_to_error::Segment;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use crate::{Problems, WrittenSettings};
+use crate::WrittenSettings;
 
 /// The TOML of a text; nothing where it is none.
 pub(crate) fn table(text: &str, file: &str) -> (Table, Problems) {

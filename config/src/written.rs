@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use riskflow_model::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -10,7 +11,7 @@ use crate::check::Check;
 use crate::settings::{Clock, FileInput, Guarantee, Quiet, RecoverySettings, Rewind, ScoreCuts, Settings};
 use crate::written_case::WrittenCase;
 use crate::written_http::WrittenHttp;
-use crate::{Problems, WrittenSecret, read};
+use crate::{WrittenSecret, read};
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,12 +1,9 @@
 //! From bytes to records, and what becomes of bytes that are none.
 
 mod action;
-mod bounds;
 mod dead_letter;
-mod intake;
 mod observation;
 mod reject;
-mod responsibility;
 mod rows;
 
 #[cfg(test)]
@@ -61,8 +58,9 @@ pub fn decode(record: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
         _ => object(text)?,
     };
     match record.topic {
-        Topic::InObservation => observation::decode(text).map(InputRecord::Observation),
-        Topic::InAction => action::decode(record.key, text).map(|action| InputRecord::Action(Box::new(action))),
+        // The hot path.
+        Topic::IN_OBSERVATION => observation::decode(text).map(InputRecord::Observation),
+        Topic::IN_ACTION => action::decode(record.key, text).map(|action| InputRecord::Action(Box::new(action))),
         topic => rows::decode(topic, record.key, text),
     }
 }

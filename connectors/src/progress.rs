@@ -124,7 +124,7 @@ pub fn resume(output: &Output, settings: &TopicSettings, begun: Option<&Begun>) 
     let mut records = BTreeMap::new();
     let (mut shown, seen) = (BTreeSet::new(), Cell::new(false));
     let stop = begun.map(|_| (Instant::now() + VISIBLE, &seen));
-    each(output, settings, &[Topic::Progress], stop, &mut |record| {
+    each(output, settings, &[Topic::PROGRESS], stop, &mut |record| {
         let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
         if let Some(begun) = begun.filter(|begun| begun.key == key) {
             shown.insert(record.partition);
@@ -232,7 +232,7 @@ mod tests {
 
     fn record(epoch: i64, previous: i64, next: u64) -> (String, Vec<u8>) {
         let mut offsets = Offsets::default();
-        offsets.advance_marked(Topic::InRule, 0, next, Some(next as u32 + 40));
+        offsets.advance_marked(Topic::IN_RULE, 0, next, Some(next as u32 + 40));
         let progress = Progress {
             epoch: Millis(epoch),
             clock: None,
@@ -253,10 +253,10 @@ mod tests {
         let resume = Resume::of(records.clone()).unwrap();
         assert_eq!(resume.last(), Millis(30));
         assert_eq!(resume.epochs.len(), 1, "the base covers the others");
-        assert_eq!(resume.offsets_after(Millis(20)).unwrap().next(Topic::InRule, 0), 2);
+        assert_eq!(resume.offsets_after(Millis(20)).unwrap().next(Topic::IN_RULE, 0), 2);
         let last = resume.offsets_after(Millis(30)).unwrap();
         assert_eq!(
-            (last.next(Topic::InRule, 0), last.mark(Topic::InRule, 0)),
+            (last.next(Topic::IN_RULE, 0), last.mark(Topic::IN_RULE, 0)),
             (5, Some(45))
         );
         assert_eq!(resume.offsets_after(Millis(19)), None);
@@ -268,7 +268,7 @@ mod tests {
     fn offsets_of_many_partitions_are_put_together_and_one_that_lacks_some_is_noticed() {
         let mut offsets = Offsets::default();
         for partition in 0..1_250 {
-            offsets.advance(Topic::InObservation, partition, u64::from(partition) + 1);
+            offsets.advance(Topic::IN_OBSERVATION, partition, u64::from(partition) + 1);
         }
         let progress = |epoch| Progress {
             epoch: Millis(epoch),
@@ -308,7 +308,7 @@ mod tests {
         let mut sink = open_sink(&output, &settings, Guarantee::ExactlyOnce).unwrap();
         let mut commit = |epoch, key: &str| {
             let record = OutRecord {
-                topic: Topic::Progress,
+                topic: Topic::PROGRESS,
                 key: key.to_owned(),
                 payload: None,
             };
@@ -318,7 +318,7 @@ mod tests {
         commit(1, "first");
         let (seen, mut keys) = (Cell::new(false), Vec::new());
         let stop = Some((Instant::now() + VISIBLE, &seen));
-        each(&output, &settings, &[Topic::Progress], stop, &mut |record| {
+        each(&output, &settings, &[Topic::PROGRESS], stop, &mut |record| {
             let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
             match &*key {
                 "first" => commit(2, "late"),

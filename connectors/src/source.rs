@@ -117,7 +117,7 @@ impl Share {
     /// Whether a partition belongs to this worker. Partition 0 of different topics belongs to different workers.
     #[must_use]
     pub fn holds(self, topic: Topic, partition: u16) -> bool {
-        self.holds_nth(usize::from(partition) + usize::from(topic.index()))
+        self.holds_nth(usize::from(partition) + usize::from(topic.id()))
     }
 
     pub(crate) const fn holds_nth(self, nth: usize) -> bool {

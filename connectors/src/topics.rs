@@ -80,7 +80,7 @@ pub fn open_files(settings: &Settings) -> usize {
     }
     let acts = settings.http.as_ref().is_some_and(|http| http.actions.is_some());
     match &settings.input {
-        Input::Log(folder) if acts => segments += partitions(folder, Topic::InAction),
+        Input::Log(folder) if acts => segments += partitions(folder, Topic::IN_ACTION),
         Input::Kafka(kafka) if acts => files += client(kafka),
         _ => {}
     }
@@ -212,7 +212,7 @@ mod tests {
             retention: 86_400_000,
             tidy: riskflow_config::Tidy::default(),
         };
-        let topics = [Topic::InRule, Topic::RiskAsset];
+        let topics = [Topic::IN_RULE, Topic::RISK_ASSET];
         let states = |reports: Vec<TopicReport>| reports.into_iter().map(|report| report.state).collect::<Vec<_>>();
         let missing = vec![TopicState::Missing; 2];
         assert_eq!(states(check(place, &settings, &topics).unwrap()), missing);

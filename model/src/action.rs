@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::topic::{Record, Shape, Spec};
 use crate::{Millis, Text};
 
 /// A record of `in.action`, keyed by `warning`.
@@ -44,6 +45,17 @@ pub struct Action {
     /// Of `archive`: although not everything for it is there; `text` says why.
     #[serde(default, rename = "override", deserialize_with = "crate::field::or_default")]
     pub overrides: bool,
+}
+
+impl Record for Action {
+    const SPEC: Spec = Spec {
+        id: 257,
+        name: "in.action",
+        shape: Shape::InputLog,
+        key: "warning",
+        example: r#"{"id":"i","warning":"w","action":"call","actor":"a","role":"r","unit":"u","time":0,"text":"t","task":"t",
+            "assignee":"a","evidence":"e","until":0,"override":false}"#,
+    };
 }
 
 /// What was done.

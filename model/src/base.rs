@@ -3,7 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, InherentLevel, RegionCode, Text, TextMap};
+use crate::observation::Reading;
+use crate::topic::{Record, Shape, Spec};
+use crate::{Check, Domain, InherentLevel, Level, Number, RegionCode, TableRecord, Text, TextMap, duration, shortened};
+
+/// An asset exposes at most so many people.
+const MOST_PEOPLE: u32 = 100_000_000;
+/// So many numbers may stand for no value.
+const MOST_NO_VALUES: usize = 20;
 
 /// A record of `base.region`, keyed by `code`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +22,42 @@ pub struct Region {
     /// The region that it lies in. A statistical code says that itself; of another one it is absent where it lies in none.
     #[serde(default)]
     pub parent: Option<RegionCode>,
+}
+
+impl Record for Region {
+    const SPEC: Spec = Spec {
+        id: 1,
+        name: "base.region",
+        shape: Shape::InputTable,
+        key: "code",
+        example: r#"{"code":"330902","name":"Dinghai","parent":"3309"}"#,
+    };
+}
+
+impl TableRecord for Region {
+    fn id(&self) -> Text {
+        self.code.to_string().into()
+    }
+
+    fn check(&self, check: &mut Check) {
+        check.text("name", &self.name);
+        let (code, by_code) = (self.code, self.code.parent());
+        match self.parent {
+            None => {}
+            Some(parent) if code.is_statistical() && Some(parent) != by_code => {
+                let give = by_code.map_or_else(
+                    || "none: no region lies above a province".to_owned(),
+                    |parent| format!("`{parent}`, as its digits say, or leave it out"),
+                );
+                check.wrong("parent", format!("`{parent}`"), &give);
+            }
+            Some(parent) if parent == code => {
+                let found = format!("`{parent}`, the region itself");
+                check.wrong("parent", found, "another region, or leave it out");
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 /// A record of `base.asset`, keyed by `id`: something at risk, or that puts others at risk.
@@ -45,13 +88,48 @@ pub struct Asset {
     pub tags: Vec<Text>,
 }
 
+impl Record for Asset {
+    const SPEC: Spec = Spec {
+        id: 2,
+        name: "base.asset",
+        shape: Shape::InputTable,
+        key: "id",
+        example: r#"{"id":"a1","name":"Reservoir 7","category":"reservoir","domain":"natural_hazard","region":"330902001001",
+            "inherent_level":3,"population":1200,"position":{"longitude":122.1,"latitude":30.0},"tags":["x"]}"#,
+    };
+}
+
+impl TableRecord for Asset {
+    fn id(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn check(&self, check: &mut Check) {
+        check.identifier("id", &self.id);
+        check.text("name", &self.name);
+        check.identifier("category", &self.category);
+        check.identifiers("tags", &self.tags);
+        if self.population > MOST_PEOPLE {
+            check.wrong("population", self.population, "0 to 100000000");
+        }
+        if let Some(Position { longitude, latitude }) = self.position {
+            if longitude.0.abs() > 180.0 {
+                check.wrong("position.longitude", longitude, "degrees from -180 to 180");
+            }
+            if latitude.0.abs() > 90.0 {
+                check.wrong("position.latitude", latitude, "degrees from -90 to 90");
+            }
+        }
+    }
+}
+
 /// A place on the earth in WGS 84 or CGCS2000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Position {
     /// Degrees east, -180 to 180.
-    pub longitude: crate::Number,
+    pub longitude: Number,
     /// Degrees north, -90 to 90.
-    pub latitude: crate::Number,
+    pub latitude: Number,
 }
 
 /// A record of `base.datastream`, keyed by `id`: one observed property of one asset.
@@ -75,7 +153,7 @@ pub struct Datastream {
     /// take the place of the rule's. In the datastream's unit, exact to thousandths, -1e12 to 1e12. Where one is wrong together with
     /// its rule (see `riskflow check --rules`), the rule's own values hold.
     #[serde(default, deserialize_with = "crate::field::or_default")]
-    pub thresholds: TextMap<TextMap<crate::Number>>,
+    pub thresholds: TextMap<TextMap<Number>>,
     /// Which results it can measure at all, both borders included. One outside is kept, and counts as of bad quality. Exact to
     /// thousandths.
     #[serde(default, deserialize_with = "crate::field::boxed_or_none")]
@@ -83,10 +161,97 @@ pub struct Datastream {
     /// Numbers that stand for "no value", such as -9999: such a result is kept, and counts as of bad quality. At most 20, exact to
     /// thousandths.
     #[serde(default, deserialize_with = "crate::field::or_default")]
-    pub no_value: Box<[crate::Number]>,
+    pub no_value: Box<[Number]>,
     /// How often it reports, such as `5m`; `1s` to `366d`. Explanations of its warnings name it.
     #[serde(default)]
     pub interval: Option<Text>,
+}
+
+impl Record for Datastream {
+    const SPEC: Spec = Spec {
+        id: 3,
+        name: "base.datastream",
+        shape: Shape::InputTable,
+        key: "id",
+        example: r#"{"id":"s1","asset":"a1","observed_property":"rainfall","unit":"mm","tags":["t"],
+            "thresholds":{"r":{"blue":50.0}},"valid":{"min":-1,"max":500.5},"no_value":[-9999,999.9],"interval":"5m"}"#,
+    };
+}
+
+impl TableRecord for Datastream {
+    fn id(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn check(&self, check: &mut Check) {
+        check.identifier("id", &self.id);
+        // Work under permit stands beside datastreams under this name.
+        if &*self.id == "permit" {
+            check.wrong("id", "`permit`", "another: it stands for work under permit");
+        }
+        check.identifier("asset", &self.asset);
+        check.identifier("observed_property", &self.observed_property);
+        check.word("unit", &self.unit);
+        check.identifiers("tags", &self.tags);
+        for (rule, own) in self.thresholds.iter() {
+            check.identifier(format_args!("thresholds.{rule}"), rule);
+            for (key, threshold) in own.iter() {
+                // Written down only if something is wrong with it.
+                let field = format_args!("thresholds.{rule}.{key}");
+                let (level, name) = match key.split_once('.') {
+                    Some((level, name)) => (level, Some(name)),
+                    None => (&**key, None),
+                };
+                if !Level::WARNING.iter().any(|known| known.name() == level) {
+                    let give = "a level, `blue`, `yellow`, `orange` or `red`, or one with a name, such as `blue.h3`";
+                    check.wrong(field, "for no level", give);
+                }
+                check.identifier_if_any(field, name);
+                if threshold.thousandths().is_none() {
+                    let give = "a number with at most three decimals, from -1e12 to 1e12";
+                    check.wrong(field, threshold, give);
+                }
+            }
+        }
+        self.check_results(check);
+    }
+}
+
+impl Datastream {
+    /// Which results are values, and how often they come.
+    fn check_results(&self, check: &mut Check) {
+        let exact = |number: Number| number.thousandths().is_some() && number.0.abs() <= Reading::LIMIT;
+        let give = "a number with at most three decimals, from -1e9 to 1e9: no result lies beyond";
+        if let Some(ValidRange { min, max }) = self.valid.as_deref().copied() {
+            for (name, border) in [("valid.min", min), ("valid.max", max)] {
+                if let Some(border) = border.filter(|border| !exact(*border)) {
+                    check.wrong(name, border, give);
+                }
+            }
+            match (min, max) {
+                (None, None) => check.wrong("valid", "without borders", "`min`, `max` or both"),
+                (Some(min), Some(max)) if min.0 > max.0 => {
+                    check.wrong("valid.max", max, &format!("at least {min}, as `valid.min` is"));
+                }
+                _ => {}
+            }
+        }
+        if self.no_value.len() > MOST_NO_VALUES {
+            let found = format!("a list of {}", self.no_value.len());
+            check.wrong("no_value", found, "at most 20 numbers");
+        }
+        let inexact = self.no_value.iter().enumerate().filter(|(_, number)| !exact(**number));
+        for (index, number) in inexact {
+            check.wrong(format_args!("no_value[{index}]"), number, give);
+        }
+        if let Some(interval) = &self.interval {
+            let millis = duration::parse(interval).ok();
+            if !millis.is_some_and(|millis| (1_000..=366 * 86_400_000).contains(&millis)) {
+                let found = format!("`{}`", shortened(interval, 100));
+                check.wrong("interval", found, "a duration from 1s to 366d, such as `5m`");
+            }
+        }
+    }
 }
 
 /// The results that a sensor can measure; where a border is missing, there is none on that side.
@@ -94,8 +259,8 @@ pub struct Datastream {
 pub struct ValidRange {
     /// The least.
     #[serde(default)]
-    pub min: Option<crate::Number>,
+    pub min: Option<Number>,
     /// The greatest.
     #[serde(default)]
-    pub max: Option<crate::Number>,
+    pub max: Option<Number>,
 }

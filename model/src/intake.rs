@@ -6,7 +6,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, Level, Millis, Number, RegionCode, Text};
+use crate::observation::Reading;
+use crate::topic::{Record, Shape, Spec};
+use crate::{Check, Domain, Level, Millis, Number, RegionCode, TableRecord, Text};
+
+/// So many people and machines may need a certificate for one work, or hold one certificate.
+const MOST_HOLDERS: usize = 100;
+/// So many numbers may stand in one report.
+const MOST_QUANTITIES: usize = 50;
 
 /// A record of `in.permit`, keyed by `id`: work that is permitted, or a certificate that someone holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +41,62 @@ pub struct Permit {
     /// No longer in force from here on; at or before `valid_from`: it never was.
     #[serde(default, deserialize_with = "crate::border::to")]
     pub cancelled_from: Option<Millis>,
+}
+
+impl Record for Permit {
+    const SPEC: Spec = Spec {
+        id: 10,
+        name: "in.permit",
+        shape: Shape::VersionedTable,
+        key: "id",
+        example: r#"{"id":"i","version":1,"kind":"certificate","work_type":"w","holders":["h"],"valid_from":0,
+            "valid_to":1750000020000,"cancelled_from":1750000020000}"#,
+    };
+}
+
+impl TableRecord for Permit {
+    fn id(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn version(&self) -> Option<u32> {
+        Some(self.version)
+    }
+
+    fn check(&self, check: &mut Check) {
+        check.identifier("id", &self.id);
+        check.identifier("work_type", &self.work_type);
+        check.identifiers("holders", &self.holders);
+        if self.holders.len() > MOST_HOLDERS {
+            let found = format!("a list of {}", self.holders.len());
+            check.wrong("holders", found, "at most 100 holders");
+        }
+        if let (Some(from), Some(to)) = (self.valid_from, self.valid_to)
+            && to <= from
+        {
+            check.wrong("valid_to", to, "a time after `valid_from`");
+        }
+        match self.kind {
+            PermitKind::Work => {
+                match self.asset.as_deref() {
+                    None | Some("") => check.wrong("asset", "missing", "the asset where the work is done"),
+                    Some(asset) => check.identifier("asset", asset),
+                }
+                // Work that never ends would count for ever.
+                for (name, border) in [("valid_from", self.valid_from), ("valid_to", self.valid_to)] {
+                    if border.is_none() {
+                        let give = "a time: work is permitted from one to another";
+                        check.wrong(name, "missing or unbounded", give);
+                    }
+                }
+            }
+            PermitKind::Certificate => {
+                if let Some(asset) = &self.asset {
+                    check.wrong("asset", format!("`{asset}`"), "none: certificates have holders");
+                }
+            }
+        }
+    }
 }
 
 impl Permit {
@@ -85,6 +148,49 @@ pub struct Limit {
     pub levels: BTreeMap<Level, u32>,
 }
 
+impl Record for Limit {
+    const SPEC: Spec = Spec {
+        id: 8,
+        name: "base.limit",
+        shape: Shape::InputTable,
+        key: "id",
+        example: r#"{"id":"i","version":1,"measure":"concurrent_work","work_type":"w","category":["c"],"domain":"lifeline",
+            "region":"3309","levels":{"blue":1,"red":2}}"#,
+    };
+}
+
+impl TableRecord for Limit {
+    fn id(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn version(&self) -> Option<u32> {
+        Some(self.version)
+    }
+
+    fn check(&self, check: &mut Check) {
+        check.identifier("id", &self.id);
+        check.identifier_if_any("work_type", self.work_type.as_deref());
+        check.identifiers("category", &self.category);
+        if self.levels.is_empty() {
+            check.wrong("levels", "empty", "counts for `blue` to `red`");
+        }
+        let mut below: Option<(Level, u32)> = None;
+        for (level, count) in &self.levels {
+            let field = format_args!("levels.{level}");
+            match below {
+                _ if *count == 0 => check.wrong(field, 0, "1 or more"),
+                Some((lower, least)) if *count < least => {
+                    let give = format!("at least {least}, as `levels.{lower}` is");
+                    check.wrong(field, count, &give);
+                }
+                _ => {}
+            }
+            below = Some((*level, *count));
+        }
+    }
+}
+
 /// What a limit counts at an asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -130,6 +236,43 @@ pub struct Report {
     pub deleted: bool,
 }
 
+impl Record for Report {
+    const SPEC: Spec = Spec {
+        id: 11,
+        name: "in.report",
+        shape: Shape::VersionedTable,
+        key: "id",
+        example: r#"{"id":"i","version":1,"module":"m","region":"3309","kind":"k","quantities":{"q":1},"time":0,"deleted":false}"#,
+    };
+}
+
+impl TableRecord for Report {
+    fn id(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn version(&self) -> Option<u32> {
+        Some(self.version)
+    }
+
+    fn check(&self, check: &mut Check) {
+        check.identifier("id", &self.id);
+        check.identifier("module", &self.module);
+        check.identifier("kind", &self.kind);
+        if self.quantities.len() > MOST_QUANTITIES {
+            let found = format!("{} of them", self.quantities.len());
+            check.wrong("quantities", found, "at most 50");
+        }
+        for (name, quantity) in &self.quantities {
+            let field = format_args!("quantities.{name}");
+            check.identifier(field, name);
+            if quantity.0.abs() > Reading::LIMIT {
+                check.wrong(field, quantity, "a number from -1e9 to 1e9");
+            }
+        }
+    }
+}
+
 /// A record of `in.incident`, keyed by `id`: something that people saw, at the level that they gave it. Its case is like that
 /// of a warning, with the incident's identifier.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -157,6 +300,39 @@ pub struct Incident {
     /// Whether it goes on.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub state: IncidentState,
+}
+
+impl Record for Incident {
+    const SPEC: Spec = Spec {
+        id: 12,
+        name: "in.incident",
+        shape: Shape::VersionedTable,
+        key: "id",
+        example: r#"{"id":"i","version":1,"hazard":"h","title":"t","level":"red","domain":"lifeline","region":"3309","asset":"a",
+            "since":0,"state":"open"}"#,
+    };
+}
+
+impl TableRecord for Incident {
+    fn id(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn version(&self) -> Option<u32> {
+        Some(self.version)
+    }
+
+    fn check(&self, check: &mut Check) {
+        check.identifier("id", &self.id);
+        check.identifier("hazard", &self.hazard);
+        check.text("title", &self.title);
+        check.identifier_if_any("asset", self.asset.as_deref());
+        check.warning_level(self.level);
+        if self.id.len() == 32 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let give = "another: warnings have 32 hexadecimal digits";
+            check.wrong("id", format!("`{}`", self.id), give);
+        }
+    }
 }
 
 /// Whether an incident goes on.

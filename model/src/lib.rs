@@ -9,11 +9,15 @@
 //!   wire between processes, checkpoints; see [`binary`]) see integers.
 
 mod border;
+mod catalogue;
+mod check;
 mod key;
 mod level;
 mod lineage;
 mod millis;
+mod problem;
 mod region;
+mod row;
 mod shared;
 mod text;
 mod text_map;
@@ -24,19 +28,24 @@ pub mod binary;
 pub mod field;
 pub mod identifier;
 pub mod intake;
+pub mod json;
 pub mod limit;
 pub mod observation;
 pub mod output;
 pub mod progress;
 pub mod responsibility;
+pub mod rule;
 pub mod schema;
 pub mod topic;
 
+pub use check::Check;
 pub use key::{Key, joined};
 pub use level::{Domain, DomainScope, InherentLevel, Level};
 pub use lineage::{Above, Astray, Lineage};
 pub use millis::{Millis, ParseMillisError, duration};
+pub use problem::{Problem, Problems};
 pub use region::{LONGEST_CODE, ParseRegionError, RegionCode, Tier};
+pub use row::{Row, TableRecord, problems};
 pub use shared::Shared;
 pub use text::{Number, Text, shortened};
 pub use text_map::TextMap;

@@ -6,6 +6,7 @@ use compact_str::CompactString;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::topic::{Record, Shape, Spec};
 use crate::{Key, Millis};
 
 /// A record of `in.observation`, after OGC SensorThings 1.1 (18-088).
@@ -40,6 +41,16 @@ pub struct ObservationRecord<'a> {
         skip_serializing_if = "Op::is_upsert"
     )]
     pub op: Op,
+}
+
+impl Record for ObservationRecord<'_> {
+    const SPEC: Spec = Spec {
+        id: 256,
+        name: "in.observation",
+        shape: Shape::InputLog,
+        key: "datastream",
+        example: r#"{"datastream":"s1","phenomenon_time":0,"result":1,"quality":"good","op":"upsert"}"#,
+    };
 }
 
 /// How far a value may be trusted. A `bad` one is kept, so that a later correction finds it, but no feature counts it.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limit::TEXT_BYTES;
-use crate::topic::Topic;
+use crate::topic::{Record, Shape, Spec, Topic};
 use crate::{Domain, DomainScope, InherentLevel, Level, Millis, Number, RegionCode, Text, joined, shortened};
 
 mod case;
@@ -72,6 +72,16 @@ pub struct AssetRisk {
     pub population: u32,
 }
 
+impl Record for AssetRisk {
+    const SPEC: Spec = Spec {
+        id: 512,
+        name: "out.risk.asset",
+        shape: Shape::OutputTable,
+        key: "asset",
+        example: "",
+    };
+}
+
 /// A row of `out.risk.region`, keyed by `region/domain`: every region of `base.region` has one for each domain and one
 /// for all together, and so has every region that an asset lies in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -102,6 +112,16 @@ pub struct RegionRisk {
     pub exposed_population: i64,
     /// The ten assets of highest score above 0, highest first, then by identifier.
     pub top_assets: Vec<TopAsset>,
+}
+
+impl Record for RegionRisk {
+    const SPEC: Spec = Spec {
+        id: 513,
+        name: "out.risk.region",
+        shape: Shape::OutputTable,
+        key: "region/domain",
+        example: "",
+    };
 }
 
 /// How many there are of each level.
@@ -188,6 +208,16 @@ pub struct WarningState {
     pub stale: bool,
 }
 
+impl Record for WarningState {
+    const SPEC: Spec = Spec {
+        id: 514,
+        name: "out.warning.state",
+        shape: Shape::OutputTable,
+        key: "id",
+        example: "",
+    };
+}
+
 /// A record of `out.warning.delta`, keyed by `id`: one step in the life of one episode.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct WarningDelta {
@@ -212,6 +242,16 @@ pub struct WarningDelta {
     pub to: Level,
     /// Why.
     pub explanation: Explanation,
+}
+
+impl Record for WarningDelta {
+    const SPEC: Spec = Spec {
+        id: 515,
+        name: "out.warning.delta",
+        shape: Shape::OutputLog,
+        key: "id",
+        example: "",
+    };
 }
 
 /// What happened to an episode.
@@ -368,6 +408,16 @@ pub struct DeadLetter {
     /// Whether `payload` is only the beginning of it.
     #[serde(default)]
     pub payload_cut: bool,
+}
+
+impl Record for DeadLetter {
+    const SPEC: Spec = Spec {
+        id: 522,
+        name: "out.deadletter",
+        shape: Shape::OutputLog,
+        key: "topic/partition/offset",
+        example: "",
+    };
 }
 
 impl DeadLetter {

@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 
-use crate::topic::Topic;
+use crate::topic::{Record, Shape, Spec, Topic};
 use crate::{Millis, Text};
 
 /// For partitions of input topics the offset of the next record: all before it are taken. A partition may have a *mark*, the checksum
@@ -238,6 +238,16 @@ pub struct Progress {
     pub parts: u32,
 }
 
+impl Record for Progress {
+    const SPEC: Spec = Spec {
+        id: 1023,
+        name: "out.progress",
+        shape: Shape::Internal,
+        key: "epoch",
+        example: "",
+    };
+}
+
 const fn one() -> u32 {
     1
 }
@@ -319,9 +329,9 @@ mod tests {
     #[test]
     fn offsets_round_trip_in_both_encodings_and_never_go_back() {
         let mut offsets = Offsets::default();
-        offsets.advance(Topic::InObservation, 3, 17);
-        offsets.advance(Topic::InObservation, 3, 5);
-        offsets.advance(Topic::InRule, 0, 1);
+        offsets.advance(Topic::IN_OBSERVATION, 3, 17);
+        offsets.advance(Topic::IN_OBSERVATION, 3, 5);
+        offsets.advance(Topic::IN_RULE, 0, 1);
         let json = serde_json::to_string(&offsets).unwrap();
         assert_eq!(json, r#"{"in.rule/0":1,"in.observation/3":17}"#);
         assert_eq!(serde_json::from_str::<Offsets>(&json).unwrap(), offsets);
@@ -347,7 +357,7 @@ mod tests {
         for partition in 0..1250 {
             progress
                 .offsets
-                .advance_marked(Topic::BaseDatastream, u16::MAX - partition, u64::MAX, Some(u32::MAX));
+                .advance_marked(Topic::BASE_DATASTREAM, u16::MAX - partition, u64::MAX, Some(u32::MAX));
         }
         let split = progress.clone().split("base");
         let keys: Vec<&str> = split.iter().map(|(key, _)| key.as_str()).collect();
@@ -365,18 +375,18 @@ mod tests {
     #[test]
     fn a_mark_belongs_to_its_offset() {
         let mut offsets = Offsets::default();
-        offsets.advance_marked(Topic::InRule, 0, 5, Some(7));
-        offsets.advance(Topic::InRule, 0, 5);
-        assert_eq!(offsets.mark(Topic::InRule, 0), Some(7));
+        offsets.advance_marked(Topic::IN_RULE, 0, 5, Some(7));
+        offsets.advance(Topic::IN_RULE, 0, 5);
+        assert_eq!(offsets.mark(Topic::IN_RULE, 0), Some(7));
         let json = serde_json::to_string(&offsets.marks()).unwrap();
         assert_eq!(json, r#"{"in.rule/0":7}"#);
         let read: Offsets = serde_json::from_str(r#"{"in.rule/0":5}"#).unwrap();
         assert_eq!(read, offsets, "marks do not count");
         let read = read.with_marks(&serde_json::from_str(&json).unwrap());
-        assert_eq!(read.mark(Topic::InRule, 0), Some(7));
-        offsets.advance(Topic::InRule, 0, 6);
-        assert_eq!(offsets.mark(Topic::InRule, 0), None);
+        assert_eq!(read.mark(Topic::IN_RULE, 0), Some(7));
+        offsets.advance(Topic::IN_RULE, 0, 6);
+        assert_eq!(offsets.mark(Topic::IN_RULE, 0), None);
         offsets.merge(&read);
-        assert_eq!(offsets.mark(Topic::InRule, 0), None);
+        assert_eq!(offsets.mark(Topic::IN_RULE, 0), None);
     }
 }

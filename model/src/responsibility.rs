@@ -3,10 +3,19 @@
 //! Validity is half open: `valid_from` counts, `valid_to` does not; a missing one, null, and what registers write for "since ever" and
 //! "without end" (`0001-01-01`, `9999-12-31`) are unbounded. It passes by the clock: no record is needed.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Domain, Level, Millis, RegionCode, Text};
+use crate::topic::{Record, Shape, Spec};
+use crate::{Check, Domain, Level, Millis, RegionCode, TableRecord, Text};
+
+/// A plan has at most so many tasks.
+const MOST_TASKS: usize = 100;
+/// A task has at most so many minutes.
+const LONGEST_LIMIT: u32 = 1_000_000;
 
 /// A span of validity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +31,16 @@ impl Span {
     #[must_use]
     pub fn contains(&self, time: i64) -> bool {
         self.from.is_none_or(|from| from.0 <= time) && self.to.is_none_or(|to| time < to.0)
+    }
+
+    /// A validity that ends before it begins is a mistake; one that is empty is how registers keep what never came to be.
+    fn check(self, check: &mut Check, path: impl fmt::Display) {
+        if let (Some(Millis(from)), Some(to @ Millis(until))) = (self.from, self.to)
+            && until < from
+        {
+            let give = "a time not before `valid_from`, or null for no end";
+            check.wrong(format_args!("{path}valid_to"), to, give);
+        }
     }
 
     /// The first border after a time.
@@ -47,6 +66,31 @@ pub struct Unit {
     pub parent: Option<Text>,
 }
 
+impl Record for Unit {
+    const SPEC: Spec = Spec {
+        id: 4,
+        name: "base.unit",
+        shape: Shape::InputTable,
+        key: "id",
+        example: r#"{"id":"i","name":"n","region":"3309","parent":"p"}"#,
+    };
+}
+
+impl TableRecord for Unit {
+    fn id(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn check(&self, check: &mut Check) {
+        check.identifier("id", &self.id);
+        check.text("name", &self.name);
+        check.identifier_if_any("parent", self.parent.as_deref());
+        if self.parent.as_ref() == Some(&self.id) {
+            check.wrong("parent", format!("`{}`", self.id), "another unit");
+        }
+    }
+}
+
 /// A record of `base.user`, keyed by `id`: someone who is told of cases.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct User {
@@ -58,6 +102,33 @@ pub struct User {
     /// The posts that the person holds.
     #[serde(default, deserialize_with = "crate::field::objects_or_none")]
     pub posts: Vec<Post>,
+}
+
+impl Record for User {
+    const SPEC: Spec = Spec {
+        id: 5,
+        name: "base.user",
+        shape: Shape::InputTable,
+        key: "id",
+        example: r#"{"id":"i","channel":"c","posts":[{"unit":"u","role":"r","valid_from":0,"valid_to":1750000020000}]}"#,
+    };
+}
+
+impl TableRecord for User {
+    fn id(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn check(&self, check: &mut Check) {
+        check.identifier("id", &self.id);
+        check.text("channel", &self.channel);
+        for (index, post) in self.posts.iter().enumerate() {
+            let path = format_args!("posts[{index}]");
+            check.identifier(format_args!("{path}.unit"), &post.unit);
+            check.identifier(format_args!("{path}.role"), &post.role);
+            post.span().check(check, format_args!("{path}."));
+        }
+    }
 }
 
 /// A role in a unit, held for a time.
@@ -119,6 +190,38 @@ pub struct Duty {
     /// Who has it when; without any entry all who hold the role in the unit (`base.user`).
     #[serde(default, deserialize_with = "crate::field::objects_or_none")]
     pub roster: Vec<Shift>,
+}
+
+impl Record for Duty {
+    const SPEC: Spec = Spec {
+        id: 6,
+        name: "base.duty",
+        shape: Shape::InputTable,
+        key: "id",
+        example: r#"{"id":"i","region":"3309","domain":"lifeline","rules":["r"],"asset":"a","level":"red","unit":"u","role":"r",
+            "valid_from":0,"valid_to":1750000020000,"roster":[{"user":"u","valid_from":0,"valid_to":1750000020000}]}"#,
+    };
+}
+
+impl TableRecord for Duty {
+    fn id(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn check(&self, check: &mut Check) {
+        check.identifier("id", &self.id);
+        check.identifier("unit", &self.unit);
+        check.identifier("role", &self.role);
+        check.identifier_if_any("asset", self.asset.as_deref());
+        check.identifiers("rules", &self.rules);
+        check.warning_level(self.level);
+        self.span().check(check, "");
+        for (index, shift) in self.roster.iter().enumerate() {
+            let path = format_args!("roster[{index}]");
+            check.identifier(format_args!("{path}.user"), &shift.user);
+            shift.span().check(check, format_args!("{path}."));
+        }
+    }
 }
 
 impl Duty {
@@ -190,6 +293,48 @@ pub struct Plan {
     /// What is to be done, in order; at most 100.
     #[serde(deserialize_with = "crate::field::objects")]
     pub tasks: Vec<PlanTask>,
+}
+
+impl Record for Plan {
+    const SPEC: Spec = Spec {
+        id: 7,
+        name: "base.plan",
+        shape: Shape::InputTable,
+        key: "id",
+        example: r#"{"id":"i","name":"n","region":"3309","domain":"lifeline","rules":["r"],"level":"red",
+            "tasks":[{"id":"t","name":"n","role":"r","limit_minutes":5}]}"#,
+    };
+}
+
+impl TableRecord for Plan {
+    fn id(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn check(&self, check: &mut Check) {
+        check.identifier("id", &self.id);
+        check.text("name", &self.name);
+        check.identifiers("rules", &self.rules);
+        check.warning_level(self.level);
+        if self.tasks.len() > MOST_TASKS {
+            check.wrong("tasks", format!("a list of {}", self.tasks.len()), "at most 100 tasks");
+        }
+        let mut ids = BTreeSet::new();
+        for (index, task) in self.tasks.iter().enumerate() {
+            let path = format_args!("tasks[{index}]");
+            check.identifier(format_args!("{path}.id"), &task.id);
+            check.text(format_args!("{path}.name"), &task.name);
+            let role = Some(&*task.role).filter(|role| !role.is_empty());
+            check.identifier_if_any(format_args!("{path}.role"), role);
+            if !ids.insert(&task.id) {
+                let found = format!("`{}`, as another", task.id);
+                check.wrong(format_args!("{path}.id"), found, "each identifier once");
+            }
+            if let Some(limit) = task.limit_minutes.filter(|limit| !(1..=LONGEST_LIMIT).contains(limit)) {
+                check.wrong(format_args!("{path}.limit_minutes"), limit, "1 to 1000000");
+            }
+        }
+    }
 }
 
 /// One task of a plan. Done when someone reports it.

@@ -6,16 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::Level;
-use crate::action::Action;
-use crate::base::{Asset, Datastream, Region};
-use crate::intake::{Incident, Limit, Permit, Report};
-use crate::observation::ObservationRecord;
-use crate::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, Stamped, Unmatched,
-    WarningDelta, WarningState,
-};
-use crate::responsibility::{Duty, Plan, Unit, User};
-use crate::topic::{Direction, Topic};
+use crate::topic::Topic;
 
 /// The schema of a type.
 #[must_use]
@@ -84,45 +75,21 @@ fn allow_null(property: &mut Value) {
 const COMMITTED: &str =
     "On Kafka read committed records only (`isolation.level=read_committed`): others never counted.";
 
-/// The schema of a topic's payload; `None` where another crate owns the type (`in.rule`).
-#[must_use]
-pub fn of_topic(topic: Topic) -> Option<Schema> {
-    let mut schema = of_records(topic)?;
-    if topic.direction() == Direction::Out {
-        let said = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-        let said = format!("{said}\n\n{COMMITTED}");
-        schema.insert("description".to_owned(), said.trim_start().into());
-    }
-    Some(schema)
+/// The schema of what riskflow writes.
+pub(crate) fn of_output<T: JsonSchema>() -> Schema {
+    let mut schema = of::<T>();
+    let said = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let said = format!("{said}\n\n{COMMITTED}");
+    schema.insert("description".to_owned(), said.trim_start().into());
+    schema
 }
 
-fn of_records(topic: Topic) -> Option<Schema> {
-    Some(match topic {
-        Topic::BaseRegion => of_input::<Region>(),
-        Topic::BaseAsset => of_input::<Asset>(),
-        Topic::BaseDatastream => of_input::<Datastream>(),
-        Topic::BaseUnit => of_input::<Unit>(),
-        Topic::BaseUser => of_input::<User>(),
-        Topic::BaseDuty => of_input::<Duty>(),
-        Topic::BasePlan => of_input::<Plan>(),
-        Topic::BaseLimit => of_input::<Limit>(),
-        Topic::InPermit => of_input::<Permit>(),
-        Topic::InReport => of_input::<Report>(),
-        Topic::InIncident => of_input::<Incident>(),
-        Topic::InObservation => of_input::<ObservationRecord<'static>>(),
-        Topic::InAction => of_input::<Action>(),
-        Topic::RiskAsset => of::<Stamped<AssetRisk>>(),
-        Topic::RiskRegion => of::<Stamped<RegionRisk>>(),
-        Topic::WarningState => of::<Stamped<WarningState>>(),
-        Topic::WarningDelta => of::<Stamped<WarningDelta>>(),
-        Topic::CaseState => of::<Stamped<CaseState>>(),
-        Topic::CaseDelta => of::<Stamped<CaseDelta>>(),
-        Topic::Notice => of::<Stamped<Notice>>(),
-        Topic::Response => of::<Stamped<Response>>(),
-        Topic::ReportTotal => of::<Stamped<ReportTotal>>(),
-        Topic::Unmatched => of::<Stamped<Unmatched>>(),
-        Topic::DeadLetter => of::<Stamped<DeadLetter>>(),
-        Topic::Progress => of::<crate::progress::Progress>(),
-        Topic::InRule => return None,
-    })
+/// The schema of a topic's payload.
+#[must_use]
+pub fn of_topic(topic: Topic) -> Schema {
+    let mut schema = (topic.entry().schema)();
+    if let Ok(example) = serde_json::from_str::<Value>(topic.example()) {
+        schema.insert("examples".to_owned(), json!([example]));
+    }
+    schema
 }

@@ -29,6 +29,15 @@ impl<T: Serialize> Shared<T> {
 }
 
 impl<T> Shared<T> {
+    /// Shares a row whose hash is known.
+    pub(crate) const fn known(content: Key, row: Arc<T>) -> Self {
+        Self { content, row }
+    }
+
+    pub(crate) fn into_parts(self) -> (Key, Arc<T>) {
+        (self.content, self.row)
+    }
+
     /// The hash of the content.
     #[must_use]
     pub const fn content(&self) -> Key {

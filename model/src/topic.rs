@@ -1,67 +1,53 @@
-//! The catalogue of topics: name, direction, key, retention. Every place that needs a topic takes it from here.
+//! What a topic is: name, shape, key, retention. All of it is said beside the record that it holds ([`Record::SPEC`]); the list of
+//! all topics is the [catalogue](crate::catalogue).
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A topic that riskflow reads or writes. Its name on a broker is the configured prefix, then [`Topic::name`].
-///
-/// The order is the order in which the records of one epoch are applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u16)]
-pub enum Topic {
-    /// Administrative regions.
-    BaseRegion,
-    /// Assets.
-    BaseAsset,
-    /// Datastreams.
-    BaseDatastream,
-    /// Units that answer for regions, and their parents.
-    BaseUnit,
-    /// People, the units they belong to and the roles they hold there.
-    BaseUser,
-    /// Who answers for what: region, domain, rule and level to unit and role, with rosters.
-    BaseDuty,
-    /// Response plans: rule and level to tasks.
-    BasePlan,
-    /// Limits of work under permit.
-    BaseLimit,
-    /// Rules.
-    InRule,
-    /// Work permits and certificates.
-    InPermit,
-    /// Reports of towns and streets.
-    InReport,
-    /// Incidents reported by people.
-    InIncident,
-    /// Observations.
-    InObservation,
-    /// What people do about cases.
-    InAction,
-    /// Risk of every asset.
-    RiskAsset,
-    /// Risk of every region and domain.
-    RiskRegion,
-    /// Open warnings.
-    WarningState,
-    /// Every step of every warning.
-    WarningDelta,
-    /// Cases: the closed loop of every warning and incident.
-    CaseState,
-    /// Every event of every case.
-    CaseDelta,
-    /// One for each recipient and event.
-    Notice,
-    /// How fast cases are acknowledged and resolved.
-    Response,
-    /// Totals of reports by region.
-    ReportTotal,
-    /// What meets nothing, and pairs of records that are wrong together.
-    Unmatched,
-    /// Records that could not be used.
-    DeadLetter,
-    /// Which offsets belong to which epoch; internal.
-    Progress,
+use crate::catalogue::{self, Entry};
+
+/// What riskflow's topics have in common: said once, beside the struct that a topic's records are read into or written from.
+pub trait Record: JsonSchema {
+    /// What the topic of these records is.
+    const SPEC: Spec;
+}
+
+/// What a topic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// What stands for the topic in whatever outlives a process: checkpoints, digests, the order of input. Never another, and never
+    /// that of a topic that is gone. Input tables are below 256, input logs below 512, outputs above: the records of one epoch are
+    /// applied in this order.
+    pub id: u16,
+    /// The name on a broker, without the configured prefix.
+    pub name: &'static str,
+    /// Who writes it, and what it keeps.
+    pub shape: Shape,
+    /// What its records are keyed by. Several parts are joined with `/`; in a part `/` is `~1` and `~` is `~0`
+    /// ([`crate::joined`]), so that no two keys are the same by chance.
+    pub key: &'static str,
+    /// A record with all of its fields, as JSON; empty of what riskflow writes.
+    pub example: &'static str,
+}
+
+/// Who writes a topic, and what it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Keyed rows that riskflow reads: of each key the last counts, and a null payload deletes it. In an epoch all of them come
+    /// before input logs.
+    InputTable,
+    /// The same, but of each key the highest version counts; of the same version the later one.
+    VersionedTable,
+    /// Records that riskflow reads, each of which counts.
+    InputLog,
+    /// Keyed rows that riskflow writes; it compares them after a restart.
+    OutputTable,
+    /// Records that riskflow writes, each told once.
+    OutputLog,
+    /// Keyed rows that only riskflow itself reads again.
+    Internal,
 }
 
 /// Whether riskflow reads or writes a topic.
@@ -82,159 +68,138 @@ pub enum Cleanup {
     Delete,
 }
 
+/// A topic that riskflow reads or writes. Ordered as the records of one epoch are applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic(u16);
+
 impl Topic {
+    /// The topic of such records.
+    #[must_use]
+    pub const fn of<R: Record>() -> Self {
+        Self(R::SPEC.id)
+    }
+
     /// All of them, inputs first.
-    pub const ALL: [Self; 26] = [
-        Self::BaseRegion,
-        Self::BaseAsset,
-        Self::BaseDatastream,
-        Self::BaseUnit,
-        Self::BaseUser,
-        Self::BaseDuty,
-        Self::BasePlan,
-        Self::BaseLimit,
-        Self::InRule,
-        Self::InPermit,
-        Self::InReport,
-        Self::InIncident,
-        Self::InObservation,
-        Self::InAction,
-        Self::RiskAsset,
-        Self::RiskRegion,
-        Self::WarningState,
-        Self::WarningDelta,
-        Self::CaseState,
-        Self::CaseDelta,
-        Self::Notice,
-        Self::Response,
-        Self::ReportTotal,
-        Self::Unmatched,
-        Self::DeadLetter,
-        Self::Progress,
-    ];
+    pub fn all() -> impl Iterator<Item = Self> + Clone {
+        catalogue::ENTRIES.iter().map(|entry| Self(entry.spec.id))
+    }
 
     /// Those that riskflow reads, in the order in which they are applied.
-    pub fn inputs() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|topic| topic.direction() == Direction::In)
+    pub fn inputs() -> impl Iterator<Item = Self> + Clone {
+        Self::all().filter(|topic| topic.direction() == Direction::In)
     }
 
     /// Those that riskflow writes.
-    pub fn outputs() -> impl Iterator<Item = Self> {
-        Self::ALL
-            .into_iter()
-            .filter(|topic| topic.direction() == Direction::Out)
+    pub fn outputs() -> impl Iterator<Item = Self> + Clone {
+        Self::all().filter(|topic| topic.direction() == Direction::Out)
     }
 
-    /// The name without prefix.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BaseRegion => "base.region",
-            Self::BaseAsset => "base.asset",
-            Self::BaseDatastream => "base.datastream",
-            Self::BaseUnit => "base.unit",
-            Self::BaseUser => "base.user",
-            Self::BaseDuty => "base.duty",
-            Self::BasePlan => "base.plan",
-            Self::BaseLimit => "base.limit",
-            Self::InRule => "in.rule",
-            Self::InPermit => "in.permit",
-            Self::InReport => "in.report",
-            Self::InIncident => "in.incident",
-            Self::InObservation => "in.observation",
-            Self::InAction => "in.action",
-            Self::RiskAsset => "out.risk.asset",
-            Self::RiskRegion => "out.risk.region",
-            Self::WarningState => "out.warning.state",
-            Self::WarningDelta => "out.warning.delta",
-            Self::CaseState => "out.case.state",
-            Self::CaseDelta => "out.case.delta",
-            Self::Notice => "out.notice",
-            Self::Response => "out.response",
-            Self::ReportTotal => "out.report.total",
-            Self::Unmatched => "out.unmatched",
-            Self::DeadLetter => "out.deadletter",
-            Self::Progress => "out.progress",
-        }
+    /// The tables that riskflow writes.
+    pub fn output_tables() -> impl Iterator<Item = Self> + Clone {
+        Self::all().filter(|topic| topic.shape() == Shape::OutputTable)
     }
 
     /// The topic of that name, or `None`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|topic| topic.name() == name)
+        Self::all().find(|topic| topic.name() == name)
+    }
+
+    /// The topic with that [`Spec::id`], or `None`.
+    #[must_use]
+    pub fn from_id(id: u16) -> Option<Self> {
+        catalogue::entry(id).map(|entry| Self(entry.spec.id))
+    }
+
+    /// The entry of the catalogue.
+    ///
+    /// # Panics
+    ///
+    /// When a record has a topic that is not in the catalogue.
+    pub(crate) fn entry(self) -> &'static Entry {
+        catalogue::entry(self.0).expect("every record of a topic is in the catalogue")
+    }
+
+    /// What stands for it in whatever outlives a process.
+    #[must_use]
+    pub const fn id(self) -> u16 {
+        self.0
+    }
+
+    /// The name without prefix.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.entry().spec.name
+    }
+
+    /// Who writes it, and what it keeps.
+    #[must_use]
+    pub fn shape(self) -> Shape {
+        self.entry().spec.shape
     }
 
     /// Whether riskflow reads or writes it.
     #[must_use]
-    pub const fn direction(self) -> Direction {
-        if (self as u16) < Self::RiskAsset as u16 {
-            Direction::In
-        } else {
-            Direction::Out
+    pub fn direction(self) -> Direction {
+        match self.shape() {
+            Shape::InputTable | Shape::VersionedTable | Shape::InputLog => Direction::In,
+            Shape::OutputTable | Shape::OutputLog | Shape::Internal => Direction::Out,
         }
     }
 
-    /// Whether it is an input table: keyed rows of which the last counts, and which a null payload deletes. In an epoch all of
-    /// them come before observations and actions.
+    /// Whether it is an input table: keyed rows, which a null payload deletes.
     #[must_use]
-    pub const fn is_base(self) -> bool {
-        (self as u16) < Self::InObservation as u16
+    pub fn is_input_table(self) -> bool {
+        matches!(self.shape(), Shape::InputTable | Shape::VersionedTable)
     }
 
     /// What it keeps.
     #[must_use]
-    pub const fn cleanup(self) -> Cleanup {
-        match self {
-            Self::InObservation
-            | Self::InAction
-            | Self::WarningDelta
-            | Self::CaseDelta
-            | Self::Notice
-            | Self::DeadLetter => Cleanup::Delete,
-            _ => Cleanup::Compact,
+    pub fn cleanup(self) -> Cleanup {
+        match self.shape() {
+            Shape::InputLog | Shape::OutputLog => Cleanup::Delete,
+            Shape::InputTable | Shape::VersionedTable | Shape::OutputTable | Shape::Internal => Cleanup::Compact,
         }
     }
 
-    /// What its records are keyed by. Several parts are joined with `/`; in a part `/` is `~1` and `~` is `~0`
-    /// ([`crate::joined`]), so that no two keys are the same by chance.
+    /// A record with all of its fields, as JSON; empty of what riskflow writes.
     #[must_use]
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::BaseRegion => "code",
-            Self::BaseAsset
-            | Self::BaseDatastream
-            | Self::BaseUnit
-            | Self::BaseUser
-            | Self::BaseDuty
-            | Self::BasePlan
-            | Self::BaseLimit
-            | Self::InRule
-            | Self::InPermit
-            | Self::InReport
-            | Self::InIncident => "id",
-            Self::InObservation => "datastream",
-            Self::InAction => "warning",
-            Self::RiskAsset => "asset",
-            Self::RiskRegion => "region/domain",
-            Self::WarningState | Self::WarningDelta | Self::CaseState => "id",
-            Self::CaseDelta | Self::Notice => "case",
-            Self::Response => "region/domain or unit/id",
-            Self::ReportTotal => "region/module/kind/quantity",
-            Self::Unmatched => "kind or kind/id/rule/part",
-            Self::DeadLetter => "topic/partition/offset",
-            Self::Progress => "epoch",
-        }
+    pub fn example(self) -> &'static str {
+        self.entry().spec.example
     }
 
-    /// The position in [`Topic::ALL`].
+    /// What its records are keyed by ([`Spec::key`]).
     #[must_use]
-    pub const fn index(self) -> u16 {
-        self as u16
+    pub fn key(self) -> &'static str {
+        self.entry().spec.key
     }
 }
 
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// For people its name, for machines its number.
+impl Serialize for Topic {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(self.name())
+        } else {
+            serializer.serialize_u16(self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Topic {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let name = String::deserialize(deserializer)?;
+            Self::from_name(&name).ok_or_else(|| de::Error::custom(format!("there is no topic `{name}`")))
+        } else {
+            let id = u16::deserialize(deserializer)?;
+            Self::from_id(id).ok_or_else(|| de::Error::custom(format!("there is no topic with the number {id}")))
+        }
     }
 }

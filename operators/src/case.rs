@@ -421,7 +421,7 @@ impl Fold for Case {
                     DeltaKind::Raised | DeltaKind::Revised => 1,
                     DeltaKind::Escalated | DeltaKind::Eased => 2,
                 };
-                let topic = Topic::WarningDelta.index();
+                let topic = Topic::WARNING_DELTA.id();
                 let origin = Origin {
                     topic,
                     offset,

@@ -465,7 +465,7 @@ fn given_up(observed: &Observed) -> DeadLetter {
     };
     let payload = serde_json::to_string(&record).expect("an observation has text keys and finite numbers");
     let detail = format!("`datastream` is `{}`; give one of `base.datastream`", observation.id);
-    let topic = Topic::ALL[usize::from(origin.topic)];
+    let topic = Topic::from_id(origin.topic).expect("a record has an origin in a topic");
     DeadLetter::new(
         (Reason::UnknownDatastream, &detail),
         (topic, origin.partition, origin.offset),

@@ -27,6 +27,7 @@ use differential_dataflow::consolidation::consolidate;
 use hashbrown::HashMap;
 use riskflow_config::{Limit, Located, Rule, Scaled, Thresholds, meet};
 use riskflow_model::base::{Asset, Datastream};
+use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Above, Key, Shared, Text, binary};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -118,6 +119,16 @@ pub type AtAsset = (Key, (Key, Shared<Datastream>));
 #[must_use]
 pub fn at_asset(key: Key, row: Shared<Datastream>) -> AtAsset {
     (Key::of(&row.asset), (key, row))
+}
+
+/// The plan of a rule's row.
+///
+/// # Panics
+///
+/// When it is none: rows of rules are checked before they come here.
+#[must_use]
+pub fn rule(row: &RuleRecord) -> Rule {
+    Rule::check(row.clone()).unwrap_or_else(|problems| panic!("a row of `in.rule` is no rule: {problems}"))
 }
 
 /// An asset's row by its key, and where it lies.

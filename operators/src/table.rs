@@ -1,16 +1,15 @@
 //! Fold `latest`: a keyed table out of the records of a compacted topic.
 //!
 //! For each key the last record counts; one without a row deletes. A row equal to the one before changes nothing. In tables
-//! with versions ([`BaseRow::version`]) a record of a lower version than the row that is there is left aside; one without a
+//! with versions ([`Row::rank`]) a record of a lower version than the row that is there is left aside; one without a
 //! row forgets the version too. A record that was refused changes nothing; it comes here all the same, since its dead letter says what
 //! stays in force.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use riskflow_config::BaseRow;
-use riskflow_model::Key;
 use riskflow_model::output::{DeadLetter, Origin};
+use riskflow_model::{Key, Row};
 use serde::{Deserialize, Serialize};
 use thin_vec::ThinVec;
 
@@ -32,15 +31,15 @@ pub struct BaseRecord {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Change {
     /// Puts this one in its place.
-    Put(BaseRow),
+    Put(Row),
     /// Deletes it.
     Delete,
     /// Nothing: it was refused.
     Refused(Box<DeadLetter>),
 }
 
-impl From<Option<BaseRow>> for Change {
-    fn from(row: Option<BaseRow>) -> Self {
+impl From<Option<Row>> for Change {
+    fn from(row: Option<Row>) -> Self {
         row.map_or(Self::Delete, Self::Put)
     }
 }
@@ -49,7 +48,7 @@ impl From<Option<BaseRow>> for Change {
 #[derive(Clone, Debug, PartialEq)]
 pub enum TableOutput {
     /// A row that came or went.
-    Row(Key, BaseRow),
+    Row(Key, Row),
     /// A record that was refused.
     Refused(Box<DeadLetter>),
 }
@@ -68,34 +67,29 @@ pub struct Latest {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LatestState {
     /// The row given out last.
-    shown: Option<BaseRow>,
+    shown: Option<Row>,
     /// What the last record since then says; between epochs there is none.
     #[serde(skip)]
-    next: Option<Option<BaseRow>>,
+    next: Option<Option<Row>>,
     /// Records that were refused since then.
     #[serde(skip)]
     refused: ThinVec<Box<DeadLetter>>,
 }
 
 impl LatestState {
-    fn stands(&self) -> Option<&BaseRow> {
+    fn stands(&self) -> Option<&Row> {
         self.next.as_ref().unwrap_or(&self.shown).as_ref()
     }
 }
 
 /// What stays in force where a record was refused, for its dead letter.
-fn in_force(row: Option<&BaseRow>) -> String {
+fn in_force(row: Option<&Row>) -> String {
     let Some(row) = row else {
         return "there is no row of this key, so nothing is in force".to_owned();
     };
-    let version = match row {
-        BaseRow::Rule(rule) => rule.record.version,
-        BaseRow::Limit(limit) => limit.version,
-        other => other.version(),
-    };
-    match version {
-        0 => format!("the row that `{}` had before stays in force", row.id()),
-        version => format!("version {version} of `{}` stays in force", row.id()),
+    match row.version() {
+        None => format!("the row that `{}` had before stays in force", row.id()),
+        Some(version) => format!("version {version} of `{}` stays in force", row.id()),
     }
 }
 
@@ -129,7 +123,7 @@ impl Fold for Latest {
     fn record(&mut self, _now: i64, _key: TableKey, state: &mut LatestState, record: &mut BaseRecord) {
         match std::mem::replace(&mut record.change, Change::Delete) {
             Change::Put(row) => {
-                if row.version() >= state.stands().map_or(0, BaseRow::version) {
+                if row.rank() >= state.stands().map_or(0, Row::rank) {
                     state.next = Some(Some(row));
                 }
             }
@@ -173,29 +167,28 @@ impl Fold for Latest {
 
 #[cfg(test)]
 mod tests {
-    use riskflow_model::Shared;
     use riskflow_model::base::Region;
     use riskflow_model::intake::Report;
     use riskflow_model::topic::Topic;
 
     use super::*;
 
-    fn report(version: u32, houses: f64) -> Option<BaseRow> {
+    fn report(version: u32, houses: f64) -> Option<Row> {
         let report: Report = serde_json::from_value(serde_json::json!({
             "id": "r", "version": version, "module": "town", "region": "330902001", "kind": "damage",
             "quantities": { "houses": houses }, "time": 0,
         }))
         .unwrap();
-        Some(BaseRow::Report(Shared::new(report)))
+        Some(Row::new(report))
     }
 
     /// What stands after each epoch, an epoch being a list of records.
-    fn shown(topic: Topic, epochs: &[Vec<Option<BaseRow>>]) -> Vec<Option<BaseRow>> {
+    fn shown(topic: Topic, epochs: &[Vec<Option<Row>>]) -> Vec<Option<Row>> {
         let mut tables = Latest::default();
         let mut state = LatestState::default();
         let mut stands = None;
         let mut after = Vec::new();
-        let key = (topic.index(), Key::of("r"));
+        let key = (topic.id(), Key::of("r"));
         for records in epochs {
             for row in records {
                 let origin = Origin::default();
@@ -234,22 +227,22 @@ mod tests {
     #[test]
     fn the_highest_version_counts_in_whatever_order_they_come() {
         let (one, two, same) = (report(1, 12.0), report(2, 9.0), report(2, 8.0));
-        let in_order = shown(Topic::InReport, &[vec![one.clone()], vec![two.clone()]]);
+        let in_order = shown(Topic::IN_REPORT, &[vec![one.clone()], vec![two.clone()]]);
         assert_eq!(in_order, [one.clone(), two.clone()]);
-        let late = shown(Topic::InReport, &[vec![two.clone()], vec![one.clone()]]);
+        let late = shown(Topic::IN_REPORT, &[vec![two.clone()], vec![one.clone()]]);
         assert_eq!(late, [two.clone(), two.clone()], "a lower version is left aside");
-        let at_once = shown(Topic::InReport, &[vec![two.clone(), one]]);
+        let at_once = shown(Topic::IN_REPORT, &[vec![two.clone(), one]]);
         assert_eq!(at_once[0], two);
-        let equal = shown(Topic::InReport, &[vec![two], vec![same.clone()]]);
+        let equal = shown(Topic::IN_REPORT, &[vec![two], vec![same.clone()]]);
         assert_eq!(equal[1], same, "of the same version the later one counts");
     }
 
     #[test]
     fn a_deleted_identifier_forgets_its_version() {
         let (one, two) = (report(1, 12.0), report(2, 9.0));
-        let stands = shown(Topic::InReport, &[vec![two.clone()], vec![None], vec![one.clone()]]);
+        let stands = shown(Topic::IN_REPORT, &[vec![two.clone()], vec![None], vec![one.clone()]]);
         assert_eq!(stands, [two.clone(), None, one.clone()]);
-        let at_once = shown(Topic::InReport, &[vec![two, None, one.clone()]]);
+        let at_once = shown(Topic::IN_REPORT, &[vec![two, None, one.clone()]]);
         assert_eq!(at_once[0], one);
     }
 
@@ -258,21 +251,21 @@ mod tests {
         let named = |name: &str| {
             let code = "3309".parse().unwrap();
             let name = name.into();
-            Some(BaseRow::Region(Shared::new(Region {
+            Some(Row::new(Region {
                 code,
                 name,
                 parent: None,
-            })))
+            }))
         };
         let stands = shown(
-            Topic::BaseRegion,
+            Topic::BASE_REGION,
             &[vec![named("a")], vec![named("b")], vec![named("a")]],
         );
         assert_eq!(stands, [named("a"), named("b"), named("a")]);
     }
 
     fn refused(tables: &mut Latest, state: &mut LatestState, changes: Vec<Change>) -> Vec<String> {
-        let key = (Topic::InReport.index(), Key::of("r"));
+        let key = (Topic::IN_REPORT.id(), Key::of("r"));
         for change in changes {
             let mut record = BaseRecord {
                 origin: Origin::default(),
@@ -321,7 +314,7 @@ mod tests {
             name: "x".into(),
             parent: None,
         };
-        let row = BaseRow::Region(Shared::new(region));
+        let row = Row::new(region);
         let told = refused(&mut tables, &mut state, vec![Change::Put(row), letter()]);
         assert!(
             told[0].ends_with("the row that `3309` had before stays in force"),

@@ -178,7 +178,7 @@ impl City {
         let regions = places::regions().into_iter().map(move |(code, name)| {
             let payload = json!({ "code": code, "name": name }).to_string();
             Record {
-                topic: Topic::BaseRegion,
+                topic: Topic::BASE_REGION,
                 arrival,
                 key: code,
                 payload: Some(payload.into_bytes()),
@@ -192,7 +192,7 @@ impl City {
             .filter_map(move |rule| {
                 let payload = serde_json::to_vec(&rule.record).ok()?;
                 Some(Record {
-                    topic: Topic::InRule,
+                    topic: Topic::IN_RULE,
                     arrival,
                     key: rule.record.id.to_string(),
                     payload: Some(payload),
@@ -203,7 +203,7 @@ impl City {
             .into_iter()
             .filter_map(move |limit| {
                 Some(Record {
-                    topic: Topic::BaseLimit,
+                    topic: Topic::BASE_LIMIT,
                     arrival,
                     key: limit.id.to_string(),
                     payload: Some(serde_json::to_vec(&limit).ok()?),
@@ -239,7 +239,7 @@ impl City {
         });
         change(&mut row);
         Record {
-            topic: Topic::BaseAsset,
+            topic: Topic::BASE_ASSET,
             arrival,
             key: asset.id.clone(),
             payload: Some(row.to_string().into_bytes()),
@@ -267,7 +267,7 @@ impl City {
             "thresholds": thresholds,
         });
         Record {
-            topic: Topic::BaseDatastream,
+            topic: Topic::BASE_DATASTREAM,
             arrival,
             key: stream.id.clone(),
             payload: Some(row.to_string().into_bytes()),
@@ -308,8 +308,9 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    use riskflow_config::{BaseRow, InputRecord};
+    use riskflow_config::InputRecord;
     use riskflow_connectors::{RawRecord, decode};
+    use riskflow_model::base::Asset;
 
     fn city(datastreams: usize, hours: u32) -> City {
         City::new(CityOptions {
@@ -338,11 +339,11 @@ mod tests {
         let rows: Vec<InputRecord> = base.iter().map(|record| decoded(record).unwrap()).collect();
         let of = |topic: Topic| base.iter().filter(|record| record.topic == topic).count();
         assert_eq!(
-            (of(Topic::BaseRegion), of(Topic::BaseDatastream)),
+            (of(Topic::BASE_REGION), of(Topic::BASE_DATASTREAM)),
             (1 + 1 + 4 + 36 + 428, 1_000)
         );
         let assets = rows.iter().filter_map(|row| match row {
-            InputRecord::Base(_, Some(BaseRow::Asset(asset))) => Some(asset),
+            InputRecord::Base(_, Some(row)) => row.downcast_ref::<Asset>(),
             _ => None,
         });
         let categories: BTreeSet<_> = assets.clone().map(|asset| asset.category.clone()).collect();
@@ -355,7 +356,7 @@ mod tests {
         assert_eq!(
             city(20_000, 1)
                 .base()
-                .filter(|record| record.topic == Topic::BaseDatastream)
+                .filter(|record| record.topic == Topic::BASE_DATASTREAM)
                 .count(),
             20_000
         );

@@ -4,10 +4,10 @@ use std::fmt;
 use std::process::ExitCode;
 
 use riskflow::job::TopicsDiffer;
-use riskflow_config::Problems;
 use riskflow_connectors::checkpoint::CheckpointError;
 use riskflow_connectors::kafka::BrokerError;
 use riskflow_connectors::{AppendError, SourceError};
+use riskflow_model::Problems;
 
 use crate::cli::{EXIT_CONFIGURATION, EXIT_DIFFERS};
 

@@ -20,17 +20,20 @@
 //! `latest`, `monitor`, `permit`, `unmatched`, `lifecycle`, `score_baseline`, `roster`, `joining`, `case` and `notice` are folds, all else is views.
 //! `ticks` reach every fold.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
 use jiff::tz::TimeZone;
-use riskflow_config::{BaseRow, CaseSettings, ScoreCuts, Settings, TimeSettings, UnknownSettings, UnmatchedSettings};
-use riskflow_model::base::Region;
+use riskflow_config::{CaseSettings, ScoreCuts, Settings, TimeSettings, UnknownSettings, UnmatchedSettings};
+use riskflow_model::base::{Asset, Region};
+use riskflow_model::intake::{Incident, Limit, Permit, Report};
 use riskflow_model::output::{AssetRisk, CaseState, WarningDelta, WarningState};
+use riskflow_model::responsibility::{Duty, Plan, Unit, User};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Shared, Text};
+use riskflow_model::{Key, Shared, TableRecord, Text};
 use riskflow_operators::case::{Acted, Alarm, Case, CaseOutput, CaseRecord, Standing};
 use riskflow_operators::fold::{Batch, Fold, FoldMeter, Keeper, Tick, Waking, batched, fold};
 use riskflow_operators::joining::Joining;
@@ -43,7 +46,7 @@ use riskflow_operators::obligation::{obligation, subjects};
 use riskflow_operators::permit::UnderPermit;
 use riskflow_operators::roster::{OnDuty, Roster, RosterRow};
 use riskflow_operators::score_baseline::ScoreBaseline;
-use riskflow_operators::table::{BaseRecord, Latest, TableOutput};
+use riskflow_operators::table::{BaseRecord, Latest, TableKey, TableOutput};
 use riskflow_operators::unmatched::{Alone, Lasting, UnmatchedMeter, unmatched_table};
 use riskflow_operators::valid::NoValueMeter;
 use riskflow_operators::{Diff, Rows, Turn, permit, region_risk, report_total, response, specification};
@@ -241,15 +244,16 @@ pub fn graph<'scope>(
         keepers.latest,
     )
     .note(&mut waking);
-    let ([regions, assets, datastreams, rules, tables], refused) = apart(tables);
-    let regions = regions.flat_map(|(_, row)| row.region());
+    let tables = Parted::of(tables);
+    let refused = tables.refused.clone();
+    let regions = tables.table::<Region>().map(|(_, row)| row);
     let placed = placed(regions.clone());
-    let assets = assets.flat_map(|(key, row)| Some((key, row.asset()?)));
-    let datastreams = datastreams.flat_map(|(key, row)| Some(specification::at_asset(key, row.datastream()?)));
-    let rules = rules.flat_map(|(_, row)| row.rule());
-    let permits = tables.clone().flat_map(|(_, row)| row.permit());
-    let limits = tables.clone().flat_map(|(_, row)| row.limit());
-    let reports = tables.clone().flat_map(|(_, row)| row.report());
+    let assets = tables.table::<Asset>();
+    let datastreams = tables.table().map(|(key, row)| specification::at_asset(key, row));
+    let rules = tables.table().map(|(_, row)| specification::rule(&row));
+    let permits = tables.table::<Permit>().map(|(_, row)| row);
+    let limits = tables.table::<Limit>().map(|(_, row)| row);
+    let reports = tables.table::<Report>().map(|(_, row)| row);
     in_force::watch(rules.clone(), limits.clone(), &meters.in_force);
 
     let located = locate(assets.clone(), placed.clone(), |(_, asset)| asset.region);
@@ -383,7 +387,7 @@ pub fn graph<'scope>(
 
 /// What the closed loop is made of.
 struct Loop<'scope> {
-    tables: Rows<'scope, (Key, BaseRow)>,
+    tables: Parted<'scope>,
     regions: Rows<'scope, Shared<Region>>,
     placed: Rows<'scope, Shared<Region>>,
     running: Rows<'scope, (Arc<WarningState>, Text)>,
@@ -412,14 +416,16 @@ fn closed_loop<'scope>(
         ticks,
     } = inputs;
     let scope = ticks.scope();
-    let units = tables.clone().flat_map(|(_, row)| row.unit());
-    let users = tables.clone().flat_map(|(_, row)| row.user());
-    let plans = tables.clone().flat_map(|(_, row)| row.plan());
-    let incidents = tables.clone().flat_map(|(_, row)| row.incident());
+    let units = tables.table::<Unit>().map(|(_, row)| row);
+    let users = tables.table::<User>();
+    let plans = tables.table::<Plan>().map(|(_, row)| row);
+    let incidents = tables.table::<Incident>().map(|(_, row)| row);
+    let on_duty = roster_rows(tables.table(), users.clone());
+    let users = users.map(|(_, row)| row);
     let no_records = ToStream::to_stream(None, scope);
     let on_duty = fold(
         Roster,
-        roster_rows(tables),
+        on_duty,
         no_records.clone(),
         ticks.clone(),
         meters.roster.clone(),
@@ -475,24 +481,32 @@ fn closed_loop<'scope>(
 }
 
 /// The rows of the fold `roster`.
-fn roster_rows<'scope>(tables: Rows<'scope, (Key, BaseRow)>) -> Rows<'scope, ((u16, Key), RosterRow)> {
-    tables.flat_map(|(key, row)| match row {
-        BaseRow::Duty(duty) => Some(((Topic::BaseDuty.index(), key), RosterRow::Duty(duty))),
-        BaseRow::User(user) => Some(((Topic::BaseUser.index(), key), RosterRow::User(user))),
-        _ => None,
-    })
+fn roster_rows<'scope>(
+    duties: Rows<'scope, (Key, Shared<Duty>)>,
+    users: Rows<'scope, (Key, Shared<User>)>,
+) -> Rows<'scope, (TableKey, RosterRow)> {
+    let duties = duties.map(|(key, row)| ((Topic::BASE_DUTY.id(), key), RosterRow::Duty(row)));
+    duties.concat(users.map(|(key, row)| ((Topic::BASE_USER.id(), key), RosterRow::User(row))))
 }
 
 /// What a fold gives.
 type Updates<'scope, D> = StreamVec<'scope, Turn, (D, Turn, Diff)>;
 
 /// Parts of what a fold gives. Each update goes one way only, without a copy for the other ways: when a city comes, they are many.
-fn split<'scope, D: Clone + 'static, const N: usize>(
+fn split<'scope, D: Clone + 'static>(
+    found: Updates<'scope, D>,
+    parts: u64,
+    part: impl Fn(&D) -> u64 + 'static,
+) -> Vec<Updates<'scope, D>> {
+    found.partition(parts, move |update: (D, Turn, Diff)| (part(&update.0), update))
+}
+
+/// The same where the number of parts is known.
+fn split_into<'scope, D: Clone + 'static, const N: usize>(
     found: Updates<'scope, D>,
     part: impl Fn(&D) -> u64 + 'static,
 ) -> [Updates<'scope, D>; N] {
-    let parts = found.partition(N as u64, move |update: (D, Turn, Diff)| (part(&update.0), update));
-    match <[_; N]>::try_from(parts) {
+    match <[_; N]>::try_from(split(found, N as u64, part)) {
         Ok(parts) => parts,
         Err(_) => unreachable!("there are as many parts as were asked for"),
     }
@@ -508,7 +522,7 @@ struct Steps<'scope> {
 
 impl<'scope> Steps<'scope> {
     fn of(steps: Updates<'scope, Step>) -> Self {
-        let [risks, states, joined, deltas] = split(steps, |step| match step {
+        let [risks, states, joined, deltas] = split_into(steps, |step| match step {
             Step::Risk(_) => 0,
             Step::State(..) => 1,
             Step::Joined(_) => 2,
@@ -536,7 +550,7 @@ struct Found<'scope> {
 
 impl<'scope> Found<'scope> {
     fn of(found: Updates<'scope, CaseOutput>) -> Self {
-        let [cases, standings, alarms, deltas] = split(found, |output| match output {
+        let [cases, standings, alarms, deltas] = split_into(found, |output| match output {
             CaseOutput::State(_) => 0,
             CaseOutput::Standing(_) => 1,
             CaseOutput::Alarm(_) => 2,
@@ -567,29 +581,42 @@ impl<'scope> Found<'scope> {
     }
 }
 
-/// Tables, and dead letters.
-type Apart<'scope> = ([Rows<'scope, (Key, BaseRow)>; 5], StreamVec<'scope, Turn, OutputUpdate>);
+/// The rows of each input table, and the records that were refused.
+struct Parted<'scope> {
+    tables: BTreeMap<Topic, Updates<'scope, TableOutput>>,
+    refused: StreamVec<'scope, Turn, OutputUpdate>,
+}
 
-/// The base tables: regions, assets, datastreams, rules, and all others; and the records that were refused.
-fn apart<'scope>(tables: Updates<'scope, TableOutput>) -> Apart<'scope> {
-    let [regions, assets, datastreams, rules, others, refused] = split(tables, |given| match given {
-        TableOutput::Row(_, BaseRow::Region(_)) => 0,
-        TableOutput::Row(_, BaseRow::Asset(_)) => 1,
-        TableOutput::Row(_, BaseRow::Datastream(_)) => 2,
-        TableOutput::Row(_, BaseRow::Rule(_)) => 3,
-        TableOutput::Row(..) => 4,
-        TableOutput::Refused(_) => 5,
-    });
-    let rows = [regions, assets, datastreams, rules, others].map(|rows| {
+impl<'scope> Parted<'scope> {
+    fn of(tables: Updates<'scope, TableOutput>) -> Self {
+        let topics: Vec<Topic> = Topic::inputs().filter(|topic| topic.is_input_table()).collect();
+        let places: BTreeMap<Topic, u64> = topics.iter().copied().zip(0..).collect();
+        let refused = topics.len() as u64;
+        let mut parts = split(tables, refused + 1, move |given| match given {
+            TableOutput::Row(_, row) => places[&row.topic()],
+            TableOutput::Refused(_) => refused,
+        });
+        let refused = parts.pop().expect("there are as many parts as were asked for");
+        let refused = refused.flat_map(|(given, epoch, diff)| match given {
+            TableOutput::Refused(letter) => Some((Output::DeadLetter(letter), epoch, diff)),
+            TableOutput::Row(..) => None,
+        });
+        Self {
+            tables: topics.into_iter().zip(parts).collect(),
+            refused,
+        }
+    }
+
+    /// The rows of a table, by the keys of their identifiers.
+    fn table<R: TableRecord>(&self) -> Rows<'scope, (Key, Shared<R>)> {
+        let rows = self.tables[&Topic::of::<R>()].clone();
         let rows = rows.flat_map(|(given, epoch, diff)| match given {
-            TableOutput::Row(key, row) => Some(((key, row), epoch, diff)),
+            TableOutput::Row(key, row) => {
+                let row = row.downcast().expect("the tables were parted by topic");
+                Some(((key, row), epoch, diff))
+            }
             TableOutput::Refused(_) => None,
         });
         rows.as_collection()
-    });
-    let refused = refused.flat_map(|(given, epoch, diff)| match given {
-        TableOutput::Refused(letter) => Some((Output::DeadLetter(letter), epoch, diff)),
-        TableOutput::Row(..) => None,
-    });
-    (rows, refused)
+    }
 }

@@ -54,7 +54,7 @@ use crate::output::{Output, OutputUpdate};
 
 mod clerk;
 
-use clerk::{Clerk, Counts};
+use clerk::{Clerk, Tally};
 
 /// How an epoch takes its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,8 +155,8 @@ pub struct Standing {
     held: BTreeMap<Partition, Vec<(u64, Output)>>,
 }
 
-/// A topic, by its position, and a partition of it.
-type Partition = (u16, u16);
+/// A topic and a partition of it.
+type Partition = (Topic, u16);
 
 /// The most unreadable records that are held at the beginning of partitions. Behind these, others arrive before everything
 /// else.
@@ -267,7 +267,7 @@ struct Pending {
     /// How many records it took.
     taken: usize,
     /// How far it came in each partition of which it took any: topic, partition, next offset.
-    offsets: Vec<((u16, u16), u64)>,
+    offsets: Vec<(Partition, u64)>,
     next_arrival: Option<i64>,
 }
 
@@ -294,10 +294,9 @@ impl Pending {
 impl Pending {
     /// How far it came, for the output; once.
     fn offsets<'a>(&'a mut self, sources: &'a [Box<dyn Source>]) -> impl Iterator<Item = Output> + 'a {
-        self.offsets.drain(..).map(|((index, partition), next)| {
-            let topic = Topic::ALL.get(usize::from(index));
-            let mark = topic.and_then(|topic| sources.iter().find_map(|source| source.mark(*topic, partition)));
-            Output::Taken(index, partition, next, mark)
+        self.offsets.drain(..).map(|((topic, partition), next)| {
+            let mark = sources.iter().find_map(|source| source.mark(topic, partition));
+            Output::Taken(topic, partition, next, mark)
         })
     }
 }
@@ -398,7 +397,7 @@ impl Ingest {
             time: self.time,
             case: self.case,
             taken,
-            counts: [Counts::default(); Topic::ALL.len()],
+            tally: Tally::default(),
             count: &mut count,
             offsets: &mut pending.offsets,
             next_arrival: &mut pending.next_arrival,
@@ -420,11 +419,7 @@ impl Ingest {
         if all_done && !idle {
             clerk.release();
         }
-        for (topic, counts) in Topic::ALL
-            .into_iter()
-            .zip(clerk.counts)
-            .filter(|(_, counts)| counts.records > 0)
-        {
+        for (topic, counts) in clerk.tally.0 {
             self.metrics.taken(topic, counts.records, counts.bytes, counts.late);
         }
         pending.taken += count;

@@ -410,7 +410,7 @@ fn open_sources(
         Until::End
     };
     let share = Share { index, peers };
-    let (base, others): (Vec<Topic>, Vec<Topic>) = Topic::inputs().partition(|topic| topic.is_base());
+    let (base, others): (Vec<Topic>, Vec<Topic>) = Topic::inputs().partition(|topic| topic.is_input_table());
     let (known, marks) = start.known.clone();
     let known = known.with_marks(&marks);
     let span = Span {

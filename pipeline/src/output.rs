@@ -44,9 +44,8 @@ pub enum Output {
     Unmatched(Arc<Unmatched>),
     /// A record of `out.deadletter`.
     DeadLetter(Box<DeadLetter>),
-    /// The epoch took the records of a partition before this offset: position of the topic, partition, offset, and the mark
-    /// there.
-    Taken(u16, u16, u64, Option<u32>),
+    /// The epoch took the records of a partition before this offset: topic, partition, offset, and the mark there.
+    Taken(Topic, u16, u64, Option<u32>),
     /// What the clock does to a fold.
     Waking(Box<Waking>),
 }
@@ -114,9 +113,7 @@ impl EpochOutput {
                 Output::DeadLetter(letter) => this.dead.push(*letter),
                 Output::Waking(..) => unreachable!("it was taken out before"),
                 Output::Taken(topic, partition, next, mark) => {
-                    if let Some(topic) = Topic::ALL.get(usize::from(topic)) {
-                        this.offsets.advance_marked(*topic, partition, next, mark);
-                    }
+                    this.offsets.advance_marked(topic, partition, next, mark);
                 }
             }
         }

@@ -282,10 +282,10 @@ impl Publishing {
         if fault("fault::progress_apart") {
             let mut progress = epochs.clone();
             for epoch in &mut progress {
-                epoch.records.retain(|record| record.topic == Topic::Progress);
+                epoch.records.retain(|record| record.topic == Topic::PROGRESS);
             }
             for epoch in &mut epochs {
-                epoch.records.retain(|record| record.topic != Topic::Progress);
+                epoch.records.retain(|record| record.topic != Topic::PROGRESS);
             }
             self.commit(&mut progress)?;
             // A table is mended after a restart; what was to be told once is gone.

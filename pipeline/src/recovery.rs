@@ -230,7 +230,7 @@ impl Recovery {
             %last, ahead,
             "the clock was ahead when the last epoch was closed: making the state anew from the input that is there"
         );
-        let rows = published_rows(&settings.output, &settings.topics, Topic::WarningState);
+        let rows = published_rows(&settings.output, &settings.topics, Topic::WARNING_STATE);
         let rows = rows.context("could not read the open warnings in the output")?;
         let open = rows
             .iter()

@@ -201,7 +201,7 @@ fn route(origin: Origin, record: InputRecord, epoch: Millis, semantics: &Semanti
 
 /// The dead letter of a record that may not be taken in; here its payload is not at hand.
 fn refused(origin: Origin, field: &str, time: Millis, reason: Reason) -> DeadLetter {
-    let topic = Topic::ALL[usize::from(origin.topic)];
+    let topic = Topic::from_id(origin.topic).expect("a record has an origin in a topic");
     DeadLetter::new(
         (reason, &format!("`{field}` is {time}")),
         (topic, origin.partition, origin.offset),

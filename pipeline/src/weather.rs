@@ -32,7 +32,7 @@ pub fn base() -> Vec<(Topic, String, Vec<u8>)> {
         .chain(STATIONS.map(|(station, code)| (code, station)))
     {
         add(
-            Topic::BaseRegion,
+            Topic::BASE_REGION,
             code,
             json!({ "code": code, "name": format!("{name} (measured 2013)") }),
         );
@@ -42,18 +42,18 @@ pub fn base() -> Vec<(Topic, String, Vec<u8>)> {
             "id": station, "name": station, "category": "weather_station", "domain": "natural_hazard",
             "region": village, "inherent_level": 2, "population": 1000, "tags": ["measured"],
         });
-        add(Topic::BaseAsset, station, asset);
+        add(Topic::BASE_ASSET, station, asset);
         for (property, unit, _, _) in COLUMNS {
             let id = format!("{station}-{property}");
             let datastream = json!({
                 "id": id, "asset": station, "observed_property": property, "unit": unit, "tags": ["measured"],
             });
-            add(Topic::BaseDatastream, &id, datastream);
+            add(Topic::BASE_DATASTREAM, &id, datastream);
         }
     }
     for rule in riskflow_config::packs::all().unwrap_or_default() {
         if let Ok(value) = serde_json::to_value(&rule.record) {
-            add(Topic::InRule, &rule.record.id, value);
+            add(Topic::IN_RULE, &rule.record.id, value);
         }
     }
     records

@@ -232,7 +232,7 @@ impl Case {
             if let Some(quality) = put.get(3) {
                 payload["quality"] = quality.clone();
             }
-            records.push(record(Topic::InObservation, None, Some(&payload.to_string()), offset)?);
+            records.push(record(Topic::IN_OBSERVATION, None, Some(&payload.to_string()), offset)?);
         }
         for act in &step.act {
             let mut action = act.clone();
@@ -247,7 +247,7 @@ impl Case {
                     action[name] = json!(seconds(time));
                 }
             }
-            records.push(record(Topic::InAction, None, Some(&action.to_string()), offset)?);
+            records.push(record(Topic::IN_ACTION, None, Some(&action.to_string()), offset)?);
         }
         Ok(EpochInput {
             epoch: Millis(seconds(step.at)),
@@ -289,7 +289,7 @@ fn record(
     let decoded = decode(&raw).map_err(|rejection| anyhow::anyhow!("{payload:?}: {}", rejection.detail))?;
     Ok((
         Origin {
-            topic: topic.index(),
+            topic: topic.id(),
             partition: 0,
             offset: *offset,
         },

@@ -4,12 +4,12 @@
 
 pub use riskflow::draw::Draw;
 use riskflow::replay::EpochInput;
-use riskflow_config::{BaseRow, InputRecord, Problems, Rule};
+use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis, RegionCode, Shared};
+use riskflow_model::{Key, Millis, Problems, RegionCode, Row};
 use serde_json::json;
 
 mod long;
@@ -125,13 +125,13 @@ impl Maker {
         let offset = &mut self.offsets[partition as usize];
         *offset += 1;
         Origin {
-            topic: topic.index(),
+            topic: topic.id(),
             partition: partition as u16,
             offset: *offset,
         }
     }
 
-    fn row(&mut self, topic: Topic, id: &str, row: Option<BaseRow>) -> (Origin, InputRecord) {
+    fn row(&mut self, topic: Topic, id: &str, row: Option<Row>) -> (Origin, InputRecord) {
         // All records of a key lie in one partition.
         let origin = self.origin(topic, Key::of(id).route() % PARTITIONS);
         (origin, InputRecord::Base(Key::of(id), row))
@@ -168,8 +168,8 @@ impl Maker {
             name: format!("region {code}").into(),
             parent: parent.filter(|parent| !code.is_statistical() && *parent != code),
         };
-        let row = BaseRow::Region(Shared::new(region));
-        self.row(Topic::BaseRegion, &code.to_string(), Some(row))
+        let row = Row::new(region);
+        self.row(Topic::BASE_REGION, &code.to_string(), Some(row))
     }
 
     fn base_change(&mut self) -> (Origin, InputRecord) {
@@ -180,7 +180,7 @@ impl Maker {
             }
             13 => {
                 let code = *self.draw.pick(&REGIONS[6..]);
-                self.row(Topic::BaseRegion, code, None)
+                self.row(Topic::BASE_REGION, code, None)
             }
             0..=2 => {
                 let number = self.draw.below(ASSETS);
@@ -196,15 +196,15 @@ impl Maker {
             }
             9 => {
                 let id = format!("asset-{}", self.draw.below(ASSETS));
-                self.row(Topic::BaseAsset, &id, None)
+                self.row(Topic::BASE_ASSET, &id, None)
             }
             10 => {
                 let id = format!("stream-{}", self.draw.below(STREAMS));
-                self.row(Topic::BaseDatastream, &id, None)
+                self.row(Topic::BASE_DATASTREAM, &id, None)
             }
             _ => {
                 let id = format!("rule-{}", self.draw.below(RULES));
-                self.row(Topic::InRule, &id, None)
+                self.row(Topic::IN_RULE, &id, None)
             }
         }
     }
@@ -223,7 +223,7 @@ impl Maker {
             "tags": tags,
         }))
         .expect("an asset");
-        self.row(Topic::BaseAsset, &id, Some(BaseRow::Asset(Shared::new(asset))))
+        self.row(Topic::BASE_ASSET, &id, Some(Row::new(asset)))
     }
 
     fn datastream(&mut self, number: u64) -> (Origin, InputRecord) {
@@ -259,11 +259,7 @@ impl Maker {
             datastream[field] = value.clone();
         }
         let datastream: Datastream = serde_json::from_value(datastream).expect("a datastream");
-        self.row(
-            Topic::BaseDatastream,
-            &id,
-            Some(BaseRow::Datastream(Shared::new(datastream))),
-        )
+        self.row(Topic::BASE_DATASTREAM, &id, Some(Row::new(datastream)))
     }
 
     fn rule(&mut self, number: u64) -> (Origin, InputRecord) {
@@ -288,7 +284,7 @@ impl Maker {
                 break rule;
             }
         };
-        self.row(Topic::InRule, &id, Some(BaseRow::Rule(rule)))
+        self.row(Topic::IN_RULE, &id, Some(Row::new(rule.record.clone())))
     }
 
     fn drawn_rule(
@@ -411,7 +407,7 @@ impl Maker {
             ]),
         });
         let partition = self.draw.below(PARTITIONS);
-        let origin = self.origin(Topic::InObservation, partition);
+        let origin = self.origin(Topic::IN_OBSERVATION, partition);
         let observation = Observation {
             datastream: Key::of(&id),
             id: id.into(),

@@ -422,7 +422,7 @@ mod tests {
         let Some(kafka) = Kafka::for_test("what_is_produced_is_consumed") else {
             return;
         };
-        let topic = Topic::BaseRegion;
+        let topic = Topic::BASE_REGION;
         let records = [
             ("33/α", Some(r#"{"name":"a b"}"#)),
             ("3301", Some("1")),
@@ -449,7 +449,7 @@ mod tests {
         let Some(kafka) = Kafka::for_test("reading_on_waits_for_what_comes_later") else {
             return;
         };
-        let topic = Topic::InObservation;
+        let topic = Topic::IN_OBSERVATION;
         kafka.produce_to(topic, 1, [("a", Some("first"))]).unwrap();
         let reader = {
             let kafka = kafka.clone();
@@ -470,7 +470,7 @@ mod tests {
         let Some(kafka) = Kafka::for_test("a_topic_that_is_not_there_is_an_error") else {
             return;
         };
-        let error = format!("{:#}", kafka.consume(Topic::Progress).unwrap_err());
+        let error = format!("{:#}", kafka.consume(Topic::PROGRESS).unwrap_err());
         assert!(error.contains("Unknown topic"), "{error}");
     }
 
@@ -483,9 +483,9 @@ mod tests {
         kafka
             .clone()
             .with_patience(PATIENCE)
-            .produce(Topic::InRule, [("a", Some("1"))])
+            .produce(Topic::IN_RULE, [("a", Some("1"))])
             .unwrap();
-        let error = format!("{:#}", kafka.consume_until(Topic::InRule, |_| false).unwrap_err());
+        let error = format!("{:#}", kafka.consume_until(Topic::IN_RULE, |_| false).unwrap_err());
         assert!(error.contains("not enough"), "{error}");
     }
 }

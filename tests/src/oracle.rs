@@ -8,21 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow::graph::Semantics;
 use riskflow::replay::EpochInput;
-use riskflow_config::{BaseRow, InputRecord, Rule};
+use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Reading};
 use riskflow_model::output::{
     AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, Reason, RegionRisk, ReportTotal, Response,
     Unmatched, WarningDelta, WarningState,
 };
+use riskflow_model::rule::RuleRecord;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Level, Millis, Shared, Text};
+use riskflow_model::{Key, Level, Millis, Row, Shared, Text};
 
 use crate::oracle::entry::{Entry, Stream, alike, selects, sense, wanted};
 use crate::oracle::level::{Track, level_at};
 use crate::oracle::permit::{Permits, Permitted};
 use crate::oracle::place::Places;
 use crate::oracle::report::Reports;
+use crate::oracle::table::Table;
 
 mod act;
 mod bureau;
@@ -37,6 +39,7 @@ mod region;
 mod report;
 mod response;
 mod run;
+mod table;
 mod timeline;
 mod unit;
 mod unmatched;
@@ -120,9 +123,9 @@ type Levels = BTreeMap<Member, (Track, bool)>;
 /// The oracle after some epochs.
 pub struct Oracle {
     semantics: Semantics,
-    regions: BTreeMap<Key, Shared<Region>>,
-    assets: BTreeMap<Key, Shared<Asset>>,
-    datastreams: BTreeMap<Key, Shared<Datastream>>,
+    regions: Table<Region>,
+    assets: Table<Asset>,
+    datastreams: Table<Datastream>,
     rules: BTreeMap<Key, Rule>,
     streams: BTreeMap<Key, Stream>,
     permits: Permits,
@@ -143,9 +146,9 @@ impl Oracle {
     pub fn new(semantics: Semantics) -> Self {
         Self {
             semantics,
-            regions: BTreeMap::new(),
-            assets: BTreeMap::new(),
-            datastreams: BTreeMap::new(),
+            regions: Table::default(),
+            assets: Table::default(),
+            datastreams: Table::default(),
             rules: BTreeMap::new(),
             streams: BTreeMap::new(),
             permits: Permits::default(),
@@ -217,17 +220,16 @@ impl Oracle {
         expected
     }
 
-    fn base(&mut self, topic: u16, key: Key, row: Option<&BaseRow>) {
-        match row {
-            Some(BaseRow::Region(row)) => drop(self.regions.insert(key, row.clone())),
-            Some(BaseRow::Asset(row)) => drop(self.assets.insert(key, row.clone())),
-            Some(BaseRow::Datastream(row)) => drop(self.datastreams.insert(key, row.clone())),
-            Some(BaseRow::Rule(row)) => drop(self.rules.insert(key, row.clone())),
-            None if topic == Topic::BaseRegion.index() => drop(self.regions.remove(&key)),
-            None if topic == Topic::BaseAsset.index() => drop(self.assets.remove(&key)),
-            None if topic == Topic::BaseDatastream.index() => drop(self.datastreams.remove(&key)),
-            None if topic == Topic::InRule.index() => drop(self.rules.remove(&key)),
-            _ => {}
+    fn base(&mut self, topic: u16, key: Key, row: Option<&Row>) {
+        self.regions.apply(topic, key, row);
+        self.assets.apply(topic, key, row);
+        self.datastreams.apply(topic, key, row);
+        if topic == Topic::IN_RULE.id() {
+            let rule = row.and_then(|row| row.downcast_ref::<RuleRecord>());
+            match rule {
+                Some(record) => drop(self.rules.insert(key, Rule::check(record.clone()).expect("a rule"))),
+                None => drop(self.rules.remove(&key)),
+            }
         }
     }
 
@@ -241,7 +243,7 @@ impl Oracle {
             }
             waiting.retain(|(arrival, ..)| now <= arrival + hold);
         }
-        for (key, row) in &self.datastreams {
+        for (key, row) in self.datastreams.iter() {
             let stream = self.streams.entry(*key).or_insert_with(|| Stream {
                 heard: now,
                 sense: sense(row),

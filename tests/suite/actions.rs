@@ -87,8 +87,8 @@ fn topics() -> TopicSettings {
 impl Desk {
     pub fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        drop(LogWriter::open(folder.path(), Topic::InAction.name(), 2).unwrap());
-        let way_in = open_append(&Input::Log(folder.path().to_owned()), &topics(), Topic::InAction).unwrap();
+        drop(LogWriter::open(folder.path(), Topic::IN_ACTION.name(), 2).unwrap());
+        let way_in = open_append(&Input::Log(folder.path().to_owned()), &topics(), Topic::IN_ACTION).unwrap();
         Self::with(folder, Some(way_in), None)
     }
 

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use riskflow::graph::Meters;
 use riskflow::output::EpochOutput;
 use riskflow::replay::{EpochInput, replay};
-use riskflow_config::{BaseRow, InputRecord};
+use riskflow_config::InputRecord;
 use riskflow_model::output::{CaseEventKind, CaseStep, Cause, DeltaKind, Notice, NoticeEvent, Origin, Refusal};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
@@ -49,7 +49,7 @@ impl Visible {
             output.deltas
         );
         let origin = |topic: &str, partition: u32, offset| Origin {
-            topic: Topic::from_name(topic).unwrap().index(),
+            topic: Topic::from_name(topic).unwrap().id(),
             partition: partition as u16,
             offset,
         };
@@ -265,7 +265,7 @@ fn shrunk(mut history: Vec<EpochInput>, workers: usize) -> Vec<EpochInput> {
 /// A rule as it was written.
 fn rule((_, record): &(Origin, InputRecord)) -> Option<String> {
     match record {
-        InputRecord::Base(_, Some(BaseRow::Rule(rule))) => serde_json::to_string(&rule.record).ok(),
+        InputRecord::Base(_, Some(row)) if row.topic() == Topic::IN_RULE => String::from_utf8(row.to_json().ok()?).ok(),
         _ => None,
     }
 }
@@ -420,7 +420,7 @@ fn any_order_of_arrival_within_the_horizon_ends_in_the_same_tables() {
         // Within the horizon of the last epoch, and nothing for a datastream that has no row.
         let known: BTreeSet<Key> = base
             .iter()
-            .filter(|(origin, _)| origin.topic == Topic::BaseDatastream.index())
+            .filter(|(origin, _)| origin.topic == Topic::BASE_DATASTREAM.id())
             .filter_map(|(_, record)| match record {
                 InputRecord::Base(key, _) => Some(*key),
                 InputRecord::Observation(_) | InputRecord::Action(_) => None,
@@ -491,7 +491,7 @@ fn arrive(
         let share = order.len() * (step - 1) / steps..order.len() * step / steps;
         let records = order[share.clone()].iter().zip(share).map(|(index, offset)| {
             let origin = Origin {
-                topic: Topic::InObservation.index(),
+                topic: Topic::IN_OBSERVATION.id(),
                 partition: 0,
                 offset: offset as u64,
             };

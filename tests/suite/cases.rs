@@ -47,7 +47,7 @@ impl Offsets {
             payload: Some(payload.as_bytes()),
         };
         let origin = Origin {
-            topic: topic.index(),
+            topic: topic.id(),
             partition: 0,
             offset: self.0,
         };
@@ -66,16 +66,16 @@ fn people() -> Vec<(Topic, Value)> {
     let duty = |id: &str, unit: &str, role: &str| json!({ "id": id, "region": "3309", "unit": unit, "role": role });
     let tasks = json!([{ "id": "a", "role": "duty", "limit_minutes": 1 }, { "id": "b", "role": "chief" }]);
     vec![
-        (Topic::BaseUnit, unit("town", Some("county"))),
-        (Topic::BaseUnit, unit("county", None)),
-        (Topic::BaseUser, user("anna", "town", "duty")),
-        (Topic::BaseUser, user("bo", "town", "chief")),
-        (Topic::BaseUser, user("cai", "county", "duty")),
-        (Topic::BaseDuty, duty("one", "town", "duty")),
-        (Topic::BaseDuty, duty("two", "town", "chief")),
-        (Topic::BaseDuty, duty("three", "county", "duty")),
+        (Topic::BASE_UNIT, unit("town", Some("county"))),
+        (Topic::BASE_UNIT, unit("county", None)),
+        (Topic::BASE_USER, user("anna", "town", "duty")),
+        (Topic::BASE_USER, user("bo", "town", "chief")),
+        (Topic::BASE_USER, user("cai", "county", "duty")),
+        (Topic::BASE_DUTY, duty("one", "town", "duty")),
+        (Topic::BASE_DUTY, duty("two", "town", "chief")),
+        (Topic::BASE_DUTY, duty("three", "county", "duty")),
         (
-            Topic::BasePlan,
+            Topic::BASE_PLAN,
             json!({ "id": "plan", "level": "yellow", "rules": ["leak"], "tasks": tasks }),
         ),
     ]
@@ -126,10 +126,10 @@ fn history(actions: &[Value], batches: usize, late: bool) -> Vec<EpochInput> {
         .map(|(topic, row)| offsets.record(*topic, row))
         .collect();
     let mut history = BTreeMap::new();
-    beginning.extend(CASES.map(|id| offsets.record(Topic::InIncident, &incident(id, 1, "open"))));
+    beginning.extend(CASES.map(|id| offsets.record(Topic::IN_INCIDENT, &incident(id, 1, "open"))));
     history.insert(ISSUE, beginning);
     let ends = [("leak", "ended"), ("fire", "withdrawn")];
-    let ends = ends.map(|(id, state)| offsets.record(Topic::InIncident, &incident(id, 2, state)));
+    let ends = ends.map(|(id, state)| offsets.record(Topic::IN_INCIDENT, &incident(id, 2, state)));
     history.insert(END, ends.to_vec());
     for (number, action) in actions.iter().enumerate() {
         let epoch = if late {
@@ -138,7 +138,7 @@ fn history(actions: &[Value], batches: usize, late: bool) -> Vec<EpochInput> {
             // The next full two seconds.
             (action["time"].as_i64().unwrap() / 2_000 + 1) * 2_000
         };
-        let record = offsets.record(Topic::InAction, action);
+        let record = offsets.record(Topic::IN_ACTION, action);
         history.entry(epoch.max(ISSUE)).or_default().push(record);
     }
     history.entry(DONE + 200_000).or_default();
@@ -355,7 +355,7 @@ fn an_epoch_in_which_the_clock_brings_others_on_duty_says_so() {
     let mut offsets = Offsets::default();
     let chief = json!({ "id": "four", "region": "3309", "unit": "county", "role": "chief",
         "valid_from": START + 25_000, "valid_to": START + 45_000 });
-    let rows = people().into_iter().chain([(Topic::BaseDuty, chief)]);
+    let rows = people().into_iter().chain([(Topic::BASE_DUTY, chief)]);
     let mut records: Vec<_> = rows.map(|(topic, row)| offsets.record(topic, &row)).collect();
     let history = (0..7).map(|epoch| EpochInput {
         epoch: Millis(START + epoch * 10_000),

@@ -76,7 +76,7 @@ impl Feed {
             "3309".to_owned(),
             Some(r#"{"code":"3309","name":"Zhoushan"}"#.to_owned()),
         );
-        place.put(Topic::BaseRegion, &[region]);
+        place.put(Topic::BASE_REGION, &[region]);
         for asset in 0..ASSETS {
             self.asset(place, asset);
         }
@@ -85,7 +85,7 @@ impl Feed {
             let row = json!({"id": id, "asset": format!("asset-{}", stream % ASSETS), "observed_property": "gas"});
             (id, Some(row.to_string()))
         });
-        place.put(Topic::BaseDatastream, &streams.collect::<Vec<_>>());
+        place.put(Topic::BASE_DATASTREAM, &streams.collect::<Vec<_>>());
         self.rule(place);
         self.people.begin(place);
     }
@@ -97,7 +97,7 @@ impl Feed {
             "region": format!("33090{}001001", 2 + asset % 2),
             "inherent_level": 1 + self.draw.below(4), "population": self.draw.below(100),
         });
-        place.put(Topic::BaseAsset, &[(id, Some(row.to_string()))]);
+        place.put(Topic::BASE_ASSET, &[(id, Some(row.to_string()))]);
     }
 
     fn rule(&mut self, place: &dyn Place) {
@@ -110,7 +110,7 @@ impl Feed {
                 "red": {"when": {"feature": "last", "window": "4s", "op": ">=", "threshold": 90}, "hold": "1s", "clear": "2s"},
             },
         });
-        place.put(Topic::InRule, &[("gas".to_owned(), Some(rule.to_string()))]);
+        place.put(Topic::IN_RULE, &[("gas".to_owned(), Some(rule.to_string()))]);
     }
 
     /// Some observations, late ones, corrections and bad ones among them; now and then another row or rule.
@@ -138,7 +138,7 @@ impl Feed {
             records.push((id, Some(payload.to_string())));
         }
         self.sent += records.len() as u64;
-        place.put(Topic::InObservation, &records);
+        place.put(Topic::IN_OBSERVATION, &records);
         if self.draw.once_in(2) {
             self.people.act(place);
         }

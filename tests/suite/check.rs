@@ -146,13 +146,13 @@ fn the_input_is_checked_before_an_upgrade() {
     }
     let (one, inexact) = (rule("depth", 1, "5"), rule("depth", 2, "4.0001"));
     let (mended, gone) = (rule("rain", 2, "5"), rule("rain", 1, "50"));
-    put(Topic::BaseAsset, &[("a", Some(ASSETS))]);
+    put(Topic::BASE_ASSET, &[("a", Some(ASSETS))]);
     put(
-        Topic::BaseDatastream,
+        Topic::BASE_DATASTREAM,
         &[("d", Some(&datastream("d", "depth", r#"{"flood":{"red":1}}"#)))],
     );
     put(
-        Topic::InRule,
+        Topic::IN_RULE,
         &[
             ("depth", Some(&one)),
             ("depth", Some(&inexact)),
@@ -188,7 +188,7 @@ fn the_input_is_checked_before_an_upgrade() {
 /// What the published schema says of a rule, and what reading it says.
 #[test]
 fn the_schema_of_rules_refuses_what_reading_refuses() {
-    let schema = serde_json::to_value(riskflow_config::schema_of(Topic::InRule)).unwrap();
+    let schema = serde_json::to_value(riskflow_model::schema::of_topic(Topic::IN_RULE)).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let last = r#"{"feature":"last","window":"15m","op":">=","threshold":0.2}"#;
     let of = |when: &str| {

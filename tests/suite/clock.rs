@@ -66,12 +66,13 @@ impl Machine {
             ),
             rule("silent", json!({"feature": "silence", "op": ">=", "threshold": 7200})),
         ];
-        machine
-            .place
-            .put(Topic::BaseRegion, &rows(&[json!({"code": "3309", "name": "Zhoushan"})]));
-        machine.place.put(Topic::BaseAsset, &rows(&assets));
-        machine.place.put(Topic::BaseDatastream, &rows(&streams));
-        machine.place.put(Topic::InRule, &rows(&rules));
+        machine.place.put(
+            Topic::BASE_REGION,
+            &rows(&[json!({"code": "3309", "name": "Zhoushan"})]),
+        );
+        machine.place.put(Topic::BASE_ASSET, &rows(&assets));
+        machine.place.put(Topic::BASE_DATASTREAM, &rows(&streams));
+        machine.place.put(Topic::IN_RULE, &rows(&rules));
         Some(machine)
     }
 
@@ -92,7 +93,7 @@ impl Machine {
             .unwrap();
         let row = json!({"datastream": id, "phenomenon_time": now.as_millis() as i64, "result": result});
         self.place
-            .put(Topic::InObservation, &[(id.to_owned(), Some(row.to_string()))]);
+            .put(Topic::IN_OBSERVATION, &[(id.to_owned(), Some(row.to_string()))]);
     }
 
     fn start(&self, confirm: &str) -> Job {
@@ -148,7 +149,7 @@ impl Machine {
     /// Rule and asset of the warnings that stand open in the output.
     fn open(&self) -> BTreeSet<String> {
         let mut rows = BTreeMap::new();
-        for row in self.place.all(Topic::WarningState) {
+        for row in self.place.all(Topic::WARNING_STATE) {
             match row.value {
                 Some(value) => rows.insert(row.key, value),
                 None => rows.remove(&row.key),
@@ -164,7 +165,7 @@ impl Machine {
     /// What was told of warnings: how often of each.
     fn told(&self) -> BTreeMap<(String, String), usize> {
         let mut told = BTreeMap::new();
-        for row in self.place.all(Topic::WarningDelta) {
+        for row in self.place.all(Topic::WARNING_DELTA) {
             let delta: Value = serde_json::from_str(&row.value.unwrap()).unwrap();
             let text = |field: &str| delta[field].as_str().unwrap().to_owned();
             let what = format!("{} {} {}", text("kind"), text("rule"), text("asset"));
@@ -178,7 +179,7 @@ impl Machine {
     }
 
     fn refused(&self) -> usize {
-        self.place.all(Topic::DeadLetter).len()
+        self.place.all(Topic::DEAD_LETTER).len()
     }
 }
 

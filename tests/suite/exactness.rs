@@ -5,20 +5,20 @@ use std::sync::atomic::Ordering;
 use riskflow::graph::{Meters, Semantics};
 use riskflow::output::EpochOutput;
 use riskflow::replay::{EpochInput, replay};
-use riskflow_config::{BaseRow, InputRecord, Rule, ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow_config::{InputRecord, Rule, ScoreCuts, TimeSettings, UnknownSettings};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::intake::{Limit, Permit};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
-use riskflow_model::{InherentLevel, Key, Level, Millis, Shared};
+use riskflow_model::{InherentLevel, Key, Level, Millis, Row};
 
 const ASSETS: u64 = 100_000;
 const START: i64 = 1_600_000_000_000;
 
-fn base(topic: Topic, offset: u64, row: BaseRow) -> (Origin, InputRecord) {
+fn base(topic: Topic, offset: u64, row: Row) -> (Origin, InputRecord) {
     let origin = Origin {
-        topic: topic.index(),
+        topic: topic.id(),
         partition: 0,
         offset,
     };
@@ -43,18 +43,18 @@ fn asset(number: u64, inherent: u8) -> (Origin, InputRecord) {
         position: None,
         tags: Vec::new(),
     };
-    base(Topic::BaseAsset, number, BaseRow::Asset(Shared::new(asset)))
+    base(Topic::BASE_ASSET, number, Row::new(asset))
 }
 
 fn city() -> EpochInput {
     let mut records = vec![base(
-        Topic::BaseRegion,
+        Topic::BASE_REGION,
         0,
-        BaseRow::Region(Shared::new(Region {
+        Row::new(Region {
             code: "3309".parse().unwrap(),
             name: "city".into(),
             parent: None,
-        })),
+        }),
     )];
     for number in 0..ASSETS {
         records.push(asset(number, 3));
@@ -69,16 +69,12 @@ fn city() -> EpochInput {
             no_value: Box::default(),
             interval: None,
         };
-        records.push(base(
-            Topic::BaseDatastream,
-            number,
-            BaseRow::Datastream(Shared::new(datastream)),
-        ));
+        records.push(base(Topic::BASE_DATASTREAM, number, Row::new(datastream)));
         // Every hundredth is at orange.
         if number.is_multiple_of(100) {
             let id = format!("stream-{number}");
             let origin = Origin {
-                topic: Topic::InObservation.index(),
+                topic: Topic::IN_OBSERVATION.id(),
                 partition: 0,
                 offset: number,
             };
@@ -97,7 +93,11 @@ fn city() -> EpochInput {
     }
     let rule = br#"{"id":"level","version":1,"select":{"observed_property":"level"},"levels":{
         "orange":{"when":{"feature":"last","window":"1h","op":">=","threshold":3}}}}"#;
-    records.push(base(Topic::InRule, 0, BaseRow::Rule(Rule::from_json(rule).unwrap())));
+    records.push(base(
+        Topic::IN_RULE,
+        0,
+        Row::new(Rule::from_json(rule).unwrap().record.clone()),
+    ));
     EpochInput {
         epoch: Millis(START),
         records,
@@ -185,7 +185,7 @@ fn permit(id: &str, version: u32, asset: Option<u64>, holder: &str, to: i64) -> 
         "valid_from": START - 1_000, "valid_to": to,
     }))
     .unwrap();
-    base(Topic::InPermit, version.into(), BaseRow::Permit(Shared::new(permit)))
+    base(Topic::IN_PERMIT, version.into(), Row::new(permit))
 }
 
 /// So many yards, each with three permits in force, and a certificate for whom they are for.
@@ -195,7 +195,7 @@ fn yards(count: u64) -> EpochInput {
             "id": id, "version": 1, "measure": measure, "category": ["tank"], "levels": { "red": least },
         }))
         .unwrap();
-        base(Topic::BaseLimit, 0, BaseRow::Limit(Shared::new(limit)))
+        base(Topic::BASE_LIMIT, 0, Row::new(limit))
     };
     let mut records = vec![
         limit("work", "concurrent_work", 4),

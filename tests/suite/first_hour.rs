@@ -243,9 +243,9 @@ fn kafka_takes_rules_and_imports_and_an_action_says_what_became_of_it() {
     job.says(&["rules are in force"]);
     let payload = observation(now(), 60.0);
     kafka
-        .produce(Topic::InObservation, [("gas", Some(payload.as_str()))])
+        .produce(Topic::IN_OBSERVATION, [("gas", Some(payload.as_str()))])
         .unwrap();
-    let state = kafka.consume_until(Topic::CaseState, |rows| !rows.is_empty()).unwrap();
+    let state = kafka.consume_until(Topic::CASE_STATE, |rows| !rows.is_empty()).unwrap();
     let case = state[0].key.clone().unwrap();
     acts(&case, |arguments| run("act", arguments));
     assert_eq!(job.stop().0, Some(0));

@@ -108,14 +108,14 @@ fn kinds(records: &[Record]) -> Vec<String> {
 pub fn base(kafka: &Kafka) {
     kafka
         .produce(
-            Topic::BaseRegion,
+            Topic::BASE_REGION,
             [("3309", Some(r#"{"code":"3309","name":"Zhoushan"}"#))],
         )
         .unwrap();
     let asset = r#"{"id":"tank","name":"Tank 1","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4,"population":70}"#;
     kafka
         .produce(
-            Topic::BaseAsset,
+            Topic::BASE_ASSET,
             [
                 ("tank", Some(asset)),
                 ("gone", Some(&asset.replace("tank", "gone"))),
@@ -125,14 +125,14 @@ pub fn base(kafka: &Kafka) {
         .unwrap();
     kafka
         .produce(
-            Topic::BaseDatastream,
+            Topic::BASE_DATASTREAM,
             [("gas", Some(r#"{"id":"gas","asset":"tank","observed_property":"gas"}"#))],
         )
         .unwrap();
     let rule = r#"{"id":"gas","version":3,"source":"test","select":{"observed_property":"gas"},"levels":{"red":{"when":{"feature":"last","window":"10m","op":">=","threshold":50},"margin":5}}}"#;
     kafka
         .produce(
-            Topic::InRule,
+            Topic::IN_RULE,
             [
                 ("gas", Some(rule)),
                 ("bad", Some(r#"{"id":"bad","version":0,"select":{},"levels":{}}"#)),
@@ -154,18 +154,18 @@ fn kafka_live_warnings_rise_clear_and_are_withdrawn_and_bad_records_are_kept() {
     let job = Job(command(&kafka, "run", &sets).stdout(Stdio::null()).spawn().unwrap());
     let put = |payload: String| {
         kafka
-            .produce(Topic::InObservation, [("gas", Some(payload.as_str()))])
+            .produce(Topic::IN_OBSERVATION, [("gas", Some(payload.as_str()))])
             .unwrap()
     };
     let until = |count: usize| {
         kafka
-            .consume_until(Topic::WarningDelta, |records| records.len() >= count)
+            .consume_until(Topic::WARNING_DELTA, |records| records.len() >= count)
             .unwrap()
     };
 
     // The rules are in force once the bad one among them was refused: what comes now comes in a later epoch.
     kafka
-        .consume_until(Topic::DeadLetter, |letters| !letters.is_empty())
+        .consume_until(Topic::DEAD_LETTER, |letters| !letters.is_empty())
         .unwrap();
     let start = now();
     put(observation(start, 60.0));
@@ -198,7 +198,7 @@ fn kafka_live_warnings_rise_clear_and_are_withdrawn_and_bad_records_are_kept() {
 }
 
 fn bad_records_are_kept(kafka: &Kafka, start: i64) {
-    let put = |payload: &str| kafka.produce(Topic::InObservation, [("gas", Some(payload))]).unwrap();
+    let put = |payload: &str| kafka.produce(Topic::IN_OBSERVATION, [("gas", Some(payload))]).unwrap();
     let bad: [(&str, String); 5] = [
         ("malformed", r#"{"datastream":"gas","phenomenon_time":"#.to_owned()),
         (
@@ -213,7 +213,7 @@ fn bad_records_are_kept(kafka: &Kafka, start: i64) {
         put(payload);
     }
     let letters = kafka
-        .consume_until(Topic::DeadLetter, |records| records.len() > bad.len())
+        .consume_until(Topic::DEAD_LETTER, |records| records.len() > bad.len())
         .unwrap();
     let reasons: BTreeSet<String> = letters
         .iter()
@@ -237,12 +237,12 @@ fn bad_records_are_kept(kafka: &Kafka, start: i64) {
 }
 
 fn tables_say_red(kafka: &Kafka) {
-    let open = kafka.table(Topic::WarningState).unwrap();
+    let open = kafka.table(Topic::WARNING_STATE).unwrap();
     assert_eq!(open.len(), 1, "{open:?}");
-    let assets = kafka.table(Topic::RiskAsset).unwrap();
+    let assets = kafka.table(Topic::RISK_ASSET).unwrap();
     assert_eq!(assets.keys().collect::<Vec<_>>(), ["tank"]);
     assert!(assets["tank"].contains(r#""score":16"#), "{}", assets["tank"]);
-    let regions = kafka.table(Topic::RiskRegion).unwrap();
+    let regions = kafka.table(Topic::RISK_REGION).unwrap();
     for key in ["3309/all", "330902/work_safety", "330902001/all", "330902001001/all"] {
         let row: Value = serde_json::from_str(&regions[key]).unwrap();
         assert_eq!(
@@ -266,7 +266,7 @@ fn kafka_a_second_job_takes_over_and_the_first_is_fenced() {
             .unwrap())
     };
     let mut first = start();
-    kafka.consume_until(Topic::RiskAsset, |rows| !rows.is_empty()).unwrap();
+    kafka.consume_until(Topic::RISK_ASSET, |rows| !rows.is_empty()).unwrap();
     let second = start();
     // Each makes the first commit something, until it finds that it may not any more.
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
@@ -281,13 +281,13 @@ fn kafka_a_second_job_takes_over_and_the_first_is_fenced() {
         );
         let payload = format!(r#"{{"datastream":"gas","phenomenon_time":{},"result":"bad"}}"#, now());
         kafka
-            .produce(Topic::InObservation, [("gas", Some(payload.as_str()))])
+            .produce(Topic::IN_OBSERVATION, [("gas", Some(payload.as_str()))])
             .unwrap();
         sent += 1;
     };
     assert_eq!(code, Some(1));
     let letters = kafka
-        .consume_until(Topic::DeadLetter, |letters| letters.len() > sent)
+        .consume_until(Topic::DEAD_LETTER, |letters| letters.len() > sent)
         .unwrap();
     assert_eq!(second.stop(), Some(0));
     // One for the bad rule, and each record once, whichever of the two wrote it.
@@ -303,7 +303,7 @@ fn kafka_a_second_job_takes_over_and_the_first_is_fenced() {
         }
         partitions.len() == 2 && partitions.values().all(|partitions| partitions.len() == 4)
     };
-    kafka.consume_until(Topic::Progress, both).unwrap();
+    kafka.consume_until(Topic::PROGRESS, both).unwrap();
 }
 
 #[test]
@@ -371,17 +371,17 @@ fn kafka_real_weather_gives_exactly_the_hours_at_blue() {
 fn feed_weather(kafka: &Kafka, csv: &Path) {
     create_topics(kafka);
     let rule = r#"{"id":"rain","version":1,"source":"test","select":{"observed_property":"rainfall"},"pane":"1m","levels":{"blue":{"when":{"feature":"sum","window":"12h","op":">=","threshold":50}},"yellow":{"when":{"feature":"sum","window":"6h","op":">=","threshold":50}},"orange":{"when":{"feature":"sum","window":"3h","op":">=","threshold":50}},"red":{"when":{"feature":"sum","window":"3h","op":">=","threshold":100}}}}"#;
-    kafka.produce(Topic::InRule, [("rain", Some(rule))]).unwrap();
+    kafka.produce(Topic::IN_RULE, [("rain", Some(rule))]).unwrap();
     for station in ["EWR", "JFK"] {
         let asset = format!(
             r#"{{"id":"{station}","category":"weather_station","domain":"natural_hazard","region":"990001001001","inherent_level":2}}"#
         );
         let stream = format!(r#"{{"id":"{station}","asset":"{station}","observed_property":"rainfall"}}"#);
         kafka
-            .produce(Topic::BaseAsset, [(station, Some(asset.as_str()))])
+            .produce(Topic::BASE_ASSET, [(station, Some(asset.as_str()))])
             .unwrap();
         kafka
-            .produce(Topic::BaseDatastream, [(station, Some(stream.as_str()))])
+            .produce(Topic::BASE_DATASTREAM, [(station, Some(stream.as_str()))])
             .unwrap();
     }
     let text = std::fs::read_to_string(csv).unwrap();
@@ -402,7 +402,7 @@ fn feed_weather(kafka: &Kafka, csv: &Path) {
         .collect();
     kafka
         .produce(
-            Topic::InObservation,
+            Topic::IN_OBSERVATION,
             rows.iter().map(|(key, payload)| (key.as_str(), Some(payload.as_str()))),
         )
         .unwrap();
@@ -410,7 +410,7 @@ fn feed_weather(kafka: &Kafka, csv: &Path) {
 
 /// The whole hours within the episodes that the deltas tell of.
 fn hours_at_blue(kafka: &Kafka) -> BTreeSet<(String, i64)> {
-    let mut deltas = kafka.consume(Topic::WarningDelta).unwrap();
+    let mut deltas = kafka.consume(Topic::WARNING_DELTA).unwrap();
     deltas.sort_by_key(|record| (json(record)["epoch"].to_string(), record.offset));
     let mut open: BTreeMap<String, i64> = BTreeMap::new();
     let mut stream: BTreeSet<(String, i64)> = BTreeSet::new();

@@ -94,56 +94,56 @@ impl World<'_> {
     fn base(&mut self) {
         for code in ["3309", "330902", "330902001", VILLAGE] {
             let name = self.texts.text();
-            self.put(Topic::BaseRegion, code, &json!({ "code": code, "name": name }));
+            self.put(Topic::BASE_REGION, code, &json!({ "code": code, "name": name }));
         }
         let (category, property) = (self.texts.id(), self.texts.id());
         for _ in 0..ASSETS {
             let (asset, stream) = (self.texts.id(), self.texts.id());
             let row = json!({ "id": asset, "name": self.texts.text(), "category": category, "domain": "lifeline",
                 "region": VILLAGE, "inherent_level": 4, "population": 100_000_000 });
-            self.put(Topic::BaseAsset, &asset, &row);
+            self.put(Topic::BASE_ASSET, &asset, &row);
             let row = json!({ "id": stream, "asset": asset, "observed_property": property });
-            self.put(Topic::BaseDatastream, &stream, &row);
+            self.put(Topic::BASE_DATASTREAM, &stream, &row);
             self.assets.push(asset);
             self.streams.push(stream);
         }
         // One that meets nothing, whatever comes when.
         let (asset, stream) = (self.texts.id(), self.texts.id());
         let row = json!({ "id": stream, "asset": asset, "observed_property": property });
-        self.put(Topic::BaseDatastream, &stream, &row);
+        self.put(Topic::BASE_DATASTREAM, &stream, &row);
         // As many comparisons as a level may have.
         let comparison = |window: usize| json!({ "feature": "last", "window": format!("{}s", 60 + window), "op": ">=", "threshold": 9 });
         let any: Vec<Value> = (0..32).map(comparison).collect();
         let rule = self.texts.id();
         let row = json!({ "id": rule, "version": u32::MAX, "name": self.texts.text(), "source": self.texts.text(),
             "select": { "observed_property": property }, "pane": "1s", "levels": { "red": { "when": { "any": any } } } });
-        self.put(Topic::InRule, &rule, &row);
+        self.put(Topic::IN_RULE, &rule, &row);
     }
 
     fn people(&mut self) {
         let parent = self.texts.id();
         let row = json!({ "id": parent, "name": self.texts.text(), "region": "3309" });
-        self.put(Topic::BaseUnit, &parent, &row);
+        self.put(Topic::BASE_UNIT, &parent, &row);
         for _ in 0..DUTIES {
             let (unit, role, duty) = (self.texts.id(), self.texts.id(), self.texts.id());
             let row = json!({ "id": unit, "name": self.texts.text(), "region": VILLAGE, "parent": parent });
-            self.put(Topic::BaseUnit, &unit, &row);
+            self.put(Topic::BASE_UNIT, &unit, &row);
             self.put(
-                Topic::BaseDuty,
+                Topic::BASE_DUTY,
                 &duty,
                 &json!({ "id": duty, "region": VILLAGE, "unit": unit, "role": role }),
             );
             let user = self.texts.id();
             let posts = [json!({ "unit": unit, "role": role })];
             let row = json!({ "id": user, "channel": self.texts.text(), "posts": posts });
-            self.put(Topic::BaseUser, &user, &row);
+            self.put(Topic::BASE_USER, &user, &row);
         }
         for _ in 0..2 {
             let plan = self.texts.id();
             let task = |texts: &mut Texts| json!({ "id": texts.id(), "name": texts.text(), "role": texts.id() });
             let tasks = self.texts.many(100, task);
             let row = json!({ "id": plan, "name": self.texts.text(), "level": "red", "tasks": tasks });
-            self.put(Topic::BasePlan, &plan, &row);
+            self.put(Topic::BASE_PLAN, &plan, &row);
         }
     }
 
@@ -153,35 +153,35 @@ impl World<'_> {
         let limit = self.texts.id();
         let row = json!({ "id": limit, "version": u32::MAX, "measure": "uncertified_work", "work_type": work,
             "levels": { "red": 1 } });
-        self.put(Topic::BaseLimit, &limit, &row);
+        self.put(Topic::BASE_LIMIT, &limit, &row);
         let permit = self.texts.id();
         let holders = self.texts.many(100, |texts| json!(texts.id()));
         let row = json!({ "id": permit, "version": u32::MAX, "kind": "work", "work_type": work, "asset": self.assets[0],
             "holders": holders, "valid_from": now - 60_000, "valid_to": now + 86_400_000 });
-        self.put(Topic::InPermit, &permit, &row);
+        self.put(Topic::IN_PERMIT, &permit, &row);
         let report = self.texts.id();
         let quantities: serde_json::Map<String, Value> = (0..50).map(|_| (self.texts.id(), json!(1e9))).collect();
         let row = json!({ "id": report, "version": u32::MAX, "module": self.texts.id(), "region": VILLAGE,
             "kind": self.texts.id(), "quantities": quantities, "time": now });
-        self.put(Topic::InReport, &report, &row);
+        self.put(Topic::IN_REPORT, &report, &row);
         let incident = self.texts.id();
         let row = json!({ "id": incident, "version": u32::MAX, "hazard": self.texts.id(), "title": self.texts.text(),
             "level": "red", "domain": "lifeline", "region": VILLAGE, "asset": self.assets[1], "since": now });
-        self.put(Topic::InIncident, &incident, &row);
+        self.put(Topic::IN_INCIDENT, &incident, &row);
         self.incident = incident;
     }
 
     fn observe(&mut self) {
         for stream in self.streams.clone() {
             self.put(
-                Topic::InObservation,
+                Topic::IN_OBSERVATION,
                 &stream,
                 &json!({ "datastream": stream, "phenomenon_time": now(), "result": 1e9 }),
             );
         }
         let unknown = self.texts.id();
         let row = json!({ "datastream": unknown, "phenomenon_time": now(), "result": 1 });
-        self.put(Topic::InObservation, &unknown, &row);
+        self.put(Topic::IN_OBSERVATION, &unknown, &row);
     }
 
     /// What is refused: with all that is found in it, twice over.
@@ -190,43 +190,43 @@ impl World<'_> {
         let longer = "k".repeat(400_000);
         for (topic, row) in [
             (
-                Topic::InObservation,
+                Topic::IN_OBSERVATION,
                 json!({ "datastream": long, "phenomenon_time": 0, "result": 1 }),
             ),
             (
-                Topic::InObservation,
+                Topic::IN_OBSERVATION,
                 json!({ "datastream": "d", "phenomenon_time": longer, "result": 1 }),
             ),
             (
-                Topic::InObservation,
+                Topic::IN_OBSERVATION,
                 json!({ "datastream": "d", "phenomenon_time": 0, "result": longer }),
             ),
             (
-                Topic::BaseAsset,
+                Topic::BASE_ASSET,
                 json!({ "id": longer, "category": "t", "domain": longer, "region": VILLAGE, "inherent_level": 1 }),
             ),
-            (Topic::BaseUser, json!({ "id": "u", "channel": longer })),
+            (Topic::BASE_USER, json!({ "id": "u", "channel": longer })),
             (
-                Topic::BaseDuty,
+                Topic::BASE_DUTY,
                 json!({ "id": "d", "region": VILLAGE, "unit": "u", "role": longer }),
             ),
             (
-                Topic::InReport,
+                Topic::IN_REPORT,
                 json!({ "id": "r", "version": 1, "module": "m", "region": VILLAGE, "kind": "k",
                 "quantities": { longer.as_str(): 1 }, "time": 0 }),
             ),
             (
-                Topic::InAction,
+                Topic::IN_ACTION,
                 json!({ "id": "a", "warning": longer, "action": "comment", "actor": "p", "time": 0, "text": "t" }),
             ),
         ] {
             // Another key than the row says, and as long.
             self.put(topic, &long, &row);
         }
-        self.raw(Topic::BaseAsset, &"x".repeat(600_000), None);
-        self.raw(Topic::InRule, "r", Some(format!("{{\"id\":\"r\",{longer}")));
+        self.raw(Topic::BASE_ASSET, &"x".repeat(600_000), None);
+        self.raw(Topic::IN_RULE, "r", Some(format!("{{\"id\":\"r\",{longer}")));
         let rule = json!({ "id": "r", "version": 1, "select": {}, "pane": longer, "levels": { "red": { "when": { "any": [] } } } });
-        self.put(Topic::InRule, "r", &rule);
+        self.put(Topic::IN_RULE, "r", &rule);
     }
 
     fn act(&mut self, case: &str) {
@@ -235,7 +235,7 @@ impl World<'_> {
                 let id = self.texts.id();
                 let row = json!({ "id": id, "warning": case, "action": verb, "actor": self.texts.id(), "role": self.texts.id(),
                     "time": now(), "text": self.texts.text(), "evidence": self.texts.text(), "assignee": self.texts.id() });
-                self.put(Topic::InAction, case, &row);
+                self.put(Topic::IN_ACTION, case, &row);
             }
         }
     }
@@ -365,7 +365,7 @@ fn the_job_goes_on(place: &dyn Place, seed: u64, most: usize, meanwhile: impl Fn
     // By key: the texts of a stand-in may be cut.
     let cases = || {
         let all = place
-            .all(Topic::CaseState)
+            .all(Topic::CASE_STATE)
             .into_iter()
             .filter(|row| row.value.is_some());
         all.map(|row| (row.key.clone(), read::<CaseState>(&row).record))
@@ -390,13 +390,13 @@ fn the_job_goes_on(place: &dyn Place, seed: u64, most: usize, meanwhile: impl Fn
         });
         rows_are_bounded(&row);
     }
-    let dead = |place: &dyn Place| rows::<DeadLetter>(place, Topic::DeadLetter);
+    let dead = |place: &dyn Place| rows::<DeadLetter>(place, Topic::DEAD_LETTER);
     let unknown = |letter: &Stamped<DeadLetter>| letter.record.reason == Reason::UnknownDatastream;
     job.until("the unknown datastream's end", |_| {
         dead(place).iter().any(unknown).then_some(())
     });
     job.until("what meets nothing", |_| {
-        (!place.all(Topic::Unmatched).is_empty()).then_some(())
+        (!place.all(Topic::UNMATCHED).is_empty()).then_some(())
     });
     job.until("a checkpoint", |job| {
         (!job.get("/metrics").contains("riskflow_checkpoint_bytes 0")).then_some(())
@@ -423,7 +423,7 @@ fn everything_fits(place: &dyn Place, most: usize) {
     for topic in Topic::outputs() {
         let all = place.all(topic);
         assert!(!all.is_empty(), "{topic} is empty");
-        let schema = riskflow_model::schema::of_topic(topic).unwrap();
+        let schema = riskflow_model::schema::of_topic(topic);
         let validator = jsonschema::validator_for(&serde_json::to_value(schema).unwrap()).unwrap();
         for row in all {
             let bytes = row.key.len() + row.value.as_deref().map_or(0, str::len);
@@ -434,7 +434,7 @@ fn everything_fits(place: &dyn Place, most: usize) {
             }
         }
     }
-    let dead = rows::<DeadLetter>(place, Topic::DeadLetter);
+    let dead = rows::<DeadLetter>(place, Topic::DEAD_LETTER);
     let cut = |letter: &&Stamped<DeadLetter>| letter.record.payload_cut;
     assert!(dead.iter().filter(cut).count() >= 8, "{} dead letters", dead.len());
     for letter in dead.iter().filter(cut) {
@@ -449,13 +449,13 @@ fn everything_fits(place: &dyn Place, most: usize) {
     };
     let refused: Vec<String> = dead.iter().filter_map(refused).collect();
     assert_eq!(refused, Vec::<String>::new());
-    let deltas = rows::<WarningDelta>(place, Topic::WarningDelta);
+    let deltas = rows::<WarningDelta>(place, Topic::WARNING_DELTA);
     let features = deltas.iter().map(|delta| delta.record.explanation.features.len()).max();
     assert!(
         features == Some(32) || deltas.iter().any(|delta| delta.stand_in.is_some()),
         "{features:?}"
     );
-    let regions = rows::<RegionRisk>(place, Topic::RiskRegion);
+    let regions = rows::<RegionRisk>(place, Topic::RISK_REGION);
     assert!(regions.iter().any(|row| row.record.top_assets.len() == 10));
 }
 
@@ -491,7 +491,7 @@ fn kafka_topics_that_take_less_get_smaller_records() {
         let topic = ["--entity-type", "topics", "--entity-name", &name];
         place.tool(&[&["ConfigCommand", "--alter"][..], &topic, &["--add-config", &config]].concat());
     };
-    limit(Topic::CaseState, small);
+    limit(Topic::CASE_STATE, small);
     let check = || {
         let told = place.command("topics").arg("--check").output().unwrap();
         (told.status.code(), String::from_utf8(told.stdout).unwrap())
@@ -500,8 +500,8 @@ fn kafka_topics_that_take_less_get_smaller_records() {
     let remark = format!("max.message.bytes {small}, larger records are cut to that");
     assert!(status == Some(0) && said.contains(&remark), "{said}");
     the_job_goes_on(&place, 4, RECORD_BYTES, || {
-        limit(Topic::CaseDelta, small);
-        limit(Topic::DeadLetter, small);
+        limit(Topic::CASE_DELTA, small);
+        limit(Topic::DEAD_LETTER, small);
     });
     let stand_ins = |topic| {
         let rows = rows::<Value>(&place, topic);
@@ -510,9 +510,9 @@ fn kafka_topics_that_take_less_get_smaller_records() {
             .map(|stand_in| stand_in.most as usize)
             .max()
     };
-    assert_eq!(stand_ins(Topic::CaseState), Some(small));
-    assert_eq!(stand_ins(Topic::DeadLetter), Some(small));
-    limit(Topic::CaseDelta, 1_000);
+    assert_eq!(stand_ins(Topic::CASE_STATE), Some(small));
+    assert_eq!(stand_ins(Topic::DEAD_LETTER), Some(small));
+    limit(Topic::CASE_DELTA, 1_000);
     let (status, said) = check();
     assert!(
         status == Some(3) && said.contains("max.message.bytes 1000, should be 1048588"),

@@ -83,7 +83,7 @@ impl Log {
 }
 
 const REGION: (Topic, &[u8], &[u8]) = (
-    Topic::BaseRegion,
+    Topic::BASE_REGION,
     b"330902",
     "{\"code\":\"330902\",\"name\":\"定海区\"}".as_bytes(),
 );
@@ -171,11 +171,11 @@ fn what_others_wrote_reaches_no_terminal_as_they_wrote_it() {
     let valid = "{\n\"datastream\":\r\n\"\u{9b}31m\u{202e}\"}".to_owned();
     let name = serde_json::json!({"code": "330902", "name": EVIL}).to_string();
     let log = Log::with(&[
-        (Topic::InObservation, key.as_bytes(), broken.as_bytes()),
-        (Topic::InObservation, b"k2", valid.as_bytes()),
-        (Topic::InObservation, b"\xff\x1b", b"\xfe\x9b\x1b"),
-        (Topic::BaseRegion, b"330902", name.as_bytes()),
-        (Topic::WarningDelta, key.as_bytes(), broken.as_bytes()),
+        (Topic::IN_OBSERVATION, key.as_bytes(), broken.as_bytes()),
+        (Topic::IN_OBSERVATION, b"k2", valid.as_bytes()),
+        (Topic::IN_OBSERVATION, b"\xff\x1b", b"\xfe\x9b\x1b"),
+        (Topic::BASE_REGION, b"330902", name.as_bytes()),
+        (Topic::WARNING_DELTA, key.as_bytes(), broken.as_bytes()),
     ]);
     let run = |arguments: &[&str]| {
         let output = log.run(&riskflow(), arguments);
@@ -410,7 +410,7 @@ fn a_log_has_more_partitions_than_the_process_may_open_files() {
     let mut make = log.command(&riskflow(), &["topics", "--create"]);
     let made = make.args(["--set", &partitions]).output().unwrap();
     assert!(made.status.success(), "{}", text(&made));
-    let mut writer = LogWriter::open(log.0.path(), Topic::InObservation.name(), PARTITIONS).unwrap();
+    let mut writer = LogWriter::open(log.0.path(), Topic::IN_OBSERVATION.name(), PARTITIONS).unwrap();
     for number in 0..2_000 {
         let key = format!("unknown-{number}");
         let payload = format!(
@@ -429,7 +429,7 @@ fn a_log_has_more_partitions_than_the_process_may_open_files() {
     // The hard limit as well: nothing can be raised.
     let (code, said) = run_under(&log, 1024, &[&partitions]);
     assert_eq!(code, Some(0), "{said}");
-    let folder = log.0.path().join(Topic::DeadLetter.name());
+    let folder = log.0.path().join(Topic::DEAD_LETTER.name());
     let written = |partition: u16| {
         let files = std::fs::read_dir(folder.join(partition.to_string())).unwrap();
         files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>() > 0

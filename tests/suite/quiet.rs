@@ -63,7 +63,7 @@ impl World {
 
     fn base(&mut self) {
         for code in ["3309", "330902", "330902001", "330902001001"] {
-            self.put(Topic::BaseRegion, code, &json!({"code": code, "name": code}));
+            self.put(Topic::BASE_REGION, code, &json!({"code": code, "name": code}));
         }
         for n in 0..3 {
             let (asset, stream) = (format!("asset-{n}"), format!("stream-{n}"));
@@ -71,9 +71,9 @@ impl World {
                 "id": asset, "name": asset, "category": "tank", "domain": "work_safety",
                 "region": "330902001001", "inherent_level": 1 + n, "population": 40,
             });
-            self.put(Topic::BaseAsset, &asset, &row);
+            self.put(Topic::BASE_ASSET, &asset, &row);
             let row = json!({"id": stream, "asset": asset, "observed_property": "gas"});
-            self.put(Topic::BaseDatastream, &stream, &row);
+            self.put(Topic::BASE_DATASTREAM, &stream, &row);
         }
         let rules = [
             json!({"mean": {"feature": "mean", "window": "20m", "op": ">=", "threshold": 50}}),
@@ -86,20 +86,20 @@ impl World {
                 "id": id, "version": 1, "source": "test", "select": {"observed_property": "gas"}, "pane": "10s",
                 "levels": {"yellow": {"when": when, "hold": "45s", "clear": "2m"}},
             });
-            self.put(Topic::InRule, id, &row);
+            self.put(Topic::IN_RULE, id, &row);
         }
-        self.put(Topic::BaseUnit, "u", &json!({"id": "u", "name": "u", "parent": "top"}));
-        self.put(Topic::BaseUnit, "top", &json!({"id": "top", "name": "top"}));
+        self.put(Topic::BASE_UNIT, "u", &json!({"id": "u", "name": "u", "parent": "top"}));
+        self.put(Topic::BASE_UNIT, "top", &json!({"id": "top", "name": "top"}));
         for (user, from, to) in [("day", 0, 120), ("night", 120, 600)] {
             let post = json!({"unit": "u", "role": "officer"});
             let row = json!({"id": user, "name": user, "posts": [post]});
-            self.put(Topic::BaseUser, user, &row);
+            self.put(Topic::BASE_USER, user, &row);
             let shift = |minutes: i64| Millis(START + minutes * MINUTE).to_string();
             let row = json!({
                 "id": user, "region": "3309", "unit": "u", "role": "officer",
                 "roster": [{"user": user, "from": shift(from), "to": shift(to)}],
             });
-            self.put(Topic::BaseDuty, user, &row);
+            self.put(Topic::BASE_DUTY, user, &row);
         }
     }
 
@@ -108,7 +108,7 @@ impl World {
         let late = if draw.once_in(4) { draw.below(400_000) as i64 } else { 0 };
         let time = (self.arrival - late) / 500 * 500;
         let row = json!({"datastream": stream, "phenomenon_time": time, "result": draw.below(110)});
-        self.put(Topic::InObservation, &stream, &row);
+        self.put(Topic::IN_OBSERVATION, &stream, &row);
     }
 
     /// On a case that is not there, for the most part: refusals stand in the output as well.
@@ -117,7 +117,7 @@ impl World {
             "id": format!("act-{}", self.arrival), "warning": "0".repeat(32), "verb": "call", "actor": "a", "role": "officer",
             "time": self.arrival - draw.below(60_000) as i64,
         });
-        self.put(Topic::InAction, &"0".repeat(32), &row);
+        self.put(Topic::IN_ACTION, &"0".repeat(32), &row);
     }
 }
 
@@ -173,7 +173,7 @@ impl Published {
         loop {
             let polled = source.poll(usize::MAX, &mut |record| {
                 let (key, value) = (text(record.key.unwrap()), record.payload.map(text));
-                if record.topic == Topic::Progress {
+                if record.topic == Topic::PROGRESS {
                     if let Some(value) = value.filter(|_| key != Progress::BASE) {
                         let before = published.progress.insert(key, value.clone());
                         assert!(
@@ -208,9 +208,9 @@ fn skipped_and_closed_epochs_give_the_same_outputs_digests_and_progress() {
         let skipped = run(input.path(), "skip", 1);
         let closed = run(input.path(), "close", 2);
         assert_eq!(skipped, closed, "seed {seed}");
-        warnings += skipped.count(Topic::WarningDelta);
-        events += skipped.count(Topic::CaseDelta);
-        notices += skipped.count(Topic::Notice);
+        warnings += skipped.count(Topic::WARNING_DELTA);
+        events += skipped.count(Topic::CASE_DELTA);
+        notices += skipped.count(Topic::NOTICE);
     }
     assert!(
         warnings > 20 && events > 60 && notices > 20,

@@ -131,7 +131,7 @@ fn another_jobs_checkpoints_are_refused_by_name_and_stay_as_they_are() {
 #[test]
 fn input_that_is_gone_is_told_and_a_job_may_start_anew() {
     let (place, checkpoints, mut feed) = after_a_storm(23);
-    place.empty(Topic::InObservation);
+    place.empty(Topic::IN_OBSERVATION);
     let refused = riskflow(&place, checkpoints.path(), &["run"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
@@ -139,7 +139,7 @@ fn input_that_is_gone_is_told_and_a_job_may_start_anew() {
         said.contains("in.observation") && said.contains("--start-anew"),
         "{said}"
     );
-    let before = place.all(Topic::WarningDelta).len();
+    let before = place.all(Topic::WARNING_DELTA).len();
     let base = verdict::resume(&place).base.0;
     feed.step(&place);
     let job = Running::start_anew(&place, checkpoints.path());
@@ -164,7 +164,7 @@ fn input_that_is_gone_is_told_and_a_job_may_start_anew() {
     settle(&other, fresh.path());
     assert_eq!(verdict::assets(&place), verdict::assets(&other));
     assert!(
-        place.all(Topic::WarningDelta).len() >= before,
+        place.all(Topic::WARNING_DELTA).len() >= before,
         "what was told stays told"
     );
     // And from here on it goes on as ever.

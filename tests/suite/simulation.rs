@@ -134,7 +134,7 @@ impl State {
         for partition in 0..PARTITIONS {
             let (first, next) = (
                 self.taken[usize::from(partition)],
-                bound.next(Topic::InObservation, partition),
+                bound.next(Topic::IN_OBSERVATION, partition),
             );
             if next <= first {
                 continue;
@@ -144,7 +144,7 @@ impl State {
             output.assets.extend(self.row(partition).map(|row| (row, 1)));
             let bad = (first..next).filter(|offset| offset % 3 == 0);
             output.dead.extend(bad.map(|offset| letter(partition, offset)));
-            output.offsets.advance(Topic::InObservation, partition, next);
+            output.offsets.advance(Topic::IN_OBSERVATION, partition, next);
         }
         output
     }
@@ -154,7 +154,7 @@ fn letter(partition: u16, offset: u64) -> DeadLetter {
     DeadLetter {
         reason: Reason::Malformed,
         detail: "".into(),
-        topic: Topic::InObservation.name().into(),
+        topic: Topic::IN_OBSERVATION.name().into(),
         partition: partition.into(),
         offset,
         payload: "".into(),
@@ -200,7 +200,7 @@ impl Simulation {
                 let mut bound = Offsets::default();
                 for partition in 0..PARTITIONS {
                     let next = state.taken[usize::from(partition)] + self.draw.below(4);
-                    bound.advance(Topic::InObservation, partition, next.min(RECORDS));
+                    bound.advance(Topic::IN_OBSERVATION, partition, next.min(RECORDS));
                 }
                 let output = state.epoch(Millis(self.clock), &bound);
                 let checkpoint = self.draw.once_in(3);
@@ -218,7 +218,7 @@ impl Simulation {
 
     fn recover(&self) -> (Recovery, State) {
         let world = self.world.lock().unwrap();
-        let resume = Resume::of(world.table(Topic::Progress)).unwrap();
+        let resume = Resume::of(world.table(Topic::PROGRESS)).unwrap();
         let fits = |(manifest, _): &&(Manifest, State)| {
             resume.offsets_after(manifest.epoch).as_ref() == Some(&manifest.offsets)
         };
@@ -265,7 +265,7 @@ impl Simulation {
     fn judge(&self, what: &str) {
         let world = self.world.lock().unwrap();
         let mut letters: BTreeMap<&str, u64> = BTreeMap::new();
-        for record in world.log.iter().filter(|record| record.topic == Topic::DeadLetter) {
+        for record in world.log.iter().filter(|record| record.topic == Topic::DEAD_LETTER) {
             *letters.entry(&record.key).or_default() += 1;
         }
         assert_eq!(
@@ -277,24 +277,24 @@ impl Simulation {
             letters.values().all(|count| *count == 1),
             "{what}: repeated {letters:?}"
         );
-        let rows = world.table(Topic::RiskAsset);
+        let rows = world.table(Topic::RISK_ASSET);
         assert_eq!(rows.len(), usize::from(PARTITIONS), "{what}");
         for row in rows.values() {
             let row: AssetRisk = serde_json::from_slice(row).unwrap();
             assert_eq!(u64::from(row.population), RECORDS, "{what}");
         }
         // What is left of the progress is a chain from its base on.
-        let resume = Resume::of(world.table(Topic::Progress)).unwrap();
+        let resume = Resume::of(world.table(Topic::PROGRESS)).unwrap();
         let end = resume.offsets_after(resume.last()).unwrap();
         assert!(
-            (0..PARTITIONS).all(|partition| end.next(Topic::InObservation, partition) == RECORDS),
+            (0..PARTITIONS).all(|partition| end.next(Topic::IN_OBSERVATION, partition) == RECORDS),
             "{what}"
         );
         assert!(
             world
                 .log
                 .iter()
-                .any(|record| record.topic == Topic::Progress && record.key != Progress::BASE)
+                .any(|record| record.topic == Topic::PROGRESS && record.key != Progress::BASE)
         );
     }
 }

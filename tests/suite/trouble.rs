@@ -54,7 +54,7 @@ fn kafka_topics_that_may_not_be_written_or_read_end_the_job() {
     let checkpoints = tempfile::tempdir().unwrap();
     let mut feed = Feed::new(6);
     feed.begin(&place);
-    for (topic, operation) in [(Topic::DeadLetter, "Write"), (Topic::InObservation, "Read")] {
+    for (topic, operation) in [(Topic::DEAD_LETTER, "Write"), (Topic::IN_OBSERVATION, "Read")] {
         let mut job = Running::start_to_fail(&place, checkpoints.path());
         job.await_ready(&place, &mut feed);
         let name = place.name(topic);
@@ -104,13 +104,13 @@ fn kafka_a_topic_that_is_deleted_ends_the_job() {
             "{said}"
         );
     };
-    ends(&place, &mut feed, Topic::RiskRegion);
+    ends(&place, &mut feed, Topic::RISK_REGION);
     // Made anew, the table is filled again where nothing is taken for granted.
     place.create_topics();
     place.more.push("recovery.verify=false".to_owned());
     settle(&place, checkpoints.path());
     judge(&place);
-    ends(&place, &mut feed, Topic::InObservation);
+    ends(&place, &mut feed, Topic::IN_OBSERVATION);
 }
 
 #[test]

@@ -66,9 +66,9 @@ fn main() -> Result<()> {
     let mut job = Job(riskflow(&arguments, "run")?
         .spawn()
         .context("could not start the job")?);
-    let mut states = open(&log, Topic::CaseState)?;
+    let mut states = open(&log, Topic::CASE_STATE)?;
     let ids = wait_for_cases(states.as_mut(), &arguments)?;
-    let mut actions = LogWriter::open(&log, Topic::InAction.name(), 4)?;
+    let mut actions = LogWriter::open(&log, Topic::IN_ACTION.name(), 4)?;
     // So many cases that each gets every verb once.
     let busy = (arguments.rate * arguments.seconds / VERBS.len() as u64).clamp(1, ids.len() as u64);
     let mut seen: Vec<i64> = Vec::new();
@@ -126,7 +126,7 @@ fn base(arguments: &Arguments, log: &Path) -> Result<()> {
         }
         Ok(writer.sync()?)
     };
-    for topic in [Topic::BaseAsset, Topic::BaseDatastream] {
+    for topic in [Topic::BASE_ASSET, Topic::BASE_DATASTREAM] {
         let text = std::fs::read_to_string(arguments.folder.join(format!("{topic}.ndjson")))?;
         let mut rows = text.lines().filter_map(|line| {
             let id = line.split('"').nth(3)?;
@@ -149,14 +149,14 @@ fn base(arguments: &Arguments, log: &Path) -> Result<()> {
         ("city", Value::Null),
     ];
     let units = units.map(|(id, parent)| json!({"id": id, "region": "3309", "parent": parent}));
-    write(Topic::BaseUnit, &mut rows(units.to_vec()))?;
+    write(Topic::BASE_UNIT, &mut rows(units.to_vec()))?;
     let roles = ["town", "county", "city"];
     let duties = roles.map(|id| json!({"id": id, "region": "3309", "unit": id, "role": id}));
-    write(Topic::BaseDuty, &mut rows(duties.to_vec()))?;
+    write(Topic::BASE_DUTY, &mut rows(duties.to_vec()))?;
     let users = roles.map(|id| json!({"id": format!("user-{id}"), "posts": [{"unit": id, "role": id}]}));
-    write(Topic::BaseUser, &mut rows(users.to_vec()))?;
+    write(Topic::BASE_USER, &mut rows(users.to_vec()))?;
     write(
-        Topic::InRule,
+        Topic::IN_RULE,
         &mut std::iter::once(("load".to_owned(), RULE.as_bytes().to_vec())),
     )?;
     let high = (0..arguments.cases).map(|datastream| {
@@ -165,7 +165,7 @@ fn base(arguments: &Arguments, log: &Path) -> Result<()> {
         let _ = load::observation(&mut payload, datastream, arrival.0, 500.0);
         (format!("ds-{datastream:06}"), payload)
     });
-    write(Topic::InObservation, &mut { high })
+    write(Topic::IN_OBSERVATION, &mut { high })
 }
 
 fn open(log: &Path, topic: Topic) -> Result<Box<dyn Source>> {

@@ -202,16 +202,16 @@ fn main() -> Result<()> {
             .success()
     );
     load::base(&arguments.folder, arguments.datastreams)?;
-    for topic in [Topic::BaseAsset, Topic::BaseDatastream] {
+    for topic in [Topic::BASE_ASSET, Topic::BASE_DATASTREAM] {
         copy(&arguments.folder, &place, topic)?;
     }
-    let mut rules = place.feed(Topic::InRule)?;
+    let mut rules = place.feed(Topic::IN_RULE)?;
     rules.put(now(), "load", RULE.as_bytes())?;
     rules.finish()?;
-    let mut observations = place.feed(Topic::InObservation)?;
+    let mut observations = place.feed(Topic::IN_OBSERVATION)?;
     let mut job = Job(place.riskflow("run")?.spawn().context("could not start the job")?);
     wait_for_assets(&place, arguments.datastreams)?;
-    let mut deltas = place.open(Topic::WarningDelta)?;
+    let mut deltas = place.open(Topic::WARNING_DELTA)?;
     let mut seen: Vec<i64> = Vec::new();
     let began = Instant::now();
     let mut sent = 0;
@@ -286,7 +286,7 @@ fn copy(folder: &Path, place: &Place, topic: Topic) -> Result<()> {
 
 /// Waits until the job has published every asset: from then on it is live.
 fn wait_for_assets(place: &Place, assets: u64) -> Result<()> {
-    let mut source = place.open(Topic::RiskAsset)?;
+    let mut source = place.open(Topic::RISK_ASSET)?;
     let began = Instant::now();
     let mut count = 0;
     while count < assets {

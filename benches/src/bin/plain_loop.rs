@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use hashbrown::HashMap;
-use riskflow_config::{BaseRow, InputRecord};
+use riskflow_config::InputRecord;
 use riskflow_connectors::{RawRecord, decode};
+use riskflow_model::base::{self, Datastream};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, RegionCode};
 
@@ -66,7 +67,7 @@ fn main() -> Result<()> {
     }
     let mut out = BufWriter::new(File::create(&arguments.out)?);
     let (mut deltas, mut count) = (0u64, 0u64);
-    each(&arguments.folder, Topic::InObservation, |record| {
+    each(&arguments.folder, Topic::IN_OBSERVATION, |record| {
         let InputRecord::Observation(observation) = record else {
             return;
         };
@@ -101,8 +102,10 @@ fn main() -> Result<()> {
 fn base(folder: &Path) -> Result<(Vec<Asset>, HashMap<Key, Stream>)> {
     let mut assets = Vec::new();
     let mut by_key: HashMap<Key, usize> = HashMap::new();
-    each(folder, Topic::BaseAsset, |record| {
-        if let InputRecord::Base(key, Some(BaseRow::Asset(row))) = record {
+    each(folder, Topic::BASE_ASSET, |record| {
+        if let InputRecord::Base(key, Some(row)) = record
+            && let Some(row) = row.downcast_ref::<base::Asset>()
+        {
             by_key.insert(key, assets.len());
             assets.push(Asset {
                 id: row.id.to_string(),
@@ -113,8 +116,10 @@ fn base(folder: &Path) -> Result<(Vec<Asset>, HashMap<Key, Stream>)> {
         }
     })?;
     let mut streams: HashMap<Key, Stream> = HashMap::new();
-    each(folder, Topic::BaseDatastream, |record| {
-        if let InputRecord::Base(key, Some(BaseRow::Datastream(row))) = record {
+    each(folder, Topic::BASE_DATASTREAM, |record| {
+        if let InputRecord::Base(key, Some(row)) = record
+            && let Some(row) = row.downcast_ref::<Datastream>()
+        {
             let own = row.thresholds.iter().next().map(|(_, own)| own);
             let threshold = |level: &str| {
                 own.and_then(|own| own.get(level))

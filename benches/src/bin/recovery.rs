@@ -166,7 +166,7 @@ fn run(arguments: &Arguments, log: &Path, interval: &str) -> Result<Run> {
         std::thread::sleep(Duration::from_millis(5));
     }
     let live = began.elapsed();
-    let mut observations = LogWriter::open(log, Topic::InObservation.name(), 4)?;
+    let mut observations = LogWriter::open(log, Topic::IN_OBSERVATION.name(), 4)?;
     let began = Instant::now();
     let mut sent = 0;
     while began.elapsed() < Duration::from_secs(arguments.seconds) {

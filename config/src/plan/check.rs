@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use riskflow_model::{Key, Level, Number, duration, identifier};
+use riskflow_model::rule::{ComparisonRecord, ConditionRecord, RuleRecord};
+use riskflow_model::{Key, Level, Number, Problems, duration, identifier, json};
 
 use super::ladder::out_of_order;
 use super::possible::{Judge, Never};
@@ -10,9 +11,7 @@ use super::{
     Checked, Comparison, Condition, FEATURES, Feature, FeatureKind, LevelPlan, OPERATORS, Operator, Rule, Wide,
     condition_of,
 };
-use crate::rule::{ComparisonRecord, ConditionRecord, RuleRecord};
 use crate::unit::{Conversion, Unit};
-use crate::{Problems, json};
 
 /// The longest window, hold or clear: 31 days.
 const LONGEST: i64 = 31 * 86_400_000;

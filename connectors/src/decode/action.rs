@@ -1,10 +1,10 @@
 //! What people do about a case.
 
+use riskflow_model::Check;
 use riskflow_model::action::{Action, Verb};
-use riskflow_model::limit::TEXT_BYTES;
 
 use super::Rejection;
-use super::reject::{Check, parse};
+use super::reject::{done, parse};
 use super::rows::same_key;
 
 /// Decodes and checks an action: also for those that come by HTTP or from the command line.
@@ -27,9 +27,9 @@ pub fn decode_action(text: &str) -> Result<Action, Rejection> {
         if evidence.trim_ascii().is_empty() {
             check.wrong("evidence", "empty", "where it is");
         }
-        short(&mut check, "evidence", evidence);
+        check.text("evidence", evidence);
     }
-    short(&mut check, "text", &action.text);
+    check.text("text", &action.text);
     let verb = action.action;
     let says_why =
         matches!(verb, Verb::Comment | Verb::Reject | Verb::Escalate) || (verb == Verb::Archive && action.overrides);
@@ -42,7 +42,7 @@ pub fn decode_action(text: &str) -> Result<Action, Rejection> {
     for (name, _) in needed.into_iter().filter(|(_, missing)| *missing) {
         check.wrong(name, "missing", &format!("it: `{}` needs it", verb.name()));
     }
-    check.done(action)
+    done(check, action)
 }
 
 /// The key of the record, if there is one, must be the case.
@@ -50,11 +50,4 @@ pub(super) fn decode(key: Option<&[u8]>, text: &str) -> Result<Action, Rejection
     let action = decode_action(text)?;
     same_key(key, "warning", &action.warning)?;
     Ok(action)
-}
-
-fn short(check: &mut Check, name: &str, value: &str) {
-    if value.len() > TEXT_BYTES {
-        let found = format!("{} bytes long", value.len());
-        check.wrong(name, found, &format!("at most {TEXT_BYTES} bytes"));
-    }
 }

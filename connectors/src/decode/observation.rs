@@ -1,6 +1,6 @@
 //! The hot path: one pass over the payload, nothing allocated.
 
-use riskflow_config::json;
+use riskflow_model::json;
 use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
 use riskflow_model::{Key, identifier};
 

@@ -1,10 +1,9 @@
 use std::fmt;
 
-use riskflow_config::json::{self, Unreadable};
-use riskflow_config::{Problem, Problems};
+use riskflow_model::json::{self, Unreadable};
 use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::Reason;
-use riskflow_model::{Text, identifier, shortened};
+use riskflow_model::{Check, Problem, shortened};
 use serde::de::DeserializeOwned;
 
 use crate::encoding;
@@ -38,45 +37,12 @@ impl Rejection {
     }
 }
 
-/// What is wrong with the fields of a record that could be read: everything, at once.
-#[derive(Default)]
-pub(super) struct Check(Problems);
-
-impl Check {
-    /// Notes a field that has a value which it cannot have.
-    pub fn wrong(&mut self, field: impl fmt::Display, found: impl fmt::Display, give: &str) {
-        self.0.add(field.to_string(), found, give);
-    }
-
-    /// A text by which rows meet; it must be there.
-    pub fn identifier(&mut self, field: impl fmt::Display, text: &str) {
-        if let Err(wrong) = identifier::check(text) {
-            self.0.add(field.to_string(), wrong.found, wrong.give);
-        }
-    }
-
-    /// The same where it may be missing.
-    pub fn identifier_if_any(&mut self, field: impl fmt::Display, text: Option<&str>) {
-        if let Some(text) = text {
-            self.identifier(field, text);
-        }
-    }
-
-    /// A list of such texts.
-    pub fn identifiers(&mut self, field: &str, texts: &[Text]) {
-        for (index, text) in texts.iter().enumerate() {
-            if let Err(wrong) = identifier::check(text) {
-                self.0.add(format!("{field}[{index}]"), wrong.found, wrong.give);
-            }
-        }
-    }
-
-    /// The record, if nothing is wrong with it.
-    pub fn done<T>(self, record: T) -> Result<T, Rejection> {
-        self.0
-            .none_or(Some(record))
-            .map_err(|problems| Rejection::new(Reason::InvalidField, problems.to_string()))
-    }
+/// The record, if nothing is wrong with it.
+pub(super) fn done<T>(check: Check, record: T) -> Result<T, Rejection> {
+    check
+        .problems()
+        .none_or(Some(record))
+        .map_err(|problems| Rejection::new(Reason::InvalidField, problems.to_string()))
 }
 
 /// Reads a record.

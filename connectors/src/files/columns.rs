@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use riskflow_config::schema_of;
 use riskflow_model::topic::Topic;
 use serde_json::{Map, Value};
 
@@ -34,7 +33,7 @@ pub(super) struct Fields {
 
 impl Fields {
     pub fn of(topic: Topic) -> Self {
-        let schema = schema_of(topic);
+        let schema = riskflow_model::schema::of_topic(topic);
         let root = schema.as_value();
         let mut fields = Self {
             kinds: BTreeMap::new(),
@@ -119,59 +118,78 @@ mod tests {
     #[test]
     fn every_field_of_every_table_has_the_kind_of_its_type() {
         let expected = [
-            (Topic::BaseRegion, "code:Text name:Text parent:Text"),
+            (Topic::BASE_REGION, "code:Text name:Text parent:Text"),
             (
-                Topic::BaseAsset,
+                Topic::BASE_ASSET,
                 "category:Text domain:Text id:Text inherent_level:Whole name:Text population:Whole position:Nested region:Text tags:List",
             ),
             (
-                Topic::BaseDatastream,
+                Topic::BASE_DATASTREAM,
                 "asset:Text id:Text interval:Text no_value:Nested observed_property:Text tags:List thresholds:Nested unit:Text valid:Nested",
             ),
-            (Topic::BaseUnit, "id:Text name:Text parent:Text region:Text"),
-            (Topic::BaseUser, "channel:Text id:Text posts:Nested"),
+            (Topic::BASE_UNIT, "id:Text name:Text parent:Text region:Text"),
+            (Topic::BASE_USER, "channel:Text id:Text posts:Nested"),
             (
-                Topic::BaseDuty,
+                Topic::BASE_DUTY,
                 "asset:Text domain:Text id:Text level:Text region:Text role:Text roster:Nested rules:List unit:Text valid_from:Time valid_to:Time",
             ),
             (
-                Topic::BasePlan,
+                Topic::BASE_PLAN,
                 "domain:Text id:Text level:Text name:Text region:Text rules:List tasks:Nested",
             ),
             (
-                Topic::BaseLimit,
+                Topic::BASE_LIMIT,
                 "category:List domain:Text id:Text levels:Nested measure:Text region:Text version:Whole work_type:Text",
             ),
             (
-                Topic::InRule,
+                Topic::IN_RULE,
                 "id:Text levels:Nested name:Text pane:Text select:Nested source:Text unit:Text version:Whole",
             ),
             (
-                Topic::InPermit,
+                Topic::IN_PERMIT,
                 "asset:Text cancelled_from:Time holders:List id:Text kind:Text valid_from:Time valid_to:Time version:Whole work_type:Text",
             ),
             (
-                Topic::InReport,
+                Topic::IN_REPORT,
                 "deleted:Flag id:Text kind:Text module:Text quantities:Nested region:Text time:Time version:Whole",
             ),
             (
-                Topic::InIncident,
+                Topic::IN_INCIDENT,
                 "asset:Text domain:Text hazard:Text id:Text level:Text region:Text since:Time state:Text title:Text version:Whole",
             ),
             (
-                Topic::InObservation,
+                Topic::IN_OBSERVATION,
                 "datastream:Text op:Text phenomenonTime:Time phenomenon_time:Time quality:Text result:Number resultQuality:Text",
             ),
             (
-                Topic::InAction,
+                Topic::IN_ACTION,
                 "action:Text actor:Text assignee:Text case:Text evidence:Text id:Text override:Flag role:Text task:Text text:Text time:Time unit:Text until:Time warning:Text",
             ),
         ];
-        assert_eq!(expected.len(), Topic::inputs().count());
         for (topic, fields) in expected {
             let of = Fields::of(topic);
             let found: Vec<String> = of.kinds.iter().map(|(name, kind)| format!("{name}:{kind:?}")).collect();
             assert_eq!(found.join(" "), fields, "{topic}");
+        }
+    }
+
+    #[test]
+    fn the_cells_of_a_column_become_what_its_field_is() {
+        for topic in Topic::inputs() {
+            let fields = Fields::of(topic);
+            let example: Map<String, Value> = serde_json::from_str(topic.example()).unwrap();
+            for (name, value) in example {
+                let kind = fields.kind(&name);
+                let fits = match &value {
+                    Value::String(_) => matches!(kind, Kind::Text | Kind::Time),
+                    Value::Number(_) => matches!(kind, Kind::Number | Kind::Whole | Kind::Time),
+                    Value::Bool(_) => kind == Kind::Flag,
+                    Value::Array(items) if items.iter().all(Value::is_string) => kind == Kind::List,
+                    Value::Array(_) | Value::Object(_) => kind == Kind::Nested,
+                    Value::Null => false,
+                };
+                assert!(fits, "{topic}: {name} is {kind:?}, its example {value}");
+            }
         }
     }
 }

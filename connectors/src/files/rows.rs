@@ -216,7 +216,7 @@ mod tests {
             ],
             &[],
         );
-        let found = rows("a.csv", text, Some(Topic::InObservation), &given).unwrap();
+        let found = rows("a.csv", text, Some(Topic::IN_OBSERVATION), &given).unwrap();
         assert_eq!(
             found[..2],
             [
@@ -240,10 +240,10 @@ mod tests {
     #[test]
     fn a_column_that_is_not_there_is_told() {
         let given = columns(&[("Sensr", "datastream")], &["result", "phenomenon_time"]);
-        let said = rows("a.csv", "Sensor\na\n", Some(Topic::InObservation), &given).unwrap_err();
+        let said = rows("a.csv", "Sensor\na\n", Some(Topic::IN_OBSERVATION), &given).unwrap_err();
         assert!(said.to_string().contains("`Sensor`, has no column `Sensr`"), "{said}");
         let given = columns(&[("Sensor", "datastream")], &["phenomenon_time", "op"]);
-        let found = rows("a.csv", "Sensor,op\na,x\n", Some(Topic::InObservation), &given).unwrap();
+        let found = rows("a.csv", "Sensor,op\na,x\n", Some(Topic::IN_OBSERVATION), &given).unwrap();
         assert_eq!(found, [(2, r#"{"datastream":"a"}"#.to_owned())]);
     }
 

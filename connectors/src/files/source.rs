@@ -114,7 +114,7 @@ impl FileReader {
         let mut topics = topics.to_vec();
         if once && format == FileFormat::Envelope {
             // Who reads it reads all of it.
-            if !topics.contains(&Topic::InObservation) {
+            if !topics.contains(&Topic::IN_OBSERVATION) {
                 return Ok(None);
             }
             topics = Topic::inputs().collect();
@@ -242,7 +242,7 @@ fn topic_of(file: &FileInput, format: FileFormat, topics: &[Topic]) -> Result<To
     const GIVE: &str = "a topic that riskflow reads, such as `in.observation`";
     match &file.topic {
         Some(name) => Topic::from_name(name).ok_or_else(|| wrong(file, "topic", format!("`{name}`"), GIVE)),
-        None if format == FileFormat::Envelope => Ok(topics.first().copied().unwrap_or(Topic::InObservation)),
+        None if format == FileFormat::Envelope => Ok(topics.first().copied().unwrap_or(Topic::IN_OBSERVATION)),
         None => Err(wrong(file, "topic", "missing".to_owned(), GIVE)),
     }
 }

@@ -93,7 +93,7 @@ fn lines_are_records_and_their_bytes_are_offsets() {
     assert!(
         records
             .iter()
-            .all(|r| r.topic == Topic::InRule && r.arrival.is_none() && r.key.is_none())
+            .all(|r| r.topic == Topic::IN_RULE && r.arrival.is_none() && r.key.is_none())
     );
 }
 
@@ -104,7 +104,7 @@ fn a_record_not_taken_is_offered_again() {
         let path = folder.path().join(name);
         fs::write(&path, "datastream,phenomenon_time\na,b\n").unwrap();
         let files = [input(&path, Some("in.observation"), None)];
-        let mut source = FileSource::open(&files, &settings(), &[Topic::InObservation], Share::WHOLE).unwrap();
+        let mut source = FileSource::open(&files, &settings(), &[Topic::IN_OBSERVATION], Share::WHOLE).unwrap();
         for _ in 0..2 {
             let mut offered = 0;
             let polled = source.poll(9, &mut |_| {
@@ -186,7 +186,7 @@ fn envelopes_from_a_pipe_are_read_by_one_source_whatever_their_topic() {
     );
     let path = piped(folder.path(), "pipe", lines.into());
     let files = [input(&path, None, Some(FileFormat::Envelope))];
-    let (base, others): (Vec<Topic>, Vec<Topic>) = Topic::inputs().partition(|topic| topic.is_base());
+    let (base, others): (Vec<Topic>, Vec<Topic>) = Topic::inputs().partition(|topic| topic.is_input_table());
     let mut topics = Vec::new();
     for wanted in [base, others] {
         let mut source = FileSource::open(&files, &settings(), &wanted, Share::WHOLE).unwrap();
@@ -199,7 +199,7 @@ fn envelopes_from_a_pipe_are_read_by_one_source_whatever_their_topic() {
             != Polled::Ended
         {}
     }
-    assert_eq!(topics, [Topic::BaseAsset, Topic::InObservation]);
+    assert_eq!(topics, [Topic::BASE_ASSET, Topic::IN_OBSERVATION]);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_folder_and_compressed_bytes_that_end_early_are_errors_with_the_name() {
     let folder = tempfile::tempdir().unwrap();
     let open = |path: &Path| {
         let files = [input(path, Some("in.rule"), None)];
-        FileSource::open(&files, &settings(), &[Topic::InRule], Share::WHOLE)
+        FileSource::open(&files, &settings(), &[Topic::IN_RULE], Share::WHOLE)
     };
     assert!(open(folder.path()).is_err_and(|error| error.to_string().contains(folder.path().to_str().unwrap())));
     let cut = folder.path().join("cut.gz");
@@ -235,14 +235,14 @@ fn envelopes_give_topic_key_and_arrival_and_what_is_none_is_not_lost() {
     let first = &records[0];
     assert_eq!(
         (first.topic, first.arrival, first.key.as_deref()),
-        (Topic::InRule, Some(Millis(1_627_187_400_000)), Some("r"))
+        (Topic::IN_RULE, Some(Millis(1_627_187_400_000)), Some("r"))
     );
     assert_eq!(first.payload.as_deref(), Some(r#"{"id":"r"}"#));
-    assert_eq!((records[1].topic, &records[1].payload), (Topic::BaseAsset, &None));
+    assert_eq!((records[1].topic, &records[1].payload), (Topic::BASE_ASSET, &None));
     for (record, line) in records[2..].iter().zip(lines.lines().skip(3)) {
         assert_eq!(
             (record.topic, record.payload.as_deref()),
-            (Topic::BaseRegion, Some(line))
+            (Topic::BASE_REGION, Some(line))
         );
         let payload = record.payload.as_ref().map(String::as_bytes);
         let raw = RawRecord {
@@ -260,7 +260,7 @@ fn envelopes_give_topic_key_and_arrival_and_what_is_none_is_not_lost() {
 #[test]
 fn settings_that_make_no_sense_are_named() {
     let open = |file| {
-        FileSource::open(&[file], &settings(), &[Topic::InObservation], Share::WHOLE)
+        FileSource::open(&[file], &settings(), &[Topic::IN_OBSERVATION], Share::WHOLE)
             .err()
             .unwrap()
     };
@@ -331,7 +331,7 @@ fn a_pipe_has_nothing_at_hand_until_its_writer_writes() {
 
 fn out(key: &str, payload: Option<&str>) -> OutRecord {
     OutRecord {
-        topic: Topic::Notice,
+        topic: Topic::NOTICE,
         key: key.to_owned(),
         payload: payload.map(|text| text.as_bytes().to_vec()),
     }
@@ -395,7 +395,7 @@ fn a_file_of_many_blocks_is_read_once_by_its_workers_together() {
     assert_eq!(records.len(), 20_000);
     let last = records[19_999].payload.as_ref().unwrap().as_bytes();
     let raw = RawRecord {
-        topic: Topic::InObservation,
+        topic: Topic::IN_OBSERVATION,
         partition: 0,
         offset: 0,
         arrival: None,

@@ -12,7 +12,8 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, ProducerContext};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
-use riskflow_config::{KafkaSettings, Problems};
+use riskflow_config::KafkaSettings;
+use riskflow_model::Problems;
 use tracing::{debug, info, warn};
 
 use super::append::Deliveries;

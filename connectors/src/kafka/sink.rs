@@ -157,7 +157,7 @@ impl KafkaSink {
 
     /// A tombstone in every partition of `out.progress`: each shows its own transactions when it will.
     fn mark(&self, begun: &Begun, deadline: Instant) -> Result<(), BrokerError> {
-        let name = self.settings.name(Topic::Progress);
+        let name = self.settings.name(Topic::PROGRESS);
         for partition in 0..begun.partitions {
             let message = BaseRecord::to(&name).key(begun.key.as_str());
             self.send(message.partition(partition.into()), deadline)?;
@@ -334,7 +334,7 @@ impl Sink for KafkaSink {
             return Ok(None);
         }
         let until = Instant::now() + FENCING;
-        let name = self.settings.name(Topic::Progress);
+        let name = self.settings.name(Topic::PROGRESS);
         let found = metadata_of(self.producer.client(), &self.kafka, &name)?;
         let missing = || refused(&name, KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -38,7 +38,7 @@ fn settings() -> TopicSettings {
 
 fn record(key: &str, payload: Option<&str>) -> OutRecord {
     OutRecord {
-        topic: Topic::WarningState,
+        topic: Topic::WARNING_STATE,
         key: key.to_owned(),
         payload: payload.map(|text| text.as_bytes().to_vec()),
     }
@@ -66,7 +66,7 @@ fn what_is_committed_is_read_back_and_what_is_not_taken_is_offered_again() {
     sink.commit(&[epoch(1000, records)]).unwrap();
     sink.commit(&[epoch(2000, vec![record("7", None)])]).unwrap();
 
-    let topics = [Topic::WarningState];
+    let topics = [Topic::WARNING_STATE];
     let mut source = KafkaSource::open(
         &kafka,
         &settings(),
@@ -116,7 +116,7 @@ fn what_is_committed_is_read_back_and_what_is_not_taken_is_offered_again() {
 fn a_source_follows_until_told_otherwise() {
     let cluster = cluster();
     let kafka = kafka(&cluster.bootstrap_servers(), &[("compression.type", "none")]);
-    let topics = [Topic::WarningState];
+    let topics = [Topic::WARNING_STATE];
     let mut source = KafkaSource::open(
         &kafka,
         &settings(),
@@ -145,7 +145,7 @@ fn a_missing_topic_is_named_with_its_cure() {
     let opened = KafkaSource::open(
         &kafka,
         &settings(),
-        &[Topic::InRule],
+        &[Topic::IN_RULE],
         Share::WHOLE,
         (Until::End, &Offsets::default()),
     );
@@ -202,7 +202,7 @@ fn what_is_wrong_with_a_property_is_told_without_its_value() {
         let Err(error) = KafkaSource::open(
             &settings,
             &self::settings(),
-            &[Topic::InRule],
+            &[Topic::IN_RULE],
             Share::WHOLE,
             (Until::End, &Offsets::default()),
         ) else {
@@ -263,7 +263,7 @@ fn a_topic_is_compared_with_the_settings() {
         TopicState::Ok => Vec::new(),
         TopicState::Missing => panic!("missing"),
     };
-    let (one, table, log) = (settings(), Topic::WarningState, Topic::WarningDelta);
+    let (one, table, log) = (settings(), Topic::WARNING_STATE, Topic::WARNING_DELTA);
     let none: Vec<String> = Vec::new();
     assert_eq!(
         differs(&one, table, found(2, 3), &[("cleanup.policy", "compact")]),
@@ -295,7 +295,7 @@ fn a_topic_is_compared_with_the_settings() {
     let most = |topic, value| differs(&one, topic, found(2, 1), &[("max.message.bytes", value)]);
     assert!(most(table, "1000")[0].starts_with("max.message.bytes 1000, should be 1048588: "));
     assert_eq!(
-        (most(table, "70000"), most(Topic::InRule, "1000")),
+        (most(table, "70000"), most(Topic::IN_RULE, "1000")),
         (none.clone(), none)
     );
     let said = |topic, value| remark("t.x", topic, &properties(&[("max.message.bytes", value)]));
@@ -306,14 +306,14 @@ fn a_topic_is_compared_with_the_settings() {
              `kafka-configs --alter --topic t.x --add-config max.message.bytes=1048588`"
         )
     );
-    assert!(said(Topic::InRule, "1000").is_some_and(|said| said.contains("refused by the broker")));
+    assert!(said(Topic::IN_RULE, "1000").is_some_and(|said| said.contains("refused by the broker")));
     assert_eq!(said(table, "1048588"), None);
 }
 
 #[test]
 fn a_topic_that_refuses_a_record_takes_less_from_then_on() {
     let told = |most: &[(Topic, usize)]| Limits::of(most.iter().copied());
-    let (state, delta) = (Topic::WarningState, Topic::WarningDelta);
+    let (state, delta) = (Topic::WARNING_STATE, Topic::WARNING_DELTA);
     // What the broker tells now is less; or it tells the same, and refused all the same; never below the least.
     let known = told(&[]).after(&told(&[]), state);
     assert_eq!((known.most(state), known.most(delta)), (512 << 10, 1 << 20));
@@ -335,7 +335,7 @@ fn timestamps_are_arrivals() {
         .unwrap()
         .commit(&[epoch(1, vec![record("a", Some("{}"))])])
         .unwrap();
-    let topics = [Topic::WarningState];
+    let topics = [Topic::WARNING_STATE];
     let mut source = KafkaSource::open(
         &kafka,
         &settings(),

@@ -143,7 +143,10 @@ pub(crate) fn create(kafka: &KafkaSettings, settings: &TopicSettings, topics: &[
                 .set("min.insync.replicas", &insync)
                 .set(MAX_MESSAGE_BYTES, &largest)
                 // What a recovery replays must still be there as it was.
-                .set("min.compaction.lag.ms", if topic.is_base() { "3600000" } else { "0" });
+                .set(
+                    "min.compaction.lag.ms",
+                    if topic.is_input_table() { "3600000" } else { "0" },
+                );
             if keeps_for_a_time(*topic) {
                 new.set("retention.ms", &retention)
             } else {

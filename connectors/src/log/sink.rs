@@ -127,7 +127,7 @@ impl LogSink {
         let partition = partition_of(Some(key), writers.len());
         self.touched.insert((index, partition));
         let offset = writers[usize::from(partition)].append(epoch, Some(key), record.payload.as_deref())?;
-        if record.topic == Topic::Progress {
+        if record.topic == Topic::PROGRESS {
             self.upkeep
                 .note_progress(&record.key, record.payload.is_some(), (partition, offset));
         }
@@ -303,7 +303,7 @@ fn restore(
         restored.push(guard::restore(&folder(partition), segments, loss)?);
     }
     // One epoch that is missing makes all others worthless.
-    if topic == Topic::Progress && loss.told() > told {
+    if topic == Topic::PROGRESS && loss.told() > told {
         for (partition, segments) in (0u16..).zip(&mut restored) {
             *segments = guard::forget(&folder(partition), segments)?;
         }
@@ -320,7 +320,7 @@ fn read_progress(folder: &Path, settings: &TopicSettings) -> Result<BTreeMap<Str
         SourceError::Log(error) => error,
         error => LogError::io(folder)(std::io::Error::other(error)),
     };
-    let mut source = LogSource::open(folder, settings, &[Topic::Progress], Share::WHOLE, span).map_err(log_error)?;
+    let mut source = LogSource::open(folder, settings, &[Topic::PROGRESS], Share::WHOLE, span).map_err(log_error)?;
     let mut progress = BTreeMap::new();
     let mut note = |record: RawRecord<'_>| {
         let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();

@@ -62,7 +62,7 @@ fn open(folder: &Path, until: Until) -> LogSource {
     LogSource::open(
         folder,
         &settings(),
-        &[Topic::InObservation],
+        &[Topic::IN_OBSERVATION],
         Share::WHOLE,
         Span::new(until, &Offsets::default()),
     )
@@ -218,9 +218,9 @@ fn a_reader_follows_a_writer_and_offers_again_what_was_not_taken() {
         assert_eq!((polled.unwrap(), offered), (Polled::Blocked, 1));
     }
     assert_eq!(source.poll(1, &mut |_| Verdict::Taken).unwrap(), Polled::More);
-    assert_eq!(source.lag(), [(Topic::InObservation, 0, 1)]);
+    assert_eq!(source.lag(), [(Topic::IN_OBSERVATION, 0, 1)]);
     assert_eq!(read(&mut source).unwrap().1.len(), 1);
-    assert_eq!(source.lag(), [(Topic::InObservation, 0, 0)]);
+    assert_eq!(source.lag(), [(Topic::IN_OBSERVATION, 0, 0)]);
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_missing_topic_is_named_with_its_cure() {
     let opened = LogSource::open(
         folder.path(),
         &settings(),
-        &[Topic::InRule],
+        &[Topic::IN_RULE],
         Share::WHOLE,
         Span::new(Until::End, &Offsets::default()),
     );
@@ -276,7 +276,7 @@ fn partitions_are_shared_among_workers_without_gap_or_overlap() {
         let mut source = LogSource::open(
             folder.path(),
             &settings(),
-            &[Topic::InObservation],
+            &[Topic::IN_OBSERVATION],
             share,
             Span::new(Until::End, &Offsets::default()),
         )
@@ -292,7 +292,7 @@ fn the_sink_partitions_by_key_and_its_arrival_is_the_epoch() {
     let folder = a_folder();
     let mut sink = LogSink::open(folder.path(), &settings()).unwrap();
     let record = |key: &str, payload: Option<&[u8]>| OutRecord {
-        topic: Topic::RiskAsset,
+        topic: Topic::RISK_ASSET,
         key: key.to_owned(),
         payload: payload.map(<[u8]>::to_vec),
     };
@@ -302,7 +302,7 @@ fn the_sink_partitions_by_key_and_its_arrival_is_the_epoch() {
     let mut source = LogSource::open(
         folder.path(),
         &settings(),
-        &[Topic::RiskAsset],
+        &[Topic::RISK_ASSET],
         Share::WHOLE,
         Span::new(Until::End, &Offsets::default()),
     )
@@ -340,7 +340,7 @@ proptest! {
         let source = || {
             let beginning = Offsets::default();
             let whole = (Share::WHOLE, Span::new(Until::Forever, &beginning));
-            LogSource::open_with(folder.path(), &settings(), &[Topic::InObservation], whole, sizes(segment_bytes)).unwrap()
+            LogSource::open_with(folder.path(), &settings(), &[Topic::IN_OBSERVATION], whole, sizes(segment_bytes)).unwrap()
         };
         let mut following = source();
         let mut followed: Vec<Owned> = Vec::new();
@@ -385,14 +385,14 @@ proptest! {
 fn a_commit_is_visible_whole_or_not_at_all() {
     let folder = a_folder();
     let record = |key: &str| OutRecord {
-        topic: Topic::RiskAsset,
+        topic: Topic::RISK_ASSET,
         key: key.to_owned(),
         payload: Some(b"{}".to_vec()),
     };
     let seen = || {
         let beginning = Offsets::default();
         let span = Span::new(Until::End, &beginning);
-        let mut source = LogSource::open(folder.path(), &settings(), &[Topic::RiskAsset], Share::WHOLE, span).unwrap();
+        let mut source = LogSource::open(folder.path(), &settings(), &[Topic::RISK_ASSET], Share::WHOLE, span).unwrap();
         read(&mut source).unwrap().1.len()
     };
     let mut sink = LogSink::open(folder.path(), &settings()).unwrap();
@@ -433,9 +433,9 @@ fn reading_begins_at_an_offset_and_what_is_gone_is_told() {
     drop(writer);
     let open = |from: u64| {
         let mut offsets = Offsets::default();
-        offsets.advance(Topic::InObservation, 0, from);
+        offsets.advance(Topic::IN_OBSERVATION, 0, from);
         let span = (Share::WHOLE, Span::new(Until::End, &offsets));
-        LogSource::open_with(folder.path(), &settings(), &[Topic::InObservation], span, sizes(64)).unwrap()
+        LogSource::open_with(folder.path(), &settings(), &[Topic::IN_OBSERVATION], span, sizes(64)).unwrap()
     };
     for from in 0..=20 {
         let mut source = open(from);
@@ -453,7 +453,7 @@ fn reading_begins_at_an_offset_and_what_is_gone_is_told() {
 }
 
 fn appender(folder: &Path) -> LogAppend {
-    LogAppend::open(folder, &settings(), Topic::InObservation).unwrap()
+    LogAppend::open(folder, &settings(), Topic::IN_OBSERVATION).unwrap()
 }
 
 fn in_record(payload: &str) -> InRecord {
@@ -540,7 +540,7 @@ fn an_appender_takes_in_what_others_left_meanwhile() {
         &mut LogSource::open_with(
             folder.path(),
             &settings(),
-            &[Topic::InObservation],
+            &[Topic::IN_OBSERVATION],
             (Share::WHOLE, Span::new(Until::End, &Offsets::default())),
             sizes(1),
         )
@@ -567,6 +567,6 @@ fn an_appender_waits_for_a_writer_but_not_for_ever() {
     drop(holder);
     assert_eq!(append(&mut appender, "b"), 0);
     assert_eq!(payloads(folder.path()), ["b"]);
-    let nowhere = LogAppend::open(folder.path(), &settings(), Topic::InAction);
+    let nowhere = LogAppend::open(folder.path(), &settings(), Topic::IN_ACTION);
     assert!(nowhere.is_err_and(|error| error.to_string().contains("riskflow topics --create")));
 }

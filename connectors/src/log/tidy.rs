@@ -67,7 +67,7 @@ impl Sink for Tidying {
         self.sink.commit(epochs)?;
         let records = epochs.iter().flat_map(|epoch| &epoch.records).rev();
         let base = records
-            .filter(|record| record.topic == Topic::Progress && record.key == Progress::BASE)
+            .filter(|record| record.topic == Topic::PROGRESS && record.key == Progress::BASE)
             .find_map(|record| serde_json::from_slice::<Progress>(record.payload.as_deref()?).ok());
         if let (Some(base), Some(covered)) = (base, &self.covered) {
             let (epoch, offsets) = (base.epoch, base.offsets);
@@ -217,7 +217,7 @@ fn row(topic: Topic, partition: u16, offset: u64, frame: &Frame<'_>) -> Row {
         payload,
     };
     match decode(&record) {
-        Ok(InputRecord::Base(key, Some(row))) => Row::Upsert(key, row.version()),
+        Ok(InputRecord::Base(key, Some(row))) => Row::Upsert(key, row.rank()),
         Ok(InputRecord::Base(key, None)) => Row::Delete(key),
         // It was refused, and is again.
         Ok(InputRecord::Observation(_) | InputRecord::Action(_)) | Err(_) => Row::None,

@@ -75,7 +75,7 @@ impl Upkeep {
         for (index, OutTopic { topic, writers, .. }) in topics.iter_mut().enumerate() {
             for (partition, writer) in (0u16..).zip(writers) {
                 let old = |sealed: &Sealed| match (*topic, topic.cleanup()) {
-                    (Topic::Progress, _) => lives_from
+                    (Topic::PROGRESS, _) => lives_from
                         .as_ref()
                         .is_some_and(|lives_from| lives_from.get(&partition).is_none_or(|first| sealed.end <= *first)),
                     (_, Cleanup::Delete) => self
@@ -171,7 +171,7 @@ impl Upkeep {
     fn due(&self, topics: &[OutTopic], keep_from: Millis) -> Option<Task> {
         let tables = topics
             .iter()
-            .filter(|opened| opened.topic.cleanup() == Cleanup::Compact && opened.topic != Topic::Progress);
+            .filter(|opened| opened.topic.cleanup() == Cleanup::Compact && opened.topic != Topic::PROGRESS);
         for OutTopic { topic, writers, .. } in tables {
             for (partition, writer) in (0u16..).zip(writers) {
                 let closed = writer.closed();

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Cause;
 use crate::action::Verb;
+use crate::topic::{Record, Shape, Spec};
 use crate::{Domain, Level, Millis, RegionCode, Text, joined};
 
 /// The steps of a case, in order.
@@ -133,6 +134,16 @@ pub struct CaseState {
     pub people: People,
     /// How many there are of each, also of those that the row does not hold.
     pub counts: CaseCounts,
+}
+
+impl Record for CaseState {
+    const SPEC: Spec = Spec {
+        id: 516,
+        name: "out.case.state",
+        shape: Shape::OutputTable,
+        key: "id",
+        example: "",
+    };
 }
 
 impl CaseState {
@@ -272,6 +283,16 @@ pub struct CaseDelta {
     pub region: Option<RegionCode>,
     /// What happened.
     pub event: CaseEvent,
+}
+
+impl Record for CaseDelta {
+    const SPEC: Spec = Spec {
+        id: 517,
+        name: "out.case.delta",
+        shape: Shape::OutputLog,
+        key: "case",
+        example: "",
+    };
 }
 
 /// Something that happened to a case.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::topic::{Record, Shape, Spec};
 use crate::{Domain, Level, Millis, Number, RegionCode, Text};
 
 /// A record of `out.notice`, keyed by `case`: one recipient is told of one event, once.
@@ -63,6 +64,16 @@ pub struct Notice {
     /// The same in English.
     #[serde(default)]
     pub text_en: Text,
+}
+
+impl Record for Notice {
+    const SPEC: Spec = Spec {
+        id: 518,
+        name: "out.notice",
+        shape: Shape::OutputLog,
+        key: "case",
+        example: "",
+    };
 }
 
 /// What a notice tells.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::topic::{Record, Shape, Spec};
 use crate::{DomainScope, Number, RegionCode, Text, joined};
 
 /// A row of `out.response`, keyed by `region/domain` or by unit: how fast the cases there are acknowledged and resolved. It
@@ -33,6 +34,16 @@ pub struct Response {
     pub acknowledged_within: [i64; 13],
     /// How many were archived within each.
     pub resolved_within: [i64; 13],
+}
+
+impl Record for Response {
+    const SPEC: Spec = Spec {
+        id: 519,
+        name: "out.response",
+        shape: Shape::OutputTable,
+        key: "region/domain or unit/id",
+        example: "",
+    };
 }
 
 impl Response {
@@ -66,6 +77,16 @@ pub struct ReportTotal {
     pub total: Number,
     /// How many reports have it.
     pub reports: i64,
+}
+
+impl Record for ReportTotal {
+    const SPEC: Spec = Spec {
+        id: 520,
+        name: "out.report.total",
+        shape: Shape::OutputTable,
+        key: "region/module/kind/quantity",
+        example: "",
+    };
 }
 
 impl ReportTotal {

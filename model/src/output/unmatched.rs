@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::topic::{Record, Shape, Spec};
 use crate::{Millis, Text, joined};
 
 /// A row of `out.unmatched`, keyed by `kind/id`, `kind/id/rule` or `kind/id/rule/part`: something that has met nothing for as long as
@@ -29,6 +30,16 @@ pub struct Unmatched {
     pub alerts: bool,
     /// Only in the row of a kind: how many there are.
     pub count: Option<u64>,
+}
+
+impl Record for Unmatched {
+    const SPEC: Spec = Spec {
+        id: 521,
+        name: "out.unmatched",
+        shape: Shape::OutputTable,
+        key: "kind or kind/id/rule/part",
+        example: "",
+    };
 }
 
 impl Unmatched {

@@ -32,7 +32,7 @@ pub fn base(city: &City, arrival: Millis) -> impl Iterator<Item = Record> + '_ {
         };
         let user = |put: &mut dyn FnMut(Topic, String, Value), id: String, posts: Value| {
             let row = json!({ "id": id, "channel": format!("simulated:{id}"), "posts": posts });
-            put(Topic::BaseUser, id, row);
+            put(Topic::BASE_USER, id, row);
         };
         let unit = unit_of(code);
         if code.len() < 12 {
@@ -42,7 +42,7 @@ pub fn base(city: &City, arrival: Millis) -> impl Iterator<Item = Record> + '_ {
                 _ => Some(unit_of(&code[..6])),
             };
             let row = json!({ "id": unit, "name": format!("{name}应急管理"), "region": code, "parent": parent });
-            put(Topic::BaseUnit, unit.clone(), row);
+            put(Topic::BASE_UNIT, unit.clone(), row);
         }
         let (role, level) = match code.len() {
             4 => (DUTY, Level::Red),
@@ -61,7 +61,7 @@ pub fn base(city: &City, arrival: Millis) -> impl Iterator<Item = Record> + '_ {
                 user(&mut put, officer(code, shift), shifts(city, &unit, shift));
             }
         }
-        put(Topic::BaseDuty, format!("{role}-{code}"), duty);
+        put(Topic::BASE_DUTY, format!("{role}-{code}"), duty);
     }
     records.into_iter()
 }
@@ -253,7 +253,7 @@ impl Script<'_> {
             "text": "simulated",
         });
         self.actions.push(Record {
-            topic: Topic::InAction,
+            topic: Topic::IN_ACTION,
             arrival: Millis(at + told_late + 1_000),
             key: self.id.to_string(),
             payload: Some(payload.to_string().into_bytes()),

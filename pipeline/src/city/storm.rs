@@ -77,7 +77,7 @@ impl<'a> Storm<'a> {
         let last = city.streams.len() - 1;
         self.push(
             middle + 1_800_000,
-            Topic::BaseDatastream,
+            Topic::BASE_DATASTREAM,
             city.streams[last].id.clone(),
             None,
         );
@@ -90,7 +90,7 @@ impl<'a> Storm<'a> {
             }
             self.push(
                 LANDFALL - 2 * HOUR,
-                Topic::InRule,
+                Topic::IN_RULE,
                 "rain".to_owned(),
                 serde_json::to_vec(&record).ok(),
             );
@@ -132,11 +132,11 @@ impl<'a> Storm<'a> {
             0 => {
                 // Wrong first, corrected within eight minutes.
                 let wrong = observation(&id, time, result * 8.0 + 60.0);
-                self.push(time + delay, Topic::InObservation, id.clone(), Some(wrong));
+                self.push(time + delay, Topic::IN_OBSERVATION, id.clone(), Some(wrong));
                 let correction = time + delay + MINUTE + draw.below(7 * MINUTE as u64) as i64;
                 self.push(
                     correction,
-                    Topic::InObservation,
+                    Topic::IN_OBSERVATION,
                     id.clone(),
                     Some(observation(&id, time, result)),
                 );
@@ -145,7 +145,7 @@ impl<'a> Storm<'a> {
                 for again in [0, 5_000] {
                     self.push(
                         time + delay + again,
-                        Topic::InObservation,
+                        Topic::IN_OBSERVATION,
                         id.clone(),
                         Some(observation(&id, time, result)),
                     );
@@ -154,14 +154,14 @@ impl<'a> Storm<'a> {
             2 if draw.once_in(10) => {
                 self.push(
                     time + delay,
-                    Topic::InObservation,
+                    Topic::IN_OBSERVATION,
                     id.clone(),
                     Some(observation(&id, time, result)),
                 );
                 let delete = format!(r#"{{"datastream":"{id}","phenomenon_time":{time},"op":"delete"}}"#);
                 self.push(
                     time + delay + 2 * MINUTE,
-                    Topic::InObservation,
+                    Topic::IN_OBSERVATION,
                     id,
                     Some(delete.into_bytes()),
                 );
@@ -170,14 +170,14 @@ impl<'a> Storm<'a> {
                 let late = 2 * MINUTE + draw.below(6 * MINUTE as u64) as i64;
                 self.push(
                     time + late,
-                    Topic::InObservation,
+                    Topic::IN_OBSERVATION,
                     id.clone(),
                     Some(observation(&id, time, result)),
                 );
             }
             _ => self.push(
                 time + delay,
-                Topic::InObservation,
+                Topic::IN_OBSERVATION,
                 id.clone(),
                 Some(observation(&id, time, result)),
             ),
@@ -266,7 +266,7 @@ impl<'a> Storm<'a> {
                 rounded(draw.part(), 2)
             ),
         };
-        self.push(now + 1_000, Topic::InObservation, id, Some(payload.into_bytes()));
+        self.push(now + 1_000, Topic::IN_OBSERVATION, id, Some(payload.into_bytes()));
     }
 }
 

@@ -36,7 +36,7 @@ pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
     let watch = patience.map(|_| Watch::open(&settings, &payload.id, &arguments.warning, arguments.id.is_some()));
     let watch = watch.transpose().context("could not look for the outcome")?;
     let mut way_in =
-        open_append(&settings.input, &settings.topics, Topic::InAction).context("could not open `in.action`")?;
+        open_append(&settings.input, &settings.topics, Topic::IN_ACTION).context("could not open `in.action`")?;
     let record = InRecord {
         arrival: now,
         key: arguments.warning.clone(),

@@ -58,7 +58,7 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
 
 /// Reads all input tables up to where they end now; not observations and actions.
 pub(super) fn read_live(settings: &Settings, stock: &mut Stock) -> Result<()> {
-    let topics: Vec<Topic> = Topic::inputs().filter(|topic| topic.is_base()).collect();
+    let topics: Vec<Topic> = Topic::inputs().filter(|topic| topic.is_input_table()).collect();
     let beginning = Offsets::default();
     let mut source = open_source(
         &settings.input,
@@ -70,7 +70,7 @@ pub(super) fn read_live(settings: &Settings, stock: &mut Stock) -> Result<()> {
     )?;
     loop {
         let polled = source.poll(10_000, &mut |record| {
-            if record.topic.is_base() {
+            if record.topic.is_input_table() {
                 let place = format!("{}/{}@{}", record.topic, record.partition, record.offset);
                 stock.take(&record, place);
             }

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use riskflow_config::{Input, Output, Problems, Settings, WrittenSettings};
+use riskflow_config::{Input, Output, Settings, WrittenSettings};
 use riskflow_connectors::kafka;
+use riskflow_model::Problems;
 
 use crate::cli::ConfigArguments;
 use crate::exit::Usage;

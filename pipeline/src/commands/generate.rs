@@ -84,7 +84,7 @@ fn weather(out: &mut dyn Place) -> Result<()> {
     }
     for (arrival, key, payload) in observations {
         out.put(&Record {
-            topic: Topic::InObservation,
+            topic: Topic::IN_OBSERVATION,
             arrival,
             key,
             payload: Some(payload),

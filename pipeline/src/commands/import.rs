@@ -113,12 +113,12 @@ impl Found {
             self.unordered |= before.is_some_and(|before| before > time);
         }
         match (ready.topic, ready.time) {
-            (Topic::InObservation, Some(time)) => {
+            (Topic::IN_OBSERVATION, Some(time)) => {
                 self.observed.insert(Key::of(&ready.key));
                 let (first, last) = self.times.unwrap_or((time, time));
                 self.times = Some((first.min(time), last.max(time)));
             }
-            (Topic::BaseDatastream, _) => drop(self.described.insert(Key::of(&ready.key))),
+            (Topic::BASE_DATASTREAM, _) => drop(self.described.insert(Key::of(&ready.key))),
             _ => {}
         }
     }
@@ -174,13 +174,13 @@ fn lonely(settings: &Settings, found: &Found) -> Result<usize> {
     }
     let mut live = Stock::default();
     let is_there = match &settings.input {
-        Input::Log(folder) => folder.join(settings.topics.name(Topic::BaseDatastream)).exists(),
+        Input::Log(folder) => folder.join(settings.topics.name(Topic::BASE_DATASTREAM)).exists(),
         _ => true,
     };
     if is_there {
         read_live(settings, &mut live).context("could not read the base data that is there")?;
     }
-    let known = |key: &&Key| found.described.contains(*key) || live.rows.contains_key(&(Topic::BaseDatastream, **key));
+    let known = |key: &&Key| found.described.contains(*key) || live.rows.contains_key(&(Topic::BASE_DATASTREAM, **key));
     Ok(found.observed.iter().filter(|key| !known(key)).count())
 }
 
@@ -217,7 +217,7 @@ fn write(
         all.extend(ready.map(|ready| arrival.of(ready)));
         Ok(())
     })?;
-    all.sort_by_key(|(topic, record)| (!topic.is_base(), record.arrival));
+    all.sort_by_key(|(topic, record)| (!topic.is_input_table(), record.arrival));
     let mut progress = Progress::new("importing", all.len() as u64);
     for (done, record) in (1..).zip(all) {
         out.put(record)?;

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use riskflow::clock::wall_clock;
-use riskflow_config::{BaseRow, Input, Settings, packs};
+use riskflow_config::{Input, Settings, packs};
 use riskflow_connectors::topics::{Place, create};
 use riskflow_connectors::{InRecord, open_append};
+use riskflow_model::rule::RuleRecord;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis};
+use riskflow_model::{Key, Millis, Row};
 use serde_json::{Value, json};
 
 use super::check::files::{self, Wanted};
@@ -104,7 +105,7 @@ fn load(settings: &Settings, what: &[String], how: How) -> Result<ExitCode> {
     let inputs: Vec<Topic> = Topic::inputs().collect();
     let place = Place::of_input(&settings.input);
     let is_new_log =
-        matches!(&settings.input, Input::Log(folder) if !folder.join(settings.topics.name(Topic::InRule)).exists());
+        matches!(&settings.input, Input::Log(folder) if !folder.join(settings.topics.name(Topic::IN_RULE)).exists());
     if let Some(place @ Place::Log(_)) = place.filter(|_| !how.dry_run) {
         create(place, &settings.topics, &inputs).context("could not make the input topics")?;
     }
@@ -112,11 +113,10 @@ fn load(settings: &Settings, what: &[String], how: How) -> Result<ExitCode> {
     if !(how.dry_run && is_new_log) && place.is_some() {
         read_live(settings, &mut live).context("could not read the rules in force")?;
     }
-    let in_force: BTreeMap<(Topic, Key), BaseRow> =
-        live.rows.iter().map(|(key, (row, _))| (*key, row.clone())).collect();
+    let in_force: BTreeMap<(Topic, Key), Row> = live.rows.iter().map(|(key, (row, _))| (*key, row.clone())).collect();
     let mut given = Stock::default();
     read_given(what, &mut given)?;
-    let rows: Vec<(Topic, BaseRow, State)> = given
+    let rows: Vec<(Topic, Row, State)> = given
         .rows
         .into_iter()
         .map(|((topic, key), (row, _))| {
@@ -152,7 +152,7 @@ fn read_given(what: &[String], stock: &mut Stock) -> Result<()> {
     })
 }
 
-fn state(row: &BaseRow, before: Option<&BaseRow>, replace: bool) -> State {
+fn state(row: &Row, before: Option<&Row>, replace: bool) -> State {
     let Some(before) = before else { return State::New };
     if row == before {
         return State::Unchanged;
@@ -165,23 +165,15 @@ fn state(row: &BaseRow, before: Option<&BaseRow>, replace: bool) -> State {
     }
 }
 
-fn version(row: &BaseRow) -> u32 {
-    match row {
-        BaseRow::Rule(rule) => rule.record.version,
-        BaseRow::Limit(limit) => limit.version,
-        other => other.version(),
-    }
+fn version(row: &Row) -> u32 {
+    row.version().unwrap_or(0)
 }
 
-fn append(settings: &Settings, rows: &[(Topic, BaseRow, State)]) -> Result<()> {
+fn append(settings: &Settings, rows: &[(Topic, Row, State)]) -> Result<()> {
     let now = Millis(wall_clock());
     let mut by_topic: BTreeMap<Topic, Vec<InRecord>> = BTreeMap::new();
     for (topic, row, state) in rows {
-        let payload = match row {
-            BaseRow::Rule(rule) => serde_json::to_vec(&rule.record)?,
-            BaseRow::Limit(limit) => serde_json::to_vec(&**limit)?,
-            _ => continue,
-        };
+        let payload = row.to_json()?;
         if matches!(state, State::New | State::Replaces(_)) {
             by_topic.entry(*topic).or_default().push(InRecord {
                 arrival: now,
@@ -200,7 +192,7 @@ fn append(settings: &Settings, rows: &[(Topic, BaseRow, State)]) -> Result<()> {
     Ok(())
 }
 
-fn show(rows: &[(Topic, BaseRow, State)], report: &Report, how: How) {
+fn show(rows: &[(Topic, Row, State)], report: &Report, how: How) {
     let said = |state: State| match state {
         State::New => ("new", "new".to_owned()),
         State::Unchanged => ("unchanged", "in force already".to_owned()),
@@ -211,9 +203,9 @@ fn show(rows: &[(Topic, BaseRow, State)], report: &Report, how: How) {
         ),
     };
     let count = |wanted: &str| rows.iter().filter(|(_, _, state)| said(*state).0 == wanted).count();
-    let watched = |row: &BaseRow| match row {
-        BaseRow::Rule(rule) => Some(report.watched_by(&rule.record.id)),
-        _ => None,
+    let watched = |row: &Row| {
+        let rule = row.downcast_ref::<RuleRecord>()?;
+        Some(report.watched_by(&rule.id))
     };
     if how.as_json {
         let listed = rows.iter().map(|(topic, row, state)| {
@@ -254,13 +246,13 @@ fn show(rows: &[(Topic, BaseRow, State)], report: &Report, how: How) {
 mod tests {
     use super::*;
 
-    fn rule(version: u32, name: &str) -> BaseRow {
+    fn rule(version: u32, name: &str) -> Row {
         let json = packs::each().find(|(name, _)| *name == "rain").unwrap().1;
-        let mut records: Vec<riskflow_config::RuleRecord> = serde_json::from_str(json).unwrap();
+        let mut records: Vec<RuleRecord> = serde_json::from_str(json).unwrap();
         let mut record = records.remove(0);
         record.version = version;
         record.name = name.into();
-        BaseRow::Rule(riskflow_config::Rule::check(record).unwrap())
+        Row::new(record)
     }
 
     #[test]

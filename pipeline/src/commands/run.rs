@@ -131,7 +131,7 @@ fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<
     let way_in = http
         .actions
         .is_some()
-        .then(|| open_append(&settings.input, &settings.topics, Topic::InAction));
+        .then(|| open_append(&settings.input, &settings.topics, Topic::IN_ACTION));
     let way_in = way_in.transpose().context("could not open the way in for actions")?;
     let server = Server::start(http, handles.clone(), way_in).context("could not serve HTTP")?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };

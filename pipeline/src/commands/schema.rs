@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use riskflow_config::{WrittenSettings, schema_of};
+use riskflow_config::WrittenSettings;
 use riskflow_model::schema;
 use riskflow_model::topic::Topic;
 use schemars::Schema;
@@ -40,6 +40,6 @@ pub fn schema(arguments: &SchemaArguments) -> Result<ExitCode> {
 
 /// Every schema by its name.
 fn all() -> Vec<(&'static str, Schema)> {
-    let topics = Topic::ALL.into_iter().map(|topic| (topic.name(), schema_of(topic)));
+    let topics = Topic::all().map(|topic| (topic.name(), riskflow_model::schema::of_topic(topic)));
     topics.chain([("config", schema::of::<WrittenSettings>())]).collect()
 }

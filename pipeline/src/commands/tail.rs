@@ -29,7 +29,7 @@ pub fn tail(arguments: &TailArguments) -> Result<ExitCode> {
     let topic = kind.map(Kind::topic).or_else(|| Topic::from_name(&arguments.topic));
     let topic = topic.ok_or_else(|| {
         let kinds = Kind::ALL.into_iter().map(Kind::name);
-        let names: Vec<&str> = kinds.chain(Topic::ALL.into_iter().map(Topic::name)).collect();
+        let names: Vec<&str> = kinds.chain(Topic::all().map(Topic::name)).collect();
         Usage(format!(
             "there is no topic `{}`; give one of `{}`",
             arguments.topic,
@@ -240,7 +240,7 @@ fn wait() {
 fn names(settings: &Settings) -> Names {
     let read = || -> Result<Names> {
         let mut names = Names::default();
-        let (place, topics) = (place_of(settings, Topic::BaseRegion)?, [Topic::BaseRegion]);
+        let (place, topics) = (place_of(settings, Topic::BASE_REGION)?, [Topic::BASE_REGION]);
         let beginning = Offsets::default();
         let mut source = open_source(&place, &settings.topics, &topics, Share::WHOLE, Until::End, &beginning)?;
         while source.poll(10_000, &mut |record| {

@@ -162,7 +162,7 @@ mod tests {
             let answers = records.iter().map(|record| {
                 self.1 += 1;
                 if record.key == "bad" {
-                    let topic = riskflow_model::topic::Topic::InAction;
+                    let topic = riskflow_model::topic::Topic::IN_ACTION;
                     return Err(AppendError::Files { topic });
                 }
                 Ok(Appended {

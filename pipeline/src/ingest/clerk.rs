@@ -31,6 +31,25 @@ pub(super) struct Counts {
     pub(super) late: u64,
 }
 
+/// What one poll took.
+#[derive(Default)]
+pub(super) struct Tally(pub(super) Vec<(Topic, Counts)>);
+
+impl Tally {
+    /// Records come topic by topic: mostly the topic is that of the record before.
+    fn of(&mut self, topic: Topic) -> &mut Counts {
+        let last = self.0.len().saturating_sub(1);
+        let place = match self.0.last() {
+            Some((known, _)) if *known == topic => last,
+            _ => self.0.iter().position(|(known, _)| *known == topic).unwrap_or_else(|| {
+                self.0.push((topic, Counts::default()));
+                self.0.len() - 1
+            }),
+        };
+        &mut self.0[place].1
+    }
+}
+
 /// Decides about one record after the other.
 pub(super) struct Clerk<'a> {
     pub(super) how: How,
@@ -41,9 +60,9 @@ pub(super) struct Clerk<'a> {
     pub(super) time: TimeSettings,
     pub(super) case: CaseSettings,
     pub(super) taken: &'a mut Taken,
-    pub(super) counts: [Counts; Topic::ALL.len()],
+    pub(super) tally: Tally,
     pub(super) count: &'a mut usize,
-    pub(super) offsets: &'a mut Vec<((u16, u16), u64)>,
+    pub(super) offsets: &'a mut Vec<(Partition, u64)>,
     pub(super) next_arrival: &'a mut Option<i64>,
     pub(super) standing: &'a mut Standing,
     /// Partitions whose next record stays.
@@ -59,7 +78,7 @@ impl Clerk<'_> {
             return Verdict::NotYet;
         }
         let decoded = decode(record);
-        let partition = (record.topic.index(), record.partition);
+        let partition = (record.topic, record.partition);
         if self.how != How::Live {
             let arrival = match self.arrival(record, &decoded) {
                 Arrival::At(arrival) => arrival,
@@ -86,7 +105,7 @@ impl Clerk<'_> {
         self.count_record(record);
         self.note(partition, record.offset + 1);
         let origin = Origin {
-            topic: record.topic.index(),
+            topic: record.topic.id(),
             partition: record.partition,
             offset: record.offset,
         };
@@ -97,8 +116,7 @@ impl Clerk<'_> {
             }
             Ok(InputRecord::Observation(observation)) => match Monitor::admit(&self.time, self.now, observation.time) {
                 Ok(()) => {
-                    let counts = &mut self.counts[usize::from(record.topic.index())];
-                    counts.late += u64::from(self.now - observation.time.0 > self.time.late_after);
+                    self.tally.of(record.topic).late += u64::from(self.now - observation.time.0 > self.time.late_after);
                     self.taken.observations.push(Observed { origin, observation });
                 }
                 Err(reason) => {
@@ -120,7 +138,7 @@ impl Clerk<'_> {
 
     fn count_record(&mut self, record: &RawRecord<'_>) {
         *self.count += 1;
-        let counts = &mut self.counts[usize::from(record.topic.index())];
+        let counts = self.tally.of(record.topic);
         counts.records += 1;
         counts.bytes += record.payload.map_or(0, <[u8]>::len) as u64;
     }
@@ -148,9 +166,9 @@ impl Clerk<'_> {
             Ok(InputRecord::Observation(observation)) => observation.time.0,
             Ok(InputRecord::Action(action)) => action.time.0,
             Ok(InputRecord::Base(..)) => return Arrival::At(EARLIEST),
-            Err(_) if record.topic.is_base() => return Arrival::At(EARLIEST),
+            Err(_) if record.topic.is_input_table() => return Arrival::At(EARLIEST),
             Err(rejection) => {
-                let partition = (record.topic.index(), record.partition);
+                let partition = (record.topic, record.partition);
                 let held: usize = self.standing.held.values().map(Vec::len).sum();
                 // Behind a record that was taken it arrives with that, which is now.
                 let begun = self.standing.begun.contains(&partition);

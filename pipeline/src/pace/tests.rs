@@ -265,7 +265,7 @@ fn a_clock_that_was_ahead_begins_anew_behind_the_last_epoch() {
 fn epochs_of_an_earlier_run_come_first_and_take_what_they_took() {
     let offsets = |next| {
         let mut offsets = Offsets::default();
-        offsets.advance(Topic::InObservation, 0, next);
+        offsets.advance(Topic::IN_OBSERVATION, 0, next);
         offsets
     };
     let plan = Plan {

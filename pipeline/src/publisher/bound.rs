@@ -32,7 +32,7 @@ pub(super) fn fit(record: &mut OutRecord, most: usize) -> Option<Oversized> {
         return None;
     }
     assert!(
-        record.topic != Topic::Progress,
+        record.topic != Topic::PROGRESS,
         "progress is spread over records that fit everywhere"
     );
     let stand_in = record.payload.as_deref().and_then(|payload| {
@@ -129,7 +129,7 @@ mod tests {
             "epoch": "2021-07-25T04:30:00.000Z",
         });
         OutRecord {
-            topic: Topic::CaseState,
+            topic: Topic::CASE_STATE,
             key: "0123456789abcdef0123456789abcdef".to_owned(),
             payload: Some(serde_json::to_vec(&row).unwrap()),
         }

@@ -15,7 +15,7 @@ use crate::output::EpochOutput;
 use crate::views::Tables;
 
 /// Topics that tell each thing once.
-pub(super) const TOLD_ONCE: [Topic; 3] = [Topic::WarningDelta, Topic::CaseDelta, Topic::Notice];
+pub(super) const TOLD_ONCE: [Topic; 3] = [Topic::WARNING_DELTA, Topic::CASE_DELTA, Topic::NOTICE];
 
 /// What was found and not told, of the warnings and cases that are there.
 pub(super) struct Held {
@@ -89,12 +89,12 @@ impl Held {
             ..EpochOutput::default()
         };
         for (id, deltas) in self.deltas {
-            if is_new(Topic::WarningState, &id) {
+            if is_new(Topic::WARNING_STATE, &id) {
                 told.deltas.extend(deltas);
             }
         }
         for (id, (deltas, notices)) in self.cases {
-            if is_new(Topic::CaseState, &id) {
+            if is_new(Topic::CASE_STATE, &id) {
                 told.case_deltas.extend(deltas);
                 told.notices.extend(notices);
             }

@@ -122,7 +122,7 @@ fn progress(key: &str, moment: Moment, previous: Millis, offsets: &Offsets, dige
         parts: 1,
     };
     let records = progress.split(key).into_iter().map(|(key, part)| OutRecord {
-        topic: Topic::Progress,
+        topic: Topic::PROGRESS,
         key,
         payload: Some(serde_json::to_vec(&part).expect("texts and numbers can be written")),
     });
@@ -131,7 +131,7 @@ fn progress(key: &str, moment: Moment, previous: Millis, offsets: &Offsets, dige
 
 fn tombstone(key: String) -> OutRecord {
     OutRecord {
-        topic: Topic::Progress,
+        topic: Topic::PROGRESS,
         key,
         payload: None,
     }
@@ -142,7 +142,7 @@ fn tombstone(key: String) -> OutRecord {
 pub(super) fn digest(records: &[OutRecord]) -> Key {
     let mut bytes = Vec::new();
     for OutRecord { topic, key, payload } in records {
-        bytes.extend_from_slice(&topic.index().to_le_bytes());
+        bytes.extend_from_slice(&topic.id().to_le_bytes());
         bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
         bytes.extend_from_slice(key.as_bytes());
         let length = payload.as_ref().map_or(u32::MAX, |payload| payload.len() as u32);
@@ -166,7 +166,7 @@ mod tests {
             ..EpochOutput::default()
         };
         for partition in 0..partitions {
-            output.offsets.advance(Topic::InObservation, partition, epoch as u64);
+            output.offsets.advance(Topic::IN_OBSERVATION, partition, epoch as u64);
         }
         output
     }

@@ -47,13 +47,13 @@ pub(super) fn compared(
 
 /// The tables among the outputs.
 pub const TABLES: [Topic; 7] = [
-    Topic::RiskAsset,
-    Topic::RiskRegion,
-    Topic::WarningState,
-    Topic::CaseState,
-    Topic::Response,
-    Topic::ReportTotal,
-    Topic::Unmatched,
+    Topic::RISK_ASSET,
+    Topic::RISK_REGION,
+    Topic::WARNING_STATE,
+    Topic::CASE_STATE,
+    Topic::RESPONSE,
+    Topic::REPORT_TOTAL,
+    Topic::UNMATCHED,
 ];
 
 fn all_rows(tables: &Tables, epoch: Millis) -> Vec<OutRecord> {
@@ -76,31 +76,35 @@ fn all_rows(tables: &Tables, epoch: Millis) -> Vec<OutRecord> {
 pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
     let epoch = output.epoch;
     let mut records = Vec::new();
-    table(&mut records, Topic::RiskAsset, epoch, &output.assets, |row| {
+    table(&mut records, Topic::RISK_ASSET, epoch, &output.assets, |row| {
         row.asset.to_string()
     });
-    table(&mut records, Topic::RiskRegion, epoch, &output.regions, |row| row.key());
-    table(&mut records, Topic::WarningState, epoch, &output.warnings, |row| {
-        row.id.to_string()
-    });
-    log(&mut records, Topic::WarningDelta, epoch, &output.deltas, |delta| {
-        delta.id.to_string()
-    });
-    table(&mut records, Topic::CaseState, epoch, &output.cases, |row| {
-        row.id.to_string()
-    });
-    log(&mut records, Topic::CaseDelta, epoch, &output.case_deltas, |delta| {
-        delta.case.to_string()
-    });
-    log(&mut records, Topic::Notice, epoch, &output.notices, |notice| {
-        notice.case.to_string()
-    });
-    table(&mut records, Topic::Response, epoch, &output.responses, |row| row.key());
-    table(&mut records, Topic::ReportTotal, epoch, &output.totals, |row| row.key());
-    table(&mut records, Topic::Unmatched, epoch, &output.unmatched, |row| {
+    table(&mut records, Topic::RISK_REGION, epoch, &output.regions, |row| {
         row.key()
     });
-    log(&mut records, Topic::DeadLetter, epoch, &output.dead, |letter| {
+    table(&mut records, Topic::WARNING_STATE, epoch, &output.warnings, |row| {
+        row.id.to_string()
+    });
+    log(&mut records, Topic::WARNING_DELTA, epoch, &output.deltas, |delta| {
+        delta.id.to_string()
+    });
+    table(&mut records, Topic::CASE_STATE, epoch, &output.cases, |row| {
+        row.id.to_string()
+    });
+    log(&mut records, Topic::CASE_DELTA, epoch, &output.case_deltas, |delta| {
+        delta.case.to_string()
+    });
+    log(&mut records, Topic::NOTICE, epoch, &output.notices, |notice| {
+        notice.case.to_string()
+    });
+    table(&mut records, Topic::RESPONSE, epoch, &output.responses, |row| row.key());
+    table(&mut records, Topic::REPORT_TOTAL, epoch, &output.totals, |row| {
+        row.key()
+    });
+    table(&mut records, Topic::UNMATCHED, epoch, &output.unmatched, |row| {
+        row.key()
+    });
+    log(&mut records, Topic::DEAD_LETTER, epoch, &output.dead, |letter| {
         letter.key()
     });
     records

@@ -58,7 +58,7 @@ impl Tables {
         let deltas: Vec<Told> = output.deltas.iter().map(Told::of).collect();
         self.name(&deltas);
         let dead = output.dead.iter().map(|letter| {
-            let topic = Topic::from_name(&letter.topic).map_or(0, Topic::index);
+            let topic = Topic::from_name(&letter.topic).map_or(0, Topic::id);
             let origin = Origin {
                 topic,
                 partition: letter.partition as u16,

@@ -2,12 +2,12 @@
 //! hundred points, windows that hold most of them, rules over several features.
 
 use riskflow::replay::EpochInput;
-use riskflow_config::{BaseRow, InputRecord, Problems, Rule};
+use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis, Shared};
+use riskflow_model::{Key, Millis, Problems, Row};
 use serde_json::{Value, json};
 
 use super::{Draw, START};
@@ -69,7 +69,7 @@ impl Long {
     fn origin(&mut self, topic: Topic) -> Origin {
         self.offset += 1;
         Origin {
-            topic: topic.index(),
+            topic: topic.id(),
             partition: 0,
             offset: self.offset,
         }
@@ -95,17 +95,13 @@ impl Long {
         let stream = json!({ "id": "d", "asset": "a", "observed_property": "gas" });
         let stream: Datastream = serde_json::from_value(stream).expect("a datastream");
         let mut rows = vec![
-            (Topic::BaseAsset, "a".to_owned(), BaseRow::Asset(Shared::new(asset))),
-            (
-                Topic::BaseDatastream,
-                "d".to_owned(),
-                BaseRow::Datastream(Shared::new(stream)),
-            ),
+            (Topic::BASE_ASSET, "a".to_owned(), Row::new(asset)),
+            (Topic::BASE_DATASTREAM, "d".to_owned(), Row::new(stream)),
         ];
         for number in 0..3 {
             let id = format!("rule-{number}");
-            let rule = BaseRow::Rule(self.rule(&id, observations));
-            rows.push((Topic::InRule, id, rule));
+            let rule = Row::new(self.rule(&id, observations).record.clone());
+            rows.push((Topic::IN_RULE, id, rule));
         }
         let records = rows.into_iter().map(|(topic, id, row)| {
             let origin = self.origin(topic);
@@ -186,7 +182,7 @@ impl Long {
                 .draw
                 .pick(&[Quality::Good, Quality::Good, Quality::Good, Quality::Bad]),
         });
-        let origin = self.origin(Topic::InObservation);
+        let origin = self.origin(Topic::IN_OBSERVATION);
         let observation = Observation {
             datastream: Key::of("d"),
             id: "d".into(),

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use riskflow::graph::Semantics;
 use riskflow::replay::EpochInput;
 use riskflow_config::{
-    BaseRow, CaseSettings, FlappingSettings, InputRecord, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings,
+    CaseSettings, FlappingSettings, InputRecord, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings,
 };
 use riskflow_model::action::{Action, Verb};
+use riskflow_model::intake::Incident;
 use riskflow_model::output::{CaseState, CaseStep, Origin};
+use riskflow_model::responsibility::{Duty, Plan, Unit, User};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Shared, Text};
+use riskflow_model::{Row, Text};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -136,7 +138,7 @@ impl Maker {
         while !self.draw.once_in(3) {
             let action = self.action(now);
             let partition = self.draw.below(super::PARTITIONS);
-            let origin = self.origin(Topic::InAction, partition);
+            let origin = self.origin(Topic::IN_ACTION, partition);
             records.push((origin, InputRecord::Action(Box::new(action))));
         }
     }
@@ -149,10 +151,10 @@ impl Maker {
             2..=4 => self.user(user, now),
             5..=8 => self.duty(duty, now),
             9 | 10 => self.plan(plan),
-            11 => self.row(Topic::BaseUnit, &format!("unit-{unit}"), None),
-            12 => self.row(Topic::BaseDuty, &format!("duty-{duty}"), None),
-            _ if self.draw.once_in(2) => self.row(Topic::BaseUser, &format!("user-{user}"), None),
-            _ => self.row(Topic::BasePlan, &format!("plan-{plan}"), None),
+            11 => self.row(Topic::BASE_UNIT, &format!("unit-{unit}"), None),
+            12 => self.row(Topic::BASE_DUTY, &format!("duty-{duty}"), None),
+            _ if self.draw.once_in(2) => self.row(Topic::BASE_USER, &format!("user-{user}"), None),
+            _ => self.row(Topic::BASE_PLAN, &format!("plan-{plan}"), None),
         }
     }
 
@@ -162,7 +164,7 @@ impl Maker {
         if !self.draw.once_in(4) {
             row["parent"] = json!(format!("unit-{}", (number + 1 + self.draw.below(UNITS - 1)) % UNITS));
         }
-        self.row(Topic::BaseUnit, &id, Some(BaseRow::Unit(Shared::new(of(row)))))
+        self.row(Topic::BASE_UNIT, &id, Some(Row::new(of::<Unit>(row))))
     }
 
     /// Borders of validity, some of which the clock passes.
@@ -185,7 +187,7 @@ impl Maker {
             posts.push(post);
         }
         let row = json!({ "id": id, "channel": format!("sms:{}", self.draw.below(3)), "posts": posts });
-        self.row(Topic::BaseUser, &id, Some(BaseRow::User(Shared::new(of(row)))))
+        self.row(Topic::BASE_USER, &id, Some(Row::new(of::<User>(row))))
     }
 
     fn duty(&mut self, number: u64, now: i64) -> (Origin, InputRecord) {
@@ -214,7 +216,7 @@ impl Maker {
             }
             row["roster"] = json!(roster);
         }
-        self.row(Topic::BaseDuty, &id, Some(BaseRow::Duty(Shared::new(of(row)))))
+        self.row(Topic::BASE_DUTY, &id, Some(Row::new(of::<Duty>(row))))
     }
 
     fn plan(&mut self, number: u64) -> (Origin, InputRecord) {
@@ -242,14 +244,14 @@ impl Maker {
             2 => row["region"] = json!(self.draw.pick(&REGIONS)),
             _ => {}
         }
-        self.row(Topic::BasePlan, &id, Some(BaseRow::Plan(Shared::new(of(row)))))
+        self.row(Topic::BASE_PLAN, &id, Some(Row::new(of::<Plan>(row))))
     }
 
     fn incident(&mut self, now: i64) -> (Origin, InputRecord) {
         let number = self.draw.below(INCIDENTS);
         let id = format!("incident-{number}");
         if self.draw.once_in(15) {
-            return self.row(Topic::InIncident, &id, None);
+            return self.row(Topic::IN_INCIDENT, &id, None);
         }
         let version = &mut self.people.versions[number as usize];
         *version += 1;
@@ -269,7 +271,7 @@ impl Maker {
         if self.draw.once_in(3) {
             row["asset"] = json!(format!("asset-{}", self.draw.below(4)));
         }
-        self.row(Topic::InIncident, &id, Some(BaseRow::Incident(Shared::new(of(row)))))
+        self.row(Topic::IN_INCIDENT, &id, Some(Row::new(of::<Incident>(row))))
     }
 
     fn action(&mut self, now: i64) -> Action {

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use riskflow_config::{BaseRow, InputRecord};
-use riskflow_model::Shared;
+use riskflow_config::InputRecord;
+use riskflow_model::Row;
+use riskflow_model::intake::{Limit, Permit, Report};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ impl Maker {
             let record = match self.draw.below(16) {
                 0 if self.draw.once_in(3) => {
                     let id = format!("limit-{}", self.draw.below(LIMITS));
-                    self.row(Topic::BaseLimit, &id, None)
+                    self.row(Topic::BASE_LIMIT, &id, None)
                 }
                 0 => {
                     let number = self.draw.below(LIMITS);
@@ -74,8 +75,8 @@ impl Maker {
             3 => limit["region"] = json!(self.draw.pick(&["330902", "harbour"])),
             _ => {}
         }
-        let limit = serde_json::from_value(limit).expect("a limit");
-        self.row(Topic::BaseLimit, &id, Some(BaseRow::Limit(Shared::new(limit))))
+        let limit = serde_json::from_value::<Limit>(limit).expect("a limit");
+        self.row(Topic::BASE_LIMIT, &id, Some(Row::new(limit)))
     }
 
     fn work(&mut self, now: i64) -> (Origin, InputRecord) {
@@ -98,7 +99,7 @@ impl Maker {
     fn paper(&mut self, now: i64, id: &str, mut paper: Value) -> (Origin, InputRecord) {
         if self.draw.once_in(10) {
             self.papers.remove(id);
-            return self.row(Topic::InPermit, id, None);
+            return self.row(Topic::IN_PERMIT, id, None);
         }
         let from = now + self.some_time();
         let to = from
@@ -132,8 +133,8 @@ impl Maker {
             _ => {}
         }
         self.version(id, &mut paper);
-        let permit = serde_json::from_value(paper).expect("a permit");
-        self.row(Topic::InPermit, id, Some(BaseRow::Permit(Shared::new(permit))))
+        let permit = serde_json::from_value::<Permit>(paper).expect("a permit");
+        self.row(Topic::IN_PERMIT, id, Some(Row::new(permit)))
     }
 
     /// From days ago to minutes ahead; now exactly, too.
@@ -168,7 +169,7 @@ impl Maker {
         let id = format!("report-{}", self.draw.below(REPORTS));
         if self.draw.once_in(8) {
             self.papers.remove(&id);
-            return self.row(Topic::InReport, &id, None);
+            return self.row(Topic::IN_REPORT, &id, None);
         }
         let mut quantities = serde_json::Map::new();
         for name in ["houses", "people"] {
@@ -191,7 +192,7 @@ impl Maker {
             "deleted": self.draw.once_in(6),
         });
         self.version(&id, &mut report);
-        let report = serde_json::from_value(report).expect("a report");
-        self.row(Topic::InReport, &id, Some(BaseRow::Report(Shared::new(report))))
+        let report = serde_json::from_value::<Report>(report).expect("a report");
+        self.row(Topic::IN_REPORT, &id, Some(Row::new(report)))
     }
 }

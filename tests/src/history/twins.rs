@@ -2,18 +2,18 @@
 //! often hidden by the other.
 
 use riskflow::replay::EpochInput;
-use riskflow_config::{BaseRow, InputRecord, Rule};
+use riskflow_config::{InputRecord, Rule};
+use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis, Shared};
-use serde::{Serialize, de::DeserializeOwned};
+use riskflow_model::{Key, Millis, Row, TableRecord};
 use serde_json::{Value, json};
 
 use super::{Draw, START};
 
-fn row<T: DeserializeOwned + Serialize>(value: Value) -> Shared<T> {
-    Shared::new(serde_json::from_value(value).expect("a row"))
+fn row<T: TableRecord>(value: Value) -> Row {
+    Row::new(serde_json::from_value::<T>(value).expect("a row"))
 }
 
 /// A history of so many ticks.
@@ -28,15 +28,15 @@ pub fn twins(seed: u64, ticks: usize) -> Vec<EpochInput> {
         "red": { "when": { "feature": "last", "window": "4s", "op": ">=", "threshold": 90 }, "hold": "1s", "clear": "2s" } } });
     let rule = Rule::from_json(rule.to_string().as_bytes()).expect("a rule");
     let base = [
-        (Topic::BaseAsset, "a", BaseRow::Asset(row(asset))),
-        (Topic::BaseDatastream, "one", BaseRow::Datastream(row(stream("one")))),
-        (Topic::BaseDatastream, "two", BaseRow::Datastream(row(stream("two")))),
-        (Topic::InRule, "gas", BaseRow::Rule(rule)),
+        (Topic::BASE_ASSET, "a", row::<Asset>(asset)),
+        (Topic::BASE_DATASTREAM, "one", row::<Datastream>(stream("one"))),
+        (Topic::BASE_DATASTREAM, "two", row::<Datastream>(stream("two"))),
+        (Topic::IN_RULE, "gas", Row::new(rule.record.clone())),
     ];
     let mut offset = 0;
     let mut origin = |topic: Topic| {
         offset += 1;
-        let (topic, partition) = (topic.index(), 0);
+        let (topic, partition) = (topic.id(), 0);
         Origin {
             topic,
             partition,
@@ -61,7 +61,7 @@ pub fn twins(seed: u64, ticks: usize) -> Vec<EpochInput> {
                     time: Millis((now - late) / 250 * 250),
                     reading,
                 };
-                records.push((origin(Topic::InObservation), InputRecord::Observation(observation)));
+                records.push((origin(Topic::IN_OBSERVATION), InputRecord::Observation(observation)));
             }
             EpochInput {
                 epoch: Millis(now),

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow_config::BaseRow;
 use riskflow_model::intake::Incident;
 use riskflow_model::responsibility::{Duty, Plan, Unit, User};
-use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Level, Shared, Text};
+use riskflow_model::{Key, Level, Row, Shared, Text};
 
 use crate::oracle::place::Places;
+use crate::oracle::table::Table;
 use crate::oracle::timeline::About;
 
 /// A unit and a role there.
@@ -47,37 +46,24 @@ pub struct Wanted {
 /// The tables.
 #[derive(Default)]
 pub struct Bureau {
-    units: BTreeMap<Key, Shared<Unit>>,
-    users: BTreeMap<Key, Shared<User>>,
-    duties: BTreeMap<Key, Shared<Duty>>,
-    plans: BTreeMap<Key, Shared<Plan>>,
+    units: Table<Unit>,
+    users: Table<User>,
+    duties: Table<Duty>,
+    plans: Table<Plan>,
     /// Which regions lie in which.
     pub places: Places,
     /// Incidents of the highest version.
-    pub incidents: BTreeMap<Key, Shared<Incident>>,
+    pub incidents: Table<Incident>,
 }
 
 impl Bureau {
     /// Applies a record of a table; of other tables it knows nothing.
-    pub fn apply(&mut self, topic: u16, key: Key, row: Option<&BaseRow>) {
-        match row {
-            Some(BaseRow::Unit(row)) => drop(self.units.insert(key, row.clone())),
-            Some(BaseRow::User(row)) => drop(self.users.insert(key, row.clone())),
-            Some(BaseRow::Duty(row)) => drop(self.duties.insert(key, row.clone())),
-            Some(BaseRow::Plan(row)) => drop(self.plans.insert(key, row.clone())),
-            Some(BaseRow::Incident(row)) => {
-                let older = self.incidents.get(&key).is_some_and(|old| old.version > row.version);
-                if !older {
-                    self.incidents.insert(key, row.clone());
-                }
-            }
-            None if topic == Topic::BaseUnit.index() => drop(self.units.remove(&key)),
-            None if topic == Topic::BaseUser.index() => drop(self.users.remove(&key)),
-            None if topic == Topic::BaseDuty.index() => drop(self.duties.remove(&key)),
-            None if topic == Topic::BasePlan.index() => drop(self.plans.remove(&key)),
-            None if topic == Topic::InIncident.index() => drop(self.incidents.remove(&key)),
-            _ => {}
-        }
+    pub fn apply(&mut self, topic: u16, key: Key, row: Option<&Row>) {
+        self.units.apply(topic, key, row);
+        self.users.apply(topic, key, row);
+        self.duties.apply(topic, key, row);
+        self.plans.apply(topic, key, row);
+        self.incidents.apply(topic, key, row);
     }
 
     fn in_force(&self, now: i64) -> impl Iterator<Item = (&Key, &Shared<Duty>)> {

@@ -2,22 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow_config::BaseRow;
 use riskflow_model::base::Asset;
 use riskflow_model::intake::{Limit, Measure, Permit, PermitKind};
 use riskflow_model::output::Cause;
-use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Level, Shared, Text};
+use riskflow_model::{Key, Level, Row, Shared, Text};
 
 use super::level::Track;
 use super::place::Places;
+use super::table::Table;
 use super::{Levels, Member};
 
 /// What counts of permits and limits, and what the assets saw of them after the epoch before.
 #[derive(Default)]
 pub struct Permits {
-    permits: BTreeMap<Key, Shared<Permit>>,
-    limits: BTreeMap<Key, Shared<Limit>>,
+    permits: Table<Permit>,
+    limits: Table<Limit>,
     before: BTreeMap<Text, Seen>,
 }
 
@@ -45,22 +44,9 @@ pub struct Permitted {
 
 impl Permits {
     /// A record of one of the three tables.
-    pub fn base(&mut self, topic: u16, key: Key, row: Option<&BaseRow>) {
-        match row {
-            Some(BaseRow::Limit(limit)) => drop(self.limits.insert(key, limit.clone())),
-            Some(BaseRow::Permit(permit)) => {
-                let newer = self
-                    .permits
-                    .get(&key)
-                    .is_some_and(|there| there.version > permit.version);
-                if !newer {
-                    self.permits.insert(key, permit.clone());
-                }
-            }
-            None if topic == Topic::BaseLimit.index() => drop(self.limits.remove(&key)),
-            None if topic == Topic::InPermit.index() => drop(self.permits.remove(&key)),
-            _ => {}
-        }
+    pub fn base(&mut self, topic: u16, key: Key, row: Option<&Row>) {
+        self.limits.apply(topic, key, row);
+        self.permits.apply(topic, key, row);
     }
 
     /// What follows from the rows as of now.

@@ -2,31 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow_config::BaseRow;
 use riskflow_model::intake::Report;
 use riskflow_model::output::ReportTotal;
-use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Number, Shared};
+use riskflow_model::{Key, Number, Row, Shared};
 
 use super::place::Places;
+use super::table::Table;
 
 /// What counts of reports.
 #[derive(Default)]
-pub struct Reports(BTreeMap<Key, Shared<Report>>);
+pub struct Reports(Table<Report>);
 
 impl Reports {
     /// A record of the table.
-    pub fn base(&mut self, topic: u16, key: Key, row: Option<&BaseRow>) {
-        match row {
-            Some(BaseRow::Report(report)) => {
-                let newer = self.0.get(&key).is_some_and(|there| there.version > report.version);
-                if !newer {
-                    self.0.insert(key, report.clone());
-                }
-            }
-            None if topic == Topic::InReport.index() => drop(self.0.remove(&key)),
-            _ => {}
-        }
+    pub fn base(&mut self, topic: u16, key: Key, row: Option<&Row>) {
+        self.0.apply(topic, key, row);
     }
 
     /// The rows, keyed as on the topic.

@@ -131,17 +131,17 @@ fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
     let checkpoints = format!("checkpoint.path={:?}", folder.path().join("checkpoints"));
     let sets = [&*path, &output, &checkpoints];
     assert!(riskflow(&["topics", "--create"], &sets).status.success());
-    put(Topic::BaseRegion, "330902", r#"{"code":"330902","name":"定海区"}"#);
+    put(Topic::BASE_REGION, "330902", r#"{"code":"330902","name":"定海区"}"#);
     let asset = r#"{"id":"tank","name":"Tank 1","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4}"#;
-    put(Topic::BaseAsset, "tank", asset);
+    put(Topic::BASE_ASSET, "tank", asset);
     put(
-        Topic::BaseDatastream,
+        Topic::BASE_DATASTREAM,
         "gas",
         r#"{"id":"gas","asset":"tank","observed_property":"gas"}"#,
     );
     let rule = r#"{"id":"gas","version":3,"source":"test","select":{"observed_property":"gas"},"levels":{"red":{"when":{"feature":"last","window":"10m","op":">=","threshold":50}}}}"#;
-    put(Topic::InRule, "gas", rule);
-    put(Topic::InObservation, "gas", &observation(now(), 60.0));
+    put(Topic::IN_RULE, "gas", rule);
+    put(Topic::IN_OBSERVATION, "gas", &observation(now(), 60.0));
 
     let mut command = Command::new(crate::kafka::riskflow());
     command.arg("run");
@@ -183,16 +183,16 @@ fn kafka_takes_actions_by_http_and_from_a_shell_beside_a_job_that_writes_in_tran
     let job = Serving::start(command(&kafka, "run", &sets));
     // The rules are in force once the bad one among them was refused.
     kafka
-        .consume_until(Topic::DeadLetter, |letters| !letters.is_empty())
+        .consume_until(Topic::DEAD_LETTER, |letters| !letters.is_empty())
         .unwrap();
     let payload = observation(now(), 60.0);
     kafka
-        .produce(Topic::InObservation, [("gas", Some(payload.as_str()))])
+        .produce(Topic::IN_OBSERVATION, [("gas", Some(payload.as_str()))])
         .unwrap();
     let warning = job.warning();
     let (status, answer) = job.act(&warning, "a");
     assert_eq!(status, 202, "{answer}");
-    let read = kafka.consume(Topic::InAction).unwrap();
+    let read = kafka.consume(Topic::IN_ACTION).unwrap();
     assert_eq!(read.len(), 1);
     let value: Value = serde_json::from_str(read[0].value.as_deref().unwrap()).unwrap();
     assert_eq!(

@@ -309,7 +309,7 @@ struct Broken;
 
 impl Append for Broken {
     fn append(&mut self, records: &[InRecord]) -> Vec<Result<Appended, AppendError>> {
-        let topic = Topic::InAction;
+        let topic = Topic::IN_ACTION;
         records.iter().map(|_| Err(AppendError::Files { topic })).collect()
     }
 }

@@ -38,7 +38,7 @@ impl People {
     pub fn begin(&mut self, place: &dyn Place) {
         let units = [("town", "330902", Some("county")), ("county", "3309", None)];
         let units = units.map(|(id, region, parent)| row(id, json!({ "id": id, "region": region, "parent": parent })));
-        place.put(Topic::BaseUnit, &units);
+        place.put(Topic::BASE_UNIT, &units);
         for user in 0..USERS {
             self.user(place, user);
         }
@@ -47,7 +47,7 @@ impl People {
         }
         let tasks = json!([{ "id": "a", "limit_minutes": 1 }, { "id": "b", "role": "duty" }]);
         let plan = json!({ "id": "plan", "rules": ["leak"], "level": "yellow", "tasks": tasks });
-        place.put(Topic::BasePlan, &[row("plan", plan)]);
+        place.put(Topic::BASE_PLAN, &[row("plan", plan)]);
         self.incident(place);
     }
 
@@ -56,7 +56,7 @@ impl People {
         let posts = (0..2).map(|_| json!({ "unit": self.draw.pick(&UNITS), "role": self.draw.pick(&ROLES) }));
         let posts: Vec<Value> = posts.collect();
         let user = json!({ "id": id, "channel": format!("sms:{}", self.draw.below(3)), "posts": posts });
-        place.put(Topic::BaseUser, &[row(&id, user)]);
+        place.put(Topic::BASE_USER, &[row(&id, user)]);
     }
 
     /// The third has a roster, with a change of shift soon.
@@ -72,7 +72,7 @@ impl People {
             value["roster"] =
                 json!([{ "user": users[0], "valid_to": change }, { "user": users[1], "valid_from": change }]);
         }
-        place.put(Topic::BaseDuty, &[row(&id, value)]);
+        place.put(Topic::BASE_DUTY, &[row(&id, value)]);
     }
 
     fn incident(&mut self, place: &dyn Place) {
@@ -83,12 +83,12 @@ impl People {
             "level": self.draw.pick(&["yellow", "red"]), "since": super::now(),
             "state": self.draw.pick(&["open", "open", "ended", "withdrawn"]),
         });
-        place.put(Topic::InIncident, &[row(&id, incident)]);
+        place.put(Topic::IN_INCIDENT, &[row(&id, incident)]);
     }
 
     /// Looks at the cases.
     pub fn look(&mut self, place: &dyn Place) {
-        let table = super::verdict::table(place, Topic::CaseState, |row: &CaseState| row.id.clone());
+        let table = super::verdict::table(place, Topic::CASE_STATE, |row: &CaseState| row.id.clone());
         self.cases = table.into_values().collect();
     }
 
@@ -141,7 +141,7 @@ impl People {
         if let Some(task) = task.filter(|_| verb == Verb::Report) {
             action["task"] = json!(task.task);
         }
-        place.put(Topic::InAction, &[row(&id, action)]);
+        place.put(Topic::IN_ACTION, &[row(&id, action)]);
     }
 }
 

@@ -235,7 +235,7 @@ impl KafkaPlace {
 
     /// Moves all of riskflow's partitions to a broker, leaders included, and waits until they are there.
     pub fn move_to(&self, broker: u32) {
-        let topics = Topic::inputs().chain(Topic::outputs()).chain([Topic::Progress]);
+        let topics = Topic::inputs().chain(Topic::outputs()).chain([Topic::PROGRESS]);
         let topics: BTreeSet<String> = topics.map(|topic| self.name(topic)).collect();
         let topics: Vec<_> = topics.iter().map(|name| serde_json::json!({ "topic": name })).collect();
         let file = self.folder.path().join("move.json");

@@ -38,7 +38,7 @@ impl Taken {
 
 /// Every epoch that was ever recorded, tombstoned since or not; each once, each behind the one before.
 fn epochs(place: &dyn Place) -> Vec<Progress> {
-    let rows = place.all(Topic::Progress).into_iter();
+    let rows = place.all(Topic::PROGRESS).into_iter();
     let rows = rows.filter(|row| row.key != Progress::BASE && row.value.is_some());
     let mut epochs: Vec<Progress> = rows.map(|row| parse(&row)).collect();
     epochs.sort_by_key(|progress| progress.epoch);
@@ -62,7 +62,7 @@ pub fn taken_since_base(place: &dyn Place) -> Taken {
 /// What the progress says to a job that starts now.
 pub fn resume(place: &dyn Place) -> riskflow_connectors::Resume {
     let mut table: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    let mut rows = place.all(Topic::Progress);
+    let mut rows = place.all(Topic::PROGRESS);
     rows.sort_by_key(|row| (row.partition, row.offset));
     for row in rows {
         match row.value {
@@ -76,7 +76,7 @@ pub fn resume(place: &dyn Place) -> riskflow_connectors::Resume {
 
 /// The rows of assets, but for what the clock changes: two jobs that end at different times may differ in that.
 pub fn assets(place: &dyn Place) -> BTreeSet<String> {
-    let mut rows = table(place, Topic::RiskAsset, |row: &AssetRisk| row.asset.clone());
+    let mut rows = table(place, Topic::RISK_ASSET, |row: &AssetRisk| row.asset.clone());
     for row in rows.values_mut() {
         (row.dynamic_level, row.level, row.score, row.stale) = (Level::None, Level::None, 0, false);
     }
@@ -144,14 +144,14 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
         dead.extend(step.dead.iter().copied());
         last = Some(step);
     }
-    let told = once(place.all(Topic::WarningDelta).iter().map(|row| {
+    let told = once(place.all(Topic::WARNING_DELTA).iter().map(|row| {
         let delta: WarningDelta = parse(row);
         (epoch_of(row), Told::of(&delta))
     }));
     compare("deltas", &told, &expected);
     let of_cases = once(
         place
-            .all(Topic::CaseDelta)
+            .all(Topic::CASE_DELTA)
             .iter()
             .map(|row| (epoch_of(row), parse::<CaseDelta>(row))),
     );
@@ -160,7 +160,7 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
     }
     let notices = once(
         place
-            .all(Topic::Notice)
+            .all(Topic::NOTICE)
             .iter()
             .map(|row| (epoch_of(row), bare(&parse::<Notice>(row)))),
     );
@@ -169,9 +169,9 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
     }
     // Nobody is told of one event in two epochs either.
     once(notices.iter().map(|(_, notice)| notice.id.clone()));
-    let letters = once(place.all(Topic::DeadLetter).iter().map(|row| {
+    let letters = once(place.all(Topic::DEAD_LETTER).iter().map(|row| {
         let letter: DeadLetter = parse(row);
-        let topic = Topic::from_name(&letter.topic).unwrap().index();
+        let topic = Topic::from_name(&letter.topic).unwrap().id();
         let (partition, offset) = (letter.partition as u16, letter.offset);
         (
             letter.reason,
@@ -190,26 +190,26 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
         case_deltas: of_cases.len(),
         notices: notices.len(),
         dead: letters.len(),
-        rows: place.all(Topic::RiskAsset).len() + place.all(Topic::RiskRegion).len(),
+        rows: place.all(Topic::RISK_ASSET).len() + place.all(Topic::RISK_REGION).len(),
     }
 }
 
 /// The same for the tables, as they stand in the end.
 fn judge_tables(place: &dyn Place, last: Expected, with_cases: bool) {
-    let assets = table(place, Topic::RiskAsset, |row: &AssetRisk| row.asset.clone());
+    let assets = table(place, Topic::RISK_ASSET, |row: &AssetRisk| row.asset.clone());
     compare("assets", &set(assets), &set(last.assets));
-    let regions = table(place, Topic::RiskRegion, |row: &RegionRisk| {
+    let regions = table(place, Topic::RISK_REGION, |row: &RegionRisk| {
         format!("{}/{}", row.region, row.domain)
     });
     compare("regions", &set(regions), &set(last.regions));
-    let warnings = table(place, Topic::WarningState, |row: &WarningState| row.id.clone());
+    let warnings = table(place, Topic::WARNING_STATE, |row: &WarningState| row.id.clone());
     compare("warnings", &set(warnings), &set(last.warnings));
     if !with_cases {
         return;
     }
-    let cases = table(place, Topic::CaseState, |row: &CaseState| row.id.clone());
+    let cases = table(place, Topic::CASE_STATE, |row: &CaseState| row.id.clone());
     compare("cases", &set(cases), &set(last.cases));
-    let responses = table(place, Topic::Response, Response::key);
+    let responses = table(place, Topic::RESPONSE, Response::key);
     compare("responses", &set(responses), &set(last.responses));
 }
 
@@ -233,7 +233,7 @@ fn history(place: &dyn Place, progress: &[Progress]) -> (Vec<EpochInput>, Letter
             let end = of_partition.partition_point(|row| row.offset < next);
             for row in of_partition.drain(..end) {
                 let origin = Origin {
-                    topic: topic.index(),
+                    topic: topic.id(),
                     partition,
                     offset: row.offset,
                 };

@@ -1,63 +1,65 @@
 //! What holds for every field of every record: told by the schemas, or by one record of each topic.
 
+use riskflow_model::intake::Permit;
+
 use super::*;
 
 /// Of each topic a record in which every `I` is an identifier and every `T` a text, and where these stand.
 const TEXTS: [(Topic, &str, &[&str]); 12] = [
-    (Topic::BaseRegion, r#"{"code":"330902","name":"T"}"#, &["/name"]),
+    (Topic::BASE_REGION, r#"{"code":"330902","name":"T"}"#, &["/name"]),
     (
-        Topic::BaseAsset,
+        Topic::BASE_ASSET,
         r#"{"id":"I","name":"T","category":"I","domain":"lifeline","region":"330902","inherent_level":1}"#,
         &["/id", "/name", "/category"],
     ),
     (
-        Topic::BaseDatastream,
+        Topic::BASE_DATASTREAM,
         r#"{"id":"I","asset":"I","observed_property":"I"}"#,
         &["/id", "/asset", "/observed_property"],
     ),
     (
-        Topic::InRule,
+        Topic::IN_RULE,
         r#"{"id":"I","version":1,"name":"T","source":"T","select":{},
             "levels":{"red":{"when":{"feature":"last","window":"1h","op":">","threshold":1}}}}"#,
         &["/name", "/source"],
     ),
     (
-        Topic::BaseUnit,
+        Topic::BASE_UNIT,
         r#"{"id":"u","name":"T","region":"3309","parent":"I"}"#,
         &["/id", "/name", "/parent"],
     ),
     (
-        Topic::BaseUser,
+        Topic::BASE_USER,
         r#"{"id":"I","channel":"T","posts":[{"unit":"u","role":"r"},{"unit":"I","role":"I"}]}"#,
         &["/id", "/channel", "/posts/1/unit", "/posts/1/role"],
     ),
     (
-        Topic::BaseDuty,
+        Topic::BASE_DUTY,
         r#"{"id":"I","region":"3309","unit":"I","role":"I","roster":[{"user":"I"}]}"#,
         &["/id", "/unit", "/role", "/roster/0/user"],
     ),
     (
-        Topic::BasePlan,
+        Topic::BASE_PLAN,
         r#"{"id":"I","name":"T","level":"red","tasks":[{"id":"I","name":"T","role":"I"}]}"#,
         &["/id", "/name", "/tasks/0/id", "/tasks/0/name", "/tasks/0/role"],
     ),
     (
-        Topic::BaseLimit,
+        Topic::BASE_LIMIT,
         r#"{"id":"I","version":1,"measure":"concurrent_work","work_type":"I","levels":{"red":1}}"#,
         &["/id", "/work_type"],
     ),
     (
-        Topic::InPermit,
+        Topic::IN_PERMIT,
         r#"{"id":"I","version":1,"kind":"work","work_type":"I","asset":"I","holders":["I"],"valid_from":0,"valid_to":1750000000000}"#,
         &["/id", "/work_type", "/asset", "/holders/0"],
     ),
     (
-        Topic::InReport,
+        Topic::IN_REPORT,
         r#"{"id":"I","version":1,"module":"I","region":"3309","kind":"I","quantities":{"I":1},"time":0}"#,
         &["/id", "/module", "/kind"],
     ),
     (
-        Topic::InIncident,
+        Topic::IN_INCIDENT,
         r#"{"id":"I","version":1,"hazard":"I","title":"T","level":"red","domain":"lifeline","region":"3309","asset":"I",
             "since":0}"#,
         &["/id", "/hazard", "/title", "/asset"],
@@ -94,14 +96,14 @@ fn texts_longer_than_their_bound_are_refused_by_field_and_the_longest_are_taken(
     }
     let refused = |topic, payload: String| reject(topic, None, Some(payload.as_bytes())).1;
     let quantity = TEXTS[10].1.replace("{\"I\"", &format!("{{\"{id}i\""));
-    let said = refused(Topic::InReport, quantity);
+    let said = refused(Topic::IN_REPORT, quantity);
     assert!(said.contains("201 bytes long"), "{said}");
     assert!(
-        refused(Topic::InObservation, OBSERVATION.replace("s1", &format!("{id}i"))).starts_with("`datastream` is 201")
+        refused(Topic::IN_OBSERVATION, OBSERVATION.replace("s1", &format!("{id}i"))).starts_with("`datastream` is 201")
     );
     assert!(
         decode(&raw(
-            Topic::InObservation,
+            Topic::IN_OBSERVATION,
             None,
             Some(OBSERVATION.replace("s1", &id).as_bytes())
         ))
@@ -111,45 +113,7 @@ fn texts_longer_than_their_bound_are_refused_by_field_and_the_longest_are_taken(
 
 /// A good record of each input topic, with all of its fields.
 fn full(topic: Topic) -> serde_json::Value {
-    let text = match topic {
-        Topic::BaseRegion => r#"{"code":"330902","name":"x"}"#,
-        Topic::BaseAsset => ASSET,
-        Topic::BaseDatastream => SENSED,
-        Topic::BaseUnit => r#"{"id":"i","name":"n","region":"3309","parent":"p"}"#,
-        Topic::BaseUser => {
-            r#"{"id":"i","channel":"c","posts":[{"unit":"u","role":"r","valid_from":0,"valid_to":1750000020000}]}"#
-        }
-        Topic::BaseDuty => {
-            r#"{"id":"i","region":"3309","domain":"lifeline","rules":["r"],"asset":"a","level":"red","unit":"u","role":"r",
-                "valid_from":0,"valid_to":1750000020000,"roster":[{"user":"u","valid_from":0,"valid_to":1750000020000}]}"#
-        }
-        Topic::BasePlan => {
-            r#"{"id":"i","name":"n","region":"3309","domain":"lifeline","rules":["r"],"level":"red",
-                "tasks":[{"id":"t","name":"n","role":"r","limit_minutes":5}]}"#
-        }
-        Topic::BaseLimit => {
-            r#"{"id":"i","version":1,"measure":"concurrent_work","work_type":"w","category":["c"],"domain":"lifeline",
-                "region":"3309","levels":{"blue":1,"red":2}}"#
-        }
-        Topic::InRule => RULE,
-        Topic::InPermit => {
-            r#"{"id":"i","version":1,"kind":"certificate","work_type":"w","holders":["h"],"valid_from":0,
-                "valid_to":1750000020000,"cancelled_from":1750000020000}"#
-        }
-        Topic::InReport => {
-            r#"{"id":"i","version":1,"module":"m","region":"3309","kind":"k","quantities":{"q":1},"time":0,"deleted":false}"#
-        }
-        Topic::InIncident => {
-            r#"{"id":"i","version":1,"hazard":"h","title":"t","level":"red","domain":"lifeline","region":"3309","asset":"a",
-                "since":0,"state":"open"}"#
-        }
-        Topic::InObservation => r#"{"datastream":"s1","phenomenon_time":0,"result":1,"quality":"good","op":"upsert"}"#,
-        _ => {
-            r#"{"id":"i","warning":"w","action":"call","actor":"a","role":"r","unit":"u","time":0,"text":"t","task":"t",
-                "assignee":"a","evidence":"e","until":0,"override":false}"#
-        }
-    };
-    serde_json::from_str(text).unwrap()
+    serde_json::from_str(topic.example()).unwrap()
 }
 
 fn told(topic: Topic, record: &serde_json::Value) -> Result<InputRecord, (Reason, String)> {
@@ -162,7 +126,7 @@ fn null_is_as_if_the_field_were_absent_in_every_record_and_the_schema_says_the_s
     for topic in Topic::inputs() {
         let good = full(topic);
         assert!(told(topic, &good).is_ok(), "{topic}: {:?}", told(topic, &good));
-        let schema = riskflow_config::schema_of(topic);
+        let schema = riskflow_model::schema::of_topic(topic);
         let required = schema.as_value()["required"].as_array().unwrap();
         let properties = schema.as_value()["properties"].as_object().unwrap();
         for (name, property) in properties {
@@ -173,7 +137,7 @@ fn null_is_as_if_the_field_were_absent_in_every_record_and_the_schema_says_the_s
             let (with, without) = (told(topic, &with), told(topic, &without));
             if required.iter().any(|required| required == name) {
                 let (reason, detail) = with.unwrap_err();
-                let of_rule = topic == Topic::InRule;
+                let of_rule = topic == Topic::IN_RULE;
                 let expected = if of_rule {
                     Reason::InvalidRule
                 } else {
@@ -289,22 +253,23 @@ fn registers_write_no_end_as_a_day_far_away() {
         |topic, text: &str| decode(&raw(topic, None, Some(text.as_bytes()))).map_err(|rejection| rejection.detail);
     let certificate = r#"{"id":"c","version":1,"kind":"certificate","work_type":"w","holders":["h"],
         "valid_from":"0001-01-01T00:00:00Z","valid_to":"9999-12-31T23:59:59+08:00"}"#;
-    let InputRecord::Base(_, Some(BaseRow::Permit(permit))) = read(Topic::InPermit, certificate).unwrap() else {
+    let InputRecord::Base(_, Some(permit)) = read(Topic::IN_PERMIT, certificate).unwrap() else {
         panic!("a permit")
     };
+    let permit = permit.downcast::<Permit>().unwrap();
     assert_eq!((permit.valid_from, permit.valid_to), (None, None));
     assert_eq!(permit.in_force(), Some((i64::MIN, i64::MAX)));
     let work = certificate
         .replace("certificate", "work")
         .replace(r#""holders""#, r#""asset":"a","holders""#);
-    let refused = read(Topic::InPermit, &work).unwrap_err();
+    let refused = read(Topic::IN_PERMIT, &work).unwrap_err();
     assert!(
         refused.contains("`valid_from` is missing or unbounded") && refused.contains("`valid_to` is"),
         "{refused}"
     );
     let reversed = r#"{"id":"d","region":"3309","unit":"u","role":"r","valid_from":"2025-06-15T00:00:00Z",
         "valid_to":"2025-06-14T00:00:00Z"}"#;
-    let refused = read(Topic::BaseDuty, reversed).unwrap_err();
+    let refused = read(Topic::BASE_DUTY, reversed).unwrap_err();
     assert!(
         refused.contains("`valid_to` is 2025-06-14T00:00:00.000Z; give a time not before"),
         "{refused}"
@@ -325,16 +290,16 @@ fn keys_that_are_spelt_otherwise_are_refused_in_tombstones_too() {
         ("u\n1", "control character"),
         ("pumpe-zu\u{308}rich", "NFC"),
     ] {
-        for topic in Topic::inputs().filter(|topic| topic.is_base()) {
+        for topic in Topic::inputs().filter(|topic| topic.is_input_table()) {
             let (reason, detail) = reject(topic, Some(key), None);
             assert_eq!(reason, Reason::KeyMismatch);
             assert!(detail.contains(says), "{topic} {key}: {detail}");
         }
-        let (reason, detail) = reject(Topic::BaseAsset, Some(key), Some(ASSET.as_bytes()));
+        let (reason, detail) = reject(Topic::BASE_ASSET, Some(key), Some(ASSET.as_bytes()));
         assert_eq!(reason, Reason::KeyMismatch);
         assert!(detail.contains("; give its `id`, `a1`"), "{key}: {detail}");
     }
-    let bytes = raw(Topic::BaseAsset, Some(b"\xff"), None);
+    let bytes = raw(Topic::BASE_ASSET, Some(b"\xff"), None);
     assert!(decode(&bytes).unwrap_err().detail.contains("no UTF-8"));
 }
 
@@ -358,13 +323,13 @@ fn own_thresholds_are_exact_and_for_levels() {
         (r#"{"blue":5,"blue":6}"#, "`thresholds.r.blue` is there twice"),
         ("[5]", "`thresholds.r` is a list; give an object"),
     ] {
-        let (reason, detail) = reject(Topic::BaseDatastream, None, Some(with(own).as_bytes()));
+        let (reason, detail) = reject(Topic::BASE_DATASTREAM, None, Some(with(own).as_bytes()));
         assert_eq!(reason, Reason::InvalidField);
         assert!(detail.contains(says), "{own}: {detail}");
     }
     for own in [r#"{"blue":3.658,"red.h1":-1e12}"#, r#"{"blue":null}"#, "null"] {
         assert!(
-            decode(&raw(Topic::BaseDatastream, None, Some(with(own).as_bytes()))).is_ok(),
+            decode(&raw(Topic::BASE_DATASTREAM, None, Some(with(own).as_bytes()))).is_ok(),
             "{own}"
         );
     }
@@ -373,12 +338,16 @@ fn own_thresholds_are_exact_and_for_levels() {
 #[test]
 fn the_row_that_a_refused_record_is_about_is_known_where_it_says_so() {
     let of = |key: Option<&'static str>, payload: &'static str| {
-        table_key(&raw(Topic::BaseAsset, key.map(str::as_bytes), Some(payload.as_bytes())))
+        table_key(&raw(
+            Topic::BASE_ASSET,
+            key.map(str::as_bytes),
+            Some(payload.as_bytes()),
+        ))
     };
     assert_eq!(of(Some("a1"), "{"), Some(Key::of("a1")));
     assert_eq!(of(None, r#"{"id":"a1","region":7}"#), Some(Key::of("a1")));
     assert_eq!(of(None, "{"), None);
     assert_eq!(of(None, r#"{"id":7}"#), None);
     assert_eq!(of(Some("\"a1\""), "{}"), None);
-    assert_eq!(table_key(&raw(Topic::InObservation, Some(b"s"), Some(b"{}"))), None);
+    assert_eq!(table_key(&raw(Topic::IN_OBSERVATION, Some(b"s"), Some(b"{}"))), None);
 }

@@ -117,7 +117,7 @@ fn a_file_that_is_no_csv_of_ours_is_refused_in_one_word() {
         let path = folder.path().join("x.csv");
         fs::write(&path, bytes).unwrap();
         let files = [input(&path, Some("in.observation"), None)];
-        let mut source = FileSource::open(&files, &settings(), &[Topic::InObservation], Share::WHOLE).unwrap();
+        let mut source = FileSource::open(&files, &settings(), &[Topic::IN_OBSERVATION], Share::WHOLE).unwrap();
         loop {
             match source.poll(100, &mut |_| Verdict::Taken) {
                 Ok(Polled::Ended) => return String::new(),

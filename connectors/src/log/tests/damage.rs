@@ -26,7 +26,7 @@ fn record(topic: Topic, key: u64, text: &str) -> OutRecord {
 /// Some commits to two logs and a table; every partition gets several segments.
 fn fill(sink: &mut LogSink, from: u64, to: u64) {
     for n in from..to {
-        let topics = [Topic::Notice, Topic::WarningDelta, Topic::RiskAsset];
+        let topics = [Topic::NOTICE, Topic::WARNING_DELTA, Topic::RISK_ASSET];
         let records = topics.map(|topic| record(topic, n, &format!("{topic} of {n}, so long that it is not short")));
         sink.commit(&[epoch(n as i64, records.to_vec())]).unwrap();
     }
@@ -390,7 +390,7 @@ fn what_is_removed_while_the_job_runs_is_noticed_and_what_says_so_is_written_aga
         .unwrap();
     let bytes = fs::read(&open.0).unwrap();
     fs::remove_file(&open.0).unwrap();
-    let records: Vec<OutRecord> = (0..9).map(|n| record(Topic::Notice, n, "x")).collect();
+    let records: Vec<OutRecord> = (0..9).map(|n| record(Topic::NOTICE, n, "x")).collect();
     let error = sink.commit(&[epoch(50, records.clone())]).unwrap_err();
     assert_eq!(error.retry(), Retry::Never);
     let said = format!("{error}: {}", std::error::Error::source(&error).unwrap());
@@ -404,7 +404,7 @@ fn what_is_removed_while_the_job_runs_is_noticed_and_what_says_so_is_written_aga
     // One that nothing is written to: within as many commits as there are partitions.
     let mut sink = open_sink(folder.path()).unwrap();
     fs::remove_dir_all(folder.path().join("city.out.notice")).unwrap();
-    let mut write = || sink.commit(&[epoch(60, vec![record(Topic::RiskAsset, 1, "x")])]);
+    let mut write = || sink.commit(&[epoch(60, vec![record(Topic::RISK_ASSET, 1, "x")])]);
     let partitions = Topic::outputs().count() * 2;
     assert!((0..=partitions).any(|_| write().is_err()));
 }
@@ -503,16 +503,16 @@ fn more_partitions_than_a_place_of_the_file_holds() {
         ..settings()
     };
     let open = || LogSink::open_with(folder.path(), &settings, sizes(LIMIT), &mut Loss::Refuse).unwrap();
-    let records: Vec<OutRecord> = (0..2_000).map(|n| record(Topic::Notice, n, "x")).collect();
+    let records: Vec<OutRecord> = (0..2_000).map(|n| record(Topic::NOTICE, n, "x")).collect();
     open().commit(&[epoch(1, records)]).unwrap();
     let file = folder.path().join("city.out.commits");
     let mut size = file.metadata().unwrap().len();
     for n in 2..6 {
         let topics = [
-            Topic::WarningDelta,
-            Topic::CaseDelta,
-            Topic::RiskAsset,
-            Topic::RiskRegion,
+            Topic::WARNING_DELTA,
+            Topic::CASE_DELTA,
+            Topic::RISK_ASSET,
+            Topic::RISK_REGION,
         ];
         let topic = topics[n as usize % 4];
         let records: Vec<OutRecord> = (0..2_000).map(|n| record(topic, n, "x")).collect();

@@ -5,7 +5,7 @@ use crate::log::reader::LOOK_EVERY;
 
 const LIMIT: u64 = 200;
 const NAME: &str = "city.in.observation";
-const TOPICS: &[Topic] = &[Topic::InObservation];
+const TOPICS: &[Topic] = &[Topic::IN_OBSERVATION];
 
 fn put(folder: &Path, partition: u16, from: u64, to: u64) {
     let mut writer = LogWriter::open_with(folder, NAME, 2, sizes(LIMIT)).unwrap();
@@ -61,8 +61,8 @@ fn read_up_to(count: u64) -> (TempDir, Offsets) {
     let nothing = Offsets::default();
     let mut source = super::inputs::open_source(folder.path(), &nothing, &nothing, 2).unwrap();
     let known = take(&mut source, count);
-    assert_eq!(known.next(Topic::InObservation, 1), count);
-    assert!(known.mark(Topic::InObservation, 1).is_some());
+    assert_eq!(known.next(Topic::IN_OBSERVATION, 1), count);
+    assert!(known.mark(Topic::IN_OBSERVATION, 1).is_some());
     (folder, known)
 }
 

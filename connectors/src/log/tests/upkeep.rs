@@ -113,7 +113,7 @@ proptest! {
         let folder = a_folder();
         let mut sink = open_sink(folder.path());
         let mut followers: Vec<Follower> =
-            (0..2).map(|_| Follower::of(source(folder.path(), Topic::RiskAsset, Until::Forever))).collect();
+            (0..2).map(|_| Follower::of(source(folder.path(), Topic::RISK_ASSET, Until::Forever))).collect();
         let mut table = Table::new();
         let mut now = 0;
         for step in steps {
@@ -121,7 +121,7 @@ proptest! {
                 Step::Commit(rows) => {
                     now += 1;
                     let records = rows.iter().map(|(key, value)| OutRecord {
-                        topic: Topic::RiskAsset,
+                        topic: Topic::RISK_ASSET,
                         key: format!("asset {key}"),
                         payload: value.map(|value| vec![value; 40]),
                     });
@@ -146,12 +146,12 @@ proptest! {
             }
             prop_assert_eq!(&follower.table, &table, "a reader that follows");
         }
-        let mut late = Follower::of(source(folder.path(), Topic::RiskAsset, Until::End));
+        let mut late = Follower::of(source(folder.path(), Topic::RISK_ASSET, Until::End));
         late.follow(usize::MAX);
         prop_assert_eq!(&late.table, &table, "a reader that comes later");
         drop(sink);
         drop(open_sink(folder.path()));
-        let mut late = Follower::of(source(folder.path(), Topic::RiskAsset, Until::End));
+        let mut late = Follower::of(source(folder.path(), Topic::RISK_ASSET, Until::End));
         late.follow(usize::MAX);
         prop_assert_eq!(&late.table, &table, "after a start");
     }
@@ -159,7 +159,7 @@ proptest! {
 
 fn row(key: u64, value: u64) -> OutRecord {
     OutRecord {
-        topic: Topic::RiskAsset,
+        topic: Topic::RISK_ASSET,
         key: format!("asset {key}"),
         payload: Some(format!("{{\"value\":{value:030}}}").into_bytes()),
     }
@@ -192,7 +192,7 @@ fn a_crash_between_the_commit_and_the_exchange_is_made_up_for() {
             continue;
         }
         exchanged += 1;
-        let mut followed = Follower::of(source(folder.path(), Topic::RiskAsset, Until::End));
+        let mut followed = Follower::of(source(folder.path(), Topic::RISK_ASSET, Until::End));
         followed.follow(usize::MAX);
         // Back to how it was before the exchange; what was committed since is appended elsewhere.
         drop(sink);
@@ -206,7 +206,7 @@ fn a_crash_between_the_commit_and_the_exchange_is_made_up_for() {
         }
         sink = open_sink(folder.path());
         assert!(compacted.iter().all(|(path, _)| !path.exists()));
-        let mut late = Follower::of(source(folder.path(), Topic::RiskAsset, Until::End));
+        let mut late = Follower::of(source(folder.path(), Topic::RISK_ASSET, Until::End));
         late.follow(usize::MAX);
         assert_eq!(late.table, followed.table);
     }
@@ -227,16 +227,16 @@ fn log_files(topic: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn a_log_keeps_its_records_for_the_retention_and_not_much_longer() {
     let folder = a_folder();
     let mut sink = open_sink(folder.path());
-    let mut followed = Follower::of(source(folder.path(), Topic::Notice, Until::Forever));
+    let mut followed = Follower::of(source(folder.path(), Topic::NOTICE, Until::Forever));
     for n in 0..500 {
         let notice = OutRecord {
-            topic: Topic::Notice,
+            topic: Topic::NOTICE,
             ..row(n, n)
         };
         sink.commit(&[epoch(n as i64, vec![notice])]).unwrap();
         followed.follow(usize::MAX);
         let mut there = Vec::new();
-        let mut late = source(folder.path(), Topic::Notice, Until::End);
+        let mut late = source(folder.path(), Topic::NOTICE, Until::End);
         late.poll(usize::MAX, &mut |record| {
             there.push(record.arrival.unwrap().0);
             Verdict::Taken
@@ -268,7 +268,7 @@ fn progress_goes_once_a_base_record_covers_it() {
     let folder = a_folder();
     let mut sink = open_sink(folder.path());
     let progress = |key: String, payload: Option<&str>| OutRecord {
-        topic: Topic::Progress,
+        topic: Topic::PROGRESS,
         key,
         payload: payload.map(|text| text.as_bytes().to_vec()),
     };
@@ -283,7 +283,7 @@ fn progress_goes_once_a_base_record_covers_it() {
     }
     let bytes = bytes_of(&folder.path().join("city.out.progress"));
     assert!(bytes < 6_000, "{bytes} bytes");
-    let mut late = Follower::of(source(folder.path(), Topic::Progress, Until::End));
+    let mut late = Follower::of(source(folder.path(), Topic::PROGRESS, Until::End));
     late.follow(usize::MAX);
     assert_eq!(late.table.len(), 21);
 }
@@ -319,7 +319,7 @@ fn an_input_keeps_what_a_recovery_asks_for_and_what_is_younger_than_its_retentio
     let first = || folder::segments(&folder.path().join(name).join("0")).unwrap()[0];
     let covered = |next| {
         let mut offsets = Offsets::default();
-        offsets.advance(Topic::InObservation, 0, next);
+        offsets.advance(Topic::IN_OBSERVATION, 0, next);
         offsets
     };
     tidy(folder.path(), 10_000, Offsets::default());
@@ -337,7 +337,7 @@ fn an_input_keeps_what_a_recovery_asks_for_and_what_is_younger_than_its_retentio
     // Whoever reads on where the checkpoint is finds its records.
     let from = covered(150);
     let span = (Share::WHOLE, Span::new(Until::End, &from));
-    let source = LogSource::open_with(folder.path(), &settings(), &[Topic::InObservation], span, sizes(LIMIT));
+    let source = LogSource::open_with(folder.path(), &settings(), &[Topic::IN_OBSERVATION], span, sizes(LIMIT));
     assert_eq!(source.unwrap().lost().len(), usize::from(first() > 150));
 }
 
@@ -359,15 +359,15 @@ fn an_input_table_is_compacted_up_to_the_checkpoint_and_bad_records_change_nothi
     }
     writer.sync().unwrap();
     let partition = folder.path().join(ASSET).join("0");
-    let mut follower = Follower::of(source(folder.path(), Topic::BaseAsset, Until::Forever));
+    let mut follower = Follower::of(source(folder.path(), Topic::BASE_ASSET, Until::Forever));
     follower.follow(3);
     let before = bytes_of(&partition);
     let mut offsets = Offsets::default();
-    offsets.advance(Topic::BaseAsset, 0, 24);
+    offsets.advance(Topic::BASE_ASSET, 0, 24);
     tidy(folder.path(), 10_000, offsets);
     assert!(bytes_of(&partition) < before);
     let mut seen = Vec::new();
-    let mut late = source(folder.path(), Topic::BaseAsset, Until::End);
+    let mut late = source(folder.path(), Topic::BASE_ASSET, Until::End);
     late.poll(usize::MAX, &mut |record| {
         seen.push(record.offset);
         Verdict::Taken
@@ -383,14 +383,14 @@ fn an_input_table_is_compacted_up_to_the_checkpoint_and_bad_records_change_nothi
         "a recovery asks for them: {seen:?}"
     );
     follower.follow(usize::MAX);
-    let mut late = Follower::of(source(folder.path(), Topic::BaseAsset, Until::End));
+    let mut late = Follower::of(source(folder.path(), Topic::BASE_ASSET, Until::End));
     late.follow(usize::MAX);
     assert_eq!(follower.table, late.table);
     // A crash before the files went that the first now holds too.
     let again = folder::segments(&partition).unwrap();
     fs::write(folder::segment(&partition, 5), b"left over").unwrap();
     assert_eq!(folder::segments(&partition).unwrap().len(), again.len() + 1);
-    let mut late = Follower::of(source(folder.path(), Topic::BaseAsset, Until::End));
+    let mut late = Follower::of(source(folder.path(), Topic::BASE_ASSET, Until::End));
     late.follow(usize::MAX);
     assert_eq!(follower.table, late.table);
 }
@@ -410,10 +410,10 @@ fn of_an_input_with_versions_the_highest_stays() {
     }
     writer.sync().unwrap();
     let mut offsets = Offsets::default();
-    offsets.advance(Topic::InReport, 0, 40);
+    offsets.advance(Topic::IN_REPORT, 0, 40);
     tidy(folder.path(), 10_000, offsets);
     let mut first = None;
-    let mut late = source(folder.path(), Topic::InReport, Until::End);
+    let mut late = source(folder.path(), Topic::IN_REPORT, Until::End);
     late.poll(usize::MAX, &mut |record| {
         first = first.or(Some(record.offset));
         Verdict::Taken

@@ -17,7 +17,7 @@ use super::super::tail::place_of;
 use crate::cli::{EXIT_NO_ANSWER, EXIT_REFUSED};
 
 /// Where outcomes are told.
-const TOPICS: [Topic; 2] = [Topic::CaseDelta, Topic::DeadLetter];
+const TOPICS: [Topic; 2] = [Topic::CASE_DELTA, Topic::DEAD_LETTER];
 
 /// What became of an action.
 pub enum Outcome {
@@ -123,7 +123,7 @@ pub struct Watch {
 impl Watch {
     /// Watches from now on. If the identifier may have come before, what became of that is looked for, too.
     pub fn open(settings: &Settings, id: &Text, case: &str, again: bool) -> Result<Self> {
-        let place = place_of(settings, Topic::CaseDelta)?;
+        let place = place_of(settings, Topic::CASE_DELTA)?;
         let from = if again {
             Offsets::default()
         } else {
@@ -192,7 +192,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What a delta says about an action. Its case need not be called as the warning that the action names, which may have joined one.
 fn delta_about(record: &RawRecord<'_>, id: &str) -> Option<Box<CaseDelta>> {
-    let payload = record.payload.filter(|_| record.topic == Topic::CaseDelta)?;
+    let payload = record.payload.filter(|_| record.topic == Topic::CASE_DELTA)?;
     // Parsed only where it may be the one: an identifier stands in JSON as it is, or escaped.
     let may_be = |text: &str| text.contains(id) || text.contains('\\');
     if !std::str::from_utf8(payload).is_ok_and(may_be) {
@@ -204,10 +204,10 @@ fn delta_about(record: &RawRecord<'_>, id: &str) -> Option<Box<CaseDelta>> {
 }
 
 fn dead_letter(record: &RawRecord<'_>, appended: Appended) -> Option<Box<DeadLetter>> {
-    let payload = record.payload.filter(|_| record.topic == Topic::DeadLetter)?;
+    let payload = record.payload.filter(|_| record.topic == Topic::DEAD_LETTER)?;
     let letter: Stamped<DeadLetter> = serde_json::from_slice(payload).ok()?;
     let letter = letter.record;
-    let is_it = *letter.topic == *Topic::InAction.name()
+    let is_it = *letter.topic == *Topic::IN_ACTION.name()
         && letter.partition == u32::from(appended.partition)
         && letter.offset == appended.offset;
     is_it.then(|| Box::new(letter))

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use riskflow_config::{FileFormat, FileInput, Problems, WrittenSettings};
+use riskflow_config::{FileFormat, FileInput, WrittenSettings};
 use riskflow_connectors::files::FileSource;
 use riskflow_connectors::{Polled, RawRecord, Share, Source as _, SourceError, Verdict};
+use riskflow_model::Problems;
 use riskflow_model::topic::Topic;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -67,8 +68,8 @@ fn unusable(path: &Path, found: &str, give: &str) -> anyhow::Error {
 
 fn is_wanted(topic: Topic, wanted: Wanted) -> bool {
     match wanted {
-        Wanted::Rules => matches!(topic, Topic::InRule | Topic::BaseLimit),
-        Wanted::Tables => topic.is_base(),
+        Wanted::Rules => matches!(topic, Topic::IN_RULE | Topic::BASE_LIMIT),
+        Wanted::Tables => topic.is_input_table(),
     }
 }
 
@@ -88,7 +89,7 @@ pub fn topic_of(file: &Path, wanted: Wanted) -> Option<Topic> {
     });
     // A pack of rules about permits is no table of permits.
     found.filter(|topic| {
-        wanted == Wanted::Tables || matches!(topic, Topic::InRule | Topic::BaseLimit) || stem.contains('.')
+        wanted == Wanted::Tables || matches!(*topic, Topic::IN_RULE | Topic::BASE_LIMIT) || stem.contains('.')
     })
 }
 
@@ -97,7 +98,7 @@ fn read_file(path: &Path, topic: Option<Topic>, wanted: Wanted, stock: &mut Stoc
         .extension()
         .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
     if is_csv {
-        return read_csv(path, topic.unwrap_or(Topic::InRule), wanted, stock);
+        return read_csv(path, topic.unwrap_or(Topic::IN_RULE), wanted, stock);
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     read_bytes(path, &bytes, topic, wanted, stock)
@@ -170,9 +171,9 @@ struct Envelope<'a> {
 /// Limits stand beside rules in packs; only they measure something.
 fn kind_of_rule(payload: &[u8]) -> Topic {
     let text = String::from_utf8_lossy(payload);
-    match riskflow_config::json::field(&text, "measure") {
-        Some(_) => Topic::BaseLimit,
-        None => Topic::InRule,
+    match riskflow_model::json::field(&text, "measure") {
+        Some(_) => Topic::BASE_LIMIT,
+        None => Topic::IN_RULE,
     }
 }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use riskflow_config::{Located, Rule, Unmatched, meet};
-use riskflow_model::base::{Asset, Datastream};
+use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::intake::Limit;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Lineage, Text};
+use riskflow_operators::specification;
 use serde::Serialize;
 
 use super::stock::{Refused, Stock};
@@ -68,40 +70,40 @@ impl Report {
     pub fn of(stock: Stock) -> Self {
         let refused = stock.refused().into_iter();
         let refused = refused.map(|refused| RefusedRow::of(refused, &stock)).collect();
-        let mut rules: Vec<(&Rule, &str)> = Vec::new();
+        let mut rules: Vec<(Rule, &str)> = Vec::new();
         let mut assets: BTreeMap<Key, &Asset> = BTreeMap::new();
         let mut datastreams: Vec<&Datastream> = Vec::new();
         let mut lineage = Lineage::default();
         let mut unmatched = Vec::new();
         for ((_, key), (row, place)) in &stock.rows {
-            match row {
-                riskflow_config::BaseRow::Rule(rule) => rules.push((rule, place)),
-                riskflow_config::BaseRow::Region(region) => lineage.put(region.code, region.parent),
-                riskflow_config::BaseRow::Asset(asset) => drop(assets.insert(*key, asset)),
-                riskflow_config::BaseRow::Datastream(datastream) => datastreams.push(datastream),
-                riskflow_config::BaseRow::Limit(limit) if stock.rows.contains_key(&(Topic::InRule, *key)) => {
-                    unmatched.push(UnmatchedRow {
-                        datastream: None,
-                        rule: Some(limit.id.clone()),
-                        kind: "limit_as_rule",
-                        detail: format!(
-                            "a limit and a rule are both `{}`: their warnings would be the same",
-                            limit.id
-                        ),
-                        mistake: true,
-                    });
-                }
-                _ => {}
+            if let Some(rule) = row.downcast_ref() {
+                rules.push((specification::rule(rule), place));
+            } else if let Some(Region { code, parent, .. }) = row.downcast_ref() {
+                lineage.put(*code, *parent);
+            } else if let Some(asset) = row.downcast_ref::<Asset>() {
+                assets.insert(*key, asset);
+            } else if let Some(datastream) = row.downcast_ref() {
+                datastreams.push(datastream);
+            } else if let Some(Limit { id, .. }) = row.downcast_ref()
+                && stock.rows.contains_key(&(Topic::IN_RULE, *key))
+            {
+                unmatched.push(UnmatchedRow {
+                    datastream: None,
+                    rule: Some(id.clone()),
+                    kind: "limit_as_rule",
+                    detail: format!("a limit and a rule are both `{id}`: their warnings would be the same"),
+                    mistake: true,
+                });
             }
         }
-        rules.sort_by_key(|(rule, _)| *rule);
+        rules.sort_by(|(a, _), (b, _)| a.cmp(b));
         datastreams.sort_by(|a, b| a.id.cmp(&b.id));
         let mut met: Vec<Vec<Text>> = vec![Vec::new(); rules.len()];
         for datastream in &datastreams {
             let asset = assets.get(&Key::of(&datastream.asset)).copied();
             let located = asset.map_or_else(Located::default, |asset| Located::of(&lineage, asset.region));
             let asset = asset.map(|asset| (asset, &located));
-            let found = meet(rules.iter().map(|(rule, _)| *rule), datastream, asset);
+            let found = meet(rules.iter().map(|(rule, _)| rule), datastream, asset);
             for watching in found.rules {
                 met[watching.rule].push(datastream.id.clone());
             }
@@ -224,14 +226,9 @@ fn more(lines: &mut Vec<String>, all: usize, what: &str) {
 
 impl RefusedRow {
     fn of(refused: &Refused, stock: &Stock) -> Self {
-        use riskflow_config::BaseRow;
         let in_force = stock.in_force(refused).map(|row| InForce {
             id: row.id(),
-            version: match row {
-                BaseRow::Rule(rule) => Some(rule.record.version),
-                BaseRow::Limit(limit) => Some(limit.version),
-                other => Some(other.version()).filter(|version| *version > 0),
-            },
+            version: row.version(),
         });
         Self {
             place: refused.place.clone(),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use riskflow_config::{BaseRow, InputRecord};
+use riskflow_config::InputRecord;
 use riskflow_connectors::{RawRecord, decode, table_key};
-use riskflow_model::Key;
 use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Row};
 
 /// A record that is refused, and that no later one replaces.
 pub struct Refused {
@@ -26,7 +26,7 @@ pub struct Refused {
 /// Rows by topic and key, with the place where each stands.
 #[derive(Default)]
 pub struct Stock {
-    pub rows: BTreeMap<(Topic, Key), (BaseRow, String)>,
+    pub rows: BTreeMap<(Topic, Key), (Row, String)>,
     /// By the row that they are about.
     refused: BTreeMap<(Topic, Key), Refused>,
     /// Those that do not say which.
@@ -52,8 +52,8 @@ impl Stock {
                     self.rows.remove(&(topic, key));
                     return;
                 };
-                let before = self.rows.get(&(topic, key)).map_or(0, |(row, _)| row.version());
-                if row.version() >= before {
+                let before = self.rows.get(&(topic, key)).map_or(0, |(row, _)| row.rank());
+                if row.rank() >= before {
                     self.rows.insert((topic, key), (row, place));
                 }
             }
@@ -115,11 +115,11 @@ impl Stock {
 
     /// If there are rules by now, they are all.
     pub fn know_all_rules(&mut self) {
-        self.all_rules = self.rows.keys().any(|(topic, _)| *topic == Topic::InRule);
+        self.all_rules = self.rows.keys().any(|(topic, _)| *topic == Topic::IN_RULE);
     }
 
     /// What stays in force where a record was refused.
-    pub fn in_force(&self, refused: &Refused) -> Option<&BaseRow> {
+    pub fn in_force(&self, refused: &Refused) -> Option<&Row> {
         let (row, _) = self.rows.get(&(refused.topic, refused.key?))?;
         Some(row)
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use riskflow_config::Problems;
+use riskflow_model::Problems;
 use riskflow_model::topic::{Direction, Topic};
 
 use super::super::check::files::{self as checked, Wanted};
@@ -64,7 +64,7 @@ pub fn gather(named: &[PathBuf], mapping: &Mapping) -> Result<Vec<Given>> {
         }
     }
     // Rows that others wait for come first.
-    given.sort_by_key(|file| file.topic.map_or(0, |topic| topic.index() + 1));
+    given.sort_by_key(|file| file.topic.map_or(0, |topic| topic.id() + 1));
     Ok(problems.none_or(Some(given))?)
 }
 

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use jiff::civil::DateTime;
-use riskflow_config::{FileFormat, InputRecord, Problems};
+use riskflow_config::{FileFormat, InputRecord};
 use riskflow_connectors::files::{Columns, FileRow, fields};
 use riskflow_connectors::{RawRecord, Rejection, decode};
-use riskflow_model::Millis;
 use riskflow_model::output::Reason;
 use riskflow_model::topic::{Direction, Topic};
+use riskflow_model::{Millis, Problems};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -308,7 +308,7 @@ mod tests {
     fn row(payload: &str) -> FileRow<'_> {
         FileRow {
             line: 2,
-            topic: Some(Topic::InObservation),
+            topic: Some(Topic::IN_OBSERVATION),
             key: None,
             arrival: None,
             payload: Some(payload.as_bytes()),

@@ -41,9 +41,9 @@ impl Kind {
 
     pub const fn topic(self) -> Topic {
         match self {
-            Self::Warnings => Topic::WarningDelta,
-            Self::Cases => Topic::CaseDelta,
-            Self::Notices => Topic::Notice,
+            Self::Warnings => Topic::WARNING_DELTA,
+            Self::Cases => Topic::CASE_DELTA,
+            Self::Notices => Topic::NOTICE,
         }
     }
 
@@ -304,9 +304,9 @@ mod tests {
             ("330903", "gone"),
         ] {
             let row = json!({"code": code, "name": name}).to_string();
-            names.note(&record(Topic::BaseRegion, code, Some(row.as_bytes())));
+            names.note(&record(Topic::BASE_REGION, code, Some(row.as_bytes())));
         }
-        names.note(&record(Topic::BaseRegion, "330903", None));
+        names.note(&record(Topic::BASE_REGION, "330903", None));
         names
     }
 

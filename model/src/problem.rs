@@ -51,7 +51,7 @@ impl Problems {
     }
 
     /// Adds those of fields of which nothing was said yet, nor of what stands in them.
-    pub(crate) fn add_new(&mut self, others: Self) {
+    pub fn add_new(&mut self, others: Self) {
         for problem in others.0 {
             let told = |told: &Problem| {
                 let rest = told.field.strip_prefix(&problem.field);
@@ -64,7 +64,7 @@ impl Problems {
     }
 
     /// Of those found since there were `before`, takes those of a field away that was complained of already.
-    pub(crate) fn keep_first(&mut self, before: usize, field: &str) {
+    pub fn keep_first(&mut self, before: usize, field: &str) {
         if self.0.iter().take(before).any(|problem| problem.field == field) {
             self.0.truncate(before);
         }
@@ -77,7 +77,7 @@ impl Problems {
     }
 
     /// Takes those found since there were `before` away: they were complained of already.
-    pub(crate) fn truncate(&mut self, before: usize) {
+    pub fn truncate(&mut self, before: usize) {
         self.0.truncate(before);
     }
 

@@ -1,14 +1,15 @@
 //! Rules as written: records of `in.rule`, and the files of a rule pack.
 
 use std::collections::BTreeMap;
-
 use std::fmt;
 
-use riskflow_model::{Domain, Level, Number, RegionCode, Text, field, schema};
 use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::topic::{Record, Shape, Spec};
+use crate::{Check, Domain, Level, Number, RegionCode, TableRecord, Text, field, schema};
 
 /// A rule: which datastreams it watches, and under which condition each level is on. Keyed by `id`; at most 64 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,9 +47,37 @@ pub struct RuleRecord {
     pub levels: BTreeMap<Level, LevelRecord>,
 }
 
+impl Record for RuleRecord {
+    const SPEC: Spec = Spec {
+        id: 9,
+        name: "in.rule",
+        shape: Shape::InputTable,
+        key: "id",
+        example: r#"{"id":"r","version":1,"name":"n","source":"s","select":{"observed_property":"rainfall"},"unit":"mm","pane":"10s",
+            "levels":{"blue":{"when":{"feature":"sum","window":"12h","op":">=","threshold":50}}}}"#,
+    };
+}
+
+impl TableRecord for RuleRecord {
+    fn id(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn version(&self) -> Option<u32> {
+        Some(self.version)
+    }
+
+    /// Its texts only: conditions and selection are the rule language's, which checks a rule by making a plan of it.
+    fn check(&self, check: &mut Check) {
+        check.text("name", &self.name);
+        check.text("source", &self.source);
+    }
+}
+
 impl RuleRecord {
     /// Nothing but the identifier.
-    pub(crate) fn named(id: Text) -> Self {
+    #[must_use]
+    pub fn named(id: Text) -> Self {
         Self {
             id,
             version: 0,

@@ -58,7 +58,7 @@ const LARGE: usize = 32 << 10;
 
 /// What is wrong, field by field: each is left out, and reading goes on as far as that can be. Beside it the rest, if that can be
 /// read. Of a text that is no JSON, what the parser says.
-pub(crate) fn examine(text: &str, attempt: impl Fn(&str) -> Attempt) -> Result<(Problems, Option<String>), String> {
+pub fn examine(text: &str, attempt: impl Fn(&str) -> Attempt) -> Result<(Problems, Option<String>), String> {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
         return Err(format!("no JSON: {error}"));
     }
@@ -347,9 +347,9 @@ fn is_decimal_comma(raw: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use riskflow_model::base::Asset;
-    use riskflow_model::intake::Incident;
-    use riskflow_model::observation::ObservationRecord;
+    use crate::base::Asset;
+    use crate::intake::Incident;
+    use crate::observation::ObservationRecord;
 
     use super::*;
 

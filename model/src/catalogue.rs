@@ -1,0 +1,194 @@
+//! The catalogue: every topic, said once. Names, schemas, decoding, retention, CSV, checkpoints and metrics all go by it.
+
+use schemars::{JsonSchema, Schema};
+
+use crate::action::Action;
+use crate::base::{Asset, Datastream, Region};
+use crate::binary::BinaryError;
+use crate::intake::{Incident, Limit, Permit, Report};
+use crate::json::Unreadable;
+use crate::observation::ObservationRecord;
+use crate::output::{
+    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, Stamped, Unmatched,
+    WarningDelta, WarningState,
+};
+use crate::progress::Progress;
+use crate::responsibility::{Duty, Plan, Unit, User};
+use crate::row::{Row, TableRecord};
+use crate::rule::RuleRecord;
+use crate::schema;
+use crate::topic::{Record, Shape, Spec, Topic};
+
+macro_rules! catalogue {
+    ($($name:ident: $kind:ident::<$record:ty>();)*) => {
+        impl Topic {
+            $(
+                #[doc = concat!("Of [`", stringify!($record), "`].")]
+                pub const $name: Self = Self::of::<$record>();
+            )*
+        }
+
+        const LIST: &[Entry] = &[$(Entry::$kind::<$record>()),*];
+    };
+}
+
+catalogue! {
+    BASE_REGION: table::<Region>();
+    BASE_ASSET: table::<Asset>();
+    BASE_DATASTREAM: table::<Datastream>();
+    BASE_UNIT: table::<Unit>();
+    BASE_USER: table::<User>();
+    BASE_DUTY: table::<Duty>();
+    BASE_PLAN: table::<Plan>();
+    BASE_LIMIT: table::<Limit>();
+    IN_RULE: table::<RuleRecord>();
+    IN_PERMIT: table::<Permit>();
+    IN_REPORT: table::<Report>();
+    IN_INCIDENT: table::<Incident>();
+    IN_OBSERVATION: input::<ObservationRecord<'static>>();
+    IN_ACTION: input::<Action>();
+    RISK_ASSET: output::<AssetRisk>();
+    RISK_REGION: output::<RegionRisk>();
+    WARNING_STATE: output::<WarningState>();
+    WARNING_DELTA: output::<WarningDelta>();
+    CASE_STATE: output::<CaseState>();
+    CASE_DELTA: output::<CaseDelta>();
+    NOTICE: output::<Notice>();
+    RESPONSE: output::<Response>();
+    REPORT_TOTAL: output::<ReportTotal>();
+    UNMATCHED: output::<Unmatched>();
+    DEAD_LETTER: output::<DeadLetter>();
+    PROGRESS: internal::<Progress>();
+}
+
+/// All entries, in the order of their numbers.
+pub(crate) static ENTRIES: &[Entry] = LIST;
+
+/// What is known of a topic and its records.
+pub(crate) struct Entry {
+    pub(crate) spec: Spec,
+    pub(crate) schema: fn() -> Schema,
+    pub(crate) table: Option<Reading>,
+}
+
+/// How rows of an input table come to be.
+pub(crate) struct Reading {
+    /// Out of a payload.
+    pub(crate) read: fn(&str) -> Result<Row, Unreadable>,
+    /// Out of a checkpoint.
+    pub(crate) restore: fn(&[u8]) -> Result<Row, BinaryError>,
+}
+
+impl Entry {
+    const fn table<R: TableRecord>() -> Self {
+        assert!(matches!(R::SPEC.shape, Shape::InputTable | Shape::VersionedTable));
+        Self {
+            spec: R::SPEC,
+            schema: schema::of_input::<R>,
+            table: Some(Reading {
+                read: Row::read::<R>,
+                restore: Row::restore::<R>,
+            }),
+        }
+    }
+
+    const fn input<R: Record>() -> Self {
+        assert!(matches!(R::SPEC.shape, Shape::InputLog));
+        Self {
+            spec: R::SPEC,
+            schema: schema::of_input::<R>,
+            table: None,
+        }
+    }
+
+    const fn output<R: Record>() -> Self
+    where
+        Stamped<R>: JsonSchema,
+    {
+        assert!(matches!(R::SPEC.shape, Shape::OutputTable | Shape::OutputLog));
+        Self {
+            spec: R::SPEC,
+            schema: schema::of_output::<Stamped<R>>,
+            table: None,
+        }
+    }
+
+    const fn internal<R: Record>() -> Self {
+        assert!(matches!(R::SPEC.shape, Shape::Internal));
+        Self {
+            spec: R::SPEC,
+            schema: schema::of_output::<R>,
+            table: None,
+        }
+    }
+}
+
+/// Numbers are below this.
+const MOST: usize = 1024;
+const NONE: u8 = u8::MAX;
+
+/// Where the entry of each number stands.
+static PLACES: [u8; MOST] = places();
+
+const fn places() -> [u8; MOST] {
+    let mut places = [NONE; MOST];
+    let mut place = 0;
+    let mut least = 0;
+    while place < LIST.len() {
+        let Spec { id, shape, .. } = LIST[place].spec;
+        assert!(id >= least, "numbers rise, and no two are the same");
+        let (from, below) = match shape {
+            Shape::InputTable | Shape::VersionedTable => (1, 256),
+            Shape::InputLog => (256, 512),
+            Shape::OutputTable | Shape::OutputLog | Shape::Internal => (512, MOST as u16),
+        };
+        assert!(from <= id && id < below, "the number is one of the topic's shape");
+        assert!(place < NONE as usize);
+        places[id as usize] = place as u8;
+        least = id + 1;
+        place += 1;
+    }
+    places
+}
+
+/// The entry with a number.
+pub(crate) fn entry(id: u16) -> Option<&'static Entry> {
+    let place = *PLACES.get(usize::from(id))?;
+    ENTRIES.get(usize::from(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What is kept by number and found by name: a line may be added, and none may change.
+    #[test]
+    fn numbers_names_shapes_and_keys_are_those_that_they_always_were() {
+        let lines = Topic::all().map(|topic| format!("{} {topic} {:?} {}\n", topic.id(), topic.shape(), topic.key()));
+        let found: String = lines.collect();
+        let golden = include_str!("catalogue.golden");
+        for line in golden.lines() {
+            assert!(found.lines().any(|found| found == line), "changed or gone: {line}");
+        }
+        assert_eq!(found, golden, "add what is new to catalogue.golden");
+        let names: BTreeSet<&str> = Topic::all().map(Topic::name).collect();
+        assert_eq!(names.len(), ENTRIES.len());
+    }
+
+    #[test]
+    fn a_topic_is_written_by_name_for_people_and_by_number_else() {
+        for topic in Topic::all() {
+            let json = serde_json::to_string(&topic).unwrap();
+            assert_eq!(json, format!("\"{topic}\""));
+            assert_eq!(serde_json::from_str::<Topic>(&json).unwrap(), topic);
+            let mut bytes = Vec::new();
+            crate::binary::append(&mut bytes, &topic).unwrap();
+            assert_eq!(bytes, topic.id().to_le_bytes());
+            assert_eq!(crate::binary::read::<Topic>(&bytes).unwrap(), topic);
+        }
+        assert!(crate::binary::read::<Topic>(&999u16.to_le_bytes()).is_err());
+        assert_eq!((Topic::from_id(0), Topic::from_id(u16::MAX)), (None, None));
+    }
+}
