@@ -75,7 +75,7 @@ pub enum Unmatched {
 
 impl Unmatched {
     /// The names of all kinds.
-    pub const KINDS: [&'static str; 16] = [
+    pub const KINDS: [&'static str; 17] = [
         "no_asset",
         "no_rule",
         "rule_missing",
@@ -92,6 +92,7 @@ impl Unmatched {
         "no_region",
         "no_parent_region",
         "region_circle",
+        "region_depth",
     ];
 
     /// The name of its kind, for metrics and machines.
@@ -106,6 +107,7 @@ impl Unmatched {
                 Astray::NoRow => Self::KINDS[13],
                 Astray::NoParent(_) => Self::KINDS[14],
                 Astray::Circle => Self::KINDS[15],
+                Astray::TooDeep => Self::KINDS[16],
             },
             Self::Pair { problem, .. } => problem.kind(),
             Self::NoDatastream => Self::KINDS[11],
@@ -166,6 +168,12 @@ impl fmt::Display for Unmatched {
                 Astray::Circle => write!(
                     f,
                     "the region of its asset, `{region}`, lies, by its parents in base.region, in one that lies within itself"
+                ),
+                Astray::TooDeep => write!(
+                    f,
+                    "the region of its asset, `{region}`, lies, by its parents in base.region, in more than {} others; those above count for \
+                     nothing",
+                    Lineage::HIGHEST
                 ),
             },
             Self::RuleMissing { rule } => write!(f, "`thresholds.{rule}` is for a rule that does not exist"),

@@ -34,6 +34,8 @@ pub enum Astray {
     NoParent(RegionCode),
     /// It lies, by its parents, in one that lies within itself: the way ends there.
     Circle,
+    /// It lies, by its parents, in more than [`Lineage::HIGHEST`] of them: the way ends there.
+    TooDeep,
 }
 
 /// The parents that rows of `base.region` give to codes that are not statistical.
@@ -41,6 +43,10 @@ pub enum Astray {
 pub struct Lineage(BTreeMap<RegionCode, Option<RegionCode>>);
 
 impl Lineage {
+    /// A region lies in so many at most, of those with rows of their own. A country has fewer tiers; a column in the wrong place makes
+    /// a chain of all its rows, and each of them would count for all.
+    pub const HIGHEST: usize = 16;
+
     /// A row came.
     pub fn put(&mut self, region: RegionCode, parent: Option<RegionCode>) {
         if !region.is_statistical() {
@@ -78,6 +84,9 @@ impl Lineage {
                 above.extend(parent.by_code());
                 break;
             }
+            if above.len() == Self::HIGHEST {
+                break;
+            }
             above.push(parent);
             next = self.parent(parent);
         }
@@ -103,6 +112,9 @@ impl Lineage {
         while let Some(parent) = next.filter(|parent| !parent.is_statistical()) {
             if passed.contains(&parent) {
                 return Some(Astray::Circle);
+            }
+            if passed.len() > Self::HIGHEST {
+                return Some(Astray::TooDeep);
             }
             let Some(row) = self.0.get(&parent) else {
                 return Some(Astray::NoParent(parent));
@@ -175,5 +187,20 @@ mod tests {
                 Some(Astray::NoParent(code("x")))
             ]
         );
+    }
+
+    #[test]
+    fn a_way_that_does_not_end_soon_ends_by_itself() {
+        let names: Vec<String> = (0..=Lineage::HIGHEST + 1).map(|number| format!("r{number}")).collect();
+        let mut rows: Vec<(&str, &str)> = names.windows(2).map(|pair| (&*pair[1], &*pair[0])).collect();
+        rows.push(("r0", "330902"));
+        let lineage = lineage(&rows);
+        let (last, before) = (code(&names[Lineage::HIGHEST + 1]), code(&names[Lineage::HIGHEST]));
+        assert_eq!(
+            (lineage.astray(before), lineage.astray(last)),
+            (None, Some(Astray::TooDeep))
+        );
+        assert_eq!(chain(&lineage, &before.to_string()).len(), 1 + Lineage::HIGHEST + 3);
+        assert_eq!(chain(&lineage, &last.to_string()).len(), 1 + Lineage::HIGHEST);
     }
 }

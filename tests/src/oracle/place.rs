@@ -9,6 +9,9 @@ use riskflow_model::{Astray, Key, RegionCode, Shared};
 #[derive(Clone, Default, PartialEq)]
 pub struct Places(BTreeMap<String, Option<String>>);
 
+/// So many regions with rows of their own may lie above one.
+const HIGHEST: usize = 16;
+
 fn by_digits(code: &str) -> bool {
     [2, 4, 6, 9, 12].contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -45,20 +48,34 @@ impl Places {
             let lengths = [12, 9, 6, 4, 2].into_iter().filter(|length| *length <= code.len());
             return lengths.map(|length| code[..length].to_owned()).collect();
         }
+        self.climb(code, HIGHEST)
+    }
+
+    /// The same of a code whose digits do not say it, with so many of its kind above it at most.
+    fn climb(&self, code: &str, most: usize) -> Vec<String> {
         let mut chain = vec![code.to_owned()];
-        if let Some(parent) = self.parent(code).filter(|_| !self.in_a_circle(code)) {
-            chain.extend(self.chain(&parent));
+        match self.parent(code).filter(|_| !self.in_a_circle(code)) {
+            Some(parent) if by_digits(&parent) => chain.extend(self.chain(&parent)),
+            Some(parent) if most > 0 => chain.extend(self.climb(&parent, most - 1)),
+            _ => {}
         }
         chain
     }
 
     /// What is wrong with where a region lies.
     pub fn astray(&self, code: &str) -> Option<Astray> {
-        let mut at = code.to_owned();
-        for step in 0..=self.0.len() {
+        let (mut at, mut passed) = (code.to_owned(), Vec::new());
+        for step in 0..=HIGHEST + 1 {
             if by_digits(&at) {
                 return None;
             }
+            if passed.contains(&at) {
+                return Some(Astray::Circle);
+            }
+            if step > HIGHEST {
+                return Some(Astray::TooDeep);
+            }
+            passed.push(at.clone());
             match (self.0.get(&at), step) {
                 (None, 0) => return Some(Astray::NoRow),
                 (None, _) => return Some(Astray::NoParent(at.parse().expect("a code"))),
@@ -66,7 +83,7 @@ impl Places {
                 (Some(Some(parent)), _) => at.clone_from(parent),
             }
         }
-        Some(Astray::Circle)
+        unreachable!("the last step returns")
     }
 
     /// Whether one lies in the other.
