@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use riskflow_model::topic::{Direction, Topic};
-use riskflow_model::{Millis, Problems, duration};
+use riskflow_model::{Millis, Problems, capability, duration};
 
 use crate::settings::{
-    CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput, Input, KafkaSettings, Output,
-    ScoreCuts, Tidy, TimeSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
+    Capabilities, CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput, Input,
+    KafkaSettings, Output, ScoreCuts, Settings, Tidy, TimeSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
 };
 use crate::written::{
-    Kind, WrittenCheckpoint, WrittenCity, WrittenClock, WrittenCluster, WrittenCuts, WrittenEpoch, WrittenInput,
-    WrittenKafka, WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown, WrittenUnmatched,
+    Kind, WrittenCapabilities, WrittenCheckpoint, WrittenCity, WrittenClock, WrittenCluster, WrittenCuts, WrittenEpoch,
+    WrittenInput, WrittenKafka, WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown, WrittenUnmatched,
 };
+use crate::written_http::WrittenHttp;
 
 pub(crate) const SECOND: i64 = 1_000;
 pub(crate) const DAY: i64 = 86_400 * SECOND;
@@ -43,6 +45,24 @@ impl Check {
             self.problems.add("city.timezone", format!("`{}`", city.timezone), give);
             TimeZone::UTC
         })
+    }
+
+    pub(crate) fn capabilities(&mut self, written: &WrittenCapabilities, http: &WrittenHttp) -> Capabilities {
+        let WrittenCapabilities {
+            cases,
+            permits,
+            reports,
+        } = *written;
+        if http.actions.enabled && !cases {
+            let give = "false, or `capabilities.cases = true`: actions are about cases";
+            self.problems.add("http.actions.enabled", "true", give);
+        }
+        let all = [
+            (capability::CASES, cases),
+            (capability::PERMITS, permits),
+            (capability::REPORTS, reports),
+        ];
+        Capabilities::without(all.into_iter().filter_map(|(name, on)| (!on).then_some(name)))
     }
 
     pub(crate) fn count(&mut self, field: &str, found: usize, min: usize, max: usize) -> usize {
@@ -264,6 +284,23 @@ impl Check {
             self.problems.add("kafka.brokers", format!("`{brokers}`"), give);
         } else if !brokers.split(',').all(|broker| is_address(broker.trim())) {
             self.problems.add("kafka.brokers", format!("`{brokers}`"), GIVE);
+        }
+    }
+
+    /// A folder within one of a topic would be taken for one of its partitions.
+    pub(crate) fn checkpoint_place(&mut self, settings: &Settings) {
+        let path = Path::new(&settings.checkpoint.path);
+        let logs = match (&settings.input, &settings.output) {
+            (Input::Log(input), Output::Log(output)) => vec![input, output],
+            (Input::Log(input), _) => vec![input],
+            (_, Output::Log(output)) => vec![output],
+            _ => Vec::new(),
+        };
+        let within = |log: &PathBuf| Topic::all().any(|topic| path.starts_with(log.join(settings.topics.name(topic))));
+        if logs.into_iter().any(within) {
+            let give = "a folder that is none of a topic of the log";
+            self.problems
+                .add("checkpoint.path", format!("`{}`", path.display()), give);
         }
     }
 

@@ -26,10 +26,10 @@ pub use plan::{
 pub use record::InputRecord;
 pub use secret::{Secret, WrittenSecret};
 pub use settings::{
-    ActionSettings, CaseSettings, CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileFormat,
-    FileInput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings, Output, Quiet, RecoverySettings,
-    Rewind, ScoreCuts, Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
-    UnmatchedSettings,
+    ActionSettings, Capabilities, CaseSettings, CheckpointSettings, Clock, ClockSettings, ClusterSettings,
+    EpochSettings, FileFormat, FileInput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings, Output,
+    Quiet, RecoverySettings, Rewind, ScoreCuts, Settings, Tidy, TimeSettings, TlsSettings, TokenSettings,
+    TopicSettings, UnknownSettings, UnmatchedSettings,
 };
 pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{WrittenKafka, WrittenSettings};

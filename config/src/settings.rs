@@ -1,6 +1,6 @@
 //! Settings as checked: whoever holds a [`Settings`] need not ask whether a number makes sense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub case: CaseSettings,
     /// The time that people in the city go by.
     pub zone: TimeZone,
+    /// Which parts are on.
+    pub capabilities: Capabilities,
     /// Names and partitions of topics.
     pub topics: TopicSettings,
     /// Where records come from.
@@ -55,6 +57,48 @@ pub struct Settings {
     pub recovery: RecoverySettings,
     /// What HTTP serves and where; `None` for nowhere.
     pub http: Option<HttpSettings>,
+}
+
+/// Which parts of riskflow are on ([`riskflow_model::capability`]): all, but for some.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    off: BTreeSet<&'static str>,
+}
+
+impl Capabilities {
+    /// All but these.
+    pub fn without(off: impl IntoIterator<Item = &'static str>) -> Self {
+        Self {
+            off: off.into_iter().collect(),
+        }
+    }
+
+    /// Whether one is on.
+    #[must_use]
+    pub fn is_on(&self, name: &str) -> bool {
+        !self.off.contains(name)
+    }
+
+    /// Those that are off.
+    pub fn off(&self) -> impl Iterator<Item = &'static str> {
+        self.off.iter().copied()
+    }
+
+    /// Whether a topic is needed.
+    #[must_use]
+    pub fn need(&self, topic: Topic) -> bool {
+        topic.capability().is_none_or(|name| self.is_on(name))
+    }
+
+    /// The topics that are read, in the order in which they are applied.
+    pub fn inputs(&self) -> impl Iterator<Item = Topic> {
+        Topic::inputs().filter(|topic| self.need(*topic))
+    }
+
+    /// The topics that are written.
+    pub fn outputs(&self) -> impl Iterator<Item = Topic> {
+        Topic::outputs().filter(|topic| self.need(*topic))
+    }
 }
 
 /// Threads, processes and hosts.

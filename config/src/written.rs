@@ -23,6 +23,8 @@ pub struct WrittenSettings {
     pub cluster: WrittenCluster,
     /// The city that it serves.
     pub city: WrittenCity,
+    /// Which parts of riskflow are on.
+    pub capabilities: WrittenCapabilities,
     /// How epochs are cut.
     pub epoch: WrittenEpoch,
     /// How the job's clock follows the wall clock.
@@ -51,6 +53,28 @@ pub struct WrittenSettings {
     pub recovery: WrittenRecovery,
     /// Metrics, health, JSON views, and the way in for actions.
     pub http: WrittenHttp,
+}
+
+/// Which parts of riskflow are on. One that is off needs no topics and costs nothing; its tables in the output become empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenCapabilities {
+    /// The closed loop: cases, duties, notices, response times, incidents, actions.
+    pub cases: bool,
+    /// Work under permit, its limits, and maintenance windows.
+    pub permits: bool,
+    /// Reports of towns and streets, and their totals.
+    pub reports: bool,
+}
+
+impl Default for WrittenCapabilities {
+    fn default() -> Self {
+        Self {
+            cases: true,
+            permits: true,
+            reports: true,
+        }
+    }
 }
 
 /// The city that it serves.
@@ -318,6 +342,7 @@ impl Default for WrittenSettings {
             risk: WrittenRisk::default(),
             case: WrittenCase::default(),
             city: WrittenCity::default(),
+            capabilities: WrittenCapabilities::default(),
             topics: WrittenTopics::default(),
             input: WrittenInput::default(),
             output: WrittenOutput::default(),
@@ -518,6 +543,7 @@ impl WrittenSettings {
             cuts: check.cuts(&self.risk.cuts),
             case: check.case(&self.case),
             zone: check.zone(&self.city),
+            capabilities: check.capabilities(&self.capabilities, &self.http),
             topics: check.topics(&self.topics, self.input.clock),
             clock: self.input.clock,
             until: check.until(&self.input),
@@ -531,6 +557,7 @@ impl WrittenSettings {
             http: check.http(&self.http, &input, self.input.clock),
             input,
         };
+        check.checkpoint_place(&settings);
         check.problems.none_or(Some(settings))
     }
 }

@@ -14,7 +14,7 @@
 //! A place belongs to one job ([`Identity`]): the first that claims it. Another is refused, for each would take the other's
 //! state for its own, and delete it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
@@ -35,7 +35,7 @@ use crate::Identity;
 mod tests;
 
 /// Version of what lies in the parts; one that differs is refused.
-pub const FORMAT: u32 = 8;
+pub const FORMAT: u32 = 9;
 
 /// Why a checkpoint cannot be written, read or found.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +125,10 @@ pub struct Manifest {
     pub semantics: Text,
     /// The version of riskflow that wrote it.
     pub version: Text,
+    /// The folds whose state it holds, and in how many parts; one without keys has none.
+    pub folds: BTreeMap<Text, usize>,
+    /// The capabilities that were off.
+    pub off: BTreeSet<Text>,
     /// All parts of all processes.
     pub parts: Vec<Part>,
 }
@@ -218,7 +222,15 @@ impl CheckpointStore {
     fn owner(&self) -> Result<Option<Identity>, CheckpointError> {
         let path = ObjectPath::from(JOB);
         match self.get(&path) {
-            Ok(bytes) => opened(&path, &bytes).map(Some),
+            Ok(bytes) => opened(&path, &bytes).map(Some).map_err(|error| match error {
+                CheckpointError::Damaged { object, detail } => {
+                    let detail = format!(
+                        "{detail}; `riskflow checkpoint adopt` writes it anew, if these are this job's checkpoints"
+                    );
+                    CheckpointError::Damaged { object, detail }
+                }
+                other => other,
+            }),
             Err(CheckpointError::Store {
                 error: object_store::Error::NotFound { .. },
                 ..
@@ -459,6 +471,15 @@ impl CheckpointStore {
     ///
     /// The first thing that is wrong with it.
     pub fn verify(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
+        for (fold, wanted) in &manifest.folds {
+            let found = manifest.parts.iter().filter(|part| part.fold == *fold).count();
+            if found != *wanted {
+                return Err(CheckpointError::Damaged {
+                    object: object(manifest.epoch, "manifest").to_string(),
+                    detail: format!("of the {wanted} parts of `{fold}` it names {found}"),
+                });
+            }
+        }
         let mut parts = manifest.parts.iter();
         parts.try_for_each(|part| self.read_part(manifest.epoch, part).map(drop))
     }
@@ -493,6 +514,17 @@ impl CheckpointStore {
         Ok(None)
     }
 
+    /// Deletes all checkpoints.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub fn clear(&self) -> Result<(), CheckpointError> {
+        self.list()?
+            .into_iter()
+            .try_for_each(|listed| self.remove(listed.epoch))
+    }
+
     /// Deletes everything but the newest `keep` that have a manifest, and what is newer than those (it may be under way).
     /// Returns the epochs that went.
     ///
@@ -511,19 +543,29 @@ impl CheckpointStore {
             .filter(|epoch| *epoch < oldest)
             .collect();
         for epoch in &old {
-            // The manifest first: what is left after a crash is not taken for a checkpoint.
-            self.delete(&object(*epoch, "manifest"))?;
-            let folder = ObjectPath::from(format!("{:020}", epoch.0));
-            let objects: Result<Vec<_>, _> = self.runtime.block_on(self.store.list(Some(&folder)).try_collect());
-            let objects = objects.map_err(|error| CheckpointError::Store {
-                object: folder.to_string(),
-                error,
-            })?;
-            for object in objects {
-                self.delete(&object.location)?;
-            }
+            self.remove(*epoch)?;
         }
         Ok(old)
+    }
+
+    /// Deletes the checkpoint of an epoch.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub fn remove(&self, epoch: Millis) -> Result<(), CheckpointError> {
+        // The manifest first: what is left after a crash is not taken for a checkpoint.
+        self.delete(&object(epoch, "manifest"))?;
+        let folder = ObjectPath::from(format!("{:020}", epoch.0));
+        let objects: Result<Vec<_>, _> = self.runtime.block_on(self.store.list(Some(&folder)).try_collect());
+        let objects = objects.map_err(|error| CheckpointError::Store {
+            object: folder.to_string(),
+            error,
+        })?;
+        for object in objects {
+            self.delete(&object.location)?;
+        }
+        Ok(())
     }
 
     fn put(&self, path: &ObjectPath, bytes: Vec<u8>) -> Result<(), CheckpointError> {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::topic::{Record, Shape, Spec};
-use crate::{Millis, Text};
+use crate::{Millis, Text, capability};
 
 /// A record of `in.action`, keyed by `warning`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +53,7 @@ impl Record for Action {
         name: "in.action",
         shape: Shape::InputLog,
         key: "warning",
+        capability: Some(capability::CASES),
         example: r#"{"id":"i","warning":"w","action":"call","actor":"a","role":"r","unit":"u","time":0,"text":"t","task":"t",
             "assignee":"a","evidence":"e","until":0,"override":false}"#,
     };

@@ -30,6 +30,7 @@ impl Record for Region {
         name: "base.region",
         shape: Shape::InputTable,
         key: "code",
+        capability: None,
         example: r#"{"code":"330902","name":"Dinghai","parent":"3309"}"#,
     };
 }
@@ -94,6 +95,7 @@ impl Record for Asset {
         name: "base.asset",
         shape: Shape::InputTable,
         key: "id",
+        capability: None,
         example: r#"{"id":"a1","name":"Reservoir 7","category":"reservoir","domain":"natural_hazard","region":"330902001001",
             "inherent_level":3,"population":1200,"position":{"longitude":122.1,"latitude":30.0},"tags":["x"]}"#,
     };
@@ -173,6 +175,7 @@ impl Record for Datastream {
         name: "base.datastream",
         shape: Shape::InputTable,
         key: "id",
+        capability: None,
         example: r#"{"id":"s1","asset":"a1","observed_property":"rainfall","unit":"mm","tags":["t"],
             "thresholds":{"r":{"blue":50.0}},"valid":{"min":-1,"max":500.5},"no_value":[-9999,999.9],"interval":"5m"}"#,
     };

@@ -31,6 +31,9 @@ pub enum BinaryError {
     /// The bytes after the header do not fit the type.
     #[error("the bytes do not fit the type")]
     Content(#[source] bincode::Error),
+    /// The bytes of a record that is kept as JSON do not fit its type.
+    #[error("the JSON does not fit the type")]
+    Json(#[source] serde_json::Error),
 }
 
 /// Encodes a value, header first.
@@ -44,9 +47,14 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, BinaryError> {
     Ok(bytes)
 }
 
-/// The hash of a value's encoding; [`Key::default`] for a value that cannot be encoded.
+/// The hash of a value's encoding.
+///
+/// # Panics
+///
+/// When the value cannot be encoded: all that did not would be one.
 pub fn fingerprint<T: Serialize>(value: &T) -> Key {
-    bincode::serialize(value).map_or_else(|_| Key::default(), |bytes| Key::of_bytes(&bytes))
+    let bytes = bincode::serialize(value).expect("rows are plain data of known length");
+    Key::of_bytes(&bytes)
 }
 
 /// Appends a value's encoding without header; for parts of something that has one.

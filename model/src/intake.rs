@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observation::Reading;
 use crate::topic::{Record, Shape, Spec};
-use crate::{Check, Domain, Level, Millis, Number, RegionCode, TableRecord, Text};
+use crate::{Check, Domain, Level, Millis, Number, RegionCode, TableRecord, Text, capability};
 
 /// So many people and machines may need a certificate for one work, or hold one certificate.
 const MOST_HOLDERS: usize = 100;
@@ -49,6 +49,7 @@ impl Record for Permit {
         name: "in.permit",
         shape: Shape::VersionedTable,
         key: "id",
+        capability: Some(capability::PERMITS),
         example: r#"{"id":"i","version":1,"kind":"certificate","work_type":"w","holders":["h"],"valid_from":0,
             "valid_to":1750000020000,"cancelled_from":1750000020000}"#,
     };
@@ -154,6 +155,7 @@ impl Record for Limit {
         name: "base.limit",
         shape: Shape::InputTable,
         key: "id",
+        capability: Some(capability::PERMITS),
         example: r#"{"id":"i","version":1,"measure":"concurrent_work","work_type":"w","category":["c"],"domain":"lifeline",
             "region":"3309","levels":{"blue":1,"red":2}}"#,
     };
@@ -242,6 +244,7 @@ impl Record for Report {
         name: "in.report",
         shape: Shape::VersionedTable,
         key: "id",
+        capability: Some(capability::REPORTS),
         example: r#"{"id":"i","version":1,"module":"m","region":"3309","kind":"k","quantities":{"q":1},"time":0,"deleted":false}"#,
     };
 }
@@ -308,6 +311,7 @@ impl Record for Incident {
         name: "in.incident",
         shape: Shape::VersionedTable,
         key: "id",
+        capability: Some(capability::CASES),
         example: r#"{"id":"i","version":1,"hazard":"h","title":"t","level":"red","domain":"lifeline","region":"3309","asset":"a",
             "since":0,"state":"open"}"#,
     };

@@ -41,6 +41,21 @@ impl Key {
         }
     }
 
+    /// All of its bits.
+    #[must_use]
+    pub const fn to_u128(self) -> u128 {
+        (self.high as u128) << 64 | self.low as u128
+    }
+
+    /// The key of these bits.
+    #[must_use]
+    pub const fn from_u128(bits: u128) -> Self {
+        Self {
+            high: (bits >> 64) as u64,
+            low: bits as u64,
+        }
+    }
+
     /// A well-mixed 64-bit projection, for exchange between workers and for hash tables.
     #[must_use]
     pub const fn route(self) -> u64 {

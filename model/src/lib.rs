@@ -9,12 +9,13 @@
 //!   wire between processes, checkpoints; see [`binary`]) see integers.
 
 mod border;
-mod catalogue;
 mod check;
+mod facet;
 mod key;
 mod level;
 mod lineage;
 mod millis;
+mod output_row;
 mod problem;
 mod region;
 mod row;
@@ -25,6 +26,8 @@ mod text_map;
 pub mod action;
 pub mod base;
 pub mod binary;
+pub mod capability;
+pub mod catalogue;
 pub mod field;
 pub mod identifier;
 pub mod intake;
@@ -39,10 +42,12 @@ pub mod schema;
 pub mod topic;
 
 pub use check::Check;
+pub use facet::{Facets, Filter, Listed};
 pub use key::{Key, joined};
 pub use level::{Domain, DomainScope, InherentLevel, Level};
 pub use lineage::{Above, Astray, Lineage};
 pub use millis::{Millis, ParseMillisError, duration};
+pub use output_row::{OutputRecord, OutputRow};
 pub use problem::{Problem, Problems};
 pub use region::{LONGEST_CODE, ParseRegionError, RegionCode, Tier};
 pub use row::{Row, TableRecord, problems};

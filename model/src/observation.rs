@@ -49,6 +49,7 @@ impl Record for ObservationRecord<'_> {
         name: "in.observation",
         shape: Shape::InputLog,
         key: "datastream",
+        capability: None,
         example: r#"{"datastream":"s1","phenomenon_time":0,"result":1,"quality":"good","op":"upsert"}"#,
     };
 }

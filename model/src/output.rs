@@ -2,12 +2,17 @@
 //!
 //! On the topics each of these is one JSON object to which [`Stamped`] adds the epoch of the change.
 
+use std::cmp::Ordering;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limit::TEXT_BYTES;
 use crate::topic::{Record, Shape, Spec, Topic};
-use crate::{Domain, DomainScope, InherentLevel, Level, Millis, Number, RegionCode, Text, joined, shortened};
+use crate::{
+    Domain, DomainScope, Facets, Filter, InherentLevel, Level, Listed, Millis, Number, OutputRecord, RegionCode, Text,
+    joined, shortened,
+};
 
 mod case;
 mod notice;
@@ -78,8 +83,32 @@ impl Record for AssetRisk {
         name: "out.risk.asset",
         shape: Shape::OutputTable,
         key: "asset",
+        capability: None,
         example: "",
     };
+}
+
+impl OutputRecord for AssetRisk {
+    const LIST: Option<Listed> = Some(Listed {
+        name: "assets",
+        about: "risk of assets",
+        filters: &[Filter::Within, Filter::Domain, Filter::Category, Filter::Least],
+        scope: None,
+    });
+
+    fn key(&self) -> Text {
+        self.asset.clone()
+    }
+
+    fn facets(&self) -> Facets<'_> {
+        Facets {
+            region: Some(self.region),
+            domain: Some(self.domain),
+            category: Some(&self.category),
+            level: Some(self.level),
+            ..Facets::default()
+        }
+    }
 }
 
 /// A row of `out.risk.region`, keyed by `region/domain`: every region of `base.region` has one for each domain and one
@@ -120,8 +149,31 @@ impl Record for RegionRisk {
         name: "out.risk.region",
         shape: Shape::OutputTable,
         key: "region/domain",
+        capability: None,
         example: "",
     };
+}
+
+impl OutputRecord for RegionRisk {
+    const LIST: Option<Listed> = Some(Listed {
+        name: "regions",
+        about: "risk of regions, of one domain (`all` where none is given); from province to village, then those of other codes",
+        filters: &[Filter::Within, Filter::Tier, Filter::Domain, Filter::Least],
+        scope: Some(DomainScope::All),
+    });
+
+    fn key(&self) -> Text {
+        joined(&[&self.region.to_string(), &self.domain.to_string()]).into()
+    }
+
+    fn facets(&self) -> Facets<'_> {
+        Facets {
+            region: Some(self.region),
+            scope: Some(self.domain),
+            level: Some(self.level),
+            ..Facets::default()
+        }
+    }
 }
 
 /// How many there are of each level.
@@ -137,14 +189,6 @@ pub struct LevelCounts {
     pub orange: i64,
     /// At level 4.
     pub red: i64,
-}
-
-impl RegionRisk {
-    /// The key of its row.
-    #[must_use]
-    pub fn key(&self) -> String {
-        joined(&[&self.region.to_string(), &self.domain.to_string()])
-    }
 }
 
 impl LevelCounts {
@@ -214,8 +258,32 @@ impl Record for WarningState {
         name: "out.warning.state",
         shape: Shape::OutputTable,
         key: "id",
+        capability: None,
         example: "",
     };
+}
+
+impl OutputRecord for WarningState {
+    const LIST: Option<Listed> = Some(Listed {
+        name: "warnings",
+        about: "open warnings",
+        filters: &[Filter::Within, Filter::Domain, Filter::Rule, Filter::Least],
+        scope: None,
+    });
+
+    fn key(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn facets(&self) -> Facets<'_> {
+        Facets {
+            region: Some(self.region),
+            domain: Some(self.domain),
+            rule: Some(&self.rule),
+            level: Some(self.level),
+            ..Facets::default()
+        }
+    }
 }
 
 /// A record of `out.warning.delta`, keyed by `id`: one step in the life of one episode.
@@ -250,8 +318,20 @@ impl Record for WarningDelta {
         name: "out.warning.delta",
         shape: Shape::OutputLog,
         key: "id",
+        capability: None,
         example: "",
     };
+}
+
+impl OutputRecord for WarningDelta {
+    fn key(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        let order = |delta: &Self| (delta.rule.clone(), delta.asset.clone(), delta.to, delta.since);
+        order(self).cmp(&order(other))
+    }
 }
 
 /// What happened to an episode.
@@ -416,8 +496,20 @@ impl Record for DeadLetter {
         name: "out.deadletter",
         shape: Shape::OutputLog,
         key: "topic/partition/offset",
+        capability: None,
         example: "",
     };
+}
+
+impl OutputRecord for DeadLetter {
+    fn key(&self) -> Text {
+        joined(&[&self.topic, &self.partition.to_string(), &self.offset.to_string()]).into()
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        let order = |letter: &Self| (letter.topic.clone(), letter.partition, letter.offset);
+        order(self).cmp(&order(other))
+    }
 }
 
 impl DeadLetter {
@@ -444,12 +536,6 @@ impl DeadLetter {
             payload_bytes: payload.len() as u64,
             payload_cut: kept.len() < payload.len(),
         }
-    }
-
-    /// The key of its record.
-    #[must_use]
-    pub fn key(&self) -> String {
-        joined(&[&self.topic, &self.partition.to_string(), &self.offset.to_string()])
     }
 }
 

@@ -244,6 +244,7 @@ impl Record for Progress {
         name: "out.progress",
         shape: Shape::Internal,
         key: "epoch",
+        capability: None,
         example: "",
     };
 }

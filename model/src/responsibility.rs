@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::topic::{Record, Shape, Spec};
-use crate::{Check, Domain, Level, Millis, RegionCode, TableRecord, Text};
+use crate::{Check, Domain, Level, Millis, RegionCode, TableRecord, Text, capability};
 
 /// A plan has at most so many tasks.
 const MOST_TASKS: usize = 100;
@@ -72,6 +72,7 @@ impl Record for Unit {
         name: "base.unit",
         shape: Shape::InputTable,
         key: "id",
+        capability: Some(capability::CASES),
         example: r#"{"id":"i","name":"n","region":"3309","parent":"p"}"#,
     };
 }
@@ -110,6 +111,7 @@ impl Record for User {
         name: "base.user",
         shape: Shape::InputTable,
         key: "id",
+        capability: Some(capability::CASES),
         example: r#"{"id":"i","channel":"c","posts":[{"unit":"u","role":"r","valid_from":0,"valid_to":1750000020000}]}"#,
     };
 }
@@ -198,6 +200,7 @@ impl Record for Duty {
         name: "base.duty",
         shape: Shape::InputTable,
         key: "id",
+        capability: Some(capability::CASES),
         example: r#"{"id":"i","region":"3309","domain":"lifeline","rules":["r"],"asset":"a","level":"red","unit":"u","role":"r",
             "valid_from":0,"valid_to":1750000020000,"roster":[{"user":"u","valid_from":0,"valid_to":1750000020000}]}"#,
     };
@@ -301,6 +304,7 @@ impl Record for Plan {
         name: "base.plan",
         shape: Shape::InputTable,
         key: "id",
+        capability: Some(capability::CASES),
         example: r#"{"id":"i","name":"n","region":"3309","domain":"lifeline","rules":["r"],"level":"red",
             "tasks":[{"id":"t","name":"n","role":"r","limit_minutes":5}]}"#,
     };

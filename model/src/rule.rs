@@ -8,6 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::binary::BinaryError;
 use crate::topic::{Record, Shape, Spec};
 use crate::{Check, Domain, Level, Number, RegionCode, TableRecord, Text, field, schema};
 
@@ -53,6 +54,7 @@ impl Record for RuleRecord {
         name: "in.rule",
         shape: Shape::InputTable,
         key: "id",
+        capability: None,
         example: r#"{"id":"r","version":1,"name":"n","source":"s","select":{"observed_property":"rainfall"},"unit":"mm","pane":"10s",
             "levels":{"blue":{"when":{"feature":"sum","window":"12h","op":">=","threshold":50}}}}"#,
     };
@@ -65,6 +67,15 @@ impl TableRecord for RuleRecord {
 
     fn version(&self) -> Option<u32> {
         Some(self.version)
+    }
+
+    /// As JSON: how a condition is written is a choice that binary forms cannot tell apart.
+    fn encode(&self) -> Result<Vec<u8>, BinaryError> {
+        serde_json::to_vec(self).map_err(BinaryError::Json)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, BinaryError> {
+        serde_json::from_slice(bytes).map_err(BinaryError::Json)
     }
 
     /// Its texts only: conditions and selection are the rule language's, which checks a rule by making a plan of it.

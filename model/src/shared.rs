@@ -11,10 +11,20 @@ use crate::{Key, binary};
 ///
 /// Arrangements sort and compare rows over and over; the hash spares them from following pointers into texts. Its order
 /// means nothing to a reader. Rows whose hashes are equal count as equal.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Shared<T> {
     content: Key,
     row: Arc<T>,
+}
+
+// Derived, it would ask for rows that can be cloned.
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self {
+            content: self.content,
+            row: Arc::clone(&self.row),
+        }
+    }
 }
 
 impl<T: Serialize> Shared<T> {

@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::Listed;
 use crate::catalogue::{self, Entry};
 
 /// What riskflow's topics have in common: said once, beside the struct that a topic's records are read into or written from.
@@ -28,6 +29,8 @@ pub struct Spec {
     /// What its records are keyed by. Several parts are joined with `/`; in a part `/` is `~1` and `~` is `~0`
     /// ([`crate::joined`]), so that no two keys are the same by chance.
     pub key: &'static str,
+    /// The [capability](crate::capability) that it belongs to; `None`: riskflow always needs it.
+    pub capability: Option<&'static str>,
     /// A record with all of its fields, as JSON; empty of what riskflow writes.
     pub example: &'static str,
 }
@@ -160,6 +163,18 @@ impl Topic {
             Shape::InputLog | Shape::OutputLog => Cleanup::Delete,
             Shape::InputTable | Shape::VersionedTable | Shape::OutputTable | Shape::Internal => Cleanup::Compact,
         }
+    }
+
+    /// The [capability](crate::capability) that it belongs to; `None`: riskflow always needs it.
+    #[must_use]
+    pub fn capability(self) -> Option<&'static str> {
+        self.entry().spec.capability
+    }
+
+    /// How it is listed over HTTP, if it is.
+    #[must_use]
+    pub fn list(self) -> Option<&'static Listed> {
+        self.entry().list.as_ref()
     }
 
     /// A record with all of its fields, as JSON; empty of what riskflow writes.

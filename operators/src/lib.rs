@@ -10,6 +10,7 @@ mod sums;
 
 pub mod fold;
 pub mod table;
+pub mod builder;
 pub mod valid;
 pub mod locate;
 pub mod unmatched;
@@ -24,10 +25,11 @@ pub mod case;
 pub mod named;
 pub mod notice;
 pub mod response;
+pub mod closed_loop;
 pub mod asset_risk;
 pub mod score_baseline;
 pub mod region_risk;
-pub mod report_total;
+pub mod standalone;
 
 /// What stands for an epoch within the dataflow: how many were closed before it since the start. The tick of a turn
 /// ([`Tick`](fold::Tick)) says which epoch it is.

@@ -25,10 +25,12 @@ use riskflow_model::output::{Cause, Origin};
 use riskflow_model::{Key, Level, Shared, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::Diff;
+use crate::builder::{Builder, Updates};
 use crate::fold::{Fold, Next};
 use crate::monitor::{Finding, Revision, Track, forget_episodes};
 use crate::score_baseline::NoRecord;
+use crate::specification::LocatedAsset;
+use crate::{Diff, Rows};
 
 mod count;
 mod parts;
@@ -37,6 +39,17 @@ pub use parts::{Part, parts};
 
 /// What stands for the datastream of an entry.
 pub const DATASTREAM: &str = "permit";
+
+/// Capability: permits. Adds them to the dataflow, and gives what it finds; `remember` as in [`UnderPermit`].
+pub fn build<'scope>(
+    b: &mut Builder<'scope, '_>,
+    assets: Rows<'scope, LocatedAsset>,
+    remember: i64,
+) -> Updates<'scope, Finding> {
+    let parts = parts(b.rows_of::<Permit>(), assets, b.rows_of::<Limit>());
+    let records = b.nothing();
+    b.fold(UnderPermit { remember }, parts, records)
+}
 
 /// The fold's settings.
 #[derive(Clone, Copy, Debug)]

@@ -345,6 +345,8 @@ pub fn unmatched_table<'scope>(lasting: Rows<'scope, Lasts>, meter: Arc<Unmatche
 
 #[cfg(test)]
 mod tests {
+    use riskflow_model::OutputRecord as _;
+
     use super::*;
 
     fn missing(asset: &str) -> Alone {
@@ -411,9 +413,9 @@ mod tests {
             table.apply(changes, &meter, &mut |row, diff| {
                 touched += 1;
                 if diff < 0 {
-                    assert_eq!(shown.remove(&row.key()), Some(row));
+                    assert_eq!(shown.remove(&*row.key()), Some(row));
                 } else {
-                    assert_eq!(shown.insert(row.key(), row), None);
+                    assert_eq!(shown.insert(row.key().to_string(), row), None);
                 }
             });
             let count = meter.each().find(|(kind, _)| *kind == "no_rule").unwrap().1;

@@ -5,10 +5,10 @@
 //! committed in the output; then its manifest is written, and old checkpoints go. A failure leaves the checkpoint without a
 //! manifest, is counted, and the next is tried when its time comes.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,6 @@ use riskflow_operators::Epoch;
 use riskflow_operators::fold::Offer;
 
 use crate::clock::wall_clock;
-use crate::graph::Keepers;
 use crate::metrics::Metrics;
 
 /// What the checkpointer hears.
@@ -64,6 +63,14 @@ pub struct State {
 pub struct Checkpointer {
     sender: SyncSender<Message>,
     thread: JoinHandle<()>,
+    folds: Folds,
+}
+
+/// The folds of which there is state. All workers have the same, and say so before the first checkpoint is asked for.
+type Folds = Arc<Mutex<BTreeSet<&'static str>>>;
+
+fn known(folds: &Folds) -> MutexGuard<'_, BTreeSet<&'static str>> {
+    folds.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Checkpointer {
@@ -81,8 +88,11 @@ impl Checkpointer {
     ) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(WAITING);
         let cluster = &settings.cluster;
+        let folds = Folds::default();
         let mut writing = Writing {
             store,
+            folds: Arc::clone(&folds),
+            capabilities: settings.capabilities.off().map(Text::from).collect(),
             metrics,
             state,
             semantics,
@@ -96,13 +106,14 @@ impl Checkpointer {
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
             .spawn(move || writing.run(&receiver))?;
-        Ok(Self { sender, thread })
+        Ok(Self { sender, thread, folds })
     }
 
     /// Where a worker's fold gives its chunks.
     #[must_use]
     pub fn offer(&self, fold: &'static str, worker: usize) -> Offer {
         let sender = self.sender.clone();
+        known(&self.folds).insert(fold);
         Box::new(move |epoch, chunk, last| {
             let mut keys = std::mem::take(chunk);
             if fold == "lifecycle" && fault("fault::skip_fold") {
@@ -137,6 +148,12 @@ impl Checkpointer {
         })
     }
 
+    /// Whether its thread ended, which it does only when it panics or the job is over.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Waits until what was begun is written.
     pub fn join(self) {
         drop(self.sender);
@@ -149,6 +166,9 @@ impl Checkpointer {
 /// The checkpointer's thread.
 struct Writing {
     store: Arc<CheckpointStore>,
+    folds: Folds,
+    /// Those that are off.
+    capabilities: BTreeSet<Text>,
     metrics: Arc<Metrics>,
     state: State,
     semantics: Text,
@@ -255,7 +275,8 @@ impl Writing {
             return Ok(());
         };
         // One last chunk of each fold of each worker.
-        if under_way.ended < self.workers * Keepers::FOLDS.len() {
+        let mut folds: BTreeMap<Text, usize> = known(&self.folds).iter().map(|fold| ((*fold).into(), 0)).collect();
+        if under_way.ended < self.workers * folds.len() {
             return Ok(());
         }
         if self.process > 0 {
@@ -270,6 +291,9 @@ impl Writing {
             return Ok(());
         };
         let parts: Vec<Part> = under_way.parts.drain(..).chain(others).collect();
+        for part in &parts {
+            *folds.entry(part.fold.clone()).or_default() += 1;
+        }
         let bytes = parts.iter().map(|part| part.bytes).sum();
         let took = under_way.began.elapsed();
         failpoint("checkpoint::before_manifest");
@@ -281,6 +305,8 @@ impl Writing {
             offsets,
             semantics: self.semantics.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
+            folds,
+            off: self.capabilities.clone(),
             parts,
         })?;
         failpoint("checkpoint::before_prune");

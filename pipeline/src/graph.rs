@@ -21,38 +21,36 @@
 //! `ticks` reach every fold.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
 use jiff::tz::TimeZone;
-use riskflow_config::{CaseSettings, ScoreCuts, Settings, TimeSettings, UnknownSettings, UnmatchedSettings};
-use riskflow_model::base::{Asset, Region};
-use riskflow_model::intake::{Incident, Limit, Permit, Report};
-use riskflow_model::output::{AssetRisk, CaseState, WarningDelta, WarningState};
-use riskflow_model::responsibility::{Duty, Plan, Unit, User};
-use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Shared, TableRecord, Text};
-use riskflow_operators::case::{Acted, Alarm, Case, CaseOutput, CaseRecord, Standing};
-use riskflow_operators::fold::{Batch, Fold, FoldMeter, Keeper, Tick, Waking, batched, fold};
-use riskflow_operators::joining::Joining;
+use riskflow_config::{
+    Capabilities, CaseSettings, ScoreCuts, Settings, TimeSettings, UnknownSettings, UnmatchedSettings,
+};
+use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::intake::Limit;
+use riskflow_model::output::{AssetRisk, WarningDelta, WarningState};
+use riskflow_model::rule::RuleRecord;
+use riskflow_model::{Shared, Text, capability};
+use riskflow_operators::builder::{Builder, Built, Outside, Updates, split_into};
+use riskflow_operators::case::Acted;
+use riskflow_operators::closed_loop::{CaseTerms, Warnings};
+use riskflow_operators::fold::{Batch, FoldMeter, Keeper, Tick, batched};
 use riskflow_operators::lifecycle::{Joined, Lifecycle, Step};
 use riskflow_operators::locate::{locate, placed};
 use riskflow_operators::monitor::{Monitor, Observed, remembered};
 use riskflow_operators::named::named;
-use riskflow_operators::notice::{Notices, recipients, sentence};
-use riskflow_operators::obligation::{obligation, subjects};
-use riskflow_operators::permit::UnderPermit;
-use riskflow_operators::roster::{OnDuty, Roster, RosterRow};
 use riskflow_operators::score_baseline::ScoreBaseline;
-use riskflow_operators::table::{BaseRecord, Latest, TableKey, TableOutput};
+use riskflow_operators::table::BaseRecord;
 use riskflow_operators::unmatched::{Alone, Lasting, UnmatchedMeter, unmatched_table};
 use riskflow_operators::valid::NoValueMeter;
-use riskflow_operators::{Diff, Rows, Turn, permit, region_risk, report_total, response, specification};
+use riskflow_operators::{Rows, Turn, closed_loop, permit, region_risk, specification, standalone};
 use timely::dataflow::StreamVec;
-use timely::dataflow::operators::vec::{Map, Partition, ToStream};
-use timely::dataflow::operators::{Concat, Concatenate};
+use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::vec::Map;
 use timely::worker::Worker;
 
 use crate::in_force::{self, InForceMeter};
@@ -86,6 +84,8 @@ pub struct Semantics {
     pub case: CaseSettings,
     /// The time that people there go by.
     pub zone: TimeZone,
+    /// Which parts are on.
+    pub capabilities: Capabilities,
 }
 
 impl Semantics {
@@ -99,90 +99,15 @@ impl Semantics {
             cuts: settings.cuts,
             case: settings.case,
             zone: settings.zone.clone(),
+            capabilities: settings.capabilities.clone(),
         }
     }
 }
 
-/// How the state of each fold outlives the process.
-pub struct Keepers {
-    /// Of `latest`.
-    pub latest: Keeper,
-    /// Of `monitor`.
-    pub monitor: Keeper,
-    /// Of `permit`.
-    pub permit: Keeper,
-    /// Of `unmatched`.
-    pub unmatched: Keeper,
-    /// Of `lifecycle`.
-    pub lifecycle: Keeper,
-    /// Of `score_baseline`.
-    pub score_baseline: Keeper,
-    /// Of `roster`.
-    pub roster: Keeper,
-    /// Of `joining`.
-    pub joining: Keeper,
-    /// Of `case`.
-    pub case: Keeper,
-    /// Of `notice`.
-    pub notice: Keeper,
-}
-
-impl Keepers {
-    /// The names of the folds.
-    pub const FOLDS: [&'static str; 10] = [
-        Latest::NAME,
-        Monitor::NAME,
-        UnderPermit::NAME,
-        Lasting::NAME,
-        Lifecycle::NAME,
-        ScoreBaseline::NAME,
-        Roster::NAME,
-        Joining::NAME,
-        Case::NAME,
-        Notices::NAME,
-    ];
-
-    /// One keeper for each fold, by its name.
-    #[must_use]
-    pub fn of(mut keeper: impl FnMut(&'static str) -> Keeper) -> Self {
-        Self {
-            latest: keeper(Latest::NAME),
-            monitor: keeper(Monitor::NAME),
-            permit: keeper(UnderPermit::NAME),
-            unmatched: keeper(Lasting::NAME),
-            lifecycle: keeper(Lifecycle::NAME),
-            score_baseline: keeper(ScoreBaseline::NAME),
-            roster: keeper(Roster::NAME),
-            joining: keeper(Joining::NAME),
-            case: keeper(Case::NAME),
-            notice: keeper(Notices::NAME),
-        }
-    }
-}
-
-/// What each fold has done so far, over all workers of the process.
+/// What the folds and views have done so far, over all workers of the process.
 #[derive(Clone, Debug, Default)]
 pub struct Meters {
-    /// Of `latest`.
-    pub latest: Arc<FoldMeter>,
-    /// Of `monitor`.
-    pub monitor: Arc<FoldMeter>,
-    /// Of `permit`.
-    pub permit: Arc<FoldMeter>,
-    /// Of `unmatched`.
-    pub unmatched_fold: Arc<FoldMeter>,
-    /// Of `lifecycle`.
-    pub lifecycle: Arc<FoldMeter>,
-    /// Of `score_baseline`.
-    pub score_baseline: Arc<FoldMeter>,
-    /// Of `roster`.
-    pub roster: Arc<FoldMeter>,
-    /// Of `joining`.
-    pub joining: Arc<FoldMeter>,
-    /// Of `case`.
-    pub case: Arc<FoldMeter>,
-    /// Of `notice`.
-    pub notice: Arc<FoldMeter>,
+    folds: Arc<Mutex<BTreeMap<&'static str, Arc<FoldMeter>>>>,
     /// Updates that went into arrangements of the views.
     pub arranged: Arc<AtomicU64>,
     /// Deletions of rows that were not there.
@@ -196,6 +121,20 @@ pub struct Meters {
 }
 
 impl Meters {
+    /// What a fold has done, by its name.
+    #[must_use]
+    pub fn fold(&self, name: &'static str) -> Arc<FoldMeter> {
+        let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(folds.entry(name).or_default())
+    }
+
+    /// What each fold has done, in the order of their names.
+    #[must_use]
+    pub fn folds(&self) -> Vec<(&'static str, Arc<FoldMeter>)> {
+        let folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        folds.iter().map(|(name, meter)| (*name, Arc::clone(meter))).collect()
+    }
+
     /// Counts from now on what a worker's arrangements take in. Call it before the dataflow is built.
     pub fn count_arranged(&self, worker: &Worker) {
         let arranged = Arc::clone(&self.arranged);
@@ -215,90 +154,56 @@ impl Meters {
     }
 }
 
-/// Builds the dataflow; returns everything that is to be published.
-#[expect(clippy::too_many_lines, reason = "the whole dataflow on one page; it only wires")]
+/// What the folds need: meters, and how their state outlives the process.
+struct Around<'a> {
+    meters: &'a Meters,
+    keeper: &'a mut dyn FnMut(&'static str) -> Keeper,
+}
+
+impl Outside for Around<'_> {
+    fn keeper(&mut self, fold: &'static str) -> Keeper {
+        (self.keeper)(fold)
+    }
+
+    fn meter(&mut self, fold: &'static str) -> Arc<FoldMeter> {
+        self.meters.fold(fold)
+    }
+}
+
+/// Builds the dataflow; returns everything that is to be published. `keeper` says, by the name of a fold, how its state outlives
+/// the process.
 pub fn graph<'scope>(
     inputs: Inputs<'scope>,
     semantics: &Semantics,
     meters: &Meters,
-    keepers: Keepers,
+    keeper: &mut dyn FnMut(&'static str) -> Keeper,
 ) -> StreamVec<'scope, Turn, OutputUpdate> {
-    let Inputs {
-        base,
-        observations,
-        actions,
-        ticks,
-    } = inputs;
-    let scope = ticks.scope();
-    let mut waking = Vec::new();
+    let is_on = |name| semantics.capabilities.is_on(name);
+    let mut around = Around { meters, keeper };
+    let mut builder = Builder::new(inputs.base, inputs.ticks, meters.in_vain.clone(), &mut around);
+    let b = &mut builder;
 
-    let nothing = ToStream::to_stream(None, scope).as_collection();
-    let tables = fold(
-        Latest {
-            in_vain: meters.in_vain.clone(),
-        },
-        nothing,
-        base,
-        ticks.clone(),
-        meters.latest.clone(),
-        keepers.latest,
-    )
-    .note(&mut waking);
-    let tables = Parted::of(tables);
-    let refused = tables.refused.clone();
-    let regions = tables.table::<Region>().map(|(_, row)| row);
+    let regions = b.rows_of::<Region>();
     let placed = placed(regions.clone());
-    let assets = tables.table::<Asset>();
-    let datastreams = tables.table().map(|(key, row)| specification::at_asset(key, row));
-    let rules = tables.table().map(|(_, row)| specification::rule(&row));
-    let permits = tables.table::<Permit>().map(|(_, row)| row);
-    let limits = tables.table::<Limit>().map(|(_, row)| row);
-    let reports = tables.table::<Report>().map(|(_, row)| row);
-    in_force::watch(rules.clone(), limits.clone(), &meters.in_force);
-
+    let assets = b.table::<Asset>();
     let located = locate(assets.clone(), placed.clone(), |(_, asset)| asset.region);
-    let reports = locate(reports, placed.clone(), |report| report.region);
+    let datastreams = b.table::<Datastream>();
+    let datastreams = datastreams.map(|(key, row)| specification::at_asset(key, row));
+    let rules = b.rows_of::<RuleRecord>().map(|row| specification::rule(&row));
+    in_force::watch_rules(rules.clone(), &meters.in_force);
     let there = rules.clone().map(|rule| Alone::Rule(rule.record.id.clone()));
     let (specifications, alone) = specification::specifications(datastreams, located.clone(), rules);
-    let alone = unmatched::tell(alone).concat(there);
-    let lasting = fold(
-        Lasting {
-            after: semantics.unmatched.after,
-        },
-        alone.map(|alone| (alone.key(), alone)),
-        ToStream::to_stream(None, scope),
-        ticks.clone(),
-        meters.unmatched_fold.clone(),
-        keepers.unmatched,
-    )
-    .note(&mut waking)
-    .as_collection();
-    let unmatched = unmatched_table(lasting, meters.unmatched.clone());
+    tell_unmatched(b, alone, there, semantics, meters);
+
     let monitor = Monitor::new(semantics.time, semantics.unknown).counting(meters.no_values.clone());
-    let findings = fold(
-        monitor,
-        specifications,
-        observations,
-        ticks.clone(),
-        meters.monitor.clone(),
-        keepers.monitor,
-    )
-    .note(&mut waking);
+    let mut findings = b.fold(monitor, specifications, inputs.observations);
     let remember = remembered(&semantics.time);
-    let permitted = fold(
-        UnderPermit { remember },
-        permit::parts(permits, located, limits),
-        ToStream::to_stream(None, scope),
-        ticks.clone(),
-        meters.permit.clone(),
-        keepers.permit,
-    )
-    .note(&mut waking);
-    let findings = findings.concat(permitted);
+    if is_on(capability::PERMITS) {
+        in_force::watch_limits(b.rows_of::<Limit>(), &meters.in_force);
+        findings = findings.concat(permit::build(b, located, remember));
+    }
     let revisions = batched::<Lifecycle, _>(findings.clone(), |(finding, _, _)| finding.revision());
-    let dead_letters = findings
-        .flat_map(|(finding, epoch, diff)| Some((Output::DeadLetter(finding.dead_letter()?), epoch, diff)))
-        .concat(refused);
+    b.append(findings.flat_map(|(finding, turn, diff)| Some((finding.dead_letter()?, turn, diff))));
 
     let lifecycle = Lifecycle {
         remember,
@@ -306,210 +211,68 @@ pub fn graph<'scope>(
         join: semantics.case.flapping.join,
         keep: semantics.case.retain,
     };
-    let steps = fold(
-        lifecycle,
-        assets,
-        revisions,
-        ticks.clone(),
-        meters.lifecycle.clone(),
-        keepers.lifecycle,
-    )
-    .note(&mut waking);
-    let Steps {
-        asset_risks,
-        running,
-        joined,
-        deltas,
-    } = Steps::of(steps);
-    let warnings = running.clone().map(|(warning, _)| warning);
-    let facts = batched::<Case, _>(deltas.clone(), |((delta, run), _, _)| {
-        Some(CaseRecord::of_delta(&delta, run))
-    });
+    let steps = Steps::of(b.fold(lifecycle, assets, revisions));
+    let warnings = steps.running.clone().map(|(warning, _)| warning);
+    let deltas = steps.deltas.clone().map(|((delta, _), turn, diff)| (delta, turn, diff));
     let deltas = named(
-        deltas.map(|((delta, _), epoch, diff)| (delta, epoch, diff)),
+        deltas,
         regions.clone(),
         |delta| delta.explanation.region,
         |delta, name| delta.explanation.region_name = name,
     );
-    let deltas = deltas.map(|(delta, epoch, diff)| (Output::WarningDelta(delta), epoch, diff));
+    b.append(deltas);
+    region_risks(b, regions.clone(), steps.asset_risks.clone(), warnings.clone());
+    b.publish(steps.asset_risks);
+    b.publish(warnings);
 
-    let region_states = region_risk::region_rollup(regions.clone(), asset_risks.clone(), warnings.clone());
-    let scores = region_risk::region_score(region_states.clone());
-    let no_records = ToStream::to_stream(None, scope);
-    let baselines = fold(
-        ScoreBaseline,
-        scores,
-        no_records,
-        ticks.clone(),
-        meters.score_baseline.clone(),
-        keepers.score_baseline,
-    )
-    .note(&mut waking)
-    .as_collection();
-    let region_risks = region_risk::region_risk(region_states, baselines);
-
-    let loop_inputs = Loop {
-        tables,
-        regions,
-        placed,
-        running,
-        joined,
-        facts,
-        actions,
-        ticks,
-    };
-    let case = Case {
-        settings: semantics.case,
-        max_future: semantics.time.max_future,
-    };
-    let closed_loop = closed_loop(
-        loop_inputs,
-        (case, semantics.zone.clone()),
-        meters,
-        (keepers.roster, keepers.joining, keepers.case, keepers.notice),
-        &mut waking,
-    );
-    let waking = scope.concatenate(waking);
-    let waking = waking.map(|(waking, epoch)| (Output::Waking(Box::new(waking)), epoch, 1));
-
-    asset_risks
-        .map(Output::AssetRisk)
-        .concat(region_risks.map(Output::RegionRisk))
-        .concat(warnings.map(Output::WarningState))
-        .concat(report_total::report_total(reports).map(Output::ReportTotal))
-        .concat(unmatched.map(Output::Unmatched))
-        .inner
-        .concat(deltas)
-        .concat(dead_letters)
-        .concat(closed_loop)
-        .concat(waking)
-}
-
-/// What the closed loop is made of.
-struct Loop<'scope> {
-    tables: Parted<'scope>,
-    regions: Rows<'scope, Shared<Region>>,
-    placed: Rows<'scope, Shared<Region>>,
-    running: Rows<'scope, (Arc<WarningState>, Text)>,
-    joined: Rows<'scope, Arc<Joined>>,
-    facts: StreamVec<'scope, Turn, Batch<CaseRecord>>,
-    actions: StreamVec<'scope, Turn, Batch<Acted>>,
-    ticks: StreamVec<'scope, Turn, Tick>,
-}
-
-/// The second part of the page: who answers for what, what is done, and who is told.
-fn closed_loop<'scope>(
-    inputs: Loop<'scope>,
-    (case, zone): (Case, TimeZone),
-    meters: &Meters,
-    (keep_roster, keep_joining, keep_case, keep_notice): (Keeper, Keeper, Keeper, Keeper),
-    waking: &mut Vec<StreamVec<'scope, Turn, (Waking, Turn)>>,
-) -> StreamVec<'scope, Turn, OutputUpdate> {
-    let Loop {
-        tables,
-        regions,
-        placed,
-        running,
-        joined,
-        facts,
-        actions,
-        ticks,
-    } = inputs;
-    let scope = ticks.scope();
-    let units = tables.table::<Unit>().map(|(_, row)| row);
-    let users = tables.table::<User>();
-    let plans = tables.table::<Plan>().map(|(_, row)| row);
-    let incidents = tables.table::<Incident>().map(|(_, row)| row);
-    let on_duty = roster_rows(tables.table(), users.clone());
-    let users = users.map(|(_, row)| row);
-    let no_records = ToStream::to_stream(None, scope);
-    let on_duty = fold(
-        Roster,
-        on_duty,
-        no_records.clone(),
-        ticks.clone(),
-        meters.roster.clone(),
-        keep_roster,
-    )
-    .note(waking)
-    .as_collection();
-    let duties = on_duty.clone().flat_map(|on| match on {
-        OnDuty::Duty(duty) => Some(duty),
-        OnDuty::Shift(_) | OnDuty::Post(_) => None,
-    });
-
-    let actions = fold(
-        Joining,
-        joined.map(|joined| (Key::of(&joined.warning), joined.run.clone())),
-        actions,
-        ticks.clone(),
-        meters.joining.clone(),
-        keep_joining,
-    )
-    .note(waking);
-    let actions = batched::<Case, _>(actions, |(acted, _, _)| Some(CaseRecord::Action(acted)));
-    let records = facts.concat(actions);
-    let rows = obligation(subjects(running, incidents), duties, units, plans, placed.clone());
-    let found = fold(case, rows, records, ticks.clone(), meters.case.clone(), keep_case).note(waking);
-    let Found {
-        cases,
-        standings,
-        alarms,
-        deltas,
-    } = Found::of(found);
-    let standings = locate(standings, placed, |standing| standing.region);
-    let told = recipients(cases.clone(), alarms, on_duty, users);
-    let notices = fold(Notices, told, no_records, ticks, meters.notice.clone(), keep_notice).note(waking);
-    let notices = named(
-        notices,
-        regions,
-        |notice| Some(notice.region),
-        move |notice, name| {
-            notice.region_name = name;
-            sentence::write(notice, &zone);
-        },
-    );
-    let notices = notices.map(|(notice, epoch, diff)| (Output::Notice(notice), epoch, diff));
-
-    cases
-        .clone()
-        .map(Output::CaseState)
-        .concat(response::response(standings).map(Output::Response))
-        .inner
-        .concat(deltas)
-        .concat(notices)
-}
-
-/// The rows of the fold `roster`.
-fn roster_rows<'scope>(
-    duties: Rows<'scope, (Key, Shared<Duty>)>,
-    users: Rows<'scope, (Key, Shared<User>)>,
-) -> Rows<'scope, (TableKey, RosterRow)> {
-    let duties = duties.map(|(key, row)| ((Topic::BASE_DUTY.id(), key), RosterRow::Duty(row)));
-    duties.concat(users.map(|(key, row)| ((Topic::BASE_USER.id(), key), RosterRow::User(row))))
-}
-
-/// What a fold gives.
-type Updates<'scope, D> = StreamVec<'scope, Turn, (D, Turn, Diff)>;
-
-/// Parts of what a fold gives. Each update goes one way only, without a copy for the other ways: when a city comes, they are many.
-fn split<'scope, D: Clone + 'static>(
-    found: Updates<'scope, D>,
-    parts: u64,
-    part: impl Fn(&D) -> u64 + 'static,
-) -> Vec<Updates<'scope, D>> {
-    found.partition(parts, move |update: (D, Turn, Diff)| (part(&update.0), update))
-}
-
-/// The same where the number of parts is known.
-fn split_into<'scope, D: Clone + 'static, const N: usize>(
-    found: Updates<'scope, D>,
-    part: impl Fn(&D) -> u64 + 'static,
-) -> [Updates<'scope, D>; N] {
-    match <[_; N]>::try_from(split(found, N as u64, part)) {
-        Ok(parts) => parts,
-        Err(_) => unreachable!("there are as many parts as were asked for"),
+    if is_on(capability::CASES) {
+        let terms = CaseTerms {
+            settings: semantics.case,
+            max_future: semantics.time.max_future,
+            zone: semantics.zone.clone(),
+        };
+        let warnings = Warnings {
+            regions,
+            placed: placed.clone(),
+            running: steps.running,
+            joined: steps.joined,
+            deltas: steps.deltas,
+            actions: inputs.actions,
+        };
+        closed_loop::build(b, warnings, terms);
     }
+    standalone::build(b, &placed, is_on);
+    let Built { rows, waking } = builder.finish();
+    let rows = rows.map(|(row, turn, diff)| (Output::Row(row), turn, diff));
+    rows.concat(waking.map(|(waking, turn)| (Output::Waking(Box::new(waking)), turn, 1)))
+}
+
+/// What meets nothing.
+fn tell_unmatched<'scope>(
+    b: &mut Builder<'scope, '_>,
+    alone: Rows<'scope, Alone>,
+    there: Rows<'scope, Alone>,
+    semantics: &Semantics,
+    meters: &Meters,
+) {
+    let alone = unmatched::tell(alone).concat(there);
+    let after = semantics.unmatched.after;
+    let records = b.nothing();
+    let lasting = b.fold(Lasting { after }, alone.map(|alone| (alone.key(), alone)), records);
+    b.publish(unmatched_table(lasting.as_collection(), meters.unmatched.clone()));
+}
+
+/// The risk of regions, and its trend.
+fn region_risks<'scope>(
+    b: &mut Builder<'scope, '_>,
+    regions: Rows<'scope, Shared<Region>>,
+    assets: Rows<'scope, Arc<AssetRisk>>,
+    warnings: Rows<'scope, Arc<WarningState>>,
+) {
+    let states = region_risk::region_rollup(regions, assets, warnings);
+    let records = b.nothing();
+    let baselines = b.fold(ScoreBaseline, region_risk::region_score(states.clone()), records);
+    b.publish(region_risk::region_risk(states, baselines.as_collection()));
 }
 
 /// What the fold `lifecycle` gives, apart.
@@ -528,95 +291,14 @@ impl<'scope> Steps<'scope> {
             Step::Joined(_) => 2,
             Step::Delta(..) => 3,
         });
-        let risks = risks.flat_map(|(step, epoch, diff)| Some((step.risk()?, epoch, diff)));
-        let states = states.flat_map(|(step, epoch, diff)| Some((step.state()?, epoch, diff)));
-        let joined = joined.flat_map(|(step, epoch, diff)| Some((step.joined()?, epoch, diff)));
+        let risks = risks.flat_map(|(step, turn, diff)| Some((step.risk()?, turn, diff)));
+        let states = states.flat_map(|(step, turn, diff)| Some((step.state()?, turn, diff)));
+        let joined = joined.flat_map(|(step, turn, diff)| Some((step.joined()?, turn, diff)));
         Self {
             asset_risks: risks.as_collection(),
             running: states.as_collection(),
             joined: joined.as_collection(),
-            deltas: deltas.flat_map(|(step, epoch, diff)| Some((step.delta()?, epoch, diff))),
+            deltas: deltas.flat_map(|(step, turn, diff)| Some((step.delta()?, turn, diff))),
         }
-    }
-}
-
-/// What the fold `case` gives, apart.
-struct Found<'scope> {
-    cases: Rows<'scope, Arc<CaseState>>,
-    standings: Rows<'scope, Arc<Standing>>,
-    alarms: Rows<'scope, Arc<Alarm>>,
-    deltas: StreamVec<'scope, Turn, OutputUpdate>,
-}
-
-impl<'scope> Found<'scope> {
-    fn of(found: Updates<'scope, CaseOutput>) -> Self {
-        let [cases, standings, alarms, deltas] = split_into(found, |output| match output {
-            CaseOutput::State(_) => 0,
-            CaseOutput::Standing(_) => 1,
-            CaseOutput::Alarm(_) => 2,
-            CaseOutput::Delta(_) => 3,
-        });
-        let cases = cases.flat_map(|(output, epoch, diff)| match output {
-            CaseOutput::State(state) => Some((state, epoch, diff)),
-            CaseOutput::Standing(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
-        });
-        let standings = standings.flat_map(|(output, epoch, diff)| match output {
-            CaseOutput::Standing(standing) => Some((standing, epoch, diff)),
-            CaseOutput::State(_) | CaseOutput::Delta(_) | CaseOutput::Alarm(_) => None,
-        });
-        let alarms = alarms.flat_map(|(output, epoch, diff)| match output {
-            CaseOutput::Alarm(alarm) => Some((alarm, epoch, diff)),
-            CaseOutput::State(_) | CaseOutput::Standing(_) | CaseOutput::Delta(_) => None,
-        });
-        let deltas = deltas.flat_map(|(output, epoch, diff)| match output {
-            CaseOutput::Delta(delta) => Some((Output::CaseDelta(delta), epoch, diff)),
-            CaseOutput::State(_) | CaseOutput::Standing(_) | CaseOutput::Alarm(_) => None,
-        });
-        Self {
-            cases: cases.as_collection(),
-            standings: standings.as_collection(),
-            alarms: alarms.as_collection(),
-            deltas,
-        }
-    }
-}
-
-/// The rows of each input table, and the records that were refused.
-struct Parted<'scope> {
-    tables: BTreeMap<Topic, Updates<'scope, TableOutput>>,
-    refused: StreamVec<'scope, Turn, OutputUpdate>,
-}
-
-impl<'scope> Parted<'scope> {
-    fn of(tables: Updates<'scope, TableOutput>) -> Self {
-        let topics: Vec<Topic> = Topic::inputs().filter(|topic| topic.is_input_table()).collect();
-        let places: BTreeMap<Topic, u64> = topics.iter().copied().zip(0..).collect();
-        let refused = topics.len() as u64;
-        let mut parts = split(tables, refused + 1, move |given| match given {
-            TableOutput::Row(_, row) => places[&row.topic()],
-            TableOutput::Refused(_) => refused,
-        });
-        let refused = parts.pop().expect("there are as many parts as were asked for");
-        let refused = refused.flat_map(|(given, epoch, diff)| match given {
-            TableOutput::Refused(letter) => Some((Output::DeadLetter(letter), epoch, diff)),
-            TableOutput::Row(..) => None,
-        });
-        Self {
-            tables: topics.into_iter().zip(parts).collect(),
-            refused,
-        }
-    }
-
-    /// The rows of a table, by the keys of their identifiers.
-    fn table<R: TableRecord>(&self) -> Rows<'scope, (Key, Shared<R>)> {
-        let rows = self.tables[&Topic::of::<R>()].clone();
-        let rows = rows.flat_map(|(given, epoch, diff)| match given {
-            TableOutput::Row(key, row) => {
-                let row = row.downcast().expect("the tables were parted by topic");
-                Some(((key, row), epoch, diff))
-            }
-            TableOutput::Refused(_) => None,
-        });
-        rows.as_collection()
     }
 }

@@ -29,13 +29,13 @@ impl InForceMeter {
     }
 }
 
-/// Counts rules and limits on worker 0. A job that begins once more counts anew.
-pub fn watch<R: Clone + 'static, L: Clone + 'static>(
-    rules: Rows<'_, R>,
-    limits: Rows<'_, L>,
-    meter: &Arc<InForceMeter>,
-) {
+/// Counts rules on worker 0. A job that begins once more counts anew.
+pub fn watch_rules<R: Clone + 'static>(rules: Rows<'_, R>, meter: &Arc<InForceMeter>) {
     count(rules, Arc::clone(meter), |meter| &meter.rules);
+}
+
+/// The same of limits.
+pub fn watch_limits<L: Clone + 'static>(limits: Rows<'_, L>, meter: &Arc<InForceMeter>) {
     count(limits, Arc::clone(meter), |meter| &meter.limits);
 }
 

@@ -21,7 +21,7 @@ use riskflow_operators::fold::Keeper;
 use crate::checkpoint::{Checkpointer, State};
 use crate::clock::wall_clock;
 use crate::cluster::communication;
-use crate::graph::{Keepers, Meters};
+use crate::graph::Meters;
 use crate::ingest::{Ingest, Standing};
 use crate::metrics::Metrics;
 use crate::pace::Plan;
@@ -304,6 +304,15 @@ impl Job {
 
     /// Whether the epoch under way can never be whole, or never be published.
     fn has_failed(&self) -> bool {
+        let keeps = self
+            .lasting
+            .as_ref()
+            .is_none_or(|lasting| !lasting.checkpointer.has_ended());
+        if !keeps && !self.failure.is_there() {
+            self.failure.note(anyhow!(
+                "the thread that writes checkpoints ended: what it said stands above"
+            ));
+        }
         self.failure.is_there() || self.publisher().as_ref().is_some_and(Publisher::has_ended)
     }
 
@@ -347,14 +356,20 @@ impl Job {
     }
 
     /// How the folds of a worker outlive the process.
-    fn keepers(&self, start: &Start, worker: usize, peers: usize) -> Keepers {
+    fn keeper(&self, start: &Start, worker: usize, peers: usize) -> impl FnMut(&'static str) -> Keeper {
         let local = worker % self.settings.cluster.workers.get();
-        Keepers::of(|fold| {
+        move |fold| {
             let Some(lasting) = &self.lasting else {
                 return Keeper::none();
             };
             let saved = start.checkpoint.clone();
             let saved = saved.map(|manifest| {
+                if !manifest.folds.contains_key(fold) {
+                    self.failure.note(anyhow!(
+                        "the checkpoint of {} holds no state of `{fold}`, and the job has that; take it away, and start again",
+                        manifest.epoch
+                    ));
+                }
                 let parts = manifest.parts.into_iter();
                 let parts = parts.filter(|part| *part.fold == *fold && part.concerns(worker, peers));
                 saved_parts(
@@ -368,7 +383,7 @@ impl Job {
                 saved: saved.unwrap_or_else(|| Box::new(std::iter::empty())),
                 offer: lasting.checkpointer.offer(fold, local),
             }
-        })
+        }
     }
 
     fn open_sources(&self, start: &Start, index: usize, peers: usize) -> Result<Vec<Box<dyn Source>>> {
@@ -410,7 +425,8 @@ fn open_sources(
         Until::End
     };
     let share = Share { index, peers };
-    let (base, others): (Vec<Topic>, Vec<Topic>) = Topic::inputs().partition(|topic| topic.is_input_table());
+    let (base, others): (Vec<Topic>, Vec<Topic>) =
+        settings.capabilities.inputs().partition(|topic| topic.is_input_table());
     let (known, marks) = start.known.clone();
     let known = known.with_marks(&marks);
     let span = Span {

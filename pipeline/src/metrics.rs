@@ -11,7 +11,6 @@ use prometheus::{
 };
 use riskflow_model::output::{CaseEventKind, DeltaKind, NoticeEvent, Reason};
 use riskflow_model::topic::Topic;
-use riskflow_operators::fold::FoldMeter;
 
 use crate::graph::Meters;
 use crate::http::{Ended, Outcome};
@@ -494,18 +493,7 @@ impl Metrics {
     /// Everything in Prometheus' text format.
     #[must_use]
     pub fn render(&self, meters: &Meters) -> String {
-        let folds: [(&str, &FoldMeter); 9] = [
-            ("latest", &meters.latest),
-            ("monitor", &meters.monitor),
-            ("permit", &meters.permit),
-            ("unmatched", &meters.unmatched_fold),
-            ("lifecycle", &meters.lifecycle),
-            ("score_baseline", &meters.score_baseline),
-            ("roster", &meters.roster),
-            ("case", &meters.case),
-            ("notice", &meters.notice),
-        ];
-        for (name, meter) in folds {
+        for (name, meter) in meters.folds() {
             self.fold_keys
                 .with_label_values(&[name])
                 .set(meter.keys.load(Ordering::Relaxed) as i64);
@@ -558,7 +546,9 @@ mod tests {
 
     #[test]
     fn every_metric_registers_and_shows_from_the_start() {
-        let text = Metrics::new().unwrap().render(&Meters::default());
+        let meters = Meters::default();
+        drop(meters.fold("latest"));
+        let text = Metrics::new().unwrap().render(&meters);
         for name in [
             "riskflow_records_total",
             "riskflow_dead_letters_total",

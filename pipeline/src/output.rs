@@ -1,16 +1,11 @@
 //! What the graph publishes, gathered epoch by epoch on one worker.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use differential_dataflow::consolidation::consolidate;
-use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta,
-    WarningState,
-};
 use riskflow_model::progress::Offsets;
-use riskflow_model::topic::Topic;
-use riskflow_model::{Millis, Text};
+use riskflow_model::topic::{Cleanup, Topic};
+use riskflow_model::{Millis, OutputRecord, OutputRow, Text};
 use riskflow_operators::fold::{Tick, Waking};
 use riskflow_operators::{Diff, Turn};
 use serde::{Deserialize, Serialize};
@@ -19,31 +14,11 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::probe::{Handle, Probe};
 
-/// A row of an output table, or a record of an output log. Ordered by topic, then by key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What goes to worker 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
-    /// A row of `out.risk.asset`.
-    AssetRisk(Arc<AssetRisk>),
-    /// A row of `out.risk.region`.
-    RegionRisk(Arc<RegionRisk>),
-    /// A row of `out.warning.state`.
-    WarningState(Arc<WarningState>),
-    /// A record of `out.warning.delta`.
-    WarningDelta(Box<WarningDelta>),
-    /// A row of `out.case.state`.
-    CaseState(Arc<CaseState>),
-    /// A record of `out.case.delta`.
-    CaseDelta(Box<CaseDelta>),
-    /// A record of `out.notice`.
-    Notice(Box<Notice>),
-    /// A row of `out.response`.
-    Response(Arc<Response>),
-    /// A row of `out.report.total`.
-    ReportTotal(Arc<ReportTotal>),
-    /// A row of `out.unmatched`.
-    Unmatched(Arc<Unmatched>),
-    /// A record of `out.deadletter`.
-    DeadLetter(Box<DeadLetter>),
+    /// A row of an output table, or a record of an output log.
+    Row(OutputRow),
     /// The epoch took the records of a partition before this offset: topic, partition, offset, and the mark there.
     Taken(Topic, u16, u64, Option<u32>),
     /// What the clock does to a fold.
@@ -58,84 +33,115 @@ pub type OutputUpdate = (Output, Turn, Diff);
 pub struct EpochOutput {
     /// The epoch.
     pub epoch: Millis,
-    /// Asset rows that came (1) and went (-1).
-    pub assets: Vec<(Arc<AssetRisk>, Diff)>,
-    /// Region rows that came and went.
-    pub regions: Vec<(Arc<RegionRisk>, Diff)>,
-    /// Open warnings that came and went.
-    pub warnings: Vec<(Arc<WarningState>, Diff)>,
-    /// What happened to warnings: for one rule and asset the end of one episode before the beginning of the next.
-    pub deltas: Vec<WarningDelta>,
-    /// Cases that came and went.
-    pub cases: Vec<(Arc<CaseState>, Diff)>,
-    /// What happened to cases: for one case retractions first.
-    pub case_deltas: Vec<CaseDelta>,
-    /// Who is told.
-    pub notices: Vec<Notice>,
-    /// Response times that came and went.
-    pub responses: Vec<(Arc<Response>, Diff)>,
-    /// Totals of reports that came and went.
-    pub totals: Vec<(Arc<ReportTotal>, Diff)>,
-    /// What meets nothing: rows that came and went.
-    pub unmatched: Vec<(Arc<Unmatched>, Diff)>,
-    /// What could not be used.
-    pub dead: Vec<DeadLetter>,
     /// How far the input was taken, in partitions of which any was.
     pub offsets: Offsets,
     /// Whether the clock woke a key of a fold.
     pub woken: bool,
+    rows: Vec<(OutputRow, Diff)>,
 }
 
 impl EpochOutput {
-    fn new(epoch: u64, updates: Vec<(Output, Diff)>, woken: bool) -> Self {
+    /// Of rows that came (1) and went (-1), and records of logs (1), in any order.
+    #[must_use]
+    pub fn new(epoch: Millis, rows: Vec<(OutputRow, Diff)>) -> Self {
         let mut this = Self {
-            epoch: Millis(epoch as i64),
-            woken,
+            epoch,
+            rows,
             ..Self::default()
         };
-        // The fold gives what differs, each row once: nothing to cancel, and to sort all assets of a city takes long.
-        let (assets, mut others): (Vec<_>, Vec<_>) = updates
-            .into_iter()
-            .partition(|(output, _)| matches!(output, Output::AssetRisk(_)));
-        consolidate(&mut others);
-        for (output, diff) in assets.into_iter().chain(others) {
+        this.put_in_order();
+        this
+    }
+
+    fn gathered(epoch: u64, updates: Vec<(Output, Diff)>, woken: bool) -> Self {
+        let mut offsets = Offsets::default();
+        let mut rows = Vec::with_capacity(updates.len());
+        for (output, diff) in updates {
             match output {
-                Output::AssetRisk(row) => this.assets.push((row, diff)),
-                Output::RegionRisk(row) => this.regions.push((row, diff)),
-                Output::WarningState(row) => this.warnings.push((row, diff)),
-                Output::WarningDelta(delta) => this.deltas.push(*delta),
-                Output::CaseState(row) => this.cases.push((row, diff)),
-                Output::CaseDelta(delta) => this.case_deltas.push(*delta),
-                Output::Notice(notice) => this.notices.push(*notice),
-                Output::Response(row) => this.responses.push((row, diff)),
-                Output::ReportTotal(row) => this.totals.push((row, diff)),
-                Output::Unmatched(row) => this.unmatched.push((row, diff)),
-                Output::DeadLetter(letter) => this.dead.push(*letter),
+                Output::Row(row) => rows.push((row, diff)),
+                Output::Taken(topic, partition, next, mark) => offsets.advance_marked(topic, partition, next, mark),
                 Output::Waking(..) => unreachable!("it was taken out before"),
-                Output::Taken(topic, partition, next, mark) => {
-                    this.offsets.advance_marked(topic, partition, next, mark);
-                }
             }
         }
-        this.deltas.sort_by(|a, b| {
-            let order = |delta: &WarningDelta| (delta.rule.clone(), delta.asset.clone(), delta.to, delta.since);
-            order(a).cmp(&order(b))
-        });
-        this.case_deltas
-            .sort_by(|a, b| (&a.case, !a.retracted, &a.event).cmp(&(&b.case, !b.retracted, &b.event)));
-        this.dead
-            .sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
-        this
+        Self {
+            offsets,
+            woken,
+            ..Self::new(Millis(epoch as i64), rows)
+        }
+    }
+
+    /// One more row or record.
+    pub fn push<R: OutputRecord>(&mut self, record: R, diff: Diff) {
+        self.rows.push((OutputRow::new(record), diff));
+        self.put_in_order();
+    }
+
+    /// By topic; tables by key, what went before what came; logs as their records say. What comes and goes in one epoch is nothing.
+    fn put_in_order(&mut self) {
+        self.rows.sort_by(|a, b| place(&a.0, &b.0).then_with(|| a.1.cmp(&b.1)));
+        // Mostly a place has one row that went and one that came, which differ.
+        let mut kept = Vec::with_capacity(self.rows.len());
+        let mut rows = std::mem::take(&mut self.rows).into_iter().peekable();
+        let mut group: Vec<(OutputRow, Diff)> = Vec::new();
+        while let Some(row) = rows.next() {
+            let more = rows
+                .peek()
+                .is_some_and(|next| place(&row.0, &next.0) == Ordering::Equal);
+            if group.is_empty() && !more {
+                kept.push(row);
+                continue;
+            }
+            match group.iter_mut().find(|(known, _)| *known == row.0) {
+                Some((_, diff)) => *diff += row.1,
+                None => group.push(row),
+            }
+            if !more {
+                kept.extend(group.drain(..).filter(|(_, diff)| *diff != 0));
+            }
+        }
+        self.rows = kept;
+    }
+
+    /// What it publishes on a topic: of a table the rows by their keys, those that went before those that came; of a log its
+    /// records in order.
+    #[must_use]
+    pub fn on(&self, topic: Topic) -> &[(OutputRow, Diff)] {
+        let from = self.rows.partition_point(|(row, _)| row.topic() < topic);
+        let to = self.rows.partition_point(|(row, _)| row.topic() <= topic);
+        &self.rows[from..to]
+    }
+
+    /// All that it publishes, topic by topic.
+    #[must_use]
+    pub fn rows(&self) -> &[(OutputRow, Diff)] {
+        &self.rows
+    }
+
+    /// The rows of a table that came (1) and went (-1), by their keys.
+    pub fn table<R: OutputRecord>(&self) -> impl Iterator<Item = (&R, Diff)> + Clone {
+        let rows = self.on(Topic::of::<R>()).iter();
+        rows.map(|(row, diff)| (row.downcast_ref().expect("rows are found by their topic"), *diff))
+    }
+
+    /// The records of a log, in order.
+    pub fn log<R: OutputRecord>(&self) -> impl Iterator<Item = &R> + Clone {
+        self.table::<R>().map(|(record, _)| record)
     }
 
     /// Whether nothing is published.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        let rows = self.assets.is_empty() && self.regions.is_empty() && self.warnings.is_empty();
-        let people = self.cases.is_empty() && self.case_deltas.is_empty() && self.notices.is_empty();
-        let sums = self.responses.is_empty() && self.totals.is_empty() && self.unmatched.is_empty();
-        rows && people && sums && self.deltas.is_empty() && self.dead.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
+}
+
+/// Where a row stands among those of its epoch.
+fn place(a: &OutputRow, b: &OutputRow) -> Ordering {
+    let topic = a.topic();
+    topic.cmp(&b.topic()).then_with(|| match topic.cleanup() {
+        Cleanup::Compact => a.key().cmp(b.key()),
+        Cleanup::Delete => a.order(b).then_with(|| a.cmp(b)),
+    })
 }
 
 /// When each fold's share on each worker waits for the clock next.
@@ -210,10 +216,50 @@ pub fn publish<'scope>(
                         let Pending { epoch, mut updates } = entry.remove();
                         let epoch = epoch.expect("what speaks speaks at ticks");
                         let woken = alarms.hear(&mut updates);
-                        publish(EpochOutput::new(epoch, updates, woken), alarms.earliest());
+                        publish(EpochOutput::gathered(epoch, updates, woken), alarms.earliest());
                     }
                 }
             },
         )
         .probe_with(probe);
+}
+
+#[cfg(test)]
+mod tests {
+    use riskflow_model::output::ReportTotal;
+    use riskflow_model::{Number, RegionCode};
+
+    use super::*;
+
+    #[test]
+    fn rows_stand_by_their_keys_and_what_comes_and_goes_is_nothing() {
+        let row = |kind: &str, total: f64| {
+            let region: RegionCode = "3309".parse().unwrap();
+            OutputRow::new(ReportTotal {
+                region,
+                module: "m".into(),
+                kind: kind.into(),
+                quantity: "q".into(),
+                total: Number(total),
+                reports: 1,
+            })
+        };
+        let updates = vec![
+            (row("b", 2.0), 1),
+            (row("c", 1.0), 1),
+            (row("a", 1.0), 1),
+            (row("b", 1.0), -1),
+            (row("c", 1.0), -1),
+            (row("d", 5.0), 1),
+            (row("d", 5.0), -1),
+            (row("d", 6.0), 1),
+        ];
+        let output = EpochOutput::new(Millis(1), updates);
+        let found: Vec<_> = output
+            .table::<ReportTotal>()
+            .map(|(row, diff)| (&*row.kind, row.total.0, diff))
+            .collect();
+        assert_eq!(found, [("a", 1.0, 1), ("b", 1.0, -1), ("b", 2.0, 1), ("d", 6.0, 1)]);
+        assert!(output.on(Topic::DEAD_LETTER).is_empty() && !output.is_empty());
+    }
 }

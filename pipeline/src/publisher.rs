@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, failpoint, fault};
-use riskflow_model::output::WarningState;
+use riskflow_model::output::{CaseDelta, DeadLetter, Notice, WarningDelta, WarningState};
 use riskflow_model::progress::Offsets;
-use riskflow_model::topic::Topic;
+use riskflow_model::topic::{Cleanup, Topic};
 use riskflow_model::{Millis, Text};
 
 use crate::metrics::Metrics;
@@ -35,7 +35,6 @@ mod records;
 use bound::{Oversized, fit_all};
 use held::{Held, TOLD_ONCE};
 use recorder::{Recorder, digest};
-pub use records::TABLES;
 use records::{compared, logs, records};
 
 /// An epoch on its way to the sink.
@@ -179,6 +178,8 @@ pub struct Publishing {
     committed: Committed,
     /// When a topic's records that were too large were last told of.
     told: BTreeMap<Topic, Instant>,
+    /// Whether readers see older tables than there are: those that were made anew.
+    unseen: bool,
 }
 
 impl Publishing {
@@ -209,6 +210,7 @@ impl Publishing {
             observer,
             committed,
             told: BTreeMap::new(),
+            unseen: false,
         }
     }
 
@@ -292,7 +294,7 @@ impl Publishing {
             if epochs
                 .iter()
                 .flat_map(|epoch| &epoch.records)
-                .any(|record| !TABLES.contains(&record.topic))
+                .any(|record| record.topic.cleanup() == Cleanup::Delete)
             {
                 failpoint("fault::apart");
             }
@@ -304,7 +306,7 @@ impl Publishing {
             let epoch = completed.output.epoch;
             self.metrics
                 .epoch(epoch.0, completed.closing.at.elapsed(), began.elapsed());
-            if !completed.output.is_empty() {
+            if !completed.output.is_empty() || std::mem::take(&mut self.unseen) {
                 self.views.store(&tables);
             }
             self.shared.committed.store(epoch.0, Ordering::Release);
@@ -379,6 +381,7 @@ impl Publishing {
     /// An epoch that makes the state anew: nothing goes out before all of it is known.
     fn made_anew(&mut self, completed: &Completed) {
         self.move_on(&completed.output);
+        self.unseen = true;
         self.progress.note(&completed.output, moment(completed));
         self.metrics.replayed(completed.output.epoch.0);
         let held = self.held.as_mut();
@@ -443,16 +446,16 @@ const fn moment(completed: &Completed) -> Moment {
 }
 
 fn count(metrics: &Metrics, output: &EpochOutput, records: &[OutRecord]) {
-    for delta in &output.deltas {
+    for delta in output.log::<WarningDelta>() {
         metrics.delta(delta.kind);
     }
-    for delta in output.case_deltas.iter().filter(|delta| !delta.retracted) {
+    for delta in output.log::<CaseDelta>().filter(|delta| !delta.retracted) {
         metrics.case_event(delta.event.kind);
     }
-    for notice in &output.notices {
+    for notice in output.log::<Notice>() {
         metrics.notice(notice.event);
     }
-    for letter in &output.dead {
+    for letter in output.log::<DeadLetter>() {
         metrics.dead_letter(letter.reason);
     }
     let mut topics: BTreeMap<Topic, u64> = BTreeMap::new();

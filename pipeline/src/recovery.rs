@@ -13,21 +13,23 @@
 //! Without a checkpoint, 4 begins at the very beginning of the input. Epochs whose records on `out.progress` a checkpoint
 //! covered are then cut by time of arrival; they end in the same state, though an epoch between may differ.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Input, Output, Rewind, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Manifest, Meaning};
+use riskflow_connectors::topics::{Place, TopicState, check};
 use riskflow_connectors::{Begun, Resume, published_rows, published_tables, resume};
 use riskflow_model::output::{CaseStep, Stamped, WarningState};
 use riskflow_model::progress::{Marks, Offsets};
 use riskflow_model::topic::{Cleanup, Topic};
-use riskflow_model::{Domain, Level, Millis, Text, binary, duration};
+use riskflow_model::{Domain, Level, Millis, Text, binary, capability, duration};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{TOLERANCE, wall_clock};
 use crate::pace::{Moment, Plan};
-use crate::publisher::{Beginning, TABLES};
+use crate::publisher::Beginning;
 
 /// Where every worker begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +85,7 @@ pub fn semantics_of(settings: &Settings) -> Text {
             settings.case.deadlines,
         ),
         zone_name(settings),
+        settings.capabilities.off().collect::<Vec<_>>(),
     );
     binary::fingerprint(&meaning).to_string().into()
 }
@@ -113,6 +116,10 @@ fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
         .collect();
     let mut note = |name: String, value: String| drop(named.insert(name.into(), value.into()));
     note("city.timezone".to_owned(), zone_name(settings).to_owned());
+    for name in [capability::CASES, capability::PERMITS, capability::REPORTS] {
+        let is_on = settings.capabilities.is_on(name).to_string();
+        note(format!("capabilities.{name}"), is_on);
+    }
     note(
         "unknown.max_observations".to_owned(),
         unknown.max_observations.to_string(),
@@ -188,13 +195,44 @@ impl Recovery {
         let rewinds = settings.clock == Clock::Live && ahead > settings.time.max_future.max(TOLERANCE);
         let mut recovery = if settings.recovery.start_anew {
             tracing::warn!(epoch = %resume.last(), "starting anew: what went before is read as far as it is still there");
+            store
+                .clear()
+                .context("could not take away the checkpoints of what went before")?;
             Self::anew(&resume)
         } else if rewinds {
-            Self::rewound(&resume, settings, ahead)?
+            let recovery = Self::rewound(&resume, settings, ahead)?;
+            // Else a later start would take the state of before for that of after: it is of the same input.
+            store
+                .clear()
+                .context("could not take away the checkpoints of the clock that was ahead")?;
+            recovery
         } else {
             let since = settings_changed(settings, store, resume.last())?;
-            let fits = |manifest: &Manifest| resume.offsets_after(manifest.epoch).as_ref() == Some(&manifest.offsets);
+            let off: BTreeSet<Text> = settings.capabilities.off().map(Text::from).collect();
+            let to_come = RefCell::new(Vec::new());
+            let latest = wall_clock() + settings.time.max_future.max(TOLERANCE);
+            let fits = |manifest: &Manifest| {
+                // Taken in quiet by a clock that was ahead: no epoch of that time was recorded. There would be no going on from it.
+                if settings.clock == Clock::Live && manifest.clock.0 > latest {
+                    let (epoch, clock) = (manifest.epoch, manifest.clock);
+                    tracing::warn!(%epoch, %clock, "a checkpoint is of a time that is yet to come, as the clock was ahead: it goes");
+                    to_come.borrow_mut().push(epoch);
+                    return false;
+                }
+                let same = manifest.off == off;
+                if !same {
+                    let epoch = manifest.epoch;
+                    tracing::warn!(%epoch, "a checkpoint was taken with other capabilities: it cannot be used");
+                }
+                same && resume.offsets_after(manifest.epoch).as_ref() == Some(&manifest.offsets)
+            };
             let checkpoint = store.newest(fits).context("could not read the checkpoints")?;
+            // They would be kept in the place of those that come.
+            let gone = to_come
+                .into_inner()
+                .into_iter()
+                .try_for_each(|epoch| store.remove(epoch));
+            gone.context("could not take away checkpoints that cannot be used")?;
             let begin = checkpoint.as_ref().map_or(resume.base.0, |manifest| manifest.epoch);
             let mut recovery = Self::from(&resume, checkpoint, settings);
             if since > begin {
@@ -204,7 +242,8 @@ impl Recovery {
         };
         recovery.beginning.definite = true;
         if !recovery.is_exact() {
-            let published = published_tables(&settings.output, &settings.topics, &TABLES);
+            let tables = tables_of(settings).context("could not look for the tables in the output")?;
+            let published = published_tables(&settings.output, &settings.topics, &tables);
             recovery.beginning.published = Some(published.context("could not read the tables in the output")?);
         }
         Ok(recovery)
@@ -316,6 +355,18 @@ impl Recovery {
             },
         }
     }
+}
+
+/// The tables in the output: those of capabilities that are off as well, where there are any; nothing is to be left in them.
+fn tables_of(settings: &Settings) -> Result<Vec<Topic>> {
+    let (needed, others): (Vec<Topic>, Vec<Topic>) =
+        Topic::output_tables().partition(|topic| settings.capabilities.need(*topic));
+    let Some(place) = Place::of_output(&settings.output).filter(|_| !others.is_empty()) else {
+        return Ok(needed);
+    };
+    let there = check(place, &settings.topics, &others)?.into_iter();
+    let there = there.filter(|report| !matches!(report.state, TopicState::Missing));
+    Ok(needed.into_iter().chain(there.map(|report| report.topic)).collect())
 }
 
 impl Start {

@@ -16,7 +16,7 @@ use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Input;
 
-use crate::graph::{Inputs, Keepers, Meters, Semantics, graph};
+use crate::graph::{Inputs, Meters, Semantics, graph};
 use crate::output::{EpochOutput, Output, publish};
 
 /// The records of one epoch, in any order.
@@ -87,11 +87,11 @@ pub fn replay_on(
             };
             let refusals = scope.input_from(&mut feed.refusals);
             let ticks = inputs.ticks.clone();
-            let keepers = Keepers::of(|fold| Keeper {
+            let mut keeper = |fold| Keeper {
                 saved: Box::new(session.saved.get(fold).cloned().unwrap_or_default().into_iter()),
                 offer: keep(fold, Arc::clone(&keeping)),
-            });
-            let updates = graph(inputs, &semantics, &meters, keepers);
+            };
+            let updates = graph(inputs, &semantics, &meters, &mut keeper);
             let updates = timely::dataflow::operators::Concat::concat(updates, refusals);
             publish(updates, ticks, &probe, index, move |epoch, _| {
                 published
@@ -168,7 +168,7 @@ impl Feed {
             Routed::Base(record) => self.base.send(record),
             Routed::Observed(observed) => self.observations.send(observed),
             Routed::Acted(acted) => self.actions.send(acted),
-            Routed::Refused(letter) => self.refusals.send((Output::DeadLetter(letter), time, 1)),
+            Routed::Refused(letter) => self.refusals.send((Output::Row(letter.into()), time, 1)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Golden cases: files that a domain expert can read. Each step is an epoch: what arrives in it, and what must come of it.
 //!
 //! ```json
-//! { "name": "…", "source": "domain.md R3", "rows": [ {"topic": "base.asset", "value": {…}} ],
+//! { "name": "…", "source": "requirement R3", "rows": [ {"topic": "base.asset", "value": {…}} ],
 //!   "steps": [ { "at": 10, "put": [["gas", 10, 26.0]], "deltas": ["raised gas/tank none->yellow since 10 at 10 by data"] } ] }
 //! ```
 //!
@@ -44,7 +44,7 @@ const START: i64 = 1_627_171_200_000;
 pub struct Case {
     /// What it shows.
     pub name: String,
-    /// The row of domain.md or the paragraph of design.md that it comes from.
+    /// The row of requirements or the paragraph of the specification that it comes from.
     pub source: String,
     /// Base records and rules of the first epoch.
     rows: Vec<Row>,
@@ -79,6 +79,8 @@ struct Step {
     /// Null where there must be no row.
     totals: BTreeMap<String, Value>,
     unmatched: BTreeMap<String, Value>,
+    /// Rows of any other table, by topic and key.
+    tables: BTreeMap<String, BTreeMap<String, Value>>,
     warnings: Option<usize>,
     /// How many asset rows this epoch changes.
     changed_assets: Option<usize>,
@@ -112,6 +114,7 @@ fn semantics() -> Semantics {
         cuts: ScoreCuts::default(),
         case: CaseSettings::default(),
         zone: jiff::tz::TimeZone::get("Asia/Shanghai").expect("the database has it"),
+        capabilities: riskflow_config::Capabilities::default(),
     }
 }
 

@@ -12,6 +12,8 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis, Problems, RegionCode, Row};
 use serde_json::json;
 
+use crate::oracle::standalone;
+
 mod long;
 mod people;
 mod permit;
@@ -72,6 +74,8 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
         papers: permit::Papers::default(),
         people: people::People::new(),
     };
+    // A draw of their own: what is added there changes no other record.
+    let (standalone, mut apart) = (standalone::all(), Draw::new(seed ^ 0x0057_A7DA));
     let mut now = START;
     let mut history = Vec::new();
     for index in 0..epochs {
@@ -95,6 +99,13 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
         for position in (1..records.len()).rev() {
             let other = maker.draw.below(position as u64 + 1) as usize;
             records.swap(position, other);
+        }
+        for one in &standalone {
+            if apart.once_in(3) {
+                let (topic, id, row) = one.draw(&mut apart, &REGIONS);
+                let row = row.map(|row| Row::from_json(topic, &row.to_string()).expect("a row"));
+                records.push(maker.row(topic, &id, row));
+            }
         }
         let input = EpochInput {
             epoch: Millis(now),

@@ -18,12 +18,14 @@ use riskflow_model::output::{
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, Millis, Row, Shared, Text};
+use serde_json::Value;
 
 use crate::oracle::entry::{Entry, Stream, alike, selects, sense, wanted};
 use crate::oracle::level::{Track, level_at};
 use crate::oracle::permit::{Permits, Permitted};
 use crate::oracle::place::Places;
 use crate::oracle::report::Reports;
+use crate::oracle::standalone::Standalone;
 use crate::oracle::table::Table;
 
 mod act;
@@ -39,6 +41,7 @@ mod region;
 mod report;
 mod response;
 mod run;
+pub mod standalone;
 mod table;
 mod timeline;
 mod unit;
@@ -60,6 +63,8 @@ pub struct Expected {
     pub totals: BTreeMap<String, ReportTotal>,
     /// What meets nothing, keyed as on the topic.
     pub unmatched: BTreeMap<String, Unmatched>,
+    /// All other tables, as JSON, by topic and key.
+    pub others: BTreeMap<Topic, BTreeMap<Text, Value>>,
     /// What happened in the epoch.
     pub deltas: BTreeSet<Told>,
     /// The runs of the warnings to which anything happened.
@@ -130,6 +135,7 @@ pub struct Oracle {
     streams: BTreeMap<Key, Stream>,
     permits: Permits,
     reports: Reports,
+    standalone: Vec<Box<dyn Standalone>>,
     alone: unmatched::Alone,
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
     levels: Levels,
@@ -153,6 +159,7 @@ impl Oracle {
             streams: BTreeMap::new(),
             permits: Permits::default(),
             reports: Reports::default(),
+            standalone: standalone::all(),
             alone: unmatched::Alone::default(),
             waiting: BTreeMap::new(),
             levels: Levels::new(),
@@ -175,6 +182,9 @@ impl Oracle {
                 self.base(origin.topic, *key, row.as_ref());
                 self.permits.base(origin.topic, *key, row.as_ref());
                 self.reports.base(origin.topic, *key, row.as_ref());
+                for one in &mut self.standalone {
+                    one.apply(origin.topic, *key, row.as_ref());
+                }
             }
         }
         self.know(now, &mut expected);
@@ -208,6 +218,8 @@ impl Oracle {
         self.risks(&mut expected);
         self.region_rows(now, &places, &mut expected);
         expected.totals = self.reports.totals(&places);
+        expected.others = self.standalone.iter().map(|one| one.rows(&places)).collect();
+        expected.others.retain(|_, rows| !rows.is_empty());
         let tables = unmatched::Tables {
             assets: &self.assets,
             datastreams: &self.datastreams,

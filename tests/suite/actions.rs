@@ -13,10 +13,11 @@ use riskflow::views::Tables;
 use riskflow_config::{ActionSettings, HttpSettings, Input, TlsSettings, TokenSettings, TopicSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{Append, open_append};
+use riskflow_model::OutputRow;
+use riskflow_model::output::{CaseState, WarningState};
 use riskflow_model::topic::Topic;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Tokens of the town 330902001 (which may not override), and of the whole city.
@@ -179,9 +180,8 @@ pub fn tables() -> Tables {
             "id": id, "rule": "gas", "asset": "tank", "domain": "work_safety", "region": region, "level": "red", "since": 0,
             "stale": false,
         });
-        tables
-            .warnings
-            .insert_mut(id.into(), Arc::new(serde_json::from_value(row).unwrap()));
+        assert_eq!(row["id"], id);
+        tables.insert(OutputRow::new(serde_json::from_value::<WarningState>(row).unwrap()));
     }
     let case = json!({
         "id": "incident", "incident": true, "rule": "fire", "asset": null, "domain": "public_safety", "region": "330902001002",
@@ -191,8 +191,6 @@ pub fn tables() -> Tables {
         "people": {"assignee": null, "notes": [], "evidence": []},
         "counts": {"escalations": 0, "obligations": 0, "tasks": 0, "notes": 0, "evidence": 0},
     });
-    tables
-        .cases
-        .insert_mut("incident".into(), Arc::new(serde_json::from_value(case).unwrap()));
+    tables.insert(OutputRow::new(serde_json::from_value::<CaseState>(case).unwrap()));
     tables
 }

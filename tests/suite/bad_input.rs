@@ -5,14 +5,15 @@ use std::path::Path;
 use riskflow::graph::{Meters, Semantics};
 use riskflow::job::{self, Handles};
 use riskflow::replay::{EpochInput, replay};
-use riskflow_config::{Clock, Input, InputRecord, ScoreCuts, TimeSettings, UnknownSettings, WrittenSettings};
+use riskflow_config::{Clock, Input, InputRecord, TimeSettings, UnknownSettings, WrittenSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{Share, Until, Verdict, open_source};
 use riskflow_model::observation::{Observation, Quality, Reading};
-use riskflow_model::output::Origin;
+use riskflow_model::output::{DeadLetter, Origin};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
+use riskflow_tests::history::semantics;
 use serde_json::Value;
 
 const START: i64 = 1_627_171_200_000;
@@ -217,13 +218,14 @@ fn held_of_a_million(max_observations: usize, max_bytes: usize) -> usize {
             max_bytes,
         },
         zone: jiff::tz::TimeZone::UTC,
-        unmatched: riskflow_config::UnmatchedSettings::default(),
-        cuts: ScoreCuts::default(),
-        case: riskflow_config::CaseSettings::default(),
+        ..semantics()
     };
     let meters = Meters::default();
     let outputs = replay(history, 2, semantics, &meters).unwrap();
-    let given_up: Vec<usize> = outputs.iter().map(|output| output.dead.len()).collect();
+    let given_up: Vec<usize> = outputs
+        .iter()
+        .map(|output| output.log::<DeadLetter>().count())
+        .collect();
     let early: usize = given_up[..10].iter().sum();
     assert_eq!(
         given_up.iter().sum::<usize>(),
@@ -231,7 +233,7 @@ fn held_of_a_million(max_observations: usize, max_bytes: usize) -> usize {
         "every one is told of in the end"
     );
     assert_eq!(
-        meters.monitor.keys.load(std::sync::atomic::Ordering::Relaxed),
+        meters.fold("monitor").keys.load(std::sync::atomic::Ordering::Relaxed),
         0,
         "nothing is kept"
     );

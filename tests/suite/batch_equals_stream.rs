@@ -10,9 +10,12 @@ use riskflow::graph::Meters;
 use riskflow::output::EpochOutput;
 use riskflow::replay::{EpochInput, replay};
 use riskflow_config::InputRecord;
-use riskflow_model::output::{CaseEventKind, CaseStep, Cause, DeltaKind, Notice, NoticeEvent, Origin, Refusal};
-use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis};
+use riskflow_model::output::{
+    AssetRisk, CaseDelta, CaseEventKind, CaseState, CaseStep, Cause, DeadLetter, DeltaKind, Notice, NoticeEvent,
+    Origin, Refusal, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta, WarningState,
+};
+use riskflow_model::topic::{Shape, Topic};
+use riskflow_model::{Key, Millis, OutputRecord};
 pub use riskflow_tests::history::semantics;
 use riskflow_tests::history::{Draw, history, long, twins};
 use riskflow_tests::oracle::{Expected, Oracle, Told, bare};
@@ -24,29 +27,41 @@ struct Visible(Expected);
 impl Visible {
     fn apply(&mut self, output: &EpochOutput) {
         let expected = &mut self.0;
-        update(&mut expected.assets, &output.assets, |row| row.asset.clone());
-        update(&mut expected.regions, &output.regions, |row| {
+        update(&mut expected.assets, output, |row: &AssetRisk| row.asset.clone());
+        update(&mut expected.regions, output, |row: &RegionRisk| {
             format!("{}/{}", row.region, row.domain)
         });
-        update(&mut expected.warnings, &output.warnings, |row| row.id.clone());
-        update(&mut expected.totals, &output.totals, |row| row.key());
-        update(&mut expected.unmatched, &output.unmatched, |row| row.key());
-        update(&mut expected.cases, &output.cases, |row| row.id.clone());
-        update(
-            &mut expected.responses,
-            &output.responses,
-            riskflow_model::output::Response::key,
-        );
-        expected.case_deltas = once(&output.case_deltas);
+        update(&mut expected.warnings, output, |row: &WarningState| row.id.clone());
+        update(&mut expected.totals, output, |row: &ReportTotal| row.key().to_string());
+        update(&mut expected.unmatched, output, |row: &Unmatched| row.key().to_string());
+        update(&mut expected.cases, output, |row: &CaseState| row.id.clone());
+        update(&mut expected.responses, output, |row: &Response| row.key().to_string());
+        for (row, diff) in output.rows().iter().filter(|(row, _)| is_other(row.topic())) {
+            let mut json = Vec::new();
+            row.write_json(&mut json).unwrap();
+            let json = serde_json::from_slice(&json).unwrap();
+            let table = expected.others.entry(row.topic()).or_default();
+            // What went comes first.
+            let before = if *diff > 0 {
+                table.insert(row.key().clone(), json)
+            } else {
+                let before = table.remove(row.key());
+                assert_eq!(before, Some(json), "a row went that was not there");
+                None
+            };
+            assert_eq!(before, None, "a row came where one stands");
+        }
+        expected.others.retain(|_, rows| !rows.is_empty());
+        expected.case_deltas = once(output.log());
         // What it rests on and how that is called the oracle does not say.
-        let notices: Vec<Notice> = output.notices.iter().map(bare).collect();
-        expected.notices = once(&notices);
-        expected.deltas = output.deltas.iter().map(Told::of).collect();
+        let notices: Vec<Notice> = output.log().map(bare).collect();
+        expected.notices = once(notices.iter());
+        expected.deltas = output.log().map(Told::of).collect();
         assert_eq!(
             expected.deltas.len(),
-            output.deltas.len(),
+            output.log::<WarningDelta>().count(),
             "a delta was told twice: {:?}",
-            output.deltas
+            output.on(Topic::WARNING_DELTA)
         );
         let origin = |topic: &str, partition: u32, offset| Origin {
             topic: Topic::from_name(topic).unwrap().id(),
@@ -54,41 +69,55 @@ impl Visible {
             offset,
         };
         expected.dead = output
-            .dead
-            .iter()
+            .log::<DeadLetter>()
             .map(|dead| (dead.reason, origin(&dead.topic, dead.partition, dead.offset)))
             .collect();
     }
 }
 
+/// Whether a table is none of those that are compared by their types.
+fn is_other(topic: Topic) -> bool {
+    let typed = [
+        Topic::RISK_ASSET,
+        Topic::RISK_REGION,
+        Topic::WARNING_STATE,
+        Topic::CASE_STATE,
+        Topic::RESPONSE,
+        Topic::REPORT_TOTAL,
+        Topic::UNMATCHED,
+    ];
+    topic.shape() == Shape::OutputTable && !typed.contains(&topic)
+}
+
 /// Applies differences; a row that goes must be there as it was, and a row that comes must find its place free.
-fn update<K: Ord + Debug, T: Clone + PartialEq + Debug>(
+fn update<K: Ord + Debug, T: OutputRecord + Clone>(
     table: &mut BTreeMap<K, T>,
-    rows: &[(std::sync::Arc<T>, i64)],
+    output: &EpochOutput,
     key: impl Fn(&T) -> K,
 ) {
-    for (row, diff) in rows.iter().filter(|(_, diff)| *diff < 0) {
-        assert_eq!(*diff, -1);
+    for (row, diff) in output.table::<T>().filter(|(_, diff)| *diff < 0) {
+        assert_eq!(diff, -1);
         assert_eq!(
             table.remove(&key(row)).as_ref(),
-            Some(&**row),
+            Some(row),
             "a row went that was not there"
         );
     }
-    for (row, diff) in rows.iter().filter(|(_, diff)| *diff > 0) {
-        assert_eq!(*diff, 1);
-        assert_eq!(
-            table.insert(key(row), (**row).clone()),
-            None,
-            "a row came where one stands"
-        );
+    for (row, diff) in output.table::<T>().filter(|(_, diff)| *diff > 0) {
+        assert_eq!(diff, 1);
+        assert_eq!(table.insert(key(row), row.clone()), None, "a row came where one stands");
     }
 }
 
 /// All of an epoch, each of which may be there once only.
-fn once<T: Ord + Clone + Debug>(records: &[T]) -> BTreeSet<T> {
-    let set: BTreeSet<T> = records.iter().cloned().collect();
-    assert_eq!(set.len(), records.len(), "told twice: {records:?}");
+fn once<'a, T: Ord + Clone + Debug + 'a>(records: impl Iterator<Item = &'a T> + Clone) -> BTreeSet<T> {
+    let set: BTreeSet<T> = records.clone().cloned().collect();
+    assert_eq!(
+        set.len(),
+        records.clone().count(),
+        "told twice: {:?}",
+        records.collect::<Vec<_>>()
+    );
     set
 }
 
@@ -134,6 +163,7 @@ fn compare(stream: &Expected, batch: &Expected) -> Option<String> {
         .or_else(|| differences("regions", &stream.regions, &batch.regions))
         .or_else(|| differences("totals", &stream.totals, &batch.totals))
         .or_else(|| differences("unmatched", &stream.unmatched, &batch.unmatched))
+        .or_else(|| differences("other tables", &stream.others, &batch.others))
         .or_else(|| {
             (stream.dead != batch.dead)
                 .then(|| format!("dead letters\n  stream: {:?}\n  batch:  {:?}", stream.dead, batch.dead))
@@ -152,14 +182,14 @@ struct Reached {
 
 impl Reached {
     fn add(&mut self, output: &EpochOutput) {
-        for delta in &output.case_deltas {
+        for delta in output.log::<CaseDelta>() {
             self.kinds.insert((delta.event.kind, delta.retracted));
             self.refusals.extend(delta.event.refusal);
             self.missed
                 .extend(delta.event.escalation.as_ref().map(|lifted| lifted.step));
         }
-        self.notices.extend(output.notices.iter().map(|notice| notice.event));
-        let rounds = output.cases.iter().map(|(case, _)| case.round);
+        self.notices.extend(output.log::<Notice>().map(|notice| notice.event));
+        let rounds = output.table::<CaseState>().map(|(case, _)| case.round);
         self.rounds = rounds.max().unwrap_or(0).max(self.rounds);
     }
 
@@ -512,7 +542,7 @@ fn arrive(
     });
     let mut visible = Visible::default();
     for output in replay(history, 2, settings, &Meters::default()).unwrap() {
-        assert!(output.dead.is_empty());
+        assert!(output.on(Topic::DEAD_LETTER).is_empty());
         visible.apply(&output);
     }
     visible

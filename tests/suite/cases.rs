@@ -156,9 +156,9 @@ fn run(history: &[EpochInput], workers: usize) -> Vec<EpochOutput> {
 fn cases(outputs: &[EpochOutput]) -> BTreeMap<Text, CaseState> {
     let mut cases = BTreeMap::new();
     for output in outputs {
-        for (row, diff) in &output.cases {
-            if *diff > 0 {
-                cases.insert(row.id.clone(), (**row).clone());
+        for (row, diff) in output.table::<CaseState>() {
+            if diff > 0 {
+                cases.insert(row.id.clone(), row.clone());
             } else if cases.get(&row.id) == Some(row) {
                 cases.remove(&row.id);
             }
@@ -170,7 +170,10 @@ fn cases(outputs: &[EpochOutput]) -> BTreeMap<Text, CaseState> {
 fn notices(outputs: &[EpochOutput]) -> BTreeSet<(Millis, Notice)> {
     let each = |output: &EpochOutput| {
         let epoch = output.epoch;
-        output.notices.clone().into_iter().map(move |notice| (epoch, notice))
+        output
+            .log::<Notice>()
+            .map(move |notice| (epoch, notice.clone()))
+            .collect::<Vec<_>>()
     };
     outputs.iter().flat_map(each).collect()
 }
@@ -180,7 +183,7 @@ fn standing(outputs: &[EpochOutput]) -> BTreeMap<Text, BTreeSet<CaseEvent>> {
     let mut events: BTreeMap<Text, BTreeSet<CaseEvent>> = BTreeMap::new();
     for CaseDelta {
         case, retracted, event, ..
-    } in outputs.iter().flat_map(|output| &output.case_deltas)
+    } in outputs.iter().flat_map(EpochOutput::log)
     {
         let of_case = events.entry(case.clone()).or_default();
         if *retracted {
@@ -323,7 +326,7 @@ fn any_order_in_which_actions_are_learnt_ends_in_the_same_states() {
         }
         let outputs = run(&history(&actions, 6, true), 2);
         assert_eq!(in_order, cases(&outputs), "seed {seed}");
-        let deltas = outputs.iter().flat_map(|output| &output.case_deltas);
+        let deltas = outputs.iter().flat_map(EpochOutput::log::<CaseDelta>);
         taken_back += deltas.filter(|delta| delta.retracted).count();
     }
     assert!(taken_back > SEEDS as usize, "only {taken_back} events were taken back");

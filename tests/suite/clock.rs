@@ -97,8 +97,15 @@ impl Machine {
     }
 
     fn start(&self, confirm: &str) -> Job {
+        self.start_with(confirm, &["http.enabled=false"])
+    }
+
+    fn start_with(&self, confirm: &str, sets: &[&str]) -> Job {
         let mut command = Command::new(crate::kafka::riskflow());
-        command.args(["run", "--log", "info", "--set", "http.enabled=false"]);
+        command.args(["run", "--log", "info"]);
+        for set in sets {
+            command.args(["--set", set]);
+        }
         for set in self.place.settings() {
             command.args(["--set", &set]);
         }
@@ -323,6 +330,78 @@ fn a_running_job_whose_clock_was_ahead_begins_again_when_that_is_confirmed() {
     ];
     assert_eq!(machine.kinds(), expected);
     assert!(machine.told().values().all(|times| *times == 1), "{:?}", machine.told());
+}
+
+/// In quiet nothing is recorded, but checkpoints are taken: of a time that the right clock has not reached.
+#[test]
+fn a_quiet_start_by_a_clock_that_was_ahead_leaves_nothing_to_fall_over() {
+    let Some(machine) = Machine::new() else { return };
+    // Two hours would be silence.
+    for ahead in [0, HOUR / 6, HOUR, 0] {
+        machine.set(ahead);
+        machine.start_live("5m").stop();
+    }
+    machine.set(0);
+    let job = machine.start("5m");
+    machine.observe("a", 10);
+    machine.until("the right clock warns", |machine| machine.open() == set(&["high a"]));
+    job.stop();
+    machine.start_live("5m").stop();
+    assert!(!machine.said().contains("begins again"), "{}", machine.said());
+    assert_eq!(machine.kinds(), ["raised high a"]);
+}
+
+/// A machine whose clock is behind until it asks for the time: what it took for the future is refused, and must not be on where the
+/// output says that it is not.
+#[test]
+fn after_a_start_by_a_clock_that_was_behind_state_and_output_agree() {
+    let Some(machine) = Machine::new() else { return };
+    let job = machine.start_live("5m");
+    machine.observe("a", 10);
+    machine.until("the first warning", |machine| machine.open() == set(&["high a"]));
+    let kept = machine.said().matches("INFO checkpoint").count();
+    machine.until("a checkpoint of it", |machine| {
+        machine.said().matches("INFO checkpoint").count() > kept + 1
+    });
+    job.stop();
+    machine.set(-HOUR / 6);
+    let job = machine.start("5m");
+    machine.until("what is yet to come was not", |machine| machine.open().is_empty());
+    drop(job);
+    machine.set(0);
+    let address = crate::chaos::free();
+    let http = [format!("http.listen=\"{address}\""), "http.enabled=true".to_owned()];
+    let job = machine.start_with("5m", &http.each_ref().map(String::as_str));
+    machine.observe("a", 11);
+    machine.until("it is high", |machine| machine.open() == set(&["high a"]));
+    let shown = crate::actions::curl(&format!("http://{address}/api/v1/warnings"), &[])
+        .unwrap()
+        .json();
+    assert_eq!(shown["total"], 1, "{shown}");
+    job.stop();
+}
+
+/// Whoever is ready shows what there is, also where nothing happened since the state was made anew.
+#[test]
+fn a_job_that_made_its_state_anew_is_ready_with_its_tables() {
+    let Some(machine) = Machine::new() else { return };
+    let job = machine.start("5m");
+    machine.observe("a", 10);
+    machine.until("the first warning", |machine| machine.open() == set(&["high a"]));
+    job.stop();
+    machine.set(24 * HOUR);
+    let job = machine.start("5m");
+    machine.until("the silence", |machine| machine.open().contains("silent a"));
+    job.stop();
+    machine.set(0);
+    let address = crate::chaos::free();
+    let http = [format!("http.listen=\"{address}\""), "http.enabled=true".to_owned()];
+    let job = machine.start_with("5m", &http.each_ref().map(String::as_str));
+    let got = |path: &str| crate::actions::curl(&format!("http://{address}{path}"), &[]);
+    machine.until("it is ready", |_| got("/readyz").is_some_and(|got| got.status == 200));
+    let shown = got("/api/v1/warnings").unwrap().json();
+    assert_eq!(shown["total"], 1, "{shown}");
+    job.stop();
 }
 
 #[test]

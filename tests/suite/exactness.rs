@@ -9,7 +9,7 @@ use riskflow_config::{InputRecord, Rule, ScoreCuts, TimeSettings, UnknownSetting
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::intake::{Limit, Permit};
 use riskflow_model::observation::{Observation, Quality, Reading};
-use riskflow_model::output::Origin;
+use riskflow_model::output::{AssetRisk, Origin, WarningDelta};
 use riskflow_model::topic::Topic;
 use riskflow_model::{InherentLevel, Key, Level, Millis, Row};
 
@@ -122,17 +122,12 @@ fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 6]) {
         cuts: ScoreCuts::default(),
         case: riskflow_config::CaseSettings::default(),
         zone: jiff::tz::TimeZone::UTC,
+        capabilities: riskflow_config::Capabilities::default(),
     };
     let meters = Meters::default();
     let outputs = replay(history, 2, semantics, &meters).unwrap();
-    let settled = [
-        &meters.latest,
-        &meters.monitor,
-        &meters.permit,
-        &meters.lifecycle,
-        &meters.score_baseline,
-    ];
-    let [a, b, c, d, e] = settled.map(|meter| meter.settled.load(Ordering::Relaxed));
+    let settled = ["latest", "monitor", "permit", "lifecycle", "score_baseline"];
+    let [a, b, c, d, e] = settled.map(|name| meters.fold(name).settled.load(Ordering::Relaxed));
     (outputs, [a, b, c, d, e, meters.arranged.load(Ordering::Relaxed)])
 }
 
@@ -152,9 +147,8 @@ fn one_census_row_among_100_000_assets_touches_that_asset_and_its_regions_only()
     assert!(without[1].is_empty());
 
     let assets: Vec<_> = with[1]
-        .assets
-        .iter()
-        .map(|(row, diff)| (&*row.asset, row.score, row.level, *diff))
+        .table::<AssetRisk>()
+        .map(|(row, diff)| (&*row.asset, row.score, row.level, diff))
         .collect();
     let mut expected = [("asset-500", 9, Level::Orange, -1), ("asset-500", 12, Level::Red, 1)];
     expected.sort();
@@ -162,8 +156,8 @@ fn one_census_row_among_100_000_assets_touches_that_asset_and_its_regions_only()
     assets.sort();
     assert_eq!(assets, expected);
     // Village, town, county, city, province; for all and for its domain; one row out and one in.
-    assert_eq!(with[1].regions.len(), 5 * 2 * 2);
-    assert!(with[1].warnings.is_empty() && with[1].deltas.is_empty());
+    assert_eq!(with[1].on(Topic::RISK_REGION).len(), 5 * 2 * 2);
+    assert!(with[1].on(Topic::WARNING_STATE).is_empty() && with[1].on(Topic::WARNING_DELTA).is_empty());
 
     let [latest, monitor, permit, lifecycle, baseline, arranged] = std::array::from_fn(|i| after[i] - before[i]);
     assert_eq!((latest, permit), (1, 0));
@@ -225,7 +219,7 @@ fn one_permit_among_10_000_assets_touches_that_asset_only() {
         records,
     };
     let (without, before) = counted(vec![yards(10_000), epoch(Vec::new())]);
-    assert!(without[1].is_empty() && without[0].deltas.is_empty());
+    assert!(without[1].is_empty() && without[0].on(Topic::WARNING_DELTA).is_empty());
     let changes = [
         (
             "one more permit",
@@ -241,12 +235,11 @@ fn one_permit_among_10_000_assets_touches_that_asset_only() {
     for (what, change, rule) in changes {
         let (with, after) = counted(vec![yards(10_000), epoch(vec![change])]);
         let told: Vec<_> = with[1]
-            .deltas
-            .iter()
+            .log::<WarningDelta>()
             .map(|delta| (&*delta.rule, &*delta.asset))
             .collect();
         assert_eq!(told, [(rule, "asset-500")], "{what}");
-        assert_eq!(with[1].assets.len(), 2, "{what}: one row out and one in");
+        assert_eq!(with[1].on(Topic::RISK_ASSET).len(), 2, "{what}: one row out and one in");
         let [latest, monitor, permit, lifecycle, baseline, arranged] = std::array::from_fn(|i| after[i] - before[i]);
         assert_eq!((latest, monitor, permit, lifecycle), (1, 0, 1, 1), "{what}");
         assert!(baseline <= 10, "{what}: {baseline}");

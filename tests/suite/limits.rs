@@ -84,6 +84,24 @@ impl World<'_> {
         self.waiting.entry(topic).or_default().push((key.to_owned(), value));
     }
 
+    /// Rows of tables of which nothing was written yet: as their examples, with the longest texts for their shortest.
+    fn others(&mut self) {
+        let missing = |topic: &Topic| topic.is_input_table() && !self.waiting.contains_key(topic);
+        let missing: Vec<Topic> = Topic::inputs().filter(missing).collect();
+        for topic in missing {
+            let mut row: Value = serde_json::from_str(topic.example()).unwrap();
+            for (name, value) in row.as_object_mut().unwrap() {
+                match name.as_str() {
+                    name if name == "title" || name == "name" => *value = self.texts.text().into(),
+                    _ if value.as_str().is_some_and(|text| text.len() == 1) => *value = self.texts.id().into(),
+                    _ => {}
+                }
+            }
+            let id = row[topic.key()].as_str().unwrap().to_owned();
+            self.put(topic, &id, &row);
+        }
+    }
+
     /// Writes what is waiting: of a topic all at once.
     fn flush(&mut self) {
         for (topic, records) in std::mem::take(&mut self.waiting) {
@@ -354,6 +372,7 @@ fn the_job_goes_on(place: &dyn Place, seed: u64, most: usize, meanwhile: impl Fn
     world.base();
     world.people();
     world.intake();
+    world.others();
     world.bad();
     world.flush();
     job.await_ready();

@@ -9,6 +9,7 @@ mod actions;
 mod bad_input;
 mod batch_equals_stream;
 mod boundaries;
+mod capabilities;
 mod cases;
 mod chaos;
 mod check;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use riskflow::views::Tables;
-use riskflow_model::Millis;
 use riskflow_model::output::AssetRisk;
+use riskflow_model::topic::Topic;
+use riskflow_model::{Millis, OutputRow};
 use serde_json::{Value, json};
 
 use crate::actions::{Desk, Got, curl, tables};
@@ -28,7 +29,7 @@ fn many(count: usize) -> Tables {
             "inherent_level": 2, "dynamic_level": "red", "score": 8, "level": "orange", "stale": false, "population": 0,
         });
         let asset: AssetRisk = serde_json::from_value(asset).unwrap();
-        tables.assets.insert_mut(asset.asset.clone(), Arc::new(asset));
+        tables.insert(OutputRow::new(asset));
     }
     tables.epoch = epoch(0);
     tables
@@ -122,7 +123,7 @@ fn pages_hold_each_row_once_whatever_comes_and_goes_between() {
         let Some(next) = got["next"].as_str() else { break };
         after = format!("&after={next}");
         // One that was seen goes.
-        tables.assets.remove_mut(seen[page].as_str());
+        tables.remove(Topic::RISK_ASSET, seen[page].as_str());
         tables.epoch = epoch(1 + page as i64);
     }
     let expected: Vec<String> = (0..25).map(|number| format!("a{number:03}")).collect();

@@ -1,14 +1,14 @@
 //! The recovery protocol without a broker: the real code that commits, records progress and resumes, against a model of a
 //! log with transactions. It crashes at every step there is, and at several steps in a row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use riskflow::metrics::Metrics;
 use riskflow::output::EpochOutput;
-use riskflow::publisher::{Closing, Completed, Publishing, Shared, TABLES};
+use riskflow::publisher::{Closing, Completed, Publishing, Shared};
 use riskflow::recovery::{Recovery, semantics_of};
 use riskflow::views::Views;
 use riskflow_config::{Settings, WrittenSettings};
@@ -17,7 +17,7 @@ use riskflow_connectors::{EpochRecords, OutRecord, Published, Resume, Sink, Sink
 use riskflow_model::output::{AssetRisk, DeadLetter, PayloadEncoding, Reason};
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Domain, InherentLevel, Level, Millis};
+use riskflow_model::{Domain, InherentLevel, Level, Millis, OutputRow};
 use riskflow_tests::history::Draw;
 
 const PARTITIONS: u16 = 2;
@@ -62,9 +62,7 @@ impl World {
     }
 
     fn published(&self) -> Published {
-        let rows = TABLES
-            .into_iter()
-            .flat_map(|topic| self.table(topic).into_iter().map(move |row| (topic, row)));
+        let rows = Topic::output_tables().flat_map(|topic| self.table(topic).into_iter().map(move |row| (topic, row)));
         rows.map(|(topic, (key, payload))| ((topic, key), content(&payload)))
             .collect()
     }
@@ -96,41 +94,32 @@ struct State {
 }
 
 impl State {
-    fn row(&self, partition: u16) -> Option<Arc<AssetRisk>> {
+    fn row(&self, partition: u16) -> Option<AssetRisk> {
         let count = self.taken[usize::from(partition)];
-        (count > 0).then(|| {
-            Arc::new(AssetRisk {
-                asset: format!("partition {partition}").into(),
-                name: "".into(),
-                category: "model".into(),
-                domain: Domain::WorkSafety,
-                region: "330902001001".parse().unwrap(),
-                inherent_level: InherentLevel::new(1).unwrap(),
-                dynamic_level: Level::None,
-                score: 0,
-                level: Level::None,
-                stale: false,
-                population: count as u32,
-            })
+        (count > 0).then(|| AssetRisk {
+            asset: format!("partition {partition}").into(),
+            name: "".into(),
+            category: "model".into(),
+            domain: Domain::WorkSafety,
+            region: "330902001001".parse().unwrap(),
+            inherent_level: InherentLevel::new(1).unwrap(),
+            dynamic_level: Level::None,
+            score: 0,
+            level: Level::None,
+            stale: false,
+            population: count as u32,
         })
     }
 
     /// What the views give in the first epoch after a load.
     fn recall(&self, epoch: Millis) -> EpochOutput {
         let rows = (0..PARTITIONS).filter_map(|partition| self.row(partition));
-        EpochOutput {
-            epoch,
-            assets: rows.map(|row| (row, 1)).collect(),
-            ..EpochOutput::default()
-        }
+        EpochOutput::new(epoch, rows.map(|row| (OutputRow::new(row), 1)).collect())
     }
 
     /// Takes records up to these offsets.
     fn epoch(&mut self, epoch: Millis, bound: &Offsets) -> EpochOutput {
-        let mut output = EpochOutput {
-            epoch,
-            ..EpochOutput::default()
-        };
+        let mut output = EpochOutput::new(epoch, Vec::new());
         for partition in 0..PARTITIONS {
             let (first, next) = (
                 self.taken[usize::from(partition)],
@@ -139,11 +128,12 @@ impl State {
             if next <= first {
                 continue;
             }
-            output.assets.extend(self.row(partition).map(|row| (row, -1)));
+            let before = self.row(partition);
             self.taken[usize::from(partition)] = next;
-            output.assets.extend(self.row(partition).map(|row| (row, 1)));
+            before.into_iter().for_each(|row| output.push(row, -1));
+            self.row(partition).into_iter().for_each(|row| output.push(row, 1));
             let bad = (first..next).filter(|offset| offset % 3 == 0);
-            output.dead.extend(bad.map(|offset| letter(partition, offset)));
+            bad.for_each(|offset| output.push(letter(partition, offset), 1));
             output.offsets.advance(Topic::IN_OBSERVATION, partition, next);
         }
         output
@@ -244,6 +234,8 @@ impl Simulation {
                 offsets,
                 semantics: semantics.clone(),
                 version: env!("CARGO_PKG_VERSION").into(),
+                folds: BTreeMap::new(),
+                off: BTreeSet::new(),
                 parts: Vec::new(),
             };
             if !world.lives() {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -19,6 +21,8 @@ fn written(folder: &std::path::Path, epoch: i64) -> (CheckpointStore, Manifest) 
         offsets: Offsets::default(),
         semantics: "s".into(),
         version: "v".into(),
+        folds: [("latest".into(), 2)].into(),
+        off: BTreeSet::new(),
         parts: vec![part(1), part(2)],
     };
     store.write_manifest(&manifest).unwrap();
@@ -112,4 +116,17 @@ fn the_newest_that_is_sound_is_used_and_old_ones_go() {
     assert_eq!(store.prune(2).unwrap(), [Millis(20), Millis(10)]);
     let left: Vec<i64> = store.list().unwrap().iter().map(|listed| listed.epoch.0).collect();
     assert_eq!(left, [50, 40, 30]);
+}
+
+/// Whoever seals a manifest anew without a fold's part has not made it whole.
+#[test]
+fn a_part_that_is_not_named_any_more_is_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, mut manifest) = written(folder.path(), 10);
+    store.verify(&manifest).unwrap();
+    manifest.parts.pop();
+    store.write_manifest(&manifest).unwrap();
+    let error = store.verify(&manifest).unwrap_err().to_string();
+    assert!(error.contains("of the 2 parts of `latest` it names 1"), "{error}");
+    assert_eq!(store.newest(|_| true).unwrap(), None);
 }

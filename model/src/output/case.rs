@@ -1,12 +1,14 @@
 //! The closed loop: cases, and what happens to them.
 
+use std::cmp::Ordering;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Cause;
 use crate::action::Verb;
 use crate::topic::{Record, Shape, Spec};
-use crate::{Domain, Level, Millis, RegionCode, Text, joined};
+use crate::{Domain, Facets, Filter, Level, Listed, Millis, OutputRecord, RegionCode, Text, capability, joined};
 
 /// The steps of a case, in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -142,8 +144,39 @@ impl Record for CaseState {
         name: "out.case.state",
         shape: Shape::OutputTable,
         key: "id",
+        capability: Some(capability::CASES),
         example: "",
     };
+}
+
+impl OutputRecord for CaseState {
+    const LIST: Option<Listed> = Some(Listed {
+        name: "cases",
+        about: "cases: the closed loop of warnings and incidents",
+        filters: &[
+            Filter::Within,
+            Filter::Domain,
+            Filter::Rule,
+            Filter::Step,
+            Filter::Least,
+        ],
+        scope: None,
+    });
+
+    fn key(&self) -> Text {
+        self.id.clone()
+    }
+
+    fn facets(&self) -> Facets<'_> {
+        Facets {
+            region: Some(self.region),
+            domain: Some(self.domain),
+            rule: Some(&self.rule),
+            step: Some(self.step),
+            level: Some(self.level),
+            ..Facets::default()
+        }
+    }
 }
 
 impl CaseState {
@@ -291,8 +324,19 @@ impl Record for CaseDelta {
         name: "out.case.delta",
         shape: Shape::OutputLog,
         key: "case",
+        capability: Some(capability::CASES),
         example: "",
     };
+}
+
+impl OutputRecord for CaseDelta {
+    fn key(&self) -> Text {
+        self.case.clone()
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        (&self.case, !self.retracted, &self.event).cmp(&(&other.case, !other.retracted, &other.event))
+    }
 }
 
 /// Something that happened to a case.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::topic::{Record, Shape, Spec};
-use crate::{Domain, Level, Millis, Number, RegionCode, Text};
+use crate::{Domain, Level, Millis, Number, OutputRecord, RegionCode, Text, capability};
 
 /// A record of `out.notice`, keyed by `case`: one recipient is told of one event, once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -72,8 +72,15 @@ impl Record for Notice {
         name: "out.notice",
         shape: Shape::OutputLog,
         key: "case",
+        capability: Some(capability::CASES),
         example: "",
     };
+}
+
+impl OutputRecord for Notice {
+    fn key(&self) -> Text {
+        self.case.clone()
+    }
 }
 
 /// What a notice tells.

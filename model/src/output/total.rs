@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::topic::{Record, Shape, Spec};
-use crate::{DomainScope, Number, RegionCode, Text, joined};
+use crate::{DomainScope, Facets, Filter, Listed, Number, OutputRecord, RegionCode, Text, capability, joined};
 
 /// A row of `out.response`, keyed by `region/domain` or by unit: how fast the cases there are acknowledged and resolved. It
 /// counts the cases that have a row in `out.case.state`.
@@ -42,24 +42,41 @@ impl Record for Response {
         name: "out.response",
         shape: Shape::OutputTable,
         key: "region/domain or unit/id",
+        capability: Some(capability::CASES),
         example: "",
     };
+}
+
+impl OutputRecord for Response {
+    const LIST: Option<Listed> = Some(Listed {
+        name: "responses",
+        about: "how fast cases are acknowledged and resolved, by region and domain; and by unit, where none of the three is given",
+        filters: &[Filter::Within, Filter::Tier, Filter::Domain],
+        scope: None,
+    });
+
+    fn key(&self) -> Text {
+        let key = match (&self.region, &self.domain, &self.unit) {
+            (Some(region), Some(domain), _) => joined(&[&region.to_string(), &domain.to_string()]),
+            // No region is called `unit`: regions are numbers.
+            (_, _, Some(unit)) => joined(&["unit", unit]),
+            _ => unreachable!("a row is of a region and domain, or of a unit"),
+        };
+        key.into()
+    }
+
+    fn facets(&self) -> Facets<'_> {
+        Facets {
+            region: self.region,
+            scope: self.domain,
+            ..Facets::default()
+        }
+    }
 }
 
 impl Response {
     /// The upper bounds of the counts by time.
     pub const MINUTES: [i64; 12] = [1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 4320];
-
-    /// The key of its row.
-    #[must_use]
-    pub fn key(&self) -> String {
-        match (&self.region, &self.domain, &self.unit) {
-            (Some(region), Some(domain), _) => joined(&[&region.to_string(), &domain.to_string()]),
-            // No region is called `unit`: regions are numbers.
-            (_, _, Some(unit)) => joined(&["unit", unit]),
-            _ => unreachable!("a row is of a region and domain, or of a unit"),
-        }
-    }
 }
 
 /// A row of `out.report.total`, keyed by `region/module/kind/quantity`: the sum of one quantity over the reports of a region and what lies within.
@@ -85,14 +102,28 @@ impl Record for ReportTotal {
         name: "out.report.total",
         shape: Shape::OutputTable,
         key: "region/module/kind/quantity",
+        capability: Some(capability::REPORTS),
         example: "",
     };
 }
 
-impl ReportTotal {
-    /// The key of its row.
-    #[must_use]
-    pub fn key(&self) -> String {
-        joined(&[&self.region.to_string(), &self.module, &self.kind, &self.quantity])
+impl OutputRecord for ReportTotal {
+    const LIST: Option<Listed> = Some(Listed {
+        name: "reports",
+        about: "totals of reports, by region, module, kind and quantity",
+        filters: &[Filter::Within, Filter::Tier, Filter::Module],
+        scope: None,
+    });
+
+    fn key(&self) -> Text {
+        joined(&[&self.region.to_string(), &self.module, &self.kind, &self.quantity]).into()
+    }
+
+    fn facets(&self) -> Facets<'_> {
+        Facets {
+            region: Some(self.region),
+            module: Some(&self.module),
+            ..Facets::default()
+        }
     }
 }

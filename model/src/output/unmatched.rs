@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::topic::{Record, Shape, Spec};
-use crate::{Millis, Text, joined};
+use crate::{Facets, Filter, Listed, Millis, OutputRecord, Text, joined};
 
 /// A row of `out.unmatched`, keyed by `kind/id`, `kind/id/rule` or `kind/id/rule/part`: something that has met nothing for as long as
 /// `unmatched.after` says, or a pair of records that is wrong together. Of each kind the first 1,000 in the order of these parts stand
@@ -38,17 +38,20 @@ impl Record for Unmatched {
         name: "out.unmatched",
         shape: Shape::OutputTable,
         key: "kind or kind/id/rule/part",
+        capability: None,
         example: "",
     };
 }
 
-impl Unmatched {
-    /// So many of each kind stand in the table.
-    pub const LISTED: usize = 1_000;
+impl OutputRecord for Unmatched {
+    const LIST: Option<Listed> = Some(Listed {
+        name: "unmatched",
+        about: "what has met nothing for a while, and records that are wrong together: the first of each kind, and how many there are",
+        filters: &[Filter::Kind, Filter::Rule],
+        scope: None,
+    });
 
-    /// The key of its row.
-    #[must_use]
-    pub fn key(&self) -> String {
+    fn key(&self) -> Text {
         let id = match (&self.datastream, &self.rule, &self.asset) {
             (Some(datastream), rule, _) => [Some(datastream), rule.as_ref()],
             (None, Some(rule), _) => [Some(rule), None],
@@ -60,6 +63,19 @@ impl Unmatched {
             .flatten()
             .map(|part| &**part)
             .collect();
-        joined(&parts)
+        joined(&parts).into()
     }
+
+    fn facets(&self) -> Facets<'_> {
+        Facets {
+            rule: self.rule.as_deref(),
+            kind: Some(&self.kind),
+            ..Facets::default()
+        }
+    }
+}
+
+impl Unmatched {
+    /// So many of each kind stand in the table.
+    pub const LISTED: usize = 1_000;
 }

@@ -112,7 +112,7 @@ pub struct Officers {
 
 impl Officers {
     /// Takes note of what happened to warnings in an epoch.
-    pub fn watch(&mut self, epoch: Millis, deltas: &[WarningDelta]) {
+    pub fn watch<'a>(&mut self, epoch: Millis, deltas: impl Iterator<Item = &'a WarningDelta>) {
         for delta in deltas {
             match (delta.kind, delta.explanation.region) {
                 (DeltaKind::Raised, Some(region)) => {

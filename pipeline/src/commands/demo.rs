@@ -14,7 +14,7 @@ use riskflow::output::EpochOutput;
 use riskflow::publisher::Observer;
 use riskflow::views::Tables;
 use riskflow_config::{HttpSettings, WrittenSettings};
-use riskflow_model::output::{DeltaKind, Reason};
+use riskflow_model::output::{DeadLetter, DeltaKind, Reason, RegionRisk, WarningState};
 use riskflow_model::{DomainScope, Millis, RegionCode, Tier};
 use serde_json::json;
 
@@ -153,7 +153,7 @@ fn officers(arguments: &DemoArguments, city: &City, folder: &Path, log: &mut Log
     let officers = watching.clone();
     let observer: Observer = Box::new(move |output: &EpochOutput, _: &Tables| {
         if let Ok(mut officers) = officers.lock() {
-            officers.watch(output.epoch, &output.deltas);
+            officers.watch(output.epoch, output.log());
         }
         progress.set(minutes(start, output.epoch));
     });
@@ -225,7 +225,7 @@ fn observer(city: &City, quiet: bool, counts: std::sync::Arc<std::sync::Mutex<Co
     Box::new(move |output: &EpochOutput, tables: &Tables| {
         if let Ok(mut counts) = counts.lock() {
             counts.epochs += 1;
-            for letter in &output.dead {
+            for letter in output.log::<DeadLetter>() {
                 *counts.dead.entry(letter.reason).or_default() += 1;
             }
         }
@@ -233,7 +233,7 @@ fn observer(city: &City, quiet: bool, counts: std::sync::Arc<std::sync::Mutex<Co
             let done = (output.epoch.0 - start.0) as f64 / (end.0 - start.0).max(1) as f64;
             let mut lines = vec![format!("{}  {:>5.1} %", local(output.epoch), done.clamp(0.0, 1.0) * 100.0)];
             for (code, name) in counties(tables) {
-                let Some(row) = tables.regions.get(&(code, DomainScope::All)) else { continue };
+                let Some(row) = tables.region(code, DomainScope::All) else { continue };
                 let [_, blue, yellow, orange, red] = row.warnings_by_level.to_array();
                 lines.push(format!(
                     "{name:<4} risk {:<6} score {:>6}  open warnings: red {red:>4} orange {orange:>4} yellow {yellow:>4} blue {blue:>4}",
@@ -253,10 +253,9 @@ fn local(time: Millis) -> String {
 
 fn counties(tables: &Tables) -> Vec<(RegionCode, String)> {
     let all = tables
-        .regions
-        .iter()
-        .filter(|((code, domain), _)| code.tier() == Some(Tier::County) && *domain == DomainScope::All);
-    all.map(|((code, _), row)| (*code, row.name.to_string())).collect()
+        .table::<RegionRisk>()
+        .filter(|(_, row)| row.region.tier() == Some(Tier::County) && row.domain == DomainScope::All);
+    all.map(|(_, row)| (row.region, row.name.to_string())).collect()
 }
 
 /// How many deltas of each kind, by county and domain, and in all.
@@ -306,7 +305,7 @@ fn show(tables: &Tables, counts: &Counts, written: u64, took: Duration) {
         .collect();
     say(format!(
         "\nopen at the end: {} warnings; dead letters: {}",
-        tables.warnings.size(),
+        tables.count_of::<WarningState>(),
         dead.join(", ")
     ));
     let rate = written as f64 / took.as_secs_f64();
@@ -331,7 +330,7 @@ fn summary(tables: &Tables, counts: &Counts, written: u64, took: Duration) -> se
         "records": written,
         "epochs": counts.epochs,
         "seconds": took.as_secs_f64(),
-        "open_warnings": tables.warnings.size(),
+        "open_warnings": tables.count_of::<WarningState>(),
         "dead_letters": dead,
         "deltas": rows.collect::<Vec<_>>(),
         "cases": loop_summary(tables, &counties(tables)),

@@ -42,11 +42,14 @@ impl Count {
 
 fn counts(tables: &Tables, counties: &[(RegionCode, String)]) -> Vec<(String, Count)> {
     let of = |region: RegionCode| {
-        let cases = tables.cases.values().map(AsRef::as_ref);
+        let cases = tables.table::<CaseState>().map(|(_, case)| case);
         Count::of(cases.filter(move |case: &&CaseState| tables.within(case.region, region)))
     };
     let mut rows: Vec<_> = counties.iter().map(|(code, name)| (name.clone(), of(*code))).collect();
-    rows.push(("all".to_owned(), Count::of(tables.cases.values().map(AsRef::as_ref))));
+    rows.push((
+        "all".to_owned(),
+        Count::of(tables.table::<CaseState>().map(|(_, case)| case)),
+    ));
     rows
 }
 

@@ -56,7 +56,10 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
 /// Says what is about to run: which version, with which settings, from where to where.
 fn introduce(arguments: &RunArguments, settings: &Settings) {
     let TopicSettings { prefix, .. } = &settings.topics;
-    let (inputs, outputs) = (Topic::inputs().count(), Topic::outputs().count());
+    let (inputs, outputs) = (
+        settings.capabilities.inputs().count(),
+        settings.capabilities.outputs().count(),
+    );
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         configuration = configuration::described(&arguments.config),

@@ -23,8 +23,8 @@ pub fn topics(arguments: &TopicsArguments) -> Result<ExitCode> {
     if arguments.accept_loss {
         return give_up(&settings, arguments.json);
     }
-    let inputs: Vec<Topic> = Topic::inputs().collect();
-    let outputs: Vec<Topic> = Topic::outputs().collect();
+    let inputs: Vec<Topic> = settings.capabilities.inputs().collect();
+    let outputs: Vec<Topic> = settings.capabilities.outputs().collect();
     let places = [
         (Place::of_input(&settings.input), inputs),
         (Place::of_output(&settings.output), outputs),

@@ -32,7 +32,7 @@ use axum::{Json, Router};
 use riskflow_config::{ActionSettings, TokenSettings};
 use riskflow_connectors::{InRecord, Retry, decode_action};
 use riskflow_model::action::Action;
-use riskflow_model::output::Reason;
+use riskflow_model::output::{Reason, WarningState};
 use riskflow_model::{Key, Millis, RegionCode, Text};
 use serde_json::{Map, Value, json};
 
@@ -200,7 +200,7 @@ impl Inner {
     fn region_of(&self, case: &str) -> Option<RegionCode> {
         let tables = self.handles.views.load();
         let case_row = tables.case(case).map(|row| row.region);
-        case_row.or_else(|| tables.warnings.get(case).map(|row| row.region))
+        case_row.or_else(|| tables.get::<WarningState>(case).map(|row| row.region))
     }
 
     /// Logs, counts and answers.

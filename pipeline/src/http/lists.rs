@@ -1,11 +1,12 @@
 //! What can be listed, and what a list can be narrowed by. The same table routes, checks requests, and tells at `/`.
 
 use std::fmt::Display;
+use std::sync::LazyLock;
 
 use riskflow_config::Unmatched;
 use riskflow_model::output::CaseStep;
-use riskflow_model::{Domain, DomainScope, Level, RegionCode, Tier};
-use serde::Serialize;
+use riskflow_model::topic::Topic;
+use riskflow_model::{DomainScope, Facets, Filter, Level, Listed, OutputRow, RegionCode, Tier};
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{DeserializeOwned, IntoDeserializer as _};
 
@@ -15,61 +16,19 @@ use crate::views::Tables;
 pub(super) const PAGE: usize = 100;
 pub(super) const LARGEST_PAGE: usize = 10_000;
 
-/// What a list may be narrowed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Filter {
-    Within,
-    Tier,
-    Domain,
-    Category,
-    Rule,
-    Module,
-    Step,
-    Least,
-    Kind,
-}
-
-impl Filter {
-    const ALL: [Self; 9] = [
-        Self::Within,
-        Self::Tier,
-        Self::Domain,
-        Self::Category,
-        Self::Rule,
-        Self::Module,
-        Self::Step,
-        Self::Least,
-        Self::Kind,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Within => "within",
-            Self::Tier => "tier",
-            Self::Domain => "domain",
-            Self::Category => "category",
-            Self::Rule => "rule",
-            Self::Module => "module",
-            Self::Step => "step",
-            Self::Least => "least",
-            Self::Kind => "kind",
-        }
-    }
-
-    /// Its values, for people.
-    pub fn values(self) -> String {
-        match self {
-            Self::Within => "a region code: this region and all within".to_owned(),
-            // Of statistical codes only.
-            Self::Tier => one_of(["province", "city", "county", "town", "village"]),
-            Self::Domain => one_of(DomainScope::EACH.map(DomainScope::name)),
-            Self::Category => "a category of assets, exactly".to_owned(),
-            Self::Rule => "the identifier of a rule, exactly".to_owned(),
-            Self::Module => "a module of reports, exactly".to_owned(),
-            Self::Step => one_of(CaseStep::ALL.map(CaseStep::name)),
-            Self::Kind => one_of(Unmatched::KINDS),
-            Self::Least => format!("this level or above: {}", one_of(Level::ALL.map(Level::name))),
-        }
+/// The values of a filter, for people.
+pub(super) fn values(filter: Filter) -> String {
+    match filter {
+        Filter::Within => "a region code: this region and all within".to_owned(),
+        // Of statistical codes only.
+        Filter::Tier => one_of(["province", "city", "county", "town", "village"]),
+        Filter::Domain => one_of(DomainScope::EACH.map(DomainScope::name)),
+        Filter::Category => "a category of assets, exactly".to_owned(),
+        Filter::Rule => "the identifier of a rule, exactly".to_owned(),
+        Filter::Module => "a module of reports, exactly".to_owned(),
+        Filter::Step => one_of(CaseStep::ALL.map(CaseStep::name)),
+        Filter::Kind => one_of(Unmatched::KINDS),
+        Filter::Least => format!("this level or above: {}", one_of(Level::ALL.map(Level::name))),
     }
 }
 
@@ -151,16 +110,16 @@ impl Query {
             _ => {}
         }
         let filter = Filter::ALL.into_iter().find(|filter| filter.name() == name);
-        let Some(filter) = filter.filter(|filter| list.filters.contains(filter)) else {
+        let Some(filter) = filter.filter(|filter| list.about.filters.contains(filter)) else {
             return Err(format!(
                 "`{}` is `{}`, which {} cannot be narrowed by; {}",
                 cut(name),
                 cut(value),
-                list.name,
+                list.about.name,
                 list.takes()
             ));
         };
-        let give = filter.values();
+        let give = values(filter);
         match filter {
             Filter::Within => set(&mut self.within, one(value), name, value, &give),
             Filter::Tier => set(&mut self.tier, one(value), name, value, &give),
@@ -211,18 +170,28 @@ impl Query {
         [within, category, rule, module].into_iter().flatten()
     }
 
-    fn region(&self, tables: &Tables, region: RegionCode) -> bool {
-        self.within.is_none_or(|within| tables.within(region, within))
-            && self.tier.is_none_or(|tier| region.tier() == Some(tier))
-    }
-
-    fn domain(&self, domain: Domain) -> bool {
-        self.domain
-            .is_none_or(|wanted| wanted == DomainScope::All || wanted == DomainScope::One(domain))
-    }
-
-    fn level(&self, level: Level) -> bool {
-        self.least.is_none_or(|least| level >= least)
+    /// Whether a row is asked for.
+    fn fits(&self, tables: &Tables, row: Facets<'_>) -> bool {
+        let lies = |within| row.region.is_some_and(|region| tables.within(region, within));
+        let domain = |wanted| match row.scope {
+            Some(scope) => scope == wanted,
+            None => row
+                .domain
+                .is_some_and(|domain| wanted == DomainScope::All || wanted == DomainScope::One(domain)),
+        };
+        self.within.is_none_or(lies)
+            && self
+                .tier
+                .is_none_or(|tier| row.region.and_then(RegionCode::tier) == Some(tier))
+            && self.domain.is_none_or(domain)
+            && self
+                .least
+                .is_none_or(|least| row.level.is_some_and(|level| level >= least))
+            && self.step.is_none_or(|step| row.step == Some(step))
+            && self.kind.is_none_or(|kind| row.kind == Some(kind))
+            && is(self.category.as_deref(), row.category)
+            && is(self.rule.as_deref(), row.rule)
+            && is(self.module.as_deref(), row.module)
     }
 }
 
@@ -241,8 +210,8 @@ fn text(value: &str) -> Option<Option<String>> {
     (!value.is_empty()).then(|| Some(value.to_owned()))
 }
 
-fn is(wanted: Option<&String>, found: &str) -> bool {
-    wanted.is_none_or(|wanted| wanted == found)
+fn is(wanted: Option<&str>, found: Option<&str>) -> bool {
+    wanted.is_none() || wanted == found
 }
 
 /// For messages: what others wrote may be long.
@@ -250,168 +219,60 @@ fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(100)]
 }
 
-/// A row as JSON.
-pub(super) trait Row {
-    fn write(&self, into: &mut Vec<u8>);
-}
-
-impl<T: Serialize> Row for T {
-    fn write(&self, into: &mut Vec<u8>) {
-        serde_json::to_writer(into, self).expect("a row went to its topic as JSON");
-    }
-}
-
-/// Sees rows one by one, in the order of their keys; the key, whether the row comes behind [`Query::after`], and the row.
-pub(super) type Each<'a> = &'a mut dyn FnMut(&str, bool, &dyn Row);
+/// Sees rows one by one, in the order of the list; the key, whether the row comes behind [`Query::after`], and the row.
+pub(super) type Each<'a> = &'a mut dyn FnMut(&str, bool, &OutputRow);
 
 /// A list.
 pub(super) struct List {
-    /// What stands in its path.
-    pub name: &'static str,
-    /// What its rows are.
-    pub about: &'static str,
-    /// What it may be narrowed by.
-    pub filters: &'static [Filter],
-    /// The rows that are asked for, whatever page.
-    pub rows: fn(&Tables, &Query, Each<'_>),
+    topic: Topic,
+    pub about: &'static Listed,
 }
+
+/// All of them: one for each output table that says how it is listed.
+pub(super) static LISTS: LazyLock<Vec<List>> = LazyLock::new(|| {
+    let lists = Topic::output_tables().filter_map(|topic| {
+        Some(List {
+            topic,
+            about: topic.list()?,
+        })
+    });
+    lists.collect()
+});
 
 impl List {
     /// What it takes, for people.
     pub fn takes(&self) -> String {
-        let filters: Vec<String> = self
-            .filters
-            .iter()
-            .map(|filter| format!("`{}`", filter.name()))
-            .collect();
+        let filters = self.about.filters.iter();
+        let filters: Vec<String> = filters.map(|filter| format!("`{}`", filter.name())).collect();
         format!("give {}, `limit`, `after` or `offset`", filters.join(", "))
     }
-}
 
-/// All of them.
-pub(super) static LISTS: [List; 7] = [
-    List {
-        name: "regions",
-        about: "risk of regions, of one domain (`all` where none is given); from province to village, then those of other codes",
-        filters: &[Filter::Within, Filter::Tier, Filter::Domain, Filter::Least],
-        rows: regions,
-    },
-    List {
-        name: "assets",
-        about: "risk of assets",
-        filters: &[Filter::Within, Filter::Domain, Filter::Category, Filter::Least],
-        rows: assets,
-    },
-    List {
-        name: "warnings",
-        about: "open warnings",
-        filters: &[Filter::Within, Filter::Domain, Filter::Rule, Filter::Least],
-        rows: warnings,
-    },
-    List {
-        name: "cases",
-        about: "cases: the closed loop of warnings and incidents",
-        filters: &[
-            Filter::Within,
-            Filter::Domain,
-            Filter::Rule,
-            Filter::Step,
-            Filter::Least,
-        ],
-        rows: cases,
-    },
-    List {
-        name: "responses",
-        about: "how fast cases are acknowledged and resolved, by region and domain; and by unit, where none of the three is given",
-        filters: &[Filter::Within, Filter::Tier, Filter::Domain],
-        rows: responses,
-    },
-    List {
-        name: "reports",
-        about: "totals of reports, by region, module, kind and quantity",
-        filters: &[Filter::Within, Filter::Tier, Filter::Module],
-        rows: reports,
-    },
-    List {
-        name: "unmatched",
-        about: "what has met nothing for a while, and records that are wrong together: the first of each kind, and how many there are",
-        filters: &[Filter::Kind, Filter::Rule],
-        rows: unmatched,
-    },
-];
-
-/// Whether a key comes behind what was seen.
-fn behind(query: &Query, key: &str) -> bool {
-    query.after.as_deref().is_none_or(|after| key > after)
-}
-
-fn regions(tables: &Tables, query: &Query, each: Each<'_>) {
-    let domain = query.domain.unwrap_or(DomainScope::All);
-    // Codes are in the order of regions, which is not that of their texts. One that is no code comes before all.
-    let after: Option<RegionCode> = query.after.as_deref().and_then(|after| after.parse().ok());
-    for row in tables.regions.values() {
-        if row.domain == domain && query.region(tables, row.region) && query.level(row.level) {
-            let behind = after.is_none_or(|after| row.region > after);
-            each(&row.region.to_string(), behind, row.as_ref());
+    /// Shows the rows that are asked for, whatever page.
+    pub fn rows(&self, tables: &Tables, query: &Query, each: Each<'_>) {
+        if let Some(scope) = self.about.scope {
+            return self.by_region(tables, query, query.domain.unwrap_or(scope), each);
         }
-    }
-}
-
-fn assets(tables: &Tables, query: &Query, each: Each<'_>) {
-    for (key, row) in &tables.assets {
-        let fits = query.region(tables, row.region) && query.domain(row.domain) && query.level(row.level);
-        if fits && is(query.category.as_ref(), &row.category) {
-            each(key, behind(query, key), row.as_ref());
-        }
-    }
-}
-
-fn warnings(tables: &Tables, query: &Query, each: Each<'_>) {
-    for (key, row) in &tables.warnings {
-        let fits = query.region(tables, row.region) && query.domain(row.domain) && query.level(row.level);
-        if fits && is(query.rule.as_ref(), &row.rule) {
-            each(key, behind(query, key), row.as_ref());
-        }
-    }
-}
-
-fn cases(tables: &Tables, query: &Query, each: Each<'_>) {
-    for (key, row) in &tables.cases {
-        let fits = query.region(tables, row.region) && query.domain(row.domain) && query.level(row.level);
-        if fits && is(query.rule.as_ref(), &row.rule) && query.step.is_none_or(|step| step == row.step) {
-            each(key, behind(query, key), row.as_ref());
-        }
-    }
-}
-
-/// Rows of units have neither region nor domain.
-fn responses(tables: &Tables, query: &Query, each: Each<'_>) {
-    for (key, row) in &tables.responses {
-        let fits = match row.region {
-            Some(region) => {
-                query.region(tables, region) && query.domain.is_none_or(|domain| row.domain == Some(domain))
+        for (key, row) in tables.on(self.topic) {
+            if query.fits(tables, row.facets()) {
+                let behind = query.after.as_deref().is_none_or(|after| **key > *after);
+                each(key, behind, row);
             }
-            None => query.within.is_none() && query.tier.is_none() && query.domain.is_none(),
-        };
-        if fits {
-            each(key, behind(query, key), row.as_ref());
         }
     }
-}
 
-fn reports(tables: &Tables, query: &Query, each: Each<'_>) {
-    for (key, row) in &tables.totals {
-        if query.region(tables, row.region) && is(query.module.as_ref(), &row.module) {
-            each(key, behind(query, key), row.as_ref());
+    /// Codes are in the order of regions, which is not that of their texts. An `after` that is no code comes before all.
+    fn by_region(&self, tables: &Tables, query: &Query, scope: DomainScope, each: Each<'_>) {
+        let after: Option<RegionCode> = query.after.as_deref().and_then(|after| after.parse().ok());
+        let mut rows: Vec<(RegionCode, &OutputRow)> = Vec::new();
+        for (_, row) in tables.on(self.topic) {
+            let facets = row.facets();
+            if facets.scope == Some(scope) && query.fits(tables, facets) {
+                rows.extend(facets.region.map(|region| (region, row)));
+            }
         }
-    }
-}
-
-fn unmatched(tables: &Tables, query: &Query, each: Each<'_>) {
-    for (key, row) in &tables.unmatched {
-        let of_rule = query.rule.is_none() || row.rule.as_deref() == query.rule.as_deref();
-        if of_rule && query.kind.is_none_or(|kind| *row.kind == *kind) {
-            each(key, behind(query, key), row.as_ref());
+        rows.sort_by_key(|(region, _)| *region);
+        for (region, row) in rows {
+            each(&region.to_string(), after.is_none_or(|after| region > after), row);
         }
     }
 }
@@ -421,7 +282,7 @@ mod tests {
     use super::*;
 
     fn parse(list: &str, given: &str) -> Result<Query, String> {
-        let list = LISTS.iter().find(|known| known.name == list).unwrap();
+        let list = LISTS.iter().find(|known| known.about.name == list).unwrap();
         let pairs = given.split('&').filter(|pair| !pair.is_empty());
         let pairs: Vec<_> = pairs
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
@@ -443,7 +304,7 @@ mod tests {
             "least=red",
             "kind=unit",
         ];
-        for list in &LISTS {
+        for list in LISTS.iter().map(|list| list.about) {
             for (filter, sample) in Filter::ALL.into_iter().zip(samples) {
                 let parsed = parse(list.name, sample);
                 if list.filters.contains(&filter) {

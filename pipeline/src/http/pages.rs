@@ -125,7 +125,7 @@ impl Pages {
         if known.len() >= KEPT {
             known.clear();
         }
-        let slot = known.entry((list.name, query.clone())).or_insert_with(|| {
+        let slot = known.entry((list.about.name, query.clone())).or_insert_with(|| {
             Arc::new(Slot {
                 asked: Mutex::new(asked),
                 page: tokio::sync::Mutex::default(),
@@ -177,7 +177,7 @@ fn encode(list: &List, tables: &Tables, query: &Query) -> Vec<u8> {
     let (mut total, mut shown, mut passed) = (0usize, 0usize, 0usize);
     let (mut last, mut more) = (String::new(), false);
     let mut items = Vec::new();
-    (list.rows)(tables, query, &mut |key, behind, row| {
+    list.rows(tables, query, &mut |key, behind, row| {
         total += 1;
         if !behind {
             return;
@@ -190,7 +190,8 @@ fn encode(list: &List, tables: &Tables, query: &Query) -> Vec<u8> {
             if shown > 0 {
                 items.push(b',');
             }
-            row.write(&mut items);
+            let written = row.write_json(&mut items);
+            written.expect("a row went to its topic as JSON");
             shown += 1;
             key.clone_into(&mut last);
         }
@@ -221,15 +222,16 @@ pub(super) fn known_epoch(epoch: Millis) -> Option<Millis> {
 fn unknown(list: &List, tables: &Tables, query: &Query) -> Vec<String> {
     let alone = query.open().filter(|(_, _, alone)| {
         let mut found = false;
-        (list.rows)(tables, alone, &mut |_, _, _| found = true);
+        list.rows(tables, alone, &mut |_, _, _| found = true);
         !found
     });
-    let notes = alone.map(|(name, value, _)| format!("none of the {} has `{name}` = `{value}`", list.name));
+    let notes = alone.map(|(name, value, _)| format!("none of the {} has `{name}` = `{value}`", list.about.name));
     notes.collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use riskflow_model::OutputRow;
     use riskflow_model::output::AssetRisk;
 
     use super::super::lists::LISTS;
@@ -244,11 +246,15 @@ mod tests {
                 "population": 0,
             });
             let asset: AssetRisk = serde_json::from_value(asset).unwrap();
-            tables.assets.insert_mut(asset.asset.clone(), Arc::new(asset));
+            tables.insert(OutputRow::new(asset));
         }
         let views = Views::default();
         views.store(&tables);
         Pages::new(Arc::new(views), Arc::new(Metrics::new().unwrap()))
+    }
+
+    fn assets() -> &'static List {
+        LISTS.iter().find(|list| list.about.name == "assets").unwrap()
     }
 
     async fn get(pages: &Pages, limit: usize) -> Result<Bytes, Full> {
@@ -256,7 +262,7 @@ mod tests {
             limit,
             ..Query::default()
         };
-        pages.get(&LISTS[1], query).await.map(|(_, body)| body)
+        pages.get(assets(), query).await.map(|(_, body)| body)
     }
 
     #[tokio::test]
@@ -292,7 +298,7 @@ mod tests {
                 after,
                 ..Query::default()
             };
-            let Ok((_, page)) = pages.get(&LISTS[1], query).await else {
+            let Ok((_, page)) = pages.get(assets(), query).await else {
                 panic!("there is room")
             };
             assert!(page.len() < LARGEST + 10_000);

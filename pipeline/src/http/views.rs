@@ -14,12 +14,13 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::get};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use riskflow_model::output::{AssetRisk, WarningDelta, WarningState};
 use riskflow_model::{DomainScope, Millis, RegionCode, duration};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::RETRY_AFTER;
-use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, Query};
+use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, Query, values};
 use super::pages::{Full, Pages, known_epoch};
 use crate::job::Handles;
 use crate::views::Tables;
@@ -38,8 +39,8 @@ pub(super) fn routes(reader: &Reader) -> Router {
         .route("/api/v1/assets/{id}", get(asset))
         .route("/api/v1/warnings/{id}", get(warning))
         .route("/api/v1/cases/{id}", get(case));
-    for list in &LISTS {
-        let path = format!("/api/v1/{}", list.name);
+    for list in LISTS.iter() {
+        let path = format!("/api/v1/{}", list.about.name);
         let show = async move |reader: State<Reader>, given: Pairs| show(&reader, list, given).await;
         tables = tables.route(&path, get(show));
     }
@@ -85,8 +86,9 @@ async fn ready(State(reader): State<Reader>) -> Response {
 /// What there is, for whoever looks for the first time.
 async fn index(State(reader): State<Reader>) -> Response {
     let lists = LISTS.iter().map(|list| {
-        let filters = list.filters.iter().map(|filter| (filter.name().to_owned(), Value::from(filter.values())));
-        json!({ "path": format!("/api/v1/{}", list.name), "gives": list.about, "filters": filters.collect::<serde_json::Map<_, _>>() })
+        let filters = list.about.filters.iter();
+        let filters = filters.map(|filter| (filter.name().to_owned(), Value::from(values(*filter))));
+        json!({ "path": format!("/api/v1/{}", list.about.name), "gives": list.about.about, "filters": filters.collect::<serde_json::Map<_, _>>() })
     });
     let others = [
         ("/api/v1/regions/{code}", "one region, every domain"),
@@ -249,28 +251,30 @@ async fn region(State(reader): State<Reader>, path: Named, request: Request) -> 
     item(&reader, path, &request, "region", |tables, code| {
         let code: RegionCode = code.parse().ok()?;
         let rows = DomainScope::EACH.iter();
-        let rows: Vec<_> = rows.filter_map(|domain| tables.regions.get(&(code, *domain))).collect();
-        let rows: Vec<_> = rows.iter().map(|row| row.as_ref()).collect();
+        let rows: Vec<_> = rows.filter_map(|domain| tables.region(code, *domain)).collect();
         (!rows.is_empty()).then(|| json!({ "items": rows }))
     })
 }
 
 async fn asset(State(reader): State<Reader>, path: Named, request: Request) -> Response {
     item(&reader, path, &request, "asset", |tables, id| {
-        tables.assets.get(id).map(|row| json!({ "item": row.as_ref() }))
+        tables.get::<AssetRisk>(id).map(|row| json!({ "item": row }))
     })
 }
 
 async fn warning(State(reader): State<Reader>, path: Named, request: Request) -> Response {
     item(&reader, path, &request, "open warning", |tables, id| {
-        let row = tables.warnings.get(id)?;
-        let delta = tables.last_deltas.get(id).map(AsRef::as_ref);
-        Some(json!({ "item": row.as_ref(), "last_delta": delta }))
+        let row = tables.get::<WarningState>(id)?;
+        let delta = tables
+            .last_deltas
+            .get(id)
+            .and_then(|row| row.downcast_ref::<WarningDelta>());
+        Some(json!({ "item": row, "last_delta": delta }))
     })
 }
 
 async fn case(State(reader): State<Reader>, path: Named, request: Request) -> Response {
     item(&reader, path, &request, "case", |tables, id| {
-        tables.case(id).map(|row| json!({ "item": row.as_ref() }))
+        tables.case(id).map(|row| json!({ "item": row }))
     })
 }

@@ -2,10 +2,10 @@
 
 use riskflow_config::{CaseSettings, Clock, InputRecord, TimeSettings};
 use riskflow_connectors::{RawRecord, Rejection, Verdict, dead_letter, decode, table_key};
-use riskflow_model::Millis;
 use riskflow_model::output::{Origin, Reason};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
+use riskflow_model::{Millis, OutputRow};
 use riskflow_operators::case::{Acted, Case};
 use riskflow_operators::monitor::{Monitor, Observed};
 use riskflow_operators::table::{BaseRecord, Change};
@@ -83,7 +83,7 @@ impl Clerk<'_> {
             let arrival = match self.arrival(record, &decoded) {
                 Arrival::At(arrival) => arrival,
                 Arrival::OfTheNext(rejection) => {
-                    let letter = Output::DeadLetter(Box::new(dead_letter(record, rejection)));
+                    let letter = Output::Row(OutputRow::new(dead_letter(record, rejection)));
                     let held = self.standing.held.entry(partition).or_default();
                     held.push((record.offset + 1, letter));
                     self.count_record(record);
@@ -224,7 +224,7 @@ impl Clerk<'_> {
     }
 
     fn refuse(&mut self, record: &RawRecord<'_>, rejection: &Rejection) {
-        let letter = dead_letter(record, rejection);
-        self.taken.dead_letters.push(Output::DeadLetter(Box::new(letter)));
+        let letter = OutputRow::new(dead_letter(record, rejection));
+        self.taken.dead_letters.push(Output::Row(letter));
     }
 }

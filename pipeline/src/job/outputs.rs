@@ -29,7 +29,7 @@ pub(super) fn check_topics(settings: &Settings) -> Result<()> {
     let (Some(place), Output::Kafka(_)) = (Place::of_output(&settings.output), &settings.output) else {
         return Ok(());
     };
-    let outputs: Vec<Topic> = Topic::outputs().collect();
+    let outputs: Vec<Topic> = settings.capabilities.outputs().collect();
     let reports = check(place, &settings.topics, &outputs).context("could not check the output topics")?;
     let wrong = reports.iter().filter_map(|report| match &report.state {
         TopicState::Ok => None,

@@ -157,7 +157,7 @@ fn build(
     (pace, closed, live): (&Rc<RefCell<Pace>>, &Closed, &FirstLive),
 ) -> (InputHandleVec<Turn, Cut>, Handle<Turn>) {
     let index = worker.index();
-    let keepers = job.keepers(start, index, worker.peers());
+    let mut keeper = job.keeper(start, index, worker.peers());
     let sender = (index == 0)
         .then(|| job.sender.lock().unwrap_or_else(PoisonError::into_inner).take())
         .flatten();
@@ -207,7 +207,7 @@ fn build(
             actions,
             ticks: ticks.clone(),
         };
-        let updates = graph(inputs, &semantics, &job.handles.meters, keepers).concat(dead_letters);
+        let updates = graph(inputs, &semantics, &job.handles.meters, &mut keeper).concat(dead_letters);
         publish(updates, ticks, &probe, index, move |output, wake| {
             pace.borrow_mut().applied(wake);
             let closing = times.borrow_mut().remove(&output.epoch.0.unsigned_abs());

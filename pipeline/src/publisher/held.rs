@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_connectors::Published;
-use riskflow_model::output::{CaseDelta, Cause, DeltaKind, Explanation, Notice, WarningDelta, WarningState};
+use riskflow_model::output::{
+    AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Explanation, Notice, WarningDelta, WarningState,
+};
 use riskflow_model::topic::Topic;
-use riskflow_model::{DomainScope, Level, Millis, Text};
+use riskflow_model::{DomainScope, Level, Millis, OutputRow, Text};
 
 use crate::output::EpochOutput;
 use crate::views::Tables;
@@ -40,7 +42,7 @@ impl Held {
 
     /// Keeps what an epoch tells.
     pub(super) fn keep(&mut self, output: &EpochOutput) {
-        for delta in &output.deltas {
+        for delta in output.log::<WarningDelta>() {
             if matches!(delta.kind, DeltaKind::Cleared | DeltaKind::Withdrawn) {
                 self.deltas.remove(&delta.id);
                 if self.open.iter().any(|row| row.id == delta.id) {
@@ -50,27 +52,23 @@ impl Held {
                 self.deltas.entry(delta.id.clone()).or_default().push(delta.clone());
             }
         }
-        for delta in &output.case_deltas {
+        for delta in output.log::<CaseDelta>() {
             self.cases.entry(delta.case.clone()).or_default().0.push(delta.clone());
         }
-        for notice in &output.notices {
+        for notice in output.log::<Notice>() {
             self.cases
                 .entry(notice.case.clone())
                 .or_default()
                 .1
                 .push(notice.clone());
         }
-        let stays: BTreeSet<&Text> = output
-            .cases
-            .iter()
+        let cases = output.table::<CaseState>();
+        let stays: BTreeSet<&Text> = cases
+            .clone()
             .filter(|(_, diff)| *diff > 0)
             .map(|(row, _)| &row.id)
             .collect();
-        for (row, _) in output
-            .cases
-            .iter()
-            .filter(|(row, diff)| *diff < 0 && !stays.contains(&row.id))
-        {
+        for (row, _) in cases.filter(|(row, diff)| *diff < 0 && !stays.contains(&row.id)) {
             self.cases.remove(&row.id);
         }
     }
@@ -78,35 +76,34 @@ impl Held {
     /// What is to be told with the first epoch after it, given the rows in the output.
     pub(super) fn tell(self, tables: &Tables, now: Millis, published: &Published) -> EpochOutput {
         let is_new = |topic: Topic, id: &Text| !published.contains_key(&(topic, id.to_string()));
-        let over = self.open.iter().filter(|row| !tables.warnings.contains_key(&row.id));
+        let over = self
+            .open
+            .iter()
+            .filter(|row| tables.get::<WarningState>(&row.id).is_none());
         let ends = over.map(|row| {
             let ended = self.ended.get(&row.id).cloned();
             ended.unwrap_or_else(|| withdrawn(row, tables, now))
         });
-        let mut told = EpochOutput {
-            epoch: tables.epoch,
-            deltas: ends.collect(),
-            ..EpochOutput::default()
-        };
+        let mut told: Vec<OutputRow> = ends.map(OutputRow::new).collect();
         for (id, deltas) in self.deltas {
             if is_new(Topic::WARNING_STATE, &id) {
-                told.deltas.extend(deltas);
+                told.extend(deltas.into_iter().map(OutputRow::new));
             }
         }
         for (id, (deltas, notices)) in self.cases {
             if is_new(Topic::CASE_STATE, &id) {
-                told.case_deltas.extend(deltas);
-                told.notices.extend(notices);
+                told.extend(deltas.into_iter().map(OutputRow::new));
+                told.extend(notices.into_iter().map(OutputRow::new));
             }
         }
-        told
+        EpochOutput::new(tables.epoch, told.into_iter().map(|row| (row, 1)).collect())
     }
 }
 
 /// The end of a warning that the clock alone had made.
 fn withdrawn(row: &WarningState, tables: &Tables, now: Millis) -> WarningDelta {
-    let asset = tables.assets.get(&row.asset);
-    let region = tables.regions.get(&(row.region, DomainScope::All));
+    let asset = tables.get::<AssetRisk>(&row.asset);
+    let region = tables.region(row.region, DomainScope::All);
     WarningDelta {
         id: row.id.clone(),
         kind: DeltaKind::Withdrawn,

@@ -137,19 +137,22 @@ fn tombstone(key: String) -> OutRecord {
     }
 }
 
-/// The hash of what an epoch gives.
+/// The hash of what an epoch gives, in whatever order: the sum of the hashes of its records.
 #[must_use]
 pub(super) fn digest(records: &[OutRecord]) -> Key {
     let mut bytes = Vec::new();
+    let mut sum = 0u128;
     for OutRecord { topic, key, payload } in records {
+        bytes.clear();
         bytes.extend_from_slice(&topic.id().to_le_bytes());
         bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
         bytes.extend_from_slice(key.as_bytes());
         let length = payload.as_ref().map_or(u32::MAX, |payload| payload.len() as u32);
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(payload.as_deref().unwrap_or_default());
+        sum = sum.wrapping_add(Key::of_bytes(&bytes).to_u128());
     }
-    Key::of_bytes(&bytes)
+    Key::from_u128(sum)
 }
 
 #[cfg(test)]
@@ -161,10 +164,7 @@ mod tests {
     use super::*;
 
     fn took(epoch: i64, partitions: u16) -> EpochOutput {
-        let mut output = EpochOutput {
-            epoch: Millis(epoch),
-            ..EpochOutput::default()
-        };
+        let mut output = EpochOutput::new(Millis(epoch), Vec::new());
         for partition in 0..partitions {
             output.offsets.advance(Topic::IN_OBSERVATION, partition, epoch as u64);
         }

@@ -1,13 +1,12 @@
 //! What is shown after an epoch, by the dataflow or by the oracle, in the form in which golden cases are written.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use riskflow::output::EpochOutput;
-use riskflow_model::output::{CaseDelta, Explanation, Notice, Origin, Reason};
+use riskflow_model::output::{CaseDelta, DeadLetter, Explanation, Notice, Origin, Reason, WarningDelta};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Millis, Text};
+use riskflow_model::{Millis, OutputRow, Text};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -39,6 +38,8 @@ pub(super) struct Tables {
     responses: BTreeMap<String, Value>,
     totals: BTreeMap<String, Value>,
     unmatched: BTreeMap<String, Value>,
+    /// By topic.
+    others: BTreeMap<String, BTreeMap<String, Value>>,
     /// Cases as golden cases name them.
     names: BTreeMap<Text, String>,
 }
@@ -46,18 +47,19 @@ pub(super) struct Tables {
 impl Tables {
     /// What the dataflow shows; the tables are kept up to date by differences.
     pub(super) fn of_stream(&mut self, output: &EpochOutput) -> Shown {
-        apply(&mut self.assets, &output.assets, |row| row.asset.to_string());
-        apply(&mut self.regions, &output.regions, |row| {
-            format!("{}/{}", row.region, row.domain)
-        });
-        apply(&mut self.warnings, &output.warnings, |row| row.id.to_string());
-        apply(&mut self.cases, &output.cases, |row| row.id.to_string());
-        apply(&mut self.responses, &output.responses, |row| row.key());
-        apply(&mut self.totals, &output.totals, |row| row.key());
-        apply(&mut self.unmatched, &output.unmatched, |row| row.key());
-        let deltas: Vec<Told> = output.deltas.iter().map(Told::of).collect();
+        apply(&mut self.assets, output.on(Topic::RISK_ASSET));
+        apply(&mut self.regions, output.on(Topic::RISK_REGION));
+        apply(&mut self.warnings, output.on(Topic::WARNING_STATE));
+        apply(&mut self.cases, output.on(Topic::CASE_STATE));
+        apply(&mut self.responses, output.on(Topic::RESPONSE));
+        apply(&mut self.totals, output.on(Topic::REPORT_TOTAL));
+        apply(&mut self.unmatched, output.on(Topic::UNMATCHED));
+        for topic in Topic::output_tables() {
+            apply(self.others.entry(topic.to_string()).or_default(), output.on(topic));
+        }
+        let deltas: Vec<Told> = output.log().map(Told::of).collect();
         self.name(&deltas);
-        let dead = output.dead.iter().map(|letter| {
+        let dead = output.log::<DeadLetter>().map(|letter| {
             let topic = Topic::from_name(&letter.topic).map_or(0, Topic::id);
             let origin = Origin {
                 topic,
@@ -67,16 +69,22 @@ impl Tables {
             (letter.reason, origin)
         });
         Shown {
-            changed_assets: output.assets.iter().filter(|(_, diff)| *diff > 0).count(),
+            changed_assets: output
+                .on(Topic::RISK_ASSET)
+                .iter()
+                .filter(|(_, diff)| *diff > 0)
+                .count(),
             texts: sorted(
                 output
-                    .notices
-                    .iter()
+                    .log::<Notice>()
                     .flat_map(|one| [one.text_zh.to_string(), one.text_en.to_string()]),
             ),
-            explanation: output.deltas.first().map(|delta| delta.explanation.clone()),
+            explanation: output
+                .log::<WarningDelta>()
+                .next()
+                .map(|delta| delta.explanation.clone()),
             explains: true,
-            ..self.shown(deltas, dead, output.case_deltas.iter(), output.notices.iter())
+            ..self.shown(deltas, dead, output.log(), output.log())
         }
     }
 
@@ -92,6 +100,8 @@ impl Tables {
         self.responses = rows(&expected.responses);
         self.totals = rows(&expected.totals);
         self.unmatched = rows(&expected.unmatched);
+        let others = expected.others.iter();
+        self.others = others.map(|(topic, table)| (topic.to_string(), rows(table))).collect();
         let deltas: Vec<Told> = expected.deltas.iter().cloned().collect();
         self.name(&deltas);
         let dead = expected.dead.iter().copied();
@@ -198,14 +208,18 @@ impl Shown {
         }
         let dead = &self.dead;
         ensure!(*dead == step.dead, "dead letters are {dead:?}, not {:?}", step.dead);
-        for (name, table, wanted) in [
+        let (nothing, tables) = (BTreeMap::new(), &self.tables.others);
+        let others = step.tables.iter();
+        let others = others.map(|(topic, wanted)| (&**topic, tables.get(topic).unwrap_or(&nothing), wanted));
+        let known = [
             ("assets", &self.tables.assets, &step.assets),
             ("regions", &self.tables.regions, &step.regions),
             ("cases", &self.tables.cases, &step.cases),
             ("responses", &self.tables.responses, &step.responses),
             ("totals", &self.tables.totals, &step.totals),
             ("unmatched", &self.tables.unmatched, &step.unmatched),
-        ] {
+        ];
+        for (name, table, wanted) in known.into_iter().chain(others) {
             for (key, fields) in wanted {
                 let row = table.get(&case_id(key));
                 if fields.is_null() {
@@ -277,9 +291,14 @@ fn rows<K: ToString, T: Serialize>(table: &BTreeMap<K, T>) -> BTreeMap<String, V
     table.iter().map(|(key, of)| (key.to_string(), row(of))).collect()
 }
 
-fn apply<T: Serialize>(table: &mut BTreeMap<String, Value>, rows: &[(Arc<T>, i64)], key: impl Fn(&T) -> String) {
+fn apply(table: &mut BTreeMap<String, Value>, rows: &[(OutputRow, i64)]) {
     for (row, diff) in rows {
-        let (key, row) = (key(row), serde_json::to_value(&**row).unwrap_or_default());
+        let mut json = Vec::new();
+        row.write_json(&mut json).expect("a row can be written");
+        let (key, row) = (
+            row.key().to_string(),
+            serde_json::from_slice(&json).expect("it is JSON"),
+        );
         if *diff > 0 {
             table.insert(key, row);
         } else if table.get(&key) == Some(&row) {

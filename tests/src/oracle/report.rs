@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_model::intake::Report;
 use riskflow_model::output::ReportTotal;
-use riskflow_model::{Key, Number, Row, Shared};
+use riskflow_model::{Key, Number, OutputRecord as _, Row, Shared};
 
 use super::place::Places;
 use super::table::Table;
@@ -49,7 +49,7 @@ impl Reports {
                         total: Number(thousandths as f64 / 1000.0),
                         reports: numbers.len() as i64,
                     };
-                    totals.insert(total.key(), total);
+                    totals.insert(total.key().to_string(), total);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use riskflow_model::output::{CaseState, Obligation, Response};
-use riskflow_model::{DomainScope, Millis, RegionCode, Text};
+use riskflow_model::{DomainScope, Millis, OutputRecord as _, RegionCode, Text};
 
 use super::place::Places;
 
@@ -23,7 +23,7 @@ pub fn rows<'a>(cases: impl Iterator<Item = &'a CaseState> + Clone, places: &Pla
             let mut row = empty(Some((region, domain)), None);
             here.for_each(|case| add_case(&mut row, case));
             if row.cases > 0 {
-                rows.insert(row.key(), row);
+                rows.insert(row.key().to_string(), row);
             }
         }
     }
@@ -44,7 +44,7 @@ pub fn rows<'a>(cases: impl Iterator<Item = &'a CaseState> + Clone, places: &Pla
 
 fn of_unit<'a>(rows: &'a mut BTreeMap<String, Response>, unit: &Text) -> &'a mut Response {
     let row = empty(None, Some(unit.clone()));
-    rows.entry(row.key()).or_insert(row)
+    rows.entry(row.key().to_string()).or_insert(row)
 }
 
 fn empty(place: Option<(RegionCode, DomainScope)>, unit: Option<Text>) -> Response {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use riskflow_config::{PairProblem, Rule, Unmatched};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::output::Unmatched as Row;
-use riskflow_model::{Key, Millis, Shared, Text};
+use riskflow_model::{Key, Millis, OutputRecord as _, Shared, Text};
 
 use super::place::Places;
 use super::{selects, unit};
@@ -57,7 +57,7 @@ impl Alone {
                 alerts,
                 count: None,
             };
-            rows.insert(row.key(), row);
+            rows.insert(row.key().to_string(), row);
         }
         for (kind, (count, alerts)) in kinds {
             let row = Row {
@@ -71,7 +71,7 @@ impl Alone {
                 alerts,
                 count: Some(count),
             };
-            rows.insert(row.key(), row);
+            rows.insert(row.key().to_string(), row);
         }
         rows
     }

@@ -13,7 +13,7 @@ use riskflow_model::output::{
 };
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Level, Millis};
+use riskflow_model::{Level, Millis, OutputRecord as _};
 use riskflow_tests::oracle::{Expected, Oracle, Told, bare};
 use serde::de::DeserializeOwned;
 
@@ -209,7 +209,7 @@ fn judge_tables(place: &dyn Place, last: Expected, with_cases: bool) {
     }
     let cases = table(place, Topic::CASE_STATE, |row: &CaseState| row.id.clone());
     compare("cases", &set(cases), &set(last.cases));
-    let responses = table(place, Topic::RESPONSE, Response::key);
+    let responses = table(place, Topic::RESPONSE, |row: &Response| row.key().to_string());
     compare("responses", &set(responses), &set(last.responses));
 }
 

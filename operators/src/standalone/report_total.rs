@@ -12,11 +12,14 @@ use std::sync::Arc;
 use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 use differential_dataflow::operators::CountTotal;
 use riskflow_config::Located;
+use riskflow_model::base::Region;
 use riskflow_model::intake::Report;
 use riskflow_model::output::ReportTotal;
 use riskflow_model::{Number, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
+use crate::builder::Builder;
+use crate::locate::locate;
 use crate::{Diff, Rows};
 
 /// What is summed up: region, module, kind, quantity.
@@ -29,8 +32,14 @@ struct Sum {
     reports: i64,
 }
 
+/// Adds it to the dataflow.
+pub(super) fn build<'scope>(b: &mut Builder<'scope, '_>, placed: Rows<'scope, Shared<Region>>) {
+    let reports = locate(b.rows_of::<Report>(), placed, |report| report.region);
+    b.publish(report_total(reports));
+}
+
 /// Returns the total of every region, module, kind and quantity of which there is a report that was not taken back.
-pub fn report_total<'scope>(reports: Rows<'scope, (Shared<Report>, Located)>) -> Rows<'scope, Arc<ReportTotal>> {
+fn report_total<'scope>(reports: Rows<'scope, (Shared<Report>, Located)>) -> Rows<'scope, Arc<ReportTotal>> {
     reports
         .filter(|(report, _)| !report.deleted)
         .explode(|(report, located): (Shared<Report>, Located)| {

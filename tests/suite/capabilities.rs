@@ -1,0 +1,134 @@
+//! What is switched off builds no operator, needs no topic and leaves nothing in the output; what is switched on again is back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use riskflow::graph::{Inputs, Meters, Semantics, graph};
+use riskflow_config::Capabilities;
+use riskflow_model::capability::{CASES, PERMITS, REPORTS};
+use riskflow_model::topic::{Shape, Topic};
+use riskflow_operators::fold::Keeper;
+use riskflow_tests::history::semantics;
+use serde_json::Value;
+use timely::dataflow::InputHandleVec;
+use timely::dataflow::operators::vec::Input;
+use timely::logging::{TimelyEvent, TimelyEventBuilder};
+
+use crate::chaos::place::{LogPlace, Place};
+use crate::chaos::{Running, storm, verdict};
+
+/// How many operators the whole graph has with these capabilities, and which folds.
+fn built(capabilities: Capabilities) -> (usize, BTreeSet<&'static str>) {
+    let semantics = Semantics {
+        capabilities,
+        ..semantics()
+    };
+    let count = Arc::new(Mutex::new(0));
+    let (counted, meters) = (Arc::clone(&count), Meters::default());
+    let folds = meters.clone();
+    timely::execute_directly(move |worker| {
+        {
+            let mut register = worker.log_register().unwrap();
+            register.insert::<TimelyEventBuilder, _>("timely", move |_, events| {
+                let events = events.iter().flat_map(|events| events.iter());
+                let operators = events.filter(|(_, event)| matches!(event, TimelyEvent::Operates(_)));
+                *counted.lock().unwrap() += operators.count();
+            });
+        }
+        worker.dataflow::<u64, _, _>(|scope| {
+            let inputs = Inputs {
+                base: scope.input_from(&mut InputHandleVec::new()),
+                observations: scope.input_from(&mut InputHandleVec::new()),
+                actions: scope.input_from(&mut InputHandleVec::new()),
+                ticks: scope.input_from(&mut InputHandleVec::new()),
+            };
+            graph(inputs, &semantics, &meters, &mut |_| Keeper::none());
+        });
+        let register = worker.log_register();
+        register.unwrap().flush();
+    });
+    let count = *count.lock().unwrap();
+    (count, folds.folds().into_iter().map(|(name, _)| name).collect())
+}
+
+#[test]
+fn what_is_off_builds_no_operator() {
+    let (all, folds) = built(Capabilities::default());
+    let mut without = BTreeMap::new();
+    for (name, gone) in [
+        (CASES, &["case", "joining", "notice", "roster"][..]),
+        (PERMITS, &["permit"]),
+        (REPORTS, &[]),
+    ] {
+        let (operators, left) = built(Capabilities::without([name]));
+        assert!(operators < all, "{name}: {operators} of {all}");
+        let gone: BTreeSet<&str> = gone.iter().copied().collect();
+        assert_eq!(
+            folds.difference(&left).copied().collect::<BTreeSet<_>>(),
+            gone,
+            "{name}"
+        );
+        without.insert(name, all - operators);
+    }
+    // Each costs what is its own: together they are as many as one by one.
+    let (core, left) = built(Capabilities::without([CASES, PERMITS, REPORTS]));
+    assert_eq!(all - core, without.values().sum::<usize>(), "{without:?}");
+    assert_eq!(left.len() + 5, folds.len());
+}
+
+#[test]
+fn every_topic_of_a_capability_is_needed_by_it_alone() {
+    for name in [CASES, PERMITS, REPORTS] {
+        let on = Capabilities::default();
+        let off = Capabilities::without([name]);
+        let gone: Vec<Topic> = Topic::all()
+            .filter(|topic| on.need(*topic) && !off.need(*topic))
+            .collect();
+        assert!(!gone.is_empty() && gone.iter().all(|topic| topic.capability() == Some(name)));
+        assert!(!off.inputs().chain(off.outputs()).any(|topic| gone.contains(&topic)));
+    }
+}
+
+fn rows(place: &dyn Place, topic: Topic) -> usize {
+    let key = |row: &Value| row.to_string();
+    verdict::table(place, topic, key).len()
+}
+
+/// Waits for what a running job makes of a table.
+fn await_rows(place: &dyn Place, topic: Topic, fits: impl Fn(usize) -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !fits(rows(place, topic)) {
+        assert!(Instant::now() < until, "{topic} has {} rows", rows(place, topic));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_is_switched_off_leaves_nothing_in_the_output_and_comes_back() {
+    let mut place = LogPlace::new();
+    let checkpoints = tempfile::tempdir().unwrap();
+    storm(&mut place, checkpoints.path(), 2, 31, None);
+    let job = Running::start(&place, checkpoints.path(), 2, "");
+    await_rows(&place, Topic::CASE_STATE, |count| count > 0);
+    await_rows(&place, Topic::RISK_ASSET, |count| count > 0);
+    job.stop();
+    let told = place.all(Topic::NOTICE).len();
+    let off = [
+        "capabilities.cases=false",
+        "capabilities.permits=false",
+        "capabilities.reports=false",
+    ];
+    let job = Running::start_with(&place, checkpoints.path(), &off);
+    let gone = |topic: &Topic| topic.capability().is_some() && topic.shape() == Shape::OutputTable;
+    for topic in Topic::outputs().filter(gone) {
+        await_rows(&place, topic, |count| count == 0);
+    }
+    assert!(rows(&place, Topic::RISK_ASSET) > 0 && rows(&place, Topic::RISK_REGION) > 0);
+    job.stop();
+    assert_eq!(place.all(Topic::NOTICE).len(), told, "nobody is told of what is off");
+    let job = Running::start(&place, checkpoints.path(), 1, "");
+    await_rows(&place, Topic::CASE_STATE, |count| count > 0);
+    job.stop();
+    verdict::judge_but_for_cases(&place);
+}
