@@ -401,7 +401,7 @@ pub struct ImportArguments {
     /// else is imported; a job that works off a history takes them in that order.
     #[arg(long, value_name = "TIME")]
     pub arrival: Option<Millis>,
-    /// Where rows that are refused go, one JSON object a line; made anew, and only if there are any.
+    /// Where rows that are refused go, one JSON object a line; written beside and put in the place of an older one at the end, if there are any.
     #[arg(long, value_name = "FILE", default_value = "import-rejects.ndjson")]
     pub rejects: PathBuf,
     /// Import nothing; say what would be done.

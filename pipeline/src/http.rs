@@ -103,8 +103,12 @@ impl Server {
     pub fn start(settings: &HttpSettings, handles: Handles, way_in: Option<Box<dyn Append>>) -> Result<Self> {
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener =
-            listen(&runtime, settings.address).with_context(|| format!("could not listen on {}", settings.address))?;
+        let listener = listen(&runtime, settings.address).with_context(|| {
+            format!(
+                "could not listen on {} (`http.listen`): give another address there, or `http.enabled = false`",
+                settings.address
+            )
+        })?;
         let address = listener.local_addr()?;
         let mut threads = Vec::new();
         let actions = match (&settings.actions, way_in) {
@@ -186,5 +190,13 @@ fn nowhere(request: &Request, status: StatusCode) -> Response {
 fn no_such(request: &Request) -> String {
     let path = request.uri().path();
     let path = &path[..path.floor_char_boundary(100)];
-    format!("there is no `{} {path}`; `/` tells what there is", request.method())
+    let off = if path.ends_with("/actions") {
+        "; actions are taken where `http.actions.enabled` is on"
+    } else {
+        ""
+    };
+    format!(
+        "there is no `{} {path}`{off}; `/` tells what there is",
+        request.method()
+    )
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use riskflow_model::Problems;
 use tracing_subscriber::EnvFilter;
@@ -17,7 +18,10 @@ use crate::escape;
 pub fn start_logging(arguments: &LogArguments) {
     let filter = EnvFilter::try_new(&arguments.log);
     let wrong = filter.as_ref().err().map(ToString::to_string);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+        // Whoever read the log may be gone, or its disk full: the job goes on. To tell of it in the same place would be to panic.
+        .log_internal_errors(false);
     match arguments.log_format {
         LogFormat::Text => builder
             .with_writer(io::stderr)
@@ -101,19 +105,35 @@ pub fn explain(error: &clap::Error) -> ExitCode {
     ExitCode::from(crate::cli::EXIT_CONFIGURATION)
 }
 
-/// Writes a line (or some) to standard output, escaped; a closed pipe ends the program quietly, as other tools do.
+/// Whether nobody reads standard output any more.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+
+/// Writes a line (or some) to standard output, escaped. Whoever read it may have seen enough: then the rest is not written, and the
+/// program ends as it would have. Where it cannot be written for another reason, a full disk, the program fails.
 pub fn say(line: impl std::fmt::Display) {
     let line = line.to_string();
-    if writeln!(std::io::stdout().lock(), "{}", escape::lines(&line)).is_err() {
-        std::process::exit(0);
+    said(writeln!(std::io::stdout().lock(), "{}", escape::lines(&line)));
+}
+
+/// Whether nobody reads standard output any more: what goes on only to be read may end.
+pub fn is_unread() -> bool {
+    UNREAD.load(Ordering::Acquire)
+}
+
+fn said(written: io::Result<()>) {
+    match written {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => UNREAD.store(true, Ordering::Release),
+        Err(error) => {
+            let _ = writeln!(io::stderr().lock(), "error: standard output cannot be written: {error}");
+            std::process::exit(1);
+        }
     }
 }
 
 /// The same with styles in it: colour only on a terminal, and without `NO_COLOR`. What others wrote must be escaped already.
 pub fn say_in_colour(line: impl std::fmt::Display) {
-    if writeln!(anstream::stdout().lock(), "{line}").is_err() {
-        std::process::exit(0);
-    }
+    said(writeln!(anstream::stdout().lock(), "{line}"));
 }
 
 /// A progress bar on standard error; hidden where that is no terminal.

@@ -38,6 +38,7 @@ impl Rule {
         check.unit(&record.unit);
         let pane = check.duration("pane", &record.pane, 1, 86_400_000);
         check.pane = pane.unwrap_or(1);
+        check.knows_pane = pane.is_some();
         let mut levels = Vec::new();
         for (level, written) in &record.levels {
             let path = format!("levels.{level}");
@@ -184,6 +185,7 @@ struct Check {
     problems: Problems,
     unit: Option<Unit>,
     pane: i64,
+    knows_pane: bool,
     features: Vec<Feature>,
     comparisons: Vec<Comparison>,
     /// Where each comparison stands.
@@ -474,6 +476,10 @@ impl Check {
             }
             (Some(text), _) => {
                 let window = self.duration(&field, text, 1, LONGEST).unwrap_or(self.pane);
+                // What is wrong with a pane that is none is told there.
+                if !self.knows_pane {
+                    return window;
+                }
                 if window % self.pane != 0 {
                     let give = format!("a multiple of the pane, {}", duration::show(self.pane));
                     self.problems.add(field, format!("`{text}`"), give);

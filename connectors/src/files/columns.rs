@@ -68,11 +68,16 @@ impl Fields {
             .map(|(name, kind)| (name.as_str(), *kind == Kind::Time))
     }
 
-    /// A field that must be there and is not among these columns.
-    pub fn missing(&self, columns: &[&str]) -> Option<&str> {
+    /// Whether there is one of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.kinds.contains_key(name)
+    }
+
+    /// The fields that must be there and are not among these columns.
+    pub fn missing(&self, columns: &[&str]) -> Vec<&str> {
         let there = |names: &[String]| names.iter().any(|name| columns.contains(&name.as_str()));
-        let missing = self.required.iter().find(|names| !there(names))?;
-        missing.last().map(String::as_str)
+        let missing = self.required.iter().filter(|names| !there(names));
+        missing.filter_map(|names| names.last().map(String::as_str)).collect()
     }
 }
 

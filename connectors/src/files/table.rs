@@ -82,6 +82,10 @@ fn unreadable(says: String) -> io::Error {
 fn is_readable(head: &io::Cursor<Vec<u8>>) -> io::Result<()> {
     let head = head.get_ref();
     let header = head.split(|byte| *byte == b'\n').next().unwrap_or(head);
+    if header.trim_ascii_end().contains(&b'\r') {
+        let says = "its lines end with carriage returns alone; give lines that end with a line feed, or with both";
+        return Err(unreadable(says.to_owned()));
+    }
     // One bad byte may be damage of one row; a header, or all of the beginning as GBK, is another encoding.
     let is_damage = |encoding: &&str| *encoding == "another encoding" && str::from_utf8(header).is_ok();
     let other = encoding::guess(head).filter(|encoding| !is_damage(encoding));
@@ -157,11 +161,21 @@ fn columns(header: &ByteRecord, topic: Topic, given: &Columns) -> io::Result<Vec
         .copied()
         .chain(given.constants.iter().map(String::as_str))
         .collect();
-    if let Some(missing) = fields.missing(&there) {
+    let missing = fields.missing(&there);
+    if !missing.is_empty() {
         return Err(unreadable(format!(
-            "its header, `{}`, has no `{missing}`; give a first line with the names of the fields of {topic}",
-            names.join(",")
+            "its header, `{}`, has no `{}`; give a first line with the names of the fields of {topic} (`riskflow schema {topic}`)",
+            names.join(","),
+            missing.join("`, no `")
         )));
+    }
+    let unknown: Vec<&str> = names
+        .iter()
+        .copied()
+        .filter(|name| !name.is_empty() && !fields.has(name))
+        .collect();
+    if !unknown.is_empty() {
+        tracing::warn!(%topic, columns = unknown.join(","), "columns are no fields of this topic: they are passed on, and nothing heeds them");
     }
     let column = |name: &str| {
         let mut written = Vec::new();

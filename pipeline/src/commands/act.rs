@@ -79,7 +79,8 @@ fn payload(arguments: &ActArguments, now: Millis) -> Result<Payload> {
     let id = text(&arguments.id).unwrap_or_else(|| uuid::Uuid::new_v4().to_string().into());
     let until = arguments.until.as_deref().map(|until| moment(until, now)).transpose()?;
     let actor = arguments.actor.clone().or_else(|| std::env::var("USER").ok());
-    let actor = actor.ok_or_else(|| anyhow!("nobody did it; give `--actor`"))?;
+    let actor = actor
+        .ok_or_else(|| anyhow!("it is not known who did it: there is no login name (`$USER`); give `--actor NAME`"))?;
     let action = Action {
         id: id.clone(),
         warning: arguments.warning.as_str().into(),

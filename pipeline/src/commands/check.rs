@@ -18,6 +18,7 @@ use self::report::Report;
 use self::stock::Stock;
 use super::configuration;
 use crate::cli::{CheckArguments, EXIT_CONFIGURATION};
+use crate::exit::Usage;
 use crate::terminal::say;
 
 /// Prints the configuration in force, or everything that is wrong with it; or what is wrong with rules and the rows that they meet.
@@ -44,6 +45,10 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
         files::read(path, Wanted::Rules, &mut stock)?;
     }
     let report = Report::of(stock);
+    if !arguments.rules.is_empty() && !report.has_rules() {
+        let given: Vec<String> = arguments.rules.iter().map(|path| path.display().to_string()).collect();
+        return Err(no_rules(&given));
+    }
     if arguments.json {
         say(report.as_json());
     } else {
@@ -56,9 +61,22 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
     })
 }
 
+/// Where rules are asked about, or to be loaded, and there are none, something was mistaken for them.
+pub(super) fn no_rules(given: &[String]) -> anyhow::Error {
+    let says = format!(
+        "`{}` holds no rule and no limit; give files of JSON, NDJSON or CSV, or a folder with such files",
+        given.join("`, `")
+    );
+    Usage(says).into()
+}
+
 /// Reads all input tables up to where they end now; not observations and actions.
 pub(super) fn read_live(settings: &Settings, stock: &mut Stock) -> Result<()> {
-    let topics: Vec<Topic> = Topic::inputs().filter(|topic| topic.is_input_table()).collect();
+    let topics: Vec<Topic> = settings
+        .capabilities
+        .inputs()
+        .filter(|topic| topic.is_input_table())
+        .collect();
     let beginning = Offsets::default();
     let mut source = open_source(
         &settings.input,

@@ -46,7 +46,7 @@ pub fn import(arguments: &ImportArguments) -> Result<ExitCode> {
     }
     let mapping = Mapping::of(arguments)?;
     let given = gather(&arguments.files, &mapping)?;
-    let mut rejects = Rejects::new(&arguments.rejects)?;
+    let mut rejects = Rejects::new(&arguments.rejects, &given)?;
     let found = look_through(&given, &mapping, &mut rejects)?;
     rejects.finish()?;
     if rejects.count() * 2 > found.rows {
@@ -103,6 +103,8 @@ struct Found {
     observed: BTreeSet<Key>,
     described: BTreeSet<Key>,
     last: BTreeMap<Topic, Millis>,
+    /// Of each file.
+    contents: Vec<Content>,
 }
 
 impl Found {
@@ -127,16 +129,33 @@ impl Found {
 /// Takes a row: its file, its line, what it says, and the record that it is or why it is none.
 type Take<'a> = dyn FnMut(&Given, u64, &[u8], Result<Ready, Rejection>) -> Result<()> + 'a;
 
-/// Hands every row out, good or not.
-fn each(given: &[Given], mapping: &Mapping, what: &'static str, take: &mut Take<'_>) -> Result<()> {
+/// What was read of a file: how many rows, and a hash of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Content {
+    rows: u64,
+    hash: Key,
+}
+
+impl Content {
+    fn add(&mut self, line: u64, payload: &[u8]) {
+        self.rows += 1;
+        let hash = Key::of_bytes(payload).to_u128().rotate_left((line % 128) as u32);
+        self.hash = Key::from_u128(self.hash.to_u128().wrapping_add(hash));
+    }
+}
+
+/// Hands every row out, good or not; says what was read of each file.
+fn each(given: &[Given], mapping: &Mapping, what: &'static str, take: &mut Take<'_>) -> Result<Vec<Content>> {
     let read: Arc<AtomicU64> = Arc::default();
+    let mut contents = Vec::new();
     let mut progress = Progress::new(what, given.iter().map(|file| file.bytes).sum());
     for file in given {
-        let mut failed = None;
+        let (mut failed, mut content) = (None, Content::default());
         let form = (mapping.format(), file.topic);
         let done = read_rows(&file.path, form, &mapping.columns, &read, &mut |row| {
             let ready = mapping.ready(&row);
             progress.set(read.load(Ordering::Relaxed));
+            content.add(row.line, row.payload.unwrap_or(b"null"));
             match take(file, row.line, row.payload.unwrap_or(b"null"), ready) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
@@ -149,14 +168,31 @@ fn each(given: &[Given], mapping: &Mapping, what: &'static str, take: &mut Take<
             return Err(error);
         }
         done.map_err(|error| Usage(format!("{} cannot be imported: {error}", file.name)))?;
+        contents.push(content);
     }
-    Ok(())
+    Ok(contents)
+}
+
+/// Whether the files are those that were checked.
+fn unchanged(given: &[Given], found: &Found, again: &[Content]) -> Result<()> {
+    let files = given.iter().zip(found.contents.iter().zip(again));
+    let other: Vec<&str> = files
+        .filter_map(|(file, (before, now))| (before != now).then_some(&*file.name))
+        .collect();
+    if other.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{} changed while it was imported: what was written is not all that was checked; import it again once nobody writes to it. \
+         What is there twice counts once",
+        other.join(", ")
+    )
 }
 
 /// Checks every row, and writes down those that are refused.
 fn look_through(given: &[Given], mapping: &Mapping, rejects: &mut Rejects) -> Result<Found> {
     let mut found = Found::default();
-    each(given, mapping, "checking", &mut |file, line, payload, ready| {
+    let contents = each(given, mapping, "checking", &mut |file, line, payload, ready| {
         found.rows += 1;
         match ready {
             Ok(ready) => found.note(&ready),
@@ -164,6 +200,7 @@ fn look_through(given: &[Given], mapping: &Mapping, rejects: &mut Rejects) -> Re
         }
         Ok(())
     })?;
+    found.contents = contents;
     Ok(found)
 }
 
@@ -193,7 +230,7 @@ fn write(
     found: &Found,
 ) -> Result<u64> {
     if let Some(place @ Place::Log(_)) = Place::of_input(&settings.input) {
-        let inputs: Vec<Topic> = Topic::inputs().collect();
+        let inputs: Vec<Topic> = settings.capabilities.inputs().collect();
         create(place, &settings.topics, &inputs).context("could not make the input topics")?;
     }
     let now = Millis(wall_clock());
@@ -205,18 +242,20 @@ fn write(
         tables: found.times.map_or(now, |(first, _)| first.min(now)),
     };
     if !found.unordered {
-        each(given, mapping, "importing", &mut |_, _, _, ready| match ready {
+        let again = each(given, mapping, "importing", &mut |_, _, _, ready| match ready {
             Ok(ready) => out.put(arrival.of(ready)),
             Err(_) => Ok(()),
         })?;
-        return out.finish();
+        let written = out.finish()?;
+        return unchanged(given, found, &again).map(|()| written);
     }
     // A log keeps the order of arrival, and a job works off a history in that order.
     let mut all: Vec<(Topic, InRecord)> = Vec::new();
-    each(given, mapping, "sorting by time", &mut |_, _, _, ready| {
+    let again = each(given, mapping, "sorting by time", &mut |_, _, _, ready| {
         all.extend(ready.map(|ready| arrival.of(ready)));
         Ok(())
     })?;
+    unchanged(given, found, &again)?;
     all.sort_by_key(|(topic, record)| (!topic.is_input_table(), record.arrival));
     let mut progress = Progress::new("importing", all.len() as u64);
     for (done, record) in (1..).zip(all) {
@@ -286,10 +325,11 @@ impl Out {
     fn flush(&mut self) -> Result<()> {
         (self.count, self.bytes) = (0, 0);
         for (topic, records) in std::mem::take(&mut self.waiting) {
-            let way = self
-                .ways
-                .get_mut(&topic)
-                .expect("a file has the same rows when it is read again");
+            let Some(way) = self.ways.get_mut(&topic) else {
+                bail!(
+                    "a file has rows of `{topic}` that it had not when it was checked: it changed meanwhile; import it again"
+                );
+            };
             for answer in way.append(&records) {
                 answer.with_context(|| {
                     format!(

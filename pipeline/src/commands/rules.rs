@@ -15,9 +15,9 @@ use riskflow_model::{Key, Millis, Row};
 use serde_json::{Value, json};
 
 use super::check::files::{self, Wanted};
-use super::check::read_live;
 use super::check::report::Report;
 use super::check::stock::Stock;
+use super::check::{no_rules, read_live};
 use super::configuration;
 use crate::cli::{EXIT_CONFIGURATION, RulesArguments, RulesCommand};
 use crate::exit::Usage;
@@ -61,18 +61,42 @@ fn list(names: &[String], as_json: bool) -> Result<ExitCode> {
     };
     if as_json {
         let rows = rows.iter().map(|(pack, record)| {
-            json!({ "pack": pack, "id": record["id"], "version": record["version"], "name": record["name"], "source": record["source"] })
+            json!({ "pack": pack, "id": record["id"], "version": record["version"], "name": record["name"], "watches": watches(record), "source": record["source"] })
         });
         say(Value::from(rows.collect::<Vec<_>>()));
     } else {
         let rows = rows.iter().map(|(pack, record)| {
             let mut row = vec![(*pack).to_owned()];
-            row.extend(["id", "version", "name", "source"].map(|field| text(record, field)));
+            row.extend(["id", "version", "name"].map(|field| text(record, field)));
+            row.extend([watches(record), text(record, "source")]);
             row
         });
-        say(table(&["pack", "id", "version", "name", "source"], rows));
+        say(table(&["pack", "id", "version", "name", "watches", "source"], rows));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a rule or limit selects: the observed property and all else that must hold.
+fn watches(record: &Value) -> String {
+    let select = record["select"].as_object().cloned().unwrap_or_else(|| {
+        let parts = ["measure", "work_type", "category", "domain", "region"];
+        let parts = parts
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), record.get(*name)?.clone())));
+        parts.collect()
+    });
+    let shown = select.iter().map(|(name, value)| match value {
+        Value::String(text) if name == "observed_property" || name == "measure" => text.clone(),
+        Value::String(text) => format!("{name} {text}"),
+        Value::Array(texts) => {
+            let texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
+            format!("{name} {}", texts.join(" or "))
+        }
+        other => format!("{name} {other}"),
+    });
+    let mut shown: Vec<String> = shown.collect();
+    shown.sort_by_key(|part| part.contains(' '));
+    shown.join(", ")
 }
 
 #[derive(Clone, Copy)]
@@ -97,12 +121,15 @@ fn load(settings: &Settings, what: &[String], how: How) -> Result<ExitCode> {
     let mut given = Stock::default();
     read_given(what, &mut given)?;
     let report = Report::of(given);
+    if !report.has_rules() {
+        return Err(no_rules(what));
+    }
     if report.has_refused() {
         report.for_people().iter().for_each(tell);
         tell("nothing was loaded");
         return Ok(ExitCode::from(EXIT_CONFIGURATION));
     }
-    let inputs: Vec<Topic> = Topic::inputs().collect();
+    let inputs: Vec<Topic> = settings.capabilities.inputs().collect();
     let place = Place::of_input(&settings.input);
     let is_new_log =
         matches!(&settings.input, Input::Log(folder) if !folder.join(settings.topics.name(Topic::IN_RULE)).exists());

@@ -19,7 +19,7 @@ use super::configuration;
 use crate::cli::TailArguments;
 use crate::escape;
 use crate::exit::Usage;
-use crate::terminal::{say, say_in_colour};
+use crate::terminal::{is_unread, say, say_in_colour};
 use people::{Kind, Names};
 
 /// Prints the records of a topic.
@@ -189,6 +189,9 @@ impl Read<'_> {
                 }
                 Verdict::Taken
             })?;
+            if is_unread() {
+                return Ok(true);
+            }
             match polled {
                 Polled::Ended => break,
                 Polled::Idle | Polled::Blocked => wait(),
@@ -221,8 +224,8 @@ impl Read<'_> {
             if polled != Polled::More {
                 lines.sort_by_key(|line| line.at);
                 lines.drain(..).for_each(|line| shown.say(&line));
-                // Files have an end.
-                if polled == Polled::Ended {
+                // Files have an end, and so has the patience of whoever reads.
+                if polled == Polled::Ended || is_unread() {
                     return Ok(());
                 }
                 wait();

@@ -92,12 +92,14 @@ impl fmt::Display for Outcome {
             Self::Refused(delta) => {
                 let refusal = json!(delta.event.refusal);
                 let refusal = refusal.as_str().unwrap_or("for a reason that is not told");
+                if refusal == "unknown_case" {
+                    return f.write_str(
+                        "refused: unknown_case; there is no such case: give its whole identifier, as `riskflow tail cases --json` shows it",
+                    );
+                }
                 write!(f, "refused: {refusal}; the case is {}", delta.event.step.name())?;
                 let allowed: Vec<&str> = delta.event.allowed.iter().map(|verb| verb.name()).collect();
                 match allowed.is_empty() {
-                    true if refusal == "unknown_case" => {
-                        write!(f, " not known; `riskflow tail cases` lists those that are")
-                    }
                     true => write!(f, ", and nothing is allowed"),
                     false => write!(f, ", and allowed are {}", allowed.join(", ")),
                 }

@@ -22,6 +22,7 @@ pub struct Report {
     ok: bool,
     refused: Vec<RefusedRow>,
     rules: Vec<RuleRow>,
+    limits: usize,
     datastreams: usize,
     assets: usize,
     unmatched: Vec<UnmatchedRow>,
@@ -74,6 +75,11 @@ impl Report {
         let mut assets: BTreeMap<Key, &Asset> = BTreeMap::new();
         let mut datastreams: Vec<&Datastream> = Vec::new();
         let mut lineage = Lineage::default();
+        let limits = stock
+            .rows
+            .keys()
+            .filter(|(topic, _)| *topic == Topic::BASE_LIMIT)
+            .count();
         let mut unmatched = Vec::new();
         for ((_, key), (row, place)) in &stock.rows {
             if let Some(rule) = row.downcast_ref() {
@@ -121,6 +127,7 @@ impl Report {
             ok: false,
             refused,
             rules: rules.collect(),
+            limits,
             datastreams: datastreams.len(),
             assets: assets.len(),
             unmatched,
@@ -139,6 +146,11 @@ impl Report {
     pub fn watched_by(&self, rule: &str) -> usize {
         let rule = self.rules.iter().find(|row| &*row.id == rule);
         rule.map_or(0, |rule| rule.datastreams.len())
+    }
+
+    /// Whether there is a rule or a limit, a refused one included.
+    pub fn has_rules(&self) -> bool {
+        self.limits > 0 || !self.rules.is_empty() || !self.refused.is_empty()
     }
 
     /// Whether nothing would be refused and nothing is wrong together.
@@ -204,9 +216,13 @@ impl Report {
                 .iter()
                 .map(|file| format!("{file} was not read: its name does not tell what it holds; give `TOPIC=FILE`")),
         );
+        let limits = match self.limits {
+            0 => String::new(),
+            limits => format!("; {limits} limits of work under permit"),
+        };
         let mistakes = self.unmatched.iter().filter(|row| row.mistake).count();
         lines.push(format!(
-            "{}: {} rules, {} assets, {} datastreams; {} refused, {} that do not fit",
+            "{}: {} rules, {} assets, {} datastreams; {} refused, {} that do not fit{limits}",
             if self.ok { "ok" } else { "not ok" },
             self.rules.len(),
             self.assets,

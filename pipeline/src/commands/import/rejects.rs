@@ -1,6 +1,6 @@
 //! Rows that are refused: where each stands, what is wrong with it, and what mends it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,8 @@ use riskflow_model::shortened;
 use riskflow_model::topic::Topic;
 use serde_json::{Value, json};
 
+use super::files::Given;
+use crate::exit::Usage;
 use crate::terminal::tell;
 
 /// So many are shown at once; the file has all.
@@ -18,25 +20,44 @@ const SHOWN: usize = 5;
 /// Of a row that is refused so much is quoted.
 const QUOTED: usize = 64 << 10;
 
-/// A file with rows that are refused, made with the first of them.
+/// A file with rows that are refused, made with the first of them. It is written beside, and takes its name once it is whole.
 pub struct Rejects {
     path: PathBuf,
+    /// Where it is written; the path itself where that is no regular file, but a pipe or a device.
+    beside: PathBuf,
     file: Option<BufWriter<File>>,
     count: u64,
     first: Vec<String>,
 }
 
 impl Rejects {
-    /// None yet. A file that an earlier import left goes.
-    pub fn new(path: &Path) -> Result<Self> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("could not make `{}` anew", path.display()));
-            }
-            _ => {}
+    /// None yet. A file that an earlier import left stays until there is another.
+    pub fn new(path: &Path, given: &[Given]) -> Result<Self> {
+        let same = |file: &&Given| {
+            fs::canonicalize(&file.path)
+                .ok()
+                .is_some_and(|file| fs::canonicalize(path).ok() == Some(file))
+        };
+        if let Some(file) = given.iter().find(same) {
+            let says = format!(
+                "`--rejects` is `{}`, which is to be imported; give another file",
+                file.name
+            );
+            return Err(Usage(says).into());
         }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".part");
+        let beside = match fs::metadata(path) {
+            Ok(there) if there.is_dir() => {
+                let says = format!("`--rejects` is `{}`, a folder; give a file", path.display());
+                return Err(Usage(says).into());
+            }
+            Ok(there) if !there.is_file() => path.to_owned(),
+            _ => path.with_file_name(name),
+        };
         Ok(Self {
             path: path.to_owned(),
+            beside,
             file: None,
             count: 0,
             first: Vec::new(),
@@ -72,8 +93,8 @@ impl Rejects {
         let out = match &mut self.file {
             Some(file) => file,
             None => {
-                let made = File::create(&self.path);
-                let made = made.with_context(|| format!("could not create `{}`", self.path.display()))?;
+                let made = File::create(&self.beside);
+                let made = made.with_context(|| format!("could not create `{}`", self.beside.display()))?;
                 self.file.insert(BufWriter::new(made))
             }
         };
@@ -82,8 +103,14 @@ impl Rejects {
 
     /// All are written down.
     pub fn finish(&mut self) -> Result<()> {
-        let flushed = self.file.as_mut().map_or(Ok(()), BufWriter::flush);
-        flushed.with_context(|| format!("could not write `{}`", self.path.display()))
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        let written = file.flush().and_then(|()| match self.beside == self.path {
+            true => Ok(()),
+            false => fs::rename(&self.beside, &self.path),
+        });
+        written.with_context(|| format!("could not write `{}`", self.path.display()))
     }
 
     /// Says the first of them.
