@@ -143,6 +143,8 @@ pub struct Pace {
     reports: Vec<Option<Report>>,
     /// How many records each worker's sources hold that were not taken, as far as that is known.
     behind: Vec<u64>,
+    /// The epoch with which each worker had taken all that was there when its sources were opened.
+    caught_up: Vec<Option<u64>>,
     /// Whether a source has a record at hand that no epoch was closed for yet.
     rung: bool,
     /// The earliest time that a key waits for, as of the last epoch that was applied.
@@ -168,6 +170,7 @@ impl Pace {
             closed: i64::MIN / 2,
             reports: vec![None; terms.peers],
             behind: vec![0; terms.peers],
+            caught_up: vec![None; terms.peers],
             terms,
             rung: false,
             wake: None,
@@ -177,6 +180,9 @@ impl Pace {
     /// Notes what a worker said after a cut.
     pub fn note(&mut self, report: Report) {
         self.behind[report.worker] = report.behind;
+        if report.caught_up {
+            self.caught_up[report.worker].get_or_insert(report.epoch);
+        }
         // After an earlier one it tells nothing: the next was closed without it.
         if report.epoch == self.last.epoch {
             self.reports[report.worker] = Some(report);
@@ -197,6 +203,16 @@ impl Pace {
     #[must_use]
     pub fn behind(&self) -> u64 {
         self.behind.iter().sum()
+    }
+
+    /// The epoch with which all was taken that was there when the job began. It may be long behind the first live one: what
+    /// arrived just before the start is no history, and a live epoch takes `epoch.max_records` at most.
+    #[must_use]
+    pub fn caught_up(&self) -> Option<u64> {
+        self.caught_up
+            .iter()
+            .copied()
+            .try_fold(0, |last, epoch| Some(last.max(epoch?)))
     }
 
     /// The epoch closed last, and its time.

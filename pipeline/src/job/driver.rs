@@ -188,10 +188,9 @@ impl Driver {
             .unwrap_or_default();
         let committed = self.job.committed.load(Ordering::Acquire);
         self.job.handles.now.store(committed, Ordering::Release);
-        if self
-            .first_live
-            .get()
-            .is_some_and(|(_, first)| committed >= first as i64)
+        let caught_up = self.pace.borrow().caught_up();
+        if let (Some((_, first)), Some(caught_up)) = (self.first_live.get(), caught_up)
+            && committed >= first.max(caught_up) as i64
         {
             self.job.handles.ready.store(true, Ordering::Release);
         }

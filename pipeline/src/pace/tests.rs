@@ -169,6 +169,42 @@ fn a_history_without_an_end_goes_live_where_its_epochs_would_lie_ahead() {
     assert!(pace.is_live());
 }
 
+#[test]
+fn what_arrived_just_before_the_start_is_caught_up_with_live() {
+    let mut pace = Pace::new(
+        Terms {
+            peers: 2,
+            ..terms(Clock::Live)
+        },
+        Plan::default(),
+    );
+    let of = |worker, next| Report { worker, ..report(next) };
+    // Between two points of the grid.
+    let now = later(NOW, 500);
+    let backlog = Some(now.clock - 10);
+    assert_eq!(pace.step(0, now, false), at(1, How::Look));
+    pace.applied(None);
+    for worker in [0, 1] {
+        pace.note(told_of(1, of(worker, backlog)));
+    }
+    assert_eq!(
+        pace.step(0, now, false),
+        Step::Wait(Duration::ZERO),
+        "its grid point lies ahead"
+    );
+    assert_eq!(pace.step(0, now, false), at(now.clock, How::Live));
+    let first = pace.last().epoch;
+    pace.note(told_of(first, of(0, None)));
+    pace.note(told_of(first, of(1, backlog)));
+    assert_eq!(pace.caught_up(), None, "one of them has more than an epoch takes");
+    // Reports count late as well: by then the next epoch may be closed.
+    pace.note(told_of(first + 1, of(0, None)));
+    pace.note(told_of(first + 1, of(1, None)));
+    assert_eq!(pace.caught_up(), Some(first + 1), "told once, it stays");
+    pace.note(told_of(first + 2, of(1, backlog)));
+    assert_eq!(pace.caught_up(), Some(first + 1));
+}
+
 fn live() -> (Pace, Now) {
     let mut pace = pace(Clock::Live);
     step(&mut pace, None, None);
