@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -75,6 +76,16 @@ impl LogPlace {
         Self {
             writers: RefCell::new(writers),
             folder,
+        }
+    }
+}
+
+impl Drop for LogPlace {
+    /// What a test failed on does not come again: its times are those of the run.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            let _ = writeln!(std::io::stderr(), "the log is kept in {}", self.folder.path().display());
         }
     }
 }
