@@ -295,7 +295,9 @@ fn shrunk(mut history: Vec<EpochInput>, workers: usize) -> Vec<EpochInput> {
 /// A rule as it was written.
 fn rule((_, record): &(Origin, InputRecord)) -> Option<String> {
     match record {
-        InputRecord::Base(_, Some(row)) if row.topic() == Topic::IN_RULE => String::from_utf8(row.to_json().ok()?).ok(),
+        InputRecord::Base(_, Some(row)) if row.topic() == Topic::IN_RULE => {
+            Some(String::from_utf8(row.to_json().unwrap()).unwrap())
+        }
         _ => None,
     }
 }

@@ -95,7 +95,8 @@ fn rows(place: &dyn Place, topic: Topic) -> usize {
     verdict::table(place, topic, key).len()
 }
 
-/// Waits for what a running job makes of a table.
+/// Waits for what a running job makes of a table. The job is another process, and a log tells nobody that it grew: it is asked
+/// again, and the sleep is only between two looks.
 fn await_rows(place: &dyn Place, topic: Topic, fits: impl Fn(usize) -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
     while !fits(rows(place, topic)) {

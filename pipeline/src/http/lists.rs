@@ -96,7 +96,17 @@ impl Query {
     fn take(&mut self, list: &List, name: &str, value: &str) -> Result<(), String> {
         match name {
             "offset" => return set(&mut self.offset, value.parse().ok(), name, value, &"a number of items"),
-            "after" => return set(&mut self.after, Some(Some(value.to_owned())), name, value, &"a key"),
+            "after" => {
+                let fits = list.about.scope.is_none() || value.parse::<RegionCode>().is_ok();
+                let after = fits.then(|| Some(value.to_owned()));
+                return set(
+                    &mut self.after,
+                    after,
+                    name,
+                    value,
+                    &"a region code, as `next` of the page before says",
+                );
+            }
             "limit" => {
                 let limit = value.parse().ok().filter(|limit| *limit <= LARGEST_PAGE);
                 return set(
@@ -260,9 +270,11 @@ impl List {
         }
     }
 
-    /// Codes are in the order of regions, which is not that of their texts. An `after` that is no code comes before all.
+    /// Codes are in the order of regions, which is not that of their texts.
     fn by_region(&self, tables: &Tables, query: &Query, scope: DomainScope, each: Each<'_>) {
-        let after: Option<RegionCode> = query.after.as_deref().and_then(|after| after.parse().ok());
+        let after = query.after.as_deref();
+        let after: Option<RegionCode> =
+            after.map(|after| after.parse().expect("`Query::parse` refuses what is no code"));
         let mut rows: Vec<(RegionCode, &OutputRow)> = Vec::new();
         for (_, row) in tables.on(self.topic) {
             let facets = row.facets();
@@ -324,6 +336,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_page_of_regions_goes_on_behind_a_code_only() {
+        assert_eq!(
+            parse("regions", "after=330903").unwrap().after.as_deref(),
+            Some("330903")
+        );
+        let said = parse("regions", "after= 33").unwrap_err();
+        assert!(said.starts_with("`after` is ` 33`; give a region code"), "{said}");
+        assert!(parse("cases", "after= 33").is_ok(), "keys of cases are texts");
     }
 
     #[test]
