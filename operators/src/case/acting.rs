@@ -120,7 +120,7 @@ impl Machine {
                 return CaseEventKind::Rejected;
             }
             Verb::Suppress => {
-                self.suppressed = action.until.map(|until| until.0).filter(|until| *until > at);
+                self.suppress(at, action.until.map(|until| until.0));
                 return CaseEventKind::Suppressed;
             }
             Verb::Escalate => return CaseEventKind::Escalated,

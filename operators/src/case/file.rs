@@ -492,8 +492,8 @@ impl File {
     }
 }
 
-/// From so many items on a timeline is long. Unit tests reach it with few.
-const LONG: usize = if cfg!(test) { 4 } else { 64 };
+/// From so many items on a timeline is long. Builds for tests reach it with few.
+const LONG: usize = if cfg!(debug_assertions) { 4 } else { 64 };
 
 /// The last of a list.
 fn newest(all: &VecDeque<Text>, most: usize) -> Vec<Text> {

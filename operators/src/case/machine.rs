@@ -45,6 +45,13 @@ impl Deadline {
         Self { due, ahead: due }
     }
 
+    /// The suppression that put it off ends at another time. One that only counts from a changed limit was not put off.
+    fn put_off_until(&mut self, at: i64, until: i64) {
+        if let Some(ahead) = self.ahead.filter(|ahead| *ahead > at && self.due != Some(*ahead)) {
+            self.ahead = Some(until);
+        }
+    }
+
     /// Another limit from the same beginning; one that is past by now passes now.
     fn change(&mut self, now: i64, from: i64, limit: Option<i64>) {
         let passed = self.due.is_some() && self.ahead.is_none();
@@ -257,6 +264,22 @@ impl Machine {
             }
         };
         self.lift(due, Some(step), from, task, None, out);
+    }
+
+    /// Nobody is told until a time, or no longer: what was put off until another one passes then.
+    pub(super) fn suppress(&mut self, at: i64, until: Option<i64>) {
+        // One that is over already suppresses nothing.
+        self.suppressed = until.filter(|until| *until > at);
+        let end = self.suppressed.unwrap_or(at);
+        let obliged = self.obliged.values_mut().map(|obliged| &mut obliged.deadline);
+        let jobs = self.jobs.values_mut().map(|job| &mut job.deadline);
+        for deadline in [&mut self.next.1, &mut self.anybody]
+            .into_iter()
+            .chain(obliged)
+            .chain(jobs)
+        {
+            deadline.put_off_until(at, end);
+        }
     }
 
     /// The obligation that answers for the case as a whole.

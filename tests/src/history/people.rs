@@ -367,7 +367,14 @@ impl Maker {
             }
             Verb::Assign => row["assignee"] = json!(format!("user-{}", self.draw.below(USERS))),
             Verb::Attach => row["evidence"] = json!(format!("file:{}", self.draw.below(9))),
-            Verb::Suppress => row["until"] = json!(now - 5_000 + 1_000 * self.draw.below(40) as i64),
+            Verb::Suppress => {
+                // Often sooner than it was to end.
+                let most = match state.and_then(|state| state.suppressed_until) {
+                    Some(until) if until.0 > now && !self.draw.once_in(3) => (until.0 - now) / 1_000 + 6,
+                    _ => 40,
+                };
+                row["until"] = json!(now - 5_000 + 1_000 * self.draw.below(most as u64) as i64);
+            }
             _ => {}
         }
     }
@@ -382,8 +389,12 @@ fn sensible(state: &CaseState, draw: &mut Draw) -> Verb {
             Verb::Assign,
             Verb::Comment,
             Verb::Attach,
+            Verb::Suppress,
         ];
         return *draw.pick(&beside);
+    }
+    if state.suppressed_until.is_some() && draw.once_in(4) {
+        return Verb::Suppress;
     }
     match state.step {
         CaseStep::Issued if draw.once_in(2) => Verb::Call,

@@ -19,6 +19,8 @@ use crate::oracle::timeline::{About, Asked, Fact, Says, Timeline};
 struct Due {
     step: CaseStep,
     at: Option<i64>,
+    /// Whether it came while the case was suppressed.
+    put_off: bool,
     /// Whether it is over, missed or not.
     passed: bool,
 }
@@ -31,6 +33,7 @@ pub struct Pending {
     since: i64,
     /// By when.
     pub due: Option<i64>,
+    put_off: bool,
     passed: bool,
     /// When it was acknowledged.
     pub acknowledged: Option<i64>,
@@ -41,6 +44,7 @@ pub struct Pending {
 pub(super) struct Task {
     pub wanted: Wanted,
     since: i64,
+    put_off: bool,
     passed: bool,
     pub reported: Option<i64>,
 }
@@ -159,6 +163,7 @@ impl<'a> Walk<'a> {
             whole: Due {
                 step: CaseStep::Acknowledged,
                 at: None,
+                put_off: false,
                 passed: false,
             },
             times: CaseTimes {
@@ -249,6 +254,7 @@ impl<'a> Walk<'a> {
                 for task in &mut self.tasks {
                     task.reported = None;
                     task.since = at;
+                    task.put_off = false;
                     task.passed = false;
                 }
                 self.begin(level, at);
@@ -290,6 +296,7 @@ impl<'a> Walk<'a> {
         for pending in self.obligations.values_mut() {
             pending.since = at;
             pending.due = due;
+            pending.put_off = false;
             pending.passed = false;
             pending.acknowledged = None;
         }
@@ -297,6 +304,7 @@ impl<'a> Walk<'a> {
         self.whole = Due {
             step: CaseStep::Acknowledged,
             at: due,
+            put_off: false,
             passed: false,
         };
     }
@@ -328,6 +336,7 @@ impl<'a> Walk<'a> {
         self.next = step.map(|step| Due {
             step,
             at: self.limit(step).map(|limit| from + limit),
+            put_off: false,
             passed: false,
         });
     }
@@ -342,6 +351,7 @@ impl<'a> Walk<'a> {
                 asking: asking.clone(),
                 since: asked.at,
                 due,
+                put_off: false,
                 passed: false,
                 acknowledged: None,
             });
@@ -358,6 +368,7 @@ impl<'a> Walk<'a> {
                 None => Task {
                     wanted: wanted.clone(),
                     since: asked.at,
+                    put_off: false,
                     passed: false,
                     reported: None,
                 },
@@ -424,24 +435,29 @@ impl<'a> Walk<'a> {
     /// Deadlines that are over by now: missed if they are in force, unless a suppression puts that off.
     fn deadlines(&mut self, at: i64) {
         let (telling, lead) = (self.telling(), self.lead());
-        let put_off = self.suppressed(at);
-        let passes = |due: Option<i64>, in_force| due.is_some_and(|due| due <= at) && !(in_force && put_off);
+        let suppressed = self.suppressed(at);
+        // What came while it was suppressed and in force waits for the end of that, whatever becomes of the case meanwhile.
+        let passes = |due: Option<i64>, in_force: bool, put_off: &mut bool| {
+            let came = due.is_some_and(|due| due <= at);
+            *put_off |= came && in_force && suppressed;
+            came && !(*put_off && suppressed)
+        };
         let mut missed = Vec::new();
-        if let Some(next) = self.next.filter(|next| !next.passed) {
+        if let Some(next) = self.next.as_mut().filter(|next| !next.passed) {
             let in_force = telling || next.step == CaseStep::Archived;
-            if passes(next.at, in_force) {
-                self.next = Some(Due { passed: true, ..next });
+            if passes(next.at, in_force, &mut next.put_off) {
+                next.passed = true;
                 missed.extend(in_force.then(|| (next.step, lead.clone(), None)));
             }
         }
-        if passes(self.whole.at, telling) && !self.whole.passed {
+        if !self.whole.passed && passes(self.whole.at, telling, &mut self.whole.put_off) {
             self.whole.passed = true;
             if telling && self.obligations.is_empty() && self.step <= CaseStep::Called {
                 missed.push((CaseStep::Acknowledged, None, None));
             }
         }
         for (place, pending) in &mut self.obligations {
-            if passes(pending.due, telling) && !pending.passed {
+            if !pending.passed && passes(pending.due, telling, &mut pending.put_off) {
                 pending.passed = true;
                 if telling && pending.acknowledged.is_none() {
                     let from = (place.clone(), pending.asking.parent.clone());
@@ -450,7 +466,7 @@ impl<'a> Walk<'a> {
             }
         }
         let mut over: Vec<&mut Task> = self.tasks.iter_mut().filter(|task| !task.passed).collect();
-        over.retain(|task| passes(task_due(task), telling));
+        over.retain_mut(|task| passes(task_due(task), telling, &mut task.put_off));
         over.sort_by_key(|task| (task.wanted.plan.clone(), task.wanted.task.clone()));
         for task in over {
             task.passed = true;
