@@ -35,7 +35,7 @@ use crate::Identity;
 mod tests;
 
 /// Version of what lies in the parts; one that differs is refused.
-pub const FORMAT: u32 = 9;
+pub const FORMAT: u32 = 10;
 
 /// Why a checkpoint cannot be written, read or found.
 #[derive(Debug, thiserror::Error)]

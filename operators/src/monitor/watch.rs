@@ -35,6 +35,8 @@ pub(super) struct Watch {
     shown_standing: Option<(Level, bool)>,
     /// Whether the lifecycle ever heard of this watch.
     told: bool,
+    /// Whether one whose place it took was on at any time up to its floor.
+    was_on: bool,
     /// Whether no comparison may become true with no new observation, in the range that results have. Asked for with each of them.
     #[serde(skip)]
     pub(super) calm: bool,
@@ -138,6 +140,7 @@ impl Watch {
             ahead: Turns::default(),
             shown_standing: None,
             told: false,
+            was_on: false,
             calm: false,
             cause: None,
             fresh: Some(Box::new(Fresh { cause, past: None })),
@@ -163,6 +166,7 @@ impl Watch {
             base: Evaluation::new(&Walk::new(&entry, series, sight).from(Some(on))),
             turns,
             told: self.told || !track.is_empty(),
+            was_on: self.was_on || self.turns.after(sight.floor) > 0,
             shown_standing: self.shown_standing,
             fresh: Some(Box::new(Fresh {
                 cause,
@@ -458,7 +462,7 @@ impl Watch {
         if !self.told {
             return;
         }
-        let never_on = self.turns.is_empty() && self.ahead.is_empty();
+        let never_on = self.turns.is_empty() && self.ahead.is_empty() && !self.was_on;
         let revision = Revision {
             // Endings first: the same datastream may come anew in this epoch.
             origin: Origin::default(),
