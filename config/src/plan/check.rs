@@ -243,10 +243,12 @@ impl Check {
         for found in out_of_order(levels, &self.comparisons, &thresholds) {
             let (higher, lower) = (&self.comparisons[found.higher], &self.comparisons[found.lower]);
             let number = |index: usize| Number(thresholds[index].unwrap_or_default() as f64 / 1000.0);
-            let most = if higher.operator.is_upward() {
-                "at least"
-            } else {
-                "at most"
+            let leaves_out = lower.operator.is_strict() && !higher.operator.is_strict();
+            let most = match (higher.operator.is_upward(), leaves_out) {
+                (true, false) => "at least",
+                (true, true) => "more than",
+                (false, false) => "at most",
+                (false, true) => "less than",
             };
             let (field, limit) = (&self.paths[found.higher], number(found.lower));
             self.problems.add(

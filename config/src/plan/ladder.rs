@@ -1,6 +1,8 @@
 //! Whether levels stand in order: a higher one is not on more easily than a lower one, as far as both ask for the same feature over
 //! the same window.
 
+use std::cmp::Ordering;
+
 use super::{Comparison, Condition, LevelPlan};
 
 /// A comparison of a higher level that holds more easily than one of a lower level; positions in the rule's comparisons.
@@ -139,15 +141,16 @@ impl Ladder<'_> {
             return None;
         }
         let (above, below) = (self.thresholds[higher]?, self.thresholds[lower]?);
-        let (harder, easier) = if a.operator.is_upward() {
-            (above > below, above < below)
+        let harder = if a.operator.is_upward() {
+            above.cmp(&below)
         } else {
-            (above < below, above > below)
+            below.cmp(&above)
         };
-        Some(match (harder, easier) {
-            (true, _) => Verdict::Harder,
-            (_, true) => Verdict::Easier(OutOfOrder { higher, lower }),
-            _ => Verdict::Same,
+        // At one threshold the comparison that leaves it out holds less often.
+        Some(match harder.then(a.operator.is_strict().cmp(&b.operator.is_strict())) {
+            Ordering::Greater => Verdict::Harder,
+            Ordering::Less => Verdict::Easier(OutOfOrder { higher, lower }),
+            Ordering::Equal => Verdict::Same,
         })
     }
 }

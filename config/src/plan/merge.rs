@@ -135,10 +135,16 @@ impl fmt::Display for PairProblem {
                 threshold,
                 lower,
                 lower_threshold,
-            } => write!(
-                f,
-                "`{level}` at {threshold} is on more easily than `{lower}` at {lower_threshold}"
-            ),
+            } => {
+                write!(
+                    f,
+                    "`{level}` at {threshold} is on more easily than `{lower}` at {lower_threshold}"
+                )?;
+                if threshold == lower_threshold {
+                    f.write_str(", which that number does not turn on")?;
+                }
+                Ok(())
+            }
             Self::NeverHolds { level } => write!(f, "`{level}` could never turn on"),
             Self::NeverClears { level } => write!(f, "`{level}` could never turn off: its margin is too wide"),
             Self::Unit { unit, of_rule, why } => write!(

@@ -32,6 +32,11 @@ impl Operator {
         matches!(self, Self::AtLeast | Self::Above)
     }
 
+    /// Whether the threshold itself does not compare so.
+    pub(super) const fn is_strict(self) -> bool {
+        matches!(self, Self::Above | Self::Below)
+    }
+
     /// Whether some value from `least` to `greatest` compares so with a threshold.
     const fn may_hold(self, threshold: i128, least: i128, greatest: i128) -> bool {
         match self {

@@ -349,6 +349,8 @@ fn a_higher_level_is_not_on_more_easily_than_a_lower_one() {
         (last(">=", "2"), last(">=", "1"), "levels.red.when.threshold"),
         (last(">=", "2"), last(">", "1"), "levels.red.when.threshold"),
         (last("<=", "-5"), last("<=", "-2"), "levels.red.when.threshold"),
+        (last(">", "2"), last(">=", "2"), "levels.red.when.threshold"),
+        (last("<", "-2"), last("<=", "-2"), "levels.red.when.threshold"),
         (
             list("any", &[sum("1h", 35), sum("3h", 55)]),
             list("any", &[sum("1h", 45), sum("3h", 50)]),
@@ -387,6 +389,8 @@ fn a_higher_level_is_not_on_more_easily_than_a_lower_one() {
     assert!(refusal(&between).contains("`red` would be on more easily than `orange`; give at least 3"));
     for (blue, red) in [
         (last(">=", "2"), last(">=", "2")),
+        (last(">=", "2"), last(">", "2")),
+        (last("<=", "-2"), last("<", "-2")),
         (last("<=", "-2"), last("<=", "-5")),
         (sum("12h", 50), sum("3h", 20)),
         (last(">=", "2"), last("<=", "1")),
