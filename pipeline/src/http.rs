@@ -86,6 +86,14 @@ const BACKLOG: u32 = 1_024;
 /// Seconds after which to try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
+/// Where actions go.
+pub struct WayIn {
+    /// What appends them.
+    pub to: Box<dyn Append>,
+    /// How long before the pipeline's time one may have been done, in milliseconds (`case.horizon`).
+    pub horizon: i64,
+}
+
 /// A running server; it stops when dropped.
 pub struct Server {
     /// Where it listens.
@@ -100,7 +108,7 @@ impl Server {
     /// # Errors
     ///
     /// When the address cannot be bound, or certificate and key are of no use.
-    pub fn start(settings: &HttpSettings, handles: Handles, way_in: Option<Box<dyn Append>>) -> Result<Self> {
+    pub fn start(settings: &HttpSettings, handles: Handles, way_in: Option<WayIn>) -> Result<Self> {
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = listen(&runtime, settings.address).with_context(|| {
@@ -113,9 +121,9 @@ impl Server {
         let mut threads = Vec::new();
         let actions = match (&settings.actions, way_in) {
             (Some(settings), Some(way_in)) => {
-                let (writer, thread) = Writer::start(way_in)?;
+                let (writer, thread) = Writer::start(way_in.to)?;
                 threads.push(thread);
-                Some(Actions::new(settings, handles.clone(), writer))
+                Some(Actions::new(settings, handles.clone(), writer, way_in.horizon))
             }
             _ => None,
         };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::Ordering;
 
-use riskflow::http::Server;
+use riskflow::http::{Server, WayIn};
 use riskflow::job::Handles;
 use riskflow::views::Tables;
 use riskflow_config::{ActionSettings, HttpSettings, Input, TlsSettings, TokenSettings, TopicSettings};
@@ -114,6 +114,8 @@ impl Desk {
             }),
             ..HttpSettings::at("127.0.0.1:0".parse().unwrap())
         };
+        let horizon = 86_400_000;
+        let way_in = way_in.map(|to| WayIn { to, horizon });
         let server = Server::start(&settings, handles.clone(), way_in).unwrap();
         Self {
             folder,

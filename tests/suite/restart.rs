@@ -92,6 +92,19 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_is_used() {
 }
 
 #[test]
+fn to_look_at_checkpoints_makes_no_folder() {
+    let (place, folder) = (LogPlace::new(), tempfile::tempdir().unwrap());
+    let misspelled = folder.path().join("chekpoints");
+    let list = riskflow(&place, &misspelled, &["checkpoint", "list"]);
+    let said = String::from_utf8_lossy(&list.stderr).into_owned();
+    assert!(
+        list.status.code() == Some(1) && said.contains("chekpoints") && said.contains("there is no such folder"),
+        "{said}"
+    );
+    assert!(!misspelled.exists());
+}
+
+#[test]
 fn without_any_checkpoint_the_tables_converge_and_nothing_is_repeated() {
     let (place, checkpoints, mut feed) = after_a_storm(22);
     drop(checkpoints);

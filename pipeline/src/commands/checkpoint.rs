@@ -1,8 +1,9 @@
 //! `riskflow checkpoint`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use riskflow_config::Settings;
 use riskflow_connectors::Identity;
 use riskflow_connectors::checkpoint::{CheckpointStore, Listed};
@@ -15,7 +16,12 @@ use crate::terminal::{progress, say, table};
 /// Lists, verifies, prunes or adopts checkpoints.
 pub fn checkpoint(arguments: &CheckpointArguments) -> Result<ExitCode> {
     let (_, settings) = configuration::load(&arguments.config)?;
-    let mut store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
+    let path = &settings.checkpoint.path;
+    // To look at a folder must not make one: a path that is misspelled would look like a job without checkpoints.
+    if !path.contains("://") && !Path::new(path).exists() {
+        bail!("`checkpoint.path` is {path:?}, and there is no such folder; `riskflow run` makes it");
+    }
+    let mut store = CheckpointStore::open(path).context("could not open the checkpoints")?;
     match arguments.command {
         CheckpointCommand::List => list(&store.list()?, arguments.json),
         CheckpointCommand::Verify => return verify(&store, arguments.json),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use riskflow::cluster;
-use riskflow::http::Server;
+use riskflow::http::{Server, WayIn};
 use riskflow::job::{self, Handles};
 use riskflow::metrics::Done;
 use riskflow_config::{HttpSettings, Input, Output, Settings, TopicSettings};
@@ -131,11 +131,13 @@ fn sum_up(handles: &Handles) -> Result<()> {
 }
 
 fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<Server> {
-    let way_in = http
+    let to = http
         .actions
         .is_some()
         .then(|| open_append(&settings.input, &settings.topics, Topic::IN_ACTION));
-    let way_in = way_in.transpose().context("could not open the way in for actions")?;
+    let to = to.transpose().context("could not open the way in for actions")?;
+    let horizon = settings.case.horizon;
+    let way_in = to.map(|to| WayIn { to, horizon });
     let server = Server::start(http, handles.clone(), way_in).context("could not serve HTTP")?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     handles.served.get_or_init(|| format!("{scheme}://{}", server.address));
@@ -150,7 +152,7 @@ const GRACE: Duration = Duration::from_secs(25);
 /// kept to the instant.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The first SIGTERM or ctrl-c asks the job to stop; a second one ends the process at once. If the job has not ended in time,
+/// The first SIGTERM, SIGHUP (the terminal was closed) or ctrl-c asks the job to stop; a second one ends the process at once. If the job has not ended in time,
 /// because its output does not answer, the process ends all the same: as after kill -9 nothing is lost or repeated.
 pub fn stop_on_signals(handles: &Handles) -> Result<()> {
     let stop = handles.stop.clone();
@@ -159,8 +161,8 @@ pub fn stop_on_signals(handles: &Handles) -> Result<()> {
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-            else {
+            let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+            let [Ok(mut term), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
                 tracing::error!("could not listen for signals");
                 return;
             };
@@ -171,6 +173,7 @@ pub fn stop_on_signals(handles: &Handles) -> Result<()> {
                 tokio::select! {
                     _ = term.recv() => {}
                     _ = interrupt.recv() => {}
+                    _ = hangup.recv() => {}
                     _ = look.tick() => {
                         if stop.load(Ordering::Acquire) && since.get_or_insert_with(Instant::now).elapsed() > GRACE {
                             tracing::error!(

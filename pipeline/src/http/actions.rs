@@ -57,6 +57,8 @@ struct Inner {
     authority: Authority,
     handles: Handles,
     writer: Writer,
+    /// How long before the pipeline's time an action may have been done, in milliseconds.
+    horizon: i64,
 }
 
 /// A request that changed nothing, and why.
@@ -72,11 +74,12 @@ fn refused(outcome: Outcome, detail: impl Into<String>) -> Refused {
 }
 
 impl Actions {
-    pub fn new(settings: &ActionSettings, handles: Handles, writer: Writer) -> Self {
+    pub fn new(settings: &ActionSettings, handles: Handles, writer: Writer, horizon: i64) -> Self {
         Self(Arc::new(Inner {
             authority: Authority::new(settings),
             handles,
             writer,
+            horizon,
         }))
     }
 }
@@ -139,6 +142,7 @@ impl Inner {
         let body = read(headers, body).await?;
         let now = Millis(wall_clock());
         let (action, content) = compose(token, &case, headers, &body, now)?;
+        self.is_in_time(&action)?;
         let payload = serde_json::to_vec(&action).map_err(|error| refused(Outcome::Invalid, error.to_string()))?;
         let order = Order {
             identity: Key::of_parts(&[&action.warning, &action.id]),
@@ -176,6 +180,20 @@ impl Inner {
         };
         let answer = json!({ "id": action.id, "partition": appended.partition, "offset": appended.offset });
         Ok((outcome, answer))
+    }
+
+    /// What lies behind the horizon already would be refused by every later epoch, and whoever sent it would not hear of that.
+    fn is_in_time(&self, action: &Action) -> Result<(), Refused> {
+        let now = self.handles.now.load(Ordering::Acquire);
+        let first = Millis(now.saturating_sub(self.horizon));
+        if now == 0 || action.time >= first {
+            return Ok(());
+        }
+        let detail = format!(
+            "`time` is {}, which is too late to tell of; give at least {first} (`case.horizon` before now)",
+            action.time
+        );
+        Err(refused(Outcome::Invalid, detail))
     }
 
     fn may_act_on(&self, token: &TokenSettings, case: &str) -> Result<(), Refused> {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use riskflow_config::TlsSettings;
 use riskflow_connectors::{Append, AppendError, Appended, InRecord};
+use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
 use serde_json::{Value, json};
 
@@ -280,6 +281,25 @@ fn a_token_acts_in_its_region_and_overrides_where_it_may() {
     let value = desk.written()[0]["value"].clone();
     assert_eq!((&value["actor"], &value["override"]), (&json!("city"), &json!(true)));
     assert_eq!(value["time"], "2026-01-01T19:04:05.000Z");
+}
+
+#[test]
+fn what_was_done_too_long_ago_is_refused_at_once() {
+    let desk = Desk::open();
+    let now: Millis = "2026-01-02T00:00:00Z".parse().unwrap();
+    desk.handles.now.store(now.0, Ordering::Release);
+    let done = |id: &str, time: &str| json!({ "id": id, "action": "comment", "text": "seen", "time": time });
+    let got = desk.act("near", &done("a", "2025-12-31T23:59:59.999Z"));
+    assert_eq!(got.status, 422, "{}", got.body);
+    assert!(
+        got.body.contains("`time` is 2025-12-31T23:59:59.999Z")
+            && got.body.contains("give at least 2026-01-01T00:00:00"),
+        "{}",
+        got.body
+    );
+    assert_eq!(desk.written(), Vec::<Value>::new());
+    let got = desk.act("near", &done("b", "2026-01-01T00:00:00Z"));
+    assert_eq!(got.status, 202, "{}", got.body);
 }
 
 #[test]
