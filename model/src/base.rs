@@ -188,10 +188,6 @@ impl TableRecord for Datastream {
 
     fn check(&self, check: &mut Check) {
         check.identifier("id", &self.id);
-        // Work under permit stands beside datastreams under this name.
-        if &*self.id == "permit" {
-            check.wrong("id", "`permit`", "another: it stands for work under permit");
-        }
         check.identifier("asset", &self.asset);
         check.identifier("observed_property", &self.observed_property);
         check.word("unit", &self.unit);

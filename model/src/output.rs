@@ -408,7 +408,11 @@ pub struct Explanation {
     /// The condition of the level, with the thresholds in force; empty when the rule no longer applies. At most 4 KiB: of a
     /// longer one the middle is cut, with a mark that says how long it was.
     pub condition: Text,
-    /// The datastream of the highest level (the first by identifier among several); empty when none is left.
+    /// What the highest level comes from; absent when nothing is left.
+    #[serde(default)]
+    pub source: Option<SourceKind>,
+    /// The datastream of the highest level (the first by identifier among several); empty when it comes from something else, or
+    /// none is left.
     pub datastream: Text,
     /// The comparisons of the condition that hold at that time, as in `last 1m >= 10`: of `any` they say which part it was.
     #[serde(default)]
@@ -434,6 +438,39 @@ pub struct Explanation {
     /// The name of that region, where `base.region` has it.
     #[serde(default)]
     pub region_name: Text,
+}
+
+impl Explanation {
+    /// Where nothing is left that would explain anything.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            rule_name: Text::default(),
+            rule_version: 0,
+            condition: Text::default(),
+            source: None,
+            datastream: Text::default(),
+            held: Vec::new(),
+            features: Vec::new(),
+            interval: None,
+            unit: Text::default(),
+            asset_name: Text::default(),
+            category: Text::default(),
+            inherent_level: None,
+            region: None,
+            region_name: Text::default(),
+        }
+    }
+}
+
+/// What a level may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// A rule on a datastream.
+    Datastream,
+    /// A limit for work under permit on the asset.
+    Limit,
 }
 
 /// The value of one feature over its window.

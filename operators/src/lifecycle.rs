@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::Diff;
 use crate::asset_risk::asset_risk;
 use crate::fold::{Fold, Next};
-use crate::monitor::{Revision, Track, forget_ended, no_evidence};
+use crate::monitor::{Revision, Source, Track, forget_ended};
 
 /// What the lifecycle gives out.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,8 +132,8 @@ impl LifecycleState {
 /// One rule's warnings on the asset.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Warning {
-    /// By datastream.
-    members: BTreeMap<Text, Member>,
+    /// By what they come from.
+    members: BTreeMap<Source, Member>,
     /// The highest level of the members.
     track: Track,
     /// From here on, until `stale_until`, `track` must be merged again.
@@ -208,7 +208,7 @@ impl Joined {
     }
 }
 
-/// One datastream's part.
+/// The part of one datastream or limit.
 #[derive(Debug, Serialize, Deserialize)]
 struct Member {
     track: Track,
@@ -233,17 +233,14 @@ impl Warning {
         self.edited |= revision.edited;
         self.cause = self.cause.max(revision.cause);
         if revision.gone {
-            self.members.remove(&revision.datastream);
+            self.members.remove(&revision.source);
             return;
         }
-        let member = self
-            .members
-            .entry(revision.datastream.clone())
-            .or_insert_with(|| Member {
-                track: Track::new(),
-                stale: false,
-                explanation: Box::new(no_evidence()),
-            });
+        let member = self.members.entry(revision.source.clone()).or_insert_with(|| Member {
+            track: Track::new(),
+            stale: false,
+            explanation: Box::new(Explanation::nothing()),
+        });
         let stretch = between(&member.track, revision.from, revision.until);
         member.track.splice(stretch, revision.tail.drain(..));
         member.stale = revision.stale;
@@ -483,7 +480,7 @@ impl Lifecycle {
         asset: Option<&Asset>,
     ) -> WarningDelta {
         let speaker = warning.speaker(kind, to, at.0);
-        let explanation = speaker.map_or_else(no_evidence, |member| (*member.explanation).clone());
+        let explanation = speaker.map_or_else(Explanation::nothing, |member| (*member.explanation).clone());
         WarningDelta {
             id: state.id.clone(),
             kind,

@@ -96,6 +96,15 @@ impl Finding {
 /// Change points of a level: from each time on, the level there.
 pub type Track = Vec<(i64, Level)>;
 
+/// What an entry watches, and its level comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Source {
+    /// A rule watches a datastream: its identifier.
+    Datastream(Text),
+    /// A limit watches the work under permit on its asset.
+    Limit,
+}
+
 /// The level of one entry is another one from some time on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
@@ -105,8 +114,8 @@ pub struct Revision {
     pub rule: Text,
     /// The asset's identifier.
     pub asset: Text,
-    /// The datastream's identifier.
-    pub datastream: Text,
+    /// What the entry watches.
+    pub source: Source,
     /// From here on the level is `tail`, which may be empty; `i64::MIN`: the entry is new, what was known of it is void.
     pub from: i64,
     /// The change points from there on, until `until`.
@@ -426,11 +435,6 @@ impl Monitor {
 pub fn remembered(time: &TimeSettings) -> i64 {
     const LEAST: i64 = 6 * 3_600_000;
     time.horizon + time.retain.max(LEAST)
-}
-
-/// An explanation where there is nothing to explain with.
-pub(crate) fn no_evidence() -> Explanation {
-    evidence::nothing()
 }
 
 /// Drops the change points of what ended at or before a time; of an episode that goes on those in between: its beginning and

@@ -7,7 +7,7 @@
 //!                               └─(category)─► ⋈ limits ► Limit ───────┘
 //! ```
 //!
-//! A limit on an asset with work is an entry as a rule on a datastream is one: rule = the limit, datastream = `permit`. Its
+//! A limit on an asset with work is an entry as a rule on a datastream is one: the limit stands for the rule, and its source is [`Source::Limit`]. Its
 //! level is a function of the permits as known now, for every time up to the clock. Permits also say what is to come: the
 //! track is computed when a part changes, far into the future, and the clock only uncovers it.
 //!
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::builder::{Builder, Updates};
 use crate::fold::{Fold, Next};
-use crate::monitor::{Finding, Revision, Track, forget_episodes};
+use crate::monitor::{Finding, Revision, Source, Track, forget_episodes};
 use crate::score_baseline::NoRecord;
 use crate::specification::LocatedAsset;
 use crate::{Diff, Rows};
@@ -36,9 +36,6 @@ mod count;
 mod parts;
 
 pub use parts::{Part, parts};
-
-/// What stands for the datastream of an entry.
-pub const DATASTREAM: &str = "permit";
 
 /// Capability: permits. Adds them to the dataflow, and gives what it finds; `remember` as in [`UnderPermit`].
 pub fn build<'scope>(
@@ -172,13 +169,12 @@ impl Watch {
         if past == self.shown && (fresh.is_none() || past.is_empty()) {
             return next;
         }
-        let datastream = Text::from(DATASTREAM);
-        let explanation = count::explain(&self.limit, context.known, past, now, &datastream);
+        let explanation = count::explain(&self.limit, context.known, past, now);
         let revision = Revision {
             origin: Origin::default(),
             rule: self.limit.id.clone(),
             asset: context.asset.clone(),
-            datastream,
+            source: Source::Limit,
             from: i64::MIN,
             tail: past.to_vec(),
             until: i64::MAX,
@@ -203,7 +199,7 @@ impl Watch {
             origin: Origin::default(),
             rule: self.limit.id.clone(),
             asset: asset.clone(),
-            datastream: DATASTREAM.into(),
+            source: Source::Limit,
             from: i64::MIN,
             tail: Track::new(),
             until: i64::MAX,

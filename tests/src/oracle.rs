@@ -119,8 +119,16 @@ impl Told {
     }
 }
 
-/// Rule, asset and datastream.
-type Member = (Text, Text, Text);
+/// What an entry watches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Watched {
+    Datastream(Text),
+    /// Work under permit.
+    Limit,
+}
+
+/// Rule or limit, asset, and what it watches there.
+type Member = (Text, Text, Watched);
 
 /// Levels of every entry: the track, and whether its level is stale.
 type Levels = BTreeMap<Member, (Track, bool)>;
@@ -272,9 +280,11 @@ impl Oracle {
     fn specify(&mut self, now: i64, places: &Places) -> (BTreeMap<Member, Cause>, Vec<(Member, bool)>) {
         let (mut causes, mut edited) = (BTreeMap::new(), Vec::new());
         // A datastream that is not known any more has lost its entries; its rows are gone.
-        for (rule, asset, datastream) in self.levels.keys() {
-            if &**datastream != "permit" && !self.datastreams.contains_key(&Key::of(datastream)) {
-                causes.insert((rule.clone(), asset.clone(), datastream.clone()), Cause::BaseChange);
+        for member in self.levels.keys() {
+            if let Watched::Datastream(datastream) = &member.2
+                && !self.datastreams.contains_key(&Key::of(datastream))
+            {
+                causes.insert(member.clone(), Cause::BaseChange);
             }
         }
         for (key, stream) in &mut self.streams {
@@ -310,7 +320,8 @@ impl Oracle {
             let mut next = BTreeMap::new();
             for (id, entry) in wanted {
                 let old = stream.entries.remove(&id);
-                let member = (id.clone(), entry.asset.clone(), datastream.id.clone());
+                let watched = Watched::Datastream(datastream.id.clone());
+                let member = (id.clone(), entry.asset.clone(), watched.clone());
                 match old {
                     Some(old) if alike(&old, &entry) => {
                         let rule = entry.rule;
@@ -331,7 +342,7 @@ impl Oracle {
                                 edited.push((member.clone(), old.ever_on));
                                 ever_on = old.ever_on;
                             }
-                            causes.insert((id.clone(), old.asset, datastream.id.clone()), cause);
+                            causes.insert((id.clone(), old.asset, watched), cause);
                         }
                         causes.insert(member, cause);
                         let heard = stream.heard;
@@ -349,7 +360,8 @@ impl Oracle {
                 }
             }
             for (id, old) in std::mem::replace(&mut stream.entries, next) {
-                causes.insert((id, old.asset, datastream.id.clone()), came_or_went);
+                let watched = Watched::Datastream(datastream.id.clone());
+                causes.insert((id, old.asset, watched), came_or_went);
             }
         }
         (causes, edited)
@@ -396,7 +408,8 @@ impl Oracle {
                 let stale = level::stale(&watched, now, level_at(&track, now));
                 entry.ever_on |= !track.is_empty();
                 let datastream = self.datastreams[key].id.clone();
-                levels.insert((id.clone(), entry.asset.clone(), datastream), (track, stale));
+                let watched = Watched::Datastream(datastream);
+                levels.insert((id.clone(), entry.asset.clone(), watched), (track, stale));
             }
         }
         levels
@@ -421,9 +434,9 @@ impl Oracle {
                 .copied()
                 .filter(|_| !before.is_empty() || !after.is_empty());
             if before != after || came_or_went.is_some() {
-                let data = match &*member.2 {
-                    "permit" => papers.get(&member.1).copied(),
-                    datastream => data.get(&Key::of(datastream)).copied(),
+                let data = match &member.2 {
+                    Watched::Limit => papers.get(&member.1).copied(),
+                    Watched::Datastream(datastream) => data.get(&Key::of(datastream)).copied(),
                 };
                 causes.insert(member.clone(), came_or_went.max(data).unwrap_or(Cause::Clock));
             }

@@ -2,7 +2,7 @@
 
 use riskflow_config::{Condition, Conversion, Feature, FeatureKind, Limit, unit_of_feature};
 use riskflow_model::limit::TEXT_BYTES;
-use riskflow_model::output::{Explanation, FeatureValue, Sample};
+use riskflow_model::output::{Explanation, FeatureValue, Sample, SourceKind};
 use riskflow_model::{Level, Millis, Number, Text, shortened};
 
 use super::evaluation::{left, rate, ratio, whole};
@@ -49,31 +49,13 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
         rule_name: entry.rule.record.name.clone(),
         rule_version: entry.rule.record.version,
         condition: shortened(&condition, TEXT_BYTES).into(),
+        source: Some(SourceKind::Datastream),
         datastream: subject.datastream.clone(),
         held,
         features: features.into_iter().map(|(_, shown, _)| shown).collect(),
         interval: subject.interval.clone(),
         unit: unit.clone(),
-        ..nothing()
-    }
-}
-
-/// The explanation where no entry is left.
-pub fn nothing() -> Explanation {
-    Explanation {
-        rule_name: Text::default(),
-        rule_version: 0,
-        condition: Text::default(),
-        datastream: Text::default(),
-        held: Vec::new(),
-        features: Vec::new(),
-        interval: None,
-        unit: Text::default(),
-        asset_name: Text::default(),
-        category: Text::default(),
-        inherent_level: None,
-        region: None,
-        region_name: Text::default(),
+        ..Explanation::nothing()
     }
 }
 

@@ -9,7 +9,7 @@ use super::evaluation::{Evaluation, LEVELS, Standing};
 use super::series::Series;
 use super::turns::{Set, Turns, begun, first_difference, last_change, levels};
 use super::walk::{Sight, Walk};
-use super::{Finding, Revision, Track, evidence};
+use super::{Finding, Revision, Source, Track, evidence};
 use crate::Diff;
 use crate::specification::{Entry, Subject};
 
@@ -389,7 +389,6 @@ impl Watch {
         let Some(asset) = &context.subject.asset else {
             return;
         };
-        let datastream = &context.subject.datastream;
         let shown = std::mem::replace(&mut self.shown_standing, standing);
         let changed = range.is_some() || fresh.is_some();
         let past = fresh.as_ref().and_then(|fresh| fresh.past.as_ref());
@@ -432,7 +431,7 @@ impl Watch {
             origin: Origin::default(),
             rule: rule.record.id.clone(),
             asset: asset.clone(),
-            datastream: datastream.clone(),
+            source: Source::Datastream(context.subject.datastream.clone()),
             from,
             tail,
             until,
@@ -468,7 +467,7 @@ impl Watch {
             origin: Origin::default(),
             rule: self.entry.rule.record.id.clone(),
             asset,
-            datastream,
+            source: Source::Datastream(datastream),
             from: i64::MIN,
             tail: Track::new(),
             until: i64::MAX,

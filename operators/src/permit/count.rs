@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_model::intake::{Limit, Measure, Permit};
-use riskflow_model::output::{Explanation, FeatureValue};
+use riskflow_model::output::{Explanation, FeatureValue, SourceKind};
 use riskflow_model::{Level, Number, Shared, Text};
 
 use super::Known;
-use crate::monitor::{Track, no_evidence};
+use crate::monitor::Track;
 
 /// From, and up to but not at.
 type Interval = (i64, i64);
@@ -34,7 +34,7 @@ pub fn track(limit: &Limit, known: &Known) -> Track {
 /// The explanation of the last change of a track; of the lowest level, as of `now`, where nothing ever was on.
 ///
 /// Asset fields stay empty: the lifecycle knows the asset.
-pub fn explain(limit: &Limit, known: &Known, shown: &[(i64, Level)], now: i64, datastream: &Text) -> Explanation {
+pub fn explain(limit: &Limit, known: &Known, shown: &[(i64, Level)], now: i64) -> Explanation {
     let (at, level) = match shown {
         [] => (now, limit.levels.keys().next().copied().unwrap_or_default()),
         [.., (_, before), (at, Level::None)] => (*at, *before),
@@ -55,7 +55,7 @@ pub fn explain(limit: &Limit, known: &Known, shown: &[(i64, Level)], now: i64, d
         rule_version: limit.version,
         held: holds.then(|| condition.as_str().into()).into_iter().collect(),
         condition: condition.into(),
-        datastream: datastream.clone(),
+        source: Some(SourceKind::Limit),
         features: vec![FeatureValue {
             feature: feature.into(),
             value: Some(Number(count as f64)),
@@ -64,7 +64,7 @@ pub fn explain(limit: &Limit, known: &Known, shown: &[(i64, Level)], now: i64, d
             last: None,
             not_counted: 0,
         }],
-        ..no_evidence()
+        ..Explanation::nothing()
     }
 }
 

@@ -1,4 +1,5 @@
 use riskflow_model::Millis;
+use riskflow_model::output::SourceKind;
 use serde_json::{Value, json};
 
 use super::*;
@@ -129,7 +130,10 @@ fn work_is_counted_at_every_time_and_the_clock_uncovers_what_is_to_come() {
     assert_eq!(red[0].cause, Some(Cause::Clock));
     let explanation = red[0].explanation.as_ref().unwrap();
     assert_eq!(&*explanation.condition, "concurrent_work of hot_work >= 3");
-    assert_eq!((explanation.rule_version, &*explanation.datastream), (1, "permit"));
+    assert_eq!(
+        (explanation.rule_version, explanation.source, &*explanation.datastream),
+        (1, Some(SourceKind::Limit), "")
+    );
     assert_eq!(explanation.features[0].value, Some(riskflow_model::Number(3.0)));
     assert_eq!(bench.wake, Some(40));
     // Two borders pass between epochs: what was meanwhile is in the track.

@@ -115,19 +115,12 @@ fn withdrawn(row: &WarningState, tables: &Tables, now: Millis) -> WarningDelta {
         from: row.level,
         to: Level::None,
         explanation: Explanation {
-            rule_name: "".into(),
-            rule_version: 0,
-            condition: "".into(),
-            datastream: "".into(),
-            held: Vec::new(),
-            features: Vec::new(),
-            interval: None,
-            unit: "".into(),
             asset_name: asset.map_or_else(|| "".into(), |asset| asset.name.clone()),
             category: asset.map_or_else(|| "".into(), |asset| asset.category.clone()),
             inherent_level: asset.map(|asset| asset.inherent_level),
             region: Some(row.region),
             region_name: region.map_or_else(Text::default, |region| region.name.clone()),
+            ..Explanation::nothing()
         },
     }
 }

@@ -10,7 +10,7 @@ use riskflow_model::{Key, Level, Row, Shared, Text};
 use super::level::Track;
 use super::place::Places;
 use super::table::Table;
-use super::{Levels, Member};
+use super::{Levels, Member, Watched};
 
 /// What counts of permits and limits, and what the assets saw of them after the epoch before.
 #[derive(Default)]
@@ -66,7 +66,7 @@ impl Permits {
             let after = after.get(name).unwrap_or(&nothing);
             let papers = papers(before, after);
             permitted.papers.extend(papers.map(|cause| (name.clone(), cause)));
-            let member = |limit: &Text| (limit.clone(), name.clone(), Text::from("permit"));
+            let member = |limit: &Text| (limit.clone(), name.clone(), Watched::Limit);
             for (id, limit) in &after.limits {
                 if before.limits.get(id).is_some_and(|old| old != limit) {
                     permitted.edited.insert((id.clone(), name.clone()));
