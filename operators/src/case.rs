@@ -23,12 +23,12 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use riskflow_config::{CaseSettings, TimeSettings};
+use riskflow_config::CaseSettings;
 use riskflow_model::action::Action;
 use riskflow_model::intake::IncidentState;
 use riskflow_model::output::{
     CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Cause, DeltaKind, NoticeEvent, Obligation,
-    Origin, Reason, Refusal, WarningDelta,
+    Origin, Refusal, WarningDelta,
 };
 use riskflow_model::topic::Topic;
 use riskflow_model::{Domain, Key, Level, Millis, RegionCode, Text};
@@ -240,21 +240,6 @@ impl Rows {
 }
 
 impl Case {
-    /// Whether an action may be taken in at this epoch.
-    ///
-    /// # Errors
-    ///
-    /// `TooLate` behind `case.horizon`, `InFuture` too far ahead of the clock.
-    pub fn admit(settings: &CaseSettings, time: &TimeSettings, now: i64, done: Millis) -> Result<(), Reason> {
-        if done.0 < now - settings.horizon {
-            Err(Reason::TooLate)
-        } else if done.0 > now + time.max_future {
-            Err(Reason::InFuture)
-        } else {
-            Ok(())
-        }
-    }
-
     /// What the change of an incident's row means.
     fn incident_fact(state: &mut CaseFoldState) -> Option<Fact> {
         let row = state.rows.subject.as_ref();

@@ -227,21 +227,6 @@ impl Monitor {
         Self { no_values, ..self }
     }
 
-    /// Whether an observation may be taken in at this epoch.
-    ///
-    /// # Errors
-    ///
-    /// `TooLate` behind the horizon, `InFuture` too far ahead of the clock.
-    pub fn admit(time: &TimeSettings, now: i64, observed: Millis) -> Result<(), Reason> {
-        if observed.0 < now - time.horizon {
-            Err(Reason::TooLate)
-        } else if observed.0 > now + time.max_future {
-            Err(Reason::InFuture)
-        } else {
-            Ok(())
-        }
-    }
-
     /// Whether one more may wait in a shard.
     fn has_room(&self, held: Load, one: &Waiting) -> bool {
         let share = |most: usize| (most as u64).div_ceil(SHARDS);

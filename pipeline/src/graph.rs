@@ -53,6 +53,7 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 use timely::worker::Worker;
 
+use crate::admission::Admission;
 use crate::in_force::{self, InForceMeter};
 use crate::output::{Output, OutputUpdate};
 use crate::unmatched;
@@ -100,6 +101,17 @@ impl Semantics {
             case: settings.case,
             zone: settings.zone.clone(),
             capabilities: settings.capabilities.clone(),
+        }
+    }
+}
+
+impl Semantics {
+    /// Which times of records are taken.
+    #[must_use]
+    pub const fn admission(&self) -> Admission {
+        Admission {
+            time: self.time,
+            case: self.case,
         }
     }
 }

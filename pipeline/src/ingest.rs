@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use riskflow_config::{CaseSettings, Clock, TimeSettings};
+use riskflow_config::Clock;
 use riskflow_connectors::{Polled, Source, SourceError};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
@@ -49,6 +49,7 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use crate::admission::Admission;
 use crate::metrics::Metrics;
 use crate::output::{Output, OutputUpdate};
 
@@ -117,10 +118,8 @@ pub struct Report {
 pub struct Ingest {
     /// The sources of this worker's partitions: base topics, then the others.
     pub sources: Vec<Box<dyn Source>>,
-    /// Horizons of event time.
-    pub time: TimeSettings,
-    /// How far actions may be behind.
-    pub case: CaseSettings,
+    /// Which times are taken.
+    pub admission: Admission,
     /// What decides about a record's arrival.
     pub clock: Clock,
     /// No history arrived later than this, whatever it says: the wall clock when the job began.
@@ -394,8 +393,7 @@ impl Ingest {
             now: pending.cut.clock,
             clock: self.clock,
             ceiling: self.ceiling,
-            time: self.time,
-            case: self.case,
+            admission: self.admission,
             taken,
             tally: Tally::default(),
             count: &mut count,

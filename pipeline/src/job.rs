@@ -18,6 +18,7 @@ use riskflow_model::topic::Topic;
 use riskflow_operators::Epoch;
 use riskflow_operators::fold::Keeper;
 
+use crate::admission::Admission;
 use crate::checkpoint::{Checkpointer, State};
 use crate::clock::wall_clock;
 use crate::cluster::communication;
@@ -343,8 +344,10 @@ impl Job {
     fn ingestion(&self, sources: Vec<Box<dyn Source>>, failed: Rc<RefCell<Option<SourceError>>>) -> Ingest {
         Ingest {
             sources,
-            time: self.settings.time,
-            case: self.settings.case,
+            admission: Admission {
+                time: self.settings.time,
+                case: self.settings.case,
+            },
             clock: self.settings.clock,
             ceiling: wall_clock(),
             max_records: self.settings.epoch.max_records,

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod pace;
+pub mod admission;
 pub mod ingest;
 pub mod graph;
 pub mod unmatched;

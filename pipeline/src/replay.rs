@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use riskflow_config::InputRecord;
+use riskflow_connectors::Rejection;
 use riskflow_model::Millis;
-use riskflow_model::output::{DeadLetter, Origin, PayloadEncoding, Reason};
+use riskflow_model::output::{DeadLetter, Origin, PayloadEncoding};
 use riskflow_model::topic::Topic;
-use riskflow_operators::case::{Acted, Case};
+use riskflow_operators::case::Acted;
 use riskflow_operators::fold::{Keeper, Offer, Tick, batched};
 use riskflow_operators::joining::Joining;
 use riskflow_operators::monitor::{Monitor, Observed};
@@ -16,6 +17,7 @@ use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Input;
 
+use crate::admission::Admitted;
 use crate::graph::{Inputs, Meters, Semantics, graph};
 use crate::output::{EpochOutput, Output, publish};
 
@@ -76,6 +78,7 @@ pub fn replay_on(
         let (index, peers) = (worker.index(), worker.peers());
         meters.count_arranged(worker);
         let probe = Handle::new();
+        let admission = semantics.admission();
         let mut feed = Feed::default();
         let published = Arc::clone(&shared);
         worker.dataflow::<u64, _, _>(|scope| {
@@ -112,7 +115,7 @@ pub fn replay_on(
                 .iter()
                 .filter(|(origin, _)| usize::from(origin.partition) % peers == index);
             for (origin, record) in mine {
-                feed.send(time, route(*origin, record.clone(), *epoch, &semantics));
+                feed.send(time, *origin, admission.admit(epoch.0, *origin, record.clone()));
             }
             // One epoch after the other: what goes through the operators can be counted.
             feed.advance_to(time + 1);
@@ -163,47 +166,24 @@ impl Feed {
         self.ticks.advance_to(time);
     }
 
-    fn send(&mut self, time: u64, routed: Routed) {
-        match routed {
-            Routed::Base(record) => self.base.send(record),
-            Routed::Observed(observed) => self.observations.send(observed),
-            Routed::Acted(acted) => self.actions.send(acted),
-            Routed::Refused(letter) => self.refusals.send((Output::Row(letter.into()), time, 1)),
+    fn send(&mut self, time: u64, origin: Origin, admitted: Admitted) {
+        match admitted {
+            Admitted::Base(record) => self.base.send(record),
+            Admitted::Observed(observed) => self.observations.send(observed),
+            Admitted::Acted(acted) => self.actions.send(acted),
+            Admitted::Refused(rejection) => {
+                let letter = Output::Row(Box::new(refused(origin, &rejection)).into());
+                self.refusals.send((letter, time, 1));
+            }
         }
     }
 }
 
-/// Where a record goes.
-enum Routed {
-    Base(BaseRecord),
-    Observed(Observed),
-    Acted(Acted),
-    Refused(Box<DeadLetter>),
-}
-
-fn route(origin: Origin, record: InputRecord, epoch: Millis, semantics: &Semantics) -> Routed {
-    match record {
-        InputRecord::Base(key, row) => Routed::Base(BaseRecord {
-            origin,
-            key,
-            change: row.into(),
-        }),
-        InputRecord::Observation(observation) => match Monitor::admit(&semantics.time, epoch.0, observation.time) {
-            Ok(()) => Routed::Observed(Observed { origin, observation }),
-            Err(reason) => Routed::Refused(Box::new(refused(origin, "phenomenon_time", observation.time, reason))),
-        },
-        InputRecord::Action(action) => match Case::admit(&semantics.case, &semantics.time, epoch.0, action.time) {
-            Ok(()) => Routed::Acted(Acted::new(origin, action)),
-            Err(reason) => Routed::Refused(Box::new(refused(origin, "time", action.time, reason))),
-        },
-    }
-}
-
 /// The dead letter of a record that may not be taken in; here its payload is not at hand.
-fn refused(origin: Origin, field: &str, time: Millis, reason: Reason) -> DeadLetter {
+fn refused(origin: Origin, rejection: &Rejection) -> DeadLetter {
     let topic = Topic::from_id(origin.topic).expect("a record has an origin in a topic");
     DeadLetter::new(
-        (reason, &format!("`{field}` is {time}")),
+        (rejection.reason, &rejection.detail),
         (topic, origin.partition, origin.offset),
         "",
         PayloadEncoding::Decoded,

@@ -1,16 +1,15 @@
 //! Decides about one record after the other: whether it belongs to the epoch, and where it goes.
 
-use riskflow_config::{CaseSettings, Clock, InputRecord, TimeSettings};
+use riskflow_config::{Clock, InputRecord};
 use riskflow_connectors::{RawRecord, Rejection, Verdict, dead_letter, decode, table_key};
-use riskflow_model::output::{Origin, Reason};
+use riskflow_model::OutputRow;
+use riskflow_model::output::Origin;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Millis, OutputRow};
-use riskflow_operators::case::{Acted, Case};
-use riskflow_operators::monitor::{Monitor, Observed};
 use riskflow_operators::table::{BaseRecord, Change};
 
 use super::{HELD, How, Partition, Standing, Taken, earliest};
+use crate::admission::{Admission, Admitted};
 use crate::output::Output;
 
 /// Before everything else: table rows that tell no time of arrival.
@@ -57,8 +56,7 @@ pub(super) struct Clerk<'a> {
     pub(super) now: i64,
     pub(super) clock: Clock,
     pub(super) ceiling: i64,
-    pub(super) time: TimeSettings,
-    pub(super) case: CaseSettings,
+    pub(super) admission: Admission,
     pub(super) taken: &'a mut Taken,
     pub(super) tally: Tally,
     pub(super) count: &'a mut usize,
@@ -110,26 +108,15 @@ impl Clerk<'_> {
             offset: record.offset,
         };
         match decoded {
-            Ok(InputRecord::Base(key, row)) => {
-                let change = row.into();
-                self.taken.base.push(BaseRecord { origin, key, change });
-            }
-            Ok(InputRecord::Observation(observation)) => match Monitor::admit(&self.time, self.now, observation.time) {
-                Ok(()) => {
-                    self.tally.of(record.topic).late += u64::from(self.now - observation.time.0 > self.time.late_after);
-                    self.taken.observations.push(Observed { origin, observation });
+            Ok(decoded) => match self.admission.admit(self.now, origin, decoded) {
+                Admitted::Observed(observed) => {
+                    let late = self.now - observed.observation.time.0 > self.admission.time.late_after;
+                    self.tally.of(record.topic).late += u64::from(late);
+                    self.taken.observations.push(observed);
                 }
-                Err(reason) => {
-                    let rejection = self.out_of_time(reason, "phenomenon_time", observation.time, self.time.horizon);
-                    self.refuse(record, &rejection);
-                }
-            },
-            Ok(InputRecord::Action(action)) => match Case::admit(&self.case, &self.time, self.now, action.time) {
-                Ok(()) => self.taken.actions.push(Acted::new(origin, action)),
-                Err(reason) => {
-                    let rejection = self.out_of_time(reason, "time", action.time, self.case.horizon);
-                    self.refuse(record, &rejection);
-                }
+                Admitted::Base(record) => self.taken.base.push(record),
+                Admitted::Acted(acted) => self.taken.actions.push(acted),
+                Admitted::Refused(rejection) => self.refuse(record, &rejection),
             },
             Err(rejection) => self.refuse_row(record, origin, &rejection),
         }
@@ -202,16 +189,6 @@ impl Clerk<'_> {
         let held = self.standing.held.keys().copied();
         let ended: Vec<Partition> = held.filter(|held| !self.waiting.contains(held)).collect();
         ended.into_iter().for_each(|partition| self.release_of(partition));
-    }
-
-    fn out_of_time(&self, reason: Reason, field: &str, time: Millis, horizon: i64) -> Rejection {
-        let max_future = self.time.max_future;
-        let give = match reason {
-            Reason::InFuture => format!("a time at most {} ahead", riskflow_model::duration::show(max_future)),
-            _ => format!("a time at most {} behind", riskflow_model::duration::show(horizon)),
-        };
-        let detail = format!("`{field}` is {time} at {}; give {give}", Millis(self.now));
-        Rejection { reason, detail }
     }
 
     /// Where the record is about a row of a table, the table's fold says in the dead letter what stays in force.
