@@ -93,5 +93,11 @@ fi
 
 status=0
 cargo test --workspace "$@" || status=$?
+# The examples say themselves whether they are right. Built by `cargo test` already.
+if (($# == 0)); then
+    for example in fold view; do
+        cargo run --quiet --example "$example" || status=$?
+    done
+fi
 [[ -z $skipped ]] || loudly "THE KAFKA TESTS DID NOT RUN: $skipped"
 exit "$status"

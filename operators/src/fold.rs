@@ -56,6 +56,10 @@ pub struct Tick {
 /// How many parts the keys are divided into; a power of two, so that workers get even shares.
 pub const SHARDS: u64 = 4096;
 
+/// The record of a fold to which all comes from rows.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum NoRecord {}
+
 /// What a fold does with one key. Its methods are plain; [`Keyed`] calls them in order.
 pub trait Fold: 'static {
     /// What state is kept for.

@@ -21,9 +21,8 @@ use riskflow_model::{Domain, Key, Millis, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Addressee, Alarm, Evidence};
-use crate::fold::{Fold, Next};
+use crate::fold::{Fold, Next, NoRecord};
 use crate::roster::{OnDuty, Shift};
-use crate::score_baseline::NoRecord;
 use crate::{Diff, Rows, SPREAD, spread};
 
 /// What the fold knows of a case.

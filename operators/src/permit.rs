@@ -26,9 +26,8 @@ use riskflow_model::{Key, Level, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::builder::{Builder, Updates};
-use crate::fold::{Fold, Next};
+use crate::fold::{Fold, Next, NoRecord};
 use crate::monitor::{Finding, Revision, Source, Track, forget_episodes};
-use crate::score_baseline::NoRecord;
 use crate::specification::LocatedAsset;
 use crate::{Diff, Rows};
 

@@ -10,8 +10,7 @@ use riskflow_model::{Key, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::Diff;
-use crate::fold::{Fold, Next};
-use crate::score_baseline::NoRecord;
+use crate::fold::{Fold, Next, NoRecord};
 use crate::table::TableKey;
 
 /// A row of which parts are valid for a time.

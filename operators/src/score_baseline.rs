@@ -11,17 +11,13 @@ use riskflow_model::{DomainScope, RegionCode};
 use serde::{Deserialize, Serialize};
 
 use crate::Diff;
-use crate::fold::{Fold, Next};
+use crate::fold::{Fold, Next, NoRecord};
 
 /// A region and a domain.
 pub type RegionScope = (RegionCode, DomainScope);
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
-
-/// There are no records: all comes from rows.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub enum NoRecord {}
 
 /// The fold itself: nothing but its state.
 #[derive(Debug, Default)]

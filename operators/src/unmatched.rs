@@ -22,8 +22,7 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
-use crate::fold::{Fold, Next};
-use crate::score_baseline::NoRecord;
+use crate::fold::{Fold, Next, NoRecord};
 use crate::{Diff, Rows, Turn};
 
 /// Something that may meet nothing. Each comes as often as it is so.

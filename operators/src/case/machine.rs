@@ -47,7 +47,7 @@ impl Deadline {
 
     /// The suppression that put it off ends at another time. One that only counts from a changed limit was not put off.
     fn put_off_until(&mut self, at: i64, until: i64) {
-        if let Some(ahead) = self.ahead.filter(|ahead| *ahead > at && self.due != Some(*ahead)) {
+        if self.ahead > Some(at) && self.ahead != self.due {
             self.ahead = Some(until);
         }
     }

@@ -3,7 +3,7 @@
 use riskflow_config::{Condition, Conversion, Feature, FeatureKind, Limit, unit_of_feature};
 use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Explanation, FeatureValue, Sample, SourceKind};
-use riskflow_model::{Level, Millis, Number, Text, shortened};
+use riskflow_model::{Level, Millis, Number, shortened};
 
 use super::evaluation::{left, rate, ratio, whole};
 use super::series::Point;
