@@ -120,7 +120,7 @@ fn what_is_switched_off_leaves_nothing_in_the_output_and_comes_back() {
         "capabilities.permits=false",
         "capabilities.reports=false",
     ];
-    let job = Running::start_with(&place, checkpoints.path(), &off);
+    let job = Running::start_with(&place, checkpoints.path(), 1, &off);
     let gone = |topic: &Topic| topic.capability().is_some() && topic.shape() == Shape::OutputTable;
     for topic in Topic::outputs().filter(gone) {
         await_rows(&place, topic, |count| count == 0);

@@ -191,9 +191,9 @@ impl Running {
     }
 
     /// With more settings.
-    pub fn start_with(place: &dyn Place, checkpoints: &Path, sets: &[&str]) -> Self {
+    pub fn start_with(place: &dyn Place, checkpoints: &Path, workers: usize, sets: &[&str]) -> Self {
         let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
-        Self::start_cluster(place, checkpoints, 1, "", &[], &sets)
+        Self::start_cluster(place, checkpoints, workers, "", &[], &sets)
     }
 
     fn start_cluster(

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use riskflow::job::{self, Handles};
 use riskflow_config::WrittenSettings;
@@ -14,6 +15,9 @@ use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
 use riskflow_tests::history::Draw;
 use serde_json::{Value, json};
+
+use super::chaos::place::{LogPlace, Place as _};
+use super::chaos::{Feed, Running, now};
 
 /// 2025-06-15T16:00:00Z, midnight in Zhoushan.
 const START: i64 = 1_750_003_200_000;
@@ -251,4 +255,26 @@ fn a_replay_that_is_killed_again_and_again_gives_the_same_as_one_that_is_not() {
     }
     assert!(crashes > 2, "it was hardly ever killed");
     assert_eq!(Published::read(output.path()), whole);
+}
+
+/// Whichever worker has it in one of its partitions: it tells worker 0, which closes an epoch at once.
+#[test]
+fn what_comes_after_quiet_does_not_wait_for_the_heartbeat() {
+    let place = LogPlace::new();
+    let checkpoints = tempfile::tempdir().unwrap();
+    let mut feed = Feed::new(31);
+    feed.begin(&place);
+    let mut job = Running::start_with(&place, checkpoints.path(), 3, &["epoch.heartbeat=\"1m\""]);
+    job.await_ready(&place, &mut feed);
+    job.await_taken(&place);
+    // Their keys lie in all partitions.
+    for stream in 0..6 {
+        let id = format!("stream-{stream}");
+        let row = json!({"datastream": id, "phenomenon_time": now(), "result": 1});
+        place.put(Topic::IN_OBSERVATION, &[(id, Some(row.to_string()))]);
+        let put = Instant::now();
+        job.await_taken(&place);
+        assert!(put.elapsed() < Duration::from_secs(20), "it waits for the heartbeat");
+    }
+    job.stop();
 }

@@ -235,7 +235,7 @@ fn output_that_is_lost_is_refused_by_name_and_given_up_only_if_asked() {
     assert!(damaged.with_extension("damaged").exists());
     // The table is filled again where nothing is taken for granted; nothing else was lost.
     feed.step(&place);
-    let job = Running::start_with(&place, checkpoints.path(), &["recovery.verify=false"]);
+    let job = Running::start_with(&place, checkpoints.path(), 1, &["recovery.verify=false"]);
     let end = place.ends();
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !verdict::taken(&place).covers(&end) {

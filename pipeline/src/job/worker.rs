@@ -100,7 +100,8 @@ pub(super) fn work(worker: &mut Worker, job: &Arc<Job>) {
         match ingestion.borrow_mut().at_hand() {
             Ok(true) => {
                 bell.send(());
-                bell.flush();
+                // To flush the input leaves it in the buffers of the exchange behind it, until the frontier moves.
+                bell.advance_to(bell.time() + 1);
             }
             Ok(false) => {}
             Err(error) => failure.note(anyhow::Error::new(error).context("could not read the input")),
