@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use riskflow_config::ScoreCuts;
 use riskflow_model::base::Asset;
-use riskflow_model::output::{AssetRisk, Cause, DeltaKind, Explanation, Origin, WarningDelta, WarningState};
+use riskflow_model::output::{
+    AssetRisk, Cause, DeltaKind, Explanation, Origin, SourceKind, WarningDelta, WarningState,
+};
 use riskflow_model::{Key, Level, Millis, Shared, Text};
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +107,8 @@ pub struct LifecycleState {
     /// As given out; follows from the asset and the warnings, so it is not saved.
     #[serde(skip)]
     risk: Option<Arc<AssetRisk>>,
-    warnings: BTreeMap<Text, Warning>,
+    /// By rule or limit: these may have one name.
+    warnings: BTreeMap<(SourceKind, Text), Warning>,
 }
 
 impl LifecycleState {
@@ -329,8 +332,8 @@ impl Warning {
 
     /// Whether the episode that is open since a time is the one that was shown. One that data undid is not; but whoever edits a
     /// condition does not say that what was told never was: then it is the one that holds the beginning, or the first behind it.
-    fn goes_on(&self, shown: &WarningState, since: i64, rule: &Text) -> bool {
-        let is_told = || shown.id == warning_id(rule, &shown.asset, Millis(since));
+    fn goes_on(&self, shown: &WarningState, since: i64, (kind, rule): (SourceKind, &Text)) -> bool {
+        let is_told = || shown.id == warning_id((kind, rule), &shown.asset, Millis(since));
         let is_edited = || self.edited && self.episode(shown.since.0).is_some_and(|(begin, _)| begin == since);
         shown.since.0 == since || is_told() || is_edited()
     }
@@ -381,17 +384,22 @@ fn level_at(track: &Track, time: i64) -> Level {
     if after == 0 { Level::None } else { track[after - 1].1 }
 }
 
-/// The identifier of an episode: a hash of rule, asset and since, as first told.
+/// The identifier of an episode: a hash of rule or limit, asset and since, as first told.
 #[must_use]
-pub fn warning_id(rule: &str, asset: &str, since: Millis) -> Text {
-    Key::of_parts(&[rule, asset, &since.0.to_string()]).to_string().into()
+pub fn warning_id((kind, rule): (SourceKind, &str), asset: &str, since: Millis) -> Text {
+    let since = since.0.to_string();
+    let key = match kind {
+        SourceKind::Datastream => Key::of_parts(&[rule, asset, &since]),
+        SourceKind::Limit => Key::of_parts(&["limit", rule, asset, &since]),
+    };
+    key.to_string().into()
 }
 
 impl Lifecycle {
     fn settle_warning(
         &self,
         now: i64,
-        rule: &Text,
+        (kind, rule): (SourceKind, &Text),
         warning: &mut Warning,
         asset: Option<&Asset>,
         out: &mut Vec<(Step, Diff)>,
@@ -402,10 +410,14 @@ impl Lifecycle {
         let run_before = runs.last.clone();
         let open = warning.open(before.as_ref().map(|before| before.since.0));
         // An asset that is another is one with another identifier: its key is a hash of that.
-        let goes_on = |since| before.as_deref().filter(|before| warning.goes_on(before, since, rule));
+        let goes_on = |since| {
+            before
+                .as_deref()
+                .filter(|before| warning.goes_on(before, since, (kind, rule)))
+        };
         let after = open.zip(asset).map(|((since, level, _), asset)| WarningState {
             id: goes_on(since).map_or_else(
-                || warning_id(rule, &asset.id, Millis(since)),
+                || warning_id((kind, rule), &asset.id, Millis(since)),
                 |before| before.id.clone(),
             ),
             rule: rule.clone(),
@@ -534,7 +546,7 @@ impl Fold for Lifecycle {
     fn record(&mut self, _now: i64, _key: Key, state: &mut LifecycleState, revision: &mut Revision) {
         state
             .warnings
-            .entry(revision.rule.clone())
+            .entry((revision.source.kind(), revision.rule.clone()))
             .or_default()
             .revise(revision);
     }
@@ -550,12 +562,12 @@ impl Fold for Lifecycle {
     fn settle(&mut self, now: i64, _key: Key, state: &mut LifecycleState, out: &mut Vec<(Step, Diff)>) -> Next {
         let asset = state.asset.clone();
         let asset_changed = std::mem::take(&mut state.asset_changed);
-        for (rule, warning) in &mut state.warnings {
+        for ((kind, rule), warning) in &mut state.warnings {
             if warning.touched || asset_changed {
                 if !warning.touched {
                     (warning.stale_from, warning.stale_until) = (i64::MAX, i64::MAX);
                 }
-                self.settle_warning(now, rule, warning, asset.as_deref(), out);
+                self.settle_warning(now, (*kind, rule), warning, asset.as_deref(), out);
             }
         }
         state.settle_risk(self.cuts, out);

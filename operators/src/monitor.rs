@@ -35,12 +35,13 @@ mod watch;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use riskflow_config::{TimeSettings, UnknownSettings};
 use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
-use riskflow_model::output::{Cause, DeadLetter, Explanation, Origin, PayloadEncoding, Reason};
+use riskflow_model::output::{Cause, DeadLetter, Explanation, Origin, PayloadEncoding, Reason, SourceKind};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Level, Millis, Text};
+use riskflow_model::{Key, Level, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::Diff;
@@ -105,6 +106,17 @@ pub enum Source {
     Limit,
 }
 
+impl Source {
+    /// Of which kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> SourceKind {
+        match self {
+            Self::Datastream(_) => SourceKind::Datastream,
+            Self::Limit => SourceKind::Limit,
+        }
+    }
+}
+
 /// The level of one entry is another one from some time on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
@@ -146,6 +158,8 @@ pub struct Monitor {
     waiting: Vec<Load>,
     /// Observations that are no values.
     no_values: Arc<NoValueMeter>,
+    /// How many observations wait, over all workers of the process.
+    all_waiting: Arc<AtomicU64>,
 }
 
 /// So much waits.
@@ -218,13 +232,18 @@ impl Monitor {
             unknown,
             waiting: vec![Load::default(); SHARDS as usize],
             no_values: Arc::default(),
+            all_waiting: Arc::default(),
         }
     }
 
-    /// The same, which counts observations that are no values here.
+    /// The same, which counts observations that are no values, and those that wait for the row of their datastream.
     #[must_use]
-    pub fn counting(self, no_values: Arc<NoValueMeter>) -> Self {
-        Self { no_values, ..self }
+    pub fn counting(self, no_values: Arc<NoValueMeter>, all_waiting: Arc<AtomicU64>) -> Self {
+        Self {
+            no_values,
+            all_waiting,
+            ..self
+        }
     }
 
     /// Whether one more may wait in a shard.
@@ -397,8 +416,14 @@ impl Monitor {
                 now <= one.arrival + self.unknown.hold
             };
             match (newcomer, keep) {
-                (true, true) => held.add(one),
-                (false, false) => held.take(one),
+                (true, true) => {
+                    held.add(one);
+                    self.all_waiting.fetch_add(1, Ordering::Relaxed);
+                }
+                (false, false) => {
+                    held.take(one);
+                    self.all_waiting.fetch_sub(1, Ordering::Relaxed);
+                }
                 _ => {}
             }
             if !keep {
@@ -513,6 +538,7 @@ impl Fold for Monitor {
                 let in_time = now <= one.arrival + hold;
                 if in_time {
                     held.take(one);
+                    self.all_waiting.fetch_sub(1, Ordering::Relaxed);
                     let Observation { time, reading, .. } = one.observed.observation;
                     known.apply(time.0, reading, &self.no_values);
                 }
@@ -555,7 +581,10 @@ impl Fold for Monitor {
     fn recall(&mut self, key: Key, state: &MonitorState, _out: &mut Vec<(Finding, Diff)>) {
         let held = &mut self.waiting[(key.route() % SHARDS) as usize];
         let waiting = state.aside.iter().flat_map(|aside| &aside.waiting);
-        waiting.for_each(|one| held.add(one));
+        for one in waiting {
+            held.add(one);
+            self.all_waiting.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn settle(&mut self, now: i64, key: Key, state: &mut MonitorState, out: &mut Vec<(Finding, Diff)>) -> Next {

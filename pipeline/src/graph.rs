@@ -130,6 +130,8 @@ pub struct Meters {
     pub in_force: Arc<InForceMeter>,
     /// Observations that are no values.
     pub no_values: Arc<NoValueMeter>,
+    /// Observations that wait for the row of their datastream.
+    pub waiting: Arc<AtomicU64>,
 }
 
 impl Meters {
@@ -207,7 +209,8 @@ pub fn graph<'scope>(
     let (specifications, alone) = specification::specifications(datastreams, located.clone(), rules);
     tell_unmatched(b, alone, there, semantics, meters);
 
-    let monitor = Monitor::new(semantics.time, semantics.unknown).counting(meters.no_values.clone());
+    let monitor =
+        Monitor::new(semantics.time, semantics.unknown).counting(meters.no_values.clone(), meters.waiting.clone());
     let mut findings = b.fold(monitor, specifications, inputs.observations);
     let remember = remembered(&semantics.time);
     if is_on(capability::PERMITS) {

@@ -47,6 +47,7 @@ pub struct Metrics {
     limits: IntGauge,
     in_vain: IntCounter,
     no_values: IntCounterVec,
+    waiting: IntGauge,
     resident: IntGauge,
     commit_retries: IntCounter,
     replayed: IntCounter,
@@ -223,6 +224,13 @@ impl Metrics {
                 "Observations that do not count because the datastream's row says that they are no values: `below` or `above` its \
                  valid range, or a number for `no_value`.",
                 "why",
+            )?,
+            waiting: add(
+                r,
+                IntGauge::new(
+                    "riskflow_observations_waiting",
+                    "Observations that wait for the row of their datastream, at most for `unknown.hold`.",
+                )?,
             )?,
             in_vain: add(
                 r,
@@ -511,6 +519,7 @@ impl Metrics {
             let counter = self.no_values.with_label_values(&[why]);
             counter.inc_by(number.saturating_sub(counter.get()));
         }
+        self.waiting.set(meters.waiting.load(Ordering::Relaxed) as i64);
         let in_vain = meters.in_vain.load(Ordering::Relaxed);
         self.in_vain.inc_by(in_vain.saturating_sub(self.in_vain.get()));
         self.resident.set(resident_bytes());

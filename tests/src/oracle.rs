@@ -130,6 +130,13 @@ enum Watched {
 /// Rule or limit, asset, and what it watches there.
 type Member = (Text, Text, Watched);
 
+/// What shares one warning: whether it is a limit, the rule or limit, the asset.
+pub type Group = (bool, Text, Text);
+
+fn group((rule, asset, watched): &Member) -> Group {
+    (*watched == Watched::Limit, rule.clone(), asset.clone())
+}
+
 /// Levels of every entry: the track, and whether its level is stale.
 type Levels = BTreeMap<Member, (Track, bool)>;
 
@@ -147,7 +154,7 @@ pub struct Oracle {
     alone: unmatched::Alone,
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
     levels: Levels,
-    open: BTreeMap<(Text, Text), (i64, Level, Text)>,
+    open: BTreeMap<Group, (i64, Level, Text)>,
     runs: run::Runs,
     cases: case::Cases,
     /// Scores of regions after each epoch.
@@ -208,8 +215,8 @@ impl Oracle {
         let matters = |(member, ever_on): &(Member, bool)| {
             *ever_on || levels.get(member).is_some_and(|level| !level.0.is_empty())
         };
-        let mut edited: BTreeSet<(Text, Text)> = (conditions.into_iter().filter(matters))
-            .map(|((rule, asset, _), _)| (rule, asset))
+        let mut edited: BTreeSet<Group> = (conditions.into_iter().filter(matters))
+            .map(|(member, _)| group(&member))
             .collect();
         let Permitted {
             levels: permitted,
@@ -217,7 +224,7 @@ impl Oracle {
             edited: limits,
             papers,
         } = self.permits.step(now, &self.assets, &places);
-        edited.extend(limits);
+        edited.extend(limits.into_iter().map(|(limit, asset)| (true, limit, asset)));
         levels.extend(permitted);
         entry_causes.extend(entries);
         let named = self.causes(&levels, &entry_causes, &causes, &papers);

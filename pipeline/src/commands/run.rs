@@ -46,7 +46,11 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let ended = job::run(&settings, &handles, None);
     news.end(ended.is_ok());
     ended?;
-    tracing::info!(epoch = %handles.views.load().epoch, "job ended");
+    match handles.elsewhere.load().as_ref() {
+        // Its epochs are those of the process with the tables.
+        Some(_) => tracing::info!("job ended"),
+        None => tracing::info!(epoch = %handles.views.load().epoch, "job ended"),
+    }
     if matches!(settings.input, Input::Files(_)) {
         sum_up(&handles)?;
     }
@@ -122,10 +126,20 @@ fn sum_up(handles: &Handles) -> Result<()> {
         handles.meters.in_force.rules(),
         handles.meters.in_force.limits()
     );
+    let waiting = handles.meters.waiting.load(Ordering::Relaxed);
+    if waiting > 0 {
+        lines += &format!(
+            "{waiting} observations were waiting for the row of their datastream (`unknown.hold`) when the input ended: they are in \
+             no output\n"
+        );
+    }
     tell(lines.trim_end());
     let (records, dead) = (total(&done.records), total(&done.dead_letters));
-    if dead * 2 > records {
-        bail!("most of the records were refused ({dead} of {records}): `out.deadletter` says why, one by one");
+    if (dead + waiting) * 2 > records {
+        bail!(
+            "most of the records could not be used ({dead} refused and {waiting} of datastreams without a row, of {records}): \
+             `out.deadletter` says why, one by one"
+        );
     }
     Ok(())
 }

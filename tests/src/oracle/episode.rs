@@ -7,35 +7,43 @@ use riskflow_model::output::{Cause, DeltaKind, WarningState};
 use riskflow_model::{Key, Level, Millis, Text};
 
 use super::level::{self, Track, level_at};
-use super::{Expected, Levels, Member, Oracle, Told};
+use super::{Expected, Group, Levels, Member, Oracle, Told, group};
 
 impl Oracle {
     #[expect(clippy::too_many_lines, reason = "the rules of ARCHITECTURE.md, one after the other")]
     pub(super) fn episodes(
         &mut self,
         now: i64,
-        (levels, edited): (&Levels, &BTreeSet<(Text, Text)>),
+        (levels, edited): (&Levels, &BTreeSet<Group>),
         causes: &BTreeMap<Member, Cause>,
         expected: &mut Expected,
     ) {
-        let mut groups: BTreeMap<(Text, Text), Vec<&(Track, bool)>> = BTreeMap::new();
-        for ((rule, asset, _), standing) in levels {
-            groups.entry((rule.clone(), asset.clone())).or_default().push(standing);
+        let mut groups: BTreeMap<Group, Vec<&(Track, bool)>> = BTreeMap::new();
+        for (member, standing) in levels {
+            groups.entry(group(member)).or_default().push(standing);
         }
         for key in self.open.keys() {
             groups.entry(key.clone()).or_default();
         }
-        for ((rule, asset), members) in groups {
+        for (place, members) in groups {
+            let (limit, rule, asset) = place.clone();
             let track = level::highest(members.iter().map(|(track, _)| track));
-            let before = self.open.remove(&(rule.clone(), asset.clone()));
+            let before = self.open.remove(&place);
             let after = level::open(&track);
             let cause = causes
                 .iter()
-                .filter(|((r, a, _), _)| *r == rule && *a == asset)
+                .filter(|(member, _)| group(member) == place)
                 .map(|(_, cause)| *cause)
                 .max();
-            let hash = |since: i64| Text::from(Key::of_parts(&[&rule, &asset, &since.to_string()]).to_string());
-            let edited = edited.contains(&(rule.clone(), asset.clone()));
+            let hash = |since: i64| {
+                let mut parts: Vec<String> = vec![rule.to_string(), asset.to_string(), since.to_string()];
+                if limit {
+                    parts.insert(0, "limit".to_owned());
+                }
+                let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+                Text::from(Key::of_parts(&parts).to_string())
+            };
+            let edited = edited.contains(&place);
             let id_before = before.as_ref().map(|(_, _, id)| id.clone());
             let is_same = |(since, _, id): &(i64, Level, Text), after: &level::Open| {
                 let kept = edited && level::episode(&track, *since).is_some_and(|(begin, _)| begin == after.since);
@@ -49,7 +57,6 @@ impl Oracle {
                 Some(id) if same => id.clone(),
                 _ => hash(after.since),
             });
-            let place = (rule.clone(), asset.clone());
             let mut tell = |run: Text, id: &Option<Text>, kind, since: i64, at: i64, levels| {
                 let id = id.clone().expect("an episode has a name");
                 let cause = cause.unwrap_or(Cause::Manual);
@@ -121,7 +128,7 @@ impl Oracle {
             let id = id_after.expect("an episode has a name");
             let state = warning(id.clone(), &rule, &self.assets[&Key::of(&asset)], after, stale);
             expected.warnings.insert(id.clone(), state);
-            self.open.insert((rule, asset), (after.since, after.level, id));
+            self.open.insert(place, (after.since, after.level, id));
         }
         self.runs.forget(now, self.semantics.case.retain);
     }

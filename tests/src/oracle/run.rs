@@ -6,6 +6,7 @@ use riskflow_config::FlappingSettings;
 use riskflow_model::output::Cause;
 use riskflow_model::{Level, Text};
 
+use crate::oracle::Group;
 use crate::oracle::timeline::{Fact, Says};
 
 /// The runs of one rule and asset.
@@ -21,11 +22,11 @@ struct Run {
 
 /// All runs.
 #[derive(Default)]
-pub struct Runs(BTreeMap<(Text, Text), Run>);
+pub struct Runs(BTreeMap<Group, Run>);
 
 impl Runs {
     /// A warning is raised; its run.
-    pub fn raise(&mut self, place: &(Text, Text), id: &Text, since: i64, join: i64) -> Text {
+    pub fn raise(&mut self, place: &Group, id: &Text, since: i64, join: i64) -> Text {
         let run = self.0.entry(place.clone()).or_default();
         let before = run.warnings.iter().find(|(known, _)| known == id).cloned();
         let name = match (before, run.over) {
@@ -47,14 +48,14 @@ impl Runs {
     }
 
     /// The open warning of a rule and asset ended; its run.
-    pub fn end(&mut self, place: &(Text, Text), at: i64) -> Text {
+    pub fn end(&mut self, place: &Group, at: i64) -> Text {
         let run = self.0.get_mut(place).expect("what ends was raised");
         run.over = Some(at);
         run.name.clone()
     }
 
     /// The run of the open warning of a rule and asset.
-    pub fn of_open(&self, place: &(Text, Text)) -> Text {
+    pub fn of_open(&self, place: &Group) -> Text {
         self.0[place].name.clone()
     }
 
