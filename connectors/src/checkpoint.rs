@@ -15,6 +15,7 @@
 //! state for its own, and delete it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
@@ -181,6 +182,9 @@ impl CheckpointStore {
             let (store, prefix) = object_store::parse_url_opts(&url, options).map_err(about)?;
             Arc::new(PrefixStore::new(store, prefix))
         } else {
+            if Path::new(path).is_file() {
+                return Err(about(generic(std::io::Error::other("it is a file; give a folder"))));
+            }
             std::fs::create_dir_all(path).map_err(|error| about(generic(error)))?;
             let folder = LocalFileSystem::new_with_prefix(path).map_err(about)?;
             Arc::new(folder.with_automatic_cleanup(true))

@@ -17,6 +17,7 @@ use riskflow_model::topic::Topic;
 pub use action::decode_action;
 pub use dead_letter::dead_letter;
 pub use reject::Rejection;
+pub(crate) use reject::{THE_LINE, UNCLOSED};
 pub use rows::table_key;
 
 use crate::{RawRecord, encoding};

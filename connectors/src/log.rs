@@ -205,6 +205,18 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// What is lost, without what could be done instead of giving it up.
+    fn loss(&self) -> String {
+        match self {
+            Self::Lost { path, found } => format!("{} is not what was committed: {found}", path.display()),
+            Self::CommitsLost { path } => format!(
+                "{} and its copy are gone or damaged; all whole records are taken for committed",
+                path.display()
+            ),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether the same may succeed later.
     #[must_use]
     pub fn retry(&self) -> Retry {

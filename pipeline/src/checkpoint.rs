@@ -265,8 +265,12 @@ impl Writing {
         let cause: &dyn std::error::Error = error;
         tracing::error!(cause, %epoch, "a checkpoint could not be written");
         self.metrics.checkpoint_failed();
-        // What still comes of it is passed over.
+        // What still comes of it is passed over. What was written of it only takes room, which may be what was missing.
         self.under_way.remove(&epoch);
+        if let Err(error) = self.store.remove(epoch) {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cause, %epoch, "what was written of it could not be deleted");
+        }
         self.state.busy.store(false, Ordering::Release);
     }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, failpoint, fault};
-use riskflow_model::output::{CaseDelta, DeadLetter, Notice, WarningDelta, WarningState};
+use riskflow_model::output::{CaseDelta, CaseState, DeadLetter, Notice, WarningDelta, WarningState};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::{Cleanup, Topic};
 use riskflow_model::{Millis, Text};
@@ -85,8 +85,17 @@ pub struct Beginning {
     pub verify: bool,
     /// The rows that stand in the output tables; `None`: they are those that the replay gives, epoch by epoch the same.
     pub published: Option<Published>,
-    /// Where the clock was ahead, the warnings that stand open there.
-    pub open: Option<Vec<WarningState>>,
+    /// Where the clock was ahead, what stands open there.
+    pub open: Option<Open>,
+}
+
+/// What stands open in the output.
+#[derive(Clone, Debug, Default)]
+pub struct Open {
+    /// Warnings.
+    pub warnings: Vec<WarningState>,
+    /// Cases that are not archived, and of which something is there.
+    pub cases: Vec<CaseState>,
 }
 
 impl Beginning {

@@ -21,15 +21,16 @@ use riskflow_config::{Clock, Input, Output, Rewind, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Manifest, Meaning};
 use riskflow_connectors::topics::{Place, TopicState, check};
 use riskflow_connectors::{Begun, Resume, published_rows, published_tables, resume};
-use riskflow_model::output::{CaseStep, Stamped, WarningState};
+use riskflow_model::output::{Basis, CaseState, CaseStep, Stamped};
 use riskflow_model::progress::{Marks, Offsets};
 use riskflow_model::topic::{Cleanup, Topic};
 use riskflow_model::{Domain, Level, Millis, Text, binary, capability, duration};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{TOLERANCE, wall_clock};
 use crate::pace::{Moment, Plan};
-use crate::publisher::Beginning;
+use crate::publisher::{Beginning, Open};
 
 /// Where every worker begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -269,14 +270,17 @@ impl Recovery {
             %last, ahead,
             "the clock was ahead when the last epoch was closed: making the state anew from the input that is there"
         );
-        let rows = published_rows(&settings.output, &settings.topics, Topic::WARNING_STATE);
-        let rows = rows.context("could not read the open warnings in the output")?;
-        let open = rows
-            .iter()
-            .map(|row| serde_json::from_slice::<Stamped<WarningState>>(row));
-        let open: Result<Vec<_>, _> = open.map(|row| row.map(|stamped| stamped.record)).collect();
+        let mut open = Open {
+            warnings: standing(settings, Topic::WARNING_STATE)?,
+            cases: Vec::new(),
+        };
+        if settings.capabilities.outputs().any(|topic| topic == Topic::CASE_STATE) {
+            open.cases = standing(settings, Topic::CASE_STATE)?;
+            let is_open = |case: &CaseState| case.step != CaseStep::Archived && case.basis != Basis::Withdrawn;
+            open.cases.retain(is_open);
+        }
         let mut recovery = Self::anew(resume);
-        recovery.beginning.open = Some(open.context("a row of `out.warning.state` cannot be read")?);
+        recovery.beginning.open = Some(open);
         recovery.plan.rewound = Some(resume.last().0.unsigned_abs());
         Ok(recovery)
     }
@@ -412,4 +416,14 @@ fn recorded(resume: &Resume) -> impl Iterator<Item = (Moment, Offsets)> {
         .epochs
         .iter()
         .map(|progress| (moment(progress.epoch, progress.time()), progress.offsets.clone()))
+}
+
+/// The rows of a table as they stand in the output.
+fn standing<R: DeserializeOwned>(settings: &Settings, topic: Topic) -> Result<Vec<R>> {
+    let name = topic.name();
+    let rows = published_rows(&settings.output, &settings.topics, topic);
+    let rows = rows.with_context(|| format!("could not read what stands in `{name}`"))?;
+    let rows = rows.iter().map(|row| serde_json::from_slice::<Stamped<R>>(row));
+    let rows: Result<Vec<R>, _> = rows.map(|row| row.map(|stamped| stamped.record)).collect();
+    rows.with_context(|| format!("a row of `{name}` cannot be read"))
 }

@@ -65,10 +65,22 @@ pub(super) fn unreadable(text: &str, why: Unreadable) -> Rejection {
     }
 }
 
+/// How the reader of CSV says, in a row of one cell, that a quote is not closed; behind [`THE_LINE`] follows what it was in.
+pub(crate) const UNCLOSED: &str = "the quote that begins cell";
+pub(crate) const THE_LINE: &str = ". The line: ";
+
+/// What the reader of CSV says of a row, if it says anything.
+fn unclosed_quote(text: &str) -> Option<String> {
+    let [says] = serde_json::from_str::<[String; 1]>(text).ok()?;
+    let (says, _line) = says.split_once(THE_LINE)?;
+    (says.starts_with("line ") && says.contains(UNCLOSED)).then(|| says.to_owned())
+}
+
 /// A payload that does not begin like an object.
 #[cold]
 pub(super) fn no_object(text: &str) -> Rejection {
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) if let Some(says) = unclosed_quote(text) => Rejection::new(Reason::Malformed, says),
         Ok(_) if text.trim_ascii_start().starts_with('[') => Rejection::field(
             "record",
             "a list",

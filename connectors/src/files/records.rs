@@ -11,6 +11,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
 use crate::LARGEST_PAYLOAD;
+use crate::decode::{THE_LINE, UNCLOSED};
 
 /// What is read of a line at most; what is beyond belongs to no record.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -155,7 +156,7 @@ impl<R: Read> Records<R> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, says));
         };
         let line = self.lines.first(1).trim_ascii_end();
-        let says = format!("line {number}: the quote that begins cell {cell} is not closed; {cure}. The line: ");
+        let says = format!("line {number}: {UNCLOSED} {cell} is not closed; {cure}{THE_LINE}");
         self.ready.push(b'"');
         self.ready.extend_from_slice(says.as_bytes());
         for byte in line {

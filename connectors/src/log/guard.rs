@@ -63,7 +63,7 @@ pub(super) fn restore(folder: &Path, committed: &[Sealed], loss: &mut Loss<'_>) 
         let seen = match (look(folder, sealed, is_open), &mut *loss) {
             (Ok(seen), _) => seen,
             (Err(error @ LogError::Lost { .. }), Loss::Accept(told)) => {
-                told.push(error.to_string());
+                told.push(error.loss());
                 give_up(folder, sealed)?
             }
             (Err(error), _) => return Err(error),

@@ -243,7 +243,7 @@ fn committed(folder: &Path, settings: &TopicSettings, known: Known, loss: &mut L
             let Loss::Accept(told) = loss else {
                 return Err(error);
             };
-            told.push(error.to_string());
+            told.push(error.loss());
         }
     }
     let mut segments = Segments::new();

@@ -76,7 +76,8 @@ fn give_up(settings: &Settings, as_json: bool) -> Result<ExitCode> {
     } else if lost.is_empty() {
         say("nothing is lost");
     } else {
-        lost.iter().for_each(say);
+        lost.iter().for_each(|lost| say(format_args!("given up: {lost}")));
+        say("the next start goes on without it");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -18,6 +18,7 @@
 //!
 //! Whether a step is in order is not asked here: the dataflow decides, and `out.case.delta` tells.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use riskflow_connectors::{InRecord, Retry, decode_action};
 use riskflow_model::action::Action;
 use riskflow_model::output::{Reason, WarningState};
 use riskflow_model::{Key, Millis, RegionCode, Text};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 use super::RETRY_AFTER;
@@ -286,7 +288,7 @@ fn compose(
     body: &[u8],
     now: Millis,
 ) -> Result<(Action, Key), Refused> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(body)
+    let Once(mut fields) = serde_json::from_slice(body)
         .map_err(|error| refused(Outcome::Malformed, format!("the body is no JSON object: {error}")))?;
     fields.retain(|_, value| !value.is_null());
     // Another name of the same field.
@@ -346,6 +348,37 @@ fn compose(
     };
     let said = serde_json::to_vec(&said).map_err(|error| refused(Outcome::Invalid, error.to_string()))?;
     Ok((action, Key::of_bytes(&said)))
+}
+
+/// An object in which each field stands once: which of two counts the sender cannot know.
+struct Once(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Once;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut access: M) -> Result<Once, M::Error> {
+                let mut fields = Map::new();
+                while let Some((name, value)) = access.next_entry::<String, Value>()? {
+                    if fields.contains_key(&name) {
+                        let says = format!("`{}` is there twice", shortened(&name));
+                        return Err(serde::de::Error::custom(says));
+                    }
+                    fields.insert(name, value);
+                }
+                Ok(Once(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
 }
 
 /// Sees to it that a field has this value, or none; it must not be there with another.

@@ -2,17 +2,19 @@
 //!
 //! The tables are compared with the rows in the output, and so is what was told: of a warning that stands in the output, and of
 //! its case, people were told; of one that does not they are told now. A warning that stands in the output and was never
-//! is withdrawn.
+//! is withdrawn, and so is its case; who was told of that case before is not known here, so nobody gets a notice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_connectors::Published;
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Explanation, Notice, WarningDelta, WarningState,
+    AssetRisk, CaseDelta, CaseEvent, CaseEventKind, CaseState, Cause, DeltaKind, Explanation, Notice, WarningDelta,
+    WarningState,
 };
 use riskflow_model::topic::Topic;
 use riskflow_model::{DomainScope, Level, Millis, OutputRow, Text};
 
+use super::Open;
 use crate::output::EpochOutput;
 use crate::views::Tables;
 
@@ -21,8 +23,8 @@ pub(super) const TOLD_ONCE: [Topic; 3] = [Topic::WARNING_DELTA, Topic::CASE_DELT
 
 /// What was found and not told, of the warnings and cases that are there.
 pub(super) struct Held {
-    /// The warnings that stand open in the output.
-    open: Vec<WarningState>,
+    /// What stands open in the output.
+    open: Open,
     /// How those ended that are over.
     ended: BTreeMap<Text, WarningDelta>,
     deltas: BTreeMap<Text, Vec<WarningDelta>>,
@@ -31,7 +33,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Nothing yet; these stand open in the output.
-    pub(super) const fn new(open: Vec<WarningState>) -> Self {
+    pub(super) const fn new(open: Open) -> Self {
         Self {
             open,
             ended: BTreeMap::new(),
@@ -45,7 +47,7 @@ impl Held {
         for delta in output.log::<WarningDelta>() {
             if matches!(delta.kind, DeltaKind::Cleared | DeltaKind::Withdrawn) {
                 self.deltas.remove(&delta.id);
-                if self.open.iter().any(|row| row.id == delta.id) {
+                if self.open.warnings.iter().any(|row| row.id == delta.id) {
                     self.ended.insert(delta.id.clone(), delta.clone());
                 }
             } else {
@@ -78,6 +80,7 @@ impl Held {
         let is_new = |topic: Topic, id: &Text| !published.contains_key(&(topic, id.to_string()));
         let over = self
             .open
+            .warnings
             .iter()
             .filter(|row| tables.get::<WarningState>(&row.id).is_none());
         let ends = over.map(|row| {
@@ -85,6 +88,9 @@ impl Held {
             ended.unwrap_or_else(|| withdrawn(row, tables, now))
         });
         let mut told: Vec<OutputRow> = ends.map(OutputRow::new).collect();
+        let cases = self.open.cases.iter();
+        let gone = cases.filter(|row| tables.get::<CaseState>(&row.id).is_none());
+        told.extend(gone.map(|row| OutputRow::new(without_basis(row, now))));
         for (id, deltas) in self.deltas {
             if is_new(Topic::WARNING_STATE, &id) {
                 told.extend(deltas.into_iter().map(OutputRow::new));
@@ -97,6 +103,28 @@ impl Held {
             }
         }
         EpochOutput::new(tables.epoch, told.into_iter().map(|row| (row, 1)).collect())
+    }
+}
+
+/// The end of a case whose basis the clock alone had made.
+fn without_basis(row: &CaseState, now: Millis) -> CaseDelta {
+    CaseDelta {
+        case: row.id.clone(),
+        retracted: false,
+        cause: Cause::Clock,
+        rule: row.rule.clone(),
+        domain: Some(row.domain),
+        region: Some(row.region),
+        event: CaseEvent {
+            at: now,
+            kind: CaseEventKind::Withdrawn,
+            step: row.step,
+            level: Level::None,
+            by: None,
+            escalation: None,
+            refusal: None,
+            allowed: Vec::new(),
+        },
     }
 }
 
