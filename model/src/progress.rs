@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::topic::{Record, Shape, Spec, Topic};
 use crate::{Millis, Text};
 
-/// For partitions of input topics the offset of the next record: all before it are taken. A partition may have a *mark*, the checksum
-/// of the record before that offset, where the place that holds the records keeps one (the embedded log does): so a
-/// partition that is another than the one that was read is told from it.
+/// For partitions of input topics the offset of the next record: all before it are taken. A partition may have a *mark*: the
+/// checksum of the record before that offset, if its store keeps one (the embedded log does). It shows whether a partition is
+/// still the one that was read.
 ///
 /// Written as an object from `topic/partition` to offset, topics without prefix; marks are written apart ([`Marks`]).
 /// Equal are those with equal offsets.

@@ -94,7 +94,7 @@ pub struct Lifecycle {
     pub keep: i64,
 }
 
-/// What is known of one asset.
+/// Of one asset: for each rule the levels of its datastreams, the episodes that follow, and the runs.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LifecycleState {
     /// Comes as a row, so it is not saved.
