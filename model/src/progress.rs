@@ -220,7 +220,7 @@ impl JsonSchema for Marks {
 pub struct Progress {
     /// The epoch.
     pub epoch: Millis,
-    /// What time it was then; absent where that is the epoch itself. It is another where the clock was ahead before: epochs
+    /// The time of the job's clock; absent if it equals the epoch. The two differ after a clock that was ahead, since epochs
     /// never go back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Millis>,

@@ -140,7 +140,7 @@ struct Warning {
     stale_from: i64,
     stale_until: i64,
     touched: bool,
-    /// Whether a condition is another one since the last settling.
+    /// Whether a condition changed since the last settling.
     edited: bool,
     /// The greatest cause since the last settling.
     cause: Option<Cause>,

@@ -65,7 +65,7 @@ pub struct Observed {
 /// What the monitor gives out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Finding {
-    /// For the lifecycle: the level of an entry is another one from some time on.
+    /// For the lifecycle: the level of an entry changed, from some time on.
     Revision(Box<Revision>),
     /// An observation was given up.
     DeadLetter(Box<DeadLetter>),
@@ -96,7 +96,7 @@ impl Finding {
 /// Change points of a level: from each time on, the level there.
 pub type Track = Vec<(i64, Level)>;
 
-/// The level of one entry is another one from some time on.
+/// The level of one entry changed, from some time on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
     /// The order in which revisions of one epoch apply; those of one entry need no other.
