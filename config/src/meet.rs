@@ -1,8 +1,8 @@
-//! Which rules watch a datastream, with which thresholds, and what meets nothing.
+//! Which rules watch a datastream, with which thresholds, and which records match nothing.
 //!
-//! Rows meet by what stands in them: a datastream its asset by identifier, a rule its datastreams by what it selects, a datastream's own
-//! thresholds their rule by identifier. What meets nothing is no mistake of one record, and may be mended by another; so it is not
-//! refused but told, as [`Unmatched`]. Everything that tells of it takes it from here.
+//! Rows refer to each other: a datastream names its asset, a rule selects datastreams, own thresholds of a datastream name their rule.
+//! A reference that leads nowhere is no mistake of one record, and another record may mend it. So it is not refused but reported, as
+//! [`Unmatched`]: in the dataflow and by `riskflow check`, both from here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -227,7 +227,7 @@ impl Located {
         }
     }
 
-    /// Whether the region is another or lies within it.
+    /// Whether the region is equal to the other or lies within it.
     #[must_use]
     pub fn within(&self, region: RegionCode, other: RegionCode) -> bool {
         region.within_by_code(other) || self.above().is_some_and(|above| above.within(region, other))

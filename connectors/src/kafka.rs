@@ -165,7 +165,7 @@ fn cure(error: &KafkaError) -> &'static str {
             RDKafkaErrorCode::UnknownTopic
             | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownPartition,
-        ) => "; if it was deleted, `riskflow topics --create` makes it anew, and ARCHITECTURE.md says how to go on",
+        ) => "; if it was deleted, `riskflow topics --create` makes it anew, and docs/recovery.md says how to go on",
         Some(code) if is_too_large(code) => "; raise its `max.message.bytes`",
         _ => "",
     }

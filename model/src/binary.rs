@@ -79,7 +79,7 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BinaryError> {
 ///
 /// # Errors
 ///
-/// When the header is another or the bytes do not fit.
+/// When the header differs from ours, or the bytes do not fit.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BinaryError> {
     let content = bytes.strip_prefix(&HEADER).ok_or_else(|| BinaryError::Header {
         found: bytes.iter().take(HEADER.len()).copied().collect(),

@@ -47,7 +47,7 @@ enum Side {
 }
 
 impl Side {
-    /// The border of this number, if it is another than a plain time.
+    /// The border that a number stands for. A day beyond the years that a time may have, on this side, is none.
     fn of_number(self, number: i64) -> Result<Option<Millis>, crate::ParseMillisError> {
         let day = match self {
             Self::From => FIRST_DAY,

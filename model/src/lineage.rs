@@ -18,7 +18,7 @@ impl Above {
         region.by_code().chain(above)
     }
 
-    /// Whether a region is another or lies within it.
+    /// Whether a region is equal to the other or lies within it.
     #[must_use]
     pub fn within(&self, region: RegionCode, other: RegionCode) -> bool {
         region.within_by_code(other) || self.0.as_ref().is_some_and(|above| above.contains(&other))

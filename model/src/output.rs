@@ -348,7 +348,7 @@ pub enum DeltaKind {
     Cleared,
     /// The series as known now says that the episode never was.
     Withdrawn,
-    /// The condition is another one, and by that the same episode began at another time.
+    /// The condition was changed, and under the new one the episode began at another time.
     Revised,
 }
 

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::topic::{Record, Shape, Spec, Topic};
 use crate::{Millis, Text};
 
-/// For partitions of input topics the offset of the next record: all before it are taken. A partition may have a *mark*, the checksum
-/// of the record before that offset, where the place that holds the records keeps one (the embedded log does): so a
-/// partition that is another than the one that was read is told from it.
+/// For partitions of input topics the offset of the next record: all before it are taken. A partition may have a *mark*: the
+/// checksum of the record before that offset, if its store keeps one (the embedded log does). It shows whether a partition is
+/// still the one that was read.
 ///
 /// Written as an object from `topic/partition` to offset, topics without prefix; marks are written apart ([`Marks`]).
 /// Equal are those with equal offsets.
@@ -220,7 +220,7 @@ impl JsonSchema for Marks {
 pub struct Progress {
     /// The epoch.
     pub epoch: Millis,
-    /// What time it was then; absent where that is the epoch itself. It is another where the clock was ahead before: epochs
+    /// The time of the job's clock; absent if it equals the epoch. The two differ after a clock that was ahead, since epochs
     /// never go back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Millis>,

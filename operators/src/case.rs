@@ -189,7 +189,7 @@ pub struct Case {
 /// A case may have this many actions.
 const MOST_ACTIONS: usize = 1000;
 
-/// What is known of one case; of a run of warnings, also of the cases before it that were archived.
+/// Of one run of warnings, or of one incident: the timelines and machines of its cases, archived ones included.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct CaseFoldState {
     #[serde(skip)]

@@ -82,11 +82,11 @@ pub trait Fold: 'static {
     /// The key of a record, and where in the order of its epoch the record stands.
     fn place(record: &Self::Record) -> (Self::Key, Origin);
 
-    /// The key's rows are others from this epoch on: those that went (-1) come before those that came (1). Whether the key
-    /// must settle; if it has no state yet, it must.
+    /// The rows of the key changed in this epoch: removals (-1) come before additions (1). Returns whether the key must
+    /// settle; a key without state must.
     ///
-    /// State that was loaded knows nothing of rows: views are rebuilt, so all rows that there are come again, in one call
-    /// that is made even where there are none.
+    /// State that was loaded from a checkpoint has no rows, since views are rebuilt: all rows come again, in one call, which
+    /// is made even if there are none.
     fn rows(
         &mut self,
         now: i64,

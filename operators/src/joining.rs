@@ -20,7 +20,7 @@ use crate::fold::{Fold, Next};
 #[derive(Debug, Default)]
 pub struct Joining;
 
-/// What is known of one warning. All of it comes anew, so nothing is saved.
+/// Of one warning: the run that it joined. It comes again as a row after a restart, so nothing is saved.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct JoiningState {
     /// The run that it joined; `None` where it has a case of its own.

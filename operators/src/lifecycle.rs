@@ -96,7 +96,7 @@ pub struct Lifecycle {
     pub keep: i64,
 }
 
-/// What is known of one asset.
+/// Of one asset: for each rule the levels of its datastreams, the episodes that follow, and the runs.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LifecycleState {
     /// Comes as a row, so it is not saved.
@@ -143,7 +143,7 @@ struct Warning {
     stale_from: i64,
     stale_until: i64,
     touched: bool,
-    /// Whether a condition is another one since the last settling.
+    /// Whether a condition changed since the last settling.
     edited: bool,
     /// The greatest cause since the last settling.
     cause: Option<Cause>,

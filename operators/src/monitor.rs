@@ -10,13 +10,13 @@
 //!                         can reach                           is thrown away looks ahead
 //! ```
 //!
-//! * `base` stands at the last observation at or before the clock; one in order moves it on. From there a copy runs on to the
-//!   clock, through expiries and deadlines, and is thrown away: what it found out is the level now, and when to look again.
+//! * `base` is the state at the last observation at or before the clock. An observation in order advances it. From there a copy
+//!   runs to the clock, through expiries and deadlines, and is thrown away. It finds the level now, and when to look again.
 //! * An observation out of order, a replacement or a deletion can change features in some stretches only ([`correction`]). A run
 //!   begins in front of each, with the state of then, and ends where it meets what was there before.
-//! * Every run goes over many instants at once where they cannot matter ([`leap`]): what it costs is told by how often a
-//!   condition changes, not by how many points there are.
-//! * `anchor` is the state at a time that no correction can reach any more (behind the horizon): what is told of older points.
+//! * Every run goes over many instants at once where they cannot matter ([`leap`]): its cost depends on how often a
+//!   condition changes, not on how many points there are.
+//! * `anchor` is the state at a time that no correction can reach any more (behind the horizon). It stands for all older points.
 //!
 //! What comes out is the entry's level as change points: only where it differs from what was given before.
 
@@ -66,7 +66,7 @@ pub struct Observed {
 /// What the monitor gives out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Finding {
-    /// For the lifecycle: the level of an entry is another one from some time on.
+    /// For the lifecycle: the level of an entry changed, from some time on.
     Revision(Box<Revision>),
     /// An observation was given up.
     DeadLetter(Box<DeadLetter>),
@@ -117,7 +117,7 @@ impl Source {
     }
 }
 
-/// The level of one entry is another one from some time on.
+/// The level of one entry changed, from some time on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
     /// The order in which revisions of one epoch apply; those of one entry need no other.
@@ -181,7 +181,7 @@ impl Load {
     }
 }
 
-/// What is known of one datastream.
+/// Of one datastream: its retained series, the level of each rule on it, and observations that wait for its row.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct MonitorState {
     /// What `base.datastream` and the series say; `None` while there is no row.

@@ -1,4 +1,4 @@
-//! Who is told of what: alarms meet those who are on duty, and the fold `notice` tells each of each once.
+//! Fold `notice`: who is notified of what. Alarms are joined with the users on duty, and each user gets each event once.
 //!
 //! ```text
 //!   duties, posts on now ──► holders by place ─┐
@@ -190,7 +190,7 @@ fn holders<'scope>(
 #[derive(Debug, Default)]
 pub struct Notices;
 
-/// Who was told of a case.
+/// Of one case: the identifiers of all notices that were sent, and who got one.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct NoticeState {
     /// Comes as rows, so it is not saved.

@@ -13,10 +13,10 @@
 //!
 //! # Invariants
 //!
-//! * A revision holds the whole track but for what ended so long ago that the lifecycle may have forgotten it, and before
-//!   the episode that it shows. A permit that is cancelled with retroactive effect reaches back further than the lifecycle
-//!   remembers, so to say only what is different would not do.
-//! * Parts are not saved: they come again. What was given out is.
+//! * A revision holds the whole track, except what ended before the episode that is shown and so long ago that the lifecycle
+//!   may have forgotten it. A difference alone would not be enough: a permit that is cancelled with retroactive effect may
+//!   reach back further than the lifecycle remembers.
+//! * Parts are not saved: they come again after a restart. What was given out is saved.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ pub struct UnderPermit {
     pub remember: i64,
 }
 
-/// What is known of one asset.
+/// Of one asset with work under permit: the levels of each limit over time, as published.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct PermitState {
     /// The parts that there are; `None` until the first came, or came again.

@@ -63,7 +63,7 @@ pub struct Post {
 #[derive(Debug, Default)]
 pub struct Roster;
 
-/// What is known of one row.
+/// Of one row of `base.duty` or `base.user`: which duty or posts of it were in force last.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RosterState {
     /// Comes as a row, so it is not saved.

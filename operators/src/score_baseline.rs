@@ -23,7 +23,7 @@ const HOUR: i64 = 60 * MINUTE;
 #[derive(Debug, Default)]
 pub struct ScoreBaseline;
 
-/// What is known of one region and domain.
+/// Of one region and domain: the scores of the last hour, and the one of an hour ago.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct BaselineState {
     /// Scores with the time from which on they were an hour old, rising.

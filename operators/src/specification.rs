@@ -6,15 +6,15 @@
 //!   rules ───────(all)───┘
 //! ```
 //!
-//! Datastreams meet their asset on the asset's worker, and all rules there. The row is a function of what stands there, so
-//! nothing that was given out is kept: where something changes, the row before is computed again. Three joins of
-//! differential's said the same and held each datastream in three arrangements; loading base data took most of its time there.
+//! Each datastream is sent to the worker of its asset; all rules are sent to every worker. The row is a function of these inputs, so
+//! what was given out need not be kept: on a change the old row is computed again. Three joins of differential gave the same
+//! rows, but held each datastream in three arrangements, and loading base data spent most of its time there.
 //!
 //! # Invariants
 //!
 //! * One row for each row of `base.datastream`; without entries where the asset has no row.
 //! * A changed asset or datastream touches its own rows; a changed rule only those of its observed property.
-//! * What goes and what comes in an epoch differ: a row that stays is not given.
+//! * Only rows that an epoch changes are given out.
 
 use std::cell::Cell;
 use std::collections::btree_map::{self, BTreeMap};

@@ -63,7 +63,7 @@ pub struct Latest {
     pub in_vain: Arc<AtomicU64>,
 }
 
-/// What is known of one key.
+/// Of one key of an input table: the row in force.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LatestState {
     /// The row given out last.

@@ -1,11 +1,12 @@
-//! What meets nothing, and pairs of records that are wrong together: a table of what has been so for a while.
+//! Fold `unmatched`: records that do not fit together (a datastream without asset, a unit that does not convert), as a table of
+//! those problems that have lasted for a while.
 //!
 //! ```text
 //!   what meets nothing ─(datastream, asset, rule)─► fold `unmatched` ─► what lasts ─► [ first 1,000 of each kind, and a count ]
 //! ```
 //!
-//! While tables are loaded a row may come before the one that it belongs to, so what meets nothing waits for `unmatched.after` before
-//! it is shown; what is mended goes at once. A whole city without rules is one row with a count, not a million.
+//! While tables are loaded, a row may come before the row that it refers to. So a problem is shown only after `unmatched.after`,
+//! and it goes at once when it is mended. A whole city without rules is one row with a count, not a million.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,11 +55,11 @@ impl Alone {
 /// The fold's settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Lasting {
-    /// What is shown has been so for so long, in milliseconds.
+    /// How long a problem must last before it is shown, in milliseconds.
     pub after: i64,
 }
 
-/// What is known of one datastream, asset or rule. Few have more than one thing wrong.
+/// Of one datastream, asset or rule: its problems, and since when each is there. Few have more than one.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LastingState {
     /// Comes as rows, so it is not saved.

@@ -298,7 +298,7 @@ pub enum CheckpointCommand {
         #[arg(long, value_name = "N")]
         keep: Option<usize>,
     },
-    /// Make all of them those of this job: after its log was put together anew, or its Kafka cluster is another one with the same
+    /// Make all of them belong to this job: after its log was rebuilt, or its Kafka cluster was replaced by one with the same
     /// records at the same offsets. Never for the checkpoints of another job.
     Adopt,
 }

@@ -99,8 +99,8 @@ pub struct Open {
 }
 
 impl Beginning {
-    /// What the replay gives is of other settings, or of another version: it is another result, and no difference to be told. The
-    /// tables are compared instead.
+    /// Settings or version changed since these epochs were published. So the replay may give other results, which is no error:
+    /// digests are not compared, and the tables are compared instead.
     pub fn do_not_compare(&mut self) {
         self.verify = false;
         self.digests.clear();

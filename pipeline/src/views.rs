@@ -134,7 +134,7 @@ impl Tables {
         std::iter::successors(Some(region), up).take(self.count_of::<RegionRisk>() + 8)
     }
 
-    /// Whether a region is another or lies within it.
+    /// Whether a region is equal to the other or lies within it.
     #[must_use]
     pub fn within(&self, region: RegionCode, other: RegionCode) -> bool {
         match region.is_statistical() {

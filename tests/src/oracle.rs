@@ -1,8 +1,9 @@
 //! The batch oracle: what every table must hold after an epoch, computed from nothing but the records up to then.
 //!
-//! Written from ARCHITECTURE.md ("Semantics"), naively: features
-//! by filtering all observations at each instant, levels by walking instants, regions by summing their assets. It shares
-//! no code with `operators/`; only the checked form of a rule, which is configuration, is common.
+//! Written from `docs/semantics.md` and `docs/closed-loop.md`, naively: features by filtering all observations at each
+//! instant, levels by walking instants, regions by summing their assets. Which action is allowed it reads from the tables
+//! of `docs/closed-loop.md` themselves. It shares no code with `operators/`; only the checked form of a rule, which is
+//! configuration, is common.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +30,7 @@ use crate::oracle::standalone::Standalone;
 use crate::oracle::table::Table;
 
 mod act;
+mod action_table;
 mod bureau;
 mod case;
 mod entry;
@@ -283,7 +285,10 @@ impl Oracle {
     }
 
     /// Entries as of now; for each that came or went, why; and those with another condition, and whether they ever were on.
-    #[expect(clippy::too_many_lines, reason = "the rules of ARCHITECTURE.md, one after the other")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the rules of docs/semantics.md, one after the other"
+    )]
     fn specify(&mut self, now: i64, places: &Places) -> (BTreeMap<Member, Cause>, Vec<(Member, bool)>) {
         let (mut causes, mut edited) = (BTreeMap::new(), Vec::new());
         // A datastream that is not known any more has lost its entries; its rows are gone.

@@ -19,7 +19,7 @@ use crate::chaos::place::{LogPlace, Place};
 use crate::chaos::{Running, storm, verdict};
 
 /// How many operators the whole graph has with these capabilities, and which folds.
-fn built(capabilities: Capabilities) -> (usize, BTreeSet<&'static str>) {
+pub fn built(capabilities: Capabilities) -> (usize, BTreeSet<&'static str>) {
     let semantics = Semantics {
         capabilities,
         ..semantics()

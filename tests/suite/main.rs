@@ -14,6 +14,7 @@ mod cases;
 mod chaos;
 mod check;
 mod clock;
+mod docs;
 mod trouble;
 mod exactness;
 mod files;

@@ -1,4 +1,4 @@
-//! Trouble that is neither a crash nor a broker that is down: what ARCHITECTURE.md's table says of it.
+//! Trouble that is neither a crash nor a broker that is down: what the tables of `docs/recovery.md` ("Trouble") say of it.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,8 +1,8 @@
-//! Whether the segments of an output partition are those that are committed.
+//! Checks that the segments of an output partition are those that were committed.
 //!
-//! Looked at when the output is opened: every segment that is committed must be there with the bytes that are committed. What
-//! is not is refused by name, or, if the operator says so, given up: the offsets of what is lost become a gap.
-//! What lies beyond the commit is void and goes: the rest of a segment, segments that are not listed, whatever they hold.
+//! When the output is opened, every committed segment must be there with the bytes that were committed. Otherwise the start is
+//! refused and the segment named; or, if the operator says so, it is given up, and its offsets become a gap. Data after the
+//! last commit is void and removed: the rest of a segment, and segments that are not listed, whatever they hold.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! What is kept of one case, and the comparison of what is found now with what was told.
+//! The state of one case, and how the events that its timeline gives now are compared with those published before.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -121,9 +121,9 @@ impl File {
         }
     }
 
-    /// Takes a fact in. What a restless level does is not put on the timeline, but for what is above the peak.
+    /// Adds a fact to the timeline. While the case is flapping, only a fact with a level above the peak is added.
     pub(super) fn fact(&mut self, now: i64, warning: &Text, mut fact: Fact, settings: &FlappingSettings) {
-        // That the last one never was says nothing of those before it, which ended.
+        // The last warning is withdrawn, but others of the case have ended: so the case has ended, it is not withdrawn.
         match fact.kind {
             FactKind::Cleared => self.ended = true,
             FactKind::Withdrawn if self.ended && !name::begins_with(&self.id, warning) => fact.kind = FactKind::Cleared,

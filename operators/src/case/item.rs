@@ -25,11 +25,11 @@ pub enum What {
     Domain(Domain),
     /// What the case rests on changed.
     Fact(Fact),
-    /// What it rests on is restless from here on, or no more.
+    /// The case is flapping from here on, or no longer.
     Flapping(bool, Cause),
-    /// The obligation of a unit and role came or is another one (`Some`), or went.
+    /// The obligation of a unit and role appeared or changed (`Some`), or is gone.
     Duty((Text, Text), Option<Held>),
-    /// A task of a plan came or is another one, or went.
+    /// A task of a plan appeared or changed (`Some`), or is gone.
     Task((Text, Text), Option<TaskMatch>),
     /// Someone did something.
     Act(Origin, Box<Action>),

@@ -1,4 +1,4 @@
-//! A case that rests on something restless: it is raised and ends again and again.
+//! Flapping: the level of a case rises and falls again and again, and most of it is held back.
 
 use riskflow_config::FlappingSettings;
 use riskflow_model::Level;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::item::{Fact, FactKind};
 
-/// What is remembered of how it did.
+/// The raises of late, and what is held back.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Restless {
     /// As facts said last.

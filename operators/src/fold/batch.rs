@@ -220,23 +220,23 @@ impl<R> Arrived<R> {
     }
 }
 
-/// The end of the first addresses for which this is so; it is so for the very first, and then for none that follows one for which
-/// it is not.
-fn leap(addresses: Range<u32>, so: impl Fn(u32) -> bool) -> u32 {
+/// The first address for which the predicate fails, or the end of the range. It must hold for the first address, and once it
+/// fails it must fail for all addresses behind (a partition point, found by steps that double).
+fn leap(addresses: Range<u32>, holds: impl Fn(u32) -> bool) -> u32 {
     let Range { start: mut from, end } = addresses;
-    if so(end - 1) {
+    if holds(end - 1) {
         return end;
     }
     let mut step = 1;
-    while from + step < end && so(from + step) {
+    while from + step < end && holds(from + step) {
         from += step;
         step *= 2;
     }
-    // It is so for `from`, and no longer for `to`.
+    // It holds for `from`, and no longer for `to`.
     let mut to = end.min(from + step);
     while to - from > 1 {
         let middle = from + (to - from) / 2;
-        if so(middle) {
+        if holds(middle) {
             from = middle;
         } else {
             to = middle;

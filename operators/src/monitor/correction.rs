@@ -25,7 +25,7 @@ pub struct Edit {
     pub after: Option<Point>,
 }
 
-/// The points that are others now, in the order of time, from what was seen there before each change.
+/// The points that changed, in the order of time: each as it was before the first change, and as it is now.
 pub fn edits(changes: &mut ThinVec<(i64, Option<Point>)>, series: &Series) -> Vec<Edit> {
     // Of several changes the first saw the point as it was.
     changes.sort_by_key(|(time, _)| *time);
@@ -44,7 +44,7 @@ pub fn edits(changes: &mut ThinVec<(i64, Option<Point>)>, series: &Series) -> Ve
     edits.filter(differ).collect()
 }
 
-/// Stretches, from one time until before another, outside of which no feature up to `until` is another one: in order, apart.
+/// The half-open stretches of time in which a feature may have changed, up to `until`: in order, and not overlapping.
 pub fn stretches(walk: &Walk<'_>, edits: &[Edit], until: i64) -> Vec<(i64, i64)> {
     let seen = |time| edits.partition_point(|edit| edit.time <= time);
     let edits = &edits[seen(walk.floor)..seen(until).max(seen(walk.floor))];
@@ -104,8 +104,8 @@ fn decisive(walk: &Walk<'_>, feature: Feature, edit: &Edit, found: &mut Vec<(i64
     }
 }
 
-/// A feature that adds up is another one as long as the point counts. Whether any comparison of it is as well is asked where
-/// that costs less than to go through all instants.
+/// A sum, mean or count changes as long as an edited point counts. Whether a comparison changes with it is looked up only where
+/// that costs less than a run through all instants.
 fn sums(walk: &Walk<'_>, place: usize, edits: &[Edit], until: i64, found: &mut Vec<(i64, i64)>) {
     let feature = walk.entry.rule.features[place];
     let gone = |time| expiry(time, feature, walk.entry.rule.pane);

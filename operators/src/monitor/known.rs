@@ -32,8 +32,8 @@ pub(super) struct Known {
     pub(super) subject: Subject,
 }
 
-/// Six lines, or seven where it begins within one. Waiting for what a sensor's state lies in is a tenth of what an observation
-/// costs: whoever needs more measures first.
+/// Six cache lines, or seven if it does not begin at one. Waiting for them is a tenth of the cost of an observation: measure
+/// before you make it larger.
 const _: () = assert!(size_of::<Known>() <= 384);
 
 impl Known {
@@ -80,7 +80,7 @@ impl Known {
         }
     }
 
-    /// Other results are values from now on; entries are others as well, and begin anew.
+    /// Judges all points again by a changed range of valid values. Their entries have changed conditions too, and begin anew.
     pub(super) fn judge_by(&mut self, valid: Validity) {
         self.series
             .judge(|result| valid.as_ref().is_none_or(|valid| valid.judge(result).is_none()));

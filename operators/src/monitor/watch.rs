@@ -123,7 +123,7 @@ pub(super) struct Context<'a> {
 /// What going back behind the base came to.
 #[derive(Default)]
 struct Corrected {
-    /// From when on and until when the level is another one.
+    /// Where the level differs from the one given out before: from, until.
     range: Option<(i64, i64)>,
     /// The turns from a position on, as they were: the new run did not meet the old one.
     open: Option<(usize, Turns)>,
@@ -182,8 +182,8 @@ impl Watch {
         }
     }
 
-    /// Runs on to a time, if it is not there yet. From when on the level up to there is another one than was given; else the time
-    /// behind it.
+    /// Advances the base to a time, if it is not there yet. Returns the first time at which the level differs from what was given
+    /// out before; if it differs nowhere, the millisecond after `until`.
     fn pass(&mut self, series: &Series, until: i64) -> i64 {
         if self.base.at() >= until {
             return until + 1;
@@ -371,7 +371,7 @@ impl Watch {
         self.base.shift(dropped, &self.entry);
     }
 
-    /// Gives out the level where it is another one: from one time on and until another.
+    /// Gives out the level in the range where it changed.
     fn give(
         &mut self,
         context: &Context<'_>,

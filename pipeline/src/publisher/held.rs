@@ -1,8 +1,9 @@
-//! What is found while the state is made anew after a clock that was ahead ([`crate::pace::Plan::rewound`]).
+//! What is held back while the state is rebuilt after a clock that was ahead ([`crate::pace::Plan::rewound`]).
 //!
-//! The tables are compared with the rows in the output, and so is what was told: of a warning that stands in the output, and of
-//! its case, people were told; of one that does not they are told now. A warning that stands in the output and was never
-//! is withdrawn, and so is its case; who was told of that case before is not known here, so nobody gets a notice.
+//! At the end the tables are compared with the rows in the output. Of a warning with a row there, and of its case, people were
+//! notified before: nothing is published again. Deltas and notices of a warning without a row there are published now. A warning with a
+//! row there that never was, by the right clock, is withdrawn, and so is its case; who was notified of that case is not known here, so
+//! that gives no notice.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,43 +1,89 @@
-//! What an action does to a case, by the table of ARCHITECTURE.md.
+//! What an action does to a case. Which one is allowed, what it needs and where it leads is read from the tables of
+//! `docs/closed-loop.md` ([`action_table`](super::action_table)); here is only what the words of these tables mean.
 
 use riskflow_model::action::{Action, Verb};
-use riskflow_model::output::{Basis, By, CaseEvent, CaseEventKind, CaseStep, Cause, Refusal};
+use riskflow_model::output::{By, CaseEvent, CaseEventKind, Cause, Refusal};
 use riskflow_model::{Millis, Text};
 
+use crate::oracle::action_table::{Cell, Need, Standing, TABLES};
 use crate::oracle::bureau::Wanted;
 use crate::oracle::timeline::Kept;
 use crate::oracle::walk::{Walk, full_name};
 
 impl Walk<'_> {
-    /// Whether the table allows a verb now, whatever it names.
-    pub(super) fn allows(&self, verb: Verb) -> bool {
-        use CaseStep::{Acknowledged, Archived, Dispatched, InProgress, Issued, Reported, Verified};
-        let step = self.step;
-        match verb {
-            Verb::Call => step == Issued,
-            Verb::Acknowledge => step <= Reported,
-            Verb::Dispatch => step == Acknowledged,
-            Verb::Progress => [Dispatched, InProgress, Reported].contains(&step),
-            Verb::Report => step == InProgress,
-            Verb::Verify => {
-                step == Reported
-                    || (self.basis == Basis::Cleared && (Acknowledged..=Reported).contains(&step))
-                    || ((self.basis == Basis::Withdrawn || self.rejected.is_some()) && step < Verified)
-            }
-            Verb::Archive => step == Verified && (self.basis != Basis::Active || self.rejected.is_some()),
-            Verb::Reject => step < Verified && self.rejected.is_none(),
-            Verb::Suppress | Verb::Escalate | Verb::Assign => step < Archived,
-            Verb::Comment | Verb::Attach => true,
+    fn cell(&self, verb: Verb, overrides: bool) -> Cell {
+        let standing = Standing {
+            basis: self.basis,
+            rejected: self.rejected.is_some(),
+        };
+        TABLES.cell(verb, standing, self.step, overrides)
+    }
+
+    /// Everything that would be allowed now, whatever it names.
+    pub fn allowed(&self) -> Vec<Verb> {
+        let is_allowed = |verb: &Verb| !matches!(self.cell(*verb, false), Cell::Refused(_));
+        Verb::ALL.into_iter().filter(is_allowed).collect()
+    }
+
+    /// The cell of an action that is allowed and lacks nothing.
+    fn judge(&self, action: &Action) -> Result<Cell, Refusal> {
+        let is_lacking = |need: &&Need| !self.holds(&need.what, action);
+        let verb = action.action;
+        if let Some(need) = TABLES.needs_before(verb).find(is_lacking) {
+            return Err(need.refusal);
+        }
+        let cell = self.cell(verb, action.overrides);
+        if let Cell::Refused(refusal) = cell {
+            return Err(refusal);
+        }
+        let lacking = TABLES.needs(verb, cell).find(is_lacking);
+        lacking.map_or(Ok(cell), |need| Err(need.refusal))
+    }
+
+    /// Whether what the page calls so holds.
+    fn holds(&self, what: &str, action: &Action) -> bool {
+        match what {
+            "not_before_issue" => action.time.0 >= self.issue - self.semantics.time.max_future,
+            "marks_something" => self.marks_something(action),
+            "names_a_task" => match &action.task {
+                Some(name) => !self.named(name).is_empty(),
+                None => !self.tasks_are_open(),
+            },
+            "task_is_open" => action.task.is_none() || self.first_open(action).is_some(),
+            "tasks_are_open" => self.tasks_are_open(),
+            _ => panic!("docs/closed-loop.md asks for `{what}`, of which the oracle knows nothing"),
         }
     }
 
-    /// Everything that would be allowed now.
-    pub fn allowed(&self) -> Vec<Verb> {
-        Verb::ALL.into_iter().filter(|verb| self.allows(*verb)).collect()
+    fn tasks_are_open(&self) -> bool {
+        self.tasks.iter().any(|task| task.reported.is_none())
+    }
+
+    /// The positions of the tasks that a report names.
+    fn named(&self, name: &Text) -> Vec<usize> {
+        let of = |is_named: &dyn Fn(&Wanted) -> bool| -> Vec<usize> {
+            (0..self.tasks.len())
+                .filter(|position| is_named(&self.tasks[*position].wanted))
+                .collect()
+        };
+        let in_full = of(&|task| full_name(task) == *name);
+        if in_full.is_empty() {
+            of(&|task| task.task == *name)
+        } else {
+            in_full
+        }
+    }
+
+    /// The first task that a report names and that is not reported.
+    fn first_open(&self, action: &Action) -> Option<usize> {
+        let named = self.named(action.task.as_ref()?);
+        named
+            .into_iter()
+            .find(|position| self.tasks[*position].reported.is_none())
     }
 
     /// Whether an acknowledgement finds anything to mark.
-    fn matches(&self, action: &Action) -> bool {
+    fn marks_something(&self, action: &Action) -> bool {
         let obligation = |(unit, role): &(Text, Text)| {
             *role == action.role && action.unit.as_ref().is_none_or(|named| named == unit)
         };
@@ -67,84 +113,36 @@ impl Walk<'_> {
         }
     }
 
-    /// The positions of the tasks that a report names.
-    fn named(&self, name: &Text) -> Vec<usize> {
-        let of = |is_named: &dyn Fn(&Wanted) -> bool| -> Vec<usize> {
-            (0..self.tasks.len())
-                .filter(|position| is_named(&self.tasks[*position].wanted))
-                .collect()
-        };
-        let in_full = of(&|task| full_name(task) == *name);
-        if in_full.is_empty() {
-            of(&|task| task.task == *name)
-        } else {
-            in_full
-        }
-    }
-
-    /// The task that a report would be about; an error if it can be about none.
-    fn reported_task(&self, action: &Action) -> Result<Option<usize>, Refusal> {
-        let open = |position: &usize| self.tasks[*position].reported.is_none();
-        let any_open = (0..self.tasks.len()).any(|position| open(&position));
-        match &action.task {
-            None if any_open => Err(Refusal::UnknownTask),
-            None => Ok(None),
-            Some(name) => {
-                let named = self.named(name);
-                match named.iter().copied().find(open) {
-                    Some(position) => Ok(Some(position)),
-                    None if named.is_empty() => Err(Refusal::UnknownTask),
-                    None => Err(Refusal::AlreadyDone),
-                }
-            }
-        }
-    }
-
-    fn refusal(&self, action: &Action) -> Option<Refusal> {
-        if action.time.0 < self.issue - self.semantics.time.max_future {
-            return Some(Refusal::BeforeIssue);
-        }
-        let verb = action.action;
-        let overrides = verb == Verb::Archive && action.overrides && self.step < CaseStep::Archived;
-        if self.allows(verb) || overrides {
-            return match verb {
-                Verb::Acknowledge if self.step >= CaseStep::Acknowledged && !self.matches(action) => {
-                    Some(Refusal::AlreadyDone)
-                }
-                Verb::Report => self.reported_task(action).err(),
-                _ => None,
-            };
-        }
-        let done = own_step(verb).is_some_and(|step| step <= self.step);
-        Some(if self.step == CaseStep::Archived {
-            Refusal::Archived
-        } else if verb == Verb::Archive && self.step == CaseStep::Verified {
-            Refusal::NotEnded
-        } else if done || (verb == Verb::Reject && self.rejected.is_some()) {
-            Refusal::AlreadyDone
-        } else {
-            Refusal::OutOfOrder
-        })
-    }
-
     pub(super) fn act(&mut self, kept: &Kept) {
         let (at, action) = (kept.at, &kept.action);
-        if let Some(refusal) = self.refusal(action) {
-            let event = CaseEvent {
-                refusal: Some(refusal),
-                allowed: self.allowed(),
-                by: Some(by(action)),
-                ..self.event(action.time.0, CaseEventKind::Refused)
-            };
-            self.events.insert(event, Cause::Manual);
-            return;
-        }
-        let kind = self.does(action, at);
+        let cell = match self.judge(action) {
+            Ok(cell) => cell,
+            Err(refusal) => {
+                let event = CaseEvent {
+                    refusal: Some(refusal),
+                    allowed: self.allowed(),
+                    by: Some(by(action)),
+                    ..self.event(action.time.0, CaseEventKind::Refused)
+                };
+                self.events.insert(event, Cause::Manual);
+                return;
+            }
+        };
+        let effect = TABLES.effect(action.action);
+        self.perform(&effect.what, at, action);
+        let is_kept_back = !effect.unless.is_empty() && self.holds(&effect.unless, action);
+        let kind = match cell {
+            Cell::To(step) if !is_kept_back => {
+                self.enter(step, at);
+                CaseEventKind::Step
+            }
+            _ => effect.event.expect("an action that is no step has an event of its own"),
+        };
         let event = CaseEvent {
             by: Some(by(action)),
             ..self.event(action.time.0, kind)
         };
-        if kind == CaseEventKind::Escalated {
+        if effect.what == "escalate" {
             let named = action.unit.as_ref().and_then(|unit| self.first_of(unit));
             self.lift(None, named.or_else(|| self.lead()), None, at, Some(event));
         } else {
@@ -152,70 +150,30 @@ impl Walk<'_> {
         }
     }
 
-    fn does(&mut self, action: &Action, at: i64) -> CaseEventKind {
-        match action.action {
-            Verb::Call => self.enter(CaseStep::Called, at),
-            Verb::Acknowledge => {
-                self.mark(action, at);
-                if self.step >= CaseStep::Acknowledged {
-                    return CaseEventKind::Acknowledgement;
-                }
-                self.enter(CaseStep::Acknowledged, at);
-            }
-            Verb::Dispatch => self.enter(CaseStep::Dispatched, at),
-            Verb::Progress if self.step == CaseStep::InProgress => return CaseEventKind::Progress,
-            Verb::Progress => self.enter(CaseStep::InProgress, at),
-            Verb::Report => {
-                if let Ok(Some(position)) = self.reported_task(action) {
+    /// Does what the page calls so.
+    fn perform(&mut self, what: &str, at: i64, action: &Action) {
+        match what {
+            // An escalation is made with its event.
+            "" | "escalate" => {}
+            "mark" => self.mark(action, at),
+            "finish_task" => {
+                if let Some(position) = self.first_open(action) {
                     self.tasks[position].reported = Some(at);
                 }
-                if self.tasks.iter().any(|task| task.reported.is_none()) {
-                    return CaseEventKind::Task;
-                }
-                self.enter(CaseStep::Reported, at);
             }
-            Verb::Verify => self.enter(CaseStep::Verified, at),
-            Verb::Archive => self.enter(CaseStep::Archived, at),
-            Verb::Reject => {
+            "reject" => {
                 self.rejected = Some(action.text.clone());
                 self.mark_end(at);
-                return CaseEventKind::Rejected;
             }
-            Verb::Suppress => {
-                // One that is over already suppresses nothing.
-                self.suppressed = action.until.map(|until| until.0).filter(|until| *until > at);
-                return CaseEventKind::Suppressed;
-            }
-            Verb::Escalate => return CaseEventKind::Escalated,
-            Verb::Comment => {
-                self.people.notes.push(Self::note(at, action, &action.text));
-                return CaseEventKind::Noted;
-            }
-            Verb::Assign => {
-                self.people.assignee = action.assignee.clone();
-                return CaseEventKind::Noted;
-            }
-            Verb::Attach => {
+            "suppress" => self.suppressed = action.until.map(|until| until.0).filter(|until| *until > at),
+            "note" => self.people.notes.push(Self::note(at, action, &action.text)),
+            "assign" => self.people.assignee.clone_from(&action.assignee),
+            "evidence" => {
                 let evidence = action.evidence.clone().unwrap_or_default();
                 self.people.evidence.push(Self::note(at, action, &evidence));
-                return CaseEventKind::Noted;
             }
+            _ => panic!("docs/closed-loop.md names the effect `{what}`, of which the oracle knows nothing"),
         }
-        CaseEventKind::Step
-    }
-}
-
-/// The step that a verb leads to.
-fn own_step(verb: Verb) -> Option<CaseStep> {
-    match verb {
-        Verb::Call => Some(CaseStep::Called),
-        Verb::Acknowledge => Some(CaseStep::Acknowledged),
-        Verb::Dispatch => Some(CaseStep::Dispatched),
-        Verb::Progress => Some(CaseStep::InProgress),
-        Verb::Report => Some(CaseStep::Reported),
-        Verb::Verify => Some(CaseStep::Verified),
-        Verb::Archive => Some(CaseStep::Archived),
-        _ => None,
     }
 }
 

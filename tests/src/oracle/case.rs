@@ -432,7 +432,7 @@ fn of_incidents(
     news.collect()
 }
 
-/// Obligations and tasks follow duties and plans while the basis is active. Whether they are others than before.
+/// Obligations and tasks follow duties and plans while the basis is active. Returns whether they changed.
 fn ask(case: &mut Case, bureau: &Bureau, now: i64) -> bool {
     let timeline = &mut case.timeline;
     let last = timeline

@@ -10,7 +10,10 @@ use super::level::{self, Track, level_at};
 use super::{Expected, Group, Levels, Member, Oracle, Told, group};
 
 impl Oracle {
-    #[expect(clippy::too_many_lines, reason = "the rules of ARCHITECTURE.md, one after the other")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the rules of docs/semantics.md, one after the other"
+    )]
     pub(super) fn episodes(
         &mut self,
         now: i64,

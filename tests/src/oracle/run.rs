@@ -90,8 +90,8 @@ fn level(says: Says) -> Level {
     }
 }
 
-/// What is told of all that was learnt of a case, up to an epoch: all of it, but for what a restless level does. Says as well
-/// whether the case is marked then.
+/// The facts of a case that take effect, out of all that were found up to an epoch: all except those that are held back while the
+/// case is flapping. The flag says whether it is flapping now.
 pub fn told(learnt: &[Raw], settings: &FlappingSettings, now: i64) -> (Vec<Fact>, bool) {
     let mut told = Telling {
         settings,

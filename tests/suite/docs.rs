@@ -1,0 +1,345 @@
+//! The documents: tables that come from the code are current, links lead to a file and a heading, and the page to begin
+//! with stays short.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use riskflow::graph::Meters;
+use riskflow::metrics::Metrics;
+use riskflow_config::Capabilities;
+use riskflow_model::topic::{Cleanup, Shape, Topic};
+
+use crate::capabilities::built;
+
+/// Writes the tables of all documents anew, where they are stale.
+const BLESS: &str = "RISKFLOW_BLESS=1 cargo test --locked -p riskflow-tests --test suite docs";
+
+/// So much of the architecture a newcomer reads first.
+const MOST_BYTES: usize = 8 * 1024;
+
+fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    root.canonicalize().unwrap()
+}
+
+/// All `*.md` of the repository, with their texts.
+fn documents() -> BTreeMap<PathBuf, String> {
+    fn walk(folder: &Path, top: bool, found: &mut BTreeMap<PathBuf, String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            // What .gitignore names, and git's own.
+            let ignored =
+                name.starts_with('.') || name == "jars" || (top && ["target", "data"].contains(&name.as_str()));
+            if path.is_dir() {
+                if !ignored {
+                    walk(&path, false, found);
+                }
+            } else if name.ends_with(".md") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.insert(path, text);
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(&root(), true, &mut found);
+    assert!(found.len() >= 12, "only {} documents", found.len());
+    found
+}
+
+fn topics() -> String {
+    let mut table = String::from("| number | topic | shape | key | keeps | capability |\n|---|---|---|---|---|---|\n");
+    for topic in Topic::all() {
+        let shape = match topic.shape() {
+            Shape::InputTable => "input table",
+            Shape::VersionedTable => "input table with versions",
+            Shape::InputLog => "input log",
+            Shape::OutputTable => "output table",
+            Shape::OutputLog => "output log",
+            Shape::Internal => "internal table",
+        };
+        let keeps = match topic.cleanup() {
+            Cleanup::Compact => "the last record of a key",
+            Cleanup::Delete => "each record, for a time",
+        };
+        let capability = topic.capability().unwrap_or("always needed");
+        let (number, key) = (topic.id(), topic.key());
+        let _ = writeln!(
+            table,
+            "| {number} | `{topic}` | {shape} | `{key}` | {keeps} | {capability} |"
+        );
+    }
+    table
+}
+
+/// What stands between two texts, the first of which is looked for from the beginning.
+fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(from)?;
+    Some(rest.split_once(to)?.0)
+}
+
+/// The folds that the whole graph builds; what each keeps is the comment of its state.
+fn folds() -> String {
+    let mut rows = BTreeMap::new();
+    let folder = root().join("operators/src");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let Some(name) = between(&text, "const NAME: &'static str = \"", "\";") else {
+            continue;
+        };
+        let state = between(&text, "    type State = ", ";").unwrap();
+        let (before, _) = text.split_once(&format!("pub struct {state} {{")).unwrap();
+        let comment: Vec<&str> = (before.lines().rev())
+            .skip_while(|line| line.starts_with("#["))
+            .map_while(|line| line.strip_prefix("/// "))
+            .collect();
+        assert!(!comment.is_empty(), "{state} has no comment");
+        let comment: Vec<&str> = comment.into_iter().rev().collect();
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let row = format!(
+            "| `{name}` | {} | [`{file}`](../operators/src/{file}) |\n",
+            comment.join(" ")
+        );
+        rows.insert(name.to_owned(), row);
+    }
+    let (_, names) = built(Capabilities::default());
+    assert_eq!(rows.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
+    let rows: String = rows.into_values().collect();
+    format!("| fold | state | file, in `operators/src` |\n|---|---|---|\n{rows}")
+}
+
+/// What Prometheus is told of each metric.
+fn metrics() -> String {
+    let (metrics, meters) = (Metrics::new().unwrap(), Meters::default());
+    // Those whose labels are not known from the start.
+    drop(meters.fold("latest"));
+    metrics.http_answered(200);
+    metrics.source_lag(Topic::IN_OBSERVATION, 0, 0);
+    let text = metrics.render(&meters);
+    let mut rows = BTreeMap::new();
+    for line in text.lines() {
+        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|line| line.split_once(' ')) {
+            let kind = between(&text, &format!("# TYPE {name} "), "\n").unwrap();
+            let sample = between(&text, &format!("\n{name}{{"), "} ").unwrap_or_default();
+            let labels = sample.split(',').filter_map(|label| Some(label.split_once('=')?.0));
+            let labels: Vec<String> = labels.map(|label| format!("`{label}`")).collect();
+            let row = format!(
+                "| `{name}` | {kind} | {} | {} |\n",
+                labels.join(", "),
+                help.replace('|', "\\|")
+            );
+            rows.insert(name.to_owned(), row);
+        }
+    }
+    let source = std::fs::read_to_string(root().join("pipeline/src/metrics.rs")).unwrap();
+    let (source, _) = source.split_once("#[cfg(test)]").unwrap();
+    let said = source.split('"').filter(|text| text.starts_with("riskflow_"));
+    assert_eq!(
+        rows.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        said.collect::<BTreeSet<_>>(),
+        "a metric that nothing shows here: give it a value"
+    );
+    let rows: String = rows.into_values().collect();
+    format!("| metric | type | labels | help |\n|---|---|---|---|\n{rows}")
+}
+
+#[test]
+fn tables_that_come_from_the_code_are_current() {
+    let tables = [("topics", topics()), ("folds", folds()), ("metrics", metrics())];
+    let bless = std::env::var_os("RISKFLOW_BLESS").is_some_and(|value| value == "1");
+    let mut stale = Vec::new();
+    for (name, table) in tables {
+        let from = format!("<!-- generated: {name} -->\n");
+        let mut count = 0;
+        for path in documents().into_keys() {
+            // Read again: a table before may have changed it.
+            let text = std::fs::read_to_string(&path).unwrap();
+            let Some(there) = between(&text, &from, "<!-- end -->") else {
+                continue;
+            };
+            count += 1;
+            if there == table {
+                continue;
+            }
+            if bless {
+                std::fs::write(
+                    &path,
+                    text.replace(&format!("{from}{there}"), &format!("{from}{table}")),
+                )
+                .unwrap();
+            } else {
+                stale.push(format!("{name} in {}", path.display()));
+            }
+        }
+        assert!(count > 0, "no document has the table `{name}`");
+    }
+    assert!(stale.is_empty(), "stale: {stale:?}; this writes them anew: {BLESS}");
+}
+
+/// A document without blocks of code.
+fn prose(text: &str) -> String {
+    let mut is_code = false;
+    let lines = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        is_code ^= fence;
+        !is_code && !fence
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Pieces of inline code, and the text without them.
+fn inline_code(prose: &str) -> (Vec<&str>, String) {
+    let (mut code, mut rest) = (Vec::new(), String::new());
+    for (position, piece) in prose.split('`').enumerate() {
+        if position % 2 == 1 {
+            code.push(piece);
+        } else {
+            rest.push_str(piece);
+        }
+    }
+    (code, rest)
+}
+
+/// The anchors of the headings, as Git forges make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let prose = prose(text);
+    let headings = prose.lines().filter_map(|line| {
+        let title = line.trim_start_matches('#');
+        (title.len() < line.len()).then(|| title.strip_prefix(' ')).flatten()
+    });
+    let anchor = |title: &str| {
+        let kept = title.trim().chars().filter_map(|letter| match letter {
+            ' ' => Some('-'),
+            '-' | '_' => Some(letter),
+            _ if letter.is_alphanumeric() => Some(letter.to_ascii_lowercase()),
+            _ => None,
+        });
+        kept.collect::<String>()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn links_lead_to_a_file_and_a_heading() {
+    let (root, documents) = (root(), documents());
+    let mut problems = Vec::new();
+    let mut count = 0;
+    for (path, text) in &documents {
+        let name = path.strip_prefix(&root).unwrap().display();
+        // Folders of one person or one machine.
+        let around = format!("{}/", root.parent().unwrap().display());
+        for outside in [around.as_str(), "/home/", "/root/", "/Users/", "file://"] {
+            if outside != "//" && text.contains(outside) {
+                problems.push(format!("{name} has `{outside}`"));
+            }
+        }
+        let prose = prose(text);
+        let (code, rest) = inline_code(&prose);
+        for link in rest.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+            let target = link.0;
+            if target.starts_with("https://") || target.starts_with("http://") {
+                continue;
+            }
+            count += 1;
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let there = if file.is_empty() {
+                Ok(path.clone())
+            } else {
+                path.parent().unwrap().join(file).canonicalize()
+            };
+            let is_known = |there: &PathBuf| documents.get(there).is_some_and(|text| anchors(text).contains(anchor));
+            match there {
+                Err(_) => problems.push(format!("{name}: {target} is not there")),
+                Ok(there) if !there.starts_with(&root) => problems.push(format!("{name}: {target} is outside")),
+                Ok(there) if !anchor.is_empty() && !is_known(&there) => {
+                    problems.push(format!("{name}: {target} is no heading"));
+                }
+                Ok(_) => {}
+            }
+        }
+        // Old runs name what there was at the time.
+        if path.starts_with(root.join("benches")) {
+            continue;
+        }
+        for source in code
+            .into_iter()
+            .filter(|code| code.contains('/') && code.ends_with(".rs"))
+        {
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || "/_-.".contains(letter);
+            if source.chars().all(plain) && !root.join(source).exists() {
+                problems.push(format!("{name}: `{source}` is not there"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(count >= 40, "only {count} links");
+}
+
+/// All files with one of these endings below a folder.
+fn files(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, endings, found);
+        } else if endings.iter().any(|ending| path.to_string_lossy().ends_with(ending)) {
+            found.push(path);
+        }
+    }
+}
+
+/// Comments, messages and golden cases name pages as `docs/PAGE.md` or `docs/PAGE.md#heading`.
+#[test]
+fn pages_that_the_code_names_are_there() {
+    let (root, documents) = (root(), documents());
+    let mut named = Vec::new();
+    for folder in [
+        "benches",
+        "config",
+        "connectors",
+        "deploy",
+        "model",
+        "operators",
+        "pipeline",
+        "tests",
+    ] {
+        files(
+            &root.join(folder),
+            &[".rs", ".toml", ".json", ".sh", ".yml"],
+            &mut named,
+        );
+    }
+    let mut count = 0;
+    for path in named {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for rest in text.split("docs/").skip(1) {
+            let is_name = |letter: char| letter.is_ascii_lowercase() || "-.#".contains(letter);
+            let end = rest.find(|letter| !is_name(letter)).unwrap_or(rest.len());
+            let (page, anchor) = rest[..end].split_once(".md").unwrap_or_default();
+            if page.is_empty() {
+                continue;
+            }
+            count += 1;
+            let (name, page) = (path.display(), root.join(format!("docs/{page}.md")));
+            let found = documents.get(&page);
+            let text = found.unwrap_or_else(|| panic!("{name}: {} is not there", page.display()));
+            if let Some(anchor) = anchor.strip_prefix('#') {
+                assert!(anchors(text).contains(anchor), "{name}: `{anchor}` is no heading");
+            }
+        }
+    }
+    assert!(count >= 20, "only {count} names");
+}
+
+#[test]
+fn the_page_to_begin_with_is_short() {
+    let architecture = std::fs::metadata(root().join("ARCHITECTURE.md")).unwrap().len();
+    assert!(
+        architecture <= MOST_BYTES as u64,
+        "ARCHITECTURE.md has {architecture} bytes, {MOST_BYTES} at most: what is specification belongs into docs/"
+    );
+}
