@@ -176,10 +176,32 @@ fn a_replay_sums_up_what_became_of_it_and_does_not_write_behind_another() {
     std::fs::remove_dir_all(folder.path().join("out")).unwrap();
     let (code, said) = replay(folder.path(), &[("bad.csv", "base.region")]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("2 dead letters: ") && said.contains("2 of 3"), "{said}");
+    assert!(
+        said.contains("2 dead letters: ") && said.contains("2 of 3 were refused"),
+        "{said}"
+    );
     let letters = std::fs::read_to_string(folder.path().join("out/out.deadletter.ndjson")).unwrap();
     assert!(
         letters.contains("line 2: the quote that begins cell 2 is not closed"),
         "{letters}"
+    );
+}
+
+/// They arrive less than `unknown.hold` before the end: no epoch comes in which they would be given up.
+#[test]
+fn a_replay_names_the_observations_that_still_waited_for_a_row_at_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = "datastream,phenomenon_time,result\n".to_owned();
+    for tenth in 0..5 {
+        rows += &format!("nowhere,2026-01-02T03:04:05.{tenth}Z,1\n");
+    }
+    std::fs::write(folder.path().join("observations.csv"), rows).unwrap();
+    let (code, said) = replay(folder.path(), &[("observations.csv", "in.observation")]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("0 dead letters")
+            && said.contains("5 observations were waiting for the row of their datastream")
+            && said.contains("5 are of datastreams without a row"),
+        "{said}"
     );
 }

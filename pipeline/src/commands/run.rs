@@ -136,9 +136,13 @@ fn sum_up(handles: &Handles) -> Result<()> {
     tell(lines.trim_end());
     let (records, dead) = (total(&done.records), total(&done.dead_letters));
     if (dead + waiting) * 2 > records {
+        let and = if waiting > 0 {
+            format!("; {waiting} are of datastreams without a row, and in no output")
+        } else {
+            String::new()
+        };
         bail!(
-            "most of the records could not be used ({dead} refused and {waiting} of datastreams without a row, of {records}): \
-             `out.deadletter` says why, one by one"
+            "most of the records could not be used ({dead} of {records} were refused: `out.deadletter` says why{and})"
         );
     }
     Ok(())
