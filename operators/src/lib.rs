@@ -6,8 +6,6 @@
 //!
 //! Nothing here knows Kafka, files, threads of its own, or the wall clock; the same input gives the same output.
 
-mod sums;
-
 pub mod fold;
 pub mod table;
 pub mod builder;
