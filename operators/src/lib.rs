@@ -11,6 +11,7 @@ pub mod table;
 pub mod builder;
 pub mod valid;
 pub mod locate;
+mod few;
 pub mod unmatched;
 pub mod specification;
 pub mod monitor;
