@@ -8,6 +8,8 @@ run="benches/runs/$(date -u +%Y-%m-%d).md"
 {
     printf '# Run of %s\n\nCommit %s; command: make bench.\n\n## Throughput and memory\n\n' "$(date -u +%Y-%m-%dT%H:%MZ)" "$(git rev-parse --short HEAD)"
     target/release/throughput
+    printf '\n## What a storm costs\n\n'
+    target/release/storm
     printf '\n## One sensor, one rule\n\n'
     target/release/curves
     printf '\n## Latency\n\n'

@@ -4,11 +4,14 @@
 //! for a while. Drawn by a fixed generator: the same bytes on every machine.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use riskflow::draw::Draw;
+use riskflow_config::InputRecord;
+use riskflow_connectors::{RawRecord, decode};
+use riskflow_model::topic::Topic;
 
 /// The first phenomenon time: 2021-07-25T00:00:00Z.
 pub const START: i64 = 1_627_171_200_000;
@@ -105,4 +108,34 @@ fn file(folder: &Path, topic: &str) -> Result<BufWriter<File>> {
     let path = folder.join(format!("{topic}.ndjson"));
     let file = File::create(&path).with_context(|| format!("could not create `{}`", path.display()))?;
     Ok(BufWriter::with_capacity(1 << 20, file))
+}
+
+/// Decodes every line of a topic's file in the folder, in order; what cannot be decoded is left out.
+///
+/// # Errors
+///
+/// When the file cannot be read.
+pub fn each(folder: &Path, topic: Topic, mut use_record: impl FnMut(InputRecord)) -> Result<()> {
+    let path = folder.join(format!("{topic}.ndjson"));
+    let file = File::open(&path).with_context(|| format!("could not open `{}`", path.display()))?;
+    let mut reader = BufReader::with_capacity(1 << 18, file);
+    let mut line = Vec::new();
+    let mut offset = 0;
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        let payload = line.strip_suffix(b"\n").unwrap_or(&line);
+        let raw = RawRecord {
+            topic,
+            partition: 0,
+            offset,
+            arrival: None,
+            key: None,
+            payload: Some(payload),
+        };
+        if let Ok(record) = decode(&raw) {
+            use_record(record);
+        }
+        offset += line.len() as u64;
+        line.clear();
+    }
+    Ok(())
 }

@@ -139,8 +139,46 @@ fn day_before(text: &str) -> Option<String> {
     is_end.then(|| format!("{}00:00{rest}", &text[..11]))
 }
 
+/// From the year 0 to the last full hours of 9999 that the calendar holds: what RFC 3339 can write.
+const WRITTEN: std::ops::Range<i64> = -62_167_219_200_000..253_402_207_200_000;
+
+/// RFC 3339 in UTC, of a time within [`WRITTEN`]. Every record has some: without a calendar this takes a few nanoseconds.
+fn rfc_3339(millis: i64) -> [u8; 24] {
+    const DAY: i64 = 86_400_000;
+    let (days, mut rest) = (millis.div_euclid(DAY), millis.rem_euclid(DAY) as u32);
+    // Days in eras of 400 years, and years from March on: the leap day is the last (Hinnant: chrono-compatible low-level date
+    // algorithms).
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097) as u32);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day_of_month = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = i64::from(year) + era * 400 + i64::from(month <= 2);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let mut write = |end: usize, digits: usize, mut number: u32| {
+        for place in text[end - digits..end].iter_mut().rev() {
+            *place = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    };
+    write(4, 4, year as u32);
+    write(7, 2, month);
+    write(10, 2, day_of_month);
+    write(23, 3, rest % 1_000);
+    rest /= 1_000;
+    write(19, 2, rest % 60);
+    write(16, 2, rest / 60 % 60);
+    write(13, 2, rest / 3_600);
+    text
+}
+
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if WRITTEN.contains(&self.0) {
+            return f.write_str(str::from_utf8(&rfc_3339(self.0)).map_err(|_| fmt::Error)?);
+        }
         match Timestamp::from_millisecond(self.0) {
             Ok(time) => write!(f, "{time:.3}"),
             Err(_) => write!(f, "{}", self.0),
@@ -150,10 +188,12 @@ impl fmt::Display for Millis {
 
 impl Serialize for Millis {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
+        if !serializer.is_human_readable() {
             serializer.serialize_i64(self.0)
+        } else if WRITTEN.contains(&self.0) {
+            serializer.serialize_str(str::from_utf8(&rfc_3339(self.0)).map_err(serde::ser::Error::custom)?)
+        } else {
+            serializer.collect_str(self)
         }
     }
 }
@@ -297,6 +337,25 @@ mod tests {
         let same: Millis = serde_json::from_str("1627187400000").unwrap();
         assert_eq!(noon, same);
         assert_eq!(serde_json::to_string(&noon).unwrap(), "\"2021-07-25T04:30:00.000Z\"");
+    }
+
+    #[test]
+    fn times_are_written_as_the_calendar_has_them() {
+        let written = |millis: i64| {
+            let time = Timestamp::from_millisecond(millis).map(|time| format!("{time:.3}"));
+            let time = time.unwrap_or_else(|_| millis.to_string());
+            assert_eq!(Millis(millis).to_string(), time);
+            let json = serde_json::to_string(&Millis(millis)).unwrap();
+            assert_eq!(json, format!("\"{time}\""));
+        };
+        // Every day of four centuries on both sides of the epoch, at another time each; and the borders.
+        for day in -219_146i64..219_146 {
+            written(day * 86_400_000 + day.rem_euclid(997) * 86_637);
+        }
+        for border in [WRITTEN.start, WRITTEN.end, 0] {
+            (border - 2..border + 2).for_each(written);
+        }
+        [WRITTEN.end + 999, WRITTEN.end + 1_000, i64::MIN, i64::MAX].map(written);
     }
 
     #[test]

@@ -329,8 +329,7 @@ impl OutputRecord for WarningDelta {
     }
 
     fn order(&self, other: &Self) -> Ordering {
-        let order = |delta: &Self| (delta.rule.clone(), delta.asset.clone(), delta.to, delta.since);
-        order(self).cmp(&order(other))
+        (&self.rule, &self.asset, self.to, self.since).cmp(&(&other.rule, &other.asset, other.to, other.since))
     }
 }
 
@@ -544,8 +543,7 @@ impl OutputRecord for DeadLetter {
     }
 
     fn order(&self, other: &Self) -> Ordering {
-        let order = |letter: &Self| (letter.topic.clone(), letter.partition, letter.offset);
-        order(self).cmp(&order(other))
+        (&self.topic, self.partition, self.offset).cmp(&(&other.topic, other.partition, other.offset))
     }
 }
 

@@ -129,8 +129,14 @@ impl RegionCode {
     /// The text of a code.
     fn with_text<T>(&self, with: impl FnOnce(&str) -> T) -> T {
         if self.is_statistical() {
-            let number = self.head / 10u64.pow(12 - u32::from(self.len));
-            return with(&format!("{number:0width$}", width = usize::from(self.len)));
+            let mut digits = [b'0'; 12];
+            let mut rest = self.head;
+            for digit in digits.iter_mut().rev() {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+            let text = str::from_utf8(&digits[..usize::from(self.len)]);
+            return with(text.expect("digits are a text"));
         }
         let mut bytes = [0; LONGEST_CODE];
         bytes[..HEAD].copy_from_slice(&self.head.to_be_bytes());
@@ -221,7 +227,7 @@ impl fmt::Debug for RegionCode {
 impl Serialize for RegionCode {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(self)
+            self.with_text(|text| serializer.serialize_str(text))
         } else if self.is_statistical() {
             (self.head, self.len, "").serialize(serializer)
         } else {

@@ -8,9 +8,37 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// An immutable string that is cheap to clone: rows of the dataflow are cloned where strings are shared.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// An immutable string that is cheap to clone: rows of the dataflow are cloned where strings are shared. Those that are shared are
+/// compared without a look at them: of a row that changed most texts are those of the row before.
+#[derive(Clone, Eq)]
 pub struct Text(Arc<str>);
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        self.0.cmp(&other.0)
+    }
+}
 
 impl Deref for Text {
     type Target = str;

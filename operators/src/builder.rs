@@ -10,9 +10,14 @@ use std::sync::atomic::AtomicU64;
 use differential_dataflow::AsCollection;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, OutputRecord, OutputRow, Shared, TableRecord};
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Concatenate;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::{Map, Partition, ToStream};
+use timely::progress::operate::FrontierInterest;
 
 use crate::fold::{Batch, Fold, FoldMeter, Keeper, Tick, Waking, fold};
 use crate::table::{BaseRecord, Latest, TableOutput};
@@ -147,6 +152,34 @@ impl<'scope, 'outside> Builder<'scope, 'outside> {
             waking: scope.concatenate(self.waking),
         }
     }
+}
+
+/// Two of each, made of one: what has two ways to go needs no copy of all of it for the second.
+pub fn fork<'scope, D: Clone + 'static, A: Clone + 'static, B: Clone + 'static>(
+    given: StreamVec<'scope, Turn, D>,
+    mut make: impl FnMut(D) -> (A, B) + 'static,
+) -> (StreamVec<'scope, Turn, A>, StreamVec<'scope, Turn, B>) {
+    let mut builder = OperatorBuilder::new("Fork".to_owned(), given.scope());
+    let mut input = builder.new_input(given, Pipeline);
+    builder.set_notify_for(0, FrontierInterest::Never);
+    let (first, firsts) = builder.new_output();
+    let mut first = OutputBuilder::<_, CapacityContainerBuilder<Vec<A>>>::from(first);
+    let (second, seconds) = builder.new_output();
+    let mut second = OutputBuilder::<_, CapacityContainerBuilder<Vec<B>>>::from(second);
+    builder.build(move |_| {
+        move |_frontiers| {
+            let (mut first, mut second) = (first.activate(), second.activate());
+            input.for_each_stamp(|capability, batches| {
+                let (mut first, mut second) = (first.session(&capability), second.session(&capability));
+                for one in batches.flat_map(|batch| batch.drain(..)) {
+                    let (a, b) = make(one);
+                    first.give(a);
+                    second.give(b);
+                }
+            });
+        }
+    });
+    (firsts, seconds)
 }
 
 /// Parts of what a fold gives. Each update goes one way only, without a copy for the other ways: when a city comes, they are many.

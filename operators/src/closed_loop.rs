@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use riskflow_config::CaseSettings;
 use riskflow_model::base::Region;
 use riskflow_model::intake::Incident;
-use riskflow_model::output::{CaseDelta, CaseState, WarningDelta, WarningState};
+use riskflow_model::output::{CaseDelta, CaseState, WarningState};
 use riskflow_model::responsibility::{Duty, Plan, Unit, User};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Shared, Text};
@@ -56,8 +56,8 @@ pub struct Warnings<'scope> {
     pub running: Rows<'scope, (Arc<WarningState>, Text)>,
     /// Warnings that belong to a run of another name.
     pub joined: Rows<'scope, Arc<Joined>>,
-    /// What happens to warnings, with their runs.
-    pub deltas: Updates<'scope, (Box<WarningDelta>, Text)>,
+    /// What happens to warnings.
+    pub happened: Updates<'scope, CaseRecord>,
     /// What people do.
     pub actions: StreamVec<'scope, Turn, Batch<Acted>>,
 }
@@ -69,7 +69,7 @@ pub fn build<'scope>(b: &mut Builder<'scope, '_>, warnings: Warnings<'scope>, te
         placed,
         running,
         joined,
-        deltas,
+        happened,
         actions,
     } = warnings;
     let CaseTerms {
@@ -87,7 +87,7 @@ pub fn build<'scope>(b: &mut Builder<'scope, '_>, warnings: Warnings<'scope>, te
     let runs = joined.map(|joined| (Key::of(&joined.warning), joined.run.clone()));
     let actions = b.fold(Joining, runs, actions);
     let actions = batched::<Case, _>(actions, |(acted, _, _)| Some(CaseRecord::Action(acted)));
-    let facts = batched::<Case, _>(deltas, |((delta, run), _, _)| Some(CaseRecord::of_delta(&delta, run)));
+    let facts = batched::<Case, _>(happened, |(record, _, _)| Some(record));
     let subjects = subjects(running, b.rows_of::<Incident>());
     let rows = obligation(
         subjects,

@@ -6,13 +6,12 @@
 //!
 //! Nothing here knows Kafka, files, threads of its own, or the wall clock; the same input gives the same output.
 
-mod sums;
-
 pub mod fold;
 pub mod table;
 pub mod builder;
 pub mod valid;
 pub mod locate;
+mod few;
 pub mod unmatched;
 pub mod specification;
 pub mod monitor;

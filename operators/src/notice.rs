@@ -21,9 +21,10 @@ use riskflow_model::{Domain, Key, Millis, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Addressee, Alarm, Evidence};
+use crate::few::{join_few, map_changed};
 use crate::fold::{Fold, Next, NoRecord};
 use crate::roster::{OnDuty, Shift};
-use crate::{Diff, Rows, SPREAD, spread};
+use crate::{Diff, Rows};
 
 /// What the fold knows of a case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ pub fn recipients<'scope>(
     on_duty: Rows<'scope, OnDuty>,
     users: Rows<'scope, Shared<User>>,
 ) -> Rows<'scope, (Key, NoticeRow)> {
-    let about = cases.map(|case| {
+    let about = map_changed(cases, |case| {
         let about = About {
             id: case.id.clone(),
             incident: case.incident,
@@ -80,22 +81,18 @@ pub fn recipients<'scope>(
         .clone()
         .filter(|alarm| alarm.to == Addressee::Told)
         .map(|alarm| (Key::of(&alarm.case), NoticeRow::End(alarm)));
-    let addressed = alarms
-        .flat_map(|alarm| {
-            let spread = spread(Key::of(&alarm.case));
-            let places = places(&alarm.to).into_iter();
-            places.map(move |place| ((place, spread), alarm.clone()))
-        })
-        .arrange_by_key_named("Notice: alarms by place");
-    let holders = holders(on_duty, users)
-        .flat_map(|(place, holder)| (0..SPREAD).map(move |spread| ((place, spread), holder.clone())))
-        .arrange_by_key_named("Notice: on duty by place");
-    let recipients = addressed.join_core(holders, |_, alarm, holder| {
-        Some((
-            Key::of(&alarm.case),
-            NoticeRow::Recipient(Arc::clone(alarm), Arc::clone(holder)),
-        ))
-    });
+    let addressed = alarms.map(|alarm| (places(&alarm.to), (Key::of(&alarm.case), alarm)));
+    let addressed = addressed.filter(|(places, _)| !places.is_empty());
+    let recipients = join_few(
+        addressed,
+        holders(on_duty, users),
+        "Notice: alarms and those on duty",
+        Vec::clone,
+        |_, (case, alarm), holder| {
+            let recipient = NoticeRow::Recipient(Arc::clone(alarm), Arc::clone(holder));
+            Some((*case, recipient))
+        },
+    );
     about.concat(ends).concat(recipients)
 }
 

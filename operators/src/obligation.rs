@@ -21,8 +21,9 @@ use riskflow_model::responsibility::{Duty, Plan, Unit};
 use riskflow_model::{Domain, Key, Level, Millis, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
+use crate::Rows;
+use crate::few::join_few;
 use crate::locate::locate;
-use crate::{Rows, SPREAD, spread};
 
 /// What a case is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -142,56 +143,38 @@ pub fn obligation<'scope>(
         .clone()
         .filter(|(_, subject)| matches!(subject.incident, None | Some(IncidentState::Open)));
     let active = locate(active, regions, |(_, subject)| subject.region);
-    let duties = with_parents(duties, units)
-        .flat_map(|(duty, parent)| {
-            (0..SPREAD).map(move |spread| ((duty.region, spread), (duty.clone(), parent.clone())))
-        })
-        .arrange_by_key_named("Obligation: duties by region");
-    let obliged = active
+    let duties = with_parents(duties, units).map(|(duty, parent)| (duty.region, (duty, parent)));
+    let by_place = active
         .clone()
-        .flat_map(|((case, subject), located)| {
-            let regions = located.chain(subject.region).into_iter().rev().zip(0u32..);
-            regions.map(move |(region, depth)| ((region, spread(case)), (case, subject.clone(), depth)))
-        })
-        .arrange_by_key_named("Obligation: cases by region")
-        .join_core(duties, |_, (case, subject, depth), (duty, parent)| {
+        .map(|((case, subject), located)| ((subject.region, located), (case, subject)));
+    let obliged = join_few(
+        by_place,
+        duties,
+        "Obligation: cases and duties",
+        // The highest first: the position is how many lie above.
+        |(region, located)| located.chain(*region).into_iter().rev().collect(),
+        |depth, (case, subject), (duty, parent)| {
             let fits = fits_duty(subject, duty);
-            fits.then(|| (*case, CaseRow::Duty(Arc::new(duty_match(duty, parent.clone(), *depth)))))
-        });
-    let plans = plans
-        .flat_map(|plan| selectors(&plan.rules).into_iter().map(move |rule| (rule, plan.clone())))
-        .flat_map(|(rule, plan)| (0..SPREAD).map(move |spread| ((rule.clone(), spread), plan.clone())))
-        .arrange_by_key_named("Obligation: plans by rule");
-    let tasks = active
-        .flat_map(|((case, subject), located)| {
-            [Some(subject.rule.clone()), None]
-                .map(|rule| ((rule, spread(case)), (case, subject.clone(), located.clone())))
-        })
-        .arrange_by_key_named("Obligation: cases by rule")
-        .join_core(plans, |_, (case, subject, located), plan| {
-            let tasks = if fits_plan(subject, located, plan) {
-                plan.tasks.as_slice()
-            } else {
-                &[]
-            };
+            fits.then(|| {
+                let matched = duty_match(duty, parent.clone(), depth as u32);
+                (*case, CaseRow::Duty(Arc::new(matched)))
+            })
+        },
+    );
+    let plans = plans.flat_map(|plan| selectors(&plan.rules).into_iter().map(move |rule| (rule, plan.clone())));
+    let by_rule = active.map(|((case, subject), located)| (subject.rule.clone(), (case, subject, located)));
+    let tasks = join_few(
+        by_rule,
+        plans,
+        "Obligation: cases and plans",
+        |rule| vec![Some(rule.clone()), None],
+        |_, (case, subject, located), plan| {
+            let fits = fits_plan(subject, located, plan);
+            let tasks = fits.then(|| tasks_of(plan)).unwrap_or_default();
             let case = *case;
-            let plan = plan.clone();
-            tasks
-                .iter()
-                .enumerate()
-                .map(move |(order, task)| {
-                    let matched = TaskMatch {
-                        plan: plan.id.clone(),
-                        task: task.id.clone(),
-                        order: order as u32,
-                        name: task.name.clone(),
-                        role: task.role.clone(),
-                        limit: task.limit_minutes.map(|minutes| i64::from(minutes) * 60_000),
-                    };
-                    (case, CaseRow::Task(Arc::new(matched)))
-                })
-                .collect::<Vec<_>>()
-        });
+            tasks.into_iter().map(move |task| (case, CaseRow::Task(Arc::new(task))))
+        },
+    );
     subjects
         .map(|(case, subject)| (case, CaseRow::Subject(subject)))
         .concat(obliged)
@@ -249,6 +232,18 @@ fn fits_plan(subject: &Subject, located: &Located, plan: &Plan) -> bool {
     plan.domain.is_none_or(|domain| domain == subject.domain)
         && plan.region.is_none_or(|region| located.within(subject.region, region))
         && subject.level == plan.level
+}
+
+fn tasks_of(plan: &Plan) -> Vec<TaskMatch> {
+    let tasks = plan.tasks.iter().zip(0u32..).map(|(task, order)| TaskMatch {
+        plan: plan.id.clone(),
+        task: task.id.clone(),
+        order,
+        name: task.name.clone(),
+        role: task.role.clone(),
+        limit: task.limit_minutes.map(|minutes| i64::from(minutes) * 60_000),
+    });
+    tasks.collect()
 }
 
 fn duty_match(duty: &Duty, parent: Option<Text>, depth: u32) -> DutyMatch {

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::{Capability, OkErr};
 
 use crate::score_baseline::RegionScope;
 use crate::{Diff, Rows, Turn};
@@ -56,25 +56,27 @@ impl Part {
 
 /// What is known of a region and domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+enum Told {
     /// Its row now, with its score as the trend, or that it has none; at most once an epoch.
     Row(RegionScope, Option<Box<RegionRisk>>),
     /// A score other than 0 came or went.
     Score(RegionScope, i64, Diff),
 }
 
-/// What regions are, as a stream: each region and domain in the epochs in which it may differ.
-pub type Regions<'scope> = StreamVec<'scope, Turn, (Told, Turn)>;
+/// What regions are, as a stream: each region and domain in the epochs in which it may differ, at most once in each; `None` where it
+/// has no row.
+pub type Regions<'scope> = StreamVec<'scope, Turn, (RegionScope, Option<Box<RegionRisk>>, Turn)>;
 
 /// What waits for its epoch to be complete.
 type Pending = BTreeMap<Turn, (Vec<(Part, Diff)>, Capability<Turn>)>;
 
-/// Rolls up names, assets and warnings.
+/// Rolls up names, assets and warnings. Gives what regions are, and the score of every region and domain where it is not 0: what the
+/// baseline is made of.
 pub fn region_rollup<'scope>(
     regions: Rows<'scope, Shared<Region>>,
     risks: Rows<'scope, Arc<AssetRisk>>,
     warnings: Rows<'scope, Arc<WarningState>>,
-) -> Regions<'scope> {
+) -> (Regions<'scope>, Rows<'scope, (RegionScope, i64)>) {
     let parts = regions
         .map(Part::Named)
         .concat(risks.map(Part::Asset))
@@ -82,7 +84,7 @@ pub fn region_rollup<'scope>(
     let mut rollup = Rollup::default();
     let mut waiting = Pending::new();
     let gather = Exchange::new(|_: &(Part, Turn, Diff)| 0);
-    parts.inner.unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
+    let told = parts.inner.unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
         gather,
         "RegionRollup",
         move |capability, _| {
@@ -107,17 +109,13 @@ pub fn region_rollup<'scope>(
                 }
             }
         },
-    )
-}
-
-/// The score of every region and domain where it is not 0: what the baseline is made of.
-pub fn region_score<'scope>(regions: Regions<'scope>) -> Rows<'scope, (RegionScope, i64)> {
-    use timely::dataflow::operators::vec::Map as _;
-    let scores = regions.flat_map(|(told, epoch)| match told {
-        Told::Score(scope, score, diff) => Some(((scope, score), epoch, diff)),
-        Told::Row(..) => None,
+    );
+    // Apart, and not twice: a row is large.
+    let (rows, scores) = told.ok_err(|(told, epoch)| match told {
+        Told::Row(scope, row) => Ok((scope, row, epoch)),
+        Told::Score(scope, score, diff) => Err(((scope, score), epoch, diff)),
     });
-    scores.as_collection()
+    (rows, scores.as_collection())
 }
 
 /// What stands in the output for a region and domain.
@@ -157,12 +155,10 @@ pub fn region_risk<'scope>(
                     capability,
                 };
                 regions.for_each_stamp(|capability, batches| {
-                    for (told, epoch) in batches.flat_map(|batch| batch.drain(..)) {
-                        if let Told::Row(scope, row) = told {
-                            let entry = waiting.entry(epoch);
-                            let entry = entry.or_insert_with(|| fresh(capability.delayed(&epoch, 0)));
-                            entry.rows.push((scope, row));
-                        }
+                    for (scope, row, epoch) in batches.flat_map(|batch| batch.drain(..)) {
+                        let entry = waiting.entry(epoch);
+                        let entry = entry.or_insert_with(|| fresh(capability.delayed(&epoch, 0)));
+                        entry.rows.push((scope, row));
                     }
                 });
                 baselines.for_each_stamp(|capability, batches| {

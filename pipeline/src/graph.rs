@@ -35,13 +35,13 @@ use riskflow_model::intake::Limit;
 use riskflow_model::output::{AssetRisk, WarningDelta, WarningState};
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Shared, Text, capability};
-use riskflow_operators::builder::{Builder, Built, Outside, Updates, split_into};
-use riskflow_operators::case::Acted;
+use riskflow_operators::builder::{Builder, Built, Outside, Updates, fork, split_into};
+use riskflow_operators::case::{Acted, CaseRecord};
 use riskflow_operators::closed_loop::{CaseTerms, Warnings};
 use riskflow_operators::fold::{Batch, FoldMeter, Keeper, Tick, batched};
 use riskflow_operators::lifecycle::{Joined, Lifecycle, Step};
 use riskflow_operators::locate::{locate, placed};
-use riskflow_operators::monitor::{Monitor, Observed, remembered};
+use riskflow_operators::monitor::{Finding, Monitor, Observed, remembered};
 use riskflow_operators::named::named;
 use riskflow_operators::score_baseline::ScoreBaseline;
 use riskflow_operators::table::BaseRecord;
@@ -217,8 +217,12 @@ pub fn graph<'scope>(
         in_force::watch_limits(b.rows_of::<Limit>(), &meters.in_force);
         findings = findings.concat(permit::build(b, located, remember));
     }
-    let revisions = batched::<Lifecycle, _>(findings.clone(), |(finding, _, _)| finding.revision());
-    b.append(findings.flat_map(|(finding, turn, diff)| Some((finding.dead_letter()?, turn, diff))));
+    let [revisions, letters] = split_into(findings, |finding| match finding {
+        Finding::Revision(_) => 0,
+        Finding::DeadLetter(_) => 1,
+    });
+    let revisions = batched::<Lifecycle, _>(revisions, |(finding, _, _)| finding.revision());
+    b.append(letters.flat_map(|(finding, turn, diff)| Some((finding.dead_letter()?, turn, diff))));
 
     let lifecycle = Lifecycle {
         remember,
@@ -228,7 +232,15 @@ pub fn graph<'scope>(
     };
     let steps = Steps::of(b.fold(lifecycle, assets, revisions));
     let warnings = steps.running.clone().map(|(warning, _)| warning);
-    let deltas = steps.deltas.clone().map(|((delta, _), turn, diff)| (delta, turn, diff));
+    let (deltas, happened) = if is_on(capability::CASES) {
+        let (deltas, happened) = fork(steps.deltas, |((delta, run), turn, diff)| {
+            let record = CaseRecord::of_delta(&delta, run);
+            ((delta, turn, diff), (record, turn, diff))
+        });
+        (deltas, Some(happened))
+    } else {
+        (steps.deltas.map(|((delta, _), turn, diff)| (delta, turn, diff)), None)
+    };
     let deltas = named(
         deltas,
         regions.clone(),
@@ -240,7 +252,7 @@ pub fn graph<'scope>(
     b.publish(steps.asset_risks);
     b.publish(warnings);
 
-    if is_on(capability::CASES) {
+    if let Some(happened) = happened {
         let terms = CaseTerms {
             settings: semantics.case,
             max_future: semantics.time.max_future,
@@ -251,7 +263,7 @@ pub fn graph<'scope>(
             placed: placed.clone(),
             running: steps.running,
             joined: steps.joined,
-            deltas: steps.deltas,
+            happened,
             actions: inputs.actions,
         };
         closed_loop::build(b, warnings, terms);
@@ -284,9 +296,9 @@ fn region_risks<'scope>(
     assets: Rows<'scope, Arc<AssetRisk>>,
     warnings: Rows<'scope, Arc<WarningState>>,
 ) {
-    let states = region_risk::region_rollup(regions, assets, warnings);
+    let (states, scores) = region_risk::region_rollup(regions, assets, warnings);
     let records = b.nothing();
-    let baselines = b.fold(ScoreBaseline, region_risk::region_score(states.clone()), records);
+    let baselines = b.fold(ScoreBaseline, scores, records);
     b.publish(region_risk::region_risk(states, baselines.as_collection()));
 }
 

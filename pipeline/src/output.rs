@@ -78,10 +78,21 @@ impl EpochOutput {
 
     /// By topic; tables by key, what went before what came; logs as their records say. What comes and goes in one epoch is nothing.
     fn put_in_order(&mut self) {
-        self.rows.sort_by(|a, b| place(&a.0, &b.0).then_with(|| a.1.cmp(&b.1)));
+        let rows = std::mem::take(&mut self.rows);
+        // Most rows are told apart by how their keys begin, without a look at what lies elsewhere in memory.
+        let begin = |((row, _), at): (&(OutputRow, Diff), u32)| (row.topic(), beginning(row), at);
+        let mut order: Vec<(Topic, u128, u32)> = rows.iter().zip(0..).map(begin).collect();
+        order.sort_unstable_by(|(a_topic, a_begin, a), (b_topic, b_begin, b)| {
+            (a_topic, a_begin).cmp(&(b_topic, b_begin)).then_with(|| {
+                let ((a_row, a_diff), (b_row, b_diff)) = (&rows[*a as usize], &rows[*b as usize]);
+                place(a_row, b_row).then(a_diff.cmp(b_diff)).then(a.cmp(b))
+            })
+        });
         // Mostly a place has one row that went and one that came, which differ.
-        let mut kept = Vec::with_capacity(self.rows.len());
-        let mut rows = std::mem::take(&mut self.rows).into_iter().peekable();
+        let mut kept = Vec::with_capacity(rows.len());
+        let mut rows: Vec<Option<(OutputRow, Diff)>> = rows.into_iter().map(Some).collect();
+        let rows = order.into_iter().filter_map(|(_, _, at)| rows[at as usize].take());
+        let mut rows = rows.peekable();
         let mut group: Vec<(OutputRow, Diff)> = Vec::new();
         while let Some(row) = rows.next() {
             let more = rows
@@ -133,6 +144,20 @@ impl EpochOutput {
     pub const fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+}
+
+/// How the key of a table's row begins, such that rows whose beginnings differ stand in the order of these.
+fn beginning(row: &OutputRow) -> u128 {
+    const BYTES: usize = size_of::<u128>();
+    if row.topic().cleanup() != Cleanup::Compact {
+        return 0;
+    }
+    let mut bytes = [0; BYTES];
+    bytes
+        .iter_mut()
+        .zip(row.key().bytes())
+        .for_each(|(into, byte)| *into = byte);
+    u128::from_be_bytes(bytes)
 }
 
 /// Where a row stands among those of its epoch.
@@ -261,5 +286,36 @@ mod tests {
             .collect();
         assert_eq!(found, [("a", 1.0, 1), ("b", 1.0, -1), ("b", 2.0, 1), ("d", 6.0, 1)]);
         assert!(output.on(Topic::DEAD_LETTER).is_empty() && !output.is_empty());
+    }
+
+    #[test]
+    fn keys_that_begin_alike_stand_in_their_order() {
+        let row = |module: &str, kind: &str| {
+            OutputRow::new(ReportTotal {
+                region: "3309".parse().unwrap(),
+                module: module.into(),
+                kind: kind.into(),
+                quantity: "q".into(),
+                total: Number(1.0),
+                reports: 1,
+            })
+        };
+        let modules = [
+            "",
+            "m",
+            "m1",
+            "flood-control",
+            "flood-control-of-towns",
+            "汛",
+            "\u{10ffff}",
+        ];
+        let kinds = ["z", "a", "a\u{1}", "houses"];
+        let rows = modules
+            .iter()
+            .flat_map(|module| kinds.map(|kind| (row(module, kind), 1)));
+        let output = EpochOutput::new(Millis(1), rows.collect());
+        let keys: Vec<&str> = output.rows().iter().map(|(row, _)| &**row.key()).collect();
+        assert_eq!(keys.len(), modules.len() * kinds.len());
+        assert!(keys.is_sorted(), "{keys:?}");
     }
 }

@@ -10,14 +10,14 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser;
 use hashbrown::HashMap;
+use riskflow_benches::load::each;
 use riskflow_config::InputRecord;
-use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::base::{self, Datastream};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, RegionCode};
@@ -191,30 +191,4 @@ fn roll_up(regions: &mut HashMap<RegionCode, [i64; 5]>, asset: &mut Asset, level
         counts[before] -= 1;
         counts[after] += 1;
     }
-}
-
-/// Decodes every line of a topic's file.
-fn each(folder: &Path, topic: Topic, mut use_record: impl FnMut(InputRecord)) -> Result<()> {
-    let path = folder.join(format!("{topic}.ndjson"));
-    let file = File::open(&path).with_context(|| format!("could not open `{}`", path.display()))?;
-    let mut reader = BufReader::with_capacity(1 << 18, file);
-    let mut line = Vec::new();
-    let mut offset = 0;
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        let payload = line.strip_suffix(b"\n").unwrap_or(&line);
-        let raw = RawRecord {
-            topic,
-            partition: 0,
-            offset,
-            arrival: None,
-            key: None,
-            payload: Some(payload),
-        };
-        if let Ok(record) = decode(&raw) {
-            use_record(record);
-        }
-        offset += line.len() as u64;
-        line.clear();
-    }
-    Ok(())
 }

@@ -132,7 +132,7 @@ fn report(arguments: &Arguments, rows: &[(&str, Rate)]) -> Result<()> {
         "| | wall s | CPU s | events/s | events per CPU-second | peak MiB |\n|---|---|---|---|---|---|"
     )?;
     for (name, rate) in rows {
-        let Cost { wall, cpu, peak } = rate.cost;
+        let Cost { wall, cpu, peak, .. } = rate.cost;
         writeln!(
             out,
             "| {name} | {:.2} | {:.2} | {:.0} | {:.0} | {} |",

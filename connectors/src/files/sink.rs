@@ -1,5 +1,5 @@
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -26,6 +26,8 @@ pub fn open_sink(folder: &Path) -> Result<Box<dyn Sink>, SinkError> {
 pub struct FileSink {
     folder: PathBuf,
     files: BTreeMap<Topic, TopicFile>,
+    /// Lines on their way to each file; empty between commits.
+    lines: BTreeMap<Topic, Vec<u8>>,
 }
 
 impl FileSink {
@@ -45,7 +47,29 @@ impl FileSink {
         Ok(Self {
             folder: folder.to_owned(),
             files: BTreeMap::new(),
+            lines: BTreeMap::new(),
         })
+    }
+
+    fn write(&mut self, epochs: &[EpochRecords], lines: &mut BTreeMap<Topic, Vec<u8>>) -> Result<(), SinkError> {
+        let mut topics = BTreeSet::new();
+        for EpochRecords { epoch, records } in epochs {
+            let arrival = epoch.to_string();
+            for record in records {
+                topics.insert(record.topic);
+                let lines = lines.entry(record.topic).or_default();
+                write_line(lines, &arrival, record);
+                if lines.len() >= PIECE {
+                    self.file(record.topic, |file| file.write(lines))?;
+                    lines.clear();
+                }
+            }
+        }
+        for topic in topics {
+            let lines = lines.entry(topic).or_default();
+            self.file(topic, |file| file.write(lines).and_then(|()| file.complete()))?;
+        }
+        Ok(())
     }
 
     fn file(&mut self, topic: Topic, act: impl FnOnce(&mut TopicFile) -> io::Result<()>) -> Result<(), SinkError> {
@@ -69,22 +93,12 @@ impl Sink for FileSink {
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
         // A second attempt writes over what the first left.
         self.files.values_mut().for_each(|file| file.staged = 0);
-        let mut lines: BTreeMap<Topic, Vec<u8>> = BTreeMap::new();
-        for EpochRecords { epoch, records } in epochs {
-            let arrival = epoch.to_string();
-            for record in records {
-                let lines = lines.entry(record.topic).or_default();
-                write_line(lines, &arrival, record);
-                if lines.len() >= PIECE {
-                    self.file(record.topic, |file| file.write(lines))?;
-                    lines.clear();
-                }
-            }
-        }
-        for (topic, lines) in lines {
-            self.file(topic, |file| file.write(&lines).and_then(|()| file.complete()))?;
-        }
-        Ok(())
+        let mut lines = std::mem::take(&mut self.lines);
+        let written = self.write(epochs, &mut lines);
+        // Whatever is left in them belongs to this attempt. The memory serves the next.
+        lines.values_mut().for_each(Vec::clear);
+        self.lines = lines;
+        written
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
             (_, Some(last)) => last,
             (_, None) => OutRecord {
                 topic: row.topic(),
-                key: row.key().to_string(),
+                key: String::from(&**row.key()),
                 payload: None,
             },
         });
@@ -96,7 +96,7 @@ impl Json {
     fn record(&mut self, row: &OutputRow) -> OutRecord {
         OutRecord {
             topic: row.topic(),
-            key: row.key().to_string(),
+            key: String::from(&**row.key()),
             payload: Some(self.write(row)),
         }
     }
