@@ -26,5 +26,6 @@ mod product;
 mod quiet;
 mod reading;
 mod recovery;
+mod releases;
 mod restart;
 mod simulation;

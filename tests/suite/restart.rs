@@ -12,7 +12,7 @@ use crate::chaos::verdict;
 use crate::chaos::{Feed, Running, SETTINGS, settle, storm};
 
 /// A job that was killed some times, with its checkpoints.
-fn after_a_storm(seed: u64) -> (LogPlace, TempDir, Feed) {
+pub fn after_a_storm(seed: u64) -> (LogPlace, TempDir, Feed) {
     let mut place = LogPlace::new();
     let checkpoints = tempfile::tempdir().unwrap();
     let feed = storm(&mut place, checkpoints.path(), 3, seed, None);

@@ -70,7 +70,11 @@ fn topics() -> TopicSettings {
 
 impl LogPlace {
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    /// A log that may be there.
+    pub fn at(folder: TempDir) -> Self {
         let open = |topic: Topic| (topic, LogWriter::open(folder.path(), topic.name(), 3).unwrap());
         let writers = Topic::inputs().map(open).collect();
         Self {
