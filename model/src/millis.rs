@@ -352,10 +352,10 @@ mod tests {
         for day in -219_146i64..219_146 {
             written(day * 86_400_000 + day.rem_euclid(997) * 86_637);
         }
-        for border in [WRITTEN.start, WRITTEN.end, 0] {
+        for border in [WRITTEN.start, 0, WRITTEN.end, WRITTEN.end + 1_000] {
             (border - 2..border + 2).for_each(written);
         }
-        [WRITTEN.end + 999, WRITTEN.end + 1_000, i64::MIN, i64::MAX].map(written);
+        [i64::MIN, i64::MAX].into_iter().for_each(written);
     }
 
     #[test]
