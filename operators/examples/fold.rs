@@ -2,6 +2,12 @@
 //!
 //! `cargo run --example fold`
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "an example prints, and ends where it is wrong"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -84,6 +90,9 @@ impl Fold for Silent {
     }
 }
 
+/// What came out, by turn.
+type Given = BTreeMap<Turn, Vec<(Key, Diff)>>;
+
 fn key_of(sensor: u8) -> Key {
     Key::of(&format!("sensor-{sensor}"))
 }
@@ -97,7 +106,7 @@ fn main() {
         (90_000, &[2]),
         (150_000, &[]),
     ];
-    let given: Arc<Mutex<BTreeMap<Turn, Vec<(Key, Diff)>>>> = Arc::default();
+    let given: Arc<Mutex<Given>> = Arc::default();
     let seen = Arc::clone(&given);
     timely::execute(timely::Config::process(2), move |worker| {
         let (index, seen) = (worker.index(), Arc::clone(&seen));

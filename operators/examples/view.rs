@@ -2,6 +2,12 @@
 //!
 //! `cargo run --example view`
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "an example prints, and ends where it is wrong"
+)]
+
 use std::sync::{Arc, Mutex};
 
 use differential_dataflow::input::Input as _;

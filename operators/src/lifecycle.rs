@@ -347,6 +347,16 @@ impl Warning {
         }
     }
 
+    /// What is shown from this epoch on; change points of episodes that ended at or before `forget` are dropped.
+    fn settled(&mut self, shown: Option<Arc<WarningState>>, runs: Runs, forget: i64) {
+        (self.shown, self.runs) = (shown, runs);
+        (self.touched, self.edited, self.cause) = (false, false, None);
+        forget_ended(&mut self.track, forget);
+        for member in self.members.values_mut() {
+            forget_ended(&mut member.track, forget);
+        }
+    }
+
     fn stale(&self, level: Level) -> bool {
         self.members
             .values()
@@ -468,16 +478,7 @@ impl Lifecycle {
             out.extend(before.map(|row| (Step::State(row, run_before), -1)));
             out.extend(after.clone().map(|row| (Step::State(row, runs.last.clone()), 1)));
         }
-        warning.shown = after;
-        warning.runs = runs;
-        warning.touched = false;
-        warning.edited = false;
-        warning.cause = None;
-        let forget = now - self.remember;
-        forget_ended(&mut warning.track, forget);
-        for member in warning.members.values_mut() {
-            forget_ended(&mut member.track, forget);
-        }
+        warning.settled(after, runs, now - self.remember);
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is one field of the delta")]

@@ -170,7 +170,7 @@ pub fn obligation<'scope>(
         |rule| vec![Some(rule.clone()), None],
         |_, (case, subject, located), plan| {
             let fits = fits_plan(subject, located, plan);
-            let tasks = fits.then(|| tasks_of(plan)).unwrap_or_default();
+            let tasks = if fits { tasks_of(plan) } else { Vec::new() };
             let case = *case;
             tasks.into_iter().map(move |task| (case, CaseRow::Task(Arc::new(task))))
         },

@@ -232,15 +232,7 @@ pub fn graph<'scope>(
     };
     let steps = Steps::of(b.fold(lifecycle, assets, revisions));
     let warnings = steps.running.clone().map(|(warning, _)| warning);
-    let (deltas, happened) = if is_on(capability::CASES) {
-        let (deltas, happened) = fork(steps.deltas, |((delta, run), turn, diff)| {
-            let record = CaseRecord::of_delta(&delta, run);
-            ((delta, turn, diff), (record, turn, diff))
-        });
-        (deltas, Some(happened))
-    } else {
-        (steps.deltas.map(|((delta, _), turn, diff)| (delta, turn, diff)), None)
-    };
+    let (deltas, happened) = deltas_and_records(steps.deltas, is_on(capability::CASES));
     let deltas = named(
         deltas,
         regions.clone(),
@@ -272,6 +264,21 @@ pub fn graph<'scope>(
     let Built { rows, waking } = builder.finish();
     let rows = rows.map(|(row, turn, diff)| (Output::Row(row), turn, diff));
     rows.concat(waking.map(|(waking, turn)| (Output::Waking(Box::new(waking)), turn, 1)))
+}
+
+/// Deltas for their topic, and if there are cases what each means for its case.
+fn deltas_and_records<'scope>(
+    deltas: Updates<'scope, (Box<WarningDelta>, Text)>,
+    cases: bool,
+) -> (Updates<'scope, Box<WarningDelta>>, Option<Updates<'scope, CaseRecord>>) {
+    if !cases {
+        return (deltas.map(|((delta, _), turn, diff)| (delta, turn, diff)), None);
+    }
+    let (deltas, records) = fork(deltas, |((delta, run), turn, diff)| {
+        let record = CaseRecord::of_delta(&delta, run);
+        ((delta, turn, diff), (record, turn, diff))
+    });
+    (deltas, Some(records))
 }
 
 /// What meets nothing.

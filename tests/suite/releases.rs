@@ -5,16 +5,20 @@
 //! format is made by `RISKFLOW_BLESS=1 cargo test -p riskflow-tests --test suite releases`, under the name of that release.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::chaos::place::{LogPlace, Place as _};
-use crate::chaos::{Feed, SETTINGS, verdict};
+use crate::chaos::{Feed, SETTINGS, now, verdict};
 use crate::restart::after_a_storm;
 
 /// The last release that changed the format of checkpoints.
 const RELEASE: &str = "0.3";
+
+/// Behind its last epoch: 2026-11-26T19:25:00Z.
+const MADE: i64 = 1_795_721_100_000;
 
 fn archive() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/release-{RELEASE}.tar.gz"))
@@ -43,6 +47,12 @@ fn bless() {
 fn a_job_of_the_release_before_goes_on_from_its_checkpoint() {
     if std::env::var_os("RISKFLOW_BLESS").is_some() {
         bless();
+    }
+    // To a clock before it the job of the archive is one whose clock was ahead, which is another matter.
+    if now() < MADE {
+        let not_run = "\n*** NOT RUN: a checkpoint of the release before: the clock of this machine is behind it ***";
+        let _ = writeln!(std::io::stderr(), "{not_run}");
+        return;
     }
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().to_str().unwrap();

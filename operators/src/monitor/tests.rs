@@ -1,6 +1,7 @@
 //! What the monitor gives out, epoch by epoch, is the level of a run from the first point on, whatever the order in which the
 //! series was learnt: with few points a node, so that trees split and runs leap.
 
+use riskflow_model::Millis;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
