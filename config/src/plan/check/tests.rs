@@ -375,10 +375,15 @@ fn a_higher_level_is_not_on_more_easily_than_a_lower_one() {
         let said = refusal(&ladder(&blue, &red));
         assert!(
             said.contains(&format!("`{field}` is"))
-                && said.contains("`red` would be on more easily than `blue`; give at"),
+                && ["at least", "at most", "more than", "less than"]
+                    .iter()
+                    .any(|give| said.contains(&format!("`red` would be on more easily than `blue`; give {give}"))),
             "{blue} {red}: {said}"
         );
     }
+    let at_one = |blue: &str, red: &str| refusal(&ladder(&last(blue, "2"), &last(red, "2")));
+    assert!(at_one(">", ">=").contains("give more than 2"));
+    assert!(at_one("<", "<=").contains("give less than 2"));
     let between = format!(
         r#"{{"blue":{{"when":{}}},"yellow":{{"when":{}}},"orange":{{"when":{}}},"red":{{"when":{}}}}}"#,
         last(">=", "1"),
