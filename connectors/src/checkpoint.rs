@@ -546,10 +546,9 @@ impl CheckpointStore {
             .map(|listed| listed.epoch)
             .filter(|epoch| *epoch < oldest)
             .collect();
-        for epoch in &old {
-            self.remove(*epoch)?;
-        }
-        Ok(old)
+        // One that cannot be deleted keeps no other.
+        let failed = old.iter().filter_map(|epoch| self.remove(*epoch).err()).next_back();
+        failed.map_or(Ok(old), Err)
     }
 
     /// Deletes the checkpoint of an epoch.

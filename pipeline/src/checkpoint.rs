@@ -317,13 +317,23 @@ impl Writing {
         self.under_way.retain(|other, _| *other > epoch);
         self.metrics.checkpoint(wall_clock(), bytes, took);
         tracing::info!(%epoch, bytes, ?took, "checkpoint");
-        self.store.prune(self.keep)?;
+        // It stands, whatever becomes of older ones.
+        if let Err(error) = self.tidy() {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cause, %epoch, "older checkpoints could not be deleted or listed");
+        }
+        self.state.busy.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Deletes older checkpoints, and notes which is the oldest that is left.
+    fn tidy(&self) -> Result<(), CheckpointError> {
+        let pruned = self.store.prune(self.keep);
         failpoint("checkpoint::after_prune");
         let kept = self.store.list()?.into_iter().filter(|listed| listed.manifest.is_ok());
         if let Some(oldest) = kept.map(|listed| listed.epoch.0).min() {
             self.state.oldest.store(oldest, Ordering::Release);
         }
-        self.state.busy.store(false, Ordering::Release);
-        Ok(())
+        pruned.map(drop)
     }
 }
