@@ -224,7 +224,9 @@ impl Machine {
 
     fn pass_one(&mut self, due: i64, which: Which, out: &mut Vec<Told>) {
         let to_archive = matches!(which, Which::Next) && self.next.0 == CaseStep::Archived;
-        let in_force = self.telling() || to_archive;
+        // Where somebody is obliged, those must acknowledge, and not anybody.
+        let concerns = !matches!(which, Which::Anybody) || self.obliged.is_empty();
+        let in_force = (self.telling() && concerns) || to_archive;
         // What passes while nobody is told passes at the end of that.
         let later = self.suppressed.filter(|until| in_force && *until > due);
         let lead = self.lead();
@@ -249,7 +251,6 @@ impl Machine {
         }
         let (step, from, task) = match which {
             Which::Next => (self.next.0, lead, None),
-            Which::Anybody if !self.obliged.is_empty() => return,
             Which::Anybody => (CaseStep::Acknowledged, None, None),
             Which::Obliged(post) => (CaseStep::Acknowledged, Some(post), None),
             Which::Job(id) => {

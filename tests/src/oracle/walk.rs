@@ -450,9 +450,10 @@ impl<'a> Walk<'a> {
                 missed.extend(in_force.then(|| (next.step, lead.clone(), None)));
             }
         }
-        if !self.whole.passed && passes(self.whole.at, telling, &mut self.whole.put_off) {
+        let in_force = telling && self.obligations.is_empty() && self.step <= CaseStep::Called;
+        if !self.whole.passed && passes(self.whole.at, in_force, &mut self.whole.put_off) {
             self.whole.passed = true;
-            if telling && self.obligations.is_empty() && self.step <= CaseStep::Called {
+            if in_force {
                 missed.push((CaseStep::Acknowledged, None, None));
             }
         }
