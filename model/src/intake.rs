@@ -125,7 +125,7 @@ pub enum PermitKind {
 /// its warnings are those of a rule with this identifier.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Limit {
-    /// The identifier; no rule has the same.
+    /// The identifier. A rule of the same name has warnings of its own.
     pub id: Text,
     /// Grows with every change; shown in explanations.
     pub version: u32,

@@ -90,8 +90,17 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub struct WayIn {
     /// What appends them.
     pub to: Box<dyn Append>,
-    /// How long before the pipeline's time one may have been done, in milliseconds (`case.horizon`).
+    /// When one may have been done.
+    pub times: Times,
+}
+
+/// How far the time of an action may lie from the clock, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Behind it (`case.horizon`).
     pub horizon: i64,
+    /// Ahead of it (`time.max_future`).
+    pub max_future: i64,
 }
 
 /// A running server; it stops when dropped.
@@ -123,7 +132,7 @@ impl Server {
             (Some(settings), Some(way_in)) => {
                 let (writer, thread) = Writer::start(way_in.to)?;
                 threads.push(thread);
-                Some(Actions::new(settings, handles.clone(), writer, way_in.horizon))
+                Some(Actions::new(settings, handles.clone(), writer, way_in.times))
             }
             _ => None,
         };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::Ordering;
 
-use riskflow::http::{Server, WayIn};
+use riskflow::http::{Server, Times, WayIn};
 use riskflow::job::Handles;
 use riskflow::views::Tables;
 use riskflow_config::{ActionSettings, HttpSettings, Input, TlsSettings, TokenSettings, TopicSettings};
@@ -114,8 +114,11 @@ impl Desk {
             }),
             ..HttpSettings::at("127.0.0.1:0".parse().unwrap())
         };
-        let horizon = 86_400_000;
-        let way_in = way_in.map(|to| WayIn { to, horizon });
+        let times = Times {
+            horizon: 86_400_000,
+            max_future: 60_000,
+        };
+        let way_in = way_in.map(|to| WayIn { to, times });
         let server = Server::start(&settings, handles.clone(), way_in).unwrap();
         Self {
             folder,

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use riskflow::cluster;
-use riskflow::http::{Server, WayIn};
+use riskflow::http::{Server, Times, WayIn};
 use riskflow::job::{self, Handles};
 use riskflow::metrics::Done;
-use riskflow_config::{HttpSettings, Input, Output, Settings, TopicSettings};
+use riskflow_config::{Clock, HttpSettings, Input, Output, Settings, TopicSettings};
 use riskflow_connectors::open_append;
 use riskflow_model::topic::Topic;
 use tokio::time::{Instant, interval};
@@ -51,8 +51,14 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         Some(_) => tracing::info!("job ended"),
         None => tracing::info!(epoch = %handles.views.load().epoch, "job ended"),
     }
+    let waiting = handles.meters.waiting.load(Ordering::Relaxed);
     if matches!(settings.input, Input::Files(_)) {
         sum_up(&handles)?;
+    } else if settings.clock != Clock::Live && waiting > 0 {
+        tracing::warn!(
+            waiting,
+            "observations were waiting for the row of their datastream (`unknown.hold`) when the input ended: they are in no output"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -154,8 +160,11 @@ fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<
         .is_some()
         .then(|| open_append(&settings.input, &settings.topics, Topic::IN_ACTION));
     let to = to.transpose().context("could not open the way in for actions")?;
-    let horizon = settings.case.horizon;
-    let way_in = to.map(|to| WayIn { to, horizon });
+    let times = Times {
+        horizon: settings.case.horizon,
+        max_future: settings.time.max_future,
+    };
+    let way_in = to.map(|to| WayIn { to, times });
     let server = Server::start(http, handles.clone(), way_in).context("could not serve HTTP")?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     handles.served.get_or_init(|| format!("{scheme}://{}", server.address));

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 202 | it is durable: `{"id", "partition", "offset"}` |
 //! | 200 | the same, for an action that came before: it is not appended again |
-//! | 400 | the body is no JSON, or no `id` is given |
+//! | 400 | the body is no JSON, names a field twice, or no `id` is given |
 //! | 401 | no token (`Authorization: Bearer …`), or one that is not known |
 //! | 403 | the case lies outside the token's region; another actor, role or unit than the token's; `override` without leave |
 //! | 404 | there is no open warning and no case of that identifier |
@@ -39,6 +39,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 use super::RETRY_AFTER;
+use super::Times;
 use super::authority::Authority;
 use super::outcome::Outcome;
 use super::writer::{Answer, Busy, Order, Writer};
@@ -59,8 +60,7 @@ struct Inner {
     authority: Authority,
     handles: Handles,
     writer: Writer,
-    /// How long before the pipeline's time an action may have been done, in milliseconds.
-    horizon: i64,
+    times: Times,
 }
 
 /// A request that changed nothing, and why.
@@ -76,12 +76,12 @@ fn refused(outcome: Outcome, detail: impl Into<String>) -> Refused {
 }
 
 impl Actions {
-    pub fn new(settings: &ActionSettings, handles: Handles, writer: Writer, horizon: i64) -> Self {
+    pub fn new(settings: &ActionSettings, handles: Handles, writer: Writer, times: Times) -> Self {
         Self(Arc::new(Inner {
             authority: Authority::new(settings),
             handles,
             writer,
-            horizon,
+            times,
         }))
     }
 }
@@ -144,11 +144,11 @@ impl Inner {
         let body = read(headers, body).await?;
         let now = Millis(wall_clock());
         let (action, content) = compose(token, &case, headers, &body, now)?;
-        self.is_in_time(&action)?;
         let payload = serde_json::to_vec(&action).map_err(|error| refused(Outcome::Invalid, error.to_string()))?;
         let order = Order {
             identity: Key::of_parts(&[&action.warning, &action.id]),
             content,
+            refused: self.out_of_time(&action),
             record: InRecord {
                 arrival: now,
                 key: case,
@@ -167,6 +167,7 @@ impl Inner {
                 );
                 return Err(refused(Outcome::Conflict, detail));
             }
+            Answer::Refused(detail) => return Err(refused(Outcome::Invalid, detail)),
             Answer::Failed(error) => {
                 let retry = if error.retry() == Retry::Later {
                     "; try again"
@@ -184,18 +185,25 @@ impl Inner {
         Ok((outcome, answer))
     }
 
-    /// What lies behind the horizon already would be refused by every later epoch, and whoever sent it would not hear of that.
-    fn is_in_time(&self, action: &Action) -> Result<(), Refused> {
-        let now = self.handles.now.load(Ordering::Acquire);
-        let first = Millis(now.saturating_sub(self.horizon));
-        if now == 0 || action.time >= first {
-            return Ok(());
+    /// What the job would refuse for its time: whoever sent it would not hear of the dead letter.
+    fn out_of_time(&self, action: &Action) -> Option<String> {
+        let committed = self.handles.now.load(Ordering::Acquire);
+        if committed == 0 {
+            return None;
         }
-        let detail = format!(
-            "`time` is {}, which is too late to tell of; give at least {first} (`case.horizon` before now)",
-            action.time
-        );
-        Err(refused(Outcome::Invalid, detail))
+        // In quiet the last epoch may be long ago.
+        let clock = wall_clock() - self.handles.clock_off.load(Ordering::Acquire);
+        let now = clock.max(committed);
+        let first = Millis(now.saturating_sub(self.times.horizon));
+        let last = Millis(now.saturating_add(self.times.max_future));
+        let (says, give) = if action.time < first {
+            ("too late to count", format!("at least {first} (`case.horizon`)"))
+        } else if action.time > last {
+            ("in the future", format!("at most {last} (`time.max_future`)"))
+        } else {
+            return None;
+        };
+        Some(format!("`time` is {}, which is {says}; give {give}", action.time))
     }
 
     fn may_act_on(&self, token: &TokenSettings, case: &str) -> Result<(), Refused> {
@@ -292,8 +300,11 @@ fn compose(
         .map_err(|error| refused(Outcome::Malformed, format!("the body is no JSON object: {error}")))?;
     fields.retain(|_, value| !value.is_null());
     // Another name of the same field.
-    if let Some(case) = fields.remove("case") {
-        fields.entry("warning").or_insert(case);
+    if let Some(case) = fields.remove("case")
+        && fields.insert("warning".to_owned(), case).is_some()
+    {
+        let detail = "`case` and `warning` are one field, and it is there twice; leave both out, the path names it";
+        return Err(refused(Outcome::Malformed, detail));
     }
     only(
         &mut fields,

@@ -26,6 +26,8 @@ pub(super) struct Order {
     pub identity: Key,
     /// Of everything that the sender said.
     pub content: Key,
+    /// Why it may not be appended; one that was appended before is answered as such all the same.
+    pub refused: Option<String>,
 }
 
 /// What became of it.
@@ -37,6 +39,8 @@ pub(super) enum Answer {
     Replayed(Appended),
     /// Another action of the case had its identifier.
     Conflict,
+    /// It may not be appended, and was not before.
+    Refused(String),
     /// It is not known to be durable.
     Failed(AppendError),
 }
@@ -86,8 +90,9 @@ fn work(mut way_in: Box<dyn Append>, queue: &Receiver<Waiting>) {
 /// Answers a batch, but for those that wait for one of the same identity in it.
 fn append(way_in: &mut dyn Append, memory: &mut Memory, batch: Vec<Waiting>) -> Vec<Waiting> {
     let (mut new, mut later, mut identities) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for waiting in batch {
-        match memory.answer(&waiting.order) {
+    for mut waiting in batch {
+        let known = memory.answer(&waiting.order);
+        match known.or_else(|| waiting.order.refused.take().map(Answer::Refused)) {
             // Whoever asked may have gone: here and below nobody needs to hear.
             Some(answer) => drop(waiting.answer.send(answer)),
             None if identities.insert(waiting.order.identity) => new.push(waiting),
@@ -186,6 +191,7 @@ mod tests {
             record,
             identity,
             content,
+            refused: None,
         };
         (Waiting { order, answer }, told)
     }

@@ -283,23 +283,40 @@ fn a_token_acts_in_its_region_and_overrides_where_it_may() {
     assert_eq!(value["time"], "2026-01-01T19:04:05.000Z");
 }
 
+/// By the clock of the job, which an epoch told last, or which went on since.
 #[test]
-fn what_was_done_too_long_ago_is_refused_at_once() {
+fn what_the_job_would_refuse_for_its_time_is_refused_at_once() {
     let desk = Desk::open();
     let now: Millis = "2026-01-02T00:00:00Z".parse().unwrap();
     desk.handles.now.store(now.0, Ordering::Release);
+    desk.handles
+        .clock_off
+        .store(crate::chaos::now() - now.0, Ordering::Release);
     let done = |id: &str, time: &str| json!({ "id": id, "action": "comment", "text": "seen", "time": time });
-    let got = desk.act("near", &done("a", "2025-12-31T23:59:59.999Z"));
-    assert_eq!(got.status, 422, "{}", got.body);
-    assert!(
-        got.body.contains("`time` is 2025-12-31T23:59:59.999Z")
-            && got.body.contains("give at least 2026-01-01T00:00:00"),
-        "{}",
-        got.body
-    );
-    assert_eq!(desk.written(), Vec::<Value>::new());
-    let got = desk.act("near", &done("b", "2026-01-01T00:00:00Z"));
+    let got = desk.act("near", &done("b", "2026-01-01T00:00:02Z"));
     assert_eq!(got.status, 202, "{}", got.body);
+    for (time, border) in [
+        ("2025-12-31T23:59:59.999Z", "give at least 2026-01-01T00:0"),
+        ("2026-01-02T00:11:00.000Z", "give at most 2026-01-02T00:01"),
+    ] {
+        let got = desk.act("near", &done("a", time));
+        assert_eq!(got.status, 422, "{}", got.body);
+        assert!(
+            got.body.contains(&format!("`time` is {time}")) && got.body.contains(border),
+            "{}",
+            got.body
+        );
+    }
+    assert_eq!(desk.written().len(), 1);
+    // What counts already is no other for having become old.
+    desk.handles.now.store(now.0 + 86_400_000, Ordering::Release);
+    assert_eq!(desk.act("near", &done("b", "2026-01-01T00:00:02Z")).status, 200);
+    assert_eq!(desk.act("near", &done("c", "2026-01-01T00:00:02Z")).status, 422);
+    // One field by two names, and by one.
+    let twice = json!({ "id": "d", "action": "comment", "text": "x", "case": "near", "warning": "near" });
+    assert_eq!(desk.act("near", &twice).status, 400);
+    let body = r#"{"id": "d", "action": "comment", "text": "x", "text": "y"}"#;
+    assert_eq!(desk.post(&actions_of("near"), Some(TOWN), body, &[]).status, 400);
 }
 
 #[test]
