@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use riskflow::draw::Draw;
@@ -138,4 +138,24 @@ pub fn each(folder: &Path, topic: Topic, mut use_record: impl FnMut(InputRecord)
         line.clear();
     }
     Ok(())
+}
+
+/// The folder `NAME-DATASTREAMS-OBSERVATIONS` with a load in it, which is written where it is not there whole.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn written_once(
+    folder: &Path,
+    name: &str,
+    (datastreams, observations): (u64, u64),
+    write: impl FnOnce(&Path, u64, u64) -> Result<()>,
+) -> Result<PathBuf> {
+    let folder = folder.join(format!("{name}-{datastreams}-{observations}"));
+    let done = folder.join("done");
+    if !done.exists() {
+        write(&folder, datastreams, observations)?;
+        std::fs::write(done, "")?;
+    }
+    Ok(folder)
 }

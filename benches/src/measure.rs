@@ -1,6 +1,7 @@
 //! A child process from start to end: wall clock, CPU, peak memory.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -91,6 +92,17 @@ pub fn high_water(pid: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
         .map_or(0, |kib| kib * 1024)
+}
+
+/// The folder of this program: the others lie beside it.
+///
+/// # Errors
+///
+/// When the system does not say where this program lies.
+pub fn programs() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().context("a program lies in a folder")?;
+    Ok(folder.to_path_buf())
 }
 
 /// This machine, for the heading of a result.

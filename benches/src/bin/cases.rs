@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use riskflow_benches::load;
-use riskflow_benches::measure::{Job, high_water, machine, now};
+use riskflow_benches::measure::{Job, high_water, machine, now, programs};
 use riskflow_config::{Input, TopicSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{RawRecord, Share, Source, Until, Verdict, open_source};
@@ -97,8 +97,7 @@ fn main() -> Result<()> {
 
 /// The program, on this log.
 fn riskflow(arguments: &Arguments, verb: &str) -> Result<Command> {
-    let programs = std::env::current_exe()?.parent().map(Path::to_path_buf);
-    let mut command = Command::new(programs.unwrap_or_default().join("riskflow"));
+    let mut command = Command::new(programs()?.join("riskflow"));
     command.args([verb, "--log", "warn"]);
     let log = arguments.folder.join("log");
     for set in [

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use riskflow_benches::load;
-use riskflow_benches::measure::{Cost, machine, run};
+use riskflow_benches::measure::{Cost, machine, programs, run};
 
 /// Measures both guarantees over the same history.
 #[derive(Parser)]
@@ -95,10 +95,7 @@ fn keyed(folder: &Path, topic: &str) -> Result<()> {
 }
 
 fn once(arguments: &Arguments, prefix: &str, guarantee: &str) -> Result<Cost> {
-    let programs = std::env::current_exe()?
-        .parent()
-        .map(Path::to_path_buf)
-        .unwrap_or_default();
+    let programs = programs()?;
     let command = |verb: &str| {
         let mut command = Command::new(programs.join("riskflow"));
         command.args([verb, "--log", "warn"]).stdout(Stdio::null());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use riskflow_benches::load;
-use riskflow_benches::measure::{Job, machine, now};
+use riskflow_benches::measure::{Job, machine, now, programs};
 use riskflow_config::{Input, KafkaSettings, TopicSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{RawRecord, Share, Source, Until, Verdict, open_source};
@@ -106,8 +106,7 @@ impl Place {
 
     /// The program, with these settings.
     fn riskflow(&self, verb: &str) -> Result<Command> {
-        let programs = std::env::current_exe()?.parent().map(Path::to_path_buf);
-        let mut command = Command::new(programs.unwrap_or_default().join("riskflow"));
+        let mut command = Command::new(programs()?.join("riskflow"));
         command.args([verb, "--log", "warn"]);
         for set in &self.settings {
             command.args(["--set", set]);

@@ -13,8 +13,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use riskflow_benches::measure::{Cost, machine, run};
-use riskflow_benches::storm;
+use riskflow_benches::measure::{Cost, machine, programs, run};
+use riskflow_benches::{load, storm};
 use riskflow_model::Key;
 use riskflow_model::output::{AssetRisk, RegionRisk};
 use riskflow_model::topic::Topic;
@@ -56,17 +56,9 @@ struct Way {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let folder = arguments
-        .folder
-        .join(format!("storm-{}-{}", arguments.datastreams, arguments.observations));
-    if !folder.join("done").exists() {
-        storm::write(&folder, arguments.datastreams, arguments.observations)?;
-        std::fs::write(folder.join("done"), "")?;
-    }
-    let programs = std::env::current_exe()?
-        .parent()
-        .map(Path::to_path_buf)
-        .unwrap_or_default();
+    let size = (arguments.datastreams, arguments.observations);
+    let folder = load::written_once(&arguments.folder, "storm", size, storm::write)?;
+    let programs = programs()?;
     let mut ways = ways(&arguments, &programs);
     let mut loops = Vec::new();
     let mut changes = 0;

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 use clap::Parser;
 use riskflow_benches::load;
-use riskflow_benches::measure::{Cost, machine, run};
+use riskflow_benches::measure::{Cost, machine, programs, run};
 
 /// Measures the job and the plain loop over the same file.
 #[derive(Parser)]
@@ -33,17 +33,9 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let folder = arguments
-        .folder
-        .join(format!("load-{}-{}", arguments.datastreams, arguments.observations));
-    if !folder.join("done").exists() {
-        load::write(&folder, arguments.datastreams, arguments.observations)?;
-        std::fs::write(folder.join("done"), "")?;
-    }
-    let programs = std::env::current_exe()?
-        .parent()
-        .map(Path::to_path_buf)
-        .unwrap_or_default();
+    let size = (arguments.datastreams, arguments.observations);
+    let folder = load::written_once(&arguments.folder, "load", size, load::write)?;
+    let programs = programs()?;
     let mut rows = Vec::new();
     let mut loops = Vec::new();
     let mut jobs = [Vec::new(), Vec::new(), Vec::new()];
