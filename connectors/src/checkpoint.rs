@@ -146,6 +146,16 @@ pub struct Meaning {
     pub since: Millis,
 }
 
+/// What a job notes beside its checkpoints. It only adds to what can be told: without it the job goes on all the same.
+pub trait Note: Serialize + DeserializeOwned {
+    /// The name of the object.
+    const NAME: &'static str;
+}
+
+impl Note for Meaning {
+    const NAME: &'static str = "settings";
+}
+
 /// A checkpoint as far as it can be told without reading all of it.
 #[derive(Debug)]
 pub struct Listed {
@@ -156,6 +166,7 @@ pub struct Listed {
 }
 
 /// The place where checkpoints lie. Calls wait; none is made on a worker's thread while the stream runs.
+#[derive(Debug)]
 pub struct CheckpointStore {
     path: String,
     store: Arc<dyn ObjectStore>,
@@ -297,17 +308,16 @@ impl CheckpointStore {
         }
     }
 
-    /// With what settings the job began last, if it is known.
+    /// What a job noted last, if it is there and sound: one that is damaged is as good as none.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub fn meaning(&self) -> Result<Option<Meaning>, CheckpointError> {
-        let path = ObjectPath::from(MEANING);
+    pub fn noted<N: Note>(&self) -> Result<Option<N>, CheckpointError> {
+        let path = ObjectPath::from(N::NAME);
         match self.get(&path) {
-            // It only tells what changed: one that is damaged is as good as none.
             Ok(bytes) => Ok(opened(&path, &bytes)
-                .inspect_err(|error| warn!(%error, "not known what the settings were"))
+                .inspect_err(|error| warn!(%error, "a note beside the checkpoints is as good as none"))
                 .ok()),
             Err(CheckpointError::Store {
                 error: object_store::Error::NotFound { .. },
@@ -317,14 +327,14 @@ impl CheckpointStore {
         }
     }
 
-    /// Keeps with what settings the job begins.
+    /// Notes it, in the place of what was noted before.
     ///
     /// # Errors
     ///
     /// When the store refuses.
-    pub fn keep_meaning(&self, meaning: &Meaning) -> Result<(), CheckpointError> {
-        let path = ObjectPath::from(MEANING);
-        let put = self.store.put(&path, PutPayload::from(sealed(meaning)));
+    pub fn note<N: Note>(&self, note: &N) -> Result<(), CheckpointError> {
+        let path = ObjectPath::from(N::NAME);
+        let put = self.store.put(&path, PutPayload::from(sealed(note)));
         self.runtime.block_on(put).map(drop).map_err(store(&path))
     }
 
@@ -585,6 +595,7 @@ impl CheckpointStore {
     }
 
     fn delete(&self, path: &ObjectPath) -> Result<(), CheckpointError> {
+        crate::disk_full("checkpoint::not_deleted").map_err(|error| store(path)(generic(error)))?;
         match self.runtime.block_on(self.store.delete(path)) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(store(path)(error)),
@@ -594,9 +605,6 @@ impl CheckpointStore {
 
 /// The object that says whose checkpoints these are.
 const JOB: &str = "job";
-
-/// The object that says with what settings the job began last.
-const MEANING: &str = "settings";
 
 fn object(epoch: Millis, name: &str) -> ObjectPath {
     ObjectPath::from(format!("{:020}/{name}", epoch.0))

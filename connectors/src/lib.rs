@@ -78,7 +78,7 @@ pub use append::{Append, AppendError, Appended, InRecord, open_append};
 pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action, table_key};
 pub use error::{Retry, SinkError, SourceError};
 pub use identity::{Identity, IdentityError};
-pub use progress::{Published, Resume, content, published_rows, published_tables, resume};
+pub use progress::{Published, Resume, content, published_log, published_rows, published_tables, resume};
 pub use sink::{Begun, EpochRecords, OutRecord, Sink, open_sink, tidy_input};
 pub use source::{Polled, RawRecord, Share, Source, Span, Until, Verdict, back_from_end, open_source, reopen_source};
 

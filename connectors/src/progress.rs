@@ -182,6 +182,27 @@ pub fn published_rows(output: &Output, settings: &TopicSettings, topic: Topic) -
     Ok(rows.into_values().collect())
 }
 
+/// Reads the records of an output log, as far as they are still there: those of one key in their order. With each comes whether older
+/// ones of its partition may be gone: it is the first that is left, and not the first that there was.
+///
+/// # Errors
+///
+/// When the topic cannot be read.
+pub fn published_log(
+    output: &Output,
+    settings: &TopicSettings,
+    topic: Topic,
+    take: &mut dyn FnMut(&[u8], bool),
+) -> Result<(), SourceError> {
+    let mut seen = BTreeSet::new();
+    each(output, settings, &[topic], None, &mut |record| {
+        let is_cut = seen.insert(record.partition) && record.offset > 0;
+        if let Some(payload) = record.payload {
+            take(payload, is_cut);
+        }
+    })
+}
+
 /// The hash of a row's payload without the epoch in which it changed, which stands last.
 #[must_use]
 pub fn content(payload: &[u8]) -> Key {

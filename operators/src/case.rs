@@ -38,6 +38,7 @@ use crate::Diff;
 use crate::fold::{Fold, Next};
 use crate::obligation::{CaseRow, DutyMatch, Subject, TaskMatch};
 
+pub use alarm::notice_of;
 use file::File;
 pub use item::Evidence;
 use item::{Fact, FactKind};

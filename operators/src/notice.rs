@@ -15,7 +15,7 @@ pub mod sentence;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use riskflow_model::output::{CaseState, Notice, Origin};
+use riskflow_model::output::{CaseState, Notice, NoticeEvent, Origin};
 use riskflow_model::responsibility::User;
 use riskflow_model::{Domain, Key, Millis, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
@@ -203,12 +203,18 @@ pub struct NoticeState {
     users: BTreeMap<Text, Holder>,
 }
 
+/// The identifier of a notice: the hash of case, event, what tells it from others of its kind, and user.
+#[must_use]
+pub fn id(case: &str, event: NoticeEvent, mark: &[Text], user: &str) -> Key {
+    let mut parts: Vec<&str> = vec![case, event.name()];
+    parts.extend(mark.iter().map(|part| &**part));
+    parts.push(user);
+    Key::of_parts(&parts)
+}
+
 impl NoticeState {
     fn tell(&mut self, about: &About, alarm: &Alarm, holder: &Holder, out: &mut Vec<(Box<Notice>, Diff)>) {
-        let mut parts: Vec<&str> = vec![&about.id, alarm.event.name()];
-        parts.extend(alarm.mark.iter().map(|part| &**part));
-        parts.push(&holder.user);
-        let id = Key::of_parts(&parts);
+        let id = id(&about.id, alarm.event, &alarm.mark, &holder.user);
         if !self.told.insert(id) {
             return;
         }

@@ -174,7 +174,12 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
         Some(lasting) => lasting.checkpointer.committed(),
         None => Box::new(|_, _, _| ()) as Committed,
     };
-    let Recovery { start, plan, beginning } = recovery;
+    let Recovery {
+        start,
+        plan,
+        mut beginning,
+    } = recovery;
+    beginning.store = lasting.as_ref().map(|lasting| Arc::clone(&lasting.store));
     let last = beginning.last;
     let committed_last: Arc<AtomicI64> = Arc::default();
     let shared = crate::publisher::Shared {

@@ -113,6 +113,14 @@ impl EpochOutput {
         self.rows = kept;
     }
 
+    /// The same without some rows and records.
+    #[must_use]
+    pub fn without(&self, gone: impl Fn(&OutputRow) -> bool) -> Self {
+        let mut left = self.clone();
+        left.rows.retain(|(row, _)| !gone(row));
+        left
+    }
+
     /// What it publishes on a topic: of a table the rows by their keys, those that went before those that came; of a log its
     /// records in order.
     #[must_use]

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use riskflow_connectors::checkpoint::CheckpointStore;
 use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, failpoint, fault};
 use riskflow_model::output::{CaseDelta, CaseState, DeadLetter, Notice, WarningDelta, WarningState};
 use riskflow_model::progress::Offsets;
@@ -28,9 +29,14 @@ use crate::pace::Moment;
 use crate::views::{Tables, Views};
 
 mod bound;
+mod foretold;
 mod held;
 mod recorder;
 mod records;
+mod told;
+
+pub use foretold::Foretold;
+pub use told::Told;
 
 use bound::{Oversized, fit_all};
 use held::{Held, TOLD_ONCE};
@@ -87,15 +93,21 @@ pub struct Beginning {
     pub published: Option<Published>,
     /// Where the clock was ahead, what stands open there.
     pub open: Option<Open>,
+    /// What a clock that was ahead told too early, as far as is noted.
+    pub foretold: Foretold,
+    /// Where that is noted.
+    pub store: Option<Arc<CheckpointStore>>,
 }
 
 /// What stands open in the output.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Open {
     /// Warnings.
     pub warnings: Vec<WarningState>,
     /// Cases that are not archived, and of which something is there.
     pub cases: Vec<CaseState>,
+    /// What was told of cases.
+    pub told: Told,
 }
 
 impl Beginning {
@@ -179,6 +191,8 @@ pub struct Publishing {
     published: Option<Published>,
     /// What was found while the state was made anew.
     held: Option<Held>,
+    /// What was told too early and is not told again.
+    foretold: Foretold,
     beginning: Beginning,
     views: Arc<Views>,
     metrics: Arc<Metrics>,
@@ -196,7 +210,7 @@ impl Publishing {
     #[must_use]
     pub fn new(
         mut sink: Box<dyn Sink>,
-        beginning: Beginning,
+        mut beginning: Beginning,
         (views, metrics, shared): (Arc<Views>, Arc<Metrics>, Shared),
         observer: Option<Observer>,
         committed: Committed,
@@ -211,7 +225,8 @@ impl Publishing {
             keeps_tables: shared.readers || observer.is_some() || beginning.published.is_some(),
             progress: Recorder::new(&beginning),
             published: beginning.published.clone(),
-            held: beginning.open.clone().map(Held::new),
+            held: beginning.open.take().map(Held::new),
+            foretold: std::mem::take(&mut beginning.foretold),
             beginning,
             views,
             metrics,
@@ -256,23 +271,21 @@ impl Publishing {
                 self.made_anew(&completed);
                 continue;
             }
-            let records = records(&completed.output);
+            let mut records = records(&completed.output);
             // The comparison needs the tables as of this epoch, so they move on before the commit; readers wait for it.
             self.move_on(&completed.output);
             // Of what the epoch gives, whatever of it stands in the output already.
             let digest = self.beginning.definite.then(|| digest(&records));
+            if let Some(left) = self.foretold.take_from(&completed.output) {
+                records = self::records::records(&left);
+            }
+            if let Some(told) = self.held_back(&completed)? {
+                records.retain(|record| !TOLD_ONCE.contains(&record.topic));
+                records.extend(logs(&told));
+            }
             let most = |topic| self.sink.most(topic);
             let (mut records, mut oversized) = match self.published.take() {
-                Some(published) => {
-                    let mut own = records;
-                    if let Some(mut held) = self.held.take() {
-                        held.keep(&completed.output);
-                        let told = held.tell(&self.tables, Millis(clock), &published);
-                        own.retain(|record| !TOLD_ONCE.contains(&record.topic));
-                        own.extend(logs(&told));
-                    }
-                    compared(&self.tables, &completed.output, published, (own, most))
-                }
+                Some(published) => compared(&self.tables, &completed.output, published, (records, most)),
                 None => (records, Vec::new()),
             };
             oversized.extend(fit_all(&mut records, most));
@@ -326,6 +339,34 @@ impl Publishing {
                 observer(&completed.output, &tables);
             }
         }
+        Ok(())
+    }
+
+    /// What is told with the first epoch after the state was made anew, and it.
+    fn held_back(&mut self, completed: &Completed) -> Result<Option<EpochOutput>> {
+        let Some(mut held) = self.held.take() else {
+            return Ok(None);
+        };
+        let published = self
+            .published
+            .as_ref()
+            .expect("the tables are read where the state is made anew");
+        held.keep(&completed.output);
+        let (told, foretold) = held.tell(&self.tables, Millis(completed.closing.clock), published);
+        self.note(foretold)?;
+        Ok(Some(told))
+    }
+
+    /// Notes what was told too early before anything is published that takes it back.
+    fn note(&mut self, foretold: Foretold) -> Result<()> {
+        if foretold == self.foretold {
+            return Ok(());
+        }
+        if let Some(store) = &self.beginning.store {
+            let noted = store.note(&foretold);
+            noted.context("could not note what a clock that was ahead told too early")?;
+        }
+        self.foretold = foretold;
         Ok(())
     }
 
@@ -415,6 +456,7 @@ impl Publishing {
     fn replayed(&mut self, completed: &Completed) -> Result<()> {
         let epoch = completed.output.epoch;
         self.move_on(&completed.output);
+        self.foretold.take_from(&completed.output);
         self.progress.note(&completed.output, moment(completed));
         self.metrics.replayed(epoch.0);
         if let Some(before) = self.beginning.digests.remove(&epoch) {

@@ -20,17 +20,17 @@ use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Input, Output, Rewind, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Manifest, Meaning};
 use riskflow_connectors::topics::{Place, TopicState, check};
-use riskflow_connectors::{Begun, Resume, published_rows, published_tables, resume};
-use riskflow_model::output::{Basis, CaseState, CaseStep, Stamped};
+use riskflow_connectors::{Begun, Resume, published_log, published_rows, published_tables, resume};
+use riskflow_model::output::{Basis, CaseDelta, CaseState, CaseStep, Notice, Stamped};
 use riskflow_model::progress::{Marks, Offsets};
 use riskflow_model::topic::{Cleanup, Topic};
-use riskflow_model::{Domain, Level, Millis, Text, binary, capability, duration};
+use riskflow_model::{Domain, Level, Millis, OutputRecord, Text, binary, capability, duration};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{TOLERANCE, wall_clock};
 use crate::pace::{Moment, Plan};
-use crate::publisher::{Beginning, Open};
+use crate::publisher::{Beginning, Foretold, Open, Told};
 
 /// Where every worker begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,7 +148,7 @@ const NAMED: usize = 20;
 /// start, and keeps what there is now.
 fn settings_changed(settings: &Settings, store: &CheckpointStore, last: Millis) -> Result<Millis> {
     let before = store
-        .meaning()
+        .noted::<Meaning>()
         .context("could not read with what settings the job began last")?;
     let mut now = Meaning {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -175,7 +175,7 @@ fn settings_changed(settings: &Settings, store: &CheckpointStore, last: Millis) 
         }
     }
     if before.as_ref() != Some(&now)
-        && let Err(error) = store.keep_meaning(&now)
+        && let Err(error) = store.note(&now)
     {
         let error: &dyn std::error::Error = &error;
         tracing::warn!(error, "could not keep with what settings the job begins");
@@ -242,6 +242,10 @@ impl Recovery {
             recovery
         };
         recovery.beginning.definite = true;
+        let foretold = store.noted::<Foretold>();
+        recovery.beginning.foretold = foretold
+            .context("could not read what a clock that was ahead told too early")?
+            .unwrap_or_default();
         if !recovery.is_exact() {
             let tables = tables_of(settings).context("could not look for the tables in the output")?;
             let published = published_tables(&settings.output, &settings.topics, &tables);
@@ -273,11 +277,19 @@ impl Recovery {
         let mut open = Open {
             warnings: standing(settings, Topic::WARNING_STATE)?,
             cases: Vec::new(),
+            told: Told::new(settings.zone.clone()),
         };
         if settings.capabilities.outputs().any(|topic| topic == Topic::CASE_STATE) {
             open.cases = standing(settings, Topic::CASE_STATE)?;
             let is_open = |case: &CaseState| case.step != CaseStep::Archived && case.basis != Basis::Withdrawn;
             open.cases.retain(is_open);
+            each_of(settings, |delta: Stamped<CaseDelta>, _| open.told.event(delta.record))?;
+            each_of(settings, |notice: Stamped<Notice>, is_cut| {
+                if is_cut {
+                    open.told.cut(notice.epoch);
+                }
+                open.told.notice(notice.record);
+            })?;
         }
         let mut recovery = Self::anew(resume);
         recovery.beginning.open = Some(open);
@@ -426,4 +438,27 @@ fn standing<R: DeserializeOwned>(settings: &Settings, topic: Topic) -> Result<Ve
     let rows = rows.iter().map(|row| serde_json::from_slice::<Stamped<R>>(row));
     let rows: Result<Vec<R>, _> = rows.map(|row| row.map(|stamped| stamped.record)).collect();
     rows.with_context(|| format!("a row of `{name}` cannot be read"))
+}
+
+/// Reads the records of an output log, as far as they are there, and whether older ones may be gone.
+fn each_of<R: OutputRecord + DeserializeOwned>(
+    settings: &Settings,
+    mut take: impl FnMut(Stamped<R>, bool),
+) -> Result<()> {
+    let topic = Topic::of::<R>();
+    let mut failed = None;
+    let read =
+        published_log(
+            &settings.output,
+            &settings.topics,
+            topic,
+            &mut |record, is_cut| match serde_json::from_slice(record) {
+                Ok(record) => take(record, is_cut),
+                Err(error) => drop(failed.get_or_insert(error)),
+            },
+        );
+    read.with_context(|| format!("could not read `{}`", topic.name()))?;
+    failed.map_or(Ok(()), |error| {
+        Err(error).with_context(|| format!("a record of `{}` cannot be read", topic.name()))
+    })
 }

@@ -332,6 +332,81 @@ fn a_running_job_whose_clock_was_ahead_begins_again_when_that_is_confirmed() {
     assert!(machine.told().values().all(|times| *times == 1), "{:?}", machine.told());
 }
 
+/// A deadline that passed by the wrong clock only: that is taken back, and when it passes by the right one the event is told, and
+/// nobody is notified again, crashes between or not.
+#[test]
+fn a_deadline_that_passed_by_a_clock_that_was_ahead_notifies_nobody_again() {
+    let Some(machine) = Machine::new() else { return };
+    let unit = |id: &str, parent: Option<&str>| json!({"id": id, "region": "3309", "parent": parent});
+    let user =
+        |id: &str, unit: &str, role: &str| json!({"id": id, "channel": "c", "posts": [{"unit": unit, "role": role}]});
+    let rows = |rows: &[Value]| -> Vec<(String, Option<String>)> {
+        let row = |row: &Value| (row["id"].as_str().unwrap().to_owned(), Some(row.to_string()));
+        rows.iter().map(row).collect()
+    };
+    let put = |topic, all: &[Value]| machine.place.put(topic, &rows(all));
+    put(Topic::BASE_UNIT, &[unit("grid", Some("town")), unit("town", None)]);
+    put(
+        Topic::BASE_USER,
+        &[user("guard", "grid", "duty"), user("chief", "town", "chief")],
+    );
+    put(
+        Topic::BASE_DUTY,
+        &[json!({"id": "d", "region": "3309", "unit": "grid", "role": "duty"})],
+    );
+    let deadlines = [
+        "http.enabled=false",
+        "case.deadlines.red.called=\"0s\"",
+        "case.deadlines.red.acknowledged=\"40s\"",
+    ];
+    let start = || machine.start_with("5m", &deadlines);
+    let events = || {
+        let all = machine.place.all(Topic::CASE_DELTA).into_iter();
+        let name = |row: &Value| {
+            let taken_back = row["retracted"].as_bool().unwrap();
+            let kind = row["event"]["kind"].as_str().unwrap().to_owned();
+            if taken_back { format!("not {kind}") } else { kind }
+        };
+        let all = all.map(|row| name(&serde_json::from_str(&row.value.unwrap()).unwrap()));
+        all.collect::<Vec<String>>()
+    };
+    let job = start();
+    machine.observe("a", 10);
+    machine.until("the case", |_| events() == ["issued"]);
+    job.stop();
+    machine.set(HOUR);
+    let job = start();
+    machine.until("the deadline by the wrong clock", |_| {
+        events() == ["issued", "escalated"]
+    });
+    drop(job);
+    machine.set(0);
+    let mut expected = vec!["issued", "escalated", "not escalated"];
+    let kept = machine.said().matches("INFO checkpoint").count();
+    let job = start();
+    machine.until("it is taken back", |_| events() == expected);
+    machine.until("a checkpoint of it", |machine| {
+        machine.said().matches("INFO checkpoint").count() > kept
+    });
+    drop(job);
+    expected.push("escalated");
+    let job = start();
+    machine.until("the deadline by the right clock", |_| events() == expected);
+    machine.observe("a", 1);
+    expected.push("cleared");
+    machine.until("the end", |_| events() == expected);
+    job.stop();
+    let notices = machine.place.all(Topic::NOTICE).into_iter().map(|row| {
+        let notice: Value = serde_json::from_str(&row.value.unwrap()).unwrap();
+        let text = |field: &str| notice[field].as_str().unwrap().to_owned();
+        format!("{} {}", text("event"), text("user"))
+    });
+    let mut notices: Vec<String> = notices.collect();
+    notices.sort();
+    let expected = ["cleared chief", "cleared guard", "escalated chief", "issued guard"];
+    assert_eq!(notices, expected, "{}", machine.said());
+}
+
 /// In quiet nothing is recorded, but checkpoints are taken: of a time that the right clock has not reached.
 #[test]
 fn a_quiet_start_by_a_clock_that_was_ahead_leaves_nothing_to_fall_over() {

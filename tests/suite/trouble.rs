@@ -41,6 +41,42 @@ fn a_full_disk_is_waited_for_and_loses_nothing() {
     judge(&place);
 }
 
+/// What cannot be deleted is too much, but no reason to lose what is newer.
+#[test]
+fn checkpoints_that_cannot_be_deleted_take_no_other_with_them() {
+    let place = LogPlace::new();
+    let checkpoints = tempfile::tempdir().unwrap();
+    let whole = || -> Vec<std::path::PathBuf> {
+        let epochs = std::fs::read_dir(checkpoints.path()).unwrap();
+        let mut whole: Vec<_> = epochs.map(|epoch| epoch.unwrap().path().join("manifest")).collect();
+        whole.retain(|manifest| manifest.exists());
+        whole.sort();
+        whole
+    };
+    let mut feed = Feed::new(9);
+    feed.begin(&place);
+    let mut job = Running::start(&place, checkpoints.path(), 2, "checkpoint::not_deleted=return");
+    job.await_ready(&place, &mut feed);
+    let until = Instant::now() + Duration::from_secs(60);
+    while whole().len() < 5 {
+        assert!(Instant::now() < until, "{:?}", whole());
+        feed.step(&place);
+    }
+    assert_eq!(metric(&job, "riskflow_checkpoint_failures_total"), 0.0);
+    job.stop();
+    // The oldest of them fit no more: a start goes on from the newest.
+    let newest = whole().pop().unwrap();
+    let mut job = Running::start(&place, checkpoints.path(), 2, "");
+    job.await_ready(&place, &mut feed);
+    while whole().contains(&newest) || whole().len() > 3 {
+        assert!(Instant::now() < until, "{:?}", whole());
+        feed.step(&place);
+    }
+    job.stop();
+    settle(&place, checkpoints.path());
+    judge(&place);
+}
+
 /// With an access control list on a topic, what it does not allow is refused.
 #[test]
 fn kafka_topics_that_may_not_be_written_or_read_end_the_job() {

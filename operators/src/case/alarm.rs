@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use riskflow_model::output::{Basis, CaseStep, Escalation, NoticeEvent};
+use riskflow_model::output::{Basis, CaseEvent, CaseEventKind, CaseStep, Escalation, NoticeEvent};
 use riskflow_model::{Millis, Text};
 
 use super::machine::{Machine, Obliged, Post};
@@ -46,17 +46,10 @@ fn pending_alarm(case: &Text, machine: &Machine, (unit, role): &Post, obliged: &
 
 /// None where there is no parent unit.
 fn escalation_alarm(case: &Text, machine: &Machine, escalation: &Escalation) -> Option<Alarm> {
-    let mark = vec![
-        number(escalation.at.0),
-        escalation.step.map_or("", CaseStep::name).into(),
-        escalation.unit.clone().unwrap_or_default(),
-        escalation.role.clone().unwrap_or_default(),
-        escalation.task.clone().unwrap_or_default(),
-    ];
     Some(Alarm {
         case: case.clone(),
         event: NoticeEvent::Escalated,
-        mark,
+        mark: escalation_mark(escalation),
         evidence: machine.armed_by.clone(),
         to: Addressee::Unit(escalation.to.clone()?),
         level: machine.peak,
@@ -83,6 +76,43 @@ fn news_alarm(case: &Text, machine: &Machine) -> Option<Alarm> {
         level: machine.level,
         due: None,
     })
+}
+
+/// What people are told of an event of a case, and what tells that notice from others of its kind; `None` where it gives none.
+#[must_use]
+pub fn notice_of(event: &CaseEvent) -> Option<(NoticeEvent, Vec<Text>)> {
+    let told = match event.kind {
+        CaseEventKind::Issued | CaseEventKind::Reissued | CaseEventKind::Reopened | CaseEventKind::Raised => {
+            NoticeEvent::Issued
+        }
+        CaseEventKind::Escalated => return Some((NoticeEvent::Escalated, escalation_mark(event.escalation.as_ref()?))),
+        CaseEventKind::Cleared => NoticeEvent::Cleared,
+        CaseEventKind::Withdrawn => NoticeEvent::Withdrawn,
+        CaseEventKind::Resumed => NoticeEvent::Resumed,
+        CaseEventKind::Flapping => NoticeEvent::Flapping,
+        CaseEventKind::Calm
+        | CaseEventKind::Level
+        | CaseEventKind::BasisCorrected
+        | CaseEventKind::Step
+        | CaseEventKind::Acknowledgement
+        | CaseEventKind::Task
+        | CaseEventKind::Progress
+        | CaseEventKind::Rejected
+        | CaseEventKind::Suppressed
+        | CaseEventKind::Noted
+        | CaseEventKind::Refused => return None,
+    };
+    Some((told, vec![number(event.at.0)]))
+}
+
+fn escalation_mark(escalation: &Escalation) -> Vec<Text> {
+    vec![
+        number(escalation.at.0),
+        escalation.step.map_or("", CaseStep::name).into(),
+        escalation.unit.clone().unwrap_or_default(),
+        escalation.role.clone().unwrap_or_default(),
+        escalation.task.clone().unwrap_or_default(),
+    ]
 }
 
 fn number(time: i64) -> Text {

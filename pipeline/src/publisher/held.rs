@@ -1,9 +1,8 @@
 //! What is held back while the state is rebuilt after a clock that was ahead ([`crate::pace::Plan::rewound`]).
 //!
-//! At the end the tables are compared with the rows in the output. Of a warning with a row there, and of its case, people were
-//! notified before: nothing is published again. Deltas and notices of a warning without a row there are published now. A warning with a
-//! row there that never was, by the right clock, is withdrawn, and so is its case; who was notified of that case is not known here, so
-//! that gives no notice.
+//! At the end what was found is compared with what stands in the output. Of warnings that is their rows: a warning without one there is
+//! told now, one that never was by the right clock is withdrawn, one of another level has that level from now on. Of cases it is what
+//! was told of them ([`super::told`]): events that were not told are, and those that do not hold are taken back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +15,8 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{DomainScope, Level, Millis, OutputRow, Text};
 
 use super::Open;
+use super::foretold::Foretold;
+use super::told::Found;
 use crate::output::EpochOutput;
 use crate::views::Tables;
 
@@ -29,7 +30,7 @@ pub(super) struct Held {
     /// How those ended that are over.
     ended: BTreeMap<Text, WarningDelta>,
     deltas: BTreeMap<Text, Vec<WarningDelta>>,
-    cases: BTreeMap<Text, (Vec<CaseDelta>, Vec<Notice>)>,
+    cases: BTreeMap<Text, Found>,
 }
 
 impl Held {
@@ -56,14 +57,10 @@ impl Held {
             }
         }
         for delta in output.log::<CaseDelta>() {
-            self.cases.entry(delta.case.clone()).or_default().0.push(delta.clone());
+            self.cases.entry(delta.case.clone()).or_default().event(delta);
         }
         for notice in output.log::<Notice>() {
-            self.cases
-                .entry(notice.case.clone())
-                .or_default()
-                .1
-                .push(notice.clone());
+            self.cases.entry(notice.case.clone()).or_default().notice(notice);
         }
         let cases = output.table::<CaseState>();
         let stays: BTreeSet<&Text> = cases
@@ -76,34 +73,64 @@ impl Held {
         }
     }
 
-    /// What is to be told with the first epoch after it, given the rows in the output.
-    pub(super) fn tell(self, tables: &Tables, now: Millis, published: &Published) -> EpochOutput {
-        let is_new = |topic: Topic, id: &Text| !published.contains_key(&(topic, id.to_string()));
-        let over = self
-            .open
-            .warnings
-            .iter()
-            .filter(|row| tables.get::<WarningState>(&row.id).is_none());
-        let ends = over.map(|row| {
-            let ended = self.ended.get(&row.id).cloned();
-            ended.unwrap_or_else(|| withdrawn(row, tables, now))
-        });
-        let mut told: Vec<OutputRow> = ends.map(OutputRow::new).collect();
+    /// What is to be told with the first epoch after it, given the rows in the output; and what will be told again in its time.
+    pub(super) fn tell(mut self, tables: &Tables, now: Millis, published: &Published) -> (EpochOutput, Foretold) {
+        let mut told = self.warnings(tables, now, published);
+        let mut foretold = Foretold::default();
+        let mut found = std::mem::take(&mut self.cases);
+        for case in self.open.told.cases() {
+            found.entry(case.clone()).or_default();
+        }
+        for (case, found) in found {
+            let is_new = !published.contains_key(&(Topic::CASE_STATE, case.to_string()));
+            let row = tables.get::<CaseState>(&case);
+            told.extend(self.open.told.judge(&case, (row, is_new), &found, now, &mut foretold));
+        }
         let cases = self.open.cases.iter();
-        let gone = cases.filter(|row| tables.get::<CaseState>(&row.id).is_none());
-        told.extend(gone.map(|row| OutputRow::new(without_basis(row, now))));
-        for (id, deltas) in self.deltas {
-            if is_new(Topic::WARNING_STATE, &id) {
-                told.extend(deltas.into_iter().map(OutputRow::new));
+        for row in cases.filter(|row| tables.get::<CaseState>(&row.id).is_none()) {
+            told.push(OutputRow::new(without_basis(row, now)));
+            told.extend(self.open.told.withdrawn(&row.id, now));
+        }
+        let told = told.into_iter().map(|row| (row, 1)).collect();
+        (EpochOutput::new(tables.epoch, told), foretold)
+    }
+
+    /// What is to be told of warnings.
+    fn warnings(&self, tables: &Tables, now: Millis, published: &Published) -> Vec<OutputRow> {
+        let mut told = Vec::new();
+        for row in &self.open.warnings {
+            let newest = self.deltas.get(&row.id).and_then(|deltas| deltas.last());
+            let delta = match (tables.get::<WarningState>(&row.id), newest) {
+                (None, _) => self.ended.get(&row.id).cloned(),
+                (Some(is), Some(newest)) if is.level != row.level => Some(changed(newest, row.level, is, now)),
+                (Some(_), _) => continue,
+            };
+            told.push(OutputRow::new(delta.unwrap_or_else(|| withdrawn(row, tables, now))));
+        }
+        for (id, deltas) in &self.deltas {
+            if !published.contains_key(&(Topic::WARNING_STATE, id.to_string())) {
+                told.extend(deltas.iter().cloned().map(OutputRow::new));
             }
         }
-        for (id, (deltas, notices)) in self.cases {
-            if is_new(Topic::CASE_STATE, &id) {
-                told.extend(deltas.into_iter().map(OutputRow::new));
-                told.extend(notices.into_iter().map(OutputRow::new));
-            }
-        }
-        EpochOutput::new(tables.epoch, told.into_iter().map(|row| (row, 1)).collect())
+        told
+    }
+}
+
+/// A level that the clock alone had made, or kept from being made.
+fn changed(newest: &WarningDelta, was: Level, is: &WarningState, now: Millis) -> WarningDelta {
+    let kind = if is.level > was {
+        DeltaKind::Escalated
+    } else {
+        DeltaKind::Eased
+    };
+    WarningDelta {
+        kind,
+        cause: Cause::Clock,
+        since: is.since,
+        at: now,
+        from: was,
+        to: is.level,
+        ..newest.clone()
     }
 }
 
