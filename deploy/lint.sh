@@ -78,7 +78,7 @@ metrics_exist() {
     local name names status=0
     mapfile -t names < <(grep -hoE '\briskflow_[a-z_]+' deploy/prometheus/*.rules.yml deploy/grafana/*.json | sort -u)
     for name in "${names[@]}"; do
-        grep -q "\"${name%_bucket}\"" pipeline/src/metrics.rs || { echo "no such metric: $name"; status=1; }
+        grep -q "\"${name%_bucket}\"" pipeline/src/runtime/metrics.rs || { echo "no such metric: $name"; status=1; }
     done
     return "$status"
 }

@@ -10,9 +10,8 @@ use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
-use riskflow_operators::fold::{FoldMeter, Keyed, arrived};
-use riskflow_operators::monitor::{Monitor, Observed};
-use riskflow_operators::specification::{Entry, Specification, Subject};
+use riskflow_operators::engine::{FoldMeter, Keyed, arrived};
+use riskflow_operators::warning::{Entry, Monitor, Observed, Specification, Subject};
 
 const KEYS: u64 = 10_000;
 

@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use riskflow::draw::Draw;
+use riskflow::simulator::draw::Draw;
 use riskflow_config::InputRecord;
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::topic::Topic;

@@ -9,7 +9,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use riskflow::draw::Draw;
+use riskflow::simulator::draw::Draw;
 use riskflow_model::topic::Topic;
 
 use crate::load::{self, INTERVAL, START};

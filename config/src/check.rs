@@ -9,9 +9,11 @@ use jiff::tz::TimeZone;
 use riskflow_model::topic::{Direction, Topic};
 use riskflow_model::{Millis, Problems, capability, duration};
 
+use crate::problems::{Check, DAY, SECOND};
 use crate::settings::{
     Capabilities, CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput, Input,
-    KafkaSettings, Output, ScoreCuts, Settings, Tidy, TimeSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
+    KafkaSettings, Output, RecoverySettings, ScoreCuts, Settings, Tidy, TimeSettings, TopicSettings, UnknownSettings,
+    UnmatchedSettings,
 };
 use crate::written::{
     Kind, WrittenCapabilities, WrittenCheckpoint, WrittenCity, WrittenClock, WrittenCluster, WrittenCuts, WrittenEpoch,
@@ -19,26 +21,51 @@ use crate::written::{
 };
 use crate::written_http::WrittenHttp;
 
-pub(crate) const SECOND: i64 = 1_000;
-pub(crate) const DAY: i64 = 86_400 * SECOND;
-
-#[derive(Default)]
-pub(crate) struct Check {
-    pub(crate) problems: Problems,
+impl WrittenSettings {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// Everything wrong with them, at once.
+    pub fn check(&self) -> Result<Settings, Problems> {
+        let mut check = Check::default();
+        if self.version != 1 {
+            check.problems.add("version", self.version, "1");
+        }
+        let input = check.input(self);
+        if self.input.kind != Kind::Kafka && self.output.kind != Kind::Kafka && !self.kafka.brokers.is_empty() {
+            check.brokers(&self.kafka.brokers);
+        }
+        let settings = Settings {
+            cluster: check.cluster(&self.cluster),
+            epoch: check.epoch(&self.epoch, &self.time),
+            job_clock: check.clock(&self.clock),
+            time: check.time(&self.time),
+            unknown: check.unknown(&self.unknown),
+            unmatched: check.unmatched(&self.unmatched),
+            cuts: check.cuts(&self.risk.cuts),
+            case: check.case(&self.case),
+            zone: check.zone(&self.city),
+            capabilities: check.capabilities(&self.capabilities, &self.http),
+            topics: check.topics(&self.topics, self.input.clock),
+            clock: self.input.clock,
+            until: check.until(&self.input),
+            output: check.output(self),
+            guarantee: self.output.guarantee,
+            checkpoint: check.checkpoint(&self.checkpoint),
+            recovery: RecoverySettings {
+                verify: self.recovery.verify,
+                start_anew: false,
+            },
+            http: check.http(&self.http, &input, self.input.clock),
+            input,
+        };
+        check.checkpoint_place(&settings);
+        check.problems.none_or(Some(settings))
+    }
 }
 
 impl Check {
-    pub(crate) fn duration(&mut self, field: &str, text: &str, min: i64, max: i64) -> i64 {
-        let range = || format!("a duration from {} to {}", duration::show(min), duration::show(max));
-        match duration::parse(text) {
-            Ok(millis) if (min..=max).contains(&millis) => millis,
-            _ => {
-                self.problems.add(field, format!("`{text}`"), range());
-                min
-            }
-        }
-    }
-
     pub(crate) fn zone(&mut self, city: &WrittenCity) -> TimeZone {
         TimeZone::get(&city.timezone).unwrap_or_else(|_| {
             let give = "a name of the IANA time zone database, such as `Asia/Shanghai`";
@@ -63,14 +90,6 @@ impl Check {
             (capability::REPORTS, reports),
         ];
         Capabilities::without(all.into_iter().filter_map(|(name, on)| (!on).then_some(name)))
-    }
-
-    pub(crate) fn count(&mut self, field: &str, found: usize, min: usize, max: usize) -> usize {
-        if !(min..=max).contains(&found) {
-            self.problems.add(field, found, format!("a number from {min} to {max}"));
-            return min;
-        }
-        found
     }
 
     pub(crate) fn cluster(&mut self, written: &WrittenCluster) -> ClusterSettings {

@@ -7,6 +7,7 @@
 mod plan;
 mod record;
 mod settings;
+mod problems;
 mod read;
 mod written;
 mod written_case;

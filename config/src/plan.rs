@@ -8,7 +8,7 @@ use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Domain, Key, Level, RegionCode, Text, duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::unit::Unit;
+use crate::unit::{Conversion, Unit};
 
 mod check;
 mod ladder;
@@ -118,6 +118,19 @@ pub enum FeatureKind {
     Rate,
     /// Seconds since the last observation; unknown before the first.
     Silence,
+}
+
+impl FeatureKind {
+    /// What of a conversion of numbers applies to a feature of them. A rate is a difference, and a sum has no zero of its own; counts
+    /// and silences are in no unit of the datastream.
+    #[must_use]
+    pub const fn converted(self, by: Conversion) -> Conversion {
+        match self {
+            Self::Last | Self::Min | Self::Max | Self::Mean => by,
+            Self::Sum | Self::Rate => Conversion { shift: 0, ..by },
+            Self::Count | Self::Silence => Conversion::SAME,
+        }
+    }
 }
 
 /// How a feature is compared with a threshold.

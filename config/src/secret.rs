@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use crate::check::Check;
+use crate::problems::Check;
 
 /// What stands where a secret would.
 const HIDDEN: &str = "(hidden)";

@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Secret;
 
+/// How many connections may be open at once where nothing is said.
+pub(crate) const CONNECTIONS: usize = 256;
+
 /// Everything that the job needs to know. Made by [`crate::WrittenSettings::check`].
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -393,7 +396,7 @@ impl HttpSettings {
         Self {
             address,
             hosts: Vec::new(),
-            max_connections: crate::written_http::CONNECTIONS,
+            max_connections: CONNECTIONS,
             tls: None,
             actions: None,
         }

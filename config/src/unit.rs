@@ -10,8 +10,6 @@ use octofhir_ucum::{Case, EvalResult, Number, SpecialKind, UnitExpr, evaluate, l
 use riskflow_model::Text;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::FeatureKind;
-
 /// The most that a factor of a conversion may have above or below its line. Products of it with everything that it is multiplied
 /// with fit 128 bits: see [`Conversion`].
 const MOST: i128 = 10_000_000_000_000;
@@ -257,17 +255,6 @@ impl Conversion {
             Some(Self::SAME) => Ok(None),
             Some(conversion) => Ok(Some(conversion)),
             None => Err(Mismatch::Inexact),
-        }
-    }
-
-    /// The same for a feature of such numbers. A rate is a difference, and a sum has no zero of its own; counts and silences are
-    /// in no unit of the datastream.
-    #[must_use]
-    pub const fn of_feature(self, kind: FeatureKind) -> Self {
-        match kind {
-            FeatureKind::Last | FeatureKind::Min | FeatureKind::Max | FeatureKind::Mean => self,
-            FeatureKind::Sum | FeatureKind::Rate => Self { shift: 0, ..self },
-            FeatureKind::Count | FeatureKind::Silence => Self::SAME,
         }
     }
 

@@ -7,8 +7,7 @@ use riskflow_model::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::check::Check;
-use crate::settings::{Clock, FileInput, Guarantee, Quiet, RecoverySettings, Rewind, ScoreCuts, Settings};
+use crate::settings::{Clock, FileInput, Guarantee, Quiet, Rewind, ScoreCuts, Settings};
 use crate::written_case::WrittenCase;
 use crate::written_http::WrittenHttp;
 use crate::{WrittenSecret, read};
@@ -517,48 +516,6 @@ impl WrittenSettings {
                 Err(problems)
             }
         }
-    }
-
-    /// Checks the settings.
-    ///
-    /// # Errors
-    ///
-    /// Everything wrong with them, at once.
-    pub fn check(&self) -> Result<Settings, Problems> {
-        let mut check = Check::default();
-        if self.version != 1 {
-            check.problems.add("version", self.version, "1");
-        }
-        let input = check.input(self);
-        if self.input.kind != Kind::Kafka && self.output.kind != Kind::Kafka && !self.kafka.brokers.is_empty() {
-            check.brokers(&self.kafka.brokers);
-        }
-        let settings = Settings {
-            cluster: check.cluster(&self.cluster),
-            epoch: check.epoch(&self.epoch, &self.time),
-            job_clock: check.clock(&self.clock),
-            time: check.time(&self.time),
-            unknown: check.unknown(&self.unknown),
-            unmatched: check.unmatched(&self.unmatched),
-            cuts: check.cuts(&self.risk.cuts),
-            case: check.case(&self.case),
-            zone: check.zone(&self.city),
-            capabilities: check.capabilities(&self.capabilities, &self.http),
-            topics: check.topics(&self.topics, self.input.clock),
-            clock: self.input.clock,
-            until: check.until(&self.input),
-            output: check.output(self),
-            guarantee: self.output.guarantee,
-            checkpoint: check.checkpoint(&self.checkpoint),
-            recovery: RecoverySettings {
-                verify: self.recovery.verify,
-                start_anew: false,
-            },
-            http: check.http(&self.http, &input, self.input.clock),
-            input,
-        };
-        check.checkpoint_place(&settings);
-        check.problems.none_or(Some(settings))
     }
 }
 

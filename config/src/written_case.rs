@@ -7,7 +7,7 @@ use riskflow_model::{Domain, Level, duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Check, DAY, SECOND};
+use crate::problems::{Check, DAY, SECOND};
 use crate::settings::{CaseSettings, FlappingSettings};
 
 /// Deadlines and bounds of cases.

@@ -6,12 +6,9 @@ use riskflow_model::RegionCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::check::Check;
+use crate::problems::Check;
 use crate::secret::{Secret, WrittenSecret};
-use crate::settings::{ActionSettings, Clock, HttpSettings, Input, TlsSettings, TokenSettings};
-
-/// How many connections may be open at once where nothing is said.
-pub(crate) const CONNECTIONS: usize = 256;
+use crate::settings::{ActionSettings, CONNECTIONS, Clock, HttpSettings, Input, TlsSettings, TokenSettings};
 
 /// Metrics, health, JSON views, and the way in for actions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use riskflow_model::Key;
 use riskflow_model::output::Origin;
-use riskflow_operators::fold::{Fold, FoldMeter, Keeper, Next, Tick, batched, fold};
+use riskflow_operators::engine::{Fold, FoldMeter, Keeper, Next, Tick, batched, fold};
 use riskflow_operators::{Diff, Turn};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::InputHandleVec;

@@ -25,11 +25,8 @@ use riskflow_model::output::{Cause, Origin};
 use riskflow_model::{Key, Level, Shared, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::builder::{Builder, Updates};
-use crate::fold::{Fold, Next, NoRecord};
-use crate::monitor::{Finding, Revision, Source, Track, forget_episodes};
-use crate::specification::LocatedAsset;
-use crate::{Diff, Rows};
+use crate::engine::{Builder, Diff, Fold, Next, NoRecord, Rows, Updates};
+use crate::warning::{Finding, LocatedAsset, Revision, Source, Track, forget_episodes};
 
 mod count;
 mod parts;

@@ -3,13 +3,12 @@
 use riskflow_model::base::Region;
 use riskflow_model::{Shared, capability};
 
-use crate::Rows;
-use crate::builder::Builder;
+use crate::engine::{Builder, Rows};
 
 mod maintenance;
 mod report_total;
 
-/// Adds those that are on to the dataflow; `placed` says where regions lie ([`crate::locate::placed`]).
+/// Adds those that are on to the dataflow; `placed` says where regions lie ([`crate::place::placed`]).
 pub fn build<'scope>(
     b: &mut Builder<'scope, '_>,
     placed: &Rows<'scope, Shared<Region>>,

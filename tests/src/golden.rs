@@ -19,8 +19,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use riskflow::graph::{Meters, Semantics};
-use riskflow::replay::{EpochInput, replay};
+use riskflow::runtime::graph::{Meters, Semantics};
+use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::{CaseSettings, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings};
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::output::Origin;

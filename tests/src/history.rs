@@ -2,8 +2,8 @@
 //! back, out of order over several partitions; permits and reports in versions; epochs of uneven length. One number makes
 //! one history.
 
-pub use riskflow::draw::Draw;
-use riskflow::replay::EpochInput;
+use riskflow::runtime::replay::EpochInput;
+pub use riskflow::simulator::draw::Draw;
 use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Quality, Reading};

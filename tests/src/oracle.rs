@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow::graph::Semantics;
-use riskflow::replay::EpochInput;
+use riskflow::runtime::graph::Semantics;
+use riskflow::runtime::replay::EpochInput;
 use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::observation::{Observation, Reading};

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::Ordering;
 
-use riskflow::http::{Server, Times, WayIn};
-use riskflow::job::Handles;
-use riskflow::views::Tables;
+use riskflow::runtime::http::{Server, Times, WayIn};
+use riskflow::runtime::job::Handles;
+use riskflow::runtime::views::Tables;
 use riskflow_config::{ActionSettings, HttpSettings, Input, TlsSettings, TokenSettings, TopicSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{Append, open_append};

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use riskflow::graph::{Meters, Semantics};
-use riskflow::job::{self, Handles};
-use riskflow::replay::{EpochInput, replay};
+use riskflow::runtime::graph::{Meters, Semantics};
+use riskflow::runtime::job::{self, Handles};
+use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::{Clock, Input, InputRecord, TimeSettings, UnknownSettings, WrittenSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{Share, Until, Verdict, open_source};

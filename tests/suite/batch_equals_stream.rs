@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use riskflow::graph::Meters;
-use riskflow::output::EpochOutput;
-use riskflow::replay::{EpochInput, replay};
+use riskflow::runtime::graph::Meters;
+use riskflow::runtime::output::EpochOutput;
+use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::InputRecord;
 use riskflow_model::output::{
     AssetRisk, CaseDelta, CaseEventKind, CaseState, CaseStep, Cause, DeadLetter, DeltaKind, Notice, NoticeEvent,

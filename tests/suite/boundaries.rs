@@ -7,7 +7,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -53,6 +53,49 @@ fn operators_know_no_kafka_no_tokio_no_file_and_no_clock() {
             "{folder} imports {foreign}"
         );
     }
+}
+
+/// The rooms of a crate stand in `lib.rs` in their order, and each takes only from those before it: so there is no circle between
+/// them.
+#[test]
+fn each_room_takes_only_from_those_before_it() {
+    for (source, names) in [
+        ("operators/src", &["crate::"][..]),
+        ("pipeline/src", &["crate::", "riskflow::"]),
+    ] {
+        let source = root().join(source);
+        let lib = std::fs::read_to_string(source.join("lib.rs")).unwrap();
+        let room = |line: &str| {
+            let line = line.strip_prefix("pub ").unwrap_or(line);
+            Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned())
+        };
+        let rooms: Vec<String> = lib.lines().filter_map(room).collect();
+        assert!(rooms.len() > 2, "{rooms:?}");
+        for (place, room) in rooms.iter().enumerate() {
+            let mut files = vec![source.join(format!("{room}.rs"))];
+            if source.join(room).exists() {
+                sources(&source.join(room), &mut files);
+            }
+            for file in files {
+                let text = std::fs::read_to_string(&file).unwrap();
+                for later in &rooms[place + 1..] {
+                    for name in names {
+                        let path = format!("{name}{later}");
+                        let taken = text.split(&path).skip(1).find(|rest| !rest.starts_with(is_name));
+                        assert!(
+                            taken.is_none(),
+                            "{} takes from {path}, which comes later",
+                            file.display()
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+const fn is_name(one: char) -> bool {
+    one.is_ascii_alphanumeric() || one == '_'
 }
 
 #[test]

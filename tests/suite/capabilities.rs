@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use riskflow::graph::{Inputs, Meters, Semantics, graph};
+use riskflow::runtime::graph::{Inputs, Meters, Semantics, graph};
 use riskflow_config::Capabilities;
 use riskflow_model::capability::{CASES, PERMITS, REPORTS};
 use riskflow_model::topic::{Shape, Topic};
-use riskflow_operators::fold::Keeper;
+use riskflow_operators::engine::Keeper;
 use riskflow_tests::history::semantics;
 use serde_json::Value;
 use timely::dataflow::InputHandleVec;

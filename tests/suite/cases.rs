@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow::graph::{Meters, Semantics};
-use riskflow::output::EpochOutput;
-use riskflow::replay::{EpochInput, replay};
+use riskflow::runtime::graph::{Meters, Semantics};
+use riskflow::runtime::output::EpochOutput;
+use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::InputRecord;
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::action::Verb;

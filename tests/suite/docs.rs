@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use riskflow::graph::Meters;
-use riskflow::metrics::Metrics;
+use riskflow::runtime::graph::Meters;
+use riskflow::runtime::metrics::Metrics;
 use riskflow_config::Capabilities;
 use riskflow_model::topic::{Cleanup, Shape, Topic};
 
+use crate::boundaries::sources;
 use crate::capabilities::built;
 
 /// Writes the tables of all documents anew, where they are stale.
@@ -83,11 +84,9 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
 fn folds() -> String {
     let mut rows = BTreeMap::new();
     let folder = root().join("operators/src");
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "rs") {
-            continue;
-        }
+    let mut files = Vec::new();
+    sources(&folder, &mut files);
+    for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
         let Some(name) = between(&text, "const NAME: &'static str = \"", "\";") else {
             continue;
@@ -100,7 +99,7 @@ fn folds() -> String {
             .collect();
         assert!(!comment.is_empty(), "{state} has no comment");
         let comment: Vec<&str> = comment.into_iter().rev().collect();
-        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let file = path.strip_prefix(&folder).unwrap().display().to_string();
         let row = format!(
             "| `{name}` | {} | [`{file}`](../operators/src/{file}) |\n",
             comment.join(" ")
@@ -136,7 +135,7 @@ fn metrics() -> String {
             rows.insert(name.to_owned(), row);
         }
     }
-    let source = std::fs::read_to_string(root().join("pipeline/src/metrics.rs")).unwrap();
+    let source = std::fs::read_to_string(root().join("pipeline/src/runtime/metrics.rs")).unwrap();
     let (source, _) = source.split_once("#[cfg(test)]").unwrap();
     let said = source.split('"').filter(|text| text.starts_with("riskflow_"));
     assert_eq!(

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use riskflow::graph::{Meters, Semantics};
-use riskflow::output::EpochOutput;
-use riskflow::replay::{EpochInput, replay};
+use riskflow::runtime::graph::{Meters, Semantics};
+use riskflow::runtime::output::EpochOutput;
+use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::{InputRecord, Rule, ScoreCuts, TimeSettings, UnknownSettings};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::intake::{Limit, Permit};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use riskflow::job::{self, Handles};
+use riskflow::runtime::job::{self, Handles};
 use riskflow_config::WrittenSettings;
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{Polled, Share, Until, Verdict, open_source};

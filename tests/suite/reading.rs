@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use riskflow::views::Tables;
+use riskflow::runtime::views::Tables;
 use riskflow_model::output::AssetRisk;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Millis, OutputRow};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use riskflow::graph::Meters;
-use riskflow::output::EpochOutput;
-use riskflow::replay::{EpochInput, Session, replay_on};
+use riskflow::runtime::graph::Meters;
+use riskflow::runtime::output::EpochOutput;
+use riskflow::runtime::replay::{EpochInput, Session, replay_on};
 use riskflow_model::topic::Shape;
 use riskflow_tests::history::history;
 

@@ -6,11 +6,11 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use riskflow::metrics::Metrics;
-use riskflow::output::EpochOutput;
-use riskflow::publisher::{Closing, Completed, Publishing, Shared};
-use riskflow::recovery::{Recovery, semantics_of};
-use riskflow::views::Views;
+use riskflow::runtime::metrics::Metrics;
+use riskflow::runtime::output::EpochOutput;
+use riskflow::runtime::publisher::{Closing, Completed, Publishing, Shared};
+use riskflow::runtime::recovery::{Recovery, semantics_of};
+use riskflow::runtime::views::Views;
 use riskflow_config::{Settings, WrittenSettings};
 use riskflow_connectors::checkpoint::{FORMAT, Manifest};
 use riskflow_connectors::{EpochRecords, OutRecord, Published, Resume, Sink, SinkError, content};
@@ -221,7 +221,11 @@ impl Simulation {
     }
 
     /// Writes the manifest, lets old checkpoints go, and tells which is the oldest; the process may die between.
-    fn committed(&self, saved: Arc<Mutex<BTreeMap<Millis, State>>>, shared: Shared) -> riskflow::publisher::Committed {
+    fn committed(
+        &self,
+        saved: Arc<Mutex<BTreeMap<Millis, State>>>,
+        shared: Shared,
+    ) -> riskflow::runtime::publisher::Committed {
         let (world, semantics) = (Arc::clone(&self.world), semantics_of(&self.settings));
         Box::new(move |epoch, clock, offsets| {
             let mut world = world.lock().unwrap();

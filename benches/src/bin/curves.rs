@@ -12,18 +12,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use riskflow::draw::Draw;
+use riskflow::simulator::draw::Draw;
 use riskflow_benches::load::START;
 use riskflow_benches::measure::{cpu, machine};
 use riskflow_config::{CaseSettings, Rule, TimeSettings, UnknownSettings};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::{Cause, DeltaKind, Origin};
 use riskflow_model::{Domain, Key, Level, Millis};
-use riskflow_operators::case::{Case, CaseRecord, Evidence, Happened};
-use riskflow_operators::fold::{FoldMeter, Keyed, arrived};
-use riskflow_operators::monitor::{Monitor, Observed};
-use riskflow_operators::obligation::{CaseRow, DutyMatch, Subject as CaseSubject};
-use riskflow_operators::specification::{Entry, Specification, Subject};
+use riskflow_operators::closed_loop::{
+    Case, CaseRecord, CaseRow, DutyMatch, Evidence, Happened, Subject as CaseSubject,
+};
+use riskflow_operators::engine::{FoldMeter, Keyed, arrived};
+use riskflow_operators::warning::{Entry, Monitor, Observed, Specification, Subject};
 use serde_json::{Value, json};
 
 /// The buffer spans this much, well within the horizon; every window but the short ones holds all of it.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Parser;
-use riskflow::clock::wall_clock;
-use riskflow::job::{self, Handles};
+use riskflow::runtime::clock::wall_clock;
+use riskflow::runtime::job::{self, Handles};
 use riskflow_benches::load;
 use riskflow_benches::measure::machine;
 use riskflow_config::{Settings, WrittenSettings};
@@ -152,7 +152,7 @@ fn run(arguments: &Arguments, log: &Path, interval: &str) -> Result<Run> {
     let began = Instant::now();
     let running = handles.clone();
     let job = std::thread::spawn(move || {
-        let observer = move |output: &riskflow::output::EpochOutput, _: &riskflow::views::Tables| {
+        let observer = move |output: &riskflow::runtime::output::EpochOutput, _: &riskflow::runtime::views::Tables| {
             if ready.load(Ordering::Acquire)
                 && let Ok(mut noted) = noted.lock()
             {

@@ -249,7 +249,7 @@ impl Rule {
         problems.extend(unknown.map(|(key, _)| PairProblem::NamesNothing { key: key.clone() }));
         let comparisons = self.comparisons.iter().map(|comparison| {
             let kind = self.features[comparison.feature].kind;
-            let Conversion { over, under, shift } = conversion.of_feature(kind);
+            let Conversion { over, under, shift } = kind.converted(conversion);
             let on = match own.and_then(|own| comparison.own_of(own)) {
                 Some((key, threshold)) => {
                     let (least, most) = kind.range();
@@ -269,7 +269,7 @@ impl Rule {
     /// The same in thousandths of the rule's unit, rounded.
     fn in_own_unit(&self, bounds: &[Option<Wide>], conversion: Conversion) -> Thresholds {
         let comparisons = self.comparisons.iter().zip(bounds).map(|(comparison, bound)| {
-            let under = conversion.of_feature(self.features[comparison.feature].kind).under;
+            let under = self.features[comparison.feature].kind.converted(conversion).under;
             // A conversion to a unit far finer may lead beyond all numbers that anybody reads.
             let whole = |wide: i128| {
                 let rounded = (2 * wide + under).div_euclid(2 * under);
@@ -289,7 +289,7 @@ impl Rule {
             let kind = self.features[self.comparisons[index].feature].kind;
             Number(
                 on[index].expect("a limit that is out of order is there") as f64
-                    / (1000 * conversion.of_feature(kind).under) as f64,
+                    / (1000 * kind.converted(conversion).under) as f64,
             )
         };
         for found in out_of_order(&self.levels, &self.comparisons, &on) {

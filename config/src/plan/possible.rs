@@ -131,7 +131,7 @@ impl Judge<'_> {
 
     /// What values of a feature can be, as thresholds are given here.
     fn range(&self, kind: FeatureKind) -> (i128, i128) {
-        let Conversion { over, shift, .. } = self.conversion.of_feature(kind);
+        let Conversion { over, shift, .. } = kind.converted(self.conversion);
         let (least, most) = kind.range();
         (i128::from(least) * over + shift, i128::from(most) * over + shift)
     }

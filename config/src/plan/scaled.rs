@@ -40,7 +40,7 @@ impl Scaled {
     pub(super) fn new(rule: &Rule, conversion: Conversion, bounds: &[Option<Wide>]) -> Self {
         let limits = rule.comparisons.iter().zip(bounds).map(|(comparison, bound)| {
             let kind = rule.features[comparison.feature].kind;
-            let Conversion { over, shift, .. } = conversion.of_feature(kind);
+            let Conversion { over, shift, .. } = kind.converted(conversion);
             let limit = |wide: i128| Border {
                 over: wide - shift,
                 under: over,

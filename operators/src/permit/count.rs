@@ -7,7 +7,7 @@ use riskflow_model::output::{Explanation, FeatureValue, SourceKind};
 use riskflow_model::{Level, Number, Shared, Text};
 
 use super::Known;
-use crate::monitor::Track;
+use crate::warning::Track;
 
 /// From, and up to but not at.
 type Interval = (i64, i64);

@@ -15,8 +15,8 @@ use riskflow_model::intake::{Limit, Permit, PermitKind};
 use riskflow_model::{Key, Shared, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::specification::{LocatedAsset, above_hash};
-use crate::{Diff, Rows, SPREAD, spread};
+use crate::engine::{Diff, Rows, SPREAD, spread};
+use crate::warning::{LocatedAsset, above_hash};
 
 /// What the fold puts together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -7,9 +7,8 @@ use riskflow_model::Shared;
 use riskflow_model::base::Region;
 use riskflow_model::catalogue::{Maintenance, MaintenanceTotal};
 
-use crate::builder::Builder;
-use crate::locate::locate;
-use crate::{Diff, Rows};
+use crate::engine::{Builder, Diff, Rows};
+use crate::place::locate;
 
 /// Adds it to the dataflow.
 pub(super) fn build<'scope>(b: &mut Builder<'scope, '_>, placed: Rows<'scope, Shared<Region>>) {

@@ -18,9 +18,8 @@ use riskflow_model::output::ReportTotal;
 use riskflow_model::{Number, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::builder::Builder;
-use crate::locate::locate;
-use crate::{Diff, Rows};
+use crate::engine::{Builder, Diff, Rows};
+use crate::place::locate;
 
 /// What is summed up: region, module, kind, quantity.
 type Place = (RegionCode, Text, Text, Text);

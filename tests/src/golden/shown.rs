@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use riskflow::output::EpochOutput;
+use riskflow::runtime::output::EpochOutput;
 use riskflow_model::output::{CaseDelta, DeadLetter, Explanation, Notice, Origin, Reason, WarningDelta};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Millis, OutputRow, Text};

@@ -1,7 +1,7 @@
 //! One datastream with many observations in a short time, that come in any order and are corrected afterwards: series of several
 //! hundred points, windows that hold most of them, rules over several features.
 
-use riskflow::replay::EpochInput;
+use riskflow::runtime::replay::EpochInput;
 use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::observation::{Observation, Quality, Reading};

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use riskflow::graph::Semantics;
-use riskflow::replay::EpochInput;
+use riskflow::runtime::graph::Semantics;
+use riskflow::runtime::replay::EpochInput;
 use riskflow_config::{
     CaseSettings, FlappingSettings, InputRecord, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings,
 };

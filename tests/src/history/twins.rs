@@ -1,7 +1,7 @@
 //! Two datastreams of one asset under one rule, with many more ticks than records: what the clock does to one of them is
 //! often hidden by the other.
 
-use riskflow::replay::EpochInput;
+use riskflow::runtime::replay::EpochInput;
 use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::observation::{Observation, Quality, Reading};

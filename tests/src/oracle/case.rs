@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow::graph::Semantics;
+use riskflow::runtime::graph::Semantics;
 use riskflow_config::InputRecord;
 use riskflow_model::action::Action;
 use riskflow_model::intake::{Incident, IncidentState};

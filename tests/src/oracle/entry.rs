@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow::graph::Semantics;
+use riskflow::runtime::graph::Semantics;
 use riskflow_config::{PairProblem, Rule};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::observation::Reading;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow::graph::Semantics;
+use riskflow::runtime::graph::Semantics;
 use riskflow_model::action::Action;
 use riskflow_model::output::{
     Basis, CaseCounts, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Cause, Escalation, Note, Obligation,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use riskflow::graph::Semantics;
-use riskflow::replay::EpochInput;
+use riskflow::runtime::graph::Semantics;
+use riskflow::runtime::replay::EpochInput;
 use riskflow_config::WrittenSettings;
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::output::{

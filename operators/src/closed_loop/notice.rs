@@ -1,0 +1,313 @@
+//! Fold `notice`: who is notified of what. Alarms are joined with the users on duty, and each user gets each event once.
+//!
+//! ```text
+//!   duties, posts on now ──► holders by place ─┐
+//!   alarms of cases ──► by place ──────────────┴─► ⋈ ─► recipients ─┐
+//!            └────────► ends of cases ──────────────────────────────┼─► [ notice ] ─► notices
+//!   cases ────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Recipients are a view: whoever comes on duty while an alarm stands becomes one, whatever was acknowledged is no alarm any
+//! more. What the fold adds is its memory of who was told.
+
+pub mod sentence;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use riskflow_model::output::{CaseState, Notice, NoticeEvent, Origin};
+use riskflow_model::responsibility::User;
+use riskflow_model::{Domain, Key, Millis, RegionCode, Shared, Text};
+use serde::{Deserialize, Serialize};
+
+use crate::closed_loop::case::{Addressee, Alarm, Evidence};
+use crate::closed_loop::roster::{OnDuty, Shift};
+use crate::engine::{Diff, Fold, Next, NoRecord, Rows, join_few, map_changed};
+
+/// What the fold knows of a case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum NoticeRow {
+    /// What the case is about.
+    Case(Arc<About>),
+    /// A user is a recipient of an alarm.
+    Recipient(Arc<Alarm>, Arc<Holder>),
+    /// The case ended.
+    End(Arc<Alarm>),
+}
+
+/// What a case is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct About {
+    id: Text,
+    incident: bool,
+    rule: Text,
+    asset: Option<Text>,
+    domain: Domain,
+    region: RegionCode,
+    since: Millis,
+}
+
+/// A user on duty.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Holder {
+    unit: Text,
+    role: Text,
+    user: Text,
+    channel: Text,
+}
+
+/// Returns the rows of the fold, by case.
+pub fn recipients<'scope>(
+    cases: Rows<'scope, Arc<CaseState>>,
+    alarms: Rows<'scope, Arc<Alarm>>,
+    on_duty: Rows<'scope, OnDuty>,
+    users: Rows<'scope, Shared<User>>,
+) -> Rows<'scope, (Key, NoticeRow)> {
+    let about = map_changed(cases, |case| {
+        let about = About {
+            id: case.id.clone(),
+            incident: case.incident,
+            rule: case.rule.clone(),
+            asset: case.asset.clone(),
+            domain: case.domain,
+            region: case.region,
+            since: case.since,
+        };
+        (Key::of(&case.id), NoticeRow::Case(Arc::new(about)))
+    });
+    let ends = alarms
+        .clone()
+        .filter(|alarm| alarm.to == Addressee::Told)
+        .map(|alarm| (Key::of(&alarm.case), NoticeRow::End(alarm)));
+    let addressed = alarms.map(|alarm| (places(&alarm.to), (Key::of(&alarm.case), alarm)));
+    let addressed = addressed.filter(|(places, _)| !places.is_empty());
+    let recipients = join_few(
+        addressed,
+        holders(on_duty, users),
+        "Notice: alarms and those on duty",
+        Vec::clone,
+        |_, (case, alarm), holder| {
+            let recipient = NoticeRow::Recipient(Arc::clone(alarm), Arc::clone(holder));
+            Some((*case, recipient))
+        },
+    );
+    about.concat(ends).concat(recipients)
+}
+
+fn duty_place(duty: Key) -> Key {
+    Key::of_parts(&["duty", &duty.to_string()])
+}
+
+fn post_place(unit: &str, role: &str) -> Key {
+    Key::of_parts(&["post", unit, role])
+}
+
+fn unit_place(unit: &str) -> Key {
+    Key::of_parts(&["unit", unit])
+}
+
+/// Where those are found who are to be told.
+fn places(to: &Addressee) -> Vec<Key> {
+    match to {
+        Addressee::Role {
+            unit,
+            role,
+            rosters,
+            by_post,
+        } => {
+            let rosters = rosters.iter().map(|duty| duty_place(*duty));
+            rosters.chain(by_post.then(|| post_place(unit, role))).collect()
+        }
+        Addressee::Unit(unit) => vec![unit_place(unit)],
+        Addressee::Told => Vec::new(),
+    }
+}
+
+/// What a user on duty is put together from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum OfUser {
+    Channel(Text),
+    Shift(Shift),
+}
+
+/// Everyone on duty, in each place where they are found.
+fn holders<'scope>(
+    on_duty: Rows<'scope, OnDuty>,
+    users: Rows<'scope, Shared<User>>,
+) -> Rows<'scope, (Key, Arc<Holder>)> {
+    let posts = on_duty.clone().flat_map(|on| {
+        let OnDuty::Post(post) = on else { return Vec::new() };
+        let holder = Arc::new(Holder {
+            unit: post.unit,
+            role: post.role,
+            user: post.user,
+            channel: post.channel,
+        });
+        vec![
+            (post_place(&holder.unit, &holder.role), holder.clone()),
+            (unit_place(&holder.unit), holder),
+        ]
+    });
+    let channels = users.map(|user| (user.id.clone(), OfUser::Channel(user.channel.clone())));
+    let shifts = on_duty
+        .flat_map(|on| {
+            let OnDuty::Shift(shift) = on else { return None };
+            Some((shift.user.clone(), OfUser::Shift(shift)))
+        })
+        .concat(channels)
+        .reduce_named("Notice: shifts and channels by user", |_, parts, output| {
+            let mut channel = Text::default();
+            // Channels come first.
+            for (part, _) in parts {
+                match part {
+                    OfUser::Channel(of_user) => channel = of_user.clone(),
+                    OfUser::Shift(shift) => output.push(((shift.clone(), channel.clone()), 1)),
+                }
+            }
+        })
+        .flat_map(|(_, (shift, channel))| {
+            let holder = Arc::new(Holder {
+                unit: shift.unit,
+                role: shift.role,
+                user: shift.user,
+                channel,
+            });
+            [
+                (duty_place(shift.duty), holder.clone()),
+                (unit_place(&holder.unit), holder),
+            ]
+        });
+    // Someone with a post and a shift is found once.
+    posts.concat(shifts).distinct_core::<Diff>()
+}
+
+/// The fold itself: nothing but its state.
+#[derive(Debug, Default)]
+pub struct Notices;
+
+/// Of one case: the identifiers of all notices that were sent, and who got one.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct NoticeState {
+    /// Comes as rows, so it is not saved.
+    #[serde(skip)]
+    about: Option<Arc<About>>,
+    #[serde(skip)]
+    recipients: BTreeSet<(Arc<Alarm>, Arc<Holder>)>,
+    #[serde(skip)]
+    ends: BTreeSet<Arc<Alarm>>,
+    /// The identifiers of all notices.
+    told: BTreeSet<Key>,
+    /// Everyone who was told, as of the last time.
+    users: BTreeMap<Text, Holder>,
+}
+
+/// The identifier of a notice: the hash of case, event, what tells it from others of its kind, and user.
+#[must_use]
+pub fn id(case: &str, event: NoticeEvent, mark: &[Text], user: &str) -> Key {
+    let mut parts: Vec<&str> = vec![case, event.name()];
+    parts.extend(mark.iter().map(|part| &**part));
+    parts.push(user);
+    Key::of_parts(&parts)
+}
+
+impl NoticeState {
+    fn tell(&mut self, about: &About, alarm: &Alarm, holder: &Holder, out: &mut Vec<(Box<Notice>, Diff)>) {
+        let id = id(&about.id, alarm.event, &alarm.mark, &holder.user);
+        if !self.told.insert(id) {
+            return;
+        }
+        let told = |field: fn(&Evidence) -> &Text| alarm.evidence.as_deref().map(field).cloned().unwrap_or_default();
+        let notice = Notice {
+            id: id.to_string().into(),
+            case: about.id.clone(),
+            event: alarm.event,
+            user: holder.user.clone(),
+            channel: holder.channel.clone(),
+            unit: holder.unit.clone(),
+            role: holder.role.clone(),
+            level: alarm.level,
+            due: alarm.due,
+            incident: about.incident,
+            rule: about.rule.clone(),
+            rule_name: told(|evidence| &evidence.rule_name),
+            asset: about.asset.clone(),
+            asset_name: told(|evidence| &evidence.asset_name),
+            domain: about.domain,
+            region: about.region,
+            // The name of a region is that of the epoch, and so the sentences are written where it goes out.
+            region_name: Text::default(),
+            since: about.since,
+            feature: told(|evidence| &evidence.feature),
+            value: alarm.evidence.as_ref().and_then(|evidence| evidence.value),
+            value_unit: told(|evidence| &evidence.unit),
+            text_zh: Text::default(),
+            text_en: Text::default(),
+        };
+        out.push((Box::new(notice), 1));
+        self.users.insert(holder.user.clone(), holder.clone());
+    }
+}
+
+impl Fold for Notices {
+    type Key = Key;
+    type Row = NoticeRow;
+    type Record = NoRecord;
+    type State = NoticeState;
+    type Output = Box<Notice>;
+
+    const NAME: &'static str = "notice";
+
+    fn route(key: &Key) -> u64 {
+        key.route()
+    }
+
+    fn place(record: &NoRecord) -> (Key, Origin) {
+        match *record {}
+    }
+
+    fn rows(
+        &mut self,
+        _now: i64,
+        _key: Key,
+        state: &mut NoticeState,
+        changes: &mut dyn Iterator<Item = (NoticeRow, Diff)>,
+    ) -> bool {
+        for (row, diff) in changes {
+            let came = diff > 0;
+            match row {
+                NoticeRow::Case(about) => state.about = came.then_some(about),
+                NoticeRow::Recipient(alarm, holder) if came => drop(state.recipients.insert((alarm, holder))),
+                NoticeRow::Recipient(alarm, holder) => drop(state.recipients.remove(&(alarm, holder))),
+                NoticeRow::End(alarm) if came => drop(state.ends.insert(alarm)),
+                NoticeRow::End(alarm) => drop(state.ends.remove(&alarm)),
+            }
+        }
+        true
+    }
+
+    fn record(&mut self, _now: i64, _key: Key, _state: &mut NoticeState, record: &mut NoRecord) {
+        match *record {}
+    }
+
+    /// Notices are told once: there is nothing to give again.
+    fn recall(&mut self, _key: Key, _state: &NoticeState, _out: &mut Vec<(Box<Notice>, Diff)>) {}
+
+    fn settle(&mut self, _now: i64, _key: Key, state: &mut NoticeState, out: &mut Vec<(Box<Notice>, Diff)>) -> Next {
+        let Some(about) = state.about.clone() else {
+            return Next::Forget;
+        };
+        // Of several ways to reach one user the first by unit and role is taken.
+        let mut recipients: Vec<_> = state.recipients.iter().cloned().collect();
+        recipients.sort_by(|(a, to_a), (b, to_b)| (a.event, &a.mark, to_a).cmp(&(b.event, &b.mark, to_b)));
+        for (alarm, holder) in recipients {
+            state.tell(&about, &alarm, &holder, out);
+        }
+        let ends: Vec<_> = state.ends.iter().cloned().collect();
+        for alarm in ends {
+            for holder in state.users.values().cloned().collect::<Vec<_>>() {
+                state.tell(&about, &alarm, &holder, out);
+            }
+        }
+        Next::Keep
+    }
+}

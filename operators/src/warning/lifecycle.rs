@@ -1,0 +1,588 @@
+//! Fold `lifecycle`: the episodes of one asset's warnings, every step of their lives, and the risk that follows for it.
+//!
+//! The level of a (rule, asset) is the highest of its datastreams' levels, at every time: tracks of the datastreams are
+//! merged into one. An episode is an interval on which that level is above none. What is visible is the episode that is
+//! open now; a delta is the difference between what is visible after this epoch and what was visible before.
+//!
+//! Episodes that follow each other closely are a *run*, which has the name of the first of them: they share a case.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use riskflow_config::ScoreCuts;
+use riskflow_model::base::Asset;
+use riskflow_model::output::{
+    AssetRisk, Cause, DeltaKind, Explanation, Origin, SourceKind, WarningDelta, WarningState,
+};
+use riskflow_model::{Key, Level, Millis, Shared, Text};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Diff, Fold, Next};
+use crate::risk::asset_risk;
+use crate::warning::monitor::{Revision, Source, Track, forget_ended};
+
+/// What the lifecycle gives out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// A row of the table of asset risks.
+    Risk(Arc<AssetRisk>),
+    /// A row of the table of open warnings, and its run.
+    State(Arc<WarningState>, Text),
+    /// A row: a warning belongs to a run of another name.
+    Joined(Arc<Joined>),
+    /// Something happened to a warning of a run; never taken back.
+    Delta(Box<WarningDelta>, Text),
+}
+
+/// A warning that belongs to a run of another name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Joined {
+    /// Its identifier.
+    pub warning: Text,
+    /// The identifier of the first warning of the run.
+    pub run: Text,
+}
+
+impl Step {
+    /// The risk, if it is one.
+    #[must_use]
+    pub fn risk(self) -> Option<Arc<AssetRisk>> {
+        if let Self::Risk(risk) = self { Some(risk) } else { None }
+    }
+
+    /// The open warning and its run, if it is one.
+    #[must_use]
+    pub fn state(self) -> Option<(Arc<WarningState>, Text)> {
+        if let Self::State(state, run) = self {
+            Some((state, run))
+        } else {
+            None
+        }
+    }
+
+    /// The warning that joined a run, if it is one.
+    #[must_use]
+    pub fn joined(self) -> Option<Arc<Joined>> {
+        if let Self::Joined(joined) = self {
+            Some(joined)
+        } else {
+            None
+        }
+    }
+
+    /// The delta and the run of its warning, if it is one.
+    #[must_use]
+    pub fn delta(self) -> Option<(Box<WarningDelta>, Text)> {
+        if let Self::Delta(delta, run) = self {
+            Some((delta, run))
+        } else {
+            None
+        }
+    }
+}
+
+/// The fold's settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifecycle {
+    /// What ended longer ago than this, in milliseconds, may be forgotten.
+    pub remember: i64,
+    /// How a score becomes a level.
+    pub cuts: ScoreCuts,
+    /// An episode that begins so long after the end of the one before, or sooner, is of its run, in milliseconds.
+    pub join: i64,
+    /// So long after the end of its last episode a run is forgotten, in milliseconds.
+    pub keep: i64,
+}
+
+/// Of one asset: for each rule the levels of its datastreams, the episodes that follow, and the runs.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct LifecycleState {
+    /// Comes as a row, so it is not saved.
+    #[serde(skip)]
+    asset: Option<Shared<Asset>>,
+    #[serde(skip)]
+    asset_changed: bool,
+    /// As given out; follows from the asset and the warnings, so it is not saved.
+    #[serde(skip)]
+    risk: Option<Arc<AssetRisk>>,
+    /// By rule or limit: these may have one name.
+    warnings: BTreeMap<(SourceKind, Text), Warning>,
+}
+
+impl LifecycleState {
+    /// The highest level of any datastream, and whether it stands only on silent ones.
+    fn highest(&self) -> (Level, bool) {
+        let members = self.warnings.values().flat_map(|warning| warning.members.values());
+        let standings = members.map(|member| (member.level(), member.stale));
+        // Among equals one that is not stale counts.
+        let highest = standings.max_by_key(|(level, stale)| (*level, !*stale));
+        highest.filter(|(level, _)| *level > Level::None).unwrap_or_default()
+    }
+
+    fn settle_risk(&mut self, cuts: ScoreCuts, out: &mut Vec<(Step, Diff)>) {
+        let risk = self.asset.as_ref().map(|asset| asset_risk(asset, self.highest(), cuts));
+        if risk.as_ref() != self.risk.as_deref() {
+            let risk = risk.map(Arc::new);
+            let before = std::mem::replace(&mut self.risk, risk.clone());
+            out.extend(before.map(|row| (Step::Risk(row), -1)));
+            out.extend(risk.map(|row| (Step::Risk(row), 1)));
+        }
+    }
+}
+
+/// One rule's warnings on the asset.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Warning {
+    /// By what they come from.
+    members: BTreeMap<Source, Member>,
+    /// The highest level of the members.
+    track: Track,
+    /// From here on, until `stale_until`, `track` must be merged again.
+    stale_from: i64,
+    stale_until: i64,
+    touched: bool,
+    /// Whether a condition changed since the last settling.
+    edited: bool,
+    /// The greatest cause since the last settling.
+    cause: Option<Cause>,
+    shown: Option<Arc<WarningState>>,
+    runs: Runs,
+}
+
+/// Runs of episodes.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Runs {
+    /// The name of the last run; empty before the first.
+    last: Text,
+    /// When its last episode ended, as far as that was told: of one that was withdrawn, the epoch. `None` while one is open.
+    ended: Option<i64>,
+    /// The newest episodes, with the names of their runs.
+    known: VecDeque<Joined>,
+}
+
+/// So many episodes of a rule and asset, and of a case, are known by their names.
+pub const KNOWN: usize = 1000;
+
+impl Runs {
+    /// An episode is raised: finds its run. One that was known before is of the run that it was of.
+    fn raise(&mut self, id: &Text, since: i64, join: i64, out: &mut Vec<(Step, Diff)>) {
+        let known = self.known.iter().find(|known| known.warning == *id);
+        let joins = || self.ended.is_some_and(|ended| since - ended <= join);
+        let run = match known {
+            Some(known) => known.run.clone(),
+            None if joins() => self.last.clone(),
+            None => id.clone(),
+        };
+        if known.is_none() {
+            let joined = Joined {
+                warning: id.clone(),
+                run: run.clone(),
+            };
+            out.extend(joined.row(1));
+            self.known.push_back(joined);
+            if self.known.len() > KNOWN {
+                out.extend(self.known.pop_front().and_then(|oldest| oldest.row(-1)));
+            }
+        }
+        (self.last, self.ended) = (run, None);
+    }
+
+    /// When all is forgotten.
+    fn until(&self, keep: i64) -> Option<i64> {
+        self.ended.map(|ended| ended + keep)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (Step, Diff)> + '_ {
+        self.known.iter().filter_map(|joined| joined.row(1))
+    }
+
+    fn forget(&mut self, out: &mut Vec<(Step, Diff)>) {
+        let gone = std::mem::take(self).known;
+        out.extend(gone.iter().filter_map(|joined| joined.row(-1)));
+    }
+}
+
+impl Joined {
+    /// The row of one whose run has another name.
+    fn row(&self, diff: Diff) -> Option<(Step, Diff)> {
+        (self.warning != self.run).then(|| (Step::Joined(Arc::new(self.clone())), diff))
+    }
+}
+
+/// The part of one datastream or limit.
+#[derive(Debug, Serialize, Deserialize)]
+struct Member {
+    track: Track,
+    stale: bool,
+    explanation: Box<Explanation>,
+}
+
+impl Member {
+    fn level(&self) -> Level {
+        self.track.last().map_or(Level::None, |(_, level)| *level)
+    }
+}
+
+impl Warning {
+    fn revise(&mut self, revision: &mut Revision) {
+        (self.stale_from, self.stale_until) = if self.touched {
+            (self.stale_from.min(revision.from), self.stale_until.max(revision.until))
+        } else {
+            (revision.from, revision.until)
+        };
+        self.touched = true;
+        self.edited |= revision.edited;
+        self.cause = self.cause.max(revision.cause);
+        if revision.gone {
+            self.members.remove(&revision.source);
+            return;
+        }
+        let member = self.members.entry(revision.source.clone()).or_insert_with(|| Member {
+            track: Track::new(),
+            stale: false,
+            explanation: Box::new(Explanation::nothing()),
+        });
+        let stretch = between(&member.track, revision.from, revision.until);
+        member.track.splice(stretch, revision.tail.drain(..));
+        member.stale = revision.stale;
+        if let Some(explanation) = revision.explanation.take() {
+            member.explanation = explanation;
+        }
+    }
+
+    /// Merges the members' tracks again, from `stale_from` until `stale_until`.
+    fn merge(&mut self) {
+        let (from, until) = (self.stale_from, self.stale_until);
+        let stretch = between(&self.track, from, until);
+        let mut times: Vec<i64> = Vec::new();
+        for member in self.members.values() {
+            let changes = &member.track[between(&member.track, from, until)];
+            times.extend(changes.iter().map(|(time, _)| *time));
+        }
+        times.sort_unstable();
+        times.dedup();
+        // `from` itself is a change point where a member's track ends before it.
+        if from != i64::MIN && from != i64::MAX && times.first() != Some(&from) {
+            times.insert(0, from);
+        }
+        let mut last = self.track[..stretch.start]
+            .last()
+            .map_or(Level::None, |(_, level)| *level);
+        let mut merged = Track::new();
+        for time in times {
+            let members = self.members.values();
+            let level = members
+                .map(|member| level_at(&member.track, time))
+                .max()
+                .unwrap_or_default();
+            if level != last {
+                merged.push((time, level));
+                last = level;
+            }
+        }
+        // Members that meet their old tracks before `until` have the old levels there.
+        self.track.splice(stretch, merged);
+    }
+
+    /// The episode that is open at the end of the track: since when, at which level, and since when at that level. `shown` is
+    /// where the one began that was open before what was merged last.
+    fn open(&self, shown: Option<i64>) -> Option<(i64, Level, i64)> {
+        let (at, level) = *self.track.last()?;
+        if level == Level::None {
+            return None;
+        }
+        // What is before `stale_from` is as it was then: an episode may be long.
+        let merged = self.track.partition_point(|(time, _)| *time < self.stale_from);
+        let ended = self.track[merged..]
+            .iter()
+            .rposition(|(_, level)| *level == Level::None);
+        let first = match (ended, shown) {
+            (Some(position), _) => merged + position + 1,
+            (None, Some(since)) if since < self.stale_from => return Some((since, level, at)),
+            (None, _) => {
+                let before = self.track[..merged]
+                    .iter()
+                    .rposition(|(_, level)| *level == Level::None);
+                before.map_or(0, |position| position + 1)
+            }
+        };
+        Some((self.track[first].0, level, at))
+    }
+
+    /// When the episode that began at `since` ended; `None` if there is none in the track.
+    fn ended(&self, since: i64) -> Option<i64> {
+        let first = self.track.binary_search_by_key(&since, |(time, _)| *time).ok()?;
+        let begins = self.track[first].1 > Level::None && (first == 0 || self.track[first - 1].1 == Level::None);
+        let rest = self.track[first..].iter().find(|(_, level)| *level == Level::None);
+        rest.filter(|_| begins).map(|(time, _)| *time)
+    }
+
+    /// The episode that holds a time, or else the first behind it: when it begins, and when it ends.
+    fn episode(&self, at: i64) -> Option<(i64, Option<i64>)> {
+        let is_over = |point: &(i64, Level)| point.1 == Level::None;
+        let after = self.track.partition_point(|(time, _)| *time <= at);
+        let before = self.track[..after].iter().rposition(is_over);
+        let first = before.map_or(0, |position| position + 1);
+        let (since, _) = self.track.get(first)?;
+        let end = self.track[first..].iter().find(|point| is_over(point));
+        Some((*since, end.map(|(time, _)| *time)))
+    }
+
+    /// Whether the episode that is open since a time is the one that was shown. One that data undid is not; but whoever edits a
+    /// condition does not say that what was told never was: then it is the one that holds the beginning, or the first behind it.
+    fn goes_on(&self, shown: &WarningState, since: i64, (kind, rule): (SourceKind, &Text)) -> bool {
+        let is_told = || shown.id == warning_id((kind, rule), &shown.asset, Millis(since));
+        let is_edited = || self.edited && self.episode(shown.since.0).is_some_and(|(begin, _)| begin == since);
+        shown.since.0 == since || is_told() || is_edited()
+    }
+
+    /// When the episode that was shown ended; `None` where there is none any more.
+    fn end_of(&self, shown: &WarningState) -> Option<i64> {
+        if self.edited {
+            self.episode(shown.since.0)?.1
+        } else {
+            self.ended(shown.since.0)
+        }
+    }
+
+    /// What is shown from this epoch on; change points of episodes that ended at or before `forget` are dropped.
+    fn settled(&mut self, shown: Option<Arc<WarningState>>, runs: Runs, forget: i64) {
+        (self.shown, self.runs) = (shown, runs);
+        (self.touched, self.edited, self.cause) = (false, false, None);
+        forget_ended(&mut self.track, forget);
+        for member in self.members.values_mut() {
+            forget_ended(&mut member.track, forget);
+        }
+    }
+
+    fn stale(&self, level: Level) -> bool {
+        self.members
+            .values()
+            .filter(|member| member.level() == level)
+            .all(|member| member.stale)
+    }
+
+    /// The member that explains a delta.
+    fn speaker(&self, kind: DeltaKind, level: Level, at: i64) -> Option<&Member> {
+        let mut members = self.members.values();
+        match kind {
+            DeltaKind::Raised | DeltaKind::Revised | DeltaKind::Escalated | DeltaKind::Eased => {
+                members.find(|member| member.level() == level)
+            }
+            DeltaKind::Cleared => members.find(|member| member.track.contains(&(at, Level::None))),
+            DeltaKind::Withdrawn => members.next(),
+        }
+    }
+}
+
+/// The positions of the change points from one time on until another.
+fn between(track: &Track, from: i64, until: i64) -> Range<usize> {
+    let start = track.partition_point(|(time, _)| *time < from);
+    let end = if until == i64::MAX {
+        track.len()
+    } else {
+        track.partition_point(|(time, _)| *time < until)
+    };
+    start..end.max(start)
+}
+
+/// The level of a track at a time.
+fn level_at(track: &Track, time: i64) -> Level {
+    let after = track.partition_point(|(point, _)| *point <= time);
+    if after == 0 { Level::None } else { track[after - 1].1 }
+}
+
+/// The identifier of an episode: a hash of rule or limit, asset and since, as first told.
+#[must_use]
+pub fn warning_id((kind, rule): (SourceKind, &str), asset: &str, since: Millis) -> Text {
+    let since = since.0.to_string();
+    let key = match kind {
+        SourceKind::Datastream => Key::of_parts(&[rule, asset, &since]),
+        SourceKind::Limit => Key::of_parts(&["limit", rule, asset, &since]),
+    };
+    key.to_string().into()
+}
+
+impl Lifecycle {
+    fn settle_warning(
+        &self,
+        now: i64,
+        (kind, rule): (SourceKind, &Text),
+        warning: &mut Warning,
+        asset: Option<&Asset>,
+        out: &mut Vec<(Step, Diff)>,
+    ) {
+        warning.merge();
+        let before = warning.shown.take();
+        let mut runs = std::mem::take(&mut warning.runs);
+        let run_before = runs.last.clone();
+        let open = warning.open(before.as_ref().map(|before| before.since.0));
+        // An asset that is another is one with another identifier: its key is a hash of that.
+        let goes_on = |since| {
+            before
+                .as_deref()
+                .filter(|before| warning.goes_on(before, since, (kind, rule)))
+        };
+        let after = open.zip(asset).map(|((since, level, _), asset)| WarningState {
+            id: goes_on(since).map_or_else(
+                || warning_id((kind, rule), &asset.id, Millis(since)),
+                |before| before.id.clone(),
+            ),
+            rule: rule.clone(),
+            asset: asset.id.clone(),
+            domain: asset.domain,
+            region: asset.region,
+            level,
+            since: Millis(since),
+            stale: warning.stale(level),
+        });
+        let same = before
+            .as_ref()
+            .zip(after.as_ref())
+            .is_some_and(|(before, after)| before.id == after.id);
+        let mut said = Vec::new();
+        let mut say = |runs: &Runs, kind, state: &WarningState, at: i64, from: Level, to: Level| {
+            let delta = self.delta(warning, kind, state, Millis(at), from, to, asset);
+            said.push((Step::Delta(Box::new(delta), runs.last.clone()), 1));
+        };
+        if let Some(before) = before.as_ref().filter(|_| !same) {
+            let (kind, at) = match warning.end_of(before) {
+                Some(at) => (DeltaKind::Cleared, at),
+                None => (DeltaKind::Withdrawn, now),
+            };
+            say(&runs, kind, before, at, before.level, Level::None);
+            runs.ended = Some(at);
+        }
+        if let Some((after, (_, level, at))) = after.as_ref().zip(open) {
+            if !same {
+                runs.raise(&after.id, after.since.0, self.join, out);
+            }
+            if before
+                .as_ref()
+                .is_some_and(|before| same && before.since != after.since)
+            {
+                say(&runs, DeltaKind::Revised, after, now, level, level);
+            }
+            match before.as_ref().filter(|_| same).map(|before| before.level) {
+                None => say(&runs, DeltaKind::Raised, after, at, Level::None, level),
+                Some(from) if from < level => say(&runs, DeltaKind::Escalated, after, at, from, level),
+                Some(from) if from > level => say(&runs, DeltaKind::Eased, after, at, from, level),
+                Some(_) => {}
+            }
+        }
+        out.append(&mut said);
+        let after = after.map(Arc::new);
+        if before != after {
+            out.extend(before.map(|row| (Step::State(row, run_before), -1)));
+            out.extend(after.clone().map(|row| (Step::State(row, runs.last.clone()), 1)));
+        }
+        warning.settled(after, runs, now - self.remember);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is one field of the delta")]
+    fn delta(
+        &self,
+        warning: &Warning,
+        kind: DeltaKind,
+        state: &WarningState,
+        at: Millis,
+        from: Level,
+        to: Level,
+        asset: Option<&Asset>,
+    ) -> WarningDelta {
+        let speaker = warning.speaker(kind, to, at.0);
+        let explanation = speaker.map_or_else(Explanation::nothing, |member| (*member.explanation).clone());
+        WarningDelta {
+            id: state.id.clone(),
+            kind,
+            cause: warning.cause.unwrap_or(Cause::BaseChange),
+            rule: state.rule.clone(),
+            asset: state.asset.clone(),
+            since: state.since,
+            at,
+            from,
+            to,
+            explanation: Explanation {
+                asset_name: asset.map(|asset| asset.name.clone()).unwrap_or_default(),
+                category: asset.map(|asset| asset.category.clone()).unwrap_or_default(),
+                inherent_level: asset.map(|asset| asset.inherent_level),
+                region: asset.map(|asset| asset.region),
+                ..explanation
+            },
+        }
+    }
+}
+
+impl Fold for Lifecycle {
+    type Key = Key;
+    type Row = Shared<Asset>;
+    type Record = Revision;
+    type State = LifecycleState;
+    type Output = Step;
+
+    const NAME: &'static str = "lifecycle";
+
+    fn route(key: &Key) -> u64 {
+        key.route()
+    }
+
+    fn place(record: &Revision) -> (Key, Origin) {
+        (Key::of(&record.asset), record.origin)
+    }
+
+    fn rows(
+        &mut self,
+        _now: i64,
+        _key: Key,
+        state: &mut LifecycleState,
+        changes: &mut dyn Iterator<Item = (Shared<Asset>, Diff)>,
+    ) -> bool {
+        state.asset = changes.filter(|(_, diff)| *diff > 0).last().map(|(asset, _)| asset);
+        state.asset_changed = true;
+        true
+    }
+
+    fn record(&mut self, _now: i64, _key: Key, state: &mut LifecycleState, revision: &mut Revision) {
+        state
+            .warnings
+            .entry((revision.source.kind(), revision.rule.clone()))
+            .or_default()
+            .revise(revision);
+    }
+
+    fn recall(&mut self, _key: Key, state: &LifecycleState, out: &mut Vec<(Step, Diff)>) {
+        for warning in state.warnings.values() {
+            let shown = warning.shown.clone();
+            out.extend(shown.map(|row| (Step::State(row, warning.runs.last.clone()), 1)));
+            out.extend(warning.runs.rows());
+        }
+    }
+
+    fn settle(&mut self, now: i64, _key: Key, state: &mut LifecycleState, out: &mut Vec<(Step, Diff)>) -> Next {
+        let asset = state.asset.clone();
+        let asset_changed = std::mem::take(&mut state.asset_changed);
+        for ((kind, rule), warning) in &mut state.warnings {
+            if warning.touched || asset_changed {
+                if !warning.touched {
+                    (warning.stale_from, warning.stale_until) = (i64::MAX, i64::MAX);
+                }
+                self.settle_warning(now, (*kind, rule), warning, asset.as_deref(), out);
+            }
+        }
+        state.settle_risk(self.cuts, out);
+        let mut wake: Option<i64> = None;
+        state.warnings.retain(|_, warning| {
+            match warning.runs.until(self.keep) {
+                Some(until) if until <= now => warning.runs.forget(out),
+                until => wake = wake.into_iter().chain(until).min(),
+            }
+            !warning.members.is_empty() || warning.shown.is_some() || warning.runs.ended.is_some()
+        });
+        match wake {
+            Some(until) => Next::Wake(until),
+            None if state.warnings.is_empty() && state.asset.is_none() => Next::Forget,
+            None => Next::Keep,
+        }
+    }
+}

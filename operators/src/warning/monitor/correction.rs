@@ -1,0 +1,189 @@
+//! What a change behind the head of a series can reach.
+//!
+//! A point that came, went or is another changes a feature only where it counts in the window, and for most features only
+//! where it is the one that decides. Where no feature is another, no condition is; so a run that begins in front of such a
+//! stretch, and behind it meets the old one, has found all that changed.
+
+use riskflow_config::{Feature, FeatureKind, Operator};
+use thin_vec::ThinVec;
+
+use super::evaluation::{STRIDE, expiry, left};
+use super::leap::Span;
+use super::series::{Beyond, Point, Series};
+use super::tally::Tally;
+use super::value::bounds;
+use super::walk::Walk;
+
+/// What became of the point of a time; points that do not count are none.
+#[derive(Clone, Copy, Debug)]
+pub struct Edit {
+    /// When.
+    pub time: i64,
+    /// As it was when the watches settled last.
+    pub before: Option<Point>,
+    /// As it is now.
+    pub after: Option<Point>,
+}
+
+/// The points that changed, in the order of time: each as it was before the first change, and as it is now.
+pub fn edits(changes: &mut ThinVec<(i64, Option<Point>)>, series: &Series) -> Vec<Edit> {
+    // Of several changes the first saw the point as it was.
+    changes.sort_by_key(|(time, _)| *time);
+    changes.dedup_by_key(|(time, _)| *time);
+    let counted = |point: Option<Point>| point.filter(|point| point.counts());
+    let edits = changes.drain(..).map(|(time, before)| Edit {
+        time,
+        before: counted(before),
+        after: counted(series.at(time)),
+    });
+    let differ = |edit: &Edit| match (edit.before, edit.after) {
+        (None, None) => false,
+        (Some(before), Some(after)) => before.result.to_bits() != after.result.to_bits(),
+        _ => true,
+    };
+    edits.filter(differ).collect()
+}
+
+/// The half-open stretches of time in which a feature may have changed, up to `until`: in order, and not overlapping.
+pub fn stretches(walk: &Walk<'_>, edits: &[Edit], until: i64) -> Vec<(i64, i64)> {
+    let seen = |time| edits.partition_point(|edit| edit.time <= time);
+    let edits = &edits[seen(walk.floor)..seen(until).max(seen(walk.floor))];
+    let mut found = Vec::new();
+    for (place, feature) in walk.entry.rule.features.iter().enumerate() {
+        match feature.kind {
+            FeatureKind::Sum | FeatureKind::Mean | FeatureKind::Count => sums(walk, place, edits, until, &mut found),
+            _ => edits.iter().for_each(|edit| decisive(walk, *feature, edit, &mut found)),
+        }
+    }
+    found.retain(|(from, to)| from < to && *from <= until);
+    found.sort_unstable();
+    found.dedup_by(|next, last| {
+        let joined = next.0 <= last.1;
+        if joined {
+            last.1 = last.1.max(next.1);
+        }
+        joined
+    });
+    found
+}
+
+/// Where a point may be the one that decides a feature.
+fn decisive(walk: &Walk<'_>, feature: Feature, edit: &Edit, found: &mut Vec<(i64, i64)>) {
+    let series = walk.series;
+    let gone = |time| expiry(time, feature, walk.entry.rule.pane);
+    let next = || series.first_counted(edit.time).map_or(i64::MAX, Point::time);
+    match feature.kind {
+        // As long as it is the last.
+        FeatureKind::Silence => found.push((edit.time, next())),
+        FeatureKind::Last => found.push((edit.time, next().min(gone(edit.time)))),
+        FeatureKind::Rate => {
+            found.push((edit.time, next().min(gone(edit.time))));
+            // And once it is the first.
+            let previous = series
+                .last_counted(edit.time - 1)
+                .filter(|last| last.time() > walk.floor);
+            let from = previous.map_or(edit.time, |previous| gone(previous.time()).max(edit.time));
+            found.push((from, gone(edit.time)));
+        }
+        // Where none in the window is more extreme.
+        FeatureKind::Max | FeatureKind::Min => {
+            for point in [edit.before, edit.after].into_iter().flatten() {
+                let operator = match feature.kind {
+                    FeatureKind::Max => Operator::Above,
+                    _ => Operator::Below,
+                };
+                let beyond = Beyond(operator, point.result);
+                let last = series.last_beyond(edit.time - 1, beyond);
+                let last = last.filter(|last| last.time() > walk.floor);
+                let first = series.first_beyond(edit.time, beyond);
+                let from = last.map_or(edit.time, |last| gone(last.time()).max(edit.time));
+                found.push((from, first.map_or(i64::MAX, Point::time).min(gone(edit.time))));
+            }
+        }
+        FeatureKind::Sum | FeatureKind::Mean | FeatureKind::Count => {}
+    }
+}
+
+/// A sum, mean or count changes as long as an edited point counts. Whether a comparison changes with it is looked up only where
+/// that costs less than a run through all instants.
+fn sums(walk: &Walk<'_>, place: usize, edits: &[Edit], until: i64, found: &mut Vec<(i64, i64)>) {
+    let feature = walk.entry.rule.features[place];
+    let gone = |time| expiry(time, feature, walk.entry.rule.pane);
+    let (Some(first), Some(last)) = (edits.first(), edits.last()) else {
+        return;
+    };
+    let end = until.min(gone(last.time) - 1);
+    let points = walk.series.position_after(end) - walk.series.position_after(first.time);
+    if edits.len() * (STRIDE as usize) > points {
+        found.extend(edits.iter().map(|edit| (edit.time, gone(edit.time))));
+        return;
+    }
+    let count = |gone: fn(&Edit) -> bool| edits.iter().filter(|edit| gone(edit)).count() as u32;
+    let comparisons = bounds(walk.entry).filter(|(comparison, _)| comparison.feature == place);
+    let tallies = comparisons.flat_map(|(comparison, limits)| {
+        limits.map(|limit| {
+            let changes = edits.iter().map(|edit| (edit.before, edit.after));
+            Tally::of(feature.kind, comparison.operator, limit, changes)
+        })
+    });
+    let doubt = Doubt {
+        walk,
+        feature,
+        moved: (count(|edit| edit.before.is_none()), count(|edit| edit.after.is_none())),
+        tallies: tallies.collect(),
+    };
+    doubt.look(first.time - 1, end, found);
+}
+
+/// Looks for the instants at which edits may have changed a comparison of a feature that adds up.
+struct Doubt<'a> {
+    walk: &'a Walk<'a>,
+    feature: Feature,
+    /// How many points came and went.
+    moved: (u32, u32),
+    tallies: Vec<Tally>,
+}
+
+impl Doubt<'_> {
+    /// After one time, up to and including another.
+    fn look(&self, after: i64, until: i64, found: &mut Vec<(i64, i64)>) {
+        if after >= until || self.untouched(after, until) {
+            return;
+        }
+        match self.middle(after, until) {
+            Some(middle) => {
+                self.look(after, middle, found);
+                self.look(middle, until, found);
+            }
+            None => found.push((after + 1, until + 1)),
+        }
+    }
+
+    fn untouched(&self, after: i64, until: i64) -> bool {
+        let span = Span::of(self.walk, self.feature, i64::MIN, after, until);
+        self.tallies.iter().all(|tally| span.untouched(self.moved, tally))
+    }
+
+    /// A time with about as many instants before as behind it; `None` where there are few.
+    fn middle(&self, after: i64, until: i64) -> Option<i64> {
+        let (series, pane) = (self.walk.series, self.walk.entry.rule.pane);
+        let between = |one, other| {
+            let first = series.position_after(one);
+            (first, series.position_after(other) - first)
+        };
+        let (came, coming) = between(after, until);
+        let (went, going) = between(left(after, self.feature, pane), left(until, self.feature, pane));
+        if coming + going <= STRIDE as usize {
+            return None;
+        }
+        let middle = if coming >= going {
+            series.get(came + coming / 2)?.time()
+        } else {
+            expiry(series.get(went + going / 2)?.time(), self.feature, pane)
+        };
+        // Many may expire at one instant.
+        [middle - 1, middle]
+            .into_iter()
+            .find(|middle| (after + 1..until).contains(middle))
+    }
+}

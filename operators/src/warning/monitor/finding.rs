@@ -1,0 +1,106 @@
+//! What the monitor gives out, and what of it is forgotten.
+
+use riskflow_model::output::{Cause, DeadLetter, Explanation, Origin, SourceKind};
+use riskflow_model::{Level, Text};
+use serde::{Deserialize, Serialize};
+
+/// What the monitor gives out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// For the lifecycle: the level of an entry changed, from some time on.
+    Revision(Box<Revision>),
+    /// An observation was given up.
+    DeadLetter(Box<DeadLetter>),
+}
+
+impl Finding {
+    /// The revision, if it is one.
+    #[must_use]
+    pub fn revision(self) -> Option<Revision> {
+        if let Self::Revision(revision) = self {
+            Some(*revision)
+        } else {
+            None
+        }
+    }
+
+    /// The dead letter, if it is one.
+    #[must_use]
+    pub fn dead_letter(self) -> Option<Box<DeadLetter>> {
+        if let Self::DeadLetter(letter) = self {
+            Some(letter)
+        } else {
+            None
+        }
+    }
+}
+
+/// Change points of a level: from each time on, the level there.
+pub type Track = Vec<(i64, Level)>;
+
+/// What an entry watches, and its level comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Source {
+    /// A rule watches a datastream: its identifier.
+    Datastream(Text),
+    /// A limit watches the work under permit on its asset.
+    Limit,
+}
+
+impl Source {
+    /// Of which kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> SourceKind {
+        match self {
+            Self::Datastream(_) => SourceKind::Datastream,
+            Self::Limit => SourceKind::Limit,
+        }
+    }
+}
+
+/// The level of one entry changed, from some time on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// The order in which revisions of one epoch apply; those of one entry need no other.
+    pub origin: Origin,
+    /// The rule's identifier.
+    pub rule: Text,
+    /// The asset's identifier.
+    pub asset: Text,
+    /// What the entry watches.
+    pub source: Source,
+    /// From here on the level is `tail`, which may be empty; `i64::MIN`: the entry is new, what was known of it is void.
+    pub from: i64,
+    /// The change points from there on, until `until`.
+    pub tail: Track,
+    /// From here on the level is what it was.
+    pub until: i64,
+    /// Whether the entry has another condition than before, and takes the place of the one that it was.
+    pub edited: bool,
+    /// Whether the entry came to its end: its datastream no longer counts for this rule and asset.
+    pub gone: bool,
+    /// Whether the level stands only because the datastream fell silent.
+    pub stale: bool,
+    /// Why; `None` where only `stale` changed.
+    pub cause: Option<Cause>,
+    /// What the level rests on; `None` where only `stale` changed. When that is noticed depends on when the datastream was
+    /// last looked at, and observations behind the horizon may be gone by then or not.
+    pub explanation: Option<Box<Explanation>>,
+}
+
+/// Drops the change points of what ended at or before a time; of an episode that goes on those in between: its beginning and
+/// the last level up to there stay.
+pub(crate) fn forget_ended(track: &mut Track, before: i64) {
+    forget_episodes(track, before);
+    let past = track.partition_point(|(time, _)| *time <= before);
+    if past > 2 {
+        track.drain(1..past - 1);
+    }
+}
+
+/// Drops the change points of what ended at or before a time.
+pub(crate) fn forget_episodes(track: &mut Track, before: i64) {
+    let past = track.partition_point(|(time, _)| *time <= before);
+    let ended = track[..past].iter().rposition(|(_, level)| *level == Level::None);
+    track.drain(..ended.map_or(0, |last| last + 1));
+}

@@ -1,0 +1,95 @@
+//! What is known of a datastream that has a row.
+
+use riskflow_model::observation::Reading;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use thin_vec::ThinVec;
+
+use super::series::{Outcome, Point, Series};
+use super::walk::Sight;
+use super::watch::Watch;
+use crate::warning::specification::Subject;
+use crate::warning::valid::{NoValueMeter, Validity};
+
+/// A known datastream. What every observation touches comes first: a visit waits for each line of the cache that it reads.
+#[derive(Debug, Serialize, Deserialize)]
+#[repr(C)]
+pub(super) struct Known {
+    pub(super) series: Series,
+    /// No base stands behind this time.
+    pub(super) settled: i64,
+    /// When anchors were moved last.
+    pub(super) compacted: i64,
+    /// Which results are values.
+    pub(super) valid: Validity,
+    /// What stood at or before `settled` where it changed since the last settling: times, and the points as they were.
+    #[serde(skip)]
+    pub(super) changes: ThinVec<(i64, Option<Point>)>,
+    /// One for each entry in force.
+    pub(super) watches: SmallVec<[Watch; 1]>,
+    /// What a new entry sees, if it comes now.
+    pub(super) sight: Sight,
+    pub(super) subject: Subject,
+}
+
+/// Six cache lines, or seven if it does not begin at one. Waiting for them is a tenth of the cost of an observation: measure
+/// before you make it larger.
+const _: () = assert!(size_of::<Known>() <= 384);
+
+impl Known {
+    /// Whose row came at this time.
+    pub(super) fn new(now: i64) -> Self {
+        Self {
+            series: Series::default(),
+            compacted: i64::MIN,
+            settled: i64::MIN,
+            valid: None,
+            watches: SmallVec::new(),
+            changes: ThinVec::new(),
+            sight: Sight {
+                floor: i64::MIN,
+                heard: now,
+            },
+            subject: Subject::default(),
+        }
+    }
+
+    /// Puts, replaces or takes back the observation of a time.
+    pub(super) fn apply(&mut self, time: i64, reading: Option<Reading>, no_values: &NoValueMeter) -> Outcome {
+        let why = match (&self.valid, reading) {
+            (Some(valid), Some(reading)) if reading.quality.counts() => valid.judge(reading.result),
+            _ => None,
+        };
+        let range = self.series.range();
+        let outcome = self.series.apply(time, reading, why.is_none());
+        if self.series.range() != range {
+            self.watches.iter_mut().for_each(|watch| watch.calm = false);
+        }
+        if let Some(why) = why.filter(|_| outcome != Outcome::Unchanged) {
+            no_values.count(why);
+        }
+        outcome
+    }
+
+    /// Notes the last observation up to a time behind which none changes any more. What was out of sight stays as it was judged
+    /// then: whether it is still there depends on when the series was compacted.
+    pub(super) fn hear(&mut self, until: i64) {
+        let last = self.series.last_counted(until).map(Point::time);
+        if let Some(last) = last.filter(|last| *last > self.sight.floor) {
+            self.sight.heard = last;
+        }
+    }
+
+    /// Judges all points again by a changed range of valid values. Their entries have changed conditions too, and begin anew.
+    pub(super) fn judge_by(&mut self, valid: Validity) {
+        self.series
+            .judge(|result| valid.as_ref().is_none_or(|valid| valid.judge(result).is_none()));
+        self.valid = valid;
+    }
+
+    /// Reads each line that the state itself lies in, as one watch does.
+    pub(super) fn warm(&self) -> u64 {
+        let watched = self.watches.first().map_or(0, Watch::warm_self);
+        self.settled as u64 ^ u64::from(self.valid.is_some()) ^ watched
+    }
+}

@@ -1,0 +1,38 @@
+//! One file a command.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::program::cli::Command;
+
+mod act;
+mod check;
+mod checkpoint;
+mod demo;
+mod generate;
+mod import;
+mod loop_table;
+mod configuration;
+mod rules;
+mod run;
+mod schema;
+mod tail;
+mod topics;
+
+/// Runs a command.
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Rules(arguments) => rules::rules(&arguments),
+        Command::Import(arguments) => import::import(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Schema(arguments) => schema::schema(&arguments),
+        Command::Demo(arguments) => demo::demo(&arguments),
+        Command::Generate(arguments) => generate::generate(&arguments),
+        Command::Topics(arguments) => topics::topics(&arguments),
+        Command::Checkpoint(arguments) => checkpoint::checkpoint(&arguments),
+        Command::Tail(arguments) => tail::tail(&arguments),
+        Command::Act(arguments) => act::act(&arguments),
+    }
+}

@@ -1,0 +1,274 @@
+//! What was found, for people and for machines.
+
+use std::collections::BTreeMap;
+
+use riskflow_config::{Located, Rule, Unmatched, meet};
+use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::intake::Limit;
+use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Lineage, Text};
+use riskflow_operators::warning;
+use serde::Serialize;
+
+use super::stock::{Refused, Stock};
+use crate::program::terminal::table;
+
+/// For people so many of each are listed; machines get all.
+const LISTED: usize = 20;
+
+/// What a job with these rows would refuse, and what its rules meet.
+#[derive(Serialize)]
+pub struct Report {
+    ok: bool,
+    refused: Vec<RefusedRow>,
+    rules: Vec<RuleRow>,
+    limits: usize,
+    datastreams: usize,
+    assets: usize,
+    unmatched: Vec<UnmatchedRow>,
+    passed_over: Vec<String>,
+}
+
+/// A record that would be refused.
+#[derive(Serialize)]
+struct RefusedRow {
+    place: String,
+    topic: &'static str,
+    reason: &'static str,
+    problems: Vec<String>,
+    /// What stays in force under its key; null if nothing does.
+    in_force: Option<InForce>,
+}
+
+#[derive(Serialize)]
+struct InForce {
+    id: Text,
+    version: Option<u32>,
+}
+
+/// A rule, and the datastreams that it watches.
+#[derive(Serialize)]
+struct RuleRow {
+    id: Text,
+    version: u32,
+    name: Text,
+    place: String,
+    datastreams: Vec<Text>,
+}
+
+/// A datastream with something that meets nothing, or a pair that is wrong together.
+#[derive(Serialize)]
+struct UnmatchedRow {
+    datastream: Option<Text>,
+    rule: Option<Text>,
+    kind: &'static str,
+    detail: String,
+    mistake: bool,
+}
+
+impl Report {
+    /// Matches all rows as the job does.
+    pub fn of(stock: Stock) -> Self {
+        let refused = stock.refused().into_iter();
+        let refused = refused.map(|refused| RefusedRow::of(refused, &stock)).collect();
+        let mut rules: Vec<(Rule, &str)> = Vec::new();
+        let mut assets: BTreeMap<Key, &Asset> = BTreeMap::new();
+        let mut datastreams: Vec<&Datastream> = Vec::new();
+        let mut lineage = Lineage::default();
+        let limits = stock
+            .rows
+            .keys()
+            .filter(|(topic, _)| *topic == Topic::BASE_LIMIT)
+            .count();
+        let mut unmatched = Vec::new();
+        for ((_, key), (row, place)) in &stock.rows {
+            if let Some(rule) = row.downcast_ref() {
+                rules.push((warning::rule(rule), place));
+            } else if let Some(Region { code, parent, .. }) = row.downcast_ref() {
+                lineage.put(*code, *parent);
+            } else if let Some(asset) = row.downcast_ref::<Asset>() {
+                assets.insert(*key, asset);
+            } else if let Some(datastream) = row.downcast_ref() {
+                datastreams.push(datastream);
+            } else if let Some(Limit { id, .. }) = row.downcast_ref()
+                && stock.rows.contains_key(&(Topic::IN_RULE, *key))
+            {
+                unmatched.push(UnmatchedRow {
+                    datastream: None,
+                    rule: Some(id.clone()),
+                    kind: "limit_as_rule",
+                    detail: format!("a limit and a rule are both `{id}`: their warnings would be the same"),
+                    mistake: true,
+                });
+            }
+        }
+        rules.sort_by(|(a, _), (b, _)| a.cmp(b));
+        datastreams.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut met: Vec<Vec<Text>> = vec![Vec::new(); rules.len()];
+        for datastream in &datastreams {
+            let asset = assets.get(&Key::of(&datastream.asset)).copied();
+            let located = asset.map_or_else(Located::default, |asset| Located::of(&lineage, asset.region));
+            let asset = asset.map(|asset| (asset, &located));
+            let found = meet(rules.iter().map(|(rule, _)| rule), datastream, asset);
+            for watching in found.rules {
+                met[watching.rule].push(datastream.id.clone());
+            }
+            let told = found.unmatched.into_iter();
+            unmatched.extend(told.map(|one| UnmatchedRow::of(datastream, &one, stock.all_rules)));
+        }
+        let rules = rules.iter().zip(met).map(|((rule, place), datastreams)| RuleRow {
+            id: rule.record.id.clone(),
+            version: rule.record.version,
+            name: rule.record.name.clone(),
+            place: (*place).to_owned(),
+            datastreams,
+        });
+        let mut report = Self {
+            ok: false,
+            refused,
+            rules: rules.collect(),
+            limits,
+            datastreams: datastreams.len(),
+            assets: assets.len(),
+            unmatched,
+            passed_over: stock.passed_over.clone(),
+        };
+        report.ok = report.refused.is_empty() && !report.unmatched.iter().any(|row| row.mistake);
+        report
+    }
+
+    /// Whether anything is refused.
+    pub const fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// How many datastreams a rule watches.
+    pub fn watched_by(&self, rule: &str) -> usize {
+        let rule = self.rules.iter().find(|row| &*row.id == rule);
+        rule.map_or(0, |rule| rule.datastreams.len())
+    }
+
+    /// Whether there is a rule or a limit, a refused one included.
+    pub fn has_rules(&self) -> bool {
+        self.limits > 0 || !self.rules.is_empty() || !self.refused.is_empty()
+    }
+
+    /// Whether nothing would be refused and nothing is wrong together.
+    pub const fn is_clean(&self) -> bool {
+        self.ok
+    }
+
+    /// One JSON object.
+    pub fn as_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a report is plain data")
+    }
+
+    /// Lines.
+    pub fn for_people(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for refused in self.refused.iter().take(LISTED) {
+            lines.push(format!("{} ({}): {}", refused.place, refused.topic, refused.reason));
+            lines.extend(refused.problems.iter().map(|problem| format!("  {problem}")));
+            lines.push(match &refused.in_force {
+                Some(InForce {
+                    id,
+                    version: Some(version),
+                }) => format!("  version {version} of `{id}` stays in force"),
+                Some(InForce { id, version: None }) => format!("  the row that `{id}` had before stays in force"),
+                None => "  nothing is in force in its place".to_owned(),
+            });
+        }
+        more(&mut lines, self.refused.len(), "records that are refused");
+        if !self.rules.is_empty() {
+            let rows = self.rules.iter().map(|rule| {
+                let few: Vec<&str> = rule.datastreams.iter().take(3).map(|id| &**id).collect();
+                let dots = if rule.datastreams.len() > few.len() {
+                    ", …"
+                } else {
+                    ""
+                };
+                let (count, few) = (rule.datastreams.len().to_string(), format!("{}{dots}", few.join(", ")));
+                vec![rule.id.to_string(), rule.version.to_string(), count, few]
+            });
+            lines.push(table(&["rule", "version", "datastreams", ""], rows));
+        }
+        for mistake in [true, false] {
+            let rows: Vec<&UnmatchedRow> = self.unmatched.iter().filter(|row| row.mistake == mistake).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            lines.push(
+                if mistake {
+                    "what does not fit:"
+                } else {
+                    "what comes to nothing, maybe as meant:"
+                }
+                .to_owned(),
+            );
+            lines.extend(rows.iter().take(LISTED).map(|row| match &row.datastream {
+                Some(datastream) => format!("  datastream `{datastream}`: {}", row.detail),
+                None => format!("  {}", row.detail),
+            }));
+            more(&mut lines, rows.len(), "of these");
+        }
+        lines.extend(
+            self.passed_over
+                .iter()
+                .map(|file| format!("{file} was not read: its name does not tell what it holds; give `TOPIC=FILE`")),
+        );
+        let limits = match self.limits {
+            0 => String::new(),
+            limits => format!("; {limits} limits of work under permit"),
+        };
+        let mistakes = self.unmatched.iter().filter(|row| row.mistake).count();
+        lines.push(format!(
+            "{}: {} rules, {} assets, {} datastreams; {} refused, {} that do not fit{limits}",
+            if self.ok { "ok" } else { "not ok" },
+            self.rules.len(),
+            self.assets,
+            self.datastreams,
+            self.refused.len(),
+            mistakes
+        ));
+        lines
+    }
+}
+
+fn more(lines: &mut Vec<String>, all: usize, what: &str) {
+    if all > LISTED {
+        lines.push(format!("  and {} more {what}; `--json` lists all", all - LISTED));
+    }
+}
+
+impl RefusedRow {
+    fn of(refused: &Refused, stock: &Stock) -> Self {
+        let in_force = stock.in_force(refused).map(|row| InForce {
+            id: row.id(),
+            version: row.version(),
+        });
+        Self {
+            place: refused.place.clone(),
+            topic: refused.topic.name(),
+            reason: refused.reason,
+            problems: refused.problems.clone(),
+            in_force,
+        }
+    }
+}
+
+impl UnmatchedRow {
+    fn of(datastream: &Datastream, unmatched: &Unmatched, all_rules: bool) -> Self {
+        // Where only some rules are known the missing one may be among the others.
+        let mistake = match unmatched {
+            Unmatched::RuleMissing { .. } => all_rules,
+            other => other.is_mistake(),
+        };
+        Self {
+            datastream: Some(datastream.id.clone()),
+            rule: unmatched.rule().cloned(),
+            kind: unmatched.kind(),
+            detail: unmatched.to_string(),
+            mistake,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Reads the configuration: file, then overrides, then checks.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use riskflow_config::{Input, Output, Settings, WrittenSettings};
+use riskflow_connectors::kafka;
+use riskflow_model::Problems;
+
+use crate::program::cli::ConfigArguments;
+use crate::program::exit::Usage;
+
+/// The settings as written, with overrides, and as checked.
+///
+/// # Errors
+///
+/// When the file cannot be read; with `Problems`, all of them, when what it says cannot be used.
+pub fn load(arguments: &ConfigArguments) -> Result<(WrittenSettings, Settings)> {
+    let path = file(arguments);
+    let text = match &path {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| Usage(format!("could not read `{}`: {error}", path.display())))?,
+        None => String::new(),
+    };
+    let loaded = WrittenSettings::load(&text, &named(path.as_deref()), &arguments.overrides);
+    loaded.with_context(|| format!("{} cannot be used", described(arguments)))
+}
+
+/// The same, with everything that it names and that can be looked at without asking anybody.
+///
+/// # Errors
+///
+/// As [`load`]; with `Problems` when files are not there, or no client can be made of the settings of Kafka.
+pub fn load_and_look(arguments: &ConfigArguments) -> Result<(WrittenSettings, Settings)> {
+    let (written, settings) = load(arguments)?;
+    look(&settings)
+        .none_or(Some((written, settings)))
+        .with_context(|| format!("{} cannot be used", described(arguments)))
+}
+
+/// The file that is read, if any is.
+fn file(arguments: &ConfigArguments) -> Option<PathBuf> {
+    let default = Path::new("riskflow.toml");
+    let default = || default.exists().then(|| default.to_owned());
+    arguments.config.clone().or_else(default)
+}
+
+fn named(path: Option<&Path>) -> String {
+    path.map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string())
+}
+
+/// Where the settings come from, for people: the file, and the fields that stand over it, without their values.
+pub fn described(arguments: &ConfigArguments) -> String {
+    let path = file(arguments);
+    let mut parts = vec![path.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string())];
+    let fields = arguments.overrides.iter().filter_map(|set| set.split_once('='));
+    parts.extend(fields.map(|(field, _)| format!("--set {field}")));
+    parts.join(", ")
+}
+
+/// What is wrong with what the settings name.
+fn look(settings: &Settings) -> Problems {
+    let mut problems = Problems::default();
+    if let Input::Files(files) = &settings.input {
+        for (index, file) in files.iter().enumerate() {
+            let is_stdin = file.path.as_os_str() == "-";
+            if let Some(wrong) = unreadable(&file.path).filter(|_| !is_stdin) {
+                problems.add(format!("input.files[{index}].path"), wrong, "a file that can be read");
+            }
+        }
+    }
+    let kafka = match (&settings.input, &settings.output) {
+        (Input::Kafka(kafka), _) | (_, Output::Kafka(kafka)) => kafka,
+        _ => return problems,
+    };
+    for problem in kafka::problems(kafka).iter() {
+        problems.push(problem.clone());
+    }
+    problems
+}
+
+/// Why a file cannot be read. A pipe is not opened: that would wait for its writer.
+fn unreadable(path: &Path) -> Option<String> {
+    let wrong = |what: String| format!("`{}`, which {what}", path.display());
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Some(wrong("is a folder".to_owned())),
+        Ok(metadata) if metadata.is_file() => {
+            let opened = std::fs::File::open(path);
+            opened.err().map(|error| wrong(format!("cannot be opened: {error}")))
+        }
+        Ok(_) => None,
+        Err(error) => Some(wrong(format!("is not there: {error}"))),
+    }
+}

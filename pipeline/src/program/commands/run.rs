@@ -1,0 +1,227 @@
+//! `riskflow run`.
+
+mod news;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use riskflow::runtime::cluster;
+use riskflow::runtime::http::{Server, Times, WayIn};
+use riskflow::runtime::job::{self, Handles};
+use riskflow::runtime::metrics::Done;
+use riskflow_config::{Clock, HttpSettings, Input, Output, Settings, TopicSettings};
+use riskflow_connectors::open_append;
+use riskflow_model::topic::Topic;
+use tokio::time::{Instant, interval};
+
+use self::news::News;
+use super::configuration;
+use crate::program::cli::RunArguments;
+use crate::program::limits;
+use crate::program::terminal::tell;
+
+/// Runs the job until its input ends or it is told to stop.
+pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
+    // First of all: whoever is asked to stop ends well, however early that is.
+    let handles = Handles::new()?;
+    stop_on_signals(&handles)?;
+    let (_, mut settings) = configuration::load_and_look(&arguments.config)?;
+    settings.recovery.start_anew = arguments.start_anew;
+    if settings.cluster.hosts.len() > 1 {
+        cluster::end_with_peers();
+    }
+    introduce(arguments, &settings);
+    limits::check(&settings)?;
+    if settings.cluster.process > 0 {
+        let place = cluster::tables_at(&settings.cluster.hosts, None);
+        handles.elsewhere.store(Some(Arc::new(place)));
+    }
+    let server = settings.http.as_ref().map(|http| serve(http, &settings, &handles));
+    // It serves until the job has ended.
+    let _server = server.transpose()?;
+    let news = News::start(&handles, &settings);
+    let ended = job::run(&settings, &handles, None);
+    news.end(ended.is_ok());
+    ended?;
+    match handles.elsewhere.load().as_ref() {
+        // Its epochs are those of the process with the tables.
+        Some(_) => tracing::info!("job ended"),
+        None => tracing::info!(epoch = %handles.views.load().epoch, "job ended"),
+    }
+    let waiting = handles.meters.waiting.load(Ordering::Relaxed);
+    if matches!(settings.input, Input::Files(_)) {
+        sum_up(&handles)?;
+    } else if settings.clock != Clock::Live && waiting > 0 {
+        tracing::warn!(
+            waiting,
+            "observations were waiting for the row of their datastream (`unknown.hold`) when the input ended: they are in no output"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is about to run: which version, with which settings, from where to where.
+fn introduce(arguments: &RunArguments, settings: &Settings) {
+    let TopicSettings { prefix, .. } = &settings.topics;
+    let (inputs, outputs) = (
+        settings.capabilities.inputs().count(),
+        settings.capabilities.outputs().count(),
+    );
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        configuration = configuration::described(&arguments.config),
+        "riskflow starts"
+    );
+    let input = match &settings.input {
+        Input::Log(folder) => format!("the embedded log in {}", folder.display()),
+        Input::Kafka(kafka) => format!("Kafka at {}", kafka.brokers),
+        Input::Files(files) => format!("{} files", files.len()),
+    };
+    let output = match &settings.output {
+        Output::Log(folder) => format!("the embedded log in {}", folder.display()),
+        Output::Kafka(kafka) => format!("Kafka at {}", kafka.brokers),
+        Output::Files(folder) => format!("files in {}", folder.display()),
+    };
+    let topics = format!(
+        "{inputs} inputs {prefix}base.* and {prefix}in.*, {outputs} outputs {prefix}out.*; read outputs with \
+         isolation.level=read_committed"
+    );
+    tracing::info!(
+        input,
+        output,
+        topics,
+        guarantee = settings.guarantee.name(),
+        "input and output"
+    );
+    tracing::info!(
+        workers = settings.cluster.workers.get(),
+        processes = settings.cluster.hosts.len().max(1),
+        clock = settings.clock.name(),
+        checkpoints = settings.checkpoint.path,
+        "job starts"
+    );
+}
+
+/// Says on standard error what became of files: standard output may be the output.
+///
+/// # Errors
+///
+/// When most of the records were refused: whatever was to be learnt from them was not.
+fn sum_up(handles: &Handles) -> Result<()> {
+    let done: &Done = &handles.metrics.done();
+    let total = |counts: &[(&str, u64)]| counts.iter().map(|(_, count)| count).sum::<u64>();
+    let mut lines = String::new();
+    for (what, counts) in [
+        ("records", &done.records),
+        ("dead letters", &done.dead_letters),
+        ("events of warnings", &done.deltas),
+    ] {
+        let by: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let by = if by.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", by.join(", "))
+        };
+        lines += &format!("{} {what}{by}\n", total(counts));
+    }
+    lines += &format!(
+        "{} rules and {} limits were in force\n",
+        handles.meters.in_force.rules(),
+        handles.meters.in_force.limits()
+    );
+    let waiting = handles.meters.waiting.load(Ordering::Relaxed);
+    if waiting > 0 {
+        lines += &format!(
+            "{waiting} observations were waiting for the row of their datastream (`unknown.hold`) when the input ended: they are in \
+             no output\n"
+        );
+    }
+    tell(lines.trim_end());
+    let (records, dead) = (total(&done.records), total(&done.dead_letters));
+    if (dead + waiting) * 2 > records {
+        let and = if waiting > 0 {
+            format!("; {waiting} are of datastreams without a row, and in no output")
+        } else {
+            String::new()
+        };
+        bail!(
+            "most of the records could not be used ({dead} of {records} were refused: `out.deadletter` says why{and})"
+        );
+    }
+    Ok(())
+}
+
+fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<Server> {
+    let to = http
+        .actions
+        .is_some()
+        .then(|| open_append(&settings.input, &settings.topics, Topic::IN_ACTION));
+    let to = to.transpose().context("could not open the way in for actions")?;
+    let times = Times {
+        horizon: settings.case.horizon,
+        max_future: settings.time.max_future,
+    };
+    let way_in = to.map(|to| WayIn { to, times });
+    let server = Server::start(http, handles.clone(), way_in).context("could not serve HTTP")?;
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    handles.served.get_or_init(|| format!("{scheme}://{}", server.address));
+    tracing::info!(address = %server.address, tls = http.tls.is_some(), actions = http.actions.is_some(), "serving HTTP");
+    Ok(server)
+}
+
+/// How long the job may take to end once it was asked to: less than the 30 s after which supervisors kill.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// How often it is looked whether the job was asked to stop, here or in another process of the cluster; [`GRACE`] need not be
+/// kept to the instant.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The first SIGTERM, SIGHUP (the terminal was closed) or ctrl-c asks the job to stop; a second one ends the process at once. If the job has not ended in time,
+/// because its output does not answer, the process ends all the same: as after kill -9 nothing is lost or repeated.
+pub fn stop_on_signals(handles: &Handles) -> Result<()> {
+    let stop = handles.stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (listens, ready) = std::sync::mpsc::channel();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+            let [Ok(mut term), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
+                tracing::error!("could not listen for signals");
+                return;
+            };
+            // Nobody waits for it any more only if the program ends.
+            let _ = listens.send(());
+            let (mut look, mut asked, mut since) = (interval(LOOK), false, None);
+            loop {
+                tokio::select! {
+                    _ = term.recv() => {}
+                    _ = interrupt.recv() => {}
+                    _ = hangup.recv() => {}
+                    _ = look.tick() => {
+                        if stop.load(Ordering::Acquire) && since.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                            tracing::error!(
+                                "the output has not taken what is under way within {GRACE:?} of being asked to stop: ending without; \
+                                 the next start goes on from the last commit"
+                            );
+                            std::process::exit(1);
+                        }
+                        continue;
+                    }
+                }
+                if asked {
+                    std::process::exit(130);
+                }
+                asked = true;
+                tracing::info!("stopping: epochs under way are committed first");
+                stop.store(true, Ordering::Release);
+            }
+        });
+    })?;
+    // An error if it cannot listen, which it said.
+    let _ = ready.recv();
+    Ok(())
+}

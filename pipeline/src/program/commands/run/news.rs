@@ -1,0 +1,182 @@
+//! What a running job tells of itself by and by: how it works off a history, which rules are in force, and what is refused.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use riskflow::runtime::job::Handles;
+use riskflow_config::{Clock, Settings};
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// So often dead letters are told, where there are new ones.
+const DEAD: Duration = Duration::from_secs(10);
+
+/// So often it is said again that no rule is in force.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// A thread that looks and tells.
+pub struct News {
+    ended: Arc<AtomicBool>,
+    /// Whether the job did what it was to do.
+    well: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl News {
+    /// Starts it. A process without the tables does not know the rules.
+    pub fn start(handles: &Handles, settings: &Settings) -> Self {
+        let ended: Arc<AtomicBool> = Arc::default();
+        let mut teller = Teller {
+            handles: handles.clone(),
+            knows_rules: settings.cluster.process == 0,
+            is_live: settings.clock == Clock::Live,
+            bar: std::io::stderr().is_terminal().then(ProgressBar::new_spinner),
+            ready_for: 0,
+            in_force: None,
+            warned: None,
+            dead: BTreeMap::new(),
+            dead_told: Instant::now(),
+        };
+        let well: Arc<AtomicBool> = Arc::default();
+        let (until, done) = (Arc::clone(&ended), Arc::clone(&well));
+        let work = move || {
+            while !until.load(Ordering::Acquire) {
+                teller.look();
+                std::thread::park_timeout(LOOK);
+            }
+            teller.end(done.load(Ordering::Acquire));
+        };
+        let thread = std::thread::Builder::new().name("news".to_owned()).spawn(work);
+        if let Err(error) = &thread {
+            tracing::warn!(%error, "news of the job will not be told: there is no thread for them");
+        }
+        Self {
+            ended,
+            well,
+            thread: thread.ok(),
+        }
+    }
+
+    /// The job has ended, well or not: tells what was not told yet.
+    pub fn end(self, well: bool) {
+        self.well.store(well, Ordering::Release);
+        self.ended.store(true, Ordering::Release);
+        if let Some(thread) = self.thread {
+            thread.thread().unpark();
+            // It only tells: if it panicked, there is nothing to lose.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Teller {
+    handles: Handles,
+    knows_rules: bool,
+    is_live: bool,
+    bar: Option<ProgressBar>,
+    /// So many looks the job has been ready.
+    ready_for: u32,
+    /// How many rules and limits were in force at the last look; `None` before it is known.
+    in_force: Option<(i64, i64)>,
+    /// When it was said last that there are none.
+    warned: Option<Instant>,
+    /// Dead letters that were told, by reason.
+    dead: BTreeMap<&'static str, u64>,
+    dead_told: Instant,
+}
+
+impl Teller {
+    fn look(&mut self) {
+        self.draw();
+        if self.handles.ready.load(Ordering::Acquire) {
+            self.ready_for = self.ready_for.saturating_add(1);
+        }
+        // What the first epochs brought is counted by the second look.
+        if self.knows_rules && self.ready_for > 1 {
+            self.rules();
+        }
+        if self.dead_told.elapsed() >= DEAD {
+            self.dead_letters();
+        }
+    }
+
+    fn end(&mut self, well: bool) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        self.dead_letters();
+        // A replay is never ready: what was in force all along is told now.
+        if well && self.knows_rules && !self.is_live && self.now() == (0, 0) {
+            warn_of_none();
+        }
+    }
+
+    /// A line on the terminal; the log has it in any case.
+    fn draw(&self) {
+        let Some(bar) = &self.bar else { return };
+        match self.handles.catching_up.get() {
+            Some(position) => {
+                if bar.is_finished() {
+                    bar.reset();
+                }
+                bar.set_message(format!("catching up: {position}"));
+                bar.tick();
+            }
+            None => bar.finish_and_clear(),
+        }
+    }
+
+    fn now(&self) -> (i64, i64) {
+        let in_force = &self.handles.meters.in_force;
+        (in_force.rules(), in_force.limits())
+    }
+
+    fn rules(&mut self) {
+        let now = self.now();
+        let (rules, limits) = now;
+        let before = self.in_force.replace(now);
+        if now == (0, 0) {
+            if self.warned.is_none_or(|at| at.elapsed() >= AGAIN) {
+                self.warned = Some(Instant::now());
+                warn_of_none();
+            }
+            return;
+        }
+        self.warned = None;
+        if before.is_none_or(|before| before == (0, 0)) {
+            tracing::info!(rules, limits, "rules are in force");
+        }
+    }
+
+    fn dead_letters(&mut self) {
+        self.dead_told = Instant::now();
+        let now: BTreeMap<&str, u64> = self.handles.metrics.done().dead_letters.into_iter().collect();
+        let new = now
+            .iter()
+            .map(|(reason, count)| (*reason, count - self.dead.get(reason).copied().unwrap_or(0)));
+        let new: Vec<String> = new
+            .filter(|(_, count)| *count > 0)
+            .map(|(reason, count)| format!("{reason} {count}"))
+            .collect();
+        if !new.is_empty() {
+            tracing::warn!(
+                "records could not be used: {}; `riskflow tail out.deadletter -n 5` shows the newest, and why",
+                new.join(", ")
+            );
+        }
+        self.dead = now;
+    }
+}
+
+fn warn_of_none() {
+    tracing::warn!(
+        "NO RULE IS IN FORCE: nothing will ever warn. `riskflow rules load` loads the packs that come with riskflow, `riskflow rules \
+         load FILE` rules of your own"
+    );
+}

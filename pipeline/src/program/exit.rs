@@ -1,0 +1,112 @@
+//! Which exit code an error gives: see the table in the README.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use riskflow::runtime::job::TopicsDiffer;
+use riskflow_connectors::checkpoint::CheckpointError;
+use riskflow_connectors::kafka::BrokerError;
+use riskflow_connectors::{AppendError, SourceError};
+use riskflow_model::Problems;
+
+use crate::program::cli::{EXIT_CONFIGURATION, EXIT_DIFFERS};
+
+/// Something was asked for that cannot be: another command line, or another file, is needed.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The exit code of an error: that of the first of its causes that has one of its own, else 1.
+pub fn code(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<Problems>().is_some() || error.downcast_ref::<Usage>().is_some() {
+        return ExitCode::from(EXIT_CONFIGURATION);
+    }
+    if error.downcast_ref::<TopicsDiffer>().is_some() {
+        return ExitCode::from(EXIT_DIFFERS);
+    }
+    error
+        .chain()
+        .find_map(of_cause)
+        .map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(AppendError::Topic(error)) = cause.downcast_ref() {
+        return of_source(error);
+    }
+    if let Some(AppendError::Files { .. }) = cause.downcast_ref() {
+        return Some(EXIT_CONFIGURATION);
+    }
+    if let Some(error) = cause.downcast_ref::<SourceError>() {
+        return of_source(error);
+    }
+    if let Some(CheckpointError::OtherJob { .. }) = cause.downcast_ref() {
+        return Some(EXIT_DIFFERS);
+    }
+    if let Some(CheckpointError::Path { .. }) = cause.downcast_ref() {
+        return Some(EXIT_CONFIGURATION);
+    }
+    match cause.downcast_ref() {
+        Some(BrokerError::Reserved { .. } | BrokerError::Settings(_)) => Some(EXIT_CONFIGURATION),
+        _ => None,
+    }
+}
+
+const fn of_source(error: &SourceError) -> Option<u8> {
+    match error {
+        SourceError::NoTopic { .. } => Some(EXIT_DIFFERS),
+        SourceError::FileInput { .. } => Some(EXIT_CONFIGURATION),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn an_error_has_the_code_of_its_cause_whatever_was_said_about_it() {
+        let no_topic = || SourceError::NoTopic {
+            topic: "in.rule".to_owned(),
+        };
+        let errors = [
+            (anyhow!("something"), ExitCode::FAILURE),
+            (Usage("a".to_owned()).into(), ExitCode::from(2)),
+            (
+                anyhow::Error::from(Problems::default()).context("a file"),
+                ExitCode::from(2),
+            ),
+            (no_topic().into(), ExitCode::from(3)),
+            (anyhow::Error::from(no_topic()).context("could not"), ExitCode::from(3)),
+            (
+                anyhow::Error::from(AppendError::Topic(Arc::new(no_topic()))).context("a"),
+                ExitCode::from(3),
+            ),
+            (
+                anyhow::Error::from(TopicsDiffer(String::new())).context("a"),
+                ExitCode::from(3),
+            ),
+            (
+                anyhow::Error::from(SourceError::Kafka(BrokerError::Reserved {
+                    property: "group.id".to_owned(),
+                    why: "",
+                })),
+                ExitCode::from(2),
+            ),
+        ];
+        for (error, expected) in errors {
+            assert_eq!(format!("{:?}", code(&error)), format!("{expected:?}"), "{error:#}");
+        }
+    }
+}

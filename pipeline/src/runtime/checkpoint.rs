@@ -1,0 +1,339 @@
+//! Checkpoints of a running job: chunks come from the folds of all workers of this process and are written by a thread of
+//! its own, so that no worker waits for a disk or a bucket.
+//!
+//! A checkpoint is asked for by a cut. It is whole once every fold of every worker gave its last chunk and the epoch is
+//! committed in the output; then its manifest is written, and old checkpoints go. A failure leaves the checkpoint without a
+//! manifest, is counted, and the next is tried when its time comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use riskflow_config::Settings;
+use riskflow_connectors::checkpoint::{CheckpointError, CheckpointStore, FORMAT, Manifest, Part};
+use riskflow_connectors::{failpoint, fault};
+use riskflow_model::progress::Offsets;
+use riskflow_model::{Millis, Text};
+use riskflow_operators::Epoch;
+use riskflow_operators::engine::Offer;
+
+use crate::runtime::clock::wall_clock;
+use crate::runtime::metrics::Metrics;
+
+/// What the checkpointer hears.
+enum Message {
+    /// From a fold of a worker.
+    Chunk {
+        epoch: Epoch,
+        fold: &'static str,
+        worker: usize,
+        keys: Vec<u8>,
+        last: bool,
+    },
+    /// From the publisher.
+    Committed {
+        epoch: Millis,
+        clock: Millis,
+        offsets: Offsets,
+    },
+}
+
+/// Chunks that may wait to be written: some megabytes each.
+const WAITING: usize = 8;
+
+/// Bytes a second: what is written here shares a disk, and its flushes, with the epochs that are committed meanwhile.
+const RATE: f64 = 64e6;
+
+/// How often the other processes are asked for.
+const ASKING: Duration = Duration::from_millis(50);
+
+/// What the other threads know of checkpoints.
+#[derive(Clone, Default)]
+pub struct State {
+    /// One is under way.
+    pub busy: Arc<AtomicBool>,
+    /// The epoch of the oldest that is kept.
+    pub oldest: Arc<AtomicI64>,
+}
+
+/// A running checkpointer; it ends when all its senders are gone.
+pub struct Checkpointer {
+    sender: SyncSender<Message>,
+    thread: JoinHandle<()>,
+    folds: Folds,
+}
+
+/// The folds of which there is state. All workers have the same, and say so before the first checkpoint is asked for.
+type Folds = Arc<Mutex<BTreeSet<&'static str>>>;
+
+fn known(folds: &Folds) -> MutexGuard<'_, BTreeSet<&'static str>> {
+    folds.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Checkpointer {
+    /// Starts one.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub fn start(
+        store: Arc<CheckpointStore>,
+        settings: &Settings,
+        semantics: Text,
+        metrics: Arc<Metrics>,
+        state: State,
+    ) -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel(WAITING);
+        let cluster = &settings.cluster;
+        let folds = Folds::default();
+        let mut writing = Writing {
+            store,
+            folds: Arc::clone(&folds),
+            capabilities: settings.capabilities.off().map(Text::from).collect(),
+            metrics,
+            state,
+            semantics,
+            keep: settings.checkpoint.keep,
+            process: cluster.process,
+            processes: cluster.hosts.len().max(1),
+            workers: cluster.workers.get(),
+            under_way: BTreeMap::new(),
+            failed: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("checkpoints".to_owned())
+            .spawn(move || writing.run(&receiver))?;
+        Ok(Self { sender, thread, folds })
+    }
+
+    /// Where a worker's fold gives its chunks.
+    #[must_use]
+    pub fn offer(&self, fold: &'static str, worker: usize) -> Offer {
+        let sender = self.sender.clone();
+        known(&self.folds).insert(fold);
+        Box::new(move |epoch, chunk, last| {
+            let mut keys = std::mem::take(chunk);
+            if fold == "lifecycle" && fault("fault::skip_fold") {
+                keys.clear();
+            }
+            let message = Message::Chunk {
+                epoch,
+                fold,
+                worker,
+                keys,
+                last,
+            };
+            match sender.try_send(message) {
+                Ok(()) => true,
+                Err(TrySendError::Full(Message::Chunk { keys, .. })) => {
+                    *chunk = keys;
+                    false
+                }
+                // The job ends.
+                Err(_) => true,
+            }
+        })
+    }
+
+    /// Where the publisher says that an epoch was committed of which a checkpoint is taken.
+    #[must_use]
+    pub fn committed(&self) -> crate::runtime::publisher::Committed {
+        let sender = self.sender.clone();
+        Box::new(move |epoch, clock, offsets| {
+            // The checkpointer ends only after all its senders.
+            drop(sender.send(Message::Committed { epoch, clock, offsets }));
+        })
+    }
+
+    /// Whether its thread ended, which it does only when it panics or the job is over.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits until what was begun is written.
+    pub fn join(self) {
+        drop(self.sender);
+        if let Err(panic) = self.thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// The checkpointer's thread.
+struct Writing {
+    store: Arc<CheckpointStore>,
+    folds: Folds,
+    /// Those that are off.
+    capabilities: BTreeSet<Text>,
+    metrics: Arc<Metrics>,
+    state: State,
+    semantics: Text,
+    keep: usize,
+    process: usize,
+    processes: usize,
+    /// In this process.
+    workers: usize,
+    under_way: BTreeMap<Millis, UnderWay>,
+    /// The one that failed last.
+    failed: Option<Millis>,
+}
+
+struct UnderWay {
+    began: Instant,
+    parts: Vec<Part>,
+    ended: usize,
+    /// What time it was, and how far the input was taken, once the epoch is committed.
+    committed: Option<(Millis, Offsets)>,
+}
+
+impl Writing {
+    fn run(&mut self, receiver: &Receiver<Message>) {
+        loop {
+            let waits_for_others = self.processes > 1 && !self.under_way.is_empty();
+            let wait = if waits_for_others { ASKING } else { Duration::MAX };
+            let epochs: Vec<Millis> = match receiver.recv_timeout(wait) {
+                Ok(message) => self.hear(message).into_iter().collect(),
+                // What the other processes wrote may be there by now.
+                Err(RecvTimeoutError::Timeout) => self.under_way.keys().copied().collect(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            for epoch in epochs {
+                if let Err(error) = self.finish(epoch) {
+                    self.fail(epoch, &error);
+                }
+            }
+        }
+    }
+
+    /// Returns the epoch that may be finished by it.
+    fn hear(&mut self, message: Message) -> Option<Millis> {
+        let (epoch, chunk) = match message {
+            Message::Committed { epoch, .. } if self.failed == Some(epoch) => return None,
+            Message::Committed { epoch, clock, offsets } => {
+                self.entry(epoch).committed = Some((clock, offsets));
+                return Some(epoch);
+            }
+            Message::Chunk {
+                epoch,
+                fold,
+                worker,
+                keys,
+                last,
+            } => (Millis(epoch as i64), (fold, worker, keys, last)),
+        };
+        if self.failed == Some(epoch) {
+            return None;
+        }
+        let (fold, worker, keys, last) = chunk;
+        let (process, number) = (self.process, self.entry(epoch).parts.len());
+        failpoint("checkpoint::before_part");
+        if !keys.is_empty() {
+            let name = format!("{fold}-{process}-{worker}-{number}.part");
+            let worker = (process * self.workers + worker, self.processes * self.workers);
+            match self.store.write_part(epoch, fold, worker, name, &keys) {
+                Ok(part) => {
+                    std::thread::sleep(Duration::from_secs_f64(part.bytes as f64 / RATE));
+                    self.entry(epoch).parts.push(part);
+                }
+                Err(error) => {
+                    self.fail(epoch, &error);
+                    return None;
+                }
+            }
+        }
+        self.entry(epoch).ended += usize::from(last);
+        last.then_some(epoch)
+    }
+
+    fn entry(&mut self, epoch: Millis) -> &mut UnderWay {
+        // A newer one takes the place of one that failed.
+        self.under_way.entry(epoch).or_insert_with(|| UnderWay {
+            began: Instant::now(),
+            parts: Vec::new(),
+            ended: 0,
+            committed: None,
+        })
+    }
+
+    /// It is told and counted once, however many of its parts come to nothing.
+    fn fail(&mut self, epoch: Millis, error: &CheckpointError) {
+        self.failed = Some(epoch);
+        let cause: &dyn std::error::Error = error;
+        tracing::error!(cause, %epoch, "a checkpoint could not be written");
+        self.metrics.checkpoint_failed();
+        // What still comes of it is passed over. What was written of it only takes room, which may be what was missing.
+        self.under_way.remove(&epoch);
+        if let Err(error) = self.store.remove(epoch) {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cause, %epoch, "what was written of it could not be deleted");
+        }
+        self.state.busy.store(false, Ordering::Release);
+    }
+
+    fn finish(&mut self, epoch: Millis) -> Result<(), CheckpointError> {
+        let Some(under_way) = self.under_way.get_mut(&epoch) else {
+            return Ok(());
+        };
+        // One last chunk of each fold of each worker.
+        let mut folds: BTreeMap<Text, usize> = known(&self.folds).iter().map(|fold| ((*fold).into(), 0)).collect();
+        if under_way.ended < self.workers * folds.len() {
+            return Ok(());
+        }
+        if self.process > 0 {
+            self.store.write_process(epoch, self.process, &under_way.parts)?;
+            self.under_way.retain(|other, _| *other > epoch);
+            return Ok(());
+        }
+        let Some((clock, offsets)) = under_way.committed.clone() else {
+            return Ok(());
+        };
+        let Some(others) = self.store.parts_of_others(epoch, self.processes)? else {
+            return Ok(());
+        };
+        let parts: Vec<Part> = under_way.parts.drain(..).chain(others).collect();
+        for part in &parts {
+            *folds.entry(part.fold.clone()).or_default() += 1;
+        }
+        let bytes = parts.iter().map(|part| part.bytes).sum();
+        let took = under_way.began.elapsed();
+        failpoint("checkpoint::before_manifest");
+        self.store.write_manifest(&Manifest {
+            format: FORMAT,
+            job: self.store.job().cloned(),
+            epoch,
+            clock,
+            offsets,
+            semantics: self.semantics.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            folds,
+            off: self.capabilities.clone(),
+            parts,
+        })?;
+        failpoint("checkpoint::before_prune");
+        self.under_way.retain(|other, _| *other > epoch);
+        self.metrics.checkpoint(wall_clock(), bytes, took);
+        tracing::info!(%epoch, bytes, ?took, "checkpoint");
+        // It stands, whatever becomes of older ones.
+        if let Err(error) = self.tidy() {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cause, %epoch, "older checkpoints could not be deleted or listed");
+        }
+        self.state.busy.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Deletes older checkpoints, and notes which is the oldest that is left.
+    fn tidy(&self) -> Result<(), CheckpointError> {
+        let pruned = self.store.prune(self.keep);
+        failpoint("checkpoint::after_prune");
+        let kept = self.store.list()?.into_iter().filter(|listed| listed.manifest.is_ok());
+        if let Some(oldest) = kept.map(|listed| listed.epoch.0).min() {
+            self.state.oldest.store(oldest, Ordering::Release);
+        }
+        pruned.map(drop)
+    }
+}

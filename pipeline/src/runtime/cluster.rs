@@ -1,0 +1,176 @@
+//! What the processes of a cluster owe each other. Only those of one job meet, and all begin where process 0 says. It is fail-stop:
+//! when one process ends before the others, all end, each with one line that says so.
+
+mod handshake;
+
+use std::any::Any;
+
+use std::cell::RefCell;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::panic;
+use std::process;
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context as _, Result, anyhow};
+use riskflow_config::{Input as From, Output, Settings};
+use timely::ExchangeData;
+use timely::communication::Hooks;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
+use timely::dataflow::InputHandleVec;
+use timely::dataflow::operators::Inspect;
+use timely::dataflow::operators::probe::{Handle, Probe};
+use timely::dataflow::operators::vec::{Broadcast, Input};
+use timely::worker::Worker;
+
+use crate::runtime::recovery::semantics_of;
+
+use handshake::{Job, connect};
+
+/// What timely's threads say, in a panic, when a connection to another process breaks.
+const LOST: &str = "timely communication error: ";
+
+/// From now on the loss of another process of the cluster ends this one, with an error on standard error and exit code 1,
+/// at whatever instruction it stands: as after kill -9, a start goes on from the last commit. Other panics stay as they are.
+pub fn end_with_peers() {
+    static ONCE: Mutex<()> = Mutex::new(());
+    let others = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let Some(why) = info.payload_as_str().and_then(|text| text.strip_prefix(LOST)) else {
+            return others(info);
+        };
+        // Each connection has threads of its own; the first that notices speaks.
+        let _first = ONCE.lock();
+        let _ = writeln!(
+            std::io::stderr(),
+            "error: another process of the cluster is gone ({why}): this one ends too; start all of them again"
+        );
+        process::exit(1);
+    }));
+}
+
+/// How workers reach each other, and what must live as long as they do.
+pub type Communication = (Vec<AllocatorBuilder>, Box<dyn Any + Send>);
+
+/// Puts together how the workers of this process reach each other and those of the other processes. Waits for these; `None` if it
+/// was asked to stop before they were there.
+///
+/// # Errors
+///
+/// When the port of this process cannot be had, or another process refuses this one.
+pub fn communication(settings: &Settings, stop: &AtomicBool) -> Result<Option<Communication>> {
+    let cluster = &settings.cluster;
+    let threads = cluster.workers.get();
+    if cluster.hosts.len() < 2 {
+        let alone = match threads {
+            1 => timely::CommunicationConfig::Thread,
+            _ => timely::CommunicationConfig::Process(threads),
+        };
+        return alone.try_build().map(Some).map_err(|error| anyhow!(error));
+    }
+    let Some(sockets) = connect(&cluster.hosts, cluster.process, &job(settings), stop)? else {
+        return Ok(None);
+    };
+    let hooks = Hooks::default();
+    let builders = ProcessBuilder::new_typed_vector(threads, hooks.refill.clone(), hooks.spill.clone());
+    let (builders, guard) = initialize_networking_from_sockets(builders, sockets, cluster.process, threads, hooks)
+        .context("could not use the connections of the cluster")?;
+    Ok(Some((
+        builders.into_iter().map(AllocatorBuilder::Tcp).collect(),
+        Box::new(guard),
+    )))
+}
+
+/// What the processes of a job have in common, by the names of the settings: with others they would compute something else, or
+/// something at another place.
+fn job(settings: &Settings) -> Job {
+    let input = match &settings.input {
+        From::Log(folder) => format!("log {}", folder.display()),
+        From::Kafka(kafka) => format!("kafka {}", kafka.brokers),
+        From::Files(files) => format!("files {files:?}"),
+    };
+    // Only process 0 writes; the others need to know whether what is written lasts.
+    let output = match &settings.output {
+        Output::Log(_) => "log",
+        Output::Kafka(_) => "kafka",
+        Output::Files(_) => "files",
+    };
+    let all = [
+        ("version of riskflow", env!("CARGO_PKG_VERSION").to_owned()),
+        ("cluster.hosts", settings.cluster.hosts.join(" ")),
+        ("cluster.workers", settings.cluster.workers.to_string()),
+        ("topics.prefix", settings.topics.prefix.clone()),
+        ("input", input),
+        ("input.clock", format!("{:?}", settings.clock)),
+        ("output.kind", output.to_owned()),
+        ("checkpoint.path", settings.checkpoint.path.clone()),
+        (
+            "[time], [unknown], [unmatched], [risk] or [case]",
+            semantics_of(settings).to_string(),
+        ),
+    ];
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Where the tables of a cluster are, in words: `served` is where process 0 serves HTTP, as far as that is known.
+#[must_use]
+pub fn tables_at(hosts: &[String], served: Option<&str>) -> String {
+    let home = hosts.first().map_or("", String::as_str);
+    let Some((scheme, address)) = served.and_then(|served| served.split_once("://")) else {
+        return format!("process 0 of the cluster ({home}) has them");
+    };
+    let address = match address.parse::<SocketAddr>() {
+        // It listens on every address of its host.
+        Ok(address) if address.ip().is_unspecified() => {
+            let host = home.rsplit_once(':').map_or(home, |(host, _)| host);
+            format!("{host}:{}", address.port())
+        }
+        _ => address.to_owned(),
+    };
+    format!("process 0 of the cluster has them, ask {scheme}://{address}")
+}
+
+/// What worker 0 has of this, on every worker: each must call it at the same point, and waits for worker 0.
+pub fn tell<T: ExchangeData + Clone>(worker: &mut Worker, own: T) -> T {
+    let told = Rc::new(RefCell::new(own));
+    let (heard, probe) = (Rc::clone(&told), Handle::new());
+    let mut input: InputHandleVec<u64, T> = InputHandleVec::new();
+    worker.dataflow(|scope| {
+        scope
+            .input_from(&mut input)
+            .broadcast()
+            .inspect(move |said| said.clone_into(&mut heard.borrow_mut()))
+            .probe_with(&probe);
+    });
+    if worker.index() == 0 {
+        input.send(told.borrow().clone());
+    }
+    input.close();
+    while !probe.done() {
+        worker.step_or_park(None);
+    }
+    told.borrow().clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tables_at;
+
+    #[test]
+    fn where_the_tables_are_is_an_address_that_can_be_asked() {
+        let hosts = ["risk-0.example:2101".to_owned(), "risk-1.example:2101".to_owned()];
+        for (served, expected) in [
+            (None, "process 0 of the cluster (risk-0.example:2101) has them"),
+            (Some("http://0.0.0.0:9464"), "ask http://risk-0.example:9464"),
+            (Some("https://[::]:9464"), "ask https://risk-0.example:9464"),
+            (Some("http://127.0.0.1:9464"), "ask http://127.0.0.1:9464"),
+            (Some("http://10.0.0.1:9464"), "ask http://10.0.0.1:9464"),
+        ] {
+            let said = tables_at(&hosts, served);
+            assert!(said.ends_with(expected), "{said}");
+        }
+    }
+}

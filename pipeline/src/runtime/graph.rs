@@ -1,0 +1,336 @@
+//! The whole dataflow on one page. It wires and decides nothing.
+//!
+//! ```text
+//!  base records ─► latest ─┬─ regions ─────────────────────────────────────────────────────┐
+//!                          ├─ assets ──────┬─────────────┬──────┐                          │
+//!                          ├─ datastreams ─┤             │      │                          │
+//!                          ├─ rules ───────┴► specifications    │                          │
+//!                          │                     │       │      ▼                          ▼
+//!  observations ───────────│─────────────────► monitor ──┼► lifecycle ─┬─ asset risk ─► region risk
+//!                          │            (revisions)      ▼  ▲   │ │    └─ warnings ───►   ▲
+//!                          ├─ permits, limits ─────► permit ┘   │ │        score baseline ─┘
+//!                          ├─ what meets nothing ─► unmatched   │ │
+//!                          └─ reports ─► report total           │ └─ deltas ─────────────────────┐
+//!  incidents, duties on now (roster), units, plans ─► obligations                                ▼
+//!                                                          └───────────────────────────────────► case ◄── joining ◄── actions
+//!  duties and posts on now (roster) ─► recipients ◄── alarms ──────────────────────────────────────┤
+//!                                          └─► notice                               response ◄─────┘
+//! ```
+//!
+//! `latest`, `monitor`, `permit`, `unmatched`, `lifecycle`, `score_baseline`, `roster`, `joining`, `case` and `notice` are folds, all else is views.
+//! `ticks` reach every fold.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use differential_dataflow::AsCollection;
+use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
+use jiff::tz::TimeZone;
+use riskflow_config::{
+    Capabilities, CaseSettings, ScoreCuts, Settings, TimeSettings, UnknownSettings, UnmatchedSettings,
+};
+use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::intake::Limit;
+use riskflow_model::output::{AssetRisk, WarningDelta, WarningState};
+use riskflow_model::rule::RuleRecord;
+use riskflow_model::{Shared, Text, capability};
+use riskflow_operators::closed_loop::{self, Acted, CaseRecord, CaseTerms, Warnings};
+use riskflow_operators::engine::{
+    BaseRecord, Batch, Builder, Built, FoldMeter, Keeper, Outside, Tick, Updates, batched, fork, split_into,
+};
+use riskflow_operators::place::{locate, named, placed};
+use riskflow_operators::risk::{ScoreBaseline, region_risk, region_rollup};
+use riskflow_operators::warning::{
+    self, Alone, Finding, Joined, Lasting, Lifecycle, Monitor, NoValueMeter, Observed, Step, UnmatchedMeter,
+    remembered, unmatched_table,
+};
+use riskflow_operators::{Rows, Turn, permit, standalone};
+use timely::dataflow::StreamVec;
+use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::vec::Map;
+use timely::worker::Worker;
+
+use crate::runtime::admission::Admission;
+use crate::runtime::in_force::{self, InForceMeter};
+use crate::runtime::output::{Output, OutputUpdate};
+use crate::runtime::unmatched;
+
+/// What comes in, on each worker.
+pub struct Inputs<'scope> {
+    /// Records of base topics and rules.
+    pub base: StreamVec<'scope, Turn, Batch<BaseRecord>>,
+    /// Observations that were admitted.
+    pub observations: StreamVec<'scope, Turn, Batch<Observed>>,
+    /// Actions that were admitted.
+    pub actions: StreamVec<'scope, Turn, Batch<Acted>>,
+    /// One for each epoch on each worker.
+    pub ticks: StreamVec<'scope, Turn, Tick>,
+}
+
+/// The settings that give the answer its meaning; all others change only how it is computed.
+#[derive(Clone, Debug)]
+pub struct Semantics {
+    /// Horizons of event time.
+    pub time: TimeSettings,
+    /// What becomes of observations whose datastream is not known.
+    pub unknown: UnknownSettings,
+    /// When what meets nothing stands in its table.
+    pub unmatched: UnmatchedSettings,
+    /// How a score becomes a level.
+    pub cuts: ScoreCuts,
+    /// Deadlines and bounds of cases.
+    pub case: CaseSettings,
+    /// The time that people there go by.
+    pub zone: TimeZone,
+    /// Which parts are on.
+    pub capabilities: Capabilities,
+}
+
+impl Semantics {
+    /// Those of a job.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            time: settings.time,
+            unknown: settings.unknown,
+            unmatched: settings.unmatched,
+            cuts: settings.cuts,
+            case: settings.case,
+            zone: settings.zone.clone(),
+            capabilities: settings.capabilities.clone(),
+        }
+    }
+}
+
+impl Semantics {
+    /// Which times of records are taken.
+    #[must_use]
+    pub const fn admission(&self) -> Admission {
+        Admission {
+            time: self.time,
+            case: self.case,
+        }
+    }
+}
+
+/// What the folds and views have done so far, over all workers of the process.
+#[derive(Clone, Debug, Default)]
+pub struct Meters {
+    folds: Arc<Mutex<BTreeMap<&'static str, Arc<FoldMeter>>>>,
+    /// Updates that went into arrangements of the views.
+    pub arranged: Arc<AtomicU64>,
+    /// Deletions of rows that were not there.
+    pub in_vain: Arc<AtomicU64>,
+    /// How much stands in `out.unmatched`, of each kind.
+    pub unmatched: Arc<UnmatchedMeter>,
+    /// Rules and limits in force.
+    pub in_force: Arc<InForceMeter>,
+    /// Observations that are no values.
+    pub no_values: Arc<NoValueMeter>,
+    /// Observations that wait for the row of their datastream.
+    pub waiting: Arc<AtomicU64>,
+}
+
+impl Meters {
+    /// What a fold has done, by its name.
+    #[must_use]
+    pub fn fold(&self, name: &'static str) -> Arc<FoldMeter> {
+        let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(folds.entry(name).or_default())
+    }
+
+    /// What each fold has done, in the order of their names.
+    #[must_use]
+    pub fn folds(&self) -> Vec<(&'static str, Arc<FoldMeter>)> {
+        let folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        folds.iter().map(|(name, meter)| (*name, Arc::clone(meter))).collect()
+    }
+
+    /// Counts from now on what a worker's arrangements take in. Call it before the dataflow is built.
+    pub fn count_arranged(&self, worker: &Worker) {
+        let arranged = Arc::clone(&self.arranged);
+        let Some(mut register) = worker.log_register() else {
+            return;
+        };
+        register.insert::<DifferentialEventBuilder, _>("differential/arrange", move |_, events| {
+            let batches = events
+                .iter()
+                .flat_map(|events| events.iter())
+                .filter_map(|(_, event)| match event {
+                    DifferentialEvent::Batch(batch) => Some(batch.length as u64),
+                    _ => None,
+                });
+            arranged.fetch_add(batches.sum(), Ordering::Relaxed);
+        });
+    }
+}
+
+/// What the folds need: meters, and how their state outlives the process.
+struct Around<'a> {
+    meters: &'a Meters,
+    keeper: &'a mut dyn FnMut(&'static str) -> Keeper,
+}
+
+impl Outside for Around<'_> {
+    fn keeper(&mut self, fold: &'static str) -> Keeper {
+        (self.keeper)(fold)
+    }
+
+    fn meter(&mut self, fold: &'static str) -> Arc<FoldMeter> {
+        self.meters.fold(fold)
+    }
+}
+
+/// Builds the dataflow; returns everything that is to be published. `keeper` says, by the name of a fold, how its state outlives
+/// the process.
+pub fn graph<'scope>(
+    inputs: Inputs<'scope>,
+    semantics: &Semantics,
+    meters: &Meters,
+    keeper: &mut dyn FnMut(&'static str) -> Keeper,
+) -> StreamVec<'scope, Turn, OutputUpdate> {
+    let is_on = |name| semantics.capabilities.is_on(name);
+    let mut around = Around { meters, keeper };
+    let mut builder = Builder::new(inputs.base, inputs.ticks, meters.in_vain.clone(), &mut around);
+    let b = &mut builder;
+
+    let regions = b.rows_of::<Region>();
+    let placed = placed(regions.clone());
+    let assets = b.table::<Asset>();
+    let located = locate(assets.clone(), placed.clone(), |(_, asset)| asset.region);
+    let datastreams = b.table::<Datastream>();
+    let datastreams = datastreams.map(|(key, row)| warning::at_asset(key, row));
+    let rules = b.rows_of::<RuleRecord>().map(|row| warning::rule(&row));
+    in_force::watch_rules(rules.clone(), &meters.in_force);
+    let there = rules.clone().map(|rule| Alone::Rule(rule.record.id.clone()));
+    let (specifications, alone) = warning::specifications(datastreams, located.clone(), rules);
+    tell_unmatched(b, alone, there, semantics, meters);
+
+    let monitor =
+        Monitor::new(semantics.time, semantics.unknown).counting(meters.no_values.clone(), meters.waiting.clone());
+    let mut findings = b.fold(monitor, specifications, inputs.observations);
+    let remember = remembered(&semantics.time);
+    if is_on(capability::PERMITS) {
+        in_force::watch_limits(b.rows_of::<Limit>(), &meters.in_force);
+        findings = findings.concat(permit::build(b, located, remember));
+    }
+    let [revisions, letters] = split_into(findings, |finding| match finding {
+        Finding::Revision(_) => 0,
+        Finding::DeadLetter(_) => 1,
+    });
+    let revisions = batched::<Lifecycle, _>(revisions, |(finding, _, _)| finding.revision());
+    b.append(letters.flat_map(|(finding, turn, diff)| Some((finding.dead_letter()?, turn, diff))));
+
+    let lifecycle = Lifecycle {
+        remember,
+        cuts: semantics.cuts,
+        join: semantics.case.flapping.join,
+        keep: semantics.case.retain,
+    };
+    let steps = Steps::of(b.fold(lifecycle, assets, revisions));
+    let warnings = steps.running.clone().map(|(warning, _)| warning);
+    let (deltas, happened) = deltas_and_records(steps.deltas, is_on(capability::CASES));
+    let deltas = named(
+        deltas,
+        regions.clone(),
+        |delta| delta.explanation.region,
+        |delta, name| delta.explanation.region_name = name,
+    );
+    b.append(deltas);
+    region_risks(b, regions.clone(), steps.asset_risks.clone(), warnings.clone());
+    b.publish(steps.asset_risks);
+    b.publish(warnings);
+
+    if let Some(happened) = happened {
+        let terms = CaseTerms {
+            settings: semantics.case,
+            max_future: semantics.time.max_future,
+            zone: semantics.zone.clone(),
+        };
+        let warnings = Warnings {
+            regions,
+            placed: placed.clone(),
+            running: steps.running,
+            joined: steps.joined,
+            happened,
+            actions: inputs.actions,
+        };
+        closed_loop::build(b, warnings, terms);
+    }
+    standalone::build(b, &placed, is_on);
+    let Built { rows, waking } = builder.finish();
+    let rows = rows.map(|(row, turn, diff)| (Output::Row(row), turn, diff));
+    rows.concat(waking.map(|(waking, turn)| (Output::Waking(Box::new(waking)), turn, 1)))
+}
+
+/// Deltas for their topic, and if there are cases what each means for its case.
+fn deltas_and_records<'scope>(
+    deltas: Updates<'scope, (Box<WarningDelta>, Text)>,
+    cases: bool,
+) -> (Updates<'scope, Box<WarningDelta>>, Option<Updates<'scope, CaseRecord>>) {
+    if !cases {
+        return (deltas.map(|((delta, _), turn, diff)| (delta, turn, diff)), None);
+    }
+    let (deltas, records) = fork(deltas, |((delta, run), turn, diff)| {
+        let record = CaseRecord::of_delta(&delta, run);
+        ((delta, turn, diff), (record, turn, diff))
+    });
+    (deltas, Some(records))
+}
+
+/// What meets nothing.
+fn tell_unmatched<'scope>(
+    b: &mut Builder<'scope, '_>,
+    alone: Rows<'scope, Alone>,
+    there: Rows<'scope, Alone>,
+    semantics: &Semantics,
+    meters: &Meters,
+) {
+    let alone = unmatched::tell(alone).concat(there);
+    let after = semantics.unmatched.after;
+    let records = b.nothing();
+    let lasting = b.fold(Lasting { after }, alone.map(|alone| (alone.key(), alone)), records);
+    b.publish(unmatched_table(lasting.as_collection(), meters.unmatched.clone()));
+}
+
+/// The risk of regions, and its trend.
+fn region_risks<'scope>(
+    b: &mut Builder<'scope, '_>,
+    regions: Rows<'scope, Shared<Region>>,
+    assets: Rows<'scope, Arc<AssetRisk>>,
+    warnings: Rows<'scope, Arc<WarningState>>,
+) {
+    let (states, scores) = region_rollup(regions, assets, warnings);
+    let records = b.nothing();
+    let baselines = b.fold(ScoreBaseline, scores, records);
+    b.publish(region_risk(states, baselines.as_collection()));
+}
+
+/// What the fold `lifecycle` gives, apart.
+struct Steps<'scope> {
+    asset_risks: Rows<'scope, Arc<AssetRisk>>,
+    running: Rows<'scope, (Arc<WarningState>, Text)>,
+    joined: Rows<'scope, Arc<Joined>>,
+    deltas: Updates<'scope, (Box<WarningDelta>, Text)>,
+}
+
+impl<'scope> Steps<'scope> {
+    fn of(steps: Updates<'scope, Step>) -> Self {
+        let [risks, states, joined, deltas] = split_into(steps, |step| match step {
+            Step::Risk(_) => 0,
+            Step::State(..) => 1,
+            Step::Joined(_) => 2,
+            Step::Delta(..) => 3,
+        });
+        let risks = risks.flat_map(|(step, turn, diff)| Some((step.risk()?, turn, diff)));
+        let states = states.flat_map(|(step, turn, diff)| Some((step.state()?, turn, diff)));
+        let joined = joined.flat_map(|(step, turn, diff)| Some((step.joined()?, turn, diff)));
+        Self {
+            asset_risks: risks.as_collection(),
+            running: states.as_collection(),
+            joined: joined.as_collection(),
+            deltas: deltas.flat_map(|(step, turn, diff)| Some((step.delta()?, turn, diff))),
+        }
+    }
+}

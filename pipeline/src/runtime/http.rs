@@ -1,0 +1,215 @@
+//! HTTP for machines and people who look: metrics, health, read-only JSON of the output tables; and the way in for actions.
+//!
+//! | path | gives |
+//! |---|---|
+//! | `/` | this table, as JSON, with the filters of each list and their values |
+//! | `/metrics` | Prometheus text |
+//! | `/healthz` | 200 while the process is alive |
+//! | `/readyz` | 200 once history is worked off and the tables are here, else 503 and why |
+//! | `/api/v1/regions?within=&tier=&domain=&least=` | region risks, of `domain=all` where none is given |
+//! | `/api/v1/regions/{code}` | one region, every domain |
+//! | `/api/v1/assets?within=&domain=&category=&least=` | asset risks |
+//! | `/api/v1/assets/{id}` | one asset |
+//! | `/api/v1/warnings?within=&domain=&rule=&least=` | open warnings |
+//! | `/api/v1/warnings/{id}` | one open warning with its last delta, which says why |
+//! | `/api/v1/cases?within=&domain=&rule=&step=&least=` | cases: the closed loop of warnings and incidents |
+//! | `/api/v1/cases/{id}` | one case |
+//! | `/api/v1/responses?within=&tier=&domain=` | how fast cases are acknowledged and resolved, by region and domain, and by unit |
+//! | `/api/v1/reports?within=&tier=&module=` | totals of reports |
+//! | `/api/v1/unmatched?kind=&rule=` | what meets nothing, and records that are wrong together |
+//! | `POST /api/v1/warnings/{id}/actions` | 202 once an action is durable on `in.action`; see [`actions`] |
+//!
+//! **Lists** are `{"now", "epoch", "total", "items", "next"}`: at most `limit` items (100 by default, 10,000 at most, and 16 MiB),
+//! all of one epoch, in the order of their keys. `next` is null on the last page, else the key to give as `after`: what is there all the
+//! while is on exactly one page, whatever comes and goes between two requests. `offset` passes over so many items. Where nothing fits,
+//! `notes` says which filter fits nothing by itself. A filter that a list does not have, and a value that a filter does not
+//! have, are refused (400). Rows are `{"now", "epoch", "item"}`.
+//!
+//! **Times.** `epoch` is the last that changed any row; `now` is the pipeline's time: all up to it is in the tables. Where nothing happens
+//! `epoch` stands still and `now` goes on; where `now` stands still, too, the job does not get on.
+//!
+//! Reading needs no authentication: it listens on loopback unless configured otherwise. With `[http.tls]` it is HTTPS only.
+//! Requests by another host name than those it is known by are refused (421, `http.hosts`). A list is encoded once for all who ask for the
+//! same at a time (`pages`); connections are bounded in number and time (`connections`). In a cluster process 0 has the
+//! tables; the others answer 503 and say where it serves.
+
+pub mod actions;
+
+mod authority;
+mod connections;
+mod host;
+mod lists;
+mod pages;
+mod tls;
+mod views;
+mod writer;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use riskflow_config::HttpSettings;
+use riskflow_connectors::Append;
+use serde_json::json;
+use tokio::net::TcpSocket;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::runtime::job::Handles;
+use actions::Actions;
+use connections::Bounds;
+use host::Hosts;
+use pages::Pages;
+use views::Reader;
+use writer::Writer;
+
+/// How long a request may wait for its answer to begin.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the system keeps of an answer that is not read, for each connection.
+const SEND_BUFFER: u32 = 256 << 10;
+
+/// How many connections the system lets wait.
+const BACKLOG: u32 = 1_024;
+
+/// Seconds after which to try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Where actions go.
+pub struct WayIn {
+    /// What appends them.
+    pub to: Box<dyn Append>,
+    /// When one may have been done.
+    pub times: Times,
+}
+
+/// How far the time of an action may lie from the clock, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Behind it (`case.horizon`).
+    pub horizon: i64,
+    /// Ahead of it (`time.max_future`).
+    pub max_future: i64,
+}
+
+/// A running server; it stops when dropped.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: watch::Sender<bool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a server on a thread of its own. `way_in` is where actions go, if the settings have any.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be bound, or certificate and key are of no use.
+    pub fn start(settings: &HttpSettings, handles: Handles, way_in: Option<WayIn>) -> Result<Self> {
+        let tls = settings.tls.as_ref().map(tls::load).transpose()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = listen(&runtime, settings.address).with_context(|| {
+            format!(
+                "could not listen on {} (`http.listen`): give another address there, or `http.enabled = false`",
+                settings.address
+            )
+        })?;
+        let address = listener.local_addr()?;
+        let mut threads = Vec::new();
+        let actions = match (&settings.actions, way_in) {
+            (Some(settings), Some(way_in)) => {
+                let (writer, thread) = Writer::start(way_in.to)?;
+                threads.push(thread);
+                Some(Actions::new(settings, handles.clone(), writer, way_in.times))
+            }
+            _ => None,
+        };
+        let metrics = Arc::clone(&handles.metrics);
+        let pages = Arc::new(Pages::new(Arc::clone(&handles.views), Arc::clone(&metrics)));
+        let reader = Reader {
+            handles,
+            pages: Arc::clone(&pages),
+        };
+        let router = router(&reader, actions, Hosts::new(address, &settings.hosts));
+        let (stop, stopped) = watch::channel(false);
+        let bounds = Bounds::of(settings.max_connections);
+        let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                let listener = match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => listener,
+                    Err(error) => return tracing::error!(%error, "HTTP cannot be served"),
+                };
+                tokio::spawn(async move { pages.sweep().await });
+                connections::serve(listener, tls, router, bounds, (metrics, stopped)).await;
+            });
+        })?;
+        // It holds the way to the writer: it must end first.
+        threads.insert(0, thread);
+        Ok(Self { address, stop, threads })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn listen(runtime: &Runtime, address: SocketAddr) -> std::io::Result<TcpListener> {
+    let _inside = runtime.enter();
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    // Connections have what their listener has.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+/// The routes; without `actions` there is no way in.
+fn router(reader: &Reader, actions: Option<Actions>, hosts: Hosts) -> Router {
+    let views = views::routes(reader);
+    let all = match actions {
+        Some(actions) => actions::routes(actions, views),
+        None => views
+            .fallback(async |request: Request| nowhere(&request, StatusCode::NOT_FOUND))
+            .method_not_allowed_fallback(async |request: Request| nowhere(&request, StatusCode::METHOD_NOT_ALLOWED)),
+    };
+    all.layer(TimeoutLayer::with_status_code(
+        StatusCode::SERVICE_UNAVAILABLE,
+        PATIENCE,
+    ))
+    .layer(from_fn_with_state(hosts, host::check))
+}
+
+/// A request for what there is not.
+fn nowhere(request: &Request, status: StatusCode) -> Response {
+    (status, Json(json!({ "error": no_such(request) }))).into_response()
+}
+
+fn no_such(request: &Request) -> String {
+    let path = request.uri().path();
+    let path = &path[..path.floor_char_boundary(100)];
+    let off = if path.ends_with("/actions") {
+        "; actions are taken where `http.actions.enabled` is on"
+    } else {
+        ""
+    };
+    format!(
+        "there is no `{} {path}`{off}; `/` tells what there is",
+        request.method()
+    )
+}

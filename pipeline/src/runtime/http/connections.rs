@@ -1,0 +1,308 @@
+//! Connections: how many there may be, for how long, and what ends them. None of them can hold up the job, and no client can
+//! keep others out by doing nothing.
+//!
+//! | what a client does | ends after |
+//! |---|---|
+//! | no TLS handshake, or half of one | 10 s |
+//! | no request, half of its headers, or nothing after an answer | 30 s |
+//! | reads nothing of an answer | 15 s |
+//! | reads so slowly that the answer does not end | 2 min |
+//! | waits before or between requests while another wants in and all places are taken | at once, the longest idle first |
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+use crate::runtime::metrics::Metrics;
+use crate::runtime::outcome::Ended;
+
+/// How many connections there may be, and how long each may take for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub connections: usize,
+    handshake: Duration,
+    headers: Duration,
+    stall: Duration,
+    answer: Duration,
+}
+
+impl Bounds {
+    pub const fn of(connections: usize) -> Self {
+        Self {
+            connections,
+            handshake: Duration::from_secs(10),
+            headers: Duration::from_secs(30),
+            stall: Duration::from_secs(15),
+            answer: Duration::from_secs(120),
+        }
+    }
+}
+
+/// The most that the headers of a request may take, in bytes.
+const LARGEST_HEADERS: usize = 64 << 10;
+
+/// What hyper buffers of a request or an answer, for each connection.
+const BUFFER: usize = 128 << 10;
+
+/// How long answers under way may take when the server stops.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// After an error of `accept` (no files left), and between two looks for a place.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// What a connection is at.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// It was opened then, and no request came yet.
+    New(Instant),
+    /// No request is under way, since then.
+    Idle(Instant),
+    /// A request came then, and its answer is not at its end.
+    Busy(Instant),
+    /// It must make room.
+    Shed,
+}
+
+/// What the connections share.
+struct Shared {
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    bounds: Bounds,
+    metrics: Arc<Metrics>,
+    stop: watch::Receiver<bool>,
+    places: Arc<Semaphore>,
+    open: Mutex<BTreeMap<u64, Arc<watch::Sender<Phase>>>>,
+}
+
+/// Serves until `stop` comes, then as long as answers under way take, but not longer than [`LEAVE`].
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    bounds: Bounds,
+    (metrics, mut stop): (Arc<Metrics>, watch::Receiver<bool>),
+) {
+    let shared = Arc::new(Shared {
+        router,
+        tls,
+        bounds,
+        metrics,
+        stop: stop.clone(),
+        places: Arc::new(Semaphore::new(bounds.connections)),
+        open: Mutex::default(),
+    });
+    let leaving = GracefulShutdown::new();
+    for number in 0.. {
+        let next = async {
+            let stream = accept(&listener).await;
+            (stream, shared.place().await)
+        };
+        let (stream, place) = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            next = next => next,
+        };
+        let connection = Connection::new(&shared, number, place);
+        tokio::spawn(connection.serve(stream, leaving.watcher()));
+    }
+    drop(listener);
+    let _ = timeout(LEAVE, leaving.shutdown()).await;
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<watch::Sender<Phase>>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more connection; where there is none, that of the one that has been idle longest.
+    async fn place(&self) -> OwnedSemaphorePermit {
+        let free = || Arc::clone(&self.places).acquire_owned();
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return place;
+        }
+        loop {
+            self.shed();
+            if let Ok(place) = timeout(BREATH, free()).await {
+                return place.expect("nobody closes it");
+            }
+        }
+    }
+
+    /// Ends the connection that has been idle longest, if any is.
+    fn shed(&self) {
+        let open = self.open();
+        let idle = open.values().filter_map(|phase| match *phase.borrow() {
+            Phase::New(since) | Phase::Idle(since) => Some((since, phase)),
+            Phase::Busy(_) | Phase::Shed => None,
+        });
+        if let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) {
+            longest.send_replace(Phase::Shed);
+        }
+    }
+}
+
+/// One connection; it gives its place back when dropped.
+struct Connection {
+    shared: Arc<Shared>,
+    number: u64,
+    phase: Arc<watch::Sender<Phase>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn new(shared: &Arc<Shared>, number: u64, place: OwnedSemaphorePermit) -> Self {
+        let phase = Arc::new(watch::Sender::new(Phase::New(Instant::now())));
+        let mut open = shared.open();
+        open.insert(number, Arc::clone(&phase));
+        shared.metrics.http_connections(open.len());
+        drop(open);
+        Self {
+            shared: Arc::clone(shared),
+            number,
+            phase,
+            _place: place,
+        }
+    }
+
+    /// Until client or server end it.
+    async fn serve(self, stream: TcpStream, leaving: Watcher) {
+        // An answer is written in one go, or waits for its reader.
+        let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.shared.bounds.stall));
+        let stream = Box::pin(stream);
+        let served = async {
+            match &self.shared.tls {
+                None => self.http(TokioIo::new(stream), leaving).await,
+                Some(tls) => match timeout(self.shared.bounds.handshake, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => self.http(TokioIo::new(stream), leaving).await,
+                    // No TLS, or of another kind: the client hears of it by TLS's own means.
+                    Ok(Err(_)) => None,
+                    Err(_) => Some(Ended::Handshake),
+                },
+            }
+        };
+        let mut stop = self.shared.stop.clone();
+        // Whoever never said what it wants is not waited for; hyper lets go of the others.
+        let unborn = async {
+            let _ = stop.wait_for(|stop| *stop).await;
+            let new = matches!(*self.phase.borrow(), Phase::New(_));
+            if !new {
+                std::future::pending().await
+            }
+        };
+        let ended = tokio::select! {
+            ended = served => ended,
+            ended = self.overdue() => Some(ended),
+            () = unborn => None,
+        };
+        if let Some(ended) = ended {
+            self.shared.metrics.http_ended(ended);
+        }
+    }
+
+    /// Requests and answers, one after the other; `None` where the client ended it.
+    async fn http(&self, stream: impl Read + Write + Unpin + 'static, leaving: Watcher) -> Option<Ended> {
+        let service = service_fn(|request| self.answer(request));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.shared.bounds.headers)
+            .max_header_size(LARGEST_HEADERS)
+            .max_buf_size(BUFFER)
+            .serve_connection(stream, service);
+        let error = leaving.watch(connection).await.err()?;
+        if error.is_timeout() {
+            return Some(Ended::Idle);
+        }
+        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        let stalled = cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut);
+        stalled.then_some(Ended::Stalled)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let busy = Busy::new(&self.phase);
+        let router = self.shared.router.clone();
+        let Ok(answer) = router.oneshot(request.map(Body::new)).await;
+        self.shared.metrics.http_answered(answer.status().as_u16());
+        // It is under way for as long as its body is.
+        Ok(answer.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _ = &busy;
+                frame
+            }))
+        }))
+    }
+
+    /// Comes when it must end although the client goes on.
+    async fn overdue(&self) -> Ended {
+        let mut phase = self.phase.subscribe();
+        loop {
+            let now = *phase.borrow_and_update();
+            match now {
+                Phase::Shed => return Ended::Shed,
+                Phase::New(_) | Phase::Idle(_) => drop(phase.changed().await),
+                Phase::Busy(since) => tokio::select! {
+                    _ = phase.changed() => {}
+                    () = sleep_until(since + self.shared.bounds.answer) => return Ended::Slow,
+                },
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut open = self.shared.open();
+        open.remove(&self.number);
+        self.shared.metrics.http_connections(open.len());
+    }
+}
+
+/// A request under way, up to the end of its answer.
+struct Busy(Arc<watch::Sender<Phase>>);
+
+impl Busy {
+    fn new(phase: &Arc<watch::Sender<Phase>>) -> Self {
+        phase.send_replace(Phase::Busy(Instant::now()));
+        Self(Arc::clone(phase))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.send_replace(Phase::Idle(Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

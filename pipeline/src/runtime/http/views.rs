@@ -1,0 +1,280 @@
+//! What can be read: lists and single rows of the output tables, metrics, health.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query as Given, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router, routing::get};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use riskflow_model::output::{AssetRisk, WarningDelta, WarningState};
+use riskflow_model::{DomainScope, Millis, RegionCode, duration};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::RETRY_AFTER;
+use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, Query, values};
+use super::pages::{Full, Pages, known_epoch};
+use crate::runtime::job::Handles;
+use crate::runtime::views::Tables;
+
+/// What requests are answered from.
+#[derive(Clone)]
+pub(super) struct Reader {
+    pub handles: Handles,
+    pub pages: Arc<Pages>,
+}
+
+/// The routes that only read.
+pub(super) fn routes(reader: &Reader) -> Router {
+    let mut tables = Router::new()
+        .route("/api/v1/regions/{code}", get(region))
+        .route("/api/v1/assets/{id}", get(asset))
+        .route("/api/v1/warnings/{id}", get(warning))
+        .route("/api/v1/cases/{id}", get(case));
+    for list in LISTS.iter() {
+        let path = format!("/api/v1/{}", list.about.name);
+        let show = async move |reader: State<Reader>, given: Pairs| show(&reader, list, given).await;
+        tables = tables.route(&path, get(show));
+    }
+    Router::new()
+        .merge(tables.route_layer(from_fn_with_state(reader.clone(), need_tables)))
+        .route("/", get(index))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(reader.clone())
+}
+
+/// The parameters of a request, as they are given.
+type Pairs = Result<Given<Vec<(String, String)>>, QueryRejection>;
+
+async fn metrics(State(reader): State<Reader>) -> Response {
+    let text = reader.handles.metrics.render(&reader.handles.meters);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+async fn ready(State(reader): State<Reader>) -> Response {
+    let handles = &reader.handles;
+    let clock = match handles.clock_off.load(Ordering::Acquire) {
+        0 => String::new(),
+        off => format!(
+            "; the wall clock is {} off and not followed yet",
+            duration::show(off.abs())
+        ),
+    };
+    let worked_off = handles.ready.load(Ordering::Acquire);
+    let position = handles.catching_up.get().map(|position| format!(" ({position})"));
+    let history = format!("history is being worked off{}", position.unwrap_or_default());
+    let said = match handles.tables_elsewhere() {
+        Some(place) if worked_off => format!("this process has no tables: {place}{clock}\n"),
+        Some(place) => format!("{history}; this process has no tables: {place}{clock}\n"),
+        None if handles.stop.load(Ordering::Acquire) => "the job is stopping\n".to_owned(),
+        None if !worked_off => format!("{history}{clock}\n"),
+        None => return (StatusCode::OK, format!("ready{clock}\n")).into_response(),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
+}
+
+/// What there is, for whoever looks for the first time.
+async fn index(State(reader): State<Reader>) -> Response {
+    let lists = LISTS.iter().map(|list| {
+        let filters = list.about.filters.iter();
+        let filters = filters.map(|filter| (filter.name().to_owned(), Value::from(values(*filter))));
+        json!({ "path": format!("/api/v1/{}", list.about.name), "gives": list.about.about, "filters": filters.collect::<serde_json::Map<_, _>>() })
+    });
+    let others = [
+        ("/api/v1/regions/{code}", "one region, every domain"),
+        ("/api/v1/assets/{id}", "one asset"),
+        (
+            "/api/v1/warnings/{id}",
+            "one open warning with its last delta, which says why",
+        ),
+        ("/api/v1/cases/{id}", "one case"),
+        ("/metrics", "metrics, as Prometheus reads them"),
+        ("/healthz", "200 while the process is alive"),
+        (
+            "/readyz",
+            "200 once history is worked off and the tables are here, else 503 and why",
+        ),
+    ];
+    let others = others.map(|(path, gives)| json!({ "path": path, "gives": gives }));
+    let tables = reader.handles.views.load();
+    let text = json!({
+        "service": "riskflow",
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": reader.handles.ready.load(Ordering::Acquire),
+        "tables": reader.handles.tables_elsewhere(),
+        "now": now(&reader.handles, tables.epoch),
+        "epoch": known_epoch(tables.epoch),
+        "endpoints": lists.chain(others).collect::<Vec<_>>(),
+        "pages": format!(
+            "lists give at most `limit` items ({PAGE}; up to {LARGEST_PAGE}) in the order of their keys; where there are more, `next` \
+             is the key to give as `after`"
+        ),
+        "actions": "POST /api/v1/warnings/{id}/actions, where `http.actions` is on",
+    });
+    let text = format!("{text:#}\n");
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// An empty list of a process without tables would look as if all were calm.
+async fn need_tables(State(reader): State<Reader>, request: Request, next: Next) -> Response {
+    let handles = &reader.handles;
+    if let Some(place) = handles.tables_elsewhere() {
+        return unavailable(format!("this process has no tables: {place}"));
+    }
+    let none = handles.views.load().epoch == Millis(0);
+    if none && !handles.ready.load(Ordering::Acquire) {
+        return unavailable("there are no tables yet: history is being worked off; try again".to_owned());
+    }
+    next.run(request).await
+}
+
+fn unavailable(error: String) -> Response {
+    let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
+    (StatusCode::SERVICE_UNAVAILABLE, retry, Json(json!({ "error": error }))).into_response()
+}
+
+fn refused(error: String) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response()
+}
+
+/// The pipeline's time: up to it all is in the tables. That of the rows is of the last epoch that changed any.
+fn now(handles: &Handles, epoch: Millis) -> Option<Millis> {
+    known_epoch(Millis(handles.now.load(Ordering::Acquire)).max(epoch))
+}
+
+async fn show(reader: &Reader, list: &'static List, given: Pairs) -> Response {
+    let given = match given {
+        Ok(Given(given)) => given,
+        Err(error) => return refused(error.body_text()),
+    };
+    let query = match Query::parse(list, &given) {
+        Ok(query) => query,
+        Err(error) => return refused(error),
+    };
+    match reader.pages.get(list, query).await {
+        Ok((epoch, page)) => {
+            let head = format!("{{\"now\":{},", json!(now(&reader.handles, epoch)));
+            let body = Body::new(Pieces(head.into(), page));
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Err(Full) => {
+            unavailable("too many large pages are under way to their readers; try again, or ask for less".to_owned())
+        }
+    }
+}
+
+/// A body that is handed over bit by bit: what waits in a connection is a piece, not a copy of the whole.
+struct Pieces(Bytes, Bytes);
+
+const PIECE: usize = 64 << 10;
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let head = std::mem::take(&mut self.0);
+        if !head.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(head))));
+        }
+        let piece = self.1.len().min(PIECE);
+        let piece = self.1.split_to(piece);
+        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty() && self.1.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact((self.0.len() + self.1.len()) as u64)
+    }
+}
+
+/// What a path names; parameters are refused, for nothing heeds them.
+fn named(path: Result<Path<String>, PathRejection>, request: &Request) -> Result<String, String> {
+    let Path(id) = path.map_err(|error| error.body_text())?;
+    match request.uri().query() {
+        Some(given) if !given.is_empty() => Err(format!(
+            "`{}` is given, and a single row takes no parameters; leave it out",
+            &given[..given.floor_char_boundary(100)]
+        )),
+        _ => Ok(id),
+    }
+}
+
+type Named = Result<Path<String>, PathRejection>;
+
+fn item<T: Serialize>(
+    reader: &Reader,
+    path: Named,
+    request: &Request,
+    what: &str,
+    find: impl FnOnce(&Tables, &str) -> Option<T>,
+) -> Response {
+    let id = match named(path, request) {
+        Ok(id) => id,
+        Err(error) => return refused(error),
+    };
+    let tables = reader.handles.views.load();
+    match find(&tables, &id) {
+        Some(found) => {
+            let (now, epoch) = (now(&reader.handles, tables.epoch), known_epoch(tables.epoch));
+            Json(Item { now, epoch, found }).into_response()
+        }
+        None => {
+            let error = json!({ "error": format!("there is no {what} `{id}`") });
+            (StatusCode::NOT_FOUND, Json(error)).into_response()
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Item<T> {
+    now: Option<Millis>,
+    epoch: Option<Millis>,
+    #[serde(flatten)]
+    found: T,
+}
+
+async fn region(State(reader): State<Reader>, path: Named, request: Request) -> Response {
+    item(&reader, path, &request, "region", |tables, code| {
+        let code: RegionCode = code.parse().ok()?;
+        let rows = DomainScope::EACH.iter();
+        let rows: Vec<_> = rows.filter_map(|domain| tables.region(code, *domain)).collect();
+        (!rows.is_empty()).then(|| json!({ "items": rows }))
+    })
+}
+
+async fn asset(State(reader): State<Reader>, path: Named, request: Request) -> Response {
+    item(&reader, path, &request, "asset", |tables, id| {
+        tables.get::<AssetRisk>(id).map(|row| json!({ "item": row }))
+    })
+}
+
+async fn warning(State(reader): State<Reader>, path: Named, request: Request) -> Response {
+    item(&reader, path, &request, "open warning", |tables, id| {
+        let row = tables.get::<WarningState>(id)?;
+        let delta = tables
+            .last_deltas
+            .get(id)
+            .and_then(|row| row.downcast_ref::<WarningDelta>());
+        Some(json!({ "item": row, "last_delta": delta }))
+    })
+}
+
+async fn case(State(reader): State<Reader>, path: Named, request: Request) -> Response {
+    item(&reader, path, &request, "case", |tables, id| {
+        tables.case(id).map(|row| json!({ "item": row }))
+    })
+}

@@ -1,0 +1,207 @@
+//! Decides about one record after the other: whether it belongs to the epoch, and where it goes.
+
+use riskflow_config::{Clock, InputRecord};
+use riskflow_connectors::{RawRecord, Rejection, Verdict, dead_letter, decode, table_key};
+use riskflow_model::OutputRow;
+use riskflow_model::output::Origin;
+use riskflow_model::progress::Offsets;
+use riskflow_model::topic::Topic;
+use riskflow_operators::engine::{BaseRecord, Change};
+
+use super::{HELD, How, Partition, Standing, Taken, earliest};
+use crate::runtime::admission::{Admission, Admitted};
+use crate::runtime::output::Output;
+
+/// Before everything else: table rows that tell no time of arrival.
+const EARLIEST: i64 = i64::MIN;
+
+/// When a record arrived.
+enum Arrival<'r> {
+    At(i64),
+    /// It cannot be read, tells no time, and none was read before it in its partition.
+    OfTheNext(&'r Rejection),
+}
+
+/// What one poll took of a topic.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    pub(super) late: u64,
+}
+
+/// What one poll took.
+#[derive(Default)]
+pub(super) struct Tally(pub(super) Vec<(Topic, Counts)>);
+
+impl Tally {
+    /// Records come topic by topic: mostly the topic is that of the record before.
+    fn of(&mut self, topic: Topic) -> &mut Counts {
+        let last = self.0.len().saturating_sub(1);
+        let place = match self.0.last() {
+            Some((known, _)) if *known == topic => last,
+            _ => self.0.iter().position(|(known, _)| *known == topic).unwrap_or_else(|| {
+                self.0.push((topic, Counts::default()));
+                self.0.len() - 1
+            }),
+        };
+        &mut self.0[place].1
+    }
+}
+
+/// Decides about one record after the other.
+pub(super) struct Clerk<'a> {
+    pub(super) how: How,
+    pub(super) bound: Option<&'a Offsets>,
+    pub(super) now: i64,
+    pub(super) clock: Clock,
+    pub(super) ceiling: i64,
+    pub(super) admission: Admission,
+    pub(super) taken: &'a mut Taken,
+    pub(super) tally: Tally,
+    pub(super) count: &'a mut usize,
+    pub(super) offsets: &'a mut Vec<(Partition, u64)>,
+    pub(super) next_arrival: &'a mut Option<i64>,
+    pub(super) standing: &'a mut Standing,
+    /// Partitions whose next record stays.
+    pub(super) waiting: Vec<Partition>,
+}
+
+impl Clerk<'_> {
+    pub(super) fn offer(&mut self, record: &RawRecord<'_>) -> Verdict {
+        let bounded = self
+            .bound
+            .is_some_and(|bound| record.offset >= bound.next(record.topic, record.partition));
+        if bounded && matches!(self.how, How::History | How::Look) {
+            return Verdict::NotYet;
+        }
+        let decoded = decode(record);
+        let partition = (record.topic, record.partition);
+        if self.how != How::Live {
+            let arrival = match self.arrival(record, &decoded) {
+                Arrival::At(arrival) => arrival,
+                Arrival::OfTheNext(rejection) => {
+                    let letter = Output::Row(OutputRow::new(dead_letter(record, rejection)));
+                    let held = self.standing.held.entry(partition).or_default();
+                    held.push((record.offset + 1, letter));
+                    self.count_record(record);
+                    return Verdict::Taken;
+                }
+            };
+            let take = match self.how {
+                How::Recorded => !bounded,
+                How::History => arrival <= self.now,
+                How::Live | How::Look => false,
+            };
+            if !take {
+                *self.next_arrival = earliest(*self.next_arrival, Some(arrival));
+                self.waiting.push(partition);
+                return Verdict::NotYet;
+            }
+        }
+        self.release_of(partition);
+        self.count_record(record);
+        self.note(partition, record.offset + 1);
+        let origin = Origin {
+            topic: record.topic.id(),
+            partition: record.partition,
+            offset: record.offset,
+        };
+        match decoded {
+            Ok(decoded) => match self.admission.admit(self.now, origin, decoded) {
+                Admitted::Observed(observed) => {
+                    let late = self.now - observed.observation.time.0 > self.admission.time.late_after;
+                    self.tally.of(record.topic).late += u64::from(late);
+                    self.taken.observations.push(observed);
+                }
+                Admitted::Base(record) => self.taken.base.push(record),
+                Admitted::Acted(acted) => self.taken.actions.push(acted),
+                Admitted::Refused(rejection) => self.refuse(record, &rejection),
+            },
+            Err(rejection) => self.refuse_row(record, origin, &rejection),
+        }
+        Verdict::Taken
+    }
+
+    fn count_record(&mut self, record: &RawRecord<'_>) {
+        *self.count += 1;
+        let counts = self.tally.of(record.topic);
+        counts.records += 1;
+        counts.bytes += record.payload.map_or(0, <[u8]>::len) as u64;
+    }
+
+    /// Records come partition by partition: mostly the partition is that of the record before.
+    fn note(&mut self, partition: Partition, next: u64) {
+        match self.offsets.last_mut() {
+            Some((last, offset)) if *last == partition => *offset = next,
+            _ => match self.offsets.iter_mut().find(|(known, _)| *known == partition) {
+                Some((_, offset)) => *offset = next,
+                None => {
+                    self.standing.begun.insert(partition);
+                    self.offsets.push((partition, next));
+                }
+            },
+        }
+    }
+
+    /// When a record arrived, for a replay.
+    fn arrival<'r>(&self, record: &RawRecord<'_>, decoded: &'r Result<InputRecord, Rejection>) -> Arrival<'r> {
+        if let (Clock::Arrival | Clock::Live, Some(arrival)) = (self.clock, record.arrival) {
+            return Arrival::At(arrival.0.min(self.ceiling));
+        }
+        let time = match decoded {
+            Ok(InputRecord::Observation(observation)) => observation.time.0,
+            Ok(InputRecord::Action(action)) => action.time.0,
+            Ok(InputRecord::Base(..)) => return Arrival::At(EARLIEST),
+            Err(_) if record.topic.is_input_table() => return Arrival::At(EARLIEST),
+            Err(rejection) => {
+                let partition = (record.topic, record.partition);
+                let held: usize = self.standing.held.values().map(Vec::len).sum();
+                // Behind a record that was taken it arrives with that, which is now.
+                let begun = self.standing.begun.contains(&partition);
+                return if begun || self.how == How::Recorded || held >= HELD {
+                    Arrival::At(EARLIEST)
+                } else {
+                    Arrival::OfTheNext(rejection)
+                };
+            }
+        };
+        // From the future by the job's clock: it will be refused, and must not hold up its partition until then.
+        Arrival::At(if time > self.ceiling { EARLIEST } else { time })
+    }
+
+    /// Records that were held at the beginning of a partition belong to this epoch.
+    fn release_of(&mut self, partition: Partition) {
+        if self.standing.held.is_empty() {
+            return;
+        }
+        for (next, letter) in self.standing.held.remove(&partition).unwrap_or_default() {
+            self.note(partition, next);
+            self.taken.dead_letters.push(letter);
+        }
+    }
+
+    /// All partitions told what they have: what is held of those that have nothing more belongs to this epoch.
+    pub(super) fn release(&mut self) {
+        if self.how == How::Look {
+            return;
+        }
+        let held = self.standing.held.keys().copied();
+        let ended: Vec<Partition> = held.filter(|held| !self.waiting.contains(held)).collect();
+        ended.into_iter().for_each(|partition| self.release_of(partition));
+    }
+
+    /// Where the record is about a row of a table, the table's fold says in the dead letter what stays in force.
+    fn refuse_row(&mut self, record: &RawRecord<'_>, origin: Origin, rejection: &Rejection) {
+        let Some(key) = table_key(record) else {
+            return self.refuse(record, rejection);
+        };
+        let change = Change::Refused(Box::new(dead_letter(record, rejection)));
+        self.taken.base.push(BaseRecord { origin, key, change });
+    }
+
+    fn refuse(&mut self, record: &RawRecord<'_>, rejection: &Rejection) {
+        let letter = OutputRow::new(dead_letter(record, rejection));
+        self.taken.dead_letters.push(Output::Row(letter));
+    }
+}

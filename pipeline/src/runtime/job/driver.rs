@@ -1,0 +1,202 @@
+//! Closing epochs: worker 0's other task, between two steps of its dataflow.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use riskflow_config::Clock;
+use riskflow_model::duration;
+use riskflow_operators::Turn;
+use timely::dataflow::InputHandleVec;
+
+use super::Job;
+use super::catching_up::CatchingUp;
+use crate::runtime::clock::{JobClock, Motion, Reading, TOLERANCE};
+use crate::runtime::ingest::{Cut, How};
+use crate::runtime::pace::{Now, Pace, Step};
+use crate::runtime::publisher::Closing;
+
+/// What worker 0 knows of the epochs that it closed and that are under way.
+pub(super) type Closed = Rc<RefCell<BTreeMap<u64, Closing>>>;
+
+/// The first epoch by the job's clock, once it is closed, behind its turn: when it is done, readers see the present.
+pub(super) type FirstLive = Rc<Cell<Option<(Turn, u64)>>>;
+
+/// Worker 0's other task: closing epochs.
+pub(super) struct Driver {
+    cuts: InputHandleVec<Turn, Cut>,
+    pace: Rc<RefCell<Pace>>,
+    clock: JobClock,
+    closed: Closed,
+    job: Arc<Job>,
+    /// When a checkpoint was last asked for, or under way.
+    checkpointed: Instant,
+    /// When a stalled epoch was last told of.
+    warned: Instant,
+    first_live: FirstLive,
+    catching_up: CatchingUp,
+}
+
+/// An epoch that is under way for so long is told of, again and again.
+const STALLED: Duration = Duration::from_secs(10);
+
+impl Driver {
+    pub(super) fn new(
+        cuts: InputHandleVec<Turn, Cut>,
+        pace: Rc<RefCell<Pace>>,
+        closed: Closed,
+        first_live: FirstLive,
+        job: &Arc<Job>,
+    ) -> Self {
+        let settings = &job.settings;
+        let tolerance = settings.time.max_future.max(TOLERANCE);
+        Self {
+            cuts,
+            pace,
+            clock: JobClock::new(settings.job_clock, tolerance, Reading::now()),
+            closed,
+            job: Arc::clone(job),
+            checkpointed: Instant::now(),
+            warned: Instant::now(),
+            first_live,
+            catching_up: CatchingUp::new(),
+        }
+    }
+
+    /// Closes an epoch if it is time, and says how long the worker may sleep; `None` at the end.
+    pub(super) fn step(&mut self) -> Option<Duration> {
+        let handles = &self.job.handles;
+        if handles.stop.load(Ordering::Acquire) {
+            return None;
+        }
+        self.watch();
+        let under_way = self.closed.borrow().len();
+        let now = self.read_clock();
+        let asked = self.is_time_for_checkpoint();
+        let mut pace = self.pace.borrow_mut();
+        self.job.handles.metrics.pace(under_way, pace.is_live());
+        let step = pace.step(under_way, now, asked);
+        let rewinding = pace.is_rewinding();
+        let (time, behind, live) = (pace.last().clock, pace.behind(), pace.is_live());
+        drop(pace);
+        let handles = &self.job.handles;
+        if live {
+            CatchingUp::end(&handles.catching_up);
+        } else if self.cuts.time() > &0 {
+            let settings = &self.job.settings;
+            let goal = match settings.clock {
+                Clock::Live => Some(now.clock),
+                Clock::Arrival | Clock::EventTime => settings.until.map(|until| until.0),
+            };
+            let taken = || handles.metrics.records_taken();
+            self.catching_up.look(time, taken, behind, goal, &handles.catching_up);
+        }
+        match step {
+            Step::Close(epoch, mut cut) => {
+                cut.checkpoint = asked && !rewinding && self.may_checkpoint(epoch, cut.how);
+                if cut.how != How::Look {
+                    let closing = Closing {
+                        at: Instant::now(),
+                        clock: cut.clock,
+                        checkpoint: cut.checkpoint,
+                        rewinding,
+                    };
+                    self.closed.borrow_mut().insert(epoch, closing);
+                }
+                cut.epoch = epoch;
+                // The dataflow's timestamps are the turns 0, 1, 2 and so on: where the next epoch will be is not known until this
+                // one is done, and a step over what lies between would go through all operators once more.
+                let turn = *self.cuts.time();
+                self.cuts.send(cut);
+                self.cuts.advance_to(turn + 1);
+                Some(Duration::ZERO)
+            }
+            Step::Wait(duration) => Some(duration),
+            Step::Rewind => {
+                self.job.rewind.store(true, Ordering::Release);
+                self.job.handles.ready.store(false, Ordering::Release);
+                None
+            }
+            Step::End => {
+                CatchingUp::end(&self.job.handles.catching_up);
+                self.job.handles.ready.store(true, Ordering::Release);
+                None
+            }
+        }
+    }
+
+    /// What the job's clock says; what it does is told.
+    fn read_clock(&mut self) -> Now {
+        let reading = Reading::now();
+        let motion = self.clock.read(reading);
+        let confirm = duration::show(self.job.settings.job_clock.confirm);
+        match motion {
+            Motion::Went => {}
+            Motion::Stepped(ahead) => tracing::warn!(
+                ahead_ms = ahead,
+                "the wall clock made a step; it is followed if it stands for {confirm} (`clock.confirm`)"
+            ),
+            Motion::Agrees => tracing::info!("the wall clock agrees with the job's clock again"),
+            Motion::Followed(ahead) => tracing::warn!(
+                ahead_ms = ahead,
+                "the step of the wall clock stood for {confirm}: it is followed"
+            ),
+        }
+        if motion != Motion::Went {
+            let off = self.clock.differs().then(|| reading.wall - self.clock.time());
+            self.job.handles.clock_off.store(off.unwrap_or(0), Ordering::Release);
+            self.job.handles.metrics.clock_off(off.unwrap_or(0));
+        }
+        Now {
+            clock: self.clock.time(),
+            steady: reading.steady,
+        }
+    }
+
+    /// From the end of one to the beginning of the next the interval passes.
+    fn is_time_for_checkpoint(&mut self) -> bool {
+        if self.job.state.busy.load(Ordering::Acquire) {
+            self.checkpointed = Instant::now();
+            return false;
+        }
+        self.job.lasting.is_some() && self.checkpointed.elapsed() >= self.job.settings.checkpoint.interval
+    }
+
+    /// Begins a checkpoint with this epoch. What is replayed is kept already.
+    fn may_checkpoint(&mut self, epoch: u64, how: How) -> bool {
+        let begin = epoch > self.job.last && how != How::Look;
+        if begin {
+            self.job.state.busy.store(true, Ordering::Release);
+            self.checkpointed = Instant::now();
+        }
+        begin
+    }
+
+    /// Nothing hangs in silence.
+    fn watch(&mut self) {
+        let oldest = self
+            .closed
+            .borrow()
+            .first_key_value()
+            .map(|(epoch, closing)| (*epoch, closing.at));
+        self.job.handles.metrics.oldest_epoch(oldest.map(|(_, closed)| closed));
+        let (epoch, age) = oldest
+            .map(|(epoch, closed)| (epoch, closed.elapsed()))
+            .unwrap_or_default();
+        let committed = self.job.committed.load(Ordering::Acquire);
+        self.job.handles.now.store(committed, Ordering::Release);
+        let caught_up = self.pace.borrow().caught_up();
+        if let (Some((_, first)), Some(caught_up)) = (self.first_live.get(), caught_up)
+            && committed >= first.max(caught_up) as i64
+        {
+            self.job.handles.ready.store(true, Ordering::Release);
+        }
+        if age >= STALLED && self.warned.elapsed() >= STALLED {
+            self.warned = Instant::now();
+            tracing::warn!(epoch, ?age, "an epoch is stalled: a source or a worker does not get on");
+        }
+    }
+}

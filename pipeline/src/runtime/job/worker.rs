@@ -1,0 +1,223 @@
+//! One worker, from start to stop.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use riskflow_config::Settings;
+use riskflow_operators::Turn;
+use riskflow_operators::engine::Tick;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::Inspect;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::probe::Handle;
+use timely::dataflow::operators::vec::{Broadcast, Filter, Input, Map};
+use timely::dataflow::{InputHandleVec, StreamVec};
+use timely::worker::Worker;
+
+use super::Job;
+use super::driver::{Closed, Driver, FirstLive};
+use crate::runtime::clock::TOLERANCE;
+use crate::runtime::cluster::{self, tell};
+use crate::runtime::graph::{Inputs, Semantics, graph};
+use crate::runtime::ingest::{Cut, How, Ingest, Ingested, Report, ingest};
+use crate::runtime::output::publish;
+use crate::runtime::pace::{POLL, Pace, Terms};
+use crate::runtime::publisher::Completed;
+use crate::runtime::recovery::Start;
+
+pub(super) fn worker_config() -> timely::WorkerConfig {
+    let mut worker = timely::WorkerConfig::default();
+    // Arrangements go on compacting while nothing comes in.
+    let differential = differential_dataflow::Config::default().idle_merge_effort(Some(1000));
+    differential_dataflow::configure(&mut worker, &differential);
+    worker
+}
+
+/// One worker from start to stop.
+pub(super) fn work(worker: &mut Worker, job: &Arc<Job>) {
+    let index = worker.index();
+    let Job {
+        settings,
+        handles,
+        failure,
+        ..
+    } = &**job;
+    let start = if settings.cluster.hosts.len() > 1 {
+        let (start, served) = tell(worker, (job.start.clone(), handles.served.get().cloned()));
+        if settings.cluster.process > 0 {
+            let place = cluster::tables_at(&settings.cluster.hosts, served.as_deref());
+            handles.elsewhere.store(Some(Arc::new(place)));
+        }
+        start
+    } else {
+        job.start.clone()
+    };
+    let sources = job.open_sources(&start, index, worker.peers()).unwrap_or_else(|error| {
+        failure.note(error);
+        Vec::new()
+    });
+    handles.meters.count_arranged(worker);
+    let failed = Rc::new(RefCell::new(None));
+    let ingestion = Rc::new(RefCell::new(job.ingestion(sources, Rc::clone(&failed))));
+    let pace = Pace::new(terms(settings, worker.peers()), job.plan.clone());
+    let pace = Rc::new(RefCell::new(pace));
+    let mut bell = bell(worker, &pace);
+    let closed: Closed = Rc::default();
+    let live: FirstLive = Rc::default();
+    let ends = (&pace, &closed, &live);
+    let (cuts, probe) = build(worker, Rc::clone(&ingestion), job, &start, ends);
+    let mut driver = (index == 0).then(|| Driver::new(cuts, pace, closed, Rc::clone(&live), job));
+    while !probe.done() {
+        if let Some(error) = failed.take() {
+            failure.note(anyhow::Error::new(error).context("could not read the input"));
+        }
+        if job.has_failed() {
+            // It is left, on every worker.
+            leave(worker);
+            return;
+        }
+        let wait = match driver.take() {
+            Some(mut active) => match active.step() {
+                Some(wait) => {
+                    driver = Some(active);
+                    wait
+                }
+                // Dropped: no further epoch; those under way come to their end.
+                None => Duration::ZERO,
+            },
+            None => {
+                // Another process commits; here, an epoch is done when it has passed through the dataflow of all of them.
+                if settings.cluster.process > 0 && live.get().is_some_and(|(turn, _)| !probe.less_equal(&turn)) {
+                    handles.ready.store(true, Ordering::Release);
+                }
+                settings.epoch.tick.clamp(POLL.0, POLL.1)
+            }
+        };
+        match ingestion.borrow_mut().at_hand() {
+            Ok(true) => {
+                bell.send(());
+                // To flush the input leaves it in the buffers of the exchange behind it, until the frontier moves.
+                bell.advance_to(bell.time() + 1);
+            }
+            Ok(false) => {}
+            Err(error) => failure.note(anyhow::Error::new(error).context("could not read the input")),
+        }
+        worker.step_or_park(Some(wait));
+    }
+    // What the others have to know of it goes out with a step. Nothing is under way any more, so nothing is waited for.
+    worker.step();
+    leave(worker);
+}
+
+/// Lets go of all that is left of the dataflows: to wait until they are empty would be to wait for other workers, which may be gone.
+fn leave(worker: &mut Worker) {
+    for dataflow in worker.installed_dataflows() {
+        worker.drop_dataflow(dataflow);
+    }
+}
+
+/// What the pace of epochs goes by.
+fn terms(settings: &Settings, peers: usize) -> Terms {
+    Terms {
+        epoch: settings.epoch.clone(),
+        clock: settings.clock,
+        until: settings.until,
+        max_future: settings.time.max_future.max(TOLERANCE),
+        peers,
+    }
+}
+
+/// A way for every worker to tell worker 0 that there is something to close an epoch for. It belongs to no epoch.
+fn bell(worker: &mut Worker, pace: &Rc<RefCell<Pace>>) -> InputHandleVec<u64, ()> {
+    let mut bell = InputHandleVec::new();
+    let pace = Rc::clone(pace);
+    worker.dataflow::<u64, _, _>(|scope| {
+        let to_worker_0 = Exchange::new(|_: &()| 0);
+        scope
+            .input_from(&mut bell)
+            .sink(to_worker_0, "Bell", move |(input, _)| {
+                input.for_each(|_, rings| {
+                    rings.clear();
+                    pace.borrow_mut().ring();
+                });
+            });
+    });
+    bell
+}
+
+/// Builds the dataflow; returns where cuts go in, and a probe behind everything.
+fn build(
+    worker: &mut Worker,
+    ingestion: Rc<RefCell<Ingest>>,
+    job: &Job,
+    start: &Start,
+    (pace, closed, live): (&Rc<RefCell<Pace>>, &Closed, &FirstLive),
+) -> (InputHandleVec<Turn, Cut>, Handle<Turn>) {
+    let index = worker.index();
+    let mut keeper = job.keeper(start, index, worker.peers());
+    let sender = (index == 0)
+        .then(|| job.sender.lock().unwrap_or_else(PoisonError::into_inner).take())
+        .flatten();
+    let probe = Handle::new();
+    let mut cuts: InputHandleVec<Turn, Cut> = InputHandleVec::new();
+    let (noted, times, live) = (Rc::clone(pace), Rc::clone(closed), Rc::clone(live));
+    let pace = Rc::clone(pace);
+    worker.dataflow::<Turn, _, _>(|scope| {
+        let cuts: StreamVec<_, Cut> = scope.input_from(&mut cuts).broadcast();
+        let cuts = cuts.inspect_core(move |event| {
+            if let Ok((stamp, cuts)) = event
+                && live.get().is_none()
+                && let Some(cut) = cuts.iter().find(|cut| cut.how == How::Live)
+            {
+                live.set(stamp.least().map(|turn| (*turn, cut.epoch)));
+            }
+        });
+        let Ingested {
+            base,
+            observations,
+            actions,
+            dead_letters,
+            reports,
+        } = ingest(ingestion, cuts.clone());
+        let note = Exchange::new(|_: &Report| 0);
+        let stop = Arc::clone(&job.handles.stop);
+        reports.sink(note, "Reports", move |(input, _)| {
+            input.for_each(|_, reports| {
+                for report in reports.drain(..) {
+                    // Another process was asked to.
+                    if report.stop {
+                        stop.store(true, Ordering::Release);
+                    }
+                    noted.borrow_mut().note(report);
+                }
+            });
+        });
+        let ticks = cuts.filter(|cut| cut.how != How::Look).map(|cut| Tick {
+            epoch: cut.epoch,
+            clock: cut.clock,
+            checkpoint: cut.checkpoint,
+        });
+        let semantics = Semantics::of(&job.settings);
+        let inputs = Inputs {
+            base,
+            observations,
+            actions,
+            ticks: ticks.clone(),
+        };
+        let updates = graph(inputs, &semantics, &job.handles.meters, &mut keeper).concat(dead_letters);
+        publish(updates, ticks, &probe, index, move |output, wake| {
+            pace.borrow_mut().applied(wake);
+            let closing = times.borrow_mut().remove(&output.epoch.0.unsigned_abs());
+            let closing = closing.expect("an epoch is published once, and only if it was closed");
+            if let Some(sender) = &sender {
+                // The publisher ended: it failed, and worker 0 will notice.
+                let _ = sender.send(Completed { output, closing });
+            }
+        });
+    });
+    (cuts, probe)
+}

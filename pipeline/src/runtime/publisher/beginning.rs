@@ -1,0 +1,63 @@
+//! Where publishing begins, and what stood in the output before.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use riskflow_connectors::Published;
+use riskflow_connectors::checkpoint::CheckpointStore;
+use riskflow_model::output::{CaseState, WarningState};
+use riskflow_model::progress::Offsets;
+use riskflow_model::{Millis, Text};
+
+use super::foretold::Foretold;
+use super::told::Told;
+use crate::runtime::pace::Moment;
+
+/// Where publishing begins.
+#[derive(Clone, Debug, Default)]
+pub struct Beginning {
+    /// Whether progress is recorded: only so can a later run go on.
+    pub definite: bool,
+    /// The epoch committed last; nothing up to it is published again.
+    pub last: Millis,
+    /// How far the input was taken before the first epoch that comes.
+    pub position: Offsets,
+    /// The epoch and the offsets that `out.progress` begins with.
+    pub base: (Moment, Offsets),
+    /// The epochs that it records from there on.
+    pub recorded: VecDeque<(Moment, Offsets)>,
+    /// Whether all that is void: the job begins anew.
+    pub anew: bool,
+    /// What the epochs up to `last` gave, where that is recorded.
+    pub digests: BTreeMap<Millis, Text>,
+    /// Whether another digest is an error.
+    pub verify: bool,
+    /// The rows that stand in the output tables; `None`: they are those that the replay gives, epoch by epoch the same.
+    pub published: Option<Published>,
+    /// Where the clock was ahead, what stands open there.
+    pub open: Option<Open>,
+    /// What a clock that was ahead told too early, as far as is noted.
+    pub foretold: Foretold,
+    /// Where that is noted.
+    pub store: Option<Arc<CheckpointStore>>,
+}
+
+/// What stands open in the output.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// Warnings.
+    pub warnings: Vec<WarningState>,
+    /// Cases that are not archived, and of which something is there.
+    pub cases: Vec<CaseState>,
+    /// What was told of cases.
+    pub told: Told,
+}
+
+impl Beginning {
+    /// Settings or version changed since these epochs were published. So the replay may give other results, which is no error:
+    /// digests are not compared, and the tables are compared instead.
+    pub fn do_not_compare(&mut self) {
+        self.verify = false;
+        self.digests.clear();
+    }
+}
