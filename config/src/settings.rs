@@ -93,6 +93,15 @@ impl Capabilities {
         topic.capability().is_none_or(|name| self.is_on(name))
     }
 
+    /// Why a topic is not needed: which switch is off, in words. `None`: it is needed.
+    #[must_use]
+    pub fn off_of(&self, topic: Topic) -> Option<String> {
+        let name = topic.capability().filter(|name| !self.is_on(name))?;
+        Some(format!(
+            "`{topic}` belongs to a part that is off (`capabilities.{name} = false`)"
+        ))
+    }
+
     /// The topics that are read, in the order in which they are applied.
     pub fn inputs(&self) -> impl Iterator<Item = Topic> {
         Topic::inputs().filter(|topic| self.need(*topic))

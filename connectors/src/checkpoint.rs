@@ -498,6 +498,25 @@ impl CheckpointStore {
         parts.try_for_each(|part| self.read_part(manifest.epoch, part).map(drop))
     }
 
+    /// Reads what stands beside the checkpoints: whose they are, and what the job notes. Gives each that is there, by its name.
+    #[must_use]
+    pub fn verify_beside(&self) -> Vec<(&'static str, Result<(), CheckpointError>)> {
+        let names = [JOB, Meaning::NAME, FORETOLD];
+        let look = |name: &'static str| {
+            let path = ObjectPath::from(name);
+            let sound = match self.get(&path) {
+                Ok(bytes) => opened::<serde_json::Value>(&path, &bytes).map(drop),
+                Err(CheckpointError::Store {
+                    error: object_store::Error::NotFound { .. },
+                    ..
+                }) => return None,
+                Err(error) => Err(error),
+            };
+            Some((name, sound))
+        };
+        names.into_iter().filter_map(look).collect()
+    }
+
     /// The newest checkpoint that is whole and sound and that `useful` accepts. Those before it that are not are named in
     /// the log.
     ///
@@ -602,6 +621,9 @@ impl CheckpointStore {
         }
     }
 }
+
+/// The note of what was told too early.
+pub const FORETOLD: &str = "foretold";
 
 /// The object that says whose checkpoints these are.
 const JOB: &str = "job";

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use riskflow::runtime::http::{Server, Times, WayIn};
 use riskflow::runtime::job::Handles;
 use riskflow::runtime::views::Tables;
-use riskflow_config::{ActionSettings, HttpSettings, Input, TlsSettings, TokenSettings, TopicSettings};
+use riskflow_config::{ActionSettings, Capabilities, HttpSettings, Input, TlsSettings, TokenSettings, TopicSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{Append, open_append};
 use riskflow_model::OutputRow;
@@ -87,14 +87,27 @@ fn topics() -> TopicSettings {
 
 impl Desk {
     pub fn open() -> Self {
+        Self::taking(&Capabilities::default())
+    }
+
+    pub fn taking(capabilities: &Capabilities) -> Self {
         let folder = tempfile::tempdir().unwrap();
         drop(LogWriter::open(folder.path(), Topic::IN_ACTION.name(), 2).unwrap());
         let way_in = open_append(&Input::Log(folder.path().to_owned()), &topics(), Topic::IN_ACTION).unwrap();
-        Self::with(folder, Some(way_in), None)
+        Self::with_parts(capabilities, folder, Some(way_in), None)
     }
 
     /// Without `way_in` it takes no actions.
     fn with(folder: TempDir, way_in: Option<Box<dyn Append>>, tls: Option<TlsSettings>) -> Self {
+        Self::with_parts(&Capabilities::default(), folder, way_in, tls)
+    }
+
+    fn with_parts(
+        capabilities: &Capabilities,
+        folder: TempDir,
+        way_in: Option<Box<dyn Append>>,
+        tls: Option<TlsSettings>,
+    ) -> Self {
         let handles = Handles::new().unwrap();
         handles.views.store(&tables());
         handles.ready.store(true, Ordering::Release);
@@ -119,7 +132,7 @@ impl Desk {
             max_future: 60_000,
         };
         let way_in = way_in.map(|to| WayIn { to, times });
-        let server = Server::start(&settings, handles.clone(), way_in).unwrap();
+        let server = Server::start(&settings, capabilities, handles.clone(), way_in).unwrap();
         Self {
             folder,
             handles,

@@ -133,3 +133,28 @@ fn what_is_switched_off_leaves_nothing_in_the_output_and_comes_back() {
     job.stop();
     verdict::judge_but_for_cases(&place);
 }
+
+/// An empty answer would look as if there were nothing.
+#[test]
+fn whoever_asks_for_what_is_off_is_told_so() {
+    let off = ["--set", "capabilities.cases=false"];
+    let act = ["act", "w", "acknowledge", "--actor", "a", "--role", "duty"];
+    for command in [&act[..], &["tail", "cases"], &["tail", "out.notice"]] {
+        let mut riskflow = std::process::Command::new(crate::kafka::riskflow());
+        let output = riskflow.args(command).args(off).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {said}");
+        assert!(said.contains("`capabilities.cases = false`"), "{command:?}: {said}");
+    }
+    let http = crate::actions::Desk::taking(&Capabilities::without([CASES]));
+    for path in ["/api/v1/cases", "/api/v1/responses", "/api/v1/cases/c"] {
+        let got = crate::actions::curl(&http.url(path), &[]).unwrap();
+        let said = got.json()["error"].to_string();
+        assert!(
+            got.status == 404 && said.contains("capabilities.cases"),
+            "{path}: {said}"
+        );
+    }
+    let got = crate::actions::curl(&http.url("/api/v1/warnings?limit=0"), &[]).unwrap();
+    assert_eq!(got.status, 400, "a page without items has no next");
+}

@@ -54,7 +54,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
-use riskflow_config::HttpSettings;
+use riskflow_config::{Capabilities, HttpSettings};
 use riskflow_connectors::Append;
 use serde_json::json;
 use tokio::net::TcpSocket;
@@ -108,12 +108,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a thread of its own. `way_in` is where actions go, if the settings have any.
+    /// Starts a server on a thread of its own. Lists of capabilities that are off are not there. `way_in` is where actions go, if
+    /// the settings have any.
     ///
     /// # Errors
     ///
     /// When the address cannot be bound, or certificate and key are of no use.
-    pub fn start(settings: &HttpSettings, handles: Handles, way_in: Option<WayIn>) -> Result<Self> {
+    pub fn start(
+        settings: &HttpSettings,
+        capabilities: &Capabilities,
+        handles: Handles,
+        way_in: Option<WayIn>,
+    ) -> Result<Self> {
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = listen(&runtime, settings.address).with_context(|| {
@@ -136,6 +142,7 @@ impl Server {
         let pages = Arc::new(Pages::new(Arc::clone(&handles.views), Arc::clone(&metrics)));
         let reader = Reader {
             handles,
+            capabilities: capabilities.clone(),
             pages: Arc::clone(&pages),
         };
         let router = router(&reader, actions, Hosts::new(address, &settings.hosts));

@@ -23,6 +23,7 @@ use crate::program::terminal::{complain, say};
 /// Appends an action, and waits until it is durable.
 pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
     let (_, settings) = configuration::load(&arguments.config)?;
+    configuration::needs(&settings, Topic::IN_ACTION)?;
     let now = Millis(wall_clock());
     let payload = match payload(arguments, now) {
         Ok(payload) => payload,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use riskflow_config::Settings;
 use riskflow_connectors::Identity;
-use riskflow_connectors::checkpoint::{CheckpointStore, Listed};
+use riskflow_connectors::checkpoint::{CheckpointError, CheckpointStore, Listed};
 use serde_json::json;
 
 use super::configuration;
@@ -73,7 +73,7 @@ fn list(listed: &[Listed], as_json: bool) {
     }
 }
 
-/// Reads every byte of every checkpoint. Exit code 3 if any is not what was written.
+/// Reads every byte of every checkpoint, and what stands beside them. Exit code 3 if any is not what was written.
 fn verify(store: &CheckpointStore, as_json: bool) -> Result<ExitCode> {
     let listed = store.list()?;
     let bar = progress("verifying", listed.len() as u64);
@@ -81,16 +81,8 @@ fn verify(store: &CheckpointStore, as_json: bool) -> Result<ExitCode> {
     for Listed { epoch, manifest } in listed {
         let verified = manifest.and_then(|manifest| store.verify(&manifest));
         bar.inc(1);
-        let state = match verified {
-            Ok(()) => "sound".to_owned(),
-            Err(error) => {
-                unsound += 1;
-                match std::error::Error::source(&error) {
-                    Some(cause) => format!("{error}: {cause}"),
-                    None => error.to_string(),
-                }
-            }
-        };
+        unsound += usize::from(verified.is_err());
+        let state = state(verified);
         if as_json {
             say(json!({ "epoch": epoch, "state": state }));
         } else {
@@ -98,9 +90,28 @@ fn verify(store: &CheckpointStore, as_json: bool) -> Result<ExitCode> {
         }
     }
     bar.finish_and_clear();
+    for (name, verified) in store.verify_beside() {
+        unsound += usize::from(verified.is_err());
+        let state = state(verified);
+        if as_json {
+            say(json!({ "beside": name, "state": state }));
+        } else {
+            say(format_args!("{name}  {state}"));
+        }
+    }
     Ok(if unsound == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(EXIT_DIFFERS)
     })
+}
+
+fn state(verified: Result<(), CheckpointError>) -> String {
+    match verified {
+        Ok(()) => "sound".to_owned(),
+        Err(error) => match std::error::Error::source(&error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        },
+    }
 }

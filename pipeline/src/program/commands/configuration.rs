@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use riskflow_config::{Input, Output, Settings, WrittenSettings};
 use riskflow_connectors::kafka;
 use riskflow_model::Problems;
+use riskflow_model::topic::Topic;
 
 use crate::program::cli::ConfigArguments;
 use crate::program::exit::Usage;
@@ -36,6 +37,18 @@ pub fn load_and_look(arguments: &ConfigArguments) -> Result<(WrittenSettings, Se
     look(&settings)
         .none_or(Some((written, settings)))
         .with_context(|| format!("{} cannot be used", described(arguments)))
+}
+
+/// Whether a topic is one of those that the job has.
+///
+/// # Errors
+///
+/// [`Usage`] where what it belongs to is off.
+pub fn needs(settings: &Settings, topic: Topic) -> Result<()> {
+    settings
+        .capabilities
+        .off_of(topic)
+        .map_or(Ok(()), |off| Err(Usage(off).into()))
 }
 
 /// The file that is read, if any is.

@@ -13,7 +13,7 @@ use riskflow::runtime::output::EpochOutput;
 use riskflow::runtime::publisher::Observer;
 use riskflow::runtime::views::Tables;
 use riskflow::simulator::city::{City, CityOptions, Officers};
-use riskflow_config::{HttpSettings, WrittenSettings};
+use riskflow_config::{Capabilities, HttpSettings, WrittenSettings};
 use riskflow_model::output::{DeadLetter, DeltaKind, Reason, RegionRisk, WarningState};
 use riskflow_model::{DomainScope, Millis, RegionCode, Tier};
 use serde_json::json;
@@ -32,7 +32,8 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     stop_on_signals(&handles)?;
     // First of all: a port that is taken is told before anything takes time.
     let http = HttpSettings::at(arguments.http);
-    let server = Server::start(&http, handles.clone(), None).map_err(|error| port_taken(arguments.http, error))?;
+    let server = Server::start(&http, &Capabilities::default(), handles.clone(), None)
+        .map_err(|error| port_taken(arguments.http, error))?;
     let folder = Folder::prepare(arguments.data.as_deref())?;
     let options = CityOptions {
         datastreams: arguments.datastreams,

@@ -15,7 +15,7 @@ use riskflow_model::topic::Topic;
 use serde_json::value::RawValue;
 
 use crate::program::cli::{GenerateArguments, Scenario};
-use crate::program::terminal::{Progress, say};
+use crate::program::terminal::{Progress, say, tell};
 
 /// Generates input, to an embedded log or as NDJSON.
 pub fn generate(arguments: &GenerateArguments) -> Result<ExitCode> {
@@ -26,8 +26,9 @@ pub fn generate(arguments: &GenerateArguments) -> Result<ExitCode> {
         (None, None) => return Err(anyhow!("give `--to-log` or `--out`")),
     };
     if arguments.what == Scenario::Weather {
-        weather(out.as_mut())?;
+        let written = weather(out.as_mut())?;
         out.finish()?;
+        sum_up(arguments, written);
         return Ok(ExitCode::SUCCESS);
     }
     let options = CityOptions {
@@ -36,14 +37,25 @@ pub fn generate(arguments: &GenerateArguments) -> Result<ExitCode> {
         hours: arguments.hours,
     };
     let city = City::new(options).map_err(|error| anyhow!(error))?;
-    write_city(
+    let written = write_city(
         &city,
         out.as_mut(),
         arguments.what == Scenario::Storm,
         &AtomicBool::new(false),
     )?;
     out.finish()?;
+    sum_up(arguments, written);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says on standard error what was written, and where to.
+fn sum_up(arguments: &GenerateArguments, written: u64) {
+    let folder = arguments.to_log.as_deref().or(arguments.out.as_deref());
+    let place = match folder {
+        Some(folder) if folder.as_os_str() != "-" => folder.display().to_string(),
+        _ => "standard output".to_owned(),
+    };
+    tell(format_args!("{written} records written to {place}"));
 }
 
 /// Writes base records and, if asked for, the storm, with progress; until it is asked to stop.
@@ -67,7 +79,8 @@ pub fn write_city(city: &City, out: &mut dyn Place, storm: bool, stop: &AtomicBo
     Ok(written)
 }
 
-fn weather(out: &mut dyn Place) -> Result<()> {
+fn weather(out: &mut dyn Place) -> Result<u64> {
+    let mut written = 0;
     let mut first = None;
     let observations: Vec<_> = weather::observations().collect();
     if let Some((time, _, _)) = observations.first() {
@@ -81,6 +94,7 @@ fn weather(out: &mut dyn Place) -> Result<()> {
             key,
             payload: Some(payload),
         })?;
+        written += 1;
     }
     for (arrival, key, payload) in observations {
         out.put(&Record {
@@ -89,8 +103,9 @@ fn weather(out: &mut dyn Place) -> Result<()> {
             key,
             payload: Some(payload),
         })?;
+        written += 1;
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Where generated records go.

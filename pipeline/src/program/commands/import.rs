@@ -49,6 +49,9 @@ pub fn import(arguments: &ImportArguments) -> Result<ExitCode> {
     let mut rejects = Rejects::new(&arguments.rejects, &given)?;
     let found = look_through(&given, &mapping, &mut rejects)?;
     rejects.finish()?;
+    for topic in found.taken.keys() {
+        configuration::needs(&settings, *topic)?;
+    }
     if rejects.count() * 2 > found.rows {
         rejects.show();
         bail!(

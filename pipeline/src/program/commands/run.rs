@@ -12,7 +12,8 @@ use riskflow::runtime::cluster;
 use riskflow::runtime::http::{Server, Times, WayIn};
 use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::metrics::Done;
-use riskflow_config::{Clock, HttpSettings, Input, Output, Settings, TopicSettings};
+use riskflow::runtime::recovery::is_definite;
+use riskflow_config::{Clock, Guarantee, HttpSettings, Input, Output, Settings, TopicSettings};
 use riskflow_connectors::open_append;
 use riskflow_model::topic::Topic;
 use tokio::time::{Instant, interval};
@@ -51,14 +52,9 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         Some(_) => tracing::info!("job ended"),
         None => tracing::info!(epoch = %handles.views.load().epoch, "job ended"),
     }
-    let waiting = handles.meters.waiting.load(Ordering::Relaxed);
-    if matches!(settings.input, Input::Files(_)) {
-        sum_up(&handles)?;
-    } else if settings.clock != Clock::Live && waiting > 0 {
-        tracing::warn!(
-            waiting,
-            "observations were waiting for the row of their datastream (`unknown.hold`) when the input ended: they are in no output"
-        );
+    let from_files = matches!(settings.input, Input::Files(_));
+    if from_files || settings.clock != Clock::Live {
+        sum_up(&handles, from_files)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -85,32 +81,37 @@ fn introduce(arguments: &RunArguments, settings: &Settings) {
         Output::Kafka(kafka) => format!("Kafka at {}", kafka.brokers),
         Output::Files(folder) => format!("files in {}", folder.display()),
     };
+    // Files promise no more, whatever is set.
+    let guarantee = if matches!(settings.output, Output::Files(_)) {
+        Guarantee::AtLeastOnce
+    } else {
+        settings.guarantee
+    };
+    let checkpoints = if is_definite(settings) {
+        &settings.checkpoint.path
+    } else {
+        "none: a job on files begins anew each time"
+    };
     let topics = format!(
         "{inputs} inputs {prefix}base.* and {prefix}in.*, {outputs} outputs {prefix}out.*; read outputs with \
          isolation.level=read_committed"
     );
-    tracing::info!(
-        input,
-        output,
-        topics,
-        guarantee = settings.guarantee.name(),
-        "input and output"
-    );
+    tracing::info!(input, output, topics, guarantee = guarantee.name(), "input and output");
     tracing::info!(
         workers = settings.cluster.workers.get(),
         processes = settings.cluster.hosts.len().max(1),
         clock = settings.clock.name(),
-        checkpoints = settings.checkpoint.path,
+        checkpoints,
         "job starts"
     );
 }
 
-/// Says on standard error what became of files: standard output may be the output.
+/// Says on standard error what became of an input that has an end: standard output may be the output.
 ///
 /// # Errors
 ///
-/// When most of the records were refused: whatever was to be learnt from them was not.
-fn sum_up(handles: &Handles) -> Result<()> {
+/// When most of the records of files were refused: whatever was to be learnt from them was not.
+fn sum_up(handles: &Handles, from_files: bool) -> Result<()> {
     let done: &Done = &handles.metrics.done();
     let total = |counts: &[(&str, u64)]| counts.iter().map(|(_, count)| count).sum::<u64>();
     let mut lines = String::new();
@@ -141,7 +142,7 @@ fn sum_up(handles: &Handles) -> Result<()> {
     }
     tell(lines.trim_end());
     let (records, dead) = (total(&done.records), total(&done.dead_letters));
-    if (dead + waiting) * 2 > records {
+    if from_files && (dead + waiting) * 2 > records {
         let and = if waiting > 0 {
             format!("; {waiting} are of datastreams without a row, and in no output")
         } else {
@@ -165,7 +166,8 @@ fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<
         max_future: settings.time.max_future,
     };
     let way_in = to.map(|to| WayIn { to, times });
-    let server = Server::start(http, handles.clone(), way_in).context("could not serve HTTP")?;
+    let server =
+        Server::start(http, &settings.capabilities, handles.clone(), way_in).context("could not serve HTTP")?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     handles.served.get_or_init(|| format!("{scheme}://{}", server.address));
     tracing::info!(address = %server.address, tls = http.tls.is_some(), actions = http.actions.is_some(), "serving HTTP");

@@ -36,6 +36,7 @@ pub fn tail(arguments: &TailArguments) -> Result<ExitCode> {
             names.join("`, `")
         ))
     })?;
+    configuration::needs(&settings, topic)?;
     let now = Millis(wall_clock());
     let since = arguments.since.as_deref().map(|since| moment(since, now)).transpose()?;
     // A follower wants what comes; how it stood before is told by the newest.
@@ -78,7 +79,11 @@ pub fn place_of(settings: &Settings, topic: Topic) -> Result<Input> {
         (Direction::In, _) => settings.input.clone(),
         (Direction::Out, Output::Log(folder)) => Input::Log(folder.clone()),
         (Direction::Out, Output::Kafka(kafka)) => Input::Kafka(kafka.clone()),
-        (Direction::Out, Output::Files(_)) => return Err(Usage("output goes to files: read these".to_owned()).into()),
+        (Direction::Out, Output::Files(folder)) => {
+            let file = folder.join(format!("{topic}.ndjson"));
+            let says = format!("output goes to files: read {}", file.display());
+            return Err(Usage(says).into());
+        }
     })
 }
 

@@ -108,13 +108,13 @@ impl Query {
                 );
             }
             "limit" => {
-                let limit = value.parse().ok().filter(|limit| *limit <= LARGEST_PAGE);
+                let limit = value.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
                 return set(
                     &mut self.limit,
                     limit,
                     name,
                     value,
-                    &format!("a number up to {LARGEST_PAGE}"),
+                    &format!("a number from 1 to {LARGEST_PAGE}"),
                 );
             }
             _ => {}
@@ -234,7 +234,7 @@ pub(super) type Each<'a> = &'a mut dyn FnMut(&str, bool, &OutputRow);
 
 /// A list.
 pub(super) struct List {
-    topic: Topic,
+    pub topic: Topic,
     pub about: &'static Listed,
 }
 

@@ -14,7 +14,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::get};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use riskflow_config::Capabilities;
 use riskflow_model::output::{AssetRisk, WarningDelta, WarningState};
+use riskflow_model::topic::Topic;
 use riskflow_model::{DomainScope, Millis, RegionCode, duration};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -29,6 +31,7 @@ use crate::runtime::views::Tables;
 #[derive(Clone)]
 pub(super) struct Reader {
     pub handles: Handles,
+    pub capabilities: Capabilities,
     pub pages: Arc<Pages>,
 }
 
@@ -85,7 +88,8 @@ async fn ready(State(reader): State<Reader>) -> Response {
 
 /// What there is, for whoever looks for the first time.
 async fn index(State(reader): State<Reader>) -> Response {
-    let lists = LISTS.iter().map(|list| {
+    let lists = LISTS.iter().filter(|list| reader.capabilities.need(list.topic));
+    let lists = lists.map(|list| {
         let filters = list.about.filters.iter();
         let filters = filters.map(|filter| (filter.name().to_owned(), Value::from(values(*filter))));
         json!({ "path": format!("/api/v1/{}", list.about.name), "gives": list.about.about, "filters": filters.collect::<serde_json::Map<_, _>>() })
@@ -153,6 +157,9 @@ fn now(handles: &Handles, epoch: Millis) -> Option<Millis> {
 }
 
 async fn show(reader: &Reader, list: &'static List, given: Pairs) -> Response {
+    if let Some(off) = is_off(reader, list.topic) {
+        return off;
+    }
     let given = match given {
         Ok(Given(given)) => given,
         Err(error) => return refused(error.body_text()),
@@ -171,6 +178,12 @@ async fn show(reader: &Reader, list: &'static List, given: Pairs) -> Response {
             unavailable("too many large pages are under way to their readers; try again, or ask for less".to_owned())
         }
     }
+}
+
+/// An empty list of what is not computed would look as if there were nothing.
+fn is_off(reader: &Reader, topic: Topic) -> Option<Response> {
+    let error = reader.capabilities.off_of(topic)?;
+    Some((StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response())
 }
 
 /// A body that is handed over bit by bit: what waits in a connection is a piece, not a copy of the whole.
@@ -274,6 +287,9 @@ async fn warning(State(reader): State<Reader>, path: Named, request: Request) ->
 }
 
 async fn case(State(reader): State<Reader>, path: Named, request: Request) -> Response {
+    if let Some(off) = is_off(&reader, Topic::CASE_STATE) {
+        return off;
+    }
     item(&reader, path, &request, "case", |tables, id| {
         tables.case(id).map(|row| json!({ "item": row }))
     })

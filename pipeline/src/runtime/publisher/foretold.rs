@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use riskflow_connectors::checkpoint::Note;
+use riskflow_connectors::checkpoint::{FORETOLD, Note};
 use riskflow_model::Text;
 use riskflow_model::output::{CaseDelta, CaseEvent, Escalation, Notice};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ struct Early {
 }
 
 impl Note for Foretold {
-    const NAME: &'static str = "foretold";
+    const NAME: &'static str = FORETOLD;
 }
 
 impl Foretold {
