@@ -15,11 +15,11 @@ use crate::settings::{
     KafkaSettings, Output, RecoverySettings, ScoreCuts, Settings, Tidy, TimeSettings, TopicSettings, UnknownSettings,
     UnmatchedSettings,
 };
+use crate::written::WrittenHttp;
 use crate::written::{
     Kind, WrittenCapabilities, WrittenCheckpoint, WrittenCity, WrittenClock, WrittenCluster, WrittenCuts, WrittenEpoch,
     WrittenInput, WrittenKafka, WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown, WrittenUnmatched,
 };
-use crate::written_http::WrittenHttp;
 
 impl WrittenSettings {
     /// Checks the settings.

@@ -10,8 +10,6 @@ mod settings;
 mod problems;
 mod read;
 mod written;
-mod written_case;
-mod written_http;
 mod secret;
 mod check;
 mod meet;

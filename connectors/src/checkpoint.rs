@@ -14,7 +14,6 @@
 //! A place belongs to one job ([`Identity`]): the first that claims it. Another is refused, for each would take the other's
 //! state for its own, and delete it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,147 +22,22 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
-use riskflow_model::progress::Offsets;
-use riskflow_model::{Key, Millis, Text, binary};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use riskflow_model::{Key, Millis, binary};
 use tokio::runtime::Runtime;
 use tracing::warn;
 
 use crate::Identity;
 
+mod error;
+mod manifest;
+mod sealed;
+
 #[cfg(test)]
 mod tests;
 
-/// Version of what lies in the parts; one that differs is refused.
-pub const FORMAT: u32 = 10;
-
-/// Why a checkpoint cannot be written, read or found.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// The path is no folder that can be used, or no URL of a store that is known.
-    #[error("`checkpoint.path` is `{path}`, which cannot be used")]
-    Path {
-        /// As in the settings.
-        path: String,
-        /// What the library says.
-        #[source]
-        error: object_store::Error,
-    },
-    /// The store refuses, or is not reached.
-    #[error("{object} cannot be read or written")]
-    Store {
-        /// The object.
-        object: String,
-        /// What the library says.
-        #[source]
-        error: object_store::Error,
-    },
-    /// What lies there is not what was written.
-    #[error("{object} is damaged: {detail}")]
-    Damaged {
-        /// The object.
-        object: String,
-        /// What is wrong.
-        detail: String,
-    },
-    /// The place belongs to another job.
-    #[error(
-        "the checkpoints in `{path}` are those of another job ({theirs}); this one is another ({ours}). Give each job a \
-         `checkpoint.path` of its own, or empty this one if that job is gone. If it is the same job (its log was put together \
-         anew), `riskflow checkpoint adopt` makes them its own"
-    )]
-    OtherJob {
-        /// `checkpoint.path`.
-        path: String,
-        /// Whose they are.
-        theirs: Box<Identity>,
-        /// Who asked.
-        ours: Box<Identity>,
-    },
-    /// A runtime cannot be started.
-    #[error("no runtime for the checkpoint store")]
-    Runtime(#[source] std::io::Error),
-}
-
-/// One object of a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// Its name within the checkpoint.
-    pub name: String,
-    /// The fold whose keys it holds.
-    pub fold: Text,
-    /// Of which worker, of how many in all processes.
-    pub worker: (usize, usize),
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// XXH3-128 of it.
-    pub hash: Text,
-}
-
-impl Part {
-    /// Whether it may hold keys of this worker of so many: with as many as wrote it, each has its own.
-    #[must_use]
-    pub const fn concerns(&self, worker: usize, workers: usize) -> bool {
-        self.worker.1 != workers || self.worker.0 == worker
-    }
-}
-
-/// What makes the parts a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// Version of the format.
-    pub format: u32,
-    /// The job that took it; `None` only where the store was not claimed.
-    pub job: Option<Identity>,
-    /// The state is as of the end of this epoch.
-    pub epoch: Millis,
-    /// What time it was then.
-    pub clock: Millis,
-    /// What of the input had been taken by then.
-    pub offsets: Offsets,
-    /// The fingerprint of the settings that give the answer its meaning.
-    pub semantics: Text,
-    /// The version of riskflow that wrote it.
-    pub version: Text,
-    /// The folds whose state it holds, and in how many parts; one without keys has none.
-    pub folds: BTreeMap<Text, usize>,
-    /// The capabilities that were off.
-    pub off: BTreeSet<Text>,
-    /// All parts of all processes.
-    pub parts: Vec<Part>,
-}
-
-/// What gives a job's answers their meaning, as of its last start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meaning {
-    /// The version of riskflow.
-    pub version: Text,
-    /// The settings that count, by name, for people.
-    pub settings: BTreeMap<Text, Text>,
-    /// The last epoch of other settings or another version: what was given up to it cannot be compared with what would be given
-    /// now. 0: there is none.
-    pub since: Millis,
-}
-
-/// What a job notes beside its checkpoints. It only adds to what can be told: without it the job goes on all the same.
-pub trait Note: Serialize + DeserializeOwned {
-    /// The name of the object.
-    const NAME: &'static str;
-}
-
-impl Note for Meaning {
-    const NAME: &'static str = "settings";
-}
-
-/// A checkpoint as far as it can be told without reading all of it.
-#[derive(Debug)]
-pub struct Listed {
-    /// The epoch.
-    pub epoch: Millis,
-    /// Its manifest, or why there is none.
-    pub manifest: Result<Manifest, CheckpointError>,
-}
+pub use error::CheckpointError;
+pub use manifest::{FORETOLD, FORMAT, Listed, Manifest, Meaning, Note, Part};
+use sealed::{opened, sealed};
 
 /// The place where checkpoints lie. Calls wait; none is made on a worker's thread while the stream runs.
 #[derive(Debug)]
@@ -622,9 +496,6 @@ impl CheckpointStore {
     }
 }
 
-/// The note of what was told too early.
-pub const FORETOLD: &str = "foretold";
-
 /// The object that says whose checkpoints these are.
 const JOB: &str = "job";
 
@@ -642,26 +513,4 @@ fn generic(error: impl std::error::Error + Send + Sync + 'static) -> object_stor
         store: "riskflow",
         source: Box::new(error),
     }
-}
-
-/// JSON behind a line with its hash.
-fn sealed<T: Serialize>(value: &T) -> Vec<u8> {
-    let json = serde_json::to_vec_pretty(value).expect("texts, numbers and lists can be written");
-    let mut bytes = format!("{}\n", Key::of_bytes(&json)).into_bytes();
-    bytes.extend_from_slice(&json);
-    bytes
-}
-
-fn opened<T: DeserializeOwned>(path: &ObjectPath, bytes: &[u8]) -> Result<T, CheckpointError> {
-    let damaged = |detail: String| CheckpointError::Damaged {
-        object: path.to_string(),
-        detail,
-    };
-    let end = bytes.iter().position(|byte| *byte == b'\n');
-    let (line, json) = bytes.split_at(end.ok_or_else(|| damaged("it has no hash".to_owned()))?);
-    let json = &json[1..];
-    if line != Key::of_bytes(json).to_string().as_bytes() {
-        return Err(damaged("its hash is another".to_owned()));
-    }
-    serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))
 }

@@ -3,9 +3,11 @@
 mod fold;
 mod table;
 mod builder;
+mod epochs;
 mod few;
 
 pub use builder::{Builder, Built, Outside, Updates, fork, split_into};
+pub(crate) use epochs::{by_epoch, by_epoch_of_two};
 pub(crate) use few::{join_few, map_changed};
 pub use fold::{
     Batch, Batches, Fold, FoldMeter, Keeper, Keyed, Next, NoRecord, Offer, RouteHasher, SHARDS, Tick, Waking, arrived,

@@ -155,6 +155,4 @@ fn whoever_asks_for_what_is_off_is_told_so() {
             "{path}: {said}"
         );
     }
-    let got = crate::actions::curl(&http.url("/api/v1/warnings?limit=0"), &[]).unwrap();
-    assert_eq!(got.status, 400, "a page without items has no next");
 }

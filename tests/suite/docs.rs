@@ -91,8 +91,12 @@ fn folds() -> String {
         let Some(name) = between(&text, "const NAME: &'static str = \"", "\";") else {
             continue;
         };
-        let state = between(&text, "    type State = ", ";").unwrap();
-        let (before, _) = text.split_once(&format!("pub struct {state} {{")).unwrap();
+        let Some(state) = between(&text, "    type State = ", ";") else {
+            continue;
+        };
+        let Some((before, _)) = text.split_once(&format!("pub struct {state} {{")) else {
+            continue;
+        };
         let comment: Vec<&str> = (before.lines().rev())
             .skip_while(|line| line.starts_with("#["))
             .map_while(|line| line.strip_prefix("/// "))
@@ -341,4 +345,65 @@ fn the_page_to_begin_with_is_short() {
         architecture <= MOST_BYTES as u64,
         "ARCHITECTURE.md has {architecture} bytes, {MOST_BYTES} at most: what is specification belongs into docs/"
     );
+}
+
+/// The page follows maintenance windows. What it shows is what stands there, and no other file knows them.
+#[test]
+fn adding_a_capability_is_what_the_page_says() {
+    let (root, page) = (root(), root().join("docs/adding-a-capability.md"));
+    let text = std::fs::read_to_string(page).unwrap();
+    let named: BTreeSet<&str> = text
+        .split('`')
+        .filter(|code| code.contains('/') && (code.ends_with(".rs") || code.ends_with(".json")))
+        .collect();
+    let mut sources = Vec::new();
+    for folder in [
+        "model/src",
+        "config/src",
+        "connectors/src",
+        "operators/src",
+        "pipeline/src",
+        "tests/src",
+        "tests/cases",
+    ] {
+        files(&root.join(folder), &[".rs", ".json"], &mut sources);
+    }
+    let known = |path: &&PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        // A type, a module, a function or a topic; not the word.
+        ["Maintenance", "maintenance::", "mod maintenance", "in.maintenance"]
+            .iter()
+            .any(|name| text.contains(name))
+    };
+    let found: BTreeSet<String> = sources
+        .iter()
+        .filter(known)
+        .map(|path| path.strip_prefix(&root).unwrap().display().to_string())
+        .collect();
+    assert_eq!(found.len(), 6, "the page says six: {found:?}");
+    for file in &found {
+        assert!(named.contains(file.as_str()), "the page does not name {file}");
+    }
+    let record = std::fs::read_to_string(root.join("model/src/catalogue/maintenance.rs")).unwrap();
+    let has = |line: &str| record.lines().any(|other| other.trim().starts_with(line));
+    let shown = between(&text, "```rust\n", "```").unwrap();
+    for line in shown.lines() {
+        let code = line.split("//").next().unwrap().trim();
+        let code = code.split("r#").next().unwrap().trim_end();
+        assert!(code.is_empty() || has(code), "`{code}` stands on the page only");
+    }
+    let builder = std::fs::read_to_string(root.join("operators/src/engine/builder.rs")).unwrap();
+    let mut steps = 0;
+    for step in text.split("`b.").skip(1) {
+        let name: String = step
+            .chars()
+            .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
+            .collect();
+        assert!(
+            builder.contains(&format!("pub fn {name}<")),
+            "the builder has no `{name}`"
+        );
+        steps += 1;
+    }
+    assert!(steps >= 3, "the page shows what a builder can");
 }

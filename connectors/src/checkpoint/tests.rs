@@ -2,6 +2,11 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use std::collections::BTreeMap;
+
+use riskflow_model::Text;
+use riskflow_model::progress::Offsets;
+
 use super::*;
 
 fn written(folder: &std::path::Path, epoch: i64) -> (CheckpointStore, Manifest) {

@@ -15,14 +15,10 @@ use riskflow_config::Located;
 use riskflow_model::output::{Obligation, Response};
 use riskflow_model::{Domain, DomainScope, Millis, RegionCode, Text};
 use serde::{Deserialize, Serialize};
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::Operator;
 
 use crate::closed_loop::case::Standing;
-use crate::engine::{Diff, Rows, Turn};
+use crate::engine::{Diff, Rows, Turn, Updates, by_epoch};
 
 #[cfg(test)]
 mod tests;
@@ -204,65 +200,26 @@ impl Totals {
 
 /// Returns the response times of every region and domain that has a case, and of every unit that has to do with one.
 pub fn response<'scope>(cases: Rows<'scope, (Arc<Standing>, Located)>) -> Rows<'scope, Arc<Response>> {
-    let mut waiting: BTreeMap<Turn, (BTreeMap<Scope, Tally>, Capability<Turn>)> = BTreeMap::new();
     let mut totals = Totals::default();
-    let by_scope = Exchange::new(|((scope, _), _): &((Scope, Tally), Turn)| scope.hashed());
-    let rows = sums(cases).unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
-        by_scope,
-        "Response",
-        move |capability, _| {
-            drop(capability);
-            move |(input, frontier), output| {
-                input.for_each_stamp(|capability, batches| {
-                    for ((scope, change), epoch) in batches.flat_map(|batch| batch.drain(..)) {
-                        let entry = waiting.entry(epoch);
-                        let entry = entry.or_insert_with(|| (BTreeMap::new(), capability.delayed(&epoch, 0)));
-                        entry.0.entry(scope).or_default().add(change, 1);
-                    }
-                });
-                while let Some(entry) = waiting.first_entry() {
-                    let epoch = *entry.key();
-                    if frontier.frontier().less_equal(&epoch) {
-                        break;
-                    }
-                    let (changes, capability) = entry.remove();
-                    let mut session = output.session(&capability);
-                    totals.apply(changes, &mut |row, diff| session.give((row, epoch, diff)));
-                }
-            }
-        },
-    );
+    let by_scope = Exchange::new(|((scope, _), _, _): &((Scope, Tally), Turn, Diff)| scope.hashed());
+    let gather = |changes: &mut BTreeMap<Scope, Tally>, (scope, change), times| {
+        changes.entry(scope).or_default().add(change, times);
+    };
+    let rows = by_epoch(sums(cases), by_scope, "Response", gather, move |changes, give| {
+        totals.apply(changes, give);
+    });
     rows.as_collection()
 }
 
 /// What each epoch did to the tally of each scope, once on each worker.
-fn sums<'scope>(cases: Rows<'scope, (Arc<Standing>, Located)>) -> StreamVec<'scope, Turn, ((Scope, Tally), Turn)> {
-    let mut waiting: BTreeMap<Turn, (Changes, Capability<Turn>)> = BTreeMap::new();
-    cases.inner.unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
-        Pipeline,
-        "ResponseSums",
-        move |capability, _| {
-            drop(capability);
-            move |(input, frontier), output| {
-                input.for_each_stamp(|capability, batches| {
-                    for ((case, located), epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                        let entry = waiting.entry(epoch);
-                        let entry = entry.or_insert_with(|| (Changes::default(), capability.delayed(&epoch, 0)));
-                        entry.0.count(&case, located, diff);
-                    }
-                });
-                while let Some(entry) = waiting.first_entry() {
-                    let epoch = *entry.key();
-                    if frontier.frontier().less_equal(&epoch) {
-                        break;
-                    }
-                    let (changes, capability) = entry.remove();
-                    let changes = changes.by_scope().into_iter().map(|change| (change, epoch));
-                    output.session(&capability).give_iterator(changes);
-                }
-            }
-        },
-    )
+fn sums<'scope>(cases: Rows<'scope, (Arc<Standing>, Located)>) -> Updates<'scope, (Scope, Tally)> {
+    let gather = |changes: &mut Changes, (case, located): (Arc<Standing>, Located), times| {
+        changes.count(&case, located, times);
+    };
+    by_epoch(cases.inner, Pipeline, "ResponseSums", gather, |changes, give| {
+        let scopes = changes.by_scope().into_iter();
+        scopes.for_each(|change| give(change, 1));
+    })
 }
 
 fn row(scope: Scope, tally: &Tally) -> Response {

@@ -12,11 +12,11 @@ use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::{AsCollection, ExchangeData};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Broadcast;
 
-use crate::engine::{Diff, Rows, Turn};
+use super::epochs::by_epoch_of_two;
+use super::{Diff, Rows, Turn};
 
 /// Rows with how often they are there.
 type Bag<D> = BTreeMap<D, Diff>;
@@ -134,47 +134,20 @@ where
     D: ExchangeData,
     I: IntoIterator<Item = D> + 'static,
 {
-    type Waiting<G, K, A, B> = ((Changes<G, A>, Changes<K, B>), Capability<Turn>);
     let mut held = Held::new();
-    let mut waiting: BTreeMap<Turn, Waiting<G, K, A, B>> = BTreeMap::new();
-    let joined = many
-        .inner
-        .binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
-            few.inner.broadcast(),
-            Pipeline,
-            Pipeline,
-            name,
-            move |capability, _| {
-                drop(capability);
-                move |(many, many_frontier), (few, few_frontier), output| {
-                    let fresh = |capability| ((Vec::new(), Vec::new()), capability);
-                    many.for_each_stamp(|capability, batches| {
-                        for (row, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                            let entry = waiting.entry(epoch);
-                            let ((many, _), _) = entry.or_insert_with(|| fresh(capability.delayed(&epoch, 0)));
-                            many.push((row, diff));
-                        }
-                    });
-                    few.for_each_stamp(|capability, batches| {
-                        for (row, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                            let entry = waiting.entry(epoch);
-                            let ((_, few), _) = entry.or_insert_with(|| fresh(capability.delayed(&epoch, 0)));
-                            few.push((row, diff));
-                        }
-                    });
-                    while let Some(entry) = waiting.first_entry() {
-                        let epoch = *entry.key();
-                        if many_frontier.frontier().less_equal(&epoch) || few_frontier.frontier().less_equal(&epoch) {
-                            break;
-                        }
-                        let (changes, capability) = entry.remove();
-                        let updates = held.apply(changes, &keys, &mut meet);
-                        let mut session = output.session(&capability);
-                        session.give_iterator(updates.into_iter().map(|(row, diff)| (row, epoch, diff)));
-                    }
-                }
-            },
-        );
+    let joined = by_epoch_of_two(
+        (many.inner, Pipeline),
+        (few.inner.broadcast(), Pipeline),
+        name,
+        (
+            |changes: &mut (Changes<G, A>, Changes<K, B>), row, diff| changes.0.push((row, diff)),
+            |changes: &mut (Changes<G, A>, Changes<K, B>), row, diff| changes.1.push((row, diff)),
+        ),
+        move |changes, give| {
+            let updates = held.apply(changes, &keys, &mut meet);
+            updates.into_iter().for_each(|(row, diff)| give(row, diff));
+        },
+    );
     joined.as_collection()
 }
 

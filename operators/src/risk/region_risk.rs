@@ -20,13 +20,10 @@ use riskflow_model::base::Region;
 use riskflow_model::output::{AssetRisk, RegionRisk, WarningState};
 use riskflow_model::{RegionCode, Shared};
 use serde::{Deserialize, Serialize};
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::operators::{Capability, OkErr};
+use timely::dataflow::operators::OkErr;
 
-use crate::engine::{Diff, Rows, Turn};
+use crate::engine::{Diff, Rows, Turn, Updates, by_epoch, by_epoch_of_two};
 use crate::risk::score_baseline::RegionScope;
 
 mod cell;
@@ -65,10 +62,7 @@ enum Told {
 
 /// What regions are, as a stream: each region and domain in the epochs in which it may differ, at most once in each; `None` where it
 /// has no row.
-pub type Regions<'scope> = StreamVec<'scope, Turn, (RegionScope, Option<Box<RegionRisk>>, Turn)>;
-
-/// What waits for its epoch to be complete.
-type Pending = BTreeMap<Turn, (Vec<(Part, Diff)>, Capability<Turn>)>;
+pub type Regions<'scope> = Updates<'scope, (RegionScope, Option<Box<RegionRisk>>)>;
 
 /// Rolls up names, assets and warnings. Gives what regions are, and the score of every region and domain where it is not 0: what the
 /// baseline is made of.
@@ -82,37 +76,15 @@ pub fn region_rollup<'scope>(
         .concat(risks.map(Part::Asset))
         .concat(warnings.map(Part::Warning));
     let mut rollup = Rollup::default();
-    let mut waiting = Pending::new();
-    let gather = Exchange::new(|_: &(Part, Turn, Diff)| 0);
-    let told = parts.inner.unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
-        gather,
-        "RegionRollup",
-        move |capability, _| {
-            drop(capability);
-            move |(input, frontier), output| {
-                input.for_each_stamp(|capability, batches| {
-                    for (part, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                        let entry = waiting.entry(epoch);
-                        let entry = entry.or_insert_with(|| (Vec::new(), capability.delayed(&epoch, 0)));
-                        entry.0.push((part, diff));
-                    }
-                });
-                while let Some(entry) = waiting.first_entry() {
-                    let epoch = *entry.key();
-                    if frontier.frontier().less_equal(&epoch) {
-                        break;
-                    }
-                    let (parts, capability) = entry.remove();
-                    rollup.apply(parts);
-                    let mut session = output.session(&capability);
-                    rollup.settle(&mut |told| session.give((told, epoch)));
-                }
-            }
-        },
-    );
+    let on_one = Exchange::new(|_: &(Part, Turn, Diff)| 0);
+    let gather = |parts: &mut Vec<_>, part, diff| parts.push((part, diff));
+    let told = by_epoch(parts.inner, on_one, "RegionRollup", gather, move |parts, give| {
+        rollup.apply(parts);
+        rollup.settle(&mut |told| give(told, 1));
+    });
     // Apart, and not twice: a row is large.
-    let (rows, scores) = told.ok_err(|(told, epoch)| match told {
-        Told::Row(scope, row) => Ok((scope, row, epoch)),
+    let (rows, scores) = told.ok_err(|(told, epoch, _)| match told {
+        Told::Row(scope, row) => Ok(((scope, row), epoch, 1)),
         Told::Score(scope, score, diff) => Err(((scope, score), epoch, diff)),
     });
     (rows, scores.as_collection())
@@ -126,12 +98,8 @@ struct Shown {
     row: Option<Arc<RegionRisk>>,
 }
 
-/// What waits for its epoch to be complete.
-struct Waiting {
-    rows: Vec<(RegionScope, Option<Box<RegionRisk>>)>,
-    baselines: Vec<(RegionScope, i64)>,
-    capability: Capability<Turn>,
-}
+/// What regions and baselines are said to be in an epoch.
+type Said = (Vec<(RegionScope, Option<Box<RegionRisk>>)>, Vec<(RegionScope, i64)>);
 
 /// Returns the row of every region and domain, with its trend.
 pub fn region_risk<'scope>(
@@ -139,54 +107,15 @@ pub fn region_risk<'scope>(
     baselines: Rows<'scope, (RegionScope, i64)>,
 ) -> Rows<'scope, Arc<RegionRisk>> {
     let mut shown: BTreeMap<RegionScope, Shown> = BTreeMap::new();
-    let mut waiting: BTreeMap<Turn, Waiting> = BTreeMap::new();
-    let gather = Exchange::new(|_: &((RegionScope, i64), Turn, Diff)| 0);
-    let rows = regions.binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
-        baselines.inner,
-        Pipeline,
-        gather,
+    let on_one = Exchange::new(|_: &((RegionScope, i64), Turn, Diff)| 0);
+    let row = |said: &mut Said, row, _| said.0.push(row);
+    let baseline = |said: &mut Said, (scope, score), diff| said.1.push((scope, score * diff));
+    let rows = by_epoch_of_two(
+        (regions, Pipeline),
+        (baselines.inner, on_one),
         "RegionRisk",
-        move |capability, _| {
-            drop(capability);
-            move |(regions, regions_frontier), (baselines, baselines_frontier), output| {
-                let fresh = |capability| Waiting {
-                    rows: Vec::new(),
-                    baselines: Vec::new(),
-                    capability,
-                };
-                regions.for_each_stamp(|capability, batches| {
-                    for (scope, row, epoch) in batches.flat_map(|batch| batch.drain(..)) {
-                        let entry = waiting.entry(epoch);
-                        let entry = entry.or_insert_with(|| fresh(capability.delayed(&epoch, 0)));
-                        entry.rows.push((scope, row));
-                    }
-                });
-                baselines.for_each_stamp(|capability, batches| {
-                    for ((scope, score), epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                        let entry = waiting.entry(epoch);
-                        let entry = entry.or_insert_with(|| fresh(capability.delayed(&epoch, 0)));
-                        entry.baselines.push((scope, score * diff));
-                    }
-                });
-                while let Some(entry) = waiting.first_entry() {
-                    let epoch = *entry.key();
-                    let passed =
-                        |frontier: timely::progress::frontier::AntichainRef<'_, Turn>| !frontier.less_equal(&epoch);
-                    if !passed(regions_frontier.frontier()) || !passed(baselines_frontier.frontier()) {
-                        break;
-                    }
-                    let Waiting {
-                        rows,
-                        baselines,
-                        capability,
-                    } = entry.remove();
-                    let mut session = output.session(&capability);
-                    show(&mut shown, rows, baselines, &mut |row, diff| {
-                        session.give((row, epoch, diff))
-                    });
-                }
-            }
-        },
+        (row, baseline),
+        move |(rows, baselines), give| show(&mut shown, rows, baselines, give),
     );
     rows.as_collection()
 }

@@ -18,12 +18,9 @@ use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Origin, Unmatched as Row};
 use riskflow_model::{Key, Millis, Text, shortened};
 use serde::{Deserialize, Serialize};
-use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::Operator;
 
-use crate::engine::{Diff, Fold, Next, NoRecord, Rows, Turn};
+use crate::engine::{Diff, Fold, Next, NoRecord, Rows, Turn, by_epoch};
 
 /// Something that may meet nothing. Each comes as often as it is so.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -306,39 +303,14 @@ impl Table {
     }
 }
 
-/// What waits for its epoch to be complete.
-type Waiting = BTreeMap<Turn, (Vec<(Lasts, Diff)>, Capability<Turn>)>;
-
 /// Returns the rows of the table: of each kind the first, and how many there are. They are gathered on worker 0; its process meters.
 pub fn unmatched_table<'scope>(lasting: Rows<'scope, Lasts>, meter: Arc<UnmatchedMeter>) -> Rows<'scope, Arc<Row>> {
     let mut table = Table::default();
-    let mut waiting = Waiting::new();
-    let gather = Exchange::new(|_: &(Lasts, Turn, Diff)| 0);
-    let rows = lasting
-        .inner
-        .unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(gather, "UnmatchedTable", move |capability, _| {
-            drop(capability);
-            move |(input, frontier), output| {
-                input.for_each_stamp(|capability, batches| {
-                    for (lasts, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                        let entry = waiting.entry(epoch);
-                        let entry = entry.or_insert_with(|| (Vec::new(), capability.delayed(&epoch, 0)));
-                        entry.0.push((lasts, diff));
-                    }
-                });
-                while let Some(entry) = waiting.first_entry() {
-                    let epoch = *entry.key();
-                    if frontier.frontier().less_equal(&epoch) {
-                        break;
-                    }
-                    let (changes, capability) = entry.remove();
-                    let mut session = output.session(&capability);
-                    table.apply(changes, &meter, &mut |row, diff| {
-                        session.give((Arc::new(row), epoch, diff))
-                    });
-                }
-            }
-        });
+    let on_one = Exchange::new(|_: &(Lasts, Turn, Diff)| 0);
+    let gather = |changes: &mut Vec<_>, lasts, diff| changes.push((lasts, diff));
+    let rows = by_epoch(lasting.inner, on_one, "UnmatchedTable", gather, move |changes, give| {
+        table.apply(changes, &meter, &mut |row, diff| give(Arc::new(row), diff));
+    });
     rows.as_collection()
 }
 

@@ -108,13 +108,13 @@ impl Query {
                 );
             }
             "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
+                let limit = value.parse().ok().filter(|limit| *limit <= LARGEST_PAGE);
                 return set(
                     &mut self.limit,
                     limit,
                     name,
                     value,
-                    &format!("a number from 1 to {LARGEST_PAGE}"),
+                    &format!("a number up to {LARGEST_PAGE}"),
                 );
             }
             _ => {}
