@@ -1,10 +1,6 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-
-use std::collections::BTreeMap;
-
-use riskflow_model::Text;
 use riskflow_model::progress::Offsets;
 
 use super::*;

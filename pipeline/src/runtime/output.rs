@@ -121,6 +121,12 @@ impl EpochOutput {
         left
     }
 
+    /// More rows and records.
+    pub fn extend(&mut self, rows: impl Iterator<Item = (OutputRow, Diff)>) {
+        self.rows.extend(rows);
+        self.put_in_order();
+    }
+
     /// What it publishes on a topic: of a table the rows by their keys, those that went before those that came; of a log its
     /// records in order.
     #[must_use]

@@ -36,7 +36,7 @@ mod records;
 mod same;
 mod told;
 
-pub use beginning::{Beginning, Open};
+pub use beginning::{Beginning, Open, Refused};
 pub use foretold::Foretold;
 pub use told::Told;
 
@@ -229,12 +229,18 @@ impl Publishing {
             self.move_on(&completed.output);
             // Of what the epoch gives, whatever of it stands in the output already.
             let digest = self.beginning.definite.then(|| digest(&records));
-            if let Some(left) = self.foretold.take_from(&completed.output) {
+            // Where the state was made anew all is compared, and what was early with it.
+            let is_first = self.held.is_some();
+            if let Some(left) = (!is_first)
+                .then(|| self.foretold.take_from(&completed.output))
+                .flatten()
+            {
                 records = self::records::records(&left);
             }
-            if let Some(told) = self.held_back(&completed)? {
+            let told = self.held_back(&completed)?;
+            if let Some(told) = &told {
                 records.retain(|record| !TOLD_ONCE.contains(&record.topic));
-                records.extend(logs(&told));
+                records.extend(logs(told));
             }
             let most = |topic| self.sink.most(topic);
             let (mut records, mut oversized) = match self.published.take() {
@@ -243,7 +249,7 @@ impl Publishing {
             };
             oversized.extend(fit_all(&mut records, most));
             self.tell_oversized(&oversized);
-            count(&self.metrics, &completed.output, &records);
+            count(&self.metrics, told.as_ref().unwrap_or(&completed.output), &records);
             if let Some(digest) = digest {
                 let oldest = Millis(self.shared.oldest_checkpoint.load(Ordering::Acquire));
                 self.progress
@@ -304,8 +310,9 @@ impl Publishing {
             .published
             .as_ref()
             .expect("the tables are read where the state is made anew");
-        held.keep(&completed.output);
-        let (told, foretold) = held.tell(&self.tables, Millis(completed.closing.clock), published);
+        let clock = Millis(completed.closing.clock);
+        held.keep(&completed.output, clock);
+        let (told, foretold) = held.tell(&self.tables, clock, (published, &self.foretold));
         self.note(foretold)?;
         Ok(Some(told))
     }
@@ -389,7 +396,7 @@ impl Publishing {
         self.metrics.replayed(completed.output.epoch.0);
         let held = self.held.as_mut();
         held.expect("only after a clock that was ahead is anything made anew")
-            .keep(&completed.output);
+            .keep(&completed.output, Millis(completed.closing.clock));
     }
 
     /// A topic takes less than it said.

@@ -21,7 +21,7 @@ use riskflow_config::{Clock, Input, Output, Rewind, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Manifest, Meaning};
 use riskflow_connectors::topics::{Place, TopicState, check};
 use riskflow_connectors::{Begun, Resume, published_log, published_rows, published_tables, resume};
-use riskflow_model::output::{Basis, CaseDelta, CaseState, CaseStep, Notice, Stamped};
+use riskflow_model::output::{Basis, CaseDelta, CaseState, CaseStep, DeadLetter, Notice, Stamped};
 use riskflow_model::progress::{Marks, Offsets};
 use riskflow_model::topic::{Cleanup, Topic};
 use riskflow_model::{Domain, Level, Millis, OutputRecord, Text, binary, capability, duration};
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::runtime::clock::{TOLERANCE, wall_clock};
 use crate::runtime::pace::{Moment, Plan};
-use crate::runtime::publisher::{Beginning, Foretold, Open, Told};
+use crate::runtime::publisher::{Beginning, Foretold, Open, Refused, Told};
 
 /// Where every worker begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,12 +278,18 @@ impl Recovery {
             warnings: standing(settings, Topic::WARNING_STATE)?,
             cases: Vec::new(),
             told: Told::new(settings.zone.clone()),
+            letters: Refused::default(),
         };
+        each_of(settings, |letter: Stamped<DeadLetter>, is_cut| {
+            open.letters.add(&letter.record, is_cut.then_some(letter.epoch));
+        })?;
         if settings.capabilities.outputs().any(|topic| topic == Topic::CASE_STATE) {
             open.cases = standing(settings, Topic::CASE_STATE)?;
             let is_open = |case: &CaseState| case.step != CaseStep::Archived && case.basis != Basis::Withdrawn;
             open.cases.retain(is_open);
-            each_of(settings, |delta: Stamped<CaseDelta>, _| open.told.event(delta.record))?;
+            each_of(settings, |delta: Stamped<CaseDelta>, _| {
+                open.told.event(delta.record, delta.epoch)
+            })?;
             each_of(settings, |notice: Stamped<Notice>, is_cut| {
                 if is_cut {
                     open.told.cut(notice.epoch);

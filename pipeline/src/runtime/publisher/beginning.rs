@@ -1,11 +1,11 @@
 //! Where publishing begins, and what stood in the output before.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use riskflow_connectors::Published;
 use riskflow_connectors::checkpoint::CheckpointStore;
-use riskflow_model::output::{CaseState, WarningState};
+use riskflow_model::output::{CaseState, DeadLetter, WarningState};
 use riskflow_model::progress::Offsets;
 use riskflow_model::{Millis, Text};
 
@@ -51,6 +51,8 @@ pub struct Open {
     pub cases: Vec<CaseState>,
     /// What was told of cases.
     pub told: Told,
+    /// Which records were refused.
+    pub letters: Refused,
 }
 
 impl Beginning {
@@ -60,4 +62,40 @@ impl Beginning {
         self.verify = false;
         self.digests.clear();
     }
+}
+
+/// Which records the output says were refused, as far as it still has that.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    origins: BTreeSet<(Text, u32, u64)>,
+    /// What was refused before may be gone.
+    whole_from: Millis,
+}
+
+impl Default for Refused {
+    fn default() -> Self {
+        Self {
+            origins: BTreeSet::new(),
+            whole_from: Millis(i64::MIN),
+        }
+    }
+}
+
+impl Refused {
+    /// Takes in what `out.deadletter` has. `cut` is when it was written, if older ones may be gone.
+    pub fn add(&mut self, letter: &DeadLetter, cut: Option<Millis>) {
+        self.origins.insert(origin(letter));
+        if let Some(cut) = cut {
+            self.whole_from = self.whole_from.max(cut);
+        }
+    }
+
+    /// Whether it was not told, of a record that is refused at this time.
+    pub(super) fn is_new(&self, letter: &DeadLetter, clock: Millis) -> bool {
+        clock >= self.whole_from && !self.origins.contains(&origin(letter))
+    }
+}
+
+fn origin(letter: &DeadLetter) -> (Text, u32, u64) {
+    (letter.topic.clone(), letter.partition, letter.offset)
 }

@@ -1,31 +1,43 @@
-//! What a clock that was ahead told too early: when its time comes, nobody is told again.
+//! What a clock that was ahead told too early: when its time comes, nobody is told again, and nobody is forgotten.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::tz::TimeZone;
 use riskflow_connectors::checkpoint::{FORETOLD, Note};
-use riskflow_model::Text;
-use riskflow_model::output::{CaseDelta, CaseEvent, Escalation, Notice};
+use riskflow_model::output::{CaseDelta, CaseEvent, CaseStep, Escalation, Notice, NoticeEvent};
+use riskflow_model::{Level, OutputRow, Text};
+use riskflow_operators::closed_loop::{notice_of, sentence};
 use serde::{Deserialize, Serialize};
 
-use super::same::{notice_id, same_deadline};
+use super::same::{arms, is_news, notice_id, once_more, repeats};
 use crate::runtime::output::EpochOutput;
 
-/// Notices that were sent and whose time is yet to come. A job finds them when it makes its state anew, and notes them beside its
-/// checkpoints.
+/// What was sent too early, of cases that go on. A job finds it when it makes its state anew, and notes it beside its checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foretold {
-    /// Identifiers that these notices will have.
-    notices: BTreeSet<Text>,
-    /// Escalations of which the time, and with it the identifier, may come out as another one.
-    escalations: Vec<Early>,
+    /// The time zone of sentences, by its name.
+    zone: Text,
+    /// Notices that will not be sent again.
+    early: Vec<Early>,
+    /// Who was told of a case and is not known to it: what is told to all who were told is told to them as well. By case and user
+    /// what they were told last.
+    others: BTreeMap<Text, BTreeMap<Text, Notice>>,
+    /// Identifiers of notices that did not hold. A notice that does gets another one: whoever drops what he knows must not drop it.
+    used: BTreeSet<Text>,
+    /// Escalations that passed since, of cases with early notices: who is found later was told as well.
+    #[serde(skip)]
+    passed: BTreeMap<Text, Vec<CaseEvent>>,
 }
 
-/// A deadline that had not passed, and the users who were told that it had.
+/// A notice that was sent and whose time is yet to come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Early {
-    case: Text,
-    escalation: Escalation,
-    users: BTreeSet<Text>,
+pub(super) struct Early {
+    /// As it was sent.
+    pub(super) notice: Notice,
+    /// Of an escalation: which.
+    pub(super) deadline: Option<Escalation>,
+    /// Whether it comes with the next arming of the case; else it is over with that.
+    pub(super) arms: bool,
 }
 
 impl Note for Foretold {
@@ -33,52 +45,134 @@ impl Note for Foretold {
 }
 
 impl Foretold {
-    /// A notice of something that holds and that the user will be told.
-    pub(super) fn add(&mut self, notice: Text) {
-        self.notices.insert(notice);
-    }
-
-    /// Users who were told of a deadline that is yet to pass.
-    pub(super) fn add_early(&mut self, case: &Text, escalation: &Escalation, user: &Text) {
-        let known = self.escalations.iter_mut();
-        let mut known = known.filter(|early| early.case == *case && early.escalation == *escalation);
-        if let Some(early) = known.next() {
-            early.users.insert(user.clone());
-            return;
+    /// Nothing yet; with the identifiers that were used before.
+    pub(super) fn after(before: &Self, zone: &TimeZone) -> Self {
+        let zone = zone.iana_name().expect("it was found by its name");
+        Self {
+            zone: zone.into(),
+            used: before.used.clone(),
+            ..Self::default()
         }
-        self.escalations.push(Early {
-            case: case.clone(),
-            escalation: escalation.clone(),
-            users: [user.clone()].into(),
-        });
     }
 
-    /// What is left of an epoch without the notices that were sent too early; `None` where that is all of it.
+    /// What was early of a case.
+    pub(super) fn early_of<'a>(&'a self, case: &'a str) -> impl Iterator<Item = &'a Early> {
+        self.early.iter().filter(move |early| *early.notice.case == *case)
+    }
+
+    /// Who was told of a case and was not known to it.
+    pub(super) fn others_of(&self, case: &str) -> impl Iterator<Item = &Notice> {
+        self.others.get(case).into_iter().flat_map(BTreeMap::values)
+    }
+
+    pub(super) fn add_early(&mut self, early: Early) {
+        self.early.push(early);
+    }
+
+    pub(super) fn add_other(&mut self, notice: Notice) {
+        let of_case = self.others.entry(notice.case.clone()).or_default();
+        of_case.insert(notice.user.clone(), notice);
+    }
+
+    pub(super) fn add_used(&mut self, id: Text) {
+        self.used.insert(id);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.early.is_empty() && self.others.is_empty() && self.used.is_empty()
+    }
+
+    /// What is told of an epoch instead; `None` where that is what it gives.
     pub(super) fn take_from(&mut self, output: &EpochOutput) -> Option<EpochOutput> {
-        if self.notices.is_empty() && self.escalations.is_empty() {
+        if self.is_empty() {
             return None;
         }
-        for delta in output.log::<CaseDelta>().filter(|delta| !delta.retracted) {
-            self.comes_true(&delta.case, &delta.event);
+        let events: Vec<&CaseDelta> = output.log::<CaseDelta>().filter(|delta| !delta.retracted).collect();
+        for delta in &events {
+            self.happens(delta);
         }
-        let gone: BTreeSet<Text> = output
-            .log::<Notice>()
-            .filter(|notice| self.notices.remove(&notice.id))
-            .map(|notice| notice.id.clone())
-            .collect();
-        let is_gone = |notice: &Notice| gone.contains(&notice.id);
-        (!gone.is_empty()).then(|| output.without(|row| row.downcast_ref().is_some_and(is_gone)))
+        let given: Vec<Notice> = output.log::<Notice>().cloned().collect();
+        let mut told = Vec::with_capacity(given.len());
+        for mut notice in given.iter().cloned() {
+            if let Some(of_case) = self.others.get_mut(&notice.case) {
+                // The case knows him now.
+                of_case.remove(&notice.user);
+            }
+            if self.was_early(&notice) {
+                continue;
+            }
+            notice.id = self.unused(notice.id);
+            told.push(notice);
+        }
+        for delta in &events {
+            told.extend(self.news(delta));
+        }
+        for delta in events.iter().filter(|delta| delta.event.step == CaseStep::Archived) {
+            self.others.remove(&delta.case);
+        }
+        if told == given {
+            return None;
+        }
+        let mut left = output.without(|row| row.downcast_ref::<Notice>().is_some());
+        left.extend(told.into_iter().map(|notice| (OutputRow::new(notice), 1)));
+        Some(left)
     }
 
-    /// A deadline passes: from now on it is known by which time.
-    fn comes_true(&mut self, case: &Text, event: &CaseEvent) {
-        let Some(escalation) = &event.escalation else { return };
-        let is_it = |early: &Early| early.case == *case && same_deadline(&early.escalation, escalation);
-        let Some(place) = self.escalations.iter().position(is_it) else {
-            return;
-        };
-        let users = self.escalations.swap_remove(place).users;
-        let notices = users.iter().filter_map(|user| notice_id(case, event, user));
-        self.notices.extend(notices);
+    /// What an event makes of what is early.
+    fn happens(&mut self, delta: &CaseDelta) {
+        let CaseDelta { case, event, .. } = delta;
+        let is_end =
+            notice_of(event).is_some_and(|(kind, _)| matches!(kind, NoticeEvent::Cleared | NoticeEvent::Withdrawn));
+        if is_end {
+            self.early.retain(|early| early.notice.case != *case);
+        } else if arms(event) {
+            self.early.retain(|early| early.notice.case != *case || early.arms);
+        } else if event.escalation.is_some() && self.early_of(case).next().is_some() {
+            self.passed.entry(case.clone()).or_default().push(event.clone());
+        }
     }
+
+    /// Whether a notice was sent too early: it was, once.
+    fn was_early(&mut self, notice: &Notice) -> bool {
+        let mut passed = self.passed.get(&notice.case).into_iter().flatten();
+        let event = passed.find(|event| notice_id(&notice.case, event, &notice.user).as_ref() == Some(&notice.id));
+        let deadline = event.and_then(|event| event.escalation.as_ref());
+        let is_it = |early: &Early| repeats((&early.notice, early.deadline.as_ref()), (notice, deadline));
+        let place = self.early.iter().position(is_it);
+        place.map(|place| self.early.remove(place)).is_some()
+    }
+
+    fn unused(&self, mut id: Text) -> Text {
+        while self.used.contains(&id) {
+            id = once_more(&id);
+        }
+        id
+    }
+
+    /// What others are told of an event that all are told who were told before.
+    fn news(&self, delta: &CaseDelta) -> Vec<Notice> {
+        let CaseDelta { case, event, .. } = delta;
+        let Some((kind, _)) = notice_of(event).filter(|(kind, _)| is_news(*kind)) else {
+            return Vec::new();
+        };
+        let zone = TimeZone::get(&self.zone).expect("a time zone of the settings, by its name");
+        let tell = |notice: &Notice| {
+            let id = self.unused(notice_id(case, event, &notice.user)?);
+            Some(news(notice, (id, kind, event.level), &zone))
+        };
+        self.others_of(case).filter_map(tell).collect()
+    }
+}
+
+/// What someone is told after something else.
+pub(super) fn news(before: &Notice, (id, event, level): (Text, NoticeEvent, Level), zone: &TimeZone) -> Notice {
+    let mut news = Notice {
+        id,
+        event,
+        level,
+        due: None,
+        ..before.clone()
+    };
+    sentence::write(&mut news, zone);
+    news
 }

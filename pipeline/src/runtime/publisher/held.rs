@@ -8,20 +8,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_connectors::Published;
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseEvent, CaseEventKind, CaseState, Cause, DeltaKind, Explanation, Notice, WarningDelta,
-    WarningState,
+    AssetRisk, CaseDelta, CaseState, Cause, DeadLetter, DeltaKind, Explanation, Notice, WarningDelta, WarningState,
 };
 use riskflow_model::topic::Topic;
 use riskflow_model::{DomainScope, Level, Millis, OutputRow, Text};
 
 use super::beginning::Open;
 use super::foretold::Foretold;
-use super::told::Found;
+use super::told::{Found, Now};
 use crate::runtime::output::EpochOutput;
 use crate::runtime::views::Tables;
 
 /// Topics that tell each thing once.
-pub(super) const TOLD_ONCE: [Topic; 3] = [Topic::WARNING_DELTA, Topic::CASE_DELTA, Topic::NOTICE];
+pub(super) const TOLD_ONCE: [Topic; 4] = [
+    Topic::WARNING_DELTA,
+    Topic::CASE_DELTA,
+    Topic::NOTICE,
+    Topic::DEAD_LETTER,
+];
 
 /// What was found and not told, of the warnings and cases that are there.
 pub(super) struct Held {
@@ -31,6 +35,10 @@ pub(super) struct Held {
     ended: BTreeMap<Text, WarningDelta>,
     deltas: BTreeMap<Text, Vec<WarningDelta>>,
     cases: BTreeMap<Text, Found>,
+    /// Cases that were, and are forgotten.
+    forgotten: BTreeSet<Text>,
+    /// Records that were refused, and were not before.
+    letters: Vec<DeadLetter>,
 }
 
 impl Held {
@@ -41,11 +49,17 @@ impl Held {
             ended: BTreeMap::new(),
             deltas: BTreeMap::new(),
             cases: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            letters: Vec::new(),
         }
     }
 
-    /// Keeps what an epoch tells.
-    pub(super) fn keep(&mut self, output: &EpochOutput) {
+    /// Keeps what an epoch tells, at this time.
+    pub(super) fn keep(&mut self, output: &EpochOutput, clock: Millis) {
+        let letters = output
+            .log::<DeadLetter>()
+            .filter(|letter| self.open.letters.is_new(letter, clock));
+        self.letters.extend(letters.cloned());
         for delta in output.log::<WarningDelta>() {
             if matches!(delta.kind, DeltaKind::Cleared | DeltaKind::Withdrawn) {
                 self.deltas.remove(&delta.id);
@@ -70,26 +84,35 @@ impl Held {
             .collect();
         for (row, _) in cases.filter(|(row, diff)| *diff < 0 && !stays.contains(&row.id)) {
             self.cases.remove(&row.id);
+            self.forgotten.insert(row.id.clone());
         }
     }
 
-    /// What is to be told with the first epoch after it, given the rows in the output; and what will be told again in its time.
-    pub(super) fn tell(mut self, tables: &Tables, now: Millis, published: &Published) -> (EpochOutput, Foretold) {
+    /// What is to be told with the first epoch after it, given the rows in the output and what was told too early before; and what is
+    /// told too early now.
+    pub(super) fn tell(
+        mut self,
+        tables: &Tables,
+        now: Millis,
+        (published, before): (&Published, &Foretold),
+    ) -> (EpochOutput, Foretold) {
         let mut told = self.warnings(tables, now, published);
-        let mut foretold = Foretold::default();
+        told.extend(self.letters.drain(..).map(OutputRow::new));
+        let mut foretold = self.open.told.foretold(before);
         let mut found = std::mem::take(&mut self.cases);
-        for case in self.open.told.cases() {
+        let open: BTreeMap<&Text, &CaseState> = self.open.cases.iter().map(|row| (&row.id, row)).collect();
+        for case in self.open.told.cases().chain(open.keys().copied()) {
             found.entry(case.clone()).or_default();
         }
         for (case, found) in found {
-            let is_new = !published.contains_key(&(Topic::CASE_STATE, case.to_string()));
-            let row = tables.get::<CaseState>(&case);
-            told.extend(self.open.told.judge(&case, (row, is_new), &found, now, &mut foretold));
-        }
-        let cases = self.open.cases.iter();
-        for row in cases.filter(|row| tables.get::<CaseState>(&row.id).is_none()) {
-            told.push(OutputRow::new(without_basis(row, now)));
-            told.extend(self.open.told.withdrawn(&row.id, now));
+            let now = Now {
+                row: tables.get::<CaseState>(&case),
+                is_new: !published.contains_key(&(Topic::CASE_STATE, case.to_string())),
+                was: self.forgotten.contains(&case),
+                open: open.get(&case).copied(),
+                at: now,
+            };
+            told.extend(self.open.told.judge(&case, now, &found, (before, &mut foretold)));
         }
         let told = told.into_iter().map(|row| (row, 1)).collect();
         (EpochOutput::new(tables.epoch, told), foretold)
@@ -131,28 +154,6 @@ fn changed(newest: &WarningDelta, was: Level, is: &WarningState, now: Millis) ->
         from: was,
         to: is.level,
         ..newest.clone()
-    }
-}
-
-/// The end of a case whose basis the clock alone had made.
-fn without_basis(row: &CaseState, now: Millis) -> CaseDelta {
-    CaseDelta {
-        case: row.id.clone(),
-        retracted: false,
-        cause: Cause::Clock,
-        rule: row.rule.clone(),
-        domain: Some(row.domain),
-        region: Some(row.region),
-        event: CaseEvent {
-            at: now,
-            kind: CaseEventKind::Withdrawn,
-            step: row.step,
-            level: Level::None,
-            by: None,
-            escalation: None,
-            refusal: None,
-            allowed: Vec::new(),
-        },
     }
 }
 

@@ -7,10 +7,10 @@ use riskflow_model::output::{
     Basis, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, Notice, NoticeEvent,
 };
 use riskflow_model::{Level, Millis, OutputRow, Text};
-use riskflow_operators::closed_loop::{notice_id as id, sentence};
+use riskflow_operators::closed_loop::notice_id as id;
 
-use super::foretold::Foretold;
-use super::same::{DRIFT, is_alike, is_same, notice_id};
+use super::foretold::{Early, Foretold, news};
+use super::same::{DRIFT, arms, is_news, is_same, notice_id, once_more, repeats};
 
 #[cfg(test)]
 mod tests;
@@ -27,12 +27,19 @@ pub struct Told {
 /// What was told of one case.
 #[derive(Clone, Debug, Default)]
 struct OfCase {
-    /// Its events, and whether each was never taken back.
-    events: Vec<(CaseDelta, bool)>,
-    /// The identifiers of its notices.
-    ids: BTreeSet<Text>,
-    /// What each user was told last.
-    newest: BTreeMap<Text, Notice>,
+    events: Vec<Event>,
+    /// All its notices, in their order.
+    sent: Vec<Notice>,
+}
+
+/// An event as it was told.
+#[derive(Clone, Debug)]
+struct Event {
+    delta: CaseDelta,
+    /// When.
+    epoch: Millis,
+    /// Whether it was never taken back.
+    stands: bool,
 }
 
 /// What is found of a case while the state is made anew.
@@ -40,6 +47,21 @@ struct OfCase {
 pub(super) struct Found {
     events: Vec<CaseDelta>,
     notices: Vec<Notice>,
+}
+
+/// A case as it is now.
+#[derive(Clone, Copy)]
+pub(super) struct Now<'a> {
+    /// Its row.
+    pub row: Option<&'a CaseState>,
+    /// Whether the output has none.
+    pub is_new: bool,
+    /// Whether it was, and is forgotten.
+    pub was: bool,
+    /// Its row in the output, where that stands open.
+    pub open: Option<&'a CaseState>,
+    /// The time.
+    pub at: Millis,
 }
 
 impl Found {
@@ -56,13 +78,13 @@ impl Found {
     }
 
     /// The events that the notices are of, by the identifiers of these.
-    fn by_notice(&self, case: &Text) -> BTreeMap<Text, usize> {
+    fn by_notice(&self) -> BTreeMap<Text, usize> {
         let users: BTreeSet<&Text> = self.notices.iter().map(|notice| &notice.user).collect();
-        let of_event = |(place, delta): (usize, &CaseDelta)| {
-            let ids = users.iter().filter_map(|user| notice_id(case, &delta.event, user));
-            ids.map(|id| (id, place)).collect::<Vec<_>>()
-        };
-        self.events.iter().enumerate().flat_map(of_event).collect()
+        places(self.events.iter(), &users)
+    }
+
+    fn knows(&self, user: &Text) -> bool {
+        self.notices.iter().any(|notice| notice.user == *user)
     }
 }
 
@@ -78,23 +100,23 @@ impl Told {
     }
 
     /// Takes in what `out.case.delta` has; of one case in its order.
-    pub fn event(&mut self, delta: CaseDelta) {
+    pub fn event(&mut self, delta: CaseDelta, epoch: Millis) {
         let told = self.cases.entry(delta.case.clone()).or_default();
         if !delta.retracted {
-            told.events.push((delta, true));
+            let stands = true;
+            told.events.push(Event { delta, epoch, stands });
             return;
         }
         let mut stand = told.events.iter_mut().rev();
-        if let Some((_, stands)) = stand.find(|(known, stands)| *stands && known.event == delta.event) {
-            *stands = false;
+        if let Some(event) = stand.find(|known| known.stands && known.delta.event == delta.event) {
+            event.stands = false;
         }
     }
 
     /// Takes in what `out.notice` has; of one case in its order.
     pub fn notice(&mut self, notice: Notice) {
         let told = self.cases.entry(notice.case.clone()).or_default();
-        told.ids.insert(notice.id.clone());
-        told.newest.insert(notice.user.clone(), notice);
+        told.sent.push(notice);
     }
 
     /// Notices of before this epoch may be gone.
@@ -107,96 +129,223 @@ impl Told {
         self.cases.keys()
     }
 
-    /// What is to be told of a case that was made anew, given its row now and whether one is in the output: what was not told yet, and
-    /// what was and does not hold. What will be told again in its time goes to `foretold`.
+    /// What of before is known to those who come later: nothing yet.
+    pub(super) fn foretold(&self, before: &Foretold) -> Foretold {
+        Foretold::after(before, &self.zone)
+    }
+
+    /// What is to be told of a case that was made anew: what was not told yet, and what was and does not hold. `before` is what was
+    /// early already; what is early now goes to `foretold`.
     pub(super) fn judge(
         &self,
         case: &Text,
-        (row, is_new): (Option<&CaseState>, bool),
+        now: Now<'_>,
         found: &Found,
-        now: Millis,
-        foretold: &mut Foretold,
+        (before, foretold): (&Foretold, &mut Foretold),
     ) -> Vec<OutputRow> {
         let none = OfCase::default();
         let told = self.cases.get(case).unwrap_or(&none);
-        let since = told.since(is_new);
+        if now.is_void(told, found) {
+            return self.void(told, now, foretold);
+        }
+        let since = told.since(now.is_new);
         let twins = told.twins(found);
-        let mut out = Vec::new();
-        let mut users = BTreeSet::new();
+        let mut out: Vec<OutputRow> = Vec::new();
         for (delta, twin) in found.events.iter().zip(&twins) {
             if twin.is_none() && delta.event.at >= since {
                 out.push(OutputRow::new(delta.clone()));
             }
         }
-        let events = found.by_notice(case);
+        let holding: BTreeSet<usize> = twins.iter().flatten().copied().collect();
+        let mut wrong = told.wrong(&holding);
+        wrong.extend(
+            before
+                .early_of(case)
+                .filter(|early| !wrong_has(&wrong, early))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
+        let mut users = BTreeSet::new();
+        let events = found.by_notice();
+        let of = told.by_notice();
         for notice in &found.notices {
-            let is_told = match events.get(&notice.id) {
-                Some(place) => {
-                    let (event, twin) = (&found.events[*place].event, twins[*place]);
+            let event = events
+                .get(&notice.id)
+                .map(|place| (&found.events[*place].event, twins[*place]));
+            let is_known = match event {
+                Some((event, twin)) => {
                     let old = event.at < since || (twin.is_some() && event.at < self.whole_from);
-                    old || told.knows(event, &notice.user)
+                    let sent = |other: &Notice| of.get(&other.id).copied() == twin && other.user == notice.user;
+                    old || (twin.is_some() && told.sent.iter().any(sent))
                 }
                 // Of an event that was taken back since.
-                None => told.newest.contains_key(&notice.user),
+                None => told.sent.iter().any(|other| other.user == notice.user),
             };
-            if !is_told && !told.ids.contains(&notice.id) {
-                users.insert(&notice.user);
-                out.push(OutputRow::new(notice.clone()));
+            if is_known || told.sent.iter().any(|other| other.id == notice.id) {
+                continue;
             }
-        }
-        let Some(row) = row else { return out };
-        let twins: BTreeSet<usize> = twins.into_iter().flatten().collect();
-        for (place, (delta, stands)) in told.events.iter().enumerate() {
-            if *stands && !twins.contains(&place) {
-                let mut delta = delta.clone();
-                (delta.retracted, delta.cause) = (true, Cause::Clock);
-                out.push(OutputRow::new(delta));
+            let deadline = event.and_then(|(event, _)| event.escalation.as_ref());
+            let is_it = |early: &Early| repeats((&early.notice, early.deadline.as_ref()), (notice, deadline));
+            if let Some(place) = wrong.iter().position(is_it) {
+                wrong.remove(place);
+                continue;
             }
+            users.insert(&notice.user);
+            out.push(OutputRow::new(notice.clone()));
         }
-        if row.step == CaseStep::Archived {
-            return out;
-        }
-        told.find_early(case, found, now, foretold);
-        if row.basis == Basis::Active {
-            let newest = told.newest.iter().filter(|(user, _)| !users.contains(user));
-            let ended = newest.filter(|(user, notice)| {
-                let is_end = matches!(notice.event, NoticeEvent::Cleared | NoticeEvent::Withdrawn);
-                is_end && !found.events.iter().any(|delta| told.is_of(notice, &delta.event, user))
-            });
-            let resumed = ended.map(|(_, notice)| self.news(notice, NoticeEvent::Resumed, row.level, now));
-            out.extend(resumed.map(OutputRow::new));
+        // Without a row it may be one of which the input is gone: what the wrong clock told of it does not hold all the same.
+        let counts = |event: &Event| now.row.is_some() || event.epoch > now.at;
+        let gone = told
+            .events
+            .iter()
+            .enumerate()
+            .filter(|(place, event)| !holding.contains(place) && counts(event));
+        out.extend(gone.filter_map(|(_, event)| event.taken_back()));
+        let Some(row) = now.row else { return out };
+        told.wrong(&holding)
+            .into_iter()
+            .for_each(|early| foretold.add_used(early.notice.id));
+        if row.step != CaseStep::Archived {
+            out.extend(self.ended(told, (row, now.at), &wrong, &users));
+            out.extend(self.early(told, (row, found, &twins), (before, wrong, now.at), foretold));
         }
         out
     }
 
-    /// Everyone who was told of a case that never was is told that.
-    pub(super) fn withdrawn(&self, case: &Text, now: Millis) -> impl Iterator<Item = OutputRow> {
-        let newest = self.cases.get(case).into_iter().flat_map(|told| told.newest.values());
+    /// Everyone who was told of an end that was none is told that the case goes on.
+    fn ended(
+        &self,
+        told: &OfCase,
+        (row, at): (&CaseState, Millis),
+        wrong: &[Early],
+        users: &BTreeSet<&Text>,
+    ) -> Vec<OutputRow> {
+        if row.basis != Basis::Active {
+            return Vec::new();
+        }
+        let newest = told.newest().into_iter().filter(|(user, _)| !users.contains(user));
+        let ended = newest.filter(|(_, notice)| {
+            let is_end = matches!(notice.event, NoticeEvent::Cleared | NoticeEvent::Withdrawn);
+            is_end && wrong.iter().any(|early| early.notice.id == notice.id)
+        });
+        let resumed = ended.map(|(_, notice)| self.news(notice, NoticeEvent::Resumed, row.level, at));
+        resumed.map(OutputRow::new).collect()
+    }
+
+    /// Notes what was told and will be told again, and who is not known to the case. Those are told of its end, if that is over.
+    fn early(
+        &self,
+        told: &OfCase,
+        (row, found, twins): (&CaseState, &Found, &[Option<usize>]),
+        (before, wrong, at): (&Foretold, Vec<Early>, Millis),
+        foretold: &mut Foretold,
+    ) -> Vec<OutputRow> {
+        let ended = row.basis != Basis::Active;
+        let counts = |early: &Early| !is_news(early.notice.event) && (early.arms || early.notice.level == row.peak);
+        for early in wrong.into_iter().filter(|early| !ended && counts(early)) {
+            foretold.add_early(early);
+        }
+        // Of events that hold some were told who are not to be told yet: a shift that had not begun.
+        let armed = found.events.iter().rposition(|delta| arms(&delta.event));
+        let of = told.by_notice();
+        for notice in told.sent.iter().filter(|notice| !ended && !is_news(notice.event)) {
+            let place = of.get(&notice.id).copied();
+            let event = twins.iter().position(|twin| twin.is_some() && *twin == place);
+            let Some(event) = event.filter(|event| armed.is_none_or(|armed| *event >= armed)) else {
+                continue;
+            };
+            let event = &found.events[event].event;
+            let id = notice_id(&notice.case, event, &notice.user);
+            if !found.notices.iter().any(|found| Some(&found.id) == id.as_ref()) {
+                foretold.add_early(Early {
+                    notice: notice.clone(),
+                    deadline: event.escalation.clone(),
+                    arms: false,
+                });
+            }
+        }
+        let known = before.others_of(&row.id).chain(told.sent.iter());
+        let others: BTreeMap<&Text, &Notice> = known.map(|notice| (&notice.user, notice)).collect();
+        let mut out = Vec::new();
+        for (user, notice) in others {
+            if found.knows(user) {
+                continue;
+            }
+            let end = match row.basis {
+                Basis::Active => None,
+                Basis::Cleared => Some(NoticeEvent::Cleared),
+                Basis::Withdrawn => Some(NoticeEvent::Withdrawn),
+            };
+            let last = told.newest().get(user).map(|notice| notice.event);
+            if let Some(end) = end.filter(|end| last != Some(*end)) {
+                out.push(OutputRow::new(self.news(notice, end, Level::None, at)));
+            }
+            foretold.add_other(notice.clone());
+        }
+        out
+    }
+
+    /// Takes back all that was told of a case that never was.
+    fn void(&self, told: &OfCase, now: Now<'_>, foretold: &mut Foretold) -> Vec<OutputRow> {
+        let last = told.events.iter().rposition(|event| event.stands);
+        let last = last.filter(|last| told.events[*last].delta.event.kind == CaseEventKind::Withdrawn);
+        let events = told.events.iter().enumerate().filter(|(place, _)| Some(*place) != last);
+        let mut out: Vec<OutputRow> = events.filter_map(|(_, event)| event.taken_back()).collect();
+        told.sent.iter().for_each(|notice| foretold.add_used(notice.id.clone()));
+        if last.is_none() {
+            out.extend(told.withdrawn(now).map(OutputRow::new));
+        }
+        let newest = told.newest().into_values();
         let newest = newest.filter(|notice| notice.event != NoticeEvent::Withdrawn);
-        newest.map(move |notice| OutputRow::new(self.news(notice, NoticeEvent::Withdrawn, Level::None, now)))
+        out.extend(newest.map(|notice| OutputRow::new(self.news(notice, NoticeEvent::Withdrawn, Level::None, now.at))));
+        out
     }
 
     /// What the right clock has to say to someone who was told something else.
-    fn news(&self, notice: &Notice, event: NoticeEvent, level: Level, now: Millis) -> Notice {
-        let mark = [Text::from(now.0.to_string())];
-        let mut news = Notice {
-            id: id(&notice.case, event, &mark, &notice.user).to_string().into(),
-            event,
-            level,
-            due: None,
-            ..notice.clone()
+    fn news(&self, before: &Notice, event: NoticeEvent, level: Level, at: Millis) -> Notice {
+        let mark = [Text::from(at.0.to_string())];
+        let id = id(&before.case, event, &mark, &before.user).to_string().into();
+        news(before, (id, event, level), &self.zone)
+    }
+}
+
+fn wrong_has(wrong: &[Early], early: &Early) -> bool {
+    wrong.iter().any(|other| other.notice.id == early.notice.id)
+}
+
+impl Now<'_> {
+    /// Whether a case that was told of never was: nothing is found of it, and what was told was told by the wrong clock, or stands
+    /// open. One of which the input is gone is not known either, but it was told before.
+    fn is_void(&self, told: &OfCase, found: &Found) -> bool {
+        let ahead = || {
+            told.events
+                .iter()
+                .find(|event| event.delta.event.kind == CaseEventKind::Issued)
         };
-        sentence::write(&mut news, &self.zone);
-        news
+        let ahead = || ahead().is_some_and(|issued| issued.epoch > self.at);
+        self.row.is_none() && !self.was && found.events.is_empty() && (self.open.is_some() || ahead())
+    }
+}
+
+impl Event {
+    fn taken_back(&self) -> Option<OutputRow> {
+        let delta = CaseDelta {
+            retracted: true,
+            cause: Cause::Clock,
+            ..self.delta.clone()
+        };
+        self.stands.then(|| OutputRow::new(delta))
     }
 }
 
 impl OfCase {
     /// From when on all is known that was told. What was before, where the beginning is gone, was told.
     fn since(&self, is_new: bool) -> Millis {
-        let whole = |delta: &CaseDelta| matches!(delta.event.kind, CaseEventKind::Issued | CaseEventKind::Refused);
+        let is = |kind| move |event: &Event| event.delta.event.kind == kind;
+        let whole =
+            self.events.iter().any(is(CaseEventKind::Issued)) || self.events.iter().all(is(CaseEventKind::Refused));
         match self.events.first() {
-            Some((first, _)) if !whole(first) => first.event.at,
+            Some(first) if !whole => first.delta.event.at,
             None if !is_new => Millis(i64::MAX),
             _ => Millis(i64::MIN),
         }
@@ -205,16 +354,14 @@ impl OfCase {
     /// Of each event that was found the one that was told and stands.
     fn twins(&self, found: &Found) -> Vec<Option<usize>> {
         let mut free: BTreeSet<(Millis, usize)> = BTreeSet::new();
-        for (place, (delta, stands)) in self.events.iter().enumerate() {
-            if *stands {
-                free.insert((delta.event.at, place));
-            }
+        for (place, event) in self.events.iter().enumerate().filter(|(_, event)| event.stands) {
+            free.insert((event.delta.event.at, place));
         }
         let mut twins = Vec::with_capacity(found.events.len());
         for CaseDelta { event, .. } in &found.events {
             let (from, to) = (Millis(event.at.0 - DRIFT), Millis(event.at.0 + DRIFT));
             let mut near = free.range((from, 0)..=(to, usize::MAX));
-            let twin = near.find(|(_, place)| is_same(&self.events[*place].0.event, event));
+            let twin = near.find(|(_, place)| is_same(&self.events[*place].delta.event, event));
             let twin = twin.copied();
             twins.push(twin.map(|(_, place)| place));
             if let Some(twin) = twin {
@@ -224,41 +371,80 @@ impl OfCase {
         twins
     }
 
-    /// Whether a user was told of an event, under whatever time.
-    fn knows(&self, event: &CaseEvent, user: &Text) -> bool {
-        let mut alike = self.events.iter().filter(|(delta, _)| is_alike(&delta.event, event));
-        alike.any(|(delta, _)| self.was_told(delta, user))
+    /// The events that the notices are of, by the identifiers of these.
+    fn by_notice(&self) -> BTreeMap<Text, usize> {
+        let users: BTreeSet<&Text> = self.sent.iter().map(|notice| &notice.user).collect();
+        places(self.events.iter().map(|event| &event.delta), &users)
     }
 
-    fn was_told(&self, delta: &CaseDelta, user: &Text) -> bool {
-        notice_id(&delta.case, &delta.event, user).is_some_and(|id| self.ids.contains(&id))
+    /// The notices of events that do not hold.
+    fn wrong(&self, holding: &BTreeSet<usize>) -> Vec<Early> {
+        let of = self.by_notice();
+        let wrong = self.sent.iter().filter_map(|notice| {
+            let place = of.get(&notice.id).filter(|place| !holding.contains(place))?;
+            let event = &self.events[*place].delta.event;
+            Some(Early {
+                notice: notice.clone(),
+                deadline: event.escalation.clone(),
+                arms: arms(event),
+            })
+        });
+        wrong.collect()
     }
 
-    /// Whether a notice was of an event that was found.
-    fn is_of(&self, notice: &Notice, found: &CaseEvent, user: &Text) -> bool {
-        let mut alike = self.events.iter().filter(|(delta, _)| is_alike(&delta.event, found));
-        alike.any(|(delta, _)| notice_id(&delta.case, &delta.event, user).as_ref() == Some(&notice.id))
+    /// What each user was told last of how the case stands.
+    fn newest(&self) -> BTreeMap<&Text, &Notice> {
+        let stands = self.sent.iter().filter(|notice| notice.event != NoticeEvent::Escalated);
+        let escalated = self.sent.iter().filter(|notice| notice.event == NoticeEvent::Escalated);
+        let all = escalated.chain(stands);
+        all.map(|notice| (&notice.user, notice)).collect()
     }
 
-    /// What users were told and will be told again.
-    fn find_early(&self, case: &Text, found: &Found, now: Millis, foretold: &mut Foretold) {
-        let ids: BTreeSet<&Text> = found.notices.iter().map(|notice| &notice.id).collect();
-        for user in self.newest.keys() {
-            for (delta, _) in self.events.iter().filter(|(delta, _)| self.was_told(delta, user)) {
-                let mut alike = found.events.iter().filter(|found| is_alike(&found.event, &delta.event));
-                match (alike.next(), &delta.event.escalation) {
-                    (Some(found), _) => {
-                        let id = notice_id(case, &found.event, user);
-                        id.filter(|id| !ids.contains(id))
-                            .into_iter()
-                            .for_each(|id| foretold.add(id));
-                    }
-                    (None, Some(escalation)) if escalation.at.0 + DRIFT > now.0 => {
-                        foretold.add_early(case, escalation, user);
-                    }
-                    (None, _) => {}
-                }
+    /// The end of a case whose basis the clock alone had made.
+    fn withdrawn(&self, now: Now<'_>) -> Option<CaseDelta> {
+        let last = self.events.iter().rfind(|event| event.stands).map(|event| &event.delta);
+        let (case, rule, domain, region, step) = match (now.open, last) {
+            (Some(row), _) => (&row.id, &row.rule, Some(row.domain), Some(row.region), row.step),
+            (None, Some(last)) => (&last.case, &last.rule, last.domain, last.region, last.event.step),
+            (None, None) => return None,
+        };
+        let event = CaseEvent {
+            at: now.at,
+            kind: CaseEventKind::Withdrawn,
+            step,
+            level: Level::None,
+            by: None,
+            escalation: None,
+            refusal: None,
+            allowed: Vec::new(),
+        };
+        Some(CaseDelta {
+            case: case.clone(),
+            retracted: false,
+            cause: Cause::Clock,
+            rule: rule.clone(),
+            domain,
+            region,
+            event,
+        })
+    }
+}
+
+/// Which event a notice is of, by its identifier: that of each event and user.
+fn places<'a>(events: impl Iterator<Item = &'a CaseDelta>, users: &BTreeSet<&Text>) -> BTreeMap<Text, usize> {
+    let mut places = BTreeMap::new();
+    for (place, delta) in events.enumerate() {
+        for id in users
+            .iter()
+            .filter_map(|user| notice_id(&delta.case, &delta.event, user))
+        {
+            // It came true after one of that identifier had not.
+            if places.contains_key(&id) {
+                places.insert(once_more(&id), place);
+            } else {
+                places.insert(id, place);
             }
         }
     }
+    places
 }

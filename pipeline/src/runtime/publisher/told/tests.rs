@@ -1,4 +1,5 @@
 use riskflow_config::WrittenSettings;
+use riskflow_model::output::Escalation;
 use serde_json::json;
 
 use super::*;
@@ -53,7 +54,7 @@ type History<'a> = &'a [(CaseEvent, &'a [&'a str])];
 fn told(history: History<'_>) -> Told {
     let mut told = Told::new(WrittenSettings::default().check().unwrap().zone);
     for (event, users) in history {
-        told.event(delta(event.clone()));
+        told.event(delta(event.clone()), event.at);
         users.iter().for_each(|user| told.notice(notice(event, user)));
     }
     told
@@ -70,9 +71,24 @@ fn found(history: History<'_>) -> Found {
 
 /// What is told of a case that goes on, in words, and what is noted.
 fn judged(told: &Told, found: &Found, now: i64) -> (Vec<String>, Foretold) {
-    let mut foretold = Foretold::default();
-    let row = row("active");
-    let out = told.judge(&"c".into(), (Some(&row), false), found, Millis(T + now), &mut foretold);
+    judged_after(told, &Foretold::default(), (Some(&row("active")), found), now)
+}
+
+fn judged_after(
+    told: &Told,
+    before: &Foretold,
+    (row, found): (Option<&CaseState>, &Found),
+    now: i64,
+) -> (Vec<String>, Foretold) {
+    let mut foretold = told.foretold(before);
+    let now = Now {
+        row,
+        is_new: false,
+        was: false,
+        open: None,
+        at: Millis(T + now),
+    };
+    let out = told.judge(&"c".into(), now, found, (before, &mut foretold));
     let words = |row: OutputRow| match (row.downcast_ref::<CaseDelta>(), row.downcast_ref::<Notice>()) {
         (Some(delta), _) if delta.retracted => format!("not {:?}", delta.event.kind),
         (Some(delta), _) => format!("{:?}", delta.event.kind),
@@ -82,15 +98,20 @@ fn judged(told: &Told, found: &Found, now: i64) -> (Vec<String>, Foretold) {
     (out.into_iter().map(words).collect(), foretold)
 }
 
-/// The notices that go out of an epoch in which an event and notices of it come.
-fn left(foretold: &mut Foretold, event: &CaseEvent, users: &[&str]) -> usize {
+/// Who is told in an epoch in which notices of an event come, and perhaps the event itself.
+fn told_of(foretold: &mut Foretold, (event, comes): (&CaseEvent, bool), users: &[&str]) -> Vec<String> {
     let notices = users.iter().map(|user| OutputRow::new(notice(event, user)));
-    let rows = notices.chain([OutputRow::new(delta(event.clone()))]);
-    let output = EpochOutput::new(event.at, rows.map(|row| (row, 1)).collect());
+    let events = comes.then(|| OutputRow::new(delta(event.clone())));
+    let rows = notices.chain(events).map(|row| (row, 1));
+    let output = EpochOutput::new(event.at, rows.collect());
     let output = foretold.take_from(&output).unwrap_or(output);
-    assert_eq!(output.log::<CaseDelta>().count(), 1, "events go out");
-    output.log::<Notice>().count()
+    assert_eq!(output.log::<CaseDelta>().count(), usize::from(comes), "events go out");
+    let mut told: Vec<String> = output.log::<Notice>().map(|notice| notice.user.to_string()).collect();
+    told.sort();
+    told
 }
+
+const NOBODY: [&str; 0] = [];
 
 #[test]
 fn what_comes_out_a_little_later_is_not_told_again_and_what_is_new_is() {
@@ -99,14 +120,14 @@ fn what_comes_out_a_little_later_is_not_told_again_and_what_is_new_is() {
         (event("issued", 700), &["guard"][..]),
         (event("level", HOUR + 9_000), &[]),
     ];
-    assert_eq!(judged(&before, &found(&again), 2 * HOUR).0, <[&str; 0]>::default());
+    assert_eq!(judged(&before, &found(&again), 2 * HOUR).0, NOBODY);
     let more = [&again[..], &[(event("raised", HOUR + 20_000), &["guard", "chief"])]].concat();
     let (out, foretold) = judged(&before, &found(&more), 2 * HOUR);
     assert_eq!(
         out,
         ["Raised", "Raised to guard", "Raised to chief"].map(|word| word.replace("Raised to", "Issued to"))
     );
-    assert_eq!(foretold, Foretold::default());
+    assert_eq!(foretold, before.foretold(&Foretold::default()));
 }
 
 #[test]
@@ -118,38 +139,128 @@ fn a_deadline_that_is_yet_to_pass_is_taken_back_and_notifies_once() {
     let now = found(&[(event("issued", 300), &["guard"])]);
     let (out, mut foretold) = judged(&before, &now, HOUR / 2);
     assert_eq!(out, ["not Escalated"]);
-    // Another deadline is another matter, and so is another case.
-    assert_eq!(left(&mut foretold, &escalated(3 * HOUR), &["chief"]), 1);
-    // Whoever was not told is.
-    assert_eq!(left(&mut foretold, &escalated(HOUR + 300), &["chief", "mayor"]), 1);
+    // Another deadline is another matter.
+    let other = CaseEvent {
+        escalation: escalated(HOUR).escalation.map(|deadline| Escalation {
+            step: Some(CaseStep::Acknowledged),
+            ..deadline
+        }),
+        ..escalated(HOUR)
+    };
+    assert_eq!(told_of(&mut foretold, (&other, true), &["chief"]), ["chief"]);
+    // Whoever was not told is; that it passes later than that, for the case was suppressed, is no other deadline.
+    let passes = escalated(2 * HOUR);
+    assert_eq!(told_of(&mut foretold, (&passes, true), &["chief", "mayor"]), ["mayor"]);
     assert_eq!(
-        left(&mut foretold, &escalated(HOUR + 300), &["deputy"]),
-        0,
-        "who is found later"
+        told_of(&mut foretold, (&passes, false), &["deputy"]),
+        NOBODY,
+        "found later"
     );
-    assert_eq!(foretold, Foretold::default());
+    assert_eq!(
+        told_of(&mut foretold, (&escalated(9 * HOUR), true), &["chief"]),
+        ["chief"],
+        "once"
+    );
     // The clock was ahead once more, after it had passed: nothing is left of that.
     let mut before = before;
     let taken_back = CaseDelta {
         retracted: true,
         ..delta(escalated(HOUR))
     };
-    before.event(taken_back);
-    before.event(delta(escalated(HOUR + 300)));
+    before.event(taken_back, Millis(T));
+    before.event(delta(escalated(HOUR + 300)), Millis(T));
     let again = found(&[
         (event("issued", 100), &["guard"]),
         (escalated(HOUR + 100), &["chief", "deputy"]),
     ]);
-    let (out, foretold) = judged(&before, &again, 2 * HOUR);
-    assert_eq!((out, foretold), (Vec::new(), Foretold::default()));
+    let (out, mut foretold) = judged(&before, &again, 2 * HOUR);
+    assert_eq!(out, NOBODY);
+    assert_eq!(
+        told_of(&mut foretold, (&escalated(9 * HOUR), true), &["chief"]),
+        ["chief"]
+    );
+}
+
+#[test]
+fn what_counts_from_another_arming_is_another_deadline() {
+    let before = told(&[(event("issued", 0), &["guard"]), (escalated(HOUR), &["chief"])]);
+    let (_, mut foretold) = judged(&before, &found(&[(event("issued", 300), &["guard"])]), HOUR / 2);
+    assert_eq!(
+        told_of(&mut foretold, (&event("raised", HOUR), true), &["guard"]),
+        ["guard"]
+    );
+    assert_eq!(
+        told_of(&mut foretold, (&escalated(2 * HOUR), true), &["chief"]),
+        ["chief"]
+    );
+}
+
+#[test]
+fn a_rise_that_came_too_early_notifies_once_and_comes_true_under_another_identifier() {
+    let before = told(&[(event("issued", 0), &["guard"]), (event("raised", HOUR), &["guard"])]);
+    let now = found(&[(event("issued", 0), &["guard"])]);
+    let (out, mut foretold) = judged(&before, &now, HOUR / 2);
+    assert_eq!(out, ["not Raised"]);
+    let raised = event("raised", HOUR);
+    assert_eq!(told_of(&mut foretold.clone(), (&raised, true), &["guard"]), NOBODY);
+    // After an end it is another matter.
+    assert_eq!(
+        told_of(&mut foretold, (&event("cleared", HOUR / 2), true), &["guard"]),
+        ["guard"]
+    );
+    let rows = [
+        OutputRow::new(delta(raised.clone())),
+        OutputRow::new(notice(&raised, "guard")),
+    ];
+    let output = EpochOutput::new(raised.at, rows.map(|row| (row, 1)).to_vec());
+    let output = foretold.take_from(&output).expect("another identifier");
+    let ids: Vec<Text> = output.log::<Notice>().map(|notice| notice.id.clone()).collect();
+    assert!(ids.len() == 1 && ids[0] != notice(&raised, "guard").id, "{ids:?}");
+}
+
+#[test]
+fn whoever_was_told_too_early_is_told_of_the_end() {
+    let before = told(&[(event("issued", 0), &["guard"]), (escalated(HOUR), &["chief"])]);
+    let (_, mut foretold) = judged(&before, &found(&[(event("issued", 300), &["guard"])]), HOUR / 2);
+    let cleared = event("cleared", HOUR / 2);
+    assert_eq!(told_of(&mut foretold, (&cleared, true), &["guard"]), ["chief", "guard"]);
+    // It ended while the clock was ahead.
+    let now = found(&[(event("issued", 300), &["guard"]), (cleared, &["guard"])]);
+    let (out, _) = judged_after(&before, &Foretold::default(), (Some(&row("cleared")), &now), HOUR);
+    let mut out = out;
+    out.sort();
+    assert_eq!(
+        out,
+        ["Cleared", "Cleared to chief", "Cleared to guard", "not Escalated"]
+    );
+}
+
+#[test]
+fn a_case_that_never_was_is_taken_back_whole() {
+    let before = told(&[(event("issued", HOUR), &["guard"]), (escalated(2 * HOUR), &["chief"])]);
+    let (out, _) = judged_after(&before, &Foretold::default(), (None, &Found::default()), 0);
+    let expected = [
+        "not Issued",
+        "not Escalated",
+        "Withdrawn",
+        "Withdrawn to chief",
+        "Withdrawn to guard",
+    ];
+    assert_eq!(out, expected);
+    // One whose input is gone was told by the right clock.
+    let (out, _) = judged_after(&before, &Foretold::default(), (None, &Found::default()), 9 * HOUR);
+    assert_eq!(out, NOBODY);
 }
 
 #[test]
 fn a_shift_that_was_to_begin_notifies_once() {
     let before = told(&[(event("issued", 0), &["day", "night"])]);
     let (out, mut foretold) = judged(&before, &found(&[(event("issued", 300), &["day"])]), HOUR);
-    assert_eq!(out, <[&str; 0]>::default());
-    assert_eq!(left(&mut foretold, &event("issued", 300), &["night", "next"]), 1);
+    assert_eq!(out, NOBODY);
+    assert_eq!(
+        told_of(&mut foretold, (&event("issued", 300), false), &["night", "next"]),
+        ["next"]
+    );
 }
 
 #[test]
@@ -179,7 +290,7 @@ fn of_a_case_whose_beginning_is_gone_what_was_before_was_told() {
         (event("raised", 2 * HOUR), &["guard"]),
     ]);
     assert_eq!(judged(&before, &again, 3 * HOUR).0, ["Raised", "Issued to guard"]);
-    assert_eq!(judged(&told(&[]), &again, 3 * HOUR).0, <[&str; 0]>::default());
+    assert_eq!(judged(&told(&[]), &again, 3 * HOUR).0, NOBODY);
     // Notices of before may be gone while their events are not.
     let mut before = told(&[(event("issued", 0), &[])]);
     before.cut(Millis(T + HOUR));
@@ -191,10 +302,37 @@ fn of_a_case_whose_beginning_is_gone_what_was_before_was_told() {
 }
 
 #[test]
+fn an_end_near_one_that_holds_is_taken_back_before_all_the_same() {
+    let before = told(&[
+        (event("issued", 0), &["guard"]),
+        (event("cleared", HOUR), &["guard"]),
+        (event("resumed", HOUR + 10_000), &["guard"]),
+        (event("cleared", HOUR + 30_000), &["guard"]),
+        (escalated(HOUR + 40_000), &["guard"]),
+    ]);
+    let now = found(&[
+        (event("issued", 0), &["guard"]),
+        (event("cleared", HOUR), &["guard"]),
+        (event("resumed", HOUR + 10_000), &["guard"]),
+    ]);
+    let (out, _) = judged(&before, &now, HOUR + 20_000);
+    assert_eq!(out, ["not Cleared", "not Escalated", "Resumed to guard"]);
+}
+
+#[test]
+fn the_same_said_at_another_time_is_not_said_again() {
+    let before = told(&[(event("issued", 0), &["guard"])]);
+    let (out, _) = judged(&before, &found(&[(event("issued", HOUR), &["guard"])]), 2 * HOUR);
+    assert_eq!(out, ["Issued", "not Issued"]);
+}
+
+#[test]
 fn a_refusal_of_an_action_for_an_unknown_case_is_told_once() {
     let before = told(&[(event("refused", 0), &[])]);
-    let mut foretold = Foretold::default();
     let again = found(&[(event("refused", 40), &[])]);
-    let out = before.judge(&"c".into(), (None, true), &again, Millis(T + HOUR), &mut foretold);
-    assert_eq!(out, []);
+    let (out, _) = judged_after(&before, &Foretold::default(), (None, &again), HOUR);
+    assert_eq!(out, NOBODY);
+    // What the wrong clock alone refused was not.
+    let (out, _) = judged_after(&before, &Foretold::default(), (None, &Found::default()), -HOUR);
+    assert_eq!(out, ["not Refused"]);
 }
