@@ -1,11 +1,10 @@
 use std::sync::Arc;
 
-use riskflow_config::{Input, TopicSettings};
 use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
 
-use crate::kafka::{self, BrokerError};
-use crate::log::{self, LogError};
+use crate::kafka::BrokerError;
+use crate::log::LogError;
 use crate::{Retry, SourceError};
 
 /// A record on its way into an input topic.
@@ -36,19 +35,6 @@ pub trait Append: Send {
     ///
     /// Each record has its own: it is not known to be there. It may be all the same, and appending it again then repeats it.
     fn append(&mut self, records: &[InRecord]) -> Vec<Result<Appended, AppendError>>;
-}
-
-/// Opens a way into a topic of the input. It takes nobody's place: several may be open, in several processes.
-///
-/// # Errors
-///
-/// When the input is files, the topic is not there, or it cannot be reached.
-pub fn open_append(input: &Input, settings: &TopicSettings, topic: Topic) -> Result<Box<dyn Append>, AppendError> {
-    Ok(match input {
-        Input::Log(folder) => Box::new(log::LogAppend::open(folder, settings, topic)?),
-        Input::Kafka(kafka) => Box::new(kafka::KafkaAppend::open(kafka, settings, topic)?),
-        Input::Files(_) => return Err(AppendError::Files { topic }),
-    })
 }
 
 /// Why a record could not be appended, or a topic not be opened for that. Cheap to clone: records of a batch share it.

@@ -3,15 +3,7 @@ use std::path::PathBuf;
 
 use crate::kafka::BrokerError;
 use crate::log::LogError;
-
-/// What may be done about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// The same may succeed later.
-    Later,
-    /// The same will fail again until someone mends the cause.
-    Never,
-}
+use crate::retry::{Retry, retry_io};
 
 /// Why a source cannot be opened, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -121,13 +113,5 @@ impl SinkError {
             Self::File { error, .. } => retry_io(error),
             Self::Used { .. } => Retry::Never,
         }
-    }
-}
-
-/// A full disk may be emptied; everything else stays until someone mends it.
-pub(crate) fn retry_io(error: &io::Error) -> Retry {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::Interrupted => Retry::Later,
-        _ => Retry::Never,
     }
 }

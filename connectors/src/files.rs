@@ -8,6 +8,8 @@
 //! Envelopes that come once are read by the source that has observations, whatever their topic: in a replay a
 //! record is then taken when those before it were.
 
+mod format;
+mod names;
 mod lines;
 mod split;
 mod fed;
@@ -23,6 +25,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-pub use rows::{Columns, FileRow, fields, read_rows};
+pub use names::Columns;
+pub use rows::{FileRow, fields, read_rows};
 pub use sink::{FileSink, StdoutSink, open_sink};
 pub use source::FileSource;

@@ -57,6 +57,7 @@
 //!   writes outside of transactions, and fences nobody.
 //! * **Failure.** [`AppendError::retry`] says whether the same may succeed later. It can be used on after any error.
 
+mod retry;
 mod error;
 mod encoding;
 mod source;
@@ -71,16 +72,19 @@ pub mod log;
 pub mod kafka;
 pub mod files;
 
+mod open;
 pub mod checkpoint;
 mod identity;
 
-pub use append::{Append, AppendError, Appended, InRecord, open_append};
+pub use append::{Append, AppendError, Appended, InRecord};
 pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action, table_key};
-pub use error::{Retry, SinkError, SourceError};
+pub use error::{SinkError, SourceError};
 pub use identity::{Identity, IdentityError};
+pub use open::{back_from_end, open_append, open_sink, open_source, reopen_source, tidy_input};
 pub use progress::{Published, Resume, content, published_log, published_rows, published_tables, resume};
-pub use sink::{Begun, EpochRecords, OutRecord, Sink, open_sink, tidy_input};
-pub use source::{Polled, RawRecord, Share, Source, Span, Until, Verdict, back_from_end, open_source, reopen_source};
+pub use retry::Retry;
+pub use sink::{Begun, EpochRecords, OutRecord, Sink};
+pub use source::{Polled, RawRecord, Share, Source, Span, Until, Verdict};
 
 /// Arms the failpoints that `FAILPOINTS` names, for as long as the process lives. Does nothing but in the tests' build of
 /// these sources (`tests/failpoints`): the product has no failpoints.

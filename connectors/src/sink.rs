@@ -1,9 +1,8 @@
-use riskflow_config::{Guarantee, Input, Output, TopicSettings};
 use riskflow_model::Millis;
 use riskflow_model::limit::RECORD_BYTES;
 use riskflow_model::topic::Topic;
 
-use crate::{SinkError, files, kafka, log};
+use crate::SinkError;
 
 /// A record on its way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,30 +82,4 @@ pub struct Begun {
     pub key: String,
     /// In each of so many partitions of `out.progress` there is one.
     pub partitions: u16,
-}
-
-/// Opens the output.
-///
-/// Folders and log topics that are not there are made. Kafka topics are not: a record for a missing one fails its
-/// commit.
-///
-/// # Errors
-///
-/// When it cannot be written, or another process writes it.
-pub fn open_sink(output: &Output, settings: &TopicSettings, guarantee: Guarantee) -> Result<Box<dyn Sink>, SinkError> {
-    Ok(match output {
-        Output::Log(folder) => Box::new(log::LogSink::open(folder, settings)?),
-        Output::Kafka(kafka) => Box::new(kafka::KafkaSink::open(kafka, settings, guarantee)?),
-        Output::Files(folder) => files::open_sink(folder)?,
-    })
-}
-
-/// Lets an embedded log that is the input be tidied as this sink commits: with each base record of `out.progress`, which says
-/// what no recovery asks for any more. Other inputs look after themselves.
-#[must_use]
-pub fn tidy_input(sink: Box<dyn Sink>, input: &Input, settings: &TopicSettings) -> Box<dyn Sink> {
-    match (input, settings.tidy.inputs) {
-        (Input::Log(folder), Some(retention)) => Box::new(log::Tidying::new(sink, folder, settings, retention)),
-        _ => sink,
-    }
 }

@@ -1,9 +1,8 @@
-use riskflow_config::{Input, TopicSettings};
 use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 
-use crate::{SourceError, files, kafka, log};
+use crate::SourceError;
 
 /// A record as a source hands it out: bytes, and where they stood. Valid during the call that offers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,66 +154,6 @@ impl<'a> Span<'a> {
             from,
             known: None,
         }
-    }
-}
-
-/// Opens this worker's share of the input.
-///
-/// Partitions begin at their offsets in `from`, or at their first records; files always at their beginning. `topics` are
-/// those to read; a record of another topic in a file of envelopes is passed over. Kafka is asked for the
-/// topics' ends here, which takes a moment.
-///
-/// # Errors
-///
-/// When a topic or a file is not there, what is there cannot be read, or what `from` asks for is gone.
-pub fn open_source(
-    input: &Input,
-    settings: &TopicSettings,
-    topics: &[Topic],
-    share: Share,
-    until: Until,
-    from: &Offsets,
-) -> Result<Box<dyn Source>, SourceError> {
-    reopen_source(input, settings, topics, share, Span::new(until, from))
-}
-
-/// Opens this worker's share of an input that an earlier run may have read.
-///
-/// # Errors
-///
-/// As [`open_source`]; and when what was read is not there any more, or is another.
-pub fn reopen_source(
-    input: &Input,
-    settings: &TopicSettings,
-    topics: &[Topic],
-    share: Share,
-    span: Span<'_>,
-) -> Result<Box<dyn Source>, SourceError> {
-    Ok(match input {
-        Input::Log(folder) => Box::new(log::LogSource::open(folder, settings, topics, share, span)?),
-        Input::Kafka(kafka) => {
-            let span = (span.until, span.from);
-            Box::new(kafka::KafkaSource::open(kafka, settings, topics, share, span)?)
-        }
-        Input::Files(files) => Box::new(files::FileSource::open(files, settings, topics, share)?),
-    })
-}
-
-/// Where to begin to read about the last `reach` records of each partition of some topics, and whether that is where they begin: an
-/// offset on Kafka need not be a record. An embedded log is read from its beginning.
-///
-/// # Errors
-///
-/// When a topic is not there, or no broker answers.
-pub fn back_from_end(
-    input: &Input,
-    settings: &TopicSettings,
-    topics: &[Topic],
-    reach: u64,
-) -> Result<(Offsets, bool), SourceError> {
-    match input {
-        Input::Kafka(kafka) => kafka::back_from_end(kafka, settings, topics, reach),
-        Input::Log(_) | Input::Files(_) => Ok((Offsets::default(), true)),
     }
 }
 

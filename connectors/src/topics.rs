@@ -9,6 +9,10 @@ use crate::Retry;
 use crate::kafka::{self, BrokerError};
 use crate::log::{self, LogError, LogSink};
 
+mod report;
+
+pub use report::{TopicReport, TopicState};
+
 /// A place that has topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place<'a> {
@@ -85,31 +89,6 @@ pub fn open_files(settings: &Settings) -> usize {
         _ => {}
     }
     files + segments.min(log::MOST_OPEN)
-}
-
-/// How one topic stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicReport {
-    /// The topic.
-    pub topic: Topic,
-    /// Its name, with prefix.
-    pub name: String,
-    /// How it stands.
-    pub state: TopicState,
-    /// What is otherwise than riskflow would make it, and works all the same; for people.
-    pub remarks: Vec<String>,
-}
-
-/// How a topic compares with the settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TopicState {
-    /// As the settings say.
-    Ok,
-    /// Not there.
-    Missing,
-    /// There, but otherwise than the settings say; each difference for people. riskflow works with any number of
-    /// partitions; a table that is not compacted loses rows in time.
-    Differs(Vec<String>),
 }
 
 /// Why topics could not be checked or made.

@@ -105,7 +105,7 @@ fn folds() -> String {
         let comment: Vec<&str> = comment.into_iter().rev().collect();
         let file = path.strip_prefix(&folder).unwrap().display().to_string();
         let row = format!(
-            "| `{name}` | {} | [`{file}`](../operators/src/{file}) |\n",
+            "| `{name}` | {} | [`operators/src/{file}`](../operators/src/{file}) |\n",
             comment.join(" ")
         );
         rows.insert(name.to_owned(), row);
@@ -113,7 +113,7 @@ fn folds() -> String {
     let (_, names) = built(Capabilities::default());
     assert_eq!(rows.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
     let rows: String = rows.into_values().collect();
-    format!("| fold | state | file, in `operators/src` |\n|---|---|---|\n{rows}")
+    format!("| fold | state | file |\n|---|---|---|\n{rows}")
 }
 
 /// What Prometheus is told of each metric.

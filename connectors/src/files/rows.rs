@@ -2,7 +2,7 @@
 //! with columns that have other names than fields.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -16,30 +16,10 @@ use serde_json::value::RawValue;
 
 use super::columns::Fields;
 use super::envelope::Envelope;
+use super::format::format_of;
 use super::lines::LONGEST_LINE;
-use super::source::format_of;
+use super::names::Columns;
 use super::{stream, table};
-
-/// What the columns of a table (the names of JSON) are called here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Columns {
-    /// The field of each column that has another name; an empty one: the column is left out.
-    pub fields: BTreeMap<String, String>,
-    /// Fields that come from elsewhere: a column of that name is left out, and none is asked for.
-    pub constants: BTreeSet<String>,
-}
-
-impl Columns {
-    /// The field of a column; empty for one that is left out.
-    pub(super) fn field<'a>(&'a self, column: &'a str) -> &'a str {
-        match self.fields.get(column) {
-            Some(field) => field,
-            // What was said counts, not what happens to have the name.
-            None if self.constants.contains(column) || self.fields.values().any(|field| field == column) => "",
-            None => column,
-        }
-    }
-}
 
 /// A row of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use riskflow_model::topic::Topic;
 
 use super::envelope::Envelope;
 use super::fed::{Fed, Feed, Ready, feed_bytes};
+use super::format::format_of;
 use super::split::{BLOCK_BYTES, SplitFile};
 use super::stream::{self, Kind};
 use super::table::feed_rows;
@@ -225,16 +226,6 @@ impl Lane for FileReader {
             *left -= 1;
             self.advance();
         }
-    }
-}
-
-/// By the ending of the name, without that of what packed it.
-pub(super) fn format_of(path: &Path) -> FileFormat {
-    let packed = |ending: &std::ffi::OsStr| ["gz", "zst"].iter().any(|known| ending.eq_ignore_ascii_case(known));
-    let stem = path.file_stem().filter(|_| path.extension().is_some_and(packed));
-    match stem.map_or(path, Path::new).extension() {
-        Some(ending) if ending.eq_ignore_ascii_case("csv") => FileFormat::Csv,
-        _ => FileFormat::Ndjson,
     }
 }
 

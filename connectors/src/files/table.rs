@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use super::columns::{Fields, Kind};
 use super::fed::Feed;
+use super::names::Columns;
 use super::records::Records;
-use super::rows::Columns;
 use crate::encoding;
 
 const PIECE_BYTES: usize = 64 << 10;

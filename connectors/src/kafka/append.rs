@@ -1,18 +1,16 @@
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use riskflow_config::{KafkaSettings, TopicSettings};
 use riskflow_model::topic::Topic;
-use tracing::{debug, warn};
+use tracing::warn;
 
+use super::client;
+use super::deliveries::Deliveries;
+use super::error::BrokerError;
 use super::topics::metadata_of;
-use super::{BrokerError, client};
 use crate::append::{Append, AppendError, Appended, InRecord};
 
 /// A batch that takes longer fails. Longer than librdkafka itself waits for a record (`message.timeout.ms`).
@@ -132,41 +130,5 @@ impl Append for KafkaAppend {
             .into_iter()
             .map(|answer| answer.unwrap_or_else(|| Err(timed_out.clone())));
         answers.collect()
-    }
-}
-
-/// What librdkafka tells about each record, by its number.
-#[derive(Default)]
-pub(super) struct Deliveries(Mutex<Vec<(usize, Result<Appended, KafkaError>)>>);
-
-impl Deliveries {
-    fn take(&self) -> Vec<(usize, Result<Appended, KafkaError>)> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        debug!(target: "librdkafka", ?level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        debug!(target: "librdkafka", %error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
-        let told = match result {
-            Ok(message) => Ok(Appended {
-                partition: message.partition() as u16,
-                offset: message.offset() as u64,
-            }),
-            Err((error, _)) => Err(error.clone()),
-        };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push((number, told));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::admin::AdminClient;
@@ -16,8 +17,12 @@ use riskflow_config::KafkaSettings;
 use riskflow_model::Problems;
 use tracing::{debug, info, warn};
 
-use super::append::Deliveries;
-use super::{BrokerError, limits};
+use super::deliveries::Deliveries;
+use super::error::BrokerError;
+use super::limits;
+
+/// How long opening waits for one answer of a broker.
+pub(super) const OPENING: Duration = Duration::from_secs(10);
 
 /// A property, its value, and why it cannot be another.
 type Fixed = (&'static str, &'static str, &'static str);
@@ -337,4 +342,14 @@ pub(super) fn config(
     }
     config.set("bootstrap.servers", &settings.brokers);
     Ok(config)
+}
+impl BrokerError {
+    /// A client's brokers did not answer.
+    pub(super) fn unavailable(kafka: &KafkaSettings, client: &Context, error: KafkaError) -> Self {
+        Self::Unavailable {
+            brokers: kafka.brokers.clone(),
+            told: client.failures().into(),
+            error,
+        }
+    }
 }

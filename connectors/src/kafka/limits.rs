@@ -8,9 +8,9 @@ use riskflow_config::{KafkaSettings, TopicSettings};
 use riskflow_model::limit::{LEAST_RECORD_BYTES, RECORD_BYTES};
 use riskflow_model::topic::Topic;
 
-use super::BrokerError;
+use super::client::OPENING;
 use super::client::{self, Context};
-use super::source::OPENING;
+use super::error::BrokerError;
 use super::topics::{Properties, wait_for};
 
 /// The topic's property.
@@ -101,7 +101,7 @@ pub(super) fn properties_of(
                 let told = resource.entries.into_iter();
                 properties.extend(told.filter_map(|entry| Some((entry.name, entry.value?))));
             }
-            Err(code) if super::is_missing(code) => {}
+            Err(code) if super::error::is_missing(code) => {}
             Err(code) => {
                 return Err(BrokerError::Refused {
                     topic: name.to_owned(),

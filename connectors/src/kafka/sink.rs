@@ -11,8 +11,8 @@ use riskflow_model::progress::Progress;
 use riskflow_model::topic::Topic;
 use tracing::warn;
 
-use super::BrokerError;
 use super::client::{self, Context};
+use super::error::BrokerError;
 use super::limits::Limits;
 use super::topics::metadata_of;
 use crate::{Begun, EpochRecords, OutRecord, Retry, Sink, SinkError, failpoint};

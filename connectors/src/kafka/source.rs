@@ -12,14 +12,11 @@ use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 
-use super::client::{self, Context};
+use super::client::{self, Context, OPENING};
+use super::error::{BrokerError, refuses};
 use super::topics::metadata_of;
-use super::{BrokerError, refuses};
 use crate::source::{Lane, Standing, poll_lanes};
 use crate::{Polled, RawRecord, Share, Source, SourceError, Until, Verdict};
-
-/// How long opening waits for one answer of a broker.
-pub(super) const OPENING: Duration = Duration::from_secs(10);
 
 /// Reads a worker's partitions from Kafka, and follows them.
 pub struct KafkaSource {

@@ -13,6 +13,7 @@ use riskflow_model::topic::Topic;
 use super::limits::Limits;
 use super::topics::{Found, Properties, compare, remark};
 use super::*;
+use crate::Retry;
 use crate::topics::TopicState;
 use crate::{EpochRecords, OutRecord, Polled, Share, Sink, SinkError, Source, SourceError, Until, Verdict};
 

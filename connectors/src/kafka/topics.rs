@@ -17,10 +17,10 @@ use riskflow_config::{KafkaSettings, TopicSettings};
 use riskflow_model::limit::{LEAST_RECORD_BYTES, MESSAGE_BYTES};
 use riskflow_model::topic::{Cleanup, Direction, Topic};
 
-use super::BrokerError;
+use super::client::OPENING;
 use super::client::{self, Context};
+use super::error::BrokerError;
 use super::limits::{MAX_MESSAGE_BYTES, properties_of};
-use super::source::OPENING;
 use crate::topics::{TopicReport, TopicState};
 
 /// How long a broker that hangs up is asked again.

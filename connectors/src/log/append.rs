@@ -8,10 +8,11 @@ use riskflow_config::TopicSettings;
 use riskflow_model::topic::Topic;
 use tracing::warn;
 
+use super::error::LogError;
 use super::folder::{self, Hold};
 use super::handles::Handles;
+use super::segment::SEGMENT_BYTES;
 use super::writer::{PartitionWriter, partition_of};
-use super::{LogError, SEGMENT_BYTES};
 use crate::append::{Append, AppendError, Appended, InRecord};
 
 /// How long to wait for a partition that another process is writing.

@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::error::LogError;
+use super::folder;
 use super::frame::Body;
 use super::handles::{FileId, Found};
 use super::segment::{End, Walk, whole_behind};
-use super::{LogError, folder};
 
 /// Where a reader begins.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -35,8 +35,9 @@ use riskflow_model::{Millis, binary};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::error::LogError;
+use super::folder;
 use super::handles::{FileId, Found};
-use super::{LogError, folder};
 
 /// The least size of a place; it doubles as needed. A thousand partitions fit.
 const PLACE: u64 = 64 << 10;

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use riskflow_model::{Key, Millis};
 
 use super::commits::Sealed;
+use super::error::LogError;
+use super::folder;
 use super::frame::{self, Body, Frame};
 use super::segment::{End, Walk};
-use super::{LogError, folder};
 
 /// Bytes a second: what is written here shares a disk, and its flushes, with the epochs that are committed meanwhile.
 const RATE: f64 = 64e6;

@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::LogError;
+use super::error::LogError;
 
 /// How many partitions the topic in this folder has; `None` if there is no such topic.
 pub(crate) fn partitions(topic_folder: &Path) -> Result<Option<u16>, LogError> {

@@ -3,7 +3,7 @@
 use riskflow_model::Millis;
 use riskflow_model::limit::RECORD_BYTES;
 
-use super::LogError;
+use super::error::LogError;
 
 /// Length and checksum.
 pub(super) const HEAD: usize = 8;

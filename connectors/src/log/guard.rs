@@ -13,10 +13,11 @@ use riskflow_model::Millis;
 use tracing::warn;
 
 use super::commits::Sealed;
+use super::error::LogError;
+use super::folder;
 use super::frame;
 use super::handles::Found;
 use super::segment::{Summary, Walk};
-use super::{LogError, folder};
 
 /// A file may be changed again within the same tick of the clock that dates its changes.
 const TICK: Duration = Duration::from_secs(1);

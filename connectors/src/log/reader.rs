@@ -11,10 +11,11 @@ use riskflow_model::topic::{Direction, Topic};
 use tracing::info;
 
 use super::begin::{Begin, begin};
+use super::error::LogError;
 use super::frame::{self, Body, Check, Parsed, chain};
 use super::handles::{FileId, Found, Handles, Held};
 use super::segment::{Walk, Window, whole_behind};
-use super::{LogError, folder, guard};
+use super::{folder, guard};
 use crate::source::{Lane, Standing};
 use crate::{RawRecord, SourceError, Span, Until, Verdict};
 

@@ -7,8 +7,11 @@ use std::path::Path;
 
 use riskflow_model::Millis;
 
-use super::LogError;
+use super::error::LogError;
 use super::frame::{self, Check, Frame, Parsed, chain};
+
+/// A segment of at least this many bytes is closed.
+pub const SEGMENT_BYTES: u64 = 128 << 20;
 
 /// What a window is at first, and what it grows to while it is filled; one that holds a larger frame is larger.
 const FIRST_BYTES: usize = 16 << 10;

@@ -10,12 +10,15 @@ use riskflow_model::topic::Topic;
 use tracing::warn;
 
 use super::commits::{self, Commits, Known, Sealed, Segments};
+use super::error::LogError;
 use super::folder::{self, Hold};
 use super::guard::{self, Loss};
 use super::handles::Handles;
+use super::out_topic::OutTopic;
+use super::segment::SEGMENT_BYTES;
+use super::source::LogSource;
 use super::upkeep::Upkeep;
 use super::writer::{PartitionWriter, partition_of};
-use super::{LogError, LogSource, SEGMENT_BYTES};
 use crate::{EpochRecords, Polled, RawRecord, Share, Sink, SinkError, Source as _, SourceError, Span, Until, Verdict};
 
 /// Writes output topics into an embedded log, partitioned by key; a record's arrival is its epoch.
@@ -30,14 +33,6 @@ pub struct LogSink {
     /// The partition that is looked at next, although nothing is written to it.
     turn: usize,
     upkeep: Upkeep,
-}
-
-/// An output topic. Nobody else writes it.
-pub(super) struct OutTopic {
-    pub topic: Topic,
-    pub writers: Vec<PartitionWriter>,
-    /// Closing it gives the lock back.
-    _lock: File,
 }
 
 impl LogSink {

@@ -7,10 +7,12 @@ use riskflow_model::progress::Offsets;
 use riskflow_model::topic::{Direction, Topic};
 
 use super::commits::Fence;
+use super::error::LogError;
+use super::folder;
 use super::handles::Handles;
 use super::reader::{PartitionReader, Place};
+use super::segment::SEGMENT_BYTES;
 use super::stirs::Stirs;
-use super::{LogError, SEGMENT_BYTES, folder};
 use crate::source::{peek, poll_lanes};
 use crate::{Polled, RawRecord, Share, Source, SourceError, Span, Until, Verdict};
 

@@ -13,8 +13,8 @@ use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::{Cleanup, Topic};
 use tracing::{info, warn};
 
-use super::LogError;
 use super::compact::{Row, compact, is_due};
+use super::error::LogError;
 use super::folder::{self, Hold};
 use super::frame::{Body, Frame};
 use super::handles::Found;

@@ -18,9 +18,10 @@ use tracing::{info, warn};
 
 use super::commits::Sealed;
 use super::compact::{Row, compact, is_due};
+use super::error::LogError;
+use super::folder;
 use super::frame::{Body, Frame};
-use super::sink::OutTopic;
-use super::{LogError, folder};
+use super::out_topic::OutTopic;
 
 pub(super) struct Upkeep {
     /// Records of logs that are older than this by the epoch go, and tables are compacted. `None`: neither.

@@ -7,11 +7,12 @@ use riskflow_model::{Key, Millis};
 use tracing::warn;
 
 use super::commits::Sealed;
+use super::error::LogError;
 use super::folder::{self, Hold};
 use super::frame;
 use super::handles::{FileId, Found, Handles, Held};
+use super::segment::SEGMENT_BYTES;
 use super::segment::{Summary, Walk};
-use super::{LogError, SEGMENT_BYTES};
 
 /// Appended records go to the file when this many bytes are at hand, or at [`LogWriter::flush`].
 const BUFFER_BYTES: usize = 256 << 10;

@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::tz::TimeZone;
 use riskflow_connectors::checkpoint::{FORETOLD, Note};
 use riskflow_model::output::{CaseDelta, CaseEvent, CaseStep, Escalation, Notice, NoticeEvent};
-use riskflow_model::{Level, OutputRow, Text};
+use riskflow_model::{Level, Millis, OutputRow, Text};
 use riskflow_operators::closed_loop::{notice_of, sentence};
 use serde::{Deserialize, Serialize};
 
-use super::same::{arms, is_news, notice_id, once_more, repeats};
+use super::same::{arms, is_end, is_news, notice_id, once_more, repeats};
 use crate::runtime::output::EpochOutput;
 
 /// What was sent too early, of cases that go on. A job finds it when it makes its state anew, and notes it beside its checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foretold {
+    /// The epoch with which it was noted: what came before is known.
+    since: Millis,
     /// The time zone of sentences, by its name.
     zone: Text,
     /// Notices that will not be sent again.
@@ -40,15 +42,27 @@ pub(super) struct Early {
     pub(super) arms: bool,
 }
 
+impl Early {
+    /// Something that all are told who were told before.
+    pub(super) const fn news(notice: Notice) -> Self {
+        Self {
+            notice,
+            deadline: None,
+            arms: false,
+        }
+    }
+}
+
 impl Note for Foretold {
     const NAME: &'static str = FORETOLD;
 }
 
 impl Foretold {
-    /// Nothing yet; with the identifiers that were used before.
-    pub(super) fn after(before: &Self, zone: &TimeZone) -> Self {
+    /// Nothing yet, as of an epoch; with the identifiers that were used before.
+    pub(super) fn after(before: &Self, since: Millis, zone: &TimeZone) -> Self {
         let zone = zone.iana_name().expect("it was found by its name");
         Self {
+            since,
             zone: zone.into(),
             used: before.used.clone(),
             ..Self::default()
@@ -84,7 +98,7 @@ impl Foretold {
 
     /// What is told of an epoch instead; `None` where that is what it gives.
     pub(super) fn take_from(&mut self, output: &EpochOutput) -> Option<EpochOutput> {
-        if self.is_empty() {
+        if self.is_empty() || output.epoch <= self.since {
             return None;
         }
         let events: Vec<&CaseDelta> = output.log::<CaseDelta>().filter(|delta| !delta.retracted).collect();
@@ -105,7 +119,12 @@ impl Foretold {
             told.push(notice);
         }
         for delta in &events {
-            told.extend(self.news(delta));
+            let news = self.news(delta);
+            // The case may come to know them, and then has the same to say.
+            for notice in news.iter().filter(|notice| is_end(notice.event)) {
+                self.add_early(Early::news(notice.clone()));
+            }
+            told.extend(news);
         }
         for delta in events.iter().filter(|delta| delta.event.step == CaseStep::Archived) {
             self.others.remove(&delta.case);

@@ -98,7 +98,7 @@ impl Held {
     ) -> (EpochOutput, Foretold) {
         let mut told = self.warnings(tables, now, published);
         told.extend(self.letters.drain(..).map(OutputRow::new));
-        let mut foretold = self.open.told.foretold(before);
+        let mut foretold = self.open.told.foretold(before, tables.epoch);
         let mut found = std::mem::take(&mut self.cases);
         let open: BTreeMap<&Text, &CaseState> = self.open.cases.iter().map(|row| (&row.id, row)).collect();
         for case in self.open.told.cases().chain(open.keys().copied()) {

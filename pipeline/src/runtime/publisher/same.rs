@@ -35,6 +35,11 @@ pub(super) const fn is_news(event: NoticeEvent) -> bool {
     !matches!(event, NoticeEvent::Issued | NoticeEvent::Escalated)
 }
 
+/// Whether a notice says that a case is over.
+pub(super) const fn is_end(event: NoticeEvent) -> bool {
+    matches!(event, NoticeEvent::Cleared | NoticeEvent::Withdrawn)
+}
+
 /// Whether it is one event, found twice.
 pub(super) fn is_same(one: &CaseEvent, other: &CaseEvent) -> bool {
     let rest = |event: &CaseEvent| CaseEvent {

@@ -10,7 +10,7 @@ use riskflow_model::{Level, Millis, OutputRow, Text};
 use riskflow_operators::closed_loop::notice_id as id;
 
 use super::foretold::{Early, Foretold, news};
-use super::same::{DRIFT, arms, is_news, is_same, notice_id, once_more, repeats};
+use super::same::{DRIFT, arms, is_end, is_news, is_same, notice_id, once_more, repeats};
 
 #[cfg(test)]
 mod tests;
@@ -130,8 +130,8 @@ impl Told {
     }
 
     /// What of before is known to those who come later: nothing yet.
-    pub(super) fn foretold(&self, before: &Foretold) -> Foretold {
-        Foretold::after(before, &self.zone)
+    pub(super) fn foretold(&self, before: &Foretold, since: Millis) -> Foretold {
+        Foretold::after(before, since, &self.zone)
     }
 
     /// What is to be told of a case that was made anew: what was not told yet, and what was and does not hold. `before` is what was
@@ -158,41 +158,14 @@ impl Told {
         }
         let holding: BTreeSet<usize> = twins.iter().flatten().copied().collect();
         let mut wrong = told.wrong(&holding);
-        wrong.extend(
-            before
-                .early_of(case)
-                .filter(|early| !wrong_has(&wrong, early))
-                .cloned()
-                .collect::<Vec<_>>(),
-        );
-        let mut users = BTreeSet::new();
-        let events = found.by_notice();
-        let of = told.by_notice();
-        for notice in &found.notices {
-            let event = events
-                .get(&notice.id)
-                .map(|place| (&found.events[*place].event, twins[*place]));
-            let is_known = match event {
-                Some((event, twin)) => {
-                    let old = event.at < since || (twin.is_some() && event.at < self.whole_from);
-                    let sent = |other: &Notice| of.get(&other.id).copied() == twin && other.user == notice.user;
-                    old || (twin.is_some() && told.sent.iter().any(sent))
-                }
-                // Of an event that was taken back since.
-                None => told.sent.iter().any(|other| other.user == notice.user),
-            };
-            if is_known || told.sent.iter().any(|other| other.id == notice.id) {
-                continue;
+        for early in before.early_of(case) {
+            if !wrong.iter().any(|other| other.notice.id == early.notice.id) {
+                wrong.push(early.clone());
             }
-            let deadline = event.and_then(|(event, _)| event.escalation.as_ref());
-            let is_it = |early: &Early| repeats((&early.notice, early.deadline.as_ref()), (notice, deadline));
-            if let Some(place) = wrong.iter().position(is_it) {
-                wrong.remove(place);
-                continue;
-            }
-            users.insert(&notice.user);
-            out.push(OutputRow::new(notice.clone()));
         }
+        let untold = self.untold(told, (found, &twins), since, &mut wrong);
+        let users: BTreeSet<&Text> = untold.iter().map(|notice| &notice.user).collect();
+        out.extend(untold.iter().map(|notice| OutputRow::new((*notice).clone())));
         // Without a row it may be one of which the input is gone: what the wrong clock told of it does not hold all the same.
         let counts = |event: &Event| now.row.is_some() || event.epoch > now.at;
         let gone = told
@@ -212,6 +185,46 @@ impl Told {
         out
     }
 
+    /// The notices that were found and that nobody got, neither then nor too early; what was early of `wrong` is taken out.
+    fn untold<'a>(
+        &self,
+        told: &OfCase,
+        (found, twins): (&'a Found, &[Option<usize>]),
+        since: Millis,
+        wrong: &mut Vec<Early>,
+    ) -> Vec<&'a Notice> {
+        let (events, of) = (found.by_notice(), told.by_notice());
+        let sent: BTreeSet<&Text> = told.sent.iter().map(|notice| &notice.id).collect();
+        let got: BTreeSet<(&Text, Option<usize>)> = told
+            .sent
+            .iter()
+            .map(|notice| (&notice.user, of.get(&notice.id).copied()))
+            .collect();
+        let anything: BTreeSet<&Text> = told.sent.iter().map(|notice| &notice.user).collect();
+        let mut untold = Vec::new();
+        for notice in found.notices.iter().filter(|notice| !sent.contains(&notice.id)) {
+            let place = events.get(&notice.id).copied();
+            let event = place.map(|place| &found.events[place].event);
+            let is_known = match (event, place.and_then(|place| twins[place])) {
+                (Some(event), _) if event.at < since => true,
+                (Some(event), Some(twin)) => event.at < self.whole_from || got.contains(&(&notice.user, Some(twin))),
+                (Some(_), None) => false,
+                // Of an event that was taken back since.
+                (None, _) => anything.contains(&notice.user),
+            };
+            if is_known {
+                continue;
+            }
+            let deadline = event.and_then(|event| event.escalation.as_ref());
+            let is_it = |early: &Early| repeats((&early.notice, early.deadline.as_ref()), (notice, deadline));
+            match wrong.iter().position(is_it) {
+                Some(place) => drop(wrong.remove(place)),
+                None => untold.push(notice),
+            }
+        }
+        untold
+    }
+
     /// Everyone who was told of an end that was none is told that the case goes on.
     fn ended(
         &self,
@@ -224,10 +237,8 @@ impl Told {
             return Vec::new();
         }
         let newest = told.newest().into_iter().filter(|(user, _)| !users.contains(user));
-        let ended = newest.filter(|(_, notice)| {
-            let is_end = matches!(notice.event, NoticeEvent::Cleared | NoticeEvent::Withdrawn);
-            is_end && wrong.iter().any(|early| early.notice.id == notice.id)
-        });
+        let ended =
+            newest.filter(|(_, notice)| is_end(notice.event) && wrong.iter().any(|early| early.notice.id == notice.id));
         let resumed = ended.map(|(_, notice)| self.news(notice, NoticeEvent::Resumed, row.level, at));
         resumed.map(OutputRow::new).collect()
     }
@@ -242,13 +253,15 @@ impl Told {
     ) -> Vec<OutputRow> {
         let ended = row.basis != Basis::Active;
         let counts = |early: &Early| !is_news(early.notice.event) && (early.arms || early.notice.level == row.peak);
-        for early in wrong.into_iter().filter(|early| !ended && counts(early)) {
+        // Deadlines run on after an end, and a rise would be another matter.
+        let counts = |early: &Early| counts(early) && !(ended && early.arms);
+        for early in wrong.into_iter().filter(counts) {
             foretold.add_early(early);
         }
         // Of events that hold some were told who are not to be told yet: a shift that had not begun.
         let armed = found.events.iter().rposition(|delta| arms(&delta.event));
         let of = told.by_notice();
-        for notice in told.sent.iter().filter(|notice| !ended && !is_news(notice.event)) {
+        for notice in told.sent.iter().filter(|notice| !is_news(notice.event)) {
             let place = of.get(&notice.id).copied();
             let event = twins.iter().position(|twin| twin.is_some() && *twin == place);
             let Some(event) = event.filter(|event| armed.is_none_or(|armed| *event >= armed)) else {
@@ -277,8 +290,13 @@ impl Told {
                 Basis::Withdrawn => Some(NoticeEvent::Withdrawn),
             };
             let last = told.newest().get(user).map(|notice| notice.event);
-            if let Some(end) = end.filter(|end| last != Some(*end)) {
-                out.push(OutputRow::new(self.news(notice, end, Level::None, at)));
+            if let Some(end) = end {
+                let news = self.news(notice, end, Level::None, at);
+                // The case may come to know them, and then has the same to say.
+                foretold.add_early(Early::news(news.clone()));
+                if last != Some(end) {
+                    out.push(OutputRow::new(news));
+                }
             }
             foretold.add_other(notice.clone());
         }
@@ -309,21 +327,16 @@ impl Told {
     }
 }
 
-fn wrong_has(wrong: &[Early], early: &Early) -> bool {
-    wrong.iter().any(|other| other.notice.id == early.notice.id)
-}
-
 impl Now<'_> {
     /// Whether a case that was told of never was: nothing is found of it, and what was told was told by the wrong clock, or stands
     /// open. One of which the input is gone is not known either, but it was told before.
     fn is_void(&self, told: &OfCase, found: &Found) -> bool {
-        let ahead = || {
-            told.events
-                .iter()
-                .find(|event| event.delta.event.kind == CaseEventKind::Issued)
-        };
-        let ahead = || ahead().is_some_and(|issued| issued.epoch > self.at);
-        self.row.is_none() && !self.was && found.events.is_empty() && (self.open.is_some() || ahead())
+        let mut issued = told
+            .events
+            .iter()
+            .filter(|event| event.delta.event.kind == CaseEventKind::Issued);
+        let issued_ahead = issued.next().is_some_and(|issued| issued.epoch > self.at);
+        self.row.is_none() && !self.was && found.events.is_empty() && (self.open.is_some() || issued_ahead)
     }
 }
 

@@ -80,7 +80,7 @@ fn judged_after(
     (row, found): (Option<&CaseState>, &Found),
     now: i64,
 ) -> (Vec<String>, Foretold) {
-    let mut foretold = told.foretold(before);
+    let mut foretold = told.foretold(before, Millis(0));
     let now = Now {
         row,
         is_new: false,
@@ -127,7 +127,7 @@ fn what_comes_out_a_little_later_is_not_told_again_and_what_is_new_is() {
         out,
         ["Raised", "Raised to guard", "Raised to chief"].map(|word| word.replace("Raised to", "Issued to"))
     );
-    assert_eq!(foretold, before.foretold(&Foretold::default()));
+    assert_eq!(foretold, before.foretold(&Foretold::default(), Millis(0)));
 }
 
 #[test]
@@ -226,13 +226,16 @@ fn whoever_was_told_too_early_is_told_of_the_end() {
     assert_eq!(told_of(&mut foretold, (&cleared, true), &["guard"]), ["chief", "guard"]);
     // It ended while the clock was ahead.
     let now = found(&[(event("issued", 300), &["guard"]), (cleared, &["guard"])]);
-    let (out, _) = judged_after(&before, &Foretold::default(), (Some(&row("cleared")), &now), HOUR);
-    let mut out = out;
+    let (mut out, mut early) = judged_after(&before, &Foretold::default(), (Some(&row("cleared")), &now), HOUR);
     out.sort();
     assert_eq!(
         out,
         ["Cleared", "Cleared to chief", "Cleared to guard", "not Escalated"]
     );
+    // Its deadline passes all the same, and so the case comes to know whom it tells: of that he knows, and of the end.
+    assert_eq!(told_of(&mut early, (&escalated(HOUR), true), &["chief"]), NOBODY);
+    let cleared = event("cleared", HOUR / 2);
+    assert_eq!(told_of(&mut early, (&cleared, false), &["chief"]), NOBODY);
 }
 
 #[test]

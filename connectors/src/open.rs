@@ -1,0 +1,110 @@
+//! Which implementation a place has: the one page that knows all of them.
+
+use riskflow_config::{Guarantee, Input, Output, TopicSettings};
+use riskflow_model::progress::Offsets;
+use riskflow_model::topic::Topic;
+
+use crate::append::{Append, AppendError};
+use crate::error::{SinkError, SourceError};
+use crate::sink::Sink;
+use crate::source::{Share, Source, Span, Until};
+use crate::{files, kafka, log};
+
+/// Opens this worker's share of the input.
+///
+/// Partitions begin at their offsets in `from`, or at their first records; files always at their beginning. `topics` are
+/// those to read; a record of another topic in a file of envelopes is passed over. Kafka is asked for the
+/// topics' ends here, which takes a moment.
+///
+/// # Errors
+///
+/// When a topic or a file is not there, what is there cannot be read, or what `from` asks for is gone.
+pub fn open_source(
+    input: &Input,
+    settings: &TopicSettings,
+    topics: &[Topic],
+    share: Share,
+    until: Until,
+    from: &Offsets,
+) -> Result<Box<dyn Source>, SourceError> {
+    reopen_source(input, settings, topics, share, Span::new(until, from))
+}
+
+/// Opens this worker's share of an input that an earlier run may have read.
+///
+/// # Errors
+///
+/// As [`open_source`]; and when what was read is not there any more, or is another.
+pub fn reopen_source(
+    input: &Input,
+    settings: &TopicSettings,
+    topics: &[Topic],
+    share: Share,
+    span: Span<'_>,
+) -> Result<Box<dyn Source>, SourceError> {
+    Ok(match input {
+        Input::Log(folder) => Box::new(log::LogSource::open(folder, settings, topics, share, span)?),
+        Input::Kafka(kafka) => {
+            let span = (span.until, span.from);
+            Box::new(kafka::KafkaSource::open(kafka, settings, topics, share, span)?)
+        }
+        Input::Files(files) => Box::new(files::FileSource::open(files, settings, topics, share)?),
+    })
+}
+
+/// Where to begin to read about the last `reach` records of each partition of some topics, and whether that is where they begin: an
+/// offset on Kafka need not be a record. An embedded log is read from its beginning.
+///
+/// # Errors
+///
+/// When a topic is not there, or no broker answers.
+pub fn back_from_end(
+    input: &Input,
+    settings: &TopicSettings,
+    topics: &[Topic],
+    reach: u64,
+) -> Result<(Offsets, bool), SourceError> {
+    match input {
+        Input::Kafka(kafka) => kafka::back_from_end(kafka, settings, topics, reach),
+        Input::Log(_) | Input::Files(_) => Ok((Offsets::default(), true)),
+    }
+}
+
+/// Opens the output.
+///
+/// Folders and log topics that are not there are made. Kafka topics are not: a record for a missing one fails its
+/// commit.
+///
+/// # Errors
+///
+/// When it cannot be written, or another process writes it.
+pub fn open_sink(output: &Output, settings: &TopicSettings, guarantee: Guarantee) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(match output {
+        Output::Log(folder) => Box::new(log::LogSink::open(folder, settings)?),
+        Output::Kafka(kafka) => Box::new(kafka::KafkaSink::open(kafka, settings, guarantee)?),
+        Output::Files(folder) => files::open_sink(folder)?,
+    })
+}
+
+/// Lets an embedded log that is the input be tidied as this sink commits: with each base record of `out.progress`, which says
+/// what no recovery asks for any more. Other inputs look after themselves.
+#[must_use]
+pub fn tidy_input(sink: Box<dyn Sink>, input: &Input, settings: &TopicSettings) -> Box<dyn Sink> {
+    match (input, settings.tidy.inputs) {
+        (Input::Log(folder), Some(retention)) => Box::new(log::Tidying::new(sink, folder, settings, retention)),
+        _ => sink,
+    }
+}
+
+/// Opens a way into a topic of the input. It takes nobody's place: several may be open, in several processes.
+///
+/// # Errors
+///
+/// When the input is files, the topic is not there, or it cannot be reached.
+pub fn open_append(input: &Input, settings: &TopicSettings, topic: Topic) -> Result<Box<dyn Append>, AppendError> {
+    Ok(match input {
+        Input::Log(folder) => Box::new(log::LogAppend::open(folder, settings, topic)?),
+        Input::Kafka(kafka) => Box::new(kafka::KafkaAppend::open(kafka, settings, topic)?),
+        Input::Files(_) => return Err(AppendError::Files { topic }),
+    })
+}
