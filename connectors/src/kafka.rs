@@ -5,8 +5,10 @@
 //! producer); its records carry CloudEvents 1.0 headers in binary mode.
 
 mod error;
+mod sizes;
 mod deliveries;
 mod client;
+mod properties;
 mod limits;
 mod source;
 mod sink;

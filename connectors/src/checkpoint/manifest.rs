@@ -7,7 +7,7 @@ use riskflow_model::{Millis, Text};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::CheckpointError;
+use super::error::CheckpointError;
 use crate::Identity;
 
 /// Version of what lies in the parts; one that differs is refused.

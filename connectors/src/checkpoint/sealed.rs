@@ -5,7 +5,7 @@ use riskflow_model::Key;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::CheckpointError;
+use super::error::CheckpointError;
 
 /// JSON behind a line with its hash.
 pub(super) fn sealed<T: Serialize>(value: &T) -> Vec<u8> {

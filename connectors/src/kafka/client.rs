@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 
 use super::deliveries::Deliveries;
 use super::error::BrokerError;
-use super::limits;
+use super::sizes;
 
 /// How long opening waits for one answer of a broker.
 pub(super) const OPENING: Duration = Duration::from_secs(10);
@@ -220,8 +220,8 @@ pub(super) fn producer(
 ) -> Result<BaseProducer<Context>, BrokerError> {
     let mut config = config(settings, &SINK, &SINK_DEFAULTS)?;
     // What is larger is not even sent.
-    config.set("message.max.bytes", limits::of_producer(settings).to_string());
-    config.set("batch.size", limits::of_batch(settings).to_string());
+    config.set("message.max.bytes", sizes::of_producer(settings).to_string());
+    config.set("batch.size", sizes::of_batch(settings).to_string());
     if let Some(id) = transactional_id {
         config.set("transactional.id", id);
     }

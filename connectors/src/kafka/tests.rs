@@ -11,7 +11,8 @@ use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 
 use super::limits::Limits;
-use super::topics::{Found, Properties, compare, remark};
+use super::properties::Properties;
+use super::topics::{Found, compare, remark};
 use super::*;
 use crate::Retry;
 use crate::topics::TopicState;

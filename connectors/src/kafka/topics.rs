@@ -1,11 +1,6 @@
 //! Topics on the brokers: what is there, and making what is not.
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
@@ -20,7 +15,7 @@ use riskflow_model::topic::{Cleanup, Direction, Topic};
 use super::client::OPENING;
 use super::client::{self, Context};
 use super::error::BrokerError;
-use super::limits::{MAX_MESSAGE_BYTES, properties_of};
+use super::properties::{MAX_MESSAGE_BYTES, Properties, properties_of, wait_for};
 use crate::topics::{TopicReport, TopicState};
 
 /// How long a broker that hangs up is asked again.
@@ -168,9 +163,6 @@ pub(crate) fn create(kafka: &KafkaSettings, settings: &TopicSettings, topics: &[
     Ok(())
 }
 
-/// What a broker tells of a topic's properties.
-pub(super) type Properties = BTreeMap<String, String>;
-
 pub(super) fn compare(settings: &TopicSettings, topic: Topic, found: &Found, properties: &Properties) -> TopicState {
     let mut differs = Vec::new();
     let topic_name = settings.name(topic);
@@ -271,23 +263,5 @@ fn refused(name: &str, error: KafkaError) -> BrokerError {
     BrokerError::Refused {
         topic: name.to_owned(),
         error,
-    }
-}
-
-/// Waits for an answer that librdkafka's own thread brings.
-pub(super) fn wait_for<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut TaskContext::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
     }
 }

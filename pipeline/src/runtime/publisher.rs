@@ -283,6 +283,10 @@ impl Publishing {
         if !epochs.is_empty() {
             self.commit(&mut epochs)?;
         }
+        // No checkpoint of these epochs may find what they used up.
+        if self.foretold.take_changed() {
+            self.note_again();
+        }
         for (completed, position, tables) in finished {
             let epoch = completed.output.epoch;
             self.metrics
@@ -328,6 +332,15 @@ impl Publishing {
         }
         self.foretold = foretold;
         Ok(())
+    }
+
+    /// Notes what is left of it. Where that fails, so will checkpoints: what it was is as good.
+    fn note_again(&self) {
+        let noted = self.beginning.store.as_ref().map(|store| store.note(&self.foretold));
+        if let Some(Err(error)) = noted {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(cause, "what a clock that was ahead told too early could not be noted");
+        }
     }
 
     fn move_on(&mut self, output: &EpochOutput) {

@@ -29,6 +29,9 @@ pub struct Foretold {
     /// Escalations that passed since, of cases with early notices: who is found later was told as well.
     #[serde(skip)]
     passed: BTreeMap<Text, Vec<CaseEvent>>,
+    /// Whether it is another than was noted.
+    #[serde(skip)]
+    changed: bool,
 }
 
 /// A notice that was sent and whose time is yet to come.
@@ -67,6 +70,11 @@ impl Foretold {
             used: before.used.clone(),
             ..Self::default()
         }
+    }
+
+    /// Whether it is another than at the last call.
+    pub(super) const fn take_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.changed, false)
     }
 
     /// What was early of a case.
@@ -110,7 +118,7 @@ impl Foretold {
         for mut notice in given.iter().cloned() {
             if let Some(of_case) = self.others.get_mut(&notice.case) {
                 // The case knows him now.
-                of_case.remove(&notice.user);
+                self.changed |= of_case.remove(&notice.user).is_some();
             }
             if self.was_early(&notice) {
                 continue;
@@ -123,11 +131,12 @@ impl Foretold {
             // The case may come to know them, and then has the same to say.
             for notice in news.iter().filter(|notice| is_end(notice.event)) {
                 self.add_early(Early::news(notice.clone()));
+                self.changed = true;
             }
             told.extend(news);
         }
         for delta in events.iter().filter(|delta| delta.event.step == CaseStep::Archived) {
-            self.others.remove(&delta.case);
+            self.changed |= self.others.remove(&delta.case).is_some();
         }
         if told == given {
             return None;
@@ -140,15 +149,21 @@ impl Foretold {
     /// What an event makes of what is early.
     fn happens(&mut self, delta: &CaseDelta) {
         let CaseDelta { case, event, .. } = delta;
-        let is_end =
-            notice_of(event).is_some_and(|(kind, _)| matches!(kind, NoticeEvent::Cleared | NoticeEvent::Withdrawn));
-        if is_end {
-            self.early.retain(|early| early.notice.case != *case);
+        if notice_of(event).is_some_and(|(kind, _)| is_end(kind)) {
+            // Deadlines run on until somebody acknowledges the case.
+            self.keep(case, |early| !early.arms && !is_news(early.notice.event));
         } else if arms(event) {
-            self.early.retain(|early| early.notice.case != *case || early.arms);
+            self.keep(case, |early| early.arms);
         } else if event.escalation.is_some() && self.early_of(case).next().is_some() {
             self.passed.entry(case.clone()).or_default().push(event.clone());
         }
+    }
+
+    /// Drops what is early of a case but for what `stays`.
+    fn keep(&mut self, case: &Text, stays: impl Fn(&Early) -> bool) {
+        let before = self.early.len();
+        self.early.retain(|early| early.notice.case != *case || stays(early));
+        self.changed |= self.early.len() != before;
     }
 
     /// Whether a notice was sent too early: it was, once.
@@ -158,7 +173,9 @@ impl Foretold {
         let deadline = event.and_then(|event| event.escalation.as_ref());
         let is_it = |early: &Early| repeats((&early.notice, early.deadline.as_ref()), (notice, deadline));
         let place = self.early.iter().position(is_it);
-        place.map(|place| self.early.remove(place)).is_some()
+        let was = place.map(|place| self.early.remove(place)).is_some();
+        self.changed |= was;
+        was
     }
 
     fn unused(&self, mut id: Text) -> Text {

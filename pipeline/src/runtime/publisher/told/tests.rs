@@ -218,12 +218,38 @@ fn a_rise_that_came_too_early_notifies_once_and_comes_true_under_another_identif
     assert!(ids.len() == 1 && ids[0] != notice(&raised, "guard").id, "{ids:?}");
 }
 
+/// What was used up is not noted any more: a start goes on from what is left.
+#[test]
+fn what_is_left_can_be_noted() {
+    let before = told(&[(event("issued", 0), &["guard"]), (event("raised", HOUR), &["guard"])]);
+    let (_, mut foretold) = judged(&before, &found(&[(event("issued", 0), &["guard"])]), HOUR / 2);
+    assert!(!foretold.take_changed());
+    assert_eq!(
+        told_of(&mut foretold, (&event("raised", HOUR), true), &["guard"]),
+        NOBODY
+    );
+    assert!(foretold.take_changed() && !foretold.take_changed());
+    let noted = serde_json::to_string(&foretold).unwrap();
+    let mut read: Foretold = serde_json::from_str(&noted).unwrap();
+    assert_eq!(read, foretold);
+    assert_eq!(
+        told_of(&mut read, (&event("cleared", 2 * HOUR), true), &["guard"]),
+        ["guard"]
+    );
+    assert_eq!(
+        told_of(&mut read, (&event("reissued", 3 * HOUR), true), &["guard"]),
+        ["guard"]
+    );
+}
+
 #[test]
 fn whoever_was_told_too_early_is_told_of_the_end() {
     let before = told(&[(event("issued", 0), &["guard"]), (escalated(HOUR), &["chief"])]);
     let (_, mut foretold) = judged(&before, &found(&[(event("issued", 300), &["guard"])]), HOUR / 2);
     let cleared = event("cleared", HOUR / 2);
     assert_eq!(told_of(&mut foretold, (&cleared, true), &["guard"]), ["chief", "guard"]);
+    assert_eq!(told_of(&mut foretold, (&escalated(HOUR), true), &["chief"]), NOBODY);
+    assert_eq!(told_of(&mut foretold, (&cleared, false), &["chief"]), NOBODY);
     // It ended while the clock was ahead.
     let now = found(&[(event("issued", 300), &["guard"]), (cleared, &["guard"])]);
     let (mut out, mut early) = judged_after(&before, &Foretold::default(), (Some(&row("cleared")), &now), HOUR);
