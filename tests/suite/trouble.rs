@@ -335,6 +335,7 @@ fn kafka_a_broker_that_stands_still_does_not_hold_up_a_stop() {
     let code = job.ends_when_asked();
     let took = asked.elapsed();
     place.freeze(false);
+    place.await_answer();
     assert_eq!(code, Some(1));
     assert!(took < Duration::from_secs(30), "{took:?}");
     feed.step(&place);

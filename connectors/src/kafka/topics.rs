@@ -19,7 +19,7 @@ use super::properties::{MAX_MESSAGE_BYTES, Properties, properties_of, wait_for};
 use crate::topics::{TopicReport, TopicState};
 
 /// How long a broker that hangs up is asked again.
-const SAY_WHY: Duration = Duration::from_secs(2);
+const SAY_WHY: Duration = Duration::from_secs(5);
 
 /// librdkafka connects again after `reconnect.backoff.ms`, 100 ms: until then it gives the same answer without asking, and there
 /// is nothing to wait on.

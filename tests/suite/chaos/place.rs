@@ -287,6 +287,21 @@ impl KafkaPlace {
         assert!(status.unwrap().success());
     }
 
+    /// Waits until the broker answers again: a controller takes one that stood still for dead, and a job that is started then ends.
+    pub fn await_answer(&self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        let asked = || {
+            self.command("topics")
+                .arg("--check")
+                .stderr(Stdio::null())
+                .output()
+                .unwrap()
+        };
+        while !asked().status.success() {
+            assert!(Instant::now() < until, "the broker does not come back");
+        }
+    }
+
     pub fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(super::super::kafka::with_failpoints());
         command.args([verb, "--log", "warn"]);
