@@ -19,8 +19,8 @@ pub struct Foretold {
     since: Millis,
     /// The time zone of sentences, by its name.
     zone: Text,
-    /// Notices that will not be sent again.
-    early: Vec<Early>,
+    /// Notices that will not be sent again, by case.
+    early: BTreeMap<Text, Vec<Early>>,
     /// Who was told of a case and is not known to it: what is told to all who were told is told to them as well. By case and user
     /// what they were told last.
     others: BTreeMap<Text, BTreeMap<Text, Notice>>,
@@ -78,8 +78,8 @@ impl Foretold {
     }
 
     /// What was early of a case.
-    pub(super) fn early_of<'a>(&'a self, case: &'a str) -> impl Iterator<Item = &'a Early> {
-        self.early.iter().filter(move |early| *early.notice.case == *case)
+    pub(super) fn early_of(&self, case: &str) -> impl Iterator<Item = &Early> {
+        self.early.get(case).into_iter().flatten()
     }
 
     /// Who was told of a case and was not known to it.
@@ -88,7 +88,8 @@ impl Foretold {
     }
 
     pub(super) fn add_early(&mut self, early: Early) {
-        self.early.push(early);
+        let of_case = self.early.entry(early.notice.case.clone()).or_default();
+        of_case.push(early);
     }
 
     pub(super) fn add_other(&mut self, notice: Notice) {
@@ -161,9 +162,15 @@ impl Foretold {
 
     /// Drops what is early of a case but for what `stays`.
     fn keep(&mut self, case: &Text, stays: impl Fn(&Early) -> bool) {
-        let before = self.early.len();
-        self.early.retain(|early| early.notice.case != *case || stays(early));
-        self.changed |= self.early.len() != before;
+        let Some(mut early) = self.early.remove(case) else {
+            return;
+        };
+        let before = early.len();
+        early.retain(|early| stays(early));
+        self.changed |= early.len() != before;
+        if !early.is_empty() {
+            self.early.insert(case.clone(), early);
+        }
     }
 
     /// Whether a notice was sent too early: it was, once.
@@ -172,10 +179,18 @@ impl Foretold {
         let event = passed.find(|event| notice_id(&notice.case, event, &notice.user).as_ref() == Some(&notice.id));
         let deadline = event.and_then(|event| event.escalation.as_ref());
         let is_it = |early: &Early| repeats((&early.notice, early.deadline.as_ref()), (notice, deadline));
-        let place = self.early.iter().position(is_it);
-        let was = place.map(|place| self.early.remove(place)).is_some();
-        self.changed |= was;
-        was
+        let Some(of_case) = self.early.get_mut(&notice.case) else {
+            return false;
+        };
+        let Some(place) = of_case.iter().position(is_it) else {
+            return false;
+        };
+        of_case.remove(place);
+        if of_case.is_empty() {
+            self.early.remove(&notice.case);
+        }
+        self.changed = true;
+        true
     }
 
     fn unused(&self, mut id: Text) -> Text {

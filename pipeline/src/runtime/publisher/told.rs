@@ -158,6 +158,7 @@ impl Told {
         }
         let holding: BTreeSet<usize> = twins.iter().flatten().copied().collect();
         let mut wrong = told.wrong(&holding);
+        let used: Vec<Text> = wrong.iter().map(|early| early.notice.id.clone()).collect();
         for early in before.early_of(case) {
             if !wrong.iter().any(|other| other.notice.id == early.notice.id) {
                 wrong.push(early.clone());
@@ -175,9 +176,7 @@ impl Told {
             .filter(|(place, event)| !holding.contains(place) && counts(event));
         out.extend(gone.filter_map(|(_, event)| event.taken_back()));
         let Some(row) = now.row else { return out };
-        told.wrong(&holding)
-            .into_iter()
-            .for_each(|early| foretold.add_used(early.notice.id));
+        used.into_iter().for_each(|id| foretold.add_used(id));
         if row.step != CaseStep::Archived {
             out.extend(self.ended(told, (row, now.at), &wrong, &users));
             out.extend(self.early(told, (row, found, &twins), (before, wrong, now.at), foretold));
@@ -279,7 +278,7 @@ impl Told {
         }
         let known = before.others_of(&row.id).chain(told.sent.iter());
         let others: BTreeMap<&Text, &Notice> = known.map(|notice| (&notice.user, notice)).collect();
-        let mut out = Vec::new();
+        let (mut out, newest) = (Vec::new(), told.newest());
         for (user, notice) in others {
             if found.knows(user) {
                 continue;
@@ -289,7 +288,7 @@ impl Told {
                 Basis::Cleared => Some(NoticeEvent::Cleared),
                 Basis::Withdrawn => Some(NoticeEvent::Withdrawn),
             };
-            let last = told.newest().get(user).map(|notice| notice.event);
+            let last = newest.get(user).map(|notice| notice.event);
             if let Some(end) = end {
                 let news = self.news(notice, end, Level::None, at);
                 // The case may come to know them, and then has the same to say.
