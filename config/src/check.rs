@@ -1,17 +1,19 @@
 //! How settings as written become settings as checked: every problem is noted, none ends the check.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::ToSpan as _;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use riskflow_model::topic::{Direction, Topic};
 use riskflow_model::{Millis, Problems, capability, duration};
 
 use crate::problems::{Check, DAY, SECOND};
 use crate::settings::{
-    Capabilities, CheckpointSettings, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput, Input,
+    Capabilities, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput, Input,
     KafkaSettings, Output, RecoverySettings, ScoreCuts, Settings, Tidy, TimeSettings, TopicSettings, UnknownSettings,
     UnmatchedSettings,
 };
@@ -46,6 +48,10 @@ impl WrittenSettings {
             cuts: check.cuts(&self.risk.cuts),
             case: check.case(&self.case),
             zone: check.zone(&self.city),
+            days: CityDays {
+                holidays: check.dates("city.holidays", &self.city.holidays),
+                workdays: check.dates("city.workdays", &self.city.workdays),
+            },
             capabilities: check.capabilities(&self.capabilities, &self.http),
             topics: check.topics(&self.topics, self.input.clock),
             clock: self.input.clock,
@@ -66,6 +72,28 @@ impl WrittenSettings {
 }
 
 impl Check {
+    /// Single dates, and all from one to another.
+    fn dates(&mut self, field: &str, written: &[String]) -> BTreeSet<Date> {
+        /// No holiday lasts as long.
+        const LONGEST: usize = 366;
+        let mut dates = BTreeSet::new();
+        for (index, text) in written.iter().enumerate() {
+            let (from, to) = text.split_once("..").unwrap_or((text, text));
+            let ends = from.trim().parse::<Date>().ok().zip(to.trim().parse::<Date>().ok());
+            match ends.filter(|(from, to)| from <= to) {
+                Some((from, to)) => {
+                    let days = from.series(1.day()).take_while(|date| *date <= to);
+                    dates.extend(days.take(LONGEST));
+                }
+                None => {
+                    let give = "a date such as `2026-10-01`, or two in order, such as `2026-10-01..2026-10-07`";
+                    self.problems.add(format!("{field}[{index}]"), format!("`{text}`"), give);
+                }
+            }
+        }
+        dates
+    }
+
     pub(crate) fn zone(&mut self, city: &WrittenCity) -> TimeZone {
         TimeZone::get(&city.timezone).unwrap_or_else(|_| {
             let give = "a name of the IANA time zone database, such as `Asia/Shanghai`";

@@ -19,13 +19,13 @@ pub mod packs;
 
 pub use meet::{Located, Met, Unmatched, Watching, meet};
 pub use plan::{
-    Border, Bound, Comparison, Condition, Feature, FeatureKind, LevelPlan, Limit, Merged, Operator, PairProblem, Rule,
-    Scaled, Thresholds, unit_of_feature,
+    Border, Bound, Calendar, CalendarUnit, Comparison, Condition, Days, During, Feature, FeatureKind, LevelPlan, Limit,
+    Merged, Operator, PairProblem, Role, Rule, Scaled, Thresholds, unit_of_feature,
 };
 pub use record::InputRecord;
 pub use secret::{Secret, WrittenSecret};
 pub use settings::{
-    ActionSettings, Capabilities, CaseSettings, CheckpointSettings, Clock, ClockSettings, ClusterSettings,
+    ActionSettings, Capabilities, CaseSettings, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings,
     EpochSettings, FileFormat, FileInput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings, Output,
     Quiet, RecoverySettings, Rewind, ScoreCuts, Settings, Tidy, TimeSettings, TlsSettings, TokenSettings,
     TopicSettings, UnknownSettings, UnmatchedSettings,

@@ -5,17 +5,21 @@ use std::fmt;
 use std::sync::Arc;
 
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::{Domain, Key, Level, RegionCode, Text, duration};
+use riskflow_model::{Domain, Key, Level, RegionCode, Text};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::unit::{Conversion, Unit};
+use crate::unit::Unit;
 
 mod check;
+mod during;
+mod feature;
 mod ladder;
 mod merge;
 mod possible;
 mod scaled;
 
+pub use during::{Days, During};
+pub use feature::{Calendar, CalendarUnit, Feature, FeatureKind, unit_of_feature};
 pub use merge::{Merged, PairProblem};
 pub use scaled::{Border, Limit, Scaled};
 
@@ -41,12 +45,18 @@ pub struct Checked {
     pub features: Vec<Feature>,
     /// All comparisons of all levels; conditions name them by position.
     pub comparisons: Vec<Comparison>,
+    /// Times of the day, of the week and of the year; conditions name them by position.
+    pub during: Vec<During>,
     /// The thresholds where a datastream has none of its own: most have none, and share these.
     thresholds: Thresholds,
     /// The levels, lowest first.
     pub levels: Vec<LevelPlan>,
     /// The longest window of any feature, rounded up to the pane, milliseconds.
     pub reach: i64,
+    /// Whether it is the rule for datastreams that report on events.
+    pub on_event: bool,
+    /// The same rule for datastreams that report on events, where it makes a difference to these.
+    for_events: Option<Arc<Checked>>,
 }
 
 /// One level of a rule.
@@ -56,9 +66,11 @@ pub struct LevelPlan {
     pub level: Level,
     /// Its condition.
     pub condition: Condition,
+    /// What turns it off, where that is not the moved condition being false.
+    pub until: Option<Condition>,
     /// How long the condition must hold, milliseconds.
     pub hold: i64,
-    /// How long the moved condition must be false, milliseconds.
+    /// How long the moved condition must be false, or the one that turns it off hold, milliseconds.
     pub clear: i64,
 }
 
@@ -67,10 +79,24 @@ pub struct LevelPlan {
 pub enum Condition {
     /// The comparison at this position of [`Checked::comparisons`].
     Comparison(usize),
+    /// The times at this position of [`Checked::during`].
+    During(usize),
     /// True when any is.
     Any(Vec<Condition>),
     /// True when all are.
     All(Vec<Condition>),
+}
+
+impl Condition {
+    /// Whether it asks for times only, not for any feature.
+    #[must_use]
+    pub fn is_times(&self) -> bool {
+        match self {
+            Self::Comparison(_) => false,
+            Self::During(_) => true,
+            Self::Any(parts) | Self::All(parts) => parts.iter().all(Self::is_times),
+        }
+    }
 }
 
 /// A feature compared with a threshold.
@@ -78,6 +104,8 @@ pub enum Condition {
 pub struct Comparison {
     /// The level it is part of.
     pub level: Level,
+    /// What it is for.
+    pub role: Role,
     /// The position of the feature in [`Checked::features`].
     pub feature: usize,
     /// How they are compared.
@@ -90,47 +118,15 @@ pub struct Comparison {
     pub margin: i64,
 }
 
-/// What is computed over which window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Feature {
-    /// What.
-    pub kind: FeatureKind,
-    /// The window in milliseconds; 0 for silence, which has none.
-    pub window: i64,
-}
-
-/// What is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FeatureKind {
-    /// The result of the last observation.
-    Last,
-    /// The least result.
-    Min,
-    /// The greatest result.
-    Max,
-    /// The sum in thousandths, divided by 1000 times the count.
-    Mean,
-    /// The sum in thousandths, divided by 1000.
-    Sum,
-    /// How many; unknown, not 0, when there is none.
-    Count,
-    /// (last − first) per hour between them; unknown with fewer than two.
-    Rate,
-    /// Seconds since the last observation; unknown before the first.
-    Silence,
-}
-
-impl FeatureKind {
-    /// What of a conversion of numbers applies to a feature of them. A rate is a difference, and a sum has no zero of its own; counts
-    /// and silences are in no unit of the datastream.
-    #[must_use]
-    pub const fn converted(self, by: Conversion) -> Conversion {
-        match self {
-            Self::Last | Self::Min | Self::Max | Self::Mean => by,
-            Self::Sum | Self::Rate => Conversion { shift: 0, ..by },
-            Self::Count | Self::Silence => Conversion::SAME,
-        }
-    }
+/// What a comparison is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It is part of the condition that turns a level on.
+    When,
+    /// It is part of the condition that turns it off.
+    Until,
+    /// It says which results a feature counts. It is part of no condition.
+    Reading,
 }
 
 /// How a feature is compared with a threshold.
@@ -168,44 +164,12 @@ struct Wide {
 /// rule nor datastream gives one: that comparison does not take part.
 pub type Thresholds = Arc<[Option<Bound>]>;
 
-const FEATURES: [(&str, FeatureKind); 8] = [
-    ("last", FeatureKind::Last),
-    ("min", FeatureKind::Min),
-    ("max", FeatureKind::Max),
-    ("mean", FeatureKind::Mean),
-    ("sum", FeatureKind::Sum),
-    ("count", FeatureKind::Count),
-    ("rate", FeatureKind::Rate),
-    ("silence", FeatureKind::Silence),
-];
-
 const OPERATORS: [(&str, Operator); 4] = [
     (">=", Operator::AtLeast),
     (">", Operator::Above),
     ("<=", Operator::AtMost),
     ("<", Operator::Below),
 ];
-
-impl FeatureKind {
-    /// The name in rules.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        FEATURES
-            .iter()
-            .find(|(_, kind)| *kind == self)
-            .map_or("", |(name, _)| name)
-    }
-}
-
-impl fmt::Display for Feature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.name())?;
-        if self.kind != FeatureKind::Silence {
-            write!(f, " {}", duration::show(self.window))?;
-        }
-        Ok(())
-    }
-}
 
 impl Operator {
     /// As written.
@@ -234,18 +198,6 @@ impl Operator {
     }
 }
 
-/// The unit of a feature of results in a unit, for people.
-#[must_use]
-pub fn unit_of_feature(kind: FeatureKind, unit: &str) -> String {
-    match kind {
-        _ if unit.is_empty() => String::new(),
-        FeatureKind::Rate if unit.contains('/') => format!("({unit})/h"),
-        FeatureKind::Rate => format!("{unit}/h"),
-        FeatureKind::Count | FeatureKind::Silence => String::new(),
-        _ => unit.to_owned(),
-    }
-}
-
 impl Rule {
     /// A rule of which only the name is known: equal to the one with this fingerprint, but it selects nothing and knows no
     /// level. It stands in for that one until it comes.
@@ -259,18 +211,32 @@ impl Rule {
             pane: 1,
             features: Vec::new(),
             comparisons: Vec::new(),
+            during: Vec::new(),
             thresholds: Thresholds::from([]),
             levels: Vec::new(),
             reach: 0,
+            on_event: false,
+            for_events: None,
         }))
+    }
+
+    /// The rule for datastreams that report on events: equal to this one, but for its condition where it asks for what adds up.
+    #[must_use]
+    pub fn on_events(&self) -> Self {
+        self.0.for_events.clone().map_or_else(|| self.clone(), Self)
     }
 
     /// The same rule in memory of its own: to count who uses it is work that processors do in turns.
     #[must_use]
     pub fn apart(&self) -> Self {
+        let apart = |checked: &Checked| Checked {
+            thresholds: checked.thresholds.to_vec().into(),
+            ..checked.clone()
+        };
+        let for_events = self.0.for_events.as_deref().map(|checked| Arc::new(apart(checked)));
         Self(Arc::new(Checked {
-            thresholds: self.thresholds.to_vec().into(),
-            ..Checked::clone(&self.0)
+            for_events,
+            ..apart(&self.0)
         }))
     }
 
@@ -286,16 +252,28 @@ impl Rule {
         match condition {
             Condition::Comparison(index) => {
                 let comparison = &self.comparisons[*index];
-                let threshold = thresholds.get(*index).copied().flatten();
-                let threshold =
-                    threshold.map_or_else(|| "unset".to_owned(), |bound| (bound.on as f64 / 1000.0).to_string());
-                let feature = self.features[comparison.feature];
+                let feature = &self.features[comparison.feature];
+                let shown = self.show_feature(feature, thresholds);
+                let threshold = show_threshold(*index, thresholds);
                 let unit = unit_of_feature(feature.kind, &self.record.unit);
                 let space = if unit.is_empty() { "" } else { " " };
-                format!("{feature} {} {threshold}{space}{unit}", comparison.operator.sign())
+                format!("{shown} {} {threshold}{space}{unit}", comparison.operator.sign())
             }
+            Condition::During(position) => self.during[*position].to_string(),
             Condition::Any(parts) => self.show_parts(parts, thresholds, " or "),
             Condition::All(parts) => self.show_parts(parts, thresholds, " and "),
+        }
+    }
+
+    /// A feature for people, with the thresholds in force: `count 1h of >= 50`.
+    #[must_use]
+    pub fn show_feature(&self, feature: &Feature, thresholds: &[Option<Bound>]) -> String {
+        match feature.of {
+            Some(reading) => {
+                let sign = self.comparisons[reading].operator.sign();
+                format!("{feature} of {sign} {}", show_threshold(reading, thresholds))
+            }
+            None => feature.to_string(),
         }
     }
 
@@ -329,38 +307,77 @@ impl Rule {
     }
 }
 
-/// The hash of what decides when a level is on, thresholds aside.
-fn condition_of(pane: i64, features: &[Feature], comparisons: &[Comparison], levels: &[LevelPlan]) -> Key {
-    fn tree(condition: &Condition, written: &mut String) {
-        let (sign, parts) = match condition {
-            Condition::Comparison(index) => return written.push_str(&index.to_string()),
-            Condition::Any(parts) => ('|', parts),
-            Condition::All(parts) => ('&', parts),
-        };
-        written.push(sign);
-        for part in parts {
-            written.push('(');
-            tree(part, written);
-            written.push(')');
-        }
+fn show_threshold(comparison: usize, thresholds: &[Option<Bound>]) -> String {
+    let threshold = thresholds.get(comparison).copied().flatten();
+    threshold.map_or_else(|| "unset".to_owned(), |bound| (bound.on as f64 / 1000.0).to_string())
+}
+
+/// What a condition is made of, while it is hashed.
+struct Parts<'a> {
+    pane: i64,
+    features: &'a [Feature],
+    comparisons: &'a [Comparison],
+    during: &'a [During],
+    levels: &'a [LevelPlan],
+}
+
+impl Parts<'_> {
+    /// The hash of what decides when a level is on, thresholds aside. It stands in checkpoints: what a rule does not use adds nothing,
+    /// so the hash of a rule outlives what the language learns.
+    fn hash(&self) -> Key {
+        let mut parts = vec![self.pane.to_string()];
+        parts.extend(self.features.iter().map(Self::feature));
+        parts.extend(self.comparisons.iter().map(|comparison| {
+            let role = match comparison.role {
+                Role::When => "",
+                Role::Until => " until",
+                Role::Reading => " reading",
+            };
+            format!("{} {}{role}", comparison.feature, comparison.operator.sign())
+        }));
+        parts.extend(self.during.iter().map(ToString::to_string));
+        parts.extend(self.levels.iter().map(|plan| {
+            let mut written = format!("{} {} {} ", plan.level, plan.hold, plan.clear);
+            tree(&plan.condition, &mut written);
+            if let Some(until) = &plan.until {
+                written.push('!');
+                tree(until, &mut written);
+            }
+            written
+        }));
+        Key::of_parts(&parts.iter().map(String::as_str).collect::<Vec<_>>())
     }
-    let mut parts = vec![pane.to_string()];
-    parts.extend(
-        features
-            .iter()
-            .map(|feature| format!("{} {}", feature.kind.name(), feature.window)),
-    );
-    parts.extend(
-        comparisons
-            .iter()
-            .map(|comparison| format!("{} {}", comparison.feature, comparison.operator.sign())),
-    );
-    parts.extend(levels.iter().map(|plan| {
-        let mut written = format!("{} {} {} ", plan.level, plan.hold, plan.clear);
-        tree(&plan.condition, &mut written);
+
+    fn feature(feature: &Feature) -> String {
+        let mut written = format!("{} {}", feature.kind.name(), feature.window);
+        if let Some(calendar) = feature.calendar {
+            written.push_str(&format!(" {calendar}"));
+        }
+        for (name, number) in [("shortest", feature.shortest), ("q", feature.quantile.into())] {
+            if number != 0 {
+                written.push_str(&format!(" {name} {number}"));
+            }
+        }
+        if let Some(of) = feature.of {
+            written.push_str(&format!(" of {of}"));
+        }
         written
-    }));
-    Key::of_parts(&parts.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+}
+
+fn tree(condition: &Condition, written: &mut String) {
+    let (sign, parts) = match condition {
+        Condition::Comparison(index) => return written.push_str(&index.to_string()),
+        Condition::During(position) => return written.push_str(&format!("@{position}")),
+        Condition::Any(parts) => ('|', parts),
+        Condition::All(parts) => ('&', parts),
+    };
+    written.push(sign);
+    for part in parts {
+        written.push('(');
+        tree(part, written);
+        written.push(')');
+    }
 }
 
 impl std::ops::Deref for Rule {
@@ -403,19 +420,20 @@ impl std::hash::Hash for Rule {
     }
 }
 
-/// As the JSON that was written: a rule is rebuilt by checking it again.
+/// As the JSON that was written, and whether it is for what reports on events: a rule is rebuilt by checking it again.
 impl Serialize for Rule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let json = serde_json::to_string(&self.record).map_err(serde::ser::Error::custom)?;
-        serializer.serialize_str(&json)
+        (json, self.on_event).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Rule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // One that was accepted is written out in full here: that may be more bytes than were given.
-        let json = String::deserialize(deserializer)?;
+        let (json, on_event) = <(String, bool)>::deserialize(deserializer)?;
         let record = serde_json::from_str(&json).map_err(de::Error::custom)?;
-        Self::check(record).map_err(de::Error::custom)
+        let rule = Self::check(record).map_err(de::Error::custom)?;
+        Ok(if on_event { rule.on_events() } else { rule })
     }
 }

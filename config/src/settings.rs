@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use riskflow_model::output::CaseStep;
 use riskflow_model::topic::Topic;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub case: CaseSettings,
     /// The time that people in the city go by.
     pub zone: TimeZone,
+    /// Its special days.
+    pub days: CityDays,
     /// Which parts are on.
     pub capabilities: Capabilities,
     /// Names and partitions of topics.
@@ -60,6 +63,15 @@ pub struct Settings {
     pub recovery: RecoverySettings,
     /// What HTTP serves and where; `None` for nowhere.
     pub http: Option<HttpSettings>,
+}
+
+/// Days of a city that are not as their weekday says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CityDays {
+    /// On these people do not work, and rules may ask for them.
+    pub holidays: BTreeSet<Date>,
+    /// On these they do, though they are at a weekend or on a holiday.
+    pub workdays: BTreeSet<Date>,
 }
 
 /// Which parts of riskflow are on ([`riskflow_model::capability`]): all, but for some.

@@ -89,12 +89,19 @@ impl Default for WrittenCapabilities {
 pub struct WrittenCity {
     /// The time that people there go by, as a name of the IANA time zone database: the sentences of notices are in it.
     pub timezone: String,
+    /// Its holidays, for conditions `during` of rules: dates such as `2026-10-01`, or from one to another, such as
+    /// `2026-10-01..2026-10-07`.
+    pub holidays: Vec<String>,
+    /// Days on which people work though they are at a weekend or on a holiday, in the same way.
+    pub workdays: Vec<String>,
 }
 
 impl Default for WrittenCity {
     fn default() -> Self {
         Self {
             timezone: "Asia/Shanghai".into(),
+            holidays: Vec::new(),
+            workdays: Vec::new(),
         }
     }
 }

@@ -167,6 +167,23 @@ pub struct Datastream {
     /// How often it reports, such as `5m`; `1s` to `366d`. Explanations of its warnings name it.
     #[serde(default)]
     pub interval: Option<Text>,
+    /// Whether it reports at an interval, or only when something happens. Of the latter a window without observations has the sum 0;
+    /// of the former nothing is known of it.
+    #[serde(default, deserialize_with = "crate::field::or_default")]
+    pub reporting: Reporting,
+}
+
+/// When a datastream reports.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Reporting {
+    /// Again and again, whatever it measures.
+    #[default]
+    Interval,
+    /// When something happens, such as a tip of a rain gauge.
+    OnEvent,
 }
 
 impl Record for Datastream {
@@ -177,7 +194,7 @@ impl Record for Datastream {
         key: "id",
         capability: None,
         example: r#"{"id":"s1","asset":"a1","observed_property":"rainfall","unit":"mm","tags":["t"],
-            "thresholds":{"r":{"blue":50.0}},"valid":{"min":-1,"max":500.5},"no_value":[-9999,999.9],"interval":"5m"}"#,
+            "thresholds":{"r":{"blue":50.0}},"valid":{"min":-1,"max":500.5},"no_value":[-9999,999.9],"interval":"5m","reporting":"on_event"}"#,
     };
 }
 

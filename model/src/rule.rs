@@ -165,7 +165,7 @@ pub struct SelectorRecord {
 /// When one level is on.
 ///
 /// It turns on when the condition held throughout `hold`, and off when the condition with its thresholds moved by
-/// `margin` was false throughout `clear`.
+/// `margin` was false throughout `clear`, or where `until` is given, when that held throughout `clear`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LevelRecord {
@@ -175,11 +175,16 @@ pub struct LevelRecord {
     #[serde(default = "zero", deserialize_with = "span_or_zero")]
     pub hold: String,
     /// How far thresholds move, towards easier, before the level may turn off: exact to thousandths, not negative, and not so far
-    /// that the level could never turn off. Where no threshold of the rule is negative, results are taken not to be.
+    /// that the level could never turn off. Where no threshold of the rule is negative, results are taken not to be. It is in the
+    /// unit of the level's first comparison, and moves the comparisons in that unit which have no `margin` of their own.
     #[serde(default, deserialize_with = "field::or_default")]
     #[schemars(extend("minimum" = 0, "maximum" = 1e12))]
     pub margin: Number,
-    /// How long the moved condition must be false, such as `60s`.
+    /// The condition that turns the level off, in the place of the moved one; then there is no margin. While `when` holds too, the
+    /// level is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<ConditionRecord>,
+    /// How long the moved condition must be false, or `until` hold, such as `60s`.
     #[serde(default = "zero", deserialize_with = "span_or_zero")]
     pub clear: String,
 }
@@ -204,8 +209,52 @@ pub enum ConditionRecord {
         #[schemars(length(min = 1))]
         all: Vec<ConditionRecord>,
     },
+    /// A time of the day, of the week or of the year.
+    During {
+        /// When it is true.
+        during: DuringRecord,
+    },
     /// One comparison.
     Comparison(ComparisonRecord),
+}
+
+/// When a condition `during` is true: where all that is given here holds, in the time zone of the city, for the date and the time of
+/// day at that instant. A night over midnight is of two dates.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DuringRecord {
+    /// From one time of the day until another, such as `08:00-20:00`; over midnight where the first is the later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Text>,
+    /// Any of these days: `mon` to `sun`, `workday` (Monday to Friday but for holidays, and the days that `city.workdays` adds) or
+    /// `day_off` (every other day).
+    #[serde(default, deserialize_with = "field::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("items" = { "type": "string",
+        "enum": ["mon", "tue", "wed", "thu", "fri", "sat", "sun", "workday", "day_off"] }))]
+    pub days: Vec<Text>,
+    /// From one day of the year to another, both included, such as `06-01..09-30`; over the turn of the year where the first is the
+    /// later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season: Option<Text>,
+    /// Whether it is one of `city.holidays`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holiday: Option<bool>,
+}
+
+/// Which readings `count` and `in_a_row` look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadingRecord {
+    /// `>=`, `>`, `<=` or `<`.
+    #[schemars(extend("enum" = [">=", ">", "<=", "<"]))]
+    pub op: Text,
+    /// What each result is compared with, exact to thousandths, in the rule's unit.
+    #[schemars(extend("minimum" = -1e9, "maximum" = 1e9))]
+    pub threshold: Number,
+    /// A name by which a threshold of a datastream, asset or region may address it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    pub name: Option<Text>,
 }
 
 /// A feature of the datastream's series, compared with a threshold.
@@ -215,12 +264,35 @@ pub enum ConditionRecord {
 #[schemars(extend("then" = { "properties": { "window": { "type": "null" } } }))]
 #[schemars(extend("else" = { "properties": { "window": { "type": "string" } }, "required": ["window"] }))]
 pub struct ComparisonRecord {
-    /// `last`, `min`, `max`, `mean`, `sum`, `count`, `rate` (per hour, first to last) or `silence` (seconds).
-    #[schemars(extend("enum" = ["last", "min", "max", "mean", "sum", "count", "rate", "silence"]))]
+    /// Over the window: `last`, `min`, `max`, `mean`, `sum`, `count` of the results; `range` (greatest less least), `drop` (greatest
+    /// less last), `rise` (last less least), `deviation` (of the population), `quantile`; `rate` (per hour, first to last), `slope`
+    /// (per hour, least squares), `increase` (of a counter, which may begin anew); `in_a_row` (newest results one after the other
+    /// that meet `of`). Over the hours to come: `forecast_min`, `forecast_max`, `forecast_mean`, `forecast_sum`. And `silence`
+    /// (seconds).
+    #[schemars(extend("enum" = ["last", "min", "max", "mean", "sum", "count", "rate", "silence", "range", "drop", "rise",
+        "deviation", "quantile", "increase", "slope", "in_a_row", "forecast_min", "forecast_max", "forecast_mean",
+        "forecast_sum"]))]
     pub feature: Text,
-    /// The window, such as `12h`; not for `silence`.
+    /// The window: a duration such as `12h`; or the present `hour` or `day` of the city, `day from 08:00` where days begin then.
+    /// Not for `silence`; of a forecast a duration.
     #[schemars(default)]
     pub window: Option<String>,
+    /// Of a window that is an hour or a day: the one so many before the present one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 31))]
+    pub ago: Option<u16>,
+    /// Of `count` and `in_a_row`: which results are meant. `count` without it means all, `in_a_row` needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<ReadingRecord>,
+    /// Of `quantile`: which, from 0.001 to 0.999, exact to thousandths; 0.5 is the median. It is the least result that is not
+    /// surpassed by more than the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0.001, "maximum" = 0.999))]
+    pub q: Option<Number>,
+    /// Of `rate` and `slope`: how far apart the first and the last observation must be; a sixtieth of the window where it is not
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortest: Option<String>,
     /// `>=`, `>`, `<=` or `<`.
     #[schemars(extend("enum" = [">=", ">", "<=", "<"]))]
     pub op: Text,
@@ -229,6 +301,11 @@ pub struct ComparisonRecord {
     /// part.
     #[schemars(default, extend("minimum" = -1e12, "maximum" = 1e12))]
     pub threshold: Option<Number>,
+    /// How far its threshold moves before the level may turn off, in its own unit; else the margin of the level, where that is in
+    /// this unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0, "maximum" = 1e12))]
+    pub margin: Option<Number>,
     /// A name by which a datastream's own threshold may address this comparison among several of its level.
     #[schemars(default, length(min = 1, max = 200))]
     pub name: Option<Text>,
@@ -241,11 +318,18 @@ pub struct ComparisonRecord {
 struct WrittenCondition {
     any: Option<Vec<ConditionRecord>>,
     all: Option<Vec<ConditionRecord>>,
+    during: Option<DuringRecord>,
     feature: Option<Text>,
     #[serde(default, deserialize_with = "span")]
     window: Option<String>,
+    ago: Option<u16>,
+    of: Option<ReadingRecord>,
+    q: Option<Number>,
+    #[serde(default, deserialize_with = "span")]
+    shortest: Option<String>,
     op: Option<Text>,
     threshold: Option<Number>,
+    margin: Option<Number>,
     name: Option<Text>,
 }
 
@@ -261,51 +345,44 @@ impl<'de> Visitor<'de> for ConditionVisitor {
     type Value = ConditionRecord;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a comparison, or an object with `any` or `all`")
+        f.write_str("a comparison, or an object with `any`, `all` or `during`")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ConditionRecord, A::Error> {
         let written = WrittenCondition::deserialize(MapAccessDeserializer::new(map))?;
         let beside = written.beside();
-        let WrittenCondition {
-            any,
-            all,
-            feature,
-            window,
-            op,
-            threshold,
-            name,
-        } = written;
-        let alone = |parts, what: &str| match beside.iter().find(|field| **field != what) {
-            None => Ok(parts),
+        let alone = |what: &str| match beside.iter().find(|field| **field != what) {
+            None => Ok(()),
             Some(beside) => Err(A::Error::custom(format!(
                 "`{beside}` beside `{what}`; give `{what}` alone, and the other within it or around it"
             ))),
         };
-        Ok(match (any, all) {
-            (Some(any), _) => ConditionRecord::Any {
-                any: alone(any, "any")?,
-            },
-            (None, Some(all)) => ConditionRecord::All {
-                all: alone(all, "all")?,
-            },
-            (None, None) => {
-                let missing =
-                    |field: &str, give: &str| A::Error::custom(format!("missing field `{field}`; give {give}"));
-                ConditionRecord::Comparison(ComparisonRecord {
-                    feature: feature.ok_or_else(|| missing("feature", FEATURE))?,
-                    window,
-                    op: op.ok_or_else(|| missing("op", OPERATOR))?,
-                    threshold,
-                    name,
-                })
-            }
-        })
+        if let Some(any) = written.any {
+            return alone("any").map(|()| ConditionRecord::Any { any });
+        }
+        if let Some(all) = written.all {
+            return alone("all").map(|()| ConditionRecord::All { all });
+        }
+        if let Some(during) = written.during {
+            return alone("during").map(|()| ConditionRecord::During { during });
+        }
+        let missing = |field: &str, give: &str| A::Error::custom(format!("missing field `{field}`; give {give}"));
+        Ok(ConditionRecord::Comparison(ComparisonRecord {
+            feature: written.feature.ok_or_else(|| missing("feature", FEATURE))?,
+            window: written.window,
+            ago: written.ago,
+            of: written.of,
+            q: written.q,
+            shortest: written.shortest,
+            op: written.op.ok_or_else(|| missing("op", OPERATOR))?,
+            threshold: written.threshold,
+            margin: written.margin,
+            name: written.name,
+        }))
     }
 }
 
-const FEATURE: &str =
-    "`last`, `min`, `max`, `mean`, `sum`, `count`, `rate` or `silence`; or `any` or `all` of conditions";
+const FEATURE: &str = "one such as `last`, `max`, `sum` or `silence`; or `any` or `all` of conditions, or `during`";
 const OPERATOR: &str = "`>=`, `>`, `<=` or `<`";
 
 impl WrittenCondition {
@@ -314,10 +391,16 @@ impl WrittenCondition {
         let there = [
             ("any", self.any.is_some()),
             ("all", self.all.is_some()),
+            ("during", self.during.is_some()),
             ("feature", self.feature.is_some()),
             ("window", self.window.is_some()),
+            ("ago", self.ago.is_some()),
+            ("of", self.of.is_some()),
+            ("q", self.q.is_some()),
+            ("shortest", self.shortest.is_some()),
             ("op", self.op.is_some()),
             ("threshold", self.threshold.is_some()),
+            ("margin", self.margin.is_some()),
             ("name", self.name.is_some()),
         ];
         there

@@ -114,6 +114,7 @@ fn semantics() -> Semantics {
         cuts: ScoreCuts::default(),
         case: CaseSettings::default(),
         zone: jiff::tz::TimeZone::get("Asia/Shanghai").expect("the database has it"),
+        days: riskflow_config::CityDays::default(),
         capabilities: riskflow_config::Capabilities::default(),
     }
 }

@@ -218,6 +218,7 @@ fn held_of_a_million(max_observations: usize, max_bytes: usize) -> usize {
             max_bytes,
         },
         zone: jiff::tz::TimeZone::UTC,
+        days: riskflow_config::CityDays::default(),
         ..semantics()
     };
     let meters = Meters::default();

@@ -122,6 +122,7 @@ fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 6]) {
         cuts: ScoreCuts::default(),
         case: riskflow_config::CaseSettings::default(),
         zone: jiff::tz::TimeZone::UTC,
+        days: riskflow_config::CityDays::default(),
         capabilities: riskflow_config::Capabilities::default(),
     };
     let meters = Meters::default();

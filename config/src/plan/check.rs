@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use riskflow_model::rule::{ComparisonRecord, ConditionRecord, RuleRecord};
+use riskflow_model::rule::{ComparisonRecord, ConditionRecord, LevelRecord, ReadingRecord, RuleRecord};
 use riskflow_model::{Key, Level, Number, Problems, duration, identifier, json};
 
+use super::during::minutes;
+use super::feature::{Dimension, FEATURES};
 use super::ladder::out_of_order;
 use super::possible::{Judge, Never};
 use super::{
-    Checked, Comparison, Condition, FEATURES, Feature, FeatureKind, LevelPlan, OPERATORS, Operator, Rule, Wide,
-    condition_of,
+    Calendar, CalendarUnit, Checked, Comparison, Condition, During, Feature, FeatureKind, LevelPlan, OPERATORS,
+    Operator, Parts, Role, Rule, Wide,
 };
 use crate::unit::{Conversion, Unit};
 
@@ -25,6 +27,8 @@ const DEEPEST: usize = 4;
 const MOST_BRACKETS: usize = 32;
 /// The most panes of a window.
 const MOST_PANES: i64 = 50_000;
+/// Two observations closer together than such a part of the window give no rate: noise over a moment is no trend.
+const SHORTEST_PART: i64 = 60;
 
 impl Rule {
     /// Checks a rule.
@@ -48,16 +52,30 @@ impl Rule {
                     .add(&path, "`none`", "one of `blue`, `yellow`, `orange`, `red`");
             }
             let margin = check.margin(&format!("{path}.margin"), written.margin);
+            check.until_has_no_margin(&path, written);
             let hold = check
                 .duration(&format!("{path}.hold"), &written.hold, 0, LONGEST)
                 .unwrap_or(0);
             let clear = check
                 .duration(&format!("{path}.clear"), &written.clear, 0, LONGEST)
                 .unwrap_or(0);
-            let condition = check.whole_condition(&format!("{path}.when"), &written.when, *level, margin);
+            let scope = Scope {
+                level: *level,
+                role: Role::When,
+                margin: (margin, first_dimension(&written.when)),
+            };
+            let condition = check.whole_condition(&format!("{path}.when"), &written.when, scope);
+            let scope = Scope {
+                role: Role::Until,
+                margin: (0, None),
+                ..scope
+            };
+            let until = written.until.as_ref();
+            let until = until.map(|until| check.whole_condition(&format!("{path}.until"), until, scope));
             levels.push(LevelPlan {
                 level: *level,
                 condition,
+                until,
                 hold,
                 clear,
             });
@@ -71,21 +89,40 @@ impl Rule {
             check.sense(&levels);
         }
         let json = serde_json::to_vec(&record).expect("a rule is plain data with text for keys");
-        let reach = check.features.iter().map(|f| f.window).max().unwrap_or(0) + check.pane;
+        let reach = check.features.iter().map(Feature::reach).max().unwrap_or(0) + check.pane;
         let thresholds = check.comparisons.iter();
         let thresholds = thresholds.map(|comparison| Some(comparison.bound(comparison.threshold?)));
-        let rule = Self(Arc::new(Checked {
+        let condition = Parts {
+            pane: check.pane,
+            features: &check.features,
+            comparisons: &check.comparisons,
+            during: &check.during,
+            levels: &levels,
+        };
+        let mut checked = Checked {
             thresholds: thresholds.collect(),
             fingerprint: Key::of_bytes(&json),
-            condition: condition_of(check.pane, &check.features, &check.comparisons, &levels),
+            condition: condition.hash(),
             record,
             unit: check.unit,
             pane: check.pane,
             features: check.features,
             comparisons: check.comparisons,
+            during: check.during,
             levels,
             reach,
-        }));
+            on_event: false,
+            for_events: None,
+        };
+        let matters = |feature: &Feature| feature.kind.has_nothing(true) != feature.kind.has_nothing(false);
+        if checked.features.iter().any(matters) {
+            checked.for_events = Some(Arc::new(Checked {
+                condition: Key::of_parts(&[&checked.condition.to_string(), "on_event"]),
+                on_event: true,
+                ..checked.clone()
+            }));
+        }
+        let rule = Self(Arc::new(checked));
         check.problems.none_or(Some(rule))
     }
 
@@ -169,7 +206,7 @@ fn brackets(json: &[u8]) -> usize {
 fn measure(condition: &ConditionRecord) -> (usize, usize) {
     let parts = match condition {
         ConditionRecord::Any { any: parts } | ConditionRecord::All { all: parts } => parts,
-        ConditionRecord::Comparison(_) => return (1, 0),
+        ConditionRecord::Comparison(_) | ConditionRecord::During { .. } => return (1, 0),
     };
     let (count, depth) = parts
         .iter()
@@ -180,6 +217,53 @@ fn measure(condition: &ConditionRecord) -> (usize, usize) {
     (count, depth + 1)
 }
 
+/// In which unit the first comparison of a condition is: a margin of the level is in that.
+fn first_dimension(condition: &ConditionRecord) -> Option<Dimension> {
+    match condition {
+        ConditionRecord::Comparison(comparison) => kind_of(&comparison.feature).map(FeatureKind::dimension),
+        ConditionRecord::During { .. } => None,
+        ConditionRecord::Any { any: parts } | ConditionRecord::All { all: parts } => {
+            parts.iter().find_map(first_dimension)
+        }
+    }
+}
+
+/// Whether any comparison of a condition has a margin.
+fn has_margin(condition: &ConditionRecord) -> bool {
+    match condition {
+        ConditionRecord::Comparison(comparison) => comparison.margin.is_some(),
+        ConditionRecord::During { .. } => false,
+        ConditionRecord::Any { any: parts } | ConditionRecord::All { all: parts } => parts.iter().any(has_margin),
+    }
+}
+
+/// The position of what is equal in a list, to which it is added where there is none.
+fn position_of<T: PartialEq>(list: &mut Vec<T>, one: T) -> usize {
+    list.iter().position(|known| *known == one).unwrap_or_else(|| {
+        list.push(one);
+        list.len() - 1
+    })
+}
+
+fn kind_of(name: &str) -> Option<FeatureKind> {
+    let known = FEATURES.iter().find(|(known, _)| *known == name);
+    known.map(|(_, kind)| *kind)
+}
+
+fn operator_of(sign: &str) -> Option<Operator> {
+    let known = OPERATORS.iter().find(|(known, _)| *known == sign);
+    known.map(|(_, operator)| *operator)
+}
+
+/// What a condition is for.
+#[derive(Clone, Copy)]
+struct Scope {
+    level: Level,
+    role: Role,
+    /// The margin of the level in thousandths, and of which dimension it is.
+    margin: (i64, Option<Dimension>),
+}
+
 #[derive(Default)]
 struct Check {
     problems: Problems,
@@ -188,6 +272,7 @@ struct Check {
     knows_pane: bool,
     features: Vec<Feature>,
     comparisons: Vec<Comparison>,
+    during: Vec<During>,
     /// Where each comparison stands.
     paths: Vec<String>,
 }
@@ -284,10 +369,15 @@ impl Check {
         };
         for plan in levels {
             let path = format!("levels.{}", plan.level);
-            match judge.never(&plan.condition) {
+            match judge.never(plan) {
                 Some(Never::Holds) => self.problems.add(
                     format!("{path}.when"),
                     "a condition that no value meets",
+                    "thresholds that values can reach, together where all must hold",
+                ),
+                Some(Never::Clears) if plan.until.is_some() => self.problems.add(
+                    format!("{path}.until"),
+                    "a condition that no value meets: the level could never turn off",
                     "thresholds that values can reach, together where all must hold",
                 ),
                 Some(Never::Clears) => self.problems.add(
@@ -353,8 +443,21 @@ impl Check {
         exact
     }
 
+    /// What turns a level off is said in one way.
+    fn until_has_no_margin(&mut self, path: &str, written: &LevelRecord) {
+        if written.until.is_none() {
+            return;
+        }
+        let give = "no margin: `until` says when the level turns off";
+        if written.margin != Number::default() {
+            self.problems.add(format!("{path}.margin"), written.margin, give);
+        } else if has_margin(&written.when) {
+            self.problems.add(format!("{path}.when"), "a `margin` beside `until`", give);
+        }
+    }
+
     /// One that is too large is not looked at any further: it would give as many problems.
-    fn whole_condition(&mut self, path: &str, written: &ConditionRecord, level: Level, margin: i64) -> Condition {
+    fn whole_condition(&mut self, path: &str, written: &ConditionRecord, scope: Scope) -> Condition {
         let (comparisons, depth) = measure(written);
         if comparisons > MOST_COMPARISONS {
             let give = format!("at most {MOST_COMPARISONS} in a level");
@@ -367,87 +470,240 @@ impl Check {
         if comparisons > MOST_COMPARISONS || depth > DEEPEST {
             return Condition::All(Vec::new());
         }
-        self.condition(path, written, level, margin)
+        if first_dimension(written).is_none() && comparisons > 0 {
+            self.problems.add(path, "only `during`", "a comparison of a feature beside it, in `all`");
+        }
+        self.condition(path, written, scope)
     }
 
-    fn condition(&mut self, path: &str, written: &ConditionRecord, level: Level, margin: i64) -> Condition {
+    fn condition(&mut self, path: &str, written: &ConditionRecord, scope: Scope) -> Condition {
         match written {
-            ConditionRecord::Any { any } => Condition::Any(self.conditions(&format!("{path}.any"), any, level, margin)),
-            ConditionRecord::All { all } => Condition::All(self.conditions(&format!("{path}.all"), all, level, margin)),
-            ConditionRecord::Comparison(comparison) => self.comparison(path, comparison, level, margin),
+            ConditionRecord::Any { any } => Condition::Any(self.conditions(&format!("{path}.any"), any, scope)),
+            ConditionRecord::All { all } => Condition::All(self.conditions(&format!("{path}.all"), all, scope)),
+            ConditionRecord::During { during } => {
+                let during = During::check(&format!("{path}.during"), during, &mut self.problems);
+                Condition::During(position_of(&mut self.during, during))
+            }
+            ConditionRecord::Comparison(comparison) => self.comparison(path, comparison, scope),
         }
     }
 
-    fn conditions(&mut self, path: &str, parts: &[ConditionRecord], level: Level, margin: i64) -> Vec<Condition> {
+    fn conditions(&mut self, path: &str, parts: &[ConditionRecord], scope: Scope) -> Vec<Condition> {
         if parts.is_empty() {
             self.problems.add(path, "empty", "at least one condition");
         }
         let parts = parts.iter().enumerate();
         parts
-            .map(|(i, part)| self.condition(&format!("{path}[{i}]"), part, level, margin))
+            .map(|(i, part)| self.condition(&format!("{path}[{i}]"), part, scope))
             .collect()
     }
 
-    fn comparison(&mut self, path: &str, written: &ComparisonRecord, level: Level, margin: i64) -> Condition {
-        let kind = FEATURES
-            .iter()
-            .find(|(name, _)| *name == &*written.feature)
-            .map(|(_, kind)| *kind);
-        if kind.is_none() {
+    fn operator(&mut self, path: &str, sign: &str) -> Operator {
+        operator_of(sign).unwrap_or_else(|| {
+            let give = "one of `>=`, `>`, `<=`, `<`";
+            self.problems.add(format!("{path}.op"), format!("`{sign}`"), give);
+            Operator::AtLeast
+        })
+    }
+
+    fn comparison(&mut self, path: &str, written: &ComparisonRecord, scope: Scope) -> Condition {
+        let kind = kind_of(&written.feature).unwrap_or_else(|| {
             let names = FEATURES.map(|(name, _)| name).join("`, `");
-            self.problems.add(
-                format!("{path}.feature"),
-                format!("`{}`", written.feature),
-                format!("one of `{names}`"),
+            let found = format!("`{}`", written.feature);
+            self.problems
+                .add(format!("{path}.feature"), found, format!("one of `{names}`"));
+            FeatureKind::Last
+        });
+        let operator = self.operator(path, &written.op);
+        if let Some(unit) = self.unit.as_ref().filter(|unit| unit.is_scale() && kind.adds_up()) {
+            let found = format!(
+                "`{}` of results in `{}`, a scale whose zero is not nought",
+                kind.name(),
+                unit.code
             );
-        }
-        let operator = OPERATORS
-            .iter()
-            .find(|(sign, _)| *sign == &*written.op)
-            .map(|(_, op)| *op);
-        if operator.is_none() {
-            self.problems.add(
-                format!("{path}.op"),
-                format!("`{}`", written.op),
-                "one of `>=`, `>`, `<=`, `<`",
-            );
-        }
-        let kind = kind.unwrap_or(FeatureKind::Last);
-        if let Some(unit) = self
-            .unit
-            .as_ref()
-            .filter(|unit| unit.is_scale() && kind == FeatureKind::Sum)
-        {
-            let found = format!("`sum` of results in `{}`, a scale whose zero is not nought", unit.code);
             self.problems
                 .add(format!("{path}.feature"), found, "`mean`, `min` or `max`");
         }
-        let window = self.window(path, written, kind);
         let threshold = written
             .threshold
             .and_then(|threshold| self.threshold(&format!("{path}.threshold"), threshold, kind));
         if let Some(name) = &written.name {
+            self.name(&format!("{path}.name"), name, scope.level);
+        }
+        let feature = self.feature(path, written, kind, scope.level);
+        let of_level = (scope.margin.1 == Some(kind.dimension())).then_some(scope.margin.0);
+        let margin = match written.margin {
+            Some(margin) if scope.role == Role::Until => {
+                let give = "no margin: `until` turns the level off where it holds";
+                self.problems.add(format!("{path}.margin"), margin, give);
+                0
+            }
+            Some(margin) => self.margin(&format!("{path}.margin"), margin),
+            None => of_level.unwrap_or(0),
+        };
+        let reading = feature.of;
+        let position = position_of(&mut self.features, feature);
+        if let Some(reading) = reading {
+            self.comparisons[reading].feature = position;
+        }
+        self.add(
+            path,
+            Comparison {
+                level: scope.level,
+                role: scope.role,
+                feature: position,
+                operator,
+                name: written.name.clone(),
+                threshold,
+                margin,
+            },
+        )
+    }
+
+    fn add(&mut self, path: &str, comparison: Comparison) -> Condition {
+        self.paths.push(path.to_owned());
+        self.comparisons.push(comparison);
+        Condition::Comparison(self.comparisons.len() - 1)
+    }
+
+    /// What is compared: the feature with all that only some kinds have.
+    fn feature(&mut self, path: &str, written: &ComparisonRecord, kind: FeatureKind, level: Level) -> Feature {
+        let calendar = self.calendar(path, written, kind);
+        let window = match calendar {
+            Some(_) => 0,
+            None => self.window(path, written, kind),
+        };
+        let mut unused = |field: &str, is_there: bool, give: &str| {
+            if is_there {
+                let found = format!("beside `{}`", kind.name());
+                self.problems.add(format!("{path}.{field}"), found, give);
+            }
+        };
+        let counts = matches!(kind, FeatureKind::Count | FeatureKind::InARow);
+        let slopes = matches!(kind, FeatureKind::Rate | FeatureKind::Slope);
+        unused("of", written.of.is_some() && !counts, "it with `count` or `in_a_row` only");
+        unused(
+            "q",
+            written.q.is_some() && kind != FeatureKind::Quantile,
+            "it with `quantile` only",
+        );
+        unused(
+            "shortest",
+            written.shortest.is_some() && !slopes,
+            "it with `rate` or `slope` only",
+        );
+        let shortest = match &written.shortest {
+            Some(text) if slopes => {
+                let most = if window > 0 { window } else { LONGEST };
+                self.duration(&format!("{path}.shortest"), text, 0, most).unwrap_or(0)
+            }
+            _ if slopes => calendar.map_or(window, |calendar| calendar.unit.usual()) / SHORTEST_PART,
+            _ => 0,
+        };
+        let quantile = match (kind, written.q) {
+            (FeatureKind::Quantile, q) => self.quantile(&format!("{path}.q"), q),
+            _ => 0,
+        };
+        let of = match (&written.of, kind) {
+            (Some(of), _) if counts => Some(self.reading(&format!("{path}.of"), of, level)),
+            (None, FeatureKind::InARow) => {
+                let give = "which results are meant, such as `{\"op\":\">=\",\"threshold\":50}`";
+                self.problems.add(format!("{path}.of"), "missing", give);
+                None
+            }
+            _ => None,
+        };
+        Feature {
+            kind,
+            window,
+            calendar,
+            shortest,
+            quantile,
+            of,
+        }
+    }
+
+    fn quantile(&mut self, field: &str, q: Option<Number>) -> u16 {
+        let thousandths = q.and_then(Number::thousandths);
+        match thousandths.and_then(|thousandths| u16::try_from(thousandths).ok()) {
+            Some(thousandths @ 1..=999) => thousandths,
+            _ => {
+                let found = q.map_or_else(|| "missing".to_owned(), |q| q.to_string());
+                let give = "a number from 0.001 to 0.999 with at most three decimals; 0.5 is the median";
+                self.problems.add(field, found, give);
+                500
+            }
+        }
+    }
+
+    /// The position of the comparison that says which results are counted.
+    fn reading(&mut self, path: &str, written: &ReadingRecord, level: Level) -> usize {
+        let operator = self.operator(path, &written.op);
+        let threshold = self.threshold(&format!("{path}.threshold"), written.threshold, FeatureKind::Last);
+        if let Some(name) = &written.name {
             self.name(&format!("{path}.name"), name, level);
         }
-        let feature = Feature { kind, window };
-        let position = self
-            .features
-            .iter()
-            .position(|known| *known == feature)
-            .unwrap_or_else(|| {
-                self.features.push(feature);
-                self.features.len() - 1
-            });
-        self.paths.push(path.to_owned());
-        self.comparisons.push(Comparison {
-            level,
-            feature: position,
-            operator: operator.unwrap_or(Operator::AtLeast),
-            name: written.name.clone(),
-            threshold,
-            margin,
-        });
-        Condition::Comparison(self.comparisons.len() - 1)
+        let same = |other: &Comparison| {
+            other.role == Role::Reading
+                && (other.operator, other.threshold) == (operator, threshold)
+                && other.name.is_none()
+                && written.name.is_none()
+        };
+        if let Some(known) = self.comparisons.iter().position(same) {
+            return known;
+        }
+        self.add(
+            path,
+            Comparison {
+                level,
+                role: Role::Reading,
+                // That of the feature, which is found next.
+                feature: 0,
+                operator,
+                name: written.name.clone(),
+                threshold,
+                margin: 0,
+            },
+        );
+        self.comparisons.len() - 1
+    }
+
+    /// The window, where it is an hour or a day.
+    fn calendar(&mut self, path: &str, written: &ComparisonRecord, kind: FeatureKind) -> Option<Calendar> {
+        let text = written.window.as_deref().unwrap_or_default().trim();
+        let calendar = match text.split_once(" from ") {
+            None if text == "hour" => Some((CalendarUnit::Hour, 0)),
+            None if text == "day" => Some((CalendarUnit::Day, 0)),
+            Some(("day", from)) => {
+                let minutes = minutes(from.trim()).filter(|minutes| *minutes < 24 * 60);
+                if minutes.is_none() {
+                    let give = "a time of the day, such as `day from 08:00`";
+                    self.problems.add(format!("{path}.window"), format!("`{text}`"), give);
+                }
+                Some((CalendarUnit::Day, i64::from(minutes.unwrap_or(0)) * 60_000))
+            }
+            _ => None,
+        };
+        let ago = written.ago.unwrap_or(0);
+        if calendar.is_none() {
+            if written.ago.is_some() {
+                let give = "it with a window that is `hour` or `day` only";
+                self.problems.add(format!("{path}.ago"), ago, give);
+            }
+            return None;
+        }
+        if kind == FeatureKind::Silence || kind.is_forecast() {
+            let give = if kind.is_forecast() {
+                "a duration like `6h`: the time ahead"
+            } else {
+                "no window: silence has none"
+            };
+            self.problems.add(format!("{path}.window"), format!("`{text}`"), give);
+        }
+        if written.ago == Some(0) || ago > 31 {
+            self.problems.add(format!("{path}.ago"), ago, "1 to 31");
+        }
+        calendar.map(|(unit, from)| Calendar { unit, from, ago })
     }
 
     /// A name by which a datastream addresses one comparison of the level, and no other.
@@ -476,6 +732,7 @@ impl Check {
                 self.problems.add(field, "missing", "a duration like `5m`");
                 0
             }
+            (Some(text), kind) if kind.is_forecast() => self.duration(&field, text, 1, LONGEST).unwrap_or(1),
             (Some(text), _) => {
                 let window = self.duration(&field, text, 1, LONGEST).unwrap_or(self.pane);
                 // What is wrong with a pane that is none is told there.

@@ -81,6 +81,7 @@ impl Ladder<'_> {
     fn sufficient(&self, condition: &Condition, out: &mut Vec<usize>) {
         match condition {
             Condition::Comparison(index) => out.extend(self.thresholds[*index].map(|_| *index)),
+            Condition::During(_) => {}
             Condition::Any(parts) => parts.iter().for_each(|part| self.sufficient(part, out)),
             Condition::All(parts) => {
                 let mut taking_part = parts.iter().filter(|part| self.takes_part(part));
@@ -94,6 +95,7 @@ impl Ladder<'_> {
     fn comparisons_of(&self, condition: &Condition, out: &mut Vec<usize>) {
         match condition {
             Condition::Comparison(index) => out.extend(self.thresholds[*index].map(|_| *index)),
+            Condition::During(_) => {}
             Condition::Any(parts) | Condition::All(parts) => {
                 parts.iter().for_each(|part| self.comparisons_of(part, out));
             }
@@ -101,6 +103,9 @@ impl Ladder<'_> {
     }
 
     fn takes_part(&self, condition: &Condition) -> bool {
+        if matches!(condition, Condition::During(_)) {
+            return true;
+        }
         let mut there = Vec::new();
         self.comparisons_of(condition, &mut there);
         !there.is_empty()
@@ -116,6 +121,7 @@ impl Ladder<'_> {
         };
         match (higher, lower) {
             (Condition::Comparison(higher), Condition::Comparison(lower)) => self.compare(*higher, *lower),
+            (Condition::During(higher), Condition::During(lower)) => (higher == lower).then_some(Verdict::Same),
             // One way that is easier is enough to turn the level on.
             (Condition::Any(higher), Condition::Any(lower)) => {
                 let parts = parts(higher, lower)?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ladder::out_of_order;
 use super::possible::{Judge, Never};
-use super::{Bound, Comparison, Rule, Scaled, Thresholds, Wide};
+use super::{Bound, Comparison, Feature, Role, Rule, Scaled, Thresholds, Wide};
 use crate::FeatureKind;
 use crate::unit::{Conversion, Mismatch, Unit};
 
@@ -224,7 +224,7 @@ impl Rule {
             .map_err(|_| problem(Mismatch::Unknown))?
             .to(own)
             .map_err(problem)?;
-        let sums = || self.features.iter().any(|feature| feature.kind == FeatureKind::Sum);
+        let sums = || self.features.iter().any(|feature| feature.kind.adds_up());
         match found {
             Some(conversion) if conversion.shift != 0 && sums() => Err(problem(Mismatch::Offset)),
             found => Ok(found),
@@ -248,7 +248,7 @@ impl Rule {
         let unknown = own.into_iter().flat_map(TextMap::iter).filter(|(key, _)| !named(key));
         problems.extend(unknown.map(|(key, _)| PairProblem::NamesNothing { key: key.clone() }));
         let comparisons = self.comparisons.iter().map(|comparison| {
-            let kind = self.features[comparison.feature].kind;
+            let kind = comparison.kind(&self.features);
             let Conversion { over, under, shift } = kind.converted(conversion);
             let on = match own.and_then(|own| comparison.own_of(own)) {
                 Some((key, threshold)) => {
@@ -269,7 +269,7 @@ impl Rule {
     /// The same in thousandths of the rule's unit, rounded.
     fn in_own_unit(&self, bounds: &[Option<Wide>], conversion: Conversion) -> Thresholds {
         let comparisons = self.comparisons.iter().zip(bounds).map(|(comparison, bound)| {
-            let under = self.features[comparison.feature].kind.converted(conversion).under;
+            let under = comparison.kind(&self.features).converted(conversion).under;
             // A conversion to a unit far finer may lead beyond all numbers that anybody reads.
             let whole = |wide: i128| {
                 let rounded = (2 * wide + under).div_euclid(2 * under);
@@ -286,7 +286,7 @@ impl Rule {
     fn judge(&self, bounds: &[Option<Wide>], conversion: Conversion, problems: &mut Vec<PairProblem>) {
         let on: Vec<Option<i128>> = bounds.iter().map(|bound| bound.map(|bound| bound.on)).collect();
         let number = |index: usize| {
-            let kind = self.features[self.comparisons[index].feature].kind;
+            let kind = self.comparisons[index].kind(&self.features);
             Number(
                 on[index].expect("a limit that is out of order is there") as f64
                     / (1000 * kind.converted(conversion).under) as f64,
@@ -309,7 +309,7 @@ impl Rule {
         };
         problems.extend(self.levels.iter().filter_map(|plan| {
             let level = plan.level;
-            Some(match judge.never(&plan.condition)? {
+            Some(match judge.never(plan)? {
                 Never::Holds => PairProblem::NeverHolds { level },
                 Never::Clears => PairProblem::NeverClears { level },
             })
@@ -318,6 +318,15 @@ impl Rule {
 }
 
 impl Comparison {
+    /// Of which kind the values are that it compares.
+    #[must_use]
+    pub fn kind(&self, features: &[Feature]) -> FeatureKind {
+        match self.role {
+            Role::When | Role::Until => features[self.feature].kind,
+            Role::Reading => FeatureKind::Last,
+        }
+    }
+
     pub(super) const fn wide(&self, on: i128, margin: i128) -> Wide {
         Wide {
             on,
@@ -336,7 +345,7 @@ impl Comparison {
     /// Whether a datastream's own threshold under this key is for it.
     fn is_named(&self, key: &str) -> bool {
         match key.strip_prefix(self.level.name()) {
-            Some("") => true,
+            Some("") => self.follows_level(),
             Some(rest) => rest
                 .strip_prefix('.')
                 .is_some_and(|name| self.name.as_deref() == Some(name)),
@@ -351,7 +360,12 @@ impl Comparison {
             .name
             .as_ref()
             .and_then(|name| of(format!("{}.{name}", self.level).into()));
-        named.or_else(|| of(self.level.name().into()))
+        named.or_else(|| self.follows_level().then(|| of(self.level.name().into())).flatten())
+    }
+
+    /// Whether an own threshold for the level is for it: one that turns the level off, or picks results, is addressed by its name only.
+    fn follows_level(&self) -> bool {
+        self.role == Role::When
     }
 }
 

@@ -1,30 +1,7 @@
 //! Whether a condition can ever hold, and whether a level that is on can ever turn off, over all values that its features can have.
 
-use riskflow_model::observation::Reading;
-
-use super::{Comparison, Condition, Feature, FeatureKind, Operator, Wide};
+use super::{Comparison, Condition, Feature, FeatureKind, LevelPlan, Operator, Wide};
 use crate::unit::Conversion;
-
-/// What is beyond all values of `sum` and `rate`, in thousandths.
-const FAR: i64 = 1_000_000_000_000_000;
-
-impl FeatureKind {
-    /// The least and the greatest threshold that makes sense, in thousandths: no value lies beyond.
-    #[must_use]
-    pub const fn range(self) -> (i64, i64) {
-        const LIMIT: i64 = Reading::LIMIT as i64 * 1_000;
-        match self {
-            Self::Last | Self::Min | Self::Max | Self::Mean => (-LIMIT, LIMIT),
-            Self::Sum | Self::Rate => (-FAR, FAR),
-            Self::Count | Self::Silence => (0, LIMIT),
-        }
-    }
-
-    /// Whether its values are negative only where results are.
-    const fn follows_results(self) -> bool {
-        matches!(self, Self::Last | Self::Min | Self::Max | Self::Mean | Self::Sum)
-    }
-}
 
 impl Operator {
     /// Whether greater values are the worse ones.
@@ -47,7 +24,9 @@ impl Operator {
         }
     }
 
-    const fn opposite(self) -> Self {
+    /// What holds of a value and a threshold where this does not.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
         match self {
             Self::AtLeast => Self::Below,
             Self::Above => Self::AtMost,
@@ -78,12 +57,16 @@ pub(super) enum Never {
 }
 
 impl Judge<'_> {
-    /// What a level with this condition can never do.
-    pub fn never(&self, condition: &Condition) -> Option<Never> {
-        if self.may_hold(condition) == Some(false) {
+    /// What a level can never do.
+    pub fn never(&self, plan: &LevelPlan) -> Option<Never> {
+        if self.may_hold(&plan.condition) == Some(false) {
             return Some(Never::Holds);
         }
-        (self.may_clear(condition) == Some(false)).then_some(Never::Clears)
+        let may_clear = match &plan.until {
+            Some(until) => self.may_hold(until),
+            None => self.may_clear(&plan.condition),
+        };
+        (may_clear == Some(false)).then_some(Never::Clears)
     }
 
     /// Whether it may be true; `None` if it takes no part.
@@ -92,6 +75,8 @@ impl Judge<'_> {
             Condition::Comparison(index) => self.of_comparison(*index, |comparison, bound, (least, greatest)| {
                 comparison.operator.may_hold(bound.on, least, greatest)
             }),
+            // There are times at which it holds, and others.
+            Condition::During(_) => Some(true),
             Condition::Any(parts) => any(parts.iter().filter_map(|part| self.may_hold(part))),
             Condition::All(parts) => {
                 let possible = all(parts.iter().filter_map(|part| self.may_hold(part)))?;
@@ -112,6 +97,7 @@ impl Judge<'_> {
                 };
                 comparison.operator.opposite().may_hold(bound.off, least, greatest)
             }),
+            Condition::During(_) => Some(true),
             Condition::Any(parts) => all(parts.iter().filter_map(|part| self.may_clear(part))),
             Condition::All(parts) => any(parts.iter().filter_map(|part| self.may_clear(part))),
         }
@@ -140,7 +126,7 @@ impl Judge<'_> {
     fn is_signed(&self) -> bool {
         let mut bounds = self.bounds.iter().zip(self.comparisons);
         bounds.any(|(bound, comparison)| {
-            self.features[comparison.feature].kind.follows_results() && bound.is_some_and(|bound| bound.on < 0)
+            comparison.kind(self.features).follows_results() && bound.is_some_and(|bound| bound.on < 0)
         })
     }
 
@@ -166,7 +152,7 @@ impl Judge<'_> {
                     out.extend(self.bounds[*index].map(|bound| (&self.comparisons[*index], bound.on)));
                 }
                 Condition::All(parts) => self.needed(parts, out),
-                Condition::Any(_) => {}
+                Condition::Any(_) | Condition::During(_) => {}
             }
         }
     }

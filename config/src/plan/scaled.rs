@@ -39,15 +39,15 @@ pub enum Limit<'a> {
 impl Scaled {
     pub(super) fn new(rule: &Rule, conversion: Conversion, bounds: &[Option<Wide>]) -> Self {
         let limits = rule.comparisons.iter().zip(bounds).map(|(comparison, bound)| {
-            let kind = rule.features[comparison.feature].kind;
+            let kind = comparison.kind(&rule.features);
             let Conversion { over, shift, .. } = kind.converted(conversion);
             let limit = |wide: i128| Border {
                 over: wide - shift,
                 under: over,
             };
-            let counts = matches!(kind, FeatureKind::Count | FeatureKind::Silence);
+            let in_no_unit = matches!(kind, FeatureKind::Count | FeatureKind::Silence | FeatureKind::InARow);
             bound
-                .filter(|_| !counts)
+                .filter(|_| !in_no_unit)
                 .map(|Wide { on, off }| [limit(on), limit(off)])
         });
         Self {

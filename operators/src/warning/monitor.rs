@@ -20,6 +20,7 @@
 //!
 //! What comes out is the entry's level as change points: only where it differs from what was given before.
 
+mod civil;
 mod correction;
 mod evaluation;
 mod evidence;
@@ -32,6 +33,7 @@ mod turns;
 mod value;
 mod walk;
 mod watch;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -39,7 +41,8 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use riskflow_config::{TimeSettings, UnknownSettings};
+use jiff::tz::TimeZone;
+use riskflow_config::{CityDays, TimeSettings, UnknownSettings};
 use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
 use riskflow_model::output::{Cause, DeadLetter, Origin, PayloadEncoding, Reason};
 use riskflow_model::topic::Topic;
@@ -50,11 +53,13 @@ use crate::engine::{Diff, Fold, Next, SHARDS};
 use crate::warning::specification::Specification;
 use crate::warning::valid::NoValueMeter;
 
+use civil::Civil;
 use correction::edits;
 pub use finding::{Finding, Revision, Source, Track};
 pub(crate) use finding::{forget_ended, forget_episodes};
 use known::Known;
 use series::{Outcome, Point};
+use walk::Ground;
 use watch::{Context, Watch};
 
 /// An observation on its way to the monitor.
@@ -73,6 +78,8 @@ pub struct Monitor {
     pub time: TimeSettings,
     /// Bounds for what is not known.
     pub unknown: UnknownSettings,
+    /// The calendar of the city.
+    civil: Civil,
     /// What waits in each shard for datastreams to become known.
     waiting: Vec<Load>,
     /// Observations that are no values.
@@ -149,9 +156,19 @@ impl Monitor {
         Self {
             time,
             unknown,
+            civil: Civil::default(),
             waiting: vec![Load::default(); SHARDS as usize],
             no_values: Arc::default(),
             all_waiting: Arc::default(),
+        }
+    }
+
+    /// The same for a city whose clocks and days are such.
+    #[must_use]
+    pub fn in_city(self, zone: TimeZone, days: CityDays) -> Self {
+        Self {
+            civil: Civil::new(zone, days),
+            ..self
         }
     }
 
@@ -256,7 +273,7 @@ impl Monitor {
                     if same_asset {
                         known
                             .watches
-                            .push(watch.edited(entry, &known.series, known.sight, cause));
+                            .push(watch.edited(entry, Ground { series: &known.series, civil: &self.civil }, known.sight, cause));
                         continue;
                     }
                     end(watch, cause);
@@ -264,7 +281,7 @@ impl Monitor {
                 }
                 None => came_or_went,
             };
-            known.watches.push(Watch::new(entry, &known.series, known.sight, cause));
+            known.watches.push(Watch::new(entry, Ground { series: &known.series, civil: &self.civil }, known.sight, cause));
         }
         for watch in old {
             end(watch, came_or_went);
@@ -282,7 +299,7 @@ impl Monitor {
         let retained = self.retained(now, &known.watches);
         let drop = known.series.position_after(retained);
         for watch in &mut known.watches {
-            watch.move_anchor(&known.series, anchor, retained);
+            watch.move_anchor(Ground { series: &known.series, civil: &self.civil }, anchor, retained);
         }
         known.settled = known.settled.max(anchor);
         known.hear(retained);
@@ -298,7 +315,7 @@ impl Monitor {
         let last = behind.checked_sub(1).and_then(|last| known.series.get(last));
         let context = Context {
             now,
-            series: &known.series,
+            ground: Ground { series: &known.series, civil: &self.civil },
             last: last.map_or(i64::MIN, Point::time),
             edits: (!known.changes.is_empty()).then(|| edits(&mut known.changes, &known.series)),
             subject: &known.subject,

@@ -26,7 +26,7 @@ use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use hashbrown::HashMap;
 use riskflow_config::{Limit, Located, Rule, Scaled, Thresholds, meet};
-use riskflow_model::base::{Asset, Datastream};
+use riskflow_model::base::{Asset, Datastream, Reporting};
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Above, Key, Shared, Text, binary};
 use serde::{Deserialize, Serialize};
@@ -201,7 +201,10 @@ fn given(
     }
     let valid = Valid::of(datastream);
     let entries = met.rules.into_iter().map(|watching| Entry {
-        rule: rules[watching.rule].clone(),
+        rule: match datastream.reporting {
+            Reporting::Interval => rules[watching.rule].clone(),
+            Reporting::OnEvent => rules[watching.rule].on_events(),
+        },
         thresholds: watching.thresholds,
         scaled: watching.scaled,
         valid: valid.clone(),

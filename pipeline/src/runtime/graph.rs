@@ -28,7 +28,7 @@ use differential_dataflow::AsCollection;
 use differential_dataflow::logging::{DifferentialEvent, DifferentialEventBuilder};
 use jiff::tz::TimeZone;
 use riskflow_config::{
-    Capabilities, CaseSettings, ScoreCuts, Settings, TimeSettings, UnknownSettings, UnmatchedSettings,
+    Capabilities, CaseSettings, CityDays, ScoreCuts, Settings, TimeSettings, UnknownSettings, UnmatchedSettings,
 };
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::intake::Limit;
@@ -83,6 +83,8 @@ pub struct Semantics {
     pub case: CaseSettings,
     /// The time that people there go by.
     pub zone: TimeZone,
+    /// Its special days.
+    pub days: CityDays,
     /// Which parts are on.
     pub capabilities: Capabilities,
 }
@@ -98,6 +100,7 @@ impl Semantics {
             cuts: settings.cuts,
             case: settings.case,
             zone: settings.zone.clone(),
+            days: settings.days.clone(),
             capabilities: settings.capabilities.clone(),
         }
     }
@@ -207,8 +210,9 @@ pub fn graph<'scope>(
     let (specifications, alone) = warning::specifications(datastreams, located.clone(), rules);
     tell_unmatched(b, alone, there, semantics, meters);
 
-    let monitor =
-        Monitor::new(semantics.time, semantics.unknown).counting(meters.no_values.clone(), meters.waiting.clone());
+    let monitor = Monitor::new(semantics.time, semantics.unknown)
+        .in_city(semantics.zone.clone(), semantics.days.clone())
+        .counting(meters.no_values.clone(), meters.waiting.clone());
     let mut findings = b.fold(monitor, specifications, inputs.observations);
     let remember = remembered(&semantics.time);
     if is_on(capability::PERMITS) {

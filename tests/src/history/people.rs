@@ -66,6 +66,7 @@ pub fn semantics() -> Semantics {
             deadlines,
         },
         zone: jiff::tz::TimeZone::UTC,
+        days: riskflow_config::CityDays::default(),
         capabilities: riskflow_config::Capabilities::default(),
     }
 }

@@ -7,9 +7,9 @@
 use riskflow_config::{Feature, FeatureKind, Operator};
 use thin_vec::ThinVec;
 
-use super::evaluation::{STRIDE, expiry, left};
+use super::evaluation::STRIDE;
 use super::leap::Span;
-use super::series::{Beyond, Point, Series};
+use super::series::{Beyond, Edge, Point, Series};
 use super::tally::Tally;
 use super::value::bounds;
 use super::walk::Walk;
@@ -50,9 +50,16 @@ pub fn stretches(walk: &Walk<'_>, edits: &[Edit], until: i64) -> Vec<(i64, i64)>
     let edits = &edits[seen(walk.floor)..seen(until).max(seen(walk.floor))];
     let mut found = Vec::new();
     for (place, feature) in walk.entry.rule.features.iter().enumerate() {
+        if feature.kind.has_nothing(walk.entry.rule.on_event) {
+            edits.iter().for_each(|edit| first_heard(walk, edit, &mut found));
+        }
         match feature.kind {
-            FeatureKind::Sum | FeatureKind::Mean | FeatureKind::Count => sums(walk, place, edits, until, &mut found),
-            _ => edits.iter().for_each(|edit| decisive(walk, *feature, edit, &mut found)),
+            _ if !feature.follows() && feature.calendar.is_some() => {
+                edits.iter().for_each(|edit| found.extend(bucket(walk, feature, edit)));
+            }
+            FeatureKind::Sum | FeatureKind::Mean => sums(walk, place, edits, until, &mut found),
+            FeatureKind::Count if feature.of.is_none() => sums(walk, place, edits, until, &mut found),
+            _ => edits.iter().for_each(|edit| decisive(walk, feature, edit, &mut found)),
         }
     }
     found.retain(|(from, to)| from < to && *from <= until);
@@ -67,10 +74,29 @@ pub fn stretches(walk: &Walk<'_>, edits: &[Edit], until: i64) -> Vec<(i64, i64)>
     found
 }
 
+/// Where a point is in the hour or day that a feature looks at. What a counter grew into one depends on the reading before it, too.
+fn bucket(walk: &Walk<'_>, feature: &Feature, edit: &Edit) -> Option<(i64, i64)> {
+    let calendar = feature.calendar?;
+    let last = match feature.kind {
+        FeatureKind::Increase => walk.series.first_counted(edit.time).map_or(edit.time, Point::time),
+        _ => edit.time,
+    };
+    let (from, _) = walk.civil.bucket_ahead(calendar, edit.time);
+    Some((from, walk.civil.bucket_ahead(calendar, last).1))
+}
+
+/// Before anything was heard of a datastream it is not known that there is nothing: the first point ends that.
+fn first_heard(walk: &Walk<'_>, edit: &Edit, found: &mut Vec<(i64, i64)>) {
+    if !walk.is_known(edit.time - 1) {
+        let next = walk.series.first_counted(edit.time).map_or(i64::MAX, Point::time);
+        found.push((edit.time, next.min(walk.heard)));
+    }
+}
+
 /// Where a point may be the one that decides a feature.
-fn decisive(walk: &Walk<'_>, feature: Feature, edit: &Edit, found: &mut Vec<(i64, i64)>) {
+fn decisive(walk: &Walk<'_>, feature: &Feature, edit: &Edit, found: &mut Vec<(i64, i64)>) {
     let series = walk.series;
-    let gone = |time| expiry(time, feature, walk.entry.rule.pane);
+    let gone = |time| walk.expiry(time, feature);
     let next = || series.first_counted(edit.time).map_or(i64::MAX, Point::time);
     match feature.kind {
         // As long as it is the last.
@@ -92,7 +118,7 @@ fn decisive(walk: &Walk<'_>, feature: Feature, edit: &Edit, found: &mut Vec<(i64
                     FeatureKind::Max => Operator::Above,
                     _ => Operator::Below,
                 };
-                let beyond = Beyond(operator, point.result);
+                let beyond = Beyond(operator, Edge::Result(point.result));
                 let last = series.last_beyond(edit.time - 1, beyond);
                 let last = last.filter(|last| last.time() > walk.floor);
                 let first = series.first_beyond(edit.time, beyond);
@@ -100,15 +126,34 @@ fn decisive(walk: &Walk<'_>, feature: Feature, edit: &Edit, found: &mut Vec<(i64
                 found.push((from, first.map_or(i64::MAX, Point::time).min(gone(edit.time))));
             }
         }
-        FeatureKind::Sum | FeatureKind::Mean | FeatureKind::Count => {}
+        FeatureKind::Increase => {
+            // The step to the next one changes with it.
+            let last = series.first_counted(edit.time).map_or(edit.time, Point::time);
+            found.push((edit.time, gone(last)));
+        }
+        FeatureKind::Sum
+        | FeatureKind::Mean
+        | FeatureKind::Count
+        | FeatureKind::Range
+        | FeatureKind::Drop
+        | FeatureKind::Rise
+        | FeatureKind::Deviation
+        | FeatureKind::Quantile
+        | FeatureKind::Slope
+        | FeatureKind::InARow => found.push((edit.time, gone(edit.time))),
+        // They do not look at observations.
+        FeatureKind::ForecastMin
+        | FeatureKind::ForecastMax
+        | FeatureKind::ForecastMean
+        | FeatureKind::ForecastSum => {}
     }
 }
 
 /// A sum, mean or count changes as long as an edited point counts. Whether a comparison changes with it is looked up only where
 /// that costs less than a run through all instants.
 fn sums(walk: &Walk<'_>, place: usize, edits: &[Edit], until: i64, found: &mut Vec<(i64, i64)>) {
-    let feature = walk.entry.rule.features[place];
-    let gone = |time| expiry(time, feature, walk.entry.rule.pane);
+    let feature = &walk.entry.rule.features[place];
+    let gone = |time| walk.expiry(time, feature);
     let (Some(first), Some(last)) = (edits.first(), edits.last()) else {
         return;
     };
@@ -138,7 +183,7 @@ fn sums(walk: &Walk<'_>, place: usize, edits: &[Edit], until: i64, found: &mut V
 /// Looks for the instants at which edits may have changed a comparison of a feature that adds up.
 struct Doubt<'a> {
     walk: &'a Walk<'a>,
-    feature: Feature,
+    feature: &'a Feature,
     /// How many points came and went.
     moved: (u32, u32),
     tallies: Vec<Tally>,
@@ -166,20 +211,23 @@ impl Doubt<'_> {
 
     /// A time with about as many instants before as behind it; `None` where there are few.
     fn middle(&self, after: i64, until: i64) -> Option<i64> {
-        let (series, pane) = (self.walk.series, self.walk.entry.rule.pane);
+        let series = self.walk.series;
         let between = |one, other| {
             let first = series.position_after(one);
             (first, series.position_after(other) - first)
         };
         let (came, coming) = between(after, until);
-        let (went, going) = between(left(after, self.feature, pane), left(until, self.feature, pane));
+        let (went, going) = between(
+            self.walk.left(after, self.feature),
+            self.walk.left(until, self.feature),
+        );
         if coming + going <= STRIDE as usize {
             return None;
         }
         let middle = if coming >= going {
             series.get(came + coming / 2)?.time()
         } else {
-            expiry(series.get(went + going / 2)?.time(), self.feature, pane)
+            self.walk.expiry(series.get(went + going / 2)?.time(), self.feature)
         };
         // Many may expire at one instant.
         [middle - 1, middle]

@@ -9,10 +9,11 @@ use riskflow_model::Level;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::series::{Beyond, Extent, Point, Series};
+use super::series::{Beyond, Edge, Extent, Point, Series};
 use super::turns::{Set, Turns};
-use super::value::{THOUSANDTH, Truth, Value, bounds, compare, ratio, truth};
+use super::value::{THOUSANDTH, Truth, Value, bounds, compare, ratio};
 use super::walk::Walk;
+use super::window::value_over;
 use crate::warning::specification::Entry;
 
 /// The state of a run at one time. Small: it is read and written for each observation of each datastream.
@@ -238,7 +239,7 @@ impl Evaluation {
                 values[feature].against(limit)
             })
         };
-        (plan.level, truth(&plan.condition, &of) == Truth::Unknown)
+        (plan.level, walk.truth(&plan.condition, now, &of) == Truth::Unknown)
     }
 
     /// Whether nothing can happen to level or staleness without a new observation.
@@ -255,13 +256,14 @@ impl Evaluation {
     /// The next instant that comes without another observation.
     fn next_own_instant(&self, walk: &mut Walk<'_>) -> i64 {
         let entry = walk.entry;
-        let mut next = self.next_turn(entry);
+        let mut next = self.next_turn(entry).min(walk.next_time(self.at));
         for (place, (feature, window)) in entry.rule.features.iter().zip(&self.windows).enumerate() {
-            if feature.kind != FeatureKind::Silence
-                && window.first < self.seen
+            if !feature.follows() {
+                next = next.min(walk.next_border(self.at, feature));
+            } else if window.first < self.seen
                 && let Some(point) = walk.point(1 + place, window.first)
             {
-                next = next.min(expiry(point.time(), *feature, entry.rule.pane));
+                next = next.min(walk.expiry(point.time(), feature));
             }
         }
         if self.last_counted == i64::MIN {
@@ -320,11 +322,11 @@ impl Evaluation {
         }
         for (place, feature) in entry.rule.features.iter().enumerate() {
             let window = &mut self.windows[place];
-            if feature.kind == FeatureKind::Silence {
+            if !feature.follows() {
                 window.first = self.seen;
                 continue;
             }
-            let gone = left(instant, *feature, entry.rule.pane);
+            let gone = walk.left(instant, feature);
             while window.first < self.seen {
                 let Some(point) = walk.point(1 + place, window.first) else {
                     break;
@@ -387,7 +389,7 @@ impl Evaluation {
     /// Finds which conditions hold from this instant on, and which levels that turns on or off; whether there is any.
     fn judge(&mut self, walk: &mut Walk<'_>, instant: i64) -> bool {
         // Most rules have one feature: its value need not be put into a list.
-        if let [feature] = *walk.entry.rule.features {
+        if let [feature] = &*walk.entry.rule.features {
             let value = self.value(walk, 0, feature, self.windows[0], instant);
             self.judge_by(walk, instant, &[value])
         } else {
@@ -399,7 +401,7 @@ impl Evaluation {
     fn judge_by(&mut self, walk: &Walk<'_>, instant: i64, values: &[Value]) -> bool {
         let mut turned = false;
         for (plan, standing) in walk.entry.rule.levels.iter().zip(&mut self.levels) {
-            let phase = phase(walk.entry, plan, values);
+            let phase = phase(walk, plan, values, instant);
             if phase != standing.phase() {
                 standing.enter(phase, instant);
             }
@@ -419,7 +421,7 @@ impl Evaluation {
         let values = self.values(walk, self.at);
         let levels = walk.entry.rule.levels.iter().zip(&mut self.levels).enumerate();
         for (level, (plan, standing)) in levels {
-            *standing = Standing::new(phase(walk.entry, plan, &values), self.at, set.has(level));
+            *standing = Standing::new(phase(walk, plan, &values, self.at), self.at, set.has(level));
         }
     }
 
@@ -427,21 +429,28 @@ impl Evaluation {
     fn values(&self, walk: &mut Walk<'_>, at: i64) -> SmallVec<[Value; 2]> {
         let features = walk.entry.rule.features.iter().zip(&self.windows).enumerate();
         features
-            .map(|(place, (feature, window))| self.value(walk, place, *feature, *window, at))
+            .map(|(place, (feature, window))| self.value(walk, place, feature, *window, at))
             .collect()
     }
 
-    fn value(&self, walk: &mut Walk<'_>, place: usize, feature: Feature, window: Window, at: i64) -> Value {
+    fn value(&self, walk: &mut Walk<'_>, place: usize, feature: &Feature, window: Window, at: i64) -> Value {
         let count = i64::from(window.count);
         match feature.kind {
             FeatureKind::Silence => match self.last_counted {
                 i64::MIN => Value::Unknown,
                 last => whole(at - last, 1),
             },
-            _ if count == 0 => Value::Unknown,
+            _ if !feature.follows() => {
+                let (after, until) = walk.stretch(at, feature);
+                value_over(walk, feature, after, until)
+            }
+            _ if count == 0 => match feature.kind.has_nothing(walk.entry.rule.on_event) && self.last_counted > i64::MIN {
+                true => ratio(0, 1),
+                false => Value::Unknown,
+            },
             FeatureKind::Sum => ratio(window.held, 1),
             FeatureKind::Mean => ratio(window.held, count),
-            FeatureKind::Count => whole(count * 1000, 1),
+            FeatureKind::Count if feature.of.is_none() => whole(count * 1000, 1),
             FeatureKind::Min | FeatureKind::Max => walk
                 .point(1 + place, window.held as u32)
                 .map_or(Value::Unknown, |point| Value::Result(point.result)),
@@ -456,7 +465,23 @@ impl Evaluation {
                 });
                 first
                     .zip(self.last(walk))
-                    .map_or(Value::Unknown, |(first, last)| rate(first, last))
+                    .map_or(Value::Unknown, |(first, last)| rate(first, last, feature.shortest))
+            }
+            FeatureKind::Count
+            | FeatureKind::Range
+            | FeatureKind::Drop
+            | FeatureKind::Rise
+            | FeatureKind::Deviation
+            | FeatureKind::Quantile
+            | FeatureKind::Increase
+            | FeatureKind::Slope
+            | FeatureKind::InARow
+            | FeatureKind::ForecastMin
+            | FeatureKind::ForecastMax
+            | FeatureKind::ForecastMean
+            | FeatureKind::ForecastSum => {
+                let after = walk.left(at, feature).max(walk.floor);
+                value_over(walk, feature, after, at)
             }
         }
     }
@@ -470,16 +495,23 @@ impl Evaluation {
 }
 
 /// The phase of a level where features have these values.
-fn phase(entry: &Entry, plan: &LevelPlan, values: &[Value]) -> Phase {
-    let of = |moved| {
-        truth(&plan.condition, &|index| {
-            compare(entry, index, moved, |feature, limit| values[feature].against(limit))
+fn phase(walk: &Walk<'_>, plan: &LevelPlan, values: &[Value], at: i64) -> Phase {
+    let of = |condition, moved| {
+        walk.truth(condition, at, &|index| {
+            compare(walk.entry, index, moved, |feature, limit| values[feature].against(limit))
         })
     };
+    if let Some(until) = &plan.until {
+        return match of(&plan.condition, false) {
+            Truth::Yes => Phase::Held,
+            _ if of(until, false) == Truth::Yes => Phase::False,
+            _ => Phase::Neither,
+        };
+    }
     // The condition implies the moved one, and mostly not even that holds.
-    if of(true) == Truth::No {
+    if of(&plan.condition, true) == Truth::No {
         Phase::False
-    } else if of(false) == Truth::Yes {
+    } else if of(&plan.condition, false) == Truth::Yes {
         Phase::Held
     } else {
         Phase::Neither
@@ -506,10 +538,10 @@ pub(super) const fn whole(over: i64, under: i64) -> Value {
     ratio(over as i128 * THOUSANDTH, under)
 }
 
-/// From one point to another, per hour; unknown where they are one.
-pub fn rate(first: Point, last: Point) -> Value {
+/// From one point to another, per hour; unknown where they are one, or less far apart than need be.
+pub fn rate(first: Point, last: Point, shortest: i64) -> Value {
     match last.time() - first.time() {
-        lapse if lapse > 0 => {
+        lapse if lapse > 0 && lapse >= shortest => {
             let rise = i128::from(last.billionths()) - i128::from(first.billionths());
             ratio(rise * i128::from(HOUR), lapse)
         }
@@ -526,24 +558,13 @@ pub const fn is_sum(kind: FeatureKind) -> bool {
 }
 
 /// The results that are at least as extreme as this one.
-const fn extreme(kind: FeatureKind, result: f64) -> Beyond {
+const fn extreme(kind: FeatureKind, result: f64) -> Beyond<'static> {
     match kind {
-        FeatureKind::Max => Beyond(Operator::AtLeast, result),
-        _ => Beyond(Operator::AtMost, result),
+        FeatureKind::Max => Beyond(Operator::AtLeast, Edge::Result(result)),
+        _ => Beyond(Operator::AtMost, Edge::Result(result)),
     }
 }
 
 pub(super) const fn is_extreme(kind: FeatureKind) -> bool {
     matches!(kind, FeatureKind::Min | FeatureKind::Max)
-}
-
-/// From when on a point no longer counts in a window: the first pane boundary at or after its time plus the window.
-pub fn expiry(time: i64, feature: Feature, pane: i64) -> i64 {
-    let end = time + feature.window;
-    end + (-end).rem_euclid(pane)
-}
-
-/// What is at or before this time has left the window at another: the inverse of [`expiry`].
-pub fn left(at: i64, feature: Feature, pane: i64) -> i64 {
-    at.div_euclid(pane) * pane - feature.window
 }

@@ -5,10 +5,11 @@ use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Explanation, FeatureValue, Sample, SourceKind};
 use riskflow_model::{Level, Millis, Number, shortened};
 
-use super::evaluation::{left, rate, whole};
+use super::evaluation::whole;
 use super::series::Point;
-use super::value::{Truth, Value, compare, ratio};
+use super::value::{Truth, Value, compare};
 use super::walk::Walk;
+use super::window::value_over;
 use crate::warning::specification::Subject;
 
 /// The explanation of a level at a time; of the next lower one where the rule does not have it, or else of the lowest.
@@ -30,7 +31,7 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
         let comparison = &entry.rule.comparisons[index];
         let feature = entry.rule.features[comparison.feature];
         if features.iter().all(|(known, ..)| *known != feature) {
-            let (shown, value) = value(walk, feature, at, unit);
+            let (shown, value) = value(walk, &feature, at, unit);
             features.push((feature, shown, value));
         }
         let found = features.iter().find(|(known, ..)| *known == feature);
@@ -63,6 +64,7 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
 fn collect(condition: &Condition, comparisons: &mut Vec<usize>) {
     match condition {
         Condition::Comparison(index) => comparisons.push(*index),
+        Condition::During(_) => {}
         Condition::Any(parts) | Condition::All(parts) => {
             for part in parts {
                 collect(part, comparisons);
@@ -72,18 +74,18 @@ fn collect(condition: &Condition, comparisons: &mut Vec<usize>) {
 }
 
 /// A feature at a time, with the first and the last observation that count in it; of a silence, the one before it.
-fn value(walk: &Walk<'_>, feature: Feature, at: i64, unit: &str) -> (FeatureValue, Value) {
+fn value(walk: &Walk<'_>, feature: &Feature, at: i64, unit: &str) -> (FeatureValue, Value) {
     let series = walk.series;
     let conversion = walk
         .entry
         .scaled
         .as_ref()
         .map_or(Conversion::SAME, |scaled| scaled.conversion);
-    let gone = match feature.kind {
-        FeatureKind::Silence => walk.floor,
-        _ => left(at, feature, walk.entry.rule.pane).max(walk.floor),
+    let (gone, until) = match feature.kind {
+        FeatureKind::Silence => (walk.floor, at),
+        _ => walk.stretch(at, feature),
     };
-    let last = series.last_counted(at).filter(|last| last.time() > gone);
+    let last = series.last_counted(until).filter(|last| last.time() > gone);
     let first = match feature.kind {
         FeatureKind::Silence => last,
         _ => last.and_then(|_| series.first_counted(gone)),
@@ -92,7 +94,6 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64, unit: &str) -> (FeatureValu
         time: Millis(point.time()),
         result: Number(conversion.shown(point.result)),
     };
-    let ends = first.zip(last);
     // A sensor that was not heard of since it came, or since before what is kept, is silent since then.
     let unheard = match feature.kind {
         FeatureKind::Silence if walk.heard <= at => whole(at - walk.heard, 1),
@@ -101,11 +102,15 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64, unit: &str) -> (FeatureValu
     let all = match feature.kind {
         // Of a silence what came since is of interest, not what was before.
         FeatureKind::Silence => series.extent(last.map_or(gone, Point::time), at),
-        _ => series.extent(gone, at),
+        _ => series.extent(gone, until),
     };
-    let value = ends.map_or(unheard, |ends| of(walk, feature, ends, at));
+    let value = match (feature.kind, last) {
+        (FeatureKind::Silence, Some(last)) => whole(at - last.time(), 1),
+        (FeatureKind::Silence, None) => unheard,
+        _ => value_over(walk, feature, gone, until),
+    };
     let shown = FeatureValue {
-        feature: feature.to_string().into(),
+        feature: walk.entry.rule.show_feature(feature, &walk.entry.thresholds).into(),
         value: value.shown().map(|value| {
             let conversion = feature.kind.converted(conversion);
             Number(conversion.shown(value))
@@ -119,18 +124,4 @@ fn value(walk: &Walk<'_>, feature: Feature, at: i64, unit: &str) -> (FeatureValu
         not_counted: all.len - all.count,
     };
     (shown, value)
-}
-
-fn of(walk: &Walk<'_>, feature: Feature, (first, last): (Point, Point), at: i64) -> Value {
-    let extent = || walk.series.extent(first.time() - 1, last.time());
-    match feature.kind {
-        FeatureKind::Silence => whole(at - last.time(), 1),
-        FeatureKind::Last => Value::Result(last.result),
-        FeatureKind::Rate => rate(first, last),
-        FeatureKind::Min => Value::Result(extent().least),
-        FeatureKind::Max => Value::Result(extent().most),
-        FeatureKind::Sum => ratio(extent().sum, 1),
-        FeatureKind::Mean => ratio(extent().sum, extent().count.into()),
-        FeatureKind::Count => whole(i64::from(extent().count) * 1000, 1),
-    }
 }

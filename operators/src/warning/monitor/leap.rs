@@ -11,11 +11,12 @@ use ethnum::I256;
 use riskflow_config::{Feature, FeatureKind, LevelPlan, Limit, Operator};
 use smallvec::SmallVec;
 
-use super::evaluation::{Evaluation, HOUR, Phase, Window, expiry, extreme_of, is_extreme, is_sum, left};
+use super::evaluation::{Evaluation, HOUR, Phase, Window, extreme_of, is_extreme, is_sum};
 use super::series::billionths;
 use super::tally::Tally;
-use super::value::{THOUSANDTH, Truth, admits, parts, truth};
+use super::value::{THOUSANDTH, Truth, Value, admits, parts};
 use super::walk::Walk;
+use super::window::{base, reading};
 
 /// What a feature may be at the instants of a stretch.
 pub(super) struct Span {
@@ -24,6 +25,8 @@ pub(super) struct Span {
     unknown: bool,
     /// How many points are in the window throughout.
     stays: u32,
+    /// Whether it is known though the window may be empty.
+    of_nothing: bool,
     values: Values,
 }
 
@@ -37,6 +40,10 @@ enum Values {
     Sums(Sums),
     /// Differences between two, over lapses between two.
     Rates { rise: (i128, i128), lapse: (i64, i64) },
+    /// One value.
+    Exact(Value),
+    /// Whatever.
+    Any,
 }
 
 /// Of some points, and of any of so many others with results between two.
@@ -67,18 +74,30 @@ impl Sums {
 
 impl Span {
     /// Of a feature over the instants after `after`, up to and including `until`.
-    pub(super) fn of(walk: &Walk<'_>, feature: Feature, last_counted: i64, after: i64, until: i64) -> Self {
-        let pane = walk.entry.rule.pane;
-        let gone = |at| left(at, feature, pane).max(walk.floor);
+    pub(super) fn of(walk: &Walk<'_>, feature: &Feature, last_counted: i64, after: i64, until: i64) -> Self {
+        let gone = |at| walk.left(at, feature).max(walk.floor);
         if feature.kind == FeatureKind::Silence {
             return Self::silence(walk, last_counted, after, until);
         }
+        if !feature.follows() {
+            return Self::constant(walk, feature, after, until);
+        }
         let stays = walk.series.extent(gone(until), after);
         let all = walk.series.extent(gone(after), until);
-        let needed = if feature.kind == FeatureKind::Rate { 2 } else { 1 };
-        let (known, unknown) = (stays.count >= needed, all.count < needed);
-        let values = if unknown {
-            Values::Numbers { least: 0, most: 0 }
+        let zero = feature.kind.has_nothing(walk.entry.rule.on_event);
+        let of_nothing = zero && walk.is_known(after);
+        let (known, unknown) = match feature.kind {
+            FeatureKind::Rate | FeatureKind::Slope => Self::sloping(walk, feature, (gone(after), gone(until)), after, until),
+            // A second point, or one before the window.
+            FeatureKind::Increase if !of_nothing => (stays.count >= 2, all.count == 0),
+            _ if of_nothing => (true, false),
+            _ => (stays.count >= 1, all.count == 0 && !(zero && walk.is_known(until))),
+        };
+        let between = |least: i128, most: i128| Values::Numbers { least, most };
+        let number = |count: u32| i128::from(count) * 1000 * THOUSANDTH;
+        let part = |one: f64, other: f64| i128::from(billionths(one)) - i128::from(billionths(other));
+        let values = if all.count == 0 {
+            between(0, 0)
         } else {
             match feature.kind {
                 // The rest can only be less extreme than what stays.
@@ -90,10 +109,42 @@ impl Span {
                     least: all.least,
                     most: if known { stays.least } else { all.most },
                 },
-                FeatureKind::Count => Values::Numbers {
-                    least: i128::from(stays.count) * 1000 * THOUSANDTH,
-                    most: i128::from(all.count) * 1000 * THOUSANDTH,
+                FeatureKind::Count => match reading(walk, feature) {
+                    Some(beyond) => between(
+                        number(walk.series.count_beyond(gone(until), after, beyond)),
+                        number(walk.series.count_beyond(gone(after), until, beyond)),
+                    ),
+                    None => between(number(stays.count), number(all.count)),
                 },
+                // It is that of what stays, and more, unless one comes that does not meet the comparison.
+                FeatureKind::InARow => match reading(walk, feature) {
+                    Some(beyond) => {
+                        let most = walk.series.count_beyond(gone(after), until, beyond);
+                        let throughout = most == all.count;
+                        between(number(if throughout { stays.count } else { 0 }), number(most))
+                    }
+                    None => between(0, 0),
+                },
+                FeatureKind::Range => between(
+                    if stays.count > 0 { part(stays.most, stays.least) } else { 0 },
+                    part(all.most, all.least),
+                ),
+                FeatureKind::Drop | FeatureKind::Rise => between(0, part(all.most, all.least)),
+                // No result is further from the mean than half of the range is, in the mean.
+                FeatureKind::Deviation => between(0, (part(all.most, all.least) + 1) / 2),
+                FeatureKind::Quantile => Values::Results {
+                    least: all.least,
+                    most: all.most,
+                },
+                FeatureKind::Increase => {
+                    let whole = walk.series.moments(gone(after), until);
+                    let (first, _) = whole.ends.expect("there are points that count");
+                    let before = base(walk, feature, first, gone(after));
+                    let before = before.map_or(0, |before| super::series::step(before, first));
+                    let inside = walk.series.moments(gone(until), after).increase;
+                    between(inside, whole.increase + before)
+                }
+                FeatureKind::Slope => Values::Any,
                 FeatureKind::Sum | FeatureKind::Mean => Values::Sums(Sums {
                     mean: feature.kind == FeatureKind::Mean,
                     sum: stays.sum,
@@ -103,6 +154,10 @@ impl Span {
                     most: billionths(all.most),
                 }),
                 FeatureKind::Rate => Self::rates(walk, gone(after), gone(until), after, until),
+                FeatureKind::ForecastMin
+                | FeatureKind::ForecastMax
+                | FeatureKind::ForecastMean
+                | FeatureKind::ForecastSum => Values::Any,
                 FeatureKind::Last | FeatureKind::Silence => {
                     let before = walk.series.last_counted(after).map_or(after, |last| last.time());
                     let lasts = walk.series.extent(before.max(gone(after) + 1) - 1, until);
@@ -117,6 +172,43 @@ impl Span {
             known,
             unknown,
             stays: stays.count,
+            of_nothing,
+            values,
+        }
+    }
+
+    /// Whether a rate or slope is known, or unknown, throughout. The first point of the window is one of some, the last of others.
+    fn sloping(walk: &Walk<'_>, feature: &Feature, (gone, then): (i64, i64), after: i64, until: i64) -> (bool, bool) {
+        let series = walk.series;
+        let time = |point: Option<super::series::Point>| point.map(super::series::Point::time);
+        let earliest = time(series.first_counted(gone)).filter(|time| *time <= until);
+        let newest = time(series.last_counted(until)).filter(|time| *time > gone);
+        let latest = time(series.first_counted(then)).filter(|time| *time <= after);
+        let oldest = time(series.last_counted(after)).filter(|time| *time > then);
+        let long = |from: Option<i64>, to: Option<i64>| {
+            from.zip(to)
+                .is_some_and(|(from, to)| to > from && to - from >= feature.shortest)
+        };
+        (long(latest, oldest), !long(earliest, newest))
+    }
+
+    /// Of one that does not follow the observations as they come: it changes at borders only, and with corrections.
+    fn constant(walk: &Walk<'_>, feature: &Feature, after: i64, until: i64) -> Self {
+        // Where the stretch crosses a border there is no telling.
+        let crosses = walk.next_border(after, feature) <= until;
+        let values = match crosses {
+            true => Values::Any,
+            false => {
+                let (from, to) = walk.stretch(until, feature);
+                Values::Exact(super::window::value_over(walk, feature, from, to))
+            }
+        };
+        let unknown = matches!(&values, Values::Exact(super::value::Value::Unknown));
+        Self {
+            known: !crosses && !unknown,
+            unknown,
+            stays: 0,
+            of_nothing: false,
             values,
         }
     }
@@ -140,6 +232,7 @@ impl Span {
             known: !unknown,
             unknown: unknown && next > until,
             stays: 0,
+            of_nothing: false,
             values: Values::Numbers {
                 // Milliseconds are thousandths of a second.
                 least: i128::from(least) * THOUSANDTH,
@@ -172,6 +265,11 @@ impl Span {
     fn against(&self, limit: Limit<'_>) -> (Ordering, Ordering) {
         let (above, below) = parts(limit);
         match self.values {
+            Values::Any => (Ordering::Less, Ordering::Greater),
+            Values::Exact(ref value) => {
+                let ordering = value.against(limit).expect("it is known");
+                (ordering, ordering)
+            }
             Values::Results { least, most } => (limit.of_result(least), limit.of_result(most)),
             Values::Numbers { least, most } => (
                 (I256::from(least) * below).cmp(&above),
@@ -195,14 +293,14 @@ impl Span {
     /// Whether a comparison of a feature that adds up had the same truth throughout as it has now, if so many points came and
     /// went, and with them at most as much as the tally says.
     pub(super) fn untouched(&self, (came, went): (u32, u32), tally: &Tally) -> bool {
-        if self.unknown || self.stays <= came {
+        if !self.of_nothing && (self.unknown || self.stays <= came) {
             return self.unknown && went == 0;
         }
         let (above, below) = tally.limit;
         let (least, most) = match &self.values {
             Values::Sums(sums) => sums.over(tally.limit),
             Values::Numbers { least, most } => (I256::from(*least) * below - above, I256::from(*most) * below - above),
-            Values::Results { .. } | Values::Rates { .. } => return false,
+            Values::Results { .. } | Values::Rates { .. } | Values::Exact(_) | Values::Any => return false,
         };
         let admits = |over: I256| admits(tally.operator, over.cmp(&I256::ZERO));
         admits(least - tally.rose) == admits(most - tally.fell)
@@ -230,10 +328,11 @@ impl Span {
 }
 
 /// The phase of a level at all instants of a stretch, if it can be told that it is one.
-fn phase(walk: &Walk<'_>, plan: &LevelPlan, spans: &[Span]) -> Option<Phase> {
+/// Times of the day do not change on the way.
+fn phase(walk: &Walk<'_>, plan: &LevelPlan, spans: &[Span], until: i64) -> Option<Phase> {
     let rule = &walk.entry.rule;
-    let of = |moved, lowest| {
-        truth(&plan.condition, &|index| {
+    let truth_of = |condition, moved, lowest| {
+        walk.truth(condition, until, &|index| {
             let Some([on, off]) = walk.entry.limits(index) else {
                 return Truth::Absent;
             };
@@ -242,6 +341,16 @@ fn phase(walk: &Walk<'_>, plan: &LevelPlan, spans: &[Span]) -> Option<Phase> {
             if lowest { truths.0 } else { truths.1 }
         })
     };
+    let of = |moved, lowest| truth_of(&plan.condition, moved, lowest);
+    if let Some(until) = &plan.until {
+        let holds = |lowest| truth_of(until, false, lowest) == Truth::Yes;
+        return match (of(false, true) == Truth::Yes, of(false, false) == Truth::Yes) {
+            (true, _) => Some(Phase::Held),
+            (false, true) => None,
+            (false, false) if holds(true) => Some(Phase::False),
+            (false, false) => (!holds(false)).then_some(Phase::Neither),
+        };
+    }
     if of(true, false) == Truth::No {
         Some(Phase::False)
     } else if of(false, true) == Truth::Yes {
@@ -265,10 +374,10 @@ impl Evaluation {
         }
         let features = walk.entry.rule.features.iter();
         let spans: SmallVec<[Span; 2]> = features
-            .map(|feature| Span::of(walk, *feature, self.last_counted, self.at, end))
+            .map(|feature| Span::of(walk, feature, self.last_counted, self.at, end))
             .collect();
         let mut levels = walk.entry.rule.levels.iter().zip(&self.levels);
-        let constant = levels.all(|(plan, standing)| phase(walk, plan, &spans) == Some(standing.phase()));
+        let constant = levels.all(|(plan, standing)| phase(walk, plan, &spans, end) == Some(standing.phase()));
         if constant {
             self.seat(walk, end);
         }
@@ -278,12 +387,14 @@ impl Evaluation {
     /// How far so many points reach.
     fn stretch(&self, walk: &Walk<'_>, until: i64, stride: u32) -> i64 {
         let time = |first: u32| walk.series.get((first + stride) as usize).map(|point| point.time());
-        let mut end = until.min(self.next_turn(walk.entry) - 1);
+        let mut end = until.min(self.next_turn(walk.entry) - 1).min(walk.next_time(self.at) - 1);
         end = end.min(time(self.seen).map_or(end, |time| time - 1));
         for (feature, window) in walk.entry.rule.features.iter().zip(&self.windows) {
-            if feature.kind != FeatureKind::Silence {
-                let expiry = |time| expiry(time, *feature, walk.entry.rule.pane) - 1;
+            if feature.follows() {
+                let expiry = |time| walk.expiry(time, feature) - 1;
                 end = end.min(time(window.first).map_or(end, expiry));
+            } else {
+                end = end.min(walk.next_border(self.at, feature).saturating_sub(1));
             }
         }
         end
@@ -305,10 +416,10 @@ impl Evaluation {
                 first: self.seen,
                 ..Window::default()
             };
-            if feature.kind == FeatureKind::Silence {
+            if !feature.follows() {
                 continue;
             }
-            let gone = left(at, *feature, walk.entry.rule.pane).max(walk.floor);
+            let gone = walk.left(at, feature).max(walk.floor);
             let extent = walk.series.extent(gone, at);
             window.first = self.seen - extent.len;
             window.count = extent.count;

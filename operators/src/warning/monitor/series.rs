@@ -1,12 +1,14 @@
 //! The observations of one datastream, by time.
 
+mod moments;
 mod tree;
 
-use riskflow_config::Operator;
+use riskflow_config::{Limit, Operator};
 use riskflow_model::observation::{Quality, Reading};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::value::{admits, upwards};
+pub use moments::{Moments, step};
 use tree::Node;
 
 /// One observation in sixteen bytes.
@@ -290,15 +292,59 @@ impl Series {
     }
 
     /// The first point later than a time that counts, and is `beyond` a result.
-    pub fn first_beyond(&self, after: i64, beyond: Beyond) -> Option<Point> {
+    pub fn first_beyond(&self, after: i64, beyond: Beyond<'_>) -> Option<Point> {
         self.root
             .find_first(after, &|extent| beyond.fits(extent), &|point| beyond.is(point))
     }
 
     /// The last point up to and including a time that counts, and is `beyond` a result.
-    pub fn last_beyond(&self, until: i64, beyond: Beyond) -> Option<Point> {
+    pub fn last_beyond(&self, until: i64, beyond: Beyond<'_>) -> Option<Point> {
         self.root
             .find_last(until, &|extent| beyond.fits(extent), &|point| beyond.is(point))
+    }
+
+    /// How many of the points later than `after`, up to and including `until`, count and are `beyond` an edge. It looks only into
+    /// subtrees that cross the edge.
+    pub fn count_beyond(&self, after: i64, until: i64, beyond: Beyond<'_>) -> u32 {
+        if after >= until {
+            return 0;
+        }
+        let whole = |extent: &Extent| match extent.count {
+            0 => Some(0),
+            _ if !beyond.fits(extent) => Some(0),
+            count => beyond.holds_all(extent).then_some(count),
+        };
+        self.root
+            .count_such(after, until, &whole, &|point| beyond.is(point))
+    }
+
+    /// What differences, slopes and deviations of the points later than `after`, up to and including `until`, are made of.
+    pub fn moments(&self, after: i64, until: i64) -> Moments {
+        let mut moments = Moments::default();
+        if after < until {
+            self.root.moments(after, until, &mut moments);
+        }
+        moments
+    }
+
+    /// Each point later than `after`, up to and including `until`, that counts, in the order of time.
+    pub fn each_counted(&self, after: i64, until: i64, each: &mut impl FnMut(Point)) {
+        let mut position = self.position_after(after);
+        loop {
+            let (points, start) = self.leaf(position);
+            for point in points.iter().skip(position - start) {
+                if point.time() > until {
+                    return;
+                }
+                if point.counts() {
+                    each(*point);
+                }
+            }
+            if points.is_empty() {
+                return;
+            }
+            position = start + points.len();
+        }
     }
 
     /// The position of the first point later than a time: how many are at or before it.
@@ -327,15 +373,31 @@ impl Series {
     }
 }
 
-/// Counted results that compare so with this one.
+/// Counted results that compare so with an edge.
 #[derive(Clone, Copy, Debug)]
-pub struct Beyond(pub Operator, pub f64);
+pub struct Beyond<'a>(pub Operator, pub Edge<'a>);
 
-impl Beyond {
+/// What results are compared with.
+#[derive(Clone, Copy, Debug)]
+pub enum Edge<'a> {
+    /// Another result.
+    Result(f64),
+    /// A limit of a rule.
+    Limit(Limit<'a>),
+}
+
+impl Beyond<'_> {
     fn holds(self, result: f64) -> bool {
-        result
-            .partial_cmp(&self.1)
-            .is_some_and(|ordering| admits(self.0, ordering))
+        let ordering = match self.1 {
+            Edge::Result(edge) => result.partial_cmp(&edge),
+            Edge::Limit(limit) => Some(limit.of_result(result)),
+        };
+        ordering.is_some_and(|ordering| admits(self.0, ordering))
+    }
+
+    /// Whether all of some points that count are among them.
+    fn holds_all(self, extent: &Extent) -> bool {
+        self.holds(if upwards(self.0) { extent.least } else { extent.most })
     }
 
     /// Whether a point is one of them.

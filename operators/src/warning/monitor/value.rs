@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use ethnum::I256;
-use riskflow_config::{Comparison, Condition, Limit, Operator};
+use riskflow_config::{Comparison, Condition, Limit, Operator, Role};
 
 use crate::warning::specification::Entry;
 
@@ -12,7 +12,7 @@ use crate::warning::specification::Entry;
 /// What is added up is an integer of billionths, and a quotient is compared by multiplication: no rounding stands between a
 /// value and its threshold. A result is the double nearest to the decimal that was given, and so is a threshold; rounding to
 /// the nearest keeps the order, so equal decimals are equal and a greater one is never less.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Value {
     /// There is nothing to tell it from.
     Unknown,
@@ -25,6 +25,10 @@ pub enum Value {
         /// Below it; positive.
         under: i64,
     },
+    /// A quotient in billionths whose parts need more room.
+    Wide(Box<(I256, I256)>),
+    /// The square root of a quotient, in squares of billionths.
+    Root(Box<(I256, I256)>),
 }
 
 /// So many billionths are a thousandth. Thresholds are in thousandths.
@@ -47,15 +51,19 @@ impl Value {
             (Self::Ratio { over, under }, Limit::Plain(threshold)) => {
                 Some(over.cmp(&(i128::from(threshold) * THOUSANDTH * i128::from(*under))))
             }
-            (Self::Ratio { over, under }, limit) => Some(wide(*over, *under, limit)),
+            (Self::Ratio { over, under }, limit) => Some(wide(&(I256::from(*over), I256::from(*under)), limit)),
+            (Self::Wide(parts), limit) => Some(wide(parts, limit)),
+            (Self::Root(parts), limit) => Some(root(parts, limit)),
         }
     }
 
     /// For people: the nearest double.
-    pub fn shown(self) -> Option<f64> {
-        match self {
+    pub fn shown(&self) -> Option<f64> {
+        match *self {
             Self::Unknown => None,
             Self::Result(result) => Some(result),
+            Self::Wide(ref parts) => Some(quotient(parts) / 1e9),
+            Self::Root(ref parts) => Some(quotient(parts).sqrt() / 1e9),
             // As few digits as can be: where thousandths do, the quotient of two whole numbers that doubles hold.
             Self::Ratio { over, under } if over % THOUSANDTH == 0 => {
                 Some((over / THOUSANDTH) as f64 / (1_000.0 * under as f64))
@@ -67,9 +75,31 @@ impl Value {
 
 /// How a quotient stands to a threshold whose product with it does not fit into 128 bits.
 #[cold]
-fn wide(over: i128, under: i64, limit: Limit<'_>) -> Ordering {
+fn wide((over, under): &(I256, I256), limit: Limit<'_>) -> Ordering {
     let (above, below) = parts(limit);
-    (I256::from(over) * below).cmp(&(above * I256::from(under)))
+    (over * below).cmp(&(above * under))
+}
+
+/// How a root stands to a threshold: squared.
+fn root((over, under): &(I256, I256), limit: Limit<'_>) -> Ordering {
+    let (above, below) = parts(limit);
+    if above < I256::ZERO {
+        return Ordering::Greater;
+    }
+    let left = below.checked_mul(below).and_then(|square| over.checked_mul(square));
+    let right = above.checked_mul(above).and_then(|square| under.checked_mul(square));
+    match left.zip(right) {
+        Some((left, right)) => left.cmp(&right),
+        // Units so far apart that the squares leave 256 bits: doubles tell, as exact as what is shown.
+        None => {
+            let threshold = above.as_f64() / below.as_f64();
+            quotient(&(*over, *under)).sqrt().total_cmp(&threshold)
+        }
+    }
+}
+
+fn quotient((over, under): &(I256, I256)) -> f64 {
+    over.as_f64() / under.as_f64()
 }
 
 /// Whether a value that stands so to the threshold compares as the operator says.
@@ -100,36 +130,50 @@ pub enum Truth {
     Absent,
 }
 
-/// The comparisons of an entry that take part, with the limits in force, for turning on and off.
+/// The comparisons of an entry that are part of conditions and take part, with the limits in force, for turning on and off.
 pub fn bounds(entry: &Entry) -> impl Iterator<Item = (&Comparison, [Limit<'_>; 2])> {
     let comparisons = entry.rule.comparisons.iter().enumerate();
+    let comparisons = comparisons.filter(|(_, comparison)| comparison.role != Role::Reading);
     comparisons.filter_map(|(index, comparison)| Some((comparison, entry.limits(index)?)))
 }
 
-/// The truth of a condition from that of its comparisons.
-pub fn truth(condition: &Condition, of: &impl Fn(usize) -> Truth) -> Truth {
+/// The truth of a condition from that of its comparisons and of its times.
+pub fn truth(condition: &Condition, of: &impl Fn(usize) -> Truth, during: &impl Fn(usize) -> bool) -> Truth {
     match condition {
         Condition::Comparison(index) => of(*index),
-        Condition::Any(parts) => combine(parts, of, Truth::Yes, Truth::No),
-        Condition::All(parts) => combine(parts, of, Truth::No, Truth::Yes),
+        Condition::During(position) if during(*position) => Truth::Yes,
+        Condition::During(_) => Truth::No,
+        Condition::Any(parts) => combine(parts, (of, during), Truth::Yes, Truth::No),
+        Condition::All(parts) => combine(parts, (of, during), Truth::No, Truth::Yes),
     }
 }
 
 /// `strong` if any part is; `Unknown` if any is unknown; `weak` if all are; parts that take no part are left out.
-fn combine(parts: &[Condition], of: &impl Fn(usize) -> Truth, strong: Truth, weak: Truth) -> Truth {
+///
+/// Where only times are left of parts of which some take no part, nothing is left: a rule without its thresholds is not one that holds
+/// every night.
+fn combine(
+    parts: &[Condition],
+    (of, during): (&impl Fn(usize) -> Truth, &impl Fn(usize) -> bool),
+    strong: Truth,
+    weak: Truth,
+) -> Truth {
     let mut result = Truth::Absent;
+    let (mut absent, mut features) = (false, false);
     for part in parts {
-        let part = truth(part, of);
-        if part == strong {
+        let found = truth(part, of, during);
+        if found == strong {
             return strong;
         }
-        result = match (result, part) {
+        absent |= found == Truth::Absent;
+        features |= found != Truth::Absent && !part.is_times();
+        result = match (result, found) {
             (known, Truth::Absent) => known,
             (Truth::Unknown, _) | (_, Truth::Unknown) => Truth::Unknown,
             _ => weak,
         };
     }
-    result
+    if absent && !features { Truth::Absent } else { result }
 }
 
 /// The truth of one comparison of an entry, from how its feature stands to a threshold.

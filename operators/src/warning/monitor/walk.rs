@@ -1,11 +1,12 @@
 //! What a run goes along: the entry, the observations, and from when on they are seen.
 
-use riskflow_config::{Comparison, Feature, FeatureKind, Limit};
+use riskflow_config::{Comparison, Condition, Feature, FeatureKind, Limit};
 use serde::{Deserialize, Serialize};
 
+use super::civil::Civil;
 use super::series::{Point, Range, Series, billionths};
 use super::turns::Set;
-use super::value::{admits, bounds, ratio, upwards};
+use super::value::{Truth, admits, bounds, ratio, truth, upwards};
 use crate::warning::specification::Entry;
 
 /// From when on a run sees what came.
@@ -17,19 +18,32 @@ pub struct Sight {
     pub heard: i64,
 }
 
+/// What the watches of one datastream go along.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// The observations.
+    pub series: &'a Series,
+    /// The calendar.
+    pub civil: &'a Civil,
+}
+
 /// What a run goes along.
 pub struct Walk<'a> {
     /// The rule and its thresholds.
     pub entry: &'a Entry,
     /// The observations.
     pub series: &'a Series,
+    /// The calendar.
+    pub civil: &'a Civil,
     /// What is at or before this time is not seen.
     pub floor: i64,
-    /// When the datastream was last heard of before the first observation that is seen, for silences; `i64::MAX` where there are
-    /// none.
+    /// When the datastream was last heard of before the first observation that is seen, for silences and for what is 0 where there
+    /// is nothing; `i64::MAX` where there are none.
     pub heard: i64,
     /// The levels that are on at the floor, where the run goes on from an entry of the same rule with another condition.
     pub begin: Option<Set>,
+    /// Whether it was heard of before all that is retained.
+    anchored: bool,
     /// Whether what expires may wait for the next observation where no level follows from it. Levels come out the same; since
     /// when a condition is false is not told of levels that are off.
     pub(super) lazy: bool,
@@ -41,15 +55,18 @@ pub struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Along the whole of a series.
-    pub fn new(entry: &'a Entry, series: &'a Series, sight: Sight) -> Self {
-        let silence = |feature: &Feature| feature.kind == FeatureKind::Silence;
-        let silences = entry.rule.features.iter().any(silence);
+    pub fn new(entry: &'a Entry, ground: Ground<'a>, sight: Sight) -> Self {
+        let hears =
+            |feature: &Feature| feature.kind == FeatureKind::Silence || feature.kind.has_nothing(entry.rule.on_event);
+        let hears = entry.rule.features.iter().any(hears);
         Self {
             entry,
-            series,
+            series: ground.series,
+            civil: ground.civil,
             floor: sight.floor,
-            heard: if silences { sight.heard } else { i64::MAX },
+            heard: if hears { sight.heard } else { i64::MAX },
             begin: None,
+            anchored: false,
             lazy: false,
             rises: None,
             leaves: [(&[], 0); 3],
@@ -59,6 +76,11 @@ impl<'a> Walk<'a> {
     /// The same, from where an entry with another condition came to.
     pub const fn from(self, begin: Option<Set>) -> Self {
         Self { begin, ..self }
+    }
+
+    /// The same where it is known whether the datastream was heard of before all that is retained.
+    pub const fn anchored(self, anchored: bool) -> Self {
+        Self { anchored, ..self }
     }
 
     /// The same at the head of the series, where every observation passes.
@@ -82,7 +104,7 @@ impl<'a> Walk<'a> {
         let Self { entry, series, .. } = *self;
         *self.rises.get_or_insert_with(|| {
             let range = series.range();
-            bounds(entry).any(|(comparison, [on, _])| may_rise(comparison, on, &entry.rule.features, range))
+            !entry.rule.during.is_empty() || bounds(entry).any(|(comparison, [on, _])| may_rise(comparison, on, &entry.rule.features, range))
         })
     }
 
@@ -108,7 +130,11 @@ fn may_rise(comparison: &Comparison, limit: Limit<'_>, features: &[Feature], ran
     let upwards = upwards(operator);
     let extreme = if upwards { range.high } else { range.low };
     let reaches = || admits(operator, limit.of_result(extreme));
-    match features[comparison.feature].kind {
+    let feature = features[comparison.feature];
+    if feature.calendar.is_some_and(|calendar| calendar.ago > 0) {
+        return true;
+    }
+    match feature.kind {
         FeatureKind::Last => false,
         FeatureKind::Count => !upwards,
         FeatureKind::Max => !upwards && reaches(),
@@ -123,6 +149,85 @@ fn may_rise(comparison: &Comparison, limit: Limit<'_>, features: &[Feature], ran
         }
         FeatureKind::Sum => !upwards || range.low < 0.0,
         FeatureKind::Silence => upwards,
-        FeatureKind::Rate => true,
+        // What leaves can only make them less.
+        FeatureKind::Range
+        | FeatureKind::Drop
+        | FeatureKind::Rise
+        | FeatureKind::Increase
+        | FeatureKind::InARow => !upwards,
+        FeatureKind::Rate
+        | FeatureKind::Slope
+        | FeatureKind::Deviation
+        | FeatureKind::Quantile
+        | FeatureKind::ForecastMin
+        | FeatureKind::ForecastMax
+        | FeatureKind::ForecastMean
+        | FeatureKind::ForecastSum => true,
     }
+}
+
+impl Walk<'_> {
+    /// The truth of a condition at an instant, from that of its comparisons.
+    pub fn truth(&self, condition: &Condition, at: i64, of: &impl Fn(usize) -> Truth) -> Truth {
+        let rule = &self.entry.rule;
+        truth(condition, of, &|position| self.civil.is_during(&rule.during[position], at))
+    }
+
+    /// The first instant after one at which any of the rule's times may begin or end.
+    pub fn next_time(&self, at: i64) -> i64 {
+        let during = self.entry.rule.during.iter();
+        let next = during.map(|during| self.civil.next_change(during, at));
+        next.min().unwrap_or(i64::MAX)
+    }
+
+    /// Whether the datastream was heard of by then: only after that is it known that there is nothing.
+    pub fn is_known(&self, at: i64) -> bool {
+        let seen = || self.series.last_counted(at).is_some_and(|last| last.time() > self.floor);
+        self.anchored || self.heard <= at || seen()
+    }
+
+    /// From when on a point no longer counts in a window: the first pane boundary at or after its time plus the window, or the
+    /// end of its hour or day.
+    #[inline]
+    pub fn expiry(&self, time: i64, feature: &Feature) -> i64 {
+        match feature.calendar {
+            None => expiry(time, feature.window, self.entry.rule.pane),
+            Some(calendar) => self.civil.bucket_ahead(calendar, time).1,
+        }
+    }
+
+    /// What is at or before this time has left the window at another: the inverse of [`Walk::expiry`].
+    #[inline]
+    pub fn left(&self, at: i64, feature: &Feature) -> i64 {
+        match feature.calendar {
+            None => left(at, feature.window, self.entry.rule.pane),
+            Some(calendar) => self.civil.bucket_ago(calendar, at).0 - 1,
+        }
+    }
+
+    /// The first instant after one at which a feature may change that does not follow the observations as they come.
+    pub fn next_border(&self, at: i64, feature: &Feature) -> i64 {
+        match feature.calendar {
+            Some(calendar) => self.civil.bucket(calendar, at).1,
+            None => i64::MAX,
+        }
+    }
+
+    /// The stretch of the series that a feature looks at, at a time: later than the first, up to and including the second.
+    pub fn stretch(&self, at: i64, feature: &Feature) -> (i64, i64) {
+        let after = self.left(at, feature).max(self.floor);
+        match feature.calendar {
+            Some(calendar) if calendar.ago > 0 => (after, self.civil.bucket_ago(calendar, at).1 - 1),
+            _ => (after, at),
+        }
+    }
+}
+
+fn expiry(time: i64, window: i64, pane: i64) -> i64 {
+    let end = time + window;
+    end + (-end).rem_euclid(pane)
+}
+
+fn left(at: i64, window: i64, pane: i64) -> i64 {
+    at.div_euclid(pane) * pane - window
 }

@@ -10,7 +10,7 @@ use super::evidence;
 use super::finding::{Finding, Revision, Source, Track};
 use super::series::Series;
 use super::turns::{Set, Turns, begun, first_difference, last_change, levels};
-use super::walk::{Sight, Walk};
+use super::walk::{Ground, Sight, Walk};
 use crate::engine::Diff;
 use crate::warning::specification::{Entry, Subject};
 
@@ -77,6 +77,11 @@ struct Anchor {
     levels: [Standing; LEVELS],
 }
 
+/// Whether the datastream was heard of before all that is retained.
+const fn is_heard(anchor: Option<&Anchor>) -> bool {
+    matches!(anchor, Some(anchor) if anchor.last_counted > i64::MIN)
+}
+
 /// An entry as it is saved.
 mod saved {
     use std::sync::Arc;
@@ -114,7 +119,7 @@ mod saved {
 /// What the watches of one datastream have in common while they settle.
 pub(super) struct Context<'a> {
     pub(super) now: i64,
-    pub(super) series: &'a Series,
+    pub(super) ground: Ground<'a>,
     pub(super) last: i64,
     /// What became of points behind a base; `None` where none changed. Those that do not count only move positions.
     pub(super) edits: Option<Vec<Edit>>,
@@ -131,11 +136,11 @@ struct Corrected {
 }
 
 impl Watch {
-    pub(super) fn new(entry: Entry, series: &Series, sight: Sight, cause: Cause) -> Self {
+    pub(super) fn new(entry: Entry, ground: Ground<'_>, sight: Sight, cause: Cause) -> Self {
         Self {
             sight,
             anchor: None,
-            base: Evaluation::new(&Walk::new(&entry, series, sight)),
+            base: Evaluation::new(&Walk::new(&entry, ground, sight)),
             entry,
             turns: Turns::default(),
             ahead: Turns::default(),
@@ -151,8 +156,8 @@ impl Watch {
 
     /// A watch of the same rule with another condition: up to the floor all stays as it was, and from there it goes on with the
     /// levels that are on.
-    pub(super) fn edited(mut self, entry: Entry, series: &Series, sight: Sight, cause: Cause) -> Self {
-        let from = self.pass(series, sight.floor);
+    pub(super) fn edited(mut self, entry: Entry, ground: Ground<'_>, sight: Sight, cause: Cause) -> Self {
+        let from = self.pass(ground, sight.floor);
         let (rule, nothing) = (&self.entry.rule, Turns::default());
         let start = self.turns.after(from - 1);
         let mut track = levels(self.turns.set(start), self.turns.from(start, &nothing), rule);
@@ -164,7 +169,7 @@ impl Watch {
             turns.push(sight.floor, on);
         }
         Self {
-            base: Evaluation::new(&Walk::new(&entry, series, sight).from(Some(on))),
+            base: Evaluation::new(&Walk::new(&entry, ground, sight).from(Some(on))),
             turns,
             told: self.told || !track.is_empty(),
             was_on: self.was_on || self.turns.after(sight.floor) > 0,
@@ -179,18 +184,18 @@ impl Watch {
                 }),
             })),
             begin: Some(on),
-            ..Self::new(entry, series, sight, cause)
+            ..Self::new(entry, ground, sight, cause)
         }
     }
 
     /// Advances the base to a time, if it is not there yet. Returns the first time at which the level differs from what was given
     /// out before; if it differs nowhere, the millisecond after `until`.
-    fn pass(&mut self, series: &Series, until: i64) -> i64 {
+    fn pass(&mut self, ground: Ground<'_>, until: i64) -> i64 {
         if self.base.at() >= until {
             return until + 1;
         }
         let (start, nothing) = (self.turns.len(), Turns::default());
-        let mut walk = Walk::new(&self.entry, series, self.sight).from(self.begin).lazy();
+        let mut walk = Walk::new(&self.entry, ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref())).lazy();
         self.base.advance(&mut walk, until, &mut self.turns);
         let (rule, before) = (&self.entry.rule, self.turns.set(start));
         let mut given = levels(before, self.ahead.from(0, &nothing), rule);
@@ -203,12 +208,11 @@ impl Watch {
     /// Brings the watch up to the clock, gives out what changed, and says when to look again.
     pub(super) fn settle(&mut self, context: &Context<'_>, out: &mut Vec<(Finding, Diff)>) -> i64 {
         let Corrected { mut range, open } = match &context.edits {
-            Some(edits) => self.correct(context.series, edits),
+            Some(edits) => self.correct(context.ground, edits),
             None => Corrected::default(),
         };
         let (start, old) = open.unwrap_or_else(|| (self.turns.len(), Turns::default()));
-        let mut walk = Walk::new(&self.entry, context.series, self.sight)
-            .from(self.begin)
+        let mut walk = Walk::new(&self.entry, context.ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref()))
             .lazy()
             .calm(self.calm);
         let mut ahead = Turns::default();
@@ -235,8 +239,8 @@ impl Watch {
     }
 
     /// Makes base and turns right again after edits, some of them at or before the base.
-    fn correct(&mut self, series: &Series, edits: &[Edit]) -> Corrected {
-        let mut walk = Walk::new(&self.entry, series, self.sight).from(self.begin);
+    fn correct(&mut self, ground: Ground<'_>, edits: &[Edit]) -> Corrected {
+        let mut walk = Walk::new(&self.entry, ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref()));
         let end = self.base.at();
         let mut rest = stretches(&walk, edits, end).into_iter().peekable();
         let mut corrected = Corrected::default();
@@ -345,10 +349,10 @@ impl Watch {
     /// wrong. Then no point is needed that is not in a window of that time.
     ///
     /// Which levels were on is remembered from `remember` on: an entry with another condition goes on from there.
-    pub(super) fn move_anchor(&mut self, series: &Series, until: i64, remember: i64) {
-        let mut walk = Walk::new(&self.entry, series, self.sight).from(self.begin);
+    pub(super) fn move_anchor(&mut self, ground: Ground<'_>, until: i64, remember: i64) {
+        let mut walk = Walk::new(&self.entry, ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref()));
         if self.base.at() < until {
-            let mut walk = Walk::new(&self.entry, series, self.sight).from(self.begin).lazy();
+            let mut walk = Walk::new(&self.entry, ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref())).lazy();
             self.base.advance(&mut walk, until, &mut self.turns);
             self.ahead.forget_until(until);
         }
@@ -425,7 +429,7 @@ impl Watch {
             let undone = shown.zip(began).filter(|_| standing.is_none());
             let undone = undone.map(|((level, _), began)| (began, level));
             let (at, level) = self.occasion(undone, context.now);
-            let walk = Walk::new(&self.entry, context.series, self.sight).from(self.begin);
+            let walk = Walk::new(&self.entry, context.ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref()));
             Box::new(evidence::explain(&walk, at, level, context.subject))
         });
         let revision = Revision {

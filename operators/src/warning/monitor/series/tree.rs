@@ -7,7 +7,9 @@
 //! Up to [`LEAF`] points the tree is one leaf, so a short series is a plain vector. What is appended, or put in front, leaves
 //! full leaves behind: a series in either order takes little more than its points.
 
-use super::{Extent, Point};
+use std::cell::OnceCell;
+
+use super::{Extent, Moments, Point};
 
 /// The most points of a leaf, and the most children of an inner node. Unit tests reach every split with few points.
 pub(super) const LEAF: usize = if cfg!(test) { 8 } else { 128 };
@@ -27,6 +29,8 @@ pub(super) struct Child {
     first: i64,
     extent: Extent,
     node: Node,
+    /// Found when it is asked for: few rules need it.
+    moments: OnceCell<Box<Moments>>,
 }
 
 impl Child {
@@ -35,12 +39,22 @@ impl Child {
             first: i64::MAX,
             extent: Extent::default(),
             node,
+            moments: OnceCell::new(),
         };
         child.measure();
         child
     }
 
+    fn moments(&self) -> &Moments {
+        self.moments.get_or_init(|| {
+            let mut moments = Moments::default();
+            self.node.moments(i64::MIN, i64::MAX, &mut moments);
+            Box::new(moments)
+        })
+    }
+
     fn measure(&mut self) {
+        self.moments.take();
         self.extent = self.node.whole();
         self.first = match &self.node {
             Node::Leaf(points) => points.first().map_or(i64::MAX, |point| point.time()),
@@ -139,6 +153,7 @@ impl Node {
         };
         let at = place(children, time);
         let child = &mut children[at];
+        child.moments.take();
         let (before, right) = child.node.edit(time, point);
         match (before, point, &right) {
             (None, Some(point), None) => {
@@ -241,16 +256,58 @@ impl Node {
                 points[start..end].iter().for_each(|point| extent.add(*point));
             }
             Self::Inner(children) => {
-                let end = children.partition_point(|child| child.first <= until);
-                let start = place(&children[..end], after);
-                for (at, child) in children[..end].iter().enumerate().skip(start) {
-                    // What lies before a sibling that begins in time lies in time as well.
-                    if child.first > after && at + 1 < end {
+                for (child, inside) in within(children, after, until) {
+                    if inside {
                         extent.join(&child.extent);
                     } else {
                         child.node.extent(after, until, extent);
                     }
                 }
+            }
+        }
+    }
+
+    /// The moments of the points later than `after`, up to and including `until`, behind those of `moments`.
+    pub(super) fn moments(&self, after: i64, until: i64, moments: &mut Moments) {
+        match self {
+            Self::Leaf(points) => {
+                let end = points.partition_point(|point| point.time() <= until);
+                let start = points[..end].partition_point(|point| point.time() <= after);
+                points[start..end].iter().for_each(|point| moments.add(*point));
+            }
+            Self::Inner(children) => {
+                for (child, inside) in within(children, after, until) {
+                    if inside {
+                        moments.join(child.moments());
+                    } else {
+                        child.node.moments(after, until, moments);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many points later than `after`, up to and including `until`, are such that `is` holds. `whole` says how many of a subtree
+    /// are, where its summary tells.
+    pub(super) fn count_such(
+        &self,
+        after: i64,
+        until: i64,
+        whole: &impl Fn(&Extent) -> Option<u32>,
+        is: &impl Fn(Point) -> bool,
+    ) -> u32 {
+        match self {
+            Self::Leaf(points) => {
+                let end = points.partition_point(|point| point.time() <= until);
+                let start = points[..end].partition_point(|point| point.time() <= after);
+                points[start..end].iter().filter(|point| is(**point)).count() as u32
+            }
+            Self::Inner(children) => {
+                let counts = within(children, after, until).map(|(child, inside)| {
+                    let told = whole(&child.extent).filter(|count| inside || *count == 0);
+                    told.unwrap_or_else(|| child.node.count_such(after, until, whole, is))
+                });
+                counts.sum()
             }
         }
     }
@@ -312,6 +369,15 @@ impl Node {
             points.shrink_to_fit();
         }
     }
+}
+
+/// The children that may hold points later than `after`, up to and including `until`, and whether all of their points are such.
+fn within(children: &[Child], after: i64, until: i64) -> impl Iterator<Item = (&Child, bool)> {
+    let end = children.partition_point(|child| child.first <= until);
+    let start = place(&children[..end], after);
+    let between = children[..end].iter().enumerate().skip(start);
+    // What lies before a sibling that begins in time lies in time as well.
+    between.map(move |(at, child)| (child, child.first > after && at + 1 < end))
 }
 
 fn edit_leaf(points: &mut Vec<Point>, time: i64, point: Option<Point>) -> (Option<Point>, Option<Node>) {

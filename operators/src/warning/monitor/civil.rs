@@ -1,0 +1,264 @@
+//! The calendar of the city: its hours and days, and when a condition `during` is true.
+//!
+//! Everything here is a function of an instant and of the settings: the wall clock plays no part.
+
+use std::sync::Arc;
+
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+use riskflow_config::{Calendar, CalendarUnit, CityDays, Days, During};
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// The time zone of the city, and which of its days are special.
+#[derive(Clone, Debug)]
+pub struct Civil(Arc<Zone>);
+
+#[derive(Debug)]
+struct Zone {
+    zone: TimeZone,
+    /// How far its clocks are ahead of UTC in milliseconds, where that never changes from the year 2000 on.
+    fixed: Option<i64>,
+    days: CityDays,
+}
+
+impl Default for Civil {
+    fn default() -> Self {
+        Self::new(TimeZone::UTC, CityDays::default())
+    }
+}
+
+impl Civil {
+    /// That of a city.
+    #[must_use]
+    pub fn new(zone: TimeZone, days: CityDays) -> Self {
+        let from = Timestamp::from_second(946_684_800).expect("the year 2000 is a time");
+        let fixed = zone.following(from).next().is_none();
+        let fixed = fixed.then(|| i64::from(zone.to_offset(from).seconds()) * 1_000);
+        Self(Arc::new(Zone { zone, fixed, days }))
+    }
+
+    /// When the hour or day of the calendar that holds an instant began, and when the next begins.
+    pub fn bucket(&self, calendar: Calendar, at: i64) -> (i64, i64) {
+        match calendar.unit {
+            CalendarUnit::Hour => {
+                let since = (at + self.offset(at)).rem_euclid(HOUR);
+                (at - since, at - since + HOUR)
+            }
+            CalendarUnit::Day => match self.fixed_at(at) {
+                Some(offset) => {
+                    let since = (at + offset - calendar.from).rem_euclid(DAY);
+                    (at - since, at - since + DAY)
+                }
+                None => self.day(calendar.from, at),
+            },
+        }
+    }
+
+    /// The one so many before it.
+    pub fn bucket_ago(&self, calendar: Calendar, at: i64) -> (i64, i64) {
+        let present = self.bucket(calendar, at);
+        (0..calendar.ago).fold(present, |(begin, _), _| self.bucket(calendar, begin - 1))
+    }
+
+    /// The one of which the bucket of an instant is the one so many before.
+    pub fn bucket_ahead(&self, calendar: Calendar, at: i64) -> (i64, i64) {
+        let own = self.bucket(calendar, at);
+        (0..calendar.ago).fold(own, |(_, end), _| self.bucket(calendar, end))
+    }
+
+    /// Whether an instant is one of those that are meant.
+    pub fn is_during(&self, during: &During, at: i64) -> bool {
+        let (date, minute) = self.local(at);
+        let time = during.time.is_none_or(|(from, to)| match from < to {
+            true => (from..to).contains(&minute),
+            false => minute >= from || minute < to,
+        });
+        let season = during.season.is_none_or(|(from, to)| {
+            let day = (date.month() as u8, date.day() as u8);
+            match from <= to {
+                true => (from..=to).contains(&day),
+                false => day >= from || day <= to,
+            }
+        });
+        let day = during.days.is_empty() || during.days.iter().any(|days| self.is_on(*days, date));
+        let holiday = during
+            .holiday
+            .is_none_or(|wanted| self.0.days.holidays.contains(&date) == wanted);
+        time && season && day && holiday
+    }
+
+    /// The first instant after one at which that may be otherwise: a border of the time of the day, or the next midnight.
+    pub fn next_change(&self, during: &During, at: i64) -> i64 {
+        let (date, _) = self.local(at);
+        let (from, to) = during.time.unwrap_or((0, 0));
+        let borders = [0, from, to].map(|minute| [date, tomorrow(date)].map(|date| self.instant(date, minute)));
+        let next = borders.into_iter().flatten().filter(|border| *border > at).min();
+        // There is none in the last days of time.
+        next.unwrap_or(i64::MAX)
+    }
+
+    fn is_on(&self, days: Days, date: Date) -> bool {
+        let weekday = date.weekday().to_monday_zero_offset() as u8;
+        let works = || {
+            let special = &self.0.days;
+            special.workdays.contains(&date) || weekday < 5 && !special.holidays.contains(&date)
+        };
+        match days {
+            Days::Weekday(wanted) => weekday == wanted,
+            Days::Workday => works(),
+            Days::DayOff => !works(),
+        }
+    }
+
+    /// How far clocks are ahead of UTC.
+    fn offset(&self, at: i64) -> i64 {
+        self.fixed_at(at).unwrap_or_else(|| {
+            let offset = self.0.zone.to_offset(timestamp(at));
+            i64::from(offset.seconds()) * 1_000
+        })
+    }
+
+    fn fixed_at(&self, at: i64) -> Option<i64> {
+        const FROM: i64 = 946_684_800_000;
+        self.0.fixed.filter(|_| at >= FROM + DAY)
+    }
+
+    fn local(&self, at: i64) -> (Date, u16) {
+        let local = self.0.zone.to_datetime(timestamp(at));
+        (local.date(), local.hour() as u16 * 60 + local.minute() as u16)
+    }
+
+    /// When clocks show a time of a day; where they skip it, as long after midnight as if they did not.
+    fn instant(&self, date: Date, minute: u16) -> i64 {
+        let (date, minute) = if minute == 24 * 60 { (tomorrow(date), 0) } else { (date, minute) };
+        let time = Time::constant((minute / 60) as i8, (minute % 60) as i8, 0, 0);
+        let zoned = self.0.zone.to_ambiguous_timestamp(date.to_datetime(time)).compatible();
+        zoned.map_or(i64::MAX, Timestamp::as_millisecond)
+    }
+
+    fn day(&self, from: i64, at: i64) -> (i64, i64) {
+        let minute = (from / MINUTE) as u16;
+        let (date, _) = self.local(at);
+        let begins = self.instant(date, minute);
+        if begins <= at {
+            (begins, self.instant(tomorrow(date), minute))
+        } else {
+            let yesterday = date.checked_sub(1.day()).unwrap_or(date);
+            (self.instant(yesterday, minute), begins)
+        }
+    }
+}
+
+fn timestamp(at: i64) -> Timestamp {
+    let most = Timestamp::MAX.as_millisecond();
+    Timestamp::from_millisecond(at.clamp(-most / 2, most)).expect("it is within the years that there are")
+}
+
+fn tomorrow(date: Date) -> Date {
+    date.checked_add(1.day()).unwrap_or(date)
+}
+
+#[cfg(test)]
+mod tests {
+    use riskflow_model::rule::DuringRecord;
+
+    use super::*;
+
+    fn civil(zone: &str) -> Civil {
+        Civil::new(TimeZone::get(zone).unwrap(), CityDays::default())
+    }
+
+    fn at(text: &str) -> i64 {
+        text.parse::<Timestamp>().unwrap().as_millisecond()
+    }
+
+    fn day(from: i64, ago: u16) -> Calendar {
+        Calendar {
+            unit: CalendarUnit::Day,
+            from: from * HOUR,
+            ago,
+        }
+    }
+
+    #[test]
+    fn days_begin_when_clocks_say_so() {
+        let island = civil("Asia/Shanghai");
+        let noon = at("2021-07-25T12:00:00+08:00");
+        let bucket = island.bucket(day(8, 0), noon);
+        assert_eq!(bucket, (at("2021-07-25T08:00:00+08:00"), at("2021-07-26T08:00:00+08:00")));
+        assert_eq!(island.bucket(day(8, 0), bucket.0).0, bucket.0);
+        assert_eq!(island.bucket(day(8, 0), bucket.0 - 1).1, bucket.0);
+        assert_eq!(island.bucket_ago(day(8, 2), noon).0, at("2021-07-23T08:00:00+08:00"));
+        assert_eq!(island.bucket_ahead(day(8, 2), at("2021-07-23T09:00:00+08:00")), bucket);
+    }
+
+    #[test]
+    fn a_day_is_as_long_as_clocks_make_it() {
+        let city = civil("Europe/Berlin");
+        for (noon, hours) in [
+            ("2026-03-29T12:00:00+02:00", 23),
+            ("2026-10-25T12:00:00+01:00", 25),
+            ("2026-06-01T12:00:00+02:00", 24),
+        ] {
+            let (begin, end) = city.bucket(day(0, 0), at(noon));
+            assert_eq!(end - begin, hours * HOUR, "{noon}");
+        }
+        // In India hours are full at half past those of UTC.
+        let hour = Calendar {
+            unit: CalendarUnit::Hour,
+            from: 0,
+            ago: 0,
+        };
+        let bucket = civil("Asia/Kolkata").bucket(hour, at("2026-06-01T12:10:00Z"));
+        assert_eq!(bucket.0, at("2026-06-01T11:30:00Z"));
+    }
+
+    #[test]
+    fn times_are_those_of_the_city() {
+        let holiday = "2026-10-01".parse().unwrap();
+        let workday = "2026-10-10".parse().unwrap();
+        let days = CityDays {
+            holidays: [holiday].into(),
+            workdays: [workday].into(),
+        };
+        let city = Civil::new(TimeZone::get("Asia/Shanghai").unwrap(), days);
+        let during = |json: &str| {
+            let record: DuringRecord = serde_json::from_str(json).unwrap();
+            let rule = format!(
+                r#"{{"id":"r","version":1,"select":{{}},"levels":{{"red":{{"when":{{"all":[{{"during":{json}}},
+                    {{"feature":"last","window":"1h","op":">=","threshold":1}}]}}}}}}}}"#
+            );
+            let rule = riskflow_config::Rule::from_json(rule.as_bytes()).unwrap();
+            assert_ne!(record, DuringRecord::default());
+            rule.during[0].clone()
+        };
+        for (json, inside, outside) in [
+            (r#"{"time":"22:00-06:00"}"#, "2026-10-01T23:00:00+08:00", "2026-10-01T06:00:00+08:00"),
+            (r#"{"time":"08:00-20:00"}"#, "2026-10-01T08:00:00+08:00", "2026-10-01T20:00:00+08:00"),
+            (r#"{"days":["thu"]}"#, "2026-10-01T00:00:00+08:00", "2026-09-30T23:59:59+08:00"),
+            (r#"{"days":["workday"]}"#, "2026-10-10T12:00:00+08:00", "2026-10-01T12:00:00+08:00"),
+            (r#"{"days":["day_off"]}"#, "2026-10-11T12:00:00+08:00", "2026-10-10T12:00:00+08:00"),
+            (r#"{"season":"06-01..09-30"}"#, "2026-09-30T23:00:00+08:00", "2026-10-01T00:00:00+08:00"),
+            (r#"{"season":"11-15..03-15"}"#, "2026-01-01T00:00:00+08:00", "2026-10-01T00:00:00+08:00"),
+            (r#"{"holiday":true}"#, "2026-10-01T12:00:00+08:00", "2026-10-02T12:00:00+08:00"),
+            (r#"{"holiday":false}"#, "2026-10-02T12:00:00+08:00", "2026-10-01T12:00:00+08:00"),
+        ] {
+            let during = during(json);
+            assert!(city.is_during(&during, at(inside)), "{json} at {inside}");
+            assert!(!city.is_during(&during, at(outside)), "{json} at {outside}");
+            // It is constant from one change to the next.
+            let mut from = at("2026-09-28T03:00:00+08:00");
+            while from < at("2026-10-13T00:00:00+08:00") {
+                let next = city.next_change(&during, from);
+                assert!(next > from && next <= from + DAY);
+                let same = city.is_during(&during, from) == city.is_during(&during, next - 1);
+                assert!(same, "{json} between {from} and {next}");
+                from = next;
+            }
+        }
+    }
+}
