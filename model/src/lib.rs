@@ -29,6 +29,7 @@ pub mod binary;
 pub mod capability;
 pub mod catalogue;
 pub mod field;
+pub mod id;
 pub mod identifier;
 pub mod intake;
 pub mod json;
@@ -43,6 +44,7 @@ pub mod topic;
 
 pub use check::Check;
 pub use facet::{Facets, Filter, Listed};
+pub use id::Id;
 pub use key::{Key, joined};
 pub use level::{Domain, DomainScope, InherentLevel, Level};
 pub use lineage::{Above, Astray, Lineage};
