@@ -20,9 +20,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use riskflow_model::base::Asset;
 use riskflow_model::intake::{Limit, Permit};
 use riskflow_model::output::{Cause, Origin};
-use riskflow_model::{Key, Level, Shared, Text};
+use riskflow_model::{Id, Key, Level, Shared};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Builder, Diff, Fold, Next, NoRecord, Rows, Updates};
@@ -61,16 +62,16 @@ pub struct PermitState {
     #[serde(skip)]
     change: Option<Change>,
     /// The asset's identifier and the hash of its row.
-    asset: Option<(Text, u64)>,
+    asset: Option<(Id<Asset>, u64)>,
     /// By limit.
-    watches: BTreeMap<Text, Watch>,
+    watches: BTreeMap<Id<Limit>, Watch>,
 }
 
 /// The parts of one asset.
 #[derive(Debug, Default)]
 struct Known {
-    asset: Option<(Text, u64)>,
-    limits: BTreeMap<Text, Shared<Limit>>,
+    asset: Option<(Id<Asset>, u64)>,
+    limits: BTreeMap<Id<Limit>, Shared<Limit>>,
     works: BTreeSet<Shared<Permit>>,
     /// With how many work permits and holders ask for each.
     certificates: BTreeMap<Shared<Permit>, Diff>,
@@ -168,8 +169,8 @@ impl Watch {
         let explanation = count::explain(&self.limit, context.known, past, now);
         let revision = Revision {
             origin: Origin::default(),
-            rule: self.limit.id.clone(),
-            asset: context.asset.clone(),
+            rule: self.limit.id.text().clone(),
+            asset: context.asset.text().clone(),
             source: Source::Limit,
             from: i64::MIN,
             tail: past.to_vec(),
@@ -187,14 +188,14 @@ impl Watch {
     }
 
     /// The limit no longer counts for the asset.
-    fn end(self, asset: &Text, cause: Option<Cause>, out: &mut Vec<(Finding, Diff)>) {
+    fn end(self, asset: &Id<Asset>, cause: Option<Cause>, out: &mut Vec<(Finding, Diff)>) {
         if !self.told {
             return;
         }
         let revision = Revision {
             origin: Origin::default(),
-            rule: self.limit.id.clone(),
-            asset: asset.clone(),
+            rule: self.limit.id.text().clone(),
+            asset: asset.text().clone(),
             source: Source::Limit,
             from: i64::MIN,
             tail: Track::new(),
@@ -211,7 +212,7 @@ impl Watch {
 
 /// What the watches of one asset have in common while they settle.
 struct Context<'a> {
-    asset: &'a Text,
+    asset: &'a Id<Asset>,
     known: &'a Known,
     cause: Option<Cause>,
 }

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use riskflow_model::output::Origin;
-use riskflow_model::responsibility::{Duty, User};
-use riskflow_model::{Key, Shared, Text};
+use riskflow_model::responsibility::{Duty, Unit, User};
+use riskflow_model::{Id, Key, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Fold, Next, NoRecord, TableKey};
@@ -37,22 +37,22 @@ pub struct Shift {
     /// The duty.
     pub duty: Key,
     /// Its unit.
-    pub unit: Text,
+    pub unit: Id<Unit>,
     /// Its role.
     pub role: Text,
     /// The user.
-    pub user: Text,
+    pub user: Id<User>,
 }
 
 /// A user holds a post.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Post {
     /// The unit.
-    pub unit: Text,
+    pub unit: Id<Unit>,
     /// The role there.
     pub role: Text,
     /// The user.
-    pub user: Text,
+    pub user: Id<User>,
     /// How the user is reached.
     pub channel: Text,
 }
@@ -91,7 +91,7 @@ impl RosterRow {
                     .filter(|shift| in_force && shift.span().contains(now));
                 on.extend(valid.map(|shift| {
                     OnDuty::Shift(Shift {
-                        duty: Key::of(&duty.id),
+                        duty: duty.id.key(),
                         unit: duty.unit.clone(),
                         role: duty.role.clone(),
                         user: shift.user.clone(),

@@ -14,7 +14,7 @@ struct Bench {
     /// The levels above none that stand by the revisions given out.
     standings: Vec<Level>,
     /// The level of each limit, by the revisions given out.
-    levels: BTreeMap<Text, Level>,
+    levels: BTreeMap<Id<Limit>, Level>,
     /// When it wants to be woken.
     wake: Option<i64>,
 }
@@ -51,7 +51,7 @@ impl Bench {
                 Finding::Revision(revision) => {
                     assert_eq!((revision.from, diff), (i64::MIN, 1), "a revision holds the whole track");
                     let level = revision.tail.last().map_or(Level::None, |(_, level)| *level);
-                    self.levels.insert(revision.rule.clone(), level);
+                    self.levels.insert(Id::new(revision.rule.clone()), level);
                     revisions.push(*revision);
                 }
                 Finding::DeadLetter(_) => panic!("nothing here is given up"),

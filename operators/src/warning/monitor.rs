@@ -227,11 +227,11 @@ impl Monitor {
         };
         self.limit_sight(now, known);
         let mut end = |watch: Watch, cause| {
-            let datastream = before.datastream.clone();
+            let datastream = before.datastream.text().clone();
             ended.extend(before.asset.clone().map(|asset| Ended {
                 watch,
                 datastream,
-                asset,
+                asset: asset.into_text(),
                 cause,
             }));
         };

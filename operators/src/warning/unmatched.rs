@@ -14,9 +14,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use differential_dataflow::AsCollection;
 use riskflow_config::Unmatched;
+use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Origin, Unmatched as Row};
-use riskflow_model::{Key, Millis, Text, shortened};
+use riskflow_model::rule::RuleRecord;
+use riskflow_model::{Id, Key, Millis, Text, shortened};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::channels::pact::Exchange;
 
@@ -26,13 +28,13 @@ use crate::engine::{Diff, Fold, Next, NoRecord, Rows, Turn, by_epoch};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Alone {
     /// A datastream, and what is wrong with it.
-    Datastream(Text, Unmatched),
+    Datastream(Id<Datastream>, Unmatched),
     /// An asset without datastream.
-    Asset(Text),
+    Asset(Id<Asset>),
     /// There is this rule.
-    Rule(Text),
+    Rule(Id<RuleRecord>),
     /// The rule selects a datastream.
-    Selects(Text),
+    Selects(Id<RuleRecord>),
 }
 
 impl Alone {
@@ -40,9 +42,9 @@ impl Alone {
     #[must_use]
     pub fn key(&self) -> Key {
         let (what, id) = match self {
-            Self::Datastream(id, _) => ("datastream", id),
-            Self::Asset(id) => ("asset", id),
-            Self::Rule(id) | Self::Selects(id) => ("rule", id),
+            Self::Datastream(id, _) => ("datastream", id.text()),
+            Self::Asset(id) => ("asset", id.text()),
+            Self::Rule(id) | Self::Selects(id) => ("rule", id.text()),
         };
         Key::of_parts(&[what, id])
     }
@@ -73,9 +75,9 @@ struct Found {
 /// Something that has met nothing since a time. Within a kind in the order of identifier, rule and part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lasts {
-    /// The datastream's, asset's or rule's identifier.
+    /// The datastream's, asset's or rule's identifier: of which, the kind says.
     id: Text,
-    rule: Option<Text>,
+    rule: Option<Id<RuleRecord>>,
     part: Option<Text>,
     what: Unmatched,
     since: Millis,
@@ -99,12 +101,12 @@ impl Lasts {
     }
 
     fn row(&self) -> Row {
-        let id = || Some(self.id.clone());
+        let id = self.id.clone();
         let (datastream, rule, asset) = match &self.what {
-            Unmatched::NoDatastream => (None, None, id()),
-            Unmatched::SelectsNothing => (None, id(), None),
-            Unmatched::NoAsset { asset } => (id(), None, Some(asset.clone())),
-            _ => (id(), self.rule.clone(), None),
+            Unmatched::NoDatastream => (None, None, Some(Id::new(id))),
+            Unmatched::SelectsNothing => (None, Some(Id::new(id)), None),
+            Unmatched::NoAsset { asset } => (Some(Id::new(id)), None, Some(asset.clone())),
+            _ => (Some(Id::new(id)), self.rule.clone(), None),
         };
         Row {
             kind: self.what.kind().into(),
@@ -125,9 +127,9 @@ impl LastingState {
     fn now(&self, now: i64) -> Vec<Lasts> {
         let selects = self.present.iter().any(|(alone, _)| matches!(alone, Alone::Selects(_)));
         let one = |(alone, _): &(Alone, Diff)| match alone {
-            Alone::Datastream(id, what) => Some(Lasts::new(id, what.clone(), Millis(now))),
-            Alone::Asset(id) => Some(Lasts::new(id, Unmatched::NoDatastream, Millis(now))),
-            Alone::Rule(id) if !selects => Some(Lasts::new(id, Unmatched::SelectsNothing, Millis(now))),
+            Alone::Datastream(id, what) => Some(Lasts::new(id.text(), what.clone(), Millis(now))),
+            Alone::Asset(id) => Some(Lasts::new(id.text(), Unmatched::NoDatastream, Millis(now))),
+            Alone::Rule(id) if !selects => Some(Lasts::new(id.text(), Unmatched::SelectsNothing, Millis(now))),
             Alone::Rule(_) | Alone::Selects(_) => None,
         };
         self.present.iter().filter_map(one).collect()

@@ -13,7 +13,7 @@ use riskflow_model::intake::Incident;
 use riskflow_model::output::{CaseState, CaseStep, Origin};
 use riskflow_model::responsibility::{Duty, Plan, Unit, User};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Row, Text};
+use riskflow_model::{Id, Row};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -73,12 +73,12 @@ pub fn semantics() -> Semantics {
 /// What the maker knows of people and cases.
 pub(super) struct People {
     oracle: Oracle,
-    cases: BTreeMap<Text, CaseState>,
+    cases: BTreeMap<Id<CaseState>, CaseState>,
     /// Every case that ever was.
-    ever: Vec<Text>,
+    ever: Vec<Id<CaseState>>,
     versions: [u32; INCIDENTS as usize],
     /// Identifiers of actions, with their case.
-    sent: Vec<(Text, Text)>,
+    sent: Vec<(Id<Action>, Id<CaseState>)>,
 }
 
 impl People {
@@ -328,7 +328,7 @@ impl Maker {
         let Some(state) = state.filter(|_| !self.draw.once_in(4)) else {
             return;
         };
-        let parents: Vec<&Text> = state
+        let parents: Vec<&Id<Unit>> = state
             .escalations
             .iter()
             .filter_map(|lifted| lifted.to.as_ref())

@@ -1,11 +1,12 @@
 //! What people may do at each step, and what it does.
 
-use riskflow_model::Millis;
-use riskflow_model::Text;
 use riskflow_model::action::{Action, Verb};
 use riskflow_model::output::{Basis, By, CaseEventKind, CaseState, CaseStep, Cause, Note, Refusal, TaskState};
+use riskflow_model::responsibility::Unit;
+use riskflow_model::{Id, Millis, Text};
 
 use super::machine::{Machine, Post, Rules, Told};
+use crate::closed_loop::obligation::PlannedTask;
 
 impl Machine {
     /// An action stands at a time: it is done, or refused and changes nothing.
@@ -195,15 +196,15 @@ impl Machine {
     }
 
     /// The task that a report is about; `None` where the case has none open.
-    fn job_of(&self, action: &Action) -> Result<Option<(Text, Text)>, Refusal> {
+    fn job_of(&self, action: &Action) -> Result<Option<PlannedTask>, Refusal> {
         let open = self.jobs.values().any(|job| job.reported.is_none());
         let Some(named) = &action.task else {
             return if open { Err(Refusal::UnknownTask) } else { Ok(None) };
         };
         // A full name means one task, also where another is called the same for short.
-        let full = |(plan, task): &(Text, Text)| TaskState::full_name(plan, task) == *named;
+        let full = |(plan, task): &PlannedTask| TaskState::full_name(plan, task) == *named;
         let by_full_name = self.jobs.keys().any(full);
-        let is_named = |id: &(Text, Text)| if by_full_name { full(id) } else { id.1 == *named };
+        let is_named = |id: &PlannedTask| if by_full_name { full(id) } else { id.1.text() == named };
         let mut found = self.jobs.iter().filter(|(id, _)| is_named(id)).peekable();
         if found.peek().is_none() {
             return Err(Refusal::UnknownTask);
@@ -213,7 +214,7 @@ impl Machine {
     }
 }
 
-fn is_to(to: &Option<Text>, action: &Action) -> bool {
+fn is_to(to: &Option<Id<Unit>>, action: &Action) -> bool {
     to.is_some() && *to == action.unit
 }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use riskflow_config::FlappingSettings;
 use riskflow_model::action::Action;
+use riskflow_model::id::{CaseReference, WarningOrIncident};
 use riskflow_model::intake::IncidentState;
 use riskflow_model::output::{
     Basis, CaseCounts, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, Obligation, Origin, Refusal,
-    TaskState,
+    TaskState, WarningState,
 };
-use riskflow_model::{Domain, Key, Level, Millis, Text};
+use riskflow_model::responsibility::Unit;
+use riskflow_model::{Domain, Id, Key, Level, Millis};
 use serde::{Deserialize, Serialize};
 
 use super::alarm::alarms;
@@ -18,7 +20,7 @@ use super::item::{Fact, FactKind, Held, Item, What};
 use super::machine::{Machine, Post, Rules, Told};
 use super::restless::{Passed, Restless};
 use super::{Alarm, Case, CaseOutput, Change, Standing, acting, name};
-use crate::closed_loop::obligation::{Subject, TaskMatch};
+use crate::closed_loop::obligation::{PlannedTask, Subject, TaskMatch};
 use crate::engine::{Diff, Next};
 use crate::warning::KNOWN;
 
@@ -36,9 +38,9 @@ struct Walked {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct File {
     /// See [`name::of_case`].
-    pub(super) id: Text,
+    pub(super) id: Id<CaseState>,
     /// The warnings that it is about, the newest last; none of an incident.
-    warnings: VecDeque<Text>,
+    warnings: VecDeque<Id<WarningState>>,
     /// How many there were.
     joined: u32,
     /// Whether one of them ended.
@@ -56,7 +58,7 @@ pub(super) struct File {
     level: Level,
     /// Obligations and tasks as they stand on the timeline.
     duties: BTreeMap<Post, Held>,
-    tasks: BTreeMap<(Text, Text), TaskMatch>,
+    tasks: BTreeMap<PlannedTask, TaskMatch>,
     /// The identifiers of its actions.
     actions: BTreeSet<Key>,
     /// The case as of a time that nothing can reach any more.
@@ -75,7 +77,7 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn new(id: Text, subject: Arc<Subject>) -> Self {
+    pub(super) fn new(id: Id<CaseState>, subject: Arc<Subject>) -> Self {
         Self {
             id,
             warnings: VecDeque::new(),
@@ -99,9 +101,9 @@ impl File {
         }
     }
 
-    /// Whether a warning or incident belongs to it.
-    pub(super) fn is_of(&self, id: &Text) -> bool {
-        self.id == *id || self.warnings.contains(id)
+    /// Whether it has this name, or what has it belongs to it.
+    pub(super) fn is_of(&self, named: &Id<CaseReference>) -> bool {
+        *self.id == **named || self.warnings.iter().any(|warning| **warning == **named)
     }
 
     /// Whether it is archived, as far as is told.
@@ -112,20 +114,20 @@ impl File {
     }
 
     /// A warning belongs to it from here on.
-    pub(super) fn join(&mut self, warning: &Text) {
+    pub(super) fn join(&mut self, warning: Id<WarningState>) {
         self.joined += 1;
-        self.warnings.push_back(warning.clone());
+        self.warnings.push_back(warning);
         if self.warnings.len() > KNOWN {
             self.warnings.pop_front();
         }
     }
 
     /// Adds a fact to the timeline. While the case is flapping, only a fact with a level above the peak is added.
-    pub(super) fn fact(&mut self, now: i64, warning: &Text, mut fact: Fact, settings: &FlappingSettings) {
+    pub(super) fn fact(&mut self, now: i64, id: &Id<WarningOrIncident>, mut fact: Fact, settings: &FlappingSettings) {
         // The last warning is withdrawn, but others of the case have ended: so the case has ended, it is not withdrawn.
         match fact.kind {
             FactKind::Cleared => self.ended = true,
-            FactKind::Withdrawn if self.ended && !name::begins_with(&self.id, warning) => fact.kind = FactKind::Cleared,
+            FactKind::Withdrawn if self.ended && !name::begins_with(&self.id, id) => fact.kind = FactKind::Cleared,
             _ => {}
         }
         let cause = fact.cause;
@@ -183,7 +185,7 @@ impl File {
         action: Box<Action>,
         most: usize,
     ) -> Result<bool, Box<Action>> {
-        let id = Key::of(&action.id);
+        let id = action.id.key();
         if self.actions.contains(&id) {
             return Ok(false);
         }
@@ -236,7 +238,7 @@ impl File {
             held.by_post |= !duty.rostered;
             held.rosters.extend(duty.rostered.then_some(duty.duty));
         }
-        let tasks: BTreeMap<(Text, Text), TaskMatch> = rows
+        let tasks: BTreeMap<PlannedTask, TaskMatch> = rows
             .tasks
             .iter()
             .map(|(id, task)| (id.clone(), (**task).clone()))
@@ -471,7 +473,7 @@ impl File {
     }
 
     fn standing_of(&self, machine: &Machine, obligations: Vec<Obligation>) -> Standing {
-        let mut missed: BTreeMap<&Text, u32> = BTreeMap::new();
+        let mut missed: BTreeMap<&Id<Unit>, u32> = BTreeMap::new();
         for unit in machine
             .lifted
             .iter()
@@ -495,7 +497,7 @@ impl File {
 const LONG: usize = if cfg!(debug_assertions) { 4 } else { 64 };
 
 /// The last of a list.
-fn newest(all: &VecDeque<Text>, most: usize) -> Vec<Text> {
+fn newest<T: Clone>(all: &VecDeque<T>, most: usize) -> Vec<T> {
     all.iter().skip(all.len().saturating_sub(most)).cloned().collect()
 }
 

@@ -10,14 +10,15 @@ use riskflow_config::CaseSettings;
 use riskflow_model::output::{
     Basis, By, CaseEvent, CaseEventKind, CaseStep, CaseTimes, Cause, Escalation, People, TaskState,
 };
-use riskflow_model::{Domain, Level, Millis, Text};
+use riskflow_model::responsibility::Unit;
+use riskflow_model::{Domain, Id, Level, Millis, Text};
 use serde::{Deserialize, Serialize};
 
 use super::item::{Evidence, Fact, FactKind, Held, Item, What};
-use crate::closed_loop::obligation::TaskMatch;
+use crate::closed_loop::obligation::{PlannedTask, TaskMatch};
 
 /// A unit and a role there.
-pub type Post = (Text, Text);
+pub type Post = (Id<Unit>, Text);
 
 /// What the machine needs to know besides its timeline.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +137,7 @@ pub struct Machine {
     /// By when anybody must acknowledge where nobody is obliged.
     pub(super) anybody: Deadline,
     pub(super) obliged: BTreeMap<Post, Obliged>,
-    pub(super) jobs: BTreeMap<(Text, Text), Job>,
+    pub(super) jobs: BTreeMap<PlannedTask, Job>,
     pub(super) lifted: Vec<Lifted>,
     /// The level at which it was first issued.
     pub(super) issue_level: Level,
@@ -152,7 +153,7 @@ enum Which {
     Next,
     Anybody,
     Obliged(Post),
-    Job((Text, Text)),
+    Job(PlannedTask),
 }
 
 impl Machine {
@@ -537,7 +538,7 @@ impl Machine {
         }
     }
 
-    fn task(&mut self, at: i64, id: &(Text, Text), task: Option<&TaskMatch>) {
+    fn task(&mut self, at: i64, id: &PlannedTask, task: Option<&TaskMatch>) {
         match (self.jobs.get_mut(id), task) {
             (Some(job), Some(task)) => {
                 job.task.clone_from(task);
