@@ -103,12 +103,12 @@ impl TableRecord for Permit {
 }
 
 impl Permit {
-    /// When it is in force: from, and up to but not at; `None` if never. The ends of `i64` are before and after all times.
+    /// When it is in force: from, and up to but not at; `None` if never.
     #[must_use]
-    pub fn in_force(&self) -> Option<(i64, i64)> {
-        let from = self.valid_from.map_or(i64::MIN, |from| from.0);
+    pub fn in_force(&self) -> Option<(Millis, Millis)> {
+        let from = self.valid_from.unwrap_or(Millis::MIN);
         let ends = [self.valid_to, self.cancelled_from].into_iter().flatten();
-        let to = ends.map(|end| end.0).min().unwrap_or(i64::MAX);
+        let to = ends.min().unwrap_or(Millis::MAX);
         (from < to).then_some((from, to))
     }
 }

@@ -31,8 +31,8 @@ pub struct Span {
 impl Span {
     /// Whether a time lies in it.
     #[must_use]
-    pub fn contains(&self, time: i64) -> bool {
-        self.from.is_none_or(|from| from.0 <= time) && self.to.is_none_or(|to| time < to.0)
+    pub fn contains(&self, time: Millis) -> bool {
+        self.from.is_none_or(|from| from <= time) && self.to.is_none_or(|to| time < to)
     }
 
     /// A validity that ends before it begins is a mistake; one that is empty is how registers keep what never came to be.
@@ -47,9 +47,9 @@ impl Span {
 
     /// The first border after a time.
     #[must_use]
-    pub fn next_border(&self, time: i64) -> Option<i64> {
+    pub fn next_border(&self, time: Millis) -> Option<Millis> {
         let borders = [self.from, self.to].into_iter().flatten();
-        borders.map(|border| border.0).filter(|border| *border > time).min()
+        borders.filter(|border| *border > time).min()
     }
 }
 

@@ -244,7 +244,7 @@ impl Oracle {
             rules: &self.rules,
             places: &places,
         };
-        expected.unmatched = self.alone.step(now, self.semantics.unmatched.after, &tables);
+        expected.unmatched = self.alone.step(now, self.semantics.unmatched.after.0, &tables);
         self.cases
             .step(&self.semantics, now, &records, (places, &self.runs), &mut expected);
         expected
@@ -265,7 +265,7 @@ impl Oracle {
 
     /// Datastreams become known or unknown; what waited too long is given up.
     fn know(&mut self, now: i64, expected: &mut Expected) {
-        let hold = self.semantics.unknown.hold;
+        let hold = self.semantics.unknown.hold.0;
         self.streams.retain(|key, _| self.datastreams.contains_key(key));
         for waiting in self.waiting.values_mut() {
             for (_, origin, _) in waiting.iter().filter(|(arrival, ..)| now > arrival + hold) {
@@ -389,16 +389,16 @@ impl Oracle {
         expected: &mut Expected,
     ) {
         let (time, settings) = (observation.time.0, self.semantics.time);
-        if time < now - settings.horizon {
+        if time < now - settings.horizon.0 {
             expected.dead.insert((Reason::TooLate, origin));
-        } else if time > now + settings.max_future {
+        } else if time > now + settings.max_future.0 {
             expected.dead.insert((Reason::InFuture, origin));
         } else if let Some(stream) = self.streams.get_mut(&observation.datastream) {
             let before = stream.series.get(&time).copied();
             apply(&mut stream.series, observation);
             let cause = match (before, observation.reading) {
                 (None, None) => return,
-                (None, Some(_)) if now - time > settings.late_after => Cause::LateData,
+                (None, Some(_)) if now - time > settings.late_after.0 => Cause::LateData,
                 (None, Some(_)) => Cause::Data,
                 (before, after) if before == after => return,
                 _ => Cause::Correction,

@@ -11,7 +11,7 @@ use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::action::{Action, Verb};
 use riskflow_model::output::{CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Notice, Origin, Refusal};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Millis};
+use riskflow_model::{Duration, Id, Millis};
 use riskflow_tests::history::{Draw, START, semantics};
 use serde_json::{Value, json};
 
@@ -26,8 +26,8 @@ const CASES: [&str; 3] = ["leak", "fire", "flood"];
 /// The short deadlines of random histories, and a horizon behind which no action here lies.
 fn settings() -> Semantics {
     let mut settings = semantics();
-    settings.case.horizon = 3_600_000;
-    settings.case.retain = 3_600_000;
+    settings.case.horizon = Duration(3_600_000);
+    settings.case.retain = Duration(3_600_000);
     settings
 }
 

@@ -11,7 +11,7 @@ use riskflow_model::intake::Incident;
 use riskflow_model::output::{CaseDelta, CaseState, WarningState};
 use riskflow_model::responsibility::{Duty, Plan, Unit, User};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Shared};
+use riskflow_model::{Duration, Id, Shared};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
@@ -31,8 +31,8 @@ use crate::warning::Joined;
 pub struct CaseTerms {
     /// Deadlines and bounds.
     pub settings: CaseSettings,
-    /// How far ahead of the clock an action may be, milliseconds.
-    pub max_future: i64,
+    /// How far ahead of the clock an action may be.
+    pub max_future: Duration,
     /// The time that people there go by.
     pub zone: TimeZone,
 }

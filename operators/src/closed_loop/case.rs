@@ -33,7 +33,7 @@ use riskflow_model::output::{
 };
 use riskflow_model::responsibility::Unit;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Domain, Id, Key, Level, Millis, RegionCode, Text};
+use riskflow_model::{Domain, Duration, Id, Key, Level, Millis, RegionCode, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::closed_loop::obligation::{CaseRow, DutyMatch, PlannedTask, Subject, TaskMatch};
@@ -184,8 +184,8 @@ pub enum Addressee {
 pub struct Case {
     /// Deadlines and bounds.
     pub settings: CaseSettings,
-    /// How far an action may be before the issue, in milliseconds.
-    pub max_future: i64,
+    /// How far an action may be before the issue.
+    pub max_future: Duration,
 }
 
 /// A case may have this many actions.
@@ -278,7 +278,7 @@ impl Case {
     }
 
     /// The file of a warning or incident. One that begins, and has none, joins the newest if that is not archived, or gets one.
-    fn file_of<'s>(state: &'s mut CaseFoldState, now: i64, news: &mut News) -> Option<&'s mut File> {
+    fn file_of<'s>(state: &'s mut CaseFoldState, now: Millis, news: &mut News) -> Option<&'s mut File> {
         let News { id, run, fact } = news;
         let named = id.widen();
         if let Some(at) = state.files.iter().rposition(|file| file.is_of(&named)) {
@@ -303,7 +303,7 @@ impl Case {
     }
 
     /// Takes in what came since the last settling; gives what is refused for good.
-    fn take_in(&self, now: i64, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) {
+    fn take_in(&self, now: Millis, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) {
         for file in &mut state.files {
             file.calm_down(now);
         }
@@ -424,7 +424,7 @@ impl Fold for Case {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: Key,
         state: &mut CaseFoldState,
         changes: &mut dyn Iterator<Item = (CaseRow, Diff)>,
@@ -433,7 +433,7 @@ impl Fold for Case {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, state: &mut CaseFoldState, record: &mut CaseRecord) {
+    fn record(&mut self, _now: Millis, _key: Key, state: &mut CaseFoldState, record: &mut CaseRecord) {
         match record {
             CaseRecord::Warning(happened) => {
                 let level = happened.level;
@@ -464,9 +464,9 @@ impl Fold for Case {
         }
     }
 
-    fn settle(&mut self, now: i64, _key: Key, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) -> Next {
+    fn settle(&mut self, now: Millis, _key: Key, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) -> Next {
         self.take_in(now, state, out);
-        let mut wake: Option<i64> = None;
+        let mut wake: Option<Millis> = None;
         state.files.retain_mut(|file| {
             let next = file.tell(now, self, out);
             match next {

@@ -10,7 +10,7 @@
 
 use riskflow_model::id::Run;
 use riskflow_model::output::Origin;
-use riskflow_model::{Id, Key};
+use riskflow_model::{Id, Key, Millis};
 use serde::{Deserialize, Serialize};
 
 use crate::closed_loop::case::Acted;
@@ -50,7 +50,7 @@ impl Fold for Joining {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: Key,
         state: &mut JoiningState,
         changes: &mut dyn Iterator<Item = (Id<Run>, Diff)>,
@@ -61,14 +61,14 @@ impl Fold for Joining {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, state: &mut JoiningState, record: &mut Acted) {
+    fn record(&mut self, _now: Millis, _key: Key, state: &mut JoiningState, record: &mut Acted) {
         state.acted.push(record.clone());
     }
 
     /// Actions are passed on once.
     fn recall(&mut self, _key: Key, _state: &JoiningState, _out: &mut Vec<(Acted, Diff)>) {}
 
-    fn settle(&mut self, _now: i64, _key: Key, state: &mut JoiningState, out: &mut Vec<(Acted, Diff)>) -> Next {
+    fn settle(&mut self, _now: Millis, _key: Key, state: &mut JoiningState, out: &mut Vec<(Acted, Diff)>) -> Next {
         let run = state.run.as_ref().map(Id::key);
         for acted in state.acted.drain(..) {
             let case = run.unwrap_or(acted.case);

@@ -269,7 +269,7 @@ impl Fold for Notices {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: Key,
         state: &mut NoticeState,
         changes: &mut dyn Iterator<Item = (NoticeRow, Diff)>,
@@ -287,14 +287,14 @@ impl Fold for Notices {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, _state: &mut NoticeState, record: &mut NoRecord) {
+    fn record(&mut self, _now: Millis, _key: Key, _state: &mut NoticeState, record: &mut NoRecord) {
         match *record {}
     }
 
     /// Notices are told once: there is nothing to give again.
     fn recall(&mut self, _key: Key, _state: &NoticeState, _out: &mut Vec<(Box<Notice>, Diff)>) {}
 
-    fn settle(&mut self, _now: i64, _key: Key, state: &mut NoticeState, out: &mut Vec<(Box<Notice>, Diff)>) -> Next {
+    fn settle(&mut self, _now: Millis, _key: Key, state: &mut NoticeState, out: &mut Vec<(Box<Notice>, Diff)>) -> Next {
         let Some(about) = state.about.clone() else {
             return Next::Forget;
         };

@@ -19,7 +19,7 @@ use riskflow_model::id::{RuleOrHazard, Run, WarningOrIncident};
 use riskflow_model::intake::{Incident, IncidentState};
 use riskflow_model::output::WarningState;
 use riskflow_model::responsibility::{Duty, Plan, PlanTask, Unit};
-use riskflow_model::{Domain, Id, Key, Level, Millis, RegionCode, Shared, Text};
+use riskflow_model::{Domain, Duration, Id, Key, Level, Millis, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Rows, join_few};
@@ -92,8 +92,8 @@ pub struct TaskMatch {
     pub name: Text,
     /// Who is to do it.
     pub role: Text,
-    /// From its coming to the report, in milliseconds.
-    pub limit: Option<i64>,
+    /// From its coming to the report.
+    pub limit: Option<Duration>,
 }
 
 /// Returns what each case is about. `warnings` are the open ones with their runs: a case has the key of the run.
@@ -244,7 +244,7 @@ fn tasks_of(plan: &Plan) -> Vec<TaskMatch> {
         order,
         name: task.name.clone(),
         role: task.role.clone(),
-        limit: task.limit_minutes.map(|minutes| i64::from(minutes) * 60_000),
+        limit: task.limit_minutes.map(|minutes| Duration(i64::from(minutes) * 60_000)),
     });
     tasks.collect()
 }

@@ -22,7 +22,9 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         Self {
-            fold: UnderPermit { remember: 6 * HOUR },
+            fold: UnderPermit {
+                remember: Duration(6 * HOUR),
+            },
             key: Key::of("a"),
             state: PermitState::default(),
             standings: Vec::new(),
@@ -34,11 +36,12 @@ impl Bench {
     /// An epoch: revisions as (from MIN) tracks, with cause and explanation.
     fn epoch(&mut self, now: i64, changes: Vec<(Part, Diff)>) -> Vec<Revision> {
         if !changes.is_empty() {
-            self.fold.rows(now, self.key, &mut self.state, &mut changes.into_iter());
+            self.fold
+                .rows(Millis(now), self.key, &mut self.state, &mut changes.into_iter());
         }
         let mut out = Vec::new();
-        self.wake = match self.fold.settle(now, self.key, &mut self.state, &mut out) {
-            Next::Wake(due) => Some(due),
+        self.wake = match self.fold.settle(Millis(now), self.key, &mut self.state, &mut out) {
+            Next::Wake(due) => Some(due.0),
             Next::Keep => None,
             Next::Forget => {
                 self.state = PermitState::default();

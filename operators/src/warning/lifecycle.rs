@@ -16,7 +16,7 @@ use riskflow_model::id::{RuleOrLimit, Run};
 use riskflow_model::output::{
     AssetRisk, Cause, DeltaKind, Explanation, Origin, SourceKind, WarningDelta, WarningState,
 };
-use riskflow_model::{Id, Key, Level, Millis, Shared};
+use riskflow_model::{Duration, Id, Key, Level, Millis, Shared};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Fold, Next};
@@ -86,14 +86,14 @@ impl Step {
 /// The fold's settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifecycle {
-    /// What ended longer ago than this, in milliseconds, may be forgotten.
-    pub remember: i64,
+    /// What ended longer ago than this may be forgotten.
+    pub remember: Duration,
     /// How a score becomes a level.
     pub cuts: ScoreCuts,
-    /// An episode that begins so long after the end of the one before, or sooner, is of its run, in milliseconds.
-    pub join: i64,
-    /// So long after the end of its last episode a run is forgotten, in milliseconds.
-    pub keep: i64,
+    /// An episode that begins so long after the end of the one before, or sooner, is of its run.
+    pub join: Duration,
+    /// So long after the end of its last episode a run is forgotten.
+    pub keep: Duration,
 }
 
 /// Of one asset: for each rule the levels of its datastreams, the episodes that follow, and the runs.
@@ -157,7 +157,7 @@ struct Runs {
     /// The name of the last run; empty before the first.
     last: Id<Run>,
     /// When its last episode ended, as far as that was told: of one that was withdrawn, the epoch. `None` while one is open.
-    ended: Option<i64>,
+    ended: Option<Millis>,
     /// The newest episodes, with the names of their runs.
     known: VecDeque<Joined>,
 }
@@ -167,7 +167,7 @@ pub const KNOWN: usize = 1000;
 
 impl Runs {
     /// An episode is raised: finds its run. One that was known before is of the run that it was of.
-    fn raise(&mut self, id: &Id<WarningState>, since: i64, join: i64, out: &mut Vec<(Step, Diff)>) {
+    fn raise(&mut self, id: &Id<WarningState>, since: Millis, join: Duration, out: &mut Vec<(Step, Diff)>) {
         let known = self.known.iter().find(|known| known.warning == *id);
         let joins = || self.ended.is_some_and(|ended| since - ended <= join);
         let run = match known {
@@ -190,7 +190,7 @@ impl Runs {
     }
 
     /// When all is forgotten.
-    fn until(&self, keep: i64) -> Option<i64> {
+    fn until(&self, keep: Duration) -> Option<Millis> {
         self.ended.map(|ended| ended + keep)
     }
 
@@ -408,7 +408,7 @@ pub fn warning_id((kind, rule): (SourceKind, &Id<RuleOrLimit>), asset: &Id<Asset
 impl Lifecycle {
     fn settle_warning(
         &self,
-        now: i64,
+        now: Millis,
         (kind, rule): (SourceKind, &Id<RuleOrLimit>),
         warning: &mut Warning,
         asset: Option<&Asset>,
@@ -443,21 +443,22 @@ impl Lifecycle {
             .zip(after.as_ref())
             .is_some_and(|(before, after)| before.id == after.id);
         let mut said = Vec::new();
-        let mut say = |runs: &Runs, kind, state: &WarningState, at: i64, from: Level, to: Level| {
-            let delta = self.delta(warning, kind, state, Millis(at), from, to, asset);
+        let mut say = |runs: &Runs, kind, state: &WarningState, at: Millis, from: Level, to: Level| {
+            let delta = self.delta(warning, kind, state, at, from, to, asset);
             said.push((Step::Delta(Box::new(delta), runs.last.clone()), 1));
         };
         if let Some(before) = before.as_ref().filter(|_| !same) {
             let (kind, at) = match warning.end_of(before) {
-                Some(at) => (DeltaKind::Cleared, at),
+                Some(at) => (DeltaKind::Cleared, Millis(at)),
                 None => (DeltaKind::Withdrawn, now),
             };
             say(&runs, kind, before, at, before.level, Level::None);
             runs.ended = Some(at);
         }
         if let Some((after, (_, level, at))) = after.as_ref().zip(open) {
+            let at = Millis(at);
             if !same {
-                runs.raise(&after.id, after.since.0, self.join, out);
+                runs.raise(&after.id, after.since, self.join, out);
             }
             if before
                 .as_ref()
@@ -478,7 +479,7 @@ impl Lifecycle {
             out.extend(before.map(|row| (Step::State(row, run_before), -1)));
             out.extend(after.clone().map(|row| (Step::State(row, runs.last.clone()), 1)));
         }
-        warning.settled(after, runs, now - self.remember);
+        warning.settled(after, runs, (now - self.remember).0);
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is one field of the delta")]
@@ -534,7 +535,7 @@ impl Fold for Lifecycle {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: Key,
         state: &mut LifecycleState,
         changes: &mut dyn Iterator<Item = (Shared<Asset>, Diff)>,
@@ -544,7 +545,7 @@ impl Fold for Lifecycle {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, state: &mut LifecycleState, revision: &mut Revision) {
+    fn record(&mut self, _now: Millis, _key: Key, state: &mut LifecycleState, revision: &mut Revision) {
         state
             .warnings
             .entry((revision.source.kind(), Id::new(revision.rule.clone())))
@@ -560,7 +561,7 @@ impl Fold for Lifecycle {
         }
     }
 
-    fn settle(&mut self, now: i64, _key: Key, state: &mut LifecycleState, out: &mut Vec<(Step, Diff)>) -> Next {
+    fn settle(&mut self, now: Millis, _key: Key, state: &mut LifecycleState, out: &mut Vec<(Step, Diff)>) -> Next {
         let asset = state.asset.clone();
         let asset_changed = std::mem::take(&mut state.asset_changed);
         for ((kind, rule), warning) in &mut state.warnings {
@@ -572,7 +573,7 @@ impl Fold for Lifecycle {
             }
         }
         state.settle_risk(self.cuts, out);
-        let mut wake: Option<i64> = None;
+        let mut wake: Option<Millis> = None;
         state.warnings.retain(|_, warning| {
             match warning.runs.until(self.keep) {
                 Some(until) if until <= now => warning.runs.forget(out),

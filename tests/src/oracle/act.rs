@@ -43,7 +43,7 @@ impl Walk<'_> {
     /// Whether what the page calls so holds.
     fn holds(&self, what: &str, action: &Action) -> bool {
         match what {
-            "not_before_issue" => action.time.0 >= self.issue - self.semantics.time.max_future,
+            "not_before_issue" => action.time.0 >= self.issue - self.semantics.time.max_future.0,
             "marks_something" => self.marks_something(action),
             "names_a_task" => match &action.task {
                 Some(name) => !self.named(name).is_empty(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_model::intake::Incident;
 use riskflow_model::responsibility::{Duty, Plan, PlanTask, Unit, User};
-use riskflow_model::{Id, Key, Level, Row, Shared, Text};
+use riskflow_model::{Id, Key, Level, Millis, Row, Shared, Text};
 
 use crate::oracle::place::Places;
 use crate::oracle::table::Table;
@@ -67,12 +67,17 @@ impl Bureau {
     }
 
     fn in_force(&self, now: i64) -> impl Iterator<Item = (&Key, &Shared<Duty>)> {
-        self.duties.iter().filter(move |(_, duty)| duty.span().contains(now))
+        self.duties
+            .iter()
+            .filter(move |(_, duty)| duty.span().contains(Millis(now)))
     }
 
     /// Who has a shift of a duty now, with the unit and role that the duty gives.
     fn on_shift(duty: &Duty, now: i64) -> impl Iterator<Item = (Place, Id<User>)> {
-        let on = duty.roster.iter().filter(move |shift| shift.span().contains(now));
+        let on = duty
+            .roster
+            .iter()
+            .filter(move |shift| shift.span().contains(Millis(now)));
         on.map(|shift| ((duty.unit.clone(), duty.role.clone()), shift.user.clone()))
     }
 
@@ -157,7 +162,7 @@ impl Bureau {
     /// Roles and users whose post in a unit is on.
     fn posts(&self, unit: &Id<Unit>, now: i64) -> Vec<(Text, Id<User>)> {
         let posts = self.users.values().flat_map(|user| {
-            let on = user.posts.iter().filter(|post| post.span().contains(now));
+            let on = user.posts.iter().filter(|post| post.span().contains(Millis(now)));
             on.map(|post| (post.unit.clone(), post.role.clone(), user.id.clone()))
         });
         posts

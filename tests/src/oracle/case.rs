@@ -297,7 +297,7 @@ impl Cases {
             expected.case_deltas.insert(delta(false, Cause::Manual, event));
         }
         case.events = walked.events.keys().cloned().collect();
-        if rest(case, &state).is_some_and(|rest| now >= rest + semantics.case.retain) {
+        if rest(case, &state).is_some_and(|rest| now >= rest + semantics.case.retain.0) {
             return true;
         }
         case.shown = Some(state.clone());
@@ -347,10 +347,10 @@ fn tell(
 }
 
 fn admitted(semantics: &Semantics, now: i64, action: &Action) -> Result<(), Reason> {
-    if action.time.0 < now - semantics.case.horizon {
+    if action.time.0 < now - semantics.case.horizon.0 {
         return Err(Reason::TooLate);
     }
-    if action.time.0 > now + semantics.time.max_future {
+    if action.time.0 > now + semantics.time.max_future.0 {
         return Err(Reason::InFuture);
     }
     Ok(())

@@ -94,7 +94,7 @@ impl Stream {
     pub(super) fn limit(&mut self, now: i64, semantics: &Semantics) {
         let reach = self.entries.values().map(|entry| entry.rule.reach).max().unwrap_or(0);
         let time = semantics.time;
-        let floor = now - time.horizon - time.retain.max(reach);
+        let floor = now - time.horizon.0 - time.retain.0.max(reach);
         for (time, reading) in self.series.range(..=floor) {
             if self.floor.is_none_or(|floor| *time > floor) && counts(reading, &self.sense) {
                 self.heard = *time;

@@ -95,7 +95,7 @@ impl Oracle {
             } else {
                 let id = id_after.as_ref().expect("an episode has a name");
                 self.runs
-                    .raise(&place, id, after.since, self.semantics.case.flapping.join)
+                    .raise(&place, id, after.since, self.semantics.case.flapping.join.0)
             };
             if before.as_ref().is_some_and(|(since, ..)| same && *since != after.since) {
                 let levels = (after.level, after.level);
@@ -134,7 +134,7 @@ impl Oracle {
             expected.warnings.insert(id.clone(), state);
             self.open.insert(place, (after.since, after.level, id));
         }
-        self.runs.forget(now, self.semantics.case.retain);
+        self.runs.forget(now, self.semantics.case.retain.0);
     }
 }
 

@@ -120,7 +120,7 @@ struct Telling<'a> {
 impl Telling<'_> {
     /// The mark ends if there was calm up to a time.
     fn pass(&mut self, at: i64) {
-        let calm = self.marked.as_ref().map(|(change, _)| change + self.settings.calm);
+        let calm = self.marked.as_ref().map(|(change, _)| change + self.settings.calm.0);
         let Some(calm) = calm.filter(|calm| *calm <= at) else {
             return;
         };
@@ -165,7 +165,7 @@ impl Telling<'_> {
             }
             None => {
                 self.facts.push(fact.clone());
-                let lately = |raise: &&i64| fact.at - **raise <= self.settings.within;
+                let lately = |raise: &&i64| fact.at - **raise <= self.settings.within.0;
                 let often = self.raises.iter().filter(lately).count() >= 3;
                 if fact.begins && often && peak.is_some() {
                     self.facts.push(Fact {

@@ -177,7 +177,8 @@ impl<'a> Walk<'a> {
     }
 
     fn limit(&self, step: CaseStep) -> Option<i64> {
-        self.semantics.case.deadline(self.about.domain, self.peak, step)
+        let limit = self.semantics.case.deadline(self.about.domain, self.peak, step);
+        limit.map(|limit| limit.0)
     }
 
     pub(super) fn event(&self, at: i64, kind: CaseEventKind) -> CaseEvent {
@@ -393,7 +394,7 @@ impl<'a> Walk<'a> {
             let case = &self.semantics.case;
             let limit = case.deadline(self.about.domain, self.issue_level, CaseStep::Acknowledged);
             self.times.acknowledged = Some(Millis(at));
-            self.times.in_time = limit.is_none_or(|limit| at <= self.issue + limit);
+            self.times.in_time = limit.is_none_or(|limit| at <= self.issue + limit.0);
         }
         if self.round == 1 && step == CaseStep::Archived {
             self.times.archived = Some(Millis(at));

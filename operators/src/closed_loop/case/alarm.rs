@@ -10,7 +10,7 @@ use super::machine::{Machine, Obliged, Post};
 use super::{Addressee, Alarm};
 
 /// The alarms of a case: none while it is suppressed.
-pub(super) fn alarms(case: &Id<CaseState>, now: i64, machine: &Machine) -> BTreeSet<Arc<Alarm>> {
+pub(super) fn alarms(case: &Id<CaseState>, now: Millis, machine: &Machine) -> BTreeSet<Arc<Alarm>> {
     if machine.suppressed.is_some_and(|until| now < until) {
         return BTreeSet::new();
     }
@@ -40,7 +40,7 @@ fn pending_alarm(case: &Id<CaseState>, machine: &Machine, (unit, role): &Post, o
             by_post: obliged.held.by_post,
         },
         level: machine.peak,
-        due: obliged.deadline.due.map(Millis),
+        due: obliged.deadline.due,
     }
 }
 
@@ -102,12 +102,12 @@ pub fn notice_of(event: &CaseEvent) -> Option<(NoticeEvent, Vec<Text>)> {
         | CaseEventKind::Noted
         | CaseEventKind::Refused => return None,
     };
-    Some((told, vec![number(event.at.0)]))
+    Some((told, vec![number(event.at)]))
 }
 
 fn escalation_mark(escalation: &Escalation) -> Vec<Text> {
     vec![
-        number(escalation.at.0),
+        number(escalation.at),
         escalation.step.map_or("", CaseStep::name).into(),
         escalation.unit.clone().unwrap_or_default().into_text(),
         escalation.role.clone().unwrap_or_default(),
@@ -115,6 +115,6 @@ fn escalation_mark(escalation: &Escalation) -> Vec<Text> {
     ]
 }
 
-fn number(time: i64) -> Text {
-    time.to_string().into()
+fn number(time: Millis) -> Text {
+    time.0.to_string().into()
 }

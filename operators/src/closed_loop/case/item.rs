@@ -5,7 +5,7 @@ use std::sync::Arc;
 use riskflow_model::action::Action;
 use riskflow_model::output::{Cause, Explanation, Origin};
 use riskflow_model::responsibility::Unit;
-use riskflow_model::{Domain, Id, Key, Level, Number, Text};
+use riskflow_model::{Domain, Id, Key, Level, Millis, Number, Text};
 use serde::{Deserialize, Serialize};
 
 use super::machine::Post;
@@ -14,8 +14,8 @@ use crate::closed_loop::obligation::{PlannedTask, TaskMatch};
 /// Something that stands on the timeline of a case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Item {
-    /// When, in milliseconds.
-    pub at: i64,
+    /// When.
+    pub at: Millis,
     /// What.
     pub what: What,
 }
@@ -124,7 +124,7 @@ pub struct Held {
 
 impl Item {
     /// Items stand in this order.
-    pub fn order(&self) -> (i64, u8, Origin) {
+    pub fn order(&self) -> (Millis, u8, Origin) {
         match &self.what {
             What::Domain(_) => (self.at, 0, Origin::default()),
             What::Fact(_) | What::Flapping(..) => (self.at, 1, Origin::default()),

@@ -116,7 +116,7 @@ fn patience(text: &str) -> Result<Duration> {
 /// A time, or how long from now on.
 fn moment(text: &str, now: Millis) -> Result<Millis> {
     if let Ok(millis) = duration::parse(text) {
-        return Ok(now.plus(millis));
+        return Ok(now + riskflow_model::Duration(millis));
     }
     text.parse()
         .map_err(|error| anyhow!("`--until`: {error}, or a duration such as `2h`"))
