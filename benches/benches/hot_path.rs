@@ -9,7 +9,7 @@ use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis};
+use riskflow_model::{Duration, Key, Millis};
 use riskflow_operators::engine::{FoldMeter, Keyed, arrived};
 use riskflow_operators::warning::{Entry, Monitor, Observed, Specification, Subject};
 
@@ -37,15 +37,15 @@ fn decoding(criterion: &mut Criterion) {
 fn monitoring(criterion: &mut Criterion) {
     criterion.bench_function("monitor: 10,000 observations in order, 10,000 datastreams", |bencher| {
         let time = TimeSettings {
-            horizon: 600_000,
-            max_future: 60_000,
-            late_after: 60_000,
-            retain: 0,
+            horizon: Duration(600_000),
+            max_future: Duration(60_000),
+            late_after: Duration(60_000),
+            retain: Duration(0),
         };
         let monitor = Monitor::new(
             time,
             UnknownSettings {
-                hold: 0,
+                hold: Duration(0),
                 max_observations: 0,
                 max_bytes: 0,
             },
@@ -75,9 +75,9 @@ fn monitoring(criterion: &mut Criterion) {
             };
             ((Key::of(&i.to_string()), Box::new(specification)), 1)
         });
-        keyed.rows(start, changes.collect());
+        keyed.rows(Millis(start), changes.collect());
         let mut out = Vec::new();
-        keyed.settle(start, &mut out);
+        keyed.settle(Millis(start), &mut out);
         let keys: Vec<Key> = (0..KEYS).map(|i| Key::of(&i.to_string())).collect();
         let mut now = start;
         bencher.iter(|| {
@@ -96,7 +96,7 @@ fn monitoring(criterion: &mut Criterion) {
             });
             keyed.records(arrived::<Monitor>(observed));
             out.clear();
-            keyed.settle(now, &mut out);
+            keyed.settle(Millis(now), &mut out);
         });
     });
 }

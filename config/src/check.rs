@@ -195,16 +195,16 @@ impl Check {
             7 * DAY
         };
         TimeSettings {
-            horizon,
-            max_future: self.duration("time.max_future", &written.max_future, 0, DAY),
-            late_after: self.duration("time.late_after", &written.late_after, 0, latest),
-            retain: self.duration("time.retain", &written.retain, 0, 31 * DAY),
+            horizon: riskflow_model::Duration(horizon),
+            max_future: self.length("time.max_future", &written.max_future, 0, DAY),
+            late_after: self.length("time.late_after", &written.late_after, 0, latest),
+            retain: self.length("time.retain", &written.retain, 0, 31 * DAY),
         }
     }
 
     pub(crate) fn unknown(&mut self, written: &WrittenUnknown) -> UnknownSettings {
         UnknownSettings {
-            hold: self.duration("unknown.hold", &written.hold, 0, DAY),
+            hold: self.length("unknown.hold", &written.hold, 0, DAY),
             max_observations: self.count("unknown.max_observations", written.max_observations, 0, 100_000_000),
             max_bytes: self.count("unknown.max_bytes", written.max_bytes, 0, 1 << 40),
         }
@@ -212,7 +212,7 @@ impl Check {
 
     pub(crate) fn unmatched(&mut self, written: &WrittenUnmatched) -> UnmatchedSettings {
         UnmatchedSettings {
-            after: self.duration("unmatched.after", &written.after, 0, 7 * DAY),
+            after: self.length("unmatched.after", &written.after, 0, 7 * DAY),
         }
     }
 

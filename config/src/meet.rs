@@ -8,7 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use riskflow_model::base::{Asset, Datastream};
-use riskflow_model::{Above, Astray, Lineage, RegionCode, Text};
+use riskflow_model::rule::RuleRecord;
+use riskflow_model::{Above, Astray, Id, Lineage, RegionCode, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::{PairProblem, Rule, Scaled, Thresholds};
@@ -39,19 +40,19 @@ pub enum Unmatched {
     /// The datastream's asset has no row: no rule watches it.
     NoAsset {
         /// The asset's identifier.
-        asset: Text,
+        asset: Id<Asset>,
     },
     /// No rule selects the datastream.
     NoRule,
     /// It has thresholds for a rule that does not exist.
     RuleMissing {
         /// The rule's identifier.
-        rule: Text,
+        rule: Id<RuleRecord>,
     },
     /// It has thresholds for a rule that does not select it.
     NotSelected {
         /// The rule's identifier.
-        rule: Text,
+        rule: Id<RuleRecord>,
     },
     /// The region of its asset lies nowhere.
     Region {
@@ -63,7 +64,7 @@ pub enum Unmatched {
     /// Its own thresholds and its rule are wrong together.
     Pair {
         /// The rule's identifier.
-        rule: Text,
+        rule: Id<RuleRecord>,
         /// What is wrong.
         problem: PairProblem,
     },
@@ -117,7 +118,7 @@ impl Unmatched {
 
     /// The rule that it is about.
     #[must_use]
-    pub fn rule(&self) -> Option<&Text> {
+    pub fn rule(&self) -> Option<&Id<RuleRecord>> {
         match self {
             Self::NoAsset { .. } | Self::NoRule | Self::Region { .. } | Self::NoDatastream | Self::SelectsNothing => {
                 None
@@ -260,7 +261,7 @@ pub fn meet<'a>(
         let merged = rule.merge(datastream.thresholds.get(id), &datastream.unit);
         met.unmatched
             .extend(merged.problems.into_iter().map(|problem| Unmatched::Pair {
-                rule: id.clone(),
+                rule: Id::new(id.clone()),
                 problem,
             }));
         met.rules.push(Watching {
@@ -273,7 +274,7 @@ pub fn meet<'a>(
         met.unmatched.push(Unmatched::NoRule);
     }
     for (id, _) in datastream.thresholds.iter() {
-        let rule = || id.clone();
+        let rule = || Id::new(id.clone());
         match rules.clone().find(|rule| rule.record.id == *id) {
             None => met.unmatched.push(Unmatched::RuleMissing { rule: rule() }),
             Some(found) if !selects(found) => met.unmatched.push(Unmatched::NotSelected { rule: rule() }),

@@ -103,7 +103,7 @@ mod tests {
                 limit.id
             );
             assert!(
-                rules.iter().all(|rule| rule.record.id != limit.id),
+                rules.iter().all(|rule| *rule.record.id != *limit.id),
                 "{}: no rule has the same identifier",
                 limit.id
             );

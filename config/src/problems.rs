@@ -1,6 +1,6 @@
 //! What every part of the settings is checked with: each problem is noted, none ends the check.
 
-use riskflow_model::{Problems, duration};
+use riskflow_model::{Duration, Problems, duration};
 
 pub(crate) const SECOND: i64 = 1_000;
 pub(crate) const DAY: i64 = 86_400 * SECOND;
@@ -20,6 +20,11 @@ impl Check {
                 min
             }
         }
+    }
+
+    /// The same as a length of time.
+    pub(crate) fn length(&mut self, field: &str, text: &str, min: i64, max: i64) -> Duration {
+        Duration(self.duration(field, text, min, max))
     }
 
     pub(crate) fn count(&mut self, field: &str, found: usize, min: usize, max: usize) -> usize {

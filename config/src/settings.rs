@@ -5,13 +5,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use riskflow_model::output::CaseStep;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Domain, Level, Millis, RegionCode};
+use riskflow_model::{Domain, Duration, Level, Millis, RegionCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +139,7 @@ pub struct ClusterSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpochSettings {
     /// The shortest epoch while live.
-    pub tick: Duration,
+    pub tick: std::time::Duration,
     /// The length of an epoch in a replay, in pipeline time (milliseconds).
     pub replay_tick: i64,
     /// The most records that one worker takes into one live epoch.
@@ -148,7 +147,7 @@ pub struct EpochSettings {
     /// How many epochs may be under way at once.
     pub in_flight: usize,
     /// Live, an epoch closes after so long even where nothing happens.
-    pub heartbeat: Duration,
+    pub heartbeat: std::time::Duration,
     /// What becomes of epochs in which nothing happens.
     pub quiet: Quiet,
 }
@@ -183,24 +182,24 @@ pub enum Rewind {
     Refuse,
 }
 
-/// Horizons of event time, in milliseconds.
+/// Horizons of event time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeSettings {
     /// Observations may be added, replaced and taken back this far behind the clock.
-    pub horizon: i64,
+    pub horizon: Duration,
     /// Observations may be this far ahead of the clock.
-    pub max_future: i64,
+    pub max_future: Duration,
     /// From here on an observation counts as late.
-    pub late_after: i64,
+    pub late_after: Duration,
     /// The least length of series kept behind the horizon, for rules that come later.
-    pub retain: i64,
+    pub retain: Duration,
 }
 
 /// What becomes of observations whose datastream is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownSettings {
-    /// How long they wait for a `base.datastream` record, milliseconds.
-    pub hold: i64,
+    /// How long they wait for a `base.datastream` record.
+    pub hold: Duration,
     /// How many may wait, over all workers.
     pub max_observations: usize,
     /// How many bytes they may take, over all workers.
@@ -210,13 +209,15 @@ pub struct UnknownSettings {
 /// When what meets nothing stands in `out.unmatched`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnmatchedSettings {
-    /// After so many milliseconds without what it should meet.
-    pub after: i64,
+    /// After so long without what it should meet.
+    pub after: Duration,
 }
 
 impl Default for UnmatchedSettings {
     fn default() -> Self {
-        Self { after: 600_000 }
+        Self {
+            after: Duration(600_000),
+        }
     }
 }
 
@@ -242,38 +243,38 @@ impl Default for ScoreCuts {
     }
 }
 
-/// Deadlines and bounds of cases, in milliseconds.
+/// Deadlines and bounds of cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaseSettings {
     /// Actions may be this far behind the clock.
-    pub horizon: i64,
+    pub horizon: Duration,
     /// How long a case is kept after it was archived.
-    pub retain: i64,
+    pub retain: Duration,
     /// Levels that rise and fall again and again.
     pub flapping: FlappingSettings,
     /// By domain ([`Domain::ALL`]), level ([`Level::WARNING`]) and step ([`CaseStep::ALL`]) how long it may take to get there
     /// from the step before; 0 where there is no deadline. `acknowledged` counts from the issue.
-    pub deadlines: [[[i64; CaseStep::ALL.len()]; 4]; 4],
+    pub deadlines: [[[Duration; CaseStep::ALL.len()]; 4]; 4],
 }
 
-/// What becomes of levels that rise and fall again and again, in milliseconds.
+/// What becomes of levels that rise and fall again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlappingSettings {
     /// A warning that begins so long after the end of the one before, or sooner, joins its case.
-    pub join: i64,
+    pub join: Duration,
     /// A third raise within so long marks a case.
-    pub within: i64,
+    pub within: Duration,
     /// After so long without a change the mark goes.
-    pub calm: i64,
+    pub calm: Duration,
 }
 
 impl CaseSettings {
     /// How long it may take to get to a step in a case of this domain and level; `None` where there is no deadline.
     #[must_use]
-    pub fn deadline(&self, domain: Domain, level: Level, step: CaseStep) -> Option<i64> {
+    pub fn deadline(&self, domain: Domain, level: Level, step: CaseStep) -> Option<Duration> {
         let level = level.index().checked_sub(1)?;
         let limit = self.deadlines[domain as usize][level][step.index()];
-        (limit > 0).then_some(limit)
+        (limit > Duration::ZERO).then_some(limit)
     }
 }
 
@@ -372,7 +373,7 @@ pub struct CheckpointSettings {
     /// A folder, or the URL of a bucket with a prefix.
     pub path: String,
     /// From the end of one to the beginning of the next.
-    pub interval: Duration,
+    pub interval: std::time::Duration,
     /// How many are kept.
     pub keep: usize,
 }

@@ -185,7 +185,7 @@ mod tests {
     fn an_empty_file_is_a_job_on_the_embedded_log() {
         let settings = WrittenSettings::from_toml("").unwrap().check().unwrap();
         assert_eq!(settings.input, Input::Log("data/log".into()));
-        assert_eq!(settings.time.horizon, 600_000);
+        assert_eq!(settings.time.horizon, riskflow_model::Duration(600_000));
     }
 
     #[test]

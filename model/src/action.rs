@@ -3,18 +3,20 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::id::CaseReference;
+use crate::responsibility::Unit;
 use crate::topic::{Record, Shape, Spec};
-use crate::{Millis, Text, capability};
+use crate::{Id, Millis, Text, capability};
 
 /// A record of `in.action`, keyed by `warning`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Action {
     /// The sender's identifier for this action: a second one of a case with the same changes nothing. At most 200 bytes, as every identifier.
-    pub id: Text,
+    pub id: Id<Action>,
     /// The warning or incident whose case it is about.
     #[serde(alias = "case")]
     #[schemars(extend("x-aliases" = ["case"]))]
-    pub warning: Text,
+    pub warning: Id<CaseReference>,
     /// What was done.
     pub action: Verb,
     /// Who did it: a user or a system.
@@ -24,7 +26,7 @@ pub struct Action {
     pub role: Text,
     /// In which unit; acknowledges the duties of this unit only. Without one, of any.
     #[serde(default)]
-    pub unit: Option<Text>,
+    pub unit: Option<Id<Unit>>,
     /// When it was done, not when it was told. Up to `time.max_future` ahead of the clock, `case.horizon` behind it.
     pub time: Millis,
     /// In words; needed for `comment`, `reject`, `escalate`, and `archive` with `override`. At most 4 KiB.

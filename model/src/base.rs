@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::observation::Reading;
 use crate::topic::{Record, Shape, Spec};
-use crate::{Check, Domain, InherentLevel, Level, Number, RegionCode, TableRecord, Text, TextMap, duration, shortened};
+use crate::{
+    Check, Domain, Id, InherentLevel, Level, Number, RegionCode, TableRecord, Text, TextMap, duration, shortened,
+};
 
 /// An asset exposes at most so many people.
 const MOST_PEOPLE: u32 = 100_000_000;
@@ -65,7 +67,7 @@ impl TableRecord for Region {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Asset {
     /// The identifier.
-    pub id: Text,
+    pub id: Id<Asset>,
     /// The name people use.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub name: Text,
@@ -103,7 +105,7 @@ impl Record for Asset {
 
 impl TableRecord for Asset {
     fn id(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn check(&self, check: &mut Check) {
@@ -138,9 +140,9 @@ pub struct Position {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Datastream {
     /// The identifier.
-    pub id: Text,
+    pub id: Id<Datastream>,
     /// The asset's identifier, as in `base.asset`.
-    pub asset: Text,
+    pub asset: Id<Asset>,
     /// What is measured, such as `rainfall` or `river_stage`; rules select by it.
     pub observed_property: Text,
     /// The unit of results, as UCUM writes it (`mm`, `m/s`, `Cel`, `[in_i]`). Results under a rule that states another unit are
@@ -200,7 +202,7 @@ impl Record for Datastream {
 
 impl TableRecord for Datastream {
     fn id(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn check(&self, check: &mut Check) {

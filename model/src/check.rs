@@ -1,9 +1,10 @@
 //! What is wrong with the fields of a record that could be read: everything, at once.
 
 use std::fmt;
+use std::ops::Deref;
 
 use crate::limit::{ID_BYTES, TEXT_BYTES};
-use crate::{Level, Problems, Text, identifier};
+use crate::{Level, Problems, identifier};
 
 /// Notes what is wrong with a record.
 #[derive(Debug, Default)]
@@ -30,7 +31,7 @@ impl Check {
     }
 
     /// A list of such texts.
-    pub fn identifiers(&mut self, field: &str, texts: &[Text]) {
+    pub fn identifiers(&mut self, field: &str, texts: &[impl Deref<Target = str>]) {
         for (index, text) in texts.iter().enumerate() {
             self.identifier(format_args!("{field}[{index}]"), text);
         }

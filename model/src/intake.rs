@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::Asset;
+use crate::id::Hazard;
 use crate::observation::Reading;
 use crate::topic::{Record, Shape, Spec};
-use crate::{Check, Domain, Level, Millis, Number, RegionCode, TableRecord, Text, capability};
+use crate::{Check, Domain, Id, Level, Millis, Number, RegionCode, TableRecord, Text, capability};
 
 /// So many people and machines may need a certificate for one work, or hold one certificate.
 const MOST_HOLDERS: usize = 100;
@@ -19,7 +21,7 @@ const MOST_QUANTITIES: usize = 50;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Permit {
     /// The identifier.
-    pub id: Text,
+    pub id: Id<Permit>,
     /// Grows with every change.
     pub version: u32,
     /// Work, or a certificate.
@@ -28,7 +30,7 @@ pub struct Permit {
     pub work_type: Text,
     /// Of work: the asset where it is done.
     #[serde(default)]
-    pub asset: Option<Text>,
+    pub asset: Option<Id<Asset>>,
     /// Of work: the people and equipment that need a certificate for it. Of a certificate: who or what it is for. At most 100.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub holders: Vec<Text>,
@@ -57,7 +59,7 @@ impl Record for Permit {
 
 impl TableRecord for Permit {
     fn id(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn version(&self) -> Option<u32> {
@@ -101,12 +103,12 @@ impl TableRecord for Permit {
 }
 
 impl Permit {
-    /// When it is in force: from, and up to but not at; `None` if never. The ends of `i64` are before and after all times.
+    /// When it is in force: from, and up to but not at; `None` if never.
     #[must_use]
-    pub fn in_force(&self) -> Option<(i64, i64)> {
-        let from = self.valid_from.map_or(i64::MIN, |from| from.0);
+    pub fn in_force(&self) -> Option<(Millis, Millis)> {
+        let from = self.valid_from.unwrap_or(Millis::MIN);
         let ends = [self.valid_to, self.cancelled_from].into_iter().flatten();
-        let to = ends.map(|end| end.0).min().unwrap_or(i64::MAX);
+        let to = ends.min().unwrap_or(Millis::MAX);
         (from < to).then_some((from, to))
     }
 }
@@ -126,7 +128,7 @@ pub enum PermitKind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Limit {
     /// The identifier. A rule of the same name has warnings of its own.
-    pub id: Text,
+    pub id: Id<Limit>,
     /// Grows with every change; shown in explanations.
     pub version: u32,
     /// What is counted.
@@ -163,7 +165,7 @@ impl Record for Limit {
 
 impl TableRecord for Limit {
     fn id(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn version(&self) -> Option<u32> {
@@ -219,7 +221,7 @@ impl Measure {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// The identifier.
-    pub id: Text,
+    pub id: Id<Report>,
     /// Grows with every change.
     pub version: u32,
     /// The reporting module.
@@ -251,7 +253,7 @@ impl Record for Report {
 
 impl TableRecord for Report {
     fn id(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn version(&self) -> Option<u32> {
@@ -281,11 +283,11 @@ impl TableRecord for Report {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Incident {
     /// The identifier, also of its case; not one of 32 hexadecimal digits, as warnings have them.
-    pub id: Text,
+    pub id: Id<Incident>,
     /// Grows with every change.
     pub version: u32,
     /// What kind of incident, such as `chemical_leak`; duties and plans select by it as by a rule.
-    pub hazard: Text,
+    pub hazard: Id<Hazard>,
     /// What people call it.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub title: Text,
@@ -297,7 +299,7 @@ pub struct Incident {
     pub region: RegionCode,
     /// The asset, if it is one.
     #[serde(default)]
-    pub asset: Option<Text>,
+    pub asset: Option<Id<Asset>>,
     /// When it began.
     pub since: Millis,
     /// Whether it goes on.
@@ -319,7 +321,7 @@ impl Record for Incident {
 
 impl TableRecord for Incident {
     fn id(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn version(&self) -> Option<u32> {

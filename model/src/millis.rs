@@ -1,11 +1,14 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::{Add, Sub};
 use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::Duration;
 
 /// A point in time: milliseconds since the Unix epoch.
 ///
@@ -51,11 +54,11 @@ impl Millis {
     /// 1900-01-01 and 2200-01-01: what lies outside is no time that anything here is about.
     pub(crate) const SENSIBLE: std::ops::Range<i64> = -2_208_988_800_000..7_258_118_400_000;
 
-    /// The time `by` milliseconds later.
-    #[must_use]
-    pub const fn plus(self, by: i64) -> Self {
-        Self(self.0.saturating_add(by))
-    }
+    /// Before all times.
+    pub const MIN: Self = Self(i64::MIN);
+
+    /// After all times.
+    pub const MAX: Self = Self(i64::MAX);
 
     /// The time of a number as others write it.
     ///
@@ -97,6 +100,33 @@ impl Millis {
             return Err(ParseMillisError::Fraction);
         }
         whole
+    }
+}
+
+/// Later by a length of time; what would be after all times is [`Millis::MAX`].
+impl Add<Duration> for Millis {
+    type Output = Self;
+
+    fn add(self, length: Duration) -> Self {
+        Self(self.0.saturating_add(length.0))
+    }
+}
+
+/// Earlier by a length of time; what would be before all times is [`Millis::MIN`].
+impl Sub<Duration> for Millis {
+    type Output = Self;
+
+    fn sub(self, length: Duration) -> Self {
+        Self(self.0.saturating_sub(length.0))
+    }
+}
+
+/// How long it is from another time to this one; less than nothing where this one is earlier.
+impl Sub for Millis {
+    type Output = Duration;
+
+    fn sub(self, from: Self) -> Duration {
+        Duration(self.0.saturating_sub(from.0))
     }
 }
 
@@ -254,79 +284,6 @@ impl JsonSchema for Millis {
     }
 }
 
-/// Durations as people write them (`10s`, `1h30m`), in milliseconds inside.
-///
-/// Use with `#[serde(with = "riskflow_model::duration")]`.
-pub mod duration {
-    use jiff::SignedDuration;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    /// Parses `10s`, `1h30m`, `500ms`, `0s`; milliseconds. Negative durations and fractions of a millisecond are refused.
-    ///
-    /// # Errors
-    ///
-    /// Says what was found and what to give.
-    pub fn parse(text: &str) -> Result<i64, String> {
-        let wrong = || format!("`{text}` is no duration; give one like `10s`, `5m` or `1h30m`");
-        // Days are 24 hours here; the library leaves them to calendars.
-        let parsed: SignedDuration = match text.trim().strip_suffix('d').and_then(|days| days.parse::<i64>().ok()) {
-            Some(days) => {
-                SignedDuration::from_hours(days.checked_mul(24).filter(|h| *h < 1_000_000).ok_or_else(wrong)?)
-            }
-            None => text.parse().map_err(|_| wrong())?,
-        };
-        if parsed.is_negative() || parsed.subsec_nanos() % 1_000_000 != 0 {
-            return Err(wrong());
-        }
-        i64::try_from(parsed.as_millis()).map_err(|_| wrong())
-    }
-
-    /// The shortest text that [`parse`] reads back.
-    #[must_use]
-    pub fn show(millis: i64) -> String {
-        if millis == 0 {
-            return "0s".to_owned();
-        }
-        let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-        let mut rest = millis;
-        let mut text = String::new();
-        for (unit, size) in units {
-            if rest >= size {
-                text.push_str(&format!("{}{unit}", rest / size));
-                rest %= size;
-            }
-        }
-        text
-    }
-
-    /// For serde's `with`.
-    ///
-    /// # Errors
-    ///
-    /// Only those of the serializer.
-    pub fn serialize<S: Serializer>(millis: &i64, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.serialize_str(&show(*millis))
-        } else {
-            serializer.serialize_i64(*millis)
-        }
-    }
-
-    /// For serde's `with`.
-    ///
-    /// # Errors
-    ///
-    /// When the text is no duration.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-        if deserializer.is_human_readable() {
-            let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-            parse(&text).map_err(de::Error::custom)
-        } else {
-            i64::deserialize(deserializer)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -447,13 +404,13 @@ mod tests {
     }
 
     #[test]
-    fn durations_round_trip() {
-        for text in ["0s", "10s", "1h30m", "12h", "500ms", "1m30s"] {
-            assert_eq!(duration::show(duration::parse(text).unwrap()), text);
-        }
-        assert_eq!(duration::parse("1d").unwrap(), 86_400_000);
-        for text in ["", "10", "-5s", "abc", "1.5ms"] {
-            assert!(duration::parse(text).is_err(), "{text}");
-        }
+    fn times_and_lengths_meet_without_end() {
+        let (early, late) = (Millis(1_000), Millis(61_000));
+        assert_eq!(late - early, Duration(60_000));
+        assert_eq!(early - late, Duration(-60_000));
+        assert_eq!((early + Duration(60_000), late - Duration(60_000)), (late, early));
+        assert_eq!(Millis::MAX + Duration(1), Millis::MAX);
+        assert_eq!(Millis::MIN - Duration(1), Millis::MIN);
+        assert_eq!(late - Millis::MIN, Duration(i64::MAX));
     }
 }

@@ -9,8 +9,10 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::base::Asset;
+use crate::id::RuleOrHazard;
 use crate::topic::{Record, Shape, Spec};
-use crate::{Check, Domain, Level, Millis, RegionCode, TableRecord, Text, capability};
+use crate::{Check, Domain, Id, Level, Millis, RegionCode, TableRecord, Text, capability};
 
 /// A plan has at most so many tasks.
 const MOST_TASKS: usize = 100;
@@ -29,8 +31,8 @@ pub struct Span {
 impl Span {
     /// Whether a time lies in it.
     #[must_use]
-    pub fn contains(&self, time: i64) -> bool {
-        self.from.is_none_or(|from| from.0 <= time) && self.to.is_none_or(|to| time < to.0)
+    pub fn contains(&self, time: Millis) -> bool {
+        self.from.is_none_or(|from| from <= time) && self.to.is_none_or(|to| time < to)
     }
 
     /// A validity that ends before it begins is a mistake; one that is empty is how registers keep what never came to be.
@@ -45,9 +47,9 @@ impl Span {
 
     /// The first border after a time.
     #[must_use]
-    pub fn next_border(&self, time: i64) -> Option<i64> {
+    pub fn next_border(&self, time: Millis) -> Option<Millis> {
         let borders = [self.from, self.to].into_iter().flatten();
-        borders.map(|border| border.0).filter(|border| *border > time).min()
+        borders.filter(|border| *border > time).min()
     }
 }
 
@@ -55,7 +57,7 @@ impl Span {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Unit {
     /// The identifier.
-    pub id: Text,
+    pub id: Id<Unit>,
     /// The name people use.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub name: Text,
@@ -63,7 +65,7 @@ pub struct Unit {
     pub region: RegionCode,
     /// The unit that a missed deadline escalates to.
     #[serde(default)]
-    pub parent: Option<Text>,
+    pub parent: Option<Id<Unit>>,
 }
 
 impl Record for Unit {
@@ -79,7 +81,7 @@ impl Record for Unit {
 
 impl TableRecord for Unit {
     fn id(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn check(&self, check: &mut Check) {
@@ -96,7 +98,7 @@ impl TableRecord for Unit {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     /// The identifier; no name and no number of a person.
-    pub id: Text,
+    pub id: Id<User>,
     /// How notices reach the person, such as `zhezhengding:…` or `sms:…`; riskflow passes it on.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub channel: Text,
@@ -118,7 +120,7 @@ impl Record for User {
 
 impl TableRecord for User {
     fn id(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn check(&self, check: &mut Check) {
@@ -137,7 +139,7 @@ impl TableRecord for User {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Post {
     /// The unit.
-    pub unit: Text,
+    pub unit: Id<Unit>,
     /// The role there, such as `duty_officer`.
     pub role: Text,
     /// From here on.
@@ -164,7 +166,7 @@ impl Post {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Duty {
     /// The identifier.
-    pub id: Text,
+    pub id: Id<Duty>,
     /// The case lies within this region.
     pub region: RegionCode,
     /// The domain of the case; absent for every domain.
@@ -172,15 +174,15 @@ pub struct Duty {
     pub domain: Option<Domain>,
     /// The rule (or, of an incident, the hazard) of the case: any of these; empty for every one.
     #[serde(default, deserialize_with = "crate::field::or_default")]
-    pub rules: Vec<Text>,
+    pub rules: Vec<Id<RuleOrHazard>>,
     /// The asset of the case; for owners.
     #[serde(default)]
-    pub asset: Option<Text>,
+    pub asset: Option<Id<Asset>>,
     /// The least level of the case.
     #[serde(default = "blue", deserialize_with = "level_or_blue")]
     pub level: Level,
     /// The unit that answers.
-    pub unit: Text,
+    pub unit: Id<Unit>,
     /// The role that answers in that unit.
     pub role: Text,
     /// In force from here on.
@@ -208,7 +210,7 @@ impl Record for Duty {
 
 impl TableRecord for Duty {
     fn id(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn check(&self, check: &mut Check) {
@@ -254,7 +256,7 @@ fn level_or_blue<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D:
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Shift {
     /// The user.
-    pub user: Text,
+    pub user: Id<User>,
     /// From here on.
     #[serde(default, deserialize_with = "crate::border::from")]
     pub valid_from: Option<Millis>,
@@ -278,7 +280,7 @@ impl Shift {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// The identifier.
-    pub id: Text,
+    pub id: Id<Plan>,
     /// The name people use.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub name: Text,
@@ -290,7 +292,7 @@ pub struct Plan {
     pub domain: Option<Domain>,
     /// The rule (or, of an incident, the hazard) of the case: any of these; empty for every one.
     #[serde(default, deserialize_with = "crate::field::or_default")]
-    pub rules: Vec<Text>,
+    pub rules: Vec<Id<RuleOrHazard>>,
     /// The level of the case, exactly.
     pub level: Level,
     /// What is to be done, in order; at most 100.
@@ -312,7 +314,7 @@ impl Record for Plan {
 
 impl TableRecord for Plan {
     fn id(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn check(&self, check: &mut Check) {
@@ -345,7 +347,7 @@ impl TableRecord for Plan {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct PlanTask {
     /// The identifier within the plan.
-    pub id: Text,
+    pub id: Id<PlanTask>,
     /// What is to be done.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub name: Text,

@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use riskflow_model::Key;
 use riskflow_model::output::Origin;
+use riskflow_model::{Duration, Key, Millis};
 use riskflow_operators::engine::{Fold, FoldMeter, Keeper, Next, Tick, batched, fold};
 use riskflow_operators::{Diff, Turn};
 use serde::{Deserialize, Serialize};
@@ -30,12 +30,12 @@ struct Heard {
 /// What is kept for each sensor: when it was heard of last, and whether it is shown as silent.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Sensor {
-    last: i64,
+    last: Millis,
     shown: bool,
 }
 
-/// Milliseconds.
-const PATIENCE: i64 = 60_000;
+/// A minute.
+const PATIENCE: Duration = Duration(60_000);
 
 struct Silent;
 
@@ -62,11 +62,11 @@ impl Fold for Silent {
         (key_of(record.sensor), origin)
     }
 
-    fn rows(&mut self, _: i64, _: Key, _: &mut Sensor, _: &mut dyn Iterator<Item = ((), Diff)>) -> bool {
+    fn rows(&mut self, _: Millis, _: Key, _: &mut Sensor, _: &mut dyn Iterator<Item = ((), Diff)>) -> bool {
         false
     }
 
-    fn record(&mut self, now: i64, _: Key, sensor: &mut Sensor, _: &mut Heard) {
+    fn record(&mut self, now: Millis, _: Key, sensor: &mut Sensor, _: &mut Heard) {
         sensor.last = now;
     }
 
@@ -76,7 +76,7 @@ impl Fold for Silent {
     }
 
     /// Gives the difference to what was given before, and says when to look again: time passes by ticks only.
-    fn settle(&mut self, now: i64, key: Key, sensor: &mut Sensor, out: &mut Vec<(Key, Diff)>) -> Next {
+    fn settle(&mut self, now: Millis, key: Key, sensor: &mut Sensor, out: &mut Vec<(Key, Diff)>) -> Next {
         let silent = now >= sensor.last + PATIENCE;
         if silent != sensor.shown {
             out.push((key, if silent { 1 } else { -1 }));
@@ -135,7 +135,7 @@ fn main() {
             // One tick for each epoch on each worker; each record comes in on one.
             ticks.send(Tick {
                 epoch: clock as u64,
-                clock,
+                clock: Millis(clock),
                 checkpoint: false,
             });
             for sensor in sensors.iter().filter(|_| index == 0) {

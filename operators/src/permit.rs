@@ -20,9 +20,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use riskflow_model::base::Asset;
 use riskflow_model::intake::{Limit, Permit};
 use riskflow_model::output::{Cause, Origin};
-use riskflow_model::{Key, Level, Shared, Text};
+use riskflow_model::{Duration, Id, Key, Level, Millis, Shared};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Builder, Diff, Fold, Next, NoRecord, Rows, Updates};
@@ -37,7 +38,7 @@ pub use parts::{Part, parts};
 pub fn build<'scope>(
     b: &mut Builder<'scope, '_>,
     assets: Rows<'scope, LocatedAsset>,
-    remember: i64,
+    remember: Duration,
 ) -> Updates<'scope, Finding> {
     let parts = parts(b.rows_of::<Permit>(), assets, b.rows_of::<Limit>());
     let records = b.nothing();
@@ -47,8 +48,8 @@ pub fn build<'scope>(
 /// The fold's settings.
 #[derive(Clone, Copy, Debug)]
 pub struct UnderPermit {
-    /// What ended longer ago than this, in milliseconds, the lifecycle may have forgotten.
-    pub remember: i64,
+    /// What ended longer ago than this the lifecycle may have forgotten.
+    pub remember: Duration,
 }
 
 /// Of one asset with work under permit: the levels of each limit over time, as published.
@@ -61,16 +62,16 @@ pub struct PermitState {
     #[serde(skip)]
     change: Option<Change>,
     /// The asset's identifier and the hash of its row.
-    asset: Option<(Text, u64)>,
+    asset: Option<(Id<Asset>, u64)>,
     /// By limit.
-    watches: BTreeMap<Text, Watch>,
+    watches: BTreeMap<Id<Limit>, Watch>,
 }
 
 /// The parts of one asset.
 #[derive(Debug, Default)]
 struct Known {
-    asset: Option<(Text, u64)>,
-    limits: BTreeMap<Text, Shared<Limit>>,
+    asset: Option<(Id<Asset>, u64)>,
+    limits: BTreeMap<Id<Limit>, Shared<Limit>>,
     works: BTreeSet<Shared<Permit>>,
     /// With how many work permits and holders ask for each.
     certificates: BTreeMap<Shared<Permit>, Diff>,
@@ -150,16 +151,22 @@ impl Watch {
     }
 
     /// Gives out what is different up to the clock, and says when the level changes next.
-    fn settle(&mut self, now: i64, remember: i64, context: &Context<'_>, out: &mut Vec<(Finding, Diff)>) -> i64 {
+    fn settle(
+        &mut self,
+        now: Millis,
+        remember: Duration,
+        context: &Context<'_>,
+        out: &mut Vec<(Finding, Diff)>,
+    ) -> Millis {
         // What ended before the episode that the lifecycle shows cannot be that episode.
-        let forget = since(&self.shown).unwrap_or(i64::MAX).min(now - remember);
+        let forget = since(&self.shown).unwrap_or(i64::MAX).min((now - remember).0);
         // When an episode that is learnt only now reached its level may be as long ago as its beginning.
         forget_episodes(&mut self.track, forget);
         forget_episodes(&mut self.shown, forget);
         let (past, to_come) = self
             .track
-            .split_at(self.track.partition_point(|(time, _)| *time <= now));
-        let next = to_come.first().map_or(i64::MAX, |(time, _)| *time);
+            .split_at(self.track.partition_point(|(time, _)| *time <= now.0));
+        let next = to_come.first().map_or(Millis::MAX, |(time, _)| Millis(*time));
         let fresh = self.fresh.take();
         let edited = std::mem::take(&mut self.edited);
         if past == self.shown && (fresh.is_none() || past.is_empty()) {
@@ -168,8 +175,8 @@ impl Watch {
         let explanation = count::explain(&self.limit, context.known, past, now);
         let revision = Revision {
             origin: Origin::default(),
-            rule: self.limit.id.clone(),
-            asset: context.asset.clone(),
+            rule: self.limit.id.text().clone(),
+            asset: context.asset.text().clone(),
             source: Source::Limit,
             from: i64::MIN,
             tail: past.to_vec(),
@@ -187,14 +194,14 @@ impl Watch {
     }
 
     /// The limit no longer counts for the asset.
-    fn end(self, asset: &Text, cause: Option<Cause>, out: &mut Vec<(Finding, Diff)>) {
+    fn end(self, asset: &Id<Asset>, cause: Option<Cause>, out: &mut Vec<(Finding, Diff)>) {
         if !self.told {
             return;
         }
         let revision = Revision {
             origin: Origin::default(),
-            rule: self.limit.id.clone(),
-            asset: asset.clone(),
+            rule: self.limit.id.text().clone(),
+            asset: asset.text().clone(),
             source: Source::Limit,
             from: i64::MIN,
             tail: Track::new(),
@@ -211,7 +218,7 @@ impl Watch {
 
 /// What the watches of one asset have in common while they settle.
 struct Context<'a> {
-    asset: &'a Text,
+    asset: &'a Id<Asset>,
     known: &'a Known,
     cause: Option<Cause>,
 }
@@ -276,7 +283,7 @@ impl Fold for UnderPermit {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: Key,
         state: &mut PermitState,
         changes: &mut dyn Iterator<Item = (Part, Diff)>,
@@ -295,13 +302,13 @@ impl Fold for UnderPermit {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, _state: &mut PermitState, record: &mut NoRecord) {
+    fn record(&mut self, _now: Millis, _key: Key, _state: &mut PermitState, record: &mut NoRecord) {
         match *record {}
     }
 
     fn recall(&mut self, _key: Key, _state: &PermitState, _out: &mut Vec<(Finding, Diff)>) {}
 
-    fn settle(&mut self, now: i64, _key: Key, state: &mut PermitState, out: &mut Vec<(Finding, Diff)>) -> Next {
+    fn settle(&mut self, now: Millis, _key: Key, state: &mut PermitState, out: &mut Vec<(Finding, Diff)>) -> Next {
         let change = state.change.take();
         if let Some(change) = &change {
             state.specify(change, out);
@@ -315,11 +322,15 @@ impl Fold for UnderPermit {
         };
         let cause = change.and_then(|change| change.cause);
         let context = Context { asset, known, cause };
-        let mut wake = i64::MAX;
+        let mut wake = Millis::MAX;
         for watch in state.watches.values_mut() {
             wake = wake.min(watch.settle(now, self.remember, &context, out));
         }
-        if wake == i64::MAX { Next::Keep } else { Next::Wake(wake) }
+        if wake == Millis::MAX {
+            Next::Keep
+        } else {
+            Next::Wake(wake)
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use riskflow_config::{CaseSettings, ScoreCuts, TimeSettings, UnknownSettings, Un
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis};
+use riskflow_model::{Duration, Key, Millis};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -100,13 +100,13 @@ struct Step {
 fn semantics() -> Semantics {
     Semantics {
         time: TimeSettings {
-            horizon: 600_000,
-            max_future: 60_000,
-            late_after: 60_000,
-            retain: 3_600_000,
+            horizon: Duration(600_000),
+            max_future: Duration(60_000),
+            late_after: Duration(60_000),
+            retain: Duration(3_600_000),
         },
         unknown: UnknownSettings {
-            hold: 600_000,
+            hold: Duration(600_000),
             max_observations: 1_000_000,
             max_bytes: 1 << 30,
         },

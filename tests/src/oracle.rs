@@ -11,6 +11,7 @@ use riskflow::runtime::graph::Semantics;
 use riskflow::runtime::replay::EpochInput;
 use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::id::{RuleOrLimit, Run};
 use riskflow_model::observation::{Observation, Reading};
 use riskflow_model::output::{
     AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, Reason, RegionRisk, ReportTotal, Response,
@@ -18,7 +19,7 @@ use riskflow_model::output::{
 };
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Level, Millis, Row, Shared, Text};
+use riskflow_model::{Id, Key, Level, Millis, Row, Shared, Text};
 use serde_json::Value;
 
 use crate::oracle::entry::{Entry, Stream, alike, selects, sense, wanted};
@@ -56,11 +57,11 @@ pub use notice::bare;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expected {
     /// Asset risks by identifier.
-    pub assets: BTreeMap<Text, AssetRisk>,
+    pub assets: BTreeMap<Id<Asset>, AssetRisk>,
     /// Region risks by region and domain.
     pub regions: BTreeMap<String, RegionRisk>,
     /// Open warnings by identifier.
-    pub warnings: BTreeMap<Text, WarningState>,
+    pub warnings: BTreeMap<Id<WarningState>, WarningState>,
     /// Totals of reports, keyed as on the topic.
     pub totals: BTreeMap<String, ReportTotal>,
     /// What meets nothing, keyed as on the topic.
@@ -70,9 +71,9 @@ pub struct Expected {
     /// What happened in the epoch.
     pub deltas: BTreeSet<Told>,
     /// The runs of the warnings to which anything happened.
-    pub runs: BTreeMap<Text, Text>,
+    pub runs: BTreeMap<Id<WarningState>, Id<Run>>,
     /// Cases by identifier.
-    pub cases: BTreeMap<Text, CaseState>,
+    pub cases: BTreeMap<Id<CaseState>, CaseState>,
     /// What happened to cases in the epoch.
     pub case_deltas: BTreeSet<CaseDelta>,
     /// Who is told in the epoch.
@@ -87,15 +88,15 @@ pub struct Expected {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Told {
     /// The episode.
-    pub id: Text,
+    pub id: Id<WarningState>,
     /// What happened.
     pub kind: DeltaKind,
     /// Why.
     pub cause: Cause,
     /// The rule.
-    pub rule: Text,
+    pub rule: Id<RuleOrLimit>,
     /// The asset.
-    pub asset: Text,
+    pub asset: Id<Asset>,
     /// Since when.
     pub since: Millis,
     /// When.
@@ -124,16 +125,16 @@ impl Told {
 /// What an entry watches.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Watched {
-    Datastream(Text),
+    Datastream(Id<Datastream>),
     /// Work under permit.
     Limit,
 }
 
 /// Rule or limit, asset, and what it watches there.
-type Member = (Text, Text, Watched);
+type Member = (Id<RuleOrLimit>, Id<Asset>, Watched);
 
 /// What shares one warning: whether it is a limit, the rule or limit, the asset.
-pub type Group = (bool, Text, Text);
+pub type Group = (bool, Id<RuleOrLimit>, Id<Asset>);
 
 fn group((rule, asset, watched): &Member) -> Group {
     (*watched == Watched::Limit, rule.clone(), asset.clone())
@@ -156,7 +157,7 @@ pub struct Oracle {
     alone: unmatched::Alone,
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
     levels: Levels,
-    open: BTreeMap<Group, (i64, Level, Text)>,
+    open: BTreeMap<Group, (i64, Level, Id<WarningState>)>,
     runs: run::Runs,
     cases: case::Cases,
     /// Scores of regions after each epoch.
@@ -226,7 +227,7 @@ impl Oracle {
             edited: limits,
             papers,
         } = self.permits.step(now, &self.assets, &places);
-        edited.extend(limits.into_iter().map(|(limit, asset)| (true, limit, asset)));
+        edited.extend(limits.into_iter().map(|(limit, asset)| (true, limit.widen(), asset)));
         levels.extend(permitted);
         entry_causes.extend(entries);
         let named = self.causes(&levels, &entry_causes, &causes, &papers);
@@ -243,7 +244,7 @@ impl Oracle {
             rules: &self.rules,
             places: &places,
         };
-        expected.unmatched = self.alone.step(now, self.semantics.unmatched.after, &tables);
+        expected.unmatched = self.alone.step(now, self.semantics.unmatched.after.0, &tables);
         self.cases
             .step(&self.semantics, now, &records, (places, &self.runs), &mut expected);
         expected
@@ -264,7 +265,7 @@ impl Oracle {
 
     /// Datastreams become known or unknown; what waited too long is given up.
     fn know(&mut self, now: i64, expected: &mut Expected) {
-        let hold = self.semantics.unknown.hold;
+        let hold = self.semantics.unknown.hold.0;
         self.streams.retain(|key, _| self.datastreams.contains_key(key));
         for waiting in self.waiting.values_mut() {
             for (_, origin, _) in waiting.iter().filter(|(arrival, ..)| now > arrival + hold) {
@@ -294,14 +295,14 @@ impl Oracle {
         // A datastream that is not known any more has lost its entries; its rows are gone.
         for member in self.levels.keys() {
             if let Watched::Datastream(datastream) = &member.2
-                && !self.datastreams.contains_key(&Key::of(datastream))
+                && !self.datastreams.contains_key(&datastream.key())
             {
                 causes.insert(member.clone(), Cause::BaseChange);
             }
         }
         for (key, stream) in &mut self.streams {
             let datastream = self.datastreams[key].clone();
-            let asset = self.assets.get(&Key::of(&datastream.asset)).cloned();
+            let asset = self.assets.get(&datastream.asset.key()).cloned();
             let rows = asset.map(|asset| {
                 let chain = places.chain(&asset.region.to_string());
                 (datastream.clone(), asset, chain)
@@ -333,7 +334,7 @@ impl Oracle {
             for (id, entry) in wanted {
                 let old = stream.entries.remove(&id);
                 let watched = Watched::Datastream(datastream.id.clone());
-                let member = (id.clone(), entry.asset.clone(), watched.clone());
+                let member = (id.widen(), entry.asset.clone(), watched.clone());
                 match old {
                     Some(old) if alike(&old, &entry) => {
                         let rule = entry.rule;
@@ -354,7 +355,7 @@ impl Oracle {
                                 edited.push((member.clone(), old.ever_on));
                                 ever_on = old.ever_on;
                             }
-                            causes.insert((id.clone(), old.asset, watched), cause);
+                            causes.insert((id.widen(), old.asset, watched), cause);
                         }
                         causes.insert(member, cause);
                         let heard = stream.heard;
@@ -373,7 +374,7 @@ impl Oracle {
             }
             for (id, old) in std::mem::replace(&mut stream.entries, next) {
                 let watched = Watched::Datastream(datastream.id.clone());
-                causes.insert((id, old.asset, watched), came_or_went);
+                causes.insert((id.widen(), old.asset, watched), came_or_went);
             }
         }
         (causes, edited)
@@ -388,16 +389,16 @@ impl Oracle {
         expected: &mut Expected,
     ) {
         let (time, settings) = (observation.time.0, self.semantics.time);
-        if time < now - settings.horizon {
+        if time < now - settings.horizon.0 {
             expected.dead.insert((Reason::TooLate, origin));
-        } else if time > now + settings.max_future {
+        } else if time > now + settings.max_future.0 {
             expected.dead.insert((Reason::InFuture, origin));
         } else if let Some(stream) = self.streams.get_mut(&observation.datastream) {
             let before = stream.series.get(&time).copied();
             apply(&mut stream.series, observation);
             let cause = match (before, observation.reading) {
                 (None, None) => return,
-                (None, Some(_)) if now - time > settings.late_after => Cause::LateData,
+                (None, Some(_)) if now - time > settings.late_after.0 => Cause::LateData,
                 (None, Some(_)) => Cause::Data,
                 (before, after) if before == after => return,
                 _ => Cause::Correction,
@@ -421,7 +422,7 @@ impl Oracle {
                 entry.ever_on |= !track.is_empty();
                 let datastream = self.datastreams[key].id.clone();
                 let watched = Watched::Datastream(datastream);
-                levels.insert((id.clone(), entry.asset.clone(), watched), (track, stale));
+                levels.insert((id.widen(), entry.asset.clone(), watched), (track, stale));
             }
         }
         levels
@@ -433,7 +434,7 @@ impl Oracle {
         levels: &Levels,
         entries: &BTreeMap<Member, Cause>,
         data: &BTreeMap<Key, Cause>,
-        papers: &BTreeMap<Text, Cause>,
+        papers: &BTreeMap<Id<Asset>, Cause>,
     ) -> BTreeMap<Member, Cause> {
         let nothing = (Track::new(), false);
         let members: BTreeSet<&Member> = levels.keys().chain(self.levels.keys()).collect();
@@ -448,7 +449,7 @@ impl Oracle {
             if before != after || came_or_went.is_some() {
                 let data = match &member.2 {
                     Watched::Limit => papers.get(&member.1).copied(),
-                    Watched::Datastream(datastream) => data.get(&Key::of(datastream)).copied(),
+                    Watched::Datastream(datastream) => data.get(&datastream.key()).copied(),
                 };
                 causes.insert(member.clone(), came_or_went.max(data).unwrap_or(Cause::Clock));
             }

@@ -13,9 +13,9 @@ use riskflow::runtime::views::Tables;
 use riskflow_config::{ActionSettings, Capabilities, HttpSettings, Input, TlsSettings, TokenSettings, TopicSettings};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{Append, open_append};
-use riskflow_model::OutputRow;
 use riskflow_model::output::{CaseState, WarningState};
 use riskflow_model::topic::Topic;
+use riskflow_model::{Duration, OutputRow};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -128,8 +128,8 @@ impl Desk {
             ..HttpSettings::at("127.0.0.1:0".parse().unwrap())
         };
         let times = Times {
-            horizon: 86_400_000,
-            max_future: 60_000,
+            horizon: Duration(86_400_000),
+            max_future: Duration(60_000),
         };
         let way_in = way_in.map(|to| WayIn { to, times });
         let server = Server::start(&settings, capabilities, handles.clone(), way_in).unwrap();

@@ -12,7 +12,7 @@ use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::{DeadLetter, Origin};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis};
+use riskflow_model::{Duration, Key, Millis};
 use riskflow_tests::history::semantics;
 use serde_json::Value;
 
@@ -207,13 +207,13 @@ fn held_of_a_million(max_observations: usize, max_bytes: usize) -> usize {
     });
     let semantics = Semantics {
         time: TimeSettings {
-            horizon: 600_000,
-            max_future: 60_000,
-            late_after: 60_000,
-            retain: 0,
+            horizon: Duration(600_000),
+            max_future: Duration(60_000),
+            late_after: Duration(60_000),
+            retain: Duration(0),
         },
         unknown: UnknownSettings {
-            hold: 60_000,
+            hold: Duration(60_000),
             max_observations,
             max_bytes,
         },

@@ -15,7 +15,7 @@ use riskflow_model::output::{
     Origin, Refusal, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta, WarningState,
 };
 use riskflow_model::topic::{Shape, Topic};
-use riskflow_model::{Key, Millis, OutputRecord};
+use riskflow_model::{Duration, Key, Millis, OutputRecord};
 pub use riskflow_tests::history::semantics;
 use riskflow_tests::history::{Draw, history, long, twins};
 use riskflow_tests::oracle::{Expected, Oracle, Told, bare};
@@ -536,8 +536,8 @@ fn arrive(
     }
     // Observations ahead of the clock by more than max_future would be refused: they arrive with the last epochs only.
     let mut settings = semantics();
-    settings.time.max_future = 60_000;
-    settings.time.horizon = 200_000;
+    settings.time.max_future = Duration(60_000);
+    settings.time.horizon = Duration(200_000);
     history.push(EpochInput {
         epoch: Millis(end + 7),
         records: Vec::new(),

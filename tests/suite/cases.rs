@@ -8,10 +8,10 @@ use riskflow::runtime::output::EpochOutput;
 use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::InputRecord;
 use riskflow_connectors::{RawRecord, decode};
-use riskflow_model::action::Verb;
+use riskflow_model::action::{Action, Verb};
 use riskflow_model::output::{CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Notice, Origin, Refusal};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Millis, Text};
+use riskflow_model::{Duration, Id, Millis};
 use riskflow_tests::history::{Draw, START, semantics};
 use serde_json::{Value, json};
 
@@ -26,8 +26,8 @@ const CASES: [&str; 3] = ["leak", "fire", "flood"];
 /// The short deadlines of random histories, and a horizon behind which no action here lies.
 fn settings() -> Semantics {
     let mut settings = semantics();
-    settings.case.horizon = 3_600_000;
-    settings.case.retain = 3_600_000;
+    settings.case.horizon = Duration(3_600_000);
+    settings.case.retain = Duration(3_600_000);
     settings
 }
 
@@ -153,7 +153,7 @@ fn run(history: &[EpochInput], workers: usize) -> Vec<EpochOutput> {
     replay(history.to_vec(), workers, settings(), &Meters::default()).unwrap()
 }
 
-fn cases(outputs: &[EpochOutput]) -> BTreeMap<Text, CaseState> {
+fn cases(outputs: &[EpochOutput]) -> BTreeMap<Id<CaseState>, CaseState> {
     let mut cases = BTreeMap::new();
     for output in outputs {
         for (row, diff) in output.table::<CaseState>() {
@@ -179,8 +179,8 @@ fn notices(outputs: &[EpochOutput]) -> BTreeSet<(Millis, Notice)> {
 }
 
 /// What was told and not taken back.
-fn standing(outputs: &[EpochOutput]) -> BTreeMap<Text, BTreeSet<CaseEvent>> {
-    let mut events: BTreeMap<Text, BTreeSet<CaseEvent>> = BTreeMap::new();
+fn standing(outputs: &[EpochOutput]) -> BTreeMap<Id<CaseState>, BTreeSet<CaseEvent>> {
+    let mut events: BTreeMap<Id<CaseState>, BTreeSet<CaseEvent>> = BTreeMap::new();
     for CaseDelta {
         case, retracted, event, ..
     } in outputs.iter().flat_map(EpochOutput::log)
@@ -281,7 +281,7 @@ fn what_is_refused_changes_nothing() {
         let with = run(&history(&all, 5, false), 1);
         let is_refused = |event: &CaseEvent| event.kind == CaseEventKind::Refused;
         let events = standing(&with);
-        let ids: BTreeSet<Text> = (events.values().flatten())
+        let ids: BTreeSet<Id<Action>> = (events.values().flatten())
             .filter(|event| is_refused(event))
             .map(|event| event.by.as_ref().expect("someone did it").action.clone())
             .collect();
@@ -297,7 +297,7 @@ fn what_is_refused_changes_nothing() {
         let without = run(&accepted, 2);
         assert_eq!(cases(&with), cases(&without), "seed {seed}");
         assert_eq!(notices(&with), notices(&without), "seed {seed}");
-        let rest = |events: BTreeMap<Text, BTreeSet<CaseEvent>>| -> BTreeMap<Text, Vec<CaseEvent>> {
+        let rest = |events: BTreeMap<Id<CaseState>, BTreeSet<CaseEvent>>| -> BTreeMap<Id<CaseState>, Vec<CaseEvent>> {
             let kept = |events: BTreeSet<CaseEvent>| events.into_iter().filter(|event| !is_refused(event)).collect();
             events.into_iter().map(|(id, events)| (id, kept(events))).collect()
         };

@@ -11,7 +11,7 @@ use riskflow_model::intake::{Limit, Permit};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::{AssetRisk, Origin, WarningDelta};
 use riskflow_model::topic::Topic;
-use riskflow_model::{InherentLevel, Key, Level, Millis, Row};
+use riskflow_model::{Duration, InherentLevel, Key, Level, Millis, Row};
 
 const ASSETS: u64 = 100_000;
 const START: i64 = 1_600_000_000_000;
@@ -108,13 +108,13 @@ fn city() -> EpochInput {
 fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 6]) {
     let semantics = Semantics {
         time: TimeSettings {
-            horizon: 600_000,
-            max_future: 60_000,
-            late_after: 60_000,
-            retain: 600_000,
+            horizon: Duration(600_000),
+            max_future: Duration(60_000),
+            late_after: Duration(60_000),
+            retain: Duration(600_000),
         },
         unknown: UnknownSettings {
-            hold: 0,
+            hold: Duration(0),
             max_observations: 0,
             max_bytes: 0,
         },

@@ -9,7 +9,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time;
 
 use anyhow::{Context as _, Result, ensure};
 use riskflow::simulator::draw::Draw;
@@ -18,7 +18,7 @@ use riskflow_benches::measure::{cpu, machine};
 use riskflow_config::{CaseSettings, Rule, TimeSettings, UnknownSettings};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::{Cause, DeltaKind, Origin};
-use riskflow_model::{Domain, Key, Level, Millis};
+use riskflow_model::{Domain, Duration, Key, Level, Millis};
 use riskflow_operators::closed_loop::{
     Case, CaseRecord, CaseRow, DutyMatch, Evidence, Happened, Subject as CaseSubject,
 };
@@ -31,7 +31,7 @@ const SPAN: i64 = 500_000;
 const NOW: i64 = START + 600_000;
 const SIZES: [u64; 6] = [2_500, 5_000, 10_000, 20_000, 40_000, 80_000];
 /// One correction of a series of the largest size.
-const MOST: Duration = Duration::from_millis(5);
+const MOST: time::Duration = time::Duration::from_millis(5);
 
 #[expect(clippy::too_many_lines, reason = "one curve after the other")]
 fn main() -> Result<()> {
@@ -175,7 +175,7 @@ fn restless(n: u64, ends: bool) -> f64 {
     least(2, n as f64, || {
         let fold = Case {
             settings: CaseSettings::default(),
-            max_future: 60_000,
+            max_future: Duration(60_000),
         };
         let mut keyed = Keyed::new(fold, Arc::new(FoldMeter::default()));
         timed(|| {
@@ -196,9 +196,9 @@ fn restless(n: u64, ends: bool) -> f64 {
                 let mut rows: Vec<_> = gone.map(|row| ((case, row), -1)).into_iter().collect();
                 rows.extend(row.map(|row| ((case, row), 1)));
                 rows.extend((i == 0).then(|| ((case, duty.clone()), 1)));
-                keyed.rows(now, rows);
+                keyed.rows(Millis(now), rows);
                 keyed.records(arrived::<Case>(std::iter::once(happened(&id, kind, level))));
-                keyed.settle(now, &mut Vec::new());
+                keyed.settle(Millis(now), &mut Vec::new());
             }
         })
     })
@@ -263,13 +263,13 @@ struct Driver {
 impl Driver {
     fn new(rule: &Rule) -> Self {
         let time = TimeSettings {
-            horizon: 600_000,
-            max_future: 60_000,
-            late_after: 60_000,
-            retain: 0,
+            horizon: Duration(600_000),
+            max_future: Duration(60_000),
+            late_after: Duration(60_000),
+            retain: Duration(0),
         };
         let unknown = UnknownSettings {
-            hold: 0,
+            hold: Duration(0),
             max_observations: 0,
             max_bytes: 0,
         };
@@ -293,8 +293,8 @@ impl Driver {
             entries,
             valid: None,
         };
-        keyed.rows(START, vec![((key, Box::new(specification)), 1)]);
-        keyed.settle(START, &mut Vec::new());
+        keyed.rows(Millis(START), vec![((key, Box::new(specification)), 1)]);
+        keyed.settle(Millis(START), &mut Vec::new());
         Self { keyed, key, now: NOW }
     }
 
@@ -319,7 +319,7 @@ impl Driver {
                 },
             });
         self.keyed.records(arrived::<Monitor>(observed));
-        self.keyed.settle(self.now, &mut Vec::new());
+        self.keyed.settle(Millis(self.now), &mut Vec::new());
     }
 }
 
@@ -336,12 +336,12 @@ fn noise(n: u64) -> Vec<(i64, f64)> {
 }
 
 /// Seconds of CPU: the least of some tries, each for so many things.
-fn least(tries: usize, things: f64, mut run: impl FnMut() -> Duration) -> f64 {
+fn least(tries: usize, things: f64, mut run: impl FnMut() -> time::Duration) -> f64 {
     let times = (0..tries).map(|_| run().as_secs_f64() / things);
     times.fold(f64::INFINITY, f64::min)
 }
 
-fn timed(run: impl FnOnce()) -> Duration {
+fn timed(run: impl FnOnce()) -> time::Duration {
     let before = cpu();
     run();
     cpu().saturating_sub(before)

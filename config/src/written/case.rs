@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use riskflow_model::output::CaseStep;
-use riskflow_model::{Domain, Level, duration};
+use riskflow_model::{Domain, Duration, Level, duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -86,17 +86,17 @@ impl Default for CaseSettings {
 impl Check {
     pub(crate) fn case(&mut self, written: &WrittenCase) -> CaseSettings {
         let mut settings = CaseSettings {
-            horizon: self.duration("case.horizon", &written.horizon, 60 * SECOND, 30 * DAY),
-            retain: self.duration("case.retain", &written.retain, 60 * SECOND, 365 * DAY),
+            horizon: self.length("case.horizon", &written.horizon, 60 * SECOND, 30 * DAY),
+            retain: self.length("case.retain", &written.retain, 60 * SECOND, 365 * DAY),
             flapping: FlappingSettings {
-                join: self.duration("case.flapping.join", &written.flapping.join, 0, DAY),
-                within: self.duration("case.flapping.within", &written.flapping.within, SECOND, DAY),
-                calm: self.duration("case.flapping.calm", &written.flapping.calm, SECOND, DAY),
+                join: self.length("case.flapping.join", &written.flapping.join, 0, DAY),
+                within: self.length("case.flapping.within", &written.flapping.within, SECOND, DAY),
+                calm: self.length("case.flapping.calm", &written.flapping.calm, SECOND, DAY),
             },
-            deadlines: [[[0; CaseStep::ALL.len()]; 4]; 4],
+            deadlines: [[[Duration::ZERO; CaseStep::ALL.len()]; 4]; 4],
         };
         // What is written for some levels stands over the defaults of these levels only.
-        let defaults = DEFAULTS.map(|minutes| minutes.map(|minutes| minutes * 60 * SECOND));
+        let defaults = DEFAULTS.map(|minutes| minutes.map(|minutes| Duration(minutes * 60 * SECOND)));
         for (level, steps) in defaults.iter().enumerate() {
             for domain in &mut settings.deadlines {
                 domain[level][1..].copy_from_slice(steps);
@@ -120,7 +120,7 @@ impl Check {
         &mut self,
         path: &str,
         written: &BTreeMap<Level, BTreeMap<CaseStep, String>>,
-        deadlines: &mut [[i64; CaseStep::ALL.len()]; 4],
+        deadlines: &mut [[Duration; CaseStep::ALL.len()]; 4],
     ) {
         for (level, steps) in written {
             let Some(index) = level.index().checked_sub(1) else {
@@ -138,7 +138,7 @@ impl Check {
                     continue;
                 }
                 let before = self.problems.iter().count();
-                let limit = self.duration(&field, limit, 0, 30 * DAY);
+                let limit = self.length(&field, limit, 0, 30 * DAY);
                 self.problems.keep_first(before, &field);
                 deadlines[index][step.index()] = limit;
             }
@@ -170,7 +170,7 @@ mod tests {
             called = "0s"
         "#;
         let case = WrittenSettings::from_toml(text).unwrap().check().unwrap().case;
-        let minutes = |domain, level, step| case.deadline(domain, level, step).map(|millis| millis / 60_000);
+        let minutes = |domain, level, step| case.deadline(domain, level, step).map(|limit| limit.0 / 60_000);
         let (work, nature) = (Domain::WorkSafety, Domain::NaturalHazard);
         assert_eq!(minutes(nature, Level::Orange, CaseStep::Acknowledged), Some(20));
         assert_eq!(minutes(work, Level::Orange, CaseStep::Acknowledged), Some(5));

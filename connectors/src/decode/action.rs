@@ -16,7 +16,7 @@ pub fn decode_action(text: &str) -> Result<Action, Rejection> {
     let action: Action = parse(text)?;
     let mut check = Check::default();
     let Action { id, warning, actor, .. } = &action;
-    for (name, value) in [("id", id), ("warning", warning), ("actor", actor)] {
+    for (name, value) in [("id", &**id), ("warning", &**warning), ("actor", &**actor)] {
         check.identifier(name, value);
     }
     check.identifier_if_any("role", Some(&*action.role).filter(|role| !role.is_empty()));

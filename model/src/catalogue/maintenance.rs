@@ -3,16 +3,17 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::Asset;
 use crate::topic::{Record, Shape, Spec};
 use crate::{
-    Check, Facets, Filter, Listed, Millis, OutputRecord, RegionCode, TableRecord, Text, capability, field, joined,
+    Check, Facets, Filter, Id, Listed, Millis, OutputRecord, RegionCode, TableRecord, Text, capability, field, joined,
 };
 
 /// A record of `in.maintenance`, keyed by `id`: something is maintained from one time to another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Maintenance {
     /// The identifier.
-    pub id: Text,
+    pub id: Id<Maintenance>,
     /// Grows with every change.
     pub version: u32,
     /// What is done.
@@ -21,7 +22,7 @@ pub struct Maintenance {
     pub region: RegionCode,
     /// The asset, if it is one.
     #[serde(default)]
-    pub asset: Option<Text>,
+    pub asset: Option<Id<Asset>>,
     /// From here on.
     pub valid_from: Millis,
     /// Up to here, without it.
@@ -72,7 +73,7 @@ impl Record for Maintenance {
 
 impl TableRecord for Maintenance {
     fn id(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn version(&self) -> Option<u32> {

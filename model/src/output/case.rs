@@ -5,10 +5,13 @@ use std::cmp::Ordering;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Cause;
-use crate::action::Verb;
+use super::{Cause, WarningState};
+use crate::action::{Action, Verb};
+use crate::base::Asset;
+use crate::id::RuleOrHazard;
+use crate::responsibility::{Plan, PlanTask, Unit};
 use crate::topic::{Record, Shape, Spec};
-use crate::{Domain, Facets, Filter, Level, Listed, Millis, OutputRecord, RegionCode, Text, capability, joined};
+use crate::{Domain, Facets, Filter, Id, Level, Listed, Millis, OutputRecord, RegionCode, Text, capability, joined};
 
 /// The steps of a case, in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -86,20 +89,20 @@ pub enum Basis {
 pub struct CaseState {
     /// The identifier of its first warning, or of its incident; `<first warning>@<run>` where the case before it in its run was
     /// archived. An action may name it for as long as the row stands.
-    pub id: Text,
+    pub id: Id<CaseState>,
     /// The identifiers of its warnings: the newest 10. One that begins soon after the end of the one before (`case.flapping.join`)
     /// joins its case.
     #[serde(default)]
-    pub warnings: Vec<Text>,
+    pub warnings: Vec<Id<WarningState>>,
     /// Since when the level rises and falls so often that ends are not told; absent where it does not.
     #[serde(default)]
     pub flapping: Option<Millis>,
     /// Whether it is an incident.
     pub incident: bool,
     /// The rule of the warning, the hazard of the incident.
-    pub rule: Text,
+    pub rule: Id<RuleOrHazard>,
     /// The asset; an incident need not have one.
-    pub asset: Option<Text>,
+    pub asset: Option<Id<Asset>>,
     /// The domain.
     pub domain: Domain,
     /// Where.
@@ -164,7 +167,7 @@ impl OutputRecord for CaseState {
     });
 
     fn key(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn facets(&self) -> Facets<'_> {
@@ -212,13 +215,13 @@ pub struct Escalation {
     /// The step that was due; absent when a person lifted it.
     pub step: Option<CaseStep>,
     /// The unit that it was due from; absent when nobody answers for the case.
-    pub unit: Option<Text>,
+    pub unit: Option<Id<Unit>>,
     /// The role there.
     pub role: Option<Text>,
     /// The task that was due, as `plan/task`: its full name ([`TaskState::full_name`]).
     pub task: Option<Text>,
     /// The parent unit; absent when there is none.
-    pub to: Option<Text>,
+    pub to: Option<Id<Unit>>,
     /// The deadline, or when it was lifted.
     pub at: Millis,
 }
@@ -227,7 +230,7 @@ pub struct Escalation {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Obligation {
     /// The unit.
-    pub unit: Text,
+    pub unit: Id<Unit>,
     /// The role.
     pub role: Text,
     /// Since when: the duty came to be, or the level rose above all before.
@@ -242,9 +245,9 @@ pub struct Obligation {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct TaskState {
     /// The plan.
-    pub plan: Text,
+    pub plan: Id<Plan>,
     /// The task within the plan.
-    pub task: Text,
+    pub task: Id<PlanTask>,
     /// What is to be done.
     pub name: Text,
     /// Who is to do it.
@@ -303,13 +306,13 @@ pub struct Note {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct CaseDelta {
     /// The case.
-    pub case: Text,
+    pub case: Id<CaseState>,
     /// Whether an event that was told is taken back: what is known now says that it never happened.
     pub retracted: bool,
     /// Why this is told in this epoch.
     pub cause: Cause,
     /// The rule of the warning, the hazard of the incident; empty where the case is not known.
-    pub rule: Text,
+    pub rule: Id<RuleOrHazard>,
     /// The domain; absent where the case is not known.
     pub domain: Option<Domain>,
     /// Where; absent where the case is not known.
@@ -331,7 +334,7 @@ impl Record for CaseDelta {
 
 impl OutputRecord for CaseDelta {
     fn key(&self) -> Text {
-        self.case.clone()
+        self.case.text().clone()
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -364,7 +367,7 @@ pub struct CaseEvent {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct By {
     /// The action's identifier.
-    pub action: Text,
+    pub action: Id<Action>,
     /// What was done.
     pub verb: Verb,
     /// Who did it.
@@ -372,7 +375,7 @@ pub struct By {
     /// In which role.
     pub role: Text,
     /// In which unit.
-    pub unit: Option<Text>,
+    pub unit: Option<Id<Unit>>,
     /// The task, the assignee, the evidence, the end of a suppression: what the verb is about.
     pub about: Option<Text>,
     /// In words.

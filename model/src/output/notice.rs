@@ -3,24 +3,28 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::CaseState;
+use crate::base::Asset;
+use crate::id::RuleOrHazard;
+use crate::responsibility::{Unit, User};
 use crate::topic::{Record, Shape, Spec};
-use crate::{Domain, Level, Millis, Number, OutputRecord, RegionCode, Text, capability};
+use crate::{Domain, Id, Level, Millis, Number, OutputRecord, RegionCode, Text, capability};
 
 /// A record of `out.notice`, keyed by `case`: one recipient is told of one event, once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Notice {
     /// 32 hexadecimal digits: a hash of case, event and user.
-    pub id: Text,
+    pub id: Id<Notice>,
     /// The case.
-    pub case: Text,
+    pub case: Id<CaseState>,
     /// What is told.
     pub event: NoticeEvent,
     /// Who is told.
-    pub user: Text,
+    pub user: Id<User>,
     /// How, as in `base.user`; empty where that has no row.
     pub channel: Text,
     /// The unit for which the user is told.
-    pub unit: Text,
+    pub unit: Id<Unit>,
     /// The role in which the user is told.
     pub role: Text,
     /// The level of the event.
@@ -31,12 +35,12 @@ pub struct Notice {
     #[serde(default)]
     pub incident: bool,
     /// The rule of the warning, the hazard of the incident.
-    pub rule: Text,
+    pub rule: Id<RuleOrHazard>,
     /// The rule's name, or the incident's title; empty where it has none.
     #[serde(default)]
     pub rule_name: Text,
     /// The asset; an incident need not have one.
-    pub asset: Option<Text>,
+    pub asset: Option<Id<Asset>>,
     /// The asset's name; empty where it has none, and of an incident.
     #[serde(default)]
     pub asset_name: Text,
@@ -79,7 +83,7 @@ impl Record for Notice {
 
 impl OutputRecord for Notice {
     fn key(&self) -> Text {
-        self.case.clone()
+        self.case.text().clone()
     }
 }
 

@@ -3,16 +3,17 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::Asset;
 use crate::topic::{Record, Shape, Spec};
 use crate::{
-    Domain, DomainScope, Facets, Filter, InherentLevel, Level, Listed, OutputRecord, RegionCode, Text, joined,
+    Domain, DomainScope, Facets, Filter, Id, InherentLevel, Level, Listed, OutputRecord, RegionCode, Text, joined,
 };
 
 /// A row of `out.risk.asset`, keyed by `asset`: every asset of `base.asset` has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct AssetRisk {
     /// The asset's identifier.
-    pub asset: Text,
+    pub asset: Id<Asset>,
     /// The asset's name.
     pub name: Text,
     /// The asset's kind.
@@ -55,7 +56,7 @@ impl OutputRecord for AssetRisk {
     });
 
     fn key(&self) -> Text {
-        self.asset.clone()
+        self.asset.text().clone()
     }
 
     fn facets(&self) -> Facets<'_> {
@@ -184,7 +185,7 @@ impl LevelCounts {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct TopAsset {
     /// The asset's identifier.
-    pub asset: Text,
+    pub asset: Id<Asset>,
     /// Its score, 1 to 16.
     pub score: u8,
 }

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::responsibility::Unit;
 use crate::topic::{Record, Shape, Spec};
-use crate::{DomainScope, Facets, Filter, Listed, Number, OutputRecord, RegionCode, Text, capability, joined};
+use crate::{DomainScope, Facets, Filter, Id, Listed, Number, OutputRecord, RegionCode, Text, capability, joined};
 
 /// A row of `out.response`, keyed by `region/domain` or by unit: how fast the cases there are acknowledged and resolved. It
 /// counts the cases that have a row in `out.case.state`.
@@ -15,7 +16,7 @@ pub struct Response {
     /// The domain, or all; absent in the row of a unit.
     pub domain: Option<DomainScope>,
     /// The unit; absent in the row of a region.
-    pub unit: Option<Text>,
+    pub unit: Option<Id<Unit>>,
     /// Cases; of a unit its obligations.
     pub cases: i64,
     /// Those acknowledged.

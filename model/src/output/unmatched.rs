@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::{Asset, Datastream};
+use crate::rule::RuleRecord;
 use crate::topic::{Record, Shape, Spec};
-use crate::{Facets, Filter, Listed, Millis, OutputRecord, Text, joined};
+use crate::{Facets, Filter, Id, Listed, Millis, OutputRecord, Text, joined};
 
 /// A row of `out.unmatched`, keyed by `kind/id`, `kind/id/rule` or `kind/id/rule/part`: something that has met nothing for as long as
 /// `unmatched.after` says, or a pair of records that is wrong together. Of each kind the first 1,000 in the order of these parts stand
@@ -15,11 +17,11 @@ pub struct Unmatched {
     /// `unit`, which are mistakes; `no_rule`, `unset`, `no_datastream`, `selects_nothing`, which may be meant so.
     pub kind: Text,
     /// The datastream, if it is about one.
-    pub datastream: Option<Text>,
+    pub datastream: Option<Id<Datastream>>,
     /// The rule, if it is about one.
-    pub rule: Option<Text>,
+    pub rule: Option<Id<RuleRecord>>,
     /// The asset, if it is about one.
-    pub asset: Option<Text>,
+    pub asset: Option<Id<Asset>>,
     /// Which own threshold of the datastream, or level of the rule, where there may be several.
     pub part: Option<Text>,
     /// The same for people, and what holds meanwhile.
@@ -52,16 +54,15 @@ impl OutputRecord for Unmatched {
     });
 
     fn key(&self) -> Text {
-        let id = match (&self.datastream, &self.rule, &self.asset) {
-            (Some(datastream), rule, _) => [Some(datastream), rule.as_ref()],
-            (None, Some(rule), _) => [Some(rule), None],
-            (None, None, asset) => [asset.as_ref(), None],
+        let (datastream, rule) = (self.datastream.as_deref(), self.rule.as_deref());
+        let [id, rule] = match (datastream, rule) {
+            (Some(_), _) => [datastream, rule],
+            (None, Some(_)) => [rule, None],
+            (None, None) => [self.asset.as_deref(), None],
         };
-        let [id, rule] = id;
-        let parts: Vec<&str> = [Some(&self.kind), id, rule, self.part.as_ref()]
+        let parts: Vec<&str> = [Some(&*self.kind), id, rule, self.part.as_deref()]
             .into_iter()
             .flatten()
-            .map(|part| &**part)
             .collect();
         joined(&parts).into()
     }

@@ -5,18 +5,20 @@ use std::cmp::Ordering;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::{Asset, Datastream};
+use crate::id::RuleOrLimit;
 use crate::topic::{Record, Shape, Spec};
-use crate::{Domain, Facets, Filter, InherentLevel, Level, Listed, Millis, Number, OutputRecord, RegionCode, Text};
+use crate::{Domain, Facets, Filter, Id, InherentLevel, Level, Listed, Millis, Number, OutputRecord, RegionCode, Text};
 
 /// A row of `out.warning.state`, keyed by `id`: one episode that is open now. When it ends, a null payload deletes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct WarningState {
     /// 32 hexadecimal digits: a hash of rule, asset and `since`.
-    pub id: Text,
+    pub id: Id<WarningState>,
     /// The rule's identifier.
-    pub rule: Text,
+    pub rule: Id<RuleOrLimit>,
     /// The asset's identifier.
-    pub asset: Text,
+    pub asset: Id<Asset>,
     /// The asset's domain.
     pub domain: Domain,
     /// Where the asset stands.
@@ -49,7 +51,7 @@ impl OutputRecord for WarningState {
     });
 
     fn key(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn facets(&self) -> Facets<'_> {
@@ -67,15 +69,15 @@ impl OutputRecord for WarningState {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct WarningDelta {
     /// The episode, as in [`WarningState`].
-    pub id: Text,
+    pub id: Id<WarningState>,
     /// What happened.
     pub kind: DeltaKind,
     /// Why it happened in this epoch.
     pub cause: Cause,
     /// The rule's identifier.
-    pub rule: Text,
+    pub rule: Id<RuleOrLimit>,
     /// The asset's identifier.
-    pub asset: Text,
+    pub asset: Id<Asset>,
     /// When the level left `none`.
     pub since: Millis,
     /// When the present level began (raised, escalated, eased), the episode ended (cleared), or it was found never to
@@ -102,7 +104,7 @@ impl Record for WarningDelta {
 
 impl OutputRecord for WarningDelta {
     fn key(&self) -> Text {
-        self.id.clone()
+        self.id.text().clone()
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -189,7 +191,7 @@ pub struct Explanation {
     pub source: Option<SourceKind>,
     /// The datastream of the highest level (the first by identifier among several); empty when it comes from something else, or
     /// none is left.
-    pub datastream: Text,
+    pub datastream: Id<Datastream>,
     /// The comparisons of the condition that hold at that time, as in `last 1m >= 10`: of `any` they say which part it was.
     #[serde(default)]
     pub held: Vec<Text>,
@@ -225,7 +227,7 @@ impl Explanation {
             rule_version: 0,
             condition: Text::default(),
             source: None,
-            datastream: Text::default(),
+            datastream: Id::default(),
             held: Vec::new(),
             features: Vec::new(),
             interval: None,

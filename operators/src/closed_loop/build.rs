@@ -6,11 +6,12 @@ use differential_dataflow::AsCollection;
 use jiff::tz::TimeZone;
 use riskflow_config::CaseSettings;
 use riskflow_model::base::Region;
+use riskflow_model::id::Run;
 use riskflow_model::intake::Incident;
 use riskflow_model::output::{CaseDelta, CaseState, WarningState};
 use riskflow_model::responsibility::{Duty, Plan, Unit, User};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Shared, Text};
+use riskflow_model::{Duration, Id, Shared};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
@@ -30,8 +31,8 @@ use crate::warning::Joined;
 pub struct CaseTerms {
     /// Deadlines and bounds.
     pub settings: CaseSettings,
-    /// How far ahead of the clock an action may be, milliseconds.
-    pub max_future: i64,
+    /// How far ahead of the clock an action may be.
+    pub max_future: Duration,
     /// The time that people there go by.
     pub zone: TimeZone,
 }
@@ -43,7 +44,7 @@ pub struct Warnings<'scope> {
     /// Where regions lie of which the code does not say it ([`crate::place::placed`]).
     pub placed: Rows<'scope, Shared<Region>>,
     /// Open warnings with their runs.
-    pub running: Rows<'scope, (Arc<WarningState>, Text)>,
+    pub running: Rows<'scope, (Arc<WarningState>, Id<Run>)>,
     /// Warnings that belong to a run of another name.
     pub joined: Rows<'scope, Arc<Joined>>,
     /// What happens to warnings.
@@ -74,7 +75,7 @@ pub fn build<'scope>(b: &mut Builder<'scope, '_>, warnings: Warnings<'scope>, te
         OnDuty::Shift(_) | OnDuty::Post(_) => None,
     });
 
-    let runs = joined.map(|joined| (Key::of(&joined.warning), joined.run.clone()));
+    let runs = joined.map(|joined| (joined.warning.key(), joined.run.clone()));
     let actions = b.fold(Joining, runs, actions);
     let actions = batched::<Case, _>(actions, |(acted, _, _)| Some(CaseRecord::Action(acted)));
     let facts = batched::<Case, _>(happened, |(record, _, _)| Some(record));

@@ -25,16 +25,18 @@ use std::sync::Arc;
 
 use riskflow_config::CaseSettings;
 use riskflow_model::action::Action;
+use riskflow_model::id::{Run, WarningOrIncident};
 use riskflow_model::intake::IncidentState;
 use riskflow_model::output::{
     CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Cause, DeltaKind, NoticeEvent, Obligation,
-    Origin, Refusal, WarningDelta,
+    Origin, Refusal, WarningDelta, WarningState,
 };
+use riskflow_model::responsibility::Unit;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Domain, Key, Level, Millis, RegionCode, Text};
+use riskflow_model::{Domain, Duration, Id, Key, Level, Millis, RegionCode, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::closed_loop::obligation::{CaseRow, DutyMatch, Subject, TaskMatch};
+use crate::closed_loop::obligation::{CaseRow, DutyMatch, PlannedTask, Subject, TaskMatch};
 use crate::engine::{Diff, Fold, Next};
 
 pub use alarm::notice_of;
@@ -66,9 +68,9 @@ pub enum CaseRecord {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Happened {
     /// The run that the warning belongs to.
-    pub run: Text,
+    pub run: Id<Run>,
     /// The warning.
-    pub warning: Text,
+    pub warning: Id<WarningState>,
     /// What happened.
     pub kind: DeltaKind,
     /// The level after it.
@@ -82,7 +84,7 @@ pub struct Happened {
 impl CaseRecord {
     /// What a step of a warning of a run means for its case.
     #[must_use]
-    pub fn of_delta(delta: &WarningDelta, run: Text) -> Self {
+    pub fn of_delta(delta: &WarningDelta, run: Id<Run>) -> Self {
         Self::Warning(Box::new(Happened {
             run,
             warning: delta.id.clone(),
@@ -123,7 +125,7 @@ pub enum CaseOutput {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Standing {
     /// The case.
-    pub case: Text,
+    pub case: Id<CaseState>,
     /// Where.
     pub region: RegionCode,
     /// The domain.
@@ -135,14 +137,14 @@ pub struct Standing {
     /// All who must acknowledge it.
     pub obligations: Vec<Obligation>,
     /// How many escalations there were from each unit.
-    pub missed: Vec<(Text, u32)>,
+    pub missed: Vec<(Id<Unit>, u32)>,
 }
 
 /// Someone is to be told of something, for as long as this row stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Alarm {
     /// The case.
-    pub case: Text,
+    pub case: Id<CaseState>,
     /// What is told.
     pub event: NoticeEvent,
     /// What makes the event another one of the same case and kind.
@@ -163,7 +165,7 @@ pub enum Addressee {
     /// Those who have the shift of one of these duties, and with `by_post` those who hold the role in the unit.
     Role {
         /// The unit.
-        unit: Text,
+        unit: Id<Unit>,
         /// The role.
         role: Text,
         /// Duties with a roster.
@@ -172,7 +174,7 @@ pub enum Addressee {
         by_post: bool,
     },
     /// Everyone in the unit.
-    Unit(Text),
+    Unit(Id<Unit>),
     /// Everyone who was told before.
     Told,
 }
@@ -182,8 +184,8 @@ pub enum Addressee {
 pub struct Case {
     /// Deadlines and bounds.
     pub settings: CaseSettings,
-    /// How far an action may be before the issue, in milliseconds.
-    pub max_future: i64,
+    /// How far an action may be before the issue.
+    pub max_future: Duration,
 }
 
 /// A case may have this many actions.
@@ -208,9 +210,9 @@ pub struct CaseFoldState {
 #[derive(Debug, Serialize, Deserialize)]
 struct News {
     /// The warning or incident.
-    id: Text,
+    id: Id<WarningOrIncident>,
     /// The run that it is of; an incident is of none but its own.
-    run: Text,
+    run: Id<Run>,
     fact: Fact,
 }
 
@@ -219,7 +221,7 @@ struct News {
 struct Rows {
     subject: Option<Arc<Subject>>,
     duties: BTreeMap<Key, Arc<DutyMatch>>,
-    tasks: BTreeMap<(Text, Text), Arc<TaskMatch>>,
+    tasks: BTreeMap<PlannedTask, Arc<TaskMatch>>,
 }
 
 impl Rows {
@@ -276,9 +278,10 @@ impl Case {
     }
 
     /// The file of a warning or incident. One that begins, and has none, joins the newest if that is not archived, or gets one.
-    fn file_of<'s>(state: &'s mut CaseFoldState, now: i64, news: &mut News) -> Option<&'s mut File> {
+    fn file_of<'s>(state: &'s mut CaseFoldState, now: Millis, news: &mut News) -> Option<&'s mut File> {
         let News { id, run, fact } = news;
-        if let Some(at) = state.files.iter().rposition(|file| file.is_of(id)) {
+        let named = id.widen();
+        if let Some(at) = state.files.iter().rposition(|file| file.is_of(&named)) {
             return state.files.get_mut(at);
         }
         let FactKind::Raised(level) = fact.kind else {
@@ -294,23 +297,23 @@ impl Case {
         }
         let file = state.files.last_mut()?;
         if subject.incident.is_none() {
-            file.join(id);
+            file.join(id.narrow());
         }
         Some(file)
     }
 
     /// Takes in what came since the last settling; gives what is refused for good.
-    fn take_in(&self, now: i64, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) {
+    fn take_in(&self, now: Millis, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) {
         for file in &mut state.files {
             file.calm_down(now);
         }
         let mut facts = std::mem::take(&mut state.facts);
         if let Some(fact) = Self::incident_fact(state) {
             let row = state.rows.subject.as_ref().map(|subject| subject.id.clone());
-            // A row that is gone was that of the file.
-            let id = row.or_else(|| state.files.last().map(|file| file.id.clone()));
+            // A row that is gone was that of the file: the case of an incident has its name.
+            let id = row.or_else(|| state.files.last().map(|file| Id::new(file.id.text().clone())));
             facts.extend(id.map(|id| News {
-                run: id.clone(),
+                run: id.widen(),
                 id,
                 fact,
             }));
@@ -322,7 +325,7 @@ impl Case {
         }
         // One that was withdrawn, and is not any more, may belong to one before the newest.
         if let Some(subject) = &state.rows.subject
-            && let Some(file) = state.files.iter_mut().rfind(|file| file.is_of(&subject.id))
+            && let Some(file) = state.files.iter_mut().rfind(|file| file.is_of(&subject.id.widen()))
         {
             file.about(now, subject);
             file.change.rows = file.follow(now, &state.rows);
@@ -374,10 +377,11 @@ fn unknown(action: &Action) -> CaseDelta {
         allowed: Vec::new(),
     };
     CaseDelta {
-        case: action.warning.clone(),
+        // What would be one.
+        case: Id::new(action.warning.text().clone()),
         retracted: false,
         cause: Cause::Manual,
-        rule: Text::default(),
+        rule: Id::default(),
         domain: None,
         region: None,
         event,
@@ -412,7 +416,7 @@ impl Fold for Case {
                     offset,
                     ..Origin::default()
                 };
-                (Key::of(&happened.run), origin)
+                (happened.run.key(), origin)
             }
             CaseRecord::Action(acted) => (acted.case, acted.origin),
         }
@@ -420,7 +424,7 @@ impl Fold for Case {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: Key,
         state: &mut CaseFoldState,
         changes: &mut dyn Iterator<Item = (CaseRow, Diff)>,
@@ -429,7 +433,7 @@ impl Fold for Case {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, state: &mut CaseFoldState, record: &mut CaseRecord) {
+    fn record(&mut self, _now: Millis, _key: Key, state: &mut CaseFoldState, record: &mut CaseRecord) {
         match record {
             CaseRecord::Warning(happened) => {
                 let level = happened.level;
@@ -445,7 +449,7 @@ impl Fold for Case {
                     evidence: Some(Arc::clone(&happened.evidence)),
                 };
                 state.facts.push(News {
-                    id: happened.warning.clone(),
+                    id: happened.warning.widen(),
                     run: happened.run.clone(),
                     fact,
                 });
@@ -460,9 +464,9 @@ impl Fold for Case {
         }
     }
 
-    fn settle(&mut self, now: i64, _key: Key, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) -> Next {
+    fn settle(&mut self, now: Millis, _key: Key, state: &mut CaseFoldState, out: &mut Vec<(CaseOutput, Diff)>) -> Next {
         self.take_in(now, state, out);
-        let mut wake: Option<i64> = None;
+        let mut wake: Option<Millis> = None;
         state.files.retain_mut(|file| {
             let next = file.tell(now, self, out);
             match next {

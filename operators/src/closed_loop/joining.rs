@@ -8,8 +8,9 @@
 //! A case is found by the name of its run, and an action may name the case or any of its warnings. The name of a case says the
 //! run; for warnings that joined one a row does. Nothing is kept but the rows.
 
+use riskflow_model::id::Run;
 use riskflow_model::output::Origin;
-use riskflow_model::{Key, Text};
+use riskflow_model::{Id, Key, Millis};
 use serde::{Deserialize, Serialize};
 
 use crate::closed_loop::case::Acted;
@@ -24,7 +25,7 @@ pub struct Joining;
 pub struct JoiningState {
     /// The run that it joined; `None` where it has a case of its own.
     #[serde(skip)]
-    run: Option<Text>,
+    run: Option<Id<Run>>,
     /// Actions of this epoch.
     #[serde(skip)]
     acted: Vec<Acted>,
@@ -32,7 +33,7 @@ pub struct JoiningState {
 
 impl Fold for Joining {
     type Key = Key;
-    type Row = Text;
+    type Row = Id<Run>;
     type Record = Acted;
     type State = JoiningState;
     type Output = Acted;
@@ -49,10 +50,10 @@ impl Fold for Joining {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: Key,
         state: &mut JoiningState,
-        changes: &mut dyn Iterator<Item = (Text, Diff)>,
+        changes: &mut dyn Iterator<Item = (Id<Run>, Diff)>,
     ) -> bool {
         for (run, diff) in changes {
             state.run = (diff > 0).then_some(run);
@@ -60,15 +61,15 @@ impl Fold for Joining {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, state: &mut JoiningState, record: &mut Acted) {
+    fn record(&mut self, _now: Millis, _key: Key, state: &mut JoiningState, record: &mut Acted) {
         state.acted.push(record.clone());
     }
 
     /// Actions are passed on once.
     fn recall(&mut self, _key: Key, _state: &JoiningState, _out: &mut Vec<(Acted, Diff)>) {}
 
-    fn settle(&mut self, _now: i64, _key: Key, state: &mut JoiningState, out: &mut Vec<(Acted, Diff)>) -> Next {
-        let run = state.run.as_deref().map(Key::of);
+    fn settle(&mut self, _now: Millis, _key: Key, state: &mut JoiningState, out: &mut Vec<(Acted, Diff)>) -> Next {
+        let run = state.run.as_ref().map(Id::key);
         for acted in state.acted.drain(..) {
             let case = run.unwrap_or(acted.case);
             out.push((Acted { case, ..acted }, 1));

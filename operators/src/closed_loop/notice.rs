@@ -15,9 +15,11 @@ pub mod sentence;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use riskflow_model::base::Asset;
+use riskflow_model::id::RuleOrHazard;
 use riskflow_model::output::{CaseState, Notice, NoticeEvent, Origin};
-use riskflow_model::responsibility::User;
-use riskflow_model::{Domain, Key, Millis, RegionCode, Shared, Text};
+use riskflow_model::responsibility::{Unit, User};
+use riskflow_model::{Domain, Id, Key, Millis, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::closed_loop::case::{Addressee, Alarm, Evidence};
@@ -38,10 +40,10 @@ pub enum NoticeRow {
 /// What a case is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct About {
-    id: Text,
+    id: Id<CaseState>,
     incident: bool,
-    rule: Text,
-    asset: Option<Text>,
+    rule: Id<RuleOrHazard>,
+    asset: Option<Id<Asset>>,
     domain: Domain,
     region: RegionCode,
     since: Millis,
@@ -50,9 +52,9 @@ pub struct About {
 /// A user on duty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Holder {
-    unit: Text,
+    unit: Id<Unit>,
     role: Text,
-    user: Text,
+    user: Id<User>,
     channel: Text,
 }
 
@@ -73,13 +75,13 @@ pub fn recipients<'scope>(
             region: case.region,
             since: case.since,
         };
-        (Key::of(&case.id), NoticeRow::Case(Arc::new(about)))
+        (case.id.key(), NoticeRow::Case(Arc::new(about)))
     });
     let ends = alarms
         .clone()
         .filter(|alarm| alarm.to == Addressee::Told)
-        .map(|alarm| (Key::of(&alarm.case), NoticeRow::End(alarm)));
-    let addressed = alarms.map(|alarm| (places(&alarm.to), (Key::of(&alarm.case), alarm)));
+        .map(|alarm| (alarm.case.key(), NoticeRow::End(alarm)));
+    let addressed = alarms.map(|alarm| (places(&alarm.to), (alarm.case.key(), alarm)));
     let addressed = addressed.filter(|(places, _)| !places.is_empty());
     let recipients = join_few(
         addressed,
@@ -98,11 +100,11 @@ fn duty_place(duty: Key) -> Key {
     Key::of_parts(&["duty", &duty.to_string()])
 }
 
-fn post_place(unit: &str, role: &str) -> Key {
+fn post_place(unit: &Id<Unit>, role: &str) -> Key {
     Key::of_parts(&["post", unit, role])
 }
 
-fn unit_place(unit: &str) -> Key {
+fn unit_place(unit: &Id<Unit>) -> Key {
     Key::of_parts(&["unit", unit])
 }
 
@@ -198,12 +200,12 @@ pub struct NoticeState {
     /// The identifiers of all notices.
     told: BTreeSet<Key>,
     /// Everyone who was told, as of the last time.
-    users: BTreeMap<Text, Holder>,
+    users: BTreeMap<Id<User>, Holder>,
 }
 
 /// The identifier of a notice: the hash of case, event, what tells it from others of its kind, and user.
 #[must_use]
-pub fn id(case: &str, event: NoticeEvent, mark: &[Text], user: &str) -> Key {
+pub fn id(case: &Id<CaseState>, event: NoticeEvent, mark: &[Text], user: &Id<User>) -> Key {
     let mut parts: Vec<&str> = vec![case, event.name()];
     parts.extend(mark.iter().map(|part| &**part));
     parts.push(user);
@@ -267,7 +269,7 @@ impl Fold for Notices {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: Key,
         state: &mut NoticeState,
         changes: &mut dyn Iterator<Item = (NoticeRow, Diff)>,
@@ -285,14 +287,14 @@ impl Fold for Notices {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, _state: &mut NoticeState, record: &mut NoRecord) {
+    fn record(&mut self, _now: Millis, _key: Key, _state: &mut NoticeState, record: &mut NoRecord) {
         match *record {}
     }
 
     /// Notices are told once: there is nothing to give again.
     fn recall(&mut self, _key: Key, _state: &NoticeState, _out: &mut Vec<(Box<Notice>, Diff)>) {}
 
-    fn settle(&mut self, _now: i64, _key: Key, state: &mut NoticeState, out: &mut Vec<(Box<Notice>, Diff)>) -> Next {
+    fn settle(&mut self, _now: Millis, _key: Key, state: &mut NoticeState, out: &mut Vec<(Box<Notice>, Diff)>) -> Next {
         let Some(about) = state.about.clone() else {
             return Next::Forget;
         };

@@ -14,11 +14,12 @@
 use std::sync::Arc;
 
 use riskflow_config::Located;
-use riskflow_model::base::Region;
+use riskflow_model::base::{Asset, Region};
+use riskflow_model::id::{RuleOrHazard, Run, WarningOrIncident};
 use riskflow_model::intake::{Incident, IncidentState};
 use riskflow_model::output::WarningState;
-use riskflow_model::responsibility::{Duty, Plan, Unit};
-use riskflow_model::{Domain, Key, Level, Millis, RegionCode, Shared, Text};
+use riskflow_model::responsibility::{Duty, Plan, PlanTask, Unit};
+use riskflow_model::{Domain, Duration, Id, Key, Level, Millis, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Rows, join_few};
@@ -28,13 +29,13 @@ use crate::place::locate;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject {
     /// The identifier of the warning or incident.
-    pub id: Text,
+    pub id: Id<WarningOrIncident>,
     /// The rule, or the hazard.
-    pub rule: Text,
+    pub rule: Id<RuleOrHazard>,
     /// What people call an incident; empty of a warning, whose deltas say it.
     pub title: Text,
     /// The asset.
-    pub asset: Option<Text>,
+    pub asset: Option<Id<Asset>>,
     /// The domain.
     pub domain: Domain,
     /// Where.
@@ -64,43 +65,46 @@ pub struct DutyMatch {
     /// The duty.
     pub duty: Key,
     /// The unit.
-    pub unit: Text,
+    pub unit: Id<Unit>,
     /// The role.
     pub role: Text,
     /// The unit's parent.
-    pub parent: Option<Text>,
+    pub parent: Option<Id<Unit>>,
     /// How many regions lie above the duty's: the more, the nearer it is.
     pub depth: u32,
     /// Whether the duty has a roster.
     pub rostered: bool,
 }
 
+/// What names a task among those of all plans: its plan, and its name there.
+pub type PlannedTask = (Id<Plan>, Id<PlanTask>);
+
 /// A task of a plan that fits a case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskMatch {
     /// The plan.
-    pub plan: Text,
+    pub plan: Id<Plan>,
     /// The task within the plan.
-    pub task: Text,
+    pub task: Id<PlanTask>,
     /// Its place there.
     pub order: u32,
     /// What is to be done.
     pub name: Text,
     /// Who is to do it.
     pub role: Text,
-    /// From its coming to the report, in milliseconds.
-    pub limit: Option<i64>,
+    /// From its coming to the report.
+    pub limit: Option<Duration>,
 }
 
 /// Returns what each case is about. `warnings` are the open ones with their runs: a case has the key of the run.
 pub fn subjects<'scope>(
-    warnings: Rows<'scope, (Arc<WarningState>, Text)>,
+    warnings: Rows<'scope, (Arc<WarningState>, Id<Run>)>,
     incidents: Rows<'scope, Shared<Incident>>,
 ) -> Rows<'scope, (Key, Arc<Subject>)> {
     let warnings = warnings.map(|(warning, run)| {
         let subject = Subject {
-            id: warning.id.clone(),
-            rule: warning.rule.clone(),
+            id: warning.id.widen(),
+            rule: warning.rule.widen(),
             title: Text::default(),
             asset: Some(warning.asset.clone()),
             domain: warning.domain,
@@ -109,12 +113,12 @@ pub fn subjects<'scope>(
             level: warning.level,
             incident: None,
         };
-        (Key::of(&run), subject)
+        (run.key(), subject)
     });
     let incidents = incidents.map(|incident| {
         let subject = Subject {
-            id: incident.id.clone(),
-            rule: incident.hazard.clone(),
+            id: incident.id.widen(),
+            rule: incident.hazard.widen(),
             title: incident.title.clone(),
             asset: incident.asset.clone(),
             domain: incident.domain,
@@ -123,7 +127,7 @@ pub fn subjects<'scope>(
             level: incident.level,
             incident: Some(incident.state),
         };
-        (Key::of(&subject.id), subject)
+        (subject.id.key(), subject)
     });
     warnings
         .concat(incidents)
@@ -183,7 +187,7 @@ pub fn obligation<'scope>(
 /// What a duty is joined from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum OfUnit {
-    Parent(Option<Text>),
+    Parent(Option<Id<Unit>>),
     Duty(Shared<Duty>),
 }
 
@@ -191,7 +195,7 @@ enum OfUnit {
 fn with_parents<'scope>(
     duties: Rows<'scope, Shared<Duty>>,
     units: Rows<'scope, Shared<Unit>>,
-) -> Rows<'scope, (Shared<Duty>, Option<Text>)> {
+) -> Rows<'scope, (Shared<Duty>, Option<Id<Unit>>)> {
     let units = units.map(|unit| (unit.id.clone(), OfUnit::Parent(unit.parent.clone())));
     duties
         .map(|duty| (duty.unit.clone(), OfUnit::Duty(duty)))
@@ -210,7 +214,7 @@ fn with_parents<'scope>(
 }
 
 /// The rules that are selected; `None` for every one.
-fn selectors(rules: &[Text]) -> Vec<Option<Text>> {
+fn selectors(rules: &[Id<RuleOrHazard>]) -> Vec<Option<Id<RuleOrHazard>>> {
     if rules.is_empty() {
         return vec![None];
     }
@@ -240,14 +244,14 @@ fn tasks_of(plan: &Plan) -> Vec<TaskMatch> {
         order,
         name: task.name.clone(),
         role: task.role.clone(),
-        limit: task.limit_minutes.map(|minutes| i64::from(minutes) * 60_000),
+        limit: task.limit_minutes.map(|minutes| Duration(i64::from(minutes) * 60_000)),
     });
     tasks.collect()
 }
 
-fn duty_match(duty: &Duty, parent: Option<Text>, depth: u32) -> DutyMatch {
+fn duty_match(duty: &Duty, parent: Option<Id<Unit>>, depth: u32) -> DutyMatch {
     DutyMatch {
-        duty: Key::of(&duty.id),
+        duty: duty.id.key(),
         unit: duty.unit.clone(),
         role: duty.role.clone(),
         parent,

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use differential_dataflow::{AsCollection, Hashable};
 use riskflow_config::Located;
 use riskflow_model::output::{Obligation, Response};
-use riskflow_model::{Domain, DomainScope, Millis, RegionCode, Text};
+use riskflow_model::responsibility::Unit;
+use riskflow_model::{Domain, DomainScope, Id, Millis, RegionCode};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 
@@ -27,7 +28,7 @@ mod tests;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Scope {
     Region(RegionCode, DomainScope),
-    Unit(Text),
+    Unit(Id<Unit>),
 }
 
 const BUCKETS: usize = Response::MINUTES.len() + 1;
@@ -138,7 +139,7 @@ fn bucket(seconds: i64) -> usize {
 struct Changes {
     /// By where cases lie.
     places: BTreeMap<(RegionCode, Domain, Located), Tally>,
-    units: BTreeMap<Text, Tally>,
+    units: BTreeMap<Id<Unit>, Tally>,
 }
 
 impl Changes {

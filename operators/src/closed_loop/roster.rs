@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use riskflow_model::output::Origin;
-use riskflow_model::responsibility::{Duty, User};
-use riskflow_model::{Key, Shared, Text};
+use riskflow_model::responsibility::{Duty, Unit, User};
+use riskflow_model::{Id, Key, Millis, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Fold, Next, NoRecord, TableKey};
@@ -37,22 +37,22 @@ pub struct Shift {
     /// The duty.
     pub duty: Key,
     /// Its unit.
-    pub unit: Text,
+    pub unit: Id<Unit>,
     /// Its role.
     pub role: Text,
     /// The user.
-    pub user: Text,
+    pub user: Id<User>,
 }
 
 /// A user holds a post.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Post {
     /// The unit.
-    pub unit: Text,
+    pub unit: Id<Unit>,
     /// The role there.
     pub role: Text,
     /// The user.
-    pub user: Text,
+    pub user: Id<User>,
     /// How the user is reached.
     pub channel: Text,
 }
@@ -73,7 +73,7 @@ pub struct RosterState {
 
 impl RosterRow {
     /// What of it is valid at a time, and when that changes next.
-    fn at(&self, now: i64) -> (BTreeSet<OnDuty>, Option<i64>) {
+    fn at(&self, now: Millis) -> (BTreeSet<OnDuty>, Option<Millis>) {
         let mut on = BTreeSet::new();
         let mut spans = Vec::new();
         match self {
@@ -91,7 +91,7 @@ impl RosterRow {
                     .filter(|shift| in_force && shift.span().contains(now));
                 on.extend(valid.map(|shift| {
                     OnDuty::Shift(Shift {
-                        duty: Key::of(&duty.id),
+                        duty: duty.id.key(),
                         unit: duty.unit.clone(),
                         role: duty.role.clone(),
                         user: shift.user.clone(),
@@ -134,7 +134,7 @@ impl Fold for Roster {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: TableKey,
         state: &mut RosterState,
         changes: &mut dyn Iterator<Item = (RosterRow, Diff)>,
@@ -143,7 +143,7 @@ impl Fold for Roster {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: TableKey, _state: &mut RosterState, record: &mut NoRecord) {
+    fn record(&mut self, _now: Millis, _key: TableKey, _state: &mut RosterState, record: &mut NoRecord) {
         match *record {}
     }
 
@@ -151,7 +151,7 @@ impl Fold for Roster {
         out.extend(state.shown.iter().map(|on| (on.clone(), 1)));
     }
 
-    fn settle(&mut self, now: i64, _key: TableKey, state: &mut RosterState, out: &mut Vec<(OnDuty, Diff)>) -> Next {
+    fn settle(&mut self, now: Millis, _key: TableKey, state: &mut RosterState, out: &mut Vec<(OnDuty, Diff)>) -> Next {
         let (on, border) = state.row.as_ref().map(|row| row.at(now)).unwrap_or_default();
         out.extend(state.shown.difference(&on).map(|gone| (gone.clone(), -1)));
         out.extend(on.difference(&state.shown).map(|came| (came.clone(), 1)));
@@ -166,8 +166,6 @@ impl Fold for Roster {
 
 #[cfg(test)]
 mod tests {
-    use riskflow_model::Millis;
-
     use super::*;
 
     #[test]
@@ -183,7 +181,7 @@ mod tests {
             ..RosterState::default()
         };
         let mut told = Vec::new();
-        let mut now = 5;
+        let mut now = Millis(5);
         loop {
             let mut out = Vec::new();
             let next = Roster.settle(now, (0, Key::of("d")), &mut state, &mut out);
@@ -196,7 +194,7 @@ mod tests {
                 })
                 .collect();
             names.sort();
-            told.push((now, names.join(", ")));
+            told.push((now.0, names.join(", ")));
             let Next::Wake(due) = next else { break };
             now = due;
         }

@@ -25,6 +25,7 @@ use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
 
 use differential_dataflow::ExchangeData;
+use riskflow_model::Millis;
 use riskflow_model::output::Origin;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -42,16 +43,16 @@ pub use operator::{Waking, fold};
 pub use snapshot::{Keeper, Offer};
 
 /// What no clock says.
-const NEVER: i64 = i64::MAX;
+const NEVER: Millis = Millis::MAX;
 
 /// One for each epoch on each worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
     /// The epoch.
     pub epoch: u64,
-    /// What time it is: milliseconds since the Unix epoch. Rises from tick to tick. The epoch itself, but after a clock that
+    /// What time it is. Rises from tick to tick. The epoch itself, but after a clock that
     /// was ahead: epochs never go back, time does.
-    pub clock: i64,
+    pub clock: Millis,
     /// Whether the state after this epoch is to be kept.
     pub checkpoint: bool,
 }
@@ -92,14 +93,14 @@ pub trait Fold: 'static {
     /// is made even if there are none.
     fn rows(
         &mut self,
-        now: i64,
+        now: Millis,
         key: Self::Key,
         state: &mut Self::State,
         changes: &mut dyn Iterator<Item = (Self::Row, Diff)>,
     ) -> bool;
 
     /// A record arrived in this epoch. What it holds may be moved out of it: it is not read again.
-    fn record(&mut self, now: i64, key: Self::Key, state: &mut Self::State, record: &mut Self::Record);
+    fn record(&mut self, now: Millis, key: Self::Key, state: &mut Self::State, record: &mut Self::Record);
 
     /// Reads parts of the state that applying and settling will need, and gives anything made of them: what the state
     /// itself points to in the first of [`WARM_STAGES`], what that points to in the second, and so on.
@@ -116,7 +117,7 @@ pub trait Fold: 'static {
     /// Everything of this epoch was applied to the key, or it asked to be woken: gives what follows from it.
     fn settle(
         &mut self,
-        now: i64,
+        now: Millis,
         key: Self::Key,
         state: &mut Self::State,
         out: &mut Vec<(Self::Output, Diff)>,
@@ -129,7 +130,7 @@ pub enum Next {
     /// Keep the state.
     Keep,
     /// Keep the state and settle again at the first epoch at or after this time.
-    Wake(i64),
+    Wake(Millis),
     /// Nothing is known of the key any more: drop the state.
     Forget,
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use riskflow_model::output::{DeadLetter, Origin};
-use riskflow_model::{Key, Row};
+use riskflow_model::{Key, Millis, Row};
 use serde::{Deserialize, Serialize};
 use thin_vec::ThinVec;
 
@@ -112,7 +112,7 @@ impl Fold for Latest {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: TableKey,
         _state: &mut LatestState,
         _changes: &mut dyn Iterator<Item = ((), Diff)>,
@@ -120,7 +120,7 @@ impl Fold for Latest {
         false
     }
 
-    fn record(&mut self, _now: i64, _key: TableKey, state: &mut LatestState, record: &mut BaseRecord) {
+    fn record(&mut self, _now: Millis, _key: TableKey, state: &mut LatestState, record: &mut BaseRecord) {
         match std::mem::replace(&mut record.change, Change::Delete) {
             Change::Put(row) => {
                 if row.rank() >= state.stands().map_or(0, Row::rank) {
@@ -146,7 +146,7 @@ impl Fold for Latest {
 
     fn settle(
         &mut self,
-        _now: i64,
+        _now: Millis,
         key: TableKey,
         state: &mut LatestState,
         out: &mut Vec<(TableOutput, Diff)>,
@@ -197,10 +197,10 @@ mod tests {
                     key: key.1,
                     change: row.clone().into(),
                 };
-                tables.record(0, key, &mut state, &mut record);
+                tables.record(Millis(0), key, &mut state, &mut record);
             }
             let mut out = Vec::new();
-            let next = tables.settle(0, key, &mut state, &mut out);
+            let next = tables.settle(Millis(0), key, &mut state, &mut out);
             for (given, diff) in out {
                 let TableOutput::Row(_, row) = given else {
                     panic!("nothing was refused")
@@ -272,10 +272,10 @@ mod tests {
                 key: key.1,
                 change,
             };
-            tables.record(0, key, state, &mut record);
+            tables.record(Millis(0), key, state, &mut record);
         }
         let mut out = Vec::new();
-        tables.settle(0, key, state, &mut out);
+        tables.settle(Millis(0), key, state, &mut out);
         let letters = out.into_iter().filter_map(|(given, diff)| match given {
             TableOutput::Refused(letter) if diff == 1 => Some(letter.detail.to_string()),
             _ => None,

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_model::intake::{Limit, Measure, Permit};
 use riskflow_model::output::{Explanation, FeatureValue, SourceKind};
-use riskflow_model::{Level, Number, Shared, Text};
+use riskflow_model::{Level, Millis, Number, Shared, Text};
 
 use super::Known;
 use crate::warning::Track;
 
 /// From, and up to but not at.
-type Interval = (i64, i64);
+type Interval = (Millis, Millis);
 
 /// The level of a limit at every time, those to come included.
 pub fn track(limit: &Limit, known: &Known) -> Track {
     let counted = counted(limit, known);
     let begins = counted.iter().map(|(from, _)| (*from, 1));
     let ends = counted.iter().map(|(_, to)| (*to, -1));
-    let mut steps: Vec<(i64, i64)> = begins.chain(ends).collect();
+    let mut steps: Vec<(Millis, i64)> = begins.chain(ends).collect();
     steps.sort_unstable();
     let mut track = Track::new();
     let mut count = 0;
@@ -25,7 +25,7 @@ pub fn track(limit: &Limit, known: &Known) -> Track {
         count += of_one_time.iter().map(|(_, step)| step).sum::<i64>();
         let level = level(limit, count);
         if track.last().map_or(Level::None, |(_, level)| *level) != level {
-            track.push((of_one_time[0].0, level));
+            track.push((of_one_time[0].0.0, level));
         }
     }
     track
@@ -34,11 +34,11 @@ pub fn track(limit: &Limit, known: &Known) -> Track {
 /// The explanation of the last change of a track; of the lowest level, as of `now`, where nothing ever was on.
 ///
 /// Asset fields stay empty: the lifecycle knows the asset.
-pub fn explain(limit: &Limit, known: &Known, shown: &[(i64, Level)], now: i64) -> Explanation {
+pub fn explain(limit: &Limit, known: &Known, shown: &[(i64, Level)], now: Millis) -> Explanation {
     let (at, level) = match shown {
         [] => (now, limit.levels.keys().next().copied().unwrap_or_default()),
-        [.., (_, before), (at, Level::None)] => (*at, *before),
-        [.., (at, level)] => (*at, *level),
+        [.., (_, before), (at, Level::None)] => (Millis(*at), *before),
+        [.., (at, level)] => (Millis(*at), *level),
     };
     let feature = match &limit.work_type {
         Some(work_type) => format!("{} of {work_type}", limit.measure.name()),
@@ -135,10 +135,11 @@ mod tests {
 
     #[test]
     fn what_is_not_covered_is_left() {
-        let left = |covers: &[Interval]| {
+        let left = |covers: &[(i64, i64)]| -> Vec<(i64, i64)> {
+            let covers = covers.iter().map(|(from, to)| (Millis(*from), Millis(*to)));
             let mut left = Vec::new();
-            uncover((10, 20), covers, &mut left);
-            left
+            uncover((Millis(10), Millis(20)), &covers.collect::<Vec<_>>(), &mut left);
+            left.into_iter().map(|(from, to)| (from.0, to.0)).collect()
         };
         assert_eq!(left(&[]), [(10, 20)]);
         assert_eq!(left(&[(10, 20)]), []);

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use riskflow_config::Located;
 use riskflow_model::base::Asset;
 use riskflow_model::intake::{Limit, Permit, PermitKind};
-use riskflow_model::{Key, Shared, Text};
+use riskflow_model::{Id, Key, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Rows, SPREAD, spread};
@@ -24,7 +24,7 @@ pub enum Part {
     /// The asset has a row.
     Asset {
         /// Its identifier.
-        asset: Text,
+        asset: Id<Asset>,
         /// The hash of its row and of the regions above it: tells a changed asset from a changed limit.
         base: u64,
     },
@@ -49,13 +49,7 @@ pub fn parts<'scope>(
         .arrange_by_key_named("Permit: certificates by holder and work type");
     let works = permits
         .filter(|permit| permit.kind == PermitKind::Work)
-        .flat_map(|permit| {
-            permit
-                .asset
-                .as_deref()
-                .map(Key::of)
-                .map(|asset| (asset, permit.clone()))
-        });
+        .flat_map(|permit| permit.asset.as_ref().map(Id::key).map(|asset| (asset, permit.clone())));
     let certified = works
         .clone()
         .flat_map(|(asset, permit)| skills(&permit).map(move |skill| (skill, asset)))

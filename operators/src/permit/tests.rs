@@ -14,7 +14,7 @@ struct Bench {
     /// The levels above none that stand by the revisions given out.
     standings: Vec<Level>,
     /// The level of each limit, by the revisions given out.
-    levels: BTreeMap<Text, Level>,
+    levels: BTreeMap<Id<Limit>, Level>,
     /// When it wants to be woken.
     wake: Option<i64>,
 }
@@ -22,7 +22,9 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         Self {
-            fold: UnderPermit { remember: 6 * HOUR },
+            fold: UnderPermit {
+                remember: Duration(6 * HOUR),
+            },
             key: Key::of("a"),
             state: PermitState::default(),
             standings: Vec::new(),
@@ -34,11 +36,12 @@ impl Bench {
     /// An epoch: revisions as (from MIN) tracks, with cause and explanation.
     fn epoch(&mut self, now: i64, changes: Vec<(Part, Diff)>) -> Vec<Revision> {
         if !changes.is_empty() {
-            self.fold.rows(now, self.key, &mut self.state, &mut changes.into_iter());
+            self.fold
+                .rows(Millis(now), self.key, &mut self.state, &mut changes.into_iter());
         }
         let mut out = Vec::new();
-        self.wake = match self.fold.settle(now, self.key, &mut self.state, &mut out) {
-            Next::Wake(due) => Some(due),
+        self.wake = match self.fold.settle(Millis(now), self.key, &mut self.state, &mut out) {
+            Next::Wake(due) => Some(due.0),
             Next::Keep => None,
             Next::Forget => {
                 self.state = PermitState::default();
@@ -51,7 +54,7 @@ impl Bench {
                 Finding::Revision(revision) => {
                     assert_eq!((revision.from, diff), (i64::MIN, 1), "a revision holds the whole track");
                     let level = revision.tail.last().map_or(Level::None, |(_, level)| *level);
-                    self.levels.insert(revision.rule.clone(), level);
+                    self.levels.insert(Id::new(revision.rule.clone()), level);
                     revisions.push(*revision);
                 }
                 Finding::DeadLetter(_) => panic!("nothing here is given up"),

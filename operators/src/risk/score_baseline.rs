@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use differential_dataflow::Hashable;
 use riskflow_model::output::Origin;
-use riskflow_model::{DomainScope, RegionCode};
+use riskflow_model::{DomainScope, Millis, RegionCode};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Fold, Next, NoRecord};
@@ -26,15 +26,15 @@ pub struct ScoreBaseline;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct BaselineState {
     /// Scores with the time from which on they were an hour old, rising.
-    ahead: VecDeque<(i64, i64)>,
+    ahead: VecDeque<(Millis, i64)>,
     shown: i64,
 }
 
 /// From when on a score that a region took at `time` is that of an hour ago.
-const fn due(time: i64) -> i64 {
+const fn due(time: Millis) -> Millis {
     // At `now` the score of `floor(now) - HOUR` counts, so one taken at `time` counts from the first full minute at or
     // after it on.
-    (time + MINUTE - 1).div_euclid(MINUTE) * MINUTE + HOUR
+    Millis((time.0 + MINUTE - 1).div_euclid(MINUTE) * MINUTE + HOUR)
 }
 
 impl Fold for ScoreBaseline {
@@ -56,7 +56,7 @@ impl Fold for ScoreBaseline {
 
     fn rows(
         &mut self,
-        now: i64,
+        now: Millis,
         _key: RegionScope,
         state: &mut BaselineState,
         changes: &mut dyn Iterator<Item = (i64, Diff)>,
@@ -74,7 +74,7 @@ impl Fold for ScoreBaseline {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: RegionScope, _state: &mut BaselineState, record: &mut NoRecord) {
+    fn record(&mut self, _now: Millis, _key: RegionScope, _state: &mut BaselineState, record: &mut NoRecord) {
         match *record {}
     }
 
@@ -84,7 +84,7 @@ impl Fold for ScoreBaseline {
 
     fn settle(
         &mut self,
-        now: i64,
+        now: Millis,
         key: RegionScope,
         state: &mut BaselineState,
         out: &mut Vec<(Self::Output, Diff)>,

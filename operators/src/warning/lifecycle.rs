@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use riskflow_config::ScoreCuts;
 use riskflow_model::base::Asset;
+use riskflow_model::id::{RuleOrLimit, Run};
 use riskflow_model::output::{
     AssetRisk, Cause, DeltaKind, Explanation, Origin, SourceKind, WarningDelta, WarningState,
 };
-use riskflow_model::{Key, Level, Millis, Shared, Text};
+use riskflow_model::{Duration, Id, Key, Level, Millis, Shared};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Fold, Next};
@@ -28,20 +29,20 @@ pub enum Step {
     /// A row of the table of asset risks.
     Risk(Arc<AssetRisk>),
     /// A row of the table of open warnings, and its run.
-    State(Arc<WarningState>, Text),
+    State(Arc<WarningState>, Id<Run>),
     /// A row: a warning belongs to a run of another name.
     Joined(Arc<Joined>),
     /// Something happened to a warning of a run; never taken back.
-    Delta(Box<WarningDelta>, Text),
+    Delta(Box<WarningDelta>, Id<Run>),
 }
 
 /// A warning that belongs to a run of another name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Joined {
     /// Its identifier.
-    pub warning: Text,
-    /// The identifier of the first warning of the run.
-    pub run: Text,
+    pub warning: Id<WarningState>,
+    /// The run, by the name of its first warning.
+    pub run: Id<Run>,
 }
 
 impl Step {
@@ -53,7 +54,7 @@ impl Step {
 
     /// The open warning and its run, if it is one.
     #[must_use]
-    pub fn state(self) -> Option<(Arc<WarningState>, Text)> {
+    pub fn state(self) -> Option<(Arc<WarningState>, Id<Run>)> {
         if let Self::State(state, run) = self {
             Some((state, run))
         } else {
@@ -73,7 +74,7 @@ impl Step {
 
     /// The delta and the run of its warning, if it is one.
     #[must_use]
-    pub fn delta(self) -> Option<(Box<WarningDelta>, Text)> {
+    pub fn delta(self) -> Option<(Box<WarningDelta>, Id<Run>)> {
         if let Self::Delta(delta, run) = self {
             Some((delta, run))
         } else {
@@ -85,14 +86,14 @@ impl Step {
 /// The fold's settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifecycle {
-    /// What ended longer ago than this, in milliseconds, may be forgotten.
-    pub remember: i64,
+    /// What ended longer ago than this may be forgotten.
+    pub remember: Duration,
     /// How a score becomes a level.
     pub cuts: ScoreCuts,
-    /// An episode that begins so long after the end of the one before, or sooner, is of its run, in milliseconds.
-    pub join: i64,
-    /// So long after the end of its last episode a run is forgotten, in milliseconds.
-    pub keep: i64,
+    /// An episode that begins so long after the end of the one before, or sooner, is of its run.
+    pub join: Duration,
+    /// So long after the end of its last episode a run is forgotten.
+    pub keep: Duration,
 }
 
 /// Of one asset: for each rule the levels of its datastreams, the episodes that follow, and the runs.
@@ -107,7 +108,7 @@ pub struct LifecycleState {
     #[serde(skip)]
     risk: Option<Arc<AssetRisk>>,
     /// By rule or limit: these may have one name.
-    warnings: BTreeMap<(SourceKind, Text), Warning>,
+    warnings: BTreeMap<(SourceKind, Id<RuleOrLimit>), Warning>,
 }
 
 impl LifecycleState {
@@ -154,9 +155,9 @@ struct Warning {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Runs {
     /// The name of the last run; empty before the first.
-    last: Text,
+    last: Id<Run>,
     /// When its last episode ended, as far as that was told: of one that was withdrawn, the epoch. `None` while one is open.
-    ended: Option<i64>,
+    ended: Option<Millis>,
     /// The newest episodes, with the names of their runs.
     known: VecDeque<Joined>,
 }
@@ -166,13 +167,13 @@ pub const KNOWN: usize = 1000;
 
 impl Runs {
     /// An episode is raised: finds its run. One that was known before is of the run that it was of.
-    fn raise(&mut self, id: &Text, since: i64, join: i64, out: &mut Vec<(Step, Diff)>) {
+    fn raise(&mut self, id: &Id<WarningState>, since: Millis, join: Duration, out: &mut Vec<(Step, Diff)>) {
         let known = self.known.iter().find(|known| known.warning == *id);
         let joins = || self.ended.is_some_and(|ended| since - ended <= join);
         let run = match known {
             Some(known) => known.run.clone(),
             None if joins() => self.last.clone(),
-            None => id.clone(),
+            None => id.widen(),
         };
         if known.is_none() {
             let joined = Joined {
@@ -189,7 +190,7 @@ impl Runs {
     }
 
     /// When all is forgotten.
-    fn until(&self, keep: i64) -> Option<i64> {
+    fn until(&self, keep: Duration) -> Option<Millis> {
         self.ended.map(|ended| ended + keep)
     }
 
@@ -206,7 +207,7 @@ impl Runs {
 impl Joined {
     /// The row of one whose run has another name.
     fn row(&self, diff: Diff) -> Option<(Step, Diff)> {
-        (self.warning != self.run).then(|| (Step::Joined(Arc::new(self.clone())), diff))
+        (*self.warning != *self.run).then(|| (Step::Joined(Arc::new(self.clone())), diff))
     }
 }
 
@@ -331,7 +332,7 @@ impl Warning {
 
     /// Whether the episode that is open since a time is the one that was shown. One that data undid is not; but whoever edits a
     /// condition does not say that what was told never was: then it is the one that holds the beginning, or the first behind it.
-    fn goes_on(&self, shown: &WarningState, since: i64, (kind, rule): (SourceKind, &Text)) -> bool {
+    fn goes_on(&self, shown: &WarningState, since: i64, (kind, rule): (SourceKind, &Id<RuleOrLimit>)) -> bool {
         let is_told = || shown.id == warning_id((kind, rule), &shown.asset, Millis(since));
         let is_edited = || self.edited && self.episode(shown.since.0).is_some_and(|(begin, _)| begin == since);
         shown.since.0 == since || is_told() || is_edited()
@@ -395,7 +396,7 @@ fn level_at(track: &Track, time: i64) -> Level {
 
 /// The identifier of an episode: a hash of rule or limit, asset and since, as first told.
 #[must_use]
-pub fn warning_id((kind, rule): (SourceKind, &str), asset: &str, since: Millis) -> Text {
+pub fn warning_id((kind, rule): (SourceKind, &Id<RuleOrLimit>), asset: &Id<Asset>, since: Millis) -> Id<WarningState> {
     let since = since.0.to_string();
     let key = match kind {
         SourceKind::Datastream => Key::of_parts(&[rule, asset, &since]),
@@ -407,8 +408,8 @@ pub fn warning_id((kind, rule): (SourceKind, &str), asset: &str, since: Millis) 
 impl Lifecycle {
     fn settle_warning(
         &self,
-        now: i64,
-        (kind, rule): (SourceKind, &Text),
+        now: Millis,
+        (kind, rule): (SourceKind, &Id<RuleOrLimit>),
         warning: &mut Warning,
         asset: Option<&Asset>,
         out: &mut Vec<(Step, Diff)>,
@@ -442,21 +443,22 @@ impl Lifecycle {
             .zip(after.as_ref())
             .is_some_and(|(before, after)| before.id == after.id);
         let mut said = Vec::new();
-        let mut say = |runs: &Runs, kind, state: &WarningState, at: i64, from: Level, to: Level| {
-            let delta = self.delta(warning, kind, state, Millis(at), from, to, asset);
+        let mut say = |runs: &Runs, kind, state: &WarningState, at: Millis, from: Level, to: Level| {
+            let delta = self.delta(warning, kind, state, at, from, to, asset);
             said.push((Step::Delta(Box::new(delta), runs.last.clone()), 1));
         };
         if let Some(before) = before.as_ref().filter(|_| !same) {
             let (kind, at) = match warning.end_of(before) {
-                Some(at) => (DeltaKind::Cleared, at),
+                Some(at) => (DeltaKind::Cleared, Millis(at)),
                 None => (DeltaKind::Withdrawn, now),
             };
             say(&runs, kind, before, at, before.level, Level::None);
             runs.ended = Some(at);
         }
         if let Some((after, (_, level, at))) = after.as_ref().zip(open) {
+            let at = Millis(at);
             if !same {
-                runs.raise(&after.id, after.since.0, self.join, out);
+                runs.raise(&after.id, after.since, self.join, out);
             }
             if before
                 .as_ref()
@@ -477,7 +479,7 @@ impl Lifecycle {
             out.extend(before.map(|row| (Step::State(row, run_before), -1)));
             out.extend(after.clone().map(|row| (Step::State(row, runs.last.clone()), 1)));
         }
-        warning.settled(after, runs, now - self.remember);
+        warning.settled(after, runs, (now - self.remember).0);
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is one field of the delta")]
@@ -533,7 +535,7 @@ impl Fold for Lifecycle {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: Key,
         state: &mut LifecycleState,
         changes: &mut dyn Iterator<Item = (Shared<Asset>, Diff)>,
@@ -543,10 +545,10 @@ impl Fold for Lifecycle {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, state: &mut LifecycleState, revision: &mut Revision) {
+    fn record(&mut self, _now: Millis, _key: Key, state: &mut LifecycleState, revision: &mut Revision) {
         state
             .warnings
-            .entry((revision.source.kind(), revision.rule.clone()))
+            .entry((revision.source.kind(), Id::new(revision.rule.clone())))
             .or_default()
             .revise(revision);
     }
@@ -559,7 +561,7 @@ impl Fold for Lifecycle {
         }
     }
 
-    fn settle(&mut self, now: i64, _key: Key, state: &mut LifecycleState, out: &mut Vec<(Step, Diff)>) -> Next {
+    fn settle(&mut self, now: Millis, _key: Key, state: &mut LifecycleState, out: &mut Vec<(Step, Diff)>) -> Next {
         let asset = state.asset.clone();
         let asset_changed = std::mem::take(&mut state.asset_changed);
         for ((kind, rule), warning) in &mut state.warnings {
@@ -571,7 +573,7 @@ impl Fold for Lifecycle {
             }
         }
         state.settle_risk(self.cuts, out);
-        let mut wake: Option<i64> = None;
+        let mut wake: Option<Millis> = None;
         state.warnings.retain(|_, warning| {
             match warning.runs.until(self.keep) {
                 Some(until) if until <= now => warning.runs.forget(out),

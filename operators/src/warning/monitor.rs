@@ -46,7 +46,7 @@ use riskflow_config::{CityDays, TimeSettings, UnknownSettings};
 use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
 use riskflow_model::output::{Cause, DeadLetter, Origin, PayloadEncoding, Reason};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Text};
+use riskflow_model::{Duration, Key, Millis, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Fold, Next, SHARDS};
@@ -191,7 +191,7 @@ impl Monitor {
 
     fn retained(&self, now: i64, watches: &[Watch]) -> i64 {
         let reach = watches.iter().map(|watch| watch.entry.rule.reach).max().unwrap_or(0);
-        now - self.time.horizon - self.time.retain.max(reach)
+        now - self.time.horizon.0 - self.time.retain.0.max(reach)
     }
 
     /// What is retained no longer is out of sight, but for when the datastream was last heard of.
@@ -206,7 +206,7 @@ impl Monitor {
         let (before, cause) = match known.apply(time, observation.reading, &self.no_values) {
             Outcome::Unchanged => return,
             Outcome::Changed(before) => (Some(before), Cause::Correction),
-            Outcome::Added if now - time > self.time.late_after => (None, Cause::LateData),
+            Outcome::Added if now - time > self.time.late_after.0 => (None, Cause::LateData),
             Outcome::Added => (None, Cause::Data),
         };
         if time <= known.settled {
@@ -244,11 +244,11 @@ impl Monitor {
         };
         self.limit_sight(now, known);
         let mut end = |watch: Watch, cause| {
-            let datastream = before.datastream.clone();
+            let datastream = before.datastream.text().clone();
             ended.extend(before.asset.clone().map(|asset| Ended {
                 watch,
                 datastream,
-                asset,
+                asset: asset.into_text(),
                 cause,
             }));
         };
@@ -291,8 +291,8 @@ impl Monitor {
 
     /// Moves anchors up to the horizon and lets go of what nobody can ask for any more.
     fn compact(&self, now: i64, known: &mut Known) {
-        let anchor = now - self.time.horizon - 1;
-        if anchor.saturating_sub(known.compacted) < 2 * self.time.horizon {
+        let anchor = now - self.time.horizon.0 - 1;
+        if anchor.saturating_sub(known.compacted) < 2 * self.time.horizon.0 {
             return;
         }
         known.compacted = anchor;
@@ -349,7 +349,7 @@ impl Monitor {
             let keep = if newcomer {
                 self.has_room(held, one)
             } else {
-                now <= one.arrival + self.unknown.hold
+                now <= one.arrival + self.unknown.hold.0
             };
             match (newcomer, keep) {
                 (true, true) => {
@@ -372,15 +372,15 @@ impl Monitor {
             waiting.shrink_to_fit();
         }
         let first = waiting.iter().map(|one| one.arrival).min();
-        first.map_or(i64::MAX, |arrival| arrival + self.unknown.hold + 1)
+        first.map_or(i64::MAX, |arrival| arrival + self.unknown.hold.0 + 1)
     }
 }
 
 /// For how long levels that ended are remembered: only a change of specification asks for them.
 #[must_use]
-pub fn remembered(time: &TimeSettings) -> i64 {
+pub fn remembered(time: &TimeSettings) -> Duration {
     const LEAST: i64 = 6 * 3_600_000;
-    time.horizon + time.retain.max(LEAST)
+    Duration(time.horizon.0 + time.retain.0.max(LEAST))
 }
 
 fn given_up(observed: &Observed) -> DeadLetter {
@@ -426,7 +426,7 @@ impl Fold for Monitor {
 
     fn rows(
         &mut self,
-        now: i64,
+        Millis(now): Millis,
         key: Key,
         state: &mut MonitorState,
         changes: &mut dyn Iterator<Item = (Box<Specification>, Diff)>,
@@ -452,7 +452,7 @@ impl Fold for Monitor {
         let mut ended = Vec::new();
         if let Some(aside) = &mut state.aside {
             let held = &mut self.waiting[(key.route() % SHARDS) as usize];
-            let hold = self.unknown.hold;
+            let hold = self.unknown.hold.0;
             aside.waiting.retain(|one| {
                 let in_time = now <= one.arrival + hold;
                 if in_time {
@@ -476,7 +476,7 @@ impl Fold for Monitor {
         changed || new || state.aside.is_some()
     }
 
-    fn record(&mut self, now: i64, _key: Key, state: &mut MonitorState, observed: &mut Observed) {
+    fn record(&mut self, Millis(now): Millis, _key: Key, state: &mut MonitorState, observed: &mut Observed) {
         match &mut state.known {
             Some(known) => self.take(now, known, &observed.observation),
             None => {
@@ -506,7 +506,13 @@ impl Fold for Monitor {
         }
     }
 
-    fn settle(&mut self, now: i64, key: Key, state: &mut MonitorState, out: &mut Vec<(Finding, Diff)>) -> Next {
+    fn settle(
+        &mut self,
+        Millis(now): Millis,
+        key: Key,
+        state: &mut MonitorState,
+        out: &mut Vec<(Finding, Diff)>,
+    ) -> Next {
         let mut wake = i64::MAX;
         if let Some(mut aside) = state.aside.take() {
             for ended in aside.ended.drain(..) {
@@ -522,6 +528,10 @@ impl Fold for Monitor {
         } else if state.aside.is_none() {
             return Next::Forget;
         }
-        if wake == i64::MAX { Next::Keep } else { Next::Wake(wake) }
+        if wake == i64::MAX {
+            Next::Keep
+        } else {
+            Next::Wake(Millis(wake))
+        }
     }
 }

@@ -28,7 +28,7 @@ use hashbrown::HashMap;
 use riskflow_config::{Limit, Located, Rule, Scaled, Thresholds, meet};
 use riskflow_model::base::{Asset, Datastream, Reporting};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::{Above, Key, Shared, Text, binary};
+use riskflow_model::{Above, Id, Key, Shared, Text, binary};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use timely::container::CapacityContainerBuilder;
@@ -58,9 +58,9 @@ pub struct Specification {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject {
     /// The datastream's identifier.
-    pub datastream: Text,
+    pub datastream: Id<Datastream>,
     /// The asset's identifier; `None` while the asset has no row.
-    pub asset: Option<Text>,
+    pub asset: Option<Id<Asset>>,
     /// How often it should report; `None` where its row does not say.
     pub interval: Option<Text>,
     /// The unit of results, where the datastream states one.
@@ -117,7 +117,7 @@ pub type AtAsset = (Key, (Key, Shared<Datastream>));
 /// Finds the place of a datastream's row.
 #[must_use]
 pub fn at_asset(key: Key, row: Shared<Datastream>) -> AtAsset {
-    (Key::of(&row.asset), (key, row))
+    (row.asset.key(), (key, row))
 }
 
 /// The plan of a rule's row.
@@ -293,7 +293,8 @@ impl Matched {
         }
         for (rules, counts, sign) in [(&self.rules, left, -1), (&rules, right, 1)] {
             let selects = rules.iter().zip(counts).filter(|(_, count)| count.get() > 0);
-            let selects = selects.map(|(rule, count)| (Alone::Selects(rule.record.id.clone()), sign * count.get()));
+            let selects =
+                selects.map(|(rule, count)| (Alone::Selects(Id::new(rule.record.id.clone())), sign * count.get()));
             out.alone.extend(selects);
         }
         consolidate(&mut out.alone);

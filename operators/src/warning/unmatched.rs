@@ -14,9 +14,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use differential_dataflow::AsCollection;
 use riskflow_config::Unmatched;
+use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Origin, Unmatched as Row};
-use riskflow_model::{Key, Millis, Text, shortened};
+use riskflow_model::rule::RuleRecord;
+use riskflow_model::{Duration, Id, Key, Millis, Text, shortened};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::channels::pact::Exchange;
 
@@ -26,13 +28,13 @@ use crate::engine::{Diff, Fold, Next, NoRecord, Rows, Turn, by_epoch};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Alone {
     /// A datastream, and what is wrong with it.
-    Datastream(Text, Unmatched),
+    Datastream(Id<Datastream>, Unmatched),
     /// An asset without datastream.
-    Asset(Text),
+    Asset(Id<Asset>),
     /// There is this rule.
-    Rule(Text),
+    Rule(Id<RuleRecord>),
     /// The rule selects a datastream.
-    Selects(Text),
+    Selects(Id<RuleRecord>),
 }
 
 impl Alone {
@@ -40,9 +42,9 @@ impl Alone {
     #[must_use]
     pub fn key(&self) -> Key {
         let (what, id) = match self {
-            Self::Datastream(id, _) => ("datastream", id),
-            Self::Asset(id) => ("asset", id),
-            Self::Rule(id) | Self::Selects(id) => ("rule", id),
+            Self::Datastream(id, _) => ("datastream", id.text()),
+            Self::Asset(id) => ("asset", id.text()),
+            Self::Rule(id) | Self::Selects(id) => ("rule", id.text()),
         };
         Key::of_parts(&[what, id])
     }
@@ -51,8 +53,8 @@ impl Alone {
 /// The fold's settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Lasting {
-    /// How long a problem must last before it is shown, in milliseconds.
-    pub after: i64,
+    /// How long a problem must last before it is shown.
+    pub after: Duration,
 }
 
 /// Of one datastream, asset or rule: its problems, and since when each is there. Few have more than one.
@@ -73,9 +75,9 @@ struct Found {
 /// Something that has met nothing since a time. Within a kind in the order of identifier, rule and part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lasts {
-    /// The datastream's, asset's or rule's identifier.
+    /// The datastream's, asset's or rule's identifier: of which, the kind says.
     id: Text,
-    rule: Option<Text>,
+    rule: Option<Id<RuleRecord>>,
     part: Option<Text>,
     what: Unmatched,
     since: Millis,
@@ -99,12 +101,12 @@ impl Lasts {
     }
 
     fn row(&self) -> Row {
-        let id = || Some(self.id.clone());
+        let id = self.id.clone();
         let (datastream, rule, asset) = match &self.what {
-            Unmatched::NoDatastream => (None, None, id()),
-            Unmatched::SelectsNothing => (None, id(), None),
-            Unmatched::NoAsset { asset } => (id(), None, Some(asset.clone())),
-            _ => (id(), self.rule.clone(), None),
+            Unmatched::NoDatastream => (None, None, Some(Id::new(id))),
+            Unmatched::SelectsNothing => (None, Some(Id::new(id)), None),
+            Unmatched::NoAsset { asset } => (Some(Id::new(id)), None, Some(asset.clone())),
+            _ => (Some(Id::new(id)), self.rule.clone(), None),
         };
         Row {
             kind: self.what.kind().into(),
@@ -122,12 +124,12 @@ impl Lasts {
 
 impl LastingState {
     /// What is so now, as if it came at this time.
-    fn now(&self, now: i64) -> Vec<Lasts> {
+    fn now(&self, now: Millis) -> Vec<Lasts> {
         let selects = self.present.iter().any(|(alone, _)| matches!(alone, Alone::Selects(_)));
         let one = |(alone, _): &(Alone, Diff)| match alone {
-            Alone::Datastream(id, what) => Some(Lasts::new(id, what.clone(), Millis(now))),
-            Alone::Asset(id) => Some(Lasts::new(id, Unmatched::NoDatastream, Millis(now))),
-            Alone::Rule(id) if !selects => Some(Lasts::new(id, Unmatched::SelectsNothing, Millis(now))),
+            Alone::Datastream(id, what) => Some(Lasts::new(id.text(), what.clone(), now)),
+            Alone::Asset(id) => Some(Lasts::new(id.text(), Unmatched::NoDatastream, now)),
+            Alone::Rule(id) if !selects => Some(Lasts::new(id.text(), Unmatched::SelectsNothing, now)),
             Alone::Rule(_) | Alone::Selects(_) => None,
         };
         self.present.iter().filter_map(one).collect()
@@ -153,7 +155,7 @@ impl Fold for Lasting {
 
     fn rows(
         &mut self,
-        _now: i64,
+        _now: Millis,
         _key: Key,
         state: &mut LastingState,
         changes: &mut dyn Iterator<Item = (Alone, Diff)>,
@@ -170,7 +172,7 @@ impl Fold for Lasting {
         true
     }
 
-    fn record(&mut self, _now: i64, _key: Key, _state: &mut LastingState, record: &mut NoRecord) {
+    fn record(&mut self, _now: Millis, _key: Key, _state: &mut LastingState, record: &mut NoRecord) {
         match *record {}
     }
 
@@ -179,14 +181,14 @@ impl Fold for Lasting {
         out.extend(shown.map(|found| (found.lasts.clone(), 1)));
     }
 
-    fn settle(&mut self, now: i64, _key: Key, state: &mut LastingState, out: &mut Vec<(Lasts, Diff)>) -> Next {
+    fn settle(&mut self, now: Millis, _key: Key, state: &mut LastingState, out: &mut Vec<(Lasts, Diff)>) -> Next {
         let before = std::mem::take(&mut state.found);
-        let mut wake = i64::MAX;
+        let mut wake = Millis::MAX;
         for mut lasts in state.now(now) {
             if let Some(same) = before.iter().find(|found| found.lasts.is_same(&lasts)) {
                 lasts.since = same.lasts.since;
             }
-            let due = lasts.since.0 + self.after;
+            let due = lasts.since + self.after;
             let shown = due <= now;
             if !shown {
                 wake = wake.min(due);
@@ -201,8 +203,8 @@ impl Fold for Lasting {
         out.extend(only(&before, &state.found, -1));
         out.extend(only(&state.found, &before, 1));
         match wake {
-            i64::MAX if state.present.is_empty() => Next::Forget,
-            i64::MAX => Next::Keep,
+            Millis::MAX if state.present.is_empty() => Next::Forget,
+            Millis::MAX => Next::Keep,
             wake => Next::Wake(wake),
         }
     }
@@ -329,6 +331,7 @@ mod tests {
 
     impl Driven {
         fn step(&mut self, now: i64, changes: &[(Alone, Diff)]) -> (Vec<String>, Next) {
+            let now = Millis(now);
             if !changes.is_empty() {
                 let mut changes = changes.iter().cloned();
                 self.0.rows(now, Key::of("d"), &mut self.1, &mut changes);
@@ -345,25 +348,25 @@ mod tests {
 
     #[test]
     fn what_lasts_is_shown_and_what_is_mended_goes_at_once() {
-        let mut driven = Driven(Lasting { after: 100 }, LastingState::default());
-        assert_eq!(driven.step(10, &[(missing("a"), 1)]), (vec![], Next::Wake(110)));
+        let mut driven = Driven(Lasting { after: Duration(100) }, LastingState::default());
+        assert_eq!(driven.step(10, &[(missing("a"), 1)]), (vec![], Next::Wake(Millis(110))));
         // Another asset that is missing: still the same problem.
         let moved = [(missing("a"), -1), (missing("b"), 1)];
-        assert_eq!(driven.step(50, &moved), (vec![], Next::Wake(110)));
+        assert_eq!(driven.step(50, &moved), (vec![], Next::Wake(Millis(110))));
         let shown = vec!["no_asset/d since 10 1".to_owned()];
         assert_eq!(driven.step(110, &[]), (shown, Next::Keep));
         let saved = serde_json::to_string(&driven.1).unwrap();
         let gone = vec!["no_asset/d since 10 -1".to_owned()];
         assert_eq!(driven.step(120, &[(missing("b"), -1)]), (gone.clone(), Next::Forget));
         // Loaded, its rows come again, or none do.
-        let load = || Driven(Lasting { after: 100 }, serde_json::from_str(&saved).unwrap());
+        let load = || Driven(Lasting { after: Duration(100) }, serde_json::from_str(&saved).unwrap());
         assert_eq!(load().step(120, &[(missing("b"), 1)]), (vec![], Next::Keep));
         assert_eq!(load().step(120, &[]), (gone, Next::Forget));
     }
 
     #[test]
     fn a_rule_that_selects_is_not_alone() {
-        let mut driven = Driven(Lasting { after: 0 }, LastingState::default());
+        let mut driven = Driven(Lasting { after: Duration::ZERO }, LastingState::default());
         let (rule, selects) = (Alone::Rule("r".into()), Alone::Selects("r".into()));
         let shown = |diff: i64| vec![format!("selects_nothing/r since 1 {diff}")];
         assert_eq!(driven.step(1, &[(rule.clone(), 1)]), (shown(1), Next::Keep));

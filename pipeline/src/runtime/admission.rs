@@ -3,7 +3,7 @@
 use riskflow_config::{CaseSettings, InputRecord, TimeSettings};
 use riskflow_connectors::Rejection;
 use riskflow_model::output::{Origin, Reason};
-use riskflow_model::{Millis, duration};
+use riskflow_model::{Duration, Millis};
 use riskflow_operators::closed_loop::Acted;
 use riskflow_operators::engine::BaseRecord;
 use riskflow_operators::warning::Observed;
@@ -34,7 +34,7 @@ pub enum Admitted {
 struct Timed {
     field: &'static str,
     time: Millis,
-    horizon: i64,
+    horizon: Duration,
 }
 
 impl Admission {
@@ -73,19 +73,16 @@ impl Admission {
 
     /// `TooLate` behind the horizon, `InFuture` further ahead of the clock than `time.max_future`.
     fn check(&self, now: i64, timed: &Timed) -> Option<Rejection> {
+        let now = Millis(now);
         let Timed { field, time, horizon } = *timed;
-        let (reason, side, most) = if time.0 < now.saturating_sub(horizon) {
+        let (reason, side, most) = if time < now - horizon {
             (Reason::TooLate, "behind", horizon)
-        } else if time.0 > now.saturating_add(self.time.max_future) {
+        } else if time > now + self.time.max_future {
             (Reason::InFuture, "ahead", self.time.max_future)
         } else {
             return None;
         };
-        let detail = format!(
-            "`{field}` is {time} at {}; give a time at most {} {side}",
-            Millis(now),
-            duration::show(most)
-        );
+        let detail = format!("`{field}` is {time} at {now}; give a time at most {most} {side}");
         Some(Rejection { reason, detail })
     }
 }

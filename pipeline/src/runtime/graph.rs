@@ -31,10 +31,11 @@ use riskflow_config::{
     Capabilities, CaseSettings, CityDays, ScoreCuts, Settings, TimeSettings, UnknownSettings, UnmatchedSettings,
 };
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::id::Run;
 use riskflow_model::intake::Limit;
 use riskflow_model::output::{AssetRisk, WarningDelta, WarningState};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::{Shared, Text, capability};
+use riskflow_model::{Id, Shared, capability};
 use riskflow_operators::closed_loop::{self, Acted, CaseRecord, CaseTerms, Warnings};
 use riskflow_operators::engine::{
     BaseRecord, Batch, Builder, Built, FoldMeter, Keeper, Outside, Tick, Updates, batched, fork, split_into,
@@ -206,7 +207,7 @@ pub fn graph<'scope>(
     let datastreams = datastreams.map(|(key, row)| warning::at_asset(key, row));
     let rules = b.rows_of::<RuleRecord>().map(|row| warning::rule(&row));
     in_force::watch_rules(rules.clone(), &meters.in_force);
-    let there = rules.clone().map(|rule| Alone::Rule(rule.record.id.clone()));
+    let there = rules.clone().map(|rule| Alone::Rule(Id::new(rule.record.id.clone())));
     let (specifications, alone) = warning::specifications(datastreams, located.clone(), rules);
     tell_unmatched(b, alone, there, semantics, meters);
 
@@ -270,7 +271,7 @@ pub fn graph<'scope>(
 
 /// Deltas for their topic, and if there are cases what each means for its case.
 fn deltas_and_records<'scope>(
-    deltas: Updates<'scope, (Box<WarningDelta>, Text)>,
+    deltas: Updates<'scope, (Box<WarningDelta>, Id<Run>)>,
     cases: bool,
 ) -> (Updates<'scope, Box<WarningDelta>>, Option<Updates<'scope, CaseRecord>>) {
     if !cases {
@@ -314,9 +315,9 @@ fn region_risks<'scope>(
 /// What the fold `lifecycle` gives, apart.
 struct Steps<'scope> {
     asset_risks: Rows<'scope, Arc<AssetRisk>>,
-    running: Rows<'scope, (Arc<WarningState>, Text)>,
+    running: Rows<'scope, (Arc<WarningState>, Id<Run>)>,
     joined: Rows<'scope, Arc<Joined>>,
-    deltas: Updates<'scope, (Box<WarningDelta>, Text)>,
+    deltas: Updates<'scope, (Box<WarningDelta>, Id<Run>)>,
 }
 
 impl<'scope> Steps<'scope> {

@@ -90,13 +90,13 @@ pub struct WayIn {
     pub times: Times,
 }
 
-/// How far the time of an action may lie from the clock, in milliseconds.
+/// How far the time of an action may lie from the clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
     /// Behind it (`case.horizon`).
-    pub horizon: i64,
+    pub horizon: riskflow_model::Duration,
     /// Ahead of it (`time.max_future`).
-    pub max_future: i64,
+    pub max_future: riskflow_model::Duration,
 }
 
 /// A running server; it stops when dropped.

@@ -185,7 +185,7 @@ fn place(a: &OutputRow, b: &OutputRow) -> Ordering {
 
 /// When each fold's share on each worker waits for the clock next.
 #[derive(Default)]
-struct Alarms(BTreeMap<(Text, usize), Option<i64>>);
+struct Alarms(BTreeMap<(Text, usize), Option<Millis>>);
 
 impl Alarms {
     /// Takes out what the clock did in an epoch; whether it woke a key.
@@ -203,7 +203,7 @@ impl Alarms {
     }
 
     fn earliest(&self) -> Option<i64> {
-        self.0.values().flatten().min().copied()
+        self.0.values().flatten().min().map(|next| next.0)
     }
 }
 

@@ -113,7 +113,7 @@ fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
     ];
     let mut named: BTreeMap<Text, Text> = durations
         .into_iter()
-        .map(|(name, millis)| (name.into(), duration::show(millis).into()))
+        .map(|(name, length)| (name.into(), length.to_string().into()))
         .collect();
     let mut note = |name: String, value: String| drop(named.insert(name.into(), value.into()));
     note("city.timezone".to_owned(), zone_name(settings).to_owned());
@@ -132,9 +132,9 @@ fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
     for domain in Domain::ALL {
         for level in Level::WARNING {
             for step in CaseStep::ALL {
-                let limit = case.deadline(domain, level, step).unwrap_or(0);
+                let limit = case.deadline(domain, level, step).unwrap_or_default();
                 let name = format!("case.domains.{}.{level}.{}", domain.name(), step.name());
-                note(name, duration::show(limit));
+                note(name, limit.to_string());
             }
         }
     }
@@ -193,7 +193,7 @@ impl Recovery {
         let resume =
             resume(&settings.output, &settings.topics, begun).context("could not read the progress of the output")?;
         let ahead = resume.last_time().0 - wall_clock();
-        let rewinds = settings.clock == Clock::Live && ahead > settings.time.max_future.max(TOLERANCE);
+        let rewinds = settings.clock == Clock::Live && ahead > settings.time.max_future.0.max(TOLERANCE);
         let mut recovery = if settings.recovery.start_anew {
             tracing::warn!(epoch = %resume.last(), "starting anew: what went before is read as far as it is still there");
             store
@@ -211,7 +211,7 @@ impl Recovery {
             let since = settings_changed(settings, store, resume.last())?;
             let off: BTreeSet<Text> = settings.capabilities.off().map(Text::from).collect();
             let to_come = RefCell::new(Vec::new());
-            let latest = wall_clock() + settings.time.max_future.max(TOLERANCE);
+            let latest = wall_clock() + settings.time.max_future.0.max(TOLERANCE);
             let fits = |manifest: &Manifest| {
                 // Taken in quiet by a clock that was ahead: no epoch of that time was recorded. There would be no going on from it.
                 if settings.clock == Clock::Live && manifest.clock.0 > latest {

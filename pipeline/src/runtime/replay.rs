@@ -106,7 +106,7 @@ pub fn replay_on(
             feed.advance_to(time);
             feed.ticks.send(Tick {
                 epoch: time,
-                clock: epoch.0,
+                clock: *epoch,
                 checkpoint: session.checkpoint == Some(*epoch),
             });
             let mine = records

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use riskflow_config::Unmatched;
-use riskflow_model::Text;
+use riskflow_model::Id;
+use riskflow_model::base::Datastream;
 use riskflow_operators::warning::Alone;
 use riskflow_operators::{Diff, Rows, Turn};
 use timely::dataflow::operators::Inspect;
@@ -20,7 +21,7 @@ pub fn tell(unmatched: Rows<'_, Alone>) -> Rows<'_, Alone> {
 }
 
 /// A datastream, and what is wrong with it.
-type One = (Text, Unmatched);
+type One = (Id<Datastream>, Unmatched);
 
 /// What came and was not told of yet: how much of each kind, and one of it. A rule that is wrong together with a whole city of
 /// datastreams is one line.

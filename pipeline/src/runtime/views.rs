@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use riskflow_model::output::{AssetRisk, CaseState, DeltaKind, RegionRisk, WarningDelta};
+use riskflow_model::output::{AssetRisk, CaseState, DeltaKind, RegionRisk, WarningDelta, WarningState};
 use riskflow_model::topic::{Shape, Topic};
-use riskflow_model::{DomainScope, Millis, OutputRecord, OutputRow, RegionCode, Text, joined};
+use riskflow_model::{DomainScope, Id, Millis, OutputRecord, OutputRow, RegionCode, Text, joined};
 use rpds::RedBlackTreeMapSync;
 
 use crate::runtime::output::EpochOutput;
@@ -23,10 +23,10 @@ pub struct Tables {
     /// How many deltas there were of each kind ([`DeltaKind::ALL`]), by county and domain.
     pub tallies: RedBlackTreeMapSync<(RegionCode, DomainScope), [u64; DeltaKind::ALL.len()]>,
     /// The last delta of each open warning.
-    pub last_deltas: RedBlackTreeMapSync<Text, OutputRow>,
+    pub last_deltas: RedBlackTreeMapSync<Id<WarningState>, OutputRow>,
     tables: BTreeMap<Topic, Table>,
     /// The cases of warnings that joined one, by the warning.
-    joined: RedBlackTreeMapSync<Text, Text>,
+    joined: RedBlackTreeMapSync<Id<WarningState>, Id<CaseState>>,
 }
 
 impl Tables {
@@ -106,7 +106,7 @@ impl Tables {
         for came in [false, true] {
             let rows = output.table::<CaseState>().filter(|(_, diff)| (*diff > 0) == came);
             for (row, _) in rows {
-                for warning in row.warnings.iter().filter(|warning| **warning != row.id) {
+                for warning in row.warnings.iter().filter(|warning| ***warning != *row.id) {
                     if came {
                         self.joined.insert_mut(warning.clone(), row.id.clone());
                     } else {

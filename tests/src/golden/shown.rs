@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use riskflow::runtime::output::EpochOutput;
-use riskflow_model::output::{CaseDelta, DeadLetter, Explanation, Notice, Origin, Reason, WarningDelta};
+use riskflow_model::output::{CaseDelta, DeadLetter, Explanation, Notice, Origin, Reason, WarningDelta, WarningState};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Millis, OutputRow, Text};
+use riskflow_model::{Id, Millis, OutputRow};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ pub(super) struct Tables {
     /// By topic.
     others: BTreeMap<String, BTreeMap<String, Value>>,
     /// Cases as golden cases name them.
-    names: BTreeMap<Text, String>,
+    names: BTreeMap<Id<WarningState>, String>,
 }
 
 impl Tables {
@@ -169,11 +169,15 @@ impl Tables {
             parts.extend(about.map(ToString::to_string));
         }
         if let Some(lifted) = &event.escalation {
-            let or_nobody = |text: &Option<Text>| text.as_deref().unwrap_or("nobody").to_owned();
+            let or_nobody = |text: Option<&str>| text.unwrap_or("nobody").to_owned();
             parts.extend(lifted.step.map(|step| step.name().to_owned()));
-            parts.push(format!("{}/{}", or_nobody(&lifted.unit), or_nobody(&lifted.role)));
+            parts.push(format!(
+                "{}/{}",
+                or_nobody(lifted.unit.as_deref()),
+                or_nobody(lifted.role.as_deref())
+            ));
             parts.extend(lifted.task.iter().map(ToString::to_string));
-            parts.push(format!("to {}", or_nobody(&lifted.to)));
+            parts.push(format!("to {}", or_nobody(lifted.to.as_deref())));
         }
         parts.extend(event.refusal.iter().map(name));
         if !parts.is_empty() {

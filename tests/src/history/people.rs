@@ -13,7 +13,7 @@ use riskflow_model::intake::Incident;
 use riskflow_model::output::{CaseState, CaseStep, Origin};
 use riskflow_model::responsibility::{Duty, Plan, Unit, User};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Row, Text};
+use riskflow_model::{Duration, Id, Row};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -43,27 +43,29 @@ pub fn semantics() -> Semantics {
     }
     Semantics {
         time: TimeSettings {
-            horizon: 60_000,
-            max_future: 10_000,
-            late_after: 20_000,
-            retain: 100_000,
+            horizon: Duration(60_000),
+            max_future: Duration(10_000),
+            late_after: Duration(20_000),
+            retain: Duration(100_000),
         },
         unknown: UnknownSettings {
-            hold: 30_000,
+            hold: Duration(30_000),
             max_observations: 1_000_000,
             max_bytes: 1 << 30,
         },
-        unmatched: UnmatchedSettings { after: 40_000 },
+        unmatched: UnmatchedSettings {
+            after: Duration(40_000),
+        },
         cuts: ScoreCuts::default(),
         case: CaseSettings {
-            horizon: 60_000,
-            retain: 90_000,
+            horizon: Duration(60_000),
+            retain: Duration(90_000),
             flapping: FlappingSettings {
-                join: 15_000,
-                within: 40_000,
-                calm: 20_000,
+                join: Duration(15_000),
+                within: Duration(40_000),
+                calm: Duration(20_000),
             },
-            deadlines,
+            deadlines: deadlines.map(|domain| domain.map(|level| level.map(Duration))),
         },
         zone: jiff::tz::TimeZone::UTC,
         days: riskflow_config::CityDays::default(),
@@ -74,12 +76,12 @@ pub fn semantics() -> Semantics {
 /// What the maker knows of people and cases.
 pub(super) struct People {
     oracle: Oracle,
-    cases: BTreeMap<Text, CaseState>,
+    cases: BTreeMap<Id<CaseState>, CaseState>,
     /// Every case that ever was.
-    ever: Vec<Text>,
+    ever: Vec<Id<CaseState>>,
     versions: [u32; INCIDENTS as usize],
     /// Identifiers of actions, with their case.
-    sent: Vec<(Text, Text)>,
+    sent: Vec<(Id<Action>, Id<CaseState>)>,
 }
 
 impl People {
@@ -329,7 +331,7 @@ impl Maker {
         let Some(state) = state.filter(|_| !self.draw.once_in(4)) else {
             return;
         };
-        let parents: Vec<&Text> = state
+        let parents: Vec<&Id<Unit>> = state
             .escalations
             .iter()
             .filter_map(|lifted| lifted.to.as_ref())

@@ -6,7 +6,7 @@ use riskflow_model::output::{By, CaseEvent, CaseEventKind, Cause, Refusal};
 use riskflow_model::{Millis, Text};
 
 use crate::oracle::action_table::{Cell, Need, Standing, TABLES};
-use crate::oracle::bureau::Wanted;
+use crate::oracle::bureau::{Place, Wanted};
 use crate::oracle::timeline::Kept;
 use crate::oracle::walk::{Walk, full_name};
 
@@ -43,7 +43,7 @@ impl Walk<'_> {
     /// Whether what the page calls so holds.
     fn holds(&self, what: &str, action: &Action) -> bool {
         match what {
-            "not_before_issue" => action.time.0 >= self.issue - self.semantics.time.max_future,
+            "not_before_issue" => action.time.0 >= self.issue - self.semantics.time.max_future.0,
             "marks_something" => self.marks_something(action),
             "names_a_task" => match &action.task {
                 Some(name) => !self.named(name).is_empty(),
@@ -68,7 +68,7 @@ impl Walk<'_> {
         };
         let in_full = of(&|task| full_name(task) == *name);
         if in_full.is_empty() {
-            of(&|task| task.task == *name)
+            of(&|task| *task.task == **name)
         } else {
             in_full
         }
@@ -84,9 +84,8 @@ impl Walk<'_> {
 
     /// Whether an acknowledgement finds anything to mark.
     fn marks_something(&self, action: &Action) -> bool {
-        let obligation = |(unit, role): &(Text, Text)| {
-            *role == action.role && action.unit.as_ref().is_none_or(|named| named == unit)
-        };
+        let obligation =
+            |(unit, role): &Place| *role == action.role && action.unit.as_ref().is_none_or(|named| named == unit);
         let pending = self
             .obligations
             .iter()

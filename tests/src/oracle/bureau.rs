@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_model::intake::Incident;
-use riskflow_model::responsibility::{Duty, Plan, Unit, User};
-use riskflow_model::{Key, Level, Row, Shared, Text};
+use riskflow_model::responsibility::{Duty, Plan, PlanTask, Unit, User};
+use riskflow_model::{Id, Key, Level, Millis, Row, Shared, Text};
 
 use crate::oracle::place::Places;
 use crate::oracle::table::Table;
 use crate::oracle::timeline::About;
 
 /// A unit and a role there.
-pub type Place = (Text, Text);
+pub type Place = (Id<Unit>, Text);
 
 /// What the duties ask of a unit and role in a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Asking {
     /// In how many regions that of the nearest duty behind it lies.
     pub depth: usize,
     /// The parent unit.
-    pub parent: Option<Text>,
+    pub parent: Option<Id<Unit>>,
     /// The duties behind it that have a roster.
     pub rosters: Vec<Key>,
     /// Whether there is one without.
@@ -30,11 +30,11 @@ pub struct Asking {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The plan.
-    pub plan: Text,
+    pub plan: Id<Plan>,
     /// The position in the plan.
     pub place: usize,
     /// The task in it.
-    pub task: Text,
+    pub task: Id<PlanTask>,
     /// What is to be done.
     pub name: Text,
     /// Who is to do it.
@@ -67,12 +67,17 @@ impl Bureau {
     }
 
     fn in_force(&self, now: i64) -> impl Iterator<Item = (&Key, &Shared<Duty>)> {
-        self.duties.iter().filter(move |(_, duty)| duty.span().contains(now))
+        self.duties
+            .iter()
+            .filter(move |(_, duty)| duty.span().contains(Millis(now)))
     }
 
     /// Who has a shift of a duty now, with the unit and role that the duty gives.
-    fn on_shift(duty: &Duty, now: i64) -> impl Iterator<Item = (Place, Text)> {
-        let on = duty.roster.iter().filter(move |shift| shift.span().contains(now));
+    fn on_shift(duty: &Duty, now: i64) -> impl Iterator<Item = (Place, Id<User>)> {
+        let on = duty
+            .roster
+            .iter()
+            .filter(move |shift| shift.span().contains(Millis(now)));
         on.map(|shift| ((duty.unit.clone(), duty.role.clone()), shift.user.clone()))
     }
 
@@ -87,10 +92,7 @@ impl Bureau {
                 && level >= duty.level;
             if fits {
                 let depth = self.places.chain(&duty.region.to_string()).len();
-                let parent = self
-                    .units
-                    .get(&Key::of(&duty.unit))
-                    .and_then(|unit| unit.parent.clone());
+                let parent = self.units.get(&duty.unit.key()).and_then(|unit| unit.parent.clone());
                 let place = (duty.unit.clone(), duty.role.clone());
                 let asking = obligations.entry(place).or_insert_with(|| Asking {
                     depth,
@@ -135,7 +137,7 @@ impl Bureau {
 
     /// Who answers for an obligation now: by the rosters of its duties, and by post if one of them has no roster. With the unit
     /// and role of each.
-    pub fn holders(&self, (unit, role): &Place, asking: &Asking, now: i64) -> BTreeSet<(Place, Text)> {
+    pub fn holders(&self, (unit, role): &Place, asking: &Asking, now: i64) -> BTreeSet<(Place, Id<User>)> {
         let mut holders = BTreeSet::new();
         for (_, duty) in self.in_force(now).filter(|(key, _)| asking.rosters.contains(key)) {
             holders.extend(Self::on_shift(duty, now));
@@ -148,9 +150,9 @@ impl Bureau {
     }
 
     /// Everyone in a unit now, by post and by roster, with their roles.
-    pub fn everyone(&self, unit: &Text, now: i64) -> BTreeSet<(Place, Text)> {
+    pub fn everyone(&self, unit: &Id<Unit>, now: i64) -> BTreeSet<(Place, Id<User>)> {
         let posts = self.posts(unit, now).into_iter();
-        let mut all: BTreeSet<(Place, Text)> = posts.map(|(role, user)| ((unit.clone(), role), user)).collect();
+        let mut all: BTreeSet<(Place, Id<User>)> = posts.map(|(role, user)| ((unit.clone(), role), user)).collect();
         for (_, duty) in self.in_force(now).filter(|(_, duty)| duty.unit == *unit) {
             all.extend(Self::on_shift(duty, now));
         }
@@ -158,9 +160,9 @@ impl Bureau {
     }
 
     /// Roles and users whose post in a unit is on.
-    fn posts(&self, unit: &Text, now: i64) -> Vec<(Text, Text)> {
+    fn posts(&self, unit: &Id<Unit>, now: i64) -> Vec<(Text, Id<User>)> {
         let posts = self.users.values().flat_map(|user| {
-            let on = user.posts.iter().filter(|post| post.span().contains(now));
+            let on = user.posts.iter().filter(|post| post.span().contains(Millis(now)));
             on.map(|post| (post.unit.clone(), post.role.clone(), user.id.clone()))
         });
         posts
@@ -170,8 +172,8 @@ impl Bureau {
     }
 
     /// How a user is reached.
-    pub fn channel(&self, user: &Text) -> Text {
-        let row = self.users.get(&Key::of(user));
+    pub fn channel(&self, user: &Id<User>) -> Text {
+        let row = self.users.get(&user.key());
         row.map(|user| user.channel.clone()).unwrap_or_default()
     }
 }

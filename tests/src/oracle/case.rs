@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use riskflow::runtime::graph::Semantics;
 use riskflow_config::InputRecord;
 use riskflow_model::action::Action;
+use riskflow_model::id::{Run, WarningOrIncident};
 use riskflow_model::intake::{Incident, IncidentState};
 use riskflow_model::output::{
     Basis, CaseCounts, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, DeltaKind, Origin, Reason,
     Refusal, WarningState,
 };
-use riskflow_model::{Key, Level, Shared, Text};
+use riskflow_model::{Id, Key, Level, Shared};
 
 use crate::oracle::act::by;
 use crate::oracle::bureau::Bureau;
@@ -33,11 +34,11 @@ struct Case {
     /// Whether the level is restless now.
     marked: bool,
     /// Its warnings.
-    warnings: Vec<Text>,
+    warnings: Vec<Id<WarningState>>,
     /// As of the last epoch.
     shown: Option<CaseState>,
     /// Identifiers of its actions.
-    ids: BTreeSet<Text>,
+    ids: BTreeSet<Id<Action>>,
     /// What was told of it, and not taken back.
     events: BTreeSet<CaseEvent>,
     memory: Memory,
@@ -46,8 +47,8 @@ struct Case {
 /// A fact of the epoch.
 struct News {
     /// The run of the warning; of an incident itself.
-    run: Text,
-    id: Text,
+    run: Id<Run>,
+    id: Id<WarningOrIncident>,
     fact: Fact,
 }
 
@@ -55,9 +56,9 @@ struct News {
 #[derive(Default)]
 pub struct Cases {
     bureau: Bureau,
-    cases: BTreeMap<Text, Case>,
+    cases: BTreeMap<Id<CaseState>, Case>,
     /// The cases of each run, the newest last.
-    of_run: BTreeMap<Text, Vec<Text>>,
+    of_run: BTreeMap<Id<Run>, Vec<Id<CaseState>>>,
 }
 
 impl Cases {
@@ -113,7 +114,7 @@ impl Cases {
                 }
             }
         }
-        let ids: Vec<Text> = self.cases.keys().cloned().collect();
+        let ids: Vec<Id<CaseState>> = self.cases.keys().cloned().collect();
         for id in ids {
             let refused = too_many.iter().filter(|(case, _)| *case == id);
             let refused: Vec<&Action> = refused.map(|(_, action)| *action).collect();
@@ -130,10 +131,10 @@ impl Cases {
     }
 
     /// The case of a warning of a run, or of an incident: the newest that knows it.
-    fn case_of(&self, run: &Text, id: &Text) -> Option<Text> {
+    fn case_of(&self, run: &Id<Run>, id: &str) -> Option<Id<CaseState>> {
         let of_run = self.of_run.get(run)?;
-        let knows =
-            |case: &&Text| *case == id || self.cases[*case].warnings.iter().rev().take(1000).any(|one| one == id);
+        let is_of = |case: &Case| case.warnings.iter().rev().take(1000).any(|one| **one == *id);
+        let knows = |case: &&Id<CaseState>| ***case == *id || is_of(&self.cases[*case]);
         of_run.iter().rfind(knows).cloned()
     }
 
@@ -149,20 +150,20 @@ impl Cases {
                 let last = of_run.last().filter(|last| !is_archived(&self.cases[*last])).cloned();
                 fact.joins = last.is_some();
                 let case = last.unwrap_or_else(|| {
-                    let name = if id == run {
-                        id.clone()
+                    let name = if *id == *run {
+                        Id::new(id.text().clone())
                     } else {
                         format!("{id}@{run}").into()
                     };
                     of_run.push(name.clone());
                     name
                 });
-                let incident = self.bureau.incidents.contains_key(&Key::of(&id));
+                let incident = self.bureau.incidents.contains_key(&id.key());
                 self.cases
                     .entry(case.clone())
                     .or_default()
                     .warnings
-                    .extend((!incident).then(|| id.clone()));
+                    .extend((!incident).then(|| id.narrow()));
                 case
             }
         };
@@ -179,7 +180,7 @@ impl Cases {
     }
 
     /// Finds what is told of each case; for those of which there is news in this epoch, why.
-    fn tell_facts(&mut self, semantics: &Semantics, now: i64) -> BTreeMap<Text, Cause> {
+    fn tell_facts(&mut self, semantics: &Semantics, now: i64) -> BTreeMap<Id<CaseState>, Cause> {
         let mut causes = BTreeMap::new();
         for (id, case) in &mut self.cases {
             let (facts, marked) = told(&case.learnt, &semantics.case.flapping, now);
@@ -201,8 +202,8 @@ impl Cases {
         let warnings = expected.warnings.values();
         let warnings = warnings.map(|row| (self.case_of(&runs.of(&row.id), &row.id), of_row(row)));
         let incidents = self.bureau.incidents.values();
-        let incidents = incidents.map(|row| (self.case_of(&row.id, &row.id), of_incident(row)));
-        let abouts: Vec<(Option<Text>, About)> = warnings.chain(incidents).collect();
+        let incidents = incidents.map(|row| (self.case_of(&row.id.widen(), &row.id), of_incident(row)));
+        let abouts: Vec<(Option<Id<CaseState>>, About)> = warnings.chain(incidents).collect();
         for (id, about) in abouts {
             let Some(case) = id.and_then(|id| self.cases.get_mut(&id)) else {
                 continue;
@@ -217,16 +218,16 @@ impl Cases {
     fn action<'r>(
         &mut self,
         (now, origin): (i64, Origin),
-        (id, action): (Option<Text>, &'r Action),
-        acted: &mut BTreeSet<Text>,
-        too_many: &mut Vec<(Text, &'r Action)>,
+        (id, action): (Option<Id<CaseState>>, &'r Action),
+        acted: &mut BTreeSet<Id<CaseState>>,
+        too_many: &mut Vec<(Id<CaseState>, &'r Action)>,
         expected: &mut Expected,
     ) {
         let found = id.and_then(|id| self.cases.get_mut(&id).map(|case| (id, case)));
         let Some((id, case)) = found else {
             let event = refused(action, CaseStep::Issued, Level::None, Refusal::UnknownCase);
             expected.case_deltas.insert(CaseDelta {
-                case: action.warning.clone(),
+                case: Id::new(action.warning.text().clone()),
                 retracted: false,
                 cause: Cause::Manual,
                 rule: "".into(),
@@ -258,7 +259,7 @@ impl Cases {
         &mut self,
         semantics: &Semantics,
         now: i64,
-        id: &Text,
+        id: &Id<CaseState>,
         (fact, acted): (Option<Cause>, bool),
         too_many: &[&Action],
         expected: &mut Expected,
@@ -296,7 +297,7 @@ impl Cases {
             expected.case_deltas.insert(delta(false, Cause::Manual, event));
         }
         case.events = walked.events.keys().cloned().collect();
-        if rest(case, &state).is_some_and(|rest| now >= rest + semantics.case.retain) {
+        if rest(case, &state).is_some_and(|rest| now >= rest + semantics.case.retain.0) {
             return true;
         }
         case.shown = Some(state.clone());
@@ -332,17 +333,24 @@ fn show(case: &mut CaseState) {
     };
 }
 
-fn tell(id: &Text, walked: &Walk<'_>, bureau: &Bureau, now: i64, memory: &mut Memory, expected: &mut Expected) {
+fn tell(
+    id: &Id<CaseState>,
+    walked: &Walk<'_>,
+    bureau: &Bureau,
+    now: i64,
+    memory: &mut Memory,
+    expected: &mut Expected,
+) {
     expected
         .notices
         .extend(notice::notices(id, walked, bureau, now, memory));
 }
 
 fn admitted(semantics: &Semantics, now: i64, action: &Action) -> Result<(), Reason> {
-    if action.time.0 < now - semantics.case.horizon {
+    if action.time.0 < now - semantics.case.horizon.0 {
         return Err(Reason::TooLate);
     }
-    if action.time.0 > now + semantics.time.max_future {
+    if action.time.0 > now + semantics.time.max_future.0 {
         return Err(Reason::InFuture);
     }
     Ok(())
@@ -364,7 +372,7 @@ fn refused(action: &Action, step: CaseStep, level: Level, refusal: Refusal) -> C
 fn of_row(warning: &WarningState) -> About {
     About {
         incident: false,
-        rule: warning.rule.clone(),
+        rule: warning.rule.widen(),
         asset: Some(warning.asset.clone()),
         domain: warning.domain,
         region: warning.region,
@@ -375,7 +383,7 @@ fn of_row(warning: &WarningState) -> About {
 fn of_incident(incident: &Incident) -> About {
     About {
         incident: true,
-        rule: incident.hazard.clone(),
+        rule: incident.hazard.widen(),
         asset: incident.asset.clone(),
         domain: incident.domain,
         region: incident.region,
@@ -383,7 +391,7 @@ fn of_incident(incident: &Incident) -> About {
     }
 }
 
-fn of_warning(told: &Told, run: &Text, now: i64) -> News {
+fn of_warning(told: &Told, run: &Id<Run>, now: i64) -> News {
     let says = match told.kind {
         DeltaKind::Raised | DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised => Says::Open(told.levels.1),
         DeltaKind::Cleared => Says::Cleared,
@@ -391,7 +399,7 @@ fn of_warning(told: &Told, run: &Text, now: i64) -> News {
     };
     News {
         run: run.clone(),
-        id: told.id.clone(),
+        id: told.id.widen(),
         fact: Fact {
             at: now,
             cause: told.cause,
@@ -418,8 +426,8 @@ fn of_incidents(
         let (old, new) = (before.get(key), after.get(key));
         let row = new.or(old)?;
         (says(old) != says(new)).then(|| News {
-            run: row.id.clone(),
-            id: row.id.clone(),
+            run: row.id.widen(),
+            id: row.id.widen(),
             fact: Fact {
                 at: now,
                 cause: Cause::Manual,

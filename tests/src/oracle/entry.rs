@@ -6,7 +6,8 @@ use riskflow::runtime::graph::Semantics;
 use riskflow_config::{PairProblem, Rule};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::observation::Reading;
-use riskflow_model::{Key, Shared, Text};
+use riskflow_model::rule::RuleRecord;
+use riskflow_model::{Id, Key, Shared, Text};
 
 use super::{level, unit};
 
@@ -14,7 +15,7 @@ use super::{level, unit};
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) rule: Rule,
-    pub(super) asset: Text,
+    pub(super) asset: Id<Asset>,
     /// On and off thresholds in the rule's unit, for each comparison.
     pub(super) thresholds: Vec<Option<[unit::Fraction; 2]>>,
     pub(super) conversion: unit::Conversion,
@@ -83,7 +84,7 @@ pub(super) struct Stream {
     /// The last observation at or before the floor, as it was judged then; else when the row came.
     pub(super) heard: i64,
     pub(super) sense: Sense,
-    pub(super) entries: BTreeMap<Text, Entry>,
+    pub(super) entries: BTreeMap<Id<RuleRecord>, Entry>,
     /// The rows behind the entries, to tell a changed base from a changed rule.
     pub(super) rows: Option<(Shared<Datastream>, Shared<Asset>, Vec<String>)>,
 }
@@ -93,7 +94,7 @@ impl Stream {
     pub(super) fn limit(&mut self, now: i64, semantics: &Semantics) {
         let reach = self.entries.values().map(|entry| entry.rule.reach).max().unwrap_or(0);
         let time = semantics.time;
-        let floor = now - time.horizon - time.retain.max(reach);
+        let floor = now - time.horizon.0 - time.retain.0.max(reach);
         for (time, reading) in self.series.range(..=floor) {
             if self.floor.is_none_or(|floor| *time > floor) && counts(reading, &self.sense) {
                 self.heard = *time;
@@ -124,7 +125,7 @@ pub(super) fn alike(a: &Entry, b: &Entry) -> bool {
 pub(super) fn wanted(
     rows: Option<&(Shared<Datastream>, Shared<Asset>, Vec<String>)>,
     rules: &BTreeMap<Key, Rule>,
-) -> BTreeMap<Text, Entry> {
+) -> BTreeMap<Id<RuleRecord>, Entry> {
     let Some((datastream, asset, chain)) = rows else {
         return BTreeMap::new();
     };
@@ -158,7 +159,7 @@ pub(super) fn wanted(
             left: None,
             ever_on: false,
         };
-        (rule.record.id.clone(), entry)
+        (Id::new(rule.record.id.clone()), entry)
     });
     entries.collect()
 }

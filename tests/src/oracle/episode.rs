@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_model::base::Asset;
+use riskflow_model::id::{RuleOrLimit, Run};
 use riskflow_model::output::{Cause, DeltaKind, WarningState};
-use riskflow_model::{Key, Level, Millis, Text};
+use riskflow_model::{Id, Key, Level, Millis};
 
 use super::level::{self, Track, level_at};
 use super::{Expected, Group, Levels, Member, Oracle, Told, group};
@@ -44,11 +45,11 @@ impl Oracle {
                     parts.insert(0, "limit".to_owned());
                 }
                 let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-                Text::from(Key::of_parts(&parts).to_string())
+                Id::from(Key::of_parts(&parts).to_string())
             };
             let edited = edited.contains(&place);
             let id_before = before.as_ref().map(|(_, _, id)| id.clone());
-            let is_same = |(since, _, id): &(i64, Level, Text), after: &level::Open| {
+            let is_same = |(since, _, id): &(i64, Level, Id<WarningState>), after: &level::Open| {
                 let kept = edited && level::episode(&track, *since).is_some_and(|(begin, _)| begin == after.since);
                 *since == after.since || *id == hash(after.since) || kept
             };
@@ -60,7 +61,7 @@ impl Oracle {
                 Some(id) if same => id.clone(),
                 _ => hash(after.since),
             });
-            let mut tell = |run: Text, id: &Option<Text>, kind, since: i64, at: i64, levels| {
+            let mut tell = |run: Id<Run>, id: &Option<Id<WarningState>>, kind, since: i64, at: i64, levels| {
                 let id = id.clone().expect("an episode has a name");
                 let cause = cause.unwrap_or(Cause::Manual);
                 let (rule, asset) = (rule.clone(), asset.clone());
@@ -94,7 +95,7 @@ impl Oracle {
             } else {
                 let id = id_after.as_ref().expect("an episode has a name");
                 self.runs
-                    .raise(&place, id, after.since, self.semantics.case.flapping.join)
+                    .raise(&place, id, after.since, self.semantics.case.flapping.join.0)
             };
             if before.as_ref().is_some_and(|(since, ..)| same && *since != after.since) {
                 let levels = (after.level, after.level);
@@ -133,11 +134,17 @@ impl Oracle {
             expected.warnings.insert(id.clone(), state);
             self.open.insert(place, (after.since, after.level, id));
         }
-        self.runs.forget(now, self.semantics.case.retain);
+        self.runs.forget(now, self.semantics.case.retain.0);
     }
 }
 
-fn warning(id: Text, rule: &Text, asset: &Asset, open: level::Open, stale: bool) -> WarningState {
+fn warning(
+    id: Id<WarningState>,
+    rule: &Id<RuleOrLimit>,
+    asset: &Asset,
+    open: level::Open,
+    stale: bool,
+) -> WarningState {
     WarningState {
         id,
         rule: rule.clone(),

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow_model::output::{Basis, CaseStep, Escalation, Notice, NoticeEvent};
-use riskflow_model::{Key, Level, Millis, Text};
+use riskflow_model::output::{Basis, CaseState, CaseStep, Escalation, Notice, NoticeEvent};
+use riskflow_model::responsibility::User;
+use riskflow_model::{Id, Key, Level, Millis, Text};
 
 use crate::oracle::bureau::{Bureau, Place};
 use crate::oracle::walk::Walk;
@@ -12,9 +13,9 @@ use crate::oracle::walk::Walk;
 #[derive(Default)]
 pub struct Memory {
     /// Identifiers of notices.
-    told: BTreeSet<Text>,
+    told: BTreeSet<Id<Notice>>,
     /// The unit, role and channel of each user's last notice.
-    last: BTreeMap<Text, (Place, Text)>,
+    last: BTreeMap<Id<User>, (Place, Text)>,
 }
 
 /// Someone who is addressed.
@@ -22,7 +23,7 @@ struct Addressed {
     kind: NoticeEvent,
     /// What tells this event from others of its kind.
     mark: Vec<Text>,
-    user: Text,
+    user: Id<User>,
     place: Place,
     channel: Text,
     level: Level,
@@ -30,7 +31,7 @@ struct Addressed {
 }
 
 /// The notices of this epoch.
-pub fn notices(case: &Text, walked: &Walk<'_>, bureau: &Bureau, now: i64, memory: &mut Memory) -> Vec<Notice> {
+pub fn notices(case: &Id<CaseState>, walked: &Walk<'_>, bureau: &Bureau, now: i64, memory: &mut Memory) -> Vec<Notice> {
     if walked.suppressed(now) {
         return Vec::new();
     }
@@ -46,7 +47,7 @@ pub fn notices(case: &Text, walked: &Walk<'_>, bureau: &Bureau, now: i64, memory
         let mut parts: Vec<&str> = vec![case, one.kind.name()];
         parts.extend(one.mark.iter().map(|part| &**part));
         parts.push(&one.user);
-        let id: Text = Key::of_parts(&parts).to_string().into();
+        let id: Id<Notice> = Key::of_parts(&parts).to_string().into();
         if !memory.told.insert(id.clone()) {
             return;
         }
@@ -126,7 +127,8 @@ fn of_escalations(walked: &Walk<'_>, bureau: &Bureau, now: i64, addressed: &mut 
             ..
         } = &lifted.escalation;
         let mut mark: Vec<Text> = vec![at.0.to_string().into(), step.map_or("", CaseStep::name).into()];
-        mark.extend([from, role, task].map(|part| part.clone().unwrap_or_default()));
+        mark.push(from.clone().unwrap_or_default().into_text());
+        mark.extend([role, task].map(|part| part.clone().unwrap_or_default()));
         for (place, user) in bureau.everyone(unit, now) {
             addressed.push(Addressed {
                 kind: NoticeEvent::Escalated,

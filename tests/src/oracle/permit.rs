@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use riskflow_model::base::Asset;
 use riskflow_model::intake::{Limit, Measure, Permit, PermitKind};
 use riskflow_model::output::Cause;
-use riskflow_model::{Key, Level, Row, Shared, Text};
+use riskflow_model::{Id, Key, Level, Row, Shared, Text};
 
 use super::level::Track;
 use super::place::Places;
@@ -17,7 +17,7 @@ use super::{Levels, Member, Watched};
 pub struct Permits {
     permits: Table<Permit>,
     limits: Table<Limit>,
-    before: BTreeMap<Text, Seen>,
+    before: BTreeMap<Id<Asset>, Seen>,
 }
 
 /// What concerns one asset.
@@ -26,7 +26,7 @@ struct Seen {
     asset: Option<Shared<Asset>>,
     /// The regions that it lies in.
     chain: Vec<String>,
-    limits: BTreeMap<Text, Shared<Limit>>,
+    limits: BTreeMap<Id<Limit>, Shared<Limit>>,
     works: BTreeSet<Shared<Permit>>,
     certificates: BTreeSet<Shared<Permit>>,
 }
@@ -37,9 +37,9 @@ pub struct Permitted {
     /// Of entries that came, went or are others.
     pub entries: BTreeMap<Member, Cause>,
     /// Limit and asset where the limit is another.
-    pub edited: BTreeSet<(Text, Text)>,
+    pub edited: BTreeSet<(Id<Limit>, Id<Asset>)>,
     /// Of permits and certificates, by asset.
-    pub papers: BTreeMap<Text, Cause>,
+    pub papers: BTreeMap<Id<Asset>, Cause>,
 }
 
 impl Permits {
@@ -59,14 +59,14 @@ impl Permits {
             edited: BTreeSet::new(),
             papers: BTreeMap::new(),
         };
-        let names: BTreeSet<&Text> = before.keys().chain(after.keys()).collect();
+        let names: BTreeSet<&Id<Asset>> = before.keys().chain(after.keys()).collect();
         for name in names {
             let nothing = Seen::default();
             let before = before.get(name).unwrap_or(&nothing);
             let after = after.get(name).unwrap_or(&nothing);
             let papers = papers(before, after);
             permitted.papers.extend(papers.map(|cause| (name.clone(), cause)));
-            let member = |limit: &Text| (limit.clone(), name.clone(), Watched::Limit);
+            let member = |limit: &Id<Limit>| (limit.widen(), name.clone(), Watched::Limit);
             for (id, limit) in &after.limits {
                 if before.limits.get(id).is_some_and(|old| old != limit) {
                     permitted.edited.insert((id.clone(), name.clone()));
@@ -84,8 +84,8 @@ impl Permits {
         permitted
     }
 
-    fn seen(&self, assets: &BTreeMap<Key, Shared<Asset>>, places: &Places) -> BTreeMap<Text, Seen> {
-        let mut seen: BTreeMap<Text, Seen> = BTreeMap::new();
+    fn seen(&self, assets: &BTreeMap<Key, Shared<Asset>>, places: &Places) -> BTreeMap<Id<Asset>, Seen> {
+        let mut seen: BTreeMap<Id<Asset>, Seen> = BTreeMap::new();
         for permit in self.permits.values().filter(|permit| permit.kind == PermitKind::Work) {
             let asset = permit.asset.clone().expect("work is done somewhere");
             seen.entry(asset).or_default().works.insert(permit.clone());
@@ -115,7 +115,7 @@ impl Permits {
         seen
     }
 
-    fn track(&self, limit: &Limit, asset: &Text, now: i64) -> Track {
+    fn track(&self, limit: &Limit, asset: &Id<Asset>, now: i64) -> Track {
         let borders = self.permits.values().flat_map(|permit| {
             let cancelled = permit.cancelled_from.map(|time| time.0);
             [
@@ -137,7 +137,7 @@ impl Permits {
         track
     }
 
-    fn count(&self, limit: &Limit, asset: &Text, time: i64) -> usize {
+    fn count(&self, limit: &Limit, asset: &Id<Asset>, time: i64) -> usize {
         let at_work = self.permits.values().filter(|permit| {
             permit.kind == PermitKind::Work
                 && permit.asset.as_ref() == Some(asset)
@@ -190,9 +190,9 @@ fn papers(before: &Seen, after: &Seen) -> Option<Cause> {
 }
 
 /// Why entries came, went or are others.
-fn causes(before: &Seen, after: &Seen, papers: Option<Cause>) -> BTreeMap<Text, Cause> {
+fn causes(before: &Seen, after: &Seen, papers: Option<Cause>) -> BTreeMap<Id<Limit>, Cause> {
     let mut causes = BTreeMap::new();
-    let ids: BTreeSet<&Text> = before.limits.keys().chain(after.limits.keys()).collect();
+    let ids: BTreeSet<&Id<Limit>> = before.limits.keys().chain(after.limits.keys()).collect();
     for id in ids {
         let cause = match (before.limits.get(id), after.limits.get(id)) {
             (Some(old), Some(new)) if old == new => None,

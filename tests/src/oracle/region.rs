@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow_model::base::Region;
+use riskflow_model::base::{Asset, Region};
 use riskflow_model::output::{AssetRisk, LevelCounts, RegionRisk, TopAsset, WarningState};
-use riskflow_model::{DomainScope, Level, RegionCode, Shared, Text, Tier};
+use riskflow_model::{DomainScope, Id, Level, RegionCode, Shared, Text, Tier};
 
 use super::place::Places;
 
@@ -12,8 +12,8 @@ use super::place::Places;
 pub fn rows(
     names: &[Shared<Region>],
     places: &Places,
-    assets: &BTreeMap<Text, AssetRisk>,
-    warnings: &BTreeMap<Text, WarningState>,
+    assets: &BTreeMap<Id<Asset>, AssetRisk>,
+    warnings: &BTreeMap<Id<WarningState>, WarningState>,
     past: &BTreeMap<String, i64>,
 ) -> BTreeMap<String, RegionRisk> {
     let named = names.iter().map(|region| region.code.to_string());
@@ -45,8 +45,8 @@ fn row(
     region: RegionCode,
     places: &Places,
     domain: DomainScope,
-    assets: &BTreeMap<Text, AssetRisk>,
-    warnings: &BTreeMap<Text, WarningState>,
+    assets: &BTreeMap<Id<Asset>, AssetRisk>,
+    warnings: &BTreeMap<Id<WarningState>, WarningState>,
     before: i64,
 ) -> RegionRisk {
     let code = region.to_string();

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use riskflow_model::output::{CaseState, Obligation, Response};
-use riskflow_model::{DomainScope, Millis, OutputRecord as _, RegionCode, Text};
+use riskflow_model::responsibility::Unit;
+use riskflow_model::{DomainScope, Id, Millis, OutputRecord as _, RegionCode};
 
 use super::place::Places;
 
@@ -42,12 +43,12 @@ pub fn rows<'a>(cases: impl Iterator<Item = &'a CaseState> + Clone, places: &Pla
     rows
 }
 
-fn of_unit<'a>(rows: &'a mut BTreeMap<String, Response>, unit: &Text) -> &'a mut Response {
+fn of_unit<'a>(rows: &'a mut BTreeMap<String, Response>, unit: &Id<Unit>) -> &'a mut Response {
     let row = empty(None, Some(unit.clone()));
     rows.entry(row.key().to_string()).or_insert(row)
 }
 
-fn empty(place: Option<(RegionCode, DomainScope)>, unit: Option<Text>) -> Response {
+fn empty(place: Option<(RegionCode, DomainScope)>, unit: Option<Id<Unit>>) -> Response {
     let (region, domain) = place.unzip();
     Response {
         region,

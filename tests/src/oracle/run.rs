@@ -3,30 +3,31 @@
 use std::collections::BTreeMap;
 
 use riskflow_config::FlappingSettings;
-use riskflow_model::output::Cause;
-use riskflow_model::{Level, Text};
+use riskflow_model::id::Run;
+use riskflow_model::output::{Cause, WarningState};
+use riskflow_model::{Id, Level};
 
 use crate::oracle::Group;
 use crate::oracle::timeline::{Fact, Says};
 
 /// The runs of one rule and asset.
 #[derive(Default)]
-struct Run {
+struct OfOne {
     /// The newest thousand warnings, with their runs.
-    warnings: Vec<(Text, Text)>,
+    warnings: Vec<(Id<WarningState>, Id<Run>)>,
     /// The run of the last of them.
-    name: Text,
+    name: Id<Run>,
     /// When that ended; none while it is open.
     over: Option<i64>,
 }
 
 /// All runs.
 #[derive(Default)]
-pub struct Runs(BTreeMap<Group, Run>);
+pub struct Runs(BTreeMap<Group, OfOne>);
 
 impl Runs {
     /// A warning is raised; its run.
-    pub fn raise(&mut self, place: &Group, id: &Text, since: i64, join: i64) -> Text {
+    pub fn raise(&mut self, place: &Group, id: &Id<WarningState>, since: i64, join: i64) -> Id<Run> {
         let run = self.0.entry(place.clone()).or_default();
         let before = run.warnings.iter().find(|(known, _)| known == id).cloned();
         let name = match (before, run.over) {
@@ -34,7 +35,7 @@ impl Runs {
             (None, over) => {
                 let name = match over {
                     Some(over) if since <= over + join => run.name.clone(),
-                    _ => id.clone(),
+                    _ => id.widen(),
                 };
                 run.warnings.push((id.clone(), name.clone()));
                 let older = run.warnings.len().saturating_sub(1000);
@@ -48,24 +49,22 @@ impl Runs {
     }
 
     /// The open warning of a rule and asset ended; its run.
-    pub fn end(&mut self, place: &Group, at: i64) -> Text {
+    pub fn end(&mut self, place: &Group, at: i64) -> Id<Run> {
         let run = self.0.get_mut(place).expect("what ends was raised");
         run.over = Some(at);
         run.name.clone()
     }
 
     /// The run of the open warning of a rule and asset.
-    pub fn of_open(&self, place: &Group) -> Text {
+    pub fn of_open(&self, place: &Group) -> Id<Run> {
         self.0[place].name.clone()
     }
 
     /// The run of a warning by its identifier; the identifier itself where it joined none.
-    pub fn of(&self, id: &Text) -> Text {
+    pub fn of(&self, id: &str) -> Id<Run> {
         let mut known = self.0.values().flat_map(|run| &run.warnings);
-        known
-            .find(|(known, _)| known == id)
-            .map_or(id, |(_, name)| name)
-            .clone()
+        let known = known.find(|(known, _)| **known == *id);
+        known.map_or_else(|| id.into(), |(_, name)| name.clone())
     }
 
     /// What ended long ago is not known any more.
@@ -121,7 +120,7 @@ struct Telling<'a> {
 impl Telling<'_> {
     /// The mark ends if there was calm up to a time.
     fn pass(&mut self, at: i64) {
-        let calm = self.marked.as_ref().map(|(change, _)| change + self.settings.calm);
+        let calm = self.marked.as_ref().map(|(change, _)| change + self.settings.calm.0);
         let Some(calm) = calm.filter(|calm| *calm <= at) else {
             return;
         };
@@ -166,7 +165,7 @@ impl Telling<'_> {
             }
             None => {
                 self.facts.push(fact.clone());
-                let lately = |raise: &&i64| fact.at - **raise <= self.settings.within;
+                let lately = |raise: &&i64| fact.at - **raise <= self.settings.within.0;
                 let often = self.raises.iter().filter(lately).count() >= 3;
                 if fact.begins && often && peak.is_some() {
                     self.facts.push(Fact {

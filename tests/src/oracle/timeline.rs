@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use riskflow_model::action::Action;
+use riskflow_model::base::Asset;
+use riskflow_model::id::RuleOrHazard;
 use riskflow_model::output::{Cause, Origin};
-use riskflow_model::{Domain, Level, Millis, RegionCode, Text};
+use riskflow_model::{Domain, Id, Level, Millis, RegionCode};
 
 use crate::oracle::bureau::{Asking, Place, Wanted};
 
@@ -14,9 +16,9 @@ pub struct About {
     /// Whether it is an incident.
     pub incident: bool,
     /// The rule or hazard.
-    pub rule: Text,
+    pub rule: Id<RuleOrHazard>,
     /// The asset.
-    pub asset: Option<Text>,
+    pub asset: Option<Id<Asset>>,
     /// The domain.
     pub domain: Domain,
     /// Where.

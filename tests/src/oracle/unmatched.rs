@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use riskflow_config::{PairProblem, Rule, Unmatched};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::output::Unmatched as Row;
-use riskflow_model::{Key, Millis, OutputRecord as _, Shared, Text};
+use riskflow_model::rule::RuleRecord;
+use riskflow_model::{Id, Key, Millis, OutputRecord as _, Shared, Text};
 
 use super::place::Places;
 use super::{selects, unit};
@@ -14,7 +15,7 @@ use super::{selects, unit};
 #[derive(Default)]
 pub struct Alone(BTreeMap<Place, i64>);
 
-type Place = (&'static str, Text, Option<Text>, Option<Text>);
+type Place = (&'static str, Text, Option<Id<RuleRecord>>, Option<Text>);
 
 /// The tables that meet.
 pub struct Tables<'a> {
@@ -44,11 +45,11 @@ impl Alone {
                 continue;
             }
             let of = |kinds: &[&str]| kinds.contains(&kind).then(|| id.clone());
-            let asset = asset.or_else(|| of(&["no_datastream"]));
-            let about_rule = of(&["selects_nothing"]);
+            let asset = asset.or_else(|| of(&["no_datastream"]).map(Id::new));
+            let about_rule = of(&["selects_nothing"]).map(Id::new);
             let row = Row {
                 kind: kind.into(),
-                datastream: (kind != "no_datastream" && about_rule.is_none()).then(|| id.clone()),
+                datastream: (kind != "no_datastream" && about_rule.is_none()).then(|| Id::new(id.clone())),
                 rule: about_rule.or(rule),
                 asset,
                 part,
@@ -79,9 +80,9 @@ impl Alone {
 
 impl Tables<'_> {
     /// Everything that meets nothing now, and the asset that is missing.
-    fn alone(&self) -> BTreeMap<Place, (Unmatched, Option<Text>)> {
+    fn alone(&self) -> BTreeMap<Place, (Unmatched, Option<Id<Asset>>)> {
         let mut found = BTreeMap::new();
-        let mut add = |id: &Text, what: Unmatched, asset: Option<Text>| {
+        let mut add = |id: &Text, what: Unmatched, asset: Option<Id<Asset>>| {
             let (rule, part) = match &what {
                 Unmatched::RuleMissing { rule } | Unmatched::NotSelected { rule } => (Some(rule.clone()), None),
                 Unmatched::Pair { rule, problem } => (Some(rule.clone()), part(problem)),
@@ -90,8 +91,8 @@ impl Tables<'_> {
             found.insert((what.kind(), id.clone(), rule, part), (what, asset));
         };
         for datastream in self.datastreams.values() {
-            let id = &datastream.id;
-            let Some(asset) = self.assets.get(&Key::of(&datastream.asset)) else {
+            let id = datastream.id.text();
+            let Some(asset) = self.assets.get(&datastream.asset.key()) else {
                 let asset = datastream.asset.clone();
                 add(id, Unmatched::NoAsset { asset: asset.clone() }, Some(asset));
                 continue;
@@ -107,8 +108,8 @@ impl Tables<'_> {
                 add(id, Unmatched::NoRule, None);
             }
             for (rule, _) in datastream.thresholds.iter() {
-                let rule = rule.clone();
-                match self.rules.get(&Key::of(&rule)) {
+                let rule = Id::<RuleRecord>::new(rule.clone());
+                match self.rules.get(&rule.key()) {
                     None => add(id, Unmatched::RuleMissing { rule }, None),
                     Some(found) if !selects(found) => add(id, Unmatched::NotSelected { rule }, None),
                     Some(_) => {}
@@ -123,19 +124,19 @@ impl Tables<'_> {
                     "{rule:?} of {datastream:?}"
                 );
                 for problem in merged.problems {
-                    let rule = rule.record.id.clone();
+                    let rule = Id::new(rule.record.id.clone());
                     add(id, Unmatched::Pair { rule, problem }, None);
                 }
             }
         }
         for asset in self.assets.values() {
             if !self.datastreams.values().any(|datastream| datastream.asset == asset.id) {
-                add(&asset.id, Unmatched::NoDatastream, None);
+                add(asset.id.text(), Unmatched::NoDatastream, None);
             }
         }
         for rule in self.rules.values() {
             let selected = self.datastreams.values().any(|datastream| {
-                let asset = self.assets.get(&Key::of(&datastream.asset));
+                let asset = self.assets.get(&datastream.asset.key());
                 asset.is_some_and(|asset| {
                     selects(rule, datastream, asset, &self.places.chain(&asset.region.to_string()))
                 })

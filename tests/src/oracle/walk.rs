@@ -9,7 +9,8 @@ use riskflow_model::output::{
     Basis, CaseCounts, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Cause, Escalation, Note, Obligation,
     People, TaskState,
 };
-use riskflow_model::{Level, Millis, Text};
+use riskflow_model::responsibility::Unit;
+use riskflow_model::{Id, Level, Millis, Text};
 
 use crate::oracle::bureau::{Asking, Place, Wanted};
 use crate::oracle::timeline::{About, Asked, Fact, Says, Timeline};
@@ -103,7 +104,7 @@ pub struct Walk<'a> {
 }
 
 /// Walks a timeline up to now. It begins with the fact that issues the case.
-pub fn walk<'a>(id: &Text, timeline: &Timeline, semantics: &'a Semantics, now: i64) -> (Walk<'a>, CaseState) {
+pub fn walk<'a>(id: &Id<CaseState>, timeline: &Timeline, semantics: &'a Semantics, now: i64) -> (Walk<'a>, CaseState) {
     let first = &timeline.facts[0];
     let mut walk = Walk::new(semantics, timeline.about[0].about.clone(), first.at);
     let mut actions = timeline.actions.clone();
@@ -176,7 +177,8 @@ impl<'a> Walk<'a> {
     }
 
     fn limit(&self, step: CaseStep) -> Option<i64> {
-        self.semantics.case.deadline(self.about.domain, self.peak, step)
+        let limit = self.semantics.case.deadline(self.about.domain, self.peak, step);
+        limit.map(|limit| limit.0)
     }
 
     pub(super) fn event(&self, at: i64, kind: CaseEventKind) -> CaseEvent {
@@ -392,7 +394,7 @@ impl<'a> Walk<'a> {
             let case = &self.semantics.case;
             let limit = case.deadline(self.about.domain, self.issue_level, CaseStep::Acknowledged);
             self.times.acknowledged = Some(Millis(at));
-            self.times.in_time = limit.is_none_or(|limit| at <= self.issue + limit);
+            self.times.in_time = limit.is_none_or(|limit| at <= self.issue + limit.0);
         }
         if self.round == 1 && step == CaseStep::Archived {
             self.times.archived = Some(Millis(at));
@@ -410,7 +412,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Of those who must acknowledge, the one nearest to the place.
-    pub(super) fn lead(&self) -> Option<(Place, Option<Text>)> {
+    pub(super) fn lead(&self) -> Option<(Place, Option<Id<Unit>>)> {
         let nearest = self.obligations.iter().max_by(|(a, one), (b, other)| {
             // Of two that are equally near, the first counts as the greater.
             one.asking.depth.cmp(&other.asking.depth).then(b.cmp(a))
@@ -419,7 +421,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The first obligation of a unit.
-    pub(super) fn first_of(&self, unit: &Text) -> Option<(Place, Option<Text>)> {
+    pub(super) fn first_of(&self, unit: &Id<Unit>) -> Option<(Place, Option<Id<Unit>>)> {
         let first = self.obligations.iter().find(|((of, _), _)| of == unit);
         first.map(|(place, pending)| (place.clone(), pending.asking.parent.clone()))
     }
@@ -487,7 +489,7 @@ impl<'a> Walk<'a> {
     pub(super) fn lift(
         &mut self,
         step: Option<CaseStep>,
-        from: Option<(Place, Option<Text>)>,
+        from: Option<(Place, Option<Id<Unit>>)>,
         task: Option<Text>,
         at: i64,
         event: Option<CaseEvent>,
@@ -523,7 +525,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn state(&self, id: &Text) -> CaseState {
+    fn state(&self, id: &Id<CaseState>) -> CaseState {
         let About {
             incident,
             rule,
@@ -579,7 +581,7 @@ impl<'a> Walk<'a> {
 
 /// How a task is called among those of all plans.
 pub(super) fn full_name(task: &Wanted) -> Text {
-    let part = |text: &Text| text.replace('~', "~0").replace('/', "~1");
+    let part = |text: &str| text.replace('~', "~0").replace('/', "~1");
     format!("{}/{}", part(&task.plan), part(&task.task)).into()
 }
 

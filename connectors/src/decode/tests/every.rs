@@ -258,7 +258,7 @@ fn registers_write_no_end_as_a_day_far_away() {
     };
     let permit = permit.downcast::<Permit>().unwrap();
     assert_eq!((permit.valid_from, permit.valid_to), (None, None));
-    assert_eq!(permit.in_force(), Some((i64::MIN, i64::MAX)));
+    assert_eq!(permit.in_force(), Some((Millis::MIN, Millis::MAX)));
     let work = certificate
         .replace("certificate", "work")
         .replace(r#""holders""#, r#""asset":"a","holders""#);

@@ -1,24 +1,25 @@
 //! What people may do at each step, and what it does.
 
-use riskflow_model::Millis;
-use riskflow_model::Text;
 use riskflow_model::action::{Action, Verb};
 use riskflow_model::output::{Basis, By, CaseEventKind, CaseState, CaseStep, Cause, Note, Refusal, TaskState};
+use riskflow_model::responsibility::Unit;
+use riskflow_model::{Id, Millis, Text};
 
 use super::machine::{Machine, Post, Rules, Told};
+use crate::closed_loop::obligation::PlannedTask;
 
 impl Machine {
     /// An action stands at a time: it is done, or refused and changes nothing.
-    pub(super) fn act(&mut self, at: i64, action: &Action, rules: Rules<'_>, out: &mut Vec<Told>) {
+    pub(super) fn act(&mut self, at: Millis, action: &Action, rules: Rules<'_>, out: &mut Vec<Told>) {
         let by = by(action);
-        let refused = if action.time.0 < self.times.issued.0 - rules.max_future {
+        let refused = if action.time < self.times.issued - rules.max_future {
             Some(Refusal::BeforeIssue)
         } else {
             self.refusal(action)
         };
         if let Some(refusal) = refused {
             // An event of an action is of the time that the action names, wherever it stands.
-            let mut event = self.event(action.time.0, CaseEventKind::Refused);
+            let mut event = self.event(action.time, CaseEventKind::Refused);
             event.by = Some(by);
             event.refusal = Some(refusal);
             event.allowed = Verb::ALL.into_iter().filter(|verb| self.allows(*verb)).collect();
@@ -35,7 +36,7 @@ impl Machine {
             return;
         }
         let kind = self.perform(at, action, rules);
-        let mut event = self.event(action.time.0, kind);
+        let mut event = self.event(action.time, kind);
         event.by = Some(by);
         out.push((event, Cause::Manual));
     }
@@ -83,7 +84,7 @@ impl Machine {
     }
 
     /// Does what is allowed.
-    fn perform(&mut self, at: i64, action: &Action, rules: Rules<'_>) -> CaseEventKind {
+    fn perform(&mut self, at: Millis, action: &Action, rules: Rules<'_>) -> CaseEventKind {
         match action.action {
             Verb::Call => self.enter(at, CaseStep::Called, rules),
             Verb::Acknowledge => {
@@ -112,7 +113,7 @@ impl Machine {
             Verb::Archive => {
                 self.enter(at, CaseStep::Archived, rules);
                 if self.round == 1 {
-                    self.times.archived = Some(Millis(at));
+                    self.times.archived = Some(at);
                 }
             }
             Verb::Reject => {
@@ -120,7 +121,7 @@ impl Machine {
                 return CaseEventKind::Rejected;
             }
             Verb::Suppress => {
-                self.suppress(at, action.until.map(|until| until.0));
+                self.suppress(at, action.until);
                 return CaseEventKind::Suppressed;
             }
             Verb::Escalate => return CaseEventKind::Escalated,
@@ -132,19 +133,19 @@ impl Machine {
         CaseEventKind::Step
     }
 
-    fn first_acknowledged(&mut self, at: i64, rules: Rules<'_>) {
+    fn first_acknowledged(&mut self, at: Millis, rules: Rules<'_>) {
         let issued = self.times.issued;
         let step = CaseStep::Acknowledged;
         let limit = self
             .domain
             .and_then(|domain| rules.settings.deadline(domain, self.issue_level, step));
-        self.times.acknowledged = Some(Millis(at));
-        self.times.in_time = limit.is_none_or(|limit| at <= issued.0 + limit);
+        self.times.acknowledged = Some(at);
+        self.times.in_time = limit.is_none_or(|limit| at <= issued + limit);
     }
 
-    fn note(&mut self, at: i64, action: &Action) {
+    fn note(&mut self, at: Millis, action: &Action) {
         let note = |text: &Text| Note {
-            at: Millis(at),
+            at,
             actor: action.actor.clone(),
             text: text.clone(),
         };
@@ -181,7 +182,7 @@ impl Machine {
         lifted || self.matching(action).next().is_some()
     }
 
-    fn acknowledge(&mut self, at: i64, action: &Action) {
+    fn acknowledge(&mut self, at: Millis, action: &Action) {
         let matching: Vec<Post> = self.matching(action).cloned().collect();
         for post in matching {
             if let Some(obliged) = self.obliged.get_mut(&post) {
@@ -195,15 +196,15 @@ impl Machine {
     }
 
     /// The task that a report is about; `None` where the case has none open.
-    fn job_of(&self, action: &Action) -> Result<Option<(Text, Text)>, Refusal> {
+    fn job_of(&self, action: &Action) -> Result<Option<PlannedTask>, Refusal> {
         let open = self.jobs.values().any(|job| job.reported.is_none());
         let Some(named) = &action.task else {
             return if open { Err(Refusal::UnknownTask) } else { Ok(None) };
         };
         // A full name means one task, also where another is called the same for short.
-        let full = |(plan, task): &(Text, Text)| TaskState::full_name(plan, task) == *named;
+        let full = |(plan, task): &PlannedTask| TaskState::full_name(plan, task) == *named;
         let by_full_name = self.jobs.keys().any(full);
-        let is_named = |id: &(Text, Text)| if by_full_name { full(id) } else { id.1 == *named };
+        let is_named = |id: &PlannedTask| if by_full_name { full(id) } else { id.1.text() == named };
         let mut found = self.jobs.iter().filter(|(id, _)| is_named(id)).peekable();
         if found.peek().is_none() {
             return Err(Refusal::UnknownTask);
@@ -213,7 +214,7 @@ impl Machine {
     }
 }
 
-fn is_to(to: &Option<Text>, action: &Action) -> bool {
+fn is_to(to: &Option<Id<Unit>>, action: &Action) -> bool {
     to.is_some() && *to == action.unit
 }
 

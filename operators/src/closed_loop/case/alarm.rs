@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use riskflow_model::output::{Basis, CaseEvent, CaseEventKind, CaseStep, Escalation, NoticeEvent};
-use riskflow_model::{Millis, Text};
+use riskflow_model::output::{Basis, CaseEvent, CaseEventKind, CaseState, CaseStep, Escalation, NoticeEvent};
+use riskflow_model::{Id, Millis, Text};
 
 use super::machine::{Machine, Obliged, Post};
 use super::{Addressee, Alarm};
 
 /// The alarms of a case: none while it is suppressed.
-pub(super) fn alarms(case: &Text, now: i64, machine: &Machine) -> BTreeSet<Arc<Alarm>> {
+pub(super) fn alarms(case: &Id<CaseState>, now: Millis, machine: &Machine) -> BTreeSet<Arc<Alarm>> {
     if machine.suppressed.is_some_and(|until| now < until) {
         return BTreeSet::new();
     }
@@ -27,7 +27,7 @@ pub(super) fn alarms(case: &Text, now: i64, machine: &Machine) -> BTreeSet<Arc<A
     alarms.into_iter().map(Arc::new).collect()
 }
 
-fn pending_alarm(case: &Text, machine: &Machine, (unit, role): &Post, obliged: &Obliged) -> Alarm {
+fn pending_alarm(case: &Id<CaseState>, machine: &Machine, (unit, role): &Post, obliged: &Obliged) -> Alarm {
     Alarm {
         case: case.clone(),
         event: NoticeEvent::Issued,
@@ -40,12 +40,12 @@ fn pending_alarm(case: &Text, machine: &Machine, (unit, role): &Post, obliged: &
             by_post: obliged.held.by_post,
         },
         level: machine.peak,
-        due: obliged.deadline.due.map(Millis),
+        due: obliged.deadline.due,
     }
 }
 
 /// None where there is no parent unit.
-fn escalation_alarm(case: &Text, machine: &Machine, escalation: &Escalation) -> Option<Alarm> {
+fn escalation_alarm(case: &Id<CaseState>, machine: &Machine, escalation: &Escalation) -> Option<Alarm> {
     Some(Alarm {
         case: case.clone(),
         event: NoticeEvent::Escalated,
@@ -58,7 +58,7 @@ fn escalation_alarm(case: &Text, machine: &Machine, escalation: &Escalation) -> 
 }
 
 /// What everyone is told who was told before: an end, that it goes on all the same, or that it does so again and again.
-fn news_alarm(case: &Text, machine: &Machine) -> Option<Alarm> {
+fn news_alarm(case: &Id<CaseState>, machine: &Machine) -> Option<Alarm> {
     let (event, at) = match (machine.basis, machine.flapping, machine.resumed) {
         _ if machine.step == CaseStep::Archived => return None,
         (Basis::Cleared, ..) => (NoticeEvent::Cleared, machine.fact_at),
@@ -102,19 +102,19 @@ pub fn notice_of(event: &CaseEvent) -> Option<(NoticeEvent, Vec<Text>)> {
         | CaseEventKind::Noted
         | CaseEventKind::Refused => return None,
     };
-    Some((told, vec![number(event.at.0)]))
+    Some((told, vec![number(event.at)]))
 }
 
 fn escalation_mark(escalation: &Escalation) -> Vec<Text> {
     vec![
-        number(escalation.at.0),
+        number(escalation.at),
         escalation.step.map_or("", CaseStep::name).into(),
-        escalation.unit.clone().unwrap_or_default(),
+        escalation.unit.clone().unwrap_or_default().into_text(),
         escalation.role.clone().unwrap_or_default(),
         escalation.task.clone().unwrap_or_default(),
     ]
 }
 
-fn number(time: i64) -> Text {
-    time.to_string().into()
+fn number(time: Millis) -> Text {
+    time.0.to_string().into()
 }

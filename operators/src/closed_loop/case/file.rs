@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use riskflow_config::FlappingSettings;
 use riskflow_model::action::Action;
+use riskflow_model::id::{CaseReference, WarningOrIncident};
 use riskflow_model::intake::IncidentState;
 use riskflow_model::output::{
     Basis, CaseCounts, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, Obligation, Origin, Refusal,
-    TaskState,
+    TaskState, WarningState,
 };
-use riskflow_model::{Domain, Key, Level, Millis, Text};
+use riskflow_model::responsibility::Unit;
+use riskflow_model::{Domain, Duration, Id, Key, Level, Millis};
 use serde::{Deserialize, Serialize};
 
 use super::alarm::alarms;
@@ -18,7 +20,7 @@ use super::item::{Fact, FactKind, Held, Item, What};
 use super::machine::{Machine, Post, Rules, Told};
 use super::restless::{Passed, Restless};
 use super::{Alarm, Case, CaseOutput, Change, Standing, acting, name};
-use crate::closed_loop::obligation::{Subject, TaskMatch};
+use crate::closed_loop::obligation::{PlannedTask, Subject, TaskMatch};
 use crate::engine::{Diff, Next};
 use crate::warning::KNOWN;
 
@@ -29,16 +31,16 @@ struct Walked {
     /// How many items it has behind it.
     items: usize,
     /// Up to when its deadlines have passed.
-    until: i64,
+    until: Millis,
 }
 
 /// One case.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct File {
     /// See [`name::of_case`].
-    pub(super) id: Text,
+    pub(super) id: Id<CaseState>,
     /// The warnings that it is about, the newest last; none of an incident.
-    warnings: VecDeque<Text>,
+    warnings: VecDeque<Id<WarningState>>,
     /// How many there were.
     joined: u32,
     /// Whether one of them ended.
@@ -56,7 +58,7 @@ pub(super) struct File {
     level: Level,
     /// Obligations and tasks as they stand on the timeline.
     duties: BTreeMap<Post, Held>,
-    tasks: BTreeMap<(Text, Text), TaskMatch>,
+    tasks: BTreeMap<PlannedTask, TaskMatch>,
     /// The identifiers of its actions.
     actions: BTreeSet<Key>,
     /// The case as of a time that nothing can reach any more.
@@ -75,7 +77,7 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn new(id: Text, subject: Arc<Subject>) -> Self {
+    pub(super) fn new(id: Id<CaseState>, subject: Arc<Subject>) -> Self {
         Self {
             id,
             warnings: VecDeque::new(),
@@ -99,9 +101,9 @@ impl File {
         }
     }
 
-    /// Whether a warning or incident belongs to it.
-    pub(super) fn is_of(&self, id: &Text) -> bool {
-        self.id == *id || self.warnings.contains(id)
+    /// Whether it has this name, or what has it belongs to it.
+    pub(super) fn is_of(&self, named: &Id<CaseReference>) -> bool {
+        *self.id == **named || self.warnings.iter().any(|warning| **warning == **named)
     }
 
     /// Whether it is archived, as far as is told.
@@ -112,20 +114,26 @@ impl File {
     }
 
     /// A warning belongs to it from here on.
-    pub(super) fn join(&mut self, warning: &Text) {
+    pub(super) fn join(&mut self, warning: Id<WarningState>) {
         self.joined += 1;
-        self.warnings.push_back(warning.clone());
+        self.warnings.push_back(warning);
         if self.warnings.len() > KNOWN {
             self.warnings.pop_front();
         }
     }
 
     /// Adds a fact to the timeline. While the case is flapping, only a fact with a level above the peak is added.
-    pub(super) fn fact(&mut self, now: i64, warning: &Text, mut fact: Fact, settings: &FlappingSettings) {
+    pub(super) fn fact(
+        &mut self,
+        now: Millis,
+        id: &Id<WarningOrIncident>,
+        mut fact: Fact,
+        settings: &FlappingSettings,
+    ) {
         // The last warning is withdrawn, but others of the case have ended: so the case has ended, it is not withdrawn.
         match fact.kind {
             FactKind::Cleared => self.ended = true,
-            FactKind::Withdrawn if self.ended && !name::begins_with(&self.id, warning) => fact.kind = FactKind::Cleared,
+            FactKind::Withdrawn if self.ended && !name::begins_with(&self.id, id) => fact.kind = FactKind::Cleared,
             _ => {}
         }
         let cause = fact.cause;
@@ -147,7 +155,7 @@ impl File {
     }
 
     /// The mark goes once there was calm, and what was not told meanwhile is told.
-    pub(super) fn calm_down(&mut self, now: i64) {
+    pub(super) fn calm_down(&mut self, now: Millis) {
         let shown = self.state.as_ref().map_or(Level::None, |state| state.level);
         if let Some((at, fact)) = self.restless.calm(now, shown) {
             self.add(at, What::Flapping(false, Cause::Clock));
@@ -157,13 +165,13 @@ impl File {
         }
     }
 
-    fn put(&mut self, at: i64, fact: Fact) {
+    fn put(&mut self, at: Millis, fact: Fact) {
         self.level = fact.level();
         self.add(at, What::Fact(fact));
     }
 
     /// Says what the case is about now.
-    pub(super) fn about(&mut self, now: i64, subject: &Arc<Subject>) {
+    pub(super) fn about(&mut self, now: Millis, subject: &Arc<Subject>) {
         self.subject = Arc::clone(subject);
         if self.domain != Some(subject.domain) {
             self.domain = Some(subject.domain);
@@ -178,12 +186,12 @@ impl File {
     /// The action itself, where the case has as many as it may have.
     pub(super) fn action(
         &mut self,
-        now: i64,
+        now: Millis,
         origin: Origin,
         action: Box<Action>,
         most: usize,
     ) -> Result<bool, Box<Action>> {
-        let id = Key::of(&action.id);
+        let id = action.id.key();
         if self.actions.contains(&id) {
             return Ok(false);
         }
@@ -192,27 +200,27 @@ impl File {
         }
         self.actions.insert(id);
         // Done after the issue and before it was told.
-        let at = action.time.0.min(now).max(self.issued());
+        let at = action.time.min(now).max(self.issued());
         self.add(at, What::Act(origin, action));
         Ok(true)
     }
 
-    fn issued(&self) -> i64 {
+    fn issued(&self) -> Millis {
         if self.anchor.exists() {
-            self.anchor.times.issued.0
+            self.anchor.times.issued
         } else {
-            self.items.first().map_or(i64::MIN, |first| first.at)
+            self.items.first().map_or(Millis::MIN, |first| first.at)
         }
     }
 
-    fn add(&mut self, at: i64, what: What) {
+    fn add(&mut self, at: Millis, what: What) {
         // What comes in between, or at the same instant, is walked from the anchor on.
         self.walked = self.walked.take().filter(|walked| walked.until < at);
         Item { at, what }.insert_into(&mut self.items);
     }
 
     /// Puts what the duties and plans say now on the timeline, where it differs; says whether anything did.
-    pub(super) fn follow(&mut self, now: i64, rows: &super::Rows) -> bool {
+    pub(super) fn follow(&mut self, now: Millis, rows: &super::Rows) -> bool {
         // What a restless level does not show leaves them as they are.
         let shows = |subject: &Arc<Subject>| {
             let open = matches!(subject.incident, None | Some(IncidentState::Open));
@@ -236,7 +244,7 @@ impl File {
             held.by_post |= !duty.rostered;
             held.rosters.extend(duty.rostered.then_some(duty.duty));
         }
-        let tasks: BTreeMap<(Text, Text), TaskMatch> = rows
+        let tasks: BTreeMap<PlannedTask, TaskMatch> = rows
             .tasks
             .iter()
             .map(|(id, task)| (id.clone(), (**task).clone()))
@@ -256,7 +264,7 @@ impl File {
 
     /// Finds out what is to be said now, and says what differs from what was said; when to look again, or `None` to forget the
     /// case.
-    pub(super) fn tell(&mut self, now: i64, case: &Case, out: &mut Vec<(CaseOutput, Diff)>) -> Option<Next> {
+    pub(super) fn tell(&mut self, now: Millis, case: &Case, out: &mut Vec<(CaseOutput, Diff)>) -> Option<Next> {
         let rules = Rules {
             settings: &case.settings,
             max_future: case.max_future,
@@ -269,7 +277,7 @@ impl File {
         for item in &self.items[goes_on.unwrap_or(0)..] {
             machine.step_over(item, rules, &mut found);
         }
-        machine.pass(now + 1, &mut found);
+        machine.pass(now + Duration(1), &mut found);
         let change = std::mem::take(&mut self.change);
         let refused = change.too_many.iter().map(|action| self.too_many(action, &machine));
         out.extend(refused.map(|delta| (CaseOutput::Delta(Box::new(delta)), 1)));
@@ -303,7 +311,7 @@ impl File {
     }
 
     /// Since when nothing more is to come; `None` while something is.
-    fn rest(&self, machine: &Machine) -> Option<i64> {
+    fn rest(&self, machine: &Machine) -> Option<Millis> {
         if machine.step == CaseStep::Archived {
             Some(machine.entered)
         } else if machine.basis != Basis::Active && self.actions.is_empty() {
@@ -314,7 +322,7 @@ impl File {
     }
 
     /// Goes for good over what is before a time that no action can reach any more.
-    fn move_anchor(&mut self, floor: i64, rules: Rules<'_>) {
+    fn move_anchor(&mut self, floor: Millis, rules: Rules<'_>) {
         let before = self.items.partition_point(|item| item.at < floor);
         // Now and then: to let go of the first few moves all others.
         if 2 * before < self.items.len() {
@@ -360,7 +368,7 @@ impl File {
     }
 
     fn too_many(&self, action: &Action, machine: &Machine) -> CaseDelta {
-        let mut event = machine.event(action.time.0, CaseEventKind::Refused);
+        let mut event = machine.event(action.time, CaseEventKind::Refused);
         event.by = Some(acting::by(action));
         event.refusal = Some(Refusal::TooMany);
         CaseDelta {
@@ -375,7 +383,7 @@ impl File {
     }
 
     /// Gives the rows where they differ from those given.
-    fn show(&mut self, now: i64, machine: &Machine, out: &mut Vec<(CaseOutput, Diff)>) {
+    fn show(&mut self, now: Millis, machine: &Machine, out: &mut Vec<(CaseOutput, Diff)>) {
         let obligations = obligations_of(machine);
         let state = self.state_of(machine, &obligations);
         replace(&mut self.state, state, CaseOutput::State, out);
@@ -398,7 +406,7 @@ impl File {
 
     /// Until when a mark lasts, if it stays calm.
     #[cfg(test)]
-    pub(super) const fn wakes(&self) -> Option<i64> {
+    pub(super) const fn wakes(&self) -> Option<Millis> {
         self.restless.until()
     }
 
@@ -435,7 +443,7 @@ impl File {
         CaseState {
             id: self.id.clone(),
             warnings: newest(&self.warnings, CaseState::NEWEST),
-            flapping: machine.flapping.map(Millis),
+            flapping: machine.flapping,
             incident: subject.incident.is_some(),
             rule: subject.rule.clone(),
             asset: subject.asset.clone(),
@@ -446,14 +454,11 @@ impl File {
             peak: machine.peak,
             basis: machine.basis,
             step: machine.step,
-            entered: Millis(machine.entered),
-            due: deadline
-                .due
-                .filter(|_| deadline.ahead.is_some() && in_force)
-                .map(Millis),
+            entered: machine.entered,
+            due: deadline.due.filter(|_| deadline.ahead.is_some() && in_force),
             round: machine.round,
             rejected: machine.rejected.clone(),
-            suppressed_until: machine.suppressed.map(Millis),
+            suppressed_until: machine.suppressed,
             escalations: escalations.collect(),
             obligations: first(obligations, |obligation| obligation.acknowledged.is_none()),
             tasks: first(&tasks, |task| task.reported.is_none()),
@@ -471,7 +476,7 @@ impl File {
     }
 
     fn standing_of(&self, machine: &Machine, obligations: Vec<Obligation>) -> Standing {
-        let mut missed: BTreeMap<&Text, u32> = BTreeMap::new();
+        let mut missed: BTreeMap<&Id<Unit>, u32> = BTreeMap::new();
         for unit in machine
             .lifted
             .iter()
@@ -495,7 +500,7 @@ impl File {
 const LONG: usize = if cfg!(debug_assertions) { 4 } else { 64 };
 
 /// The last of a list.
-fn newest(all: &VecDeque<Text>, most: usize) -> Vec<Text> {
+fn newest<T: Clone>(all: &VecDeque<T>, most: usize) -> Vec<T> {
     all.iter().skip(all.len().saturating_sub(most)).cloned().collect()
 }
 
@@ -518,9 +523,9 @@ fn obligations_of(machine: &Machine) -> Vec<Obligation> {
     let obligations = machine.obliged.iter().map(|((unit, role), obliged)| Obligation {
         unit: unit.clone(),
         role: role.clone(),
-        since: Millis(obliged.since),
-        due: obliged.deadline.due.map(Millis),
-        acknowledged: obliged.acknowledged.map(Millis),
+        since: obliged.since,
+        due: obliged.deadline.due,
+        acknowledged: obliged.acknowledged,
     });
     obligations.collect()
 }
@@ -533,8 +538,8 @@ fn tasks_of(machine: &Machine) -> Vec<TaskState> {
         task: job.task.task.clone(),
         name: job.task.name.clone(),
         role: job.task.role.clone(),
-        due: job.deadline.due.map(Millis),
-        reported: job.reported.map(Millis),
+        due: job.deadline.due,
+        reported: job.reported,
     });
     tasks.collect()
 }

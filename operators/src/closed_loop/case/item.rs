@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use riskflow_model::action::Action;
 use riskflow_model::output::{Cause, Explanation, Origin};
-use riskflow_model::{Domain, Key, Level, Number, Text};
+use riskflow_model::responsibility::Unit;
+use riskflow_model::{Domain, Id, Key, Level, Millis, Number, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::closed_loop::obligation::TaskMatch;
+use super::machine::Post;
+use crate::closed_loop::obligation::{PlannedTask, TaskMatch};
 
 /// Something that stands on the timeline of a case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Item {
-    /// When, in milliseconds.
-    pub at: i64,
+    /// When.
+    pub at: Millis,
     /// What.
     pub what: What,
 }
@@ -28,9 +30,9 @@ pub enum What {
     /// The case is flapping from here on, or no longer.
     Flapping(bool, Cause),
     /// The obligation of a unit and role appeared or changed (`Some`), or is gone.
-    Duty((Text, Text), Option<Held>),
+    Duty(Post, Option<Held>),
     /// A task of a plan appeared or changed (`Some`), or is gone.
-    Task((Text, Text), Option<TaskMatch>),
+    Task(PlannedTask, Option<TaskMatch>),
     /// Someone did something.
     Act(Origin, Box<Action>),
 }
@@ -111,7 +113,7 @@ pub enum FactKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The parent of the unit.
-    pub parent: Option<Text>,
+    pub parent: Option<Id<Unit>>,
     /// How many regions lie above that of the nearest of its duties.
     pub depth: u32,
     /// Its duties that have a roster.
@@ -122,7 +124,7 @@ pub struct Held {
 
 impl Item {
     /// Items stand in this order.
-    pub fn order(&self) -> (i64, u8, Origin) {
+    pub fn order(&self) -> (Millis, u8, Origin) {
         match &self.what {
             What::Domain(_) => (self.at, 0, Origin::default()),
             What::Fact(_) | What::Flapping(..) => (self.at, 1, Origin::default()),

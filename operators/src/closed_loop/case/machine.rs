@@ -10,14 +10,15 @@ use riskflow_config::CaseSettings;
 use riskflow_model::output::{
     Basis, By, CaseEvent, CaseEventKind, CaseStep, CaseTimes, Cause, Escalation, People, TaskState,
 };
-use riskflow_model::{Domain, Level, Millis, Text};
+use riskflow_model::responsibility::Unit;
+use riskflow_model::{Domain, Duration, Id, Level, Millis, Text};
 use serde::{Deserialize, Serialize};
 
 use super::item::{Evidence, Fact, FactKind, Held, Item, What};
-use crate::closed_loop::obligation::TaskMatch;
+use crate::closed_loop::obligation::{PlannedTask, TaskMatch};
 
 /// A unit and a role there.
-pub type Post = (Text, Text);
+pub type Post = (Id<Unit>, Text);
 
 /// What the machine needs to know besides its timeline.
 #[derive(Clone, Copy, Debug)]
@@ -25,35 +26,35 @@ pub struct Rules<'a> {
     /// Deadlines.
     pub settings: &'a CaseSettings,
     /// How far an action may be before the issue.
-    pub max_future: i64,
+    pub max_future: Duration,
 }
 
 /// Something that must be done by a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadline {
     /// By when; `None` where no deadline is set.
-    pub due: Option<i64>,
+    pub due: Option<Millis>,
     /// When it will pass: later than `due` where it was put off; `None` once it has passed, missed or not in force.
-    pub ahead: Option<i64>,
+    pub ahead: Option<Millis>,
 }
 
 impl Deadline {
     const NONE: Self = Self { due: None, ahead: None };
 
-    fn after(from: i64, limit: Option<i64>) -> Self {
+    fn after(from: Millis, limit: Option<Duration>) -> Self {
         let due = limit.map(|limit| from + limit);
         Self { due, ahead: due }
     }
 
     /// The suppression that put it off ends at another time. One that only counts from a changed limit was not put off.
-    fn put_off_until(&mut self, at: i64, until: i64) {
+    fn put_off_until(&mut self, at: Millis, until: Millis) {
         if self.ahead > Some(at) && self.ahead != self.due {
             self.ahead = Some(until);
         }
     }
 
     /// Another limit from the same beginning; one that is past by now passes now.
-    fn change(&mut self, now: i64, from: i64, limit: Option<i64>) {
+    fn change(&mut self, now: Millis, from: Millis, limit: Option<Duration>) {
         let passed = self.due.is_some() && self.ahead.is_none();
         let due = limit.map(|limit| from + limit);
         if due != self.due {
@@ -71,11 +72,11 @@ pub struct Obliged {
     /// Whether duties give it still.
     pub present: bool,
     /// Pending since then.
-    pub since: i64,
+    pub since: Millis,
     /// By when.
     pub deadline: Deadline,
     /// When it was acknowledged.
-    pub acknowledged: Option<i64>,
+    pub acknowledged: Option<Millis>,
 }
 
 /// What a plan asks for.
@@ -86,11 +87,11 @@ pub struct Job {
     /// Whether the plan gives it still.
     pub present: bool,
     /// When it came.
-    pub since: i64,
+    pub since: Millis,
     /// By when.
     pub deadline: Deadline,
     /// When it was reported.
-    pub reported: Option<i64>,
+    pub reported: Option<Millis>,
 }
 
 /// An escalation, and whether the unit that it went to knows.
@@ -114,29 +115,29 @@ pub struct Machine {
     pub(super) round: u32,
     pub(super) step: CaseStep,
     /// When the step was entered.
-    pub(super) entered: i64,
+    pub(super) entered: Millis,
     pub(super) basis: Basis,
     /// When the last fact stood.
-    pub(super) fact_at: i64,
+    pub(super) fact_at: Millis,
     pub(super) level: Level,
     pub(super) peak: Level,
     /// The time of the alarm that must be acknowledged.
-    pub(super) armed: i64,
+    pub(super) armed: Millis,
     /// Since when it goes on again after an end that was told.
-    pub(super) resumed: Option<i64>,
+    pub(super) resumed: Option<Millis>,
     /// Since when what it rests on is restless.
-    pub(super) flapping: Option<i64>,
+    pub(super) flapping: Option<Millis>,
     /// What the last fact rests on, and that which armed it last.
     pub(super) evidence: Option<Arc<Evidence>>,
     pub(super) armed_by: Option<Arc<Evidence>>,
     pub(super) rejected: Option<Text>,
-    pub(super) suppressed: Option<i64>,
+    pub(super) suppressed: Option<Millis>,
     /// By when the next step must be done, and which that is.
     pub(super) next: (CaseStep, Deadline),
     /// By when anybody must acknowledge where nobody is obliged.
     pub(super) anybody: Deadline,
     pub(super) obliged: BTreeMap<Post, Obliged>,
-    pub(super) jobs: BTreeMap<(Text, Text), Job>,
+    pub(super) jobs: BTreeMap<PlannedTask, Job>,
     pub(super) lifted: Vec<Lifted>,
     /// The level at which it was first issued.
     pub(super) issue_level: Level,
@@ -152,7 +153,7 @@ enum Which {
     Next,
     Anybody,
     Obliged(Post),
-    Job((Text, Text)),
+    Job(PlannedTask),
 }
 
 impl Machine {
@@ -185,7 +186,7 @@ impl Machine {
     }
 
     /// Passes every deadline before this time.
-    pub fn pass(&mut self, before: i64, out: &mut Vec<Told>) {
+    pub fn pass(&mut self, before: Millis, out: &mut Vec<Told>) {
         while let Some((due, which)) = self.first_due() {
             if due >= before {
                 return;
@@ -195,14 +196,14 @@ impl Machine {
     }
 
     /// When something happens by the clock alone.
-    pub fn next_due(&self) -> Option<i64> {
+    pub fn next_due(&self) -> Option<Millis> {
         self.first_due().map(|(due, _)| due)
     }
 
     /// The first deadline ahead; of several at one time the next step's, then by unit and role, then tasks.
-    fn first_due(&self) -> Option<(i64, Which)> {
-        let mut first: Option<(i64, Which)> = None;
-        let mut take = |due: Option<i64>, which: Which| {
+    fn first_due(&self) -> Option<(Millis, Which)> {
+        let mut first: Option<(Millis, Which)> = None;
+        let mut take = |due: Option<Millis>, which: Which| {
             if let Some(due) = due.filter(|due| first.as_ref().is_none_or(|(least, _)| due < least)) {
                 first = Some((due, which));
             }
@@ -222,7 +223,7 @@ impl Machine {
         first
     }
 
-    fn pass_one(&mut self, due: i64, which: Which, out: &mut Vec<Told>) {
+    fn pass_one(&mut self, due: Millis, which: Which, out: &mut Vec<Told>) {
         let to_archive = matches!(which, Which::Next) && self.next.0 == CaseStep::Archived;
         // Where somebody is obliged, those must acknowledge, and not anybody.
         let concerns = !matches!(which, Which::Anybody) || self.obliged.is_empty();
@@ -268,7 +269,7 @@ impl Machine {
     }
 
     /// Nobody is told until a time, or no longer: what was put off until another one passes then.
-    pub(super) fn suppress(&mut self, at: i64, until: Option<i64>) {
+    pub(super) fn suppress(&mut self, at: Millis, until: Option<Millis>) {
         // One that is over already suppresses nothing.
         self.suppressed = until.filter(|until| *until > at);
         let end = self.suppressed.unwrap_or(at);
@@ -295,7 +296,7 @@ impl Machine {
     /// An escalation to the parent of a unit.
     pub(super) fn lift(
         &mut self,
-        at: i64,
+        at: Millis,
         step: Option<CaseStep>,
         from: Option<Post>,
         task: Option<Text>,
@@ -312,7 +313,7 @@ impl Machine {
             role,
             task,
             to,
-            at: Millis(at),
+            at,
         };
         self.lifted.push(Lifted {
             escalation: escalation.clone(),
@@ -321,16 +322,16 @@ impl Machine {
         });
         let cause = if by.is_some() { Cause::Manual } else { Cause::Clock };
         let (by, done) = by.unzip();
-        let mut event = self.event(done.map_or(at, |done| done.0), CaseEventKind::Escalated);
+        let mut event = self.event(done.unwrap_or(at), CaseEventKind::Escalated);
         event.by = by;
         event.escalation = Some(escalation);
         out.push((event, cause));
     }
 
     /// An event that leaves the case as it is now.
-    pub(super) fn event(&self, at: i64, kind: CaseEventKind) -> CaseEvent {
+    pub(super) fn event(&self, at: Millis, kind: CaseEventKind) -> CaseEvent {
         CaseEvent {
-            at: Millis(at),
+            at,
             kind,
             step: self.step,
             level: self.level,
@@ -341,7 +342,7 @@ impl Machine {
         }
     }
 
-    fn flap(&mut self, at: i64, flapping: bool, cause: Cause, out: &mut Vec<Told>) {
+    fn flap(&mut self, at: Millis, flapping: bool, cause: Cause, out: &mut Vec<Told>) {
         self.flapping = flapping.then_some(at);
         let kind = if flapping {
             // That says more than that it goes on.
@@ -353,14 +354,14 @@ impl Machine {
         out.push((self.event(at, kind), cause));
     }
 
-    fn fact(&mut self, at: i64, fact: &Fact, rules: Rules<'_>, out: &mut Vec<Told>) {
+    fn fact(&mut self, at: Millis, fact: &Fact, rules: Rules<'_>, out: &mut Vec<Told>) {
         self.fact_at = at;
         self.resumed = None;
         self.evidence.clone_from(&fact.evidence);
         let archived = self.step == CaseStep::Archived;
         let kind = match fact.kind {
             FactKind::Raised(level) | FactKind::Joined(level) if !self.exists() => {
-                self.times.issued = Millis(at);
+                self.times.issued = at;
                 self.issue_level = level;
                 self.begin(at, level, rules);
                 CaseEventKind::Issued
@@ -427,7 +428,7 @@ impl Machine {
     }
 
     /// A round begins.
-    fn begin(&mut self, at: i64, level: Level, rules: Rules<'_>) {
+    fn begin(&mut self, at: Millis, level: Level, rules: Rules<'_>) {
         self.round += 1;
         (self.step, self.entered) = (CaseStep::Issued, at);
         (self.basis, self.level, self.peak) = (Basis::Active, level, level);
@@ -442,7 +443,7 @@ impl Machine {
     }
 
     /// All must acknowledge, and every deadline counts from here.
-    fn arm(&mut self, at: i64, rules: Rules<'_>) {
+    fn arm(&mut self, at: Millis, rules: Rules<'_>) {
         self.armed = at;
         self.armed_by.clone_from(&self.evidence);
         self.rejected = None;
@@ -462,7 +463,7 @@ impl Machine {
     }
 
     /// It goes on after an end, no higher than before: nobody need acknowledge anew, and what the end made due is not any more.
-    fn resume(&mut self, at: i64, level: Level, rules: Rules<'_>) {
+    fn resume(&mut self, at: Millis, level: Level, rules: Rules<'_>) {
         (self.basis, self.level) = (Basis::Active, level);
         self.resumed = Some(at);
         let working = CaseStep::Acknowledged <= self.step && self.step < CaseStep::Reported;
@@ -471,7 +472,7 @@ impl Machine {
         }
     }
 
-    fn end(&mut self, at: i64, basis: Basis, rules: Rules<'_>) {
+    fn end(&mut self, at: Millis, basis: Basis, rules: Rules<'_>) {
         let ended = self.ended();
         self.basis = basis;
         self.level = Level::None;
@@ -482,12 +483,12 @@ impl Machine {
         }
     }
 
-    pub(super) fn limit(&self, step: CaseStep, rules: Rules<'_>) -> Option<i64> {
+    pub(super) fn limit(&self, step: CaseStep, rules: Rules<'_>) -> Option<Duration> {
         rules.settings.deadline(self.domain?, self.peak, step)
     }
 
     /// Enters a step.
-    pub(super) fn enter(&mut self, at: i64, step: CaseStep, rules: Rules<'_>) {
+    pub(super) fn enter(&mut self, at: Millis, step: CaseStep, rules: Rules<'_>) {
         (self.step, self.entered) = (step, at);
         self.anybody = match step {
             CaseStep::Issued | CaseStep::Called => self.anybody,
@@ -497,7 +498,7 @@ impl Machine {
     }
 
     /// Sets the deadline of the next step, counted from `at`.
-    fn expect(&mut self, at: i64, rules: Rules<'_>) {
+    fn expect(&mut self, at: Millis, rules: Rules<'_>) {
         let step = match self.step {
             CaseStep::Issued => Some(CaseStep::Called),
             CaseStep::Acknowledged | CaseStep::Dispatched | CaseStep::InProgress if self.basis == Basis::Cleared => {
@@ -516,7 +517,7 @@ impl Machine {
         };
     }
 
-    fn duty(&mut self, at: i64, post: &Post, held: Option<&Held>, rules: Rules<'_>) {
+    fn duty(&mut self, at: Millis, post: &Post, held: Option<&Held>, rules: Rules<'_>) {
         match (self.obliged.get_mut(post), held) {
             (Some(obliged), Some(held)) => {
                 obliged.held.clone_from(held);
@@ -537,7 +538,7 @@ impl Machine {
         }
     }
 
-    fn task(&mut self, at: i64, id: &(Text, Text), task: Option<&TaskMatch>) {
+    fn task(&mut self, at: Millis, id: &PlannedTask, task: Option<&TaskMatch>) {
         match (self.jobs.get_mut(id), task) {
             (Some(job), Some(task)) => {
                 job.task.clone_from(task);

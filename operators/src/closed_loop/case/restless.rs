@@ -1,8 +1,8 @@
 //! Flapping: the level of a case rises and falls again and again, and most of it is held back.
 
 use riskflow_config::FlappingSettings;
-use riskflow_model::Level;
 use riskflow_model::output::Cause;
+use riskflow_model::{Level, Millis};
 use serde::{Deserialize, Serialize};
 
 use super::item::{Fact, FactKind};
@@ -13,9 +13,9 @@ pub(super) struct Restless {
     /// As facts said last.
     level: Level,
     /// When something was raised the last times: at most [`RAISES`].
-    raises: Vec<i64>,
+    raises: Vec<Millis>,
     /// While the case is marked: until when it must be calm for the mark to go.
-    until: Option<i64>,
+    until: Option<Millis>,
     /// The last of the facts that are not told while it is marked.
     held: Option<Fact>,
 }
@@ -36,7 +36,7 @@ pub(super) enum Passed {
 
 impl Restless {
     /// Takes a fact in. `peak` is that of the case; of one that is archived there is none, and all is told.
-    pub fn pass(&mut self, now: i64, fact: Fact, peak: Option<Level>, settings: &FlappingSettings) -> Passed {
+    pub fn pass(&mut self, now: Millis, fact: Fact, peak: Option<Level>, settings: &FlappingSettings) -> Passed {
         let level = fact.level();
         let raises = matches!(fact.kind, FactKind::Raised(_) | FactKind::Joined(_));
         if raises {
@@ -65,7 +65,7 @@ impl Restless {
             return Passed::Told(told);
         }
         let first = self.raises.first().filter(|_| self.raises.len() == RAISES);
-        let marks = raises && peak.is_some() && first.is_some_and(|first| now - first <= settings.within);
+        let marks = raises && peak.is_some() && first.is_some_and(|first| now - *first <= settings.within);
         if marks {
             self.until = Some(now + settings.calm);
             Passed::Marks(fact)
@@ -75,12 +75,12 @@ impl Restless {
     }
 
     /// Until when it must be calm, while the case is marked.
-    pub const fn until(&self) -> Option<i64> {
+    pub const fn until(&self) -> Option<Millis> {
         self.until
     }
 
     /// The mark goes if there was calm: when that was, and what is to be told then of a case that shows this level.
-    pub fn calm(&mut self, now: i64, shown: Level) -> Option<(i64, Option<Fact>)> {
+    pub fn calm(&mut self, now: Millis, shown: Level) -> Option<(Millis, Option<Fact>)> {
         let until = self.until.filter(|until| *until <= now)?;
         self.until = None;
         self.raises.clear();

@@ -24,7 +24,7 @@ impl Driven {
         Self {
             fold: Case {
                 settings: CaseSettings::default(),
-                max_future: MINUTE,
+                max_future: Duration(MINUTE),
             },
             state: CaseFoldState::default(),
             shown: None,
@@ -60,7 +60,7 @@ impl Driven {
             cause: Cause::Data,
             evidence: Arc::new(evidence),
         }));
-        self.fold.record(0, Key::of("w"), &mut self.state, &mut record);
+        self.fold.record(Millis(0), Key::of("w"), &mut self.state, &mut record);
     }
 
     /// A warning of the run begins, with its row, and the case settles.
@@ -106,7 +106,7 @@ impl Driven {
             origin,
             action,
         });
-        self.fold.record(0, Key::of("w"), &mut self.state, &mut record);
+        self.fold.record(Millis(0), Key::of("w"), &mut self.state, &mut record);
     }
 
     fn settle(&mut self, minute: i64) -> Next {
@@ -117,7 +117,7 @@ impl Driven {
         let mut out = Vec::new();
         let next = self
             .fold
-            .settle(second * 1_000, Key::of("w"), &mut self.state, &mut out);
+            .settle(Millis(second * 1_000), Key::of("w"), &mut self.state, &mut out);
         for (output, diff) in out {
             match output {
                 CaseOutput::State(state) if diff > 0 => self.shown = Some(state),
@@ -203,7 +203,7 @@ fn a_missed_acknowledgement_escalates_and_one_made_in_time_but_told_late_takes_i
     let Next::Wake(due) = case.settle(5) else {
         panic!("it wakes at the deadline")
     };
-    assert_eq!(due, 15 * MINUTE);
+    assert_eq!(due, Millis(15 * MINUTE));
     case.settle(15);
     assert_eq!(case.state().escalations.len(), 1);
     assert_eq!(case.state().escalations[0].to.as_deref(), Some("unit-city"));
@@ -335,7 +335,7 @@ fn task(plan: &str, task: &str) -> CaseRow {
         order: 0,
         name: "".into(),
         role: "town".into(),
-        limit: Some(5 * MINUTE),
+        limit: Some(Duration(5 * MINUTE)),
     }))
 }
 

@@ -1,7 +1,7 @@
 //! What a case counts for, and where.
 
-use riskflow_model::OutputRecord as _;
 use riskflow_model::output::CaseTimes;
+use riskflow_model::{OutputRecord as _, Text};
 
 use super::*;
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
+use riskflow_model::Millis;
 
 use super::batch::Arrived;
 use super::snapshot::Snapshot;
@@ -64,7 +65,7 @@ pub struct Keyed<F: Fold> {
     /// For the address of each record that of the next one of its slot.
     following: Vec<u32>,
     /// When slots asked to be woken; an entry is void unless the slot still says the same.
-    alarms: BinaryHeap<Reverse<(i64, u32)>>,
+    alarms: BinaryHeap<Reverse<(Millis, u32)>>,
     meter: Arc<FoldMeter>,
     /// How many keys the meter knows of: it counts those of all workers.
     metered: u64,
@@ -75,7 +76,7 @@ pub struct Keyed<F: Fold> {
 pub(super) struct Slot<F: Fold> {
     pub(super) key: F::Key,
     pub(super) state: F::State,
-    pub(super) wake: i64,
+    pub(super) wake: Millis,
 }
 
 #[derive(Clone, Copy)]
@@ -156,7 +157,7 @@ impl<F: Fold> Keyed<F> {
     ///
     /// New keys get their slots in the order in which they come, not in that of their hashes: what came together mostly
     /// comes together again, and is then read in one sweep.
-    pub fn rows(&mut self, now: i64, changes: Vec<RowChange<F>>) {
+    pub fn rows(&mut self, now: Millis, changes: Vec<RowChange<F>>) {
         self.expect(changes.len());
         let changes = changes.into_iter();
         let mut changes: Vec<((u32, F::Row), Diff)> = changes
@@ -182,7 +183,7 @@ impl<F: Fold> Keyed<F> {
         }
     }
 
-    fn rows_of(&mut self, now: i64, slot: u32, changes: &mut dyn Iterator<Item = (F::Row, Diff)>) {
+    fn rows_of(&mut self, now: Millis, slot: u32, changes: &mut dyn Iterator<Item = (F::Row, Diff)>) {
         self.preserve(slot);
         self.heads[slot as usize].informed = true;
         let entry = &mut self.slots[slot as usize];
@@ -231,7 +232,7 @@ impl<F: Fold> Keyed<F> {
     }
 
     /// Settles what was touched or is due, and closes the epoch. Whether anything was due.
-    pub fn settle(&mut self, now: i64, out: &mut Vec<(F::Output, Diff)>) -> bool {
+    pub fn settle(&mut self, now: Millis, out: &mut Vec<(F::Output, Diff)>) -> bool {
         let mut woken = false;
         while let Some(Reverse((due, slot))) = self.alarms.peek().copied() {
             if due > now {
@@ -274,7 +275,7 @@ impl<F: Fold> Keyed<F> {
     }
 
     /// The earliest time that any key waits for.
-    pub fn next_due(&mut self) -> Option<i64> {
+    pub fn next_due(&mut self) -> Option<Millis> {
         while let Some(Reverse((due, slot))) = self.alarms.peek().copied() {
             if self.slots[slot as usize].wake == due {
                 return Some(due);
@@ -284,7 +285,7 @@ impl<F: Fold> Keyed<F> {
         None
     }
 
-    fn settle_one(&mut self, now: i64, slot: u32, out: &mut Vec<(F::Output, Diff)>) {
+    fn settle_one(&mut self, now: Millis, slot: u32, out: &mut Vec<(F::Output, Diff)>) {
         let entry = &mut self.slots[slot as usize];
         let mut next = std::mem::replace(&mut self.heads[slot as usize], UNTOUCHED).first;
         while let Some(record) = self.queue.get_mut(next) {
@@ -377,7 +378,7 @@ impl<F: Fold> Keyed<F> {
     }
 
     /// Puts a saved key in its place.
-    pub(super) fn restore(&mut self, key: F::Key, state: F::State, wake: Option<i64>) {
+    pub(super) fn restore(&mut self, key: F::Key, state: F::State, wake: Option<Millis>) {
         let slot = self.vacant(key, state);
         self.index.insert(key, slot);
         self.heads[slot as usize].informed = false;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use riskflow_model::Text;
+use riskflow_model::{Millis, Text};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -32,7 +32,7 @@ pub struct Waking {
     /// Whether the epoch woke a key: what is kept may differ from then on, whether or not anything came out.
     pub woken: bool,
     /// The earliest time that any key waits for after the epoch; `None` where none waits.
-    pub next: Option<i64>,
+    pub next: Option<Millis>,
 }
 
 /// What waits for its epoch to be complete.

@@ -3,7 +3,7 @@
 //! A snapshot holds every key as it was when it began. A key that is about to change is encoded first; all others are
 //! encoded little by little between epochs. So the stream never waits for more than one key and one small step.
 
-use riskflow_model::binary;
+use riskflow_model::{Millis, binary};
 
 use super::{Fold, Keyed, NEVER};
 use crate::engine::Epoch;
@@ -136,7 +136,7 @@ impl<F: Fold> Keyed<F> {
     }
 }
 
-type Entry<F> = (<F as Fold>::Key, <F as Fold>::State, Option<i64>);
+type Entry<F> = (<F as Fold>::Key, <F as Fold>::State, Option<Millis>);
 
 /// Of an encoded key: route and length.
 const HEAD: usize = 12;
@@ -157,6 +157,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex};
 
+    use riskflow_model::Duration;
     use riskflow_model::output::Origin;
 
     use super::*;
@@ -183,11 +184,11 @@ mod tests {
             (record.0, Origin::default())
         }
 
-        fn rows(&mut self, _: i64, _: u64, _: &mut Self::State, _: &mut dyn Iterator<Item = ((), Diff)>) -> bool {
+        fn rows(&mut self, _: Millis, _: u64, _: &mut Self::State, _: &mut dyn Iterator<Item = ((), Diff)>) -> bool {
             false
         }
 
-        fn record(&mut self, _: i64, _: u64, state: &mut Self::State, record: &mut (u64, i64)) {
+        fn record(&mut self, _: Millis, _: u64, state: &mut Self::State, record: &mut (u64, i64)) {
             state.0 += record.1;
             // Large enough for many steps.
             state.1.resize(500, state.0 as u8);
@@ -197,10 +198,10 @@ mod tests {
             out.push(((key, state.0), 1));
         }
 
-        fn settle(&mut self, now: i64, _: u64, state: &mut Self::State, _: &mut Vec<(Self::Output, Diff)>) -> Next {
+        fn settle(&mut self, now: Millis, _: u64, state: &mut Self::State, _: &mut Vec<(Self::Output, Diff)>) -> Next {
             match state.0 {
                 0 => Next::Forget,
-                _ => Next::Wake(now + 100),
+                _ => Next::Wake(now + Duration(100)),
             }
         }
     }
@@ -210,6 +211,7 @@ mod tests {
     }
 
     fn epoch(keyed: &mut Keyed<Sum>, now: i64, records: impl IntoIterator<Item = (u64, i64)>) {
+        let now = Millis(now);
         keyed.rows(now, Vec::new());
         keyed.records(arrived::<Sum>(records));
         keyed.settle(now, &mut Vec::new());
@@ -275,8 +277,8 @@ mod tests {
                 found.extend(keys);
                 // What was loaded goes on, alarms included.
                 let mut out = Vec::new();
-                part.rows(103, Vec::new());
-                part.settle(103, &mut out);
+                part.rows(Millis(103), Vec::new());
+                part.settle(Millis(103), &mut out);
             }
             assert_eq!(found, expected, "{peers} workers");
         }

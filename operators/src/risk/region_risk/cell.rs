@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use riskflow_model::base::Asset;
 use riskflow_model::output::{AssetRisk, LevelCounts, TopAsset};
-use riskflow_model::{Level, Text};
+use riskflow_model::{Id, Level};
 
 /// A row lists so many of the assets of highest score.
 const LISTED: usize = 10;
@@ -82,7 +83,7 @@ pub(super) fn shown(counts: Counts) -> LevelCounts {
 }
 
 /// Highest score first, then by identifier.
-pub(super) type Rank = (Reverse<u8>, Text);
+pub(super) type Rank = (Reverse<u8>, Id<Asset>);
 
 /// The assets of highest score, best first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -178,13 +178,13 @@ fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, now: i64) -> (Track, (Lev
 #[expect(clippy::too_many_lines, reason = "one history, compared after each of its epochs")]
 fn check(rule: &Rule, epochs: Vec<Epoch>) {
     let time = TimeSettings {
-        horizon: HORIZON,
-        max_future: 50,
-        late_after: 50,
-        retain: 0,
+        horizon: Duration(HORIZON),
+        max_future: Duration(50),
+        late_after: Duration(50),
+        retain: Duration::ZERO,
     };
     let unknown = UnknownSettings {
-        hold: 0,
+        hold: Duration::ZERO,
         max_observations: 0,
         max_bytes: 0,
     };
@@ -192,7 +192,12 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
     let key = Key::of("d");
     let mut state = MonitorState::default();
     let entry = specification(rule).entries.remove(0);
-    monitor.rows(START, key, &mut state, &mut std::iter::once((specification(rule), 1)));
+    monitor.rows(
+        Millis(START),
+        key,
+        &mut state,
+        &mut std::iter::once((specification(rule), 1)),
+    );
     let mut held = BTreeMap::new();
     let (mut given, mut standing) = (Track::new(), (Level::None, false));
     let mut now = START;
@@ -203,7 +208,12 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
             let mut bytes = Vec::new();
             binary::append(&mut bytes, &state).unwrap();
             state = binary::read(&bytes).unwrap();
-            monitor.rows(now, key, &mut state, &mut std::iter::once((specification(rule), 1)));
+            monitor.rows(
+                Millis(now),
+                key,
+                &mut state,
+                &mut std::iter::once((specification(rule), 1)),
+            );
         }
         for (behind, reading) in said {
             let reading = reading.map(|(result, good)| Reading {
@@ -222,10 +232,10 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
                 reading,
             };
             let origin = Origin::default();
-            monitor.record(now, key, &mut state, &mut Observed { origin, observation });
+            monitor.record(Millis(now), key, &mut state, &mut Observed { origin, observation });
         }
         let mut out = Vec::new();
-        monitor.settle(now, key, &mut state, &mut out);
+        monitor.settle(Millis(now), key, &mut state, &mut out);
         let before = given.clone();
         for (finding, _) in out {
             let revision = finding.revision().unwrap();

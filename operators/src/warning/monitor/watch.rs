@@ -435,8 +435,8 @@ impl Watch {
         let revision = Revision {
             origin: Origin::default(),
             rule: rule.record.id.clone(),
-            asset: asset.clone(),
-            source: Source::Datastream(context.subject.datastream.clone()),
+            asset: asset.text().clone(),
+            source: Source::Datastream(context.subject.datastream.text().clone()),
             from,
             tail,
             until,

@@ -10,7 +10,7 @@ use riskflow::runtime::clock::wall_clock;
 use riskflow_connectors::{InRecord, decode_action, open_append};
 use riskflow_model::action::Action;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Millis, Text, duration};
+use riskflow_model::{Id, Millis, Text, duration};
 use serde_json::json;
 
 use self::outcome::Watch;
@@ -70,14 +70,15 @@ pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
 }
 
 struct Payload {
-    id: Text,
+    id: Id<Action>,
     record: Vec<u8>,
 }
 
 /// The action as JSON, checked as the job checks it.
 fn payload(arguments: &ActArguments, now: Millis) -> Result<Payload> {
     let text = |text: &Option<String>| text.as_deref().map(Text::from);
-    let id = text(&arguments.id).unwrap_or_else(|| uuid::Uuid::new_v4().to_string().into());
+    let id = arguments.id.as_deref().map(Id::from);
+    let id = id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string().into());
     let until = arguments.until.as_deref().map(|until| moment(until, now)).transpose()?;
     let actor = arguments.actor.clone().or_else(|| std::env::var("USER").ok());
     let actor = actor
@@ -88,7 +89,7 @@ fn payload(arguments: &ActArguments, now: Millis) -> Result<Payload> {
         action: arguments.verb,
         actor: actor.into(),
         role: arguments.role.as_str().into(),
-        unit: text(&arguments.unit),
+        unit: arguments.unit.as_deref().map(Id::from),
         time: arguments.time.unwrap_or(now),
         text: arguments.text.as_str().into(),
         task: text(&arguments.task),
@@ -115,7 +116,7 @@ fn patience(text: &str) -> Result<Duration> {
 /// A time, or how long from now on.
 fn moment(text: &str, now: Millis) -> Result<Millis> {
     if let Ok(millis) = duration::parse(text) {
-        return Ok(now.plus(millis));
+        return Ok(now + riskflow_model::Duration(millis));
     }
     text.parse()
         .map_err(|error| anyhow!("`--until`: {error}, or a duration such as `2h`"))

@@ -248,7 +248,7 @@ fn observer(city: &City, quiet: bool, counts: std::sync::Arc<std::sync::Mutex<Co
 
 /// Beijing time, for people.
 fn local(time: Millis) -> String {
-    let text = time.plus(8 * 3_600_000).to_string();
+    let text = (time + riskflow_model::Duration(8 * 3_600_000)).to_string();
     format!("{} (UTC+8)", text.replace('T', " ").trim_end_matches(".000Z"))
 }
 

@@ -20,7 +20,7 @@ use riskflow_connectors::files::read_rows;
 use riskflow_connectors::topics::{Place, create};
 use riskflow_connectors::{Append, InRecord, Rejection, open_append};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis, duration};
+use riskflow_model::{Key, Millis};
 use serde_json::json;
 
 use self::files::{Given, gather};
@@ -72,17 +72,17 @@ pub fn import(arguments: &ImportArguments) -> Result<ExitCode> {
         tell(format_args!(
             "{lonely} datastreams have no row in `base.datastream`: their observations wait for it, and are refused after `unknown.hold` \
              ({})",
-            duration::show(settings.unknown.hold)
+            settings.unknown.hold
         ));
     }
     if let Some((first, last)) = found.times
-        && last.0 < wall_clock() - settings.time.horizon
+        && last < Millis(wall_clock()) - settings.time.horizon
     {
         tell(format_args!(
             "these are observations of the past ({first} to {last}): a job that is live already refuses what is older than \
              `time.horizon` ({}); one that begins with them works them off, with `riskflow run --set input.clock=event_time` by their \
              own times alone, base data and rules first",
-            duration::show(settings.time.horizon)
+            settings.time.horizon
         ));
     }
     Ok(if rejects.count() == 0 {

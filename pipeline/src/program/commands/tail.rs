@@ -67,7 +67,7 @@ const BEFORE: usize = 10;
 /// A time, or how long ago.
 fn moment(text: &str, now: Millis) -> Result<Millis> {
     if let Ok(millis) = duration::parse(text) {
-        return Ok(now.plus(-millis));
+        return Ok(now - riskflow_model::Duration(millis));
     }
     text.parse()
         .map_err(|error| Usage(format!("`--since` is `{text}`: {error}, or how long ago, such as `2h`")).into())

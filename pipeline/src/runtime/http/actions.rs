@@ -194,8 +194,8 @@ impl Inner {
         // In quiet the last epoch may be long ago.
         let clock = wall_clock() - self.handles.clock_off.load(Ordering::Acquire);
         let now = clock.max(committed);
-        let first = Millis(now.saturating_sub(self.times.horizon));
-        let last = Millis(now.saturating_add(self.times.max_future));
+        let first = Millis(now) - self.times.horizon;
+        let last = Millis(now) + self.times.max_future;
         let (says, give) = if action.time < first {
             ("too late to count", format!("at least {first} (`case.horizon`)"))
         } else if action.time > last {

@@ -110,7 +110,7 @@ impl Clerk<'_> {
         match decoded {
             Ok(decoded) => match self.admission.admit(self.now, origin, decoded) {
                 Admitted::Observed(observed) => {
-                    let late = self.now - observed.observation.time.0 > self.admission.time.late_after;
+                    let late = self.now - observed.observation.time.0 > self.admission.time.late_after.0;
                     self.tally.of(record.topic).late += u64::from(late);
                     self.taken.observations.push(observed);
                 }

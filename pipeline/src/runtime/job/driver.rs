@@ -52,7 +52,7 @@ impl Driver {
         job: &Arc<Job>,
     ) -> Self {
         let settings = &job.settings;
-        let tolerance = settings.time.max_future.max(TOLERANCE);
+        let tolerance = settings.time.max_future.0.max(TOLERANCE);
         Self {
             cuts,
             pace,

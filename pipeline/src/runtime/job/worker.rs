@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use riskflow_config::Settings;
+use riskflow_model::Millis;
 use riskflow_operators::Turn;
 use riskflow_operators::engine::Tick;
 use timely::dataflow::channels::pact::Exchange;
@@ -126,7 +127,7 @@ fn terms(settings: &Settings, peers: usize) -> Terms {
         epoch: settings.epoch.clone(),
         clock: settings.clock,
         until: settings.until,
-        max_future: settings.time.max_future.max(TOLERANCE),
+        max_future: settings.time.max_future.0.max(TOLERANCE),
         peers,
     }
 }
@@ -198,7 +199,7 @@ fn build(
         });
         let ticks = cuts.filter(|cut| cut.how != How::Look).map(|cut| Tick {
             epoch: cut.epoch,
-            clock: cut.clock,
+            clock: Millis(cut.clock),
             checkpoint: cut.checkpoint,
         });
         let semantics = Semantics::of(&job.settings);

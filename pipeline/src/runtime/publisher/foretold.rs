@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use riskflow_connectors::checkpoint::{FORETOLD, Note};
-use riskflow_model::output::{CaseDelta, CaseEvent, CaseStep, Escalation, Notice, NoticeEvent};
-use riskflow_model::{Level, Millis, OutputRow, Text};
+use riskflow_model::output::{CaseDelta, CaseEvent, CaseState, CaseStep, Escalation, Notice, NoticeEvent};
+use riskflow_model::responsibility::User;
+use riskflow_model::{Id, Level, Millis, OutputRow, Text};
 use riskflow_operators::closed_loop::{notice_of, sentence};
 use serde::{Deserialize, Serialize};
 
@@ -20,15 +21,15 @@ pub struct Foretold {
     /// The time zone of sentences, by its name.
     zone: Text,
     /// Notices that will not be sent again, by case.
-    early: BTreeMap<Text, Vec<Early>>,
+    early: BTreeMap<Id<CaseState>, Vec<Early>>,
     /// Who was told of a case and is not known to it: what is told to all who were told is told to them as well. By case and user
     /// what they were told last.
-    others: BTreeMap<Text, BTreeMap<Text, Notice>>,
+    others: BTreeMap<Id<CaseState>, BTreeMap<Id<User>, Notice>>,
     /// Identifiers of notices that did not hold. A notice that does gets another one: whoever drops what he knows must not drop it.
-    used: BTreeSet<Text>,
+    used: BTreeSet<Id<Notice>>,
     /// Escalations that passed since, of cases with early notices: who is found later was told as well.
     #[serde(skip)]
-    passed: BTreeMap<Text, Vec<CaseEvent>>,
+    passed: BTreeMap<Id<CaseState>, Vec<CaseEvent>>,
     /// Whether it is another than was noted.
     #[serde(skip)]
     changed: bool,
@@ -78,12 +79,12 @@ impl Foretold {
     }
 
     /// What was early of a case.
-    pub(super) fn early_of(&self, case: &str) -> impl Iterator<Item = &Early> {
+    pub(super) fn early_of(&self, case: &Id<CaseState>) -> impl Iterator<Item = &Early> {
         self.early.get(case).into_iter().flatten()
     }
 
     /// Who was told of a case and was not known to it.
-    pub(super) fn others_of(&self, case: &str) -> impl Iterator<Item = &Notice> {
+    pub(super) fn others_of(&self, case: &Id<CaseState>) -> impl Iterator<Item = &Notice> {
         self.others.get(case).into_iter().flat_map(BTreeMap::values)
     }
 
@@ -97,7 +98,7 @@ impl Foretold {
         of_case.insert(notice.user.clone(), notice);
     }
 
-    pub(super) fn add_used(&mut self, id: Text) {
+    pub(super) fn add_used(&mut self, id: Id<Notice>) {
         self.used.insert(id);
     }
 
@@ -161,7 +162,7 @@ impl Foretold {
     }
 
     /// Drops what is early of a case but for what `stays`.
-    fn keep(&mut self, case: &Text, stays: impl Fn(&Early) -> bool) {
+    fn keep(&mut self, case: &Id<CaseState>, stays: impl Fn(&Early) -> bool) {
         let Some(mut early) = self.early.remove(case) else {
             return;
         };
@@ -193,7 +194,7 @@ impl Foretold {
         true
     }
 
-    fn unused(&self, mut id: Text) -> Text {
+    fn unused(&self, mut id: Id<Notice>) -> Id<Notice> {
         while self.used.contains(&id) {
             id = once_more(&id);
         }
@@ -216,7 +217,7 @@ impl Foretold {
 }
 
 /// What someone is told after something else.
-pub(super) fn news(before: &Notice, (id, event, level): (Text, NoticeEvent, Level), zone: &TimeZone) -> Notice {
+pub(super) fn news(before: &Notice, (id, event, level): (Id<Notice>, NoticeEvent, Level), zone: &TimeZone) -> Notice {
     let mut news = Notice {
         id,
         event,

@@ -11,7 +11,7 @@ use riskflow_model::output::{
     AssetRisk, CaseDelta, CaseState, Cause, DeadLetter, DeltaKind, Explanation, Notice, WarningDelta, WarningState,
 };
 use riskflow_model::topic::Topic;
-use riskflow_model::{DomainScope, Level, Millis, OutputRow, Text};
+use riskflow_model::{DomainScope, Id, Level, Millis, OutputRow, Text};
 
 use super::beginning::Open;
 use super::foretold::Foretold;
@@ -32,11 +32,11 @@ pub(super) struct Held {
     /// What stands open in the output.
     open: Open,
     /// How those ended that are over.
-    ended: BTreeMap<Text, WarningDelta>,
-    deltas: BTreeMap<Text, Vec<WarningDelta>>,
-    cases: BTreeMap<Text, Found>,
+    ended: BTreeMap<Id<WarningState>, WarningDelta>,
+    deltas: BTreeMap<Id<WarningState>, Vec<WarningDelta>>,
+    cases: BTreeMap<Id<CaseState>, Found>,
     /// Cases that were, and are forgotten.
-    forgotten: BTreeSet<Text>,
+    forgotten: BTreeSet<Id<CaseState>>,
     /// Records that were refused, and were not before.
     letters: Vec<DeadLetter>,
 }
@@ -77,7 +77,7 @@ impl Held {
             self.cases.entry(notice.case.clone()).or_default().notice(notice);
         }
         let cases = output.table::<CaseState>();
-        let stays: BTreeSet<&Text> = cases
+        let stays: BTreeSet<&Id<CaseState>> = cases
             .clone()
             .filter(|(_, diff)| *diff > 0)
             .map(|(row, _)| &row.id)
@@ -100,7 +100,7 @@ impl Held {
         told.extend(self.letters.drain(..).map(OutputRow::new));
         let mut foretold = self.open.told.foretold(before, tables.epoch);
         let mut found = std::mem::take(&mut self.cases);
-        let open: BTreeMap<&Text, &CaseState> = self.open.cases.iter().map(|row| (&row.id, row)).collect();
+        let open: BTreeMap<&Id<CaseState>, &CaseState> = self.open.cases.iter().map(|row| (&row.id, row)).collect();
         for case in self.open.told.cases().chain(open.keys().copied()) {
             found.entry(case.clone()).or_default();
         }

@@ -3,8 +3,9 @@
 //! A case that is made anew has its events again, but not to the millisecond: its facts have the times of epochs, and these are
 //! cut anew. So an event is the same if all but its time is, and its time nearly so.
 
-use riskflow_model::output::{CaseEvent, CaseEventKind, Escalation, Notice, NoticeEvent};
-use riskflow_model::{Key, Millis, Text};
+use riskflow_model::output::{CaseEvent, CaseEventKind, CaseState, Escalation, Notice, NoticeEvent};
+use riskflow_model::responsibility::User;
+use riskflow_model::{Id, Key, Millis};
 use riskflow_operators::closed_loop::{notice_id as id, notice_of};
 
 /// By how much the times of an event differ at most that was found twice, milliseconds: more than an epoch lasts, less than what lies
@@ -12,13 +13,13 @@ use riskflow_operators::closed_loop::{notice_id as id, notice_of};
 pub(super) const DRIFT: i64 = 60_000;
 
 /// The identifier of the notice that a user gets of an event, where it gives one.
-pub(super) fn notice_id(case: &Text, event: &CaseEvent, user: &Text) -> Option<Text> {
+pub(super) fn notice_id(case: &Id<CaseState>, event: &CaseEvent, user: &Id<User>) -> Option<Id<Notice>> {
     let (kind, mark) = notice_of(event)?;
     Some(id(case, kind, &mark, user).to_string().into())
 }
 
 /// The identifier of a notice that comes true after one of that identifier was sent that did not hold.
-pub(super) fn once_more(id: &Text) -> Text {
+pub(super) fn once_more(id: &Id<Notice>) -> Id<Notice> {
     Key::of_parts(&[id, "again"]).to_string().into()
 }
 

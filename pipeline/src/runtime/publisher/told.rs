@@ -6,7 +6,8 @@ use jiff::tz::TimeZone;
 use riskflow_model::output::{
     Basis, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, Cause, Notice, NoticeEvent,
 };
-use riskflow_model::{Level, Millis, OutputRow, Text};
+use riskflow_model::responsibility::User;
+use riskflow_model::{Id, Level, Millis, OutputRow, Text};
 use riskflow_operators::closed_loop::notice_id as id;
 
 use super::foretold::{Early, Foretold, news};
@@ -19,7 +20,7 @@ mod tests;
 #[derive(Clone, Debug)]
 pub struct Told {
     zone: TimeZone,
-    cases: BTreeMap<Text, OfCase>,
+    cases: BTreeMap<Id<CaseState>, OfCase>,
     /// Notices of before may be gone.
     whole_from: Millis,
 }
@@ -78,12 +79,12 @@ impl Found {
     }
 
     /// The events that the notices are of, by the identifiers of these.
-    fn by_notice(&self) -> BTreeMap<Text, usize> {
-        let users: BTreeSet<&Text> = self.notices.iter().map(|notice| &notice.user).collect();
+    fn by_notice(&self) -> BTreeMap<Id<Notice>, usize> {
+        let users: BTreeSet<&Id<User>> = self.notices.iter().map(|notice| &notice.user).collect();
         places(self.events.iter(), &users)
     }
 
-    fn knows(&self, user: &Text) -> bool {
+    fn knows(&self, user: &Id<User>) -> bool {
         self.notices.iter().any(|notice| notice.user == *user)
     }
 }
@@ -125,7 +126,7 @@ impl Told {
     }
 
     /// The cases of which something was told.
-    pub(super) fn cases(&self) -> impl Iterator<Item = &Text> {
+    pub(super) fn cases(&self) -> impl Iterator<Item = &Id<CaseState>> {
         self.cases.keys()
     }
 
@@ -138,7 +139,7 @@ impl Told {
     /// early already; what is early now goes to `foretold`.
     pub(super) fn judge(
         &self,
-        case: &Text,
+        case: &Id<CaseState>,
         now: Now<'_>,
         found: &Found,
         (before, foretold): (&Foretold, &mut Foretold),
@@ -158,14 +159,14 @@ impl Told {
         }
         let holding: BTreeSet<usize> = twins.iter().flatten().copied().collect();
         let mut wrong = told.wrong(&holding);
-        let used: Vec<Text> = wrong.iter().map(|early| early.notice.id.clone()).collect();
+        let used: Vec<Id<Notice>> = wrong.iter().map(|early| early.notice.id.clone()).collect();
         for early in before.early_of(case) {
             if !wrong.iter().any(|other| other.notice.id == early.notice.id) {
                 wrong.push(early.clone());
             }
         }
         let untold = self.untold(told, (found, &twins), since, &mut wrong);
-        let users: BTreeSet<&Text> = untold.iter().map(|notice| &notice.user).collect();
+        let users: BTreeSet<&Id<User>> = untold.iter().map(|notice| &notice.user).collect();
         out.extend(untold.iter().map(|notice| OutputRow::new((*notice).clone())));
         // Without a row it may be one of which the input is gone: what the wrong clock told of it does not hold all the same.
         let counts = |event: &Event| now.row.is_some() || event.epoch > now.at;
@@ -193,13 +194,13 @@ impl Told {
         wrong: &mut Vec<Early>,
     ) -> Vec<&'a Notice> {
         let (events, of) = (found.by_notice(), told.by_notice());
-        let sent: BTreeSet<&Text> = told.sent.iter().map(|notice| &notice.id).collect();
-        let got: BTreeSet<(&Text, Option<usize>)> = told
+        let sent: BTreeSet<&Id<Notice>> = told.sent.iter().map(|notice| &notice.id).collect();
+        let got: BTreeSet<(&Id<User>, Option<usize>)> = told
             .sent
             .iter()
             .map(|notice| (&notice.user, of.get(&notice.id).copied()))
             .collect();
-        let anything: BTreeSet<&Text> = told.sent.iter().map(|notice| &notice.user).collect();
+        let anything: BTreeSet<&Id<User>> = told.sent.iter().map(|notice| &notice.user).collect();
         let mut untold = Vec::new();
         for notice in found.notices.iter().filter(|notice| !sent.contains(&notice.id)) {
             let place = events.get(&notice.id).copied();
@@ -230,7 +231,7 @@ impl Told {
         told: &OfCase,
         (row, at): (&CaseState, Millis),
         wrong: &[Early],
-        users: &BTreeSet<&Text>,
+        users: &BTreeSet<&Id<User>>,
     ) -> Vec<OutputRow> {
         if row.basis != Basis::Active {
             return Vec::new();
@@ -277,7 +278,7 @@ impl Told {
             }
         }
         let known = before.others_of(&row.id).chain(told.sent.iter());
-        let others: BTreeMap<&Text, &Notice> = known.map(|notice| (&notice.user, notice)).collect();
+        let others: BTreeMap<&Id<User>, &Notice> = known.map(|notice| (&notice.user, notice)).collect();
         let (mut out, newest) = (Vec::new(), told.newest());
         for (user, notice) in others {
             if found.knows(user) {
@@ -384,8 +385,8 @@ impl OfCase {
     }
 
     /// The events that the notices are of, by the identifiers of these.
-    fn by_notice(&self) -> BTreeMap<Text, usize> {
-        let users: BTreeSet<&Text> = self.sent.iter().map(|notice| &notice.user).collect();
+    fn by_notice(&self) -> BTreeMap<Id<Notice>, usize> {
+        let users: BTreeSet<&Id<User>> = self.sent.iter().map(|notice| &notice.user).collect();
         places(self.events.iter().map(|event| &event.delta), &users)
     }
 
@@ -405,7 +406,7 @@ impl OfCase {
     }
 
     /// What each user was told last of how the case stands.
-    fn newest(&self) -> BTreeMap<&Text, &Notice> {
+    fn newest(&self) -> BTreeMap<&Id<User>, &Notice> {
         let stands = self.sent.iter().filter(|notice| notice.event != NoticeEvent::Escalated);
         let escalated = self.sent.iter().filter(|notice| notice.event == NoticeEvent::Escalated);
         let all = escalated.chain(stands);
@@ -443,7 +444,7 @@ impl OfCase {
 }
 
 /// Which event a notice is of, by its identifier: that of each event and user.
-fn places<'a>(events: impl Iterator<Item = &'a CaseDelta>, users: &BTreeSet<&Text>) -> BTreeMap<Text, usize> {
+fn places<'a>(events: impl Iterator<Item = &'a CaseDelta>, users: &BTreeSet<&Id<User>>) -> BTreeMap<Id<Notice>, usize> {
     let mut places = BTreeMap::new();
     for (place, delta) in events.enumerate() {
         for id in users

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use riskflow_model::output::{DeltaKind, WarningDelta};
+use riskflow_model::output::{DeltaKind, WarningDelta, WarningState};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Level, Millis, RegionCode, Text};
+use riskflow_model::{Id, Level, Millis, RegionCode};
 use serde_json::{Value, json};
 
 use super::{City, Draw, HOUR, Record, places};
@@ -107,7 +107,7 @@ struct Seen {
 /// Watches the storm's warnings, and says afterwards what the officers did.
 #[derive(Debug, Default)]
 pub struct Officers {
-    warnings: BTreeMap<Text, Seen>,
+    warnings: BTreeMap<Id<WarningState>, Seen>,
 }
 
 impl Officers {
@@ -156,7 +156,7 @@ impl Officers {
 
 /// One warning, as its officers deal with it.
 struct Script<'a> {
-    id: &'a Text,
+    id: &'a Id<WarningState>,
     seen: &'a Seen,
     draw: Draw,
     actions: &'a mut Vec<Record>,

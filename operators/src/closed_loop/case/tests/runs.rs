@@ -47,7 +47,7 @@ fn ten_minutes_of_flapping_are_one_case_one_alarm_one_mark() {
     // The last change was at 590 s.
     case.settle_at(1_189);
     assert_eq!(kinds_of(&case, CaseEventKind::Calm), 0);
-    assert_eq!(case.state.files[0].wakes(), Some(1_190_000));
+    assert_eq!(case.state.files[0].wakes(), Some(Millis(1_190_000)));
     case.settle_at(1_190);
     let last: Vec<CaseEventKind> = case.kinds().iter().rev().take(2).map(|(kind, _)| *kind).collect();
     assert_eq!(last, [CaseEventKind::Cleared, CaseEventKind::Calm]);
@@ -159,7 +159,7 @@ fn a_case_that_is_worked_on_goes_on_where_it_was() {
     );
     // Dispatched is next again, counted from here.
     let limit = CaseSettings::default().deadline(Domain::WorkSafety, Level::Orange, CaseStep::Dispatched);
-    assert_eq!(row.due, Some(Millis(100_000 + limit.unwrap())));
+    assert_eq!(row.due, Some(Millis(100_000) + limit.unwrap()));
     assert!(row.obligations.iter().any(|one| one.acknowledged.is_some()));
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use riskflow_config::Settings;
 use riskflow_connectors::{Appended, Polled, RawRecord, Share, Source, Until, Verdict, back_from_end, open_source};
-use riskflow_model::Text;
+use riskflow_model::Id;
+use riskflow_model::action::Action;
 use riskflow_model::output::{CaseDelta, CaseEventKind, DeadLetter, Stamped};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
@@ -117,14 +118,14 @@ impl fmt::Display for Outcome {
 /// Watches for the outcome of an action.
 pub struct Watch {
     source: Box<dyn Source>,
-    id: Text,
+    id: Id<Action>,
     /// What an action with this identifier became before.
     before: Option<Box<CaseDelta>>,
 }
 
 impl Watch {
     /// Watches from now on. If the identifier may have come before, what became of that is looked for, too.
-    pub fn open(settings: &Settings, id: &Text, case: &str, again: bool) -> Result<Self> {
+    pub fn open(settings: &Settings, id: &Id<Action>, case: &str, again: bool) -> Result<Self> {
         let place = place_of(settings, Topic::CASE_DELTA)?;
         let from = if again {
             Offsets::default()

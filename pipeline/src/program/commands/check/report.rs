@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use riskflow_config::{Located, Rule, Unmatched, meet};
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::id::RuleOrLimit;
 use riskflow_model::intake::Limit;
+use riskflow_model::rule::RuleRecord;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Lineage, Text};
+use riskflow_model::{Id, Key, Lineage, Text};
 use riskflow_operators::warning;
 use serde::Serialize;
 
@@ -49,18 +51,18 @@ struct InForce {
 /// A rule, and the datastreams that it watches.
 #[derive(Serialize)]
 struct RuleRow {
-    id: Text,
+    id: Id<RuleRecord>,
     version: u32,
     name: Text,
     place: String,
-    datastreams: Vec<Text>,
+    datastreams: Vec<Id<Datastream>>,
 }
 
 /// A datastream with something that meets nothing, or a pair that is wrong together.
 #[derive(Serialize)]
 struct UnmatchedRow {
-    datastream: Option<Text>,
-    rule: Option<Text>,
+    datastream: Option<Id<Datastream>>,
+    rule: Option<Id<RuleOrLimit>>,
     kind: &'static str,
     detail: String,
     mistake: bool,
@@ -95,7 +97,7 @@ impl Report {
             {
                 unmatched.push(UnmatchedRow {
                     datastream: None,
-                    rule: Some(id.clone()),
+                    rule: Some(id.widen()),
                     kind: "limit_as_rule",
                     detail: format!("a limit and a rule are both `{id}`: their warnings would be the same"),
                     mistake: true,
@@ -104,9 +106,9 @@ impl Report {
         }
         rules.sort_by(|(a, _), (b, _)| a.cmp(b));
         datastreams.sort_by(|a, b| a.id.cmp(&b.id));
-        let mut met: Vec<Vec<Text>> = vec![Vec::new(); rules.len()];
+        let mut met: Vec<Vec<Id<Datastream>>> = vec![Vec::new(); rules.len()];
         for datastream in &datastreams {
-            let asset = assets.get(&Key::of(&datastream.asset)).copied();
+            let asset = assets.get(&datastream.asset.key()).copied();
             let located = asset.map_or_else(Located::default, |asset| Located::of(&lineage, asset.region));
             let asset = asset.map(|asset| (asset, &located));
             let found = meet(rules.iter().map(|(rule, _)| rule), datastream, asset);
@@ -117,7 +119,7 @@ impl Report {
             unmatched.extend(told.map(|one| UnmatchedRow::of(datastream, &one, stock.all_rules)));
         }
         let rules = rules.iter().zip(met).map(|((rule, place), datastreams)| RuleRow {
-            id: rule.record.id.clone(),
+            id: Id::new(rule.record.id.clone()),
             version: rule.record.version,
             name: rule.record.name.clone(),
             place: (*place).to_owned(),
@@ -265,7 +267,7 @@ impl UnmatchedRow {
         };
         Self {
             datastream: Some(datastream.id.clone()),
-            rule: unmatched.rule().cloned(),
+            rule: unmatched.rule().map(Id::widen),
             kind: unmatched.kind(),
             detail: unmatched.to_string(),
             mistake,

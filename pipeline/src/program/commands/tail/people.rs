@@ -9,8 +9,9 @@ use riskflow_model::base::Region;
 use riskflow_model::output::{
     By, CaseDelta, CaseEventKind, CaseStep, DeltaKind, Escalation, FeatureValue, Notice, Refusal, Stamped, WarningDelta,
 };
+use riskflow_model::responsibility::Unit;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Level, Lineage, Millis, RegionCode, Text, Tier};
+use riskflow_model::{Id, Level, Lineage, Millis, RegionCode, Text, Tier};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -226,11 +227,11 @@ fn of_action(by: &By, kind: CaseEventKind) -> String {
         let _ = write!(text, ": {}", by.verb.name());
     }
     let _ = write!(text, " by {}", plain(&by.actor));
-    let place: Vec<String> = [Some(&by.role), by.unit.as_ref()]
+    let place: Vec<String> = [Some(&*by.role), by.unit.as_deref()]
         .into_iter()
         .flatten()
         .filter(|part| !part.is_empty())
-        .map(|part| plain(part))
+        .map(plain)
         .collect();
     if !place.is_empty() {
         let _ = write!(text, " ({})", place.join(", "));
@@ -245,7 +246,7 @@ fn of_action(by: &By, kind: CaseEventKind) -> String {
 }
 
 fn of_escalation(escalation: &Escalation) -> String {
-    let unit = |unit: &Option<Text>| unit.as_deref().map_or_else(|| "nobody".to_owned(), plain);
+    let unit = |unit: &Option<Id<Unit>>| unit.as_deref().map_or_else(|| "nobody".to_owned(), plain);
     let due = match (&escalation.task, escalation.step) {
         (Some(task), _) => format!(", task {} not reported", plain(task)),
         (None, Some(step)) => format!(", not {} in time", name(step)),

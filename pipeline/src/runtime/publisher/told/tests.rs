@@ -214,7 +214,7 @@ fn a_rise_that_came_too_early_notifies_once_and_comes_true_under_another_identif
     ];
     let output = EpochOutput::new(raised.at, rows.map(|row| (row, 1)).to_vec());
     let output = foretold.take_from(&output).expect("another identifier");
-    let ids: Vec<Text> = output.log::<Notice>().map(|notice| notice.id.clone()).collect();
+    let ids: Vec<Id<Notice>> = output.log::<Notice>().map(|notice| notice.id.clone()).collect();
     assert!(ids.len() == 1 && ids[0] != notice(&raised, "guard").id, "{ids:?}");
 }
 
