@@ -87,7 +87,8 @@ impl Check {
                 }
                 None => {
                     let give = "a date such as `2026-10-01`, or two in order, such as `2026-10-01..2026-10-07`";
-                    self.problems.add(format!("{field}[{index}]"), format!("`{text}`"), give);
+                    self.problems
+                        .add(format!("{field}[{index}]"), format!("`{text}`"), give);
                 }
             }
         }

@@ -321,7 +321,31 @@ struct Parts<'a> {
     levels: &'a [LevelPlan],
 }
 
-impl Parts<'_> {
+impl Checked {
+    /// The same for datastreams that report on events, where it is another.
+    fn for_events(&self) -> Option<Arc<Self>> {
+        let matters = |feature: &Feature| feature.kind.has_nothing(true) != feature.kind.has_nothing(false);
+        self.features.iter().any(matters).then(|| {
+            Arc::new(Self {
+                condition: Key::of_parts(&[&self.condition.to_string(), "on_event"]),
+                on_event: true,
+                ..self.clone()
+            })
+        })
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn of(rule: &'a Checked) -> Self {
+        Self {
+            pane: rule.pane,
+            features: &rule.features,
+            comparisons: &rule.comparisons,
+            during: &rule.during,
+            levels: &rule.levels,
+        }
+    }
+
     /// The hash of what decides when a level is on, thresholds aside. It stands in checkpoints: what a rule does not use adds nothing,
     /// so the hash of a rule outlives what the language learns.
     fn hash(&self) -> Key {

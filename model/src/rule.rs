@@ -228,7 +228,11 @@ pub struct DuringRecord {
     pub time: Option<Text>,
     /// Any of these days: `mon` to `sun`, `workday` (Monday to Friday but for holidays, and the days that `city.workdays` adds) or
     /// `day_off` (every other day).
-    #[serde(default, deserialize_with = "field::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "field::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(extend("items" = { "type": "string",
         "enum": ["mon", "tue", "wed", "thu", "fri", "sat", "sun", "workday", "day_off"] }))]
     pub days: Vec<Text>,

@@ -43,43 +43,11 @@ impl Rule {
         let pane = check.duration("pane", &record.pane, 1, 86_400_000);
         check.pane = pane.unwrap_or(1);
         check.knows_pane = pane.is_some();
-        let mut levels = Vec::new();
-        for (level, written) in &record.levels {
-            let path = format!("levels.{level}");
-            if *level == Level::None {
-                check
-                    .problems
-                    .add(&path, "`none`", "one of `blue`, `yellow`, `orange`, `red`");
-            }
-            let margin = check.margin(&format!("{path}.margin"), written.margin);
-            check.until_has_no_margin(&path, written);
-            let hold = check
-                .duration(&format!("{path}.hold"), &written.hold, 0, LONGEST)
-                .unwrap_or(0);
-            let clear = check
-                .duration(&format!("{path}.clear"), &written.clear, 0, LONGEST)
-                .unwrap_or(0);
-            let scope = Scope {
-                level: *level,
-                role: Role::When,
-                margin: (margin, first_dimension(&written.when)),
-            };
-            let condition = check.whole_condition(&format!("{path}.when"), &written.when, scope);
-            let scope = Scope {
-                role: Role::Until,
-                margin: (0, None),
-                ..scope
-            };
-            let until = written.until.as_ref();
-            let until = until.map(|until| check.whole_condition(&format!("{path}.until"), until, scope));
-            levels.push(LevelPlan {
-                level: *level,
-                condition,
-                until,
-                hold,
-                clear,
-            });
-        }
+        let levels: Vec<LevelPlan> = record
+            .levels
+            .iter()
+            .map(|(level, written)| check.level(*level, written))
+            .collect();
         if levels.is_empty() {
             check.problems.add("levels", "empty", "at least one level");
         }
@@ -92,17 +60,10 @@ impl Rule {
         let reach = check.features.iter().map(Feature::reach).max().unwrap_or(0) + check.pane;
         let thresholds = check.comparisons.iter();
         let thresholds = thresholds.map(|comparison| Some(comparison.bound(comparison.threshold?)));
-        let condition = Parts {
-            pane: check.pane,
-            features: &check.features,
-            comparisons: &check.comparisons,
-            during: &check.during,
-            levels: &levels,
-        };
-        let mut checked = Checked {
+        let mut rule = Checked {
             thresholds: thresholds.collect(),
             fingerprint: Key::of_bytes(&json),
-            condition: condition.hash(),
+            condition: Key::default(),
             record,
             unit: check.unit,
             pane: check.pane,
@@ -114,15 +75,9 @@ impl Rule {
             on_event: false,
             for_events: None,
         };
-        let matters = |feature: &Feature| feature.kind.has_nothing(true) != feature.kind.has_nothing(false);
-        if checked.features.iter().any(matters) {
-            checked.for_events = Some(Arc::new(Checked {
-                condition: Key::of_parts(&[&checked.condition.to_string(), "on_event"]),
-                on_event: true,
-                ..checked.clone()
-            }));
-        }
-        let rule = Self(Arc::new(checked));
+        rule.condition = Parts::of(&rule).hash();
+        rule.for_events = rule.for_events();
+        let rule = Self(Arc::new(rule));
         check.problems.none_or(Some(rule))
     }
 
@@ -443,6 +398,42 @@ impl Check {
         exact
     }
 
+    fn level(&mut self, level: Level, written: &LevelRecord) -> LevelPlan {
+        let path = format!("levels.{level}");
+        if level == Level::None {
+            self.problems
+                .add(&path, "`none`", "one of `blue`, `yellow`, `orange`, `red`");
+        }
+        let margin = self.margin(&format!("{path}.margin"), written.margin);
+        self.until_has_no_margin(&path, written);
+        let mut duration = |field: &str, text: &str| {
+            let millis = self.duration(&format!("{path}.{field}"), text, 0, LONGEST);
+            millis.unwrap_or(0)
+        };
+        let hold = duration("hold", &written.hold);
+        let clear = duration("clear", &written.clear);
+        let scope = Scope {
+            level,
+            role: Role::When,
+            margin: (margin, first_dimension(&written.when)),
+        };
+        let condition = self.whole_condition(&format!("{path}.when"), &written.when, scope);
+        let scope = Scope {
+            role: Role::Until,
+            margin: (0, None),
+            ..scope
+        };
+        let until = written.until.as_ref();
+        let until = until.map(|until| self.whole_condition(&format!("{path}.until"), until, scope));
+        LevelPlan {
+            level,
+            condition,
+            until,
+            hold,
+            clear,
+        }
+    }
+
     /// What turns a level off is said in one way.
     fn until_has_no_margin(&mut self, path: &str, written: &LevelRecord) {
         if written.until.is_none() {
@@ -452,7 +443,8 @@ impl Check {
         if written.margin != Number::default() {
             self.problems.add(format!("{path}.margin"), written.margin, give);
         } else if has_margin(&written.when) {
-            self.problems.add(format!("{path}.when"), "a `margin` beside `until`", give);
+            self.problems
+                .add(format!("{path}.when"), "a `margin` beside `until`", give);
         }
     }
 
@@ -471,7 +463,8 @@ impl Check {
             return Condition::All(Vec::new());
         }
         if first_dimension(written).is_none() && comparisons > 0 {
-            self.problems.add(path, "only `during`", "a comparison of a feature beside it, in `all`");
+            self.problems
+                .add(path, "only `during`", "a comparison of a feature beside it, in `all`");
         }
         self.condition(path, written, scope)
     }
@@ -581,7 +574,11 @@ impl Check {
         };
         let counts = matches!(kind, FeatureKind::Count | FeatureKind::InARow);
         let slopes = matches!(kind, FeatureKind::Rate | FeatureKind::Slope);
-        unused("of", written.of.is_some() && !counts, "it with `count` or `in_a_row` only");
+        unused(
+            "of",
+            written.of.is_some() && !counts,
+            "it with `count` or `in_a_row` only",
+        );
         unused(
             "q",
             written.q.is_some() && kind != FeatureKind::Quantile,

@@ -48,10 +48,16 @@ impl During {
     pub(super) fn check(path: &str, written: &DuringRecord, problems: &mut Problems) -> Self {
         let mut wrong = |field: &str, found: String, give: &str| problems.add(format!("{path}.{field}"), found, give);
         let time = written.time.as_deref().and_then(|text| {
-            let time = text.split_once('-').and_then(|(from, to)| Some((minutes(from)?, minutes(to)?)));
+            let time = text
+                .split_once('-')
+                .and_then(|(from, to)| Some((minutes(from)?, minutes(to)?)));
             let time = time.filter(|(from, to)| from != to && *from < 24 * 60);
             if time.is_none() {
-                wrong("time", format!("`{text}`"), "two times of the day, such as `08:00-20:00` or `22:00-06:00`");
+                wrong(
+                    "time",
+                    format!("`{text}`"),
+                    "two times of the day, such as `08:00-20:00` or `22:00-06:00`",
+                );
             }
             time
         });
@@ -61,14 +67,24 @@ impl During {
                 Some((_, day)) => days.push(*day),
                 None => {
                     let names = DAYS.map(|(name, _)| name).join("`, `");
-                    wrong(&format!("days[{index}]"), format!("`{text}`"), &format!("any of `{names}`"));
+                    wrong(
+                        &format!("days[{index}]"),
+                        format!("`{text}`"),
+                        &format!("any of `{names}`"),
+                    );
                 }
             }
         }
         let season = written.season.as_deref().and_then(|text| {
-            let season = text.split_once("..").and_then(|(from, to)| Some((day(from)?, day(to)?)));
+            let season = text
+                .split_once("..")
+                .and_then(|(from, to)| Some((day(from)?, day(to)?)));
             if season.is_none() {
-                wrong("season", format!("`{text}`"), "two days of the year, such as `06-01..09-30`");
+                wrong(
+                    "season",
+                    format!("`{text}`"),
+                    "two days of the year, such as `06-01..09-30`",
+                );
             }
             season
         });
@@ -78,7 +94,11 @@ impl During {
         let mut shown: Vec<String> = written.time.iter().map(ToString::to_string).collect();
         shown.extend((!written.days.is_empty()).then(|| written.days.join(" ")));
         shown.extend(written.season.iter().map(ToString::to_string));
-        shown.extend(written.holiday.map(|holiday| if holiday { "holidays" } else { "no holidays" }.to_owned()));
+        shown.extend(
+            written
+                .holiday
+                .map(|holiday| if holiday { "holidays" } else { "no holidays" }.to_owned()),
+        );
         Self {
             time,
             days,

@@ -28,6 +28,7 @@ mod finding;
 mod known;
 mod leap;
 mod series;
+mod span;
 mod tally;
 mod turns;
 mod value;
@@ -58,7 +59,7 @@ use correction::edits;
 pub use finding::{Finding, Revision, Source, Track};
 pub(crate) use finding::{forget_ended, forget_episodes};
 use known::Known;
-use series::{Outcome, Point};
+use series::{Outcome, Point, Series};
 use walk::Ground;
 use watch::{Context, Watch};
 
@@ -189,6 +190,11 @@ impl Monitor {
             && held.bytes + one.bytes() <= share(self.unknown.max_bytes)
     }
 
+    fn ground<'a>(&'a self, series: &'a Series) -> Ground<'a> {
+        let civil = &self.civil;
+        Ground { series, civil }
+    }
+
     fn retained(&self, now: i64, watches: &[Watch]) -> i64 {
         let reach = watches.iter().map(|watch| watch.entry.rule.reach).max().unwrap_or(0);
         now - self.time.horizon.0 - self.time.retain.0.max(reach)
@@ -273,7 +279,7 @@ impl Monitor {
                     if same_asset {
                         known
                             .watches
-                            .push(watch.edited(entry, Ground { series: &known.series, civil: &self.civil }, known.sight, cause));
+                            .push(watch.edited(entry, self.ground(&known.series), known.sight, cause));
                         continue;
                     }
                     end(watch, cause);
@@ -281,7 +287,9 @@ impl Monitor {
                 }
                 None => came_or_went,
             };
-            known.watches.push(Watch::new(entry, Ground { series: &known.series, civil: &self.civil }, known.sight, cause));
+            known
+                .watches
+                .push(Watch::new(entry, self.ground(&known.series), known.sight, cause));
         }
         for watch in old {
             end(watch, came_or_went);
@@ -299,7 +307,7 @@ impl Monitor {
         let retained = self.retained(now, &known.watches);
         let drop = known.series.position_after(retained);
         for watch in &mut known.watches {
-            watch.move_anchor(Ground { series: &known.series, civil: &self.civil }, anchor, retained);
+            watch.move_anchor(self.ground(&known.series), anchor, retained);
         }
         known.settled = known.settled.max(anchor);
         known.hear(retained);
@@ -315,7 +323,7 @@ impl Monitor {
         let last = behind.checked_sub(1).and_then(|last| known.series.get(last));
         let context = Context {
             now,
-            ground: Ground { series: &known.series, civil: &self.civil },
+            ground: self.ground(&known.series),
             last: last.map_or(i64::MIN, Point::time),
             edits: (!known.changes.is_empty()).then(|| edits(&mut known.changes, &known.series)),
             subject: &known.subject,

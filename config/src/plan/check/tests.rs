@@ -109,7 +109,7 @@ fn nothing_is_dropped_at_any_depth() {
         ),
         (
             format!(r#"{{"any":[{LAST},{{"all":[{}]}}]}}"#, LAST.replace("window", "windw")),
-            "`levels.red.when.any[1].all[0].windw` is not known here; give one of `any`, `all`, `feature`",
+            "`levels.red.when.any[1].all[0].windw` is not known here; give one of `any`, `all`, `during`",
         ),
         (
             LAST.replace("threshold", "treshold"),
@@ -137,7 +137,7 @@ fn nothing_is_dropped_at_any_depth() {
         ),
         (
             format!("[{LAST}]"),
-            "`levels.red.when` is a list; give a comparison, or an object with `any` or `all`",
+            "`levels.red.when` is a list; give a comparison, or an object with `any`, `all` or `during`",
         ),
         (
             "\"last >= 1\"".to_owned(),
@@ -286,7 +286,14 @@ fn a_level_can_turn_on_and_off() {
         (count(">=", 3), "3"),
         (count(">=", 0), "0"),
         (r#"{"feature":"silence","op":">=","threshold":3600}"#.to_owned(), "3600"),
-        (format!(r#"{{"any":[{},{}]}}"#, last(">=", "10"), count(">=", 2)), "5"),
+        (
+            format!(
+                r#"{{"any":[{},{}]}}"#,
+                last(">=", "10"),
+                count(">=", 2).replace('}', r#","margin":5}"#)
+            ),
+            "5",
+        ),
     ] {
         let said = refusal(&of(&when, margin));
         assert!(

@@ -134,7 +134,11 @@ impl Civil {
 
     /// When clocks show a time of a day; where they skip it, as long after midnight as if they did not.
     fn instant(&self, date: Date, minute: u16) -> i64 {
-        let (date, minute) = if minute == 24 * 60 { (tomorrow(date), 0) } else { (date, minute) };
+        let (date, minute) = if minute == 24 * 60 {
+            (tomorrow(date), 0)
+        } else {
+            (date, minute)
+        };
         let time = Time::constant((minute / 60) as i8, (minute % 60) as i8, 0, 0);
         let zoned = self.0.zone.to_ambiguous_timestamp(date.to_datetime(time)).compatible();
         zoned.map_or(i64::MAX, Timestamp::as_millisecond)
@@ -164,8 +168,6 @@ fn tomorrow(date: Date) -> Date {
 
 #[cfg(test)]
 mod tests {
-    use riskflow_model::rule::DuringRecord;
-
     use super::*;
 
     fn civil(zone: &str) -> Civil {
@@ -189,7 +191,10 @@ mod tests {
         let island = civil("Asia/Shanghai");
         let noon = at("2021-07-25T12:00:00+08:00");
         let bucket = island.bucket(day(8, 0), noon);
-        assert_eq!(bucket, (at("2021-07-25T08:00:00+08:00"), at("2021-07-26T08:00:00+08:00")));
+        assert_eq!(
+            bucket,
+            (at("2021-07-25T08:00:00+08:00"), at("2021-07-26T08:00:00+08:00"))
+        );
         assert_eq!(island.bucket(day(8, 0), bucket.0).0, bucket.0);
         assert_eq!(island.bucket(day(8, 0), bucket.0 - 1).1, bucket.0);
         assert_eq!(island.bucket_ago(day(8, 2), noon).0, at("2021-07-23T08:00:00+08:00"));
@@ -217,42 +222,41 @@ mod tests {
         assert_eq!(bucket.0, at("2026-06-01T11:30:00Z"));
     }
 
+    fn during(json: &str) -> During {
+        let rule = format!(
+            r#"{{"id":"r","version":1,"select":{{}},"levels":{{"red":{{"when":{{"all":[{{"during":{json}}},
+                {{"feature":"last","window":"1h","op":">=","threshold":1}}]}}}}}}}}"#
+        );
+        let rule = riskflow_config::Rule::from_json(rule.as_bytes()).unwrap();
+        rule.during[0].clone()
+    }
+
     #[test]
     fn times_are_those_of_the_city() {
-        let holiday = "2026-10-01".parse().unwrap();
-        let workday = "2026-10-10".parse().unwrap();
+        let date = |text: &str| text.parse().unwrap();
         let days = CityDays {
-            holidays: [holiday].into(),
-            workdays: [workday].into(),
+            holidays: [date("2026-10-01")].into(),
+            workdays: [date("2026-10-10")].into(),
         };
         let city = Civil::new(TimeZone::get("Asia/Shanghai").unwrap(), days);
-        let during = |json: &str| {
-            let record: DuringRecord = serde_json::from_str(json).unwrap();
-            let rule = format!(
-                r#"{{"id":"r","version":1,"select":{{}},"levels":{{"red":{{"when":{{"all":[{{"during":{json}}},
-                    {{"feature":"last","window":"1h","op":">=","threshold":1}}]}}}}}}}}"#
-            );
-            let rule = riskflow_config::Rule::from_json(rule.as_bytes()).unwrap();
-            assert_ne!(record, DuringRecord::default());
-            rule.during[0].clone()
-        };
         for (json, inside, outside) in [
-            (r#"{"time":"22:00-06:00"}"#, "2026-10-01T23:00:00+08:00", "2026-10-01T06:00:00+08:00"),
-            (r#"{"time":"08:00-20:00"}"#, "2026-10-01T08:00:00+08:00", "2026-10-01T20:00:00+08:00"),
-            (r#"{"days":["thu"]}"#, "2026-10-01T00:00:00+08:00", "2026-09-30T23:59:59+08:00"),
-            (r#"{"days":["workday"]}"#, "2026-10-10T12:00:00+08:00", "2026-10-01T12:00:00+08:00"),
-            (r#"{"days":["day_off"]}"#, "2026-10-11T12:00:00+08:00", "2026-10-10T12:00:00+08:00"),
-            (r#"{"season":"06-01..09-30"}"#, "2026-09-30T23:00:00+08:00", "2026-10-01T00:00:00+08:00"),
-            (r#"{"season":"11-15..03-15"}"#, "2026-01-01T00:00:00+08:00", "2026-10-01T00:00:00+08:00"),
-            (r#"{"holiday":true}"#, "2026-10-01T12:00:00+08:00", "2026-10-02T12:00:00+08:00"),
-            (r#"{"holiday":false}"#, "2026-10-02T12:00:00+08:00", "2026-10-01T12:00:00+08:00"),
+            (r#"{"time":"22:00-06:00"}"#, "01T23:00", "01T06:00"),
+            (r#"{"time":"08:00-20:00"}"#, "01T08:00", "01T20:00"),
+            (r#"{"days":["thu"]}"#, "01T00:00", "02T00:00"),
+            (r#"{"days":["workday"]}"#, "10T12:00", "01T12:00"),
+            (r#"{"days":["day_off"]}"#, "11T12:00", "10T12:00"),
+            (r#"{"season":"06-01..10-01"}"#, "01T23:59", "02T00:00"),
+            (r#"{"season":"10-02..03-15"}"#, "02T00:00", "01T23:59"),
+            (r#"{"holiday":true}"#, "01T12:00", "02T12:00"),
+            (r#"{"holiday":false}"#, "02T12:00", "01T12:00"),
         ] {
             let during = during(json);
+            let at = |text: &str| at(&format!("2026-10-{text}:00+08:00"));
             assert!(city.is_during(&during, at(inside)), "{json} at {inside}");
             assert!(!city.is_during(&during, at(outside)), "{json} at {outside}");
             // It is constant from one change to the next.
-            let mut from = at("2026-09-28T03:00:00+08:00");
-            while from < at("2026-10-13T00:00:00+08:00") {
+            let mut from = at("01T03:00");
+            while from < at("13T00:00") {
                 let next = city.next_change(&during, from);
                 assert!(next > from && next <= from + DAY);
                 let same = city.is_during(&during, from) == city.is_during(&during, next - 1);

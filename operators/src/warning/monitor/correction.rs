@@ -8,8 +8,8 @@ use riskflow_config::{Feature, FeatureKind, Operator};
 use thin_vec::ThinVec;
 
 use super::evaluation::STRIDE;
-use super::leap::Span;
 use super::series::{Beyond, Edge, Point, Series};
+use super::span::Span;
 use super::tally::Tally;
 use super::value::bounds;
 use super::walk::Walk;
@@ -51,7 +51,9 @@ pub fn stretches(walk: &Walk<'_>, edits: &[Edit], until: i64) -> Vec<(i64, i64)>
     let mut found = Vec::new();
     for (place, feature) in walk.entry.rule.features.iter().enumerate() {
         if feature.kind.has_nothing(walk.entry.rule.on_event) {
-            edits.iter().for_each(|edit| first_heard(walk, edit, &mut found));
+            edits
+                .iter()
+                .for_each(|edit| found.extend(first_heard(walk, feature, edit)));
         }
         match feature.kind {
             _ if !feature.follows() && feature.calendar.is_some() => {
@@ -86,10 +88,18 @@ fn bucket(walk: &Walk<'_>, feature: &Feature, edit: &Edit) -> Option<(i64, i64)>
 }
 
 /// Before anything was heard of a datastream it is not known that there is nothing: the first point ends that.
-fn first_heard(walk: &Walk<'_>, edit: &Edit, found: &mut Vec<(i64, i64)>) {
-    if !walk.is_known(edit.time - 1) {
-        let next = walk.series.first_counted(edit.time).map_or(i64::MAX, Point::time);
-        found.push((edit.time, next.min(walk.heard)));
+fn first_heard(walk: &Walk<'_>, feature: &Feature, edit: &Edit) -> Option<(i64, i64)> {
+    if walk.is_known(edit.time - 1) {
+        return None;
+    }
+    let next = walk.series.first_counted(edit.time).map_or(i64::MAX, Point::time);
+    let until = next.min(walk.heard);
+    match feature.calendar {
+        Some(calendar) if calendar.ago > 0 && until < i64::MAX => {
+            let ahead = |at| walk.civil.bucket_ahead(calendar, at);
+            Some((ahead(edit.time).0, ahead(until).1))
+        }
+        _ => Some((edit.time, until)),
     }
 }
 
@@ -142,10 +152,7 @@ fn decisive(walk: &Walk<'_>, feature: &Feature, edit: &Edit, found: &mut Vec<(i6
         | FeatureKind::Slope
         | FeatureKind::InARow => found.push((edit.time, gone(edit.time))),
         // They do not look at observations.
-        FeatureKind::ForecastMin
-        | FeatureKind::ForecastMax
-        | FeatureKind::ForecastMean
-        | FeatureKind::ForecastSum => {}
+        FeatureKind::ForecastMin | FeatureKind::ForecastMax | FeatureKind::ForecastMean | FeatureKind::ForecastSum => {}
     }
 }
 
@@ -217,10 +224,7 @@ impl Doubt<'_> {
             (first, series.position_after(other) - first)
         };
         let (came, coming) = between(after, until);
-        let (went, going) = between(
-            self.walk.left(after, self.feature),
-            self.walk.left(until, self.feature),
-        );
+        let (went, going) = between(self.walk.left(after, self.feature), self.walk.left(until, self.feature));
         if coming + going <= STRIDE as usize {
             return None;
         }

@@ -444,7 +444,8 @@ impl Evaluation {
                 let (after, until) = walk.stretch(at, feature);
                 value_over(walk, feature, after, until)
             }
-            _ if count == 0 => match feature.kind.has_nothing(walk.entry.rule.on_event) && self.last_counted > i64::MIN {
+            _ if count == 0 => match feature.kind.has_nothing(walk.entry.rule.on_event) && self.last_counted > i64::MIN
+            {
                 true => ratio(0, 1),
                 false => Value::Unknown,
             },
@@ -498,7 +499,9 @@ impl Evaluation {
 fn phase(walk: &Walk<'_>, plan: &LevelPlan, values: &[Value], at: i64) -> Phase {
     let of = |condition, moved| {
         walk.truth(condition, at, &|index| {
-            compare(walk.entry, index, moved, |feature, limit| values[feature].against(limit))
+            compare(walk.entry, index, moved, |feature, limit| {
+                values[feature].against(limit)
+            })
         })
     };
     if let Some(until) = &plan.until {

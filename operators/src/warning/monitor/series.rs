@@ -314,8 +314,7 @@ impl Series {
             _ if !beyond.fits(extent) => Some(0),
             count => beyond.holds_all(extent).then_some(count),
         };
-        self.root
-            .count_such(after, until, &whole, &|point| beyond.is(point))
+        self.root.count_such(after, until, &whole, &|point| beyond.is(point))
     }
 
     /// What differences, slopes and deviations of the points later than `after`, up to and including `until`, are made of.

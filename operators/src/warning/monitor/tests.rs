@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use super::evaluation::Evaluation;
 use super::series::Series;
 use super::turns::{Set, Turns, levels};
-use super::walk::{Sight, Walk};
+use super::walk::{Ground, Sight, Walk};
 use super::*;
 use crate::warning::specification::{Entry, Subject};
 use crate::warning::valid::{Valid, Validity};
 
 const HORIZON: i64 = 300;
-const START: i64 = 10_000;
+/// Shortly before an hour of the calendar ends.
+const START: i64 = 3_600_000 - 400;
 
 /// An observation: how far behind the clock, what it says; `None` takes it back.
 type Said = (i64, Option<(i64, bool)>);
@@ -27,24 +28,59 @@ type Said = (i64, Option<(i64, bool)>);
 /// An epoch: how long after the one before, and what came.
 type Epoch = (i64, Vec<Said>);
 
+const FEATURES: [&str; 16] = [
+    "last",
+    "min",
+    "max",
+    "mean",
+    "sum",
+    "count",
+    "rate",
+    "silence",
+    "range",
+    "drop",
+    "rise",
+    "deviation",
+    "quantile",
+    "increase",
+    "slope",
+    "in_a_row",
+];
+
 fn comparison() -> impl Strategy<Value = Value> {
-    let features = ["last", "min", "max", "mean", "sum", "count", "rate", "silence"];
-    let feature = prop::sample::select(features.to_vec());
+    let feature = prop::sample::select(FEATURES.to_vec());
     let operator = prop::sample::select(vec![">=", ">", "<=", "<"]);
-    let window = prop::sample::select(vec![20, 60, 200]);
-    (feature, operator, window, 0..20i64, prop::bool::weighted(0.9)).prop_map(
-        |(feature, operator, window, x, given)| {
+    let window = prop_oneof![
+        6 => prop::sample::select(vec!["20ms", "60ms", "200ms"]),
+        1 => prop::sample::select(vec!["hour", "day", "day from 01:00"]),
+    ];
+    let more = (0..4i64, prop::bool::weighted(0.3), any::<bool>());
+    (feature, operator, window, 0..20i64, prop::bool::weighted(0.9), more).prop_map(
+        |(feature, operator, window, x, given, (y, ago, of))| {
             let threshold = match feature {
                 "silence" => x as f64 / 100.0,
-                "rate" => (x - 10) as f64 * 300_000.0,
+                "rate" | "slope" => (x - 10) as f64 * 300_000.0,
                 "sum" => (x - 5) as f64 * 3.0,
                 "mean" => x as f64 / 4.0,
-                "count" => x as f64,
+                "count" | "in_a_row" | "increase" => x as f64,
+                "deviation" => x as f64 / 8.0,
                 _ => x as f64 / 2.0,
             };
             let mut comparison = json!({ "feature": feature, "op": operator });
             if feature != "silence" {
-                comparison["window"] = json!(format!("{window}ms"));
+                comparison["window"] = json!(window);
+            }
+            if window.ends_with(['r', 'y', '0']) && feature != "silence" && ago {
+                comparison["ago"] = json!(1);
+            }
+            if feature == "in_a_row" || feature == "count" && of {
+                comparison["of"] = json!({ "op": operator, "threshold": y });
+            }
+            if feature == "quantile" {
+                comparison["q"] = json!([0.001, 0.25, 0.5, 0.999][y as usize]);
+            }
+            if matches!(feature, "rate" | "slope") {
+                comparison["shortest"] = json!(format!("{}ms", 5 * y));
             }
             if given {
                 comparison["threshold"] = json!(threshold);
@@ -55,7 +91,9 @@ fn comparison() -> impl Strategy<Value = Value> {
 }
 
 fn condition() -> impl Strategy<Value = Value> {
-    comparison().prop_recursive(2, 5, 3, |inner| {
+    let during = prop::sample::select(vec!["00:30-01:00", "01:00-02:00", "00:00-23:00"]);
+    let during = during.prop_map(|time| json!({ "during": { "time": time } }));
+    prop_oneof![8 => comparison(), 1 => during].prop_recursive(2, 5, 3, |inner| {
         (prop::collection::vec(inner, 1..4), any::<bool>()).prop_map(|(parts, any)| {
             if any {
                 json!({ "any": parts })
@@ -68,18 +106,33 @@ fn condition() -> impl Strategy<Value = Value> {
 
 fn rule() -> impl Strategy<Value = Rule> {
     let wait = || prop::sample::select(vec!["0s", "0s", "5ms", "40ms", "150ms"]);
-    let level = (condition(), wait(), wait(), 0..3i64);
+    let level = (
+        condition(),
+        wait(),
+        wait(),
+        0..3i64,
+        prop::option::weighted(0.2, condition()),
+    );
     let pane = prop::sample::select(vec!["1ms", "5ms", "20ms"]);
     let levels = prop::collection::vec(level, 1..4);
     (pane, levels).prop_filter_map("a rule that could never turn on or off is refused", |(pane, plans)| {
         let names = ["blue", "orange", "red"];
-        let levels = plans.into_iter().zip(names).map(|((when, hold, clear, margin), name)| {
-            let level = json!({ "when": when, "hold": hold, "clear": clear, "margin": margin as f64 / 2.0 });
-            (name.to_owned(), level)
-        });
+        let levels = plans
+            .into_iter()
+            .zip(names)
+            .map(|((when, hold, clear, margin, until), name)| {
+                let mut level = json!({ "when": when, "hold": hold, "clear": clear });
+                match until {
+                    Some(until) => level["until"] = until,
+                    None => level["margin"] = json!(margin as f64 / 2.0),
+                }
+                (name.to_owned(), level)
+            });
         let levels: serde_json::Map<String, Value> = levels.collect();
         let rule = json!({ "id": "r", "version": 1, "select": {}, "pane": pane, "levels": levels });
-        Rule::from_json(rule.to_string().as_bytes()).ok()
+        let rule = Rule::from_json(rule.to_string().as_bytes()).ok()?;
+        // By whatever is drawn.
+        Some(if pane == "5ms" { rule.on_events() } else { rule })
     })
 }
 
@@ -164,7 +217,12 @@ fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, now: i64) -> (Track, (Lev
         floor: i64::MIN,
         heard: START,
     };
-    let mut walk = Walk::new(entry, &series, sight);
+    let civil = Civil::default();
+    let ground = Ground {
+        series: &series,
+        civil: &civil,
+    };
+    let mut walk = Walk::new(entry, ground, sight);
     let mut run = Evaluation::new(&walk);
     let mut turns = Turns::default();
     let first = held.keys().next().map_or(START, |first| START.min(*first));

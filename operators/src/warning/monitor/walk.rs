@@ -104,7 +104,8 @@ impl<'a> Walk<'a> {
         let Self { entry, series, .. } = *self;
         *self.rises.get_or_insert_with(|| {
             let range = series.range();
-            !entry.rule.during.is_empty() || bounds(entry).any(|(comparison, [on, _])| may_rise(comparison, on, &entry.rule.features, range))
+            !entry.rule.during.is_empty()
+                || bounds(entry).any(|(comparison, [on, _])| may_rise(comparison, on, &entry.rule.features, range))
         })
     }
 
@@ -150,11 +151,9 @@ fn may_rise(comparison: &Comparison, limit: Limit<'_>, features: &[Feature], ran
         FeatureKind::Sum => !upwards || range.low < 0.0,
         FeatureKind::Silence => upwards,
         // What leaves can only make them less.
-        FeatureKind::Range
-        | FeatureKind::Drop
-        | FeatureKind::Rise
-        | FeatureKind::Increase
-        | FeatureKind::InARow => !upwards,
+        FeatureKind::Range | FeatureKind::Drop | FeatureKind::Rise | FeatureKind::Increase | FeatureKind::InARow => {
+            !upwards
+        }
         FeatureKind::Rate
         | FeatureKind::Slope
         | FeatureKind::Deviation
@@ -170,7 +169,9 @@ impl Walk<'_> {
     /// The truth of a condition at an instant, from that of its comparisons.
     pub fn truth(&self, condition: &Condition, at: i64, of: &impl Fn(usize) -> Truth) -> Truth {
         let rule = &self.entry.rule;
-        truth(condition, of, &|position| self.civil.is_during(&rule.during[position], at))
+        truth(condition, of, &|position| {
+            self.civil.is_during(&rule.during[position], at)
+        })
     }
 
     /// The first instant after one at which any of the rule's times may begin or end.
@@ -182,7 +183,11 @@ impl Walk<'_> {
 
     /// Whether the datastream was heard of by then: only after that is it known that there is nothing.
     pub fn is_known(&self, at: i64) -> bool {
-        let seen = || self.series.last_counted(at).is_some_and(|last| last.time() > self.floor);
+        let seen = || {
+            self.series
+                .last_counted(at)
+                .is_some_and(|last| last.time() > self.floor)
+        };
         self.anchored || self.heard <= at || seen()
     }
 

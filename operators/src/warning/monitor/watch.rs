@@ -195,7 +195,10 @@ impl Watch {
             return until + 1;
         }
         let (start, nothing) = (self.turns.len(), Turns::default());
-        let mut walk = Walk::new(&self.entry, ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref())).lazy();
+        let mut walk = Walk::new(&self.entry, ground, self.sight)
+            .from(self.begin)
+            .anchored(is_heard(self.anchor.as_deref()))
+            .lazy();
         self.base.advance(&mut walk, until, &mut self.turns);
         let (rule, before) = (&self.entry.rule, self.turns.set(start));
         let mut given = levels(before, self.ahead.from(0, &nothing), rule);
@@ -212,7 +215,9 @@ impl Watch {
             None => Corrected::default(),
         };
         let (start, old) = open.unwrap_or_else(|| (self.turns.len(), Turns::default()));
-        let mut walk = Walk::new(&self.entry, context.ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref()))
+        let mut walk = Walk::new(&self.entry, context.ground, self.sight)
+            .from(self.begin)
+            .anchored(is_heard(self.anchor.as_deref()))
             .lazy()
             .calm(self.calm);
         let mut ahead = Turns::default();
@@ -240,7 +245,9 @@ impl Watch {
 
     /// Makes base and turns right again after edits, some of them at or before the base.
     fn correct(&mut self, ground: Ground<'_>, edits: &[Edit]) -> Corrected {
-        let mut walk = Walk::new(&self.entry, ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref()));
+        let mut walk = Walk::new(&self.entry, ground, self.sight)
+            .from(self.begin)
+            .anchored(is_heard(self.anchor.as_deref()));
         let end = self.base.at();
         let mut rest = stretches(&walk, edits, end).into_iter().peekable();
         let mut corrected = Corrected::default();
@@ -350,9 +357,14 @@ impl Watch {
     ///
     /// Which levels were on is remembered from `remember` on: an entry with another condition goes on from there.
     pub(super) fn move_anchor(&mut self, ground: Ground<'_>, until: i64, remember: i64) {
-        let mut walk = Walk::new(&self.entry, ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref()));
+        let mut walk = Walk::new(&self.entry, ground, self.sight)
+            .from(self.begin)
+            .anchored(is_heard(self.anchor.as_deref()));
         if self.base.at() < until {
-            let mut walk = Walk::new(&self.entry, ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref())).lazy();
+            let mut walk = Walk::new(&self.entry, ground, self.sight)
+                .from(self.begin)
+                .anchored(is_heard(self.anchor.as_deref()))
+                .lazy();
             self.base.advance(&mut walk, until, &mut self.turns);
             self.ahead.forget_until(until);
         }
@@ -429,7 +441,9 @@ impl Watch {
             let undone = shown.zip(began).filter(|_| standing.is_none());
             let undone = undone.map(|((level, _), began)| (began, level));
             let (at, level) = self.occasion(undone, context.now);
-            let walk = Walk::new(&self.entry, context.ground, self.sight).from(self.begin).anchored(is_heard(self.anchor.as_deref()));
+            let walk = Walk::new(&self.entry, context.ground, self.sight)
+                .from(self.begin)
+                .anchored(is_heard(self.anchor.as_deref()));
             Box::new(evidence::explain(&walk, at, level, context.subject))
         });
         let revision = Revision {

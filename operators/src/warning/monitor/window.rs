@@ -98,7 +98,9 @@ pub(super) fn reading<'a>(walk: &Walk<'a>, feature: &Feature) -> Option<Beyond<'
 
 /// How many of the newest points meet the comparison of a feature, up to the first that does not.
 fn in_a_row(walk: &Walk<'_>, feature: &Feature, after: i64, until: i64) -> u32 {
-    let Some(Beyond(operator, edge)) = reading(walk, feature) else { return 0 };
+    let Some(Beyond(operator, edge)) = reading(walk, feature) else {
+        return 0;
+    };
     let other = walk.series.last_beyond(until, Beyond(operator.opposite(), edge));
     let from = other.map_or(after, |other| other.time().max(after));
     walk.series.extent(from, until).count
