@@ -386,7 +386,7 @@ impl<'de> Visitor<'de> for ConditionVisitor {
     }
 }
 
-const FEATURE: &str = "one such as `last`, `max`, `sum` or `silence`; or `any` or `all` of conditions, or `during`";
+const FEATURE: &str = "`last`, `min`, `max`, `mean`, `sum`, `count`, `rate`, `silence` or another; or `any` or `all` of conditions, or `during`";
 const OPERATOR: &str = "`>=`, `>`, `<=` or `<`";
 
 impl WrittenCondition {

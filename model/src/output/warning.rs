@@ -269,6 +269,9 @@ pub struct FeatureValue {
     /// stands for no value. Of a silence those since the one before it.
     #[serde(default)]
     pub not_counted: u32,
+    /// Of a forecast: when the newest of the values that count was issued; `first` and `last` are values of times to come.
+    #[serde(default)]
+    pub issued: Option<Millis>,
 }
 
 /// One observation, as evidence.

@@ -63,6 +63,7 @@ pub fn explain(limit: &Limit, known: &Known, shown: &[(i64, Level)], now: Millis
             first: None,
             last: None,
             not_counted: 0,
+            issued: None,
         }],
         ..Explanation::nothing()
     }

@@ -25,6 +25,7 @@ mod correction;
 mod evaluation;
 mod evidence;
 mod finding;
+mod forecast;
 mod known;
 mod leap;
 mod series;
@@ -58,6 +59,7 @@ use civil::Civil;
 use correction::edits;
 pub use finding::{Finding, Revision, Source, Track};
 pub(crate) use finding::{forget_ended, forget_episodes};
+use forecast::Forecasts;
 use known::Known;
 use series::{Outcome, Point, Series};
 use walk::Ground;
@@ -124,6 +126,14 @@ struct Aside {
     waiting: Vec<Waiting>,
     /// Watches that ended since the last settling.
     ended: Vec<Ended>,
+    /// What is forecast.
+    forecasts: Forecasts,
+}
+
+impl Aside {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.ended.is_empty() && self.forecasts.is_empty()
+    }
 }
 
 /// An observation that waits for its datastream's row.
@@ -190,9 +200,23 @@ impl Monitor {
             && held.bytes + one.bytes() <= share(self.unknown.max_bytes)
     }
 
-    fn ground<'a>(&'a self, series: &'a Series) -> Ground<'a> {
-        let civil = &self.civil;
-        Ground { series, civil }
+    fn ground<'a>(&'a self, series: &'a Series, forecasts: Option<&'a Forecasts>) -> Ground<'a> {
+        Ground {
+            series,
+            civil: &self.civil,
+            forecasts,
+        }
+    }
+
+    /// What is forecast for a datastream from an issue on, `None` where it takes a value back; `false` where nobody knows the
+    /// datastream.
+    pub fn forecast(state: &mut MonitorState, issued: i64, valid: i64, value: Option<f64>) -> bool {
+        let is_known = state.known.is_some();
+        if is_known {
+            let aside = state.aside.get_or_insert_default();
+            aside.forecasts.apply(issued, valid, value);
+        }
+        is_known
     }
 
     fn retained(&self, now: i64, watches: &[Watch]) -> i64 {
@@ -224,18 +248,18 @@ impl Monitor {
     }
 
     /// Puts another specification in force; the watches that it ends go to `ended`. Whether anything changed.
-    fn specify(&self, now: i64, known: &mut Known, next: Specification, ended: &mut Vec<Ended>) -> bool {
+    fn specify(
+        &self,
+        now: i64,
+        (known, forecasts): (&mut Known, Option<&Forecasts>),
+        next: Specification,
+        ended: &mut Vec<Ended>,
+    ) -> bool {
         let Specification { subject, entries, .. } = next;
         let before = std::mem::replace(&mut known.subject, subject);
         let next = &known.subject;
         let same_asset = before.asset == next.asset;
-        let same_entries = known.watches.len() == entries.len()
-            && known
-                .watches
-                .iter()
-                .zip(&entries)
-                .all(|(watch, entry)| watch.entry.is_same(entry));
-        if same_entries && (same_asset || entries.is_empty()) {
+        if known.watches_just(&entries) && (same_asset || entries.is_empty()) {
             // Names, versions and sources are no part of what decides; and of what was loaded only now is it known what rules say.
             for (watch, entry) in known.watches.iter_mut().zip(entries) {
                 watch.entry = entry;
@@ -277,9 +301,12 @@ impl Monitor {
                         Cause::BaseChange
                     };
                     if same_asset {
-                        known
-                            .watches
-                            .push(watch.edited(entry, self.ground(&known.series), known.sight, cause));
+                        known.watches.push(watch.edited(
+                            entry,
+                            self.ground(&known.series, forecasts),
+                            known.sight,
+                            cause,
+                        ));
                         continue;
                     }
                     end(watch, cause);
@@ -287,9 +314,12 @@ impl Monitor {
                 }
                 None => came_or_went,
             };
-            known
-                .watches
-                .push(Watch::new(entry, self.ground(&known.series), known.sight, cause));
+            known.watches.push(Watch::new(
+                entry,
+                self.ground(&known.series, forecasts),
+                known.sight,
+                cause,
+            ));
         }
         for watch in old {
             end(watch, came_or_went);
@@ -298,7 +328,7 @@ impl Monitor {
     }
 
     /// Moves anchors up to the horizon and lets go of what nobody can ask for any more.
-    fn compact(&self, now: i64, known: &mut Known) {
+    fn compact(&self, now: i64, known: &mut Known, forecasts: Option<&mut Forecasts>) {
         let anchor = now - self.time.horizon.0 - 1;
         if anchor.saturating_sub(known.compacted) < 2 * self.time.horizon.0 {
             return;
@@ -307,7 +337,10 @@ impl Monitor {
         let retained = self.retained(now, &known.watches);
         let drop = known.series.position_after(retained);
         for watch in &mut known.watches {
-            watch.move_anchor(self.ground(&known.series), anchor, retained);
+            watch.move_anchor(self.ground(&known.series, forecasts.as_deref()), anchor, retained);
+        }
+        if let Some(forecasts) = forecasts {
+            forecasts.forget(anchor);
         }
         known.settled = known.settled.max(anchor);
         known.hear(retained);
@@ -317,15 +350,29 @@ impl Monitor {
         }
     }
 
-    fn settle_known(&self, now: i64, known: &mut Known, out: &mut Vec<(Finding, Diff)>) -> i64 {
+    fn settle_known(
+        &self,
+        now: i64,
+        known: &mut Known,
+        mut forecasts: Option<&mut Forecasts>,
+        out: &mut Vec<(Finding, Diff)>,
+    ) -> i64 {
+        let mut forecast = forecasts
+            .as_mut()
+            .map(|forecasts| std::mem::take(&mut forecasts.changed));
+        // What begins behind every base is seen as it comes.
+        forecast
+            .iter_mut()
+            .for_each(|changed| changed.retain(|(from, _)| *from <= known.settled));
         let behind = known.series.position_after(now);
         let next = known.series.get(behind).map(Point::time);
         let last = behind.checked_sub(1).and_then(|last| known.series.get(last));
         let context = Context {
             now,
-            ground: self.ground(&known.series),
+            ground: self.ground(&known.series, forecasts.as_deref()),
             last: last.map_or(i64::MIN, Point::time),
             edits: (!known.changes.is_empty()).then(|| edits(&mut known.changes, &known.series)),
+            forecast: forecast.as_deref().unwrap_or_default(),
             subject: &known.subject,
         };
         let mut wake = i64::MAX;
@@ -337,7 +384,7 @@ impl Monitor {
         }
         let bases = known.watches.iter().map(|watch| watch.base.at());
         known.settled = bases.max().unwrap_or(i64::MIN);
-        self.compact(now, known);
+        self.compact(now, known, forecasts);
         wake
     }
 
@@ -444,8 +491,9 @@ impl Fold for Monitor {
             let Some(mut known) = state.known.take() else {
                 return false;
             };
-            let ended = &mut state.aside.get_or_insert_default().ended;
-            self.specify(now, &mut known, Specification::default(), ended);
+            let aside = state.aside.get_or_insert_default();
+            aside.forecasts = Forecasts::default();
+            self.specify(now, (&mut known, None), Specification::default(), &mut aside.ended);
             return true;
         };
         let new = state.known.is_none();
@@ -473,7 +521,8 @@ impl Fold for Monitor {
             });
             ended = std::mem::take(&mut aside.ended);
         }
-        let changed = self.specify(now, known, *next, &mut ended);
+        let forecasts = state.aside.as_ref().map(|aside| &aside.forecasts);
+        let changed = self.specify(now, (known, forecasts), *next, &mut ended);
         // What goes on from an entry before it needs that one's own view up to the floor.
         if judged_otherwise {
             known.judge_by(valid);
@@ -529,10 +578,11 @@ impl Fold for Monitor {
             if !aside.waiting.is_empty() {
                 wake = self.settle_waiting(now, key, &mut aside.waiting, out);
             }
-            state.aside = Some(aside).filter(|aside| !aside.waiting.is_empty());
+            state.aside = Some(aside).filter(|aside| !aside.is_empty());
         }
         if let Some(known) = &mut state.known {
-            wake = wake.min(self.settle_known(now, known, out));
+            let forecasts = state.aside.as_mut().map(|aside| &mut aside.forecasts);
+            wake = wake.min(self.settle_known(now, known, forecasts, out));
         } else if state.aside.is_none() {
             return Next::Forget;
         }

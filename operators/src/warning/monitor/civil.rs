@@ -12,6 +12,7 @@ use riskflow_config::{Calendar, CalendarUnit, CityDays, Days, During};
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
+const YEAR_2000: i64 = 946_684_800_000;
 
 /// The time zone of the city, and which of its days are special.
 #[derive(Clone, Debug)]
@@ -20,8 +21,8 @@ pub struct Civil(Arc<Zone>);
 #[derive(Debug)]
 struct Zone {
     zone: TimeZone,
-    /// How far its clocks are ahead of UTC in milliseconds, where that never changes from the year 2000 on.
-    fixed: Option<i64>,
+    /// How far its clocks are ahead of UTC in milliseconds, from an instant from which on that never changes.
+    fixed: Option<(i64, i64)>,
     days: CityDays,
 }
 
@@ -35,9 +36,13 @@ impl Civil {
     /// That of a city.
     #[must_use]
     pub fn new(zone: TimeZone, days: CityDays) -> Self {
-        let from = Timestamp::from_second(946_684_800).expect("the year 2000 is a time");
-        let fixed = zone.following(from).next().is_none();
-        let fixed = fixed.then(|| i64::from(zone.to_offset(from).seconds()) * 1_000);
+        let instants = [Timestamp::MIN, timestamp(YEAR_2000)];
+        let fixed = instants.into_iter().find(|from| zone.following(*from).next().is_none());
+        let fixed = fixed.map(|from| {
+            let offset = i64::from(zone.to_offset(from).seconds()) * 1_000;
+            // A day on which clocks are changed is over by then.
+            (from.as_millisecond().saturating_add(2 * DAY), offset)
+        });
         Self(Arc::new(Zone { zone, fixed, days }))
     }
 
@@ -72,11 +77,18 @@ impl Civil {
 
     /// Whether an instant is one of those that are meant.
     pub fn is_during(&self, during: &During, at: i64) -> bool {
-        let (date, minute) = self.local(at);
-        let time = during.time.is_none_or(|(from, to)| match from < to {
-            true => (from..to).contains(&minute),
-            false => minute >= from || minute < to,
+        let time = during.time.is_none_or(|(from, to)| {
+            let minute = self.minute(at);
+            match from < to {
+                true => (from..to).contains(&minute),
+                false => minute >= from || minute < to,
+            }
         });
+        let any_day = during.days.is_empty() && during.season.is_none() && during.holiday.is_none();
+        time && (any_day || self.is_day(during, self.local(at).0))
+    }
+
+    fn is_day(&self, during: &During, date: Date) -> bool {
         let season = during.season.is_none_or(|(from, to)| {
             let day = (date.month() as u8, date.day() as u8);
             match from <= to {
@@ -85,16 +97,30 @@ impl Civil {
             }
         });
         let day = during.days.is_empty() || during.days.iter().any(|days| self.is_on(*days, date));
-        let holiday = during
-            .holiday
-            .is_none_or(|wanted| self.0.days.holidays.contains(&date) == wanted);
-        time && season && day && holiday
+        let is_holiday = self.0.days.holidays.contains(&date);
+        season && day && during.holiday.is_none_or(|wanted| wanted == is_holiday)
+    }
+
+    /// The minute of the day.
+    fn minute(&self, at: i64) -> u16 {
+        match self.fixed_at(at) {
+            Some(offset) => ((at + offset).rem_euclid(DAY) / MINUTE) as u16,
+            None => self.local(at).1,
+        }
     }
 
     /// The first instant after one at which that may be otherwise: a border of the time of the day, or the next midnight.
     pub fn next_change(&self, during: &During, at: i64) -> i64 {
-        let (date, _) = self.local(at);
         let (from, to) = during.time.unwrap_or((0, 0));
+        if let Some(offset) = self.fixed_at(at) {
+            let since = (at + offset).rem_euclid(DAY);
+            let until = |minute: u16| match i64::from(minute) * MINUTE - since {
+                passed if passed <= 0 => passed + DAY,
+                ahead => ahead,
+            };
+            return at + until(0).min(until(from)).min(until(to));
+        }
+        let (date, _) = self.local(at);
         let borders = [0, from, to].map(|minute| [date, tomorrow(date)].map(|date| self.instant(date, minute)));
         let next = borders.into_iter().flatten().filter(|border| *border > at).min();
         // There is none in the last days of time.
@@ -123,8 +149,8 @@ impl Civil {
     }
 
     fn fixed_at(&self, at: i64) -> Option<i64> {
-        const FROM: i64 = 946_684_800_000;
-        self.0.fixed.filter(|_| at >= FROM + DAY)
+        let (from, offset) = self.0.fixed?;
+        (at >= from).then_some(offset)
     }
 
     fn local(&self, at: i64) -> (Date, u16) {

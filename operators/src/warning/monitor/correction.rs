@@ -44,11 +44,23 @@ pub fn edits(changes: &mut ThinVec<(i64, Option<Point>)>, series: &Series) -> Ve
     edits.filter(differ).collect()
 }
 
+/// What became of points, and in which half-open stretches what is forecast did.
+pub type Edits<'a> = (&'a [Edit], &'a [(i64, i64)]);
+
 /// The half-open stretches of time in which a feature may have changed, up to `until`: in order, and not overlapping.
-pub fn stretches(walk: &Walk<'_>, edits: &[Edit], until: i64) -> Vec<(i64, i64)> {
+pub fn stretches(walk: &Walk<'_>, (edits, forecast): Edits<'_>, until: i64) -> Vec<(i64, i64)> {
     let seen = |time| edits.partition_point(|edit| edit.time <= time);
     let edits = &edits[seen(walk.floor)..seen(until).max(seen(walk.floor))];
     let mut found = Vec::new();
+    if walk
+        .entry
+        .rule
+        .features
+        .iter()
+        .any(|feature| feature.kind.is_forecast())
+    {
+        found.extend_from_slice(forecast);
+    }
     for (place, feature) in walk.entry.rule.features.iter().enumerate() {
         if feature.kind.has_nothing(walk.entry.rule.on_event) {
             edits

@@ -6,10 +6,11 @@ use riskflow_model::output::{Explanation, FeatureValue, Sample, SourceKind};
 use riskflow_model::{Level, Millis, Number, shortened};
 
 use super::evaluation::whole;
+use super::forecast::Expected;
 use super::series::Point;
 use super::value::{Truth, Value, compare};
 use super::walk::Walk;
-use super::window::value_over;
+use super::window::{value_at, value_over};
 use crate::warning::specification::Subject;
 
 /// The explanation of a level at a time; of the next lower one where the rule does not have it, or else of the lowest.
@@ -104,6 +105,9 @@ fn value(walk: &Walk<'_>, feature: &Feature, at: i64, unit: &str) -> (FeatureVal
         FeatureKind::Silence => series.extent(last.map_or(gone, Point::time), at),
         _ => series.extent(gone, until),
     };
+    if feature.kind.is_forecast() {
+        return forecast(walk, feature, at, (unit, conversion));
+    }
     let value = match (feature.kind, last) {
         (FeatureKind::Silence, Some(last)) => whole(at - last.time(), 1),
         (FeatureKind::Silence, None) => unheard,
@@ -122,6 +126,38 @@ fn value(walk: &Walk<'_>, feature: &Feature, at: i64, unit: &str) -> (FeatureVal
         first: first.map(sample),
         last: last.map(sample),
         not_counted: all.len - all.count,
+        issued: None,
+    };
+    (shown, value)
+}
+
+/// A feature of what is forecast, with the first and the last value that count, and the newest issue among them.
+fn forecast(
+    walk: &Walk<'_>,
+    feature: &Feature,
+    at: i64,
+    (unit, conversion): (&str, Conversion),
+) -> (FeatureValue, Value) {
+    let value = value_at(walk, feature, at);
+    let ahead = || {
+        walk.forecasts
+            .into_iter()
+            .flat_map(|forecasts| forecasts.ahead(at, feature.window))
+    };
+    let sample = |expected: Expected| Sample {
+        time: Millis(expected.valid),
+        result: Number(conversion.shown(expected.value)),
+    };
+    let shown = FeatureValue {
+        feature: feature.to_string().into(),
+        value: value
+            .shown()
+            .map(|value| Number(feature.kind.converted(conversion).shown(value))),
+        unit: unit_of_feature(feature.kind, unit).into(),
+        first: ahead().next().map(sample),
+        last: ahead().last().map(sample),
+        not_counted: 0,
+        issued: ahead().map(|expected| Millis(expected.issued)).max(),
     };
     (shown, value)
 }

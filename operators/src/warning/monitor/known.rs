@@ -8,7 +8,7 @@ use thin_vec::ThinVec;
 use super::series::{Outcome, Point, Series};
 use super::walk::Sight;
 use super::watch::Watch;
-use crate::warning::specification::Subject;
+use crate::warning::specification::{Entry, Subject};
 use crate::warning::valid::{NoValueMeter, Validity};
 
 /// A known datastream. What every observation touches comes first: a visit waits for each line of the cache that it reads.
@@ -52,6 +52,12 @@ impl Known {
             },
             subject: Subject::default(),
         }
+    }
+
+    /// Whether the watches are those of just these entries.
+    pub(super) fn watches_just(&self, entries: &[Entry]) -> bool {
+        let mut pairs = self.watches.iter().zip(entries);
+        self.watches.len() == entries.len() && pairs.all(|(watch, entry)| watch.entry.is_same(entry))
     }
 
     /// Puts, replaces or takes back the observation of a time.

@@ -11,7 +11,7 @@ use super::series::{Extent, Point, billionths, step};
 use super::tally::Tally;
 use super::value::{THOUSANDTH, Truth, Value, admits, parts};
 use super::walk::Walk;
-use super::window::{base, reading, value_over};
+use super::window::{base, reading, value_at};
 
 /// What a feature may be at the instants of a stretch.
 pub(super) struct Span {
@@ -104,10 +104,7 @@ impl Span {
         let crosses = walk.next_border(after, feature) <= until;
         let values = match crosses {
             true => Values::Any,
-            false => {
-                let (from, to) = walk.stretch(until, feature);
-                Values::Exact(value_over(walk, feature, from, to))
-            }
+            false => Values::Exact(value_at(walk, feature, until)),
         };
         let unknown = matches!(&values, Values::Exact(Value::Unknown));
         Self {

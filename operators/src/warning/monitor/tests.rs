@@ -221,6 +221,7 @@ fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, now: i64) -> (Track, (Lev
     let ground = Ground {
         series: &series,
         civil: &civil,
+        forecasts: None,
     };
     let mut walk = Walk::new(entry, ground, sight);
     let mut run = Evaluation::new(&walk);
@@ -259,7 +260,8 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
     let mut held = BTreeMap::new();
     let (mut given, mut standing) = (Track::new(), (Level::None, false));
     let mut now = START;
-    for (gap, said) in epochs {
+    let last = epochs.len() - 1;
+    for (index, (gap, said)) in epochs.into_iter().enumerate() {
         now += gap;
         if now % 5 == 0 {
             // What was saved and loaded goes on like what was not.
@@ -306,6 +308,10 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
             );
             let level = given.last().map_or(Level::None, |(_, level)| *level);
             standing = (level, revision.stale);
+        }
+        // To go through all of it is dear: what is wrong now and then right again is found in some of the many histories.
+        if index % 3 > 0 && index < last {
+            continue;
         }
         let (expected, stands) = naive(&entry, &held, now);
         assert_eq!(

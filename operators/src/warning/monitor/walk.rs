@@ -4,6 +4,7 @@ use riskflow_config::{Comparison, Condition, Feature, FeatureKind, Limit};
 use serde::{Deserialize, Serialize};
 
 use super::civil::Civil;
+use super::forecast::Forecasts;
 use super::series::{Point, Range, Series, billionths};
 use super::turns::Set;
 use super::value::{Truth, admits, bounds, ratio, truth, upwards};
@@ -25,6 +26,8 @@ pub struct Ground<'a> {
     pub series: &'a Series,
     /// The calendar.
     pub civil: &'a Civil,
+    /// What is forecast, if anything is.
+    pub forecasts: Option<&'a Forecasts>,
 }
 
 /// What a run goes along.
@@ -35,6 +38,8 @@ pub struct Walk<'a> {
     pub series: &'a Series,
     /// The calendar.
     pub civil: &'a Civil,
+    /// What is forecast, if anything is.
+    pub forecasts: Option<&'a Forecasts>,
     /// What is at or before this time is not seen.
     pub floor: i64,
     /// When the datastream was last heard of before the first observation that is seen, for silences and for what is 0 where there
@@ -63,6 +68,7 @@ impl<'a> Walk<'a> {
             entry,
             series: ground.series,
             civil: ground.civil,
+            forecasts: ground.forecasts,
             floor: sight.floor,
             heard: if hears { sight.heard } else { i64::MAX },
             begin: None,
@@ -212,9 +218,10 @@ impl Walk<'_> {
 
     /// The first instant after one at which a feature may change that does not follow the observations as they come.
     pub fn next_border(&self, at: i64, feature: &Feature) -> i64 {
-        match feature.calendar {
-            Some(calendar) => self.civil.bucket(calendar, at).1,
-            None => i64::MAX,
+        match (feature.calendar, self.forecasts) {
+            (Some(calendar), _) => self.civil.bucket(calendar, at).1,
+            (None, Some(forecasts)) if feature.kind.is_forecast() => forecasts.next_change(at, feature.window),
+            (None, _) => i64::MAX,
         }
     }
 

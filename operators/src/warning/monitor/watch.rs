@@ -4,7 +4,7 @@ use riskflow_model::output::{Cause, Origin};
 use riskflow_model::{Level, Text};
 use serde::{Deserialize, Serialize};
 
-use super::correction::{Edit, stretches};
+use super::correction::{Edit, Edits, stretches};
 use super::evaluation::{Evaluation, LEVELS, Standing};
 use super::evidence;
 use super::finding::{Finding, Revision, Source, Track};
@@ -123,6 +123,8 @@ pub(super) struct Context<'a> {
     pub(super) last: i64,
     /// What became of points behind a base; `None` where none changed. Those that do not count only move positions.
     pub(super) edits: Option<Vec<Edit>>,
+    /// In which stretches what is forecast became another.
+    pub(super) forecast: &'a [(i64, i64)],
     pub(super) subject: &'a Subject,
 }
 
@@ -211,7 +213,8 @@ impl Watch {
     /// Brings the watch up to the clock, gives out what changed, and says when to look again.
     pub(super) fn settle(&mut self, context: &Context<'_>, out: &mut Vec<(Finding, Diff)>) -> i64 {
         let Corrected { mut range, open } = match &context.edits {
-            Some(edits) => self.correct(context.ground, edits),
+            Some(edits) => self.correct(context.ground, (edits, context.forecast)),
+            None if !context.forecast.is_empty() => self.correct(context.ground, (&[], context.forecast)),
             None => Corrected::default(),
         };
         let (start, old) = open.unwrap_or_else(|| (self.turns.len(), Turns::default()));
@@ -244,7 +247,7 @@ impl Watch {
     }
 
     /// Makes base and turns right again after edits, some of them at or before the base.
-    fn correct(&mut self, ground: Ground<'_>, edits: &[Edit]) -> Corrected {
+    fn correct(&mut self, ground: Ground<'_>, edits: Edits<'_>) -> Corrected {
         let mut walk = Walk::new(&self.entry, ground, self.sight)
             .from(self.begin)
             .anchored(is_heard(self.anchor.as_deref()));

@@ -11,6 +11,16 @@ use super::walk::Walk;
 /// So many points are sorted to find one by its rank; of more it is found by halving.
 const SORTED: u32 = 512;
 
+/// The value at an instant of a feature that does not follow the observations as they come. Not of silences.
+pub fn value_at(walk: &Walk<'_>, feature: &Feature, at: i64) -> Value {
+    if feature.kind.is_forecast() {
+        let value = walk.forecasts.map(|forecasts| forecasts.value(feature, at));
+        return value.unwrap_or(Value::Unknown);
+    }
+    let (after, until) = walk.stretch(at, feature);
+    value_over(walk, feature, after, until)
+}
+
 /// The value of a feature over the points later than `after`, up to and including `until`. Not of silences and forecasts.
 pub fn value_over(walk: &Walk<'_>, feature: &Feature, after: i64, until: i64) -> Value {
     let series = walk.series;
