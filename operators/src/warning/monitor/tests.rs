@@ -28,7 +28,7 @@ type Said = (i64, Option<(i64, bool)>);
 /// An epoch: how long after the one before, and what came.
 type Epoch = (i64, Vec<Said>);
 
-const FEATURES: [&str; 16] = [
+const FEATURES: [&str; 20] = [
     "last",
     "min",
     "max",
@@ -45,6 +45,10 @@ const FEATURES: [&str; 16] = [
     "increase",
     "slope",
     "in_a_row",
+    "forecast_min",
+    "forecast_max",
+    "forecast_mean",
+    "forecast_sum",
 ];
 
 fn comparison() -> impl Strategy<Value = Value> {
@@ -70,7 +74,10 @@ fn comparison() -> impl Strategy<Value = Value> {
             if feature != "silence" {
                 comparison["window"] = json!(window);
             }
-            if window.ends_with(['r', 'y', '0']) && feature != "silence" && ago {
+            let ahead = feature.starts_with("forecast");
+            if ahead {
+                comparison["window"] = json!(format!("{}ms", 20 + 40 * y));
+            } else if !window.ends_with("ms") && feature != "silence" && ago {
                 comparison["ago"] = json!(1);
             }
             if feature == "in_a_row" || feature == "count" && of {
@@ -204,7 +211,7 @@ fn specification(rule: &Rule) -> Box<Specification> {
 }
 
 /// The level up to a time, by a run that stops at every millisecond and so never leaps; and whether it is stale.
-fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, now: i64) -> (Track, (Level, bool)) {
+fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, forecasts: &Forecasts, now: i64) -> (Track, (Level, bool)) {
     let mut series = Series::default();
     for (time, reading) in held {
         let value = entry
@@ -221,7 +228,7 @@ fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, now: i64) -> (Track, (Lev
     let ground = Ground {
         series: &series,
         civil: &civil,
-        forecasts: None,
+        forecasts: Some(forecasts),
     };
     let mut walk = Walk::new(entry, ground, sight);
     let mut run = Evaluation::new(&walk);
@@ -251,6 +258,7 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
     let key = Key::of("d");
     let mut state = MonitorState::default();
     let entry = specification(rule).entries.remove(0);
+    let mut forecasts = Forecasts::default();
     monitor.rows(
         Millis(START),
         key,
@@ -276,6 +284,14 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
             );
         }
         for (behind, reading) in said {
+            if let Some((value, _)) = reading.filter(|_| behind % 5 == 3) {
+                // It may come long after it was issued.
+                let (issued, value) = (now - behind, value as f64 / 2.0);
+                let valid = issued + 40 + 37 * (behind % 4);
+                let value = Some(value).filter(|value| *value < 5.0);
+                assert!(Monitor::forecast(&mut state, issued, valid, value));
+                forecasts.apply(issued, valid, value);
+            }
             let reading = reading.map(|(result, good)| Reading {
                 result: result as f64 / 2.0,
                 quality: if good { Quality::Good } else { Quality::Bad },
@@ -313,7 +329,7 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
         if index % 3 > 0 && index < last {
             continue;
         }
-        let (expected, stands) = naive(&entry, &held, now);
+        let (expected, stands) = naive(&entry, &held, &forecasts, now);
         assert_eq!(
             given,
             expected,
