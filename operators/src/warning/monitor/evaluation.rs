@@ -256,7 +256,11 @@ impl Evaluation {
     /// The next instant that comes without another observation.
     fn next_own_instant(&self, walk: &mut Walk<'_>) -> i64 {
         let entry = walk.entry;
-        let mut next = self.next_turn(entry).min(walk.next_time(self.at));
+        let mut next = self.next_turn(entry);
+        // Before anything is seen no condition is true, whatever the time.
+        if self.at > i64::MIN {
+            next = next.min(walk.next_time(self.at));
+        }
         for (place, (feature, window)) in entry.rule.features.iter().zip(&self.windows).enumerate() {
             if !feature.follows() {
                 next = next.min(walk.next_border(self.at, feature));
