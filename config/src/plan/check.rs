@@ -183,6 +183,16 @@ fn first_dimension(condition: &ConditionRecord) -> Option<Dimension> {
     }
 }
 
+/// Whether a condition is true at some times whatever features are.
+fn holds_by_times(condition: &ConditionRecord) -> bool {
+    match condition {
+        ConditionRecord::Comparison(_) => false,
+        ConditionRecord::During { .. } => true,
+        ConditionRecord::Any { any: parts } => parts.iter().any(holds_by_times),
+        ConditionRecord::All { all: parts } => !parts.is_empty() && parts.iter().all(holds_by_times),
+    }
+}
+
 /// Whether any comparison of a condition has a margin.
 fn has_margin(condition: &ConditionRecord) -> bool {
     match condition {
@@ -462,9 +472,10 @@ impl Check {
         if comparisons > MOST_COMPARISONS || depth > DEEPEST {
             return Condition::All(Vec::new());
         }
-        if first_dimension(written).is_none() && comparisons > 0 {
+        if holds_by_times(written) {
+            let found = "a condition that times alone make true";
             self.problems
-                .add(path, "only `during`", "a comparison of a feature beside it, in `all`");
+                .add(path, found, "a comparison of a feature beside `during`, in `all`");
         }
         self.condition(path, written, scope)
     }
