@@ -100,9 +100,6 @@ struct Watch {
     /// Whether the entry is new since the last settling, and why.
     #[serde(skip)]
     fresh: Option<Option<Cause>>,
-    /// Whether that is since the limit is another.
-    #[serde(skip)]
-    edited: bool,
 }
 
 impl Known {
@@ -146,7 +143,6 @@ impl Watch {
             shown: Track::new(),
             told: false,
             fresh: Some(cause),
-            edited: false,
         }
     }
 
@@ -168,7 +164,6 @@ impl Watch {
             .split_at(self.track.partition_point(|(time, _)| *time <= now.0));
         let next = to_come.first().map_or(Millis::MAX, |(time, _)| Millis(*time));
         let fresh = self.fresh.take();
-        let edited = std::mem::take(&mut self.edited);
         if past == self.shown && (fresh.is_none() || past.is_empty()) {
             return next;
         }
@@ -181,7 +176,6 @@ impl Watch {
             from: i64::MIN,
             tail: past.to_vec(),
             until: i64::MAX,
-            edited,
             gone: false,
             stale: false,
             cause: Some(fresh.flatten().max(context.cause).unwrap_or(Cause::Clock)),
@@ -206,7 +200,6 @@ impl Watch {
             from: i64::MIN,
             tail: Track::new(),
             until: i64::MAX,
-            edited: false,
             gone: true,
             stale: false,
             cause: cause.filter(|_| !self.shown.is_empty()),
@@ -249,7 +242,6 @@ impl PermitState {
                 Some(watch) => Watch {
                     limit: limit.clone(),
                     fresh: Some(Some(Cause::RuleChange)),
-                    edited: true,
                     ..watch
                 },
                 None => Watch::new(limit.clone(), came_or_went),

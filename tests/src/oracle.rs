@@ -207,31 +207,22 @@ impl Oracle {
         }
         self.know(now, &mut expected);
         let places = Places::of(&self.regions);
-        let (mut entry_causes, conditions) = self.specify(now, &places);
+        let mut entry_causes = self.specify(now, &places);
         for (origin, record) in &records {
             if let InputRecord::Observation(observation) = record {
                 self.observe(now, *origin, observation, &mut causes, &mut expected);
             }
         }
         let mut levels = self.evaluate(now);
-        // What never was on tells nothing of itself, whatever its condition.
-        let matters = |(member, ever_on): &(Member, bool)| {
-            *ever_on || levels.get(member).is_some_and(|level| !level.0.is_empty())
-        };
-        let mut edited: BTreeSet<Group> = (conditions.into_iter().filter(matters))
-            .map(|(member, _)| group(&member))
-            .collect();
         let Permitted {
             levels: permitted,
             entries,
-            edited: limits,
             papers,
         } = self.permits.step(now, &self.assets, &places);
-        edited.extend(limits.into_iter().map(|(limit, asset)| (true, limit.widen(), asset)));
         levels.extend(permitted);
         entry_causes.extend(entries);
         let named = self.causes(&levels, &entry_causes, &causes, &papers);
-        self.episodes(now, (&levels, &edited), &named, &mut expected);
+        self.episodes(now, &levels, &named, &mut expected);
         self.levels = levels;
         self.risks(&mut expected);
         self.region_rows(now, &places, &mut expected);
@@ -285,13 +276,13 @@ impl Oracle {
         }
     }
 
-    /// Entries as of now; for each that came or went, why; and those with another condition, and whether they ever were on.
+    /// Entries as of now; for each that came, went or is another, why.
     #[expect(
         clippy::too_many_lines,
         reason = "the rules of docs/semantics.md, one after the other"
     )]
-    fn specify(&mut self, now: i64, places: &Places) -> (BTreeMap<Member, Cause>, Vec<(Member, bool)>) {
-        let (mut causes, mut edited) = (BTreeMap::new(), Vec::new());
+    fn specify(&mut self, now: i64, places: &Places) -> BTreeMap<Member, Cause> {
+        let mut causes = BTreeMap::new();
         // A datastream that is not known any more has lost its entries; its rows are gone.
         for member in self.levels.keys() {
             if let Watched::Datastream(datastream) = &member.2
@@ -347,13 +338,11 @@ impl Oracle {
                             None => came_or_went,
                         };
                         let floor = stream.floor.unwrap_or(i64::MIN);
-                        let (mut left, mut ever_on) = (None, false);
+                        let mut left = None;
                         if let Some(old) = old {
                             if old.asset == entry.asset {
                                 let seen = old.seen(&stream.series);
                                 left = Some(level::left(&old.watched(&seen), floor, &entry.rule));
-                                edited.push((member.clone(), old.ever_on));
-                                ever_on = old.ever_on;
                             }
                             causes.insert((id.widen(), old.asset, watched), cause);
                         }
@@ -365,7 +354,6 @@ impl Oracle {
                                 floor,
                                 heard,
                                 left,
-                                ever_on,
                                 ..entry
                             },
                         );
@@ -377,7 +365,7 @@ impl Oracle {
                 causes.insert((id.widen(), old.asset, watched), came_or_went);
             }
         }
-        (causes, edited)
+        causes
     }
 
     fn observe(
@@ -419,7 +407,6 @@ impl Oracle {
                 let watched = entry.watched(&seen);
                 let track = level::track(&watched, now);
                 let stale = level::stale(&watched, now, level_at(&track, now));
-                entry.ever_on |= !track.is_empty();
                 let datastream = self.datastreams[key].id.clone();
                 let watched = Watched::Datastream(datastream);
                 levels.insert((id.widen(), entry.asset.clone(), watched), (track, stale));

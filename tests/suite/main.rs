@@ -29,3 +29,4 @@ mod recovery;
 mod releases;
 mod restart;
 mod simulation;
+mod storms;

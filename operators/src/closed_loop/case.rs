@@ -439,7 +439,9 @@ impl Fold for Case {
                 let level = happened.level;
                 let kind = match happened.kind {
                     DeltaKind::Raised => FactKind::Raised(level),
-                    DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised => FactKind::Level(level),
+                    DeltaKind::Escalated | DeltaKind::Eased => FactKind::Level(level),
+                    // When it began: the row of the case says so, and nobody need do anything about it.
+                    DeltaKind::Revised => return,
                     DeltaKind::Cleared => FactKind::Cleared,
                     DeltaKind::Withdrawn => FactKind::Withdrawn,
                 };

@@ -143,8 +143,6 @@ struct Warning {
     stale_from: i64,
     stale_until: i64,
     touched: bool,
-    /// Whether a condition changed since the last settling.
-    edited: bool,
     /// The greatest cause since the last settling.
     cause: Option<Cause>,
     shown: Option<Arc<WarningState>>,
@@ -233,7 +231,6 @@ impl Warning {
             (revision.from, revision.until)
         };
         self.touched = true;
-        self.edited |= revision.edited;
         self.cause = self.cause.max(revision.cause);
         if revision.gone {
             self.members.remove(&revision.source);
@@ -286,71 +283,50 @@ impl Warning {
         self.track.splice(stretch, merged);
     }
 
-    /// The episode that is open at the end of the track: since when, at which level, and since when at that level. `shown` is
-    /// where the one began that was open before what was merged last.
-    fn open(&self, shown: Option<i64>) -> Option<(i64, Level, i64)> {
-        let (at, level) = *self.track.last()?;
-        if level == Level::None {
-            return None;
-        }
-        // What is before `stale_from` is as it was then: an episode may be long.
-        let merged = self.track.partition_point(|(time, _)| *time < self.stale_from);
-        let ended = self.track[merged..]
+    /// The episode that is open at the end of the track: since when, at which level, and since when at that level. `kept` is that of
+    /// the warning that was shown, if there is one.
+    fn open(&self, kept: Option<Episode>) -> Option<(i64, Level, i64)> {
+        let (at, level) = *self.track.last().filter(|(_, level)| *level > Level::None)?;
+        let since = match kept {
+            Some((since, None)) => since,
+            Some((_, Some(_))) | None => self.begin(self.track.len()),
+        };
+        Some((since, level, at))
+    }
+
+    /// When the episode began to which the change point before a position belongs, or the one at it if that ended one.
+    fn begin(&self, position: usize) -> i64 {
+        let ended = self.track[..position]
             .iter()
             .rposition(|(_, level)| *level == Level::None);
-        let first = match (ended, shown) {
-            (Some(position), _) => merged + position + 1,
-            (None, Some(since)) if since < self.stale_from => return Some((since, level, at)),
-            (None, _) => {
-                let before = self.track[..merged]
-                    .iter()
-                    .rposition(|(_, level)| *level == Level::None);
-                before.map_or(0, |position| position + 1)
-            }
-        };
-        Some((self.track[first].0, level, at))
+        self.track[ended.map_or(0, |ended| ended + 1)].0
     }
 
-    /// When the episode that began at `since` ended; `None` if there is none in the track.
-    fn ended(&self, since: i64) -> Option<i64> {
-        let first = self.track.binary_search_by_key(&since, |(time, _)| *time).ok()?;
-        let begins = self.track[first].1 > Level::None && (first == 0 || self.track[first - 1].1 == Level::None);
-        let rest = self.track[first..].iter().find(|(_, level)| *level == Level::None);
-        rest.filter(|_| begins).map(|(time, _)| *time)
-    }
-
-    /// The episode that holds a time, or else the first behind it: when it begins, and when it ends.
-    fn episode(&self, at: i64) -> Option<(i64, Option<i64>)> {
-        let is_over = |point: &(i64, Level)| point.1 == Level::None;
-        let after = self.track.partition_point(|(time, _)| *time <= at);
-        let before = self.track[..after].iter().rposition(is_over);
-        let first = before.map_or(0, |position| position + 1);
-        let (since, _) = self.track.get(first)?;
-        let end = self.track[first..].iter().find(|point| is_over(point));
-        Some((*since, end.map(|(time, _)| *time)))
-    }
-
-    /// Whether the episode that is open since a time is the one that was shown. One that data undid is not; but whoever edits a
-    /// condition does not say that what was told never was: then it is the one that holds the beginning, or the first behind it.
-    fn goes_on(&self, shown: &WarningState, since: i64, (kind, rule): (SourceKind, &Id<RuleOrLimit>)) -> bool {
-        let is_told = || shown.id == warning_id((kind, rule), &shown.asset, Millis(since));
-        let is_edited = || self.edited && self.episode(shown.since.0).is_some_and(|(begin, _)| begin == since);
-        shown.since.0 == since || is_told() || is_edited()
-    }
-
-    /// When the episode that was shown ended; `None` where there is none any more.
-    fn end_of(&self, shown: &WarningState) -> Option<i64> {
-        if self.edited {
-            self.episode(shown.since.0)?.1
+    /// The episode of a warning that was open since a time: the one that holds that time, or else the first that begins behind it.
+    fn episode(&self, since: i64) -> Option<Episode> {
+        let merged = self.track.partition_point(|(time, _)| *time < self.stale_from);
+        let is_over = |point: &&(i64, Level)| point.1 == Level::None;
+        let (begin, from) = if since < self.stale_from {
+            // What is before that is as it was then, and it was open from there on: an episode may be long.
+            (since, merged)
         } else {
-            self.ended(shown.since.0)
-        }
+            let after = self.track.partition_point(|(time, _)| *time <= since);
+            let ends = after == 0 || self.track[after - 1].1 == Level::None;
+            let begin = if ends {
+                self.track.get(after)?.0
+            } else {
+                self.begin(after)
+            };
+            (begin, after)
+        };
+        let end = self.track[from..].iter().find(is_over);
+        Some((begin, end.map(|(time, _)| *time)))
     }
 
     /// What is shown from this epoch on; change points of episodes that ended at or before `forget` are dropped.
     fn settled(&mut self, shown: Option<Arc<WarningState>>, runs: Runs, forget: i64) {
         (self.shown, self.runs) = (shown, runs);
-        (self.touched, self.edited, self.cause) = (false, false, None);
+        (self.touched, self.cause) = (false, None);
         forget_ended(&mut self.track, forget);
         for member in self.members.values_mut() {
             forget_ended(&mut member.track, forget);
@@ -376,6 +352,9 @@ impl Warning {
         }
     }
 }
+
+/// When an episode begins, and when it ends; one that is open has no end.
+type Episode = (i64, Option<i64>);
 
 /// The positions of the change points from one time on until another.
 fn between(track: &Track, from: i64, until: i64) -> Range<usize> {
@@ -418,15 +397,14 @@ impl Lifecycle {
         let before = warning.shown.take();
         let mut runs = std::mem::take(&mut warning.runs);
         let run_before = runs.last.clone();
-        let open = warning.open(before.as_ref().map(|before| before.since.0));
-        // An asset that is another is one with another identifier: its key is a hash of that.
-        let goes_on = |since| {
-            before
-                .as_deref()
-                .filter(|before| warning.goes_on(before, since, (kind, rule)))
-        };
-        let after = open.zip(asset).map(|((since, level, _), asset)| WarningState {
-            id: goes_on(since).map_or_else(
+        let kept = before.as_ref().and_then(|before| warning.episode(before.since.0));
+        let open = warning.open(kept).zip(asset);
+        // Whatever moved its beginning, late data or an edit: what is told is the same warning as long as its episode goes on.
+        let same = before
+            .as_ref()
+            .filter(|_| open.is_some() && matches!(kept, Some((_, None))));
+        let after = open.map(|((since, level, _), asset)| WarningState {
+            id: same.map_or_else(
                 || warning_id((kind, rule), &asset.id, Millis(since)),
                 |before| before.id.clone(),
             ),
@@ -438,35 +416,28 @@ impl Lifecycle {
             since: Millis(since),
             stale: warning.stale(level),
         });
-        let same = before
-            .as_ref()
-            .zip(after.as_ref())
-            .is_some_and(|(before, after)| before.id == after.id);
         let mut said = Vec::new();
         let mut say = |runs: &Runs, kind, state: &WarningState, at: Millis, from: Level, to: Level| {
             let delta = self.delta(warning, kind, state, at, from, to, asset);
             said.push((Step::Delta(Box::new(delta), runs.last.clone()), 1));
         };
-        if let Some(before) = before.as_ref().filter(|_| !same) {
-            let (kind, at) = match warning.end_of(before) {
+        if let Some(before) = before.as_ref().filter(|_| same.is_none()) {
+            let (kind, at) = match kept.and_then(|(_, end)| end) {
                 Some(at) => (DeltaKind::Cleared, Millis(at)),
                 None => (DeltaKind::Withdrawn, now),
             };
             say(&runs, kind, before, at, before.level, Level::None);
             runs.ended = Some(at);
         }
-        if let Some((after, (_, level, at))) = after.as_ref().zip(open) {
+        if let Some((after, ((_, level, at), _))) = after.as_ref().zip(open) {
             let at = Millis(at);
-            if !same {
+            if same.is_none() {
                 runs.raise(&after.id, after.since, self.join, out);
             }
-            if before
-                .as_ref()
-                .is_some_and(|before| same && before.since != after.since)
-            {
+            if same.is_some_and(|before| before.since != after.since) {
                 say(&runs, DeltaKind::Revised, after, now, level, level);
             }
-            match before.as_ref().filter(|_| same).map(|before| before.level) {
+            match same.map(|before| before.level) {
                 None => say(&runs, DeltaKind::Raised, after, at, Level::None, level),
                 Some(from) if from < level => say(&runs, DeltaKind::Escalated, after, at, from, level),
                 Some(from) if from > level => say(&runs, DeltaKind::Eased, after, at, from, level),

@@ -88,7 +88,7 @@ impl Cases {
         deltas.sort_by_key(order);
         let mut news: Vec<News> = deltas
             .iter()
-            .map(|told| of_warning(told, &expected.runs[&told.id], now))
+            .filter_map(|told| of_warning(told, &expected.runs[&told.id], now))
             .collect();
         news.extend(of_incidents(&before, &self.bureau.incidents, now));
         for one in news {
@@ -391,13 +391,15 @@ fn of_incident(incident: &Incident) -> About {
     }
 }
 
-fn of_warning(told: &Told, run: &Id<Run>, now: i64) -> News {
+/// What a delta says to a case; that it began at another time says nothing.
+fn of_warning(told: &Told, run: &Id<Run>, now: i64) -> Option<News> {
     let says = match told.kind {
-        DeltaKind::Raised | DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised => Says::Open(told.levels.1),
+        DeltaKind::Raised | DeltaKind::Escalated | DeltaKind::Eased => Says::Open(told.levels.1),
         DeltaKind::Cleared => Says::Cleared,
         DeltaKind::Withdrawn => Says::Withdrawn,
+        DeltaKind::Revised => return None,
     };
-    News {
+    Some(News {
         run: run.clone(),
         id: told.id.widen(),
         fact: Fact {
@@ -407,7 +409,7 @@ fn of_warning(told: &Told, run: &Id<Run>, now: i64) -> News {
             begins: told.kind == DeltaKind::Raised,
             joins: false,
         },
-    }
+    })
 }
 
 fn of_incidents(

@@ -26,8 +26,6 @@ pub(super) struct Entry {
     pub(super) heard: i64,
     /// What the one with another condition left.
     pub(super) left: Option<level::Left>,
-    /// Whether it, or one whose place it took, ever was on.
-    pub(super) ever_on: bool,
 }
 
 impl Entry {
@@ -157,7 +155,6 @@ pub(super) fn wanted(
             floor: i64::MIN,
             heard: i64::MIN,
             left: None,
-            ever_on: false,
         };
         (Id::new(rule.record.id.clone()), entry)
     });

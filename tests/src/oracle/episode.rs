@@ -1,6 +1,6 @@
 //! Episodes of warnings: what is open after an epoch, and what that says of what was open before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use riskflow_model::base::Asset;
 use riskflow_model::id::{RuleOrLimit, Run};
@@ -18,7 +18,7 @@ impl Oracle {
     pub(super) fn episodes(
         &mut self,
         now: i64,
-        (levels, edited): (&Levels, &BTreeSet<Group>),
+        levels: &Levels,
         causes: &BTreeMap<Member, Cause>,
         expected: &mut Expected,
     ) {
@@ -47,16 +47,10 @@ impl Oracle {
                 let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
                 Id::from(Key::of_parts(&parts).to_string())
             };
-            let edited = edited.contains(&place);
             let id_before = before.as_ref().map(|(_, _, id)| id.clone());
-            let is_same = |(since, _, id): &(i64, Level, Id<WarningState>), after: &level::Open| {
-                let kept = edited && level::episode(&track, *since).is_some_and(|(begin, _)| begin == after.since);
-                *since == after.since || *id == hash(after.since) || kept
-            };
-            let same = before
-                .as_ref()
-                .zip(after.as_ref())
-                .is_some_and(|(before, after)| is_same(before, after));
+            // The episode that the warning told of has become; it goes on as long as that is not over.
+            let kept = before.as_ref().and_then(|(since, ..)| level::episode(&track, *since));
+            let same = matches!(kept, Some((_, None)));
             let id_after = after.map(|after| match &id_before {
                 Some(id) if same => id.clone(),
                 _ => hash(after.since),
@@ -78,11 +72,7 @@ impl Oracle {
                 });
             };
             if let Some((since, level, _)) = before.as_ref().filter(|_| !same) {
-                let end = match edited {
-                    true => level::episode(&track, *since).and_then(|(_, end)| end),
-                    false => level::end_of(&track, *since),
-                };
-                let (kind, at) = match end {
+                let (kind, at) = match kept.and_then(|(_, end)| end) {
                     Some(at) => (DeltaKind::Cleared, at),
                     None => (DeltaKind::Withdrawn, now),
                 };

@@ -65,13 +65,6 @@ pub fn open(track: &Track) -> Option<Open> {
     })
 }
 
-/// When the episode that began at `since` ended, if there is one.
-pub fn end_of(track: &Track, since: i64) -> Option<i64> {
-    let begins = level_at(track, since) > Level::None && level_at(track, since - 1) == Level::None;
-    let end = track.iter().find(|(at, level)| *at > since && *level == Level::None);
-    end.filter(|_| begins).map(|(at, _)| *at)
-}
-
 /// The highest of several tracks at every time.
 pub fn highest<'a>(tracks: impl Iterator<Item = &'a Track> + Clone) -> Track {
     let times: BTreeSet<i64> = tracks.clone().flatten().map(|(at, _)| *at).collect();

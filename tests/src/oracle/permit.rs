@@ -36,8 +36,6 @@ pub struct Permitted {
     pub levels: Levels,
     /// Of entries that came, went or are others.
     pub entries: BTreeMap<Member, Cause>,
-    /// Limit and asset where the limit is another.
-    pub edited: BTreeSet<(Id<Limit>, Id<Asset>)>,
     /// Of permits and certificates, by asset.
     pub papers: BTreeMap<Id<Asset>, Cause>,
 }
@@ -56,7 +54,6 @@ impl Permits {
         let mut permitted = Permitted {
             levels: Levels::new(),
             entries: BTreeMap::new(),
-            edited: BTreeSet::new(),
             papers: BTreeMap::new(),
         };
         let names: BTreeSet<&Id<Asset>> = before.keys().chain(after.keys()).collect();
@@ -67,11 +64,6 @@ impl Permits {
             let papers = papers(before, after);
             permitted.papers.extend(papers.map(|cause| (name.clone(), cause)));
             let member = |limit: &Id<Limit>| (limit.widen(), name.clone(), Watched::Limit);
-            for (id, limit) in &after.limits {
-                if before.limits.get(id).is_some_and(|old| old != limit) {
-                    permitted.edited.insert((id.clone(), name.clone()));
-                }
-            }
             for (limit, cause) in causes(before, after, papers) {
                 permitted.entries.insert(member(&limit), cause);
             }

@@ -75,8 +75,6 @@ pub struct Revision {
     pub tail: Track,
     /// From here on the level is what it was.
     pub until: i64,
-    /// Whether the entry has another condition than before, and takes the place of the one that it was.
-    pub edited: bool,
     /// Whether the entry came to its end: its datastream no longer counts for this rule and asset.
     pub gone: bool,
     /// Whether the level stands only because the datastream fell silent.

@@ -457,7 +457,6 @@ impl Watch {
             from,
             tail,
             until,
-            edited: past.is_some(),
             gone: false,
             stale,
             cause,
@@ -493,7 +492,6 @@ impl Watch {
             from: i64::MIN,
             tail: Track::new(),
             until: i64::MAX,
-            edited: false,
             gone: true,
             stale: false,
             // The end of what was never on, as known now, explains nothing.
