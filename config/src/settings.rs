@@ -255,6 +255,8 @@ pub struct CaseSettings {
     /// By domain ([`Domain::ALL`]), level ([`Level::WARNING`]) and step ([`CaseStep::ALL`]) how long it may take to get there
     /// from the step before; 0 where there is no deadline. `acknowledged` counts from the issue.
     pub deadlines: [[[Duration; CaseStep::ALL.len()]; 4]; 4],
+    /// By domain and level how long after an alarm people are reminded of it, and after each reminder again; 0 where they are not.
+    pub remind: [[Duration; 4]; 4],
 }
 
 /// What becomes of levels that rise and fall again and again.
@@ -275,6 +277,14 @@ impl CaseSettings {
         let level = level.index().checked_sub(1)?;
         let limit = self.deadlines[domain as usize][level][step.index()];
         (limit > Duration::ZERO).then_some(limit)
+    }
+
+    /// How long people are left in peace between an alarm and the first reminder, and between two; `None` where there are none.
+    #[must_use]
+    pub fn remind(&self, domain: Domain, level: Level) -> Option<Duration> {
+        let level = level.index().checked_sub(1)?;
+        let every = self.remind[domain as usize][level];
+        (every > Duration::ZERO).then_some(every)
     }
 }
 

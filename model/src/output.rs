@@ -20,7 +20,7 @@ pub use case::{
     Obligation, People, Refusal, TaskState,
 };
 pub use dead_letter::{DeadLetter, Origin, PayloadEncoding, Reason};
-pub use notice::{Notice, NoticeEvent};
+pub use notice::{Notice, NoticeEvent, Reminder};
 pub use risk::{AssetRisk, LevelCounts, RegionRisk, TopAsset};
 pub use total::{ReportTotal, Response};
 pub use unmatched::Unmatched;

@@ -12,7 +12,8 @@
 //!
 //! `act` holds actions, with `time` (and `until`) in seconds; those without an `id` get one. A case is named by its incident, or as
 //! `rule/asset@since`. `case_deltas` and `notices` are listed in full if any step of the case lists them, in any order; of `cases` as
-//! of other tables; a number stands for a time in seconds.
+//! of other tables; a number stands for a time in seconds. `remind` holds the seconds between reminders by level; there are none by
+//! default.
 //!
 //! Every case runs through the dataflow and, but for what the oracle does not know (explanations), through the oracle.
 
@@ -25,7 +26,7 @@ use riskflow_config::{CaseSettings, ScoreCuts, TimeSettings, UnknownSettings, Un
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Duration, Key, Millis};
+use riskflow_model::{Duration, Key, Level, Millis};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -46,6 +47,9 @@ pub struct Case {
     pub name: String,
     /// The row of requirements or the paragraph of the specification that it comes from.
     pub source: String,
+    /// After how many seconds people are reminded, by level.
+    #[serde(default)]
+    remind: BTreeMap<Level, i64>,
     /// Base records and rules of the first epoch.
     rows: Vec<Row>,
     /// The epochs after it.
@@ -131,7 +135,7 @@ impl Case {
     /// What came out otherwise than written, and at which step.
     pub fn run(&self, workers: usize) -> Result<()> {
         let history = self.history()?;
-        let outputs = replay(history, workers, semantics(), &Meters::default()).map_err(anyhow::Error::msg)?;
+        let outputs = replay(history, workers, self.semantics(), &Meters::default()).map_err(anyhow::Error::msg)?;
         let mut tables = Tables::default();
         let shown = outputs.iter().map(|output| tables.of_stream(output));
         self.check(shown)
@@ -143,11 +147,21 @@ impl Case {
     ///
     /// What the oracle expects otherwise than written, and at which step.
     pub fn ask_oracle(&self) -> Result<()> {
-        let mut oracle = Oracle::new(semantics());
+        let mut oracle = Oracle::new(self.semantics());
         let mut tables = Tables::default();
         let history = self.history()?;
         let shown = history.iter().map(|input| tables.of_oracle(&oracle.step(input)));
         self.check(shown)
+    }
+
+    fn semantics(&self) -> Semantics {
+        let mut semantics = semantics();
+        for (level, every) in &self.remind {
+            for of_domain in &mut semantics.case.remind {
+                of_domain[level.index() - 1] = Duration(every * 1_000);
+            }
+        }
+        semantics
     }
 
     fn history(&self) -> Result<Vec<EpochInput>> {

@@ -177,6 +177,8 @@ struct Reached {
     refusals: BTreeSet<Refusal>,
     notices: BTreeSet<NoticeEvent>,
     missed: BTreeSet<Option<CaseStep>>,
+    /// Users who were reminded; and how often of it was no first reminder, and one that had waited for its epoch.
+    reminders: [u32; 3],
     rounds: u32,
 }
 
@@ -189,6 +191,10 @@ impl Reached {
                 .extend(delta.event.escalation.as_ref().map(|lifted| lifted.step));
         }
         self.notices.extend(output.log::<Notice>().map(|notice| notice.event));
+        for reminder in output.log::<Notice>().filter_map(|notice| notice.reminder) {
+            let is = [true, reminder.number > 1, reminder.at < output.epoch];
+            (self.reminders.iter_mut().zip(is)).for_each(|(count, is)| *count += u32::from(is));
+        }
         let rounds = output.table::<CaseState>().map(|(case, _)| case.round);
         self.rounds = rounds.max().unwrap_or(0).max(self.rounds);
     }
@@ -225,9 +231,11 @@ impl Reached {
         }
         // `too_many` needs a thousand actions: that is in `cases`.
         assert_eq!(self.refusals.len(), 7, "refusals: {:?}", self.refusals);
-        assert_eq!(self.notices.len(), 6, "notices: {:?}", self.notices);
+        assert_eq!(self.notices.len(), 7, "notices: {:?}", self.notices);
         // Every step but issued, and what people lift.
         assert_eq!(self.missed.len(), 8, "missed: {:?}", self.missed);
+        let many = self.reminders.iter().all(|count| *count >= 20);
+        assert!(many, "reminders, not the first, late: {:?}", self.reminders);
         assert!(self.rounds >= 2, "no case was reopened");
     }
 }

@@ -365,7 +365,7 @@ impl Drop for Running {
 }
 
 /// Small horizons, so that all of them are crossed; few epochs, so that the oracle keeps up.
-pub const SETTINGS: [&str; 15] = [
+pub const SETTINGS: [&str; 17] = [
     "input.clock=\"live\"",
     "epoch.tick=\"150ms\"",
     "epoch.replay_tick=\"150ms\"",
@@ -379,6 +379,8 @@ pub const SETTINGS: [&str; 15] = [
     "case.deadlines.yellow.acknowledged=\"3s\"",
     "case.deadlines.yellow.dispatched=\"2s\"",
     "case.deadlines.red.acknowledged=\"1s\"",
+    "case.remind.yellow=\"1m\"",
+    "case.remind.red=\"1m\"",
     "checkpoint.interval=\"400ms\"",
     "checkpoint.keep=2",
 ];

@@ -23,8 +23,39 @@ pub struct WrittenCase {
     /// For each level and step how long it may take to get there from the step before (`acknowledged`: from the issue), `0s`
     /// to `30d`; `0s`: no deadline. What is missed escalates to the parent unit.
     pub deadlines: BTreeMap<Level, BTreeMap<CaseStep, String>>,
-    /// The same for single domains, over those.
-    pub domains: BTreeMap<Domain, BTreeMap<Level, BTreeMap<CaseStep, String>>>,
+    /// For each level how long after an alarm those are reminded who must acknowledge it, and so long after each reminder again,
+    /// `1m` to `7d`; `0s`: they are not.
+    pub remind: BTreeMap<Level, String>,
+    /// Deadlines and reminders of single domains, over those.
+    pub domains: BTreeMap<Domain, WrittenDomain>,
+}
+
+/// What is otherwise in one domain: deadlines by level, and reminders.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenDomain {
+    /// Of cases whose peak is blue.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub blue: BTreeMap<CaseStep, String>,
+    /// Of cases whose peak is yellow.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub yellow: BTreeMap<CaseStep, String>,
+    /// Of cases whose peak is orange.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub orange: BTreeMap<CaseStep, String>,
+    /// Of cases whose peak is red.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub red: BTreeMap<CaseStep, String>,
+    /// As in `[case.remind]`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub remind: BTreeMap<Level, String>,
+}
+
+impl WrittenDomain {
+    fn deadlines(&self) -> impl Iterator<Item = (Level, &BTreeMap<CaseStep, String>)> {
+        let levels = [&self.blue, &self.yellow, &self.orange, &self.red];
+        Level::WARNING.into_iter().zip(levels)
+    }
 }
 
 /// Levels that rise and fall again and again. The defaults are ours: no standard gives them.
@@ -72,6 +103,7 @@ impl Default for WrittenCase {
             retain: "30d".into(),
             flapping: WrittenFlapping::default(),
             deadlines: Level::WARNING.into_iter().zip(DEFAULTS.map(of_level)).collect(),
+            remind: Level::WARNING.map(|level| (level, "0s".to_owned())).into(),
             domains: BTreeMap::new(),
         }
     }
@@ -94,6 +126,7 @@ impl Check {
                 calm: self.length("case.flapping.calm", &written.flapping.calm, SECOND, DAY),
             },
             deadlines: [[[Duration::ZERO; CaseStep::ALL.len()]; 4]; 4],
+            remind: [[Duration::ZERO; 4]; 4],
         };
         // What is written for some levels stands over the defaults of these levels only.
         let defaults = DEFAULTS.map(|minutes| minutes.map(|minutes| Duration(minutes * 60 * SECOND)));
@@ -103,34 +136,61 @@ impl Check {
             }
         }
         for domain in Domain::ALL {
-            self.levels(
-                "case.deadlines",
-                &written.deadlines,
-                &mut settings.deadlines[domain as usize],
-            );
+            let common = written.deadlines.iter().map(|(level, steps)| (*level, steps));
+            self.levels("case.deadlines", common, &mut settings.deadlines[domain as usize]);
+            self.reminders("case.remind", &written.remind, &mut settings.remind[domain as usize]);
         }
-        for (domain, levels) in &written.domains {
+        for (domain, own) in &written.domains {
             let path = format!("case.domains.{domain}");
-            self.levels(&path, levels, &mut settings.deadlines[*domain as usize]);
+            let number = *domain as usize;
+            self.levels(&path, own.deadlines(), &mut settings.deadlines[number]);
+            self.reminders(&format!("{path}.remind"), &own.remind, &mut settings.remind[number]);
         }
         settings
     }
 
-    fn levels(
+    /// The place of a level in the settings; a problem where it is none of a warning.
+    fn place(&mut self, path: &str, level: Level) -> Option<usize> {
+        let place = level.index().checked_sub(1);
+        if place.is_none() {
+            self.once(
+                format!("{path}.none"),
+                "there",
+                "one of `blue`, `yellow`, `orange` and `red`",
+            );
+        }
+        place
+    }
+
+    fn reminders(&mut self, path: &str, written: &BTreeMap<Level, String>, remind: &mut [Duration; 4]) {
+        for (level, every) in written {
+            let Some(index) = self.place(path, *level) else {
+                continue;
+            };
+            remind[index] = match duration::parse(every) {
+                Ok(0) => Duration::ZERO,
+                Ok(millis) if (60 * SECOND..=7 * DAY).contains(&millis) => Duration(millis),
+                _ => {
+                    let found = format!("`{every}`");
+                    self.once(
+                        format!("{path}.{level}"),
+                        &found,
+                        "a duration from 1m to 7d, or 0s for none",
+                    );
+                    Duration::ZERO
+                }
+            };
+        }
+    }
+
+    fn levels<'a>(
         &mut self,
         path: &str,
-        written: &BTreeMap<Level, BTreeMap<CaseStep, String>>,
+        written: impl Iterator<Item = (Level, &'a BTreeMap<CaseStep, String>)>,
         deadlines: &mut [[Duration; CaseStep::ALL.len()]; 4],
     ) {
         for (level, steps) in written {
-            let Some(index) = level.index().checked_sub(1) else {
-                self.once(
-                    format!("{path}.none"),
-                    "there",
-                    "one of `blue`, `yellow`, `orange` and `red`",
-                );
-                continue;
-            };
+            let Some(index) = self.place(path, level) else { continue };
             for (step, limit) in steps {
                 let field = format!("{path}.{level}.{}", step.name());
                 if *step == CaseStep::Issued {
@@ -177,6 +237,54 @@ mod tests {
         assert_eq!(minutes(work, Level::Orange, CaseStep::Called), None);
         assert_eq!(minutes(nature, Level::Orange, CaseStep::Called), Some(5));
         assert_eq!(minutes(nature, Level::None, CaseStep::Called), None);
+    }
+
+    #[test]
+    fn reminders_of_a_domain_stand_over_the_common_ones_and_there_are_none_by_default() {
+        let text = r#"
+            [case.remind]
+            red = "10m"
+            orange = "30m"
+            [case.domains.work_safety.remind]
+            red = "5m"
+            orange = "0s"
+            [case.domains.work_safety.red]
+            called = "2m"
+        "#;
+        let case = WrittenSettings::from_toml(text).unwrap().check().unwrap().case;
+        let minutes = |domain, level| case.remind(domain, level).map(|every| every.0 / 60_000);
+        let (work, nature) = (Domain::WorkSafety, Domain::NaturalHazard);
+        assert_eq!(minutes(nature, Level::Red), Some(10));
+        assert_eq!(minutes(nature, Level::Orange), Some(30));
+        assert_eq!(minutes(nature, Level::Yellow), None);
+        assert_eq!(minutes(nature, Level::None), None);
+        assert_eq!(minutes(work, Level::Red), Some(5));
+        assert_eq!(minutes(work, Level::Orange), None);
+        assert_eq!(
+            case.deadline(work, Level::Red, CaseStep::Called),
+            Some(Duration(120_000))
+        );
+        assert_eq!(CaseSettings::default().remind, [[Duration::ZERO; 4]; 4]);
+    }
+
+    #[test]
+    fn each_problem_of_reminders_is_told_once() {
+        let text = "[case.remind]\nred = \"59s\"\norange = \"8d\"\nblue = \"1m\"\nyellow = \"7d\"\nnone = \"1h\"\n\
+                    [case.domains.work_safety.remind]\nred = \"often\"\n";
+        let problems = WrittenSettings::from_toml(text).unwrap().check().unwrap_err();
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        let expected = [
+            "case.remind.none",
+            "case.remind.orange",
+            "case.remind.red",
+            "case.domains.work_safety.remind.red",
+        ];
+        assert_eq!(fields, expected, "{told:?}");
+        assert!(
+            told[1].contains("`8d`") && told[1].contains("1m to 7d, or 0s"),
+            "{told:?}"
+        );
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub struct Notice {
     pub level: Level,
     /// By when the user must acknowledge.
     pub due: Option<Millis>,
+    /// Of a reminder: which.
+    #[serde(default)]
+    pub reminder: Option<Reminder>,
     /// Whether it is about an incident.
     #[serde(default)]
     pub incident: bool,
@@ -87,6 +90,16 @@ impl OutputRecord for Notice {
     }
 }
 
+/// Which of the reminders of an alarm a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Reminder {
+    /// Its number since the alarm, or since the case went on after an end or a suppression; from 1. One that was due together with
+    /// a later one was never sent.
+    pub number: u32,
+    /// When it was due: the next epoch sends it.
+    pub at: Millis,
+}
+
 /// What a notice tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -103,17 +116,20 @@ pub enum NoticeEvent {
     Resumed,
     /// It rises and falls again and again: ends are not told until there is calm.
     Flapping,
+    /// It stands still, and nobody acknowledged it.
+    Reminder,
 }
 
 impl NoticeEvent {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Issued,
         Self::Escalated,
         Self::Cleared,
         Self::Withdrawn,
         Self::Resumed,
         Self::Flapping,
+        Self::Reminder,
     ];
 
     /// The name on the topics.
@@ -126,6 +142,7 @@ impl NoticeEvent {
             Self::Withdrawn => "withdrawn",
             Self::Resumed => "resumed",
             Self::Flapping => "flapping",
+            Self::Reminder => "reminder",
         }
     }
 }

@@ -43,6 +43,7 @@ pub use alarm::notice_of;
 use file::File;
 pub use item::Evidence;
 use item::{Fact, FactKind};
+pub use machine::Reminding;
 
 /// An action on its way to its case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -177,6 +178,8 @@ pub enum Addressee {
     Unit(Id<Unit>),
     /// Everyone who was told before.
     Told,
+    /// Those who are alarmed at that time still, again and again.
+    Alarmed(Reminding),
 }
 
 /// The fold's settings.

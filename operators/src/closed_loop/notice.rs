@@ -8,16 +8,19 @@
 //! ```
 //!
 //! Recipients are a view: whoever comes on duty while an alarm stands becomes one, whatever was acknowledged is no alarm any
-//! more. What the fold adds is its memory of who was told.
+//! more. What the fold adds is its memory of who was told, and the clock: as long as nobody acknowledges an alarm, those whom it
+//! concerns are reminded of it.
 
 pub mod sentence;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use riskflow_model::base::Asset;
 use riskflow_model::id::RuleOrHazard;
-use riskflow_model::output::{CaseState, Notice, NoticeEvent, Origin};
+use riskflow_model::output::{CaseState, Notice, NoticeEvent, Origin, Reminder};
 use riskflow_model::responsibility::{Unit, User};
 use riskflow_model::{Domain, Id, Key, Millis, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,8 @@ pub enum NoticeRow {
     Recipient(Arc<Alarm>, Arc<Holder>),
     /// The case ended.
     End(Arc<Alarm>),
+    /// The recipients of its alarm are reminded of it.
+    Reminding(Arc<Alarm>),
 }
 
 /// What a case is about.
@@ -77,10 +82,14 @@ pub fn recipients<'scope>(
         };
         (case.id.key(), NoticeRow::Case(Arc::new(about)))
     });
-    let ends = alarms
-        .clone()
-        .filter(|alarm| alarm.to == Addressee::Told)
-        .map(|alarm| (alarm.case.key(), NoticeRow::End(alarm)));
+    let of_case = alarms.clone().flat_map(|alarm| {
+        let row = match alarm.to {
+            Addressee::Told => NoticeRow::End,
+            Addressee::Alarmed(_) => NoticeRow::Reminding,
+            Addressee::Role { .. } | Addressee::Unit(_) => return None,
+        };
+        Some((alarm.case.key(), row(alarm)))
+    });
     let addressed = alarms.map(|alarm| (places(&alarm.to), (alarm.case.key(), alarm)));
     let addressed = addressed.filter(|(places, _)| !places.is_empty());
     let recipients = join_few(
@@ -93,7 +102,7 @@ pub fn recipients<'scope>(
             Some((*case, recipient))
         },
     );
-    about.concat(ends).concat(recipients)
+    about.concat(of_case).concat(recipients)
 }
 
 fn duty_place(duty: Key) -> Key {
@@ -121,7 +130,7 @@ fn places(to: &Addressee) -> Vec<Key> {
             rosters.chain(by_post.then(|| post_place(unit, role))).collect()
         }
         Addressee::Unit(unit) => vec![unit_place(unit)],
-        Addressee::Told => Vec::new(),
+        Addressee::Told | Addressee::Alarmed(_) => Vec::new(),
     }
 }
 
@@ -197,6 +206,10 @@ pub struct NoticeState {
     recipients: BTreeSet<(Arc<Alarm>, Arc<Holder>)>,
     #[serde(skip)]
     ends: BTreeSet<Arc<Alarm>>,
+    #[serde(skip)]
+    reminding: Option<Arc<Alarm>>,
+    /// When the last reminder was due that was given, or would have been had there been anyone.
+    reminded: Option<Millis>,
     /// The identifiers of all notices.
     told: BTreeSet<Key>,
     /// Everyone who was told, as of the last time.
@@ -213,10 +226,17 @@ pub fn id(case: &Id<CaseState>, event: NoticeEvent, mark: &[Text], user: &Id<Use
 }
 
 impl NoticeState {
-    fn tell(&mut self, about: &About, alarm: &Alarm, holder: &Holder, out: &mut Vec<(Box<Notice>, Diff)>) {
+    /// Tells someone of an event, unless that was done; whether it was not.
+    fn tell(
+        &mut self,
+        about: &About,
+        (alarm, reminder): (&Alarm, Option<Reminder>),
+        holder: &Holder,
+        out: &mut Vec<(Box<Notice>, Diff)>,
+    ) -> bool {
         let id = id(&about.id, alarm.event, &alarm.mark, &holder.user);
         if !self.told.insert(id) {
-            return;
+            return false;
         }
         let told = |field: fn(&Evidence) -> &Text| alarm.evidence.as_deref().map(field).cloned().unwrap_or_default();
         let notice = Notice {
@@ -229,6 +249,7 @@ impl NoticeState {
             role: holder.role.clone(),
             level: alarm.level,
             due: alarm.due,
+            reminder,
             incident: about.incident,
             rule: about.rule.clone(),
             rule_name: told(|evidence| &evidence.rule_name),
@@ -247,6 +268,38 @@ impl NoticeState {
         };
         out.push((Box::new(notice), 1));
         self.users.insert(holder.user.clone(), holder.clone());
+        true
+    }
+
+    /// Gives the last reminder that is due, unless it was given: to the recipients of the alarm, but for those who are `new`. When
+    /// the next one is due.
+    fn remind(
+        &mut self,
+        now: Millis,
+        about: &About,
+        (recipients, new): (&[(Arc<Alarm>, Arc<Holder>)], &BTreeSet<Id<User>>),
+        out: &mut Vec<(Box<Notice>, Diff)>,
+    ) -> Option<Millis> {
+        let standing = self.reminding.clone()?;
+        let Addressee::Alarmed(reminding) = &standing.to else {
+            return None;
+        };
+        let due = reminding.last_due(now);
+        if let Some(reminder) = due.filter(|due| Some(due.at) > self.reminded) {
+            self.reminded = Some(reminder.at);
+            let alarmed = recipients
+                .iter()
+                .filter(|(alarm, holder)| alarm.event == NoticeEvent::Issued && !new.contains(&holder.user));
+            for (alarm, holder) in alarmed {
+                let again = Alarm {
+                    mark: vec![reminder.at.0.to_string().into()],
+                    due: alarm.due,
+                    ..(*standing).clone()
+                };
+                self.tell(about, (&again, Some(reminder)), holder, out);
+            }
+        }
+        Some(reminding.next_due(now))
     }
 }
 
@@ -282,6 +335,7 @@ impl Fold for Notices {
                 NoticeRow::Recipient(alarm, holder) => drop(state.recipients.remove(&(alarm, holder))),
                 NoticeRow::End(alarm) if came => drop(state.ends.insert(alarm)),
                 NoticeRow::End(alarm) => drop(state.ends.remove(&alarm)),
+                NoticeRow::Reminding(alarm) => state.reminding = came.then_some(alarm),
             }
         }
         true
@@ -294,22 +348,26 @@ impl Fold for Notices {
     /// Notices are told once: there is nothing to give again.
     fn recall(&mut self, _key: Key, _state: &NoticeState, _out: &mut Vec<(Box<Notice>, Diff)>) {}
 
-    fn settle(&mut self, _now: Millis, _key: Key, state: &mut NoticeState, out: &mut Vec<(Box<Notice>, Diff)>) -> Next {
+    fn settle(&mut self, now: Millis, _key: Key, state: &mut NoticeState, out: &mut Vec<(Box<Notice>, Diff)>) -> Next {
         let Some(about) = state.about.clone() else {
             return Next::Forget;
         };
         // Of several ways to reach one user the first by unit and role is taken.
         let mut recipients: Vec<_> = state.recipients.iter().cloned().collect();
         recipients.sort_by(|(a, to_a), (b, to_b)| (a.event, &a.mark, to_a).cmp(&(b.event, &b.mark, to_b)));
-        for (alarm, holder) in recipients {
-            state.tell(&about, &alarm, &holder, out);
+        let mut new = BTreeSet::new();
+        for (alarm, holder) in &recipients {
+            if state.tell(&about, (alarm, None), holder, out) && alarm.event == NoticeEvent::Issued {
+                new.insert(holder.user.clone());
+            }
         }
+        let next = state.remind(now, &about, (&recipients, &new), out);
         let ends: Vec<_> = state.ends.iter().cloned().collect();
         for alarm in ends {
             for holder in state.users.values().cloned().collect::<Vec<_>>() {
-                state.tell(&about, &alarm, &holder, out);
+                state.tell(&about, (&alarm, None), &holder, out);
             }
         }
-        Next::Keep
+        next.map_or(Next::Keep, Next::Wake)
     }
 }

@@ -84,6 +84,7 @@ pub fn semantics_of(settings: &Settings) -> Text {
             settings.case.retain,
             [flapping.join, flapping.within, flapping.calm],
             settings.case.deadlines,
+            settings.case.remind,
         ),
         zone_name(settings),
         settings.capabilities.off().collect::<Vec<_>>(),
@@ -136,6 +137,9 @@ fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
                 let name = format!("case.domains.{}.{level}.{}", domain.name(), step.name());
                 note(name, limit.to_string());
             }
+            let every = case.remind(domain, level).unwrap_or(Duration::ZERO);
+            let name = format!("case.domains.{}.remind.{level}", domain.name());
+            note(name, every.to_string());
         }
     }
     named

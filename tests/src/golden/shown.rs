@@ -186,18 +186,22 @@ impl Tables {
         line
     }
 
-    /// A notice in one line: `issued leak yellow to anna as town/duty due 900`.
+    /// A notice in one line: `issued leak yellow to anna as town/duty due 900`, and of a reminder its number and when it was due:
+    /// `reminder leak yellow to anna as town/duty due 900, 2 at 600`.
     fn of_notice(&self, notice: &Notice) -> String {
         let due = notice.due.map(|due| format!(" due {}", after_start(due)));
+        let reminder = notice.reminder;
+        let reminder = reminder.map(|reminder| format!(", {} at {}", reminder.number, after_start(reminder.at)));
         format!(
-            "{} {} {} to {} as {}/{}{}",
+            "{} {} {} to {} as {}/{}{}{}",
             notice.event.name(),
             self.named(&notice.case),
             notice.level,
             notice.user,
             notice.unit,
             notice.role,
-            due.unwrap_or_default()
+            due.unwrap_or_default(),
+            reminder.unwrap_or_default()
         )
     }
 }

@@ -66,6 +66,9 @@ pub fn semantics() -> Semantics {
                 calm: Duration(20_000),
             },
             deadlines: deadlines.map(|domain| domain.map(|level| level.map(Duration))),
+            // Blue of one domain, and red of the other, go unreminded.
+            remind: [0, 1, 2, 3]
+                .map(|number| [[16_000, 0][number % 2], 11_000, 9_000, [0, 7_000][number % 2]].map(Duration)),
         },
         zone: jiff::tz::TimeZone::UTC,
         days: riskflow_config::CityDays::default(),

@@ -164,7 +164,13 @@ impl Walk<'_> {
                 self.rejected = Some(action.text.clone());
                 self.mark_end(at);
             }
-            "suppress" => self.suppressed = action.until.map(|until| until.0).filter(|until| *until > at),
+            "suppress" => {
+                let until = action.until.map(|until| until.0).filter(|until| *until > at);
+                let was_quiet = self.suppressed.is_some_and(|until| until > at);
+                // One that is cut short ends here.
+                self.quiet_until = until.or(if was_quiet { Some(at) } else { self.quiet_until });
+                self.suppressed = until;
+            }
             "note" => self.people.notes.push(Self::note(at, action, &action.text)),
             "assign" => self.people.assignee.clone_from(&action.assignee),
             "evidence" => {

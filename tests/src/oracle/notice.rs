@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow_model::output::{Basis, CaseState, CaseStep, Escalation, Notice, NoticeEvent};
+use riskflow_model::output::{Basis, CaseState, CaseStep, Escalation, Notice, NoticeEvent, Reminder};
 use riskflow_model::responsibility::User;
 use riskflow_model::{Id, Key, Level, Millis, Text};
 
@@ -16,6 +16,8 @@ pub struct Memory {
     told: BTreeSet<Id<Notice>>,
     /// The unit, role and channel of each user's last notice.
     last: BTreeMap<Id<User>, (Place, Text)>,
+    /// The times of reminders that came, whether or not there was anybody to be reminded.
+    reminders: BTreeSet<i64>,
 }
 
 /// Someone who is addressed.
@@ -28,6 +30,7 @@ struct Addressed {
     channel: Text,
     level: Level,
     due: Option<i64>,
+    reminder: Option<Reminder>,
 }
 
 /// The notices of this epoch.
@@ -64,6 +67,7 @@ pub fn notices(case: &Id<CaseState>, walked: &Walk<'_>, bureau: &Bureau, now: i6
             role: one.place.1,
             level: one.level,
             due: one.due.map(Millis),
+            reminder: one.reminder,
             incident: about.incident,
             rule: about.rule.clone(),
             asset: about.asset.clone(),
@@ -81,7 +85,12 @@ pub fn notices(case: &Id<CaseState>, walked: &Walk<'_>, bureau: &Bureau, now: i6
             text_en: Text::default(),
         });
     };
+    // Whoever is alarmed only now need not be reminded.
+    let alarmed_before: Vec<Addressed> = of_reminder(case, walked, bureau, now, memory);
     for one in addressed {
+        tell(one, memory);
+    }
+    for one in alarmed_before {
         tell(one, memory);
     }
     for one in of_news(walked, memory) {
@@ -105,9 +114,46 @@ fn of_alarm(walked: &Walk<'_>, bureau: &Bureau, now: i64, addressed: &mut Vec<Ad
                 place,
                 level: walked.peak,
                 due: pending.due,
+                reminder: None,
             });
         }
     }
+}
+
+/// The identifier of the alarm for a user.
+fn alarm_id(case: &Id<CaseState>, walked: &Walk<'_>, user: &Id<User>) -> Id<Notice> {
+    let alarm = walked.alarm.to_string();
+    Key::of_parts(&[case, NoticeEvent::Issued.name(), &alarm, user])
+        .to_string()
+        .into()
+}
+
+/// The reminder of the latest time that has come, if it did not come yet: all who were told of the alarm before, and are
+/// addressed by it now.
+fn of_reminder(
+    case: &Id<CaseState>,
+    walked: &Walk<'_>,
+    bureau: &Bureau,
+    now: i64,
+    memory: &mut Memory,
+) -> Vec<Addressed> {
+    let mut times = walked.reminders(now);
+    let Some((number, at)) = times.pop().filter(|(_, at)| memory.reminders.last() < Some(at)) else {
+        return Vec::new();
+    };
+    memory.reminders.insert(at);
+    let mut alarmed = Vec::new();
+    of_alarm(walked, bureau, now, &mut alarmed);
+    alarmed.retain(|one| memory.told.contains(&alarm_id(case, walked, &one.user)));
+    alarmed.sort_by(|a, b| (&a.place, &a.user).cmp(&(&b.place, &b.user)));
+    let reminder = Some(Reminder { number, at: Millis(at) });
+    let again = alarmed.into_iter().map(|one| Addressed {
+        kind: NoticeEvent::Reminder,
+        mark: vec![at.to_string().into()],
+        reminder,
+        ..one
+    });
+    again.collect()
 }
 
 /// Escalations of this round that the parent unit has not acknowledged: everyone there.
@@ -138,6 +184,7 @@ fn of_escalations(walked: &Walk<'_>, bureau: &Bureau, now: i64, addressed: &mut 
                 place,
                 level: walked.peak,
                 due: None,
+                reminder: None,
             });
         }
     }
@@ -162,6 +209,7 @@ fn of_news(walked: &Walk<'_>, memory: &Memory) -> Vec<Addressed> {
         channel: channel.clone(),
         level: walked.level,
         due: None,
+        reminder: None,
     });
     told.collect()
 }

@@ -10,7 +10,7 @@ use riskflow_model::output::{
     People, TaskState,
 };
 use riskflow_model::responsibility::Unit;
-use riskflow_model::{Id, Level, Millis, Text};
+use riskflow_model::{Domain, Id, Level, Millis, Text};
 
 use crate::oracle::bureau::{Asking, Place, Wanted};
 use crate::oracle::timeline::{About, Asked, Fact, Says, Timeline};
@@ -82,8 +82,12 @@ pub struct Walk<'a> {
     /// Since when it is restless.
     pub flapping: Option<i64>,
     pub(super) suppressed: Option<i64>,
+    /// When the last time of quiet ends or ended.
+    pub(super) quiet_until: Option<i64>,
     /// When all were last told to acknowledge.
     pub alarm: i64,
+    /// From when reminders count, and by which domain and level.
+    reminding: (i64, Domain, Level),
     /// The last fact that ended it, as long as it has ended.
     pub end: Option<(i64, Basis)>,
     /// Since when it is cleared, withdrawn or rejected.
@@ -141,6 +145,7 @@ impl<'a> Walk<'a> {
     fn new(semantics: &'a Semantics, about: About, issue: i64) -> Self {
         Self {
             semantics,
+            reminding: (issue, about.domain, Level::None),
             about,
             issue,
             issue_level: Level::None,
@@ -154,6 +159,7 @@ impl<'a> Walk<'a> {
             resumed: None,
             flapping: None,
             suppressed: None,
+            quiet_until: None,
             alarm: issue,
             end: None,
             ended: None,
@@ -252,7 +258,7 @@ impl<'a> Walk<'a> {
         };
         let kind = match (anew, again, above) {
             (true, ..) => {
-                self.suppressed = None;
+                (self.suppressed, self.quiet_until) = (None, None);
                 for task in &mut self.tasks {
                     task.reported = None;
                     task.since = at;
@@ -264,6 +270,7 @@ impl<'a> Walk<'a> {
             }
             (_, true, false) if fact.joins && before == Basis::Cleared && self.rejected.is_none() => {
                 self.resumed = Some(at);
+                self.reminding = (at, self.about.domain, self.peak);
                 self.mark_end(at);
                 if (CaseStep::Acknowledged..CaseStep::Reported).contains(&self.step) {
                     self.schedule(at);
@@ -293,6 +300,7 @@ impl<'a> Walk<'a> {
         self.rejected = None;
         self.mark_end(at);
         self.alarm = at;
+        self.reminding = (at, self.about.domain, self.peak);
         // What was kept only because it was acknowledged goes when the duties are followed, at this same instant.
         let due = self.limit(CaseStep::Acknowledged).map(|limit| at + limit);
         for pending in self.obligations.values_mut() {
@@ -409,6 +417,25 @@ impl<'a> Walk<'a> {
     /// Whether nobody is told for a while.
     pub fn suppressed(&self, at: i64) -> bool {
         self.suppressed.is_some_and(|until| at < until)
+    }
+
+    /// The numbers and times of the reminders up to now, as far as it stands; none of a case that needs none.
+    pub fn reminders(&self, now: i64) -> Vec<(u32, i64)> {
+        let (from, domain, level) = self.reminding;
+        let waits = matches!(self.step, CaseStep::Issued | CaseStep::Called);
+        let on = waits && self.basis == Basis::Active && self.telling() && !self.suppressed(now);
+        let Some(every) = self.semantics.case.remind(domain, level).filter(|_| on) else {
+            return Vec::new();
+        };
+        // What lies in a suppression is not made up for: one that is over begins the count anew.
+        let from = self
+            .quiet_until
+            .filter(|until| *until <= now)
+            .map_or(from, |until| from.max(until));
+        (1..)
+            .map(|number| (number, from + i64::from(number) * every.0))
+            .take_while(|(_, at)| *at <= now)
+            .collect()
     }
 
     /// Of those who must acknowledge, the one nearest to the place.

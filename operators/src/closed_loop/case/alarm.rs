@@ -23,6 +23,7 @@ pub(super) fn alarms(case: &Id<CaseState>, now: Millis, machine: &Machine) -> BT
         let lifted = lifted.filter(|lifted| lifted.round == machine.round && !lifted.acknowledged);
         alarms.extend(lifted.filter_map(|lifted| escalation_alarm(case, machine, &lifted.escalation)));
     }
+    alarms.extend(reminder_alarm(case, now, machine));
     alarms.extend(news_alarm(case, machine));
     alarms.into_iter().map(Arc::new).collect()
 }
@@ -42,6 +43,19 @@ fn pending_alarm(case: &Id<CaseState>, machine: &Machine, (unit, role): &Post, o
         level: machine.peak,
         due: obliged.deadline.due,
     }
+}
+
+/// Stands as long as people are reminded; each reminder has a mark of its own.
+fn reminder_alarm(case: &Id<CaseState>, now: Millis, machine: &Machine) -> Option<Alarm> {
+    Some(Alarm {
+        case: case.clone(),
+        event: NoticeEvent::Reminder,
+        mark: Vec::new(),
+        evidence: machine.armed_by.clone(),
+        to: Addressee::Alarmed(machine.reminding(now)?),
+        level: machine.peak,
+        due: None,
+    })
 }
 
 /// None where there is no parent unit.

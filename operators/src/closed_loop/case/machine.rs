@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use riskflow_config::CaseSettings;
 use riskflow_model::output::{
-    Basis, By, CaseEvent, CaseEventKind, CaseStep, CaseTimes, Cause, Escalation, People, TaskState,
+    Basis, By, CaseEvent, CaseEventKind, CaseStep, CaseTimes, Cause, Escalation, People, Reminder, TaskState,
 };
 use riskflow_model::responsibility::Unit;
 use riskflow_model::{Domain, Duration, Id, Level, Millis, Text};
@@ -61,6 +61,31 @@ impl Deadline {
             self.due = due;
             self.ahead = due.filter(|_| !passed).map(|due| due.max(now));
         }
+    }
+}
+
+/// From when on people are reminded, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Reminding {
+    /// They were told then.
+    pub from: Millis,
+    /// So long after that they are reminded, and again and again; more than nothing.
+    pub every: Duration,
+}
+
+impl Reminding {
+    /// The last reminder that is due; `None` before the first.
+    pub fn last_due(&self, now: Millis) -> Option<Reminder> {
+        let number = u32::try_from((now - self.from).0 / self.every.0).unwrap_or(0);
+        (number > 0).then(|| Reminder {
+            number,
+            at: self.from + Duration(i64::from(number) * self.every.0),
+        })
+    }
+
+    /// When the next one is due.
+    pub fn next_due(&self, now: Millis) -> Millis {
+        self.last_due(now).map_or(self.from, |last| last.at) + self.every
     }
 }
 
@@ -123,6 +148,8 @@ pub struct Machine {
     pub(super) peak: Level,
     /// The time of the alarm that must be acknowledged.
     pub(super) armed: Millis,
+    /// How people are reminded of it, where they are; a suppression that is over moves the beginning.
+    pub(super) reminding: Option<Reminding>,
     /// Since when it goes on again after an end that was told.
     pub(super) resumed: Option<Millis>,
     /// Since when what it rests on is restless.
@@ -165,6 +192,16 @@ impl Machine {
     /// Whether people are told and deadlines for them run.
     pub fn telling(&self) -> bool {
         self.step < CaseStep::Verified && self.basis != Basis::Withdrawn && self.rejected.is_none()
+    }
+
+    /// How people are reminded of it now; `None` where they are not.
+    pub(super) fn reminding(&self, now: Millis) -> Option<Reminding> {
+        let waits = self.telling() && self.step < CaseStep::Acknowledged && self.basis == Basis::Active;
+        let suppressed = self.suppressed.is_some_and(|until| now < until);
+        let Reminding { from, every } = self.reminding.filter(|_| waits && !suppressed)?;
+        // What a suppression kept from them is not made up for when it is over.
+        let from = self.suppressed.map_or(from, |until| from.max(until));
+        Some(Reminding { from, every })
     }
 
     /// Whether nothing more has to be done but to close the case.
@@ -270,6 +307,10 @@ impl Machine {
 
     /// Nobody is told until a time, or no longer: what was put off until another one passes then.
     pub(super) fn suppress(&mut self, at: Millis, until: Option<Millis>) {
+        // As long as nobody was told, nobody could be reminded.
+        if let (Some(reminding), Some(over)) = (&mut self.reminding, self.suppressed) {
+            reminding.from = reminding.from.max(over.min(at));
+        }
         // One that is over already suppresses nothing.
         self.suppressed = until.filter(|until| *until > at);
         let end = self.suppressed.unwrap_or(at);
@@ -442,9 +483,16 @@ impl Machine {
         self.arm(at, rules);
     }
 
+    /// Reminders count from here.
+    fn remind(&mut self, from: Millis, rules: Rules<'_>) {
+        let every = self.domain.and_then(|domain| rules.settings.remind(domain, self.peak));
+        self.reminding = every.map(|every| Reminding { from, every });
+    }
+
     /// All must acknowledge, and every deadline counts from here.
     fn arm(&mut self, at: Millis, rules: Rules<'_>) {
         self.armed = at;
+        self.remind(at, rules);
         self.armed_by.clone_from(&self.evidence);
         self.rejected = None;
         let limit = self.limit(CaseStep::Acknowledged, rules);
@@ -466,6 +514,7 @@ impl Machine {
     fn resume(&mut self, at: Millis, level: Level, rules: Rules<'_>) {
         (self.basis, self.level) = (Basis::Active, level);
         self.resumed = Some(at);
+        self.remind(at, rules);
         let working = CaseStep::Acknowledged <= self.step && self.step < CaseStep::Reported;
         if working || (self.step == CaseStep::Verified && !self.ended()) {
             self.expect(at, rules);

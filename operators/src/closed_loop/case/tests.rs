@@ -435,3 +435,80 @@ fn a_row_holds_the_newest_and_the_open_ones_and_counts_all() {
     assert_eq!((standing.obligations.len(), standing.escalations), (153, 40));
     assert_eq!(standing.missed.iter().map(|(_, count)| count).sum::<u32>(), 40);
 }
+
+/// From when on people are reminded, in minutes; `None` where they are not.
+fn reminded_from(case: &Driven) -> Option<i64> {
+    let mut of = case.alarms.iter().filter_map(|alarm| match &alarm.to {
+        Addressee::Alarmed(reminding) => Some(*reminding),
+        Addressee::Role { .. } | Addressee::Unit(_) | Addressee::Told => None,
+    });
+    let reminding = of.next()?;
+    assert!(of.next().is_none(), "one count a case");
+    assert_eq!(reminding.every, Duration(10 * MINUTE));
+    Some(reminding.from.0 / MINUTE)
+}
+
+#[test]
+fn reminders_count_from_whatever_people_were_told_last() {
+    let mut case = Driven::new();
+    case.fold.settings.remind = [[Duration(10 * MINUTE); 4]; 4];
+    case.issue();
+    assert_eq!(reminded_from(&case), Some(0));
+    case.act(1, Verb::Call, "grid");
+    case.warning(DeltaKind::Eased, Level::Yellow);
+    case.settle(2);
+    assert_eq!(reminded_from(&case), Some(0), "an ease arms nobody");
+    case.warning(DeltaKind::Escalated, Level::Red);
+    case.settle(3);
+    assert_eq!(reminded_from(&case), Some(3));
+    case.state.rows.subject = None;
+    case.end(4 * 60, "w");
+    assert_eq!(reminded_from(&case), None, "what is over is nothing to be reminded of");
+    case.begin(5 * 60, "v", Level::Orange);
+    assert_eq!(reminded_from(&case), Some(5));
+    case.act(6, Verb::Reject, "grid");
+    case.settle(6);
+    assert_eq!(reminded_from(&case), None);
+    case.warning_of("v", DeltaKind::Escalated, Level::Red);
+    case.settle(7);
+    assert_eq!(reminded_from(&case), None, "no higher than before");
+}
+
+#[test]
+fn an_acknowledgement_ends_reminders_and_a_suppression_begins_them_anew() {
+    let mut case = Driven::new();
+    case.fold.settings.remind = [[Duration(10 * MINUTE); 4]; 4];
+    case.issue();
+    let suppress = |case: &mut Driven, minute: i64, until: i64| {
+        case.offset += 1;
+        let json = serde_json::json!({"id": format!("suppress-{}", case.offset), "warning": "w", "action": "suppress", "actor": "a",
+            "time": Millis(minute * MINUTE), "until": Millis(until * MINUTE)});
+        let mut record = CaseRecord::Action(Acted {
+            case: Key::of("w"),
+            origin: Origin {
+                offset: case.offset,
+                ..Origin::default()
+            },
+            action: Box::new(serde_json::from_value(json).unwrap()),
+        });
+        case.fold.record(Millis(0), Key::of("w"), &mut case.state, &mut record);
+        case.settle(minute);
+    };
+    suppress(&mut case, 4, 8);
+    assert_eq!(reminded_from(&case), None);
+    case.settle(8);
+    assert_eq!(reminded_from(&case), Some(8));
+    suppress(&mut case, 9, 30);
+    suppress(&mut case, 11, 11);
+    assert_eq!(reminded_from(&case), Some(11), "cut short");
+    suppress(&mut case, 12, 12);
+    assert_eq!(reminded_from(&case), Some(11), "there was none to be ended");
+    case.act(13, Verb::Acknowledge, "town");
+    case.settle(13);
+    assert_eq!(
+        reminded_from(&case),
+        None,
+        "one is enough, whoever else is to acknowledge"
+    );
+    assert_eq!(case.pending(), ["county", "grid"]);
+}

@@ -47,6 +47,7 @@ fn chinese(notice: &Notice, zone: &TimeZone) -> String {
         NoticeEvent::Withdrawn => format!("{kind}撤回"),
         NoticeEvent::Resumed => format!("{level}{kind}持续"),
         NoticeEvent::Flapping => format!("{level}{kind}频繁波动"),
+        NoticeEvent::Reminder => format!("{level}{kind}催办{}", number(notice, "第", "次")),
     };
     let mut text = format!("【{title}】{}", name(&notice.region_name, &notice.region.to_string()));
     if let Some(asset) = &notice.asset {
@@ -70,6 +71,8 @@ fn chinese(notice: &Notice, zone: &TimeZone) -> String {
         (NoticeEvent::Withdrawn, _) => write!(text, "按现有数据，该{kind}不成立。"),
         (NoticeEvent::Resumed, _) => write!(text, "此前的解除作废，无需重新确认。"),
         (NoticeEvent::Flapping, _) => write!(text, "短时间内反复出现，平稳之前不再通知解除。"),
+        (NoticeEvent::Reminder, Some(due)) => write!(text, "至今无人确认，请确认（时限{}）。", time(due)),
+        (NoticeEvent::Reminder, None) => write!(text, "至今无人确认，请确认。"),
     };
     text
 }
@@ -90,6 +93,7 @@ fn english(notice: &Notice, zone: &TimeZone) -> String {
         NoticeEvent::Withdrawn => format!("Withdrawn {kind}"),
         NoticeEvent::Resumed => format!("{level}{kind} goes on"),
         NoticeEvent::Flapping => format!("{level}{kind} comes and goes"),
+        NoticeEvent::Reminder => format!("{level}{kind}, reminder{}", number(notice, " ", "")),
     };
     let mut text = format!("{title}: ");
     if let Some(asset) = &notice.asset {
@@ -119,8 +123,19 @@ fn english(notice: &Notice, zone: &TimeZone) -> String {
         (NoticeEvent::Withdrawn, _) => write!(text, " By what is known now, it never was."),
         (NoticeEvent::Resumed, _) => write!(text, " The end that was told was none; nobody need acknowledge anew."),
         (NoticeEvent::Flapping, _) => write!(text, " Ends are not told until there is calm."),
+        (NoticeEvent::Reminder, Some(due)) => {
+            let due = time(due);
+            write!(text, " Nobody acknowledged it yet. Acknowledge it; it is due by {due}.")
+        }
+        (NoticeEvent::Reminder, None) => write!(text, " Nobody acknowledged it yet. Acknowledge it."),
     };
     text
+}
+
+/// The number of a reminder.
+fn number(notice: &Notice, before: &str, behind: &str) -> String {
+    let number = notice.reminder.map(|reminder| reminder.number);
+    number.map_or_else(String::new, |number| format!("{before}{number}{behind}"))
 }
 
 /// A unit behind a number.
@@ -176,7 +191,7 @@ mod tests {
             "id": "n", "case": "c", "event": event, "user": "wang", "channel": "sms", "unit": "town", "role": "duty",
             "level": level, "due": "2026-11-26T06:35:00Z", "rule": "rain", "rule_name": "山洪雨量", "asset": "r-1",
             "asset_name": "虹桥水库", "domain": "natural_hazard", "region": "330902001", "region_name": "环南街道",
-            "since": "2026-11-26T06:05:00Z", "feature": "sum 12h", "value": 52.3, "value_unit": "mm", "text_zh": "", "text_en": "",
+            "since": "2026-11-26T06:05:00Z", "reminder": {"number": 3, "at": "2026-11-26T06:20:00Z"}, "feature": "sum 12h", "value": 52.3, "value_unit": "mm", "text_zh": "", "text_en": "",
         });
         serde_json::from_value(row).unwrap()
     }
@@ -206,6 +221,12 @@ mod tests {
                 "red",
                 "【红色预警频繁波动】环南街道·虹桥水库：山洪雨量，12小时累计值 52.3 mm，2026年11月26日14:05起。短时间内反复出现，平稳之前不再通知解除。",
                 "Red warning comes and goes: 虹桥水库, 环南街道: 山洪雨量, sum 12h is 52.3 mm, since 2026-11-26 14:05 +08:00. Ends are not told until there is calm.",
+            ),
+            (
+                "reminder",
+                "red",
+                "【红色预警催办第3次】环南街道·虹桥水库：山洪雨量，12小时累计值 52.3 mm，2026年11月26日14:05起。至今无人确认，请确认（时限2026年11月26日14:35）。",
+                "Red warning, reminder 3: 虹桥水库, 环南街道: 山洪雨量, sum 12h is 52.3 mm, since 2026-11-26 14:05 +08:00. Nobody acknowledged it yet. Acknowledge it; it is due by 2026-11-26 14:35 +08:00.",
             ),
         ] {
             assert_eq!(said(notice(event, level), "Asia/Shanghai"), [zh, en], "{event}");

@@ -47,8 +47,8 @@ pub(super) struct Early {
 }
 
 impl Early {
-    /// Something that all are told who were told before.
-    pub(super) const fn news(notice: Notice) -> Self {
+    /// Something that is of no deadline, and that no arming brings again.
+    pub(super) const fn beside(notice: Notice) -> Self {
         Self {
             notice,
             deadline: None,
@@ -132,7 +132,7 @@ impl Foretold {
             let news = self.news(delta);
             // The case may come to know them, and then has the same to say.
             for notice in news.iter().filter(|notice| is_end(notice.event)) {
-                self.add_early(Early::news(notice.clone()));
+                self.add_early(Early::beside(notice.clone()));
                 self.changed = true;
             }
             told.extend(news);
@@ -223,6 +223,7 @@ pub(super) fn news(before: &Notice, (id, event, level): (Id<Notice>, NoticeEvent
         event,
         level,
         due: None,
+        reminder: None,
         ..before.clone()
     };
     sentence::write(&mut news, zone);

@@ -33,7 +33,10 @@ pub(super) const fn arms(event: &CaseEvent) -> bool {
 
 /// Whether a notice says that a case ended, or that it goes on.
 pub(super) const fn is_news(event: NoticeEvent) -> bool {
-    !matches!(event, NoticeEvent::Issued | NoticeEvent::Escalated)
+    match event {
+        NoticeEvent::Issued | NoticeEvent::Escalated | NoticeEvent::Reminder => false,
+        NoticeEvent::Cleared | NoticeEvent::Withdrawn | NoticeEvent::Resumed | NoticeEvent::Flapping => true,
+    }
 }
 
 /// Whether a notice says that a case is over.
@@ -65,6 +68,10 @@ pub(super) fn repeats(told: (&Notice, Option<&Escalation>), now: (&Notice, Optio
         (Some(one), Some(other)) => near(one, other),
         (one, other) => one == other,
     };
+    let reminder = match (told.reminder, notice.reminder) {
+        (Some(one), Some(other)) => near(one.at, other.at),
+        (one, other) => one == other,
+    };
     let deadline = match (before, after) {
         (Some(one), Some(other)) => same_deadline(one, other),
         (one, other) => one.is_none() && other.is_none(),
@@ -72,6 +79,7 @@ pub(super) fn repeats(told: (&Notice, Option<&Escalation>), now: (&Notice, Optio
     (&told.case, &told.user, told.event) == (&notice.case, &notice.user, notice.event)
         && (is_news(told.event) || told.level == notice.level)
         && due
+        && reminder
         && deadline
 }
 

@@ -158,7 +158,7 @@ impl Told {
             }
         }
         let holding: BTreeSet<usize> = twins.iter().flatten().copied().collect();
-        let mut wrong = told.wrong(&holding);
+        let mut wrong = told.wrong(&holding, now.at);
         let used: Vec<Id<Notice>> = wrong.iter().map(|early| early.notice.id.clone()).collect();
         for early in before.early_of(case) {
             if !wrong.iter().any(|other| other.notice.id == early.notice.id) {
@@ -293,7 +293,7 @@ impl Told {
             if let Some(end) = end {
                 let news = self.news(notice, end, Level::None, at);
                 // The case may come to know them, and then has the same to say.
-                foretold.add_early(Early::news(news.clone()));
+                foretold.add_early(Early::beside(news.clone()));
                 if last != Some(end) {
                     out.push(OutputRow::new(news));
                 }
@@ -390,8 +390,8 @@ impl OfCase {
         places(self.events.iter().map(|event| &event.delta), &users)
     }
 
-    /// The notices of events that do not hold.
-    fn wrong(&self, holding: &BTreeSet<usize>) -> Vec<Early> {
+    /// The notices of events that do not hold, and reminders whose time is yet to come.
+    fn wrong(&self, holding: &BTreeSet<usize>, now: Millis) -> Vec<Early> {
         let of = self.by_notice();
         let wrong = self.sent.iter().filter_map(|notice| {
             let place = of.get(&notice.id).filter(|place| !holding.contains(place))?;
@@ -402,7 +402,10 @@ impl OfCase {
                 arms: arms(event),
             })
         });
-        wrong.collect()
+        // Reminders are of no event.
+        let is_ahead = |notice: &&Notice| notice.reminder.is_some_and(|reminder| reminder.at > now);
+        let ahead = self.sent.iter().filter(is_ahead).cloned().map(Early::beside);
+        wrong.chain(ahead).collect()
     }
 
     /// What each user was told last of how the case stands.

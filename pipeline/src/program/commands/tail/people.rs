@@ -273,7 +273,9 @@ fn notice_line(notice: &Stamped<Notice>, names: &Names) -> String {
         .asset
         .as_deref()
         .map_or_else(String::new, |asset| format!("  {}", plain(asset)));
-    let (level, event, rule) = (level(notice.level), notice.event.name(), plain(&notice.rule));
+    let number = notice.reminder.map(|reminder| format!(" {}", reminder.number));
+    let event = format!("{}{}", notice.event.name(), number.unwrap_or_default());
+    let (level, rule) = (level(notice.level), plain(&notice.rule));
     let (region, case) = (plain(&names.of(notice.region)), plain(&notice.case));
     format!("{DIM}{epoch}{DIM:#}  {level}  {event} to {to}  {rule}{asset}  {region}  {DIM}{case}{DIM:#}")
 }
@@ -398,6 +400,19 @@ mod tests {
             plain_line(Kind::Notices, &notice),
             "2021-07-24T21:40:00.020Z  blue    issued to wang (duty, 330902) by sms, due 2021-07-24T21:40:00.000Z  rain  rain-18  \
              330903001001  f630"
+        );
+    }
+
+    #[test]
+    fn a_reminder_says_which_it_is() {
+        let notice = json!({
+            "id": "n", "case": "f630", "event": "reminder", "user": "wang", "channel": "", "unit": "330902", "role": "duty",
+            "reminder": {"number": 2, "at": 1627162800000_i64}, "level": "red", "rule": "rain", "domain": "natural_hazard",
+            "region": "330903001001", "since": 0, "epoch": 1627162800020_i64,
+        });
+        assert_eq!(
+            plain_line(Kind::Notices, &notice),
+            "2021-07-24T21:40:00.020Z  red     reminder 2 to wang (duty, 330902)  rain  330903001001  f630"
         );
     }
 
