@@ -14,13 +14,18 @@ use serde_json::json;
 
 use crate::oracle::standalone;
 
+mod calendar;
+mod condition;
 mod long;
 mod people;
 mod permit;
+mod tally;
 mod twins;
 
+pub use calendar::{days, semantics_of_days};
 pub use long::long;
 pub use people::semantics;
+pub use tally::Tally;
 pub use twins::twins;
 
 /// The clock before the first epoch.
@@ -49,6 +54,24 @@ const UNITS: [[&str; 7]; 2] = [
     ["", "mm", "cm", "", "[in_i]", "m", "mmm"],
     ["", "Cel", "[degF]", "", "K", "Cel", "kg"],
 ];
+/// An hour and a day begin some minutes after the start.
+const TERMS: condition::Terms = condition::Terms {
+    windows: &["10s", "30s", "1m", "2m"],
+    silence: 100,
+    rates: 2_000,
+    calendars: &["hour", "day", "day from 21:00", "day from 21:05"],
+    calendar_once_in: 6,
+    times: &[
+        "20:57-20:59",
+        "20:58-21:03",
+        "21:00-21:01",
+        "21:02-21:08",
+        "21:05-24:00",
+        "21:04-20:58",
+        "20:00-22:00",
+    ],
+    shortest: &["0s", "0s", "5s", "10s"],
+};
 const TAGS: [&str; 2] = ["x", "y"];
 
 /// A history in the making.
@@ -242,8 +265,12 @@ impl Maker {
         let mut thresholds = serde_json::Map::new();
         for rule in 0..RULES {
             if self.draw.once_in(4) {
-                let own =
+                let mut own =
                     json!({ "blue": self.draw.below(8), "red.a": self.draw.below(12), "yellow": self.draw.below(10) });
+                // It picks results, where there is such a comparison.
+                if self.draw.once_in(3) {
+                    own["blue.of"] = json!(self.draw.below(10));
+                }
                 thresholds.insert(format!("rule-{rule}"), own);
             }
         }
@@ -265,6 +292,7 @@ impl Maker {
             "tags": tags,
             "unit": unit,
             "thresholds": thresholds,
+            "reporting": self.draw.pick(&["interval", "interval", "on_event"]),
         });
         for (field, value) in sense.as_object().into_iter().flatten() {
             datastream[field] = value.clone();
@@ -307,12 +335,21 @@ impl Maker {
         let mut levels = serde_json::Map::new();
         for level in ["blue", "yellow", "orange", "red"] {
             if levels.is_empty() || self.draw.once_in(2) {
-                let level_record = json!({
-                    "when": self.condition(0),
+                let until = self.draw.once_in(5);
+                let when = match self.draw.below(12) {
+                    0 if !until => condition::while_it_is_time(&mut self.draw, &TERMS),
+                    _ => condition::condition(&mut self.draw, &TERMS, 0, !until),
+                };
+                let mut level_record = json!({
+                    "when": when,
                     "hold": self.draw.pick(&["0s", "0s", "5s", "20s"]),
                     "clear": self.draw.pick(&["0s", "0s", "10s", "30s"]),
-                    "margin": self.draw.pick(&[0.0, 0.0, 1.0, 0.5]),
                 });
+                if until {
+                    level_record["until"] = condition::condition(&mut self.draw, &TERMS, 1, false);
+                } else {
+                    level_record["margin"] = json!(self.draw.pick(&[0.0, 0.0, 1.0, 0.5]));
+                }
                 levels.insert(level.into(), level_record);
             }
         }
@@ -321,61 +358,6 @@ impl Maker {
             "pane": self.draw.pick(&["5s", "10s", "1s"]), "levels": levels,
         });
         Rule::from_json(record.to_string().as_bytes())
-    }
-
-    fn condition(&mut self, depth: u32) -> serde_json::Value {
-        if depth < 2 && self.draw.once_in(4) {
-            let parts: Vec<_> = (0..=self.draw.below(2) + 1)
-                .map(|_| self.condition(depth + 1))
-                .collect();
-            return if self.draw.once_in(2) {
-                json!({ "any": parts })
-            } else {
-                json!({ "all": parts })
-            };
-        }
-        let feature = *self
-            .draw
-            .pick(&["last", "min", "max", "mean", "sum", "count", "rate", "silence"]);
-        let silence = feature == "silence";
-        // Now and then on a border between thousandths.
-        let mut fine = |below: u64| {
-            let drawn = self.draw.below(below * 12);
-            let thousandths = match drawn / below {
-                0..=2 if !silence => (drawn / below) as f64 + 1.0,
-                _ => 0.0,
-            };
-            (drawn % below, thousandths / 1_000.0)
-        };
-        let (threshold, finer) = match feature {
-            "rate" => {
-                let (drawn, finer) = fine(2_000);
-                (drawn as f64 - 500.0, finer)
-            }
-            "silence" => ((5 * fine(20).0) as f64, 0.0),
-            "count" => (fine(5).0 as f64, 0.0),
-            "sum" => {
-                let (drawn, finer) = fine(20);
-                (drawn as f64, finer)
-            }
-            _ => {
-                let (drawn, finer) = fine(16);
-                (drawn as f64 / 2.0, finer)
-            }
-        };
-        // The nearest double to the decimal.
-        let threshold = ((threshold + finer) * 1_000.0).round() / 1_000.0;
-        let mut comparison = json!({ "feature": feature, "op": self.draw.pick(&[">=", ">=", ">", "<=", "<"]) });
-        if !silence {
-            comparison["window"] = json!(self.draw.pick(&["10s", "30s", "1m", "2m"]));
-        }
-        if !self.draw.once_in(8) {
-            comparison["threshold"] = json!(threshold);
-        }
-        if self.draw.once_in(3) {
-            comparison["name"] = json!("a");
-        }
-        comparison
     }
 
     fn observation(&mut self, now: i64) -> (Origin, InputRecord) {

@@ -22,6 +22,7 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Id, Key, Level, Millis, Row, Shared, Text};
 use serde_json::Value;
 
+use crate::oracle::calendar::City;
 use crate::oracle::entry::{Entry, Stream, alike, selects, sense, wanted};
 use crate::oracle::level::{Track, level_at};
 use crate::oracle::permit::{Permits, Permitted};
@@ -33,11 +34,16 @@ use crate::oracle::table::Table;
 mod act;
 mod action_table;
 mod bureau;
+mod calendar;
 mod case;
+mod condition;
 mod entry;
 mod episode;
+mod feature;
+mod instants;
 mod level;
 mod notice;
+mod number;
 mod permit;
 mod place;
 mod region;
@@ -146,6 +152,7 @@ type Levels = BTreeMap<Member, (Track, bool)>;
 /// The oracle after some epochs.
 pub struct Oracle {
     semantics: Semantics,
+    city: City,
     regions: Table<Region>,
     assets: Table<Asset>,
     datastreams: Table<Datastream>,
@@ -169,6 +176,7 @@ impl Oracle {
     #[must_use]
     pub fn new(semantics: Semantics) -> Self {
         Self {
+            city: City::new(semantics.zone.clone(), semantics.days.clone()),
             semantics,
             regions: Table::default(),
             assets: Table::default(),
@@ -342,7 +350,7 @@ impl Oracle {
                         if let Some(old) = old {
                             if old.asset == entry.asset {
                                 let seen = old.seen(&stream.series);
-                                left = Some(level::left(&old.watched(&seen), floor, &entry.rule));
+                                left = Some(level::left(&old.watched(&seen, &self.city), floor, &entry.rule));
                             }
                             causes.insert((id.widen(), old.asset, watched), cause);
                         }
@@ -404,7 +412,7 @@ impl Oracle {
         for (key, stream) in &mut self.streams {
             for (id, entry) in &mut stream.entries {
                 let seen = entry.seen(&stream.series);
-                let watched = entry.watched(&seen);
+                let watched = entry.watched(&seen, &self.city);
                 let track = level::track(&watched, now);
                 let stale = level::stale(&watched, now, level_at(&track, now));
                 let datastream = self.datastreams[key].id.clone();

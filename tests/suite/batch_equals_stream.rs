@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use riskflow::runtime::graph::Meters;
+use riskflow::runtime::graph::{Meters, Semantics};
 use riskflow::runtime::output::EpochOutput;
 use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::InputRecord;
@@ -17,7 +17,7 @@ use riskflow_model::output::{
 use riskflow_model::topic::{Shape, Topic};
 use riskflow_model::{Duration, Key, Millis, OutputRecord};
 pub use riskflow_tests::history::semantics;
-use riskflow_tests::history::{Draw, history, long, twins};
+use riskflow_tests::history::{Draw, Tally, days, history, long, semantics_of_days, twins};
 use riskflow_tests::oracle::{Expected, Oracle, Told, bare};
 
 /// What is visible, kept up to date by the differences that the stream publishes.
@@ -180,6 +180,8 @@ struct Reached {
     /// Users who were reminded; and how often of it was no first reminder, and one that had waited for its epoch.
     reminders: [u32; 3],
     rounds: u32,
+    /// What rules have.
+    language: Tally,
 }
 
 impl Reached {
@@ -242,15 +244,27 @@ impl Reached {
 
 /// The first epoch at which stream and batch differ, and how.
 fn first_difference(history: &[EpochInput], workers: usize, reached: &mut Reached) -> Option<String> {
-    let outputs = replay(history.to_vec(), workers, semantics(), &Meters::default()).unwrap();
+    first_difference_in(semantics(), history, workers, reached)
+}
+
+/// The same in a city of another time zone, where other times are accepted.
+fn first_difference_in(
+    semantics: Semantics,
+    history: &[EpochInput],
+    workers: usize,
+    reached: &mut Reached,
+) -> Option<String> {
+    let outputs = replay(history.to_vec(), workers, semantics.clone(), &Meters::default()).unwrap();
     assert_eq!(outputs.len(), history.len(), "every epoch is published");
-    let mut oracle = Oracle::new(semantics());
+    let mut oracle = Oracle::new(semantics);
+    reached.language.begin();
     let mut visible = Visible::default();
     for (index, (input, output)) in history.iter().zip(&outputs).enumerate() {
         assert_eq!(input.epoch, output.epoch);
         visible.apply(output);
         reached.add(output);
         let batch = oracle.step(input);
+        reached.language.add(input, batch.deltas.iter());
         if let Some(difference) = compare(&visible.0, &batch) {
             return Some(format!("epoch {index} ({}): {difference}", input.epoch));
         }
@@ -269,10 +283,10 @@ pub fn histories() -> std::ops::Range<u64> {
 }
 
 /// The same history with epochs and records left out, as long as it still fails.
-fn shrunk(mut history: Vec<EpochInput>, workers: usize) -> Vec<EpochInput> {
+fn shrunk(semantics: &Semantics, mut history: Vec<EpochInput>, workers: usize) -> Vec<EpochInput> {
     let fails = |history: &[EpochInput]| {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            first_difference(history, workers, &mut Reached::default()).is_some()
+            first_difference_in(semantics.clone(), history, workers, &mut Reached::default()).is_some()
         }))
         .unwrap_or(true)
     };
@@ -317,21 +331,46 @@ fn the_stream_equals_the_batch_at_every_epoch() {
     for seed in histories() {
         let workers = [1, 2, 4][(seed % 3) as usize];
         let history = history(seed, 30 + (seed % 60) as usize);
-        if let Some(difference) = first_difference(&history, workers, &mut reached) {
-            let small = shrunk(history, workers);
-            let of_small = first_difference(&small, workers, &mut Reached::default());
-            let small: Vec<_> = small.iter().filter(|epoch| !epoch.records.is_empty()).collect();
-            let rules: Vec<String> = small.iter().flat_map(|epoch| &epoch.records).filter_map(rule).collect();
-            panic!(
-                "RISKFLOW_SEED={seed}, {workers} workers: {difference}\nsmallest history that fails:\n{small:#?}\nits rules:\n{}\n{of_small:?}",
-                rules.join("\n")
-            );
-        }
+        equal(seed, semantics(), history, workers, &mut reached);
         told += 1;
     }
     assert!(told > 0, "no history was run");
     if told >= 100 {
         reached.check();
+        let missing = reached.language.missing();
+        assert!(missing.is_empty(), "seldom reached: {missing:#?}");
+    }
+}
+
+/// Panics with the smallest history that fails where stream and batch differ.
+fn equal(seed: u64, semantics: Semantics, history: Vec<EpochInput>, workers: usize, reached: &mut Reached) {
+    let Some(difference) = first_difference_in(semantics.clone(), &history, workers, reached) else {
+        return;
+    };
+    let small = shrunk(&semantics, history, workers);
+    let of_small = first_difference_in(semantics, &small, workers, &mut Reached::default());
+    let small: Vec<_> = small.iter().filter(|epoch| !epoch.records.is_empty()).collect();
+    let rules: Vec<String> = small.iter().flat_map(|epoch| &epoch.records).filter_map(rule).collect();
+    panic!(
+        "RISKFLOW_SEED={seed}, {workers} workers: {difference}\nsmallest history that fails:\n{small:#?}\nits rules:\n{}\n{of_small:?}",
+        rules.join("\n")
+    );
+}
+
+/// Weeks in cities of several time zones: hours and days of the calendar, times of the day, clocks that are changed.
+#[test]
+fn days_of_a_city_equal_the_batch() {
+    let mut reached = Reached::default();
+    let mut told = 0;
+    for seed in histories().take(200) {
+        let history = days(seed, 60 + (seed % 3) as usize * 40);
+        let workers = [1, 2][(seed % 2) as usize];
+        equal(seed, semantics_of_days(seed), history, workers, &mut reached);
+        told += 1;
+    }
+    if told >= 100 {
+        let missing = reached.language.missing();
+        assert!(missing.is_empty(), "seldom reached: {missing:#?}");
     }
 }
 

@@ -15,6 +15,29 @@ use super::{Draw, START};
 /// What the buffer spans: less than the horizon.
 const SPAN: i64 = 50_000;
 
+const FEATURES: [&str; 20] = [
+    "last",
+    "min",
+    "max",
+    "mean",
+    "sum",
+    "count",
+    "rate",
+    "silence",
+    "last",
+    "min",
+    "max",
+    "count",
+    "range",
+    "drop",
+    "rise",
+    "deviation",
+    "quantile",
+    "increase",
+    "slope",
+    "in_a_row",
+];
+
 struct Long {
     draw: Draw,
     offset: u64,
@@ -146,9 +169,7 @@ impl Long {
 
     /// A comparison whose threshold lies near to what the buffer holds.
     fn comparison(&mut self, observations: u64) -> Value {
-        let feature = *self
-            .draw
-            .pick(&["last", "min", "max", "mean", "sum", "count", "rate", "silence"]);
+        let feature = *self.draw.pick(&FEATURES);
         let (window, seconds) = *self.draw.pick(&[("5s", 5), ("20s", 20), ("50s", 50), ("100s", 100)]);
         let inside = (observations as i64 * seconds.min(SPAN / 1_000)) / (SPAN / 1_000);
         let near = self.draw.below(9) as i64 - 4;
@@ -159,13 +180,30 @@ impl Long {
             "mean" => 2.5 + near as f64 / 8.0,
             "sum" => (inside * (20 + near)) as f64 / 8.0,
             "count" => (inside + near) as f64,
-            "rate" => (near * 60) as f64,
+            "rate" | "slope" => (near * 60) as f64,
+            "range" => 8.5 + near as f64 / 4.0,
+            "drop" => 6.0 + near as f64 / 2.0,
+            "rise" => 3.0 + near as f64 / 2.0,
+            "deviation" => 1.5 + near as f64 / 16.0,
+            "quantile" => 2.5 + near as f64 / 8.0,
+            "increase" => (inside * (9 + near)) as f64 / 8.0,
+            "in_a_row" => (5 + near) as f64,
             _ => (50 * near.abs()) as f64 / 1_000.0,
         };
         let mut comparison = json!({ "feature": feature, "op": self.draw.pick(&[">=", ">", "<=", "<"]),
             "threshold": threshold });
         if feature != "silence" {
             comparison["window"] = json!(window);
+        }
+        match feature {
+            "in_a_row" => comparison["of"] = json!({ "op": "<", "threshold": 4 }),
+            "quantile" => comparison["q"] = json!(self.draw.pick(&[0.5, 0.45, 0.55])),
+            "rate" | "slope" => comparison["shortest"] = json!(self.draw.pick(&["0s", "1s"])),
+            "count" if self.draw.once_in(2) => {
+                comparison["of"] = json!({ "op": ">", "threshold": 2.5 });
+                comparison["threshold"] = json!((inside / 2 + near).max(0));
+            }
+            _ => {}
         }
         comparison
     }

@@ -70,8 +70,9 @@ pub fn semantics() -> Semantics {
             remind: [0, 1, 2, 3]
                 .map(|number| [[16_000, 0][number % 2], 11_000, 9_000, [0, 7_000][number % 2]].map(Duration)),
         },
-        zone: jiff::tz::TimeZone::UTC,
-        days: riskflow_config::CityDays::default(),
+        // An hour begins 3 minutes and 20 seconds after the start.
+        zone: jiff::tz::TimeZone::fixed(jiff::tz::Offset::from_seconds(8 * 3_600 + 1_800).expect("an offset")),
+        days: super::calendar::days_off(),
         capabilities: riskflow_config::Capabilities::default(),
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow::runtime::graph::Semantics;
-use riskflow_config::{PairProblem, Rule};
-use riskflow_model::base::{Asset, Datastream};
+use riskflow_config::{FeatureKind, PairProblem, Role, Rule};
+use riskflow_model::base::{Asset, Datastream, Reporting};
 use riskflow_model::observation::Reading;
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Id, Key, Shared, Text};
 
+use super::calendar::City;
 use super::{level, unit};
 
 /// One rule on one datastream, in force since some epoch.
@@ -20,6 +21,8 @@ pub(super) struct Entry {
     pub(super) thresholds: Vec<Option<[unit::Fraction; 2]>>,
     pub(super) conversion: unit::Conversion,
     pub(super) sense: Sense,
+    /// Whether nothing in a window means that nothing happened, and the rule asks for what adds up.
+    pub(super) on_event: bool,
     /// What is at or before this time is not seen.
     pub(super) floor: i64,
     /// When the datastream was last heard of up to there.
@@ -42,11 +45,13 @@ impl Entry {
     }
 
     /// It, on what it sees.
-    pub(super) fn watched<'a>(&'a self, seen: &'a level::Seen) -> level::Watched<'a> {
+    pub(super) fn watched<'a>(&'a self, seen: &'a level::Seen, city: &'a City) -> level::Watched<'a> {
         level::Watched {
             rule: &self.rule,
             thresholds: &self.thresholds,
             conversion: self.conversion,
+            on_event: self.on_event,
+            city,
             seen,
         }
     }
@@ -105,11 +110,15 @@ impl Stream {
 pub(super) fn alike(a: &Entry, b: &Entry) -> bool {
     let plan = |entry: &Entry| {
         let comparisons = entry.rule.comparisons.iter();
-        let comparisons: Vec<_> = comparisons.map(|each| (each.feature, each.operator)).collect();
+        let comparisons: Vec<_> = comparisons
+            .map(|each| (each.role, each.feature, each.operator))
+            .collect();
         (
             entry.rule.pane,
             entry.rule.features.clone(),
             comparisons,
+            entry.rule.during.clone(),
+            // With what turns a level off.
             entry.rule.levels.clone(),
         )
     };
@@ -118,6 +127,7 @@ pub(super) fn alike(a: &Entry, b: &Entry) -> bool {
         && a.thresholds == b.thresholds
         && a.conversion == b.conversion
         && a.sense == b.sense
+        && a.on_event == b.on_event
 }
 
 pub(super) fn wanted(
@@ -141,17 +151,25 @@ pub(super) fn wanted(
                 .as_ref()
                 .map(|name| format!("{}.{name}", comparison.level));
             let of = |key: &str| own.and_then(|own| own.get(key)).and_then(|number| number.thousandths());
-            let own = named
-                .and_then(|key| of(&key))
-                .or_else(|| of(&comparison.level.to_string()));
-            unit::bound(comparison, rule.features[comparison.feature].kind, own, conversion)
+            let of_level = || of(&comparison.level.to_string());
+            let own = named.and_then(|key| of(&key));
+            let (kind, own) = match comparison.role {
+                Role::When => (rule.features[comparison.feature].kind, own.or_else(of_level)),
+                Role::Until => (rule.features[comparison.feature].kind, own),
+                // Each result is compared, as it is.
+                Role::Reading => (FeatureKind::Last, own),
+            };
+            unit::bound(comparison, kind, own, conversion)
         });
+        let adds_up = [FeatureKind::Sum, FeatureKind::Increase];
+        let adds_up = rule.features.iter().any(|feature| adds_up.contains(&feature.kind));
         let entry = Entry {
             rule: rule.clone(),
             asset: asset.id.clone(),
             thresholds: thresholds.collect(),
             conversion,
             sense: sense(datastream),
+            on_event: adds_up && datastream.reporting == Reporting::OnEvent,
             floor: i64::MIN,
             heard: i64::MIN,
             left: None,

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use riskflow_config::{Condition, Feature, FeatureKind, LevelPlan, Operator, Rule};
+use riskflow_config::{LevelPlan, Rule};
 use riskflow_model::Level;
 
-use super::unit::{Conversion, Fraction, fraction};
+use super::calendar::City;
+use super::condition::{Truth, truth};
+use super::instants::instants;
+use super::unit::{Conversion, Fraction};
 
 /// Change points of a level.
 pub type Track = Vec<(i64, Level)>;
@@ -88,6 +91,9 @@ pub struct Watched<'a> {
     /// On and off, in the rule's unit.
     pub thresholds: &'a [Option<[Fraction; 2]>],
     pub conversion: Conversion,
+    /// Whether the datastream reports on events only.
+    pub on_event: bool,
+    pub city: &'a City,
     pub seen: &'a Seen,
 }
 
@@ -149,45 +155,19 @@ pub fn stale(watched: &Watched<'_>, now: i64, level: Level) -> bool {
     plan.is_some_and(|plan| truth(watched, &plan.condition, now, false) == Truth::Unknown)
 }
 
-/// Every instant at which a feature may change.
-fn instants(watched: &Watched<'_>, now: i64) -> Vec<i64> {
-    let Watched {
-        rule, thresholds, seen, ..
-    } = watched;
-    let mut instants = BTreeSet::new();
-    let heard = (seen.heard, 0.0);
-    for (time, _) in seen.points.iter().chain([&heard]) {
-        instants.insert(*time);
-        for feature in &rule.features {
-            instants.insert(expiry(*time, feature.window, rule.pane));
-        }
-        for (comparison, bound) in rule.comparisons.iter().zip(*thresholds) {
-            let silence = rule.features[comparison.feature].kind == FeatureKind::Silence;
-            for (over, under) in bound.iter().flatten().filter(|_| silence) {
-                let millis = (over * 1_000 / under) as i64;
-                instants.insert(time + millis);
-                instants.insert(time + millis + 1);
-            }
-        }
-    }
-    let floor = seen.left.as_ref().map(|left| left.floor);
-    instants.extend(floor.map(|floor| floor + 1));
-    let begins = floor.unwrap_or(i64::MIN);
-    let instants = instants.into_iter();
-    instants
-        .filter(|instant| *instant > begins && *instant <= now)
-        .collect()
-}
-
 /// One level's own track: on where a raise interval begins, off where a lower interval begins.
 fn one_level(watched: &Watched<'_>, plan: &LevelPlan, instants: &[i64], now: i64) -> Track {
+    let raises = |at: i64| truth(watched, &plan.condition, at, false) == Truth::Yes;
+    let lowers = |at: i64| match &plan.until {
+        Some(until) => truth(watched, until, at, false) == Truth::Yes && !raises(at),
+        None => truth(watched, &plan.condition, at, true) == Truth::No,
+    };
     let mut changes: Vec<(i64, bool)> = Vec::new();
-    for moved in [false, true] {
-        let wanted = if moved { Truth::No } else { Truth::Yes };
-        let wait = if moved { plan.clear } else { plan.hold };
+    for turn in [true, false] {
+        let wait = if turn { plan.hold } else { plan.clear };
         let mut since = None;
         for (index, instant) in instants.iter().enumerate() {
-            let holds = truth(watched, &plan.condition, *instant, moved) == wanted;
+            let holds = if turn { raises(*instant) } else { lowers(*instant) };
             since = holds.then(|| since.unwrap_or(*instant));
             let end = instants.get(index + 1).copied().unwrap_or(now + 1);
             // [since, end) is not known to be all of the interval yet, but enough to see whether it reaches so far.
@@ -195,7 +175,7 @@ fn one_level(watched: &Watched<'_>, plan: &LevelPlan, instants: &[i64], now: i64
                 .map(|since: i64| since + wait)
                 .filter(|begin| *begin < end && *begin >= *instant)
             {
-                changes.push((begin, !moved));
+                changes.push((begin, turn));
             }
         }
     }
@@ -211,128 +191,4 @@ fn one_level(watched: &Watched<'_>, plan: &LevelPlan, instants: &[i64], now: i64
         }
     }
     track
-}
-
-fn expiry(time: i64, window: i64, pane: i64) -> i64 {
-    let mut boundary = (time + window) / pane * pane;
-    while boundary < time + window {
-        boundary += pane;
-    }
-    boundary
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Truth {
-    Yes,
-    No,
-    Unknown,
-    Absent,
-}
-
-fn truth(watched: &Watched<'_>, condition: &Condition, at: i64, moved: bool) -> Truth {
-    let rule = watched.rule;
-    let parts = |parts: &[Condition]| -> Vec<Truth> {
-        let truths = parts.iter().map(|part| truth(watched, part, at, moved));
-        truths.filter(|truth| *truth != Truth::Absent).collect()
-    };
-    match condition {
-        Condition::Comparison(index) => {
-            let Some([on, off]) = watched.thresholds[*index] else {
-                return Truth::Absent;
-            };
-            let comparison = &rule.comparisons[*index];
-            let threshold = if moved { off } else { on };
-            let feature = rule.features[comparison.feature];
-            match value(feature, rule.pane, watched.seen, at) {
-                None => Truth::Unknown,
-                Some(value) => {
-                    let value = watched.conversion.of(feature.kind, fraction(value.0, value.1));
-                    // Both sides times the denominators, which are positive.
-                    let (value, threshold) = (value.0 * threshold.1, threshold.0 * value.1);
-                    let holds = match comparison.operator {
-                        Operator::AtLeast => value >= threshold,
-                        Operator::Above => value > threshold,
-                        Operator::AtMost => value <= threshold,
-                        Operator::Below => value < threshold,
-                    };
-                    if holds { Truth::Yes } else { Truth::No }
-                }
-            }
-        }
-        Condition::Any(conditions) => match parts(conditions) {
-            truths if truths.is_empty() => Truth::Absent,
-            truths if truths.contains(&Truth::Yes) => Truth::Yes,
-            truths if truths.contains(&Truth::Unknown) => Truth::Unknown,
-            _ => Truth::No,
-        },
-        Condition::All(conditions) => match parts(conditions) {
-            truths if truths.is_empty() => Truth::Absent,
-            truths if truths.contains(&Truth::No) => Truth::No,
-            truths if truths.contains(&Truth::Unknown) => Truth::Unknown,
-            _ => Truth::Yes,
-        },
-    }
-}
-
-/// A result as the decimal that stands for it in text.
-fn decimal(result: f64) -> Fraction {
-    // The shortest text that is read as this double again; never in exponents.
-    let text = result.abs().to_string();
-    let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
-    let places = 20;
-    // What is finer is told apart from nothing, and no threshold is as fine.
-    let finer = part.len() > places;
-    let digits = format!(
-        "{whole}{:0<places$}{}",
-        &part[..part.len().min(places)],
-        u8::from(finer)
-    );
-    let number: i128 = digits.parse().expect("digits");
-    (
-        if result < 0.0 { -number } else { number },
-        10i128.pow(places as u32 + 1),
-    )
-}
-
-/// In billionths: a decimal of up to six places as it is, all else as the double, half away from zero.
-fn billionths(result: f64) -> i128 {
-    let written = [3, 6].map(|places| format!("{result:.places$}"));
-    let short = written.into_iter().find(|text| text.parse() == Ok(result));
-    // More digits than any double of this size needs to tell what is between two from what is not.
-    let text = short.unwrap_or_else(|| format!("{result:.60}"));
-    let (whole, part) = text.split_once('.').expect("there are places");
-    let digits: i128 = format!("{whole}{part:0<10.10}").parse().expect("digits");
-    (digits.abs() + 5) / 10 * if text.starts_with('-') { -1 } else { 1 }
-}
-
-const BILLION: i128 = 1_000_000_000;
-
-fn value(feature: Feature, pane: i64, seen: &Seen, at: i64) -> Option<Fraction> {
-    let mut past = seen.points.iter().filter(|(time, _)| *time <= at);
-    if feature.kind == FeatureKind::Silence {
-        let last = past.next_back().map(|(time, _)| *time);
-        let last = last.or_else(|| (seen.heard <= at).then_some(seen.heard));
-        return last.map(|last| (i128::from(at - last), 1000));
-    }
-    let window: Vec<(i64, f64)> = past
-        .filter(|(time, _)| at < expiry(*time, feature.window, pane))
-        .copied()
-        .collect();
-    let (first, last) = (window.first()?, window.last()?);
-    let count = window.len() as i128;
-    let sum = || window.iter().map(|(_, result)| billionths(*result)).sum::<i128>();
-    let results = window.iter().map(|(_, result)| *result);
-    match feature.kind {
-        FeatureKind::Last => Some(decimal(last.1)),
-        FeatureKind::Min => results.reduce(f64::min).map(decimal),
-        FeatureKind::Max => results.reduce(f64::max).map(decimal),
-        FeatureKind::Sum => Some((sum(), BILLION)),
-        FeatureKind::Mean => Some((sum(), BILLION * count)),
-        FeatureKind::Count => Some((count, 1)),
-        FeatureKind::Rate if last.0 > first.0 => {
-            let rise = billionths(last.1) - billionths(first.1);
-            Some((rise * 3_600_000, i128::from(last.0 - first.0) * BILLION))
-        }
-        FeatureKind::Rate | FeatureKind::Silence => None,
-    }
 }

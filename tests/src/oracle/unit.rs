@@ -1,5 +1,7 @@
 //! Units of the histories, from a table of their own.
 
+use std::cmp::Ordering;
+
 use riskflow_config::{Comparison, FeatureKind, Rule};
 use riskflow_model::base::Datastream;
 
@@ -14,6 +16,18 @@ pub fn fraction(over: i128, under: i128) -> Fraction {
     }
     let common = a.max(1) * under.signum();
     (over / common, under / common)
+}
+
+/// How one stands to another, however long both are.
+pub fn compare(a: Fraction, b: Fraction) -> Ordering {
+    // Whole parts first; then what is left over, upside down. Nothing is multiplied.
+    let whole = a.0.div_euclid(a.1).cmp(&b.0.div_euclid(b.1));
+    whole.then_with(|| match (a.0.rem_euclid(a.1), b.0.rem_euclid(b.1)) {
+        (0, 0) => Ordering::Equal,
+        (0, _) => Ordering::Less,
+        (_, 0) => Ordering::Greater,
+        (one, other) => compare((b.1, other), (a.1, one)),
+    })
 }
 
 fn times(a: Fraction, b: Fraction) -> Fraction {
@@ -39,12 +53,37 @@ pub const SAME: Conversion = Conversion {
 };
 
 impl Conversion {
+    /// A result, or what is one of them or their mean, in the rule's unit.
+    pub fn of_result(self, result: Fraction) -> Fraction {
+        plus(times(result, self.factor), self.added)
+    }
+
+    /// A difference of results, or a sum of them, in the rule's unit.
+    pub fn of_difference(self, difference: Fraction) -> Fraction {
+        times(difference, self.factor)
+    }
+
     /// The value of a feature in the rule's unit.
     pub fn of(self, kind: FeatureKind, value: Fraction) -> Fraction {
         match kind {
-            FeatureKind::Count | FeatureKind::Silence => value,
-            FeatureKind::Sum | FeatureKind::Rate => times(value, self.factor),
-            _ => plus(times(value, self.factor), self.added),
+            FeatureKind::Count | FeatureKind::Silence | FeatureKind::InARow => value,
+            FeatureKind::Sum
+            | FeatureKind::Rate
+            | FeatureKind::Range
+            | FeatureKind::Drop
+            | FeatureKind::Rise
+            | FeatureKind::Deviation
+            | FeatureKind::Increase
+            | FeatureKind::Slope
+            | FeatureKind::ForecastSum => self.of_difference(value),
+            FeatureKind::Last
+            | FeatureKind::Min
+            | FeatureKind::Max
+            | FeatureKind::Mean
+            | FeatureKind::Quantile
+            | FeatureKind::ForecastMin
+            | FeatureKind::ForecastMax
+            | FeatureKind::ForecastMean => self.of_result(value),
         }
     }
 }
@@ -76,7 +115,10 @@ pub fn conversion(rule: &Rule, datastream: &Datastream) -> Option<Conversion> {
         factor: times(from.1, inverse),
         added: times(plus(from.2, (-to.2.0, to.2.1)), inverse),
     };
-    let sums = rule.features.iter().any(|feature| feature.kind == FeatureKind::Sum);
+    let sums = rule.features.iter().any(|feature| {
+        let adds_up = [FeatureKind::Sum, FeatureKind::Increase, FeatureKind::ForecastSum];
+        adds_up.contains(&feature.kind)
+    });
     (from.0 == to.0 && !(sums && conversion.added.0 != 0)).then_some(conversion)
 }
 

@@ -1,0 +1,37 @@
+//! Results as numbers that can be added up and compared exactly.
+
+use super::unit::Fraction;
+
+/// Parts of one in which results are added up.
+pub const BILLION: i128 = 1_000_000_000;
+
+/// A result as the decimal that stands for it in text.
+pub fn decimal(result: f64) -> Fraction {
+    // The shortest text that is read as this double again; never in exponents.
+    let text = result.abs().to_string();
+    let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
+    let places = 20;
+    // What is finer is told apart from nothing, and no threshold is as fine.
+    let finer = part.len() > places;
+    let digits = format!(
+        "{whole}{:0<places$}{}",
+        &part[..part.len().min(places)],
+        u8::from(finer)
+    );
+    let number: i128 = digits.parse().expect("digits");
+    (
+        if result < 0.0 { -number } else { number },
+        10i128.pow(places as u32 + 1),
+    )
+}
+
+/// In billionths: a decimal of up to six places as it is, all else as the double, half away from zero.
+pub fn billionths(result: f64) -> i128 {
+    let written = [3, 6].map(|places| format!("{result:.places$}"));
+    let short = written.into_iter().find(|text| text.parse() == Ok(result));
+    // More digits than any double of this size needs to tell what is between two from what is not.
+    let text = short.unwrap_or_else(|| format!("{result:.60}"));
+    let (whole, part) = text.split_once('.').expect("there are places");
+    let digits: i128 = format!("{whole}{part:0<10.10}").parse().expect("digits");
+    (digits.abs() + 5) / 10 * if text.starts_with('-') { -1 } else { 1 }
+}
