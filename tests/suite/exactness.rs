@@ -6,7 +6,7 @@ use riskflow::runtime::graph::{Meters, Semantics};
 use riskflow::runtime::output::EpochOutput;
 use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::{InputRecord, Rule, ScoreCuts, TimeSettings, UnknownSettings};
-use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::base::{Asset, Datastream, Region, Reporting};
 use riskflow_model::intake::{Limit, Permit};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::{AssetRisk, Origin, WarningDelta};
@@ -68,6 +68,7 @@ fn city() -> EpochInput {
             valid: None,
             no_value: Box::default(),
             interval: None,
+            reporting: Reporting::Interval,
         };
         records.push(base(Topic::BASE_DATASTREAM, number, Row::new(datastream)));
         // Every hundredth is at orange.
