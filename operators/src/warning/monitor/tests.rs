@@ -346,7 +346,7 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn the_level_is_that_of_a_run_from_the_beginning(rule in rule(), epochs in epochs()) {
