@@ -137,7 +137,7 @@ fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
                 let name = format!("case.domains.{}.{level}.{}", domain.name(), step.name());
                 note(name, limit.to_string());
             }
-            let every = case.remind(domain, level).unwrap_or(Duration::ZERO);
+            let every = case.remind(domain, level).unwrap_or_default();
             let name = format!("case.domains.{}.remind.{level}", domain.name());
             note(name, every.to_string());
         }
