@@ -10,8 +10,8 @@ use crate::intake::{Incident, Limit, Permit, Report};
 use crate::json::Unreadable;
 use crate::observation::ObservationRecord;
 use crate::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, RegionRisk, ReportTotal, Response, Stamped, Unmatched,
-    WarningDelta, WarningState,
+    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, PastWarning, RegionRisk, ReportTotal, Response, Stamped,
+    Unmatched, WarningDelta, WarningState,
 };
 use crate::output_row::{OutputRecord, OutputRow};
 use crate::progress::Progress;
@@ -66,6 +66,7 @@ catalogue! {
     UNMATCHED: output::<Unmatched>();
     DEAD_LETTER: output::<DeadLetter>();
     MAINTENANCE_TOTAL: output::<MaintenanceTotal>();
+    WARNING_HISTORY: output::<PastWarning>();
     PROGRESS: internal::<Progress>();
 }
 
@@ -212,6 +213,7 @@ mod tests {
 521 out.unmatched OutputTable kind or kind/id/rule/part
 522 out.deadletter OutputLog topic/partition/offset
 523 out.maintenance.total OutputTable region/kind
+524 out.warning.history OutputTable id
 1023 out.progress Internal epoch
 ";
 

@@ -9,6 +9,7 @@ use crate::Millis;
 
 mod case;
 mod dead_letter;
+mod history;
 mod notice;
 mod risk;
 mod total;
@@ -20,6 +21,7 @@ pub use case::{
     Obligation, People, Refusal, TaskState,
 };
 pub use dead_letter::{DeadLetter, Origin, PayloadEncoding, Reason};
+pub use history::{PastState, PastWarning};
 pub use notice::{Notice, NoticeEvent, Reminder};
 pub use risk::{AssetRisk, LevelCounts, RegionRisk, TopAsset};
 pub use total::{ReportTotal, Response};

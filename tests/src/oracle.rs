@@ -14,8 +14,8 @@ use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::id::{RuleOrLimit, Run};
 use riskflow_model::observation::{Observation, Reading};
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, Reason, RegionRisk, ReportTotal, Response,
-    Unmatched, WarningDelta, WarningState,
+    AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, PastWarning, Reason, RegionRisk, ReportTotal,
+    Response, Unmatched, WarningDelta, WarningState,
 };
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::topic::Topic;
@@ -68,6 +68,8 @@ pub struct Expected {
     pub regions: BTreeMap<String, RegionRisk>,
     /// Open warnings by identifier.
     pub warnings: BTreeMap<Id<WarningState>, WarningState>,
+    /// Warnings that are over, by identifier.
+    pub history: BTreeMap<Id<WarningState>, PastWarning>,
     /// Totals of reports, keyed as on the topic.
     pub totals: BTreeMap<String, ReportTotal>,
     /// What meets nothing, keyed as on the topic.
@@ -76,7 +78,7 @@ pub struct Expected {
     pub others: BTreeMap<Topic, BTreeMap<Text, Value>>,
     /// What happened in the epoch.
     pub deltas: BTreeSet<Told>,
-    /// The runs of the warnings to which anything happened.
+    /// The runs of the warnings to which anything happened that were open, or are.
     pub runs: BTreeMap<Id<WarningState>, Id<Run>>,
     /// Cases by identifier.
     pub cases: BTreeMap<Id<CaseState>, CaseState>,
@@ -164,7 +166,9 @@ pub struct Oracle {
     alone: unmatched::Alone,
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
     levels: Levels,
-    open: BTreeMap<Group, (i64, Level, Id<WarningState>)>,
+    open: BTreeMap<Group, WarningState>,
+    /// What is over, as far as it is remembered.
+    history: BTreeMap<Group, Vec<episode::Over>>,
     runs: run::Runs,
     cases: case::Cases,
     /// Scores of regions after each epoch.
@@ -190,6 +194,7 @@ impl Oracle {
             waiting: BTreeMap::new(),
             levels: Levels::new(),
             open: BTreeMap::new(),
+            history: BTreeMap::new(),
             runs: run::Runs::default(),
             cases: case::Cases::default(),
             scores: Vec::new(),

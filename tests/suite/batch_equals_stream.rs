@@ -12,7 +12,7 @@ use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::InputRecord;
 use riskflow_model::output::{
     AssetRisk, CaseDelta, CaseEventKind, CaseState, CaseStep, Cause, DeadLetter, DeltaKind, Notice, NoticeEvent,
-    Origin, Refusal, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta, WarningState,
+    Origin, PastState, PastWarning, Refusal, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta, WarningState,
 };
 use riskflow_model::topic::{Shape, Topic};
 use riskflow_model::{Duration, Key, Millis, OutputRecord};
@@ -32,6 +32,7 @@ impl Visible {
             format!("{}/{}", row.region, row.domain)
         });
         update(&mut expected.warnings, output, |row: &WarningState| row.id.clone());
+        update(&mut expected.history, output, |row: &PastWarning| row.id.clone());
         update(&mut expected.totals, output, |row: &ReportTotal| row.key().to_string());
         update(&mut expected.unmatched, output, |row: &Unmatched| row.key().to_string());
         update(&mut expected.cases, output, |row: &CaseState| row.id.clone());
@@ -81,6 +82,7 @@ fn is_other(topic: Topic) -> bool {
         Topic::RISK_ASSET,
         Topic::RISK_REGION,
         Topic::WARNING_STATE,
+        Topic::WARNING_HISTORY,
         Topic::CASE_STATE,
         Topic::RESPONSE,
         Topic::REPORT_TOTAL,
@@ -156,6 +158,7 @@ fn compare(stream: &Expected, batch: &Expected) -> Option<String> {
             (stream.deltas != batch.deltas)
                 .then(|| format!("deltas\n  stream: {:#?}\n  batch:  {:#?}", stream.deltas, batch.deltas))
         })
+        .or_else(|| differences("history", &stream.history, &batch.history))
         .or_else(|| apart("case deltas", &stream.case_deltas, &batch.case_deltas))
         .or_else(|| differences("cases", &stream.cases, &batch.cases))
         .or_else(|| apart("notices", &stream.notices, &batch.notices))
@@ -182,10 +185,25 @@ struct Reached {
     rounds: u32,
     /// What rules have.
     language: Tally,
+    /// How often a warning that was over was recorded, amended and withdrawn, and one that is open revised by data.
+    past: [u32; 4],
 }
 
 impl Reached {
-    fn add(&mut self, output: &EpochOutput) {
+    fn add(&mut self, before: &Visible, output: &EpochOutput) {
+        for delta in output.log::<WarningDelta>() {
+            let was_open = before.0.warnings.contains_key(&delta.id);
+            let by_data = delta.cause < Cause::BaseChange;
+            let counts = [
+                delta.kind == DeltaKind::Recorded,
+                delta.kind == DeltaKind::Amended,
+                delta.kind == DeltaKind::Withdrawn && !was_open,
+                delta.kind == DeltaKind::Revised && by_data,
+            ];
+            for (sum, counted) in self.past.iter_mut().zip(counts) {
+                *sum += u32::from(counted);
+            }
+        }
         for delta in output.log::<CaseDelta>() {
             self.kinds.insert((delta.event.kind, delta.retracted));
             self.refusals.extend(delta.event.refusal);
@@ -239,6 +257,11 @@ impl Reached {
         let many = self.reminders.iter().all(|count| *count >= 20);
         assert!(many, "reminders, not the first, late: {:?}", self.reminders);
         assert!(self.rounds >= 2, "no case was reopened");
+        assert!(
+            self.past.iter().all(|count| *count >= 20),
+            "of the past: {:?}",
+            self.past
+        );
     }
 }
 
@@ -261,8 +284,8 @@ fn first_difference_in(
     let mut visible = Visible::default();
     for (index, (input, output)) in history.iter().zip(&outputs).enumerate() {
         assert_eq!(input.epoch, output.epoch);
+        reached.add(&visible, output);
         visible.apply(output);
-        reached.add(output);
         let batch = oracle.step(input);
         reached.language.add(input, batch.deltas.iter());
         if let Some(difference) = compare(&visible.0, &batch) {
@@ -389,7 +412,15 @@ fn long_series_equal_the_batch_in_any_order_of_arrival() {
             told.extend(oracle.step(input).deltas.iter().map(|told| (told.kind, told.cause)));
         }
     }
-    for kind in [DeltaKind::Raised, DeltaKind::Revised, DeltaKind::Escalated] {
+    let kinds = [
+        DeltaKind::Raised,
+        DeltaKind::Revised,
+        DeltaKind::Escalated,
+        DeltaKind::Withdrawn,
+        DeltaKind::Recorded,
+        DeltaKind::Amended,
+    ];
+    for kind in kinds {
         assert!(told.contains(&(kind, Cause::Correction)), "{kind:?} by no correction");
     }
 }
@@ -475,6 +506,8 @@ fn histories_reach_every_step_and_cause_of_work_under_permit() {
                 DeltaKind::Raised => false,
                 // Nor is a beginning moved by time, or by an asset's row.
                 DeltaKind::Revised => cause == Cause::Clock || cause == Cause::BaseChange,
+                DeltaKind::Amended => cause == Cause::Clock || cause == Cause::BaseChange,
+                DeltaKind::Recorded => false,
             };
             assert_eq!(told.contains(&(kind, cause)), !never, "{kind:?} by {cause:?}");
         }
@@ -524,6 +557,7 @@ fn any_order_of_arrival_within_the_horizon_ends_in_the_same_tables() {
         let other = arrive(&base, &observations, start, end, &mut draw, true);
         assert_eq!(one.0.assets, other.0.assets, "seed {seed}");
         assert_eq!(nameless(&one), nameless(&other), "seed {seed}");
+        assert_eq!(past(&one), past(&other), "seed {seed}");
         assert_eq!(one.0.regions, other.0.regions, "seed {seed}");
         assert_eq!(one.0.totals, other.0.totals, "seed {seed}");
     }
@@ -534,6 +568,17 @@ fn nameless(visible: &Visible) -> BTreeSet<WarningState> {
     let rows = visible.0.warnings.values();
     rows.map(|row| WarningState {
         id: "".into(),
+        ..row.clone()
+    })
+    .collect()
+}
+
+/// What is over and was, without the identifiers, and without whether it was told while it lasted.
+fn past(visible: &Visible) -> BTreeSet<PastWarning> {
+    let rows = visible.0.history.values().filter(|row| row.state == PastState::Ended);
+    rows.map(|row| PastWarning {
+        id: "".into(),
+        told: false,
         ..row.clone()
     })
     .collect()

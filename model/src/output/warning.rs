@@ -13,7 +13,7 @@ use crate::{Domain, Facets, Filter, Id, InherentLevel, Level, Listed, Millis, Nu
 /// A row of `out.warning.state`, keyed by `id`: one episode that is open now. When it ends, a null payload deletes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct WarningState {
-    /// 32 hexadecimal digits: a hash of rule, asset and `since`.
+    /// 32 hexadecimal digits: a hash of rule, asset and `since` as first told.
     pub id: Id<WarningState>,
     /// The rule's identifier.
     pub rule: Id<RuleOrLimit>,
@@ -80,12 +80,12 @@ pub struct WarningDelta {
     pub asset: Id<Asset>,
     /// When the level left `none`.
     pub since: Millis,
-    /// When the present level began (raised, escalated, eased), the episode ended (cleared), or it was found never to
-    /// have been (withdrawn: the epoch).
+    /// When the present level began (raised, escalated, eased), or the episode ended (cleared, recorded); else the epoch (withdrawn,
+    /// revised, amended).
     pub at: Millis,
-    /// The level before; `none` when raised.
+    /// The level before; `none` when raised or recorded. Of an episode that is over its highest level as it was told.
     pub from: Level,
-    /// The level after; `none` when cleared or withdrawn.
+    /// The level after; `none` when cleared or withdrawn. Of an episode that is over its highest level.
     pub to: Level,
     /// Why.
     pub explanation: Explanation,
@@ -124,21 +124,27 @@ pub enum DeltaKind {
     Eased,
     /// The level fell to `none`.
     Cleared,
-    /// The series as known now says that the episode never was.
+    /// The series as known now says that the episode never was, whether it was open or over.
     Withdrawn,
-    /// The condition was changed, and under the new one the episode began at another time.
+    /// By what is known now, or by another condition, the episode began at another time.
     Revised,
+    /// An episode was over when it was learnt.
+    Recorded,
+    /// Of an episode that is over the beginning, the end or the highest level is another.
+    Amended,
 }
 
 impl DeltaKind {
     /// All of them, in the order of a life.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Raised,
         Self::Escalated,
         Self::Eased,
         Self::Cleared,
         Self::Withdrawn,
         Self::Revised,
+        Self::Recorded,
+        Self::Amended,
     ];
 
     /// The name on the topics.
@@ -151,6 +157,8 @@ impl DeltaKind {
             Self::Cleared => "cleared",
             Self::Withdrawn => "withdrawn",
             Self::Revised => "revised",
+            Self::Recorded => "recorded",
+            Self::Amended => "amended",
         }
     }
 }

@@ -410,7 +410,7 @@ impl Fold for Case {
                 // In one epoch one warning of a run may end, and the next begin and rise.
                 let offset = match happened.kind {
                     DeltaKind::Cleared | DeltaKind::Withdrawn => 0,
-                    DeltaKind::Raised | DeltaKind::Revised => 1,
+                    DeltaKind::Raised | DeltaKind::Revised | DeltaKind::Recorded | DeltaKind::Amended => 1,
                     DeltaKind::Escalated | DeltaKind::Eased => 2,
                 };
                 let topic = Topic::WARNING_DELTA.id();
@@ -443,8 +443,8 @@ impl Fold for Case {
                 let kind = match happened.kind {
                     DeltaKind::Raised => FactKind::Raised(level),
                     DeltaKind::Escalated | DeltaKind::Eased => FactKind::Level(level),
-                    // When it began: the row of the case says so, and nobody need do anything about it.
-                    DeltaKind::Revised => return,
+                    // When it began the row of the case says, and what is over calls nobody.
+                    DeltaKind::Revised | DeltaKind::Recorded | DeltaKind::Amended => return,
                     DeltaKind::Cleared => FactKind::Cleared,
                     DeltaKind::Withdrawn => FactKind::Withdrawn,
                 };

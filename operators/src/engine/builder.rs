@@ -154,10 +154,10 @@ impl<'scope, 'outside> Builder<'scope, 'outside> {
     }
 }
 
-/// Two of each, made of one: what has two ways to go needs no copy of all of it for the second.
+/// One of each, and another where it says so: what has two ways to go needs no copy of all of it for the second.
 pub fn fork<'scope, D: Clone + 'static, A: Clone + 'static, B: Clone + 'static>(
     given: StreamVec<'scope, Turn, D>,
-    mut make: impl FnMut(D) -> (A, B) + 'static,
+    mut make: impl FnMut(D) -> (A, Option<B>) + 'static,
 ) -> (StreamVec<'scope, Turn, A>, StreamVec<'scope, Turn, B>) {
     let mut builder = OperatorBuilder::new("Fork".to_owned(), given.scope());
     let mut input = builder.new_input(given, Pipeline);
@@ -174,7 +174,9 @@ pub fn fork<'scope, D: Clone + 'static, A: Clone + 'static, B: Clone + 'static>(
                 for one in batches.flat_map(|batch| batch.drain(..)) {
                     let (a, b) = make(one);
                     first.give(a);
-                    second.give(b);
+                    if let Some(b) = b {
+                        second.give(b);
+                    }
                 }
             });
         }

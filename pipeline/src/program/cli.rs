@@ -315,6 +315,10 @@ pub struct TailArguments {
     /// Begin with the newest 10 records (or what `-n` and `--since` say), and go on with what comes, until stopped.
     #[arg(short, long)]
     pub follow: bool,
+    /// With `warnings`: those that are over, as far as they are remembered (`out.warning.history`): since when, until when, how high,
+    /// and whether it was told while it lasted. One line each time that a row changed.
+    #[arg(long)]
+    pub history: bool,
     /// Print envelopes, one JSON object a line, that the job can read back.
     #[arg(long)]
     pub json: bool,

@@ -33,7 +33,7 @@ use riskflow_config::{
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::id::Run;
 use riskflow_model::intake::Limit;
-use riskflow_model::output::{AssetRisk, WarningDelta, WarningState};
+use riskflow_model::output::{AssetRisk, PastWarning, WarningDelta, WarningState};
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Id, Shared, capability};
 use riskflow_operators::closed_loop::{self, Acted, CaseRecord, CaseTerms, Warnings};
@@ -246,6 +246,7 @@ pub fn graph<'scope>(
     region_risks(b, regions.clone(), steps.asset_risks.clone(), warnings.clone());
     b.publish(steps.asset_risks);
     b.publish(warnings);
+    b.publish(steps.past);
 
     if let Some(happened) = happened {
         let terms = CaseTerms {
@@ -269,17 +270,17 @@ pub fn graph<'scope>(
     rows.concat(waking.map(|(waking, turn)| (Output::Waking(Box::new(waking)), turn, 1)))
 }
 
-/// Deltas for their topic, and if there are cases what each means for its case.
+/// Deltas for their topic, and if there are cases what each means for its case: of what was over before nothing.
 fn deltas_and_records<'scope>(
-    deltas: Updates<'scope, (Box<WarningDelta>, Id<Run>)>,
+    deltas: Updates<'scope, (Box<WarningDelta>, Option<Id<Run>>)>,
     cases: bool,
 ) -> (Updates<'scope, Box<WarningDelta>>, Option<Updates<'scope, CaseRecord>>) {
     if !cases {
         return (deltas.map(|((delta, _), turn, diff)| (delta, turn, diff)), None);
     }
     let (deltas, records) = fork(deltas, |((delta, run), turn, diff)| {
-        let record = CaseRecord::of_delta(&delta, run);
-        ((delta, turn, diff), (record, turn, diff))
+        let record = run.map(|run| (CaseRecord::of_delta(&delta, run), turn, diff));
+        ((delta, turn, diff), record)
     });
     (deltas, Some(records))
 }
@@ -317,24 +318,28 @@ struct Steps<'scope> {
     asset_risks: Rows<'scope, Arc<AssetRisk>>,
     running: Rows<'scope, (Arc<WarningState>, Id<Run>)>,
     joined: Rows<'scope, Arc<Joined>>,
-    deltas: Updates<'scope, (Box<WarningDelta>, Id<Run>)>,
+    past: Rows<'scope, Arc<PastWarning>>,
+    deltas: Updates<'scope, (Box<WarningDelta>, Option<Id<Run>>)>,
 }
 
 impl<'scope> Steps<'scope> {
     fn of(steps: Updates<'scope, Step>) -> Self {
-        let [risks, states, joined, deltas] = split_into(steps, |step| match step {
+        let [risks, states, joined, past, deltas] = split_into(steps, |step| match step {
             Step::Risk(_) => 0,
             Step::State(..) => 1,
             Step::Joined(_) => 2,
-            Step::Delta(..) => 3,
+            Step::Past(_) => 3,
+            Step::Delta(..) => 4,
         });
         let risks = risks.flat_map(|(step, turn, diff)| Some((step.risk()?, turn, diff)));
         let states = states.flat_map(|(step, turn, diff)| Some((step.state()?, turn, diff)));
         let joined = joined.flat_map(|(step, turn, diff)| Some((step.joined()?, turn, diff)));
+        let past = past.flat_map(|(step, turn, diff)| Some((step.past()?, turn, diff)));
         Self {
             asset_risks: risks.as_collection(),
             running: states.as_collection(),
             joined: joined.as_collection(),
+            past: past.as_collection(),
             deltas: deltas.flat_map(|(step, turn, diff)| Some((step.delta()?, turn, diff))),
         }
     }

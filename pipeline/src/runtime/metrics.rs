@@ -79,6 +79,24 @@ pub struct Done {
     pub deltas: Vec<(&'static str, u64)>,
 }
 
+/// What is counted of warnings that were over when they were found never to have been: those that were raised less those that ended
+/// are open.
+const WITHDRAWN_PAST: &str = "withdrawn_past";
+
+const fn delta_name(kind: DeltaKind, ends: bool) -> &'static str {
+    match kind {
+        DeltaKind::Withdrawn if !ends => WITHDRAWN_PAST,
+        DeltaKind::Raised
+        | DeltaKind::Escalated
+        | DeltaKind::Eased
+        | DeltaKind::Cleared
+        | DeltaKind::Withdrawn
+        | DeltaKind::Revised
+        | DeltaKind::Recorded
+        | DeltaKind::Amended => kind.name(),
+    }
+}
+
 impl Metrics {
     /// Registers all of them.
     ///
@@ -127,7 +145,7 @@ impl Metrics {
             )?,
             deltas: counters(
                 "riskflow_warning_deltas_total",
-                "Steps in the life of warnings, by kind.",
+                "Steps in the life of warnings, by kind; `withdrawn_past` of those that were over.",
                 "kind",
             )?,
             case_events: counters(
@@ -320,7 +338,8 @@ impl Metrics {
             self.dead_letters.with_label_values(&[reason.name()]);
         }
         for kind in DeltaKind::ALL {
-            self.deltas.with_label_values(&[kind.name()]);
+            self.deltas.with_label_values(&[delta_name(kind, true)]);
+            self.deltas.with_label_values(&[delta_name(kind, false)]);
         }
         for kind in CaseEventKind::ALL {
             self.case_events.with_label_values(&[kind.name()]);
@@ -362,7 +381,10 @@ impl Metrics {
         Done {
             records: counts(&self.records, Topic::inputs().map(Topic::name)),
             dead_letters: counts(&self.dead_letters, Reason::ALL.into_iter().map(Reason::name)),
-            deltas: counts(&self.deltas, DeltaKind::ALL.into_iter().map(DeltaKind::name)),
+            deltas: counts(
+                &self.deltas,
+                DeltaKind::ALL.into_iter().map(DeltaKind::name).chain([WITHDRAWN_PAST]),
+            ),
         }
     }
 
@@ -371,9 +393,9 @@ impl Metrics {
         self.dead_letters.with_label_values(&[reason.name()]).inc();
     }
 
-    /// Something happened to a warning.
-    pub fn delta(&self, kind: DeltaKind) {
-        self.deltas.with_label_values(&[kind.name()]).inc();
+    /// Something happened to a warning, `ends` if it was open until then and is not any more.
+    pub fn delta(&self, kind: DeltaKind, ends: bool) {
+        self.deltas.with_label_values(&[delta_name(kind, ends)]).inc();
     }
 
     /// Something happened to a case.

@@ -8,7 +8,7 @@
 //! from then on the dataflow's own differences are exact. Where the clock was ahead and the state is made anew, the same is
 //! done once all of it is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -470,8 +470,11 @@ const fn moment(completed: &Completed) -> Moment {
 }
 
 fn count(metrics: &Metrics, output: &EpochOutput, records: &[OutRecord]) {
+    let closed = records.iter().filter(|record| record.topic == Topic::WARNING_STATE);
+    let closed = closed.filter(|record| record.payload.is_none());
+    let closed: BTreeSet<&str> = closed.map(|record| &*record.key).collect();
     for delta in output.log::<WarningDelta>() {
-        metrics.delta(delta.kind);
+        metrics.delta(delta.kind, closed.contains(&*delta.id));
     }
     for delta in output.log::<CaseDelta>().filter(|delta| !delta.retracted) {
         metrics.case_event(delta.event.kind);

@@ -47,10 +47,13 @@ impl Tables {
                 .downcast_ref::<WarningDelta>()
                 .expect("rows are found by their topic");
             self.count(delta);
-            if matches!(delta.kind, DeltaKind::Cleared | DeltaKind::Withdrawn) {
-                self.last_deltas.remove_mut(&delta.id);
-            } else {
-                self.last_deltas.insert_mut(delta.id.clone(), row.clone());
+            match delta.kind {
+                DeltaKind::Cleared | DeltaKind::Withdrawn => drop(self.last_deltas.remove_mut(&delta.id)),
+                DeltaKind::Raised | DeltaKind::Revised | DeltaKind::Escalated | DeltaKind::Eased => {
+                    self.last_deltas.insert_mut(delta.id.clone(), row.clone());
+                }
+                // Of what is over.
+                DeltaKind::Recorded | DeltaKind::Amended => {}
             }
         }
     }

@@ -102,6 +102,8 @@ impl Tables {
         self.unmatched = rows(&expected.unmatched);
         let others = expected.others.iter();
         self.others = others.map(|(topic, table)| (topic.to_string(), rows(table))).collect();
+        self.others
+            .insert(Topic::WARNING_HISTORY.to_string(), rows(&expected.history));
         let deltas: Vec<Told> = expected.deltas.iter().cloned().collect();
         self.name(&deltas);
         let dead = expected.dead.iter().copied();

@@ -81,14 +81,14 @@ impl Cases {
         // Of one run a warning may end and another begin, and one may begin anew and rise.
         let order = |told: &&Told| match told.kind {
             DeltaKind::Cleared | DeltaKind::Withdrawn => 0,
-            DeltaKind::Raised | DeltaKind::Revised => 1,
+            DeltaKind::Raised | DeltaKind::Revised | DeltaKind::Recorded | DeltaKind::Amended => 1,
             DeltaKind::Escalated | DeltaKind::Eased => 2,
         };
         let mut deltas: Vec<&Told> = expected.deltas.iter().collect();
         deltas.sort_by_key(order);
         let mut news: Vec<News> = deltas
             .iter()
-            .filter_map(|told| of_warning(told, &expected.runs[&told.id], now))
+            .filter_map(|told| of_warning(told, expected.runs.get(&told.id)?, now))
             .collect();
         news.extend(of_incidents(&before, &self.bureau.incidents, now));
         for one in news {
@@ -391,13 +391,13 @@ fn of_incident(incident: &Incident) -> About {
     }
 }
 
-/// What a delta says to a case; that it began at another time says nothing.
+/// What a delta of a warning that is open, or was until now, says to its case; that it began at another time says nothing.
 fn of_warning(told: &Told, run: &Id<Run>, now: i64) -> Option<News> {
     let says = match told.kind {
         DeltaKind::Raised | DeltaKind::Escalated | DeltaKind::Eased => Says::Open(told.levels.1),
         DeltaKind::Cleared => Says::Cleared,
         DeltaKind::Withdrawn => Says::Withdrawn,
-        DeltaKind::Revised => return None,
+        DeltaKind::Revised | DeltaKind::Recorded | DeltaKind::Amended => return None,
     };
     Some(News {
         run: run.clone(),

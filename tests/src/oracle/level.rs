@@ -113,8 +113,8 @@ pub fn track(watched: &Watched<'_>, now: i64) -> Track {
     whole
 }
 
-/// The episode that holds a time, or else the first that begins later: when it begins, and when it ends.
-pub fn episode(track: &Track, at: i64) -> Option<(i64, Option<i64>)> {
+/// All episodes of a track: when each begins, and when it ends.
+pub fn all(track: &Track) -> Vec<(i64, Option<i64>)> {
     let mut episodes: Vec<(i64, Option<i64>)> = Vec::new();
     for (time, level) in track {
         match episodes.last_mut().filter(|(_, end)| end.is_none()) {
@@ -123,7 +123,13 @@ pub fn episode(track: &Track, at: i64) -> Option<(i64, Option<i64>)> {
             Some(_) => {}
         }
     }
-    episodes.into_iter().find(|(_, end)| end.is_none_or(|end| end > at))
+    episodes
+}
+
+/// The episode that holds a time, or else the first that begins later.
+pub fn episode(track: &Track, at: i64) -> Option<(i64, Option<i64>)> {
+    let mut episodes = all(track).into_iter();
+    episodes.find(|(_, end)| end.is_none_or(|end| end > at))
 }
 
 /// Each level's own track.

@@ -8,8 +8,8 @@ use riskflow::runtime::replay::EpochInput;
 use riskflow_config::WrittenSettings;
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, Origin, Reason, RegionRisk, Response, WarningDelta,
-    WarningState,
+    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, Origin, PastWarning, Reason, RegionRisk, Response,
+    WarningDelta, WarningState,
 };
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
@@ -204,6 +204,8 @@ fn judge_tables(place: &dyn Place, last: Expected, with_cases: bool) {
     compare("regions", &set(regions), &set(last.regions));
     let warnings = table(place, Topic::WARNING_STATE, |row: &WarningState| row.id.clone());
     compare("warnings", &set(warnings), &set(last.warnings));
+    let history = table(place, Topic::WARNING_HISTORY, |row: &PastWarning| row.id.clone());
+    compare("history", &set(history), &set(last.history));
     if !with_cases {
         return;
     }

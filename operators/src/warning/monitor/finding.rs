@@ -86,13 +86,16 @@ pub struct Revision {
     pub explanation: Option<Box<Explanation>>,
 }
 
-/// Drops the change points of what ended at or before a time; of an episode that goes on those in between: its beginning and
-/// the last level up to there stay.
+/// Drops the change points of what ended at or before a time; of an episode that goes on those in between: its beginning, its
+/// highest level and the last one up to there stay.
 pub(crate) fn forget_ended(track: &mut Track, before: i64) {
     forget_episodes(track, before);
     let past = track.partition_point(|(time, _)| *time <= before);
     if past > 2 {
-        track.drain(1..past - 1);
+        let between = track[1..past - 1].iter().copied();
+        let highest = between.rev().max_by_key(|(_, level)| *level);
+        let highest = highest.filter(|(_, level)| *level > track[0].1.max(track[past - 1].1));
+        track.splice(1..past - 1, highest);
     }
 }
 

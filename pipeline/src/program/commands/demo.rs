@@ -14,7 +14,7 @@ use riskflow::runtime::publisher::Observer;
 use riskflow::runtime::views::Tables;
 use riskflow::simulator::city::{City, CityOptions, Officers};
 use riskflow_config::{Capabilities, HttpSettings, WrittenSettings};
-use riskflow_model::output::{DeadLetter, DeltaKind, Reason, RegionRisk, WarningState};
+use riskflow_model::output::{DeadLetter, DeltaKind, PastWarning, Reason, RegionRisk, WarningState};
 use riskflow_model::{DomainScope, Millis, RegionCode, Tier};
 use serde_json::json;
 
@@ -305,8 +305,9 @@ fn show(tables: &Tables, counts: &Counts, written: u64, took: Duration) {
         .map(|(reason, count)| format!("{} {count}", reason.name()))
         .collect();
     say(format!(
-        "\nopen at the end: {} warnings; dead letters: {}",
+        "\nopen at the end: {} warnings; over and remembered: {}; dead letters: {}",
         tables.count_of::<WarningState>(),
+        tables.count_of::<PastWarning>(),
         dead.join(", ")
     ));
     let rate = written as f64 / took.as_secs_f64();
@@ -332,6 +333,7 @@ fn summary(tables: &Tables, counts: &Counts, written: u64, took: Duration) -> se
         "epochs": counts.epochs,
         "seconds": took.as_secs_f64(),
         "open_warnings": tables.count_of::<WarningState>(),
+        "past_warnings": tables.count_of::<PastWarning>(),
         "dead_letters": dead,
         "deltas": rows.collect::<Vec<_>>(),
         "cases": loop_summary(tables, &counties(tables)),

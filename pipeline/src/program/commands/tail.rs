@@ -25,7 +25,14 @@ use people::{Kind, Names};
 /// Prints the records of a topic.
 pub fn tail(arguments: &TailArguments) -> Result<ExitCode> {
     let (_, settings) = configuration::load(&arguments.config)?;
-    let kind = Kind::from_name(&arguments.topic);
+    let kind = match (Kind::from_name(&arguments.topic), arguments.history) {
+        (Some(Kind::Warnings), true) => Some(Kind::History),
+        (_, true) => {
+            let says = format!("`--history` is of warnings, not of `{}`", arguments.topic);
+            return Err(Usage(says).into());
+        }
+        (kind, false) => kind,
+    };
     let topic = kind.map(Kind::topic).or_else(|| Topic::from_name(&arguments.topic));
     let topic = topic.ok_or_else(|| {
         let kinds = Kind::ALL.into_iter().map(Kind::name);

@@ -61,13 +61,22 @@ impl Held {
             .filter(|letter| self.open.letters.is_new(letter, clock));
         self.letters.extend(letters.cloned());
         for delta in output.log::<WarningDelta>() {
-            if matches!(delta.kind, DeltaKind::Cleared | DeltaKind::Withdrawn) {
-                self.deltas.remove(&delta.id);
-                if self.open.warnings.iter().any(|row| row.id == delta.id) {
-                    self.ended.insert(delta.id.clone(), delta.clone());
+            match delta.kind {
+                DeltaKind::Cleared | DeltaKind::Withdrawn => {
+                    self.deltas.remove(&delta.id);
+                    self.end(delta.clone());
                 }
-            } else {
-                self.deltas.entry(delta.id.clone()).or_default().push(delta.clone());
+                DeltaKind::Raised | DeltaKind::Revised | DeltaKind::Escalated | DeltaKind::Eased => {
+                    self.deltas.entry(delta.id.clone()).or_default().push(delta.clone());
+                }
+                // What is over stands in a table, which is compared. If it stands open in the output, it ended.
+                DeltaKind::Recorded => self.end(WarningDelta {
+                    kind: DeltaKind::Cleared,
+                    from: delta.to,
+                    to: Level::None,
+                    ..delta.clone()
+                }),
+                DeltaKind::Amended => {}
             }
         }
         for delta in output.log::<CaseDelta>() {
@@ -85,6 +94,13 @@ impl Held {
         for (row, _) in cases.filter(|(row, diff)| *diff < 0 && !stays.contains(&row.id)) {
             self.cases.remove(&row.id);
             self.forgotten.insert(row.id.clone());
+        }
+    }
+
+    /// Notes how a warning ended that stands open in the output.
+    fn end(&mut self, delta: WarningDelta) {
+        if self.open.warnings.iter().any(|row| row.id == delta.id) {
+            self.ended.insert(delta.id.clone(), delta);
         }
     }
 

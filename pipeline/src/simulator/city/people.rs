@@ -126,10 +126,19 @@ impl Officers {
                 }
                 (DeltaKind::Cleared | DeltaKind::Withdrawn, _) => {
                     if let Some(seen) = self.warnings.get_mut(&delta.id) {
-                        seen.ended = Some((epoch.0, delta.kind == DeltaKind::Withdrawn));
+                        // That it never was may turn out when it is over: then they have gone home.
+                        seen.ended.get_or_insert((epoch.0, delta.kind == DeltaKind::Withdrawn));
                     }
                 }
-                _ => {}
+                (DeltaKind::Raised, None)
+                | (
+                    DeltaKind::Escalated
+                    | DeltaKind::Eased
+                    | DeltaKind::Revised
+                    | DeltaKind::Recorded
+                    | DeltaKind::Amended,
+                    _,
+                ) => {}
             }
         }
     }

@@ -7,7 +7,8 @@ use anstyle::{AnsiColor, Style};
 use riskflow_connectors::RawRecord;
 use riskflow_model::base::Region;
 use riskflow_model::output::{
-    By, CaseDelta, CaseEventKind, CaseStep, DeltaKind, Escalation, FeatureValue, Notice, Refusal, Stamped, WarningDelta,
+    By, CaseDelta, CaseEventKind, CaseStep, DeltaKind, Escalation, FeatureValue, Notice, PastWarning, Refusal, Stamped,
+    WarningDelta,
 };
 use riskflow_model::responsibility::Unit;
 use riskflow_model::topic::Topic;
@@ -21,11 +22,14 @@ use crate::program::escape;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Warnings,
+    /// Warnings that are over.
+    History,
     Cases,
     Notices,
 }
 
 impl Kind {
+    /// Those that a name asks for.
     pub const ALL: [Self; 3] = [Self::Warnings, Self::Cases, Self::Notices];
 
     pub fn from_name(name: &str) -> Option<Self> {
@@ -35,6 +39,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Warnings => "warnings",
+            Self::History => "warnings --history",
             Self::Cases => "cases",
             Self::Notices => "notices",
         }
@@ -43,6 +48,7 @@ impl Kind {
     pub const fn topic(self) -> Topic {
         match self {
             Self::Warnings => Topic::WARNING_DELTA,
+            Self::History => Topic::WARNING_HISTORY,
             Self::Cases => Topic::CASE_DELTA,
             Self::Notices => Topic::NOTICE,
         }
@@ -53,6 +59,8 @@ impl Kind {
         let payload = record.payload.unwrap_or_default();
         let line = match self {
             Self::Warnings => of(payload, |delta| warning(delta, names)),
+            Self::History if record.payload.is_none() => Some(no_longer(record)),
+            Self::History => of(payload, |row| past(&row.record, names)),
             Self::Cases => of(payload, |delta: &Stamped<CaseDelta>| case(&delta.record, names)),
             Self::Notices => of(payload, |notice| notice_line(notice, names)),
         };
@@ -144,7 +152,13 @@ fn warning(delta: &Stamped<WarningDelta>, names: &Names) -> String {
     let shown = if delta.to == Level::None { delta.from } else { delta.to };
     let from = match delta.kind {
         DeltaKind::Escalated | DeltaKind::Eased => format!(" from {}", delta.from),
-        _ => String::new(),
+        DeltaKind::Amended if delta.from != delta.to => format!(" from {}", delta.from),
+        DeltaKind::Raised
+        | DeltaKind::Cleared
+        | DeltaKind::Withdrawn
+        | DeltaKind::Revised
+        | DeltaKind::Recorded
+        | DeltaKind::Amended => String::new(),
     };
     let why = &delta.explanation;
     let asset = if why.asset_name.is_empty() {
@@ -170,6 +184,27 @@ fn warning(delta: &Stamped<WarningDelta>, names: &Names) -> String {
         format!("  {condition} ({features})")
     };
     format!("{DIM}{at}{DIM:#}  {level}  {kind}{from}  {rule}  {asset}  {region}{because}  {cause}  {DIM}{id}{DIM:#}")
+}
+
+/// A warning that is over: when it began and ended, how high it was.
+fn past(row: &PastWarning, names: &Names) -> String {
+    let (rule, asset, region) = (plain(&row.rule), plain(&row.asset), plain(&names.of(row.region)));
+    let told = if row.told { "told" } else { "not told" };
+    let (since, until, level, state, id) = (row.since, row.until, level(row.peak), row.state.name(), plain(&row.id));
+    format!("{DIM}{since} to {until}{DIM:#}  {level}  {state}  {rule}  {asset}  {region}  {told}  {DIM}{id}{DIM:#}")
+}
+
+/// A row that went: the warning is open again, or forgotten.
+fn no_longer(record: &RawRecord<'_>) -> (Millis, String) {
+    let epoch = record.arrival.unwrap_or_default();
+    let id = record.key.map(String::from_utf8_lossy).unwrap_or_default();
+    (
+        epoch,
+        format!(
+            "{DIM}{epoch}{DIM:#}  no longer over, or forgotten  {DIM}{}{DIM:#}",
+            plain(&id)
+        ),
+    )
 }
 
 fn feature(feature: &FeatureValue) -> String {
