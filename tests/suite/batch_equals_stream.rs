@@ -11,8 +11,8 @@ use riskflow::runtime::output::EpochOutput;
 use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::InputRecord;
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseEventKind, CaseState, CaseStep, Cause, DeadLetter, DeltaKind, Notice, NoticeEvent,
-    Origin, Refusal, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta, WarningState,
+    AssetRisk, CaseDelta, CaseEventKind, CaseState, CaseStep, Cause, DeadLetter, DeltaKind, LimitSource, Notice,
+    NoticeEvent, Origin, Refusal, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta, WarningState,
 };
 use riskflow_model::topic::{Shape, Topic};
 use riskflow_model::{Duration, Key, Millis, OutputRecord};
@@ -182,10 +182,23 @@ struct Reached {
     rounds: u32,
     /// What rules have.
     language: Tally,
+    /// How often levels began and ended that go by thresholds of these.
+    limits: BTreeMap<(LimitSource, bool), usize>,
 }
 
 impl Reached {
     fn add(&mut self, output: &EpochOutput) {
+        for delta in output.log::<WarningDelta>() {
+            let begins = match delta.kind {
+                DeltaKind::Raised => true,
+                DeltaKind::Cleared | DeltaKind::Withdrawn => false,
+                DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised => continue,
+            };
+            let of: BTreeSet<LimitSource> = delta.explanation.limits.iter().map(|limit| limit.of).collect();
+            for of in of {
+                *self.limits.entry((of, begins)).or_default() += 1;
+            }
+        }
         for delta in output.log::<CaseDelta>() {
             self.kinds.insert((delta.event.kind, delta.retracted));
             self.refusals.extend(delta.event.refusal);
@@ -239,6 +252,12 @@ impl Reached {
         let many = self.reminders.iter().all(|count| *count >= 20);
         assert!(many, "reminders, not the first, late: {:?}", self.reminders);
         assert!(self.rounds >= 2, "no case was reopened");
+        for of in [LimitSource::Datastream, LimitSource::Asset, LimitSource::Region] {
+            for begins in [true, false] {
+                let times = self.limits.get(&(of, begins)).copied().unwrap_or(0);
+                assert!(times >= 20, "thresholds of {of:?}: {:?}", self.limits);
+            }
+        }
     }
 }
 
