@@ -69,7 +69,7 @@ fn monitoring(criterion: &mut Criterion) {
                     rule,
                     thresholds,
                     scaled: None,
-                    valid: None,
+                    givers: None,
                 }],
                 valid: None,
             };

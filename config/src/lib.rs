@@ -17,10 +17,10 @@ mod unit;
 
 pub mod packs;
 
-pub use meet::{Located, Met, Unmatched, Watching, meet};
+pub use meet::{GivenProblem, Located, Met, Regional, Unmatched, Watching, given_by_asset, given_by_region, meet};
 pub use plan::{
-    Border, Bound, Calendar, CalendarUnit, Comparison, Condition, Days, During, Feature, FeatureKind, LevelPlan, Limit,
-    Merged, Operator, PairProblem, Role, Rule, Scaled, Thresholds, unit_of_feature,
+    Border, Bound, Calendar, CalendarUnit, Comparison, Condition, Days, During, Feature, FeatureKind, Given, Givers,
+    LevelPlan, Limit, Merged, Operator, PairProblem, Role, Rule, Scaled, Thresholds, Whose, unit_of_feature,
 };
 pub use record::InputRecord;
 pub use secret::{Secret, WrittenSecret};

@@ -1,18 +1,23 @@
 //! Which rules watch a datastream, with which thresholds, and which records match nothing.
 //!
-//! Rows refer to each other: a datastream names its asset, a rule selects datastreams, own thresholds of a datastream name their rule.
+//! Rows refer to each other: a datastream names its asset, a rule selects datastreams, thresholds of datastreams, assets and regions
+//! name their rule.
 //! A reference that leads nowhere is no mistake of one record, and another record may mend it. So it is not refused but reported, as
 //! [`Unmatched`]: in the dataflow and by `riskflow check`, both from here.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use riskflow_model::base::{Asset, Datastream};
+use riskflow_model::base::{Asset, Datastream, Region, ThresholdsByRule};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::{Above, Astray, Id, Lineage, RegionCode, Text};
+use riskflow_model::{Above, Astray, Id, Lineage, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::{PairProblem, Rule, Scaled, Thresholds};
+use crate::{Givers, PairProblem, Rule, Scaled, Thresholds, Whose};
+
+/// The regions that have thresholds; there are few.
+pub type Regional = BTreeMap<RegionCode, Shared<Region>>;
 
 /// What the rules come to for one datastream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,9 +37,11 @@ pub struct Watching {
     pub thresholds: Thresholds,
     /// The same where results are in another unit.
     pub scaled: Option<Arc<Scaled>>,
+    /// Whose they are.
+    pub givers: Givers,
 }
 
-/// Something that meets nothing, or a pair that is wrong together: of a datastream, but for the last two.
+/// Something that meets nothing, or a pair that is wrong together: of a datastream, but for the last four.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Unmatched {
     /// The datastream's asset has no row: no rule watches it.
@@ -72,11 +79,39 @@ pub enum Unmatched {
     NoDatastream,
     /// The rule selects no datastream.
     SelectsNothing,
+    /// A threshold of an asset.
+    OfAsset {
+        /// The rule's identifier.
+        rule: Id<RuleRecord>,
+        /// What is wrong.
+        problem: GivenProblem,
+    },
+    /// A threshold of a region.
+    OfRegion {
+        /// The rule's identifier.
+        rule: Id<RuleRecord>,
+        /// What is wrong.
+        problem: GivenProblem,
+    },
+}
+
+/// What is wrong with a threshold of an asset or region, whatever datastream it is for. It is not used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum GivenProblem {
+    /// The rule does not exist.
+    RuleMissing,
+    /// It selects none of the asset's datastreams.
+    NotSelected,
+    /// It has no such level or comparison.
+    NamesNothing {
+        /// As written.
+        key: Text,
+    },
 }
 
 impl Unmatched {
     /// The names of all kinds.
-    pub const KINDS: [&'static str; 17] = [
+    pub const KINDS: [&'static str; 22] = [
         "no_asset",
         "no_rule",
         "rule_missing",
@@ -94,6 +129,11 @@ impl Unmatched {
         "no_parent_region",
         "region_circle",
         "region_depth",
+        "asset_rule_missing",
+        "asset_not_selected",
+        "asset_names_nothing",
+        "region_rule_missing",
+        "region_names_nothing",
     ];
 
     /// The name of its kind, for metrics and machines.
@@ -113,6 +153,16 @@ impl Unmatched {
             Self::Pair { problem, .. } => problem.kind(),
             Self::NoDatastream => Self::KINDS[11],
             Self::SelectsNothing => Self::KINDS[12],
+            Self::OfAsset { problem, .. } => match problem {
+                GivenProblem::RuleMissing => Self::KINDS[17],
+                GivenProblem::NotSelected => Self::KINDS[18],
+                GivenProblem::NamesNothing { .. } => Self::KINDS[19],
+            },
+            Self::OfRegion { problem, .. } => match problem {
+                // Where a region's assets have no such datastream they may get one.
+                GivenProblem::RuleMissing | GivenProblem::NotSelected => Self::KINDS[20],
+                GivenProblem::NamesNothing { .. } => Self::KINDS[21],
+            },
         }
     }
 
@@ -123,7 +173,11 @@ impl Unmatched {
             Self::NoAsset { .. } | Self::NoRule | Self::Region { .. } | Self::NoDatastream | Self::SelectsNothing => {
                 None
             }
-            Self::RuleMissing { rule } | Self::NotSelected { rule } | Self::Pair { rule, .. } => Some(rule),
+            Self::RuleMissing { rule }
+            | Self::NotSelected { rule }
+            | Self::Pair { rule, .. }
+            | Self::OfAsset { rule, .. }
+            | Self::OfRegion { rule, .. } => Some(rule),
         }
     }
 
@@ -132,6 +186,10 @@ impl Unmatched {
     pub fn part(&self) -> Option<Text> {
         match self {
             Self::Pair { problem, .. } => problem.part(),
+            Self::OfAsset { problem, .. } | Self::OfRegion { problem, .. } => match problem {
+                GivenProblem::NamesNothing { key } => Some(key.clone()),
+                GivenProblem::RuleMissing | GivenProblem::NotSelected => None,
+            },
             _ => None,
         }
     }
@@ -182,6 +240,18 @@ impl fmt::Display for Unmatched {
             Self::Pair { rule, problem } => write!(f, "rule `{rule}`: {problem}"),
             Self::NoDatastream => f.write_str("no datastream is of it, so no rule watches it"),
             Self::SelectsNothing => f.write_str("it selects no datastream"),
+            Self::OfAsset { rule, problem } | Self::OfRegion { rule, problem } => match problem {
+                GivenProblem::RuleMissing => write!(f, "`thresholds.{rule}` is for a rule that does not exist"),
+                GivenProblem::NotSelected => {
+                    write!(
+                        f,
+                        "`thresholds.{rule}` is for a rule that selects none of its datastreams"
+                    )
+                }
+                GivenProblem::NamesNothing { key } => {
+                    write!(f, "rule `{rule}`: {}", PairProblem::NamesNothing { key: key.clone() })
+                }
+            },
         }
     }
 }
@@ -235,12 +305,90 @@ impl Located {
     }
 }
 
+/// Whose thresholds stand before a rule's, nearest first: of those that have any.
+fn givers<'a>(
+    datastream: &'a Datastream,
+    (asset, located): (&'a Asset, &Located),
+    regional: &'a Regional,
+) -> Vec<(Whose, &'a ThresholdsByRule)> {
+    let near = [
+        (Whose::Datastream, &datastream.thresholds),
+        (Whose::Asset, &asset.thresholds),
+    ];
+    let mut givers: Vec<_> = near.into_iter().filter(|(_, given)| !given.is_empty()).collect();
+    // Nearly all cities have none.
+    if !regional.is_empty() {
+        let chain = located.chain(asset.region).into_iter();
+        givers.extend(chain.filter_map(|code| Some((Whose::Region(code), &regional.get(&code)?.thresholds))));
+    }
+    givers
+}
+
+/// What is wrong with the thresholds of an asset, beside these datastreams of it.
+#[must_use]
+pub fn given_by_asset<'a>(
+    rules: impl Iterator<Item = &'a Rule> + Clone,
+    (asset, located): (&Asset, &Located),
+    datastreams: impl Iterator<Item = &'a Datastream> + Clone,
+) -> Vec<Unmatched> {
+    let selects = |rule: &Rule| {
+        let mut datastreams = datastreams.clone();
+        // Where there is none at all, that is told.
+        datastreams.clone().next().is_none() || datastreams.any(|row| selects(rule, row, asset, located))
+    };
+    let problems = given_problems(rules, &asset.thresholds, selects);
+    problems
+        .map(|(rule, problem)| Unmatched::OfAsset { rule, problem })
+        .collect()
+}
+
+/// What is wrong with the thresholds of a region.
+#[must_use]
+pub fn given_by_region<'a>(rules: impl Iterator<Item = &'a Rule> + Clone, region: &Region) -> Vec<Unmatched> {
+    let problems = given_problems(rules, &region.thresholds, |_| true);
+    problems
+        .map(|(rule, problem)| Unmatched::OfRegion { rule, problem })
+        .collect()
+}
+
+fn given_problems<'a>(
+    rules: impl Iterator<Item = &'a Rule> + Clone,
+    thresholds: &ThresholdsByRule,
+    selects: impl Fn(&Rule) -> bool,
+) -> impl Iterator<Item = (Id<RuleRecord>, GivenProblem)> {
+    thresholds.iter().flat_map(move |(id, given)| {
+        let problems = match rules.clone().find(|rule| rule.record.id == *id) {
+            None => vec![GivenProblem::RuleMissing],
+            Some(rule) if !selects(rule) => vec![GivenProblem::NotSelected],
+            Some(rule) => {
+                let unknown = rule.unknown(given).cloned();
+                unknown.map(|key| GivenProblem::NamesNothing { key }).collect()
+            }
+        };
+        problems.into_iter().map(|problem| (Id::new(id.clone()), problem))
+    })
+}
+
+/// Whether a rule watches a datastream on this asset.
+fn selects(rule: &Rule, datastream: &Datastream, asset: &Asset, located: &Located) -> bool {
+    let tags = [datastream.tags.as_slice(), asset.tags.as_slice()];
+    let within = |region| located.within(asset.region, region);
+    rule.selects(
+        &datastream.observed_property,
+        &asset.category,
+        asset.domain,
+        within,
+        &tags,
+    )
+}
+
 /// What the rules, in the order of their identifiers, come to for a datastream and its asset's row.
 #[must_use]
 pub fn meet<'a>(
     rules: impl ExactSizeIterator<Item = &'a Rule> + Clone,
     datastream: &Datastream,
     asset: Option<(&Asset, &Located)>,
+    regional: &Regional,
 ) -> Met {
     let mut met = Met::default();
     let Some((asset, located)) = asset else {
@@ -248,17 +396,18 @@ pub fn meet<'a>(
         met.unmatched.push(Unmatched::NoAsset { asset });
         return met;
     };
-    let tags = [datastream.tags.as_slice(), asset.tags.as_slice()];
-    let property = &datastream.observed_property;
     if let Some(astray) = located.astray().cloned() {
         let region = asset.region;
         met.unmatched.push(Unmatched::Region { region, astray });
     }
-    let within = |region| located.within(asset.region, region);
-    let selects = |rule: &Rule| rule.selects(property, &asset.category, asset.domain, within, &tags);
+    let selects = |rule: &Rule| selects(rule, datastream, asset, located);
+    let givers = givers(datastream, (asset, located), regional);
     for (position, rule) in rules.clone().enumerate().filter(|(_, rule)| selects(rule)) {
         let id = &rule.record.id;
-        let merged = rule.merge(datastream.thresholds.get(id), &datastream.unit);
+        let given = givers
+            .iter()
+            .filter_map(|(whose, given)| Some((*whose, given.get(id)?)));
+        let merged = rule.merge(&given.collect::<Vec<_>>(), &datastream.unit);
         met.unmatched
             .extend(merged.problems.into_iter().map(|problem| Unmatched::Pair {
                 rule: Id::new(id.clone()),
@@ -268,6 +417,7 @@ pub fn meet<'a>(
             rule: position,
             thresholds: merged.thresholds,
             scaled: merged.scaled,
+            givers: merged.givers,
         });
     }
     if met.rules.is_empty() {
@@ -302,7 +452,8 @@ mod tests {
         let datastream: Datastream = serde_json::from_str(datastream).unwrap();
         let rules = [rule("depth"), rule("rain")];
         let located = Located::default();
-        let met = meet(rules.iter(), &datastream, row.as_ref().map(|row| (row, &located)));
+        let asset = row.as_ref().map(|row| (row, &located));
+        let met = meet(rules.iter(), &datastream, asset, &Regional::new());
         let told = met.unmatched.iter().map(|unmatched| unmatched.kind().to_owned());
         let rules = met
             .rules

@@ -20,7 +20,7 @@ mod scaled;
 
 pub use during::{Days, During};
 pub use feature::{Calendar, CalendarUnit, Feature, FeatureKind, unit_of_feature};
-pub use merge::{Merged, PairProblem};
+pub use merge::{Given, Givers, Merged, PairProblem, Whose};
 pub use scaled::{Border, Limit, Scaled};
 
 /// A checked rule. Cheap to clone; equal and ordered by what was written, through a fingerprint.

@@ -24,6 +24,11 @@ pub struct Region {
     /// The region that it lies in. A statistical code says that itself; of another one it is absent where it lies in none.
     #[serde(default)]
     pub parent: Option<RegionCode>,
+    /// Thresholds for all datastreams of assets within it, by rule and then by level (`blue`) or named comparison of a level (`blue.h3`).
+    /// Those of a region further within stand before them, and so do those of the asset and of the datastream; they stand before
+    /// the rule's. In the rule's unit, exact to thousandths, -1e12 to 1e12.
+    #[serde(default, deserialize_with = "crate::field::or_default")]
+    pub thresholds: ThresholdsByRule,
 }
 
 impl Record for Region {
@@ -33,7 +38,7 @@ impl Record for Region {
         shape: Shape::InputTable,
         key: "code",
         capability: None,
-        example: r#"{"code":"330902","name":"Dinghai","parent":"3309"}"#,
+        example: r#"{"code":"330902","name":"Dinghai","parent":"3309","thresholds":{"r":{"blue":45.0}}}"#,
     };
 }
 
@@ -59,6 +64,34 @@ impl TableRecord for Region {
                 check.wrong("parent", found, "another region, or leave it out");
             }
             Some(_) => {}
+        }
+        check_thresholds(check, &self.thresholds);
+    }
+}
+
+/// Thresholds that a row has for rules, by the rule's identifier and then by level (`blue`) or named comparison of a level (`blue.h3`).
+pub type ThresholdsByRule = TextMap<TextMap<Number>>;
+
+/// Notes what is wrong with them by themselves.
+fn check_thresholds(check: &mut Check, thresholds: &ThresholdsByRule) {
+    for (rule, own) in thresholds.iter() {
+        check.identifier(format_args!("thresholds.{rule}"), rule);
+        for (key, threshold) in own.iter() {
+            // Written down only if something is wrong with it.
+            let field = format_args!("thresholds.{rule}.{key}");
+            let (level, name) = match key.split_once('.') {
+                Some((level, name)) => (level, Some(name)),
+                None => (&**key, None),
+            };
+            if !Level::WARNING.iter().any(|known| known.name() == level) {
+                let give = "a level, `blue`, `yellow`, `orange` or `red`, or one with a name, such as `blue.h3`";
+                check.wrong(field, "for no level", give);
+            }
+            check.identifier_if_any(field, name);
+            if threshold.thousandths().is_none() {
+                let give = "a number with at most three decimals, from -1e12 to 1e12";
+                check.wrong(field, threshold, give);
+            }
         }
     }
 }
@@ -89,6 +122,11 @@ pub struct Asset {
     /// Free words that rules may select by.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub tags: Vec<Text>,
+    /// Thresholds for all its datastreams, by rule and then by level (`blue`) or named comparison of a level (`blue.h3`). Those of a
+    /// datastream stand before them; they stand before those of regions and of the rule. In the rule's unit, exact to thousandths,
+    /// -1e12 to 1e12.
+    #[serde(default, deserialize_with = "crate::field::or_default")]
+    pub thresholds: ThresholdsByRule,
 }
 
 impl Record for Asset {
@@ -99,7 +137,8 @@ impl Record for Asset {
         key: "id",
         capability: None,
         example: r#"{"id":"a1","name":"Reservoir 7","category":"reservoir","domain":"natural_hazard","region":"330902001001",
-            "inherent_level":3,"population":1200,"position":{"longitude":122.1,"latitude":30.0},"tags":["x"]}"#,
+            "inherent_level":3,"population":1200,"position":{"longitude":122.1,"latitude":30.0},"tags":["x"],
+            "thresholds":{"r":{"blue":47.5}}}"#,
     };
 }
 
@@ -113,6 +152,7 @@ impl TableRecord for Asset {
         check.text("name", &self.name);
         check.identifier("category", &self.category);
         check.identifiers("tags", &self.tags);
+        check_thresholds(check, &self.thresholds);
         if self.population > MOST_PEOPLE {
             check.wrong("population", self.population, "0 to 100000000");
         }
@@ -153,11 +193,11 @@ pub struct Datastream {
     /// Free words that rules may select by.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub tags: Vec<Text>,
-    /// Thresholds of its own, by rule and then by level (`blue`) or named comparison of a level (`blue.h3`); they
-    /// take the place of the rule's. In the datastream's unit, exact to thousandths, -1e12 to 1e12. Where one is wrong together with
+    /// Thresholds of its own, by rule and then by level (`blue`) or named comparison of a level (`blue.h3`); they stand before those of
+    /// its asset, of the asset's regions, and of the rule. In the datastream's unit, exact to thousandths, -1e12 to 1e12. Where one is wrong together with
     /// its rule (see `riskflow check --rules`), the rule's own values hold.
     #[serde(default, deserialize_with = "crate::field::or_default")]
-    pub thresholds: TextMap<TextMap<Number>>,
+    pub thresholds: ThresholdsByRule,
     /// Which results it can measure at all, both borders included. One outside is kept, and counts as of bad quality. Exact to
     /// thousandths.
     #[serde(default, deserialize_with = "crate::field::boxed_or_none")]
@@ -209,26 +249,7 @@ impl TableRecord for Datastream {
         check.identifier("observed_property", &self.observed_property);
         check.word("unit", &self.unit);
         check.identifiers("tags", &self.tags);
-        for (rule, own) in self.thresholds.iter() {
-            check.identifier(format_args!("thresholds.{rule}"), rule);
-            for (key, threshold) in own.iter() {
-                // Written down only if something is wrong with it.
-                let field = format_args!("thresholds.{rule}.{key}");
-                let (level, name) = match key.split_once('.') {
-                    Some((level, name)) => (level, Some(name)),
-                    None => (&**key, None),
-                };
-                if !Level::WARNING.iter().any(|known| known.name() == level) {
-                    let give = "a level, `blue`, `yellow`, `orange` or `red`, or one with a name, such as `blue.h3`";
-                    check.wrong(field, "for no level", give);
-                }
-                check.identifier_if_any(field, name);
-                if threshold.thousandths().is_none() {
-                    let give = "a number with at most three decimals, from -1e12 to 1e12";
-                    check.wrong(field, threshold, give);
-                }
-            }
-        }
+        check_thresholds(check, &self.thresholds);
         self.check_results(check);
     }
 }

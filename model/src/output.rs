@@ -26,7 +26,10 @@ pub use notice::{Notice, NoticeEvent, Reminder};
 pub use risk::{AssetRisk, LevelCounts, RegionRisk, TopAsset};
 pub use total::{ReportTotal, Response};
 pub use unmatched::Unmatched;
-pub use warning::{Cause, DeltaKind, Explanation, FeatureValue, Sample, SourceKind, WarningDelta, WarningState};
+pub use warning::{
+    Cause, DeltaKind, Explanation, FeatureValue, GivenLimit, LimitSource, Sample, SourceKind, WarningDelta,
+    WarningState,
+};
 
 /// A record as written: its fields, and the epoch in which it changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -24,6 +24,12 @@ impl<V> TextMap<V> {
         self.0.get(position).map(|(_, value)| value)
     }
 
+    /// Whether there is no entry.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All entries in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&Text, &V)> {
         self.0.iter().map(|(key, value)| (key, value))

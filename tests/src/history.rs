@@ -84,6 +84,8 @@ pub struct Maker {
     /// Permits, certificates and reports as of their highest version.
     papers: permit::Papers,
     people: people::People,
+    /// For thresholds of assets and regions: what is drawn there changes nothing else.
+    given: Draw,
 }
 
 /// A history of so many epochs.
@@ -96,6 +98,7 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
         used: Vec::new(),
         papers: permit::Papers::default(),
         people: people::People::new(),
+        given: Draw::new(seed ^ 0x6117_E57A),
     };
     // A draw of their own: what is added there changes no other record.
     let (standalone, mut apart) = (standalone::all(), Draw::new(seed ^ 0x0057_A7DA));
@@ -201,6 +204,7 @@ impl Maker {
             code,
             name: format!("region {code}").into(),
             parent: parent.filter(|parent| !code.is_statistical() && *parent != code),
+            thresholds: serde_json::from_value(self.given(3)).expect("thresholds"),
         };
         let row = Row::new(region);
         self.row(Topic::BASE_REGION, &code.to_string(), Some(row))
@@ -255,9 +259,31 @@ impl Maker {
             "inherent_level": 1 + self.draw.below(4),
             "population": self.draw.below(100),
             "tags": tags,
+            "thresholds": self.given(2),
         }))
         .expect("an asset");
         self.row(Topic::BASE_ASSET, &id, Some(Row::new(asset)))
+    }
+
+    /// Thresholds of one asset or region in so many, and now and then for what there is not.
+    fn given(&mut self, one_in: u64) -> serde_json::Value {
+        let draw = &mut self.given;
+        let mut thresholds = serde_json::Map::new();
+        if !draw.once_in(one_in) {
+            return thresholds.into();
+        }
+        for rule in 0..=RULES {
+            if draw.once_in(2) {
+                let mut own = serde_json::Map::new();
+                for key in ["blue", "yellow", "orange", "orange.a", "red.a", "red.zz"] {
+                    if draw.once_in(if key == "red.zz" { 9 } else { 3 }) {
+                        own.insert(key.into(), json!(draw.below(24) as f64 / 2.0 - 1.0));
+                    }
+                }
+                thresholds.insert(format!("rule-{rule}"), own.into());
+            }
+        }
+        thresholds.into()
     }
 
     fn datastream(&mut self, number: u64) -> (Origin, InputRecord) {

@@ -246,6 +246,7 @@ impl Oracle {
             assets: &self.assets,
             datastreams: &self.datastreams,
             rules: &self.rules,
+            regions: &self.regions,
             places: &places,
         };
         expected.unmatched = self.alone.step(now, self.semantics.unmatched.after.0, &tables);
@@ -311,7 +312,7 @@ impl Oracle {
                 let chain = places.chain(&asset.region.to_string());
                 (datastream.clone(), asset, chain)
             });
-            let wanted = wanted(rows.as_ref(), &self.rules);
+            let wanted = wanted(rows.as_ref(), &self.rules, &self.regions);
             let same = wanted.len() == stream.entries.len()
                 && wanted
                     .iter()

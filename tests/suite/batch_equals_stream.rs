@@ -11,8 +11,9 @@ use riskflow::runtime::output::EpochOutput;
 use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::InputRecord;
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseEventKind, CaseState, CaseStep, Cause, DeadLetter, DeltaKind, Notice, NoticeEvent,
-    Origin, PastState, PastWarning, Refusal, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta, WarningState,
+    AssetRisk, CaseDelta, CaseEventKind, CaseState, CaseStep, Cause, DeadLetter, DeltaKind, LimitSource, Notice,
+    NoticeEvent, Origin, PastState, PastWarning, Refusal, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta,
+    WarningState,
 };
 use riskflow_model::topic::{Shape, Topic};
 use riskflow_model::{Duration, Key, Millis, OutputRecord};
@@ -187,6 +188,8 @@ struct Reached {
     language: Tally,
     /// How often a warning that was over was recorded, amended and withdrawn, and one that is open revised by data.
     past: [u32; 4],
+    /// How often levels began and ended that go by thresholds of these.
+    limits: BTreeMap<(LimitSource, bool), usize>,
 }
 
 impl Reached {
@@ -202,6 +205,15 @@ impl Reached {
             ];
             for (sum, counted) in self.past.iter_mut().zip(counts) {
                 *sum += u32::from(counted);
+            }
+            let begins = match delta.kind {
+                DeltaKind::Raised | DeltaKind::Recorded => true,
+                DeltaKind::Cleared | DeltaKind::Withdrawn => false,
+                DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised | DeltaKind::Amended => continue,
+            };
+            let of: BTreeSet<LimitSource> = delta.explanation.limits.iter().map(|limit| limit.of).collect();
+            for of in of {
+                *self.limits.entry((of, begins)).or_default() += 1;
             }
         }
         for delta in output.log::<CaseDelta>() {
@@ -262,6 +274,12 @@ impl Reached {
             "of the past: {:?}",
             self.past
         );
+        for of in [LimitSource::Datastream, LimitSource::Asset, LimitSource::Region] {
+            for begins in [true, false] {
+                let times = self.limits.get(&(of, begins)).copied().unwrap_or(0);
+                assert!(times >= 20, "thresholds of {of:?}: {:?}", self.limits);
+            }
+        }
     }
 }
 

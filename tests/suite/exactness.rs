@@ -42,6 +42,7 @@ fn asset(number: u64, inherent: u8) -> (Origin, InputRecord) {
         population: 10,
         position: None,
         tags: Vec::new(),
+        thresholds: riskflow_model::TextMap::default(),
     };
     base(Topic::BASE_ASSET, number, Row::new(asset))
 }
@@ -54,6 +55,7 @@ fn city() -> EpochInput {
             code: "3309".parse().unwrap(),
             name: "city".into(),
             parent: None,
+            thresholds: riskflow_model::TextMap::default(),
         }),
     )];
     for number in 0..ASSETS {

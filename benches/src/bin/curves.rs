@@ -279,7 +279,7 @@ impl Driver {
             rule: rule.clone(),
             thresholds: rule.thresholds(None),
             scaled: None,
-            valid: None,
+            givers: None,
         }];
         let subject = Subject {
             datastream: "d".into(),

@@ -1,4 +1,4 @@
-//! A rule together with the thresholds that one datastream has of its own for it.
+//! A rule together with the thresholds that a datastream, its asset and the regions of that have for it.
 //!
 //! Each may be right by itself and both together be wrong. Such a pair is never silent, and never half in force: the rule's own
 //! thresholds hold for it, and [`Merged::problems`] says why.
@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use riskflow_model::{Level, Number, Text, TextMap};
+use riskflow_model::{Level, Number, RegionCode, Text, TextMap};
 use serde::{Deserialize, Serialize};
 
 use super::ladder::out_of_order;
@@ -15,18 +15,45 @@ use super::{Bound, Comparison, Feature, Role, Rule, Scaled, Thresholds, Wide};
 use crate::FeatureKind;
 use crate::unit::{Conversion, Mismatch, Unit};
 
-/// What a rule and a datastream's own thresholds come to.
+/// In whose row a threshold stands that takes the place of the rule's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Whose {
+    /// The datastream's: in its unit.
+    Datastream,
+    /// Its asset's: in the rule's unit, as all that follow.
+    Asset,
+    /// That of the region of the asset, or of one above it.
+    Region(RegionCode),
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Datastream => f.write_str("datastream"),
+            Self::Asset => f.write_str("asset"),
+            Self::Region(region) => write!(f, "region {region}"),
+        }
+    }
+}
+
+/// Of each of [`Checked::comparisons`](super::Checked::comparisons) whose its threshold is, where that is not the rule's; `None` where
+/// all are the rule's.
+pub type Givers = Option<Arc<Box<[Option<Whose>]>>>;
+
+/// What a rule and the thresholds of what it watches come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
     /// The thresholds in force, in the rule's unit.
     pub thresholds: Thresholds,
     /// The same where results are in another unit.
     pub scaled: Option<Arc<Scaled>>,
+    /// Whose they are.
+    pub givers: Givers,
     /// What is wrong with the two together.
     pub problems: Vec<PairProblem>,
 }
 
-/// What is wrong with a rule and a datastream's own thresholds for it, though each may be right by itself.
+/// What is wrong with a rule and the thresholds for it of a datastream, its asset and its regions, though each may be right by itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PairProblem {
     /// An own threshold is for a level or comparison that the rule does not have. The others hold.
@@ -34,12 +61,14 @@ pub enum PairProblem {
         /// As written.
         key: Text,
     },
-    /// An own threshold is beyond what its feature can be. The rule's own thresholds hold.
+    /// A threshold is beyond what its feature can be. The rule's own thresholds hold.
     Beyond {
         /// As written.
         key: Text,
         /// As written.
         threshold: Number,
+        /// In whose row it stands.
+        whose: Whose,
     },
     /// A higher level would be on more easily than a lower one. The rule's own thresholds hold.
     OutOfOrder {
@@ -62,10 +91,10 @@ pub enum PairProblem {
         /// The level.
         level: Level,
     },
-    /// Neither the rule nor the datastream gives any threshold: the rule watches the datastream, and nothing can come of it.
+    /// Nothing gives any threshold: the rule watches the datastream, and nothing can come of it.
     Unset,
-    /// Results in the datastream's unit do not convert to the rule's: they are taken as numbers in the rule's, and the rule's own
-    /// thresholds hold.
+    /// Results in the datastream's unit do not convert to the rule's: they are taken as numbers in the rule's, and its own thresholds are
+    /// not used.
     Unit {
         /// Of the datastream.
         unit: Text,
@@ -116,7 +145,7 @@ impl PairProblem {
 
     /// Whether the rule's own thresholds hold because of it.
     const fn voids(&self) -> bool {
-        !matches!(self, Self::NamesNothing { .. } | Self::Unset)
+        !matches!(self, Self::NamesNothing { .. } | Self::Unset | Self::Unit { .. })
     }
 }
 
@@ -129,7 +158,13 @@ impl fmt::Display for PairProblem {
                     "`{key}` names no level or comparison of the rule, so that threshold is not used"
                 )
             }
-            Self::Beyond { key, threshold } => write!(f, "`{key}` is {threshold}, which its feature can never be"),
+            Self::Beyond { key, threshold, whose } => {
+                write!(f, "`{key}`")?;
+                if *whose != Whose::Datastream {
+                    write!(f, " of the {whose}")?;
+                }
+                write!(f, " is {threshold}, which its feature can never be")
+            }
             Self::OutOfOrder {
                 level,
                 threshold,
@@ -149,9 +184,11 @@ impl fmt::Display for PairProblem {
             Self::NeverClears { level } => write!(f, "`{level}` could never turn off: its margin is too wide"),
             Self::Unit { unit, of_rule, why } => write!(
                 f,
-                "its unit `{unit}` {why}, beside `{of_rule}` of the rule, so its numbers are taken as `{of_rule}`; give a unit of UCUM that converts"
+                "its unit `{unit}` {why}, beside `{of_rule}` of the rule, so its numbers are taken as `{of_rule}`, and its own thresholds are not used; give a unit of UCUM that converts"
             ),
-            Self::Unset => f.write_str("neither the rule nor the datastream gives a threshold, so nothing is watched"),
+            Self::Unset => f.write_str(
+                "neither the rule nor the datastream, its asset or its regions give a threshold, so nothing is watched",
+            ),
         }?;
         if self.voids() {
             f.write_str("; the rule's own thresholds hold instead")?;
@@ -160,45 +197,47 @@ impl fmt::Display for PairProblem {
     }
 }
 
+/// The thresholds for a rule in one row.
+pub type Given<'a> = (Whose, &'a TextMap<Number>);
+
 impl Rule {
     /// The thresholds in force for a datastream with thresholds of its own for this rule; `None` when it has none.
     #[must_use]
     pub fn thresholds(&self, own: Option<&TextMap<Number>>) -> Thresholds {
-        self.merge(own, "").thresholds
+        let own = own.map(|own| (Whose::Datastream, own));
+        self.merge(own.as_slice(), "").thresholds
     }
 
-    /// The thresholds in force for a datastream whose results are in this unit (empty: in the rule's), and what is wrong with them. Its
-    /// own are in its unit.
+    /// The thresholds in force for a datastream whose results are in this unit (empty: in the rule's), and what is wrong with them.
+    /// Those that are given for the rule come nearest first; the datastream's own are in its unit.
     #[must_use]
-    pub fn merge(&self, own: Option<&TextMap<Number>>, unit: &str) -> Merged {
+    pub fn merge(&self, given: &[Given<'_>], unit: &str) -> Merged {
         let mut problems = Vec::new();
         // Not to watch a sensor because of how its unit is spelled would be a limit that silently does not hold.
-        let (own, conversion) = match self.conversion(unit) {
-            Ok(conversion) => (own, conversion),
+        let (given, conversion) = match self.conversion(unit) {
+            Ok(conversion) => (given, conversion),
             Err(problem) => {
                 problems.push(problem);
-                (None, None)
+                let own = usize::from(given.first().is_some_and(|(whose, _)| *whose == Whose::Datastream));
+                (&given[own..], None)
             }
         };
-        let (thresholds, scaled) = if own.is_none() && conversion.is_none() {
-            (self.own(), None)
+        let (thresholds, scaled, givers) = if given.is_empty() && conversion.is_none() {
+            (self.own(), None, None)
         } else {
             let factor = conversion.unwrap_or(Conversion::SAME);
-            let mut bounds = self.bounds(own, factor, &mut problems);
+            let (mut bounds, mut givers) = self.bounds(given, factor, &mut problems);
             self.judge(&bounds, factor, &mut problems);
             if problems.iter().any(PairProblem::voids) {
-                bounds = self.bounds(None, factor, &mut Vec::new());
+                (bounds, givers) = self.bounds(&[], factor, &mut Vec::new());
             }
             let scaled = conversion.map(|conversion| Arc::new(Scaled::new(self, conversion, &bounds)));
-            (self.in_own_unit(&bounds, factor), scaled)
+            (self.in_own_unit(&bounds, factor), scaled, givers)
         };
         // What is set in the rule itself was judged when the rule was checked.
-        if own.is_none() && conversion.is_none() && thresholds.iter().any(Option::is_none) {
-            self.judge(
-                &self.bounds(None, Conversion::SAME, &mut Vec::new()),
-                Conversion::SAME,
-                &mut problems,
-            );
+        if given.is_empty() && conversion.is_none() && thresholds.iter().any(Option::is_none) {
+            let (bounds, _) = self.bounds(&[], Conversion::SAME, &mut Vec::new());
+            self.judge(&bounds, Conversion::SAME, &mut problems);
         }
         if thresholds.iter().all(Option::is_none) && !thresholds.is_empty() {
             problems.push(PairProblem::Unset);
@@ -206,6 +245,7 @@ impl Rule {
         Merged {
             thresholds,
             scaled,
+            givers,
             problems,
         }
     }
@@ -236,34 +276,49 @@ impl Rule {
         Thresholds::clone(&self.thresholds)
     }
 
-    /// What results, times `over` of the conversion, plus its shift, are compared with: so all are whole numbers, those of the rule
-    /// times `under`.
+    /// The keys of thresholds that are for no level or comparison of the rule.
+    pub(crate) fn unknown<'a>(&'a self, own: &'a TextMap<Number>) -> impl Iterator<Item = &'a Text> {
+        let named = |key: &Text| self.comparisons.iter().any(|comparison| comparison.is_named(key));
+        own.iter().map(|(key, _)| key).filter(move |key| !named(key))
+    }
+
+    /// What results, times `over` of the conversion, plus its shift, are compared with: so all are whole numbers, those of the rule,
+    /// and of all that are in its unit, times `under`. And whose they are.
     fn bounds(
         &self,
-        own: Option<&TextMap<Number>>,
+        given: &[Given<'_>],
         conversion: Conversion,
         problems: &mut Vec<PairProblem>,
-    ) -> Vec<Option<Wide>> {
-        let named = |key: &Text| self.comparisons.iter().any(|comparison| comparison.is_named(key));
-        let unknown = own.into_iter().flat_map(TextMap::iter).filter(|(key, _)| !named(key));
-        problems.extend(unknown.map(|(key, _)| PairProblem::NamesNothing { key: key.clone() }));
-        let comparisons = self.comparisons.iter().map(|comparison| {
+    ) -> (Vec<Option<Wide>>, Givers) {
+        // What assets and regions name is told of them, once.
+        let own = given.iter().filter(|(whose, _)| *whose == Whose::Datastream);
+        let unknown = own.flat_map(|(_, own)| self.unknown(own));
+        problems.extend(unknown.map(|key| PairProblem::NamesNothing { key: key.clone() }));
+        let mut givers: Box<[Option<Whose>]> = vec![None; self.comparisons.len()].into();
+        let comparisons = self.comparisons.iter().zip(&mut givers).map(|(comparison, giver)| {
             let kind = comparison.kind(&self.features);
             let Conversion { over, under, shift } = kind.converted(conversion);
-            let on = match own.and_then(|own| comparison.own_of(own)) {
-                Some((key, threshold)) => {
+            let nearest = |(whose, own): &Given<'_>| Some((*whose, comparison.own_of(own)?));
+            let on = match given.iter().find_map(nearest) {
+                Some((whose, (key, threshold))) => {
                     let (least, most) = kind.range();
                     let on = threshold.thousandths().filter(|on| (least..=most).contains(on));
                     if on.is_none() {
-                        problems.push(PairProblem::Beyond { key, threshold });
+                        problems.push(PairProblem::Beyond { key, threshold, whose });
                     }
-                    i128::from(on?) * over + shift
+                    *giver = Some(whose);
+                    match whose {
+                        Whose::Datastream => i128::from(on?) * over + shift,
+                        Whose::Asset | Whose::Region(_) => i128::from(on?) * under,
+                    }
                 }
                 None => i128::from(comparison.threshold?) * under,
             };
             Some(comparison.wide(on, i128::from(comparison.margin) * under))
         });
-        comparisons.collect()
+        let bounds = comparisons.collect();
+        let givers = givers.iter().any(Option::is_some).then(|| Arc::new(givers));
+        (bounds, givers)
     }
 
     /// The same in thousandths of the rule's unit, rounded.
@@ -342,7 +397,7 @@ impl Comparison {
         }
     }
 
-    /// Whether a datastream's own threshold under this key is for it.
+    /// Whether a threshold of a datastream, asset or region under this key is for it.
     fn is_named(&self, key: &str) -> bool {
         match key.strip_prefix(self.level.name()) {
             Some("") => self.follows_level(),
@@ -353,7 +408,7 @@ impl Comparison {
         }
     }
 
-    /// The own threshold for it, and its key: the one under its name before the one of its level.
+    /// The threshold for it among those of one place, and its key: the one under its name before the one of its level.
     fn own_of(&self, own: &TextMap<Number>) -> Option<(Text, Number)> {
         let of = |key: Text| own.get(&key).map(|number| (key, *number));
         let named = self
@@ -380,7 +435,7 @@ mod tests {
 
     fn merge(rule: &Rule, own: &[(&str, f64)]) -> (Vec<Option<i64>>, Vec<&'static str>) {
         let own = own.iter().map(|(key, number)| (Text::from(*key), Number(*number)));
-        let merged = rule.merge(Some(&own.collect()), "");
+        let merged = rule.merge(&[(Whose::Datastream, &own.collect())], "");
         let on = merged.thresholds.iter().map(|bound| bound.map(|bound| bound.on));
         (on.collect(), merged.problems.iter().map(PairProblem::kind).collect())
     }
@@ -396,7 +451,7 @@ mod tests {
             (Text::from("blue.h1"), Number(12.0)),
             (Text::from("blue"), Number(25.25)),
         ]);
-        let merged = rule.merge(Some(&own), "");
+        let merged = rule.merge(&[(Whose::Datastream, &own)], "");
         let bounds: Vec<_> = merged
             .thresholds
             .iter()
@@ -432,12 +487,76 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_threshold_stands_in_its_own_unit() {
+        let mut record: serde_json::Value = serde_json::json!({"id":"r","version":1,"select":{},"unit":"cm","levels":{
+            "blue":{"margin":1,"when":{"any":[
+                {"feature":"last","window":"1h","op":">=","threshold":10,"name":"a"},
+                {"feature":"max","window":"1h","op":">=","threshold":20,"name":"b"}]}},
+            "red":{"when":{"feature":"last","window":"1h","op":">=","threshold":90}}}});
+        let rule = Rule::from_json(record.to_string().as_bytes()).unwrap();
+        let map = |own: &[(&str, f64)]| {
+            let own = own.iter().map(|(key, number)| (Text::from(*key), Number(*number)));
+            own.collect::<TextMap<Number>>()
+        };
+        let [near, far] = ["330902", "33"].map(|code| Whose::Region(code.parse().unwrap()));
+        let (own, asset) = (map(&[("red", 0.8)]), map(&[("blue", 30.0), ("zz", 1.0)]));
+        let (town, province) = (map(&[("blue.b", 40.0)]), map(&[("blue.a", 50.0), ("red", 60.0)]));
+        let merged = |given: &[Given<'_>], unit: &str| {
+            let merged = rule.merge(given, unit);
+            let on = merged.thresholds.iter().map(|bound| bound.unwrap().on / 1000);
+            let on: Vec<i64> = on.collect();
+            let whose = merged.givers.map_or_else(|| vec![None; 3], |givers| givers.to_vec());
+            (on, whose, merged.problems.len())
+        };
+        let all = [
+            (Whose::Datastream, &own),
+            (Whose::Asset, &asset),
+            (near, &town),
+            (far, &province),
+        ];
+        let [datastream, of_asset] = [Some(Whose::Datastream), Some(Whose::Asset)];
+        // The asset's `blue` is nearer than the region's `blue.b`.
+        let nearest = (vec![30, 30, 80], vec![of_asset, of_asset, datastream], 0);
+        assert_eq!(merged(&all, "m"), nearest);
+        assert_eq!(
+            merged(&all[2..], "m"),
+            (vec![50, 40, 60], vec![Some(far), Some(near), Some(far)], 0)
+        );
+        assert_eq!(
+            merged(&all[2..3], ""),
+            (vec![10, 40, 90], vec![None, Some(near), None], 0)
+        );
+        // Its unit does not convert: its own are not used, all others are.
+        assert_eq!(
+            merged(&all, "kg"),
+            (vec![30, 30, 60], vec![of_asset, of_asset, Some(far)], 1)
+        );
+        // Wrong together: the rule's own, all of them.
+        let high = map(&[("blue", 99.0)]);
+        let wrong = [(Whose::Asset, &asset), (far, &high)];
+        assert_eq!(
+            merged(&wrong, ""),
+            (vec![30, 30, 90], vec![of_asset, of_asset, None], 0)
+        );
+        assert_eq!(merged(&wrong[1..], ""), (vec![10, 20, 90], vec![None; 3], 1));
+        record["levels"]["red"]["when"]["feature"] = "count".into();
+        record["levels"]["red"]["when"]["threshold"] = 2.into();
+        let counting = Rule::from_json(record.to_string().as_bytes()).unwrap();
+        let below = map(&[("red", -1.0)]);
+        let problems = counting.merge(&[(far, &below)], "").problems;
+        assert_eq!(
+            problems[0].to_string(),
+            "`red` of the region 33 is -1, which its feature can never be; the rule's own thresholds hold instead"
+        );
+    }
+
+    #[test]
     fn a_pair_without_any_threshold_says_so() {
         let rule = rule(
             r#"{"blue":{"when":{"feature":"last","window":"1h","op":"<="}},
                 "red":{"when":{"feature":"last","window":"1h","op":"<="}}}"#,
         );
-        assert_eq!(rule.merge(None, "").problems, [PairProblem::Unset]);
+        assert_eq!(rule.merge(&[], "").problems, [PairProblem::Unset]);
         assert_eq!(merge(&rule, &[]), (vec![None, None], vec!["unset"]));
         assert_eq!(merge(&rule, &[("red", -2.0)]), (vec![None, Some(-2_000)], vec![]));
         assert_eq!(

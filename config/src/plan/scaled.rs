@@ -122,7 +122,7 @@ mod tests {
                 {{"red":{{"when":{{"feature":"last","window":"1h","op":">=","threshold":{threshold}}}}}}}}}"#
         );
         let rule = Rule::from_json(json.as_bytes()).unwrap();
-        rule.merge(None, unit).scaled.expect("it is converted").limits[0].unwrap()[0]
+        rule.merge(&[], unit).scaled.expect("it is converted").limits[0].unwrap()[0]
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{Asset, Datastream};
 use crate::rule::RuleRecord;
 use crate::topic::{Record, Shape, Spec};
-use crate::{Facets, Filter, Id, Listed, Millis, OutputRecord, Text, joined};
+use crate::{Facets, Filter, Id, Listed, Millis, OutputRecord, RegionCode, Text, joined};
 
 /// A row of `out.unmatched`, keyed by `kind/id`, `kind/id/rule` or `kind/id/rule/part`: something that has met nothing for as long as
 /// `unmatched.after` says, or a pair of records that is wrong together. Of each kind the first 1,000 in the order of these parts stand
@@ -14,7 +14,8 @@ use crate::{Facets, Filter, Id, Listed, Millis, OutputRecord, Text, joined};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Unmatched {
     /// What it is: `no_asset`, `rule_missing`, `not_selected`, `names_nothing`, `beyond`, `out_of_order`, `never_holds`, `never_clears`,
-    /// `unit`, which are mistakes; `no_rule`, `unset`, `no_datastream`, `selects_nothing`, which may be meant so.
+    /// `unit`, `asset_rule_missing`, `asset_not_selected`, `asset_names_nothing`, `region_rule_missing`, `region_names_nothing`, which
+    /// are mistakes; `no_rule`, `unset`, `no_datastream`, `selects_nothing`, which may be meant so.
     pub kind: Text,
     /// The datastream, if it is about one.
     pub datastream: Option<Id<Datastream>>,
@@ -22,7 +23,7 @@ pub struct Unmatched {
     pub rule: Option<Id<RuleRecord>>,
     /// The asset, if it is about one.
     pub asset: Option<Id<Asset>>,
-    /// Which own threshold of the datastream, or level of the rule, where there may be several.
+    /// Which threshold of the datastream, asset or region, or level of the rule, where there may be several.
     pub part: Option<Text>,
     /// The same for people, and what holds meanwhile.
     pub problem: Text,
@@ -32,6 +33,8 @@ pub struct Unmatched {
     pub alerts: bool,
     /// Only in the row of a kind: how many there are.
     pub count: Option<u64>,
+    /// The region, if it is about one.
+    pub region: Option<RegionCode>,
 }
 
 impl Record for Unmatched {
@@ -54,11 +57,15 @@ impl OutputRecord for Unmatched {
     });
 
     fn key(&self) -> Text {
-        let (datastream, rule) = (self.datastream.as_deref(), self.rule.as_deref());
-        let [id, rule] = match (datastream, rule) {
-            (Some(_), _) => [datastream, rule],
-            (None, Some(_)) => [rule, None],
-            (None, None) => [self.asset.as_deref(), None],
+        let region = self.region.map(|region| region.to_string());
+        let about = self
+            .datastream
+            .as_deref()
+            .or(self.asset.as_deref())
+            .or(region.as_deref());
+        let [id, rule] = match (about, self.rule.as_deref()) {
+            (Some(_), rule) => [about, rule],
+            (None, rule) => [rule, None],
         };
         let parts: Vec<&str> = [Some(&*self.kind), id, rule, self.part.as_deref()]
             .into_iter()

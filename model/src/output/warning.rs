@@ -224,6 +224,32 @@ pub struct Explanation {
     /// The name of that region, where `base.region` has it.
     #[serde(default)]
     pub region_name: Text,
+    /// The comparisons of the condition whose thresholds are not the rule's, and whose they are.
+    #[serde(default)]
+    pub limits: Vec<GivenLimit>,
+}
+
+/// A comparison with a threshold that something nearer than the rule gives.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct GivenLimit {
+    /// The comparison, as in `sum 6h >= 40 mm`.
+    pub comparison: Text,
+    /// In the row of what the threshold stands.
+    pub of: LimitSource,
+    /// The region, of one that a region gives.
+    pub region: Option<RegionCode>,
+}
+
+/// In the row of what a threshold stands that takes the place of the rule's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitSource {
+    /// Of the datastream.
+    Datastream,
+    /// Of its asset.
+    Asset,
+    /// Of the region of the asset, or of one above it.
+    Region,
 }
 
 impl Explanation {
@@ -245,6 +271,7 @@ impl Explanation {
             inherent_level: None,
             region: None,
             region_name: Text::default(),
+            limits: Vec::new(),
         }
     }
 }

@@ -255,6 +255,7 @@ mod tests {
                 code,
                 name,
                 parent: None,
+                thresholds: riskflow_model::TextMap::default(),
             }))
         };
         let stands = shown(
@@ -313,6 +314,7 @@ mod tests {
             code: "3309".parse().unwrap(),
             name: "x".into(),
             parent: None,
+            thresholds: riskflow_model::TextMap::default(),
         };
         let row = Row::new(region);
         let told = refused(&mut tables, &mut state, vec![Change::Put(row), letter()]);

@@ -255,11 +255,17 @@ impl Monitor {
         next: Specification,
         ended: &mut Vec<Ended>,
     ) -> bool {
-        let Specification { subject, entries, .. } = next;
+        let Specification {
+            subject,
+            entries,
+            valid,
+        } = next;
+        // What is a value is a part of each condition.
+        let same_values = known.valid == valid || entries.is_empty();
         let before = std::mem::replace(&mut known.subject, subject);
         let next = &known.subject;
         let same_asset = before.asset == next.asset;
-        if known.watches_just(&entries) && (same_asset || entries.is_empty()) {
+        if same_values && known.watches_just(&entries) && (same_asset || entries.is_empty()) {
             // Names, versions and sources are no part of what decides; and of what was loaded only now is it known what rules say.
             for (watch, entry) in known.watches.iter_mut().zip(entries) {
                 watch.entry = entry;
@@ -288,7 +294,7 @@ impl Monitor {
                 .iter()
                 .position(|watch| watch.entry.rule.record.id == entry.rule.record.id);
             let cause = match same_rule.map(|index| old.swap_remove(index)) {
-                Some(mut watch) if same_asset && watch.entry.is_same(&entry) => {
+                Some(mut watch) if same_asset && same_values && watch.entry.is_same(&entry) => {
                     watch.entry = entry;
                     known.watches.push(watch);
                     continue;

@@ -3,17 +3,19 @@
 //! ```text
 //!   datastreams ─(asset)─┐
 //!   assets ──────(key)───┼──► [ Matched on each worker ] ──► one row for each datastream
-//!   rules ───────(all)───┘
+//!   rules ───────(all)───┤
+//!   regions ─────(all)───┘   those with thresholds
 //! ```
 //!
-//! Each datastream is sent to the worker of its asset; all rules are sent to every worker. The row is a function of these inputs, so
+//! Each datastream is sent to the worker of its asset; all rules, and the regions that have thresholds, are sent to every worker. The row is a function of these inputs, so
 //! what was given out need not be kept: on a change the old row is computed again. Three joins of differential gave the same
 //! rows, but held each datastream in three arrangements, and loading base data spent most of its time there.
 //!
 //! # Invariants
 //!
 //! * One row for each row of `base.datastream`; without entries where the asset has no row.
-//! * A changed asset or datastream touches its own rows; a changed rule only those of its observed property.
+//! * A changed asset or datastream touches its own rows; a changed rule only those of its observed property; changed thresholds of a
+//!   region only those of assets within it.
 //! * Only rows that an epoch changes are given out.
 
 use std::cell::Cell;
@@ -25,10 +27,12 @@ use std::hash::BuildHasherDefault;
 use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use hashbrown::HashMap;
-use riskflow_config::{Limit, Located, Rule, Scaled, Thresholds, meet};
-use riskflow_model::base::{Asset, Datastream, Reporting};
+use riskflow_config::{
+    Givers, Limit, Located, Regional, Rule, Scaled, Thresholds, given_by_asset, given_by_region, meet,
+};
+use riskflow_model::base::{Asset, Datastream, Region, Reporting};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::{Above, Id, Key, Shared, Text, binary};
+use riskflow_model::{Above, Id, Key, RegionCode, Shared, Text, binary};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use timely::container::CapacityContainerBuilder;
@@ -78,12 +82,12 @@ pub struct Entry {
     pub thresholds: Thresholds,
     /// The same where results are in another unit.
     pub scaled: Option<Arc<Scaled>>,
-    /// Which results are values.
-    pub valid: Validity,
+    /// Whose the thresholds are: for explanations, and no part of what decides.
+    pub givers: Givers,
 }
 
 impl Entry {
-    /// Whether both are of one rule, and the same decides when its levels are on.
+    /// Whether both are of one rule, and the same decides when its levels are on, as long as the same results are values.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let (one, two) = (&self.rule, &other.rule);
@@ -91,7 +95,6 @@ impl Entry {
             && one.condition == two.condition
             && self.thresholds == other.thresholds
             && self.scaled == other.scaled
-            && self.valid == other.valid
     }
 
     /// What a comparison of the rule compares with, for turning on and off; `None` where it takes no part.
@@ -139,12 +142,18 @@ struct Changes {
     datastreams: Vec<(AtAsset, Diff)>,
     assets: Vec<(LocatedAsset, Diff)>,
     rules: Vec<(Rule, Diff)>,
+    /// Those that have thresholds.
+    regions: Vec<(Shared<Region>, Diff)>,
 }
 
 /// The rules, in memory of their own, and the assets of one worker with their datastreams. Holds no dataflow type.
 #[derive(Debug, Default)]
 struct Matched {
     rules: Vec<Rule>,
+    /// On every worker the same.
+    regional: Regional,
+    /// Whether it is this one that tells what is wrong with these.
+    tells_of_regions: bool,
     index: HashMap<Key, u32, BuildHasherDefault<RouteHasher>>,
     places: Vec<Place>,
     free: Vec<u32>,
@@ -164,24 +173,44 @@ struct Given {
     alone: Vec<Alone>,
 }
 
-/// How many datastreams each rule selects, by its position.
-type Selected<'a> = &'a [Cell<Diff>];
+/// What is in force for all places.
+#[derive(Clone, Copy)]
+struct InForce<'a> {
+    rules: &'a [Rule],
+    regional: &'a Regional,
+    /// How many datastreams each rule selects, by its position.
+    selected: &'a [Cell<Diff>],
+}
 
 impl Place {
-    fn given<'a>(&'a self, rules: &'a [Rule], selected: Selected<'a>) -> impl Iterator<Item = Given> + 'a {
+    fn given<'a>(&'a self, in_force: InForce<'a>) -> impl Iterator<Item = Given> + 'a {
         let asset = self.asset.as_ref();
         let rows = self.datastreams.iter();
-        rows.map(move |(key, row)| given(*key, row, asset, (rules, selected)))
+        rows.map(move |(key, row)| given(*key, row, asset, in_force))
     }
 
     fn is_empty(&self) -> bool {
         self.asset.is_none() && self.datastreams.is_empty()
     }
 
-    /// The asset, if it has no datastream.
-    fn lonely(&self) -> Option<Alone> {
-        let asset = self.asset.as_ref().filter(|_| self.datastreams.is_empty());
-        asset.map(|(asset, _)| Alone::Asset(asset.id.clone()))
+    /// The asset, if it has no datastream, and what is wrong with its thresholds.
+    fn alone(&self, rules: &[Rule]) -> Vec<Alone> {
+        let Some((asset, located)) = &self.asset else {
+            return Vec::new();
+        };
+        let datastreams = self.datastreams.iter().map(|(_, row)| &**row);
+        let of_thresholds = given_by_asset(rules.iter(), (asset, located), datastreams).into_iter();
+        let alone = self.datastreams.is_empty().then(|| Alone::Asset(asset.id.clone()));
+        let of_thresholds = of_thresholds.map(|what| Alone::GivenByAsset(asset.id.clone(), what));
+        alone.into_iter().chain(of_thresholds).collect()
+    }
+
+    /// Whether the asset lies in one of these regions.
+    fn is_within(&self, regions: &[RegionCode]) -> bool {
+        let within = |(asset, located): &(Shared<Asset>, Located)| {
+            regions.iter().any(|region| located.within(asset.region, *region))
+        };
+        self.asset.as_ref().is_some_and(within)
     }
 }
 
@@ -189,17 +218,18 @@ fn given(
     key: Key,
     datastream: &Shared<Datastream>,
     asset: Option<&(Shared<Asset>, Located)>,
-    (rules, selected): (&[Rule], Selected<'_>),
+    in_force: InForce<'_>,
 ) -> Given {
-    let met = meet(
-        rules.iter(),
-        datastream,
-        asset.map(|(asset, located)| (&**asset, located)),
-    );
+    let InForce {
+        rules,
+        regional,
+        selected,
+    } = in_force;
+    let on = asset.map(|(asset, located)| (&**asset, located));
+    let met = meet(rules.iter(), datastream, on, regional);
     for watching in &met.rules {
         selected[watching.rule].update(|number| number + 1);
     }
-    let valid = Valid::of(datastream);
     let entries = met.rules.into_iter().map(|watching| Entry {
         rule: match datastream.reporting {
             Reporting::Interval => rules[watching.rule].clone(),
@@ -207,7 +237,7 @@ fn given(
         },
         thresholds: watching.thresholds,
         scaled: watching.scaled,
-        valid: valid.clone(),
+        givers: watching.givers,
     });
     let specification = Specification {
         subject: Subject {
@@ -221,7 +251,7 @@ fn given(
             }),
         },
         entries: entries.collect(),
-        valid: valid.clone(),
+        valid: Valid::of(datastream),
     };
     let alone = met.unmatched.into_iter();
     Given {
@@ -247,6 +277,21 @@ struct Updates {
     alone: Vec<(Alone, Diff)>,
 }
 
+impl Updates {
+    fn tell(&mut self, alone: Vec<Alone>, diff: Diff) {
+        self.alone.extend(alone.into_iter().map(|alone| (alone, diff)));
+    }
+
+    /// What is wrong with the thresholds of regions.
+    fn tell_of_regions(&mut self, in_force: InForce<'_>, diff: Diff) {
+        for region in in_force.regional.values() {
+            let problems = given_by_region(in_force.rules.iter(), region).into_iter();
+            self.alone
+                .extend(problems.map(|what| (Alone::GivenByRegion(region.code, what), diff)));
+        }
+    }
+}
+
 impl Matched {
     /// Takes in what changes in an epoch, and gives the rows that change by it.
     fn apply(&mut self, mut changes: Changes, out: &mut Updates) {
@@ -262,30 +307,47 @@ impl Matched {
                 .map(|(rule, _)| rule.apart()),
         );
         rules.sort();
+        let (regional, changed) = self.regional_after(std::mem::take(&mut changes.regions));
         let counts = |rules: &[Rule]| vec![Cell::new(0); rules.len()];
         let (left, right) = (counts(&self.rules), counts(&rules));
-        for slot in self.concerned(&changes.rules, &touched) {
+        let was_in_force = InForce {
+            rules: &self.rules,
+            regional: &self.regional,
+            selected: &left,
+        };
+        let in_force = InForce {
+            rules: &rules,
+            regional: &regional,
+            selected: &right,
+        };
+        if self.tells_of_regions && !(changes.rules.is_empty() && changed.is_empty()) {
+            out.tell_of_regions(was_in_force, -1);
+            out.tell_of_regions(in_force, 1);
+        }
+        for slot in self.concerned(&changes.rules, &changed, &touched) {
             let place = &self.places[slot];
-            differ(place.given(&self.rules, &left), place.given(&rules, &right), out);
+            differ(place.given(was_in_force), place.given(in_force), out);
+            out.tell(place.alone(&self.rules), -1);
+            out.tell(place.alone(&rules), 1);
         }
         // When a city comes, nearly all places are new.
         let known = touched.iter().filter(|slot| !self.places[**slot].is_empty());
         let before = known.map(|slot| {
             let place = &self.places[*slot];
-            (*slot, place.lonely(), place.given(&self.rules, &left).collect())
+            (*slot, place.alone(&self.rules), place.given(was_in_force).collect())
         });
-        let before: Vec<(usize, Option<Alone>, Vec<Given>)> = before.collect();
+        let before: Vec<(usize, Vec<Alone>, Vec<Given>)> = before.collect();
         let mut before = before.into_iter().peekable();
         self.put(changes);
         for slot in touched {
             let place = &self.places[slot];
-            let (lonely, given) = match before.next_if(|(known, ..)| *known == slot) {
-                Some((_, lonely, given)) => (lonely, given),
-                None => (None, Vec::new()),
+            let (alone, given) = match before.next_if(|(known, ..)| *known == slot) {
+                Some((_, alone, given)) => (alone, given),
+                None => (Vec::new(), Vec::new()),
             };
-            differ(given.into_iter(), place.given(&rules, &right), out);
-            out.alone.extend(lonely.map(|alone| (alone, -1)));
-            out.alone.extend(place.lonely().map(|alone| (alone, 1)));
+            differ(given.into_iter(), place.given(in_force), out);
+            out.tell(alone, -1);
+            out.tell(place.alone(&rules), 1);
             if place.is_empty() {
                 self.index.remove(&place.key);
                 self.free.push(slot as u32);
@@ -299,6 +361,28 @@ impl Matched {
         }
         consolidate(&mut out.alone);
         self.rules = rules;
+        self.regional = regional;
+    }
+
+    /// The regions with thresholds after a change, and of which those are others than before.
+    fn regional_after(&self, mut changes: Vec<(Shared<Region>, Diff)>) -> (Regional, Vec<RegionCode>) {
+        let mut regional = self.regional.clone();
+        // What goes leaves before what comes.
+        consolidate(&mut changes);
+        changes.sort_by_key(|(_, diff)| *diff > 0);
+        let mut codes: Vec<RegionCode> = changes.iter().map(|(region, _)| region.code).collect();
+        for (region, diff) in changes {
+            if diff > 0 {
+                regional.insert(region.code, region);
+            } else {
+                regional.remove(&region.code);
+            }
+        }
+        codes.sort_unstable();
+        codes.dedup();
+        let of = |regional: &Regional, code| regional.get(code).map(|region| region.thresholds.clone());
+        codes.retain(|code| of(&self.regional, code) != of(&regional, code));
+        (regional, codes)
     }
 
     /// The places whose rows change, each once.
@@ -322,10 +406,10 @@ impl Matched {
         slots
     }
 
-    /// The places with a datastream that one of these rules may select, or that has thresholds for it, but for those that are touched
-    /// anyway.
-    fn concerned(&self, rules: &[(Rule, Diff)], touched: &[usize]) -> Vec<usize> {
-        if rules.is_empty() {
+    /// The places with a datastream that one of these rules may select, or where something has thresholds for it, and those within
+    /// these regions; but for those that are touched anyway.
+    fn concerned(&self, rules: &[(Rule, Diff)], regions: &[RegionCode], touched: &[usize]) -> Vec<usize> {
+        if rules.is_empty() && regions.is_empty() {
             return Vec::new();
         }
         let property = |rule: &Rule| rule.record.select.observed_property.clone();
@@ -339,10 +423,14 @@ impl Matched {
             };
             concerns.iter().any(meets)
         };
+        let names =
+            |(asset, _): &(Shared<Asset>, Located)| concerns.iter().any(|(_, id)| asset.thresholds.get(id).is_some());
+        let concerned = |place: &Place| {
+            place.datastreams.iter().any(meets) || place.asset.as_ref().is_some_and(names) || place.is_within(regions)
+        };
         let places = self.places.iter().enumerate();
-        let meeting =
-            places.filter(|(slot, place)| place.datastreams.iter().any(meets) && touched.binary_search(slot).is_err());
-        meeting.map(|(slot, _)| slot).collect()
+        let places = places.filter(|(slot, place)| concerned(place) && touched.binary_search(slot).is_err());
+        places.map(|(slot, _)| slot).collect()
     }
 
     /// What goes leaves before what comes.
@@ -427,24 +515,31 @@ fn gather<T>(
     }
 }
 
-/// Returns the specification of every known datastream, and all that meets nothing.
+/// Returns the specification of every known datastream, and all that meets nothing. Of regions those without thresholds need not come.
 pub fn specifications<'scope>(
     datastreams: Rows<'scope, AtAsset>,
     assets: Rows<'scope, LocatedAsset>,
     rules: Rows<'scope, Rule>,
+    regions: Rows<'scope, Shared<Region>>,
 ) -> (Rows<'scope, Specified>, Rows<'scope, Alone>) {
     let scope = assets.inner.scope();
+    let tells_of_regions = scope.worker().index() == 0;
     let mut builder = OperatorBuilder::new("Specifications".to_owned(), scope);
     let by_asset = Exchange::new(|((asset, _), _, _): &(AtAsset, Turn, Diff)| asset.route());
     let by_key = Exchange::new(|(((key, _), _), _, _): &(LocatedAsset, Turn, Diff)| key.route());
     let mut datastreams = builder.new_input(datastreams.inner, by_asset);
     let mut assets = builder.new_input(assets.inner, by_key);
     let mut rules = builder.new_input(rules.inner.broadcast(), Pipeline);
+    let regions = regions.filter(|region| !region.thresholds.is_empty());
+    let mut regions = builder.new_input(regions.inner.broadcast(), Pipeline);
     let (output, stream) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Specified, Turn, Diff)>>>::from(output);
     let (alone, alone_stream) = builder.new_output();
     let mut alone = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Alone, Turn, Diff)>>>::from(alone);
-    let mut matched = Matched::default();
+    let mut matched = Matched {
+        tells_of_regions,
+        ..Matched::default()
+    };
     let mut pending = Pending::new();
     let mut out = Updates::default();
     builder.build(move |_capabilities| {
@@ -457,6 +552,9 @@ pub fn specifications<'scope>(
             });
             rules.for_each(|capability, updates| {
                 gather(&mut pending, &capability, updates, |changes| &mut changes.rules);
+            });
+            regions.for_each(|capability, updates| {
+                gather(&mut pending, &capability, updates, |changes| &mut changes.regions);
             });
             let (mut output, mut alone) = (output.activate(), alone.activate());
             while let Some(entry) = pending.first_entry() {
@@ -535,6 +633,7 @@ mod tests {
             datastreams: vec![rain.clone(), wind.clone(), datastream("d3", "a2", "rain")],
             assets: vec![asset("a1")],
             rules: vec![rule("rain", 1)],
+            regions: Vec::new(),
         };
         let first = [
             given("d1", Some("a1"), &[1], 1),
@@ -571,5 +670,74 @@ mod tests {
             [given("d2", Some("a1"), &[], -1)]
         );
         assert_eq!((matched.index.len(), matched.free.len()), (1, 1));
+    }
+
+    fn region(code: &str, name: &str, blue: f64) -> (Shared<Region>, Diff) {
+        let json = format!(
+            r#"{{"code":"{code}","name":"{name}","thresholds":{{"rain":{{"blue":{blue}}},"wnid":{{"red":1}}}}}}"#
+        );
+        (Shared::new(serde_json::from_str(&json).unwrap()), 1)
+    }
+
+    #[test]
+    fn thresholds_of_a_region_touch_what_lies_in_it() {
+        let mut matched = Matched {
+            tells_of_regions: true,
+            ..Matched::default()
+        };
+        let elsewhere =
+            r#"{"id":"a2","category":"tank","domain":"work_safety","region":"330903001001","inherent_level":3}"#;
+        let elsewhere = Shared::new(serde_json::from_str(elsewhere).unwrap());
+        let city = Changes {
+            datastreams: vec![
+                datastream("d1", "a1", "rain"),
+                datastream("d2", "a2", "rain"),
+                datastream("d3", "a1", "wind"),
+            ],
+            assets: vec![asset("a1"), (((Key::of("a2"), elsewhere), Located::default()), 1)],
+            rules: vec![rule("rain", 1)],
+            regions: vec![region("33", "z", 7.0)],
+        };
+        assert_eq!(apply(&mut matched, city).len(), 3);
+        let one = |matched: &mut Matched, regions| {
+            apply(
+                matched,
+                Changes {
+                    regions,
+                    ..Changes::default()
+                },
+            )
+        };
+        let again = [given("d1", Some("a1"), &[1], -1), given("d1", Some("a1"), &[1], 1)];
+        assert_eq!(one(&mut matched, vec![region("330902", "n", 5.0)]), again);
+        // Its name is no threshold, and what is nearer stands before those of the province.
+        let named = vec![gone(region("330902", "n", 5.0)), region("330902", "m", 5.0)];
+        assert_eq!(one(&mut matched, named), []);
+        let province = vec![gone(region("33", "z", 7.0)), region("33", "z", 8.0)];
+        let other = [given("d2", Some("a2"), &[1], -1), given("d2", Some("a2"), &[1], 1)];
+        assert_eq!(one(&mut matched, province), other);
+        assert_eq!(one(&mut matched, vec![gone(region("330902", "m", 5.0))]), again);
+        // A misspelt rule is told once, of the region.
+        let mut out = Updates::default();
+        let regions = vec![gone(region("33", "z", 8.0))];
+        matched.apply(
+            Changes {
+                regions,
+                ..Changes::default()
+            },
+            &mut out,
+        );
+        let told: Vec<_> = out
+            .alone
+            .iter()
+            .map(|(alone, diff)| (format!("{alone:?}"), *diff))
+            .collect();
+        assert_eq!(
+            told,
+            [(
+                "GivenByRegion(33, OfRegion { rule: \"wnid\", problem: RuleMissing })".to_owned(),
+                -1
+            )]
+        );
     }
 }

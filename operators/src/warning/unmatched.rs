@@ -18,7 +18,7 @@ use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::limit::TEXT_BYTES;
 use riskflow_model::output::{Origin, Unmatched as Row};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::{Duration, Id, Key, Millis, Text, shortened};
+use riskflow_model::{Duration, Id, Key, Millis, RegionCode, Text, shortened};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::channels::pact::Exchange;
 
@@ -31,6 +31,10 @@ pub enum Alone {
     Datastream(Id<Datastream>, Unmatched),
     /// An asset without datastream.
     Asset(Id<Asset>),
+    /// An asset, and what is wrong with its thresholds.
+    GivenByAsset(Id<Asset>, Unmatched),
+    /// A region, and what is wrong with its thresholds.
+    GivenByRegion(RegionCode, Unmatched),
     /// There is this rule.
     Rule(Id<RuleRecord>),
     /// The rule selects a datastream.
@@ -43,7 +47,8 @@ impl Alone {
     pub fn key(&self) -> Key {
         let (what, id) = match self {
             Self::Datastream(id, _) => ("datastream", id.text()),
-            Self::Asset(id) => ("asset", id.text()),
+            Self::Asset(id) | Self::GivenByAsset(id, _) => ("asset", id.text()),
+            Self::GivenByRegion(code, _) => return Key::of_parts(&["region", &code.to_string()]),
             Self::Rule(id) | Self::Selects(id) => ("rule", id.text()),
         };
         Key::of_parts(&[what, id])
@@ -57,7 +62,7 @@ pub struct Lasting {
     pub after: Duration,
 }
 
-/// Of one datastream, asset or rule: its problems, and since when each is there. Few have more than one.
+/// Of one datastream, asset, region or rule: its problems, and since when each is there. Few have more than one.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LastingState {
     /// Comes as rows, so it is not saved.
@@ -75,7 +80,7 @@ struct Found {
 /// Something that has met nothing since a time. Within a kind in the order of identifier, rule and part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lasts {
-    /// The datastream's, asset's or rule's identifier: of which, the kind says.
+    /// The identifier of the datastream, asset or rule, or the code of the region: of which, the kind says.
     id: Text,
     rule: Option<Id<RuleRecord>>,
     part: Option<Text>,
@@ -104,6 +109,8 @@ impl Lasts {
         let id = self.id.clone();
         let (datastream, rule, asset) = match &self.what {
             Unmatched::NoDatastream => (None, None, Some(Id::new(id))),
+            Unmatched::OfAsset { rule, .. } => (None, Some(rule.clone()), Some(Id::new(id))),
+            Unmatched::OfRegion { rule, .. } => (None, Some(rule.clone()), None),
             Unmatched::SelectsNothing => (None, Some(Id::new(id)), None),
             Unmatched::NoAsset { asset } => (Some(Id::new(id)), None, Some(asset.clone())),
             _ => (Some(Id::new(id)), self.rule.clone(), None),
@@ -118,6 +125,10 @@ impl Lasts {
             since: Some(self.since),
             alerts: self.what.is_mistake(),
             count: None,
+            region: match &self.what {
+                Unmatched::OfRegion { .. } => self.id.parse().ok(),
+                _ => None,
+            },
         }
     }
 }
@@ -128,6 +139,8 @@ impl LastingState {
         let selects = self.present.iter().any(|(alone, _)| matches!(alone, Alone::Selects(_)));
         let one = |(alone, _): &(Alone, Diff)| match alone {
             Alone::Datastream(id, what) => Some(Lasts::new(id.text(), what.clone(), now)),
+            Alone::GivenByAsset(id, what) => Some(Lasts::new(id.text(), what.clone(), now)),
+            Alone::GivenByRegion(code, what) => Some(Lasts::new(&code.to_string().into(), what.clone(), now)),
             Alone::Asset(id) => Some(Lasts::new(id.text(), Unmatched::NoDatastream, now)),
             Alone::Rule(id) if !selects => Some(Lasts::new(id.text(), Unmatched::SelectsNothing, now)),
             Alone::Rule(_) | Alone::Selects(_) => None,
@@ -255,6 +268,7 @@ impl OfKind {
                 .next()
                 .is_some_and(|one| one.what.is_mistake()),
             count: Some(count as u64),
+            region: None,
         };
         if self.counted != self.all.len() {
             for (number, diff) in [(self.counted, -1), (self.all.len(), 1)] {

@@ -1,8 +1,8 @@
 //! The whole dataflow on one page. It wires and decides nothing.
 //!
 //! ```text
-//!  base records ─► latest ─┬─ regions ─────────────────────────────────────────────────────┐
-//!                          ├─ assets ──────┬─────────────┬──────┐                          │
+//!  base records ─► latest ─┬─ regions ─────┬───────────────────────────────────────────────┐
+//!                          ├─ assets ──────┼─────────────┬──────┐                          │
 //!                          ├─ datastreams ─┤             │      │                          │
 //!                          ├─ rules ───────┴► specifications    │                          │
 //!                          │                     │       │      ▼                          ▼
@@ -208,7 +208,7 @@ pub fn graph<'scope>(
     let rules = b.rows_of::<RuleRecord>().map(|row| warning::rule(&row));
     in_force::watch_rules(rules.clone(), &meters.in_force);
     let there = rules.clone().map(|rule| Alone::Rule(Id::new(rule.record.id.clone())));
-    let (specifications, alone) = warning::specifications(datastreams, located.clone(), rules);
+    let (specifications, alone) = warning::specifications(datastreams, located.clone(), rules, regions.clone());
     tell_unmatched(b, alone, there, semantics, meters);
 
     let monitor = Monitor::new(semantics.time, semantics.unknown)

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use riskflow_config::Unmatched;
-use riskflow_model::Id;
-use riskflow_model::base::Datastream;
+use riskflow_model::Text;
 use riskflow_operators::warning::Alone;
 use riskflow_operators::{Diff, Rows, Turn};
 use timely::dataflow::operators::Inspect;
@@ -20,8 +19,8 @@ pub fn tell(unmatched: Rows<'_, Alone>) -> Rows<'_, Alone> {
     told.as_collection()
 }
 
-/// A datastream, and what is wrong with it.
-type One = (Id<Datastream>, Unmatched);
+/// A datastream, asset or region, and what is wrong with it.
+type One = (Text, Unmatched);
 
 /// What came and was not told of yet: how much of each kind, and one of it. A rule that is wrong together with a whole city of
 /// datastreams is one line.
@@ -36,15 +35,18 @@ impl News {
     fn take(&mut self, updates: &[(Alone, Turn, Diff)]) {
         self.busy = true;
         for (alone, _, diff) in updates {
-            let Alone::Datastream(datastream, what) = alone else {
-                continue;
+            let (id, what) = match alone {
+                Alone::Datastream(id, what) => (id.text().clone(), what),
+                Alone::GivenByAsset(id, what) => (id.text().clone(), what),
+                Alone::GivenByRegion(code, what) => (code.to_string().into(), what),
+                Alone::Asset(_) | Alone::Rule(_) | Alone::Selects(_) => continue,
             };
             if what.is_mistake() {
                 let (number, one) = self.kinds.entry(what.kind()).or_default();
                 *number += diff;
-                let same = one.as_ref().is_some_and(|(id, one)| id == datastream && one == what);
+                let same = one.as_ref().is_some_and(|(other, one)| *other == id && one == what);
                 if *diff > 0 {
-                    *one = Some((datastream.clone(), what.clone()));
+                    *one = Some((id, what.clone()));
                 } else if same {
                     *one = None;
                 }
@@ -59,12 +61,19 @@ impl News {
         }
         for (kind, (number, one)) in std::mem::take(&mut self.kinds) {
             match one {
-                Some((datastream, unmatched)) if number > 0 => tracing::warn!(
-                    kind,
-                    number,
-                    "a datastream and what belongs to it do not fit, such as `{datastream}`: {unmatched}"
-                ),
-                None if number > 0 => tracing::warn!(kind, number, "datastreams and what belongs to them do not fit"),
+                Some((id, unmatched)) if number > 0 => {
+                    let what = match unmatched {
+                        Unmatched::OfAsset { .. } => "an asset",
+                        Unmatched::OfRegion { .. } => "a region",
+                        _ => "a datastream",
+                    };
+                    tracing::warn!(
+                        kind,
+                        number,
+                        "{what} and what belongs to it do not fit, such as `{id}`: {unmatched}"
+                    );
+                }
+                None if number > 0 => tracing::warn!(kind, number, "records and what belongs to them do not fit"),
                 _ => {}
             }
         }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow::runtime::graph::Semantics;
-use riskflow_config::{FeatureKind, PairProblem, Role, Rule};
-use riskflow_model::base::{Asset, Datastream, Reporting};
+use riskflow_config::{FeatureKind, PairProblem, Role, Rule, Whose};
+use riskflow_model::base::{Asset, Datastream, Region, Reporting};
 use riskflow_model::observation::Reading;
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::{Id, Key, Shared, Text};
+use riskflow_model::{Id, Key, Number, Shared, Text, TextMap};
 
 use super::calendar::City;
 use super::{level, unit};
@@ -130,9 +130,31 @@ pub(super) fn alike(a: &Entry, b: &Entry) -> bool {
         && a.on_event == b.on_event
 }
 
+/// The thresholds for a rule, nearest first.
+pub(super) fn nearest<'a>(
+    rule: &Rule,
+    (datastream, asset, chain): (&'a Datastream, &'a Asset, &[String]),
+    regions: &'a BTreeMap<Key, Shared<Region>>,
+) -> Vec<(Whose, &'a TextMap<Number>)> {
+    let mut all = vec![
+        (Whose::Datastream, &datastream.thresholds),
+        (Whose::Asset, &asset.thresholds),
+    ];
+    for code in chain {
+        if let Some(region) = regions.get(&Key::of(code)) {
+            all.push((Whose::Region(region.code), &region.thresholds));
+        }
+    }
+    let of_rule = all
+        .into_iter()
+        .filter_map(|(whose, by_rule)| Some((whose, by_rule.get(&rule.record.id)?)));
+    of_rule.collect()
+}
+
 pub(super) fn wanted(
     rows: Option<&(Shared<Datastream>, Shared<Asset>, Vec<String>)>,
     rules: &BTreeMap<Key, Rule>,
+    regions: &BTreeMap<Key, Shared<Region>>,
 ) -> BTreeMap<Id<RuleRecord>, Entry> {
     let Some((datastream, asset, chain)) = rows else {
         return BTreeMap::new();
@@ -141,25 +163,31 @@ pub(super) fn wanted(
     let entries = selected.map(|rule| {
         // What does not convert is taken as it is; its own thresholds are void.
         let conversion = unit::conversion(rule, datastream).unwrap_or(unit::SAME);
-        let own = datastream.thresholds.get(&rule.record.id);
-        let void = |problem: &PairProblem| !matches!(problem.kind(), "names_nothing" | "unset");
-        let voids = rule.merge(own, &datastream.unit).problems.iter().any(void);
-        let own = own.filter(|_| !voids);
+        let mut given = nearest(rule, (datastream, asset, chain), regions);
+        let void = |problem: &PairProblem| !matches!(problem.kind(), "names_nothing" | "unset" | "unit");
+        if rule.merge(&given, &datastream.unit).problems.iter().any(void) {
+            given.clear();
+        }
+        if unit::conversion(rule, datastream).is_none() {
+            given.retain(|(whose, _)| *whose != Whose::Datastream);
+        }
         let thresholds = rule.comparisons.iter().map(|comparison| {
             let named = comparison
                 .name
                 .as_ref()
                 .map(|name| format!("{}.{name}", comparison.level));
-            let of = |key: &str| own.and_then(|own| own.get(key)).and_then(|number| number.thousandths());
-            let of_level = || of(&comparison.level.to_string());
-            let own = named.and_then(|key| of(&key));
-            let (kind, own) = match comparison.role {
-                Role::When => (rule.features[comparison.feature].kind, own.or_else(of_level)),
-                Role::Until => (rule.features[comparison.feature].kind, own),
+            let kind = match comparison.role {
+                Role::When | Role::Until => rule.features[comparison.feature].kind,
                 // Each result is compared, as it is.
-                Role::Reading => (FeatureKind::Last, own),
+                Role::Reading => FeatureKind::Last,
             };
-            unit::bound(comparison, kind, own, conversion)
+            let level = comparison.level.to_string();
+            let of = |(whose, own): &(Whose, &TextMap<Number>)| {
+                let of_level = || own.get(&level).filter(|_| comparison.role == Role::When);
+                let number = named.as_ref().and_then(|key| own.get(key)).or_else(of_level)?;
+                Some((number.thousandths()?, *whose == Whose::Datastream))
+            };
+            unit::bound(comparison, kind, given.iter().find_map(of), conversion)
         });
         let adds_up = [FeatureKind::Sum, FeatureKind::Increase];
         let adds_up = rule.features.iter().any(|feature| adds_up.contains(&feature.kind));

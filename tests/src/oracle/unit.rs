@@ -122,16 +122,18 @@ pub fn conversion(rule: &Rule, datastream: &Datastream) -> Option<Conversion> {
     (from.0 == to.0 && !(sums && conversion.added.0 != 0)).then_some(conversion)
 }
 
-/// On and off thresholds of a comparison in the rule's unit, where it takes part. Those of the datastream are in its own.
+/// On and off thresholds of a comparison in the rule's unit, where it takes part. Of one that is given it is said whether it is the
+/// datastream's own: then it is in the unit of that.
 pub fn bound(
     comparison: &Comparison,
     kind: FeatureKind,
-    own: Option<i64>,
+    given: Option<(i64, bool)>,
     conversion: Conversion,
 ) -> Option<[Fraction; 2]> {
     let thousandths = |number: i64| fraction(number.into(), 1_000);
-    let on = match own {
-        Some(own) => conversion.of(kind, thousandths(own)),
+    let on = match given {
+        Some((own, true)) => conversion.of(kind, thousandths(own)),
+        Some((given, false)) => thousandths(given),
         None => thousandths(comparison.threshold?),
     };
     let upward = matches!(comparison.operator.sign(), ">=" | ">");

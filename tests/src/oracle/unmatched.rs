@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use riskflow_config::{PairProblem, Rule, Unmatched};
-use riskflow_model::base::{Asset, Datastream};
+use riskflow_config::{GivenProblem, PairProblem, Role, Rule, Unmatched};
+use riskflow_model::base::{Asset, Datastream, Region, ThresholdsByRule};
 use riskflow_model::output::Unmatched as Row;
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Id, Key, Millis, OutputRecord as _, Shared, Text};
 
+use super::entry::nearest;
 use super::place::Places;
 use super::{selects, unit};
 
@@ -22,6 +23,7 @@ pub struct Tables<'a> {
     pub assets: &'a BTreeMap<Key, Shared<Asset>>,
     pub datastreams: &'a BTreeMap<Key, Shared<Datastream>>,
     pub rules: &'a BTreeMap<Key, Rule>,
+    pub regions: &'a BTreeMap<Key, Shared<Region>>,
     pub places: &'a Places,
 }
 
@@ -47,9 +49,13 @@ impl Alone {
             let of = |kinds: &[&str]| kinds.contains(&kind).then(|| id.clone());
             let asset = asset.or_else(|| of(&["no_datastream"]).map(Id::new));
             let about_rule = of(&["selects_nothing"]).map(Id::new);
+            let of_asset = kind.starts_with("asset_");
+            let of_region = of(&["region_rule_missing", "region_names_nothing"]);
+            let region = of_region.map(|code| code.parse().expect("a code"));
             let row = Row {
                 kind: kind.into(),
-                datastream: (kind != "no_datastream" && about_rule.is_none()).then(|| Id::new(id.clone())),
+                datastream: (kind != "no_datastream" && about_rule.is_none() && !of_asset && region.is_none())
+                    .then(|| Id::new(id.clone())),
                 rule: about_rule.or(rule),
                 asset,
                 part,
@@ -57,6 +63,7 @@ impl Alone {
                 since: Some(Millis(since)),
                 alerts,
                 count: None,
+                region,
             };
             rows.insert(row.key().to_string(), row);
         }
@@ -71,6 +78,7 @@ impl Alone {
                 since: None,
                 alerts,
                 count: Some(count),
+                region: None,
             };
             rows.insert(row.key().to_string(), row);
         }
@@ -86,6 +94,10 @@ impl Tables<'_> {
             let (rule, part) = match &what {
                 Unmatched::RuleMissing { rule } | Unmatched::NotSelected { rule } => (Some(rule.clone()), None),
                 Unmatched::Pair { rule, problem } => (Some(rule.clone()), part(problem)),
+                Unmatched::OfAsset { rule, problem } | Unmatched::OfRegion { rule, problem } => match problem {
+                    GivenProblem::NamesNothing { key } => (Some(rule.clone()), Some(key.clone())),
+                    _ => (Some(rule.clone()), None),
+                },
                 _ => (None, None),
             };
             found.insert((what.kind(), id.clone(), rule, part), (what, asset));
@@ -116,7 +128,8 @@ impl Tables<'_> {
                 }
             }
             for rule in self.rules.values().filter(|rule| selects(rule)) {
-                let merged = rule.merge(datastream.thresholds.get(&rule.record.id), &datastream.unit);
+                let given = nearest(rule, (datastream, asset, &chain), self.regions);
+                let merged = rule.merge(&given, &datastream.unit);
                 let is_unit = |problem: &riskflow_config::PairProblem| problem.kind() == "unit";
                 assert_eq!(
                     !merged.problems.iter().any(is_unit),
@@ -134,6 +147,40 @@ impl Tables<'_> {
                 add(asset.id.text(), Unmatched::NoDatastream, None);
             }
         }
+        for asset in self.assets.values() {
+            let chain = self.places.chain(&asset.region.to_string());
+            for (rule, problem) in self.given(&asset.thresholds) {
+                add(
+                    asset.id.text(),
+                    Unmatched::OfAsset { rule, problem },
+                    Some(asset.id.clone()),
+                );
+            }
+            for (rule, _) in asset.thresholds.iter() {
+                let rule = Id::<RuleRecord>::new(rule.clone());
+                let mut rows = self.datastreams.values().filter(|row| row.asset == asset.id).peekable();
+                let Some(found) = self.rules.get(&rule.key()).filter(|_| rows.peek().is_some()) else {
+                    continue;
+                };
+                if !rows.any(|row| selects(found, row, asset, &chain)) {
+                    let problem = GivenProblem::NotSelected;
+                    add(
+                        asset.id.text(),
+                        Unmatched::OfAsset { rule, problem },
+                        Some(asset.id.clone()),
+                    );
+                }
+            }
+        }
+        for region in self.regions.values() {
+            for (rule, problem) in self.given(&region.thresholds) {
+                add(
+                    &region.code.to_string().into(),
+                    Unmatched::OfRegion { rule, problem },
+                    None,
+                );
+            }
+        }
         for rule in self.rules.values() {
             let selected = self.datastreams.values().any(|datastream| {
                 let asset = self.assets.get(&datastream.asset.key());
@@ -146,6 +193,32 @@ impl Tables<'_> {
             }
         }
         found
+    }
+
+    /// What rules, levels and comparisons there are not, of those that an asset or a region has thresholds for.
+    fn given(&self, thresholds: &ThresholdsByRule) -> Vec<(Id<RuleRecord>, GivenProblem)> {
+        let mut problems = Vec::new();
+        for (id, given) in thresholds.iter() {
+            let rule = Id::<RuleRecord>::new(id.clone());
+            let Some(found) = self.rules.get(&rule.key()) else {
+                problems.push((rule, GivenProblem::RuleMissing));
+                continue;
+            };
+            for (key, _) in given.iter() {
+                let known = found.comparisons.iter().any(|comparison| {
+                    let named = comparison
+                        .name
+                        .as_ref()
+                        .map(|name| format!("{}.{name}", comparison.level));
+                    comparison.role == Role::When && comparison.level.to_string() == **key
+                        || named.is_some_and(|named| named == **key)
+                });
+                if !known {
+                    problems.push((rule.clone(), GivenProblem::NamesNothing { key: key.clone() }));
+                }
+            }
+        }
+        problems
     }
 }
 

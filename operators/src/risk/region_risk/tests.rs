@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use riskflow_model::output::{LevelCounts, TopAsset};
-use riskflow_model::{Domain, DomainScope, InherentLevel, Level, Lineage, Text};
+use riskflow_model::{Domain, DomainScope, InherentLevel, Level, Lineage, Text, TextMap};
 
 use super::*;
 
@@ -144,7 +144,8 @@ proptest! {
                         let parent = PARENTS[usize::from(score) % PARENTS.len()].parse().ok();
                         let parent = parent.filter(|parent| !code.is_statistical() && *parent != code);
                         let name = format!("name {score}").into();
-                        drop(world.names.insert(region, Shared::new(Region { code, name, parent })));
+                        let thresholds = TextMap::default();
+                        drop(world.names.insert(region, Shared::new(Region { code, name, parent, thresholds })));
                     }
                     2 => drop(world.names.remove(&region)),
                     _ => drop(world.assets.insert(number, asset(number, region, domain, score))),

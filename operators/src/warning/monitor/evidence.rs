@@ -1,8 +1,8 @@
 //! What a level rests on, in words and numbers: computed only when a level changes.
 
-use riskflow_config::{Condition, Conversion, Feature, FeatureKind, Limit, unit_of_feature};
+use riskflow_config::{Condition, Conversion, Feature, FeatureKind, Limit, Whose, unit_of_feature};
 use riskflow_model::limit::TEXT_BYTES;
-use riskflow_model::output::{Explanation, FeatureValue, Sample, SourceKind};
+use riskflow_model::output::{Explanation, FeatureValue, GivenLimit, LimitSource, Sample, SourceKind};
 use riskflow_model::{Level, Millis, Number, shortened};
 
 use super::evaluation::whole;
@@ -11,7 +11,7 @@ use super::series::Point;
 use super::value::{Truth, Value, compare};
 use super::walk::Walk;
 use super::window::{value_at, value_over};
-use crate::warning::specification::Subject;
+use crate::warning::specification::{Entry, Subject};
 
 /// The explanation of a level at a time; of the next lower one where the rule does not have it, or else of the lowest.
 ///
@@ -27,7 +27,7 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
     let of_rule = &entry.rule.record.unit;
     let unit = if of_rule.is_empty() { &subject.unit } else { of_rule };
     let mut features: Vec<(Feature, FeatureValue, Value)> = Vec::new();
-    let mut held = Vec::new();
+    let (mut held, mut limits) = (Vec::new(), Vec::new());
     for index in comparisons {
         let comparison = &entry.rule.comparisons[index];
         let feature = entry.rule.features[comparison.feature];
@@ -37,12 +37,18 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
         }
         let found = features.iter().find(|(known, ..)| *known == feature);
         let of = |_, limit: Limit<'_>| found.and_then(|(_, _, value)| value.against(limit));
-        if compare(entry, index, false, of) == Truth::Yes {
-            let condition = entry
+        let shown = || {
+            entry
                 .rule
-                .show_condition(&Condition::Comparison(index), &entry.thresholds);
-            held.push(condition.into());
+                .show_condition(&Condition::Comparison(index), &entry.thresholds)
+        };
+        if compare(entry, index, false, of) == Truth::Yes {
+            held.push(shown().into());
         }
+        limits.extend(whose(entry, index).map(|whose| given_limit(whose, shown())));
+        let picks = feature.of.and_then(|reading| whose(entry, reading));
+        let of_feature = || entry.rule.show_feature(&feature, &entry.thresholds);
+        limits.extend(picks.map(|whose| given_limit(whose, of_feature())));
     }
     let condition = plan.map_or_else(String::new, |plan| {
         entry.rule.show_condition(&plan.condition, &entry.thresholds)
@@ -57,7 +63,26 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
         features: features.into_iter().map(|(_, shown, _)| shown).collect(),
         interval: subject.interval.clone(),
         unit: unit.clone(),
+        limits,
         ..Explanation::nothing()
+    }
+}
+
+/// Whose the threshold of a comparison is, if it is not the rule's.
+fn whose(entry: &Entry, comparison: usize) -> Option<Whose> {
+    *entry.givers.as_ref()?.get(comparison)?
+}
+
+fn given_limit(whose: Whose, comparison: String) -> GivenLimit {
+    let (of, region) = match whose {
+        Whose::Datastream => (LimitSource::Datastream, None),
+        Whose::Asset => (LimitSource::Asset, None),
+        Whose::Region(region) => (LimitSource::Region, Some(region)),
+    };
+    GivenLimit {
+        comparison: comparison.into(),
+        of,
+        region,
     }
 }
 

@@ -204,7 +204,7 @@ fn specification(rule: &Rule) -> Box<Specification> {
             rule: rule.clone(),
             thresholds: rule.thresholds(None),
             scaled: None,
-            valid: valid(rule),
+            givers: None,
         }],
         valid: valid(rule),
     })
@@ -214,8 +214,7 @@ fn specification(rule: &Rule) -> Box<Specification> {
 fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, forecasts: &Forecasts, now: i64) -> (Track, (Level, bool)) {
     let mut series = Series::default();
     for (time, reading) in held {
-        let value = entry
-            .valid
+        let value = valid(&entry.rule)
             .as_ref()
             .is_none_or(|valid| valid.judge(reading.result).is_none());
         series.apply(*time, Some(*reading), value);

@@ -91,27 +91,27 @@ mod saved {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::warning::specification::Entry;
-    use crate::warning::valid::Validity;
 
     pub(super) fn serialize<S: Serializer>(entry: &Entry, serializer: S) -> Result<S::Ok, S::Error> {
         let Entry {
             rule,
             thresholds,
-            valid,
             scaled,
+            // Comes with the rows.
+            givers: _,
         } = entry;
         let (id, fingerprint, condition) = (&rule.record.id, rule.fingerprint, rule.condition);
-        (id, fingerprint, condition, thresholds, valid, scaled).serialize(serializer)
+        (id, fingerprint, condition, thresholds, scaled).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Entry, D::Error> {
-        type Saved = (Text, Key, Key, Thresholds, Validity, Option<Arc<Scaled>>);
-        let (id, fingerprint, condition, thresholds, valid, scaled) = Saved::deserialize(deserializer)?;
+        type Saved = (Text, Key, Key, Thresholds, Option<Arc<Scaled>>);
+        let (id, fingerprint, condition, thresholds, scaled) = Saved::deserialize(deserializer)?;
         Ok(Entry {
             rule: Rule::named(id, fingerprint, condition),
             thresholds,
-            valid,
             scaled,
+            givers: None,
         })
     }
 }

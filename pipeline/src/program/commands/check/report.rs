@@ -1,14 +1,16 @@
 //! What was found, for people and for machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use riskflow_config::{Located, Rule, Unmatched, meet};
+use riskflow_config::{
+    GivenProblem, Givers, Located, Regional, Rule, Unmatched, Whose, given_by_asset, given_by_region, meet,
+};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::id::RuleOrLimit;
 use riskflow_model::intake::Limit;
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Key, Lineage, Text};
+use riskflow_model::{Id, Key, Lineage, RegionCode, Text};
 use riskflow_operators::warning;
 use serde::Serialize;
 
@@ -56,12 +58,16 @@ struct RuleRow {
     name: Text,
     place: String,
     datastreams: Vec<Id<Datastream>>,
+    /// How many of these go by thresholds that are not the rule's, by whose these are: `datastream`, `asset`, `region 330902`.
+    thresholds_of: BTreeMap<String, usize>,
 }
 
 /// A datastream with something that meets nothing, or a pair that is wrong together.
 #[derive(Serialize)]
 struct UnmatchedRow {
     datastream: Option<Id<Datastream>>,
+    asset: Option<Id<Asset>>,
+    region: Option<RegionCode>,
     rule: Option<Id<RuleOrLimit>>,
     kind: &'static str,
     detail: String,
@@ -76,7 +82,7 @@ impl Report {
         let mut rules: Vec<(Rule, &str)> = Vec::new();
         let mut assets: BTreeMap<Key, &Asset> = BTreeMap::new();
         let mut datastreams: Vec<&Datastream> = Vec::new();
-        let mut lineage = Lineage::default();
+        let (mut lineage, mut regional) = (Lineage::default(), Regional::new());
         let limits = stock
             .rows
             .keys()
@@ -86,8 +92,11 @@ impl Report {
         for ((_, key), (row, place)) in &stock.rows {
             if let Some(rule) = row.downcast_ref() {
                 rules.push((warning::rule(rule), place));
-            } else if let Some(Region { code, parent, .. }) = row.downcast_ref() {
-                lineage.put(*code, *parent);
+            } else if let Some(region) = row.clone().downcast::<Region>() {
+                lineage.put(region.code, region.parent);
+                if !region.thresholds.is_empty() {
+                    regional.insert(region.code, region);
+                }
             } else if let Some(asset) = row.downcast_ref::<Asset>() {
                 assets.insert(*key, asset);
             } else if let Some(datastream) = row.downcast_ref() {
@@ -97,6 +106,8 @@ impl Report {
             {
                 unmatched.push(UnmatchedRow {
                     datastream: None,
+                    asset: None,
+                    region: None,
                     rule: Some(id.widen()),
                     kind: "limit_as_rule",
                     detail: format!("a limit and a rule are both `{id}`: their warnings would be the same"),
@@ -106,24 +117,51 @@ impl Report {
         }
         rules.sort_by(|(a, _), (b, _)| a.cmp(b));
         datastreams.sort_by(|a, b| a.id.cmp(&b.id));
-        let mut met: Vec<Vec<Id<Datastream>>> = vec![Vec::new(); rules.len()];
+        let mut met = vec![MetBy::default(); rules.len()];
+        let mut of_assets: BTreeMap<Key, Vec<&Datastream>> = BTreeMap::new();
+        let plans = || rules.iter().map(|(rule, _)| rule);
         for datastream in &datastreams {
+            of_assets.entry(datastream.asset.key()).or_default().push(datastream);
             let asset = assets.get(&datastream.asset.key()).copied();
             let located = asset.map_or_else(Located::default, |asset| Located::of(&lineage, asset.region));
             let asset = asset.map(|asset| (asset, &located));
-            let found = meet(rules.iter().map(|(rule, _)| rule), datastream, asset);
+            let found = meet(plans(), datastream, asset, &regional);
             for watching in found.rules {
-                met[watching.rule].push(datastream.id.clone());
+                met[watching.rule].add(&datastream.id, &watching.givers);
             }
             let told = found.unmatched.into_iter();
-            unmatched.extend(told.map(|one| UnmatchedRow::of(datastream, &one, stock.all_rules)));
+            unmatched.extend(told.map(|one| UnmatchedRow {
+                datastream: Some(datastream.id.clone()),
+                ..UnmatchedRow::of(&one, stock.all_rules)
+            }));
         }
-        let rules = rules.iter().zip(met).map(|((rule, place), datastreams)| RuleRow {
+        for (key, asset) in &assets {
+            let located = Located::of(&lineage, asset.region);
+            let rows = of_assets.get(key).map_or(&[][..], Vec::as_slice).iter().copied();
+            let told = given_by_asset(plans(), (asset, &located), rows).into_iter();
+            unmatched.extend(told.map(|one| UnmatchedRow {
+                asset: Some(asset.id.clone()),
+                ..UnmatchedRow::of(&one, stock.all_rules)
+            }));
+        }
+        for region in regional.values() {
+            let told = given_by_region(plans(), region).into_iter();
+            unmatched.extend(told.map(|one| UnmatchedRow {
+                region: Some(region.code),
+                ..UnmatchedRow::of(&one, stock.all_rules)
+            }));
+        }
+        let rules = rules.iter().zip(met).map(|((rule, place), met)| RuleRow {
             id: Id::new(rule.record.id.clone()),
             version: rule.record.version,
             name: rule.record.name.clone(),
             place: (*place).to_owned(),
-            datastreams,
+            datastreams: met.datastreams,
+            thresholds_of: met
+                .thresholds_of
+                .into_iter()
+                .map(|(whose, count)| (whose.to_string(), count))
+                .collect(),
         });
         let mut report = Self {
             ok: false,
@@ -194,6 +232,17 @@ impl Report {
             });
             lines.push(table(&["rule", "version", "datastreams", ""], rows));
         }
+        for rule in self.rules.iter().filter(|rule| !rule.thresholds_of.is_empty()) {
+            let of = rule
+                .thresholds_of
+                .iter()
+                .map(|(whose, count)| format!("{whose} ({count})"));
+            let of = of.collect::<Vec<_>>().join(", ");
+            lines.push(format!(
+                "rule `{}`: so many datastreams go by thresholds of the {of}",
+                rule.id
+            ));
+        }
         for mistake in [true, false] {
             let rows: Vec<&UnmatchedRow> = self.unmatched.iter().filter(|row| row.mistake == mistake).collect();
             if rows.is_empty() {
@@ -207,10 +256,7 @@ impl Report {
                 }
                 .to_owned(),
             );
-            lines.extend(rows.iter().take(LISTED).map(|row| match &row.datastream {
-                Some(datastream) => format!("  datastream `{datastream}`: {}", row.detail),
-                None => format!("  {}", row.detail),
-            }));
+            lines.extend(rows.iter().take(LISTED).map(|row| row.for_people()));
             more(&mut lines, rows.len(), "of these");
         }
         lines.extend(
@@ -258,15 +304,49 @@ impl RefusedRow {
     }
 }
 
+/// What a rule watches.
+#[derive(Clone, Default)]
+struct MetBy {
+    datastreams: Vec<Id<Datastream>>,
+    thresholds_of: BTreeMap<Whose, usize>,
+}
+
+impl MetBy {
+    fn add(&mut self, datastream: &Id<Datastream>, givers: &Givers) {
+        self.datastreams.push(datastream.clone());
+        let givers = givers.iter().flat_map(|givers| givers.iter().flatten());
+        for whose in givers.copied().collect::<BTreeSet<Whose>>() {
+            *self.thresholds_of.entry(whose).or_default() += 1;
+        }
+    }
+}
+
 impl UnmatchedRow {
-    fn of(datastream: &Datastream, unmatched: &Unmatched, all_rules: bool) -> Self {
+    fn for_people(&self) -> String {
+        let about = (self.datastream.as_ref().map(|id| format!("datastream `{id}`")))
+            .or_else(|| self.asset.as_ref().map(|id| format!("asset `{id}`")))
+            .or_else(|| self.region.map(|code| format!("region `{code}`")));
+        match about {
+            Some(about) => format!("  {about}: {}", self.detail),
+            None => format!("  {}", self.detail),
+        }
+    }
+
+    /// It says nothing yet of which row it is.
+    fn of(unmatched: &Unmatched, all_rules: bool) -> Self {
         // Where only some rules are known the missing one may be among the others.
+        let is_missing = |problem: &GivenProblem| *problem == GivenProblem::RuleMissing;
         let mistake = match unmatched {
             Unmatched::RuleMissing { .. } => all_rules,
+            Unmatched::OfAsset { problem, .. } | Unmatched::OfRegion { problem, .. } if is_missing(problem) => {
+                all_rules
+            }
             other => other.is_mistake(),
         };
         Self {
-            datastream: Some(datastream.id.clone()),
+            datastream: None,
+            asset: None,
+            region: None,
             rule: unmatched.rule().map(Id::widen),
             kind: unmatched.kind(),
             detail: unmatched.to_string(),
