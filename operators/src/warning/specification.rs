@@ -380,7 +380,7 @@ impl Matched {
         }
         codes.sort_unstable();
         codes.dedup();
-        let of = |regional: &Regional, code| regional.get(code).map(|region| region.thresholds.clone());
+        let of = |regional: &Regional, code: &RegionCode| regional.get(code).map(|region| region.thresholds.clone());
         codes.retain(|code| of(&self.regional, code) != of(&regional, code));
         (regional, codes)
     }
