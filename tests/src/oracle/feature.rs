@@ -56,8 +56,12 @@ fn window(watched: &Watched<'_>, feature: Feature, at: i64) -> Window {
 /// The value of a feature at an instant, in the datastream's unit (of `deviation` its square); `None` where it is unknown.
 pub fn value(watched: &Watched<'_>, feature: Feature, at: i64) -> Option<Fraction> {
     let seen = watched.seen;
-    let last_of_all = seen.points.iter().rev().map(|(time, _)| *time).find(|time| *time <= at);
-    let heard = last_of_all.or_else(|| (seen.heard <= at).then_some(seen.heard));
+    // Of an hour or a day that is over it must have been heard of by its end.
+    let by = feature
+        .calendar
+        .map_or(at, |calendar| at.min(watched.city.window(calendar, at).1 - 1));
+    let last_of_all = seen.points.iter().rev().map(|(time, _)| *time).find(|time| *time <= by);
+    let heard = last_of_all.or_else(|| (seen.heard <= by).then_some(seen.heard));
     let Window { points, before } = window(watched, feature, at);
     let meets = |result: f64| feature.of.is_none_or(|of| meets(watched, of, decimal(result)));
     let results = || points.iter().map(|(_, result)| *result);

@@ -339,10 +339,12 @@ impl Series {
                     each(*point);
                 }
             }
-            if points.is_empty() {
+            // Behind the last point stands the last leaf again.
+            let end = start + points.len();
+            if end <= position {
                 return;
             }
-            position = start + points.len();
+            position = end;
         }
     }
 
