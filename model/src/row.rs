@@ -343,7 +343,8 @@ mod tests {
             2300000000000000\
             80d14b0b4d000000060000000000000000\
             0900000000000000e5ae9ae6b5b7e58cba\
-            00";
+            00\
+            0000000000000000";
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden);
         assert_eq!(binary::read::<Row>(&bytes).unwrap(), row);
