@@ -20,7 +20,8 @@ pub mod packs;
 pub use meet::{GivenProblem, Located, Met, Regional, Unmatched, Watching, given_by_asset, given_by_region, meet};
 pub use plan::{
     Border, Bound, Calendar, CalendarUnit, Comparison, Condition, Days, During, Feature, FeatureKind, Given, Givers,
-    LevelPlan, Limit, Merged, Operator, PairProblem, Role, Rule, Scaled, Thresholds, Whose, unit_of_feature,
+    LevelPlan, Limit, Merged, Operator, PairProblem, Reports, Role, Rule, RuleWarning, Scaled, Thresholds, Whose,
+    unit_of_feature,
 };
 pub use record::InputRecord;
 pub use secret::{Secret, WrittenSecret};

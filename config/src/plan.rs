@@ -14,12 +14,14 @@ mod check;
 mod during;
 mod feature;
 mod ladder;
+mod lint;
 mod merge;
 mod possible;
 mod scaled;
 
 pub use during::{Days, During};
 pub use feature::{Calendar, CalendarUnit, Feature, FeatureKind, unit_of_feature};
+pub use lint::{Reports, RuleWarning};
 pub use merge::{Given, Givers, Merged, PairProblem, Whose};
 pub use scaled::{Border, Limit, Scaled};
 

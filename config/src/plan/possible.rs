@@ -15,7 +15,7 @@ impl Operator {
     }
 
     /// Whether some value from `least` to `greatest` compares so with a threshold.
-    const fn may_hold(self, threshold: i128, least: i128, greatest: i128) -> bool {
+    pub(super) const fn may_hold(self, threshold: i128, least: i128, greatest: i128) -> bool {
         match self {
             Self::AtLeast => greatest >= threshold,
             Self::Above => greatest > threshold,

@@ -159,6 +159,10 @@ pub struct CheckArguments {
     /// Print one JSON object.
     #[arg(long, requires = "read")]
     pub json: bool,
+    /// Exit with 2 where rules may not mean what they say, too: a window shorter than its pane, a comparison that changes nothing, a
+    /// level that never stands alone.
+    #[arg(long, requires = "read")]
+    pub strict: bool,
 }
 
 /// How to run.

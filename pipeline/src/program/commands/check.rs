@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use riskflow_config::Settings;
+use riskflow_config::{Settings, WrittenSettings};
 use riskflow_connectors::{Polled, Share, Until, Verdict, open_source};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
@@ -32,6 +32,7 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut stock = Stock::default();
+    let horizon = horizon(arguments)?;
     if arguments.live {
         let (_, settings) = configuration::load(&arguments.config)?;
         read_live(&settings, &mut stock).context("could not read the input")?;
@@ -44,7 +45,7 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
     for path in &arguments.rules {
         files::read(path, Wanted::Rules, &mut stock)?;
     }
-    let report = Report::of(stock);
+    let report = Report::of(stock, Some(horizon));
     if !arguments.rules.is_empty() && !report.has_rules() {
         let given: Vec<String> = arguments.rules.iter().map(|path| path.display().to_string()).collect();
         return Err(no_rules(&given));
@@ -54,11 +55,22 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
     } else {
         report.for_people().iter().for_each(say);
     }
-    Ok(if report.is_clean() {
+    Ok(if report.is_clean() && !(arguments.strict && report.has_warnings()) {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(EXIT_CONFIGURATION)
     })
+}
+
+/// That of observations: in the configuration, where one is named or read, else the default.
+fn horizon(arguments: &CheckArguments) -> Result<riskflow_model::Duration> {
+    let named = arguments.config.config.is_some() || !arguments.config.overrides.is_empty();
+    let settings = if named || arguments.live {
+        configuration::load(&arguments.config)?.1
+    } else {
+        WrittenSettings::default().check()?
+    };
+    Ok(settings.time.horizon)
 }
 
 /// Where rules are asked about, or to be loaded, and there are none, something was mistaken for them.

@@ -120,7 +120,7 @@ enum State {
 fn load(settings: &Settings, what: &[String], how: How) -> Result<ExitCode> {
     let mut given = Stock::default();
     read_given(what, &mut given)?;
-    let report = Report::of(given);
+    let report = Report::of(given, None);
     if !report.has_rules() {
         return Err(no_rules(what));
     }
@@ -156,7 +156,7 @@ fn load(settings: &Settings, what: &[String], how: How) -> Result<ExitCode> {
     }
     // What is loaded, beside what was there.
     read_given(what, &mut live)?;
-    show(&rows, &Report::of(live), how);
+    show(&rows, &Report::of(live, None), how);
     Ok(ExitCode::SUCCESS)
 }
 

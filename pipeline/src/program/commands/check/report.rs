@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_config::{
-    GivenProblem, Givers, Located, Regional, Rule, Unmatched, Whose, given_by_asset, given_by_region, meet,
+    GivenProblem, Givers, Located, Regional, Reports, Rule, RuleWarning, Unmatched, Whose, given_by_asset,
+    given_by_region, meet,
 };
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::id::RuleOrLimit;
 use riskflow_model::intake::Limit;
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Key, Lineage, RegionCode, Text};
+use riskflow_model::{Duration, Id, Key, Lineage, RegionCode, Text, duration};
 use riskflow_operators::warning;
 use serde::Serialize;
 
@@ -31,6 +32,8 @@ pub struct Report {
     assets: usize,
     unmatched: Vec<UnmatchedRow>,
     passed_over: Vec<String>,
+    /// What rules hardly mean. They can be used all the same.
+    warnings: Vec<WarningRow>,
 }
 
 /// A record that would be refused.
@@ -62,6 +65,15 @@ struct RuleRow {
     thresholds_of: BTreeMap<String, usize>,
 }
 
+/// Something in a rule that will hardly do what its author means.
+#[derive(Serialize)]
+struct WarningRow {
+    rule: Id<RuleRecord>,
+    place: String,
+    #[serde(flatten)]
+    warning: RuleWarning,
+}
+
 /// A datastream with something that meets nothing, or a pair that is wrong together.
 #[derive(Serialize)]
 struct UnmatchedRow {
@@ -75,8 +87,8 @@ struct UnmatchedRow {
 }
 
 impl Report {
-    /// Matches all rows as the job does.
-    pub fn of(stock: Stock) -> Self {
+    /// Matches all rows as the job does. With the horizon of observations it is also said what rules hardly mean.
+    pub fn of(stock: Stock, horizon: Option<Duration>) -> Self {
         let refused = stock.refused().into_iter();
         let refused = refused.map(|refused| RefusedRow::of(refused, &stock)).collect();
         let mut rules: Vec<(Rule, &str)> = Vec::new();
@@ -151,6 +163,7 @@ impl Report {
                 ..UnmatchedRow::of(&one, stock.all_rules)
             }));
         }
+        let warnings = horizon.map_or_else(Vec::new, |horizon| warnings(&rules, &met, &datastreams, horizon));
         let rules = rules.iter().zip(met).map(|((rule, place), met)| RuleRow {
             id: Id::new(rule.record.id.clone()),
             version: rule.record.version,
@@ -172,6 +185,7 @@ impl Report {
             assets: assets.len(),
             unmatched,
             passed_over: stock.passed_over.clone(),
+            warnings,
         };
         report.ok = report.refused.is_empty() && !report.unmatched.iter().any(|row| row.mistake);
         report
@@ -191,6 +205,11 @@ impl Report {
     /// Whether there is a rule or a limit, a refused one included.
     pub fn has_rules(&self) -> bool {
         self.limits > 0 || !self.rules.is_empty() || !self.refused.is_empty()
+    }
+
+    /// Whether there is anything that rules hardly mean.
+    pub const fn has_warnings(&self) -> bool {
+        !self.warnings.is_empty()
     }
 
     /// Whether nothing would be refused and nothing is wrong together.
@@ -259,6 +278,12 @@ impl Report {
             lines.extend(rows.iter().take(LISTED).map(|row| row.for_people()));
             more(&mut lines, rows.len(), "of these");
         }
+        if !self.warnings.is_empty() {
+            lines.push("what rules may not mean:".to_owned());
+            let rows = self.warnings.iter().take(LISTED);
+            lines.extend(rows.map(|row| format!("  rule `{}`: {}", row.rule, row.warning)));
+            more(&mut lines, self.warnings.len(), "of these");
+        }
         lines.extend(
             self.passed_over
                 .iter()
@@ -302,6 +327,30 @@ impl RefusedRow {
             in_force,
         }
     }
+}
+
+/// What is hardly meant, rule by rule.
+fn warnings(rules: &[(Rule, &str)], met: &[MetBy], datastreams: &[&Datastream], horizon: Duration) -> Vec<WarningRow> {
+    let intervals = datastreams.iter().filter_map(|row| {
+        let interval = duration::parse(row.interval.as_ref()?).ok()?;
+        Some((&row.id, Duration(interval)))
+    });
+    let intervals: BTreeMap<&Id<Datastream>, Duration> = intervals.collect();
+    let of_rule = rules.iter().zip(met).flat_map(|((rule, place), met)| {
+        let reports = met.datastreams.iter().filter_map(|id| {
+            Some(Reports {
+                datastream: id.text().clone(),
+                interval: *intervals.get(id)?,
+            })
+        });
+        let warnings = rule.lint(&reports.collect::<Vec<_>>(), horizon).into_iter();
+        warnings.map(|warning| WarningRow {
+            rule: Id::new(rule.record.id.clone()),
+            place: (*place).to_owned(),
+            warning,
+        })
+    });
+    of_rule.collect()
 }
 
 /// What a rule watches.
