@@ -50,10 +50,11 @@ if [[ $what != demo ]]; then
     needs curl curl
     needs git git
     needs python3-venv
+    # promtool, which rules are compared with.
+    needs prometheus promtool
 fi
 if [[ $what == lint ]]; then
     needs shellcheck shellcheck
-    needs prometheus promtool
 fi
 
 command -v cargo >/dev/null || [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]] ||

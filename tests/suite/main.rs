@@ -23,6 +23,7 @@ mod golden;
 mod kafka;
 mod limits;
 mod product;
+mod promtool;
 mod quiet;
 mod reading;
 mod recovery;
