@@ -53,7 +53,11 @@ impl Tally {
             let ended = match told.kind {
                 DeltaKind::Raised => false,
                 DeltaKind::Cleared | DeltaKind::Withdrawn => true,
-                DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised => continue,
+                DeltaKind::Escalated
+                | DeltaKind::Eased
+                | DeltaKind::Revised
+                | DeltaKind::Recorded
+                | DeltaKind::Amended => continue,
             };
             let level = if ended { told.levels.0 } else { told.levels.1 };
             for way in self.ways(told, level) {
