@@ -152,6 +152,10 @@ pub(super) fn end(track: &Track, position: usize) -> Option<i64> {
 /// The episodes that are over and touch a stretch of a track.
 pub(super) fn over(track: &Track, from: i64, until: i64) -> Vec<(i64, i64)> {
     let first = track.partition_point(|(time, _)| *time < from);
+    // One that goes on may be long, and is none of them.
+    if end(track, first).is_none() {
+        return Vec::new();
+    }
     let mut position = begin(track, first);
     let mut found = Vec::new();
     while let Some((since, _)) = track.get(position).filter(|(since, _)| *since <= until) {

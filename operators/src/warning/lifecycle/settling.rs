@@ -156,7 +156,9 @@ impl<'a> Settling<'a> {
     /// What is over is what the track says now: tells what differs. Returns the identifier of the one that is open again.
     fn revise_past(&mut self, warning: &Warning, past: &mut Past, forget: i64) -> Option<Id<WarningState>> {
         let (from, until) = (warning.stale_from, warning.stale_until);
-        let mut taken: BTreeSet<i64> = self.kept.iter().map(|(since, _)| *since).collect();
+        let kept = self.kept.map(|(since, _)| since);
+        let mut taken: BTreeSet<i64> = BTreeSet::new();
+        let is_free = |since: &i64, taken: &BTreeSet<i64>| kept != Some(*since) && !taken.contains(since);
         let mut reopened = None;
         for row in past.touched(from, until) {
             if self.before.as_ref().is_some_and(|before| before.id == row.id) {
@@ -164,7 +166,7 @@ impl<'a> Settling<'a> {
                 continue;
             }
             let found = past::episode(&warning.track, row.since.0);
-            let found = found.filter(|(since, _)| *since < row.until.0 && !taken.contains(since));
+            let found = found.filter(|(since, _)| *since < row.until.0 && is_free(since, &taken));
             taken.extend(found.map(|(since, _)| since));
             match found {
                 Some((since, Some(end))) => self.amend(warning, past, &row, (since, end)),
@@ -178,7 +180,7 @@ impl<'a> Settling<'a> {
         }
         let Some(asset) = self.asset else { return reopened };
         for (since, end) in past::over(&warning.track, from, until) {
-            if end > forget && !taken.contains(&since) {
+            if end > forget && is_free(&since, &taken) {
                 self.record(warning, past, asset, (since, end));
             }
         }
