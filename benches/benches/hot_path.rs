@@ -6,7 +6,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use riskflow_config::{InputRecord, Rule, TimeSettings, UnknownSettings};
 use riskflow_connectors::{RawRecord, decode};
-use riskflow_model::observation::{Observation, Quality, Reading};
+use riskflow_model::observation::{Observation, Quality, Reading, Said};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Duration, Key, Millis};
@@ -72,6 +72,7 @@ fn monitoring(criterion: &mut Criterion) {
                     givers: None,
                 }],
                 valid: None,
+                states: None,
             };
             ((Key::of(&i.to_string()), Box::new(specification)), 1)
         });
@@ -88,7 +89,7 @@ fn monitoring(criterion: &mut Criterion) {
                     datastream: *key,
                     id: "".into(),
                     time: Millis(now - 500),
-                    reading: Some(Reading {
+                    said: Said::Number(Reading {
                         result: 40.0,
                         quality: Quality::Good,
                     }),

@@ -13,6 +13,8 @@ use crate::{
 const MOST_PEOPLE: u32 = 100_000_000;
 /// So many numbers may stand for no value.
 const MOST_NO_VALUES: usize = 20;
+/// A datastream knows so many states.
+const MOST_STATES: usize = 100;
 
 /// A record of `base.region`, keyed by `code`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -213,6 +215,10 @@ pub struct Datastream {
     /// of the former nothing is known of it.
     #[serde(default, deserialize_with = "crate::field::or_default")]
     pub reporting: Reporting,
+    /// The numbers that stand for states which it reports by name, such as `{"closed":0,"open":1,"fault":2}`. `true` and `false` are 1
+    /// and 0 where they are not among them. At most 100, exact to thousandths, -1e9 to 1e9. They hold for what arrives from then on.
+    #[serde(default, deserialize_with = "crate::field::or_default")]
+    pub states: TextMap<Number>,
 }
 
 /// When a datastream reports.
@@ -234,7 +240,8 @@ impl Record for Datastream {
         key: "id",
         capability: None,
         example: r#"{"id":"s1","asset":"a1","observed_property":"rainfall","unit":"mm","tags":["t"],
-            "thresholds":{"r":{"blue":50.0}},"valid":{"min":-1,"max":500.5},"no_value":[-9999,999.9],"interval":"5m","reporting":"on_event"}"#,
+            "thresholds":{"r":{"blue":50.0}},"valid":{"min":-1,"max":500.5},"no_value":[-9999,999.9],"interval":"5m","reporting":"on_event",
+            "states":{"open":1.0}}"#,
     };
 }
 
@@ -280,6 +287,24 @@ impl Datastream {
         let inexact = self.no_value.iter().enumerate().filter(|(_, number)| !exact(**number));
         for (index, number) in inexact {
             check.wrong(format_args!("no_value[{index}]"), number, give);
+        }
+        let states = self.states.iter().count();
+        if states > MOST_STATES {
+            check.wrong("states", format!("a map of {states}"), "at most 100 states");
+        }
+        for (name, number) in self.states.iter().filter(|_| states <= MOST_STATES) {
+            let field = format_args!("states.{name}");
+            check.identifier(field, name);
+            if name.trim().replacen(',', ".", 1).parse::<f64>().is_ok() {
+                check.wrong(
+                    field,
+                    "the name of a number",
+                    "the name of a state: a number in quotes is no result",
+                );
+            }
+            if !exact(*number) {
+                check.wrong(field, number, give);
+            }
         }
         if let Some(interval) = &self.interval {
             let millis = duration::parse(interval).ok();

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use compact_str::CompactString;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::topic::{Record, Shape, Spec};
 use crate::{Key, Millis};
@@ -22,9 +22,10 @@ pub struct ObservationRecord<'a> {
     #[serde(alias = "phenomenonTime")]
     #[schemars(extend("x-aliases" = ["phenomenonTime"]))]
     pub phenomenon_time: Millis,
-    /// The value, in the datastream's unit; absent only when `op` is `delete`. From -1e9 to 1e9.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<f64>,
+    /// The value, in the datastream's unit, from -1e9 to 1e9; or the name of a state, which `states` in the datastream's row makes a
+    /// number of. `true` and `false` are 1 and 0 where that does not say otherwise. Absent only when `op` is `delete`.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub result: Option<WrittenResult<'a>>,
     /// How far the value may be trusted.
     #[serde(
         default,
@@ -52,6 +53,82 @@ impl Record for ObservationRecord<'_> {
         capability: None,
         example: r#"{"datastream":"s1","phenomenon_time":0,"result":1,"quality":"good","op":"upsert"}"#,
     };
+}
+
+/// A result as written.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum WrittenResult<'a> {
+    /// A number.
+    Number(f64),
+    /// The name of a state; `true` and `false` are names, too.
+    State(Cow<'a, str>),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for WrittenResult<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ResultVisitor)
+    }
+}
+
+struct ResultVisitor;
+
+impl<'de> de::Visitor<'de> for ResultVisitor {
+    type Value = WrittenResult<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a number, or the name of a state")
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<WrittenResult<'de>, E> {
+        Ok(WrittenResult::Number(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<WrittenResult<'de>, E> {
+        Ok(WrittenResult::Number(number as f64))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<WrittenResult<'de>, E> {
+        Ok(WrittenResult::Number(number as f64))
+    }
+
+    fn visit_bool<E>(self, is_true: bool) -> Result<WrittenResult<'de>, E> {
+        let name = if is_true { "true" } else { "false" };
+        Ok(WrittenResult::State(Cow::Borrowed(name)))
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<WrittenResult<'de>, E> {
+        state_name(text)?;
+        Ok(WrittenResult::State(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<WrittenResult<'de>, E> {
+        state_name(text)?;
+        Ok(WrittenResult::State(Cow::Owned(text.to_owned())))
+    }
+}
+
+/// A number in quotes is a mistake of whoever wrote it, not the name of a state.
+fn state_name<E: de::Error>(text: &str) -> Result<(), E> {
+    let point = text.trim().replacen(',', ".", 1);
+    if point.is_empty() || point.parse::<f64>().is_ok() {
+        return Err(E::invalid_type(de::Unexpected::Str(text), &"f64"));
+    }
+    Ok(())
+}
+
+impl JsonSchema for WrittenResult<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "Result".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["number", "string", "boolean"] })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
 }
 
 /// How far a value may be trusted. A `bad` one is kept, so that a later correction finds it, but no feature counts it.
@@ -108,7 +185,47 @@ pub struct Observation {
     /// When the value held.
     pub time: Millis,
     /// What is known of that time from now on.
-    pub reading: Option<Reading>,
+    pub said: Said,
+}
+
+/// What an observation says of its time. As large as a reading: nearly all are that.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Said {
+    /// Nothing any more: it was taken back.
+    Nothing,
+    /// A number.
+    Number(Reading),
+    /// The name of a state, of which the datastream's row makes a number.
+    State(Box<State>),
+}
+
+const _: () = assert!(size_of::<Said>() == size_of::<Option<Reading>>());
+
+/// The name of a state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// As written.
+    pub name: CompactString,
+    /// How far it may be trusted.
+    pub quality: Quality,
+}
+
+impl State {
+    /// What is a number without a row that says so.
+    #[must_use]
+    pub fn of_itself(&self) -> Option<f64> {
+        match &*self.name {
+            "true" => Some(1.0),
+            "false" => Some(0.0),
+            _ => None,
+        }
+    }
+}
+
+impl From<Option<Reading>> for Said {
+    fn from(reading: Option<Reading>) -> Self {
+        reading.map_or(Self::Nothing, Self::Number)
+    }
 }
 
 /// The value of an observation that was not taken back.

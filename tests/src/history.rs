@@ -6,7 +6,7 @@ use riskflow::runtime::replay::EpochInput;
 pub use riskflow::simulator::draw::Draw;
 use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
-use riskflow_model::observation::{Observation, Quality, Reading};
+use riskflow_model::observation::{Observation, Quality, Reading, Said, State};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis, Problems, RegionCode, Row};
@@ -84,7 +84,7 @@ pub struct Maker {
     /// Permits, certificates and reports as of their highest version.
     papers: permit::Papers,
     people: people::People,
-    /// For thresholds of assets and regions: what is drawn there changes nothing else.
+    /// For thresholds of assets and regions, and for states: what is drawn there changes nothing else.
     given: Draw,
 }
 
@@ -318,6 +318,7 @@ impl Maker {
             "tags": tags,
             "unit": unit,
             "thresholds": thresholds,
+            "states": self.states(),
             "reporting": self.draw.pick(&["interval", "interval", "on_event"]),
         });
         for (field, value) in sense.as_object().into_iter().flatten() {
@@ -431,8 +432,32 @@ impl Maker {
             datastream: Key::of(&id),
             id: id.into(),
             time: Millis(time),
-            reading,
+            said: self.said(reading),
         };
         (origin, InputRecord::Observation(observation))
+    }
+
+    /// A number, or now and then the name of a state in its place.
+    fn said(&mut self, reading: Option<Reading>) -> Said {
+        match reading {
+            Some(Reading { quality, .. }) if self.given.once_in(5) => {
+                let names = ["open", "open", "closed", "true", "false", "fault", "jammed"];
+                let name = (*self.given.pick(&names)).into();
+                Said::State(Box::new(State { name, quality }))
+            }
+            reading => reading.into(),
+        }
+    }
+
+    /// The numbers of states, of most datastreams.
+    fn states(&mut self) -> serde_json::Value {
+        let mut states = serde_json::Map::new();
+        for name in ["open", "closed", "fault", "true"] {
+            let known = self.given.once_in(if name == "true" { 6 } else { 2 });
+            if known {
+                states.insert(name.into(), json!(self.given.below(24) as f64 / 2.0 - 1.0));
+            }
+        }
+        states.into()
     }
 }

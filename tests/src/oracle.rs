@@ -284,8 +284,11 @@ impl Oracle {
                 sense: sense(row),
                 ..Stream::default()
             });
-            for (_, _, observation) in self.waiting.remove(key).unwrap_or_default() {
-                apply(&mut stream.series, &observation);
+            for (_, origin, observation) in self.waiting.remove(key).unwrap_or_default() {
+                match entry::said(row, &observation) {
+                    Some(reading) => apply(&mut stream.series, observation.time.0, reading),
+                    None => drop(expected.dead.insert((Reason::UnknownState, origin))),
+                }
             }
         }
     }
@@ -397,8 +400,12 @@ impl Oracle {
             expected.dead.insert((Reason::InFuture, origin));
         } else if let Some(stream) = self.streams.get_mut(&observation.datastream) {
             let before = stream.series.get(&time).copied();
-            apply(&mut stream.series, observation);
-            let cause = match (before, observation.reading) {
+            let Some(reading) = entry::said(&self.datastreams[&observation.datastream], observation) else {
+                expected.dead.insert((Reason::UnknownState, origin));
+                return;
+            };
+            apply(&mut stream.series, time, reading);
+            let cause = match (before, reading) {
                 (None, None) => return,
                 (None, Some(_)) if now - time > settings.late_after.0 => Cause::LateData,
                 (None, Some(_)) => Cause::Data,
@@ -505,9 +512,9 @@ impl Oracle {
     }
 }
 
-fn apply(series: &mut BTreeMap<i64, Reading>, observation: &Observation) {
-    match observation.reading {
-        Some(reading) => drop(series.insert(observation.time.0, reading)),
-        None => drop(series.remove(&observation.time.0)),
+fn apply(series: &mut BTreeMap<i64, Reading>, time: i64, reading: Option<Reading>) {
+    match reading {
+        Some(reading) => drop(series.insert(time, reading)),
+        None => drop(series.remove(&time)),
     }
 }

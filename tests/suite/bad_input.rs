@@ -185,7 +185,7 @@ fn held_of_a_million(max_observations: usize, max_bytes: usize) -> usize {
                 datastream: Key::of(&id),
                 id: id.into(),
                 time: Millis(epoch),
-                reading,
+                said: reading.into(),
             };
             (origin, InputRecord::Observation(observation))
         };

@@ -10,10 +10,11 @@ use riskflow::runtime::graph::{Meters, Semantics};
 use riskflow::runtime::output::EpochOutput;
 use riskflow::runtime::replay::{EpochInput, replay};
 use riskflow_config::InputRecord;
+use riskflow_model::observation::Said;
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseEventKind, CaseState, CaseStep, Cause, DeadLetter, DeltaKind, LimitSource, Notice,
-    NoticeEvent, Origin, PastState, PastWarning, Refusal, RegionRisk, ReportTotal, Response, Unmatched, WarningDelta,
-    WarningState,
+    AssetRisk, CaseDelta, CaseEventKind, CaseState, CaseStep, Cause, DeadLetter, DeltaKind, FeatureValue, LimitSource,
+    Notice, NoticeEvent, Origin, PastState, PastWarning, Refusal, RegionRisk, ReportTotal, Response, Unmatched,
+    WarningDelta, WarningState,
 };
 use riskflow_model::topic::{Shape, Topic};
 use riskflow_model::{Duration, Key, Millis, OutputRecord};
@@ -190,9 +191,23 @@ struct Reached {
     past: [u32; 4],
     /// How often levels began and ended that go by thresholds of these.
     limits: BTreeMap<(LimitSource, bool), usize>,
+    /// Datastreams and times of observations that are names of states.
+    stated: BTreeSet<(Key, Millis)>,
+    /// How often levels began and ended with one of these.
+    states: BTreeMap<bool, usize>,
 }
 
 impl Reached {
+    fn learn(&mut self, input: &EpochInput) {
+        for (_, record) in &input.records {
+            if let InputRecord::Observation(observation) = record
+                && matches!(observation.said, Said::State(_))
+            {
+                self.stated.insert((observation.datastream, observation.time));
+            }
+        }
+    }
+
     fn add(&mut self, before: &Visible, output: &EpochOutput) {
         for delta in output.log::<WarningDelta>() {
             let was_open = before.0.warnings.contains_key(&delta.id);
@@ -211,6 +226,12 @@ impl Reached {
                 DeltaKind::Cleared | DeltaKind::Withdrawn => false,
                 DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Revised | DeltaKind::Amended => continue,
             };
+            let datastream = Key::of(&delta.explanation.datastream);
+            let last = |feature: &FeatureValue| Some((datastream, feature.last?.time));
+            let mut rests_on = delta.explanation.features.iter().filter_map(last);
+            if rests_on.any(|observation| self.stated.contains(&observation)) {
+                *self.states.entry(begins).or_default() += 1;
+            }
             let of: BTreeSet<LimitSource> = delta.explanation.limits.iter().map(|limit| limit.of).collect();
             for of in of {
                 *self.limits.entry((of, begins)).or_default() += 1;
@@ -274,6 +295,10 @@ impl Reached {
             "of the past: {:?}",
             self.past
         );
+        for begins in [true, false] {
+            let times = self.states.get(&begins).copied().unwrap_or(0);
+            assert!(times >= 20, "levels that rest on states: {:?}", self.states);
+        }
         for of in [LimitSource::Datastream, LimitSource::Asset, LimitSource::Region] {
             for begins in [true, false] {
                 let times = self.limits.get(&(of, begins)).copied().unwrap_or(0);
@@ -302,6 +327,7 @@ fn first_difference_in(
     let mut visible = Visible::default();
     for (index, (input, output)) in history.iter().zip(&outputs).enumerate() {
         assert_eq!(input.epoch, output.epoch);
+        reached.learn(input);
         reached.add(&visible, output);
         visible.apply(output);
         let batch = oracle.step(input);

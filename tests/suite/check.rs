@@ -121,6 +121,88 @@ fn rules_in_files_are_checked_against_rows_in_files() {
     assert!(code == Some(2) && err.contains("give `TOPIC=FILE`"), "{err}");
 }
 
+/// Whose thresholds hold, and which of assets and regions are for nothing.
+#[test]
+fn thresholds_from_elsewhere_are_counted_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let rules = write(at, "new.json", &rule("depth", 1, "5"));
+    let base = at.join("base");
+    std::fs::create_dir(&base).unwrap();
+    let asset = ASSETS.replace("}", r#","thresholds":{"depht":{"red":1},"depth":{"orange":7}}}"#);
+    write(&base, "base.asset.json", &asset);
+    let region = r#"{"code":"3309","name":"z","thresholds":{"depth":{"blue":4,"blue.x":3}}}"#;
+    write(&base, "base.region.json", region);
+    let rows = [
+        datastream("d1", "depth", "{}"),
+        datastream("d2", "depth", r#"{"depth":{"blue":6}}"#),
+    ];
+    write(&base, "base.datastream.json", &format!("[{},{}]", rows[0], rows[1]));
+    let base = base.to_str().unwrap();
+    let (code, out, err) = check(&["--rules", &rules, "--base", base, "--json"]);
+    assert_eq!(code, Some(2), "{out}{err}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let of = &report["rules"][0]["thresholds_of"];
+    assert_eq!(*of, json!({ "datastream": 1, "region 3309": 1 }));
+    let told: Vec<Value> = report["unmatched"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| json!([row["kind"], row["asset"], row["region"]]))
+        .collect();
+    let expected = [
+        json!(["asset_rule_missing", "a", null]),
+        json!(["asset_names_nothing", "a", null]),
+        json!(["region_names_nothing", null, "3309"]),
+    ];
+    assert_eq!(told, expected);
+    let (_, out, _) = check(&["--rules", &rules, "--base", base]);
+    for says in [
+        "rule `depth`: so many datastreams go by thresholds of the datastream (1), region 3309 (1)",
+        "asset `a`: `thresholds.depht` is for a rule that does not exist",
+        "region `3309`: rule `depth`: `blue.x` names no level or comparison of the rule, so that threshold is not used",
+    ] {
+        assert!(out.contains(says), "{says}:\n{out}");
+    }
+}
+
+/// What a rule will hardly mean is told, and fails only where that is asked for.
+#[test]
+fn what_a_rule_will_hardly_mean_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let hasty = r#"{"id":"depth","version":1,"pane":"1m","select":{"observed_property":"depth"},"levels":{"blue":{
+        "when":{"feature":"last","window":"5m","op":">=","threshold":3},"hold":"20m"}}}"#;
+    let rules = write(at, "new.json", hasty);
+    write(at, "base.asset.json", ASSETS);
+    let row = datastream("d1", "depth", "{}")
+        .replace('}', "")
+        .replace("thresholds\":{", "interval\":\"15m\"}");
+    let datastreams = write(at, "base.datastream.json", &row);
+    let assets = at.join("base.asset.json").to_str().unwrap().to_owned();
+    let base = ["--rules", &rules, "--base", &assets, &datastreams];
+    let (code, out, err) = check(&[&base[..], &["--json"]].concat());
+    assert_eq!(code, Some(0), "{out}{err}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let found: Vec<&Value> = report["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["path"])
+        .collect();
+    let window = "levels.blue.when.window";
+    assert_eq!(found, [window, window, "levels.blue.hold"]);
+    assert_eq!(
+        (&report["ok"], &report["warnings"][1]["rule"]),
+        (&json!(true), &json!("depth"))
+    );
+    let (code, out, _) = check(&[&base[..], &["--strict"]].concat());
+    assert_eq!(code, Some(2), "{out}");
+    assert!(out.contains("`5m`, and `d1` reports every `15m`"), "{out}");
+    let (_, out, _) = check(&[&base[..], &["--set", "time.horizon=1h"]].concat());
+    assert!(!out.contains("levels.blue.hold"), "{out}");
+}
+
 #[test]
 fn the_packs_are_clean() {
     let packs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/rules");

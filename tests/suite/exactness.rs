@@ -89,7 +89,7 @@ fn city() -> EpochInput {
                 datastream: Key::of(&id),
                 id: id.into(),
                 time: Millis(START),
-                reading,
+                said: reading.into(),
             };
             records.push((origin, InputRecord::Observation(observation)));
         }

@@ -16,7 +16,7 @@ use riskflow::simulator::draw::Draw;
 use riskflow_benches::load::START;
 use riskflow_benches::measure::{cpu, machine};
 use riskflow_config::{CaseSettings, Rule, TimeSettings, UnknownSettings};
-use riskflow_model::observation::{Observation, Quality, Reading};
+use riskflow_model::observation::{Observation, Quality, Reading, Said};
 use riskflow_model::output::{Cause, DeltaKind, Origin};
 use riskflow_model::{Domain, Duration, Key, Level, Millis};
 use riskflow_operators::closed_loop::{
@@ -292,6 +292,7 @@ impl Driver {
             subject,
             entries,
             valid: None,
+            states: None,
         };
         keyed.rows(Millis(START), vec![((key, Box::new(specification)), 1)]);
         keyed.settle(Millis(START), &mut Vec::new());
@@ -312,7 +313,7 @@ impl Driver {
                     datastream: self.key,
                     id: "d".into(),
                     time: Millis(*time),
-                    reading: Some(Reading {
+                    said: Said::Number(Reading {
                         result: *result,
                         quality: Quality::Good,
                     }),

@@ -19,6 +19,7 @@ use hashbrown::HashMap;
 use riskflow_benches::load::each;
 use riskflow_config::InputRecord;
 use riskflow_model::base::{self, Datastream};
+use riskflow_model::observation::Said;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Level, RegionCode};
 
@@ -71,7 +72,8 @@ fn main() -> Result<()> {
         let InputRecord::Observation(observation) = record else {
             return;
         };
-        let (Some(stream), Some(reading)) = (streams.get_mut(&observation.datastream), observation.reading) else {
+        let (Some(stream), Said::Number(reading)) = (streams.get_mut(&observation.datastream), &observation.said)
+        else {
             return;
         };
         count += 1;

@@ -20,6 +20,7 @@ use riskflow_benches::load::each;
 use riskflow_benches::storm::{THRESHOLDS, WINDOW};
 use riskflow_config::InputRecord;
 use riskflow_model::base::{self, Datastream};
+use riskflow_model::observation::Said;
 use riskflow_model::output::{AssetRisk, LevelCounts, RegionRisk, TopAsset};
 use riskflow_model::topic::Topic;
 use riskflow_model::{DomainScope, Key, Level, Millis, OutputRecord, RegionCode, Text};
@@ -89,7 +90,8 @@ fn main() -> Result<()> {
         let InputRecord::Observation(observation) = record else {
             return;
         };
-        let (Some(stream), Some(reading)) = (streams.get_mut(&observation.datastream), observation.reading) else {
+        let (Some(stream), Said::Number(reading)) = (streams.get_mut(&observation.datastream), &observation.said)
+        else {
             return;
         };
         let now = observation.time.0;

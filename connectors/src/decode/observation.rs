@@ -1,7 +1,7 @@
 //! The hot path: one pass over the payload, nothing allocated.
 
 use riskflow_model::json;
-use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
+use riskflow_model::observation::{Observation, ObservationRecord, Op, Quality, Reading, Said, State, WrittenResult};
 use riskflow_model::{Key, identifier};
 
 use super::Rejection;
@@ -10,18 +10,20 @@ use super::reject::unreadable;
 pub(super) fn decode(text: &str) -> Result<Observation, Rejection> {
     let record: ObservationRecord<'_> = serde_json::from_str(text).map_err(|_| why(text))?;
     identifier::check(&record.datastream).map_err(|wrong| Rejection::field("datastream", wrong.found, &wrong.give))?;
-    let reading = match record.op {
-        Op::Delete => None,
-        Op::Upsert => Some(Reading {
-            result: result(record.result)?,
+    let said = match (record.op, record.result) {
+        (Op::Delete, _) => Said::Nothing,
+        (Op::Upsert, Some(WrittenResult::State(name))) => state(&name, record.quality)?,
+        (Op::Upsert, Some(WrittenResult::Number(number))) => Said::Number(Reading {
+            result: result(number)?,
             quality: record.quality,
         }),
+        (Op::Upsert, None) => return Err(missing()),
     };
     Ok(Observation {
         datastream: Key::of(&record.datastream),
         id: (&*record.datastream).into(),
         time: record.phenomenon_time,
-        reading,
+        said,
     })
 }
 
@@ -31,10 +33,22 @@ fn why(text: &str) -> Rejection {
     unreadable(text, why)
 }
 
-fn result(result: Option<f64>) -> Result<f64, Rejection> {
-    match result {
-        Some(result) if result.abs() <= Reading::LIMIT => Ok(result),
-        Some(result) => Err(Rejection::field("result", result, "a number from -1e9 to 1e9")),
-        None => Err(Rejection::field("result", "missing", "a number, or `op`: `delete`")),
+fn result(result: f64) -> Result<f64, Rejection> {
+    if result.abs() <= Reading::LIMIT {
+        return Ok(result);
     }
+    Err(Rejection::field("result", result, "a number from -1e9 to 1e9"))
+}
+
+#[cold]
+fn missing() -> Rejection {
+    Rejection::field("result", "missing", "a number, the name of a state, or `op`: `delete`")
+}
+
+/// A name that no row may have is a mistake of the record.
+#[cold]
+fn state(name: &str, quality: Quality) -> Result<Said, Rejection> {
+    identifier::check(name).map_err(|wrong| Rejection::field("result", wrong.found, &wrong.give))?;
+    let name = name.into();
+    Ok(Said::State(Box::new(State { name, quality })))
 }

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use riskflow_config::InputRecord;
-use riskflow_model::observation::Quality;
+use riskflow_model::observation::{Observation, Quality, Reading, Said};
 use riskflow_model::output::{PayloadEncoding, Reason};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
@@ -35,6 +35,33 @@ const DATASTREAM: &str =
 const RULE: &str = r#"{"id":"r","version":1,"select":{"observed_property":"rainfall"},
     "levels":{"blue":{"when":{"feature":"sum","window":"12h","op":">=","threshold":50}}}}"#;
 
+fn number(observation: &Observation) -> Reading {
+    match &observation.said {
+        Said::Number(reading) => *reading,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn results_that_are_names_are_states() {
+    for (result, name) in [
+        (r#""open""#, "open"),
+        ("true", "true"),
+        ("false", "false"),
+        (r#""\u5f00""#, "开"),
+    ] {
+        let payload = format!(r#"{{"datastream":"s1","phenomenon_time":0,"result":{result},"quality":"suspect"}}"#);
+        let record = decode(&raw(Topic::IN_OBSERVATION, None, Some(payload.as_bytes()))).unwrap();
+        let InputRecord::Observation(observation) = record else {
+            panic!("{record:?}");
+        };
+        let Said::State(state) = observation.said else {
+            panic!("{observation:?}");
+        };
+        assert_eq!((&*state.name, state.quality), (name, Quality::Suspect));
+    }
+}
+
 #[test]
 fn good_observations_decode() {
     let decoded = |payload: &str| match decode(&raw(Topic::IN_OBSERVATION, None, Some(payload.as_bytes()))).unwrap() {
@@ -46,15 +73,15 @@ fn good_observations_decode() {
         (plain.datastream, plain.time),
         (Key::of("s1"), Millis(1_627_187_400_000))
     );
-    assert_eq!(plain.reading.unwrap().result, 5.5);
+    assert_eq!(number(&plain).result, 5.5);
     let standard = decoded(
         r#" {"datastream":"s\u0031","phenomenonTime":"2021-07-25T12:30:00+08:00","result":-3,"resultQuality":"bad","x":[1]}"#,
     );
     assert_eq!((standard.datastream, standard.time), (plain.datastream, plain.time));
-    assert_eq!(standard.reading.unwrap().quality, Quality::Bad);
+    assert_eq!(number(&standard).quality, Quality::Bad);
     assert_eq!(
-        decoded(r#"{"datastream":"s1","phenomenon_time":0,"op":"delete"}"#).reading,
-        None
+        decoded(r#"{"datastream":"s1","phenomenon_time":0,"op":"delete"}"#).said,
+        Said::Nothing
     );
 }
 

@@ -89,6 +89,8 @@ fn kind(root: &Value, property: &Value) -> Kind {
     match () {
         () if is("array") && of_text => Kind::List,
         () if is("array") || is("object") => Kind::Nested,
+        // What is no number there is a name.
+        () if is("number") => Kind::Number,
         () if is("boolean") => Kind::Flag,
         () if is("string") && is("integer") => Kind::Time,
         () if is("string") => Kind::Text,
@@ -123,14 +125,14 @@ mod tests {
     #[test]
     fn every_field_of_every_table_has_the_kind_of_its_type() {
         let expected = [
-            (Topic::BASE_REGION, "code:Text name:Text parent:Text"),
+            (Topic::BASE_REGION, "code:Text name:Text parent:Text thresholds:Nested"),
             (
                 Topic::BASE_ASSET,
-                "category:Text domain:Text id:Text inherent_level:Whole name:Text population:Whole position:Nested region:Text tags:List",
+                "category:Text domain:Text id:Text inherent_level:Whole name:Text population:Whole position:Nested region:Text tags:List thresholds:Nested",
             ),
             (
                 Topic::BASE_DATASTREAM,
-                "asset:Text id:Text interval:Text no_value:Nested observed_property:Text tags:List thresholds:Nested unit:Text valid:Nested",
+                "asset:Text id:Text interval:Text no_value:Nested observed_property:Text reporting:Text states:Nested tags:List thresholds:Nested unit:Text valid:Nested",
             ),
             (Topic::BASE_UNIT, "id:Text name:Text parent:Text region:Text"),
             (Topic::BASE_USER, "channel:Text id:Text posts:Nested"),

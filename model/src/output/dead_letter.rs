@@ -116,11 +116,13 @@ pub enum Reason {
     UnknownDatastream,
     /// A rule that cannot be used.
     InvalidRule,
+    /// The name of a state that the datastream's row does not know.
+    UnknownState,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::InvalidUtf8,
         Self::InvalidField,
@@ -130,6 +132,7 @@ impl Reason {
         Self::InFuture,
         Self::UnknownDatastream,
         Self::InvalidRule,
+        Self::UnknownState,
     ];
 
     /// The name on the topics and in metrics.
@@ -145,6 +148,7 @@ impl Reason {
             Self::InFuture => "in_future",
             Self::UnknownDatastream => "unknown_datastream",
             Self::InvalidRule => "invalid_rule",
+            Self::UnknownState => "unknown_state",
         }
     }
 }

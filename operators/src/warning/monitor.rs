@@ -43,16 +43,17 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use compact_str::CompactString;
 use jiff::tz::TimeZone;
 use riskflow_config::{CityDays, TimeSettings, UnknownSettings};
-use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
+use riskflow_model::observation::{Observation, ObservationRecord, Op, Quality, Reading, Said, State, WrittenResult};
 use riskflow_model::output::{Cause, DeadLetter, Origin, PayloadEncoding, Reason};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Duration, Key, Millis, Text};
+use riskflow_model::{Duration, Key, Millis, Number, Text, TextMap};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Fold, Next, SHARDS};
-use crate::warning::specification::Specification;
+use crate::warning::specification::{Specification, States};
 use crate::warning::valid::NoValueMeter;
 
 use civil::Civil;
@@ -128,11 +129,21 @@ struct Aside {
     ended: Vec<Ended>,
     /// What is forecast.
     forecasts: Forecasts,
+    /// Which numbers stand for states. They come with the row, so they are not saved.
+    #[serde(skip)]
+    states: States,
+    /// Observations with the names of states that the row does not know, since the last settling.
+    #[serde(skip)]
+    stateless: Vec<Observed>,
 }
 
 impl Aside {
     fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.ended.is_empty() && self.forecasts.is_empty()
+        self.waiting.is_empty()
+            && self.ended.is_empty()
+            && self.forecasts.is_empty()
+            && self.states.is_none()
+            && self.stateless.is_empty()
     }
 }
 
@@ -144,10 +155,15 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// What it takes of memory; a short identifier lies within.
+    /// What it takes of memory; a short identifier lies within, and so does the short name of a state.
     fn bytes(&self) -> u64 {
-        let id = &self.observed.observation.id;
-        (size_of::<Self>() + if id.is_heap_allocated() { id.len() } else { 0 }) as u64
+        let beside = |text: &CompactString| if text.is_heap_allocated() { text.len() } else { 0 };
+        let Observation { id, said, .. } = &self.observed.observation;
+        let state = match said {
+            Said::State(state) => size_of::<State>() + beside(&state.name),
+            Said::Nothing | Said::Number(_) => 0,
+        };
+        (size_of::<Self>() + beside(id) + state) as u64
     }
 }
 
@@ -231,9 +247,8 @@ impl Monitor {
         known.sight.floor = known.sight.floor.max(floor);
     }
 
-    fn take(&self, now: i64, known: &mut Known, observation: &Observation) {
-        let time = observation.time.0;
-        let (before, cause) = match known.apply(time, observation.reading, &self.no_values) {
+    fn take(&self, now: i64, known: &mut Known, (time, reading): (i64, Option<Reading>)) {
+        let (before, cause) = match known.apply(time, reading, &self.no_values) {
             Outcome::Unchanged => return,
             Outcome::Changed(before) => (Some(before), Cause::Correction),
             Outcome::Added if now - time > self.time.late_after.0 => (None, Cause::LateData),
@@ -444,24 +459,67 @@ pub fn remembered(time: &TimeSettings) -> Duration {
     Duration(time.horizon.0 + time.retain.0.max(LEAST))
 }
 
+/// What an observation comes to; `None` where the name of a state stands for no number.
+fn reading_of<'a>(said: &Said, states: impl FnOnce() -> Option<&'a TextMap<Number>>) -> Option<Option<Reading>> {
+    match said {
+        Said::Nothing => Some(None),
+        Said::Number(reading) => Some(Some(*reading)),
+        Said::State(state) => {
+            let known = states().and_then(|states| states.get(&state.name));
+            let result = known.map(|number| number.0).or_else(|| state.of_itself())?;
+            let quality = state.quality;
+            Some(Some(Reading { result, quality }))
+        }
+    }
+}
+
+/// The dead letter of an observation whose datastream nobody knows.
 fn given_up(observed: &Observed) -> DeadLetter {
+    let id = &observed.observation.id;
+    let detail = format!("`datastream` is `{id}`; give one of `base.datastream`");
+    refused(observed, Reason::UnknownDatastream, &detail)
+}
+
+/// The dead letter of an observation with the name of a state that its row does not know.
+fn stateless(observed: &Observed, states: &States) -> DeadLetter {
+    let Observation { id, said, .. } = &observed.observation;
+    let name = match said {
+        Said::State(state) => state.name.as_str(),
+        Said::Nothing | Said::Number(_) => "",
+    };
+    let give = match states {
+        Some(states) => {
+            let names: Vec<&str> = states.iter().map(|(name, _)| &**name).collect();
+            format!("a number, or one of its `states`: `{}`", names.join("`, `"))
+        }
+        None => "a number, or `states` in its row of `base.datastream`".to_owned(),
+    };
+    let detail = format!("`result` is `{name}`, which the row of `{id}` does not know; give {give}");
+    refused(observed, Reason::UnknownState, &detail)
+}
+
+fn refused(observed: &Observed, reason: Reason, detail: &str) -> DeadLetter {
     let Observed { origin, observation } = observed;
+    let (result, quality, op) = match &observation.said {
+        Said::Nothing => (None, Quality::default(), Op::Delete),
+        Said::Number(reading) => (Some(WrittenResult::Number(reading.result)), reading.quality, Op::Upsert),
+        Said::State(state) => (
+            Some(WrittenResult::State(state.name.as_str().into())),
+            state.quality,
+            Op::Upsert,
+        ),
+    };
     let record = ObservationRecord {
         datastream: observation.id.as_str().into(),
         phenomenon_time: observation.time,
-        result: observation.reading.map(|reading: Reading| reading.result),
-        quality: observation.reading.map(|reading| reading.quality).unwrap_or_default(),
-        op: if observation.reading.is_some() {
-            Op::Upsert
-        } else {
-            Op::Delete
-        },
+        result,
+        quality,
+        op,
     };
     let payload = serde_json::to_string(&record).expect("an observation has text keys and finite numbers");
-    let detail = format!("`datastream` is `{}`; give one of `base.datastream`", observation.id);
     let topic = Topic::from_id(origin.topic).expect("a record has an origin in a topic");
     DeadLetter::new(
-        (Reason::UnknownDatastream, &detail),
+        (reason, detail),
         (topic, origin.partition, origin.offset),
         &payload,
         PayloadEncoding::Decoded,
@@ -499,6 +557,7 @@ impl Fold for Monitor {
             };
             let aside = state.aside.get_or_insert_default();
             aside.forecasts = Forecasts::default();
+            aside.states = None;
             self.specify(now, (&mut known, None), Specification::default(), &mut aside.ended);
             return true;
         };
@@ -512,7 +571,11 @@ impl Fold for Monitor {
             self.limit_sight(now, known);
         }
         let mut ended = Vec::new();
+        if next.states.is_some() {
+            state.aside.get_or_insert_default();
+        }
         if let Some(aside) = &mut state.aside {
+            aside.states.clone_from(&next.states);
             let held = &mut self.waiting[(key.route() % SHARDS) as usize];
             let hold = self.unknown.hold.0;
             aside.waiting.retain(|one| {
@@ -520,8 +583,11 @@ impl Fold for Monitor {
                 if in_time {
                     held.take(one);
                     self.all_waiting.fetch_sub(1, Ordering::Relaxed);
-                    let Observation { time, reading, .. } = one.observed.observation;
-                    known.apply(time.0, reading, &self.no_values);
+                    let Observation { time, said, .. } = &one.observed.observation;
+                    match reading_of(said, || aside.states.as_deref()) {
+                        Some(reading) => drop(known.apply(time.0, reading, &self.no_values)),
+                        None => aside.stateless.push(one.observed.clone()),
+                    }
                 }
                 !in_time
             });
@@ -541,7 +607,13 @@ impl Fold for Monitor {
 
     fn record(&mut self, Millis(now): Millis, _key: Key, state: &mut MonitorState, observed: &mut Observed) {
         match &mut state.known {
-            Some(known) => self.take(now, known, &observed.observation),
+            Some(known) => {
+                let Observation { time, said, .. } = &observed.observation;
+                match reading_of(said, || state.aside.as_ref()?.states.as_deref()) {
+                    Some(reading) => self.take(now, known, (time.0, reading)),
+                    None => state.aside.get_or_insert_default().stateless.push(observed.clone()),
+                }
+            }
             None => {
                 let aside = state.aside.get_or_insert_default();
                 let observed = observed.clone();
@@ -580,6 +652,10 @@ impl Fold for Monitor {
         if let Some(mut aside) = state.aside.take() {
             for ended in aside.ended.drain(..) {
                 ended.watch.end(ended.asset, ended.datastream, ended.cause, out);
+            }
+            for observed in aside.stateless.drain(..) {
+                let letter = stateless(&observed, &aside.states);
+                out.push((Finding::DeadLetter(Box::new(letter)), 1));
             }
             if !aside.waiting.is_empty() {
                 wake = self.settle_waiting(now, key, &mut aside.waiting, out);

@@ -32,7 +32,7 @@ use riskflow_config::{
 };
 use riskflow_model::base::{Asset, Datastream, Region, Reporting};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::{Above, Id, Key, RegionCode, Shared, Text, binary};
+use riskflow_model::{Above, Id, Key, Number, RegionCode, Shared, Text, TextMap, binary};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use timely::container::CapacityContainerBuilder;
@@ -56,7 +56,12 @@ pub struct Specification {
     pub entries: Vec<Entry>,
     /// Which results are values.
     pub valid: Validity,
+    /// Which numbers stand for states.
+    pub states: States,
 }
+
+/// The numbers that stand for the states of a datastream; `None` where its row names none.
+pub type States = Option<Arc<TextMap<Number>>>;
 
 /// Which rows a specification comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -252,6 +257,7 @@ fn given(
         },
         entries: entries.collect(),
         valid: Valid::of(datastream),
+        states: (!datastream.states.is_empty()).then(|| Arc::new(datastream.states.clone())),
     };
     let alone = met.unmatched.into_iter();
     Given {

@@ -257,7 +257,7 @@ impl Maker {
             datastream: Key::of(id),
             id: id.into(),
             time: Millis(time),
-            reading,
+            said: reading.into(),
         };
         (origin, InputRecord::Observation(observation))
     }

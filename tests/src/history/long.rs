@@ -225,7 +225,7 @@ impl Long {
             datastream: Key::of("d"),
             id: "d".into(),
             time: Millis(time),
-            reading,
+            said: reading.into(),
         };
         (origin, InputRecord::Observation(observation))
     }

@@ -59,7 +59,7 @@ pub fn twins(seed: u64, ticks: usize) -> Vec<EpochInput> {
                     datastream: Key::of(id),
                     id: id.into(),
                     time: Millis((now - late) / 250 * 250),
-                    reading,
+                    said: reading.into(),
                 };
                 records.push((origin(Topic::IN_OBSERVATION), InputRecord::Observation(observation)));
             }

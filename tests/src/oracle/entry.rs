@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use riskflow::runtime::graph::Semantics;
 use riskflow_config::{FeatureKind, PairProblem, Role, Rule, Whose};
 use riskflow_model::base::{Asset, Datastream, Region, Reporting};
-use riskflow_model::observation::Reading;
+use riskflow_model::observation::{Observation, Reading, Said};
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Id, Key, Number, Shared, Text, TextMap};
 
@@ -77,6 +77,25 @@ pub(super) fn counts(reading: &Reading, (min, max, none): &Sense) -> bool {
         && min.is_none_or(|min| reading.result >= number(min))
         && max.is_none_or(|max| reading.result <= number(max))
         && none.iter().all(|none| reading.result != number(*none))
+}
+
+/// What an observation says, by the row of its datastream; `None` where that does not know the state.
+#[expect(clippy::option_option, reason = "the inner one is what was taken back")]
+pub(super) fn said(row: &Datastream, observation: &Observation) -> Option<Option<Reading>> {
+    let state = match &observation.said {
+        Said::Nothing => return Some(None),
+        Said::Number(reading) => return Some(Some(*reading)),
+        Said::State(state) => state,
+    };
+    let named = row.states.iter().find(|(name, _)| ***name == *state.name);
+    let result = match (named, state.name.as_str()) {
+        (Some((_, number)), _) => number.0,
+        (None, "true") => 1.0,
+        (None, "false") => 0.0,
+        (None, _) => return None,
+    };
+    let quality = state.quality;
+    Some(Some(Reading { result, quality }))
 }
 
 /// A known datastream.

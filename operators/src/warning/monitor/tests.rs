@@ -207,6 +207,7 @@ fn specification(rule: &Rule) -> Box<Specification> {
             givers: None,
         }],
         valid: valid(rule),
+        states: None,
     })
 }
 
