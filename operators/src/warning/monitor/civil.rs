@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use jiff::civil::{Date, Time};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousTimestamp, TimeZone};
 use jiff::{Timestamp, ToSpan as _};
 use riskflow_config::{Calendar, CalendarUnit, CityDays, Days, During};
 
@@ -49,10 +49,7 @@ impl Civil {
     /// When the hour or day of the calendar that holds an instant began, and when the next begins.
     pub fn bucket(&self, calendar: Calendar, at: i64) -> (i64, i64) {
         match calendar.unit {
-            CalendarUnit::Hour => {
-                let since = (at + self.offset(at)).rem_euclid(HOUR);
-                (at - since, at - since + HOUR)
-            }
+            CalendarUnit::Hour => (self.hour_begin(at), self.hour_end(at)),
             CalendarUnit::Day => match self.fixed_at(at) {
                 Some(offset) => {
                     let since = (at + offset - calendar.from).rem_euclid(DAY);
@@ -121,8 +118,11 @@ impl Civil {
             return at + until(0).min(until(from)).min(until(to));
         }
         let (date, _) = self.local(at);
-        let borders = [0, from, to].map(|minute| [date, tomorrow(date)].map(|date| self.instant(date, minute)));
-        let next = borders.into_iter().flatten().filter(|border| *border > at).min();
+        let borders = [0, from, to].map(|minute| [date, tomorrow(date)].map(|date| self.instants(date, minute)));
+        let changed = self.0.zone.following(timestamp(at)).next();
+        let changed = changed.map(|change| change.timestamp().as_millisecond());
+        let borders = borders.into_iter().flatten().flatten().chain(changed);
+        let next = borders.filter(|border| *border > at).min();
         // There is none in the last days of time.
         next.unwrap_or(i64::MAX)
     }
@@ -158,16 +158,60 @@ impl Civil {
         (local.date(), local.hour() as u16 * 60 + local.minute() as u16)
     }
 
+    /// The last instant up to this one at which clocks show a full hour.
+    fn hour_begin(&self, at: i64) -> i64 {
+        let begin = at - self.past_hour(at);
+        if self.offset(begin) == self.offset(at) {
+            return begin;
+        }
+        let changed = self.0.zone.preceding(timestamp(at + 1)).next();
+        let changed = changed.map_or(begin, |change| change.timestamp().as_millisecond());
+        match self.past_hour(changed) {
+            0 => changed,
+            // They were put forward or back to within an hour, which is longer by that.
+            _ => self.hour_begin(changed - 1),
+        }
+    }
+
+    /// The first instant after this one at which clocks show a full hour.
+    fn hour_end(&self, at: i64) -> i64 {
+        let end = at - self.past_hour(at) + HOUR;
+        if self.offset(end) == self.offset(at) {
+            return end;
+        }
+        let changed = self.0.zone.following(timestamp(at)).next();
+        let changed = changed.map_or(end, |change| change.timestamp().as_millisecond());
+        match self.past_hour(changed) {
+            0 => changed,
+            _ => self.hour_end(changed),
+        }
+    }
+
+    /// For how long clocks have shown the same hour, if they ran on.
+    fn past_hour(&self, at: i64) -> i64 {
+        (at + self.offset(at)).rem_euclid(HOUR)
+    }
+
     /// When clocks show a time of a day; where they skip it, as long after midnight as if they did not.
     fn instant(&self, date: Date, minute: u16) -> i64 {
+        let zoned = self.shown(date, minute).compatible();
+        zoned.map_or(i64::MAX, Timestamp::as_millisecond)
+    }
+
+    /// The same each time that they show it: twice where they are put back.
+    fn instants(&self, date: Date, minute: u16) -> [i64; 2] {
+        let both = [self.shown(date, minute).earlier(), self.shown(date, minute).later()];
+        both.map(|zoned| zoned.map_or(i64::MAX, Timestamp::as_millisecond))
+    }
+
+    fn shown(&self, date: Date, minute: u16) -> AmbiguousTimestamp {
         let (date, minute) = if minute == 24 * 60 {
             (tomorrow(date), 0)
         } else {
             (date, minute)
         };
         let time = Time::constant((minute / 60) as i8, (minute % 60) as i8, 0, 0);
-        let zoned = self.0.zone.to_ambiguous_timestamp(date.to_datetime(time)).compatible();
-        zoned.map_or(i64::MAX, Timestamp::as_millisecond)
+        self.0.zone.to_ambiguous_timestamp(date.to_datetime(time))
     }
 
     fn day(&self, from: i64, at: i64) -> (i64, i64) {
@@ -246,6 +290,49 @@ mod tests {
         };
         let bucket = civil("Asia/Kolkata").bucket(hour, at("2026-06-01T12:10:00Z"));
         assert_eq!(bucket.0, at("2026-06-01T11:30:00Z"));
+    }
+
+    #[test]
+    fn an_hour_is_longer_where_clocks_are_changed_within_it() {
+        let island = civil("Australia/Lord_Howe");
+        let hour = |ago| Calendar {
+            unit: CalendarUnit::Hour,
+            from: 0,
+            ago,
+        };
+        // From 02:00 forward to 02:30, and from 02:00 back to 01:30.
+        for (begin, end) in [
+            ("2020-10-04T01:00:00+10:30", "2020-10-04T03:00:00+11:00"),
+            ("2020-04-05T01:00:00+11:00", "2020-04-05T02:00:00+10:30"),
+        ] {
+            let (begin, end) = (at(begin), at(end));
+            assert_eq!(end - begin, HOUR + HOUR / 2);
+            for inside in [begin, begin + HOUR - 1, begin + HOUR, end - 1] {
+                assert_eq!(island.bucket(hour(0), inside), (begin, end));
+            }
+            assert_eq!(island.bucket_ago(hour(1), end), (begin, end));
+            assert_eq!(island.bucket_ahead(hour(1), begin - 1), (begin, end));
+        }
+    }
+
+    #[test]
+    fn a_time_comes_twice_where_clocks_are_put_back() {
+        let city = civil("Europe/Berlin");
+        let night = during(r#"{"time":"01:45-02:15"}"#);
+        let mut borders = vec![at("2026-10-25T01:45:00+02:00")];
+        for _ in 0..3 {
+            borders.push(city.next_change(&night, borders[borders.len() - 1]));
+        }
+        let expected = [
+            "2026-10-25T01:45:00+02:00",
+            "2026-10-25T02:15:00+02:00",
+            "2026-10-25T02:00:00+01:00",
+            "2026-10-25T02:15:00+01:00",
+        ];
+        assert_eq!(borders, expected.map(at));
+        // Where they are put forward the time ends with the hour that is left out.
+        let spring = at("2026-03-29T01:45:00+01:00");
+        assert_eq!(city.next_change(&night, spring), at("2026-03-29T03:00:00+02:00"));
     }
 
     fn during(json: &str) -> During {

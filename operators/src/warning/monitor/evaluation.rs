@@ -269,6 +269,9 @@ impl Evaluation {
             {
                 next = next.min(walk.expiry(point.time(), feature));
             }
+            if feature.kind == FeatureKind::Increase && feature.calendar.is_none() && window.count > 0 {
+                next = next.min(walk.base_expiry(self.at, feature));
+            }
         }
         if self.last_counted == i64::MIN {
             return if self.hears(walk.heard) {

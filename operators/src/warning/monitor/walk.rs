@@ -216,6 +216,14 @@ impl Walk<'_> {
         }
     }
 
+    /// When the reading before a window, from which a counter grew into it, is no longer near: as long again after it left.
+    pub fn base_expiry(&self, at: i64, feature: &Feature) -> i64 {
+        let gone = self.left(at, feature);
+        let before = self.series.last_counted(gone).map(Point::time);
+        let near = before.filter(|time| *time > self.floor && *time > gone - feature.window);
+        near.map_or(i64::MAX, |time| expiry(time, 2 * feature.window, self.entry.rule.pane))
+    }
+
     /// The first instant after one at which a feature may change that does not follow the observations as they come.
     pub fn next_border(&self, at: i64, feature: &Feature) -> i64 {
         match (feature.calendar, self.forecasts) {
