@@ -71,6 +71,7 @@ fn city() -> EpochInput {
             no_value: Box::default(),
             interval: None,
             reporting: Reporting::Interval,
+            states: riskflow_model::TextMap::default(),
         };
         records.push(base(Topic::BASE_DATASTREAM, number, Row::new(datastream)));
         // Every hundredth is at orange.

@@ -574,7 +574,7 @@ impl Fold for Monitor {
         if next.states.is_some() {
             state.aside.get_or_insert_default();
         }
-        if let Some(aside) = &mut state.aside {
+        if let Some(aside) = state.aside.as_deref_mut() {
             aside.states.clone_from(&next.states);
             let held = &mut self.waiting[(key.route() % SHARDS) as usize];
             let hold = self.unknown.hold.0;

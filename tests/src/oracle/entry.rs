@@ -80,7 +80,6 @@ pub(super) fn counts(reading: &Reading, (min, max, none): &Sense) -> bool {
 }
 
 /// What an observation says, by the row of its datastream; `None` where that does not know the state.
-#[expect(clippy::option_option, reason = "the inner one is what was taken back")]
 pub(super) fn said(row: &Datastream, observation: &Observation) -> Option<Option<Reading>> {
     let state = match &observation.said {
         Said::Nothing => return Some(None),

@@ -344,7 +344,7 @@ fn warnings(rules: &[(Rule, &str)], met: &[MetBy], datastreams: &[&Datastream], 
             })
         });
         let warnings = rule.lint(&reports.collect::<Vec<_>>(), horizon).into_iter();
-        warnings.map(|warning| WarningRow {
+        warnings.map(move |warning| WarningRow {
             rule: Id::new(rule.record.id.clone()),
             place: (*place).to_owned(),
             warning,
