@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::unit::Unit;
 
 mod check;
+#[cfg(test)]
+mod documents;
 mod during;
 mod feature;
 mod ladder;
