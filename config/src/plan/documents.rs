@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Rule;
 
 /// The pages that show rules, and how many blocks of JSON each has at least.
-const PAGES: [(&str, usize); 1] = [("rule-languages.md", 50)];
+const PAGES: [(&str, usize); 2] = [("rules.md", 1), ("rule-languages.md", 50)];
 
 /// The blocks of JSON of a page, with the number of their first line.
 fn blocks(page: &str) -> Vec<(usize, String)> {
