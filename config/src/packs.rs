@@ -7,13 +7,18 @@ use riskflow_model::intake::Limit;
 use crate::Rule;
 
 /// A pack: its name, and its rules as a JSON array.
-const PACKS: [(&str, &str); 5] = [
+const PACKS: [(&str, &str); 6] = [
     ("rain", include_str!("../rules/rain.json")),
     ("water", include_str!("../rules/water.json")),
     ("wind", include_str!("../rules/wind.json")),
+    ("heat", include_str!("../rules/heat.json")),
     ("gas", include_str!("../rules/gas.json")),
     ("industry", include_str!("../rules/industry.json")),
 ];
+
+/// Rules of what has come or is forecast, as a JSON array. They are no pack yet: no topic brings forecasts.
+#[cfg(test)]
+const FORECAST: &str = include_str!("../rules/forecast.json");
 
 /// Limits of work under permit, as a JSON array.
 const LIMITS: &str = include_str!("../rules/permit.json");
@@ -66,6 +71,36 @@ pub fn all() -> Result<Vec<Rule>, Problems> {
 
 #[cfg(test)]
 mod tests {
+    use riskflow_model::rule::{ConditionRecord, RuleRecord};
+
+    use crate::Rule;
+
+    #[test]
+    fn rules_of_forecasts_can_be_used_and_ask_for_what_has_come_beside_what_will() {
+        let records: Vec<RuleRecord> = serde_json::from_str(super::FORECAST).unwrap();
+        let packs = super::all().unwrap();
+        for record in records {
+            let id = record.id.clone();
+            assert!(packs.iter().all(|rule| rule.record.id != id), "{id} is in a pack");
+            let rule = Rule::check(record).unwrap_or_else(|problems| panic!("{id}: {problems}"));
+            assert!(!rule.record.source.is_empty() && !rule.record.name.is_empty(), "{id}");
+            let named = id.strip_suffix("_forecast").unwrap();
+            let seen = packs.iter().find(|rule| &*rule.record.id == named).unwrap();
+            for (level, written) in &rule.record.levels {
+                let ConditionRecord::Any { any } = &written.when else {
+                    panic!("{id}.{level}");
+                };
+                let seen = &seen.record.levels[level].when;
+                let ahead = rule
+                    .features
+                    .iter()
+                    .filter(|feature| feature.kind.is_forecast())
+                    .count();
+                assert!(any.len() == 2 && any[0] == *seen && ahead > 0, "{id}.{level}");
+            }
+        }
+    }
+
     #[test]
     fn every_pack_is_clean_and_every_rule_names_its_source() {
         let rules = super::all().unwrap();

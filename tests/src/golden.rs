@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Times are seconds after the start, which is on a full hour. `put` holds datastream, phenomenon time, result (null takes the
-//! observation back) and, where it matters, quality. `rows` are base records and rules; a null value with a `key` deletes. Deltas and dead
-//! letters of an epoch are listed in full, those of a step that lists none must be none; of tables only the named fields
-//! of the named rows are compared, and a row named with null must not be there. `every` and `until` repeat a step.
+//! observation back) and, where it matters, quality. `rows` are base records and rules; a null value with a `key` deletes, and `pack`
+//! in place of a value names a rule of the packs. Deltas and dead letters of an epoch are listed in full, those of a step that lists
+//! none must be none; of tables only the named fields of the named rows are compared, and a row named with null must not be there.
+//! `every` and `until` repeat a step.
 //!
 //! `act` holds actions, with `time` (and `until`) in seconds; those without an `id` get one. A case is named by its incident, or as
 //! `rule/asset@since`. `case_deltas` and `notices` are listed in full if any step of the case lists them, in any order; of `cases` as
@@ -62,10 +63,26 @@ struct Row {
     topic: String,
     #[serde(default)]
     key: Option<String>,
+    #[serde(default)]
     value: Value,
+    /// The identifier of a rule of the packs, in place of a value.
+    #[serde(default)]
+    pack: Option<String>,
     /// How many of it; `#` in its strings becomes the number.
     #[serde(default)]
     times: Option<usize>,
+}
+
+impl Row {
+    fn value(&self) -> Result<Value> {
+        let Some(id) = &self.pack else {
+            return Ok(self.value.clone());
+        };
+        let rules = riskflow_config::packs::all().map_err(|problems| anyhow::anyhow!("the packs: {problems}"))?;
+        let rule = rules.iter().find(|rule| *rule.record.id == **id);
+        let rule = rule.with_context(|| format!("no pack has the rule `{id}`"))?;
+        Ok(serde_json::to_value(&rule.record)?)
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -223,7 +240,7 @@ impl Case {
             for copy in 0..row.times.unwrap_or(1) {
                 let topic =
                     Topic::from_name(&row.topic).with_context(|| format!("there is no topic `{}`", row.topic))?;
-                let mut value = row.value.clone();
+                let mut value = row.value()?;
                 shown::times(&mut value);
                 let payload = (!value.is_null()).then(|| value.to_string().replace('#', &copy.to_string()));
                 records.push(record(topic, row.key.as_deref(), payload.as_deref(), offset)?);
