@@ -274,6 +274,8 @@ impl Monitor {
             subject,
             entries,
             valid,
+            // Kept aside, before this.
+            states: _,
         } = next;
         // What is a value is a part of each condition.
         let same_values = known.valid == valid || entries.is_empty();

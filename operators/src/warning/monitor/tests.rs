@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use riskflow_config::Rule;
 use riskflow_model::binary;
-use riskflow_model::observation::Quality;
+use riskflow_model::observation::{self, Quality};
 use serde_json::{Value, json};
 
 use super::evaluation::Evaluation;
@@ -305,7 +305,7 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
                 datastream: key,
                 id: "d".into(),
                 time: Millis(time),
-                reading,
+                said: reading.map_or(observation::Said::Nothing, observation::Said::Number),
             };
             let origin = Origin::default();
             monitor.record(Millis(now), key, &mut state, &mut Observed { origin, observation });
