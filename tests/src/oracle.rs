@@ -359,7 +359,8 @@ impl Oracle {
                         if let Some(old) = old {
                             if old.asset == entry.asset {
                                 let seen = old.seen(&stream.series);
-                                left = Some(level::left(&old.watched(&seen, &self.city), floor, &entry.rule));
+                                let watched = old.watched(&seen, &self.city);
+                                left = Some(level::left(&watched, floor, &entry.rule, &entry.thresholds));
                             }
                             causes.insert((id.widen(), old.asset, watched), cause);
                         }

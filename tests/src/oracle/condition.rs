@@ -53,6 +53,19 @@ fn parts(watched: &Watched<'_>, conditions: &[Condition], at: i64, moved: bool) 
     (!nothing).then(|| there.into_iter().map(|(_, truth)| truth).collect())
 }
 
+/// Whether a condition takes no part with these thresholds.
+pub fn is_absent(thresholds: &[Option<[Fraction; 2]>], condition: &Condition) -> bool {
+    match condition {
+        Condition::Comparison(index) => thresholds[*index].is_none(),
+        Condition::During(_) => false,
+        Condition::Any(conditions) | Condition::All(conditions) => {
+            let absent = |part: &&Condition| is_absent(thresholds, part);
+            let there = conditions.iter().filter(|part| !absent(part));
+            conditions.iter().any(|part| absent(&part)) && there.clone().all(Condition::is_times)
+        }
+    }
+}
+
 fn comparison(watched: &Watched<'_>, index: usize, at: i64, moved: bool) -> Truth {
     let Some([on, off]) = watched.thresholds[index] else {
         return Truth::Absent;

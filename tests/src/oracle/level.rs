@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use riskflow_config::{LevelPlan, Rule};
+use riskflow_config::{Condition, LevelPlan, Rule};
 use riskflow_model::Level;
 
 use super::calendar::City;
-use super::condition::{Truth, truth};
+use super::condition::{Truth, is_absent, truth};
 use super::instants::instants;
 use super::unit::{Conversion, Fraction};
 
@@ -141,13 +141,18 @@ fn each(watched: &Watched<'_>, now: i64) -> Vec<(Level, Track)> {
         .collect()
 }
 
-/// What an entry leaves at a time for one with another condition.
-pub fn left(watched: &Watched<'_>, at: i64, next: &Rule) -> Left {
+/// What an entry leaves at a time for one with another condition, with these thresholds.
+pub fn left(watched: &Watched<'_>, at: i64, next: &Rule, thresholds: &[Option<[Fraction; 2]>]) -> Left {
     let mut whole = track(watched, at);
     whole.retain(|(time, _)| *time <= at);
     let levels = each(watched, at);
     let on = levels.iter().filter(|(_, track)| level_at(track, at) > Level::None);
-    let carried = on.filter_map(|(level, _)| next.levels.iter().map(|plan| plan.level).rfind(|other| other <= level));
+    let there = next
+        .levels
+        .iter()
+        .filter(|plan| !is_absent(thresholds, &plan.condition));
+    let there: Vec<Level> = there.map(|plan| plan.level).collect();
+    let carried = on.filter_map(|(level, _)| there.iter().copied().rfind(|other| other <= level));
     Left {
         floor: at,
         track: whole,
@@ -164,7 +169,10 @@ pub fn stale(watched: &Watched<'_>, now: i64, level: Level) -> bool {
 /// One level's own track: on where a raise interval begins, off where a lower interval begins.
 fn one_level(watched: &Watched<'_>, plan: &LevelPlan, instants: &[i64], now: i64) -> Track {
     let raises = |at: i64| truth(watched, &plan.condition, at, false) == Truth::Yes;
-    let lowers = |at: i64| match &plan.until {
+    // Without a threshold in force `until` is none.
+    let has_threshold = |until: &&Condition| !is_absent(watched.thresholds, until);
+    let until = plan.until.as_ref().filter(has_threshold);
+    let lowers = |at: i64| match until {
         Some(until) => truth(watched, until, at, false) == Truth::Yes && !raises(at),
         None => truth(watched, &plan.condition, at, true) == Truth::No,
     };

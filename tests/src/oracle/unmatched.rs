@@ -1,6 +1,6 @@
 //! What meets nothing, by going through all rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_config::{GivenProblem, PairProblem, Role, Rule, Unmatched};
 use riskflow_model::base::{Asset, Datastream, Region, ThresholdsByRule};
@@ -149,27 +149,27 @@ impl Tables<'_> {
         }
         for asset in self.assets.values() {
             let chain = self.places.chain(&asset.region.to_string());
-            for (rule, problem) in self.given(&asset.thresholds) {
+            let rows: Vec<_> = self.datastreams.values().filter(|row| row.asset == asset.id).collect();
+            // Of what a rule does not watch, nobody asks what else is wrong.
+            let mut apart = BTreeSet::new();
+            for (rule, _) in asset.thresholds.iter().filter(|_| !rows.is_empty()) {
+                let rule = Id::<RuleRecord>::new(rule.clone());
+                let Some(found) = self.rules.get(&rule.key()) else {
+                    continue;
+                };
+                if !rows.iter().any(|row| selects(found, row, asset, &chain)) {
+                    apart.insert(rule);
+                }
+            }
+            let mut problems = self.given(&asset.thresholds);
+            problems.retain(|(rule, _)| !apart.contains(rule));
+            problems.extend(apart.into_iter().map(|rule| (rule, GivenProblem::NotSelected)));
+            for (rule, problem) in problems {
                 add(
                     asset.id.text(),
                     Unmatched::OfAsset { rule, problem },
                     Some(asset.id.clone()),
                 );
-            }
-            for (rule, _) in asset.thresholds.iter() {
-                let rule = Id::<RuleRecord>::new(rule.clone());
-                let mut rows = self.datastreams.values().filter(|row| row.asset == asset.id).peekable();
-                let Some(found) = self.rules.get(&rule.key()).filter(|_| rows.peek().is_some()) else {
-                    continue;
-                };
-                if !rows.any(|row| selects(found, row, asset, &chain)) {
-                    let problem = GivenProblem::NotSelected;
-                    add(
-                        asset.id.text(),
-                        Unmatched::OfAsset { rule, problem },
-                        Some(asset.id.clone()),
-                    );
-                }
             }
         }
         for region in self.regions.values() {

@@ -509,11 +509,13 @@ fn phase(walk: &Walk<'_>, plan: &LevelPlan, values: &[Value], at: i64) -> Phase 
         })
     };
     if let Some(until) = &plan.until {
-        return match of(&plan.condition, false) {
-            Truth::Yes => Phase::Held,
-            _ if of(until, false) == Truth::Yes => Phase::False,
-            _ => Phase::Neither,
-        };
+        match (of(&plan.condition, false), of(until, false)) {
+            (Truth::Yes, _) => return Phase::Held,
+            (_, Truth::Yes) => return Phase::False,
+            // No threshold is in force for it: then the level turns off as one without it does.
+            (_, Truth::Absent) => {}
+            _ => return Phase::Neither,
+        }
     }
     // The condition implies the moved one, and mostly not even that holds.
     if of(&plan.condition, true) == Truth::No {

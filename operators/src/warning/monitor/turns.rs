@@ -1,11 +1,13 @@
 //! Which levels of an entry are on, over time.
 
-use riskflow_config::Rule;
+use riskflow_config::{LevelPlan, Rule};
 use riskflow_model::Level;
 use serde::{Deserialize, Serialize};
 use thin_vec::ThinVec;
 
 use super::finding::Track;
+use super::value::takes_part;
+use crate::warning::specification::Entry;
 
 /// Levels that are on: the i-th of the rule by its bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,10 +28,16 @@ impl Set {
         self.0 >> level & 1 != 0
     }
 
-    /// The same levels of another rule: of one that it lacks the next lower.
-    pub fn carried(self, from: &Rule, to: &Rule) -> Self {
+    /// The same levels of another entry: of one that it lacks, or for which no threshold is in force, the next lower.
+    pub fn carried(self, from: &Rule, to: &Entry) -> Self {
         let on = from.levels.iter().enumerate().filter(|(level, _)| self.has(*level));
-        let highest = on.filter_map(|(_, plan)| to.levels.iter().rposition(|other| other.level <= plan.level));
+        let judged = |plan: &LevelPlan| takes_part(to, &plan.condition);
+        let highest = on.filter_map(|(_, plan)| {
+            let levels = &to.rule.levels;
+            levels
+                .iter()
+                .rposition(|other| other.level <= plan.level && judged(other))
+        });
         highest.fold(Self::NONE, |set, level| match set.has(level) {
             true => set,
             false => set.with(level, true),

@@ -159,11 +159,14 @@ fn combine(
     weak: Truth,
 ) -> Truth {
     let mut result = Truth::Absent;
-    let (mut absent, mut features) = (false, false);
+    let (mut absent, mut features, mut decided) = (false, false, false);
     for part in parts {
         let found = truth(part, of, during);
         if found == strong {
-            return strong;
+            if !part.is_times() {
+                return strong;
+            }
+            decided = true;
         }
         absent |= found == Truth::Absent;
         features |= found != Truth::Absent && !part.is_times();
@@ -173,7 +176,21 @@ fn combine(
             _ => weak,
         };
     }
-    if absent && !features { Truth::Absent } else { result }
+    match (absent && !features, decided) {
+        (true, _) => Truth::Absent,
+        (false, true) => strong,
+        (false, false) => result,
+    }
+}
+
+/// Whether a condition takes part at all: whether a threshold is in force that it asks for.
+pub fn takes_part(entry: &Entry, condition: &Condition) -> bool {
+    // Whatever the features are, this is the same.
+    let of = |index| match entry.limits(index) {
+        Some(_) => Truth::Unknown,
+        None => Truth::Absent,
+    };
+    truth(condition, &of, &|_| true) != Truth::Absent
 }
 
 /// The truth of one comparison of an entry, from how its feature stands to a threshold.

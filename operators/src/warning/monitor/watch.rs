@@ -165,7 +165,7 @@ impl Watch {
         let mut track = levels(self.turns.set(start), self.turns.from(start, &nothing), rule);
         track.retain(|(time, _)| *time <= sight.floor);
         let set = self.turns.at(sight.floor);
-        let on = set.carried(rule, &entry.rule);
+        let on = set.carried(rule, &entry);
         let mut turns = Turns::default();
         if on != Set::NONE {
             turns.push(sight.floor, on);
