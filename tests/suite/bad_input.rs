@@ -197,14 +197,10 @@ fn held_of_a_million(max_observations: usize, max_bytes: usize) -> usize {
     let mut history: Vec<EpochInput> = (0..10)
         .map(|part| records(START + part as i64, KEYS / 10 * part, KEYS / 10 * (part + 1)))
         .collect();
-    history.push(EpochInput {
-        epoch: Millis(START + 60_009),
+    history.extend([60_009, 60_010].map(|after| EpochInput {
+        epoch: Millis(START + after),
         records: Vec::new(),
-    });
-    history.push(EpochInput {
-        epoch: Millis(START + 60_010),
-        records: Vec::new(),
-    });
+    }));
     let semantics = Semantics {
         time: TimeSettings {
             horizon: Duration(600_000),

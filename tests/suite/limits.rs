@@ -189,14 +189,18 @@ impl World<'_> {
         self.incident = incident;
     }
 
-    fn observe(&mut self) {
+    fn observe_all(&mut self, result: f64) {
         for stream in self.streams.clone() {
             self.put(
                 Topic::IN_OBSERVATION,
                 &stream,
-                &json!({ "datastream": stream, "phenomenon_time": now(), "result": 1e9 }),
+                &json!({ "datastream": stream, "phenomenon_time": now(), "result": result }),
             );
         }
+    }
+
+    fn observe(&mut self) {
+        self.observe_all(1e9);
         let unknown = self.texts.id();
         let row = json!({ "datastream": unknown, "phenomenon_time": now(), "result": 1 });
         self.put(Topic::IN_OBSERVATION, &unknown, &row);
@@ -409,14 +413,7 @@ fn the_job_goes_on(place: &dyn Place, seed: u64, most: usize, meanwhile: impl Fn
         });
         rows_are_bounded(&row);
     }
-    let dead = |place: &dyn Place| rows::<DeadLetter>(place, Topic::DEAD_LETTER);
-    let unknown = |letter: &Stamped<DeadLetter>| letter.record.reason == Reason::UnknownDatastream;
-    job.until("the unknown datastream's end", |_| {
-        dead(place).iter().any(unknown).then_some(())
-    });
-    job.until("what meets nothing", |_| {
-        (!place.all(Topic::UNMATCHED).is_empty()).then_some(())
-    });
+    the_rest_comes(&mut job, &mut world);
     job.until("a checkpoint", |job| {
         (!job.get("/metrics").contains("riskflow_checkpoint_bytes 0")).then_some(())
     });
@@ -426,6 +423,24 @@ fn the_job_goes_on(place: &dyn Place, seed: u64, most: usize, meanwhile: impl Fn
     let mut again = Job::start(place, checkpoints.path());
     again.await_ready();
     again.stop();
+}
+
+/// What takes time to come, and what ends.
+fn the_rest_comes(job: &mut Job, world: &mut World<'_>) {
+    let place = world.place;
+    let dead = |place: &dyn Place| rows::<DeadLetter>(place, Topic::DEAD_LETTER);
+    let unknown = |letter: &Stamped<DeadLetter>| letter.record.reason == Reason::UnknownDatastream;
+    job.until("the unknown datastream's end", |_| {
+        dead(place).iter().any(unknown).then_some(())
+    });
+    job.until("what meets nothing", |_| {
+        (!place.all(Topic::UNMATCHED).is_empty()).then_some(())
+    });
+    world.observe_all(0.0);
+    world.flush();
+    job.until("what is over", |_| {
+        (!place.all(Topic::WARNING_HISTORY).is_empty()).then_some(())
+    });
 }
 
 fn rows_are_bounded(row: &CaseState) {

@@ -277,7 +277,8 @@ impl NoticeState {
         &mut self,
         now: Millis,
         about: &About,
-        (recipients, new): (&[(Arc<Alarm>, Arc<Holder>)], &BTreeSet<Id<User>>),
+        recipients: &[(Arc<Alarm>, Arc<Holder>)],
+        new: &BTreeSet<Id<User>>,
         out: &mut Vec<(Box<Notice>, Diff)>,
     ) -> Option<Millis> {
         let standing = self.reminding.clone()?;
@@ -361,7 +362,7 @@ impl Fold for Notices {
                 new.insert(holder.user.clone());
             }
         }
-        let next = state.remind(now, &about, (&recipients, &new), out);
+        let next = state.remind(now, &about, &recipients, &new, out);
         let ends: Vec<_> = state.ends.iter().cloned().collect();
         for alarm in ends {
             for holder in state.users.values().cloned().collect::<Vec<_>>() {

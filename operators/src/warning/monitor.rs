@@ -30,6 +30,7 @@ mod known;
 mod leap;
 mod series;
 mod span;
+mod specify;
 mod tally;
 mod turns;
 mod value;
@@ -260,94 +261,6 @@ impl Monitor {
         for watch in &mut known.watches {
             watch.cause = watch.cause.max(Some(cause));
         }
-    }
-
-    /// Puts another specification in force; the watches that it ends go to `ended`. Whether anything changed.
-    fn specify(
-        &self,
-        now: i64,
-        (known, forecasts): (&mut Known, Option<&Forecasts>),
-        next: Specification,
-        ended: &mut Vec<Ended>,
-    ) -> bool {
-        let Specification {
-            subject,
-            entries,
-            valid,
-            // Kept aside, before this.
-            states: _,
-        } = next;
-        // What is a value is a part of each condition.
-        let same_values = known.valid == valid || entries.is_empty();
-        let before = std::mem::replace(&mut known.subject, subject);
-        let next = &known.subject;
-        let same_asset = before.asset == next.asset;
-        if same_values && known.watches_just(&entries) && (same_asset || entries.is_empty()) {
-            // Names, versions and sources are no part of what decides; and of what was loaded only now is it known what rules say.
-            for (watch, entry) in known.watches.iter_mut().zip(entries) {
-                watch.entry = entry;
-            }
-            return false;
-        }
-        let same_base = before.base == next.base && same_asset;
-        let came_or_went = if same_base {
-            Cause::RuleChange
-        } else {
-            Cause::BaseChange
-        };
-        self.limit_sight(now, known);
-        let mut end = |watch: Watch, cause| {
-            let datastream = before.datastream.text().clone();
-            ended.extend(before.asset.clone().map(|asset| Ended {
-                watch,
-                datastream,
-                asset: asset.into_text(),
-                cause,
-            }));
-        };
-        let mut old: Vec<Watch> = known.watches.drain(..).collect();
-        for entry in entries {
-            let same_rule = old
-                .iter()
-                .position(|watch| watch.entry.rule.record.id == entry.rule.record.id);
-            let cause = match same_rule.map(|index| old.swap_remove(index)) {
-                Some(mut watch) if same_asset && same_values && watch.entry.is_same(&entry) => {
-                    watch.entry = entry;
-                    known.watches.push(watch);
-                    continue;
-                }
-                Some(watch) => {
-                    let other_rule = watch.entry.rule != entry.rule;
-                    let cause = if other_rule {
-                        Cause::RuleChange
-                    } else {
-                        Cause::BaseChange
-                    };
-                    if same_asset {
-                        known.watches.push(watch.edited(
-                            entry,
-                            self.ground(&known.series, forecasts),
-                            known.sight,
-                            cause,
-                        ));
-                        continue;
-                    }
-                    end(watch, cause);
-                    cause
-                }
-                None => came_or_went,
-            };
-            known.watches.push(Watch::new(
-                entry,
-                self.ground(&known.series, forecasts),
-                known.sight,
-                cause,
-            ));
-        }
-        for watch in old {
-            end(watch, came_or_went);
-        }
-        true
     }
 
     /// Moves anchors up to the horizon and lets go of what nobody can ask for any more.

@@ -38,7 +38,7 @@ impl City {
     /// shown it by either of the two ways to count.
     fn instants_of(&self, shown: DateTime) -> BTreeSet<i64> {
         let when = self.zone.to_ambiguous_timestamp(shown);
-        let both = [when.clone().earlier(), when.later()];
+        let both = [when.earlier(), when.later()];
         both.map(|at| at.expect("a time of these centuries").as_millisecond())
             .into()
     }

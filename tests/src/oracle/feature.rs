@@ -73,6 +73,12 @@ pub fn value(watched: &Watched<'_>, feature: Feature, at: i64) -> Option<Fractio
         FeatureKind::Sum | FeatureKind::Increase if points.is_empty() && watched.on_event => return counted(0),
         _ => {}
     }
+    of_points(watched, feature, &points, before)
+}
+
+/// Over the points of a window, of which there are some; and what was just before it.
+fn of_points(watched: &Watched<'_>, feature: Feature, points: &[(i64, f64)], before: Option<f64>) -> Option<Fraction> {
+    let results = || points.iter().map(|(_, result)| *result);
     let (first, last) = (points.first()?, points.last()?);
     let count = points.len() as i128;
     let numbers = || results().map(billionths);

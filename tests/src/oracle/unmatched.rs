@@ -86,99 +86,39 @@ impl Alone {
     }
 }
 
-impl Tables<'_> {
-    /// Everything that meets nothing now, and the asset that is missing.
-    fn alone(&self) -> BTreeMap<Place, (Unmatched, Option<Id<Asset>>)> {
-        let mut found = BTreeMap::new();
-        let mut add = |id: &Text, what: Unmatched, asset: Option<Id<Asset>>| {
-            let (rule, part) = match &what {
-                Unmatched::RuleMissing { rule } | Unmatched::NotSelected { rule } => (Some(rule.clone()), None),
-                Unmatched::Pair { rule, problem } => (Some(rule.clone()), part(problem)),
-                Unmatched::OfAsset { rule, problem } | Unmatched::OfRegion { rule, problem } => match problem {
-                    GivenProblem::NamesNothing { key } => (Some(rule.clone()), Some(key.clone())),
-                    _ => (Some(rule.clone()), None),
-                },
-                _ => (None, None),
-            };
-            found.insert((what.kind(), id.clone(), rule, part), (what, asset));
+/// What meets nothing, and the asset that is missing.
+#[derive(Default)]
+struct Found(BTreeMap<Place, (Unmatched, Option<Id<Asset>>)>);
+
+impl Found {
+    fn add(&mut self, id: &Text, what: Unmatched, asset: Option<Id<Asset>>) {
+        let (rule, part) = match &what {
+            Unmatched::RuleMissing { rule } | Unmatched::NotSelected { rule } => (Some(rule.clone()), None),
+            Unmatched::Pair { rule, problem } => (Some(rule.clone()), part(problem)),
+            Unmatched::OfAsset { rule, problem } | Unmatched::OfRegion { rule, problem } => match problem {
+                GivenProblem::NamesNothing { key } => (Some(rule.clone()), Some(key.clone())),
+                _ => (Some(rule.clone()), None),
+            },
+            _ => (None, None),
         };
+        self.0.insert((what.kind(), id.clone(), rule, part), (what, asset));
+    }
+}
+
+impl Tables<'_> {
+    /// Everything that meets nothing now.
+    fn alone(&self) -> BTreeMap<Place, (Unmatched, Option<Id<Asset>>)> {
+        let mut found = Found::default();
         for datastream in self.datastreams.values() {
-            let id = datastream.id.text();
-            let Some(asset) = self.assets.get(&datastream.asset.key()) else {
-                let asset = datastream.asset.clone();
-                add(id, Unmatched::NoAsset { asset: asset.clone() }, Some(asset));
-                continue;
-            };
-            let region = asset.region.to_string();
-            let chain = self.places.chain(&region);
-            if let Some(astray) = self.places.astray(&region) {
-                let region = asset.region;
-                add(id, Unmatched::Region { region, astray }, None);
-            }
-            let selects = |rule: &Rule| selects(rule, datastream, asset, &chain);
-            if !self.rules.values().any(selects) {
-                add(id, Unmatched::NoRule, None);
-            }
-            for (rule, _) in datastream.thresholds.iter() {
-                let rule = Id::<RuleRecord>::new(rule.clone());
-                match self.rules.get(&rule.key()) {
-                    None => add(id, Unmatched::RuleMissing { rule }, None),
-                    Some(found) if !selects(found) => add(id, Unmatched::NotSelected { rule }, None),
-                    Some(_) => {}
-                }
-            }
-            for rule in self.rules.values().filter(|rule| selects(rule)) {
-                let given = nearest(rule, (datastream, asset, &chain), self.regions);
-                let merged = rule.merge(&given, &datastream.unit);
-                let is_unit = |problem: &riskflow_config::PairProblem| problem.kind() == "unit";
-                assert_eq!(
-                    !merged.problems.iter().any(is_unit),
-                    unit::conversion(rule, datastream).is_some(),
-                    "{rule:?} of {datastream:?}"
-                );
-                for problem in merged.problems {
-                    let rule = Id::new(rule.record.id.clone());
-                    add(id, Unmatched::Pair { rule, problem }, None);
-                }
-            }
+            self.of_datastream(datastream, &mut found);
         }
         for asset in self.assets.values() {
-            if !self.datastreams.values().any(|datastream| datastream.asset == asset.id) {
-                add(asset.id.text(), Unmatched::NoDatastream, None);
-            }
-        }
-        for asset in self.assets.values() {
-            let chain = self.places.chain(&asset.region.to_string());
-            let rows: Vec<_> = self.datastreams.values().filter(|row| row.asset == asset.id).collect();
-            // Of what a rule does not watch, nobody asks what else is wrong.
-            let mut apart = BTreeSet::new();
-            for (rule, _) in asset.thresholds.iter().filter(|_| !rows.is_empty()) {
-                let rule = Id::<RuleRecord>::new(rule.clone());
-                let Some(found) = self.rules.get(&rule.key()) else {
-                    continue;
-                };
-                if !rows.iter().any(|row| selects(found, row, asset, &chain)) {
-                    apart.insert(rule);
-                }
-            }
-            let mut problems = self.given(&asset.thresholds);
-            problems.retain(|(rule, _)| !apart.contains(rule));
-            problems.extend(apart.into_iter().map(|rule| (rule, GivenProblem::NotSelected)));
-            for (rule, problem) in problems {
-                add(
-                    asset.id.text(),
-                    Unmatched::OfAsset { rule, problem },
-                    Some(asset.id.clone()),
-                );
-            }
+            self.of_asset(asset, &mut found);
         }
         for region in self.regions.values() {
             for (rule, problem) in self.given(&region.thresholds) {
-                add(
-                    &region.code.to_string().into(),
-                    Unmatched::OfRegion { rule, problem },
-                    None,
-                );
+                let code = region.code.to_string().into();
+                found.add(&code, Unmatched::OfRegion { rule, problem }, None);
             }
         }
         for rule in self.rules.values() {
@@ -189,10 +129,80 @@ impl Tables<'_> {
                 })
             });
             if !selected {
-                add(&rule.record.id, Unmatched::SelectsNothing, None);
+                found.add(&rule.record.id, Unmatched::SelectsNothing, None);
             }
         }
-        found
+        found.0
+    }
+
+    fn of_datastream(&self, datastream: &Datastream, found: &mut Found) {
+        let id = datastream.id.text();
+        let Some(asset) = self.assets.get(&datastream.asset.key()) else {
+            let asset = datastream.asset.clone();
+            found.add(id, Unmatched::NoAsset { asset: asset.clone() }, Some(asset));
+            return;
+        };
+        let region = asset.region.to_string();
+        let chain = self.places.chain(&region);
+        if let Some(astray) = self.places.astray(&region) {
+            let region = asset.region;
+            found.add(id, Unmatched::Region { region, astray }, None);
+        }
+        let selects = |rule: &Rule| selects(rule, datastream, asset, &chain);
+        if !self.rules.values().any(selects) {
+            found.add(id, Unmatched::NoRule, None);
+        }
+        for (rule, _) in datastream.thresholds.iter() {
+            let rule = Id::<RuleRecord>::new(rule.clone());
+            match self.rules.get(&rule.key()) {
+                None => found.add(id, Unmatched::RuleMissing { rule }, None),
+                Some(rules) if !selects(rules) => found.add(id, Unmatched::NotSelected { rule }, None),
+                Some(_) => {}
+            }
+        }
+        for rule in self.rules.values().filter(|rule| selects(rule)) {
+            let given = nearest(rule, (datastream, asset, &chain), self.regions);
+            let merged = rule.merge(&given, &datastream.unit);
+            let is_unit = |problem: &riskflow_config::PairProblem| problem.kind() == "unit";
+            assert_eq!(
+                !merged.problems.iter().any(is_unit),
+                unit::conversion(rule, datastream).is_some(),
+                "{rule:?} of {datastream:?}"
+            );
+            for problem in merged.problems {
+                let rule = Id::new(rule.record.id.clone());
+                found.add(id, Unmatched::Pair { rule, problem }, None);
+            }
+        }
+    }
+
+    fn of_asset(&self, asset: &Asset, found: &mut Found) {
+        if !self.datastreams.values().any(|datastream| datastream.asset == asset.id) {
+            found.add(asset.id.text(), Unmatched::NoDatastream, None);
+        }
+        let chain = self.places.chain(&asset.region.to_string());
+        let rows: Vec<_> = self.datastreams.values().filter(|row| row.asset == asset.id).collect();
+        // Of what a rule does not watch, nobody asks what else is wrong.
+        let mut apart = BTreeSet::new();
+        for (rule, _) in asset.thresholds.iter().filter(|_| !rows.is_empty()) {
+            let rule = Id::<RuleRecord>::new(rule.clone());
+            let Some(known) = self.rules.get(&rule.key()) else {
+                continue;
+            };
+            if !rows.iter().any(|row| selects(known, row, asset, &chain)) {
+                apart.insert(rule);
+            }
+        }
+        let mut problems = self.given(&asset.thresholds);
+        problems.retain(|(rule, _)| !apart.contains(rule));
+        problems.extend(apart.into_iter().map(|rule| (rule, GivenProblem::NotSelected)));
+        for (rule, problem) in problems {
+            found.add(
+                asset.id.text(),
+                Unmatched::OfAsset { rule, problem },
+                Some(asset.id.clone()),
+            );
+        }
     }
 
     /// What rules, levels and comparisons there are not, of those that an asset or a region has thresholds for.

@@ -75,11 +75,13 @@ struct Anchor {
     at: i64,
     last_counted: i64,
     levels: [Standing; LEVELS],
+    /// Whether the datastream was heard of before all that is retained.
+    heard_before: bool,
 }
 
 /// Whether the datastream was heard of before all that is retained.
 const fn is_heard(anchor: Option<&Anchor>) -> bool {
-    matches!(anchor, Some(anchor) if anchor.last_counted > i64::MIN)
+    matches!(anchor, Some(anchor) if anchor.heard_before)
 }
 
 /// An entry as it is saved.
@@ -358,7 +360,8 @@ impl Watch {
     /// Moves the anchor up to a time, and the base with it where it stands further back: to run on from there would be
     /// wrong. Then no point is needed that is not in a window of that time.
     ///
-    /// Which levels were on is remembered from `remember` on: an entry with another condition goes on from there.
+    /// Which levels were on is remembered from `remember` on: an entry with another condition goes on from there. What was observed
+    /// before may be dropped after that.
     pub(super) fn move_anchor(&mut self, ground: Ground<'_>, until: i64, remember: i64) {
         let mut walk = Walk::new(&self.entry, ground, self.sight)
             .from(self.begin)
@@ -381,6 +384,7 @@ impl Watch {
             at,
             last_counted,
             levels,
+            heard_before: walk.is_known(remember),
         }));
         self.base.seat(&walk, self.base.at());
         self.turns.forget(remember, &self.entry.rule);

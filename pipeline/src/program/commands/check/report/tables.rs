@@ -1,0 +1,138 @@
+//! The rows that meet, as the job lets them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use riskflow_config::{Givers, Located, Regional, Reports, Rule, Whose, given_by_asset, given_by_region, meet};
+use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::topic::Topic;
+use riskflow_model::{Duration, Id, Key, Lineage, duration};
+use riskflow_operators::warning;
+
+use super::super::stock::Stock;
+use super::{UnmatchedRow, WarningRow};
+
+/// What meets.
+#[derive(Default)]
+pub(super) struct Tables<'a> {
+    /// In the order of their identifiers, and where each is written.
+    pub(super) rules: Vec<(Rule, &'a str)>,
+    pub(super) assets: BTreeMap<Key, &'a Asset>,
+    /// In the order of their identifiers.
+    pub(super) datastreams: Vec<&'a Datastream>,
+    lineage: Lineage,
+    regional: Regional,
+    /// How many limits of work under permit there are.
+    pub(super) limits: usize,
+}
+
+/// What a rule watches.
+#[derive(Clone, Default)]
+pub(super) struct MetBy {
+    pub(super) datastreams: Vec<Id<Datastream>>,
+    pub(super) thresholds_of: BTreeMap<Whose, usize>,
+}
+
+impl MetBy {
+    fn add(&mut self, datastream: &Id<Datastream>, givers: &Givers) {
+        self.datastreams.push(datastream.clone());
+        let givers = givers.iter().flat_map(|givers| givers.iter().flatten());
+        for whose in givers.copied().collect::<BTreeSet<Whose>>() {
+            *self.thresholds_of.entry(whose).or_default() += 1;
+        }
+    }
+}
+
+impl<'a> Tables<'a> {
+    /// Of all rows.
+    pub(super) fn of(stock: &'a Stock) -> Self {
+        let mut tables = Self::default();
+        for ((topic, key), (row, place)) in &stock.rows {
+            if *topic == Topic::BASE_LIMIT {
+                tables.limits += 1;
+            } else if let Some(rule) = row.downcast_ref() {
+                tables.rules.push((warning::rule(rule), place));
+            } else if let Some(region) = row.clone().downcast::<Region>() {
+                tables.lineage.put(region.code, region.parent);
+                if !region.thresholds.is_empty() {
+                    tables.regional.insert(region.code, region);
+                }
+            } else if let Some(asset) = row.downcast_ref::<Asset>() {
+                tables.assets.insert(*key, asset);
+            } else if let Some(datastream) = row.downcast_ref() {
+                tables.datastreams.push(datastream);
+            }
+        }
+        tables.rules.sort_by(|(a, _), (b, _)| a.cmp(b));
+        tables.datastreams.sort_by(|a, b| a.id.cmp(&b.id));
+        tables
+    }
+
+    fn plans(&self) -> impl ExactSizeIterator<Item = &Rule> + Clone {
+        self.rules.iter().map(|(rule, _)| rule)
+    }
+
+    /// What each rule watches, and what meets nothing.
+    pub(super) fn meet(&self, all_rules: bool) -> (Vec<MetBy>, Vec<UnmatchedRow>) {
+        let mut met = vec![MetBy::default(); self.rules.len()];
+        let mut unmatched = Vec::new();
+        let mut of_assets: BTreeMap<Key, Vec<&Datastream>> = BTreeMap::new();
+        for datastream in &self.datastreams {
+            of_assets.entry(datastream.asset.key()).or_default().push(datastream);
+            let asset = self.assets.get(&datastream.asset.key()).copied();
+            let located = asset.map_or_else(Located::default, |asset| self.located(asset));
+            let asset = asset.map(|asset| (asset, &located));
+            let found = meet(self.plans(), datastream, asset, &self.regional);
+            for watching in found.rules {
+                met[watching.rule].add(&datastream.id, &watching.givers);
+            }
+            unmatched.extend(found.unmatched.iter().map(|one| UnmatchedRow {
+                datastream: Some(datastream.id.clone()),
+                ..UnmatchedRow::of(one, all_rules)
+            }));
+        }
+        for (key, asset) in &self.assets {
+            let rows = of_assets.get(key).map_or(&[][..], Vec::as_slice).iter().copied();
+            let told = given_by_asset(self.plans(), (asset, &self.located(asset)), rows).into_iter();
+            unmatched.extend(told.map(|one| UnmatchedRow {
+                asset: Some(asset.id.clone()),
+                ..UnmatchedRow::of(&one, all_rules)
+            }));
+        }
+        for region in self.regional.values() {
+            let told = given_by_region(self.plans(), region).into_iter();
+            unmatched.extend(told.map(|one| UnmatchedRow {
+                region: Some(region.code),
+                ..UnmatchedRow::of(&one, all_rules)
+            }));
+        }
+        (met, unmatched)
+    }
+
+    fn located(&self, asset: &Asset) -> Located {
+        Located::of(&self.lineage, asset.region)
+    }
+
+    /// What is hardly meant, rule by rule.
+    pub(super) fn warnings(&self, met: &[MetBy], horizon: Duration) -> Vec<WarningRow> {
+        let intervals = self.datastreams.iter().filter_map(|row| {
+            let interval = duration::parse(row.interval.as_ref()?).ok()?;
+            Some((&row.id, Duration(interval)))
+        });
+        let intervals: BTreeMap<&Id<Datastream>, Duration> = intervals.collect();
+        let of_rule = self.rules.iter().zip(met).flat_map(|((rule, place), met)| {
+            let reports = met.datastreams.iter().filter_map(|id| {
+                Some(Reports {
+                    datastream: id.text().clone(),
+                    interval: *intervals.get(id)?,
+                })
+            });
+            let warnings = rule.lint(&reports.collect::<Vec<_>>(), horizon).into_iter();
+            warnings.map(move |warning| WarningRow {
+                rule: Id::new(rule.record.id.clone()),
+                place: (*place).to_owned(),
+                warning,
+            })
+        });
+        of_rule.collect()
+    }
+}
