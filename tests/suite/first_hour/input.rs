@@ -98,7 +98,7 @@ fn rejected(desk: &Desk) {
         (&rejects[1]["reason"], &rejects[1]["problems"][0]["field"]),
         (&json!("invalid_field"), &json!("result"))
     );
-    assert_eq!(rejects[1]["problems"][0]["found"], "2e9");
+    assert_eq!(rejects[1]["problems"][0]["found"], "2000000000");
     assert!(rejects[1]["problems"][0]["give"].as_str().unwrap().contains("number"));
 }
 

@@ -161,8 +161,11 @@ impl Watch {
     /// A watch of the same rule with another condition: up to the floor all stays as it was, and from there it goes on with the
     /// levels that are on.
     pub(super) fn edited(mut self, entry: Entry, ground: Ground<'_>, sight: Sight, cause: Cause) -> Self {
-        let from = self.pass(ground, sight.floor);
+        let changed = self.pass(ground, sight.floor);
         let (rule, nothing) = (&self.entry.rule, Turns::default());
+        // What is on there may end later than it did: then it is all of it that the lifecycle is told, which may have forgotten it.
+        let going_on = begun(self.turns.up_to(sight.floor), rule);
+        let from = going_on.map_or(changed, |begun| changed.min(begun));
         let start = self.turns.after(from - 1);
         let mut track = levels(self.turns.set(start), self.turns.from(start, &nothing), rule);
         track.retain(|(time, _)| *time <= sight.floor);
