@@ -165,6 +165,8 @@ impl Watch {
         let (rule, nothing) = (&self.entry.rule, Turns::default());
         // What is on there may end later than it did: then it is all of it that the lifecycle is told, which may have forgotten it.
         let going_on = begun(self.turns.up_to(sight.floor), rule);
+        // What began with another condition before this one is not known here.
+        let going_on = going_on.filter(|begun| self.begin.is_none() || *begun > self.sight.floor);
         let from = going_on.map_or(changed, |begun| changed.min(begun));
         let start = self.turns.after(from - 1);
         let mut track = levels(self.turns.set(start), self.turns.from(start, &nothing), rule);
