@@ -310,6 +310,7 @@ impl Monitor {
             edits: (!known.changes.is_empty()).then(|| edits(&mut known.changes, &known.series)),
             forecast: forecast.as_deref().unwrap_or_default(),
             subject: &known.subject,
+            reach: now - self.retained(now, &known.watches),
         };
         let mut wake = i64::MAX;
         for watch in &mut known.watches {

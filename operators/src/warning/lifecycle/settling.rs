@@ -99,7 +99,9 @@ impl<'a> Settling<'a> {
             out.extend(after.clone().map(|row| (Step::State(row, runs.last.clone()), 1)));
         }
         warning.past = past;
-        warning.settled(after, runs, (self.now - fold.remember).0);
+        // A change of condition goes on from what was on then.
+        let forget = (self.now - fold.remember).0.min(self.now.0 - warning.reach);
+        warning.settled(after, runs, forget);
     }
 
     /// The warning that was open, if it goes on: whatever moved its beginning, late data or an edit, it is the same as long as its

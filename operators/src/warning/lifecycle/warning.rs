@@ -23,6 +23,8 @@ pub(super) struct Warning {
     pub(super) stale_from: i64,
     pub(super) stale_until: i64,
     pub(super) touched: bool,
+    /// How far back from the clock a change of condition may reach.
+    pub(super) reach: i64,
     /// Whether an entry went since the last settling, for another reason than data.
     #[serde(skip)]
     pub(super) went: bool,
@@ -62,6 +64,7 @@ impl Warning {
             (revision.from, revision.until)
         };
         self.touched = true;
+        self.reach = self.reach.max(revision.reach);
         self.cause = self.cause.max(revision.cause);
         if revision.gone {
             // Who takes back the last of what a level rests on says that it never was; who deletes a rule does not.

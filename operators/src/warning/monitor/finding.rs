@@ -75,6 +75,8 @@ pub struct Revision {
     pub tail: Track,
     /// From here on the level is what it was.
     pub until: i64,
+    /// How far back from the clock an entry with another condition may begin to see: what went on there must be known then.
+    pub reach: i64,
     /// Whether the entry came to its end: its datastream no longer counts for this rule and asset.
     pub gone: bool,
     /// Whether the level stands only because the datastream fell silent.

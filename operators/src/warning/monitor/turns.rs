@@ -122,12 +122,6 @@ impl Turns {
         all.map(|turn| (time(*turn), set(*turn)))
     }
 
-    /// Those up to and including a time.
-    pub fn up_to(&self, at: i64) -> impl DoubleEndedIterator<Item = (i64, Set)> + '_ {
-        let all = self.0[..self.after(at)].iter();
-        all.map(|turn| (time(*turn), set(*turn)))
-    }
-
     /// Lets go of what is not asked for any more, if only times after `known` are: what came before the last change of level
     /// up to there.
     pub fn forget(&mut self, known: i64, rule: &Rule) {

@@ -63,8 +63,8 @@ struct Past {
     from: i64,
     /// The change points from there on.
     track: Track,
-    /// The level at the floor.
-    level: Level,
+    /// The level at the floor; `None` where the one before began at the same floor, and what was there is not known here.
+    level: Option<Level>,
     /// When what was on, as given out, had begun.
     since: Option<i64>,
 }
@@ -128,6 +128,8 @@ pub(super) struct Context<'a> {
     /// In which stretches what is forecast became another.
     pub(super) forecast: &'a [(i64, i64)],
     pub(super) subject: &'a Subject,
+    /// How far back an entry with another condition may begin to see.
+    pub(super) reach: i64,
 }
 
 /// What going back behind the base came to.
@@ -161,13 +163,8 @@ impl Watch {
     /// A watch of the same rule with another condition: up to the floor all stays as it was, and from there it goes on with the
     /// levels that are on.
     pub(super) fn edited(mut self, entry: Entry, ground: Ground<'_>, sight: Sight, cause: Cause) -> Self {
-        let changed = self.pass(ground, sight.floor);
+        let from = self.pass(ground, sight.floor);
         let (rule, nothing) = (&self.entry.rule, Turns::default());
-        // What is on there may end later than it did: then it is all of it that the lifecycle is told, which may have forgotten it.
-        let going_on = begun(self.turns.up_to(sight.floor), rule);
-        // What began with another condition before this one is not known here.
-        let going_on = going_on.filter(|begun| self.begin.is_none() || *begun > self.sight.floor);
-        let from = going_on.map_or(changed, |begun| changed.min(begun));
         let start = self.turns.after(from - 1);
         let mut track = levels(self.turns.set(start), self.turns.from(start, &nothing), rule);
         track.retain(|(time, _)| *time <= sight.floor);
@@ -188,7 +185,7 @@ impl Watch {
                 past: Some(Past {
                     from,
                     track,
-                    level: set.level(rule),
+                    level: (self.begin.is_none() || self.sight.floor < sight.floor).then(|| set.level(rule)),
                     since: begun(self.turns.from(0, &self.ahead), rule),
                 }),
             })),
@@ -438,7 +435,7 @@ impl Watch {
         tail.retain(|(time, _)| (begins..until).contains(time));
         if let Some(past) = past {
             let goes_on_with = before.level(rule);
-            if past.level != goes_on_with && tail.first().is_none_or(|(time, _)| *time > begins) {
+            if past.level != Some(goes_on_with) && tail.first().is_none_or(|(time, _)| *time > begins) {
                 tail.insert(0, (begins, goes_on_with));
             }
             tail.splice(0..0, past.track.iter().copied());
@@ -466,6 +463,7 @@ impl Watch {
             from,
             tail,
             until,
+            reach: context.reach,
             gone: false,
             stale,
             cause,
@@ -501,6 +499,7 @@ impl Watch {
             from: i64::MIN,
             tail: Track::new(),
             until: i64::MAX,
+            reach: 0,
             gone: true,
             stale: false,
             // The end of what was never on, as known now, explains nothing.
