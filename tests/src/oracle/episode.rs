@@ -215,6 +215,8 @@ impl Epoch<'_> {
     /// Compares what was over with what is; returns which of them is open again.
     fn past(&mut self, rows: &mut Vec<Over>, went: bool) -> Option<Id<WarningState>> {
         let mut open_again = None;
+        // One that lost its episode with an entry can only have one that no other row has.
+        rows.sort_by_key(|over| over.adrift);
         for over in rows.iter_mut().filter(|over| over.row.state == PastState::Ended) {
             let row = over.row.clone();
             let found = level::episode(&self.track, row.since.0);

@@ -79,11 +79,14 @@ impl Past {
     }
 
     /// Those that ended and may have another episode, or none, where the track changed from one time to another; by their beginning.
+    /// Those that are adrift come last: what one of the others has, they can't have.
     pub(super) fn touched(&self, from: i64, until: i64) -> Vec<Arc<PastWarning>> {
         let row = |(_, id): &(i64, Id<WarningState>)| Arc::clone(&self.rows[id].row);
         if self.adrift > 0 {
             // They may lie anywhere, across others.
-            return self.ended.iter().map(row).collect();
+            let mut touched: Vec<_> = self.ended.iter().map(row).collect();
+            touched.sort_by_key(|row| self.is_adrift(&row.id));
+            return touched;
         }
         let before = self.ended.range(..(until.saturating_add(1), Id::default()));
         let mut touched: Vec<_> = before.rev().map(row).take_while(|row| row.until.0 >= from).collect();
@@ -254,7 +257,7 @@ mod tests {
         assert_eq!(ids(past.touched(21, 30)), ["two"]);
         assert_eq!(ids(past.touched(41, i64::MAX)), Vec::<String>::new());
         past.moor(&"one".into(), false);
-        assert_eq!(ids(past.touched(41, i64::MAX)), ["one", "two"]);
+        assert_eq!(ids(past.touched(41, i64::MAX)), ["two", "one"], "what is adrift comes last");
         assert!(past.has(&"one".into()) && !past.has(&"gone".into()));
         // Out and in again as it was is no change.
         let taken = past.take(&"one".into()).unwrap();
