@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::oracle::standalone;
 
+mod forecast;
 mod long;
 mod people;
 mod permit;
@@ -76,6 +77,7 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
     };
     // A draw of their own: what is added there changes no other record.
     let (standalone, mut apart) = (standalone::all(), Draw::new(seed ^ 0x0057_A7DA));
+    let mut foreseen = Draw::new(seed ^ 0x00F0_3E5E);
     let mut now = START;
     let mut history = Vec::new();
     for index in 0..epochs {
@@ -106,6 +108,11 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
                 let row = row.map(|row| Row::from_json(topic, &row.to_string()).expect("a row"));
                 records.push(maker.row(topic, &id, row));
             }
+        }
+        while foreseen.once_in(2) {
+            let (key, forecast) = forecast::draw(&mut foreseen, now);
+            let origin = maker.origin(Topic::IN_FORECAST, key.route() % PARTITIONS);
+            records.push((origin, forecast));
         }
         let input = EpochInput {
             epoch: Millis(now),

@@ -11,8 +11,9 @@ use riskflow::runtime::graph::Semantics;
 use riskflow::runtime::replay::EpochInput;
 use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::forecast::Forecast;
 use riskflow_model::id::{RuleOrLimit, Run};
-use riskflow_model::observation::{Observation, Reading};
+use riskflow_model::observation::{Observation, Op, Reading};
 use riskflow_model::output::{
     AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, Reason, RegionRisk, ReportTotal, Response,
     Unmatched, WarningDelta, WarningState,
@@ -213,6 +214,13 @@ impl Oracle {
                 self.observe(now, *origin, observation, &mut causes, &mut expected);
             }
         }
+        for (origin, record) in &records {
+            if let InputRecord::Log(row) = record
+                && let Some(forecast) = row.downcast_ref()
+            {
+                self.foresee(now, *origin, forecast, &mut expected);
+            }
+        }
         let mut levels = self.evaluate(now);
         // What never was on tells nothing of itself, whatever its condition.
         let matters = |(member, ever_on): &(Member, bool)| {
@@ -409,6 +417,32 @@ impl Oracle {
             let waiting = self.waiting.entry(observation.datastream).or_default();
             waiting.push((now, origin, observation.clone()));
         }
+    }
+
+    fn foresee(&mut self, now: i64, origin: Origin, forecast: &Forecast, expected: &mut Expected) {
+        let (issued, settings) = (forecast.issued.0, self.semantics.time);
+        let reason = if issued < now - settings.forecast_age.0 {
+            Reason::TooLate
+        } else if issued > now + settings.max_future.0 {
+            Reason::InFuture
+        } else if let Some(stream) = self.streams.get_mut(&forecast.datastream.key()) {
+            if let Some(valid) = forecast.valid_time {
+                match (forecast.op, forecast.value) {
+                    (Op::Upsert, Some(value)) => drop(stream.forecasts.insert((valid.0, issued), value)),
+                    _ => drop(stream.forecasts.remove(&(valid.0, issued))),
+                }
+            }
+            for (valid, value) in &forecast.values {
+                match value {
+                    Some(value) => drop(stream.forecasts.insert((valid.0, issued), *value)),
+                    None => drop(stream.forecasts.remove(&(valid.0, issued))),
+                }
+            }
+            return;
+        } else {
+            Reason::UnknownDatastream
+        };
+        expected.dead.insert((reason, origin));
     }
 
     fn evaluate(&mut self, now: i64) -> Levels {

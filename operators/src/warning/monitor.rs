@@ -24,6 +24,7 @@ mod correction;
 mod evaluation;
 mod evidence;
 mod finding;
+mod forecast;
 mod known;
 mod leap;
 mod series;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use riskflow_config::{TimeSettings, UnknownSettings};
+use riskflow_model::forecast::Forecast;
 use riskflow_model::observation::{Observation, ObservationRecord, Op, Reading};
 use riskflow_model::output::{Cause, DeadLetter, Origin, PayloadEncoding, Reason};
 use riskflow_model::topic::Topic;
@@ -65,6 +67,29 @@ pub struct Observed {
     /// What was observed.
     pub observation: Observation,
 }
+
+/// A forecast on its way to the monitor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Forecasted {
+    /// Of the datastream's identifier.
+    pub datastream: Key,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What is expected.
+    pub forecast: Arc<Forecast>,
+}
+
+/// What comes of a datastream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Incoming {
+    /// What was observed.
+    Observed(Observed),
+    /// What is forecast: seldom, so it does not make observations larger.
+    Forecast(Box<Forecasted>),
+}
+
+/// Observations are many.
+const _: () = assert!(size_of::<Incoming>() == size_of::<Observed>());
 
 /// The fold's settings.
 #[derive(Clone, Debug)]
@@ -116,6 +141,8 @@ struct Aside {
     waiting: Vec<Waiting>,
     /// Watches that ended since the last settling.
     ended: Vec<Ended>,
+    /// Forecasts since the last settling while there is no row.
+    astray: Vec<Forecasted>,
 }
 
 /// An observation that waits for its datastream's row.
@@ -286,6 +313,7 @@ impl Monitor {
         }
         known.settled = known.settled.max(anchor);
         known.hear(retained);
+        known.forget_forecasts(retained);
         known.series.drop_first(drop);
         for watch in &mut known.watches {
             watch.shift(drop);
@@ -380,12 +408,23 @@ fn given_up(observed: &Observed) -> DeadLetter {
         },
     };
     let payload = serde_json::to_string(&record).expect("an observation has text keys and finite numbers");
-    let detail = format!("`datastream` is `{}`; give one of `base.datastream`", observation.id);
+    unknown_datastream(&observation.id, *origin, &payload)
+}
+
+/// The dead letter of a forecast whose datastream has no row.
+fn of_nobody(forecasted: &Forecasted) -> DeadLetter {
+    let Forecasted { forecast, origin, .. } = forecasted;
+    let payload = serde_json::to_string(&**forecast).expect("a forecast has text keys and finite numbers");
+    unknown_datastream(&forecast.datastream, *origin, &payload)
+}
+
+fn unknown_datastream(id: &str, origin: Origin, payload: &str) -> DeadLetter {
+    let detail = format!("`datastream` is `{id}`; give one of `base.datastream`");
     let topic = Topic::from_id(origin.topic).expect("a record has an origin in a topic");
     DeadLetter::new(
         (Reason::UnknownDatastream, &detail),
         (topic, origin.partition, origin.offset),
-        &payload,
+        payload,
         PayloadEncoding::Decoded,
     )
 }
@@ -393,7 +432,7 @@ fn given_up(observed: &Observed) -> DeadLetter {
 impl Fold for Monitor {
     type Key = Key;
     type Row = Box<Specification>;
-    type Record = Observed;
+    type Record = Incoming;
     type State = MonitorState;
     type Output = Finding;
 
@@ -403,8 +442,11 @@ impl Fold for Monitor {
         key.route()
     }
 
-    fn place(record: &Observed) -> (Key, Origin) {
-        (record.observation.datastream, record.origin)
+    fn place(record: &Incoming) -> (Key, Origin) {
+        match record {
+            Incoming::Observed(observed) => (observed.observation.datastream, observed.origin),
+            Incoming::Forecast(forecast) => (forecast.datastream, forecast.origin),
+        }
     }
 
     fn rows(
@@ -459,13 +501,18 @@ impl Fold for Monitor {
         changed || new || state.aside.is_some()
     }
 
-    fn record(&mut self, Millis(now): Millis, _key: Key, state: &mut MonitorState, observed: &mut Observed) {
-        match &mut state.known {
-            Some(known) => self.take(now, known, &observed.observation),
-            None => {
+    fn record(&mut self, Millis(now): Millis, _key: Key, state: &mut MonitorState, record: &mut Incoming) {
+        match (record, &mut state.known) {
+            (Incoming::Observed(observed), Some(known)) => self.take(now, known, &observed.observation),
+            (Incoming::Observed(observed), None) => {
                 let aside = state.aside.get_or_insert_default();
                 let observed = observed.clone();
                 aside.waiting.push(Waiting { arrival: now, observed });
+            }
+            (Incoming::Forecast(forecast), Some(known)) => known.expect(&forecast.forecast),
+            (Incoming::Forecast(forecast), None) => {
+                let astray = &mut state.aside.get_or_insert_default().astray;
+                astray.push((**forecast).clone());
             }
         }
     }
@@ -501,6 +548,11 @@ impl Fold for Monitor {
             for ended in aside.ended.drain(..) {
                 ended.watch.end(ended.asset, ended.datastream, ended.cause, out);
             }
+            let astray = aside
+                .astray
+                .drain(..)
+                .map(|astray| Finding::DeadLetter(Box::new(of_nobody(&astray))));
+            out.extend(astray.map(|letter| (letter, 1)));
             if !aside.waiting.is_empty() {
                 wake = self.settle_waiting(now, key, &mut aside.waiting, out);
             }

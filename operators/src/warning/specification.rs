@@ -61,8 +61,8 @@ pub struct Subject {
     pub datastream: Id<Datastream>,
     /// The asset's identifier; `None` while the asset has no row.
     pub asset: Option<Id<Asset>>,
-    /// How often it should report; `None` where its row does not say.
-    pub interval: Option<Text>,
+    /// How often it should report; `None` where its row does not say. In a box: each datastream in memory has a subject, few say it.
+    pub interval: Option<Box<Text>>,
     /// The unit of results, where the datastream states one.
     pub unit: Text,
     /// Changes with the rows of datastream and asset; tells a changed base from a changed rule.
@@ -210,7 +210,7 @@ fn given(
         subject: Subject {
             datastream: datastream.id.clone(),
             asset: asset.map(|(asset, _)| asset.id.clone()),
-            interval: datastream.interval.clone(),
+            interval: datastream.interval.clone().map(Box::new),
             unit: datastream.unit.clone(),
             // Only ever compared with what the same rows gave.
             base: asset.map_or(0, |(asset, located)| {

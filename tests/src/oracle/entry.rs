@@ -80,6 +80,8 @@ pub(super) fn counts(reading: &Reading, (min, max, none): &Sense) -> bool {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stream {
     pub(super) series: BTreeMap<i64, Reading>,
+    /// What each issue says, by valid time and issue.
+    pub(super) forecasts: BTreeMap<(i64, i64), f64>,
     pub(super) floor: Option<i64>,
     /// The last observation at or before the floor, as it was judged then; else when the row came.
     pub(super) heard: i64,

@@ -53,7 +53,7 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
         datastream: subject.datastream.clone(),
         held,
         features: features.into_iter().map(|(_, shown, _)| shown).collect(),
-        interval: subject.interval.clone(),
+        interval: subject.interval.as_deref().cloned(),
         unit: unit.clone(),
         ..Explanation::nothing()
     }

@@ -1,10 +1,12 @@
 //! What is known of a datastream that has a row.
 
+use riskflow_model::forecast::Forecast;
 use riskflow_model::observation::Reading;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use thin_vec::ThinVec;
 
+use super::forecast::Forecasts;
 use super::series::{Outcome, Point, Series};
 use super::walk::Sight;
 use super::watch::Watch;
@@ -30,6 +32,8 @@ pub(super) struct Known {
     /// What a new entry sees, if it comes now.
     pub(super) sight: Sight,
     pub(super) subject: Subject,
+    /// What is forecast of it; most have none.
+    pub(super) forecasts: Option<Box<Forecasts>>,
 }
 
 /// Six cache lines, or seven if it does not begin at one. Waiting for them is a tenth of the cost of an observation: measure
@@ -51,6 +55,7 @@ impl Known {
                 heard: now,
             },
             subject: Subject::default(),
+            forecasts: None,
         }
     }
 
@@ -85,6 +90,22 @@ impl Known {
         self.series
             .judge(|result| valid.as_ref().is_none_or(|valid| valid.judge(result).is_none()));
         self.valid = valid;
+    }
+
+    /// Takes in what a forecast says.
+    pub(super) fn expect(&mut self, forecast: &Forecast) {
+        let forecasts = self.forecasts.get_or_insert_default();
+        for (valid, value) in forecast.expected() {
+            forecasts.apply(forecast.issued.0, valid.0, value);
+        }
+    }
+
+    /// Lets go of forecasts that no question as of this time or later asks for.
+    pub(super) fn forget_forecasts(&mut self, before: i64) {
+        if let Some(forecasts) = &mut self.forecasts {
+            forecasts.forget(before);
+        }
+        self.forecasts.take_if(|forecasts| forecasts.is_empty());
     }
 
     /// Reads each line that the state itself lies in, as one watch does.

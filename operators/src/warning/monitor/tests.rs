@@ -182,6 +182,7 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
         max_future: Duration(50),
         late_after: Duration(50),
         retain: Duration::ZERO,
+        forecast_age: Duration::ZERO,
     };
     let unknown = UnknownSettings {
         hold: Duration::ZERO,
@@ -232,7 +233,8 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
                 reading,
             };
             let origin = Origin::default();
-            monitor.record(Millis(now), key, &mut state, &mut Observed { origin, observation });
+            let mut record = Incoming::Observed(Observed { origin, observation });
+            monitor.record(Millis(now), key, &mut state, &mut record);
         }
         let mut out = Vec::new();
         monitor.settle(Millis(now), key, &mut state, &mut out);
