@@ -11,7 +11,7 @@ use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Duration, Key, Millis};
 use riskflow_operators::engine::{FoldMeter, Keyed, arrived};
-use riskflow_operators::warning::{Entry, Monitor, Observed, Specification, Subject};
+use riskflow_operators::warning::{Entry, Incoming, Monitor, Observed, Specification, Subject};
 
 const KEYS: u64 = 10_000;
 
@@ -41,6 +41,7 @@ fn monitoring(criterion: &mut Criterion) {
             max_future: Duration(60_000),
             late_after: Duration(60_000),
             retain: Duration(0),
+            forecast_age: Duration::ZERO,
         };
         let monitor = Monitor::new(
             time,
@@ -95,7 +96,7 @@ fn monitoring(criterion: &mut Criterion) {
                     }),
                 },
             });
-            keyed.records(arrived::<Monitor>(observed));
+            keyed.records(arrived::<Monitor>(observed.map(Incoming::Observed)));
             out.clear();
             keyed.settle(Millis(now), &mut out);
         });

@@ -200,6 +200,7 @@ impl Check {
             max_future: self.length("time.max_future", &written.max_future, 0, DAY),
             late_after: self.length("time.late_after", &written.late_after, 0, latest),
             retain: self.length("time.retain", &written.retain, 0, 31 * DAY),
+            forecast_age: self.length("time.forecast_age", &written.forecast_age, SECOND, 31 * DAY),
         }
     }
 

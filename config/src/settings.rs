@@ -193,6 +193,8 @@ pub struct TimeSettings {
     pub late_after: Duration,
     /// The least length of series kept behind the horizon, for rules that come later.
     pub retain: Duration,
+    /// Forecasts may have been issued this far behind the clock.
+    pub forecast_age: Duration,
 }
 
 /// What becomes of observations whose datastream is not known.
@@ -309,7 +311,7 @@ pub struct Tidy {
     /// Output logs keep their records for so many milliseconds, and tables their deletions; tables are compacted. `None`: nothing
     /// goes.
     pub outputs: Option<i64>,
-    /// `in.observation` and `in.action` keep their records for so many milliseconds, or longer if a recovery asks for them; the
+    /// Input logs keep their records for so many milliseconds, or longer if a recovery asks for them; the
     /// other inputs are tables, and are compacted. `None`: nothing goes.
     pub inputs: Option<i64>,
 }

@@ -2,6 +2,7 @@
 
 mod action;
 mod dead_letter;
+mod log;
 mod observation;
 mod reject;
 mod rows;
@@ -62,7 +63,8 @@ pub fn decode(record: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
         // The hot path.
         Topic::IN_OBSERVATION => observation::decode(text).map(InputRecord::Observation),
         Topic::IN_ACTION => action::decode(record.key, text).map(|action| InputRecord::Action(Box::new(action))),
-        topic => rows::decode(topic, record.key, text),
+        topic if topic.is_input_table() => rows::decode(topic, record.key, text),
+        topic => log::decode(topic, record.key, text),
     }
 }
 

@@ -42,7 +42,7 @@
 //! * **Output logs**: segments whose records are all older than `topics.retention`, by epoch.
 //! * **Output tables** are compacted: of each key the last record stays, and a tombstone for `topics.retention`. `out.progress`
 //!   keeps what a recovery asks for.
-//! * **Inputs**: only records that the oldest checkpoint that is kept covers. Of `in.observation` and `in.action` those that
+//! * **Inputs**: only records that the oldest checkpoint that is kept covers. Of logs those that
 //!   arrived more than `topics.input_retention` before; tables are compacted, of a table with versions to the highest.
 //!
 //! Files of a partition that the process has no need of are closed: a log may have more partitions than a process may have

@@ -6,8 +6,10 @@ use crate::Listed;
 use crate::action::Action;
 use crate::base::{Asset, Datastream, Region};
 use crate::binary::BinaryError;
+use crate::forecast::Forecast;
 use crate::intake::{Incident, Limit, Permit, Report};
 use crate::json::Unreadable;
+use crate::log_row::{LogRecord, LogRow};
 use crate::observation::ObservationRecord;
 use crate::output::{
     AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, PastWarning, RegionRisk, ReportTotal, Response, Stamped,
@@ -54,6 +56,7 @@ catalogue! {
     IN_MAINTENANCE: table::<Maintenance>();
     IN_OBSERVATION: input::<ObservationRecord<'static>>();
     IN_ACTION: input::<Action>();
+    IN_FORECAST: log::<Forecast>();
     RISK_ASSET: output::<AssetRisk>();
     RISK_REGION: output::<RegionRisk>();
     WARNING_STATE: output::<WarningState>();
@@ -78,12 +81,16 @@ pub(crate) struct Entry {
     pub(crate) spec: Spec,
     pub(crate) schema: fn() -> Schema,
     pub(crate) table: Option<Reading>,
+    pub(crate) log: Option<ReadLog>,
     pub(crate) output: Option<Restore>,
     pub(crate) list: Option<Listed>,
 }
 
 /// How a record that riskflow writes comes to be, out of its encoding.
 pub(crate) type Restore = fn(&[u8]) -> Result<OutputRow, BinaryError>;
+
+/// How records of an input log come to be, out of a payload; of observations and actions only decoding knows.
+pub(crate) type ReadLog = fn(&str) -> Result<LogRow, Unreadable>;
 
 /// How rows of an input table come to be.
 pub(crate) struct Reading {
@@ -103,6 +110,7 @@ impl Entry {
                 read: Row::read::<R>,
                 restore: Row::restore::<R>,
             }),
+            log: None,
             output: None,
             list: None,
         }
@@ -114,9 +122,16 @@ impl Entry {
             spec: R::SPEC,
             schema: schema::of_input::<R>,
             table: None,
+            log: None,
             output: None,
             list: None,
         }
+    }
+
+    const fn log<R: LogRecord>() -> Self {
+        let mut entry = Self::input::<R>();
+        entry.log = Some(LogRow::read::<R>);
+        entry
     }
 
     const fn output<R: OutputRecord>() -> Self
@@ -128,6 +143,7 @@ impl Entry {
             spec: R::SPEC,
             schema: schema::of_output::<Stamped<R>>,
             table: None,
+            log: None,
             output: Some(OutputRow::restore::<R>),
             list: R::LIST,
         }
@@ -139,6 +155,7 @@ impl Entry {
             spec: R::SPEC,
             schema: schema::of_output::<R>,
             table: None,
+            log: None,
             output: None,
             list: None,
         }
@@ -201,6 +218,7 @@ mod tests {
 13 in.maintenance VersionedTable id
 256 in.observation InputLog datastream
 257 in.action InputLog warning
+258 in.forecast InputLog datastream
 512 out.risk.asset OutputTable asset
 513 out.risk.region OutputTable region/domain
 514 out.warning.state OutputTable id

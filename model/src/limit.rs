@@ -14,3 +14,6 @@ pub const ID_BYTES: usize = 200;
 
 /// The longest text, in bytes: names, titles, notes.
 pub const TEXT_BYTES: usize = 4096;
+
+/// The most values in a record of `in.forecast`: 31 days hour by hour, and some.
+pub const FORECAST_VALUES: usize = 1_000;

@@ -9,7 +9,7 @@ mod lifecycle;
 pub(crate) use lifecycle::KNOWN;
 pub use lifecycle::{Joined, Lifecycle, Step};
 pub(crate) use monitor::forget_episodes;
-pub use monitor::{Finding, Monitor, Observed, Revision, Source, Track, remembered};
+pub use monitor::{Finding, Forecasted, Incoming, Monitor, Observed, Revision, Source, Track, remembered};
 pub(crate) use specification::above_hash;
 pub use specification::{Entry, LocatedAsset, Specification, Subject, at_asset, rule, specifications};
 pub use unmatched::{Alone, Lasting, UnmatchedMeter, unmatched_table};

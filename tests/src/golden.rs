@@ -125,6 +125,7 @@ fn semantics() -> Semantics {
             max_future: Duration(60_000),
             late_after: Duration(60_000),
             retain: Duration(3_600_000),
+            forecast_age: Duration(172_800_000),
         },
         unknown: UnknownSettings {
             hold: Duration(600_000),

@@ -13,9 +13,11 @@ use riskflow_model::{Key, Millis, Problems, RegionCode, Row};
 use serde_json::json;
 
 use crate::oracle::standalone;
+use forecast::Pace;
 
 mod calendar;
 mod condition;
+mod forecast;
 mod long;
 mod people;
 mod permit;
@@ -72,6 +74,12 @@ const TERMS: condition::Terms = condition::Terms {
     ],
     shortest: &["0s", "0s", "5s", "10s"],
 };
+const FORECASTS: Pace = Pace {
+    age: 140_000,
+    ahead: 10_000,
+    issue: 20_000,
+    step: 15_000,
+};
 const TAGS: [&str; 2] = ["x", "y"];
 
 /// A history in the making.
@@ -102,6 +110,7 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
     };
     // A draw of their own: what is added there changes no other record.
     let (standalone, mut apart) = (standalone::all(), Draw::new(seed ^ 0x0057_A7DA));
+    let mut foreseen = Draw::new(seed ^ 0x00F0_3E5E);
     let mut now = START;
     let mut history = Vec::new();
     for index in 0..epochs {
@@ -132,6 +141,13 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
                 let row = row.map(|row| Row::from_json(topic, &row.to_string()).expect("a row"));
                 records.push(maker.row(topic, &id, row));
             }
+        }
+        while foreseen.once_in(2) {
+            // The last has no row.
+            let datastream = format!("stream-{}", foreseen.below(STREAMS + 1));
+            let (key, forecast) = forecast::draw(&mut foreseen, &datastream, now, &FORECASTS);
+            let origin = maker.origin(Topic::IN_FORECAST, key.route() % PARTITIONS);
+            records.push((origin, forecast));
         }
         let input = EpochInput {
             epoch: Millis(now),

@@ -11,8 +11,9 @@ use riskflow::runtime::graph::Semantics;
 use riskflow::runtime::replay::EpochInput;
 use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::forecast::Forecast;
 use riskflow_model::id::{RuleOrLimit, Run};
-use riskflow_model::observation::{Observation, Reading};
+use riskflow_model::observation::{Observation, Op, Reading};
 use riskflow_model::output::{
     AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, PastWarning, Reason, RegionRisk, ReportTotal,
     Response, Unmatched, WarningDelta, WarningState,
@@ -23,7 +24,7 @@ use riskflow_model::{Id, Key, Level, Millis, Row, Shared, Text};
 use serde_json::Value;
 
 use crate::oracle::calendar::City;
-use crate::oracle::entry::{Entry, Stream, alike, selects, sense, wanted};
+use crate::oracle::entry::{Entry, Saying, Stream, alike, selects, sense, wanted};
 use crate::oracle::level::{Track, level_at};
 use crate::oracle::permit::{Permits, Permitted};
 use crate::oracle::place::Places;
@@ -226,6 +227,13 @@ impl Oracle {
                 self.observe(now, *origin, observation, &mut causes, &mut expected);
             }
         }
+        for (origin, record) in &records {
+            if let InputRecord::Log(row) = record
+                && let Some(forecast) = row.downcast_ref()
+            {
+                self.foresee(now, *origin, forecast, &mut causes, &mut expected);
+            }
+        }
         let mut levels = self.evaluate(now);
         let Permitted {
             levels: permitted,
@@ -286,7 +294,7 @@ impl Oracle {
             });
             for (_, origin, observation) in self.waiting.remove(key).unwrap_or_default() {
                 match entry::said(row, &observation) {
-                    Some(reading) => apply(&mut stream.series, observation.time.0, reading),
+                    Some(reading) => apply(&mut stream.sensed.series, observation.time.0, reading),
                     None => drop(expected.dead.insert((Reason::UnknownState, origin))),
                 }
             }
@@ -358,7 +366,7 @@ impl Oracle {
                         let mut left = None;
                         if let Some(old) = old {
                             if old.asset == entry.asset {
-                                let seen = old.seen(&stream.series);
+                                let seen = old.seen(&stream.sensed);
                                 let watched = old.watched(&seen, &self.city);
                                 left = Some(level::left(&watched, floor, &entry.rule, &entry.thresholds));
                             }
@@ -400,12 +408,12 @@ impl Oracle {
         } else if time > now + settings.max_future.0 {
             expected.dead.insert((Reason::InFuture, origin));
         } else if let Some(stream) = self.streams.get_mut(&observation.datastream) {
-            let before = stream.series.get(&time).copied();
+            let before = stream.sensed.series.get(&time).copied();
             let Some(reading) = entry::said(&self.datastreams[&observation.datastream], observation) else {
                 expected.dead.insert((Reason::UnknownState, origin));
                 return;
             };
-            apply(&mut stream.series, time, reading);
+            apply(&mut stream.sensed.series, time, reading);
             let cause = match (before, reading) {
                 (None, None) => return,
                 (None, Some(_)) if now - time > settings.late_after.0 => Cause::LateData,
@@ -421,11 +429,50 @@ impl Oracle {
         }
     }
 
+    fn foresee(
+        &mut self,
+        now: i64,
+        origin: Origin,
+        forecast: &Forecast,
+        causes: &mut BTreeMap<Key, Cause>,
+        expected: &mut Expected,
+    ) {
+        let (issued, settings) = (forecast.issued.0, self.semantics.time);
+        let key = forecast.datastream.key();
+        if issued < now - settings.forecast_age.0 {
+            expected.dead.insert((Reason::TooLate, origin));
+        } else if issued > now + settings.max_future.0 {
+            expected.dead.insert((Reason::InFuture, origin));
+        } else if let Some(stream) = self.streams.get_mut(&key) {
+            let one = forecast.valid_time.map(|valid| match forecast.op {
+                Op::Upsert => (valid, forecast.value),
+                Op::Delete => (valid, None),
+            });
+            // What happened before the horizon stays as it was.
+            let from = issued.max(now - settings.horizon.0);
+            for (valid, value) in one.iter().chain(&forecast.values) {
+                let (valid, value) = (valid.0, *value);
+                let same = |saying: &&Saying| (saying.valid, saying.issued) == (valid, issued);
+                let before = stream.sensed.forecasts.iter().rfind(same).and_then(|saying| saying.value);
+                if valid <= from || before == value {
+                    continue;
+                }
+                let saying = Saying { from, issued, valid, value };
+                stream.sensed.forecasts.push(saying);
+                let cause = if before.is_none() { Cause::Data } else { Cause::Correction };
+                let place = causes.entry(key).or_insert(cause);
+                *place = (*place).max(cause);
+            }
+        } else {
+            expected.dead.insert((Reason::UnknownDatastream, origin));
+        }
+    }
+
     fn evaluate(&mut self, now: i64) -> Levels {
         let mut levels = Levels::new();
         for (key, stream) in &mut self.streams {
             for (id, entry) in &mut stream.entries {
-                let seen = entry.seen(&stream.series);
+                let seen = entry.seen(&stream.sensed);
                 let watched = entry.watched(&seen, &self.city);
                 let track = level::track(&watched, now);
                 let stale = level::stale(&watched, now, level_at(&track, now));

@@ -207,6 +207,7 @@ fn held_of_a_million(max_observations: usize, max_bytes: usize) -> usize {
             max_future: Duration(60_000),
             late_after: Duration(60_000),
             retain: Duration(0),
+            forecast_age: Duration::ZERO,
         },
         unknown: UnknownSettings {
             hold: Duration(60_000),

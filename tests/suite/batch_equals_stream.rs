@@ -184,6 +184,8 @@ struct Reached {
     missed: BTreeSet<Option<CaseStep>>,
     /// Users who were reminded; and how often of it was no first reminder, and one that had waited for its epoch.
     reminders: [u32; 3],
+    /// Why forecasts could not be taken, and how often.
+    forecasts: BTreeMap<Reason, u32>,
     rounds: u32,
     /// What rules have.
     language: Tally,
@@ -248,6 +250,10 @@ impl Reached {
             let is = [true, reminder.number > 1, reminder.at < output.epoch];
             (self.reminders.iter_mut().zip(is)).for_each(|(count, is)| *count += u32::from(is));
         }
+        let is_forecast = |letter: &&DeadLetter| *letter.topic == *Topic::IN_FORECAST.name();
+        for letter in output.log::<DeadLetter>().filter(is_forecast) {
+            *self.forecasts.entry(letter.reason).or_default() += 1;
+        }
         let rounds = output.table::<CaseState>().map(|(case, _)| case.round);
         self.rounds = rounds.max().unwrap_or(0).max(self.rounds);
     }
@@ -289,6 +295,9 @@ impl Reached {
         assert_eq!(self.missed.len(), 8, "missed: {:?}", self.missed);
         let many = self.reminders.iter().all(|count| *count >= 20);
         assert!(many, "reminders, not the first, late: {:?}", self.reminders);
+        let refused = [Reason::TooLate, Reason::InFuture, Reason::UnknownDatastream];
+        let often = refused.map(|reason| self.forecasts.get(&reason).is_some_and(|count| *count >= 20));
+        assert_eq!(often, [true; 3], "forecasts: {:?}", self.forecasts);
         assert!(self.rounds >= 2, "no case was reopened");
         assert!(
             self.past.iter().all(|count| *count >= 20),
@@ -580,7 +589,7 @@ fn any_order_of_arrival_within_the_horizon_ends_in_the_same_tables() {
             .filter(|(origin, _)| origin.topic == Topic::BASE_DATASTREAM.id())
             .filter_map(|(_, record)| match record {
                 InputRecord::Base(key, _) => Some(*key),
-                InputRecord::Observation(_) | InputRecord::Action(_) => None,
+                InputRecord::Observation(_) | InputRecord::Action(_) | InputRecord::Log(_) => None,
             })
             .collect();
         let observations: Vec<InputRecord> = source
@@ -641,6 +650,7 @@ fn arrive(
         InputRecord::Observation(observation) => (observation.datastream, observation.time),
         InputRecord::Base(key, _) => (*key, Millis(0)),
         InputRecord::Action(action) => (Key::of(&action.warning), action.time),
+        InputRecord::Log(row) => (Key::of(&row.id()), row.time()),
     };
     let mut order: Vec<usize> = (0..observations.len()).collect();
     if mixed {

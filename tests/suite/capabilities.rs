@@ -39,7 +39,7 @@ pub fn built(capabilities: Capabilities) -> (usize, BTreeSet<&'static str>) {
         worker.dataflow::<u64, _, _>(|scope| {
             let inputs = Inputs {
                 base: scope.input_from(&mut InputHandleVec::new()),
-                observations: scope.input_from(&mut InputHandleVec::new()),
+                incoming: scope.input_from(&mut InputHandleVec::new()),
                 actions: scope.input_from(&mut InputHandleVec::new()),
                 ticks: scope.input_from(&mut InputHandleVec::new()),
             };

@@ -116,6 +116,7 @@ fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 6]) {
             max_future: Duration(60_000),
             late_after: Duration(60_000),
             retain: Duration(600_000),
+            forecast_age: Duration::ZERO,
         },
         unknown: UnknownSettings {
             hold: Duration(0),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use riskflow::runtime::graph::Meters;
 use riskflow::runtime::output::EpochOutput;
 use riskflow::runtime::replay::{EpochInput, Session, replay_on};
+use riskflow_model::output::Notice;
 use riskflow_model::topic::Shape;
 use riskflow_tests::history::history;
 
@@ -24,7 +25,9 @@ fn tables(outputs: &[EpochOutput]) -> BTreeMap<String, i64> {
 
 #[test]
 fn a_state_that_was_saved_goes_on_as_if_nothing_had_happened() {
+    let (mut seeds, mut reminders) = (0, 0);
     for seed in histories().step_by(4) {
+        seeds += 1;
         let workers = |n: u64| [1, 2, 4][((seed / 4 + n) % 3) as usize];
         let history = history(seed, 30 + (seed % 60) as usize);
         let at = history.len() * (1 + seed as usize % 7) / 8;
@@ -61,6 +64,11 @@ fn a_state_that_was_saved_goes_on_as_if_nothing_had_happened() {
         for (before, after) in whole[at + 1..].iter().zip(&resumed[1..]) {
             let what = format!("seed {seed}, epoch {}", before.epoch);
             assert_eq!(before.rows(), after.rows(), "{what}");
+            reminders += after.log::<Notice>().filter(|notice| notice.reminder.is_some()).count();
         }
     }
+    assert!(
+        seeds < 100 || reminders >= 20,
+        "{reminders} reminders after {seeds} restarts"
+    );
 }

@@ -23,7 +23,7 @@ use riskflow_operators::closed_loop::{
     Case, CaseRecord, CaseRow, DutyMatch, Evidence, Happened, Subject as CaseSubject,
 };
 use riskflow_operators::engine::{FoldMeter, Keyed, arrived};
-use riskflow_operators::warning::{Entry, Monitor, Observed, Specification, Subject};
+use riskflow_operators::warning::{Entry, Incoming, Monitor, Observed, Specification, Subject};
 use serde_json::{Value, json};
 
 /// The buffer spans this much, well within the horizon; every window but the short ones holds all of it.
@@ -267,6 +267,7 @@ impl Driver {
             max_future: Duration(60_000),
             late_after: Duration(60_000),
             retain: Duration(0),
+            forecast_age: Duration::ZERO,
         };
         let unknown = UnknownSettings {
             hold: Duration(0),
@@ -319,7 +320,7 @@ impl Driver {
                     }),
                 },
             });
-        self.keyed.records(arrived::<Monitor>(observed));
+        self.keyed.records(arrived::<Monitor>(observed.map(Incoming::Observed)));
         self.keyed.settle(Millis(self.now), &mut Vec::new());
     }
 }

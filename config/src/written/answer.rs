@@ -19,6 +19,8 @@ pub struct WrittenTime {
     /// The least length of series kept behind the horizon, so that a rule that comes later finds some history, up to
     /// `31d`. Windows of present rules are kept in any case.
     pub retain: String,
+    /// Forecasts may have been issued this far behind the clock, `1s` to `31d`; older ones are dead letters (`too_late`).
+    pub forecast_age: String,
 }
 
 impl Default for WrittenTime {
@@ -28,6 +30,7 @@ impl Default for WrittenTime {
             max_future: "1m".into(),
             late_after: "1m".into(),
             retain: "1h".into(),
+            forecast_age: "2d".into(),
         }
     }
 }

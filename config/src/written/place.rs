@@ -21,7 +21,7 @@ pub struct WrittenTopics {
     pub replication: u16,
     /// How long output topics that are no tables (steps of warnings, dead letters) keep their records at least.
     pub retention: String,
-    /// How long an embedded log as input keeps observations and actions, and longer while a recovery may ask for them; its
+    /// How long an embedded log as input keeps observations, forecasts and actions, and longer while a recovery may ask for them; its
     /// tables are compacted. `0s`: nothing goes.
     pub input_retention: String,
 }

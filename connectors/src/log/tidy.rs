@@ -220,6 +220,6 @@ fn row(topic: Topic, partition: u16, offset: u64, frame: &Frame<'_>) -> Row {
         Ok(InputRecord::Base(key, Some(row))) => Row::Upsert(key, row.rank()),
         Ok(InputRecord::Base(key, None)) => Row::Delete(key),
         // It was refused, and is again.
-        Ok(InputRecord::Observation(_) | InputRecord::Action(_)) | Err(_) => Row::None,
+        Ok(InputRecord::Observation(_) | InputRecord::Action(_) | InputRecord::Log(_)) | Err(_) => Row::None,
     }
 }

@@ -65,6 +65,9 @@ pub struct Notice {
     /// The unit of the value; empty where none is stated.
     #[serde(default)]
     pub value_unit: Text,
+    /// Whether its level rests on what is forecast, as `explanation.forecast` of the warning says.
+    #[serde(default)]
+    pub forecast: bool,
     /// All that in one sentence, in Chinese. Times are those of `city.timezone`.
     #[serde(default)]
     pub text_zh: Text,

@@ -227,6 +227,9 @@ pub struct Explanation {
     /// The comparisons of the condition whose thresholds are not the rule's, and whose they are.
     #[serde(default)]
     pub limits: Vec<GivenLimit>,
+    /// Whether the level rests on what is forecast: with what has come alone its condition would not hold.
+    #[serde(default)]
+    pub forecast: bool,
 }
 
 /// A comparison with a threshold that something nearer than the rule gives.
@@ -272,6 +275,7 @@ impl Explanation {
             region: None,
             region_name: Text::default(),
             limits: Vec::new(),
+            forecast: false,
         }
     }
 }

@@ -263,6 +263,7 @@ impl NoticeState {
             feature: told(|evidence| &evidence.feature),
             value: alarm.evidence.as_ref().and_then(|evidence| evidence.value),
             value_unit: told(|evidence| &evidence.unit),
+            forecast: alarm.evidence.as_ref().is_some_and(|evidence| evidence.forecast),
             text_zh: Text::default(),
             text_en: Text::default(),
         };

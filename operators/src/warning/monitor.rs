@@ -47,6 +47,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use compact_str::CompactString;
 use jiff::tz::TimeZone;
 use riskflow_config::{CityDays, TimeSettings, UnknownSettings};
+use riskflow_model::forecast::Forecast;
 use riskflow_model::observation::{Observation, ObservationRecord, Op, Quality, Reading, Said, State, WrittenResult};
 use riskflow_model::output::{Cause, DeadLetter, Origin, PayloadEncoding, Reason};
 use riskflow_model::topic::Topic;
@@ -75,6 +76,29 @@ pub struct Observed {
     /// What was observed.
     pub observation: Observation,
 }
+
+/// A forecast on its way to the monitor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Forecasted {
+    /// Of the datastream's identifier.
+    pub datastream: Key,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What is expected.
+    pub forecast: Arc<Forecast>,
+}
+
+/// What comes of a datastream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Incoming {
+    /// What was observed.
+    Observed(Observed),
+    /// What is forecast: seldom, so it does not make observations larger.
+    Forecast(Box<Forecasted>),
+}
+
+/// Observations are many.
+const _: () = assert!(size_of::<Incoming>() == size_of::<Observed>());
 
 /// The fold's settings.
 #[derive(Clone, Debug)]
@@ -136,6 +160,9 @@ struct Aside {
     /// Observations with the names of states that the row does not know, since the last settling.
     #[serde(skip)]
     stateless: Vec<Observed>,
+    /// Forecasts since the last settling while there is no row.
+    #[serde(skip)]
+    astray: Vec<Forecasted>,
 }
 
 impl Aside {
@@ -145,6 +172,7 @@ impl Aside {
             && self.forecasts.is_empty()
             && self.states.is_none()
             && self.stateless.is_empty()
+            && self.astray.is_empty()
     }
 }
 
@@ -225,15 +253,15 @@ impl Monitor {
         }
     }
 
-    /// What is forecast for a datastream from an issue on, `None` where it takes a value back; `false` where nobody knows the
-    /// datastream.
-    pub fn forecast(state: &mut MonitorState, issued: i64, valid: i64, value: Option<f64>) -> bool {
-        let is_known = state.known.is_some();
-        if is_known {
-            let aside = state.aside.get_or_insert_default();
-            aside.forecasts.apply(issued, valid, value);
+    /// Takes in what a forecast says. What was issued behind the horizon counts from there on.
+    fn foresee(&self, now: i64, known: &mut Known, forecasts: &mut Forecasts, forecast: &Forecast) {
+        let issued = forecast.issued.0;
+        let from = issued.max(now - self.time.horizon.0);
+        let applied = (forecast.expected()).map(|(valid, value)| forecasts.apply(issued, from, valid.0, value));
+        let cause = applied.max().flatten();
+        for watch in &mut known.watches {
+            watch.cause = watch.cause.max(cause);
         }
-        is_known
     }
 
     fn retained(&self, now: i64, watches: &[Watch]) -> i64 {
@@ -276,10 +304,12 @@ impl Monitor {
             watch.move_anchor(self.ground(&known.series, forecasts.as_deref()), anchor, retained);
         }
         if let Some(forecasts) = forecasts {
-            forecasts.forget(anchor);
+            // A rule that comes now sees from here on.
+            forecasts.forget(retained, now - self.time.forecast_age.0);
         }
         known.settled = known.settled.max(anchor);
         known.hear(retained);
+        known.forget_forecasts(retained);
         known.series.drop_first(drop);
         for watch in &mut known.watches {
             watch.shift(drop);
@@ -391,8 +421,7 @@ fn reading_of<'a>(said: &Said, states: impl FnOnce() -> Option<&'a TextMap<Numbe
 
 /// The dead letter of an observation whose datastream nobody knows.
 fn given_up(observed: &Observed) -> DeadLetter {
-    let id = &observed.observation.id;
-    let detail = format!("`datastream` is `{id}`; give one of `base.datastream`");
+    let detail = unknown(&observed.observation.id);
     refused(observed, Reason::UnknownDatastream, &detail)
 }
 
@@ -432,20 +461,31 @@ fn refused(observed: &Observed, reason: Reason, detail: &str) -> DeadLetter {
         quality,
         op,
     };
-    let payload = serde_json::to_string(&record).expect("an observation has text keys and finite numbers");
+    dead(*origin, (reason, detail), &record)
+}
+
+/// The dead letter of a forecast whose datastream has no row.
+fn of_nobody(forecasted: &Forecasted) -> DeadLetter {
+    let Forecasted { forecast, origin, .. } = forecasted;
+    let detail = unknown(&forecast.datastream);
+    dead(*origin, (Reason::UnknownDatastream, &detail), &**forecast)
+}
+
+fn unknown(datastream: &str) -> String {
+    format!("`datastream` is `{datastream}`; give one of `base.datastream`")
+}
+
+fn dead(origin: Origin, why: (Reason, &str), record: &impl Serialize) -> DeadLetter {
+    let payload = serde_json::to_string(record).expect("what was decoded has text keys and finite numbers");
     let topic = Topic::from_id(origin.topic).expect("a record has an origin in a topic");
-    DeadLetter::new(
-        (reason, detail),
-        (topic, origin.partition, origin.offset),
-        &payload,
-        PayloadEncoding::Decoded,
-    )
+    let place = (topic, origin.partition, origin.offset);
+    DeadLetter::new(why, place, &payload, PayloadEncoding::Decoded)
 }
 
 impl Fold for Monitor {
     type Key = Key;
     type Row = Box<Specification>;
-    type Record = Observed;
+    type Record = Incoming;
     type State = MonitorState;
     type Output = Finding;
 
@@ -455,8 +495,11 @@ impl Fold for Monitor {
         key.route()
     }
 
-    fn place(record: &Observed) -> (Key, Origin) {
-        (record.observation.datastream, record.origin)
+    fn place(record: &Incoming) -> (Key, Origin) {
+        match record {
+            Incoming::Observed(observed) => (observed.observation.datastream, observed.origin),
+            Incoming::Forecast(forecast) => (forecast.datastream, forecast.origin),
+        }
     }
 
     fn rows(
@@ -521,19 +564,27 @@ impl Fold for Monitor {
         changed || new || state.aside.is_some()
     }
 
-    fn record(&mut self, Millis(now): Millis, _key: Key, state: &mut MonitorState, observed: &mut Observed) {
-        match &mut state.known {
-            Some(known) => {
+    fn record(&mut self, Millis(now): Millis, _key: Key, state: &mut MonitorState, record: &mut Incoming) {
+        match (record, &mut state.known) {
+            (Incoming::Observed(observed), Some(known)) => {
                 let Observation { time, said, .. } = &observed.observation;
                 match reading_of(said, || state.aside.as_ref()?.states.as_deref()) {
                     Some(reading) => self.take(now, known, (time.0, reading)),
                     None => state.aside.get_or_insert_default().stateless.push(observed.clone()),
                 }
             }
-            None => {
+            (Incoming::Observed(observed), None) => {
                 let aside = state.aside.get_or_insert_default();
                 let observed = observed.clone();
                 aside.waiting.push(Waiting { arrival: now, observed });
+            }
+            (Incoming::Forecast(forecasted), Some(known)) => {
+                let aside = state.aside.get_or_insert_default();
+                self.foresee(now, known, &mut aside.forecasts, &forecasted.forecast);
+            }
+            (Incoming::Forecast(forecasted), None) => {
+                let aside = state.aside.get_or_insert_default();
+                aside.astray.push((**forecasted).clone());
             }
         }
     }
@@ -572,6 +623,9 @@ impl Fold for Monitor {
             for observed in aside.stateless.drain(..) {
                 let letter = stateless(&observed, &aside.states);
                 out.push((Finding::DeadLetter(Box::new(letter)), 1));
+            }
+            for forecasted in aside.astray.drain(..) {
+                out.push((Finding::DeadLetter(Box::new(of_nobody(&forecasted))), 1));
             }
             if !aside.waiting.is_empty() {
                 wake = self.settle_waiting(now, key, &mut aside.waiting, out);

@@ -405,7 +405,7 @@ pub struct ImportArguments {
     /// A TOML file with any of the above: `topic`, `format`, `utc_offset`, `time_unit`, and tables `[map]` and `[values]`.
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
-    /// When the records arrived. By default observations and actions when they were made, rows of tables before these, or now if nothing
+    /// When the records arrived. By default records of logs when they were made, rows of tables before these, or now if nothing
     /// else is imported; a job that works off a history takes them in that order.
     #[arg(long, value_name = "TIME")]
     pub arrival: Option<Millis>,

@@ -2,11 +2,12 @@
 
 use riskflow_config::{CaseSettings, InputRecord, TimeSettings};
 use riskflow_connectors::Rejection;
+use riskflow_model::forecast::Forecast;
 use riskflow_model::output::{Origin, Reason};
 use riskflow_model::{Duration, Millis};
 use riskflow_operators::closed_loop::Acted;
 use riskflow_operators::engine::BaseRecord;
-use riskflow_operators::warning::Observed;
+use riskflow_operators::warning::{Forecasted, Observed};
 
 /// How far the times of records may lie from the clock.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub enum Admitted {
     Base(BaseRecord),
     /// To the monitor.
     Observed(Observed),
+    /// To the monitor as well.
+    Forecast(Forecasted),
     /// To its case.
     Acted(Acted),
     /// To the dead letters.
@@ -54,6 +57,25 @@ impl Admission {
                 };
                 match self.check(now, &timed) {
                     None => Admitted::Observed(Observed { origin, observation }),
+                    Some(rejection) => Admitted::Refused(rejection),
+                }
+            }
+            InputRecord::Log(row) => {
+                // Each log has its horizon, and its fold.
+                let Some(forecast) = row.clone().downcast::<Forecast>() else {
+                    panic!("{} has no fold", row.topic());
+                };
+                let timed = Timed {
+                    field: row.time_field(),
+                    time: row.time(),
+                    horizon: self.time.forecast_age,
+                };
+                match self.check(now, &timed) {
+                    None => Admitted::Forecast(Forecasted {
+                        datastream: forecast.datastream.key(),
+                        origin,
+                        forecast,
+                    }),
                     Some(rejection) => Admitted::Refused(rejection),
                 }
             }

@@ -6,7 +6,7 @@
 //!                          ├─ datastreams ─┤             │      │                          │
 //!                          ├─ rules ───────┴► specifications    │                          │
 //!                          │                     │       │      ▼                          ▼
-//!  observations ───────────│─────────────────► monitor ──┼► lifecycle ─┬─ asset risk ─► region risk
+//!  observations, forecasts │─────────────────► monitor ──┼► lifecycle ─┬─ asset risk ─► region risk
 //!                          │            (revisions)      ▼  ▲   │ │    └─ warnings ───►   ▲
 //!                          ├─ permits, limits ─────► permit ┘   │ │        score baseline ─┘
 //!                          ├─ what meets nothing ─► unmatched   │ │
@@ -43,7 +43,7 @@ use riskflow_operators::engine::{
 use riskflow_operators::place::{locate, named, placed};
 use riskflow_operators::risk::{ScoreBaseline, region_risk, region_rollup};
 use riskflow_operators::warning::{
-    self, Alone, Finding, Joined, Lasting, Lifecycle, Monitor, NoValueMeter, Observed, Step, UnmatchedMeter,
+    self, Alone, Finding, Incoming, Joined, Lasting, Lifecycle, Monitor, NoValueMeter, Step, UnmatchedMeter,
     remembered, unmatched_table,
 };
 use riskflow_operators::{Rows, Turn, permit, standalone};
@@ -61,8 +61,8 @@ use crate::runtime::unmatched;
 pub struct Inputs<'scope> {
     /// Records of base topics and rules.
     pub base: StreamVec<'scope, Turn, Batch<BaseRecord>>,
-    /// Observations that were admitted.
-    pub observations: StreamVec<'scope, Turn, Batch<Observed>>,
+    /// Observations and forecasts that were admitted.
+    pub incoming: StreamVec<'scope, Turn, Batch<Incoming>>,
     /// Actions that were admitted.
     pub actions: StreamVec<'scope, Turn, Batch<Acted>>,
     /// One for each epoch on each worker.
@@ -214,7 +214,7 @@ pub fn graph<'scope>(
     let monitor = Monitor::new(semantics.time, semantics.unknown)
         .in_city(semantics.zone.clone(), semantics.days.clone())
         .counting(meters.no_values.clone(), meters.waiting.clone());
-    let mut findings = b.fold(monitor, specifications, inputs.observations);
+    let mut findings = b.fold(monitor, specifications, inputs.incoming);
     let remember = remembered(&semantics.time);
     if is_on(capability::PERMITS) {
         in_force::watch_limits(b.rows_of::<Limit>(), &meters.in_force);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   cuts ──► [ ingest ] ─┬─► base records
-//!             │   ▲      ├─► observations (admitted)
+//!             │   ▲      ├─► incoming (admitted)
 //!             │   │      ├─► actions (admitted)
 //!             poll│      ├─► dead letters
 //!            sources     └─► reports ──► worker 0 ──► the next cut
@@ -38,7 +38,7 @@ use riskflow_model::topic::Topic;
 use riskflow_operators::Turn;
 use riskflow_operators::closed_loop::{Acted, Joining};
 use riskflow_operators::engine::{BaseRecord, Batch, Batches, Latest};
-use riskflow_operators::warning::{Monitor, Observed};
+use riskflow_operators::warning::{Incoming, Monitor};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -163,8 +163,8 @@ const HELD: usize = 65_536;
 pub struct Ingested<'scope> {
     /// Records of base topics and rules.
     pub base: StreamVec<'scope, Turn, Batch<BaseRecord>>,
-    /// Observations that were admitted.
-    pub observations: StreamVec<'scope, Turn, Batch<Observed>>,
+    /// Observations and forecasts that were admitted.
+    pub incoming: StreamVec<'scope, Turn, Batch<Incoming>>,
     /// Actions that were admitted.
     pub actions: StreamVec<'scope, Turn, Batch<Acted>>,
     /// What could not be used.
@@ -190,12 +190,12 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Turn,
     let activator = scope.activator_for(builder.operator_info().address);
     let mut cuts = builder.new_input(cuts, Pipeline);
     let (base, base_stream) = builder.new_output();
-    let (observations, observation_stream) = builder.new_output();
+    let (incoming, incoming_stream) = builder.new_output();
     let (actions, action_stream) = builder.new_output();
     let (dead_letters, dead_letter_stream) = builder.new_output();
     let (reports, report_stream) = builder.new_output();
     let mut base = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<BaseRecord>>>>::from(base);
-    let mut observations = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<Observed>>>>::from(observations);
+    let mut incoming = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<Incoming>>>>::from(incoming);
     let mut actions = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<Acted>>>>::from(actions);
     let mut dead_letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<OutputUpdate>>>::from(dead_letters);
     let mut reports = OutputBuilder::<_, CapacityContainerBuilder<Vec<Report>>>::from(reports);
@@ -215,12 +215,12 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Turn,
             if matches!(progress, Progress::Done) {
                 taken.dead_letters.extend(pending.offsets(&ingest.sources));
             }
-            let [to_base, to_observations, to_actions, to_dead_letters, to_reports] = &pending.capabilities;
+            let [to_base, to_monitor, to_actions, to_dead_letters, to_reports] = &pending.capabilities;
             base.activate().session(to_base).give_iterator(taken.base.drain());
-            observations
+            incoming
                 .activate()
-                .session(to_observations)
-                .give_iterator(taken.observations.drain());
+                .session(to_monitor)
+                .give_iterator(taken.incoming.drain());
             actions
                 .activate()
                 .session(to_actions)
@@ -249,7 +249,7 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Turn,
     });
     Ingested {
         base: base_stream,
-        observations: observation_stream,
+        incoming: incoming_stream,
         actions: action_stream,
         dead_letters: dead_letter_stream,
         reports: report_stream,
@@ -307,7 +307,7 @@ enum Progress {
 
 struct Taken {
     base: Batches<Latest>,
-    observations: Batches<Monitor>,
+    incoming: Batches<Monitor>,
     actions: Batches<Joining>,
     dead_letters: Vec<Output>,
 }
@@ -316,7 +316,7 @@ impl Taken {
     fn new(peers: usize) -> Self {
         Self {
             base: Batches::new(peers),
-            observations: Batches::new(peers),
+            incoming: Batches::new(peers),
             actions: Batches::new(peers),
             dead_letters: Vec::new(),
         }

@@ -24,7 +24,7 @@ use riskflow_connectors::{Begun, Resume, published_log, published_rows, publishe
 use riskflow_model::output::{Basis, CaseDelta, CaseState, CaseStep, DeadLetter, Notice, Stamped};
 use riskflow_model::progress::{Marks, Offsets};
 use riskflow_model::topic::{Cleanup, Topic};
-use riskflow_model::{Domain, Level, Millis, OutputRecord, Text, binary, capability, duration};
+use riskflow_model::{Domain, Duration, Level, Millis, OutputRecord, Text, binary, capability, duration};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +74,7 @@ pub fn semantics_of(settings: &Settings) -> Text {
             time.max_future,
             time.late_after,
             time.retain,
+            time.forecast_age,
             unknown.hold,
             settings.unmatched.after,
         ],
@@ -105,6 +106,7 @@ fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
         ("time.max_future", time.max_future),
         ("time.late_after", time.late_after),
         ("time.retain", time.retain),
+        ("time.forecast_age", time.forecast_age),
         ("unknown.hold", unknown.hold),
         ("case.horizon", case.horizon),
         ("case.retain", case.retain),

@@ -10,7 +10,7 @@ use riskflow_model::output::{DeadLetter, Origin, PayloadEncoding};
 use riskflow_model::topic::Topic;
 use riskflow_operators::closed_loop::{Acted, Joining};
 use riskflow_operators::engine::{BaseRecord, Keeper, Latest, Offer, Tick, batched};
-use riskflow_operators::warning::{Monitor, Observed};
+use riskflow_operators::warning::{Incoming, Monitor};
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Input;
@@ -82,7 +82,7 @@ pub fn replay_on(
         worker.dataflow::<u64, _, _>(|scope| {
             let inputs = Inputs {
                 base: batched::<Latest, _>(scope.input_from(&mut feed.base), Some),
-                observations: batched::<Monitor, _>(scope.input_from(&mut feed.observations), Some),
+                incoming: batched::<Monitor, _>(scope.input_from(&mut feed.incoming), Some),
                 actions: batched::<Joining, _>(scope.input_from(&mut feed.actions), Some),
                 ticks: scope.input_from(&mut feed.ticks),
             };
@@ -149,7 +149,7 @@ fn keep(fold: &'static str, kept: Arc<Mutex<Saved>>) -> Offer {
 #[derive(Default)]
 struct Feed {
     base: InputHandleVec<u64, BaseRecord>,
-    observations: InputHandleVec<u64, Observed>,
+    incoming: InputHandleVec<u64, Incoming>,
     actions: InputHandleVec<u64, Acted>,
     refusals: InputHandleVec<u64, (Output, u64, i64)>,
     ticks: InputHandleVec<u64, Tick>,
@@ -158,7 +158,7 @@ struct Feed {
 impl Feed {
     fn advance_to(&mut self, time: u64) {
         self.base.advance_to(time);
-        self.observations.advance_to(time);
+        self.incoming.advance_to(time);
         self.actions.advance_to(time);
         self.refusals.advance_to(time);
         self.ticks.advance_to(time);
@@ -167,7 +167,8 @@ impl Feed {
     fn send(&mut self, time: u64, origin: Origin, admitted: Admitted) {
         match admitted {
             Admitted::Base(record) => self.base.send(record),
-            Admitted::Observed(observed) => self.observations.send(observed),
+            Admitted::Observed(observed) => self.incoming.send(Incoming::Observed(observed)),
+            Admitted::Forecast(forecast) => self.incoming.send(Incoming::Forecast(Box::new(forecast))),
             Admitted::Acted(acted) => self.actions.send(acted),
             Admitted::Refused(rejection) => {
                 let letter = Output::Row(Box::new(refused(origin, &rejection)).into());

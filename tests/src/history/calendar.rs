@@ -16,6 +16,7 @@ use riskflow_model::{Duration, Key, Millis, Problems, Row};
 use serde_json::{Value, json};
 
 use super::condition::{Terms, comparison, condition, while_it_is_time};
+use super::forecast::{self, Pace};
 use super::{Draw, people};
 
 const MINUTE: i64 = 60_000;
@@ -37,6 +38,12 @@ const TERMS: Terms = Terms {
         "12:00-24:00",
     ],
     shortest: &["0s", "10m", "1h"],
+};
+const FORECASTS: Pace = Pace {
+    age: 2 * DAY,
+    ahead: 10 * MINUTE,
+    issue: 3 * HOUR,
+    step: HOUR,
 };
 const STREAMS: [&str; 3] = ["gauge", "tips", "counter"];
 
@@ -80,11 +87,13 @@ pub fn semantics_of_days(seed: u64) -> Semantics {
     semantics.time.late_after = Duration(HOUR);
     semantics.time.max_future = Duration(10 * MINUTE);
     semantics.time.retain = Duration(DAY);
+    semantics.time.forecast_age = Duration(2 * DAY);
     semantics
 }
 
 struct Maker {
     draw: Draw,
+    foreseen: Draw,
     offset: u64,
     now: i64,
     versions: u64,
@@ -98,6 +107,7 @@ pub fn days(seed: u64, epochs: usize) -> Vec<EpochInput> {
     let (_, start) = CITIES[(seed % CITIES.len() as u64) as usize];
     let mut maker = Maker {
         draw: Draw::of(seed, "days", 0),
+        foreseen: Draw::of(seed, "days: forecasts", 0),
         offset: 0,
         now: start,
         versions: 0,
@@ -122,6 +132,11 @@ impl Maker {
         }
         for _ in 0..self.draw.below(5) {
             records.push(self.observation());
+        }
+        while self.foreseen.once_in(3) {
+            let datastream = *self.foreseen.pick(&STREAMS);
+            let (_, forecast) = forecast::draw(&mut self.foreseen, datastream, self.now, &FORECASTS);
+            records.push((self.origin(Topic::IN_FORECAST), forecast));
         }
         if self.draw.once_in(25) {
             let rule = self.draw.below(3);

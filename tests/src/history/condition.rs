@@ -25,7 +25,7 @@ pub struct Terms {
 const OPERATORS: [&str; 5] = [">=", ">=", ">", "<=", "<"];
 /// As they always were, and what the language learned later.
 const FEATURES: [&str; 8] = ["last", "min", "max", "mean", "sum", "count", "rate", "silence"];
-const LATER: [&str; 10] = [
+const LATER: [&str; 14] = [
     "range",
     "drop",
     "rise",
@@ -36,6 +36,10 @@ const LATER: [&str; 10] = [
     "in_a_row",
     "count of",
     "sum",
+    "forecast_min",
+    "forecast_max",
+    "forecast_mean",
+    "forecast_sum",
 ];
 
 /// Any condition; `margins`: whether comparisons may have margins of their own.
@@ -112,13 +116,13 @@ fn comparison_of(draw: &mut Draw, terms: &Terms, feature: &str, margins: bool) -
         "silence" => 5.0 * draw.below(terms.silence / 5) as f64,
         "count" => draw.below(5) as f64,
         "in_a_row" => draw.below(4) as f64,
-        "sum" | "increase" => threshold(draw, 20, |drawn| drawn),
+        "sum" | "increase" | "forecast_sum" => threshold(draw, 20, |drawn| drawn),
         "deviation" => threshold(draw, 16, |drawn| drawn / 4.0),
         _ => threshold(draw, 16, |drawn| drawn / 2.0),
     };
     let mut comparison = json!({ "feature": name, "op": draw.pick(&OPERATORS) });
     if name != "silence" {
-        if draw.once_in(terms.calendar_once_in) {
+        if !name.starts_with("forecast") && draw.once_in(terms.calendar_once_in) {
             comparison["window"] = json!(draw.pick(terms.calendars));
             if draw.once_in(2) {
                 comparison["ago"] = json!(1 + draw.below(2));

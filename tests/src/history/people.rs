@@ -47,6 +47,7 @@ pub fn semantics() -> Semantics {
             max_future: Duration(10_000),
             late_after: Duration(20_000),
             retain: Duration(100_000),
+            forecast_age: Duration(140_000),
         },
         unknown: UnknownSettings {
             hold: Duration(30_000),

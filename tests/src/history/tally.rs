@@ -13,7 +13,7 @@ use riskflow_model::{Key, Level, Text};
 use crate::oracle::Told;
 
 /// Features by which levels must have turned on and off: that of the only comparison that they ask for.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 13] = [
     "range",
     "drop",
     "rise",
@@ -23,6 +23,10 @@ const FEATURES: [&str; 9] = [
     "slope",
     "in_a_row",
     "count of",
+    "forecast_min",
+    "forecast_max",
+    "forecast_mean",
+    "forecast_sum",
 ];
 /// What else rules may have.
 const WAYS: [&str; 6] = ["until", "during", "calendar", "ago", "margin of its own", "on event"];

@@ -32,14 +32,15 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// What it sees of a series.
-    pub(super) fn seen(&self, series: &BTreeMap<i64, Reading>) -> level::Seen {
-        let seen = series
-            .iter()
+    /// What it sees of a datastream.
+    pub(super) fn seen(&self, stream: &Sensed) -> level::Seen {
+        let seen = (stream.series.iter())
             .filter(|(time, reading)| **time > self.floor && counts(reading, &self.sense));
         level::Seen {
             points: seen.map(|(time, reading)| (*time, reading.result)).collect(),
             heard: self.heard,
+            forecasts: stream.forecasts.clone(),
+            floor: self.floor,
             left: self.left.clone(),
         }
     }
@@ -97,10 +98,27 @@ pub(super) fn said(row: &Datastream, observation: &Observation) -> Option<Option
     Some(Some(Reading { result, quality }))
 }
 
+/// What came of a datastream.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sensed {
+    pub(super) series: BTreeMap<i64, Reading>,
+    /// What was said of times to come, as it came.
+    pub(super) forecasts: Vec<Saying>,
+}
+
+/// What an issue says of a time, from when on it counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Saying {
+    pub from: i64,
+    pub issued: i64,
+    pub valid: i64,
+    pub value: Option<f64>,
+}
+
 /// A known datastream.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stream {
-    pub(super) series: BTreeMap<i64, Reading>,
+    pub(super) sensed: Sensed,
     pub(super) floor: Option<i64>,
     /// The last observation at or before the floor, as it was judged then; else when the row came.
     pub(super) heard: i64,
@@ -116,7 +134,7 @@ impl Stream {
         let reach = self.entries.values().map(|entry| entry.rule.reach).max().unwrap_or(0);
         let time = semantics.time;
         let floor = now - time.horizon.0 - time.retain.0.max(reach);
-        for (time, reading) in self.series.range(..=floor) {
+        for (time, reading) in self.sensed.series.range(..=floor) {
             if self.floor.is_none_or(|floor| *time > floor) && counts(reading, &self.sense) {
                 self.heard = *time;
             }

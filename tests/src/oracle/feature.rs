@@ -1,8 +1,11 @@
 //! The value of a feature at an instant, from all observations that an entry sees.
 
+use std::collections::BTreeMap;
+
 use riskflow_config::{Feature, FeatureKind};
 
 use super::condition::meets;
+use super::entry::Saying;
 use super::level::Watched;
 use super::number::{BILLION, billionths, decimal};
 use super::unit::Fraction;
@@ -71,9 +74,38 @@ pub fn value(watched: &Watched<'_>, feature: Feature, at: i64) -> Option<Fractio
         FeatureKind::Count => return counted(results().filter(|result| meets(*result)).count()),
         FeatureKind::InARow => return counted(results().rev().take_while(|result| meets(*result)).count()),
         FeatureKind::Sum | FeatureKind::Increase if points.is_empty() && watched.on_event => return counted(0),
+        FeatureKind::ForecastMin => return expected(watched, feature, at).into_iter().min().map(billionth),
+        FeatureKind::ForecastMax => return expected(watched, feature, at).into_iter().max().map(billionth),
+        FeatureKind::ForecastSum | FeatureKind::ForecastMean => {
+            let values = expected(watched, feature, at);
+            let parts = if feature.kind == FeatureKind::ForecastSum { 1 } else { values.len() as i128 };
+            return (!values.is_empty()).then(|| (values.iter().sum(), BILLION * parts));
+        }
         _ => {}
     }
     of_points(watched, feature, &points, before)
+}
+
+const fn billionth(number: i128) -> Fraction {
+    (number, BILLION)
+}
+
+/// What is expected of the times ahead, in billionths: of each the newest issue that was not taken back, of what was said by then.
+fn expected(watched: &Watched<'_>, feature: Feature, at: i64) -> Vec<i128> {
+    if at <= watched.seen.floor {
+        return Vec::new();
+    }
+    let ahead = |saying: &&Saying| saying.from <= at && saying.valid > at && saying.valid <= at + feature.window;
+    // What an issue says of a time takes the place of what it said before.
+    let mut standing: BTreeMap<(i64, i64), Option<f64>> = BTreeMap::new();
+    for saying in watched.seen.forecasts.iter().filter(ahead) {
+        standing.insert((saying.valid, saying.issued), saying.value);
+    }
+    let mut newest: BTreeMap<i64, f64> = BTreeMap::new();
+    for ((valid, _), value) in standing {
+        newest.extend(value.map(|value| (valid, value)));
+    }
+    newest.into_values().map(billionths).collect()
 }
 
 /// Over the points of a window, of which there are some; and what was just before it.
@@ -131,10 +163,12 @@ fn of_points(watched: &Watched<'_>, feature: Feature, points: &[(i64, f64)], bef
                 _ => Some((steps.sum(), BILLION)),
             }
         }
-        // Forecasts are evaluated by none yet.
-        FeatureKind::ForecastMin | FeatureKind::ForecastMax | FeatureKind::ForecastMean | FeatureKind::ForecastSum => {
-            None
-        }
-        FeatureKind::Count | FeatureKind::InARow | FeatureKind::Silence => unreachable!("it has a value above"),
+        FeatureKind::Count
+        | FeatureKind::InARow
+        | FeatureKind::Silence
+        | FeatureKind::ForecastMin
+        | FeatureKind::ForecastMax
+        | FeatureKind::ForecastMean
+        | FeatureKind::ForecastSum => unreachable!("it has a value above"),
     }
 }

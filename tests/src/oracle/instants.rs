@@ -27,6 +27,15 @@ pub fn instants(watched: &Watched<'_>, now: i64) -> Vec<i64> {
     for calendar in rule.features.iter().filter_map(|feature| feature.calendar) {
         instants.extend(watched.city.borders(calendar, first, now));
     }
+    if rule.features.iter().any(|feature| feature.kind.is_forecast()) {
+        let mut ahead = vec![seen.floor.saturating_add(1)];
+        for saying in &seen.forecasts {
+            ahead.extend([saying.from, saying.valid]);
+            ahead.extend(rule.features.iter().map(|feature| saying.valid - feature.window));
+        }
+        let is_seen = |instant: &i64| *instant > seen.floor && *instant > i64::MIN + 1;
+        instants.extend(ahead.into_iter().filter(is_seen));
+    }
     let floor = seen.left.as_ref().map(|left| left.floor);
     instants.extend(floor.map(|floor| floor + 1));
     for during in &rule.during {

@@ -6,6 +6,7 @@ use riskflow_config::{Condition, LevelPlan, Rule};
 use riskflow_model::Level;
 
 use super::calendar::City;
+use super::entry::Saying;
 use super::condition::{Truth, is_absent, truth};
 use super::instants::instants;
 use super::unit::{Conversion, Fraction};
@@ -28,6 +29,10 @@ pub struct Seen {
     pub points: Vec<(i64, f64)>,
     /// When it was heard of before all of them, or came to be known.
     pub heard: i64,
+    /// What was said of times to come, as it came.
+    pub forecasts: Vec<Saying>,
+    /// Up to here nothing is seen.
+    pub floor: i64,
     /// What the entry before it left.
     pub left: Option<Left>,
 }

@@ -81,6 +81,7 @@ pub fn notices(case: &Id<CaseState>, walked: &Walk<'_>, bureau: &Bureau, now: i6
             feature: Text::default(),
             value: None,
             value_unit: Text::default(),
+            forecast: false,
             text_zh: Text::default(),
             text_en: Text::default(),
         });
@@ -224,6 +225,7 @@ pub fn bare(notice: &Notice) -> Notice {
         feature: Text::default(),
         value: None,
         value_unit: Text::default(),
+            forecast: false,
         text_zh: Text::default(),
         text_en: Text::default(),
         ..notice.clone()

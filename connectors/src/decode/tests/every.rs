@@ -244,7 +244,7 @@ fn seconds_are_refused_in_every_time_of_every_record() {
             }
         }
     }
-    assert_eq!(times / 4, 16, "times of all records");
+    assert_eq!(times / 4, 18, "times of all records");
 }
 
 #[test]

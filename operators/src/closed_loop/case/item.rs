@@ -61,6 +61,8 @@ pub struct Evidence {
     pub value: Option<Number>,
     /// The unit of the value.
     pub unit: Text,
+    /// Whether it rests on what is forecast.
+    pub forecast: bool,
 }
 
 impl Evidence {
@@ -72,6 +74,7 @@ impl Evidence {
             feature: Text::default(),
             value: None,
             unit: Text::default(),
+            forecast: false,
         }
     }
 
@@ -90,6 +93,7 @@ impl Evidence {
             feature: shown.map(|value| value.feature.clone()).unwrap_or_default(),
             value: shown.and_then(|value| value.value),
             unit: shown.map(|value| value.unit.clone()).unwrap_or_default(),
+            forecast: explanation.forecast,
         }
     }
 }

@@ -51,6 +51,7 @@ impl Driven {
             feature: "last 1m".into(),
             value: None,
             unit: "".into(),
+            forecast: false,
         };
         let mut record = CaseRecord::Warning(Box::new(Happened {
             run: "w".into(),

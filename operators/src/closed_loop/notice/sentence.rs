@@ -60,6 +60,9 @@ fn chinese(notice: &Notice, zone: &TimeZone) -> String {
             Some(value) => write!(text, "，{feature} {}{}", value.0, unit(&notice.value_unit)),
             None => write!(text, "，{feature}未知"),
         };
+        if notice.forecast {
+            text.push_str("（据预报）");
+        }
     }
     let time = |time| local(time, zone, "%Y年%-m月%-d日%H:%M");
     let _ = write!(text, "，{}起。", time(notice.since));
@@ -112,6 +115,9 @@ fn english(notice: &Notice, zone: &TimeZone) -> String {
             Some(value) => write!(text, ", {feature} is {}{}", value.0, unit(&notice.value_unit)),
             None => write!(text, ", {feature} is unknown"),
         };
+        if notice.forecast {
+            text.push_str(" (by forecast)");
+        }
     }
     let time = |time| local(time, zone, "%Y-%m-%d %H:%M %:z");
     let _ = write!(text, ", since {}.", time(notice.since));
@@ -147,9 +153,13 @@ fn unit(unit: &str) -> String {
     }
 }
 
-/// A feature as rules write it, such as `sum 12h`; another one as it stands.
+/// A feature as people read it, such as `sum 12h` or `forecast max 6h`; another one as it stands.
 fn chinese_feature(feature: &str) -> String {
-    let (kind, window) = feature.split_once(' ').unwrap_or((feature, ""));
+    let (head, forecast) = match feature.strip_prefix("forecast ") {
+        Some(rest) => (rest, true),
+        None => (feature, false),
+    };
+    let (kind, window) = head.split_once(' ').unwrap_or((head, ""));
     let kind = match kind {
         "last" => "最新值",
         "min" => "最小值",
@@ -159,24 +169,42 @@ fn chinese_feature(feature: &str) -> String {
         "count" => "次数",
         "rate" => "每小时变化",
         "silence" => "无数据时长",
+        "range" => "最大变幅",
+        "drop" => "自最高值降幅",
+        "rise" => "自最低值升幅",
+        "deviation" => "标准差",
+        "increase" => "增量",
+        "slope" => "每小时趋势",
         _ => return feature.to_owned(),
     };
-    match duration::parse(window) {
-        _ if window.is_empty() || kind == "最新值" => kind.to_owned(),
-        Ok(millis) => {
-            let units = [
-                (86_400_000, "天"),
-                (3_600_000, "小时"),
-                (60_000, "分钟"),
-                (1_000, "秒"),
-                (1, "毫秒"),
-            ];
-            let whole = units.iter().find(|(size, _)| millis % size == 0);
-            let (size, name) = whole.copied().unwrap_or((1, "毫秒"));
-            format!("{}{name}{kind}", millis / size)
-        }
-        Err(_) => feature.to_owned(),
+    if window.is_empty() || kind == "最新值" {
+        return kind.to_owned();
     }
+    match (chinese_window(window), forecast) {
+        (Some(window), true) => format!("未来{window}预报{kind}"),
+        (Some(window), false) => format!("{window}{kind}"),
+        (None, _) => feature.to_owned(),
+    }
+}
+
+/// A window: of a length, or of the calendar as of now.
+fn chinese_window(window: &str) -> Option<String> {
+    match window.split_once(" from ") {
+        Some(("day", from)) if !from.contains(' ') => return Some(format!("{from}起当日")),
+        None if window == "day" => return Some("当日".to_owned()),
+        None if window == "hour" => return Some("本小时".to_owned()),
+        _ => {}
+    }
+    let millis = duration::parse(window).ok()?;
+    let units = [
+        (86_400_000, "天"),
+        (3_600_000, "小时"),
+        (60_000, "分钟"),
+        (1_000, "秒"),
+        (1, "毫秒"),
+    ];
+    let whole = units.iter().find(|(size, _)| millis % size == 0);
+    whole.map(|(size, name)| format!("{}{name}", millis / size))
 }
 
 #[cfg(test)]
@@ -234,6 +262,30 @@ mod tests {
         for event in NoticeEvent::ALL {
             let both = said(notice(event.name(), "blue"), "Asia/Shanghai");
             assert!(both[0].ends_with('。') && both[1].ends_with('.'), "{both:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_forecast_is_said_to_be() {
+        let mut expected = notice("issued", "blue");
+        (expected.feature, expected.forecast, expected.due) = ("forecast sum 6h".into(), true, None);
+        let [zh, en] = said(expected, "UTC");
+        assert!(zh.contains("，未来6小时预报累计值 52.3 mm（据预报），"), "{zh}");
+        assert!(en.contains(", forecast sum 6h is 52.3 mm (by forecast), since"), "{en}");
+    }
+
+    #[test]
+    fn features_are_called_by_their_names() {
+        for (feature, zh) in [
+            ("sum 90m", "90分钟累计值"),
+            ("forecast min 1d", "未来1天预报最小值"),
+            ("sum day from 08:00", "08:00起当日累计值"),
+            ("max hour", "本小时最大值"),
+            ("max day ago 1", "max day ago 1"),
+            ("quantile 0.9 1h", "quantile 0.9 1h"),
+            ("count 1h of >= 50", "count 1h of >= 50"),
+        ] {
+            assert_eq!(chinese_feature(feature), zh);
         }
     }
 

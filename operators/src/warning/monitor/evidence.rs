@@ -27,7 +27,7 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
     let of_rule = &entry.rule.record.unit;
     let unit = if of_rule.is_empty() { &subject.unit } else { of_rule };
     let mut features: Vec<(Feature, FeatureValue, Value)> = Vec::new();
-    let (mut held, mut limits) = (Vec::new(), Vec::new());
+    let (mut held, mut limits, mut truths) = (Vec::new(), Vec::new(), Vec::new());
     for index in comparisons {
         let comparison = &entry.rule.comparisons[index];
         let feature = entry.rule.features[comparison.feature];
@@ -42,9 +42,11 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
                 .rule
                 .show_condition(&Condition::Comparison(index), &entry.thresholds)
         };
-        if compare(entry, index, false, of) == Truth::Yes {
+        let truth = compare(entry, index, false, of);
+        if truth == Truth::Yes {
             held.push(shown().into());
         }
+        truths.push((index, truth, feature.kind.is_forecast()));
         limits.extend(whose(entry, index).map(|whose| given_limit(whose, shown())));
         let picks = feature.of.and_then(|reading| whose(entry, reading));
         let of_feature = || entry.rule.show_feature(&feature, &entry.thresholds);
@@ -53,6 +55,14 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
     let condition = plan.map_or_else(String::new, |plan| {
         entry.rule.show_condition(&plan.condition, &entry.thresholds)
     });
+    // Whether it holds, with what is forecast or as if nothing were.
+    let holds = |forecast: bool| {
+        let of = |comparison: usize| match truths.iter().find(|(index, ..)| *index == comparison) {
+            Some((_, truth, ahead)) if forecast || !ahead || *truth == Truth::Absent => *truth,
+            _ => Truth::Unknown,
+        };
+        plan.is_some_and(|plan| walk.truth(&plan.condition, at, &of) == Truth::Yes)
+    };
     Explanation {
         rule_name: entry.rule.record.name.clone(),
         rule_version: entry.rule.record.version,
@@ -64,6 +74,7 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
         interval: subject.interval.clone(),
         unit: unit.clone(),
         limits,
+        forecast: holds(true) && !holds(false),
         ..Explanation::nothing()
     }
 }

@@ -248,6 +248,7 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
         max_future: Duration(50),
         late_after: Duration(50),
         retain: Duration::ZERO,
+        forecast_age: Duration::ZERO,
     };
     let unknown = UnknownSettings {
         hold: Duration::ZERO,
@@ -289,8 +290,22 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
                 let (issued, value) = (now - behind, value as f64 / 2.0);
                 let valid = issued + 40 + 37 * (behind % 4);
                 let value = Some(value).filter(|value| *value < 5.0);
-                assert!(Monitor::forecast(&mut state, issued, valid, value));
-                forecasts.apply(issued, valid, value);
+                let forecast = Forecast {
+                    datastream: "d".into(),
+                    issued: Millis(issued),
+                    valid_time: Some(Millis(valid)),
+                    value,
+                    values: Vec::new(),
+                    op: if value.is_some() { Op::Upsert } else { Op::Delete },
+                };
+                let forecasted = Forecasted {
+                    datastream: key,
+                    origin: Origin::default(),
+                    forecast: Arc::new(forecast),
+                };
+                let mut record = Incoming::Forecast(Box::new(forecasted));
+                monitor.record(Millis(now), key, &mut state, &mut record);
+                forecasts.apply(issued, issued.max(now - HORIZON), valid, value);
             }
             let reading = reading.map(|(result, good)| Reading {
                 result: result as f64 / 2.0,
@@ -308,7 +323,8 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
                 said: reading.map_or(observation::Said::Nothing, observation::Said::Number),
             };
             let origin = Origin::default();
-            monitor.record(Millis(now), key, &mut state, &mut Observed { origin, observation });
+            let mut record = Incoming::Observed(Observed { origin, observation });
+            monitor.record(Millis(now), key, &mut state, &mut record);
         }
         let mut out = Vec::new();
         monitor.settle(Millis(now), key, &mut state, &mut out);

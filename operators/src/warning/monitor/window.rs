@@ -14,8 +14,8 @@ const SORTED: u32 = 512;
 /// The value at an instant of a feature that does not follow the observations as they come. Not of silences.
 pub fn value_at(walk: &Walk<'_>, feature: &Feature, at: i64) -> Value {
     if feature.kind.is_forecast() {
-        let value = walk.forecasts.map(|forecasts| forecasts.value(feature, at));
-        return value.unwrap_or(Value::Unknown);
+        let known = walk.forecasts.filter(|_| at > walk.floor);
+        return known.map_or(Value::Unknown, |forecasts| forecasts.value(feature, at));
     }
     let (after, until) = walk.stretch(at, feature);
     value_over(walk, feature, after, until)

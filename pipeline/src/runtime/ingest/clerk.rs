@@ -7,6 +7,7 @@ use riskflow_model::output::Origin;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::engine::{BaseRecord, Change};
+use riskflow_operators::warning::Incoming;
 
 use super::{HELD, How, Partition, Standing, Taken, earliest};
 use crate::runtime::admission::{Admission, Admitted};
@@ -112,8 +113,9 @@ impl Clerk<'_> {
                 Admitted::Observed(observed) => {
                     let late = self.now - observed.observation.time.0 > self.admission.time.late_after.0;
                     self.tally.of(record.topic).late += u64::from(late);
-                    self.taken.observations.push(observed);
+                    self.taken.incoming.push(Incoming::Observed(observed));
                 }
+                Admitted::Forecast(forecast) => self.taken.incoming.push(Incoming::Forecast(Box::new(forecast))),
                 Admitted::Base(record) => self.taken.base.push(record),
                 Admitted::Acted(acted) => self.taken.actions.push(acted),
                 Admitted::Refused(rejection) => self.refuse(record, &rejection),
@@ -152,6 +154,7 @@ impl Clerk<'_> {
         let time = match decoded {
             Ok(InputRecord::Observation(observation)) => observation.time.0,
             Ok(InputRecord::Action(action)) => action.time.0,
+            Ok(InputRecord::Log(row)) => row.time().0,
             Ok(InputRecord::Base(..)) => return Arrival::At(EARLIEST),
             Err(_) if record.topic.is_input_table() => return Arrival::At(EARLIEST),
             Err(rejection) => {

@@ -179,7 +179,7 @@ fn build(
         });
         let Ingested {
             base,
-            observations,
+            incoming,
             actions,
             dead_letters,
             reports,
@@ -205,7 +205,7 @@ fn build(
         let semantics = Semantics::of(&job.settings);
         let inputs = Inputs {
             base,
-            observations,
+            incoming,
             actions,
             ticks: ticks.clone(),
         };

@@ -58,7 +58,7 @@ impl Stock {
                 }
             }
             // Only tables are read.
-            Ok(InputRecord::Observation(_) | InputRecord::Action(_)) => {}
+            Ok(InputRecord::Observation(_) | InputRecord::Action(_) | InputRecord::Log(_)) => {}
             Err(rejection) => {
                 let key = table_key(record);
                 self.refuse(place, topic, rejection.reason.name(), rejection.detail.lines(), key);

@@ -50,7 +50,7 @@ pub struct Mapping {
 pub struct Ready {
     pub topic: Topic,
     pub key: String,
-    /// What a job would go by: of observations and actions when they were made.
+    /// What a job would go by: of records of logs when they were made.
     pub time: Option<Millis>,
     /// What an envelope says about its arrival.
     pub arrival: Option<Millis>,
@@ -198,6 +198,7 @@ impl Mapping {
         let (key, time) = match decode(&record)? {
             InputRecord::Observation(observation) => (Some(observation.id.to_string()), Some(observation.time)),
             InputRecord::Action(action) => (Some(action.warning.to_string()), Some(action.time)),
+            InputRecord::Log(row) => (Some(row.id().to_string()), Some(row.time())),
             InputRecord::Base(_, Some(base)) => (Some(base.id().to_string()), None),
             InputRecord::Base(_, None) => (row.key.map(|key| String::from_utf8_lossy(key).into_owned()), None),
         };
