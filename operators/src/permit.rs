@@ -13,8 +13,8 @@
 //!
 //! # Invariants
 //!
-//! * A revision holds the whole track, except what ended before the episode that is shown and so long ago that the lifecycle
-//!   may have forgotten it. A difference alone would not be enough: a permit that is cancelled with retroactive effect may
+//! * A revision holds the whole track, except what ended so long ago that the lifecycle may have forgotten it, and before all
+//!   episodes that it remembers. A difference alone would not be enough: a permit that is cancelled with retroactive effect may
 //!   reach back further than the lifecycle remembers.
 //! * Parts are not saved: they come again after a restart. What was given out is saved.
 
@@ -154,8 +154,9 @@ impl Watch {
         context: &Context<'_>,
         out: &mut Vec<(Finding, Diff)>,
     ) -> Millis {
-        // What ended before the episode that the lifecycle shows cannot be that episode.
-        let forget = since(&self.shown).unwrap_or(i64::MAX).min((now - remember).0);
+        // What ended before all episodes that the lifecycle remembers cannot be any of them.
+        let remembered = (now - remember).0;
+        let forget = since(&self.shown, remembered).map_or(remembered, |since| since.min(remembered));
         // When an episode that is learnt only now reached its level may be as long ago as its beginning.
         forget_episodes(&mut self.track, forget);
         forget_episodes(&mut self.shown, forget);
@@ -218,10 +219,11 @@ struct Context<'a> {
     cause: Option<Cause>,
 }
 
-/// When the episode that is open at the end of a track began.
-fn since(track: &[(i64, Level)]) -> Option<i64> {
-    let open = track.rsplit(|(_, level)| *level == Level::None).next()?;
-    open.first().map(|(time, _)| *time)
+/// When the first episode began that was not over by a time.
+fn since(track: &[(i64, Level)], time: i64) -> Option<i64> {
+    let over = |(at, level): &(i64, Level)| *level == Level::None && *at <= time;
+    let first = track.iter().rposition(over).map_or(0, |last| last + 1);
+    track.get(first).map(|(since, _)| *since)
 }
 
 impl PermitState {

@@ -413,7 +413,8 @@ fn the_stream_equals_the_batch_at_every_epoch() {
     assert!(told > 0, "no history was run");
     if told >= 100 {
         reached.check();
-        let missing = reached.language.missing();
+        // An hour ago and more there was mostly nothing yet: the days of a city reach that.
+        let missing = reached.language.missing(&["ago"]);
         assert!(missing.is_empty(), "seldom reached: {missing:#?}");
     }
 }
@@ -445,7 +446,7 @@ fn days_of_a_city_equal_the_batch() {
         told += 1;
     }
     if told >= 100 {
-        let missing = reached.language.missing();
+        let missing = reached.language.missing(&[]);
         assert!(missing.is_empty(), "seldom reached: {missing:#?}");
     }
 }

@@ -202,8 +202,9 @@ pub struct NoticeState {
     /// Comes as rows, so it is not saved.
     #[serde(skip)]
     about: Option<Arc<About>>,
+    /// With in how many ways each is found: on a roster, by a post.
     #[serde(skip)]
-    recipients: BTreeSet<(Arc<Alarm>, Arc<Holder>)>,
+    recipients: BTreeMap<(Arc<Alarm>, Arc<Holder>), Diff>,
     #[serde(skip)]
     ends: BTreeSet<Arc<Alarm>>,
     #[serde(skip)]
@@ -333,13 +334,16 @@ impl Fold for Notices {
             let came = diff > 0;
             match row {
                 NoticeRow::Case(about) => state.about = came.then_some(about),
-                NoticeRow::Recipient(alarm, holder) if came => drop(state.recipients.insert((alarm, holder))),
-                NoticeRow::Recipient(alarm, holder) => drop(state.recipients.remove(&(alarm, holder))),
+                NoticeRow::Recipient(alarm, holder) => {
+                    let ways = state.recipients.entry((alarm, holder)).or_default();
+                    *ways += diff;
+                }
                 NoticeRow::End(alarm) if came => drop(state.ends.insert(alarm)),
                 NoticeRow::End(alarm) => drop(state.ends.remove(&alarm)),
                 NoticeRow::Reminding(alarm) => state.reminding = came.then_some(alarm),
             }
         }
+        state.recipients.retain(|_, ways| *ways != 0);
         true
     }
 
@@ -355,7 +359,7 @@ impl Fold for Notices {
             return Next::Forget;
         };
         // Of several ways to reach one user the first by unit and role is taken.
-        let mut recipients: Vec<_> = state.recipients.iter().cloned().collect();
+        let mut recipients: Vec<_> = state.recipients.keys().cloned().collect();
         recipients.sort_by(|(a, to_a), (b, to_b)| (a.event, &a.mark, to_a).cmp(&(b.event, &b.mark, to_b)));
         let mut new = BTreeSet::new();
         for (alarm, holder) in &recipients {

@@ -128,10 +128,11 @@ impl Tally {
         reporting.peek().is_some() && reporting.all(|reporting| reporting == Reporting::OnEvent)
     }
 
-    /// What has not come up often enough, with how often it raised and ended a warning.
+    /// What has not come up often enough, with how often it raised and ended a warning; but for what other histories reach.
     #[must_use]
-    pub fn missing(&self) -> Vec<String> {
-        let counts = FEATURES.iter().chain(&WAYS).map(|way| {
+    pub fn missing(&self, reached_elsewhere: &[&str]) -> Vec<String> {
+        let ways = FEATURES.iter().chain(&WAYS);
+        let counts = ways.filter(|way| !reached_elsewhere.contains(way)).map(|way| {
             let [raised, ended] = self.counts.get(way).copied().unwrap_or_default();
             (way, raised, ended)
         });

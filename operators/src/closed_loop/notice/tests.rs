@@ -152,3 +152,14 @@ fn another_beginning_is_counted_from_and_no_time_comes_twice() {
     case.change(reminding(25), 1);
     assert_eq!(case.told(35), (vec!["reminder anna 1 of 35".to_owned()], Some(45)));
 }
+
+#[test]
+fn who_is_on_duty_in_two_ways_is_reminded_as_long_as_one_is_left() {
+    let (roster, post) = (recipient("anna"), recipient("anna"));
+    let mut case = Driven::came([about(), roster.clone(), post.clone(), reminding(0)]);
+    assert_eq!(case.told(0).0, ["issued anna"]);
+    case.change(roster, -1);
+    assert_eq!(case.told(10).0, ["reminder anna 1 of 10"]);
+    case.change(post, -1);
+    assert_eq!(case.told(20).0, [""; 0]);
+}

@@ -257,7 +257,11 @@ mod tests {
         assert_eq!(ids(past.touched(21, 30)), ["two"]);
         assert_eq!(ids(past.touched(41, i64::MAX)), Vec::<String>::new());
         past.moor(&"one".into(), false);
-        assert_eq!(ids(past.touched(41, i64::MAX)), ["two", "one"], "what is adrift comes last");
+        assert_eq!(
+            ids(past.touched(41, i64::MAX)),
+            ["two", "one"],
+            "what is adrift comes last"
+        );
         assert!(past.has(&"one".into()) && !past.has(&"gone".into()));
         // Out and in again as it was is no change.
         let taken = past.take(&"one".into()).unwrap();
