@@ -7,18 +7,16 @@ use riskflow_model::intake::Limit;
 use crate::Rule;
 
 /// A pack: its name, and its rules as a JSON array.
-const PACKS: [(&str, &str); 6] = [
+const PACKS: [(&str, &str); 7] = [
     ("rain", include_str!("../rules/rain.json")),
     ("water", include_str!("../rules/water.json")),
     ("wind", include_str!("../rules/wind.json")),
     ("heat", include_str!("../rules/heat.json")),
     ("gas", include_str!("../rules/gas.json")),
+    // In place of those of the same name without forecast, for datastreams with the tag `forecast`.
+    ("forecast", include_str!("../rules/forecast.json")),
     ("industry", include_str!("../rules/industry.json")),
 ];
-
-/// Rules of what has come or is forecast, as a JSON array. They are no pack yet: no topic brings forecasts.
-#[cfg(test)]
-const FORECAST: &str = include_str!("../rules/forecast.json");
 
 /// Limits of work under permit, as a JSON array.
 const LIMITS: &str = include_str!("../rules/permit.json");
@@ -73,17 +71,14 @@ pub fn all() -> Result<Vec<Rule>, Problems> {
 mod tests {
     use riskflow_model::rule::{ConditionRecord, RuleRecord};
 
-    use crate::Rule;
-
     #[test]
-    fn rules_of_forecasts_can_be_used_and_ask_for_what_has_come_beside_what_will() {
-        let records: Vec<RuleRecord> = serde_json::from_str(super::FORECAST).unwrap();
+    fn rules_of_forecasts_ask_for_what_has_come_beside_what_will() {
         let packs = super::all().unwrap();
+        let (_, json) = super::each().find(|(pack, _)| *pack == "forecast").unwrap();
+        let records: Vec<RuleRecord> = serde_json::from_str(json).unwrap();
         for record in records {
             let id = record.id.clone();
-            assert!(packs.iter().all(|rule| rule.record.id != id), "{id} is in a pack");
-            let rule = Rule::check(record).unwrap_or_else(|problems| panic!("{id}: {problems}"));
-            assert!(!rule.record.source.is_empty() && !rule.record.name.is_empty(), "{id}");
+            let rule = packs.iter().find(|rule| rule.record.id == id).unwrap();
             let named = id.strip_suffix("_forecast").unwrap();
             let seen = packs.iter().find(|rule| &*rule.record.id == named).unwrap();
             for (level, written) in &rule.record.levels {
