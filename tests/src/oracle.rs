@@ -453,13 +453,27 @@ impl Oracle {
             for (valid, value) in one.iter().chain(&forecast.values) {
                 let (valid, value) = (valid.0, *value);
                 let same = |saying: &&Saying| (saying.valid, saying.issued) == (valid, issued);
-                let before = stream.sensed.forecasts.iter().rfind(same).and_then(|saying| saying.value);
+                let before = stream
+                    .sensed
+                    .forecasts
+                    .iter()
+                    .rfind(same)
+                    .and_then(|saying| saying.value);
                 if valid <= from || before == value {
                     continue;
                 }
-                let saying = Saying { from, issued, valid, value };
+                let saying = Saying {
+                    from,
+                    issued,
+                    valid,
+                    value,
+                };
                 stream.sensed.forecasts.push(saying);
-                let cause = if before.is_none() { Cause::Data } else { Cause::Correction };
+                let cause = if before.is_none() {
+                    Cause::Data
+                } else {
+                    Cause::Correction
+                };
                 let place = causes.entry(key).or_insert(cause);
                 *place = (*place).max(cause);
             }

@@ -169,6 +169,7 @@ fn restless(n: u64, ends: bool) -> f64 {
                 feature: "last 1m".into(),
                 value: None,
                 unit: "".into(),
+                forecast: false,
             }),
         }))
     };

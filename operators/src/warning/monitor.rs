@@ -309,7 +309,6 @@ impl Monitor {
         }
         known.settled = known.settled.max(anchor);
         known.hear(retained);
-        known.forget_forecasts(retained);
         known.series.drop_first(drop);
         for watch in &mut known.watches {
             watch.shift(drop);

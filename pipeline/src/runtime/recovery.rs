@@ -24,7 +24,7 @@ use riskflow_connectors::{Begun, Resume, published_log, published_rows, publishe
 use riskflow_model::output::{Basis, CaseDelta, CaseState, CaseStep, DeadLetter, Notice, Stamped};
 use riskflow_model::progress::{Marks, Offsets};
 use riskflow_model::topic::{Cleanup, Topic};
-use riskflow_model::{Domain, Duration, Level, Millis, OutputRecord, Text, binary, capability, duration};
+use riskflow_model::{Domain, Level, Millis, OutputRecord, Text, binary, capability, duration};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

@@ -34,8 +34,7 @@ pub(super) struct Entry {
 impl Entry {
     /// What it sees of a datastream.
     pub(super) fn seen(&self, stream: &Sensed) -> level::Seen {
-        let seen = (stream.series.iter())
-            .filter(|(time, reading)| **time > self.floor && counts(reading, &self.sense));
+        let seen = (stream.series.iter()).filter(|(time, reading)| **time > self.floor && counts(reading, &self.sense));
         level::Seen {
             points: seen.map(|(time, reading)| (*time, reading.result)).collect(),
             heard: self.heard,

@@ -78,7 +78,11 @@ pub fn value(watched: &Watched<'_>, feature: Feature, at: i64) -> Option<Fractio
         FeatureKind::ForecastMax => return expected(watched, feature, at).into_iter().max().map(billionth),
         FeatureKind::ForecastSum | FeatureKind::ForecastMean => {
             let values = expected(watched, feature, at);
-            let parts = if feature.kind == FeatureKind::ForecastSum { 1 } else { values.len() as i128 };
+            let parts = if feature.kind == FeatureKind::ForecastSum {
+                1
+            } else {
+                values.len() as i128
+            };
             return (!values.is_empty()).then(|| (values.iter().sum(), BILLION * parts));
         }
         _ => {}

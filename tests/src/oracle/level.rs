@@ -6,8 +6,8 @@ use riskflow_config::{Condition, LevelPlan, Rule};
 use riskflow_model::Level;
 
 use super::calendar::City;
-use super::entry::Saying;
 use super::condition::{Truth, is_absent, truth};
+use super::entry::Saying;
 use super::instants::instants;
 use super::unit::{Conversion, Fraction};
 

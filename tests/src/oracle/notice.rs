@@ -225,7 +225,7 @@ pub fn bare(notice: &Notice) -> Notice {
         feature: Text::default(),
         value: None,
         value_unit: Text::default(),
-            forecast: false,
+        forecast: false,
         text_zh: Text::default(),
         text_en: Text::default(),
         ..notice.clone()

@@ -140,7 +140,10 @@ impl Forecasts {
                 valid,
                 issued,
                 counts,
-                covers: (one || known_by_then, all || known_by_then && issued < fixed && counts && !one),
+                covers: (
+                    one || known_by_then,
+                    all || known_by_then && issued < fixed && counts && !one,
+                ),
             });
         }
         kept.reverse();
@@ -195,7 +198,11 @@ mod tests {
         for (issued, valid, value) in [(10, 100, 1.0), (10, 200, 2.0), (50, 100, 3.0)] {
             assert_eq!(say(&mut forecasts, issued, valid, Some(value)), Some(Cause::Data));
         }
-        assert_eq!(say(&mut forecasts, 50, 100, Some(3.0)), None, "a repeat changes nothing");
+        assert_eq!(
+            say(&mut forecasts, 50, 100, Some(3.0)),
+            None,
+            "a repeat changes nothing"
+        );
         assert_eq!(values(&forecasts, 9, 500), []);
         assert_eq!(values(&forecasts, 10, 500), [(100, 1.0), (200, 2.0)]);
         assert_eq!(values(&forecasts, 50, 500), [(100, 3.0), (200, 2.0)]);

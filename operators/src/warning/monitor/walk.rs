@@ -228,7 +228,9 @@ impl Walk<'_> {
     pub fn next_border(&self, at: i64, feature: &Feature) -> i64 {
         match (feature.calendar, self.forecasts) {
             // An entry knows nothing of what was forecast before it began to see.
-            (None, Some(_)) if at < self.floor && feature.kind.is_forecast() => self.floor + 1,
+            (None, Some(_)) if self.floor > i64::MIN && at <= self.floor && feature.kind.is_forecast() => {
+                self.floor + 1
+            }
             (Some(_), _) if at == i64::MIN => i64::MAX,
             (Some(calendar), _) => self.civil.bucket(calendar, at).1,
             (None, Some(forecasts)) if feature.kind.is_forecast() => forecasts.next_change(at, feature.window),
