@@ -142,7 +142,7 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
                 records.push(maker.row(topic, &id, row));
             }
         }
-        while foreseen.once_in(2) {
+        while !foreseen.once_in(3) {
             // The last has no row.
             let datastream = format!("stream-{}", foreseen.below(STREAMS + 1));
             let (key, forecast) = forecast::draw(&mut foreseen, &datastream, now, &FORECASTS);

@@ -16,14 +16,15 @@ use riskflow::simulator::draw::Draw;
 use riskflow_benches::load::START;
 use riskflow_benches::measure::{cpu, machine};
 use riskflow_config::{CaseSettings, Rule, TimeSettings, UnknownSettings};
-use riskflow_model::observation::{Observation, Quality, Reading, Said};
+use riskflow_model::forecast::Forecast;
+use riskflow_model::observation::{Observation, Op, Quality, Reading, Said};
 use riskflow_model::output::{Cause, DeltaKind, Origin};
 use riskflow_model::{Domain, Duration, Key, Level, Millis};
 use riskflow_operators::closed_loop::{
     Case, CaseRecord, CaseRow, DutyMatch, Evidence, Happened, Subject as CaseSubject,
 };
 use riskflow_operators::engine::{FoldMeter, Keyed, arrived};
-use riskflow_operators::warning::{Entry, Incoming, Monitor, Observed, Specification, Subject};
+use riskflow_operators::warning::{Entry, Forecasted, Incoming, Monitor, Observed, Specification, Subject};
 use serde_json::{Value, json};
 
 /// The buffer spans this much, well within the horizon; every window but the short ones holds all of it.
@@ -55,7 +56,7 @@ fn main() -> Result<()> {
         }
         Ok(())
     };
-    for name in CONDITIONS {
+    for name in CONDITIONS.into_iter().chain(LATER) {
         let costs = each_size(name, correction)?;
         row(&format!("correction, {name}"), &costs, &SIZES, false, 0.6)?;
         let largest = costs.last().copied().expect("there are sizes");
@@ -84,9 +85,28 @@ fn main() -> Result<()> {
             }
         }
     }
-    for kind in CONDITIONS {
+    for kind in CONDITIONS.into_iter().chain(LATER) {
         let costs = each_size(kind, in_order)?;
         row(&format!("in order, one an epoch, {kind}"), &costs, &SIZES, true, 1.4)?;
+    }
+    writeln!(
+        out,
+        "\n| microseconds an issue of {VALUES} values, of so many | {} | exponent | bound |",
+        ISSUES.map(|n| n.to_string()).join(" | ")
+    )?;
+    writeln!(out, "|---|{}---|---|", "---|".repeat(ISSUES.len()))?;
+    for kind in ["forecast_max", "forecast_sum"] {
+        let rule = rule(&json!({ "feature": kind, "window": "2m", "op": ">=", "threshold": 5_000 }))?;
+        let costs = ISSUES.map(|n| forecasts(&rule, n));
+        let exponent = slope(&ISSUES, &costs) + 1.0;
+        let shown = costs.map(|cost| format!("{:.2}", cost * 1e6)).join(" | ");
+        writeln!(
+            out,
+            "| in order, one an epoch, {kind} | {shown} | {exponent:.2} | 1.4 |"
+        )?;
+        if exponent > 1.4 {
+            failed.push(format!("{kind}: exponent {exponent:.2}, bound 1.4"));
+        }
     }
     let counts = [1, 2, 4, 8, 16, 32];
     let names: Vec<String> = counts.iter().map(|count| count.to_string()).collect();
@@ -218,6 +238,24 @@ const CONDITIONS: [&str; 10] = [
     "any of mean, and last that crosses with every other",
 ];
 
+/// What the language has besides; only what one point, and what one correction costs.
+const LATER: [&str; 14] = [
+    "range",
+    "drop",
+    "rise",
+    "deviation",
+    "quantile",
+    "count of",
+    "in a row",
+    "increase",
+    "slope",
+    "max of the hour",
+    "sum of the day before",
+    "mean while it is day",
+    "mean until",
+    "mean, in its own margin",
+];
+
 /// What a series of so many points meets: the result is noise between 0 and 10. Thresholds of what grows with the points grow
 /// with them, so that a series of each size crosses them at the same time.
 fn condition(name: &str, n: u64) -> Value {
@@ -239,18 +277,55 @@ fn condition(name: &str, n: u64) -> Value {
         "any of mean, and last that crosses with every other" => {
             json!({ "any": [condition("mean", 0), compare("last", "1m", ">=", 5.0)] })
         }
+        "range" | "drop" | "rise" => compare(name, "1h", ">=", 15.0),
+        "deviation" => compare("deviation", "1h", ">=", 3.5),
+        "quantile" => json!({ "feature": "quantile", "q": 0.9, "window": "1h", "op": ">=", "threshold": 9.5 }),
+        "count of" => {
+            let of = json!({ "op": ">=", "threshold": 5 });
+            json!({ "feature": "count", "of": of, "window": "1h", "op": ">=", "threshold": (0.75 * n).round() })
+        }
+        "in a row" => {
+            let of = json!({ "op": ">=", "threshold": 9 });
+            json!({ "feature": "in_a_row", "of": of, "window": "1h", "op": ">=", "threshold": 4 })
+        }
+        "increase" => compare("increase", "1h", ">=", 5.0 * n),
+        "slope" => compare("slope", "1h", ">=", 3_000.0),
+        "max of the hour" => compare("max", "hour", ">=", 15.0),
+        "sum of the day before" => {
+            json!({ "feature": "sum", "window": "day", "ago": 1, "op": ">=", "threshold": 1 })
+        }
+        "mean while it is day" => {
+            json!({ "all": [{ "during": { "time": "08:00-20:00" } }, compare("mean", "1h", ">=", 5.5)] })
+        }
+        "mean until" | "mean, in its own margin" => compare("mean", "1h", ">=", 5.5),
         _ => unreachable!("no condition is called {name}"),
     }
 }
 
+/// The level of a condition.
+fn level(name: &str, n: u64) -> Value {
+    let mut level = json!({ "when": condition(name, n), "hold": "2s", "clear": "2s" });
+    match name {
+        "mean until" => {
+            level["until"] = json!({ "feature": "mean", "window": "1m", "op": "<", "threshold": 4 });
+        }
+        "mean, in its own margin" => level["when"]["margin"] = json!(0.5),
+        _ => {}
+    }
+    level
+}
+
 /// What one point or correction costs under a condition, at each size.
 fn each_size(name: &str, cost: impl Fn(&Rule, u64) -> f64) -> Result<Vec<f64>> {
-    let costs = SIZES.iter().map(|n| Ok(cost(&rule(&condition(name, *n))?, *n)));
+    let costs = SIZES.iter().map(|n| Ok(cost(&rule_of(&level(name, *n))?, *n)));
     costs.collect()
 }
 
 fn rule(when: &Value) -> Result<Rule> {
-    let level = json!({ "when": when, "hold": "2s", "clear": "2s" });
+    rule_of(&json!({ "when": when, "hold": "2s", "clear": "2s" }))
+}
+
+fn rule_of(level: &Value) -> Result<Rule> {
     let rule = json!({ "id": "r", "version": 1, "select": {}, "levels": { "red": level } });
     Rule::from_json(rule.to_string().as_bytes()).context("the rule of a bench")
 }
@@ -268,7 +343,7 @@ impl Driver {
             max_future: Duration(60_000),
             late_after: Duration(60_000),
             retain: Duration(0),
-            forecast_age: Duration::ZERO,
+            forecast_age: Duration(600_000),
         };
         let unknown = UnknownSettings {
             hold: Duration(0),
@@ -324,6 +399,44 @@ impl Driver {
         self.keyed.records(arrived::<Monitor>(observed.map(Incoming::Observed)));
         self.keyed.settle(Millis(self.now), &mut Vec::new());
     }
+}
+
+/// Values of one forecast.
+const VALUES: i64 = 72;
+/// How many issues of a forecast there are.
+const ISSUES: [u64; 6] = [25, 50, 100, 200, 400, 800];
+
+/// Issues of a forecast every 20 s, of a sensor that says nothing: each says anew what the one before said.
+fn forecasts(rule: &Rule, n: u64) -> f64 {
+    let mut draw = Draw::new(n);
+    let issues = (1..=n as i64).map(|i| START + i * 20_000).map(|issued| {
+        let first = issued.div_euclid(5_000) * 5_000;
+        let values = (1..=VALUES).map(|step| (Millis(first + step * 5_000), Some(draw.below(100) as f64)));
+        Arc::new(Forecast {
+            datastream: "d".into(),
+            issued: Millis(issued),
+            valid_time: None,
+            value: None,
+            values: values.collect(),
+            op: Op::Upsert,
+        })
+    });
+    let issues: Vec<_> = issues.collect();
+    least(3, n as f64, || {
+        let mut driver = Driver::new(rule);
+        timed(|| {
+            for forecast in &issues {
+                let forecasted = Forecasted {
+                    datastream: driver.key,
+                    origin: Origin::default(),
+                    forecast: forecast.clone(),
+                };
+                let incoming = std::iter::once(Incoming::Forecast(Box::new(forecasted)));
+                driver.keyed.records(arrived::<Monitor>(incoming));
+                driver.keyed.settle(forecast.issued, &mut Vec::new());
+            }
+        })
+    })
 }
 
 fn noise(n: u64) -> Vec<(i64, f64)> {

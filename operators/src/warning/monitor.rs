@@ -28,6 +28,7 @@ mod finding;
 mod forecast;
 mod known;
 mod leap;
+mod letters;
 mod series;
 mod span;
 mod specify;
@@ -48,9 +49,8 @@ use compact_str::CompactString;
 use jiff::tz::TimeZone;
 use riskflow_config::{CityDays, TimeSettings, UnknownSettings};
 use riskflow_model::forecast::Forecast;
-use riskflow_model::observation::{Observation, ObservationRecord, Op, Quality, Reading, Said, State, WrittenResult};
-use riskflow_model::output::{Cause, DeadLetter, Origin, PayloadEncoding, Reason};
-use riskflow_model::topic::Topic;
+use riskflow_model::observation::{Observation, Reading, Said, State};
+use riskflow_model::output::{Cause, Origin};
 use riskflow_model::{Duration, Key, Millis, Number, Text, TextMap};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,7 @@ pub use finding::{Finding, Revision, Source, Track};
 pub(crate) use finding::{forget_ended, forget_episodes};
 use forecast::Forecasts;
 use known::Known;
+use letters::{given_up, of_nobody, stateless};
 use series::{Outcome, Point, Series};
 use walk::Ground;
 use watch::{Context, Watch};
@@ -416,69 +417,6 @@ fn reading_of<'a>(said: &Said, states: impl FnOnce() -> Option<&'a TextMap<Numbe
             Some(Some(Reading { result, quality }))
         }
     }
-}
-
-/// The dead letter of an observation whose datastream nobody knows.
-fn given_up(observed: &Observed) -> DeadLetter {
-    let detail = unknown(&observed.observation.id);
-    refused(observed, Reason::UnknownDatastream, &detail)
-}
-
-/// The dead letter of an observation with the name of a state that its row does not know.
-fn stateless(observed: &Observed, states: &States) -> DeadLetter {
-    let Observation { id, said, .. } = &observed.observation;
-    let name = match said {
-        Said::State(state) => state.name.as_str(),
-        Said::Nothing | Said::Number(_) => "",
-    };
-    let give = match states {
-        Some(states) => {
-            let names: Vec<&str> = states.iter().map(|(name, _)| &**name).collect();
-            format!("a number, or one of its `states`: `{}`", names.join("`, `"))
-        }
-        None => "a number, or `states` in its row of `base.datastream`".to_owned(),
-    };
-    let detail = format!("`result` is `{name}`, which the row of `{id}` does not know; give {give}");
-    refused(observed, Reason::UnknownState, &detail)
-}
-
-fn refused(observed: &Observed, reason: Reason, detail: &str) -> DeadLetter {
-    let Observed { origin, observation } = observed;
-    let (result, quality, op) = match &observation.said {
-        Said::Nothing => (None, Quality::default(), Op::Delete),
-        Said::Number(reading) => (Some(WrittenResult::Number(reading.result)), reading.quality, Op::Upsert),
-        Said::State(state) => (
-            Some(WrittenResult::State(state.name.as_str().into())),
-            state.quality,
-            Op::Upsert,
-        ),
-    };
-    let record = ObservationRecord {
-        datastream: observation.id.as_str().into(),
-        phenomenon_time: observation.time,
-        result,
-        quality,
-        op,
-    };
-    dead(*origin, (reason, detail), &record)
-}
-
-/// The dead letter of a forecast whose datastream has no row.
-fn of_nobody(forecasted: &Forecasted) -> DeadLetter {
-    let Forecasted { forecast, origin, .. } = forecasted;
-    let detail = unknown(&forecast.datastream);
-    dead(*origin, (Reason::UnknownDatastream, &detail), &**forecast)
-}
-
-fn unknown(datastream: &str) -> String {
-    format!("`datastream` is `{datastream}`; give one of `base.datastream`")
-}
-
-fn dead(origin: Origin, why: (Reason, &str), record: &impl Serialize) -> DeadLetter {
-    let payload = serde_json::to_string(record).expect("what was decoded has text keys and finite numbers");
-    let topic = Topic::from_id(origin.topic).expect("a record has an origin in a topic");
-    let place = (topic, origin.partition, origin.offset);
-    DeadLetter::new(why, place, &payload, PayloadEncoding::Decoded)
 }
 
 impl Fold for Monitor {

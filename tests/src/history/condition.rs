@@ -25,7 +25,7 @@ pub struct Terms {
 const OPERATORS: [&str; 5] = [">=", ">=", ">", "<=", "<"];
 /// As they always were, and what the language learned later.
 const FEATURES: [&str; 8] = ["last", "min", "max", "mean", "sum", "count", "rate", "silence"];
-const LATER: [&str; 14] = [
+const LATER: [&str; 10] = [
     "range",
     "drop",
     "rise",
@@ -36,9 +36,12 @@ const LATER: [&str; 14] = [
     "in_a_row",
     "count of",
     "sum",
+];
+const AHEAD: [&str; 5] = [
     "forecast_min",
     "forecast_max",
     "forecast_mean",
+    "forecast_sum",
     "forecast_sum",
 ];
 
@@ -100,11 +103,10 @@ fn threshold(draw: &mut Draw, below: u64, of: impl Fn(f64) -> f64) -> f64 {
 
 /// Any comparison.
 pub fn comparison(draw: &mut Draw, terms: &Terms, margins: bool) -> Value {
-    let later = draw.once_in(2);
-    let feature = if later {
-        *draw.pick(&LATER)
-    } else {
-        *draw.pick(&FEATURES)
+    let feature = match draw.below(12) {
+        0 => *draw.pick(&AHEAD),
+        1..=6 => *draw.pick(&LATER),
+        _ => *draw.pick(&FEATURES),
     };
     comparison_of(draw, terms, feature, margins)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use riskflow_config::Rule;
 use riskflow_model::binary;
-use riskflow_model::observation::{self, Quality};
+use riskflow_model::observation::{self, Op, Quality};
 use serde_json::{Value, json};
 
 use super::evaluation::Evaluation;
