@@ -24,7 +24,7 @@ mod permit;
 mod tally;
 mod twins;
 
-pub use calendar::{days, semantics_of_days};
+pub use calendar::{days, days_to_come, semantics_of_days};
 pub use long::long;
 pub use people::semantics;
 pub use tally::Tally;
@@ -142,7 +142,7 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
                 records.push(maker.row(topic, &id, row));
             }
         }
-        while !foreseen.once_in(3) {
+        while foreseen.once_in(2) {
             // The last has no row.
             let datastream = format!("stream-{}", foreseen.below(STREAMS + 1));
             let (key, forecast) = forecast::draw(&mut foreseen, &datastream, now, &FORECASTS);

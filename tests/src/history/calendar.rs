@@ -15,7 +15,7 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Duration, Key, Millis, Problems, Row};
 use serde_json::{Value, json};
 
-use super::condition::{Terms, comparison, condition, while_it_is_time};
+use super::condition::{Terms, ahead, comparison, condition, while_it_is_time};
 use super::forecast::{self, Pace};
 use super::{Draw, people};
 
@@ -94,6 +94,7 @@ pub fn semantics_of_days(seed: u64) -> Semantics {
 struct Maker {
     draw: Draw,
     foreseen: Draw,
+    to_come: bool,
     offset: u64,
     now: i64,
     versions: u64,
@@ -104,10 +105,21 @@ struct Maker {
 /// A history of so many epochs.
 #[must_use]
 pub fn days(seed: u64, epochs: usize) -> Vec<EpochInput> {
+    made(seed, epochs, false)
+}
+
+/// The same, with rules that ask for what is forecast, and many forecasts.
+#[must_use]
+pub fn days_to_come(seed: u64, epochs: usize) -> Vec<EpochInput> {
+    made(seed, epochs, true)
+}
+
+fn made(seed: u64, epochs: usize, to_come: bool) -> Vec<EpochInput> {
     let (_, start) = CITIES[(seed % CITIES.len() as u64) as usize];
     let mut maker = Maker {
-        draw: Draw::of(seed, "days", 0),
-        foreseen: Draw::of(seed, "days: forecasts", 0),
+        draw: Draw::of(seed, "days", u64::from(to_come)),
+        foreseen: Draw::of(seed, "days: forecasts", u64::from(to_come)),
+        to_come,
         offset: 0,
         now: start,
         versions: 0,
@@ -133,7 +145,8 @@ impl Maker {
         for _ in 0..self.draw.below(5) {
             records.push(self.observation());
         }
-        while self.foreseen.once_in(3) {
+        let seldom = if self.to_come { 1 } else { 3 };
+        for _ in 0..self.foreseen.below(4) / seldom {
             let datastream = *self.foreseen.pick(&STREAMS);
             let (_, forecast) = forecast::draw(&mut self.foreseen, datastream, self.now, &FORECASTS);
             records.push((self.origin(Topic::IN_FORECAST), forecast));
@@ -214,6 +227,7 @@ impl Maker {
         let draw = &mut self.draw;
         let until = draw.once_in(3);
         let when = match draw.below(6) {
+            0..=3 if self.to_come => ahead(draw, &TERMS, !until),
             0 if !until => while_it_is_time(draw, &TERMS),
             1 | 2 => condition(draw, &TERMS, 0, !until),
             _ => comparison(draw, &TERMS, !until),

@@ -37,13 +37,7 @@ const LATER: [&str; 10] = [
     "count of",
     "sum",
 ];
-const AHEAD: [&str; 5] = [
-    "forecast_min",
-    "forecast_max",
-    "forecast_mean",
-    "forecast_sum",
-    "forecast_sum",
-];
+const AHEAD: [&str; 4] = ["forecast_min", "forecast_max", "forecast_mean", "forecast_sum"];
 
 /// Any condition; `margins`: whether comparisons may have margins of their own.
 pub fn condition(draw: &mut Draw, terms: &Terms, depth: u32, margins: bool) -> Value {
@@ -108,6 +102,12 @@ pub fn comparison(draw: &mut Draw, terms: &Terms, margins: bool) -> Value {
         1..=6 => *draw.pick(&LATER),
         _ => *draw.pick(&FEATURES),
     };
+    comparison_of(draw, terms, feature, margins)
+}
+
+/// A comparison of what is forecast.
+pub fn ahead(draw: &mut Draw, terms: &Terms, margins: bool) -> Value {
+    let feature = *draw.pick(&AHEAD);
     comparison_of(draw, terms, feature, margins)
 }
 

@@ -128,11 +128,11 @@ impl Tally {
         reporting.peek().is_some() && reporting.all(|reporting| reporting == Reporting::OnEvent)
     }
 
-    /// What has not come up often enough, with how often it raised and ended a warning; but for what other histories reach.
+    /// What has not come up often enough, with how often it raised and ended a warning; of what these histories are to reach.
     #[must_use]
-    pub fn missing(&self, reached_elsewhere: &[&str]) -> Vec<String> {
+    pub fn missing(&self, are_to_reach: impl Fn(&str) -> bool) -> Vec<String> {
         let ways = FEATURES.iter().chain(&WAYS);
-        let counts = ways.filter(|way| !reached_elsewhere.contains(way)).map(|way| {
+        let counts = ways.filter(|way| are_to_reach(way)).map(|way| {
             let [raised, ended] = self.counts.get(way).copied().unwrap_or_default();
             (way, raised, ended)
         });

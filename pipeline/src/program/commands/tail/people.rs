@@ -181,7 +181,8 @@ fn warning(delta: &Stamped<WarningDelta>, names: &Names) -> String {
     let because = if condition.is_empty() {
         String::new()
     } else {
-        format!("  {condition} ({features})")
+        let forecast = if why.forecast { ", by forecast" } else { "" };
+        format!("  {condition} ({features}){forecast}")
     };
     format!("{DIM}{at}{DIM:#}  {level}  {kind}{from}  {rule}  {asset}  {region}{because}  {cause}  {DIM}{id}{DIM:#}")
 }
@@ -375,6 +376,13 @@ mod tests {
             plain_line(Kind::Warnings, &delta("escalated", "yellow", "orange")),
             "2021-07-24T21:40:00.000Z  orange  escalated from yellow  rain  雨量站 18 (rain-18)  定海区 昌国街道 330902001003  \
              sum 6h >= 50 (sum 6h = 52.5)  late data  f630"
+        );
+        let mut expected = delta("raised", "none", "red");
+        expected["explanation"]["forecast"] = json!(true);
+        let expected = plain_line(Kind::Warnings, &expected);
+        assert!(
+            expected.contains("(sum 6h = 52.5), by forecast  late data"),
+            "{expected}"
         );
         let withdrawn = plain_line(Kind::Warnings, &delta("withdrawn", "red", "none"));
         assert!(
