@@ -190,6 +190,7 @@ fn restless(n: u64, ends: bool) -> f64 {
                 value: None,
                 unit: "".into(),
                 forecast: false,
+                valid_time: None,
             }),
         }))
     };

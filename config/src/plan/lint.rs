@@ -111,6 +111,50 @@ impl<'a> Lint<'a> {
             self.joined(&path, written, condition);
         }
         self.margin(path, plan);
+        self.forecasts(path, plan);
+    }
+
+    /// Levels that nothing measured turns off while nothing is forecast.
+    fn forecasts(&mut self, path: &str, plan: &LevelPlan) {
+        let ends = match &plan.until {
+            Some(until) => self.without_forecasts(until, true) == Some(true),
+            None => self.without_forecasts(&plan.condition, false) == Some(false),
+        };
+        if ends {
+            return;
+        }
+        let found = if plan.until.is_some() {
+            "only of what is forecast"
+        } else {
+            "missing"
+        };
+        self.warn(
+            format!("{path}.until"),
+            found.to_owned(),
+            "as long as nothing is forecast the level does not turn off, whatever is measured",
+            "`until`, with what must be measured for the level to turn off",
+        );
+    }
+
+    /// What a condition is where nothing is forecast, and all else is so; `None` where that is unknown.
+    fn without_forecasts(&self, condition: &Condition, others: bool) -> Option<bool> {
+        let mut parts = match condition {
+            Condition::Comparison(index) => {
+                let ahead = self.feature(&self.rule.comparisons[*index]).kind.is_forecast();
+                return (!ahead).then_some(others);
+            }
+            Condition::During(_) => return Some(others),
+            Condition::Any(parts) | Condition::All(parts) => {
+                parts.iter().map(|part| self.without_forecasts(part, others))
+            }
+        };
+        let decides = matches!(condition, Condition::Any(_));
+        let known = parts.clone();
+        if parts.any(|part| part == Some(decides)) {
+            return Some(decides);
+        }
+        let mut known = known;
+        known.all(|part| part.is_some()).then_some(!decides)
     }
 
     /// All comparisons of a condition, in order.
@@ -506,7 +550,25 @@ mod tests {
         assert!(of("count", "10m", "1m", &[15])[0].contains("`count 10m` is 0;"));
         assert_eq!(of("sum", "hour", "10m", &[15]), [""; 0], "of the calendar");
         assert_eq!(of("sum", "hour", "10m", &[90]).len(), 1);
-        assert_eq!(of("forecast_max", "1h", "10m", &[90]), [""; 0]);
+    }
+
+    #[test]
+    fn a_level_that_nothing_measured_turns_off_is_told() {
+        let ahead = json!({"feature":"forecast_max","window":"1h","op":">=","threshold":5});
+        let below = json!({"feature":"last","window":"5m","op":"<","threshold":4});
+        let of = |level: Value| paths(&json!({ "red": level }));
+        let told = ["levels.red.until"];
+        assert_eq!(of(json!({ "when": ahead })), told);
+        assert_eq!(of(json!({ "when": { "any": [last(5.0), ahead] } })), told);
+        assert_eq!(of(json!({ "when": { "all": [last(5.0), ahead] } })), [""; 0]);
+        assert_eq!(
+            of(json!({ "when": { "any": [last(5.0), ahead] }, "until": below })),
+            [""; 0]
+        );
+        let calm = json!({"feature":"forecast_max","window":"1h","op":"<","threshold":4});
+        assert_eq!(of(json!({ "when": ahead, "until": calm })), told);
+        assert_eq!(of(json!({ "when": ahead, "until": { "any": [below, calm] } })), [""; 0]);
+        assert_eq!(of(json!({ "when": ahead, "until": { "all": [below, calm] } })), told);
     }
 
     #[test]

@@ -68,6 +68,9 @@ pub struct Notice {
     /// Whether its level rests on what is forecast, as `explanation.forecast` of the warning says.
     #[serde(default)]
     pub forecast: bool,
+    /// Where the value is the least or the greatest that is forecast: for when it is expected.
+    #[serde(default)]
+    pub valid_time: Option<Millis>,
     /// All that in one sentence, in Chinese. Times are those of `city.timezone`.
     #[serde(default)]
     pub text_zh: Text,

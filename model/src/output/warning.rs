@@ -311,6 +311,9 @@ pub struct FeatureValue {
     /// Of a forecast: when the newest of the values that count was issued; `first` and `last` are values of times to come.
     #[serde(default)]
     pub issued: Option<Millis>,
+    /// Of the least or the greatest that is forecast: for when it is expected, the first such time.
+    #[serde(default)]
+    pub valid_time: Option<Millis>,
 }
 
 /// One observation, as evidence.

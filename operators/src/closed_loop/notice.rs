@@ -265,6 +265,7 @@ impl NoticeState {
             value: alarm.evidence.as_ref().and_then(|evidence| evidence.value),
             value_unit: told(|evidence| &evidence.unit),
             forecast: alarm.evidence.as_ref().is_some_and(|evidence| evidence.forecast),
+            valid_time: alarm.evidence.as_ref().and_then(|evidence| evidence.valid_time),
             text_zh: Text::default(),
             text_en: Text::default(),
         };

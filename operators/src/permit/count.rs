@@ -64,6 +64,7 @@ pub fn explain(limit: &Limit, known: &Known, shown: &[(i64, Level)], now: Millis
             last: None,
             not_counted: 0,
             issued: None,
+            valid_time: None,
         }],
         ..Explanation::nothing()
     }

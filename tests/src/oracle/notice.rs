@@ -82,6 +82,7 @@ pub fn notices(case: &Id<CaseState>, walked: &Walk<'_>, bureau: &Bureau, now: i6
             value: None,
             value_unit: Text::default(),
             forecast: false,
+            valid_time: None,
             text_zh: Text::default(),
             text_en: Text::default(),
         });
@@ -226,6 +227,7 @@ pub fn bare(notice: &Notice) -> Notice {
         value: None,
         value_unit: Text::default(),
         forecast: false,
+        valid_time: None,
         text_zh: Text::default(),
         text_en: Text::default(),
         ..notice.clone()

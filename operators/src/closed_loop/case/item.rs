@@ -63,6 +63,8 @@ pub struct Evidence {
     pub unit: Text,
     /// Whether it rests on what is forecast.
     pub forecast: bool,
+    /// For when the value is expected, if it is the least or the greatest that is forecast.
+    pub valid_time: Option<Millis>,
 }
 
 impl Evidence {
@@ -75,6 +77,7 @@ impl Evidence {
             value: None,
             unit: Text::default(),
             forecast: false,
+            valid_time: None,
         }
     }
 
@@ -94,6 +97,7 @@ impl Evidence {
             value: shown.and_then(|value| value.value),
             unit: shown.map(|value| value.unit.clone()).unwrap_or_default(),
             forecast: explanation.forecast,
+            valid_time: shown.and_then(|value| value.valid_time),
         }
     }
 }

@@ -52,6 +52,7 @@ impl Driven {
             value: None,
             unit: "".into(),
             forecast: false,
+            valid_time: None,
         };
         let mut record = CaseRecord::Warning(Box::new(Happened {
             run: "w".into(),

@@ -60,7 +60,9 @@ fn chinese(notice: &Notice, zone: &TimeZone) -> String {
             Some(value) => write!(text, "，{feature} {}{}", value.0, unit(&notice.value_unit)),
             None => write!(text, "，{feature}未知"),
         };
-        if notice.forecast {
+        if let Some(valid) = notice.valid_time {
+            let _ = write!(text, "（预计{}）", local(valid, zone, "%Y年%-m月%-d日%H:%M"));
+        } else if notice.forecast {
             text.push_str("（据预报）");
         }
     }
@@ -115,7 +117,9 @@ fn english(notice: &Notice, zone: &TimeZone) -> String {
             Some(value) => write!(text, ", {feature} is {}{}", value.0, unit(&notice.value_unit)),
             None => write!(text, ", {feature} is unknown"),
         };
-        if notice.forecast {
+        if let Some(valid) = notice.valid_time {
+            let _ = write!(text, " (expected at {})", local(valid, zone, "%Y-%m-%d %H:%M %:z"));
+        } else if notice.forecast {
             text.push_str(" (by forecast)");
         }
     }
@@ -272,6 +276,18 @@ mod tests {
         let [zh, en] = said(expected, "UTC");
         assert!(zh.contains("，未来6小时预报累计值 52.3 mm（据预报），"), "{zh}");
         assert!(en.contains(", forecast sum 6h is 52.3 mm (by forecast), since"), "{en}");
+        let mut highest = notice("issued", "blue");
+        (highest.feature, highest.forecast) = ("forecast max 6h".into(), true);
+        highest.valid_time = Some(highest.since);
+        let [zh, en] = said(highest, "UTC");
+        assert!(
+            zh.contains("，未来6小时预报最大值 52.3 mm（预计2026年11月26日06:05），"),
+            "{zh}"
+        );
+        assert!(
+            en.contains("is 52.3 mm (expected at 2026-11-26 06:05 +00:00), since"),
+            "{en}"
+        );
     }
 
     #[test]

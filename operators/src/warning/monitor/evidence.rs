@@ -163,6 +163,7 @@ fn value(walk: &Walk<'_>, feature: &Feature, at: i64, unit: &str) -> (FeatureVal
         last: last.map(sample),
         not_counted: all.len - all.count,
         issued: None,
+        valid_time: None,
     };
     (shown, value)
 }
@@ -184,6 +185,12 @@ fn forecast(
         time: Millis(expected.valid),
         result: Number(conversion.shown(expected.value)),
     };
+    // Of several the first.
+    let extreme = match feature.kind {
+        FeatureKind::ForecastMin => ahead().min_by(|one, other| one.value.total_cmp(&other.value)),
+        FeatureKind::ForecastMax => ahead().min_by(|one, other| other.value.total_cmp(&one.value)),
+        _ => None,
+    };
     let shown = FeatureValue {
         feature: feature.to_string().into(),
         value: value
@@ -194,6 +201,7 @@ fn forecast(
         last: ahead().last().map(sample),
         not_counted: 0,
         issued: ahead().map(|expected| Millis(expected.issued)).max(),
+        valid_time: extreme.map(|expected| Millis(expected.valid)),
     };
     (shown, value)
 }

@@ -24,7 +24,10 @@ pub(super) fn stateless(observed: &Observed, states: &States) -> DeadLetter {
     let give = match states {
         Some(states) => {
             let names: Vec<&str> = states.iter().map(|(name, _)| &**name).collect();
-            format!("a number, or one of its `states`: `{}`", names.join("`, `"))
+            format!(
+                "a number, or one of its `states`: `{}`, or add it to these and send it again",
+                names.join("`, `")
+            )
         }
         None => "a number, or `states` in its row of `base.datastream`".to_owned(),
     };

@@ -45,7 +45,10 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
     for path in &arguments.rules {
         files::read(path, Wanted::Rules, &mut stock)?;
     }
-    let report = Report::of(stock, Some(horizon));
+    let mut report = Report::of(stock, Some(horizon));
+    if arguments.strict {
+        report = report.strict();
+    }
     if !arguments.rules.is_empty() && !report.has_rules() {
         let given: Vec<String> = arguments.rules.iter().map(|path| path.display().to_string()).collect();
         return Err(no_rules(&given));
@@ -55,7 +58,7 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
     } else {
         report.for_people().iter().for_each(say);
     }
-    Ok(if report.is_clean() && !(arguments.strict && report.has_warnings()) {
+    Ok(if report.is_clean() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(EXIT_CONFIGURATION)

@@ -123,8 +123,11 @@ impl Report {
     }
 
     /// Whether there is anything that rules hardly mean.
-    pub const fn has_warnings(&self) -> bool {
-        !self.warnings.is_empty()
+    pub fn strict(self) -> Self {
+        Self {
+            ok: self.ok && self.warnings.is_empty(),
+            ..self
+        }
     }
 
     /// Whether nothing would be refused and nothing is wrong together.

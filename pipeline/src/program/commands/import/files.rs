@@ -115,7 +115,9 @@ fn one(
         .filter(|_| !envelopes);
     let may_be_envelopes = envelopes || (mapping.written.is_none() && is_stdin);
     if topic.is_none() && !may_be_envelopes {
-        let give = format!("`--topic in.observation` or the like, or `TOPIC={name}`");
+        let give = format!(
+            "`--topic in.observation` or the like, or `TOPIC={name}`; `--format envelope` where each line names its topic"
+        );
         problems.add(name, "a name that does not tell what it holds", give);
         return Ok(());
     }

@@ -46,9 +46,13 @@ impl Report {
             0 => String::new(),
             limits => format!("; {limits} limits of work under permit"),
         };
+        let warnings = match self.warnings.len() {
+            0 => String::new(),
+            warnings => format!(", {warnings} warnings"),
+        };
         let mistakes = self.unmatched.iter().filter(|row| row.mistake).count();
         format!(
-            "{}: {} rules, {} assets, {} datastreams; {} refused, {} that do not fit{limits}",
+            "{}: {} rules, {} assets, {} datastreams; {} refused, {} that do not fit{warnings}{limits}",
             if self.ok { "ok" } else { "not ok" },
             self.rules.len(),
             self.assets,
