@@ -182,6 +182,7 @@ impl Watch {
             stale: false,
             cause: Some(fresh.flatten().max(context.cause).unwrap_or(Cause::Clock)),
             explanation: Some(Box::new(explanation)),
+            past: Vec::new(),
         };
         self.shown = past.to_vec();
         self.told = true;
@@ -207,6 +208,7 @@ impl Watch {
             stale: false,
             cause: cause.filter(|_| !self.shown.is_empty()),
             explanation: None,
+            past: Vec::new(),
         };
         out.push((Finding::Revision(Box::new(revision)), 1));
     }

@@ -557,7 +557,7 @@ fn without_a_record(seed: u64, history: &[EpochInput]) -> usize {
 fn histories_reach_every_step_and_cause_of_work_under_permit() {
     let mut told = BTreeSet::new();
     let mut totals = 0;
-    for seed in 1..=100u64 {
+    for seed in 1..=300u64 {
         let mut oracle = Oracle::new(semantics());
         for input in history(seed, 30 + (seed % 60) as usize) {
             let expected = oracle.step(&input);

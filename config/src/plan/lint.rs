@@ -6,7 +6,9 @@ use riskflow_model::rule::{ComparisonRecord, ConditionRecord};
 use riskflow_model::{Duration, Number, Text, duration};
 use serde::Serialize;
 
-use super::{Bound, Comparison, Condition, Feature, LevelPlan, Rule};
+use super::possible::Judge;
+use super::{Bound, Comparison, Condition, Feature, LevelPlan, Rule, Wide};
+use crate::unit::Conversion;
 
 /// A pane should be no more than such a part of a window.
 const PANES: i64 = 10;
@@ -112,6 +114,32 @@ impl<'a> Lint<'a> {
         }
         self.margin(path, plan);
         self.forecasts(path, plan);
+        self.until(path, plan);
+    }
+
+    /// `until` that never holds while the condition does not.
+    fn until(&mut self, path: &str, plan: &LevelPlan) {
+        let Some(until) = &plan.until else { return };
+        let bounds: Vec<Option<Wide>> = (self.rule.comparisons.iter())
+            .map(|comparison| Some(comparison.wide(comparison.threshold?.into(), comparison.margin.into())))
+            .collect();
+        let judge = Judge {
+            features: &self.rule.features,
+            comparisons: &self.rule.comparisons,
+            bounds: &bounds,
+            conversion: Conversion::SAME,
+            open: true,
+        };
+        if judge.may_hold_without(until, &plan.condition) {
+            return;
+        }
+        let shown = self.rule.show_condition(until, &self.rule.thresholds);
+        self.warn(
+            format!("{path}.until"),
+            format!("`{shown}`"),
+            "it never holds while the condition does not, so the level does not turn off",
+            "a condition for which the level may end, mostly with `op` the other way round",
+        );
     }
 
     /// Levels that nothing measured turns off while nothing is forecast.
@@ -550,6 +578,22 @@ mod tests {
         assert!(of("count", "10m", "1m", &[15])[0].contains("`count 10m` is 0;"));
         assert_eq!(of("sum", "hour", "10m", &[15]), [""; 0], "of the calendar");
         assert_eq!(of("sum", "hour", "10m", &[90]).len(), 1);
+    }
+
+    #[test]
+    fn until_that_never_ends_a_level_is_told() {
+        let of = |until: Value| paths(&json!({ "red": { "when": last(5.0), "until": until } }));
+        let compare = |op: &str, threshold: f64| json!({"feature":"last","window":"10m","op":op,"threshold":threshold});
+        let told = ["levels.red.until"];
+        assert_eq!(of(compare(">=", 5.0)), told);
+        assert_eq!(of(compare(">", 7.0)), told);
+        assert_eq!(
+            of(json!({ "all": [compare(">", 7.0), {"feature":"count","window":"10m","op":">=","threshold":1}] })),
+            told
+        );
+        assert_eq!(of(compare(">=", 4.0)), [""; 0]);
+        assert_eq!(of(compare("<", 5.0)), [""; 0]);
+        assert_eq!(of(json!({ "any": [compare(">=", 6.0), compare("<", 4.0)] })), [""; 0]);
     }
 
     #[test]

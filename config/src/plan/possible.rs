@@ -133,29 +133,56 @@ impl Judge<'_> {
     /// Whether two comparisons of one feature that must hold together cannot.
     fn contradicts_itself(&self, parts: &[Condition]) -> bool {
         let mut needed = Vec::new();
-        self.needed(parts, &mut needed);
-        let (upward, downward): (Vec<_>, Vec<_>) = needed
-            .into_iter()
-            .partition(|(comparison, _)| comparison.operator.is_upward());
-        upward.iter().any(|(up, from)| {
-            downward.iter().any(|(down, to)| {
-                let touching = up.operator == Operator::AtLeast && down.operator == Operator::AtMost;
-                up.feature == down.feature && (from > to || from == to && !touching)
-            })
-        })
+        parts.iter().for_each(|part| self.needed(part, &mut needed));
+        contradict(&needed)
     }
 
-    fn needed<'a>(&'a self, parts: &[Condition], out: &mut Vec<(&'a Comparison, i128)>) {
-        for part in parts {
-            match part {
-                Condition::Comparison(index) => {
-                    out.extend(self.bounds[*index].map(|bound| (&self.comparisons[*index], bound.on)));
-                }
-                Condition::All(parts) => self.needed(parts, out),
-                Condition::Any(_) | Condition::During(_) => {}
-            }
+    /// Whether one condition may hold while another does not, as far as single comparisons tell.
+    pub fn may_hold_without(&self, condition: &Condition, other: &Condition) -> bool {
+        if let Condition::Any(parts) = condition {
+            return parts.iter().any(|part| self.may_hold_without(part, other));
+        }
+        let mut needed = Vec::new();
+        self.needed(condition, &mut needed);
+        self.needed_to_fail(other, &mut needed);
+        !contradict(&needed)
+    }
+
+    fn needed(&self, condition: &Condition, out: &mut Vec<Needed>) {
+        match condition {
+            Condition::Comparison(index) => out.extend(self.of_needed(*index, |operator| operator)),
+            Condition::All(parts) => parts.iter().for_each(|part| self.needed(part, out)),
+            Condition::Any(_) | Condition::During(_) => {}
         }
     }
+
+    fn needed_to_fail(&self, condition: &Condition, out: &mut Vec<Needed>) {
+        match condition {
+            Condition::Comparison(index) => out.extend(self.of_needed(*index, Operator::opposite)),
+            Condition::Any(parts) => parts.iter().for_each(|part| self.needed_to_fail(part, out)),
+            Condition::All(_) | Condition::During(_) => {}
+        }
+    }
+
+    fn of_needed(&self, index: usize, operator: impl Fn(Operator) -> Operator) -> Option<Needed> {
+        let comparison = &self.comparisons[index];
+        let of = |bound: Wide| (comparison.feature, operator(comparison.operator), bound.on);
+        self.bounds[index].map(of)
+    }
+}
+
+/// What must hold: a feature, how it compares, with what.
+type Needed = (usize, Operator, i128);
+
+/// Whether two of these can't hold together.
+fn contradict(needed: &[Needed]) -> bool {
+    let (upward, downward): (Vec<_>, Vec<_>) = needed.iter().partition(|(_, operator, _)| operator.is_upward());
+    upward.iter().any(|(feature, up, from)| {
+        downward.iter().any(|(other, down, to)| {
+            let touching = *up == Operator::AtLeast && *down == Operator::AtMost;
+            feature == other && (from > to || from == to && !touching)
+        })
+    })
 }
 
 fn any(parts: impl Iterator<Item = bool>) -> Option<bool> {

@@ -60,7 +60,7 @@ use crate::warning::valid::NoValueMeter;
 
 use civil::Civil;
 use correction::edits;
-pub use finding::{Finding, Revision, Source, Track};
+pub use finding::{Explained, Finding, Revision, Source, Track};
 pub(crate) use finding::{forget_ended, forget_episodes};
 use forecast::Forecasts;
 use known::Known;

@@ -223,7 +223,7 @@ impl<'a> Settling<'a> {
             since: row.since.0,
             at: self.now,
             levels: (row.peak, Level::None),
-            spoken: self.now.0,
+            spoken: row.until.0,
         };
         self.say(warning, None, &said);
         past.put(PastWarning {
@@ -292,8 +292,9 @@ impl<'a> Settling<'a> {
     /// `run` is whose warning it is, where it is open or was until now: then it says something to a case.
     fn say(&mut self, warning: &Warning, run: Option<Id<Run>>, said: &Said<'_>) {
         let (from, to) = said.levels;
-        let speaker = warning.speaker(said.kind, to, said.spoken);
-        let explanation = speaker.map_or_else(Explanation::nothing, |member| (*member.explanation).clone());
+        let of_past = || warning.why_past(said.since, said.spoken).filter(|_| run.is_none());
+        let why = of_past().or_else(|| warning.why(said.kind, to, said.spoken));
+        let explanation = why.cloned().unwrap_or_else(Explanation::nothing);
         let asset = self.asset;
         let delta = WarningDelta {
             id: said.id.clone(),

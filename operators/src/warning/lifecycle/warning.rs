@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::past::{self, Episode, Past};
 use super::run::Runs;
-use crate::warning::monitor::{Revision, Source, Track, forget_ended};
+use crate::warning::monitor::{Explained, Revision, Source, Track, forget_ended};
 
 /// One rule's warnings on the asset.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -40,7 +40,10 @@ pub(super) struct Warning {
 pub(super) struct Member {
     track: Track,
     pub(super) stale: bool,
-    pub(super) explanation: Box<Explanation>,
+    explanation: Box<Explanation>,
+    /// What became of the past in this epoch.
+    #[serde(skip)]
+    past: Vec<Explained>,
 }
 
 impl Member {
@@ -76,10 +79,12 @@ impl Warning {
             track: Track::new(),
             stale: false,
             explanation: Box::new(Explanation::nothing()),
+            past: Vec::new(),
         });
         let stretch = between(&member.track, revision.from, revision.until);
         member.track.splice(stretch, revision.tail.drain(..));
         member.stale = revision.stale;
+        member.past.append(&mut revision.past);
         if let Some(explanation) = revision.explanation.take() {
             member.explanation = explanation;
         }
@@ -151,6 +156,7 @@ impl Warning {
         forget_ended(&mut self.track, forget);
         for member in self.members.values_mut() {
             forget_ended(&mut member.track, forget);
+            member.past = Vec::new();
         }
     }
 
@@ -162,16 +168,26 @@ impl Warning {
             .all(|member| member.stale)
     }
 
-    /// The member that explains a delta.
-    pub(super) fn speaker(&self, kind: DeltaKind, level: Level, at: i64) -> Option<&Member> {
+    /// What explains a delta of what is open, or was until now.
+    pub(super) fn why(&self, kind: DeltaKind, level: Level, at: i64) -> Option<&Explanation> {
         let mut members = self.members.values();
-        match kind {
+        let speaker = match kind {
             DeltaKind::Raised | DeltaKind::Revised | DeltaKind::Escalated | DeltaKind::Eased => {
                 members.find(|member| member.level() == level)
             }
             DeltaKind::Cleared | DeltaKind::Recorded | DeltaKind::Amended => members.find(|member| member.ends(at)),
             DeltaKind::Withdrawn => members.next(),
-        }
+        };
+        speaker.map(|member| &*member.explanation)
+    }
+
+    /// What explains what became of an episode that is over: what was the highest in it, or is known of it now.
+    pub(super) fn why_past(&self, since: i64, until: i64) -> Option<&Explanation> {
+        let all = self.members.values().flat_map(|member| &member.past);
+        let within = all.filter(|one| since <= one.at && one.at < until);
+        // Of several as high the first.
+        let highest = within.rev().max_by_key(|one| one.level);
+        highest.map(|one| &*one.why)
     }
 }
 

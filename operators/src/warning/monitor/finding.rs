@@ -86,6 +86,20 @@ pub struct Revision {
     /// What the level rests on; `None` where only `stale` changed. When that is noticed depends on when the datastream was
     /// last looked at, and observations behind the horizon may be gone by then or not.
     pub explanation: Option<Box<Explanation>>,
+    /// The same of what is over in the stretch that changed: of each episode when it was at its highest, and of what is gone when it
+    /// would begin.
+    pub past: Vec<Explained>,
+}
+
+/// What a level rested on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// When.
+    pub at: i64,
+    /// The level then.
+    pub level: Level,
+    /// On what.
+    pub why: Box<Explanation>,
 }
 
 /// Drops the change points of what ended at or before a time; of an episode that goes on those in between: its beginning, its

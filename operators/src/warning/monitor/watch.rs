@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::correction::{Edit, Edits, stretches};
 use super::evaluation::{Evaluation, LEVELS, Standing};
 use super::evidence;
-use super::finding::{Finding, Revision, Source, Track};
+use super::finding::{Explained, Finding, Revision, Source, Track};
 use super::series::Series;
 use super::turns::{Set, Turns, begun, first_difference, last_change, levels};
 use super::walk::{Ground, Sight, Walk};
@@ -450,11 +450,17 @@ impl Watch {
             let undone = shown.zip(began).filter(|_| standing.is_none());
             let undone = undone.map(|((level, _), began)| (began, level));
             let (at, level) = self.occasion(undone, context.now);
-            let walk = Walk::new(&self.entry, context.ground, self.sight)
-                .from(self.begin)
-                .anchored(is_heard(self.anchor.as_deref()));
-            Box::new(evidence::explain(&walk, at, level, context.subject))
+            Box::new(evidence::explain(
+                &self.walk(context.ground),
+                at,
+                level,
+                context.subject,
+            ))
         });
+        let past = match changed {
+            true => self.explain_past(context, &tail, (begins, before.level(rule))),
+            false => Vec::new(),
+        };
         let revision = Revision {
             origin: Origin::default(),
             rule: rule.record.id.clone(),
@@ -468,9 +474,32 @@ impl Watch {
             stale,
             cause,
             explanation,
+            past,
         };
         self.told = true;
         out.push((Finding::Revision(Box::new(revision)), 1));
+    }
+
+    /// What is over in a stretch that changed: `from` and `before` are where that begins, and the level there.
+    fn explain_past(&self, context: &Context<'_>, tail: &Track, (from, before): (i64, Level)) -> Vec<Explained> {
+        let over = occasions(tail, (from, before)).into_iter();
+        let explained = over.map(|(at, level)| Explained {
+            at,
+            level,
+            why: Box::new(evidence::explain(
+                &self.walk(context.ground),
+                at,
+                level,
+                context.subject,
+            )),
+        });
+        explained.collect()
+    }
+
+    fn walk<'a>(&'a self, ground: Ground<'a>) -> Walk<'a> {
+        Walk::new(&self.entry, ground, self.sight)
+            .from(self.begin)
+            .anchored(is_heard(self.anchor.as_deref()))
     }
 
     /// When to explain the level, and which: where it changed last; of one that was shown and is undone, since when it was.
@@ -505,7 +534,56 @@ impl Watch {
             // The end of what was never on, as known now, explains nothing.
             cause: Some(cause).filter(|_| !never_on),
             explanation: None,
+            past: Vec::new(),
         };
         out.push((Finding::Revision(Box::new(revision)), 1));
+    }
+}
+
+/// When to explain what is over in a stretch that changed, and which level: of each episode where it is at its highest for the first
+/// time. `from` and `before` are where the stretch begins, and the level there; where nothing began, something may be gone.
+fn occasions(tail: &Track, (from, before): (i64, Level)) -> Vec<(i64, Level)> {
+    let mut found = Vec::new();
+    // What went on into the stretch is explained by its last moment before.
+    let mut highest = (before > Level::None).then(|| (from.saturating_sub(1), before));
+    if from > i64::MIN && before == Level::None && tail.first().is_none_or(|(time, _)| *time > from) {
+        found.push((from, Level::None));
+    }
+    for (time, level) in tail {
+        if *level == Level::None {
+            found.extend(highest.take());
+        } else if highest.is_none_or(|(_, highest)| *level > highest) {
+            highest = Some((*time, *level));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_is_explained_where_it_was_highest() {
+        use Level::{Blue, None, Red};
+        let tail = vec![
+            (10, Blue),
+            (20, Red),
+            (30, Blue),
+            (40, None),
+            (50, Blue),
+            (60, None),
+            (70, Red),
+        ];
+        assert_eq!(occasions(&tail, (10, None)), [(20, Red), (50, Blue)]);
+        assert_eq!(occasions(&tail, (i64::MIN, None)), [(20, Red), (50, Blue)]);
+        assert_eq!(
+            occasions(&tail, (5, None)),
+            [(5, None), (20, Red), (50, Blue)],
+            "something is gone"
+        );
+        assert_eq!(occasions(&vec![(10, None)], (10, Red)), [(9, Red)]);
+        assert_eq!(occasions(&Track::new(), (10, None)), [(10, None)]);
+        assert_eq!(occasions(&Track::new(), (10, Red)), []);
     }
 }
