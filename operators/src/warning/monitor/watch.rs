@@ -457,10 +457,7 @@ impl Watch {
                 context.subject,
             ))
         });
-        let past = match changed {
-            true => self.explain_past(context, &tail, (begins, before.level(rule))),
-            false => Vec::new(),
-        };
+        let over = changed.then(|| self.explain_past(context, &tail, (begins, before.level(rule))));
         let revision = Revision {
             origin: Origin::default(),
             rule: rule.record.id.clone(),
@@ -474,7 +471,7 @@ impl Watch {
             stale,
             cause,
             explanation,
-            past,
+            past: over.unwrap_or_default(),
         };
         self.told = true;
         out.push((Finding::Revision(Box::new(revision)), 1));
