@@ -20,8 +20,8 @@ const RELEASE: &str = "0.4";
 /// Behind its last epoch: 2026-11-27T09:52:00Z.
 const MADE: i64 = 1_795_773_120_000;
 
-fn archive() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/release-{RELEASE}.tar.gz"))
+fn archive(release: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/release-{release}.tar.gz"))
 }
 
 fn tar(arguments: &[&str]) {
@@ -38,8 +38,8 @@ fn bless() {
     };
     copy(place.folder(), "log");
     copy(checkpoints.path(), "checkpoints");
-    std::fs::create_dir_all(archive().parent().unwrap()).unwrap();
-    let (archive, folder) = (archive(), folder.path().to_str().unwrap().to_owned());
+    std::fs::create_dir_all(archive(RELEASE).parent().unwrap()).unwrap();
+    let (archive, folder) = (archive(RELEASE), folder.path().to_str().unwrap().to_owned());
     tar(&["-czf", archive.to_str().unwrap(), "-C", &folder, "log", "checkpoints"]);
 }
 
@@ -54,20 +54,49 @@ fn a_job_of_the_release_before_goes_on_from_its_checkpoint() {
         let _ = writeln!(std::io::stderr(), "{not_run}");
         return;
     }
+    let (place, said) = goes_on(RELEASE);
+    assert!(
+        said.contains("going on after an earlier run")
+            && !said.contains("checkpoint=\"none\"")
+            && !said.contains("no checkpoint can be used"),
+        "{said}"
+    );
+    verdict::judge(&place);
+}
+
+/// Its checkpoints have another format.
+#[test]
+fn a_checkpoint_of_0_3_is_refused_by_name_and_the_input_read_from_its_beginning() {
+    let (_, said) = goes_on("0.3");
+    assert!(
+        said.contains("its format is 10, this build reads") && said.contains("no checkpoint can be used"),
+        "{said}"
+    );
+}
+
+/// Runs a job on what one of another release left, until it has taken in more; what it said.
+fn goes_on(release: &str) -> (LogPlace, String) {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().to_str().unwrap();
-    tar(&["-xzf", archive().to_str().unwrap(), "-C", to]);
+    tar(&["-xzf", archive(release).to_str().unwrap(), "-C", to]);
     let checkpoints = folder.path().join("checkpoints");
     let log = tempfile::tempdir().unwrap();
     std::fs::remove_dir(log.path()).unwrap();
     std::fs::rename(folder.path().join("log"), log.path()).unwrap();
     let place = LogPlace::at(log);
     let said = folder.path().join("said");
-    let mut command = Command::new(super::kafka::riskflow());
-    command.args(["run", "--log", "info", "--set", "http.enabled=false"]);
-    for set in place.settings().iter().map(String::as_str).chain(SETTINGS) {
-        command.args(["--set", set]);
-    }
+    let riskflow = |arguments: &[&str]| {
+        let mut command = Command::new(super::kafka::riskflow());
+        command.args(arguments);
+        for set in place.settings().iter().map(String::as_str).chain(SETTINGS) {
+            command.args(["--set", set]);
+        }
+        command
+    };
+    // It may lack topics that came later.
+    let created = riskflow(&["topics", "--create"]).stdout(Stdio::null()).status();
+    assert!(created.unwrap().success());
+    let mut command = riskflow(&["run", "--log", "info", "--set", "http.enabled=false"]);
     command.args(["--set", &format!("checkpoint.path={checkpoints:?}")]);
     let stderr = File::create(&said).unwrap();
     let mut job = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
@@ -84,12 +113,5 @@ fn a_job_of_the_release_before_goes_on_from_its_checkpoint() {
     let asked = Command::new("kill").args(["-TERM", &job.id().to_string()]).status();
     assert!(asked.unwrap().success());
     assert!(job.wait().unwrap().success(), "{}", said());
-    assert!(
-        said().contains("going on after an earlier run")
-            && !said().contains("checkpoint=\"none\"")
-            && !said().contains("no checkpoint can be used"),
-        "{}",
-        said()
-    );
-    verdict::judge(&place);
+    (place, said())
 }
