@@ -208,8 +208,8 @@ fn judge_tables(place: &dyn Place, last: Expected, with_cases: bool) {
     let (history, expected) = if with_cases {
         (history, last.history)
     } else {
-        // What was withdrawn was so by an epoch, and these are cut anew.
-        (without_withdrawals(history), without_withdrawals(last.history))
+        // What was told, and withdrawn, was so by an epoch, and these are cut anew.
+        (without_epochs(history), without_epochs(last.history))
     };
     compare("history", &set(history), &set(expected));
     if !with_cases {
@@ -221,11 +221,10 @@ fn judge_tables(place: &dyn Place, last: Expected, with_cases: bool) {
     compare("responses", &set(responses), &set(last.responses));
 }
 
-/// Without the times at which they were withdrawn.
-fn without_withdrawals<K: Ord>(mut rows: BTreeMap<K, PastWarning>) -> BTreeMap<K, PastWarning> {
-    for row in rows.values_mut().filter(|row| row.state == PastState::Withdrawn) {
-        row.until = row.since;
-    }
+/// What is over by what is known in the end.
+fn without_epochs<K: Ord>(mut rows: BTreeMap<K, PastWarning>) -> BTreeMap<K, PastWarning> {
+    rows.retain(|_, row| row.state == PastState::Ended);
+    rows.values_mut().for_each(|row| row.told = false);
     rows
 }
 
