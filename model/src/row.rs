@@ -344,7 +344,6 @@ mod tests {
             80d14b0b4d000000060000000000000000\
             0900000000000000e5ae9ae6b5b7e58cba\
             00\
-            0000000000000000\
             0000000000000000";
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden);
