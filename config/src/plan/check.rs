@@ -7,12 +7,11 @@ use riskflow_model::{Key, Level, Number, Problems, duration, identifier, json};
 
 use super::feature::{Dimension, FEATURES};
 use super::ladder::out_of_order;
-use super::possible::{Judge, Never};
+use super::possible::{Judge, Never, rule_bounds};
 use super::{
     Checked, Comparison, Condition, During, Feature, FeatureKind, LevelPlan, OPERATORS, Operator, Parts, Role, Rule,
-    Wide,
 };
-use crate::unit::{Conversion, Unit};
+use crate::unit::Unit;
 
 mod asked;
 
@@ -315,22 +314,8 @@ impl Check {
 
     /// Levels that can turn on, and off again.
     fn sense(&mut self, levels: &[LevelPlan]) {
-        let bounds: Vec<Option<Wide>> = self
-            .comparisons
-            .iter()
-            .map(|comparison| {
-                comparison
-                    .threshold
-                    .map(|on| comparison.wide(on.into(), comparison.margin.into()))
-            })
-            .collect();
-        let judge = Judge {
-            features: &self.features,
-            comparisons: &self.comparisons,
-            bounds: &bounds,
-            conversion: Conversion::SAME,
-            open: true,
-        };
+        let bounds = rule_bounds(&self.comparisons);
+        let judge = Judge::of_rule(&self.features, &self.comparisons, &bounds);
         for plan in levels {
             let path = format!("levels.{}", plan.level);
             match judge.never(plan) {

@@ -56,6 +56,25 @@ pub(super) enum Never {
     Clears,
 }
 
+/// The thresholds that a rule itself gives.
+pub(super) fn rule_bounds(comparisons: &[Comparison]) -> Vec<Option<Wide>> {
+    let bound = |one: &Comparison| one.threshold.map(|on| one.wide(on.into(), one.margin.into()));
+    comparisons.iter().map(bound).collect()
+}
+
+impl<'a> Judge<'a> {
+    /// A rule by its own thresholds; those that it leaves open may come from elsewhere.
+    pub const fn of_rule(features: &'a [Feature], comparisons: &'a [Comparison], bounds: &'a [Option<Wide>]) -> Self {
+        Self {
+            features,
+            comparisons,
+            bounds,
+            conversion: Conversion::SAME,
+            open: true,
+        }
+    }
+}
+
 impl Judge<'_> {
     /// What a level can never do.
     pub fn never(&self, plan: &LevelPlan) -> Option<Never> {
