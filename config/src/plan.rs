@@ -101,6 +101,17 @@ impl Condition {
             Self::Any(parts) | Self::All(parts) => parts.iter().all(Self::is_times),
         }
     }
+
+    /// Whether it is true at some times whatever the features are.
+    #[must_use]
+    pub fn holds_by_times(&self) -> bool {
+        match self {
+            Self::Comparison(_) => false,
+            Self::During(_) => true,
+            Self::Any(parts) => parts.iter().any(Self::holds_by_times),
+            Self::All(parts) => !parts.is_empty() && parts.iter().all(Self::holds_by_times),
+        }
+    }
 }
 
 /// A feature compared with a threshold.

@@ -29,13 +29,13 @@ pub fn truth(watched: &Watched<'_>, condition: &Condition, at: i64, moved: bool)
     match condition {
         Condition::Comparison(index) => comparison(watched, *index, at, moved),
         Condition::During(index) => Truth::of(watched.city.is_during(&watched.rule.during[*index], at)),
-        Condition::Any(conditions) => match parts(watched, conditions, at, moved) {
+        Condition::Any(conditions) => match parts(watched, conditions, Condition::is_times, at, moved) {
             None => Truth::Absent,
             Some(truths) if truths.contains(&Truth::Yes) => Truth::Yes,
             Some(truths) if truths.contains(&Truth::Unknown) => Truth::Unknown,
             Some(_) => Truth::No,
         },
-        Condition::All(conditions) => match parts(watched, conditions, at, moved) {
+        Condition::All(conditions) => match parts(watched, conditions, Condition::holds_by_times, at, moved) {
             None => Truth::Absent,
             Some(truths) if truths.contains(&Truth::No) => Truth::No,
             Some(truths) if truths.contains(&Truth::Unknown) => Truth::Unknown,
@@ -44,11 +44,17 @@ pub fn truth(watched: &Watched<'_>, condition: &Condition, at: i64, moved: bool)
     }
 }
 
-/// Of the parts that take part; none do where only times are left of what asks for more.
-fn parts(watched: &Watched<'_>, conditions: &[Condition], at: i64, moved: bool) -> Option<Vec<Truth>> {
+/// Of the parts that take part; none do where only times are left of what asks for more, or of what asks for all where times would do.
+fn parts(
+    watched: &Watched<'_>,
+    conditions: &[Condition],
+    by_times: fn(&Condition) -> bool,
+    at: i64,
+    moved: bool,
+) -> Option<Vec<Truth>> {
     let truths = conditions.iter().map(|part| (part, truth(watched, part, at, moved)));
     let (absent, there): (Vec<_>, Vec<_>) = truths.partition(|(_, truth)| *truth == Truth::Absent);
-    let only_times = there.iter().all(|(part, _)| part.is_times());
+    let only_times = there.iter().all(|(part, _)| by_times(part));
     let nothing = only_times && !absent.is_empty();
     (!nothing).then(|| there.into_iter().map(|(_, truth)| truth).collect())
 }
@@ -60,8 +66,12 @@ pub fn is_absent(thresholds: &[Option<[Fraction; 2]>], condition: &Condition) ->
         Condition::During(_) => false,
         Condition::Any(conditions) | Condition::All(conditions) => {
             let absent = |part: &&Condition| is_absent(thresholds, part);
-            let there = conditions.iter().filter(|part| !absent(part));
-            conditions.iter().any(|part| absent(&part)) && there.clone().all(Condition::is_times)
+            let mut there = conditions.iter().filter(|part| !absent(part));
+            let by_times = match condition {
+                Condition::All(_) => Condition::holds_by_times,
+                _ => Condition::is_times,
+            };
+            conditions.iter().any(|part| absent(&part)) && there.all(by_times)
         }
     }
 }

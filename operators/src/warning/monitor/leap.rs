@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::evaluation::{Evaluation, Phase, Window, extreme_of, is_extreme, is_sum};
 use super::span::Span;
-use super::value::Truth;
+use super::value::{Truth, takes_part};
 use super::walk::Walk;
 
 /// The phase of a level at all instants of a stretch, if it can be told that it is one.
@@ -27,7 +27,9 @@ fn phase(walk: &Walk<'_>, plan: &LevelPlan, spans: &[Span], until: i64) -> Optio
         })
     };
     let of = |moved, lowest| truth_of(&plan.condition, moved, lowest);
-    if let Some(until) = &plan.until {
+    // No threshold may be in force for it: then the level turns off as one without it does.
+    let until = plan.until.as_ref();
+    if let Some(until) = until.filter(|until| takes_part(walk.entry, until)) {
         let holds = |lowest| truth_of(until, false, lowest) == Truth::Yes;
         return match (of(false, true) == Truth::Yes, of(false, false) == Truth::Yes) {
             (true, _) => Some(Phase::Held),

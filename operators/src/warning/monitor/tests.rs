@@ -369,3 +369,32 @@ proptest! {
         check(&rule, epochs);
     }
 }
+
+#[test]
+fn before_anything_is_seen_no_time_of_day_turns_a_level_on() {
+    let last = |threshold: Value| json!({ "feature": "last", "window": "20ms", "op": ">=", "threshold": threshold });
+    let night = json!({ "any": [last(json!(0)), { "during": { "time": "00:30-01:00" } }] });
+    // The second one has no threshold, so without it the night alone would do.
+    let rule = json!({
+        "id": "r", "version": 1, "select": {}, "pane": "1ms",
+        "levels": { "blue": { "when": { "all": [night, last(Value::Null)] } } },
+    });
+    let rule = Rule::from_json(rule.to_string().as_bytes()).unwrap();
+    let newest_first = (0..9).map(|k| (1, vec![(1 + 2 * k, Some((0, true)))]));
+    check(&rule, newest_first.collect());
+}
+
+#[test]
+fn a_level_turns_off_without_an_until_that_has_no_threshold_in_leaps_too() {
+    let last = |threshold: Value| json!({ "feature": "last", "window": "20ms", "op": ">=", "threshold": threshold });
+    let rule = json!({
+        "id": "r", "version": 1, "select": {}, "pane": "5ms",
+        "levels": { "blue": { "when": last(json!(2.5)), "until": last(Value::Null) } },
+    });
+    let rule = Rule::from_json(rule.to_string().as_bytes()).unwrap();
+    // High, then nothing that counts for so long that it is not known, then low: from there on all is leapt over.
+    let high = (0..10).map(|i| (290 - i, Some((9, true))));
+    let bad = (0..60).map(|i| (270 - i, Some((9, false))));
+    let low = (0..100).map(|i| (200 - i, Some((0, true))));
+    check(&rule, vec![(1, high.chain(bad).chain(low).collect())]);
+}

@@ -150,26 +150,30 @@ pub fn truth(condition: &Condition, of: &impl Fn(usize) -> Truth, during: &impl 
 
 /// `strong` if any part is; `Unknown` if any is unknown; `weak` if all are; parts that take no part are left out.
 ///
-/// Where only times are left of parts of which some take no part, nothing is left: a rule without its thresholds is not one that holds
-/// every night.
+/// Where only times are left of parts of which some take no part, nothing is left, and of parts that must all hold nothing is either
+/// where times alone make the rest true: a rule without its thresholds is not one that holds every night.
 fn combine(
     parts: &[Condition],
     (of, during): (&impl Fn(usize) -> Truth, &impl Fn(usize) -> bool),
     strong: Truth,
     weak: Truth,
 ) -> Truth {
+    let by_times = |part: &Condition| match strong {
+        Truth::No => part.holds_by_times(),
+        _ => part.is_times(),
+    };
     let mut result = Truth::Absent;
     let (mut absent, mut features, mut decided) = (false, false, false);
     for part in parts {
         let found = truth(part, of, during);
         if found == strong {
-            if !part.is_times() {
+            if !by_times(part) {
                 return strong;
             }
             decided = true;
         }
         absent |= found == Truth::Absent;
-        features |= found != Truth::Absent && !part.is_times();
+        features |= found != Truth::Absent && !by_times(part);
         result = match (result, found) {
             (known, Truth::Absent) => known,
             (Truth::Unknown, _) | (_, Truth::Unknown) => Truth::Unknown,
