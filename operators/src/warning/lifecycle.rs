@@ -115,8 +115,8 @@ pub struct LifecycleState {
     /// As given out; follows from the asset and the warnings, so it is not saved.
     #[serde(skip)]
     risk: Option<Arc<AssetRisk>>,
-    /// By rule or limit: these may have one name.
-    warnings: BTreeMap<(SourceKind, Id<RuleOrLimit>), Warning>,
+    /// By rule or limit: these may have one name. Boxed, for a node of the map has room for eleven, and most assets have one.
+    warnings: BTreeMap<(SourceKind, Id<RuleOrLimit>), Box<Warning>>,
 }
 
 impl LifecycleState {

@@ -1,6 +1,6 @@
 //! What is over of one rule and asset: the rows of `out.warning.history`, as long as they are remembered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use riskflow_model::output::{PastState, PastWarning, WarningState};
@@ -14,14 +14,16 @@ use crate::warning::monitor::Track;
 /// When an episode begins, and when it ends; one that is open has no end.
 pub(super) type Episode = (i64, Option<i64>);
 
-/// Rows of episodes that ended, each of which has one in the track unless it is *adrift*, and of warnings that were withdrawn.
+/// Rows of episodes that ended, each of which has one in the track unless it is *adrift*, and of warnings that were withdrawn. Few of
+/// most warnings: lists in order take a tenth of what trees would.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Past {
-    rows: BTreeMap<Id<WarningState>, Over>,
+    /// By identifier.
+    rows: Vec<(Id<WarningState>, Over)>,
     /// Of those that ended when they began.
-    ended: BTreeSet<(i64, Id<WarningState>)>,
+    ended: Vec<(i64, Id<WarningState>)>,
     /// Of all when they were over.
-    over: BTreeSet<(i64, Id<WarningState>)>,
+    over: Vec<(i64, Id<WarningState>)>,
     /// How many are adrift.
     adrift: usize,
     /// Of the rows that changed since the last settling what was given out.
@@ -36,6 +38,26 @@ struct Over {
     adrift: bool,
 }
 
+/// Puts one into a list in order. A list begins small: most stay so.
+fn insert<T>(list: &mut Vec<T>, position: usize, one: T) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list.insert(position, one);
+}
+
+/// Puts one into a list in order that it is not in.
+fn enlist(list: &mut Vec<(i64, Id<WarningState>)>, one: (i64, Id<WarningState>)) {
+    insert(list, list.partition_point(|other| *other < one), one);
+}
+
+/// Takes one out of a list in order, if it is in it.
+fn strike(list: &mut Vec<(i64, Id<WarningState>)>, one: &(i64, Id<WarningState>)) {
+    if let Ok(position) = list.binary_search(one) {
+        list.remove(position);
+    }
+}
+
 impl Past {
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -48,8 +70,8 @@ impl Past {
 
     /// Forgets what was over at or before a time.
     pub(super) fn forget(&mut self, before: i64) {
-        while let Some((_, id)) = self.over.first().filter(|(until, _)| *until <= before) {
-            let id = id.clone();
+        let forgotten = self.over.partition_point(|(until, _)| *until <= before);
+        for (_, id) in self.over.drain(..forgotten).collect::<Vec<_>>() {
             self.take(&id);
         }
     }
@@ -57,7 +79,7 @@ impl Past {
     /// Gives out how the rows differ from those given before.
     pub(super) fn give(&mut self, out: &mut Vec<(Step, Diff)>) {
         for (id, before) in std::mem::take(&mut self.given) {
-            let after = self.rows.get(&id).map(|over| Arc::clone(&over.row));
+            let after = self.row(&id).map(|over| Arc::clone(&over.row));
             if before != after {
                 out.extend(before.map(|row| (Step::Past(row), -1)));
                 out.extend(after.map(|row| (Step::Past(row), 1)));
@@ -67,13 +89,21 @@ impl Past {
 
     /// All rows.
     pub(super) fn rows(&self) -> impl Iterator<Item = (Step, Diff)> + '_ {
-        self.rows.values().map(|over| (Step::Past(Arc::clone(&over.row)), 1))
+        self.rows.iter().map(|(_, over)| (Step::Past(Arc::clone(&over.row)), 1))
+    }
+
+    fn find(&self, id: &Id<WarningState>) -> Result<usize, usize> {
+        self.rows.binary_search_by(|(other, _)| other.cmp(id))
+    }
+
+    fn row(&self, id: &Id<WarningState>) -> Option<&Over> {
+        self.find(id).ok().map(|position| &self.rows[position].1)
     }
 
     /// Whether a row of that identifier ended, now or at the last settling.
     pub(super) fn has(&self, id: &Id<WarningState>) -> bool {
         let is_ended = |row: &Arc<PastWarning>| row.state == PastState::Ended;
-        let now = self.rows.get(id).map(|over| &over.row);
+        let now = self.row(id).map(|over| &over.row);
         let given = self.given.get(id).and_then(Option::as_ref);
         now.into_iter().chain(given).any(is_ended)
     }
@@ -81,15 +111,16 @@ impl Past {
     /// Those that ended and may have another episode, or none, where the track changed from one time to another; by their beginning.
     /// Those that are adrift come last: what one of the others has, they can't have.
     pub(super) fn touched(&self, from: i64, until: i64) -> Vec<Arc<PastWarning>> {
-        let row = |(_, id): &(i64, Id<WarningState>)| Arc::clone(&self.rows[id].row);
+        let row = |(_, id): &(i64, Id<WarningState>)| Arc::clone(&self.row(id).expect("all that ended are rows").row);
         if self.adrift > 0 {
             // They may lie anywhere, across others.
             let mut touched: Vec<_> = self.ended.iter().map(row).collect();
             touched.sort_by_key(|row| self.is_adrift(&row.id));
             return touched;
         }
-        let before = self.ended.range(..(until.saturating_add(1), Id::default()));
-        let mut touched: Vec<_> = before.rev().map(row).take_while(|row| row.until.0 >= from).collect();
+        let behind = self.ended.partition_point(|(since, _)| *since <= until);
+        let before = self.ended[..behind].iter().rev().map(row);
+        let mut touched: Vec<_> = before.take_while(|row| row.until.0 >= from).collect();
         touched.reverse();
         touched
     }
@@ -101,17 +132,19 @@ impl Past {
         let told = row.told || before.is_some_and(|before| before.told);
         let row = Arc::new(PastWarning { told, ..row });
         if row.state == PastState::Ended {
-            self.ended.insert((row.since.0, row.id.clone()));
+            enlist(&mut self.ended, (row.since.0, row.id.clone()));
         }
-        self.over.insert((row.until.0, row.id.clone()));
-        self.rows.insert(row.id.clone(), Over { row, adrift: false });
+        enlist(&mut self.over, (row.until.0, row.id.clone()));
+        let position = self.find(&row.id).expect_err("that of its identifier was taken out");
+        let id = row.id.clone();
+        insert(&mut self.rows, position, (id, Over { row, adrift: false }));
     }
 
     /// Takes the row of an identifier out.
     pub(super) fn take(&mut self, id: &Id<WarningState>) -> Option<Arc<PastWarning>> {
-        let Over { row, adrift } = self.rows.remove(id)?;
-        self.ended.remove(&(row.since.0, id.clone()));
-        self.over.remove(&(row.until.0, id.clone()));
+        let (_, Over { row, adrift }) = self.rows.remove(self.find(id).ok()?);
+        strike(&mut self.ended, &(row.since.0, row.id.clone()));
+        strike(&mut self.over, &(row.until.0, row.id.clone()));
         self.adrift -= usize::from(adrift);
         self.given.entry(id.clone()).or_insert_with(|| Some(Arc::clone(&row)));
         Some(row)
@@ -119,7 +152,8 @@ impl Past {
 
     /// Notes whether a row has an episode.
     pub(super) fn moor(&mut self, id: &Id<WarningState>, has_one: bool) {
-        if let Some(over) = self.rows.get_mut(id) {
+        if let Ok(position) = self.find(id) {
+            let over = &mut self.rows[position].1;
             let adrift = !has_one;
             self.adrift = self.adrift + usize::from(adrift) - usize::from(over.adrift);
             over.adrift = adrift;
@@ -128,7 +162,7 @@ impl Past {
 
     /// Whether a row has no episode since what it came from went.
     pub(super) fn is_adrift(&self, id: &Id<WarningState>) -> bool {
-        self.rows.get(id).is_some_and(|over| over.adrift)
+        self.row(id).is_some_and(|over| over.adrift)
     }
 }
 

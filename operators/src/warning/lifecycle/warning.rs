@@ -15,8 +15,8 @@ use crate::warning::monitor::{Explained, Revision, Source, Track, forget_ended};
 /// One rule's warnings on the asset.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Warning {
-    /// By what they come from.
-    pub(super) members: BTreeMap<Source, Member>,
+    /// By what they come from. Boxed, for a node of the map has room for eleven, and most have one.
+    pub(super) members: BTreeMap<Source, Box<Member>>,
     /// The highest level of the members.
     pub(super) track: Track,
     /// From here on, until `stale_until`, `track` must be merged again.
@@ -75,11 +75,13 @@ impl Warning {
             self.members.remove(&revision.source);
             return;
         }
-        let member = self.members.entry(revision.source.clone()).or_insert_with(|| Member {
-            track: Track::new(),
-            stale: false,
-            explanation: Box::new(Explanation::nothing()),
-            past: Vec::new(),
+        let member = self.members.entry(revision.source.clone()).or_insert_with(|| {
+            Box::new(Member {
+                track: Track::new(),
+                stale: false,
+                explanation: Box::new(Explanation::nothing()),
+                past: Vec::new(),
+            })
         });
         let stretch = between(&member.track, revision.from, revision.until);
         member.track.splice(stretch, revision.tail.drain(..));

@@ -376,12 +376,17 @@ impl Watch {
             self.base.advance(&mut walk, until, &mut self.turns);
             self.ahead.forget_until(until);
         }
+        let state = self.state(&mut walk, until);
+        if state.at() < until {
+            // Nothing was seen yet, so there is nothing to keep.
+            return;
+        }
         let Evaluation {
             at,
             last_counted,
             levels,
             ..
-        } = self.state(&mut walk, until);
+        } = state;
         self.anchor = Some(Box::new(Anchor {
             at,
             last_counted,
@@ -457,7 +462,10 @@ impl Watch {
                 context.subject,
             ))
         });
-        let over = changed.then(|| self.explain_past(context, &tail, (begins, before.level(rule))));
+        let before = before.level(rule);
+        // What ends as it was shown is told as the end of what was open, not of the past. In a storm this is half of what there is.
+        let ends = shown.is_some() && before > Level::None && matches!(tail[..], [(_, Level::None)]);
+        let over = (changed && !ends).then(|| self.explain_past(context, &tail, (begins, before)));
         let revision = Revision {
             origin: Origin::default(),
             rule: rule.record.id.clone(),
