@@ -13,6 +13,7 @@ use super::span::Span;
 use super::tally::Tally;
 use super::value::bounds;
 use super::walk::Walk;
+use super::window::breaking;
 
 /// What became of the point of a time; points that do not count are none.
 #[derive(Clone, Copy, Debug)]
@@ -161,8 +162,12 @@ fn decisive(walk: &Walk<'_>, feature: &Feature, edit: &Edit, found: &mut Vec<(i6
         | FeatureKind::Rise
         | FeatureKind::Deviation
         | FeatureKind::Quantile
-        | FeatureKind::Slope
-        | FeatureKind::InARow => found.push((edit.time, gone(edit.time))),
+        | FeatureKind::Slope => found.push((edit.time, gone(edit.time))),
+        // Until the next one that ends a row, whatever was before it.
+        FeatureKind::InARow => {
+            let next = breaking(walk, feature).and_then(|breaking| series.first_beyond(edit.time, breaking));
+            found.push((edit.time, next.map_or(i64::MAX, Point::time).min(gone(edit.time))));
+        }
         // They do not look at observations.
         FeatureKind::ForecastMin | FeatureKind::ForecastMax | FeatureKind::ForecastMean | FeatureKind::ForecastSum => {}
     }

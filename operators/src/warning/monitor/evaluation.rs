@@ -13,7 +13,7 @@ use super::series::{Beyond, Edge, Extent, Point, Series};
 use super::turns::{Set, Turns};
 use super::value::{THOUSANDTH, Truth, Value, bounds, compare, ratio};
 use super::walk::Walk;
-use super::window::{value_at, value_over};
+use super::window::{judged_at, judged_over};
 use crate::warning::specification::Entry;
 
 /// The state of a run at one time. Small: it is read and written for each observation of each datastream.
@@ -447,7 +447,7 @@ impl Evaluation {
                 i64::MIN => Value::Unknown,
                 last => whole(at - last, 1),
             },
-            _ if !feature.follows() => value_at(walk, feature, at),
+            _ if !feature.follows() => judged_at(walk, feature, at),
             _ if count == 0 => match feature.kind.has_nothing(walk.entry.rule.on_event) && self.last_counted > i64::MIN
             {
                 true => ratio(0, 1),
@@ -486,7 +486,7 @@ impl Evaluation {
             | FeatureKind::ForecastMean
             | FeatureKind::ForecastSum => {
                 let after = walk.left(at, feature).max(walk.floor);
-                value_over(walk, feature, after, at)
+                judged_over(walk, feature, after, at)
             }
         }
     }

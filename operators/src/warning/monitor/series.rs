@@ -1,6 +1,7 @@
 //! The observations of one datastream, by time.
 
 mod moments;
+mod ranks;
 mod tree;
 
 use riskflow_config::{Limit, Operator};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::value::{admits, upwards};
 pub use moments::{Moments, step};
+pub use ranks::Ranks;
 use tree::Node;
 
 /// One observation in sixteen bytes.
@@ -303,18 +305,13 @@ impl Series {
             .find_last(until, &|extent| beyond.fits(extent), &|point| beyond.is(point))
     }
 
-    /// How many of the points later than `after`, up to and including `until`, count and are `beyond` an edge. It looks only into
-    /// subtrees that cross the edge.
-    pub fn count_beyond(&self, after: i64, until: i64, beyond: Beyond<'_>) -> u32 {
-        if after >= until {
-            return 0;
+    /// How the results of the points later than `after`, up to and including `until`, stand to a limit.
+    pub fn ranks(&self, after: i64, until: i64, limit: Limit<'_>) -> Ranks {
+        let mut ranks = Ranks::default();
+        if after < until {
+            self.root.ranks(after, until, limit, &mut ranks);
         }
-        let whole = |extent: &Extent| match extent.count {
-            0 => Some(0),
-            _ if !beyond.fits(extent) => Some(0),
-            count => beyond.holds_all(extent).then_some(count),
-        };
-        self.root.count_such(after, until, &whole, &|point| beyond.is(point))
+        ranks
     }
 
     /// What differences, slopes and deviations of the points later than `after`, up to and including `until`, are made of.
@@ -394,11 +391,6 @@ impl Beyond<'_> {
             Edge::Limit(limit) => Some(limit.of_result(result)),
         };
         ordering.is_some_and(|ordering| admits(self.0, ordering))
-    }
-
-    /// Whether all of some points that count are among them.
-    fn holds_all(self, extent: &Extent) -> bool {
-        self.holds(if upwards(self.0) { extent.least } else { extent.most })
     }
 
     /// Whether a point is one of them.

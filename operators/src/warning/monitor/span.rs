@@ -9,9 +9,9 @@ use riskflow_config::{Feature, FeatureKind, Limit, Operator};
 use super::evaluation::HOUR;
 use super::series::{Extent, Point, billionths, step};
 use super::tally::Tally;
-use super::value::{THOUSANDTH, Truth, Value, admits, parts};
+use super::value::{Ranked, THOUSANDTH, Truth, Value, admits, parts, root, wide};
 use super::walk::Walk;
-use super::window::{base, reading, value_at};
+use super::window::{base, judged_at, ranked_between, reading};
 
 /// What a feature may be at the instants of a stretch.
 pub(super) struct Span {
@@ -35,11 +35,20 @@ enum Values {
     Sums(Sums),
     /// Differences between two, over lapses between two.
     Rates { rise: (i128, i128), lapse: (i64, i64) },
+    /// Roots of quotients between two, in squares of billionths.
+    Roots { least: Quotient, most: Quotient },
+    /// Quotients between two, in billionths.
+    Quotients { least: Quotient, most: Quotient },
+    /// What stands to limits between two.
+    Ranked(Box<(Ranked, Ranked)>),
     /// One value.
     Exact(Value),
     /// Whatever.
     Any,
 }
+
+/// Above and below the line, which is positive.
+type Quotient = (I256, I256);
 
 /// Of some points, and of any of so many others with results between two.
 struct Sums {
@@ -104,7 +113,7 @@ impl Span {
         let crosses = walk.next_border(after, feature) <= until;
         let values = match crosses {
             true => Values::Any,
-            false => Values::Exact(value_at(walk, feature, until)),
+            false => Values::Exact(judged_at(walk, feature, until)),
         };
         let unknown = matches!(&values, Values::Exact(Value::Unknown));
         Self {
@@ -158,6 +167,9 @@ impl Span {
                 (I256::from(least) * below).cmp(&above),
                 (I256::from(most) * below).cmp(&above),
             ),
+            Values::Roots { ref least, ref most } => (root(least, limit), root(most, limit)),
+            Values::Quotients { ref least, ref most } => (wide(least, limit), wide(most, limit)),
+            Values::Ranked(ref ranked) => (ranked.0.against(limit), ranked.1.against(limit)),
             Values::Sums(ref sums) => {
                 let (least, most) = sums.over((above, below));
                 (least.cmp(&I256::ZERO), most.cmp(&I256::ZERO))
@@ -183,7 +195,13 @@ impl Span {
         let (least, most) = match &self.values {
             Values::Sums(sums) => sums.over(tally.limit),
             Values::Numbers { least, most } => (I256::from(*least) * below - above, I256::from(*most) * below - above),
-            Values::Results { .. } | Values::Rates { .. } | Values::Exact(_) | Values::Any => return false,
+            Values::Results { .. }
+            | Values::Rates { .. }
+            | Values::Roots { .. }
+            | Values::Quotients { .. }
+            | Values::Ranked(_)
+            | Values::Exact(_)
+            | Values::Any => return false,
         };
         let admits = |over: I256| admits(tally.operator, over.cmp(&I256::ZERO));
         admits(least - tally.rose) == admits(most - tally.fell)
@@ -285,13 +303,28 @@ impl Stretch<'_, '_> {
                 },
                 part(all.most, all.least),
             ),
-            FeatureKind::Drop | FeatureKind::Rise => between(0, part(all.most, all.least)),
-            // It is at most half of the range (Popoviciu).
-            FeatureKind::Deviation => between(0, (part(all.most, all.least) + 1) / 2),
-            FeatureKind::Quantile => Values::Results {
-                least: all.least,
-                most: all.most,
-            },
+            // The extreme is one of those that stay, or beyond them; the last one is the extreme at most.
+            FeatureKind::Drop => {
+                let lasts = self.lasts();
+                let least = if known { part(stays.most, lasts.most).max(0) } else { 0 };
+                between(least, part(all.most, lasts.least))
+            }
+            FeatureKind::Rise => {
+                let lasts = self.lasts();
+                let least = if known {
+                    part(lasts.least, stays.least).max(0)
+                } else {
+                    0
+                };
+                between(least, part(lasts.most, all.least))
+            }
+            FeatureKind::Deviation => self.deviations(),
+            FeatureKind::Quantile => Values::Ranked(Box::new(ranked_between(
+                self.walk,
+                self.feature,
+                (self.then, self.after),
+                (self.gone, self.until),
+            ))),
             FeatureKind::Count | FeatureKind::InARow => self.counts(),
             FeatureKind::Increase => self.growth(),
             FeatureKind::Sum | FeatureKind::Mean => Values::Sums(Sums {
@@ -304,15 +337,13 @@ impl Stretch<'_, '_> {
             }),
             FeatureKind::Rate => Self::rates(self.walk, self.gone, self.then, self.after, self.until),
             FeatureKind::Last => {
-                let before = self.walk.series.last_counted(self.after);
-                let before = before.map_or(self.after, Point::time);
-                let lasts = self.walk.series.extent(before.max(self.gone + 1) - 1, self.until);
+                let lasts = self.lasts();
                 Values::Results {
                     least: lasts.least,
                     most: lasts.most,
                 }
             }
-            FeatureKind::Slope => Values::Any,
+            FeatureKind::Slope => self.slopes(),
             FeatureKind::Silence
             | FeatureKind::ForecastMin
             | FeatureKind::ForecastMax
@@ -324,17 +355,83 @@ impl Stretch<'_, '_> {
     fn counts(&self) -> Values {
         let Self { walk, stays, all, .. } = self;
         let number = |count: u32| i128::from(count) * 1000 * THOUSANDTH;
-        let Some(beyond) = reading(walk, self.feature) else {
+        let Some((operator, limit)) = reading(walk, self.feature) else {
             return between(number(stays.count), number(all.count));
         };
-        let most = walk.series.count_beyond(self.gone, self.until, beyond);
+        let such = |after, until, count| walk.series.ranks(after, until, limit).such(operator, count);
+        let most = such(self.gone, self.until, all.count);
         let least = match self.feature.kind {
-            FeatureKind::Count => walk.series.count_beyond(self.then, self.after, beyond),
+            FeatureKind::Count => such(self.then, self.after, stays.count),
             // All that stays, and more, unless one comes that does not meet the comparison.
             _ if most == all.count => stays.count,
             _ => 0,
         };
         between(number(least), number(most))
+    }
+
+    /// The points that are the last one at some time.
+    fn lasts(&self) -> Extent {
+        let before = self.walk.series.last_counted(self.after);
+        let before = before.map_or(self.after, Point::time);
+        self.walk.series.extent(before.max(self.gone + 1) - 1, self.until)
+    }
+
+    /// Whatever is added to some points, the sum of the squares about the mean becomes no less, and it becomes more by no more than
+    /// the squares of what the others are off the mean of those.
+    fn deviations(&self) -> Values {
+        let Self { stays, all, .. } = self;
+        let ends = (I256::from(billionths(all.least)), I256::from(billionths(all.most)));
+        if stays.count == 0 {
+            // It is at most half of the range (Popoviciu 1935).
+            let range = ends.1 - ends.0;
+            let (least, most) = ((I256::ZERO, I256::ONE), (range * range, I256::from(4)));
+            return Values::Roots { least, most };
+        }
+        let moments = self.walk.series.moments(self.then, self.after);
+        // The squares about the mean, times the number.
+        let (squares, number) = moments.variance();
+        let count = I256::from(stays.count);
+        let others = I256::from(all.count - stays.count);
+        let off = furthest(ends, count, I256::from(moments.sum));
+        let under = count * (count + others);
+        let one = (squares, number);
+        let with_all = (squares + above(others * off * off, count), under);
+        Values::Roots {
+            least: (squares, under),
+            // Others that are further off make the mean of the squares more, or else less.
+            most: if with_all.0 * one.1 > one.0 * with_all.1 {
+                with_all
+            } else {
+                one
+            },
+        }
+    }
+
+    /// Others change the sums of products and of squares about the means by no more than the products of what they are off them, for
+    /// what their own means take back is a part of that.
+    fn slopes(&self) -> Values {
+        let Self { stays, all, .. } = self;
+        let moments = self.walk.series.moments(self.then, self.after);
+        let Some((over, under)) = moments.slope() else {
+            return Values::Any;
+        };
+        let (first, _) = moments.ends.expect("a slope is one of points");
+        let count = I256::from(stays.count);
+        let others = I256::from(all.count - stays.count);
+        let times = (self.gone, self.until);
+        let times = (I256::from(times.0), I256::from(times.1));
+        let times = (times.0 - I256::from(first.time()), times.1 - I256::from(first.time()));
+        let late = furthest(times, count, I256::from(moments.times));
+        let results = (I256::from(billionths(all.least)), I256::from(billionths(all.most)));
+        let high = furthest(results, count, I256::from(moments.sum));
+        let products = above(others * late * high, count);
+        let wide = under + above(others * late * late, count);
+        let (low, high) = (over - products, over + products);
+        let hour = I256::from(HOUR);
+        Values::Quotients {
+            least: (low * hour, if low < I256::ZERO { under } else { wide }),
+            most: (high * hour, if high < I256::ZERO { wide } else { under }),
+        }
     }
 
     /// What a counter grew: no step is negative.
@@ -366,6 +463,16 @@ impl Stretch<'_, '_> {
             lapse: ((oldest - latest).max(1), newest - earliest),
         }
     }
+}
+
+/// How far either end is off the mean of so many with this sum, times their number.
+fn furthest((least, most): (I256, I256), count: I256, sum: I256) -> I256 {
+    (least * count - sum).abs().max((most * count - sum).abs())
+}
+
+/// A quotient of what is not negative, or a little above it.
+fn above(over: I256, under: I256) -> I256 {
+    over / under + I256::ONE
 }
 
 const fn between(least: i128, most: i128) -> Values {

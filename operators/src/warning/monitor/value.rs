@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use ethnum::I256;
 use riskflow_config::{Comparison, Condition, Limit, Operator, Role};
+use smallvec::SmallVec;
 
 use crate::warning::specification::Entry;
 
@@ -29,6 +30,26 @@ pub enum Value {
     Wide(Box<(I256, I256)>),
     /// The square root of a quotient, in squares of billionths.
     Root(Box<(I256, I256)>),
+    /// A result of which only is known how it stands to limits.
+    Ranked(Box<Ranked>),
+}
+
+/// How a result stands to some limits.
+#[derive(Clone, Debug)]
+pub struct Ranked(SmallVec<[((i128, i128), Ordering); 2]>);
+
+impl Ranked {
+    /// Of limits, how it stands to each.
+    pub fn new<'a>(orderings: impl Iterator<Item = (Limit<'a>, Ordering)>) -> Self {
+        Self(orderings.map(|(limit, ordering)| (limit.parts(), ordering)).collect())
+    }
+
+    /// How it stands to one of them.
+    pub fn against(&self, limit: Limit<'_>) -> Ordering {
+        let parts = limit.parts();
+        let found = self.0.iter().find(|(known, _)| *known == parts);
+        found.expect("it was ranked among all limits of its comparisons").1
+    }
 }
 
 /// So many billionths are a thousandth. Thresholds are in thousandths.
@@ -54,6 +75,7 @@ impl Value {
             (Self::Ratio { over, under }, limit) => Some(wide(&(I256::from(*over), I256::from(*under)), limit)),
             (Self::Wide(parts), limit) => Some(wide(parts, limit)),
             (Self::Root(parts), limit) => Some(root(parts, limit)),
+            (Self::Ranked(ranked), limit) => Some(ranked.against(limit)),
         }
     }
 
@@ -64,6 +86,7 @@ impl Value {
             Self::Result(result) => Some(result),
             Self::Wide(ref parts) => Some(quotient(parts) / 1e9),
             Self::Root(ref parts) => Some(quotient(parts).sqrt() / 1e9),
+            Self::Ranked(_) => unreachable!("what is shown is not only compared"),
             // As few digits as can be: where thousandths do, the quotient of two whole numbers that doubles hold.
             Self::Ratio { over, under } if over % THOUSANDTH == 0 => {
                 Some((over / THOUSANDTH) as f64 / (1_000.0 * under as f64))
@@ -75,13 +98,13 @@ impl Value {
 
 /// How a quotient stands to a threshold whose product with it does not fit into 128 bits.
 #[cold]
-fn wide((over, under): &(I256, I256), limit: Limit<'_>) -> Ordering {
+pub(super) fn wide((over, under): &(I256, I256), limit: Limit<'_>) -> Ordering {
     let (above, below) = parts(limit);
     (over * below).cmp(&(above * under))
 }
 
 /// How a root stands to a threshold: squared.
-fn root((over, under): &(I256, I256), limit: Limit<'_>) -> Ordering {
+pub(super) fn root((over, under): &(I256, I256), limit: Limit<'_>) -> Ordering {
     let (above, below) = parts(limit);
     if above < I256::ZERO {
         return Ordering::Greater;

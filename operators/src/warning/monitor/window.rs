@@ -1,15 +1,32 @@
-//! What a feature is over a stretch of the series, from summaries: exact, and in as many steps as the tree is deep.
+//! What a feature is over a stretch of the series, from summaries: exact, and in as many steps as the tree is deep. Only to *show* a
+//! quantile is to look at each point; to compare it, its limits are ranked among the results.
+
+use std::cmp::Ordering;
 
 use ethnum::I256;
-use riskflow_config::{Feature, FeatureKind, Operator};
+use riskflow_config::{Feature, FeatureKind, Limit, Operator};
 
 use super::evaluation::{HOUR, rate, whole};
-use super::series::{Beyond, Edge, Point, Series, billionths};
-use super::value::{Value, ratio};
+use super::series::{Beyond, Edge, Point, Ranks, Series, billionths};
+use super::value::{Ranked, Value, bounds, ratio};
 use super::walk::Walk;
 
-/// So many points are sorted to find one by its rank; of more it is found by halving.
-const SORTED: u32 = 512;
+/// The same as [`value_at`], only for comparisons of the entry.
+pub fn judged_at(walk: &Walk<'_>, feature: &Feature, at: i64) -> Value {
+    if feature.kind.is_forecast() {
+        return value_at(walk, feature, at);
+    }
+    let (after, until) = walk.stretch(at, feature);
+    judged_over(walk, feature, after, until)
+}
+
+/// The same as [`value_over`], only for comparisons of the entry.
+pub fn judged_over(walk: &Walk<'_>, feature: &Feature, after: i64, until: i64) -> Value {
+    match feature.kind {
+        FeatureKind::Quantile => ranked(walk, feature, after, until),
+        _ => value_over(walk, feature, after, until),
+    }
+}
 
 /// The value at an instant of a feature that does not follow the observations as they come. Not of silences.
 pub fn value_at(walk: &Walk<'_>, feature: &Feature, at: i64) -> Value {
@@ -41,7 +58,7 @@ pub fn value_over(walk: &Walk<'_>, feature: &Feature, after: i64, until: i64) ->
             ratio(extent.sum, extent.count.into())
         }
         FeatureKind::Count => number(match reading(walk, feature) {
-            Some(beyond) => series.count_beyond(after, until, beyond),
+            Some((operator, limit)) => series.ranks(after, until, limit).such(operator, extent().count),
             None => extent().count,
         }),
         FeatureKind::InARow => number(in_a_row(walk, feature, after, until)),
@@ -99,56 +116,94 @@ pub(super) fn base(walk: &Walk<'_>, feature: &Feature, first: Point, after: i64)
 }
 
 /// The results that a feature counts; `None` for all, or where nothing says which.
-pub(super) fn reading<'a>(walk: &Walk<'a>, feature: &Feature) -> Option<Beyond<'a>> {
+pub(super) fn reading<'a>(walk: &Walk<'a>, feature: &Feature) -> Option<(Operator, Limit<'a>)> {
     let comparison = feature.of?;
     let operator = walk.entry.rule.comparisons[comparison].operator;
     let [limit, _] = walk.entry.limits(comparison)?;
-    Some(Beyond(operator, Edge::Limit(limit)))
+    Some((operator, limit))
+}
+
+/// The results that end a row of those that a feature counts.
+pub(super) fn breaking<'a>(walk: &Walk<'a>, feature: &Feature) -> Option<Beyond<'a>> {
+    let (operator, limit) = reading(walk, feature)?;
+    Some(Beyond(operator.opposite(), Edge::Limit(limit)))
 }
 
 /// How many of the newest points meet the comparison of a feature, up to the first that does not.
 fn in_a_row(walk: &Walk<'_>, feature: &Feature, after: i64, until: i64) -> u32 {
-    let Some(Beyond(operator, edge)) = reading(walk, feature) else {
+    let Some(breaking) = breaking(walk, feature) else {
         return 0;
     };
-    let other = walk.series.last_beyond(until, Beyond(operator.opposite(), edge));
+    let other = walk.series.last_beyond(until, breaking);
     let from = other.map_or(after, |other| other.time().max(after));
     walk.series.extent(from, until).count
 }
 
 /// The least of some results that so many thousandths of them do not surpass. There is one.
-pub(super) fn quantile(series: &Series, thousandths: u16, after: i64, until: i64) -> f64 {
-    let extent = series.extent(after, until);
-    let rank = (u64::from(extent.count) * u64::from(thousandths)).div_ceil(1000).max(1) as u32;
-    if extent.count <= SORTED {
-        let mut results = Vec::with_capacity(extent.count as usize);
-        series.each_counted(after, until, &mut |point| results.push(point.result));
-        let (_, result, _) = results.select_nth_unstable_by(rank as usize - 1, f64::total_cmp);
-        return *result;
-    }
-    // No result is NaN, and minus zero is not told from zero by any comparison.
-    let (mut low, mut high) = (ordinal(extent.least), ordinal(extent.most));
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let edge = Edge::Result(result_of(middle));
-        match series.count_beyond(after, until, Beyond(Operator::AtMost, edge)) >= rank {
-            true => high = middle,
-            false => low = middle + 1,
-        }
-    }
-    result_of(low)
+fn quantile(series: &Series, thousandths: u16, after: i64, until: i64) -> f64 {
+    let mut results = Vec::new();
+    series.each_counted(after, until, &mut |point| results.push(point.result));
+    let rank = rank(thousandths, results.len() as u32);
+    let (_, result, _) = results.select_nth_unstable_by(rank as usize - 1, f64::total_cmp);
+    *result
 }
 
-/// The place of a double among all others.
-fn ordinal(result: f64) -> i128 {
-    let bits = result.to_bits() as i64;
-    // Of negative ones the greater bits are of the lesser number.
-    i128::from(bits ^ ((bits >> 63) as u64 >> 1) as i64)
+/// Which of so many results, from the least on, is the quantile; the first is 1.
+fn rank(thousandths: u16, count: u32) -> u32 {
+    (u64::from(count) * u64::from(thousandths)).div_ceil(1000).max(1) as u32
 }
 
-fn result_of(ordinal: i128) -> f64 {
-    let place = ordinal as i64;
-    f64::from_bits((place ^ ((place >> 63) as u64 >> 1) as i64) as u64)
+/// How a quantile stands to each limit of its comparisons: it is less than one below which as many results are as its rank.
+fn ranked(walk: &Walk<'_>, feature: &Feature, after: i64, until: i64) -> Value {
+    let count = walk.series.extent(after, until).count;
+    if count == 0 {
+        return Value::Unknown;
+    }
+    let rank = rank(feature.quantile, count);
+    let orderings = limits_of(walk, feature).map(|limit| {
+        let ranks = walk.series.ranks(after, until, limit);
+        (limit, stands(ranks, rank))
+    });
+    Value::Ranked(Box::new(Ranked::new(orderings)))
+}
+
+/// How the result of a rank stands to a limit.
+const fn stands(ranks: Ranks, rank: u32) -> Ordering {
+    if ranks.less >= rank {
+        Ordering::Less
+    } else if ranks.less + ranks.equal >= rank {
+        Ordering::Equal
+    } else {
+        Ordering::Greater
+    }
+}
+
+/// The limits with which a feature is compared.
+fn limits_of<'a>(walk: &Walk<'a>, feature: &Feature) -> impl Iterator<Item = Limit<'a>> {
+    let entry = walk.entry;
+    let is_of = move |of: usize| entry.rule.features[of] == *feature;
+    bounds(entry)
+        .filter(move |(comparison, _)| is_of(comparison.feature))
+        .flat_map(|(_, limits)| limits)
+}
+
+/// How a quantile may stand to each limit of its comparisons, at least and at most, while some results stay in its window and others
+/// of all of them come or go.
+pub(super) fn ranked_between(
+    walk: &Walk<'_>,
+    feature: &Feature,
+    stays: (i64, i64),
+    all: (i64, i64),
+) -> (Ranked, Ranked) {
+    let count = |(after, until)| walk.series.extent(after, until).count;
+    // The more results there are, the greater is the rank. What stays is below a limit throughout, and no more than is below it of all.
+    let (few, many) = (rank(feature.quantile, count(stays)), rank(feature.quantile, count(all)));
+    let of = |(after, until): (i64, i64), rank| {
+        let orderings =
+            limits_of(walk, feature).map(move |limit| (limit, stands(walk.series.ranks(after, until, limit), rank)));
+        Ranked::new(orderings)
+    };
+    (of(all, few), of(stays, many))
 }
 
 /// One result less another, as the decimals that were given.
@@ -158,18 +213,4 @@ pub(super) fn difference(low: f64, high: f64) -> Value {
 
 const fn number(count: u32) -> Value {
     whole(count as i64 * 1000, 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn doubles_are_counted_in_their_order() {
-        let numbers = [f64::MIN, -1e9, -1.5, -5e-324, 0.0, 5e-324, 0.1, 1.0, 1e9, f64::MAX];
-        assert!(numbers.map(ordinal).is_sorted());
-        for number in numbers {
-            assert_eq!(result_of(ordinal(number)).to_bits(), number.to_bits());
-        }
-    }
 }

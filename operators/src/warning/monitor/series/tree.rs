@@ -7,8 +7,12 @@
 //! Up to [`LEAF`] points the tree is one leaf, so a short series is a plain vector. What is appended, or put in front, leaves
 //! full leaves behind: a series in either order takes little more than its points.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::cmp::Ordering;
 
+use riskflow_config::Limit;
+
+use super::ranks::{Asked, Ranks};
 use super::{Extent, Moments, Point};
 
 /// The most points of a leaf, and the most children of an inner node. Unit tests reach every split with few points.
@@ -30,7 +34,14 @@ pub(super) struct Child {
     extent: Extent,
     node: Node,
     /// Found when it is asked for: few rules need it.
+    sought: OnceCell<Box<Sought>>,
+}
+
+/// What else is known of a subtree, until a point of it changes.
+#[derive(Clone, Debug, Default)]
+struct Sought {
     moments: OnceCell<Box<Moments>>,
+    ranks: RefCell<Asked>,
 }
 
 impl Child {
@@ -39,22 +50,36 @@ impl Child {
             first: i64::MAX,
             extent: Extent::default(),
             node,
-            moments: OnceCell::new(),
+            sought: OnceCell::new(),
         };
         child.measure();
         child
     }
 
+    fn sought(&self) -> &Sought {
+        self.sought.get_or_init(Box::default)
+    }
+
     fn moments(&self) -> &Moments {
-        self.moments.get_or_init(|| {
+        self.sought().moments.get_or_init(|| {
             let mut moments = Moments::default();
             self.node.moments(i64::MIN, i64::MAX, &mut moments);
             Box::new(moments)
         })
     }
 
+    fn ranks(&self, limit: Limit<'_>) -> Ranks {
+        let asked = self.sought().ranks.borrow().get(limit);
+        asked.unwrap_or_else(|| {
+            let mut ranks = Ranks::default();
+            self.node.ranks(i64::MIN, i64::MAX, limit, &mut ranks);
+            self.sought().ranks.borrow_mut().put(limit, ranks);
+            ranks
+        })
+    }
+
     fn measure(&mut self) {
-        self.moments.take();
+        self.sought.take();
         self.extent = self.node.whole();
         self.first = match &self.node {
             Node::Leaf(points) => points.first().map_or(i64::MAX, |point| point.time()),
@@ -153,7 +178,7 @@ impl Node {
         };
         let at = place(children, time);
         let child = &mut children[at];
-        child.moments.take();
+        child.sought.take();
         let (before, right) = child.node.edit(time, point);
         match (before, point, &right) {
             (None, Some(point), None) => {
@@ -287,27 +312,26 @@ impl Node {
         }
     }
 
-    /// How many points later than `after`, up to and including `until`, are such that `is` holds. `whole` says how many of a subtree
-    /// are, where its summary tells.
-    pub(super) fn count_such(
-        &self,
-        after: i64,
-        until: i64,
-        whole: &impl Fn(&Extent) -> Option<u32>,
-        is: &impl Fn(Point) -> bool,
-    ) -> u32 {
+    /// How the results of the points later than `after`, up to and including `until`, stand to a limit.
+    pub(super) fn ranks(&self, after: i64, until: i64, limit: Limit<'_>, ranks: &mut Ranks) {
         match self {
             Self::Leaf(points) => {
                 let end = points.partition_point(|point| point.time() <= until);
                 let start = points[..end].partition_point(|point| point.time() <= after);
-                points[start..end].iter().filter(|point| is(**point)).count() as u32
+                points[start..end].iter().for_each(|point| ranks.add(*point, limit));
             }
             Self::Inner(children) => {
-                let counts = within(children, after, until).map(|(child, inside)| {
-                    let told = whole(&child.extent).filter(|count| inside || *count == 0);
-                    told.unwrap_or_else(|| child.node.count_such(after, until, whole, is))
-                });
-                counts.sum()
+                for (child, inside) in within(children, after, until) {
+                    let extent = &child.extent;
+                    if extent.count == 0 || limit.of_result(extent.least) == Ordering::Greater {
+                        continue;
+                    }
+                    match inside {
+                        true if limit.of_result(extent.most) == Ordering::Less => ranks.less += extent.count,
+                        true => ranks.join(child.ranks(limit)),
+                        false => child.node.ranks(after, until, limit, ranks),
+                    }
+                }
             }
         }
     }
