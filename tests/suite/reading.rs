@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use riskflow::runtime::views::Tables;
-use riskflow_model::output::AssetRisk;
+use riskflow_model::output::{AssetRisk, PastWarning};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Millis, OutputRow};
 use serde_json::{Value, json};
@@ -155,6 +155,32 @@ fn the_pipelines_time_goes_on_where_the_rows_stand_still() {
             assert_eq!(times, (&*epoch(now).to_string(), &*epoch(0).to_string()), "{path}");
         }
     }
+}
+
+#[test]
+fn a_warning_that_is_over_is_found_where_the_open_one_says() {
+    let desk = Desk::open();
+    let mut tables = tables();
+    let past = json!({
+        "id": "over", "rule": "gas", "source": "datastream", "asset": "a", "domain": "lifeline", "region": "330902",
+        "since": 0, "until": 60_000, "peak": "red", "state": "ended", "told": true,
+    });
+    let past: PastWarning = serde_json::from_value(past).unwrap();
+    tables.insert(OutputRow::new(past));
+    tables.epoch = epoch(0);
+    show(&desk, &tables);
+    let open = get(&desk, "/api/v1/warnings/over");
+    assert_eq!(open.status, 404);
+    let says = open.json()["error"].as_str().unwrap().to_owned();
+    let (_, path) = says.rsplit_once(' ').unwrap();
+    assert_eq!(path, "/api/v1/warnings/history/over");
+    let over = get(&desk, path);
+    assert_eq!((over.status, &over.json()["item"]["peak"]), (200, &json!("red")));
+    assert_eq!(
+        get(&desk, "/api/v1/warnings/never").json()["error"],
+        "there is no open warning `never`"
+    );
+    assert_eq!(get(&desk, "/api/v1/warnings/history/never").status, 404);
 }
 
 #[test]

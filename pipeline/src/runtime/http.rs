@@ -12,6 +12,8 @@
 //! | `/api/v1/assets/{id}` | one asset |
 //! | `/api/v1/warnings?within=&domain=&rule=&least=` | open warnings |
 //! | `/api/v1/warnings/{id}` | one open warning with its last delta, which says why |
+//! | `/api/v1/warnings/history?within=&domain=&rule=&least=` | warnings that are over |
+//! | `/api/v1/warnings/history/{id}` | one of them |
 //! | `/api/v1/cases?within=&domain=&rule=&step=&least=` | cases: the closed loop of warnings and incidents |
 //! | `/api/v1/cases/{id}` | one case |
 //! | `/api/v1/responses?within=&tier=&domain=` | how fast cases are acknowledged and resolved, by region and domain, and by unit |

@@ -15,7 +15,7 @@ use axum::{Json, Router, routing::get};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use riskflow_config::Capabilities;
-use riskflow_model::output::{AssetRisk, WarningDelta, WarningState};
+use riskflow_model::output::{AssetRisk, PastWarning, WarningDelta, WarningState};
 use riskflow_model::topic::Topic;
 use riskflow_model::{DomainScope, Millis, RegionCode, duration};
 use serde::Serialize;
@@ -41,6 +41,7 @@ pub(super) fn routes(reader: &Reader) -> Router {
         .route("/api/v1/regions/{code}", get(region))
         .route("/api/v1/assets/{id}", get(asset))
         .route("/api/v1/warnings/{id}", get(warning))
+        .route("/api/v1/warnings/history/{id}", get(past_warning))
         .route("/api/v1/cases/{id}", get(case));
     for list in LISTS.iter() {
         let path = format!("/api/v1/{}", list.about.name);
@@ -101,6 +102,7 @@ async fn index(State(reader): State<Reader>) -> Response {
             "/api/v1/warnings/{id}",
             "one open warning with its last delta, which says why",
         ),
+        ("/api/v1/warnings/history/{id}", "one warning that is over"),
         ("/api/v1/cases/{id}", "one case"),
         ("/metrics", "metrics, as Prometheus reads them"),
         ("/healthz", "200 while the process is alive"),
@@ -276,6 +278,13 @@ async fn asset(State(reader): State<Reader>, path: Named, request: Request) -> R
 }
 
 async fn warning(State(reader): State<Reader>, path: Named, request: Request) -> Response {
+    if let Ok(Path(id)) = &path {
+        let tables = reader.handles.views.load();
+        if tables.get::<WarningState>(id).is_none() && tables.get::<PastWarning>(id).is_some() {
+            let error = format!("the warning `{id}` is over: see /api/v1/warnings/history/{id}");
+            return (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response();
+        }
+    }
     item(&reader, path, &request, "open warning", |tables, id| {
         let row = tables.get::<WarningState>(id)?;
         let delta = tables
@@ -283,6 +292,12 @@ async fn warning(State(reader): State<Reader>, path: Named, request: Request) ->
             .get(id)
             .and_then(|row| row.downcast_ref::<WarningDelta>());
         Some(json!({ "item": row, "last_delta": delta }))
+    })
+}
+
+async fn past_warning(State(reader): State<Reader>, path: Named, request: Request) -> Response {
+    item(&reader, path, &request, "warning that is over", |tables, id| {
+        tables.get::<PastWarning>(id).map(|row| json!({ "item": row }))
     })
 }
 
