@@ -52,7 +52,7 @@ impl Rule {
         // Of a rule of which some part is not even known nothing can be said as a whole.
         if check.problems.is_empty() {
             check.order(&levels);
-            check.sense(&levels);
+            check.sense(&record, &levels);
         }
         let json = serde_json::to_vec(&record).expect("a rule is plain data with text for keys");
         let reach = check.features.iter().map(Feature::reach).max().unwrap_or(0) + check.pane;
@@ -313,7 +313,7 @@ impl Check {
     }
 
     /// Levels that can turn on, and off again.
-    fn sense(&mut self, levels: &[LevelPlan]) {
+    fn sense(&mut self, record: &RuleRecord, levels: &[LevelPlan]) {
         let bounds = rule_bounds(&self.comparisons);
         let judge = Judge::of_rule(&self.features, &self.comparisons, &bounds);
         for plan in levels {
@@ -329,23 +329,32 @@ impl Check {
                     "a condition that no value meets: the level could never turn off",
                     "thresholds that values can reach, together where all must hold",
                 ),
-                Some(Never::Clears) => self.problems.add(
-                    format!("{path}.margin"),
-                    format!("{}: the level could never turn off", self.margin_of(plan)),
-                    "a margin below the threshold, and thresholds that are not always met (results are taken not to be negative \
-                     where no threshold is)",
-                ),
+                Some(Never::Clears) => {
+                    let (field, margin) = self.widest_margin(plan.level, record.levels[&plan.level].margin);
+                    self.problems.add(
+                        field,
+                        format!("{margin}: the level could never turn off"),
+                        "a margin below the threshold, and thresholds that are not always met (results are taken not to be \
+                         negative where no threshold is)",
+                    );
+                }
                 None => {}
             }
         }
     }
 
-    fn margin_of(&self, plan: &LevelPlan) -> Number {
-        let of_level = self
-            .comparisons
-            .iter()
-            .find(|comparison| comparison.level == plan.level);
-        Number(of_level.map_or(0, |comparison| comparison.margin) as f64 / 1000.0)
+    /// Where the widest margin of a level is written, and which it is: at a comparison, or at the level.
+    fn widest_margin(&self, level: Level, of_level: Number) -> (String, Number) {
+        let of_level_at = format!("levels.{level}.margin");
+        let comparisons = self.comparisons.iter().zip(&self.paths);
+        let own = comparisons.filter(|(comparison, _)| comparison.level == level && comparison.role == Role::When);
+        let own = own.map(|(comparison, path)| (comparison.margin, path));
+        // Of equals the first.
+        let widest = own.reduce(|widest, one| if one.0 > widest.0 { one } else { widest });
+        match widest.map(|(margin, path)| (Number(margin as f64 / 1000.0), path)) {
+            Some((margin, path)) if margin != of_level => (format!("{path}.margin"), margin),
+            _ => (of_level_at, of_level),
+        }
     }
 
     fn margin(&mut self, field: &str, margin: Number) -> i64 {

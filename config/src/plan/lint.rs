@@ -54,7 +54,7 @@ impl Rule {
         for (position, plan) in self.levels.iter().enumerate() {
             let path = format!("levels.{}", plan.level);
             lint.level(&path, plan);
-            lint.spans(&path, plan, horizon);
+            lint.hold(&path, plan, horizon);
             if let Some(next) = self.levels.get(position + 1) {
                 lint.alone(&path, plan, next);
             }
@@ -417,20 +417,16 @@ impl<'a> Lint<'a> {
         }
     }
 
-    /// Holding and clearing beside the horizon.
-    fn spans(&mut self, path: &str, plan: &LevelPlan, horizon: Duration) {
-        let on = "turns on, an observation that breaks its condition off may come too late to count";
-        let off = "turns off, an observation for which it would have to stay may come too late to count";
-        for (field, span, what) in [("hold", plan.hold, on), ("clear", plan.clear, off)] {
-            if span > horizon.0 {
-                let [span, horizon] = [span, horizon.0].map(duration::show);
-                self.warn(
-                    format!("{path}.{field}"),
-                    format!("`{span}`, longer than `time.horizon`, `{horizon}`"),
-                    format!("by the time that the level {what}"),
-                    format!("at most `{horizon}`, or a longer `time.horizon`"),
-                );
-            }
+    /// Holding beside the horizon. Clearing may be longer: then the level stays on, which is what it is for.
+    fn hold(&mut self, path: &str, plan: &LevelPlan, horizon: Duration) {
+        if plan.hold > horizon.0 {
+            let [hold, horizon] = [plan.hold, horizon.0].map(duration::show);
+            self.warn(
+                format!("{path}.hold"),
+                format!("`{hold}`, longer than `time.horizon`, `{horizon}`"),
+                "by the time that the level turns on, an observation that breaks its condition off may come too late to count",
+                format!("at most `{horizon}`, or a longer `time.horizon`"),
+            );
         }
     }
 
