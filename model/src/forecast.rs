@@ -159,6 +159,8 @@ mod tests {
         let many = format!("\"values\":[{}]", vec![format!("[{},1]", at(0)); 1_001].join(","));
         for (rest, says) in [
             (early.as_str(), "`valid_time` is"),
+            ("\"values\":[[0]]", "`values[0]` is `[0]`; give a list of two values"),
+            ("\"values\":[5]", "`values[0]` is `5`; give a list of two values"),
             (&late, "`values[1]` is"),
             (&many, "`values` is 1001 long; give at most 1000"),
             ("\"op\":\"delete\"", "`valid_time` is missing"),

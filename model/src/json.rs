@@ -224,6 +224,7 @@ fn kind(expected: &str) -> Option<&str> {
         "a string" | "a borrowed string" | "string" | "a character" => "a text in quotes",
         "a boolean" => "`true` or `false`",
         "a sequence" => "a list",
+        "a tuple of size 2" => "a list of two values",
         "a map" => "an object",
         "string or map" | "value" => return None,
         other if other.starts_with("struct ") => "an object",

@@ -16,7 +16,7 @@ pub(super) fn tombstone(record: &RawRecord<'_>) -> Result<InputRecord, Rejection
         return Err(Rejection::field(
             "payload",
             "null",
-            "a record; to take an observation back, one with `op`: `delete`",
+            "a record: this topic has no tombstones; where its records have an `op`, `delete` takes back",
         ));
     }
     let name = topic.key();
