@@ -163,7 +163,7 @@ fn a_warning_that_is_over_is_found_where_the_open_one_says() {
     let mut tables = tables();
     let past = json!({
         "id": "over", "rule": "gas", "source": "datastream", "asset": "a", "domain": "lifeline", "region": "330902",
-        "since": 0, "until": 60_000, "peak": "red", "state": "ended", "told": true,
+        "since": epoch(0).0, "until": epoch(60_000).0, "peak": "red", "state": "ended", "told": true,
     });
     let past: PastWarning = serde_json::from_value(past).unwrap();
     tables.insert(OutputRow::new(past));
