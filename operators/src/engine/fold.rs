@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Diff;
 
+mod alarms;
 mod batch;
 mod keyed;
 mod operator;

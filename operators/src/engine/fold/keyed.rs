@@ -3,8 +3,6 @@
 //! State is far larger than a cache, so this is about where things lie: slots in the order in which keys came, the little that
 //! every record touches apart from the state, and short reads of many keys before the long work on each.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +10,7 @@ use std::sync::atomic::Ordering;
 use hashbrown::HashMap;
 use riskflow_model::Millis;
 
+use super::alarms::Alarms;
 use super::batch::Arrived;
 use super::snapshot::Snapshot;
 use super::{Fold, FoldMeter, NEVER, Next, RowChange, WARM_STAGES};
@@ -65,7 +64,7 @@ pub struct Keyed<F: Fold> {
     /// For the address of each record that of the next one of its slot.
     following: Vec<u32>,
     /// When slots asked to be woken; an entry is void unless the slot still says the same.
-    alarms: BinaryHeap<Reverse<(Millis, u32)>>,
+    alarms: Alarms,
     meter: Arc<FoldMeter>,
     /// How many keys the meter knows of: it counts those of all workers.
     metered: u64,
@@ -146,7 +145,7 @@ impl<F: Fold> Keyed<F> {
             touched: Vec::new(),
             queue: Arrived::default(),
             following: Vec::new(),
-            alarms: BinaryHeap::new(),
+            alarms: Alarms::default(),
             meter,
             metered: 0,
             snapshot: None,
@@ -234,16 +233,13 @@ impl<F: Fold> Keyed<F> {
     /// Settles what was touched or is due, and closes the epoch. Whether anything was due.
     pub fn settle(&mut self, now: Millis, out: &mut Vec<(F::Output, Diff)>) -> bool {
         let mut woken = false;
-        while let Some(Reverse((due, slot))) = self.alarms.peek().copied() {
+        while let Some((due, slot)) = self.first_alarm() {
             if due > now {
                 break;
             }
-            self.alarms.pop();
-            if self.slots[slot as usize].wake == due {
-                self.touch_slot(slot);
-                self.slots[slot as usize].wake = NEVER;
-                woken = true;
-            }
+            self.touch_slot(slot);
+            self.slots[slot as usize].wake = NEVER;
+            woken = true;
         }
         let recorded = std::mem::take(&mut self.recorded);
         let mut touched = std::mem::take(&mut self.touched);
@@ -276,13 +272,12 @@ impl<F: Fold> Keyed<F> {
 
     /// The earliest time that any key waits for.
     pub fn next_due(&mut self) -> Option<Millis> {
-        while let Some(Reverse((due, slot))) = self.alarms.peek().copied() {
-            if self.slots[slot as usize].wake == due {
-                return Some(due);
-            }
-            self.alarms.pop();
-        }
-        None
+        self.first_alarm().map(|(due, _)| due)
+    }
+
+    fn first_alarm(&mut self) -> Option<(Millis, u32)> {
+        let slots = &self.slots;
+        self.alarms.first(|(due, slot)| slots[slot as usize].wake == due)
     }
 
     fn settle_one(&mut self, now: Millis, slot: u32, out: &mut Vec<(F::Output, Diff)>) {
@@ -297,7 +292,7 @@ impl<F: Fold> Keyed<F> {
             Next::Wake(due) => {
                 if entry.wake != due {
                     entry.wake = due;
-                    self.alarms.push(Reverse((due, slot)));
+                    self.alarms.push(due, slot);
                 }
             }
             Next::Forget => {
@@ -385,7 +380,7 @@ impl<F: Fold> Keyed<F> {
         self.loaded.push(slot);
         if let Some(due) = wake {
             self.slots[slot as usize].wake = due;
-            self.alarms.push(Reverse((due, slot)));
+            self.alarms.push(due, slot);
         }
     }
 

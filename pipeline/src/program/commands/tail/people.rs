@@ -160,6 +160,13 @@ fn warning(delta: &Stamped<WarningDelta>, names: &Names) -> String {
         | DeltaKind::Recorded
         | DeltaKind::Amended => String::new(),
     };
+    // When it began is what these tell: of the others it is what it was, or `at`.
+    let since = match delta.kind {
+        DeltaKind::Revised | DeltaKind::Recorded | DeltaKind::Amended => format!(", since {}", delta.since),
+        DeltaKind::Raised | DeltaKind::Escalated | DeltaKind::Eased | DeltaKind::Cleared | DeltaKind::Withdrawn => {
+            String::new()
+        }
+    };
     let why = &delta.explanation;
     let asset = if why.asset_name.is_empty() {
         plain(&delta.asset)
@@ -184,7 +191,9 @@ fn warning(delta: &Stamped<WarningDelta>, names: &Names) -> String {
         let forecast = if why.forecast { ", by forecast" } else { "" };
         format!("  {condition} ({features}){forecast}")
     };
-    format!("{DIM}{at}{DIM:#}  {level}  {kind}{from}  {rule}  {asset}  {region}{because}  {cause}  {DIM}{id}{DIM:#}")
+    format!(
+        "{DIM}{at}{DIM:#}  {level}  {kind}{from}{since}  {rule}  {asset}  {region}{because}  {cause}  {DIM}{id}{DIM:#}"
+    )
 }
 
 /// A warning that is over: when it began and ended, how high it was.
@@ -383,6 +392,11 @@ mod tests {
         assert!(
             expected.contains("(sum 6h = 52.5), by forecast  late data"),
             "{expected}"
+        );
+        let amended = plain_line(Kind::Warnings, &delta("amended", "red", "red"));
+        assert!(
+            amended.contains("red     amended, since 1970-01-01T00:00:00.000Z  rain"),
+            "{amended}"
         );
         let withdrawn = plain_line(Kind::Warnings, &delta("withdrawn", "red", "none"));
         assert!(
