@@ -72,10 +72,20 @@ impl Value {
             (Self::Ratio { over, under }, Limit::Plain(threshold)) => {
                 Some(over.cmp(&(i128::from(threshold) * THOUSANDTH * i128::from(*under))))
             }
-            (Self::Ratio { over, under }, limit) => Some(wide(&(I256::from(*over), I256::from(*under)), limit)),
-            (Self::Wide(parts), limit) => Some(wide(parts, limit)),
-            (Self::Root(parts), limit) => Some(root(parts, limit)),
-            (Self::Ranked(ranked), limit) => Some(ranked.against(limit)),
+            (value, limit) => Some(value.rarely_against(limit)),
+        }
+    }
+
+    /// How one that is known stands to a threshold, where that is not told by two numbers; apart, so that the rest is small.
+    #[cold]
+    fn rarely_against(&self, limit: Limit<'_>) -> Ordering {
+        match self {
+            Self::Unknown => unreachable!("it is known"),
+            Self::Result(result) => limit.of_result(*result),
+            Self::Ratio { over, under } => wide(&(I256::from(*over), I256::from(*under)), limit),
+            Self::Wide(parts) => wide(parts, limit),
+            Self::Root(parts) => root(parts, limit),
+            Self::Ranked(ranked) => ranked.against(limit),
         }
     }
 
