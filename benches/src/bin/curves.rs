@@ -421,8 +421,9 @@ impl Driver {
 
 /// Values of one forecast.
 const VALUES: i64 = 72;
-/// How many issues of a forecast there are.
-const ISSUES: [u64; 6] = [25, 50, 100, 200, 400, 800];
+/// How many issues of a forecast there are. A run begins at the last observation, or else up to three horizons back: that is so after 90
+/// issues, and from there on an issue costs the same.
+const ISSUES: [u64; 6] = [100, 200, 400, 800, 1_600, 3_200];
 
 /// Issues of a forecast every 20 s, of a sensor that says nothing: each says anew what the one before said.
 fn forecasts(rule: &Rule, n: u64) -> f64 {
