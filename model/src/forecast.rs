@@ -1,7 +1,10 @@
 //! What somebody expects of one datastream, as written on `in.forecast` and as carried through the dataflow.
 
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, IgnoredAny, SeqAccess};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::Datastream;
 use crate::limit::FORECAST_VALUES;
@@ -27,11 +30,44 @@ pub struct Forecast {
     #[serde(default)]
     pub value: Option<f64>,
     /// Valid times, each with its value: `[["2026-11-27T08:00:00+08:00", 3.2], …]`. At most 1000; null takes a value back.
-    #[serde(default, deserialize_with = "field::or_default")]
+    #[serde(default, deserialize_with = "pairs")]
     pub values: Vec<(Millis, Option<f64>)>,
     /// Whether the record puts the value of `valid_time`, or takes it back: then an older issue counts again.
     #[serde(default, deserialize_with = "field::or_default")]
     pub op: Op,
+}
+
+fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Millis, Option<f64>)>, D::Error> {
+    let pairs: Vec<Pair> = field::or_default(deserializer)?;
+    Ok(pairs.into_iter().map(|pair| (pair.0, pair.1)).collect())
+}
+
+/// A valid time and a value. As a tuple of serde's it would be refused in words that say nothing.
+struct Pair(Millis, Option<f64>);
+
+impl<'de> Deserialize<'de> for Pair {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_tuple(2, PairVisitor)
+    }
+}
+
+struct PairVisitor;
+
+impl<'de> de::Visitor<'de> for PairVisitor {
+    type Value = Pair;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of a valid time and its value")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Pair, A::Error> {
+        let valid = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
+        let value = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
+        match seq.next_element::<IgnoredAny>()? {
+            None => Ok(Pair(valid, value)),
+            Some(IgnoredAny) => Err(de::Error::invalid_length(3, &self)),
+        }
+    }
 }
 
 impl Forecast {
@@ -93,7 +129,7 @@ impl LogRecord for Forecast {
             }
             (Op::Upsert, Some(_), None) => check.wrong("value", "missing", "a number, or `op`: `delete`"),
             (Op::Upsert, None, None) if self.values.is_empty() => {
-                check.wrong("values", "missing", "`valid_time` and `value`, or `values`");
+                check.wrong("values", "missing or empty", "`valid_time` and `value`, or `values`");
             }
             (Op::Upsert | Op::Delete, ..) => {}
         }
@@ -108,10 +144,9 @@ impl LogRecord for Forecast {
             return check.wrong("values", found, "at most 1000; more in another record");
         }
         for (index, (valid, value)) in self.values.iter().enumerate() {
-            let field = format!("values[{index}]");
-            self.check_valid(check, &field, *valid);
+            self.check_valid(check, &format!("values[{index}][0]"), *valid);
             if let Some(value) = value {
-                Self::check_value(check, &field, *value);
+                Self::check_value(check, &format!("values[{index}][1]"), *value);
             }
         }
     }
@@ -159,13 +194,18 @@ mod tests {
         let many = format!("\"values\":[{}]", vec![format!("[{},1]", at(0)); 1_001].join(","));
         for (rest, says) in [
             (early.as_str(), "`valid_time` is"),
-            ("\"values\":[[0]]", "`values[0]` is `[0]`; give a list of two values"),
-            ("\"values\":[5]", "`values[0]` is `5`; give a list of two values"),
-            (&late, "`values[1]` is"),
+            ("\"values\":[[0]]", "; give a list of a valid time and its value"),
+            (
+                "\"values\":[5]",
+                "`values[0]` is 5; give a list of a valid time and its value",
+            ),
+            ("\"values\":[[0,1,2]]", "; give a list of a valid time and its value"),
+            ("\"values\":[[0,\"open\"]]", "`values[0][1]` is \"open\"; give a number"),
+            (&late, "`values[1][0]` is"),
             (&many, "`values` is 1001 long; give at most 1000"),
             ("\"op\":\"delete\"", "`valid_time` is missing"),
             ("\"value\":1", "`valid_time` is missing"),
-            ("\"values\":[]", "`values` is missing"),
+            ("\"values\":[]", "`values` is missing or empty"),
         ] {
             let said = read(rest).unwrap_err();
             assert!(said.contains(says), "{rest}: {said}");

@@ -69,10 +69,13 @@ pub fn examine(text: &str, attempt: impl Fn(&str) -> Attempt) -> Result<(Problem
             return Ok((problems, Some(rest.into_owned())));
         };
         let failure = failure(&rest, &error, &attempt);
-        // What is missing because it was left out, maybe under its other name, was told of.
+        // What is missing because it was left out, maybe under its other name, was told of; and so was a list that is too short
+        // without what was wrong in it.
+        let field = &failure.problem.field;
+        let within = |told: &str| told.strip_prefix(&**field).is_some_and(|rest| rest.starts_with('['));
         if problems
             .iter()
-            .any(|told| same_name(&told.field, &failure.problem.field))
+            .any(|told| same_name(&told.field, field) || within(&told.field))
         {
             break;
         }
@@ -224,7 +227,6 @@ fn kind(expected: &str) -> Option<&str> {
         "a string" | "a borrowed string" | "string" | "a character" => "a text in quotes",
         "a boolean" => "`true` or `false`",
         "a sequence" => "a list",
-        "a tuple of size 2" => "a list of two values",
         "a map" => "an object",
         "string or map" | "value" => return None,
         other if other.starts_with("struct ") => "an object",

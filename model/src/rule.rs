@@ -300,8 +300,9 @@ pub struct ComparisonRecord {
     /// `>=`, `>`, `<=` or `<`.
     #[schemars(extend("enum" = [">=", ">", "<=", "<"]))]
     pub op: Text,
-    /// The threshold, exact to thousandths: from -1e9 to 1e9 as a result is, of `sum` and `rate` from -1e12 to 1e12, of `count` and
-    /// `silence` not negative. Without one, the datastream's own is taken; where that is missing too, the comparison does not take
+    /// The threshold, exact to thousandths: from -1e9 to 1e9 as a result is; of `sum`, `forecast_sum`, `rate` and `slope` from -1e12
+    /// to 1e12; of `count`, `in_a_row`, `silence` and `deviation` from 0 to 1e9; of `range`, `drop` and `rise` from 0 to 2e9; of `increase` from 0 to
+    /// 1e12. Without one, the datastream's own is taken; where that is missing too, the comparison does not take
     /// part.
     #[schemars(default, extend("minimum" = -1e12, "maximum" = 1e12))]
     pub threshold: Option<Number>,

@@ -191,12 +191,17 @@ fn holds_by_times(condition: &ConditionRecord) -> bool {
     }
 }
 
-/// Whether any comparison of a condition has a margin.
-fn has_margin(condition: &ConditionRecord) -> bool {
+/// Where the first margin of a comparison of a condition is written, if there is any.
+fn margin_at(condition: &ConditionRecord, path: String) -> Option<String> {
+    let within = |parts: &[ConditionRecord], name: &str| {
+        let mut parts = parts.iter().enumerate();
+        parts.find_map(|(index, part)| margin_at(part, format!("{path}.{name}[{index}]")))
+    };
     match condition {
-        ConditionRecord::Comparison(comparison) => comparison.margin.is_some(),
-        ConditionRecord::During { .. } => false,
-        ConditionRecord::Any { any: parts } | ConditionRecord::All { all: parts } => parts.iter().any(has_margin),
+        ConditionRecord::Comparison(comparison) => comparison.margin.map(|_| format!("{path}.margin")),
+        ConditionRecord::During { .. } => None,
+        ConditionRecord::Any { any } => within(any, "any"),
+        ConditionRecord::All { all } => within(all, "all"),
     }
 }
 
@@ -331,6 +336,14 @@ impl Check {
                 ),
                 Some(Never::Clears) => {
                     let (field, margin) = self.widest_margin(plan.level, record.levels[&plan.level].margin);
+                    if margin == Number::default() {
+                        self.problems.add(
+                            format!("{path}.when"),
+                            "a condition that every value meets: the level could never turn off",
+                            "thresholds that are not always met (results are taken not to be negative where no threshold is)",
+                        );
+                        continue;
+                    }
                     self.problems.add(
                         field,
                         format!("{margin}: the level could never turn off"),
@@ -445,9 +458,8 @@ impl Check {
         let give = "no margin: `until` says when the level turns off";
         if written.margin != Number::default() {
             self.problems.add(format!("{path}.margin"), written.margin, give);
-        } else if has_margin(&written.when) {
-            self.problems
-                .add(format!("{path}.when"), "a `margin` beside `until`", give);
+        } else if let Some(field) = margin_at(&written.when, format!("{path}.when")) {
+            self.problems.add(field, "beside `until`", give);
         }
     }
 

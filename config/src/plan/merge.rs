@@ -181,7 +181,10 @@ impl fmt::Display for PairProblem {
                 Ok(())
             }
             Self::NeverHolds { level } => write!(f, "`{level}` could never turn on"),
-            Self::NeverClears { level } => write!(f, "`{level}` could never turn off: its margin is too wide"),
+            Self::NeverClears { level } => write!(
+                f,
+                "`{level}` could never turn off: no value meets its `until`, or leaves its condition by its margin"
+            ),
             Self::Unit { unit, of_rule, why } => write!(
                 f,
                 "its unit `{unit}` {why}, beside `{of_rule}` of the rule, so its numbers are taken as `{of_rule}`, and its own thresholds are not used; give a unit of UCUM that converts"

@@ -296,10 +296,10 @@ fn a_level_can_turn_on_and_off() {
         ),
     ] {
         let said = refusal(&of(&when, margin));
-        let field = if when.contains("margin") {
-            "when.any[1].margin` is 5:"
-        } else {
-            "margin` is"
+        let field = match margin {
+            _ if when.contains("margin") => "when.any[1].margin` is 5:",
+            "0" => "when` is a condition that every value meets:",
+            _ => "margin` is",
         };
         assert!(
             said.contains(&format!("`levels.red.{field}")) && said.contains("never turn off"),
