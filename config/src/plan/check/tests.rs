@@ -269,6 +269,15 @@ fn thresholds_are_exact_and_within_what_values_can_be() {
     assert!(said.contains("give a number from 0 to 1000000000"), "{said}");
 }
 
+/// What is named where a level with a condition and a margin never turns off.
+fn turned_off_by(when: &str, margin: &str) -> &'static str {
+    match margin {
+        _ if when.contains("margin") => "when.any[1].margin` is 5:",
+        "0" => "when` is a condition that every value meets:",
+        _ => "margin` is",
+    }
+}
+
 #[test]
 fn a_level_can_turn_on_and_off() {
     let of = |when: &str, margin: &str| format!(r#"{{"red":{{"when":{when},"margin":{margin}}}}}"#);
@@ -296,11 +305,7 @@ fn a_level_can_turn_on_and_off() {
         ),
     ] {
         let said = refusal(&of(&when, margin));
-        let field = match margin {
-            _ if when.contains("margin") => "when.any[1].margin` is 5:",
-            "0" => "when` is a condition that every value meets:",
-            _ => "margin` is",
-        };
+        let field = turned_off_by(&when, margin);
         assert!(
             said.contains(&format!("`levels.red.{field}")) && said.contains("never turn off"),
             "{when} {margin}: {said}"

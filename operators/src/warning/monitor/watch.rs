@@ -445,8 +445,8 @@ impl Watch {
             }
             tail.splice(0..0, past.track.iter().copied());
         }
-        let because = fresh.as_ref().map(|fresh| fresh.cause);
-        let cause = changed.then(|| because.max(found).unwrap_or(Cause::Clock));
+        let cause = fresh.as_ref().map(|fresh| fresh.cause).max(found);
+        let cause = changed.then(|| cause.unwrap_or(Cause::Clock));
         let explanation = cause.map(|_| {
             let began = match &fresh {
                 Some(_) => past.and_then(|past| past.since),
@@ -462,10 +462,7 @@ impl Watch {
                 context.subject,
             ))
         });
-        let before = before.level(rule);
-        // What ends as it was shown is told as the end of what was open, not of the past. In a storm this is half of what there is.
-        let ends = shown.is_some() && before > Level::None && matches!(tail[..], [(_, Level::None)]);
-        let over = (changed && !ends).then(|| self.explain_past(context, &tail, (begins, before)));
+        let over = changed.then(|| self.explain_past(context, &tail, (begins, before.level(rule)), shown.is_some()));
         let revision = Revision {
             origin: Origin::default(),
             rule: rule.record.id.clone(),
@@ -486,7 +483,17 @@ impl Watch {
     }
 
     /// What is over in a stretch that changed: `from` and `before` are where that begins, and the level there.
-    fn explain_past(&self, context: &Context<'_>, tail: &Track, (from, before): (i64, Level)) -> Vec<Explained> {
+    fn explain_past(
+        &self,
+        context: &Context<'_>,
+        tail: &Track,
+        (from, before): (i64, Level),
+        was_shown: bool,
+    ) -> Vec<Explained> {
+        // What ends as it was shown is told as the end of what was open, not of the past. In a storm that is most of what ends.
+        if was_shown && before > Level::None && matches!(tail[..], [(_, Level::None)]) {
+            return Vec::new();
+        }
         let over = occasions(tail, (from, before)).into_iter();
         let explained = over.map(|(at, level)| Explained {
             at,
