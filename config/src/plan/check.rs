@@ -181,16 +181,6 @@ fn first_dimension(condition: &ConditionRecord) -> Option<Dimension> {
     }
 }
 
-/// Whether a condition is true at some times whatever features are.
-fn holds_by_times(condition: &ConditionRecord) -> bool {
-    match condition {
-        ConditionRecord::Comparison(_) => false,
-        ConditionRecord::During { .. } => true,
-        ConditionRecord::Any { any: parts } => parts.iter().any(holds_by_times),
-        ConditionRecord::All { all: parts } => !parts.is_empty() && parts.iter().all(holds_by_times),
-    }
-}
-
 /// Where the first margin of a comparison of a condition is written, if there is any.
 fn margin_at(condition: &ConditionRecord, path: String) -> Option<String> {
     let within = |parts: &[ConditionRecord], name: &str| {
@@ -477,12 +467,13 @@ impl Check {
         if comparisons > MOST_COMPARISONS || depth > DEEPEST {
             return Condition::All(Vec::new());
         }
-        if holds_by_times(written) {
+        let condition = self.condition(path, written, scope);
+        if condition.holds_by_times() {
             let found = "a condition that times alone make true";
             self.problems
                 .add(path, found, "a comparison of a feature beside `during`, in `all`");
         }
-        self.condition(path, written, scope)
+        condition
     }
 
     fn condition(&mut self, path: &str, written: &ConditionRecord, scope: Scope) -> Condition {
