@@ -14,8 +14,8 @@ use riskflow_model::{Millis, Problems, capability, duration};
 use crate::problems::{Check, DAY, SECOND};
 use crate::settings::{
     Capabilities, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput, Input,
-    KafkaSettings, Output, RecoverySettings, ScoreCuts, Settings, Tidy, TimeSettings, TopicSettings, UnknownSettings,
-    UnmatchedSettings,
+    KafkaSettings, Output, RecoverySettings, ReplaySettings, ScoreCuts, Settings, Tidy, TimeSettings, TopicSettings,
+    UnknownSettings, UnmatchedSettings,
 };
 use crate::written::WrittenHttp;
 use crate::written::{
@@ -38,6 +38,7 @@ impl WrittenSettings {
         if self.input.kind != Kind::Kafka && self.output.kind != Kind::Kafka && !self.kafka.brokers.is_empty() {
             check.brokers(&self.kafka.brokers);
         }
+        let topics = check.topics(&self.topics, self.input.clock);
         let settings = Settings {
             cluster: check.cluster(&self.cluster),
             epoch: check.epoch(&self.epoch, &self.time),
@@ -53,7 +54,8 @@ impl WrittenSettings {
                 workdays: check.dates("city.workdays", &self.city.workdays),
             },
             capabilities: check.capabilities(&self.capabilities, &self.http),
-            topics: check.topics(&self.topics, self.input.clock),
+            output_topics: topics.clone(),
+            topics,
             clock: self.input.clock,
             until: check.until(&self.input),
             output: check.output(self),
@@ -65,6 +67,8 @@ impl WrittenSettings {
             },
             http: check.http(&self.http, &input, self.input.clock),
             input,
+            instead: Vec::new(),
+            replay: ReplaySettings::default(),
         };
         check.checkpoint_place(&settings);
         check.problems.none_or(Some(settings))
@@ -251,6 +255,7 @@ impl Check {
                 outputs: live.then_some(retention),
                 inputs: (live && inputs > 0).then_some(inputs),
             },
+            exercise: false,
         }
     }
 

@@ -28,8 +28,8 @@ pub use secret::{Secret, WrittenSecret};
 pub use settings::{
     ActionSettings, Capabilities, CaseSettings, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings,
     EpochSettings, FileFormat, FileInput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings, Output,
-    Quiet, RecoverySettings, Rewind, ScoreCuts, Settings, Tidy, TimeSettings, TlsSettings, TokenSettings,
-    TopicSettings, UnknownSettings, UnmatchedSettings,
+    Quiet, RecoverySettings, ReplaySettings, Rewind, ScoreCuts, Settings, Tidy, TimeSettings, TlsSettings,
+    TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
 };
 pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{WrittenKafka, WrittenSettings};

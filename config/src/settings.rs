@@ -44,6 +44,8 @@ pub struct Settings {
     pub capabilities: Capabilities,
     /// Names and partitions of topics.
     pub topics: TopicSettings,
+    /// The same of the output: those of `topics`, but in a replay that writes elsewhere.
+    pub output_topics: TopicSettings,
     /// Where records come from.
     pub input: Input,
     /// What the clock follows.
@@ -62,6 +64,22 @@ pub struct Settings {
     pub recovery: RecoverySettings,
     /// What HTTP serves and where; `None` for nowhere.
     pub http: Option<HttpSettings>,
+    /// Topics that are read from these files in place of the input; rows of tables belong to the first epoch.
+    pub instead: Vec<FileInput>,
+    /// What a replay does otherwise.
+    pub replay: ReplaySettings,
+}
+
+/// What a replay does otherwise than a job on the same input; by default, nothing.
+#[derive(Clone, Debug, Default)]
+pub struct ReplaySettings {
+    /// The epochs are those that a job closed, as its output there has them in `out.epoch`; else they lie on the grid of
+    /// `epoch.replay_tick`.
+    pub as_ran: Option<(Output, TopicSettings)>,
+    /// What epochs before this give is not published; the tables as they are then are.
+    pub from: Option<Millis>,
+    /// At most so many times as fast as the history was, above 0; `None`: as fast as the machine allows.
+    pub speed: Option<f64>,
 }
 
 /// Days of a city that are not as their weekday says.
@@ -303,6 +321,8 @@ pub struct TopicSettings {
     pub retention: i64,
     /// What goes of an embedded log.
     pub tidy: Tidy,
+    /// Whether what is written is an exercise: every record is marked (a header on Kafka, a field of envelopes), and so is an embedded log.
+    pub exercise: bool,
 }
 
 /// What goes of an embedded log: nothing but by the live clock, for the records of a replay are as old as the history.

@@ -191,6 +191,7 @@ mod tests {
             partitions: 1,
             replication: 1,
             retention: 0,
+            exercise: false,
             tidy: riskflow_config::Tidy::default(),
         };
         Identity::find(&Input::Log(folder.to_owned()), &Output::Log(folder.to_owned()), &topics).unwrap()

@@ -65,6 +65,7 @@ mod decode;
 mod sink;
 mod append;
 mod progress;
+mod ran;
 
 pub mod topics;
 
@@ -82,6 +83,7 @@ pub use error::{SinkError, SourceError};
 pub use identity::{Identity, IdentityError};
 pub use open::{back_from_end, open_append, open_sink, open_source, reopen_source, tidy_input};
 pub use progress::{Published, Resume, content, published_log, published_rows, published_tables, resume};
+pub use ran::{Ran, ran};
 pub use retry::Retry;
 pub use sink::{Begun, EpochRecords, OutRecord, Sink};
 pub use source::{Polled, RawRecord, Share, Source, Span, Until, Verdict};

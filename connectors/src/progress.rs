@@ -80,7 +80,7 @@ impl Resume {
 }
 
 /// The records whose offsets are spread over several, each in one.
-fn put_together(records: BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, Progress>, SourceError> {
+pub(crate) fn put_together(records: BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, Progress>, SourceError> {
     let mut whole: BTreeMap<String, (Progress, u32)> = BTreeMap::new();
     for (key, payload) in records {
         let mut progress: Progress = serde_json::from_slice(&payload).map_err(|error| SourceError::Progress {
@@ -212,7 +212,7 @@ pub fn content(payload: &[u8]) -> Key {
 }
 
 /// Takes all records up to the end, of topics that are there: the sink is open. With `stop`, follows what is added until that is set, or a time has passed.
-fn each(
+pub(crate) fn each(
     output: &Output,
     settings: &TopicSettings,
     topics: &[Topic],
@@ -261,6 +261,7 @@ mod tests {
             marks: offsets.marks(),
             offsets,
             digest: "".into(),
+            anew: false,
             parts: 1,
         };
         (Progress::key(Millis(epoch)), serde_json::to_vec(&progress).unwrap())
@@ -298,6 +299,7 @@ mod tests {
             offsets: offsets.clone(),
             marks: Marks::default(),
             digest: "".into(),
+            anew: false,
             parts: 1,
         };
         let base = progress(10).split(Progress::BASE);
@@ -323,6 +325,7 @@ mod tests {
                 partitions: 1,
                 replication: 1,
                 retention: 86_400_000,
+                exercise: false,
                 tidy: riskflow_config::Tidy::default(),
             },
         );

@@ -189,6 +189,7 @@ mod tests {
             partitions: 2,
             replication: 1,
             retention: 86_400_000,
+            exercise: false,
             tidy: riskflow_config::Tidy::default(),
         };
         let topics = [Topic::IN_RULE, Topic::RISK_ASSET];

@@ -16,7 +16,7 @@ use crate::output::{
     Unmatched, WarningDelta, WarningState,
 };
 use crate::output_row::{OutputRecord, OutputRow};
-use crate::progress::Progress;
+use crate::progress::{ClosedEpoch, Progress};
 use crate::responsibility::{Duty, Plan, Unit, User};
 use crate::row::{Row, TableRecord};
 use crate::rule::RuleRecord;
@@ -70,6 +70,7 @@ catalogue! {
     DEAD_LETTER: output::<DeadLetter>();
     MAINTENANCE_TOTAL: output::<MaintenanceTotal>();
     WARNING_HISTORY: output::<PastWarning>();
+    EPOCH: internal::<ClosedEpoch>();
     PROGRESS: internal::<Progress>();
 }
 
@@ -150,7 +151,7 @@ impl Entry {
     }
 
     const fn internal<R: Record>() -> Self {
-        assert!(matches!(R::SPEC.shape, Shape::Internal));
+        assert!(matches!(R::SPEC.shape, Shape::Internal | Shape::InternalLog));
         Self {
             spec: R::SPEC,
             schema: schema::of_output::<R>,
@@ -179,7 +180,7 @@ const fn places() -> [u8; MOST] {
         let (from, below) = match shape {
             Shape::InputTable | Shape::VersionedTable => (1, 256),
             Shape::InputLog => (256, 512),
-            Shape::OutputTable | Shape::OutputLog | Shape::Internal => (512, MOST as u16),
+            Shape::OutputTable | Shape::OutputLog | Shape::Internal | Shape::InternalLog => (512, MOST as u16),
         };
         assert!(from <= id && id < below, "the number is one of the topic's shape");
         assert!(place < NONE as usize);
@@ -232,6 +233,7 @@ mod tests {
 522 out.deadletter OutputLog topic/partition/offset
 523 out.maintenance.total OutputTable region/kind
 524 out.warning.history OutputTable id
+1022 out.epoch InternalLog epoch
 1023 out.progress Internal epoch
 ";
 

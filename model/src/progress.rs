@@ -233,6 +233,9 @@ pub struct Progress {
     pub marks: Marks,
     /// XXH3-128 of what the epoch gave: topic, key and payload of every record, in order.
     pub digest: Text,
+    /// Whether the state was made anew before this epoch, from what input was there: the epochs recorded before do not lead to it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub anew: bool,
     /// Over how many records the offsets are spread; absent: one.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub parts: u32,
@@ -251,6 +254,47 @@ impl Record for Progress {
 
 const fn one() -> u32 {
     1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// A record of `out.epoch`: an epoch that was committed, as `out.progress` records it, and kept as long as other output logs. With it
+/// a replay closes the very epochs that ran.
+///
+/// Beside the epochs stand positions ([`ClosedEpoch::position`]): with the first epoch of each run, and after checkpoints. Behind one
+/// of them a replay can begin though the epochs before are gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ClosedEpoch(pub Progress);
+
+impl Record for ClosedEpoch {
+    const SPEC: Spec = Spec {
+        id: 1022,
+        name: "out.epoch",
+        shape: Shape::InternalLog,
+        key: "epoch",
+        capability: None,
+        example: "",
+    };
+}
+
+impl ClosedEpoch {
+    const POSITION: &str = "position-";
+
+    /// The key of the position after an epoch: how far all partitions were taken by then.
+    #[must_use]
+    pub fn position(epoch: Millis) -> String {
+        format!("{}{}", Self::POSITION, Progress::key(epoch))
+    }
+
+    /// Whether a key is that of a position.
+    #[must_use]
+    pub fn is_position(key: &str) -> bool {
+        key.starts_with(Self::POSITION)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -350,6 +394,7 @@ mod tests {
             offsets: Offsets::default(),
             marks: Marks::default(),
             digest: "0".repeat(32).into(),
+            anew: false,
             parts: 1,
         };
         let one = progress.clone().split("base");

@@ -51,6 +51,8 @@ pub enum Shape {
     OutputLog,
     /// Keyed rows that only riskflow itself reads again.
     Internal,
+    /// Records that only riskflow itself reads again.
+    InternalLog,
 }
 
 /// Whether riskflow reads or writes a topic.
@@ -146,7 +148,7 @@ impl Topic {
     pub fn direction(self) -> Direction {
         match self.shape() {
             Shape::InputTable | Shape::VersionedTable | Shape::InputLog => Direction::In,
-            Shape::OutputTable | Shape::OutputLog | Shape::Internal => Direction::Out,
+            Shape::OutputTable | Shape::OutputLog | Shape::Internal | Shape::InternalLog => Direction::Out,
         }
     }
 
@@ -160,7 +162,7 @@ impl Topic {
     #[must_use]
     pub fn cleanup(self) -> Cleanup {
         match self.shape() {
-            Shape::InputLog | Shape::OutputLog => Cleanup::Delete,
+            Shape::InputLog | Shape::OutputLog | Shape::InternalLog => Cleanup::Delete,
             Shape::InputTable | Shape::VersionedTable | Shape::OutputTable | Shape::Internal => Cleanup::Compact,
         }
     }
@@ -169,6 +171,12 @@ impl Topic {
     #[must_use]
     pub fn capability(self) -> Option<&'static str> {
         self.entry().spec.capability
+    }
+
+    /// Whether it says how epochs were closed, and nothing of what they gave.
+    #[must_use]
+    pub fn is_internal(self) -> bool {
+        matches!(self.shape(), Shape::Internal | Shape::InternalLog)
     }
 
     /// How it is listed over HTTP, if it is.

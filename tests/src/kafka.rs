@@ -71,6 +71,9 @@ pub struct Record {
     /// Its value; `None` in a tombstone.
     #[serde(rename = "payload")]
     pub value: Option<String>,
+    /// Names and values of its headers, in turn.
+    #[serde(default)]
+    pub headers: Vec<String>,
 }
 
 /// One test's corner of a broker.
@@ -115,6 +118,15 @@ impl Kafka {
             brokers: brokers.to_owned(),
             prefix: unique_prefix(test),
             patience: PATIENCE,
+        }
+    }
+
+    /// The same broker, and topics with another prefix.
+    #[must_use]
+    pub fn with_prefix(&self, prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            ..self.clone()
         }
     }
 

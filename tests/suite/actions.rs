@@ -81,6 +81,7 @@ fn topics() -> TopicSettings {
         partitions: 2,
         replication: 1,
         retention: 604_800_000,
+        exercise: false,
         tidy: riskflow_config::Tidy::default(),
     }
 }

@@ -59,6 +59,7 @@ fn topics() -> String {
             Shape::OutputTable => "output table",
             Shape::OutputLog => "output log",
             Shape::Internal => "internal table",
+            Shape::InternalLog => "internal log",
         };
         let keeps = match topic.cleanup() {
             Cleanup::Compact => "the last record of a key",

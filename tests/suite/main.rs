@@ -28,6 +28,7 @@ mod quiet;
 mod reading;
 mod recovery;
 mod releases;
+mod replaying;
 mod restart;
 mod simulation;
 mod storms;

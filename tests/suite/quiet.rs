@@ -11,7 +11,7 @@ use riskflow_config::WrittenSettings;
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{Polled, Share, Until, Verdict, open_source};
 use riskflow_model::Millis;
-use riskflow_model::progress::{Offsets, Progress};
+use riskflow_model::progress::{ClosedEpoch, Offsets, Progress};
 use riskflow_model::topic::Topic;
 use riskflow_tests::history::Draw;
 use serde_json::{Value, json};
@@ -177,8 +177,10 @@ impl Published {
         loop {
             let polled = source.poll(usize::MAX, &mut |record| {
                 let (key, value) = (text(record.key.unwrap()), record.payload.map(text));
-                if record.topic == Topic::PROGRESS {
-                    if let Some(value) = value.filter(|_| key != Progress::BASE) {
+                if record.topic.is_internal() {
+                    // What `out.epoch` says of an epoch is what the progress says of it. Positions come with each start.
+                    let is_epoch = key != Progress::BASE && !ClosedEpoch::is_position(&key);
+                    if let Some(value) = value.filter(|_| is_epoch) {
                         let before = published.progress.insert(key, value.clone());
                         assert!(
                             before.is_none_or(|before| before == value),

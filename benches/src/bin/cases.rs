@@ -173,6 +173,7 @@ fn open(log: &Path, topic: Topic) -> Result<Box<dyn Source>> {
         partitions: 4,
         replication: 1,
         retention: 604_800_000,
+        exercise: false,
         tidy: riskflow_config::Tidy::default(),
     };
     let beginning = Offsets::default();

@@ -95,6 +95,7 @@ impl Place {
             partitions: 4,
             replication: 1,
             retention: 86_400_000,
+            exercise: false,
             tidy: riskflow_config::Tidy::default(),
         };
         Self {

@@ -1,4 +1,4 @@
-//! A record in one line of JSON: `{"topic", "key", "value", "arrival"}`.
+//! A record in one line of JSON: `{"topic", "key", "value", "arrival"}`; of an exercise it says so, with `"exercise": true`.
 
 use std::borrow::Cow;
 
@@ -28,7 +28,12 @@ impl<'a> Envelope<'a> {
 
     /// Writes a line, end included. The value must be JSON; it is written as it stands, and not looked into: what goes out is
     /// serialized by ourselves.
-    pub fn write(line: &mut Vec<u8>, topic: Topic, key: &str, value: Option<&[u8]>, arrival: &str) {
+    pub fn write(
+        line: &mut Vec<u8>,
+        (topic, key): (Topic, &str),
+        value: Option<&[u8]>,
+        (arrival, exercise): (&str, bool),
+    ) {
         debug_assert!(
             value.is_none_or(|value| serde_json::from_slice::<&RawValue>(value).is_ok()),
             "a payload is JSON"
@@ -48,7 +53,7 @@ impl<'a> Envelope<'a> {
         }
         line.extend_from_slice(br#","arrival":""#);
         line.extend_from_slice(arrival.as_bytes());
-        line.extend_from_slice(b"\"}\n");
+        line.extend_from_slice(if exercise { b"\",\"exercise\":true}\n" } else { b"\"}\n" });
     }
 
     /// The topic, named with or without prefix.

@@ -10,16 +10,16 @@ use riskflow_model::topic::Topic;
 use super::envelope::Envelope;
 use crate::{EpochRecords, OutRecord, Sink, SinkError};
 
-/// Opens the sink for this folder; `-` for standard output.
+/// Opens the sink for this folder; `-` for standard output. What is an exercise is marked in every line.
 ///
 /// # Errors
 ///
 /// When the folder cannot be made.
-pub fn open_sink(folder: &Path) -> Result<Box<dyn Sink>, SinkError> {
+pub fn open_sink(folder: &Path, exercise: bool) -> Result<Box<dyn Sink>, SinkError> {
     if folder.as_os_str() == "-" {
-        return Ok(Box::new(StdoutSink));
+        return Ok(Box::new(StdoutSink { exercise }));
     }
-    Ok(Box::new(FileSink::open(folder)?))
+    Ok(Box::new(FileSink::open(folder, exercise)?))
 }
 
 /// Appends envelopes to `<topic>.ndjson`, topics without prefix; a record's arrival is its epoch.
@@ -28,6 +28,7 @@ pub struct FileSink {
     files: BTreeMap<Topic, TopicFile>,
     /// Lines on their way to each file; empty between commits.
     lines: BTreeMap<Topic, Vec<u8>>,
+    exercise: bool,
 }
 
 impl FileSink {
@@ -36,7 +37,7 @@ impl FileSink {
     /// # Errors
     ///
     /// When it cannot be made, or an earlier run wrote there.
-    pub fn open(folder: &Path) -> Result<Self, SinkError> {
+    pub fn open(folder: &Path, exercise: bool) -> Result<Self, SinkError> {
         fs::create_dir_all(folder).map_err(about(folder))?;
         for topic in Topic::outputs() {
             let file = path(folder, topic);
@@ -48,6 +49,7 @@ impl FileSink {
             folder: folder.to_owned(),
             files: BTreeMap::new(),
             lines: BTreeMap::new(),
+            exercise,
         })
     }
 
@@ -58,7 +60,7 @@ impl FileSink {
             for record in records {
                 topics.insert(record.topic);
                 let lines = lines.entry(record.topic).or_default();
-                write_line(lines, &arrival, record);
+                write_line(lines, (&arrival, self.exercise), record);
                 if lines.len() >= PIECE {
                     self.file(record.topic, |file| file.write(lines))?;
                     lines.clear();
@@ -103,7 +105,9 @@ impl Sink for FileSink {
 }
 
 /// Writes envelopes of all topics to standard output; nothing is durable there but what its reader keeps.
-pub struct StdoutSink;
+pub struct StdoutSink {
+    exercise: bool,
+}
 
 impl Sink for StdoutSink {
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
@@ -111,7 +115,7 @@ impl Sink for StdoutSink {
         for EpochRecords { epoch, records } in epochs {
             let arrival = epoch.to_string();
             for record in records {
-                write_line(&mut lines, &arrival, record);
+                write_line(&mut lines, (&arrival, self.exercise), record);
             }
         }
         let mut stdout = io::stdout().lock();
@@ -122,8 +126,8 @@ impl Sink for StdoutSink {
     }
 }
 
-fn write_line(lines: &mut Vec<u8>, arrival: &str, record: &OutRecord) {
-    Envelope::write(lines, record.topic, &record.key, record.payload.as_deref(), arrival);
+fn write_line(lines: &mut Vec<u8>, mark: (&str, bool), record: &OutRecord) {
+    Envelope::write(lines, (record.topic, &record.key), record.payload.as_deref(), mark);
 }
 
 fn about(path: &Path) -> impl FnOnce(io::Error) -> SinkError {

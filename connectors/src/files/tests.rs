@@ -42,6 +42,7 @@ fn settings() -> TopicSettings {
         partitions: 1,
         replication: 1,
         retention: 86_400_000,
+        exercise: false,
         tidy: riskflow_config::Tidy::default(),
     }
 }

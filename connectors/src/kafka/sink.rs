@@ -142,9 +142,11 @@ impl KafkaSink {
                     }
                 }
                 let name = self.settings.name(record.topic);
-                let mut message = BaseRecord::to(&name)
-                    .key(record.key.as_str())
-                    .headers(headers(*epoch, record, *count));
+                let mut message = BaseRecord::to(&name).key(record.key.as_str()).headers(headers(
+                    *epoch,
+                    record,
+                    (*count, self.settings.exercise),
+                ));
                 *count += 1;
                 if let Some(payload) = &record.payload {
                     message = message.payload(payload.as_slice());
@@ -378,8 +380,9 @@ fn refused(topic: &str, error: KafkaError) -> BrokerError {
     }
 }
 
-/// CloudEvents 1.0, Kafka protocol binding, binary mode. `before`: how many records of this key the epoch has before it.
-pub(super) fn headers(epoch: Millis, record: &OutRecord, before: u32) -> OwnedHeaders {
+/// CloudEvents 1.0, Kafka protocol binding, binary mode. `before`: how many records of this key the epoch has before it. What is an
+/// exercise has the extension attribute `exercise` besides.
+pub(super) fn headers(epoch: Millis, record: &OutRecord, (before, exercise): (u32, bool)) -> OwnedHeaders {
     let topic = record.topic.name();
     // What tells repeats apart stands where no key can look like it.
     let repeat = if before > 0 {
@@ -397,11 +400,14 @@ pub(super) fn headers(epoch: Millis, record: &OutRecord, before: u32) -> OwnedHe
         ("ce_logicaltime", epoch.0.to_string()),
         ("content-type", "application/json".to_owned()),
     ];
-    all.iter()
-        .fold(OwnedHeaders::new_with_capacity(all.len()), |headers, (key, value)| {
+    let mark = exercise.then(|| ("ce_exercise", "true".to_owned()));
+    all.iter().chain(&mark).fold(
+        OwnedHeaders::new_with_capacity(all.len() + 1),
+        |headers, (key, value)| {
             headers.insert(Header {
                 key,
                 value: Some(value),
             })
-        })
+        },
+    )
 }

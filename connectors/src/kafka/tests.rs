@@ -34,6 +34,7 @@ fn settings() -> TopicSettings {
         partitions: 2,
         replication: 1,
         retention: 86_400_000,
+        exercise: false,
         tidy: riskflow_config::Tidy::default(),
     }
 }
@@ -222,14 +223,15 @@ fn what_is_wrong_with_a_property_is_told_without_its_value() {
 
 #[test]
 fn headers_are_those_of_cloud_events_and_the_same_each_time() {
-    let headers = |before| {
-        let headers = super::sink::headers(Millis(1_627_187_400_000), &record("r/a", None), before);
+    let headers_of = |before, exercise| {
+        let headers = super::sink::headers(Millis(1_627_187_400_000), &record("r/a", None), (before, exercise));
         let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
         headers
             .iter()
             .map(|header| format!("{}={}", header.key, text(header.value)))
             .collect::<Vec<_>>()
     };
+    let headers = |before| headers_of(before, false);
     assert_eq!(
         headers(0),
         [
@@ -243,6 +245,8 @@ fn headers_are_those_of_cloud_events_and_the_same_each_time() {
         ]
     );
     assert_eq!(headers(2)[1], "ce_id=1627187400000.2-out.warning.state-r/a");
+    let exercise = headers_of(0, true);
+    assert_eq!((&exercise[..7], &*exercise[7]), (&headers(0)[..], "ce_exercise=true"));
 }
 
 #[test]

@@ -114,6 +114,21 @@ pub enum LogError {
         /// Its folder.
         path: PathBuf,
     },
+    /// What is no exercise was to be written to the log of one.
+    #[error(
+        "{} is the log of an exercise (`riskflow replay`): a live job does not write there; give another folder",
+        path.display()
+    )]
+    Exercise {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// An exercise was to be written to a log that is none.
+    #[error("{} is a log that no exercise made: nothing is replayed into it; give another folder", path.display())]
+    NoExercise {
+        /// Its folder.
+        path: PathBuf,
+    },
     /// A record is too large for a frame.
     #[error("a record of {found} bytes is too large; give at most {most}")]
     TooLarge {
@@ -153,6 +168,8 @@ impl LogError {
             | Self::PartitionsChanged { .. }
             | Self::NoPartition { .. }
             | Self::Gap { .. }
+            | Self::Exercise { .. }
+            | Self::NoExercise { .. }
             | Self::TooLarge { .. } => Retry::Never,
         }
     }

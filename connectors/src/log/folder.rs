@@ -111,6 +111,33 @@ pub(super) fn lock(path: &Path, hold: Hold) -> Result<File, LogError> {
     }
 }
 
+/// The file that marks a log as that of an exercise.
+const EXERCISE: &str = "exercise";
+
+/// Sees to it that exercises and what is none do not get into one log: that of an exercise is marked before anything is written to it.
+pub(super) fn keep_apart(log_folder: &Path, exercise: bool) -> Result<(), LogError> {
+    let mark = log_folder.join(EXERCISE);
+    let marked = mark.try_exists().map_err(LogError::io(&mark))?;
+    let path = log_folder.to_owned();
+    match (exercise, marked) {
+        (true, true) | (false, false) => Ok(()),
+        (false, true) => Err(LogError::Exercise { path }),
+        (true, false) => {
+            fs::create_dir_all(log_folder).map_err(LogError::io(log_folder))?;
+            let holds_any = fs::read_dir(log_folder).map_err(LogError::io(log_folder))?.next();
+            if holds_any.is_some() {
+                return Err(LogError::NoExercise { path });
+            }
+            fs::write(
+                &mark,
+                "all that is in this log is an exercise, written by `riskflow replay`\n",
+            )
+            .map_err(LogError::io(&mark))?;
+            sync(log_folder)
+        }
+    }
+}
+
 /// Makes new and removed entries of a folder last.
 pub(super) fn sync(folder: &Path) -> Result<(), LogError> {
     // The parent of a relative path of one part is written as nothing.

@@ -65,6 +65,7 @@ impl LogSink {
         (limit, handles): (u64, Arc<Handles>),
         loss: &mut Loss<'_>,
     ) -> Result<Self, LogError> {
+        folder::keep_apart(folder, settings.exercise)?;
         let locks = lock_topics(folder, settings, loss)?;
         // Behind the locks: no other process commits now.
         let (known, standing) = commits::read(folder, settings)?;

@@ -28,6 +28,7 @@ fn settings() -> TopicSettings {
         partitions: 2,
         replication: 1,
         retention: 86_400_000,
+        exercise: false,
         tidy: riskflow_config::Tidy::default(),
     }
 }

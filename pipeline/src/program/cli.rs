@@ -83,6 +83,15 @@ pub enum Command {
     /// 1 if most of the records were refused.
     #[command(after_help = EXIT_CODES)]
     Run(RunArguments),
+    /// Run a history once more, to somewhere else: from the configured log or Kafka, or from files.
+    ///
+    /// What comes of it is an exercise: it goes to files, to a log of its own or to topics with another prefix, every record is marked, and
+    /// live topics are never written to. The same history gives the same bytes at any speed, on any number of workers, and after any crash:
+    /// on a log or Kafka the same command goes on where it stood, files are written anew. It begins with the retained input.
+    ///
+    /// Example: `riskflow replay --from 2024-07-24T00:00:00+08:00 --until 2024-07-26T00:00:00+08:00 --rules new/ --out exercise`
+    #[command(after_help = EXIT_CODES)]
+    Replay(ReplayArguments),
     /// List the packs of rules that come with riskflow, or load packs or rules of your own.
     #[command(after_help = EXIT_CODES)]
     Rules(RulesArguments),
@@ -175,6 +184,81 @@ pub struct RunArguments {
     /// publish how the tables then differ. Warnings that rest on what is gone are withdrawn.
     #[arg(long)]
     pub start_anew: bool,
+}
+
+/// What to replay, and where to.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("to").args(["out", "to_log", "prefix"]).required(true))]
+pub struct ReplayArguments {
+    /// Files of the history in the place of the configured input: named as `riskflow import` names them (`observations.csv.gz`,
+    /// `TOPIC=FILE`, a folder); several are merged by time.
+    #[arg(value_name = "FILE|FOLDER")]
+    pub files: Vec<PathBuf>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Write NDJSON, one file a topic, into this folder; `-` for standard output.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// Write an embedded log in this folder, with checkpoints beside it in `FOLDER-checkpoints`.
+    #[arg(long, value_name = "FOLDER")]
+    pub to_log: Option<PathBuf>,
+    /// Write to Kafka, to topics with this prefix, such as `exercise.`; they are made where they are not there.
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Option<String>,
+    /// With `--prefix`: the folder or bucket of the replay's checkpoints; `PREFIX-checkpoints` by default.
+    #[arg(long, value_name = "PLACE", requires = "prefix")]
+    pub checkpoints: Option<String>,
+    /// Close the very epochs that the configured job closed, as its `out.epoch` has them, and compare what each gives. Otherwise epochs
+    /// lie on the grid of `epoch.replay_tick`.
+    #[arg(long, conflicts_with_all = ["rules", "clock"])]
+    pub as_ran: bool,
+    /// With `--as-ran`: exit with 1 if an epoch gives something else than it gave when it ran.
+    #[arg(long, requires = "as_ran")]
+    pub verify: bool,
+    /// Write from this time on; what came before is evaluated, and the tables as they are then come first.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Millis>,
+    /// End with this time; by default with the last record.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Millis>,
+    /// At most so many times as fast as the history was, such as 1 or 100; by default as fast as the machine can.
+    #[arg(long, value_name = "TIMES", value_parser = speed)]
+    pub speed: Option<f64>,
+    /// When a record is taken: when it arrived, as recorded, or at its own time. By default `arrival`, and `event-time` for files that
+    /// are no envelopes.
+    #[arg(long, value_name = "CLOCK")]
+    pub clock: Option<ReplayClock>,
+    /// Rules in the place of those of the history: packs, files or folders, as for `riskflow rules load`.
+    #[arg(long, num_args = 1.., value_name = "PACK|FILE|FOLDER")]
+    pub rules: Vec<String>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// When a replay takes a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReplayClock {
+    /// When it arrived; one that does not say so at its own time.
+    Arrival,
+    /// At its own time; base data and rules come first.
+    EventTime,
+}
+
+impl From<ReplayClock> for riskflow_config::Clock {
+    fn from(clock: ReplayClock) -> Self {
+        match clock {
+            ReplayClock::Arrival => Self::Arrival,
+            ReplayClock::EventTime => Self::EventTime,
+        }
+    }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let give = || "give a number from 0.001 to 1000000".to_owned();
+    let speed: f64 = text.trim_start_matches(['x', '×']).parse().map_err(|_| give())?;
+    (0.001..=1_000_000.0).contains(&speed).then_some(speed).ok_or_else(give)
 }
 
 /// How large the demo is.

@@ -14,6 +14,7 @@ mod generate;
 mod import;
 mod loop_table;
 mod configuration;
+mod replay;
 mod rules;
 mod run;
 mod schema;
@@ -24,6 +25,7 @@ mod topics;
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
         Command::Rules(arguments) => rules::rules(&arguments),
         Command::Import(arguments) => import::import(&arguments),
         Command::Check(arguments) => check::check(&arguments),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
 use arc_swap::ArcSwapOption;
-use riskflow_config::{Clock, Settings};
+use riskflow_config::{Clock, Input, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Part};
 use riskflow_connectors::{
     Begun, Identity, Share, Source, SourceError, Span, Until, open_sink, reopen_source, tidy_input,
@@ -156,7 +156,7 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
     if publishes {
         check_topics(settings)?;
     }
-    let sink = publishes.then(|| open_sink(&settings.output, &settings.topics, settings.guarantee));
+    let sink = publishes.then(|| open_sink(&settings.output, &settings.output_topics, settings.guarantee));
     let sink = sink.transpose().context("could not open the output")?;
     let mut sink = sink.map(|sink| tidy_input(sink, &settings.input, &settings.topics));
     let begun = sink.as_mut().filter(|_| is_definite(settings));
@@ -166,10 +166,13 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
     let lasting = is_definite(settings).then(|| lasting(settings, handles, &state));
     let lasting = lasting.transpose()?;
     // The others are told where they begin.
-    let recovery = match &lasting {
+    let mut recovery = match &lasting {
         Some(lasting) if publishes => recover(settings, &lasting.store, begun.as_ref())?,
         _ => Recovery::default(),
     };
+    if publishes {
+        recovery.replay(settings)?;
+    }
     let committed = match &lasting {
         Some(lasting) => lasting.checkpointer.committed(),
         None => Box::new(|_, _, _| ()) as Committed,
@@ -250,7 +253,7 @@ fn run_workers(settings: &Settings, job: &Arc<Job>) -> Result<()> {
 fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Lasting> {
     let mut store = CheckpointStore::open(&settings.checkpoint.path).context("could not open the checkpoints")?;
     if settings.cluster.process == 0 {
-        let job = Identity::find(&settings.input, &settings.output, &settings.topics);
+        let job = Identity::find(&settings.input, &settings.output, &settings.output_topics);
         let job = job.context("could not find out which job this is")?;
         store.claim(&job).context("could not use the checkpoints")?;
     }
@@ -437,6 +440,8 @@ fn open_sources(
     let share = Share { index, peers };
     let (base, others): (Vec<Topic>, Vec<Topic>) =
         settings.capabilities.inputs().partition(|topic| topic.is_input_table());
+    let instead = settings.instead.iter().filter_map(|file| file.topic.as_deref());
+    let instead: Vec<Topic> = instead.filter_map(Topic::from_name).collect();
     let (known, marks) = start.known.clone();
     let known = known.with_marks(&marks);
     let span = Span {
@@ -444,6 +449,16 @@ fn open_sources(
         from: &start.from,
         known: Some(&known),
     };
-    let open = |topics: &[Topic]| reopen_source(&settings.input, &settings.topics, topics, share, span);
-    Ok(vec![open(&base)?, open(&others)?])
+    let open = |topics: &[Topic]| {
+        let mut topics = topics.to_vec();
+        topics.retain(|topic| !instead.contains(topic));
+        reopen_source(&settings.input, &settings.topics, &topics, share, span)
+    };
+    let mut sources = vec![open(&base)?, open(&others)?];
+    if !instead.is_empty() {
+        let files = Input::Files(settings.instead.clone());
+        let source = reopen_source(&files, &settings.topics, &instead, share, span)?;
+        sources.insert(0, source);
+    }
+    Ok(sources)
 }

@@ -77,6 +77,8 @@ pub struct Done {
     pub dead_letters: Vec<(&'static str, u64)>,
     /// What happened to warnings, by kind.
     pub deltas: Vec<(&'static str, u64)>,
+    /// Replayed epochs that gave another result than before.
+    pub differed: u64,
 }
 
 /// What is counted of warnings that were over when they were found never to have been: those that were raised less those that ended
@@ -385,6 +387,7 @@ impl Metrics {
                 &self.deltas,
                 DeltaKind::ALL.into_iter().map(DeltaKind::name).chain([WITHDRAWN_PAST]),
             ),
+            differed: self.replay_differences.get(),
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Plan {
     /// The clock was ahead: the state is made anew from the input that is there, by its time of arrival, in epochs behind this
     /// one.
     pub rewound: Option<u64>,
+    /// Whether the job ends with the last recorded epoch.
+    pub ends: bool,
 }
 
 /// How the job may go on.
@@ -127,7 +129,7 @@ const IDLE: Duration = Duration::from_millis(50);
 /// How often sources are asked whether a record is at hand: as often as epochs may close, within these bounds.
 pub const POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(20));
 /// No history begins before this.
-const DAWN: i64 = 1;
+pub const DAWN: i64 = 1;
 
 /// Decides about epochs.
 #[derive(Debug)]
@@ -303,6 +305,9 @@ impl Pace {
         }
         if let Some((moment, bound)) = self.plan.recorded.pop_front() {
             return self.close_at(moment, recorded(bound));
+        }
+        if self.plan.ends {
+            return Step::End;
         }
         // The reports on the last epoch tell what comes next.
         self.phase = Phase::History;

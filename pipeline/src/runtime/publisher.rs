@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, failpoint, fault};
-use riskflow_model::Millis;
 use riskflow_model::output::{CaseDelta, DeadLetter, Notice, WarningDelta};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::{Cleanup, Topic};
+use riskflow_model::{Key, Millis};
 
 use crate::runtime::metrics::Metrics;
 use crate::runtime::output::EpochOutput;
@@ -220,6 +220,7 @@ impl Publishing {
                 continue;
             }
             let clock = completed.closing.clock;
+            let quiet = completed.output.epoch < self.beginning.quiet_before;
             if completed.closing.rewinding {
                 self.made_anew(&completed);
                 continue;
@@ -228,7 +229,9 @@ impl Publishing {
             // The comparison needs the tables as of this epoch, so they move on before the commit; readers wait for it.
             self.move_on(&completed.output);
             // Of what the epoch gives, whatever of it stands in the output already.
-            let digest = self.beginning.definite.then(|| digest(&records));
+            let compares = self.beginning.definite || !self.beginning.ran.is_empty();
+            let digest = compares.then(|| digest(&records));
+            self.compare_with_run(completed.output.epoch, digest);
             // Where the state was made anew all is compared, and what was early with it.
             let is_first = self.held.is_some();
             if let Some(left) = (!is_first)
@@ -243,14 +246,19 @@ impl Publishing {
                 records.extend(logs(told));
             }
             let most = |topic| self.sink.most(topic);
-            let (mut records, mut oversized) = match self.published.take() {
+            if quiet {
+                records.clear();
+            }
+            let (mut records, mut oversized) = match self.published.take_if(|_| !quiet) {
                 Some(published) => compared(&self.tables, &completed.output, published, (records, most)),
                 None => (records, Vec::new()),
             };
             oversized.extend(fit_all(&mut records, most));
             self.tell_oversized(&oversized);
-            count(&self.metrics, told.as_ref().unwrap_or(&completed.output), &records);
-            if let Some(digest) = digest {
+            if !quiet {
+                count(&self.metrics, told.as_ref().unwrap_or(&completed.output), &records);
+            }
+            if let Some(digest) = digest.filter(|_| self.beginning.definite) {
                 let oldest = Millis(self.shared.oldest_checkpoint.load(Ordering::Acquire));
                 self.progress
                     .record(&completed.output, clock, digest, oldest, &mut records);
@@ -265,10 +273,10 @@ impl Publishing {
         if fault("fault::progress_apart") {
             let mut progress = epochs.clone();
             for epoch in &mut progress {
-                epoch.records.retain(|record| record.topic == Topic::PROGRESS);
+                epoch.records.retain(|record| record.topic.is_internal());
             }
             for epoch in &mut epochs {
-                epoch.records.retain(|record| record.topic != Topic::PROGRESS);
+                epoch.records.retain(|record| !record.topic.is_internal());
             }
             self.commit(&mut progress)?;
             // A table is mended after a restart; what was to be told once is gone.
@@ -303,6 +311,17 @@ impl Publishing {
             }
         }
         Ok(())
+    }
+
+    /// Tells where a replay gives something else than the job gave that ran.
+    fn compare_with_run(&mut self, epoch: Millis, digest: Option<Key>) {
+        let Some((before, digest)) = self.beginning.ran.remove(&epoch).zip(digest) else {
+            return;
+        };
+        if *before != digest.to_string() {
+            self.metrics.replay_differed();
+            tracing::debug!(%epoch, %digest, %before, "an epoch gives another result than it gave when it ran");
+        }
     }
 
     /// What is told with the first epoch after the state was made anew, and it.

@@ -32,6 +32,8 @@ use crate::runtime::clock::{TOLERANCE, wall_clock};
 use crate::runtime::pace::{Moment, Plan};
 use crate::runtime::publisher::{Beginning, Foretold, Open, Refused, Told};
 
+mod replayed;
+
 /// Where every worker begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
@@ -196,8 +198,8 @@ impl Recovery {
     ///
     /// When output or checkpoints cannot be read, or do not say where to go on.
     pub fn find(settings: &Settings, store: &CheckpointStore, begun: Option<&Begun>) -> Result<Self> {
-        let resume =
-            resume(&settings.output, &settings.topics, begun).context("could not read the progress of the output")?;
+        let resume = resume(&settings.output, &settings.output_topics, begun)
+            .context("could not read the progress of the output")?;
         let ahead = resume.last_time().0 - wall_clock();
         let rewinds = settings.clock == Clock::Live && ahead > settings.time.max_future.0.max(TOLERANCE);
         let mut recovery = if settings.recovery.start_anew {
@@ -254,7 +256,7 @@ impl Recovery {
             .unwrap_or_default();
         if !recovery.is_exact() {
             let tables = tables_of(settings).context("could not look for the tables in the output")?;
-            let published = published_tables(&settings.output, &settings.topics, &tables);
+            let published = published_tables(&settings.output, &settings.output_topics, &tables);
             recovery.beginning.published = Some(published.context("could not read the tables in the output")?);
         }
         Ok(recovery)
@@ -359,6 +361,7 @@ impl Recovery {
                 .filter(|(moment, _)| moment.epoch > begin.0.unsigned_abs())
                 .collect(),
             rewound: None,
+            ends: false,
         };
         let mut beginning = Beginning {
             last,
@@ -392,7 +395,7 @@ fn tables_of(settings: &Settings) -> Result<Vec<Topic>> {
     let Some(place) = Place::of_output(&settings.output).filter(|_| !others.is_empty()) else {
         return Ok(needed);
     };
-    let there = check(place, &settings.topics, &others)?.into_iter();
+    let there = check(place, &settings.output_topics, &others)?.into_iter();
     let there = there.filter(|report| !matches!(report.state, TopicState::Missing));
     Ok(needed.into_iter().chain(there.map(|report| report.topic)).collect())
 }
@@ -445,7 +448,7 @@ fn recorded(resume: &Resume) -> impl Iterator<Item = (Moment, Offsets)> {
 /// The rows of a table as they stand in the output.
 fn standing<R: DeserializeOwned>(settings: &Settings, topic: Topic) -> Result<Vec<R>> {
     let name = topic.name();
-    let rows = published_rows(&settings.output, &settings.topics, topic);
+    let rows = published_rows(&settings.output, &settings.output_topics, topic);
     let rows = rows.with_context(|| format!("could not read what stands in `{name}`"))?;
     let rows = rows.iter().map(|row| serde_json::from_slice::<Stamped<R>>(row));
     let rows: Result<Vec<R>, _> = rows.map(|row| row.map(|stamped| stamped.record)).collect();
@@ -459,16 +462,15 @@ fn each_of<R: OutputRecord + DeserializeOwned>(
 ) -> Result<()> {
     let topic = Topic::of::<R>();
     let mut failed = None;
-    let read =
-        published_log(
-            &settings.output,
-            &settings.topics,
-            topic,
-            &mut |record, is_cut| match serde_json::from_slice(record) {
-                Ok(record) => take(record, is_cut),
-                Err(error) => drop(failed.get_or_insert(error)),
-            },
-        );
+    let read = published_log(
+        &settings.output,
+        &settings.output_topics,
+        topic,
+        &mut |record, is_cut| match serde_json::from_slice(record) {
+            Ok(record) => take(record, is_cut),
+            Err(error) => drop(failed.get_or_insert(error)),
+        },
+    );
     read.with_context(|| format!("could not read `{}`", topic.name()))?;
     failed.map_or(Ok(()), |error| {
         Err(error).with_context(|| format!("a record of `{}` cannot be read", topic.name()))

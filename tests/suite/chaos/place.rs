@@ -55,6 +55,8 @@ pub trait Place {
 
 pub struct LogPlace {
     folder: TempDir,
+    /// Where in it the log lies.
+    within: &'static str,
     writers: RefCell<BTreeMap<Topic, LogWriter>>,
 }
 
@@ -64,6 +66,7 @@ fn topics() -> TopicSettings {
         partitions: 3,
         replication: 1,
         retention: 86_400_000,
+        exercise: false,
         tidy: riskflow_config::Tidy::default(),
     }
 }
@@ -79,6 +82,16 @@ impl LogPlace {
         let writers = Topic::inputs().map(open).collect();
         Self {
             writers: RefCell::new(writers),
+            within: "",
+            folder,
+        }
+    }
+
+    /// An output that a job wrote, without inputs.
+    pub fn at_output(folder: TempDir, within: &'static str) -> Self {
+        Self {
+            writers: RefCell::default(),
+            within,
             folder,
         }
     }
@@ -126,7 +139,7 @@ impl Place for LogPlace {
     }
 
     fn all(&self, topic: Topic) -> Vec<Row> {
-        let input = Input::Log(self.folder.path().to_owned());
+        let input = Input::Log(self.folder.path().join(self.within));
         let opened = open_source(
             &input,
             &topics(),
@@ -217,6 +230,16 @@ impl KafkaPlace {
     pub fn create_topics(&self) {
         let status = self.command("topics").arg("--create").stdout(Stdio::null()).status();
         assert!(status.unwrap().success());
+    }
+
+    /// The prefix of its topics.
+    pub fn prefix(&self) -> &str {
+        self.kafka.prefix()
+    }
+
+    /// Topics of its broker with another prefix.
+    pub fn corner(&self, prefix: &str) -> Kafka {
+        self.kafka.with_prefix(prefix)
     }
 
     /// The name of a topic on the broker.

@@ -16,6 +16,7 @@ const RETENTION: i64 = 50;
 fn settings() -> TopicSettings {
     TopicSettings {
         partitions: 2,
+        exercise: false,
         tidy: riskflow_config::Tidy {
             outputs: Some(RETENTION),
             inputs: Some(RETENTION),
@@ -253,6 +254,7 @@ fn a_log_keeps_its_records_for_the_retention_and_not_much_longer() {
     assert_eq!(followed.table.len(), 500);
     // Nothing goes where nothing is said.
     let keeps = TopicSettings {
+        exercise: false,
         tidy: riskflow_config::Tidy::default(),
         ..settings()
     };

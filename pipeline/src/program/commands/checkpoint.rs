@@ -48,7 +48,8 @@ pub fn checkpoint(arguments: &CheckpointArguments) -> Result<ExitCode> {
 }
 
 fn this_job(settings: &Settings) -> Result<Identity> {
-    Identity::find(&settings.input, &settings.output, &settings.topics).context("could not find out which job this is")
+    Identity::find(&settings.input, &settings.output, &settings.output_topics)
+        .context("could not find out which job this is")
 }
 
 fn list(listed: &[Listed], as_json: bool) {

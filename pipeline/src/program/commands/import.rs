@@ -3,8 +3,8 @@
 //! Everything is read twice: first to check every row, so that nothing half good is written, then to write it. What can be read
 //! only once is copied beside first.
 
-mod files;
-mod mapping;
+pub(super) mod files;
+pub(super) mod mapping;
 mod rejects;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -160,6 +160,31 @@ fn load(settings: &Settings, what: &[String], how: How) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The rules and limits of packs and files, each checked.
+///
+/// # Errors
+///
+/// When one is refused (all that are, are told first), or none is a rule.
+pub(super) fn checked(what: &[String]) -> Result<Vec<(Topic, Row)>> {
+    let mut given = Stock::default();
+    read_given(what, &mut given)?;
+    let report = Report::of(given, None);
+    if !report.has_rules() {
+        return Err(no_rules(what));
+    }
+    if report.has_refused() {
+        report.for_people().iter().for_each(tell);
+        return Err(Usage("some of the rules cannot be used".to_owned()).into());
+    }
+    let mut given = Stock::default();
+    read_given(what, &mut given)?;
+    Ok(given
+        .rows
+        .into_iter()
+        .map(|((topic, _), (row, _))| (topic, row))
+        .collect())
+}
+
 /// Reads packs and files; all packs where none is named.
 fn read_given(what: &[String], stock: &mut Stock) -> Result<()> {
     if what.is_empty() {

@@ -1,6 +1,6 @@
 //! `riskflow run`.
 
-mod news;
+pub(super) mod news;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -113,7 +113,6 @@ fn introduce(arguments: &RunArguments, settings: &Settings) {
 /// When most of the records of files were refused: whatever was to be learnt from them was not.
 fn sum_up(handles: &Handles, from_files: bool) -> Result<()> {
     let done: &Done = &handles.metrics.done();
-    let total = |counts: &[(&str, u64)]| counts.iter().map(|(_, count)| count).sum::<u64>();
     let mut lines = String::new();
     for (what, counts) in [
         ("records", &done.records),
@@ -153,6 +152,11 @@ fn sum_up(handles: &Handles, from_files: bool) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// How many in all.
+pub fn total(counts: &[(&str, u64)]) -> u64 {
+    counts.iter().map(|(_, count)| count).sum()
 }
 
 fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<Server> {

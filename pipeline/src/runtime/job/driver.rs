@@ -16,7 +16,7 @@ use super::Job;
 use super::catching_up::CatchingUp;
 use crate::runtime::clock::{JobClock, Motion, Reading, TOLERANCE};
 use crate::runtime::ingest::{Cut, How};
-use crate::runtime::pace::{Now, Pace, Step};
+use crate::runtime::pace::{DAWN, Now, Pace, Step};
 use crate::runtime::publisher::Closing;
 
 /// What worker 0 knows of the epochs that it closed and that are under way.
@@ -38,7 +38,41 @@ pub(super) struct Driver {
     warned: Instant,
     first_live: FirstLive,
     catching_up: CatchingUp,
+    tempo: Option<Tempo>,
+    /// An epoch that a replay closes when its time has come.
+    held: Option<Due>,
 }
+
+/// An epoch that is to be closed.
+struct Due {
+    cut: Cut,
+    /// Whether it makes the state anew after a clock that was ahead.
+    rewinding: bool,
+}
+
+/// A replay that is no faster than so many times its own time.
+struct Tempo {
+    speed: f64,
+    /// Epochs before are closed as fast as can be.
+    from: i64,
+    /// When the first epoch from there on was closed, and what time it was then.
+    began: Option<(Instant, i64)>,
+}
+
+impl Tempo {
+    /// How long it is until an epoch of this time may be closed.
+    fn left(&mut self, clock: i64) -> Duration {
+        if clock < self.from {
+            return Duration::ZERO;
+        }
+        let (began, first) = *self.began.get_or_insert((Instant::now(), clock));
+        let passed = Duration::from_millis((clock - first).max(0).unsigned_abs());
+        passed.div_f64(self.speed).saturating_sub(began.elapsed())
+    }
+}
+
+/// An epoch that is held is looked at so often at least.
+const HELD: Duration = Duration::from_millis(50);
 
 /// An epoch that is under way for so long is told of, again and again.
 const STALLED: Duration = Duration::from_secs(10);
@@ -63,6 +97,12 @@ impl Driver {
             warned: Instant::now(),
             first_live,
             catching_up: CatchingUp::new(),
+            tempo: settings.replay.speed.map(|speed| Tempo {
+                speed,
+                from: settings.replay.from.map_or(DAWN + 1, |from| from.0),
+                began: None,
+            }),
+            held: None,
         }
     }
 
@@ -73,6 +113,9 @@ impl Driver {
             return None;
         }
         self.watch();
+        if let Some(due) = self.held.take() {
+            return Some(self.close(due));
+        }
         let under_way = self.closed.borrow().len();
         let now = self.read_clock();
         let asked = self.is_time_for_checkpoint();
@@ -97,22 +140,8 @@ impl Driver {
         match step {
             Step::Close(epoch, mut cut) => {
                 cut.checkpoint = asked && !rewinding && self.may_checkpoint(epoch, cut.how);
-                if cut.how != How::Look {
-                    let closing = Closing {
-                        at: Instant::now(),
-                        clock: cut.clock,
-                        checkpoint: cut.checkpoint,
-                        rewinding,
-                    };
-                    self.closed.borrow_mut().insert(epoch, closing);
-                }
                 cut.epoch = epoch;
-                // The dataflow's timestamps are the turns 0, 1, 2 and so on: where the next epoch will be is not known until this
-                // one is done, and a step over what lies between would go through all operators once more.
-                let turn = *self.cuts.time();
-                self.cuts.send(cut);
-                self.cuts.advance_to(turn + 1);
-                Some(Duration::ZERO)
+                Some(self.close(Due { cut, rewinding }))
             }
             Step::Wait(duration) => Some(duration),
             Step::Rewind => {
@@ -126,6 +155,33 @@ impl Driver {
                 None
             }
         }
+    }
+
+    /// Closes an epoch, or holds it until its time has come; says how long to wait.
+    fn close(&mut self, due: Due) -> Duration {
+        let clock = due.cut.clock;
+        let left = self.tempo.as_mut().map_or(Duration::ZERO, |tempo| tempo.left(clock));
+        if !left.is_zero() {
+            self.held = Some(due);
+            // Somebody may ask it to stop.
+            return left.min(HELD);
+        }
+        let Due { cut, rewinding } = due;
+        if cut.how != How::Look {
+            let closing = Closing {
+                at: Instant::now(),
+                clock,
+                checkpoint: cut.checkpoint,
+                rewinding,
+            };
+            self.closed.borrow_mut().insert(cut.epoch, closing);
+        }
+        // The dataflow's timestamps are the turns 0, 1, 2 and so on: where the next epoch will be is not known until this
+        // one is done, and a step over what lies between would go through all operators once more.
+        let turn = *self.cuts.time();
+        self.cuts.send(cut);
+        self.cuts.advance_to(turn + 1);
+        Duration::ZERO
     }
 
     /// What the job's clock says; what it does is told.

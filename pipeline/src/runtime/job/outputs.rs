@@ -30,7 +30,7 @@ pub(super) fn check_topics(settings: &Settings) -> Result<()> {
         return Ok(());
     };
     let outputs: Vec<Topic> = settings.capabilities.outputs().collect();
-    let reports = check(place, &settings.topics, &outputs).context("could not check the output topics")?;
+    let reports = check(place, &settings.output_topics, &outputs).context("could not check the output topics")?;
     let wrong = reports.iter().filter_map(|report| match &report.state {
         TopicState::Ok => None,
         TopicState::Missing => Some(format!("`{}` is missing", report.name)),

@@ -28,6 +28,10 @@ pub struct Beginning {
     pub recorded: VecDeque<(Moment, Offsets)>,
     /// Whether all that is void: the job begins anew.
     pub anew: bool,
+    /// Of epochs before this nothing is published but progress; the rows of the tables come with the first that is.
+    pub quiet_before: Millis,
+    /// What the epochs behind `last` gave when they ran, where a replay closes them as they ran.
+    pub ran: BTreeMap<Millis, Text>,
     /// What the epochs up to `last` gave, where that is recorded.
     pub digests: BTreeMap<Millis, Text>,
     /// Whether another digest is an error.

@@ -32,7 +32,7 @@ pub(super) fn fit(record: &mut OutRecord, most: usize) -> Option<Oversized> {
         return None;
     }
     assert!(
-        record.topic != Topic::PROGRESS,
+        !record.topic.is_internal(),
         "progress is spread over records that fit everywhere"
     );
     let stand_in = record.payload.as_deref().and_then(|payload| {

@@ -1,9 +1,9 @@
-//! Keeps `out.progress`: which epochs were committed, with which offsets and digests.
+//! Keeps `out.progress` and `out.epoch`: which epochs were committed, with which offsets and digests.
 
 use std::collections::VecDeque;
 
 use riskflow_connectors::OutRecord;
-use riskflow_model::progress::{Offsets, Progress};
+use riskflow_model::progress::{ClosedEpoch, Offsets, Progress};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 
@@ -24,6 +24,8 @@ pub(super) struct Recorder {
     /// Epochs of an earlier run whose records are void.
     void: Vec<(Millis, Offsets)>,
     anew: bool,
+    /// Whether the next record is the first of this run.
+    begins: bool,
 }
 
 impl Recorder {
@@ -38,6 +40,7 @@ impl Recorder {
             recorded,
             void: Vec::new(),
             anew: beginning.anew,
+            begins: true,
         };
         if beginning.anew {
             recorder.last = Moment::of(beginning.last.0.unsigned_abs());
@@ -88,7 +91,8 @@ impl Recorder {
             records.extend(Progress::keys(&Progress::key(epoch), &offsets).map(tombstone));
         }
         if rebased {
-            let written = progress(Progress::BASE, self.base, Millis(0), &self.base_offsets, Key::default());
+            let base = standing(self.base, Millis(0), &self.base_offsets, Key::default(), false);
+            let written = spread(Topic::PROGRESS, Progress::BASE, base);
             // One with fewer partitions leaves no part of the one before.
             let before = Progress::keys(Progress::BASE, &before).skip(written.len());
             records.extend(before.map(tombstone));
@@ -99,7 +103,14 @@ impl Recorder {
             clock,
         };
         let (key, previous) = (Progress::key(output.epoch), millis(self.last.epoch));
-        records.extend(progress(&key, moment, previous, &output.offsets, digest));
+        if std::mem::take(&mut self.begins) || rebased {
+            let position = ClosedEpoch::position(previous);
+            let standing = standing(self.last, Millis(0), &self.position, Key::default(), false);
+            records.extend(spread(Topic::EPOCH, &position, standing));
+        }
+        let closed = standing(moment, previous, &output.offsets, digest, anew);
+        records.extend(spread(Topic::EPOCH, &key, closed.clone()));
+        records.extend(spread(Topic::PROGRESS, &key, closed));
         self.position.merge(&output.offsets);
         self.recorded.push_back((moment, output.offsets.clone()));
         self.last = moment;
@@ -110,19 +121,25 @@ const fn millis(epoch: u64) -> Millis {
     Millis(epoch as i64)
 }
 
-fn progress(key: &str, moment: Moment, previous: Millis, offsets: &Offsets, digest: Key) -> Vec<OutRecord> {
+/// Where the input stands with an epoch.
+fn standing(moment: Moment, previous: Millis, offsets: &Offsets, digest: Key, anew: bool) -> Progress {
     let Moment { epoch, clock } = moment;
-    let progress = Progress {
+    Progress {
         epoch: millis(epoch),
         clock: (clock != epoch as i64).then_some(Millis(clock)),
         previous,
         offsets: offsets.clone(),
         marks: offsets.marks(),
         digest: digest.to_string().into(),
+        anew,
         parts: 1,
-    };
+    }
+}
+
+/// The records that say so; `key` is that of the first.
+fn spread(topic: Topic, key: &str, progress: Progress) -> Vec<OutRecord> {
     let records = progress.split(key).into_iter().map(|(key, part)| OutRecord {
-        topic: Topic::PROGRESS,
+        topic,
         key,
         payload: Some(serde_json::to_vec(&part).expect("texts and numbers can be written")),
     });

@@ -30,6 +30,7 @@ struct Written {
 }
 
 /// How rows become records.
+#[derive(Default)]
 pub struct Mapping {
     /// The topic of all of them.
     pub topic: Option<Topic>,

@@ -1,0 +1,324 @@
+//! `riskflow replay`: a history once more, to somewhere else.
+//!
+//! It is the job of `riskflow run` with other settings: the history's clock, an output of its own that is marked as an exercise,
+//! checkpoints of its own, and no HTTP.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use riskflow::runtime::cluster;
+use riskflow::runtime::job::{self, Handles};
+use riskflow::runtime::recovery::is_definite;
+use riskflow_config::{Clock, FileFormat, FileInput, Input, Output, Settings};
+use riskflow_connectors::topics::{Place, create};
+use riskflow_model::topic::Topic;
+use riskflow_model::{Millis, duration};
+use serde_json::json;
+
+use super::configuration;
+use super::import::files::{Given, gather};
+use super::import::mapping::Mapping;
+use super::rules;
+use super::run::news::News;
+use super::run::{stop_on_signals, total};
+use crate::program::cli::{EXIT_INTERRUPTED, ReplayArguments};
+use crate::program::exit::Usage;
+use crate::program::limits;
+use crate::program::terminal::{say, tell};
+
+/// Runs a history, and says what came of it.
+pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
+    let handles = Handles::new()?;
+    stop_on_signals(&handles)?;
+    let (_, mut settings) = configuration::load_and_look(&arguments.config)?;
+    let given = history(arguments, &mut settings)?;
+    let rules = Rules::of(arguments, &mut settings)?;
+    let live = settings.clone();
+    when(arguments, &mut settings)?;
+    elsewhere(arguments, &live, &mut settings)?;
+    limits::check(&settings)?;
+    if settings.cluster.hosts.len() > 1 {
+        cluster::end_with_peers();
+    }
+    if settings.cluster.process > 0 {
+        let place = cluster::tables_at(&settings.cluster.hosts, None);
+        handles.elsewhere.store(Some(Arc::new(place)));
+    }
+    introduce(arguments, &settings);
+    let began = Instant::now();
+    let news = News::start(&handles, &settings);
+    let ended = job::run(&settings, &handles, None);
+    news.end(ended.is_ok());
+    ended?;
+    // They are read until now.
+    drop((given, rules));
+    let interrupted = handles.stop.load(Ordering::Acquire);
+    let differed = handles.metrics.done().differed;
+    sum_up(arguments, &handles, began.elapsed());
+    if interrupted {
+        tell("stopped before its end");
+        return Ok(ExitCode::from(EXIT_INTERRUPTED));
+    }
+    if arguments.verify && differed > 0 {
+        bail!("{differed} epochs gave something else than they gave when they ran");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the history is: files in the place of the configured input, where some are named.
+fn history(arguments: &ReplayArguments, settings: &mut Settings) -> Result<Vec<Given>> {
+    let mut given = Vec::new();
+    if !arguments.files.is_empty() {
+        given = gather(&arguments.files, &Mapping::default())?;
+        let files = given.iter().map(|file| FileInput {
+            path: file.path.clone(),
+            topic: file.topic.map(|topic| topic.name().to_owned()),
+            format: file.topic.is_none().then_some(FileFormat::Envelope),
+        });
+        settings.input = Input::Files(files.collect());
+    }
+    // Files say when something was observed, and seldom when that was known.
+    let plain = matches!(&settings.input, Input::Files(files) if files.iter().any(|file| file.topic.is_some()));
+    settings.clock = match arguments.clock {
+        Some(clock) => clock.into(),
+        None if plain => Clock::EventTime,
+        None => Clock::Arrival,
+    };
+    Ok(given)
+}
+
+/// Rules in the place of those of the history, in a file of their own that goes with it.
+struct Rules {
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Rules {
+    fn of(arguments: &ReplayArguments, settings: &mut Settings) -> Result<Self> {
+        if arguments.rules.is_empty() {
+            return Ok(Self { _folder: None });
+        }
+        let folder = tempfile::tempdir().context("could not make a temporary folder for the rules")?;
+        let mut lines: Vec<(Topic, String)> = vec![(Topic::IN_RULE, String::new())];
+        for (topic, row) in rules::checked(&arguments.rules)? {
+            let json = row.to_json()?;
+            let line = String::from_utf8_lossy(&json);
+            match lines.iter_mut().find(|(other, _)| *other == topic) {
+                Some((_, text)) => *text += &format!("{line}\n"),
+                None => lines.push((topic, format!("{line}\n"))),
+            }
+        }
+        for (topic, text) in lines {
+            let path = folder.path().join(format!("{topic}.ndjson"));
+            fs::write(&path, text).with_context(|| format!("could not write `{}`", path.display()))?;
+            settings.instead.push(FileInput {
+                path,
+                topic: Some(topic.name().to_owned()),
+                format: Some(FileFormat::Ndjson),
+            });
+        }
+        Ok(Self { _folder: Some(folder) })
+    }
+}
+
+/// Which part of the history, how fast, and by which epochs.
+fn when(arguments: &ReplayArguments, settings: &mut Settings) -> Result<()> {
+    settings.until = arguments.until.or(settings.until);
+    if let (Some(from), Some(until)) = (arguments.from, settings.until)
+        && from >= until
+    {
+        return Err(Usage(format!("`--from {from}` is not before `--until {until}`")).into());
+    }
+    settings.replay.from = arguments.from;
+    settings.replay.speed = arguments.speed;
+    settings.http = None;
+    if arguments.as_ran {
+        if matches!(settings.output, Output::Files(_)) || matches!(settings.input, Input::Files(_)) {
+            let says = "`--as-ran` goes by what a job wrote to `out.epoch`: the configured input and output must be a log or Kafka";
+            return Err(Usage(says.to_owned()).into());
+        }
+        settings.replay.as_ran = Some((settings.output.clone(), settings.topics.clone()));
+    }
+    Ok(())
+}
+
+/// Where it writes: never where the configured job does.
+fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Settings) -> Result<()> {
+    settings.topics.tidy = riskflow_config::Tidy::default();
+    settings.output_topics = settings.topics.clone();
+    settings.output_topics.exercise = true;
+    // Of several processes the first writes.
+    let writes = settings.cluster.process == 0;
+    if let Some(folder) = &arguments.out {
+        settings.output = Output::Files(folder.clone());
+        if writes && folder.as_os_str() != "-" {
+            make_room(folder)?;
+        }
+        return Ok(());
+    }
+    if let Some(folder) = &arguments.to_log {
+        settings.output = Output::Log(folder.clone());
+        settings.checkpoint.path = beside(folder);
+        return Ok(());
+    }
+    let Some(prefix) = &arguments.prefix else {
+        unreachable!("one of the places is required");
+    };
+    let ((Output::Kafka(kafka), _) | (_, Input::Kafka(kafka))) = (&live.output, &live.input) else {
+        let says = "`--prefix` writes to Kafka, and neither input nor output is configured to be there; give `--out` or `--log`";
+        return Err(Usage(says.to_owned()).into());
+    };
+    if *prefix == live.topics.prefix {
+        let says = format!(
+            "`--prefix {prefix}` is that of the live topics, and an exercise is never written there; `riskflow run --set \
+             input.clock=arrival` works a history off in the place of the live job"
+        );
+        return Err(Usage(says).into());
+    }
+    settings.output = Output::Kafka(kafka.clone());
+    settings.output_topics.prefix.clone_from(prefix);
+    settings.checkpoint.path = arguments
+        .checkpoints
+        .clone()
+        .unwrap_or_else(|| beside(Path::new(prefix.trim_end_matches('.'))));
+    if writes {
+        let outputs: Vec<Topic> = settings.capabilities.outputs().collect();
+        create(Place::Kafka(kafka), &settings.output_topics, &outputs).context("could not make the output topics")?;
+    }
+    Ok(())
+}
+
+/// The folder of the checkpoints of a replay that writes there: an exercise has none in common with the job.
+fn beside(place: &Path) -> String {
+    let mut path = place.as_os_str().to_owned();
+    path.push("-checkpoints");
+    path.to_string_lossy().into_owned()
+}
+
+/// What marks a folder as written by a replay.
+const MARK: &str = "exercise";
+
+/// An earlier replay into the folder goes: files are always written anew.
+fn make_room(folder: &Path) -> Result<()> {
+    let mark = folder.join(MARK);
+    fs::create_dir_all(folder).with_context(|| format!("could not make `{}`", folder.display()))?;
+    if mark.exists() {
+        for topic in Topic::outputs() {
+            let file = folder.join(format!("{topic}.ndjson"));
+            if file.exists() {
+                fs::remove_file(&file).with_context(|| format!("could not remove `{}`", file.display()))?;
+            }
+        }
+    } else if fs::read_dir(folder)
+        .with_context(|| format!("could not read `{}`", folder.display()))?
+        .next()
+        .is_some()
+    {
+        let says = format!(
+            "`{}` is not empty, and no replay wrote it; give another folder",
+            folder.display()
+        );
+        return Err(Usage(says).into());
+    }
+    fs::write(
+        &mark,
+        "all that is in this folder is an exercise, written by `riskflow replay`\n",
+    )
+    .with_context(|| format!("could not write `{}`", mark.display()))
+}
+
+/// Says what is about to be replayed, from where, and to where.
+fn introduce(arguments: &ReplayArguments, settings: &Settings) {
+    let input = match &settings.input {
+        Input::Log(folder) => format!("the embedded log in {}", folder.display()),
+        Input::Kafka(kafka) => format!("Kafka at {}, topics {}*", kafka.brokers, settings.topics.prefix),
+        Input::Files(files) => format!("{} files", files.len()),
+    };
+    let output = match &settings.output {
+        Output::Log(folder) => format!("the embedded log in {}", folder.display()),
+        Output::Kafka(kafka) => format!("Kafka at {}, topics {}*", kafka.brokers, settings.output_topics.prefix),
+        Output::Files(folder) => format!("files in {}", folder.display()),
+    };
+    let epochs = match &settings.replay.as_ran {
+        Some(_) => "as they ran".to_owned(),
+        None => format!(
+            "every {} at most, by {}",
+            duration::show(settings.epoch.replay_tick),
+            settings.clock.name()
+        ),
+    };
+    let rules = if arguments.rules.is_empty() {
+        "those of the history".to_owned()
+    } else {
+        arguments.rules.join(", ")
+    };
+    let resumes = if is_definite(settings) {
+        &*settings.checkpoint.path
+    } else {
+        "none: files are written anew"
+    };
+    tracing::info!(
+        configuration = configuration::described(&arguments.config),
+        input,
+        output,
+        epochs,
+        rules,
+        checkpoints = resumes,
+        begins = "with the retained input",
+        "an exercise: nothing of it goes to live topics"
+    );
+}
+
+fn sum_up(arguments: &ReplayArguments, handles: &Handles, took: Duration) {
+    let done = handles.metrics.done();
+    let until = Millis(handles.now.load(Ordering::Acquire));
+    let (records, seconds) = (total(&done.records), took.as_secs_f64());
+    let rate = records as f64 / seconds.max(0.001);
+    if arguments.json {
+        let counts =
+            |counts: &[(&'static str, u64)]| counts.iter().copied().collect::<std::collections::BTreeMap<_, _>>();
+        say(json!({
+            "exercise": true,
+            "until": until,
+            "seconds": seconds,
+            "records": counts(&done.records),
+            "dead_letters": counts(&done.dead_letters),
+            "events_of_warnings": counts(&done.deltas),
+            "epochs_that_differ": done.differed,
+        }));
+        return;
+    }
+    let list = |counts: &[(&str, u64)]| {
+        let by: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        if by.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", by.join(", "))
+        }
+    };
+    tell(format_args!(
+        "replayed up to {until}, {records} records in {seconds:.1} s: {rate:.0} a second"
+    ));
+    tell(format_args!(
+        "{} dead letters{}",
+        total(&done.dead_letters),
+        list(&done.dead_letters)
+    ));
+    tell(format_args!(
+        "{} events of warnings{}",
+        total(&done.deltas),
+        list(&done.deltas)
+    ));
+    if arguments.as_ran {
+        tell(match done.differed {
+            0 => "every epoch that was compared gave what it gave when it ran".to_owned(),
+            differed => format!(
+                "{differed} epochs gave something else than they gave when they ran: settings, rules or version differ"
+            ),
+        });
+    }
+}

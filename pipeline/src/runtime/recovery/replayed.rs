@@ -1,0 +1,88 @@
+//! What a replay does otherwise: its epochs may be those of a job that ran, and it may publish a part of them only.
+
+use std::collections::VecDeque;
+
+use anyhow::{Context as _, Result, bail};
+use riskflow_config::Settings;
+use riskflow_connectors::{Published, Ran, ran};
+use riskflow_model::progress::Offsets;
+use riskflow_model::{Millis, duration};
+
+use super::{Recovery, moment};
+use crate::runtime::pace::Moment;
+
+impl Recovery {
+    /// What the settings say of a replay, behind what an earlier run of this one left.
+    ///
+    /// # Errors
+    ///
+    /// When the epochs that ran cannot be read, or are not all there that are asked for.
+    pub fn replay(&mut self, settings: &Settings) -> Result<()> {
+        if let Some((output, topics)) = &settings.replay.as_ran {
+            let read = ran(output, topics);
+            self.go_by(
+                read.context("could not read the epochs as they ran (`out.epoch`)")?,
+                settings,
+            )?;
+        }
+        if let Some(from) = settings.replay.from {
+            self.publish_from(from);
+        }
+        Ok(())
+    }
+
+    /// The epochs are those that ran.
+    fn go_by(&mut self, ran: Ran, settings: &Settings) -> Result<()> {
+        let (base, last) = (ran.base.0, self.beginning.last);
+        let Some(first) = ran.epochs.first().map(|progress| progress.time()) else {
+            bail!(
+                "`out.epoch` has no epochs to go by: the job that ran wrote none yet, or they are gone (`topics.retention`); without \
+                 `--as-ran` epochs lie on the grid of `epoch.replay_tick`"
+            );
+        };
+        if base > last && last > Millis(0) {
+            bail!(
+                "this replay stands at epoch {last}, and the epochs that follow are gone from `out.epoch`: begin another one"
+            );
+        }
+        if base > Millis(0) {
+            let from = settings.replay.from;
+            if from.is_some_and(|from| from < first) {
+                tracing::warn!(%first, "older epochs are not there as they ran: nothing is published of the time before");
+            }
+            tracing::info!(
+                %first,
+                "epochs are known from here on; the state before is made from the retained input, by its times of arrival"
+            );
+            if last == Millis(0) {
+                self.plan.cold = Some((moment(base, ran.base_time), ran.base.1));
+            }
+            self.publish_from(Millis(base.0 + 1));
+        } else if self.plan.cold.is_none() {
+            let digests = ran.epochs.iter();
+            let digests = digests.map(|progress| (progress.epoch, progress.digest.clone()));
+            self.beginning.ran = digests.filter(|(epoch, _)| *epoch > last).collect();
+        }
+        let until = settings.until.unwrap_or(Millis(i64::MAX));
+        let behind = |(epoch, _): &(Moment, Offsets)| epoch.epoch > last.0.unsigned_abs() && epoch.clock <= until.0;
+        let epochs = ran.epochs.into_iter();
+        let epochs = epochs.map(|progress| (moment(progress.epoch, progress.time()), progress.offsets));
+        let to_come: VecDeque<_> = epochs.filter(behind).collect();
+        if let (Some((first, _)), Some((end, _))) = (to_come.front(), to_come.back()) {
+            let length = duration::show(end.clock - first.clock);
+            tracing::info!(epochs = to_come.len(), length, "epochs are closed as they ran");
+        }
+        self.plan.recorded.extend(to_come);
+        self.plan.ends = true;
+        Ok(())
+    }
+
+    /// Nothing is published of the epochs before; with the first from there on the tables go out as they are then.
+    fn publish_from(&mut self, from: Millis) {
+        let beginning = &mut self.beginning;
+        beginning.quiet_before = beginning.quiet_before.max(from);
+        if beginning.last < beginning.quiet_before {
+            beginning.published.get_or_insert_with(Published::default);
+        }
+    }
+}
