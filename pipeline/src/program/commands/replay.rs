@@ -3,6 +3,7 @@
 //! It is the job of `riskflow run` with other settings: the history's clock, an output of its own that is marked as an exercise,
 //! checkpoints of its own, and no HTTP.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ use super::import::files::{Given, gather};
 use super::import::mapping::Mapping;
 use super::rules;
 use super::run::news::News;
-use super::run::{stop_on_signals, total};
+use super::run::{self, mostly_used, stop_on_signals, total};
 use crate::program::cli::{EXIT_INTERRUPTED, ReplayArguments};
 use crate::program::exit::Usage;
 use crate::program::limits;
@@ -59,7 +60,10 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     drop((given, rules));
     let interrupted = handles.stop.load(Ordering::Acquire);
     let differed = handles.metrics.done().differed;
-    sum_up(arguments, &handles, began.elapsed());
+    if settings.cluster.process > 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    sum_up(arguments, &handles, &settings, began.elapsed())?;
     if interrupted {
         tell("stopped before its end");
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
@@ -273,14 +277,18 @@ fn introduce(arguments: &ReplayArguments, settings: &Settings) {
     );
 }
 
-fn sum_up(arguments: &ReplayArguments, handles: &Handles, took: Duration) {
+/// Says what came of it.
+///
+/// # Errors
+///
+/// When most of the records of files were refused.
+fn sum_up(arguments: &ReplayArguments, handles: &Handles, settings: &Settings, took: Duration) -> Result<()> {
     let done = handles.metrics.done();
     let until = Millis(handles.now.load(Ordering::Acquire));
     let (records, seconds) = (total(&done.records), took.as_secs_f64());
-    let rate = records as f64 / seconds.max(0.001);
+    let from_files = matches!(settings.input, Input::Files(_));
     if arguments.json {
-        let counts =
-            |counts: &[(&'static str, u64)]| counts.iter().copied().collect::<std::collections::BTreeMap<_, _>>();
+        let counts = |counts: &[(&'static str, u64)]| counts.iter().copied().collect::<BTreeMap<_, _>>();
         say(json!({
             "exercise": true,
             "until": until,
@@ -288,31 +296,16 @@ fn sum_up(arguments: &ReplayArguments, handles: &Handles, took: Duration) {
             "records": counts(&done.records),
             "dead_letters": counts(&done.dead_letters),
             "events_of_warnings": counts(&done.deltas),
+            "waiting": handles.meters.waiting.load(Ordering::Relaxed),
             "epochs_that_differ": done.differed,
         }));
-        return;
+        return if from_files { mostly_used(handles) } else { Ok(()) };
     }
-    let list = |counts: &[(&str, u64)]| {
-        let by: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        if by.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", by.join(", "))
-        }
-    };
+    let rate = records as f64 / seconds.max(0.001);
     tell(format_args!(
         "replayed up to {until}, {records} records in {seconds:.1} s: {rate:.0} a second"
     ));
-    tell(format_args!(
-        "{} dead letters{}",
-        total(&done.dead_letters),
-        list(&done.dead_letters)
-    ));
-    tell(format_args!(
-        "{} events of warnings{}",
-        total(&done.deltas),
-        list(&done.deltas)
-    ));
+    run::sum_up(handles, from_files)?;
     if arguments.as_ran {
         tell(match done.differed {
             0 => "every epoch that was compared gave what it gave when it ran".to_owned(),
@@ -321,4 +314,5 @@ fn sum_up(arguments: &ReplayArguments, handles: &Handles, took: Duration) {
             ),
         });
     }
+    Ok(())
 }

@@ -111,7 +111,7 @@ fn introduce(arguments: &RunArguments, settings: &Settings) {
 /// # Errors
 ///
 /// When most of the records of files were refused: whatever was to be learnt from them was not.
-fn sum_up(handles: &Handles, from_files: bool) -> Result<()> {
+pub fn sum_up(handles: &Handles, from_files: bool) -> Result<()> {
     let done: &Done = &handles.metrics.done();
     let mut lines = String::new();
     for (what, counts) in [
@@ -140,8 +140,19 @@ fn sum_up(handles: &Handles, from_files: bool) -> Result<()> {
         );
     }
     tell(lines.trim_end());
+    if from_files { mostly_used(handles) } else { Ok(()) }
+}
+
+/// Whether most of the records of files could be used.
+///
+/// # Errors
+///
+/// When they could not.
+pub fn mostly_used(handles: &Handles) -> Result<()> {
+    let done = handles.metrics.done();
+    let waiting = handles.meters.waiting.load(Ordering::Relaxed);
     let (records, dead) = (total(&done.records), total(&done.dead_letters));
-    if from_files && (dead + waiting) * 2 > records {
+    if (dead + waiting) * 2 > records {
         let and = if waiting > 0 {
             format!("; {waiting} are of datastreams without a row, and in no output")
         } else {
