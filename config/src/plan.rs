@@ -392,7 +392,12 @@ impl<'a> Parts<'a> {
         if let Some(calendar) = feature.calendar {
             written.push_str(&format!(" {calendar}"));
         }
-        for (name, number) in [("shortest", feature.shortest), ("q", feature.quantile.into())] {
+        let more = [
+            ("shortest", feature.shortest),
+            ("ahead", feature.ahead),
+            ("q", feature.quantile.into()),
+        ];
+        for (name, number) in more {
             if number != 0 {
                 written.push_str(&format!(" {name} {number}"));
             }

@@ -270,11 +270,11 @@ pub struct ReadingRecord {
 pub struct ComparisonRecord {
     /// Over the window: `last`, `min`, `max`, `mean`, `sum`, `count` of the results; `range` (greatest less least), `drop` (greatest
     /// less last), `rise` (last less least), `deviation` (of the population), `quantile`; `rate` (per hour, first to last), `slope`
-    /// (per hour, least squares), `increase` (of a counter, which may begin anew); `in_a_row` (newest results one after the other
-    /// that meet `of`). Over the hours to come: `forecast_min`, `forecast_max`, `forecast_mean`, `forecast_sum`. And `silence`
+    /// (per hour, least squares), `projected` (the last result, and what the rate makes of it in the time `ahead`), `increase` (of a
+    /// counter, which may begin anew); `in_a_row` (newest results one after the other that meet `of`). Over the hours to come: `forecast_min`, `forecast_max`, `forecast_mean`, `forecast_sum`. And `silence`
     /// (seconds).
     #[schemars(extend("enum" = ["last", "min", "max", "mean", "sum", "count", "rate", "silence", "range", "drop", "rise",
-        "deviation", "quantile", "increase", "slope", "in_a_row", "forecast_min", "forecast_max", "forecast_mean",
+        "deviation", "quantile", "increase", "slope", "projected", "in_a_row", "forecast_min", "forecast_max", "forecast_mean",
         "forecast_sum"]))]
     pub feature: Text,
     /// The window: a duration such as `12h`; or the present `hour` or `day` of the city, `day from 08:00` where days begin then.
@@ -293,15 +293,18 @@ pub struct ComparisonRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minimum" = 0.001, "maximum" = 0.999))]
     pub q: Option<Number>,
-    /// Of `rate` and `slope`: how far apart the first and the last observation must be; a sixtieth of the window where it is not
-    /// given.
+    /// Of `rate`, `slope` and `projected`: how far apart the first and the last observation must be; a sixtieth of the window where it
+    /// is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortest: Option<String>,
+    /// Of `projected`: how far ahead, such as `3h`; up to 31 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<String>,
     /// `>=`, `>`, `<=` or `<`.
     #[schemars(extend("enum" = [">=", ">", "<=", "<"]))]
     pub op: Text,
-    /// The threshold, exact to thousandths: from -1e9 to 1e9 as a result is; of `sum`, `forecast_sum`, `rate` and `slope` from -1e12
-    /// to 1e12; of `count`, `in_a_row`, `silence` and `deviation` from 0 to 1e9; of `range`, `drop` and `rise` from 0 to 2e9; of `increase` from 0 to
+    /// The threshold, exact to thousandths: from -1e9 to 1e9 as a result is; of `sum`, `forecast_sum`, `rate`, `slope` and `projected` from
+    /// -1e12 to 1e12; of `count`, `in_a_row`, `silence` and `deviation` from 0 to 1e9; of `range`, `drop` and `rise` from 0 to 2e9; of `increase` from 0 to
     /// 1e12. Without one, the datastream's own is taken; where that is missing too, the comparison does not take
     /// part.
     #[schemars(default, extend("minimum" = -1e12, "maximum" = 1e12))]
@@ -332,6 +335,8 @@ struct WrittenCondition {
     q: Option<Number>,
     #[serde(default, deserialize_with = "span")]
     shortest: Option<String>,
+    #[serde(default, deserialize_with = "span")]
+    ahead: Option<String>,
     op: Option<Text>,
     threshold: Option<Number>,
     margin: Option<Number>,
@@ -379,6 +384,7 @@ impl<'de> Visitor<'de> for ConditionVisitor {
             of: written.of,
             q: written.q,
             shortest: written.shortest,
+            ahead: written.ahead,
             op: written.op.ok_or_else(|| missing("op", OPERATOR))?,
             threshold: written.threshold,
             margin: written.margin,
@@ -403,6 +409,7 @@ impl WrittenCondition {
             ("of", self.of.is_some()),
             ("q", self.q.is_some()),
             ("shortest", self.shortest.is_some()),
+            ("ahead", self.ahead.is_some()),
             ("op", self.op.is_some()),
             ("threshold", self.threshold.is_some()),
             ("margin", self.margin.is_some()),

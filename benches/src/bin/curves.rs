@@ -255,7 +255,7 @@ const CONDITIONS: [&str; 10] = [
 ];
 
 /// What the language has besides; only what one point, and what one correction costs.
-const LATER: [&str; 14] = [
+const LATER: [&str; 15] = [
     "range",
     "drop",
     "rise",
@@ -265,6 +265,7 @@ const LATER: [&str; 14] = [
     "in a row",
     "increase",
     "slope",
+    "projected",
     "max of the hour",
     "sum of the day before",
     "mean while it is day",
@@ -308,6 +309,9 @@ fn condition(name: &str, n: u64) -> Value {
         }
         "increase" => compare("increase", "1h", ">=", 5.0 * n),
         "slope" => compare("slope", "1h", ">=", 3_000.0),
+        "projected" => {
+            json!({ "feature": "projected", "window": "1h", "ahead": "1h", "op": ">=", "threshold": 15 })
+        }
         "max of the hour" => compare("max", "hour", ">=", 15.0),
         "sum of the day before" => {
             json!({ "feature": "sum", "window": "day", "ago": 1, "op": ">=", "threshold": 1 })

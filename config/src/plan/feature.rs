@@ -16,8 +16,10 @@ pub struct Feature {
     pub window: i64,
     /// The window, where it is an hour or a day of the calendar.
     pub calendar: Option<Calendar>,
-    /// Of `rate` and `slope`: how far apart the first and the last observation are at least, milliseconds.
+    /// Of `rate`, `slope` and `projected`: how far apart the first and the last observation are at least, milliseconds.
     pub shortest: i64,
+    /// Of `projected`: how far ahead, milliseconds.
+    pub ahead: i64,
     /// Of `quantile`: which, in thousandths.
     pub quantile: u16,
     /// Of `count` and `in_a_row`: the position of the comparison that a result must meet; `None` for all.
@@ -77,6 +79,8 @@ pub enum FeatureKind {
     Increase,
     /// The slope of the line of least squares, per hour; unknown as a rate is.
     Slope,
+    /// The last result, and what the rate makes of it in the time ahead; unknown as a rate is.
+    Projected,
     /// How many of the newest results, one after the other, meet a comparison.
     InARow,
     /// The least of the values forecast for the time ahead.
@@ -102,7 +106,7 @@ pub(super) enum Dimension {
     Seconds,
 }
 
-pub(super) const FEATURES: [(&str, FeatureKind); 20] = [
+pub(super) const FEATURES: [(&str, FeatureKind); 21] = [
     ("last", FeatureKind::Last),
     ("min", FeatureKind::Min),
     ("max", FeatureKind::Max),
@@ -118,6 +122,7 @@ pub(super) const FEATURES: [(&str, FeatureKind); 20] = [
     ("quantile", FeatureKind::Quantile),
     ("increase", FeatureKind::Increase),
     ("slope", FeatureKind::Slope),
+    ("projected", FeatureKind::Projected),
     ("in_a_row", FeatureKind::InARow),
     ("forecast_min", FeatureKind::ForecastMin),
     ("forecast_max", FeatureKind::ForecastMax),
@@ -146,6 +151,7 @@ impl FeatureKind {
             | Self::Max
             | Self::Mean
             | Self::Quantile
+            | Self::Projected
             | Self::ForecastMin
             | Self::ForecastMax
             | Self::ForecastMean => by,
@@ -210,7 +216,7 @@ impl FeatureKind {
             | Self::ForecastMin
             | Self::ForecastMax
             | Self::ForecastMean => (-LIMIT, LIMIT),
-            Self::Sum | Self::Rate | Self::Slope | Self::ForecastSum => (-FAR, FAR),
+            Self::Sum | Self::Rate | Self::Slope | Self::Projected | Self::ForecastSum => (-FAR, FAR),
             Self::Range | Self::Drop | Self::Rise => (0, 2 * LIMIT),
             Self::Increase => (0, FAR),
             Self::Count | Self::Silence | Self::Deviation | Self::InARow => (0, LIMIT),
@@ -244,6 +250,7 @@ impl Feature {
             window,
             calendar: None,
             shortest: 0,
+            ahead: 0,
             quantile: 0,
             of: None,
         }
@@ -323,6 +330,10 @@ impl fmt::Display for Feature {
             (FeatureKind::Silence, _) => Ok(()),
             (_, Some(calendar)) => write!(f, " {calendar}"),
             (_, None) => write!(f, " {}", duration::show(self.window)),
+        }?;
+        match self.kind {
+            FeatureKind::Projected => write!(f, " ahead {}", duration::show(self.ahead)),
+            _ => Ok(()),
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct Terms {
 const OPERATORS: [&str; 5] = [">=", ">=", ">", "<=", "<"];
 /// As they always were, and what the language learned later.
 const FEATURES: [&str; 8] = ["last", "min", "max", "mean", "sum", "count", "rate", "silence"];
-const LATER: [&str; 10] = [
+const LATER: [&str; 11] = [
     "range",
     "drop",
     "rise",
@@ -33,6 +33,7 @@ const LATER: [&str; 10] = [
     "quantile",
     "increase",
     "slope",
+    "projected",
     "in_a_row",
     "count of",
     "sum",
@@ -143,7 +144,10 @@ fn comparison_of(draw: &mut Draw, terms: &Terms, feature: &str, margins: bool) -
     if name == "quantile" {
         comparison["q"] = json!(draw.pick(&[0.5, 0.5, 0.9, 0.25, 0.001, 0.999, 0.334]));
     }
-    if matches!(name, "rate" | "slope") && draw.once_in(2) {
+    if name == "projected" {
+        comparison["ahead"] = json!(draw.pick(terms.windows));
+    }
+    if matches!(name, "rate" | "slope" | "projected") && draw.once_in(2) {
         comparison["shortest"] = json!(draw.pick(terms.shortest));
     }
     if !draw.once_in(8) {

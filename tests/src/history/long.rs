@@ -15,7 +15,7 @@ use super::{Draw, START};
 /// What the buffer spans: less than the horizon.
 const SPAN: i64 = 50_000;
 
-const FEATURES: [&str; 20] = [
+const FEATURES: [&str; 21] = [
     "last",
     "min",
     "max",
@@ -35,6 +35,7 @@ const FEATURES: [&str; 20] = [
     "quantile",
     "increase",
     "slope",
+    "projected",
     "in_a_row",
 ];
 
@@ -174,7 +175,7 @@ impl Long {
         let inside = (observations as i64 * seconds.min(SPAN / 1_000)) / (SPAN / 1_000);
         let near = self.draw.below(9) as i64 - 4;
         let threshold = match feature {
-            "last" => 2.5 + near as f64 / 2.0,
+            "last" | "projected" => 2.5 + near as f64 / 2.0,
             "min" => -0.5 + near as f64 / 4.0,
             "max" => 8.0 + near as f64 / 4.0,
             "mean" => 2.5 + near as f64 / 8.0,
@@ -198,6 +199,7 @@ impl Long {
         match feature {
             "in_a_row" => comparison["of"] = json!({ "op": "<", "threshold": 4 }),
             "quantile" => comparison["q"] = json!(self.draw.pick(&[0.5, 0.45, 0.55])),
+            "projected" => comparison["ahead"] = json!(self.draw.pick(&["1s", "20s"])),
             "rate" | "slope" => comparison["shortest"] = json!(self.draw.pick(&["0s", "1s"])),
             "count" if self.draw.once_in(2) => {
                 comparison["of"] = json!({ "op": ">", "threshold": 2.5 });

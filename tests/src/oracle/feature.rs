@@ -147,6 +147,10 @@ fn of_points(watched: &Watched<'_>, feature: Feature, points: &[(i64, f64)], bef
             let rise = newest - billionths(first.1);
             is_long_enough.then_some((rise * HOUR, apart * BILLION))
         }
+        FeatureKind::Projected => {
+            let rise = newest - billionths(first.1);
+            is_long_enough.then_some((newest * apart + rise * i128::from(feature.ahead), apart * BILLION))
+        }
         FeatureKind::Slope => {
             let from_first = || points.iter().map(|(time, _)| i128::from(time - first.0));
             let times: i128 = from_first().sum();

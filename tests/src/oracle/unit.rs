@@ -81,6 +81,7 @@ impl Conversion {
             | FeatureKind::Max
             | FeatureKind::Mean
             | FeatureKind::Quantile
+            | FeatureKind::Projected
             | FeatureKind::ForecastMin
             | FeatureKind::ForecastMax
             | FeatureKind::ForecastMean => self.of_result(value),

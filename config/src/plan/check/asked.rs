@@ -31,7 +31,8 @@ impl Check {
             }
         };
         let counts = matches!(kind, FeatureKind::Count | FeatureKind::InARow);
-        let slopes = matches!(kind, FeatureKind::Rate | FeatureKind::Slope);
+        let projected = kind == FeatureKind::Projected;
+        let slopes = projected || matches!(kind, FeatureKind::Rate | FeatureKind::Slope);
         unused(
             "of",
             written.of.is_some() && !counts,
@@ -45,8 +46,14 @@ impl Check {
         unused(
             "shortest",
             written.shortest.is_some() && !slopes,
-            "it with `rate` or `slope` only",
+            "it with `rate`, `slope` or `projected` only",
         );
+        unused(
+            "ahead",
+            written.ahead.is_some() && !projected,
+            "it with `projected` only",
+        );
+        let ahead = if projected { self.ahead(path, written) } else { 0 };
         let shortest = match &written.shortest {
             Some(text) if slopes => {
                 let most = if window > 0 { window } else { LONGEST };
@@ -73,9 +80,21 @@ impl Check {
             window,
             calendar,
             shortest,
+            ahead,
             quantile,
             of,
         }
+    }
+
+    /// How far ahead a result is projected.
+    fn ahead(&mut self, path: &str, written: &ComparisonRecord) -> i64 {
+        let field = format!("{path}.ahead");
+        let Some(text) = &written.ahead else {
+            let give = "how far ahead, such as `3h`";
+            self.problems.add(field, "missing", give);
+            return 1;
+        };
+        self.duration(&field, text, 1, LONGEST).unwrap_or(1)
     }
 
     fn quantile(&mut self, field: &str, q: Option<Number>) -> u16 {

@@ -179,6 +179,7 @@ fn chinese_feature(feature: &str) -> String {
         "deviation" => "标准差",
         "increase" => "增量",
         "slope" => "每小时趋势",
+        "projected" => return projected(window).unwrap_or_else(|| feature.to_owned()),
         _ => return feature.to_owned(),
     };
     if window.is_empty() || kind == "最新值" {
@@ -189,6 +190,16 @@ fn chinese_feature(feature: &str) -> String {
         (Some(window), false) => format!("{window}{kind}"),
         (None, _) => feature.to_owned(),
     }
+}
+
+/// What a result will be, such as `3h ahead 2h`: the window whose rate it is, and how far ahead.
+fn projected(rest: &str) -> Option<String> {
+    let (window, ahead) = rest.split_once(" ahead ")?;
+    Some(format!(
+        "按{}趋势{}后预计值",
+        chinese_window(window)?,
+        chinese_window(ahead)?
+    ))
 }
 
 /// A window: of a length, or of the calendar as of now.

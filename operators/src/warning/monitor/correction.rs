@@ -125,7 +125,7 @@ fn decisive(walk: &Walk<'_>, feature: &Feature, edit: &Edit, found: &mut Vec<(i6
         // As long as it is the last.
         FeatureKind::Silence => found.push((edit.time, next())),
         FeatureKind::Last => found.push((edit.time, next().min(gone(edit.time)))),
-        FeatureKind::Rate => {
+        FeatureKind::Rate | FeatureKind::Projected => {
             found.push((edit.time, next().min(gone(edit.time))));
             // And once it is the first.
             let previous = series

@@ -480,6 +480,7 @@ impl Evaluation {
             | FeatureKind::Quantile
             | FeatureKind::Increase
             | FeatureKind::Slope
+            | FeatureKind::Projected
             | FeatureKind::InARow
             | FeatureKind::ForecastMin
             | FeatureKind::ForecastMax

@@ -247,7 +247,7 @@ impl Stretch<'_, '_> {
     fn known(&self, of_nothing: bool) -> (bool, bool) {
         let zero = self.feature.kind.has_nothing(self.walk.entry.rule.on_event);
         match self.feature.kind {
-            FeatureKind::Rate | FeatureKind::Slope => self.sloping(),
+            FeatureKind::Rate | FeatureKind::Slope | FeatureKind::Projected => self.sloping(),
             // A second point, or one before the window.
             FeatureKind::Increase if !of_nothing => {
                 let nothing = self.all.count == 0 && !(zero && self.walk.is_known(self.until));
@@ -344,6 +344,7 @@ impl Stretch<'_, '_> {
                 }
             }
             FeatureKind::Slope => self.slopes(),
+            FeatureKind::Projected => self.projections(),
             FeatureKind::Silence
             | FeatureKind::ForecastMin
             | FeatureKind::ForecastMax
@@ -431,6 +432,24 @@ impl Stretch<'_, '_> {
         Values::Quotients {
             least: (low * hour, if low < I256::ZERO { under } else { wide }),
             most: (high * hour, if high < I256::ZERO { wide } else { under }),
+        }
+    }
+
+    /// The last result, and of a rate what it makes in the time ahead: both between their bounds.
+    fn projections(&self) -> Values {
+        let Values::Rates { rise, lapse } = Self::rates(self.walk, self.gone, self.then, self.after, self.until) else {
+            unreachable!("rates lie between rates");
+        };
+        let lasts = self.lasts();
+        let ahead = I256::from(self.feature.ahead);
+        let bound = |last: f64, rise: i128, lapse: i64| {
+            let lapse = I256::from(lapse);
+            (I256::from(billionths(last)) * lapse + I256::from(rise) * ahead, lapse)
+        };
+        // What falls falls furthest in the shortest time, what rises rises least in the longest.
+        Values::Quotients {
+            least: bound(lasts.least, rise.0, if rise.0 < 0 { lapse.0 } else { lapse.1 }),
+            most: bound(lasts.most, rise.1, if rise.1 < 0 { lapse.1 } else { lapse.0 }),
         }
     }
 

@@ -28,7 +28,7 @@ type Said = (i64, Option<(i64, bool)>);
 /// An epoch: how long after the one before, and what came.
 type Epoch = (i64, Vec<Said>);
 
-const FEATURES: [&str; 20] = [
+const FEATURES: [&str; 21] = [
     "last",
     "min",
     "max",
@@ -44,6 +44,7 @@ const FEATURES: [&str; 20] = [
     "quantile",
     "increase",
     "slope",
+    "projected",
     "in_a_row",
     "forecast_min",
     "forecast_max",
@@ -86,7 +87,10 @@ fn comparison() -> impl Strategy<Value = Value> {
             if feature == "quantile" {
                 comparison["q"] = json!([0.001, 0.25, 0.5, 0.999][y as usize]);
             }
-            if matches!(feature, "rate" | "slope") {
+            if feature == "projected" {
+                comparison["ahead"] = json!(format!("{}ms", 1 + 30 * y));
+            }
+            if matches!(feature, "rate" | "slope" | "projected") {
                 comparison["shortest"] = json!(format!("{}ms", 5 * y));
             }
             if given {

@@ -162,6 +162,7 @@ fn may_rise(comparison: &Comparison, limit: Limit<'_>, features: &[Feature], ran
         }
         FeatureKind::Rate
         | FeatureKind::Slope
+        | FeatureKind::Projected
         | FeatureKind::Deviation
         | FeatureKind::Quantile
         | FeatureKind::ForecastMin

@@ -66,6 +66,10 @@ pub fn value_over(walk: &Walk<'_>, feature: &Feature, after: i64, until: i64) ->
             let first = series.first_counted(after);
             first.map_or(Value::Unknown, |first| rate(first, last, feature.shortest))
         }
+        FeatureKind::Projected => {
+            let first = series.first_counted(after);
+            first.map_or(Value::Unknown, |first| projected(first, last, feature))
+        }
         FeatureKind::Range | FeatureKind::Drop | FeatureKind::Rise => {
             let extent = extent();
             let (low, high) = match feature.kind {
@@ -204,6 +208,22 @@ pub(super) fn ranked_between(
         Ranked::new(orderings)
     };
     (of(all, few), of(stays, many))
+}
+
+/// What the last result becomes in the time ahead, where it goes on as from the first to it: (last · lapse + rise · ahead) / lapse.
+fn projected(first: Point, last: Point, feature: &Feature) -> Value {
+    let lapse = last.time() - first.time();
+    if lapse <= 0 || lapse < feature.shortest {
+        return Value::Unknown;
+    }
+    let (from, to) = (
+        i128::from(billionths(first.result)),
+        i128::from(billionths(last.result)),
+    );
+    ratio(
+        to * i128::from(lapse) + (to - from) * i128::from(feature.ahead),
+        lapse.into(),
+    )
 }
 
 /// One result less another, as the decimals that were given.
