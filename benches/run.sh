@@ -10,6 +10,8 @@ run="benches/runs/$(date -u +%Y-%m-%d).md"
     target/release/throughput
     printf '\n## What a storm costs\n\n'
     target/release/storm
+    printf '\n## Replay\n\n'
+    target/release/replay
     printf '\n## One sensor, one rule\n\n'
     target/release/curves
     printf '\n## Latency\n\n'

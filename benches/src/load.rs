@@ -60,13 +60,22 @@ pub fn observation(out: &mut impl std::io::Write, datastream: u64, time: i64, re
 ///
 /// When a file cannot be written.
 pub fn write(folder: &Path, datastreams: u64, observations: u64) -> Result<()> {
+    write_every(folder, (datastreams, observations), INTERVAL)
+}
+
+/// The same where every datastream reports once in so many milliseconds.
+///
+/// # Errors
+///
+/// When a file cannot be written.
+pub fn write_every(folder: &Path, (datastreams, observations): (u64, u64), interval: i64) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     base(folder, datastreams)?;
     let mut out = file(folder, "in.observation")?;
     for i in 0..observations {
         let (step, position) = (i / datastreams, i % datastreams);
         // Spread over the interval, in the order of time.
-        let time = START + step as i64 * INTERVAL + (position as i64 * INTERVAL) / datastreams as i64;
+        let time = START + step as i64 * interval + (position as i64 * interval) / datastreams as i64;
         observation(&mut out, position, time, result(position, step))?;
         out.write_all(b"\n")?;
     }
