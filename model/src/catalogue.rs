@@ -12,8 +12,8 @@ use crate::json::Unreadable;
 use crate::log_row::{LogRecord, LogRow};
 use crate::observation::ObservationRecord;
 use crate::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, PastWarning, RegionRisk, ReportTotal, Response, Stamped,
-    Unmatched, WarningDelta, WarningState,
+    AssetRisk, CaseDelta, CaseState, DeadLetter, Lateness, Notice, PastWarning, RegionRisk, ReportTotal, Response,
+    Stamped, Unmatched, WarningDelta, WarningState,
 };
 use crate::output_row::{OutputRecord, OutputRow};
 use crate::progress::{ClosedEpoch, Progress};
@@ -70,6 +70,7 @@ catalogue! {
     DEAD_LETTER: output::<DeadLetter>();
     MAINTENANCE_TOTAL: output::<MaintenanceTotal>();
     WARNING_HISTORY: output::<PastWarning>();
+    LATENESS: output::<Lateness>();
     EPOCH: internal::<ClosedEpoch>();
     PROGRESS: internal::<Progress>();
 }
@@ -233,6 +234,7 @@ mod tests {
 522 out.deadletter OutputLog topic/partition/offset
 523 out.maintenance.total OutputTable region/kind
 524 out.warning.history OutputTable id
+525 out.lateness OutputTable region/category
 1022 out.epoch InternalLog epoch
 1023 out.progress Internal epoch
 ";

@@ -10,6 +10,7 @@ use crate::Millis;
 mod case;
 mod dead_letter;
 mod history;
+mod lateness;
 mod notice;
 mod risk;
 mod total;
@@ -22,6 +23,7 @@ pub use case::{
 };
 pub use dead_letter::{DeadLetter, Origin, PayloadEncoding, Reason};
 pub use history::{PastState, PastWarning};
+pub use lateness::{DeltaCounts, Lateness};
 pub use notice::{Notice, NoticeEvent, Reminder};
 pub use risk::{AssetRisk, LevelCounts, RegionRisk, TopAsset};
 pub use total::{ReportTotal, Response};

@@ -5,7 +5,9 @@ mod unmatched;
 mod specification;
 mod monitor;
 mod lifecycle;
+mod ledger;
 
+pub use ledger::{Late, ledger};
 pub(crate) use lifecycle::KNOWN;
 pub use lifecycle::{Joined, Lifecycle, Step};
 pub(crate) use monitor::forget_episodes;

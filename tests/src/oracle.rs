@@ -42,6 +42,7 @@ mod entry;
 mod episode;
 mod feature;
 mod instants;
+mod lateness;
 mod level;
 mod notice;
 mod number;
@@ -172,6 +173,7 @@ pub struct Oracle {
     history: BTreeMap<Group, Vec<episode::Over>>,
     runs: run::Runs,
     cases: case::Cases,
+    lateness: lateness::Ledger,
     /// Scores of regions after each epoch.
     scores: Vec<(i64, BTreeMap<String, i64>)>,
 }
@@ -198,6 +200,7 @@ impl Oracle {
             history: BTreeMap::new(),
             runs: run::Runs::default(),
             cases: case::Cases::default(),
+            lateness: lateness::Ledger::default(),
             scores: Vec::new(),
         }
     }
@@ -249,6 +252,8 @@ impl Oracle {
         self.region_rows(now, &places, &mut expected);
         expected.totals = self.reports.totals(&places);
         expected.others = self.standalone.iter().map(|one| one.rows(&places)).collect();
+        self.lateness.step(now, &expected.deltas, &self.assets);
+        expected.others.insert(Topic::LATENESS, self.lateness.rows());
         expected.others.retain(|_, rows| !rows.is_empty());
         let tables = unmatched::Tables {
             assets: &self.assets,

@@ -193,6 +193,8 @@ struct Reached {
     language: Tally,
     /// How often a warning that was over was recorded, amended and withdrawn, and one that is open revised by data.
     past: [u32; 4],
+    /// What late data and corrections did, and how often.
+    late: BTreeMap<(Cause, DeltaKind), u32>,
     /// How often levels began and ended that go by thresholds of these.
     limits: BTreeMap<(LimitSource, bool), usize>,
     /// Datastreams and times of observations that are names of states.
@@ -214,6 +216,9 @@ impl Reached {
 
     fn add(&mut self, before: &Visible, output: &EpochOutput) {
         for delta in output.log::<WarningDelta>() {
+            if matches!(delta.cause, Cause::LateData | Cause::Correction) {
+                *self.late.entry((delta.cause, delta.kind)).or_default() += 1;
+            }
             let was_open = before.0.warnings.contains_key(&delta.id);
             let by_data = delta.cause < Cause::BaseChange;
             let counts = [
@@ -306,6 +311,12 @@ impl Reached {
             "of the past: {:?}",
             self.past
         );
+        for cause in [Cause::LateData, Cause::Correction] {
+            for kind in DeltaKind::ALL {
+                let times = self.late.get(&(cause, kind)).copied().unwrap_or(0);
+                assert!(times >= 20, "{kind:?} by {cause:?}: {:?}", self.late);
+            }
+        }
         for begins in [true, false] {
             let times = self.states.get(&begins).copied().unwrap_or(0);
             assert!(times >= 20, "levels that rest on states: {:?}", self.states);

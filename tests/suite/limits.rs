@@ -71,6 +71,8 @@ struct World<'p> {
     texts: Texts,
     assets: Vec<String>,
     streams: Vec<String>,
+    /// When the first observations were made.
+    raised: i64,
     incident: String,
     waiting: BTreeMap<Topic, Vec<(String, Option<String>)>>,
 }
@@ -189,18 +191,27 @@ impl World<'_> {
         self.incident = incident;
     }
 
-    fn observe_all(&mut self, result: f64) {
+    /// What was observed at first is taken back.
+    fn take_back(&mut self) {
+        for stream in self.streams.clone() {
+            let row = json!({ "datastream": stream, "phenomenon_time": self.raised, "op": "delete" });
+            self.put(Topic::IN_OBSERVATION, &stream, &row);
+        }
+    }
+
+    fn observe_all(&mut self, time: i64, result: f64) {
         for stream in self.streams.clone() {
             self.put(
                 Topic::IN_OBSERVATION,
                 &stream,
-                &json!({ "datastream": stream, "phenomenon_time": now(), "result": result }),
+                &json!({ "datastream": stream, "phenomenon_time": time, "result": result }),
             );
         }
     }
 
     fn observe(&mut self) {
-        self.observe_all(1e9);
+        self.raised = now();
+        self.observe_all(self.raised, 1e9);
         let unknown = self.texts.id();
         let row = json!({ "datastream": unknown, "phenomenon_time": now(), "result": 1 });
         self.put(Topic::IN_OBSERVATION, &unknown, &row);
@@ -370,6 +381,7 @@ fn the_job_goes_on(place: &dyn Place, seed: u64, most: usize, meanwhile: impl Fn
         texts,
         assets: Vec::new(),
         streams: Vec::new(),
+        raised: 0,
         incident: String::new(),
         waiting: BTreeMap::new(),
     };
@@ -436,10 +448,15 @@ fn the_rest_comes(job: &mut Job, world: &mut World<'_>) {
     job.until("what meets nothing", |_| {
         (!place.all(Topic::UNMATCHED).is_empty()).then_some(())
     });
-    world.observe_all(0.0);
+    world.observe_all(now(), 0.0);
     world.flush();
     job.until("what is over", |_| {
         (!place.all(Topic::WARNING_HISTORY).is_empty()).then_some(())
+    });
+    world.take_back();
+    world.flush();
+    job.until("what a correction did", |_| {
+        (!place.all(Topic::LATENESS).is_empty()).then_some(())
     });
 }
 

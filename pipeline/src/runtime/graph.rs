@@ -10,14 +10,14 @@
 //!                          │            (revisions)      ▼  ▲   │ │    └─ warnings ───►   ▲
 //!                          ├─ permits, limits ─────► permit ┘   │ │        score baseline ─┘
 //!                          ├─ what meets nothing ─► unmatched   │ │
-//!                          └─ reports ─► report total           │ └─ deltas ─────────────────────┐
-//!  incidents, duties on now (roster), units, plans ─► obligations                                ▼
+//!                          └─ reports ─► report total           │ └─ deltas ─┬───────────────────┐
+//!  incidents, duties on now (roster), units, plans ─► obligations            └► ledger           ▼
 //!                                                          └───────────────────────────────────► case ◄── joining ◄── actions
 //!  duties and posts on now (roster) ─► recipients ◄── alarms ──────────────────────────────────────┤
 //!                                          └─► notice                               response ◄─────┘
 //! ```
 //!
-//! `latest`, `monitor`, `permit`, `unmatched`, `lifecycle`, `score_baseline`, `roster`, `joining`, `case` and `notice` are folds, all else is views.
+//! `latest`, `monitor`, `permit`, `unmatched`, `lifecycle`, `score_baseline`, `ledger`, `roster`, `joining`, `case` and `notice` are folds, all else is views.
 //! `ticks` reach every fold.
 
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ use riskflow_operators::engine::{
 use riskflow_operators::place::{locate, named, placed};
 use riskflow_operators::risk::{ScoreBaseline, region_risk, region_rollup};
 use riskflow_operators::warning::{
-    self, Alone, Finding, Incoming, Joined, Lasting, Lifecycle, Monitor, NoValueMeter, Step, UnmatchedMeter,
+    self, Alone, Finding, Incoming, Joined, Lasting, Late, Lifecycle, Monitor, NoValueMeter, Step, UnmatchedMeter,
     remembered, unmatched_table,
 };
 use riskflow_operators::{Rows, Turn, permit, standalone};
@@ -235,6 +235,7 @@ pub fn graph<'scope>(
     };
     let steps = Steps::of(b.fold(lifecycle, assets, revisions));
     let warnings = steps.running.clone().map(|(warning, _)| warning);
+    warning::ledger(b, steps.late);
     let (deltas, happened) = deltas_and_records(steps.deltas, is_on(capability::CASES));
     let deltas = named(
         deltas,
@@ -320,6 +321,7 @@ struct Steps<'scope> {
     joined: Rows<'scope, Arc<Joined>>,
     past: Rows<'scope, Arc<PastWarning>>,
     deltas: Updates<'scope, (Box<WarningDelta>, Option<Id<Run>>)>,
+    late: Updates<'scope, Late>,
 }
 
 impl<'scope> Steps<'scope> {
@@ -335,12 +337,19 @@ impl<'scope> Steps<'scope> {
         let states = states.flat_map(|(step, turn, diff)| Some((step.state()?, turn, diff)));
         let joined = joined.flat_map(|(step, turn, diff)| Some((step.joined()?, turn, diff)));
         let past = past.flat_map(|(step, turn, diff)| Some((step.past()?, turn, diff)));
+        // What is late is few: of all others nothing is copied.
+        let (deltas, late) = fork(deltas, |(step, turn, diff)| {
+            let (delta, run) = step.delta().expect("steps were parted by what they are");
+            let late = Late::of(&delta).map(|late| (late, turn, diff));
+            (((delta, run), turn, diff), late)
+        });
         Self {
             asset_risks: risks.as_collection(),
             running: states.as_collection(),
             joined: joined.as_collection(),
             past: past.as_collection(),
-            deltas: deltas.flat_map(|(step, turn, diff)| Some((step.delta()?, turn, diff))),
+            deltas,
+            late,
         }
     }
 }

@@ -8,8 +8,8 @@ use riskflow::runtime::replay::EpochInput;
 use riskflow_config::WrittenSettings;
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Notice, Origin, PastState, PastWarning, Reason, RegionRisk, Response,
-    WarningDelta, WarningState,
+    AssetRisk, CaseDelta, CaseState, DeadLetter, Lateness, Notice, Origin, PastState, PastWarning, Reason, RegionRisk,
+    Response, WarningDelta, WarningState,
 };
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
@@ -215,6 +215,10 @@ fn judge_tables(place: &dyn Place, last: Expected, with_cases: bool) {
     if !with_cases {
         return;
     }
+    let lateness = table(place, Topic::LATENESS, |row: &Lateness| row.key());
+    let expected = last.others.get(&Topic::LATENESS).into_iter().flatten();
+    let expected = expected.map(|(key, row)| (key, serde_json::from_value::<Lateness>(row.clone()).unwrap()));
+    compare("lateness", &set(lateness), &set(expected.collect()));
     let cases = table(place, Topic::CASE_STATE, |row: &CaseState| row.id.clone());
     compare("cases", &set(cases), &set(last.cases));
     let responses = table(place, Topic::RESPONSE, |row: &Response| row.key().to_string());
