@@ -6,13 +6,20 @@ mod specification;
 mod monitor;
 mod lifecycle;
 mod ledger;
+mod inquiry;
 
+pub use inquiry::{Inquiry, Stood};
 pub use ledger::{Late, ledger};
 pub(crate) use lifecycle::KNOWN;
 pub use lifecycle::{Joined, Lifecycle, Step};
 pub(crate) use monitor::forget_episodes;
-pub use monitor::{Finding, Forecasted, Incoming, Monitor, Observed, Revision, Source, Track, remembered};
+pub use monitor::{
+    Finding, Forecasted, Incoming, Judged, Look, LookedLevel, Monitor, Observed, Revision, Source, Track, Truth,
+    Weighed, remembered,
+};
 pub(crate) use specification::above_hash;
-pub use specification::{Entry, LocatedAsset, Specification, Subject, at_asset, rule, specifications};
+pub use specification::{
+    Entry, LocatedAsset, Specification, Subject, at_asset, rule, specification_of, specifications,
+};
 pub use unmatched::{Alone, Lasting, UnmatchedMeter, unmatched_table};
 pub use valid::NoValueMeter;

@@ -30,7 +30,7 @@ mod warning;
 pub use run::{Joined, KNOWN};
 
 use settling::Settling;
-use warning::Warning;
+pub(in crate::warning) use warning::Warning;
 
 /// What the lifecycle gives out.
 #[derive(Clone, Debug, PartialEq)]

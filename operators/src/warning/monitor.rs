@@ -29,6 +29,7 @@ mod forecast;
 mod known;
 mod leap;
 mod letters;
+mod look;
 mod series;
 mod span;
 mod specify;
@@ -65,7 +66,9 @@ pub(crate) use finding::{forget_ended, forget_episodes};
 use forecast::Forecasts;
 use known::Known;
 use letters::{given_up, of_nobody, stateless};
+pub use look::{Judged, Look, LookedLevel, Weighed};
 use series::{Outcome, Point, Series};
+pub use value::Truth;
 use walk::Ground;
 use watch::{Context, Watch};
 

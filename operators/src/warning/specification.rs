@@ -268,6 +268,24 @@ fn given(
     }
 }
 
+/// The specification of one datastream by rows alone, for whoever asks about few: the one that [`specifications`] gives. `rules` are all
+/// that there are, and `regional` the regions with thresholds.
+#[must_use]
+pub fn specification_of(
+    datastream: &Shared<Datastream>,
+    asset: Option<&(Shared<Asset>, Located)>,
+    rules: &[Rule],
+    regional: &Regional,
+) -> Box<Specification> {
+    let selected = vec![Cell::new(0); rules.len()];
+    let in_force = InForce {
+        rules,
+        regional,
+        selected: &selected,
+    };
+    given(datastream.id.key(), datastream, asset, in_force).specified.1
+}
+
 /// Changes with what lies above an asset's region; 0 where its code says that.
 pub(crate) fn above_hash(located: &Located) -> u64 {
     match located.above() {

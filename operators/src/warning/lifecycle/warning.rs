@@ -14,7 +14,7 @@ use crate::warning::monitor::{Explained, Revision, Source, Track, forget_ended};
 
 /// One rule's warnings on the asset.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Warning {
+pub(in crate::warning) struct Warning {
     /// By what they come from. Boxed, for a node of the map has room for eleven, and most have one.
     pub(super) members: BTreeMap<Source, Box<Member>>,
     /// The highest level of the members.
@@ -90,6 +90,18 @@ impl Warning {
         if let Some(explanation) = revision.explanation.take() {
             member.explanation = explanation;
         }
+    }
+
+    /// Takes in what a member says, outside of any epoch, and forgets nothing.
+    pub(in crate::warning) fn follow(&mut self, mut revision: Revision) {
+        self.revise(&mut revision);
+        self.merge();
+        (self.touched, self.went, self.cause) = (false, false, None);
+    }
+
+    /// The highest level of the members, over time.
+    pub(in crate::warning) const fn track(&self) -> &Track {
+        &self.track
     }
 
     /// Merges the members' tracks again, from `stale_from` until `stale_until`.

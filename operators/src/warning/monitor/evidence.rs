@@ -80,11 +80,11 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
 }
 
 /// Whose the threshold of a comparison is, if it is not the rule's.
-fn whose(entry: &Entry, comparison: usize) -> Option<Whose> {
+pub(super) fn whose(entry: &Entry, comparison: usize) -> Option<Whose> {
     *entry.givers.as_ref()?.get(comparison)?
 }
 
-fn given_limit(whose: Whose, comparison: String) -> GivenLimit {
+pub(super) fn given_limit(whose: Whose, comparison: String) -> GivenLimit {
     let (of, region) = match whose {
         Whose::Datastream => (LimitSource::Datastream, None),
         Whose::Asset => (LimitSource::Asset, None),
@@ -98,7 +98,7 @@ fn given_limit(whose: Whose, comparison: String) -> GivenLimit {
 }
 
 /// The comparisons of a condition, in order.
-fn collect(condition: &Condition, comparisons: &mut Vec<usize>) {
+pub(super) fn collect(condition: &Condition, comparisons: &mut Vec<usize>) {
     match condition {
         Condition::Comparison(index) => comparisons.push(*index),
         Condition::During(_) => {}
@@ -111,7 +111,7 @@ fn collect(condition: &Condition, comparisons: &mut Vec<usize>) {
 }
 
 /// A feature at a time, with the first and the last observation that count in it; of a silence, the one before it.
-fn value(walk: &Walk<'_>, feature: &Feature, at: i64, unit: &str) -> (FeatureValue, Value) {
+pub(super) fn value(walk: &Walk<'_>, feature: &Feature, at: i64, unit: &str) -> (FeatureValue, Value) {
     let series = walk.series;
     let conversion = walk
         .entry

@@ -10,7 +10,7 @@ use riskflow_model::binary;
 use riskflow_model::observation::{self, Op, Quality};
 use serde_json::{Value, json};
 
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, Phase};
 use super::series::Series;
 use super::turns::{Set, Turns, levels};
 use super::walk::{Ground, Sight, Walk};
@@ -215,8 +215,12 @@ fn specification(rule: &Rule) -> Box<Specification> {
     })
 }
 
-/// The level up to a time, by a run that stops at every millisecond and so never leaps; and whether it is stale.
-fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, forecasts: &Forecasts, now: i64) -> (Track, (Level, bool)) {
+/// What a run comes to: the level up to a time, whether it is stale, and of each level of the rule whether it is on, and its condition
+/// holds.
+type Naive = (Track, (Level, bool), Vec<(bool, bool)>);
+
+/// The same by a run that stops at every millisecond and so never leaps.
+fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, forecasts: &Forecasts, now: i64) -> Naive {
     let mut series = Series::default();
     for (time, reading) in held {
         let value = valid(&entry.rule)
@@ -242,7 +246,40 @@ fn naive(entry: &Entry, held: &BTreeMap<i64, Reading>, forecasts: &Forecasts, no
         run.advance(&mut walk, time, &mut turns);
     }
     let track = levels(Set::NONE, turns.from(0, &Turns::default()), &entry.rule);
-    (track, run.standing(&mut walk, now))
+    let judged = run.levels[..entry.rule.levels.len()].iter();
+    let judged = judged.map(|standing| (standing.on(), standing.phase() == Phase::Held));
+    (track, run.standing(&mut walk, now), judged.collect())
+}
+
+/// What is said to whoever asks is what was given out, now and of a time to which a correction reaches.
+fn looks_back(
+    monitor: &Monitor,
+    state: &MonitorState,
+    now: i64,
+    track: &Track,
+    (stale, judged): (bool, &[(bool, bool)]),
+) {
+    for at in [now, now - HORIZON / 3] {
+        let looks = state.look(monitor, Millis(at));
+        let [look] = looks.as_slice() else {
+            panic!("one rule watches it: {looks:?}")
+        };
+        let last = track.iter().rev().find(|(time, _)| *time <= at);
+        let expected = last.filter(|(_, level)| *level > Level::None);
+        assert_eq!(
+            look.level,
+            expected.map_or(Level::None, |(_, level)| *level),
+            "at {at}: {look:?}"
+        );
+        if at == now {
+            let found = look
+                .levels
+                .iter()
+                .map(|level| (level.on, level.when.truth == Truth::Yes));
+            assert_eq!(found.collect::<Vec<_>>(), judged, "at {at}: {look:?}");
+            assert_eq!(look.stale, stale, "at {at}: {look:?}");
+        }
+    }
 }
 
 #[expect(clippy::too_many_lines, reason = "one history, compared after each of its epochs")]
@@ -349,7 +386,8 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
         if index % 3 > 0 && index < last {
             continue;
         }
-        let (expected, stands) = naive(&entry, &held, &forecasts, now);
+        let (expected, stands, judged) = naive(&entry, &held, &forecasts, now);
+        looks_back(&monitor, &state, now, &expected, (stands.1, &judged));
         assert_eq!(
             given,
             expected,

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use ethnum::I256;
 use riskflow_config::{Comparison, Condition, Limit, Operator, Role};
+use serde::Serialize;
 use smallvec::SmallVec;
 
 use crate::warning::specification::Entry;
@@ -151,7 +152,8 @@ pub const fn upwards(operator: Operator) -> bool {
 }
 
 /// Kleene's truth values in their order, and one for a condition that takes no part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Truth {
     /// It does not hold.
     No,

@@ -1,5 +1,6 @@
 //! One entry under evaluation: its anchor, its base, and what was given out.
 
+mod looking;
 mod telling;
 
 use riskflow_model::Level;
