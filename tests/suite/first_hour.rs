@@ -20,9 +20,9 @@ use crate::kafka::{command, create_topics, now, observation, riskflow};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a command said, and how it ended.
-struct Said {
+pub struct Said {
     code: Option<i32>,
-    out: String,
+    pub out: String,
     err: String,
 }
 
@@ -36,12 +36,12 @@ impl Said {
         }
     }
 
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
     }
 
     #[track_caller]
-    fn ends(&self, code: i32, parts: &[&str]) {
+    pub fn ends(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
         for part in parts {
             let there = self.out.contains(part) || self.err.contains(part);
@@ -51,14 +51,14 @@ impl Said {
 }
 
 /// A folder to work in, with an embedded log in it.
-struct Desk(TempDir);
+pub struct Desk(TempDir);
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn put(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+    pub fn put(&self, name: &str, text: impl AsRef<[u8]>) -> String {
         let path = self.0.path().join(name);
         fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
@@ -78,7 +78,7 @@ impl Desk {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
+    pub fn run(&self, arguments: &[&str]) -> Said {
         Said::of(self.command(arguments).output().unwrap())
     }
 
@@ -94,7 +94,7 @@ impl Desk {
         Said::of(child.wait_with_output().unwrap())
     }
 
-    fn tail(&self, topic: &str) -> Vec<Value> {
+    pub fn tail(&self, topic: &str) -> Vec<Value> {
         let said = self.run(&["tail", topic, "--json"]);
         said.ends(0, &[]);
         said.out
@@ -384,7 +384,17 @@ fn commands_end_with_the_codes_that_they_say() {
         };
         assert_eq!(said.code, Some(code), "{arguments:?}: {}{}", said.out, said.err);
     }
-    for command in ["run", "act", "import", "rules", "tail", "check", "topics", "checkpoint"] {
+    for command in [
+        "run",
+        "act",
+        "import",
+        "rules",
+        "tail",
+        "explain",
+        "check",
+        "topics",
+        "checkpoint",
+    ] {
         let help = desk.run(&[command, "--help"]);
         help.ends(0, &["Exit codes: 0 done", "130"]);
     }

@@ -17,6 +17,7 @@ mod clock;
 mod docs;
 mod trouble;
 mod exactness;
+mod explain;
 mod files;
 mod first_hour;
 mod golden;

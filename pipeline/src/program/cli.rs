@@ -28,6 +28,14 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or configu
      not what they should be; 4 something was refused (`act --wait`: the action; `import`: some rows); 5 no outcome in time \
      (`act --wait`); 130 ended by ctrl-c before it was done. Beyond `check`, a file of which most records are refused is a failure: 1.";
 
+/// What the help of `explain` says at its end.
+const EXPLAIN_EXAMPLES: &str = "Examples:
+  riskflow explain f630a1c2                        why it was raised, all that changed since, and how it stands
+  riskflow explain f630a1c2 --as-of 09:00          the same as it was told by nine
+  riskflow explain weir-3 --at 08:30               what each rule said of weir-3 at half past eight, and why not more
+  riskflow explain weir-3 --at 08:30 --as-of 09:00 the same by what was known at nine
+  riskflow explain weir-3 --at 2h --rule rain --json";
+
 /// Incremental, explainable risk monitoring and early warning for a city.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 110, after_help = EXIT_CODES)]
@@ -129,6 +137,14 @@ pub enum Command {
     /// `isolation.level=read_committed`.
     #[command(after_help = EXIT_CODES)]
     Tail(TailArguments),
+    /// Say why a warning was raised and what became of it; or what the rules said of an asset at a time, and why not more.
+    ///
+    /// Of a warning everything that was published is read: why it was raised, every change since with its cause and the values that made
+    /// it, its case, and how it stands now. Of an asset (with `--at`) rows, rules and observations are read from the input, and
+    /// evaluated as the job does: for each rule each level with its condition, the values against the thresholds and whose these
+    /// are, whether it was on, since when, and what it waited for.
+    #[command(after_help = format!("{EXPLAIN_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Explain(Box<ExplainArguments>),
     /// Say what was done about a warning: append an action to `in.action`.
     ///
     /// Ends when the action is durable. Whether the step is in order the job decides: with `--wait` it says what became of it.
@@ -416,6 +432,34 @@ pub struct TailArguments {
     /// Only records since then: a time (RFC 3339), or how long ago, such as `2h`. Of outputs the time is that of their epoch.
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
+}
+
+/// What is to be explained.
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// The identifier of a warning, or how it begins: 8 characters or more. With `--at` that of an asset.
+    #[arg(value_name = "WARNING|ASSET")]
+    pub what: String,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// What the rules said of the asset at this time: RFC 3339, a time of the city such as `08:30` (of today) or `2026-11-27 08:30`, or
+    /// how long ago, such as `2h`.
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// By what was known then: only what was told, or had arrived, by this time. Without it, of a warning all that was told; of an
+    /// asset all that arrived within `time.horizon` after `--at`, for later nothing is taken that could change it.
+    #[arg(long, value_name = "TIME")]
+    pub as_of: Option<String>,
+    /// Only this rule; it need not watch the asset.
+    #[arg(long, requires = "at", value_name = "RULE")]
+    pub rule: Option<String>,
+    /// The rules that watch nothing of the asset, too: one line each, with the reason.
+    #[arg(long, requires = "at")]
+    pub all_rules: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Rules that come with riskflow, and others.

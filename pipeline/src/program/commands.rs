@@ -10,6 +10,7 @@ mod act;
 mod check;
 mod checkpoint;
 mod demo;
+mod explain;
 mod generate;
 mod import;
 mod loop_table;
@@ -36,5 +37,6 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Checkpoint(arguments) => checkpoint::checkpoint(&arguments),
         Command::Tail(arguments) => tail::tail(&arguments),
         Command::Act(arguments) => act::act(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
     }
 }

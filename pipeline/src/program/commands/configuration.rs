@@ -71,6 +71,15 @@ pub fn described(arguments: &ConfigArguments) -> String {
     parts.join(", ")
 }
 
+/// Where records come from, for people.
+pub fn place(input: &Input) -> String {
+    match input {
+        Input::Log(folder) => format!("the embedded log in {}", folder.display()),
+        Input::Kafka(kafka) => format!("Kafka at {}", kafka.brokers),
+        Input::Files(files) => format!("{} files", files.len()),
+    }
+}
+
 /// What is wrong with what the settings name.
 fn look(settings: &Settings) -> Problems {
     let mut problems = Problems::default();

@@ -71,11 +71,7 @@ fn introduce(arguments: &RunArguments, settings: &Settings) {
         configuration = configuration::described(&arguments.config),
         "riskflow starts"
     );
-    let input = match &settings.input {
-        Input::Log(folder) => format!("the embedded log in {}", folder.display()),
-        Input::Kafka(kafka) => format!("Kafka at {}", kafka.brokers),
-        Input::Files(files) => format!("{} files", files.len()),
-    };
+    let input = configuration::place(&settings.input);
     let output = match &settings.output {
         Output::Log(folder) => format!("the embedded log in {}", folder.display()),
         Output::Kafka(kafka) => format!("Kafka at {}", kafka.brokers),

@@ -1,6 +1,6 @@
 //! `riskflow tail`.
 
-mod people;
+pub(super) mod people;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::process::ExitCode;
@@ -251,18 +251,32 @@ fn wait() {
     std::thread::sleep(Duration::from_millis(20));
 }
 
+/// Reads topics of one place once, from their first records to where they end now. A record that is not taken ends its partition there.
+pub(super) fn read_once(
+    settings: &Settings,
+    topics: &[Topic],
+    take: &mut dyn FnMut(&RawRecord<'_>) -> Verdict,
+) -> Result<()> {
+    let first = topics.first().context("no topic to read")?;
+    let (place, beginning) = (place_of(settings, *first)?, Offsets::default());
+    let mut source = open_source(&place, &settings.topics, topics, Share::WHOLE, Until::End, &beginning)?;
+    loop {
+        match source.poll(10_000, &mut |record| take(&record))? {
+            Polled::Ended | Polled::Blocked => return Ok(()),
+            Polled::Idle => wait(),
+            Polled::More => {}
+        }
+    }
+}
+
 /// The names of regions, where they can be read: without them lines show codes.
-fn names(settings: &Settings) -> Names {
+pub(super) fn names(settings: &Settings) -> Names {
     let read = || -> Result<Names> {
         let mut names = Names::default();
-        let (place, topics) = (place_of(settings, Topic::BASE_REGION)?, [Topic::BASE_REGION]);
-        let beginning = Offsets::default();
-        let mut source = open_source(&place, &settings.topics, &topics, Share::WHOLE, Until::End, &beginning)?;
-        while source.poll(10_000, &mut |record| {
-            names.note(&record);
+        read_once(settings, &[Topic::BASE_REGION], &mut |record| {
+            names.note(record);
             Verdict::Taken
-        })? != Polled::Ended
-        {}
+        })?;
         Ok(names)
     };
     if matches!(settings.input, Input::Files(_)) {

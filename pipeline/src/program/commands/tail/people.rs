@@ -100,7 +100,7 @@ impl Names {
     }
 
     /// The names below the city, from the county down; the code where the region itself has none.
-    fn of(&self, region: RegionCode) -> String {
+    pub fn of(&self, region: RegionCode) -> String {
         let named = |region: &RegionCode| self.0.get(region).filter(|name| !name.is_empty());
         let above = self.1.above(region);
         let mut path: Vec<&str> = above
@@ -118,7 +118,8 @@ impl Names {
     }
 }
 
-const DIM: Style = Style::new().dimmed();
+/// What matters less.
+pub const DIM: Style = Style::new().dimmed();
 
 fn colour(level: Level) -> Style {
     match level {
@@ -131,19 +132,26 @@ fn colour(level: Level) -> Style {
     }
 }
 
-fn level(level: Level) -> String {
+/// A level in its colour.
+pub fn coloured(level: Level) -> String {
+    let style = colour(level);
+    format!("{style}{level}{style:#}")
+}
+
+/// The same, as wide as the longest.
+pub fn level(level: Level) -> String {
     let style = colour(level);
     format!("{style}{level:<6}{style:#}")
 }
 
 /// The name that something has on the topics.
-fn name(value: impl Serialize) -> String {
+pub fn name(value: impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
     value.as_str().unwrap_or_default().replace('_', " ")
 }
 
 /// What others wrote: an escape sequence in it would be the terminal's to obey.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     escape::line(text).into_owned()
 }
 
@@ -168,20 +176,13 @@ fn warning(delta: &Stamped<WarningDelta>, names: &Names) -> String {
         }
     };
     let why = &delta.explanation;
-    let asset = if why.asset_name.is_empty() {
-        plain(&delta.asset)
-    } else {
-        format!("{} ({})", plain(&why.asset_name), plain(&delta.asset))
-    };
+    let asset = called(&why.asset_name, &delta.asset);
     let region = why
         .region
         .map_or_else(|| "?".to_owned(), |region| plain(&names.of(region)));
     let condition = plain(&why.condition);
     let features: Vec<String> = why.features.iter().map(feature).collect();
-    let rule = match &*why.rule_name {
-        "" => plain(&delta.rule),
-        named => format!("{} ({})", plain(named), plain(&delta.rule)),
-    };
+    let rule = called(&why.rule_name, &delta.rule);
     let (at, level, kind, cause) = (delta.at, level(shown), delta.kind.name(), name(delta.cause));
     let features = features.join(", ");
     let id = plain(&delta.id);
@@ -194,6 +195,14 @@ fn warning(delta: &Stamped<WarningDelta>, names: &Names) -> String {
     format!(
         "{DIM}{at}{DIM:#}  {level}  {kind}{from}{since}  {rule}  {asset}  {region}{because}  {cause}  {DIM}{id}{DIM:#}"
     )
+}
+
+/// What has a name, by that and by its identifier.
+pub fn called(name: &str, id: &str) -> String {
+    match name {
+        "" => plain(id),
+        name => format!("{} ({})", plain(name), plain(id)),
+    }
 }
 
 /// A warning that is over: when it began and ended, how high it was.
@@ -224,7 +233,8 @@ fn feature(feature: &FeatureValue) -> String {
     }
 }
 
-fn case(delta: &CaseDelta, names: &Names) -> String {
+/// What happened to a case.
+pub fn case(delta: &CaseDelta, names: &Names) -> String {
     let event = &delta.event;
     let mut what = if delta.retracted {
         "taken back: ".to_owned()

@@ -1,0 +1,229 @@
+//! What came of one asset: rows and rules, and the records of its datastreams, each with the epoch in which it arrived.
+//!
+//! Two passes: rows first, for they say which datastreams it has; then the logs, of which all other records are passed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result, anyhow};
+use riskflow_config::{Clock, InputRecord, Settings};
+use riskflow_connectors::{RawRecord, Verdict, decode};
+use riskflow_model::base::{Asset, Datastream};
+use riskflow_model::forecast::Forecast;
+use riskflow_model::output::Origin;
+use riskflow_model::rule::RuleRecord;
+use riskflow_model::topic::Topic;
+use riskflow_model::{Id, Key, Millis};
+
+use super::super::{configuration, tail};
+use super::near::Near;
+
+/// Before everything else: table rows that tell no time of arrival.
+const EARLIEST: i64 = i64::MIN;
+
+/// Rows and records in the order in which they came: epoch, place, and what it is.
+pub type Arrived = (i64, Origin, InputRecord);
+
+/// What came of an asset.
+pub struct Gathered {
+    pub arrived: Vec<Arrived>,
+}
+
+/// What is gathered.
+pub struct Wanted<'a> {
+    pub asset: &'a Id<Asset>,
+    /// What was observed later than this is left out.
+    pub at: Millis,
+    /// What arrived later than this is left out.
+    pub by: Millis,
+    /// The only rule that is asked about, if one is.
+    pub rule: Option<&'a str>,
+}
+
+impl Gathered {
+    /// Reads it all.
+    ///
+    /// # Errors
+    ///
+    /// When the input cannot be read; when there is no such asset, or no such rule, by then: with those of near names.
+    pub fn read(settings: &Settings, wanted: &Wanted<'_>) -> Result<Self> {
+        let mut reading = Reading::new(settings, wanted);
+        let tables = [
+            Topic::BASE_REGION,
+            Topic::BASE_ASSET,
+            Topic::BASE_DATASTREAM,
+            Topic::IN_RULE,
+        ];
+        let rows = tail::read_once(settings, &tables, &mut |record| reading.row(record));
+        rows.context("could not read the rows")?;
+        reading.is_there(settings)?;
+        if !reading.datastreams.is_empty() {
+            let logs = [Topic::IN_OBSERVATION, Topic::IN_FORECAST];
+            let records = tail::read_once(settings, &logs, &mut |record| reading.log(record));
+            records.context("could not read the observations")?;
+        }
+        Ok(Self {
+            arrived: reading.in_order(),
+        })
+    }
+}
+
+pub struct Reading<'a> {
+    wanted: &'a Wanted<'a>,
+    clock: Clock,
+    replay_tick: i64,
+    /// No history arrives later than this.
+    passed: BTreeMap<(Topic, u16), i64>,
+    /// The first arrival of anything that tells when it arrived.
+    first: Option<i64>,
+    arrived: Vec<Arrived>,
+    /// Those that are or were of the asset.
+    datastreams: BTreeSet<Key>,
+    asset_seen: bool,
+    rule_seen: bool,
+    assets: Near,
+    rules: Near,
+}
+
+impl<'a> Reading<'a> {
+    pub fn new(settings: &Settings, wanted: &'a Wanted<'a>) -> Self {
+        Self {
+            wanted,
+            clock: settings.clock,
+            replay_tick: settings.epoch.replay_tick,
+            passed: BTreeMap::new(),
+            first: None,
+            arrived: Vec::new(),
+            datastreams: BTreeSet::new(),
+            asset_seen: false,
+            rule_seen: false,
+            assets: Near::to(wanted.asset),
+            rules: Near::to(wanted.rule.unwrap_or_default()),
+        }
+    }
+
+    /// In which epoch a record arrives: as the job reads a history, no sooner than the one before it in its partition. `None`: later than
+    /// what is asked about.
+    fn epoch(&mut self, record: &RawRecord<'_>, time: Option<Millis>) -> Option<i64> {
+        let arrival = match (self.clock, record.arrival) {
+            (Clock::Arrival | Clock::Live, Some(arrival)) => arrival.0,
+            (Clock::Arrival | Clock::Live, None) | (Clock::EventTime, _) => time.map_or(EARLIEST, |time| time.0),
+        };
+        let epoch = match self.clock {
+            _ if arrival == EARLIEST => EARLIEST,
+            Clock::Live => arrival,
+            // The first point of the grid at or after it.
+            Clock::Arrival | Clock::EventTime => arrival + (-arrival).rem_euclid(self.replay_tick),
+        };
+        let passed = self.passed.entry((record.topic, record.partition)).or_insert(EARLIEST);
+        let epoch = epoch.max(*passed);
+        if epoch > self.wanted.by.0 {
+            return None;
+        }
+        *passed = epoch;
+        let told = Some(epoch).filter(|epoch| *epoch > EARLIEST);
+        self.first = self.first.into_iter().chain(told).min();
+        Some(epoch)
+    }
+
+    fn put(&mut self, epoch: i64, record: &RawRecord<'_>, decoded: InputRecord) {
+        let origin = Origin {
+            topic: record.topic.id(),
+            partition: record.partition,
+            offset: record.offset,
+        };
+        self.arrived.push((epoch, origin, decoded));
+    }
+
+    /// Takes a record of a table.
+    pub fn row(&mut self, record: &RawRecord<'_>) -> Verdict {
+        let Some(epoch) = self.epoch(record, None) else {
+            return Verdict::NotYet;
+        };
+        // What is refused changes nothing.
+        let Ok(InputRecord::Base(key, row)) = decode(record) else {
+            return Verdict::Taken;
+        };
+        let datastream = row.as_ref().and_then(|row| row.downcast_ref::<Datastream>());
+        let is_its = datastream.is_some_and(|datastream| datastream.asset == *self.wanted.asset);
+        if is_its {
+            self.datastreams.insert(key);
+        }
+        if let Some(asset) = row.as_ref().and_then(|row| row.downcast_ref::<Asset>()) {
+            self.assets.see(&asset.id, &asset.name);
+        }
+        if let Some(rule) = row.as_ref().and_then(|row| row.downcast_ref::<RuleRecord>()) {
+            self.rules.see(&rule.id, &rule.name);
+            self.rule_seen |= self.wanted.rule.is_some_and(|wanted| wanted == &*rule.id);
+        }
+        let is_asset = record.topic == Topic::BASE_ASSET && key == self.wanted.asset.key();
+        self.asset_seen |= is_asset;
+        let concerns = if record.topic == Topic::BASE_DATASTREAM {
+            self.datastreams.contains(&key)
+        } else {
+            record.topic != Topic::BASE_ASSET || is_asset
+        };
+        if concerns {
+            self.put(epoch, record, InputRecord::Base(key, row));
+        }
+        Verdict::Taken
+    }
+
+    /// Takes a record of a log.
+    pub fn log(&mut self, record: &RawRecord<'_>) -> Verdict {
+        let Ok(decoded) = decode(record) else {
+            return Verdict::Taken;
+        };
+        let (datastream, time, counts) = match &decoded {
+            InputRecord::Observation(observation) => {
+                let time = observation.time;
+                (observation.datastream, time, time <= self.wanted.at)
+            }
+            InputRecord::Log(row) => {
+                let Some(forecast) = row.downcast_ref::<Forecast>() else {
+                    return Verdict::Taken;
+                };
+                (forecast.datastream.key(), row.time(), row.time() <= self.wanted.at)
+            }
+            InputRecord::Action(_) | InputRecord::Base(..) => return Verdict::Taken,
+        };
+        let Some(epoch) = self.epoch(record, Some(time)) else {
+            return Verdict::NotYet;
+        };
+        if counts && self.datastreams.contains(&datastream) {
+            self.put(epoch, record, decoded);
+        }
+        Verdict::Taken
+    }
+
+    /// Whether what is asked about was ever there.
+    pub fn is_there(&self, settings: &Settings) -> Result<()> {
+        let Wanted { asset, by, rule, .. } = self.wanted;
+        let place = configuration::place(&settings.input);
+        if !self.asset_seen {
+            let near = self.assets.said();
+            return Err(anyhow!(
+                "there is no asset `{asset}` in base.asset of {place} by {by}{near}; `riskflow tail base.asset` shows all"
+            ));
+        }
+        match rule {
+            Some(rule) if !self.rule_seen => {
+                let near = self.rules.said();
+                Err(anyhow!(
+                    "there is no rule `{rule}` in in.rule of {place} by {by}{near}; `riskflow tail in.rule` shows all"
+                ))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// In the order in which the job applies them.
+    pub fn in_order(self) -> Vec<Arrived> {
+        let first = self.first.unwrap_or(self.wanted.at.0);
+        let mut arrived = self.arrived;
+        for (epoch, ..) in &mut arrived {
+            *epoch = (*epoch).max(first);
+        }
+        arrived.sort_by_key(|(epoch, origin, _)| (*epoch, *origin));
+        arrived
+    }
+}

@@ -1,0 +1,278 @@
+//! `riskflow explain`: a warning from its beginning to its end, what the rules said of an asset at a time, and what was known then.
+
+use serde_json::{Value, json};
+
+use crate::first_hour::Desk;
+
+const CONFIGURATION: &str = "[input]\nclock = \"arrival\"\n[time]\nhorizon = \"30m\"\n";
+
+/// So many minutes (and seconds, as a fraction) after the beginning of 2025.
+fn at(minutes: f64) -> String {
+    let millis = 1_735_689_600_000 + (minutes * 60_000.0) as i64;
+    riskflow_model::Millis(millis).to_string()
+}
+
+fn envelope(topic: &str, key: &str, value: &Value, arrival: f64) -> String {
+    json!({"topic": topic, "key": key, "value": value, "arrival": at(arrival)}).to_string()
+}
+
+fn reading(minute: f64, result: f64, arrival: f64) -> String {
+    let value = json!({"datastream": "gas-1", "phenomenon_time": at(minute), "result": result});
+    envelope("in.observation", "gas-1", &value, arrival)
+}
+
+/// Blue from 50 on, which is the datastream's own threshold, once it lasts for a minute; red from 80 on.
+fn rows() -> Vec<String> {
+    let compared = |feature: &str, threshold: u32| json!({"feature": feature, "window": "10m", "op": ">=", "threshold": threshold});
+    let rule = json!({
+        "id": "gas", "version": 3, "name": "Gas", "select": {"observed_property": "gas"}, "unit": "%", "pane": "1m",
+        "levels": {"blue": {"when": compared("last", 60), "hold": "1m"}, "red": {"when": compared("max", 80)}},
+    });
+    let wind = json!({
+        "id": "wind", "version": 1, "select": {"observed_property": "wind_speed"},
+        "levels": {"blue": {"when": compared("max", 10)}},
+    });
+    let asset = json!({
+        "id": "tank", "name": "Tank 1", "category": "tank", "domain": "work_safety", "region": "330902001001", "inherent_level": 4,
+    });
+    let datastream = json!({
+        "id": "gas-1", "asset": "tank", "observed_property": "gas", "unit": "%", "thresholds": {"gas": {"blue": 50}},
+    });
+    vec![
+        envelope(
+            "base.region",
+            "330902",
+            &json!({"code": "330902", "name": "Dinghai"}),
+            -3.0,
+        ),
+        envelope("base.asset", "tank", &asset, -3.0),
+        envelope("base.datastream", "gas-1", &datastream, -3.0),
+        envelope("in.rule", "gas", &rule, -3.0),
+        envelope("in.rule", "wind", &wind, -3.0),
+    ]
+}
+
+/// A job that worked a history off: raised at 6 (held from 5 on), escalated at 10, revised by a late reading that came at 14, withdrawn
+/// by corrections that came at 16.
+fn history() -> Desk {
+    let desk = Desk::new();
+    desk.put("riskflow.toml", CONFIGURATION);
+    let mut lines = rows();
+    lines.extend([
+        reading(0.0, 40.0, 0.0),
+        reading(5.0, 55.0, 5.0),
+        reading(8.0, 57.0, 8.0),
+        reading(10.0, 85.0, 10.0),
+        reading(3.0, 52.0, 14.0),
+        reading(3.0, 10.0, 16.0),
+        reading(5.0, 10.0, 16.0),
+        reading(8.0, 10.0, 16.0),
+        reading(10.0, 10.0, 16.0),
+    ]);
+    desk.put("history.ndjson", lines.join("\n") + "\n");
+    desk.run(&["import", "history.ndjson", "--format", "envelope"])
+        .ends(0, &["14 imported"]);
+    desk.run(&["run"]).ends(0, &[]);
+    desk
+}
+
+#[test]
+fn a_warning_is_explained_from_its_beginning_to_its_end() {
+    let desk = history();
+    let deltas = desk.tail("out.warning.delta");
+    let kinds: Vec<&str> = deltas
+        .iter()
+        .map(|delta| delta["value"]["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["raised", "escalated", "revised", "withdrawn"]);
+    let id = deltas[0]["key"].as_str().unwrap();
+
+    let said = desk.run(&["explain", &id[..8]]);
+    said.ends(
+        0,
+        &[
+            &format!("warning {id}: Gas (gas) at Tank 1 (tank), Dinghai 330902001001, inherent level 4"),
+            &format!("raised as blue, since {}", at(6.0)),
+            "version 3 of the rule: last 10m >= 50 %",
+            "datastream gas-1",
+            &format!("last 10m = 55 %  observed: 40 at {} to 55 at {}", at(0.0), at(5.0)),
+            "threshold of the datastream: last 10m >= 50 %",
+        ],
+    );
+    let lines: Vec<&str> = said.out.lines().filter(|line| line.contains(" → ")).collect();
+    let expected = [
+        format!(
+            "{}  blue    raised  none → blue  since {}  clock  last 10m = 55 %",
+            at(6.0),
+            at(6.0)
+        ),
+        format!(
+            "{}  red     escalated  blue → red  since {}  data  max 10m = 85 %",
+            at(10.0),
+            at(6.0)
+        ),
+        format!(
+            "{}  red     revised  red → red  since {}  late data  max 10m = 85 %",
+            at(14.0),
+            at(4.0)
+        ),
+        format!(
+            "{}  red     withdrawn  red → none  since {}  correction  ",
+            at(16.0),
+            at(4.0)
+        ),
+    ];
+    assert_eq!(lines.len(), 4, "{}", said.out);
+    for (line, expected) in lines.iter().zip(&expected) {
+        assert!(line.starts_with(expected.as_str()), "{line}\n{expected}");
+    }
+    let issued = said
+        .out
+        .lines()
+        .any(|line| line.contains("case") && line.contains("issued"));
+    assert!(issued, "{}", said.out);
+    said.ends(0, &[&format!("now: withdrawn at {}", at(16.0))]);
+
+    let then = desk.run(&["explain", id, "--as-of", &at(12.0)]);
+    then.ends(0, &[&format!("by {}: open, red, since {}", at(12.0), at(6.0))]);
+    assert!(
+        !then.out.contains("withdrawn") && !then.out.contains("late data"),
+        "{}",
+        then.out
+    );
+
+    let machines = desk.run(&["explain", id, "--json"]).json();
+    assert_eq!(machines["deltas"].as_array().unwrap().len(), 4);
+    assert_eq!(machines["deltas"][0], deltas[0]["value"]);
+    assert_eq!(machines["now"]["state"], "withdrawn");
+    assert_eq!(machines["case"]["id"], id);
+}
+
+/// What the rule of gas says of the tank, to machines.
+fn looked(desk: &Desk, time: f64, as_of: f64) -> Value {
+    let said = desk.run(&["explain", "tank", "--at", &at(time), "--as-of", &at(as_of), "--json"]);
+    said.ends(0, &[]);
+    said.json()
+}
+
+#[test]
+fn an_asset_is_explained_level_by_level_and_by_what_was_known_then() {
+    let desk = history();
+    let lines = |time: f64, as_of: f64, parts: &[&str]| {
+        let said = desk.run(&["explain", "tank", "--at", &at(time), "--as-of", &at(as_of)]);
+        said.ends(0, parts);
+    };
+    lines(
+        2.0,
+        2.5,
+        &[
+            "Tank 1 (tank), tank, Dinghai 330902001001, inherent level 4",
+            "Gas (gas), version 3, on gas-1: none",
+            "  blue    off: does not hold",
+            "last 10m >= 50 %: 40 %, does not hold (threshold of the datastream)",
+            "max 10m >= 80 %: 40 %, does not hold",
+        ],
+    );
+    lines(
+        -1.0,
+        0.0,
+        &["blue    off: unknown", "last 10m >= 50 %: unknown, unknown"],
+    );
+    let waits = format!("blue    off: holds since {}, and must for 30s more (hold 1m)", at(5.0));
+    lines(5.5, 6.0, &[&waits, "55 %, holds"]);
+    lines(
+        8.5,
+        9.0,
+        &[
+            &format!("on gas-1: blue since {}", at(6.0)),
+            &format!("its warning at the asset: blue, since {}", at(6.0)),
+            &format!("blue    on since {}", at(6.0)),
+        ],
+    );
+    // The same time, before the late reading, after it, and after the corrections.
+    for (as_of, since) in [(13.0, Some(6.0)), (15.0, Some(4.0)), (17.0, None)] {
+        let found = looked(&desk, 8.5, as_of);
+        let since = since.map(|since| json!(at(since)));
+        assert_eq!(
+            found["warnings"].get(0).map(|warning| &warning["since"]),
+            since.as_ref(),
+            "{found}"
+        );
+        assert_eq!(found["rules"][0]["since"], since.unwrap_or_default(), "{found}");
+    }
+}
+
+#[test]
+fn what_it_says_of_an_open_warning_is_what_the_job_published() {
+    let desk = history();
+    for delta in desk.tail("out.warning.delta") {
+        let delta = &delta["value"];
+        if delta["to"] == "none" {
+            continue;
+        }
+        let epoch: riskflow_model::Millis = delta["epoch"].as_str().unwrap().parse().unwrap();
+        let minutes = (epoch.0 - 1_735_689_600_000) as f64 / 60_000.0;
+        let found = looked(&desk, minutes, minutes);
+        let warned = &found["warnings"][0];
+        assert_eq!(
+            (&warned["level"], &warned["since"]),
+            (&delta["to"], &delta["since"]),
+            "{found}"
+        );
+        if delta["kind"] != "revised" {
+            assert_eq!(warned["at"], delta["at"], "{found}");
+        }
+        let levels = found["rules"][0]["levels"].as_array().unwrap();
+        let level = levels.iter().find(|level| level["level"] == delta["to"]).unwrap();
+        assert_eq!(level["on"], true, "{found}");
+        let (ours, told) = (&level["explanation"], &delta["explanation"]);
+        for field in ["rule_version", "condition", "datastream", "unit", "limits"] {
+            assert_eq!(ours[field], told[field], "{field} in {found}");
+        }
+        // The delta shows the values of when the level was taken, which for these two is that epoch.
+        if delta["kind"] != "revised" {
+            assert_eq!(
+                (&ours["features"], &ours["held"]),
+                (&told["features"], &told["held"]),
+                "{found}"
+            );
+        }
+    }
+}
+
+#[test]
+fn rules_that_do_not_watch_it_and_what_is_not_there() {
+    let desk = history();
+    let all = ["explain", "tank", "--at", &at(2.0), "--all-rules"];
+    desk.run(&all).ends(
+        0,
+        &["wind: it watches the observed property `wind_speed`, and of the asset `gas` is observed"],
+    );
+    desk.run(&["explain", "tank", "--at", &at(2.0), "--rule", "wind"])
+        .ends(0, &["no rule that was asked about", "wind_speed"]);
+    desk.run(&["explain", "tnak", "--at", &at(2.0)]).ends(
+        1,
+        &[
+            "there is no asset `tnak`",
+            "the embedded log in data/log",
+            "there is `tank`",
+        ],
+    );
+    desk.run(&["explain", "tank", "--at", &at(2.0), "--rule", "gaz"])
+        .ends(1, &["there is no rule `gaz`", "`gas`"]);
+    desk.run(&["explain", "0123456789"]).ends(
+        1,
+        &[
+            "nothing was told of a warning `0123456789`",
+            "reaches back to",
+            "riskflow tail warnings",
+        ],
+    );
+    desk.run(&["explain", "tank"]).ends(2, &["too short", "--at TIME"]);
+    desk.run(&["explain", "tank", "--at", "soon"])
+        .ends(2, &["`--at` is `soon`", "`08:30`"]);
+    desk.run(&["explain", "tank", "--at", &at(2.0), "--as-of", &at(1.0)])
+        .ends(2, &["nothing was known of it"]);
+    desk.run(&["explain", "--help"])
+        .ends(0, &["riskflow explain weir-3 --at 08:30", "Exit codes:"]);
+}
