@@ -362,7 +362,7 @@ pub enum Output {
     Log(PathBuf),
     /// Kafka.
     Kafka(KafkaSettings),
-    /// One NDJSON file a topic in this folder; `-` for all on standard output.
+    /// One NDJSON file a topic in this folder; `-` for all on standard output, `/dev/null` for nowhere.
     Files(PathBuf),
 }
 

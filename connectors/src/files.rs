@@ -27,5 +27,5 @@ mod tests;
 
 pub use names::Columns;
 pub use rows::{FileRow, fields, read_rows};
-pub use sink::{FileSink, StdoutSink, open_sink};
+pub use sink::{FileSink, NoSink, StdoutSink, open_sink};
 pub use source::FileSource;

@@ -73,7 +73,7 @@ impl Default for WrittenInput {
 pub struct WrittenOutput {
     /// `log`, `kafka` or `files`.
     pub kind: Kind,
-    /// The folder of the embedded log, or for files; `-` for standard output.
+    /// The folder of the embedded log, or for files; `-` for standard output, `/dev/null` for nowhere.
     pub path: PathBuf,
     /// `exactly_once`, or `at_least_once` (Kafka without transactions: cheaper, repeats after a crash). Files are always the
     /// latter.

@@ -10,7 +10,8 @@ use riskflow_model::topic::Topic;
 use super::envelope::Envelope;
 use crate::{EpochRecords, OutRecord, Sink, SinkError};
 
-/// Opens the sink for this folder; `-` for standard output. What is an exercise is marked in every line.
+/// Opens the sink for this folder; `-` for standard output, `/dev/null` for one that keeps nothing. What is an exercise is marked in every
+/// line.
 ///
 /// # Errors
 ///
@@ -18,6 +19,9 @@ use crate::{EpochRecords, OutRecord, Sink, SinkError};
 pub fn open_sink(folder: &Path, exercise: bool) -> Result<Box<dyn Sink>, SinkError> {
     if folder.as_os_str() == "-" {
         return Ok(Box::new(StdoutSink { exercise }));
+    }
+    if folder == Path::new(NOWHERE) {
+        return Ok(Box::new(NoSink));
     }
     Ok(Box::new(FileSink::open(folder, exercise)?))
 }
@@ -101,6 +105,18 @@ impl Sink for FileSink {
         lines.values_mut().for_each(Vec::clear);
         self.lines = lines;
         written
+    }
+}
+
+/// Where what is written is gone.
+const NOWHERE: &str = "/dev/null";
+
+/// Keeps nothing: for a job that is only observed.
+pub struct NoSink;
+
+impl Sink for NoSink {
+    fn commit(&mut self, _: &[EpochRecords]) -> Result<(), SinkError> {
+        Ok(())
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use riskflow_model::Millis;
 use riskflow_model::action::Verb;
+use riskflow_model::{Level, Millis};
 
 /// The exit code for a configuration that cannot be used (as for wrong usage).
 pub const EXIT_CONFIGURATION: u8 = 2;
@@ -35,6 +35,14 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
   riskflow explain weir-3 --at 08:30               what each rule said of weir-3 at half past eight, and why not more
   riskflow explain weir-3 --at 08:30 --as-of 09:00 the same by what was known at nine
   riskflow explain weir-3 --at 2h --rule rain --json";
+
+/// What the help of `backtest` says at its end.
+const BACKTEST_EXAMPLE: &str = "Example: the rain pack against a stricter file, over a year of files, beside the floods of that year:\n\n  \
+     riskflow backtest --rules rain-strict.json --against rain --truth floods.csv --html report.html history/\n\n\
+     and how many millimetres in 12 hours would have been best:\n\n  \
+     riskflow backtest --rules rain --sweep rain.blue=40..60/2 --truth floods.csv history/\n\n\
+     Exit codes: 0 done; 1 failed, also where most records of the history were refused; 2 wrong usage, rules, events or configuration; \
+     3 topics are missing; 130 ended by ctrl-c before it was done.";
 
 /// Incremental, explainable risk monitoring and early warning for a city.
 #[derive(Debug, Parser)]
@@ -111,6 +119,12 @@ pub enum Command {
     Import(ImportArguments),
     /// Generate a simulated city and a storm, or real weather, as input.
     Generate(GenerateArguments),
+    /// Show what rules would have done over a history: beside other rules, and beside what happened.
+    ///
+    /// Reads the configured input up to where it ends now, or files, and runs new and old rules over it at once, in this process. Nothing is
+    /// written but the reports that are asked for. Prints a table; `--html` is a page for people, `--json` has everything.
+    #[command(after_help = BACKTEST_EXAMPLE)]
+    Backtest(Box<BacktestArguments>),
     /// Check a configuration, or rules and what they meet, and say everything that is wrong.
     ///
     /// Without `--rules`, `--base` and `--live` the configuration is checked, with the files that it names and the properties of Kafka, and
@@ -341,6 +355,62 @@ pub enum Scenario {
     City,
     /// Real hourly weather of two stations in 2013, with their base records and the rules.
     Weather,
+}
+
+/// Which rules, over which history, and what is told.
+#[derive(Debug, Args)]
+pub struct BacktestArguments {
+    /// The new rules: a pack by its name (`riskflow rules list`), a file (JSON, NDJSON, CSV), or a folder of files. May be repeated.
+    #[arg(long, value_name = "PACK|FILE|FOLDER", required = true)]
+    pub rules: Vec<String>,
+    /// The old rules, which they are compared with, given in the same way. Without it the rules of the history that have the
+    /// identifiers of the new ones, as they are at its end.
+    #[arg(long, value_name = "PACK|FILE|FOLDER")]
+    pub against: Vec<String>,
+    /// The history: files, or folders of them, named as for `riskflow import`; the configured input by default.
+    #[arg(value_name = "FILE|FOLDER")]
+    pub files: Vec<PathBuf>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// What happened: CSV with the columns `place` (code of a region, or an asset), `from`, `to`, and if need be `level` and `domain`.
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+    /// Another threshold for a level of a new rule with one comparison, in the rule's unit: each value from FROM to TO. May be
+    /// repeated: then each with each, up to 64.
+    #[arg(long, value_name = "RULE.LEVEL=FROM..TO/STEP")]
+    pub sweep: Vec<String>,
+    /// Judge and count from this time on; what came before is read all the same, for it may matter later.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Millis>,
+    /// End at this time.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Millis>,
+    /// What the clock follows: when records arrived, or the times in them. By default `event-time` for files that do not say when
+    /// their records arrived, else `arrival`.
+    #[arg(long, value_name = "CLOCK")]
+    pub clock: Option<ReplayClock>,
+    /// A warning counts for an event if it came so long before it, or later.
+    #[arg(long, value_name = "DURATION", default_value = "12h")]
+    pub max_lead: String,
+    /// Warnings of this level and higher are judged; of an event that says one, of that level.
+    #[arg(long, value_name = "LEVEL", default_value = "blue", value_parser = warning_level())]
+    pub level: Level,
+    /// The datastream or asset whose series the report shows; that with the most differences by default.
+    #[arg(long, value_name = "ID")]
+    pub station: Option<String>,
+    /// Write the whole report as JSON; `-` for standard output, in the place of the table.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the report as one page for people, in Chinese and English.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// The levels that warn.
+fn warning_level() -> impl TypedValueParser<Value = Level> {
+    let names = Level::WARNING.map(|level| PossibleValue::new(level.name()));
+    PossibleValuesParser::new(names).try_map(|name| Level::from_name(&name).ok_or("no level"))
 }
 
 /// Whose schema.

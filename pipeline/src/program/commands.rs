@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::program::cli::Command;
 
 mod act;
+mod backtest;
 mod check;
 mod checkpoint;
 mod demo;
@@ -38,5 +39,6 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Tail(arguments) => tail::tail(&arguments),
         Command::Act(arguments) => act::act(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Backtest(arguments) => backtest::backtest(&arguments),
     }
 }
