@@ -182,7 +182,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 /// The datastreams that a station is: one, or those of an asset.
 fn known_station<'a>(id: &str, world: &'a World) -> Result<Vec<&'a Datastream>, Usage> {
-    let is_it = |row: &&Datastream| *row.id.text() == *id || *row.asset.text() == *id;
+    let is_it = |row: &&Datastream| **row.id.text() == *id || **row.asset.text() == *id;
     let known: Vec<&Datastream> = world.datastreams.values().filter(is_it).collect();
     if known.is_empty() {
         let says = format!("`--station` is `{id}`; give a datastream or an asset of the history");

@@ -26,18 +26,6 @@ pub enum Relation {
     OnlyOld,
 }
 
-impl Relation {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Same,
-        Self::Level,
-        Self::Time,
-        Self::LevelAndTime,
-        Self::OnlyNew,
-        Self::OnlyOld,
-    ];
-}
-
 /// A warning of both sets, or of one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair<'a> {

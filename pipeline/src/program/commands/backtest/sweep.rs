@@ -68,14 +68,15 @@ pub fn sweep(asked: &[String], rules: &[RuleRecord]) -> Result<Vec<Swept>, Probl
     }
     let mut sets: Vec<Vec<(&Asked, i64)>> = vec![Vec::new()];
     for one in &all {
-        let with = |set: Vec<(&_, i64)>| {
-            let longer = one
-                .values
-                .iter()
-                .map(move |value| [set.clone(), vec![(one, *value)]].concat());
-            longer.collect::<Vec<_>>()
-        };
-        sets = sets.into_iter().flat_map(with).collect();
+        let mut longer = Vec::new();
+        for set in &sets {
+            longer.extend(
+                one.values
+                    .iter()
+                    .map(|value| [set.as_slice(), &[(one, *value)]].concat()),
+            );
+        }
+        sets = longer;
     }
     let swept = sets.iter().map(|set| made(set, rules, &mut problems)).collect();
     problems.none_or(Some(swept))

@@ -131,7 +131,7 @@ pub fn patterns() -> String {
     ] {
         let _ = write!(
             out,
-            r#"<pattern id="{}" width="8" height="8" patternUnits="userSpaceOnUse"><rect width="8" height="8" fill="{}"/><g stroke="#1c2430" stroke-opacity=".55" fill="none">{marks}</g></pattern>"#,
+            r##"<pattern id="{}" width="8" height="8" patternUnits="userSpaceOnUse"><rect width="8" height="8" fill="{}"/><g stroke="#1c2430" stroke-opacity=".55" fill="none">{marks}</g></pattern>"##,
             at.name(),
             colour(at)
         );

@@ -93,7 +93,7 @@ pub fn domain(name: &str) -> Both<'_> {
 
 /// A time as clocks of the city show it, to the minute.
 pub fn local(time: Millis, zone: &TimeZone) -> String {
-    let at = Timestamp::from_millisecond(time.0).map(|at| at.to_zoned(zone.clone()));
+    let at = Timestamp::from_millisecond(time.0).map(|at| zone.to_datetime(at));
     at.map_or_else(|_| time.to_string(), |at| at.strftime("%Y-%m-%d %H:%M").to_string())
 }
 
