@@ -440,18 +440,8 @@ fn open_sources(
     let share = Share { index, peers };
     let (base, others): (Vec<Topic>, Vec<Topic>) =
         settings.capabilities.inputs().partition(|topic| topic.is_input_table());
-<<<<<<< HEAD
     let instead = settings.instead.iter().filter_map(|file| file.topic.as_deref());
     let instead: Vec<Topic> = instead.filter_map(Topic::from_name).collect();
-=======
-    let instead = |topic: &Topic| {
-        settings
-            .instead
-            .iter()
-            .any(|file| file.topic.as_deref() == Some(topic.name()))
-    };
-    let (given, base): (Vec<Topic>, Vec<Topic>) = base.into_iter().partition(|topic| instead(topic));
->>>>>>> 0402f86 (Back-test: documents, and tests over the weather of 2013)
     let (known, marks) = start.known.clone();
     let known = known.with_marks(&marks);
     let span = Span {

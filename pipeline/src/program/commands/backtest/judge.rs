@@ -4,6 +4,8 @@
 //! "Forecast Verification: Issues, Methods and FAQ"; Jolliffe and Stephenson, "Forecast Verification: A Practitioner's Guide in
 //! Atmospheric Science". What they mean here stands in docs/backtest.md.
 
+use std::collections::BTreeMap;
+
 use riskflow_model::{Duration, Level, Millis};
 use serde::Serialize;
 
@@ -79,13 +81,14 @@ pub fn judge<'a>(
     for episode in episodes.filter(|episode| !episode.withdrawn) {
         let mut has_event = false;
         for (event, first) in events.iter().zip(&mut first) {
-            if !concerns(episode, event, world) {
-                continue;
-            }
-            has_event |= in_time(episode.reached(terms.level), event, terms);
             let reached = episode.reached(event.level.unwrap_or(terms.level));
-            if in_time(reached, event, terms) && first.is_none_or(|first| reached < Some(first)) {
-                *first = reached;
+            let is_hit = in_time(reached, event, terms);
+            let is_true = in_time(episode.reached(terms.level), event, terms);
+            if (is_hit || is_true) && concerns(episode, event, world) {
+                has_event |= is_true;
+                if is_hit && first.is_none_or(|first| reached < Some(first)) {
+                    *first = reached;
+                }
             }
         }
         if episode.reached(terms.level).is_some() {
@@ -134,11 +137,13 @@ fn ratio(part: usize, whole: usize) -> Option<f64> {
 /// What reached nine tenths of the thresholds of a level while the rule itself gave no warning of that level.
 pub fn near_misses<'a>(near: &'a [Episode], new: &[Episode], level: Level) -> Vec<&'a Episode> {
     let counts = |episode: &&Episode| !episode.withdrawn && episode.peak >= level;
+    let mut warned: BTreeMap<_, Vec<&Episode>> = BTreeMap::new();
+    for one in new.iter().filter(counts) {
+        warned.entry((&one.rule, &one.asset)).or_default().push(one);
+    }
     let is_warned_of = |near: &Episode| {
-        let same = new
-            .iter()
-            .filter(|new| (&new.rule, &new.asset) == (&near.rule, &near.asset));
-        same.filter(counts).any(|new| new.overlaps(near))
+        let same = warned.get(&(&near.rule, &near.asset)).into_iter().flatten();
+        same.copied().any(|new| new.overlaps(near))
     };
     near.iter().filter(counts).filter(|near| !is_warned_of(near)).collect()
 }

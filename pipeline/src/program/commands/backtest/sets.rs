@@ -226,7 +226,9 @@ fn file(folder: &Path, topic: Topic, rows: impl Iterator<Item = Row>) -> Result<
 fn read(what: &[String]) -> Result<Vec<RuleRecord>> {
     let rows = checked(what)?;
     let given = rows.len();
-    let rows = rows.into_iter().filter_map(|(_, row)| row.downcast_ref::<RuleRecord>().cloned());
+    let rows = rows
+        .into_iter()
+        .filter_map(|(_, row)| row.downcast_ref::<RuleRecord>().cloned());
     let mut rules: Vec<RuleRecord> = rows.collect();
     rules.sort_by(|a, b| a.id.cmp(&b.id));
     if rules.is_empty() {

@@ -67,41 +67,53 @@ pub fn groups(found: &Found<'_>, looked: &Looked, pairs: Option<&[Pair<'_>]>) ->
 fn by(
     found: &Found<'_>,
     looked: &Looked,
-    (key, mut ids): (&Key<'_>, BTreeSet<String>),
+    (key, ids): (&Key<'_>, BTreeSet<String>),
     (name, concerns): (&dyn Fn(&str) -> String, &dyn Fn(&str, &Event) -> bool),
     pairs: Option<&[Pair<'_>]>,
 ) -> Vec<Group> {
-    let old = looked.old.as_deref();
-    ids.extend(looked.new.iter().chain(old.unwrap_or_default()).map(key));
-    let made = ids.into_iter().map(|id| {
-        let part = |all: &[Episode]| -> Vec<Episode> { all.iter().filter(|one| key(one) == id).cloned().collect() };
-        let (of_new, of_old) = (part(&looked.new), old.map(part));
-        let counts = |all: &[Episode]| {
-            let there = || all.iter().filter(|one| !one.withdrawn);
-            let lasted = there().map(|one| one.lasted(looked.span)).sum();
-            (there().count(), Duration(lasted))
-        };
+    let mut parts: BTreeMap<String, Part<'_>> = ids.into_iter().map(|id| (id, Part::default())).collect();
+    for one in &looked.new {
+        parts.entry(key(one)).or_default().new.push(one);
+    }
+    for one in looked.old.iter().flatten() {
+        parts.entry(key(one)).or_default().old.push(one);
+    }
+    for pair in pairs.unwrap_or_default() {
+        parts.entry(key(pair.either())).or_default().pairs.push(pair);
+    }
+    let counts = |all: &[&Episode]| {
+        let there = || all.iter().filter(|one| !one.withdrawn);
+        let lasted = there().map(|one| one.lasted(looked.span)).sum();
+        (there().count(), Duration(lasted))
+    };
+    let made = parts.into_iter().map(|(id, part)| {
         let events = found
             .events
             .map(|all| all.iter().filter(|event| concerns(&id, event)).collect());
-        let scores = |all: &[Episode], events: &Vec<&Event>| judge(all.iter(), events, found.terms, found.world).0;
-        let (new_warnings, new_lasted) = counts(&of_new);
-        let (old_warnings, old_lasted) = of_old.as_deref().map(counts).unzip();
-        let of_it = |pairs: &[Pair<'_>]| Relations::of(pairs.iter().filter(|pair| key(pair.either()) == id));
+        let scores =
+            |all: &[&Episode], events: &Vec<&Event>| judge(all.iter().copied(), events, found.terms, found.world).0;
+        let old = looked.old.as_ref().map(|_| part.old.as_slice());
+        let (new_warnings, new_lasted) = counts(&part.new);
+        let (old_warnings, old_lasted) = old.map(counts).unzip();
         Group {
             name: name(&id),
             new_warnings,
             new_lasted,
             old_warnings,
             old_lasted,
-            relations: pairs.map(of_it),
-            new_scores: events.as_ref().map(|events| scores(&of_new, events)),
-            old_scores: of_old
-                .as_deref()
-                .zip(events.as_ref())
-                .map(|(all, events)| scores(all, events)),
+            relations: pairs.map(|_| Relations::of(part.pairs.iter().copied())),
+            new_scores: events.as_ref().map(|events| scores(&part.new, events)),
+            old_scores: old.zip(events.as_ref()).map(|(all, events)| scores(all, events)),
             id,
         }
     });
     made.collect()
+}
+
+/// The warnings of a group.
+#[derive(Default)]
+struct Part<'a> {
+    new: Vec<&'a Episode>,
+    old: Vec<&'a Episode>,
+    pairs: Vec<&'a Pair<'a>>,
 }
