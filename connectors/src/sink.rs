@@ -73,6 +73,16 @@ pub trait Sink: Send {
     fn begin(&mut self) -> Result<Option<Begun>, SinkError> {
         Ok(None)
     }
+
+    /// Ends an output that is whole: called once no record follows, and not where the job failed. A format that needs an end (the
+    /// footer of Parquet) gets it here. Nothing is committed afterwards.
+    ///
+    /// # Errors
+    ///
+    /// When not all of it is known to be durable; it may be tried again.
+    fn finish(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
 }
 
 /// The tombstones of a run that begins.

@@ -77,8 +77,20 @@ impl Sink for Tidying {
         Ok(())
     }
 
+    fn most(&self, topic: Topic) -> usize {
+        self.sink.most(topic)
+    }
+
+    fn ask_most(&mut self) -> Result<(), SinkError> {
+        self.sink.ask_most()
+    }
+
     fn begin(&mut self) -> Result<Option<Begun>, SinkError> {
         self.sink.begin()
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.sink.finish()
     }
 }
 
@@ -221,5 +233,73 @@ fn row(topic: Topic, partition: u16, offset: u64, frame: &Frame<'_>) -> Row {
         Ok(InputRecord::Base(key, None)) => Row::Delete(key),
         // It was refused, and is again.
         Ok(InputRecord::Observation(_) | InputRecord::Action(_) | InputRecord::Log(_)) | Err(_) => Row::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::SinkError;
+
+    /// Says what it was asked.
+    struct Asked(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Asked {
+        fn note(&self, what: &'static str) {
+            self.0.lock().unwrap().push(what);
+        }
+    }
+
+    impl Sink for Asked {
+        fn commit(&mut self, _: &[EpochRecords]) -> Result<(), SinkError> {
+            self.note("commit");
+            Ok(())
+        }
+
+        fn most(&self, _: Topic) -> usize {
+            self.note("most");
+            5
+        }
+
+        fn ask_most(&mut self) -> Result<(), SinkError> {
+            self.note("ask_most");
+            Ok(())
+        }
+
+        fn begin(&mut self) -> Result<Option<Begun>, SinkError> {
+            self.note("begin");
+            Ok(None)
+        }
+
+        fn finish(&mut self) -> Result<(), SinkError> {
+            self.note("finish");
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_sink_is_asked_all_that_whoever_tidies_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = TopicSettings {
+            prefix: String::new(),
+            partitions: 1,
+            replication: 1,
+            retention: 0,
+            tidy: riskflow_config::Tidy::default(),
+        };
+        let asked: Arc<Mutex<Vec<&str>>> = Arc::default();
+        let sink = Box::new(Asked(Arc::clone(&asked)));
+        let mut tidying = Tidying::new(sink, folder.path(), &settings, 1);
+        assert_eq!(tidying.most(Topic::NOTICE), 5);
+        tidying.ask_most().unwrap();
+        assert_eq!(tidying.begin().unwrap(), None);
+        tidying.commit(&[]).unwrap();
+        tidying.finish().unwrap();
+        assert_eq!(
+            *asked.lock().unwrap(),
+            ["most", "ask_most", "begin", "commit", "finish"]
+        );
     }
 }

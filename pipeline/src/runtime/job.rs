@@ -330,15 +330,16 @@ impl Job {
     /// The error that ended the workers, if one did.
     fn take_failure(&self) -> Option<anyhow::Error> {
         let ended = self.publisher().take_if(|publisher| publisher.has_ended());
-        let published = ended.and_then(|publisher| publisher.join().err());
+        let published = ended.and_then(|publisher| publisher.join(false).err());
         self.failure.take().or(published)
     }
 
     /// Commits and keeps what is under way, once the workers have ended.
     fn end(self) -> Result<Ending> {
         drop(self.sender);
+        let whole = !self.failure.is_there();
         let publisher = self.publisher.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let published = publisher.map_or(Ok(None), Publisher::join);
+        let published = publisher.map_or(Ok(None), |publisher| publisher.join(whole));
         if let Some(lasting) = self.lasting {
             lasting.checkpointer.join();
         }

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, failpoint, fault};
+use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, SinkError, failpoint, fault};
 use riskflow_model::output::{CaseDelta, DeadLetter, Notice, WarningDelta};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::{Cleanup, Topic};
@@ -87,8 +87,11 @@ pub struct Shared {
 
 /// A running publisher.
 pub struct Publisher {
-    thread: JoinHandle<Result<Option<Observer>>>,
+    thread: JoinHandle<Result<Publishing>>,
 }
+
+/// How long is waited after the first failure of what may succeed later.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many epochs may wait for the sink.
 const WAITING: usize = 16;
@@ -110,7 +113,7 @@ impl Publisher {
         let mut publishing = Publishing::new(sink, beginning, (views, metrics, shared), observer, committed);
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
-            .spawn(move || publishing.run(&receiver).map(|()| publishing.observer))?;
+            .spawn(move || publishing.run(&receiver).map(|()| publishing))?;
         Ok((Self { thread }, sender))
     }
 
@@ -120,16 +123,21 @@ impl Publisher {
         self.thread.is_finished()
     }
 
-    /// Waits for the end, and gives the observer back.
+    /// Waits for the end, finishes the output if it is whole (the job did not fail), and gives the observer back.
     ///
     /// # Errors
     ///
-    /// When an epoch could not be committed, or was not what it was before.
-    pub fn join(self) -> Result<Option<Observer>> {
-        match self.thread.join() {
+    /// When an epoch could not be committed, or was not what it was before; or the output could not be finished.
+    pub fn join(self, whole: bool) -> Result<Option<Observer>> {
+        let ended = match self.thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
+        };
+        let mut publishing = ended?;
+        if whole {
+            publishing.finish()?;
         }
+        Ok(publishing.observer)
     }
 }
 
@@ -398,26 +406,38 @@ impl Publishing {
     /// Tries until it succeeds, the failure is one that does not pass, or the job is to stop. What turns out to be too large
     /// is made to fit.
     fn commit(&mut self, epochs: &mut [EpochRecords]) -> Result<()> {
-        const FIRST: Duration = Duration::from_millis(100);
-        const LONGEST: Duration = Duration::from_secs(10);
-        let mut pause = FIRST;
-        loop {
-            let error = match self.sink.commit(epochs) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            if error.retry() == Retry::Never || self.shared.stop.load(Ordering::Acquire) {
-                return Err(error).context("could not write the output");
-            }
-            if error.is_too_large() {
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.sink.commit(epochs) {
+            let is_too_large = error.is_too_large();
+            self.try_later(error, "an epoch is not committed yet", &mut pause)?;
+            if is_too_large {
                 self.fit_again(epochs);
             }
-            self.metrics.commit_retried();
-            let cause: &dyn std::error::Error = &error;
-            tracing::warn!(cause, "an epoch is not committed yet, trying again in {pause:?}");
-            self.shared.pause(pause);
-            pause = (pause * 2).min(LONGEST);
         }
+        Ok(())
+    }
+
+    /// The same with the end of the output.
+    fn finish(&mut self) -> Result<()> {
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.sink.finish() {
+            self.try_later(error, "the output is not finished yet", &mut pause)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the same may be tried again, longer each time.
+    fn try_later(&self, error: SinkError, not_yet: &str, pause: &mut Duration) -> Result<()> {
+        const LONGEST: Duration = Duration::from_secs(10);
+        if error.retry() == Retry::Never || self.shared.stop.load(Ordering::Acquire) {
+            return Err(error).context("could not write the output");
+        }
+        self.metrics.commit_retried();
+        let cause: &dyn std::error::Error = &error;
+        tracing::warn!(cause, "{not_yet}, trying again in {pause:?}");
+        self.shared.pause(*pause);
+        *pause = (*pause * 2).min(LONGEST);
+        Ok(())
     }
 
     /// An epoch that makes the state anew: nothing goes out before all of it is known.
