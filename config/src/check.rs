@@ -13,14 +13,15 @@ use riskflow_model::{Millis, Problems, capability, duration};
 
 use crate::problems::{Check, DAY, SECOND};
 use crate::settings::{
-    Capabilities, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput, Input,
-    KafkaSettings, Output, RecoverySettings, ReplaySettings, ScoreCuts, Settings, Tidy, TimeSettings, TopicSettings,
-    UnknownSettings, UnmatchedSettings,
+    Capabilities, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput,
+    FilesOutput, Input, KafkaSettings, Output, OutputFormat, RecoverySettings, ReplaySettings, ScoreCuts, Settings,
+    Tidy, TimeSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
 };
 use crate::written::WrittenHttp;
 use crate::written::{
     Kind, WrittenCapabilities, WrittenCheckpoint, WrittenCity, WrittenClock, WrittenCluster, WrittenCuts, WrittenEpoch,
-    WrittenInput, WrittenKafka, WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown, WrittenUnmatched,
+    WrittenInput, WrittenKafka, WrittenOutput, WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown,
+    WrittenUnmatched,
 };
 
 impl WrittenSettings {
@@ -280,6 +281,10 @@ impl Check {
     }
 
     pub(crate) fn file(&mut self, index: usize, file: &FileInput) {
+        if file.path.as_os_str() == "-" && file.format == Some(crate::FileFormat::Parquet) {
+            let give = "a file: Parquet is read from its end";
+            self.problems.add(format!("input.files[{index}].path"), "`-`", give);
+        }
         let field = format!("input.files[{index}].topic");
         let envelope = file.format == Some(crate::FileFormat::Envelope);
         match file.topic.as_deref() {
@@ -298,10 +303,35 @@ impl Check {
     }
 
     pub(crate) fn output(&mut self, written: &WrittenSettings) -> Output {
+        self.format_without_files(&written.output);
         match written.output.kind {
             Kind::Log => Output::Log(written.output.path.clone()),
             Kind::Kafka => Output::Kafka(self.kafka(&written.kafka)),
-            Kind::Files => Output::Files(written.output.path.clone()),
+            Kind::Files => {
+                let WrittenOutput { path, format, .. } = &written.output;
+                if path.as_os_str() == "-" && *format != OutputFormat::Ndjson {
+                    let give = "`ndjson`, or a folder as `output.path`: columns differ from topic to topic, and standard output takes all \
+                                of them";
+                    self.problems.add(
+                        "output.format",
+                        format!("`{}` with `output.path = \"-\"`", format.name()),
+                        give,
+                    );
+                }
+                Output::Files(FilesOutput {
+                    folder: path.clone(),
+                    format: *format,
+                })
+            }
+        }
+    }
+
+    /// A format that nothing heeds says that its writer meant something else.
+    fn format_without_files(&mut self, written: &WrittenOutput) {
+        if written.kind != Kind::Files && written.format != OutputFormat::Ndjson {
+            let give = "nothing, or `output.kind = \"files\"`: a log and Kafka have one format";
+            self.problems
+                .add("output.format", format!("`{}`", written.format.name()), give);
         }
     }
 

@@ -27,9 +27,9 @@ pub use record::InputRecord;
 pub use secret::{Secret, WrittenSecret};
 pub use settings::{
     ActionSettings, Capabilities, CaseSettings, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings,
-    EpochSettings, FileFormat, FileInput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings, Output,
-    Quiet, RecoverySettings, ReplaySettings, Rewind, ScoreCuts, Settings, Tidy, TimeSettings, TlsSettings,
-    TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
+    EpochSettings, FileFormat, FileInput, FilesOutput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings,
+    Output, OutputFormat, Quiet, RecoverySettings, ReplaySettings, Rewind, ScoreCuts, Settings, Tidy, TimeSettings,
+    TlsSettings, TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
 };
 pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{WrittenKafka, WrittenSettings};

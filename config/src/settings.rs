@@ -362,8 +362,51 @@ pub enum Output {
     Log(PathBuf),
     /// Kafka.
     Kafka(KafkaSettings),
-    /// One NDJSON file a topic in this folder; `-` for all on standard output, `/dev/null` for nowhere.
-    Files(PathBuf),
+    /// Files.
+    Files(FilesOutput),
+}
+
+/// Files that are written, one a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesOutput {
+    /// Their folder; `-` for all topics on standard output, which is always NDJSON; `/dev/null` for nowhere.
+    pub folder: PathBuf,
+    /// How they are written.
+    pub format: OutputFormat,
+}
+
+impl FilesOutput {
+    /// The file of a topic.
+    #[must_use]
+    pub fn file(&self, topic: Topic) -> PathBuf {
+        self.folder.join(format!("{topic}.{}", self.format.name()))
+    }
+}
+
+/// How output files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputFormat {
+    /// One record a line, as an envelope ([`FileFormat::Envelope`]): nothing is left out, and riskflow reads it again.
+    Ndjson,
+    /// One record a row, the first row names the columns: `epoch`, `key`, `op` (`put` or `delete`) and the fields of the record, those
+    /// of objects with their path (`explanation.rule_version`), lists as JSON. Times are RFC 3339.
+    Csv,
+    /// The same columns as Apache Parquet, times in milliseconds, UTC. A file is whole once the job has ended; until then its name
+    /// ends in `.part`.
+    Parquet,
+}
+
+impl OutputFormat {
+    /// As in `riskflow.toml`, and as names of files end.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+        }
+    }
 }
 
 /// What a commit promises.
@@ -514,7 +557,7 @@ pub struct FileInput {
     /// The topic that its records belong to, without prefix; not for envelopes, which name it themselves.
     #[serde(default)]
     pub topic: Option<String>,
-    /// How it is written; by the file's ending where absent (`.csv`, else NDJSON).
+    /// How it is written; by the file's ending where absent (`.csv`, `.parquet`, else NDJSON), or by its content where that is Parquet.
     #[serde(default)]
     pub format: Option<FileFormat>,
 }
@@ -527,6 +570,8 @@ pub enum FileFormat {
     Ndjson,
     /// One payload a row; the first row names the fields.
     Csv,
+    /// One payload a row of Apache Parquet; the columns are the fields.
+    Parquet,
     /// One record a line: `{"topic", "key", "value", "arrival"}`, as the files sink writes and `riskflow tail --json`
     /// prints; a `value` of null deletes.
     Envelope,

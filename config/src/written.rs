@@ -178,8 +178,12 @@ impl WrittenSettings {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use riskflow_model::topic::Topic;
+
     use super::*;
-    use crate::Input;
+    use crate::{Input, Output, OutputFormat};
 
     #[test]
     fn an_empty_file_is_a_job_on_the_embedded_log() {
@@ -220,6 +224,31 @@ mod tests {
                 .to_string()
                 .contains("`epoch.tick` is `1h`; give a duration from 1ms to 10s")
         );
+    }
+
+    #[test]
+    fn formats_that_cannot_be_are_refused() {
+        let check = |output: &str| WrittenSettings::from_toml(output).unwrap().check();
+        let said = |text: &str| check(text).unwrap_err().to_string();
+        for format in ["csv", "parquet"] {
+            let to_stdout = format!("output = {{ kind = \"files\", path = \"-\", format = \"{format}\" }}");
+            let said_of = said(&to_stdout);
+            assert!(
+                said_of.contains(&format!("`output.format` is `{format}` with `output.path = \"-\"`")),
+                "{said_of}"
+            );
+            let log = format!("output.format = \"{format}\"");
+            assert!(said(&log).contains("`output.kind = \"files\"`"));
+        }
+        let pipe = "input = { kind = \"files\", clock = \"arrival\", files = [{ path = \"-\", topic = \"in.rule\", format = \"parquet\" }] }";
+        assert!(said(pipe).contains("`input.files[0].path` is `-`; give a file"));
+        let settings = check("output = { kind = \"files\", path = \"out\", format = \"csv\" }").unwrap();
+        let Output::Files(files) = settings.output else {
+            panic!("no files: {:?}", settings.output)
+        };
+        assert_eq!(files.file(Topic::NOTICE), Path::new("out/out.notice.csv"));
+        let plain = check("output = { kind = \"files\", path = \"-\" }").unwrap();
+        assert!(matches!(plain.output, Output::Files(files) if files.format == OutputFormat::Ndjson));
     }
 
     #[test]

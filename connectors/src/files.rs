@@ -1,4 +1,5 @@
-//! History files: lines of JSON, rows of CSV, lines that hold whole records; and the sink that writes the last.
+//! History files: lines of JSON, rows of CSV and Parquet, lines that hold whole records; and the sinks that write the last, CSV and
+//! Parquet.
 //!
 //! A regular file of lines (NDJSON) is split among all workers; anything else is read by one of them. A file is read up to
 //! where it ended when it was opened, and ends there for ever. What is no regular file (`-` for standard input, a pipe, `/dev/stdin`,
@@ -14,9 +15,13 @@ mod lines;
 mod split;
 mod fed;
 mod columns;
+mod cells;
 mod stream;
 mod records;
 mod table;
+mod flat;
+mod csv_rows;
+mod parquet;
 mod envelope;
 mod rows;
 mod source;
@@ -25,6 +30,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+pub use self::parquet::ParquetSink;
 pub use names::Columns;
 pub use rows::{FileRow, fields, read_rows};
 pub use sink::{FileSink, NoSink, StdoutSink, open_sink};

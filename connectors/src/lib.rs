@@ -9,7 +9,7 @@
 //!   order.
 //! * **Offsets** name records: (topic, partition, offset) is unique and stays the same each time the input is opened.
 //!   Offsets rise within a partition; they need not be dense (compaction and transactions leave gaps in Kafka, files
-//!   count in bytes).
+//!   of lines count in bytes, tables in rows).
 //! * **Arrival** does not fall from one record of a log partition to the next. Kafka and files promise no such thing.
 //! * **Nothing is skipped.** A record is offered until it is [`Verdict::Taken`], then never again by this source. A
 //!   record that cannot be read as one (a line that is no envelope) is offered as it is: [`decode()`] refuses it and
@@ -39,6 +39,8 @@
 //! * **At least once** is what files always, and Kafka with [`Guarantee::AtLeastOnce`](riskflow_config::Guarantee) promise
 //!   instead: when `commit` fails, some records may be visible all the same, and again after the next attempt. Readers see that by
 //!   the epoch (and on Kafka by `ce_id`, which is the same).
+//! * **Parquet is whole at its end.** Nobody can read a part of it: what is committed becomes durable and visible with
+//!   [`Sink::finish`], and a run that fails or is killed leaves files with names that end in `.part`.
 //! * **Order.** Records of one key keep the order of `records` and of the epochs.
 //! * **Bounded.** A record of more bytes than [`Sink::most`] fails its commit ([`SinkError::is_too_large`]); whoever commits cuts it
 //!   before. What a topic takes may become less while the sink is open: [`Sink::ask_most`].

@@ -82,7 +82,7 @@ pub fn open_sink(output: &Output, settings: &TopicSettings, guarantee: Guarantee
     Ok(match output {
         Output::Log(folder) => Box::new(log::LogSink::open(folder, settings)?),
         Output::Kafka(kafka) => Box::new(kafka::KafkaSink::open(kafka, settings, guarantee)?),
-        Output::Files(folder) => files::open_sink(folder, settings.exercise)?,
+        Output::Files(output) => files::open_sink(output, settings.exercise)?,
     })
 }
 

@@ -1,8 +1,10 @@
 //! Files and pipes end to end: what a person has at hand without a broker.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -185,6 +187,105 @@ fn a_replay_sums_up_what_became_of_it_and_does_not_write_behind_another() {
         letters.contains("line 2: the quote that begins cell 2 is not closed"),
         "{letters}"
     );
+}
+
+/// The files of a run that writes tables, by name.
+fn tables(folder: &Path, format: &str, workers: u8) -> BTreeMap<String, Vec<u8>> {
+    let topics = ["base.asset", "base.datastream", "in.rule", "in.observation"];
+    let names = ["assets.csv", "datastreams.csv", "rules.ndjson", "observations.csv"];
+    let file = |(name, topic)| format!("{{ path = {:?}, topic = \"{topic}\" }}", folder.join::<&str>(name));
+    let files: Vec<String> = names.into_iter().zip(topics).map(file).collect();
+    let out = folder.join(format!("{format}-{workers}"));
+    let input = format!(
+        "input={{ kind = \"files\", clock = \"event_time\", files = [{}] }}",
+        files.join(", ")
+    );
+    let output = format!("output={{ kind = \"files\", path = {out:?}, format = \"{format}\" }}");
+    let workers = format!("cluster.workers={workers}");
+    let mut command = Command::new(super::kafka::riskflow());
+    command.args(["run", "--log", "warn"]);
+    for set in [
+        &*input,
+        &*output,
+        &*workers,
+        "http.enabled=false",
+        "unknown.hold=\"1s\"",
+    ] {
+        command.args(["--set", set]);
+    }
+    assert!(command.stdin(Stdio::null()).status().unwrap().success());
+    let entries = std::fs::read_dir(out).unwrap().map(Result::unwrap);
+    let content = |path: std::path::PathBuf| std::fs::read(path).unwrap();
+    entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), content(entry.path())))
+        .collect()
+}
+
+#[test]
+fn tables_are_the_same_bytes_whatever_the_number_of_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("assets.csv", ASSETS_CSV);
+    write("datastreams.csv", DATASTREAMS_CSV);
+    write("rules.ndjson", &format!("{}\n", RULE.replace('\n', " ")));
+    write("observations.csv", OBSERVATIONS_CSV);
+    for format in ["csv", "parquet"] {
+        let one = tables(folder.path(), format, 1);
+        let names: Vec<&str> = one.keys().map(String::as_str).collect();
+        let ending = format!(".{format}");
+        assert!(names.contains(&&*format!("out.warning.delta{ending}")), "{names:?}");
+        assert!(names.iter().all(|name| name.ends_with(&ending)), "{names:?}");
+        let two = tables(folder.path(), format, 2);
+        for (name, bytes) in &one {
+            assert!(two.get(name) == Some(bytes), "{name} differs");
+        }
+        assert_eq!(one.len(), two.len());
+        if format == "csv" {
+            let deltas = String::from_utf8(one["out.warning.delta.csv"].clone()).unwrap();
+            let told: Vec<&str> = deltas.lines().filter_map(|line| line.split(',').nth(4)).collect();
+            assert_eq!(told, ["kind", "raised", "raised", "withdrawn", "cleared"]);
+        }
+    }
+}
+
+/// A live job that writes Parquet: killed it leaves a part, told to stop it leaves a whole file.
+#[test]
+fn parquet_of_a_job_that_is_killed_is_a_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(super::kafka::riskflow());
+        command
+            .args(arguments)
+            .args(["--set", "http.enabled=false"])
+            .current_dir(folder.path());
+        command
+    };
+    std::fs::write(folder.path().join("assets.csv"), ASSETS_CSV).unwrap();
+    assert!(command(&["import", "assets.csv"]).status().unwrap().success());
+    assert!(command(&["topics", "--create"]).status().unwrap().success());
+    let part = |out: &str| folder.path().join(out).join("out.risk.asset.parquet.part");
+    let whole = |out: &str| folder.path().join(out).join("out.risk.asset.parquet");
+    let start = |out: &str| {
+        let output = format!("output={{ kind = \"files\", path = {out:?}, format = \"parquet\" }}");
+        let child = command(&["run", "--log", "warn", "--set", &output]).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        while !part(out).exists() {
+            assert!(Instant::now() < until, "no row of an asset is written");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        child
+    };
+    let mut killed = start("killed");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(part("killed").exists() && !whole("killed").exists());
+    let mut stopped = start("stopped");
+    let pid = stopped.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(stopped.wait().unwrap().success());
+    assert!(!part("stopped").exists());
+    let bytes = std::fs::read(whole("stopped")).unwrap();
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
 }
 
 /// They arrive less than `unknown.hold` before the end: no epoch comes in which they would be given up.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::WrittenSecret;
-use crate::settings::{Clock, FileInput, Guarantee};
+use crate::settings::{Clock, FileInput, Guarantee, OutputFormat};
 
 /// Names and partitions of topics.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +75,8 @@ pub struct WrittenOutput {
     pub kind: Kind,
     /// The folder of the embedded log, or for files; `-` for standard output, `/dev/null` for nowhere.
     pub path: PathBuf,
+    /// How files are written, one a topic: `ndjson`, `csv` or `parquet`.
+    pub format: OutputFormat,
     /// `exactly_once`, or `at_least_once` (Kafka without transactions: cheaper, repeats after a crash). Files are always the
     /// latter.
     pub guarantee: Guarantee,
@@ -85,6 +87,7 @@ impl Default for WrittenOutput {
         Self {
             kind: Kind::Log,
             path: "data/log".into(),
+            format: OutputFormat::Ndjson,
             guarantee: Guarantee::ExactlyOnce,
         }
     }
@@ -121,7 +124,7 @@ pub enum Kind {
     Log,
     /// Apache Kafka, or what speaks its protocol.
     Kafka,
-    /// NDJSON and CSV.
+    /// NDJSON, CSV and Parquet.
     Files,
 }
 

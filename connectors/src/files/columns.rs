@@ -81,7 +81,8 @@ impl Fields {
     }
 }
 
-fn kind(root: &Value, property: &Value) -> Kind {
+/// What a property of a schema is.
+pub(super) fn kind(root: &Value, property: &Value) -> Kind {
     let mut types = Vec::new();
     let mut of_text = false;
     collect(root, property, &mut types, &mut of_text);

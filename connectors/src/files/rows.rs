@@ -7,7 +7,7 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use riskflow_config::FileFormat;
 use riskflow_model::Millis;
@@ -19,12 +19,13 @@ use super::envelope::Envelope;
 use super::format::format_of;
 use super::lines::LONGEST_LINE;
 use super::names::Columns;
-use super::{stream, table};
+use super::stream::{self, Kind};
+use super::{parquet, table};
 
 /// A row of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileRow<'a> {
-    /// The line at which it begins, from 1.
+    /// The line at which it begins, from 1; of Parquet the number of the row, from 1.
     pub line: u64,
     /// Its topic, as an envelope says, or as it was asked for.
     pub topic: Option<Topic>,
@@ -51,7 +52,7 @@ pub fn fields(topic: Topic) -> BTreeMap<String, bool> {
 ///
 /// # Errors
 ///
-/// When it cannot be read, or is no CSV as riskflow reads it: the message says why.
+/// When it cannot be read, or is no CSV or Parquet as riskflow reads it: the message says why.
 pub fn read_rows(
     path: &Path,
     (format, topic): (Option<FileFormat>, Option<Topic>),
@@ -59,23 +60,45 @@ pub fn read_rows(
     read: &Arc<AtomicU64>,
     each: &mut dyn FnMut(FileRow<'_>) -> ControlFlow<()>,
 ) -> io::Result<()> {
-    let from = stream::open_counted(path, read)?;
-    if format.unwrap_or_else(|| format_of(path)) == FileFormat::Csv {
-        let Some(topic) = topic else {
+    let (table, topic) = match (format_of(path, format), topic) {
+        (FileFormat::Ndjson | FileFormat::Envelope, topic) => {
+            let from = stream::open_counted(path, read)?;
+            return each_line(from, (format, topic), columns, each);
+        }
+        (table, Some(topic)) => (table, topic),
+        (FileFormat::Csv | FileFormat::Parquet, None) => {
             let says = "a table, and nothing says of what; give its topic";
             return Err(io::Error::new(io::ErrorKind::InvalidData, says));
-        };
-        return table::each_row(from, topic, columns, &mut |line, payload| {
-            each(FileRow {
-                line,
-                topic: Some(topic),
-                key: None,
-                arrival: None,
-                payload: Some(payload),
-            })
-        });
+        }
+    };
+    let mut row = |line, payload: &[u8]| {
+        each(FileRow {
+            line,
+            topic: Some(topic),
+            key: None,
+            arrival: None,
+            payload: Some(payload),
+        })
+    };
+    if table == FileFormat::Csv {
+        let from = stream::open_counted(path, read)?;
+        return table::each_row(from, topic, columns, &mut row);
     }
-    each_line(from, (format, topic), columns, each)
+    let Kind::Plain(file) = Kind::of(path)? else {
+        return Err(parquet::once());
+    };
+    // What the pages of the rows do not hold is read at the beginning, and counts at the end.
+    let mut left = file.metadata()?.len();
+    let mut count = |bytes: u64| {
+        let bytes = bytes.min(left);
+        left -= bytes;
+        read.fetch_add(bytes, Ordering::Relaxed);
+    };
+    parquet::each_row(file, topic, columns, &mut count, &mut |number, line| {
+        row(number + 1, line)
+    })?;
+    count(u64::MAX);
+    Ok(())
 }
 
 fn each_line(
@@ -234,19 +257,5 @@ mod tests {
         let found = rows("a.ndjson", text, None, &given).unwrap();
         let expected = [(1, r#"{"datastream":"a","result":0.10}"#), (3, "-"), (4, "no json")];
         assert_eq!(found, expected.map(|(line, text)| (line, text.to_owned())));
-    }
-
-    #[test]
-    fn the_format_is_told_by_the_name_without_what_packed_it() {
-        for (name, format) in [
-            ("a.csv", FileFormat::Csv),
-            ("a.CSV.gz", FileFormat::Csv),
-            ("a.csv.zst", FileFormat::Csv),
-            ("a.gz", FileFormat::Ndjson),
-            ("a.jsonl.gz", FileFormat::Ndjson),
-            ("csv", FileFormat::Ndjson),
-        ] {
-            assert_eq!(format_of(Path::new(name)), format, "{name}");
-        }
     }
 }

@@ -5,34 +5,57 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use riskflow_config::{FilesOutput, OutputFormat};
 use riskflow_model::topic::Topic;
 
+use super::csv_rows::CsvRows;
 use super::envelope::Envelope;
+use super::parquet::ParquetSink;
 use crate::{EpochRecords, OutRecord, Sink, SinkError};
 
-/// Opens the sink for this folder; `-` for standard output, `/dev/null` for one that keeps nothing. What is an exercise is marked in every
-/// line.
+/// Opens the sink for such files; `-` for standard output, `/dev/null` for one that keeps nothing. What is an exercise is marked in every line
+/// and row.
 ///
 /// # Errors
 ///
-/// When the folder cannot be made.
-pub fn open_sink(folder: &Path, exercise: bool) -> Result<Box<dyn Sink>, SinkError> {
-    if folder.as_os_str() == "-" {
+/// When the folder cannot be made, or an earlier run wrote there.
+pub fn open_sink(output: &FilesOutput, exercise: bool) -> Result<Box<dyn Sink>, SinkError> {
+    if output.folder.as_os_str() == "-" {
         return Ok(Box::new(StdoutSink { exercise }));
     }
-    if folder == Path::new(NOWHERE) {
+    if output.folder == Path::new(NOWHERE) {
         return Ok(Box::new(NoSink));
     }
-    Ok(Box::new(FileSink::open(folder, exercise)?))
+    Ok(match output.format {
+        OutputFormat::Ndjson | OutputFormat::Csv => Box::new(FileSink::open(output, exercise)?),
+        OutputFormat::Parquet => Box::new(ParquetSink::open(output, exercise)?),
+    })
 }
 
-/// Appends envelopes to `<topic>.ndjson`, topics without prefix; a record's arrival is its epoch.
+/// Makes the folder if it is not there; refuses one in which any of these files of a topic has something in it.
+pub(super) fn refuse_used<const N: usize>(
+    output: &FilesOutput,
+    files: impl Fn(Topic) -> [PathBuf; N],
+) -> Result<(), SinkError> {
+    fs::create_dir_all(&output.folder).map_err(about(&output.folder))?;
+    for file in Topic::outputs().flat_map(files) {
+        if file.metadata().is_ok_and(|metadata| metadata.len() > 0) {
+            return Err(SinkError::Used { file });
+        }
+    }
+    Ok(())
+}
+
+/// Appends lines to one file a topic, topics without prefix: envelopes to `<topic>.ndjson`, where a record's arrival is its epoch, or
+/// rows to `<topic>.csv`.
 pub struct FileSink {
-    folder: PathBuf,
+    output: FilesOutput,
     files: BTreeMap<Topic, TopicFile>,
     /// Lines on their way to each file; empty between commits.
     lines: BTreeMap<Topic, Vec<u8>>,
     exercise: bool,
+    /// How records become lines.
+    forms: BTreeMap<Topic, Form>,
 }
 
 impl FileSink {
@@ -41,18 +64,13 @@ impl FileSink {
     /// # Errors
     ///
     /// When it cannot be made, or an earlier run wrote there.
-    pub fn open(folder: &Path, exercise: bool) -> Result<Self, SinkError> {
-        fs::create_dir_all(folder).map_err(about(folder))?;
-        for topic in Topic::outputs() {
-            let file = path(folder, topic);
-            if file.metadata().is_ok_and(|metadata| metadata.len() > 0) {
-                return Err(SinkError::Used { file });
-            }
-        }
+    pub fn open(output: &FilesOutput, exercise: bool) -> Result<Self, SinkError> {
+        refuse_used(output, |topic| [output.file(topic)])?;
         Ok(Self {
-            folder: folder.to_owned(),
+            output: output.clone(),
             files: BTreeMap::new(),
             lines: BTreeMap::new(),
+            forms: BTreeMap::new(),
             exercise,
         })
     }
@@ -64,7 +82,10 @@ impl FileSink {
             for record in records {
                 topics.insert(record.topic);
                 let lines = lines.entry(record.topic).or_default();
-                write_line(lines, (&arrival, self.exercise), record);
+                let form = self.forms.entry(record.topic);
+                let form = form.or_insert_with(|| Form::of(self.output.format, record.topic, self.exercise));
+                let written = form.write(lines, &arrival, record);
+                written.map_err(about(&self.output.file(record.topic)))?;
                 if lines.len() >= PIECE {
                     self.file(record.topic, |file| file.write(lines))?;
                     lines.clear();
@@ -79,17 +100,49 @@ impl FileSink {
     }
 
     fn file(&mut self, topic: Topic, act: impl FnOnce(&mut TopicFile) -> io::Result<()>) -> Result<(), SinkError> {
-        let path = path(&self.folder, topic);
+        let path = self.output.file(topic);
         let file = match self.files.entry(topic) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(TopicFile::open(&path).map_err(about(&path))?),
+            Entry::Vacant(entry) => {
+                let head = self.forms.get(&topic).map(Form::head).unwrap_or_default();
+                entry.insert(TopicFile::open(&path, &head).map_err(about(&path))?)
+            }
         };
         act(file).map_err(about(&path))
     }
 }
 
-fn path(folder: &Path, topic: Topic) -> PathBuf {
-    folder.join(format!("{topic}.ndjson"))
+/// How records become lines.
+enum Form {
+    Envelope { exercise: bool },
+    Csv(CsvRows),
+}
+
+impl Form {
+    fn of(format: OutputFormat, topic: Topic, exercise: bool) -> Self {
+        match format {
+            OutputFormat::Ndjson => Self::Envelope { exercise },
+            OutputFormat::Csv | OutputFormat::Parquet => Self::Csv(CsvRows::of(topic, exercise)),
+        }
+    }
+
+    /// What a file begins with.
+    fn head(&self) -> Vec<u8> {
+        match self {
+            Self::Envelope { .. } => Vec::new(),
+            Self::Csv(rows) => rows.header(),
+        }
+    }
+
+    fn write(&self, lines: &mut Vec<u8>, epoch: &str, record: &OutRecord) -> io::Result<()> {
+        match self {
+            Self::Envelope { exercise } => {
+                write_line(lines, (epoch, *exercise), record);
+                Ok(())
+            }
+            Self::Csv(rows) => rows.write(lines, epoch, record),
+        }
+    }
 }
 
 /// Written at once: an epoch may be large.
@@ -146,25 +199,27 @@ fn write_line(lines: &mut Vec<u8>, mark: (&str, bool), record: &OutRecord) {
     Envelope::write(lines, (record.topic, &record.key), record.payload.as_deref(), mark);
 }
 
-fn about(path: &Path) -> impl FnOnce(io::Error) -> SinkError {
+pub(super) fn about(path: &Path) -> impl FnOnce(io::Error) -> SinkError {
     let file = path.to_owned();
     |error| SinkError::File { file, error }
 }
 
 struct TopicFile {
     file: File,
-    /// Of the complete lines in it.
+    /// Of what it begins with, and the complete lines in it.
     length: u64,
     /// Of what the commit under way has written behind them.
     staged: u64,
 }
 
 impl TopicFile {
-    /// An empty file.
-    fn open(path: &Path) -> io::Result<Self> {
+    /// A file that begins with `head`.
+    fn open(path: &Path, head: &[u8]) -> io::Result<Self> {
+        let file = File::create(path)?;
+        file.write_all_at(head, 0)?;
         Ok(Self {
-            file: File::create(path)?,
-            length: 0,
+            file,
+            length: head.len() as u64,
             staged: 0,
         })
     }

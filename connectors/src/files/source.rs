@@ -7,6 +7,7 @@ use riskflow_model::topic::Topic;
 use super::envelope::Envelope;
 use super::fed::{Fed, Feed, Ready, feed_bytes};
 use super::format::format_of;
+use super::parquet;
 use super::split::{BLOCK_BYTES, SplitFile};
 use super::stream::{self, Kind};
 use super::table::feed_rows;
@@ -89,7 +90,7 @@ impl FileReader {
         topics: &[Topic],
         share: Share,
     ) -> Result<Option<Self>, SourceError> {
-        let format = file.format.unwrap_or_else(|| format_of(&file.path));
+        let format = format_of(&file.path, file.format);
         let topic = topic_of(file, format, topics)?;
         let Ok(partition) = u16::try_from(index) else {
             return Err(wrong(
@@ -156,10 +157,9 @@ impl FileReader {
         let record = RawRecord {
             topic: self.topic,
             partition: self.partition,
-            offset: if self.format == FileFormat::Csv {
-                self.row
-            } else {
-                line.begin
+            offset: match self.format {
+                FileFormat::Csv | FileFormat::Parquet => self.row,
+                FileFormat::Ndjson | FileFormat::Envelope => line.begin,
             },
             arrival: None,
             key: None,
@@ -261,10 +261,15 @@ fn open_content(
             let first = (share.index + share.peers - index % share.peers) % share.peers;
             Ok(Content::Split(SplitFile::new(file, first, share.peers, BLOCK_BYTES)?))
         }
+        (Kind::Plain(file), FileFormat::Parquet) => {
+            let fed = Fed::start("file", move |feed| parquet::feed_rows(file, topic, &feed))?;
+            Ok(Content::Fed { fed, waits: true })
+        }
         (Kind::Plain(file), _) => {
             let fed = Fed::start("file", move |feed| feed_as(format, topic, file, &feed))?;
             Ok(Content::Fed { fed, waits: true })
         }
+        (Kind::Stream { .. }, FileFormat::Parquet) => Err(parquet::once()),
         (Kind::Stream { waits }, _) => {
             let fed = Fed::start("stream", move |feed| match stream::open(&path) {
                 Ok(from) => feed_as(format, topic, from, &feed),
@@ -280,5 +285,7 @@ fn feed_as(format: FileFormat, topic: Topic, from: impl Read, feed: &Feed) {
     match format {
         FileFormat::Csv => feed_rows(from, topic, feed),
         FileFormat::Ndjson | FileFormat::Envelope => feed_bytes(from, feed),
+        // It was opened in another way.
+        FileFormat::Parquet => drop(feed.send(Err(parquet::once()))),
     }
 }

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use riskflow_config::{FileFormat, FileInput, InputRecord, TopicSettings};
+use riskflow_config::{FileFormat, FileInput, FilesOutput, InputRecord, OutputFormat, TopicSettings};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 
@@ -10,9 +10,10 @@ use super::fed::{Fed, Ready, feed_bytes};
 use super::lines::Lines;
 use super::split::SplitFile;
 use super::*;
-use crate::{EpochRecords, OutRecord, Polled, RawRecord, Share, Source, SourceError, Verdict, decode};
+use crate::{EpochRecords, OutRecord, Polled, RawRecord, Share, Sink as _, Source, SourceError, Verdict, decode};
 
 mod tables;
+mod written;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Owned {
@@ -349,7 +350,11 @@ fn epoch(epoch: i64, records: Vec<OutRecord>) -> EpochRecords {
 fn the_sink_writes_what_the_source_reads_and_leaves_another_run_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.notice.ndjson");
-    let mut sink = open_sink(folder.path()).unwrap();
+    let output = FilesOutput {
+        folder: folder.path().to_owned(),
+        format: OutputFormat::Ndjson,
+    };
+    let mut sink = open_sink(&output, false).unwrap();
     let records = vec![out("a\"", Some("{\n\"x\": [1]}")), out("b", None)];
     sink.commit(&[epoch(7, records)]).unwrap();
     let line = "{\"topic\":\"out.notice\",\"key\":\"b\",\"value\":null,\"arrival\":\"1970-01-01T00:00:00.007Z\"}\n";
@@ -358,7 +363,7 @@ fn the_sink_writes_what_the_source_reads_and_leaves_another_run_alone() {
     sink.commit(&[epoch(8, vec![out("c", Some("{}"))])]).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
     drop(sink);
-    let said = open_sink(folder.path()).err().unwrap().to_string();
+    let said = open_sink(&output, false).err().unwrap().to_string();
     assert!(
         said.contains(path.to_str().unwrap()) && said.contains("`output.path`"),
         "{said}"
@@ -366,7 +371,7 @@ fn the_sink_writes_what_the_source_reads_and_leaves_another_run_alone() {
     // A file of ours that nothing was written to, and one of somebody else.
     fs::write(&path, "").unwrap();
     fs::write(folder.path().join("notes.ndjson"), "mine").unwrap();
-    drop(open_sink(folder.path()).unwrap());
+    drop(open_sink(&output, false).unwrap());
     let input_lines = text.replace("out.notice", "in.rule");
     let records = read_text(input_lines, "x", None, Some(FileFormat::Envelope));
     assert_eq!(

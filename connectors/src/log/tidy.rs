@@ -287,6 +287,7 @@ mod tests {
             partitions: 1,
             replication: 1,
             retention: 0,
+            exercise: false,
             tidy: riskflow_config::Tidy::default(),
         };
         let asked: Arc<Mutex<Vec<&str>>> = Arc::default();

@@ -111,7 +111,7 @@ pub enum Command {
     /// List the packs of rules that come with riskflow, or load packs or rules of your own.
     #[command(after_help = EXIT_CODES)]
     Rules(RulesArguments),
-    /// Import files (CSV, NDJSON, envelopes; plain, gzip, Zstandard; `-`) into the embedded log or Kafka.
+    /// Import files (CSV, Parquet, NDJSON, envelopes; plain, gzip, Zstandard; `-`) into the embedded log or Kafka.
     ///
     /// Everything is checked first. Rows that would be refused go to a file with line, reason and cure, and the others are imported, in the
     /// order of their times; if most would be refused nothing is. Importing the same again changes nothing.
@@ -184,7 +184,7 @@ pub struct CheckArguments {
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArguments,
-    /// Check these rules and limits: files (JSON, NDJSON, CSV) or folders of them. They stand over those of `--base` and `--live`.
+    /// Check these rules and limits: files (JSON, NDJSON, CSV, Parquet) or folders of them. They stand over those of `--base` and `--live`.
     #[arg(long, num_args = 1.., value_name = "FILE|FOLDER")]
     pub rules: Vec<PathBuf>,
     /// The rows that they are to meet: files named after their topic (`base.asset.ndjson`, `assets.csv`), or `TOPIC=FILE`, or folders
@@ -227,9 +227,12 @@ pub struct ReplayArguments {
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArguments,
-    /// Write NDJSON, one file a topic, into this folder; `-` for standard output.
+    /// Write files, one a topic, into this folder; `-` for standard output, as NDJSON.
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
+    /// How the files are written.
+    #[arg(long, value_name = "FORMAT", default_value = "ndjson", conflicts_with_all = ["to_log", "prefix"])]
+    pub format: ReplayFormat,
     /// Write an embedded log in this folder, with checkpoints beside it in `FOLDER-checkpoints`.
     #[arg(long, value_name = "FOLDER")]
     pub to_log: Option<PathBuf>,
@@ -265,6 +268,27 @@ pub struct ReplayArguments {
     /// Print the summary as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How a replay writes files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReplayFormat {
+    /// One record a line.
+    Ndjson,
+    /// Tables with a header.
+    Csv,
+    /// The same tables as Apache Parquet.
+    Parquet,
+}
+
+impl From<ReplayFormat> for riskflow_config::OutputFormat {
+    fn from(format: ReplayFormat) -> Self {
+        match format {
+            ReplayFormat::Ndjson => Self::Ndjson,
+            ReplayFormat::Csv => Self::Csv,
+            ReplayFormat::Parquet => Self::Parquet,
+        }
+    }
 }
 
 /// When a replay takes a record.
@@ -560,7 +584,7 @@ pub enum RulesCommand {
     /// Nothing is loaded if anything is wrong. What is in force already is left alone; so is a row of the same or a higher version that
     /// someone changed, unless `--replace` is given. On an embedded log that is not there yet the input topics are made.
     Load {
-        /// Names of packs (`riskflow rules list`), files (JSON, NDJSON, CSV) or folders of them; all packs by default.
+        /// Names of packs (`riskflow rules list`), files (JSON, NDJSON, CSV, Parquet) or folders of them; all packs by default.
         #[arg(value_name = "PACK|FILE|FOLDER")]
         what: Vec<String>,
         /// Put these rules in the place of others with the same identifier, whatever their version.
@@ -576,7 +600,7 @@ pub enum RulesCommand {
 #[derive(Debug, Args)]
 pub struct ImportArguments {
     /// Files, or folders of them. What a file holds is told by `--topic`, by `TOPIC=FILE`, or by its name: `base.asset.csv`,
-    /// `assets.csv.gz`, `observations.ndjson`. `-` is standard input.
+    /// `assets.csv.gz`, `rain.parquet`, `observations.ndjson`. `-` is standard input.
     #[arg(value_name = "FILE|FOLDER", required = true)]
     pub files: Vec<PathBuf>,
     /// Where the configuration is.
@@ -624,6 +648,8 @@ pub struct ImportArguments {
 pub enum ImportFormat {
     /// One row a line, the first names the columns.
     Csv,
+    /// Apache Parquet.
+    Parquet,
     /// One JSON object a line.
     Ndjson,
     /// One record a line: `{"topic", "key", "value", "arrival"}`, as `riskflow tail --json` prints.

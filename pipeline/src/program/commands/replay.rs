@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use riskflow::runtime::cluster;
 use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::recovery::is_definite;
-use riskflow_config::{Clock, FileFormat, FileInput, Input, Output, Settings};
+use riskflow_config::{Clock, FileFormat, FileInput, FilesOutput, Input, Output, OutputFormat, Settings};
 use riskflow_connectors::topics::{Place, create};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Millis, duration};
@@ -158,8 +158,17 @@ fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Settin
     // Of several processes the first writes.
     let writes = settings.cluster.process == 0;
     if let Some(folder) = &arguments.out {
-        settings.output = Output::Files(folder.clone());
-        if writes && folder.as_os_str() != "-" {
+        let format = arguments.format.into();
+        let is_stdout = folder.as_os_str() == "-";
+        if is_stdout && format != OutputFormat::Ndjson {
+            let says = "`--out -` is NDJSON: tables have other columns for each topic; give a folder";
+            return Err(Usage(says.to_owned()).into());
+        }
+        settings.output = Output::Files(FilesOutput {
+            folder: folder.clone(),
+            format,
+        });
+        if writes && !is_stdout {
             make_room(folder)?;
         }
         return Ok(());
@@ -211,11 +220,10 @@ fn make_room(folder: &Path) -> Result<()> {
     let mark = folder.join(MARK);
     fs::create_dir_all(folder).with_context(|| format!("could not make `{}`", folder.display()))?;
     if mark.exists() {
-        for topic in Topic::outputs() {
-            let file = folder.join(format!("{topic}.ndjson"));
-            if file.exists() {
-                fs::remove_file(&file).with_context(|| format!("could not remove `{}`", file.display()))?;
-            }
+        let endings = ["ndjson", "csv", "parquet", "parquet.part"];
+        let files = Topic::outputs().flat_map(|topic| endings.map(|ending| folder.join(format!("{topic}.{ending}"))));
+        for file in files.filter(|file| file.exists()) {
+            fs::remove_file(&file).with_context(|| format!("could not remove `{}`", file.display()))?;
         }
     } else if fs::read_dir(folder)
         .with_context(|| format!("could not read `{}`", folder.display()))?
@@ -245,7 +253,7 @@ fn introduce(arguments: &ReplayArguments, settings: &Settings) {
     let output = match &settings.output {
         Output::Log(folder) => format!("the embedded log in {}", folder.display()),
         Output::Kafka(kafka) => format!("Kafka at {}, topics {}*", kafka.brokers, settings.output_topics.prefix),
-        Output::Files(folder) => format!("files in {}", folder.display()),
+        Output::Files(files) => format!("{} files in {}", files.format.name(), files.folder.display()),
     };
     let epochs = match &settings.replay.as_ran {
         Some(_) => "as they ran".to_owned(),

@@ -75,7 +75,7 @@ fn introduce(arguments: &RunArguments, settings: &Settings) {
     let output = match &settings.output {
         Output::Log(folder) => format!("the embedded log in {}", folder.display()),
         Output::Kafka(kafka) => format!("Kafka at {}", kafka.brokers),
-        Output::Files(folder) => format!("files in {}", folder.display()),
+        Output::Files(files) => format!("{} files in {}", files.format.name(), files.folder.display()),
     };
     // Files promise no more, whatever is set.
     let guarantee = if matches!(settings.output, Output::Files(_)) {

@@ -86,8 +86,8 @@ pub fn place_of(settings: &Settings, topic: Topic) -> Result<Input> {
         (Direction::In, _) => settings.input.clone(),
         (Direction::Out, Output::Log(folder)) => Input::Log(folder.clone()),
         (Direction::Out, Output::Kafka(kafka)) => Input::Kafka(kafka.clone()),
-        (Direction::Out, Output::Files(folder)) => {
-            let file = folder.join(format!("{topic}.ndjson"));
+        (Direction::Out, Output::Files(files)) => {
+            let file = files.file(topic);
             let says = format!("output goes to files: read {}", file.display());
             return Err(Usage(says).into());
         }

@@ -1,4 +1,4 @@
-//! Rules and rows out of files: JSON (one record, or a list), NDJSON, envelopes, CSV.
+//! Rules and rows out of files: JSON (one record, or a list), NDJSON, envelopes, CSV, Parquet.
 
 use std::borrow::Cow;
 use std::fs;
@@ -76,7 +76,7 @@ fn is_wanted(topic: Topic, wanted: Wanted) -> bool {
 /// Whether a file of a folder is one with records, by its name.
 pub fn is_data(file: &Path) -> bool {
     let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or("");
-    ["json", "ndjson", "jsonl", "csv"].contains(&ending.to_ascii_lowercase().as_str())
+    ["json", "ndjson", "jsonl", "csv", "parquet"].contains(&ending.to_ascii_lowercase().as_str())
 }
 
 /// The topic that a file's name tells: `base.asset.ndjson`, `asset.csv` or `assets.csv`.
@@ -94,11 +94,14 @@ pub fn topic_of(file: &Path, wanted: Wanted) -> Option<Topic> {
 }
 
 fn read_file(path: &Path, topic: Option<Topic>, wanted: Wanted, stock: &mut Stock) -> Result<()> {
-    let is_csv = path
-        .extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-    if is_csv {
-        return read_csv(path, topic.unwrap_or(Topic::IN_RULE), wanted, stock);
+    let ends_in = |known: &str| {
+        path.extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case(known))
+    };
+    for (ending, format) in [("csv", FileFormat::Csv), ("parquet", FileFormat::Parquet)] {
+        if ends_in(ending) {
+            return read_table(path, format, topic.unwrap_or(Topic::IN_RULE), wanted, stock);
+        }
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     read_bytes(path, &bytes, topic, wanted, stock)
@@ -192,11 +195,11 @@ fn put(topic: Topic, key: Option<&[u8]>, payload: Option<&[u8]>, place: String, 
     }
 }
 
-fn read_csv(path: &Path, topic: Topic, wanted: Wanted, stock: &mut Stock) -> Result<()> {
+fn read_table(path: &Path, format: FileFormat, topic: Topic, wanted: Wanted, stock: &mut Stock) -> Result<()> {
     let input = FileInput {
         path: path.to_owned(),
         topic: Some(topic.name().to_owned()),
-        format: Some(FileFormat::Csv),
+        format: Some(format),
     };
     let settings = WrittenSettings::default().check()?.topics;
     let mut source = match FileSource::open(&[input], &settings, &[topic], Share::WHOLE) {

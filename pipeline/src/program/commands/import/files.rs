@@ -82,7 +82,7 @@ fn in_folder(
     if files.is_empty() {
         problems.add(
             folder.display().to_string(),
-            "a folder without CSV and NDJSON",
+            "a folder without CSV, Parquet and NDJSON",
             "a folder with some",
         );
     }

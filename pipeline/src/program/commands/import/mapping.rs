@@ -167,6 +167,7 @@ impl Mapping {
     pub fn format(&self) -> Option<FileFormat> {
         Some(match self.written? {
             ImportFormat::Csv => FileFormat::Csv,
+            ImportFormat::Parquet => FileFormat::Parquet,
             ImportFormat::Ndjson => FileFormat::Ndjson,
             ImportFormat::Envelope => FileFormat::Envelope,
         })
