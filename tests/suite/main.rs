@@ -31,5 +31,6 @@ mod recovery;
 mod releases;
 mod replaying;
 mod restart;
+mod rule_tests;
 mod simulation;
 mod storms;

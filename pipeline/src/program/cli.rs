@@ -594,7 +594,35 @@ pub enum RulesCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Run tests of rules: small files that say what comes in, and which warnings must come of it.
+    ///
+    /// Each test runs through the dataflow of the job in memory; no topic is read or written. A file that is wrong is told with every
+    /// line, and nothing is run. docs/rule-tests.md explains the files, `riskflow schema rules-test` describes them.
+    #[command(after_help = TEST_EXAMPLE)]
+    Test {
+        /// Files of tests (YAML, JSON), or folders of them.
+        #[arg(value_name = "FILE|FOLDER", required = true)]
+        files: Vec<PathBuf>,
+        /// Run only the tests that have this in their names.
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+    },
 }
+
+/// What the help of `rules test` says at its end.
+const TEST_EXAMPLE: &str = "A file:\n\n  \
+     rules: [rain]\n  \
+     assets:\n  \
+     - { id: gauge, category: rain_gauge, domain: natural_hazard,\n      \
+         region: \"330902001001\", inherent_level: 2 }\n  \
+     datastreams:\n  \
+     - { id: gauge/rain, asset: gauge, observed_property: rainfall, unit: mm }\n  \
+     tests:\n  \
+     - name: fifty millimetres in three hours are orange\n    \
+       series: [{ datastream: gauge/rain, interval: 1h, values: 20 20 10 }]\n    \
+       deltas: [{ kind: raised, rule: rain, asset: gauge, level: orange, at: 2h }]\n    \
+       expect: [{ at: 1h59m, open: {} }, { at: 2h, open: { rain/gauge: orange } }]\n\n\
+     Exit codes: 0 all passed; 1 some failed; 2 files are wrong, or not there, or no test has the text of `--filter`.";
 
 /// What to import, and how its columns are called.
 #[derive(Debug, Args)]

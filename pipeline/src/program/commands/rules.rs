@@ -1,5 +1,7 @@
 //! `riskflow rules`: the packs that come with riskflow, and rules of one's own, into `in.rule` and `base.limit`.
 
+pub(super) mod test;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
@@ -36,6 +38,7 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
             };
             load(&settings, what, how)
         }
+        RulesCommand::Test { files, filter } => test::test(files, filter.as_deref(), &arguments.config, arguments.json),
     }
 }
 

@@ -41,5 +41,9 @@ pub fn schema(arguments: &SchemaArguments) -> Result<ExitCode> {
 /// Every schema by its name.
 fn all() -> Vec<(&'static str, Schema)> {
     let topics = Topic::all().map(|topic| (topic.name(), riskflow_model::schema::of_topic(topic)));
-    topics.chain([("config", schema::of::<WrittenSettings>())]).collect()
+    let files = [
+        ("config", schema::of::<WrittenSettings>()),
+        ("rules-test", super::rules::test::schema()),
+    ];
+    topics.chain(files).collect()
 }

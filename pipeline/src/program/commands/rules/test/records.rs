@@ -1,0 +1,386 @@
+//! The records of a test by the time at which they arrive, decoded as the job decodes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use riskflow::runtime::replay::EpochInput;
+use riskflow_config::{InputRecord, packs};
+use riskflow_connectors::{RawRecord, decode};
+use riskflow_model::output::Origin;
+use riskflow_model::topic::Topic;
+use riskflow_model::{Duration, Millis, Problems};
+use serde_json::{Value, json};
+
+use super::after::After;
+use super::format::{Correction, Issue, RowOf, Series};
+use super::reading::{Reading, joined};
+use super::values::{Grid, Point, points};
+use crate::program::commands::check::files::{self, Wanted};
+use crate::program::commands::check::stock::Stock;
+
+/// What arrives in a test, and when.
+pub struct Records {
+    /// The time that is 0.
+    start: Millis,
+    /// From each value of a series to the next, where it does not say.
+    interval: Duration,
+    /// The rules that are in force, if not all.
+    only: Option<BTreeSet<String>>,
+    /// Rules and limits that were given, whether in force or not.
+    pub rules: BTreeSet<String>,
+    /// By arrival after the start: each with its place in the file, in the order in which they are written.
+    arriving: BTreeMap<i64, Vec<(Topic, InputRecord, String)>>,
+}
+
+/// What a test runs over.
+#[derive(Debug, Default)]
+pub struct History {
+    /// What each epoch takes.
+    pub epochs: Vec<EpochInput>,
+    /// Where each record stands in the file, by its offset.
+    pub places: BTreeMap<u64, String>,
+}
+
+impl Records {
+    pub fn new(start: Millis, interval: Duration, only: Option<&[String]>) -> Self {
+        Self {
+            start,
+            interval,
+            only: only.map(|only| only.iter().cloned().collect()),
+            rules: BTreeSet::new(),
+            arriving: BTreeMap::new(),
+        }
+    }
+
+    fn push(&mut self, at: i64, topic: Topic, record: InputRecord, path: &str) {
+        let arriving = self.arriving.entry(at).or_default();
+        arriving.push((topic, record, path.to_owned()));
+    }
+
+    /// When records arrive, after the start.
+    pub fn times(&self) -> impl Iterator<Item = i64> {
+        self.arriving.keys().copied()
+    }
+
+    /// The records by epochs, which are at these times after the start; each time at which records arrive is one of them. As in a
+    /// partition, offsets rise from one arrival to the next.
+    pub fn history(mut self, epochs: &BTreeSet<i64>) -> History {
+        let mut history = History::default();
+        for at in epochs {
+            let mut records = Vec::new();
+            for (topic, record, place) in self.arriving.remove(at).unwrap_or_default() {
+                let offset = history.places.len() as u64;
+                history.places.insert(offset, place);
+                let origin = Origin {
+                    topic: topic.id(),
+                    partition: 0,
+                    offset,
+                };
+                records.push((origin, record));
+            }
+            let epoch = self.start + Duration(*at);
+            history.epochs.push(EpochInput { epoch, records });
+        }
+        history
+    }
+
+    /// Takes a record in, or notes why the job would not.
+    fn put(&mut self, reading: &mut Reading<'_>, at: i64, record: &Written<'_>) {
+        let payload = record.payload.map(ToString::to_string);
+        let raw = RawRecord {
+            topic: record.topic,
+            partition: 0,
+            offset: 0,
+            arrival: None,
+            key: record.key.map(str::as_bytes),
+            payload: payload.as_deref().map(str::as_bytes),
+        };
+        match decode(&raw) {
+            Ok(decoded) => self.push(at, record.topic, decoded, record.path),
+            Err(rejection) => reading.refused(record.path, record.made, &rejection),
+        }
+    }
+
+    /// Rows of a table, as lists of their own hold them.
+    pub fn table(&mut self, reading: &mut Reading<'_>, at: i64, topic: Topic, rows: &[Value], path: &str) {
+        for (index, row) in rows.iter().enumerate() {
+            let path = &format!("{path}[{index}]");
+            let mut row = row.clone();
+            self.place_times(reading, &mut row, path);
+            self.leave_out(&mut row);
+            let payload = Some(&row);
+            let (key, made) = (None, false);
+            self.put(
+                reading,
+                at,
+                &Written {
+                    topic,
+                    key,
+                    payload,
+                    path,
+                    made,
+                },
+            );
+        }
+    }
+
+    /// Rows of any table, or that they go.
+    pub fn rows(&mut self, reading: &mut Reading<'_>, at: i64, rows: &[Value], path: &str) {
+        for (path, mut row) in reading.entries::<RowOf>(rows, path) {
+            let Some(topic) = Topic::from_name(&row.topic).filter(|topic| topic.is_input_table()) else {
+                let names: Vec<&str> = Topic::inputs()
+                    .filter(|topic| topic.is_input_table())
+                    .map(Topic::name)
+                    .collect();
+                let give = format!("one of `{}`", names.join("`, `"));
+                reading.note(&joined(&path, "topic"), &format!("`{}`", row.topic), &give);
+                continue;
+            };
+            let path = joined(&path, "value");
+            self.place_times(reading, &mut row.value, &path);
+            self.leave_out(&mut row.value);
+            let payload = Some(&row.value).filter(|value| !value.is_null());
+            let record = Written {
+                topic,
+                key: row.key.as_deref(),
+                payload,
+                path: &path,
+                made: payload.is_none(),
+            };
+            self.put(reading, at, &record);
+        }
+    }
+
+    /// `{ at: 1h }` in a row is the time one hour after the start.
+    fn place_times(&self, reading: &mut Reading<'_>, value: &mut Value, path: &str) {
+        if let Value::Object(fields) = value
+            && fields.len() == 1
+            && let Some(time) = fields.get("at").cloned()
+        {
+            match serde_json::from_value::<After>(time.clone()) {
+                Ok(at) => *value = json!(self.start.0.saturating_add(at.0)),
+                Err(_) => reading.note(
+                    &joined(path, "at"),
+                    &time.to_string(),
+                    "a time after the start, such as `1h30m`",
+                ),
+            }
+            return;
+        }
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields.iter_mut() {
+                    self.place_times(reading, value, &joined(path, name));
+                }
+            }
+            Value::Array(values) => {
+                for (index, value) in values.iter_mut().enumerate() {
+                    self.place_times(reading, value, &format!("{path}[{index}]"));
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    /// What a row says for rules that are not to be in force would be told as a mistake.
+    fn leave_out(&self, row: &mut Value) {
+        let Some(only) = &self.only else { return };
+        if let Some(Value::Object(thresholds)) = row.get_mut("thresholds") {
+            thresholds.retain(|rule, _| only.contains(rule) || !self.rules.contains(rule));
+        }
+    }
+
+    /// Rules and limits: packs, files, or written out.
+    pub fn rules(&mut self, reading: &mut Reading<'_>, at: i64, given: &[Value], path: &str) {
+        for (index, given) in given.iter().enumerate() {
+            let path = &format!("{path}[{index}]");
+            match given {
+                Value::String(name) => self.named_rules(reading, at, name, path),
+                Value::Object(fields) => {
+                    let is_limit = fields.contains_key("measure");
+                    let topic = if is_limit { Topic::BASE_LIMIT } else { Topic::IN_RULE };
+                    if !fields
+                        .get("id")
+                        .and_then(Value::as_str)
+                        .is_some_and(|id| self.is_off(id))
+                    {
+                        let (key, payload, made) = (None, Some(given), false);
+                        self.put(
+                            reading,
+                            at,
+                            &Written {
+                                topic,
+                                key,
+                                payload,
+                                path,
+                                made,
+                            },
+                        );
+                    }
+                }
+                other => reading.note(
+                    path,
+                    &other.to_string(),
+                    "the name of a pack, the path of a file, or a rule",
+                ),
+            }
+        }
+    }
+
+    /// Whether a rule is not to be in force. It is noted that it was given.
+    fn is_off(&mut self, id: &str) -> bool {
+        self.rules.insert(id.to_owned());
+        self.only.as_ref().is_some_and(|only| !only.contains(id))
+    }
+
+    fn named_rules(&mut self, reading: &mut Reading<'_>, at: i64, name: &str, path: &str) {
+        let mut stock = Stock::default();
+        let file = reading.file.parent().unwrap_or(Path::new("")).join(name);
+        let pack = packs::each().find(|(known, _)| *known == name);
+        let read = match pack {
+            Some((name, json)) => files::read_pack(name, json, &mut stock),
+            None if !file.exists() => {
+                let known: Vec<&str> = packs::each().map(|(name, _)| name).collect();
+                let give = format!("a pack (`{}`), or the path of a file from here", known.join("`, `"));
+                reading.note(path, &format!("`{name}`, which is neither a pack nor a file"), &give);
+                return;
+            }
+            None => files::read(&file, Wanted::Rules, &mut stock),
+        };
+        if let Err(error) = read {
+            let says = error
+                .downcast_ref::<Problems>()
+                .map_or_else(|| format!("{error:#}"), ToString::to_string);
+            reading.say(path, format!("`{path}`: {says}"));
+            return;
+        }
+        for refused in stock.refused() {
+            for problem in &refused.problems {
+                let says = format!("`{path}`: {}: {problem} ({})", refused.place, refused.reason);
+                reading.say(path, says);
+            }
+        }
+        if stock.rows.is_empty() && stock.refused().is_empty() {
+            reading.note(
+                path,
+                &format!("`{name}`, which holds no rule and no limit"),
+                "a file or folder that does",
+            );
+        }
+        for ((topic, key), (row, _)) in stock.rows {
+            if !self.is_off(&row.id()) {
+                self.push(at, topic, InputRecord::Base(key, Some(row)), path);
+            }
+        }
+    }
+
+    /// The observations of a series.
+    pub fn series(&mut self, reading: &mut Reading<'_>, series: &Series, path: &str) {
+        let grid = self.grid(reading, series.from, series.interval, path);
+        let points = valued(reading, &series.values, grid, path);
+        let quality = series.quality.map(|quality| json!(quality));
+        for point in points {
+            let at = point.at.saturating_add(series.delay.0);
+            self.observe(reading, at, &series.datastream, &point, quality.as_ref(), path);
+        }
+    }
+
+    /// Observations that arrive at one time.
+    pub fn correction(&mut self, reading: &mut Reading<'_>, correction: &Correction, path: &str) {
+        let grid = self.grid(reading, correction.from, correction.interval, path);
+        let points = valued(reading, &correction.values, grid, path);
+        let quality = correction.quality.map(|quality| json!(quality));
+        for point in points {
+            let at = correction.at.0;
+            self.observe(reading, at, &correction.datastream, &point, quality.as_ref(), path);
+        }
+    }
+
+    fn observe(
+        &mut self,
+        reading: &mut Reading<'_>,
+        at: i64,
+        datastream: &str,
+        point: &Point,
+        quality: Option<&Value>,
+        path: &str,
+    ) {
+        let mut payload = json!({ "datastream": datastream, "phenomenon_time": self.start.0.saturating_add(point.at) });
+        match &point.value {
+            Some(value) => payload["result"] = value.clone(),
+            None => payload["op"] = json!("delete"),
+        }
+        if let Some(quality) = point.quality.as_ref().or(quality) {
+            payload["quality"] = quality.clone();
+        }
+        let record = Written {
+            topic: Topic::IN_OBSERVATION,
+            key: None,
+            payload: Some(&payload),
+            path,
+            made: true,
+        };
+        self.put(reading, at, &record);
+    }
+
+    /// One record of a forecast.
+    pub fn forecast(&mut self, reading: &mut Reading<'_>, issue: &Issue, path: &str) {
+        let mut grid = self.grid(reading, After(0), issue.interval, path);
+        let first = issue.issued.0.saturating_add(grid.interval);
+        grid.from = issue.from.map_or(first, |from| from.0);
+        let points = valued(reading, &issue.values, grid, path);
+        if let Some(point) = points.iter().find(|point| point.quality.is_some()) {
+            let found = format!("of a quality at {}", After(point.at));
+            reading.note(
+                &joined(path, "values"),
+                &found,
+                "`[time, value]`: forecasts have no quality",
+            );
+        }
+        let time = |after: i64| self.start.0.saturating_add(after);
+        let values: Vec<Value> = points
+            .iter()
+            .map(|point| json!([time(point.at), point.value]))
+            .collect();
+        let payload = json!({ "datastream": issue.datastream, "issued": time(issue.issued.0), "values": values });
+        let record = Written {
+            topic: Topic::IN_FORECAST,
+            key: None,
+            payload: Some(&payload),
+            path,
+            made: true,
+        };
+        self.put(reading, issue.arrives.unwrap_or(issue.issued).0, &record);
+    }
+
+    fn grid(&self, reading: &mut Reading<'_>, from: After, interval: Option<Duration>, path: &str) -> Grid {
+        if interval == Some(Duration::ZERO) {
+            reading.note(&joined(path, "interval"), "0s", "a length of time such as `10m`");
+        }
+        Grid {
+            from: from.0,
+            interval: interval.unwrap_or(self.interval).0,
+        }
+    }
+}
+
+/// A record before it is decoded.
+struct Written<'a> {
+    topic: Topic,
+    key: Option<&'a str>,
+    payload: Option<&'a Value>,
+    /// Where it stands in the file.
+    path: &'a str,
+    /// Whether it stands there in another form.
+    made: bool,
+}
+
+/// The values of a series; what is wrong with them is noted.
+fn valued(reading: &mut Reading<'_>, values: &Value, grid: Grid, path: &str) -> Vec<Point> {
+    points(values, grid).unwrap_or_else(|faults| {
+        for (place, found, give) in faults {
+            reading.note(&joined(path, &format!("values{place}")), &found, give);
+        }
+        Vec::new()
+    })
+}
