@@ -217,14 +217,22 @@ fn shown(
         .filter(|((id, _), _)| may_be(id) && world.datastreams.contains_key(*id));
     // Of several the first by name.
     let most = counted.max_by(|(a, many), (b, more)| many.cmp(more).then_with(|| b.cmp(a)));
-    let chosen = most.map(|((id, rule), _)| (&world.datastreams[*id], Some(*rule)));
-    let chosen = chosen.or_else(|| asked.as_ref().and_then(|asked| Some((*asked.first()?, None))));
-    let Some((datastream, rule)) = chosen else {
-        return Ok(None);
+    let of_rule = |datastream, rule: Option<&Text>| {
+        let all = sets.new.iter().chain(sets.old.iter().flatten());
+        let rules = all
+            .filter(|record| rule.is_none_or(|rule| record.id == *rule))
+            .map(plan);
+        station(settings, world, datastream, &rules.collect::<Vec<_>>())
     };
-    let new = sets.new.iter().chain(sets.old.iter().flatten());
-    let rules = new
-        .filter(|record| rule.is_none_or(|rule| record.id == *rule))
-        .map(plan);
-    station(settings, world, datastream, &rules.collect::<Vec<_>>())
+    if let Some(((id, rule), _)) = most {
+        return of_rule(&world.datastreams[*id], Some(*rule));
+    }
+    // Nothing warned of it: the first that any rule watches.
+    for datastream in asked.into_iter().flatten() {
+        let found = of_rule(datastream, None)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }

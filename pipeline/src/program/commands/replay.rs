@@ -182,7 +182,7 @@ fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Settin
         unreachable!("one of the places is required");
     };
     let ((Output::Kafka(kafka), _) | (_, Input::Kafka(kafka))) = (&live.output, &live.input) else {
-        let says = "`--prefix` writes to Kafka, and neither input nor output is configured to be there; give `--out` or `--log`";
+        let says = "`--prefix` writes to Kafka, and neither input nor output is configured to be there; give `--out` or `--to-log`";
         return Err(Usage(says.to_owned()).into());
     };
     if *prefix == live.topics.prefix {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context as _, Result};
-use riskflow_config::{Capabilities, Clock, FileFormat, FileInput, Guarantee, Input, Output, Settings, Tidy};
+use riskflow_config::{
+    Capabilities, Clock, FileFormat, FileInput, FilesOutput, Guarantee, Input, Output, OutputFormat, Settings, Tidy,
+};
 use riskflow_connectors::files::{Columns, read_rows};
 use riskflow_model::capability;
 
@@ -63,7 +65,10 @@ fn apart(mut settings: Settings) -> Settings {
     settings.cluster.hosts.clear();
     settings.cluster.process = 0;
     settings.capabilities = Capabilities::without([capability::CASES, capability::PERMITS, capability::REPORTS]);
-    settings.output = Output::Files("/dev/null".into());
+    settings.output = Output::Files(FilesOutput {
+        folder: "/dev/null".into(),
+        format: OutputFormat::Ndjson,
+    });
     settings.guarantee = Guarantee::AtLeastOnce;
     settings.topics.tidy = Tidy::default();
     settings.output_topics = settings.topics.clone();

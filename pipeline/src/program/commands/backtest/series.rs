@@ -161,7 +161,7 @@ fn drawn(feature: &Feature, pane: i64, results: &Results) -> Option<Vec<(Millis,
         FeatureKind::Range | FeatureKind::Drop | FeatureKind::Rise => return None,
         FeatureKind::Count | FeatureKind::Rate | FeatureKind::Silence => return None,
         FeatureKind::Deviation | FeatureKind::Quantile | FeatureKind::Increase => return None,
-        FeatureKind::Slope | FeatureKind::InARow => return None,
+        FeatureKind::Slope | FeatureKind::Projected | FeatureKind::InARow => return None,
         FeatureKind::ForecastMin | FeatureKind::ForecastMax => return None,
         FeatureKind::ForecastMean | FeatureKind::ForecastSum => return None,
     };

@@ -16,10 +16,7 @@ use riskflow_model::rule::{ConditionRecord, RuleRecord};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Number, Problems, Row, Text};
 
-use super::super::check::no_rules;
-use super::super::check::report::Report;
-use super::super::check::stock::Stock;
-use super::super::rules::read_given;
+use super::super::rules::checked;
 use super::sweep::{Swept, sweep};
 use super::world::World;
 use crate::program::cli::BacktestArguments;

@@ -151,7 +151,8 @@ fn a_year_of_real_rain_is_as_a_plain_loop_has_it() {
     let desk = Desk::new(YEAR, false);
     let wet = desk.put("wet.json", &rule("wet", 10.0));
     let began = std::time::Instant::now();
-    let report = desk.run(&["--rules", "rain", "--rules", &wet]);
+    let arguments = ["--rules", "rain", "--rules", wet.as_str(), "--until", YEAR.1];
+    let report = desk.run(&arguments);
     eprintln!("the year took {:?}", began.elapsed());
     let mut all = 0;
     for station in ["EWR", "JFK"] {
@@ -173,7 +174,7 @@ fn a_year_of_real_rain_is_as_a_plain_loop_has_it() {
     );
 
     let inches = Desk::new(YEAR, true);
-    let same = inches.run(&["--rules", "rain", "--rules", &wet]);
+    let same = inches.run(&arguments);
     assert_eq!(same.new_warnings, report.new_warnings);
 }
 
@@ -250,7 +251,7 @@ fn thresholds_of_a_station_are_those_of_every_set_and_the_page_is_only_text() {
         "truth.csv",
         "place,from,to\nJFK,2013-06-08T00:00:00Z,2013-06-08T06:00:00Z\n",
     );
-    let arguments = [
+    let arguments: [&str; 10] = [
         "--rules",
         &new,
         "--against",
@@ -287,7 +288,7 @@ fn what_cannot_be_is_refused_before_the_run() {
     let bad = desk.put("bad.csv", "place,from,to\nnowhere-9,2013-06-08,2013-06-09\n");
     for (arguments, says) in [
         (vec!["--rules", "rein"], "neither a pack nor a file"),
-        (vec!["--rules", "rain", "--truth", &bad], "bad.csv:2, place"),
+        (vec!["--rules", "rain", "--truth", bad.as_str()], "bad.csv:2, place"),
         (vec!["--rules", "rain", "--station", "XXX"], "a datastream or an asset"),
         (vec!["--rules", "rain", "--sweep", "rain.blue=1..9"], "no step"),
         (vec!["--rules", "rain", "--max-lead", "soon"], "`--max-lead`"),
