@@ -21,94 +21,80 @@ fn three(first: i64) -> Vec<Given> {
 /// A day in July 2021.
 const DAY: i64 = 1_627_171_200;
 
+/// The JSON of a column beside those that every observation has.
+fn json_of(declared: &str, given: Given) -> String {
+    let schema = format!(
+        "message m {{ required binary datastream (UTF8); required binary phenomenon_time (UTF8); {declared}; }}"
+    );
+    let rows = rows_of(Topic::IN_OBSERVATION, &schema, vec![text(&["s"]), text(&["t"]), given]);
+    let rest = rows[0]
+        .strip_prefix(r#"{"datastream":"s","phenomenon_time":"t""#)
+        .unwrap();
+    rest.trim_end_matches('}').trim_start_matches(',').to_owned()
+}
+
+fn ints(values: &[i32]) -> Given {
+    Given::of(Values::Int(values.to_vec()))
+}
+
+fn bytes(value: &[u8]) -> ByteArray {
+    value.to_vec().into()
+}
+
+fn fixed(value: &[u8]) -> Given {
+    Given::of(Values::Fixed(vec![bytes(value).into()]))
+}
+
 #[test]
-fn values_become_the_json_of_their_type() {
-    let of = |declared: &str, given: Given| {
-        let schema = format!(
-            "message m {{ required binary datastream (UTF8); required binary phenomenon_time (UTF8); {declared}; }}"
-        );
-        let rows = rows_of(Topic::IN_OBSERVATION, &schema, vec![text(&["s"]), text(&["t"]), given]);
-        let rest = rows[0]
-            .strip_prefix(r#"{"datastream":"s","phenomenon_time":"t""#)
-            .unwrap();
-        rest.trim_end_matches('}').trim_start_matches(',').to_owned()
-    };
-    let fixed = |bytes: &[u8]| Given::of(Values::Fixed(vec![ByteArray::from(bytes.to_vec()).into()]));
+fn numbers_become_the_shortest_that_are_the_same() {
+    let large = Given::of(Values::Bytes(vec![bytes(&[1, 0, 0])]));
+    let small = fixed(&[0xff, 0xff, 0xfe]);
     for (declared, given, json) in [
         (
-            "required double result",
+            "double result",
             doubles(&[10.357_019_999_999_999]),
-            r#""result":10.357019999999999"#,
+            "10.357019999999999",
         ),
-        ("required double result", doubles(&[f64::NAN]), r#""result":"NaN""#),
-        (
-            "required double result",
-            doubles(&[f64::NEG_INFINITY]),
-            r#""result":"-inf""#,
-        ),
-        (
-            "required float result",
-            Given::of(Values::Float(vec![0.1])),
-            r#""result":0.1"#,
-        ),
-        (
-            "required int32 result",
-            Given::of(Values::Int(vec![-7])),
-            r#""result":-7"#,
-        ),
-        (
-            "required int64 result (INTEGER(64,false))",
-            longs(&[-1]),
-            r#""result":18446744073709551615"#,
-        ),
-        (
-            "required int32 result (DECIMAL(9,2))",
-            Given::of(Values::Int(vec![-5])),
-            r#""result":-0.05"#,
-        ),
-        (
-            "required int64 result (DECIMAL(18,0))",
-            longs(&[123]),
-            r#""result":123"#,
-        ),
-        (
-            "required fixed_len_byte_array(3) result (DECIMAL(6,6))",
-            fixed(&[0xff, 0xff, 0xfe]),
-            r#""result":-0.000002"#,
-        ),
-        (
-            "required binary result (DECIMAL(38,10))",
-            Given::of(Values::Bytes(vec![vec![1, 0, 0].into()])),
-            r#""result":0.0000065536"#,
-        ),
-        (
-            "required boolean result",
-            Given::of(Values::Flag(vec![true])),
-            r#""result":true"#,
-        ),
-        ("required binary result (UTF8)", text(&[" 0.40 "]), r#""result":0.40"#),
+        ("double result", doubles(&[f64::NAN]), r#""NaN""#),
+        ("double result", doubles(&[f64::NEG_INFINITY]), r#""-inf""#),
+        ("float result", Given::of(Values::Float(vec![0.1])), "0.1"),
+        ("int32 result", ints(&[-7]), "-7"),
+        ("int64 result (INTEGER(64,false))", longs(&[-1]), "18446744073709551615"),
+        ("int32 result (DECIMAL(9,2))", ints(&[-5]), "-0.05"),
+        ("int64 result (DECIMAL(18,0))", longs(&[123]), "123"),
+        ("fixed_len_byte_array(3) result (DECIMAL(6,6))", small, "-0.000002"),
+        ("binary result (DECIMAL(38,10))", large, "0.0000065536"),
+        ("binary result (UTF8)", text(&[" 0.40 "]), "0.40"),
+        ("binary result", text(&["7"]), "7"),
+    ] {
+        let found = json_of(&format!("required {declared}"), given);
+        assert_eq!(found, format!(r#""result":{json}"#), "{declared}");
+    }
+}
+
+#[test]
+fn other_values_become_the_json_of_their_type() {
+    let flag = |value| Given::of(Values::Flag(vec![value]));
+    let uuid = r#""quality":"11111111-1111-1111-1111-111111111111""#;
+    for (declared, given, json) in [
+        ("required boolean result", flag(true), r#""result":true"#),
+        ("required boolean quality", flag(false), r#""quality":"false""#),
         ("required binary result (ENUM)", text(&["open"]), r#""result":"open""#),
-        ("required binary result", text(&["7"]), r#""result":7"#),
         ("required binary result (UTF8)", text(&["  "]), ""),
         ("optional double result", doubles(&[]).there(&[0]), ""),
         (
             "required int32 quality (DATE)",
-            Given::of(Values::Int(vec![18_833])),
+            ints(&[18_833]),
             r#""quality":"2021-07-25""#,
         ),
         ("required int64 quality", longs(&[5]), r#""quality":"5""#),
         (
-            "required boolean quality",
-            Given::of(Values::Flag(vec![false])),
-            r#""quality":"false""#,
-        ),
-        (
             "required fixed_len_byte_array(16) quality (UUID)",
             fixed(&[0x11; 16]),
-            r#""quality":"11111111-1111-1111-1111-111111111111""#,
+            uuid,
         ),
     ] {
-        assert_eq!(of(declared, given), json, "{declared}");
+        assert_eq!(json_of(declared, given), json, "{declared}");
     }
 }
 
@@ -167,7 +153,7 @@ fn points_in_time_become_rfc_3339_and_local_ones_have_no_offset() {
     ] {
         assert_eq!(of(declared, longs(&[count])), json, "{declared} {count}");
     }
-    let days = Given::of(Values::Int(vec![18_833]));
+    let days = ints(&[18_833]);
     assert_eq!(of("int32 phenomenon_time (DATE)", days), r#""2021-07-25""#);
 }
 
@@ -182,7 +168,7 @@ fn lists_structs_and_maps_become_json() {
         text(&["t", "t", "t"]),
         text(&["lifeline", "lifeline", "lifeline"]),
         text(&["33", "33", "33"]),
-        Given::of(Values::Int(vec![1, 2, 3])),
+        ints(&[1, 2, 3]),
         // Two items; none; no list.
         text(&["a;b", "c\n"]).there(&[3, 3, 1, 0]).repeated(&[0, 1, 0, 0]),
         doubles(&[122.5, 1.0]).there(&[1, 1, 0]),
@@ -206,7 +192,7 @@ fn lists_structs_and_maps_become_json() {
         text(&["2"]),
         text(&["gate"]),
         text(&["open", "shut"]).there(&[1, 1]).repeated(&[0, 1]),
-        Given::of(Values::Int(vec![1, 0])).there(&[1, 1]).repeated(&[0, 1]),
+        ints(&[1, 0]).there(&[1, 1]).repeated(&[0, 1]),
         text(&[r#"{"r":{"blue":5}}"#]),
         text(&["a; b"]),
     ];
@@ -253,7 +239,7 @@ fn columns_are_renamed_left_out_and_missed_as_those_of_csv() {
     let path = folder.path().join("x.parquet");
     let schema = "message m { required binary sensor (UTF8); required int64 at (TIMESTAMP(MILLIS,true)); required double mm; \
                   required fixed_len_byte_array(12) age (INTERVAL); }";
-    let age = Given::of(Values::Fixed(vec![ByteArray::from(vec![0; 12]).into()]));
+    let age = fixed(&[0; 12]);
     let columns = vec![text(&["s"]), longs(&[DAY * 1_000]), doubles(&[1.5]), age];
     write(&path, schema, Compression::SNAPPY, &[columns]);
     let given = |pairs: &[(&str, &str)]| Columns {

@@ -231,7 +231,9 @@ fn is_in_parquet(field: &Field, cell: Option<&Value>, sort: Sort) -> bool {
         (Field::ULong(found), Some(cell)) => cell.as_u64() == Some(*found),
         (Field::Double(found), Some(cell)) => cell.as_f64() == Some(*found),
         (Field::TimestampMillis(found), Some(Value::String(time))) => Millis(*found).to_string() == *time,
-        (Field::Str(found), Some(cell)) if sort == Sort::Json => *found == cell.to_string(),
+        (Field::Str(found), Some(cell)) if sort == Sort::Json => {
+            serde_json::from_str::<Value>(found).is_ok_and(|json| json == *cell)
+        }
         (Field::Str(found), Some(Value::String(text))) => found == text,
         _ => false,
     }
