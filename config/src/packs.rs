@@ -7,7 +7,7 @@ use riskflow_model::intake::Limit;
 use crate::Rule;
 
 /// A pack: its name, and its rules as a JSON array.
-const PACKS: [(&str, &str); 8] = [
+const PACKS: [(&str, &str); 7] = [
     ("rain", include_str!("../rules/rain.json")),
     ("water", include_str!("../rules/water.json")),
     ("wind", include_str!("../rules/wind.json")),
@@ -15,7 +15,6 @@ const PACKS: [(&str, &str); 8] = [
     ("gas", include_str!("../rules/gas.json")),
     // In place of those of the same name without forecast, for datastreams with the tag `forecast`.
     ("forecast", include_str!("../rules/forecast.json")),
-    ("crowd", include_str!("../rules/crowd.json")),
     ("industry", include_str!("../rules/industry.json")),
 ];
 

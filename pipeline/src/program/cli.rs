@@ -1,12 +1,16 @@
 //! The command line, defined once: help, parsing and defaults all come from here.
 
+mod history;
+mod intake;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use riskflow_model::action::Verb;
-use riskflow_model::{Level, Millis};
+
+use history::{BACKTEST_EXAMPLE, EXPLAIN_EXAMPLES};
+pub use history::{BacktestArguments, ExplainArguments, ReplayArguments, ReplayClock};
+pub use intake::{ActArguments, ImportArguments, ImportFormat, TimeUnit};
 
 /// The exit code for a configuration that cannot be used (as for wrong usage).
 pub const EXIT_CONFIGURATION: u8 = 2;
@@ -27,22 +31,6 @@ pub const EXIT_INTERRUPTED: u8 = 130;
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 topics are missing or differ, or checkpoints are \
      not what they should be; 4 something was refused (`act --wait`: the action; `import`: some rows); 5 no outcome in time \
      (`act --wait`); 130 ended by ctrl-c before it was done. Beyond `check`, a file of which most records are refused is a failure: 1.";
-
-/// What the help of `explain` says at its end.
-const EXPLAIN_EXAMPLES: &str = "Examples:
-  riskflow explain f630a1c2                        why it was raised, all that changed since, and how it stands
-  riskflow explain f630a1c2 --as-of 09:00          the same as it was told by nine
-  riskflow explain weir-3 --at 08:30               what each rule said of weir-3 at half past eight, and why not more
-  riskflow explain weir-3 --at 08:30 --as-of 09:00 the same by what was known at nine
-  riskflow explain weir-3 --at 2h --rule rain --json";
-
-/// What the help of `backtest` says at its end.
-const BACKTEST_EXAMPLE: &str = "Example: the rain pack against a stricter file, over a year of files, beside the floods of that year:\n\n  \
-     riskflow backtest --rules rain-strict.json --against rain --truth floods.csv --html report.html history/\n\n\
-     and how many millimetres in 12 hours would have been best:\n\n  \
-     riskflow backtest --rules rain --sweep rain.blue=40..60/2 --truth floods.csv history/\n\n\
-     Exit codes: 0 done; 1 failed, also where most records of the history were refused; 2 wrong usage, rules, events or configuration; \
-     3 topics are missing; 130 ended by ctrl-c before it was done.";
 
 /// Incremental, explainable risk monitoring and early warning for a city.
 #[derive(Debug, Parser)]
@@ -216,105 +204,6 @@ pub struct RunArguments {
     pub start_anew: bool,
 }
 
-/// What to replay, and where to.
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("to").args(["out", "to_log", "prefix"]).required(true))]
-pub struct ReplayArguments {
-    /// Files of the history in the place of the configured input: named as `riskflow import` names them (`observations.csv.gz`,
-    /// `TOPIC=FILE`, a folder); several are merged by time.
-    #[arg(value_name = "FILE|FOLDER")]
-    pub files: Vec<PathBuf>,
-    /// Where the configuration is.
-    #[command(flatten)]
-    pub config: ConfigArguments,
-    /// Write files, one a topic, into this folder; `-` for standard output, as NDJSON.
-    #[arg(long, value_name = "FOLDER")]
-    pub out: Option<PathBuf>,
-    /// How the files are written.
-    #[arg(long, value_name = "FORMAT", default_value = "ndjson", conflicts_with_all = ["to_log", "prefix"])]
-    pub format: ReplayFormat,
-    /// Write an embedded log in this folder, with checkpoints beside it in `FOLDER-checkpoints`.
-    #[arg(long, value_name = "FOLDER")]
-    pub to_log: Option<PathBuf>,
-    /// Write to Kafka, to topics with this prefix, such as `exercise.`; they are made where they are not there.
-    #[arg(long, value_name = "PREFIX")]
-    pub prefix: Option<String>,
-    /// With `--prefix`: the folder or bucket of the replay's checkpoints; `PREFIX-checkpoints` by default.
-    #[arg(long, value_name = "PLACE", requires = "prefix")]
-    pub checkpoints: Option<String>,
-    /// Close the very epochs that the configured job closed, as its `out.epoch` has them, and compare what each gives. Otherwise epochs
-    /// lie on the grid of `epoch.replay_tick`.
-    #[arg(long, conflicts_with_all = ["rules", "clock"])]
-    pub as_ran: bool,
-    /// With `--as-ran`: exit with 1 if an epoch gives something else than it gave when it ran.
-    #[arg(long, requires = "as_ran")]
-    pub verify: bool,
-    /// Write from this time on; what came before is evaluated, and the tables as they are then come first.
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<Millis>,
-    /// End with this time; by default with the last record.
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<Millis>,
-    /// At most so many times as fast as the history was, such as 1 or 100; by default as fast as the machine can.
-    #[arg(long, value_name = "TIMES", value_parser = speed)]
-    pub speed: Option<f64>,
-    /// When a record is taken: when it arrived, as recorded, or at its own time. By default `arrival`, and `event-time` for files that
-    /// are no envelopes.
-    #[arg(long, value_name = "CLOCK")]
-    pub clock: Option<ReplayClock>,
-    /// Rules in the place of those of the history: packs, files or folders, as for `riskflow rules load`.
-    #[arg(long, num_args = 1.., value_name = "PACK|FILE|FOLDER")]
-    pub rules: Vec<String>,
-    /// Print the summary as JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// How a replay writes files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ReplayFormat {
-    /// One record a line.
-    Ndjson,
-    /// Tables with a header.
-    Csv,
-    /// The same tables as Apache Parquet.
-    Parquet,
-}
-
-impl From<ReplayFormat> for riskflow_config::OutputFormat {
-    fn from(format: ReplayFormat) -> Self {
-        match format {
-            ReplayFormat::Ndjson => Self::Ndjson,
-            ReplayFormat::Csv => Self::Csv,
-            ReplayFormat::Parquet => Self::Parquet,
-        }
-    }
-}
-
-/// When a replay takes a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ReplayClock {
-    /// When it arrived; one that does not say so at its own time.
-    Arrival,
-    /// At its own time; base data and rules come first.
-    EventTime,
-}
-
-impl From<ReplayClock> for riskflow_config::Clock {
-    fn from(clock: ReplayClock) -> Self {
-        match clock {
-            ReplayClock::Arrival => Self::Arrival,
-            ReplayClock::EventTime => Self::EventTime,
-        }
-    }
-}
-
-fn speed(text: &str) -> Result<f64, String> {
-    let give = || "give a number from 0.001 to 1000000".to_owned();
-    let speed: f64 = text.trim_start_matches(['x', '×']).parse().map_err(|_| give())?;
-    (0.001..=1_000_000.0).contains(&speed).then_some(speed).ok_or_else(give)
-}
-
 /// How large the demo is.
 #[derive(Debug, Args)]
 pub struct DemoArguments {
@@ -379,62 +268,6 @@ pub enum Scenario {
     City,
     /// Real hourly weather of two stations in 2013, with their base records and the rules.
     Weather,
-}
-
-/// Which rules, over which history, and what is told.
-#[derive(Debug, Args)]
-pub struct BacktestArguments {
-    /// The new rules: a pack by its name (`riskflow rules list`), a file (JSON, NDJSON, CSV), or a folder of files. May be repeated.
-    #[arg(long, value_name = "PACK|FILE|FOLDER", required = true)]
-    pub rules: Vec<String>,
-    /// The old rules, which they are compared with, given in the same way. Without it the rules of the history that have the
-    /// identifiers of the new ones, as they are at its end.
-    #[arg(long, value_name = "PACK|FILE|FOLDER")]
-    pub against: Vec<String>,
-    /// The history: files, or folders of them, named as for `riskflow import`; the configured input by default.
-    #[arg(value_name = "FILE|FOLDER")]
-    pub files: Vec<PathBuf>,
-    /// Where the configuration is.
-    #[command(flatten)]
-    pub config: ConfigArguments,
-    /// What happened: CSV with the columns `place` (code of a region, or an asset), `from`, `to`, and if need be `level` and `domain`.
-    #[arg(long, value_name = "FILE")]
-    pub truth: Option<PathBuf>,
-    /// Another threshold for a level of a new rule with one comparison, in the rule's unit: each value from FROM to TO. May be
-    /// repeated: then each with each, up to 64.
-    #[arg(long, value_name = "RULE.LEVEL=FROM..TO/STEP")]
-    pub sweep: Vec<String>,
-    /// Judge and count from this time on; what came before is read all the same, for it may matter later.
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<Millis>,
-    /// End at this time.
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<Millis>,
-    /// What the clock follows: when records arrived, or the times in them. By default `event-time` for files that do not say when
-    /// their records arrived, else `arrival`.
-    #[arg(long, value_name = "CLOCK")]
-    pub clock: Option<ReplayClock>,
-    /// A warning counts for an event if it came so long before it, or later.
-    #[arg(long, value_name = "DURATION", default_value = "12h")]
-    pub max_lead: String,
-    /// Warnings of this level and higher are judged; of an event that says one, of that level.
-    #[arg(long, value_name = "LEVEL", default_value = "blue", value_parser = warning_level())]
-    pub level: Level,
-    /// The datastream or asset whose series the report shows; that with the most differences by default.
-    #[arg(long, value_name = "ID")]
-    pub station: Option<String>,
-    /// Write the whole report as JSON; `-` for standard output, in the place of the table.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write the report as one page for people, in Chinese and English.
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
-}
-
-/// The levels that warn.
-fn warning_level() -> impl TypedValueParser<Value = Level> {
-    let names = Level::WARNING.map(|level| PossibleValue::new(level.name()));
-    PossibleValuesParser::new(names).try_map(|name| Level::from_name(&name).ok_or("no level"))
 }
 
 /// Whose schema.
@@ -528,34 +361,6 @@ pub struct TailArguments {
     pub since: Option<String>,
 }
 
-/// What is to be explained.
-#[derive(Debug, Args)]
-pub struct ExplainArguments {
-    /// The identifier of a warning, or how it begins: 8 characters or more. With `--at` that of an asset.
-    #[arg(value_name = "WARNING|ASSET")]
-    pub what: String,
-    /// Where the configuration is.
-    #[command(flatten)]
-    pub config: ConfigArguments,
-    /// What the rules said of the asset at this time: RFC 3339, a time of the city such as `08:30` (of today) or `2026-11-27 08:30`, or
-    /// how long ago, such as `2h`.
-    #[arg(long, value_name = "TIME")]
-    pub at: Option<String>,
-    /// By what was known then: only what was told, or had arrived, by this time. Without it, of a warning all that was told; of an
-    /// asset all that arrived within `time.horizon` after `--at`, for later nothing is taken that could change it.
-    #[arg(long, value_name = "TIME")]
-    pub as_of: Option<String>,
-    /// Only this rule; it need not watch the asset.
-    #[arg(long, requires = "at", value_name = "RULE")]
-    pub rule: Option<String>,
-    /// The rules that watch nothing of the asset, too: one line each, with the reason.
-    #[arg(long, requires = "at")]
-    pub all_rules: bool,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Rules that come with riskflow, and others.
 #[derive(Debug, Args)]
 pub struct RulesArguments {
@@ -623,141 +428,3 @@ const TEST_EXAMPLE: &str = "A file:\n\n  \
        deltas: [{ kind: raised, rule: rain, asset: gauge, level: orange, at: 2h }]\n    \
        expect: [{ at: 1h59m, open: {} }, { at: 2h, open: { rain/gauge: orange } }]\n\n\
      Exit codes: 0 all passed; 1 some failed; 2 files are wrong, or not there, or no test has the text of `--filter`.";
-
-/// What to import, and how its columns are called.
-#[derive(Debug, Args)]
-pub struct ImportArguments {
-    /// Files, or folders of them. What a file holds is told by `--topic`, by `TOPIC=FILE`, or by its name: `base.asset.csv`,
-    /// `assets.csv.gz`, `rain.parquet`, `observations.ndjson`. `-` is standard input.
-    #[arg(value_name = "FILE|FOLDER", required = true)]
-    pub files: Vec<PathBuf>,
-    /// Where the configuration is.
-    #[command(flatten)]
-    pub config: ConfigArguments,
-    /// The topic of all records, such as `in.observation`.
-    #[arg(long, value_name = "TOPIC")]
-    pub topic: Option<String>,
-    /// How the files are written; by default as their names tell, and lines that look like envelopes are some.
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<ImportFormat>,
-    /// A column that has another name than its field, such as `sensor_id=datastream`; `COLUMN=` leaves one out. May be repeated.
-    #[arg(long = "map", value_name = "COLUMN=FIELD")]
-    pub map: Vec<String>,
-    /// A field that is the same in all rows, such as `category=rain_gauge`; may be repeated.
-    #[arg(long = "value", value_name = "FIELD=VALUE")]
-    pub values: Vec<String>,
-    /// The offset of times that are written without one, such as `+08:00`.
-    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
-    pub utc_offset: Option<String>,
-    /// The unit of times that are numbers.
-    #[arg(long, value_name = "UNIT")]
-    pub time_unit: Option<TimeUnit>,
-    /// A TOML file with any of the above: `topic`, `format`, `utc_offset`, `time_unit`, and tables `[map]` and `[values]`.
-    #[arg(long, value_name = "FILE")]
-    pub mapping: Option<PathBuf>,
-    /// When the records arrived. By default records of logs when they were made, rows of tables before these, or now if nothing
-    /// else is imported; a job that works off a history takes them in that order.
-    #[arg(long, value_name = "TIME")]
-    pub arrival: Option<Millis>,
-    /// Where rows that are refused go, one JSON object a line; written beside and put in the place of an older one at the end, if there are any.
-    #[arg(long, value_name = "FILE", default_value = "import-rejects.ndjson")]
-    pub rejects: PathBuf,
-    /// Import nothing; say what would be done.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print the summary as JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// How a file to be imported is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImportFormat {
-    /// One row a line, the first names the columns.
-    Csv,
-    /// Apache Parquet.
-    Parquet,
-    /// One JSON object a line.
-    Ndjson,
-    /// One record a line: `{"topic", "key", "value", "arrival"}`, as `riskflow tail --json` prints.
-    Envelope,
-}
-
-/// The unit of times that are numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TimeUnit {
-    /// Seconds since 1970.
-    S,
-    /// Milliseconds since 1970.
-    Ms,
-}
-
-/// What was done, about which warning, and by whom.
-#[derive(Debug, Args)]
-pub struct ActArguments {
-    /// The identifier of the warning or incident.
-    pub warning: String,
-    /// What was done.
-    #[arg(value_parser = verb())]
-    pub verb: Verb,
-    /// Where the configuration is.
-    #[command(flatten)]
-    pub config: ConfigArguments,
-    /// Who did it; the login name by default.
-    #[arg(long, env = "RISKFLOW_ACTOR", value_name = "NAME")]
-    pub actor: Option<String>,
-    /// In which role; `acknowledge` counts for the duties of this role.
-    #[arg(long, env = "RISKFLOW_ROLE", default_value = "", value_name = "ROLE")]
-    pub role: String,
-    /// In which unit; without one, `acknowledge` counts for any.
-    #[arg(long, env = "RISKFLOW_UNIT", value_name = "UNIT")]
-    pub unit: Option<String>,
-    /// In words; needed for `comment`, `reject`, `escalate`, and `archive` with `--override`.
-    #[arg(long, default_value = "", value_name = "TEXT")]
-    pub text: String,
-    /// Of `report`: which task of the plan is done.
-    #[arg(long, value_name = "TASK")]
-    pub task: Option<String>,
-    /// Of `assign`: to whom.
-    #[arg(long, value_name = "NAME")]
-    pub assignee: Option<String>,
-    /// Of `attach`: where the evidence is.
-    #[arg(long, value_name = "URL")]
-    pub evidence: Option<String>,
-    /// Of `suppress`: up to when nobody is told; RFC 3339, or from now on such as `2h`.
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
-    /// When it was done, RFC 3339 with an offset; now by default.
-    #[arg(long, value_name = "TIME")]
-    pub time: Option<Millis>,
-    /// Of `archive`: although not everything for it is there; `--text` says why.
-    #[arg(long = "override")]
-    pub although: bool,
-    /// The identifier of the action; one that comes again changes nothing. A random one by default.
-    #[arg(long, value_name = "ID")]
-    pub id: Option<String>,
-    /// Wait for what becomes of it, so long at most (30s): exit code 0 if it counts, 4 if it is refused, 5 if no job says.
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30s", require_equals = true)]
-    pub wait: Option<String>,
-    /// Print JSON: `{"id", "partition", "offset"}`, with `--wait` also `outcome` and the event.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// The verbs, and their other names.
-fn verb() -> impl TypedValueParser<Value = Verb> {
-    let names = Verb::ALL.map(|verb| PossibleValue::new(verb.name()).aliases(verb.aliases()));
-    PossibleValuesParser::new(names).try_map(|name| Verb::from_name(&name).ok_or("no verb"))
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        super::Arguments::command().debug_assert();
-    }
-}

@@ -14,6 +14,7 @@ mod demo;
 mod explain;
 mod generate;
 mod import;
+mod history;
 mod loop_table;
 mod configuration;
 mod replay;

@@ -203,8 +203,7 @@ pub fn graph<'scope>(
     let placed = placed(regions.clone());
     let assets = b.table::<Asset>();
     let located = locate(assets.clone(), placed.clone(), |(_, asset)| asset.region);
-    let datastreams = b.table::<Datastream>();
-    let datastreams = datastreams.map(|(key, row)| warning::at_asset(key, row));
+    let datastreams = b.table::<Datastream>().map(|(key, row)| warning::at_asset(key, row));
     let rules = b.rows_of::<RuleRecord>().map(|row| warning::rule(&row));
     in_force::watch_rules(rules.clone(), &meters.in_force);
     let there = rules.clone().map(|rule| Alone::Rule(Id::new(rule.record.id.clone())));

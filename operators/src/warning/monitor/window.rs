@@ -220,10 +220,7 @@ fn projected(first: Point, last: Point, feature: &Feature) -> Value {
         i128::from(billionths(first.result)),
         i128::from(billionths(last.result)),
     );
-    ratio(
-        to * i128::from(lapse) + (to - from) * i128::from(feature.ahead),
-        lapse.into(),
-    )
+    ratio(to * i128::from(lapse) + (to - from) * i128::from(feature.ahead), lapse)
 }
 
 /// One result less another, as the decimals that were given.

@@ -15,15 +15,14 @@ use anyhow::{Context as _, Result, bail};
 use riskflow::runtime::cluster;
 use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::recovery::is_definite;
-use riskflow_config::{Clock, FileFormat, FileInput, FilesOutput, Input, Output, OutputFormat, Settings};
+use riskflow_config::{FileFormat, FileInput, FilesOutput, Input, Output, OutputFormat, Settings};
 use riskflow_connectors::topics::{Place, create};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Millis, duration};
 use serde_json::json;
 
 use super::configuration;
-use super::import::files::{Given, gather};
-use super::import::mapping::Mapping;
+use super::history::{Asked, take};
 use super::rules;
 use super::run::news::News;
 use super::run::{self, mostly_used, stop_on_signals, total};
@@ -37,7 +36,13 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     let handles = Handles::new()?;
     stop_on_signals(&handles)?;
     let (_, mut settings) = configuration::load_and_look(&arguments.config)?;
-    let given = history(arguments, &mut settings)?;
+    let asked = Asked {
+        files: &arguments.files,
+        clock: arguments.clock,
+        from: arguments.from,
+        until: arguments.until,
+    };
+    let given = take(&asked, &mut settings)?;
     let rules = Rules::of(arguments, &mut settings)?;
     let live = settings.clone();
     when(arguments, &mut settings)?;
@@ -72,28 +77,6 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
         bail!("{differed} epochs gave something else than they gave when they ran");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Where the history is: files in the place of the configured input, where some are named.
-fn history(arguments: &ReplayArguments, settings: &mut Settings) -> Result<Vec<Given>> {
-    let mut given = Vec::new();
-    if !arguments.files.is_empty() {
-        given = gather(&arguments.files, &Mapping::default())?;
-        let files = given.iter().map(|file| FileInput {
-            path: file.path.clone(),
-            topic: file.topic.map(|topic| topic.name().to_owned()),
-            format: file.topic.is_none().then_some(FileFormat::Envelope),
-        });
-        settings.input = Input::Files(files.collect());
-    }
-    // Files say when something was observed, and seldom when that was known.
-    let plain = matches!(&settings.input, Input::Files(files) if files.iter().any(|file| file.topic.is_some()));
-    settings.clock = match arguments.clock {
-        Some(clock) => clock.into(),
-        None if plain => Clock::EventTime,
-        None => Clock::Arrival,
-    };
-    Ok(given)
 }
 
 /// Rules in the place of those of the history, in a file of their own that goes with it.
@@ -131,12 +114,6 @@ impl Rules {
 
 /// Which part of the history, how fast, and by which epochs.
 fn when(arguments: &ReplayArguments, settings: &mut Settings) -> Result<()> {
-    settings.until = arguments.until.or(settings.until);
-    if let (Some(from), Some(until)) = (arguments.from, settings.until)
-        && from >= until
-    {
-        return Err(Usage(format!("`--from {from}` is not before `--until {until}`")).into());
-    }
     settings.replay.from = arguments.from;
     settings.replay.speed = arguments.speed;
     settings.http = None;

@@ -1,21 +1,12 @@
-//! Which history is read, and how: the configured input, or files.
+//! Which history is read, and how: nothing is kept of what the job gives.
 
-use std::ops::ControlFlow;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-
-use anyhow::{Context as _, Result};
-use riskflow_config::{
-    Capabilities, Clock, FileFormat, FileInput, FilesOutput, Guarantee, Input, Output, OutputFormat, Settings, Tidy,
-};
-use riskflow_connectors::files::{Columns, read_rows};
+use anyhow::Result;
+use riskflow_config::{Capabilities, FilesOutput, Guarantee, Output, OutputFormat, Settings, Tidy};
 use riskflow_model::capability;
 
-use super::super::import::files::{Given, gather};
-use super::super::import::mapping::Mapping;
+use super::super::history::{Asked, take};
+use super::super::import::files::Given;
 use crate::program::cli::BacktestArguments;
-use crate::program::exit::Usage;
 
 /// The history, and copies of what can be read only once; they go with it.
 pub struct History {
@@ -29,30 +20,16 @@ impl History {
     ///
     /// # Errors
     ///
-    /// [`Usage`] or problems where it is not there, or does not say what it holds.
+    /// As [`take`].
     pub fn of(arguments: &BacktestArguments, settings: Settings) -> Result<Self> {
         let mut settings = apart(settings);
-        let mut copies = Vec::new();
-        if !arguments.files.is_empty() {
-            copies = gather(&arguments.files, &Mapping::default())?;
-            settings.input = Input::Files(copies.iter().map(input).collect::<Result<_>>()?);
-        }
-        let has_arrivals = match &settings.input {
-            Input::Log(_) | Input::Kafka(_) => true,
-            Input::Files(files) => files.iter().all(|file| file.format == Some(FileFormat::Envelope)),
+        let asked = Asked {
+            files: &arguments.files,
+            clock: arguments.clock,
+            from: arguments.from,
+            until: arguments.until,
         };
-        settings.clock = match arguments.clock {
-            Some(clock) => clock.into(),
-            None if has_arrivals => Clock::Arrival,
-            None => Clock::EventTime,
-        };
-        settings.until = arguments.until.or(settings.until);
-        if let (Some(from), Some(until)) = (arguments.from, settings.until)
-            && from >= until
-        {
-            let says = format!("`--from` is {from}, and the history ends at {until}; give an earlier time");
-            return Err(Usage(says).into());
-        }
+        let copies = take(&asked, &mut settings)?;
         Ok(Self {
             settings,
             _copies: copies,
@@ -74,38 +51,4 @@ fn apart(mut settings: Settings) -> Settings {
     settings.output_topics = settings.topics.clone();
     settings.http = None;
     settings
-}
-
-/// How the job reads a file: as envelopes where its first line is one.
-fn input(given: &Given) -> Result<FileInput> {
-    let is_envelopes = given.topic.is_none() || begins_with_envelope(&given.path)?;
-    Ok(FileInput {
-        path: given.path.clone(),
-        topic: given
-            .topic
-            .filter(|_| !is_envelopes)
-            .map(|topic| topic.name().to_owned()),
-        format: is_envelopes.then_some(FileFormat::Envelope),
-    })
-}
-
-fn begins_with_envelope(path: &Path) -> Result<bool> {
-    let mut found = false;
-    let each = read_rows(
-        path,
-        (None, None),
-        &Columns::default(),
-        &Arc::new(AtomicU64::new(0)),
-        &mut |row| {
-            // Nothing else says of which topic it is.
-            found = row.topic.is_some();
-            ControlFlow::Break(())
-        },
-    );
-    match each {
-        Ok(()) => Ok(found),
-        // A table: nothing here says of what.
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("could not read `{}`", path.display())),
-    }
 }

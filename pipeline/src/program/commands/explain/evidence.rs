@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn observations_say_what_does_not_count_and_what_is_forecast() {
         let feature = |more: Value| {
-            let mut feature = json!({"feature": "max 6h", "value": 2.0, "first": {"time": 0, "result": 1.5}, "last": {"time": 1000, "result": 2}});
+            let mut feature = json!({"feature": "max 6h", "value": 2.0, "first": {"time": 0, "result": 1.5}, "last": {"time": "1970-01-01T00:00:01Z", "result": 2}});
             feature
                 .as_object_mut()
                 .unwrap()
@@ -171,7 +171,7 @@ mod tests {
             format!("observed: {span}, 3 not counted")
         );
         assert_eq!(
-            feature(json!({"issued": 0, "valid_time": 1000})),
+            feature(json!({"issued": 0, "valid_time": "1970-01-01T00:00:01Z"})),
             format!("forecast: {span}, issued 1970-01-01T00:00:00.000Z, expected for 1970-01-01T00:00:01.000Z")
         );
         assert_eq!(feature(json!({"first": null, "last": null})), "no observation");

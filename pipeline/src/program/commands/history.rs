@@ -1,0 +1,92 @@
+//! Which history a replay or a back-test reads, and by which clock: the configured input, or files.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use anyhow::{Context as _, Result};
+use riskflow_config::{Clock, FileFormat, FileInput, Input, Settings};
+use riskflow_connectors::files::{Columns, read_rows};
+use riskflow_model::Millis;
+
+use super::import::files::{Given, gather};
+use super::import::mapping::Mapping;
+use crate::program::cli::ReplayClock;
+use crate::program::exit::Usage;
+
+/// What people say of it.
+pub struct Asked<'a> {
+    /// Files in the place of the configured input; none: that.
+    pub files: &'a [PathBuf],
+    /// When a record is taken, where that is said.
+    pub clock: Option<ReplayClock>,
+    /// Where what is looked at begins and ends.
+    pub from: Option<Millis>,
+    pub until: Option<Millis>,
+}
+
+/// Puts the history into the settings. Gives copies of what can be read only once; they go with it.
+///
+/// # Errors
+///
+/// [`Usage`] or problems where it is not there, does not say what it holds, or ends before it begins.
+pub fn take(asked: &Asked<'_>, settings: &mut Settings) -> Result<Vec<Given>> {
+    let mut copies = Vec::new();
+    if !asked.files.is_empty() {
+        copies = gather(asked.files, &Mapping::default())?;
+        settings.input = Input::Files(copies.iter().map(input).collect::<Result<_>>()?);
+    }
+    // Files say when something was observed, and seldom when that was known.
+    let has_arrivals = match &settings.input {
+        Input::Log(_) | Input::Kafka(_) => true,
+        Input::Files(files) => files.iter().all(|file| file.format == Some(FileFormat::Envelope)),
+    };
+    settings.clock = match asked.clock {
+        Some(clock) => clock.into(),
+        None if has_arrivals => Clock::Arrival,
+        None => Clock::EventTime,
+    };
+    settings.until = asked.until.or(settings.until);
+    if let (Some(from), Some(until)) = (asked.from, settings.until)
+        && from >= until
+    {
+        let says = format!("`--from` is {from}, and the history ends at {until}; give an earlier time");
+        return Err(Usage(says).into());
+    }
+    Ok(copies)
+}
+
+/// How the job reads a file: as envelopes where its first line is one.
+fn input(given: &Given) -> Result<FileInput> {
+    let is_envelopes = given.topic.is_none() || begins_with_envelope(&given.path)?;
+    Ok(FileInput {
+        path: given.path.clone(),
+        topic: given
+            .topic
+            .filter(|_| !is_envelopes)
+            .map(|topic| topic.name().to_owned()),
+        format: is_envelopes.then_some(FileFormat::Envelope),
+    })
+}
+
+fn begins_with_envelope(path: &Path) -> Result<bool> {
+    let mut found = false;
+    let each = read_rows(
+        path,
+        (None, None),
+        &Columns::default(),
+        &Arc::new(AtomicU64::new(0)),
+        &mut |row| {
+            // Nothing else says of which topic it is.
+            found = row.topic.is_some();
+            ControlFlow::Break(())
+        },
+    );
+    match each {
+        Ok(()) => Ok(found),
+        // A table: nothing here says of what.
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("could not read `{}`", path.display())),
+    }
+}
