@@ -88,7 +88,7 @@ fn a_test_that_fails_and_a_file_that_is_wrong_have_codes_of_their_own() {
     let (code, out, _) = rules_test(&[&good, &bad]);
     assert_eq!(code, Some(1), "{out}");
     assert!(
-        out.contains("+ raised rain/g none -> orange at 0 since 0 told 0 by data"),
+        out.contains("+ raised rain/g none -> orange at 0 since 0 told 0 by base_change"),
         "{out}"
     );
     assert!(

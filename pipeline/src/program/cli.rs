@@ -428,3 +428,13 @@ const TEST_EXAMPLE: &str = "A file:\n\n  \
        deltas: [{ kind: raised, rule: rain, asset: gauge, level: orange, at: 2h }]\n    \
        expect: [{ at: 1h59m, open: {} }, { at: 2h, open: { rain/gauge: orange } }]\n\n\
      Exit codes: 0 all passed; 1 some failed; 2 files are wrong, or not there, or no test has the text of `--filter`.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

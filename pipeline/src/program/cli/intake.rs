@@ -136,13 +136,3 @@ fn verb() -> impl TypedValueParser<Value = Verb> {
     let names = Verb::ALL.map(|verb| PossibleValue::new(verb.name()).aliases(verb.aliases()));
     PossibleValuesParser::new(names).try_map(|name| Verb::from_name(&name).ok_or("no verb"))
 }
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        super::Arguments::command().debug_assert();
-    }
-}

@@ -64,11 +64,14 @@ pub fn groups(found: &Found<'_>, looked: &Looked, pairs: Option<&[Pair<'_>]>) ->
     ]
 }
 
+/// What a group is called, and whether an event concerns it; by its identifier.
+type About<'a> = (&'a dyn Fn(&str) -> String, &'a dyn Fn(&str, &Event) -> bool);
+
 fn by(
     found: &Found<'_>,
     looked: &Looked,
     (key, ids): (&Key<'_>, BTreeSet<String>),
-    (name, concerns): (&dyn Fn(&str) -> String, &dyn Fn(&str, &Event) -> bool),
+    (name, concerns): About<'_>,
     pairs: Option<&[Pair<'_>]>,
 ) -> Vec<Group> {
     let mut parts: BTreeMap<String, Part<'_>> = ids.into_iter().map(|id| (id, Part::default())).collect();

@@ -97,12 +97,8 @@ fn against(points: &[(&String, f64, f64)], right: f64, top: f64, (below, beside)
             None => names.push((place, vec![value])),
         }
     }
-    // Values that come to the same have one label.
     for ((cx, cy), values) in names {
-        let shown = match values.as_slice() {
-            [first, _, .., last] => format!("{first} … {last}"),
-            few => few.join(", "),
-        };
+        let shown = one_label(&values);
         let _ = write!(out, r#"<text x="{}" y="{}">{}</text>"#, cx + 7, cy - 6, Plain(&shown));
     }
     let _ = write!(out, "{}", Label(x(right) + 8.0, TOP + HEIGHT + 4.0, "", below));
@@ -112,4 +108,12 @@ fn against(points: &[(&String, f64, f64)], right: f64, top: f64, (below, beside)
         Both("阈值扫描曲线", "the curve of the sweep"),
         &out,
     )
+}
+
+/// Values that come to the same place.
+fn one_label(values: &[&str]) -> String {
+    match values {
+        [first, _, .., last] => format!("{first} … {last}"),
+        few => few.join(", "),
+    }
 }
