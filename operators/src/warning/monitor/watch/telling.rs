@@ -22,8 +22,7 @@ impl Watch {
         let fresh = self.fresh.take();
         let found = self.cause.take();
         let never_on = self.turns.is_empty() && self.ahead.is_empty() && !self.told;
-        // A new entry that was never on has nothing to tell, whatever was looked at.
-        if standing == self.shown_standing && (never_on || range.is_none() && fresh.is_none()) {
+        if range.is_none() && standing == self.shown_standing && (fresh.is_none() || never_on) {
             return;
         }
         let Some(asset) = &context.subject.asset else {
