@@ -76,7 +76,7 @@ impl Flat {
         let schema = riskflow_model::schema::of_topic(topic);
         let root = schema.as_value();
         let mut columns = Vec::new();
-        let mut fields = fields(root, root, "", &mut columns);
+        let mut fields = fields(root, resolved(root, root), "", &mut columns);
         fields.insert(EPOCH.to_owned(), Node::Elsewhere);
         Self {
             topic,
@@ -250,7 +250,11 @@ mod tests {
             ),
             (
                 "out.progress",
-                "clock:Time previous:Time offsets:Json marks:Json digest:Text parts:Whole",
+                "clock:Time previous:Time offsets:Json marks:Json digest:Text anew:Flag parts:Whole",
+            ),
+            (
+                "out.epoch",
+                "clock:Time previous:Time offsets:Json marks:Json digest:Text anew:Flag parts:Whole",
             ),
         ] {
             assert_eq!(listed(topic), columns, "{topic}");
