@@ -287,6 +287,42 @@ fn an_exercise_and_a_live_job_keep_out_of_each_others_places() {
     drop(checkpoints);
 }
 
+/// Files have no offsets to go on from.
+#[test]
+fn files_are_replayed_into_a_log_once_and_into_a_folder_anew() {
+    let (place, folder) = (LogPlace::new(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("base.region.ndjson");
+    std::fs::write(&file, "{\"code\":\"3309\",\"name\":\"Zhoushan\"}\n").unwrap();
+    let file = file.to_str().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (log, out) = (at("log"), at("out"));
+    replay(&place, &[file, "--to-log", &log]);
+    let again = command(&crate::kafka::riskflow(), &place, &[file, "--to-log", &log])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(
+        again.status.code() == Some(2) && said.contains("does not go on where it stood"),
+        "{said}"
+    );
+    replay(&place, &[file, "--out", &out]);
+    let first = files(Path::new(&out));
+    replay(&place, &[file, "--out", &out]);
+    assert!(files(Path::new(&out)) == first);
+    // As long as another writes there, it is not touched.
+    let mark = std::fs::File::open(Path::new(&out).join("exercise")).unwrap();
+    mark.lock().unwrap();
+    let beside = command(&crate::kafka::riskflow(), &place, &[file, "--out", &out])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&beside.stderr);
+    assert!(
+        beside.status.code() == Some(2) && said.contains("another replay writes to"),
+        "{said}"
+    );
+    assert!(files(Path::new(&out)) == first);
+}
+
 /// Rules in the place of those of the history: an exercise of what they would have done.
 #[test]
 fn other_rules_are_tried_on_the_same_history() {

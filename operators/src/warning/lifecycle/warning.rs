@@ -68,8 +68,8 @@ impl Warning {
         };
         self.touched = true;
         self.reach = self.reach.max(revision.reach);
+        self.cause = self.cause.max(revision.cause);
         if revision.gone {
-            self.cause = self.cause.max(revision.cause);
             // Who takes back the last of what a level rests on says that it never was; who deletes a rule does not.
             self.went |= revision.cause >= Some(Cause::BaseChange);
             self.members.remove(&revision.source);
@@ -83,13 +83,8 @@ impl Warning {
                 past: Vec::new(),
             })
         });
-        let was_empty = member.track.is_empty();
         let stretch = between(&member.track, revision.from, revision.until);
         member.track.splice(stretch, revision.tail.drain(..));
-        // What is judged anew and was never on, before and after, is no cause of what happened to others.
-        if !was_empty || !member.track.is_empty() {
-            self.cause = self.cause.max(revision.cause);
-        }
         member.stale = revision.stale;
         member.past.append(&mut revision.past);
         if let Some(explanation) = revision.explanation.take() {

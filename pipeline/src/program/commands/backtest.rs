@@ -161,9 +161,14 @@ fn notes(found: &Found<'_>, events: usize) -> Vec<Note> {
     notes
 }
 
-/// Whoever asks for a report in a folder that is not there learns it before the run.
+/// Whoever asks for a report in a folder that is not there, or in the place of what is read, learns it before the run.
 fn places_are_there(arguments: &BacktestArguments) -> Result<(), Usage> {
-    for path in arguments.json.iter().chain(&arguments.html) {
+    let is_file = |path: &&std::path::PathBuf| path.as_os_str() != "-";
+    let named = arguments.files.iter().chain(&arguments.truth);
+    let mut read: Vec<std::path::PathBuf> = named.filter_map(|path| path.canonicalize().ok()).collect();
+    let rules = arguments.rules.iter().chain(&arguments.against);
+    read.extend(rules.filter_map(|path| Path::new(path).canonicalize().ok()));
+    for path in arguments.json.iter().chain(&arguments.html).filter(is_file) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if folder.is_some_and(|folder| !folder.is_dir()) || path.is_dir() {
             let says = format!(
@@ -172,6 +177,20 @@ fn places_are_there(arguments: &BacktestArguments) -> Result<(), Usage> {
             );
             return Err(Usage(says));
         }
+        let real = path.canonicalize().ok();
+        let is_read = real.is_some_and(|real| read.iter().any(|read| real.starts_with(read)));
+        if is_read {
+            let says = format!(
+                "`{}` is there, and read as input; give another file for the report",
+                path.display()
+            );
+            return Err(Usage(says));
+        }
+    }
+    if arguments.json.is_some() && arguments.json == arguments.html {
+        return Err(Usage(
+            "`--json` and `--html` name the same file; give each its own".to_owned(),
+        ));
     }
     Ok(())
 }

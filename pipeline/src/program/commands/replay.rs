@@ -4,7 +4,7 @@
 //! checkpoints of its own, and no HTTP.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::recovery::is_definite;
 use riskflow_config::{FileFormat, FileInput, FilesOutput, Input, Output, OutputFormat, Settings};
 use riskflow_connectors::topics::{Place, create};
+use riskflow_model::duration;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Millis, duration};
 use serde_json::json;
 
 use super::configuration;
@@ -46,7 +46,7 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     let rules = Rules::of(arguments, &mut settings)?;
     let live = settings.clone();
     when(arguments, &mut settings)?;
-    elsewhere(arguments, &live, &mut settings)?;
+    let alone = elsewhere(arguments, &live, &mut settings)?;
     limits::check(&settings)?;
     if settings.cluster.hosts.len() > 1 {
         cluster::end_with_peers();
@@ -62,7 +62,7 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     news.end(ended.is_ok());
     ended?;
     // They are read until now.
-    drop((given, rules));
+    drop((given, rules, alone));
     let interrupted = handles.stop.load(Ordering::Acquire);
     let differed = handles.metrics.done().differed;
     if settings.cluster.process > 0 {
@@ -127,8 +127,8 @@ fn when(arguments: &ReplayArguments, settings: &mut Settings) -> Result<()> {
     Ok(())
 }
 
-/// Where it writes: never where the configured job does.
-fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Settings) -> Result<()> {
+/// Where it writes: never where the configured job does. What is returned keeps other replays out.
+fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Settings) -> Result<Option<File>> {
     settings.topics.tidy = riskflow_config::Tidy::default();
     settings.output_topics = settings.topics.clone();
     settings.output_topics.exercise = true;
@@ -145,15 +145,21 @@ fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Settin
             folder: folder.clone(),
             format,
         });
-        if writes && !is_stdout {
-            make_room(folder)?;
-        }
-        return Ok(());
+        return (writes && !is_stdout).then(|| make_room(folder)).transpose();
     }
+    // Files have no offsets to go on from: a second run would write all of it once more.
+    let from_files = matches!(settings.input, Input::Files(_));
     if let Some(folder) = &arguments.to_log {
+        if from_files && writes && folder.join(MARK).exists() {
+            let says = format!(
+                "`{}` has a replay in it, and one of files does not go on where it stood; give another folder, or take that one away",
+                folder.display()
+            );
+            return Err(Usage(says).into());
+        }
         settings.output = Output::Log(folder.clone());
         settings.checkpoint.path = beside(folder);
-        return Ok(());
+        return Ok(None);
     }
     let Some(prefix) = &arguments.prefix else {
         unreachable!("one of the places is required");
@@ -169,6 +175,11 @@ fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Settin
         );
         return Err(Usage(says).into());
     }
+    if from_files {
+        let says = "files are replayed to `--out` or `--to-log`: on Kafka a second run would write all of it once more; `riskflow import` \
+                    puts them into topics, which can be replayed";
+        return Err(Usage(says.to_owned()).into());
+    }
     settings.output = Output::Kafka(kafka.clone());
     settings.output_topics.prefix.clone_from(prefix);
     settings.checkpoint.path = arguments
@@ -179,7 +190,7 @@ fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Settin
         let outputs: Vec<Topic> = settings.capabilities.outputs().collect();
         create(Place::Kafka(kafka), &settings.output_topics, &outputs).context("could not make the output topics")?;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The folder of the checkpoints of a replay that writes there: an exercise has none in common with the job.
@@ -192,32 +203,39 @@ fn beside(place: &Path) -> String {
 /// What marks a folder as written by a replay.
 const MARK: &str = "exercise";
 
-/// An earlier replay into the folder goes: files are always written anew.
-fn make_room(folder: &Path) -> Result<()> {
+/// An earlier replay into the folder goes: files are always written anew. While what is returned is open, no other replay may write there.
+fn make_room(folder: &Path) -> Result<File> {
     let mark = folder.join(MARK);
     fs::create_dir_all(folder).with_context(|| format!("could not make `{}`", folder.display()))?;
-    if mark.exists() {
-        let endings = ["ndjson", "csv", "parquet", "parquet.part"];
-        let files = Topic::outputs().flat_map(|topic| endings.map(|ending| folder.join(format!("{topic}.{ending}"))));
-        for file in files.filter(|file| file.exists()) {
-            fs::remove_file(&file).with_context(|| format!("could not remove `{}`", file.display()))?;
+    if !mark.exists() {
+        let holds_any = fs::read_dir(folder).with_context(|| format!("could not read `{}`", folder.display()))?;
+        if holds_any.take(1).count() > 0 {
+            let says = format!(
+                "`{}` is not empty, and no replay wrote it; give another folder",
+                folder.display()
+            );
+            return Err(Usage(says).into());
         }
-    } else if fs::read_dir(folder)
-        .with_context(|| format!("could not read `{}`", folder.display()))?
-        .next()
-        .is_some()
-    {
-        let says = format!(
-            "`{}` is not empty, and no replay wrote it; give another folder",
-            folder.display()
-        );
-        return Err(Usage(says).into());
+        let text = "all that is in this folder is an exercise, written by `riskflow replay`\n";
+        fs::write(&mark, text).with_context(|| format!("could not write `{}`", mark.display()))?;
     }
-    fs::write(
-        &mark,
-        "all that is in this folder is an exercise, written by `riskflow replay`\n",
-    )
-    .with_context(|| format!("could not write `{}`", mark.display()))
+    let alone = File::open(&mark).with_context(|| format!("could not open `{}`", mark.display()))?;
+    match alone.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let says = format!("another replay writes to `{}`; give another folder", folder.display());
+            return Err(Usage(says).into());
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("could not lock `{}`", mark.display()));
+        }
+    }
+    let endings = ["ndjson", "csv", "parquet", "parquet.part"];
+    let files = Topic::outputs().flat_map(|topic| endings.map(|ending| folder.join(format!("{topic}.{ending}"))));
+    for file in files.filter(|file| file.exists()) {
+        fs::remove_file(&file).with_context(|| format!("could not remove `{}`", file.display()))?;
+    }
+    Ok(alone)
 }
 
 /// Says what is about to be replayed, from where, and to where.
@@ -269,7 +287,8 @@ fn introduce(arguments: &ReplayArguments, settings: &Settings) {
 /// When most of the records of files were refused.
 fn sum_up(arguments: &ReplayArguments, handles: &Handles, settings: &Settings, took: Duration) -> Result<()> {
     let done = handles.metrics.done();
-    let until = Millis(handles.now.load(Ordering::Acquire));
+    // With the last epoch, whoever of the workers noticed that.
+    let until = handles.views.load().epoch;
     let (records, seconds) = (total(&done.records), took.as_secs_f64());
     let from_files = matches!(settings.input, Input::Files(_));
     if arguments.json {

@@ -190,7 +190,7 @@ mod tests {
 
     /// What stands in the table after some records.
     fn apply(table: &mut BTreeMap<String, Vec<u8>>, records: Vec<OutRecord>) -> Resume {
-        for record in records {
+        for record in records.into_iter().filter(|record| record.topic == Topic::PROGRESS) {
             match record.payload {
                 Some(payload) => table.insert(record.key, payload),
                 None => table.remove(&record.key),
