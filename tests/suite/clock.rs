@@ -101,7 +101,10 @@ impl Machine {
     }
 
     fn start_with(&self, confirm: &str, sets: &[&str]) -> Job {
-        let mut command = Command::new(crate::kafka::riskflow());
+        self.spawn(Command::new(crate::kafka::riskflow()), confirm, sets)
+    }
+
+    fn spawn(&self, mut command: Command, confirm: &str, sets: &[&str]) -> Job {
         command.args(["run", "--log", "info"]);
         for set in sets {
             command.args(["--set", set]);
@@ -241,6 +244,38 @@ fn a_step_of_the_wall_clock_that_is_taken_back_refuses_nothing() {
         });
     }
     assert_eq!(machine.refused(), 0);
+    job.stop();
+}
+
+/// A history that takes longer than `time.max_future`: here the commit of its first epoch does.
+#[test]
+fn what_arrives_while_a_history_is_worked_off_is_not_of_the_future() {
+    let Some(machine) = Machine::new() else { return };
+    let wait = |time: Duration| {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    };
+    // More epochs than may wait for a commit.
+    wait(Duration::from_millis(500));
+    machine.observe("a", 10);
+    let mut command = Command::new(crate::kafka::with_failpoints());
+    command.env("FAILPOINTS", "log::commit::before_sync=1*sleep(5000)");
+    let sets = [
+        "http.enabled=false",
+        "time.max_future=\"1s\"",
+        "epoch.replay_tick=\"1ms\"",
+        "epoch.quiet=\"close\"",
+    ];
+    let job = machine.spawn(command, "5m", &sets);
+    machine.until("the start", |machine| machine.said().contains("input and output"));
+    wait(Duration::from_secs(3));
+    assert!(machine.open().is_empty(), "it is still at the first epoch");
+    machine.observe("b", 10);
+    machine.until("the first is high", |machine| machine.open().contains("high a"));
+    machine.until("both count", |machine| machine.open().contains("high b") || machine.refused() > 0);
+    assert_eq!(machine.refused(), 0, "{:?}", machine.place.all(Topic::DEAD_LETTER));
     job.stop();
 }
 

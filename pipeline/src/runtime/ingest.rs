@@ -48,6 +48,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::runtime::admission::Admission;
+use crate::runtime::clock::{Reading, TOLERANCE};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::output::{Output, OutputUpdate};
 
@@ -120,8 +121,8 @@ pub struct Ingest {
     pub admission: Admission,
     /// What decides about a record's arrival.
     pub clock: Clock,
-    /// No history arrived later than this, whatever it says: the wall clock when the job began.
-    pub ceiling: i64,
+    /// When the job began: what bounds the arrivals that records of a history may tell.
+    pub began: Reading,
     /// The most records in a live epoch.
     pub max_records: usize,
     /// Where to count.
@@ -150,6 +151,47 @@ pub struct Standing {
     /// Records at the beginning of a partition that cannot be read and tell no time of arrival, with the offset after each:
     /// they arrive with the first that does.
     held: BTreeMap<Partition, Vec<(u64, Output)>>,
+}
+
+/// The latest arrival that a record of a history may tell, in milliseconds.
+///
+/// A history goes on while it is worked off: what comes meanwhile arrived when it says, not when the job began, or it would
+/// be judged by the clock of back then and refused as one from the future. Only what lies beyond the clock of now is wrong.
+#[derive(Clone, Copy, Debug)]
+struct Ceiling {
+    /// The wall clock when the job began.
+    began: i64,
+    /// The same, moved on by the time that has passed since, whatever steps the wall clock made.
+    now: i64,
+    /// How far ahead of this job's clock another may be.
+    tolerance: i64,
+}
+
+impl Ceiling {
+    fn new(began: Reading, now: Reading, max_future: i64) -> Self {
+        Self {
+            began: began.wall,
+            now: began.wall + (now.steady - began.steady),
+            tolerance: max_future.max(TOLERANCE),
+        }
+    }
+
+    /// The latest time that can be right. A live job waits for its own clock to get there; another has none to wait for.
+    const fn latest(self, clock: Clock) -> i64 {
+        match clock {
+            Clock::Live => self.now + self.tolerance,
+            Clock::Arrival | Clock::EventTime => self.now,
+        }
+    }
+
+    /// When a record arrived that says so itself. By a clock that was ahead it cannot have arrived later than the job began.
+    fn arrived(self, clock: Clock, arrival: i64) -> i64 {
+        if clock == Clock::Live && arrival <= self.latest(clock) {
+            arrival
+        } else {
+            arrival.min(self.began)
+        }
+    }
 }
 
 /// A topic and a partition of it.
@@ -390,7 +432,7 @@ impl Ingest {
             bound: pending.cut.bound.as_ref(),
             now: pending.cut.clock,
             clock: self.clock,
-            ceiling: self.ceiling,
+            ceiling: Ceiling::new(self.began, Reading::now(), self.admission.time.max_future.0),
             admission: self.admission,
             taken,
             tally: Tally::default(),

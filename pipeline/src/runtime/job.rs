@@ -20,7 +20,7 @@ use riskflow_operators::engine::Keeper;
 
 use crate::runtime::admission::Admission;
 use crate::runtime::checkpoint::{Checkpointer, State};
-use crate::runtime::clock::wall_clock;
+use crate::runtime::clock::{Reading, wall_clock};
 use crate::runtime::cluster::communication;
 use crate::runtime::graph::Meters;
 use crate::runtime::ingest::{Ingest, Standing};
@@ -360,7 +360,7 @@ impl Job {
                 case: self.settings.case,
             },
             clock: self.settings.clock,
-            ceiling: wall_clock(),
+            began: Reading::now(),
             max_records: self.settings.epoch.max_records,
             metrics: self.handles.metrics.clone(),
             standing: Standing::default(),

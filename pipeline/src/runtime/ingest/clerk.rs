@@ -9,7 +9,7 @@ use riskflow_model::topic::Topic;
 use riskflow_operators::engine::{BaseRecord, Change};
 use riskflow_operators::warning::Incoming;
 
-use super::{HELD, How, Partition, Standing, Taken, earliest};
+use super::{Ceiling, HELD, How, Partition, Standing, Taken, earliest};
 use crate::runtime::admission::{Admission, Admitted};
 use crate::runtime::output::Output;
 
@@ -56,7 +56,7 @@ pub(super) struct Clerk<'a> {
     pub(super) bound: Option<&'a Offsets>,
     pub(super) now: i64,
     pub(super) clock: Clock,
-    pub(super) ceiling: i64,
+    pub(super) ceiling: Ceiling,
     pub(super) admission: Admission,
     pub(super) taken: &'a mut Taken,
     pub(super) tally: Tally,
@@ -149,7 +149,7 @@ impl Clerk<'_> {
     /// When a record arrived, for a replay.
     fn arrival<'r>(&self, record: &RawRecord<'_>, decoded: &'r Result<InputRecord, Rejection>) -> Arrival<'r> {
         if let (Clock::Arrival | Clock::Live, Some(arrival)) = (self.clock, record.arrival) {
-            return Arrival::At(arrival.0.min(self.ceiling));
+            return Arrival::At(self.ceiling.arrived(self.clock, arrival.0));
         }
         let time = match decoded {
             Ok(InputRecord::Observation(observation)) => observation.time.0,
@@ -170,7 +170,8 @@ impl Clerk<'_> {
             }
         };
         // From the future by the job's clock: it will be refused, and must not hold up its partition until then.
-        Arrival::At(if time > self.ceiling { EARLIEST } else { time })
+        let future = time > self.ceiling.latest(self.clock);
+        Arrival::At(if future { EARLIEST } else { time })
     }
 
     /// Records that were held at the beginning of a partition belong to this epoch.
