@@ -25,7 +25,7 @@ pub struct Terms {
 const OPERATORS: [&str; 5] = [">=", ">=", ">", "<=", "<"];
 /// As they always were, and what the language learned later.
 const FEATURES: [&str; 8] = ["last", "min", "max", "mean", "sum", "count", "rate", "silence"];
-const LATER: [&str; 10] = [
+const LATER: [&str; 11] = [
     "range",
     "drop",
     "rise",
@@ -33,6 +33,7 @@ const LATER: [&str; 10] = [
     "quantile",
     "increase",
     "slope",
+    "projected",
     "in_a_row",
     "count of",
     "sum",

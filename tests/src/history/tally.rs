@@ -13,7 +13,7 @@ use riskflow_model::{Key, Level, Text};
 use crate::oracle::Told;
 
 /// Features by which levels must have turned on and off: that of the only comparison that they ask for.
-const FEATURES: [&str; 13] = [
+const FEATURES: [&str; 14] = [
     "range",
     "drop",
     "rise",
@@ -21,6 +21,7 @@ const FEATURES: [&str; 13] = [
     "quantile",
     "increase",
     "slope",
+    "projected",
     "in_a_row",
     "count of",
     "forecast_min",

@@ -68,11 +68,13 @@ impl Warning {
         };
         self.touched = true;
         self.reach = self.reach.max(revision.reach);
-        self.cause = self.cause.max(revision.cause);
         if revision.gone {
-            // Who takes back the last of what a level rests on says that it never was; who deletes a rule does not.
-            self.went |= revision.cause >= Some(Cause::BaseChange);
-            self.members.remove(&revision.source);
+            let member = self.members.remove(&revision.source);
+            if member.is_some_and(|member| !member.track.is_empty()) {
+                self.cause = self.cause.max(revision.cause);
+                // Who takes back the last of what a level rests on says that it never was; who deletes a rule does not.
+                self.went |= revision.cause >= Some(Cause::BaseChange);
+            }
             return;
         }
         let member = self.members.entry(revision.source.clone()).or_insert_with(|| {
@@ -84,7 +86,11 @@ impl Warning {
             })
         });
         let stretch = between(&member.track, revision.from, revision.until);
+        let was_on = !member.track.is_empty();
         member.track.splice(stretch, revision.tail.drain(..));
+        if was_on || !member.track.is_empty() {
+            self.cause = self.cause.max(revision.cause);
+        }
         member.stale = revision.stale;
         member.past.append(&mut revision.past);
         if let Some(explanation) = revision.explanation.take() {
