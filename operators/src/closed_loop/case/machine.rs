@@ -36,14 +36,30 @@ pub struct Deadline {
     pub due: Option<Millis>,
     /// When it will pass: later than `due` where it was put off; `None` once it has passed, missed or not in force.
     pub ahead: Option<Millis>,
+    /// Whether it has passed: it does once, whatever limits come and go.
+    passed: bool,
 }
 
 impl Deadline {
-    const NONE: Self = Self { due: None, ahead: None };
+    const NONE: Self = Self {
+        due: None,
+        ahead: None,
+        passed: false,
+    };
 
     fn after(from: Millis, limit: Option<Duration>) -> Self {
         let due = limit.map(|limit| from + limit);
-        Self { due, ahead: due }
+        Self {
+            due,
+            ahead: due,
+            passed: false,
+        }
+    }
+
+    /// It passes: now, or at the end of what puts it off.
+    const fn pass(&mut self, later: Option<Millis>) {
+        self.ahead = later;
+        self.passed = later.is_none();
     }
 
     /// The suppression that put it off ends at another time. One that only counts from a changed limit was not put off.
@@ -55,11 +71,10 @@ impl Deadline {
 
     /// Another limit from the same beginning; one that is past by now passes now.
     fn change(&mut self, now: Millis, from: Millis, limit: Option<Duration>) {
-        let passed = self.due.is_some() && self.ahead.is_none();
         let due = limit.map(|limit| from + limit);
         if due != self.due {
             self.due = due;
-            self.ahead = due.filter(|_| !passed).map(|due| due.max(now));
+            self.ahead = due.filter(|_| !self.passed).map(|due| due.max(now));
         }
     }
 }
@@ -280,7 +295,7 @@ impl Machine {
                 None => return,
             },
         };
-        deadline.ahead = later;
+        deadline.pass(later);
         if later.is_some() {
             return;
         }

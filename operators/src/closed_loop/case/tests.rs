@@ -331,14 +331,41 @@ fn an_archived_case_is_forgotten_after_its_time() {
 }
 
 fn task(plan: &str, task: &str) -> CaseRow {
+    limited(plan, task, Some(5))
+}
+
+/// A task with so many minutes.
+fn limited(plan: &str, task: &str, minutes: Option<i64>) -> CaseRow {
     CaseRow::Task(Arc::new(TaskMatch {
         plan: plan.into(),
         task: task.into(),
         order: 0,
         name: "".into(),
         role: "town".into(),
-        limit: Some(Duration(5 * MINUTE)),
+        limit: minutes.map(|minutes| Duration(minutes * MINUTE)),
     }))
+}
+
+#[test]
+fn a_limit_that_goes_and_comes_again_is_missed_once() {
+    let mut case = Driven::new();
+    case.issue();
+    let limits = [(0, Some(5)), (6, None), (20, Some(8)), (30, Some(2)), (40, None), (50, Some(60))];
+    for (place, (minute, limit)) in limits.into_iter().enumerate() {
+        if place > 0 {
+            case.row(limited("plan", "a", limits[place - 1].1), -1);
+        }
+        case.row(limited("plan", "a", limit), 1);
+        case.settle(minute);
+        case.settle(minute + 5);
+    }
+    case.settle(120);
+    let missed = case.events.iter().filter_map(|(event, _)| event.escalation.as_ref());
+    let missed: Vec<i64> = missed
+        .filter(|escalation| escalation.task.as_deref() == Some("plan/a"))
+        .map(|escalation| escalation.at.0 / MINUTE)
+        .collect();
+    assert_eq!(missed, [5]);
 }
 
 #[test]
