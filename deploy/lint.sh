@@ -36,6 +36,12 @@ advisories() {
 check "cargo fmt" cargo fmt --all --check
 check "cargo clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 
+# `make test` leaves benches out: a test there would never run.
+no_tests_in_benches() {
+    ! git grep -nE '#\[(tokio::)?test\]' -- benches
+}
+check "no tests in benches" no_tests_in_benches
+
 if has cargo-deny "cargo install cargo-deny --locked"; then
     check "cargo deny: licences, bans, sources" cargo deny --locked --log-level error check licenses bans sources
     check "cargo deny: advisories" advisories
