@@ -9,6 +9,7 @@ mod actions;
 mod bad_input;
 mod batch_equals_stream;
 mod boundaries;
+mod browser;
 mod capabilities;
 mod cases;
 mod chaos;
