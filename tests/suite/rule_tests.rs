@@ -127,3 +127,13 @@ fn a_test_that_fails_and_a_file_that_is_wrong_have_codes_of_their_own() {
     );
     assert_eq!(rules_test(&["nowhere.yaml"]).0, Some(2));
 }
+
+#[test]
+fn a_file_without_end_is_refused_and_no_test_is_run() {
+    let (code, out, errors) = rules_test(&["/dev/zero"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{errors}");
+    assert!(
+        errors.contains("/dev/zero:1: the file is longer than 8 MiB; give a shorter one"),
+        "{errors}"
+    );
+}

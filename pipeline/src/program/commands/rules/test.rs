@@ -4,6 +4,7 @@ mod after;
 mod difference;
 mod document;
 mod format;
+mod matching;
 mod prepare;
 mod reading;
 mod records;
@@ -12,6 +13,7 @@ mod run;
 mod values;
 
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -29,6 +31,9 @@ use crate::program::commands::configuration;
 use crate::program::exit::Usage;
 use crate::program::terminal::say;
 
+/// So long may a file of tests be.
+const MOST_BYTES: u64 = 8 << 20;
+
 /// The schema of a file of tests.
 pub fn schema() -> Schema {
     schema::of::<format::File>()
@@ -38,12 +43,24 @@ pub fn schema() -> Schema {
 pub fn test(what: &[PathBuf], filter: Option<&str>, config: &ConfigArguments, as_json: bool) -> Result<ExitCode> {
     // What is wrong with the configuration itself is no mistake of a test.
     let plain = Semantics::of(&configuration::load(config)?.1);
-    let mut prepared = Vec::new();
+    let tests_of = |file: &Path, text: &str| {
+        let mut tests = prepare::tests(file, text, config, &plain)?;
+        tests.retain(|test| filter.is_none_or(|filter| test.name.contains(filter)));
+        Ok::<_, Vec<Wrong>>(tests)
+    };
+    let mut sound = Vec::new();
     let mut wrong: Vec<(PathBuf, Vec<Wrong>)> = Vec::new();
     for file in files(what)? {
-        let text = fs::read_to_string(&file).map_err(|error| unreadable(&file, &error))?;
-        match prepare::tests(&file, &text, config, &plain) {
-            Ok(tests) => prepared.push((file, tests)),
+        let text = match read(&file)? {
+            Ok(text) => text,
+            Err(too_long) => {
+                wrong.push((file, vec![too_long]));
+                continue;
+            }
+        };
+        match tests_of(&file, &text) {
+            Ok(tests) if tests.is_empty() => {}
+            Ok(_) => sound.push((file, text)),
             Err(found) => wrong.push((file, found)),
         }
     }
@@ -51,18 +68,22 @@ pub fn test(what: &[PathBuf], filter: Option<&str>, config: &ConfigArguments, as
         report::complain(&wrong, as_json);
         return Ok(ExitCode::from(EXIT_CONFIGURATION));
     }
-    if let Some(filter) = filter {
-        for (_, tests) in &mut prepared {
-            tests.retain(|test| test.name.contains(filter));
-        }
-        prepared.retain(|(_, tests)| !tests.is_empty());
-        if prepared.is_empty() {
-            let says = format!("no test has `{filter}` in its name; give `--filter` a part of one");
-            return Err(Usage(says).into());
-        }
+    if let Some(filter) = filter
+        && sound.is_empty()
+    {
+        let says = format!("no test has `{filter}` in its name; give `--filter` a part of one");
+        return Err(Usage(says).into());
     }
     let mut reports = Vec::new();
-    for (file, tests) in prepared {
+    for (file, text) in sound {
+        // Once more: the records of all files need not lie in memory together.
+        let tests = match tests_of(&file, &text) {
+            Ok(tests) => tests,
+            Err(found) => {
+                report::complain(&[(file, found)], as_json);
+                return Ok(ExitCode::from(EXIT_CONFIGURATION));
+            }
+        };
         let report = run_file(file, tests)?;
         if !as_json {
             report::show_file(&report);
@@ -76,6 +97,24 @@ pub fn test(what: &[PathBuf], filter: Option<&str>, config: &ConfigArguments, as
     }
     let passed = reports.iter().flat_map(|report| &report.tests).all(Ran::passed);
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The text of a file; what is wrong where it is longer than a file may be. A device or a pipe has no end that its length tells.
+fn read(file: &Path) -> Result<Result<String, Wrong>> {
+    let mut bytes = Vec::new();
+    let opened = fs::File::open(file);
+    let read = opened.and_then(|opened| opened.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|error| unreadable(file, &error))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let says = format!(
+            "the file is longer than {} MiB; give a shorter one, or divide it",
+            MOST_BYTES >> 20
+        );
+        return Ok(Err(Wrong::new(1, says)));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|error| unreadable(file, &io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    Ok(Ok(text))
 }
 
 fn run_file(file: PathBuf, tests: Vec<Prepared>) -> Result<FileReport> {

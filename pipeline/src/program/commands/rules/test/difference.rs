@@ -1,12 +1,13 @@
 //! What is expected beside what came out, line by line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_model::Level;
 use riskflow_model::output::Reason;
 
 use super::after::After;
 use super::format::Delta;
+use super::matching::matched;
 
 /// On which side a line stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,18 +38,15 @@ impl Line {
 /// How what is told differs from what must be told; `None` where it does not. What an expected one does not give may be anything.
 pub fn deltas_differ(expected: &[Delta], got: &[Delta]) -> Option<Vec<Line>> {
     let owners = matched(expected, got);
-    let missing: Vec<usize> = (0..expected.len())
-        .filter(|index| !owners.contains(&Some(*index)))
-        .collect();
-    if missing.is_empty() && owners.iter().all(Option::is_some) {
+    let found: BTreeSet<usize> = owners.iter().flatten().copied().collect();
+    let missing: Vec<usize> = (0..expected.len()).filter(|index| !found.contains(index)).collect();
+    if missing.is_empty() && found.len() == got.len() {
         return None;
     }
     let beside = beside(expected, got, &owners, &missing);
+    let paired: BTreeSet<usize> = beside.values().copied().collect();
     let mut lines = Vec::new();
-    let mut late: Vec<usize> = missing
-        .into_iter()
-        .filter(|index| !beside.contains_key(index))
-        .collect();
+    let mut late: Vec<usize> = missing.into_iter().filter(|index| !paired.contains(index)).collect();
     late.sort_by_key(|index| (when(&expected[*index]), *index));
     let mut late = late.into_iter().peekable();
     for (index, delta) in got.iter().enumerate() {
@@ -59,42 +57,13 @@ pub fn deltas_differ(expected: &[Delta], got: &[Delta]) -> Option<Vec<Line>> {
             lines.push(Line::new(Side::Both, shown(delta)));
             continue;
         }
-        for (wanted, _) in beside.iter().filter(|(_, place)| **place == index) {
+        if let Some(wanted) = beside.get(&index) {
             lines.push(Line::new(Side::Expected, shown(&expected[*wanted])));
         }
         lines.push(Line::new(Side::Got, shown(delta)));
     }
     lines.extend(late.map(|index| Line::new(Side::Expected, shown(&expected[index]))));
     Some(lines)
-}
-
-/// For each that came the expected one that it is; as many as can be.
-fn matched(expected: &[Delta], got: &[Delta]) -> Vec<Option<usize>> {
-    let mut owners = vec![None; got.len()];
-    for wanted in 0..expected.len() {
-        let mut seen = vec![false; got.len()];
-        find(wanted, expected, got, &mut seen, &mut owners);
-    }
-    owners
-}
-
-/// Finds one that came for an expected one, if need be by finding another for the one that has it.
-fn find(wanted: usize, expected: &[Delta], got: &[Delta], seen: &mut [bool], owners: &mut [Option<usize>]) -> bool {
-    for index in 0..got.len() {
-        if seen[index] || !fits(&expected[wanted], &got[index]) {
-            continue;
-        }
-        seen[index] = true;
-        let is_free = match owners[index] {
-            None => true,
-            Some(owner) => find(owner, expected, got, seen, owners),
-        };
-        if is_free {
-            owners[index] = Some(wanted);
-            return true;
-        }
-    }
-    false
 }
 
 /// In how many of its fields an expected one is like one that came, and in how many it is not.
@@ -118,26 +87,28 @@ fn likeness(expected: &Delta, got: &Delta) -> (usize, usize) {
     (count(true), count(false))
 }
 
-fn fits(expected: &Delta, got: &Delta) -> bool {
-    likeness(expected, got).1 == 0
-}
+/// So many pairs are looked at for which missing one is most like which that came; where there are more, each stands at its own time.
+const MOST_PAIRS: usize = 250_000;
 
-/// Beside which of those that must not come each missing one is shown: the one that it is most like, if it is in half of its fields.
+/// For those that must not come the missing one that is shown before each: what it is most like, if it is in half of its fields.
 fn beside(expected: &[Delta], got: &[Delta], owners: &[Option<usize>], missing: &[usize]) -> BTreeMap<usize, usize> {
+    let left: Vec<usize> = (0..got.len()).filter(|index| owners[*index].is_none()).collect();
     let mut pairs = Vec::new();
-    for wanted in missing {
-        for (index, delta) in got.iter().enumerate().filter(|(index, _)| owners[*index].is_none()) {
-            let (like, unlike) = likeness(&expected[*wanted], delta);
-            if like >= unlike {
-                pairs.push((unlike, *wanted, index));
+    if missing.len().saturating_mul(left.len()) <= MOST_PAIRS {
+        for wanted in missing {
+            for index in &left {
+                let (like, unlike) = likeness(&expected[*wanted], &got[*index]);
+                if like >= unlike {
+                    pairs.push((unlike, *wanted, *index));
+                }
             }
         }
     }
     pairs.sort_unstable();
-    let mut beside = BTreeMap::new();
+    let (mut beside, mut paired) = (BTreeMap::new(), BTreeSet::new());
     for (_, wanted, index) in pairs {
-        if !beside.contains_key(&wanted) && !beside.values().any(|taken| *taken == index) {
-            beside.insert(wanted, index);
+        if !beside.contains_key(&index) && paired.insert(wanted) {
+            beside.insert(index, wanted);
         }
     }
     beside
@@ -205,19 +176,24 @@ pub fn open_differs(expected: &BTreeMap<String, Level>, got: &BTreeMap<String, L
 
 /// How the reasons for which records were refused differ from those that must be.
 pub fn reasons_differ(expected: &[Reason], got: &[(Reason, String)]) -> Option<Vec<Line>> {
-    let mut left = expected.to_vec();
+    let mut left: BTreeMap<Reason, usize> = BTreeMap::new();
+    for reason in expected {
+        *left.entry(*reason).or_default() += 1;
+    }
     let mut lines = Vec::new();
     for (reason, detail) in got {
-        let side = match left.iter().position(|wanted| wanted == reason) {
-            Some(index) => {
-                left.remove(index);
+        let side = match left.get_mut(reason) {
+            Some(more) if *more > 0 => {
+                *more -= 1;
                 Side::Both
             }
-            None => Side::Got,
+            _ => Side::Got,
         };
         lines.push(Line::new(side, format!("{}: {detail}", reason.name())));
     }
-    lines.extend(left.iter().map(|reason| Line::new(Side::Expected, reason.name())));
+    for (reason, more) in left {
+        lines.extend((0..more).map(|_| Line::new(Side::Expected, reason.name())));
+    }
     lines.iter().any(|line| line.side != Side::Both).then_some(lines)
 }
 
@@ -308,6 +284,24 @@ mod tests {
                 "- withdrawn",
             ]
         );
+    }
+
+    #[test]
+    fn many_missing_ones_stand_at_their_times() {
+        let at = |index: i64| told(DeltaKind::Raised, Level::None, Level::Blue, index * 60_000);
+        let got: Vec<Delta> = (0..2_000).map(at).collect();
+        let expected: Vec<Delta> = (0..2_000)
+            .map(|index| wanted(DeltaKind::Cleared, Some(index * 60_000)))
+            .collect();
+        let lines = lines(&expected, &got);
+        assert_eq!(lines.len(), 4_000);
+        assert!(
+            lines[0].starts_with("- cleared at 0") && lines[1].starts_with("+ raised"),
+            "{lines:?}"
+        );
+        let late: Vec<(Reason, String)> = vec![(Reason::TooLate, String::new()); 50_000];
+        let early = vec![Reason::InFuture; 50_000];
+        assert_eq!(reasons_differ(&early, &late).unwrap().len(), 100_000);
     }
 
     #[test]

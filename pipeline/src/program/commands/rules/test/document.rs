@@ -2,15 +2,23 @@
 //!
 //! Scalars are what JSON knows: only numbers that JSON writes are numbers, so `0x10` is a text here and not sixteen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 use serde_json::{Map, Value};
 
-/// So many nodes may come of aliases: a few lines of them can ask for more than there is memory.
-const MOST_COPIED: usize = 100_000;
+/// So many values may a file have. What an anchor names counts twice, and so does what an alias repeats: a few lines of aliases can ask
+/// for more than there is memory.
+const MOST_VALUES: usize = 500_000;
+/// So many bytes may its texts and the names of its fields have together, counted likewise.
+const MOST_TEXT: usize = 32 << 20;
 /// So deep may lists and objects lie in one another.
 const DEEPEST: usize = 64;
+/// So long may the name of a field be, in bytes: the places of all that lies in it are told with it.
+const LONGEST_NAME: usize = 1_000;
+/// So many problems are told of a text.
+const MOST_TOLD: usize = 100;
 
 /// Something wrong with a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,8 +43,45 @@ impl Wrong {
 pub struct Document {
     /// What it says.
     pub value: Value,
-    /// By path, such as `tests[0].series[1].values`.
-    lines: BTreeMap<String, usize>,
+    root: Place,
+}
+
+/// Where a value stands. Places lie in one another as the values do.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Place {
+    line: usize,
+    within: Within,
+}
+
+/// The places of what lies in a value; of an alias none.
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Within {
+    #[default]
+    Nothing,
+    List(Vec<Place>),
+    Fields(BTreeMap<String, Place>),
+}
+
+impl Place {
+    /// The place with which a path goes on, such as `[0].series[1]`, and the rest of the path.
+    fn step<'p>(&self, path: &'p str) -> Option<(&Self, &'p str)> {
+        match &self.within {
+            Within::Nothing => None,
+            Within::List(places) => {
+                let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+                let place = places.get(index.parse::<usize>().ok()?)?;
+                Some((place, rest))
+            }
+            Within::Fields(fields) => {
+                let path = path.strip_prefix('.').unwrap_or(path);
+                let ends = path.match_indices(['.', '[']).map(|(at, _)| at);
+                // There may be dots in a name.
+                let ends: Vec<usize> = ends.chain([path.len()]).collect();
+                let mut longest = ends.into_iter().rev();
+                longest.find_map(|end| Some((fields.get(&path[..end])?, &path[end..])))
+            }
+        }
+    }
 }
 
 impl Document {
@@ -44,43 +89,39 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// Where it is no YAML, the first place that is none; where it is, all of which JSON has nothing like.
+    /// Where it is no YAML, the first place that is none; where it is, all of which JSON has nothing like, and what is too much.
     pub fn parse(text: &str) -> Result<Self, Vec<Wrong>> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut reader = Reader {
             parser: Parser::new_from_str(text),
-            lines: BTreeMap::new(),
             anchors: BTreeMap::new(),
-            copied: 0,
+            taken: Size::default(),
             wrong: Vec::new(),
         };
-        let value = match reader.document() {
-            Ok(value) => value,
+        let document = match reader.document() {
+            Ok(document) => document,
             Err(Stop::Scan(error)) => return Err(vec![no_yaml(text, &error)]),
             Err(Stop::Wrong(wrong)) => {
                 reader.wrong.push(wrong);
                 return Err(reader.wrong);
             }
         };
-        if !reader.wrong.is_empty() {
-            return Err(reader.wrong);
+        if reader.wrong.is_empty() {
+            Ok(document)
+        } else {
+            Err(reader.wrong)
         }
-        Ok(Self {
-            value,
-            lines: reader.lines,
-        })
     }
 
     /// The line on which something stands; of what is missing, that of the nearest in which it lies.
     pub fn line(&self, path: &str) -> usize {
-        let mut path = path;
-        loop {
-            if let Some(line) = self.lines.get(path) {
-                return *line;
-            }
-            let Some(end) = path.rfind(['.', '[']) else { return 1 };
-            path = &path[..end];
+        let (mut place, mut rest) = (&self.root, path);
+        while !rest.is_empty()
+            && let Some((next, behind)) = place.step(rest)
+        {
+            (place, rest) = (next, behind);
         }
+        place.line.max(1)
     }
 }
 
@@ -114,12 +155,55 @@ impl From<ScanError> for Stop {
     }
 }
 
+/// How large a node is, with all that lies in it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    values: usize,
+    /// Of texts and names.
+    bytes: usize,
+    /// How deep it goes down from the node.
+    height: usize,
+}
+
+impl Size {
+    const ONE: Self = Self {
+        values: 1,
+        bytes: 0,
+        height: 0,
+    };
+
+    const fn of_text(bytes: usize) -> Self {
+        Self { bytes, ..Self::ONE }
+    }
+
+    /// Takes up what lies in it.
+    fn hold(&mut self, within: Self) {
+        let height = self.height.max(within.height + 1);
+        *self += within;
+        self.height = height;
+    }
+}
+
+impl AddAssign for Size {
+    fn add_assign(&mut self, other: Self) {
+        self.values += other.values;
+        self.bytes += other.bytes;
+    }
+}
+
+/// A node as it was read.
+struct Node {
+    value: Value,
+    within: Within,
+    size: Size,
+}
+
 struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
-    lines: BTreeMap<String, usize>,
-    /// What aliases stand for, and how many nodes that is.
-    anchors: BTreeMap<usize, (Value, usize)>,
-    copied: usize,
+    /// What aliases stand for.
+    anchors: BTreeMap<usize, (Value, Size)>,
+    /// All that was read or copied so far.
+    taken: Size,
     wrong: Vec<Wrong>,
 }
 
@@ -131,127 +215,172 @@ impl<'a> Reader<'a> {
         })?)
     }
 
-    fn document(&mut self) -> Result<Value, Stop> {
-        let mut value = None;
+    fn document(&mut self) -> Result<Document, Stop> {
+        let mut document = None;
         loop {
             let (event, span) = self.next()?;
             match event {
-                Event::StreamEnd => return Ok(value.unwrap_or_default()),
+                Event::StreamEnd => return Ok(document.unwrap_or_default()),
                 Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
-                _ if value.is_some() => {
+                _ if document.is_some() => {
                     let says = "a second document begins; give each file one";
                     return Err(Stop::Wrong(Wrong::new(span.start.line(), says)));
                 }
                 event => {
                     let line = span.start.line();
-                    self.lines.insert(String::new(), line);
-                    value = Some(self.node(event, line, "", 0)?.0);
+                    let Node { value, within, .. } = self.node(event, line, 0)?;
+                    let root = Place { line, within };
+                    document = Some(Document { value, root });
                 }
             }
         }
     }
 
-    /// A node, and of how many it is made.
-    fn node(&mut self, event: Event<'a>, line: usize, path: &str, depth: usize) -> Result<(Value, usize), Stop> {
-        if depth > DEEPEST {
-            let says = format!("nested too deep; give at most {DEEPEST} levels");
-            return Err(Stop::Wrong(Wrong::new(line, says)));
-        }
+    /// Counts what is read or copied; a text that asks for too much is read no further.
+    fn take(&mut self, size: Size, line: usize) -> Result<(), Stop> {
+        self.taken += size;
+        let limit = if self.taken.values > MOST_VALUES {
+            format!("more than {MOST_VALUES} values")
+        } else if self.taken.bytes > MOST_TEXT {
+            format!("more than {} MiB of text", MOST_TEXT >> 20)
+        } else {
+            return Ok(());
+        };
+        let says = format!("{limit} up to here, with all that aliases repeat; give fewer, or divide the file");
+        Err(Stop::Wrong(Wrong::new(line, says)))
+    }
+
+    fn node(&mut self, event: Event<'a>, line: usize, depth: usize) -> Result<Node, Stop> {
+        not_too_deep(depth, line)?;
         let (anchor, node) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = tag.as_deref().is_some_and(is_text);
                 self.no_tag(tag.as_deref().filter(|_| !is_text), line);
                 let is_plain = style == ScalarStyle::Plain && !is_text;
                 let value = if is_plain { scalar(&text) } else { Value::from(&*text) };
-                (anchor, (value, 1))
+                let (within, size) = (Within::Nothing, Size::of_text(text.len()));
+                self.take(size, line)?;
+                (anchor, Node { value, within, size })
             }
             Event::SequenceStart(anchor, tag) => {
                 self.no_tag(tag.as_deref(), line);
-                (anchor, self.list(path, depth)?)
+                self.take(Size::ONE, line)?;
+                (anchor, self.list(depth)?)
             }
             Event::MappingStart(anchor, tag) => {
                 self.no_tag(tag.as_deref(), line);
-                (anchor, self.object(path, depth)?)
+                self.take(Size::ONE, line)?;
+                (anchor, self.object(depth)?)
             }
-            Event::Alias(anchor) => return self.alias(anchor, line),
+            Event::Alias(anchor) => return self.alias(anchor, line, depth),
             Event::Nothing
             | Event::StreamStart
             | Event::StreamEnd
             | Event::DocumentStart(_)
             | Event::DocumentEnd
             | Event::SequenceEnd
-            | Event::MappingEnd => (0, (Value::Null, 1)),
+            | Event::MappingEnd => {
+                self.take(Size::ONE, line)?;
+                let (value, within, size) = (Value::Null, Within::Nothing, Size::ONE);
+                (0, Node { value, within, size })
+            }
         };
         if anchor > 0 {
-            self.anchors.insert(anchor, node.clone());
+            self.take(node.size, line)?;
+            self.anchors.insert(anchor, (node.value.clone(), node.size));
         }
         Ok(node)
     }
 
-    fn list(&mut self, path: &str, depth: usize) -> Result<(Value, usize), Stop> {
-        let (mut values, mut nodes) = (Vec::new(), 1);
+    fn list(&mut self, depth: usize) -> Result<Node, Stop> {
+        let (mut values, mut places, mut size) = (Vec::new(), Vec::new(), Size::ONE);
         loop {
             let (event, span) = self.next()?;
             if event == Event::SequenceEnd {
-                return Ok((Value::Array(values), nodes));
+                let (value, within) = (Value::Array(values), Within::List(places));
+                return Ok(Node { value, within, size });
             }
-            let path = format!("{path}[{}]", values.len());
             let line = span.start.line();
-            self.lines.insert(path.clone(), line);
-            let (value, made_of) = self.node(event, line, &path, depth + 1)?;
-            values.push(value);
-            nodes += made_of;
+            let node = self.node(event, line, depth + 1)?;
+            size.hold(node.size);
+            values.push(node.value);
+            places.push(Place {
+                line,
+                within: node.within,
+            });
         }
     }
 
-    fn object(&mut self, path: &str, depth: usize) -> Result<(Value, usize), Stop> {
-        let (mut fields, mut nodes) = (Map::new(), 1);
-        let mut names = BTreeSet::new();
+    fn object(&mut self, depth: usize) -> Result<Node, Stop> {
+        let (mut fields, mut places, mut size) = (Map::new(), BTreeMap::new(), Size::ONE);
         loop {
             let (event, span) = self.next()?;
             let line = span.start.line();
             let name = match event {
-                Event::MappingEnd => return Ok((Value::Object(fields), nodes)),
+                Event::MappingEnd => {
+                    let (value, within) = (Value::Object(fields), Within::Fields(places));
+                    return Ok(Node { value, within, size });
+                }
                 Event::Scalar(name, ..) => name.into_owned(),
                 _ => {
                     let says = "the name of a field is no text; give a text";
                     return Err(Stop::Wrong(Wrong::new(line, says)));
                 }
             };
-            let path = match path {
-                "" => name.clone(),
-                path => format!("{path}.{name}"),
-            };
-            if !names.insert(name.clone()) {
-                self.wrong
-                    .push(Wrong::new(line, format!("`{path}` is there twice; give it once")));
+            if name.len() > LONGEST_NAME {
+                let says = format!("the name of a field is too long; give at most {LONGEST_NAME} bytes");
+                return Err(Stop::Wrong(Wrong::new(line, says)));
             }
-            self.lines.insert(path.clone(), line);
+            if places.contains_key(&name) {
+                self.note(line, format!("`{name}` is there twice; give it once"));
+            }
+            let of_name = Size {
+                bytes: name.len(),
+                ..Size::default()
+            };
+            self.take(of_name, line)?;
+            size += of_name;
             let (event, span) = self.next()?;
-            let (value, made_of) = self.node(event, span.start.line(), &path, depth + 1)?;
-            fields.insert(name, value);
-            nodes += made_of;
+            let node = self.node(event, span.start.line(), depth + 1)?;
+            size.hold(node.size);
+            fields.insert(name.clone(), node.value);
+            let within = node.within;
+            places.insert(name, Place { line, within });
         }
     }
 
-    fn alias(&mut self, anchor: usize, line: usize) -> Result<(Value, usize), Stop> {
-        let (value, nodes) = self.anchors.get(&anchor).cloned().unwrap_or((Value::Null, 1));
-        self.copied += nodes;
-        if self.copied > MOST_COPIED {
-            let says = format!("aliases stand for more than {MOST_COPIED} values; give fewer");
-            return Err(Stop::Wrong(Wrong::new(line, says)));
+    fn alias(&mut self, anchor: usize, line: usize, depth: usize) -> Result<Node, Stop> {
+        let size = self.anchors.get(&anchor).map_or(Size::ONE, |(_, size)| *size);
+        // Before it is copied.
+        self.take(size, line)?;
+        not_too_deep(depth + size.height, line)?;
+        let value = self.anchors.get(&anchor).map(|(value, _)| value.clone());
+        Ok(Node {
+            value: value.unwrap_or_default(),
+            within: Within::Nothing,
+            size,
+        })
+    }
+
+    fn note(&mut self, line: usize, says: String) {
+        if self.wrong.len() < MOST_TOLD {
+            self.wrong.push(Wrong::new(line, says));
         }
-        Ok((value, nodes))
     }
 
     fn no_tag(&mut self, tag: Option<&Tag>, line: usize) {
         if let Some(tag) = tag {
-            self.wrong.push(Wrong::new(
-                line,
-                format!("the tag `{tag}` means nothing here; leave it out"),
-            ));
+            self.note(line, format!("the tag `{tag}` means nothing here; leave it out"));
         }
     }
+}
+
+fn not_too_deep(depth: usize, line: usize) -> Result<(), Stop> {
+    if depth <= DEEPEST {
+        return Ok(());
+    }
+    let says = format!("nested too deep; give at most {DEEPEST} levels, with those of aliases");
+    Err(Stop::Wrong(Wrong::new(line, says)))
 }
 
 fn is_text(tag: &Tag) -> bool {
@@ -328,6 +457,13 @@ mod tests {
         }
     }
 
+    /// The only thing that is wrong with a text.
+    fn too_much(text: &str) -> Wrong {
+        let mut wrong = Document::parse(text).unwrap_err();
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        wrong.remove(0)
+    }
+
     #[test]
     fn a_few_lines_of_aliases_do_not_fill_the_memory() {
         let mut text = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n".to_owned();
@@ -335,9 +471,55 @@ mod tests {
             let before = format!("*a{}, ", level - 1);
             text.push_str(&format!("a{level}: &a{level} [{}]\n", before.repeat(10)));
         }
-        let wrong = Document::parse(&text).unwrap_err();
-        assert!(wrong[0].says.contains("aliases"), "{wrong:?}");
+        let wrong = too_much(&text);
+        assert!(
+            wrong.says.starts_with("more than 500000 values") && wrong.line == 6,
+            "{wrong:?}"
+        );
+        // Few values, each of them long.
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(40));
+        let wrong = too_much(&long);
+        assert!(
+            wrong.says.starts_with("more than 32 MiB of text") && wrong.line == 2,
+            "{wrong:?}"
+        );
+        // Anchors in one another: each of them is a copy of all that lies in it.
+        let anchors: String = (0..60).map(|level| format!("&n{level} [")).collect();
+        let nested = format!("{anchors}{}{}", "1, ".repeat(20_000), "]".repeat(60));
+        assert!(too_much(&nested).says.starts_with("more than 500000 values"));
+    }
+
+    #[test]
+    fn what_lies_too_deep_is_refused_however_it_comes_there() {
         let deep = "[".repeat(100) + &"]".repeat(100);
-        assert!(Document::parse(&deep).unwrap_err()[0].says.contains("deep"));
+        assert!(too_much(&deep).says.contains("nested too deep; give at most 64 levels"));
+        let mut text = "a0: &a0 1\n".to_owned();
+        for level in 1..4 {
+            let (open, close) = ("[".repeat(40), "]".repeat(40));
+            text.push_str(&format!("a{level}: &a{level} {open}*a{}{close}\n", level - 1));
+        }
+        let wrong = too_much(&text);
+        assert!(
+            wrong.says.contains("with those of aliases") && wrong.line == 3,
+            "{wrong:?}"
+        );
+        let name = "n".repeat(2_000);
+        let wrong = too_much(&format!("? {name}\n: 1\n"));
+        assert!(wrong.says.contains("give at most 1000 bytes"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_place_costs_no_path() {
+        // Each value would have the names above it in its path: 60 times 900 bytes, 100,000 times.
+        let name = "n".repeat(900);
+        let open: String = (0..60).map(|_| format!("{{{name}: ")).collect();
+        let text = format!("{open}[{}]{}", "1, ".repeat(100_000), "}".repeat(60));
+        let document = Document::parse(&text).unwrap();
+        let path = vec![name.as_str(); 60].join(".");
+        assert_eq!(document.line(&format!("{path}[99999]")), 1);
+        let settings = Document::parse("settings:\n  time.horizon: 2h\n  time:\n    retain: 3h\n").unwrap();
+        assert_eq!(settings.line("settings.time.horizon"), 2);
+        assert_eq!(settings.line("settings.time.retain"), 4);
+        assert_eq!(settings.line("settings.time.other"), 3);
     }
 }

@@ -23,6 +23,10 @@ use crate::program::commands::configuration;
 const MINUTE: Duration = Duration(60_000);
 /// So many epochs may a test have.
 const MOST_EPOCHS: usize = 100_000;
+/// So many settings may a test have, with those of its file.
+const MOST_SETTINGS: usize = 1_000;
+/// So many rules are named where one is not known.
+const MOST_NAMED: usize = 20;
 /// The start where none is given: a day without anything about it.
 const START: civil::DateTime = civil::date(2025, 1, 1).at(0, 0, 0, 0);
 /// Sections of the configuration that give the answer its meaning: no other changes what comes out.
@@ -73,6 +77,9 @@ pub fn tests(
                 plain,
             };
             prepared.extend(preparing.test(&mut reading, &test, &path));
+            if reading.is_full() {
+                break;
+            }
         }
     }
     let wrong = reading.wrong();
@@ -144,7 +151,8 @@ impl Preparing<'_> {
         })
     }
 
-    /// What the settings make of it: those of the configuration, over them those of the file, of the test, of `--set`.
+    /// What the settings make of it: those of the configuration, over them those of the file, of the test, of `--set`. `None` where
+    /// file and test give none.
     fn semantics(&self, reading: &mut Reading<'_>) -> Option<Semantics> {
         let mut config = self.config.clone();
         let mut given = Vec::new();
@@ -152,12 +160,22 @@ impl Preparing<'_> {
         for (path, common) in &self.common {
             for (name, value) in &common.settings {
                 flatten(name, value, &mut |field, value| {
+                    if given.len() > MOST_SETTINGS {
+                        return;
+                    }
                     places.insert(field.to_owned(), joined(path, &format!("settings.{field}")));
                     given.push(format!("{field}={value}"));
                 });
             }
         }
-        let mut usable = true;
+        if given.is_empty() {
+            return None;
+        }
+        let mut usable = given.len() <= MOST_SETTINGS;
+        if !usable {
+            let give = format!("at most {MOST_SETTINGS}, with those of the file");
+            reading.note(&joined(self.common[1].0, "settings"), "too many", &give);
+        }
         for (field, place) in &places {
             let section = field.split('.').next().unwrap_or_default();
             if !SECTIONS.contains(&section) {
@@ -278,8 +296,9 @@ fn edit(reading: &mut Reading<'_>, records: &mut Records, test: &Test, path: &st
 
 /// A test without rules shows nothing, and a rule that is misspelled is none.
 fn no_rules(reading: &mut Reading<'_>, records: &Records, test: &Test, path: &str) {
-    let known: Vec<&str> = records.rules.iter().map(String::as_str).collect();
-    let give = format!("some of `{}`", known.join("`, `"));
+    let known: Vec<&str> = records.rules.iter().map(String::as_str).take(MOST_NAMED).collect();
+    let more = if records.rules.len() > known.len() { ", …" } else { "" };
+    let give = format!("some of `{}`{more}", known.join("`, `"));
     for (index, id) in test.only.iter().flatten().enumerate() {
         if !records.rules.contains(id) {
             let path = joined(path, &format!("only[{index}]"));
@@ -319,6 +338,9 @@ fn epochs(
         let found = format!("`{step}` in a test of {}", After(end));
         let give = format!("a longer one: a test has at most {MOST_EPOCHS} epochs");
         reading.note(&joined(path, "step"), &found, &give);
+        return None;
+    }
+    if !reading.take(steps.saturating_add(epochs.len()), path) {
         return None;
     }
     epochs.extend((0..=steps).map(|index| step.0 * index as i64));

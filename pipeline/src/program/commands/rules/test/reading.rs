@@ -10,6 +10,11 @@ use serde_json::Value;
 
 use super::document::{Document, Wrong};
 
+/// So many records and epochs may the tests of a file have together: all of them are in memory at once.
+pub const MOST_TAKEN: usize = 1_000_000;
+/// So many problems of a file are told.
+const MOST_TOLD: usize = 1_000;
+
 /// A file, and what was found wrong with it so far.
 pub struct Reading<'a> {
     /// Where it is: paths in it go from there.
@@ -17,6 +22,10 @@ pub struct Reading<'a> {
     document: &'a Document,
     /// In the order of lines; what holds for several tests is told once.
     wrong: BTreeSet<Wrong>,
+    /// Whether more is wrong than is told.
+    more: bool,
+    /// Records and epochs so far.
+    taken: usize,
 }
 
 impl<'a> Reading<'a> {
@@ -25,7 +34,31 @@ impl<'a> Reading<'a> {
             file,
             document,
             wrong: BTreeSet::new(),
+            more: false,
+            taken: 0,
         }
+    }
+
+    /// Whether the tests have more than may be: nothing more is taken.
+    pub const fn is_full(&self) -> bool {
+        self.taken > MOST_TAKEN
+    }
+
+    /// Whether so many more records or epochs may be taken; where it is noted that they are too many.
+    pub fn take(&mut self, count: usize, path: &str) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        self.taken = self.taken.saturating_add(count);
+        if self.is_full() {
+            let says = format!(
+                "the tests of this file have more than {MOST_TAKEN} records and epochs up to `{path}`; give shorter series, a longer \
+                 `step`, fewer rows for all tests, or divide the file"
+            );
+            // It is the one that counts.
+            self.wrong.insert(Wrong::new(self.line(path), says));
+        }
+        !self.is_full()
     }
 
     /// The line on which something stands.
@@ -35,11 +68,23 @@ impl<'a> Reading<'a> {
 
     /// Everything wrong.
     pub fn wrong(self) -> Vec<Wrong> {
-        self.wrong.into_iter().collect()
+        let mut wrong: Vec<Wrong> = self.wrong.into_iter().collect();
+        if self.more {
+            let line = wrong.last().map_or(1, |last| last.line);
+            wrong.push(Wrong::new(
+                line,
+                format!("more is wrong: {MOST_TOLD} problems of a file are told"),
+            ));
+        }
+        wrong
     }
 
     /// Notes a problem in words of its own.
     pub fn say(&mut self, path: &str, says: String) {
+        if self.wrong.len() >= MOST_TOLD {
+            self.more = true;
+            return;
+        }
         self.wrong.insert(Wrong::new(self.line(path), says));
     }
 

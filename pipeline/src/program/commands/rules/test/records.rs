@@ -86,6 +86,9 @@ impl Records {
 
     /// Takes a record in, or notes why the job would not.
     fn put(&mut self, reading: &mut Reading<'_>, at: i64, record: &Written<'_>) {
+        if !reading.take(1, record.path) {
+            return;
+        }
         let payload = record.payload.map(ToString::to_string);
         let raw = RawRecord {
             topic: record.topic,
@@ -153,32 +156,8 @@ impl Records {
 
     /// `{ at: 1h }` in a row is the time one hour after the start.
     fn place_times(&self, reading: &mut Reading<'_>, value: &mut Value, path: &str) {
-        if let Value::Object(fields) = value
-            && fields.len() == 1
-            && let Some(time) = fields.get("at").cloned()
-        {
-            match serde_json::from_value::<After>(time.clone()) {
-                Ok(at) => *value = json!(self.start.0.saturating_add(at.0)),
-                Err(_) => reading.note(
-                    &joined(path, "at"),
-                    &time.to_string(),
-                    "a time after the start, such as `1h30m`",
-                ),
-            }
-            return;
-        }
-        match value {
-            Value::Object(fields) => {
-                for (name, value) in fields.iter_mut() {
-                    self.place_times(reading, value, &joined(path, name));
-                }
-            }
-            Value::Array(values) => {
-                for (index, value) in values.iter_mut().enumerate() {
-                    self.place_times(reading, value, &format!("{path}[{index}]"));
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        for (place, found) in placed(value, self.start) {
+            reading.note(&joined(path, &place), &found, "a time after the start, such as `1h30m`");
         }
     }
 
@@ -268,7 +247,7 @@ impl Records {
             );
         }
         for ((topic, key), (row, _)) in stock.rows {
-            if !self.is_off(&row.id()) {
+            if !self.is_off(&row.id()) && reading.take(1, path) {
                 self.push(at, topic, InputRecord::Base(key, Some(row)), path);
             }
         }
@@ -337,6 +316,9 @@ impl Records {
                 "`[time, value]`: forecasts have no quality",
             );
         }
+        if !reading.take(points.len(), path) {
+            return;
+        }
         let time = |after: i64| self.start.0.saturating_add(after);
         let values: Vec<Value> = points
             .iter()
@@ -364,6 +346,49 @@ impl Records {
     }
 }
 
+/// So many times that are none are told of a row.
+const MOST_TOLD: usize = 20;
+
+/// Puts times in the place of `{ at: 1h }`; gives where in the value there is no time, and what stands there. Paths are made of these
+/// alone: one of each value would take as long as the names above it are.
+fn placed(value: &mut Value, start: Millis) -> Vec<(String, String)> {
+    if let Value::Object(fields) = value
+        && fields.len() == 1
+        && let Some(time) = fields.get("at").cloned()
+    {
+        return match serde_json::from_value::<After>(time.clone()) {
+            Ok(at) => {
+                *value = json!(start.0.saturating_add(at.0));
+                Vec::new()
+            }
+            Err(_) => vec![("at".to_owned(), time.to_string())],
+        };
+    }
+    let mut wrong: Vec<(String, String)> = Vec::new();
+    let mut note = |place: &str, within: Vec<(String, String)>| {
+        let room = MOST_TOLD.saturating_sub(wrong.len());
+        let within = within.into_iter().take(room);
+        wrong.extend(within.map(|(path, found)| (joined(place, &path), found)));
+    };
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields.iter_mut() {
+                note(name, placed(value, start));
+            }
+        }
+        Value::Array(values) => {
+            for (index, value) in values.iter_mut().enumerate() {
+                let within = placed(value, start);
+                if !within.is_empty() {
+                    note(&format!("[{index}]"), within);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    wrong
+}
+
 /// A record before it is decoded.
 struct Written<'a> {
     topic: Topic,
@@ -377,6 +402,9 @@ struct Written<'a> {
 
 /// The values of a series; what is wrong with them is noted.
 fn valued(reading: &mut Reading<'_>, values: &Value, grid: Grid, path: &str) -> Vec<Point> {
+    if reading.is_full() {
+        return Vec::new();
+    }
     points(values, grid).unwrap_or_else(|faults| {
         for (place, found, give) in faults {
             reading.note(&joined(path, &format!("values{place}")), &found, give);

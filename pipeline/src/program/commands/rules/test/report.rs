@@ -62,9 +62,6 @@ pub fn show_file(report: &FileReport) {
                 escape::line(&failure.what)
             ));
             failure.lines.iter().for_each(show_line);
-            if failure.lines.is_empty() {
-                say("              nothing");
-            }
         }
         for note in &test.outcome.notes {
             say_in_colour(format_args!("          {DIM}note: {}{DIM:#}", escape::line(note)));

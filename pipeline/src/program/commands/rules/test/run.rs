@@ -100,35 +100,48 @@ fn told(test: &Prepared, outputs: &[EpochOutput]) -> Vec<Delta> {
     all
 }
 
+/// So many lines are told of what is open; of the times beyond that only how many they are.
+const MOST_LINES: usize = 10_000;
+
 /// What is open at the times that are asked about.
 fn open(test: &Prepared, outputs: &[EpochOutput]) -> Vec<Failure> {
-    let mut failures = Vec::new();
+    let (mut failures, mut told, mut more) = (Vec::new(), 0, 0);
     let mut asked: Vec<_> = test.expect.iter().collect();
     asked.sort_by_key(|expected| expected.at);
-    let mut rows = BTreeMap::new();
+    let mut open: BTreeMap<String, Level> = BTreeMap::new();
+    let name = |state: &WarningState| format!("{}/{}", state.rule, state.asset);
     let mut outputs = outputs.iter().peekable();
     for expected in asked {
         while let Some(output) = outputs.next_if(|output| (output.epoch - test.start).0 <= expected.at.0) {
-            // Of a row that changed the old one comes first.
-            for (state, diff) in output.table::<WarningState>() {
-                if diff > 0 {
-                    rows.insert(&state.id, state);
-                } else {
-                    rows.remove(&state.id);
-                }
+            let rows = output.table::<WarningState>();
+            for (state, _) in rows.clone().filter(|(_, diff)| *diff < 0) {
+                open.remove(&name(state));
+            }
+            for (state, _) in rows.filter(|(_, diff)| *diff > 0) {
+                open.insert(name(state), state.level);
             }
         }
-        let open = rows.values();
-        let open: BTreeMap<String, Level> = open
-            .map(|state| (format!("{}/{}", state.rule, state.asset), state.level))
-            .collect();
-        failures.extend(open_differs(&expected.open, &open).map(|lines| Failure {
+        if told > MOST_LINES && expected.open != open {
+            more += 1;
+            continue;
+        }
+        let Some(lines) = open_differs(&expected.open, &open) else {
+            continue;
+        };
+        told += lines.len();
+        failures.push(Failure {
             what: format!("open at {}", expected.at),
             lines,
             expected: json!(expected.open),
             got: json!(open),
-        }));
+        });
     }
+    failures.extend((more > 0).then(|| Failure {
+        what: format!("open at {more} more times, which are not told one by one"),
+        lines: Vec::new(),
+        expected: Value::Null,
+        got: Value::Null,
+    }));
     failures
 }
 

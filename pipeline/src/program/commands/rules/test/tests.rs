@@ -228,6 +228,40 @@ fn a_test_that_would_take_too_long_is_refused() {
 }
 
 #[test]
+fn what_the_tests_of_a_file_take_is_bounded_all_together() {
+    // Each series is short enough; together they are not, and nothing of the others is expanded.
+    let series = "{ datastream: g/rain, interval: 1s, values: 0x49998 }, ".repeat(400);
+    let wrong_series = wrong(&with_rows(&format!("  series: [{series}]\n  step: 1h\n  deltas: []\n")));
+    let says = "the tests of this file have more than 1000000 records and epochs up to `tests[0].series[";
+    assert!(
+        wrong_series.len() == 1 && wrong_series[0].0 == 6 && wrong_series[0].1.starts_with(says),
+        "{wrong_series:?}"
+    );
+    let settings: String = (0..2_000).map(|index| format!("time.x{index}: 1h, ")).collect();
+    let settings = wrong(&with_rows(&format!("  settings: {{ {settings} }}\n  deltas: []\n")));
+    let says = "`tests[0].settings` is too many; give at most 1000, with those of the file";
+    assert_eq!(settings.first().map(|(_, said)| said.as_str()), Some(says));
+}
+
+#[test]
+fn so_many_problems_of_a_file_are_told_and_no_more() {
+    let assets: String = (0..3_000)
+        .map(|index| format!("- {{ id: g{index}, colour: red }}\n"))
+        .collect();
+    let wrong = wrong(&format!(
+        "rules: [rain]\nassets:\n{assets}tests:\n- {{ name: a, deltas: [] }}\n"
+    ));
+    assert_eq!(wrong.len(), 1_001);
+    assert!(
+        wrong[1_000]
+            .1
+            .contains("more is wrong: 1000 problems of a file are told"),
+        "{:?}",
+        wrong[1_000]
+    );
+}
+
+#[test]
 fn the_start_is_in_the_time_of_the_city_and_rows_have_times() {
     let text = with_rows("  start: 2025-07-24T08:00\n  deltas: []\n");
     let tests = read(&text).unwrap();

@@ -148,7 +148,7 @@ fn short(text: &str) -> Result<Vec<Option<Value>>, Vec<Fault>> {
         match expand(token) {
             Some(more) if values.len() + more.len() <= MOST_VALUES => values.extend(more),
             Some(_) => {
-                let give = "at most 100000 values in one series";
+                let give = "at most 100000 values in one series, or several series";
                 return Err(vec![(String::new(), format!("too long at `{token}`"), give)]);
             }
             None => faults.push(found()),
