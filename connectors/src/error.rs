@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::kafka::BrokerError;
 use crate::log::LogError;
@@ -83,7 +83,7 @@ pub enum SinkError {
         file: PathBuf,
     },
     /// A file.
-    #[error("{} cannot be written", file.display())]
+    #[error("{} cannot be written", shown(file))]
     File {
         /// The file; `-` for standard output.
         file: PathBuf,
@@ -104,14 +104,58 @@ impl SinkError {
         }
     }
 
+    fn is_stdout(&self) -> bool {
+        matches!(self, Self::File { file, .. } if file.as_os_str() == "-")
+    }
+
+    /// Whether nobody reads standard output any more: whoever did has seen enough.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        let is_closed = matches!(self, Self::File { error, .. } if error.kind() == io::ErrorKind::BrokenPipe);
+        is_closed && self.is_stdout()
+    }
+
     /// Whether the same commit may succeed later.
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
             Self::Log(error) => error.retry(),
             Self::Kafka(error) => error.retry(),
+            // What went out of a part of it cannot be taken back.
+            Self::File { .. } if self.is_stdout() => Retry::Never,
             Self::File { error, .. } => retry_io(error),
             Self::Used { .. } => Retry::Never,
         }
+    }
+}
+
+/// What cannot be written, for people.
+fn shown(file: &Path) -> String {
+    if file.as_os_str() == "-" {
+        "standard output".to_owned()
+    } else {
+        file.display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_to_standard_output_is_not_tried_again() {
+        let error = |file: &str, kind: io::ErrorKind| SinkError::File {
+            file: PathBuf::from(file),
+            error: kind.into(),
+        };
+        let full = error("-", io::ErrorKind::StorageFull);
+        assert_eq!((full.retry(), full.is_unread()), (Retry::Never, false));
+        assert_eq!(full.to_string(), "standard output cannot be written");
+        let unread = error("-", io::ErrorKind::BrokenPipe);
+        assert_eq!((unread.retry(), unread.is_unread()), (Retry::Never, true));
+        let file = error("a/b", io::ErrorKind::StorageFull);
+        assert_eq!((file.retry(), file.is_unread()), (Retry::Later, false));
+        assert_eq!(file.to_string(), "a/b cannot be written");
+        assert!(!error("a/b", io::ErrorKind::BrokenPipe).is_unread());
     }
 }

@@ -22,6 +22,7 @@ pub fn main() -> ExitCode {
     riskflow_connectors::arm_failpoints();
     match limits::raise().and_then(|()| commands::run(arguments.command)) {
         Ok(code) => code,
+        Err(error) if exit::is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::complain(&error);
             exit::code(&error)

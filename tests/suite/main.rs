@@ -21,6 +21,7 @@ mod exactness;
 mod explain;
 mod files;
 mod first_hour;
+mod full;
 mod golden;
 mod kafka;
 mod limits;

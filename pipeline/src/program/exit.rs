@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use riskflow::runtime::job::TopicsDiffer;
 use riskflow_connectors::checkpoint::CheckpointError;
 use riskflow_connectors::kafka::BrokerError;
-use riskflow_connectors::{AppendError, SourceError};
+use riskflow_connectors::{AppendError, SinkError, SourceError};
 use riskflow_model::Problems;
 
 use crate::program::cli::{EXIT_CONFIGURATION, EXIT_DIFFERS};
@@ -22,6 +22,25 @@ impl fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// Nobody reads standard output any more, which is all that the command writes to.
+#[derive(Debug)]
+pub struct Unread;
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads standard output")
+    }
+}
+
+impl std::error::Error for Unread {}
+
+/// Whether a command ended because whoever read its output has seen enough, as with `| head`: no failure, and nothing to say.
+pub fn is_unread(error: &anyhow::Error) -> bool {
+    let is_sink =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<SinkError>().is_some_and(SinkError::is_unread);
+    error.downcast_ref::<Unread>().is_some() || error.chain().any(is_sink)
+}
 
 /// The exit code of an error: that of the first of its causes that has one of its own, else 1.
 pub fn code(error: &anyhow::Error) -> ExitCode {
@@ -74,6 +93,20 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+
+    #[test]
+    fn an_output_that_nobody_reads_is_no_failure() {
+        let closed = |file: &str| SinkError::File {
+            file: file.into(),
+            error: std::io::ErrorKind::BrokenPipe.into(),
+        };
+        assert!(is_unread(
+            &anyhow::Error::from(closed("-")).context("could not write the output")
+        ));
+        assert!(is_unread(&Unread.into()));
+        assert!(!is_unread(&closed("out").into()));
+        assert!(!is_unread(&anyhow!("something")));
+    }
 
     #[test]
     fn an_error_has_the_code_of_its_cause_whatever_was_said_about_it() {

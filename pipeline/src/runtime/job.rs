@@ -189,6 +189,7 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
         committed: Arc::clone(&committed_last),
         oldest_checkpoint: Arc::clone(&state.oldest),
         stop: Arc::clone(&handles.stop),
+        ends: settings.clock != Clock::Live || matches!(settings.input, Input::Files(_)),
         readers: settings.http.is_some(),
     };
     let publisher = sink.map(|sink| {

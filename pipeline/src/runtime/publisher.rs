@@ -81,6 +81,9 @@ pub struct Shared {
     pub oldest_checkpoint: Arc<AtomicI64>,
     /// Set to stop the job: a sink that cannot be reached is not waited for any longer.
     pub stop: Arc<AtomicBool>,
+    /// Whether the job comes to an end by itself: whoever waits for that is told of a full disk, and a job that goes on for ever waits until
+    /// there is room.
+    pub ends: bool,
     /// Whether anybody reads the views. They are not kept for nobody: of them only the epoch moves on.
     pub readers: bool,
 }
@@ -429,7 +432,9 @@ impl Publishing {
     /// Waits until the same may be tried again, longer each time.
     fn try_later(&self, error: SinkError, not_yet: &str, pause: &mut Duration) -> Result<()> {
         const LONGEST: Duration = Duration::from_secs(10);
-        if error.retry() == Retry::Never || self.shared.stop.load(Ordering::Acquire) {
+        // Files are written anew after that.
+        let gives_up = self.shared.ends && matches!(error, SinkError::File { .. });
+        if gives_up || error.retry() == Retry::Never || self.shared.stop.load(Ordering::Acquire) {
             return Err(error).context("could not write the output");
         }
         self.metrics.commit_retried();

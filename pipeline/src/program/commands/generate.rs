@@ -15,7 +15,8 @@ use riskflow_model::topic::Topic;
 use serde_json::value::RawValue;
 
 use crate::program::cli::{GenerateArguments, Scenario};
-use crate::program::terminal::{Progress, say, tell};
+use crate::program::exit::Unread;
+use crate::program::terminal::{Progress, is_unread, say, tell};
 
 /// Generates input, to an embedded log or as NDJSON.
 pub fn generate(arguments: &GenerateArguments) -> Result<ExitCode> {
@@ -200,6 +201,9 @@ struct Envelopes;
 impl Place for Envelopes {
     fn put(&mut self, record: &Record) -> Result<()> {
         say(envelope(record));
+        if is_unread() {
+            return Err(Unread.into());
+        }
         Ok(())
     }
 
