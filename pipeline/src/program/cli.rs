@@ -30,7 +30,7 @@ pub const EXIT_INTERRUPTED: u8 = 130;
 /// What every help says at its end.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 topics are missing or differ, or checkpoints are \
      not what they should be; 4 something was refused (`act --wait`: the action; `import`: some rows); 5 no outcome in time \
-     (`act --wait`); 130 ended by ctrl-c before it was done. Beyond `check`, a file of which most records are refused is a failure: 1.";
+     (`act --wait`); 130 ended by ctrl-c before it was done. Beyond `check`, a file or history of which most records are refused is a failure: 1.";
 
 /// Incremental, explainable risk monitoring and early warning for a city.
 #[derive(Debug, Parser)]

@@ -17,6 +17,7 @@ mod import;
 mod history;
 mod loop_table;
 mod configuration;
+mod refused;
 mod replay;
 mod rules;
 mod run;

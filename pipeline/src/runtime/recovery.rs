@@ -101,7 +101,8 @@ fn zone_name(settings: &Settings) -> &str {
 }
 
 /// The same settings by name, for people.
-fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
+#[must_use]
+pub fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
     let (time, unknown, case) = (settings.time, settings.unknown, &settings.case);
     let durations = [
         ("time.horizon", time.horizon),

@@ -96,7 +96,7 @@ fn report(arguments: &BacktestArguments, settings: Settings, handles: &Handles) 
         .as_deref()
         .map(|id| known_station(id, &world))
         .transpose()?;
-    let Some(ran) = run::run(&history.settings, &sets, &world, handles)? else {
+    let Some(ran) = run::run(&history.settings, &sets, &world, (handles, arguments.from))? else {
         return Ok(None);
     };
     let mut found = Found {

@@ -3,13 +3,15 @@
 //! It is the job of `riskflow run` with other settings: the history's clock, an output of its own that is marked as an exercise,
 //! checkpoints of its own, and no HTTP.
 
-use std::collections::BTreeMap;
+mod decided;
+mod ending;
+
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use riskflow::runtime::cluster;
@@ -17,19 +19,21 @@ use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::recovery::is_definite;
 use riskflow_config::{FileFormat, FileInput, FilesOutput, Input, Output, OutputFormat, Settings};
 use riskflow_connectors::topics::{Place, create};
+use riskflow_model::binary;
 use riskflow_model::duration;
 use riskflow_model::topic::Topic;
-use serde_json::json;
 
+use self::decided::Decided;
+use self::ending::End;
 use super::configuration;
 use super::history::{Asked, take};
 use super::rules;
 use super::run::news::News;
-use super::run::{self, mostly_used, stop_on_signals, total};
+use super::run::stop_on_signals;
 use crate::program::cli::{EXIT_INTERRUPTED, ReplayArguments};
 use crate::program::exit::Usage;
 use crate::program::limits;
-use crate::program::terminal::{say, tell};
+use crate::program::terminal::tell;
 
 /// Runs a history, and says what came of it.
 pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
@@ -55,6 +59,10 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
         let place = cluster::tables_at(&settings.cluster.hosts, None);
         handles.elsewhere.store(Some(Arc::new(place)));
     }
+    let mut goes_on = false;
+    if settings.cluster.process == 0 {
+        goes_on = Decided::of(arguments, &settings, rules.fingerprint.clone()).keep(&settings)?;
+    }
     introduce(arguments, &settings);
     let began = Instant::now();
     let news = News::start(&handles, &settings);
@@ -68,11 +76,19 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     if settings.cluster.process > 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    sum_up(arguments, &handles, &settings, began.elapsed())?;
+    let end = End {
+        arguments,
+        settings: &settings,
+        handles: &handles,
+        took: began.elapsed(),
+        goes_on,
+    };
+    end.sum_up();
     if interrupted {
         tell("stopped before its end");
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
+    end.is_of_use()?;
     if arguments.verify && differed > 0 {
         bail!("{differed} epochs gave something else than they gave when they ran");
     }
@@ -82,12 +98,17 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
 /// Rules in the place of those of the history, in a file of their own that goes with it.
 struct Rules {
     _folder: Option<tempfile::TempDir>,
+    /// What tells them from others, where there are any.
+    fingerprint: Option<String>,
 }
 
 impl Rules {
     fn of(arguments: &ReplayArguments, settings: &mut Settings) -> Result<Self> {
         if arguments.rules.is_empty() {
-            return Ok(Self { _folder: None });
+            return Ok(Self {
+                _folder: None,
+                fingerprint: None,
+            });
         }
         let folder = tempfile::tempdir().context("could not make a temporary folder for the rules")?;
         let mut lines: Vec<(Topic, String)> = vec![(Topic::IN_RULE, String::new())];
@@ -99,6 +120,8 @@ impl Rules {
                 None => lines.push((topic, format!("{line}\n"))),
             }
         }
+        let all: Vec<(u16, &str)> = lines.iter().map(|(topic, text)| (topic.id(), text.as_str())).collect();
+        let fingerprint = Some(binary::fingerprint(&all).to_string());
         for (topic, text) in lines {
             let path = folder.path().join(format!("{topic}.ndjson"));
             fs::write(&path, text).with_context(|| format!("could not write `{}`", path.display()))?;
@@ -108,7 +131,10 @@ impl Rules {
                 format: Some(FileFormat::Ndjson),
             });
         }
-        Ok(Self { _folder: Some(folder) })
+        Ok(Self {
+            _folder: Some(folder),
+            fingerprint,
+        })
     }
 }
 
@@ -278,45 +304,4 @@ fn introduce(arguments: &ReplayArguments, settings: &Settings) {
         begins = "with the retained input",
         "an exercise: nothing of it goes to live topics"
     );
-}
-
-/// Says what came of it.
-///
-/// # Errors
-///
-/// When most of the records of files were refused.
-fn sum_up(arguments: &ReplayArguments, handles: &Handles, settings: &Settings, took: Duration) -> Result<()> {
-    let done = handles.metrics.done();
-    // With the last epoch, whoever of the workers noticed that.
-    let until = handles.views.load().epoch;
-    let (records, seconds) = (total(&done.records), took.as_secs_f64());
-    let from_files = matches!(settings.input, Input::Files(_));
-    if arguments.json {
-        let counts = |counts: &[(&'static str, u64)]| counts.iter().copied().collect::<BTreeMap<_, _>>();
-        say(json!({
-            "exercise": true,
-            "until": until,
-            "seconds": seconds,
-            "records": counts(&done.records),
-            "dead_letters": counts(&done.dead_letters),
-            "events_of_warnings": counts(&done.deltas),
-            "waiting": handles.meters.waiting.load(Ordering::Relaxed),
-            "epochs_that_differ": done.differed,
-        }));
-        return if from_files { mostly_used(handles) } else { Ok(()) };
-    }
-    let rate = records as f64 / seconds.max(0.001);
-    tell(format_args!(
-        "replayed up to {until}, {records} records in {seconds:.1} s: {rate:.0} a second"
-    ));
-    run::sum_up(handles, from_files)?;
-    if arguments.as_ran {
-        tell(match done.differed {
-            0 => "every epoch that was compared gave what it gave when it ran".to_owned(),
-            differed => format!(
-                "{differed} epochs gave something else than they gave when they ran: settings, rules or version differ"
-            ),
-        });
-    }
-    Ok(())
 }

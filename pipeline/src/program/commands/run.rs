@@ -19,7 +19,8 @@ use riskflow_model::topic::Topic;
 use tokio::time::{Instant, interval};
 
 use self::news::News;
-use super::configuration;
+use super::refused::Refused;
+use super::{configuration, tail};
 use crate::program::cli::RunArguments;
 use crate::program::limits;
 use crate::program::terminal::tell;
@@ -54,7 +55,10 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     }
     let from_files = matches!(settings.input, Input::Files(_));
     if from_files || settings.clock != Clock::Live {
-        sum_up(&handles, from_files)?;
+        sum_up(&handles);
+        if from_files {
+            mostly_used(&handles, &settings)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -103,11 +107,7 @@ fn introduce(arguments: &RunArguments, settings: &Settings) {
 }
 
 /// Says on standard error what became of an input that has an end: standard output may be the output.
-///
-/// # Errors
-///
-/// When most of the records of files were refused: whatever was to be learnt from them was not.
-pub fn sum_up(handles: &Handles, from_files: bool) -> Result<()> {
+pub fn sum_up(handles: &Handles) {
     let done: &Done = &handles.metrics.done();
     let mut lines = String::new();
     for (what, counts) in [
@@ -136,7 +136,6 @@ pub fn sum_up(handles: &Handles, from_files: bool) -> Result<()> {
         );
     }
     tell(lines.trim_end());
-    if from_files { mostly_used(handles) } else { Ok(()) }
 }
 
 /// Whether most of the records of files could be used.
@@ -144,19 +143,12 @@ pub fn sum_up(handles: &Handles, from_files: bool) -> Result<()> {
 /// # Errors
 ///
 /// When they could not.
-pub fn mostly_used(handles: &Handles) -> Result<()> {
-    let done = handles.metrics.done();
-    let waiting = handles.meters.waiting.load(Ordering::Relaxed);
-    let (records, dead) = (total(&done.records), total(&done.dead_letters));
-    if (dead + waiting) * 2 > records {
-        let and = if waiting > 0 {
-            format!("; {waiting} are of datastreams without a row, and in no output")
-        } else {
-            String::new()
-        };
-        bail!(
-            "most of the records could not be used ({dead} of {records} were refused: `out.deadletter` says why{and})"
-        );
+fn mostly_used(handles: &Handles, settings: &Settings) -> Result<()> {
+    let refused = Refused::of(handles, settings);
+    if refused.is_most() {
+        let why = tail::read_with(settings, ("out.deadletter", ""), Topic::DEAD_LETTER);
+        let cure = refused.cure(settings, "--set input.clock=event_time");
+        bail!("{}: {why} says why of each; {cure}", refused.said());
     }
     Ok(())
 }

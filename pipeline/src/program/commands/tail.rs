@@ -94,6 +94,31 @@ pub fn place_of(settings: &Settings, topic: Topic) -> Result<Input> {
     })
 }
 
+/// How what a job writes to a topic is read, for people. `what`: how `tail` calls it, and with which more arguments. An exercise lies beside
+/// what the configuration names.
+pub fn read_with(settings: &Settings, (what, more): (&str, &str), topic: Topic) -> String {
+    let command = format!("riskflow tail {what}{more}");
+    let exercise = settings.output_topics.exercise;
+    match &settings.output {
+        Output::Files(files) if files.folder.as_os_str() == "-" => format!("`{topic}` in what it writes"),
+        Output::Files(files) if files.folder.as_os_str() == "/dev/null" => {
+            format!("`{topic}` of an output that is kept")
+        }
+        Output::Files(files) => format!("`{}`", files.file(topic).display()),
+        Output::Log(folder) if exercise => {
+            format!(
+                "`{command} --set output.kind=log --set output.path={}`",
+                folder.display()
+            )
+        }
+        Output::Kafka(_) if exercise => {
+            let prefix = &settings.output_topics.prefix;
+            format!("`{command} --set output.kind=kafka --set topics.prefix={prefix}`")
+        }
+        Output::Log(_) | Output::Kafka(_) => format!("`{command}`"),
+    }
+}
+
 /// Which records are shown, and how.
 struct Shown {
     /// As lines for people.

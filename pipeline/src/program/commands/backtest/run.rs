@@ -12,11 +12,14 @@ use riskflow::runtime::publisher::Observer;
 use riskflow::runtime::views::Tables;
 use riskflow_config::Settings;
 use riskflow_model::Millis;
+use riskflow_model::topic::Topic;
 use serde::Serialize;
 
+use super::super::refused::{Refused, of_logs};
 use super::episode::{Episode, Gathered};
 use super::sets::{SetId, Sets};
 use super::world::World;
+use crate::program::exit::Usage;
 use crate::program::terminal::Live;
 
 /// What a run gave.
@@ -33,7 +36,7 @@ pub struct Ran {
 /// What became of the records of a history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Read {
-    /// How many there were, rules and rows included.
+    /// How many there were, rows included; without rules, for those of the sets stand in their place.
     pub records: u64,
     /// Those that could not be used, by reason.
     pub dead_letters: BTreeMap<&'static str, u64>,
@@ -52,8 +55,14 @@ impl Ran {
 ///
 /// # Errors
 ///
-/// When it fails, or most records could not be used.
-pub fn run(settings: &Settings, sets: &Sets, world: &World, handles: &Handles) -> Result<Option<Ran>> {
+/// When it fails, or most records could not be used; [`Usage`] where the history has nothing at the times that are looked at, of which
+/// `from` is the first.
+pub fn run(
+    settings: &Settings,
+    sets: &Sets,
+    world: &World,
+    (handles, from): (&Handles, Option<Millis>),
+) -> Result<Option<Ran>> {
     let folder = tempfile::tempdir().context("could not make a temporary folder for the rules")?;
     let mut settings = settings.clone();
     settings.instead = sets.write(folder.path(), world)?;
@@ -66,12 +75,34 @@ pub fn run(settings: &Settings, sets: &Sets, world: &World, handles: &Handles) -
     let span = gathered
         .span
         .map(|(first, last)| (first, settings.until.unwrap_or(last).max(first)));
-    let read = read(handles)?;
+    let read = read(handles, &settings)?;
+    times_are_of_it(&settings, from, handles, gathered.span)?;
     Ok(Some(Ran {
         span,
         episodes: gathered.episodes(),
         read,
     }))
+}
+
+fn times_are_of_it(
+    settings: &Settings,
+    from: Option<Millis>,
+    handles: &Handles,
+    span: Option<(Millis, Millis)>,
+) -> Result<(), Usage> {
+    if let Some(until) = settings.until
+        && of_logs(handles) == 0
+    {
+        let says = format!("`--until` is {until}, and the history has no records by then; give a later time");
+        return Err(Usage(says));
+    }
+    match (from, span) {
+        (Some(from), Some((_, last))) if last < from => {
+            let says = format!("`--from` is {from}, and the history ends with {last}; give an earlier time");
+            Err(Usage(says))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Takes what the job gives, and shows how far it is.
@@ -89,10 +120,12 @@ fn observer(handles: &Handles, gathered: &Arc<Mutex<Gathered>>) -> Observer {
     })
 }
 
-fn read(handles: &Handles) -> Result<Read> {
+/// What was read of the history. The rules are those of the sets, and none of it.
+fn read(handles: &Handles, settings: &Settings) -> Result<Read> {
     let done = handles.metrics.done();
+    let of_history = done.records.iter().filter(|(topic, _)| *topic != Topic::IN_RULE.name());
     let read = Read {
-        records: done.records.iter().map(|(_, count)| count).sum(),
+        records: of_history.map(|(_, count)| count).sum(),
         dead_letters: done
             .dead_letters
             .iter()
@@ -101,21 +134,9 @@ fn read(handles: &Handles) -> Result<Read> {
             .collect(),
         waiting: handles.meters.waiting.load(Ordering::Relaxed),
     };
-    let dead: u64 = read.dead_letters.values().sum();
-    if (dead + read.waiting) * 2 > read.records {
-        let reasons = read
-            .dead_letters
-            .iter()
-            .map(|(reason, count)| format!("{reason} {count}"));
-        let mut reasons: Vec<String> = reasons.collect();
-        if read.waiting > 0 {
-            reasons.push(format!("datastream without a row {}", read.waiting));
-        }
-        bail!(
-            "most of the {} records of the history could not be used: {}; `riskflow import --dry-run` says what is wrong with files, line by line",
-            read.records,
-            reasons.join(", ")
-        );
+    let refused = Refused::of(handles, settings);
+    if refused.is_most() {
+        bail!("{}; {}", refused.said(), refused.cure(settings, "--clock event-time"));
     }
     Ok(read)
 }

@@ -80,7 +80,10 @@ pub fn explain(
     };
     let gathered = Gathered::read(settings, &wanted)?;
     let all = arguments.all_rules;
-    let answer = answer(settings, &wanted, gathered.arrived, all)?;
+    let mut answer = answer(settings, &wanted, gathered.arrived, all)?;
+    if answer.rules.is_empty() {
+        answer.notes.extend(gathered.later);
+    }
     if arguments.json {
         say(serde_json::to_string(&answer)?);
     } else {

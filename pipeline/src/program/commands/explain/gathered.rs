@@ -26,6 +26,8 @@ pub type Arrived = (i64, Origin, InputRecord);
 /// What came of an asset.
 pub struct Gathered {
     pub arrived: Vec<Arrived>,
+    /// That there are rows or rules that came later, in words, with what to do.
+    pub later: Option<String>,
 }
 
 /// What is gathered.
@@ -62,6 +64,7 @@ impl Gathered {
             records.context("could not read the observations")?;
         }
         Ok(Self {
+            later: reading.came_later(),
             arrived: reading.in_order(),
         })
     }
@@ -75,6 +78,8 @@ pub struct Reading<'a> {
     passed: BTreeMap<(Topic, u16), i64>,
     /// The first arrival of anything that tells when it arrived.
     first: Option<i64>,
+    /// The first row that came later than what is asked about.
+    later: Option<i64>,
     arrived: Vec<Arrived>,
     /// Those that are or were of the asset.
     datastreams: BTreeSet<Key>,
@@ -92,6 +97,7 @@ impl<'a> Reading<'a> {
             replay_tick: settings.epoch.replay_tick,
             passed: BTreeMap::new(),
             first: None,
+            later: None,
             arrived: Vec::new(),
             datastreams: BTreeSet::new(),
             asset_seen: false,
@@ -117,6 +123,8 @@ impl<'a> Reading<'a> {
         let passed = self.passed.entry((record.topic, record.partition)).or_insert(EARLIEST);
         let epoch = epoch.max(*passed);
         if epoch > self.wanted.by.0 {
+            let row = Some(epoch).filter(|_| time.is_none());
+            self.later = self.later.into_iter().chain(row).min();
             return None;
         }
         *passed = epoch;
@@ -195,21 +203,31 @@ impl<'a> Reading<'a> {
         Verdict::Taken
     }
 
+    /// That rows came later, as those of a history do that was imported after it was over.
+    fn came_later(&self) -> Option<String> {
+        let first = Millis(self.later?);
+        Some(format!(
+            "rows came later, from {first} on: of a history that was imported, `--set input.clock=event_time` goes by the times in its \
+             records, with rows and rules before them"
+        ))
+    }
+
     /// Whether what is asked about was ever there.
     pub fn is_there(&self, settings: &Settings) -> Result<()> {
         let Wanted { asset, by, rule, .. } = self.wanted;
         let place = configuration::place(&settings.input);
+        let later = self.came_later().map(|later| format!("; {later}")).unwrap_or_default();
         if !self.asset_seen {
             let near = self.assets.said();
             return Err(anyhow!(
-                "there is no asset `{asset}` in base.asset of {place} by {by}{near}; `riskflow tail base.asset` shows all"
+                "there is no asset `{asset}` in base.asset of {place} by {by}{near}; `riskflow tail base.asset` shows all{later}"
             ));
         }
         match rule {
             Some(rule) if !self.rule_seen => {
                 let near = self.rules.said();
                 Err(anyhow!(
-                    "there is no rule `{rule}` in in.rule of {place} by {by}{near}; `riskflow tail in.rule` shows all"
+                    "there is no rule `{rule}` in in.rule of {place} by {by}{near}; `riskflow tail in.rule` shows all{later}"
                 ))
             }
             Some(_) | None => Ok(()),

@@ -144,12 +144,11 @@ const fn truth(truth: Truth) -> &'static str {
 
 fn compared(one: &Weighed) -> String {
     let feature = &one.feature;
-    let mut line = format!(
-        "          {}: {}, {}",
-        plain(&one.comparison),
-        evidence::value(feature),
-        truth(one.truth)
-    );
+    let mut line = format!("          {}: ", plain(&one.comparison));
+    if feature.value.is_some() || one.truth != Truth::Unknown {
+        let _ = write!(line, "{}, ", evidence::value(feature));
+    }
+    line.push_str(truth(one.truth));
     if let Some(whose) = &one.whose {
         let _ = write!(line, " ({})", evidence::whose(whose));
     }

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use riskflow::runtime::job::Handles;
 use riskflow_config::{Clock, Settings};
+use riskflow_model::topic::Topic;
+
+use super::super::tail;
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(250);
@@ -36,6 +39,8 @@ impl News {
             handles: handles.clone(),
             knows_rules: settings.cluster.process == 0,
             is_live: settings.clock == Clock::Live,
+            is_exercise: settings.output_topics.exercise,
+            letters: tail::read_with(settings, ("out.deadletter", " -n 5"), Topic::DEAD_LETTER),
             bar: std::io::stderr().is_terminal().then(ProgressBar::new_spinner),
             ready_for: 0,
             in_force: None,
@@ -79,6 +84,9 @@ struct Teller {
     handles: Handles,
     knows_rules: bool,
     is_live: bool,
+    is_exercise: bool,
+    /// How dead letters are read.
+    letters: String,
     bar: Option<ProgressBar>,
     /// So many looks the job has been ready.
     ready_for: u32,
@@ -113,7 +121,7 @@ impl Teller {
         self.dead_letters();
         // A replay is never ready: what was in force all along is told now.
         if well && self.knows_rules && !self.is_live && self.now() == (0, 0) {
-            warn_of_none();
+            self.warn_of_none();
         }
     }
 
@@ -144,7 +152,7 @@ impl Teller {
         if now == (0, 0) {
             if self.warned.is_none_or(|at| at.elapsed() >= AGAIN) {
                 self.warned = Some(Instant::now());
-                warn_of_none();
+                self.warn_of_none();
             }
             return;
         }
@@ -166,17 +174,25 @@ impl Teller {
             .collect();
         if !new.is_empty() {
             tracing::warn!(
-                "records could not be used: {}; `riskflow tail out.deadletter -n 5` shows the newest, and why",
-                new.join(", ")
+                "records could not be used: {}; {} shows which, and why",
+                new.join(", "),
+                self.letters
             );
         }
         self.dead = now;
     }
-}
 
-fn warn_of_none() {
-    tracing::warn!(
-        "NO RULE IS IN FORCE: nothing will ever warn. `riskflow rules load` loads the packs that come with riskflow, `riskflow rules \
-         load FILE` rules of your own"
-    );
+    fn warn_of_none(&self) {
+        if self.is_exercise {
+            tracing::warn!(
+                "NO RULE IS IN FORCE: nothing warns. The history has none; `--rules PACK|FILE` puts some in the place of those of the \
+                 history"
+            );
+            return;
+        }
+        tracing::warn!(
+            "NO RULE IS IN FORCE: nothing will ever warn. `riskflow rules load` loads the packs that come with riskflow, `riskflow rules \
+             load FILE` rules of your own"
+        );
+    }
 }

@@ -1,0 +1,232 @@
+//! What decides the content of a replay that goes on where it stood: it is kept with the replay, so that the rest is of the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use riskflow::runtime::recovery::settings_by_name;
+use riskflow_config::{Output, Settings};
+use riskflow_connectors::Identity;
+use riskflow_connectors::checkpoint::{CheckpointStore, Note};
+use riskflow_model::{Problems, duration};
+use serde::{Deserialize, Serialize};
+
+use super::MARK;
+use crate::program::cli::ReplayArguments;
+
+/// What marks the log of a replay, before what decides its content.
+pub const WORDS: &str = "all that is in this log is an exercise, written by `riskflow replay`";
+
+/// Arguments and settings by their names, of those that are given. How fast it goes, and on how many workers, decides nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    arguments: BTreeMap<String, String>,
+    /// The fingerprint of the rules: the same may have other names.
+    rules: Option<String>,
+}
+
+impl Note for Decided {
+    const NAME: &'static str = "exercise";
+}
+
+impl Decided {
+    /// `rules`: the fingerprint of those in the place of the history's.
+    pub fn of(arguments: &ReplayArguments, settings: &Settings, rules: Option<String>) -> Self {
+        let mut decided = BTreeMap::new();
+        let mut note = |name: &str, value: Option<String>| {
+            decided.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        note("--clock", Some(settings.clock.name().to_owned()));
+        note("--as-ran", arguments.as_ran.then(|| "given".to_owned()));
+        note("--from", arguments.from.map(|from| from.to_string()));
+        note("--until", settings.until.map(|until| until.to_string()));
+        note("--rules", rules.is_some().then(|| arguments.rules.join(", ")));
+        note("epoch.replay_tick", Some(duration::show(settings.epoch.replay_tick)));
+        for (name, value) in settings_by_name(settings) {
+            note(&name, Some(value.to_string()));
+        }
+        Self {
+            arguments: decided,
+            rules,
+        }
+    }
+
+    /// Keeps it where the replay writes, or finds that it is what was kept when the replay began; whether it goes on there. Of files
+    /// nothing is kept: they are written anew.
+    ///
+    /// # Errors
+    ///
+    /// With all that is otherwise, as [`Problems`]; or where it cannot be read or written.
+    pub fn keep(&self, settings: &Settings) -> Result<bool> {
+        match &settings.output {
+            Output::Files(_) => Ok(false),
+            Output::Log(folder) => self.keep_in_log(folder),
+            Output::Kafka(_) => self.keep_beside_checkpoints(settings),
+        }
+    }
+
+    fn keep_in_log(&self, folder: &Path) -> Result<bool> {
+        let mark = folder.join(MARK);
+        let about = || format!("could not write `{}`", mark.display());
+        let mut goes_on = true;
+        match fs::read_to_string(&mark) {
+            Ok(text) => {
+                if let Some(before) = text.lines().find_map(|line| serde_json::from_str::<Self>(line).ok()) {
+                    before.is_that_of(self, &folder.display().to_string())?;
+                    return Ok(true);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let holds_any = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+                if holds_any {
+                    // No replay made it: the log says so when it is opened.
+                    return Ok(true);
+                }
+                fs::create_dir_all(folder).with_context(about)?;
+                goes_on = false;
+            }
+            Err(error) => return Err(error).with_context(|| format!("could not read `{}`", mark.display())),
+        }
+        let text = format!("{WORDS}\n{}\n", serde_json::to_string(self)?);
+        fs::write(&mark, text).with_context(about)?;
+        // Before anything else is in the log.
+        let synced = File::open(&mark).and_then(|file| file.sync_all());
+        synced
+            .and_then(|()| File::open(folder)?.sync_all())
+            .with_context(about)?;
+        Ok(goes_on)
+    }
+
+    fn keep_beside_checkpoints(&self, settings: &Settings) -> Result<bool> {
+        let place = &settings.checkpoint.path;
+        let about = || format!("could not keep the arguments of the replay in `{place}`");
+        let mut store = CheckpointStore::open(place).with_context(about)?;
+        let job = Identity::find(&settings.input, &settings.output, &settings.output_topics);
+        let job = job.context("could not find out which job this is")?;
+        store.claim(&job).context("could not use the checkpoints")?;
+        match store.noted::<Self>().with_context(about)? {
+            Some(before) => {
+                before.is_that_of(self, &format!("{}*", settings.output_topics.prefix))?;
+                Ok(true)
+            }
+            None => {
+                store.note(self).with_context(about)?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether a replay into a place goes on as it began.
+    fn is_that_of(&self, now: &Self, place: &str) -> Result<()> {
+        let mut problems = Problems::default();
+        let names: BTreeSet<&String> = self.arguments.keys().chain(now.arguments.keys()).collect();
+        for name in names {
+            let [was, is] = [self, now].map(|decided| decided.arguments.get(name));
+            let differs = if name == "--rules" {
+                self.rules != now.rules
+            } else {
+                was != is
+            };
+            if differs {
+                let [was, is] =
+                    [was, is].map(|value| value.map_or("not given".to_owned(), |value| format!("`{value}`")));
+                let same = if was == is {
+                    ", which says something else now"
+                } else {
+                    ""
+                };
+                let give = format!("what it was when this replay began ({was}), or replay to another place");
+                problems.add(name.as_str(), format!("{is}{same}"), give);
+            }
+        }
+        let about = || format!("a replay with other arguments stands in `{place}`, and would go on with these");
+        problems.none_or(Some(())).with_context(about)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::program::cli::{Arguments, Command};
+    use crate::program::commands::configuration;
+
+    fn decided(more: &[&str], rules: Option<&str>) -> Decided {
+        let given = [&["riskflow", "replay", "--to-log", "x"], more].concat();
+        let Command::Replay(arguments) = Arguments::try_parse_from(given).unwrap().command else {
+            panic!("it is a replay");
+        };
+        let (_, mut settings) = configuration::load(&arguments.config).unwrap();
+        settings.until = arguments.until;
+        Decided::of(&arguments, &settings, rules.map(str::to_owned))
+    }
+
+    #[test]
+    fn what_decides_nothing_may_differ_and_all_else_is_named_with_both_values() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let first = decided(&["--until", "2025-01-02T00:00:00Z", "--rules", "rain"], Some("a"));
+        assert!(!first.keep_in_log(&log).unwrap());
+        let text = fs::read_to_string(log.join(MARK)).unwrap();
+        assert!(text.starts_with(WORDS), "{text}");
+        let same = [
+            "--until",
+            "2025-01-02T00:00:00Z",
+            "--rules",
+            "packs/rain.json",
+            "--speed",
+            "9",
+            "--set",
+            "cluster.workers=2",
+        ];
+        assert!(decided(&same, Some("a")).keep_in_log(&log).unwrap());
+        let other = decided(
+            &[
+                "--from",
+                "2025-01-01T00:00:00Z",
+                "--set",
+                "time.horizon=2h",
+                "--rules",
+                "rain",
+            ],
+            Some("b"),
+        );
+        let error = other.keep_in_log(&log).unwrap_err();
+        let problems = error.downcast_ref::<Problems>().unwrap();
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let give = |was: &str| format!("give what it was when this replay began ({was}), or replay to another place");
+        assert_eq!(
+            said[0],
+            format!("`--from` is `2025-01-01T00:00:00.000Z`; {}", give("not given"))
+        );
+        assert_eq!(
+            said[1],
+            format!("`--rules` is `rain`, which says something else now; {}", give("`rain`"))
+        );
+        assert_eq!(
+            said[2],
+            format!("`--until` is not given; {}", give("`2025-01-02T00:00:00.000Z`"))
+        );
+        assert!(
+            said[3..]
+                .iter()
+                .any(|said| said.starts_with("`time.horizon` is `2h`; ")),
+            "{said:?}"
+        );
+        // A log that an older version began says nothing of its arguments: these are kept.
+        fs::write(log.join(MARK), format!("{WORDS}\n")).unwrap();
+        other.keep_in_log(&log).unwrap();
+        assert!(first.keep_in_log(&log).is_err());
+    }
+
+    #[test]
+    fn a_log_that_no_replay_made_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("log-id"), "").unwrap();
+        decided(&[], None).keep_in_log(folder.path()).unwrap();
+        assert!(!folder.path().join(MARK).exists());
+    }
+}

@@ -1,0 +1,125 @@
+//! What came of a replay, and whether it was of any use.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use riskflow::runtime::job::Handles;
+use riskflow_config::{Output, Settings};
+use riskflow_model::Millis;
+use riskflow_model::topic::Topic;
+use serde_json::json;
+
+use super::super::refused::{Refused, of_logs};
+use super::super::run::{self, total};
+use super::super::tail;
+use crate::program::cli::ReplayArguments;
+use crate::program::exit::Usage;
+use crate::program::terminal::{say, tell};
+
+/// A replay that has ended.
+pub struct End<'a> {
+    pub arguments: &'a ReplayArguments,
+    pub settings: &'a Settings,
+    pub handles: &'a Handles,
+    pub took: Duration,
+    /// Whether it went on where it had stood: there may have been nothing left to do.
+    pub goes_on: bool,
+}
+
+impl End<'_> {
+    /// The last epoch, whoever of the workers noticed that.
+    fn until(&self) -> Millis {
+        self.handles.views.load().epoch
+    }
+
+    /// Says what came of it, and where that is read.
+    pub fn sum_up(&self) {
+        let done = self.handles.metrics.done();
+        let until = self.until();
+        let (records, seconds) = (total(&done.records), self.took.as_secs_f64());
+        if self.arguments.json {
+            let counts = |counts: &[(&'static str, u64)]| counts.iter().copied().collect::<BTreeMap<_, _>>();
+            say(json!({
+                "exercise": true,
+                "until": until,
+                "seconds": seconds,
+                "records": counts(&done.records),
+                "dead_letters": counts(&done.dead_letters),
+                "events_of_warnings": counts(&done.deltas),
+                "waiting": self.handles.meters.waiting.load(Ordering::Relaxed),
+                "epochs_that_differ": done.differed,
+            }));
+            return;
+        }
+        let rate = records as f64 / seconds.max(0.001);
+        let replayed = match until {
+            Millis(1..) => format!("replayed up to {until}"),
+            _ if self.goes_on => "nothing was left to replay".to_owned(),
+            _ => "nothing was replayed".to_owned(),
+        };
+        tell(format_args!(
+            "{replayed}, {records} records in {seconds:.1} s: {rate:.0} a second"
+        ));
+        run::sum_up(self.handles);
+        if self.arguments.as_ran {
+            tell(match done.differed {
+                0 => "every epoch that was compared gave what it gave when it ran".to_owned(),
+                differed => format!(
+                    "{differed} epochs gave something else than they gave when they ran: settings, rules or version differ"
+                ),
+            });
+        }
+        // Files are seen where they were asked for.
+        if !matches!(self.settings.output, Output::Files(_)) {
+            let read = tail::read_with(self.settings, ("warnings", ""), Topic::WARNING_DELTA);
+            tell(format_args!("{read} shows its warnings"));
+        }
+    }
+
+    /// Whether anything was to be learnt from it.
+    ///
+    /// # Errors
+    ///
+    /// Where it wrote nothing, for `--from` and `--until` name no time of the history; and where most of its records were refused. What a
+    /// job refused when it ran is refused as it ran: that is only told.
+    pub fn is_of_use(&self) -> Result<()> {
+        if !self.goes_on {
+            self.times_are_of_it()?;
+        }
+        let refused = Refused::of(self.handles, self.settings);
+        if !refused.is_most() {
+            return Ok(());
+        }
+        let letters = tail::read_with(self.settings, ("out.deadletter", ""), Topic::DEAD_LETTER);
+        let said = refused.said();
+        if self.arguments.as_ran {
+            tell(format_args!("{said}, as when it ran: {letters} says why of each"));
+            return Ok(());
+        }
+        let cure = refused.cure(self.settings, "--clock event-time");
+        bail!("{said}: {letters} says why of each; {cure}");
+    }
+
+    fn times_are_of_it(&self) -> Result<(), Usage> {
+        let until = self.until();
+        if let Some(from) = self.arguments.from
+            && until < from
+        {
+            let says = format!(
+                "`--from` is {from}, and the history ends with {until}: nothing of it was written; give an earlier time"
+            );
+            return Err(Usage(says));
+        }
+        // Of several processes this one need not have taken any.
+        if let Some(asked) = self.settings.until
+            && self.settings.cluster.hosts.len() < 2
+            && of_logs(self.handles) == 0
+        {
+            let says = format!("`--until` is {asked}, and the history has no records by then; give a later time");
+            return Err(Usage(says));
+        }
+        Ok(())
+    }
+}

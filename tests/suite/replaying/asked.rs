@@ -1,0 +1,137 @@
+//! What is asked of a replay: whether it goes on as it began, whether the history has such times, and what most of it was refused for.
+
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{command, replay};
+use crate::restart::after_a_storm;
+
+/// The exit code of a command, and what it says.
+fn ended(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+#[test]
+fn a_replay_into_a_log_goes_on_as_it_began_or_not_at_all() {
+    let (place, _checkpoints, _) = after_a_storm(68);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let log = log.to_str().unwrap();
+    let output = replay(&place, &["--to-log", log]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let read = format!("`riskflow tail warnings --set output.kind=log --set output.path={log}` shows its warnings");
+    assert!(said.contains(&read), "{said}");
+    // At another speed, and with nothing left to do.
+    replay(&place, &["--to-log", log, "--speed", "1000"]);
+    let other = ["--to-log", log, "--until", "2100-01-01T00:00:00Z", "--rules", "rain"];
+    let (code, said) = ended(&mut command(&crate::kafka::riskflow(), &place, &other));
+    assert_eq!(code, Some(2), "{said}");
+    for says in [
+        "`--until` is `2100-01-01T00:00:00.000Z`; give what it was when this replay began (not given), or replay to another place",
+        "`--rules` is `rain`; give what it was when this replay began (not given)",
+        "a replay with other arguments stands in `",
+    ] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    replay(&place, &["--to-log", log]);
+}
+
+#[test]
+fn times_that_the_history_does_not_have_are_told() {
+    let (place, _checkpoints, _) = after_a_storm(69);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    for (times, says) in [
+        (
+            ["--from", "2100-01-01T00:00:00Z"],
+            "`--from` is 2100-01-01T00:00:00.000Z, and the history ends with ",
+        ),
+        (
+            ["--until", "1971-01-01T00:00:00Z"],
+            "`--until` is 1971-01-01T00:00:00.000Z, and the history has no records by then",
+        ),
+    ] {
+        let arguments = [&times[..], &["--out", out.to_str().unwrap()]].concat();
+        let (code, said) = ended(&mut command(&crate::kafka::riskflow(), &place, &arguments));
+        assert!(code == Some(2) && said.contains(says), "{times:?}: {said}");
+    }
+}
+
+/// A log of readings of last year, and of rows that were imported after them.
+fn imported() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let readings: String = (0..8)
+        .map(|minute| format!("gas-1,2025-01-01T00:0{minute}:00Z,60\n"))
+        .collect();
+    write(
+        "in.observation.csv",
+        &format!("datastream,phenomenon_time,result\n{readings}"),
+    );
+    write(
+        "base.asset.csv",
+        "id,category,domain,region,inherent_level,population\ntank,tank,work_safety,330902001001,4,1\n",
+    );
+    write("base.datastream.csv", "id,asset,observed_property\ngas-1,tank,gas\n");
+    let rule = r#"[{"id":"gas","version":1,"source":"test","select":{"observed_property":"gas"},"levels":{
+        "blue":{"when":{"feature":"last","window":"1h","op":">=","threshold":50}}}}]"#;
+    write("gas.json", rule);
+    for arguments in [
+        &["import", "in.observation.csv"][..],
+        &["import", "base.asset.csv", "base.datastream.csv"],
+        &["rules", "load", "gas.json"],
+    ] {
+        let (code, said) = ended(&mut of(&folder, arguments));
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+    }
+    folder
+}
+
+/// A command in a folder, with the embedded log there.
+fn of(folder: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(crate::kafka::riskflow());
+    command
+        .current_dir(folder.path())
+        .args(arguments)
+        .args(["--log", "warn"]);
+    command
+}
+
+#[test]
+fn what_most_of_an_imported_history_is_refused_for_is_told_with_the_cure() {
+    let folder = imported();
+    let (code, said) = ended(&mut of(&folder, &["replay", "--out", "first"]));
+    assert_eq!(code, Some(1), "{said}");
+    for says in [
+        "records could not be used: unknown_datastream 8; `first/out.deadletter.ndjson` shows which, and why",
+        "most of the records could not be used: 8 of 11 were refused (unknown_datastream 8)",
+        "`--clock event-time` goes by the times in the records",
+    ] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    assert!(!said.contains("riskflow tail"), "{said}");
+    let (code, said) = ended(&mut of(
+        &folder,
+        &["replay", "--out", "second", "--clock", "event-time"],
+    ));
+    assert!(code == Some(0) && said.contains("raised 1"), "{said}");
+    let (code, said) = ended(&mut of(&folder, &["backtest", "--rules", "gas.json"]));
+    assert!(
+        code == Some(1) && said.contains("`--clock event-time` goes by"),
+        "{said}"
+    );
+
+    let explain = ["explain", "tank", "--at", "2025-01-01T00:05:00Z"];
+    let (code, said) = ended(&mut of(&folder, &explain));
+    assert!(
+        code == Some(1) && said.contains("`--set input.clock=event_time` goes by"),
+        "{said}"
+    );
+    let by_its_own = [&explain[..], &["--set", "input.clock=event_time"]].concat();
+    let output = of(&folder, &by_its_own).output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(out.contains("on gas-1: blue since 2025-01-01T00:00:00"), "{out}");
+}
