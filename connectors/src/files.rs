@@ -30,7 +30,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-pub use self::parquet::ParquetSink;
+pub use self::parquet::{ParquetSink, is_guarded};
 pub use names::Columns;
 pub use rows::{FileRow, fields, read_rows};
 pub use sink::{FileSink, NoSink, StdoutSink, open_sink};

@@ -9,5 +9,6 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+pub use rows::is_guarded;
 pub(super) use rows::{each_row, feed_rows, once};
 pub use sink::ParquetSink;

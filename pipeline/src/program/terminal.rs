@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use riskflow_connectors::files::is_guarded;
 use riskflow_model::Problems;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
@@ -35,6 +36,9 @@ pub fn start_logging(arguments: &LogArguments) {
         tracing::warn!(why, given = arguments.log, "`--log` is no filter, using `info`");
     }
     std::panic::set_hook(Box::new(|info| {
+        if is_guarded() {
+            return;
+        }
         let _ = writeln!(io::stderr(), "error: {}", escape::said(&info.to_string()));
     }));
 }

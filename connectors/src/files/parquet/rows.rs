@@ -4,6 +4,7 @@
 //! memory. The end of a file says where everything is, so it must be a regular file that is whole. What its writer gave checksums is
 //! compared with them; other damage that leaves values readable cannot be seen.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
@@ -110,15 +111,27 @@ fn is_whole(file: &File) -> io::Result<()> {
     Err(unreadable(says.to_owned()))
 }
 
-/// Calls what may give up on damaged bytes in place of saying so.
+thread_local! {
+    /// Whether this thread calls what may give up on damaged bytes.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread is caught here, and told as an error of the file that is read: nobody need hear of the panic itself.
+#[must_use]
+pub fn is_guarded() -> bool {
+    GUARDED.get()
+}
+
+/// Calls what may give up on damaged bytes in place of saying so. What it says then is about its own insides.
 fn guarded<T>(call: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(call)) {
+    let before = GUARDED.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(call));
+    GUARDED.set(before);
+    match done {
         Ok(done) => done.map_err(|error| error.to_string()),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(format!("it contradicts itself ({})", text.unwrap_or_default()))
-        }
+        Err(_) => Err(
+            "its bytes contradict one another, so it was damaged or is still being written; give it anew".to_owned(),
+        ),
     }
 }
 
@@ -134,7 +147,7 @@ fn counts_agree(group: &RowGroupMetaData) -> Result<(), String> {
         Some(column) => {
             let (name, values) = (column.column_path(), column.num_values());
             Err(format!(
-                "it contradicts itself ({rows} rows, and {values} values of {name})"
+                "it contradicts itself ({rows} rows, and {values} values of {name}); give it anew"
             ))
         }
     }
@@ -220,5 +233,24 @@ fn strange(of: &Type) -> Option<String> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reader_says_that_gives_up_is_not_told() {
+        let given_up = guarded(|| -> parquet::errors::Result<()> {
+            assert!(is_guarded());
+            panic!("index out of bounds: 7");
+        });
+        let says = given_up.unwrap_err();
+        assert!(
+            says.contains("give it anew") && !says.contains("out of bounds"),
+            "{says}"
+        );
+        assert!(!is_guarded());
     }
 }

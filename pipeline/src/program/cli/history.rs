@@ -126,7 +126,7 @@ fn speed(text: &str) -> Result<f64, String> {
 /// Which rules, over which history, and what is told.
 #[derive(Debug, Args)]
 pub struct BacktestArguments {
-    /// The new rules: a pack by its name (`riskflow rules list`), a file (JSON, NDJSON, CSV), or a folder of files. May be repeated.
+    /// The new rules: a pack by its name (`riskflow rules list`), a file (JSON, NDJSON, CSV, Parquet), or a folder of files. May be repeated.
     #[arg(long, value_name = "PACK|FILE|FOLDER", required = true)]
     pub rules: Vec<String>,
     /// The old rules, which they are compared with, given in the same way. Without it the rules of the history that have the
@@ -168,7 +168,7 @@ pub struct BacktestArguments {
     /// Write the whole report as JSON; `-` for standard output, in the place of the table.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write the report as one page for people, in Chinese and English.
+    /// Write the report as one page for people, in Chinese and English; `-` for standard output, in the place of the table.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }

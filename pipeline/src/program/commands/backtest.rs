@@ -13,6 +13,7 @@ mod series;
 mod sets;
 mod sweep;
 mod truth;
+mod watched;
 mod world;
 
 #[cfg(test)]
@@ -55,20 +56,16 @@ pub fn backtest(arguments: &BacktestArguments) -> Result<ExitCode> {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     };
     let json = || Ok::<_, anyhow::Error>(format!("{}\n", serde_json::to_string_pretty(&report)?));
-    let on_stdout = arguments.json.as_deref().is_some_and(|path| path.as_os_str() == "-");
-    match &arguments.json {
-        Some(_) if on_stdout => say(json()?.trim_end()),
-        Some(path) => write(path, &json()?)?,
-        None => {}
+    if let Some(path) = &arguments.json {
+        write(path, &json()?)?;
     }
     if let Some(path) = &arguments.html {
         write(path, &html::page(&report, &zone))?;
     }
-    if !on_stdout {
+    let written = arguments.json.iter().chain(&arguments.html);
+    if !written.clone().any(|path| is_stdout(path)) {
         table::show(&report);
-        for path in arguments.json.iter().chain(&arguments.html) {
-            say(format_args!("written: {}", path.display()));
-        }
+        written.for_each(|path| say(format_args!("written: {}", path.display())));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -151,6 +148,7 @@ fn notes(found: &Found<'_>, events: usize) -> Vec<Note> {
             en: "there are no old rules: none were given, and the history has none of these identifiers".to_owned(),
         });
     }
+    notes.extend(watched::note(found.sets, found.world));
     let dead: u64 = found.ran.read.dead_letters.values().sum();
     if dead > 0 {
         notes.push(Note {
@@ -163,7 +161,7 @@ fn notes(found: &Found<'_>, events: usize) -> Vec<Note> {
 
 /// Whoever asks for a report in a folder that is not there, or in the place of what is read, learns it before the run.
 fn places_are_there(arguments: &BacktestArguments) -> Result<(), Usage> {
-    let is_file = |path: &&std::path::PathBuf| path.as_os_str() != "-";
+    let is_file = |path: &&std::path::PathBuf| !is_stdout(path);
     let named = arguments.files.iter().chain(&arguments.truth);
     let mut read: Vec<std::path::PathBuf> = named.filter_map(|path| path.canonicalize().ok()).collect();
     let rules = arguments.rules.iter().chain(&arguments.against);
@@ -189,13 +187,21 @@ fn places_are_there(arguments: &BacktestArguments) -> Result<(), Usage> {
     }
     if arguments.json.is_some() && arguments.json == arguments.html {
         return Err(Usage(
-            "`--json` and `--html` name the same file; give each its own".to_owned(),
+            "`--json` and `--html` name the same place; give each its own".to_owned(),
         ));
     }
     Ok(())
 }
 
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 fn write(path: &Path, text: &str) -> Result<()> {
+    if is_stdout(path) {
+        say(text.trim_end());
+        return Ok(());
+    }
     std::fs::write(path, text).with_context(|| format!("could not write `{}`", path.display()))
 }
 

@@ -310,3 +310,47 @@ fn what_cannot_be_is_refused_before_the_run() {
         );
     }
 }
+
+#[test]
+fn a_rule_that_watches_nothing_is_named_and_rules_are_no_records_of_the_history() {
+    let desk = Desk::new(SPRING, false);
+    let wet = desk.put("wet.json", &rule("wet", 10.0));
+    let dry = desk.put("dry.json", &rule("dry", 10.0).replace("\"rainfall\"", "\"drought\""));
+    let report = desk.run(&["--rules", &wet]);
+    let says = "these rules watch no datastream of the history, so they cannot warn: ";
+    assert!(
+        !report.notes.iter().any(|note| note.en.starts_with(says)),
+        "{:?}",
+        report.notes
+    );
+    let with_more = desk.run(&["--rules", &wet, "--rules", &dry, "--sweep", "wet.blue=5..50/5"]);
+    let named = with_more
+        .notes
+        .iter()
+        .any(|note| note.en.starts_with(&format!("{says}dry; ")));
+    assert!(named, "{:?}", with_more.notes);
+    assert_eq!(with_more.read.records, report.read.records);
+}
+
+#[test]
+fn times_that_the_history_does_not_have_are_refused() {
+    let desk = Desk::new(SPRING, false);
+    let wet = desk.put("wet.json", &rule("wet", 10.0));
+    for (option, time, says) in [
+        ("--from", "2100-01-01T00:00:00Z", "and the history ends with 2013-"),
+        (
+            "--until",
+            "2001-01-01T00:00:00Z",
+            "and the history has no records by then",
+        ),
+    ] {
+        let settings = WrittenSettings::default().check().unwrap();
+        let arguments = desk.arguments(&["--rules", &wet, option, time]);
+        let error = report(&arguments, settings, &Handles::new().unwrap()).err().unwrap();
+        let usage = error.downcast_ref::<Usage>().unwrap();
+        assert!(
+            usage.0.starts_with(&format!("`{option}` is ")) && usage.0.contains(says),
+            "{usage}"
+        );
+    }
+}

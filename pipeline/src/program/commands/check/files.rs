@@ -26,11 +26,7 @@ pub enum Wanted {
 
 /// Reads a file, or all files of a folder; `TOPIC=FILE` says what a file holds whose name does not.
 pub fn read(path: &Path, wanted: Wanted, stock: &mut Stock) -> Result<()> {
-    let text = path.to_string_lossy();
-    let (named, path) = match text.split_once('=').map(|(name, path)| (Topic::from_name(name), path)) {
-        Some((Some(topic), path)) => (Some(topic), PathBuf::from(path)),
-        _ => (None, path.to_owned()),
-    };
+    let (named, path) = named(path);
     if !path.is_dir() {
         let topic = named.or_else(|| topic_of(&path, wanted));
         return read_file(&path, topic, wanted, stock);
@@ -49,6 +45,26 @@ pub fn read(path: &Path, wanted: Wanted, stock: &mut Stock) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The topic and the file of `TOPIC=FILE`; a topic may be called as files are, `assets`, where no file has the whole as its name.
+pub fn named(given: &Path) -> (Option<Topic>, PathBuf) {
+    let text = given.to_string_lossy();
+    let split = text.split_once('=').and_then(|(name, path)| {
+        let short = || topic_called(&name.to_ascii_lowercase()).filter(|_| !given.exists());
+        let topic = Topic::from_name(name).or_else(short)?;
+        Some((topic, PathBuf::from(path)))
+    });
+    split.map_or_else(|| (None, given.to_owned()), |(topic, path)| (Some(topic), path))
+}
+
+/// The input topic that is called so: `base.asset`, `asset` or `assets`.
+fn topic_called(name: &str) -> Option<Topic> {
+    let mut inputs = Topic::inputs();
+    inputs.find(|topic| {
+        let short = topic.name().rsplit('.').next().unwrap_or(topic.name());
+        name == topic.name() || name == short || name.strip_suffix('s') == Some(short)
+    })
 }
 
 /// A file that was given and cannot be read is wrong usage.
@@ -82,11 +98,7 @@ pub fn is_data(file: &Path) -> bool {
 /// The topic that a file's name tells: `base.asset.ndjson`, `asset.csv` or `assets.csv`.
 pub fn topic_of(file: &Path, wanted: Wanted) -> Option<Topic> {
     let stem = file.file_stem()?.to_str()?.to_ascii_lowercase();
-    let mut inputs = Topic::inputs();
-    let found = inputs.find(|topic| {
-        let short = topic.name().rsplit('.').next().unwrap_or(topic.name());
-        stem == topic.name() || stem == short || stem.strip_suffix('s') == Some(short)
-    });
+    let found = topic_called(&stem);
     // A pack of rules about permits is no table of permits.
     found.filter(|topic| {
         wanted == Wanted::Tables || matches!(*topic, Topic::IN_RULE | Topic::BASE_LIMIT) || stem.contains('.')
@@ -104,7 +116,33 @@ fn read_file(path: &Path, topic: Option<Topic>, wanted: Wanted, stock: &mut Stoc
         }
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    if let Some((found, give)) = otherwise(&bytes) {
+        return Err(unusable(path, found, give));
+    }
     read_bytes(path, &bytes, topic, wanted, stock)
+}
+
+/// What a file is that is no text, and how it can be read.
+fn otherwise(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let known: [(&[u8], _, _); 3] = [
+        (
+            b"PAR1",
+            "Apache Parquet by another name",
+            "it a name that ends in `.parquet`, or JSON, NDJSON or CSV",
+        ),
+        (
+            &[0x1f, 0x8b],
+            "packed with gzip",
+            "the file itself, JSON, NDJSON, CSV or Parquet",
+        ),
+        (
+            &[0x28, 0xb5, 0x2f, 0xfd],
+            "packed with Zstandard",
+            "the file itself, JSON, NDJSON, CSV or Parquet",
+        ),
+    ];
+    let found = known.into_iter().find(|(begins, ..)| bytes.starts_with(begins));
+    found.map(|(_, found, give)| (found, give))
 }
 
 /// Reads the rules or limits of a pack.
@@ -223,6 +261,47 @@ fn read_table(path: &Path, format: FileFormat, topic: Topic, wanted: Wanted, sto
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_is_told_with_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        for (begins, says) in [
+            (
+                &b"PAR1\x15\x04"[..],
+                "is Apache Parquet by another name; give it a name that ends in `.parquet`",
+            ),
+            (&[0x1f, 0x8b, 8, 0][..], "is packed with gzip; give the file itself"),
+            (
+                &[0x28, 0xb5, 0x2f, 0xfd, 0][..],
+                "is packed with Zstandard; give the file itself",
+            ),
+        ] {
+            let path = folder.path().join("rules.json");
+            fs::write(&path, begins).unwrap();
+            let error = read(&path, Wanted::Rules, &mut Stock::default())
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_topic_is_named_in_full_or_as_files_are() {
+        for (text, topic, path) in [
+            ("base.asset=a.csv", Some(Topic::BASE_ASSET), "a.csv"),
+            ("assets=x/a=b.csv", Some(Topic::BASE_ASSET), "x/a=b.csv"),
+            ("datastream=a.csv", Some(Topic::BASE_DATASTREAM), "a.csv"),
+            ("other=a.csv", None, "other=a.csv"),
+            ("a.csv", None, "a.csv"),
+        ] {
+            assert_eq!(named(Path::new(text)), (topic, PathBuf::from(path)), "{text}");
         }
     }
 }

@@ -43,11 +43,7 @@ impl Drop for Given {
 pub fn gather(named: &[PathBuf], mapping: &Mapping) -> Result<Vec<Given>> {
     let (mut given, mut problems) = (Vec::new(), Problems::default());
     for path in named {
-        let text = path.to_string_lossy();
-        let (topic, path) = match text.split_once('=').map(|(name, path)| (Topic::from_name(name), path)) {
-            Some((Some(topic), path)) => (Some(topic), PathBuf::from(path)),
-            _ => (None, path.clone()),
-        };
+        let (topic, path) = checked::named(path);
         let topic = topic.or(mapping.topic);
         if let Some(topic) = topic.filter(|topic| topic.direction() == Direction::Out) {
             problems.add(
