@@ -96,7 +96,7 @@ pub enum Command {
     /// Example: `riskflow replay --from 2024-07-24T00:00:00+08:00 --until 2024-07-26T00:00:00+08:00 --rules new/ --out exercise`
     #[command(after_help = EXIT_CODES)]
     Replay(ReplayArguments),
-    /// List the packs of rules that come with riskflow, or load packs or rules of your own.
+    /// List the packs of rules that come with riskflow, load packs or rules of your own, or run tests of rules.
     #[command(after_help = EXIT_CODES)]
     Rules(RulesArguments),
     /// Import files (CSV, Parquet, NDJSON, envelopes; plain, gzip, Zstandard; `-`) into the embedded log or Kafka.
@@ -175,8 +175,8 @@ pub struct CheckArguments {
     /// Check these rules and limits: files (JSON, NDJSON, CSV, Parquet) or folders of them. They stand over those of `--base` and `--live`.
     #[arg(long, num_args = 1.., value_name = "FILE|FOLDER")]
     pub rules: Vec<PathBuf>,
-    /// The rows that they are to meet: files named after their topic (`base.asset.ndjson`, `assets.csv`), or `TOPIC=FILE`, or folders
-    /// of such files as `riskflow generate --out` writes them.
+    /// The rows that they are to meet: files named after their topic (`base.asset.ndjson`, `assets.csv`), or `TOPIC=FILE` such as
+    /// `base.asset=my.csv` or `assets=my.csv`, or folders of such files as `riskflow generate --out` writes them.
     #[arg(long, num_args = 1.., value_name = "FILE|FOLDER")]
     pub base: Vec<PathBuf>,
     /// Read the input tables of the configured input, up to where they end now: what this version would refuse of them, before an

@@ -25,8 +25,9 @@ pub struct ImportArguments {
     /// How the files are written; by default as their names tell, and lines that look like envelopes are some.
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<ImportFormat>,
-    /// A column that has another name than its field, such as `sensor_id=datastream`; `COLUMN=` leaves one out. May be repeated.
-    #[arg(long = "map", value_name = "COLUMN=FIELD")]
+    /// A column that has another name than its field, such as `sensor_id=datastream`; `COLUMN=` leaves one out. May be repeated. With a
+    /// file before it, `rain.csv:mm=result`, it is of that file alone.
+    #[arg(long = "map", value_name = "[FILE:]COLUMN=FIELD")]
     pub map: Vec<String>,
     /// A field that is the same in all rows, such as `category=rain_gauge`; may be repeated.
     #[arg(long = "value", value_name = "FIELD=VALUE")]

@@ -46,6 +46,7 @@ pub fn import(arguments: &ImportArguments) -> Result<ExitCode> {
     }
     let mapping = Mapping::of(arguments)?;
     let given = gather(&arguments.files, &mapping)?;
+    mapping.files_are_among(given.iter().map(|file| &*file.name))?;
     let mut rejects = Rejects::new(&arguments.rejects, &given)?;
     let found = look_through(&given, &mapping, &mut rejects)?;
     rejects.finish()?;
@@ -154,8 +155,8 @@ fn each(given: &[Given], mapping: &Mapping, what: &'static str, take: &mut Take<
     let mut progress = Progress::new(what, given.iter().map(|file| file.bytes).sum());
     for file in given {
         let (mut failed, mut content) = (None, Content::default());
-        let form = (mapping.format(), file.topic);
-        let done = read_rows(&file.path, form, &mapping.columns, &read, &mut |row| {
+        let (form, columns) = ((mapping.format(), file.topic), mapping.columns_of(&file.name));
+        let done = read_rows(&file.path, form, columns, &read, &mut |row| {
             let ready = mapping.ready(&row);
             progress.set(read.load(Ordering::Relaxed));
             content.add(row.line, row.payload.unwrap_or(b"null"));

@@ -1,7 +1,8 @@
 //! From rows as others write them to records: columns with other names, fields that are the same everywhere, times without offset.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use jiff::civil::DateTime;
@@ -37,7 +38,9 @@ pub struct Mapping {
     /// How the files are written; by their names where it is not said.
     pub written: Option<ImportFormat>,
     /// What the columns are called.
-    pub columns: Columns,
+    columns: Columns,
+    /// The same of single files, by [`place`].
+    of_files: BTreeMap<PathBuf, Columns>,
     /// Fields that are the same everywhere, as JSON.
     values: BTreeMap<String, Box<RawValue>>,
     /// How far local times are ahead of UTC, such as `+08:00`.
@@ -84,7 +87,15 @@ impl Mapping {
             });
             pairs.collect()
         };
-        written.map.extend(pairs("--map", &arguments.map, &mut problems));
+        let mut maps: BTreeMap<PathBuf, BTreeMap<String, String>> = BTreeMap::new();
+        for given in &arguments.map {
+            let (file, pair) = of_file(given);
+            let pair = pairs("--map", &[pair.to_owned()], &mut problems);
+            match file {
+                Some(file) => maps.entry(place(file)).or_default().extend(pair),
+                None => written.map.extend(pair),
+            }
+        }
         let values = pairs("--value", &arguments.values, &mut problems);
         written.values.extend(
             values
@@ -95,11 +106,39 @@ impl Mapping {
         written.format = arguments.format.or(written.format);
         written.utc_offset = arguments.utc_offset.clone().or(written.utc_offset);
         written.time_unit = arguments.time_unit.or(written.time_unit);
-        let mapping = Self::check(written, &mut problems);
+        let mapping = Self::check(written, maps, &mut problems);
         Ok(problems.none_or(Some(mapping))?)
     }
 
-    fn check(written: Written, problems: &mut Problems) -> Self {
+    /// What the columns of a file are called.
+    pub fn columns_of(&self, file: &str) -> &Columns {
+        let own = if self.of_files.is_empty() {
+            None
+        } else {
+            self.of_files.get(&place(file))
+        };
+        own.unwrap_or(&self.columns)
+    }
+
+    /// Whether those that have columns of their own are among these files.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`] where one is not.
+    pub fn files_are_among<'a>(&self, files: impl Iterator<Item = &'a str>) -> Result<(), Usage> {
+        let files: BTreeSet<PathBuf> = files.map(place).collect();
+        let other = self.of_files.keys().find(|file| !files.contains(*file));
+        other.map_or(Ok(()), |other| {
+            let says = format!(
+                "`--map {}:…` is of a file that is not imported; give one of those that are",
+                other.display()
+            );
+            Err(Usage(says))
+        })
+    }
+
+    /// `maps`: what columns are called in single files; there these go before what is called so in all.
+    fn check(written: Written, maps: BTreeMap<PathBuf, BTreeMap<String, String>>, problems: &mut Problems) -> Self {
         let topic = written.topic.as_deref().and_then(|name| {
             let topic = Topic::from_name(name).filter(|topic| topic.direction() == Direction::In);
             if topic.is_none() {
@@ -112,22 +151,18 @@ impl Mapping {
             }
             topic
         });
-        if let Some(topic) = topic {
-            let known = fields(topic);
-            let given = written.map.values().chain(written.values.keys());
-            for field in given.filter(|field| !field.is_empty() && !known.contains_key(*field)) {
-                let names: Vec<&str> = known.keys().map(String::as_str).collect();
-                let give = format!("a field of {topic}: one of `{}`", names.join("`, `"));
-                problems.add("--map or --value", format!("to `{field}`"), give);
-            }
-        }
-        for (index, field) in written.map.values().enumerate().filter(|(_, field)| !field.is_empty()) {
-            let twice =
-                written.map.values().take(index).any(|other| other == field) || written.values.contains_key(field);
-            if twice {
-                problems.add("--map or --value", format!("to `{field}` twice"), "each field once");
-            }
-        }
+        let values: BTreeSet<&str> = written.values.keys().map(String::as_str).collect();
+        fields_fit(&written.map, &values, topic, problems);
+        let constants: BTreeSet<String> = written.values.keys().cloned().collect();
+        let of_files = maps.into_iter().map(|(file, own)| {
+            let mut fields = written.map.clone();
+            fields.retain(|_, field| field.is_empty() || !own.values().any(|other| other == field));
+            fields.extend(own);
+            fields_fit(&fields, &values, topic, problems);
+            let constants = constants.clone();
+            (file, Columns { fields, constants })
+        });
+        let of_files = of_files.collect();
         let offset = written.utc_offset.as_deref().and_then(|text| {
             let offset = offset(text);
             if offset.is_none() {
@@ -150,8 +185,9 @@ impl Mapping {
             written: written.format,
             columns: Columns {
                 fields: written.map,
-                constants: written.values.keys().cloned().collect(),
+                constants,
             },
+            of_files,
             times: times.collect(),
             values: written
                 .values
@@ -260,6 +296,41 @@ impl Mapping {
     }
 }
 
+/// Whether names of columns and values are of fields that there are, each once.
+fn fields_fit(map: &BTreeMap<String, String>, values: &BTreeSet<&str>, topic: Option<Topic>, problems: &mut Problems) {
+    let given: Vec<&str> = map
+        .values()
+        .map(String::as_str)
+        .filter(|field| !field.is_empty())
+        .collect();
+    if let Some(topic) = topic {
+        let known = fields(topic);
+        let all = given.iter().chain(values);
+        for field in all.filter(|field| !known.contains_key(**field)) {
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            let give = format!("a field of {topic}: one of `{}`", names.join("`, `"));
+            problems.add("--map or --value", format!("to `{field}`"), give);
+        }
+    }
+    for (index, field) in given.iter().enumerate() {
+        if given[..index].contains(field) || values.contains(field) {
+            problems.add("--map or --value", format!("to `{field}` twice"), "each field once");
+        }
+    }
+}
+
+/// The file that a `FILE:COLUMN=FIELD` is of, and the rest; a column may have a colon in its name, so the file must be there.
+fn of_file(given: &str) -> (Option<&str>, &str) {
+    let mut colons = given.match_indices(':').map(|(at, _)| (&given[..at], &given[at + 1..]));
+    let found = colons.find(|(file, _)| *file == "-" || Path::new(file).is_file());
+    found.map_or((None, given), |(file, pair)| (Some(file), pair))
+}
+
+/// Where a file is, however it is called.
+fn place(file: &str) -> PathBuf {
+    std::fs::canonicalize(file).unwrap_or_else(|_| PathBuf::from(file))
+}
+
 /// An offset from UTC as RFC 3339 has it.
 fn offset(text: &str) -> Option<String> {
     if text.eq_ignore_ascii_case("z") {
@@ -304,7 +375,7 @@ mod tests {
 
     fn mapping(written: Written) -> Result<Mapping, Problems> {
         let mut problems = Problems::default();
-        let mapping = Mapping::check(written, &mut problems);
+        let mapping = Mapping::check(written, BTreeMap::new(), &mut problems);
         problems.none_or(Some(mapping))
     }
 
@@ -382,6 +453,40 @@ mod tests {
         assert!(
             payload.contains(r#""quality":"suspect""#) && payload.contains(r#""result":1.50"#),
             "{payload}"
+        );
+    }
+
+    #[test]
+    fn columns_may_be_called_otherwise_in_one_file_of_several() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (one, other) = (file("one.csv"), file("two:a.csv"));
+        assert_eq!(of_file(&format!("{one}:a=b")), (Some(one.as_str()), "a=b"));
+        assert_eq!(of_file(&format!("{other}:a=b")), (Some(other.as_str()), "a=b"));
+        assert_eq!(of_file("wind:speed=result"), (None, "wind:speed=result"));
+        let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+        };
+        let written = Written {
+            map: pairs(&[("station", "datastream"), ("mm", "result")]),
+            ..Written::default()
+        };
+        let mut problems = Problems::default();
+        let maps = BTreeMap::from([(place(&one), pairs(&[("inches", "result")]))]);
+        let mapping = Mapping::check(written, maps, &mut problems);
+        assert!(problems.is_empty());
+        let fields = |file: &str| mapping.columns_of(file).fields.clone();
+        assert_eq!(fields(&one), pairs(&[("station", "datastream"), ("inches", "result")]));
+        assert_eq!(fields(&other), pairs(&[("station", "datastream"), ("mm", "result")]));
+        assert!(mapping.files_are_among([one.as_str()].into_iter()).is_ok());
+        let usage = mapping.files_are_among([other.as_str()].into_iter()).unwrap_err();
+        assert!(
+            usage.0.contains("one.csv:…` is of a file that is not imported"),
+            "{usage}"
         );
     }
 

@@ -97,9 +97,14 @@ fn against(points: &[(&String, f64, f64)], right: f64, top: f64, (below, beside)
             None => names.push((place, vec![value])),
         }
     }
-    for ((cx, cy), values) in names {
-        let shown = one_label(&values);
-        let _ = write!(out, r#"<text x="{}" y="{}">{}</text>"#, cx + 7, cy - 6, Plain(&shown));
+    let names = names.iter().map(|(place, values)| (*place, one_label(values)));
+    for name in spread(&names.collect::<Vec<_>>()) {
+        let (anchor, text) = (name.anchor, Plain(name.text));
+        let _ = write!(
+            out,
+            r#"<text x="{}" y="{}" text-anchor="{anchor}">{text}</text>"#,
+            name.x, name.y
+        );
     }
     let _ = write!(out, "{}", Label(x(right) + 8.0, TOP + HEIGHT + 4.0, "", below));
     let _ = write!(out, "{}", Label(LEFT - 60.0, TOP - 8.0, "", beside));
@@ -110,10 +115,74 @@ fn against(points: &[(&String, f64, f64)], right: f64, top: f64, (below, beside)
     )
 }
 
+/// A label where it is legible.
+struct Named<'a> {
+    x: i64,
+    y: i64,
+    anchor: &'static str,
+    text: &'a str,
+}
+
+impl Named<'_> {
+    /// About as much room as the text takes: left, right, top, bottom.
+    fn room(&self) -> [i64; 4] {
+        const CHARACTER: i64 = 8;
+        let width = CHARACTER * self.text.chars().count() as i64;
+        let left = if self.anchor == "end" { self.x - width } else { self.x };
+        [left, left + width, self.y - 12, self.y + 3]
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        let ([left, right, top, bottom], [from, to, above, below]) = (self.room(), other.room());
+        left < to && from < right && top < below && above < bottom
+    }
+}
+
+/// Labels beside their places, none over another: the first and the last before all others, and those for which there is no room left
+/// away. Their points tell their names all the same.
+fn spread(names: &[((i64, i64), String)]) -> Vec<Named<'_>> {
+    let between = names.get(1..names.len().saturating_sub(1)).unwrap_or_default();
+    let last = names.last().filter(|_| names.len() > 1);
+    let mut placed: Vec<Named<'_>> = Vec::new();
+    for ((cx, cy), text) in names.first().into_iter().chain(last).chain(between) {
+        let beside = [(7, -6, "start"), (7, 16, "start"), (-7, -6, "end"), (-7, 16, "end")];
+        let mut beside = beside.into_iter().map(|(right, down, anchor)| Named {
+            x: cx + right,
+            y: cy + down,
+            anchor,
+            text,
+        });
+        let free = beside.find(|name| !placed.iter().any(|other| name.overlaps(other)));
+        placed.extend(free);
+    }
+    placed
+}
+
 /// Values that come to the same place.
 fn one_label(values: &[&str]) -> String {
     match values {
         [first, _, .., last] => format!("{first} … {last}"),
         few => few.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_do_not_lie_over_each_other_and_the_ends_have_theirs() {
+        let dense: Vec<((i64, i64), String)> = (0..60)
+            .map(|at| ((200 + 3 * at, 100 + at % 2), format!("{at}.5")))
+            .collect();
+        let placed = spread(&dense);
+        for (index, one) in placed.iter().enumerate() {
+            assert!(placed[..index].iter().all(|other| !one.overlaps(other)), "{}", one.text);
+        }
+        assert!(placed.len() >= 6, "{}", placed.len());
+        assert_eq!((placed[0].text, placed[1].text), ("0.5", "59.5"));
+        let wide: Vec<((i64, i64), String)> = (0..5).map(|at| ((200 * at, 100), at.to_string())).collect();
+        assert_eq!(spread(&wide).len(), 5);
+        assert!(spread(&[]).is_empty() && spread(&wide[..1]).len() == 1);
     }
 }
