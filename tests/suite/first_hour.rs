@@ -275,7 +275,9 @@ fn acts(case: &str, act: impl Fn(&[&str]) -> Said) {
         (&said.json()["outcome"], &said.json()["event"]["refusal"]),
         (&json!("refused"), &json!("out_of_order"))
     );
-    act(&["nobody", "dispatch"]).ends(4, &["refused: unknown_case"]);
+    act(&["nobody", "dispatch"]).ends(2, &["there is no warning or incident `nobody`", "Nothing was appended"]);
+    act(&["nobody", "dispatch", "--unchecked"]).ends(4, &["refused: unknown_case"]);
+    act(&[&case[..8], "acknowledge", "--id", "a"]).ends(0, &["came before"]);
     act(&[case, "acknowledge", "--id", "a"]).ends(0, &["came before"]);
     act(&[case, "dispatch", "--time", "2021-01-01T00:00:00Z"]).ends(4, &["refused: too_late"]);
 }

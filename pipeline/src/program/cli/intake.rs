@@ -83,7 +83,7 @@ pub enum TimeUnit {
 /// What was done, about which warning, and by whom.
 #[derive(Debug, Args)]
 pub struct ActArguments {
-    /// The identifier of the warning or incident.
+    /// The identifier of the warning or incident, or how it begins: 8 characters or more.
     pub warning: String,
     /// What was done.
     #[arg(value_parser = verb())]
@@ -124,6 +124,9 @@ pub struct ActArguments {
     /// The identifier of the action; one that comes again changes nothing. A random one by default.
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+    /// Append it though the output of the job tells of no such warning yet: the identifier must be whole.
+    #[arg(long)]
+    pub unchecked: bool,
     /// Wait for what becomes of it, so long at most (30s): exit code 0 if it counts, 4 if it is refused, 5 if no job says.
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30s", require_equals = true)]
     pub wait: Option<String>,

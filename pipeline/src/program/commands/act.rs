@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+mod named;
 mod outcome;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -25,22 +26,26 @@ pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
     let (_, settings) = configuration::load(&arguments.config)?;
     configuration::needs(&settings, Topic::IN_ACTION)?;
     let now = Millis(wall_clock());
-    let payload = match payload(arguments, now) {
+    let patience = arguments.wait.as_deref().map(patience).transpose()?;
+    let warning = match arguments.unchecked {
+        true => arguments.warning.clone(),
+        false => named::whole(&settings, &arguments.warning)?,
+    };
+    let payload = match payload(arguments, &warning, now) {
         Ok(payload) => payload,
         Err(error) => {
             complain(&error);
             return Ok(ExitCode::from(EXIT_CONFIGURATION));
         }
     };
-    let patience = arguments.wait.as_deref().map(patience).transpose()?;
     // Looked at before there is anything to see, so that nothing is missed.
-    let watch = patience.map(|_| Watch::open(&settings, &payload.id, &arguments.warning, arguments.id.is_some()));
+    let watch = patience.map(|_| Watch::open(&settings, &payload.id, &warning, arguments.id.is_some()));
     let watch = watch.transpose().context("could not look for the outcome")?;
     let mut way_in =
         open_append(&settings.input, &settings.topics, Topic::IN_ACTION).context("could not open `in.action`")?;
     let record = InRecord {
         arrival: now,
-        key: arguments.warning.clone(),
+        key: warning,
         payload: Some(payload.record),
     };
     let answer = way_in.append(&[record]).pop();
@@ -75,7 +80,7 @@ struct Payload {
 }
 
 /// The action as JSON, checked as the job checks it.
-fn payload(arguments: &ActArguments, now: Millis) -> Result<Payload> {
+fn payload(arguments: &ActArguments, warning: &str, now: Millis) -> Result<Payload> {
     let text = |text: &Option<String>| text.as_deref().map(Text::from);
     let id = arguments.id.as_deref().map(Id::from);
     let id = id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string().into());
@@ -85,7 +90,7 @@ fn payload(arguments: &ActArguments, now: Millis) -> Result<Payload> {
         .ok_or_else(|| anyhow!("it is not known who did it: there is no login name (`$USER`); give `--actor NAME`"))?;
     let action = Action {
         id: id.clone(),
-        warning: arguments.warning.as_str().into(),
+        warning: warning.into(),
         action: arguments.verb,
         actor: actor.into(),
         role: arguments.role.as_str().into(),
