@@ -122,3 +122,17 @@ fn a_file_that_cannot_be_written_ends_what_comes_to_an_end() {
         "{said}"
     );
 }
+
+#[test]
+fn what_is_generated_says_which_file_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", folder.path().join("in.observation.ndjson")).unwrap();
+    let made = program(&["generate", "weather", "--out", folder.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(made.stderr).unwrap();
+    assert!(
+        made.status.code() == Some(1) && said.contains("in.observation.ndjson`") && said.contains("No space left"),
+        "{said}"
+    );
+}

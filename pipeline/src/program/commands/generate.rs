@@ -183,16 +183,21 @@ impl Place for Files {
         let Some(file) = self.files.get_mut(&record.topic) else {
             return Ok(());
         };
-        writeln!(file, "{}", envelope(record))?;
-        Ok(())
+        let topic = record.topic;
+        writeln!(file, "{}", envelope(record)).with_context(|| written(&self.folder, topic))
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.files
-            .values_mut()
-            .try_for_each(BufWriter::flush)
-            .context("could not write")
+        for (topic, file) in &mut self.files {
+            file.flush().with_context(|| written(&self.folder, *topic))?;
+        }
+        Ok(())
     }
+}
+
+/// Which file could not be written.
+fn written(folder: &Path, topic: Topic) -> String {
+    format!("could not write `{}`", folder.join(format!("{topic}.ndjson")).display())
 }
 
 /// Envelopes on standard output.
