@@ -83,7 +83,7 @@ impl End<'_> {
     /// # Errors
     ///
     /// Where it wrote nothing, for `--from` and `--until` name no time of the history; and where most of its records were refused. What a
-    /// job refused when it ran is refused as it ran: that is only told.
+    /// job refused when it ran is refused as it ran, and of a replay that went on the rest alone is known: that is only told.
     pub fn is_of_use(&self) -> Result<()> {
         if !self.goes_on {
             self.times_are_of_it()?;
@@ -94,8 +94,13 @@ impl End<'_> {
         }
         let letters = tail::read_with(self.settings, ("out.deadletter", ""), Topic::DEAD_LETTER);
         let said = refused.said();
-        if self.arguments.as_ran {
-            tell(format_args!("{said}, as when it ran: {letters} says why of each"));
+        let of_what = match (self.arguments.as_ran, self.goes_on) {
+            (true, _) => "as when it ran",
+            (false, true) => "of what was left of the history",
+            (false, false) => "",
+        };
+        if !of_what.is_empty() {
+            tell(format_args!("{said}, {of_what}: {letters} says why of each"));
             return Ok(());
         }
         let cure = refused.cure(self.settings, "--clock event-time");
