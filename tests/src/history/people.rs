@@ -63,7 +63,7 @@ pub fn semantics() -> Semantics {
             retain: Duration(90_000),
             flapping: FlappingSettings {
                 join: Duration(15_000),
-                within: Duration(40_000),
+                within: Duration(70_000),
                 calm: Duration(20_000),
             },
             deadlines: deadlines.map(|domain| domain.map(|level| level.map(Duration))),
