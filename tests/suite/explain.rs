@@ -176,7 +176,10 @@ fn an_asset_is_explained_level_by_level_and_by_what_was_known_then() {
     lines(
         -1.0,
         0.0,
-        &["blue    off: unknown", "last 10m >= 50 %: unknown  no observation"],
+        &[
+            "blue    off: unknown",
+            "last 10m >= 50 %: unknown (threshold of the datastream)  no observation",
+        ],
     );
     let waits = format!("blue    off: holds since {}, and must for 30s more (hold 1m)", at(5.0));
     lines(5.5, 6.0, &[&waits, "55 %, holds"]);

@@ -27,6 +27,8 @@ pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
     configuration::needs(&settings, Topic::IN_ACTION)?;
     let now = Millis(wall_clock());
     let patience = arguments.wait.as_deref().map(patience).transpose()?;
+    let mut way_in =
+        open_append(&settings.input, &settings.topics, Topic::IN_ACTION).context("could not open `in.action`")?;
     let warning = match arguments.unchecked {
         true => arguments.warning.clone(),
         false => named::whole(&settings, &arguments.warning)?,
@@ -41,8 +43,6 @@ pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
     // Looked at before there is anything to see, so that nothing is missed.
     let watch = patience.map(|_| Watch::open(&settings, &payload.id, &warning, arguments.id.is_some()));
     let watch = watch.transpose().context("could not look for the outcome")?;
-    let mut way_in =
-        open_append(&settings.input, &settings.topics, Topic::IN_ACTION).context("could not open `in.action`")?;
     let record = InRecord {
         arrival: now,
         key: warning,
