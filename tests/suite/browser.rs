@@ -62,11 +62,18 @@ fn draw(page: &Path, picture: &Path) -> Result<(), String> {
     // It may wait for a desktop that is not there.
     let mut limited = Command::new("timeout");
     limited.arg("120").arg(command.get_program()).args(command.get_args());
-    let output = limited.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    let output = limited
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| error.to_string())?;
     if picture.exists() {
         return Ok(());
     }
-    Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
+    Err(format!(
+        "{}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    ))
 }
 
 /// The rain pack over the first half of the real year of two stations, judged by made-up floods.
@@ -121,7 +128,8 @@ fn the_page_of_a_back_test_shows_its_warnings_in_both_languages() {
         if let Err(why) = draw(&file, &shot) {
             let required = std::env::var("RISKFLOW_REQUIRE_BROWSER").is_ok_and(|value| value == "1");
             assert!(!required, "Chromium draws nothing: {why}");
-            let not_run = "\n*** NOT RUN: a page in a real browser: Debian: apt-get install chromium fonts-noto-cjk ***";
+            let not_run =
+                "\n*** NOT RUN: a page in a real browser: Debian: apt-get install chromium fonts-noto-cjk ***";
             let _ = writeln!(std::io::stderr(), "{not_run}");
             return;
         }
@@ -135,7 +143,11 @@ fn the_page_of_a_back_test_shows_its_warnings_in_both_languages() {
             let found = picture.count(colour);
             assert!(found > least, "{language}: {found} pixels are {name}");
         }
-        assert!(picture.depth() > 1_000, "{language}: {} rows are drawn", picture.depth());
+        assert!(
+            picture.depth() > 1_000,
+            "{language}: {} rows are drawn",
+            picture.depth()
+        );
         pictures.push(picture);
     }
     assert!(pictures[0].0 != pictures[1].0, "both languages look the same");

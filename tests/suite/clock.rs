@@ -274,7 +274,9 @@ fn what_arrives_while_a_history_is_worked_off_is_not_of_the_future() {
     assert!(machine.open().is_empty(), "it is still at the first epoch");
     machine.observe("b", 10);
     machine.until("the first is high", |machine| machine.open().contains("high a"));
-    machine.until("both count", |machine| machine.open().contains("high b") || machine.refused() > 0);
+    machine.until("both count", |machine| {
+        machine.open().contains("high b") || machine.refused() > 0
+    });
     assert_eq!(machine.refused(), 0, "{:?}", machine.place.all(Topic::DEAD_LETTER));
     job.stop();
 }

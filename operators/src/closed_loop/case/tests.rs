@@ -350,7 +350,14 @@ fn limited(plan: &str, task: &str, minutes: Option<i64>) -> CaseRow {
 fn a_limit_that_goes_and_comes_again_is_missed_once() {
     let mut case = Driven::new();
     case.issue();
-    let limits = [(0, Some(5)), (6, None), (20, Some(8)), (30, Some(2)), (40, None), (50, Some(60))];
+    let limits = [
+        (0, Some(5)),
+        (6, None),
+        (20, Some(8)),
+        (30, Some(2)),
+        (40, None),
+        (50, Some(60)),
+    ];
     for (place, (minute, limit)) in limits.into_iter().enumerate() {
         if place > 0 {
             case.row(limited("plan", "a", limits[place - 1].1), -1);
