@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::admin::AdminClient;
@@ -114,6 +114,9 @@ pub(super) struct Context {
 
 /// So many reasons are kept.
 const FAILURES: usize = 3;
+
+/// So long a call that failed waits to be told why.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What librdkafka logs of a broker's connection that failed is `[thrd:…]: host:port/id: reason (after 3ms in state …)`: the
 /// reason with the broker.
@@ -344,8 +347,13 @@ pub(super) fn config(
     Ok(config)
 }
 impl BrokerError {
-    /// A client's brokers did not answer.
+    /// A client's brokers did not answer. Why a connection failed is told by another thread, maybe a moment after the call has
+    /// failed of it.
     pub(super) fn unavailable(kafka: &KafkaSettings, client: &Context, error: KafkaError) -> Self {
+        let until = Instant::now() + LAST_WORDS;
+        while client.failures().is_empty() && Instant::now() < until {
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
         Self::Unavailable {
             brokers: kafka.brokers.clone(),
             told: client.failures().into(),
