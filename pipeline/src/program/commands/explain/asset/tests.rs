@@ -163,7 +163,8 @@ fn what_is_not_there_is_said_with_near_names() {
             .to_string()
     };
     let expected = "there is no asset `tnak` in base.asset of the embedded log in data/log by 2025-01-01T00:04:00.000Z; there is `tank`; `riskflow tail base.asset` shows all";
-    assert_eq!(error("tnak", 4, None), expected);
+    let said = error("tnak", 4, None);
+    assert!(said.starts_with(expected), "{said}");
     assert!(
         error("tank", -3, None).starts_with("there is no asset `tank`"),
         "it came later"
