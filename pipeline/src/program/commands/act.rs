@@ -27,19 +27,18 @@ pub fn act(arguments: &ActArguments) -> Result<ExitCode> {
     configuration::needs(&settings, Topic::IN_ACTION)?;
     let now = Millis(wall_clock());
     let patience = arguments.wait.as_deref().map(patience).transpose()?;
+    // What is wrong in itself is said before anything is opened.
+    if let Err(error) = payload(arguments, &arguments.warning, now) {
+        complain(&error);
+        return Ok(ExitCode::from(EXIT_CONFIGURATION));
+    }
     let mut way_in =
         open_append(&settings.input, &settings.topics, Topic::IN_ACTION).context("could not open `in.action`")?;
     let warning = match arguments.unchecked {
         true => arguments.warning.clone(),
         false => named::whole(&settings, &arguments.warning)?,
     };
-    let payload = match payload(arguments, &warning, now) {
-        Ok(payload) => payload,
-        Err(error) => {
-            complain(&error);
-            return Ok(ExitCode::from(EXIT_CONFIGURATION));
-        }
-    };
+    let payload = payload(arguments, &warning, now)?;
     // Looked at before there is anything to see, so that nothing is missed.
     let watch = patience.map(|_| Watch::open(&settings, &payload.id, &warning, arguments.id.is_some()));
     let watch = watch.transpose().context("could not look for the outcome")?;
