@@ -1,7 +1,7 @@
 # What one does with this repository; `make` alone lists it. The work is done by cargo and by the scripts in deploy/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint chaos bench kafka-start kafka-stop
+.PHONY: help demo test lint chaos bench binary deb image kafka-start kafka-stop
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,16 @@ chaos: ## kills the job and the broker again and again; RISKFLOW_CRASHES says ho
 
 bench: ## throughput and memory against a plain loop, latency, and the hot path by itself
 	benches/run.sh
+
+# Artefacts go to target/dist. PROGRAM=FILE packs a program that is finished; without it a release build comes first.
+binary: ## target/dist/riskflow, stripped, with its debug information beside it
+	deploy/binary.sh $(if $(PROGRAM),--program $(PROGRAM))
+
+deb: binary ## a Debian package with a systemd unit, and one with the debug information
+	deploy/debian/build.sh
+
+image: binary ## a container image as an OCI layout, without an engine
+	deploy/container/build.sh
 
 kafka-start: ## a Kafka node on this machine, data in data/kafka; prints brokers=HOST:PORT
 	deploy/kafka/kafka.sh start --data data/kafka

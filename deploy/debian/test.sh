@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# Tests of the Debian package: how it is made, what its unit allows, and a life of it in a bare Debian 12.
+#
+#   test.sh [--program FILE] [--no-tree]
+#
+# The life needs root, debootstrap and a Debian mirror (RISKFLOW_DEBIAN_MIRROR, else the usual one): installed with nothing but what it
+# depends on, run as its user, upgraded, removed, purged. --no-tree leaves that out. systemd itself is not started: its
+# analysers read the unit.
+#
+# Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.
+set -euo pipefail
+
+# shellcheck source=deploy/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+here=$root/deploy/debian
+
+given='' tree=1
+while (($# > 0)); do
+    case $1 in
+        --program) given=$(value "$@"); shift 2 ;;
+        --no-tree) tree=0; shift ;;
+        -h | --help) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+done
+
+# What the unit may be exposed to at most, of 10, as systemd 252 counts.
+most_exposed=1.5
+
+program=$(program "$given")
+version=$(version_of "$program")
+work=$(mktemp -d)
+trap 'rm -rf --one-file-system "$work"' EXIT
+package=$work/riskflow_$version-1_$(dpkg --print-architecture).deb
+
+it "the package is built" "$here/build.sh" --program "$program" --out "$work"
+[[ -f $package ]] || { done_testing; exit 1; }
+
+same() {
+    mkdir "$work/again"
+    "$here/build.sh" --program "$program" --out "$work/again"
+    cmp "$package" "$work/again/${package##*/}"
+}
+it "built again it is the same, byte by byte" same
+
+inside() {
+    dpkg-deb -c "$package" >"$work/list"
+    grep -qE -- '-rwxr-xr-x root/root .* ./usr/bin/riskflow$' "$work/list"
+    awk '{ print $2 }' "$work/list" | none -v '^root/root$'
+    awk '{ print $1 }' "$work/list" | none -E '^.{5}w|^.{8}w'
+}
+it "all in it belongs to root, and nobody else writes it" inside
+
+if command -v lintian >/dev/null; then
+    # No man page yet; the first upload closes no bug; debhelper is not used.
+    it "lintian" lintian --allow-root --fail-on error,warning \
+        --suppress-tags no-manual-page,initial-upload-closes-no-bugs,maintainer-script-calls-systemctl "$package"
+else
+    not_run "lintian" "Debian: apt-get install lintian"
+fi
+
+if command -v systemd-analyze >/dev/null; then
+    unit=$work/riskflow.service
+    # The program is looked for on this machine, where the package is not installed.
+    sed "s|=/usr/bin/riskflow|=$program|" "$here/riskflow.service" >"$unit"
+    verified() {
+        local said
+        said=$(systemd-analyze verify --man=no "$unit" 2>&1)
+        printf '%s\n' "$said"
+        [[ -z $said ]]
+    }
+    it "systemd-analyze verify says nothing" verified
+    it "systemd-analyze security: at most $most_exposed of 10" \
+        systemd-analyze security --no-pager --offline=yes --threshold="${most_exposed/./}" "$unit"
+    printf '          %s\n' "$(systemd-analyze security --no-pager --offline=yes "$unit" | tail -n 1)"
+else
+    not_run "systemd-analyze" "Debian: apt-get install systemd"
+fi
+not_run "the unit under a running systemd" "tests start none; its sandbox is judged by systemd-analyze alone"
+
+it "check says ok of the configuration" "$program" check --config "$here/riskflow.toml"
+
+# The life of it, inside the tree; bash's own network is enough to ask it.
+life() {
+    cat <<'SCRIPT'
+set -euo pipefail
+export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
+step() { echo "-- $1"; }
+bare() { ! dpkg-query -W -f '${Package}\n' | grep -E -- '-dev$|^(gcc|g\+\+|cargo|rustc|make)$'; }
+step "no development packages"
+bare
+
+step "install"
+apt-get -q update >/dev/null
+apt-get -q install -y --no-install-recommends /packages/one.deb >/dev/null
+riskflow --version
+riskflow check --config /etc/riskflow/riskflow.toml >/dev/null
+getent passwd riskflow
+[[ $(stat -c '%a %U %G' /etc/riskflow/secrets) == '750 root riskflow' ]]
+bare
+
+# As the unit does.
+install -d -o riskflow -g riskflow -m 0750 /var/lib/riskflow
+as_user() { (cd /var/lib/riskflow && exec setpriv --reuid riskflow --regid riskflow --clear-groups --no-new-privs --bounding-set=-all "$@"); }
+get() { exec 3<>"/dev/tcp/127.0.0.1/$PORT" && printf 'GET %s HTTP/1.0\r\n\r\n' "$1" >&3 && cat <&3; }
+run_once() {
+    as_user riskflow run --config /etc/riskflow/riskflow.toml --set "http.listen=127.0.0.1:$PORT" 2>/tmp/log &
+    local job=$! until=$((SECONDS + 30)) status=0
+    until (get /readyz) 2>/dev/null | head -n 1 | grep -q ' 200 '; do
+        if ((SECONDS >= until)) || ! kill -0 "$job"; then cat /tmp/log; exit 1; fi
+        sleep 0.2
+    done
+    kill -TERM "$(pgrep -u riskflow -x riskflow)"
+    wait "$job" || status=$?
+    ((status == 0)) || { cat /tmp/log; echo "status $status"; exit 1; }
+}
+step "run as its user, until it is ready; SIGTERM"
+command -v pgrep >/dev/null || pgrep() { local p; for p in /proc/[0-9]*; do [[ $(cat "$p/comm" 2>/dev/null) == riskflow ]] && echo "${p#/proc/}"; done; }
+as_user riskflow rules load rain --config /etc/riskflow/riskflow.toml >/dev/null
+run_once
+[[ -d /var/lib/riskflow/checkpoints && -d /var/lib/riskflow/log ]]
+
+step "upgrade: what was changed in the configuration stays, and so do the data"
+echo '# ours' >>/etc/riskflow/riskflow.toml
+echo secret >/etc/riskflow/secrets/kafka-password
+apt-get -q install -y --no-install-recommends /packages/two.deb >/dev/null
+[[ $(dpkg-query -W -f '${Version}' riskflow) == 99.0-1 ]]
+grep -q '^# ours$' /etc/riskflow/riskflow.toml
+run_once
+as_user riskflow tail in.rule --config /etc/riskflow/riskflow.toml -n 1 | grep -q rain
+
+step "remove, purge"
+apt-get -q remove -y riskflow >/dev/null
+[[ ! -e /usr/bin/riskflow && -e /etc/riskflow/riskflow.toml ]]
+apt-get -q purge -y riskflow >/dev/null
+[[ ! -e /etc/riskflow && -d /var/lib/riskflow/log ]]
+step "done"
+SCRIPT
+}
+
+in_a_tree() {
+    local folder=$work/tree
+    debootstrap --variant=minbase bookworm "$folder" "${RISKFLOW_DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
+        { tail -n 5 "$work/debootstrap.log"; return 1; }
+    mkdir "$folder/packages"
+    cp "$package" "$folder/packages/one.deb"
+    dpkg-deb -R "$package" "$work/next"
+    sed -i 's/^Version: .*/Version: 99.0-1/' "$work/next/DEBIAN/control"
+    # Another default, so that dpkg has to choose.
+    echo '# theirs' >>"$work/next/etc/riskflow/riskflow.toml"
+    dpkg-deb --root-owner-group -Zgzip -z1 --build "$work/next" "$folder/packages/two.deb"
+    # An edited configuration is kept without asking.
+    echo 'force-confold' >"$folder/etc/dpkg/dpkg.cfg.d/test"
+    life >"$folder/packages/life"
+    # Its own mounts and processes: they end with it.
+    # shellcheck disable=SC2016 # for the shell in there
+    PORT=$((20000 + RANDOM % 12000)) unshare --mount --pid --fork --kill-child \
+        sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" bash /packages/life' sh "$folder"
+}
+name="a life in a bare Debian 12: installed, run, upgraded, removed, purged"
+if ((!tree)); then
+    not_run "$name" "--no-tree"
+elif ((EUID != 0)); then
+    not_run "$name" "needs root"
+elif ! command -v debootstrap >/dev/null; then
+    not_run "$name" "Debian: apt-get install debootstrap"
+else
+    it "$name" in_a_tree
+fi
+done_testing
