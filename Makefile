@@ -1,7 +1,7 @@
 # What one does with this repository; `make` alone lists it. The work is done by cargo and by the scripts in deploy/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint chaos bench binary deb image kafka-start kafka-stop
+.PHONY: help demo test lint chaos bench binary deb image chart manifests kafka-start kafka-stop
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,14 @@ deb: binary ## a Debian package with a systemd unit, and one with the debug info
 
 image: binary ## a container image as an OCI layout, without an engine
 	deploy/container/build.sh
+
+chart: ## the Helm chart as target/dist/riskflow-VERSION.tgz
+	@deploy/tools.sh install helm
+	PATH="$$PATH:$$(deploy/tools.sh path)" helm package deploy/helm/riskflow --destination target/dist
+
+manifests: ## writes anew what deploy/kubernetes takes from the chart
+	@deploy/tools.sh install helm
+	deploy/kubernetes/render.sh
 
 kafka-start: ## a Kafka node on this machine, data in data/kafka; prints brokers=HOST:PORT
 	deploy/kafka/kafka.sh start --data data/kafka
