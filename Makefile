@@ -1,7 +1,7 @@
 # What one does with this repository; `make` alone lists it. The work is done by cargo and by the scripts in deploy/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint chaos bench binary deb image chart manifests kafka-start kafka-stop
+.PHONY: help demo test lint chaos bench binary deb image chart manifests artefacts acceptance kafka-start kafka-stop
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ chaos: ## kills the job and the broker again and again; RISKFLOW_CRASHES says ho
 	@deploy/setup.sh test
 	RISKFLOW_CRASHES=$${RISKFLOW_CRASHES:-200} RISKFLOW_REQUIRE_KAFKA=1 deploy/test.sh --test suite -- --nocapture --include-ignored chaos simulation
 
+acceptance: ## what takes too long or needs too much for CI: artefacts in bare trees, manifests, a real Prometheus, 200 crashes
+	deploy/acceptance.sh
+
 bench: ## throughput and memory against a plain loop, latency, and the hot path by itself
 	benches/run.sh
 
@@ -40,6 +43,8 @@ image: binary ## a container image as an OCI layout, without an engine
 chart: ## the Helm chart as target/dist/riskflow-VERSION.tgz
 	@deploy/tools.sh install helm
 	PATH="$$PATH:$$(deploy/tools.sh path)" helm package deploy/helm/riskflow --destination target/dist
+
+artefacts: deb image chart ## all of these
 
 manifests: ## writes anew what deploy/kubernetes takes from the chart
 	@deploy/tools.sh install helm

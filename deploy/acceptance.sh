@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# What CI leaves out, since it takes too long, needs root, or more from registries than CI should: every test.sh below deploy/, and crashes
+# without end. Run before a release; what it prints is kept in target/acceptance.log.
+#
+#   acceptance.sh [--program FILE] [--only NAME]… [--list]
+#
+# NAME is a folder of deploy/ with a test.sh, or `chaos` (RISKFLOW_CRASHES of the job and of the broker, 200). Without --program a release
+# build comes first. Installs what it lacks into target/tools.
+#
+# Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.
+set -euo pipefail
+
+# shellcheck source=deploy/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+all=()
+for test in "$root"/deploy/*/test.sh; do
+    folder=${test%/test.sh}
+    all+=("${folder##*/}")
+done
+all+=(chaos)
+
+given='' only=()
+while (($# > 0)); do
+    case $1 in
+        --program) given=$(value "$@"); shift 2 ;;
+        --only) only+=("$(value "$@")"); shift 2 ;;
+        --list) printf '%s\n' "${all[@]}"; exit 0 ;;
+        -h | --help) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+done
+((${#only[@]} > 0)) || only=("${all[@]}")
+for name in "${only[@]}"; do
+    printf '%s\n' "${all[@]}" | grep -qx -- "$name" || fail "there is no test $name: --list" 2
+done
+
+log=$root/target/acceptance.log
+mkdir -p "$root/target"
+program=$(program "$given")
+"$root/deploy/tools.sh" install
+
+{
+    printf 'acceptance of %s, %s, %s\n' "$("$program" --version)" "$(git -C "$root" describe --always --dirty)" "$(date -u +%FT%TZ)"
+    wrong=()
+    for name in "${only[@]}"; do
+        printf '\n== %s (%s s)\n' "$name" "$SECONDS"
+        status=0
+        if [[ $name == chaos ]]; then
+            make --no-print-directory -C "$root" chaos || status=$?
+        else
+            "$root/deploy/$name/test.sh" --program "$program" || status=$?
+        fi
+        ((status == 0)) || wrong+=("$name (status $status)")
+    done
+    printf '\n== done in %s s\n' "$SECONDS"
+    ((${#wrong[@]} == 0)) || { printf 'failed: %s\n' "${wrong[@]}"; exit 1; }
+} 2>&1 | tee "$log"
