@@ -48,7 +48,7 @@ if has cargo-deny "cargo install cargo-deny --locked"; then
 fi
 
 if has shellcheck "Debian: apt-get install shellcheck"; then
-    mapfile -t scripts < <(git ls-files '*.sh' .ci/run deploy/debian/{postinst,postrm,prerm})
+    mapfile -t scripts < <(git ls-files '*.sh' .ci/run deploy/debian/{postinst,postrm,prerm} deploy/operate/systemctl)
     check "shellcheck" shellcheck "${scripts[@]}"
 fi
 

@@ -100,7 +100,6 @@ getent passwd riskflow
 bare
 
 # As the unit does.
-install -d -o riskflow -g riskflow -m 0750 /var/lib/riskflow
 as_user() { (cd /var/lib/riskflow && exec setpriv --reuid riskflow --regid riskflow --clear-groups --no-new-privs --bounding-set=-all "$@"); }
 get() { exec 3<>"/dev/tcp/127.0.0.1/$PORT" && printf 'GET %s HTTP/1.0\r\n\r\n' "$1" >&3 && cat <&3; }
 run_once() {

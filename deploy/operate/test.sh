@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# Follows docs/install.md and docs/operate.md line by line: each block of commands is run as it stands, in a bare Debian 12, and each command has to
+# end well. Then a cluster of two processes on this machine: one is killed, and the time is measured until all are back.
+#
+#   test.sh [--program FILE] [--no-tree]
+#
+# Needs root, debootstrap and a Debian mirror (RISKFLOW_DEBIAN_MIRROR, else the usual one); --no-tree leaves the documents out. In the tree
+# `systemctl` is a few lines that start the command of the unit as its user: no systemd runs there.
+#
+# Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.
+set -euo pipefail
+
+# shellcheck source=deploy/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+here=$root/deploy/operate
+
+given='' tree=1
+while (($# > 0)); do
+    case $1 in
+        --program) given=$(value "$@"); shift 2 ;;
+        --no-tree) tree=0; shift ;;
+        -h | --help) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+done
+needs python3 "Debian: apt-get install python3"
+needs curl "Debian: apt-get install curl"
+program=$(program "$given")
+version=$(version_of "$program")
+work=$(mktemp -d)
+started=()
+# shellcheck disable=SC2317 # the trap below comes here
+stop_all() {
+    local status=$?
+    trap - EXIT
+    ((${#started[@]} == 0)) || kill -KILL "${started[@]}" 2>/dev/null || true
+    wait 2>/dev/null
+    rm -rf --one-file-system "$work"
+    exit "$status"
+}
+trap stop_all EXIT
+
+# As many tests as blocks: names are those of the headings.
+if ((!tree)); then
+    not_run "docs/install.md and docs/operate.md, line by line" "--no-tree"
+elif ((EUID != 0)) || ! command -v debootstrap >/dev/null; then
+    not_run "docs/install.md and docs/operate.md, line by line" "needs root and debootstrap"
+else
+    folder=$work/tree
+    prepare() {
+        debootstrap --variant=minbase --include=curl bookworm "$folder" "${RISKFLOW_DEBIAN_MIRROR:-http://deb.debian.org/debian}" \
+            >"$work/debootstrap.log" 2>&1 || { tail -n 5 "$work/debootstrap.log"; return 1; }
+        "$root/deploy/debian/build.sh" --program "$program" --out "$work/packages"
+        mkdir "$folder/guide"
+        # The documents name the version of today.
+        cp "$work/packages/riskflow_$version-1_"*.deb "$folder/guide/"
+        dpkg-deb -R "$work/packages/riskflow_$version-1_"*.deb "$work/next"
+        sed -i 's/^Version: .*/Version: 99.0-1/' "$work/next/DEBIAN/control"
+        dpkg-deb --root-owner-group -Zgzip -z1 --build "$work/next" "$folder/guide/riskflow_new_amd64.deb"
+        install -m 0755 "$here/systemctl" "$folder/usr/local/bin/systemctl"
+        python3 "$here/blocks.py" "$version" "$folder/guide" "$root/docs/install.md" "$root/docs/operate.md" >"$work/blocks"
+    }
+    it "a bare Debian 12 with the package beside it" prepare
+    if [[ -s $work/blocks ]]; then
+        while IFS=$'\t' read -r block name why; do
+            if [[ -n $why ]]; then
+                not_run "$name" "$why"
+                continue
+            fi
+            # Loopback of its own: ports of the machine do not matter. A job goes on from one block to the next, so processes are the machine's.
+            # shellcheck disable=SC2016 # for the shell in there
+            followed() {
+                nsenter --net="$work/net" unshare --mount sh -c 'mount --bind /proc "$1/proc" && exec chroot "$1" /bin/bash "$2"' sh \
+                    "$folder" "/guide/$block" </dev/null
+            }
+            if [[ ! -e $work/net ]]; then
+                touch "$work/net"
+                unshare --net="$work/net" ip link set lo up
+            fi
+            # What installs packages needs the network; all else has none.
+            if grep -q 'apt-get' "$folder/guide/$block"; then
+                # The archive's packages were fetched with the tree, but for adduser.
+                chroot "$folder" apt-get -q install -y --download-only --no-install-recommends adduser ca-certificates libssl3 >/dev/null 2>&1 || true
+            fi
+            it "$name" followed
+        done <"$work/blocks"
+        umount "$work/net" 2>/dev/null || true
+        # The job of the last block.
+        [[ ! -e $folder/run/riskflow.pid ]] || started+=("$(cat "$folder/run/riskflow.pid")")
+    fi
+fi
+
+# Two processes on an embedded log that both see, which is as good as Kafka for this.
+port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+get() { curl --silent --noproxy '*' "$@"; }
+milliseconds() { date +%s%3N; }
+mkdir "$work/cluster"
+hosts="['127.0.0.1:$(port)', '127.0.0.1:$(port)']" http=("$(port)" "$(port)")
+cat >"$work/cluster/riskflow.toml" <<TOML
+version = 1
+input.path = "$work/cluster/log"
+output.path = "$work/cluster/log"
+checkpoint.path = "$work/cluster/checkpoints"
+checkpoint.interval = "1s"
+cluster.hosts = $hosts
+TOML
+processes=()
+start() {
+    "$program" run --config "$work/cluster/riskflow.toml" --set "cluster.process=$1" --set "http.listen=127.0.0.1:${http[$1]}" \
+        2>>"$work/cluster/$1.log" &
+    processes[$1]=$!
+    started+=($!)
+}
+# Process 0 is ready; process 1 lives and says that process 0 has the tables, with history worked off.
+all_ready() {
+    local until=$((SECONDS + 60))
+    until get "http://127.0.0.1:${http[0]}/readyz" | grep -q '^ready' &&
+        get "http://127.0.0.1:${http[1]}/readyz" | grep -q '^this process has no tables'; do
+        ((SECONDS < until)) || { tail -n 5 "$work/cluster/"*.log; return 1; }
+        sleep 0.05
+    done
+}
+ends_with() {
+    local status=0
+    wait "${processes[$1]}" || status=$?
+    [[ $status == "$2" ]] || { echo "process $1 ended with $status"; tail -n 5 "$work/cluster/$1.log"; return 1; }
+}
+alone() {
+    "$program" topics --create --config "$work/cluster/riskflow.toml" --set 'cluster.hosts=[]'
+    "$program" rules load --config "$work/cluster/riskflow.toml" --set 'cluster.hosts=[]'
+    "$program" generate storm --datastreams 2000 --hours 1 --to-log "$work/cluster/log"
+    "$program" run --config "$work/cluster/riskflow.toml" --set 'cluster.hosts=[]' --set "http.listen=127.0.0.1:${http[0]}" 2>"$work/cluster/alone.log" &
+    local job=$! until=$((SECONDS + 60))
+    until get --fail "http://127.0.0.1:${http[0]}/readyz"; do ((SECONDS < until)); sleep 0.1; done
+    sleep 3
+    kill -TERM "$job"
+    wait "$job"
+    "$program" checkpoint list --config "$work/cluster/riskflow.toml" | grep -q whole
+}
+it "one process, with a checkpoint" alone
+start 0
+start 1
+it "two processes go on from it" all_ready
+it "and from its checkpoint" grep -q 'going on after an earlier run' "$work/cluster/0.log"
+sleep 2
+began=$(milliseconds)
+kill -KILL "${processes[1]}"
+{ wait "${processes[1]}" || true; } 2>/dev/null
+# In this shell: only a parent can wait for it.
+status=0
+wait "${processes[0]}" || status=$?
+ended=$(($(milliseconds) - began))
+it "one of them is killed: the other ends with exit code 1" test "$status" = 1
+start 0
+start 1
+it "both again" all_ready
+printf '          killed; the other ended after %s ms, both ready again after %s ms, started at once\n' "$ended" "$(($(milliseconds) - began))"
+kill -TERM "${processes[1]}"
+statuses=''
+for process in 0 1; do
+    status=0
+    wait "${processes[$process]}" || status=$?
+    statuses+="$status "
+done
+it "SIGTERM to one: all end with exit code 0" test "$statuses" = "0 0 "
+# `verify` would also find one that the stop left unfinished.
+back() { "$program" checkpoint list --config "$work/cluster/riskflow.toml" | grep -q whole; }
+it "there are whole checkpoints" back
+not_run "two processes on Kafka and a bucket" "the test suite has them on Kafka (cargo test … --test suite kafka)"
+done_testing
