@@ -162,8 +162,8 @@ rules_twice() {
     "$program" rules load --config "$work/riskflow.toml" | tee "$work/second"
     none -iE '^[1-9][0-9]* (rules? )?loaded' "$work/second"
 }
-scraped() { get "http://127.0.0.1:$prometheus/api/v1/query" --data-urlencode 'query=up{job="riskflow"}' | grep -q '"1"\]'; }
-alerted() { get "http://127.0.0.1:$alertmanager/api/v2/alerts" | grep -q RiskflowDown; }
+scraped() { get "http://127.0.0.1:$prometheus/api/v1/query" --data-urlencode 'query=up{job="riskflow"}' | grep '"1"\]'; }
+alerted() { get "http://127.0.0.1:$alertmanager/api/v2/alerts" | grep RiskflowDown; }
 
 if ((!run)); then
     not_run "Kafka, riskflow, Prometheus and Alertmanager with these files" "--no-run"

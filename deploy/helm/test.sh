@@ -77,7 +77,7 @@ several() {
     grep -q 'publishNotReadyAddresses: true' "$work/cluster.yaml"
     "$python" "$kubernetes/pods.py" list <"$work/cluster.yaml" >"$work/pods"
     [[ $(wc -l <"$work/pods") == 3 ]]
-    grep -o 'riskflow-2\.riskflow-peers\.default\.svc\.cluster\.local:2101' "$work/pods" | wc -l | grep -qx 6
+    grep -o 'riskflow-2\.riskflow-peers\.default\.svc\.cluster\.local:2101' "$work/pods" | wc -l | grep -x 6
 }
 it "several processes: together, by name, no rolling update" several
 

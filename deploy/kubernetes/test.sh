@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Tests of the manifests for kustomize without a cluster: that they are what the chart gives, are valid, and what the program says of the
-# arguments and the configuration that each pod would get.
+# arguments and the configuration that each pod would get. Then two pods of the chart as they would be: the files of the image, read only,
+# each with an address of its own, found by name; one is killed, and both come back.
 #
 #   test.sh [--program FILE]
 #
-# Needs deploy/tools.sh install, and kubectl (or kustomize).
+# Needs deploy/tools.sh install, and kubectl; for the pods root and iproute2. Their network is of two namespaces without a way out.
 #
 # Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.
 set -euo pipefail
@@ -25,7 +26,17 @@ done
 needs kubectl "https://kubernetes.io/docs/tasks/tools"
 program=$(program "$given")
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+started=()
+# shellcheck disable=SC2317 # the trap below comes here
+stop_all() {
+    local status=$?
+    trap - EXIT
+    ((${#started[@]} == 0)) || kill -KILL "${started[@]}" 2>/dev/null || true
+    wait 2>/dev/null
+    rm -rf --one-file-system "$work"
+    exit "$status"
+}
+trap stop_all EXIT
 
 well() {
     kubectl kustomize "$here/$1" >"$work/$1.yaml"
@@ -39,8 +50,117 @@ it "cluster: two processes, a bucket, monitoring" well cluster
 moved() {
     mkdir "$work/mine"
     printf 'resources: [%s]\nnamespace: elsewhere\n' "$(realpath --relative-to="$work/mine" "$here/cluster")" >"$work/mine/kustomization.yaml"
-    kubectl kustomize "$work/mine" | "$python" "$here/pods.py" list | grep -q 'riskflow-1\.riskflow-peers\.elsewhere\.svc'
+    kubectl kustomize "$work/mine" | "$python" "$here/pods.py" list | grep 'riskflow-1\.riskflow-peers\.elsewhere\.svc'
 }
 it "in another namespace, pods find each other there" moved
 not_run "kubectl apply" "takes a cluster"
+
+# An embedded log on a claim that both mount stands for Kafka.
+render_pods() {
+    cat >"$work/riskflow.toml" <<'TOML'
+version = 1
+input.path = "/var/lib/riskflow/log"
+output.path = "/var/lib/riskflow/log"
+checkpoint.interval = "1s"
+TOML
+    "$(dirname "$python")/../../bin/helm" template riskflow "$root/deploy/helm/riskflow" --kube-version 1.32.0 --set-file config="$work/riskflow.toml" \
+        --set replicas=2,workers=2,createTopics=true,persistence.existingClaim=shared 2>/dev/null >"$work/pods.yaml"
+    "$python" "$here/pods.py" list <"$work/pods.yaml" >"$work/pods"
+    "$root/deploy/container/root.sh" "$program" "$work/root"
+    # Where a kubelet mounts its own.
+    : >"$work/root/etc/hosts"
+    install -d -o 65532 -g 65532 "$work/claim"
+    for index in 0 1; do
+        jq -rs ".[] | select(.pod == \"riskflow-$index\" and .container == \"riskflow\")" "$work/pods" >"$work/pod"
+        jq -r '"10.244.0.1'$index' " + .pod + "." + .subdomain + "." + .namespace + ".svc.cluster.local"' "$work/pod" >>"$work/hosts"
+    done
+    cat "$work/hosts"
+}
+# Two namespaces, and a wire between them.
+networks() {
+    local index
+    for index in 0 1; do
+        nsenter --target "${holders[index]}" --net ip link set lo up
+    done
+    nsenter --target "${holders[0]}" --net ip link add eth0 type veth peer name eth0 netns "${holders[1]}"
+    for index in 0 1; do
+        nsenter --target "${holders[index]}" --net ip address add "10.244.0.1$index/24" dev eth0
+        nsenter --target "${holders[index]}" --net ip link set eth0 up
+    done
+}
+# pod INDEX CONTAINER: runs it in the foreground.
+pod() {
+    local index=$1 config=$work/config-$1 arguments variables
+    jq -rs ".[] | select(.pod == \"riskflow-$index\" and .container == \"$2\")" "$work/pods" >"$work/pod-$1-$2"
+    mkdir -p "$config"
+    jq -rj .config "$work/pod-$1-$2" >"$config/riskflow.toml"
+    mapfile -t arguments < <(jq -r '.args[]' "$work/pod-$1-$2")
+    mapfile -t variables < <(jq -r '.env | to_entries[] | .key + "=" + .value' "$work/pod-$1-$2")
+    # shellcheck disable=SC2016 # for the shell in there
+    exec nsenter --target "${holders[index]}" --net unshare --mount sh -c 'root=$1; mount --bind "$root" "$root" && mount -o remount,bind,ro "$root" &&
+        mount --bind "$2" "$root/etc/riskflow" && mount --bind "$3" "$root/etc/hosts" && mount --bind "$4" "$root/var/lib/riskflow" &&
+        mount -t tmpfs none "$root/tmp" && shift 4 && exec env -i "$@"' sh "$work/root" "$config" "$work/hosts" "$work/claim" \
+        "${variables[@]}" "$(command -v chroot)" --userspec=65532:65532 "$work/root" /usr/bin/riskflow "${arguments[@]}"
+}
+ask() { nsenter --target "${holders[0]}" --net curl --silent --noproxy '*' "$@"; }
+topics() {
+    local first second
+    (pod 0 topics) &
+    first=$!
+    (pod 1 topics) &
+    second=$!
+    wait "$first"
+    wait "$second"
+}
+start() {
+    (pod "$1" riskflow) 2>>"$work/$1.log" &
+    processes[$1]=$!
+    started+=($!)
+}
+# As the probes and the service would: by address, and by the service's name.
+all_live() {
+    local until=$((SECONDS + 60))
+    until ask http://10.244.0.10:9464/readyz | grep '^ready' && ask --fail http://10.244.0.11:9464/healthz >/dev/null &&
+        ask http://10.244.0.11:9464/readyz | grep '^this process has no tables'; do
+        ((SECONDS < until)) || { tail -n 5 "$work/"*.log; return 1; }
+        sleep 0.1
+    done
+    ask --fail --header 'Host: riskflow.default.svc.cluster.local' http://10.244.0.10:9464/api/v1/warnings
+    ask --fail http://10.244.0.11:9464/metrics | grep '^riskflow_live '
+}
+if ((EUID != 0)) || ! command -v ip >/dev/null; then
+    not_run "two pods with the image's files, each with an address" "needs root, and ip (Debian: apt-get install iproute2)"
+else
+    it "two pods: their files, arguments, names" render_pods
+    holders=()
+    for index in 0 1; do
+        unshare --net sleep infinity &
+        holders+=($!)
+        started+=($!)
+    done
+    sleep 0.5
+    it "each has an address" networks
+    it "topics are made by both at once" topics
+    processes=()
+    start 0
+    start 1
+    it "they find each other by name, and probes and service answer" all_live
+    kill -KILL "${processes[1]}"
+    { wait "${processes[1]}" || true; } 2>/dev/null
+    status=0
+    wait "${processes[0]}" || status=$?
+    it "one of them is killed: the other ends with exit code 1" test "$status" = 1
+    start 1
+    sleep 1
+    start 0
+    it "started again, one a second later: both live" all_live
+    kill -TERM "${processes[0]}"
+    statuses=''
+    for index in 0 1; do
+        status=0
+        wait "${processes[$index]}" || status=$?
+        statuses+="$status "
+    done
+    it "SIGTERM to one: both end with exit code 0" test "$statuses" = "0 0 "
+fi
 done_testing

@@ -114,8 +114,8 @@ start() {
 # Process 0 is ready; process 1 lives and says that process 0 has the tables, with history worked off.
 all_ready() {
     local until=$((SECONDS + 60))
-    until get "http://127.0.0.1:${http[0]}/readyz" | grep -q '^ready' &&
-        get "http://127.0.0.1:${http[1]}/readyz" | grep -q '^this process has no tables'; do
+    until get "http://127.0.0.1:${http[0]}/readyz" | grep '^ready' &&
+        get "http://127.0.0.1:${http[1]}/readyz" | grep '^this process has no tables'; do
         ((SECONDS < until)) || { tail -n 5 "$work/cluster/"*.log; return 1; }
         sleep 0.05
     done
@@ -135,7 +135,7 @@ alone() {
     sleep 3
     kill -TERM "$job"
     wait "$job"
-    "$program" checkpoint list --config "$work/cluster/riskflow.toml" | grep -q whole
+    "$program" checkpoint list --config "$work/cluster/riskflow.toml" | grep whole
 }
 it "one process, with a checkpoint" alone
 start 0
@@ -164,7 +164,7 @@ for process in 0 1; do
 done
 it "SIGTERM to one: all end with exit code 0" test "$statuses" = "0 0 "
 # `verify` would also find one that the stop left unfinished.
-back() { "$program" checkpoint list --config "$work/cluster/riskflow.toml" | grep -q whole; }
+back() { "$program" checkpoint list --config "$work/cluster/riskflow.toml" | grep whole; }
 it "there are whole checkpoints" back
 not_run "two processes on Kafka and a bucket" "the test suite has them on Kafka (cargo test … --test suite kafka)"
 done_testing
