@@ -5,7 +5,7 @@
 #   acceptance.sh [--program FILE] [--only NAME]… [--list]
 #
 # NAME is a folder of deploy/ with a test.sh, or `chaos` (RISKFLOW_CRASHES of the job and of the broker, 200). Without --program a release
-# build comes first. Installs what it lacks into target/tools.
+# build comes first. Installs what it lacks: Debian packages (deploy/setup.sh acceptance), and validators into target/tools.
 #
 # Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.
 set -euo pipefail
@@ -37,6 +37,7 @@ done
 
 log=$root/target/acceptance.log
 mkdir -p "$root/target"
+"$root/deploy/setup.sh" acceptance
 program=$(program "$given")
 "$root/deploy/tools.sh" install
 

@@ -4,20 +4,21 @@
 #   setup.sh demo     to build riskflow: make demo
 #   setup.sh test     and for all tests, a Kafka of their own included: make test
 #   setup.sh lint     and for everything that make lint checks: .ci/run
+#   setup.sh acceptance   and for the artefacts and make acceptance, but for Go, Node and kubectl
 #   setup.sh --check … says what is missing, and installs nothing
 #
 # Without root it prints the line to run, and fails. Exit status: 0 nothing is missing any more; 1 something is; 2 wrong usage.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-usage() { sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 fail() { printf 'setup.sh: %s\n' "$1" >&2; exit 1; }
 
 only_check=0
 [[ ${1:-} != --check ]] || { only_check=1; shift; }
 (($# == 1)) || usage
 case $1 in
-    demo | test | lint) what=$1 ;;
+    demo | test | lint | acceptance) what=$1 ;;
     *) usage ;;
 esac
 
@@ -53,8 +54,21 @@ if [[ $what != demo ]]; then
     # promtool, which rules are compared with.
     needs prometheus promtool
 fi
-if [[ $what == lint ]]; then
+if [[ $what == lint || $what == acceptance ]]; then
     needs shellcheck shellcheck
+fi
+if [[ $what == acceptance ]]; then
+    # To pack a Debian package and a container image, and to look at both in trees of their own.
+    needs dpkg-dev dpkg-shlibdeps
+    needs fakeroot fakeroot
+    needs umoci umoci
+    needs skopeo skopeo
+    needs lintian lintian
+    needs debootstrap debootstrap
+    needs systemd-container systemd-nspawn
+    needs iproute2 ip
+    needs jq jq
+    needs prometheus-alertmanager amtool
 fi
 
 command -v cargo >/dev/null || [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]] ||
@@ -62,7 +76,7 @@ command -v cargo >/dev/null || [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]] ||
 
 # From PyPI, into target/. Where that cannot be reached its test is left out, and says so.
 s3_server() {
-    [[ $what == test ]] || return 0
+    [[ $what == test || $what == acceptance ]] || return 0
     deploy/s3.sh install || echo "setup: the S3-compatible server for tests could not be installed: its test is left out" >&2
 }
 

@@ -4,8 +4,8 @@
 #   test.sh [--program FILE] [--no-tree]
 #
 # The life needs root, debootstrap and a Debian mirror (RISKFLOW_DEBIAN_MIRROR, else the usual one): installed with nothing but what it
-# depends on, run as its user, upgraded, removed, purged. --no-tree leaves that out. systemd itself is not started: its
-# analysers read the unit.
+# depends on, run as its user, upgraded, removed, purged. With systemd-nspawn the same tree is booted, too, and the unit is started,
+# killed and stopped by its systemd. --no-tree leaves both out.
 #
 # Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.
 set -euo pipefail
@@ -76,8 +76,6 @@ if command -v systemd-analyze >/dev/null; then
 else
     not_run "systemd-analyze" "Debian: apt-get install systemd"
 fi
-not_run "the unit under a running systemd" "tests start none; its sandbox is judged by systemd-analyze alone"
-
 it "check says ok of the configuration" "$program" check --config "$here/riskflow.toml"
 
 # The life of it, inside the tree; bash's own network is enough to ask it.
@@ -156,6 +154,57 @@ in_a_tree() {
     PORT=$((20000 + RANDOM % 12000)) unshare --mount --pid --fork --kill-child \
         sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" bash /packages/life' sh "$folder"
 }
+# What the unit does under a systemd of its own: the sandbox lets it work, a kill starts it again, a wrong configuration does not.
+unit_life() {
+    cat <<'SCRIPT'
+set -euxo pipefail
+export RISKFLOW_CONFIG=/etc/riskflow/riskflow.toml
+said() { systemctl show riskflow --property "$1" --value; }
+ready() { curl --silent --fail --retry 50 --retry-delay 1 --retry-all-errors localhost:9464/readyz; }
+runuser -u riskflow -- riskflow topics --create
+systemctl enable --now riskflow
+ready
+grep -E '^Seccomp:[[:space:]]+2$' "/proc/$(said MainPID)/status"
+grep -E '^CapEff:[[:space:]]+0+$' "/proc/$(said MainPID)/status"
+systemctl kill --signal KILL riskflow
+sleep 3
+ready
+[[ $(said NRestarts) == 1 ]]
+systemctl stop riskflow
+[[ $(said Result) == success ]]
+echo 'nonsense = 1' >>"$RISKFLOW_CONFIG"
+systemctl start riskflow
+sleep 5
+[[ $(said ActiveState) == failed && $(said ExecMainStatus) == 2 && $(said NRestarts) == 0 ]]
+echo WELL
+SCRIPT
+}
+under_systemd() {
+    local folder=$work/tree
+    chroot "$folder" env DEBIAN_FRONTEND=noninteractive sh -c 'rm -rf /var/lib/riskflow &&
+        apt-get -q install -y --no-install-recommends systemd systemd-sysv dbus curl /packages/one.deb' >"$work/install.log" 2>&1 ||
+        { tail -n 5 "$work/install.log"; return 1; }
+    unit_life >"$folder/packages/unit-life"
+    cat >"$folder/etc/systemd/system/try.service" <<'UNIT'
+[Unit]
+After=network.target
+
+[Service]
+Type=oneshot
+StandardOutput=file:/packages/result
+StandardError=file:/packages/result
+ExecStart=/bin/bash /packages/unit-life
+ExecStopPost=/bin/systemctl poweroff --no-block
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+    ln -s /etc/systemd/system/try.service "$folder/etc/systemd/system/multi-user.target.wants/"
+    timeout --kill-after=5 120 systemd-nspawn --register=no --keep-unit --directory="$folder" --boot --private-network \
+        </dev/null >"$work/boot.log" 2>&1 || true
+    cat "$folder/packages/result" || tail -n 20 "$work/boot.log"
+    grep -x WELL "$folder/packages/result"
+}
 name="a life in a bare Debian 12: installed, run, upgraded, removed, purged"
 if ((!tree)); then
     not_run "$name" "--no-tree"
@@ -165,5 +214,11 @@ elif ! command -v debootstrap >/dev/null; then
     not_run "$name" "Debian: apt-get install debootstrap"
 else
     it "$name" in_a_tree
+    name="under a systemd of its own: sandboxed, killed, stopped, wrongly configured"
+    if command -v systemd-nspawn >/dev/null; then
+        it "$name" under_systemd
+    else
+        not_run "$name" "Debian: apt-get install systemd-container"
+    fi
 fi
 done_testing
