@@ -69,6 +69,9 @@ if [[ $what == acceptance ]]; then
     needs iproute2 ip
     needs jq jq
     needs prometheus-alertmanager amtool
+    # The page of a back-test is looked at.
+    needs chromium chromium
+    needs fonts-noto-cjk
 fi
 
 command -v cargo >/dev/null || [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]] ||
