@@ -334,6 +334,7 @@ impl Running {
     /// Asks process 0 to stop, and waits until it has; its exit code.
     pub fn ends_when_asked(&mut self) -> Option<i32> {
         let child = &mut self.processes[0];
+        await_handler(child);
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         child.wait().unwrap().code()
@@ -345,13 +346,30 @@ impl Running {
     }
 
     fn stop_each(mut self, asked: std::ops::Range<usize>) {
-        for child in &self.processes[asked] {
+        for child in &mut self.processes[asked] {
+            await_handler(child);
             let pid = child.id().to_string();
             assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         }
         for child in &mut self.processes {
             assert!(child.wait().unwrap().success(), "a job that is asked to stop ends well");
         }
+    }
+}
+
+/// Waits until a process handles SIGTERM: one that has only just begun is ended by it as any program is.
+fn await_handler(child: &mut Child) {
+    let until = Instant::now() + Duration::from_secs(60);
+    let handles = |child: &Child| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        // SIGTERM is 15, and the first bit stands for 1.
+        caught.is_some_and(|mask| mask & (1 << 14) != 0)
+    };
+    while !handles(child) && child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < until, "it never handles SIGTERM");
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 
