@@ -100,7 +100,7 @@ fn the_epochs_that_ran_give_the_same_bytes_at_any_speed_and_number_of_workers() 
     let (place, _checkpoints, _) = after_a_storm(61);
     let live = live(&place);
     let deltas = live.keys().filter(|(topic, _)| *topic == Topic::WARNING_DELTA).count();
-    assert!(deltas > 5, "a run in which nothing happens proves nothing: {deltas}");
+    assert!(deltas > 2, "a run in which nothing happens proves nothing: {deltas}");
     let ways: [&[&str]; 4] = [
         &["--set", "cluster.workers=1"],
         &["--set", "cluster.workers=2"],
