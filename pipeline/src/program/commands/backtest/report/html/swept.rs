@@ -83,18 +83,14 @@ fn against(points: &[(&String, f64, f64)], right: f64, top: f64, (below, beside)
     for (name, a, b) in points {
         let (cx, cy) = (x(*a), y(*b));
         let place = (cx.round() as i64, cy.round() as i64);
-        let value = name
-            .rsplit_once('=')
-            .filter(|_| !name.contains(' '))
-            .map_or(&***name, |(_, value)| value);
         let _ = write!(
             out,
             r##"<circle cx="{cx:.1}" cy="{cy:.1}" r="4" fill="#24364d"><title>{}</title></circle>"##,
             Plain(name)
         );
         match names.iter_mut().find(|(other, _)| *other == place) {
-            Some((_, names)) => names.push(value),
-            None => names.push((place, vec![value])),
+            Some((_, names)) => names.push(value_of(name)),
+            None => names.push((place, vec![value_of(name)])),
         }
     }
     let names = names.iter().map(|(place, values)| (*place, one_label(values)));
@@ -113,6 +109,12 @@ fn against(points: &[(&String, f64, f64)], right: f64, top: f64, (below, beside)
         Both("阈值扫描曲线", "the curve of the sweep"),
         &out,
     )
+}
+
+/// The value alone, where the point has one.
+fn value_of(name: &str) -> &str {
+    let value = name.rsplit_once('=').filter(|_| !name.contains(' '));
+    value.map_or(name, |(_, value)| value)
 }
 
 /// A label where it is legible.
