@@ -1,7 +1,7 @@
 //! Results as numbers that can be added up and compared exactly.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::unit::Fraction;
 
@@ -34,7 +34,7 @@ const KNOWN: usize = 65_536;
 /// In billionths: a decimal of up to six places as it is, all else as the double, half away from zero.
 pub fn billionths(result: f64) -> i128 {
     thread_local! {
-        static FOUND: RefCell<HashMap<u64, i128>> = RefCell::default();
+        static FOUND: RefCell<BTreeMap<u64, i128>> = RefCell::default();
     }
     FOUND.with_borrow_mut(|found| {
         if found.len() >= KNOWN {
