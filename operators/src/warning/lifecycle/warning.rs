@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use riskflow_model::Level;
-use riskflow_model::output::{Cause, DeltaKind, Explanation, WarningState};
+use riskflow_model::output::{Cause, DeltaKind, Explanation, SetDifference, WarningState};
 use serde::{Deserialize, Serialize};
 
 use super::past::{self, Episode, Past};
 use super::run::Runs;
+use super::sets::Against;
 use crate::warning::monitor::{Explained, Revision, Source, Track, forget_ended};
 
 /// One rule's warnings on the asset.
@@ -33,10 +34,14 @@ pub(in crate::warning) struct Warning {
     pub(super) shown: Option<Arc<WarningState>>,
     pub(super) runs: Runs,
     pub(super) past: Past,
+    /// Of a live one: the candidates that it is compared with.
+    pub(super) against: Against,
+    /// Of a candidate's: how it differs from the live one, as given out.
+    pub(super) difference: Option<Arc<SetDifference>>,
 }
 
 /// The part of one datastream or limit.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Member {
     track: Track,
     pub(super) stale: bool,
@@ -95,6 +100,17 @@ impl Warning {
         member.past.append(&mut revision.past);
         if let Some(explanation) = revision.explanation.take() {
             member.explanation = explanation;
+        }
+    }
+
+    /// Puts another in the place of a member, or none: all that followed from it is merged again.
+    pub(super) fn replace(&mut self, source: &Source, member: Option<Box<Member>>, cause: Option<Cause>) {
+        (self.stale_from, self.stale_until) = (i64::MIN, i64::MAX);
+        self.touched = true;
+        self.cause = self.cause.max(cause);
+        match member {
+            Some(member) => drop(self.members.insert(source.clone(), member)),
+            None => drop(self.members.remove(source)),
         }
     }
 

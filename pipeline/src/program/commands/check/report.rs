@@ -161,7 +161,7 @@ impl RuleRow {
     fn of(rule: &Rule, place: &str, met: MetBy) -> Self {
         let thresholds_of = met.thresholds_of.into_iter();
         Self {
-            id: Id::new(rule.record.id.clone()),
+            id: Id::new(rule.written().clone()),
             version: rule.record.version,
             name: rule.record.name.clone(),
             place: place.to_owned(),

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, anyhow};
 use riskflow::runtime::admission::{Admission, Admitted};
-use riskflow_config::{Clock, Input, InputRecord, Located, Regional, Rule, Settings};
+use riskflow_config::{Clock, Input, InputRecord, Located, Regional, Rule, Settings, resolve};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::RuleSet;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Key, Level, Lineage, Millis, Row, Shared, Text};
+use riskflow_model::{Duration, Id, Key, Level, Lineage, Millis, Row, Shared, Text};
 use riskflow_operators::warning::{Incoming, Inquiry, Look, Monitor, Specification, rule, specification_of};
 use serde::Serialize;
 
@@ -191,7 +192,8 @@ impl Run<'_> {
         let mut looks = self.inquiry.look(at);
         looks.retain(|look| is_wanted(&look.rule));
         looks.sort_by(|one, other| (&one.rule, &one.datastream).cmp(&(&other.rule, &other.datastream)));
-        let rules = self.rows.rules.values().filter(|rule| is_wanted(&rule.record.id));
+        let rules = self.rows.rules();
+        let rules = rules.iter().filter(|rule| is_wanted(&rule.record.id));
         let warned = rules.clone().filter_map(|rule| {
             let rule = &rule.record.id;
             let stood = self.inquiry.stood(&Id::new(rule.clone()), id, at)?;
@@ -259,7 +261,11 @@ struct Rows {
     lineage: Lineage,
     asset: Option<Shared<Asset>>,
     datastreams: BTreeMap<Key, Shared<Datastream>>,
-    rules: BTreeMap<Key, Rule>,
+    /// As written.
+    rules: BTreeMap<Text, Rule>,
+    /// The identifiers of rules and sets by key.
+    named: BTreeMap<Key, Text>,
+    sets: BTreeMap<Text, Shared<RuleSet>>,
     /// What each datastream was evaluated by last, with its identifier.
     given: BTreeMap<Key, (Id<Datastream>, Option<Box<Specification>>)>,
 }
@@ -284,9 +290,30 @@ impl Rows {
         } else if topic == Topic::BASE_DATASTREAM {
             put(&mut self.datastreams, key, row.and_then(Row::downcast::<Datastream>));
         } else if topic == Topic::IN_RULE {
-            let row = row.and_then(Row::downcast::<RuleRecord>);
-            put(&mut self.rules, key, row.map(|row| rule(&row)));
+            if let Some(id) = self.named.remove(&key) {
+                self.rules.remove(&id);
+            }
+            if let Some(row) = row.and_then(Row::downcast::<RuleRecord>) {
+                self.named.insert(key, row.id.clone());
+                self.rules.insert(row.id.clone(), rule(&row));
+            }
+        } else if topic == Topic::IN_RULESET {
+            // Of another kind than those of rules, whose keys may be the same.
+            let key = Key::of_parts(&["set", &key.to_string()]);
+            if let Some(id) = self.named.remove(&key) {
+                self.sets.remove(&id);
+            }
+            if let Some(row) = row.and_then(Row::downcast::<RuleSet>) {
+                self.named.insert(key, row.id.text().clone());
+                self.sets.insert(row.id.text().clone(), row);
+            }
         }
+    }
+
+    /// The rules of the live set, in the order of their identifiers.
+    fn rules(&self) -> Vec<Rule> {
+        let resolved = resolve(&self.rules, &self.sets, Duration::ZERO);
+        resolved.live().cloned().collect()
     }
 
     fn located(&self, asset: &Asset) -> Located {
@@ -303,8 +330,7 @@ impl Rows {
 
     /// What is to be evaluated otherwise than before.
     fn changed(&mut self, asset: &Id<Asset>) -> Vec<(Id<Datastream>, Option<Box<Specification>>)> {
-        let mut rules: Vec<Rule> = self.rules.values().cloned().collect();
-        rules.sort();
+        let rules = self.rules();
         let on = self.asset.clone().map(|row| {
             let located = self.located(&row);
             (row, located)

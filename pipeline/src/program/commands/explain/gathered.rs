@@ -11,6 +11,7 @@ use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::forecast::Forecast;
 use riskflow_model::output::Origin;
 use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::parts;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Id, Key, Millis};
 
@@ -54,6 +55,7 @@ impl Gathered {
             Topic::BASE_ASSET,
             Topic::BASE_DATASTREAM,
             Topic::IN_RULE,
+            Topic::IN_RULESET,
         ];
         let rows = tail::read_once(settings, &tables, &mut |record| reading.row(record));
         rows.context("could not read the rows")?;
@@ -160,8 +162,10 @@ impl<'a> Reading<'a> {
             self.assets.see(&asset.id, &asset.name);
         }
         if let Some(rule) = row.as_ref().and_then(|row| row.downcast_ref::<RuleRecord>()) {
-            self.rules.see(&rule.id, &rule.name);
-            self.rule_seen |= self.wanted.rule.is_some_and(|wanted| wanted == &*rule.id);
+            // It is asked for by what it is called in the live set, whichever that is.
+            let id = parts(&rule.id).1;
+            self.rules.see(id, &rule.name);
+            self.rule_seen |= self.wanted.rule.is_some_and(|wanted| wanted == id);
         }
         let is_asset = record.topic == Topic::BASE_ASSET && key == self.wanted.asset.key();
         self.asset_seen |= is_asset;

@@ -1,11 +1,16 @@
 //! The rows that meet, as the job lets them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use riskflow_config::{Givers, Located, Regional, Reports, Rule, Whose, given_by_asset, given_by_region, meet};
+use riskflow_config::{
+    Givers, Located, Regional, Reports, Rule, Standing, Whose, given_by_asset, given_by_region, meet, resolve,
+};
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::{RuleSet, parts};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Duration, Id, Key, Lineage, duration};
+use riskflow_model::{Duration, Id, Key, Lineage, Shared, Text, duration};
 use riskflow_operators::warning;
 
 use super::super::stock::Stock;
@@ -42,15 +47,43 @@ impl MetBy {
     }
 }
 
+/// Each rule once, as the live set has it or else as a candidate does: what is unmatched is told of the former only.
+fn standing<'a>(
+    rules: &'a BTreeMap<Text, Rule>,
+    sets: &BTreeMap<Text, Shared<RuleSet>>,
+) -> impl Iterator<Item = Rule> + use<'a> {
+    // How far back a candidate may look is the job's to say.
+    let resolved = resolve(rules, sets, Duration(i64::MAX)).rules;
+    rules.iter().map(move |(id, rule)| {
+        let forms = resolved.iter().filter(|form| form.written() == id);
+        let form = forms.max_by_key(|form| form.is_live());
+        form.cloned().unwrap_or_else(|| {
+            let set: Text = parts(id).0.into();
+            let nowhere = Standing {
+                live: false,
+                candidates: vec![set.clone()],
+                all: vec![set],
+            };
+            rule.in_sets(Arc::new(nowhere), Vec::new())
+        })
+    })
+}
+
 impl<'a> Tables<'a> {
     /// Of all rows.
     pub(super) fn of(stock: &'a Stock) -> Self {
         let mut tables = Self::default();
+        let mut rules: BTreeMap<Text, Rule> = BTreeMap::new();
+        let mut places: BTreeMap<Text, &str> = BTreeMap::new();
+        let mut sets: BTreeMap<Text, Shared<RuleSet>> = BTreeMap::new();
         for ((topic, key), (row, place)) in &stock.rows {
             if *topic == Topic::BASE_LIMIT {
                 tables.limits += 1;
-            } else if let Some(rule) = row.downcast_ref() {
-                tables.rules.push((warning::rule(rule), place));
+            } else if let Some(record) = row.downcast_ref::<RuleRecord>() {
+                rules.insert(record.id.clone(), warning::rule(record));
+                places.insert(record.id.clone(), place);
+            } else if let Some(set) = row.clone().downcast::<RuleSet>() {
+                sets.insert(set.id.text().clone(), set);
             } else if let Some(region) = row.clone().downcast::<Region>() {
                 tables.lineage.put(region.code, region.parent);
                 if !region.thresholds.is_empty() {
@@ -62,6 +95,12 @@ impl<'a> Tables<'a> {
                 tables.datastreams.push(datastream);
             }
         }
+        tables.rules = standing(&rules, &sets)
+            .map(|rule| {
+                let place = places[rule.written()];
+                (rule, place)
+            })
+            .collect();
         tables.rules.sort_by(|(a, _), (b, _)| a.cmp(b));
         tables.datastreams.sort_by(|a, b| a.id.cmp(&b.id));
         tables
@@ -128,7 +167,7 @@ impl<'a> Tables<'a> {
             });
             let warnings = rule.lint(&reports.collect::<Vec<_>>(), horizon).into_iter();
             warnings.map(move |warning| WarningRow {
-                rule: Id::new(rule.record.id.clone()),
+                rule: Id::new(rule.written().clone()),
                 place: (*place).to_owned(),
                 warning,
             })
