@@ -7,6 +7,7 @@ use riskflow_config::{
     Givers, Located, Regional, Reports, Rule, Standing, Whose, given_by_asset, given_by_region, meet, resolve,
 };
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::output::SetState;
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::ruleset::{RuleSet, parts};
 use riskflow_model::topic::Topic;
@@ -14,7 +15,7 @@ use riskflow_model::{Duration, Id, Key, Lineage, Shared, Text, duration};
 use riskflow_operators::warning;
 
 use super::super::stock::Stock;
-use super::{UnmatchedRow, WarningRow};
+use super::{SetRow, UnmatchedRow, WarningRow};
 
 /// What meets.
 #[derive(Default)]
@@ -26,6 +27,8 @@ pub(super) struct Tables<'a> {
     pub(super) datastreams: Vec<&'a Datastream>,
     lineage: Lineage,
     regional: Regional,
+    /// What each rule set is.
+    sets: Vec<SetState>,
     /// How many limits of work under permit there are.
     pub(super) limits: usize,
 }
@@ -48,12 +51,7 @@ impl MetBy {
 }
 
 /// Each rule once, as the live set has it or else as a candidate does: what is unmatched is told of the former only.
-fn standing<'a>(
-    rules: &'a BTreeMap<Text, Rule>,
-    sets: &BTreeMap<Text, Shared<RuleSet>>,
-) -> impl Iterator<Item = Rule> + use<'a> {
-    // How far back a candidate may look is the job's to say.
-    let resolved = resolve(rules, sets, Duration(i64::MAX)).rules;
+fn standing(rules: &BTreeMap<Text, Rule>, resolved: Vec<Rule>) -> impl Iterator<Item = Rule> {
     rules.iter().map(move |(id, rule)| {
         let forms = resolved.iter().filter(|form| form.written() == id);
         let form = forms.max_by_key(|form| form.is_live());
@@ -95,7 +93,10 @@ impl<'a> Tables<'a> {
                 tables.datastreams.push(datastream);
             }
         }
-        tables.rules = standing(&rules, &sets)
+        // How far back a candidate may look is the job's to say.
+        let resolved = resolve(&rules, &sets, Duration(i64::MAX));
+        tables.sets = resolved.states;
+        tables.rules = standing(&rules, resolved.rules)
             .map(|rule| {
                 let place = places[rule.written()];
                 (rule, place)
@@ -145,6 +146,16 @@ impl<'a> Tables<'a> {
             }));
         }
         (met, unmatched)
+    }
+
+    /// The rule sets with which something is wrong.
+    pub(super) fn sets(&self) -> Vec<SetRow> {
+        let wrong = self.sets.iter().filter(|state| !state.problems.is_empty());
+        let rows = wrong.map(|state| SetRow {
+            set: state.set.clone(),
+            problems: state.problems.clone(),
+        });
+        rows.collect()
     }
 
     fn located(&self, asset: &Asset) -> Located {
