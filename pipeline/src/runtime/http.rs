@@ -88,6 +88,8 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub struct WayIn {
     /// What appends them.
     pub to: Box<dyn Append>,
+    /// What appends which rule set is live, if anything does.
+    pub rule_sets: Option<Box<dyn Append>>,
     /// When one may have been done.
     pub times: Times,
 }
@@ -136,7 +138,13 @@ impl Server {
             (Some(settings), Some(way_in)) => {
                 let (writer, thread) = Writer::start(way_in.to)?;
                 threads.push(thread);
-                Some(Actions::new(settings, handles.clone(), writer, way_in.times))
+                let rule_sets = way_in.rule_sets.map(Writer::start).transpose()?;
+                let rule_sets = rule_sets.map(|(writer, thread)| {
+                    threads.push(thread);
+                    writer
+                });
+                let writers = (writer, rule_sets);
+                Some(Actions::new(settings, handles.clone(), writers, way_in.times))
             }
             _ => None,
         };

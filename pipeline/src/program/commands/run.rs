@@ -159,16 +159,17 @@ pub fn total(counts: &[(&str, u64)]) -> u64 {
 }
 
 fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<Server> {
-    let to = http
-        .actions
-        .is_some()
-        .then(|| open_append(&settings.input, &settings.topics, Topic::IN_ACTION));
-    let to = to.transpose().context("could not open the way in for actions")?;
+    let way_in = |topic: Topic| {
+        let open = || open_append(&settings.input, &settings.topics, topic);
+        let way_in = http.actions.is_some().then(open).transpose();
+        way_in.with_context(|| format!("could not open the way in, `{topic}`"))
+    };
+    let (to, rule_sets) = (way_in(Topic::IN_ACTION)?, way_in(Topic::IN_RULESET)?);
     let times = Times {
         horizon: settings.case.horizon,
         max_future: settings.time.max_future,
     };
-    let way_in = to.map(|to| WayIn { to, times });
+    let way_in = to.map(|to| WayIn { to, rule_sets, times });
     let server =
         Server::start(http, &settings.capabilities, handles.clone(), way_in).context("could not serve HTTP")?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };

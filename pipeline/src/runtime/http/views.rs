@@ -42,7 +42,8 @@ pub(super) fn routes(reader: &Reader) -> Router {
         .route("/api/v1/assets/{id}", get(asset))
         .route("/api/v1/warnings/{id}", get(warning))
         .route("/api/v1/warnings/history/{id}", get(past_warning))
-        .route("/api/v1/cases/{id}", get(case));
+        .route("/api/v1/cases/{id}", get(case))
+        .route("/api/v1/rulesets/{set}/difference", get(difference));
     for list in LISTS.iter() {
         let path = format!("/api/v1/{}", list.about.name);
         let show = async move |reader: State<Reader>, given: Pairs| show(&reader, list, given).await;
@@ -104,6 +105,10 @@ async fn index(State(reader): State<Reader>) -> Response {
         ),
         ("/api/v1/warnings/history/{id}", "one warning that is over"),
         ("/api/v1/cases/{id}", "one case"),
+        (
+            "/api/v1/rulesets/{set}/difference",
+            "where a set warns otherwise than the live one; narrowed as the list is",
+        ),
         ("/metrics", "metrics, as Prometheus reads them"),
         ("/healthz", "200 while the process is alive"),
         (
@@ -125,7 +130,7 @@ async fn index(State(reader): State<Reader>) -> Response {
             "lists give at most `limit` items ({PAGE}; up to {LARGEST_PAGE}) in the order of their keys; where there are more, `next` \
              is the key to give as `after`"
         ),
-        "actions": "POST /api/v1/warnings/{id}/actions, where `http.actions` is on",
+        "actions": "POST /api/v1/warnings/{id}/actions and /api/v1/rulesets/{set}/promote, where `http.actions` is on",
     });
     let text = format!("{text:#}\n");
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
@@ -299,6 +304,21 @@ async fn past_warning(State(reader): State<Reader>, path: Named, request: Reques
     item(&reader, path, &request, "warning that is over", |tables, id| {
         tables.get::<PastWarning>(id).map(|row| json!({ "item": row }))
     })
+}
+
+/// The list of differences, of one set.
+async fn difference(reader: State<Reader>, path: Named, given: Pairs) -> Response {
+    let Path(set) = match path {
+        Ok(path) => path,
+        Err(error) => return refused(error.body_text()),
+    };
+    let list = LISTS.iter().find(|list| list.topic == Topic::RULESET_DIFFERENCE);
+    let list = list.expect("the table says how it is listed");
+    let of_set = given.map(|Given(mut pairs)| {
+        pairs.push(("set".to_owned(), set));
+        Given(pairs)
+    });
+    show(&reader, list, of_set).await
 }
 
 async fn case(State(reader): State<Reader>, path: Named, request: Request) -> Response {
