@@ -202,7 +202,9 @@ impl Oracle {
         (entries, data): (&BTreeMap<Place, BTreeMap<Member, Cause>>, &BTreeMap<Key, Cause>),
         expected: &mut Expected,
     ) {
-        let known: BTreeSet<Text> = self.candidates.keys().cloned().collect();
+        // A set without rules warns of nothing, and that is a difference.
+        let mut known: BTreeSet<Text> = self.in_force.iter().flatten().cloned().collect();
+        known.extend(self.candidates.keys().cloned());
         let mut of_sets: BTreeMap<Text, Levels> = known.into_iter().map(|set| (set, Levels::new())).collect();
         of_sets.extend(levels.into_iter().filter_map(|(place, levels)| Some((place?, levels))));
         let (mut states, mut differences) = (BTreeMap::new(), BTreeMap::new());
