@@ -122,6 +122,8 @@ struct Change<'a> {
     datastream: Watched,
     city: &'a super::City,
     came_or_went: Cause,
+    /// Whether a place had any level of a member up to now.
+    was_on: &'a dyn Fn(&Place, &Member) -> bool,
 }
 
 impl Oracle {
@@ -150,6 +152,15 @@ impl Oracle {
                 }
             }
         }
+        let (live, candidates) = (&self.levels, &self.candidates);
+        let was_on = |place: &Place, member: &Member| {
+            let levels = match place {
+                None => Some(live),
+                Some(set) => candidates.get(set).map(|candidate| &candidate.levels),
+            };
+            let found = levels.and_then(|levels| levels.get(member));
+            found.is_some_and(|(track, _)| !track.is_empty())
+        };
         for (key, stream) in &mut self.streams {
             let datastream = self.datastreams[key].clone();
             let asset = self.assets.get(&datastream.asset.key()).cloned();
@@ -184,6 +195,7 @@ impl Oracle {
                 } else {
                     Cause::BaseChange
                 },
+                was_on: &was_on,
             };
             let Specified { next, causes: of_this } = change.specified(wanted);
             stream.entries = next;
@@ -395,7 +407,16 @@ impl Change<'_> {
         for (place, wanted) in places {
             let old = self.old(place, id);
             let stays = old.is_some_and(|old| source.as_ref().is_some_and(|source| alike(old, source)));
-            let moved = (!stays).then_some(self.came_or_went);
+            // What comes from elsewhere comes as it stood; what the records of this epoch make of it is theirs.
+            let carries = source.as_ref().is_none_or(|source| {
+                let from = |(place, entries): (&Place, &BTreeMap<Id<RuleRecord>, Entry>)| {
+                    let old = entries.get(id).filter(|old| alike(old, source));
+                    old.is_some_and(|old| (self.was_on)(place, &self.member(id, old)))
+                };
+                let here = old.is_some_and(|old| (self.was_on)(place, &self.member(id, old)));
+                here || self.stream.entries.iter().any(from)
+            });
+            let moved = (!stays && carries).then_some(self.came_or_went);
             if let Some(cause) = edit.max(moved) {
                 let causes = found.causes.entry(place.clone()).or_default();
                 if let Some(old) = old.filter(|old| old.asset != next.asset) {

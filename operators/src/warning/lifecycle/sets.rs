@@ -102,9 +102,9 @@ impl LifecycleState {
             if member.is_some() || self.warnings.contains_key(&key) {
                 let warning = self.warnings.entry(key).or_default();
                 warning.reach = warning.reach.max(reach);
+                let left = warning.replace(&revision.source, member, one.cause);
                 // Who changes rules does not say that what they found never was; another form in their place does.
-                warning.went |= one.from.is_none() && one.cause.is_some();
-                warning.replace(&revision.source, member, one.cause);
+                warning.went |= one.from.is_none() && left;
             }
         }
     }
@@ -212,7 +212,7 @@ mod tests {
         let moves = moves.iter().map(|(to, from)| Move {
             to: to.clone(),
             from: from.clone(),
-            cause: Some(Cause::RuleChange),
+            cause: Cause::RuleChange,
         });
         Revision {
             from: i64::MAX,

@@ -103,15 +103,22 @@ impl Warning {
         }
     }
 
-    /// Puts another in the place of a member, or none: all that followed from it is merged again.
-    pub(super) fn replace(&mut self, source: &Source, member: Option<Box<Member>>, cause: Option<Cause>) {
+    /// Puts another in the place of a member, or none: all that followed from it is merged again. Whether the one that left had a
+    /// level at any time.
+    pub(super) fn replace(&mut self, source: &Source, member: Option<Box<Member>>, cause: Cause) -> bool {
         (self.stale_from, self.stale_until) = (i64::MIN, i64::MAX);
         self.touched = true;
-        self.cause = self.cause.max(cause);
-        match member {
-            Some(member) => drop(self.members.insert(source.clone(), member)),
-            None => drop(self.members.remove(source)),
+        let was_on = |member: &Member| !member.track.is_empty();
+        let comes = member.as_deref().is_some_and(was_on);
+        let left = match member {
+            Some(member) => self.members.insert(source.clone(), member),
+            None => self.members.remove(source),
+        };
+        let leaves = left.as_deref().is_some_and(was_on);
+        if comes || leaves {
+            self.cause = self.cause.max(Some(cause));
         }
+        leaves
     }
 
     /// Takes in what a member says, outside of any epoch, and forgets nothing.

@@ -131,8 +131,8 @@ pub struct Move {
     pub to: Place,
     /// Where that stood until now; `None`: nothing stands there. All moves of an epoch are done at once.
     pub from: Option<Place>,
-    /// Why, where any of what goes or comes was ever on.
-    pub cause: Option<Cause>,
+    /// Why.
+    pub cause: Cause,
 }
 
 /// What a level rested on.

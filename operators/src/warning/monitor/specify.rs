@@ -179,9 +179,7 @@ fn moves(
             if before == after {
                 return None;
             }
-            let mut both = before.into_iter().chain(after);
             let from = after.and_then(|after| old[after].entry.rule.standing().places().next());
-            let cause = both.any(|watch| old[watch].was_ever_on()).then_some(cause);
             Some(Move { to, from, cause })
         });
         let moves: ThinVec<Move> = moves.collect();
