@@ -374,7 +374,9 @@ impl Change<'_> {
         let all = || self.stream.entries.values().filter_map(|entries| entries.get(id));
         let first = all().find(|old| decide_alike(old, &wanted)).cloned();
         let same = first.clone().filter(|old| alike(old, &wanted));
-        let counted = || places.keys().chain([&None]).find_map(|place| self.old(place, id));
+        let own = || places.keys().find_map(|place| self.old(place, id));
+        let of_live = || self.old(&None, id).filter(|old| old.asset == wanted.asset);
+        let counted = || own().or_else(of_live);
         let source = first.or_else(|| counted().cloned());
         let edit = source.as_ref().filter(|_| same.is_none()).map(|source| {
             if self.is_written_alike(id, source, places) {

@@ -72,7 +72,8 @@ impl Monitor {
         };
         self.limit_sight(now, known);
         let old: Vec<Watch> = known.watches.drain(..).collect();
-        let sources: Vec<Option<usize>> = entries.iter().map(|entry| source(&old, entry)).collect();
+        let sources = entries.iter().map(|entry| source(&old, entry, kept.asset));
+        let sources: Vec<Option<usize>> = sources.collect();
         if kept.asset {
             parting
                 .moved
@@ -131,15 +132,16 @@ fn is_of_rule(watch: &Watch, entry: &Entry) -> bool {
     watch.entry.rule.record.id == entry.rule.record.id
 }
 
-/// The watch from which that of an entry goes on: the same one; else the one that counted in its sets, the live one first; else the
-/// live one.
-fn source(old: &[Watch], entry: &Entry) -> Option<usize> {
+/// The watch from which that of an entry goes on: the same one; else the one that counted in its sets, the live one first; else, on
+/// the same asset, the live one.
+fn source(old: &[Watch], entry: &Entry, same_asset: bool) -> Option<usize> {
     let same = old.iter().position(|watch| watch.entry.is_same(entry));
     let counted = |place: Place| {
         old.iter()
             .position(|watch| is_of_rule(watch, entry) && watch.entry.rule.standing().has(&place))
     };
-    let mut places = entry.rule.standing().places().chain([Place::Live]);
+    let live = same_asset.then_some(Place::Live);
+    let mut places = entry.rule.standing().places().chain(live);
     same.or_else(|| places.find_map(counted))
 }
 
