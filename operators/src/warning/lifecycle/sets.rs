@@ -76,10 +76,12 @@ impl LifecycleState {
                 }
             }
         }
+        // What came to its end knows the sets of before.
+        let knows = standing.live && !revision.gone;
         if let Some(live) = self
             .warnings
             .get_mut(&key(&revision.rule, &Place::Live))
-            .filter(|_| standing.live)
+            .filter(|_| knows)
         {
             live.against = standing.all.iter().cloned().collect();
         }
