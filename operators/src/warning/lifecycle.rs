@@ -213,9 +213,9 @@ impl Fold for Lifecycle {
         true
     }
 
-    fn record(&mut self, _now: Millis, _key: Key, state: &mut LifecycleState, revision: &mut Revision) {
+    fn record(&mut self, now: Millis, _key: Key, state: &mut LifecycleState, revision: &mut Revision) {
         if revision.standing.is_some() {
-            return state.revise_in_sets(revision);
+            return state.revise_in_sets(revision, (now - self.remember).0);
         }
         state
             .warnings

@@ -167,10 +167,7 @@ pub(super) fn decide_alike(a: &Entry, b: &Entry) -> bool {
             entry.rule.levels.clone(),
         )
     };
-    plan(a) == plan(b)
-        && a.thresholds == b.thresholds
-        && a.conversion == b.conversion
-        && a.on_event == b.on_event
+    plan(a) == plan(b) && a.thresholds == b.thresholds && a.conversion == b.conversion && a.on_event == b.on_event
 }
 
 /// The thresholds for a rule, nearest first.

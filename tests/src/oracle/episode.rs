@@ -138,7 +138,7 @@ impl Oracle {
     }
 
     /// So long after its end an episode is remembered.
-    fn remember(&self) -> i64 {
+    pub(super) fn remember(&self) -> i64 {
         let time = &self.semantics.time;
         time.horizon.0 + time.retain.0.max(6 * 60 * 60 * 1_000)
     }

@@ -10,7 +10,7 @@ use riskflow_model::output::{Cause, WarningState};
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::ruleset::{Adjust, RuleSet};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Key, Shared, Text};
+use riskflow_model::{Id, Key, Level, Shared, Text};
 use serde_json::{Value, json};
 
 use super::entry::{Entry, Stream, alike, decide_alike};
@@ -122,7 +122,7 @@ struct Change<'a> {
     datastream: Watched,
     city: &'a super::City,
     came_or_went: Cause,
-    /// Whether a place had any level of a member up to now.
+    /// Whether a place had a level of a member that is remembered.
     was_on: &'a dyn Fn(&Place, &Member) -> bool,
 }
 
@@ -152,6 +152,7 @@ impl Oracle {
                 }
             }
         }
+        let remembered = now - self.remember();
         let (live, candidates) = (&self.levels, &self.candidates);
         let was_on = |place: &Place, member: &Member| {
             let levels = match place {
@@ -159,7 +160,8 @@ impl Oracle {
                 Some(set) => candidates.get(set).map(|candidate| &candidate.levels),
             };
             let found = levels.and_then(|levels| levels.get(member));
-            found.is_some_and(|(track, _)| !track.is_empty())
+            let last = found.and_then(|(track, _)| track.last());
+            last.is_some_and(|(time, level)| *level > Level::None || *time > remembered)
         };
         for (key, stream) in &mut self.streams {
             let datastream = self.datastreams[key].clone();

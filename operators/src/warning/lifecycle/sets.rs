@@ -58,11 +58,12 @@ struct Arrival {
 }
 
 impl LifecycleState {
-    /// Takes in what a member says that counts in several places, or where members count from now on.
-    pub(super) fn revise_in_sets(&mut self, revision: &mut Revision) {
+    /// Takes in what a member says that counts in several places, or where members count from now on. What ended at or before `forget`
+    /// is forgotten.
+    pub(super) fn revise_in_sets(&mut self, revision: &mut Revision, forget: i64) {
         let standing = revision.standing.clone().unwrap_or_default();
         match revision.moves.take() {
-            Some(moves) => self.relocate(&moves, revision),
+            Some(moves) => self.relocate(&moves, revision, forget),
             None => {
                 let mut places: Vec<Place> = standing.places().collect();
                 let last = places.pop();
@@ -88,7 +89,7 @@ impl LifecycleState {
     }
 
     /// All moves at once: what comes to a place is what stood in the other before any of them.
-    fn relocate(&mut self, moves: &[Move], revision: &Revision) {
+    fn relocate(&mut self, moves: &[Move], revision: &Revision, forget: i64) {
         let arrivals = moves.iter().map(|one| {
             let from = one.from.as_ref();
             let warning = from.and_then(|from| self.warnings.get(&key(&revision.rule, from)));
@@ -104,7 +105,7 @@ impl LifecycleState {
             if member.is_some() || self.warnings.contains_key(&key) {
                 let warning = self.warnings.entry(key).or_default();
                 warning.reach = warning.reach.max(reach);
-                let left = warning.replace(&revision.source, member, one.cause);
+                let left = warning.replace(&revision.source, member, (one.cause, forget));
                 // Who changes rules does not say that what they found never was; another form in their place does.
                 warning.went |= one.from.is_none() && left;
             }

@@ -104,11 +104,20 @@ impl Warning {
     }
 
     /// Puts another in the place of a member, or none: all that followed from it is merged again. Whether the one that left had a
-    /// level at any time.
-    pub(super) fn replace(&mut self, source: &Source, member: Option<Box<Member>>, cause: Cause) -> bool {
+    /// level that did not end at or before `forget`.
+    pub(super) fn replace(
+        &mut self,
+        source: &Source,
+        member: Option<Box<Member>>,
+        (cause, forget): (Cause, i64),
+    ) -> bool {
         (self.stale_from, self.stale_until) = (i64::MIN, i64::MAX);
         self.touched = true;
-        let was_on = |member: &Member| !member.track.is_empty();
+        // What is forgotten may still stand in the track: nobody settled it.
+        let was_on = |member: &Member| {
+            let last = member.track.last();
+            last.is_some_and(|(time, level)| *level > Level::None || *time > forget)
+        };
         let comes = member.as_deref().is_some_and(was_on);
         let left = match member {
             Some(member) => self.members.insert(source.clone(), member),
