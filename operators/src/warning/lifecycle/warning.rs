@@ -75,7 +75,7 @@ impl Warning {
         self.reach = self.reach.max(revision.reach);
         if revision.gone {
             let member = self.members.remove(&revision.source);
-            if member.is_some_and(|member| !member.track.is_empty()) {
+            if member.is_some_and(|member| has_level(&member.track)) {
                 self.cause = self.cause.max(revision.cause);
                 // Who takes back the last of what a level rests on says that it never was; who deletes a rule does not.
                 self.went |= revision.cause >= Some(Cause::BaseChange);
@@ -91,9 +91,9 @@ impl Warning {
             })
         });
         let stretch = between(&member.track, revision.from, revision.until);
-        let was_on = !member.track.is_empty();
+        let was_on = has_level(&member.track);
         member.track.splice(stretch, revision.tail.drain(..));
-        if was_on || !member.track.is_empty() {
+        if was_on || has_level(&member.track) {
             self.cause = self.cause.max(revision.cause);
         }
         member.stale = revision.stale;
@@ -114,10 +114,7 @@ impl Warning {
         (self.stale_from, self.stale_until) = (i64::MIN, i64::MAX);
         self.touched = true;
         // What is forgotten may still stand in the track: nobody settled it.
-        let was_on = |member: &Member| {
-            let last = member.track.last();
-            last.is_some_and(|(time, level)| *level > Level::None || *time > forget)
-        };
+        let was_on = |member: &Member| has_level(&member.track) && !has_ended(&member.track, forget);
         let comes = member.as_deref().is_some_and(was_on);
         let left = match member {
             Some(member) => self.members.insert(source.clone(), member),
@@ -252,6 +249,18 @@ fn between(track: &Track, from: i64, until: i64) -> Range<usize> {
         track.partition_point(|(time, _)| *time < until)
     };
     start..end.max(start)
+}
+
+/// Whether there is any level in a track. One that begins again without a level begins with a change point of none.
+fn has_level(track: &Track) -> bool {
+    track.iter().any(|(_, level)| *level > Level::None)
+}
+
+/// Whether all levels of a track ended at or before a time.
+fn has_ended(track: &Track, at: i64) -> bool {
+    track
+        .last()
+        .is_none_or(|(time, level)| *level == Level::None && *time <= at)
 }
 
 /// The level of a track at a time.
