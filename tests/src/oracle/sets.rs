@@ -381,7 +381,7 @@ impl Change<'_> {
         let counted = || own().or_else(of_live);
         let source = first.or_else(|| counted().cloned());
         let edit = source.as_ref().filter(|_| same.is_none()).map(|source| {
-            if self.is_written_alike(id, source, places) {
+            if source.asset != wanted.asset || self.is_written_alike(id, source, places) {
                 Cause::BaseChange
             } else {
                 Cause::RuleChange

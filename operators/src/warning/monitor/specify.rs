@@ -113,7 +113,8 @@ impl Monitor {
             watch.entry = entry;
             return watch;
         }
-        let cause = if watch.entry.rule.is_written_as(&entry.rule) {
+        // On another asset it is another entry, whatever became of the rule.
+        let cause = if !kept.asset || watch.entry.rule.is_written_as(&entry.rule) {
             Cause::BaseChange
         } else {
             Cause::RuleChange
