@@ -458,7 +458,8 @@ fn equal(seed: u64, semantics: Semantics, history: Vec<EpochInput>, workers: usi
 fn rule_sets_equal_the_batch() {
     let mut told = 0;
     let (mut kinds, mut causes) = (BTreeSet::new(), BTreeSet::new());
-    for seed in histories().take(300) {
+    // Each set is a batch of its own for the oracle, so a part of them is as dear.
+    for seed in histories().step_by(4) {
         let workers = [1, 2, 4][(seed % 3) as usize];
         let history = with_sets(seed, history(seed, 30 + (seed % 40) as usize));
         equal(seed, semantics(), history.clone(), workers, &mut Reached::default());
