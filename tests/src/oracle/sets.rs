@@ -110,10 +110,13 @@ pub(super) fn sets(rules: &BTreeMap<Key, Rule>, rows: &BTreeMap<Key, Shared<Rule
 /// Entries by place and rule.
 pub(super) type Entries = BTreeMap<Place, BTreeMap<Id<RuleRecord>, Entry>>;
 
+/// For each place, why entries came, went or are others.
+type Causes = BTreeMap<Place, BTreeMap<Member, Cause>>;
+
 /// What comes of a specification: the entries, and for each place why one came, went or is another.
 struct Specified {
     next: Entries,
-    causes: BTreeMap<Place, BTreeMap<Member, Cause>>,
+    causes: Causes,
 }
 
 /// What stays, and what is in force now.
@@ -128,30 +131,8 @@ struct Change<'a> {
 
 impl Oracle {
     /// Entries as of now; for each place and each that came, went or is another, why.
-    pub(super) fn specify(
-        &mut self,
-        now: i64,
-        places: &Places,
-        sets: &Sets,
-    ) -> BTreeMap<Place, BTreeMap<Member, Cause>> {
-        let mut causes: BTreeMap<Place, BTreeMap<Member, Cause>> = BTreeMap::new();
-        // A datastream that is not known any more has lost its entries; its rows are gone.
-        let levels = self
-            .candidates
-            .iter()
-            .map(|(set, candidate)| (Some(set.clone()), &candidate.levels));
-        for (place, levels) in levels.chain([(None, &self.levels)]) {
-            for member in levels.keys() {
-                if let Watched::Datastream(datastream) = &member.2
-                    && !self.datastreams.contains_key(&datastream.key())
-                {
-                    causes
-                        .entry(place.clone())
-                        .or_default()
-                        .insert(member.clone(), Cause::BaseChange);
-                }
-            }
-        }
+    pub(super) fn specify(&mut self, now: i64, places: &Places, sets: &Sets) -> Causes {
+        let mut causes = self.lost();
         let remembered = now - self.remember();
         let (live, candidates) = (&self.levels, &self.candidates);
         let was_on = |place: &Place, member: &Member| {
@@ -208,12 +189,34 @@ impl Oracle {
         causes
     }
 
+    /// A datastream that is not known any more has lost its entries; its rows are gone.
+    fn lost(&self) -> Causes {
+        let mut causes = Causes::new();
+        let levels = self
+            .candidates
+            .iter()
+            .map(|(set, candidate)| (Some(set.clone()), &candidate.levels));
+        for (place, levels) in levels.chain([(None, &self.levels)]) {
+            for member in levels.keys() {
+                if let Watched::Datastream(datastream) = &member.2
+                    && !self.datastreams.contains_key(&datastream.key())
+                {
+                    causes
+                        .entry(place.clone())
+                        .or_default()
+                        .insert(member.clone(), Cause::BaseChange);
+                }
+            }
+        }
+        causes
+    }
+
     /// What each candidate would warn of, and how that differs from what the live set warns of.
     pub(super) fn candidates(
         &mut self,
         now: i64,
         levels: BTreeMap<Place, Levels>,
-        (entries, data): (&BTreeMap<Place, BTreeMap<Member, Cause>>, &BTreeMap<Key, Cause>),
+        (entries, data): (&Causes, &BTreeMap<Key, Cause>),
         expected: &mut Expected,
     ) {
         // A set without rules warns of nothing, and that is a difference.

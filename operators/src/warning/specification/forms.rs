@@ -9,9 +9,12 @@ use riskflow_model::Key;
 
 use super::Entry;
 
+/// The position of the rule that leads, whether it is on events, and what it is called in each place.
+type Form = (usize, bool, Vec<(Place, Key)>);
+
 /// Rules as they stand in entries. Many entries share each: a datastream takes no memory for them.
 #[derive(Debug, Default)]
-pub(super) struct Forms(BTreeMap<(usize, bool, Vec<(Place, Key)>), Rule>);
+pub(super) struct Forms(BTreeMap<Form, Rule>);
 
 /// Entries that come to the same.
 struct Joined {
