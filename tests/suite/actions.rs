@@ -138,7 +138,7 @@ impl Desk {
             rule_sets: None,
             times,
         });
-        let server = Server::start(&settings, capabilities, handles.clone(), way_in).unwrap();
+        let server = Server::start(&settings, capabilities, handles.clone(), way_in, None).unwrap();
         Self {
             folder,
             handles,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use riskflow::runtime::cluster;
-use riskflow::runtime::http::{Server, Times, WayIn};
+use riskflow::runtime::http::{Explain, Question, Server, Times, WayIn};
 use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::metrics::Done;
 use riskflow::runtime::recovery::is_definite;
@@ -20,7 +20,7 @@ use tokio::time::{Instant, interval};
 
 use self::news::News;
 use super::refused::Refused;
-use super::{configuration, tail};
+use super::{configuration, explain, tail};
 use crate::program::cli::RunArguments;
 use crate::program::limits;
 use crate::program::terminal::tell;
@@ -170,8 +170,11 @@ fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<
         max_future: settings.time.max_future,
     };
     let way_in = to.map(|to| WayIn { to, rule_sets, times });
-    let server =
-        Server::start(http, &settings.capabilities, handles.clone(), way_in).context("could not serve HTTP")?;
+    let with = settings.clone();
+    let explain: Explain =
+        Arc::new(move |question: &Question, waits: &dyn Fn() -> bool| explain::over_http(&with, question, waits));
+    let server = Server::start(http, &settings.capabilities, handles.clone(), way_in, Some(explain));
+    let server = server.context("could not serve HTTP")?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     handles.served.get_or_init(|| format!("{scheme}://{}", server.address));
     tracing::info!(address = %server.address, tls = http.tls.is_some(), actions = http.actions.is_some(), "serving HTTP");

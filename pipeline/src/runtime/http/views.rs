@@ -22,6 +22,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::RETRY_AFTER;
+use super::explanations::{self, Explanations};
 use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, Query, values};
 use super::pages::{Full, Pages, known_epoch};
 use crate::runtime::job::Handles;
@@ -33,6 +34,7 @@ pub(super) struct Reader {
     pub handles: Handles,
     pub capabilities: Capabilities,
     pub pages: Arc<Pages>,
+    pub explanations: Option<Explanations>,
 }
 
 /// The routes that only read.
@@ -40,7 +42,9 @@ pub(super) fn routes(reader: &Reader) -> Router {
     let mut tables = Router::new()
         .route("/api/v1/regions/{code}", get(region))
         .route("/api/v1/assets/{id}", get(asset))
+        .route("/api/v1/assets/{id}/explanation", get(explanations::of_asset))
         .route("/api/v1/warnings/{id}", get(warning))
+        .route("/api/v1/warnings/{id}/explanation", get(explanations::of_warning))
         .route("/api/v1/warnings/history/{id}", get(past_warning))
         .route("/api/v1/cases/{id}", get(case))
         .route("/api/v1/rulesets/{set}/difference", get(difference));
@@ -59,7 +63,7 @@ pub(super) fn routes(reader: &Reader) -> Router {
 }
 
 /// The parameters of a request, as they are given.
-type Pairs = Result<Given<Vec<(String, String)>>, QueryRejection>;
+pub(super) type Pairs = Result<Given<Vec<(String, String)>>, QueryRejection>;
 
 async fn metrics(State(reader): State<Reader>) -> Response {
     let text = reader.handles.metrics.render(&reader.handles.meters);
@@ -102,6 +106,14 @@ async fn index(State(reader): State<Reader>) -> Response {
         (
             "/api/v1/warnings/{id}",
             "one open warning with its last delta, which says why",
+        ),
+        (
+            "/api/v1/warnings/{id}/explanation",
+            "why it was raised, every change since, and how it stands; `as_of`: by what was told then",
+        ),
+        (
+            "/api/v1/assets/{id}/explanation",
+            "what the rules said of it at the time `at`, and why not more; `as_of`, `rule`, `all_rules` as for `riskflow explain`",
         ),
         ("/api/v1/warnings/history/{id}", "one warning that is over"),
         ("/api/v1/cases/{id}", "one case"),
@@ -149,12 +161,12 @@ async fn need_tables(State(reader): State<Reader>, request: Request, next: Next)
     next.run(request).await
 }
 
-fn unavailable(error: String) -> Response {
+pub(super) fn unavailable(error: String) -> Response {
     let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
     (StatusCode::SERVICE_UNAVAILABLE, retry, Json(json!({ "error": error }))).into_response()
 }
 
-fn refused(error: String) -> Response {
+pub(super) fn refused(error: String) -> Response {
     (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response()
 }
 
@@ -233,7 +245,7 @@ fn named(path: Result<Path<String>, PathRejection>, request: &Request) -> Result
     }
 }
 
-type Named = Result<Path<String>, PathRejection>;
+pub(super) type Named = Result<Path<String>, PathRejection>;
 
 fn item<T: Serialize>(
     reader: &Reader,
