@@ -26,6 +26,7 @@ mod golden;
 mod kafka;
 mod limits;
 mod product;
+mod promotion;
 mod promtool;
 mod quiet;
 mod reading;
