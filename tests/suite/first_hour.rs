@@ -64,6 +64,10 @@ impl Desk {
         path.to_str().unwrap().to_owned()
     }
 
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.path().join(name)).unwrap()
+    }
+
     fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }

@@ -6,6 +6,7 @@
 )]
 
 mod actions;
+mod backtests;
 mod bad_input;
 mod batch_equals_stream;
 mod boundaries;
