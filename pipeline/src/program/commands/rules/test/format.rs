@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use riskflow_model::action::Verb;
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::intake::Limit;
 use riskflow_model::observation::Quality;
@@ -123,6 +124,10 @@ with_common! {
         #[serde(default)]
         #[schemars(with = "Vec<Issue>")]
         forecasts: Vec<Value>,
+        /// What people do about cases.
+        #[serde(default)]
+        #[schemars(with = "Vec<ActionOf>")]
+        actions: Vec<Value>,
         /// Rules and rows that change.
         #[serde(default)]
         #[schemars(with = "Vec<Edit>")]
@@ -232,6 +237,30 @@ pub struct Issue {
     #[serde(default)]
     #[schemars(schema_with = "length_schema")]
     pub interval: Option<Duration>,
+}
+
+/// What somebody does about a case.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionOf {
+    /// When it arrives.
+    pub at: After,
+    /// The case of a warning, as `rule/asset`, with `since`; without it that of an incident, by its identifier.
+    pub case: String,
+    /// When the first warning of the case began, as it was first told.
+    #[serde(default)]
+    pub since: Option<After>,
+    /// What is done.
+    pub action: Verb,
+    /// Who does it.
+    pub actor: String,
+    /// When it was done; when it arrives by default.
+    #[serde(default)]
+    pub time: Option<After>,
+    /// All other fields of `in.action`: `role`, `unit`, `text`, `task`, `assignee`, `evidence`, `until`, `override`; and `id`, where
+    /// one comes twice.
+    #[serde(default)]
+    pub with: BTreeMap<String, Value>,
 }
 
 /// Rules and rows that come, or stand in the place of others, at a time.

@@ -146,6 +146,30 @@ fn who_is_told_and_the_steps_of_cases_are_compared_in_full() {
 }
 
 #[test]
+fn what_people_do_about_a_case_is_part_of_a_test() {
+    let acts = "  actions:
+  - { at: 2h5m, case: rain/g, since: 2h, action: acknowledge, actor: li, with: { role: duty } }
+  - { at: 2h10m, case: rain/g, since: 2h, action: suppress, actor: li, with: { until: { at: 3h }, text: we know } }
+  expect: [{ at: 2h4m, cases: { rain/g: issued } }, { at: 2h5m, cases: { rain/g: acknowledged } }]
+";
+    assert_eq!(shown(&format!("{STORM}{PEOPLE}{acts}")), Vec::<String>::new());
+    // Of a warning that there is not, nothing comes.
+    let late = acts.replace("since: 2h,", "since: 2h1m,");
+    let lines = shown(&format!("{STORM}{PEOPLE}{late}"));
+    assert_eq!(lines, ["cases at 2h5m", "- rain/g acknowledged", "+ rain/g issued"]);
+    let wrong = wrong(&with_rows(
+        &acts
+            .replace("rain/g, since", "rain, since")
+            .replace("role: duty", "colour: red"),
+    ));
+    let has = |line: usize, says: &str| wrong.iter().any(|(at, what)| *at == line && what.contains(says));
+    assert!(
+        has(7, "`tests[0].actions[0].case` is `rain`, and `since` is of a warning"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
 fn a_record_that_is_refused_while_the_test_runs_fails_it() {
     let late = "  series: [{ datastream: g/rain, values: 60, delay: 1h }]\n  deltas: []\n";
     let lines = shown(late);
