@@ -31,8 +31,11 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// How many there may be, with the one whose turn it is.
 const WAITING: usize = 4;
 
-/// The thread rests when it has worked for so long, and for as long, but for no more than four times this.
+/// The thread rests when it has worked for so long, and for as long as it has worked.
 const STRETCH: Duration = Duration::from_millis(5);
+
+/// What took longer waited for something else, such as a broker.
+const LONGEST: Duration = Duration::from_millis(250);
 
 /// What is asked. Times are as people write them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +138,7 @@ fn resting(explain: &Explain, question: &Question, is_over: &dyn Fn() -> bool) -
     explain(question, &|| {
         let worked = began.get().elapsed();
         if worked >= STRETCH {
-            std::thread::sleep(worked.min(4 * STRETCH));
+            std::thread::sleep(worked.min(LONGEST));
             began.set(Instant::now());
         }
         !is_over()

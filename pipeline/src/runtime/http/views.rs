@@ -128,6 +128,10 @@ async fn index(State(reader): State<Reader>) -> Response {
             "200 once history is worked off and the tables are here, else 503 and why",
         ),
     ];
+    let explains = reader.explanations.is_some();
+    let others = others
+        .into_iter()
+        .filter(|(path, _)| explains || !path.ends_with("/explanation"));
     let others = others.map(|(path, gives)| json!({ "path": path, "gives": gives }));
     let tables = reader.handles.views.load();
     let text = json!({
