@@ -17,7 +17,7 @@ pub fn changed(
 ) -> BTreeSet<String> {
     let mut fields = differing(&leaves(before), &leaves(after));
     // Secrets do not show above.
-    let property = |name: &String| format!("kafka.properties.{name}");
+    let property = |name: &String| below("kafka.properties", name);
     if let (Some(was), Some(is)) = (properties(was), properties(is)) {
         fields.extend(differing(was, is).iter().map(property));
     }
@@ -48,15 +48,20 @@ fn properties(settings: &Settings) -> Option<&BTreeMap<String, Secret>> {
     }
 }
 
+/// The whole name of a field in a table; a name with dots is in quotes, as in TOML.
+fn below(table: &str, name: &str) -> String {
+    match (table, name.contains('.')) {
+        ("", _) => name.to_owned(),
+        (_, true) => format!("{table}.\"{name}\""),
+        (_, false) => format!("{table}.{name}"),
+    }
+}
+
 /// Every field that has a value, by its whole name. A list is one.
 fn leaves(written: &WrittenSettings) -> BTreeMap<String, Value> {
     fn walk(path: &str, table: Table, found: &mut BTreeMap<String, Value>) {
         for (name, value) in table {
-            let path = if path.is_empty() {
-                name
-            } else {
-                format!("{path}.{name}")
-            };
+            let path = below(path, &name);
             match value {
                 Value::Table(table) => walk(&path, table, found),
                 value => drop(found.insert(path, value)),
@@ -101,8 +106,9 @@ mod tests {
             kafka("\"sasl.password\" = \"one\""),
             kafka("\"sasl.password\" = \"other\""),
         );
-        assert_eq!(between(&one, &other), ["kafka.properties.sasl.password"]);
-        assert_eq!(between(&one, &kafka("")), ["kafka.properties.sasl.password"]);
+        let field = "kafka.properties.\"sasl.password\"";
+        assert_eq!(between(&one, &other), [field]);
+        assert_eq!(between(&one, &kafka("")), [field]);
 
         let file = std::env::temp_dir().join(format!("riskflow-token-{}", std::process::id()));
         let text = format!(

@@ -141,9 +141,7 @@ impl Condition {
             reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
         }
     }
-}
 
-impl Condition {
     /// Whether what it computes is the present.
     #[must_use]
     pub fn is_live(&self) -> bool {
