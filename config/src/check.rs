@@ -67,6 +67,7 @@ impl WrittenSettings {
                 start_anew: false,
             },
             http: check.http(&self.http, &input, self.input.clock),
+            log: check.log(&self.log),
             input,
             instead: Vec::new(),
             replay: ReplaySettings::default(),

@@ -12,12 +12,14 @@ mod read;
 mod written;
 mod secret;
 mod check;
+mod changed;
 mod meet;
 mod sets;
 mod unit;
 
 pub mod packs;
 
+pub use changed::changed;
 pub use meet::{GivenProblem, Located, Met, Regional, Unmatched, Watching, given_by_asset, given_by_region, meet};
 pub use plan::{
     Border, Bound, Calendar, CalendarUnit, Comparison, Condition, Days, During, Feature, FeatureKind, Given, Givers,
@@ -30,8 +32,8 @@ pub use sets::{Resolved, resolve};
 pub use settings::{
     ActionSettings, Capabilities, CaseSettings, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings,
     EpochSettings, FileFormat, FileInput, FilesOutput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings,
-    Output, OutputFormat, Quiet, RecoverySettings, ReplaySettings, Rewind, ScoreCuts, Settings, Tidy, TimeSettings,
-    TlsSettings, TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
+    LogSettings, Output, OutputFormat, Quiet, RecoverySettings, ReplaySettings, Rewind, ScoreCuts, Settings, Tidy,
+    TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
 };
 pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{WrittenKafka, WrittenSettings};

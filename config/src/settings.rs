@@ -64,6 +64,8 @@ pub struct Settings {
     pub recovery: RecoverySettings,
     /// What HTTP serves and where; `None` for nowhere.
     pub http: Option<HttpSettings>,
+    /// What is logged.
+    pub log: LogSettings,
     /// Topics that are read from these files in place of the input; rows of tables belong to the first epoch.
     pub instead: Vec<FileInput>,
     /// What a replay does otherwise.
@@ -498,6 +500,13 @@ impl HttpSettings {
             actions: None,
         }
     }
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A `tracing` filter, where the command line has none.
+    pub filter: String,
 }
 
 /// The files of TLS, PEM.

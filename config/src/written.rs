@@ -10,12 +10,14 @@ use crate::settings::Settings;
 mod answer;
 mod case;
 mod http;
+mod log;
 mod pace;
 mod place;
 
 pub use answer::{WrittenCuts, WrittenRisk, WrittenTime, WrittenUnknown, WrittenUnmatched};
 pub use case::WrittenCase;
 pub use http::WrittenHttp;
+pub use log::WrittenLog;
 pub use pace::{WrittenClock, WrittenCluster, WrittenEpoch, WrittenRecovery};
 pub use place::{Kind, WrittenCheckpoint, WrittenInput, WrittenKafka, WrittenOutput, WrittenTopics};
 
@@ -59,6 +61,8 @@ pub struct WrittenSettings {
     pub recovery: WrittenRecovery,
     /// Metrics, health, JSON views, and the way in for actions.
     pub http: WrittenHttp,
+    /// What is logged.
+    pub log: WrittenLog,
 }
 
 /// Which parts of riskflow are on. One that is off needs no topics and costs nothing; its tables in the output become empty.
@@ -127,6 +131,7 @@ impl Default for WrittenSettings {
             checkpoint: WrittenCheckpoint::default(),
             recovery: WrittenRecovery::default(),
             http: WrittenHttp::default(),
+            log: WrittenLog::default(),
         }
     }
 }

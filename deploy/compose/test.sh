@@ -82,6 +82,11 @@ for name, service in services.items():
             assert mount.endswith(":ro"), f"{name}: {mount} may be written"
         else:
             assert source in file["volumes"], f"{name}: no such volume: {source}"
+    check = service.get("healthcheck", {}).get("test", [])
+    if name == "riskflow":
+        assert check[:3] == ["CMD", "/usr/bin/riskflow", "health"], f"{name}: {check}"
+        mounts = [mount.split(":")[1] for mount in service["volumes"]]
+        assert check[check.index("--config") + 1] in mounts, f"{name}: nobody mounts what its health check reads"
     for other in service.get("depends_on", {}):
         assert other in services, f"{name} waits for {other}, which is not there"
 PYTHON
@@ -178,7 +183,7 @@ else
     "$program" run --config "$work/riskflow.toml" 2>"$work/riskflow.log" &
     job=$!
     started+=("$job")
-    it "riskflow is ready" until_it 30 get "http://127.0.0.1:$http/readyz"
+    it "riskflow is live, by the command of its health check" until_it 30 "$program" health --config "$work/riskflow.toml"
     # Their own addresses, faster, and alerts that wait for seconds.
     sed "s/alertmanager:9093/127.0.0.1:$alertmanager/; s/riskflow:9464/127.0.0.1:$http/; s/: 15s/: 1s/" "$here/prometheus.yml" >"$work/prometheus/prometheus.yml"
     sed -i 's/for: .*/for: 2s/' "$work/prometheus/riskflow.rules.yml"

@@ -60,6 +60,14 @@ agrees() {
     [[ $(jq -r '.ExposedPorts | keys[0]' <<<"$config") == "$(said EXPOSE)" ]]
 }
 it "the Dockerfile says the same of user, command, port, volume" agrees
+# OCI images have no such field: it is of the Dockerfile alone, and of the compose file.
+asks() {
+    local check
+    check=$(sed -n 's/^HEALTHCHECK .* CMD //p' "$here/Dockerfile")
+    [[ $(jq -r '.[0:2] | join(" ")' <<<"$check") == '/usr/bin/riskflow health' ]]
+    [[ $(jq -r '.[2:] | join(" ")' <<<"$check") == "$(sed -n 's/^CMD //p' "$here/Dockerfile" | jq -r '.[1:] | join(" ")')" ]]
+}
+it "HEALTHCHECK asks the process that CMD runs" asks
 
 lean() {
     [[ ! -e $tree/bin/sh && ! -e $tree/usr/bin/apt ]]
@@ -109,6 +117,8 @@ serves() {
         if ((SECONDS >= until)) || ! kill -0 "$job"; then return 1; fi
         sleep 0.2
     done
+    # As HEALTHCHECK asks, from inside; its configuration has the usual port.
+    chroot --userspec=65532:65532 "$tree" /usr/bin/riskflow health --config /etc/riskflow/riskflow.toml --set "http.listen=0.0.0.0:$port" | grep '^live'
     curl --silent --fail --noproxy '*' "http://127.0.0.1:$port/metrics" | grep '^riskflow_live 1' >/dev/null
     kill -TERM "$job"
     wait "$job" || status=$?

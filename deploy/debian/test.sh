@@ -162,8 +162,20 @@ export RISKFLOW_CONFIG=/etc/riskflow/riskflow.toml
 said() { systemctl show riskflow --property "$1" --value; }
 ready() { curl --silent --fail --retry 50 --retry-delay 1 --retry-all-errors localhost:9464/readyz; }
 runuser -u riskflow -- riskflow topics --create
+# It returns when the process is live.
 systemctl enable --now riskflow
-ready
+[[ $(riskflow health) == live && $(said StatusText) == live ]]
+counted() { curl --silent localhost:9464/metrics | grep -F "riskflow_config_$1"; }
+until_counted() { for _ in $(seq 50); do ! counted "$1" || return 0; sleep 0.1; done; return 1; }
+printf '\n[log]\nfilter = "debug"\n' >>"$RISKFLOW_CONFIG"
+systemctl reload riskflow
+until_counted 'reloads_total{result="applied"} 1'
+cp "$RISKFLOW_CONFIG" /tmp/good
+echo 'nonsense = 1' >>"$RISKFLOW_CONFIG"
+systemctl reload riskflow
+until_counted 'refused 1'
+[[ $(said ActiveState) == active && $(riskflow health --url http://localhost:9464) == live ]]
+cat /tmp/good >"$RISKFLOW_CONFIG"
 grep -E '^Seccomp:[[:space:]]+2$' "/proc/$(said MainPID)/status"
 grep -E '^CapEff:[[:space:]]+0+$' "/proc/$(said MainPID)/status"
 systemctl kill --signal KILL riskflow
@@ -173,7 +185,7 @@ ready
 systemctl stop riskflow
 [[ $(said Result) == success ]]
 echo 'nonsense = 1' >>"$RISKFLOW_CONFIG"
-systemctl start riskflow
+if systemctl start riskflow; then exit 1; fi
 sleep 5
 [[ $(said ActiveState) == failed && $(said ExecMainStatus) == 2 && $(said NRestarts) == 0 ]]
 echo WELL

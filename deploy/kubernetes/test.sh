@@ -120,8 +120,8 @@ start() {
 # As the probes and the service would: by address, and by the service's name.
 all_live() {
     local until=$((SECONDS + 60))
-    until ask http://10.244.0.10:9464/readyz | grep '^ready' && ask --fail http://10.244.0.11:9464/healthz >/dev/null &&
-        ask http://10.244.0.11:9464/readyz | grep '^this process has no tables'; do
+    until ask --fail http://10.244.0.10:9464/readyz | grep -x 'live' &&
+        ask --fail http://10.244.0.11:9464/readyz | grep '^live: this process has no tables'; do
         ((SECONDS < until)) || { tail -n 5 "$work/"*.log; return 1; }
         sleep 0.1
     done

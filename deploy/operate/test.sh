@@ -111,11 +111,11 @@ start() {
     processes[$1]=$!
     started+=($!)
 }
-# Process 0 is ready; process 1 lives and says that process 0 has the tables, with history worked off.
+# Both are live, and process 1 says that process 0 has the tables.
 all_ready() {
     local until=$((SECONDS + 60))
-    until get "http://127.0.0.1:${http[0]}/readyz" | grep '^ready' &&
-        get "http://127.0.0.1:${http[1]}/readyz" | grep '^this process has no tables'; do
+    until get --fail "http://127.0.0.1:${http[0]}/readyz" | grep -x 'live' &&
+        get --fail "http://127.0.0.1:${http[1]}/readyz" | grep '^live: this process has no tables'; do
         ((SECONDS < until)) || { tail -n 5 "$work/cluster/"*.log; return 1; }
         sleep 0.05
     done

@@ -14,6 +14,7 @@ pub mod recovery;
 pub mod views;
 mod outcome;
 pub mod metrics;
+pub mod state;
 pub mod http;
 pub mod job;
 pub mod cluster;

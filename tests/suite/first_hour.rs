@@ -398,6 +398,7 @@ fn commands_end_with_the_codes_that_they_say() {
         "tail",
         "explain",
         "check",
+        "health",
         "topics",
         "checkpoint",
     ] {

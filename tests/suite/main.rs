@@ -38,3 +38,4 @@ mod restart;
 mod rule_tests;
 mod simulation;
 mod storms;
+mod supervised;

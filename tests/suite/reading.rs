@@ -259,7 +259,7 @@ fn a_process_without_tables_says_where_they_are() {
     let ready = get(&desk, "/readyz");
     assert_eq!(
         (ready.status, ready.body.contains(place)),
-        (503, true),
+        (200, true),
         "{}",
         ready.body
     );
@@ -292,8 +292,15 @@ fn nothing_is_empty_that_is_not_there_yet() {
     let stopping = get(&desk, "/readyz");
     assert_eq!(
         (stopping.status, stopping.body.as_str()),
-        (503, "the job is stopping\n")
+        (503, "stopping: epochs under way are committed\n")
     );
+    let accept = ["-H", "Accept: application/json"];
+    let stopping = curl(&desk.url("/readyz"), &accept).unwrap();
+    let expected = json!({"state": "stopping", "live": false, "reason": "epochs under way are committed"});
+    assert_eq!((stopping.status, stopping.json()), (503, expected));
+    let metrics = get(&desk, "/metrics").body;
+    assert!(metrics.contains("riskflow_state{state=\"stopping\"} 1\n"));
+    assert!(metrics.contains("riskflow_state{state=\"live\"} 0\n"));
 }
 
 #[test]

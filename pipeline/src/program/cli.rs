@@ -28,7 +28,7 @@ pub const EXIT_NO_ANSWER: u8 = 5;
 pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// What every help says at its end.
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 topics are missing or differ, or checkpoints are \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed (`health`: not live); 2 wrong usage or configuration; 3 topics are missing or differ, or checkpoints are \
      not what they should be; 4 something was refused (`act --wait`: the action; `import`: some rows); 5 no outcome in time \
      (`act --wait`); 130 ended by ctrl-c before it was done. Beyond `check`, a file or history of which most records are refused is a failure: 1.";
 
@@ -47,15 +47,10 @@ pub struct Arguments {
 /// How to log; logs go to standard error.
 #[derive(Debug, Args)]
 pub struct LogArguments {
-    /// What to log, as a `tracing` filter such as `info` or `riskflow=debug,warn`.
-    #[arg(
-        long,
-        global = true,
-        env = "RISKFLOW_LOG",
-        default_value = "info",
-        value_name = "FILTER"
-    )]
-    pub log: String,
+    /// What to log, as a `tracing` filter such as `info` or `riskflow=debug,warn`; without, a running job goes by `log.filter` of its
+    /// configuration, and everything else by `info`.
+    #[arg(long, global = true, env = "RISKFLOW_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
     /// How to write logs.
     #[arg(
         long,
@@ -82,6 +77,9 @@ pub enum Command {
     /// Show the whole job on a simulated city in a typhoon: generate, run, summarize.
     Demo(DemoArguments),
     /// Run the job, until its input ends or it is told to stop (SIGTERM, ctrl-c).
+    ///
+    /// SIGHUP reads the configuration once more: tokens, certificate, names, the number of connections and the log's filter change while
+    /// the job runs; what needs a restart is named in the log, and a configuration that cannot be used changes nothing.
     ///
     /// Without a rule nothing ever warns: `riskflow rules load` loads the packs. A replay of files ends with a summary, and with exit code
     /// 1 if most of the records were refused.
@@ -123,6 +121,14 @@ pub enum Command {
     Check(CheckArguments),
     /// Print the JSON Schema of a topic's records, of rules, or of the configuration.
     Schema(SchemaArguments),
+    /// Ask a running process how it is: starting, hydrating, catching up, live or stopping.
+    ///
+    /// Asks `/readyz` of the process that runs with this configuration on this machine, or of the one at `--url`. Exit code 0 only where it
+    /// is live; 1: it is not, or nobody answers. So it is what a container's health check runs.
+    ///
+    /// Example: `riskflow health --config /etc/riskflow/riskflow.toml`, `riskflow health --url http://10.0.0.7:9464 --json`
+    #[command(after_help = EXIT_CODES)]
+    Health(HealthArguments),
     /// List, check or create the topics that the job needs.
     #[command(after_help = EXIT_CODES)]
     Topics(TopicsArguments),
@@ -202,6 +208,20 @@ pub struct RunArguments {
     /// publish how the tables then differ. Warnings that rest on what is gone are withdrawn.
     #[arg(long)]
     pub start_anew: bool,
+}
+
+/// Whom to ask how it is.
+#[derive(Debug, Args)]
+pub struct HealthArguments {
+    /// Where the configuration is: its `http.listen` is asked, on loopback where that is every address.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Ask here instead, such as `http://10.0.0.7:9464`. A certificate is not checked: no secret is sent, and one word comes back.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Print one JSON object: `url`, `state` (null where nobody answers), `live`, `reason`.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How large the demo is.

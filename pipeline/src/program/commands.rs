@@ -13,6 +13,7 @@ mod checkpoint;
 mod demo;
 mod explain;
 mod generate;
+mod health;
 mod import;
 mod history;
 mod loop_table;
@@ -36,6 +37,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Schema(arguments) => schema::schema(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
+        Command::Health(arguments) => health::health(&arguments),
         Command::Topics(arguments) => topics::topics(&arguments),
         Command::Checkpoint(arguments) => checkpoint::checkpoint(&arguments),
         Command::Tail(arguments) => tail::tail(&arguments),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use riskflow_connectors::files::is_guarded;
@@ -11,29 +12,79 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
+use tracing_subscriber::reload;
 
 use crate::program::cli::{LogArguments, LogFormat};
 use crate::program::escape;
 
+/// What is logged where nobody says.
+const FILTER: &str = "info";
+
+/// How the filter of the running log is replaced.
+struct Filter {
+    /// The command line or the environment has one, which stands over the configuration.
+    given: bool,
+    replace: Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>,
+}
+
+static RUNNING: OnceLock<Filter> = OnceLock::new();
+
+/// Keeps what is needed to replace the filter.
+fn keep<S: 'static>(given: bool, handle: reload::Handle<EnvFilter, S>) {
+    let replace = Box::new(move |filter: EnvFilter| handle.reload(filter));
+    // Logging starts once.
+    let _ = RUNNING.set(Filter { given, replace });
+}
+
+/// Logs by this filter from now on, unless the command line or the environment has one: then nothing changes. Whether it is in force.
+///
+/// # Errors
+///
+/// What is wrong with it, where it is no filter.
+pub fn log_by(filter: &str) -> Result<bool, String> {
+    let new = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    match RUNNING.get() {
+        Some(running) if !running.given => (running.replace)(new).map(|()| true).map_err(|error| error.to_string()),
+        Some(_) | None => Ok(false),
+    }
+}
+
+/// Why a text is no filter, if it is none.
+pub fn no_filter(filter: &str) -> Option<String> {
+    EnvFilter::try_new(filter).err().map(|error| error.to_string())
+}
+
 /// Starts logging to standard error. What others wrote is escaped, in panics too.
 pub fn start_logging(arguments: &LogArguments) {
-    let filter = EnvFilter::try_new(&arguments.log);
+    let given = arguments.log.as_deref().filter(|filter| !filter.trim().is_empty());
+    let filter = EnvFilter::try_new(given.unwrap_or(FILTER));
     let wrong = filter.as_ref().err().map(ToString::to_string);
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(FILTER)))
         // Whoever read the log may be gone, or its disk full: the job goes on. To tell of it in the same place would be to panic.
         .log_internal_errors(false);
     match arguments.log_format {
-        LogFormat::Text => builder
-            .with_writer(io::stderr)
-            .with_ansi(io::stderr().is_terminal())
-            .with_target(false)
-            .fmt_fields(Escaped)
-            .init(),
-        LogFormat::Json => builder.with_writer(|| EscapedJson(io::stderr())).json().init(),
+        LogFormat::Text => {
+            let builder = builder
+                .with_writer(io::stderr)
+                .with_ansi(io::stderr().is_terminal())
+                .with_target(false)
+                .fmt_fields(Escaped)
+                .with_filter_reloading();
+            keep(given.is_some(), builder.reload_handle());
+            builder.init();
+        }
+        LogFormat::Json => {
+            let builder = builder
+                .with_writer(|| EscapedJson(io::stderr()))
+                .json()
+                .with_filter_reloading();
+            keep(given.is_some(), builder.reload_handle());
+            builder.init();
+        }
     }
     if let Some(why) = wrong {
-        tracing::warn!(why, given = arguments.log, "`--log` is no filter, using `info`");
+        tracing::warn!(why, given, "`--log` is no filter, using `info`");
     }
     std::panic::set_hook(Box::new(|info| {
         if is_guarded() {

@@ -5,7 +5,7 @@
 //! | `/` | this table, as JSON, with the filters of each list and their values |
 //! | `/metrics` | Prometheus text |
 //! | `/healthz` | 200 while the process is alive |
-//! | `/readyz` | 200 once history is worked off and the tables are here, else 503 and why |
+//! | `/readyz` | the state of the process ([`State`](crate::runtime::state::State)): 200 while it is live, else 503 and why; JSON where `Accept` asks for it |
 //! | `/api/v1/regions?within=&tier=&domain=&least=` | region risks, of `domain=all` where none is given |
 //! | `/api/v1/regions/{code}` | one region, every domain |
 //! | `/api/v1/assets?within=&domain=&category=&least=` | asset risks |
@@ -34,7 +34,8 @@
 //! Reading needs no authentication: it listens on loopback unless configured otherwise. With `[http.tls]` it is HTTPS only.
 //! Requests by another host name than those it is known by are refused (421, `http.hosts`). A list is encoded once for all who ask for the
 //! same at a time (`pages`); connections are bounded in number and time (`connections`). In a cluster process 0 has the
-//! tables; the others answer 503 and say where it serves.
+//! tables; the others answer lists with 503 and say where it serves. Names, tokens, certificate and the number of connections change
+//! while it runs ([`Control`]).
 
 pub mod actions;
 pub mod explanations;
@@ -42,8 +43,10 @@ pub mod explanations;
 mod authority;
 mod connections;
 mod host;
+mod in_use;
 mod lists;
 mod pages;
+mod places;
 mod tls;
 mod views;
 mod writer;
@@ -53,6 +56,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use arc_swap::ArcSwap;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::from_fn_with_state;
@@ -70,12 +74,14 @@ use crate::runtime::job::Handles;
 use actions::Actions;
 use connections::Bounds;
 use explanations::Explanations;
-use host::Hosts;
+use in_use::{InUse, Swapped};
 use pages::Pages;
+use places::Places;
 use views::Reader;
 use writer::Writer;
 
 pub use explanations::{Explain, NoAnswer, Question};
+pub use in_use::{Control, Prepared};
 
 /// How long a request may wait for its answer to begin.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -112,6 +118,7 @@ pub struct Times {
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    control: Control,
     stop: watch::Sender<bool>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
@@ -130,7 +137,6 @@ impl Server {
         way_in: Option<WayIn>,
         explain: Option<Explain>,
     ) -> Result<Self> {
-        let tls = settings.tls.as_ref().map(tls::load).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = listen(&runtime, settings.address).with_context(|| {
             format!(
@@ -139,9 +145,14 @@ impl Server {
             )
         })?;
         let address = listener.local_addr()?;
+        let control = Control {
+            listens: address,
+            in_use: Arc::new(ArcSwap::from_pointee(InUse::of(settings, address)?)),
+            places: Places::new(settings.max_connections),
+        };
         let mut threads = Vec::new();
         let actions = match (&settings.actions, way_in) {
-            (Some(settings), Some(way_in)) => {
+            (Some(_), Some(way_in)) => {
                 let (writer, thread) = Writer::start(way_in.to)?;
                 threads.push(thread);
                 let rule_sets = way_in.rule_sets.map(Writer::start).transpose()?;
@@ -150,7 +161,12 @@ impl Server {
                     writer
                 });
                 let writers = (writer, rule_sets);
-                Some(Actions::new(settings, handles.clone(), writers, way_in.times))
+                Some(Actions::new(
+                    Arc::clone(&control.in_use),
+                    handles.clone(),
+                    writers,
+                    way_in.times,
+                ))
             }
             _ => None,
         };
@@ -162,9 +178,9 @@ impl Server {
             capabilities: capabilities.clone(),
             pages: Arc::clone(&pages),
         };
-        let router = router(&reader, actions, Hosts::new(address, &settings.hosts));
+        let router = router(&reader, actions, Arc::clone(&control.in_use));
         let (stop, stopped) = watch::channel(false);
-        let bounds = Bounds::of(settings.max_connections);
+        let goes_by = (Arc::clone(&control.in_use), Arc::clone(&control.places));
         let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -172,12 +188,23 @@ impl Server {
                     Err(error) => return tracing::error!(%error, "HTTP cannot be served"),
                 };
                 tokio::spawn(async move { pages.sweep().await });
-                connections::serve(listener, tls, router, bounds, (metrics, stopped)).await;
+                connections::serve(listener, goes_by, router, Bounds::usual(), (metrics, stopped)).await;
             });
         })?;
         // It holds the way to the writer: it must end first.
         threads.insert(0, thread);
-        Ok(Self { address, stop, threads })
+        Ok(Self {
+            address,
+            control,
+            stop,
+            threads,
+        })
+    }
+
+    /// A way to change it while it runs.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 }
 
@@ -204,7 +231,7 @@ fn listen(runtime: &Runtime, address: SocketAddr) -> std::io::Result<TcpListener
 }
 
 /// The routes; without `actions` there is no way in.
-fn router(reader: &Reader, actions: Option<Actions>, hosts: Hosts) -> Router {
+fn router(reader: &Reader, actions: Option<Actions>, in_use: Swapped) -> Router {
     let views = views::routes(reader);
     let all = match actions {
         Some(actions) => actions::routes(actions, views),
@@ -216,7 +243,7 @@ fn router(reader: &Reader, actions: Option<Actions>, hosts: Hosts) -> Router {
         StatusCode::SERVICE_UNAVAILABLE,
         PATIENCE,
     ))
-    .layer(from_fn_with_state(hosts, host::check))
+    .layer(from_fn_with_state(in_use, host::check))
 }
 
 /// A request for what there is not.

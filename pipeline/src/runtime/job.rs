@@ -28,6 +28,7 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::pace::Plan;
 use crate::runtime::publisher::{Committed, Completed, Observer, Publisher};
 use crate::runtime::recovery::{Recovery, Start, is_definite, semantics_of};
+use crate::runtime::state::Stage;
 use crate::runtime::views::Views;
 
 mod catching_up;
@@ -51,6 +52,8 @@ pub struct Handles {
     pub meters: Meters,
     /// Set it to stop the job: no further epoch is closed, those under way are committed.
     pub stop: Arc<AtomicBool>,
+    /// How far its workers have come.
+    pub stage: Arc<Stage>,
     /// Set once the history is worked off and the tables are up to date.
     pub ready: Arc<AtomicBool>,
     /// How far ahead of the job's clock the wall clock stands where it is not followed, in milliseconds; else 0.
@@ -77,6 +80,7 @@ impl Handles {
             metrics: Arc::new(Metrics::new().context("could not register metrics")?),
             meters: Meters::default(),
             stop: Arc::default(),
+            stage: Arc::default(),
             ready: Arc::default(),
             clock_off: Arc::default(),
             catching_up: Arc::default(),
@@ -149,6 +153,7 @@ pub fn run(settings: &Settings, handles: &Handles, mut observer: Option<Observer
 }
 
 fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) -> Result<Ending> {
+    handles.stage.begin();
     // Folds add to it; those of a run before this one are gone.
     handles.meters.waiting.store(0, Ordering::Relaxed);
     // Only process 0 publishes.

@@ -13,7 +13,8 @@ use riskflow_model::output::{CaseEventKind, DeltaKind, NoticeEvent, Reason};
 use riskflow_model::topic::Topic;
 
 use crate::runtime::graph::Meters;
-use crate::runtime::outcome::{Ended, Outcome};
+use crate::runtime::outcome::{Ended, Outcome, Reload};
+use crate::runtime::state::State;
 
 /// The metrics of one process.
 pub struct Metrics {
@@ -63,6 +64,11 @@ pub struct Metrics {
     checkpoint_bytes: IntGauge,
     checkpoint_seconds: Gauge,
     checkpoint_failures: IntCounter,
+    state: IntGaugeVec,
+    config_reloads: IntCounterVec,
+    config_refused: IntGauge,
+    config_restart: IntGauge,
+    config_since: Gauge,
 }
 
 /// Seconds from 1 ms to 30 s.
@@ -344,6 +350,37 @@ impl Metrics {
                     "Checkpoints that could not be written.",
                 )?,
             )?,
+            state: gauges(
+                "riskflow_state",
+                "1 for the state that the process is in, as /readyz says it, and 0 for the others.",
+                &["state"],
+            )?,
+            config_reloads: counters(
+                "riskflow_config_reloads_total",
+                "Times that the configuration was read again (SIGHUP), by result; `refused` changed nothing.",
+                "result",
+            )?,
+            config_refused: add(
+                r,
+                IntGauge::new(
+                    "riskflow_config_refused",
+                    "1 while the configuration that was read last cannot be used, and one from before is in force.",
+                )?,
+            )?,
+            config_restart: add(
+                r,
+                IntGauge::new(
+                    "riskflow_config_restart_required",
+                    "1 while something in the configuration is in force after a restart only; the log names it.",
+                )?,
+            )?,
+            config_since: add(
+                r,
+                Gauge::new(
+                    "riskflow_config_applied_timestamp_seconds",
+                    "When a configuration was last read that could be used, as Unix time.",
+                )?,
+            )?,
             registry,
         };
         metrics.touch();
@@ -370,6 +407,10 @@ impl Metrics {
         }
         for ended in Ended::ALL {
             self.http_ended.with_label_values(&[ended.name()]);
+        }
+        self.state(State::Starting);
+        for reload in Reload::ALL {
+            self.config_reloads.with_label_values(&[reload.name()]);
         }
         for topic in Topic::inputs() {
             self.records.with_label_values(&[topic.name()]);
@@ -537,6 +578,34 @@ impl Metrics {
             .source_lag
             .with_label_values(&[topic.name(), &partition.to_string()]);
         lag.set(i64::try_from(records).unwrap_or(i64::MAX));
+    }
+
+    /// The process is in this state.
+    pub fn state(&self, now: State) {
+        for state in State::ALL {
+            self.state
+                .with_label_values(&[state.name()])
+                .set(i64::from(state == now));
+        }
+    }
+
+    /// The configuration that the process starts with was read.
+    pub fn configured(&self, now: i64) {
+        self.config_since.set(now as f64 / 1e3);
+    }
+
+    /// The configuration was read again and could be used; `restart`: something of it waits for a restart.
+    pub fn config_applied(&self, now: i64, restart: bool) {
+        self.config_reloads.with_label_values(&[Reload::Applied.name()]).inc();
+        self.config_refused.set(0);
+        self.config_restart.set(i64::from(restart));
+        self.config_since.set(now as f64 / 1e3);
+    }
+
+    /// The configuration was read again and cannot be used.
+    pub fn config_refused(&self) {
+        self.config_reloads.with_label_values(&[Reload::Refused.name()]).inc();
+        self.config_refused.set(1);
     }
 
     /// Everything in Prometheus' text format.

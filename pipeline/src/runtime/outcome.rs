@@ -1,4 +1,4 @@
-//! How requests and connections of HTTP end.
+//! How requests and connections of HTTP end, and what becomes of reading the configuration again.
 
 use axum::http::StatusCode;
 
@@ -135,6 +135,29 @@ impl Ended {
             Self::Stalled => "stalled",
             Self::Slow => "slow",
             Self::Shed => "shed",
+        }
+    }
+}
+
+/// What became of reading the configuration again; the label of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// What may change while the job runs is in force.
+    Applied,
+    /// It cannot be used: nothing changed.
+    Refused,
+}
+
+impl Reload {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Applied, Self::Refused];
+
+    /// The name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
         }
     }
 }

@@ -82,7 +82,7 @@ impl Serving {
 
     /// The identifier of the one open warning, once the job serves it and takes actions.
     fn warning(&self) -> String {
-        self.until("/readyz", |body| (body == "ready\n").then_some(()));
+        self.until("/readyz", |body| (body == "live\n").then_some(()));
         self.until("/api/v1/warnings", |body| {
             let list: Value = serde_json::from_str(body).ok()?;
             Some(list["items"][0]["id"].as_str()?.to_owned())

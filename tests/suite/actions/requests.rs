@@ -1,10 +1,11 @@
 //! Requests to a server over tables that are made up.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
-use riskflow_config::TlsSettings;
+use riskflow_config::{HttpSettings, TlsSettings};
 use riskflow_connectors::{Append, AppendError, Appended, InRecord};
 use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
@@ -429,10 +430,12 @@ fn act_says_what_is_wrong_and_makes_no_topic() {
     );
 }
 
-#[test]
-fn with_tls_it_is_https_only() {
-    let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+/// A certificate of loopback that nobody vouches for, and its key.
+fn certificate(folder: &Path, name: &str) -> TlsSettings {
+    let tls = TlsSettings {
+        certificate: folder.join(format!("{name}.cert.pem")),
+        key: folder.join(format!("{name}.key.pem")),
+    };
     let made = Command::new("openssl")
         .args([
             "req",
@@ -452,18 +455,22 @@ fn with_tls_it_is_https_only() {
             "subjectAltName=IP:127.0.0.1",
             "-keyout",
         ])
-        .arg(&key)
+        .arg(&tls.key)
         .arg("-out")
-        .arg(&certificate)
+        .arg(&tls.certificate)
         .output()
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let tls = TlsSettings {
-        certificate: certificate.clone(),
-        key,
-    };
+    tls
+}
+
+#[test]
+fn with_tls_it_is_https_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = certificate(folder.path(), "one");
+    let trusted = tls.certificate.clone();
     let desk = Desk::with(folder, Some(Box::new(Broken)), Some(tls));
-    let trusted = ["--cacert", certificate.to_str().unwrap()];
+    let trusted = ["--cacert", trusted.to_str().unwrap()];
     assert_eq!(curl(&desk.url("/healthz"), &trusted).unwrap().body, "ok\n");
     let got = desk.post(&actions_of("near"), None, &comment("a").to_string(), &trusted);
     assert_eq!(got.status, 401);
@@ -473,6 +480,42 @@ fn with_tls_it_is_https_only() {
     );
     let plain = desk.url("/healthz").replace("https", "http");
     assert!(curl(&plain, &[]).is_none(), "plain HTTP");
+    let asked = riskflow(&["health", "--url", &desk.url("")], &[]);
+    let said = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert_eq!((asked.status.code(), said.as_str()), (Some(0), "live\n"), "{asked:?}");
+}
+
+#[test]
+fn a_new_certificate_is_shown_to_connections_to_come_and_a_bad_one_to_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (certificate(folder.path(), "old"), certificate(folder.path(), "new"));
+    let other_key = TlsSettings {
+        certificate: new.certificate.clone(),
+        key: old.key.clone(),
+    };
+    let elsewhere = tempfile::tempdir().unwrap();
+    let desk = Desk::with(elsewhere, Some(Box::new(Broken)), Some(old.clone()));
+    let taken = |tls: &TlsSettings| {
+        let trusted = ["--cacert", tls.certificate.to_str().unwrap()];
+        curl(&desk.url("/healthz"), &trusted).is_some()
+    };
+    let settings = |tls: &TlsSettings| HttpSettings {
+        tls: Some(tls.clone()),
+        ..HttpSettings::at(desk.server.address)
+    };
+    let control = desk.server.control();
+    assert!(control.prepare(&settings(&other_key)).is_err(), "not its key");
+    assert_eq!((taken(&old), taken(&new)), (true, false));
+    let Ok(prepared) = control.prepare(&settings(&new)) else {
+        panic!("a certificate with its key")
+    };
+    assert_eq!((taken(&old), taken(&new)), (true, false), "prepared is not in force");
+    control.apply(prepared);
+    assert_eq!((taken(&old), taken(&new)), (false, true));
+    // Those who may act are as before.
+    let trusted = ["--cacert", new.certificate.to_str().unwrap()];
+    let acted = desk.post(&actions_of("near"), Some(TOWN), &comment("a").to_string(), &trusted);
+    assert_ne!(acted.status, 401);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use riskflow_model::topic::Topic;
 
 use crate::program::cli::ConfigArguments;
 use crate::program::exit::Usage;
+use crate::program::terminal;
 
 /// The settings as written, with overrides, and as checked.
 ///
@@ -83,6 +84,11 @@ pub fn place(input: &Input) -> String {
 /// What is wrong with what the settings name.
 fn look(settings: &Settings) -> Problems {
     let mut problems = Problems::default();
+    if let Some(why) = terminal::no_filter(&settings.log.filter) {
+        let found = format!("`{}`, which is no filter ({why})", settings.log.filter);
+        let give = "a filter such as `info` or `riskflow=debug,warn`";
+        problems.add("log.filter", found, give);
+    }
     if let Input::Files(files) = &settings.input {
         for (index, file) in files.iter().enumerate() {
             let is_stdin = file.path.as_os_str() == "-";

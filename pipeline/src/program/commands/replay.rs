@@ -28,18 +28,20 @@ use self::ending::End;
 use super::configuration;
 use super::history::{Asked, take};
 use super::rules;
+use super::run::hangup::Hangup;
 use super::run::news::News;
 use super::run::stop_on_signals;
 use crate::program::cli::{EXIT_INTERRUPTED, ReplayArguments};
 use crate::program::exit::Usage;
 use crate::program::limits;
-use crate::program::terminal::tell;
+use crate::program::terminal::{log_by, tell};
 
 /// Runs a history, and says what came of it.
 pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     let handles = Handles::new()?;
-    stop_on_signals(&handles)?;
+    stop_on_signals(&handles, Hangup::Stops)?;
     let (_, mut settings) = configuration::load_and_look(&arguments.config)?;
+    log_by(&settings.log.filter).map_err(anyhow::Error::msg)?;
     let asked = Asked {
         files: &arguments.files,
         clock: arguments.clock,

@@ -1,13 +1,18 @@
 //! `riskflow run`.
 
+pub(super) mod hangup;
 pub(super) mod news;
+mod reload;
+mod supervisor;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use riskflow::runtime::clock::wall_clock;
 use riskflow::runtime::cluster;
 use riskflow::runtime::http::{Explain, Question, Server, Times, WayIn};
 use riskflow::runtime::job::{self, Handles};
@@ -18,19 +23,25 @@ use riskflow_connectors::open_append;
 use riskflow_model::topic::Topic;
 use tokio::time::{Instant, interval};
 
+use self::hangup::Hangup;
 use self::news::News;
+use self::reload::Reloads;
+use self::supervisor::Supervisor;
 use super::refused::Refused;
 use super::{configuration, explain, tail};
 use crate::program::cli::RunArguments;
 use crate::program::limits;
-use crate::program::terminal::tell;
+use crate::program::terminal::{log_by, tell};
 
 /// Runs the job until its input ends or it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     // First of all: whoever is asked to stop ends well, however early that is.
     let handles = Handles::new()?;
-    stop_on_signals(&handles)?;
-    let (_, mut settings) = configuration::load_and_look(&arguments.config)?;
+    let (asks, asked) = channel();
+    stop_on_signals(&handles, Hangup::reloads(asks))?;
+    let (written, mut settings) = configuration::load_and_look(&arguments.config)?;
+    log_by(&settings.log.filter).map_err(anyhow::Error::msg)?;
+    handles.metrics.configured(wall_clock());
     settings.recovery.start_anew = arguments.start_anew;
     if settings.cluster.hosts.len() > 1 {
         cluster::end_with_peers();
@@ -43,9 +54,20 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     }
     let server = settings.http.as_ref().map(|http| serve(http, &settings, &handles));
     // It serves until the job has ended.
-    let _server = server.transpose()?;
+    let server = server.transpose()?;
+    let supervisor = Supervisor::start(&handles);
+    let control = server.as_ref().map(Server::control);
+    Reloads::new(
+        arguments,
+        (written, settings.clone()),
+        control,
+        &handles,
+        supervisor.clone(),
+    )
+    .listen(asked)?;
     let news = News::start(&handles, &settings);
     let ended = job::run(&settings, &handles, None);
+    supervisor.ends();
     news.end(ended.is_ok());
     ended?;
     match handles.elsewhere.load().as_ref() {
@@ -188,9 +210,10 @@ const GRACE: Duration = Duration::from_secs(25);
 /// kept to the instant.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The first SIGTERM, SIGHUP (the terminal was closed) or ctrl-c asks the job to stop; a second one ends the process at once. If the job has not ended in time,
-/// because its output does not answer, the process ends all the same: as after kill -9 nothing is lost or repeated.
-pub fn stop_on_signals(handles: &Handles) -> Result<()> {
+/// The first SIGTERM or ctrl-c asks the job to stop, and so does SIGHUP where it is no request to read the configuration again; a second
+/// one ends the process at once. If the job has not ended in time, because its output does not answer, the process ends all the same: as
+/// after kill -9 nothing is lost or repeated.
+pub fn stop_on_signals(handles: &Handles, on_hangup: Hangup) -> Result<()> {
     let stop = handles.stop.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (listens, ready) = std::sync::mpsc::channel();
@@ -209,7 +232,11 @@ pub fn stop_on_signals(handles: &Handles) -> Result<()> {
                 tokio::select! {
                     _ = term.recv() => {}
                     _ = interrupt.recv() => {}
-                    _ = hangup.recv() => {}
+                    _ = hangup.recv() => {
+                        if on_hangup.is_passed_on() {
+                            continue;
+                        }
+                    }
                     _ = look.tick() => {
                         if stop.load(Ordering::Acquire) && since.get_or_insert_with(Instant::now).elapsed() > GRACE {
                             tracing::error!(

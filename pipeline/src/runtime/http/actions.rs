@@ -34,7 +34,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use riskflow_config::{ActionSettings, TokenSettings};
+use riskflow_config::TokenSettings;
 use riskflow_connectors::{InRecord, Retry, decode_action};
 use riskflow_model::action::Action;
 use riskflow_model::output::{Reason, WarningState};
@@ -44,7 +44,7 @@ use serde_json::{Map, Value, json};
 
 use super::RETRY_AFTER;
 use super::Times;
-use super::authority::Authority;
+use super::in_use::Swapped;
 use super::writer::{Answer, Busy, Order, Writer};
 use crate::runtime::clock::wall_clock;
 use crate::runtime::job::Handles;
@@ -61,7 +61,8 @@ const BODY: Duration = Duration::from_secs(10);
 pub(super) struct Actions(Arc<Inner>);
 
 struct Inner {
-    authority: Authority,
+    /// Who may write, as it stands now.
+    in_use: Swapped,
     handles: Handles,
     writer: Writer,
     /// Where promotions go.
@@ -82,14 +83,9 @@ fn refused(outcome: Outcome, detail: impl Into<String>) -> Refused {
 }
 
 impl Actions {
-    pub fn new(
-        settings: &ActionSettings,
-        handles: Handles,
-        (writer, rule_sets): (Writer, Option<Writer>),
-        times: Times,
-    ) -> Self {
+    pub fn new(in_use: Swapped, handles: Handles, (writer, rule_sets): (Writer, Option<Writer>), times: Times) -> Self {
         Self(Arc::new(Inner {
-            authority: Authority::new(settings),
+            in_use,
             handles,
             writer,
             rule_sets,
@@ -126,13 +122,13 @@ async fn act(State(actions): State<Actions>, path: Result<Path<String>, PathReje
         Ok(token) => token,
         Err(refused) => return actions.refuse(refused, None),
     };
-    match actions.take(token, path, &parts.headers, body).await {
+    match actions.take(&token, path, &parts.headers, body).await {
         Ok((outcome, answer)) => {
             actions.handles.metrics.action_request(outcome);
             tracing::debug!(token = token.name, outcome = outcome.name(), %answer, "action");
             (outcome.status(), Json(answer)).into_response()
         }
-        Err(refused) => actions.refuse(refused, Some(token)),
+        Err(refused) => actions.refuse(refused, Some(&token)),
     }
 }
 
@@ -193,8 +189,8 @@ impl Inner {
         Ok((outcome, answer))
     }
 
-    fn token(&self, headers: &HeaderMap) -> Result<&TokenSettings, Refused> {
-        self.authority.of(headers).ok_or_else(|| {
+    fn token(&self, headers: &HeaderMap) -> Result<Arc<TokenSettings>, Refused> {
+        self.in_use.load().authority.of(headers).ok_or_else(|| {
             let presented = headers.contains_key(header::AUTHORIZATION);
             let detail = if presented {
                 "the token is not known"

@@ -1,24 +1,26 @@
 //! Who asks, and what they may do.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, header};
-use riskflow_config::{ActionSettings, TokenSettings};
+use riskflow_config::TokenSettings;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 /// The tokens that are known, by their hashes.
 pub(super) struct Authority {
-    tokens: Vec<TokenSettings>,
+    tokens: Vec<Arc<TokenSettings>>,
 }
 
 impl Authority {
-    pub fn new(settings: &ActionSettings) -> Self {
+    pub fn new(tokens: &[TokenSettings]) -> Self {
         Self {
-            tokens: settings.tokens.clone(),
+            tokens: tokens.iter().cloned().map(Arc::new).collect(),
         }
     }
 
     /// The token of a request, or `None`. It takes as long whichever token matches, and whether any does.
-    pub fn of(&self, headers: &HeaderMap) -> Option<&TokenSettings> {
+    pub fn of(&self, headers: &HeaderMap) -> Option<Arc<TokenSettings>> {
         let digest: [u8; 32] = Sha256::digest(bearer(headers)?).into();
         let mut found = Choice::from(0);
         let mut which = 0u64;
@@ -28,7 +30,7 @@ impl Authority {
             found |= same;
         }
         let token = self.tokens.get(which as usize)?;
-        bool::from(found).then_some(token)
+        bool::from(found).then(|| Arc::clone(token))
     }
 }
 
@@ -59,9 +61,7 @@ mod tests {
             overrides: false,
             promote: false,
         };
-        Authority::new(&ActionSettings {
-            tokens: ["a", "b", "c"].map(token).into(),
-        })
+        Authority::new(&["a", "b", "c"].map(token))
     }
 
     fn name_of(values: &[&str]) -> Option<String> {
@@ -100,10 +100,6 @@ mod tests {
     fn without_tokens_nobody_is_known() {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer x"));
-        assert!(
-            Authority::new(&ActionSettings { tokens: Vec::new() })
-                .of(&headers)
-                .is_none()
-        );
+        assert!(Authority::new(&[]).of(&headers).is_none());
     }
 }

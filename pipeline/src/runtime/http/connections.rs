@@ -25,19 +25,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_io_timeout::TimeoutStream;
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use super::in_use::Swapped;
+use super::places::{Place, Places};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::outcome::Ended;
 
-/// How many connections there may be, and how long each may take for what.
+/// How long a connection may take for what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    pub connections: usize,
     handshake: Duration,
     headers: Duration,
     stall: Duration,
@@ -45,9 +45,8 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    pub const fn of(connections: usize) -> Self {
+    pub const fn usual() -> Self {
         Self {
-            connections,
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(30),
             stall: Duration::from_secs(15),
@@ -84,29 +83,29 @@ enum Phase {
 /// What the connections share.
 struct Shared {
     router: Router,
-    tls: Option<TlsAcceptor>,
+    in_use: Swapped,
     bounds: Bounds,
     metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     open: Mutex<BTreeMap<u64, Arc<watch::Sender<Phase>>>>,
 }
 
 /// Serves until `stop` comes, then as long as answers under way take, but not longer than [`LEAVE`].
 pub(super) async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    (in_use, places): (Swapped, Arc<Places>),
     router: Router,
     bounds: Bounds,
     (metrics, mut stop): (Arc<Metrics>, watch::Receiver<bool>),
 ) {
     let shared = Arc::new(Shared {
         router,
-        tls,
+        in_use,
         bounds,
         metrics,
         stop: stop.clone(),
-        places: Arc::new(Semaphore::new(bounds.connections)),
+        places,
         open: Mutex::default(),
     });
     let leaving = GracefulShutdown::new();
@@ -145,15 +144,14 @@ impl Shared {
     }
 
     /// A place for one more connection; where there is none, that of the one that has been idle longest.
-    async fn place(&self) -> OwnedSemaphorePermit {
-        let free = || Arc::clone(&self.places).acquire_owned();
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+    async fn place(&self) -> Place {
+        if let Some(place) = self.places.try_take() {
             return place;
         }
         loop {
             self.shed();
-            if let Ok(place) = timeout(BREATH, free()).await {
-                return place.expect("nobody closes it");
+            if let Ok(place) = timeout(BREATH, self.places.take()).await {
+                return place;
             }
         }
     }
@@ -176,11 +174,11 @@ struct Connection {
     shared: Arc<Shared>,
     number: u64,
     phase: Arc<watch::Sender<Phase>>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connection {
-    fn new(shared: &Arc<Shared>, number: u64, place: OwnedSemaphorePermit) -> Self {
+    fn new(shared: &Arc<Shared>, number: u64, place: Place) -> Self {
         let phase = Arc::new(watch::Sender::new(Phase::New(Instant::now())));
         let mut open = shared.open();
         open.insert(number, Arc::clone(&phase));
@@ -202,7 +200,8 @@ impl Connection {
         stream.set_write_timeout(Some(self.shared.bounds.stall));
         let stream = Box::pin(stream);
         let served = async {
-            match &self.shared.tls {
+            let tls = self.shared.in_use.load().tls.clone();
+            match tls {
                 None => self.http(TokioIo::new(stream), leaving).await,
                 Some(tls) => match timeout(self.shared.bounds.handshake, tls.accept(stream)).await {
                     Ok(Ok(stream)) => self.http(TokioIo::new(stream), leaving).await,

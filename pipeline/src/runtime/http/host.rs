@@ -11,6 +11,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use super::in_use::Swapped;
+
 /// Under which names it may be asked for.
 #[derive(Clone)]
 pub(super) struct Hosts {
@@ -30,7 +32,7 @@ impl Hosts {
 
     /// Loopback, where it listens, and the configured names. Where it listens on every address any address will do: only
     /// names can be made to stand for another.
-    fn has(&self, host: &str) -> bool {
+    pub fn has(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
         match address {
@@ -41,9 +43,9 @@ impl Hosts {
 }
 
 /// Refuses requests by another name.
-pub(super) async fn check(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
+pub(super) async fn check(State(in_use): State<Swapped>, request: Request, next: Next) -> Response {
     let refused = match host_of(request.uri(), request.headers()) {
-        Ok(Some(host)) if hosts.has(host) => None,
+        Ok(Some(host)) if in_use.load().hosts.has(host) => None,
         // HTTP/1.0 has no such header; web browsers do not speak it.
         Ok(None) if request.version() < Version::HTTP_11 => None,
         Ok(Some(host)) => Some((

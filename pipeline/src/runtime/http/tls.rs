@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-/// Reads certificate and key: TLS 1.2 and 1.3 with rustls' own choice of ciphers. A new certificate needs a new start.
+/// Reads certificate and key: TLS 1.2 and 1.3 with rustls' own choice of ciphers. They are read once more when the configuration is.
 pub(super) fn load(files: &TlsSettings) -> Result<TlsAcceptor> {
     let (certificate, key) = (files.certificate.display(), files.key.display());
     let chain = CertificateDer::pem_file_iter(&files.certificate)

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use axum::body::{Body, HttpBody};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query as Given, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::get};
@@ -17,7 +17,7 @@ use hyper::body::{Frame, SizeHint};
 use riskflow_config::Capabilities;
 use riskflow_model::output::{AssetRisk, PastWarning, WarningDelta, WarningState};
 use riskflow_model::topic::Topic;
-use riskflow_model::{DomainScope, Millis, RegionCode, duration};
+use riskflow_model::{DomainScope, Millis, RegionCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -26,6 +26,7 @@ use super::explanations::{self, Explanations};
 use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, Query, values};
 use super::pages::{Full, Pages, known_epoch};
 use crate::runtime::job::Handles;
+use crate::runtime::state::Condition;
 use crate::runtime::views::Tables;
 
 /// What requests are answered from.
@@ -66,30 +67,27 @@ pub(super) fn routes(reader: &Reader) -> Router {
 pub(super) type Pairs = Result<Given<Vec<(String, String)>>, QueryRejection>;
 
 async fn metrics(State(reader): State<Reader>) -> Response {
-    let text = reader.handles.metrics.render(&reader.handles.meters);
+    let handles = &reader.handles;
+    handles.metrics.state(Condition::of(handles).state);
+    let text = handles.metrics.render(&handles.meters);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
-async fn ready(State(reader): State<Reader>) -> Response {
-    let handles = &reader.handles;
-    let clock = match handles.clock_off.load(Ordering::Acquire) {
-        0 => String::new(),
-        off => format!(
-            "; the wall clock is {} off and not followed yet",
-            duration::show(off.abs())
-        ),
+/// How the process is. Each process answers for itself; whether it has the tables, too, is another question.
+async fn ready(State(reader): State<Reader>, headers: HeaderMap) -> Response {
+    let condition = Condition::of(&reader.handles);
+    let live = condition.is_live();
+    let status = if live {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
-    let worked_off = handles.ready.load(Ordering::Acquire);
-    let position = handles.catching_up.get().map(|position| format!(" ({position})"));
-    let history = format!("history is being worked off{}", position.unwrap_or_default());
-    let said = match handles.tables_elsewhere() {
-        Some(place) if worked_off => format!("this process has no tables: {place}{clock}\n"),
-        Some(place) => format!("{history}; this process has no tables: {place}{clock}\n"),
-        None if handles.stop.load(Ordering::Acquire) => "the job is stopping\n".to_owned(),
-        None if !worked_off => format!("{history}{clock}\n"),
-        None => return (StatusCode::OK, format!("ready{clock}\n")).into_response(),
-    };
-    (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
+    let accept = headers.get(header::ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
+    if accept.starts_with(b"application/json") {
+        let said = json!({ "state": condition.state.name(), "live": live, "reason": condition.reason });
+        return (status, Json(said)).into_response();
+    }
+    (status, format!("{condition}\n")).into_response()
 }
 
 /// What there is, for whoever looks for the first time.
@@ -125,7 +123,7 @@ async fn index(State(reader): State<Reader>) -> Response {
         ("/healthz", "200 while the process is alive"),
         (
             "/readyz",
-            "200 once history is worked off and the tables are here, else 503 and why",
+            "the state of the process: 200 while it is live, else 503 and why",
         ),
     ];
     let explains = reader.explanations.is_some();
@@ -133,11 +131,12 @@ async fn index(State(reader): State<Reader>) -> Response {
         .into_iter()
         .filter(|(path, _)| explains || !path.ends_with("/explanation"));
     let others = others.map(|(path, gives)| json!({ "path": path, "gives": gives }));
-    let tables = reader.handles.views.load();
+    let (tables, condition) = (reader.handles.views.load(), Condition::of(&reader.handles));
     let text = json!({
         "service": "riskflow",
         "version": env!("CARGO_PKG_VERSION"),
-        "ready": reader.handles.ready.load(Ordering::Acquire),
+        "state": condition.state.name(),
+        "ready": condition.is_live(),
         "tables": reader.handles.tables_elsewhere(),
         "now": now(&reader.handles, tables.epoch),
         "epoch": known_epoch(tables.epoch),

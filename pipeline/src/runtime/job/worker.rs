@@ -57,6 +57,7 @@ pub(super) fn work(worker: &mut Worker, job: &Arc<Job>) {
     } else {
         job.start.clone()
     };
+    handles.stage.hydrate();
     let sources = job.open_sources(&start, index, worker.peers()).unwrap_or_else(|error| {
         failure.note(error);
         Vec::new()
@@ -150,6 +151,31 @@ fn bell(worker: &mut Worker, pace: &Rc<RefCell<Pace>>) -> InputHandleVec<u64, ()
     bell
 }
 
+/// Takes from the cuts that pass how far the process has come, and which epoch is the first by the job's clock.
+fn heeded<'scope>(cuts: StreamVec<'scope, Turn, Cut>, job: &Job, live: FirstLive) -> StreamVec<'scope, Turn, Cut> {
+    let stage = Arc::clone(&job.handles.stage);
+    let follows = job.settings.cluster.process > 0;
+    cuts.inspect_core(move |event| match event {
+        Ok((stamp, cuts)) => {
+            // Those with a bound are of an earlier run.
+            if cuts.iter().any(|cut| cut.bound.is_none()) {
+                stage.catch_up();
+            }
+            if live.get().is_none()
+                && let Some(cut) = cuts.iter().find(|cut| cut.how == How::Live)
+            {
+                live.set(stamp.least().map(|turn| (*turn, cut.epoch)));
+            }
+        }
+        // Whichever process was told to stop, no epoch comes any more.
+        Err(frontier) => {
+            if follows && frontier.is_empty() {
+                stage.end();
+            }
+        }
+    })
+}
+
 /// Builds the dataflow; returns where cuts go in, and a probe behind everything.
 fn build(
     worker: &mut Worker,
@@ -169,14 +195,7 @@ fn build(
     let pace = Rc::clone(pace);
     worker.dataflow::<Turn, _, _>(|scope| {
         let cuts: StreamVec<_, Cut> = scope.input_from(&mut cuts).broadcast();
-        let cuts = cuts.inspect_core(move |event| {
-            if let Ok((stamp, cuts)) = event
-                && live.get().is_none()
-                && let Some(cut) = cuts.iter().find(|cut| cut.how == How::Live)
-            {
-                live.set(stamp.least().map(|turn| (*turn, cut.epoch)));
-            }
-        });
+        let cuts = heeded(cuts, job, live);
         let Ingested {
             base,
             incoming,

@@ -36,13 +36,13 @@ pub(super) async fn promote(
         Ok(token) => token,
         Err(refused) => return actions.refuse(refused, None),
     };
-    match actions.promote(token, path).await {
+    match actions.promote(&token, path).await {
         Ok((outcome, answer)) => {
             actions.handles.metrics.action_request(outcome);
             tracing::info!(token = token.name, outcome = outcome.name(), %answer, "promotion");
             (outcome.status(), Json(answer)).into_response()
         }
-        Err(refused) => actions.refuse(refused, Some(token)),
+        Err(refused) => actions.refuse(refused, Some(&token)),
     }
 }
 

@@ -1,10 +1,14 @@
 use std::future::pending;
 use std::net::SocketAddr;
 
+use arc_swap::ArcSwap;
 use axum::routing::{get, post};
+use riskflow_config::HttpSettings;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
+use super::super::in_use::InUse;
 use super::*;
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -13,7 +17,6 @@ const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(300);
 
 const BOUNDS: Bounds = Bounds {
-    connections: 4,
     handshake: LONG,
     headers: LONG,
     stall: LONG,
@@ -25,6 +28,7 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 struct Running {
     address: SocketAddr,
     metrics: Arc<Metrics>,
+    places: Arc<Places>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
 }
@@ -43,10 +47,23 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
         let (stop, stopped) = watch::channel(false);
-        let server = tokio::spawn(serve(listener, tls, router, bounds, (Arc::clone(&metrics), stopped)));
+        let in_use = InUse {
+            tls,
+            ..InUse::of(&HttpSettings::at(address), address).unwrap()
+        };
+        let places = Places::new(4);
+        let goes_by = (Arc::new(ArcSwap::from_pointee(in_use)), Arc::clone(&places));
+        let server = tokio::spawn(serve(
+            listener,
+            goes_by,
+            router,
+            bounds,
+            (Arc::clone(&metrics), stopped),
+        ));
         Self {
             address,
             metrics,
+            places,
             stop,
             server,
         }
@@ -185,6 +202,24 @@ async fn whoever_idles_makes_room_and_whoever_is_served_does_not() {
     assert_eq!(running.ended(Ended::Slow), 0);
     // The first to go was the one that had idled longest.
     is_over(&mut idle[0]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn with_fewer_places_whoever_idles_makes_room_until_they_are_kept() {
+    let running = Running::start(BOUNDS, None).await;
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        idle.push(running.asked().await);
+    }
+    running.places.resize(2);
+    assert_eq!(running.metric("riskflow_http_connections"), 4);
+    let _last = running.asked().await;
+    assert!(running.metric("riskflow_http_connections") <= 2);
+    is_over(&mut idle[0]).await;
+    running.places.resize(4);
+    let _more = [running.asked().await, running.asked().await];
+    assert!(running.metric("riskflow_http_connections") > 2);
     running.stop().await;
 }
 

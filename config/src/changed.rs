@@ -1,0 +1,127 @@
+//! Which fields differ between two configurations.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::{Table, Value};
+
+use crate::Secret;
+use crate::settings::{Input, Output, Settings};
+use crate::written::WrittenSettings;
+
+/// The fields that differ, by name, as written and in what is read for them: a secret in a file counts by its text, whatever the name of
+/// the file.
+#[must_use]
+pub fn changed(
+    (before, was): (&WrittenSettings, &Settings),
+    (after, is): (&WrittenSettings, &Settings),
+) -> BTreeSet<String> {
+    let mut fields = differing(&leaves(before), &leaves(after));
+    // Secrets do not show above.
+    let property = |name: &String| below("kafka.properties", name);
+    if let (Some(was), Some(is)) = (properties(was), properties(is)) {
+        fields.extend(differing(was, is).iter().map(property));
+    }
+    let tokens = |settings: &Settings| {
+        let actions = settings.http.as_ref()?.actions.as_ref()?;
+        Some(actions.tokens.clone())
+    };
+    if let (Some(was), Some(is)) = (tokens(was), tokens(is))
+        && was != is
+    {
+        fields.insert("http.actions.tokens".to_owned());
+    }
+    fields
+}
+
+/// The names whose values are not the same, or which only one of them has.
+fn differing<V: PartialEq>(before: &BTreeMap<String, V>, after: &BTreeMap<String, V>) -> BTreeSet<String> {
+    let names = before.keys().chain(after.keys());
+    let names = names.filter(|name| before.get(*name) != after.get(*name));
+    names.cloned().collect()
+}
+
+/// What librdkafka is given, if there is Kafka.
+fn properties(settings: &Settings) -> Option<&BTreeMap<String, Secret>> {
+    match (&settings.input, &settings.output) {
+        (Input::Kafka(kafka), _) | (_, Output::Kafka(kafka)) => Some(&kafka.properties),
+        (Input::Log(_) | Input::Files(_), Output::Log(_) | Output::Files(_)) => None,
+    }
+}
+
+/// The whole name of a field in a table; a name with dots is in quotes, as in TOML.
+fn below(table: &str, name: &str) -> String {
+    match (table, name.contains('.')) {
+        ("", _) => name.to_owned(),
+        (_, true) => format!("{table}.\"{name}\""),
+        (_, false) => format!("{table}.{name}"),
+    }
+}
+
+/// Every field that has a value, by its whole name. A list is one.
+fn leaves(written: &WrittenSettings) -> BTreeMap<String, Value> {
+    fn walk(path: &str, table: Table, found: &mut BTreeMap<String, Value>) {
+        for (name, value) in table {
+            let path = below(path, &name);
+            match value {
+                Value::Table(table) => walk(&path, table, found),
+                value => drop(found.insert(path, value)),
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    let table = Table::try_from(written).expect("what was read as TOML can be written as TOML");
+    walk("", table, &mut found);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn between(before: &str, after: &str) -> Vec<String> {
+        let load = |text: &str| WrittenSettings::load(text, "riskflow.toml", &[]).unwrap();
+        let (before, after) = (load(before), load(after));
+        changed((&before.0, &before.1), (&after.0, &after.1))
+            .into_iter()
+            .collect()
+    }
+
+    #[test]
+    fn fields_are_named_whole_and_what_is_written_otherwise_is_no_change() {
+        let before = "epoch.tick = \"20ms\"\n[http]\nhosts = [\"a\"]";
+        assert!(between("", "").is_empty());
+        assert!(between("", "version = 1\n[epoch]\ntick = \"20ms\"").is_empty());
+        let after = "epoch.tick = \"10ms\"\n[http]\nhosts = [\"a\", \"b\"]\n[log]\nfilter = \"debug\"";
+        assert_eq!(between(before, after), ["epoch.tick", "http.hosts", "log.filter"]);
+    }
+
+    #[test]
+    fn a_secret_that_changed_is_named_without_it() {
+        let kafka = |properties: &str| {
+            format!(
+                "input.kind = \"kafka\"\noutput.kind = \"kafka\"\nkafka.brokers = \"a:1\"\n[kafka.properties]\n{properties}"
+            )
+        };
+        let (one, other) = (
+            kafka("\"sasl.password\" = \"one\""),
+            kafka("\"sasl.password\" = \"other\""),
+        );
+        let field = "kafka.properties.\"sasl.password\"";
+        assert_eq!(between(&one, &other), [field]);
+        assert_eq!(between(&one, &kafka("")), [field]);
+
+        let file = std::env::temp_dir().join(format!("riskflow-token-{}", std::process::id()));
+        let text = format!(
+            "[http.actions]\nenabled = true\n[[http.actions.tokens]]\nname = \"a\"\nsha256 = {{ file = {file:?} }}\nrole = \"duty\"\nregion = \"33\""
+        );
+        let load = |hash: &str| {
+            std::fs::write(&file, hash.repeat(64)).unwrap();
+            WrittenSettings::load(&text, "riskflow.toml", &[]).unwrap()
+        };
+        let (before, after) = (load("a"), load("b"));
+        std::fs::remove_file(&file).unwrap();
+        let fields = changed((&before.0, &before.1), (&after.0, &after.1));
+        assert_eq!(Vec::from_iter(fields), ["http.actions.tokens"]);
+        assert!(changed((&after.0, &after.1), (&after.0, &after.1)).is_empty());
+    }
+}

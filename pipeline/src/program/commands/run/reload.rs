@@ -1,0 +1,271 @@
+//! Reading the configuration once more while the job runs, on SIGHUP. What may change is in force at once and as a whole, what needs a
+//! restart is named, and a configuration that cannot be used changes nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use anyhow::{Context as _, Result};
+use riskflow::runtime::clock::wall_clock;
+use riskflow::runtime::http::Control;
+use riskflow::runtime::job::Handles;
+use riskflow::runtime::metrics::Metrics;
+use riskflow_config::{HttpSettings, Settings, WrittenSettings, changed};
+use riskflow_model::Problems;
+
+use super::super::configuration;
+use super::supervisor::Supervisor;
+use crate::program::cli::{ConfigArguments, RunArguments};
+use crate::program::limits;
+use crate::program::terminal::log_by;
+
+/// A configuration, as written and as checked.
+type Configuration = (WrittenSettings, Settings);
+
+/// Which field says what is logged.
+const FILTER: &str = "log.filter";
+
+/// Reads the configuration again whenever it is asked for.
+pub struct Reloads {
+    arguments: ConfigArguments,
+    /// What the job was started with: what needs a restart is as it was then.
+    started: Configuration,
+    /// What was read last and could be used.
+    last: Configuration,
+    /// The running server, if there is one.
+    control: Option<Control>,
+    metrics: Arc<Metrics>,
+    supervisor: Supervisor,
+}
+
+/// What another configuration changed.
+#[derive(Debug, PartialEq, Eq)]
+struct Changes {
+    in_force: Vec<String>,
+    /// These wait for a restart.
+    waiting: Vec<String>,
+    /// Whether it has another filter of the log, and the command line or the environment stands over it.
+    overruled: bool,
+}
+
+impl Reloads {
+    pub fn new(
+        arguments: &RunArguments,
+        started: Configuration,
+        control: Option<Control>,
+        handles: &Handles,
+        supervisor: Supervisor,
+    ) -> Self {
+        Self {
+            arguments: arguments.config.clone(),
+            last: started.clone(),
+            started,
+            control,
+            metrics: Arc::clone(&handles.metrics),
+            supervisor,
+        }
+    }
+
+    /// Does so on a thread of its own, which ends with the process. What was asked meanwhile, and more than once, is done once.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread for it.
+    pub fn listen(mut self, asked: Receiver<()>) -> Result<()> {
+        let work = move || {
+            while asked.recv().is_ok() {
+                while asked.try_recv().is_ok() {}
+                self.reload();
+            }
+        };
+        let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(work);
+        thread.context("could not listen for SIGHUP")?;
+        Ok(())
+    }
+
+    fn reload(&mut self) {
+        let _reloading = self.supervisor.reloading();
+        let configuration = configuration::described(&self.arguments);
+        let Changes {
+            in_force,
+            waiting,
+            overruled,
+        } = match self.try_reload() {
+            Ok(changes) => changes,
+            Err(error) => {
+                self.metrics.config_refused();
+                return refuse(&configuration, &error);
+            }
+        };
+        self.metrics.config_applied(wall_clock(), !waiting.is_empty());
+        let changed = if in_force.is_empty() {
+            "nothing that is in force at once".to_owned()
+        } else {
+            in_force.join(", ")
+        };
+        tracing::info!(configuration, changed, "the configuration was read again");
+        if overruled {
+            tracing::warn!(
+                "`log.filter` is another one now and changes nothing: `--log` or `RISKFLOW_LOG` stands over it"
+            );
+        }
+        if !waiting.is_empty() {
+            tracing::warn!(
+                fields = waiting.join(", "),
+                "these are otherwise than at the start, and in force after a restart only"
+            );
+        }
+    }
+
+    /// All of it, or nothing.
+    fn try_reload(&mut self) -> Result<Changes> {
+        let next = configuration::load_and_look(&self.arguments)?;
+        limits::check(&next.1)?;
+        let prepared = match (&self.control, &next.1.http) {
+            (Some(control), Some(http)) => Some((control, control.prepare(http)?)),
+            (Some(_), None) | (None, _) => None,
+        };
+        // From here on nothing is refused.
+        if let Some((control, prepared)) = prepared {
+            control.apply(prepared);
+        }
+        let logs = log_by(&next.1.log.filter).map_err(anyhow::Error::msg)?;
+        let changes = changes(&self.started, &self.last, &next, logs);
+        self.last = next;
+        Ok(changes)
+    }
+}
+
+/// What is otherwise in the next configuration: since the last one, where it is in force at once; else since the start. `logs`: whether the
+/// log goes by the configuration.
+fn changes(started: &Configuration, last: &Configuration, next: &Configuration, logs: bool) -> Changes {
+    fn between((before, was): &Configuration, (after, is): &Configuration) -> BTreeSet<String> {
+        changed((before, was), (after, is))
+    }
+    let at_once = |field: &String| is_at_once(field, started.1.http.as_ref(), next.1.http.as_ref());
+    let since_last = between(last, next);
+    Changes {
+        overruled: !logs && since_last.contains(FILTER),
+        in_force: since_last
+            .into_iter()
+            .filter(|field| at_once(field) && (logs || field != FILTER))
+            .collect(),
+        waiting: between(started, next)
+            .into_iter()
+            .filter(|field| !at_once(field))
+            .collect(),
+    }
+}
+
+/// Whether a field is in force as soon as it is read, in a process that was started with one of these and has the other now. Those of the
+/// reference (`config/riskflow.toml`) that are marked so.
+fn is_at_once(field: &str, started: Option<&HttpSettings>, next: Option<&HttpSettings>) -> bool {
+    if field == FILTER {
+        return true;
+    }
+    let (Some(started), Some(next)) = (started, next) else {
+        return false;
+    };
+    match field {
+        "http.hosts" | "http.max_connections" => true,
+        "http.tls.certificate" | "http.tls.key" => started.tls.is_some() && next.tls.is_some(),
+        "http.actions.tokens" => started.actions.is_some() && next.actions.is_some(),
+        _ => false,
+    }
+}
+
+/// Says everything that is wrong, one a line.
+fn refuse(configuration: &str, error: &anyhow::Error) {
+    if let Some(problems) = error.downcast_ref::<Problems>() {
+        for problem in problems.iter() {
+            tracing::error!("{problem}");
+        }
+    } else {
+        tracing::error!("{error:#}");
+    }
+    tracing::error!(
+        configuration,
+        "the configuration was read again and cannot be used: nothing changed, the one from before stays in force"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "[[http.actions.tokens]]\nname = \"a\"\nrole = \"duty\"\nregion = \"33\"\nsha256 = ";
+
+    fn load(text: &str) -> Configuration {
+        WrittenSettings::load(text, "riskflow.toml", &[]).unwrap()
+    }
+
+    fn of(started: &str, last: &str, next: &str) -> (Vec<String>, Vec<String>) {
+        let told = changes(&load(started), &load(last), &load(next), true);
+        assert!(!told.overruled);
+        (told.in_force, told.waiting)
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_waits_is_told_until_it_is_as_at_the_start() {
+        let changed = "epoch.tick = \"10ms\"\n[log]\nfilter = \"debug\"";
+        assert_eq!(of("", "", changed), (names(&["log.filter"]), names(&["epoch.tick"])));
+        // Read once more: the filter is in force, the tick still waits.
+        assert_eq!(of("", changed, changed), (names(&[]), names(&["epoch.tick"])));
+        assert_eq!(of("", changed, ""), (names(&["log.filter"]), names(&[])));
+    }
+
+    #[test]
+    fn tokens_change_at_once_only_where_actions_were_and_are_on() {
+        let on = |hash: &str| format!("[http.actions]\nenabled = true\n{TOKEN}\"{}\"", hash.repeat(64));
+        let tokens = names(&["http.actions.tokens"]);
+        assert_eq!(of(&on("a"), &on("a"), &on("b")), (tokens, names(&[])));
+        let both = names(&["http.actions.enabled", "http.actions.tokens"]);
+        assert_eq!(of("", "", &on("b")), (names(&[]), both.clone()));
+        assert_eq!(of(&on("a"), &on("a"), ""), (names(&[]), both));
+    }
+
+    #[test]
+    fn where_the_command_line_says_what_is_logged_the_configuration_does_not() {
+        let (before, next) = (load(""), load("[log]\nfilter = \"debug\""));
+        let told = changes(&before, &before, &next, false);
+        let expected = Changes {
+            in_force: Vec::new(),
+            waiting: Vec::new(),
+            overruled: true,
+        };
+        assert_eq!(told, expected);
+        assert!(!changes(&before, &next, &next, false).overruled, "once is enough");
+    }
+
+    #[test]
+    fn the_reference_marks_what_changes_at_once() {
+        let reference = include_str!("../../../../../config/riskflow.toml");
+        let marked = reference.matches("# [reload] ").count();
+        let http = HttpSettings::at("127.0.0.1:1".parse().unwrap());
+        let http = HttpSettings {
+            tls: Some(riskflow_config::TlsSettings {
+                certificate: "c".into(),
+                key: "k".into(),
+            }),
+            actions: Some(riskflow_config::ActionSettings { tokens: Vec::new() }),
+            ..http
+        };
+        let fields = [
+            "http.hosts",
+            "http.max_connections",
+            "http.tls.certificate",
+            "http.tls.key",
+            "http.actions.tokens",
+        ];
+        for field in fields {
+            assert!(is_at_once(field, Some(&http), Some(&http)), "{field}");
+            assert!(!is_at_once(field, None, Some(&http)), "{field}");
+        }
+        // Certificate and key have one mark, and `log.filter` has one.
+        assert_eq!(marked, 5);
+    }
+}
