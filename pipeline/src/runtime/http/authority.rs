@@ -58,6 +58,7 @@ mod tests {
             region: "3309".parse().unwrap(),
             overrides: false,
             promote: false,
+            checkpoint: false,
         };
         Authority::new(&ActionSettings {
             tokens: ["a", "b", "c"].map(token).into(),
