@@ -20,7 +20,7 @@ use tokio::time::{Instant, interval};
 
 use self::news::News;
 use super::refused::Refused;
-use super::{configuration, explain, tail};
+use super::{checkpoint, configuration, explain, tail};
 use crate::program::cli::RunArguments;
 use crate::program::limits;
 use crate::program::terminal::tell;
@@ -32,6 +32,14 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     stop_on_signals(&handles)?;
     let (_, mut settings) = configuration::load_and_look(&arguments.config)?;
     settings.recovery.start_anew = arguments.start_anew;
+    // Process 0 tells the others where they begin.
+    if let Some(name) = arguments
+        .from_checkpoint
+        .as_deref()
+        .filter(|_| settings.cluster.process == 0)
+    {
+        settings.recovery.from = Some(checkpoint::named(&settings, name)?);
+    }
     if settings.cluster.hosts.len() > 1 {
         cluster::end_with_peers();
     }
