@@ -36,5 +36,6 @@ mod releases;
 mod replaying;
 mod restart;
 mod rule_tests;
+mod savepoints;
 mod simulation;
 mod storms;
