@@ -1,9 +1,10 @@
 //! Checkpoints of a running job: chunks come from the folds of all workers of this process and are written by a thread of
 //! its own, so that no worker waits for a disk or a bucket.
 //!
-//! A checkpoint is asked for by a cut, when its time has come or somebody asked ([`Asked`]). It is whole once every fold of every worker gave its last chunk and the epoch is
-//! committed in the output; then its manifest is written, and old checkpoints go. A failure leaves the checkpoint without a
-//! manifest, is counted, and the next is tried when its time comes.
+//! A checkpoint is asked for by a cut, when its time has come or somebody asked ([`Asked`]). It is whole once every fold of every
+//! worker gave its last chunk and the epoch is committed in the output; then its manifest is written, it is given the names that it is
+//! to have, and old checkpoints go. A failure leaves the checkpoint without a manifest, is counted, and the next is tried when its time
+//! comes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
