@@ -221,8 +221,9 @@ mod tests {
     fn only_what_is_whole_gets_a_name_and_only_what_is_one() {
         let folder = tempfile::tempdir().unwrap();
         let (store, _) = written(folder.path(), 10);
-        let write_part = |epoch| store.write_part(Millis(epoch), "latest", (0, 1), "half.part".into(), b"x");
-        write_part(20).unwrap();
+        store
+            .write_part(Millis(20), "latest", (0, 1), "half.part".into(), b"x")
+            .unwrap();
         assert!(matches!(
             store.pin("half", Millis(20)),
             Err(CheckpointError::Unfinished { .. })

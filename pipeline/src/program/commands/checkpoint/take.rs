@@ -51,12 +51,13 @@ pub fn take(settings: &Settings, arguments: &TakeArguments, as_json: bool) -> Re
         let answer = answer.context(
             "it is not known what became of the checkpoint: the job may have ended; `riskflow checkpoint list` shows what is there",
         )?;
-        match (answer.status, answer.body["state"].as_str()) {
-            (StatusCode::OK, Some("whole")) => {
+        let state = answer.body["state"].as_str().unwrap_or_default().to_owned();
+        match (answer.status, &*state) {
+            (StatusCode::OK, "whole") => {
                 show(answer.body, joined, as_json);
                 return Ok(ExitCode::SUCCESS);
             }
-            (StatusCode::OK, Some("failed")) => bail!("the checkpoint failed: {}", answer.error()),
+            (StatusCode::OK, "failed") => bail!("the checkpoint failed: {}", answer.error()),
             (StatusCode::ACCEPTED, _) if Instant::now() < until => {}
             (StatusCode::ACCEPTED, _) => {
                 tell(format_args!(
