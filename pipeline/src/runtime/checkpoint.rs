@@ -52,6 +52,9 @@ const WAITING: usize = 8;
 /// Bytes a second: what is written here shares a disk, and its flushes, with the epochs that are committed meanwhile.
 const RATE: f64 = 64e6;
 
+/// A name that lasts longer is told of, milliseconds: what is kept for it grows, and somebody may have forgotten it.
+const LONG: i64 = 86_400_000;
+
 /// How often the other processes are asked for.
 const ASKING: Duration = Duration::from_millis(50);
 
@@ -111,6 +114,7 @@ impl Checkpointer {
             workers: cluster.workers.get(),
             under_way: BTreeMap::new(),
             failed: None,
+            told: false,
         };
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
@@ -189,6 +193,8 @@ struct Writing {
     under_way: BTreeMap<Millis, UnderWay>,
     /// The one that failed last.
     failed: Option<Millis>,
+    /// Whether it was told that a name lasts long.
+    told: bool,
 }
 
 struct UnderWay {
@@ -363,14 +369,23 @@ impl Writing {
 
     /// Deletes older checkpoints, and notes which is the oldest that is left: of those with a name also one that this version cannot
     /// read, for an older one may have to go back to it.
-    fn tidy(&self) -> Result<(), CheckpointError> {
+    fn tidy(&mut self) -> Result<(), CheckpointError> {
         let pruned = self.store.prune(self.keep);
         failpoint("checkpoint::after_prune");
         let pinned = self.store.pinned()?;
         let kept = self.store.list()?.into_iter();
         let kept = kept.filter(|listed| listed.manifest.is_ok() || pinned.contains(&listed.epoch));
-        if let Some(oldest) = kept.map(|listed| listed.epoch.0).min() {
-            self.state.oldest.store(oldest, Ordering::Release);
+        let kept: BTreeSet<Millis> = kept.map(|listed| listed.epoch).collect();
+        if let (Some(oldest), Some(newest)) = (kept.first(), kept.last()) {
+            self.state.oldest.store(oldest.0, Ordering::Release);
+            if !self.told && pinned.contains(oldest) && newest.0 - oldest.0 > LONG {
+                self.told = true;
+                tracing::warn!(
+                    %oldest,
+                    "a checkpoint with a name is kept for more than a day: `out.progress` grows, and so does what a start reads and the \
+                     job holds of it, until `riskflow checkpoint unpin` takes the name away (`riskflow checkpoint list`)"
+                );
+            }
         }
         pruned.map(drop)
     }
