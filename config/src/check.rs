@@ -24,6 +24,9 @@ use crate::written::{
     WrittenUnmatched,
 };
 
+/// The longest that a stop may wait for a checkpoint: what is under way is committed behind it, before supervisors kill (30 s).
+const AT_STOP: i64 = 20 * SECOND;
+
 impl WrittenSettings {
     /// Checks the settings.
     ///
@@ -65,6 +68,7 @@ impl WrittenSettings {
             recovery: RecoverySettings {
                 verify: self.recovery.verify,
                 start_anew: false,
+                from: None,
             },
             http: check.http(&self.http, &input, self.input.clock),
             log: check.log(&self.log),
@@ -391,6 +395,7 @@ impl Check {
 
     pub(crate) fn checkpoint(&mut self, written: &WrittenCheckpoint) -> CheckpointSettings {
         let interval = self.duration("checkpoint.interval", &written.interval, 100, DAY);
+        let at_stop = self.duration("checkpoint.at_stop", &written.at_stop, 0, AT_STOP);
         if written.path.is_empty() {
             let give = "a folder or the URL of a bucket and prefix";
             self.problems.add("checkpoint.path", "empty", give);
@@ -405,6 +410,7 @@ impl Check {
             path: written.path.clone(),
             interval: Duration::from_millis(interval as u64),
             keep: self.count("checkpoint.keep", written.keep, 1, 100),
+            at_stop: Duration::from_millis(at_stop as u64),
         }
     }
 }

@@ -451,8 +451,10 @@ pub struct CheckpointSettings {
     pub path: String,
     /// From the end of one to the beginning of the next.
     pub interval: std::time::Duration,
-    /// How many are kept.
+    /// How many are kept, beside those that have a name.
     pub keep: usize,
+    /// How long a stop waits at most for one of its last epoch; 0: none is taken.
+    pub at_stop: std::time::Duration,
 }
 
 /// How a job goes on after an earlier run.
@@ -462,6 +464,8 @@ pub struct RecoverySettings {
     pub verify: bool,
     /// Whether to begin with what input there is where the offsets that a recovery needs are gone.
     pub start_anew: bool,
+    /// The epoch of the checkpoint to go back to, whichever is the newest; those behind it are deleted.
+    pub from: Option<Millis>,
 }
 
 /// How Kafka is reached.
@@ -542,6 +546,8 @@ pub struct TokenSettings {
     pub overrides: bool,
     /// Whether it may say which rule set is live.
     pub promote: bool,
+    /// Whether it may ask for checkpoints.
+    pub checkpoint: bool,
 }
 
 /// Without the hash.
@@ -554,11 +560,12 @@ impl fmt::Debug for TokenSettings {
             region,
             overrides,
             promote,
+            checkpoint,
             ..
         } = self;
         write!(
             f,
-            "token `{name}` ({role}, {unit:?}, {region}, override {overrides}, promote {promote})"
+            "token `{name}` ({role}, {unit:?}, {region}, override {overrides}, promote {promote}, checkpoint {checkpoint})"
         )
     }
 }

@@ -5,6 +5,7 @@
 //!   <path>/<epoch, 20 digits>/<fold>-<process>-<worker>-<n>.part      encoded keys
 //!   <path>/<epoch, 20 digits>/process-<p>                             what one process wrote
 //!   <path>/<epoch, 20 digits>/manifest                                written last: the checkpoint is whole
+//!   <path>/pins/<name>/<epoch, 20 digits>                             it is kept under this name
 //! ```
 //!
 //! A part begins with the header of [`riskflow_model::binary`]'s format; its length and XXH3-128 stand in the manifest,
@@ -30,6 +31,7 @@ use crate::Identity;
 
 mod error;
 mod manifest;
+mod pins;
 mod sealed;
 
 #[cfg(test)]
@@ -37,6 +39,7 @@ mod tests;
 
 pub use error::CheckpointError;
 pub use manifest::{FORETOLD, FORMAT, Listed, Manifest, Meaning, Note, Part};
+pub use pins::{Pin, is_pin_name};
 use sealed::{opened, sealed};
 
 /// The place where checkpoints lie. Calls wait; none is made on a worker's thread while the stream runs.
@@ -336,10 +339,11 @@ impl CheckpointStore {
     ///
     /// # Errors
     ///
-    /// When there is none, it is damaged, or of another format.
+    /// When there is none ([`CheckpointError::Unfinished`]), it is damaged, or of another format.
     pub fn manifest(&self, epoch: Millis) -> Result<Manifest, CheckpointError> {
         let path = object(epoch, "manifest");
-        let manifest: Manifest = opened(&path, &self.get(&path)?)?;
+        let bytes = self.get(&path).map_err(|error| error.or_unfinished(epoch))?;
+        let manifest: Manifest = opened(&path, &bytes)?;
         let detail = if manifest.format != FORMAT {
             format!("its format is {}, this build reads {FORMAT}", manifest.format)
         } else if manifest.epoch != epoch {
@@ -421,25 +425,28 @@ impl CheckpointStore {
         Ok(None)
     }
 
-    /// Deletes all checkpoints.
+    /// Deletes all checkpoints, and their names with them.
     ///
     /// # Errors
     ///
     /// When the store refuses.
     pub fn clear(&self) -> Result<(), CheckpointError> {
+        for pin in self.pins()? {
+            self.unpin(&pin.name)?;
+        }
         self.list()?
             .into_iter()
             .try_for_each(|listed| self.remove(listed.epoch))
     }
 
-    /// Deletes everything but the newest `keep` that have a manifest, and what is newer than those (it may be under way).
-    /// Returns the epochs that went.
+    /// Deletes everything but the newest `keep` that have a manifest, what is newer than those (it may be under way), and what has a
+    /// name. Returns the epochs that went.
     ///
     /// # Errors
     ///
     /// When the store refuses.
     pub fn prune(&self, keep: usize) -> Result<Vec<Millis>, CheckpointError> {
-        let listed = self.list()?;
+        let (listed, pinned) = (self.list()?, self.pinned()?);
         let whole = listed.iter().filter(|listed| listed.manifest.is_ok());
         let Some(oldest) = whole.map(|listed| listed.epoch).nth(keep.max(1) - 1) else {
             return Ok(Vec::new());
@@ -447,7 +454,7 @@ impl CheckpointStore {
         let old: Vec<Millis> = listed
             .iter()
             .map(|listed| listed.epoch)
-            .filter(|epoch| *epoch < oldest)
+            .filter(|epoch| *epoch < oldest && !pinned.contains(epoch))
             .collect();
         // One that cannot be deleted keeps no other.
         let failed = old.iter().filter_map(|epoch| self.remove(*epoch).err()).next_back();

@@ -1,6 +1,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use riskflow_model::topic::Topic;
+
 use crate::kafka::BrokerError;
 use crate::log::LogError;
 use crate::retry::{Retry, retry_io};
@@ -13,6 +15,19 @@ pub enum SourceError {
     Progress {
         /// What is wrong.
         detail: String,
+    },
+    /// A record that riskflow did not write stands among its own.
+    #[error(
+        "a record of `{topic}` (partition {partition}, offset {offset}) has no key that is text: riskflow writes none without, so somebody \
+         else wrote it there. Delete it, and let nobody else write to this topic"
+    )]
+    NoKey {
+        /// The topic.
+        topic: Topic,
+        /// Its partition.
+        partition: u16,
+        /// Where it stands.
+        offset: u64,
     },
     /// A topic that is to be read does not exist.
     #[error("topic `{topic}` is not there; create it with `riskflow topics --create`")]
@@ -54,7 +69,7 @@ impl SourceError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::NoTopic { .. } | Self::FileInput { .. } | Self::Progress { .. } => Retry::Never,
+            Self::NoTopic { .. } | Self::FileInput { .. } | Self::Progress { .. } | Self::NoKey { .. } => Retry::Never,
             Self::Log(error) => error.retry(),
             Self::Kafka(error) => error.retry(),
             // Missing, not permitted, a failing disk: none passes by itself.

@@ -125,7 +125,7 @@ pub fn resume(output: &Output, settings: &TopicSettings, begun: Option<&Begun>) 
     let (mut shown, seen) = (BTreeSet::new(), Cell::new(false));
     let stop = begun.map(|_| (Instant::now() + VISIBLE, &seen));
     each(output, settings, &[Topic::PROGRESS], stop, &mut |record| {
-        let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+        let key = key_of(&record)?;
         if let Some(begun) = begun.filter(|begun| begun.key == key) {
             shown.insert(record.partition);
             seen.set(shown.len() == usize::from(begun.partitions));
@@ -134,6 +134,7 @@ pub fn resume(output: &Output, settings: &TopicSettings, begun: Option<&Begun>) 
             Some(payload) => records.insert(key, payload.to_vec()),
             None => records.remove(&key),
         };
+        Ok(())
     })?;
     match begun.filter(|_| !seen.get()) {
         Some(Begun { key, partitions }) => Err(SourceError::Progress {
@@ -156,11 +157,12 @@ pub type Published = BTreeMap<(Topic, String), Key>;
 pub fn published_tables(output: &Output, settings: &TopicSettings, topics: &[Topic]) -> Result<Published, SourceError> {
     let mut published = Published::new();
     each(output, settings, topics, None, &mut |record| {
-        let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+        let key = key_of(&record)?;
         match record.payload {
             Some(payload) => published.insert((record.topic, key), content(payload)),
             None => published.remove(&(record.topic, key)),
         };
+        Ok(())
     })?;
     Ok(published)
 }
@@ -173,11 +175,12 @@ pub fn published_tables(output: &Output, settings: &TopicSettings, topics: &[Top
 pub fn published_rows(output: &Output, settings: &TopicSettings, topic: Topic) -> Result<Vec<Vec<u8>>, SourceError> {
     let mut rows = BTreeMap::new();
     each(output, settings, &[topic], None, &mut |record| {
-        let key = record.key.unwrap_or_default().to_vec();
+        let key = key_of(&record)?;
         match record.payload {
             Some(payload) => rows.insert(key, payload.to_vec()),
             None => rows.remove(&key),
         };
+        Ok(())
     })?;
     Ok(rows.into_values().collect())
 }
@@ -200,6 +203,21 @@ pub fn published_log(
         if let Some(payload) = record.payload {
             take(payload, is_cut);
         }
+        Ok(())
+    })
+}
+
+/// The key of a record that riskflow wrote.
+///
+/// # Errors
+///
+/// When it has none, or one that is no text: somebody else wrote it, and to take it for another key would be to mix them up.
+pub(crate) fn key_of(record: &RawRecord<'_>) -> Result<String, SourceError> {
+    let key = record.key.and_then(|key| std::str::from_utf8(key).ok());
+    key.map(str::to_owned).ok_or_else(|| SourceError::NoKey {
+        topic: record.topic,
+        partition: record.partition,
+        offset: record.offset,
     })
 }
 
@@ -211,13 +229,14 @@ pub fn content(payload: &[u8]) -> Key {
     Key::of_bytes(&payload[..epoch.unwrap_or(payload.len())])
 }
 
-/// Takes all records up to the end, of topics that are there: the sink is open. With `stop`, follows what is added until that is set, or a time has passed.
+/// Takes all records up to the end, of topics that are there: the sink is open. With `stop`, follows what is added until that is set, or a
+/// time has passed. The first record that cannot be taken is the last.
 pub(crate) fn each(
     output: &Output,
     settings: &TopicSettings,
     topics: &[Topic],
     stop: Option<(Instant, &Cell<bool>)>,
-    take: &mut dyn FnMut(RawRecord<'_>),
+    take: &mut dyn FnMut(RawRecord<'_>) -> Result<(), SourceError>,
 ) -> Result<(), SourceError> {
     let input = match output {
         Output::Log(folder) => Input::Log(folder.clone()),
@@ -226,11 +245,17 @@ pub(crate) fn each(
     };
     let until = if stop.is_some() { Until::Forever } else { Until::End };
     let mut source = open_source(&input, settings, topics, Share::WHOLE, until, &Offsets::default())?;
+    let mut failed = None;
     loop {
         let polled = source.poll(65_536, &mut |record| {
-            take(record);
+            if failed.is_none() {
+                failed = take(record).err();
+            }
             Verdict::Taken
         })?;
+        if let Some(error) = failed.take() {
+            return Err(error);
+        }
         if stop.is_some_and(|(until, set)| set.get() || Instant::now() > until) {
             return Ok(());
         }
@@ -350,9 +375,29 @@ mod tests {
                 _ => seen.set(true),
             }
             keys.push(key);
+            Ok(())
         })
         .unwrap();
         assert_eq!(keys, ["first", "late", "begun"]);
+    }
+
+    #[test]
+    fn a_record_without_a_key_is_named_and_not_taken_for_one_with_an_empty_key() {
+        let record = |key| RawRecord {
+            topic: Topic::EPOCH,
+            partition: 3,
+            offset: 41,
+            arrival: None,
+            key,
+            payload: Some(b"{}"),
+        };
+        for key in [None, Some(&b"\xFF"[..])] {
+            let said = key_of(&record(key)).unwrap_err().to_string();
+            for part in ["`out.epoch`", "partition 3", "offset 41", "no key"] {
+                assert!(said.contains(part), "{part}: {said}");
+            }
+        }
+        assert_eq!(key_of(&record(Some(b"base"))).unwrap(), "base");
     }
 
     #[test]

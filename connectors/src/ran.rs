@@ -8,7 +8,7 @@ use riskflow_model::progress::{ClosedEpoch, Offsets, Progress};
 use riskflow_model::topic::Topic;
 
 use crate::SourceError;
-use crate::progress::{each, put_together};
+use crate::progress::{each, key_of, put_together};
 
 /// Epochs that follow each other without a gap, up to the last that was committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,14 +25,15 @@ pub struct Ran {
 ///
 /// # Errors
 ///
-/// When the topic is not there or cannot be read, or what it holds makes no sense.
+/// When the topic is not there or cannot be read, or what it holds makes no sense: a record has no key, or is none of an epoch.
 pub fn ran(output: &Output, settings: &TopicSettings) -> Result<Ran, SourceError> {
     let mut records = BTreeMap::new();
     each(output, settings, &[Topic::EPOCH], None, &mut |record| {
-        let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+        let key = key_of(&record)?;
         if let Some(payload) = record.payload {
             records.insert(key, payload.to_vec());
         }
+        Ok(())
     })?;
     Ran::of(records)
 }

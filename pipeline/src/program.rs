@@ -1,6 +1,7 @@
 //! The program: command line, terminal, exit codes.
 
 mod cli;
+mod client;
 mod commands;
 mod escape;
 mod exit;

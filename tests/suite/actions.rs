@@ -120,6 +120,7 @@ impl Desk {
             region: region.parse().unwrap(),
             overrides: name == "city",
             promote: name == "city",
+            checkpoint: name == "city",
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
         let settings = HttpSettings {

@@ -190,6 +190,11 @@ impl Running {
         Self::start_cluster(place, checkpoints, 1, "", &[], &["--start-anew"])
     }
 
+    /// One that goes back to this checkpoint.
+    pub fn start_from(place: &dyn Place, checkpoints: &Path, checkpoint: &str) -> Self {
+        Self::start_cluster(place, checkpoints, 1, "", &[], &["--from-checkpoint", checkpoint])
+    }
+
     /// With more settings.
     pub fn start_with(place: &dyn Place, checkpoints: &Path, workers: usize, sets: &[&str]) -> Self {
         let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
@@ -238,6 +243,11 @@ impl Running {
         self.processes
             .iter_mut()
             .any(|child| child.try_wait().unwrap().is_some())
+    }
+
+    /// Where process 0 serves HTTP.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listens[0])
     }
 
     /// What a process answers over HTTP; empty if it does not.

@@ -186,6 +186,11 @@ fn a_job_without_rules_says_so_until_there_are_some() {
     job.says(&["input=\"the embedded log in data/log\"", "read_committed"]);
     job.says(&["job starts", "clock=\"live\""]);
     job.says(&["WARN", "NO RULE IS IN FORCE", "riskflow rules load"]);
+    job.says(&[
+        "nothing was read yet",
+        "riskflow import",
+        "riskflow generate --to-log data/log",
+    ]);
     desk.run(&["rules", "load", "gas"]).ends(0, &["loaded: ", "new"]);
     job.says(&["rules are in force", "rules="]);
     let (code, log) = job.stop();

@@ -36,6 +36,7 @@ mod releases;
 mod replaying;
 mod restart;
 mod rule_tests;
+mod savepoints;
 mod simulation;
 mod storms;
 mod supervised;

@@ -33,6 +33,11 @@ fn drop_unfinished(checkpoints: &Path) {
 }
 
 fn riskflow(place: &dyn Place, checkpoints: &Path, arguments: &[&str]) -> Output {
+    command(place, checkpoints, arguments).output().unwrap()
+}
+
+/// The program with the settings of the jobs here; it serves nothing.
+pub fn command(place: &dyn Place, checkpoints: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(crate::kafka::riskflow());
     command
         .args(arguments)
@@ -44,7 +49,8 @@ fn riskflow(place: &dyn Place, checkpoints: &Path, arguments: &[&str]) -> Output
         command.args(["--set", set]);
     }
     let path = format!("checkpoint.path={checkpoints:?}");
-    command.args(["--set", &path]).output().unwrap()
+    command.args(["--set", &path]);
+    command
 }
 
 /// The epochs of checkpoints, the newest first.

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use riskflow_model::topic::Topic;
 
 use crate::chaos::place::{KafkaPlace, LogPlace, Place as _};
-use crate::chaos::verdict::judge;
+use crate::chaos::verdict::{self, judge};
 use crate::chaos::{Feed, Running, free, settle};
+use crate::savepoints::whole;
 
 /// The value of a metric without labels; 0 where there is none.
 fn metric(job: &Running, name: &str) -> f64 {
@@ -159,6 +160,13 @@ fn any_process_of_a_cluster_that_is_asked_to_stop_stops_all_of_them() {
         let mut job = Running::start_pair(&place, checkpoints.path());
         job.await_ready(&place, &mut feed);
         job.stop_by(asked);
+        // All of them took part in a checkpoint of the last epoch: the next start has nothing to replay.
+        let last = verdict::resume(&place).last().0;
+        let newest = whole(checkpoints.path()).last().copied();
+        assert!(
+            newest >= Some(last),
+            "{newest:?} is the newest checkpoint, and {last} the last epoch"
+        );
     }
     // Something is left to take in.
     feed.step(&place);

@@ -140,6 +140,8 @@ fn settings(arguments: &Arguments, log: &Path, interval: &str) -> Result<Setting
     written.output.path = log.to_owned();
     written.checkpoint.path = arguments.folder.join("checkpoints").to_string_lossy().into_owned();
     written.checkpoint.interval = interval.to_owned();
+    // What is measured is a start that has something to replay.
+    written.checkpoint.at_stop = "0s".to_owned();
     Ok(written.check()?)
 }
 

@@ -40,7 +40,7 @@ pub struct WrittenTls {
     pub key: PathBuf,
 }
 
-/// `POST /api/v1/warnings/{id}/actions`.
+/// `POST /api/v1/warnings/{id}/actions`, `/api/v1/rulesets/{set}/promote` and `/api/v1/checkpoints`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WrittenActions {
@@ -72,6 +72,9 @@ pub struct WrittenToken {
     /// Whether it may say which rule set is live.
     #[serde(default)]
     pub promote: bool,
+    /// Whether it may ask for checkpoints (`riskflow checkpoint take`).
+    #[serde(default)]
+    pub checkpoint: bool,
 }
 
 impl Default for WrittenHttp {
@@ -219,6 +222,7 @@ impl Check {
             region: region?,
             overrides: written.overrides,
             promote: written.promote,
+            checkpoint: written.checkpoint,
         })
     }
 

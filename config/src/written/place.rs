@@ -102,8 +102,12 @@ pub struct WrittenCheckpoint {
     pub path: String,
     /// From the end of one checkpoint to the beginning of the next, `100ms` to `1d`. A recovery replays at most so much.
     pub interval: String,
-    /// How many are kept, 1 to 100: the newest, and those before it in case that it is damaged.
+    /// How many are kept, 1 to 100: the newest, and those before it in case that it is damaged. Those that have a name
+    /// (`riskflow checkpoint pin`) are kept beside them.
     pub keep: usize,
+    /// How long a stop waits at most until a checkpoint of its last epoch is whole, up to `20s`, so that the next start has nothing to
+    /// replay; `0s`: none is taken.
+    pub at_stop: String,
 }
 
 impl Default for WrittenCheckpoint {
@@ -112,6 +116,7 @@ impl Default for WrittenCheckpoint {
             path: "data/checkpoints".into(),
             interval: "1m".into(),
             keep: 3,
+            at_stop: "10s".into(),
         }
     }
 }

@@ -5,7 +5,7 @@ use riskflow_model::progress::Offsets;
 
 use super::*;
 
-fn written(folder: &std::path::Path, epoch: i64) -> (CheckpointStore, Manifest) {
+pub(super) fn written(folder: &std::path::Path, epoch: i64) -> (CheckpointStore, Manifest) {
     let store = CheckpointStore::open(folder.to_str().unwrap()).unwrap();
     let epoch = Millis(epoch);
     let part = |n: usize| {

@@ -1,4 +1,6 @@
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use riskflow_config::{FileFormat, FileInput, TopicSettings};
@@ -108,6 +110,12 @@ impl FileReader {
             error,
         };
         let kind = Kind::of(&file.path).map_err(about)?;
+        if let (Kind::Plain(plain), FileFormat::Ndjson) = (&kind, format)
+            && begins_with_envelope(plain, &settings.prefix).map_err(about)?
+        {
+            let found = "NDJSON, and its first line is an envelope, as `riskflow tail --json` prints them".to_owned();
+            return Err(wrong(file, "format", found, "`format = \"envelope\"`"));
+        }
         let once = matches!(kind, Kind::Stream { .. });
         let split = format == FileFormat::Ndjson && !once;
         if !split && !share.holds_nth(index) {
@@ -227,6 +235,20 @@ impl Lane for FileReader {
             self.advance();
         }
     }
+}
+
+/// A first line is looked at if it has at most so many bytes.
+const HEAD: usize = 64 << 10;
+
+/// Whether the first line of a file is an envelope: taken for rows of one topic, all of its lines would be refused for fields that they
+/// have inside.
+fn begins_with_envelope(file: &File, prefix: &str) -> io::Result<bool> {
+    let mut head = vec![0; HEAD];
+    let read = file.read_at(&mut head, 0)?;
+    let head = &head[..read];
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(Envelope::parse(line).is_some_and(|envelope| envelope.topic(prefix).is_some()))
 }
 
 fn topic_of(file: &FileInput, format: FileFormat, topics: &[Topic]) -> Result<Topic, SourceError> {

@@ -80,6 +80,26 @@ fn read_text(text: impl AsRef<[u8]>, name: &str, topic: Option<&str>, format: Op
 }
 
 #[test]
+fn envelopes_that_are_called_rows_are_refused_with_what_to_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.ndjson");
+    let envelope = "\u{feff}{\"topic\":\"in.rule\",\"key\":\"a\",\"value\":{\"id\":\"a\"},\"arrival\":1}\n";
+    fs::write(&path, envelope).unwrap();
+    let open = |format| {
+        let file = input(&path, Some("in.rule"), format);
+        FileSource::open(&[file], &settings(), &[Topic::IN_RULE], Share::WHOLE)
+    };
+    let refused = open(None).err().unwrap().to_string();
+    for part in ["rules.ndjson", "`riskflow tail --json`", "`format = \"envelope\"`"] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    assert!(open(Some(FileFormat::Envelope)).is_ok());
+    // What has a field of that name is none.
+    fs::write(&path, "{\"topic\":\"x\",\"id\":\"a\"}\n").unwrap();
+    assert!(open(None).is_ok());
+}
+
+#[test]
 fn lines_are_records_and_their_bytes_are_offsets() {
     let records = read_text(
         "\u{feff}{\"a\":1}\r\n\n  \n{\"b\":2}\nlast",

@@ -1,6 +1,7 @@
 //! The one place that makes clients.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,12 +35,11 @@ const ALIASES: [(&str, &str); 3] = [
     ("auto.commit.enable", "enable.auto.commit"),
 ];
 
+/// The consumer group that sources name. None is joined, and librdkafka asks for its coordinator all the same.
+const GROUP: &str = "riskflow";
+
 const SOURCE: [Fixed; 7] = [
-    (
-        "group.id",
-        "riskflow",
-        "partitions are assigned by hand; no group is joined",
-    ),
+    ("group.id", GROUP, "partitions are assigned by hand; no group is joined"),
     ("enable.auto.commit", "false", "no offsets are kept in a group"),
     ("enable.auto.offset.store", "false", "no offsets are kept in a group"),
     (
@@ -110,6 +110,8 @@ pub(super) struct Context {
     down: Mutex<bool>,
     /// Why connections failed: each reason once, the newest last.
     failures: Mutex<Vec<String>>,
+    /// Whether it was told that the group is not allowed.
+    group: AtomicBool,
 }
 
 /// So many reasons are kept.
@@ -123,6 +125,14 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 fn reason(message: &str) -> &str {
     let message = message.split_once("]: ").map_or(message, |(_, rest)| rest);
     message.split_once(" (after ").map_or(message, |(reason, _)| reason)
+}
+
+/// What is said where the brokers refuse the group: nothing needs it, and the log is quiet with it.
+fn group_refused() -> String {
+    format!(
+        "GroupAuthorizationFailed: no right on the consumer group `{GROUP}`. It is not joined, and the job goes on without it; to be rid of \
+         this line add an ACL: `kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:NAME --operation Read --group {GROUP}`"
+    )
 }
 
 impl Context {
@@ -148,8 +158,14 @@ impl Context {
     /// Notes that the brokers answer, or why they do not. Tells of it once.
     pub fn note(&self, trouble: Option<&KafkaError>) {
         // The end of a partition is news, not trouble; librdkafka tells of it in the same place.
-        let end = Some(RDKafkaErrorCode::PartitionEOF);
-        if trouble.is_some_and(|error| error.rdkafka_error_code() == end) {
+        let code = trouble.and_then(KafkaError::rdkafka_error_code);
+        if code == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        if code == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
+            if !self.group.swap(true, Ordering::Relaxed) {
+                warn!("{}", group_refused());
+            }
             return;
         }
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
@@ -359,5 +375,28 @@ impl BrokerError {
             told: client.failures().into(),
             error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_is_not_allowed_is_told_once_with_the_acl_and_is_no_trouble() {
+        let said = group_refused();
+        for part in [
+            "GroupAuthorizationFailed",
+            "`riskflow`",
+            "--operation Read --group riskflow",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let context = Context::default();
+        context.note(Some(&KafkaError::Global(RDKafkaErrorCode::GroupAuthorizationFailed)));
+        assert!(context.group.load(Ordering::Relaxed));
+        assert!(!*context.down.lock().unwrap(), "the brokers answer");
+        context.note(Some(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)));
+        assert!(*context.down.lock().unwrap());
     }
 }

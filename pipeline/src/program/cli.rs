@@ -1,5 +1,6 @@
 //! The command line, defined once: help, parsing and defaults all come from here.
 
+mod checkpoint;
 mod history;
 mod intake;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+pub use checkpoint::{CheckpointArguments, CheckpointCommand, TakeArguments};
 use history::{BACKTEST_EXAMPLE, EXPLAIN_EXAMPLES};
 pub use history::{BacktestArguments, ExplainArguments, ReplayArguments, ReplayClock};
 pub use intake::{ActArguments, ImportArguments, ImportFormat, TimeUnit};
@@ -30,7 +32,7 @@ pub const EXIT_INTERRUPTED: u8 = 130;
 /// What every help says at its end.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed (`health`: not live); 2 wrong usage or configuration; 3 topics are missing or differ, or checkpoints are \
      not what they should be; 4 something was refused (`act --wait`: the action; `import`: some rows); 5 no outcome in time \
-     (`act --wait`); 130 ended by ctrl-c before it was done. Beyond `check`, a file or history of which most records are refused is a failure: 1.";
+     (`act --wait`, `checkpoint take`); 130 ended by ctrl-c before it was done. Beyond `check`, a file or history of which most records are refused is a failure: 1.";
 
 /// Incremental, explainable risk monitoring and early warning for a city.
 #[derive(Debug, Parser)]
@@ -132,7 +134,7 @@ pub enum Command {
     /// List, check or create the topics that the job needs.
     #[command(after_help = EXIT_CODES)]
     Topics(TopicsArguments),
-    /// List, verify, prune or adopt the checkpoints of a job.
+    /// Take, list, name, verify, prune or adopt the checkpoints of a job.
     #[command(after_help = EXIT_CODES)]
     Checkpoint(CheckpointArguments),
     /// Print the records of a topic, or warnings, cases and notices for people.
@@ -204,10 +206,15 @@ pub struct RunArguments {
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArguments,
-    /// Where the input that a recovery needs is gone: leave checkpoints and progress aside, read what input there is, and
+    /// Where the input that a recovery needs is gone: leave checkpoints (those with a name too) and progress aside, read what input there is, and
     /// publish how the tables then differ. Warnings that rest on what is gone are withdrawn.
     #[arg(long)]
     pub start_anew: bool,
+    /// Go back to this checkpoint (its name, or its epoch as `riskflow checkpoint list` prints it), whichever is the newest. What was
+    /// committed since is worked off again with the same records, and not published again; how tables then differ is published. Newer
+    /// checkpoints are deleted. Once: later starts go on from where this one came.
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with = "start_anew")]
+    pub from_checkpoint: Option<String>,
 }
 
 /// Whom to ask how it is.
@@ -319,39 +326,6 @@ pub struct TopicsArguments {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-/// What to do with checkpoints.
-#[derive(Debug, Args)]
-pub struct CheckpointArguments {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: CheckpointCommand,
-    /// Where the configuration is.
-    #[command(flatten)]
-    pub config: ConfigArguments,
-    /// Print JSON, one object a line.
-    #[arg(long, global = true)]
-    pub json: bool,
-}
-
-/// What to do with checkpoints.
-#[derive(Clone, Copy, Debug, Subcommand)]
-pub enum CheckpointCommand {
-    /// Print those that are there, the newest first.
-    List,
-    /// Read every byte of all of them; exit with code 3 if any is not what was written.
-    Verify,
-    /// Delete all but the newest. `out.progress` must reach back to the oldest that is left: it does for those that a job
-    /// keeps by itself.
-    Prune {
-        /// How many to keep; `checkpoint.keep` by default.
-        #[arg(long, value_name = "N")]
-        keep: Option<usize>,
-    },
-    /// Make all of them belong to this job: after its log was rebuilt, or its Kafka cluster was replaced by one with the same
-    /// records at the same offsets. Never for the checkpoints of another job.
-    Adopt,
 }
 
 /// Which records to print.

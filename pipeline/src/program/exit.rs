@@ -90,15 +90,25 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<SourceError>() {
         return of_source(error);
     }
-    if let Some(CheckpointError::OtherJob { .. }) = cause.downcast_ref() {
-        return Some(EXIT_DIFFERS);
-    }
-    if let Some(CheckpointError::Path { .. }) = cause.downcast_ref() {
-        return Some(EXIT_CONFIGURATION);
+    if let Some(error) = cause.downcast_ref::<CheckpointError>() {
+        return of_checkpoint(error);
     }
     match cause.downcast_ref() {
         Some(BrokerError::Reserved { .. } | BrokerError::Settings(_)) => Some(EXIT_CONFIGURATION),
         _ => None,
+    }
+}
+
+const fn of_checkpoint(error: &CheckpointError) -> Option<u8> {
+    match error {
+        CheckpointError::OtherJob { .. } | CheckpointError::Unfinished { .. } | CheckpointError::NewerPinned { .. } => {
+            Some(EXIT_DIFFERS)
+        }
+        CheckpointError::Path { .. }
+        | CheckpointError::PinName { .. }
+        | CheckpointError::Pinned { .. }
+        | CheckpointError::NoPin { .. } => Some(EXIT_CONFIGURATION),
+        CheckpointError::Store { .. } | CheckpointError::Damaged { .. } | CheckpointError::Runtime(_) => None,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Checkpoints of a running job: chunks come from the folds of all workers of this process and are written by a thread of
 //! its own, so that no worker waits for a disk or a bucket.
 //!
-//! A checkpoint is asked for by a cut. It is whole once every fold of every worker gave its last chunk and the epoch is
-//! committed in the output; then its manifest is written, and old checkpoints go. A failure leaves the checkpoint without a
-//! manifest, is counted, and the next is tried when its time comes.
+//! A checkpoint is asked for by a cut, when its time has come or somebody asked ([`Asked`]). It is whole once every fold of every
+//! worker gave its last chunk and the epoch is committed in the output; then its manifest is written, it is given the names that it is
+//! to have, and old checkpoints go. A failure leaves the checkpoint without a manifest, is counted, and the next is tried when its time
+//! comes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -22,6 +23,10 @@ use riskflow_operators::engine::Offer;
 
 use crate::runtime::clock::wall_clock;
 use crate::runtime::metrics::Metrics;
+
+mod asked;
+
+pub use asked::{Asked, Became, Taken, Ticket};
 
 /// What the checkpointer hears.
 enum Message {
@@ -47,6 +52,9 @@ const WAITING: usize = 8;
 /// Bytes a second: what is written here shares a disk, and its flushes, with the epochs that are committed meanwhile.
 const RATE: f64 = 64e6;
 
+/// A name that lasts longer is told of, milliseconds: what is kept for it grows, and somebody may have forgotten it.
+const LONG: i64 = 86_400_000;
+
 /// How often the other processes are asked for.
 const ASKING: Duration = Duration::from_millis(50);
 
@@ -57,6 +65,10 @@ pub struct State {
     pub busy: Arc<AtomicBool>,
     /// The epoch of the oldest that is kept.
     pub oldest: Arc<AtomicI64>,
+    /// Who asked for one.
+    pub asked: Arc<Asked>,
+    /// The job waits for one before it stops: nothing else needs the disk.
+    pub hurry: Arc<AtomicBool>,
 }
 
 /// A running checkpointer; it ends when all its senders are gone.
@@ -102,6 +114,7 @@ impl Checkpointer {
             workers: cluster.workers.get(),
             under_way: BTreeMap::new(),
             failed: None,
+            told: false,
         };
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
@@ -180,6 +193,8 @@ struct Writing {
     under_way: BTreeMap<Millis, UnderWay>,
     /// The one that failed last.
     failed: Option<Millis>,
+    /// Whether it was told that a name lasts long.
+    told: bool,
 }
 
 struct UnderWay {
@@ -236,7 +251,9 @@ impl Writing {
             let worker = (process * self.workers + worker, self.processes * self.workers);
             match self.store.write_part(epoch, fold, worker, name, &keys) {
                 Ok(part) => {
-                    std::thread::sleep(Duration::from_secs_f64(part.bytes as f64 / RATE));
+                    if !self.state.hurry.load(Ordering::Acquire) {
+                        std::thread::sleep(Duration::from_secs_f64(part.bytes as f64 / RATE));
+                    }
                     self.entry(epoch).parts.push(part);
                 }
                 Err(error) => {
@@ -271,6 +288,7 @@ impl Writing {
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(cause, %epoch, "what was written of it could not be deleted");
         }
+        self.state.asked.fail(chain(error));
         self.state.busy.store(false, Ordering::Release);
     }
 
@@ -317,6 +335,7 @@ impl Writing {
         self.under_way.retain(|other, _| *other > epoch);
         self.metrics.checkpoint(wall_clock(), bytes, took);
         tracing::info!(%epoch, bytes, ?took, "checkpoint");
+        self.name(epoch, bytes, took);
         // It stands, whatever becomes of older ones.
         if let Err(error) = self.tidy() {
             let cause: &dyn std::error::Error = &error;
@@ -326,14 +345,59 @@ impl Writing {
         Ok(())
     }
 
-    /// Deletes older checkpoints, and notes which is the oldest that is left.
-    fn tidy(&self) -> Result<(), CheckpointError> {
+    /// Gives a checkpoint that is whole the names that were asked for, and tells that it is there. It stands without them, too.
+    fn name(&self, epoch: Millis, bytes: u64, took: Duration) {
+        loop {
+            let names = self.state.asked.settle(epoch, bytes, took);
+            if names.is_empty() {
+                return;
+            }
+            for name in names {
+                if let Err(error) = self.store.pin(&name, epoch) {
+                    let cause: &dyn std::error::Error = &error;
+                    tracing::warn!(cause, %epoch, name, "a checkpoint could not be given its name");
+                    let why = format!(
+                        "the checkpoint of {epoch} is whole, but has not the name `{name}`: {}",
+                        chain(&error)
+                    );
+                    return self.state.asked.fail(why);
+                }
+                tracing::info!(%epoch, name, "the checkpoint is kept under this name");
+            }
+        }
+    }
+
+    /// Deletes older checkpoints, and notes which is the oldest that is left: of those with a name also one that this version cannot
+    /// read, for an older one may have to go back to it.
+    fn tidy(&mut self) -> Result<(), CheckpointError> {
         let pruned = self.store.prune(self.keep);
         failpoint("checkpoint::after_prune");
-        let kept = self.store.list()?.into_iter().filter(|listed| listed.manifest.is_ok());
-        if let Some(oldest) = kept.map(|listed| listed.epoch.0).min() {
-            self.state.oldest.store(oldest, Ordering::Release);
+        let pinned = self.store.pinned()?;
+        let kept = self.store.list()?.into_iter();
+        let kept = kept.filter(|listed| listed.manifest.is_ok() || pinned.contains(&listed.epoch));
+        let kept: BTreeSet<Millis> = kept.map(|listed| listed.epoch).collect();
+        if let (Some(oldest), Some(newest)) = (kept.first(), kept.last()) {
+            self.state.oldest.store(oldest.0, Ordering::Release);
+            if !self.told && pinned.contains(oldest) && newest.0 - oldest.0 > LONG {
+                self.told = true;
+                tracing::warn!(
+                    %oldest,
+                    "a checkpoint with a name is kept for more than a day: `out.progress` grows, and so does what a start reads and the \
+                     job holds of it, until `riskflow checkpoint unpin` takes the name away (`riskflow checkpoint list`)"
+                );
+            }
         }
         pruned.map(drop)
     }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &CheckpointError) -> String {
+    let mut said = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        said += &format!(": {error}");
+        cause = error.source();
+    }
+    said
 }

@@ -21,6 +21,7 @@
 //! | `/api/v1/unmatched?kind=&rule=` | what meets nothing, and records that are wrong together |
 //! | `/api/v1/warnings/{id}/explanation`, `/api/v1/assets/{id}/explanation?at=` | why, and why not; see [`explanations`] |
 //! | `POST /api/v1/warnings/{id}/actions` | 202 once an action is durable on `in.action`; see [`actions`] |
+//! | `POST /api/v1/checkpoints?pin=` | 202 once a checkpoint is asked for, `GET /api/v1/checkpoints/{request}` what became of it |
 //!
 //! **Lists** are `{"now", "epoch", "total", "items", "next"}`: at most `limit` items (100 by default, 10,000 at most, and 16 MiB),
 //! all of one epoch, in the order of their keys. `next` is null on the last page, else the key to give as `after`: what is there all the
@@ -254,8 +255,8 @@ fn nowhere(request: &Request, status: StatusCode) -> Response {
 fn no_such(request: &Request) -> String {
     let path = request.uri().path();
     let path = &path[..path.floor_char_boundary(100)];
-    let off = if path.ends_with("/actions") {
-        "; actions are taken where `http.actions.enabled` is on"
+    let off = if path.ends_with("/actions") || path.starts_with("/api/v1/checkpoints") {
+        "; actions are taken where `http.actions.enabled` is on, and checkpoints asked for"
     } else {
         ""
     };

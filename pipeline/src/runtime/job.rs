@@ -19,7 +19,7 @@ use riskflow_operators::Epoch;
 use riskflow_operators::engine::Keeper;
 
 use crate::runtime::admission::Admission;
-use crate::runtime::checkpoint::{Checkpointer, State};
+use crate::runtime::checkpoint::{Asked, Checkpointer, State};
 use crate::runtime::clock::{Reading, wall_clock};
 use crate::runtime::cluster::communication;
 use crate::runtime::graph::Meters;
@@ -33,7 +33,9 @@ use crate::runtime::views::Views;
 
 mod catching_up;
 mod driver;
+mod going_back;
 mod outputs;
+mod stopping;
 mod worker;
 
 pub use catching_up::{Position, Shown};
@@ -62,6 +64,8 @@ pub struct Handles {
     pub catching_up: Arc<Shown>,
     /// The pipeline's time, in milliseconds: what is committed up to it is in the tables. 0 before the first epoch.
     pub now: Arc<AtomicI64>,
+    /// Checkpoints that somebody asks for, and what became of them.
+    pub checkpoints: Arc<Asked>,
     /// Where HTTP is served, if it is.
     pub served: Arc<OnceLock<String>>,
     /// Where the tables are, in words; `None`: in this process.
@@ -85,6 +89,7 @@ impl Handles {
             clock_off: Arc::default(),
             catching_up: Arc::default(),
             now: Arc::default(),
+            checkpoints: Arc::default(),
             served: Arc::default(),
             elsewhere: Arc::default(),
         })
@@ -138,7 +143,13 @@ enum Ending {
 ///
 /// When a source or the sink fails for good, or workers cannot be started.
 pub fn run(settings: &Settings, handles: &Handles, mut observer: Option<Observer>) -> Result<()> {
-    while let Ending::Rewind(again) = run_once(settings, handles, observer)? {
+    let mut settings = settings.clone();
+    loop {
+        let ended = run_once(&settings, handles, observer);
+        handles.checkpoints.close();
+        let Ending::Rewind(again) = ended? else {
+            return Ok(());
+        };
         if settings.cluster.hosts.len() > 1 {
             return Err(anyhow!(
                 "the clock was ahead and is right again: start all processes of the cluster again; the state is then made anew from \
@@ -148,8 +159,9 @@ pub fn run(settings: &Settings, handles: &Handles, mut observer: Option<Observer
         tracing::warn!("the clock was ahead and is right again: the job begins again");
         handles.metrics.rewound();
         observer = again;
+        // It went back there, and has gone on since.
+        settings.recovery.from = None;
     }
-    Ok(())
 }
 
 fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) -> Result<Ending> {
@@ -167,9 +179,15 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
     let begun = sink.as_mut().filter(|_| is_definite(settings));
     let begun = begun.map(|sink| sink.begin()).transpose();
     let begun = begun.context("could not take over the output")?.flatten();
-    let state = State::default();
+    let state = State {
+        asked: Arc::clone(&handles.checkpoints),
+        ..State::default()
+    };
     let lasting = is_definite(settings).then(|| lasting(settings, handles, &state));
     let lasting = lasting.transpose()?;
+    if lasting.is_some() && publishes {
+        handles.checkpoints.open();
+    }
     // The others are told where they begin.
     let mut recovery = match &lasting {
         Some(lasting) if publishes => recover(settings, &lasting.store, begun.as_ref())?,
@@ -275,6 +293,9 @@ fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Last
 /// Finds what an earlier run left.
 fn recover(settings: &Settings, store: &CheckpointStore, begun: Option<&Begun>) -> Result<Recovery> {
     let recovery = Recovery::find(settings, store, begun)?;
+    if let Some(epoch) = settings.recovery.from {
+        going_back::go_back(settings, store, epoch, &recovery)?;
+    }
     let last = recovery.beginning.last;
     if last > Millis(0) {
         let checkpoint = recovery.start.checkpoint.as_ref();

@@ -4,7 +4,8 @@
 //!
 //! 1. The sink is opened: what an older writer has not committed is void, and it cannot commit any more.
 //! 2. `out.progress` says which epochs were committed, and with which offsets.
-//! 3. The newest checkpoint that is sound and fits the progress gives the state as of its epoch *c*.
+//! 3. The newest checkpoint that is sound and fits the progress gives the state as of its epoch *c*; or the one that is asked for
+//!    (`--from-checkpoint`), and then those behind it go.
 //! 4. The epochs after *c* up to the last committed one, *e*, run again with the very records that they took; nothing is
 //!    published, but each must give what it gave.
 //! 5. The job goes on behind *e*. Where there was no checkpoint, or settings or version are others, the tables are compared
@@ -13,8 +14,7 @@
 //! Without a checkpoint, 4 begins at the very beginning of the input. Epochs whose records on `out.progress` a checkpoint
 //! covered are then cut by time of arrival; they end in the same state, though an epoch between may differ.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Input, Output, Rewind, Settings};
@@ -32,6 +32,7 @@ use crate::runtime::clock::{TOLERANCE, wall_clock};
 use crate::runtime::pace::{Moment, Plan};
 use crate::runtime::publisher::{Beginning, Foretold, Open, Refused, Told};
 
+mod chosen;
 mod replayed;
 
 /// Where every worker begins.
@@ -203,6 +204,12 @@ impl Recovery {
             .context("could not read the progress of the output")?;
         let ahead = resume.last_time().0 - wall_clock();
         let rewinds = settings.clock == Clock::Live && ahead > settings.time.max_future.0.max(TOLERANCE);
+        if let Some(epoch) = settings.recovery.from.filter(|_| rewinds) {
+            return Err(anyhow!(
+                "the clock was ahead when the last epoch was closed: the state is made anew, and there is no going back to the checkpoint of \
+                 {epoch}; start without `--from-checkpoint`"
+            ));
+        }
         let mut recovery = if settings.recovery.start_anew {
             tracing::warn!(epoch = %resume.last(), "starting anew: what went before is read as far as it is still there");
             store
@@ -218,31 +225,7 @@ impl Recovery {
             recovery
         } else {
             let since = settings_changed(settings, store, resume.last())?;
-            let off: BTreeSet<Text> = settings.capabilities.off().map(Text::from).collect();
-            let to_come = RefCell::new(Vec::new());
-            let latest = wall_clock() + settings.time.max_future.0.max(TOLERANCE);
-            let fits = |manifest: &Manifest| {
-                // Taken in quiet by a clock that was ahead: no epoch of that time was recorded. There would be no going on from it.
-                if settings.clock == Clock::Live && manifest.clock.0 > latest {
-                    let (epoch, clock) = (manifest.epoch, manifest.clock);
-                    tracing::warn!(%epoch, %clock, "a checkpoint is of a time that is yet to come, as the clock was ahead: it goes");
-                    to_come.borrow_mut().push(epoch);
-                    return false;
-                }
-                let same = manifest.off == off;
-                if !same {
-                    let epoch = manifest.epoch;
-                    tracing::warn!(%epoch, "a checkpoint was taken with other capabilities: it cannot be used");
-                }
-                same && resume.offsets_after(manifest.epoch).as_ref() == Some(&manifest.offsets)
-            };
-            let checkpoint = store.newest(fits).context("could not read the checkpoints")?;
-            // They would be kept in the place of those that come.
-            let gone = to_come
-                .into_inner()
-                .into_iter()
-                .try_for_each(|epoch| store.remove(epoch));
-            gone.context("could not take away checkpoints that cannot be used")?;
+            let checkpoint = chosen::checkpoint(settings, store, &resume)?;
             let begin = checkpoint.as_ref().map_or(resume.base.0, |manifest| manifest.epoch);
             let mut recovery = Self::from(&resume, checkpoint, settings);
             if since > begin {

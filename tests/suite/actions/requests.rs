@@ -547,3 +547,45 @@ fn cases_responses_and_reports_can_be_read() {
     );
     assert_eq!(curl(&desk.url("/api/v1/cases/nobody"), &[]).unwrap().status, 404);
 }
+
+#[test]
+fn a_checkpoint_is_asked_for_by_whoever_may_and_its_end_is_told() {
+    let desk = Desk::open();
+    let ask = |token: Option<&str>, query: &str| desk.post(&format!("/api/v1/checkpoints{query}"), token, "", &[]);
+    for (token, query, status) in [
+        (None, "", 401),
+        (Some(TOWN), "", 403),
+        (Some(CITY), "?pin=1", 422),
+        (Some(CITY), "?name=before", 400),
+        // No job runs here.
+        (Some(CITY), "", 503),
+    ] {
+        let got = ask(token, query);
+        assert_eq!(got.status, status, "{token:?} {query}: {}", got.body);
+    }
+    let asked = &desk.handles.checkpoints;
+    asked.open();
+    let got = ask(Some(CITY), "?pin=before");
+    assert_eq!((got.status, got.json()), (202, json!({"request": 1, "joined": false})));
+    assert_eq!(ask(Some(CITY), "").json()["joined"], true);
+    asked.begin();
+    let settle = || asked.settle(Millis(1_627_171_200_000), 770, std::time::Duration::from_millis(12));
+    assert_eq!(settle().into_iter().collect::<Vec<_>>(), ["before"]);
+    assert!(settle().is_empty());
+    let bearer = format!("Authorization: Bearer {CITY}");
+    let look = |request: &str| {
+        let url = desk.url(&format!("/api/v1/checkpoints/{request}"));
+        curl(&url, &["-H", &bearer]).unwrap()
+    };
+    let got = look("1");
+    let told = got.json();
+    assert_eq!((got.status, &told["state"]), (200, &json!("whole")), "{told}");
+    assert_eq!(
+        (&told["pins"], &told["bytes"]),
+        (&json!(["before"]), &json!(770)),
+        "{told}"
+    );
+    assert_eq!((look("2").status, look("x").status), (404, 404));
+    let nobody = curl(&desk.url("/api/v1/checkpoints/1"), &[]).unwrap();
+    assert_eq!(nobody.status, 401);
+}

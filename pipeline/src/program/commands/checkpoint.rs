@@ -1,43 +1,43 @@
 //! `riskflow checkpoint`.
 
+mod take;
+mod verify;
+
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use riskflow::runtime::recovery::is_definite;
 use riskflow_config::Settings;
 use riskflow_connectors::Identity;
-use riskflow_connectors::checkpoint::{CheckpointError, CheckpointStore, Listed};
+use riskflow_connectors::checkpoint::{CheckpointError, CheckpointStore, Listed, Pin};
+use riskflow_model::Millis;
 use serde_json::json;
 
 use super::configuration;
-use crate::program::cli::{CheckpointArguments, CheckpointCommand, EXIT_DIFFERS};
-use crate::program::terminal::{progress, say, table};
+use crate::program::cli::{CheckpointArguments, CheckpointCommand};
+use crate::program::exit::Usage;
+use crate::program::terminal::{say, table};
 
-/// Lists, verifies, prunes or adopts checkpoints.
+/// Takes, lists, names, verifies, prunes or adopts checkpoints.
 pub fn checkpoint(arguments: &CheckpointArguments) -> Result<ExitCode> {
     let (_, settings) = configuration::load(&arguments.config)?;
-    let path = &settings.checkpoint.path;
-    // To look at a folder must not make one: a path that is misspelled would look like a job without checkpoints.
-    if !path.contains("://") && !Path::new(path).exists() {
-        bail!("`checkpoint.path` is {path:?}, and there is no such folder; `riskflow run` makes it");
-    }
-    let mut store = CheckpointStore::open(path).context("could not open the checkpoints")?;
-    match arguments.command {
-        CheckpointCommand::List => list(&store.list()?, arguments.json),
-        CheckpointCommand::Verify => return verify(&store, arguments.json),
-        CheckpointCommand::Prune { keep } => {
-            store.claim(&this_job(&settings)?)?;
-            let gone = store.prune(keep.unwrap_or(settings.checkpoint.keep))?;
-            let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
-            if arguments.json {
-                say(json!({ "deleted": gone }));
-            } else {
-                say(format_args!("deleted: {}", gone.len()));
-            }
+    let as_json = arguments.json;
+    match &arguments.command {
+        CheckpointCommand::Take(wanted) => return take::take(&settings, wanted, as_json),
+        CheckpointCommand::List => {
+            let store = open(&settings)?;
+            list(&store.list()?, &store.pins()?, as_json);
         }
+        CheckpointCommand::Verify { checkpoint } => {
+            return verify::verify(&open(&settings)?, checkpoint.as_deref(), as_json);
+        }
+        CheckpointCommand::Pin { name, checkpoint } => pin(&open(&settings)?, name, checkpoint.as_deref(), as_json)?,
+        CheckpointCommand::Unpin { name } => unpin(&open(&settings)?, name, as_json)?,
+        CheckpointCommand::Prune { keep } => prune(&settings, *keep, as_json)?,
         CheckpointCommand::Adopt => {
-            let adopted = store.adopt(&this_job(&settings)?)?;
-            if arguments.json {
+            let adopted = open(&settings)?.adopt(&this_job(&settings)?)?;
+            if as_json {
                 say(json!({ "adopted": adopted }));
             } else {
                 say(format_args!("adopted: {adopted}"));
@@ -47,72 +47,137 @@ pub fn checkpoint(arguments: &CheckpointArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn prune(settings: &Settings, keep: Option<usize>, as_json: bool) -> Result<()> {
+    let mut store = open(settings)?;
+    store.claim(&this_job(settings)?)?;
+    let gone = store.prune(keep.unwrap_or(settings.checkpoint.keep))?;
+    let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
+    if as_json {
+        say(json!({ "deleted": gone }));
+    } else {
+        say(format_args!("deleted: {}", gone.len()));
+    }
+    Ok(())
+}
+
+/// The epoch of the checkpoint that is meant, by its name or as it is listed.
+///
+/// # Errors
+///
+/// When the job keeps none, or nothing has that name.
+pub(super) fn named(settings: &Settings, name: &str) -> Result<Millis> {
+    keeps(settings)?;
+    Ok(open(settings)?.named(name)?)
+}
+
+fn keeps(settings: &Settings) -> Result<()> {
+    if is_definite(settings) {
+        return Ok(());
+    }
+    let says = "a job that reads or writes files keeps no checkpoints: it begins anew each time";
+    Err(Usage(says.to_owned()).into())
+}
+
+/// To look at a folder must not make one: a path that is misspelled would look like a job without checkpoints.
+fn open(settings: &Settings) -> Result<CheckpointStore> {
+    let path = &settings.checkpoint.path;
+    if !path.contains("://") && !Path::new(path).exists() {
+        bail!("`checkpoint.path` is {path:?}, and there is no such folder; `riskflow run` makes it");
+    }
+    CheckpointStore::open(path).context("could not open the checkpoints")
+}
+
 fn this_job(settings: &Settings) -> Result<Identity> {
     Identity::find(&settings.input, &settings.output, &settings.output_topics)
         .context("could not find out which job this is")
 }
 
-fn list(listed: &[Listed], as_json: bool) {
+/// The names of a checkpoint.
+fn names_of(pins: &[Pin], epoch: Millis) -> Vec<&str> {
+    let of_it = pins.iter().filter(|pin| pin.epoch == epoch);
+    of_it.map(|pin| &*pin.name).collect()
+}
+
+fn list(listed: &[Listed], pins: &[Pin], as_json: bool) {
     let mut rows = Vec::new();
-    for Listed { epoch, manifest } in listed {
-        let (parts, bytes, state) = match manifest {
-            Ok(manifest) => (
-                manifest.parts.len(),
-                manifest.parts.iter().map(|part| part.bytes).sum(),
-                "whole".to_owned(),
-            ),
-            Err(error) => (0, 0u64, error.to_string()),
-        };
+    let mut add = |epoch: Millis, parts: usize, bytes: u64, state: String| {
+        let names = names_of(pins, epoch);
         if as_json {
-            say(json!({ "epoch": epoch, "parts": parts, "bytes": bytes, "state": state }));
+            let folder = format!("{:020}", epoch.0);
+            say(json!({
+                "epoch": epoch, "checkpoint": folder, "pins": names, "parts": parts, "bytes": bytes, "state": state,
+            }));
         } else {
-            rows.push(vec![epoch.to_string(), parts.to_string(), bytes.to_string(), state]);
+            rows.push(vec![
+                epoch.to_string(),
+                parts.to_string(),
+                bytes.to_string(),
+                names.join(", "),
+                state,
+            ]);
         }
+    };
+    for Listed { epoch, manifest } in listed {
+        match manifest {
+            Ok(manifest) => {
+                let bytes = manifest.parts.iter().map(|part| part.bytes).sum();
+                add(*epoch, manifest.parts.len(), bytes, "whole".to_owned());
+            }
+            Err(CheckpointError::Unfinished { .. }) => add(*epoch, 0, 0, "unfinished".to_owned()),
+            Err(error) => add(*epoch, 0, 0, error.to_string()),
+        }
+    }
+    let gone = pins
+        .iter()
+        .filter(|pin| listed.iter().all(|listed| listed.epoch != pin.epoch));
+    for pin in gone {
+        add(pin.epoch, 0, 0, "gone".to_owned());
     }
     if !as_json {
-        say(table(&["epoch", "parts", "bytes", "state"], rows.into_iter()));
+        say(table(&["epoch", "parts", "bytes", "names", "state"], rows.into_iter()));
     }
 }
 
-/// Reads every byte of every checkpoint, and what stands beside them. Exit code 3 if any is not what was written.
-fn verify(store: &CheckpointStore, as_json: bool) -> Result<ExitCode> {
-    let listed = store.list()?;
-    let bar = progress("verifying", listed.len() as u64);
-    let mut unsound = 0;
-    for Listed { epoch, manifest } in listed {
-        let verified = manifest.and_then(|manifest| store.verify(&manifest));
-        bar.inc(1);
-        unsound += usize::from(verified.is_err());
-        let state = state(verified);
-        if as_json {
-            say(json!({ "epoch": epoch, "state": state }));
-        } else {
-            say(format_args!("{epoch}  {state}"));
+/// Keeps a checkpoint, or the newest, under a name.
+fn pin(store: &CheckpointStore, name: &str, checkpoint: Option<&str>, as_json: bool) -> Result<()> {
+    let epoch = match checkpoint {
+        Some(checkpoint) => store.named(checkpoint)?,
+        None => {
+            let whole = store.list()?.into_iter().find(|listed| listed.manifest.is_ok());
+            whole.context("there is no checkpoint that is whole")?.epoch
         }
-    }
-    bar.finish_and_clear();
-    for (name, verified) in store.verify_beside() {
-        unsound += usize::from(verified.is_err());
-        let state = state(verified);
-        if as_json {
-            say(json!({ "beside": name, "state": state }));
-        } else {
-            say(format_args!("{name}  {state}"));
-        }
-    }
-    Ok(if unsound == 0 {
-        ExitCode::SUCCESS
+    };
+    store.pin(name, epoch)?;
+    if as_json {
+        say(json!({ "name": name, "epoch": epoch }));
     } else {
-        ExitCode::from(EXIT_DIFFERS)
-    })
+        say(format_args!(
+            "the checkpoint of {epoch} is kept as `{name}`, until `riskflow checkpoint unpin {name}`"
+        ));
+    }
+    Ok(())
 }
 
-fn state(verified: Result<(), CheckpointError>) -> String {
-    match verified {
-        Ok(()) => "sound".to_owned(),
-        Err(error) => match std::error::Error::source(&error) {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
-        },
+fn unpin(store: &CheckpointStore, name: &str, as_json: bool) -> Result<()> {
+    if !store.unpin(name)? {
+        let pins = store.pins()?;
+        let names: Vec<&str> = pins.iter().map(|pin| &*pin.name).collect();
+        let says = if names.is_empty() {
+            format!("there is no checkpoint of the name `{name}`, nor of another")
+        } else {
+            format!(
+                "there is no checkpoint of the name `{name}`; there is `{}`",
+                names.join("`, `")
+            )
+        };
+        return Err(Usage(says).into());
     }
+    if as_json {
+        say(json!({ "unpinned": name }));
+    } else {
+        say(format_args!(
+            "`{name}` is no name any more: the checkpoint goes when its turn comes"
+        ));
+    }
+    Ok(())
 }

@@ -28,7 +28,7 @@ use self::news::News;
 use self::reload::Reloads;
 use self::supervisor::Supervisor;
 use super::refused::Refused;
-use super::{configuration, explain, tail};
+use super::{checkpoint, configuration, explain, tail};
 use crate::program::cli::RunArguments;
 use crate::program::limits;
 use crate::program::terminal::{log_by, tell};
@@ -43,6 +43,14 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     log_by(&settings.log.filter).map_err(anyhow::Error::msg)?;
     handles.metrics.configured(wall_clock());
     settings.recovery.start_anew = arguments.start_anew;
+    // Process 0 tells the others where they begin.
+    if let Some(name) = arguments
+        .from_checkpoint
+        .as_deref()
+        .filter(|_| settings.cluster.process == 0)
+    {
+        settings.recovery.from = Some(checkpoint::named(&settings, name)?);
+    }
     if settings.cluster.hosts.len() > 1 {
         cluster::end_with_peers();
     }

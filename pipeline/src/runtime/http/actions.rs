@@ -16,10 +16,12 @@
 //! | 422 | the action cannot be used, and the answer says why; or its `id` was given to another action of the case |
 //! | 503 | too many wait, the job has not worked off its history, or it could not be appended: try again, with the same `id`; or this process of a cluster has no tables |
 //!
-//! `POST /api/v1/rulesets/{set}/promote` makes a rule set live ([`promotion`]).
+//! `POST /api/v1/rulesets/{set}/promote` makes a rule set live ([`promotion`]); `POST /api/v1/checkpoints` asks for a checkpoint
+//! ([`checkpoints`]).
 //!
 //! Whether a step is in order is not asked here: the dataflow decides, and `out.case.delta` tells.
 
+mod checkpoints;
 mod promotion;
 
 use std::fmt;
@@ -32,7 +34,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use riskflow_config::TokenSettings;
 use riskflow_connectors::{InRecord, Retry, decode_action};
@@ -99,6 +101,8 @@ pub(super) fn routes(actions: Actions, others: Router) -> Router {
     Router::new()
         .route("/api/v1/warnings/{id}/actions", post(act))
         .route("/api/v1/rulesets/{set}/promote", post(promotion::promote))
+        .route("/api/v1/checkpoints", post(checkpoints::take))
+        .route("/api/v1/checkpoints/{request}", get(checkpoints::look))
         .with_state(actions.clone())
         .merge(others)
         .fallback({

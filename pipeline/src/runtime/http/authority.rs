@@ -60,6 +60,7 @@ mod tests {
             region: "3309".parse().unwrap(),
             overrides: false,
             promote: false,
+            checkpoint: false,
         };
         Authority::new(&["a", "b", "c"].map(token))
     }

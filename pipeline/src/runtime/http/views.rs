@@ -145,7 +145,7 @@ async fn index(State(reader): State<Reader>) -> Response {
             "lists give at most `limit` items ({PAGE}; up to {LARGEST_PAGE}) in the order of their keys; where there are more, `next` \
              is the key to give as `after`"
         ),
-        "actions": "POST /api/v1/warnings/{id}/actions and /api/v1/rulesets/{set}/promote, where `http.actions` is on",
+        "actions": "POST /api/v1/warnings/{id}/actions, /api/v1/rulesets/{set}/promote and /api/v1/checkpoints, where `http.actions` is on",
     });
     let text = format!("{text:#}\n");
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()

@@ -14,6 +14,7 @@ use timely::dataflow::InputHandleVec;
 
 use super::Job;
 use super::catching_up::CatchingUp;
+use super::stopping::Stopping;
 use crate::runtime::clock::{JobClock, Motion, Reading, TOLERANCE};
 use crate::runtime::ingest::{Cut, How};
 use crate::runtime::pace::{DAWN, Now, Pace, Step};
@@ -28,30 +29,32 @@ pub(super) type FirstLive = Rc<Cell<Option<(Turn, u64)>>>;
 /// Worker 0's other task: closing epochs.
 pub(super) struct Driver {
     cuts: InputHandleVec<Turn, Cut>,
-    pace: Rc<RefCell<Pace>>,
+    pub(super) pace: Rc<RefCell<Pace>>,
     clock: JobClock,
-    closed: Closed,
-    job: Arc<Job>,
+    pub(super) closed: Closed,
+    pub(super) job: Arc<Job>,
     /// When a checkpoint was last asked for, or under way.
     checkpointed: Instant,
     /// When a stalled epoch was last told of.
     warned: Instant,
     first_live: FirstLive,
     catching_up: CatchingUp,
-    tempo: Option<Tempo>,
+    pub(super) tempo: Option<Tempo>,
     /// An epoch that a replay closes when its time has come.
-    held: Option<Due>,
+    pub(super) held: Option<Due>,
+    /// What is waited for before it stops, once it is asked to.
+    pub(super) stopping: Option<Stopping>,
 }
 
 /// An epoch that is to be closed.
-struct Due {
-    cut: Cut,
+pub(super) struct Due {
+    pub(super) cut: Cut,
     /// Whether it makes the state anew after a clock that was ahead.
-    rewinding: bool,
+    pub(super) rewinding: bool,
 }
 
 /// A replay that is no faster than so many times its own time.
-struct Tempo {
+pub(super) struct Tempo {
     speed: f64,
     /// Epochs before are closed as fast as can be.
     from: i64,
@@ -103,14 +106,14 @@ impl Driver {
                 began: None,
             }),
             held: None,
+            stopping: None,
         }
     }
 
     /// Closes an epoch if it is time, and says how long the worker may sleep; `None` at the end.
     pub(super) fn step(&mut self) -> Option<Duration> {
-        let handles = &self.job.handles;
-        if handles.stop.load(Ordering::Acquire) {
-            return None;
+        if self.job.handles.stop.load(Ordering::Acquire) {
+            return self.stop();
         }
         self.watch();
         if let Some(due) = self.held.take() {
@@ -158,7 +161,7 @@ impl Driver {
     }
 
     /// Closes an epoch, or holds it until its time has come; says how long to wait.
-    fn close(&mut self, due: Due) -> Duration {
+    pub(super) fn close(&mut self, due: Due) -> Duration {
         let clock = due.cut.clock;
         let left = self.tempo.as_mut().map_or(Duration::ZERO, |tempo| tempo.left(clock));
         if !left.is_zero() {
@@ -185,7 +188,7 @@ impl Driver {
     }
 
     /// What the job's clock says; what it does is told.
-    fn read_clock(&mut self) -> Now {
+    pub(super) fn read_clock(&mut self) -> Now {
         let reading = Reading::now();
         let motion = self.clock.read(reading);
         let confirm = duration::show(self.job.settings.job_clock.confirm);
@@ -212,27 +215,29 @@ impl Driver {
         }
     }
 
-    /// From the end of one to the beginning of the next the interval passes.
+    /// From the end of one to the beginning of the next the interval passes, unless somebody asks for one.
     fn is_time_for_checkpoint(&mut self) -> bool {
         if self.job.state.busy.load(Ordering::Acquire) {
             self.checkpointed = Instant::now();
             return false;
         }
-        self.job.lasting.is_some() && self.checkpointed.elapsed() >= self.job.settings.checkpoint.interval
+        let is_due = self.checkpointed.elapsed() >= self.job.settings.checkpoint.interval;
+        self.job.lasting.is_some() && (is_due || self.job.state.asked.is_wanted())
     }
 
     /// Begins a checkpoint with this epoch. What is replayed is kept already.
-    fn may_checkpoint(&mut self, epoch: u64, how: How) -> bool {
+    pub(super) fn may_checkpoint(&mut self, epoch: u64, how: How) -> bool {
         let begin = epoch > self.job.last && how != How::Look;
         if begin {
             self.job.state.busy.store(true, Ordering::Release);
+            self.job.state.asked.begin();
             self.checkpointed = Instant::now();
         }
         begin
     }
 
     /// Nothing hangs in silence.
-    fn watch(&mut self) {
+    pub(super) fn watch(&mut self) {
         let oldest = self
             .closed
             .borrow()

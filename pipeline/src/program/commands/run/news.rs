@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use riskflow::runtime::job::Handles;
-use riskflow_config::{Clock, Settings};
+use riskflow_config::{Clock, Input, Settings};
 use riskflow_model::topic::Topic;
 
 use super::super::tail;
@@ -40,6 +40,7 @@ impl News {
             knows_rules: settings.cluster.process == 0,
             is_live: settings.clock == Clock::Live,
             is_exercise: settings.output_topics.exercise,
+            begin: how_to_begin(&settings.input),
             letters: tail::read_with(settings, ("out.deadletter", " -n 5"), Topic::DEAD_LETTER),
             bar: std::io::stderr().is_terminal().then(ProgressBar::new_spinner),
             ready_for: 0,
@@ -85,6 +86,8 @@ struct Teller {
     knows_rules: bool,
     is_live: bool,
     is_exercise: bool,
+    /// What to do with an input that is empty.
+    begin: String,
     /// How dead letters are read.
     letters: String,
     bar: Option<ProgressBar>,
@@ -153,6 +156,9 @@ impl Teller {
             if self.warned.is_none_or(|at| at.elapsed() >= AGAIN) {
                 self.warned = Some(Instant::now());
                 self.warn_of_none();
+                if !self.is_exercise && self.handles.metrics.records_taken() == 0 {
+                    tracing::info!("nothing was read yet: {}", self.begin);
+                }
             }
             return;
         }
@@ -194,5 +200,38 @@ impl Teller {
             "NO RULE IS IN FORCE: nothing will ever warn. `riskflow rules load` loads the packs that come with riskflow, `riskflow rules \
              load FILE` rules of your own"
         );
+    }
+}
+
+/// How an input that is empty is filled.
+fn how_to_begin(input: &Input) -> String {
+    let others = "`riskflow rules load` loads rules, `riskflow import FILE…` base data and observations (assets.csv, datastreams.csv, …)";
+    match input {
+        Input::Log(folder) => {
+            let city = format!(
+                "`riskflow generate --to-log {}` a simulated city in a storm",
+                folder.display()
+            );
+            format!("{others}, {city}; the job takes in what comes while it runs")
+        }
+        Input::Kafka(_) => format!("{others}; the job takes in what these and other producers write while it runs"),
+        Input::Files(_) => format!("the files are empty; {others} into an embedded log or Kafka"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_log_says_how_it_is_filled() {
+        let said = how_to_begin(&Input::Log("data/log".into()));
+        for part in [
+            "riskflow rules load",
+            "riskflow import",
+            "riskflow generate --to-log data/log",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
     }
 }
