@@ -24,6 +24,7 @@ use super::{configuration, explain, tail};
 use crate::program::cli::RunArguments;
 use crate::program::limits;
 use crate::program::terminal::tell;
+use crate::program::version::COMMIT;
 
 /// Runs the job until its input ends or it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
@@ -72,6 +73,7 @@ fn introduce(arguments: &RunArguments, settings: &Settings) {
     );
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
+        commit = COMMIT,
         configuration = configuration::described(&arguments.config),
         "riskflow starts"
     );
