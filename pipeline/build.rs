@@ -12,19 +12,28 @@ fn main() -> io::Result<()> {
     writeln!(out, "cargo::rerun-if-changed=build.rs")?;
     writeln!(out, "cargo::rerun-if-env-changed=RISKFLOW_COMMIT")?;
     let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(PathBuf::new, PathBuf::from);
-    let named = std::env::var("RISKFLOW_COMMIT").ok().filter(|commit| !commit.is_empty());
+    let named = std::env::var("RISKFLOW_COMMIT")
+        .ok()
+        .filter(|commit| !commit.is_empty());
     if let Some(commit) = named.or_else(|| commit(&here)) {
         writeln!(out, "cargo::rustc-env=RISKFLOW_COMMIT={commit}")?;
     }
     for file in names_of_the_commit(&here) {
         writeln!(out, "cargo::rerun-if-changed={}", file.display())?;
     }
-    let Some(lock) = here.ancestors().map(|folder| folder.join("Cargo.lock")).find(|lock| lock.is_file()) else {
+    let Some(lock) = here
+        .ancestors()
+        .map(|folder| folder.join("Cargo.lock"))
+        .find(|lock| lock.is_file())
+    else {
         return Ok(());
     };
     writeln!(out, "cargo::rerun-if-changed={}", lock.display())?;
     let locked = std::fs::read_to_string(&lock)?;
-    for (package, variable) in [("timely", "RISKFLOW_TIMELY"), ("differential-dataflow", "RISKFLOW_DIFFERENTIAL")] {
+    for (package, variable) in [
+        ("timely", "RISKFLOW_TIMELY"),
+        ("differential-dataflow", "RISKFLOW_DIFFERENTIAL"),
+    ] {
         if let Some(version) = version_of(&locked, package) {
             writeln!(out, "cargo::rustc-env={variable}={version}")?;
         }
@@ -35,7 +44,9 @@ fn main() -> io::Result<()> {
 /// What git says, one line; nothing without git or a repository.
 fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").current_dir(folder).args(arguments).output().ok()?;
-    let said = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+    let said = String::from_utf8(output.stdout)
+        .ok()
+        .filter(|_| output.status.success())?;
     let line = said.trim();
     (!line.is_empty()).then(|| line.to_owned())
 }
@@ -50,7 +61,10 @@ fn commit(folder: &Path) -> Option<String> {
 fn names_of_the_commit(folder: &Path) -> Vec<PathBuf> {
     let branch = git(folder, &["symbolic-ref", "--quiet", "HEAD"]);
     let names = [Some("HEAD".to_owned()), branch, Some("packed-refs".to_owned())];
-    let paths = names.into_iter().flatten().filter_map(|name| git(folder, &["rev-parse", "--git-path", &name]));
+    let paths = names
+        .into_iter()
+        .flatten()
+        .filter_map(|name| git(folder, &["rev-parse", "--git-path", &name]));
     paths
         .map(|path| folder.join(path))
         .filter(|path| path.is_file())

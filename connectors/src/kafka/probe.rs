@@ -52,10 +52,15 @@ pub fn brokers(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<Vec<St
     let consumer = client::consumer(kafka)?;
     // Any topic will do, also one that is not there.
     let metadata = fetch(consumer.client(), kafka, &settings.name(Topic::IN_OBSERVATION))?;
+    let address = |host: &str, port: i32| {
+        if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        }
+    };
     let brokers = metadata.brokers().iter();
-    Ok(brokers
-        .map(|broker| format!("{}:{}", broker.host(), broker.port()))
-        .collect())
+    Ok(brokers.map(|broker| address(broker.host(), broker.port())).collect())
 }
 
 /// Reads at most the last record of each partition of these topics, and writes nothing: no group is joined, no offset committed. Topics

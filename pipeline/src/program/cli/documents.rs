@@ -10,7 +10,8 @@ pub const COMPLETIONS_EXAMPLE: &str =
     "Example: riskflow completions bash >~/.local/share/bash-completion/completions/riskflow";
 
 /// What the help of `man` says at its end.
-pub const MAN_EXAMPLE: &str = "Examples:\n  riskflow man | man -l -\n  riskflow man --out ~/.local/share/man/man1 && man riskflow-run";
+pub const MAN_EXAMPLE: &str =
+    "Examples:\n  riskflow man | man -l -\n  riskflow man --out ~/.local/share/man/man1 && man riskflow-run";
 
 /// For which shell.
 #[derive(Debug, Args)]
