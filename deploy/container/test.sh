@@ -73,7 +73,10 @@ lean() {
 it "one program, no shell, nothing that others may write" lean
 
 inside() { chroot --userspec=65532:65532 "$tree" /usr/bin/riskflow "$@"; }
-told() { [[ $(inside -V) == "riskflow $version" ]] && inside --version | grep -E '^(commit|timely|differential-dataflow) [^ ]+$' | wc -l | grep -x 3; }
+told() {
+    [[ $(inside -V) == "riskflow $version" ]]
+    [[ $(inside --version | grep -cE '^(commit|timely|differential-dataflow) [^ ]+$') == 3 ]]
+}
 it "riskflow -V and --version in it" told
 it "riskflow check in it" inside check --config /etc/riskflow/riskflow.toml
 
