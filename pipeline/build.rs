@@ -11,7 +11,9 @@ fn main() -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "cargo::rerun-if-changed=build.rs")?;
     writeln!(out, "cargo::rerun-if-env-changed=RISKFLOW_COMMIT")?;
-    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(PathBuf::new, PathBuf::from);
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_default();
     let named = std::env::var("RISKFLOW_COMMIT")
         .ok()
         .filter(|commit| !commit.is_empty());
@@ -64,7 +66,7 @@ fn names_of_the_commit(folder: &Path) -> Vec<PathBuf> {
     let paths = names
         .into_iter()
         .flatten()
-        .filter_map(|name| git(folder, &["rev-parse", "--git-path", &name]));
+        .filter_map(|name| git(folder, &["rev-parse", "--git-path", name.as_str()]));
     paths
         .map(|path| folder.join(path))
         .filter(|path| path.is_file())

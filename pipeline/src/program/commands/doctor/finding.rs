@@ -152,7 +152,8 @@ impl Findings {
 
 /// An error with its causes, as one text.
 pub fn told(error: impl Into<anyhow::Error>) -> String {
-    format!("{:#}", error.into())
+    let error: anyhow::Error = error.into();
+    format!("{error:#}")
 }
 
 #[cfg(test)]
