@@ -42,7 +42,7 @@ program=$(program "$given")
 "$root/deploy/tools.sh" install
 
 {
-    printf 'acceptance of %s, %s, %s\n' "$("$program" --version)" "$(git -C "$root" describe --always --dirty)" "$(date -u +%FT%TZ)"
+    printf 'acceptance of %s, %s, %s\n' "$("$program" -V)" "$(git -C "$root" describe --always --dirty)" "$(date -u +%FT%TZ)"
     wrong=()
     for name in "${only[@]}"; do
         printf '\n== %s (%s s)\n' "$name" "$SECONDS"

@@ -29,7 +29,7 @@ program() {
     fi
 }
 
-version_of() { "$1" --version | awk '{ print $2 }'; }
+version_of() { "$1" -V | awk '{ print $2 }'; }
 
 # Tests say what they did, one line a thing; `done_testing` ends with 1 if one was not as it should be.
 passed=0 failed=0 left_out=0

@@ -1,7 +1,8 @@
 //! How settings as written become settings as checked: every problem is noted, none ends the check.
 
+mod cluster;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,15 +14,14 @@ use riskflow_model::{Millis, Problems, capability, duration};
 
 use crate::problems::{Check, DAY, SECOND};
 use crate::settings::{
-    Capabilities, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings, EpochSettings, FileInput,
-    FilesOutput, Input, KafkaSettings, Output, OutputFormat, RecoverySettings, ReplaySettings, ScoreCuts, Settings,
-    Tidy, TimeSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
+    Capabilities, CheckpointSettings, CityDays, Clock, ClockSettings, EpochSettings, FileInput, FilesOutput, Input,
+    KafkaSettings, Output, OutputFormat, RecoverySettings, ReplaySettings, ScoreCuts, Settings, Tidy, TimeSettings,
+    TopicSettings, UnknownSettings, UnmatchedSettings,
 };
 use crate::written::WrittenHttp;
 use crate::written::{
-    Kind, WrittenCapabilities, WrittenCheckpoint, WrittenCity, WrittenClock, WrittenCluster, WrittenCuts, WrittenEpoch,
-    WrittenInput, WrittenKafka, WrittenOutput, WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown,
-    WrittenUnmatched,
+    Kind, WrittenCapabilities, WrittenCheckpoint, WrittenCity, WrittenClock, WrittenCuts, WrittenEpoch, WrittenInput,
+    WrittenKafka, WrittenOutput, WrittenSettings, WrittenTime, WrittenTopics, WrittenUnknown, WrittenUnmatched,
 };
 
 /// The longest that a stop may wait for a checkpoint: what is under way is committed behind it, before supervisors kill (30 s).
@@ -129,26 +129,6 @@ impl Check {
             (capability::REPORTS, reports),
         ];
         Capabilities::without(all.into_iter().filter_map(|(name, on)| (!on).then_some(name)))
-    }
-
-    pub(crate) fn cluster(&mut self, written: &WrittenCluster) -> ClusterSettings {
-        let workers = self.count("cluster.workers", written.workers, 1, 256);
-        let processes = written.hosts.len().max(1);
-        self.count("cluster.process", written.process, 0, processes - 1);
-        for (index, host) in written.hosts.iter().enumerate() {
-            if host
-                .rsplit_once(':')
-                .is_none_or(|(name, port)| name.is_empty() || port.parse::<u16>().is_err())
-            {
-                self.problems
-                    .add(format!("cluster.hosts[{index}]"), format!("`{host}`"), "`host:port`");
-            }
-        }
-        ClusterSettings {
-            workers: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
-            process: written.process,
-            hosts: written.hosts.clone(),
-        }
     }
 
     pub(crate) fn epoch(&mut self, written: &WrittenEpoch, time: &WrittenTime) -> EpochSettings {

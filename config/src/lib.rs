@@ -8,7 +8,9 @@ mod plan;
 mod record;
 mod settings;
 mod problems;
+mod origin;
 mod read;
+mod environment;
 mod written;
 mod secret;
 mod check;
@@ -20,7 +22,9 @@ mod unit;
 pub mod packs;
 
 pub use changed::changed;
+pub use environment::Environment;
 pub use meet::{GivenProblem, Located, Met, Regional, Unmatched, Watching, given_by_asset, given_by_region, meet};
+pub use origin::{Origin, Origins};
 pub use plan::{
     Border, Bound, Calendar, CalendarUnit, Comparison, Condition, Days, During, Feature, FeatureKind, Given, Givers,
     InSets, LevelPlan, Limit, Merged, Operator, PairProblem, Place, Reports, Role, Rule, RuleWarning, Scaled, Standing,
@@ -36,4 +40,4 @@ pub use settings::{
     TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
 };
 pub use unit::{Conversion, Mismatch, Unit};
-pub use written::{WrittenKafka, WrittenSettings};
+pub use written::{Loaded, WrittenKafka, WrittenProcess, WrittenSettings};

@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use crate::WrittenSettings;
+use crate::origin::{Origin, Origins};
 
 /// The TOML of a text; nothing where it is none.
 pub(crate) fn table(text: &str, file: &str) -> (Table, Problems) {
@@ -51,7 +52,7 @@ pub(crate) fn settings_of(table: &mut Table, text: Option<&str>) -> (WrittenSett
 }
 
 /// Puts fields over those of the file. Messages name the field only: the value may be a password.
-pub(crate) fn put_over(table: &mut Table, overrides: &[String], problems: &mut Problems) {
+pub(crate) fn put_over(table: &mut Table, overrides: &[String], origins: &mut Origins, problems: &mut Problems) {
     for assignment in overrides {
         let name = |c: char| c.is_ascii_alphanumeric() || "._-\"".contains(c);
         let named = format!("--set {}", assignment.split(|c| !name(c)).next().unwrap_or_default());
@@ -75,13 +76,17 @@ pub(crate) fn put_over(table: &mut Table, overrides: &[String], problems: &mut P
                 format!("not usable: `{part}` is no section"),
                 "a field that there is",
             ),
-            Ok(place) => drop(place.insert(last.to_owned(), parse(value))),
+            Ok(place) => {
+                let value = parse(value);
+                origins.set(&[&parts[..], &[last]].concat(), &value, &Origin::Option);
+                place.insert(last.to_owned(), value);
+            }
         }
     }
 }
 
 /// The section at a path, made where it is not there; or the part that is something else.
-fn section<'a, 'b>(table: &'a mut Table, path: &[&'b str]) -> Result<&'a mut Table, &'b str> {
+pub(crate) fn section<'a, 'b>(table: &'a mut Table, path: &[&'b str]) -> Result<&'a mut Table, &'b str> {
     let Some((first, rest)) = path.split_first() else {
         return Ok(table);
     };
@@ -167,14 +172,20 @@ fn note(problems: &mut Problems, path: &str, place: &str, message: &str) {
     problems.add(field, found, "what `riskflow schema config` describes");
 }
 
+/// Whether what stands at a path, or within, may be secret.
+pub(crate) fn may_be_secret(path: &str) -> bool {
+    ["kafka", "http.actions", "checkpoint.path"]
+        .iter()
+        .any(|secret| path.starts_with(secret))
+}
+
 /// A message without the value that it quotes, where that may be secret.
-fn without_secret(path: &str, message: &str) -> String {
-    let secret = ["kafka", "http.actions", "checkpoint.path"];
+pub(crate) fn without_secret(path: &str, message: &str) -> String {
     let kind = message
         .strip_prefix("invalid type: ")
         .or_else(|| message.strip_prefix("invalid value: "));
     match (kind, message.rsplit_once(", expected ")) {
-        (Some(kind), Some((_, expected))) if secret.iter().any(|secret| path.starts_with(secret)) => {
+        (Some(kind), Some((_, expected))) if may_be_secret(path) => {
             let kind = kind.split([' ', '`', '"', ',']).next().unwrap_or_default();
             format!("{kind}, expected {expected}")
         }

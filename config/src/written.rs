@@ -4,6 +4,8 @@ use riskflow_model::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::environment::Environment;
+use crate::origin::{Origin, Origins};
 use crate::read;
 use crate::settings::Settings;
 
@@ -13,6 +15,7 @@ mod http;
 mod log;
 mod pace;
 mod place;
+mod process;
 
 pub use answer::{WrittenCuts, WrittenRisk, WrittenTime, WrittenUnknown, WrittenUnmatched};
 pub use case::WrittenCase;
@@ -20,6 +23,7 @@ pub use http::WrittenHttp;
 pub use log::WrittenLog;
 pub use pace::{WrittenClock, WrittenCluster, WrittenEpoch, WrittenRecovery};
 pub use place::{Kind, WrittenCheckpoint, WrittenInput, WrittenKafka, WrittenOutput, WrittenTopics};
+pub use process::WrittenProcess;
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -165,20 +169,54 @@ impl WrittenSettings {
     ///
     /// Everything wrong with it, at once; what belongs to no field stands under the name of the file.
     pub fn load(text: &str, file: &str, overrides: &[String]) -> Result<(Self, Settings), Problems> {
+        let loaded = Self::load_over(text, file, &Environment::default(), overrides)?;
+        Ok((loaded.written, loaded.settings))
+    }
+
+    /// The same with the environment over the file, and the fields of `overrides` over both.
+    ///
+    /// # Errors
+    ///
+    /// As of [`WrittenSettings::load`]; what comes of a variable names it.
+    pub fn load_over(
+        text: &str,
+        file: &str,
+        environment: &Environment,
+        overrides: &[String],
+    ) -> Result<Loaded, Problems> {
         let (mut table, mut problems) = read::table(text, file);
         // What is wrong with the file is told by its lines, before anything is put over it.
         problems.add_new(read::settings_of(&mut table, Some(text)).1);
-        read::put_over(&mut table, overrides, &mut problems);
+        let mut origins = Origins::default();
+        origins.set(&[], &toml::Value::Table(table.clone()), &Origin::File);
+        environment.put_over(&mut table, &mut origins, &mut problems);
+        read::put_over(&mut table, overrides, &mut origins, &mut problems);
         let (written, wrong) = read::settings_of(&mut table, None);
         problems.add_new(wrong);
-        match written.check() {
-            Ok(settings) => problems.none_or(Some((written, settings))),
+        let checked = written.check().map_err(|wrong| origins.name_variables(wrong));
+        match checked {
+            Ok(settings) => problems.none_or(Some(Loaded {
+                written,
+                settings,
+                origins,
+            })),
             Err(wrong) => {
                 problems.add_new(wrong);
                 Err(problems)
             }
         }
     }
+}
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// As written, with all defaults.
+    pub written: WrittenSettings,
+    /// As checked.
+    pub settings: Settings,
+    /// Where what is no default comes from.
+    pub origins: Origins,
 }
 
 #[cfg(test)]

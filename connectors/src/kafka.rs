@@ -14,6 +14,7 @@ mod source;
 mod sink;
 mod append;
 mod topics;
+mod probe;
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,8 @@ mod tests;
 pub use append::KafkaAppend;
 pub use client::problems;
 pub use error::BrokerError;
-pub use sink::KafkaSink;
+pub use probe::{Newest, Readable, brokers, readable};
+pub use sink::{KafkaSink, transactional_id};
 pub use source::KafkaSource;
 pub(crate) use source::back_from_end;
 pub(crate) use topics::{check, cluster_id, create};

@@ -81,8 +81,11 @@ lean() {
 it "one program, no shell, nothing that others may write" lean
 
 inside() { chroot --userspec=65532:65532 "$tree" /usr/bin/riskflow "$@"; }
-told() { [[ $(inside --version) == "riskflow $version" ]]; }
-it "riskflow --version in it" told
+told() {
+    [[ $(inside -V) == "riskflow $version" ]]
+    [[ $(inside --version | grep -cE '^(commit|timely|differential-dataflow) [^ ]+$') == 3 ]]
+}
+it "riskflow -V and --version in it" told
 it "riskflow check in it" inside check --config /etc/riskflow/riskflow.toml
 
 # A process listens at its own name in `cluster.hosts`: the resolver works without the rest of a Debian.

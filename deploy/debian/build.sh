@@ -62,6 +62,14 @@ install -D -m 0644 "$root/deploy/RUNBOOK.md" "$documents/deploy/RUNBOOK.md"
 install -D -m 0644 "$here/copyright" "$documents/copyright"
 install -D -m 0644 -t "$main/usr/share/riskflow/prometheus" "$root/deploy/prometheus/riskflow.rules.yml"
 install -D -m 0644 -t "$main/usr/share/riskflow/grafana" "$root/deploy/grafana/riskflow.json"
+pages=$main/usr/share/man/man1
+"$program" man --out "$pages"
+chmod 0644 "$pages"/*
+gzip -9n "$pages"/*
+completions() { install -d "$main/usr/share/$2" && "$program" completions "$1" >"$main/usr/share/$2/$3"; }
+completions bash bash-completion/completions riskflow
+completions zsh zsh/vendor-completions _riskflow
+completions fish fish/vendor_completions.d riskflow.fish
 gzip -9n <"$root/CHANGELOG.md" >"$documents/changelog.gz"
 gzip -9n >"$documents/changelog.Debian.gz" <<TEXT
 riskflow ($version-1) unstable; urgency=medium
@@ -90,8 +98,8 @@ Recommends: ca-certificates
 Description: risk monitoring and early warning for a city
  Keeps the risk of every asset and region of a city up to date from sensor
  readings and records on Kafka or in an embedded log, and follows every warning
- to its end. This package has the program, its service, alert rules for
- Prometheus and a dashboard for Grafana.
+ to its end. This package has the program with its man pages and completions,
+ its service, alert rules for Prometheus and a dashboard for Grafana.
 TEXT
 pack riskflow
 

@@ -51,10 +51,23 @@ inside() {
 }
 it "all in it belongs to root, and nobody else writes it" inside
 
+documents() {
+    dpkg-deb -x "$package" "$work/documents"
+    local share=$work/documents/usr/share command
+    while read -r command; do
+        gzip -dc "$share/man/man1/riskflow-$command.1.gz" | grep '^\.SH SYNOPSIS'
+    done < <("$program" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z]*\) .*/\1/p' | grep -vx help)
+    gzip -dc "$share/man/man1/riskflow.1.gz" | grep '^\.TH riskflow 1'
+    bash -n "$share/bash-completion/completions/riskflow"
+    grep -q '^#compdef riskflow' "$share/zsh/vendor-completions/_riskflow"
+    grep -q 'complete -c riskflow' "$share/fish/vendor_completions.d/riskflow.fish"
+}
+it "it has a man page for each command, and completions" documents
+
 if command -v lintian >/dev/null; then
-    # No man page yet; the first upload closes no bug; debhelper is not used.
+    # The first upload closes no bug; debhelper is not used.
     it "lintian" lintian --allow-root --fail-on error,warning \
-        --suppress-tags no-manual-page,initial-upload-closes-no-bugs,maintainer-script-calls-systemctl "$package"
+        --suppress-tags initial-upload-closes-no-bugs,maintainer-script-calls-systemctl "$package"
 else
     not_run "lintian" "Debian: apt-get install lintian"
 fi
@@ -92,6 +105,7 @@ step "install"
 apt-get -q update >/dev/null
 apt-get -q install -y --no-install-recommends /packages/one.deb >/dev/null
 riskflow --version
+riskflow doctor --config /etc/riskflow/riskflow.toml || [[ $? == 3 ]]
 riskflow check --config /etc/riskflow/riskflow.toml >/dev/null
 getent passwd riskflow
 [[ $(stat -c '%a %U %G' /etc/riskflow/secrets) == '750 root riskflow' ]]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests of the Helm chart without a cluster: each set of values is rendered, validated, and the program is asked what it says of the
-# arguments and the configuration that each pod would get.
+# variables and the configuration that each pod would get.
 #
 #   test.sh [--program FILE]
 #
@@ -77,7 +77,8 @@ several() {
     grep -q 'publishNotReadyAddresses: true' "$work/cluster.yaml"
     "$python" "$kubernetes/pods.py" list <"$work/cluster.yaml" >"$work/pods"
     [[ $(wc -l <"$work/pods") == 3 ]]
-    grep -o 'riskflow-2\.riskflow-peers\.default\.svc\.cluster\.local:2101' "$work/pods" | wc -l | grep -x 6
+    grep -o 'riskflow-{}\.riskflow-peers\.default\.svc\.cluster\.local:2101' "$work/pods" | wc -l | grep -x 3
+    jq -r '.env | .HOSTNAME + " " + .RISKFLOW__CLUSTER__PROCESS + " " + .RISKFLOW__CLUSTER__PROCESSES' "$work/pods" | grep -x 'riskflow-2 hostname 3'
 }
 it "several processes: together, by name, no rolling update" several
 

@@ -1,6 +1,6 @@
 """Does for the pods of a StatefulSet what the kubelet would: fills in their variables, and says how each process is started.
 
-    kubectl kustomize FOLDER | pods.py check PROGRAM     `riskflow check` with the arguments and configuration of each pod
+    kubectl kustomize FOLDER | pods.py check PROGRAM     `riskflow check` with the variables and configuration of each pod
     kubectl kustomize FOLDER | pods.py list              one JSON object a pod: name, args, env, configuration
 
 Needs PyYAML. Exit status: 0 done; 1 a configuration was refused, or a variable is not filled in.
@@ -29,13 +29,11 @@ def pods(documents):
         for index in range(one["spec"]["replicas"]):
             spec = one["spec"]["template"]["spec"]
             name = f"{one['metadata']['name']}-{index}"
-            fields = {
-                "metadata.namespace": one["metadata"].get("namespace", "default"),
-                "metadata.labels['apps.kubernetes.io/pod-index']": str(index),
-            }
+            fields = {"metadata.namespace": one["metadata"].get("namespace", "default")}
             config = next(volume["configMap"]["name"] for volume in spec["volumes"] if volume["name"] == "config")
             for container in spec.get("initContainers", []) + spec["containers"]:
-                env = {}
+                # What the container's runtime sets: the name of the host is that of the pod.
+                env = {"HOSTNAME": name}
                 for variable in container["env"]:
                     if "value" in variable:
                         # Only what stands before it.
@@ -64,8 +62,8 @@ def check(program, pod):
         for name in re.findall(r"/run/secrets/riskflow/([^\"]+)", pod["config"]):
             (folder / name).write_text("secret")
         (folder / "riskflow.toml").write_text(config)
-        options = [argument for argument in pod["args"] if argument.startswith("--set=")]
-        command = [program, "check", f"--config={folder / 'riskflow.toml'}", *options]
+        # The settings of the pod are in its variables; only the place of the file is another here.
+        command = [program, "check", f"--config={folder / 'riskflow.toml'}"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env={**pod["env"], "RISKFLOW_LOG_FORMAT": "text"})
         print(f"{pod['pod']} ({pod['container']}): {done.returncode}", done.stderr if done.returncode else "")
         return done.returncode == 0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests of the manifests for kustomize without a cluster: that they are what the chart gives, are valid, and what the program says of the
-# arguments and the configuration that each pod would get. Then two pods of the chart as they would be: the files of the image, read only,
+# variables and the configuration that each pod would get. Then two pods of the chart as they would be: the files of the image, read only,
 # each with an address of its own, found by name; one is killed, and both come back.
 #
 #   test.sh [--program FILE]
@@ -50,7 +50,7 @@ it "cluster: two processes, a bucket, monitoring" well cluster
 moved() {
     mkdir "$work/mine"
     printf 'resources: [%s]\nnamespace: elsewhere\n' "$(realpath --relative-to="$work/mine" "$here/cluster")" >"$work/mine/kustomization.yaml"
-    kubectl kustomize "$work/mine" | "$python" "$here/pods.py" list | grep 'riskflow-1\.riskflow-peers\.elsewhere\.svc'
+    kubectl kustomize "$work/mine" | "$python" "$here/pods.py" list | grep 'riskflow-{}\.riskflow-peers\.elsewhere\.svc'
 }
 it "in another namespace, pods find each other there" moved
 not_run "kubectl apply" "takes a cluster"

@@ -7,6 +7,7 @@ mod escape;
 mod exit;
 mod limits;
 mod terminal;
+mod version;
 
 use std::process::ExitCode;
 

@@ -381,9 +381,11 @@ fn commands_end_with_the_codes_that_they_say() {
         (&["act", "w", "acknowledge", "--actor", "li", "--wait=soon"], 2),
         (&["act", "w", "nonsense"], 2),
         (&["topics", "--check"], 3),
+        (&["doctor"], 3),
         (&["topics", "--accept-loss", "--set", "output.kind=files"], 2),
         (&["topics", "--create"], 0),
         (&["topics", "--check"], 0),
+        (&["doctor"], 0),
         (&["tail", "out.notice"], 0),
         (&["checkpoint", "verify"], 0),
     ] {
@@ -405,6 +407,7 @@ fn commands_end_with_the_codes_that_they_say() {
         "check",
         "health",
         "topics",
+        "doctor",
         "checkpoint",
     ] {
         let help = desk.run(&[command, "--help"]);

@@ -17,6 +17,7 @@ mod chaos;
 mod check;
 mod clock;
 mod docs;
+mod doctor;
 mod trouble;
 mod exactness;
 mod explain;

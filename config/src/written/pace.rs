@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::process::WrittenProcess;
 use crate::settings::{Quiet, Rewind};
 
 /// Threads, processes and hosts. All processes of a cluster have the same settings but for `process`.
@@ -11,9 +12,13 @@ use crate::settings::{Quiet, Rewind};
 pub struct WrittenCluster {
     /// Worker threads in each process, 1 to 256. More than there are cores makes all of them slower.
     pub workers: usize,
-    /// This process's position in `hosts`, from 0.
-    pub process: usize,
-    /// `host:port` of every process, in the same order everywhere; empty for one process.
+    /// This process's position in `hosts`, from 0; or `hostname`: the number behind the last `-` of the name of its host, as the pods
+    /// of a StatefulSet have it.
+    pub process: WrittenProcess,
+    /// How many processes there are, up to 1,000; 0: as many as `hosts` has.
+    pub processes: usize,
+    /// `host:port` of every process, in the same order everywhere; empty for one process. With `processes` it may be one pattern: in
+    /// `riskflow-{}.riskflow-peers:2101` the number of each process takes the place of `{}`.
     pub hosts: Vec<String>,
 }
 
@@ -21,7 +26,8 @@ impl Default for WrittenCluster {
     fn default() -> Self {
         Self {
             workers: 1,
-            process: 0,
+            process: WrittenProcess::Number(0),
+            processes: 0,
             hosts: Vec::new(),
         }
     }

@@ -57,13 +57,19 @@ pub struct KafkaSink {
     not_aborted: bool,
 }
 
+/// What transactions go by: it names the one writer of these topics. `None`: there are none.
+#[must_use]
+pub fn transactional_id(settings: &TopicSettings, guarantee: Guarantee) -> Option<String> {
+    (guarantee == Guarantee::ExactlyOnce).then(|| format!("{}riskflow", settings.prefix))
+}
+
 /// A producer; for exactly once one that has taken over from an older one.
 fn producer(
     kafka: &KafkaSettings,
     settings: &TopicSettings,
     guarantee: Guarantee,
 ) -> Result<BaseProducer<Context>, BrokerError> {
-    let id = (guarantee == Guarantee::ExactlyOnce).then(|| format!("{}riskflow", settings.prefix));
+    let id = transactional_id(settings, guarantee);
     let producer = client::producer(kafka, id.as_deref())?;
     if id.is_some() {
         producer

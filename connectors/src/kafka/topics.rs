@@ -7,6 +7,7 @@ use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::Client;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaRespErr;
 use riskflow_config::{KafkaSettings, TopicSettings};
 use riskflow_model::limit::{LEAST_RECORD_BYTES, MESSAGE_BYTES};
@@ -31,25 +32,30 @@ pub(super) struct Found {
     pub replication: usize,
 }
 
+/// What a broker tells of a topic, and of all brokers.
+pub(super) fn fetch(client: &Client<Context>, kafka: &KafkaSettings, name: &str) -> Result<Metadata, BrokerError> {
+    let unavailable = |error| BrokerError::unavailable(kafka, client.context(), error);
+    // Of a refused password the first attempt may tell no more than that the broker hung up.
+    let until = Instant::now() + SAY_WHY;
+    let hung_up = Some(RDKafkaErrorCode::BrokerTransportFailure);
+    loop {
+        match client.fetch_metadata(Some(name), OPENING) {
+            Err(error) if error.rdkafka_error_code() == hung_up && Instant::now() < until => {
+                // No event tells that it may be asked again: see `RECONNECT`.
+                thread::sleep(RECONNECT);
+            }
+            metadata => return metadata.map_err(unavailable),
+        }
+    }
+}
+
 /// `None` if there is no such topic.
 pub(super) fn metadata_of(
     client: &Client<Context>,
     kafka: &KafkaSettings,
     name: &str,
 ) -> Result<Option<Found>, BrokerError> {
-    let unavailable = |error| BrokerError::unavailable(kafka, client.context(), error);
-    // Of a refused password the first attempt may tell no more than that the broker hung up.
-    let until = Instant::now() + SAY_WHY;
-    let hung_up = Some(RDKafkaErrorCode::BrokerTransportFailure);
-    let metadata = loop {
-        match client.fetch_metadata(Some(name), OPENING) {
-            Err(error) if error.rdkafka_error_code() == hung_up && Instant::now() < until => {
-                // No event tells that it may be asked again: see `RECONNECT`.
-                thread::sleep(RECONNECT);
-            }
-            metadata => break metadata.map_err(unavailable)?,
-        }
-    };
+    let metadata = fetch(client, kafka, name)?;
     let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
         return Ok(None);
     };

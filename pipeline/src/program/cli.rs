@@ -1,6 +1,8 @@
 //! The command line, defined once: help, parsing and defaults all come from here.
 
 mod checkpoint;
+mod doctor;
+mod documents;
 mod history;
 mod intake;
 
@@ -9,7 +11,12 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::program::version::LONG as LONG_VERSION;
 pub use checkpoint::{CheckpointArguments, CheckpointCommand, TakeArguments};
+pub use doctor::DoctorArguments;
+use doctor::EXAMPLE as DOCTOR_EXAMPLE;
+use documents::{COMPLETIONS_EXAMPLE, MAN_EXAMPLE};
+pub use documents::{CompletionsArguments, ManArguments};
 use history::{BACKTEST_EXAMPLE, EXPLAIN_EXAMPLES};
 pub use history::{BacktestArguments, ExplainArguments, ReplayArguments, ReplayClock};
 pub use intake::{ActArguments, ImportArguments, ImportFormat, TimeUnit};
@@ -17,7 +24,7 @@ pub use intake::{ActArguments, ImportArguments, ImportFormat, TimeUnit};
 /// The exit code for a configuration that cannot be used (as for wrong usage).
 pub const EXIT_CONFIGURATION: u8 = 2;
 
-/// The exit code for topics or checkpoints that are not what they should be.
+/// The exit code for topics or checkpoints that are not what they should be, and for what `doctor` finds.
 pub const EXIT_DIFFERS: u8 = 3;
 
 /// The exit code where something that was asked for was refused, and the rest is done.
@@ -30,13 +37,19 @@ pub const EXIT_NO_ANSWER: u8 = 5;
 pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// What every help says at its end.
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed (`health`: not live); 2 wrong usage or configuration; 3 topics are missing or differ, or checkpoints are \
-     not what they should be; 4 something was refused (`act --wait`: the action; `import`: some rows); 5 no outcome in time \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed (`health`: not live); 2 wrong usage or configuration; 3 topics are missing or differ, checkpoints are \
+     not what they should be, or `doctor` found something to mend; 4 something was refused (`act --wait`: the action; `import`: some rows); 5 no outcome in time \
      (`act --wait`, `checkpoint take`); 130 ended by ctrl-c before it was done. Beyond `check`, a file or history of which most records are refused is a failure: 1.";
 
 /// Incremental, explainable risk monitoring and early warning for a city.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 110, after_help = EXIT_CODES)]
+#[command(
+    version,
+    long_version = LONG_VERSION.as_str(),
+    propagate_version = true,
+    max_term_width = 110,
+    after_help = EXIT_CODES
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -121,6 +134,13 @@ pub enum Command {
     /// Exit code 0: nothing would be refused, and all fits; 2: something is wrong.
     #[command(after_help = EXIT_CODES)]
     Check(CheckArguments),
+    /// Look at everything that a job needs of this machine and of its brokers, and say what to mend; changes nothing.
+    ///
+    /// The configuration with all that is wrong with it; whether brokers answer, topics are as they should be, inputs may be read;
+    /// clocks; checkpoints; folders and disk; open files; memory; ports. Run it as the user of the job, with its environment. What
+    /// nobody can tell without writing is said to be skipped.
+    #[command(after_help = format!("{DOCTOR_EXAMPLE}\n\n{EXIT_CODES}"))]
+    Doctor(DoctorArguments),
     /// Print the JSON Schema of a topic's records, of rules, or of the configuration.
     Schema(SchemaArguments),
     /// Ask a running process how it is: starting, hydrating, catching up, live or stopping.
@@ -160,6 +180,12 @@ pub enum Command {
     /// Ends when the action is durable. Whether the step is in order the job decides: with `--wait` it says what became of it.
     #[command(after_help = EXIT_CODES)]
     Act(Box<ActArguments>),
+    /// Print what a shell needs to complete command lines.
+    #[command(after_help = COMPLETIONS_EXAMPLE)]
+    Completions(CompletionsArguments),
+    /// Print the man page, or write the pages of all commands into a folder.
+    #[command(after_help = MAN_EXAMPLE)]
+    Man(ManArguments),
 }
 
 /// Where the configuration is.
@@ -168,7 +194,7 @@ pub struct ConfigArguments {
     /// The configuration; without one, `riskflow.toml` if it is there, else defaults.
     #[arg(short, long, global = true, env = "RISKFLOW_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Sets one field over the file, such as `--set epoch.tick=10ms`; may be repeated.
+    /// Sets one field over the file and the environment (`RISKFLOW__EPOCH__TICK=10ms`), such as `--set epoch.tick=10ms`; may be repeated.
     #[arg(long = "set", global = true, value_name = "FIELD=VALUE")]
     pub overrides: Vec<String>,
 }

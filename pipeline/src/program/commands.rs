@@ -11,6 +11,8 @@ mod backtest;
 mod check;
 mod checkpoint;
 mod demo;
+mod doctor;
+mod documents;
 mod explain;
 mod generate;
 mod health;
@@ -44,5 +46,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Act(arguments) => act::act(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Backtest(arguments) => backtest::backtest(&arguments),
+        Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::Completions(arguments) => documents::completions(&arguments),
+        Command::Man(arguments) => documents::man(&arguments),
     }
 }

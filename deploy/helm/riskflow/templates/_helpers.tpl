@@ -13,17 +13,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
 {{- end }}
 
-{{/* Where each process listens for the others. $(NAMESPACE) is filled in by the kubelet. */}}
+{{/* Where each process listens for the others: {} is its number. $(NAMESPACE) is filled in by the kubelet. */}}
 {{- define "riskflow.hosts" -}}
 {{- $name := include "riskflow.name" . -}}
-{{- $hosts := list -}}
-{{- range $process := until (int .Values.replicas) -}}
-{{- $hosts = append $hosts (printf "%s-%d.%s-peers.$(NAMESPACE).svc.%s:2101" $name $process $name $.Values.clusterDomain) -}}
-{{- end -}}
-{{- toJson $hosts -}}
+{{- printf "%s-{}.%s-peers.$(NAMESPACE).svc.%s:2101" $name $name .Values.clusterDomain -}}
 {{- end }}
 
-{{/* Names by which it may be asked for: those of its services. */}}
+{{/* Names by which it may be asked for: those of its services, with commas between them. */}}
 {{- define "riskflow.names" -}}
 {{- $names := list -}}
 {{- $name := include "riskflow.name" . -}}
@@ -33,5 +29,5 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | qu
 {{- $names = append $names (printf "%s-%d.%s-peers%s" $name $process $name $ending) -}}
 {{- end -}}
 {{- end -}}
-{{- toJson (concat $names .Values.http.hosts) -}}
+{{- join "," (concat $names .Values.http.hosts) -}}
 {{- end }}

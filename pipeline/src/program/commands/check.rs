@@ -24,10 +24,12 @@ use crate::program::terminal::say;
 /// Prints the configuration in force, or everything that is wrong with it; or what is wrong with rules and the rows that they meet.
 pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
     if arguments.rules.is_empty() && arguments.base.is_empty() && !arguments.live {
-        let (written, _) = configuration::load_and_look(&arguments.config)?;
+        let loaded = configuration::looked_at(&arguments.config)?;
         riskflow_config::packs::all()?;
         riskflow_config::packs::limits()?;
-        say(toml::to_string_pretty(&written)?.trim_end());
+        say(loaded
+            .origins
+            .annotate(toml::to_string_pretty(&loaded.written)?.trim_end()));
         say(format_args!("\n# ok: {}", configuration::described(&arguments.config)));
         return Ok(ExitCode::SUCCESS);
     }
@@ -67,7 +69,8 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
 
 /// That of observations: in the configuration, where one is named or read, else the default.
 fn horizon(arguments: &CheckArguments) -> Result<riskflow_model::Duration> {
-    let named = arguments.config.config.is_some() || !arguments.config.overrides.is_empty();
+    let named =
+        arguments.config.config.is_some() || !arguments.config.overrides.is_empty() || configuration::has_variables();
     let settings = if named || arguments.live {
         configuration::load(&arguments.config)?.1
     } else {

@@ -1,9 +1,9 @@
-//! Reads the configuration: file, then overrides, then checks.
+//! Reads the configuration: file, then the environment, then overrides, then checks.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use riskflow_config::{Input, Output, Settings, WrittenSettings};
+use riskflow_config::{Environment, Input, Loaded, Output, Settings, WrittenSettings};
 use riskflow_connectors::kafka;
 use riskflow_model::Problems;
 use riskflow_model::topic::Topic;
@@ -12,19 +12,26 @@ use crate::program::cli::ConfigArguments;
 use crate::program::exit::Usage;
 use crate::program::terminal;
 
-/// The settings as written, with overrides, and as checked.
+/// The settings as written, with what stands over the file, and as checked.
 ///
 /// # Errors
 ///
 /// When the file cannot be read; with `Problems`, all of them, when what it says cannot be used.
 pub fn load(arguments: &ConfigArguments) -> Result<(WrittenSettings, Settings)> {
+    let loaded = with_origins(arguments)?;
+    Ok((loaded.written, loaded.settings))
+}
+
+/// The same, and where each field comes from.
+fn with_origins(arguments: &ConfigArguments) -> Result<Loaded> {
     let path = file(arguments);
     let text = match &path {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| Usage(format!("could not read `{}`: {error}", path.display())))?,
         None => String::new(),
     };
-    let loaded = WrittenSettings::load(&text, &named(path.as_deref()), &arguments.overrides);
+    let environment = Environment::of_process();
+    let loaded = WrittenSettings::load_over(&text, &named(path.as_deref()), &environment, &arguments.overrides);
     loaded.with_context(|| format!("{} cannot be used", described(arguments)))
 }
 
@@ -34,9 +41,19 @@ pub fn load(arguments: &ConfigArguments) -> Result<(WrittenSettings, Settings)> 
 ///
 /// As [`load`]; with `Problems` when files are not there, or no client can be made of the settings of Kafka.
 pub fn load_and_look(arguments: &ConfigArguments) -> Result<(WrittenSettings, Settings)> {
-    let (written, settings) = load(arguments)?;
-    look(&settings)
-        .none_or(Some((written, settings)))
+    let loaded = looked_at(arguments)?;
+    Ok((loaded.written, loaded.settings))
+}
+
+/// The same, and where each field comes from.
+///
+/// # Errors
+///
+/// As [`load_and_look`].
+pub fn looked_at(arguments: &ConfigArguments) -> Result<Loaded> {
+    let loaded = with_origins(arguments)?;
+    look(&loaded.settings)
+        .none_or(Some(loaded))
         .with_context(|| format!("{} cannot be used", described(arguments)))
 }
 
@@ -63,10 +80,16 @@ fn named(path: Option<&Path>) -> String {
     path.map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string())
 }
 
-/// Where the settings come from, for people: the file, and the fields that stand over it, without their values.
+/// Whether variables of the environment set fields.
+pub fn has_variables() -> bool {
+    Environment::of_process().names().next().is_some()
+}
+
+/// Where the settings come from, for people: the file, the variables and the fields that stand over it, without their values.
 pub fn described(arguments: &ConfigArguments) -> String {
     let path = file(arguments);
     let mut parts = vec![path.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string())];
+    parts.extend(Environment::of_process().names().map(str::to_owned));
     let fields = arguments.overrides.iter().filter_map(|set| set.split_once('='));
     parts.extend(fields.map(|(field, _)| format!("--set {field}")));
     parts.join(", ")

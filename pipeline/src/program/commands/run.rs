@@ -32,6 +32,7 @@ use super::{checkpoint, configuration, explain, tail};
 use crate::program::cli::RunArguments;
 use crate::program::limits;
 use crate::program::terminal::{log_by, tell};
+use crate::program::version::COMMIT;
 
 /// Runs the job until its input ends or it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
@@ -102,6 +103,7 @@ fn introduce(arguments: &RunArguments, settings: &Settings) {
     );
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
+        commit = COMMIT,
         configuration = configuration::described(&arguments.config),
         "riskflow starts"
     );
