@@ -138,7 +138,7 @@ fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
     every_record_is_as_its_schema_says(log);
     let metrics = handles.metrics.render(&handles.meters);
     assert!(
-        metrics.contains("riskflow_dead_letters_total{reason=\"malformed\"} 3"),
+        metrics.contains("riskflow_dead_letters_total{reason=\"malformed\",topic=\"in.observation\"} 3"),
         "{metrics}"
     );
 }

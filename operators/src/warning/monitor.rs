@@ -56,7 +56,7 @@ use riskflow_model::output::{Cause, Origin};
 use riskflow_model::{Duration, Id, Key, Millis, Number, TextMap};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Diff, Fold, Next, SHARDS};
+use crate::engine::{Diff, Fold, Next, Pulse, SHARDS};
 use crate::warning::specification::{Specification, States};
 use crate::warning::valid::NoValueMeter;
 
@@ -553,6 +553,11 @@ impl Fold for Monitor {
                 .iter()
                 .fold(known.series.warm(), |sum, watch| sum ^ watch.warm(&known.series)),
         })
+    }
+
+    fn pulse(state: &MonitorState, now: Millis) -> Pulse {
+        let known = state.known.as_ref();
+        known.map_or(Pulse::NotExpected, |known| known.pulse(now.0))
     }
 
     fn recall(&mut self, key: Key, state: &MonitorState, _out: &mut Vec<(Finding, Diff)>) {

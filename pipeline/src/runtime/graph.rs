@@ -141,7 +141,36 @@ pub struct Meters {
     pub waiting: Arc<AtomicU64>,
 }
 
+/// How many datastreams should report at an interval, and how many of them have fallen silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reporting {
+    /// Their rows say an interval.
+    pub expected: i64,
+    /// Nothing came of them for several of these.
+    pub silent: i64,
+}
+
 impl Meters {
+    /// The job begins once more: what was counted of its state is gone with it.
+    pub fn begin_anew(&self) {
+        // Folds add to it; those of a run before this one are gone.
+        self.waiting.store(0, Ordering::Relaxed);
+        for (_, meter) in self.folds() {
+            meter.begin_anew();
+        }
+    }
+
+    /// Which datastreams report, at the newest checkpoint.
+    #[must_use]
+    pub fn reporting(&self) -> Reporting {
+        let mut reporting = Reporting::default();
+        for (_, meter) in self.folds() {
+            reporting.expected += meter.expected.load(Ordering::Relaxed) as i64;
+            reporting.silent += meter.silent.load(Ordering::Relaxed) as i64;
+        }
+        reporting
+    }
+
     /// What a fold has done, by its name.
     #[must_use]
     pub fn fold(&self, name: &'static str) -> Arc<FoldMeter> {

@@ -425,12 +425,18 @@ impl Ingest {
             How::Live => (self.max_records - pending.taken).min(BATCH),
             How::History | How::Recorded | How::Look => BATCH,
         };
+        let clock = pending.cut.clock;
+        match how {
+            How::Live => self.metrics.input.live(Some(clock)),
+            How::History | How::Recorded => self.metrics.input.live(None),
+            How::Look => {}
+        }
         let (mut all_done, mut idle, mut count) = (true, false, 0);
         pending.next_arrival = None;
         let mut clerk = Clerk {
             how,
             bound: pending.cut.bound.as_ref(),
-            now: pending.cut.clock,
+            now: clock,
             clock: self.clock,
             ceiling: Ceiling::new(self.began, Reading::now(), self.admission.time.max_future.0),
             admission: self.admission,
@@ -459,6 +465,7 @@ impl Ingest {
         }
         for (topic, counts) in clerk.tally.0 {
             self.metrics.taken(topic, counts.records, counts.bytes, counts.late);
+            self.metrics.input.came(topic, clock);
         }
         pending.taken += count;
         match how {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::mpsc::{Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -149,8 +149,7 @@ pub fn run(settings: &Settings, handles: &Handles, mut observer: Option<Observer
 }
 
 fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) -> Result<Ending> {
-    // Folds add to it; those of a run before this one are gone.
-    handles.meters.waiting.store(0, Ordering::Relaxed);
+    handles.meters.begin_anew();
     // Only process 0 publishes.
     let publishes = settings.cluster.process == 0;
     if publishes {
