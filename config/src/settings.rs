@@ -469,6 +469,8 @@ pub struct KafkaSettings {
     pub brokers: String,
     /// Settings of librdkafka, passed through: TLS, SASL, time-outs. Passwords are among them.
     pub properties: BTreeMap<String, Secret>,
+    /// Whether a live job commits offsets of its input in a consumer group, for Kafka's own tools.
+    pub group_offsets: bool,
 }
 
 /// What HTTP serves, and where.

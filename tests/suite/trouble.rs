@@ -118,7 +118,20 @@ fn kafka_topics_that_may_not_be_written_or_read_end_the_job() {
         place.tool(&[&["AclCommand", "--remove", "--force"], &acl[..]].concat());
     }
     settle(&place, checkpoints.path());
+    kafkas_own_tools_see_how_far_it_is(&place);
     judge(&place);
+}
+
+/// By the offsets of a consumer group that nobody else reads.
+fn kafkas_own_tools_see_how_far_it_is(place: &KafkaPlace) {
+    let group = format!("{}riskflow", place.prefix());
+    let told = place.tool(&["consumer.group.ConsumerGroupCommand", "--describe", "--group", &group]);
+    let observations = place.name(Topic::IN_OBSERVATION);
+    let rows = told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let offsets = rows
+        .filter(|row| row.get(1) == Some(&&*observations))
+        .map(|row| row[3].parse::<u64>().unwrap());
+    assert!(offsets.sum::<u64>() > 0, "{told}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ mod worker;
 
 pub use catching_up::{Position, Shown};
 pub use outputs::TopicsDiffer;
-use outputs::check_topics;
+use outputs::{check_topics, tell_offsets};
 use worker::{work, worker_config};
 
 /// What the rest of the program sees of a running job.
@@ -157,7 +157,8 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
     }
     let sink = publishes.then(|| open_sink(&settings.output, &settings.output_topics, settings.guarantee));
     let sink = sink.transpose().context("could not open the output")?;
-    let mut sink = sink.map(|sink| tidy_input(sink, &settings.input, &settings.topics));
+    let sink = sink.map(|sink| tidy_input(sink, &settings.input, &settings.topics));
+    let mut sink = sink.map(|sink| tell_offsets(sink, settings));
     let begun = sink.as_mut().filter(|_| is_definite(settings));
     let begun = begun.map(|sink| sink.begin()).transpose();
     let begun = begun.context("could not take over the output")?.flatten();
