@@ -486,6 +486,8 @@ pub struct HttpSettings {
     pub tls: Option<TlsSettings>,
     /// Who may write actions; `None`: nobody, as if there were no such path.
     pub actions: Option<ActionSettings>,
+    /// Whether operators of the dataflow are watched, and `/debug/dataflow` tells of them.
+    pub dataflow: bool,
 }
 
 impl HttpSettings {
@@ -498,6 +500,7 @@ impl HttpSettings {
             max_connections: CONNECTIONS,
             tls: None,
             actions: None,
+            dataflow: false,
         }
     }
 }

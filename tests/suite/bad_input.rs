@@ -106,6 +106,7 @@ fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
     written.output.path = log.to_owned();
     written.checkpoint.path = log.join("checkpoints").to_string_lossy().into_owned();
     written.input.clock = Clock::Arrival;
+    written.http.dataflow = true;
     let handles = Handles::new().unwrap();
     job::run(&written.check().unwrap(), &handles, None).unwrap();
 
@@ -141,6 +142,15 @@ fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
         metrics.contains("riskflow_dead_letters_total{reason=\"malformed\",topic=\"in.observation\"} 3"),
         "{metrics}"
     );
+    for watched in [
+        "riskflow_fold_run_seconds{fold=\"monitor\"}",
+        "riskflow_arrangement_updates{arrangement=\"",
+    ] {
+        assert!(metrics.contains(watched), "{metrics}");
+    }
+    let operators = handles.meters.dataflow.operators();
+    let ingests = operators.iter().filter(|done| done.name == "Ingest");
+    assert_eq!(ingests.count(), 1, "one row for both workers: {operators:?}");
 }
 
 fn every_record_is_as_its_schema_says(log: &Path) {

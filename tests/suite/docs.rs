@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use riskflow::runtime::graph::Meters;
 use riskflow::runtime::metrics::Metrics;
 use riskflow_config::Capabilities;
 use riskflow_model::topic::{Cleanup, Shape, Topic};
+use timely::logging::{OperatesEvent, TimelyEvent};
 
 use crate::boundaries::sources;
 use crate::capabilities::built;
@@ -125,6 +127,14 @@ fn exposition() -> String {
     metrics.source_lag(Topic::IN_OBSERVATION, 0, 0);
     metrics.checkpoints.fold("latest", 0);
     metrics.input.live(Some(0));
+    let arrange = TimelyEvent::Operates(OperatesEvent {
+        id: 0,
+        addr: vec![0],
+        name: "Fold: latest".to_owned(),
+    });
+    let watched = meters.dataflow.worker(0);
+    watched.take(&[(Duration::ZERO, arrange)]);
+    watched.arrange(0, 1, 1);
     for hour in 0..3 {
         metrics.input.came(Topic::IN_OBSERVATION, hour * 3_600_000);
     }
@@ -208,6 +218,7 @@ fn metric_labels() -> String {
                 "topic" => "topics, without `topics.prefix`".to_owned(),
                 "partition" => "partitions of the topic".to_owned(),
                 "fold" => "[folds](reference.md#folds)".to_owned(),
+                "arrangement" => "names of operators, which the code gives".to_owned(),
                 "status" => "statuses of HTTP that are answered".to_owned(),
                 "version" => "the one that runs".to_owned(),
                 _ => {

@@ -56,6 +56,7 @@ use timely::dataflow::operators::vec::Map;
 use timely::worker::Worker;
 
 use crate::runtime::admission::Admission;
+use crate::runtime::dataflow::DataflowMeter;
 use crate::runtime::in_force::{self, InForceMeter};
 use crate::runtime::output::{Output, OutputUpdate};
 use crate::runtime::unmatched;
@@ -139,6 +140,8 @@ pub struct Meters {
     pub no_values: Arc<NoValueMeter>,
     /// Observations that wait for the row of their datastream.
     pub waiting: Arc<AtomicU64>,
+    /// What each operator has done, where that is watched.
+    pub dataflow: Arc<DataflowMeter>,
 }
 
 /// How many datastreams should report at an interval, and how many of them have fallen silent.
@@ -155,6 +158,7 @@ impl Meters {
     pub fn begin_anew(&self) {
         // Folds add to it; those of a run before this one are gone.
         self.waiting.store(0, Ordering::Relaxed);
+        self.dataflow.begin_anew();
         for (_, meter) in self.folds() {
             meter.begin_anew();
         }
@@ -185,13 +189,18 @@ impl Meters {
         folds.iter().map(|(name, meter)| (*name, Arc::clone(meter))).collect()
     }
 
-    /// Counts from now on what a worker's arrangements take in. Call it before the dataflow is built.
-    pub fn count_arranged(&self, worker: &Worker) {
+    /// Counts from now on what a worker's arrangements take in, and what its operators do if these are watched. Call it before the
+    /// dataflow is built.
+    pub fn watch(&self, worker: &Worker, operators: bool) {
         let arranged = Arc::clone(&self.arranged);
+        let watched = operators.then(|| self.dataflow.watch(worker));
         let Some(mut register) = worker.log_register() else {
             return;
         };
         register.insert::<DifferentialEventBuilder, _>("differential/arrange", move |_, events| {
+            if let (Some(watched), Some(events)) = (&watched, events.as_ref()) {
+                watched.take_arranged(events.iter().map(|(_, event)| event));
+            }
             let batches = events
                 .iter()
                 .flat_map(|events| events.iter())

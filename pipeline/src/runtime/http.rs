@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/` | this table, as JSON, with the filters of each list and their values |
 //! | `/metrics` | Prometheus text |
+//! | `/debug/dataflow` | what each operator does, where `http.dataflow` is on |
 //! | `/healthz` | 200 while the process is alive |
 //! | `/readyz` | 200 once history is worked off and the tables are here, else 503 and why |
 //! | `/api/v1/regions?within=&tier=&domain=&least=` | region risks, of `domain=all` where none is given |

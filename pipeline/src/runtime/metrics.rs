@@ -17,9 +17,12 @@ use crate::runtime::graph::Meters;
 use crate::runtime::outcome::{Ended, Outcome};
 
 mod checkpoints;
+mod dataflow;
 mod input;
 mod process;
 mod warnings;
+
+use dataflow::Dataflow;
 
 pub use checkpoints::{Checkpoints, Phase};
 pub use input::InputPauses;
@@ -75,6 +78,7 @@ pub struct Metrics {
     checkpoint_bytes: IntGauge,
     checkpoint_seconds: Gauge,
     checkpoint_failures: IntCounter,
+    dataflow: Dataflow,
     /// Where checkpoints take their time.
     pub checkpoints: Checkpoints,
     /// Whether input still comes.
@@ -381,6 +385,7 @@ impl Metrics {
                     "Datastreams whose rows say at which interval they report, at the newest checkpoint.",
                 )?,
             )?,
+            dataflow: Dataflow::new(r)?,
             checkpoints: Checkpoints::new(r)?,
             input: InputPauses::new(r)?,
             warnings: Warnings::new(r)?,
@@ -623,6 +628,7 @@ impl Metrics {
         self.silent.set(reporting.silent);
         self.expected.set(reporting.expected);
         self.input.show(wall_clock());
+        self.dataflow.show(&meters.dataflow);
         self.arranged.set(meters.arranged.load(Ordering::Relaxed) as i64);
         for (kind, number) in meters.unmatched.each() {
             self.unmatched.with_label_values(&[kind]).set(number);
