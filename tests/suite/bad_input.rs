@@ -142,11 +142,15 @@ fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
         metrics.contains("riskflow_dead_letters_total{reason=\"malformed\",topic=\"in.observation\"} 3"),
         "{metrics}"
     );
-    for watched in [
+    for told in [
+        "riskflow_open_warnings{domain=\"work_safety\",level=\"red\"} 1\n",
+        "riskflow_open_warnings{domain=\"work_safety\",level=\"blue\"} 0\n",
+        // A history says nothing of how fast warnings are.
+        "riskflow_warning_latency_seconds_count{cause=\"data\"} 0\n",
         "riskflow_fold_run_seconds{fold=\"monitor\"}",
         "riskflow_arrangement_updates{arrangement=\"",
     ] {
-        assert!(metrics.contains(watched), "{metrics}");
+        assert!(metrics.contains(told), "{told} is not in {metrics}");
     }
     let operators = handles.meters.dataflow.operators();
     let ingests = operators.iter().filter(|done| done.name == "Ingest");

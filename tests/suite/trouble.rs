@@ -34,6 +34,8 @@ fn a_full_disk_is_waited_for_and_loses_nothing() {
         feed.step(&place);
     }
     assert_eq!(metric(&job, "riskflow_commit_retries_total"), 5.0);
+    assert!(metric(&job, "riskflow_checkpoint_fold_bytes{fold=\"monitor\"}") > 0.0);
+    assert!(metric(&job, "riskflow_checkpoint_phase_seconds{phase=\"write\"}") > 0.0);
     job.stop();
     // Something is left to take in.
     feed.step(&place);

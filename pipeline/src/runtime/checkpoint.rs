@@ -353,8 +353,8 @@ impl Writing {
         })?;
         failpoint("checkpoint::before_prune");
         self.under_way.retain(|other, _| *other > epoch);
-        self.metrics.checkpoint(wall_clock(), bytes, took);
         self.show(&sizes, phases.into_iter().chain([(Phase::Manifest, whole.elapsed())]));
+        self.metrics.checkpoint(wall_clock(), bytes, took);
         tracing::info!(%epoch, bytes, ?took, "checkpoint");
         let stands = Instant::now();
         // It stands, whatever becomes of older ones.

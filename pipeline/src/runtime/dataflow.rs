@@ -123,7 +123,7 @@ impl DataflowMeter {
 /// How long each fold ran, by its name.
 #[must_use]
 pub fn by_fold(operators: &[Done]) -> BTreeMap<&str, f64> {
-    let mut folds = BTreeMap::new();
+    let mut folds: BTreeMap<&str, f64> = BTreeMap::new();
     for (done, fold) in operators
         .iter()
         .filter_map(|done| Some((done, done.name.strip_prefix(FOLD)?)))
@@ -136,7 +136,7 @@ pub fn by_fold(operators: &[Done]) -> BTreeMap<&str, f64> {
 /// How many updates arrangements hold, by the names of their operators.
 #[must_use]
 pub fn arranged(operators: &[Done]) -> BTreeMap<&str, i64> {
-    let mut names = BTreeMap::new();
+    let mut names: BTreeMap<&str, i64> = BTreeMap::new();
     for (done, held) in operators.iter().filter_map(|done| Some((done, done.arrangement?))) {
         *names.entry(done.name.as_str()).or_default() += held.updates;
     }
@@ -265,6 +265,7 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use timely::dataflow::InputHandleVec;
     use timely::dataflow::operators::Inspect as _;
     use timely::dataflow::operators::vec::Input as _;
     use timely::logging::MessagesEvent;
@@ -365,9 +366,9 @@ mod tests {
         let watching = Arc::clone(&meter);
         timely::execute_directly(move |worker| {
             drop(watching.watch(worker));
-            let mut input = timely::dataflow::InputHandleVec::new();
+            let mut input: InputHandleVec<u64, u64> = InputHandleVec::new();
             worker.dataflow::<u64, _, _>(|scope| {
-                scope.input_from(&mut input).inspect(|_: &u64| ());
+                scope.input_from(&mut input).inspect(|_| ());
             });
             input.send(1);
             input.close();
