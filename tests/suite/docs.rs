@@ -126,6 +126,7 @@ fn exposition() -> String {
     metrics.http_answered(200);
     metrics.source_lag(Topic::IN_OBSERVATION, 0, 0);
     metrics.checkpoints.fold("latest", 0);
+    meters.evaluations.count(&"rain".into(), 1);
     metrics.input.live(Some(0));
     let arrange = TimelyEvent::Operates(OperatesEvent {
         id: 0,
@@ -220,6 +221,7 @@ fn metric_labels() -> String {
                 "fold" => "[folds](reference.md#folds)".to_owned(),
                 "arrangement" => "names of operators, which the code gives".to_owned(),
                 "status" => "statuses of HTTP that are answered".to_owned(),
+                "rule" => "identifiers of rules, of which ten are told at a time".to_owned(),
                 "version" => "the one that runs".to_owned(),
                 _ => {
                     assert!(values.len() > 1, "{name}: are these all values of `{label}`?");

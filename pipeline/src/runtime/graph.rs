@@ -46,8 +46,8 @@ use riskflow_operators::engine::{
 use riskflow_operators::place::{locate, named, placed};
 use riskflow_operators::risk::{ScoreBaseline, region_risk, region_rollup};
 use riskflow_operators::warning::{
-    self, Alone, Finding, Incoming, Joined, Lasting, Late, Lifecycle, Monitor, NoValueMeter, SetMeter, Step,
-    UnmatchedMeter, Written, remembered, unmatched_table,
+    self, Alone, EvaluationMeter, Finding, Incoming, Joined, Lasting, Late, Lifecycle, Monitor, NoValueMeter, SetMeter,
+    Step, UnmatchedMeter, Written, remembered, unmatched_table,
 };
 use riskflow_operators::{Rows, Turn, permit, standalone};
 use timely::dataflow::StreamVec;
@@ -140,6 +140,8 @@ pub struct Meters {
     pub no_values: Arc<NoValueMeter>,
     /// Observations that wait for the row of their datastream.
     pub waiting: Arc<AtomicU64>,
+    /// How often rules were evaluated.
+    pub evaluations: Arc<EvaluationMeter>,
     /// What each operator has done, where that is watched.
     pub dataflow: Arc<DataflowMeter>,
 }
@@ -253,7 +255,8 @@ pub fn graph<'scope>(
 
     let monitor = Monitor::new(semantics.time, semantics.unknown)
         .in_city(semantics.zone.clone(), semantics.days.clone())
-        .counting(meters.no_values.clone(), meters.waiting.clone());
+        .counting(meters.no_values.clone(), meters.waiting.clone())
+        .counting_evaluations(meters.evaluations.clone());
     let mut findings = b.fold(monitor, specifications, inputs.incoming);
     let remember = remembered(&semantics.time);
     if is_on(capability::PERMITS) {

@@ -58,6 +58,7 @@ pub struct Metrics {
     unmatched: IntGaugeVec,
     silent: IntGauge,
     expected: IntGauge,
+    evaluations: IntGaugeVec,
     rules: IntGauge,
     limits: IntGauge,
     rule_sets: IntGauge,
@@ -91,6 +92,9 @@ pub struct Metrics {
 const LATENCY_BUCKETS: [f64; 14] = [
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
 ];
+
+/// So many rules are told apart.
+const RULES: usize = 10;
 
 /// What a job has done.
 #[derive(Debug)]
@@ -385,6 +389,11 @@ impl Metrics {
                     "Datastreams whose rows say at which interval they report, at the newest checkpoint.",
                 )?,
             )?,
+            evaluations: gauges(
+                "riskflow_rule_evaluations",
+                "How often the ten rules that are evaluated most often were evaluated since the start, by rule, judged by one evaluation in 61.",
+                &["rule"],
+            )?,
             dataflow: Dataflow::new(r)?,
             checkpoints: Checkpoints::new(r)?,
             input: InputPauses::new(r)?,
@@ -627,6 +636,12 @@ impl Metrics {
         let reporting = meters.reporting();
         self.silent.set(reporting.silent);
         self.expected.set(reporting.expected);
+        // Another rule may take the place of one.
+        self.evaluations.reset();
+        for (rule, times) in meters.evaluations.most(RULES) {
+            let times = i64::try_from(times).unwrap_or(i64::MAX);
+            self.evaluations.with_label_values(&[&*rule]).set(times);
+        }
         self.input.show(wall_clock());
         self.dataflow.show(&meters.dataflow);
         self.arranged.set(meters.arranged.load(Ordering::Relaxed) as i64);
@@ -705,6 +720,22 @@ mod tests {
         assert!(text.contains("riskflow_dead_letters_total{reason=\"malformed\",topic=\"in.observation\"} 1\n"));
         assert!(text.contains("riskflow_dead_letters_total{reason=\"malformed\",topic=\"in.rule\"} 2\n"));
         assert_eq!(metrics.done().dead_letters, [("malformed", 3)]);
+    }
+
+    #[test]
+    fn of_rules_those_are_told_that_are_evaluated_most_often() {
+        let (metrics, meters) = (Metrics::new().unwrap(), Meters::default());
+        for rule in 0..100 {
+            meters.evaluations.count(&format!("rule-{rule:02}").into(), rule);
+        }
+        let told = |rule: &str| {
+            metrics
+                .render(&meters)
+                .contains(&format!("riskflow_rule_evaluations{{rule=\"{rule}\"}}"))
+        };
+        assert!(told("rule-99") && told("rule-90") && !told("rule-89"));
+        meters.evaluations.count(&"rule-00".into(), 1_000);
+        assert!(told("rule-00") && !told("rule-90"), "one more, one less");
     }
 
     /// A warning of a history is as old as the history.
