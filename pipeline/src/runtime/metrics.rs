@@ -742,7 +742,8 @@ mod tests {
     #[test]
     fn latency_is_told_only_while_live() {
         let delta = serde_json::json!({
-            "id": "w", "kind": "raised", "cause": "data", "rule": "r", "asset": "a", "since": 1_735_689_600_000_i64, "at": 1_735_689_600_000_i64, "from": "none", "to": "red",
+            "id": "w", "kind": "raised", "cause": "data", "rule": "r", "asset": "a", "since": 1_735_689_600_000_i64,
+            "at": 1_735_689_600_000_i64, "from": "none", "to": "red",
             "explanation": {
                 "rule_version": 1, "condition": "", "datastream": "d", "features": [], "asset_name": "", "category": "",
                 "inherent_level": null, "region": null,
