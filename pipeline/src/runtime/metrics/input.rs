@@ -18,6 +18,9 @@ const KNOWN: i64 = 3_600_000;
 /// What is usual is that of one to two such stretches: twelve hours, in milliseconds.
 const STRETCH: i64 = 12 * 3_600_000;
 
+/// A topic on which nothing came for so long has no rhythm any more: a week, in milliseconds.
+const FORGOTTEN: i64 = 7 * 24 * 3_600_000;
+
 /// Pauses by the number of bits of their seconds: the last are longer than 48 days.
 const BINS: usize = 24;
 
@@ -115,7 +118,7 @@ impl InputPauses {
         let usual = Opts::new(
             "riskflow_input_usual_pause_seconds",
             "The pause between records that is usual of an input log, by topic: three quarters of the last 12 to 24 hours passed in pauses no \
-             longer. Told once a topic was watched for an hour.",
+             longer. Told once a topic was watched for an hour, and until nothing came for a week.",
         );
         Ok(Self {
             pause: add(registry, GaugeVec::new(pause, &["topic"])?)?,
@@ -146,6 +149,7 @@ impl InputPauses {
     pub(super) fn show(&self, now: i64) {
         let known = self.known();
         self.pause.reset();
+        self.usual.reset();
         for topic in Topic::inputs().filter(|topic| !topic.is_input_table()) {
             let rhythm = known.rhythms.get(&topic);
             if let Some(live) = known.live {
@@ -153,7 +157,8 @@ impl InputPauses {
                 let pause = (now - since).max(0) as f64 / 1e3;
                 self.pause.with_label_values(&[topic.name()]).set(pause);
             }
-            if let Some(usual) = rhythm.and_then(Rhythm::usual) {
+            let lasts = rhythm.filter(|rhythm| now - rhythm.last <= FORGOTTEN);
+            if let Some(usual) = lasts.and_then(Rhythm::usual) {
                 self.usual.with_label_values(&[topic.name()]).set(usual as f64 / 1e3);
             }
         }
@@ -201,6 +206,24 @@ mod tests {
         let quick = (1..=600).map(|minute| minute * MINUTE);
         let slow = (1..=40).map(|hour| 600 * MINUTE + hour * HOUR);
         assert_eq!(usual(quick.chain(slow)), Some(HOUR));
+    }
+
+    #[test]
+    fn a_feed_that_ended_for_good_is_forgotten() {
+        let registry = Registry::new();
+        let input = InputPauses::new(&registry).unwrap();
+        for hour in 0..=5 {
+            input.came(Topic::IN_FORECAST, hour * HOUR);
+        }
+        let usual = |now| {
+            input.show(now);
+            let name = "riskflow_input_usual_pause_seconds";
+            registry.gather().iter().any(|family| family.name() == name)
+        };
+        assert!(usual(5 * HOUR + FORGOTTEN));
+        assert!(!usual(5 * HOUR + FORGOTTEN + 1));
+        input.came(Topic::IN_FORECAST, 5 * HOUR + FORGOTTEN + 2);
+        assert!(usual(5 * HOUR + FORGOTTEN + 3), "it came again");
     }
 
     #[test]
