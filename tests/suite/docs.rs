@@ -125,6 +125,7 @@ fn exposition() -> String {
     drop(meters.fold("latest"));
     metrics.http_answered(200);
     metrics.source_lag(Topic::IN_OBSERVATION, 0, 0);
+    metrics.sources_reached(0, true);
     metrics.checkpoints.fold("latest", 0);
     meters.evaluations.count(&"rain".into(), 1);
     metrics.input.live(Some(0));
@@ -218,6 +219,7 @@ fn metric_labels() -> String {
             let values = match &*label {
                 "topic" => "topics, without `topics.prefix`".to_owned(),
                 "partition" => "partitions of the topic".to_owned(),
+                "worker" => "numbers of workers".to_owned(),
                 "fold" => "[folds](reference.md#folds)".to_owned(),
                 "arrangement" => "names of operators, which the code gives".to_owned(),
                 "status" => "statuses of HTTP that are answered".to_owned(),

@@ -327,6 +327,31 @@ fn freeze_under_way(place: &KafkaPlace, feed: &mut Feed, job: &Running) {
     }
 }
 
+/// The job goes on meanwhile, for there is nothing to write: nothing but this says that it reads nothing.
+#[test]
+fn kafka_brokers_that_do_not_answer_are_told() {
+    let Some(mut place) = KafkaPlace::start("unreachable", &[]) else {
+        return;
+    };
+    let checkpoints = tempfile::tempdir().unwrap();
+    let job = Running::start(&place, checkpoints.path(), 1, "");
+    let told = |value: &str| {
+        let line = format!("riskflow_source_unreachable{{worker=\"0\"}} {value}\n");
+        let until = Instant::now() + Duration::from_secs(120);
+        while !job.get(0, "/metrics").contains(&line) {
+            assert!(Instant::now() < until, "{line}");
+            // It is looked at every few milliseconds, and nothing depends on how many.
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    };
+    told("0");
+    place.kill_broker();
+    told("1");
+    place.start_broker();
+    told("0");
+    job.stop();
+}
+
 #[test]
 fn kafka_a_broker_that_stands_still_is_waited_for() {
     let Some((place, _checkpoints, mut feed, mut job)) = started("slow", 10) else {

@@ -120,6 +120,8 @@ pub(super) struct Context {
     failures: Mutex<Vec<String>>,
     /// Whether the last offsets were not committed.
     untold: Mutex<bool>,
+    /// Whether no broker was connected of late.
+    alone: Mutex<bool>,
 }
 
 /// So many reasons are kept.
@@ -139,6 +141,11 @@ impl Context {
     pub fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.get(&(topic.to_owned(), partition)).copied()
+    }
+
+    /// Whether no broker was connected of late.
+    pub fn is_alone(&self) -> bool {
+        *self.alone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn partitions_of(&self, topic: &str) -> Option<u16> {
@@ -187,6 +194,8 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
+        let connected = statistics.brokers.values().any(|broker| broker.state == "UP");
+        *self.alone.lock().unwrap_or_else(PoisonError::into_inner) = !connected;
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, topic) in statistics.topics {

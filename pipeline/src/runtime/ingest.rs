@@ -271,7 +271,7 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Turn,
             dead_letters.activate().session(to_dead_letters).give_iterator(letters);
             match progress {
                 Progress::Done => {
-                    ingest.show_lag();
+                    ingest.show_sources(worker);
                     let report = ingest.report(worker, pending.cut.epoch, pending.next_arrival);
                     reports.activate().session(to_reports).give(report);
                     let live = pending.cut.how == How::Live;
@@ -402,8 +402,8 @@ impl Ingest {
         Ok(found)
     }
 
-    /// Shows the lag of partitions, at most once a second.
-    fn show_lag(&mut self) {
+    /// Shows the lag of partitions and whether sources can be reached, at most once a second.
+    fn show_sources(&mut self, worker: usize) {
         let shown = self.standing.lag_shown;
         if shown.is_some_and(|(at, _)| at.elapsed() < Duration::from_secs(1)) {
             return;
@@ -413,6 +413,8 @@ impl Ingest {
             self.metrics.source_lag(topic, partition, records);
             behind += records;
         }
+        let reached = self.sources.iter().all(|source| source.reaches());
+        self.metrics.sources_reached(worker, reached);
         self.standing.lag_shown = Some((Instant::now(), behind));
     }
 

@@ -52,6 +52,7 @@ pub struct Metrics {
     behind: Gauge,
     live: IntGauge,
     source_lag: IntGaugeVec,
+    unreachable: IntGaugeVec,
     fold_keys: IntGaugeVec,
     fold_settled: IntGaugeVec,
     arranged: IntGauge,
@@ -239,6 +240,11 @@ impl Metrics {
                 "riskflow_source_lag_records",
                 "Records there and not taken, by topic and partition.",
                 &["topic", "partition"],
+            )?,
+            unreachable: gauges(
+                "riskflow_source_unreachable",
+                "1 where no broker of the input answers, 0 otherwise, by worker.",
+                &["worker"],
             )?,
             fold_keys: gauges("riskflow_fold_keys", "Keys with state, by fold.", &["fold"])?,
             fold_settled: gauges(
@@ -622,6 +628,12 @@ impl Metrics {
         lag.set(i64::try_from(records).unwrap_or(i64::MAX));
     }
 
+    /// Whether all that a worker reads from can be reached.
+    pub fn sources_reached(&self, worker: usize, reached: bool) {
+        let unreachable = self.unreachable.with_label_values(&[worker.to_string()]);
+        unreachable.set(i64::from(!reached));
+    }
+
     /// Everything in Prometheus' text format.
     #[must_use]
     pub fn render(&self, meters: &Meters) -> String {
@@ -720,6 +732,16 @@ mod tests {
         assert!(text.contains("riskflow_dead_letters_total{reason=\"malformed\",topic=\"in.observation\"} 1\n"));
         assert!(text.contains("riskflow_dead_letters_total{reason=\"malformed\",topic=\"in.rule\"} 2\n"));
         assert_eq!(metrics.done().dead_letters, [("malformed", 3)]);
+    }
+
+    #[test]
+    fn sources_that_cannot_be_reached_are_told_by_worker() {
+        let metrics = Metrics::new().unwrap();
+        metrics.sources_reached(0, true);
+        metrics.sources_reached(1, false);
+        let text = metrics.render(&Meters::default());
+        assert!(text.contains("riskflow_source_unreachable{worker=\"0\"} 0\n"));
+        assert!(text.contains("riskflow_source_unreachable{worker=\"1\"} 1\n"));
     }
 
     #[test]
