@@ -336,6 +336,7 @@ impl Check {
         KafkaSettings {
             brokers: written.brokers.clone(),
             properties,
+            group_offsets: written.group_offsets,
         }
     }
 

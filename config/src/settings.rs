@@ -475,6 +475,8 @@ pub struct KafkaSettings {
     pub brokers: String,
     /// Settings of librdkafka, passed through: TLS, SASL, time-outs. Passwords are among them.
     pub properties: BTreeMap<String, Secret>,
+    /// Whether a live job commits offsets of its input in a consumer group, for Kafka's own tools.
+    pub group_offsets: bool,
 }
 
 /// What HTTP serves, and where.
@@ -490,6 +492,8 @@ pub struct HttpSettings {
     pub tls: Option<TlsSettings>,
     /// Who may write actions; `None`: nobody, as if there were no such path.
     pub actions: Option<ActionSettings>,
+    /// Whether operators of the dataflow are watched, and `/debug/dataflow` tells of them.
+    pub dataflow: bool,
 }
 
 impl HttpSettings {
@@ -502,6 +506,7 @@ impl HttpSettings {
             max_connections: CONNECTIONS,
             tls: None,
             actions: None,
+            dataflow: false,
         }
     }
 }

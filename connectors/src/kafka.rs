@@ -2,7 +2,7 @@
 //!
 //! The source assigns its partitions by hand, from given offsets, and reads only what is committed. Offsets are the
 //! broker's, arrival is the record's timestamp. The sink commits in transactions (or, for at least once, as an idempotent
-//! producer); its records carry CloudEvents 1.0 headers in binary mode.
+//! producer); its records carry CloudEvents 1.0 headers in binary mode. Offsets in a consumer group are for Kafka's own tools only.
 
 mod error;
 mod sizes;
@@ -13,6 +13,7 @@ mod limits;
 mod source;
 mod sink;
 mod append;
+mod telling;
 mod topics;
 mod probe;
 
@@ -26,4 +27,5 @@ pub use probe::{Newest, Readable, brokers, readable};
 pub use sink::{KafkaSink, transactional_id};
 pub use source::KafkaSource;
 pub(crate) use source::back_from_end;
+pub(crate) use telling::Telling;
 pub(crate) use topics::{check, cluster_id, create};

@@ -96,6 +96,16 @@ pub fn tidy_input(sink: Box<dyn Sink>, input: &Input, settings: &TopicSettings) 
     }
 }
 
+/// Lets Kafka's own tools see how far a job is, where its input is on Kafka and the settings do not forbid it: after each commit of
+/// this sink, offsets of the input are committed in a consumer group of this name. Nobody here reads them.
+#[must_use]
+pub fn tell_offsets(sink: Box<dyn Sink>, input: &Input, settings: &TopicSettings, group: &str) -> Box<dyn Sink> {
+    match input {
+        Input::Kafka(kafka) if kafka.group_offsets => kafka::Telling::over(sink, kafka, settings, group),
+        Input::Kafka(_) | Input::Log(_) | Input::Files(_) => sink,
+    }
+}
+
 /// Opens a way into a topic of the input. It takes nobody's place: several may be open, in several processes.
 ///
 /// # Errors

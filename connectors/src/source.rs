@@ -88,6 +88,12 @@ pub trait Source {
     /// How many records are there that were not taken, by topic and partition, where that is known. The log estimates
     /// it from bytes; Kafka knows it as of some seconds ago; files say nothing.
     fn lag(&self) -> Vec<(Topic, u16, u64)>;
+
+    /// Whether what it reads from can be reached, as far as it is known: Kafka knows it as of some seconds ago. Nothing comes from one that
+    /// cannot, and the source goes on trying.
+    fn reaches(&self) -> bool {
+        true
+    }
 }
 
 /// Offers the next record, and takes nothing; whether there was one.

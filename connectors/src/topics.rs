@@ -71,6 +71,11 @@ pub fn open_files(settings: &Settings) -> usize {
         Input::Files(paths) => files += paths.len(),
     }
     if settings.cluster.process == 0 {
+        if let Input::Kafka(kafka) = &settings.input
+            && kafka.group_offsets
+        {
+            files += client(kafka);
+        }
         match &settings.output {
             // Written, and read once when the job begins.
             Output::Log(folder) => {

@@ -168,7 +168,24 @@ rules_twice() {
     none -iE '^[1-9][0-9]* (rules? )?loaded' "$work/second"
 }
 scraped() { get "http://127.0.0.1:$prometheus/api/v1/query" --data-urlencode 'query=up{job="riskflow"}' | grep '"1"\]'; }
-alerted() { get "http://127.0.0.1:$alertmanager/api/v2/alerts" | grep RiskflowDown; }
+alerted() { get "http://127.0.0.1:$alertmanager/api/v2/alerts" | grep "$1"; }
+# Each time more of them: a rate needs a rise.
+flooded() {
+    for _ in {1..20}; do
+        echo '{"datastream":"x","phenomenon_time":"2099-01-01T00:00:00Z","result":1}'
+    done >"$work/ahead.ndjson"
+    "$program" import "$work/ahead.ndjson" --topic in.observation --config "$work/riskflow.toml" >/dev/null
+    alerted RiskflowDeadLetters | grep '"topic":"in.observation"'
+}
+# A rule over a metric that is not scraped never fires: what is not there from the start is named here.
+all_scraped() {
+    local name missing=()
+    while read -r name; do
+        get "http://127.0.0.1:$prometheus/api/v1/query" --data-urlencode "query=count($name)" | grep -q '"value"' || missing+=("$name")
+    done < <(grep -oE '\b(riskflow|process)_[a-z_]+' "$work/prometheus/riskflow.rules.yml" | sort -u)
+    echo "not scraped: ${missing[*]}"
+    [[ ${missing[*]} == riskflow_input_usual_pause_seconds ]]
+}
 
 if ((!run)); then
     not_run "Kafka, riskflow, Prometheus and Alertmanager with these files" "--no-run"
@@ -194,12 +211,14 @@ else
         --web.listen-address="127.0.0.1:$alertmanager" >"$work/alertmanager.log" 2>&1 &
     started+=($!)
     it "Prometheus scrapes it as job riskflow" until_it 30 scraped
+    it "Prometheus has every metric that a rule names, but the one that takes an hour" until_it 30 all_scraped
+    it "RiskflowDeadLetters reaches Alertmanager while all of a topic is refused" until_it 60 flooded
     stopped() {
         kill -TERM "$job"
         until_it 40 gone
     }
     gone() { ! kill -0 "$job" 2>/dev/null; }
     it "SIGTERM ends it" stopped
-    it "RiskflowDown reaches Alertmanager" until_it 60 alerted
+    it "RiskflowDown reaches Alertmanager" until_it 60 alerted RiskflowDown
 fi
 done_testing

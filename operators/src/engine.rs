@@ -10,8 +10,8 @@ pub use builder::{Builder, Built, Outside, Updates, fork, split_into};
 pub(crate) use epochs::{by_epoch, by_epoch_of_two};
 pub(crate) use few::{join_few, map_changed};
 pub use fold::{
-    Batch, Batches, Fold, FoldMeter, Keeper, Keyed, Next, NoRecord, Offer, RouteHasher, SHARDS, Tick, Waking, arrived,
-    batched, fold,
+    Batch, Batches, Fold, FoldMeter, Keeper, Keyed, Next, NoRecord, Offer, Pulse, RouteHasher, SHARDS, Tick, Waking,
+    arrived, batched, fold,
 };
 pub use table::{BaseRecord, Change, Latest, TableKey};
 

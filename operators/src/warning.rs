@@ -1,5 +1,6 @@
 //! Capability: warnings. From rules and datastreams over observations to what begins, changes and ends.
 
+mod evaluations;
 mod valid;
 mod unmatched;
 mod specification;
@@ -9,6 +10,7 @@ mod lifecycle;
 mod ledger;
 mod inquiry;
 
+pub use evaluations::EvaluationMeter;
 pub use inquiry::{Inquiry, Stood};
 pub use ledger::{Late, ledger};
 pub(crate) use lifecycle::KNOWN;

@@ -7,6 +7,7 @@ pub mod ingest;
 pub mod graph;
 pub mod unmatched;
 pub mod in_force;
+pub mod dataflow;
 pub mod output;
 pub mod publisher;
 pub mod checkpoint;

@@ -106,6 +106,7 @@ fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
     written.output.path = log.to_owned();
     written.checkpoint.path = log.join("checkpoints").to_string_lossy().into_owned();
     written.input.clock = Clock::Arrival;
+    written.http.dataflow = true;
     let handles = Handles::new().unwrap();
     job::run(&written.check().unwrap(), &handles, None).unwrap();
 
@@ -138,9 +139,22 @@ fn bad_records_are_dead_letters_and_good_ones_beside_them_count() {
     every_record_is_as_its_schema_says(log);
     let metrics = handles.metrics.render(&handles.meters);
     assert!(
-        metrics.contains("riskflow_dead_letters_total{reason=\"malformed\"} 3"),
+        metrics.contains("riskflow_dead_letters_total{reason=\"malformed\",topic=\"in.observation\"} 3"),
         "{metrics}"
     );
+    for told in [
+        "riskflow_open_warnings{domain=\"work_safety\",level=\"red\"} 1\n",
+        "riskflow_open_warnings{domain=\"work_safety\",level=\"blue\"} 0\n",
+        // A history says nothing of how fast warnings are.
+        "riskflow_warning_latency_seconds_count{cause=\"data\"} 0\n",
+        "riskflow_fold_run_seconds{fold=\"monitor\"}",
+        "riskflow_arrangement_updates{arrangement=\"",
+    ] {
+        assert!(metrics.contains(told), "{told} is not in {metrics}");
+    }
+    let operators = handles.meters.dataflow.operators();
+    let ingests = operators.iter().filter(|done| done.name == "Ingest");
+    assert_eq!(ingests.count(), 1, "one row for both workers: {operators:?}");
 }
 
 fn every_record_is_as_its_schema_says(log: &Path) {

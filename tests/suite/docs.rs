@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use riskflow::runtime::graph::Meters;
 use riskflow::runtime::metrics::Metrics;
 use riskflow_config::Capabilities;
 use riskflow_model::topic::{Cleanup, Shape, Topic};
+use timely::logging::{OperatesEvent, TimelyEvent};
 
 use crate::boundaries::sources;
 use crate::capabilities::built;
@@ -117,44 +119,132 @@ fn folds() -> String {
     format!("| fold | state | file |\n|---|---|---|\n{rows}")
 }
 
-/// What Prometheus is told of each metric.
-fn metrics() -> String {
+/// What a process tells Prometheus from the start, with one value of each label that is not known before.
+fn exposition() -> String {
     let (metrics, meters) = (Metrics::new().unwrap(), Meters::default());
-    // Those whose labels are not known from the start.
     drop(meters.fold("latest"));
     metrics.http_answered(200);
     metrics.source_lag(Topic::IN_OBSERVATION, 0, 0);
-    let text = metrics.render(&meters);
-    let mut rows = BTreeMap::new();
+    metrics.sources_reached(0, true);
+    metrics.checkpoints.fold("latest", 0);
+    meters.evaluations.count(&"rain".into(), 1);
+    metrics.input.live(Some(0));
+    let arrange = TimelyEvent::Operates(OperatesEvent {
+        id: 0,
+        addr: vec![0],
+        name: "Fold: latest".to_owned(),
+    });
+    let watched = meters.dataflow.worker(0);
+    watched.take(&[(Duration::ZERO, arrange)]);
+    watched.arrange(0, 1, 1);
+    for hour in 0..3 {
+        metrics.input.came(Topic::IN_OBSERVATION, hour * 3_600_000);
+    }
+    metrics.render(&meters)
+}
+
+/// The labels of a metric, and their values.
+fn labels(text: &str, name: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in text.lines() {
-        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|line| line.split_once(' ')) {
-            let kind = between(&text, &format!("# TYPE {name} "), "\n").unwrap();
-            let sample = between(&text, &format!("\n{name}{{"), "} ").unwrap_or_default();
-            let labels = sample.split(',').filter_map(|label| Some(label.split_once('=')?.0));
-            let labels: Vec<String> = labels.map(|label| format!("`{label}`")).collect();
-            let row = format!(
-                "| `{name}` | {kind} | {} | {} |\n",
-                labels.join(", "),
-                help.replace('|', "\\|")
-            );
-            rows.insert(name.to_owned(), row);
+        let Some(rest) = line.strip_prefix(name) else { continue };
+        let rest = rest.strip_prefix("_count").unwrap_or(rest);
+        let Some((pairs, _)) = rest.strip_prefix('{').and_then(|rest| rest.split_once("} ")) else {
+            continue;
+        };
+        for (label, value) in pairs.split(',').filter_map(|pair| pair.split_once('=')) {
+            let values = labels.entry(label.to_owned()).or_default();
+            values.insert(value.trim_matches('"').to_owned());
         }
     }
-    let source = std::fs::read_to_string(root().join("pipeline/src/runtime/metrics.rs")).unwrap();
-    let (source, _) = source.split_once("#[cfg(test)]").unwrap();
-    let said = source.split('"').filter(|text| text.starts_with("riskflow_"));
+    labels
+}
+
+/// Names say units, as Prometheus asks for.
+fn unit(name: &str) -> &'static str {
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    if name.ends_with("_timestamp_seconds") || name.ends_with("_time_seconds") {
+        "Unix time, s"
+    } else if name.ends_with("_seconds") {
+        "s"
+    } else if name.ends_with("_bytes") {
+        "bytes"
+    } else {
+        "number"
+    }
+}
+
+/// The metrics of an exposition with what is said of each, in the order of their names.
+fn told(text: &str) -> BTreeMap<&str, &str> {
+    let helps = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
+    helps.filter_map(|line| line.split_once(' ')).collect()
+}
+
+/// What Prometheus is told of each metric.
+fn metrics() -> String {
+    let text = exposition();
+    let told = told(&text);
+    let mut rows = String::new();
+    for (name, help) in &told {
+        let kind = between(&text, &format!("# TYPE {name} "), "\n").unwrap();
+        let labels = labels(&text, name);
+        let labels: Vec<String> = labels.keys().map(|label| format!("`{label}`")).collect();
+        let (unit, labels, help) = (unit(name), labels.join(", "), help.replace('|', "\\|"));
+        let _ = writeln!(rows, "| `{name}` | {kind} | {unit} | {labels} | {help} |");
+    }
+    let mut files = vec![root().join("pipeline/src/runtime/metrics.rs")];
+    sources(&root().join("pipeline/src/runtime/metrics"), &mut files);
+    let mut said = BTreeSet::new();
+    for file in files {
+        let source = std::fs::read_to_string(file).unwrap();
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        let names = source.split('"').filter(|text| text.starts_with("riskflow_"));
+        said.extend(names.map(str::to_owned));
+    }
+    let shown = told.keys().filter(|name| !name.starts_with("process_"));
     assert_eq!(
-        rows.keys().map(String::as_str).collect::<BTreeSet<_>>(),
-        said.collect::<BTreeSet<_>>(),
+        shown.map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(),
+        said,
         "a metric that nothing shows here: give it a value"
     );
-    let rows: String = rows.into_values().collect();
-    format!("| metric | type | labels | help |\n|---|---|---|---|\n{rows}")
+    format!("| metric | type | unit | labels | help |\n|---|---|---|---|---|\n{rows}")
+}
+
+/// Which values each label may have: no label has values without bound.
+fn metric_labels() -> String {
+    let text = exposition();
+    let mut rows = String::new();
+    for name in told(&text).keys() {
+        for (label, values) in labels(&text, name) {
+            let values = match &*label {
+                "topic" => "topics, without `topics.prefix`".to_owned(),
+                "partition" => "partitions of the topic".to_owned(),
+                "worker" => "numbers of workers".to_owned(),
+                "fold" => "[folds](reference.md#folds)".to_owned(),
+                "arrangement" => "names of operators, which the code gives".to_owned(),
+                "status" => "statuses of HTTP that are answered".to_owned(),
+                "rule" => "identifiers of rules, of which ten are told at a time".to_owned(),
+                "version" => "the one that runs".to_owned(),
+                _ => {
+                    assert!(values.len() > 1, "{name}: are these all values of `{label}`?");
+                    let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+                    values.join(", ")
+                }
+            };
+            let _ = writeln!(rows, "| `{name}` | `{label}` | {values} |");
+        }
+    }
+    format!("| metric | label | values |\n|---|---|---|\n{rows}")
 }
 
 #[test]
 fn tables_that_come_from_the_code_are_current() {
-    let tables = [("topics", topics()), ("folds", folds()), ("metrics", metrics())];
+    let tables = [
+        ("topics", topics()),
+        ("folds", folds()),
+        ("metrics", metrics()),
+        ("metric labels", metric_labels()),
+    ];
     let bless = std::env::var_os("RISKFLOW_BLESS").is_some_and(|value| value == "1");
     let mut stale = Vec::new();
     for (name, table) in tables {

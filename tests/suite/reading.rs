@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use riskflow::runtime::views::Tables;
 use riskflow_model::output::{AssetRisk, PastWarning};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Millis, OutputRow};
 use serde_json::{Value, json};
+use timely::logging::{OperatesEvent, TimelyEvent};
 
 use crate::actions::{Desk, Got, curl, tables};
 
@@ -138,6 +140,29 @@ fn pages_hold_each_row_once_whatever_comes_and_goes_between() {
     assert_eq!(
         (&none["total"], &none["items"], &none["next"]),
         (&json!(25), &json!([]), &Value::Null)
+    );
+}
+
+#[test]
+fn operators_of_the_dataflow_are_told_where_they_are_watched() {
+    let desk = Desk::open();
+    let got = get(&desk, "/debug/dataflow");
+    assert_eq!(got.status, 404);
+    assert!(got.body.contains("http.dataflow = true"), "{}", got.body);
+    let operates = OperatesEvent {
+        id: 7,
+        addr: vec![0, 3],
+        name: "Fold: case".to_owned(),
+    };
+    let watched = desk.handles.meters.dataflow.worker(0);
+    watched.take(&[(Duration::ZERO, TimelyEvent::Operates(operates))]);
+    watched.arrange(7, 1, 20);
+    assert_eq!(
+        get(&desk, "/debug/dataflow").json(),
+        json!({ "operators": [{
+            "address": [0, 3], "name": "Fold: case", "seconds": 0.0, "runs": 0, "batches": 0, "records": 0,
+            "arrangement": { "batches": 1, "updates": 20 },
+        }] })
     );
 }
 

@@ -35,6 +35,8 @@ fn a_full_disk_is_waited_for_and_loses_nothing() {
         feed.step(&place);
     }
     assert_eq!(metric(&job, "riskflow_commit_retries_total"), 5.0);
+    assert!(metric(&job, "riskflow_checkpoint_fold_bytes{fold=\"monitor\"}") > 0.0);
+    assert!(metric(&job, "riskflow_checkpoint_phase_seconds{phase=\"write\"}") > 0.0);
     job.stop();
     // Something is left to take in.
     feed.step(&place);
@@ -119,7 +121,20 @@ fn kafka_topics_that_may_not_be_written_or_read_end_the_job() {
         place.tool(&[&["AclCommand", "--remove", "--force"], &acl[..]].concat());
     }
     settle(&place, checkpoints.path());
+    kafkas_own_tools_see_how_far_it_is(&place);
     judge(&place);
+}
+
+/// By the offsets of a consumer group that nobody else reads.
+fn kafkas_own_tools_see_how_far_it_is(place: &KafkaPlace) {
+    let group = format!("{}riskflow", place.prefix());
+    let told = place.tool(&["consumer.group.ConsumerGroupCommand", "--describe", "--group", &group]);
+    let observations = place.name(Topic::IN_OBSERVATION);
+    let rows = told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let offsets = rows
+        .filter(|row| row.get(1) == Some(&&*observations))
+        .map(|row| row[3].parse::<u64>().unwrap());
+    assert!(offsets.sum::<u64>() > 0, "{told}");
 }
 
 #[test]
@@ -318,6 +333,31 @@ fn freeze_under_way(place: &KafkaPlace, feed: &mut Feed, job: &Running) {
         }
         place.freeze(false);
     }
+}
+
+/// The job goes on meanwhile, for there is nothing to write: nothing but this says that it reads nothing.
+#[test]
+fn kafka_brokers_that_do_not_answer_are_told() {
+    let Some(mut place) = KafkaPlace::start("unreachable", &[]) else {
+        return;
+    };
+    let checkpoints = tempfile::tempdir().unwrap();
+    let job = Running::start(&place, checkpoints.path(), 1, "");
+    let told = |value: &str| {
+        let line = format!("riskflow_source_unreachable{{worker=\"0\"}} {value}\n");
+        let until = Instant::now() + Duration::from_secs(120);
+        while !job.get(0, "/metrics").contains(&line) {
+            assert!(Instant::now() < until, "{line}");
+            // It is looked at every few milliseconds, and nothing depends on how many.
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    };
+    told("0");
+    place.kill_broker();
+    told("1");
+    place.start_broker();
+    told("0");
+    job.stop();
 }
 
 #[test]

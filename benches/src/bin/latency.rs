@@ -84,6 +84,7 @@ impl Place {
             Input::Kafka(KafkaSettings {
                 brokers: brokers.clone(),
                 properties: std::collections::BTreeMap::new(),
+                group_offsets: true,
             })
         } else {
             let log = arguments.folder.join("log");

@@ -24,6 +24,9 @@ pub struct WrittenHttp {
     pub hosts: Vec<String>,
     /// How many connections may be open at once, 8 to 65,536. Each takes one of the files that the process may open.
     pub max_connections: usize,
+    /// Whether each operator of the dataflow is watched: `/debug/dataflow` and metrics tell how long it ran, what came to it, and what it
+    /// holds. The clock is read twice whenever an operator is run.
+    pub dataflow: bool,
     /// With both files it is HTTPS only.
     pub tls: WrittenTls,
     /// Who may write actions, if anyone.
@@ -84,6 +87,7 @@ impl Default for WrittenHttp {
             listen: "127.0.0.1:9464".into(),
             hosts: Vec::new(),
             max_connections: CONNECTIONS,
+            dataflow: false,
             tls: WrittenTls::default(),
             actions: WrittenActions::default(),
         }
@@ -128,6 +132,7 @@ impl Check {
             max_connections,
             tls,
             actions,
+            dataflow: written.dataflow,
         })
     }
 

@@ -134,15 +134,28 @@ pub enum Kind {
 }
 
 /// How Kafka is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WrittenKafka {
     /// `host:port`, separated by commas.
     pub brokers: String,
+    /// Whether a live job commits offsets of its input in the consumer group `<topics.prefix>riskflow`, so that Kafka's own tools show its
+    /// lag. It never reads them.
+    pub group_offsets: bool,
     /// Settings of librdkafka, passed through: `security.protocol`, `ssl.ca.location`, `sasl.mechanism`, …. Passwords may stand
     /// elsewhere: `"sasl.password" = { file = "/run/secrets/kafka" }`, or `{ env = "KAFKA_PASSWORD" }`.
     #[serde(serialize_with = "harmless")]
     pub properties: BTreeMap<String, WrittenSecret>,
+}
+
+impl Default for WrittenKafka {
+    fn default() -> Self {
+        Self {
+            brokers: String::new(),
+            group_offsets: true,
+            properties: BTreeMap::new(),
+        }
+    }
 }
 
 /// Of the properties shows those that are known to be no secrets.

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::admin::AdminClient;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, ProducerContext};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientContext, TopicPartitionList};
 use riskflow_config::KafkaSettings;
 use riskflow_model::Problems;
 use tracing::{debug, info, warn};
@@ -40,8 +40,16 @@ const GROUP: &str = "riskflow";
 
 const SOURCE: [Fixed; 7] = [
     ("group.id", GROUP, "partitions are assigned by hand; no group is joined"),
-    ("enable.auto.commit", "false", "no offsets are kept in a group"),
-    ("enable.auto.offset.store", "false", "no offsets are kept in a group"),
+    (
+        "enable.auto.commit",
+        "false",
+        "how far the input was taken stands in `out.progress`",
+    ),
+    (
+        "enable.auto.offset.store",
+        "false",
+        "how far the input was taken stands in `out.progress`",
+    ),
     (
         "isolation.level",
         "read_committed",
@@ -112,6 +120,10 @@ pub(super) struct Context {
     failures: Mutex<Vec<String>>,
     /// Whether it was told that the group is not allowed.
     group: AtomicBool,
+    /// Whether the last offsets were not committed.
+    untold: Mutex<bool>,
+    /// Whether no broker was connected of late.
+    alone: Mutex<bool>,
 }
 
 /// So many reasons are kept.
@@ -139,6 +151,11 @@ impl Context {
     pub fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.get(&(topic.to_owned(), partition)).copied()
+    }
+
+    /// Whether no broker was connected of late.
+    pub fn is_alone(&self) -> bool {
+        *self.alone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn partitions_of(&self, topic: &str) -> Option<u16> {
@@ -193,6 +210,8 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
+        let connected = statistics.brokers.values().any(|broker| broker.state == "UP");
+        *self.alone.lock().unwrap_or_else(PoisonError::into_inner) = !connected;
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, topic) in statistics.topics {
@@ -213,7 +232,21 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {}
+impl ConsumerContext for Context {
+    /// Only whoever tells how far a job is commits offsets. That it cannot is told once.
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        match &result {
+            Err(error) if !*untold => warn!(
+                %error,
+                "the offsets of the job's group are not committed: Kafka's own tools show it further behind than it is"
+            ),
+            Ok(()) if *untold => info!("the offsets of the job's group are committed again"),
+            Ok(()) | Err(_) => {}
+        }
+        *untold = result.is_err();
+    }
+}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = ();
@@ -229,6 +262,14 @@ impl ProducerContext for Context {
 
 pub(super) fn consumer(settings: &KafkaSettings) -> Result<BaseConsumer<Context>, BrokerError> {
     let config = config(settings, &SOURCE, &SOURCE_DEFAULTS)?;
+    config.create_with_context(Context::default()).map_err(unusable)
+}
+
+/// A consumer that reads nothing, and commits offsets in this group.
+pub(super) fn teller(settings: &KafkaSettings, group: &str) -> Result<BaseConsumer<Context>, BrokerError> {
+    let mut config = config(settings, &SOURCE, &SOURCE_DEFAULTS)?;
+    config.set("group.id", group);
+    config.set("statistics.interval.ms", "0");
     config.create_with_context(Context::default()).map_err(unusable)
 }
 
@@ -290,6 +331,7 @@ pub fn problems(settings: &KafkaSettings) -> Problems {
         let one = KafkaSettings {
             brokers: settings.brokers.clone(),
             properties: [(property.clone(), value.clone())].into(),
+            group_offsets: settings.group_offsets,
         };
         let field = format!("kafka.properties.\"{property}\"");
         let ours = [&SOURCE[..], &SINK].map(|fixed| config(&one, fixed, &[]));

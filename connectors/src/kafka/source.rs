@@ -183,6 +183,11 @@ impl Source for KafkaSource {
         self.lost.clone()
     }
 
+    /// A client that reads nothing need not be connected.
+    fn reaches(&self) -> bool {
+        self.partitions.is_empty() || !self.consumer.client().context().is_alone()
+    }
+
     fn lag(&self) -> Vec<(Topic, u16, u64)> {
         let context = self.consumer.client().context();
         let lag = |partition: &Partition| {

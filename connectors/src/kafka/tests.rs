@@ -25,6 +25,7 @@ fn kafka(brokers: &str, properties: &[(&str, &str)]) -> KafkaSettings {
     KafkaSettings {
         brokers: brokers.to_owned(),
         properties: owned.collect::<BTreeMap<_, _>>(),
+        group_offsets: true,
     }
 }
 

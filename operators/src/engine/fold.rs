@@ -22,7 +22,7 @@
 //! [`Keyed`] holds no dataflow type: unit tests drive it with plain calls.
 
 use std::hash::Hash;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use differential_dataflow::ExchangeData;
 use riskflow_model::Millis;
@@ -112,6 +112,12 @@ pub trait Fold: 'static {
         0
     }
 
+    /// Whether a key that should give a sign of life again and again does so. Asked of each key that a checkpoint takes in, as it is
+    /// then.
+    fn pulse(_state: &Self::State, _now: Millis) -> Pulse {
+        Pulse::NotExpected
+    }
+
     /// Gives again what stands in the output for a key that was loaded; records of append-only outputs do not.
     fn recall(&mut self, key: Self::Key, state: &Self::State, out: &mut Vec<(Self::Output, Diff)>);
 
@@ -136,6 +142,17 @@ pub enum Next {
     Forget,
 }
 
+/// Whether a key gives a sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// Nobody says that it should.
+    NotExpected,
+    /// It does.
+    Beats,
+    /// It should, and does not.
+    Silent,
+}
+
 /// What a fold has done so far; read by the metrics while it runs.
 #[derive(Debug, Default)]
 pub struct FoldMeter {
@@ -149,6 +166,19 @@ pub struct FoldMeter {
     pub settled: AtomicU64,
     /// Output updates given.
     pub outputs: AtomicU64,
+    /// Keys that should give a sign of life, at the newest checkpoint.
+    pub expected: AtomicU64,
+    /// Those of them that do not.
+    pub silent: AtomicU64,
+}
+
+impl FoldMeter {
+    /// The job begins once more: what was counted of its state is gone with it. What was done stays done.
+    pub fn begin_anew(&self) {
+        for gone in [&self.keys, &self.expected, &self.silent] {
+            gone.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 /// How many times in a row [`Fold::warm`] is called for a key.

@@ -56,7 +56,8 @@ use riskflow_model::output::{Cause, Origin};
 use riskflow_model::{Duration, Id, Key, Millis, Number, TextMap};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Diff, Fold, Next, SHARDS};
+use crate::engine::{Diff, Fold, Next, Pulse, SHARDS};
+use crate::warning::evaluations::{EVERY, EvaluationMeter};
 use crate::warning::specification::{Specification, States};
 use crate::warning::valid::NoValueMeter;
 
@@ -120,6 +121,10 @@ pub struct Monitor {
     no_values: Arc<NoValueMeter>,
     /// How many observations wait, over all workers of the process.
     all_waiting: Arc<AtomicU64>,
+    /// How often rules were evaluated, over all workers of the process.
+    evaluations: Arc<EvaluationMeter>,
+    /// How often datastreams settled here.
+    settled: u64,
 }
 
 /// So much waits.
@@ -236,6 +241,8 @@ impl Monitor {
             waiting: vec![Load::default(); SHARDS as usize],
             no_values: Arc::default(),
             all_waiting: Arc::default(),
+            evaluations: Arc::default(),
+            settled: 0,
         }
     }
 
@@ -255,6 +262,22 @@ impl Monitor {
             no_values,
             all_waiting,
             ..self
+        }
+    }
+
+    /// The same, which counts how often rules are evaluated.
+    #[must_use]
+    pub fn counting_evaluations(self, evaluations: Arc<EvaluationMeter>) -> Self {
+        Self { evaluations, ..self }
+    }
+
+    /// One datastream in some stands for the others.
+    fn count_evaluations(&mut self, known: &Known) {
+        self.settled += 1;
+        if self.settled.is_multiple_of(EVERY) {
+            for watch in &known.watches {
+                self.evaluations.count(&watch.entry.rule.record.id, EVERY);
+            }
         }
     }
 
@@ -555,6 +578,11 @@ impl Fold for Monitor {
         })
     }
 
+    fn pulse(state: &MonitorState, now: Millis) -> Pulse {
+        let known = state.known.as_ref();
+        known.map_or(Pulse::NotExpected, |known| known.pulse(now.0))
+    }
+
     fn recall(&mut self, key: Key, state: &MonitorState, _out: &mut Vec<(Finding, Diff)>) {
         let held = &mut self.waiting[(key.route() % SHARDS) as usize];
         let waiting = state.aside.iter().flat_map(|aside| &aside.waiting);
@@ -592,6 +620,7 @@ impl Fold for Monitor {
             state.aside = Some(aside).filter(|aside| !aside.is_empty());
         }
         if let Some(known) = &mut state.known {
+            self.count_evaluations(known);
             let forecasts = state.aside.as_mut().map(|aside| &mut aside.forecasts);
             wake = wake.min(self.settle_known(now, known, forecasts, out));
         } else if state.aside.is_none() {

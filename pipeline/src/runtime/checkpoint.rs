@@ -22,7 +22,7 @@ use riskflow_operators::Epoch;
 use riskflow_operators::engine::Offer;
 
 use crate::runtime::clock::wall_clock;
-use crate::runtime::metrics::Metrics;
+use crate::runtime::metrics::{Metrics, Phase};
 
 mod asked;
 
@@ -200,9 +200,36 @@ struct Writing {
 struct UnderWay {
     began: Instant,
     parts: Vec<Part>,
+    /// How long parts were written, and how long it paused between them.
+    written: Duration,
+    paused: Duration,
+    /// How long it took until all chunks of this process were there.
+    gathered: Option<Duration>,
     ended: usize,
     /// What time it was, and how far the input was taken, once the epoch is committed.
     committed: Option<(Millis, Offsets)>,
+}
+
+impl UnderWay {
+    /// How long it took until it could be made whole, phase by phase.
+    fn phases(&self, took: Duration) -> [(Phase, Duration); 4] {
+        let gathered = self.gathered.unwrap_or(took);
+        [
+            (Phase::Gather, gathered.saturating_sub(self.written + self.paused)),
+            (Phase::Write, self.written),
+            (Phase::Pause, self.paused),
+            (Phase::Wait, took.saturating_sub(gathered)),
+        ]
+    }
+}
+
+/// The bytes of each fold, of those without a part, too.
+fn sizes(folds: &BTreeMap<Text, usize>, parts: &[Part]) -> BTreeMap<Text, u64> {
+    let mut sizes: BTreeMap<Text, u64> = folds.keys().map(|fold| (fold.clone(), 0)).collect();
+    for part in parts {
+        *sizes.entry(part.fold.clone()).or_default() += part.bytes;
+    }
+    sizes
 }
 
 impl Writing {
@@ -249,12 +276,17 @@ impl Writing {
         if !keys.is_empty() {
             let name = format!("{fold}-{process}-{worker}-{number}.part");
             let worker = (process * self.workers + worker, self.processes * self.workers);
+            let began = Instant::now();
             match self.store.write_part(epoch, fold, worker, name, &keys) {
                 Ok(part) => {
+                    let written = began.elapsed();
                     if !self.state.hurry.load(Ordering::Acquire) {
                         std::thread::sleep(Duration::from_secs_f64(part.bytes as f64 / RATE));
                     }
-                    self.entry(epoch).parts.push(part);
+                    let under_way = self.entry(epoch);
+                    under_way.written += written;
+                    under_way.paused += began.elapsed().saturating_sub(written);
+                    under_way.parts.push(part);
                 }
                 Err(error) => {
                     self.fail(epoch, &error);
@@ -271,6 +303,9 @@ impl Writing {
         self.under_way.entry(epoch).or_insert_with(|| UnderWay {
             began: Instant::now(),
             parts: Vec::new(),
+            written: Duration::ZERO,
+            paused: Duration::ZERO,
+            gathered: None,
             ended: 0,
             committed: None,
         })
@@ -301,6 +336,7 @@ impl Writing {
         if under_way.ended < self.workers * folds.len() {
             return Ok(());
         }
+        under_way.gathered.get_or_insert(under_way.began.elapsed());
         if self.process > 0 {
             self.store.write_process(epoch, self.process, &under_way.parts)?;
             self.under_way.retain(|other, _| *other > epoch);
@@ -316,8 +352,10 @@ impl Writing {
         for part in &parts {
             *folds.entry(part.fold.clone()).or_default() += 1;
         }
-        let bytes = parts.iter().map(|part| part.bytes).sum();
-        let took = under_way.began.elapsed();
+        let sizes = sizes(&folds, &parts);
+        let (bytes, took) = (sizes.values().sum(), under_way.began.elapsed());
+        let phases = under_way.phases(took);
+        let whole = Instant::now();
         failpoint("checkpoint::before_manifest");
         self.store.write_manifest(&Manifest {
             format: FORMAT,
@@ -333,16 +371,29 @@ impl Writing {
         })?;
         failpoint("checkpoint::before_prune");
         self.under_way.retain(|other, _| *other > epoch);
+        self.show(&sizes, phases.into_iter().chain([(Phase::Manifest, whole.elapsed())]));
         self.metrics.checkpoint(wall_clock(), bytes, took);
         tracing::info!(%epoch, bytes, ?took, "checkpoint");
         self.name(epoch, bytes, took);
+        let stands = Instant::now();
         // It stands, whatever becomes of older ones.
         if let Err(error) = self.tidy() {
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(cause, %epoch, "older checkpoints could not be deleted or listed");
         }
+        self.metrics.checkpoints.phase(Phase::Tidy, stands.elapsed());
         self.state.busy.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// Shows what a checkpoint that stands is made of.
+    fn show(&self, sizes: &BTreeMap<Text, u64>, phases: impl Iterator<Item = (Phase, Duration)>) {
+        for (fold, bytes) in sizes {
+            self.metrics.checkpoints.fold(fold, *bytes);
+        }
+        for (phase, took) in phases {
+            self.metrics.checkpoints.phase(phase, took);
+        }
     }
 
     /// Gives a checkpoint that is whole the names that were asked for, and tells that it is there. It stands without them, too.
@@ -400,4 +451,26 @@ fn chain(error: &CheckpointError) -> String {
         cause = error.source();
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_are_all_of_the_time_once() {
+        let millis = Duration::from_millis;
+        let under_way = UnderWay {
+            began: Instant::now(),
+            parts: Vec::new(),
+            written: millis(300),
+            paused: millis(200),
+            gathered: Some(millis(900)),
+            ended: 0,
+            committed: None,
+        };
+        let phases = under_way.phases(millis(1_000));
+        assert_eq!(phases.map(|(_, took)| took), [400, 300, 200, 100].map(millis));
+        assert_eq!(phases.map(|(phase, _)| phase)[..], Phase::ALL[..4]);
+    }
 }

@@ -46,8 +46,8 @@ use riskflow_operators::engine::{
 use riskflow_operators::place::{locate, named, placed};
 use riskflow_operators::risk::{ScoreBaseline, region_risk, region_rollup};
 use riskflow_operators::warning::{
-    self, Alone, Finding, Incoming, Joined, Lasting, Late, Lifecycle, Monitor, NoValueMeter, SetMeter, Step,
-    UnmatchedMeter, Written, remembered, unmatched_table,
+    self, Alone, EvaluationMeter, Finding, Incoming, Joined, Lasting, Late, Lifecycle, Monitor, NoValueMeter, SetMeter,
+    Step, UnmatchedMeter, Written, remembered, unmatched_table,
 };
 use riskflow_operators::{Rows, Turn, permit, standalone};
 use timely::dataflow::StreamVec;
@@ -56,6 +56,7 @@ use timely::dataflow::operators::vec::Map;
 use timely::worker::Worker;
 
 use crate::runtime::admission::Admission;
+use crate::runtime::dataflow::DataflowMeter;
 use crate::runtime::in_force::{self, InForceMeter};
 use crate::runtime::output::{Output, OutputUpdate};
 use crate::runtime::unmatched;
@@ -139,9 +140,43 @@ pub struct Meters {
     pub no_values: Arc<NoValueMeter>,
     /// Observations that wait for the row of their datastream.
     pub waiting: Arc<AtomicU64>,
+    /// How often rules were evaluated.
+    pub evaluations: Arc<EvaluationMeter>,
+    /// What each operator has done, where that is watched.
+    pub dataflow: Arc<DataflowMeter>,
+}
+
+/// How many datastreams should report at an interval, and how many of them have fallen silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reporting {
+    /// Their rows say an interval.
+    pub expected: i64,
+    /// Nothing came of them for several of these.
+    pub silent: i64,
 }
 
 impl Meters {
+    /// The job begins once more: what was counted of its state is gone with it.
+    pub fn begin_anew(&self) {
+        // Folds add to it; those of a run before this one are gone.
+        self.waiting.store(0, Ordering::Relaxed);
+        self.dataflow.begin_anew();
+        for (_, meter) in self.folds() {
+            meter.begin_anew();
+        }
+    }
+
+    /// Which datastreams report, at the newest checkpoint.
+    #[must_use]
+    pub fn reporting(&self) -> Reporting {
+        let mut reporting = Reporting::default();
+        for (_, meter) in self.folds() {
+            reporting.expected += meter.expected.load(Ordering::Relaxed) as i64;
+            reporting.silent += meter.silent.load(Ordering::Relaxed) as i64;
+        }
+        reporting
+    }
+
     /// What a fold has done, by its name.
     #[must_use]
     pub fn fold(&self, name: &'static str) -> Arc<FoldMeter> {
@@ -156,13 +191,18 @@ impl Meters {
         folds.iter().map(|(name, meter)| (*name, Arc::clone(meter))).collect()
     }
 
-    /// Counts from now on what a worker's arrangements take in. Call it before the dataflow is built.
-    pub fn count_arranged(&self, worker: &Worker) {
+    /// Counts from now on what a worker's arrangements take in, and what its operators do if these are watched. Call it before the
+    /// dataflow is built.
+    pub fn watch(&self, worker: &Worker, operators: bool) {
         let arranged = Arc::clone(&self.arranged);
+        let watched = operators.then(|| self.dataflow.watch(worker));
         let Some(mut register) = worker.log_register() else {
             return;
         };
         register.insert::<DifferentialEventBuilder, _>("differential/arrange", move |_, events| {
+            if let (Some(watched), Some(events)) = (&watched, events.as_ref()) {
+                watched.take_arranged(events.iter().map(|(_, event)| event));
+            }
             let batches = events
                 .iter()
                 .flat_map(|events| events.iter())
@@ -215,7 +255,8 @@ pub fn graph<'scope>(
 
     let monitor = Monitor::new(semantics.time, semantics.unknown)
         .in_city(semantics.zone.clone(), semantics.days.clone())
-        .counting(meters.no_values.clone(), meters.waiting.clone());
+        .counting(meters.no_values.clone(), meters.waiting.clone())
+        .counting_evaluations(meters.evaluations.clone());
     let mut findings = b.fold(monitor, specifications, inputs.incoming);
     let remember = remembered(&semantics.time);
     if is_on(capability::PERMITS) {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/` | this table, as JSON, with the filters of each list and their values |
 //! | `/metrics` | Prometheus text |
+//! | `/debug/dataflow` | what each operator does, where `http.dataflow` is on |
 //! | `/healthz` | 200 while the process is alive |
 //! | `/readyz` | the state of the process ([`State`](crate::runtime::state::State)): 200 while it is live, else 503 and why; JSON where `Accept` asks for it |
 //! | `/api/v1/regions?within=&tier=&domain=&least=` | region risks, of `domain=all` where none is given |

@@ -271,7 +271,7 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Turn,
             dead_letters.activate().session(to_dead_letters).give_iterator(letters);
             match progress {
                 Progress::Done => {
-                    ingest.show_lag();
+                    ingest.show_sources(worker);
                     let report = ingest.report(worker, pending.cut.epoch, pending.next_arrival);
                     reports.activate().session(to_reports).give(report);
                     let live = pending.cut.how == How::Live;
@@ -402,8 +402,8 @@ impl Ingest {
         Ok(found)
     }
 
-    /// Shows the lag of partitions, at most once a second.
-    fn show_lag(&mut self) {
+    /// Shows the lag of partitions and whether sources can be reached, at most once a second.
+    fn show_sources(&mut self, worker: usize) {
         let shown = self.standing.lag_shown;
         if shown.is_some_and(|(at, _)| at.elapsed() < Duration::from_secs(1)) {
             return;
@@ -413,6 +413,8 @@ impl Ingest {
             self.metrics.source_lag(topic, partition, records);
             behind += records;
         }
+        let reached = self.sources.iter().all(|source| source.reaches());
+        self.metrics.sources_reached(worker, reached);
         self.standing.lag_shown = Some((Instant::now(), behind));
     }
 
@@ -425,12 +427,18 @@ impl Ingest {
             How::Live => (self.max_records - pending.taken).min(BATCH),
             How::History | How::Recorded | How::Look => BATCH,
         };
+        let clock = pending.cut.clock;
+        match how {
+            How::Live => self.metrics.input.live(Some(clock)),
+            How::History | How::Recorded => self.metrics.input.live(None),
+            How::Look => {}
+        }
         let (mut all_done, mut idle, mut count) = (true, false, 0);
         pending.next_arrival = None;
         let mut clerk = Clerk {
             how,
             bound: pending.cut.bound.as_ref(),
-            now: pending.cut.clock,
+            now: clock,
             clock: self.clock,
             ceiling: Ceiling::new(self.began, Reading::now(), self.admission.time.max_future.0),
             admission: self.admission,
@@ -459,6 +467,7 @@ impl Ingest {
         }
         for (topic, counts) in clerk.tally.0 {
             self.metrics.taken(topic, counts.records, counts.bytes, counts.late);
+            self.metrics.input.came(topic, clock);
         }
         pending.taken += count;
         match how {

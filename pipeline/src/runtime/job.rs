@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::mpsc::{Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -40,7 +40,7 @@ mod worker;
 
 pub use catching_up::{Position, Shown};
 pub use outputs::TopicsDiffer;
-use outputs::check_topics;
+use outputs::{check_topics, tell_offsets};
 use worker::{work, worker_config};
 
 /// What the rest of the program sees of a running job.
@@ -166,8 +166,7 @@ pub fn run(settings: &Settings, handles: &Handles, mut observer: Option<Observer
 
 fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) -> Result<Ending> {
     handles.stage.begin();
-    // Folds add to it; those of a run before this one are gone.
-    handles.meters.waiting.store(0, Ordering::Relaxed);
+    handles.meters.begin_anew();
     // Only process 0 publishes.
     let publishes = settings.cluster.process == 0;
     if publishes {
@@ -175,7 +174,8 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
     }
     let sink = publishes.then(|| open_sink(&settings.output, &settings.output_topics, settings.guarantee));
     let sink = sink.transpose().context("could not open the output")?;
-    let mut sink = sink.map(|sink| tidy_input(sink, &settings.input, &settings.topics));
+    let sink = sink.map(|sink| tidy_input(sink, &settings.input, &settings.topics));
+    let mut sink = sink.map(|sink| tell_offsets(sink, settings));
     let begun = sink.as_mut().filter(|_| is_definite(settings));
     let begun = begun.map(|sink| sink.begin()).transpose();
     let begun = begun.context("could not take over the output")?.flatten();

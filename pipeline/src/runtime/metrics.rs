@@ -9,12 +9,25 @@ use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
-use riskflow_model::output::{CaseEventKind, DeltaKind, NoticeEvent, Reason};
+use riskflow_model::output::{CaseEventKind, DeadLetter, DeltaKind, NoticeEvent, Reason, WarningDelta};
 use riskflow_model::topic::Topic;
 
+use crate::runtime::clock::wall_clock;
 use crate::runtime::graph::Meters;
 use crate::runtime::outcome::{Ended, Outcome, Reload};
 use crate::runtime::state::State;
+
+mod checkpoints;
+mod dataflow;
+mod input;
+mod process;
+mod warnings;
+
+use dataflow::Dataflow;
+
+pub use checkpoints::{Checkpoints, Phase};
+pub use input::InputPauses;
+pub use warnings::Warnings;
 
 /// The metrics of one process.
 pub struct Metrics {
@@ -40,10 +53,14 @@ pub struct Metrics {
     behind: Gauge,
     live: IntGauge,
     source_lag: IntGaugeVec,
+    unreachable: IntGaugeVec,
     fold_keys: IntGaugeVec,
     fold_settled: IntGaugeVec,
     arranged: IntGauge,
     unmatched: IntGaugeVec,
+    silent: IntGauge,
+    expected: IntGauge,
+    evaluations: IntGaugeVec,
     rules: IntGauge,
     limits: IntGauge,
     rule_sets: IntGauge,
@@ -69,12 +86,22 @@ pub struct Metrics {
     config_refused: IntGauge,
     config_restart: IntGauge,
     config_since: Gauge,
+    dataflow: Dataflow,
+    /// Where checkpoints take their time.
+    pub checkpoints: Checkpoints,
+    /// Whether input still comes.
+    pub input: InputPauses,
+    /// Warnings, as process 0 knows them.
+    pub warnings: Warnings,
 }
 
 /// Seconds from 1 ms to 30 s.
 const LATENCY_BUCKETS: [f64; 14] = [
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
 ];
+
+/// So many rules are told apart.
+const RULES: usize = 10;
 
 /// What a job has done.
 #[derive(Debug)]
@@ -138,10 +165,15 @@ impl Metrics {
                 "Observations applied later than `time.late_after`, by topic.",
                 "topic",
             )?,
-            dead_letters: counters(
-                "riskflow_dead_letters_total",
-                "Records that could not be used, by reason.",
-                "reason",
+            dead_letters: add(
+                r,
+                IntCounterVec::new(
+                    Opts::new(
+                        "riskflow_dead_letters_total",
+                        "Records that could not be used, by topic and reason.",
+                    ),
+                    &["topic", "reason"],
+                )?,
             )?,
             published: counters(
                 "riskflow_published_records_total",
@@ -214,6 +246,11 @@ impl Metrics {
                 "riskflow_source_lag_records",
                 "Records there and not taken, by topic and partition.",
                 &["topic", "partition"],
+            )?,
+            unreachable: gauges(
+                "riskflow_source_unreachable",
+                "1 where no broker of the input answers, 0 otherwise, by worker.",
+                &["worker"],
             )?,
             fold_keys: gauges("riskflow_fold_keys", "Keys with state, by fold.", &["fold"])?,
             fold_settled: gauges(
@@ -381,17 +418,38 @@ impl Metrics {
                     "When a configuration was last read that could be used, as Unix time.",
                 )?,
             )?,
+            silent: add(
+                r,
+                IntGauge::new(
+                    "riskflow_datastreams_silent",
+                    "Datastreams whose newest reading is older than three of the intervals that their rows say, at the newest checkpoint.",
+                )?,
+            )?,
+            expected: add(
+                r,
+                IntGauge::new(
+                    "riskflow_datastreams_expected",
+                    "Datastreams whose rows say at which interval they report, at the newest checkpoint.",
+                )?,
+            )?,
+            evaluations: gauges(
+                "riskflow_rule_evaluations",
+                "How often the ten rules that are evaluated most often were evaluated since the start, by rule, judged by one evaluation in 61.",
+                &["rule"],
+            )?,
+            dataflow: Dataflow::new(r)?,
+            checkpoints: Checkpoints::new(r)?,
+            input: InputPauses::new(r)?,
+            warnings: Warnings::new(r)?,
             registry,
         };
+        process::register(&metrics.registry)?;
         metrics.touch();
         Ok(metrics)
     }
 
     /// Makes every label value visible from the start: a rate over a counter that appears late misses its first step.
     fn touch(&self) {
-        for reason in Reason::ALL {
-            self.dead_letters.with_label_values(&[reason.name()]);
-        }
         for kind in DeltaKind::ALL {
             self.deltas.with_label_values(&[delta_name(kind, true)]);
             self.deltas.with_label_values(&[delta_name(kind, false)]);
@@ -416,6 +474,9 @@ impl Metrics {
             self.records.with_label_values(&[topic.name()]);
             self.bytes.with_label_values(&[topic.name()]);
             self.late.with_label_values(&[topic.name()]);
+            for reason in Reason::ALL {
+                self.dead_letters.with_label_values(&[topic.name(), reason.name()]);
+            }
         }
         for topic in Topic::outputs() {
             self.published.with_label_values(&[topic.name()]);
@@ -439,7 +500,7 @@ impl Metrics {
         }
         Done {
             records: counts(&self.records, Topic::inputs().map(Topic::name)),
-            dead_letters: counts(&self.dead_letters, Reason::ALL.into_iter().map(Reason::name)),
+            dead_letters: self.dead_by_reason(),
             deltas: counts(
                 &self.deltas,
                 DeltaKind::ALL.into_iter().map(DeltaKind::name).chain([WITHDRAWN_PAST]),
@@ -448,14 +509,42 @@ impl Metrics {
         }
     }
 
+    /// How many dead letters there were of each reason that any has, over all topics.
+    fn dead_by_reason(&self) -> Vec<(&'static str, u64)> {
+        let of = |topic: Topic, reason: Reason| {
+            self.dead_letters
+                .with_label_values(&[topic.name(), reason.name()])
+                .get()
+        };
+        let all = |reason: Reason| Topic::inputs().map(|topic| of(topic, reason)).sum::<u64>();
+        let counts = Reason::ALL.into_iter().map(|reason| (reason.name(), all(reason)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// A record became a dead letter.
-    pub fn dead_letter(&self, reason: Reason) {
-        self.dead_letters.with_label_values(&[reason.name()]).inc();
+    ///
+    /// # Panics
+    ///
+    /// When it came from a topic that is none: dead letters are made of records of the catalogue's.
+    pub fn dead_letter(&self, letter: &DeadLetter) {
+        let topic = Topic::from_name(&letter.topic).expect("a dead letter is of a record of a topic");
+        let counter = self
+            .dead_letters
+            .with_label_values(&[topic.name(), letter.reason.name()]);
+        counter.inc();
     }
 
     /// Something happened to a warning, `ends` if it was open until then and is not any more.
     pub fn delta(&self, kind: DeltaKind, ends: bool) {
         self.deltas.with_label_values(&[delta_name(kind, ends)]).inc();
+    }
+
+    /// A delta was committed so long after its epoch was closed, at this time in milliseconds. Of a history it says nothing of how
+    /// fast warnings are.
+    pub fn warned(&self, delta: &WarningDelta, clock: i64, since_close: Duration) {
+        if self.live.get() == 1 {
+            self.warnings.told(delta, clock, since_close);
+        }
     }
 
     /// Something happened to a case.
@@ -608,6 +697,12 @@ impl Metrics {
         self.config_refused.set(1);
     }
 
+    /// Whether all that a worker reads from can be reached.
+    pub fn sources_reached(&self, worker: usize, reached: bool) {
+        let unreachable = self.unreachable.with_label_values(&[worker.to_string()]);
+        unreachable.set(i64::from(!reached));
+    }
+
     /// Everything in Prometheus' text format.
     #[must_use]
     pub fn render(&self, meters: &Meters) -> String {
@@ -619,6 +714,17 @@ impl Metrics {
                 .with_label_values(&[name])
                 .set(meter.settled.load(Ordering::Relaxed) as i64);
         }
+        let reporting = meters.reporting();
+        self.silent.set(reporting.silent);
+        self.expected.set(reporting.expected);
+        // Another rule may take the place of one.
+        self.evaluations.reset();
+        for (rule, times) in meters.evaluations.most(RULES) {
+            let times = i64::try_from(times).unwrap_or(i64::MAX);
+            self.evaluations.with_label_values(&[&*rule]).set(times);
+        }
+        self.input.show(wall_clock());
+        self.dataflow.show(&meters.dataflow);
         self.arranged.set(meters.arranged.load(Ordering::Relaxed) as i64);
         for (kind, number) in meters.unmatched.each() {
             self.unmatched.with_label_values(&[kind]).set(number);
@@ -663,6 +769,8 @@ pub fn resident_bytes() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use riskflow_model::output::PayloadEncoding;
+
     use super::*;
 
     #[test]
@@ -678,7 +786,72 @@ mod tests {
         ] {
             assert!(text.contains(name), "{name}");
         }
-        assert!(text.contains("reason=\"too_late\"} 0"));
+        assert!(text.contains("riskflow_dead_letters_total{reason=\"too_late\",topic=\"in.observation\"} 0"));
         assert!(text.contains("riskflow_action_requests_total{outcome=\"unauthorized\"} 0"));
+    }
+
+    #[test]
+    fn dead_letters_are_told_apart_by_topic_and_summed_by_reason() {
+        let metrics = Metrics::new().unwrap();
+        for topic in [Topic::IN_OBSERVATION, Topic::IN_RULE, Topic::IN_RULE] {
+            let reason = (Reason::Malformed, "no JSON");
+            metrics.dead_letter(&DeadLetter::new(reason, (topic, 0, 0), "", PayloadEncoding::Utf8));
+        }
+        let text = metrics.render(&Meters::default());
+        assert!(text.contains("riskflow_dead_letters_total{reason=\"malformed\",topic=\"in.observation\"} 1\n"));
+        assert!(text.contains("riskflow_dead_letters_total{reason=\"malformed\",topic=\"in.rule\"} 2\n"));
+        assert_eq!(metrics.done().dead_letters, [("malformed", 3)]);
+    }
+
+    #[test]
+    fn sources_that_cannot_be_reached_are_told_by_worker() {
+        let metrics = Metrics::new().unwrap();
+        metrics.sources_reached(0, true);
+        metrics.sources_reached(1, false);
+        let text = metrics.render(&Meters::default());
+        assert!(text.contains("riskflow_source_unreachable{worker=\"0\"} 0\n"));
+        assert!(text.contains("riskflow_source_unreachable{worker=\"1\"} 1\n"));
+    }
+
+    #[test]
+    fn of_rules_those_are_told_that_are_evaluated_most_often() {
+        let (metrics, meters) = (Metrics::new().unwrap(), Meters::default());
+        for rule in 0..100 {
+            meters.evaluations.count(&format!("rule-{rule:02}").into(), rule);
+        }
+        let told = |rule: &str| {
+            metrics
+                .render(&meters)
+                .contains(&format!("riskflow_rule_evaluations{{rule=\"{rule}\"}}"))
+        };
+        assert!(told("rule-99") && told("rule-90") && !told("rule-89"));
+        meters.evaluations.count(&"rule-00".into(), 1_000);
+        assert!(told("rule-00") && !told("rule-90"), "one more, one less");
+    }
+
+    /// A warning of a history is as old as the history.
+    #[test]
+    fn latency_is_told_only_while_live() {
+        let delta = serde_json::json!({
+            "id": "w", "kind": "raised", "cause": "data", "rule": "r", "asset": "a", "since": 1_735_689_600_000_i64,
+            "at": 1_735_689_600_000_i64, "from": "none", "to": "red",
+            "explanation": {
+                "rule_version": 1, "condition": "", "datastream": "d", "features": [], "asset_name": "", "category": "",
+                "inherent_level": null, "region": null,
+            },
+        });
+        let delta: WarningDelta = serde_json::from_value(delta).unwrap();
+        let metrics = Metrics::new().unwrap();
+        let counted = |live: bool| {
+            metrics.pace(0, live);
+            metrics.warned(&delta, delta.at.0 + 1_000, Duration::ZERO);
+            let text = metrics.render(&Meters::default());
+            let count = "riskflow_warning_latency_seconds_count{cause=\"data\"} ";
+            text.lines()
+                .find_map(|line| line.strip_prefix(count))
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!((counted(false).as_str(), counted(true).as_str()), ("0", "1"));
     }
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use riskflow_connectors::{EpochRecords, OutRecord, Published, Retry, Sink, SinkError, failpoint, fault};
-use riskflow_model::output::{CaseDelta, DeadLetter, Notice, WarningDelta};
+use riskflow_model::output::{CaseDelta, DeadLetter, Notice, WarningDelta, WarningState};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::{Cleanup, Topic};
 use riskflow_model::{Key, Millis};
@@ -183,6 +183,7 @@ impl Publishing {
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(cause, "it is not known yet how large records may be");
         }
+        metrics.warnings.none_open();
         Self {
             sink,
             tables: Tables::default(),
@@ -308,8 +309,13 @@ impl Publishing {
         }
         for (completed, position, tables) in finished {
             let epoch = completed.output.epoch;
-            self.metrics
-                .epoch(epoch.0, completed.closing.at.elapsed(), began.elapsed());
+            let since_close = completed.closing.at.elapsed();
+            self.metrics.epoch(epoch.0, since_close, began.elapsed());
+            if epoch >= self.beginning.quiet_before {
+                for delta in completed.output.log::<WarningDelta>() {
+                    self.metrics.warned(delta, completed.closing.clock, since_close);
+                }
+            }
             if !completed.output.is_empty() || std::mem::take(&mut self.unseen) {
                 self.views.store(&tables);
             }
@@ -374,6 +380,9 @@ impl Publishing {
     }
 
     fn move_on(&mut self, output: &EpochOutput) {
+        for (warning, diff) in output.table::<WarningState>() {
+            self.metrics.warnings.open(warning, diff);
+        }
         if self.keeps_tables {
             self.tables.apply(output);
         } else {
@@ -527,7 +536,7 @@ fn count(metrics: &Metrics, output: &EpochOutput, records: &[OutRecord]) {
         metrics.notice(notice.event);
     }
     for letter in output.log::<DeadLetter>() {
-        metrics.dead_letter(letter.reason);
+        metrics.dead_letter(letter);
     }
     let mut topics: BTreeMap<Topic, u64> = BTreeMap::new();
     for record in records {

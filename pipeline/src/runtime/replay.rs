@@ -74,7 +74,7 @@ pub fn replay_on(
     let meters = meters.clone();
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let (index, peers) = (worker.index(), worker.peers());
-        meters.count_arranged(worker);
+        meters.watch(worker, false);
         let probe = Handle::new();
         let admission = semantics.admission();
         let mut feed = Feed::default();

@@ -12,7 +12,7 @@ use riskflow_model::Millis;
 
 use super::alarms::Alarms;
 use super::batch::Arrived;
-use super::snapshot::Snapshot;
+use super::snapshot::{Lives, Snapshot};
 use super::{Fold, FoldMeter, NEVER, Next, RowChange, WARM_STAGES};
 use crate::engine::Diff;
 
@@ -65,9 +65,11 @@ pub struct Keyed<F: Fold> {
     following: Vec<u32>,
     /// When slots asked to be woken; an entry is void unless the slot still says the same.
     alarms: Alarms,
-    meter: Arc<FoldMeter>,
+    pub(super) meter: Arc<FoldMeter>,
     /// How many keys the meter knows of: it counts those of all workers.
     metered: u64,
+    /// The same of keys that should give a sign of life, and of those that do not.
+    pub(super) told: Lives,
     /// A checkpoint under way.
     pub(super) snapshot: Option<Snapshot>,
 }
@@ -148,6 +150,7 @@ impl<F: Fold> Keyed<F> {
             alarms: Alarms::default(),
             meter,
             metered: 0,
+            told: Lives::default(),
             snapshot: None,
         }
     }

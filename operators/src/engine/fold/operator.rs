@@ -164,7 +164,7 @@ pub fn fold<'scope, F: Fold>(
                 let updates = out.drain(..).map(|(data, diff)| (data, turn, diff));
                 output.session(&kept.updates).give_iterator(updates);
                 if tick.checkpoint {
-                    keyed.begin_snapshot(tick.epoch);
+                    keyed.begin_snapshot(tick.epoch, tick.clock);
                 }
             }
             if keyed.step_snapshot(&mut offer) {

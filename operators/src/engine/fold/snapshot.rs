@@ -3,9 +3,11 @@
 //! A snapshot holds every key as it was when it began. A key that is about to change is encoded first; all others are
 //! encoded little by little between epochs. So the stream never waits for more than one key and one small step.
 
+use std::sync::atomic::Ordering;
+
 use riskflow_model::{Millis, binary};
 
-use super::{Fold, Keyed, NEVER};
+use super::{Fold, Keyed, NEVER, Pulse};
 use crate::engine::Epoch;
 
 /// Keys are encoded until this many bytes are at hand, then the stream gets its turn.
@@ -40,9 +42,26 @@ impl Keeper {
     }
 }
 
+/// How many keys should give a sign of life, and how many of them do not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lives {
+    expected: u64,
+    silent: u64,
+}
+
+impl Lives {
+    fn count(&mut self, pulse: Pulse) {
+        self.expected += u64::from(pulse != Pulse::NotExpected);
+        self.silent += u64::from(pulse == Pulse::Silent);
+    }
+}
+
 /// A snapshot under way.
 pub(super) struct Snapshot {
     epoch: Epoch,
+    /// What time it was.
+    now: Millis,
+    lives: Lives,
     /// Slots before it were looked at.
     cursor: usize,
     /// Whether a slot needs no more encoding; slots beyond the end came later.
@@ -52,13 +71,15 @@ pub(super) struct Snapshot {
 
 impl<F: Fold> Keyed<F> {
     /// Begins a snapshot of everything as it is now, between two epochs. One that is under way is given up.
-    pub fn begin_snapshot(&mut self, epoch: Epoch) {
+    pub fn begin_snapshot(&mut self, epoch: Epoch, now: Millis) {
         let mut done = vec![false; self.slots.len()];
         for slot in &self.free {
             done[*slot as usize] = true;
         }
         self.snapshot = Some(Snapshot {
             epoch,
+            now,
+            lives: Lives::default(),
             cursor: 0,
             done,
             chunk: Vec::new(),
@@ -75,6 +96,7 @@ impl<F: Fold> Keyed<F> {
             let slot = snapshot.cursor;
             snapshot.cursor += 1;
             if !std::mem::replace(&mut snapshot.done[slot], true) {
+                snapshot.lives.count(F::pulse(&self.slots[slot].state, snapshot.now));
                 self.encode(slot, &mut snapshot.chunk);
             }
         }
@@ -82,6 +104,7 @@ impl<F: Fold> Keyed<F> {
         if (last || snapshot.chunk.len() >= CHUNK) && offer(snapshot.epoch, &mut snapshot.chunk, last) {
             snapshot.chunk.clear();
             if last {
+                self.tell(snapshot.lives);
                 return false;
             }
         }
@@ -96,11 +119,22 @@ impl<F: Fold> Keyed<F> {
             return;
         };
         *done = true;
+        let pulse = F::pulse(&self.slots[slot as usize].state, snapshot.now);
+        snapshot.lives.count(pulse);
         let mut chunk = std::mem::take(&mut snapshot.chunk);
         self.encode(slot as usize, &mut chunk);
         if let Some(snapshot) = &mut self.snapshot {
             snapshot.chunk = chunk;
         }
+    }
+
+    /// The meter counts the keys of all workers.
+    fn tell(&mut self, now: Lives) {
+        let before = std::mem::replace(&mut self.told, now);
+        let change = |now: u64, before: u64| now.wrapping_sub(before);
+        let (expected, silent) = (&self.meter.expected, &self.meter.silent);
+        expected.fetch_add(change(now.expected, before.expected), Ordering::Relaxed);
+        silent.fetch_add(change(now.silent, before.silent), Ordering::Relaxed);
     }
 
     /// Route, length, and key, state and alarm.
@@ -194,6 +228,16 @@ mod tests {
             state.1.resize(500, state.0 as u8);
         }
 
+        /// Odd sums should change, and those above 1 have not.
+        fn pulse(state: &Self::State, now: Millis) -> Pulse {
+            assert_eq!(now, Millis(3));
+            match state.0 {
+                1 => Pulse::Beats,
+                sum if sum % 2 == 1 => Pulse::Silent,
+                _ => Pulse::NotExpected,
+            }
+        }
+
         fn recall(&mut self, key: u64, state: &Self::State, out: &mut Vec<(Self::Output, Diff)>) {
             out.push(((key, state.0), 1));
         }
@@ -230,7 +274,7 @@ mod tests {
         // Some slots are free, one is taken again.
         epoch(&mut keyed, 2, [(5, -1), (6, -1)]);
         epoch(&mut keyed, 3, [(2000, 7)]);
-        keyed.begin_snapshot(3);
+        keyed.begin_snapshot(3, Millis(3));
         let kept = Arc::new(Mutex::new((Vec::new(), 0)));
         let shared = Arc::clone(&kept);
         let mut refusals = 0;
@@ -262,6 +306,9 @@ mod tests {
         let mut expected: BTreeMap<u64, i64> = (1..=1000).map(|key| (key, 1)).collect();
         expected.retain(|key, _| ![5, 6].contains(key));
         expected.insert(2000, 7);
+        // As it was when it began, too: all of them, and of these the one that has 7.
+        let lives = [&keyed.meter.expected, &keyed.meter.silent].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(lives, [999, 1]);
         for peers in [1, 3] {
             let mut found = BTreeMap::new();
             for worker in 0..peers {

@@ -1,5 +1,6 @@
 //! What is known of a datastream that has a row.
 
+use riskflow_model::duration;
 use riskflow_model::observation::Reading;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -8,6 +9,7 @@ use thin_vec::ThinVec;
 use super::series::{Outcome, Point, Series};
 use super::walk::Sight;
 use super::watch::Watch;
+use crate::engine::Pulse;
 use crate::warning::specification::{Entry, Subject};
 use crate::warning::valid::{NoValueMeter, Validity};
 
@@ -31,6 +33,9 @@ pub(super) struct Known {
     pub(super) sight: Sight,
     pub(super) subject: Subject,
 }
+
+/// So many intervals may pass without a reading: one may be lost, and the next be late.
+const PATIENCE: i64 = 3;
 
 /// Six cache lines, or seven if it does not begin at one. Waiting for them is a tenth of the cost of an observation: measure
 /// before you make it larger.
@@ -89,6 +94,23 @@ impl Known {
         }
     }
 
+    /// Whether it reports at the interval that its row says.
+    pub(super) fn pulse(&self, now: i64) -> Pulse {
+        let on_event = self.watches.iter().any(|watch| watch.entry.rule.on_event);
+        let interval = self.subject.interval.as_deref().filter(|_| !on_event);
+        let Some(interval) = interval.and_then(|interval| duration::parse(interval).ok()) else {
+            return Pulse::NotExpected;
+        };
+        let last = self.series.position_after(now).checked_sub(1);
+        let last = last.and_then(|last| self.series.get(last));
+        let heard = last.map_or(self.sight.heard, |last| last.time().max(self.sight.heard));
+        if now - heard > PATIENCE * interval {
+            Pulse::Silent
+        } else {
+            Pulse::Beats
+        }
+    }
+
     /// Judges all points again by a changed range of valid values. Their entries have changed conditions too, and begin anew.
     pub(super) fn judge_by(&mut self, valid: Validity) {
         self.series
@@ -100,5 +122,35 @@ impl Known {
     pub(super) fn warm(&self) -> u64 {
         let watched = self.watches.first().map_or(0, Watch::warm_self);
         self.settled as u64 ^ u64::from(self.valid.is_some()) ^ watched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use riskflow_model::observation::Quality;
+
+    use super::*;
+
+    #[test]
+    fn a_datastream_is_silent_when_three_intervals_passed_without_a_reading() {
+        let mut known = Known::new(1_000);
+        assert_eq!(known.pulse(1_000_000), Pulse::NotExpected);
+        known.subject.interval = Some("10s".into());
+        assert_eq!(known.pulse(31_000), Pulse::Beats, "since its row came");
+        assert_eq!(known.pulse(31_001), Pulse::Silent);
+        let reading = Reading {
+            result: 1.0,
+            quality: Quality::Good,
+        };
+        for time in [20_000, 90_000] {
+            known.apply(time, Some(reading), &NoValueMeter::default());
+        }
+        assert_eq!(known.pulse(50_000), Pulse::Beats);
+        assert_eq!(
+            known.pulse(50_001),
+            Pulse::Silent,
+            "what lies ahead is no sign of life yet"
+        );
+        assert_eq!(known.pulse(120_000), Pulse::Beats);
     }
 }

@@ -282,8 +282,7 @@ fn looks_back(
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one history, compared after each of its epochs")]
-fn check(rule: &Rule, epochs: Vec<Epoch>) {
+fn monitor() -> Monitor {
     let time = TimeSettings {
         horizon: Duration(HORIZON),
         max_future: Duration(50),
@@ -296,7 +295,31 @@ fn check(rule: &Rule, epochs: Vec<Epoch>) {
         max_observations: 0,
         max_bytes: 0,
     };
-    let mut monitor = Monitor::new(time, unknown);
+    Monitor::new(time, unknown)
+}
+
+#[test]
+fn one_evaluation_in_some_counts_for_all_of_them() {
+    let rule = br#"{"id":"r","version":1,"select":{},"levels":{"red":{"when":{"feature":"last","window":"10m","op":">=","threshold":9}}}}"#;
+    let rule = Rule::from_json(rule).unwrap();
+    let meter = Arc::new(EvaluationMeter::default());
+    let mut monitor = monitor().counting_evaluations(Arc::clone(&meter));
+    let (key, mut state, mut out) = (Key::of("d"), MonitorState::default(), Vec::new());
+    monitor.rows(
+        Millis(START),
+        key,
+        &mut state,
+        &mut std::iter::once((specification(&rule), 1)),
+    );
+    for settled in 1..=3 * EVERY as i64 {
+        monitor.settle(Millis(START + settled), key, &mut state, &mut out);
+    }
+    assert_eq!(meter.most(10), [(riskflow_model::Text::from("r"), 3 * EVERY)]);
+}
+
+#[expect(clippy::too_many_lines, reason = "one history, compared after each of its epochs")]
+fn check(rule: &Rule, epochs: Vec<Epoch>) {
+    let mut monitor = monitor();
     let key = Key::of("d");
     let mut state = MonitorState::default();
     let entry = specification(rule).entries.remove(0);

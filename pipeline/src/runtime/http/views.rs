@@ -58,6 +58,7 @@ pub(super) fn routes(reader: &Reader) -> Router {
         .merge(tables.route_layer(from_fn_with_state(reader.clone(), need_tables)))
         .route("/", get(index))
         .route("/metrics", get(metrics))
+        .route("/debug/dataflow", get(dataflow))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(reader.clone())
@@ -71,6 +72,16 @@ async fn metrics(State(reader): State<Reader>) -> Response {
     handles.metrics.state(Condition::of(handles).state);
     let text = handles.metrics.render(&handles.meters);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+/// What the operators of this process do, those that take the longest first.
+async fn dataflow(State(reader): State<Reader>) -> Response {
+    let operators = reader.handles.meters.dataflow.operators();
+    if operators.is_empty() {
+        let error = "no operator is watched: with `http.dataflow = true` they are, from the next start on";
+        return (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response();
+    }
+    Json(json!({ "operators": operators })).into_response()
 }
 
 /// How the process is. Each process answers for itself; whether it has the tables, too, is another question.
@@ -120,6 +131,10 @@ async fn index(State(reader): State<Reader>) -> Response {
             "where a set warns otherwise than the live one; narrowed as the list is",
         ),
         ("/metrics", "metrics, as Prometheus reads them"),
+        (
+            "/debug/dataflow",
+            "what each operator does: time, runs, batches, records, arrangements; where `http.dataflow` is on",
+        ),
         ("/healthz", "200 while the process is alive"),
         (
             "/readyz",

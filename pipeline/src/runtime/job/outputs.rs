@@ -3,7 +3,8 @@
 use std::fmt;
 
 use anyhow::{Context as _, Result};
-use riskflow_config::{Output, Settings};
+use riskflow_config::{Clock, Output, Settings};
+use riskflow_connectors::Sink;
 use riskflow_connectors::topics::{Place, TopicState, check};
 use riskflow_model::topic::Topic;
 
@@ -23,6 +24,15 @@ impl fmt::Display for TopicsDiffer {
 }
 
 impl std::error::Error for TopicsDiffer {}
+
+/// A live job tells Kafka's own tools how far it is. One that works off a history is a guest there.
+pub(super) fn tell_offsets(sink: Box<dyn Sink>, settings: &Settings) -> Box<dyn Sink> {
+    if settings.clock != Clock::Live || settings.output_topics.exercise {
+        return sink;
+    }
+    let group = format!("{}riskflow", settings.output_topics.prefix);
+    riskflow_connectors::tell_offsets(sink, &settings.input, &settings.topics, &group)
+}
 
 /// Topics on Kafka that are not as they should be lose what is written to them, sooner or later.
 pub(super) fn check_topics(settings: &Settings) -> Result<()> {

@@ -62,7 +62,8 @@ pub(super) fn work(worker: &mut Worker, job: &Arc<Job>) {
         failure.note(error);
         Vec::new()
     });
-    handles.meters.count_arranged(worker);
+    let watches = settings.http.as_ref().is_some_and(|http| http.dataflow);
+    handles.meters.watch(worker, watches);
     let failed = Rc::new(RefCell::new(None));
     let ingestion = Rc::new(RefCell::new(job.ingestion(sources, Rc::clone(&failed))));
     let pace = Pace::new(terms(settings, worker.peers()), job.plan.clone());

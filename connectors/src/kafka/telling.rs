@@ -1,0 +1,324 @@
+//! Tells Kafka's own tools how far a job is: offsets of its input in a consumer group. Nobody here ever reads them, and a job that
+//! cannot tell goes on: what it goes on from stands in `out.progress`.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
+use riskflow_config::{KafkaSettings, TopicSettings};
+use riskflow_model::progress::{Offsets, Progress};
+use riskflow_model::topic::Topic;
+use tracing::warn;
+
+use super::client::{self, Context};
+use crate::{Begun, EpochRecords, Sink, SinkError};
+
+/// So often at most.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// How long the last is waited for when the job ends.
+const LAST: Duration = Duration::from_secs(1);
+
+/// A sink that tells, behind its back, how far the input was taken in the epochs that it committed.
+pub(crate) struct Telling {
+    sink: Box<dyn Sink>,
+    taken: Option<Sender<Offsets>>,
+    /// Hangs up when the last is told.
+    told: Receiver<()>,
+}
+
+impl Telling {
+    /// Tells in a group of this name. Without a client or a thread for it, which is said, the sink is left as it is.
+    pub(crate) fn over(
+        sink: Box<dyn Sink>,
+        kafka: &KafkaSettings,
+        settings: &TopicSettings,
+        group: &str,
+    ) -> Box<dyn Sink> {
+        let consumer = match client::teller(kafka, group) {
+            Ok(consumer) => consumer,
+            Err(error) => {
+                untold(&error);
+                return sink;
+            }
+        };
+        let teller = Teller {
+            consumer,
+            settings: settings.clone(),
+            taken: Offsets::default(),
+        };
+        let (taken, receiver) = channel();
+        let (last, told) = channel();
+        let thread = std::thread::Builder::new().name("offsets".to_owned());
+        let thread = thread.spawn(move || {
+            teller.run(&receiver);
+            drop(last);
+        });
+        match thread {
+            // Not joined: brokers that do not answer would hold up the end of the job.
+            Ok(_) => Box::new(Self {
+                sink,
+                taken: Some(taken),
+                told,
+            }),
+            Err(error) => {
+                untold(&error);
+                sink
+            }
+        }
+    }
+}
+
+fn untold(error: &(dyn std::error::Error + 'static)) {
+    warn!(
+        error,
+        "Kafka's own tools will not see how far the job is: no offsets are committed in its group"
+    );
+}
+
+/// How far the input was taken in these epochs: each has a record that says so.
+fn taken(epochs: &[EpochRecords]) -> Offsets {
+    let records = epochs.iter().flat_map(|epoch| &epoch.records);
+    let records = records.filter(|record| record.topic == Topic::EPOCH);
+    let payloads = records.filter_map(|record| record.payload.as_deref());
+    let mut taken = Offsets::default();
+    for progress in payloads.filter_map(|payload| serde_json::from_slice::<Progress>(payload).ok()) {
+        taken.merge(&progress.offsets);
+    }
+    taken
+}
+
+impl Sink for Telling {
+    fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
+        self.sink.commit(epochs)?;
+        let offsets = taken(epochs);
+        if let Some(taken) = self.taken.as_ref().filter(|_| !offsets.is_empty()) {
+            // The thread panicked: the job goes on without it.
+            let _ = taken.send(offsets);
+        }
+        Ok(())
+    }
+
+    fn most(&self, topic: Topic) -> usize {
+        self.sink.most(topic)
+    }
+
+    fn ask_most(&mut self) -> Result<(), SinkError> {
+        self.sink.ask_most()
+    }
+
+    fn begin(&mut self) -> Result<Option<Begun>, SinkError> {
+        self.sink.begin()
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.sink.finish()
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.taken = None;
+        // Either way it ends: it hangs up, or the time is over.
+        let _ = self.told.recv_timeout(LAST);
+    }
+}
+
+/// The thread's side.
+struct Teller {
+    consumer: BaseConsumer<Context>,
+    settings: TopicSettings,
+    taken: Offsets,
+}
+
+impl Teller {
+    fn run(mut self, receiver: &Receiver<Offsets>) {
+        let mut next = Instant::now();
+        let mut due: Option<Instant> = None;
+        loop {
+            let wait = due.map_or(EVERY, |due| due.saturating_duration_since(Instant::now()));
+            match receiver.recv_timeout(wait) {
+                Ok(offsets) => {
+                    self.taken.merge(&offsets);
+                    due.get_or_insert(next);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    if due.is_some() {
+                        self.tell();
+                        // Serves the answer.
+                        self.consumer.poll(LAST / 2);
+                    }
+                    return;
+                }
+            }
+            if due.is_some_and(|due| due <= Instant::now()) {
+                self.tell();
+                due = None;
+                next = Instant::now() + EVERY;
+            }
+            self.consumer.poll(Duration::ZERO);
+        }
+    }
+
+    /// What becomes of it the client hears later.
+    fn tell(&self) {
+        let offsets = self.offsets();
+        let told = offsets.and_then(|offsets| self.consumer.commit(&offsets, CommitMode::Async));
+        if let Err(error) = told {
+            untold(&error);
+        }
+    }
+
+    fn offsets(&self) -> KafkaResult<TopicPartitionList> {
+        let mut offsets = TopicPartitionList::new();
+        for (topic, partition, next) in self.taken.iter() {
+            let (name, next) = (self.settings.name(topic), Offset::Offset(next as i64));
+            offsets.add_partition_offset(&name, i32::from(partition), next)?;
+        }
+        Ok(offsets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    use riskflow_model::Millis;
+
+    use super::*;
+    use crate::OutRecord;
+
+    /// Says what it was asked.
+    struct Asked(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Asked {
+        fn note(&self, what: &'static str) {
+            self.0.lock().unwrap().push(what);
+        }
+    }
+
+    impl Sink for Asked {
+        fn commit(&mut self, _: &[EpochRecords]) -> Result<(), SinkError> {
+            self.note("commit");
+            Ok(())
+        }
+
+        fn most(&self, _: Topic) -> usize {
+            self.note("most");
+            5
+        }
+
+        fn ask_most(&mut self) -> Result<(), SinkError> {
+            self.note("ask_most");
+            Ok(())
+        }
+
+        fn begin(&mut self) -> Result<Option<Begun>, SinkError> {
+            self.note("begin");
+            Ok(None)
+        }
+
+        fn finish(&mut self) -> Result<(), SinkError> {
+            self.note("finish");
+            Ok(())
+        }
+    }
+
+    fn settings() -> TopicSettings {
+        TopicSettings {
+            prefix: "t.".to_owned(),
+            partitions: 1,
+            replication: 1,
+            retention: 0,
+            exercise: false,
+            tidy: riskflow_config::Tidy::default(),
+        }
+    }
+
+    /// Nobody listens there.
+    fn kafka() -> KafkaSettings {
+        KafkaSettings {
+            brokers: "127.0.0.1:1".to_owned(),
+            properties: BTreeMap::new(),
+            group_offsets: true,
+        }
+    }
+
+    /// What an epoch says that took records of a partition up to there.
+    fn epoch(partition: u16, next: u64) -> OutRecord {
+        let mut offsets = Offsets::default();
+        offsets.advance(Topic::IN_OBSERVATION, partition, next);
+        let progress = Progress {
+            epoch: Millis(1_700_000_000_000),
+            clock: None,
+            previous: Millis(0),
+            offsets,
+            marks: riskflow_model::progress::Marks::default(),
+            digest: "".into(),
+            anew: false,
+            parts: 1,
+        };
+        OutRecord {
+            topic: Topic::EPOCH,
+            key: "e".to_owned(),
+            payload: Some(serde_json::to_vec(&progress).unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_sink_is_asked_all_that_whoever_tells_is_asked_and_brokers_that_are_down_hold_nothing_up() {
+        let asked: Arc<Mutex<Vec<&str>>> = Arc::default();
+        let sink = Box::new(Asked(Arc::clone(&asked)));
+        let mut telling = Telling::over(sink, &kafka(), &settings(), "t.riskflow");
+        assert_eq!(telling.most(Topic::NOTICE), 5);
+        telling.ask_most().unwrap();
+        assert_eq!(telling.begin().unwrap(), None);
+        let records = vec![epoch(0, 7)];
+        let epoch = Millis(1_700_000_000_000);
+        telling.commit(&[EpochRecords { epoch, records }]).unwrap();
+        telling.finish().unwrap();
+        let began = Instant::now();
+        drop(telling);
+        assert!(began.elapsed() < 5 * LAST, "{:?}", began.elapsed());
+        assert_eq!(
+            *asked.lock().unwrap(),
+            ["most", "ask_most", "begin", "commit", "finish"]
+        );
+    }
+
+    #[test]
+    fn what_was_taken_is_that_of_all_epochs_by_partition() {
+        let mut other = epoch(0, 99);
+        other.topic = Topic::NOTICE;
+        let tombstone = OutRecord {
+            payload: None,
+            ..epoch(0, 99)
+        };
+        let records = [vec![epoch(0, 7), epoch(1, 3)], vec![epoch(0, 9), other, tombstone]];
+        let epochs = records.map(|records| EpochRecords {
+            epoch: Millis(0),
+            records,
+        });
+        let taken = taken(&epochs);
+        let all: Vec<_> = taken.iter().collect();
+        assert_eq!(all, [(Topic::IN_OBSERVATION, 0, 9), (Topic::IN_OBSERVATION, 1, 3)]);
+        let teller = Teller {
+            consumer: client::teller(&kafka(), "t.riskflow").unwrap(),
+            settings: settings(),
+            taken,
+        };
+        let offsets = teller.offsets().unwrap();
+        let offset = |partition| {
+            let found = offsets.find_partition("t.in.observation", partition);
+            found.map(|found| found.offset())
+        };
+        assert_eq!(
+            [offset(0), offset(1), offset(2)],
+            [Some(Offset::Offset(9)), Some(Offset::Offset(3)), None]
+        );
+    }
+}

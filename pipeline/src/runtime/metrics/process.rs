@@ -1,0 +1,93 @@
+//! What runs: the program's version, and what the process takes of its machine, by the names that Prometheus' clients have for it.
+
+use prometheus::core::{Collector, Desc};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
+use prometheus::{IntGaugeVec, Opts, Registry};
+
+use super::add;
+
+/// When the process began; told from the machine's boot.
+const START: &str = "process_start_time_seconds";
+
+/// Registers both.
+pub(super) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
+    let info = Opts::new("riskflow_build_info", "1; the label says which version runs.");
+    let info = add(registry, IntGaugeVec::new(info, &["version"])?)?;
+    info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    registry.register(Box::new(Process(ProcessCollector::for_self())))
+}
+
+/// The process, without what is not known of it.
+struct Process(ProcessCollector);
+
+impl Collector for Process {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = self.0.collect();
+        families.retain(is_known);
+        families
+    }
+}
+
+/// Where a unit hides all of `/proc` but processes (`ProcSubset=pid`), nobody knows when the machine was booted: 0 would be wrong.
+fn is_known(family: &MetricFamily) -> bool {
+    let is_zero = || {
+        let metrics = family.get_metric();
+        metrics.iter().all(|metric| metric.get_gauge().get_value() == 0.0)
+    };
+    family.name() != START || !is_zero()
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::proto::{Gauge, Metric};
+
+    use super::*;
+
+    #[test]
+    fn what_the_process_takes_is_told_by_the_usual_names() {
+        let registry = Registry::new();
+        register(&registry).unwrap();
+        let families = registry.gather();
+        let of = |name: &str| families.iter().find(|family| family.name() == name);
+        for name in [
+            "riskflow_build_info",
+            "process_cpu_seconds_total",
+            "process_open_fds",
+            "process_max_fds",
+            "process_resident_memory_bytes",
+            "process_virtual_memory_bytes",
+            "process_threads",
+        ] {
+            assert!(of(name).is_some(), "{name}");
+        }
+        let resident = of("process_resident_memory_bytes").unwrap();
+        assert!(resident.get_metric()[0].get_gauge().get_value() > 0.0);
+        let info = of("riskflow_build_info").unwrap().get_metric()[0].get_label();
+        assert_eq!(
+            (info[0].name(), info[0].value()),
+            ("version", env!("CARGO_PKG_VERSION"))
+        );
+    }
+
+    #[test]
+    fn a_start_that_is_not_known_is_not_told() {
+        let family = |name: &str, value| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            let mut metric = Metric::default();
+            metric.set_gauge(gauge);
+            let mut family = MetricFamily::default();
+            family.set_name(name.to_owned());
+            family.set_metric(vec![metric]);
+            family
+        };
+        assert!(!is_known(&family(START, 0.0)));
+        assert!(is_known(&family(START, 1.7e9)));
+        assert!(is_known(&family("process_threads", 0.0)));
+    }
+}
