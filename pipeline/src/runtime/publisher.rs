@@ -22,6 +22,7 @@ use riskflow_model::progress::Offsets;
 use riskflow_model::topic::{Cleanup, Topic};
 use riskflow_model::{Key, Millis};
 
+use crate::runtime::feed::News;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::output::EpochOutput;
 use crate::runtime::pace::Moment;
@@ -183,6 +184,7 @@ impl Publishing {
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(cause, "it is not known yet how large records may be");
         }
+        views.feed.begin(beginning.last);
         Self {
             sink,
             tables: Tables::default(),
@@ -245,11 +247,10 @@ impl Publishing {
             self.compare_with_run(completed.output.epoch, digest);
             // Where the state was made anew all is compared, and what was early with it.
             let is_first = self.held.is_some();
-            if let Some(left) = (!is_first)
-                .then(|| self.foretold.take_from(&completed.output))
-                .flatten()
-            {
-                records = self::records::records(&left);
+            let left = (!is_first).then(|| self.foretold.take_from(&completed.output));
+            let left = left.flatten();
+            if let Some(left) = &left {
+                records = self::records::records(left);
             }
             let told = self.held_back(&completed)?;
             if let Some(told) = &told {
@@ -279,7 +280,12 @@ impl Publishing {
                 epochs.push(EpochRecords { epoch, records });
             }
             let position = completed.closing.checkpoint.then(|| self.progress.position.clone());
-            finished.push((completed, position, self.tables.clone()));
+            let said = told.as_ref().or(left.as_ref()).unwrap_or(&completed.output);
+            let news = self.shared.readers.then(|| match quiet {
+                true => News::none(epoch),
+                false => News::of(said, &self.tables),
+            });
+            finished.push((completed, position, self.tables.clone(), news));
         }
         if fault("fault::progress_apart") {
             let mut progress = epochs.clone();
@@ -306,8 +312,11 @@ impl Publishing {
         if self.foretold.take_changed() {
             self.note_again();
         }
-        for (completed, position, tables) in finished {
+        for (completed, position, tables, news) in finished {
             let epoch = completed.output.epoch;
+            if let Some(news) = news {
+                self.views.feed.tell(news);
+            }
             self.metrics
                 .epoch(epoch.0, completed.closing.at.elapsed(), began.elapsed());
             if !completed.output.is_empty() || std::mem::take(&mut self.unseen) {

@@ -45,6 +45,7 @@ use serde_json::{Map, Value, json};
 use super::RETRY_AFTER;
 use super::Times;
 use super::authority::Authority;
+use super::endpoints::Endpoint;
 use super::writer::{Answer, Busy, Order, Writer};
 use crate::runtime::clock::wall_clock;
 use crate::runtime::job::Handles;
@@ -101,8 +102,8 @@ impl Actions {
 /// The way in beside the other routes. What is posted elsewhere is told and counted too.
 pub(super) fn routes(actions: Actions, others: Router) -> Router {
     Router::new()
-        .route("/api/v1/warnings/{id}/actions", post(act))
-        .route("/api/v1/rulesets/{set}/promote", post(promotion::promote))
+        .route(Endpoint::Act.path(), post(act))
+        .route(Endpoint::Promote.path(), post(promotion::promote))
         .with_state(actions.clone())
         .merge(others)
         .fallback({

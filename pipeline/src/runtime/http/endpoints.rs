@@ -1,0 +1,165 @@
+//! Every path that is served beside the lists, said once: the router, `/` and the [OpenAPI document](super::openapi) go by it.
+
+use riskflow_model::topic::Topic;
+
+/// A path with its method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    Region,
+    Asset,
+    AssetExplanation,
+    Warning,
+    WarningExplanation,
+    PastWarning,
+    Case,
+    Difference,
+    Events,
+    Act,
+    Promote,
+    Index,
+    OpenApi,
+    Metrics,
+    Health,
+    Ready,
+}
+
+impl Endpoint {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Region,
+        Self::Asset,
+        Self::AssetExplanation,
+        Self::Warning,
+        Self::WarningExplanation,
+        Self::PastWarning,
+        Self::Case,
+        Self::Difference,
+        Self::Events,
+        Self::Act,
+        Self::Promote,
+        Self::Index,
+        Self::OpenApi,
+        Self::Metrics,
+        Self::Health,
+        Self::Ready,
+    ];
+
+    /// The path, with its parameter in braces.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Region => "/api/v1/regions/{code}",
+            Self::Asset => "/api/v1/assets/{id}",
+            Self::AssetExplanation => "/api/v1/assets/{id}/explanation",
+            Self::Warning => "/api/v1/warnings/{id}",
+            Self::WarningExplanation => "/api/v1/warnings/{id}/explanation",
+            Self::PastWarning => "/api/v1/warnings/history/{id}",
+            Self::Case => "/api/v1/cases/{id}",
+            Self::Difference => "/api/v1/rulesets/{set}/difference",
+            Self::Events => "/api/v1/events",
+            Self::Act => "/api/v1/warnings/{id}/actions",
+            Self::Promote => "/api/v1/rulesets/{set}/promote",
+            Self::Index => "/",
+            Self::OpenApi => "/openapi.json",
+            Self::Metrics => "/metrics",
+            Self::Health => "/healthz",
+            Self::Ready => "/readyz",
+        }
+    }
+
+    /// What it gives or does, for people.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Region => "one region, every domain",
+            Self::Asset => "one asset",
+            Self::AssetExplanation => {
+                "what the rules said of it at the time `at`, and why not more; `as_of`, `rule`, `all_rules` as for `riskflow explain`"
+            }
+            Self::Warning => "one open warning with its last delta, which says why",
+            Self::WarningExplanation => {
+                "why it was raised, every change since, and how it stands; `as_of`: by what was told then"
+            }
+            Self::PastWarning => "one warning that is over",
+            Self::Case => "one case",
+            Self::Difference => "where a set warns otherwise than the live one; narrowed as the list is",
+            Self::Events => "changes of warnings as they are committed, as server-sent events",
+            Self::Act => "appends an action to `in.action`, where `http.actions` is on",
+            Self::Promote => "makes a rule set live, where `http.actions` is on",
+            Self::Index => "all that there is",
+            Self::OpenApi => "all that there is, as OpenAPI 3.1",
+            Self::Metrics => "metrics, as Prometheus reads them",
+            Self::Health => "200 while the process is alive",
+            Self::Ready => "200 once history is worked off and the tables are here, else 503 and why",
+        }
+    }
+
+    /// Whether it changes something: POST, with a token. Else GET, and without.
+    pub const fn changes(self) -> bool {
+        matches!(self, Self::Act | Self::Promote)
+    }
+
+    /// Whether it is an explanation.
+    pub const fn explains(self) -> bool {
+        matches!(self, Self::AssetExplanation | Self::WarningExplanation)
+    }
+
+    /// Whether it answers from the tables: 503 where there are none.
+    pub const fn needs_tables(self) -> bool {
+        match self {
+            Self::Region
+            | Self::Asset
+            | Self::AssetExplanation
+            | Self::Warning
+            | Self::WarningExplanation
+            | Self::PastWarning
+            | Self::Case
+            | Self::Difference
+            | Self::Events
+            | Self::Act
+            | Self::Promote => true,
+            Self::Index | Self::OpenApi | Self::Metrics | Self::Health | Self::Ready => false,
+        }
+    }
+
+    /// The topic whose rows it gives, if it gives any.
+    pub fn topic(self) -> Option<Topic> {
+        match self {
+            Self::Region => Some(Topic::RISK_REGION),
+            Self::Asset => Some(Topic::RISK_ASSET),
+            Self::Warning => Some(Topic::WARNING_STATE),
+            Self::PastWarning => Some(Topic::WARNING_HISTORY),
+            Self::Case => Some(Topic::CASE_STATE),
+            Self::Difference => Some(Topic::RULESET_DIFFERENCE),
+            Self::Events => Some(Topic::WARNING_DELTA),
+            Self::AssetExplanation
+            | Self::WarningExplanation
+            | Self::Act
+            | Self::Promote
+            | Self::Index
+            | Self::OpenApi
+            | Self::Metrics
+            | Self::Health
+            | Self::Ready => None,
+        }
+    }
+
+    /// The name of the parameter in the path, if it has one.
+    pub fn parameter(self) -> Option<&'static str> {
+        let (_, rest) = self.path().split_once('{')?;
+        Some(rest.split_once('}')?.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_endpoints_have_the_same_path() {
+        let paths: BTreeSet<&str> = Endpoint::ALL.into_iter().map(Endpoint::path).collect();
+        assert_eq!(paths.len(), Endpoint::ALL.len());
+        assert_eq!(Endpoint::Difference.parameter(), Some("set"));
+        assert_eq!(Endpoint::Events.parameter(), None);
+    }
+}
