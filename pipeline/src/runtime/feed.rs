@@ -217,7 +217,7 @@ mod tests {
         feed.begin(Millis(10));
         assert_eq!(heard(&feed, 10), (vec![], Ok(10)));
         let mut bell = feed.subscribe();
-        bell.borrow_and_update();
+        drop(bell.borrow_and_update());
         feed.tell(news(20, 1));
         assert!(bell.has_changed().unwrap());
         feed.tell(news(30, 0));

@@ -18,6 +18,9 @@ use serde_json::{Map, Value, json};
 use super::endpoints::Endpoint;
 use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, TIERS, values};
 
+/// The schema of a delta beside its warning.
+const LAST_DELTA: &str = "LastDelta";
+
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| format!("{:#}\n", document()).into());
 
 /// Answers with the document.
@@ -69,6 +72,11 @@ fn components() -> BTreeMap<String, Value> {
             as_served(topic, row);
         }
     }
+    // Of an open warning the last delta is shown as a row is.
+    if let Some(Value::Object(mut delta)) = schemas.get(Topic::WARNING_DELTA.name()).cloned() {
+        as_served(Topic::WARNING_DELTA, &mut delta);
+        schemas.insert(LAST_DELTA.to_owned(), Value::Object(delta));
+    }
     let error = json!({
         "type": "object", "properties": { "error": { "type": "string", "description": "What is wrong, and what to give." } },
         "required": ["error"],
@@ -109,7 +117,19 @@ fn as_served(topic: Topic, row: &mut Map<String, Value>) {
 
 fn of_list(list: &List) -> Value {
     let filters = list.about.filters.iter().map(|filter| of_filter(*filter));
-    let paging = [
+    let parameters: Vec<Value> = filters.chain(paging()).collect();
+    let answers = answers(&page(list.topic), &[400, 404, 503]);
+    json!({
+        "operationId": format!("list_{}", list.about.name.replace(['/', '-'], "_")),
+        "summary": list.about.about,
+        "parameters": parameters,
+        "responses": answers,
+    })
+}
+
+/// How a list is read page by page.
+fn paging() -> [Value; 3] {
+    [
         parameter(
             "limit",
             "query",
@@ -128,15 +148,7 @@ fn of_list(list: &List) -> Value {
             "so many items are passed over",
             &json!({ "type": "integer", "minimum": 0, "default": 0 }),
         ),
-    ];
-    let parameters: Vec<Value> = filters.chain(paging).collect();
-    let answers = answers(&page(list.topic), &[400, 404, 503]);
-    json!({
-        "operationId": format!("list_{}", list.about.name.replace(['/', '-'], "_")),
-        "summary": list.about.about,
-        "parameters": parameters,
-        "responses": answers,
-    })
+    ]
 }
 
 fn of_endpoint(endpoint: Endpoint) -> Value {
@@ -208,7 +220,8 @@ fn queried(endpoint: Endpoint) -> Vec<Value> {
         Endpoint::Difference => {
             let filters = filters_of(Topic::RULESET_DIFFERENCE);
             let others = filters.iter().filter(|filter| **filter != Filter::Set);
-            others.map(|filter| of_filter(*filter)).collect()
+            let others = others.map(|filter| of_filter(*filter));
+            others.chain(paging()).collect()
         }
         Endpoint::Events => {
             let last = parameter(
@@ -256,8 +269,7 @@ fn responses(endpoint: Endpoint) -> Value {
         }
         Endpoint::Asset => answers(&timed(&[("item", row(Topic::RISK_ASSET))]), &[400, 404, 503]),
         Endpoint::Warning => {
-            let delta =
-                json!({ "anyOf": [{ "$ref": format!("{PLACE}{}", Topic::WARNING_DELTA) }, { "type": "null" }] });
+            let delta = json!({ "anyOf": [{ "$ref": format!("{PLACE}{LAST_DELTA}") }, { "type": "null" }] });
             let parts = [("item", row(Topic::WARNING_STATE)), ("last_delta", delta)];
             answers(&timed(&parts), &[400, 404, 503])
         }
@@ -432,6 +444,7 @@ mod tests {
         assert!(state["properties"].get("epoch").is_none() && state["examples"][0].get("epoch").is_none());
         assert!(!state["required"].as_array().unwrap().contains(&json!("epoch")));
         assert!(schemas["out.warning.delta"]["properties"].get("epoch").is_some());
+        assert!(schemas["LastDelta"]["properties"].get("epoch").is_none());
         assert_eq!(schemas["in.action"]["required"], json!(["action"]));
     }
 }
