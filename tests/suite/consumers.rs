@@ -76,6 +76,11 @@ fn consumers() -> Vec<Consumer> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let path = |name: &str| root.join(name).to_str().unwrap().to_owned();
     let rust = riskflow().with_file_name("open-warnings");
+    assert!(
+        rust.exists(),
+        "{} is missing: `cargo build --workspace` first, as `make test` does",
+        rust.display()
+    );
     let mut found = vec![Consumer::new("Rust", &[rust.to_str().unwrap()])];
     let python = ["python3", "/usr/bin/python3"];
     match python

@@ -112,12 +112,14 @@ fn every_documented_path_is_answered_and_no_route_stands_beside_the_table() {
     let desk = Desk::open();
     for (path, operations) in openapi::document()["paths"].as_object().unwrap() {
         let path = path.replace("{id}", "x").replace("{code}", "x").replace("{set}", "x");
-        // What has no end is cut off by the client.
-        if path == "/api/v1/events" {
-            continue;
-        }
         for method in operations.as_object().unwrap().keys() {
-            let got = curl(&desk.url(&path), &["-X", &method.to_uppercase()]).unwrap();
+            // What has no end is asked for its head.
+            let method = match &*path {
+                "/api/v1/events" => "-I",
+                _ if method == "post" => "-XPOST",
+                _ => "-XGET",
+            };
+            let got = curl(&desk.url(&path), &[method]).unwrap();
             assert!(!got.body.contains("there is no `"), "{method} {path}: {}", got.body);
             assert_ne!(got.status, 405, "{method} {path}");
         }
