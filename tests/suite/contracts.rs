@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use riskflow::runtime::http::openapi;
 use riskflow_model::schema::{asyncapi, example, of_topic};
@@ -64,7 +65,7 @@ fn every_example_is_as_its_schema_says() {
 /// The schemas by name; those of the configuration, too.
 fn schemas() -> Map<String, Value> {
     let topics = Topic::all().map(|topic| (topic.name().to_owned(), of_topic(topic).to_value()));
-    let output = std::process::Command::new(crate::kafka::riskflow())
+    let output = Command::new(crate::kafka::riskflow())
         .args(["schema", "config"])
         .output()
         .unwrap();
@@ -139,15 +140,21 @@ fn every_documented_path_is_answered_and_no_route_stands_beside_the_table() {
     }
 }
 
-/// With node and `@asyncapi/parser` in the folder that `RISKFLOW_ASYNCAPI_PARSER` names.
+/// Where `deploy/tools.sh install node` puts what it installs.
+fn node_modules() -> Option<PathBuf> {
+    let tools = std::env::var_os("RISKFLOW_TOOLS").map_or_else(|| root().join("target/tools"), PathBuf::from);
+    let folder = tools.join("node");
+    if folder.join("node_modules/@asyncapi").is_dir() {
+        return Some(folder);
+    }
+    let not_run = "\n*** NOT RUN: readers of AsyncAPI and OpenAPI that others wrote: deploy/tools.sh install node ***";
+    let _ = writeln!(std::io::stderr(), "{not_run}");
+    None
+}
+
 #[test]
 fn the_document_of_topics_is_parsed_by_the_parser_of_asyncapi() {
-    let Some(folder) = std::env::var_os("RISKFLOW_ASYNCAPI_PARSER") else {
-        let not_run =
-            "\n*** NOT RUN: @asyncapi/parser: npm install @asyncapi/parser, and RISKFLOW_ASYNCAPI_PARSER=FOLDER ***";
-        let _ = writeln!(std::io::stderr(), "{not_run}");
-        return;
-    };
+    let Some(folder) = node_modules() else { return };
     let script = "const { Parser } = require('@asyncapi/parser');
         const text = require('fs').readFileSync(0, 'utf8');
         new Parser().parse(text).then(({ document, diagnostics }) => {
@@ -155,11 +162,11 @@ fn the_document_of_topics_is_parsed_by_the_parser_of_asyncapi() {
             for (const one of errors) console.log(one.path.join('/'), one.message);
             process.exit(document && errors.length === 0 ? 0 : 1);
         });";
-    let mut node = std::process::Command::new("node")
+    let mut node = Command::new("node")
         .args(["-e", script])
         .current_dir(folder)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let text = asyncapi::document().to_string();
@@ -170,9 +177,33 @@ fn the_document_of_topics_is_parsed_by_the_parser_of_asyncapi() {
 }
 
 #[test]
+fn types_of_typescript_are_made_of_the_document_of_http() {
+    let Some(folder) = node_modules() else { return };
+    let work = tempfile::tempdir().unwrap();
+    let (document, types) = (work.path().join("openapi.json"), work.path().join("openapi.ts"));
+    std::fs::write(&document, openapi::document().to_string()).unwrap();
+    let output = Command::new(folder.join("node_modules/.bin/openapi-typescript"))
+        .arg(&document)
+        .arg("-o")
+        .arg(&types)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let types = std::fs::read_to_string(&types).unwrap();
+    for name in ["\"/api/v1/events\"", "\"out.warning.state\"", "list_warnings"] {
+        assert!(types.contains(name), "{name}");
+    }
+}
+
+#[test]
 fn the_documents_are_printed() {
     for (name, document) in [("asyncapi", asyncapi::document()), ("openapi", openapi::document())] {
-        let output = std::process::Command::new(crate::kafka::riskflow())
+        let output = Command::new(crate::kafka::riskflow())
             .args(["schema", name])
             .output()
             .unwrap();
@@ -180,7 +211,7 @@ fn the_documents_are_printed() {
         assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), document);
     }
     let folder = tempfile::tempdir().unwrap();
-    let written = std::process::Command::new(crate::kafka::riskflow())
+    let written = Command::new(crate::kafka::riskflow())
         .args(["schema", "--out", folder.path().to_str().unwrap()])
         .status()
         .unwrap();
