@@ -92,8 +92,13 @@ impl Endpoint {
         }
     }
 
-    /// Whether it changes something: POST, with a token. Else GET, and without.
-    pub const fn changes(self) -> bool {
+    /// Whether it is asked by POST, for it changes something; else by GET.
+    pub const fn is_post(self) -> bool {
+        matches!(self, Self::Act | Self::Promote)
+    }
+
+    /// Whether it asks for a token: then it is one of the way in, and not among what only reads.
+    pub const fn needs_token(self) -> bool {
         matches!(self, Self::Act | Self::Promote)
     }
 
@@ -156,8 +161,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_endpoints_have_the_same_path() {
-        let paths: BTreeSet<&str> = Endpoint::ALL.into_iter().map(Endpoint::path).collect();
+    fn no_two_endpoints_have_the_same_path_and_method() {
+        let paths = Endpoint::ALL.map(|endpoint| (endpoint.path(), endpoint.is_post()));
+        let paths = BTreeSet::from(paths);
         assert_eq!(paths.len(), Endpoint::ALL.len());
         assert_eq!(Endpoint::Difference.parameter(), Some("set"));
         assert_eq!(Endpoint::Events.parameter(), None);

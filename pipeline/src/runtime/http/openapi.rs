@@ -36,8 +36,9 @@ pub fn document() -> Value {
         paths.insert(list.path(), json!({ "get": of_list(list) }));
     }
     for endpoint in Endpoint::ALL {
-        let method = if endpoint.changes() { "post" } else { "get" };
-        paths.insert(endpoint.path().to_owned(), json!({ method: of_endpoint(endpoint) }));
+        let method = if endpoint.is_post() { "post" } else { "get" };
+        let operations = paths.entry(endpoint.path()).or_insert_with(|| json!({}));
+        operations[method] = of_endpoint(endpoint);
     }
     json!({
         "openapi": "3.1.0",
@@ -165,7 +166,7 @@ fn of_endpoint(endpoint: Endpoint) -> Value {
         "parameters": parameters,
         "responses": responses(endpoint),
     });
-    if endpoint.changes() {
+    if endpoint.needs_token() {
         operation["security"] = json!([{ "token": [] }]);
     }
     if endpoint == Endpoint::Act {

@@ -62,7 +62,7 @@ pub(super) fn routes(reader: &Reader) -> Router {
     others.merge(tables).with_state(reader.clone())
 }
 
-/// What answers; `None`: what is posted is taken elsewhere.
+/// What answers; `None`: what needs a token is routed with the way in.
 fn answer(endpoint: Endpoint) -> Option<MethodRouter<Reader>> {
     Some(match endpoint {
         Endpoint::Region => get(region),
@@ -122,7 +122,7 @@ async fn index(State(reader): State<Reader>) -> Response {
         json!({ "path": list.path(), "gives": list.about.about, "filters": filters.collect::<serde_json::Map<_, _>>() })
     });
     let explains = reader.explanations.is_some();
-    let others = Endpoint::ALL.into_iter().filter(|endpoint| !endpoint.changes());
+    let others = Endpoint::ALL.into_iter().filter(|endpoint| !endpoint.needs_token());
     let others = others.filter(|endpoint| *endpoint != Endpoint::Index && (explains || !endpoint.explains()));
     let others = others.map(|endpoint| json!({ "path": endpoint.path(), "gives": endpoint.about() }));
     let tables = reader.handles.views.load();
