@@ -41,12 +41,14 @@ needs pkg-config pkg-config
 needs libssl-dev
 needs zlib1g-dev
 if [[ $what != demo ]]; then
-    # The tests' Kafka, unless one is named, what reads it, a wall clock that is wrong, and an S3-compatible server.
+    # The tests' Kafka, unless one is named, what reads it (the example consumer, too), a wall clock that is wrong, and an
+    # S3-compatible server.
     if [[ -z ${RISKFLOW_TEST_KAFKA:-} ]]; then
         needs default-jre-headless java
         needs maven mvn
     fi
     needs kcat kcat
+    needs python3-confluent-kafka
     needs faketime faketime
     needs curl curl
     needs git git

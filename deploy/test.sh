@@ -77,9 +77,10 @@ start_broker() {
     start_bucket
 }
 
-# The program as people get it, which tests run: `cargo test` builds it only with failpoints. Benches have no tests, and
-# linking them takes minutes: clippy checks that they compile, and `make lint` that they have none.
-cargo build --workspace --bin riskflow
+# The program as people get it, and an example that reads its topics, which tests run: `cargo test` builds the one only with
+# failpoints, and the other not at all. Benches have no tests, and linking them takes minutes: clippy checks that they compile, and
+# `make lint` that they have none.
+cargo build --workspace --bin riskflow --bin open-warnings
 tests=(--workspace --exclude riskflow-benches)
 
 skipped=

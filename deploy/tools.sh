@@ -2,7 +2,7 @@
 # Validators for deploy/, each from the registry of its language, into target/tools. Nothing of them is part of riskflow.
 #
 #   tools.sh install [NAME…]    all, or: helm (Go, a build of minutes), python (schemas of Kubernetes, compose files), node (schemas of
-#                               the Prometheus operator)
+#                               the Prometheus operator, readers of AsyncAPI and OpenAPI)
 #   tools.sh path               the folder of the programs
 #
 # Exit status: 0 done; 1 failed; 2 wrong usage; 3 a tool is missing.
@@ -24,10 +24,11 @@ install_python() {
     "$tools/python/bin/pip" install --quiet kubernetes-validate==1.37.0 compose-spec==0.2.1 PyYAML==6.0.4
 }
 install_node() {
-    [[ ! -d $tools/node/node_modules ]] || return 0
+    [[ ! -d $tools/node/node_modules/@asyncapi ]] || return 0
     needs npm "Debian: apt-get install npm"
     mkdir -p "$tools/node"
-    npm install --prefix "$tools/node" --silent --no-fund --no-audit --ignore-scripts @kubernetes-models/prometheus-operator@6.0.0
+    npm install --prefix "$tools/node" --silent --no-fund --no-audit --ignore-scripts @kubernetes-models/prometheus-operator@6.0.0 \
+        @asyncapi/parser@3.6.6 openapi-typescript@7.13.0
 }
 
 case ${1:-} in

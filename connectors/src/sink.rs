@@ -17,12 +17,13 @@ pub struct OutRecord {
 
 impl OutRecord {
     /// Room for what frames a record: lengths, headers, the head of a batch of one.
-    const FRAME: usize = 512;
+    const FRAME: usize = 1_024;
 
-    /// How many bytes it has at most, on whatever it is written to. On Kafka its key stands in the header `ce_id` once more.
+    /// How many bytes it has at most, on whatever it is written to. On Kafka its key stands in the headers `ce_id` and `ce_subject`
+    /// once more.
     #[must_use]
     pub fn size(&self) -> usize {
-        2 * self.key.len() + self.payload.as_ref().map_or(0, Vec::len) + Self::FRAME
+        3 * self.key.len() + self.payload.as_ref().map_or(0, Vec::len) + Self::FRAME
     }
 }
 

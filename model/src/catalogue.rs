@@ -149,7 +149,7 @@ impl Entry {
         assert!(matches!(R::SPEC.shape, Shape::OutputTable | Shape::OutputLog));
         Self {
             spec: R::SPEC,
-            schema: schema::of_output::<Stamped<R>>,
+            schema: schema::of_output::<R>,
             table: None,
             log: None,
             output: Some(OutputRow::restore::<R>),
@@ -161,7 +161,7 @@ impl Entry {
         assert!(matches!(R::SPEC.shape, Shape::Internal | Shape::InternalLog));
         Self {
             spec: R::SPEC,
-            schema: schema::of_output::<R>,
+            schema: schema::of_internal::<R>,
             table: None,
             log: None,
             output: None,

@@ -12,6 +12,7 @@ pub mod output;
 pub mod publisher;
 pub mod checkpoint;
 pub mod recovery;
+pub mod feed;
 pub mod views;
 mod outcome;
 pub mod metrics;

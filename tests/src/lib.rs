@@ -1,5 +1,6 @@
-//! What the tests share: the batch oracle, random histories, and a foreign Kafka client.
+//! What the tests share: the batch oracle, random histories, a foreign Kafka client, and what breaks a contract.
 
+pub mod compatibility;
 pub mod golden;
 pub mod history;
 pub mod kafka;

@@ -338,7 +338,11 @@ fn the_first_page_names_all_there_is_and_all_of_it_is_there() {
     for endpoint in endpoints {
         let path = endpoint["path"].as_str().unwrap();
         let row = path.replace("{id}", "nobody").replace("{code}", "33");
-        let got = get(&desk, &row);
+        // What has no end is asked for its head.
+        let got = match path {
+            "/api/v1/events" => curl(&desk.url(path), &["-I"]).unwrap(),
+            _ => get(&desk, &row),
+        };
         assert!(
             got.status == 200 || (path.contains('{') && got.status == 404),
             "{path}: {}",

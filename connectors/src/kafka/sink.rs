@@ -8,6 +8,7 @@ use riskflow_config::{Guarantee, KafkaSettings, TopicSettings};
 use riskflow_model::Millis;
 use riskflow_model::limit::RECORD_BYTES;
 use riskflow_model::progress::Progress;
+use riskflow_model::schema::asyncapi;
 use riskflow_model::topic::Topic;
 use tracing::warn;
 
@@ -38,7 +39,8 @@ const QUEUE_FULL: Duration = Duration::from_millis(20);
 /// Writes output topics to Kafka, with CloudEvents 1.0 headers; each commit is one transaction.
 ///
 /// `ce_id` is `<epoch ms>-<topic>-<key>`; of the second and later records of one key in an epoch it begins with `<epoch ms>.1`,
-/// `<epoch ms>.2` and so on. A record that is sent again has the same, and no other record has it.
+/// `<epoch ms>.2` and so on. A record that is sent again has the same, and no other record of the same `ce_source` has it; that names
+/// the prefix of the topics.
 ///
 /// What librdkafka says of a transaction decides what follows: *retriable*, the same call is made again until the time is
 /// over; *abortable*, the transaction is aborted and the commit fails, to be given again; *fatal* (another writer has
@@ -151,7 +153,8 @@ impl KafkaSink {
                 let mut message = BaseRecord::to(&name).key(record.key.as_str()).headers(headers(
                     *epoch,
                     record,
-                    (*count, self.settings.exercise),
+                    *count,
+                    &self.settings,
                 ));
                 *count += 1;
                 if let Some(payload) = &record.payload {
@@ -386,34 +389,37 @@ fn refused(topic: &str, error: KafkaError) -> BrokerError {
     }
 }
 
-/// CloudEvents 1.0, Kafka protocol binding, binary mode. `before`: how many records of this key the epoch has before it. What is an
-/// exercise has the extension attribute `exercise` besides.
-pub(super) fn headers(epoch: Millis, record: &OutRecord, (before, exercise): (u32, bool)) -> OwnedHeaders {
-    let topic = record.topic.name();
+/// CloudEvents 1.0, Kafka protocol binding, binary mode; [`HEADERS`](riskflow_model::schema::asyncapi::HEADERS) says what each means.
+/// `before`: how many records of this key the epoch has before it.
+pub(super) fn headers(epoch: Millis, record: &OutRecord, before: u32, settings: &TopicSettings) -> OwnedHeaders {
+    let topic = record.topic;
     // What tells repeats apart stands where no key can look like it.
     let repeat = if before > 0 {
         format!(".{before}")
     } else {
         String::new()
     };
-    let id = format!("{}{repeat}-{topic}-{}", epoch.0, record.key);
-    let all = [
+    let mut all = vec![
         ("ce_specversion", "1.0".to_owned()),
-        ("ce_id", id),
-        ("ce_source", "riskflow".to_owned()),
-        ("ce_type", format!("riskflow.{topic}.v1")),
+        ("ce_id", format!("{}{repeat}-{topic}-{}", epoch.0, record.key)),
+        ("ce_source", asyncapi::source(&settings.prefix)),
+        ("ce_type", asyncapi::event_type(topic)),
         ("ce_time", epoch.to_string()),
         ("ce_logicaltime", epoch.0.to_string()),
+        ("ce_subject", record.key.clone()),
         ("content-type", "application/json".to_owned()),
     ];
-    let mark = exercise.then(|| ("ce_exercise", "true".to_owned()));
-    all.iter().chain(&mark).fold(
-        OwnedHeaders::new_with_capacity(all.len() + 1),
-        |headers, (key, value)| {
-            headers.insert(Header {
-                key,
-                value: Some(value),
-            })
-        },
-    )
+    if record.payload.is_some() {
+        all.push(("ce_dataschema", asyncapi::data_schema(topic)));
+    }
+    if settings.exercise {
+        all.push(("ce_exercise", "true".to_owned()));
+    }
+    let none = OwnedHeaders::new_with_capacity(all.len());
+    all.iter().fold(none, |headers, (key, value)| {
+        headers.insert(Header {
+            key,
+            value: Some(value),
+        })
+    })
 }

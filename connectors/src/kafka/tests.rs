@@ -224,30 +224,50 @@ fn what_is_wrong_with_a_property_is_told_without_its_value() {
 
 #[test]
 fn headers_are_those_of_cloud_events_and_the_same_each_time() {
-    let headers_of = |before, exercise| {
-        let headers = super::sink::headers(Millis(1_627_187_400_000), &record("r/a", None), (before, exercise));
+    let headers_of = |payload, before, settings: &TopicSettings| {
+        let headers = super::sink::headers(Millis(1_627_187_400_000), &record("r/a", payload), before, settings);
         let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
         headers
             .iter()
             .map(|header| format!("{}={}", header.key, text(header.value)))
             .collect::<Vec<_>>()
     };
-    let headers = |before| headers_of(before, false);
+    let settings = settings();
+    let headers = |before| headers_of(Some("{}"), before, &settings);
     assert_eq!(
         headers(0),
         [
             "ce_specversion=1.0",
             "ce_id=1627187400000-out.warning.state-r/a",
-            "ce_source=riskflow",
+            "ce_source=riskflow/t.",
             "ce_type=riskflow.out.warning.state.v1",
             "ce_time=2021-07-25T04:30:00.000Z",
             "ce_logicaltime=1627187400000",
+            "ce_subject=r/a",
             "content-type=application/json",
+            "ce_dataschema=urn:riskflow:schema:out.warning.state:v1",
         ]
     );
     assert_eq!(headers(2)[1], "ce_id=1627187400000.2-out.warning.state-r/a");
-    let exercise = headers_of(0, true);
-    assert_eq!((&exercise[..7], &*exercise[7]), (&headers(0)[..], "ce_exercise=true"));
+    // What deletes a row has no data, and so no schema of it.
+    assert_eq!(headers_of(None, 0, &settings), headers(0)[..8]);
+    let in_exercise = TopicSettings {
+        prefix: String::new(),
+        exercise: true,
+        ..settings.clone()
+    };
+    let exercise = headers_of(Some("{}"), 0, &in_exercise);
+    assert_eq!(
+        (&*exercise[2], &*exercise[9]),
+        ("ce_source=riskflow", "ce_exercise=true")
+    );
+    // The contract lists the same, in the same order.
+    let names = exercise
+        .iter()
+        .filter_map(|header| Some(header.split_once('=')?.0))
+        .collect::<Vec<_>>();
+    let said = riskflow_model::schema::asyncapi::HEADERS.map(|header| header.name);
+    assert_eq!(names, said);
 }
 
 #[test]

@@ -141,7 +141,13 @@ pub enum Command {
     /// nobody can tell without writing is said to be skipped.
     #[command(after_help = format!("{DOCTOR_EXAMPLE}\n\n{EXIT_CODES}"))]
     Doctor(DoctorArguments),
-    /// Print the JSON Schema of a topic's records, of rules, or of the configuration.
+    /// Print the JSON Schema of a topic's records, of the configuration, or of tests of rules; or what describes all topics or all of HTTP.
+    ///
+    /// `asyncapi` is an AsyncAPI 3.0 document of all topics with keys, headers and examples; `openapi` an OpenAPI 3.1 document of HTTP, as
+    /// a running job serves it at `/openapi.json`. What may change in them from version to version: docs/compatibility.md.
+    ///
+    /// Example: `riskflow schema asyncapi >asyncapi.json`
+    #[command(after_help = EXIT_CODES)]
     Schema(SchemaArguments),
     /// Ask a running process how it is: starting, hydrating, catching up, live or stopping.
     ///
@@ -326,9 +332,9 @@ pub enum Scenario {
 /// Whose schema.
 #[derive(Debug, Args)]
 pub struct SchemaArguments {
-    /// A topic such as `out.warning.delta`, or `config`; without one, the names that there are.
+    /// A topic such as `out.warning.delta`, `config`, `rules-test`, `asyncapi` or `openapi`; without one, the names that there are.
     pub name: Option<String>,
-    /// Write all of them into this folder, as `<name>.schema.json`.
+    /// Write all of them into this folder: schemas as `<name>.schema.json`, and `asyncapi.json`, `openapi.json`.
     #[arg(long, value_name = "DIR", conflicts_with = "name")]
     pub out: Option<PathBuf>,
 }

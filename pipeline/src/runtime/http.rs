@@ -20,6 +20,8 @@
 //! | `/api/v1/responses?within=&tier=&domain=` | how fast cases are acknowledged and resolved, by region and domain, and by unit |
 //! | `/api/v1/reports?within=&tier=&module=` | totals of reports |
 //! | `/api/v1/unmatched?kind=&rule=` | what meets nothing, and records that are wrong together |
+//! | `/api/v1/events?after=&within=&domain=&rule=&least=` | changes of warnings as they are committed, as server-sent events; see [`events`] |
+//! | `/openapi.json` | all of this as OpenAPI 3.1; see [`openapi`] |
 //! | `/api/v1/warnings/{id}/explanation`, `/api/v1/assets/{id}/explanation?at=` | why, and why not; see [`explanations`] |
 //! | `POST /api/v1/warnings/{id}/actions` | 202 once an action is durable on `in.action`; see [`actions`] |
 //! | `POST /api/v1/checkpoints?pin=` | 202 once a checkpoint is asked for, `GET /api/v1/checkpoints/{request}` what became of it |
@@ -40,10 +42,13 @@
 //! while it runs ([`Control`]).
 
 pub mod actions;
+pub mod events;
 pub mod explanations;
+pub mod openapi;
 
 mod authority;
 mod connections;
+mod endpoints;
 mod host;
 mod in_use;
 mod lists;
@@ -75,6 +80,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::runtime::job::Handles;
 use actions::Actions;
 use connections::Bounds;
+use events::Listeners;
 use explanations::Explanations;
 use in_use::{InUse, Swapped};
 use pages::Pages;
@@ -174,14 +180,15 @@ impl Server {
         };
         let metrics = Arc::clone(&handles.metrics);
         let pages = Arc::new(Pages::new(Arc::clone(&handles.views), Arc::clone(&metrics)));
+        let (stop, stopped) = watch::channel(false);
         let reader = Reader {
+            listeners: Listeners::new(settings.max_connections, stopped.clone()),
             explanations: explain.map(|explain| Explanations::new(explain, Arc::clone(&handles.stop))),
             handles,
             capabilities: capabilities.clone(),
             pages: Arc::clone(&pages),
         };
         let router = router(&reader, actions, Arc::clone(&control.in_use));
-        let (stop, stopped) = watch::channel(false);
         let goes_by = (Arc::clone(&control.in_use), Arc::clone(&control.places));
         let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
             runtime.block_on(async {

@@ -22,6 +22,7 @@ use riskflow_model::progress::Offsets;
 use riskflow_model::topic::{Cleanup, Topic};
 use riskflow_model::{Key, Millis};
 
+use crate::runtime::feed::News;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::output::EpochOutput;
 use crate::runtime::pace::Moment;
@@ -184,6 +185,7 @@ impl Publishing {
             tracing::warn!(cause, "it is not known yet how large records may be");
         }
         metrics.warnings.none_open();
+        views.feed.begin(beginning.last);
         Self {
             sink,
             tables: Tables::default(),
@@ -246,11 +248,10 @@ impl Publishing {
             self.compare_with_run(completed.output.epoch, digest);
             // Where the state was made anew all is compared, and what was early with it.
             let is_first = self.held.is_some();
-            if let Some(left) = (!is_first)
-                .then(|| self.foretold.take_from(&completed.output))
-                .flatten()
-            {
-                records = self::records::records(&left);
+            let left = (!is_first).then(|| self.foretold.take_from(&completed.output));
+            let left = left.flatten();
+            if let Some(left) = &left {
+                records = self::records::records(left);
             }
             let told = self.held_back(&completed)?;
             if let Some(told) = &told {
@@ -280,7 +281,12 @@ impl Publishing {
                 epochs.push(EpochRecords { epoch, records });
             }
             let position = completed.closing.checkpoint.then(|| self.progress.position.clone());
-            finished.push((completed, position, self.tables.clone()));
+            let said = told.as_ref().or(left.as_ref()).unwrap_or(&completed.output);
+            let news = self.shared.readers.then(|| match quiet {
+                true => News::none(epoch),
+                false => News::of(said, &self.tables),
+            });
+            finished.push((completed, position, self.tables.clone(), news));
         }
         if fault("fault::progress_apart") {
             let mut progress = epochs.clone();
@@ -307,8 +313,11 @@ impl Publishing {
         if self.foretold.take_changed() {
             self.note_again();
         }
-        for (completed, position, tables) in finished {
+        for (completed, position, tables, news) in finished {
             let epoch = completed.output.epoch;
+            if let Some(news) = news {
+                self.views.feed.tell(news);
+            }
             let since_close = completed.closing.at.elapsed();
             self.metrics.epoch(epoch.0, since_close, began.elapsed());
             if epoch >= self.beginning.quiet_before {

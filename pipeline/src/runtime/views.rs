@@ -10,6 +10,7 @@ use riskflow_model::topic::{Shape, Topic};
 use riskflow_model::{DomainScope, Id, Millis, OutputRecord, OutputRow, RegionCode, Text, joined};
 use rpds::RedBlackTreeMapSync;
 
+use crate::runtime::feed::Feed;
 use crate::runtime::output::EpochOutput;
 
 /// The rows of one table by key.
@@ -165,20 +166,24 @@ impl Tables {
     }
 }
 
-/// The tables of the last committed epoch.
+/// The tables of the last committed epoch, and what changed in the last epochs.
 #[derive(Debug, Default)]
-pub struct Views(ArcSwap<Tables>);
+pub struct Views {
+    tables: ArcSwap<Tables>,
+    /// What changed. It is told before the tables show it.
+    pub feed: Feed,
+}
 
 impl Views {
     /// The tables as they are now; they stay as they are for as long as they are held.
     #[must_use]
     pub fn load(&self) -> Arc<Tables> {
-        self.0.load_full()
+        self.tables.load_full()
     }
 
     /// Puts another epoch in their place.
     pub fn store(&self, tables: &Tables) {
-        self.0.store(Arc::new(tables.clone()));
+        self.tables.store(Arc::new(tables.clone()));
     }
 }
 

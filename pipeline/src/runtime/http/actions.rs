@@ -46,6 +46,7 @@ use serde_json::{Map, Value, json};
 
 use super::RETRY_AFTER;
 use super::Times;
+use super::endpoints::Endpoint;
 use super::in_use::Swapped;
 use super::writer::{Answer, Busy, Order, Writer};
 use crate::runtime::clock::wall_clock;
@@ -99,10 +100,10 @@ impl Actions {
 /// The way in beside the other routes. What is posted elsewhere is told and counted too.
 pub(super) fn routes(actions: Actions, others: Router) -> Router {
     Router::new()
-        .route("/api/v1/warnings/{id}/actions", post(act))
-        .route("/api/v1/rulesets/{set}/promote", post(promotion::promote))
-        .route("/api/v1/checkpoints", post(checkpoints::take))
-        .route("/api/v1/checkpoints/{request}", get(checkpoints::look))
+        .route(Endpoint::Act.path(), post(act))
+        .route(Endpoint::Promote.path(), post(promotion::promote))
+        .route(Endpoint::TakeCheckpoint.path(), post(checkpoints::take))
+        .route(Endpoint::Checkpoint.path(), get(checkpoints::look))
         .with_state(actions.clone())
         .merge(others)
         .fallback({

@@ -6,7 +6,7 @@
 //! | no TLS handshake, or half of one | 10 s |
 //! | no request, half of its headers, or nothing after an answer | 30 s |
 //! | reads nothing of an answer | 15 s |
-//! | reads so slowly that the answer does not end | 2 min |
+//! | reads so slowly that the answer does not end | 2 min, but for what [lasts](Lasting) |
 //! | waits before or between requests while another wants in and all places are taken | at once, the longest idle first |
 
 use std::collections::BTreeMap;
@@ -76,9 +76,15 @@ enum Phase {
     Idle(Instant),
     /// A request came then, and its answer is not at its end.
     Busy(Instant),
+    /// Its answer has no end.
+    Lasting,
     /// It must make room.
     Shed,
 }
+
+/// Goes with an answer that has no end, and comes as its client reads it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lasting;
 
 /// What the connections share.
 struct Shared {
@@ -161,7 +167,7 @@ impl Shared {
         let open = self.open();
         let idle = open.values().filter_map(|phase| match *phase.borrow() {
             Phase::New(since) | Phase::Idle(since) => Some((since, phase)),
-            Phase::Busy(_) | Phase::Shed => None,
+            Phase::Busy(_) | Phase::Lasting | Phase::Shed => None,
         });
         if let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) {
             longest.send_replace(Phase::Shed);
@@ -253,6 +259,9 @@ impl Connection {
         let router = self.shared.router.clone();
         let Ok(answer) = router.oneshot(request.map(Body::new)).await;
         self.shared.metrics.http_answered(answer.status().as_u16());
+        if answer.extensions().get::<Lasting>().is_some() {
+            self.phase.send_replace(Phase::Lasting);
+        }
         // It is under way for as long as its body is.
         Ok(answer.map(|body| {
             Body::new(body.map_frame(move |frame| {
@@ -269,7 +278,7 @@ impl Connection {
             let now = *phase.borrow_and_update();
             match now {
                 Phase::Shed => return Ended::Shed,
-                Phase::New(_) | Phase::Idle(_) => drop(phase.changed().await),
+                Phase::New(_) | Phase::Idle(_) | Phase::Lasting => drop(phase.changed().await),
                 Phase::Busy(since) => tokio::select! {
                     _ = phase.changed() => {}
                     () = sleep_until(since + self.shared.bounds.answer) => return Ended::Slow,

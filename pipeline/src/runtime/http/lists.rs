@@ -16,12 +16,14 @@ use crate::runtime::views::Tables;
 pub(super) const PAGE: usize = 100;
 pub(super) const LARGEST_PAGE: usize = 10_000;
 
+/// The tiers of statistical codes.
+pub(super) const TIERS: [&str; 5] = ["province", "city", "county", "town", "village"];
+
 /// The values of a filter, for people.
 pub(super) fn values(filter: Filter) -> String {
     match filter {
         Filter::Within => "a region code: this region and all within".to_owned(),
-        // Of statistical codes only.
-        Filter::Tier => one_of(["province", "city", "county", "town", "village"]),
+        Filter::Tier => one_of(TIERS),
         Filter::Domain => one_of(DomainScope::EACH.map(DomainScope::name)),
         Filter::Category => "a category of assets, exactly".to_owned(),
         Filter::Rule => "the identifier of a rule, exactly".to_owned(),
@@ -192,7 +194,7 @@ impl Query {
     }
 
     /// Whether a row is asked for.
-    fn fits(&self, tables: &Tables, row: Facets<'_>) -> bool {
+    pub fn fits(&self, tables: &Tables, row: Facets<'_>) -> bool {
         let lies = |within| row.region.is_some_and(|region| tables.within(region, within));
         let domain = |wanted| match row.scope {
             Some(scope) => scope == wanted,
@@ -262,6 +264,11 @@ pub(super) static LISTS: LazyLock<Vec<List>> = LazyLock::new(|| {
 });
 
 impl List {
+    /// Where it is.
+    pub fn path(&self) -> String {
+        format!("/api/v1/{}", self.about.name)
+    }
+
     /// What it takes, for people.
     pub fn takes(&self) -> String {
         let filters = self.about.filters.iter();

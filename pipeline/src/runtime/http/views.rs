@@ -11,7 +11,8 @@ use axum::extract::{Path, Query as Given, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router, routing::get};
+use axum::routing::{MethodRouter, get};
+use axum::{Json, Router};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use riskflow_config::Capabilities;
@@ -22,8 +23,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::RETRY_AFTER;
+use super::endpoints::Endpoint;
+use super::events::{self, Listeners};
 use super::explanations::{self, Explanations};
 use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, Query, values};
+use super::openapi;
 use super::pages::{Full, Pages, known_epoch};
 use crate::runtime::job::Handles;
 use crate::runtime::state::Condition;
@@ -36,32 +40,49 @@ pub(super) struct Reader {
     pub capabilities: Capabilities,
     pub pages: Arc<Pages>,
     pub explanations: Option<Explanations>,
+    pub listeners: Listeners,
 }
 
 /// The routes that only read.
 pub(super) fn routes(reader: &Reader) -> Router {
-    let mut tables = Router::new()
-        .route("/api/v1/regions/{code}", get(region))
-        .route("/api/v1/assets/{id}", get(asset))
-        .route("/api/v1/assets/{id}/explanation", get(explanations::of_asset))
-        .route("/api/v1/warnings/{id}", get(warning))
-        .route("/api/v1/warnings/{id}/explanation", get(explanations::of_warning))
-        .route("/api/v1/warnings/history/{id}", get(past_warning))
-        .route("/api/v1/cases/{id}", get(case))
-        .route("/api/v1/rulesets/{set}/difference", get(difference));
-    for list in LISTS.iter() {
-        let path = format!("/api/v1/{}", list.about.name);
-        let show = async move |reader: State<Reader>, given: Pairs| show(&reader, list, given).await;
-        tables = tables.route(&path, get(show));
+    let (mut tables, mut others) = (Router::new(), Router::new());
+    for endpoint in Endpoint::ALL {
+        let Some(answer) = answer(endpoint) else { continue };
+        let routes = if endpoint.needs_tables() {
+            &mut tables
+        } else {
+            &mut others
+        };
+        *routes = std::mem::take(routes).route(endpoint.path(), answer);
     }
-    Router::new()
-        .merge(tables.route_layer(from_fn_with_state(reader.clone(), need_tables)))
-        .route("/", get(index))
-        .route("/metrics", get(metrics))
-        .route("/debug/dataflow", get(dataflow))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .with_state(reader.clone())
+    for list in LISTS.iter() {
+        let show = async move |reader: State<Reader>, given: Pairs| show(&reader, list, given).await;
+        tables = tables.route(&list.path(), get(show));
+    }
+    let tables = tables.route_layer(from_fn_with_state(reader.clone(), need_tables));
+    others.merge(tables).with_state(reader.clone())
+}
+
+/// What answers; `None`: what needs a token is routed with the way in.
+fn answer(endpoint: Endpoint) -> Option<MethodRouter<Reader>> {
+    Some(match endpoint {
+        Endpoint::Region => get(region),
+        Endpoint::Asset => get(asset),
+        Endpoint::AssetExplanation => get(explanations::of_asset),
+        Endpoint::Warning => get(warning),
+        Endpoint::WarningExplanation => get(explanations::of_warning),
+        Endpoint::PastWarning => get(past_warning),
+        Endpoint::Case => get(case),
+        Endpoint::Difference => get(difference),
+        Endpoint::Events => get(events::events),
+        Endpoint::Index => get(index),
+        Endpoint::OpenApi => get(openapi::serve),
+        Endpoint::Metrics => get(metrics),
+        Endpoint::Dataflow => get(dataflow),
+        Endpoint::Health => get(|| async { "ok\n" }),
+        Endpoint::Ready => get(ready),
+        Endpoint::Act | Endpoint::Promote | Endpoint::TakeCheckpoint | Endpoint::Checkpoint => return None,
+    })
 }
 
 /// The parameters of a request, as they are given.
@@ -107,45 +128,12 @@ async fn index(State(reader): State<Reader>) -> Response {
     let lists = lists.map(|list| {
         let filters = list.about.filters.iter();
         let filters = filters.map(|filter| (filter.name().to_owned(), Value::from(values(*filter))));
-        json!({ "path": format!("/api/v1/{}", list.about.name), "gives": list.about.about, "filters": filters.collect::<serde_json::Map<_, _>>() })
+        json!({ "path": list.path(), "gives": list.about.about, "filters": filters.collect::<serde_json::Map<_, _>>() })
     });
-    let others = [
-        ("/api/v1/regions/{code}", "one region, every domain"),
-        ("/api/v1/assets/{id}", "one asset"),
-        (
-            "/api/v1/warnings/{id}",
-            "one open warning with its last delta, which says why",
-        ),
-        (
-            "/api/v1/warnings/{id}/explanation",
-            "why it was raised, every change since, and how it stands; `as_of`: by what was told then",
-        ),
-        (
-            "/api/v1/assets/{id}/explanation",
-            "what the rules said of it at the time `at`, and why not more; `as_of`, `rule`, `all_rules` as for `riskflow explain`",
-        ),
-        ("/api/v1/warnings/history/{id}", "one warning that is over"),
-        ("/api/v1/cases/{id}", "one case"),
-        (
-            "/api/v1/rulesets/{set}/difference",
-            "where a set warns otherwise than the live one; narrowed as the list is",
-        ),
-        ("/metrics", "metrics, as Prometheus reads them"),
-        (
-            "/debug/dataflow",
-            "what each operator does: time, runs, batches, records, arrangements; where `http.dataflow` is on",
-        ),
-        ("/healthz", "200 while the process is alive"),
-        (
-            "/readyz",
-            "the state of the process: 200 while it is live, else 503 and why",
-        ),
-    ];
     let explains = reader.explanations.is_some();
-    let others = others
-        .into_iter()
-        .filter(|(path, _)| explains || !path.ends_with("/explanation"));
-    let others = others.map(|(path, gives)| json!({ "path": path, "gives": gives }));
+    let others = Endpoint::ALL.into_iter().filter(|endpoint| !endpoint.needs_token());
+    let others = others.filter(|endpoint| *endpoint != Endpoint::Index && (explains || !endpoint.explains()));
+    let others = others.map(|endpoint| json!({ "path": endpoint.path(), "gives": endpoint.about() }));
     let (tables, condition) = (reader.handles.views.load(), Condition::of(&reader.handles));
     let text = json!({
         "service": "riskflow",

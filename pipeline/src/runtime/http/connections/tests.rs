@@ -1,8 +1,12 @@
 use std::future::pending;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
+use axum::body::{Bytes, HttpBody};
 use axum::routing::{get, post};
+use hyper::body::Frame;
 use riskflow_config::HttpSettings;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
@@ -25,6 +29,24 @@ const BOUNDS: Bounds = Bounds {
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
+/// A body of which nothing ever comes.
+struct Nothing;
+
+impl HttpBody for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+async fn lasting() -> Response<Body> {
+    let mut answer = Response::new(Body::new(Nothing));
+    answer.extensions_mut().insert(Lasting);
+    answer
+}
+
 struct Running {
     address: SocketAddr,
     metrics: Arc<Metrics>,
@@ -39,6 +61,7 @@ impl Running {
             .route("/", get(|| async { "ok" }))
             .route("/large", get(|| async { "x".repeat(64 << 20) }))
             .route("/never", get(pending::<&'static str>))
+            .route("/lasting", get(lasting))
             .route(
                 "/body",
                 post(|body: axum::body::Bytes| async move { body.len().to_string() }),
@@ -157,6 +180,35 @@ async fn a_reader_that_does_not_read_is_dropped_and_so_is_one_that_never_ends() 
         .await;
     is_over(&mut half).await;
     assert_eq!(running.ended(Ended::Slow), 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_lasts_is_not_cut_off_for_its_length_and_makes_no_room() {
+    let bounds = Bounds {
+        answer: SHORT,
+        ..BOUNDS
+    };
+    let running = Running::start(bounds, None).await;
+    let mut lasting = running
+        .connect(b"GET /lasting HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    let mut head = [0; 1_024];
+    assert!(lasting.read(&mut head).await.unwrap() > 0);
+    // One that came later is over.
+    let mut slow = running.connect(b"GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    is_over(&mut slow).await;
+    while running.metric("riskflow_http_connections") > 1 {
+        tokio::task::yield_now().await;
+    }
+    let mut idle = Vec::new();
+    for _ in 0..10 {
+        idle.push(running.asked().await);
+    }
+    let open = lasting.try_read(&mut head).unwrap_err();
+    assert_eq!(open.kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(running.ended(Ended::Slow), 1);
+    drop(lasting);
     running.stop().await;
 }
 

@@ -1,0 +1,223 @@
+//! The contracts with those who read and write topics and HTTP: the committed documents are what the code gives, what they say holds, and
+//! nothing in them breaks who relies on the release before.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use riskflow::runtime::http::openapi;
+use riskflow_model::schema::{asyncapi, example, of_topic};
+use riskflow_model::topic::Topic;
+use riskflow_tests::compatibility::{bare, breaks_of_all, breaks_of_http};
+use serde_json::{Map, Value, json};
+
+use crate::actions::{Desk, curl};
+use crate::boundaries::sources;
+
+/// Writes the committed documents anew.
+const BLESS: &str = "RISKFLOW_BLESS=1 cargo test --locked -p riskflow-tests --test suite contracts";
+
+/// Writes what the next release is compared with: once, with a release.
+const RELEASE: &str = "RISKFLOW_RELEASE=1 cargo test --locked -p riskflow-tests --test suite contracts";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| value == "1")
+}
+
+#[test]
+fn committed_documents_are_what_the_code_gives() {
+    let documents = [
+        ("docs/asyncapi.json", asyncapi::document()),
+        ("docs/openapi.json", openapi::document()),
+    ];
+    let mut stale = Vec::new();
+    for (name, document) in documents {
+        let (path, text) = (root().join(name), format!("{document:#}\n"));
+        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            continue;
+        }
+        if is_set("RISKFLOW_BLESS") {
+            std::fs::write(&path, text).unwrap();
+        } else {
+            stale.push(name);
+        }
+    }
+    assert!(stale.is_empty(), "stale: {stale:?}; this writes them anew: {BLESS}");
+}
+
+#[test]
+fn every_example_is_as_its_schema_says() {
+    for topic in Topic::all() {
+        let validator = jsonschema::validator_for(&of_topic(topic).to_value()).unwrap();
+        let example = example(topic).unwrap_or_else(|| panic!("{topic} has no example"));
+        let wrong: Vec<String> = validator
+            .iter_errors(&example.value)
+            .map(|error| error.to_string())
+            .collect();
+        assert!(wrong.is_empty(), "{topic}: {wrong:?}");
+    }
+}
+
+/// The schemas by name; those of the configuration, too.
+fn schemas() -> Map<String, Value> {
+    let topics = Topic::all().map(|topic| (topic.name().to_owned(), of_topic(topic).to_value()));
+    let output = Command::new(crate::kafka::riskflow())
+        .args(["schema", "config"])
+        .output()
+        .unwrap();
+    let config: Value = serde_json::from_slice(&output.stdout).unwrap();
+    topics
+        .chain([("config".to_owned(), config)])
+        .map(|(name, schema)| (name, bare(&schema)))
+        .collect()
+}
+
+/// What the last release had, or a word how to write it.
+fn released(name: &str, now: &Value) -> Value {
+    let path = root().join("tests/fixtures/contract").join(name);
+    if is_set("RISKFLOW_RELEASE") {
+        std::fs::write(&path, format!("{now:#}\n")).unwrap();
+    }
+    let text = std::fs::read_to_string(&path);
+    let text = text.unwrap_or_else(|error| panic!("{}: {error}; this writes it: {RELEASE}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A break is a new major version, or a mistake: docs/compatibility.md.
+#[test]
+fn nothing_breaks_who_relies_on_the_last_release() {
+    let now = schemas();
+    let before = released("schemas.json", &Value::Object(now.clone()));
+    let breaks = breaks_of_all(before.as_object().unwrap(), &now);
+    assert!(
+        breaks.is_empty(),
+        "docs/compatibility.md says what may change:\n{}",
+        breaks.join("\n")
+    );
+    let now = bare(&openapi::document());
+    let breaks = breaks_of_http(&released("openapi.json", &now), &now);
+    assert!(
+        breaks.is_empty(),
+        "docs/compatibility.md says what may change:\n{}",
+        breaks.join("\n")
+    );
+}
+
+/// The other way round, every route is in the document: it is made of the table that routes.
+#[test]
+fn every_documented_path_is_answered_and_no_route_stands_beside_the_table() {
+    let desk = Desk::open();
+    for (path, operations) in openapi::document()["paths"].as_object().unwrap() {
+        let path = path.replace("{id}", "x").replace("{code}", "x").replace("{set}", "x");
+        for method in operations.as_object().unwrap().keys() {
+            // What has no end is asked for its head.
+            let method = match &*path {
+                "/api/v1/events" => "-I",
+                _ if method == "post" => "-XPOST",
+                _ => "-XGET",
+            };
+            let got = curl(&desk.url(&path), &[method]).unwrap();
+            assert!(!got.body.contains("there is no `"), "{method} {path}: {}", got.body);
+            assert_ne!(got.status, 405, "{method} {path}");
+        }
+    }
+    let served = curl(&desk.url("/openapi.json"), &[]).unwrap();
+    assert_eq!((served.status, served.json()), (200, openapi::document()));
+    let mut files = Vec::new();
+    sources(&root().join("pipeline/src/runtime/http"), &mut files);
+    for file in files.into_iter().filter(|file| !file.ends_with("tests.rs")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (product, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+        assert!(
+            !product.contains(".route(\""),
+            "{}: a path belongs into `Endpoint`",
+            file.display()
+        );
+    }
+}
+
+/// Where `deploy/tools.sh install node` puts what it installs.
+fn node_modules() -> Option<PathBuf> {
+    let tools = std::env::var_os("RISKFLOW_TOOLS").map_or_else(|| root().join("target/tools"), PathBuf::from);
+    let folder = tools.join("node");
+    if folder.join("node_modules/@asyncapi").is_dir() {
+        return Some(folder);
+    }
+    let not_run = "\n*** NOT RUN: readers of AsyncAPI and OpenAPI that others wrote: deploy/tools.sh install node ***";
+    let _ = writeln!(std::io::stderr(), "{not_run}");
+    None
+}
+
+#[test]
+fn the_document_of_topics_is_parsed_by_the_parser_of_asyncapi() {
+    let Some(folder) = node_modules() else { return };
+    let script = "const { Parser } = require('@asyncapi/parser');
+        const text = require('fs').readFileSync(0, 'utf8');
+        new Parser().parse(text).then(({ document, diagnostics }) => {
+            const errors = diagnostics.filter((one) => one.severity === 0);
+            for (const one of errors) console.log(one.path.join('/'), one.message);
+            process.exit(document && errors.length === 0 ? 0 : 1);
+        });";
+    let mut node = Command::new("node")
+        .args(["-e", script])
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = asyncapi::document().to_string();
+    node.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = node.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn types_of_typescript_are_made_of_the_document_of_http() {
+    let Some(folder) = node_modules() else { return };
+    let work = tempfile::tempdir().unwrap();
+    let (document, types) = (work.path().join("openapi.json"), work.path().join("openapi.ts"));
+    std::fs::write(&document, openapi::document().to_string()).unwrap();
+    let output = Command::new(folder.join("node_modules/.bin/openapi-typescript"))
+        .arg(&document)
+        .arg("-o")
+        .arg(&types)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let types = std::fs::read_to_string(&types).unwrap();
+    for name in ["\"/api/v1/events\"", "\"out.warning.state\"", "list_warnings"] {
+        assert!(types.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn the_documents_are_printed() {
+    for (name, document) in [("asyncapi", asyncapi::document()), ("openapi", openapi::document())] {
+        let output = Command::new(crate::kafka::riskflow())
+            .args(["schema", name])
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), document);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let written = Command::new(crate::kafka::riskflow())
+        .args(["schema", "--out", folder.path().to_str().unwrap()])
+        .status()
+        .unwrap();
+    assert!(written.success());
+    for name in ["asyncapi.json", "openapi.json", "out.notice.schema.json"] {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_ne!(serde_json::from_str::<Value>(&text).unwrap(), json!({}), "{name}");
+    }
+}
