@@ -248,7 +248,10 @@ fn queried(endpoint: Endpoint) -> Vec<Value> {
             "the action's `id`, where the body has none",
             &json!({ "type": "string" }),
         )],
-        Endpoint::TakeCheckpoint => vec![text("pin", "the name under which it is kept until `riskflow checkpoint unpin`")],
+        Endpoint::TakeCheckpoint => vec![text(
+            "pin",
+            "the name under which it is kept until `riskflow checkpoint unpin`",
+        )],
         Endpoint::Region
         | Endpoint::Asset
         | Endpoint::Warning
