@@ -253,11 +253,7 @@ pub fn graph<'scope>(
     let (specifications, alone) = warning::specifications(datastreams, located.clone(), written, regions.clone());
     tell_unmatched(b, alone, there, semantics, meters);
 
-    let monitor = Monitor::new(semantics.time, semantics.unknown)
-        .in_city(semantics.zone.clone(), semantics.days.clone())
-        .counting(meters.no_values.clone(), meters.waiting.clone())
-        .counting_evaluations(meters.evaluations.clone());
-    let mut findings = b.fold(monitor, specifications, inputs.incoming);
+    let mut findings = b.fold(monitor(semantics, meters), specifications, inputs.incoming);
     let remember = remembered(&semantics.time);
     if is_on(capability::PERMITS) {
         in_force::watch_limits(b.rows_of::<Limit>(), &meters.in_force);
@@ -314,6 +310,13 @@ pub fn graph<'scope>(
     let Built { rows, waking } = builder.finish();
     let rows = rows.map(|(row, turn, diff)| (Output::Row(row), turn, diff));
     rows.concat(waking.map(|(waking, turn)| (Output::Waking(Box::new(waking)), turn, 1)))
+}
+
+fn monitor(semantics: &Semantics, meters: &Meters) -> Monitor {
+    Monitor::new(semantics.time, semantics.unknown)
+        .in_city(semantics.zone.clone(), semantics.days.clone())
+        .counting(meters.no_values.clone(), meters.waiting.clone())
+        .counting_evaluations(meters.evaluations.clone())
 }
 
 /// Rules and rule sets as written; and that each rule is there.

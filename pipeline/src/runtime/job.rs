@@ -11,7 +11,7 @@ use arc_swap::ArcSwapOption;
 use riskflow_config::{Clock, Input, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Part};
 use riskflow_connectors::{
-    Begun, Identity, Share, Source, SourceError, Span, Until, open_sink, reopen_source, tidy_input,
+    Begun, Identity, Share, Sink, Source, SourceError, Span, Until, open_sink, reopen_source, tidy_input,
 };
 use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
@@ -172,10 +172,7 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
     if publishes {
         check_topics(settings)?;
     }
-    let sink = publishes.then(|| open_sink(&settings.output, &settings.output_topics, settings.guarantee));
-    let sink = sink.transpose().context("could not open the output")?;
-    let sink = sink.map(|sink| tidy_input(sink, &settings.input, &settings.topics));
-    let mut sink = sink.map(|sink| tell_offsets(sink, settings));
+    let mut sink = publishes.then(|| output(settings)).transpose()?;
     let begun = sink.as_mut().filter(|_| is_definite(settings));
     let begun = begun.map(|sink| sink.begin()).transpose();
     let begun = begun.context("could not take over the output")?.flatten();
@@ -239,6 +236,16 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
     Arc::into_inner(job)
         .ok_or_else(|| anyhow!("a worker still holds the job"))?
         .end()
+}
+
+/// What the job writes to, and what is done beside each commit.
+fn output(settings: &Settings) -> Result<Box<dyn Sink>> {
+    let sink = open_sink(&settings.output, &settings.output_topics, settings.guarantee);
+    let sink = sink.context("could not open the output")?;
+    Ok(tell_offsets(
+        tidy_input(sink, &settings.input, &settings.topics),
+        settings,
+    ))
 }
 
 /// From start to stop of all workers of the process.

@@ -29,7 +29,7 @@ pub fn schema(arguments: &SchemaArguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let Some(name) = &arguments.name else {
-        names().iter().for_each(|name| say(name));
+        names().iter().for_each(say);
         return Ok(ExitCode::SUCCESS);
     };
     if let Some((_, make)) = documents().into_iter().find(|(known, _)| known == name) {

@@ -297,56 +297,10 @@ fn responses(endpoint: Endpoint) -> Value {
             answers["200"] = text("text/event-stream", &about);
             answers
         }
-        Endpoint::Act => {
-            let place = json!({
-                "type": "object", "required": ["id", "partition", "offset"],
-                "properties": { "id": { "type": "string" }, "partition": { "type": "integer" }, "offset": { "type": "integer" } },
-            });
-            let mut answers = answers(&place, &[400, 401, 403, 404, 413, 415, 422, 503]);
-            answers["202"] = answers["200"].clone();
-            answers["202"]["description"] = "It is durable.".into();
-            answers["200"]["description"] = "It came before, and is not appended again.".into();
-            answers
-        }
-        Endpoint::Promote => {
-            let live =
-                json!({ "type": "object", "required": ["live"], "properties": { "live": { "type": "string" } } });
-            let mut answers = answers(&live, &[401, 403, 404, 503]);
-            answers["202"] = answers["200"].clone();
-            answers["202"]["description"] = "The record is durable.".into();
-            answers["200"]["description"] = "The set is live already.".into();
-            answers
-        }
-        Endpoint::TakeCheckpoint => {
-            let asked = json!({
-                "type": "object", "required": ["request", "joined"],
-                "properties": { "request": { "type": "integer" }, "joined": { "type": "boolean" } },
-            });
-            let mut answers = answers(&asked, &[400, 401, 403, 422, 503]);
-            answers["202"] = answers["200"].take();
-            answers["202"]["description"] = "It is asked for; `joined`: one was under way, and this is it.".into();
-            if let Some(answers) = answers.as_object_mut() {
-                answers.remove("200");
-            }
-            answers
-        }
-        Endpoint::Checkpoint => {
-            let became = json!({
-                "type": "object", "required": ["request", "state"],
-                "properties": {
-                    "request": { "type": "integer" },
-                    "state": { "enum": ["under_way", "whole", "failed"] },
-                    "checkpoint": { "type": "string" }, "epoch": { "type": "string", "format": "date-time" },
-                    "bytes": { "type": "integer" }, "took_ms": { "type": "integer" },
-                    "pins": { "type": "array", "items": { "type": "string" } },
-                    "error": { "type": "string" },
-                },
-            });
-            let mut answers = answers(&became, &[401, 403, 404]);
-            answers["202"] = answers["200"].clone();
-            answers["202"]["description"] = "It is under way: ask again.".into();
-            answers
-        }
+        Endpoint::Act => acted(),
+        Endpoint::Promote => promoted(),
+        Endpoint::TakeCheckpoint => checkpoint_asked_for(),
+        Endpoint::Checkpoint => checkpoint_told(),
         Endpoint::Index | Endpoint::OpenApi => answers(&object, &[]),
         Endpoint::Dataflow => answers(&object, &[404]),
         Endpoint::Metrics => json!({ "200": text("text/plain", "Prometheus text.") }),
@@ -355,6 +309,59 @@ fn responses(endpoint: Endpoint) -> Value {
             json!({ "200": text("text/plain", "It is live."), "503": text("text/plain", "It is not, and why.") })
         }
     }
+}
+
+fn acted() -> Value {
+    let place = json!({
+        "type": "object", "required": ["id", "partition", "offset"],
+        "properties": { "id": { "type": "string" }, "partition": { "type": "integer" }, "offset": { "type": "integer" } },
+    });
+    let mut answers = answers(&place, &[400, 401, 403, 404, 413, 415, 422, 503]);
+    answers["202"] = answers["200"].clone();
+    answers["202"]["description"] = "It is durable.".into();
+    answers["200"]["description"] = "It came before, and is not appended again.".into();
+    answers
+}
+
+fn promoted() -> Value {
+    let live = json!({ "type": "object", "required": ["live"], "properties": { "live": { "type": "string" } } });
+    let mut answers = answers(&live, &[401, 403, 404, 503]);
+    answers["202"] = answers["200"].clone();
+    answers["202"]["description"] = "The record is durable.".into();
+    answers["200"]["description"] = "The set is live already.".into();
+    answers
+}
+
+fn checkpoint_asked_for() -> Value {
+    let asked = json!({
+        "type": "object", "required": ["request", "joined"],
+        "properties": { "request": { "type": "integer" }, "joined": { "type": "boolean" } },
+    });
+    let mut answers = answers(&asked, &[400, 401, 403, 422, 503]);
+    answers["202"] = answers["200"].take();
+    answers["202"]["description"] = "It is asked for; `joined`: one was under way, and this is it.".into();
+    if let Some(answers) = answers.as_object_mut() {
+        answers.remove("200");
+    }
+    answers
+}
+
+fn checkpoint_told() -> Value {
+    let became = json!({
+        "type": "object", "required": ["request", "state"],
+        "properties": {
+            "request": { "type": "integer" },
+            "state": { "enum": ["under_way", "whole", "failed"] },
+            "checkpoint": { "type": "string" }, "epoch": { "type": "string", "format": "date-time" },
+            "bytes": { "type": "integer" }, "took_ms": { "type": "integer" },
+            "pins": { "type": "array", "items": { "type": "string" } },
+            "error": { "type": "string" },
+        },
+    });
+    let mut answers = answers(&became, &[401, 403, 404]);
+    answers["202"] = answers["200"].clone();
+    answers["202"]["description"] = "It is under way: ask again.".into();
+    answers
 }
 
 /// A page of a list, or rows with the times that they are of.

@@ -13,6 +13,7 @@
 //! | | 404 | this process had no such request: it was started anew since |
 //! | both | 401, 403 | no token that is known; one that may not |
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -60,7 +61,7 @@ pub(super) async fn take(
             tracing::info!(token = token.name, %answer, "a checkpoint is asked for");
             (outcome.status(), Json(answer)).into_response()
         }
-        Err(refused) => actions.refuse(refused, Some(token)),
+        Err(refused) => actions.refuse(refused, Some(&token)),
     }
 }
 
@@ -118,7 +119,7 @@ fn told(number: u64, became: Became) -> (StatusCode, Value) {
 
 impl Inner {
     /// The token of a request, if it may ask for checkpoints.
-    fn may_ask(&self, headers: &HeaderMap) -> Result<&TokenSettings, Refused> {
+    fn may_ask(&self, headers: &HeaderMap) -> Result<Arc<TokenSettings>, Refused> {
         let token = self.token(headers)?;
         if !token.checkpoint {
             let detail = "this token may not ask for checkpoints; one with `checkpoint = true` may";
