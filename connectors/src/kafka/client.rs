@@ -142,8 +142,9 @@ fn reason(message: &str) -> &str {
 /// What is said where the brokers refuse the group: nothing needs it, and the log is quiet with it.
 fn group_refused() -> String {
     format!(
-        "GroupAuthorizationFailed: no right on the consumer group `{GROUP}`. It is not joined, and the job goes on without it; to be rid of \
-         this line add an ACL: `kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:NAME --operation Read --group {GROUP}`"
+        "GroupAuthorizationFailed: no right on the consumer group `{GROUP}`, or the one with `topics.prefix` before that. None is joined, and the \
+         job goes on without it; to be rid of this line add an ACL: `kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:NAME \
+         --operation Read --group {GROUP}`, and the same with the prefix"
     )
 }
 
