@@ -78,7 +78,10 @@ impl Desk {
             .args(arguments)
             .current_dir(self.0.path())
             .env("RISKFLOW_LOG", "info");
-        command.args(["--set", "http.enabled=false"]);
+        // What makes input has no settings.
+        if arguments.first() != Some(&"generate") {
+            command.args(["--set", "http.enabled=false"]);
+        }
         command
     }
 
