@@ -151,6 +151,7 @@ else
     wait "${processes[0]}" || status=$?
     it "one of them is killed: the other ends with exit code 1" test "$status" = 1
     start 1
+    # Not for anything to happen: that they begin apart is what is tried.
     sleep 1
     start 0
     it "started again, one a second later: both live" all_live

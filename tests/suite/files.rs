@@ -271,6 +271,7 @@ fn parquet_of_a_job_that_is_killed_is_a_part() {
         let until = Instant::now() + Duration::from_secs(60);
         while !part(out).exists() {
             assert!(Instant::now() < until, "no row of an asset is written");
+            // Another process writes, and a folder tells nobody: the sleep is only between two looks.
             std::thread::sleep(Duration::from_millis(20));
         }
         child

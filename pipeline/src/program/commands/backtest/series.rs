@@ -238,6 +238,7 @@ fn results(settings: &Settings, datastream: &Datastream) -> Result<Results> {
         })?;
         match polled {
             Polled::Ended => break,
+            // The end is known, and is not at hand yet: Kafka tells nobody when, so it is asked again.
             Polled::Idle | Polled::Blocked => std::thread::sleep(std::time::Duration::from_millis(20)),
             Polled::More => {}
         }

@@ -73,7 +73,14 @@ impl Decided {
         let mut goes_on = true;
         match fs::read_to_string(&mark) {
             Ok(text) => {
-                if let Some(before) = text.lines().find_map(|line| serde_json::from_str::<Self>(line).ok()) {
+                // A log of before arguments were kept has none; one that cannot be read is no such log.
+                if let Some(line) = text.lines().find(|line| line.starts_with('{')) {
+                    let before: Self = serde_json::from_str(line).with_context(|| {
+                        format!(
+                            "`{}` does not say what began here; replay to another place",
+                            mark.display()
+                        )
+                    })?;
                     before.is_that_of(self, &folder.display().to_string())?;
                     return Ok(true);
                 }
