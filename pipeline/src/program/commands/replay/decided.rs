@@ -172,6 +172,18 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_mark_is_named_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        assert!(!decided(&[], None).keep_in_log(&log).unwrap());
+        let damaged = format!("{WORDS}\n{{\"arguments\":\n");
+        fs::write(log.join(MARK), &damaged).unwrap();
+        let error = decided(&[], None).keep_in_log(&log).unwrap_err();
+        assert!(error.to_string().contains("does not say what began here"), "{error:#}");
+        assert_eq!(fs::read_to_string(log.join(MARK)).unwrap(), damaged);
+    }
+
+    #[test]
     fn what_decides_nothing_may_differ_and_all_else_is_named_with_both_values() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
