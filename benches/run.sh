@@ -12,6 +12,8 @@ run="benches/runs/$(date -u +%Y-%m-%d).md"
     target/release/storm
     printf '\n## Replay\n\n'
     target/release/replay
+    printf '\n## Rule sets\n\n'
+    target/release/sets
     printf '\n## One sensor, one rule\n\n'
     target/release/curves
     printf '\n## Latency\n\n'

@@ -13,6 +13,7 @@ mod written;
 mod secret;
 mod check;
 mod meet;
+mod sets;
 mod unit;
 
 pub mod packs;
@@ -20,11 +21,12 @@ pub mod packs;
 pub use meet::{GivenProblem, Located, Met, Regional, Unmatched, Watching, given_by_asset, given_by_region, meet};
 pub use plan::{
     Border, Bound, Calendar, CalendarUnit, Comparison, Condition, Days, During, Feature, FeatureKind, Given, Givers,
-    LevelPlan, Limit, Merged, Operator, PairProblem, Reports, Role, Rule, RuleWarning, Scaled, Thresholds, Whose,
-    unit_of_feature,
+    InSets, LevelPlan, Limit, Merged, Operator, PairProblem, Place, Reports, Role, Rule, RuleWarning, Scaled, Standing,
+    Thresholds, Whose, unit_of_feature,
 };
 pub use record::InputRecord;
 pub use secret::{Secret, WrittenSecret};
+pub use sets::{Resolved, resolve};
 pub use settings::{
     ActionSettings, Capabilities, CaseSettings, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings,
     EpochSettings, FileFormat, FileInput, FilesOutput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings,

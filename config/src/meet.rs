@@ -357,16 +357,34 @@ fn given_problems<'a>(
     selects: impl Fn(&Rule) -> bool,
 ) -> impl Iterator<Item = (Id<RuleRecord>, GivenProblem)> {
     thresholds.iter().flat_map(move |(id, given)| {
-        let problems = match rules.clone().find(|rule| rule.record.id == *id) {
-            None => vec![GivenProblem::RuleMissing],
-            Some(rule) if !selects(rule) => vec![GivenProblem::NotSelected],
-            Some(rule) => {
+        let problems = match of_live(rules.clone(), id) {
+            Named::Nothing => vec![GivenProblem::RuleMissing],
+            Named::Candidate => Vec::new(),
+            Named::Live(rule) if !selects(rule) => vec![GivenProblem::NotSelected],
+            Named::Live(rule) => {
                 let unknown = rule.unknown(given).cloned();
                 unknown.map(|key| GivenProblem::NamesNothing { key }).collect()
             }
         };
         problems.into_iter().map(|problem| (Id::new(id.clone()), problem))
     })
+}
+
+/// What a name that a threshold is for leads to.
+enum Named<'a> {
+    Nothing,
+    Live(&'a Rule),
+    /// Candidates have such a rule, and the live set has none.
+    Candidate,
+}
+
+fn of_live<'a>(rules: impl Iterator<Item = &'a Rule> + Clone, id: &Text) -> Named<'a> {
+    let mut named = rules.filter(|rule| rule.record.id == *id);
+    match named.clone().find(|rule| rule.is_live()) {
+        Some(rule) => Named::Live(rule),
+        None if named.next().is_some() => Named::Candidate,
+        None => Named::Nothing,
+    }
 }
 
 /// Whether a rule watches a datastream on this asset.
@@ -382,7 +400,8 @@ fn selects(rule: &Rule, datastream: &Datastream, asset: &Asset, located: &Locate
     )
 }
 
-/// What the rules, in the order of their identifiers, come to for a datastream and its asset's row.
+/// What the rules, in the order of their identifiers, come to for a datastream and its asset's row. Of those that only candidates have
+/// nothing is unmatched.
 #[must_use]
 pub fn meet<'a>(
     rules: impl ExactSizeIterator<Item = &'a Rule> + Clone,
@@ -402,17 +421,22 @@ pub fn meet<'a>(
     }
     let selects = |rule: &Rule| selects(rule, datastream, asset, located);
     let givers = givers(datastream, (asset, located), regional);
+    let mut is_watched = false;
     for (position, rule) in rules.clone().enumerate().filter(|(_, rule)| selects(rule)) {
+        is_watched |= rule.is_live();
         let id = &rule.record.id;
         let given = givers
             .iter()
             .filter_map(|(whose, given)| Some((*whose, given.get(id)?)));
-        let merged = rule.merge(&given.collect::<Vec<_>>(), &datastream.unit);
-        met.unmatched
-            .extend(merged.problems.into_iter().map(|problem| Unmatched::Pair {
+        let adjust = rule.adjust(&datastream.observed_property);
+        let merged = rule.merge_adjusted(&given.collect::<Vec<_>>(), &datastream.unit, adjust);
+        if rule.is_live() {
+            let problems = merged.problems.into_iter();
+            met.unmatched.extend(problems.map(|problem| Unmatched::Pair {
                 rule: Id::new(id.clone()),
                 problem,
             }));
+        }
         met.rules.push(Watching {
             rule: position,
             thresholds: merged.thresholds,
@@ -420,15 +444,15 @@ pub fn meet<'a>(
             givers: merged.givers,
         });
     }
-    if met.rules.is_empty() {
+    if !is_watched {
         met.unmatched.push(Unmatched::NoRule);
     }
     for (id, _) in datastream.thresholds.iter() {
         let rule = || Id::new(id.clone());
-        match rules.clone().find(|rule| rule.record.id == *id) {
-            None => met.unmatched.push(Unmatched::RuleMissing { rule: rule() }),
-            Some(found) if !selects(found) => met.unmatched.push(Unmatched::NotSelected { rule: rule() }),
-            Some(_) => {}
+        match of_live(rules.clone(), id) {
+            Named::Nothing => met.unmatched.push(Unmatched::RuleMissing { rule: rule() }),
+            Named::Live(found) if !selects(found) => met.unmatched.push(Unmatched::NotSelected { rule: rule() }),
+            Named::Live(_) | Named::Candidate => {}
         }
     }
     met

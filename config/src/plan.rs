@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::{Adjust, parts as parts_of};
 use riskflow_model::{Domain, Key, Level, RegionCode, Text};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -20,12 +21,14 @@ mod lint;
 mod merge;
 mod possible;
 mod scaled;
+mod standing;
 
 pub use during::{Days, During};
 pub use feature::{Calendar, CalendarUnit, Feature, FeatureKind, unit_of_feature};
 pub use lint::{Reports, RuleWarning};
 pub use merge::{Given, Givers, Merged, PairProblem, Whose};
 pub use scaled::{Border, Limit, Scaled};
+pub use standing::{InSets, Place, Standing};
 
 /// A checked rule. Cheap to clone; equal and ordered by what was written, through a fingerprint.
 #[derive(Clone)]
@@ -57,6 +60,8 @@ pub struct Checked {
     pub levels: Vec<LevelPlan>,
     /// The longest window of any feature, rounded up to the pane, milliseconds.
     pub reach: i64,
+    /// What it is in the sets that have it; `None` where there is the live set only.
+    pub sets: Option<Arc<InSets>>,
     /// Whether it is the rule for datastreams that report on events.
     pub on_event: bool,
     /// The same rule for datastreams that report on events, where it makes a difference to these.
@@ -217,7 +222,7 @@ impl Rule {
     /// A rule of which only the name is known: equal to the one with this fingerprint, but it selects nothing and knows no
     /// level. It stands in for that one until it comes.
     #[must_use]
-    pub fn named(id: Text, fingerprint: Key, condition: Key) -> Self {
+    pub fn named(id: Text, fingerprint: Key, condition: Key, sets: Option<Arc<InSets>>) -> Self {
         Self(Arc::new(Checked {
             record: RuleRecord::named(id),
             fingerprint,
@@ -230,9 +235,114 @@ impl Rule {
             thresholds: Thresholds::from([]),
             levels: Vec::new(),
             reach: 0,
+            sets,
             on_event: false,
             for_events: None,
         }))
+    }
+
+    /// The same rule as one of sets: its identifier is what it is called in them. It sees results adjusted.
+    #[must_use]
+    pub fn in_sets(&self, standing: Arc<Standing>, adjust: Vec<Adjust>) -> Self {
+        let texts = standing.places().map(|place| (place, self.text()));
+        self.within(&Arc::new(InSets {
+            written: self.written().clone(),
+            texts: texts.collect(),
+            standing,
+            adjust,
+        }))
+    }
+
+    /// The same rule as one that several sets have, each in words of its own; how results are adjusted stands in the thresholds.
+    #[must_use]
+    pub fn joined(&self, standing: Arc<Standing>, texts: Vec<(Place, Key)>) -> Self {
+        self.within(&Arc::new(InSets {
+            written: self.written().clone(),
+            texts,
+            standing,
+            adjust: Vec::new(),
+        }))
+    }
+
+    fn within(&self, sets: &Arc<InSets>) -> Self {
+        let more = serde_json::to_string(&**sets).expect("what it is in sets is plain data");
+        let fingerprint = Key::of_parts(&[&more, "in sets"]);
+        let id: Text = parts_of(&sets.written).1.into();
+        let within = |checked: &Checked| Checked {
+            record: RuleRecord {
+                id: id.clone(),
+                ..checked.record.clone()
+            },
+            fingerprint,
+            sets: Some(Arc::clone(sets)),
+            for_events: None,
+            ..checked.clone()
+        };
+        let for_events = self.0.for_events.as_deref().map(|checked| Arc::new(within(checked)));
+        Self(Arc::new(Checked {
+            for_events,
+            ..within(&self.0)
+        }))
+    }
+
+    /// The hash of what was written, by the first of its sets.
+    fn text(&self) -> Key {
+        let first = self.sets.as_ref().and_then(|sets| sets.texts.first());
+        first.map_or(self.fingerprint, |(_, text)| *text)
+    }
+
+    /// The hash of what was written by each set that has it.
+    #[must_use]
+    pub fn texts(&self) -> Vec<(Place, Key)> {
+        match &self.sets {
+            Some(sets) => sets.texts.clone(),
+            None => vec![(Place::Live, self.fingerprint)],
+        }
+    }
+
+    /// Whether the same was written: by a set that has both, or else by the first of each.
+    #[must_use]
+    pub fn is_written_as(&self, other: &Self) -> bool {
+        let (one, other) = (self.texts(), other.texts());
+        let of = |place: &Place| one.iter().find(|(known, _)| known == place);
+        let both = other.iter().find_map(|(place, text)| Some((of(place)?.1, *text)));
+        let firsts = || Some((one.first()?.1, other.first()?.1));
+        both.or_else(firsts).is_none_or(|(one, other)| one == other)
+    }
+
+    /// In which sets it stands.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        static ALONE: Standing = Standing::alone();
+        self.sets.as_ref().map_or(&ALONE, |sets| &*sets.standing)
+    }
+
+    /// Whether the live set has it.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.standing().live
+    }
+
+    /// Its identifier as written, with its set.
+    #[must_use]
+    pub fn written(&self) -> &Text {
+        self.sets.as_ref().map_or(&self.record.id, |sets| &sets.written)
+    }
+
+    /// What it sees in the place of the results of a property, where these are not as they came.
+    #[must_use]
+    pub fn adjust(&self, property: &str) -> Option<&Adjust> {
+        let adjust = &self.sets.as_ref()?.adjust;
+        adjust.iter().find(|adjust| *adjust.observed_property == *property)
+    }
+
+    /// Whether all of its features can see what is adjusted so: what adds up can't where something is added.
+    #[must_use]
+    pub fn may_adjust(&self, adjust: &Adjust) -> bool {
+        let property = self.record.select.observed_property.as_ref();
+        let concerns = property.is_none_or(|property| *property == adjust.observed_property);
+        let sums = || self.features.iter().any(|feature| feature.kind.adds_up());
+        !concerns || adjust.add.0 == 0.0 || !sums()
     }
 
     /// The rule for datastreams that report on events: equal to this one, but for its condition where it asks for what adds up.
@@ -464,20 +574,22 @@ impl std::hash::Hash for Rule {
     }
 }
 
-/// As the JSON that was written, and whether it is for what reports on events: a rule is rebuilt by checking it again.
+/// As the JSON that was written, whether it is for what reports on events, and what it is in sets: a rule is rebuilt by checking it again.
 impl Serialize for Rule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let json = serde_json::to_string(&self.record).map_err(serde::ser::Error::custom)?;
-        (json, self.on_event).serialize(serializer)
+        (json, self.on_event, &self.sets).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Rule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // One that was accepted is written out in full here: that may be more bytes than were given.
-        let (json, on_event) = <(String, bool)>::deserialize(deserializer)?;
+        type Written = (String, bool, Option<Arc<InSets>>);
+        let (json, on_event, sets) = Written::deserialize(deserializer)?;
         let record = serde_json::from_str(&json).map_err(de::Error::custom)?;
         let rule = Self::check(record).map_err(de::Error::custom)?;
+        let rule = sets.map_or(rule.clone(), |sets| rule.within(&sets));
         Ok(if on_event { rule.on_events() } else { rule })
     }
 }

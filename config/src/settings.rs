@@ -531,6 +531,8 @@ pub struct TokenSettings {
     pub region: RegionCode,
     /// Whether it may archive with `override`.
     pub overrides: bool,
+    /// Whether it may say which rule set is live.
+    pub promote: bool,
 }
 
 /// Without the hash.
@@ -542,9 +544,13 @@ impl fmt::Debug for TokenSettings {
             unit,
             region,
             overrides,
+            promote,
             ..
         } = self;
-        write!(f, "token `{name}` ({role}, {unit:?}, {region}, override {overrides})")
+        write!(
+            f,
+            "token `{name}` ({role}, {unit:?}, {region}, override {overrides}, promote {promote})"
+        )
     }
 }
 

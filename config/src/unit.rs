@@ -8,6 +8,7 @@ use std::fmt;
 
 use octofhir_ucum::{Case, EvalResult, Number, SpecialKind, UnitExpr, evaluate, lookup_unit, parse_expression};
 use riskflow_model::Text;
+use riskflow_model::ruleset::Adjust;
 use serde::{Deserialize, Serialize};
 
 /// The most that a factor of a conversion may have above or below its line. Products of it with everything that it is multiplied
@@ -256,6 +257,24 @@ impl Conversion {
             Some(conversion) => Ok(Some(conversion)),
             None => Err(Mismatch::Inexact),
         }
+    }
+
+    /// The same of results that are adjusted before; and how many times smaller the parts are in which all is counted. `None` where
+    /// numbers would be too large.
+    #[must_use]
+    pub fn adjusted(self, adjust: &Adjust) -> Option<(Self, i128)> {
+        let multiply = i128::from(adjust.multiply.thousandths()?);
+        let add = i128::from(adjust.add.thousandths()?);
+        let times = 1000 / gcd(multiply, 1000);
+        let over = self.over.checked_mul(multiply * times / 1000)?;
+        let under = self.under.checked_mul(times)?;
+        let shift = self
+            .over
+            .checked_mul(add)?
+            .checked_add(self.shift)?
+            .checked_mul(times)?;
+        let fits = over > 0 && over <= MOST && under <= MOST && shift.abs() <= FARTHEST.checked_mul(under)?;
+        fits.then_some((Self { over, under, shift }, times))
     }
 
     /// A number in the other unit, for people: rounded to millionths.

@@ -12,14 +12,15 @@ use crate::json::Unreadable;
 use crate::log_row::{LogRecord, LogRow};
 use crate::observation::ObservationRecord;
 use crate::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Lateness, Notice, PastWarning, RegionRisk, ReportTotal, Response,
-    Stamped, Unmatched, WarningDelta, WarningState,
+    AssetRisk, CandidateDelta, CandidateState, CaseDelta, CaseState, DeadLetter, Lateness, Notice, PastWarning,
+    RegionRisk, ReportTotal, Response, SetDifference, SetState, Stamped, Unmatched, WarningDelta, WarningState,
 };
 use crate::output_row::{OutputRecord, OutputRow};
 use crate::progress::{ClosedEpoch, Progress};
 use crate::responsibility::{Duty, Plan, Unit, User};
 use crate::row::{Row, TableRecord};
 use crate::rule::RuleRecord;
+use crate::ruleset::RuleSet;
 use crate::schema;
 use crate::topic::{Record, Shape, Spec, Topic};
 
@@ -54,6 +55,7 @@ catalogue! {
     IN_REPORT: table::<Report>();
     IN_INCIDENT: table::<Incident>();
     IN_MAINTENANCE: table::<Maintenance>();
+    IN_RULESET: table::<RuleSet>();
     IN_OBSERVATION: input::<ObservationRecord<'static>>();
     IN_ACTION: input::<Action>();
     IN_FORECAST: log::<Forecast>();
@@ -71,6 +73,10 @@ catalogue! {
     MAINTENANCE_TOTAL: output::<MaintenanceTotal>();
     WARNING_HISTORY: output::<PastWarning>();
     LATENESS: output::<Lateness>();
+    CANDIDATE_STATE: output::<CandidateState>();
+    CANDIDATE_DELTA: output::<CandidateDelta>();
+    RULESET_DIFFERENCE: output::<SetDifference>();
+    RULESET: output::<SetState>();
     EPOCH: internal::<ClosedEpoch>();
     PROGRESS: internal::<Progress>();
 }
@@ -218,6 +224,7 @@ mod tests {
 11 in.report VersionedTable id
 12 in.incident VersionedTable id
 13 in.maintenance VersionedTable id
+14 in.ruleset InputTable id
 256 in.observation InputLog datastream
 257 in.action InputLog warning
 258 in.forecast InputLog datastream
@@ -235,6 +242,10 @@ mod tests {
 523 out.maintenance.total OutputTable region/kind
 524 out.warning.history OutputTable id
 525 out.lateness OutputTable region/category
+526 out.candidate.state OutputTable id
+527 out.candidate.delta OutputLog id
+528 out.ruleset.difference OutputTable set/rule/asset
+529 out.ruleset OutputTable set
 1022 out.epoch InternalLog epoch
 1023 out.progress Internal epoch
 ";

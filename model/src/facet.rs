@@ -38,11 +38,13 @@ pub enum Filter {
     Least,
     /// Rows of a kind.
     Kind,
+    /// Rows of a rule set.
+    Set,
 }
 
 impl Filter {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Within,
         Self::Tier,
         Self::Domain,
@@ -52,6 +54,7 @@ impl Filter {
         Self::Step,
         Self::Least,
         Self::Kind,
+        Self::Set,
     ];
 
     /// The name of the parameter.
@@ -67,6 +70,7 @@ impl Filter {
             Self::Step => "step",
             Self::Least => "least",
             Self::Kind => "kind",
+            Self::Set => "set",
         }
     }
 }
@@ -92,4 +96,6 @@ pub struct Facets<'a> {
     pub level: Option<Level>,
     /// Its kind.
     pub kind: Option<&'a str>,
+    /// Its rule set.
+    pub set: Option<&'a str>,
 }

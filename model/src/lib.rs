@@ -42,6 +42,7 @@ pub mod output;
 pub mod progress;
 pub mod responsibility;
 pub mod rule;
+pub mod ruleset;
 pub mod schema;
 pub mod topic;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Millis;
 
+mod candidate;
 mod case;
 mod dead_letter;
 mod history;
@@ -17,6 +18,7 @@ mod total;
 mod unmatched;
 mod warning;
 
+pub use candidate::{CandidateDelta, CandidateState, DifferenceKind, Open, SetDifference, SetState};
 pub use case::{
     Basis, By, CaseCounts, CaseDelta, CaseEvent, CaseEventKind, CaseState, CaseStep, CaseTimes, Escalation, Note,
     Obligation, People, Refusal, TaskState,

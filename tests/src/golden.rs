@@ -112,6 +112,8 @@ struct Step {
     cases: BTreeMap<String, Value>,
     responses: BTreeMap<String, Value>,
     case_deltas: Option<Vec<String>>,
+    /// Deltas of candidates, listed in full where any are.
+    candidates: Option<Vec<String>>,
     notices: Option<Vec<String>>,
     /// The sentences of the notices, in both languages.
     texts: Option<Vec<String>>,
@@ -294,6 +296,14 @@ impl Case {
 
 /// The identifier of a case as it is named here.
 fn case_id(name: &str) -> String {
+    // A warning of a candidate: `strict:rule/asset@since`.
+    if let Some((set, (about, since))) = name
+        .split_once(':')
+        .and_then(|(set, rest)| Some((set, rest.split_once('@')?)))
+        && let (Some((rule, asset)), Ok(since)) = (about.split_once('/'), since.parse())
+    {
+        return Key::of_parts(&[set, rule, asset, &seconds(since).to_string()]).to_string();
+    }
     if let Some((first, run)) = name.split_once(" of ") {
         return format!("{}@{}", case_id(first), case_id(run));
     }

@@ -21,12 +21,14 @@ mod forecast;
 mod long;
 mod people;
 mod permit;
+mod sets;
 mod tally;
 mod twins;
 
 pub use calendar::{days, days_to_come, semantics_of_days};
 pub use long::long;
 pub use people::semantics;
+pub use sets::with_sets;
 pub use tally::Tally;
 pub use twins::twins;
 

@@ -15,16 +15,17 @@ use riskflow_model::forecast::Forecast;
 use riskflow_model::id::{RuleOrLimit, Run};
 use riskflow_model::observation::{Observation, Op, Reading};
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, PastWarning, Reason, RegionRisk, ReportTotal,
-    Response, Unmatched, WarningDelta, WarningState,
+    AssetRisk, CandidateDelta, CaseDelta, CaseState, Cause, DeltaKind, Notice, Origin, PastWarning, Reason, RegionRisk,
+    ReportTotal, Response, Unmatched, WarningDelta, WarningState,
 };
 use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::RuleSet;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Id, Key, Level, Millis, Row, Shared, Text};
 use serde_json::Value;
 
 use crate::oracle::calendar::City;
-use crate::oracle::entry::{Entry, Saying, Stream, alike, selects, sense, wanted};
+use crate::oracle::entry::{Saying, Stream, selects, sense};
 use crate::oracle::level::{Track, level_at};
 use crate::oracle::permit::{Permits, Permitted};
 use crate::oracle::place::Places;
@@ -52,6 +53,7 @@ mod region;
 mod report;
 mod response;
 mod run;
+mod sets;
 pub mod standalone;
 mod table;
 mod timeline;
@@ -60,6 +62,7 @@ mod unmatched;
 mod walk;
 
 pub use notice::bare;
+pub use sets::ToldOfSet;
 
 /// What is visible after an epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,6 +83,8 @@ pub struct Expected {
     pub others: BTreeMap<Topic, BTreeMap<Text, Value>>,
     /// What happened in the epoch.
     pub deltas: BTreeSet<Told>,
+    /// What happened to warnings of candidates.
+    pub candidate_deltas: BTreeSet<ToldOfSet>,
     /// The runs of the warnings to which anything happened that were open, or are.
     pub runs: BTreeMap<Id<WarningState>, Id<Run>>,
     /// Cases by identifier.
@@ -116,6 +121,22 @@ pub struct Told {
 }
 
 impl Told {
+    /// Of a delta of a candidate.
+    #[must_use]
+    pub fn of_set(delta: &CandidateDelta) -> ToldOfSet {
+        let told = Self {
+            id: Id::new(delta.id.text().clone()),
+            kind: delta.kind,
+            cause: delta.cause,
+            rule: delta.rule.widen(),
+            asset: delta.asset.clone(),
+            since: delta.since,
+            at: delta.at,
+            levels: (delta.from, delta.to),
+        };
+        (delta.set.text().clone(), told)
+    }
+
     /// Of a delta of the stream.
     #[must_use]
     pub fn of(delta: &WarningDelta) -> Self {
@@ -160,7 +181,14 @@ pub struct Oracle {
     regions: Table<Region>,
     assets: Table<Asset>,
     datastreams: Table<Datastream>,
+    /// As written.
     rules: BTreeMap<Key, Rule>,
+    sets: Table<RuleSet>,
+    /// The places that there are now.
+    in_force: BTreeSet<sets::Place>,
+    /// What is looked at just now, where it is a candidate.
+    set: Option<Text>,
+    candidates: BTreeMap<Text, sets::Candidate>,
     streams: BTreeMap<Key, Stream>,
     permits: Permits,
     reports: Reports,
@@ -189,6 +217,10 @@ impl Oracle {
             assets: Table::default(),
             datastreams: Table::default(),
             rules: BTreeMap::new(),
+            sets: Table::default(),
+            in_force: BTreeSet::new(),
+            set: None,
+            candidates: BTreeMap::new(),
             streams: BTreeMap::new(),
             permits: Permits::default(),
             reports: Reports::default(),
@@ -224,7 +256,10 @@ impl Oracle {
         }
         self.know(now, &mut expected);
         let places = Places::of(&self.regions);
-        let mut entry_causes = self.specify(now, &places);
+        let sets = sets::sets(&self.rules, &self.sets, self.semantics.time.retain.0);
+        self.in_force = sets.keys().cloned().collect();
+        let mut of_places = self.specify(now, &places, &sets);
+        let mut entry_causes = of_places.remove(&None).unwrap_or_default();
         for (origin, record) in &records {
             if let InputRecord::Observation(observation) = record {
                 self.observe(now, *origin, observation, &mut causes, &mut expected);
@@ -237,7 +272,8 @@ impl Oracle {
                 self.foresee(now, *origin, forecast, &mut causes, &mut expected);
             }
         }
-        let mut levels = self.evaluate(now);
+        let mut of_sets = self.evaluate(now);
+        let mut levels = of_sets.remove(&None).unwrap_or_default();
         let Permitted {
             levels: permitted,
             entries,
@@ -254,11 +290,18 @@ impl Oracle {
         expected.others = self.standalone.iter().map(|one| one.rows(&places)).collect();
         self.lateness.step(now, &expected.deltas, &self.assets);
         expected.others.insert(Topic::LATENESS, self.lateness.rows());
+        self.candidates(now, of_sets, (&of_places, &causes), &mut expected);
         expected.others.retain(|_, rows| !rows.is_empty());
         let tables = unmatched::Tables {
             assets: &self.assets,
             datastreams: &self.datastreams,
-            rules: &self.rules,
+            rules: &sets[&None].rules,
+            others: sets
+                .iter()
+                .filter_map(|(place, of_set)| place.as_ref().map(|_| &of_set.rules))
+                .collect(),
+            written: &self.rules,
+            of_sets: sets.values().map(|of_set| &of_set.written).collect(),
             regions: &self.regions,
             places: &places,
         };
@@ -272,6 +315,7 @@ impl Oracle {
         self.regions.apply(topic, key, row);
         self.assets.apply(topic, key, row);
         self.datastreams.apply(topic, key, row);
+        self.sets.apply(topic, key, row);
         if topic == Topic::IN_RULE.id() {
             let rule = row.and_then(|row| row.downcast_ref::<RuleRecord>());
             match rule {
@@ -304,99 +348,6 @@ impl Oracle {
                 }
             }
         }
-    }
-
-    /// Entries as of now; for each that came, went or is another, why.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "the rules of docs/semantics.md, one after the other"
-    )]
-    fn specify(&mut self, now: i64, places: &Places) -> BTreeMap<Member, Cause> {
-        let mut causes = BTreeMap::new();
-        // A datastream that is not known any more has lost its entries; its rows are gone.
-        for member in self.levels.keys() {
-            if let Watched::Datastream(datastream) = &member.2
-                && !self.datastreams.contains_key(&datastream.key())
-            {
-                causes.insert(member.clone(), Cause::BaseChange);
-            }
-        }
-        for (key, stream) in &mut self.streams {
-            let datastream = self.datastreams[key].clone();
-            let asset = self.assets.get(&datastream.asset.key()).cloned();
-            let rows = asset.map(|asset| {
-                let chain = places.chain(&asset.region.to_string());
-                (datastream.clone(), asset, chain)
-            });
-            let wanted = wanted(rows.as_ref(), &self.rules, &self.regions);
-            let same = wanted.len() == stream.entries.len()
-                && wanted
-                    .iter()
-                    .all(|(id, entry)| stream.entries.get(id).is_some_and(|old| alike(old, entry)));
-            let same_rows = rows == stream.rows;
-            stream.rows = rows;
-            if stream.sense != sense(&datastream) {
-                stream.limit(now, &self.semantics);
-                stream.sense = sense(&datastream);
-            }
-            if same {
-                for (id, entry) in wanted {
-                    stream.entries.entry(id).and_modify(|old| old.rule = entry.rule);
-                }
-                continue;
-            }
-            stream.limit(now, &self.semantics);
-            let came_or_went = if same_rows {
-                Cause::RuleChange
-            } else {
-                Cause::BaseChange
-            };
-            let mut next = BTreeMap::new();
-            for (id, entry) in wanted {
-                let old = stream.entries.remove(&id);
-                let watched = Watched::Datastream(datastream.id.clone());
-                let member = (id.widen(), entry.asset.clone(), watched.clone());
-                match old {
-                    Some(old) if alike(&old, &entry) => {
-                        let rule = entry.rule;
-                        next.insert(id, Entry { rule, ..old });
-                    }
-                    old => {
-                        let cause = match &old {
-                            Some(old) if old.rule != entry.rule => Cause::RuleChange,
-                            Some(_) => Cause::BaseChange,
-                            None => came_or_went,
-                        };
-                        let floor = stream.floor.unwrap_or(i64::MIN);
-                        let mut left = None;
-                        if let Some(old) = old {
-                            if old.asset == entry.asset {
-                                let seen = old.seen(&stream.sensed);
-                                let watched = old.watched(&seen, &self.city);
-                                left = Some(level::left(&watched, floor, &entry.rule, &entry.thresholds));
-                            }
-                            causes.insert((id.widen(), old.asset, watched), cause);
-                        }
-                        causes.insert(member, cause);
-                        let heard = stream.heard;
-                        next.insert(
-                            id,
-                            Entry {
-                                floor,
-                                heard,
-                                left,
-                                ..entry
-                            },
-                        );
-                    }
-                }
-            }
-            for (id, old) in std::mem::replace(&mut stream.entries, next) {
-                let watched = Watched::Datastream(datastream.id.clone());
-                causes.insert((id.widen(), old.asset, watched), came_or_went);
-            }
-        }
-        causes
     }
 
     fn observe(
@@ -487,10 +438,15 @@ impl Oracle {
         }
     }
 
-    fn evaluate(&mut self, now: i64) -> Levels {
-        let mut levels = Levels::new();
-        for (key, stream) in &mut self.streams {
-            for (id, entry) in &mut stream.entries {
+    /// The levels of each place.
+    fn evaluate(&self, now: i64) -> BTreeMap<sets::Place, Levels> {
+        let mut levels: BTreeMap<sets::Place, Levels> = BTreeMap::new();
+        for (key, stream) in &self.streams {
+            let entries = stream.entries.iter();
+            let entries =
+                entries.flat_map(|(place, entries)| entries.iter().map(move |(id, entry)| (place, id, entry)));
+            for (place, id, entry) in entries {
+                let levels = levels.entry(place.clone()).or_default();
                 let seen = entry.seen(&stream.sensed);
                 let watched = entry.watched(&seen, &self.city);
                 let track = level::track(&watched, now);

@@ -119,6 +119,7 @@ impl Desk {
             unit: Some(format!("unit-{region}")),
             region: region.parse().unwrap(),
             overrides: name == "city",
+            promote: name == "city",
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
         let settings = HttpSettings {
@@ -132,8 +133,12 @@ impl Desk {
             horizon: Duration(86_400_000),
             max_future: Duration(60_000),
         };
-        let way_in = way_in.map(|to| WayIn { to, times });
-        let server = Server::start(&settings, capabilities, handles.clone(), way_in).unwrap();
+        let way_in = way_in.map(|to| WayIn {
+            to,
+            rule_sets: None,
+            times,
+        });
+        let server = Server::start(&settings, capabilities, handles.clone(), way_in, None).unwrap();
         Self {
             folder,
             handles,

@@ -19,7 +19,7 @@ use riskflow_model::output::{
 use riskflow_model::topic::{Shape, Topic};
 use riskflow_model::{Key, Millis, OutputRecord};
 pub use riskflow_tests::history::semantics;
-use riskflow_tests::history::{Draw, Tally, days, days_to_come, history, long, semantics_of_days, twins};
+use riskflow_tests::history::{Draw, Tally, days, days_to_come, history, long, semantics_of_days, twins, with_sets};
 use riskflow_tests::oracle::{Expected, Oracle, Told, bare};
 
 mod arrival;
@@ -62,6 +62,7 @@ impl Visible {
         let notices: Vec<Notice> = output.log().map(bare).collect();
         expected.notices = once(notices.iter());
         expected.deltas = output.log().map(Told::of).collect();
+        expected.candidate_deltas = output.log().map(Told::of_set).collect();
         assert_eq!(
             expected.deltas.len(),
             output.log::<WarningDelta>().count(),
@@ -91,6 +92,8 @@ fn is_other(topic: Topic) -> bool {
         Topic::RESPONSE,
         Topic::REPORT_TOTAL,
         Topic::UNMATCHED,
+        // Its sentences the oracle does not know.
+        Topic::RULESET,
     ];
     topic.shape() == Shape::OutputTable && !typed.contains(&topic)
 }
@@ -162,6 +165,7 @@ fn compare(stream: &Expected, batch: &Expected) -> Option<String> {
             (stream.deltas != batch.deltas)
                 .then(|| format!("deltas\n  stream: {:#?}\n  batch:  {:#?}", stream.deltas, batch.deltas))
         })
+        .or_else(|| apart("candidate deltas", &stream.candidate_deltas, &batch.candidate_deltas))
         .or_else(|| differences("history", &stream.history, &batch.history))
         .or_else(|| apart("case deltas", &stream.case_deltas, &batch.case_deltas))
         .or_else(|| differences("cases", &stream.cases, &batch.cases))
@@ -447,6 +451,38 @@ fn equal(seed: u64, semantics: Semantics, history: Vec<EpochInput>, workers: usi
         "RISKFLOW_SEED={seed}, {workers} workers: {difference}\nsmallest history that fails:\n{small:#?}\nits rules:\n{}\n{of_small:?}",
         rules.join("\n")
     );
+}
+
+/// Candidates, their edits, promotions and demotions: what each set would warn of, and how that differs from what is live.
+#[test]
+fn rule_sets_equal_the_batch() {
+    let mut told = 0;
+    let (mut kinds, mut causes) = (BTreeSet::new(), BTreeSet::new());
+    // Each set is a batch of its own for the oracle, so a part of them is as dear.
+    for seed in histories().step_by(4) {
+        let workers = [1, 2, 4][(seed % 3) as usize];
+        let history = with_sets(seed, history(seed, 30 + (seed % 40) as usize));
+        equal(seed, semantics(), history.clone(), workers, &mut Reached::default());
+        let mut oracle = Oracle::new(semantics());
+        for input in &history {
+            let expected = oracle.step(input);
+            let differences = expected.others.get(&Topic::RULESET_DIFFERENCE).into_iter().flatten();
+            kinds.extend(differences.map(|(_, row)| row["kind"].to_string()));
+            causes.extend(
+                expected
+                    .candidate_deltas
+                    .iter()
+                    .map(|(_, told)| (told.kind, told.cause)),
+            );
+        }
+        told += 1;
+    }
+    if told >= 100 {
+        assert_eq!(kinds.len(), 4, "sets differ in these ways only: {kinds:?}");
+        for kind in [DeltaKind::Raised, DeltaKind::Revised, DeltaKind::Withdrawn] {
+            assert!(causes.contains(&(kind, Cause::RuleChange)), "{kind:?} by no rule");
+        }
+    }
 }
 
 /// Weeks in cities of several time zones: hours and days of the calendar, times of the day, clocks that are changed.

@@ -64,6 +64,10 @@ impl Desk {
         path.to_str().unwrap().to_owned()
     }
 
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.path().join(name)).unwrap()
+    }
+
     fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
@@ -74,7 +78,10 @@ impl Desk {
             .args(arguments)
             .current_dir(self.0.path())
             .env("RISKFLOW_LOG", "info");
-        command.args(["--set", "http.enabled=false"]);
+        // What makes input has no settings.
+        if arguments.first() != Some(&"generate") {
+            command.args(["--set", "http.enabled=false"]);
+        }
         command
     }
 

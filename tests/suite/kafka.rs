@@ -69,11 +69,11 @@ pub fn create_topics(kafka: &Kafka) {
 }
 
 /// A running job; killed if the test fails before it ended.
-struct Job(Child);
+pub struct Job(pub Child);
 
 impl Job {
     /// Asks it to stop, as an operator would, and waits for the end.
-    fn stop(mut self) -> Option<i32> {
+    pub fn stop(mut self) -> Option<i32> {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.0.wait().unwrap().code()

@@ -134,10 +134,16 @@ impl World<'_> {
         // As many comparisons as a level may have.
         let comparison = |window: usize| json!({ "feature": "last", "window": format!("{}s", 60 + window), "op": ">=", "threshold": 9 });
         let any: Vec<Value> = (0..32).map(comparison).collect();
-        let rule = self.texts.id();
+        // In a rule's identifier `/` stands behind its set.
+        let rule = self.texts.id().replace('/', "-");
         let row = json!({ "id": rule, "version": u32::MAX, "name": self.texts.text(), "source": self.texts.text(),
             "select": { "observed_property": property }, "pane": "1s", "levels": { "red": { "when": { "any": any } } } });
         self.put(Topic::IN_RULE, &rule, &row);
+        // A candidate that warns as the live set does, and one that never warns.
+        let sets = [self.texts.id(), self.texts.id()].map(|id| id.replace('/', "-"));
+        for (set, base) in sets.iter().zip([Some("default"), None]) {
+            self.put(Topic::IN_RULESET, set, &json!({ "id": set, "base": base }));
+        }
     }
 
     fn people(&mut self) {

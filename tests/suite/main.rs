@@ -6,6 +6,7 @@
 )]
 
 mod actions;
+mod backtests;
 mod bad_input;
 mod batch_equals_stream;
 mod boundaries;
@@ -26,6 +27,7 @@ mod golden;
 mod kafka;
 mod limits;
 mod product;
+mod promotion;
 mod promtool;
 mod quiet;
 mod reading;

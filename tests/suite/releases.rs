@@ -17,8 +17,8 @@ use crate::restart::after_a_storm;
 /// The last release that changed the format of checkpoints.
 const RELEASE: &str = "0.4";
 
-/// Behind its last epoch: 2026-11-27T19:05:00Z.
-const MADE: i64 = 1_795_806_300_000;
+/// Behind its last epoch: 2026-11-27T22:57:00Z.
+const MADE: i64 = 1_795_820_220_000;
 
 fn archive(release: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/release-{release}.tar.gz"))

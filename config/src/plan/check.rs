@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use riskflow_model::rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord};
-use riskflow_model::{Key, Level, Number, Problems, duration, identifier, json};
+use riskflow_model::{Key, Level, Number, Problems, duration, identifier, json, ruleset};
 
 use super::feature::{Dimension, FEATURES};
 use super::ladder::out_of_order;
@@ -70,6 +70,7 @@ impl Rule {
             during: check.during,
             levels,
             reach,
+            sets: None,
             on_event: false,
             for_events: None,
         };
@@ -238,6 +239,7 @@ struct Check {
 impl Check {
     fn identity(&mut self, record: &RuleRecord) {
         self.identifier("id", &record.id);
+        self.set(&record.id);
         if record.version == 0 {
             self.problems.add("version", 0, "1 or more");
         }
@@ -250,6 +252,24 @@ impl Check {
                 self.identifier(&format!("{name}[{index}]"), text);
             }
         }
+    }
+
+    /// The set that its identifier names.
+    fn set(&mut self, id: &str) {
+        let Some((set, rule)) = id.split_once('/') else { return };
+        let give = if set == ruleset::DEFAULT {
+            format!("`{rule}`: rules of `{set}` are called without it")
+        } else if set == ruleset::LIVE || set.is_empty() {
+            "the name of a set before `/`; `live` is none".to_owned()
+        } else if rule.is_empty() || rule.contains('/') {
+            "`set/id`, with one `/`".to_owned()
+        } else {
+            // Blanks beside it are those of neither.
+            self.identifier("id", set);
+            self.identifier("id", rule);
+            return;
+        };
+        self.problems.add("id", format!("`{id}`"), give);
     }
 
     /// A text that is compared with others.

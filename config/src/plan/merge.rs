@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use riskflow_model::ruleset::Adjust;
 use riskflow_model::{Level, Number, RegionCode, Text, TextMap};
 use serde::{Deserialize, Serialize};
 
@@ -200,6 +201,17 @@ impl fmt::Display for PairProblem {
     }
 }
 
+/// The same bounds where all is counted in smaller parts.
+fn widened(bounds: &[Option<Wide>], times: i128) -> Vec<Option<Wide>> {
+    let widened = bounds.iter().map(|bound| {
+        bound.map(|Wide { on, off }| Wide {
+            on: on * times,
+            off: off * times,
+        })
+    });
+    widened.collect()
+}
+
 /// The thresholds for a rule in one row.
 pub type Given<'a> = (Whose, &'a TextMap<Number>);
 
@@ -215,6 +227,12 @@ impl Rule {
     /// Those that are given for the rule come nearest first; the datastream's own are in its unit.
     #[must_use]
     pub fn merge(&self, given: &[Given<'_>], unit: &str) -> Merged {
+        self.merge_adjusted(given, unit, None)
+    }
+
+    /// The same for results that are seen otherwise than they came: thresholds stay as they are.
+    #[must_use]
+    pub fn merge_adjusted(&self, given: &[Given<'_>], unit: &str, adjust: Option<&Adjust>) -> Merged {
         let mut problems = Vec::new();
         // Not to watch a sensor because of how its unit is spelled would be a limit that silently does not hold.
         let (given, conversion) = match self.conversion(unit) {
@@ -225,7 +243,7 @@ impl Rule {
                 (&given[own..], None)
             }
         };
-        let (thresholds, scaled, givers) = if given.is_empty() && conversion.is_none() {
+        let (thresholds, scaled, givers) = if given.is_empty() && conversion.is_none() && adjust.is_none() {
             (self.own(), None, None)
         } else {
             let factor = conversion.unwrap_or(Conversion::SAME);
@@ -234,11 +252,16 @@ impl Rule {
             if problems.iter().any(PairProblem::voids) {
                 (bounds, givers) = self.bounds(&[], factor, &mut Vec::new());
             }
-            let scaled = conversion.map(|conversion| Arc::new(Scaled::new(self, conversion, &bounds)));
+            let scaled = match adjust.and_then(|adjust| factor.adjusted(adjust)) {
+                Some((adjusted, times)) => Some(Scaled::new(self, adjusted, &widened(&bounds, times))),
+                None => conversion.map(|conversion| Scaled::new(self, conversion, &bounds)),
+            };
+            let scaled = scaled.map(Arc::new);
             (self.in_own_unit(&bounds, factor), scaled, givers)
         };
         // What is set in the rule itself was judged when the rule was checked.
-        if given.is_empty() && conversion.is_none() && thresholds.iter().any(Option::is_none) {
+        let judged = !given.is_empty() || conversion.is_some() || adjust.is_some();
+        if !judged && thresholds.iter().any(Option::is_none) {
             let (bounds, _) = self.bounds(&[], Conversion::SAME, &mut Vec::new());
             self.judge(&bounds, Conversion::SAME, &mut problems);
         }
@@ -567,5 +590,25 @@ mod tests {
             (vec![None, None], vec!["out_of_order", "unset"]),
             "the lower the worse"
         );
+    }
+
+    #[test]
+    fn results_are_adjusted_exactly_and_thresholds_stay() {
+        let rule = rule(r#"{"blue":{"when":{"feature":"last","window":"1h","op":">=","threshold":3}}}"#);
+        let limit = |multiply: f64, add: f64| {
+            let adjust = Adjust {
+                observed_property: "tide".into(),
+                multiply: Number(multiply),
+                add: Number(add),
+            };
+            let merged = rule.merge_adjusted(&[], "", Some(&adjust));
+            assert_eq!(merged.thresholds[0].unwrap().on, 3_000);
+            let [on, _] = merged.scaled.unwrap().limits[0].unwrap();
+            (on.over, on.under)
+        };
+        assert_eq!(limit(1.0, 0.3), (2_700, 1), "2.7 and what is above");
+        assert_eq!(limit(2.0, 0.0), (3_000, 2));
+        assert_eq!(limit(0.5, 1.0), (4_000, 1));
+        assert_eq!(limit(1.234, 0.0), (1_500_000, 617));
     }
 }

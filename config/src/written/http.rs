@@ -69,6 +69,9 @@ pub struct WrittenToken {
     /// Whether it may archive with `override`.
     #[serde(default, rename = "override")]
     pub overrides: bool,
+    /// Whether it may say which rule set is live.
+    #[serde(default)]
+    pub promote: bool,
 }
 
 impl Default for WrittenHttp {
@@ -215,6 +218,7 @@ impl Check {
             unit: written.unit.clone(),
             region: region?,
             overrides: written.overrides,
+            promote: written.promote,
         })
     }
 

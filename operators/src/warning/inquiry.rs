@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use riskflow_config::Place;
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::output::DeadLetter;
 use riskflow_model::rule::RuleRecord;
@@ -13,7 +14,7 @@ use riskflow_model::{Id, Key, Level, Millis};
 
 use crate::engine::{Diff, Fold as _};
 use crate::warning::lifecycle::Warning;
-use crate::warning::monitor::{Finding, Incoming, Look, Monitor, MonitorState};
+use crate::warning::monitor::{Finding, Incoming, Look, Monitor, MonitorState, Revision};
 use crate::warning::specification::Specification;
 
 /// Datastreams under the monitor.
@@ -91,7 +92,9 @@ impl Inquiry {
             match finding {
                 Finding::Revision(revision) => {
                     let of = (Id::new(revision.rule.clone()), Id::new(revision.asset.clone()));
-                    self.levels.entry(of).or_default().follow(*revision);
+                    if let Some(revision) = of_live(*revision) {
+                        self.levels.entry(of).or_default().follow(revision);
+                    }
                 }
                 Finding::DeadLetter(letter) => letters.push(*letter),
             }
@@ -121,6 +124,20 @@ impl Inquiry {
             since: Millis(*since),
         })
     }
+}
+
+/// What a revision says where only rules of the live set are asked: of moves that nothing counts any more.
+fn of_live(revision: Revision) -> Option<Revision> {
+    let Some(moves) = &revision.moves else {
+        return Some(revision);
+    };
+    let ends = moves.iter().any(|one| one.to == Place::Live && one.from.is_none());
+    ends.then(|| Revision {
+        from: i64::MIN,
+        gone: true,
+        moves: None,
+        ..revision
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //!
 //! What is over stands in rows of its own as long as it is remembered ([`past`]). What changes of it is told, and nobody is called.
 //!
+//! Where there are several rule sets, the warnings of candidates live here as well ([`sets`]), and are told elsewhere.
+//!
 //! Episodes that follow each other closely are a *run*, which has the name of the first of them: they share a case.
 
 use std::collections::BTreeMap;
@@ -13,8 +15,10 @@ use std::sync::Arc;
 
 use riskflow_config::ScoreCuts;
 use riskflow_model::base::Asset;
-use riskflow_model::id::{RuleOrLimit, Run};
-use riskflow_model::output::{AssetRisk, Origin, PastWarning, SourceKind, WarningDelta, WarningState};
+use riskflow_model::id::Run;
+use riskflow_model::output::{
+    AssetRisk, CandidateDelta, CandidateState, Origin, PastWarning, SetDifference, WarningDelta, WarningState,
+};
 use riskflow_model::{Duration, Id, Key, Level, Millis, Shared};
 use serde::{Deserialize, Serialize};
 
@@ -24,11 +28,14 @@ use crate::warning::monitor::Revision;
 
 mod past;
 mod run;
+mod sets;
 mod settling;
 mod warning;
 
 pub use run::{Joined, KNOWN};
 
+use run::Runs;
+use sets::{WarningKey, candidate, tell};
 use settling::Settling;
 pub(in crate::warning) use warning::Warning;
 
@@ -45,6 +52,12 @@ pub enum Step {
     Past(Arc<PastWarning>),
     /// Something happened to a warning, and to its run where it is open or was until now; never taken back.
     Delta(Box<WarningDelta>, Option<Id<Run>>),
+    /// A row of the table of warnings that candidates would have open.
+    Candidate(Arc<CandidateState>),
+    /// Something happened to one of them.
+    CandidateDelta(Box<CandidateDelta>),
+    /// A row: a candidate warns otherwise than the live set.
+    Difference(Arc<SetDifference>),
 }
 
 impl Step {
@@ -78,6 +91,36 @@ impl Step {
     #[must_use]
     pub fn past(self) -> Option<Arc<PastWarning>> {
         if let Self::Past(past) = self { Some(past) } else { None }
+    }
+
+    /// The warning that a candidate would have open, if it is one.
+    #[must_use]
+    pub fn candidate(self) -> Option<Arc<CandidateState>> {
+        if let Self::Candidate(state) = self {
+            Some(state)
+        } else {
+            None
+        }
+    }
+
+    /// What happened to such a warning, if it is that.
+    #[must_use]
+    pub fn candidate_delta(self) -> Option<Box<CandidateDelta>> {
+        if let Self::CandidateDelta(delta) = self {
+            Some(delta)
+        } else {
+            None
+        }
+    }
+
+    /// The difference, if it is one.
+    #[must_use]
+    pub fn difference(self) -> Option<Arc<SetDifference>> {
+        if let Self::Difference(difference) = self {
+            Some(difference)
+        } else {
+            None
+        }
     }
 
     /// The delta, and the run to which it happened, if it is one.
@@ -115,14 +158,15 @@ pub struct LifecycleState {
     /// As given out; follows from the asset and the warnings, so it is not saved.
     #[serde(skip)]
     risk: Option<Arc<AssetRisk>>,
-    /// By rule or limit: these may have one name. Boxed, for a node of the map has room for eleven, and most assets have one.
-    warnings: BTreeMap<(SourceKind, Id<RuleOrLimit>), Box<Warning>>,
+    /// By rule or limit: these may have one name. Those of candidates are among them. Boxed, for a node of the map has room for eleven, and most assets have one.
+    warnings: BTreeMap<WarningKey, Box<Warning>>,
 }
 
 impl LifecycleState {
     /// The highest level of any datastream, and whether it stands only on silent ones.
     fn highest(&self) -> (Level, bool) {
-        let members = self.warnings.values().flat_map(|warning| warning.members.values());
+        let live = self.warnings.iter().filter(|(key, _)| candidate(key).is_none());
+        let members = live.flat_map(|(_, warning)| warning.members.values());
         let standings = members.map(|member| (member.level(), member.stale));
         // Among equals one that is not stale counts.
         let highest = standings.max_by_key(|(level, stale)| (*level, !*stale));
@@ -169,7 +213,10 @@ impl Fold for Lifecycle {
         true
     }
 
-    fn record(&mut self, _now: Millis, _key: Key, state: &mut LifecycleState, revision: &mut Revision) {
+    fn record(&mut self, now: Millis, _key: Key, state: &mut LifecycleState, revision: &mut Revision) {
+        if revision.standing.is_some() {
+            return state.revise_in_sets(revision, (now - self.remember).0);
+        }
         state
             .warnings
             .entry((revision.source.kind(), Id::new(revision.rule.clone())))
@@ -178,38 +225,59 @@ impl Fold for Lifecycle {
     }
 
     fn recall(&mut self, _key: Key, state: &LifecycleState, out: &mut Vec<(Step, Diff)>) {
-        for warning in state.warnings.values() {
+        for (key, warning) in &state.warnings {
             let shown = warning.shown.clone();
-            out.extend(shown.map(|row| (Step::State(row, warning.runs.last.clone()), 1)));
-            out.extend(warning.runs.rows());
-            out.extend(warning.past.rows());
+            let shown = shown.map(|row| (Step::State(row, warning.runs.last.clone()), 1));
+            match candidate(key) {
+                Some(of) => tell(of, shown.into_iter().collect(), out),
+                None => {
+                    out.extend(shown);
+                    out.extend(warning.runs.rows());
+                    out.extend(warning.past.rows());
+                }
+            }
+            out.extend(warning.difference.clone().map(|row| (Step::Difference(row), 1)));
         }
     }
 
     fn settle(&mut self, now: Millis, _key: Key, state: &mut LifecycleState, out: &mut Vec<(Step, Diff)>) -> Next {
         let asset = state.asset.clone();
         let asset_changed = std::mem::take(&mut state.asset_changed);
-        for ((kind, rule), warning) in &mut state.warnings {
-            if warning.touched || asset_changed {
-                if !warning.touched {
-                    (warning.stale_from, warning.stale_until) = (i64::MAX, i64::MAX);
+        for (key, warning) in &mut state.warnings {
+            if !(warning.touched || asset_changed) {
+                continue;
+            }
+            if !warning.touched {
+                (warning.stale_from, warning.stale_until) = (i64::MAX, i64::MAX);
+            }
+            let settling = Settling::new(now, key, asset.as_deref());
+            match candidate(key) {
+                None => settling.settle(self, warning, out),
+                Some(of) => {
+                    let mut steps = Vec::new();
+                    settling.settle(self, warning, &mut steps);
+                    warning.runs = Runs::default();
+                    tell(of, steps, out);
                 }
-                Settling::new(now, (*kind, rule), asset.as_deref()).settle(self, warning, out);
             }
         }
+        state.settle_differences(out);
         state.settle_risk(self.cuts, out);
         let mut wake: Option<Millis> = None;
-        state.warnings.retain(|_, warning| {
+        state.warnings.retain(|key, warning| {
             match warning.runs.until(self.keep) {
                 Some(until) if until <= now => warning.runs.forget(out),
                 until => wake = wake.into_iter().chain(until).min(),
             }
             warning.past.forget((now - self.remember).0);
-            warning.past.give(out);
+            match candidate(key) {
+                None => warning.past.give(out),
+                Some(_) => warning.past.give(&mut Vec::new()),
+            }
             let forgotten = warning.past.first().map(|until| Millis(until) + self.remember);
             wake = wake.into_iter().chain(forgotten).min();
             let is_past = warning.runs.ended.is_some() || !warning.past.is_empty();
-            !warning.members.is_empty() || warning.shown.is_some() || is_past
+            !warning.members.is_empty() || warning.shown.is_some() || is_past || warning.difference.is_some()
         });
         match wake {
             Some(until) => Next::Wake(until),

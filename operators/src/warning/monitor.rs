@@ -49,10 +49,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use compact_str::CompactString;
 use jiff::tz::TimeZone;
 use riskflow_config::{CityDays, TimeSettings, UnknownSettings};
+use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::forecast::Forecast;
 use riskflow_model::observation::{Observation, Reading, Said, State};
 use riskflow_model::output::{Cause, Origin};
-use riskflow_model::{Duration, Key, Millis, Number, Text, TextMap};
+use riskflow_model::{Duration, Id, Key, Millis, Number, TextMap};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Fold, Next, SHARDS};
@@ -61,7 +62,7 @@ use crate::warning::valid::NoValueMeter;
 
 use civil::Civil;
 use correction::edits;
-pub use finding::{Explained, Finding, Revision, Source, Track};
+pub use finding::{Explained, Finding, Move, Revision, Source, Track};
 pub(crate) use finding::{forget_ended, forget_episodes};
 use forecast::Forecasts;
 use known::Known;
@@ -154,8 +155,8 @@ pub struct MonitorState {
 struct Aside {
     /// Observations that wait for the row.
     waiting: Vec<Waiting>,
-    /// Watches that ended since the last settling.
-    ended: Vec<Ended>,
+    /// Watches that ended, or count elsewhere, since the last settling.
+    parting: Parting,
     /// What is forecast.
     forecasts: Forecasts,
     /// Which numbers stand for states. They come with the row, so they are not saved.
@@ -172,7 +173,7 @@ struct Aside {
 impl Aside {
     fn is_empty(&self) -> bool {
         self.waiting.is_empty()
-            && self.ended.is_empty()
+            && self.parting.is_empty()
             && self.forecasts.is_empty()
             && self.states.is_none()
             && self.stateless.is_empty()
@@ -200,12 +201,27 @@ impl Waiting {
     }
 }
 
+/// Watches that ended, and where the others count.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Parting {
+    ended: Vec<Ended>,
+    /// Revisions that move them.
+    #[serde(skip)]
+    moved: Vec<Revision>,
+}
+
+impl Parting {
+    fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.moved.is_empty()
+    }
+}
+
 /// A watch whose entry is no longer in force.
 #[derive(Debug, Serialize, Deserialize)]
 struct Ended {
     watch: Watch,
-    datastream: Text,
-    asset: Text,
+    datastream: Id<Datastream>,
+    asset: Id<Asset>,
     cause: Cause,
 }
 
@@ -457,7 +473,7 @@ impl Fold for Monitor {
             let aside = state.aside.get_or_insert_default();
             aside.forecasts = Forecasts::default();
             aside.states = None;
-            self.specify(now, (&mut known, None), Specification::default(), &mut aside.ended);
+            self.specify(now, (&mut known, None), Specification::default(), &mut aside.parting);
             return true;
         };
         let new = state.known.is_none();
@@ -469,7 +485,7 @@ impl Fold for Monitor {
         } else if judged_otherwise {
             self.limit_sight(now, known);
         }
-        let mut ended = Vec::new();
+        let mut parting = Parting::default();
         if next.states.is_some() {
             state.aside.get_or_insert_default();
         }
@@ -490,16 +506,16 @@ impl Fold for Monitor {
                 }
                 !in_time
             });
-            ended = std::mem::take(&mut aside.ended);
+            parting = std::mem::take(&mut aside.parting);
         }
         let forecasts = state.aside.as_ref().map(|aside| &aside.forecasts);
-        let changed = self.specify(now, (known, forecasts), *next, &mut ended);
+        let changed = self.specify(now, (known, forecasts), *next, &mut parting);
         // What goes on from an entry before it needs that one's own view up to the floor.
         if judged_otherwise {
             known.judge_by(valid);
         }
-        if !ended.is_empty() {
-            state.aside.get_or_insert_default().ended = ended;
+        if !parting.is_empty() {
+            state.aside.get_or_insert_default().parting = parting;
         }
         changed || new || state.aside.is_some()
     }
@@ -557,8 +573,11 @@ impl Fold for Monitor {
     ) -> Next {
         let mut wake = i64::MAX;
         if let Some(mut aside) = state.aside.take() {
-            for ended in aside.ended.drain(..) {
-                ended.watch.end(ended.asset, ended.datastream, ended.cause, out);
+            // What others take over moves before it ends or changes.
+            let moved = aside.parting.moved.drain(..);
+            out.extend(moved.map(|revision| (Finding::Revision(Box::new(revision)), 1)));
+            for ended in aside.parting.ended.drain(..) {
+                ended.watch.end(&ended.asset, &ended.datastream, ended.cause, out);
             }
             for observed in aside.stateless.drain(..) {
                 let letter = stateless(&observed, &aside.states);

@@ -3,11 +3,12 @@
 //! ```text
 //!   datastreams ─(asset)─┐
 //!   assets ──────(key)───┼──► [ Matched on each worker ] ──► one row for each datastream
-//!   rules ───────(all)───┤
+//!   rules, sets ─(all)───┤
 //!   regions ─────(all)───┘   those with thresholds
 //! ```
 //!
-//! Each datastream is sent to the worker of its asset; all rules, and the regions that have thresholds, are sent to every worker. The row is a function of these inputs, so
+//! Each datastream is sent to the worker of its asset; all rules and rule sets, and the regions that have thresholds, are sent to every
+//! worker. The row is a function of these inputs, so
 //! what was given out need not be kept: on a change the old row is computed again. Three joins of differential gave the same
 //! rows, but held each datastream in three arrangements, and loading base data spent most of its time there.
 //!
@@ -17,8 +18,12 @@
 //! * A changed asset or datastream touches its own rows; a changed rule only those of its observed property; changed thresholds of a
 //!   region only those of assets within it.
 //! * Only rows that an epoch changes are given out.
+//! * Where sets have a rule in several forms, those that come to the same for a datastream are one entry ([`forms`]).
 
-use std::cell::Cell;
+mod forms;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::collections::btree_map::{self, BTreeMap};
 use std::sync::Arc;
 
@@ -28,11 +33,12 @@ use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
 use hashbrown::HashMap;
 use riskflow_config::{
-    Givers, Limit, Located, Regional, Rule, Scaled, Thresholds, given_by_asset, given_by_region, meet,
+    Givers, Limit, Located, Regional, Rule, Scaled, Thresholds, given_by_asset, given_by_region, meet, resolve,
 };
-use riskflow_model::base::{Asset, Datastream, Region, Reporting};
+use riskflow_model::base::{Asset, Datastream, Region, Reporting, ThresholdsByRule};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::{Above, Id, Key, Number, RegionCode, Shared, Text, TextMap, binary};
+use riskflow_model::ruleset::RuleSet;
+use riskflow_model::{Above, Duration, Id, Key, Number, RegionCode, Shared, Text, TextMap, binary};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use timely::container::CapacityContainerBuilder;
@@ -46,13 +52,14 @@ use timely::progress::frontier::MutableAntichain;
 use crate::engine::{Diff, RouteHasher, Rows, Turn};
 use crate::warning::unmatched::Alone;
 use crate::warning::valid::{Valid, Validity};
+use forms::Forms;
 
 /// What must be evaluated for one datastream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Specification {
     /// The datastream and its asset.
     pub subject: Subject,
-    /// One for each rule that selects the datastream, in the order of rules.
+    /// One for each rule that selects the datastream, in the order of rules; of a rule that sets have in several forms one for each.
     pub entries: Vec<Entry>,
     /// Which results are values.
     pub valid: Validity,
@@ -146,7 +153,9 @@ pub type LocatedAsset = ((Key, Shared<Asset>), Located);
 struct Changes {
     datastreams: Vec<(AtAsset, Diff)>,
     assets: Vec<(LocatedAsset, Diff)>,
+    /// As written.
     rules: Vec<(Rule, Diff)>,
+    sets: Vec<(Shared<RuleSet>, Diff)>,
     /// Those that have thresholds.
     regions: Vec<(Shared<Region>, Diff)>,
 }
@@ -154,7 +163,15 @@ struct Changes {
 /// The rules, in memory of their own, and the assets of one worker with their datastreams. Holds no dataflow type.
 #[derive(Debug, Default)]
 struct Matched {
+    /// All of them, by their identifiers as written.
+    written: BTreeMap<Text, Rule>,
+    sets: BTreeMap<Text, Shared<RuleSet>>,
+    /// How far back a candidate may look in any case.
+    retain: Duration,
+    /// Those in force.
     rules: Vec<Rule>,
+    /// What of them stands in entries where there are sets.
+    forms: RefCell<Forms>,
     /// On every worker the same.
     regional: Regional,
     /// Whether it is this one that tells what is wrong with these.
@@ -182,6 +199,8 @@ struct Given {
 #[derive(Clone, Copy)]
 struct InForce<'a> {
     rules: &'a [Rule],
+    /// Where there are sets.
+    forms: Option<&'a RefCell<Forms>>,
     regional: &'a Regional,
     /// How many datastreams each rule selects, by its position.
     selected: &'a [Cell<Diff>],
@@ -227,6 +246,7 @@ fn given(
 ) -> Given {
     let InForce {
         rules,
+        forms,
         regional,
         selected,
     } = in_force;
@@ -235,15 +255,24 @@ fn given(
     for watching in &met.rules {
         selected[watching.rule].update(|number| number + 1);
     }
-    let entries = met.rules.into_iter().map(|watching| Entry {
-        rule: match datastream.reporting {
-            Reporting::Interval => rules[watching.rule].clone(),
-            Reporting::OnEvent => rules[watching.rule].on_events(),
-        },
-        thresholds: watching.thresholds,
-        scaled: watching.scaled,
-        givers: watching.givers,
+    let on_event = datastream.reporting == Reporting::OnEvent;
+    let entries = met.rules.into_iter().map(|watching| {
+        let entry = Entry {
+            rule: if on_event {
+                rules[watching.rule].on_events()
+            } else {
+                rules[watching.rule].clone()
+            },
+            thresholds: watching.thresholds,
+            scaled: watching.scaled,
+            givers: watching.givers,
+        };
+        (watching.rule, entry)
     });
+    let entries = match forms {
+        Some(forms) => forms.borrow_mut().join(rules, entries),
+        None => entries.map(|(_, entry)| entry).collect(),
+    };
     let specification = Specification {
         subject: Subject {
             datastream: datastream.id.clone(),
@@ -255,7 +284,7 @@ fn given(
                 datastream.content().route() ^ asset.content().route().rotate_left(1) ^ above_hash(located)
             }),
         },
-        entries: entries.collect(),
+        entries,
         valid: Valid::of(datastream),
         states: (!datastream.states.is_empty()).then(|| Arc::new(datastream.states.clone())),
     };
@@ -277,9 +306,10 @@ pub fn specification_of(
     rules: &[Rule],
     regional: &Regional,
 ) -> Box<Specification> {
-    let selected = vec![Cell::new(0); rules.len()];
+    let (selected, forms) = (vec![Cell::new(0); rules.len()], RefCell::default());
     let in_force = InForce {
         rules,
+        forms: are_in_sets(rules).then_some(&forms),
         regional,
         selected: &selected,
     };
@@ -319,28 +349,22 @@ impl Updates {
 impl Matched {
     /// Takes in what changes in an epoch, and gives the rows that change by it.
     fn apply(&mut self, mut changes: Changes, out: &mut Updates) {
-        consolidate(&mut changes.rules);
         let touched = self.touched(&changes);
-        let mut rules = self.rules.clone();
-        rules.retain(|rule| !changes.rules.iter().any(|(gone, diff)| *diff < 0 && gone == rule));
-        rules.extend(
-            changes
-                .rules
-                .iter()
-                .filter(|(_, diff)| *diff > 0)
-                .map(|(rule, _)| rule.apart()),
-        );
-        rules.sort();
+        let rules = self.rules_after(&mut changes);
+        let forms = [std::mem::take(&mut self.forms), RefCell::default()];
+        let newest = usize::from(!changes.rules.is_empty());
         let (regional, changed) = self.regional_after(std::mem::take(&mut changes.regions));
         let counts = |rules: &[Rule]| vec![Cell::new(0); rules.len()];
         let (left, right) = (counts(&self.rules), counts(&rules));
         let was_in_force = InForce {
             rules: &self.rules,
+            forms: are_in_sets(&self.rules).then_some(&forms[0]),
             regional: &self.regional,
             selected: &left,
         };
         let in_force = InForce {
             rules: &rules,
+            forms: are_in_sets(&rules).then_some(&forms[newest]),
             regional: &regional,
             selected: &right,
         };
@@ -380,12 +404,52 @@ impl Matched {
         for (rules, counts, sign) in [(&self.rules, left, -1), (&rules, right, 1)] {
             let selects = rules.iter().zip(counts).filter(|(_, count)| count.get() > 0);
             let selects =
-                selects.map(|(rule, count)| (Alone::Selects(Id::new(rule.record.id.clone())), sign * count.get()));
+                selects.map(|(rule, count)| (Alone::Selects(Id::new(rule.written().clone())), sign * count.get()));
             out.alone.extend(selects);
         }
         consolidate(&mut out.alone);
+        let [before, after] = forms;
+        self.forms = if newest == 1 { after } else { before };
         self.rules = rules;
         self.regional = regional;
+    }
+
+    /// The rules in force after a change. How they differ from those before takes the place of what was written.
+    fn rules_after(&mut self, changes: &mut Changes) -> Vec<Rule> {
+        consolidate(&mut changes.rules);
+        consolidate(&mut changes.sets);
+        if changes.rules.is_empty() && changes.sets.is_empty() {
+            return self.rules.clone();
+        }
+        // What goes leaves before what comes.
+        changes.rules.sort_by_key(|(_, diff)| *diff > 0);
+        changes.sets.sort_by_key(|(_, diff)| *diff > 0);
+        for (rule, diff) in changes.rules.drain(..) {
+            if diff > 0 {
+                self.written.insert(rule.record.id.clone(), rule.apart());
+            } else {
+                self.written.remove(&rule.record.id);
+            }
+        }
+        for (set, diff) in changes.sets.drain(..) {
+            let id = set.id.text().clone();
+            if diff > 0 {
+                self.sets.insert(id, set);
+            } else {
+                self.sets.remove(&id);
+            }
+        }
+        let mut rules = resolve(&self.written, &self.sets, self.retain).rules;
+        for rule in &mut rules {
+            // Those that stay are shared by many entries.
+            match self.rules.binary_search(rule) {
+                Ok(same) => rule.clone_from(&self.rules[same]),
+                Err(_) => changes.rules.push((rule.clone(), 1)),
+            }
+        }
+        let gone = self.rules.iter().filter(|rule| rules.binary_search(rule).is_err());
+        changes.rules.extend(gone.map(|rule| (rule.clone(), -1)));
+        rules
     }
 
     /// The regions with thresholds after a change, and of which those are others than before.
@@ -436,19 +500,18 @@ impl Matched {
         if rules.is_empty() && regions.is_empty() {
             return Vec::new();
         }
-        let property = |rule: &Rule| rule.record.select.observed_property.clone();
-        let concerns: Vec<(Option<Text>, &Text)> = rules
+        // With a set all of its rules may change.
+        let ids: BTreeSet<&Text> = rules.iter().map(|(rule, _)| &rule.record.id).collect();
+        let properties = rules
             .iter()
-            .map(|(rule, _)| (property(rule), &rule.record.id))
-            .collect();
+            .map(|(rule, _)| rule.record.select.observed_property.as_ref());
+        let properties: BTreeSet<Option<&Text>> = properties.collect();
+        let given = |thresholds: &ThresholdsByRule| thresholds.iter().any(|(id, _)| ids.contains(id));
         let meets = |(_, row): &(Key, Shared<Datastream>)| {
-            let meets = |(property, id): &(Option<Text>, &Text)| {
-                property.as_ref().is_none_or(|it| *it == row.observed_property) || row.thresholds.get(id).is_some()
-            };
-            concerns.iter().any(meets)
+            let selects = properties.contains(&None) || properties.contains(&Some(&row.observed_property));
+            selects || given(&row.thresholds)
         };
-        let names =
-            |(asset, _): &(Shared<Asset>, Located)| concerns.iter().any(|(_, id)| asset.thresholds.get(id).is_some());
+        let names = |(asset, _): &(Shared<Asset>, Located)| given(&asset.thresholds);
         let concerned = |place: &Place| {
             place.datastreams.iter().any(meets) || place.asset.as_ref().is_some_and(names) || place.is_within(regions)
         };
@@ -483,6 +546,11 @@ impl Matched {
         let slot = self.index.get(&asset).copied().unwrap_or_default();
         &mut self.places[slot as usize]
     }
+}
+
+/// Whether there is more than the live set.
+fn are_in_sets(rules: &[Rule]) -> bool {
+    rules.iter().any(|rule| rule.sets.is_some())
 }
 
 /// Gives what differs between rows before and after; there are few.
@@ -539,11 +607,21 @@ fn gather<T>(
     }
 }
 
+/// Rules as written, the sets that they are in, and how far back a candidate may look in any case.
+pub struct Written<'scope> {
+    /// Rows of `in.rule`.
+    pub rules: Rows<'scope, Rule>,
+    /// Rows of `in.ruleset`.
+    pub sets: Rows<'scope, Shared<RuleSet>>,
+    /// `time.retain`.
+    pub retain: Duration,
+}
+
 /// Returns the specification of every known datastream, and all that meets nothing. Of regions those without thresholds need not come.
 pub fn specifications<'scope>(
     datastreams: Rows<'scope, AtAsset>,
     assets: Rows<'scope, LocatedAsset>,
-    rules: Rows<'scope, Rule>,
+    written: Written<'scope>,
     regions: Rows<'scope, Shared<Region>>,
 ) -> (Rows<'scope, Specified>, Rows<'scope, Alone>) {
     let scope = assets.inner.scope();
@@ -553,7 +631,8 @@ pub fn specifications<'scope>(
     let by_key = Exchange::new(|(((key, _), _), _, _): &(LocatedAsset, Turn, Diff)| key.route());
     let mut datastreams = builder.new_input(datastreams.inner, by_asset);
     let mut assets = builder.new_input(assets.inner, by_key);
-    let mut rules = builder.new_input(rules.inner.broadcast(), Pipeline);
+    let mut rules = builder.new_input(written.rules.inner.broadcast(), Pipeline);
+    let mut sets = builder.new_input(written.sets.inner.broadcast(), Pipeline);
     let regions = regions.filter(|region| !region.thresholds.is_empty());
     let mut regions = builder.new_input(regions.inner.broadcast(), Pipeline);
     let (output, stream) = builder.new_output();
@@ -562,6 +641,7 @@ pub fn specifications<'scope>(
     let mut alone = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Alone, Turn, Diff)>>>::from(alone);
     let mut matched = Matched {
         tells_of_regions,
+        retain: written.retain,
         ..Matched::default()
     };
     let mut pending = Pending::new();
@@ -576,6 +656,9 @@ pub fn specifications<'scope>(
             });
             rules.for_each(|capability, updates| {
                 gather(&mut pending, &capability, updates, |changes| &mut changes.rules);
+            });
+            sets.for_each(|capability, updates| {
+                gather(&mut pending, &capability, updates, |changes| &mut changes.sets);
             });
             regions.for_each(|capability, updates| {
                 gather(&mut pending, &capability, updates, |changes| &mut changes.regions);

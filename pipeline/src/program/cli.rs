@@ -398,6 +398,32 @@ pub enum RulesCommand {
         /// Load nothing; say what would be done.
         #[arg(long)]
         dry_run: bool,
+        /// Load the rules as those of this set: `rain` becomes `NAME/rain`. A set that is not live warns nobody.
+        #[arg(long, value_name = "NAME")]
+        into: Option<String>,
+        /// With `--into`: the set has the rules of this one too, but for those of the same name. Its record in `in.ruleset` is replaced.
+        #[arg(long, requires = "into", value_name = "SET")]
+        base: Option<String>,
+    },
+    /// List the rule sets: which is live, which are candidates, and what is wrong with one.
+    Sets,
+    /// Say how a candidate differs from the live set: in its rules, and in what it warns of now.
+    Diff {
+        /// The candidate.
+        #[arg(value_name = "SET")]
+        set: String,
+    },
+    /// Make a set live, with one record in `in.ruleset`. The set that was live stays as a candidate.
+    ///
+    /// Warnings that both sets have open go on with their identifiers and cases; others are raised, cleared or withdrawn in one epoch.
+    /// Promoting the other one is the way back.
+    Promote {
+        /// The set.
+        #[arg(value_name = "SET")]
+        set: String,
+        /// Change nothing; say what would be done.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Run tests of rules: small files that say what comes in, and which warnings must come of it.
     ///

@@ -23,6 +23,30 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// There is no such thing as was asked about, or nothing was told of it.
+#[derive(Debug)]
+pub struct Missing(pub String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// Nobody waits for the answer any more.
+#[derive(Debug)]
+pub struct GivenUp;
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody waits for the answer any more")
+    }
+}
+
+impl std::error::Error for GivenUp {}
+
 /// Nobody reads standard output any more, which is all that the command writes to.
 #[derive(Debug)]
 pub struct Unread;

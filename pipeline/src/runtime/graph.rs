@@ -33,8 +33,11 @@ use riskflow_config::{
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::id::Run;
 use riskflow_model::intake::Limit;
-use riskflow_model::output::{AssetRisk, PastWarning, WarningDelta, WarningState};
+use riskflow_model::output::{
+    AssetRisk, CandidateDelta, CandidateState, PastWarning, SetDifference, WarningDelta, WarningState,
+};
 use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::RuleSet;
 use riskflow_model::{Id, Shared, capability};
 use riskflow_operators::closed_loop::{self, Acted, CaseRecord, CaseTerms, Warnings};
 use riskflow_operators::engine::{
@@ -43,8 +46,8 @@ use riskflow_operators::engine::{
 use riskflow_operators::place::{locate, named, placed};
 use riskflow_operators::risk::{ScoreBaseline, region_risk, region_rollup};
 use riskflow_operators::warning::{
-    self, Alone, Finding, Incoming, Joined, Lasting, Late, Lifecycle, Monitor, NoValueMeter, Step, UnmatchedMeter,
-    remembered, unmatched_table,
+    self, Alone, Finding, Incoming, Joined, Lasting, Late, Lifecycle, Monitor, NoValueMeter, SetMeter, Step,
+    UnmatchedMeter, Written, remembered, unmatched_table,
 };
 use riskflow_operators::{Rows, Turn, permit, standalone};
 use timely::dataflow::StreamVec;
@@ -130,6 +133,8 @@ pub struct Meters {
     pub unmatched: Arc<UnmatchedMeter>,
     /// Rules and limits in force.
     pub in_force: Arc<InForceMeter>,
+    /// Rule sets, and what is wrong with them.
+    pub sets: Arc<SetMeter>,
     /// Observations that are no values.
     pub no_values: Arc<NoValueMeter>,
     /// Observations that wait for the row of their datastream.
@@ -204,10 +209,8 @@ pub fn graph<'scope>(
     let assets = b.table::<Asset>();
     let located = locate(assets.clone(), placed.clone(), |(_, asset)| asset.region);
     let datastreams = b.table::<Datastream>().map(|(key, row)| warning::at_asset(key, row));
-    let rules = b.rows_of::<RuleRecord>().map(|row| warning::rule(&row));
-    in_force::watch_rules(rules.clone(), &meters.in_force);
-    let there = rules.clone().map(|rule| Alone::Rule(Id::new(rule.record.id.clone())));
-    let (specifications, alone) = warning::specifications(datastreams, located.clone(), rules, regions.clone());
+    let (written, there) = written(b, semantics, meters);
+    let (specifications, alone) = warning::specifications(datastreams, located.clone(), written, regions.clone());
     tell_unmatched(b, alone, there, semantics, meters);
 
     let monitor = Monitor::new(semantics.time, semantics.unknown)
@@ -247,6 +250,8 @@ pub fn graph<'scope>(
     b.publish(steps.asset_risks);
     b.publish(warnings);
     b.publish(steps.past);
+    tell_candidates(b, regions.clone(), steps.candidates, steps.candidate_deltas);
+    b.publish(steps.differences);
 
     if let Some(happened) = happened {
         let terms = CaseTerms {
@@ -270,6 +275,23 @@ pub fn graph<'scope>(
     rows.concat(waking.map(|(waking, turn)| (Output::Waking(Box::new(waking)), turn, 1)))
 }
 
+/// Rules and rule sets as written; and that each rule is there.
+fn written<'scope>(
+    b: &mut Builder<'scope, '_>,
+    semantics: &Semantics,
+    meters: &Meters,
+) -> (Written<'scope>, Rows<'scope, Alone>) {
+    let written = Written {
+        rules: b.rows_of::<RuleRecord>().map(|row| warning::rule(&row)),
+        sets: b.rows_of::<RuleSet>(),
+        retain: semantics.time.retain,
+    };
+    in_force::watch_rules(written.rules.clone(), &meters.in_force);
+    b.publish(warning::rule_sets(&written, &meters.sets));
+    let there = (written.rules.clone()).map(|rule| Alone::Rule(Id::new(rule.record.id.clone())));
+    (written, there)
+}
+
 /// Deltas for their topic, and if there are cases what each means for its case: of what was over before nothing.
 fn deltas_and_records<'scope>(
     deltas: Updates<'scope, (Box<WarningDelta>, Option<Id<Run>>)>,
@@ -283,6 +305,23 @@ fn deltas_and_records<'scope>(
         ((delta, turn, diff), record)
     });
     (deltas, Some(records))
+}
+
+/// What sets that are not live would warn of.
+fn tell_candidates<'scope>(
+    b: &mut Builder<'scope, '_>,
+    regions: Rows<'scope, Shared<Region>>,
+    states: Rows<'scope, Arc<CandidateState>>,
+    deltas: Updates<'scope, Box<CandidateDelta>>,
+) {
+    b.publish(states);
+    let deltas = named(
+        deltas,
+        regions,
+        |delta| delta.explanation.region,
+        |delta, name| delta.explanation.region_name = name,
+    );
+    b.append(deltas);
 }
 
 /// What meets nothing.
@@ -321,21 +360,40 @@ struct Steps<'scope> {
     past: Rows<'scope, Arc<PastWarning>>,
     deltas: Updates<'scope, (Box<WarningDelta>, Option<Id<Run>>)>,
     late: Updates<'scope, Late>,
+    candidates: Rows<'scope, Arc<CandidateState>>,
+    candidate_deltas: Updates<'scope, Box<CandidateDelta>>,
+    differences: Rows<'scope, Arc<SetDifference>>,
 }
 
 impl<'scope> Steps<'scope> {
     fn of(steps: Updates<'scope, Step>) -> Self {
-        let [risks, states, joined, past, deltas] = split_into(steps, |step| match step {
+        let [
+            risks,
+            states,
+            joined,
+            past,
+            deltas,
+            candidates,
+            candidate_deltas,
+            differences,
+        ] = split_into(steps, |step| match step {
             Step::Risk(_) => 0,
             Step::State(..) => 1,
             Step::Joined(_) => 2,
             Step::Past(_) => 3,
             Step::Delta(..) => 4,
+            Step::Candidate(_) => 5,
+            Step::CandidateDelta(_) => 6,
+            Step::Difference(_) => 7,
         });
         let risks = risks.flat_map(|(step, turn, diff)| Some((step.risk()?, turn, diff)));
         let states = states.flat_map(|(step, turn, diff)| Some((step.state()?, turn, diff)));
         let joined = joined.flat_map(|(step, turn, diff)| Some((step.joined()?, turn, diff)));
         let past = past.flat_map(|(step, turn, diff)| Some((step.past()?, turn, diff)));
+        let candidates = candidates.flat_map(|(step, turn, diff)| Some((step.candidate()?, turn, diff)));
+        let candidate_deltas =
+            candidate_deltas.flat_map(|(step, turn, diff)| Some((step.candidate_delta()?, turn, diff)));
+        let differences = differences.flat_map(|(step, turn, diff)| Some((step.difference()?, turn, diff)));
         // What is late is few: of all others nothing is copied.
         let (deltas, late) = fork(deltas, |(step, turn, diff)| {
             let (delta, run) = step.delta().expect("steps were parted by what they are");
@@ -349,6 +407,9 @@ impl<'scope> Steps<'scope> {
             past: past.as_collection(),
             deltas,
             late,
+            candidates: candidates.as_collection(),
+            candidate_deltas,
+            differences: differences.as_collection(),
         }
     }
 }

@@ -19,6 +19,7 @@
 //! | `/api/v1/responses?within=&tier=&domain=` | how fast cases are acknowledged and resolved, by region and domain, and by unit |
 //! | `/api/v1/reports?within=&tier=&module=` | totals of reports |
 //! | `/api/v1/unmatched?kind=&rule=` | what meets nothing, and records that are wrong together |
+//! | `/api/v1/warnings/{id}/explanation`, `/api/v1/assets/{id}/explanation?at=` | why, and why not; see [`explanations`] |
 //! | `POST /api/v1/warnings/{id}/actions` | 202 once an action is durable on `in.action`; see [`actions`] |
 //!
 //! **Lists** are `{"now", "epoch", "total", "items", "next"}`: at most `limit` items (100 by default, 10,000 at most, and 16 MiB),
@@ -36,6 +37,7 @@
 //! tables; the others answer 503 and say where it serves.
 
 pub mod actions;
+pub mod explanations;
 
 mod authority;
 mod connections;
@@ -67,10 +69,13 @@ use tower_http::timeout::TimeoutLayer;
 use crate::runtime::job::Handles;
 use actions::Actions;
 use connections::Bounds;
+use explanations::Explanations;
 use host::Hosts;
 use pages::Pages;
 use views::Reader;
 use writer::Writer;
+
+pub use explanations::{Explain, NoAnswer, Question};
 
 /// How long a request may wait for its answer to begin.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -88,6 +93,8 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub struct WayIn {
     /// What appends them.
     pub to: Box<dyn Append>,
+    /// What appends which rule set is live, if anything does.
+    pub rule_sets: Option<Box<dyn Append>>,
     /// When one may have been done.
     pub times: Times,
 }
@@ -111,7 +118,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on a thread of its own. Lists of capabilities that are off are not there. `way_in` is where actions go, if
-    /// the settings have any.
+    /// the settings have any; `explain` finds explanations, if any are served.
     ///
     /// # Errors
     ///
@@ -121,6 +128,7 @@ impl Server {
         capabilities: &Capabilities,
         handles: Handles,
         way_in: Option<WayIn>,
+        explain: Option<Explain>,
     ) -> Result<Self> {
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -136,13 +144,20 @@ impl Server {
             (Some(settings), Some(way_in)) => {
                 let (writer, thread) = Writer::start(way_in.to)?;
                 threads.push(thread);
-                Some(Actions::new(settings, handles.clone(), writer, way_in.times))
+                let rule_sets = way_in.rule_sets.map(Writer::start).transpose()?;
+                let rule_sets = rule_sets.map(|(writer, thread)| {
+                    threads.push(thread);
+                    writer
+                });
+                let writers = (writer, rule_sets);
+                Some(Actions::new(settings, handles.clone(), writers, way_in.times))
             }
             _ => None,
         };
         let metrics = Arc::clone(&handles.metrics);
         let pages = Arc::new(Pages::new(Arc::clone(&handles.views), Arc::clone(&metrics)));
         let reader = Reader {
+            explanations: explain.map(|explain| Explanations::new(explain, Arc::clone(&handles.stop))),
             handles,
             capabilities: capabilities.clone(),
             pages: Arc::clone(&pages),

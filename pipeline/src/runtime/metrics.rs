@@ -45,6 +45,8 @@ pub struct Metrics {
     unmatched: IntGaugeVec,
     rules: IntGauge,
     limits: IntGauge,
+    rule_sets: IntGauge,
+    wrong_sets: IntGauge,
     in_vain: IntCounter,
     no_values: IntCounterVec,
     waiting: IntGauge,
@@ -237,6 +239,20 @@ impl Metrics {
                 IntGauge::new(
                     "riskflow_limits_in_force",
                     "Limits of work under permit in force in the whole job, as process 0 tells.",
+                )?,
+            )?,
+            rule_sets: add(
+                r,
+                IntGauge::new(
+                    "riskflow_rule_sets",
+                    "Rule sets that are evaluated, the live one included, as process 0 tells.",
+                )?,
+            )?,
+            wrong_sets: add(
+                r,
+                IntGauge::new(
+                    "riskflow_rule_sets_wrong",
+                    "Rule sets with which something is wrong, as process 0 tells; /api/v1/rulesets says what.",
                 )?,
             )?,
             no_values: counters(
@@ -540,6 +556,8 @@ impl Metrics {
         }
         self.rules.set(meters.in_force.rules());
         self.limits.set(meters.in_force.limits());
+        self.rule_sets.set(meters.sets.in_force() as i64);
+        self.wrong_sets.set(meters.sets.wrong() as i64);
         for (why, number) in meters.no_values.each() {
             let counter = self.no_values.with_label_values(&[why]);
             counter.inc_by(number.saturating_sub(counter.get()));

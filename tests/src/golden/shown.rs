@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{START, Step, case_id, seconds};
-use crate::oracle::{Expected, Told};
+use crate::oracle::{Expected, Told, ToldOfSet};
 
 /// One epoch.
 pub(super) struct Shown {
@@ -21,6 +21,8 @@ pub(super) struct Shown {
     changed_assets: usize,
     case_deltas: Vec<String>,
     notices: Vec<String>,
+    /// Of candidates.
+    candidates: Vec<String>,
     /// Sentences of notices; the oracle writes none.
     texts: Vec<String>,
     /// The first delta's; the oracle does not explain.
@@ -79,6 +81,7 @@ impl Tables {
                     .log::<Notice>()
                     .flat_map(|one| [one.text_zh.to_string(), one.text_en.to_string()]),
             ),
+            candidates: of_sets(output.log().map(Told::of_set)),
             explanation: output
                 .log::<WarningDelta>()
                 .next()
@@ -109,6 +112,7 @@ impl Tables {
         let dead = expected.dead.iter().copied();
         Shown {
             changed_assets,
+            candidates: of_sets(expected.candidate_deltas.iter().cloned()),
             ..self.shown(deltas, dead, expected.case_deltas.iter(), expected.notices.iter())
         }
     }
@@ -137,6 +141,7 @@ impl Tables {
             changed_assets: 0,
             case_deltas: sorted(case_deltas.map(|delta| self.of_case(delta))),
             notices: sorted(notices.map(|notice| self.of_notice(notice))),
+            candidates: Vec::new(),
             texts: Vec::new(),
             explanation: None,
             explains: false,
@@ -213,6 +218,10 @@ impl Shown {
     pub(super) fn check(&self, step: &Step, people: bool) -> Result<()> {
         let deltas = &self.deltas;
         ensure!(*deltas == step.deltas, "deltas are {deltas:#?}, not {:#?}", step.deltas);
+        if let Some(wanted) = &step.candidates {
+            let found = &self.candidates;
+            ensure!(found == wanted, "deltas of candidates are {found:#?}, not {wanted:#?}");
+        }
         if let Some(texts) = step.texts.as_ref().filter(|_| self.explains) {
             ensure!(self.texts == *texts, "sentences are {:#?}, not {texts:#?}", self.texts);
         }
@@ -263,6 +272,11 @@ impl Shown {
         }
         Ok(())
     }
+}
+
+/// Deltas of candidates, each behind its set: `strict raised gas/tank none->yellow since 10 at 10 by data`.
+fn of_sets(deltas: impl Iterator<Item = ToldOfSet>) -> Vec<String> {
+    sorted(deltas.map(|(set, delta)| format!("{set} {}", told(&delta))))
 }
 
 /// A delta in one line: `raised gas/tank none->yellow since 10 at 10 by data`.

@@ -10,12 +10,16 @@ use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Id, Key, Number, Shared, Text, TextMap};
 
 use super::calendar::City;
+use super::sets::{Entries, OfSet};
 use super::{level, unit};
 
 /// One rule on one datastream, in force since some epoch.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
+    /// By what it is called in its sets.
     pub(super) rule: Rule,
+    /// As written: that of the first of its sets.
+    pub(super) written: Rule,
     pub(super) asset: Id<Asset>,
     /// On and off thresholds in the rule's unit, for each comparison.
     pub(super) thresholds: Vec<Option<[unit::Fraction; 2]>>,
@@ -122,7 +126,7 @@ pub(super) struct Stream {
     /// The last observation at or before the floor, as it was judged then; else when the row came.
     pub(super) heard: i64,
     pub(super) sense: Sense,
-    pub(super) entries: BTreeMap<Id<RuleRecord>, Entry>,
+    pub(super) entries: Entries,
     /// The rows behind the entries, to tell a changed base from a changed rule.
     pub(super) rows: Option<(Shared<Datastream>, Shared<Asset>, Vec<String>)>,
 }
@@ -130,7 +134,8 @@ pub(super) struct Stream {
 impl Stream {
     /// What is behind the floor is not seen by entries that come, but for when it was last heard of.
     pub(super) fn limit(&mut self, now: i64, semantics: &Semantics) {
-        let reach = self.entries.values().map(|entry| entry.rule.reach).max().unwrap_or(0);
+        let entries = self.entries.values().flat_map(BTreeMap::values);
+        let reach = entries.map(|entry| entry.rule.reach).max().unwrap_or(0);
         let time = semantics.time;
         let floor = now - time.horizon.0 - time.retain.0.max(reach);
         for (time, reading) in self.sensed.series.range(..=floor) {
@@ -143,6 +148,11 @@ impl Stream {
 }
 
 pub(super) fn alike(a: &Entry, b: &Entry) -> bool {
+    decide_alike(a, b) && a.asset == b.asset && a.sense == b.sense
+}
+
+/// Whether they turn levels on and off alike, wherever they are and whatever counts as a value.
+pub(super) fn decide_alike(a: &Entry, b: &Entry) -> bool {
     let plan = |entry: &Entry| {
         let comparisons = entry.rule.comparisons.iter();
         let comparisons: Vec<_> = comparisons
@@ -157,12 +167,7 @@ pub(super) fn alike(a: &Entry, b: &Entry) -> bool {
             entry.rule.levels.clone(),
         )
     };
-    plan(a) == plan(b)
-        && a.asset == b.asset
-        && a.thresholds == b.thresholds
-        && a.conversion == b.conversion
-        && a.sense == b.sense
-        && a.on_event == b.on_event
+    plan(a) == plan(b) && a.thresholds == b.thresholds && a.conversion == b.conversion && a.on_event == b.on_event
 }
 
 /// The thresholds for a rule, nearest first.
@@ -188,14 +193,19 @@ pub(super) fn nearest<'a>(
 
 pub(super) fn wanted(
     rows: Option<&(Shared<Datastream>, Shared<Asset>, Vec<String>)>,
-    rules: &BTreeMap<Key, Rule>,
+    of_set: &OfSet,
     regions: &BTreeMap<Key, Shared<Region>>,
 ) -> BTreeMap<Id<RuleRecord>, Entry> {
     let Some((datastream, asset, chain)) = rows else {
         return BTreeMap::new();
     };
-    let selected = rules.values().filter(|rule| selects(rule, datastream, asset, chain));
-    let entries = selected.map(|rule| {
+    let rules = of_set.rules.iter();
+    let selected = rules.filter(|(_, rule)| selects(rule, datastream, asset, chain));
+    let adjust = of_set
+        .adjust
+        .iter()
+        .find(|adjust| adjust.observed_property == datastream.observed_property);
+    let entries = selected.map(|(key, rule)| {
         // What does not convert is taken as it is; its own thresholds are void.
         let conversion = unit::conversion(rule, datastream).unwrap_or(unit::SAME);
         let mut given = nearest(rule, (datastream, asset, chain), regions);
@@ -228,9 +238,11 @@ pub(super) fn wanted(
         let adds_up = rule.features.iter().any(|feature| adds_up.contains(&feature.kind));
         let entry = Entry {
             rule: rule.clone(),
+            written: of_set.written[key].clone(),
             asset: asset.id.clone(),
             thresholds: thresholds.collect(),
-            conversion,
+            // Thresholds are what they are; it is results that are seen otherwise.
+            conversion: adjust.map_or(conversion, |adjust| conversion.after(adjust)),
             sense: sense(datastream),
             on_event: adds_up && datastream.reporting == Reporting::OnEvent,
             floor: i64::MIN,

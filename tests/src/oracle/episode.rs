@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use riskflow_model::base::Asset;
 use riskflow_model::id::{RuleOrLimit, Run};
 use riskflow_model::output::{Cause, DeltaKind, PastState, PastWarning, SourceKind, WarningState};
-use riskflow_model::{Id, Key, Level, Millis, Shared};
+use riskflow_model::{Id, Key, Level, Millis, Shared, Text};
 
 use super::level::{self, Track, level_at};
 use super::{Expected, Group, Levels, Member, Oracle, Told, group};
@@ -22,6 +22,8 @@ pub(super) struct Over {
 struct Epoch<'a> {
     now: i64,
     place: &'a Group,
+    /// The candidate that it is of.
+    set: Option<Text>,
     asset: Option<Shared<Asset>>,
     track: Track,
     cause: Cause,
@@ -57,6 +59,7 @@ impl Oracle {
             let epoch = Epoch {
                 now,
                 place: &place,
+                set: self.set.clone(),
                 asset: self.assets.get(&place.2.key()).cloned(),
                 track: level::highest(members.iter().map(|(track, _)| track)),
                 cause: of_place.map(|(_, cause)| *cause).max().unwrap_or(Cause::Manual),
@@ -135,7 +138,7 @@ impl Oracle {
     }
 
     /// So long after its end an episode is remembered.
-    fn remember(&self) -> i64 {
+    pub(super) fn remember(&self) -> i64 {
         let time = &self.semantics.time;
         time.horizon.0 + time.retain.0.max(6 * 60 * 60 * 1_000)
     }
@@ -173,6 +176,7 @@ impl Epoch<'_> {
             if *limit {
                 parts.insert(0, "limit".to_owned());
             }
+            parts.splice(0..0, self.set.as_ref().map(ToString::to_string));
             if number > 1 {
                 parts.push(number.to_string());
             }

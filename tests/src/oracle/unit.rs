@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 
 use riskflow_config::{Comparison, FeatureKind, Rule};
+use riskflow_model::Number;
 use riskflow_model::base::Datastream;
+use riskflow_model::ruleset::Adjust;
 
 /// Numerator and denominator, without common factor; the denominator is positive.
 pub type Fraction = (i128, i128);
@@ -56,6 +58,15 @@ impl Conversion {
     /// A result, or what is one of them or their mean, in the rule's unit.
     pub fn of_result(self, result: Fraction) -> Fraction {
         plus(times(result, self.factor), self.added)
+    }
+
+    /// The same of results that are adjusted before.
+    pub fn after(self, adjust: &Adjust) -> Self {
+        let number = |number: Number| fraction(number.thousandths().expect("it was checked").into(), 1_000);
+        Self {
+            factor: times(self.factor, number(adjust.multiply)),
+            added: plus(times(number(adjust.add), self.factor), self.added),
+        }
     }
 
     /// A difference of results, or a sum of them, in the rule's unit.

@@ -22,7 +22,13 @@ type Place = (&'static str, Text, Option<Id<RuleRecord>>, Option<Text>);
 pub struct Tables<'a> {
     pub assets: &'a BTreeMap<Key, Shared<Asset>>,
     pub datastreams: &'a BTreeMap<Key, Shared<Datastream>>,
+    /// Of the live set, by what they are called in it.
     pub rules: &'a BTreeMap<Key, Rule>,
+    /// Of candidates.
+    pub others: Vec<&'a BTreeMap<Key, Rule>>,
+    /// All rules, and each place with those that it has, as written.
+    pub written: &'a BTreeMap<Key, Rule>,
+    pub of_sets: Vec<&'a BTreeMap<Key, Rule>>,
     pub regions: &'a BTreeMap<Key, Shared<Region>>,
     pub places: &'a Places,
 }
@@ -121,13 +127,18 @@ impl Tables<'_> {
                 found.add(&code, Unmatched::OfRegion { rule, problem }, None);
             }
         }
-        for rule in self.rules.values() {
-            let selected = self.datastreams.values().any(|datastream| {
-                let asset = self.assets.get(&datastream.asset.key());
-                asset.is_some_and(|asset| {
-                    selects(rule, datastream, asset, &self.places.chain(&asset.region.to_string()))
-                })
-            });
+        for rule in self.written.values() {
+            let in_force = self
+                .of_sets
+                .iter()
+                .any(|of_set| of_set.values().any(|other| other == rule));
+            let selected = in_force
+                && self.datastreams.values().any(|datastream| {
+                    let asset = self.assets.get(&datastream.asset.key());
+                    asset.is_some_and(|asset| {
+                        selects(rule, datastream, asset, &self.places.chain(&asset.region.to_string()))
+                    })
+                });
             if !selected {
                 found.add(&rule.record.id, Unmatched::SelectsNothing, None);
             }
@@ -155,6 +166,7 @@ impl Tables<'_> {
         for (rule, _) in datastream.thresholds.iter() {
             let rule = Id::<RuleRecord>::new(rule.clone());
             match self.rules.get(&rule.key()) {
+                None if self.is_of_candidate(&rule) => {}
                 None => found.add(id, Unmatched::RuleMissing { rule }, None),
                 Some(rules) if !selects(rules) => found.add(id, Unmatched::NotSelected { rule }, None),
                 Some(_) => {}
@@ -205,13 +217,20 @@ impl Tables<'_> {
         }
     }
 
+    /// Whether a candidate has such a rule. What is given for that is no mistake.
+    fn is_of_candidate(&self, rule: &Id<RuleRecord>) -> bool {
+        self.others.iter().any(|rules| rules.contains_key(&rule.key()))
+    }
+
     /// What rules, levels and comparisons there are not, of those that an asset or a region has thresholds for.
     fn given(&self, thresholds: &ThresholdsByRule) -> Vec<(Id<RuleRecord>, GivenProblem)> {
         let mut problems = Vec::new();
         for (id, given) in thresholds.iter() {
             let rule = Id::<RuleRecord>::new(id.clone());
             let Some(found) = self.rules.get(&rule.key()) else {
-                problems.push((rule, GivenProblem::RuleMissing));
+                if !self.is_of_candidate(&rule) {
+                    problems.push((rule, GivenProblem::RuleMissing));
+                }
                 continue;
             };
             for (key, _) in given.iter() {

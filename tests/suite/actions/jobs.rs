@@ -1,6 +1,7 @@
 //! The real program, on the embedded log and on Kafka: from an open warning to an action that the job reads.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -114,11 +115,10 @@ impl Drop for Serving {
     }
 }
 
-#[test]
-fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
-    let folder = tempfile::tempdir().unwrap();
+/// Makes an embedded log with a tank that is over its threshold now; gives the settings that name it.
+fn log(folder: &Path) -> [String; 3] {
     let put = |topic: Topic, key: &str, payload: &str| {
-        let mut writer = LogWriter::open(folder.path(), topic.name(), 2).unwrap();
+        let mut writer = LogWriter::open(folder, topic.name(), 2).unwrap();
         let partition = writer.partition_of(Some(key.as_bytes()));
         let payload = Some(payload.as_bytes());
         writer
@@ -126,11 +126,12 @@ fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
             .unwrap();
         writer.sync().unwrap();
     };
-    let path = format!("input.path={:?}", folder.path());
-    let output = format!("output.path={:?}", folder.path());
-    let checkpoints = format!("checkpoint.path={:?}", folder.path().join("checkpoints"));
-    let sets = [&*path, &output, &checkpoints];
-    assert!(riskflow(&["topics", "--create"], &sets).status.success());
+    let sets = [
+        format!("input.path={folder:?}"),
+        format!("output.path={folder:?}"),
+        format!("checkpoint.path={:?}", folder.join("checkpoints")),
+    ];
+    assert!(riskflow(&["topics", "--create"], &texts(&sets)).status.success());
     put(Topic::BASE_REGION, "330902", r#"{"code":"330902","name":"定海区"}"#);
     let asset = r#"{"id":"tank","name":"Tank 1","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4}"#;
     put(Topic::BASE_ASSET, "tank", asset);
@@ -142,13 +143,87 @@ fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
     let rule = r#"{"id":"gas","version":3,"source":"test","select":{"observed_property":"gas"},"levels":{"red":{"when":{"feature":"last","window":"10m","op":">=","threshold":50}}}}"#;
     put(Topic::IN_RULE, "gas", rule);
     put(Topic::IN_OBSERVATION, "gas", &observation(now(), 60.0));
+    sets
+}
 
+fn texts(sets: &[String; 3]) -> [&str; 3] {
+    sets.each_ref().map(String::as_str)
+}
+
+fn on_log(sets: &[String; 3]) -> Serving {
     let mut command = Command::new(crate::kafka::riskflow());
     command.arg("run");
     for set in sets {
         command.args(["--set", set]);
     }
-    let job = Serving::start(command);
+    Serving::start(command)
+}
+
+#[test]
+fn an_explanation_over_http_is_that_of_the_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = log(folder.path());
+    let job = on_log(&sets);
+    let warning = job.warning();
+    let get = |path: &str| curl(&job.url(path), &[]).unwrap();
+    let command = |arguments: &[&str]| -> Value {
+        let said = riskflow(&[&["explain"][..], arguments, &["--json"][..]].concat(), &texts(&sets));
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        serde_json::from_slice(&said.stdout).unwrap()
+    };
+
+    let got = get(&format!("/api/v1/warnings/{warning}/explanation"));
+    assert_eq!((got.status, got.json()), (200, command(&[&warning])));
+    assert_eq!(got.json()["deltas"][0]["kind"], "raised");
+    // By how it begins, and by what was told at a time.
+    let (begins, at) = (&warning[..8], Millis(now()).to_string());
+    let got = get(&format!("/api/v1/warnings/{begins}/explanation?as_of={at}"));
+    assert_eq!((got.status, got.json()), (200, command(&[begins, "--as-of", &at])));
+    assert_eq!(
+        (&got.json()["id"], &got.json()["now"]["state"]),
+        (&json!(warning), &json!("open"))
+    );
+
+    let got = get(&format!("/api/v1/assets/tank/explanation?at={at}&as_of={at}"));
+    assert_eq!(
+        (got.status, got.json()),
+        (200, command(&["tank", "--at", &at, "--as-of", &at]))
+    );
+    assert_eq!(got.json()["warnings"][0]["level"], "red");
+    let got = get(&format!(
+        "/api/v1/assets/tank/explanation?at={at}&as_of={at}&rule=gas&all_rules=true"
+    ));
+    let more = ["tank", "--at", &at, "--as-of", &at, "--rule", "gas", "--all-rules"];
+    assert_eq!((got.status, got.json()), (200, command(&more)));
+
+    for (path, status, says) in [
+        ("assets/tank/explanation", 400, "there is no `at`"),
+        ("assets/tank/explanation?at=soon", 400, "`at` is `soon`"),
+        ("assets/tank/explanation?at=2h&as_of=3h", 400, "`as_of` is"),
+        ("assets/tank/explanation?at=2h&when=3h", 400, "`when` is given"),
+        ("assets/tnak/explanation?at=1s", 404, "there is `tank`"),
+        ("assets/tank/explanation?at=1s&rule=gaz", 404, "there is no rule `gaz`"),
+        ("warnings/0123456789/explanation", 404, "nothing was told of a warning"),
+        ("warnings/a/explanation", 400, "too short"),
+        (
+            "warnings/a/explanation?at=2h",
+            400,
+            "`at` is given, which an explanation does not take",
+        ),
+    ] {
+        let got = get(&format!("/api/v1/{path}"));
+        assert_eq!(got.status, status, "{path}: {}", got.body);
+        let said = got.json()["error"].as_str().unwrap().to_owned();
+        assert!(said.contains(says), "{path}: {said}");
+    }
+}
+
+#[test]
+fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = log(folder.path());
+    let job = on_log(&sets);
+    let sets = texts(&sets);
     let warning = job.warning();
     let (status, answer) = job.act(&warning, "a");
     assert_eq!(status, 202, "{answer}");
@@ -190,6 +265,16 @@ fn kafka_takes_actions_by_http_and_from_a_shell_beside_a_job_that_writes_in_tran
         .produce(Topic::IN_OBSERVATION, [("gas", Some(payload.as_str()))])
         .unwrap();
     let warning = job.warning();
+    // Partitions show a transaction one after the other.
+    kafka
+        .consume_until(Topic::CASE_DELTA, |events| !events.is_empty())
+        .unwrap();
+    let mut shell = command(&kafka, "explain", &[]);
+    let said = shell.args([warning.as_str(), "--json"]).output().unwrap();
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    job.until(&format!("/api/v1/warnings/{warning}/explanation"), |body| {
+        (serde_json::from_str::<Value>(body).ok()? == said).then_some(())
+    });
     let (status, answer) = job.act(&warning, "a");
     assert_eq!(status, 202, "{answer}");
     let read = kafka.consume(Topic::IN_ACTION).unwrap();

@@ -12,6 +12,7 @@ use riskflow_model::{Id, Key, Level, Millis};
 
 use super::past::{self, Episode, Past};
 use super::run::Runs;
+use super::sets::{self, WarningKey};
 use super::warning::Warning;
 use super::{Lifecycle, Step};
 use crate::engine::Diff;
@@ -20,7 +21,10 @@ use crate::engine::Diff;
 pub(super) struct Settling<'a> {
     pub(super) now: Millis,
     pub(super) kind: SourceKind,
+    /// Of a candidate's with its set.
     pub(super) rule: &'a Id<RuleOrLimit>,
+    /// The candidate and what the rule is called in it, where it is not live.
+    candidate: Option<(&'a str, &'a str)>,
     /// `None` where it has no row; then it has no entries either.
     pub(super) asset: Option<&'a Asset>,
     /// The warning that was open before.
@@ -43,15 +47,12 @@ struct Said<'a> {
 }
 
 impl<'a> Settling<'a> {
-    pub(super) const fn new(
-        now: Millis,
-        (kind, rule): (SourceKind, &'a Id<RuleOrLimit>),
-        asset: Option<&'a Asset>,
-    ) -> Self {
+    pub(super) fn new(now: Millis, key: &'a WarningKey, asset: Option<&'a Asset>) -> Self {
         Self {
             now,
-            kind,
-            rule,
+            kind: key.0,
+            rule: &key.1,
+            candidate: sets::candidate(key),
             asset,
             before: None,
             kept: None,
@@ -333,11 +334,12 @@ impl<'a> Settling<'a> {
         };
         let numbered = |number: u32| {
             let (since, number_text) = (since.to_string(), number.to_string());
-            let mut parts: Vec<&str> = vec![self.rule, asset, &since];
-            match self.kind {
-                SourceKind::Limit => parts.insert(0, "limit"),
-                SourceKind::Datastream => {}
-            }
+            let mut parts: Vec<&str> = match (self.kind, self.candidate) {
+                (SourceKind::Limit, _) => vec!["limit", self.rule],
+                (SourceKind::Datastream, None) => vec![self.rule],
+                (SourceKind::Datastream, Some((set, rule))) => vec![set, rule],
+            };
+            parts.extend([&**asset, &since]);
             if number > 1 {
                 parts.push(&number_text);
             }

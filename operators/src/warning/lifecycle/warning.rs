@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use riskflow_model::Level;
-use riskflow_model::output::{Cause, DeltaKind, Explanation, WarningState};
+use riskflow_model::output::{Cause, DeltaKind, Explanation, SetDifference, WarningState};
 use serde::{Deserialize, Serialize};
 
 use super::past::{self, Episode, Past};
 use super::run::Runs;
+use super::sets::Against;
 use crate::warning::monitor::{Explained, Revision, Source, Track, forget_ended};
 
 /// One rule's warnings on the asset.
@@ -33,10 +34,14 @@ pub(in crate::warning) struct Warning {
     pub(super) shown: Option<Arc<WarningState>>,
     pub(super) runs: Runs,
     pub(super) past: Past,
+    /// Of a live one: the candidates that it is compared with.
+    pub(super) against: Against,
+    /// Of a candidate's: how it differs from the live one, as given out.
+    pub(super) difference: Option<Arc<SetDifference>>,
 }
 
 /// The part of one datastream or limit.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Member {
     track: Track,
     pub(super) stale: bool,
@@ -70,7 +75,7 @@ impl Warning {
         self.reach = self.reach.max(revision.reach);
         if revision.gone {
             let member = self.members.remove(&revision.source);
-            if member.is_some_and(|member| !member.track.is_empty()) {
+            if member.is_some_and(|member| has_level(&member.track)) {
                 self.cause = self.cause.max(revision.cause);
                 // Who takes back the last of what a level rests on says that it never was; who deletes a rule does not.
                 self.went |= revision.cause >= Some(Cause::BaseChange);
@@ -86,9 +91,9 @@ impl Warning {
             })
         });
         let stretch = between(&member.track, revision.from, revision.until);
-        let was_on = !member.track.is_empty();
+        let was_on = has_level(&member.track);
         member.track.splice(stretch, revision.tail.drain(..));
-        if was_on || !member.track.is_empty() {
+        if was_on || has_level(&member.track) {
             self.cause = self.cause.max(revision.cause);
         }
         member.stale = revision.stale;
@@ -96,6 +101,30 @@ impl Warning {
         if let Some(explanation) = revision.explanation.take() {
             member.explanation = explanation;
         }
+    }
+
+    /// Puts another in the place of a member, or none: all that followed from it is merged again. Whether the one that left had a
+    /// level that did not end at or before `forget`.
+    pub(super) fn replace(
+        &mut self,
+        source: &Source,
+        member: Option<Box<Member>>,
+        (cause, forget): (Cause, i64),
+    ) -> bool {
+        (self.stale_from, self.stale_until) = (i64::MIN, i64::MAX);
+        self.touched = true;
+        // What is forgotten may still stand in the track: nobody settled it.
+        let was_on = |member: &Member| has_level(&member.track) && !has_ended(&member.track, forget);
+        let comes = member.as_deref().is_some_and(was_on);
+        let left = match member {
+            Some(member) => self.members.insert(source.clone(), member),
+            None => self.members.remove(source),
+        };
+        let leaves = left.as_deref().is_some_and(was_on);
+        if comes || leaves {
+            self.cause = self.cause.max(Some(cause));
+        }
+        leaves
     }
 
     /// Takes in what a member says, outside of any epoch, and forgets nothing.
@@ -220,6 +249,18 @@ fn between(track: &Track, from: i64, until: i64) -> Range<usize> {
         track.partition_point(|(time, _)| *time < until)
     };
     start..end.max(start)
+}
+
+/// Whether there is any level in a track. One that begins again without a level begins with a change point of none.
+fn has_level(track: &Track) -> bool {
+    track.iter().any(|(_, level)| *level > Level::None)
+}
+
+/// Whether all levels of a track ended at or before a time.
+fn has_ended(track: &Track, at: i64) -> bool {
+    track
+        .last()
+        .is_none_or(|(time, level)| *level == Level::None && *time <= at)
 }
 
 /// The level of a track at a time.

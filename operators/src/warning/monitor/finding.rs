@@ -1,8 +1,13 @@
 //! What the monitor gives out, and what of it is forgotten.
 
+use std::sync::Arc;
+
+use riskflow_config::{Place, Rule, Standing};
+use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::output::{Cause, DeadLetter, Explanation, Origin, SourceKind};
-use riskflow_model::{Level, Text};
+use riskflow_model::{Id, Level, Text};
 use serde::{Deserialize, Serialize};
+use thin_vec::ThinVec;
 
 /// What the monitor gives out.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +82,11 @@ pub struct Revision {
     pub until: i64,
     /// How far back from the clock an entry with another condition may begin to see: what went on there must be known then.
     pub reach: i64,
+    /// In which rule sets it counts; `None` where there is the live one only.
+    pub standing: Option<Arc<Standing>>,
+    /// Where there are, nothing is said of levels: what stood in some places stands in others from now on. Then `standing` says which
+    /// candidates there are, if it is live.
+    pub moves: Option<ThinVec<Move>>,
     /// Whether the entry came to its end: its datastream no longer counts for this rule and asset.
     pub gone: bool,
     /// Whether the level stands only because the datastream fell silent.
@@ -89,6 +99,40 @@ pub struct Revision {
     /// The same of what is over in the stretch that changed: of each episode when it was at its highest, and of what is gone when it
     /// would begin.
     pub past: Vec<Explained>,
+}
+
+impl Revision {
+    /// One that says nothing yet of a rule on an asset.
+    pub(super) fn of(rule: &Rule, asset: &Id<Asset>, datastream: &Id<Datastream>) -> Self {
+        Self {
+            origin: Origin::default(),
+            rule: rule.record.id.clone(),
+            asset: asset.text().clone(),
+            source: Source::Datastream(datastream.text().clone()),
+            from: i64::MAX,
+            tail: Track::new(),
+            until: i64::MAX,
+            reach: 0,
+            standing: rule.sets.as_ref().map(|sets| Arc::clone(&sets.standing)),
+            moves: None,
+            gone: false,
+            stale: false,
+            cause: None,
+            explanation: None,
+            past: Vec::new(),
+        }
+    }
+}
+
+/// What stands in a place of a rule and source from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The place.
+    pub to: Place,
+    /// Where that stood until now; `None`: nothing stands there. All moves of an epoch are done at once.
+    pub from: Option<Place>,
+    /// Why.
+    pub cause: Cause,
 }
 
 /// What a level rested on.

@@ -54,10 +54,13 @@ impl Known {
         }
     }
 
-    /// Whether the watches are those of just these entries.
+    /// Whether the watches are those of just these entries, and count in the same sets.
     pub(super) fn watches_just(&self, entries: &[Entry]) -> bool {
         let mut pairs = self.watches.iter().zip(entries);
-        self.watches.len() == entries.len() && pairs.all(|(watch, entry)| watch.entry.is_same(entry))
+        let same = |watch: &Watch, entry: &Entry| {
+            watch.entry.is_same(entry) && watch.entry.rule.standing() == entry.rule.standing()
+        };
+        self.watches.len() == entries.len() && pairs.all(|(watch, entry)| same(watch, entry))
     }
 
     /// Puts, replaces or takes back the observation of a time.

@@ -17,7 +17,7 @@ use crate::engine::Diff;
 use crate::warning::specification::{Entry, Subject};
 
 /// One entry under evaluation. What every observation touches comes first.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[repr(C)]
 pub(super) struct Watch {
     /// Saved by what tells it apart: until rows come again, a rule that was loaded has a name only.
@@ -50,7 +50,7 @@ pub(super) struct Watch {
 }
 
 /// A watch that was not settled yet.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Fresh {
     /// Why there is a new one.
     cause: Cause,
@@ -59,7 +59,7 @@ struct Fresh {
 }
 
 /// What was up to the floor of a watch that takes another's place.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Past {
     /// From here on the lifecycle has not heard of it.
     from: i64,
@@ -72,7 +72,7 @@ struct Past {
 }
 
 /// What is known of a time that no correction reaches any more, beside the series.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Anchor {
     at: i64,
     last_counted: i64,
@@ -90,7 +90,7 @@ const fn is_heard(anchor: Option<&Anchor>) -> bool {
 mod saved {
     use std::sync::Arc;
 
-    use riskflow_config::{Rule, Scaled, Thresholds};
+    use riskflow_config::{InSets, Rule, Scaled, Thresholds};
     use riskflow_model::{Key, Text};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -105,14 +105,14 @@ mod saved {
             givers: _,
         } = entry;
         let (id, fingerprint, condition) = (&rule.record.id, rule.fingerprint, rule.condition);
-        (id, fingerprint, condition, thresholds, scaled).serialize(serializer)
+        (id, fingerprint, condition, &rule.sets, thresholds, scaled).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Entry, D::Error> {
-        type Saved = (Text, Key, Key, Thresholds, Option<Arc<Scaled>>);
-        let (id, fingerprint, condition, thresholds, scaled) = Saved::deserialize(deserializer)?;
+        type Saved = (Text, Key, Key, Option<Arc<InSets>>, Thresholds, Option<Arc<Scaled>>);
+        let (id, fingerprint, condition, sets, thresholds, scaled) = Saved::deserialize(deserializer)?;
         Ok(Entry {
-            rule: Rule::named(id, fingerprint, condition),
+            rule: Rule::named(id, fingerprint, condition, sets),
             thresholds,
             scaled,
             givers: None,
@@ -342,6 +342,16 @@ impl Watch {
             }
             back = back.saturating_mul(4);
         }
+    }
+
+    /// Whether the lifecycle heard of it.
+    pub(super) const fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// Whether any of its levels was ever on, as known now.
+    pub(super) fn was_ever_on(&self) -> bool {
+        !self.turns.is_empty() || !self.ahead.is_empty() || self.was_on
     }
 
     /// Reads the lines that the watch itself lies in.

@@ -56,6 +56,7 @@ fn what_is_given_is_what_changes() {
         datastreams: vec![rain.clone(), wind.clone(), datastream("d3", "a2", "rain")],
         assets: vec![asset("a1")],
         rules: vec![rule("rain", 1)],
+        sets: Vec::new(),
         regions: Vec::new(),
     };
     let first = [
@@ -118,6 +119,7 @@ fn thresholds_of_a_region_touch_what_lies_in_it() {
         ],
         assets: vec![asset("a1"), (((Key::of("a2"), elsewhere), Located::default()), 1)],
         rules: vec![rule("rain", 1)],
+        sets: Vec::new(),
         regions: vec![region("33", "z", 7.0)],
     };
     assert_eq!(apply(&mut matched, city).len(), 3);
@@ -161,4 +163,71 @@ fn thresholds_of_a_region_touch_what_lies_in_it() {
             -1
         )]
     );
+}
+
+fn set(json: &str) -> (Shared<RuleSet>, Diff) {
+    (Shared::new(serde_json::from_str(json).unwrap()), 1)
+}
+
+/// Of each entry of the last row that is given: version, whether it is live, candidates.
+fn standing(matched: &mut Matched, changes: Changes) -> Vec<(u32, bool, String)> {
+    let mut out = Updates::default();
+    matched.apply(changes, &mut out);
+    let rows = out.specified.into_iter().filter(|(_, diff)| *diff > 0);
+    let ((_, row), _) = rows.last().expect("a row is given");
+    let entries = row.entries.iter().map(|entry| {
+        let standing = entry.rule.standing();
+        (entry.rule.record.version, standing.live, standing.candidates.join(","))
+    });
+    let mut entries: Vec<_> = entries.collect();
+    entries.sort();
+    entries
+}
+
+#[test]
+fn forms_of_a_rule_that_come_to_the_same_are_one_entry() {
+    let written = |id: &str, version: u32, threshold: u32| {
+        let json = format!(
+            r#"{{"id":"{id}","version":{version},"select":{{"observed_property":"rain"}},
+                "levels":{{"blue":{{"when":{{"feature":"last","window":"1h","op":">=","threshold":{threshold}}}}}}}}}"#
+        );
+        (Rule::from_json(json.as_bytes()).unwrap(), 1)
+    };
+    let mut matched = Matched::default();
+    let city = Changes {
+        datastreams: vec![datastream("d1", "a1", "rain")],
+        assets: vec![asset("a1")],
+        rules: vec![written("rain", 1, 3)],
+        ..Changes::default()
+    };
+    assert_eq!(standing(&mut matched, city), [(1, true, String::new())]);
+    let inherits = Changes {
+        sets: vec![set(r#"{"id":"strict","base":"default"}"#)],
+        ..Changes::default()
+    };
+    assert_eq!(standing(&mut matched, inherits), [(1, true, "strict".to_owned())]);
+    let another = Changes {
+        rules: vec![written("strict/rain", 2, 2)],
+        ..Changes::default()
+    };
+    let apart = [(1, true, String::new()), (2, false, "strict".to_owned())];
+    assert_eq!(standing(&mut matched, another), apart);
+    let as_it_was = Changes {
+        rules: vec![gone(written("strict/rain", 2, 2)), written("strict/rain", 3, 3)],
+        ..Changes::default()
+    };
+    assert_eq!(standing(&mut matched, as_it_was), [(1, true, "strict".to_owned())]);
+    let live = Changes {
+        sets: vec![set(r#"{"id":"live","set":"strict"}"#)],
+        ..Changes::default()
+    };
+    assert_eq!(standing(&mut matched, live), [(3, true, "default".to_owned())]);
+    let adjusted = Changes {
+        sets: vec![set(
+            r#"{"id":"tide","base":"default","adjust":[{"observed_property":"rain","add":1}]}"#,
+        )],
+        ..Changes::default()
+    };
+    let apart = [(1, false, "tide".to_owned()), (3, true, "default".to_owned())];
+    assert_eq!(standing(&mut matched, adjusted), apart);
 }

@@ -32,7 +32,7 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     stop_on_signals(&handles)?;
     // First of all: a port that is taken is told before anything takes time.
     let http = HttpSettings::at(arguments.http);
-    let server = Server::start(&http, &Capabilities::default(), handles.clone(), None)
+    let server = Server::start(&http, &Capabilities::default(), handles.clone(), None, None)
         .map_err(|error| port_taken(arguments.http, error))?;
     let folder = Folder::prepare(arguments.data.as_deref())?;
     let options = CityOptions {

@@ -1,4 +1,4 @@
-//! `riskflow explain`: why a warning, and why not.
+//! `riskflow explain`, and explanations over HTTP: why a warning, and why not.
 
 mod asset;
 mod evidence;
@@ -10,28 +10,162 @@ mod told;
 mod warning;
 mod why_not;
 
+use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use riskflow::runtime::clock::wall_clock;
-use riskflow_model::Millis;
+use riskflow::runtime::http::{NoAnswer, Question};
+use riskflow_config::Settings;
+use riskflow_model::{Millis, Problems};
 
-use super::configuration;
+use super::{configuration, tail};
 use crate::program::cli::ExplainArguments;
+use crate::program::exit::{GivenUp, Missing, Usage};
+use crate::program::terminal::{say, say_in_colour};
+use asset::Asked;
+use told::Told;
+
+/// What may be spent on an answer.
+#[derive(Clone, Copy)]
+pub struct Patience<'a> {
+    /// Whether somebody waits for it still; asked again and again.
+    waits: &'a dyn Fn() -> bool,
+    /// So many rows and records of an asset are held at most.
+    most: usize,
+}
+
+impl Patience<'static> {
+    /// Whoever asks at a terminal ends it when it takes too long.
+    const ENDLESS: Self = Self {
+        waits: &|| true,
+        most: usize::MAX,
+    };
+}
+
+/// Of an asset there are more rows and records than may be held.
+#[derive(Debug)]
+struct TooMuch(usize);
+
+impl fmt::Display for TooMuch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(most) = self;
+        write!(
+            f,
+            "it rests on more than {most} records, which are not held beside a job; `riskflow explain` beside it has no such limit"
+        )
+    }
+}
+
+impl std::error::Error for TooMuch {}
 
 /// Explains a warning; or with `--at` what the rules said of an asset.
 pub fn explain(arguments: &ExplainArguments) -> Result<ExitCode> {
     let (_, settings) = configuration::load(&arguments.config)?;
     let now = Millis(wall_clock());
-    let time = |option, text: &Option<String>| {
-        let text = text.as_deref();
-        text.map(|text| moment::moment(option, text, now, &settings.zone))
-            .transpose()
-    };
-    let as_of = time("--as-of", &arguments.as_of)?;
-    match time("--at", &arguments.at)? {
-        Some(at) => asset::explain(arguments, &settings, now, (at, as_of))?,
+    let as_of = time(&settings, now, "--as-of", arguments.as_of.as_deref())?;
+    match time(&settings, now, "--at", arguments.at.as_deref())? {
+        Some(at) => {
+            let asked = Asked {
+                asset: &arguments.what,
+                at,
+                as_of,
+                rule: arguments.rule.as_deref(),
+                all_rules: arguments.all_rules,
+            };
+            let answer = asset::find(&settings, now, &asked, Patience::ENDLESS)?;
+            if arguments.json {
+                say(serde_json::to_string(&answer)?);
+            } else {
+                let lines = why_not::for_people(&answer, &tail::names(&settings));
+                lines.iter().for_each(say_in_colour);
+            }
+        }
         None => warning::explain(arguments, &settings, as_of)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A time that is given, if one is.
+fn time(settings: &Settings, now: Millis, name: &str, text: Option<&str>) -> Result<Option<Millis>> {
+    text.map(|text| moment::moment(name, text, now, &settings.zone))
+        .transpose()
+}
+
+/// So many rows and records of an asset are held beside a job, of some hundred bytes each.
+const MOST: usize = 500_000;
+
+/// What `riskflow explain --json` prints, for whoever asks over HTTP.
+///
+/// # Errors
+///
+/// When there is no answer; with the names that parameters have there.
+pub fn over_http(settings: &Settings, question: &Question, waits: &dyn Fn() -> bool) -> Result<String, NoAnswer> {
+    let patience = Patience { waits, most: MOST };
+    found(settings, question, patience).map_err(|error| no_answer(&error))
+}
+
+fn found(settings: &Settings, question: &Question, patience: Patience<'_>) -> Result<String> {
+    let now = Millis(wall_clock());
+    match question {
+        Question::Warning { id, as_of } => {
+            let as_of = time(settings, now, "as_of", as_of.as_deref())?;
+            let told = Told::read(settings, id, as_of, patience)?;
+            Ok(warning::for_machines(&told, as_of).to_string())
+        }
+        Question::Asset {
+            id,
+            at,
+            as_of,
+            rule,
+            all_rules,
+        } => {
+            let asked = Asked {
+                asset: id,
+                at: moment::moment("at", at, now, &settings.zone)?,
+                as_of: time(settings, now, "as_of", as_of.as_deref())?,
+                rule: rule.as_deref(),
+                all_rules: *all_rules,
+            };
+            Ok(serde_json::to_string(&asset::find(settings, now, &asked, patience)?)?)
+        }
+    }
+}
+
+fn no_answer(error: &anyhow::Error) -> NoAnswer {
+    let said = error.to_string();
+    if error.downcast_ref::<GivenUp>().is_some() {
+        return NoAnswer::GivenUp;
+    }
+    if error.downcast_ref::<Missing>().is_some() {
+        return NoAnswer::Missing(said);
+    }
+    if error.downcast_ref::<TooMuch>().is_some() {
+        return NoAnswer::TooMuch(said);
+    }
+    if error.downcast_ref::<Usage>().is_some() || error.downcast_ref::<Problems>().is_some() {
+        return NoAnswer::Refused(said.replace("`--at`", "`at`").replace("`--as-of`", "`as_of`"));
+    }
+    NoAnswer::Failed(format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn each_error_is_told_as_what_it_is() {
+        let read = |error: anyhow::Error| no_answer(&error.context("could not read the rows"));
+        assert!(matches!(read(GivenUp.into()), NoAnswer::GivenUp));
+        assert!(matches!(read(anyhow!("no broker")), NoAnswer::Failed(said) if said.ends_with("rows: no broker")));
+        assert!(
+            matches!(no_answer(&TooMuch(7).into()), NoAnswer::TooMuch(said) if said.contains("more than 7 records"))
+        );
+        let missing = Missing("there is no asset `a`".to_owned());
+        assert!(matches!(no_answer(&missing.into()), NoAnswer::Missing(said) if said == "there is no asset `a`"));
+        let usage = Usage("`--as-of` is 1, before `--at`, 2".to_owned());
+        assert!(matches!(no_answer(&usage.into()), NoAnswer::Refused(said) if said == "`as_of` is 1, before `at`, 2"));
+    }
 }

@@ -1,5 +1,6 @@
 //! `riskflow rules`: the packs that come with riskflow, and rules of one's own, into `in.rule` and `base.limit`.
 
+mod sets;
 pub(super) mod test;
 
 use std::collections::BTreeMap;
@@ -8,12 +9,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use riskflow::runtime::clock::wall_clock;
-use riskflow_config::{Input, Settings, packs};
+use riskflow_config::{Input, Rule, Settings, packs};
 use riskflow_connectors::topics::{Place, create};
 use riskflow_connectors::{InRecord, open_append};
 use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::{RuleSet, check_name};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Key, Millis, Row};
+use riskflow_model::{Check, Id, Key, Millis, Row};
 use serde_json::{Value, json};
 
 use super::check::files::{self, Wanted};
@@ -29,14 +31,28 @@ use crate::program::terminal::{say, table, tell};
 pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
     match &arguments.command {
         RulesCommand::List { packs } => list(packs, arguments.json),
-        RulesCommand::Load { what, replace, dry_run } => {
+        RulesCommand::Load {
+            what,
+            replace,
+            dry_run,
+            into,
+            base,
+        } => {
             let (_, settings) = configuration::load(&arguments.config)?;
             let how = How {
                 replace: *replace,
                 dry_run: *dry_run,
                 as_json: arguments.json,
+                into: into.as_deref(),
+                base: base.as_deref(),
             };
             load(&settings, what, how)
+        }
+        RulesCommand::Sets => sets::list(&configuration::load(&arguments.config)?.1, arguments.json),
+        RulesCommand::Diff { set } => sets::diff(&configuration::load(&arguments.config)?.1, set, arguments.json),
+        RulesCommand::Promote { set, dry_run } => {
+            let (_, settings) = configuration::load(&arguments.config)?;
+            sets::promote(&settings, set, *dry_run, arguments.json)
         }
         RulesCommand::Test { files, filter } => test::test(files, filter.as_deref(), &arguments.config, arguments.json),
     }
@@ -103,10 +119,14 @@ fn watches(record: &Value) -> String {
 }
 
 #[derive(Clone, Copy)]
-struct How {
+struct How<'a> {
     replace: bool,
     dry_run: bool,
     as_json: bool,
+    /// The set that the rules are to be of.
+    into: Option<&'a str>,
+    /// What that set takes the others from.
+    base: Option<&'a str>,
 }
 
 /// What becomes of a row that is given.
@@ -120,7 +140,7 @@ enum State {
     Kept(u32),
 }
 
-fn load(settings: &Settings, what: &[String], how: How) -> Result<ExitCode> {
+fn load(settings: &Settings, what: &[String], how: How<'_>) -> Result<ExitCode> {
     let mut given = Stock::default();
     read_given(what, &mut given)?;
     let report = Report::of(given, None);
@@ -144,23 +164,72 @@ fn load(settings: &Settings, what: &[String], how: How) -> Result<ExitCode> {
         read_live(settings, &mut live).context("could not read the rules in force")?;
     }
     let in_force: BTreeMap<(Topic, Key), Row> = live.rows.iter().map(|(key, (row, _))| (*key, row.clone())).collect();
-    let mut given = Stock::default();
-    read_given(what, &mut given)?;
-    let rows: Vec<(Topic, Row, State)> = given
-        .rows
+    let rows: Vec<(Topic, Row, State)> = given_rows(what, how.into)?
         .into_iter()
-        .map(|((topic, key), (row, _))| {
-            let state = state(&row, in_force.get(&(topic, key)), how.replace);
+        .map(|(topic, row)| {
+            let before = in_force.get(&(topic, Key::of(&row.id())));
+            let state = state(&row, before, how.replace);
             (topic, row, state)
         })
         .collect();
+    let set = of_set(how)?;
     if !how.dry_run {
         append(settings, &rows)?;
+        if let Some(set) = &set {
+            sets::append(settings, set)?;
+        }
     }
     // What is loaded, beside what was there.
-    read_given(what, &mut live)?;
+    for row in rows.iter().map(|(_, row, _)| row).chain(&set) {
+        live.put(row.clone(), "given".to_owned());
+    }
     show(&rows, &Report::of(live, None), how);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The rules and limits of packs and files; where a set is named, as those of the set. Limits are of none.
+fn given_rows(what: &[String], into: Option<&str>) -> Result<Vec<(Topic, Row)>> {
+    let mut given = Stock::default();
+    read_given(what, &mut given)?;
+    let rows = given.rows.into_iter().map(|((topic, _), (row, _))| (topic, row));
+    let Some(set) = into else { return Ok(rows.collect()) };
+    let mut check = Check::default();
+    check_name(&mut check, "--into", set);
+    check.problems().none_or(Some(()))?;
+    let (mut of_set, mut limits) = (Vec::new(), 0);
+    for (topic, row) in rows {
+        match sets::of_set(&row, set) {
+            Some(row) => of_set.push((topic, row)),
+            None => limits += 1,
+        }
+    }
+    if limits > 0 {
+        tell(format_args!(
+            "{limits} limits of work under permit are left out: they are of no set"
+        ));
+    }
+    for (_, row) in &of_set {
+        if let Some(Err(problems)) = row.downcast_ref::<RuleRecord>().map(|rule| Rule::check(rule.clone())) {
+            return Err(problems.into());
+        }
+    }
+    Ok(of_set)
+}
+
+/// The record of the set, if its base is given.
+fn of_set(how: How<'_>) -> Result<Option<Row>> {
+    let Some((set, base)) = how.into.zip(how.base) else {
+        return Ok(None);
+    };
+    let set = RuleSet {
+        id: Id::from(set),
+        set: None,
+        base: Some(Id::from(base)),
+        removed: Vec::new(),
+        adjust: Vec::new(),
+    };
+    riskflow_model::problems(&set).none_or(Some(()))?;
+    Ok(Some(Row::new(set)))
 }
 
 /// The rules and limits of packs and files, each checked.
@@ -247,7 +316,7 @@ fn append(settings: &Settings, rows: &[(Topic, Row, State)]) -> Result<()> {
     Ok(())
 }
 
-fn show(rows: &[(Topic, Row, State)], report: &Report, how: How) {
+fn show(rows: &[(Topic, Row, State)], report: &Report, how: How<'_>) {
     let said = |state: State| match state {
         State::New => ("new", "new".to_owned()),
         State::Unchanged => ("unchanged", "in force already".to_owned()),

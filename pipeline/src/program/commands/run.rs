@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use riskflow::runtime::cluster;
-use riskflow::runtime::http::{Server, Times, WayIn};
+use riskflow::runtime::http::{Explain, Question, Server, Times, WayIn};
 use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::metrics::Done;
 use riskflow::runtime::recovery::is_definite;
@@ -20,7 +20,7 @@ use tokio::time::{Instant, interval};
 
 use self::news::News;
 use super::refused::Refused;
-use super::{configuration, tail};
+use super::{configuration, explain, tail};
 use crate::program::cli::RunArguments;
 use crate::program::limits;
 use crate::program::terminal::tell;
@@ -159,18 +159,22 @@ pub fn total(counts: &[(&str, u64)]) -> u64 {
 }
 
 fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<Server> {
-    let to = http
-        .actions
-        .is_some()
-        .then(|| open_append(&settings.input, &settings.topics, Topic::IN_ACTION));
-    let to = to.transpose().context("could not open the way in for actions")?;
+    let way_in = |topic: Topic| {
+        let open = || open_append(&settings.input, &settings.topics, topic);
+        let way_in = http.actions.is_some().then(open).transpose();
+        way_in.with_context(|| format!("could not open the way in, `{topic}`"))
+    };
+    let (to, rule_sets) = (way_in(Topic::IN_ACTION)?, way_in(Topic::IN_RULESET)?);
     let times = Times {
         horizon: settings.case.horizon,
         max_future: settings.time.max_future,
     };
-    let way_in = to.map(|to| WayIn { to, times });
-    let server =
-        Server::start(http, &settings.capabilities, handles.clone(), way_in).context("could not serve HTTP")?;
+    let way_in = to.map(|to| WayIn { to, rule_sets, times });
+    let with = settings.clone();
+    let explain: Explain =
+        Arc::new(move |question: &Question, waits: &dyn Fn() -> bool| explain::over_http(&with, question, waits));
+    let server = Server::start(http, &settings.capabilities, handles.clone(), way_in, Some(explain));
+    let server = server.context("could not serve HTTP")?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     handles.served.get_or_init(|| format!("{scheme}://{}", server.address));
     tracing::info!(address = %server.address, tls = http.tls.is_some(), actions = http.actions.is_some(), "serving HTTP");

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use super::configuration;
 use crate::program::cli::TailArguments;
 use crate::program::escape;
-use crate::program::exit::Usage;
+use crate::program::exit::{GivenUp, Usage};
 use crate::program::terminal::{is_unread, say, say_in_colour};
 use people::{Kind, Names};
 
@@ -282,14 +282,33 @@ pub(super) fn read_once(
     topics: &[Topic],
     take: &mut dyn FnMut(&RawRecord<'_>) -> Verdict,
 ) -> Result<()> {
+    read_while(settings, topics, &|| true, take)
+}
+
+/// The same, for as long as somebody `waits` for it, which is asked now and then.
+///
+/// # Errors
+///
+/// [`GivenUp`] when nobody does any more.
+pub(super) fn read_while(
+    settings: &Settings,
+    topics: &[Topic],
+    waits: &dyn Fn() -> bool,
+    take: &mut dyn FnMut(&RawRecord<'_>) -> Verdict,
+) -> Result<()> {
     let first = topics.first().context("no topic to read")?;
     let (place, beginning) = (place_of(settings, *first)?, Offsets::default());
     let mut source = open_source(&place, &settings.topics, topics, Share::WHOLE, Until::End, &beginning)?;
     loop {
-        match source.poll(10_000, &mut |record| take(&record))? {
-            Polled::Ended | Polled::Blocked => return Ok(()),
-            Polled::Idle => wait(),
-            Polled::More => {}
+        let polled = source.poll(10_000, &mut |record| take(&record))?;
+        if matches!(polled, Polled::Ended | Polled::Blocked) {
+            return Ok(());
+        }
+        if !waits() {
+            return Err(GivenUp.into());
+        }
+        if polled == Polled::Idle {
+            wait();
         }
     }
 }

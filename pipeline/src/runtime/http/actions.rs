@@ -16,7 +16,11 @@
 //! | 422 | the action cannot be used, and the answer says why; or its `id` was given to another action of the case |
 //! | 503 | too many wait, the job has not worked off its history, or it could not be appended: try again, with the same `id`; or this process of a cluster has no tables |
 //!
+//! `POST /api/v1/rulesets/{set}/promote` makes a rule set live ([`promotion`]).
+//!
 //! Whether a step is in order is not asked here: the dataflow decides, and `out.case.delta` tells.
+
+mod promotion;
 
 use std::fmt;
 use std::sync::Arc;
@@ -60,6 +64,8 @@ struct Inner {
     authority: Authority,
     handles: Handles,
     writer: Writer,
+    /// Where promotions go.
+    rule_sets: Option<Writer>,
     times: Times,
 }
 
@@ -76,11 +82,17 @@ fn refused(outcome: Outcome, detail: impl Into<String>) -> Refused {
 }
 
 impl Actions {
-    pub fn new(settings: &ActionSettings, handles: Handles, writer: Writer, times: Times) -> Self {
+    pub fn new(
+        settings: &ActionSettings,
+        handles: Handles,
+        (writer, rule_sets): (Writer, Option<Writer>),
+        times: Times,
+    ) -> Self {
         Self(Arc::new(Inner {
             authority: Authority::new(settings),
             handles,
             writer,
+            rule_sets,
             times,
         }))
     }
@@ -90,6 +102,7 @@ impl Actions {
 pub(super) fn routes(actions: Actions, others: Router) -> Router {
     Router::new()
         .route("/api/v1/warnings/{id}/actions", post(act))
+        .route("/api/v1/rulesets/{set}/promote", post(promotion::promote))
         .with_state(actions.clone())
         .merge(others)
         .fallback({
@@ -109,14 +122,9 @@ fn elsewhere(actions: &Actions, request: &Request, outcome: Outcome) -> Response
 async fn act(State(actions): State<Actions>, path: Result<Path<String>, PathRejection>, request: Request) -> Response {
     let actions = &actions.0;
     let (parts, body) = request.into_parts();
-    let Some(token) = actions.authority.of(&parts.headers) else {
-        let presented = parts.headers.contains_key(header::AUTHORIZATION);
-        let detail = if presented {
-            "the token is not known"
-        } else {
-            "there is no token"
-        };
-        return actions.refuse(refused(Outcome::Unauthorized, detail), None);
+    let token = match actions.token(&parts.headers) {
+        Ok(token) => token,
+        Err(refused) => return actions.refuse(refused, None),
     };
     match actions.take(token, path, &parts.headers, body).await {
         Ok((outcome, answer)) => {
@@ -185,6 +193,30 @@ impl Inner {
         Ok((outcome, answer))
     }
 
+    fn token(&self, headers: &HeaderMap) -> Result<&TokenSettings, Refused> {
+        self.authority.of(headers).ok_or_else(|| {
+            let presented = headers.contains_key(header::AUTHORIZATION);
+            let detail = if presented {
+                "the token is not known"
+            } else {
+                "there is no token"
+            };
+            refused(Outcome::Unauthorized, detail)
+        })
+    }
+
+    /// Without tables, or before history is worked off, it is not known what there is.
+    fn has_tables(&self) -> Result<(), Refused> {
+        if let Some(place) = self.handles.tables_elsewhere() {
+            let detail = format!("this process has no tables: {place}");
+            return Err(refused(Outcome::NotReady, detail));
+        }
+        if !self.handles.ready.load(Ordering::Acquire) {
+            return Err(refused(Outcome::NotReady, "history is being worked off; try again"));
+        }
+        Ok(())
+    }
+
     /// What the job would refuse for its time: whoever sent it would not hear of the dead letter.
     fn out_of_time(&self, action: &Action) -> Option<String> {
         let committed = self.handles.now.load(Ordering::Acquire);
@@ -207,13 +239,7 @@ impl Inner {
     }
 
     fn may_act_on(&self, token: &TokenSettings, case: &str) -> Result<(), Refused> {
-        if let Some(place) = self.handles.tables_elsewhere() {
-            let detail = format!("this process has no tables: {place}");
-            return Err(refused(Outcome::NotReady, detail));
-        }
-        if !self.handles.ready.load(Ordering::Acquire) {
-            return Err(refused(Outcome::NotReady, "history is being worked off; try again"));
-        }
+        self.has_tables()?;
         let region = self.region_of(case).ok_or_else(|| {
             let detail = format!("there is no case or open warning `{}`", shortened(case));
             refused(Outcome::UnknownCase, detail)

@@ -57,6 +57,7 @@ mod tests {
             unit: None,
             region: "3309".parse().unwrap(),
             overrides: false,
+            promote: false,
         };
         Authority::new(&ActionSettings {
             tokens: ["a", "b", "c"].map(token).into(),

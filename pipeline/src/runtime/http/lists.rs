@@ -28,6 +28,7 @@ pub(super) fn values(filter: Filter) -> String {
         Filter::Module => "a module of reports, exactly".to_owned(),
         Filter::Step => one_of(CaseStep::ALL.map(CaseStep::name)),
         Filter::Kind => one_of(Unmatched::KINDS),
+        Filter::Set => "the name of a rule set, exactly".to_owned(),
         Filter::Least => format!("this level or above: {}", one_of(Level::ALL.map(Level::name))),
     }
 }
@@ -48,6 +49,7 @@ pub(super) struct Query {
     pub step: Option<CaseStep>,
     pub least: Option<Level>,
     pub kind: Option<&'static str>,
+    pub set: Option<String>,
     /// So many that would be shown are passed over.
     pub offset: usize,
     /// Only what comes behind this key is shown.
@@ -68,6 +70,7 @@ impl Default for Query {
             step: None,
             least: None,
             kind: None,
+            set: None,
             offset: 0,
             after: None,
             limit: PAGE,
@@ -143,6 +146,7 @@ impl Query {
                 let kind = Unmatched::KINDS.into_iter().find(|kind| *kind == value);
                 set(&mut self.kind, kind.map(Some), name, value, &give)
             }
+            Filter::Set => set(&mut self.set, text(value), name, value, &give),
         }
     }
 
@@ -177,7 +181,14 @@ impl Query {
             };
             ("module", value, one)
         });
-        [within, category, rule, module].into_iter().flatten()
+        let set = self.set.clone().map(|value| {
+            let one = Self {
+                set: Some(value.clone()),
+                ..alone()
+            };
+            ("set", value, one)
+        });
+        [within, category, rule, module, set].into_iter().flatten()
     }
 
     /// Whether a row is asked for.
@@ -202,6 +213,7 @@ impl Query {
             && is(self.category.as_deref(), row.category)
             && is(self.rule.as_deref(), row.rule)
             && is(self.module.as_deref(), row.module)
+            && is(self.set.as_deref(), row.set)
     }
 }
 
@@ -315,6 +327,7 @@ mod tests {
             "step=issued",
             "least=red",
             "kind=unit",
+            "set=strict",
         ];
         for list in LISTS.iter().map(|list| list.about) {
             for (filter, sample) in Filter::ALL.into_iter().zip(samples) {
@@ -330,10 +343,8 @@ mod tests {
                     list.name,
                     list.filters[0].name()
                 );
-                assert!(
-                    said.starts_with(&begin) && said.contains(list.filters[1].name()),
-                    "{said}"
-                );
+                let named = list.filters.iter().all(|filter| said.contains(filter.name()));
+                assert!(said.starts_with(&begin) && named, "{said}");
             }
         }
     }

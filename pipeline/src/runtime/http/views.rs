@@ -22,6 +22,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::RETRY_AFTER;
+use super::explanations::{self, Explanations};
 use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, Query, values};
 use super::pages::{Full, Pages, known_epoch};
 use crate::runtime::job::Handles;
@@ -33,6 +34,7 @@ pub(super) struct Reader {
     pub handles: Handles,
     pub capabilities: Capabilities,
     pub pages: Arc<Pages>,
+    pub explanations: Option<Explanations>,
 }
 
 /// The routes that only read.
@@ -40,9 +42,12 @@ pub(super) fn routes(reader: &Reader) -> Router {
     let mut tables = Router::new()
         .route("/api/v1/regions/{code}", get(region))
         .route("/api/v1/assets/{id}", get(asset))
+        .route("/api/v1/assets/{id}/explanation", get(explanations::of_asset))
         .route("/api/v1/warnings/{id}", get(warning))
+        .route("/api/v1/warnings/{id}/explanation", get(explanations::of_warning))
         .route("/api/v1/warnings/history/{id}", get(past_warning))
-        .route("/api/v1/cases/{id}", get(case));
+        .route("/api/v1/cases/{id}", get(case))
+        .route("/api/v1/rulesets/{set}/difference", get(difference));
     for list in LISTS.iter() {
         let path = format!("/api/v1/{}", list.about.name);
         let show = async move |reader: State<Reader>, given: Pairs| show(&reader, list, given).await;
@@ -58,7 +63,7 @@ pub(super) fn routes(reader: &Reader) -> Router {
 }
 
 /// The parameters of a request, as they are given.
-type Pairs = Result<Given<Vec<(String, String)>>, QueryRejection>;
+pub(super) type Pairs = Result<Given<Vec<(String, String)>>, QueryRejection>;
 
 async fn metrics(State(reader): State<Reader>) -> Response {
     let text = reader.handles.metrics.render(&reader.handles.meters);
@@ -102,8 +107,20 @@ async fn index(State(reader): State<Reader>) -> Response {
             "/api/v1/warnings/{id}",
             "one open warning with its last delta, which says why",
         ),
+        (
+            "/api/v1/warnings/{id}/explanation",
+            "why it was raised, every change since, and how it stands; `as_of`: by what was told then",
+        ),
+        (
+            "/api/v1/assets/{id}/explanation",
+            "what the rules said of it at the time `at`, and why not more; `as_of`, `rule`, `all_rules` as for `riskflow explain`",
+        ),
         ("/api/v1/warnings/history/{id}", "one warning that is over"),
         ("/api/v1/cases/{id}", "one case"),
+        (
+            "/api/v1/rulesets/{set}/difference",
+            "where a set warns otherwise than the live one; narrowed as the list is",
+        ),
         ("/metrics", "metrics, as Prometheus reads them"),
         ("/healthz", "200 while the process is alive"),
         (
@@ -111,6 +128,10 @@ async fn index(State(reader): State<Reader>) -> Response {
             "200 once history is worked off and the tables are here, else 503 and why",
         ),
     ];
+    let explains = reader.explanations.is_some();
+    let others = others
+        .into_iter()
+        .filter(|(path, _)| explains || !path.ends_with("/explanation"));
     let others = others.map(|(path, gives)| json!({ "path": path, "gives": gives }));
     let tables = reader.handles.views.load();
     let text = json!({
@@ -125,7 +146,7 @@ async fn index(State(reader): State<Reader>) -> Response {
             "lists give at most `limit` items ({PAGE}; up to {LARGEST_PAGE}) in the order of their keys; where there are more, `next` \
              is the key to give as `after`"
         ),
-        "actions": "POST /api/v1/warnings/{id}/actions, where `http.actions` is on",
+        "actions": "POST /api/v1/warnings/{id}/actions and /api/v1/rulesets/{set}/promote, where `http.actions` is on",
     });
     let text = format!("{text:#}\n");
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
@@ -144,12 +165,12 @@ async fn need_tables(State(reader): State<Reader>, request: Request, next: Next)
     next.run(request).await
 }
 
-fn unavailable(error: String) -> Response {
+pub(super) fn unavailable(error: String) -> Response {
     let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
     (StatusCode::SERVICE_UNAVAILABLE, retry, Json(json!({ "error": error }))).into_response()
 }
 
-fn refused(error: String) -> Response {
+pub(super) fn refused(error: String) -> Response {
     (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response()
 }
 
@@ -228,7 +249,7 @@ fn named(path: Result<Path<String>, PathRejection>, request: &Request) -> Result
     }
 }
 
-type Named = Result<Path<String>, PathRejection>;
+pub(super) type Named = Result<Path<String>, PathRejection>;
 
 fn item<T: Serialize>(
     reader: &Reader,
@@ -299,6 +320,21 @@ async fn past_warning(State(reader): State<Reader>, path: Named, request: Reques
     item(&reader, path, &request, "warning that is over", |tables, id| {
         tables.get::<PastWarning>(id).map(|row| json!({ "item": row }))
     })
+}
+
+/// The list of differences, of one set.
+async fn difference(reader: State<Reader>, path: Named, given: Pairs) -> Response {
+    let Path(set) = match path {
+        Ok(path) => path,
+        Err(error) => return refused(error.body_text()),
+    };
+    let list = LISTS.iter().find(|list| list.topic == Topic::RULESET_DIFFERENCE);
+    let list = list.expect("the table says how it is listed");
+    let of_set = given.map(|Given(mut pairs)| {
+        pairs.push(("set".to_owned(), set));
+        Given(pairs)
+    });
+    show(&reader, list, of_set).await
 }
 
 async fn case(State(reader): State<Reader>, path: Named, request: Request) -> Response {

@@ -1,12 +1,13 @@
 //! What a watch gives out: where its level changed, and why.
 
-use riskflow_model::output::{Cause, Origin};
-use riskflow_model::{Level, Text};
+use riskflow_model::base::{Asset, Datastream};
+use riskflow_model::output::Cause;
+use riskflow_model::{Id, Level};
 
 use super::{Context, Watch};
 use crate::engine::Diff;
 use crate::warning::monitor::evidence;
-use crate::warning::monitor::finding::{Explained, Finding, Revision, Source, Track};
+use crate::warning::monitor::finding::{Explained, Finding, Revision, Track};
 use crate::warning::monitor::turns::{last_change, levels};
 
 impl Watch {
@@ -72,19 +73,15 @@ impl Watch {
         });
         let over = changed.then(|| self.explain_past(context, &tail, (begins, before.level(rule)), shown.is_some()));
         let revision = Revision {
-            origin: Origin::default(),
-            rule: rule.record.id.clone(),
-            asset: asset.text().clone(),
-            source: Source::Datastream(context.subject.datastream.text().clone()),
             from,
             tail,
             until,
             reach: context.reach,
-            gone: false,
             stale,
             cause,
             explanation,
             past: over.unwrap_or_default(),
+            ..Revision::of(rule, asset, &context.subject.datastream)
         };
         self.told = true;
         out.push((Finding::Revision(Box::new(revision)), 1));
@@ -130,32 +127,23 @@ impl Watch {
 
     pub(in crate::warning::monitor) fn end(
         self,
-        asset: Text,
-        datastream: Text,
+        asset: &Id<Asset>,
+        datastream: &Id<Datastream>,
         cause: Cause,
         out: &mut Vec<(Finding, Diff)>,
     ) {
         if !self.told {
             return;
         }
-        let never_on = self.turns.is_empty() && self.ahead.is_empty() && !self.was_on;
+        let never_on = !self.was_ever_on();
         let revision = Revision {
-            // Endings first: the same datastream may come anew in this epoch.
-            origin: Origin::default(),
-            rule: self.entry.rule.record.id.clone(),
-            asset,
-            source: Source::Datastream(datastream),
             from: i64::MIN,
-            tail: Track::new(),
-            until: i64::MAX,
-            reach: 0,
             gone: true,
-            stale: false,
             // The end of what was never on, as known now, explains nothing.
             cause: Some(cause).filter(|_| !never_on),
-            explanation: None,
-            past: Vec::new(),
+            ..Revision::of(&self.entry.rule, asset, datastream)
         };
+        // Endings first: the same datastream may come anew in this epoch.
         out.push((Finding::Revision(Box::new(revision)), 1));
     }
 }

@@ -1,6 +1,6 @@
 //! Several sets of rules in one run.
 //!
-//! Rules do not know of each other, so a set is the same rules under other identifiers: `new/rain` and `old/rain`. They stand in the
+//! Rules do not know of each other, so a set is the same rules under other identifiers: `new:rain` and `old:rain`. They stand in the
 //! place of the rules of the history. Thresholds that rows of the base data have for `rain` are given to all of them.
 
 use std::collections::BTreeSet;
@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 use riskflow_config::{FileFormat, FileInput, Rule};
 use riskflow_model::base::{Asset, Datastream, Region, ThresholdsByRule};
 use riskflow_model::rule::{ConditionRecord, RuleRecord};
+use riskflow_model::ruleset::parts;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Number, Problems, Row, Text};
 
@@ -50,12 +51,12 @@ impl fmt::Display for SetId {
 impl SetId {
     /// What a rule of this set is called in the run.
     fn name(self, rule: &str) -> Text {
-        format!("{self}/{rule}").into()
+        format!("{self}:{rule}").into()
     }
 
     /// The set of a rule of the run, and what it is called there; `None` for a name that no set gave.
     pub fn of(name: &str) -> Option<(Self, &str)> {
-        let (set, rule) = name.split_once('/')?;
+        let (set, rule) = name.split_once(':')?;
         let set = match set {
             "new" => Self::New,
             "old" => Self::Old,
@@ -143,6 +144,8 @@ impl Sets {
             })
         });
         out.push(file(folder, Topic::IN_RULE, rules)?);
+        // Those of the history do not count here.
+        out.push(file(folder, Topic::IN_RULESET, std::iter::empty())?);
         for topic in self.topics_with_thresholds(world) {
             let rows = world.rows.iter().filter(|(of, _)| *of == topic);
             out.push(file(folder, topic, rows.map(|(_, row)| self.given_to_all(row)))?);
@@ -223,9 +226,11 @@ fn file(folder: &Path, topic: Topic, rows: impl Iterator<Item = Row>) -> Result<
 fn read(what: &[String]) -> Result<Vec<RuleRecord>> {
     let rows = checked(what)?;
     let given = rows.len();
-    let rows = rows
-        .into_iter()
-        .filter_map(|(_, row)| row.downcast_ref::<RuleRecord>().cloned());
+    let rows = rows.into_iter().filter_map(|(_, row)| {
+        let rule = row.downcast_ref::<RuleRecord>()?.clone();
+        let id = parts(&rule.id).1.into();
+        Some(RuleRecord { id, ..rule })
+    });
     let mut rules: Vec<RuleRecord> = rows.collect();
     rules.sort_by(|a, b| a.id.cmp(&b.id));
     if rules.is_empty() {
@@ -277,9 +282,9 @@ mod tests {
     #[test]
     fn a_rule_of_the_run_says_which_set_it_is_of() {
         for set in [SetId::New, SetId::Old, SetId::Near, SetId::Sweep(0), SetId::Sweep(63)] {
-            assert_eq!(SetId::of(&set.name("a/b.c")), Some((set, "a/b.c")));
+            assert_eq!(SetId::of(&set.name("a:b.c")), Some((set, "a:b.c")));
         }
-        assert_eq!((SetId::of("rain"), SetId::of("other/rain")), (None, None));
+        assert_eq!((SetId::of("rain"), SetId::of("other:rain")), (None, None));
     }
 
     #[test]
@@ -307,6 +312,6 @@ mod tests {
         let row = Row::new(serde_json::from_str::<Region>(json).unwrap());
         let given = sets.given_to_all(&row);
         let given = thresholds(&given).unwrap().iter().map(|(id, _)| id.to_string());
-        assert_eq!(given.collect::<Vec<_>>(), ["new/rain", "old/rain", "old/wind"]);
+        assert_eq!(given.collect::<Vec<_>>(), ["new:rain", "old:rain", "old:wind"]);
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use riskflow_config::{Located, Regional};
+use riskflow_config::{Located, Regional, Rule, resolve};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::RuleSet;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Lineage, RegionCode, Row, Text, Tier};
+use riskflow_model::{Duration, Lineage, RegionCode, Row, Shared, Text, Tier};
+use riskflow_operators::warning;
 
 use super::super::check::stock::Stock;
 
@@ -19,7 +21,7 @@ pub struct World {
     pub datastreams: BTreeMap<Text, Datastream>,
     /// Regions with thresholds of their own.
     pub regional: Regional,
-    /// In the order of their identifiers.
+    /// Those of the live set, in the order of their identifiers.
     pub rules: Vec<RuleRecord>,
     /// The rows of the tables that may have thresholds for rules.
     pub rows: Vec<(Topic, Row)>,
@@ -31,6 +33,8 @@ impl World {
     /// Of the rows of all input tables.
     pub fn of(stock: &Stock) -> Self {
         let mut world = Self::default();
+        let mut rules: BTreeMap<Text, Rule> = BTreeMap::new();
+        let mut sets: BTreeMap<Text, Shared<RuleSet>> = BTreeMap::new();
         for ((topic, _), (row, _)) in &stock.rows {
             if let Some(region) = row.clone().downcast::<Region>() {
                 world.lineage.put(region.code, region.parent);
@@ -44,14 +48,18 @@ impl World {
                 world
                     .datastreams
                     .insert(datastream.id.text().clone(), datastream.clone());
-            } else if let Some(rule) = row.downcast_ref::<RuleRecord>() {
-                world.rules.push(rule.clone());
-                continue;
             } else {
+                if let Some(record) = row.downcast_ref::<RuleRecord>() {
+                    rules.insert(record.id.clone(), warning::rule(record));
+                } else if let Some(set) = row.clone().downcast::<RuleSet>() {
+                    sets.insert(set.id.text().clone(), set);
+                }
                 continue;
             }
             world.rows.push((*topic, row.clone()));
         }
+        let resolved = resolve(&rules, &sets, Duration::ZERO);
+        world.rules = resolved.live().map(|rule| rule.record.clone()).collect();
         world.rules.sort_by(|a, b| a.id.cmp(&b.id));
         world
     }

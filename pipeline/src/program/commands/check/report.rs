@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use riskflow_config::{GivenProblem, Rule, RuleWarning, Unmatched};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::RuleSet;
 use riskflow_model::{Duration, Id, RegionCode, Text};
 use serde::Serialize;
 
@@ -27,6 +28,8 @@ pub struct Report {
     datastreams: usize,
     assets: usize,
     unmatched: Vec<UnmatchedRow>,
+    /// What is wrong with rule sets.
+    sets: Vec<SetRow>,
     passed_over: Vec<String>,
     /// What rules hardly mean. They can be used all the same.
     warnings: Vec<WarningRow>,
@@ -61,6 +64,13 @@ struct RuleRow {
     thresholds_of: BTreeMap<String, usize>,
 }
 
+/// A rule set with which something is wrong.
+#[derive(Serialize)]
+struct SetRow {
+    set: Id<RuleSet>,
+    problems: Vec<Text>,
+}
+
 /// Something in a rule that will hardly do what its author means.
 #[derive(Serialize)]
 struct WarningRow {
@@ -89,10 +99,12 @@ impl Report {
         let refused: Vec<_> = refused.map(|refused| RefusedRow::of(refused, &stock)).collect();
         let tables = Tables::of(&stock);
         let (met, unmatched) = tables.meet(stock.all_rules);
+        // Where only some rules are known, what is missing may be among the others.
+        let sets: Vec<SetRow> = if stock.all_rules { tables.sets() } else { Vec::new() };
         let warnings = horizon.map_or_else(Vec::new, |horizon| tables.warnings(&met, horizon));
         let rules = tables.rules.iter().zip(met);
         Self {
-            ok: refused.is_empty() && !unmatched.iter().any(|row| row.mistake),
+            ok: refused.is_empty() && !unmatched.iter().any(|row| row.mistake) && sets.is_empty(),
             refused,
             rules: rules
                 .map(|((rule, place), met)| RuleRow::of(rule, place, met))
@@ -101,6 +113,7 @@ impl Report {
             datastreams: tables.datastreams.len(),
             assets: tables.assets.len(),
             unmatched,
+            sets,
             passed_over: stock.passed_over.clone(),
             warnings,
         }
@@ -161,7 +174,7 @@ impl RuleRow {
     fn of(rule: &Rule, place: &str, met: MetBy) -> Self {
         let thresholds_of = met.thresholds_of.into_iter();
         Self {
-            id: Id::new(rule.record.id.clone()),
+            id: Id::new(rule.written().clone()),
             version: rule.record.version,
             name: rule.record.name.clone(),
             place: place.to_owned(),

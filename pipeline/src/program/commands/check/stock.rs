@@ -82,6 +82,13 @@ impl Stock {
         }
     }
 
+    /// Puts a row in the place of that of its identifier; it was checked before.
+    pub fn put(&mut self, row: Row, place: String) {
+        let at = (row.topic(), Key::of(&row.id()));
+        self.refused.remove(&at);
+        self.rows.insert(at, (row, place));
+    }
+
     /// What cannot be read at all.
     pub fn refuse<'a>(
         &mut self,

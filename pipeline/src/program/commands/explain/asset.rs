@@ -2,22 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use riskflow::runtime::admission::{Admission, Admitted};
-use riskflow_config::{Clock, Input, InputRecord, Located, Regional, Rule, Settings};
+use riskflow_config::{Clock, Input, InputRecord, Located, Regional, Rule, Settings, resolve};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::RuleSet;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Key, Level, Lineage, Millis, Row, Shared, Text};
+use riskflow_model::{Duration, Id, Key, Level, Lineage, Millis, Row, Shared, Text};
 use riskflow_operators::warning::{Incoming, Inquiry, Look, Monitor, Specification, rule, specification_of};
 use serde::Serialize;
 
-use super::super::tail;
 use super::gathered::{Arrived, Gathered, Wanted};
-use super::{selected, why_not};
-use crate::program::cli::ExplainArguments;
-use crate::program::exit::Usage;
-use crate::program::terminal::{say, say_in_colour};
+use super::{Patience, selected};
+use crate::program::exit::{GivenUp, Missing, Usage};
 
 /// What the rules said.
 #[derive(Debug, Serialize)]
@@ -57,41 +55,47 @@ pub struct NotSelected {
     pub why: String,
 }
 
-/// Explains what the rules said of an asset at a time, by what was known at another.
-pub fn explain(
-    arguments: &ExplainArguments,
-    settings: &Settings,
-    now: Millis,
-    (at, as_of): (Millis, Option<Millis>),
-) -> Result<()> {
-    let by = by(settings, now, (at, as_of))?;
+/// What is asked of an asset.
+pub struct Asked<'a> {
+    pub asset: &'a str,
+    /// The time that is asked about.
+    pub at: Millis,
+    /// By what was known then.
+    pub as_of: Option<Millis>,
+    /// Only this rule.
+    pub rule: Option<&'a str>,
+    /// The rules that watch nothing of it, too.
+    pub all_rules: bool,
+}
+
+/// What the rules said of an asset at a time, by what was known at another.
+///
+/// # Errors
+///
+/// When there is no such asset or rule by then, what is asked cannot be, the input cannot be read, or it takes more than there is
+/// patience for.
+pub fn find(settings: &Settings, now: Millis, asked: &Asked<'_>, patience: Patience<'_>) -> Result<Answer> {
+    let by = by(settings, now, (asked.at, asked.as_of))?;
     if let Input::Files(files) = &settings.input
         && files.iter().any(|file| file.path.as_os_str() == "-")
     {
         let says = "the input is standard input, which cannot be read twice; put it into a file";
         return Err(Usage(says.to_owned()).into());
     }
-    let asset: Id<Asset> = Id::new(arguments.what.as_str());
+    let asset: Id<Asset> = Id::new(asked.asset);
     let wanted = Wanted {
         asset: &asset,
-        at,
+        at: asked.at,
         by,
-        rule: arguments.rule.as_deref(),
+        rule: asked.rule,
+        patience,
     };
     let gathered = Gathered::read(settings, &wanted)?;
-    let all = arguments.all_rules;
-    let mut answer = answer(settings, &wanted, gathered.arrived, all)?;
+    let mut answer = answer(settings, &wanted, gathered.arrived, asked.all_rules)?;
     if answer.rules.is_empty() {
         answer.notes.extend(gathered.later);
     }
-    if arguments.json {
-        say(serde_json::to_string(&answer)?);
-    } else {
-        why_not::for_people(&answer, &tail::names(settings))
-            .iter()
-            .for_each(say_in_colour);
-    }
-    Ok(())
+    Ok(answer)
 }
 
 /// By what is known at which time: as asked; else until no observation can change it any more.
@@ -126,6 +130,9 @@ pub fn answer(settings: &Settings, wanted: &Wanted<'_>, arrived: Vec<Arrived>, a
     };
     let mut arrived = arrived.into_iter().peekable();
     while let Some((epoch, ..)) = arrived.peek() {
+        if !(wanted.patience.waits)() {
+            return Err(GivenUp.into());
+        }
         let epoch = *epoch;
         let of_epoch = std::iter::from_fn(|| arrived.next_if(|(other, ..)| *other == epoch));
         run.epoch(Millis(epoch), of_epoch.collect());
@@ -181,17 +188,18 @@ impl Run<'_> {
             at,
             by,
             rule,
+            patience: _,
         } = *self.wanted;
         let Some(asset) = self.rows.asset.clone() else {
-            return Err(anyhow!(
-                "the row of asset `{id}` was deleted: by {by} no rule watches it"
-            ));
+            let says = format!("the row of asset `{id}` was deleted: by {by} no rule watches it");
+            return Err(Missing(says).into());
         };
         let is_wanted = |name: &str| rule.is_none_or(|rule| rule == name);
         let mut looks = self.inquiry.look(at);
         looks.retain(|look| is_wanted(&look.rule));
         looks.sort_by(|one, other| (&one.rule, &one.datastream).cmp(&(&other.rule, &other.datastream)));
-        let rules = self.rows.rules.values().filter(|rule| is_wanted(&rule.record.id));
+        let rules = self.rows.rules();
+        let rules = rules.iter().filter(|rule| is_wanted(&rule.record.id));
         let warned = rules.clone().filter_map(|rule| {
             let rule = &rule.record.id;
             let stood = self.inquiry.stood(&Id::new(rule.clone()), id, at)?;
@@ -259,7 +267,11 @@ struct Rows {
     lineage: Lineage,
     asset: Option<Shared<Asset>>,
     datastreams: BTreeMap<Key, Shared<Datastream>>,
-    rules: BTreeMap<Key, Rule>,
+    /// As written.
+    rules: BTreeMap<Text, Rule>,
+    /// The identifiers of rules and sets by key.
+    named: BTreeMap<Key, Text>,
+    sets: BTreeMap<Text, Shared<RuleSet>>,
     /// What each datastream was evaluated by last, with its identifier.
     given: BTreeMap<Key, (Id<Datastream>, Option<Box<Specification>>)>,
 }
@@ -284,9 +296,30 @@ impl Rows {
         } else if topic == Topic::BASE_DATASTREAM {
             put(&mut self.datastreams, key, row.and_then(Row::downcast::<Datastream>));
         } else if topic == Topic::IN_RULE {
-            let row = row.and_then(Row::downcast::<RuleRecord>);
-            put(&mut self.rules, key, row.map(|row| rule(&row)));
+            if let Some(id) = self.named.remove(&key) {
+                self.rules.remove(&id);
+            }
+            if let Some(row) = row.and_then(Row::downcast::<RuleRecord>) {
+                self.named.insert(key, row.id.clone());
+                self.rules.insert(row.id.clone(), rule(&row));
+            }
+        } else if topic == Topic::IN_RULESET {
+            // Of another kind than those of rules, whose keys may be the same.
+            let key = Key::of_parts(&["set", &key.to_string()]);
+            if let Some(id) = self.named.remove(&key) {
+                self.sets.remove(&id);
+            }
+            if let Some(row) = row.and_then(Row::downcast::<RuleSet>) {
+                self.named.insert(key, row.id.text().clone());
+                self.sets.insert(row.id.text().clone(), row);
+            }
         }
+    }
+
+    /// The rules of the live set, in the order of their identifiers.
+    fn rules(&self) -> Vec<Rule> {
+        let resolved = resolve(&self.rules, &self.sets, Duration::ZERO);
+        resolved.live().cloned().collect()
     }
 
     fn located(&self, asset: &Asset) -> Located {
@@ -303,8 +336,7 @@ impl Rows {
 
     /// What is to be evaluated otherwise than before.
     fn changed(&mut self, asset: &Id<Asset>) -> Vec<(Id<Datastream>, Option<Box<Specification>>)> {
-        let mut rules: Vec<Rule> = self.rules.values().cloned().collect();
-        rules.sort();
+        let rules = self.rules();
         let on = self.asset.clone().map(|row| {
             let located = self.located(&row);
             (row, located)

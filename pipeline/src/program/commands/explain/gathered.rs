@@ -4,18 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use riskflow_config::{Clock, InputRecord, Settings};
 use riskflow_connectors::{RawRecord, Verdict, decode};
 use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::forecast::Forecast;
 use riskflow_model::output::Origin;
 use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::parts;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Id, Key, Millis};
 
 use super::super::{configuration, tail};
 use super::near::Near;
+use super::{Patience, TooMuch};
+use crate::program::exit::Missing;
 
 /// Before everything else: table rows that tell no time of arrival.
 const EARLIEST: i64 = i64::MIN;
@@ -39,6 +42,8 @@ pub struct Wanted<'a> {
     pub by: Millis,
     /// The only rule that is asked about, if one is.
     pub rule: Option<&'a str>,
+    /// What may be spent on it.
+    pub patience: Patience<'a>,
 }
 
 impl Gathered {
@@ -46,7 +51,8 @@ impl Gathered {
     ///
     /// # Errors
     ///
-    /// When the input cannot be read; when there is no such asset, or no such rule, by then: with those of near names.
+    /// When the input cannot be read; when there is no such asset, or no such rule, by then: with those of near names; when more came than may
+    /// be held, or nobody waits for it.
     pub fn read(settings: &Settings, wanted: &Wanted<'_>) -> Result<Self> {
         let mut reading = Reading::new(settings, wanted);
         let tables = [
@@ -54,15 +60,19 @@ impl Gathered {
             Topic::BASE_ASSET,
             Topic::BASE_DATASTREAM,
             Topic::IN_RULE,
+            Topic::IN_RULESET,
         ];
-        let rows = tail::read_once(settings, &tables, &mut |record| reading.row(record));
+        let waits = wanted.patience.waits;
+        let rows = tail::read_while(settings, &tables, waits, &mut |record| reading.row(record));
         rows.context("could not read the rows")?;
+        reading.fits()?;
         reading.is_there(settings)?;
         if !reading.datastreams.is_empty() {
             let logs = [Topic::IN_OBSERVATION, Topic::IN_FORECAST];
-            let records = tail::read_once(settings, &logs, &mut |record| reading.log(record));
+            let records = tail::read_while(settings, &logs, waits, &mut |record| reading.log(record));
             records.context("could not read the observations")?;
         }
+        reading.fits()?;
         Ok(Self {
             later: reading.came_later(),
             arrived: reading.in_order(),
@@ -133,6 +143,17 @@ impl<'a> Reading<'a> {
         Some(epoch)
     }
 
+    fn is_full(&self) -> bool {
+        self.arrived.len() >= self.wanted.patience.most
+    }
+
+    fn fits(&self) -> Result<(), TooMuch> {
+        if self.is_full() {
+            return Err(TooMuch(self.wanted.patience.most));
+        }
+        Ok(())
+    }
+
     fn put(&mut self, epoch: i64, record: &RawRecord<'_>, decoded: InputRecord) {
         let origin = Origin {
             topic: record.topic.id(),
@@ -144,6 +165,9 @@ impl<'a> Reading<'a> {
 
     /// Takes a record of a table.
     pub fn row(&mut self, record: &RawRecord<'_>) -> Verdict {
+        if self.is_full() {
+            return Verdict::NotYet;
+        }
         let Some(epoch) = self.epoch(record, None) else {
             return Verdict::NotYet;
         };
@@ -160,8 +184,10 @@ impl<'a> Reading<'a> {
             self.assets.see(&asset.id, &asset.name);
         }
         if let Some(rule) = row.as_ref().and_then(|row| row.downcast_ref::<RuleRecord>()) {
-            self.rules.see(&rule.id, &rule.name);
-            self.rule_seen |= self.wanted.rule.is_some_and(|wanted| wanted == &*rule.id);
+            // It is asked for by what it is called in the live set, whichever that is.
+            let id = parts(&rule.id).1;
+            self.rules.see(id, &rule.name);
+            self.rule_seen |= self.wanted.rule.is_some_and(|wanted| wanted == id);
         }
         let is_asset = record.topic == Topic::BASE_ASSET && key == self.wanted.asset.key();
         self.asset_seen |= is_asset;
@@ -178,6 +204,9 @@ impl<'a> Reading<'a> {
 
     /// Takes a record of a log.
     pub fn log(&mut self, record: &RawRecord<'_>) -> Verdict {
+        if self.is_full() {
+            return Verdict::NotYet;
+        }
         let Ok(decoded) = decode(record) else {
             return Verdict::Taken;
         };
@@ -219,16 +248,18 @@ impl<'a> Reading<'a> {
         let later = self.came_later().map(|later| format!("; {later}")).unwrap_or_default();
         if !self.asset_seen {
             let near = self.assets.said();
-            return Err(anyhow!(
+            let says = format!(
                 "there is no asset `{asset}` in base.asset of {place} by {by}{near}; `riskflow tail base.asset` shows all{later}"
-            ));
+            );
+            return Err(Missing(says).into());
         }
         match rule {
             Some(rule) if !self.rule_seen => {
                 let near = self.rules.said();
-                Err(anyhow!(
+                let says = format!(
                     "there is no rule `{rule}` in in.rule of {place} by {by}{near}; `riskflow tail in.rule` shows all{later}"
-                ))
+                );
+                Err(Missing(says).into())
             }
             Some(_) | None => Ok(()),
         }

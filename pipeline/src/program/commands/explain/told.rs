@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use riskflow_config::Settings;
 use riskflow_connectors::{RawRecord, Verdict};
 use riskflow_model::output::{
@@ -14,7 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::{configuration, tail};
-use crate::program::exit::Usage;
+use super::Patience;
+use crate::program::exit::{Missing, Usage};
 
 /// An identifier may be given by so many characters of its beginning at least.
 const LEAST: usize = 8;
@@ -103,8 +104,8 @@ impl Told {
     ///
     /// # Errors
     ///
-    /// When there is none, or several begin so; says where was looked.
-    pub fn read(settings: &Settings, wanted: &str, as_of: Option<Millis>) -> Result<Self> {
+    /// When there is none, or several begin so, which says where was looked; or when nobody waits for it.
+    pub fn read(settings: &Settings, wanted: &str, as_of: Option<Millis>, patience: Patience<'_>) -> Result<Self> {
         if wanted.len() < LEAST {
             let says = format!(
                 "`{wanted}` is too short for the identifier of a warning: give {LEAST} characters or more of it; of an asset ask with `--at TIME`"
@@ -113,7 +114,7 @@ impl Told {
         }
         let mut found = Found::default();
         let topics = [Topic::WARNING_DELTA, Topic::WARNING_STATE, Topic::WARNING_HISTORY];
-        tail::read_once(settings, &topics, &mut |record| {
+        tail::read_while(settings, &topics, patience.waits, &mut |record| {
             found.take(record, wanted, as_of);
             Verdict::Taken
         })
@@ -145,7 +146,7 @@ impl Told {
             (None, None, None) => return Err(not_told(settings, wanted, as_of, found.reach)),
         };
         let case = match settings.capabilities.is_on(capability::CASES) {
-            true => case(settings, &id, as_of).context("could not read its case")?,
+            true => case(settings, &id, as_of, patience).context("could not read its case")?,
             false => None,
         };
         Ok(Self {
@@ -224,10 +225,11 @@ fn not_told(settings: &Settings, wanted: &str, as_of: Option<Millis>, reach: Opt
         ),
     };
     let by_then = as_of.map_or_else(String::new, |as_of| format!(" by {as_of}"));
-    anyhow!(
+    let says = format!(
         "nothing was told{by_then} of a warning `{wanted}` in out.warning.delta, out.warning.state and out.warning.history of {place}; \
          out.warning.delta {reach}. `riskflow tail warnings` shows the identifiers at the ends of its lines"
-    )
+    );
+    Missing(says).into()
 }
 
 fn read<T: DeserializeOwned>(record: &RawRecord<'_>) -> Option<Stamped<T>> {
@@ -251,9 +253,14 @@ fn put<T: DeserializeOwned>(rows: &mut BTreeMap<String, T>, key: String, record:
 }
 
 /// The case that a warning belongs to, and what happened to it.
-fn case(settings: &Settings, id: &str, as_of: Option<Millis>) -> Result<Option<(String, Vec<Stamped<CaseDelta>>)>> {
+fn case(
+    settings: &Settings,
+    id: &str,
+    as_of: Option<Millis>,
+    patience: Patience<'_>,
+) -> Result<Option<(String, Vec<Stamped<CaseDelta>>)>> {
     let mut case = None;
-    tail::read_once(settings, &[Topic::CASE_STATE], &mut |record| {
+    tail::read_while(settings, &[Topic::CASE_STATE], patience.waits, &mut |record| {
         // Few rows name it; no other is read as a whole.
         let payload = record.payload.unwrap_or_default();
         let names = payload.windows(id.len()).any(|part| part == id.as_bytes());
@@ -266,7 +273,7 @@ fn case(settings: &Settings, id: &str, as_of: Option<Millis>) -> Result<Option<(
     // One whose row is forgotten has the identifier of its first warning.
     let case = case.unwrap_or_else(|| id.to_owned());
     let mut events = Vec::new();
-    tail::read_once(settings, &[Topic::CASE_DELTA], &mut |record| {
+    tail::read_while(settings, &[Topic::CASE_DELTA], patience.waits, &mut |record| {
         if record.key == Some(case.as_bytes()) {
             let event = read::<CaseDelta>(record);
             events.extend(event.filter(|event| as_of.is_none_or(|as_of| event.epoch <= as_of)));

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::super::tail;
 use super::super::tail::people::{DIM, Names, called, case, coloured, level, name, plain};
+use super::Patience;
 use super::evidence;
 use super::told::{Stands, State, Told};
 use crate::program::cli::ExplainArguments;
@@ -17,7 +18,7 @@ use crate::program::terminal::{say, say_in_colour};
 
 /// Explains a warning by what was published of it.
 pub fn explain(arguments: &ExplainArguments, settings: &Settings, as_of: Option<Millis>) -> Result<()> {
-    let told = Told::read(settings, &arguments.what, as_of)?;
+    let told = Told::read(settings, &arguments.what, as_of, Patience::ENDLESS)?;
     if arguments.json {
         say(for_machines(&told, as_of));
     } else {
@@ -27,7 +28,8 @@ pub fn explain(arguments: &ExplainArguments, settings: &Settings, as_of: Option<
     Ok(())
 }
 
-fn for_machines(told: &Told, as_of: Option<Millis>) -> serde_json::Value {
+/// As one object.
+pub fn for_machines(told: &Told, as_of: Option<Millis>) -> serde_json::Value {
     let case = told.case.as_ref();
     json!({
         "id": told.id,

@@ -10,6 +10,7 @@ mod reading;
 mod records;
 mod report;
 mod run;
+mod told;
 mod values;
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! The report for people.
 
-use super::{InForce, LISTED, RefusedRow, Report, RuleRow, UnmatchedRow};
+use super::{InForce, LISTED, RefusedRow, Report, RuleRow, SetRow, UnmatchedRow};
 use crate::program::terminal::table;
 
 impl Report {
@@ -16,6 +16,15 @@ impl Report {
         lines.extend(self.rules.iter().filter_map(RuleRow::thresholds));
         self.unmatched(&mut lines, true, "what does not fit:");
         self.unmatched(&mut lines, false, "what comes to nothing, maybe as meant:");
+        let problems = |row: &SetRow| {
+            let set = row.set.clone();
+            let lines = row
+                .problems
+                .iter()
+                .map(|problem| format!("rule set `{set}`: {problem}"));
+            lines.collect::<Vec<_>>()
+        };
+        lines.extend(self.sets.iter().flat_map(problems));
         if !self.warnings.is_empty() {
             lines.push("what rules may not mean:".to_owned());
             let rows = self.warnings.iter().take(LISTED);

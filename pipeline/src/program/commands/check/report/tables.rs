@@ -1,15 +1,21 @@
 //! The rows that meet, as the job lets them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use riskflow_config::{Givers, Located, Regional, Reports, Rule, Whose, given_by_asset, given_by_region, meet};
+use riskflow_config::{
+    Givers, Located, Regional, Reports, Rule, Standing, Whose, given_by_asset, given_by_region, meet, resolve,
+};
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::output::SetState;
+use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::{RuleSet, parts};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Duration, Id, Key, Lineage, duration};
+use riskflow_model::{Duration, Id, Key, Lineage, Shared, Text, duration};
 use riskflow_operators::warning;
 
 use super::super::stock::Stock;
-use super::{UnmatchedRow, WarningRow};
+use super::{SetRow, UnmatchedRow, WarningRow};
 
 /// What meets.
 #[derive(Default)]
@@ -21,6 +27,8 @@ pub(super) struct Tables<'a> {
     pub(super) datastreams: Vec<&'a Datastream>,
     lineage: Lineage,
     regional: Regional,
+    /// What each rule set is.
+    sets: Vec<SetState>,
     /// How many limits of work under permit there are.
     pub(super) limits: usize,
 }
@@ -42,15 +50,38 @@ impl MetBy {
     }
 }
 
+/// Each rule once, as the live set has it or else as a candidate does: what is unmatched is told of the former only.
+fn standing(rules: &BTreeMap<Text, Rule>, resolved: Vec<Rule>) -> impl Iterator<Item = Rule> {
+    rules.iter().map(move |(id, rule)| {
+        let forms = resolved.iter().filter(|form| form.written() == id);
+        let form = forms.max_by_key(|form| form.is_live());
+        form.cloned().unwrap_or_else(|| {
+            let set: Text = parts(id).0.into();
+            let nowhere = Standing {
+                live: false,
+                candidates: vec![set.clone()],
+                all: vec![set],
+            };
+            rule.in_sets(Arc::new(nowhere), Vec::new())
+        })
+    })
+}
+
 impl<'a> Tables<'a> {
     /// Of all rows.
     pub(super) fn of(stock: &'a Stock) -> Self {
         let mut tables = Self::default();
+        let mut rules: BTreeMap<Text, Rule> = BTreeMap::new();
+        let mut places: BTreeMap<Text, &str> = BTreeMap::new();
+        let mut sets: BTreeMap<Text, Shared<RuleSet>> = BTreeMap::new();
         for ((topic, key), (row, place)) in &stock.rows {
             if *topic == Topic::BASE_LIMIT {
                 tables.limits += 1;
-            } else if let Some(rule) = row.downcast_ref() {
-                tables.rules.push((warning::rule(rule), place));
+            } else if let Some(record) = row.downcast_ref::<RuleRecord>() {
+                rules.insert(record.id.clone(), warning::rule(record));
+                places.insert(record.id.clone(), place);
+            } else if let Some(set) = row.clone().downcast::<RuleSet>() {
+                sets.insert(set.id.text().clone(), set);
             } else if let Some(region) = row.clone().downcast::<Region>() {
                 tables.lineage.put(region.code, region.parent);
                 if !region.thresholds.is_empty() {
@@ -62,6 +93,15 @@ impl<'a> Tables<'a> {
                 tables.datastreams.push(datastream);
             }
         }
+        // How far back a candidate may look is the job's to say.
+        let resolved = resolve(&rules, &sets, Duration(i64::MAX));
+        tables.sets = resolved.states;
+        tables.rules = standing(&rules, resolved.rules)
+            .map(|rule| {
+                let place = places[rule.written()];
+                (rule, place)
+            })
+            .collect();
         tables.rules.sort_by(|(a, _), (b, _)| a.cmp(b));
         tables.datastreams.sort_by(|a, b| a.id.cmp(&b.id));
         tables
@@ -108,6 +148,16 @@ impl<'a> Tables<'a> {
         (met, unmatched)
     }
 
+    /// The rule sets with which something is wrong.
+    pub(super) fn sets(&self) -> Vec<SetRow> {
+        let wrong = self.sets.iter().filter(|state| !state.problems.is_empty());
+        let rows = wrong.map(|state| SetRow {
+            set: state.set.clone(),
+            problems: state.problems.clone(),
+        });
+        rows.collect()
+    }
+
     fn located(&self, asset: &Asset) -> Located {
         Located::of(&self.lineage, asset.region)
     }
@@ -128,7 +178,7 @@ impl<'a> Tables<'a> {
             });
             let warnings = rule.lint(&reports.collect::<Vec<_>>(), horizon).into_iter();
             warnings.map(move |warning| WarningRow {
-                rule: Id::new(rule.record.id.clone()),
+                rule: Id::new(rule.written().clone()),
                 place: (*place).to_owned(),
                 warning,
             })

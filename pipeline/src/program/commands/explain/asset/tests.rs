@@ -4,6 +4,7 @@ use riskflow_operators::warning::Truth;
 use serde_json::{Value, json};
 
 use super::super::gathered::Reading;
+use super::super::why_not;
 use super::*;
 
 /// 2025-01-01T00:00:00Z.
@@ -80,6 +81,7 @@ fn wanted<'a>(asset: &'a Id<Asset>, at: i64, by: i64, rule: Option<&'a str>) -> 
         at: minutes(at),
         by: minutes(by),
         rule,
+        patience: Patience::ENDLESS,
     }
 }
 

@@ -1,13 +1,12 @@
 //! What is expected beside what came out, line by line.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
-use riskflow_model::Level;
 use riskflow_model::output::Reason;
 
-use super::after::After;
-use super::format::Delta;
 use super::matching::matched;
+use super::told::Told;
 
 /// On which side a line stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +35,7 @@ impl Line {
 }
 
 /// How what is told differs from what must be told; `None` where it does not. What an expected one does not give may be anything.
-pub fn deltas_differ(expected: &[Delta], got: &[Delta]) -> Option<Vec<Line>> {
+pub fn told_differs<T: Told>(expected: &[T], got: &[T]) -> Option<Vec<Line>> {
     let owners = matched(expected, got);
     let found: BTreeSet<usize> = owners.iter().flatten().copied().collect();
     let missing: Vec<usize> = (0..expected.len()).filter(|index| !found.contains(index)).collect();
@@ -47,51 +46,38 @@ pub fn deltas_differ(expected: &[Delta], got: &[Delta]) -> Option<Vec<Line>> {
     let paired: BTreeSet<usize> = beside.values().copied().collect();
     let mut lines = Vec::new();
     let mut late: Vec<usize> = missing.into_iter().filter(|index| !paired.contains(index)).collect();
-    late.sort_by_key(|index| (when(&expected[*index]), *index));
+    late.sort_by_key(|index| (expected[*index].when(), *index));
     let mut late = late.into_iter().peekable();
-    for (index, delta) in got.iter().enumerate() {
-        while let Some(before) = late.next_if(|before| when(&expected[*before]) <= when(delta)) {
-            lines.push(Line::new(Side::Expected, shown(&expected[before])));
+    for (index, told) in got.iter().enumerate() {
+        while let Some(before) = late.next_if(|before| expected[*before].when() <= told.when()) {
+            lines.push(Line::new(Side::Expected, expected[before].shown()));
         }
         if owners[index].is_some() {
-            lines.push(Line::new(Side::Both, shown(delta)));
+            lines.push(Line::new(Side::Both, told.shown()));
             continue;
         }
         if let Some(wanted) = beside.get(&index) {
-            lines.push(Line::new(Side::Expected, shown(&expected[*wanted])));
+            lines.push(Line::new(Side::Expected, expected[*wanted].shown()));
         }
-        lines.push(Line::new(Side::Got, shown(delta)));
+        lines.push(Line::new(Side::Got, told.shown()));
     }
-    lines.extend(late.map(|index| Line::new(Side::Expected, shown(&expected[index]))));
+    lines.extend(late.map(|index| Line::new(Side::Expected, expected[index].shown())));
     Some(lines)
 }
 
 /// In how many of its fields an expected one is like one that came, and in how many it is not.
-fn likeness(expected: &Delta, got: &Delta) -> (usize, usize) {
-    fn of<T: PartialEq>(expected: &Option<T>, got: &Option<T>) -> Option<bool> {
-        expected.is_some().then(|| expected == got)
-    }
-    let fields = [
-        of(&expected.kind, &got.kind),
-        of(&expected.rule, &got.rule),
-        of(&expected.asset, &got.asset),
-        of(&expected.level, &got.level),
-        of(&expected.from, &got.from),
-        of(&expected.to, &got.to),
-        of(&expected.at, &got.at),
-        of(&expected.since, &got.since),
-        of(&expected.told, &got.told),
-        of(&expected.cause, &got.cause),
-    ];
-    let count = |wanted: bool| fields.iter().filter(|field| **field == Some(wanted)).count();
-    (count(true), count(false))
+fn likeness<T: Told>(expected: &T, got: &T) -> (usize, usize) {
+    let (wanted, got) = (expected.fields(), got.fields());
+    let given = wanted.iter().zip(&got).filter(|(wanted, _)| wanted.is_some());
+    let like = given.clone().filter(|(wanted, got)| wanted == got).count();
+    (like, given.count() - like)
 }
 
 /// So many pairs are looked at for which missing one is most like which that came; where there are more, each stands at its own time.
 const MOST_PAIRS: usize = 250_000;
 
 /// For those that must not come the missing one that is shown before each: what it is most like, if it is in half of its fields.
-fn beside(expected: &[Delta], got: &[Delta], owners: &[Option<usize>], missing: &[usize]) -> BTreeMap<usize, usize> {
+fn beside<T: Told>(expected: &[T], got: &[T], owners: &[Option<usize>], missing: &[usize]) -> BTreeMap<usize, usize> {
     let left: Vec<usize> = (0..got.len()).filter(|index| owners[*index].is_none()).collect();
     let mut pairs = Vec::new();
     if missing.len().saturating_mul(left.len()) <= MOST_PAIRS {
@@ -114,44 +100,11 @@ fn beside(expected: &[Delta], got: &[Delta], owners: &[Option<usize>], missing: 
     beside
 }
 
-/// By which time a delta is put in order; one that says nothing of it comes last.
-fn when(delta: &Delta) -> After {
-    let time = delta.told.or(delta.at).or(delta.since);
-    time.unwrap_or(After(i64::MAX))
-}
-
-/// `raised rain/gauge-1 none -> blue at 40m since 40m told 41m by data`; what is not given is left out.
-fn shown(delta: &Delta) -> String {
-    let mut parts = Vec::new();
-    parts.extend(delta.kind.map(|kind| kind.name().to_owned()));
-    match (&delta.rule, &delta.asset) {
-        (None, None) => {}
-        (rule, asset) => {
-            let or_any = |part: &Option<String>| part.clone().unwrap_or_else(|| "*".to_owned());
-            parts.push(format!("{}/{}", or_any(rule), or_any(asset)));
-        }
-    }
-    match (delta.from, delta.to, delta.level) {
-        (Some(from), Some(to), _) => parts.push(format!("{from} -> {to}")),
-        (from, to, level) => {
-            parts.extend(level.map(|level| level.to_string()));
-            parts.extend(from.map(|from| format!("from {from}")));
-            parts.extend(to.map(|to| format!("to {to}")));
-        }
-    }
-    parts.extend(delta.at.map(|at| format!("at {at}")));
-    parts.extend(delta.since.map(|since| format!("since {since}")));
-    parts.extend(delta.told.map(|told| format!("told {told}")));
-    let cause = delta.cause.and_then(|cause| serde_json::to_value(cause).ok());
-    parts.extend(cause.and_then(|cause| Some(format!("by {}", cause.as_str()?))));
-    match parts.is_empty() {
-        true => "anything".to_owned(),
-        false => parts.join(" "),
-    }
-}
-
-/// How what is open differs from what must be open.
-pub fn open_differs(expected: &BTreeMap<String, Level>, got: &BTreeMap<String, Level>) -> Option<Vec<Line>> {
+/// How what stands differs from what must stand: the level of what is open, the step of a case.
+pub fn standing_differs<V: PartialEq + Display>(
+    expected: &BTreeMap<String, V>,
+    got: &BTreeMap<String, V>,
+) -> Option<Vec<Line>> {
     if expected == got {
         return None;
     }
@@ -162,12 +115,12 @@ pub fn open_differs(expected: &BTreeMap<String, Level>, got: &BTreeMap<String, L
     names.sort();
     let mut lines = Vec::new();
     for name in names {
-        let line = |side, level: &Level| Line::new(side, format!("{name} {level}"));
+        let line = |side, value: &V| Line::new(side, format!("{name} {value}"));
         match (expected.get(name), got.get(name)) {
-            (Some(wanted), Some(level)) if wanted == level => lines.push(line(Side::Both, level)),
-            (wanted, level) => {
+            (Some(wanted), Some(value)) if wanted == value => lines.push(line(Side::Both, value)),
+            (wanted, value) => {
                 lines.extend(wanted.map(|wanted| line(Side::Expected, wanted)));
-                lines.extend(level.map(|level| line(Side::Got, level)));
+                lines.extend(value.map(|value| line(Side::Got, value)));
             }
         }
     }
@@ -199,8 +152,11 @@ pub fn reasons_differ(expected: &[Reason], got: &[(Reason, String)]) -> Option<V
 
 #[cfg(test)]
 mod tests {
+    use riskflow_model::Level;
     use riskflow_model::output::{Cause, DeltaKind};
 
+    use super::super::after::After;
+    use super::super::format::Delta;
     use super::*;
 
     fn told(kind: DeltaKind, from: Level, to: Level, at: i64) -> Delta {
@@ -227,7 +183,7 @@ mod tests {
     }
 
     fn lines(expected: &[Delta], got: &[Delta]) -> Vec<String> {
-        let lines = deltas_differ(expected, got).unwrap_or_default();
+        let lines = told_differs(expected, got).unwrap_or_default();
         let sign = |side| match side {
             Side::Both => ' ',
             Side::Expected => '-',
@@ -243,10 +199,10 @@ mod tests {
             told(DeltaKind::Raised, Level::None, Level::Blue, 60_000),
             told(DeltaKind::Cleared, Level::Blue, Level::None, 120_000),
         ];
-        assert_eq!(deltas_differ(&[Delta::default(), Delta::default()], &got), None);
+        assert_eq!(told_differs(&[Delta::default(), Delta::default()], &got), None);
         // The first could be either; the second only the first that came.
         let expected = [Delta::default(), wanted(DeltaKind::Raised, None)];
-        assert_eq!(deltas_differ(&expected, &got), None);
+        assert_eq!(told_differs(&expected, &got), None);
         assert_eq!(
             lines(&[], &got[..1]),
             ["+ raised rain/gauge none -> blue at 1m since 1m told 1m by data"]
@@ -308,7 +264,7 @@ mod tests {
     fn open_warnings_and_refused_records_are_compared_in_full() {
         let open = |text: &str| serde_json::from_str::<BTreeMap<String, Level>>(text).unwrap();
         let (expected, got) = (open(r#"{"a":"red","b":"blue"}"#), open(r#"{"b":"red","c":"blue"}"#));
-        let shown: Vec<(Side, String)> = open_differs(&expected, &got)
+        let shown: Vec<(Side, String)> = standing_differs(&expected, &got)
             .unwrap()
             .into_iter()
             .map(|line| (line.side, line.text))
@@ -323,7 +279,7 @@ mod tests {
                 line(Side::Got, "c blue"),
             ]
         );
-        assert_eq!(open_differs(&got, &got), None);
+        assert_eq!(standing_differs(&got, &got), None);
         let late = [(Reason::TooLate, "it".to_owned())];
         assert_eq!(reasons_differ(&[Reason::TooLate], &late), None);
         assert_eq!(reasons_differ(&[], &late).unwrap()[0].text, "too_late: it");

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use riskflow_model::action::Verb;
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::intake::Limit;
 use riskflow_model::observation::Quality;
-use riskflow_model::output::{Cause, DeltaKind, Reason};
+use riskflow_model::output::{CaseStep, Cause, DeltaKind, NoticeEvent, Reason};
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Duration, Level};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -123,6 +124,10 @@ with_common! {
         #[serde(default)]
         #[schemars(with = "Vec<Issue>")]
         forecasts: Vec<Value>,
+        /// What people do about cases.
+        #[serde(default)]
+        #[schemars(with = "Vec<ActionOf>")]
+        actions: Vec<Value>,
         /// Rules and rows that change.
         #[serde(default)]
         #[schemars(with = "Vec<Edit>")]
@@ -134,6 +139,10 @@ with_common! {
         #[serde(default)]
         #[schemars(with = "Option<Vec<Delta>>")]
         deltas: Option<Vec<Value>>,
+        /// All that people are told, in full; an empty list: nothing. Left out: whatever they are told.
+        #[serde(default)]
+        #[schemars(with = "Option<Vec<NoticeOf>>")]
+        notices: Option<Vec<Value>>,
         /// What must be so at a time.
         #[serde(default)]
         #[schemars(with = "Vec<Expected>")]
@@ -230,6 +239,30 @@ pub struct Issue {
     pub interval: Option<Duration>,
 }
 
+/// What somebody does about a case.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionOf {
+    /// When it arrives.
+    pub at: After,
+    /// The case of a warning, as `rule/asset`, with `since`; without it that of an incident, by its identifier.
+    pub case: String,
+    /// When the first warning of the case began, as it was first told.
+    #[serde(default)]
+    pub since: Option<After>,
+    /// What is done.
+    pub action: Verb,
+    /// Who does it.
+    pub actor: String,
+    /// When it was done; when it arrives by default.
+    #[serde(default)]
+    pub time: Option<After>,
+    /// All other fields of `in.action`: `role`, `unit`, `text`, `task`, `assignee`, `evidence`, `until`, `override`; and `id`, where
+    /// one comes twice.
+    #[serde(default)]
+    pub with: BTreeMap<String, Value>,
+}
+
 /// Rules and rows that come, or stand in the place of others, at a time.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -294,6 +327,39 @@ pub struct Delta {
     pub cause: Option<Cause>,
 }
 
+/// One thing that somebody is told. What is not given may be anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NoticeOf {
+    /// What is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<NoticeEvent>,
+    /// Who is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The unit for which the user is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// The role in which the user is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// The rule, the limit, or the hazard of the incident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The asset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asset: Option<String>,
+    /// The level that is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
+    /// In which epoch it is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<After>,
+    /// By when the user must acknowledge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due: Option<After>,
+}
+
 /// What must be so at a time.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -301,7 +367,12 @@ pub struct Expected {
     /// When.
     pub at: After,
     /// The open warnings, in full, as `rule/asset` and level.
-    pub open: BTreeMap<String, Level>,
+    #[serde(default)]
+    pub open: Option<BTreeMap<String, Level>>,
+    /// The cases that are remembered, in full, as `rule/asset` and step; of several of one rule and asset the one that began last. One
+    /// without an asset is `hazard/incident`.
+    #[serde(default)]
+    pub cases: Option<BTreeMap<String, CaseStep>>,
 }
 
 fn rules_schema(generator: &mut SchemaGenerator) -> Schema {

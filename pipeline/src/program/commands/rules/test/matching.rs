@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::format::Delta;
+use super::told::{FIELDS, Field, Told};
 
-/// The fields of a delta as numbers; `None` where it gives none.
-type Coded = [Option<i64>; 10];
+/// The fields of what is told as numbers; `None` where it gives none.
+type Coded = [Option<i64>; FIELDS];
 
 /// Texts that are the same have the same number.
 #[derive(Default)]
@@ -17,51 +17,42 @@ impl<'a> Names<'a> {
         *self.0.entry(text).or_insert(next)
     }
 
-    fn coded(&mut self, delta: &'a Delta) -> Coded {
-        let mut text = |text: &'a Option<String>| text.as_deref().map(|text| self.number(text));
-        [
-            delta.kind.map(|kind| kind as i64),
-            text(&delta.rule),
-            text(&delta.asset),
-            delta.level.map(|level| level as i64),
-            delta.from.map(|level| level as i64),
-            delta.to.map(|level| level as i64),
-            delta.at.map(|after| after.0),
-            delta.since.map(|after| after.0),
-            delta.told.map(|after| after.0),
-            delta.cause.map(|cause| cause as i64),
-        ]
+    fn coded(&mut self, told: &'a impl Told) -> Coded {
+        told.fields().map(|field| match field? {
+            Field::Text(text) => Some(self.number(text)),
+            Field::Number(number) => Some(number),
+        })
     }
 }
 
 /// Which fields are given.
-fn given(coded: &Coded) -> [bool; 10] {
+fn given(coded: &Coded) -> [bool; FIELDS] {
     coded.map(|field| field.is_some())
 }
 
 /// Only those fields.
-fn only(coded: &Coded, given: &[bool; 10]) -> Coded {
+fn only(coded: &Coded, given: &[bool; FIELDS]) -> Coded {
     std::array::from_fn(|index| coded[index].filter(|_| given[index]))
 }
 
 /// For each that came the expected one that it is; as many as can be.
-pub fn matched(expected: &[Delta], got: &[Delta]) -> Vec<Option<usize>> {
+pub fn matched<T: Told>(expected: &[T], got: &[T]) -> Vec<Option<usize>> {
     let mut names = Names::default();
     // Those that ask for the same are one class.
     let mut members: BTreeMap<Coded, Vec<usize>> = BTreeMap::new();
-    for (index, delta) in expected.iter().enumerate() {
-        members.entry(names.coded(delta)).or_default().push(index);
+    for (index, told) in expected.iter().enumerate() {
+        members.entry(names.coded(told)).or_default().push(index);
     }
     let mut classes = Classes::default();
-    let mut by_fields: BTreeMap<[bool; 10], BTreeMap<Coded, usize>> = BTreeMap::new();
+    let mut by_fields: BTreeMap<[bool; FIELDS], BTreeMap<Coded, usize>> = BTreeMap::new();
     for (class, (asked, members)) in members.iter().enumerate() {
         by_fields.entry(given(asked)).or_default().insert(*asked, class);
         classes.free.push(members.len());
         classes.fitting.push(Vec::new());
     }
     // What came fits at most one class of each choice of fields.
-    for (index, delta) in got.iter().enumerate() {
-        let coded = names.coded(delta);
+    for (index, told) in got.iter().enumerate() {
+        let coded = names.coded(told);
         for (given, asked) in &by_fields {
             if let Some(class) = asked.get(&only(&coded, given)) {
                 classes.fitting[*class].push(index);
@@ -161,6 +152,7 @@ mod tests {
     use riskflow_model::output::DeltaKind;
 
     use super::super::after::After;
+    use super::super::format::Delta;
     use super::*;
 
     fn delta(kind: Option<DeltaKind>, level: Option<Level>, at: Option<i64>) -> Delta {

@@ -9,11 +9,12 @@ use riskflow::runtime::graph::Semantics;
 use riskflow_model::output::Reason;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Duration, Millis, Problems};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::after::After;
 use super::document::{Document, Wrong};
-use super::format::{Common, Correction, Delta, Edit, Expected, File, Issue, Series, Test};
+use super::format::{ActionOf, Common, Correction, Delta, Edit, Expected, File, Issue, NoticeOf, Series, Test};
 use super::reading::{Reading, joined};
 use super::records::{History, Records};
 use crate::program::cli::ConfigArguments;
@@ -45,6 +46,7 @@ pub struct Prepared {
     /// Datastreams of which there are observations or forecasts.
     pub fed: BTreeSet<String>,
     pub deltas: Option<Vec<Delta>>,
+    pub notices: Option<Vec<NoticeOf>>,
     pub expect: Vec<Expected>,
     pub dead_letters: Vec<Reason>,
 }
@@ -136,8 +138,10 @@ impl Preparing<'_> {
         let fed = feed(reading, &mut records, test, path);
         edit(reading, &mut records, test, path);
         no_rules(reading, &records, test, path);
-        let (deltas, expect) = expected(reading, test, path);
-        let epochs = epochs(reading, &records, (&deltas, &expect), test, (step, path))?;
+        let told = told(reading, test, path);
+        let expect = expected(reading, test, path);
+        let epochs = epochs(reading, &records, (&told, &expect), test, (step, path))?;
+        let (deltas, notices) = told;
         Some(Prepared {
             name: test.name.clone(),
             line: reading.line(path),
@@ -146,6 +150,7 @@ impl Preparing<'_> {
             history: records.history(&epochs),
             fed,
             deltas,
+            notices,
             expect,
             dead_letters: test.dead_letters.clone(),
         })
@@ -259,7 +264,7 @@ fn flatten(name: &str, value: &Value, each: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// Takes the observations and forecasts of a test; gives the datastreams that they are of.
+/// Takes the observations, forecasts and actions of a test; gives the datastreams that the first two are of.
 fn feed(reading: &mut Reading<'_>, records: &mut Records, test: &Test, path: &str) -> BTreeSet<String> {
     let mut fed = BTreeSet::new();
     for (path, series) in reading.entries::<Series>(&test.series, &joined(path, "series")) {
@@ -273,6 +278,9 @@ fn feed(reading: &mut Reading<'_>, records: &mut Records, test: &Test, path: &st
     for (path, issue) in reading.entries::<Issue>(&test.forecasts, &joined(path, "forecasts")) {
         records.forecast(reading, &issue, &path);
         fed.insert(issue.datastream);
+    }
+    for (path, action) in reading.entries::<ActionOf>(&test.actions, &joined(path, "actions")) {
+        records.action(reading, &action, &path);
     }
     fed
 }
@@ -307,30 +315,52 @@ fn no_rules(reading: &mut Reading<'_>, records: &Records, test: &Test, path: &st
     }
 }
 
-/// What must come of it.
-fn expected(reading: &mut Reading<'_>, test: &Test, path: &str) -> (Option<Vec<Delta>>, Vec<Expected>) {
-    if test.deltas.is_none() && test.expect.is_empty() && test.dead_letters.is_empty() {
-        let give = "`deltas` (an empty list: nothing is told), `expect`, or both";
+/// All that must be told of warnings, and to people.
+type Told = (Option<Vec<Delta>>, Option<Vec<NoticeOf>>);
+
+fn told(reading: &mut Reading<'_>, test: &Test, path: &str) -> Told {
+    (
+        list(reading, test.deltas.as_deref(), &joined(path, "deltas")),
+        list(reading, test.notices.as_deref(), &joined(path, "notices")),
+    )
+}
+
+fn list<T: DeserializeOwned>(reading: &mut Reading<'_>, given: Option<&[Value]>, path: &str) -> Option<Vec<T>> {
+    let entries = reading.entries(given?, path).into_iter();
+    Some(entries.map(|(_, entry)| entry).collect())
+}
+
+/// What must be so at times.
+fn expected(reading: &mut Reading<'_>, test: &Test, path: &str) -> Vec<Expected> {
+    let told = test.deltas.is_some() || test.notices.is_some();
+    if !told && test.expect.is_empty() && test.dead_letters.is_empty() {
+        let give = "`deltas` (an empty list: nothing is told), `notices`, `expect`, or several of them";
         reading.note(path, "a test that nothing is expected of", give);
     }
-    let just = |entries: Vec<(String, Delta)>| entries.into_iter().map(|(_, delta)| delta).collect();
-    let deltas = test.deltas.as_ref();
-    let deltas = deltas.map(|deltas| just(reading.entries(deltas, &joined(path, "deltas"))));
-    let expect = reading.entries::<Expected>(&test.expect, &joined(path, "expect"));
-    (deltas, expect.into_iter().map(|(_, expected)| expected).collect())
+    let entries = reading.entries::<Expected>(&test.expect, &joined(path, "expect"));
+    for (path, entry) in &entries {
+        if entry.open.is_none() && entry.cases.is_none() {
+            reading.note(path, "a time at which nothing must be so", "`open`, `cases`, or both");
+        }
+    }
+    entries.into_iter().map(|(_, expected)| expected).collect()
 }
 
 /// When epochs close, after the start: where something arrives, where something is expected, and at each step between.
 fn epochs(
     reading: &mut Reading<'_>,
     records: &Records,
-    (deltas, expect): (&Option<Vec<Delta>>, &[Expected]),
+    ((deltas, notices), expect): (&Told, &[Expected]),
     test: &Test,
     (step, path): (Duration, &str),
 ) -> Option<BTreeSet<i64>> {
     let told = deltas.iter().flatten();
     let told = told.flat_map(|delta| [delta.at, delta.since, delta.told]).flatten();
-    let asked = told.chain(expect.iter().map(|expected| expected.at)).chain(test.until);
+    let notices = notices.iter().flatten().filter_map(|notice| notice.told);
+    let asked = told
+        .chain(notices)
+        .chain(expect.iter().map(|expected| expected.at))
+        .chain(test.until);
     let mut epochs: BTreeSet<i64> = records.times().chain(asked.map(|After(at)| at)).collect();
     let end = epochs.last().copied().unwrap_or(0);
     let steps = usize::try_from(end / step.0).unwrap_or(usize::MAX);

@@ -8,11 +8,11 @@ use riskflow_config::{InputRecord, packs};
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::output::Origin;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Duration, Millis, Problems};
+use riskflow_model::{Duration, Key, Millis, Problems};
 use serde_json::{Value, json};
 
 use super::after::After;
-use super::format::{Correction, Issue, RowOf, Series};
+use super::format::{ActionOf, Correction, Issue, RowOf, Series};
 use super::reading::{Reading, joined};
 use super::values::{Grid, Point, points};
 use crate::program::commands::check::files::{self, Wanted};
@@ -28,6 +28,8 @@ pub struct Records {
     only: Option<BTreeSet<String>>,
     /// Rules and limits that were given, whether in force or not.
     pub rules: BTreeSet<String>,
+    /// Those of them that are limits.
+    limits: BTreeSet<String>,
     /// By arrival after the start: each with its place in the file, in the order in which they are written.
     arriving: BTreeMap<i64, Vec<(Topic, InputRecord, String)>>,
 }
@@ -48,11 +50,17 @@ impl Records {
             interval,
             only: only.map(|only| only.iter().cloned().collect()),
             rules: BTreeSet::new(),
+            limits: BTreeSet::new(),
             arriving: BTreeMap::new(),
         }
     }
 
     fn push(&mut self, at: i64, topic: Topic, record: InputRecord, path: &str) {
+        if topic == Topic::BASE_LIMIT
+            && let InputRecord::Base(_, Some(row)) = &record
+        {
+            self.limits.insert(row.id().to_string());
+        }
         let arriving = self.arriving.entry(at).or_default();
         arriving.push((topic, record, path.to_owned()));
     }
@@ -333,6 +341,53 @@ impl Records {
             made: true,
         };
         self.put(reading, issue.arrives.unwrap_or(issue.issued).0, &record);
+    }
+
+    /// What somebody does about a case.
+    pub fn action(&mut self, reading: &mut Reading<'_>, action: &ActionOf, path: &str) {
+        let time = |after: After| self.start.0.saturating_add(after.0);
+        let case = match (action.since, action.case.split_once('/')) {
+            (None, _) => action.case.clone(),
+            (Some(since), Some((rule, asset))) => self.warning(rule, asset, time(since)),
+            (Some(_), None) => {
+                let found = format!("`{}`, and `since` is of a warning", action.case);
+                reading.note(
+                    &joined(path, "case"),
+                    &found,
+                    "a rule and an asset, such as `rain/gauge`",
+                );
+                return;
+            }
+        };
+        let mut with = json!(action.with);
+        self.place_times(reading, &mut with, &joined(path, "with"));
+        let mut payload = json!({
+            "id": path, "warning": case, "action": action.action, "actor": action.actor,
+            "time": time(action.time.unwrap_or(action.at)),
+        });
+        if let (Value::Object(fields), Value::Object(with)) = (&mut payload, with) {
+            fields.extend(with);
+        }
+        let record = Written {
+            topic: Topic::IN_ACTION,
+            key: None,
+            payload: Some(&payload),
+            path,
+            made: true,
+        };
+        self.put(reading, action.at.0, &record);
+    }
+
+    /// The identifier of the first warning of a rule at an asset that is told to begin then.
+    fn warning(&self, rule: &str, asset: &str, since: i64) -> String {
+        let since = since.to_string();
+        let parts = [rule, asset, &since];
+        let key = if self.limits.contains(rule) {
+            Key::of_parts(&[&["limit"][..], &parts].concat())
+        } else {
+            Key::of_parts(&parts)
+        };
+        key.to_string()
     }
 
     fn grid(&self, reading: &mut Reading<'_>, from: After, interval: Option<Duration>, path: &str) -> Grid {

@@ -99,7 +99,7 @@ pub fn as_json(files: &[FileReport]) -> Value {
                 .map(|failure| json!({ "what": failure.what, "expected": failure.expected, "got": failure.got }));
             json!({
                 "name": test.name, "line": test.line, "passed": test.passed(), "failures": failures.collect::<Vec<_>>(),
-                "told": test.outcome.told, "notes": test.outcome.notes,
+                "told": test.outcome.told, "notices": test.outcome.notices, "notes": test.outcome.notes,
             })
         });
         json!({ "file": report.file.display().to_string(), "tests": tests.collect::<Vec<_>>() })

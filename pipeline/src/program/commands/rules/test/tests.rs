@@ -113,6 +113,62 @@ fn late_data_corrections_and_edits_come_at_their_times() {
     assert_eq!(shown(&gone).first(), None, "{:?}", shown(&gone));
 }
 
+/// One person who is to acknowledge everything.
+const PEOPLE: &str = "  rows:
+  - { topic: base.unit, value: { id: town, region: '330902' } }
+  - { topic: base.user, value: { id: li, posts: [{ unit: town, role: duty }] } }
+  - { topic: base.duty, value: { id: d, region: '3309', unit: town, role: duty } }
+";
+
+#[test]
+fn who_is_told_and_the_steps_of_cases_are_compared_in_full() {
+    let right = "  notices: [{ event: issued, user: li, unit: town, role: duty, rule: rain, asset: g, level: orange, told: 2h }]
+  expect: [{ at: 1h, cases: {} }, { at: 2h, open: { rain/g: orange }, cases: { rain/g: issued } }]
+";
+    assert_eq!(shown(&format!("{STORM}{PEOPLE}{right}")), Vec::<String>::new());
+    let other = "  notices: []\n  expect: [{ at: 2h, cases: { rain/g: archived } }]\n";
+    let lines = shown(&format!("{STORM}{PEOPLE}{other}"));
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    assert!(
+        lines[0] == "notices" && lines[1].starts_with("+ issued to li (town duty) rain/g orange told 2h"),
+        "{lines:?}"
+    );
+    assert_eq!(lines[2..], ["cases at 2h", "- rain/g archived", "+ rain/g issued"]);
+    // Without people nobody is told.
+    assert_eq!(shown(&format!("{STORM}  notices: []\n")), Vec::<String>::new());
+    let wrong = wrong(&with_rows("  expect: [{ at: 1h }]\n"));
+    assert!(
+        wrong[0]
+            .1
+            .starts_with("`tests[0].expect[0]` is a time at which nothing must be so; give `open`"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn what_people_do_about_a_case_is_part_of_a_test() {
+    let acts = "  actions:
+  - { at: 2h5m, case: rain/g, since: 2h, action: acknowledge, actor: li, with: { role: duty } }
+  - { at: 2h10m, case: rain/g, since: 2h, action: suppress, actor: li, with: { until: { at: 3h }, text: we know } }
+  expect: [{ at: 2h4m, cases: { rain/g: issued } }, { at: 2h5m, cases: { rain/g: acknowledged } }]
+";
+    assert_eq!(shown(&format!("{STORM}{PEOPLE}{acts}")), Vec::<String>::new());
+    // Of a warning that there is not, nothing comes.
+    let late = acts.replace("since: 2h,", "since: 2h1m,");
+    let lines = shown(&format!("{STORM}{PEOPLE}{late}"));
+    assert_eq!(lines, ["cases at 2h5m", "- rain/g acknowledged", "+ rain/g issued"]);
+    let wrong = wrong(&with_rows(
+        &acts
+            .replace("rain/g, since", "rain, since")
+            .replace("role: duty", "colour: red"),
+    ));
+    let has = |line: usize, says: &str| wrong.iter().any(|(at, what)| *at == line && what.contains(says));
+    assert!(
+        has(7, "`tests[0].actions[0].case` is `rain`, and `since` is of a warning"),
+        "{wrong:?}"
+    );
+}
+
 #[test]
 fn a_record_that_is_refused_while_the_test_runs_fails_it() {
     let late = "  series: [{ datastream: g/rain, values: 60, delay: 1h }]\n  deltas: []\n";

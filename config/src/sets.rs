@@ -1,0 +1,363 @@
+//! Which rules are in which set, and what is wrong with a set.
+//!
+//! Rules and sets refer to each other: a set names its base, `live` names a set, a rule names the set that it is of. A reference that
+//! leads nowhere is no mistake of one record, so it is not refused but reported, in `out.ruleset`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use riskflow_model::output::SetState;
+use riskflow_model::ruleset::{Adjust, DEFAULT, LIVE, MOST_SETS, RuleSet, parts};
+use riskflow_model::{Duration, Id, Shared, Text};
+
+use crate::{Rule, Standing};
+
+/// All rules in the order of their identifiers, and what each set is.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// Those that are evaluated. Where there is one set only, they are just the rules as written.
+    pub rules: Vec<Rule>,
+    /// A row for each set.
+    pub states: Vec<SetState>,
+}
+
+impl Resolved {
+    /// What the live set has.
+    pub fn live(&self) -> impl Iterator<Item = &Rule> + Clone {
+        self.rules.iter().filter(|rule| rule.is_live())
+    }
+
+    /// The rows of sets, where anything is said of sets.
+    #[must_use]
+    pub fn told(self) -> Vec<SetState> {
+        let only_default = |state: &SetState| &*state.set == DEFAULT && state.base.is_none();
+        if self.states.iter().all(only_default) {
+            Vec::new()
+        } else {
+            self.states
+        }
+    }
+}
+
+/// Finds which rules are in force for which sets. Rules are by their identifiers as written, rows of `in.ruleset` by theirs.
+///
+/// A candidate may look back as far as `retain` or the longest live rule: a rule that asks for more is left out of it.
+#[must_use]
+pub fn resolve(rules: &BTreeMap<Text, Rule>, rows: &BTreeMap<Text, Shared<RuleSet>>, retain: Duration) -> Resolved {
+    Sets::new(rules, rows).resolve(retain.0)
+}
+
+struct Sets<'a> {
+    rules: &'a BTreeMap<Text, Rule>,
+    rows: &'a BTreeMap<Text, Shared<RuleSet>>,
+    /// By set, the identifiers of its own rules by what they are called in it.
+    own: BTreeMap<&'a str, BTreeMap<&'a str, &'a Text>>,
+    names: BTreeSet<&'a str>,
+    live: &'a str,
+    problems: BTreeMap<&'a str, Vec<String>>,
+}
+
+/// The rules of a set by what they are called in it.
+type OfSet<'a> = BTreeMap<&'a str, &'a Text>;
+
+impl<'a> Sets<'a> {
+    fn new(rules: &'a BTreeMap<Text, Rule>, rows: &'a BTreeMap<Text, Shared<RuleSet>>) -> Self {
+        let mut own: BTreeMap<&str, OfSet<'a>> = BTreeMap::new();
+        for id in rules.keys() {
+            let (set, rule) = parts(id);
+            own.entry(set).or_default().insert(rule, id);
+        }
+        let mut names: BTreeSet<&str> = own.keys().copied().collect();
+        names.extend(rows.keys().map(|name| &**name).filter(|name| *name != LIVE));
+        let mut this = Self {
+            rules,
+            rows,
+            own,
+            names,
+            live: DEFAULT,
+            problems: BTreeMap::new(),
+        };
+        let named = rows.get(LIVE).and_then(|row| row.set.as_deref());
+        if let Some(named) = named {
+            if this.names.contains(named) {
+                this.live = named;
+            } else if named != DEFAULT {
+                let says = format!(
+                    "`live` names it, and there is no such set, so `{DEFAULT}` is live; load rules of it, or name another"
+                );
+                this.tell(named, says);
+            }
+        }
+        this
+    }
+
+    fn tell(&mut self, set: &'a str, problem: String) {
+        self.problems.entry(set).or_default().push(problem);
+    }
+
+    fn row(&self, set: &str) -> Option<&'a RuleSet> {
+        self.rows.get(set).map(|row| &**row)
+    }
+
+    /// The sets that are evaluated: the live one, `default`, and of the others the first by name.
+    fn in_force(&mut self) -> BTreeSet<&'a str> {
+        let first = |name: &str, this: &Self| name == this.live || name == DEFAULT;
+        let (mut before, rest): (Vec<&str>, Vec<&str>) = self.names.iter().partition(|name| first(name, self));
+        before.extend(rest);
+        for beyond in before.iter().skip(MOST_SETS) {
+            let says = format!("there are more than {MOST_SETS} sets, so it is not evaluated; delete one");
+            self.tell(beyond, says);
+        }
+        before.truncate(MOST_SETS);
+        before.into_iter().collect()
+    }
+
+    /// The rules of a set, own and of its base.
+    fn of(&mut self, set: &'a str) -> OfSet<'a> {
+        let mut found = self.own.get(set).cloned().unwrap_or_default();
+        let Some(row) = self.row(set) else { return found };
+        let Some(base) = row.base.as_deref() else { return found };
+        if !self.names.contains(base) {
+            self.tell(
+                set,
+                format!("its base `{base}` is no set; load rules of it, or name another base"),
+            );
+            return found;
+        }
+        if self.row(base).is_some_and(|row| row.base.is_some()) {
+            let says = format!(
+                "its base `{base}` has a base too, of which nothing comes along; name the set with the rules as base"
+            );
+            self.tell(set, says);
+        }
+        let of_base = self.own.get(base).cloned().unwrap_or_default();
+        for removed in row.removed.iter().filter(|removed| !of_base.contains_key(&***removed)) {
+            let says = format!("it removes `{removed}`, which its base `{base}` does not have; leave that out");
+            self.tell(set, says);
+        }
+        for (rule, id) in of_base {
+            if !row.removed.iter().any(|removed| **removed == *rule) {
+                found.entry(rule).or_insert(id);
+            }
+        }
+        found
+    }
+
+    /// What the rules of a set see in the place of results.
+    fn adjust(&self, set: &str) -> Vec<Adjust> {
+        let adjust = self.row(set).into_iter().flat_map(|row| &row.adjust);
+        let mut adjust: Vec<Adjust> = adjust.filter(|adjust| !adjust.is_nothing()).cloned().collect();
+        adjust.sort();
+        adjust
+    }
+
+    /// Leaves out of a candidate what looks back too far, and tells of what cannot be adjusted.
+    fn bound(&mut self, set: &'a str, of_set: &mut OfSet<'a>, farthest: i64) {
+        let adjust = self.adjust(set);
+        let adds = |rule: &Rule| adjust.iter().any(|adjust| !rule.may_adjust(adjust));
+        let rules = self.rules;
+        let mut problems = Vec::new();
+        of_set.retain(|name, id| {
+            let rule = &rules[*id];
+            let fits = set == self.live || rule.reach <= farthest;
+            if !fits {
+                let most = Duration(farthest);
+                problems.push(format!(
+                    "its rule `{name}` looks back over more than {most}, so it is not evaluated; raise `time.retain`, or shorten its windows"
+                ));
+            } else if adds(rule) {
+                problems.push(format!(
+                    "its rule `{name}` adds results up, and these it takes without `add`; give `multiply` alone, or remove the rule"
+                ));
+            }
+            fits
+        });
+        for problem in problems {
+            self.tell(set, problem);
+        }
+    }
+
+    fn resolve(mut self, retain: i64) -> Resolved {
+        let in_force = self.in_force();
+        let live = self.live;
+        let mut sets: BTreeMap<&str, OfSet<'a>> = BTreeMap::new();
+        for set in self.names.clone() {
+            let of_set = self.of(set);
+            sets.insert(set, of_set);
+        }
+        let longest = sets.get(live).into_iter().flat_map(OfSet::values);
+        let longest = longest.map(|id| self.rules[*id].reach).max().unwrap_or(0);
+        for (set, of_set) in &mut sets {
+            self.bound(set, of_set, retain.max(longest));
+        }
+        let states = self.states(&sets, &in_force);
+        sets.retain(|set, _| in_force.contains(set));
+        Resolved {
+            rules: self.standing(&sets),
+            states,
+        }
+    }
+
+    /// Each rule with all sets that have it; those that see other results are apart.
+    fn standing(&self, sets: &BTreeMap<&'a str, OfSet<'a>>) -> Vec<Rule> {
+        let candidates = sets.keys().filter(|set| **set != self.live);
+        let all: Vec<Text> = candidates.map(|set| (*set).into()).collect();
+        let mut found: BTreeMap<(&Text, Vec<Adjust>), Standing> = BTreeMap::new();
+        for (set, of_set) in sets {
+            let adjust = self.adjust(set);
+            for id in of_set.values() {
+                let standing = found.entry((*id, adjust.clone())).or_insert_with(|| Standing {
+                    live: false,
+                    candidates: Vec::new(),
+                    all: all.clone(),
+                });
+                if *set == self.live {
+                    standing.live = true;
+                } else {
+                    standing.candidates.push((*set).into());
+                }
+            }
+        }
+        let rules = found.into_iter().map(|((id, adjust), standing)| {
+            let rule = &self.rules[id];
+            if parts(id).0 == DEFAULT && adjust.is_empty() && standing == Standing::alone() {
+                return rule.clone();
+            }
+            rule.in_sets(Arc::new(standing), adjust)
+        });
+        let mut rules: Vec<Rule> = rules.collect();
+        rules.sort();
+        rules
+    }
+
+    fn states(&self, sets: &BTreeMap<&'a str, OfSet<'a>>, in_force: &BTreeSet<&'a str>) -> Vec<SetState> {
+        const LISTED: usize = 20;
+        let mut named: BTreeSet<&str> = self.names.clone();
+        named.extend(self.problems.keys());
+        let states = named.into_iter().map(|set| {
+            let all = self.problems.get(set).map_or(&[][..], Vec::as_slice);
+            let mut problems: Vec<Text> = all.iter().take(LISTED).map(|problem| problem.as_str().into()).collect();
+            if all.len() > LISTED {
+                problems.push(format!("and {} more", all.len() - LISTED).into());
+            }
+            SetState {
+                set: Id::from(set),
+                live: set == self.live,
+                in_force: in_force.contains(set),
+                base: self.row(set).and_then(|row| row.base.clone()),
+                rules: sets.get(set).map_or(0, |rules| rules.len() as u32),
+                own: self.own.get(set).map_or(0, |rules| rules.len() as u32),
+                problems,
+            }
+        });
+        states.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use riskflow_model::Row;
+    use riskflow_model::topic::Topic;
+
+    use super::*;
+
+    fn rule(id: &str, window: &str) -> Rule {
+        let json = format!(
+            r#"{{"id":"{id}","version":1,"select":{{"observed_property":"rain"}},"levels":
+                {{"red":{{"when":{{"feature":"last","window":"{window}","op":">=","threshold":9}}}}}}}}"#
+        );
+        Rule::from_json(json.as_bytes()).unwrap()
+    }
+
+    fn resolved(rules: &[&str], rows: &[&str]) -> Resolved {
+        let rules = rules.iter().map(|id| (Text::from(*id), rule(id, "1h"))).collect();
+        let rows = rows.iter().map(|json| {
+            let row = Row::from_json(Topic::IN_RULESET, json).unwrap();
+            (row.id(), row.downcast::<RuleSet>().unwrap())
+        });
+        resolve(&rules, &rows.collect(), Duration(7_200_000))
+    }
+
+    /// Identifier as written, whether it is live, candidates.
+    fn shown(resolved: &Resolved) -> Vec<String> {
+        let shown = resolved.rules.iter().map(|rule| {
+            let standing = rule.standing();
+            format!("{} {} {}", rule.written(), standing.live, standing.candidates.join(","))
+        });
+        let mut shown: Vec<String> = shown.collect();
+        shown.sort();
+        shown
+    }
+
+    #[test]
+    fn one_set_is_its_rules_as_they_are() {
+        let one = resolved(&["rain", "wind"], &[]);
+        assert!(one.rules.iter().all(|rule| rule.sets.is_none()));
+        assert_eq!(one.told(), []);
+    }
+
+    #[test]
+    fn a_set_has_its_own_rules_and_those_of_its_base_that_it_neither_has_nor_removes() {
+        let rules = ["rain", "wind", "heat", "strict/rain", "strict/new"];
+        let strict = r#"{"id":"strict","base":"default","removed":["heat"]}"#;
+        let before = resolved(&rules, &[strict]);
+        assert_eq!(
+            shown(&before),
+            [
+                "heat true ",
+                "rain true ",
+                "strict/new false strict",
+                "strict/rain false strict",
+                "wind true strict"
+            ]
+            .map(str::to_owned)
+        );
+        let after = resolved(&rules, &[strict, r#"{"id":"live","set":"strict"}"#]);
+        let mut live: Vec<&str> = after.live().map(|rule| &**rule.written()).collect();
+        live.sort_unstable();
+        assert_eq!(live, ["strict/new", "strict/rain", "wind"]);
+        assert!(after.rules.iter().all(|rule| !rule.record.id.contains('/')));
+    }
+
+    fn problems(resolved: Resolved, set: &str) -> String {
+        let state = resolved.states.into_iter().find(|state| &*state.set == set).unwrap();
+        format!("{} {} {}", state.live, state.in_force, state.problems.join("; "))
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_told() {
+        let live = r#"{"id":"live","set":"strcit"}"#;
+        let told = problems(resolved(&["rain", "strict/rain"], &[live]), "strcit");
+        assert!(told.starts_with("false false `live` names it"), "{told}");
+        let told = problems(resolved(&["rain"], &[r#"{"id":"a","base":"b"}"#]), "a");
+        assert!(told.contains("is no set"), "{told}");
+        let chain = [r#"{"id":"a","base":"b"}"#, r#"{"id":"b","base":"default"}"#];
+        let told = problems(resolved(&["rain"], &chain), "a");
+        assert!(told.contains("has a base too"), "{told}");
+    }
+
+    #[test]
+    fn there_are_eight_sets_at_most_and_the_live_one_is_of_them() {
+        let rules: Vec<String> = (0..9).map(|number| format!("s{number}/rain")).collect();
+        let mut rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        rules.push("rain");
+        let told = |set: &str| problems(resolved(&rules, &[r#"{"id":"live","set":"s8"}"#]), set);
+        assert_eq!(told("s8"), "true true ");
+        assert_eq!(told("default"), "false true ");
+        assert_eq!(told("s5"), "false true ");
+        assert!(
+            told("s6").starts_with("false false there are more than 8"),
+            "{}",
+            told("s6")
+        );
+    }
+
+    #[test]
+    fn a_candidate_looks_back_as_far_as_the_live_set_or_what_is_retained() {
+        let rules = [("rain", "1h"), ("long/rain", "3h"), ("fits/rain", "90m")];
+        let rules = rules.map(|(id, window)| (Text::from(id), rule(id, window)));
+        let resolved = resolve(&rules.into(), &BTreeMap::new(), Duration(7_200_000));
+        assert_eq!(shown(&resolved).len(), 2);
+        assert!(problems(resolved, "long").contains("looks back over more than"));
+    }
+}

@@ -1,0 +1,117 @@
+//! View: the table of rule sets. All rules and sets are gathered on worker 0; its process meters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use differential_dataflow::AsCollection;
+use riskflow_config::{Rule, resolve};
+use riskflow_model::output::SetState;
+use riskflow_model::ruleset::RuleSet;
+use riskflow_model::{Duration, Id, Shared, Text};
+use timely::dataflow::channels::pact::Exchange;
+
+use crate::engine::{Diff, Rows, Turn, by_epoch_of_two};
+use crate::warning::specification::Written;
+
+/// How many rule sets there are.
+#[derive(Debug, Default)]
+pub struct SetMeter {
+    in_force: AtomicU64,
+    wrong: AtomicU64,
+}
+
+impl SetMeter {
+    /// Those that are evaluated.
+    #[must_use]
+    pub fn in_force(&self) -> u64 {
+        self.in_force.load(Ordering::Relaxed)
+    }
+
+    /// Those with which something is wrong.
+    #[must_use]
+    pub fn wrong(&self) -> u64 {
+        self.wrong.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, states: &[SetState]) {
+        let count = |counts: fn(&SetState) -> bool| states.iter().filter(|state| counts(state)).count() as u64;
+        self.in_force.store(count(|state| state.in_force), Ordering::Relaxed);
+        self.wrong
+            .store(count(|state| !state.problems.is_empty()), Ordering::Relaxed);
+    }
+}
+
+/// What changes in an epoch.
+type Changes = (Vec<(Rule, Diff)>, Vec<(Shared<RuleSet>, Diff)>);
+
+#[derive(Default)]
+struct Table {
+    rules: BTreeMap<Text, Rule>,
+    sets: BTreeMap<Text, Shared<RuleSet>>,
+    retain: Duration,
+    shown: BTreeMap<Id<RuleSet>, Arc<SetState>>,
+}
+
+impl Table {
+    fn apply(&mut self, (mut rules, mut sets): Changes, meter: &SetMeter, give: &mut dyn FnMut(Arc<SetState>, Diff)) {
+        // What goes leaves before what comes.
+        rules.sort_by_key(|(_, diff)| *diff > 0);
+        sets.sort_by_key(|(_, diff)| *diff > 0);
+        for (rule, diff) in rules {
+            if diff > 0 {
+                self.rules.insert(rule.record.id.clone(), rule);
+            } else {
+                self.rules.remove(&rule.record.id);
+            }
+        }
+        for (set, diff) in sets {
+            if diff > 0 {
+                self.sets.insert(set.id.text().clone(), set);
+            } else {
+                self.sets.remove(set.id.text());
+            }
+        }
+        let resolved = resolve(&self.rules, &self.sets, self.retain);
+        meter.set(&resolved.states);
+        let states = resolved
+            .told()
+            .into_iter()
+            .map(|state| (state.set.clone(), Arc::new(state)));
+        let states: BTreeMap<_, _> = states.collect();
+        for (set, before) in &self.shown {
+            if states.get(set) != Some(before) {
+                give(Arc::clone(before), -1);
+            }
+        }
+        for (set, state) in &states {
+            if self.shown.get(set) != Some(state) {
+                give(Arc::clone(state), 1);
+            }
+        }
+        self.shown = states;
+    }
+}
+
+/// Returns a row for each set; none where nothing is said of sets.
+pub fn rule_sets<'scope>(written: &Written<'scope>, meter: &Arc<SetMeter>) -> Rows<'scope, Arc<SetState>> {
+    let mut table = Table {
+        retain: written.retain,
+        ..Table::default()
+    };
+    let meter = Arc::clone(meter);
+    let rows = by_epoch_of_two(
+        (written.rules.clone().inner, Exchange::new(|_: &(Rule, Turn, Diff)| 0)),
+        (
+            written.sets.clone().inner,
+            Exchange::new(|_: &(Shared<RuleSet>, Turn, Diff)| 0),
+        ),
+        "RuleSets",
+        (
+            |changes: &mut Changes, rule, diff| changes.0.push((rule, diff)),
+            |changes: &mut Changes, set, diff| changes.1.push((set, diff)),
+        ),
+        move |changes, give| table.apply(changes, &meter, &mut |row, diff| give(row, diff)),
+    );
+    rows.as_collection()
+}

@@ -1,0 +1,262 @@
+//! `riskflow rules sets`, `diff` and `promote`: which rule sets there are, how one differs from the live one, and which is live.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use riskflow::runtime::clock::wall_clock;
+use riskflow_config::{Place as Counts, Resolved, Rule, Settings, resolve};
+use riskflow_connectors::{InRecord, Verdict, open_append};
+use riskflow_model::output::{Open, SetDifference, SetState, Stamped};
+use riskflow_model::rule::RuleRecord;
+use riskflow_model::ruleset::{LIVE, RuleSet, parts, qualified};
+use riskflow_model::topic::Topic;
+use riskflow_model::{Id, Millis, Row, Shared, Text};
+use riskflow_operators::warning;
+use serde_json::{Value, json};
+
+use super::super::check::read_live;
+use super::super::check::stock::Stock;
+use super::super::tail;
+use crate::program::cli::EXIT_REFUSED;
+use crate::program::exit::Usage;
+use crate::program::terminal::{say, table, tell};
+
+/// Rules and sets as they are in force.
+struct InForce {
+    resolved: Resolved,
+}
+
+impl InForce {
+    fn read(settings: &Settings) -> Result<Self> {
+        let mut stock = Stock::default();
+        read_live(settings, &mut stock).context("could not read the rules in force")?;
+        let mut rules: BTreeMap<Text, Rule> = BTreeMap::new();
+        let mut sets: BTreeMap<Text, Shared<RuleSet>> = BTreeMap::new();
+        for (row, _) in stock.rows.values() {
+            if let Some(record) = row.downcast_ref::<RuleRecord>() {
+                rules.insert(record.id.clone(), warning::rule(record));
+            } else if let Some(set) = row.clone().downcast::<RuleSet>() {
+                sets.insert(set.id.text().clone(), set);
+            }
+        }
+        Ok(Self {
+            resolved: resolve(&rules, &sets, settings.time.retain),
+        })
+    }
+
+    fn live(&self) -> Option<&SetState> {
+        self.resolved.states.iter().find(|state| state.live)
+    }
+
+    /// A set that is evaluated.
+    fn set(&self, name: &str) -> Result<&SetState> {
+        let known = self.resolved.states.iter().filter(|state| state.in_force);
+        let found = known.clone().find(|state| *state.set == *name);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = known.map(|state| &*state.set).collect();
+            let says = match self.resolved.states.iter().find(|state| *state.set == *name) {
+                Some(state) => format!("set `{name}` is not evaluated: {}", state.problems.join("; ")),
+                None => format!("there is no set `{name}`; give one of `{}`", known.join("`, `")),
+            };
+            Usage(says).into()
+        })
+    }
+
+    /// The rules of a set by what they are called in it.
+    fn rules(&self, set: &SetState) -> BTreeMap<&Text, &Rule> {
+        let place = if set.live {
+            Counts::Live
+        } else {
+            Counts::Set(set.set.text().clone())
+        };
+        let rules = self.resolved.rules.iter().filter(|rule| rule.standing().has(&place));
+        rules.map(|rule| (&rule.record.id, rule)).collect()
+    }
+}
+
+/// Lists the sets.
+pub fn list(settings: &Settings, as_json: bool) -> Result<ExitCode> {
+    let in_force = InForce::read(settings)?;
+    if as_json {
+        say(serde_json::to_string_pretty(&in_force.resolved.states).context("sets are plain data")?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = in_force.resolved.states.iter().map(|state| {
+        let standing = match (state.live, state.in_force) {
+            (true, _) => "live",
+            (false, true) => "candidate",
+            (false, false) => "not evaluated",
+        };
+        vec![
+            state.set.to_string(),
+            standing.to_owned(),
+            state.base.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+            state.rules.to_string(),
+            state.own.to_string(),
+            state.problems.join("; "),
+        ]
+    });
+    say(table(&["set", "", "base", "rules", "own", "problems"], rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How the rules of a set differ from those of another one.
+#[derive(Default)]
+struct RuleDifference {
+    only_live: Vec<Text>,
+    only_set: Vec<Text>,
+    other: Vec<Text>,
+}
+
+impl RuleDifference {
+    fn of(live: &BTreeMap<&Text, &Rule>, set: &BTreeMap<&Text, &Rule>) -> Self {
+        let mut found = Self::default();
+        let ids: BTreeSet<&Text> = live.keys().chain(set.keys()).copied().collect();
+        for id in ids {
+            match (live.get(id), set.get(id)) {
+                (Some(one), Some(other)) if one == other => {}
+                (Some(_), Some(_)) => found.other.push(id.clone()),
+                (Some(_), None) => found.only_live.push(id.clone()),
+                (None, _) => found.only_set.push(id.clone()),
+            }
+        }
+        found
+    }
+}
+
+/// Says how a set differs from the live one: in its rules, and in what it warns of now as the job published it.
+pub fn diff(settings: &Settings, name: &str, as_json: bool) -> Result<ExitCode> {
+    let in_force = InForce::read(settings)?;
+    let set = in_force.set(name)?;
+    let live = in_force.live().context("no set is live: there are no rules")?;
+    let rules = RuleDifference::of(&in_force.rules(live), &in_force.rules(set));
+    let warnings = published(settings, name)?;
+    if as_json {
+        say(json!({
+            "set": set.set, "live": live.set,
+            "rules": { "only_live": rules.only_live, "only_set": rules.only_set, "other": rules.other },
+            "warnings": warnings,
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (what, ids) in [
+        ("only live", &rules.only_live),
+        ("only in the set", &rules.only_set),
+        ("otherwise in the set", &rules.other),
+    ] {
+        if !ids.is_empty() {
+            say(format_args!("rules {what}: {}", ids.join(", ")));
+        }
+    }
+    if warnings.is_empty() {
+        say(format_args!("`{name}` warns now as `{}` does", live.set));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let open = |open: Option<Open>| {
+        open.map_or_else(
+            || "-".to_owned(),
+            |open| format!("{} since {}", open.level.name(), open.since),
+        )
+    };
+    let rows = warnings.iter().map(|row| {
+        vec![
+            row.rule.to_string(),
+            row.asset.to_string(),
+            row.region.to_string(),
+            row.kind.name().to_owned(),
+            open(row.live),
+            open(row.candidate),
+        ]
+    });
+    say(table(&["rule", "asset", "region", "", "live", "set"], rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The rows of `out.ruleset.difference` of a set.
+fn published(settings: &Settings, set: &str) -> Result<Vec<SetDifference>> {
+    let mut rows: BTreeMap<Vec<u8>, SetDifference> = BTreeMap::new();
+    tail::read_once(settings, &[Topic::RULESET_DIFFERENCE], &mut |record| {
+        let key = record.key.unwrap_or_default().to_vec();
+        let row = record.payload.and_then(|payload| serde_json::from_slice(payload).ok());
+        match row.map(|row: Stamped<SetDifference>| row.record) {
+            Some(row) if *row.set == *set => drop(rows.insert(key, row)),
+            _ => drop(rows.remove(&key)),
+        }
+        Verdict::Taken
+    })
+    .context("could not read how the sets differ")?;
+    Ok(rows.into_values().collect())
+}
+
+/// Makes a set live: one record under `live`.
+pub fn promote(settings: &Settings, name: &str, dry_run: bool, as_json: bool) -> Result<ExitCode> {
+    let in_force = InForce::read(settings)?;
+    let set = in_force.set(name)?;
+    let live = in_force.live().map(|live| live.set.clone());
+    if set.live {
+        tell(format_args!("`{name}` is live already"));
+        return Ok(ExitCode::from(EXIT_REFUSED));
+    }
+    if !dry_run {
+        let row = Row::new(RuleSet {
+            id: Id::from(LIVE),
+            set: Some(set.set.clone()),
+            base: None,
+            removed: Vec::new(),
+            adjust: Vec::new(),
+        });
+        append(settings, &row)?;
+    }
+    let before = live.map_or(Value::Null, |live| live.text().to_string().into());
+    if as_json {
+        say(json!({ "dry_run": dry_run, "live": name, "before": before }));
+    } else {
+        let says = if dry_run { "would be live" } else { "is live" };
+        say(format_args!(
+            "`{name}` {says} from the next epoch on; to go back, promote `{}`",
+            before.as_str().unwrap_or("default")
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Appends a row of `in.ruleset`.
+pub fn append(settings: &Settings, row: &Row) -> Result<()> {
+    let way_in = open_append(&settings.input, &settings.topics, Topic::IN_RULESET);
+    let mut way_in = way_in.with_context(|| format!("could not open `{}`", Topic::IN_RULESET))?;
+    let record = InRecord {
+        arrival: Millis(wall_clock()),
+        key: row.id().to_string(),
+        payload: Some(row.to_json()?),
+    };
+    for answer in way_in.append(&[record]) {
+        answer.with_context(|| {
+            format!(
+                "the row of `{}` is not known to be durable; try again",
+                Topic::IN_RULESET
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// A rule as one of a set, whatever set its identifier names.
+#[must_use]
+pub fn of_set(row: &Row, set: &str) -> Option<Row> {
+    let record = row.downcast_ref::<RuleRecord>()?;
+    let id = qualified(set, parts(&record.id).1);
+    Some(Row::new(RuleRecord { id, ..record.clone() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_loaded_into_whatever_set_is_asked_for() {
+        let row = Row::new(RuleRecord::named("old/rain".into()));
+        assert_eq!(&*of_set(&row, "strict").unwrap().id(), "strict/rain");
+        assert_eq!(&*of_set(&row, "default").unwrap().id(), "rain");
+    }
+}

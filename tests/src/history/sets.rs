@@ -1,0 +1,146 @@
+//! Rule sets over a history: candidates that copy rules or change them, bases, promotions, demotions, results that are seen otherwise.
+
+use std::collections::BTreeMap;
+
+use riskflow::runtime::replay::EpochInput;
+use riskflow_config::{InputRecord, Rule};
+use riskflow_model::output::Origin;
+use riskflow_model::rule::{ConditionRecord, RuleRecord};
+use riskflow_model::topic::Topic;
+use riskflow_model::{Key, Number, Row, Text};
+use serde_json::{Value, json};
+
+use super::{Draw, PROPERTIES};
+
+const SETS: [&str; 3] = ["calm", "strict", "tide"];
+
+/// The same history, with rule sets in it.
+#[must_use]
+pub fn with_sets(seed: u64, mut history: Vec<EpochInput>) -> Vec<EpochInput> {
+    let mut maker = Maker {
+        draw: Draw::new(seed ^ 0x005E_7500),
+        offset: 0,
+        known: BTreeMap::new(),
+    };
+    for input in &mut history {
+        maker.learn(input);
+        while maker.draw.once_in(2) {
+            let record = maker.record();
+            input.records.extend(record);
+        }
+    }
+    history
+}
+
+struct Maker {
+    draw: Draw,
+    offset: u64,
+    /// The rules of the set `default`.
+    known: BTreeMap<Key, RuleRecord>,
+}
+
+impl Maker {
+    fn learn(&mut self, input: &EpochInput) {
+        for (origin, record) in &input.records {
+            if let InputRecord::Base(key, row) = record
+                && origin.topic == Topic::IN_RULE.id()
+            {
+                match row.as_ref().and_then(|row| row.downcast_ref::<RuleRecord>()) {
+                    Some(rule) => drop(self.known.insert(*key, rule.clone())),
+                    None => drop(self.known.remove(key)),
+                }
+            }
+        }
+    }
+
+    fn origin(&mut self, topic: Topic) -> Origin {
+        self.offset += 1;
+        Origin {
+            topic: topic.id(),
+            // One of their own: no other record moves.
+            partition: 99,
+            offset: self.offset,
+        }
+    }
+
+    fn record(&mut self) -> Option<(Origin, InputRecord)> {
+        match self.draw.below(8) {
+            0..=3 => self.rule(),
+            4 | 5 => {
+                let (id, row) = self.set();
+                Some(self.row(&id, row))
+            }
+            _ => {
+                let set = *self.draw.pick(&["default", "calm", "strict", "tide", "nowhere"]);
+                let row = (!self.draw.once_in(5)).then(|| json!({ "id": "live", "set": set }));
+                Some(self.row("live", row))
+            }
+        }
+    }
+
+    fn row(&mut self, id: &str, row: Option<Value>) -> (Origin, InputRecord) {
+        let row = row.map(|row| Row::from_json(Topic::IN_RULESET, &row.to_string()).expect("a set"));
+        (self.origin(Topic::IN_RULESET), InputRecord::Base(Key::of(id), row))
+    }
+
+    /// What a set is, or that it goes.
+    fn set(&mut self) -> (String, Option<Value>) {
+        let id = (*self.draw.pick(&SETS)).to_owned();
+        if self.draw.once_in(6) {
+            return (id, None);
+        }
+        let mut row = json!({ "id": id });
+        if !self.draw.once_in(4) {
+            row["base"] = json!(self.draw.pick(&["default", "default", "default", "other"]));
+            if self.draw.once_in(3) {
+                row["removed"] = json!([format!("rule-{}", self.draw.below(4))]);
+            }
+        }
+        if self.draw.once_in(3) {
+            let multiply = *self.draw.pick(&[1.0, 1.0, 2.0, 0.5, 1.234]);
+            let add = *self.draw.pick(&[0.0, 0.3, -1.0, 2.5]);
+            let property = *self.draw.pick(&PROPERTIES);
+            row["adjust"] = json!([{ "observed_property": property, "multiply": multiply, "add": add }]);
+        }
+        (id, Some(row))
+    }
+
+    /// A rule of a set: one of `default` as it is, or with other thresholds; or that it goes.
+    fn rule(&mut self) -> Option<(Origin, InputRecord)> {
+        let rules: Vec<RuleRecord> = self.known.values().cloned().collect();
+        if rules.is_empty() {
+            return None;
+        }
+        let mut rule = self.draw.pick(&rules).clone();
+        let set = *self.draw.pick(&SETS);
+        rule.id = Text::from(format!("{set}/{}", rule.id));
+        let key = Key::of(&rule.id);
+        let origin = self.origin(Topic::IN_RULE);
+        if self.draw.once_in(5) {
+            return Some((origin, InputRecord::Base(key, None)));
+        }
+        if !self.draw.once_in(3) {
+            let by = *self.draw.pick(&[-1.0, 0.5, 1.0, 2.0]);
+            for level in rule.levels.values_mut() {
+                shift(&mut level.when, by);
+            }
+        }
+        // What is drawn by lot may be refused.
+        let rule = Rule::check(rule).ok()?;
+        Some((origin, InputRecord::Base(key, Some(Row::new(rule.record.clone())))))
+    }
+}
+
+fn shift(condition: &mut ConditionRecord, by: f64) {
+    match condition {
+        ConditionRecord::Any { any: parts } | ConditionRecord::All { all: parts } => {
+            parts.iter_mut().for_each(|part| shift(part, by));
+        }
+        ConditionRecord::During { .. } => {}
+        ConditionRecord::Comparison(comparison) => {
+            if let Some(Number(threshold)) = &mut comparison.threshold {
+                *threshold += by;
+            }
+        }
+    }
+}

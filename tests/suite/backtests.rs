@@ -1,0 +1,166 @@
+//! Back-tests over the demo's storm, in small: what several sets in one run give is what runs of each by itself give.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::first_hour::Desk;
+
+/// Eight hours of the storm: base data, and the observations of which the key has one of these in it. Late, repeated and corrected ones are
+/// among them.
+fn storm(desk: &Desk, keys: &[&str]) {
+    desk.run(&[
+        "generate",
+        "storm",
+        "--out",
+        "storm",
+        "--datastreams",
+        "1000",
+        "--hours",
+        "8",
+    ])
+    .ends(0, &[]);
+    let observations = desk.read("storm/in.observation.ndjson");
+    let is_asked = |line: &&str| {
+        let key = line.split("\"key\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        key.is_some_and(|key| keys.iter().any(|part| key.contains(part)))
+    };
+    let asked: Vec<&str> = observations.lines().filter(is_asked).collect();
+    assert!(asked.len() > 1_000, "{keys:?}: {} observations", asked.len());
+    desk.put("in.observation.ndjson", asked.join("\n") + "\n");
+}
+
+/// A rule with a sum or the like for some levels: level, feature, window, threshold.
+fn rule(id: &str, property: &str, levels: &[(&str, &str, &str, u32)]) -> Value {
+    let levels = levels.iter().map(|(level, feature, window, threshold)| {
+        let when = json!({"feature": feature, "window": window, "op": ">=", "threshold": threshold});
+        ((*level).to_owned(), json!({"when": when, "clear": "10m"}))
+    });
+    let levels: serde_json::Map<String, Value> = levels.collect();
+    json!({
+        "id": id, "version": 1, "source": "test", "select": {"observed_property": property}, "pane": "1m", "levels": levels,
+    })
+}
+
+/// The report of a back-test, with these arguments before the history.
+fn backtest(desk: &Desk, arguments: &[&str]) -> Value {
+    let history = [
+        "storm/base.region.ndjson",
+        "storm/base.asset.ndjson",
+        "storm/base.datastream.ndjson",
+        "in.observation.ndjson",
+    ];
+    let more = ["--json", "-", "--set", "epoch.replay_tick=\"1m\""];
+    let said = desk.run(&[&["backtest"][..], arguments, &more[..], &history[..]].concat());
+    said.ends(0, &[]);
+    said.json()
+}
+
+/// Warnings that were not withdrawn, by all that a comparison looks at.
+fn there<'a>(warnings: impl IntoIterator<Item = &'a Value>) -> BTreeSet<String> {
+    let there = warnings.into_iter().filter(|warning| warning["withdrawn"] == false);
+    let fields = ["rule", "asset", "since", "until", "levels"];
+    let by = there.map(|warning| json!(fields.map(|field| &warning[field])).to_string());
+    by.collect()
+}
+
+fn list<'a>(report: &'a Value, name: &str) -> &'a [Value] {
+    report[name].as_array().unwrap()
+}
+
+#[test]
+fn what_differs_between_two_sets_is_the_difference_of_two_runs() {
+    let desk = Desk::new();
+    storm(&desk, &["/rainfall", "/wind_"]);
+    let gust = rule(
+        "gust",
+        "wind_gust",
+        &[("blue", "max", "1h", 17), ("yellow", "max", "1h", 24)],
+    );
+    let old = [
+        rule(
+            "rain_storm",
+            "rainfall",
+            &[
+                ("blue", "sum", "6h", 50),
+                ("yellow", "sum", "3h", 50),
+                ("red", "sum", "3h", 100),
+            ],
+        ),
+        rule("rain_hour", "rainfall", &[("blue", "sum", "1h", 20)]),
+        gust.clone(),
+    ];
+    let new = [
+        rule(
+            "rain_storm",
+            "rainfall",
+            &[
+                ("blue", "sum", "6h", 40),
+                ("yellow", "sum", "3h", 50),
+                ("red", "sum", "3h", 80),
+            ],
+        ),
+        rule("wind_mean", "wind_speed", &[("blue", "mean", "10m", 14)]),
+        gust,
+    ];
+    desk.put("old.json", json!(old).to_string());
+    desk.put("new.json", json!(new).to_string());
+    let both = backtest(&desk, &["--rules", "new.json", "--against", "old.json"]);
+    let alone = ["new.json", "old.json"].map(|rules| backtest(&desk, &["--rules", rules]));
+
+    // Each set gives in company what it gives alone, and costs no record of the others.
+    for (alone, (set, warnings)) in alone.iter().zip([("new", "new_warnings"), ("old", "old_warnings")]) {
+        assert_eq!(both[set], alone["new"], "{set}");
+        assert_eq!(both[warnings], alone["new_warnings"], "{set}");
+        assert_eq!(both["read"], alone["read"]);
+    }
+    let [new, old] = [&alone[0], &alone[1]].map(|alone| there(list(alone, "new_warnings")));
+    let differ = |side: &str| {
+        let sides = list(&both, "differences").iter().map(|difference| &difference[side]);
+        there(sides.filter(|warning| !warning.is_null()))
+    };
+    assert_eq!(differ("new"), &new - &old);
+    assert_eq!(differ("old"), &old - &new);
+    let same = new.intersection(&old).count();
+    assert_eq!(both["relations"]["same"], same);
+    // There is something of each kind, or it shows nothing.
+    for relation in ["same", "time", "only_new", "only_old"] {
+        assert!(
+            both["relations"][relation].as_u64() > Some(20),
+            "{relation}: {}",
+            both["relations"]
+        );
+    }
+    let withdrawn = [&both["new"], &both["old"]].map(|set| set["withdrawn"].as_u64().unwrap());
+    assert!(withdrawn.iter().all(|count| *count > 0), "{withdrawn:?}");
+}
+
+#[test]
+fn a_sweep_in_one_run_is_as_many_runs() {
+    let desk = Desk::new();
+    storm(&desk, &["rain_gauge"]);
+    let rain = |threshold: u32| {
+        json!([rule(
+            "rain_hour",
+            "rainfall",
+            &[("blue", "sum", "1h", threshold), ("red", "sum", "1h", 45)]
+        )])
+        .to_string()
+    };
+    desk.put("rain.json", rain(20));
+    let swept = backtest(&desk, &["--rules", "rain.json", "--sweep", "rain_hour.blue=11..30/1"]);
+    let points = list(&swept, "sweep");
+    assert_eq!(points.len(), 20);
+    let mut counts = BTreeSet::new();
+    for (threshold, point) in (11..).zip(points) {
+        assert_eq!(point["name"], format!("rain_hour.blue={threshold}"));
+        desk.put("one.json", rain(threshold));
+        let alone = backtest(&desk, &["--rules", "one.json"]);
+        let set = alone["new"].as_object().unwrap();
+        for (field, value) in set {
+            assert_eq!(point[field], *value, "{field} at {threshold}");
+        }
+        counts.insert(set["warnings"].as_u64());
+    }
+    assert!(counts.len() > 5, "the threshold hardly matters: {counts:?}");
+}
