@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use riskflow::runtime::clock::wall_clock;
 use riskflow::runtime::graph::Meters;
 use riskflow::runtime::metrics::Metrics;
 use riskflow_config::Capabilities;
@@ -137,8 +138,10 @@ fn exposition() -> String {
     let watched = meters.dataflow.worker(0);
     watched.take(&[(Duration::ZERO, arrange)]);
     watched.arrange(0, 1, 1);
-    for hour in 0..3 {
-        metrics.input.came(Topic::IN_OBSERVATION, hour * 3_600_000);
+    for hours in (0..3).rev() {
+        metrics
+            .input
+            .came(Topic::IN_OBSERVATION, wall_clock() - hours * 3_600_000);
     }
     metrics.render(&meters)
 }
