@@ -83,7 +83,8 @@ fn read_text(text: impl AsRef<[u8]>, name: &str, topic: Option<&str>, format: Op
 fn envelopes_that_are_called_rows_are_refused_with_what_to_give() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules.ndjson");
-    let envelope = "\u{feff}{\"topic\":\"in.rule\",\"key\":\"a\",\"value\":{\"id\":\"a\"},\"arrival\":1}\n";
+    let envelope =
+        "\u{feff}{\"topic\":\"in.rule\",\"key\":\"a\",\"value\":{\"id\":\"a\"},\"arrival\":\"2025-06-15T00:00:00Z\"}\n";
     fs::write(&path, envelope).unwrap();
     let open = |format| {
         let file = input(&path, Some("in.rule"), format);
