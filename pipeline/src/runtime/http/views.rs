@@ -132,7 +132,12 @@ async fn index(State(reader): State<Reader>) -> Response {
     });
     let explains = reader.explanations.is_some();
     let others = Endpoint::ALL.into_iter().filter(|endpoint| !endpoint.needs_token());
-    let others = others.filter(|endpoint| *endpoint != Endpoint::Index && (explains || !endpoint.explains()));
+    let watched = !reader.handles.meters.dataflow.operators().is_empty();
+    let others = others.filter(|endpoint| match endpoint {
+        Endpoint::Index => false,
+        Endpoint::Dataflow => watched,
+        _ => explains || !endpoint.explains(),
+    });
     let others = others.map(|endpoint| json!({ "path": endpoint.path(), "gives": endpoint.about() }));
     let (tables, condition) = (reader.handles.views.load(), Condition::of(&reader.handles));
     let text = json!({
