@@ -202,6 +202,10 @@ fn read(path: &Path) -> Result<String, String> {
     if about.is_dir() {
         return Err("is a folder".to_owned());
     }
+    if !about.is_file() {
+        // Whoever reads it may wait for ever: it is read again while a job runs.
+        return Err("is no file but a pipe or a device".to_owned());
+    }
     if about.len() > LARGEST {
         return Err(format!("has {} bytes, more than {LARGEST}", about.len()));
     }

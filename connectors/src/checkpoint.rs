@@ -15,7 +15,7 @@
 //! A place belongs to one job ([`Identity`]): the first that claims it. Another is refused, for each would take the other's
 //! state for its own, and delete it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
@@ -46,6 +46,8 @@ use sealed::{opened, sealed};
 #[derive(Debug)]
 pub struct CheckpointStore {
     path: String,
+    /// Where it is, if that is a folder.
+    folder: Option<PathBuf>,
     store: Arc<dyn ObjectStore>,
     runtime: Runtime,
     /// Who claimed it in this process.
@@ -63,6 +65,7 @@ impl CheckpointStore {
             path: path.to_owned(),
             error,
         };
+        let mut folder = None;
         let store: Arc<dyn ObjectStore> = if path.contains("://") {
             let url = url::Url::parse(path).map_err(|error| about(generic(error)))?;
             // Credentials, region and endpoint stand in the environment, under the names that AWS tools use.
@@ -74,8 +77,9 @@ impl CheckpointStore {
                 return Err(about(generic(std::io::Error::other("it is a file; give a folder"))));
             }
             std::fs::create_dir_all(path).map_err(|error| about(generic(error)))?;
-            let folder = LocalFileSystem::new_with_prefix(path).map_err(about)?;
-            Arc::new(folder.with_automatic_cleanup(true))
+            let store = LocalFileSystem::new_with_prefix(path).map_err(about)?;
+            folder = Some(PathBuf::from(path));
+            Arc::new(store.with_automatic_cleanup(true))
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -83,6 +87,7 @@ impl CheckpointStore {
             .map_err(CheckpointError::Runtime)?;
         Ok(Self {
             path: path.to_owned(),
+            folder,
             store,
             runtime,
             job: None,
@@ -432,6 +437,7 @@ impl CheckpointStore {
     /// When the store refuses.
     pub fn clear(&self) -> Result<(), CheckpointError> {
         for pin in self.pins()? {
+            tracing::warn!(name = pin.name, epoch = %pin.epoch, "this checkpoint and its name are deleted with all others");
             self.unpin(&pin.name)?;
         }
         self.list()?
@@ -477,6 +483,10 @@ impl CheckpointStore {
         })?;
         for object in objects {
             self.delete(&object.location)?;
+        }
+        if let Some(root) = &self.folder {
+            // The folder of one that failed before anything was in it; with anything in it, it stays.
+            let _ = std::fs::remove_dir(root.join(folder.as_ref()));
         }
         Ok(())
     }

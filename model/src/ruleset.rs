@@ -53,6 +53,7 @@ pub fn check_name(check: &mut Check, field: &str, name: &str) {
 ///
 /// One record under `live` is a promotion, and the next one its reverse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RuleSet {
     /// `live`, or the name of a set: without `/`.
     pub id: Id<RuleSet>,
@@ -75,6 +76,7 @@ pub struct RuleSet {
 /// What the rules of a set see of the datastreams of an observed property: each result times `multiply`, plus `add`, before any
 /// feature is computed. Thresholds stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Adjust {
     /// Of which datastreams.
     #[schemars(length(min = 1, max = 200))]

@@ -1,8 +1,8 @@
 //! View: the table of rule sets. All rules and sets are gathered on worker 0; its process meters.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use differential_dataflow::AsCollection;
 use riskflow_config::{Rule, resolve};
@@ -19,6 +19,8 @@ use crate::warning::specification::Written;
 pub struct SetMeter {
     in_force: AtomicU64,
     wrong: AtomicU64,
+    rules: AtomicU64,
+    live: Mutex<Option<Text>>,
 }
 
 impl SetMeter {
@@ -34,7 +36,23 @@ impl SetMeter {
         self.wrong.load(Ordering::Relaxed)
     }
 
+    /// Rules of the live set.
+    #[must_use]
+    pub fn rules(&self) -> u64 {
+        self.rules.load(Ordering::Relaxed)
+    }
+
+    /// The set that is live, once anything is known.
+    #[must_use]
+    pub fn live(&self) -> Option<Text> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn set(&self, states: &[SetState]) {
+        let live = states.iter().find(|state| state.live);
+        self.rules
+            .store(live.map_or(0, |live| live.rules.into()), Ordering::Relaxed);
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = live.map(|live| live.set.text().clone());
         let count = |counts: fn(&SetState) -> bool| states.iter().filter(|state| counts(state)).count() as u64;
         self.in_force.store(count(|state| state.in_force), Ordering::Relaxed);
         self.wrong

@@ -450,6 +450,9 @@ pub enum RulesCommand {
         /// Change nothing; say what would be done.
         #[arg(long)]
         dry_run: bool,
+        /// Promote it, too, where it would have no rules, or something is wrong with it.
+        #[arg(long)]
+        force: bool,
     },
     /// Run tests of rules: small files that say what comes in, and which warnings must come of it.
     ///

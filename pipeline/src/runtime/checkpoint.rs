@@ -407,13 +407,10 @@ impl Writing {
                 if let Err(error) = self.store.pin(&name, epoch) {
                     let cause: &dyn std::error::Error = &error;
                     tracing::warn!(cause, %epoch, name, "a checkpoint could not be given its name");
-                    let why = format!(
-                        "the checkpoint of {epoch} is whole, but has not the name `{name}`: {}",
-                        chain(&error)
-                    );
-                    return self.state.asked.fail(why);
+                    self.state.asked.refuse(name, chain(&error));
+                } else {
+                    tracing::info!(%epoch, name, "the checkpoint is kept under this name");
                 }
-                tracing::info!(%epoch, name, "the checkpoint is kept under this name");
             }
         }
     }

@@ -330,7 +330,6 @@ fn written<'scope>(
         sets: b.rows_of::<RuleSet>(),
         retain: semantics.time.retain,
     };
-    in_force::watch_rules(written.rules.clone(), &meters.in_force);
     b.publish(warning::rule_sets(&written, &meters.sets));
     let there = (written.rules.clone()).map(|rule| Alone::Rule(Id::new(rule.record.id.clone())));
     (written, there)

@@ -274,7 +274,7 @@ impl Metrics {
                 r,
                 IntGauge::new(
                     "riskflow_rules_in_force",
-                    "Rules in force in the whole job, as process 0 tells; with neither rules nor limits nothing warns.",
+                    "Rules of the live set, as process 0 tells; with neither rules nor limits nothing warns.",
                 )?,
             )?,
             limits: add(
@@ -729,7 +729,7 @@ impl Metrics {
         for (kind, number) in meters.unmatched.each() {
             self.unmatched.with_label_values(&[kind]).set(number);
         }
-        self.rules.set(meters.in_force.rules());
+        self.rules.set(meters.sets.rules() as i64);
         self.limits.set(meters.in_force.limits());
         self.rule_sets.set(meters.sets.in_force() as i64);
         self.wrong_sets.set(meters.sets.wrong() as i64);

@@ -26,8 +26,7 @@ pub fn load(arguments: &ConfigArguments) -> Result<(WrittenSettings, Settings)> 
 fn with_origins(arguments: &ConfigArguments) -> Result<Loaded> {
     let path = file(arguments);
     let text = match &path {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| Usage(format!("could not read `{}`: {error}", path.display())))?,
+        Some(path) => read(path).map_err(|error| Usage(format!("could not read `{}`: {error}", path.display())))?,
         None => String::new(),
     };
     let environment = Environment::of_process();
@@ -67,6 +66,27 @@ pub fn needs(settings: &Settings, topic: Topic) -> Result<()> {
         .capabilities
         .off_of(topic)
         .map_or(Ok(()), |off| Err(Usage(off).into()))
+}
+
+/// The same arguments with the file that is read now, so that it is that one that is read again, or missed.
+pub fn settled(arguments: &ConfigArguments) -> ConfigArguments {
+    ConfigArguments {
+        config: file(arguments),
+        ..arguments.clone()
+    }
+}
+
+/// The largest file that is taken for a configuration, in bytes.
+const LARGEST: u64 = 16 << 20;
+
+fn read(path: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if read as u64 > LARGEST {
+        return Err(std::io::Error::other("it has more than 16 MiB"));
+    }
+    Ok(text)
 }
 
 /// The file that is read, if any is.

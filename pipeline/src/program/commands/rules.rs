@@ -50,9 +50,9 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
         }
         RulesCommand::Sets => sets::list(&configuration::load(&arguments.config)?.1, arguments.json),
         RulesCommand::Diff { set } => sets::diff(&configuration::load(&arguments.config)?.1, set, arguments.json),
-        RulesCommand::Promote { set, dry_run } => {
+        RulesCommand::Promote { set, dry_run, force } => {
             let (_, settings) = configuration::load(&arguments.config)?;
-            sets::promote(&settings, set, *dry_run, arguments.json)
+            sets::promote(&settings, set, (*dry_run, *force), arguments.json)
         }
         RulesCommand::Test { files, filter } => test::test(files, filter.as_deref(), &arguments.config, arguments.json),
     }

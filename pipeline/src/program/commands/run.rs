@@ -157,7 +157,7 @@ pub fn sum_up(handles: &Handles) {
     }
     lines += &format!(
         "{} rules and {} limits were in force\n",
-        handles.meters.in_force.rules(),
+        handles.meters.sets.rules(),
         handles.meters.in_force.limits()
     );
     let waiting = handles.meters.waiting.load(Ordering::Relaxed);
@@ -216,6 +216,9 @@ fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<
 /// How long the job may take to end once it was asked to: less than the 30 s after which supervisors kill.
 const GRACE: Duration = Duration::from_secs(25);
 
+/// A second signal within so long is the first one once more: `timeout` and shells signal a process and its group.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// How often it is looked whether the job was asked to stop, here or in another process of the cluster; [`GRACE`] need not be
 /// kept to the instant.
 const LOOK: Duration = Duration::from_millis(500);
@@ -237,7 +240,7 @@ pub fn stop_on_signals(handles: &Handles, on_hangup: Hangup) -> Result<()> {
             };
             // Nobody waits for it any more only if the program ends.
             let _ = listens.send(());
-            let (mut look, mut asked, mut since) = (interval(LOOK), false, None);
+            let (mut look, mut asked, mut since) = (interval(LOOK), None::<Instant>, None);
             loop {
                 tokio::select! {
                     _ = term.recv() => {}
@@ -258,10 +261,12 @@ pub fn stop_on_signals(handles: &Handles, on_hangup: Hangup) -> Result<()> {
                         continue;
                     }
                 }
-                if asked {
-                    std::process::exit(130);
+                match asked {
+                    // `timeout` and shells signal a process and its group at once.
+                    Some(at) if Instant::now() - at < AGAIN => continue,
+                    Some(_) => std::process::exit(130),
+                    None => asked = Some(Instant::now()),
                 }
-                asked = true;
                 tracing::info!("stopping: epochs under way are committed first");
                 stop.store(true, Ordering::Release);
             }

@@ -24,6 +24,8 @@ pub struct Taken {
     pub took: Duration,
     /// The names that it was given.
     pub names: BTreeSet<String>,
+    /// The names that it could not be given, and why.
+    pub refused: BTreeMap<String, String>,
 }
 
 /// What a request for a checkpoint gives.
@@ -42,7 +44,7 @@ pub enum Became {
     UnderWay,
     /// It is whole.
     Whole(Taken),
-    /// There is none, or it has not the name that was asked for; and why.
+    /// There is none, and why.
     Failed(String),
     /// This process has had no such checkpoint, or does not remember it.
     Unknown,
@@ -66,6 +68,8 @@ struct Standing {
     names: BTreeSet<String>,
     /// Those that it has got.
     given: BTreeSet<String>,
+    /// Those that it could not be given, and why.
+    refused: BTreeMap<String, String>,
     became: BTreeMap<u64, Became>,
 }
 
@@ -131,12 +135,15 @@ impl Asked {
         let mut standing = self.standing();
         let names = std::mem::take(&mut standing.names);
         if names.is_empty() {
-            let names = std::mem::take(&mut standing.given);
+            let refused = std::mem::take(&mut standing.refused);
+            let mut names = std::mem::take(&mut standing.given);
+            names.retain(|name| !refused.contains_key(name));
             standing.end(Became::Whole(Taken {
                 epoch,
                 bytes,
                 took,
                 names,
+                refused,
             }));
         } else {
             standing.given.extend(names.iter().cloned());
@@ -144,7 +151,12 @@ impl Asked {
         names
     }
 
-    /// The one under way came to nothing, or has not the name that it should have.
+    /// The one under way could not be given this name. That concerns nobody but who asked for it.
+    pub fn refuse(&self, name: String, why: String) {
+        self.standing().refused.insert(name, why);
+    }
+
+    /// The one under way came to nothing.
     pub fn fail(&self, why: String) {
         self.standing().end(Became::Failed(why));
     }
@@ -160,6 +172,7 @@ impl Standing {
         (self.wanted, self.under_way) = (false, false);
         self.names.clear();
         self.given.clear();
+        self.refused.clear();
     }
 }
 
@@ -193,6 +206,7 @@ mod tests {
         assert_eq!((second.number, second.joined), (1, true));
         assert!(!asked.is_wanted(), "the one under way is theirs");
         assert_eq!(asked.settle(Millis(20), 5, TOOK), names(&["before", "too"]));
+        asked.refuse("too".to_owned(), "it is taken".to_owned());
         // Who comes while names are given has his own given, too.
         assert!(asked.ask(Some("late")).unwrap().joined);
         assert_eq!(asked.settle(Millis(20), 5, TOOK), names(&["late"]));
@@ -202,7 +216,8 @@ mod tests {
             panic!("{:?}", asked.became(1))
         };
         assert_eq!((taken.epoch, taken.bytes), (Millis(20), 5));
-        assert_eq!(taken.names, names(&["before", "late", "too"]));
+        assert_eq!(taken.names, names(&["before", "late"]));
+        assert_eq!(taken.refused["too"], "it is taken");
         assert_eq!(asked.ask(None).unwrap().number, 2);
         assert_eq!(asked.became(3), Became::Unknown);
     }

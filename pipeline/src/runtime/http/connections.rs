@@ -162,7 +162,8 @@ impl Shared {
         }
     }
 
-    /// Ends the connection that has been idle longest, if any is.
+    /// Ends the connection that has been idle longest. Where none is, those whose answers last make room, the oldest first, down to half
+    /// of the places: there may have been more places when they came.
     fn shed(&self) {
         let open = self.open();
         let idle = open.values().filter_map(|phase| match *phase.borrow() {
@@ -171,6 +172,13 @@ impl Shared {
         });
         if let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) {
             longest.send_replace(Phase::Shed);
+            return;
+        }
+        let lasting = open.values().filter(|phase| matches!(*phase.borrow(), Phase::Lasting));
+        let lasting: Vec<_> = lasting.collect();
+        let most = (self.places.count() / 2).max(1);
+        for phase in &lasting[..lasting.len().saturating_sub(most)] {
+            phase.send_replace(Phase::Shed);
         }
     }
 }

@@ -325,7 +325,7 @@ fn acted() -> Value {
 
 fn promoted() -> Value {
     let live = json!({ "type": "object", "required": ["live"], "properties": { "live": { "type": "string" } } });
-    let mut answers = answers(&live, &[401, 403, 404, 503]);
+    let mut answers = answers(&live, &[401, 403, 404, 422, 503]);
     answers["202"] = answers["200"].clone();
     answers["202"]["description"] = "The record is durable.".into();
     answers["200"]["description"] = "The set is live already.".into();
@@ -355,6 +355,7 @@ fn checkpoint_told() -> Value {
             "checkpoint": { "type": "string" }, "epoch": { "type": "string", "format": "date-time" },
             "bytes": { "type": "integer" }, "took_ms": { "type": "integer" },
             "pins": { "type": "array", "items": { "type": "string" } },
+            "refused": { "type": "object", "additionalProperties": { "type": "string" } },
             "error": { "type": "string" },
         },
     });

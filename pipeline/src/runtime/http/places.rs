@@ -29,6 +29,11 @@ impl Places {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many there are to be.
+    pub fn count(&self) -> usize {
+        self.bound().places
+    }
+
     /// A place, if one is free.
     pub fn try_take(self: &Arc<Self>) -> Option<Place> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;

@@ -54,7 +54,17 @@ pub fn take(settings: &Settings, arguments: &TakeArguments, as_json: bool) -> Re
         let state = answer.body["state"].as_str().unwrap_or_default().to_owned();
         match (answer.status, &*state) {
             (StatusCode::OK, "whole") => {
+                let refused = arguments
+                    .pin
+                    .as_deref()
+                    .and_then(|name| answer.body["refused"][name].as_str());
+                let refused = refused.map(str::to_owned);
                 show(answer.body, joined, as_json);
+                if let (Some(why), Some(name)) = (refused, &arguments.pin) {
+                    bail!(
+                        "the checkpoint is whole, but is not kept as `{name}`: {why}; give it another name with `riskflow checkpoint pin`"
+                    );
+                }
                 return Ok(ExitCode::SUCCESS);
             }
             (StatusCode::OK, "failed") => bail!("the checkpoint failed: {}", answer.error()),

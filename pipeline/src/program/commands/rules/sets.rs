@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use riskflow::runtime::clock::wall_clock;
 use riskflow_config::{Place as Counts, Resolved, Rule, Settings, resolve};
 use riskflow_connectors::{InRecord, Verdict, open_append};
@@ -11,19 +11,21 @@ use riskflow_model::output::{Open, SetDifference, SetState, Stamped};
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::ruleset::{LIVE, RuleSet, parts, qualified};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Millis, Row, Shared, Text};
+use riskflow_model::{Duration, Id, Millis, Row, Shared, Text};
 use riskflow_operators::warning;
 use serde_json::{Value, json};
 
 use super::super::check::read_live;
 use super::super::check::stock::Stock;
 use super::super::tail;
-use crate::program::cli::EXIT_REFUSED;
 use crate::program::exit::Usage;
 use crate::program::terminal::{say, table, tell};
 
 /// Rules and sets as they are in force.
 struct InForce {
+    rules: BTreeMap<Text, Rule>,
+    sets: BTreeMap<Text, Shared<RuleSet>>,
+    retain: Duration,
     resolved: Resolved,
 }
 
@@ -40,9 +42,21 @@ impl InForce {
                 sets.insert(set.id.text().clone(), set);
             }
         }
+        let retain = settings.time.retain;
+        let resolved = resolve(&rules, &sets, retain);
         Ok(Self {
-            resolved: resolve(&rules, &sets, settings.time.retain),
+            rules,
+            sets,
+            retain,
+            resolved,
         })
+    }
+
+    /// The same, were another set live.
+    fn with_live(mut self, set: &Id<RuleSet>) -> Self {
+        self.sets.insert(LIVE.into(), Shared::new(live(set.clone())));
+        self.resolved = resolve(&self.rules, &self.sets, self.retain);
+        self
     }
 
     fn live(&self) -> Option<&SetState> {
@@ -131,6 +145,11 @@ pub fn diff(settings: &Settings, name: &str, as_json: bool) -> Result<ExitCode> 
     let set = in_force.set(name)?;
     let live = in_force.live().context("no set is live: there are no rules")?;
     let rules = RuleDifference::of(&in_force.rules(live), &in_force.rules(set));
+    if published_state(settings, name)?.as_ref() != Some(set) {
+        return Err(anyhow!(
+            "no job has told of `{name}` as it is now: what it warns of is known once a running job has taken its rules"
+        ));
+    }
     let warnings = published(settings, name)?;
     if as_json {
         say(json!({
@@ -173,6 +192,22 @@ pub fn diff(settings: &Settings, name: &str, as_json: bool) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
+/// The row of a set in `out.ruleset`.
+fn published_state(settings: &Settings, set: &str) -> Result<Option<SetState>> {
+    let mut rows: BTreeMap<Vec<u8>, SetState> = BTreeMap::new();
+    tail::read_once(settings, &[Topic::RULESET], &mut |record| {
+        let key = record.key.unwrap_or_default().to_vec();
+        let row = record.payload.and_then(|payload| serde_json::from_slice(payload).ok());
+        match row.map(|row: Stamped<SetState>| row.record) {
+            Some(row) => drop(rows.insert(key, row)),
+            None => drop(rows.remove(&key)),
+        }
+        Verdict::Taken
+    })
+    .context("could not read which sets a job has")?;
+    Ok(rows.into_values().find(|row| *row.set == *set))
+}
+
 /// The rows of `out.ruleset.difference` of a set.
 fn published(settings: &Settings, set: &str) -> Result<Vec<SetDifference>> {
     let mut rows: BTreeMap<Vec<u8>, SetDifference> = BTreeMap::new();
@@ -189,36 +224,75 @@ fn published(settings: &Settings, set: &str) -> Result<Vec<SetDifference>> {
     Ok(rows.into_values().collect())
 }
 
-/// Makes a set live: one record under `live`.
-pub fn promote(settings: &Settings, name: &str, dry_run: bool, as_json: bool) -> Result<ExitCode> {
+/// The record that makes a set live.
+fn live(set: Id<RuleSet>) -> RuleSet {
+    RuleSet {
+        id: Id::from(LIVE),
+        set: Some(set),
+        base: None,
+        removed: Vec::new(),
+        adjust: Vec::new(),
+    }
+}
+
+/// Makes a set live: one record under `live`. Says which rules come and go; one without rules, or with which something is wrong, is
+/// promoted by force only.
+pub fn promote(settings: &Settings, name: &str, (dry_run, force): (bool, bool), as_json: bool) -> Result<ExitCode> {
     let in_force = InForce::read(settings)?;
-    let set = in_force.set(name)?;
-    let live = in_force.live().map(|live| live.set.clone());
+    let set = in_force.set(name)?.clone();
     if set.live {
         tell(format_args!("`{name}` is live already"));
-        return Ok(ExitCode::from(EXIT_REFUSED));
+        if as_json {
+            say(json!({ "dry_run": dry_run, "live": name, "before": name }));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let before = in_force.live().cloned();
+    let ids = |in_force: &InForce, state: &SetState| -> BTreeSet<Text> {
+        in_force.rules(state).into_keys().cloned().collect()
+    };
+    let was = before.as_ref().map(|live| ids(&in_force, live)).unwrap_or_default();
+    let next = in_force.with_live(&set.set);
+    let state = next.live().context("the set would not be live")?;
+    let is = ids(&next, state);
+    let (comes, goes): (Vec<&Text>, Vec<&Text>) = (is.difference(&was).collect(), was.difference(&is).collect());
+    if !force && (is.is_empty() || !state.problems.is_empty()) {
+        return Err(Usage(not_promoted(name, state)).into());
     }
     if !dry_run {
-        let row = Row::new(RuleSet {
-            id: Id::from(LIVE),
-            set: Some(set.set.clone()),
-            base: None,
-            removed: Vec::new(),
-            adjust: Vec::new(),
-        });
-        append(settings, &row)?;
+        append(settings, &Row::new(live(set.set.clone())))?;
     }
-    let before = live.map_or(Value::Null, |live| live.text().to_string().into());
+    let before = before.map_or(Value::Null, |live| live.set.text().to_string().into());
     if as_json {
-        say(json!({ "dry_run": dry_run, "live": name, "before": before }));
-    } else {
-        let says = if dry_run { "would be live" } else { "is live" };
-        say(format_args!(
-            "`{name}` {says} from the next epoch on; to go back, promote `{}`",
-            before.as_str().unwrap_or("default")
-        ));
+        say(json!({
+            "dry_run": dry_run, "live": name, "before": before,
+            "rules": { "before": was.len(), "now": is.len(), "comes": comes, "goes": goes }, "problems": state.problems,
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let says = if dry_run { "would be live" } else { "is live" };
+    say(format_args!(
+        "`{name}` {says} from the next epoch of a running job on; to go back, promote `{}`",
+        before.as_str().unwrap_or("default")
+    ));
+    say(format_args!("rules: {} until now, {} then", was.len(), is.len()));
+    for (what, ids) in [("live then", comes), ("not live any more", goes)] {
+        if !ids.is_empty() {
+            let ids: Vec<&str> = ids.into_iter().map(|id| &**id).collect();
+            say(format_args!("rules {what}: {}", ids.join(", ")));
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a set is promoted by force only.
+fn not_promoted(name: &str, state: &SetState) -> String {
+    let why = if state.rules == 0 {
+        "it would have no rules, and nothing would warn".to_owned()
+    } else {
+        state.problems.join("; ")
+    };
+    format!("`{name}` is not promoted: {why}; mend that (`riskflow rules sets` lists it), or give `--force`")
 }
 
 /// Appends a row of `in.ruleset`.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use riskflow::runtime::job::Handles;
 use riskflow_config::{Clock, Input, Settings};
+use riskflow_model::Text;
 use riskflow_model::topic::Topic;
 
 use super::super::tail;
@@ -45,6 +46,7 @@ impl News {
             bar: std::io::stderr().is_terminal().then(ProgressBar::new_spinner),
             ready_for: 0,
             in_force: None,
+            live: None,
             warned: None,
             dead: BTreeMap::new(),
             dead_told: Instant::now(),
@@ -95,6 +97,8 @@ struct Teller {
     ready_for: u32,
     /// How many rules and limits were in force at the last look; `None` before it is known.
     in_force: Option<(i64, i64)>,
+    /// The rule set that was live at the last look.
+    live: Option<Text>,
     /// When it was said last that there are none.
     warned: Option<Instant>,
     /// Dead letters that were told, by reason.
@@ -144,14 +148,21 @@ impl Teller {
     }
 
     fn now(&self) -> (i64, i64) {
-        let in_force = &self.handles.meters.in_force;
-        (in_force.rules(), in_force.limits())
+        let meters = &self.handles.meters;
+        (meters.sets.rules() as i64, meters.in_force.limits())
     }
 
     fn rules(&mut self) {
         let now = self.now();
         let (rules, limits) = now;
         let before = self.in_force.replace(now);
+        let live = self.handles.meters.sets.live();
+        if let (Some(was), Some(is)) = (&self.live, &live)
+            && was != is
+        {
+            tracing::info!(before = %was, live = %is, rules, "another rule set is live");
+        }
+        self.live = live.or_else(|| self.live.take());
         if now == (0, 0) {
             if self.warned.is_none_or(|at| at.elapsed() >= AGAIN) {
                 self.warned = Some(Instant::now());
@@ -163,7 +174,7 @@ impl Teller {
             return;
         }
         self.warned = None;
-        if before.is_none_or(|before| before == (0, 0)) {
+        if before.is_none_or(|before| before != now) {
             tracing::info!(rules, limits, "rules are in force");
         }
     }

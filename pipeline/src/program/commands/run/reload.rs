@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use riskflow::runtime::clock::wall_clock;
 use riskflow::runtime::http::Control;
 use riskflow::runtime::job::Handles;
@@ -57,7 +57,7 @@ impl Reloads {
         supervisor: Supervisor,
     ) -> Self {
         Self {
-            arguments: arguments.config.clone(),
+            arguments: configuration::settled(&arguments.config),
             last: started.clone(),
             started,
             control,
@@ -119,6 +119,14 @@ impl Reloads {
 
     /// All of it, or nothing.
     fn try_reload(&mut self) -> Result<Changes> {
+        if let Some(path) = self
+            .arguments
+            .config
+            .as_ref()
+            .filter(|path| path.exists() && !path.is_file())
+        {
+            return Err(anyhow!("`{}` is no file: a pipe may never end", path.display()));
+        }
         let next = configuration::load_and_look(&self.arguments)?;
         limits::check(&next.1)?;
         let prepared = match (&self.control, &next.1.http) {

@@ -8,7 +8,7 @@
 //! | | 400 | another parameter than `pin` |
 //! | | 422 | `pin` can be no name |
 //! | | 503 | the job takes no checkpoints (it has not begun, or its output is files), or another process does |
-//! | `GET` | 200 | `{"request", "state", …}`: `whole`, with `checkpoint`, `epoch`, `bytes`, `took_ms` and `pins`; or `failed`, with `error` |
+//! | `GET` | 200 | `{"request", "state", …}`: `whole`, with `checkpoint`, `epoch`, `bytes`, `took_ms`, `pins`, and `refused`, the names that it could not be given with the reasons; or `failed`, with `error` |
 //! | | 202 | `{"request", "state": "under_way"}`: ask again |
 //! | | 404 | this process had no such request: it was started anew since |
 //! | both | 401, 403 | no token that is known; one that may not |
@@ -101,6 +101,7 @@ fn told(number: u64, became: Became) -> (StatusCode, Value) {
                 "bytes": taken.bytes,
                 "took_ms": taken.took.as_millis() as u64,
                 "pins": taken.names,
+                "refused": taken.refused,
             });
             (StatusCode::OK, answer)
         }
@@ -164,12 +165,13 @@ mod tests {
             bytes: 770,
             took: Duration::from_millis(12),
             names: ["before".to_owned()].into(),
+            refused: [("taken".to_owned(), "it is".to_owned())].into(),
         };
         let (status, answer) = told(3, Became::Whole(taken));
         assert_eq!(status, StatusCode::OK);
         let expected = json!({
             "request": 3, "state": "whole", "checkpoint": "00000001627171200000",
-            "epoch": Millis(1_627_171_200_000), "bytes": 770, "took_ms": 12, "pins": ["before"],
+            "epoch": Millis(1_627_171_200_000), "bytes": 770, "took_ms": 12, "pins": ["before"], "refused": { "taken": "it is" },
         });
         assert_eq!(answer, expected);
         let (status, answer) = told(3, Became::Failed("the disk is full".to_owned()));

@@ -7,6 +7,7 @@
 //! | 200 | the set is live already: nothing is appended |
 //! | 401, 403 | no token that is known; one that may not promote |
 //! | 404 | there is no such set, or it is not evaluated |
+//! | 422 | it has no rules |
 //! | 503 | as with actions |
 
 use axum::Json;
@@ -114,6 +115,13 @@ impl Inner {
                 None => format!("there is no rule set `{}`", shortened(set)),
             };
             return Err(refused(Outcome::UnknownCase, detail));
+        }
+        if state.is_some_and(|state| state.rules == 0 && !state.live) {
+            let detail = format!(
+                "set `{}` has no rules now, and nothing would warn; `riskflow rules promote --force` makes it live all the same",
+                shortened(set)
+            );
+            return Err(refused(Outcome::Invalid, detail));
         }
         let mut rows = tables
             .on(Topic::RULESET)

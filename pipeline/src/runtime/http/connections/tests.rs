@@ -213,6 +213,30 @@ async fn an_answer_that_lasts_is_not_cut_off_for_its_length_and_makes_no_room() 
 }
 
 #[tokio::test]
+async fn with_fewer_places_what_lasts_makes_room_down_to_half_of_them() {
+    let running = Running::start(BOUNDS, None).await;
+    let mut listening = Vec::new();
+    for _ in 0..4 {
+        let mut lasting = running
+            .connect(b"GET /lasting HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await;
+        let mut head = [0; 1_024];
+        assert!(lasting.read(&mut head).await.unwrap() > 0);
+        listening.push(lasting);
+    }
+    running.places.resize(2);
+    // It is answered, whoever listens.
+    let asked = running.asked().await;
+    for gone in &mut listening[..3] {
+        is_over(gone).await;
+    }
+    let open = listening[3].try_read(&mut [0; 8]).unwrap_err();
+    assert_eq!(open.kind(), std::io::ErrorKind::WouldBlock);
+    drop((listening, asked));
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn no_tls_handshake_ends_and_so_does_what_is_no_tls() {
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
