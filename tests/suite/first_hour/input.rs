@@ -10,6 +10,48 @@ use serde_json::{Value, json};
 use super::{ASSETS, Desk, RULE, imports};
 
 #[test]
+fn a_promotion_says_what_comes_and_goes_and_what_would_silence_all_wants_force() {
+    let desk = Desk::new();
+    let mine = desk.put("mine.ndjson", format!("{RULE}\n"));
+    desk.run(&["rules", "load", &mine]).ends(0, &[]);
+    let other = desk.put("other.ndjson", RULE.replace("ours", "other") + "\n");
+    desk.run(&["rules", "load", "--into", "strict", "--base", "default", &other])
+        .ends(0, &[]);
+    desk.run(&["rules", "diff", "strict"])
+        .ends(1, &["no job has told of `strict`"]);
+    desk.run(&["rules", "promote", "strict", "--dry-run"])
+        .ends(0, &["would be live", "rules: 1 until now, 2 then", "live then: other"]);
+    desk.run(&["rules", "promote", "default"])
+        .ends(0, &["`default` is live already"]);
+
+    desk.put("sets.ndjson", "{\"id\":\"empty\"}\n");
+    desk.run(&["import", "in.ruleset=sets.ndjson"]).ends(0, &[]);
+    desk.run(&["rules", "promote", "empty"])
+        .ends(2, &["it would have no rules", "--force"]);
+    let said = desk.run(&["rules", "promote", "empty", "--force", "--json"]);
+    said.ends(0, &[]);
+    assert_eq!(
+        said.json()["rules"],
+        json!({"before": 1, "now": 0, "comes": [], "goes": ["ours"]})
+    );
+    desk.run(&["rules", "promote", "default"])
+        .ends(0, &["rules: 0 until now, 1 then"]);
+
+    desk.put(
+        "typo.ndjson",
+        "{\"id\":\"typo\",\"base\":\"default\",\"remove\":[\"ours\"]}\n",
+    );
+    let said = desk.run(&["import", "in.ruleset=typo.ndjson"]);
+    assert!(
+        said.err.contains("remove") || said.out.contains("remove"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    assert_ne!(said.code, Some(0));
+}
+
+#[test]
 fn packs_and_files_are_loaded_once_and_what_someone_changed_is_kept() {
     let desk = Desk::new();
     let load = |arguments: &[&str]| {
