@@ -12,6 +12,7 @@ use super::{ASSETS, Desk, RULE, imports};
 #[test]
 fn a_promotion_says_what_comes_and_goes_and_what_would_silence_all_wants_force() {
     let desk = Desk::new();
+    desk.run(&["topics", "--create"]).ends(0, &[]);
     let mine = desk.put("mine.ndjson", format!("{RULE}\n"));
     desk.run(&["rules", "load", &mine]).ends(0, &[]);
     let other = desk.put("other.ndjson", RULE.replace("ours", "other") + "\n");
