@@ -133,6 +133,7 @@ get() { curl --silent --fail --noproxy '*' "$@"; }
 until_it() {
     local until=$((SECONDS + $1))
     shift
+    # Asked again and again: nothing outside tells when it is so.
     until "$@"; do
         ((SECONDS < until)) || { echo "in vain: $*"; return 1; }
         sleep 0.5

@@ -138,7 +138,10 @@ else
         holders+=($!)
         started+=($!)
     done
-    sleep 0.5
+    # Each is in a network of its own only once it is unshared.
+    for holder in "${holders[@]}"; do
+        until [[ $(readlink "/proc/$holder/ns/net") != "$(readlink /proc/self/ns/net)" ]]; do sleep 0.05; done
+    done
     it "each has an address" networks
     it "topics are made by both at once" topics
     processes=()

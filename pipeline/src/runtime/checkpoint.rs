@@ -281,6 +281,7 @@ impl Writing {
                 Ok(part) => {
                     let written = began.elapsed();
                     if !self.state.hurry.load(Ordering::Acquire) {
+                        // It keeps to the rate: nothing is waited for.
                         std::thread::sleep(Duration::from_secs_f64(part.bytes as f64 / RATE));
                     }
                     let under_way = self.entry(epoch);

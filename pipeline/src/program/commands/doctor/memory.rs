@@ -125,6 +125,7 @@ fn rows(settings: &Settings) -> Result<Option<u64>, SourceError> {
         })?;
         match polled {
             Polled::Ended => return Ok(Some(known.len() as u64)),
+            // A source is asked, it does not call.
             Polled::Idle | Polled::Blocked => std::thread::sleep(Duration::from_millis(20)),
             Polled::More => {}
         }

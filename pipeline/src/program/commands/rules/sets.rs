@@ -13,6 +13,7 @@ use riskflow_model::ruleset::{LIVE, RuleSet, parts, qualified};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Duration, Id, Millis, Row, Shared, Text};
 use riskflow_operators::warning;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::super::check::read_live;
@@ -194,34 +195,35 @@ pub fn diff(settings: &Settings, name: &str, as_json: bool) -> Result<ExitCode> 
 
 /// The row of a set in `out.ruleset`.
 fn published_state(settings: &Settings, set: &str) -> Result<Option<SetState>> {
-    let mut rows: BTreeMap<Vec<u8>, SetState> = BTreeMap::new();
-    tail::read_once(settings, &[Topic::RULESET], &mut |record| {
-        let key = record.key.unwrap_or_default().to_vec();
-        let row = record.payload.and_then(|payload| serde_json::from_slice(payload).ok());
-        match row.map(|row: Stamped<SetState>| row.record) {
-            Some(row) => drop(rows.insert(key, row)),
-            None => drop(rows.remove(&key)),
-        }
-        Verdict::Taken
-    })
-    .context("could not read which sets a job has")?;
-    Ok(rows.into_values().find(|row| *row.set == *set))
+    let rows = rows_of::<SetState>(settings, Topic::RULESET)?;
+    Ok(rows.into_iter().find(|row| *row.set == *set))
 }
 
 /// The rows of `out.ruleset.difference` of a set.
 fn published(settings: &Settings, set: &str) -> Result<Vec<SetDifference>> {
-    let mut rows: BTreeMap<Vec<u8>, SetDifference> = BTreeMap::new();
-    tail::read_once(settings, &[Topic::RULESET_DIFFERENCE], &mut |record| {
+    let mut rows = rows_of::<SetDifference>(settings, Topic::RULESET_DIFFERENCE)?;
+    rows.retain(|row| *row.set == *set);
+    Ok(rows)
+}
+
+/// The rows of a table that a job publishes. One that is no such row is an error: taken for none it would hide a difference.
+fn rows_of<T: DeserializeOwned>(settings: &Settings, topic: Topic) -> Result<Vec<T>> {
+    let mut rows: BTreeMap<Vec<u8>, T> = BTreeMap::new();
+    let mut wrong = None;
+    tail::read_once(settings, &[topic], &mut |record| {
         let key = record.key.unwrap_or_default().to_vec();
-        let row = record.payload.and_then(|payload| serde_json::from_slice(payload).ok());
-        match row.map(|row: Stamped<SetDifference>| row.record) {
-            Some(row) if *row.set == *set => drop(rows.insert(key, row)),
-            _ => drop(rows.remove(&key)),
+        match record.payload.map(serde_json::from_slice::<Stamped<T>>) {
+            Some(Ok(row)) => drop(rows.insert(key, row.record)),
+            Some(Err(error)) => drop(wrong.get_or_insert(error)),
+            None => drop(rows.remove(&key)),
         }
         Verdict::Taken
     })
-    .context("could not read how the sets differ")?;
-    Ok(rows.into_values().collect())
+    .with_context(|| format!("could not read `{topic}`"))?;
+    match wrong {
+        Some(error) => Err(error).with_context(|| format!("a record of `{topic}` is no row of this version")),
+        None => Ok(rows.into_values().collect()),
+    }
 }
 
 /// The record that makes a set live.

@@ -44,6 +44,7 @@ impl Supervisor {
         let work = move || {
             loop {
                 teller.look();
+                // The state is looked at, for it has many who change it and tells nobody; the thread ends with the process.
                 std::thread::sleep(LOOK);
             }
         };
