@@ -121,11 +121,12 @@ start() {
 all_live() {
     local until=$((SECONDS + 60))
     until ask --fail http://10.244.0.10:9464/readyz | grep -x 'live' &&
-        ask --fail http://10.244.0.11:9464/readyz | grep '^live: this process has no tables'; do
+        ask --fail http://10.244.0.11:9464/readyz | grep '^live: requests are passed on to process 0'; do
         ((SECONDS < until)) || { tail -n 5 "$work/"*.log; return 1; }
         sleep 0.1
     done
     ask --fail --header 'Host: riskflow.default.svc.cluster.local' http://10.244.0.10:9464/api/v1/warnings
+    ask --fail --header 'Host: riskflow.default.svc.cluster.local' http://10.244.0.11:9464/api/v1/warnings
     ask --fail http://10.244.0.11:9464/metrics | grep '^riskflow_live '
 }
 if ((EUID != 0)) || ! command -v ip >/dev/null; then

@@ -111,11 +111,11 @@ start() {
     processes[$1]=$!
     started+=($!)
 }
-# Both are live, and process 1 says that process 0 has the tables.
+# Both are live, and process 1 passes requests on to process 0.
 all_ready() {
     local until=$((SECONDS + 60))
     until get --fail "http://127.0.0.1:${http[0]}/readyz" | grep -x 'live' &&
-        get --fail "http://127.0.0.1:${http[1]}/readyz" | grep '^live: this process has no tables'; do
+        get --fail "http://127.0.0.1:${http[1]}/readyz" | grep '^live: requests are passed on to process 0'; do
         ((SECONDS < until)) || { tail -n 5 "$work/cluster/"*.log; return 1; }
         sleep 0.05
     done

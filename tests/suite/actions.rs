@@ -181,7 +181,7 @@ impl Desk {
     }
 
     /// What is in `in.action`, as the program prints it.
-    fn written(&self) -> Vec<Value> {
+    pub fn written(&self) -> Vec<Value> {
         written(self.folder.path())
     }
 }

@@ -186,6 +186,13 @@ impl Running {
         Self::start_cluster(place, checkpoints, 1, "", &hosts, &[])
     }
 
+    /// Two processes of two workers, with more settings.
+    pub fn start_pair_with(place: &dyn Place, checkpoints: &Path, sets: &[&str]) -> Self {
+        let hosts = [free().to_string(), free().to_string()];
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+        Self::start_cluster(place, checkpoints, 2, "", &hosts, &sets)
+    }
+
     pub fn start_anew(place: &dyn Place, checkpoints: &Path) -> Self {
         Self::start_cluster(place, checkpoints, 1, "", &[], &["--start-anew"])
     }
@@ -247,7 +254,12 @@ impl Running {
 
     /// Where process 0 serves HTTP.
     pub fn url(&self) -> String {
-        format!("http://{}", self.listens[0])
+        self.url_of(0)
+    }
+
+    /// Where a process serves HTTP.
+    pub fn url_of(&self, process: usize) -> String {
+        format!("http://{}", self.listens[process])
     }
 
     /// What a process answers over HTTP; empty if it does not.
@@ -261,12 +273,14 @@ impl Running {
     }
 
     /// Whether all processes say that they are at the present. Those without tables say where these are.
-    fn is_ready(&self) -> bool {
-        let home = format!("ask http://{}\n", self.listens[0]);
+    pub fn is_ready(&self) -> bool {
+        let home = format!(
+            "\r\n\r\nlive: requests are passed on to process 0 of the cluster, http://{}\n",
+            self.listens[0]
+        );
         (0..self.listens.len()).all(|process| {
             let said = self.get(process, "/readyz");
-            let elsewhere = said.contains("\r\n\r\nlive: this process has no tables: ") && said.ends_with(&home);
-            said.contains(" 200 ") && (process == 0 || elsewhere)
+            said.contains(" 200 ") && (process == 0 || said.ends_with(&home))
         })
     }
 
@@ -544,31 +558,44 @@ fn a_fold_that_is_left_out_of_checkpoints_is_noticed() {
     is_noticed("fault::skip_fold");
 }
 
-/// Two processes, of which one is killed: all end, all start again, and nothing is lost or repeated.
-#[test]
-fn a_cluster_of_two_processes_survives_the_death_of_one() {
-    let place = LogPlace::new();
+/// Two processes, of which one is killed again and again: all end, all start again. `workers` of each process, at each turn.
+fn deaths(place: &dyn Place, name: &str, workers: [usize; 4]) {
     let checkpoints = tempfile::tempdir().unwrap();
     let mut feed = Feed::new(3);
-    feed.begin(&place);
+    feed.begin(place);
     let mut draw = Draw::new(3);
-    for crash in 0..4 {
+    for (crash, workers) in workers.into_iter().enumerate() {
         let hosts: Vec<String> = (0..2).map(|_| free().to_string()).collect();
-        let mut job = Running::start_cluster(&place, checkpoints.path(), 1 + crash % 2, "", &hosts, &[]);
-        job.await_ready(&place, &mut feed);
+        let mut job = Running::start_cluster(place, checkpoints.path(), workers, "", &hosts, &[]);
+        job.await_ready(place, &mut feed);
         let until = Instant::now() + Duration::from_millis(draw.below(1_500));
         while Instant::now() < until {
-            feed.step(&place);
+            feed.step(place);
         }
         let (killed, other) = (crash % 2, 1 - crash % 2);
         job.processes[killed].kill().unwrap();
-        let said = job.last_words(other, &place, &mut feed);
+        let said = job.last_words(other, place, &mut feed);
         assert!(
             said.starts_with("error: another process of the cluster is gone") && said.lines().count() == 1,
             "{said}"
         );
     }
-    settle(&place, checkpoints.path());
-    let report = verdict::judge(&place);
-    let _ = writeln!(std::io::stderr(), "a cluster of two: 4 deaths, {report}");
+    settle(place, checkpoints.path());
+    let report = verdict::judge(place);
+    let _ = writeln!(std::io::stderr(), "a cluster of two on {name}: 4 deaths, {report}");
+}
+
+/// Nothing is lost or repeated, whatever the number of workers before and after.
+#[test]
+fn a_cluster_of_two_processes_survives_the_death_of_one() {
+    deaths(&LogPlace::new(), "the embedded log", [1, 2, 1, 2]);
+}
+
+/// The same with four workers in all, and a real broker.
+#[test]
+fn kafka_a_cluster_of_two_processes_and_four_workers_survives_the_death_of_one() {
+    let Some(place) = KafkaPlace::start("cluster", &[]) else {
+        return;
+    };
+    deaths(&place, "Kafka", [2, 2, 2, 2]);
 }

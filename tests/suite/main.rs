@@ -16,6 +16,7 @@ mod cases;
 mod chaos;
 mod check;
 mod clock;
+mod cluster;
 mod consumers;
 mod contracts;
 mod docs;

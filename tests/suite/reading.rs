@@ -1,9 +1,11 @@
 //! Reading over HTTP: what is refused and how it is said, pages, that one encoding serves all, and the names it goes by.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use riskflow::runtime::cluster::Home;
 use riskflow::runtime::views::Tables;
 use riskflow_model::output::{AssetRisk, PastWarning};
 use riskflow_model::topic::Topic;
@@ -259,39 +261,110 @@ fn it_is_known_by_names_that_no_other_site_can_have() {
     assert_eq!(curl(&desk.url("/healthz"), &["-H", "Host:"]).unwrap().status, 400);
 }
 
+/// Says that the tables are with process 0 of a cluster, which serves there.
+fn elsewhere(desk: &Desk, served: Option<&str>) {
+    let hosts = ["127.0.0.1:1", "127.0.0.1:2"].map(str::to_owned);
+    let home = Home::told(&hosts, 1, served);
+    desk.handles.elsewhere.store(Some(Arc::new(home)));
+}
+
 #[test]
-fn a_process_without_tables_says_where_they_are() {
+fn a_process_that_cannot_pass_requests_on_says_why_and_answers_for_itself() {
     let desk = Desk::open();
-    let place = "process 0 of the cluster has them, ask http://10.0.0.1:9464";
-    desk.handles.elsewhere.store(Some(Arc::new(place.to_owned())));
-    for path in [
-        "/api/v1/warnings",
-        "/api/v1/warnings/near",
-        "/api/v1/regions?tier=county",
-        "/api/v1/reports",
+    let nobody = format!("http://{}", crate::chaos::free());
+    for (served, part) in [
+        (
+            Some(nobody.as_str()),
+            format!("cannot be reached at {nobody}; try again"),
+        ),
+        (None, "serves no HTTP; try again".to_owned()),
     ] {
-        let got = get(&desk, path);
-        assert_eq!(got.status, 503, "{path}");
-        assert!(got.json()["error"].as_str().unwrap().contains(place), "{}", got.body);
+        elsewhere(&desk, served);
+        for path in [
+            "/api/v1/warnings",
+            "/api/v1/warnings/near",
+            "/api/v1/regions?tier=county",
+            "/api/v1/reports",
+            "/api/v1/events",
+            "/nowhere",
+        ] {
+            let got = get(&desk, path);
+            assert_eq!(
+                (got.status, got.headers.contains("retry-after: 1")),
+                (503, true),
+                "{path}"
+            );
+            let error = got.json()["error"].as_str().unwrap().to_owned();
+            assert!(error.contains(&part), "{path}: {error}");
+        }
+        let acted = desk.act("near", &json!({"id": "a", "action": "comment", "text": "x"}));
+        assert_eq!(acted.status, 503);
+        assert!(
+            acted.json()["error"].as_str().unwrap().contains(&part),
+            "{}",
+            acted.body
+        );
     }
-    let acted = desk.act("near", &json!({"id": "a", "action": "comment", "text": "x"}));
-    assert_eq!(acted.status, 503);
-    assert!(
-        acted.json()["error"].as_str().unwrap().contains(place),
-        "{}",
-        acted.body
-    );
+    let said = "process 0 of the cluster (127.0.0.1) has the tables, and serves no HTTP";
     let ready = get(&desk, "/readyz");
-    assert_eq!(
-        (ready.status, ready.body.contains(place)),
-        (200, true),
-        "{}",
-        ready.body
-    );
-    assert_eq!(get(&desk, "/").json()["tables"], place);
+    assert_eq!((ready.status, ready.body), (200, format!("live: {said}\n")));
+    assert_eq!(get(&desk, "/").json()["tables"], said);
     assert_eq!(
         (get(&desk, "/healthz").status, get(&desk, "/metrics").status),
         (200, 200)
+    );
+    let failed = "riskflow_http_passed_on_total{outcome=\"failed\"} 14\n";
+    assert!(get(&desk, "/metrics").body.contains(failed));
+}
+
+#[test]
+fn a_process_passes_requests_on_as_they_came_and_answers_back_as_they_were() {
+    let (home, other) = (Desk::open(), Desk::open());
+    elsewhere(&other, Some(&home.url("")));
+    for path in [
+        "/api/v1/warnings",
+        "/api/v1/warnings?within=330902&limit=1",
+        "/api/v1/warnings/near",
+        "/api/v1/warnings/nobody",
+        "/api/v1/warnings?step=archived",
+        "/api/v1/cases/incident",
+        "/nowhere?x=1",
+    ] {
+        let [here, there] = [&other, &home].map(|desk| get(desk, path));
+        assert_eq!((here.status, &here.body), (there.status, &there.body), "{path}");
+        // But for the time of the answer.
+        let [here, there] = [here, there].map(|got| {
+            let lines = got.headers.lines().filter(|line| !line.starts_with("date:"));
+            lines.map(str::to_owned).collect::<BTreeSet<String>>()
+        });
+        assert_eq!(here, there, "{path}");
+    }
+    // By HTTP/1.0, and by a name that the other one does not have.
+    let old = curl(&other.url("/api/v1/warnings/near"), &["--http1.0"]).unwrap();
+    assert_eq!(old.status, 200, "{}", old.body);
+    let foreign = curl(&other.url("/api/v1/warnings"), &["-H", "Host: evil.example"]).unwrap();
+    assert_eq!(foreign.status, 421);
+    let acted = other.act("near", &json!({"id": "a", "action": "comment", "text": "x"}));
+    assert_eq!(acted.status, 202, "{}", acted.body);
+    assert_eq!((home.written().len(), other.written().len()), (1, 0));
+    let stranger = curl(&other.url("/api/v1/checkpoints"), &["-X", "POST"]).unwrap();
+    assert_eq!(
+        (stranger.status, stranger.headers.contains("www-authenticate: bearer")),
+        (401, true)
+    );
+}
+
+#[test]
+fn a_request_that_comes_back_goes_no_further() {
+    let (one, other) = (Desk::open(), Desk::open());
+    elsewhere(&one, Some(&other.url("")));
+    elsewhere(&other, Some(&one.url("")));
+    let got = get(&one, "/api/v1/warnings");
+    assert_eq!(got.status, 508, "{}", got.body);
+    assert!(
+        got.json()["error"].as_str().unwrap().contains("`cluster.hosts`"),
+        "{}",
+        got.body
     );
 }
 

@@ -6,8 +6,9 @@ mod handshake;
 use std::any::Any;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic;
 use std::process;
 use std::rc::Rc;
@@ -106,6 +107,15 @@ fn job(settings: &Settings) -> Job {
         ("input", input),
         ("input.clock", format!("{:?}", settings.clock)),
         ("output.kind", output.to_owned()),
+        // Requests are passed on as they came: not from HTTPS to HTTP.
+        (
+            "http.tls",
+            settings
+                .http
+                .as_ref()
+                .is_some_and(|http| http.tls.is_some())
+                .to_string(),
+        ),
         ("checkpoint.path", settings.checkpoint.path.clone()),
         (
             "[time], [unknown], [unmatched], [risk] or [case]",
@@ -115,22 +125,69 @@ fn job(settings: &Settings) -> Job {
     all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Where the tables of a cluster are, in words: `served` is where process 0 serves HTTP, as far as that is known.
-#[must_use]
-pub fn tables_at(hosts: &[String], served: Option<&str>) -> String {
-    let home = hosts.first().map_or("", String::as_str);
-    let Some((scheme, address)) = served.and_then(|served| served.split_once("://")) else {
-        return format!("process 0 of the cluster ({home}) has them");
-    };
-    let address = match address.parse::<SocketAddr>() {
-        // It listens on every address of its host.
-        Ok(address) if address.ip().is_unspecified() => {
-            let host = home.rsplit_once(':').map_or(home, |(host, _)| host);
-            format!("{host}:{}", address.port())
+/// Where the tables of a cluster are, for a process that does not have them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home(Result<String, String>);
+
+impl Home {
+    /// Before process 0 was met.
+    #[must_use]
+    pub fn awaited(hosts: &[String]) -> Self {
+        Self(Err(format!(
+            "process 0 of the cluster ({}) has the tables, and was not met yet",
+            hosts.first().map_or("", String::as_str)
+        )))
+    }
+
+    /// As process 0 says: `served` is where it serves HTTP, such as `http://0.0.0.0:9464`, if it does. `process` is this one.
+    #[must_use]
+    pub fn told(hosts: &[String], process: usize, served: Option<&str>) -> Self {
+        let host_of = |process: usize| {
+            let host = hosts.get(process).map_or("", String::as_str);
+            host.rsplit_once(':').map_or(host, |(host, _)| host)
+        };
+        let (home, own) = (host_of(0), host_of(process));
+        let Some((scheme, address)) = served.and_then(|served| served.split_once("://")) else {
+            return Self(Err(format!(
+                "process 0 of the cluster ({home}) has the tables, and serves no HTTP"
+            )));
+        };
+        let parsed: Option<SocketAddr> = address.parse().ok();
+        match parsed {
+            // It listens on every address of its host.
+            Some(address) if address.ip().is_unspecified() => Self(Ok(format!("{scheme}://{home}:{}", address.port()))),
+            // On another host, that would be this process itself, or nobody.
+            Some(address) if address.ip().is_loopback() && home != own && !is_loopback(home) => Self(Err(format!(
+                "process 0 of the cluster ({home}) has the tables, and serves HTTP for its own host only: give an address in \
+                 `http.listen` that the others reach"
+            ))),
+            _ => Self(Ok(format!("{scheme}://{address}"))),
         }
-        _ => address.to_owned(),
-    };
-    format!("process 0 of the cluster has them, ask {scheme}://{address}")
+    }
+
+    /// Where requests are passed on to, such as `http://10.0.0.1:9464`.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be, in words.
+    pub fn url(&self) -> Result<&str, &str> {
+        self.0.as_deref().map_err(String::as_str)
+    }
+}
+
+impl fmt::Display for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.url() {
+            Ok(url) => write!(f, "requests are passed on to process 0 of the cluster, {url}"),
+            Err(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Whether a host of `cluster.hosts` is the machine itself.
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// What worker 0 has of this, on every worker: each must call it at the same point, and waits for worker 0.
@@ -157,20 +214,43 @@ pub fn tell<T: ExchangeData + Clone>(worker: &mut Worker, own: T) -> T {
 
 #[cfg(test)]
 mod tests {
-    use super::tables_at;
+    use super::Home;
 
     #[test]
-    fn where_the_tables_are_is_an_address_that_can_be_asked() {
+    fn requests_go_where_process_0_can_be_asked() {
         let hosts = ["risk-0.example:2101".to_owned(), "risk-1.example:2101".to_owned()];
         for (served, expected) in [
-            (None, "process 0 of the cluster (risk-0.example:2101) has them"),
-            (Some("http://0.0.0.0:9464"), "ask http://risk-0.example:9464"),
-            (Some("https://[::]:9464"), "ask https://risk-0.example:9464"),
-            (Some("http://127.0.0.1:9464"), "ask http://127.0.0.1:9464"),
-            (Some("http://10.0.0.1:9464"), "ask http://10.0.0.1:9464"),
+            ("http://0.0.0.0:9464", "http://risk-0.example:9464"),
+            ("https://[::]:9464", "https://risk-0.example:9464"),
+            ("http://10.0.0.1:9464", "http://10.0.0.1:9464"),
         ] {
-            let said = tables_at(&hosts, served);
-            assert!(said.ends_with(expected), "{said}");
+            assert_eq!(Home::told(&hosts, 1, Some(served)).url(), Ok(expected));
+        }
+        for (home, part) in [
+            (Home::awaited(&hosts), "was not met yet"),
+            (Home::told(&hosts, 1, None), "serves no HTTP"),
+            (
+                Home::told(&hosts, 1, Some("http://127.0.0.1:9464")),
+                "its own host only",
+            ),
+            (Home::told(&hosts, 1, Some("http://[::1]:9464")), "its own host only"),
+        ] {
+            let why = home.url().unwrap_err();
+            assert!(why.contains("risk-0.example") && why.contains(part), "{why}");
+        }
+    }
+
+    #[test]
+    fn processes_of_one_host_reach_each_other_by_loopback() {
+        for hosts in [
+            ["127.0.0.1:1", "127.0.0.1:2"],
+            ["localhost:1", "127.0.0.1:2"],
+            ["[::1]:1", "[::1]:2"],
+            ["risk:1", "risk:2"],
+        ] {
+            let hosts = hosts.map(str::to_owned);
+            let home = Home::told(&hosts, 1, Some("http://127.0.0.1:9464"));
+            assert_eq!(home.url(), Ok("http://127.0.0.1:9464"), "{hosts:?}");
         }
     }
 }

@@ -38,13 +38,14 @@
 //! Reading needs no authentication: it listens on loopback unless configured otherwise. With `[http.tls]` it is HTTPS only.
 //! Requests by another host name than those it is known by are refused (421, `http.hosts`). A list is encoded once for all who ask for the
 //! same at a time (`pages`); connections are bounded in number and time (`connections`). In a cluster process 0 has the
-//! tables; the others answer lists with 503 and say where it serves. Names, tokens, certificate and the number of connections change
-//! while it runs ([`Control`]).
+//! tables, and the others pass requests on to it (`pass_on`): each answers all. Names, tokens, certificate and the number of connections
+//! change while it runs ([`Control`]).
 
 pub mod actions;
 pub mod events;
 pub mod explanations;
 pub mod openapi;
+pub mod trust;
 
 mod authority;
 mod connections;
@@ -53,6 +54,7 @@ mod host;
 mod in_use;
 mod lists;
 mod pages;
+mod pass_on;
 mod places;
 mod tls;
 mod views;
@@ -84,6 +86,7 @@ use events::Listeners;
 use explanations::Explanations;
 use in_use::{InUse, Swapped};
 use pages::Pages;
+use pass_on::PassOn;
 use places::Places;
 use views::Reader;
 use writer::Writer;
@@ -248,11 +251,13 @@ fn router(reader: &Reader, actions: Option<Actions>, in_use: Swapped) -> Router 
             .fallback(async |request: Request| nowhere(&request, StatusCode::NOT_FOUND))
             .method_not_allowed_fallback(async |request: Request| nowhere(&request, StatusCode::METHOD_NOT_ALLOWED)),
     };
-    all.layer(TimeoutLayer::with_status_code(
-        StatusCode::SERVICE_UNAVAILABLE,
-        PATIENCE,
-    ))
-    .layer(from_fn_with_state(in_use, host::check))
+    let passes = PassOn::new(reader.handles.clone(), Arc::clone(&in_use));
+    all.layer(from_fn_with_state(passes, pass_on::pass_on))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            PATIENCE,
+        ))
+        .layer(from_fn_with_state(in_use, host::check))
 }
 
 /// A request for what there is not.

@@ -21,7 +21,7 @@ use riskflow_operators::engine::Keeper;
 use crate::runtime::admission::Admission;
 use crate::runtime::checkpoint::{Asked, Checkpointer, State};
 use crate::runtime::clock::{Reading, wall_clock};
-use crate::runtime::cluster::communication;
+use crate::runtime::cluster::{Home, communication};
 use crate::runtime::graph::Meters;
 use crate::runtime::ingest::{Ingest, Standing};
 use crate::runtime::metrics::Metrics;
@@ -68,8 +68,8 @@ pub struct Handles {
     pub checkpoints: Arc<Asked>,
     /// Where HTTP is served, if it is.
     pub served: Arc<OnceLock<String>>,
-    /// Where the tables are, in words; `None`: in this process.
-    pub elsewhere: Arc<ArcSwapOption<String>>,
+    /// Where the tables are; `None`: in this process.
+    pub elsewhere: Arc<ArcSwapOption<Home>>,
 }
 
 impl Handles {
@@ -95,10 +95,10 @@ impl Handles {
         })
     }
 
-    /// Where the tables are, in words; `None`: in this process.
+    /// Where the tables are; `None`: in this process.
     #[must_use]
-    pub fn tables_elsewhere(&self) -> Option<String> {
-        self.elsewhere.load().as_deref().cloned()
+    pub fn tables_elsewhere(&self) -> Option<Arc<Home>> {
+        self.elsewhere.load_full()
     }
 }
 

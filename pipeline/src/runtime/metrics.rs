@@ -14,7 +14,7 @@ use riskflow_model::topic::Topic;
 
 use crate::runtime::clock::wall_clock;
 use crate::runtime::graph::Meters;
-use crate::runtime::outcome::{Ended, Outcome, Reload};
+use crate::runtime::outcome::{Ended, Outcome, PassedOn, Reload};
 use crate::runtime::state::State;
 
 mod checkpoints;
@@ -46,6 +46,7 @@ pub struct Metrics {
     http_ended: IntCounterVec,
     http_open: IntGauge,
     http_encoded: IntCounter,
+    http_passed_on: IntCounterVec,
     epochs: IntCounter,
     epoch_seconds: Histogram,
     commit_seconds: Histogram,
@@ -214,6 +215,11 @@ impl Metrics {
                     "riskflow_http_pages_encoded_total",
                     "Pages of lists that were encoded; all who ask for the same at a time get one.",
                 )?,
+            )?,
+            http_passed_on: counters(
+                "riskflow_http_passed_on_total",
+                "Requests that a process of a cluster passed on to process 0, by outcome: `failed` were answered with 503.",
+                "outcome",
             )?,
             epochs: add(r, IntCounter::new("riskflow_epochs_total", "Epochs committed.")?)?,
             epoch_seconds: seconds("riskflow_epoch_seconds", "Time from closing an epoch to its commit.")?,
@@ -466,6 +472,9 @@ impl Metrics {
         for ended in Ended::ALL {
             self.http_ended.with_label_values(&[ended.name()]);
         }
+        for passed in PassedOn::ALL {
+            self.http_passed_on.with_label_values(&[passed.name()]);
+        }
         self.state(State::Starting);
         for reload in Reload::ALL {
             self.config_reloads.with_label_values(&[reload.name()]);
@@ -580,6 +589,11 @@ impl Metrics {
     /// A page of a list was encoded.
     pub fn http_encoded(&self) {
         self.http_encoded.inc();
+    }
+
+    /// A request was passed on to the process with the tables.
+    pub fn http_passed_on(&self, outcome: PassedOn) {
+        self.http_passed_on.with_label_values(&[outcome.name()]).inc();
     }
 
     /// Output records were committed.

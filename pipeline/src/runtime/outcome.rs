@@ -35,7 +35,7 @@ pub enum Outcome {
     Conflict,
     /// Too many requests wait.
     Busy,
-    /// The job has not worked off its history, or its tables are in another process: it does not know its cases.
+    /// The job has not worked off its history: it does not know its cases.
     NotReady,
     /// It could not be appended.
     Failed,
@@ -158,6 +158,29 @@ impl Reload {
         match self {
             Self::Applied => "applied",
             Self::Refused => "refused",
+        }
+    }
+}
+
+/// What became of a request that was passed on to the process with the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassedOn {
+    /// That process answered, whatever it said.
+    Answered,
+    /// It is not there, cannot be reached, or did not answer in time.
+    Failed,
+}
+
+impl PassedOn {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Answered, Self::Failed];
+
+    /// The name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
         }
     }
 }

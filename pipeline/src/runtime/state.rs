@@ -126,8 +126,7 @@ impl Condition {
             Some(position) => format!("{doing} ({position})"),
             None => doing.to_owned(),
         });
-        let tables = handles.tables_elsewhere();
-        let tables = tables.map(|place| format!("this process has no tables: {place}"));
+        let tables = handles.tables_elsewhere().map(|home| home.to_string());
         let clock = match handles.clock_off.load(Ordering::Acquire) {
             0 => None,
             off => Some(format!(
@@ -164,6 +163,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::runtime::cluster::Home;
 
     #[test]
     fn a_process_goes_through_its_states_in_order() {
@@ -202,12 +202,13 @@ mod tests {
         let handles = Handles::new().unwrap();
         handles.ready.store(true, Ordering::Release);
         assert_eq!(Condition::of(&handles).to_string(), "live");
-        handles.elsewhere.store(Some(Arc::new("ask another".to_owned())));
+        let home = Home::told(&["a:1".to_owned(), "b:1".to_owned()], 1, Some("http://0.0.0.0:9464"));
+        handles.elsewhere.store(Some(Arc::new(home)));
         handles.clock_off.store(-90_000, Ordering::Release);
         assert_eq!(
             Condition::of(&handles).to_string(),
             format!(
-                "live: the wall clock is {} off and not followed yet; this process has no tables: ask another",
+                "live: the wall clock is {} off and not followed yet; requests are passed on to process 0 of the cluster, http://a:9464",
                 duration::show(90_000)
             )
         );

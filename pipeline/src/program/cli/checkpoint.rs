@@ -73,7 +73,8 @@ pub struct TakeArguments {
     /// Keep it under this name, until `riskflow checkpoint unpin NAME`.
     #[arg(long, value_name = "NAME")]
     pub pin: Option<String>,
-    /// Where the job serves HTTP, such as `http://127.0.0.1:9464`; by default where the configuration says. In a cluster: process 0.
+    /// Where the job serves HTTP, such as `http://127.0.0.1:9464`; by default where the configuration says. In a cluster
+    /// any process may be asked.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// The file with the token; by default it is in the variable `RISKFLOW_TOKEN`.

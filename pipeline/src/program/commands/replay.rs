@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use riskflow::runtime::cluster;
+use riskflow::runtime::cluster::{self, Home};
 use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::recovery::is_definite;
 use riskflow_config::{FileFormat, FileInput, FilesOutput, Input, Output, OutputFormat, Settings};
@@ -58,8 +58,8 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
         cluster::end_with_peers();
     }
     if settings.cluster.process > 0 {
-        let place = cluster::tables_at(&settings.cluster.hosts, None);
-        handles.elsewhere.store(Some(Arc::new(place)));
+        let home = Home::awaited(&settings.cluster.hosts);
+        handles.elsewhere.store(Some(Arc::new(home)));
     }
     let mut goes_on = false;
     if settings.cluster.process == 0 {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use riskflow::runtime::clock::wall_clock;
-use riskflow::runtime::cluster;
+use riskflow::runtime::cluster::{self, Home};
 use riskflow::runtime::http::{Explain, Question, Server, Times, WayIn};
 use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::metrics::Done;
@@ -58,8 +58,8 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     introduce(arguments, &settings);
     limits::check(&settings)?;
     if settings.cluster.process > 0 {
-        let place = cluster::tables_at(&settings.cluster.hosts, None);
-        handles.elsewhere.store(Some(Arc::new(place)));
+        let home = Home::awaited(&settings.cluster.hosts);
+        handles.elsewhere.store(Some(Arc::new(home)));
     }
     let server = settings.http.as_ref().map(|http| serve(http, &settings, &handles));
     // It serves until the job has ended.
@@ -193,7 +193,9 @@ pub fn total(counts: &[(&str, u64)]) -> u64 {
 fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<Server> {
     let way_in = |topic: Topic| {
         let open = || open_append(&settings.input, &settings.topics, topic);
-        let way_in = http.actions.is_some().then(open).transpose();
+        // The other processes of a cluster pass actions on.
+        let takes = http.actions.is_some() && settings.cluster.process == 0;
+        let way_in = takes.then(open).transpose();
         way_in.with_context(|| format!("could not open the way in, `{topic}`"))
     };
     let (to, rule_sets) = (way_in(Topic::IN_ACTION)?, way_in(Topic::IN_RULESET)?);

@@ -14,7 +14,7 @@
 //! | 404 | there is no open warning and no case of that identifier |
 //! | 413, 415 | the body is larger than 64 KiB; it is not declared `application/json` |
 //! | 422 | the action cannot be used, and the answer says why; or its `id` was given to another action of the case |
-//! | 503 | too many wait, the job has not worked off its history, or it could not be appended: try again, with the same `id`; or this process of a cluster has no tables |
+//! | 503 | too many wait, the job has not worked off its history, or it could not be appended: try again, with the same `id` |
 //!
 //! `POST /api/v1/rulesets/{set}/promote` makes a rule set live ([`promotion`]); `POST /api/v1/checkpoints` asks for a checkpoint
 //! ([`checkpoints`]).
@@ -206,12 +206,8 @@ impl Inner {
         })
     }
 
-    /// Without tables, or before history is worked off, it is not known what there is.
+    /// Before history is worked off, it is not known what there is.
     fn has_tables(&self) -> Result<(), Refused> {
-        if let Some(place) = self.handles.tables_elsewhere() {
-            let detail = format!("this process has no tables: {place}");
-            return Err(refused(Outcome::NotReady, detail));
-        }
         if !self.handles.ready.load(Ordering::Acquire) {
             return Err(refused(Outcome::NotReady, "history is being worked off; try again"));
         }

@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::authority::Authority;
 use super::host::Hosts;
+use super::pass_on::Way;
 use super::places::Places;
 use super::tls;
 
@@ -22,6 +23,8 @@ pub(super) struct InUse {
     pub authority: Arc<Authority>,
     /// Certificate and key.
     pub tls: Option<TlsAcceptor>,
+    /// How requests get to the process with the tables.
+    pub way: Way,
 }
 
 /// What is swapped.
@@ -39,6 +42,7 @@ impl InUse {
             hosts: Hosts::new(listens, &settings.hosts),
             authority: Arc::new(Authority::new(tokens.unwrap_or_default())),
             tls: settings.tls.as_ref().map(tls::load).transpose()?,
+            way: Way::new(settings.tls.as_ref())?,
         })
     }
 }
@@ -72,6 +76,7 @@ impl Control {
         }
         if now.tls.is_none() || next.tls.is_none() {
             next.tls.clone_from(&now.tls);
+            next.way = now.way.clone();
         }
         Ok(Prepared {
             in_use: next,

@@ -46,8 +46,9 @@ pub fn document() -> Value {
             "title": "riskflow",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "What is true now, read from the output tables as of one epoch, and the way in for actions. A request by a host name that \
-                            is not known is answered with 421. A part of riskflow that is off answers 404. Clients ignore fields that they do not \
-                            know.",
+                            is not known is answered with 421. A part of riskflow that is off answers 404. In a cluster any process may be \
+                            asked; one that cannot pass a request on to the process with the tables answers 503. Clients ignore fields that \
+                            they do not know.",
             "license": { "name": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "http://localhost:9464" }],

@@ -145,7 +145,7 @@ async fn index(State(reader): State<Reader>) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "state": condition.state.name(),
         "ready": condition.is_live(),
-        "tables": reader.handles.tables_elsewhere(),
+        "tables": reader.handles.tables_elsewhere().map(|home| home.to_string()),
         "now": now(&reader.handles, tables.epoch),
         "epoch": known_epoch(tables.epoch),
         "endpoints": lists.chain(others).collect::<Vec<_>>(),
@@ -159,12 +159,9 @@ async fn index(State(reader): State<Reader>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-/// An empty list of a process without tables would look as if all were calm.
+/// An empty list before there are tables would look as if all were calm. Processes without tables pass such requests on.
 async fn need_tables(State(reader): State<Reader>, request: Request, next: Next) -> Response {
     let handles = &reader.handles;
-    if let Some(place) = handles.tables_elsewhere() {
-        return unavailable(format!("this process has no tables: {place}"));
-    }
     let none = handles.views.load().epoch == Millis(0);
     if none && !handles.ready.load(Ordering::Acquire) {
         return unavailable("there are no tables yet: history is being worked off; try again".to_owned());

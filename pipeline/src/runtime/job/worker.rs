@@ -22,7 +22,7 @@ use timely::worker::Worker;
 use super::Job;
 use super::driver::{Closed, Driver, FirstLive};
 use crate::runtime::clock::TOLERANCE;
-use crate::runtime::cluster::{self, tell};
+use crate::runtime::cluster::{Home, tell};
 use crate::runtime::graph::{Inputs, Semantics, graph};
 use crate::runtime::ingest::{Cut, How, Ingest, Ingested, Report, ingest};
 use crate::runtime::output::publish;
@@ -50,8 +50,8 @@ pub(super) fn work(worker: &mut Worker, job: &Arc<Job>) {
     let start = if settings.cluster.hosts.len() > 1 {
         let (start, served) = tell(worker, (job.start.clone(), handles.served.get().cloned()));
         if settings.cluster.process > 0 {
-            let place = cluster::tables_at(&settings.cluster.hosts, served.as_deref());
-            handles.elsewhere.store(Some(Arc::new(place)));
+            let home = Home::told(&settings.cluster.hosts, settings.cluster.process, served.as_deref());
+            handles.elsewhere.store(Some(Arc::new(home)));
         }
         start
     } else {

@@ -7,7 +7,7 @@
 //! | `POST` | 202 | it is asked for: `{"request", "joined"}`; `joined`: one was under way, and this is it |
 //! | | 400 | another parameter than `pin` |
 //! | | 422 | `pin` can be no name |
-//! | | 503 | the job takes no checkpoints (it has not begun, or its output is files), or another process does |
+//! | | 503 | the job takes no checkpoints (it has not begun, or its output is files) |
 //! | `GET` | 200 | `{"request", "state", …}`: `whole`, with `checkpoint`, `epoch`, `bytes`, `took_ms`, `pins`, and `refused`, the names that it could not be given with the reasons; or `failed`, with `error` |
 //! | | 202 | `{"request", "state": "under_way"}`: ask again |
 //! | | 404 | this process had no such request: it was started anew since |
@@ -137,10 +137,6 @@ impl Inner {
                 shortened(name)
             );
             return Err(refused(Outcome::Invalid, detail));
-        }
-        if let Some(place) = self.handles.tables_elsewhere() {
-            let detail = format!("this process takes no checkpoints, the one with the tables does: {place}");
-            return Err(refused(Outcome::NotReady, detail));
         }
         let ticket = self.handles.checkpoints.ask(pin.as_deref());
         let ticket = ticket.ok_or_else(|| {
