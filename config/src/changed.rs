@@ -21,6 +21,9 @@ pub fn changed(
     if let (Some(was), Some(is)) = (properties(was), properties(is)) {
         fields.extend(differing(was, is).iter().map(property));
     }
+    if was.cluster.secret != is.cluster.secret {
+        fields.insert("cluster.secret".to_owned());
+    }
     let tokens = |settings: &Settings| {
         let actions = settings.http.as_ref()?.actions.as_ref()?;
         Some(actions.tokens.clone())
@@ -109,6 +112,10 @@ mod tests {
         let field = "kafka.properties.\"sasl.password\"";
         assert_eq!(between(&one, &other), [field]);
         assert_eq!(between(&one, &kafka("")), [field]);
+
+        let secret = |text: &str| format!("cluster.secret = \"{}\"", text.repeat(32));
+        assert_eq!(between(&secret("a"), &secret("b")), ["cluster.secret"]);
+        assert_eq!(between("", &secret("b")), ["cluster.secret"]);
 
         let file = std::env::temp_dir().join(format!("riskflow-token-{}", std::process::id()));
         let text = format!(

@@ -153,6 +153,10 @@ pub struct ClusterSettings {
     pub process: usize,
     /// `host:port` of every process; empty for one process.
     pub hosts: Vec<String>,
+    /// Where this process listens for the others, where that is not its own in `hosts`.
+    pub listen: Option<SocketAddr>,
+    /// What only the processes of the cluster know.
+    pub secret: Option<Secret>,
 }
 
 /// How epochs are cut.

@@ -240,6 +240,53 @@ fn a_stranger_on_the_port_of_a_cluster_ends_nothing_and_a_process_of_another_job
     assert!(first.wait().unwrap().success());
 }
 
+#[test]
+fn a_process_without_the_secret_of_the_cluster_does_not_join_and_the_others_do() {
+    let place = LogPlace::new();
+    let checkpoints = tempfile::tempdir().unwrap();
+    let hosts = [free().to_string(), free().to_string()];
+    let file = |name: &str, text: &str| {
+        let path = checkpoints.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        format!("cluster.secret={{ file = {path:?} }}")
+    };
+    let right = file("right", "0123456789abcdef0123456789abcdef\n");
+    let wrong = file("wrong", "fedcba9876543210fedcba9876543210\n");
+    let store = checkpoints.path().join("kept");
+    let mut first = one_of(&hosts, 0, &place, &store, &[&right]).spawn().unwrap();
+    for (with, part) in [
+        (&[wrong.as_str()][..], "has another `cluster.secret`"),
+        (&[], "another `cluster.secret`"),
+    ] {
+        let other = one_of(&hosts, 1, &place, &store, with).output().unwrap();
+        let said = String::from_utf8_lossy(&other.stderr);
+        assert_eq!(other.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("process 0 of the cluster") && said.contains(part),
+            "{said}"
+        );
+        assert!(
+            !said.contains("0123456789") && !said.contains("fedcba"),
+            "no secret is shown: {said}"
+        );
+    }
+    assert!(first.try_wait().unwrap().is_none(), "the first waits on");
+    let mut second = one_of(&hosts, 1, &place, &store, &[&right]).spawn().unwrap();
+    // Once both have met nobody listens any more: there is nothing for strangers to say anything to.
+    let until = Instant::now() + Duration::from_secs(60);
+    while hosts.iter().any(|host| TcpStream::connect(host).is_ok()) {
+        assert!(Instant::now() < until, "a port of the cluster stays open");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    for process in [&mut first, &mut second] {
+        assert!(process.try_wait().unwrap().is_none(), "it goes on");
+    }
+    for process in [&mut first, &mut second] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
+
 /// A broker that wants a password, beside the listener without one.
 #[test]
 fn kafka_a_wrong_password_is_an_error_and_the_right_one_is_none() {

@@ -1,13 +1,18 @@
 //! `[cluster]`: which process this is, and where all of them are.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use crate::problems::Check;
+use crate::secret::{Secret, WrittenSecret};
 use crate::settings::ClusterSettings;
 use crate::written::{WrittenCluster, WrittenProcess};
 
 /// So many processes at most.
 const MOST: usize = 1_000;
+
+/// A secret is as long as this at least, in bytes: who guesses has no chance.
+const SHORTEST_SECRET: usize = 32;
 
 /// Stands for the number of a process in a pattern.
 const NUMBER: &str = "{}";
@@ -35,7 +40,34 @@ impl Check {
             workers: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
             process,
             hosts,
+            listen: self.listen(&written.listen),
+            secret: written.secret.as_ref().and_then(|secret| self.cluster_secret(secret)),
         }
+    }
+
+    /// Where this process listens for the others, if that is said.
+    fn listen(&mut self, written: &str) -> Option<SocketAddr> {
+        let address = written.parse().ok();
+        if address.is_none() && !written.is_empty() {
+            let give =
+                "an address and port like `10.0.0.1:2101`, or nothing: then it is the own entry in `cluster.hosts`";
+            self.problems.add("cluster.listen", format!("`{written}`"), give);
+        }
+        address
+    }
+
+    fn cluster_secret(&mut self, written: &WrittenSecret) -> Option<Secret> {
+        let secret = self.secret("cluster.secret", written)?;
+        let length = secret.reveal().len();
+        if length < SHORTEST_SECRET {
+            let give = format!(
+                "{SHORTEST_SECRET} characters or more, the same for all processes, such as `openssl rand -hex 32` makes"
+            );
+            self.problems
+                .add("cluster.secret", format!("{length} characters long"), give);
+            return None;
+        }
+        Some(secret)
     }
 
     /// Where each process is: those that are written, or made of the pattern.
@@ -179,6 +211,18 @@ mod tests {
                 "process = 2\nprocesses = 2\nhosts = [\"a-{}:1\"]",
                 "`cluster.process` is 2; give a number from 0 to 1",
             ),
+            (
+                "listen = \"risk-0:2101\"",
+                "`cluster.listen` is `risk-0:2101`; give an address and port",
+            ),
+            (
+                "secret = \"short\"",
+                "`cluster.secret` is 5 characters long; give 32 characters or more",
+            ),
+            (
+                "secret = { file = \"/nowhere/secret\" }",
+                "`cluster.secret` is in the file `/nowhere/secret`",
+            ),
             ("process = \"first\"", "`hostname`"),
             ("process = -1", "a number from 0 up, or `hostname`"),
         ] {
@@ -186,6 +230,20 @@ mod tests {
             assert!(said.contains(part), "{toml}: {said}");
             assert_eq!(said.lines().count(), 1, "{toml}: {said}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_taken_and_shown_nowhere() {
+        let text = "0123456789abcdef0123456789abcdef";
+        let settings = cluster(&format!("[cluster]\nlisten = \"10.0.0.1:2101\"\nsecret = \"{text}\"")).unwrap();
+        assert_eq!(settings.secret.as_ref().map(Secret::reveal), Some(text));
+        assert_eq!(settings.listen, "10.0.0.1:2101".parse().ok());
+        assert!(!format!("{settings:?}").contains(text));
+        let written = WrittenSettings::from_toml(&format!("cluster.secret = \"{text}\"")).unwrap();
+        assert!(!toml::to_string(&written).unwrap().contains(text));
+        // Of another kind: it is not quoted either.
+        let said = cluster(&format!("cluster.secret = [\"{text}\"]")).unwrap_err();
+        assert!(said.contains("`cluster.secret`") && !said.contains(text), "{said}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::process::WrittenProcess;
+use crate::secret::WrittenSecret;
 use crate::settings::{Quiet, Rewind};
 
 /// Threads, processes and hosts. All processes of a cluster have the same settings but for `process`.
@@ -20,6 +21,13 @@ pub struct WrittenCluster {
     /// `host:port` of every process, in the same order everywhere; empty for one process. With `processes` it may be one pattern: in
     /// `riskflow-{}.riskflow-peers:2101` the number of each process takes the place of `{}`.
     pub hosts: Vec<String>,
+    /// `address:port` where this process listens for the others, where that is not its own entry in `hosts`; empty: that is. Without a
+    /// secret it is a private address.
+    pub listen: String,
+    /// What only the processes of this cluster know, 32 characters or more: who does not, does not join. It keeps strangers out and
+    /// encrypts nothing: the ports belong on a private network all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<WrittenSecret>,
 }
 
 impl Default for WrittenCluster {
@@ -29,6 +37,8 @@ impl Default for WrittenCluster {
             process: WrittenProcess::Number(0),
             processes: 0,
             hosts: Vec::new(),
+            listen: String::new(),
+            secret: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! when one process ends before the others, all end, each with one line that says so.
 
 mod handshake;
+mod proof;
 
 use std::any::Any;
 
@@ -72,7 +73,7 @@ pub fn communication(settings: &Settings, stop: &AtomicBool) -> Result<Option<Co
         };
         return alone.try_build().map(Some).map_err(|error| anyhow!(error));
     }
-    let Some(sockets) = connect(&cluster.hosts, cluster.process, &job(settings), stop)? else {
+    let Some(sockets) = connect(cluster, &job(settings), stop)? else {
         return Ok(None);
     };
     let hooks = Hooks::default();
@@ -103,6 +104,8 @@ fn job(settings: &Settings) -> Job {
         ("version of riskflow", env!("CARGO_PKG_VERSION").to_owned()),
         ("cluster.hosts", settings.cluster.hosts.join(" ")),
         ("cluster.workers", settings.cluster.workers.to_string()),
+        // Whether there is one; which it is, each has to prove.
+        ("cluster.secret", settings.cluster.secret.is_some().to_string()),
         ("topics.prefix", settings.topics.prefix.clone()),
         ("input", input),
         ("input.clock", format!("{:?}", settings.clock)),

@@ -3,22 +3,33 @@
 //! ```text
 //!   connects (a later one in `cluster.hosts`)        listens (an earlier one)
 //!        hello: its position, its job ─────────────► the same job, a position that is awaited?
+//!     with `cluster.secret`:
+//!        the right proof? ◄────────────── random bytes, its proof that it knows the secret
+//!        its proof ────────────────────────────────► the right one?
 //!        ◄──────────── welcome, or refused: what is another
 //! ```
 //!
 //! What is no hello, or comes too slowly, is dropped, and nobody minds: the port may be found by scanners, or be the port of
-//! another cluster. A process of another job is refused by name, and that one ends: it was set up wrongly.
+//! another cluster. A process of another job is refused by name, and that one ends: it was set up wrongly. Once all have met nobody listens
+//! any more.
+//!
+//! **Not promised:** what goes on a connection afterwards is neither encrypted nor signed. So the port belongs on a private network, and
+//! without a secret only a private address is listened on.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use riskflow_config::ClusterSettings;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use super::proof::{Key, Side, nonce};
 
 /// What every message begins with.
 const MAGIC: &[u8; 8] = b"riskflow";
@@ -44,6 +55,9 @@ pub type Job = BTreeMap<String, String>;
 struct Hello {
     process: usize,
     job: Job,
+    /// Random bytes, where there is a secret.
+    #[serde(default)]
+    nonce: String,
 }
 
 /// The answer.
@@ -53,38 +67,49 @@ enum Answer {
     Welcome,
     /// Why not. Names of settings, no values: who asks may be a stranger.
     Refused(String),
+    /// It is to prove that it knows the secret, as this one does.
+    Prove {
+        nonce: String,
+        proof: String,
+    },
 }
+
+/// What is said to [`Answer::Prove`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Proved {
+    proof: String,
+}
+
+/// What is wrong with who proves it wrongly.
+const OTHER_SECRET: &str = "it has another `cluster.secret`";
 
 /// Connects this process with all others. Returns a socket for each, in the order of `hosts`, with `None` for itself; `None` if it
 /// was asked to stop before all were there.
 ///
 /// # Errors
 ///
-/// When its own port cannot be had, or another process refuses this one.
-pub fn connect(
-    hosts: &[String],
-    process: usize,
-    job: &Job,
-    stop: &AtomicBool,
-) -> Result<Option<Vec<Option<TcpStream>>>> {
-    let own = &hosts[process];
-    let listener = TcpListener::bind(own)
-        .with_context(|| format!("`cluster.hosts[{process}]` is `{own}`: could not listen there"))?;
-    listener.set_nonblocking(true).context("could not listen")?;
+/// When its own port cannot be had, or is for all the world and there is no secret; or another process refuses this one.
+pub fn connect(cluster: &ClusterSettings, job: &Job, stop: &AtomicBool) -> Result<Option<Vec<Option<TcpStream>>>> {
+    let (hosts, process) = (&cluster.hosts, cluster.process);
+    let listener = listen(cluster)?;
+    let key = cluster.secret.as_ref().map(|secret| Arc::new(Key::of(secret)));
     let hello = Hello {
         process,
         job: job.clone(),
+        nonce: String::new(),
     };
+    let own = listener.local_addr().context("could not listen")?;
     let mut meeting = Meeting {
         door: Door {
             listener,
             hello: hello.clone(),
+            key: key.clone(),
             processes: hosts.len(),
             pending: Vec::new(),
             said: None,
         },
         peers: hosts.iter().map(|_| None).collect(),
-        callers: Callers::new(hosts, hello),
+        callers: Callers::new(hosts, hello, key),
     };
     let mut said = Instant::now();
     tracing::info!(process, listens = %own, "waiting for the other processes of the cluster");
@@ -106,6 +131,44 @@ pub fn connect(
             );
         }
         std::thread::sleep(LOOK);
+    }
+}
+
+/// Listens where the settings say.
+fn listen(cluster: &ClusterSettings) -> Result<TcpListener> {
+    let (field, address) = match cluster.listen {
+        Some(address) => ("cluster.listen".to_owned(), address.to_string()),
+        None => (
+            format!("cluster.hosts[{}]", cluster.process),
+            cluster.hosts[cluster.process].clone(),
+        ),
+    };
+    let listener =
+        TcpListener::bind(&address).with_context(|| format!("`{field}` is `{address}`: could not listen there"))?;
+    listener.set_nonblocking(true).context("could not listen")?;
+    if cluster.secret.is_none() {
+        let ip = listener.local_addr().context("could not listen")?.ip();
+        ensure!(
+            is_private(ip),
+            "`{field}` is `{address}`, which is {ip}, no private address, and there is no `cluster.secret`: anybody could join. Give a \
+             private address in `cluster.listen`, or a secret that all processes have"
+        );
+        tracing::warn!(
+            "there is no `cluster.secret`: nothing but the network keeps others from the ports between the processes"
+        );
+    }
+    Ok(listener)
+}
+
+/// Whether an address is of one machine or one network only: loopback, RFC 1918, RFC 6598, link-local, RFC 4193.
+fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let shared = first == 100 && second & 0xC0 == 64;
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || shared
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 
@@ -166,6 +229,7 @@ fn is_gone(stream: &TcpStream) -> bool {
 struct Door {
     listener: TcpListener,
     hello: Hello,
+    key: Option<Arc<Key>>,
     processes: usize,
     pending: Vec<Pending>,
     said: Option<Instant>,
@@ -177,6 +241,8 @@ struct Pending {
     from: SocketAddr,
     since: Instant,
     read: Vec<u8>,
+    /// What it is to prove.
+    asked: Option<(Hello, String)>,
 }
 
 impl Door {
@@ -190,6 +256,7 @@ impl Door {
                     from,
                     since: Instant::now(),
                     read: Vec::new(),
+                    asked: None,
                 });
             }
             if self.pending.len() > MOST_PENDING {
@@ -198,38 +265,67 @@ impl Door {
         }
         let mut came = Vec::new();
         for mut pending in std::mem::take(&mut self.pending) {
-            match pending.hello() {
+            match self.hear(&mut pending) {
                 Ok(None) => self.pending.push(pending),
-                Ok(Some(hello)) => came.extend(self.answer(&hello, pending)),
+                Ok(Some(process)) => came.push((process, pending.stream)),
                 Err(why) => self.say(pending.from, &why),
             }
         }
         came
     }
 
-    fn answer(&mut self, hello: &Hello, mut pending: Pending) -> Option<(usize, TcpStream)> {
+    /// The position of a process that may come in; `None` while it has not said all.
+    fn hear(&self, pending: &mut Pending) -> Result<Option<usize>, String> {
+        match pending.asked.take() {
+            None => match pending.message()? {
+                Some(hello) => self.greet(hello, pending),
+                None => Ok(None),
+            },
+            Some((hello, nonce)) => match pending.message::<Proved>()? {
+                Some(Proved { proof }) => self.judge(&hello, &nonce, &proof, pending),
+                None => {
+                    pending.asked = Some((hello, nonce));
+                    Ok(None)
+                }
+            },
+        }
+    }
+
+    /// Answers a hello.
+    fn greet(&self, hello: Hello, pending: &mut Pending) -> Result<Option<usize>, String> {
         let expected = self.hello.process + 1..self.processes;
         let differs = differing(&self.hello.job, &hello.job);
-        let refusal = if !differs.is_empty() {
-            Some(format!("it has another {}", differs.join(", ")))
-        } else if !expected.contains(&hello.process) {
-            Some(format!(
-                "it has `cluster.process` {}, which does not connect here",
-                hello.process
-            ))
-        } else {
-            None
-        };
-        let answer = refusal.clone().map_or(Answer::Welcome, Answer::Refused);
-        let answered = send(&mut pending.stream, &answer);
-        match (refusal, answered) {
-            (None, Ok(())) => Some((hello.process, pending.stream)),
-            (None, Err(_)) => None,
-            (Some(why), _) => {
-                self.say(pending.from, &format!("a process of another job: {why}"));
-                None
-            }
+        if !differs.is_empty() {
+            return pending.refuse(format!("it has another {}", differs.join(", ")));
         }
+        if !expected.contains(&hello.process) {
+            let process = hello.process;
+            return pending.refuse(format!(
+                "it has `cluster.process` {process}, which does not connect here"
+            ));
+        }
+        let Some(key) = &self.key else {
+            pending.send(&Answer::Welcome)?;
+            return Ok(Some(hello.process));
+        };
+        let nonce = nonce().map_err(|error| error.to_string())?;
+        let proof = key.prove(Side::Listens, &hello, &nonce);
+        pending.send(&Answer::Prove {
+            nonce: nonce.clone(),
+            proof,
+        })?;
+        pending.asked = Some((hello, nonce));
+        Ok(None)
+    }
+
+    /// Answers a proof.
+    fn judge(&self, hello: &Hello, nonce: &str, proof: &str, pending: &mut Pending) -> Result<Option<usize>, String> {
+        let knows = |key: &Arc<Key>| key.is_proof(Side::Connects, hello, nonce, proof);
+        if !self.key.as_ref().is_some_and(knows) {
+            return pending.refuse(OTHER_SECRET.to_owned());
+        }
+        pending.send(&Answer::Welcome)?;
+        Ok(Some(hello.process))
     }
 
     /// There may be many.
@@ -242,8 +338,19 @@ impl Door {
 }
 
 impl Pending {
-    /// Its hello, once it is there.
-    fn hello(&mut self) -> Result<Option<Hello>, String> {
+    fn send(&mut self, answer: &Answer) -> Result<(), String> {
+        send(&mut self.stream, answer).map_err(|error| error.to_string())
+    }
+
+    /// Tells it why it may not come in, as far as it listens.
+    fn refuse(&mut self, why: String) -> Result<Option<usize>, String> {
+        let said = format!("a process of another job: {why}");
+        let _ = self.send(&Answer::Refused(why));
+        Err(said)
+    }
+
+    /// The next that it says, once it is there.
+    fn message<T: DeserializeOwned>(&mut self) -> Result<Option<T>, String> {
         loop {
             let wanted = match self.read.get(..HEAD) {
                 Some(head) => HEAD + length(head)?,
@@ -253,8 +360,9 @@ impl Pending {
                 None => HEAD,
             };
             if self.read.len() == wanted && wanted > HEAD {
-                let hello = serde_json::from_slice(&self.read[HEAD..]);
-                return hello.map(Some).map_err(|_| "its hello cannot be read".to_owned());
+                let message = serde_json::from_slice(&self.read[HEAD..]);
+                self.read.clear();
+                return message.map(Some).map_err(|_| "what it says cannot be read".to_owned());
             }
             // No byte more: what follows is timely's.
             let mut piece = vec![0; wanted - self.read.len()];
@@ -307,6 +415,7 @@ type Called = Result<TcpStream, String>;
 struct Callers {
     hosts: Vec<String>,
     hello: Hello,
+    key: Option<Arc<Key>>,
     sender: Sender<(usize, Called)>,
     receiver: Receiver<(usize, Called)>,
     /// Set when nobody waits for them any more.
@@ -314,11 +423,12 @@ struct Callers {
 }
 
 impl Callers {
-    fn new(hosts: &[String], hello: Hello) -> Self {
+    fn new(hosts: &[String], hello: Hello, key: Option<Arc<Key>>) -> Self {
         let (sender, receiver) = channel();
         let this = Self {
             hosts: hosts.to_vec(),
             hello,
+            key,
             sender,
             receiver,
             over: Arc::default(),
@@ -332,13 +442,15 @@ impl Callers {
         if peer >= self.hello.process {
             return;
         }
-        let (host, hello) = (self.hosts[peer].clone(), self.hello.clone());
+        let (host, hello, key) = (self.hosts[peer].clone(), self.hello.clone(), self.key.clone());
         let (sender, over) = (self.sender.clone(), Arc::clone(&self.over));
         std::thread::spawn(move || {
             while !over.load(Ordering::Acquire) {
-                match call_once(&host, &hello) {
+                match call_once(&host, &hello, key.as_deref()) {
                     Ok((stream, Answer::Welcome)) => return drop(sender.send((peer, Ok(stream)))),
                     Ok((_, Answer::Refused(why))) => return drop(sender.send((peer, Err(why)))),
+                    // It asked for the secret once more: no process of ours does.
+                    Ok((_, Answer::Prove { .. })) => tracing::debug!(host, "something else is there"),
                     // It is not there yet, or something else is.
                     Err(error) => tracing::debug!(%error, host, "not connected yet"),
                 }
@@ -364,27 +476,49 @@ impl Callers {
 }
 
 /// One attempt.
-fn call_once(host: &str, hello: &Hello) -> io::Result<(TcpStream, Answer)> {
+fn call_once(host: &str, hello: &Hello, key: Option<&Key>) -> io::Result<(TcpStream, Answer)> {
     let addresses = host.to_socket_addrs()?;
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
         match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => return ask(stream, hello),
+            Ok(stream) => return ask(stream, hello.clone(), key),
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
-fn ask(mut stream: TcpStream, hello: &Hello) -> io::Result<(TcpStream, Answer)> {
+fn ask(mut stream: TcpStream, mut hello: Hello, key: Option<&Key>) -> io::Result<(TcpStream, Answer)> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    send(&mut stream, hello)?;
+    if key.is_some() {
+        hello.nonce = nonce().map_err(io::Error::other)?;
+    }
+    send(&mut stream, &hello)?;
+    let refused = |why: &str| Answer::Refused(why.to_owned());
+    let answer = match (receive::<Answer>(&mut stream)?, key) {
+        (Answer::Prove { nonce, proof }, Some(key)) => {
+            if key.is_proof(Side::Listens, &hello, &nonce, &proof) {
+                let proof = key.prove(Side::Connects, &hello, &nonce);
+                send(&mut stream, &Proved { proof })?;
+                receive(&mut stream)?
+            } else {
+                refused(OTHER_SECRET)
+            }
+        }
+        (Answer::Prove { .. }, None) => refused("it wants `cluster.secret`, which this one does not have"),
+        (Answer::Welcome, Some(_)) => refused("it does not prove that it knows `cluster.secret`"),
+        (answer @ (Answer::Welcome | Answer::Refused(_)), _) => answer,
+    };
+    Ok((stream, answer))
+}
+
+fn receive<T: DeserializeOwned>(stream: &mut TcpStream) -> io::Result<T> {
     let mut head = [0; HEAD];
     stream.read_exact(&mut head)?;
     let mut json = vec![0; length(&head).map_err(io::Error::other)?];
     stream.read_exact(&mut json)?;
-    Ok((stream, serde_json::from_slice(&json)?))
+    Ok(serde_json::from_slice(&json)?)
 }
 
 impl Drop for Callers {
@@ -394,138 +528,4 @@ impl Drop for Callers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hosts(count: usize) -> Vec<String> {
-        let free: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        free.iter()
-            .map(|listener| listener.local_addr().unwrap().to_string())
-            .collect()
-    }
-
-    fn job(prefix: &str) -> Job {
-        Job::from([
-            ("topics.prefix".to_owned(), prefix.to_owned()),
-            ("version".to_owned(), "1".to_owned()),
-        ])
-    }
-
-    /// Connects as soon as somebody listens.
-    fn stranger(host: &str) -> TcpStream {
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
-            match TcpStream::connect(host) {
-                Ok(stream) => return stream,
-                Err(error) => assert!(Instant::now() < until, "{error}"),
-            }
-            std::thread::yield_now();
-        }
-    }
-
-    type Joined = std::thread::JoinHandle<Result<Option<Vec<Option<TcpStream>>>>>;
-
-    fn join(hosts: &[String], process: usize, job: Job, stop: &Arc<AtomicBool>) -> Joined {
-        let (hosts, stop) = (hosts.to_vec(), Arc::clone(stop));
-        std::thread::spawn(move || connect(&hosts, process, &job, &stop))
-    }
-
-    #[test]
-    fn strangers_of_every_kind_end_nothing_and_the_peers_find_each_other() {
-        let (hosts, stop) = (hosts(3), Arc::default());
-        let first = join(&hosts, 0, job("a."), &stop);
-        let mut kept = Vec::new();
-        let foreign = |process, job: Job| {
-            let mut bytes = Vec::new();
-            let json = serde_json::to_vec(&Hello { process, job }).unwrap();
-            bytes.extend_from_slice(MAGIC);
-            bytes.extend_from_slice(&(json.len() as u32).to_be_bytes());
-            bytes.extend_from_slice(&json);
-            bytes
-        };
-        let half = foreign(1, job("a."));
-        let sayings: [&[u8]; 9] = [
-            b"",
-            b"GET / HTTP/1.1\r\n\r\n",
-            &1u64.to_be_bytes(),
-            b"riskflow",
-            b"riskflow\xff\xff\xff\xff",
-            b"riskflow\0\0\0\x02{}",
-            &half[..half.len() - 1],
-            &foreign(7, job("a.")),
-            &foreign(1, job("b.")),
-        ];
-        for saying in sayings {
-            let mut stream = stranger(&hosts[0]);
-            let _ = stream.write_all(saying);
-            kept.push(stream);
-        }
-        // More than may be pending at once.
-        kept.extend((0..100).map(|_| stranger(&hosts[0])));
-        let others = [1, 2].map(|process| join(&hosts, process, job("a."), &stop));
-        let mut all: Vec<Vec<Option<TcpStream>>> = vec![first.join().unwrap().unwrap().unwrap()];
-        all.extend(others.map(|other| other.join().unwrap().unwrap().unwrap()));
-        for (process, sockets) in all.iter_mut().enumerate() {
-            let there: Vec<bool> = sockets.iter().map(Option::is_some).collect();
-            assert_eq!(there, (0..3).map(|peer| peer != process).collect::<Vec<_>>());
-            for socket in sockets.iter_mut().flatten() {
-                socket.write_all(&[process as u8]).unwrap();
-            }
-        }
-        // What is sent next arrives, and from the right one.
-        for (process, sockets) in all.iter_mut().enumerate() {
-            for (peer, socket) in sockets.iter_mut().enumerate() {
-                let Some(socket) = socket else { continue };
-                let mut byte = [0];
-                socket.read_exact(&mut byte).unwrap();
-                assert_eq!(usize::from(byte[0]), peer, "at {process}");
-            }
-        }
-        assert!(TcpStream::connect(&hosts[0]).is_err(), "nobody listens any more");
-    }
-
-    #[test]
-    fn a_process_of_another_job_is_refused_by_name_and_the_first_waits_on() {
-        let (hosts, stop) = (hosts(2), Arc::default());
-        let first = join(&hosts, 0, job("a."), &stop);
-        let error = join(&hosts, 1, job("b."), &stop)
-            .join()
-            .unwrap()
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("process 0 of the cluster") && error.contains("another `topics.prefix`"),
-            "{error}"
-        );
-        let second = join(&hosts, 1, job("a."), &stop);
-        // Held: one that is gone again is waited for.
-        let (first, second) = (first.join().unwrap().unwrap(), second.join().unwrap().unwrap());
-        assert!(first.is_some() && second.is_some());
-    }
-
-    #[test]
-    fn one_that_goes_away_before_the_cluster_is_complete_may_come_again() {
-        let (hosts, stop, gone) = (hosts(3), Arc::default(), Arc::new(AtomicBool::new(true)));
-        let first = join(&hosts, 0, job("a."), &stop);
-        // It gets its welcome, and leaves: asked to stop, since the third is not there.
-        let mut stream = stranger(&hosts[0]);
-        send(
-            &mut stream,
-            &Hello {
-                process: 1,
-                job: job("a."),
-            },
-        )
-        .unwrap();
-        let mut head = [0; HEAD];
-        stream.read_exact(&mut head).unwrap();
-        drop(stream);
-        assert!(join(&hosts, 1, job("a."), &gone).join().unwrap().unwrap().is_none());
-        let others = [2, 1].map(|process| join(&hosts, process, job("a."), &stop));
-        let sockets = first.join().unwrap().unwrap().unwrap();
-        // All are held until all are there.
-        let others = others.map(|other| other.join().unwrap().unwrap());
-        assert!(others.iter().all(Option::is_some));
-        assert_eq!(sockets.iter().flatten().count(), 2);
-    }
-}
+mod tests;

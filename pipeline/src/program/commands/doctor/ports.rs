@@ -18,15 +18,23 @@ pub fn ports(settings: &Settings, findings: &mut Findings) {
     }
     for (number, host) in hosts.iter().enumerate() {
         if number == process {
-            listen(
-                "port of the cluster",
-                &format!("cluster.hosts[{number}]"),
-                host,
-                findings,
-            );
+            let (field, address) = match settings.cluster.listen {
+                Some(address) => ("cluster.listen".to_owned(), address.to_string()),
+                None => (format!("cluster.hosts[{number}]"), host.clone()),
+            };
+            listen("port of the cluster", &field, &address, findings);
         } else {
             named(number, host, findings);
         }
+    }
+    const SECRET: &str = "secret of the cluster";
+    match settings.cluster.secret {
+        Some(_) => findings.ok(SECRET, "there is one"),
+        None => findings.warn(
+            SECRET,
+            "there is none: nothing but the network keeps others from the ports between the processes",
+            "give all processes the same `cluster.secret`, and see that only they reach these ports",
+        ),
     }
 }
 
@@ -89,6 +97,6 @@ mod tests {
         let mut findings = Findings::default();
         ports(&settings, &mut findings);
         let states: Vec<State> = findings.iter().map(|finding| finding.state).collect();
-        assert_eq!(states, [State::Ok, State::Ok, State::Warn]);
+        assert_eq!(states, [State::Ok, State::Ok, State::Warn, State::Warn]);
     }
 }
