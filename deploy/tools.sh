@@ -2,7 +2,7 @@
 # Validators for deploy/, each from the registry of its language, into target/tools. Nothing of them is part of riskflow.
 #
 #   tools.sh install [NAME…]    all, or: helm (Go, a build of minutes), python (schemas of Kubernetes, compose files), node (schemas of
-#                               the Prometheus operator, readers of AsyncAPI and OpenAPI)
+#                               the Prometheus operator, readers of AsyncAPI and OpenAPI), cloudevents (their SDK in Python)
 #   tools.sh path               the folder of the programs
 #
 # Exit status: 0 done; 1 failed; 2 wrong usage; 3 a tool is missing.
@@ -23,6 +23,12 @@ install_python() {
     python3 -m venv "$tools/python"
     "$tools/python/bin/pip" install --quiet kubernetes-validate==1.37.0 compose-spec==0.2.1 PyYAML==6.0.4
 }
+install_cloudevents() {
+    [[ ! -d $(echo "$tools"/cloudevents/lib/python*/site-packages/cloudevents/core) ]] || return 0
+    needs python3 "Debian: apt-get install python3-venv"
+    python3 -m venv "$tools/cloudevents"
+    "$tools/cloudevents/bin/pip" install --quiet cloudevents==2.2.0
+}
 install_node() {
     [[ ! -d $tools/node/node_modules/@asyncapi ]] || return 0
     needs npm "Debian: apt-get install npm"
@@ -35,10 +41,10 @@ case ${1:-} in
     path) echo "$tools/bin" ;;
     install)
         shift
-        (($# > 0)) || set -- helm python node
+        (($# > 0)) || set -- helm python node cloudevents
         for name; do
             case $name in
-                helm | python | node) "install_$name" ;;
+                helm | python | node | cloudevents) "install_$name" ;;
                 *) usage >&2; exit 2 ;;
             esac
         done

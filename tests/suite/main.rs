@@ -16,6 +16,7 @@ mod cases;
 mod chaos;
 mod check;
 mod clock;
+mod cloud_events;
 mod cluster;
 mod consumers;
 mod contracts;
