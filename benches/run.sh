@@ -25,6 +25,9 @@ run="benches/runs/$(date -u +%Y-%m-%d).md"
     if [[ -n ${RISKFLOW_TEST_KAFKA:-} ]]; then
         printf '\n## Exactly once on Kafka\n\n'
         target/release/guarantee --kafka "$RISKFLOW_TEST_KAFKA"
+        printf '\n## A cluster loses a process\n\n'
+        # It says itself whether the target is met.
+        target/release/cluster --kafka "$RISKFLOW_TEST_KAFKA" || true
         for guarantee in at_least_once exactly_once; do
             printf '\n'
             target/release/latency --kafka "$RISKFLOW_TEST_KAFKA" --guarantee "$guarantee" --rate 10000 --datastreams 20000

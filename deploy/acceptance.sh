@@ -4,7 +4,8 @@
 #
 #   acceptance.sh [--program FILE] [--only NAME]… [--list]
 #
-# NAME is a folder of deploy/ with a test.sh, or `chaos` (RISKFLOW_CRASHES of the job and of the broker, 200). Without --program a release
+# NAME is a folder of deploy/ with a test.sh, or `chaos` (RISKFLOW_CRASHES of the job and of the broker, 200). `cluster` measures how long
+# two processes are away when one is killed. Without --program a release
 # build comes first. Installs what it lacks: Debian packages (deploy/setup.sh acceptance), and validators into target/tools.
 #
 # Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.

@@ -3,13 +3,13 @@
 //!
 //! Unfair to both: the broker shares the machine's cores. In turns, so that a slow minute of the machine meets both.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Parser;
+use riskflow_benches::broker::{keyed, produce};
 use riskflow_benches::load;
 use riskflow_benches::measure::{Cost, machine, programs, run};
 
@@ -83,17 +83,6 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Puts before each line the identifier that its record is keyed by: compacted topics take no record without.
-fn keyed(folder: &Path, topic: &str) -> Result<()> {
-    let mut out = BufWriter::new(File::create(folder.join(format!("{topic}.keyed")))?);
-    for line in BufReader::new(File::open(folder.join(format!("{topic}.ndjson")))?).lines() {
-        let line = line?;
-        let id = line.split('"').nth(3).context("an identifier")?;
-        writeln!(out, "{id}\t{line}")?;
-    }
-    Ok(out.flush()?)
-}
-
 fn once(arguments: &Arguments, prefix: &str, guarantee: &str) -> Result<Cost> {
     let programs = programs()?;
     let command = |verb: &str| {
@@ -114,14 +103,7 @@ fn once(arguments: &Arguments, prefix: &str, guarantee: &str) -> Result<Cost> {
     };
     ensure!(command("topics").arg("--create").status()?.success(), "no topics");
     for topic in TOPICS {
-        let mut kcat = Command::new("kcat");
-        kcat.args(["-P", "-b", &arguments.kafka, "-t", &format!("{prefix}{topic}")]);
-        kcat.args(["-K", "\t", "-l"])
-            .arg(arguments.folder.join(format!("{topic}.keyed")));
-        ensure!(
-            kcat.status().context("could not start kcat")?.success(),
-            "kcat could not write"
-        );
+        produce(&arguments.kafka, prefix, &arguments.folder, topic)?;
     }
     run(&mut command("run"))
 }
