@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests of the manifests for kustomize without a cluster: that they are what the chart gives, are valid, and what the program says of the
 # variables and the configuration that each pod would get. Then two pods of the chart as they would be: the files of the image, read only,
-# each with an address of its own, found by name; one is killed, and both come back.
+# each with an address of its own, found by name; one is killed, and both come back; so do they when the network between them was cut.
 #
 #   test.sh [--program FILE]
 #
@@ -159,6 +159,29 @@ else
     sleep 1
     start 0
     it "started again, one a second later: both live" all_live
+    # Without a packet to either: neither is told that the other is gone.
+    nsenter --target "${holders[0]}" --net ip link set eth0 down
+    both_end() {
+        local until=$((SECONDS + 90)) index
+        for index in 0 1; do
+            while kill -0 "${processes[$index]}" 2>/dev/null; do
+                ((SECONDS < until)) || { echo "process $index goes on"; return 1; }
+                sleep 0.1
+            done
+        done
+    }
+    it "the network between them is cut: both end" both_end
+    statuses=''
+    for index in 0 1; do
+        status=0
+        wait "${processes[$index]}" || status=$?
+        statuses+="$status "
+    done
+    it "with exit code 1" test "$statuses" = "1 1 "
+    nsenter --target "${holders[0]}" --net ip link set eth0 up
+    start 0
+    start 1
+    it "the network is back: both live" all_live
     kill -TERM "${processes[0]}"
     statuses=''
     for index in 0 1; do

@@ -28,6 +28,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use riskflow_config::ClusterSettings;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use socket2::{SockRef, TcpKeepalive};
 
 use super::proof::{Key, Side, nonce};
 
@@ -46,6 +47,9 @@ const LOOK: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_millis(250);
 /// How often it is said what is waited for, and what strangers do.
 const SAY: Duration = Duration::from_secs(10);
+
+/// A connection whose other side has acknowledged nothing for so long is lost. Kafka takes as long to give up on a transaction.
+const LOST: Duration = Duration::from_secs(30);
 
 /// What all processes of a job have in common: names of settings and their values.
 pub type Job = BTreeMap<String, String>;
@@ -209,11 +213,21 @@ impl Meeting {
                 .set_nonblocking(false)
                 .and_then(|()| stream.set_read_timeout(None))
                 .and_then(|()| stream.set_write_timeout(None))
-                .and_then(|()| stream.set_nodelay(true));
+                .and_then(|()| stream.set_nodelay(true))
+                .and_then(|()| notices_loss(stream));
             set.context("could not set up a connection of the cluster")?;
         }
         Ok(self.peers)
     }
+}
+
+/// Has the system break a connection whose other side does not answer any more, as where the network between them is cut: timely waits
+/// for what comes, and would wait for ever.
+fn notices_loss(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(LOST))?;
+    let probes = TcpKeepalive::new().with_time(LOST / 3).with_interval(LOST / 6);
+    socket.set_tcp_keepalive(&probes)
 }
 
 /// Whether the other side has closed it. Nothing is taken from it.

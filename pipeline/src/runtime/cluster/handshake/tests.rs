@@ -204,6 +204,12 @@ fn who_does_not_know_the_secret_does_not_join_whatever_it_says() {
         first.join().unwrap().unwrap().unwrap(),
         second.join().unwrap().unwrap().unwrap(),
     );
+    // It is noticed where one of them is cut off.
+    for socket in [&first[1], &second[0]] {
+        let socket = SockRef::from(socket.as_ref().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(LOST));
+        assert!(socket.keepalive().unwrap());
+    }
     // What is sent next arrives.
     first[1].as_mut().unwrap().write_all(b"x").unwrap();
     let mut byte = [0];
