@@ -377,6 +377,58 @@ fn links_lead_to_a_file_and_a_heading() {
     assert!(count >= 40, "only {count} links");
 }
 
+/// A table of what fails says which test shows it: such a test must be there, and so must the alerts and metrics that it names.
+#[test]
+fn failure_modes_name_tests_alerts_and_metrics_that_are_there() {
+    let text = std::fs::read_to_string(root().join("docs/failure-modes.md")).unwrap();
+    let (code, rest) = inline_code(&text);
+    let mut tests = Vec::new();
+    for folder in ["tests/suite", "connectors/src", "pipeline/src"] {
+        sources(&root().join(folder), &mut tests);
+    }
+    let tests: Vec<String> = tests
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let is_test = |name: &str| {
+        let begins = format!("fn {name}(");
+        tests.iter().any(|source| source.contains(&begins))
+    };
+    let metrics = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let words = |text: &str| {
+        text.chars()
+            .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+    };
+    let (mut problems, mut count) = (Vec::new(), 0);
+    for name in code {
+        if let Some(metric) = name.split('{').next().filter(|name| name.starts_with("riskflow_")) {
+            if !metrics.contains(&format!("`{metric}`")) {
+                problems.push(format!("there is no metric `{metric}`"));
+            }
+        } else if words(name) && name.matches('_').count() >= 4 {
+            // Names of tests are sentences; those of settings are shorter.
+            count += 1;
+            if !is_test(name) {
+                problems.push(format!("there is no test `{name}`"));
+            }
+        } else if name.ends_with(".sh") || name.ends_with(".yml") {
+            let there = root().join(name).exists();
+            if !there {
+                problems.push(format!("there is no `{name}`"));
+            }
+        }
+    }
+    let rules = std::fs::read_to_string(root().join("deploy/prometheus/riskflow.rules.yml")).unwrap();
+    let alerts = rest.split(|letter: char| !letter.is_ascii_alphanumeric());
+    for alert in alerts.filter(|word| word.len() > "Riskflow".len() && word.starts_with("Riskflow")) {
+        if !rules.contains(&format!("alert: {alert}\n")) {
+            problems.push(format!("there is no alert {alert}"));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(count >= 40, "only {count} tests are named");
+}
+
 /// All files with one of these endings below a folder.
 fn files(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
