@@ -9,6 +9,7 @@ mod actions;
 mod backtests;
 mod bad_input;
 mod batch_equals_stream;
+mod behind_tokens;
 mod boundaries;
 mod browser;
 mod capabilities;

@@ -209,7 +209,13 @@ fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<
     let server = server.context("could not serve HTTP")?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     handles.served.get_or_init(|| format!("{scheme}://{}", server.address));
-    tracing::info!(address = %server.address, tls = http.tls.is_some(), actions = http.actions.is_some(), "serving HTTP");
+    tracing::info!(
+        address = %server.address,
+        tls = http.tls.is_some(),
+        actions = http.actions.is_some(),
+        tokens_to_read = http.reading.is_some(),
+        "serving HTTP"
+    );
     Ok(server)
 }
 

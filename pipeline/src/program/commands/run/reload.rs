@@ -178,6 +178,7 @@ fn is_at_once(field: &str, started: Option<&HttpSettings>, next: Option<&HttpSet
         "http.hosts" | "http.max_connections" => true,
         "http.tls.certificate" | "http.tls.key" => started.tls.is_some() && next.tls.is_some(),
         "http.actions.tokens" => started.actions.is_some() && next.actions.is_some(),
+        "http.reading.tokens" | "http.reading.metrics" => started.reading.is_some() && next.reading.is_some(),
         _ => false,
     }
 }
@@ -237,6 +238,18 @@ mod tests {
     }
 
     #[test]
+    fn who_reads_changes_at_once_only_where_reading_needed_and_needs_a_token() {
+        let on = |hash: &str| {
+            let token = format!("{{ name = \"a\", sha256 = \"{}\" }}", hash.repeat(64));
+            format!("[http.reading]\nenabled = true\ntokens = [{token}]")
+        };
+        let tokens = names(&["http.reading.tokens"]);
+        assert_eq!(of(&on("a"), &on("a"), &on("b")), (tokens, names(&[])));
+        let both = names(&["http.reading.enabled", "http.reading.tokens"]);
+        assert_eq!(of(&on("a"), &on("a"), ""), (names(&[]), both));
+    }
+
+    #[test]
     fn where_the_command_line_says_what_is_logged_the_configuration_does_not() {
         let (before, next) = (load(""), load("[log]\nfilter = \"debug\""));
         let told = changes(&before, &before, &next, false);
@@ -260,6 +273,10 @@ mod tests {
                 key: "k".into(),
             }),
             actions: Some(riskflow_config::ActionSettings { tokens: Vec::new() }),
+            reading: Some(riskflow_config::ReadingSettings {
+                tokens: Vec::new(),
+                metrics: false,
+            }),
             ..http
         };
         let fields = [
@@ -268,12 +285,14 @@ mod tests {
             "http.tls.certificate",
             "http.tls.key",
             "http.actions.tokens",
+            "http.reading.tokens",
+            "http.reading.metrics",
         ];
         for field in fields {
             assert!(is_at_once(field, Some(&http), Some(&http)), "{field}");
             assert!(!is_at_once(field, None, Some(&http)), "{field}");
         }
         // Certificate and key have one mark, and `log.filter` has one.
-        assert_eq!(marked, 5);
+        assert_eq!(marked, 7);
     }
 }
