@@ -66,6 +66,8 @@ pub struct Settings {
     pub http: Option<HttpSettings>,
     /// What is logged.
     pub log: LogSettings,
+    /// Whether a running job reads its configuration again when a file of it changed.
+    pub watch: bool,
     /// Topics that are read from these files in place of the input; rows of tables belong to the first epoch.
     pub instead: Vec<FileInput>,
     /// What a replay does otherwise.

@@ -38,6 +38,7 @@ mod quiet;
 mod reading;
 mod recovery;
 mod releases;
+mod reloading;
 mod replaying;
 mod restart;
 mod rule_tests;
