@@ -28,6 +28,7 @@ mod files;
 mod first_hour;
 mod full;
 mod golden;
+mod hostile;
 mod kafka;
 mod limits;
 mod listening;
