@@ -35,7 +35,7 @@
 //! **Times.** `epoch` is the last that changed any row; `now` is the pipeline's time: all up to it is in the tables. Where nothing happens
 //! `epoch` stands still and `now` goes on; where `now` stands still, too, the job does not get on.
 //!
-//! Reading needs no token unless `[http.reading]` says so ([`access`]): it listens on loopback unless configured otherwise. With `[http.tls]`
+//! Reading needs no token unless `[http.reading]` says so (`access`): it listens on loopback unless configured otherwise. With `[http.tls]`
 //! it is HTTPS only.
 //! Requests by another host name than those it is known by are refused (421, `http.hosts`). A list is encoded once for all who ask for the
 //! same at a time (`pages`); connections are bounded in number and time (`connections`). In a cluster process 0 has the

@@ -25,7 +25,7 @@ const READY: &str = "/readyz";
 pub fn health(arguments: &HealthArguments) -> Result<ExitCode> {
     let place = place(arguments)?;
     let url = place.url(READY);
-    let told = match ask(place).with_context(|| format!("{url} does not say how it is")) {
+    let told = match ask(place) {
         Ok(told) => told,
         Err(error) if arguments.json => {
             let reason = format!("{error:#}");
@@ -76,8 +76,10 @@ fn served(http: &HttpSettings) -> Result<Place, Usage> {
 
 /// Nothing secret is sent, and what comes back is believed for what it is.
 fn ask(place: Place) -> Result<Told> {
+    let url = place.url(READY);
     let client = Client::new(place, None, Trust::Anybody, PATIENCE)?;
-    read(&client.send(Method::GET, READY)?)
+    let answer = client.send(Method::GET, READY)?;
+    read(&answer).with_context(|| format!("{url} does not say how it is"))
 }
 
 /// What an answer says.

@@ -7,7 +7,7 @@
 //!
 //! `within`, `domain` and `rule` narrow as in the list of warnings; `least` goes by the higher of the levels before and after.
 //!
-//! Where [reading needs a token](super::access) a listener is told of its region only, and no more once the token is not known any more.
+//! Where reading needs a token (`access`) a listener is told of its region only, and no more once the token is not known any more.
 //!
 //! Nobody who listens holds up anything: a listener takes the next piece when it has read the one before, and who is too slow gets
 //! `resync`. There are at most half as many listeners as connections, and 256; more get 503. A listener that reads nothing is cut off as

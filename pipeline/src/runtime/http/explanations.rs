@@ -7,7 +7,7 @@
 //! |---|---|
 //! | 200 | it is found |
 //! | 400 | a time that is none, or yet to come; a parameter that there is not |
-//! | 401, 403 | where [reading needs a token](super::access): none that is known; it lies elsewhere |
+//! | 401, 403 | where reading needs a token (`access`): none that is known; it lies elsewhere |
 //! | 404 | there is no such asset or rule by then, or nothing was told of such a warning; this server explains nothing |
 //! | 422 | it rests on more records than may be held beside a job |
 //! | 503 | others are explained, it takes too long, or topics cannot be read: try again, or ask `riskflow explain` |
