@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::actions::{CITY, Desk, Got, TOWN, curl, tables};
+use crate::chaos::Feed;
+use crate::kafka::riskflow;
 use crate::listening::{Listener, delta, epoch, tell};
+use crate::supervised::{Reloading, Token};
 
 /// Sees everything.
 const ALL: &str = "secret of all";
@@ -247,6 +250,46 @@ fn a_listener_hears_of_its_region_and_no_more_once_its_token_is_gone() {
     assert_eq!(two(&mut all), both("other", "here"));
     assert_eq!(id(&mut town), "here");
     assert_eq!(status(&desk, COUNTY, "/"), 401);
+}
+
+/// The real program, from its configuration on.
+#[test]
+fn a_job_asks_whoever_reads_and_who_may_changes_by_sighup() {
+    let world = Reloading::new();
+    Feed::new(36).begin(&world.place);
+    let acts = Token("acts");
+    let reader = |secret: &str| {
+        let hash: String = Sha256::digest(secret)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("http.reading.tokens=[{{ name = \"map\", sha256 = \"{hash}\" }}]")
+    };
+    let put = |secret: &str| world.put(&acts, &["http.reading.enabled=true", &reader(secret)]);
+    let job = world.start(&put("old"));
+    let asked = |secret: &str| {
+        let bearer = format!("Authorization: Bearer {secret}");
+        let url = format!("http://{}/api/v1/warnings", world.listens);
+        curl(&url, &["-H", &bearer]).unwrap().status
+    };
+    let all = ["old", "new", "acts"];
+    assert_eq!(all.map(&asked), [200, 401, 200]);
+    let url = format!("http://{}", world.listens);
+    let health = Command::new(riskflow())
+        .args(["health", "--url", &url])
+        .output()
+        .unwrap();
+    assert!(health.status.success(), "{health:?}");
+    put("new");
+    world.reload(&job);
+    assert_eq!(all.map(&asked), [401, 200, 200]);
+    assert_eq!(world.counts(), [1.0, 0.0, 0.0, 0.0]);
+    // That reading needs no token any more waits for a restart.
+    world.put(&acts, &[]);
+    world.reload(&job);
+    assert_eq!(all.map(&asked), [401, 200, 200]);
+    assert_eq!(world.counts(), [2.0, 0.0, 0.0, 1.0]);
+    job.stop();
 }
 
 /// The example that listens over HTTP, in Python without more.
