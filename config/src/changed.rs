@@ -33,6 +33,15 @@ pub fn changed(
     {
         fields.insert("http.actions.tokens".to_owned());
     }
+    let readers = |settings: &Settings| {
+        let reading = settings.http.as_ref()?.reading.as_ref()?;
+        Some(reading.tokens.clone())
+    };
+    if let (Some(was), Some(is)) = (readers(was), readers(is))
+        && was != is
+    {
+        fields.insert("http.reading.tokens".to_owned());
+    }
     fields
 }
 

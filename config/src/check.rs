@@ -72,6 +72,7 @@ impl WrittenSettings {
             },
             http: check.http(&self.http, &input, self.input.clock),
             log: check.log(&self.log),
+            watch: self.reload.watch,
             input,
             instead: Vec::new(),
             replay: ReplaySettings::default(),

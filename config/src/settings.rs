@@ -66,6 +66,8 @@ pub struct Settings {
     pub http: Option<HttpSettings>,
     /// What is logged.
     pub log: LogSettings,
+    /// Whether a running job reads its configuration again when a file of it changed.
+    pub watch: bool,
     /// Topics that are read from these files in place of the input; rows of tables belong to the first epoch.
     pub instead: Vec<FileInput>,
     /// What a replay does otherwise.
@@ -496,6 +498,8 @@ pub struct HttpSettings {
     pub tls: Option<TlsSettings>,
     /// Who may write actions; `None`: nobody, as if there were no such path.
     pub actions: Option<ActionSettings>,
+    /// Who may read; `None`: whoever reaches it.
+    pub reading: Option<ReadingSettings>,
     /// Whether operators of the dataflow are watched, and `/debug/dataflow` tells of them.
     pub dataflow: bool,
 }
@@ -510,6 +514,7 @@ impl HttpSettings {
             max_connections: CONNECTIONS,
             tls: None,
             actions: None,
+            reading: None,
             dataflow: false,
         }
     }
@@ -536,6 +541,34 @@ pub struct TlsSettings {
 pub struct ActionSettings {
     /// The tokens; names and hashes differ.
     pub tokens: Vec<TokenSettings>,
+}
+
+/// Who may read over HTTP; whoever may write actions reads, too, within the region of its token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadingSettings {
+    /// The tokens; names and hashes differ, from each other and from those of actions.
+    pub tokens: Vec<ReaderSettings>,
+    /// Whether metrics need one, too.
+    pub metrics: bool,
+}
+
+/// A bearer token that only reads.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReaderSettings {
+    /// Whose it is.
+    pub name: String,
+    /// The hash of the token.
+    pub sha256: [u8; 32],
+    /// It sees what lies in this region and within; without one, everything.
+    pub region: Option<RegionCode>,
+}
+
+/// Without the hash.
+impl fmt::Debug for ReaderSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, region, .. } = self;
+        write!(f, "token `{name}` (reads {region:?})")
+    }
 }
 
 /// A bearer token, and what its holder may do.

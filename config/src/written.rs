@@ -16,6 +16,7 @@ mod log;
 mod pace;
 mod place;
 mod process;
+mod reload;
 
 pub use answer::{WrittenCuts, WrittenRisk, WrittenTime, WrittenUnknown, WrittenUnmatched};
 pub use case::WrittenCase;
@@ -24,6 +25,7 @@ pub use log::WrittenLog;
 pub use pace::{WrittenClock, WrittenCluster, WrittenEpoch, WrittenRecovery};
 pub use place::{Kind, WrittenCheckpoint, WrittenInput, WrittenKafka, WrittenOutput, WrittenTopics};
 pub use process::WrittenProcess;
+pub use reload::WrittenReload;
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +69,8 @@ pub struct WrittenSettings {
     pub http: WrittenHttp,
     /// What is logged.
     pub log: WrittenLog,
+    /// When a running job reads it again.
+    pub reload: WrittenReload,
 }
 
 /// Which parts of riskflow are on. One that is off needs no topics and costs nothing; its tables in the output become empty.
@@ -136,6 +140,7 @@ impl Default for WrittenSettings {
             recovery: WrittenRecovery::default(),
             http: WrittenHttp::default(),
             log: WrittenLog::default(),
+            reload: WrittenReload::default(),
         }
     }
 }

@@ -5,12 +5,15 @@ mod requests;
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use riskflow::runtime::http::{Server, Times, WayIn};
+use riskflow::runtime::http::{Explain, Server, Times, WayIn};
 use riskflow::runtime::job::Handles;
 use riskflow::runtime::views::Tables;
-use riskflow_config::{ActionSettings, Capabilities, HttpSettings, Input, TlsSettings, TokenSettings, TopicSettings};
+use riskflow_config::{
+    ActionSettings, Capabilities, HttpSettings, Input, ReadingSettings, TlsSettings, TokenSettings, TopicSettings,
+};
 use riskflow_connectors::log::LogWriter;
 use riskflow_connectors::{Append, open_append};
 use riskflow_model::output::{CaseState, WarningState};
@@ -21,8 +24,8 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 /// Tokens of the town 330902001 (which may not override), and of the whole city.
-const TOWN: &str = "town-secret";
-const CITY: &str = "city-secret";
+pub const TOWN: &str = "town-secret";
+pub const CITY: &str = "city-secret";
 
 /// The program, with these settings.
 fn riskflow(arguments: &[&str], sets: &[&str]) -> Output {
@@ -75,6 +78,14 @@ pub struct Desk {
     scheme: &'static str,
 }
 
+/// A log of actions, and what appends to it.
+fn way_in() -> (TempDir, Box<dyn Append>) {
+    let folder = tempfile::tempdir().unwrap();
+    drop(LogWriter::open(folder.path(), Topic::IN_ACTION.name(), 2).unwrap());
+    let way_in = open_append(&Input::Log(folder.path().to_owned()), &topics(), Topic::IN_ACTION).unwrap();
+    (folder, way_in)
+}
+
 fn topics() -> TopicSettings {
     TopicSettings {
         prefix: String::new(),
@@ -92,10 +103,37 @@ impl Desk {
     }
 
     pub fn taking(capabilities: &Capabilities) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        drop(LogWriter::open(folder.path(), Topic::IN_ACTION.name(), 2).unwrap());
-        let way_in = open_append(&Input::Log(folder.path().to_owned()), &topics(), Topic::IN_ACTION).unwrap();
+        let (folder, way_in) = way_in();
         Self::with_parts(capabilities, folder, Some(way_in), None)
+    }
+
+    /// Reading needs a token. Its explanations say what was asked.
+    pub fn behind_tokens(reading: ReadingSettings) -> Self {
+        let (folder, way_in) = way_in();
+        let settings = HttpSettings {
+            reading: Some(reading),
+            ..HttpSettings::at("127.0.0.1:0".parse().unwrap())
+        };
+        let explain: Explain = Arc::new(|question, _| Ok(json!({ "asked": format!("{question:?}") }).to_string()));
+        Self::serving(
+            &Capabilities::default(),
+            folder,
+            (Some(way_in), Some(explain)),
+            settings,
+        )
+    }
+
+    /// Other tokens that read, from now on.
+    pub fn read_by(&self, reading: ReadingSettings) {
+        let settings = HttpSettings {
+            reading: Some(reading),
+            ..HttpSettings::at(self.server.address)
+        };
+        let control = self.server.control();
+        let Ok(prepared) = control.prepare(&settings) else {
+            panic!("tokens can be changed")
+        };
+        control.apply(prepared);
     }
 
     /// Without `way_in` it takes no actions.
@@ -108,6 +146,19 @@ impl Desk {
         folder: TempDir,
         way_in: Option<Box<dyn Append>>,
         tls: Option<TlsSettings>,
+    ) -> Self {
+        let settings = HttpSettings {
+            tls,
+            ..HttpSettings::at("127.0.0.1:0".parse().unwrap())
+        };
+        Self::serving(capabilities, folder, (way_in, None), settings)
+    }
+
+    fn serving(
+        capabilities: &Capabilities,
+        folder: TempDir,
+        (way_in, explain): (Option<Box<dyn Append>>, Option<Explain>),
+        settings: HttpSettings,
     ) -> Self {
         let handles = Handles::new().unwrap();
         handles.views.store(&tables());
@@ -122,13 +173,12 @@ impl Desk {
             promote: name == "city",
             checkpoint: name == "city",
         };
-        let scheme = if tls.is_some() { "https" } else { "http" };
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
         let settings = HttpSettings {
-            tls,
             actions: way_in.is_some().then(|| ActionSettings {
                 tokens: vec![token("town", TOWN, "330902001"), token("city", CITY, "3309")],
             }),
-            ..HttpSettings::at("127.0.0.1:0".parse().unwrap())
+            ..settings
         };
         let times = Times {
             horizon: Duration(86_400_000),
@@ -139,7 +189,7 @@ impl Desk {
             rule_sets: None,
             times,
         });
-        let server = Server::start(&settings, capabilities, handles.clone(), way_in, None).unwrap();
+        let server = Server::start(&settings, capabilities, handles.clone(), way_in, explain).unwrap();
         Self {
             folder,
             handles,

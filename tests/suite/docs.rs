@@ -553,3 +553,33 @@ fn adding_a_capability_is_what_the_page_says() {
     }
     assert!(steps >= 3, "the page shows what a builder can");
 }
+
+/// Whatever is said to hold is shown by something that is there.
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let (root, page) = (root(), root().join("docs/threat-model.md"));
+    let text = std::fs::read_to_string(page).unwrap();
+    let mut sources = Vec::new();
+    for folder in ["model", "config", "connectors", "operators", "pipeline", "tests"] {
+        files(&root.join(folder), &[".rs"], &mut sources);
+    }
+    let sources: String = sources
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let mut shown = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let [_, comes, by] = cells[..] else {
+            panic!("a row has three cells: {row}")
+        };
+        let tests: Vec<&str> = by.split('`').skip(1).step_by(2).collect();
+        for test in &tests {
+            assert!(sources.contains(&format!("fn {test}(")), "there is no test `{test}`");
+        }
+        shown += tests.len();
+        let is_shown = !by.trim().is_empty() || comes.contains("**does not hold") || comes == "what comes of it";
+        assert!(is_shown, "what shows it? {row}");
+    }
+    assert!(shown > 40, "only {shown} tests are named");
+}

@@ -14,22 +14,25 @@ use serde_json::{Value, json};
 use crate::actions::{Desk, curl, tables};
 
 /// A connection with an answer on it.
-struct Listener(BufReader<TcpStream>);
+pub struct Listener(BufReader<TcpStream>);
 
 /// What was heard: kind, data, and the identifier, where it has one.
-type Heard = (String, Value, Option<String>);
+pub type Heard = (String, Value, Option<String>);
 
 impl Listener {
     /// Asks, and reads the head of the answer. By HTTP/1.0 its body is as it is, up to the end of the connection.
     fn open(desk: &Desk, query: &str, last: Option<Millis>) -> (u16, Self) {
+        let last = last.map(|last| format!("Last-Event-ID: {last}\r\n"));
+        Self::open_with(desk, query, &last.unwrap_or_default())
+    }
+
+    /// The same with these lines of the request's head.
+    pub fn open_with(desk: &Desk, query: &str, more: &str) -> (u16, Self) {
         let url = desk.url("");
         let (_, address) = url.split_once("://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let last = last
-            .map(|last| format!("Last-Event-ID: {last}\r\n"))
-            .unwrap_or_default();
-        let request = format!("GET /api/v1/events{query} HTTP/1.0\r\nHost: {address}\r\n{last}\r\n");
+        let request = format!("GET /api/v1/events{query} HTTP/1.0\r\nHost: {address}\r\n{more}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut this = Self(BufReader::new(stream));
         let status = this.line();
@@ -52,8 +55,14 @@ impl Listener {
         line.trim_end().to_owned()
     }
 
+    /// Waits until the server has ended it; events before that are passed over.
+    pub fn ends(mut self) {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).unwrap();
+    }
+
     /// The next event; what comes in quiet is passed over.
-    fn hear(&mut self) -> Heard {
+    pub fn hear(&mut self) -> Heard {
         let (mut id, mut kind, mut data) = (None, String::new(), None);
         loop {
             let line = self.line();
@@ -76,12 +85,12 @@ impl Listener {
     }
 }
 
-fn epoch(number: i64) -> Millis {
+pub fn epoch(number: i64) -> Millis {
     Millis(1_700_000_000_000 + number * 1_000)
 }
 
 /// Something happens to a warning.
-fn delta(id: &str, kind: &str, (from, to): (&str, &str), region: &str) -> OutputRow {
+pub fn delta(id: &str, kind: &str, (from, to): (&str, &str), region: &str) -> OutputRow {
     let mut explanation = serde_json::to_value(Explanation::nothing()).unwrap();
     explanation["region"] = region.into();
     let delta = json!({
@@ -95,7 +104,7 @@ fn raised(id: &str) -> OutputRow {
     delta(id, "raised", ("none", "red"), "330902001001")
 }
 
-fn tell(desk: &Desk, number: i64, deltas: &[OutputRow]) {
+pub fn tell(desk: &Desk, number: i64, deltas: &[OutputRow]) {
     let rows = deltas.iter().map(|row| (row.clone(), 1)).collect();
     let output = EpochOutput::new(epoch(number), rows);
     desk.handles.views.feed.tell(News::of(&output, &tables()));

@@ -17,7 +17,7 @@ use crate::chaos::{Feed, SETTINGS, free, verdict};
 use crate::kafka::riskflow;
 
 /// Asks again and again, until there is an answer.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + Duration::from_secs(120);
     loop {
         if let Some(found) = look() {
@@ -27,7 +27,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     let pid = child.id().to_string();
     assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
 }
@@ -50,13 +50,13 @@ fn condition(listens: SocketAddr) -> (Value, Option<i32>) {
 }
 
 /// A job, killed when it is dropped, and all that it wrote to standard error.
-struct Job {
-    child: Child,
+pub struct Job {
+    pub child: Child,
     log: Arc<Mutex<String>>,
 }
 
 impl Job {
-    fn start(configuration: &Path, notify: Option<&Path>) -> Self {
+    pub fn start(configuration: &Path, notify: Option<&Path>) -> Self {
         let mut command = Command::new(riskflow());
         command.arg("run").arg("--config").arg(configuration);
         command.env_remove("RISKFLOW_LOG").env_remove("NOTIFY_SOCKET");
@@ -75,12 +75,12 @@ impl Job {
         Self { child, log }
     }
 
-    fn says(&self, text: &str) -> Option<()> {
+    pub fn says(&self, text: &str) -> Option<()> {
         self.log.lock().unwrap().contains(text).then_some(())
     }
 
     /// Tells it to end, and waits until it has.
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         signal(&self.child, "-TERM");
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{}", self.log.lock().unwrap());
@@ -95,20 +95,20 @@ impl Drop for Job {
 }
 
 /// A configuration on this log, with more fields.
-fn configuration(place: &LogPlace, folder: &Path, more: &[String]) -> String {
+pub fn configuration(place: &LogPlace, folder: &Path, more: &[String]) -> String {
     let checkpoints = format!("checkpoint.path={:?}", folder.join("checkpoints"));
     let settings = place.settings().into_iter().chain(SETTINGS.map(str::to_owned));
     let settings: Vec<String> = settings.chain([checkpoints]).chain(more.iter().cloned()).collect();
     settings.join("\n")
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+pub fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     let file = folder.join(name);
     std::fs::write(&file, text).unwrap();
     file
 }
 
-fn metric(listens: SocketAddr, name: &str) -> Option<f64> {
+pub fn metric(listens: SocketAddr, name: &str) -> Option<f64> {
     let metrics = curl(&format!("http://{listens}/metrics"), &[])?.body;
     let line = metrics
         .lines()
@@ -188,10 +188,10 @@ fn each_process_of_a_cluster_says_how_it_is_and_health_repeats_it() {
 }
 
 /// A token, the part of a configuration that knows it, and what an action with it is answered where there is no such warning.
-struct Token(&'static str);
+pub struct Token(pub &'static str);
 
 impl Token {
-    fn configured(&self) -> String {
+    pub fn configured(&self) -> String {
         let hash: String = Sha256::digest(self.0)
             .iter()
             .map(|byte| format!("{byte:02x}"))
@@ -200,7 +200,7 @@ impl Token {
     }
 
     /// 404: it is known; 401: it is not.
-    fn asks(&self, listens: SocketAddr) -> u16 {
+    pub fn asks(&self, listens: SocketAddr) -> u16 {
         let bearer = format!("Authorization: Bearer {}", self.0);
         let url = format!("http://{listens}/api/v1/warnings/nobody/actions");
         let json = "Content-Type: application/json";
@@ -209,15 +209,15 @@ impl Token {
 }
 
 /// A job with a configuration that changes, under something that hears what systemd would.
-struct Reloading {
-    place: LogPlace,
-    folder: tempfile::TempDir,
-    listens: SocketAddr,
+pub struct Reloading {
+    pub place: LogPlace,
+    pub folder: tempfile::TempDir,
+    pub listens: SocketAddr,
     socket: UnixDatagram,
 }
 
 impl Reloading {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
@@ -230,7 +230,7 @@ impl Reloading {
     }
 
     /// Writes the configuration: this token, and more fields.
-    fn put(&self, token: &Token, more: &[&str]) -> PathBuf {
+    pub fn put(&self, token: &Token, more: &[&str]) -> PathBuf {
         let common = [
             format!("http.listen=\"{}\"", self.listens),
             "http.actions.enabled=true".to_owned(),
@@ -241,14 +241,14 @@ impl Reloading {
         write(self.folder.path(), "riskflow.toml", &text)
     }
 
-    fn start(&self, file: &Path) -> Job {
+    pub fn start(&self, file: &Path) -> Job {
         let job = Job::start(file, Some(&self.folder.path().join("notify")));
         self.told("READY=1");
         job
     }
 
     /// The next thing that was told and that has this in it.
-    fn told(&self, text: &str) -> String {
+    pub fn told(&self, text: &str) -> String {
         let mut message = [0; 4_096];
         loop {
             let length = self.socket.recv(&mut message);
@@ -261,7 +261,7 @@ impl Reloading {
     }
 
     /// Has it read its configuration again, and waits until it has.
-    fn reload(&self, job: &Job) {
+    pub fn reload(&self, job: &Job) {
         signal(&job.child, "-HUP");
         let began = self.told("RELOADING=1");
         assert!(began.contains("MONOTONIC_USEC="), "{began}");
@@ -269,7 +269,7 @@ impl Reloading {
     }
 
     /// How often a configuration was applied, how often refused; whether one is refused now, and whether something waits for a restart.
-    fn counts(&self) -> [f64; 4] {
+    pub fn counts(&self) -> [f64; 4] {
         [
             "reloads_total{result=\"applied\"}",
             "reloads_total{result=\"refused\"}",

@@ -1,14 +1,17 @@
-//! `[http]` of `riskflow.toml`: where it listens, TLS, and who may write actions.
+//! `[http]` of `riskflow.toml`: where it listens, TLS, who may read, and who may write actions.
+
+mod token;
 
 use std::path::PathBuf;
 
-use riskflow_model::RegionCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::problems::Check;
-use crate::secret::{Secret, WrittenSecret};
-use crate::settings::{ActionSettings, CONNECTIONS, Clock, HttpSettings, Input, TlsSettings, TokenSettings};
+use crate::settings::{ActionSettings, CONNECTIONS, Clock, HttpSettings, Input, ReadingSettings, TlsSettings};
+
+use token::Before;
+pub use token::{WrittenReader, WrittenToken};
 
 /// Metrics, health, JSON views, and the way in for actions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,7 +19,7 @@ use crate::settings::{ActionSettings, CONNECTIONS, Clock, HttpSettings, Input, T
 pub struct WrittenHttp {
     /// Whether to listen at all.
     pub enabled: bool,
-    /// The address; loopback unless someone decides otherwise, for reading needs no authentication.
+    /// The address; loopback unless someone decides otherwise, for reading needs no token unless `reading` says so.
     pub listen: String,
     /// Host names that requests may ask for it by (their `Host` header, without port). Loopback names and the address in `listen`
     /// need not stand here, nor any address where it listens on all of them; other names are refused (421), so that no web page
@@ -31,6 +34,8 @@ pub struct WrittenHttp {
     pub tls: WrittenTls,
     /// Who may write actions, if anyone.
     pub actions: WrittenActions,
+    /// Who may read, if not whoever reaches it.
+    pub reading: WrittenReading,
 }
 
 /// TLS; none where both are empty.
@@ -53,31 +58,16 @@ pub struct WrittenActions {
     pub tokens: Vec<WrittenToken>,
 }
 
-/// A bearer token, and what its holder may do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WrittenToken {
-    /// Whose it is: stands in logs, and is the `actor` of all its actions.
-    pub name: String,
-    /// SHA-256 of the token, 64 hexadecimal digits. The token: 32 random bytes or more (`openssl rand -hex 32`). It may stand
-    /// elsewhere: `{ file = "…" }`, `{ env = "…" }`.
-    pub sha256: WrittenSecret,
-    /// The role of its actions.
-    pub role: String,
-    /// The unit of its actions; without one they are of no unit.
-    #[serde(default)]
-    pub unit: Option<String>,
-    /// A region code: it acts on cases in this region and within.
-    pub region: String,
-    /// Whether it may archive with `override`.
-    #[serde(default, rename = "override")]
-    pub overrides: bool,
-    /// Whether it may say which rule set is live.
-    #[serde(default)]
-    pub promote: bool,
-    /// Whether it may ask for checkpoints (`riskflow checkpoint take`).
-    #[serde(default)]
-    pub checkpoint: bool,
+/// Reading behind tokens: all that is asked by GET, but for `/healthz`, `/readyz` and `/openapi.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenReading {
+    /// Whether whoever reads must give a token. Beyond loopback it needs TLS.
+    pub enabled: bool,
+    /// Whether `/metrics` needs one, too: one without a region, for metrics are of the whole city.
+    pub metrics: bool,
+    /// Who may read. Tokens of `http.actions` may, too, within their regions.
+    pub tokens: Vec<WrittenReader>,
 }
 
 impl Default for WrittenHttp {
@@ -90,6 +80,7 @@ impl Default for WrittenHttp {
             dataflow: false,
             tls: WrittenTls::default(),
             actions: WrittenActions::default(),
+            reading: WrittenReading::default(),
         }
     }
 }
@@ -115,16 +106,22 @@ impl Check {
         }
         let max_connections = self.count("http.max_connections", written.max_connections, 8, 65_536);
         let tls = self.tls(&written.tls);
-        let actions = written.actions.enabled.then(|| {
+        let public = address.is_some_and(|address| !address.ip().is_loopback());
+        let (acts, reads) = (written.actions.enabled, written.reading.enabled);
+        if acts {
             self.actions_are_read(input, clock);
-            let public = address.is_some_and(|address| !address.ip().is_loopback());
-            if public && tls.is_none() {
-                let give =
-                    "certificate and key, or a loopback address in `http.listen`: tokens are not for others to read";
-                self.problems.add("http.tls", "not set although actions are on", give);
-            }
-            self.tokens(&written.actions.tokens)
-        });
+        }
+        if public && tls.is_none() && (acts || reads) {
+            let found = match acts {
+                true => "not set although actions are on",
+                false => "not set although reading needs tokens",
+            };
+            let give = "certificate and key, or a loopback address in `http.listen`: tokens are not for others to read";
+            self.problems.add("http.tls", found, give);
+        }
+        let mut before = Before::new();
+        let actions = acts.then(|| self.action_tokens(&written.actions.tokens, &mut before));
+        let reading = reads.then(|| self.reading(&written.reading, acts, &mut before));
         let address = address.filter(|_| written.enabled)?;
         Some(HttpSettings {
             address,
@@ -132,6 +129,7 @@ impl Check {
             max_connections,
             tls,
             actions,
+            reading,
             dataflow: written.dataflow,
         })
     }
@@ -144,6 +142,38 @@ impl Check {
         } else if clock != Clock::Live {
             let give = "`false`, or `input.clock = \"live\"`: a replay reads nothing that comes later";
             self.problems.add(field, "`true`", give);
+        }
+    }
+
+    fn action_tokens<'a>(&mut self, written: &'a [WrittenToken], before: &mut Before<'a>) -> ActionSettings {
+        if written.is_empty() {
+            let give = "at least one token, or `http.actions.enabled = false`";
+            self.problems.add("http.actions.tokens", "empty", give);
+        }
+        let tokens = written.iter().enumerate();
+        let tokens = tokens.filter_map(|(index, token)| {
+            let path = format!("http.actions.tokens[{index}]");
+            self.token(&path, token, before)
+        });
+        ActionSettings {
+            tokens: tokens.collect(),
+        }
+    }
+
+    /// `acts`: tokens of actions read, too.
+    fn reading<'a>(&mut self, written: &'a WrittenReading, acts: bool, before: &mut Before<'a>) -> ReadingSettings {
+        if written.tokens.is_empty() && !acts {
+            let give = "at least one token, or `http.reading.enabled = false`";
+            self.problems.add("http.reading.tokens", "empty", give);
+        }
+        let tokens = written.tokens.iter().enumerate();
+        let tokens = tokens.filter_map(|(index, token)| {
+            let path = format!("http.reading.tokens[{index}]");
+            self.reader(&path, token, before)
+        });
+        ReadingSettings {
+            tokens: tokens.collect(),
+            metrics: written.metrics,
         }
     }
 
@@ -164,106 +194,6 @@ impl Check {
             key: written.key.clone(),
         })
     }
-
-    fn tokens(&mut self, written: &[WrittenToken]) -> ActionSettings {
-        if written.is_empty() {
-            let give = "at least one token, or `http.actions.enabled = false`";
-            self.problems.add("http.actions.tokens", "empty", give);
-        }
-        let mut tokens = Vec::new();
-        let mut before: Vec<(&WrittenToken, Option<Secret>)> = Vec::new();
-        for (index, token) in written.iter().enumerate() {
-            let path = format!("http.actions.tokens[{index}]");
-            let hash = self.secret(&format!("{path}.sha256"), &token.sha256);
-            tokens.extend(self.token(&path, token, hash.as_ref(), &before));
-            before.push((token, hash));
-        }
-        ActionSettings { tokens }
-    }
-
-    fn token(
-        &mut self,
-        path: &str,
-        written: &WrittenToken,
-        hash: Option<&Secret>,
-        before: &[(&WrittenToken, Option<Secret>)],
-    ) -> Option<TokenSettings> {
-        let texts = [
-            ("name", Some(&written.name)),
-            ("role", Some(&written.role)),
-            ("unit", written.unit.as_ref()),
-        ];
-        for (field, text) in texts {
-            if text.is_some_and(|text| text.trim().is_empty() || text.len() > 200) {
-                let found = if text.is_some_and(|text| text.len() > 200) {
-                    "too long"
-                } else {
-                    "empty"
-                };
-                self.problems
-                    .add(format!("{path}.{field}"), found, "a text of at most 200 bytes");
-            }
-        }
-        if before.iter().any(|(other, _)| other.name == written.name) {
-            let found = format!("`{}`, which another token has", written.name);
-            self.problems
-                .add(format!("{path}.name"), found, "each token its own name");
-        }
-        let sha256 = hash.and_then(|hash| self.digest(path, hash.reveal(), before));
-        let region: Option<RegionCode> = written.region.parse().ok();
-        if region.is_none() {
-            let found = format!("`{}`", written.region);
-            self.problems.add(
-                format!("{path}.region"),
-                found,
-                "a region code: 2, 4, 6, 9 or 12 digits, or another text of at most 39 bytes",
-            );
-        }
-        Some(TokenSettings {
-            name: written.name.clone(),
-            sha256: sha256?,
-            role: written.role.clone(),
-            unit: written.unit.clone(),
-            region: region?,
-            overrides: written.overrides,
-            promote: written.promote,
-            checkpoint: written.checkpoint,
-        })
-    }
-
-    /// The hash of a token: no other token's. What is wrong with it is told without it.
-    fn digest(&mut self, path: &str, hash: &str, before: &[(&WrittenToken, Option<Secret>)]) -> Option<[u8; 32]> {
-        let path = format!("{path}.sha256");
-        let same = |other: &Secret| other.reveal().eq_ignore_ascii_case(hash);
-        let same = |other: &Option<Secret>| other.as_ref().is_some_and(same);
-        if let Some((other, _)) = before.iter().find(|(_, other)| same(other)) {
-            let found = format!("that of `{}`", other.name);
-            self.problems.add(&path, found, "each token its own");
-        }
-        let bytes = digest(hash);
-        if bytes.is_none() {
-            let digits = hash.chars().count();
-            let bad = hash.chars().any(|c| !c.is_ascii_hexdigit());
-            let found = format!(
-                "{digits} characters long{}",
-                if bad { ", not all hexadecimal digits" } else { "" }
-            );
-            let give = "64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints";
-            self.problems.add(&path, found, give);
-        }
-        bytes
-    }
-}
-
-fn digest(hex: &str) -> Option<[u8; 32]> {
-    if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
@@ -313,6 +243,70 @@ mod tests {
             "http.actions.tokens[1].region",
         ];
         assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn all_problems_of_reading_come_at_once_and_no_token_is_that_of_another() {
+        let hash = "ab".repeat(32);
+        let text = format!(
+            r#"
+            [http]
+            listen = "0.0.0.0:9464"
+            [http.actions]
+            enabled = true
+            [[http.actions.tokens]]
+            name = "a"
+            sha256 = "{hash}"
+            role = "duty"
+            region = "330902"
+            [http.reading]
+            enabled = true
+            [[http.reading.tokens]]
+            name = "a"
+            sha256 = "{}"
+            region = "a  b"
+            [[http.reading.tokens]]
+            name = " "
+            sha256 = "abc"
+            "#,
+            hash.to_uppercase()
+        );
+        let fields: Vec<String> = problems(&text).into_iter().map(|(field, _)| field).collect();
+        let expected = [
+            "http.tls",
+            "http.reading.tokens[0].name",
+            "http.reading.tokens[0].sha256",
+            "http.reading.tokens[0].region",
+            "http.reading.tokens[1].name",
+            "http.reading.tokens[1].sha256",
+        ];
+        assert_eq!(fields, expected);
+        let alone = "http.listen = \"0.0.0.0:9464\"\nhttp.reading.enabled = true";
+        let expected = [
+            ("http.tls", "not set although reading needs tokens"),
+            ("http.reading.tokens", "empty"),
+        ];
+        assert_eq!(
+            problems(alone),
+            expected.map(|(field, found)| (field.to_owned(), found.to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_reader_has_a_region_or_sees_everything() {
+        let read = |region: &str| {
+            let token = format!("{{ name = \"a\", sha256 = \"{}\"{region} }}", "ab".repeat(32));
+            let text = format!("http.reading = {{ enabled = true, metrics = true, tokens = [{token}] }}");
+            let settings = WrittenSettings::from_toml(&text).unwrap().check().unwrap();
+            let reading = settings.http.unwrap().reading.unwrap();
+            assert!(
+                reading.metrics && !format!("{reading:?}").contains("171"),
+                "{reading:?}"
+            );
+            reading.tokens[0].region.map(|region| region.to_string())
+        };
+        assert_eq!(read(""), None);
+        assert_eq!(read(", region = \"3309\"").as_deref(), Some("3309"));
     }
 
     #[test]

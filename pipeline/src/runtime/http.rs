@@ -35,7 +35,8 @@
 //! **Times.** `epoch` is the last that changed any row; `now` is the pipeline's time: all up to it is in the tables. Where nothing happens
 //! `epoch` stands still and `now` goes on; where `now` stands still, too, the job does not get on.
 //!
-//! Reading needs no authentication: it listens on loopback unless configured otherwise. With `[http.tls]` it is HTTPS only.
+//! Reading needs no token unless `[http.reading]` says so (`access`): it listens on loopback unless configured otherwise. With `[http.tls]`
+//! it is HTTPS only.
 //! Requests by another host name than those it is known by are refused (421, `http.hosts`). A list is encoded once for all who ask for the
 //! same at a time (`pages`); connections are bounded in number and time (`connections`). In a cluster process 0 has the
 //! tables, and the others pass requests on to it (`pass_on`): each answers all. Names, tokens, certificate and the number of connections
@@ -47,6 +48,7 @@ pub mod explanations;
 pub mod openapi;
 pub mod trust;
 
+mod access;
 mod authority;
 mod connections;
 mod endpoints;
@@ -188,6 +190,7 @@ impl Server {
             listeners: Listeners::new(settings.max_connections, stopped.clone()),
             explanations: explain.map(|explain| Explanations::new(explain, Arc::clone(&handles.stop))),
             handles,
+            in_use: Arc::clone(&control.in_use),
             capabilities: capabilities.clone(),
             pages: Arc::clone(&pages),
         };

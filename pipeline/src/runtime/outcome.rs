@@ -118,7 +118,7 @@ pub enum Ended {
     Stalled,
     /// An answer that was not read to its end in time.
     Slow,
-    /// Idle while all places were taken.
+    /// Idle, or slow to take its answer, while all places were taken.
     Shed,
 }
 

@@ -1,5 +1,6 @@
 //! Reads the configuration: file, then the environment, then overrides, then checks.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -78,6 +79,14 @@ pub fn settled(arguments: &ConfigArguments) -> ConfigArguments {
 
 /// The largest file that is taken for a configuration, in bytes.
 const LARGEST: u64 = 16 << 20;
+
+/// The files that the text of a configuration names, whatever it is worth beside that; none where it cannot be read.
+pub fn named_in(path: &Path) -> BTreeSet<PathBuf> {
+    // A pipe is not opened: that would wait for its writer.
+    let text = path.is_file().then(|| read(path).ok()).flatten();
+    let written = text.and_then(|text| WrittenSettings::from_toml(&text).ok());
+    written.map(|written| written.files()).unwrap_or_default()
+}
 
 fn read(path: &Path) -> std::io::Result<String> {
     use std::io::Read as _;

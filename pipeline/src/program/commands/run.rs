@@ -4,6 +4,7 @@ pub(super) mod hangup;
 pub(super) mod news;
 mod reload;
 mod supervisor;
+mod watch;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let handles = Handles::new()?;
     let (asks, asked) = channel();
     stop_on_signals(&handles, Hangup::reloads(asks))?;
+    let watch = reload::watch(&arguments.config);
     let (written, mut settings) = configuration::load_and_look(&arguments.config)?;
     log_by(&settings.log.filter).map_err(anyhow::Error::msg)?;
     handles.metrics.configured(wall_clock());
@@ -71,7 +73,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         (written, settings.clone()),
         control,
         &handles,
-        supervisor.clone(),
+        (supervisor.clone(), watch),
     )
     .listen(asked)?;
     let news = News::start(&handles, &settings);
@@ -211,7 +213,13 @@ fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<
     let server = server.context("could not serve HTTP")?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     handles.served.get_or_init(|| format!("{scheme}://{}", server.address));
-    tracing::info!(address = %server.address, tls = http.tls.is_some(), actions = http.actions.is_some(), "serving HTTP");
+    tracing::info!(
+        address = %server.address,
+        tls = http.tls.is_some(),
+        actions = http.actions.is_some(),
+        tokens_to_read = http.reading.is_some(),
+        "serving HTTP"
+    );
     Ok(server)
 }
 

@@ -46,6 +46,7 @@ use serde_json::{Map, Value, json};
 
 use super::RETRY_AFTER;
 use super::Times;
+use super::access;
 use super::endpoints::Endpoint;
 use super::in_use::Swapped;
 use super::writer::{Answer, Busy, Order, Writer};
@@ -195,15 +196,11 @@ impl Inner {
     }
 
     fn token(&self, headers: &HeaderMap) -> Result<Arc<TokenSettings>, Refused> {
-        self.in_use.load().authority.of(headers).ok_or_else(|| {
-            let presented = headers.contains_key(header::AUTHORIZATION);
-            let detail = if presented {
-                "the token is not known"
-            } else {
-                "there is no token"
-            };
-            refused(Outcome::Unauthorized, detail)
-        })
+        self.in_use
+            .load()
+            .authority
+            .of(headers)
+            .ok_or_else(|| refused(Outcome::Unauthorized, access::no_token(headers)))
     }
 
     /// Before history is worked off, it is not known what there is.
@@ -265,8 +262,7 @@ impl Inner {
         let headers = response.headers_mut();
         match outcome {
             Outcome::Unauthorized => {
-                let challenge = HeaderValue::from_static("Bearer realm=\"riskflow\"");
-                headers.insert(header::WWW_AUTHENTICATE, challenge);
+                headers.insert(header::WWW_AUTHENTICATE, access::CHALLENGE);
             }
             Outcome::Busy | Outcome::NotReady | Outcome::Failed => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);

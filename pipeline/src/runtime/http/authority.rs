@@ -1,37 +1,49 @@
-//! Who asks, and what they may do.
+//! Who asks: the tokens that are known.
 
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
-use riskflow_config::TokenSettings;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
+/// The hash of a token.
+pub(super) type Hash = [u8; 32];
+
 /// The tokens that are known, by their hashes.
-pub(super) struct Authority {
-    tokens: Vec<Arc<TokenSettings>>,
+pub(super) struct Authority<T> {
+    tokens: Vec<(Hash, Arc<T>)>,
 }
 
-impl Authority {
-    pub fn new(tokens: &[TokenSettings]) -> Self {
+impl<T: Clone> Authority<T> {
+    pub fn new(tokens: &[T], hash: impl Fn(&T) -> Hash) -> Self {
+        let tokens = tokens.iter().map(|token| (hash(token), Arc::new(token.clone())));
         Self {
-            tokens: tokens.iter().cloned().map(Arc::new).collect(),
+            tokens: tokens.collect(),
         }
     }
 
-    /// The token of a request, or `None`. It takes as long whichever token matches, and whether any does.
-    pub fn of(&self, headers: &HeaderMap) -> Option<Arc<TokenSettings>> {
-        let digest: [u8; 32] = Sha256::digest(bearer(headers)?).into();
+    /// The token of a request, or `None`.
+    pub fn of(&self, headers: &HeaderMap) -> Option<Arc<T>> {
+        self.by(&hash_of(headers)?)
+    }
+
+    /// The token with this hash, or `None`. It takes as long whichever token matches, and whether any does.
+    pub fn by(&self, hash: &Hash) -> Option<Arc<T>> {
         let mut found = Choice::from(0);
         let mut which = 0u64;
-        for (index, token) in (0u64..).zip(&self.tokens) {
-            let same = token.sha256.ct_eq(&digest);
+        for (index, (known, _)) in (0u64..).zip(&self.tokens) {
+            let same = known.ct_eq(hash);
             which.conditional_assign(&index, same);
             found |= same;
         }
-        let token = self.tokens.get(which as usize)?;
+        let (_, token) = self.tokens.get(which as usize)?;
         bool::from(found).then(|| Arc::clone(token))
     }
+}
+
+/// The hash of the token of a request, if it has one.
+pub(super) fn hash_of(headers: &HeaderMap) -> Option<Hash> {
+    Some(Sha256::digest(bearer(headers)?).into())
 }
 
 /// What stands behind `Bearer`, if the header is there once.
@@ -48,10 +60,11 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use riskflow_config::TokenSettings;
 
     use super::*;
 
-    fn authority() -> Authority {
+    fn authority() -> Authority<TokenSettings> {
         let token = |name: &str| TokenSettings {
             name: name.to_owned(),
             sha256: Sha256::digest(format!("secret of {name}")).into(),
@@ -62,7 +75,7 @@ mod tests {
             promote: false,
             checkpoint: false,
         };
-        Authority::new(&["a", "b", "c"].map(token))
+        Authority::new(&["a", "b", "c"].map(token), |token| token.sha256)
     }
 
     fn name_of(values: &[&str]) -> Option<String> {
@@ -101,6 +114,7 @@ mod tests {
     fn without_tokens_nobody_is_known() {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer x"));
-        assert!(Authority::new(&[]).of(&headers).is_none());
+        let nobody = Authority::<TokenSettings>::new(&[], |token| token.sha256);
+        assert!(nobody.of(&headers).is_none());
     }
 }

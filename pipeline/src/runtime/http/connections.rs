@@ -8,6 +8,9 @@
 //! | reads nothing of an answer | 15 s |
 //! | reads so slowly that the answer does not end | 2 min, but for what [lasts](Lasting) |
 //! | waits before or between requests while another wants in and all places are taken | at once, the longest idle first |
+//! | takes an answer for longer than 5 s while another wants in, all places are taken and nobody idles | at once, the longest first |
+//!
+//! So whoever reads nothing, or a little now and then, on every place that there is keeps others out for some seconds, not for minutes.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -42,6 +45,8 @@ pub(super) struct Bounds {
     headers: Duration,
     stall: Duration,
     answer: Duration,
+    /// Its answer may be under way for so long where others want in.
+    crowded: Duration,
 }
 
 impl Bounds {
@@ -51,6 +56,7 @@ impl Bounds {
             headers: Duration::from_secs(30),
             stall: Duration::from_secs(15),
             answer: Duration::from_secs(120),
+            crowded: Duration::from_secs(5),
         }
     }
 }
@@ -74,8 +80,15 @@ enum Phase {
     New(Instant),
     /// No request is under way, since then.
     Idle(Instant),
-    /// A request came then, and its answer is not at its end.
+    /// A request came then, and its answer has not begun.
     Busy(Instant),
+    /// Its answer has, and is not at its end.
+    Answering {
+        /// When the request came.
+        asked: Instant,
+        /// When the answer began.
+        begun: Instant,
+    },
     /// Its answer has no end.
     Lasting,
     /// It must make room.
@@ -163,12 +176,13 @@ impl Shared {
     }
 
     /// Ends the connection that has been idle longest. Where none is, those whose answers last make room, the oldest first, down to half
-    /// of the places: there may have been more places when they came.
+    /// of the places: there may have been more places when they came. Where there are no more of these, the one that has taken its answer
+    /// for longest, if that is too long. Whoever waits for this side is left alone.
     fn shed(&self) {
         let open = self.open();
         let idle = open.values().filter_map(|phase| match *phase.borrow() {
             Phase::New(since) | Phase::Idle(since) => Some((since, phase)),
-            Phase::Busy(_) | Phase::Lasting | Phase::Shed => None,
+            Phase::Busy(_) | Phase::Answering { .. } | Phase::Lasting | Phase::Shed => None,
         });
         if let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) {
             longest.send_replace(Phase::Shed);
@@ -177,8 +191,19 @@ impl Shared {
         let lasting = open.values().filter(|phase| matches!(*phase.borrow(), Phase::Lasting));
         let lasting: Vec<_> = lasting.collect();
         let most = (self.places.count() / 2).max(1);
-        for phase in &lasting[..lasting.len().saturating_sub(most)] {
+        let too_many = &lasting[..lasting.len().saturating_sub(most)];
+        for phase in too_many {
             phase.send_replace(Phase::Shed);
+        }
+        if !too_many.is_empty() {
+            return;
+        }
+        let slow = open.values().filter_map(|phase| match *phase.borrow() {
+            Phase::Answering { begun, .. } if begun.elapsed() >= self.bounds.crowded => Some((begun, phase)),
+            _ => None,
+        });
+        if let Some((_, longest)) = slow.min_by_key(|(begun, _)| *begun) {
+            longest.send_replace(Phase::Shed);
         }
     }
 }
@@ -267,9 +292,11 @@ impl Connection {
         let router = self.shared.router.clone();
         let Ok(answer) = router.oneshot(request.map(Body::new)).await;
         self.shared.metrics.http_answered(answer.status().as_u16());
-        if answer.extensions().get::<Lasting>().is_some() {
-            self.phase.send_replace(Phase::Lasting);
-        }
+        let phase = match answer.extensions().get::<Lasting>() {
+            Some(Lasting) => Phase::Lasting,
+            None => busy.answering(),
+        };
+        self.phase.send_replace(phase);
         // It is under way for as long as its body is.
         Ok(answer.map(|body| {
             Body::new(body.map_frame(move |frame| {
@@ -287,9 +314,9 @@ impl Connection {
             match now {
                 Phase::Shed => return Ended::Shed,
                 Phase::New(_) | Phase::Idle(_) | Phase::Lasting => drop(phase.changed().await),
-                Phase::Busy(since) => tokio::select! {
+                Phase::Busy(asked) | Phase::Answering { asked, .. } => tokio::select! {
                     _ = phase.changed() => {}
-                    () = sleep_until(since + self.shared.bounds.answer) => return Ended::Slow,
+                    () = sleep_until(asked + self.shared.bounds.answer) => return Ended::Slow,
                 },
             }
         }
@@ -305,18 +332,33 @@ impl Drop for Connection {
 }
 
 /// A request under way, up to the end of its answer.
-struct Busy(Arc<watch::Sender<Phase>>);
+struct Busy {
+    phase: Arc<watch::Sender<Phase>>,
+    asked: Instant,
+}
 
 impl Busy {
     fn new(phase: &Arc<watch::Sender<Phase>>) -> Self {
-        phase.send_replace(Phase::Busy(Instant::now()));
-        Self(Arc::clone(phase))
+        let asked = Instant::now();
+        phase.send_replace(Phase::Busy(asked));
+        Self {
+            phase: Arc::clone(phase),
+            asked,
+        }
+    }
+
+    /// Its answer begins.
+    fn answering(&self) -> Phase {
+        Phase::Answering {
+            asked: self.asked,
+            begun: Instant::now(),
+        }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.send_replace(Phase::Idle(Instant::now()));
+        self.phase.send_replace(Phase::Idle(Instant::now()));
     }
 }
 

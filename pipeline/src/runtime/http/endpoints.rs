@@ -119,6 +119,16 @@ impl Endpoint {
         )
     }
 
+    /// Whether whoever reaches it may read it, whatever `http.reading` says. Metrics have a setting of their own.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Metrics | Self::Health | Self::Ready | Self::OpenApi)
+    }
+
+    /// Whether it asks for a token where `http.reading` says so.
+    pub const fn may_need_token(self) -> bool {
+        !self.needs_token() && (matches!(self, Self::Metrics) || !self.is_open())
+    }
+
     /// Whether it is an explanation.
     pub const fn explains(self) -> bool {
         matches!(self, Self::AssetExplanation | Self::WarningExplanation)

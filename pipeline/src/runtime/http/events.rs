@@ -7,6 +7,8 @@
 //!
 //! `within`, `domain` and `rule` narrow as in the list of warnings; `least` goes by the higher of the levels before and after.
 //!
+//! Where reading needs a token (`access`) a listener is told of its region only, and no more once the token is not known any more.
+//!
 //! Nobody who listens holds up anything: a listener takes the next piece when it has read the one before, and who is too slow gets
 //! `resync`. There are at most half as many listeners as connections, and 256; more get 503. A listener that reads nothing is cut off as
 //! any other connection.
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Query as Given, State};
 use axum::http::{HeaderMap, header};
@@ -29,7 +32,9 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::sleep;
 
+use super::access::Pass;
 use super::connections::Lasting;
+use super::in_use::Swapped;
 use super::lists::{LISTS, Query};
 use super::views::{Pairs, Reader, refused, unavailable};
 use crate::runtime::feed::{Change, News, Next};
@@ -65,7 +70,12 @@ impl Listeners {
 }
 
 /// Answers for as long as the listener stays.
-pub(super) async fn events(State(reader): State<Reader>, headers: HeaderMap, given: Pairs) -> Response {
+pub(super) async fn events(
+    State(reader): State<Reader>,
+    Extension(pass): Extension<Pass>,
+    headers: HeaderMap,
+    given: Pairs,
+) -> Response {
     let asked = given
         .map_err(|error| error.body_text())
         .and_then(|Given(given)| asked(&headers, given));
@@ -80,7 +90,12 @@ pub(super) async fn events(State(reader): State<Reader>, headers: HeaderMap, giv
     let at = after.unwrap_or_else(|| views.feed.last());
     let listener = Listener {
         views,
-        query,
+        query: Query {
+            seen: pass.region,
+            ..query
+        },
+        pass,
+        in_use: reader.in_use,
         at,
         stop: reader.listeners.stop.clone(),
         _place: place,
@@ -124,6 +139,9 @@ fn asked(headers: &HeaderMap, given: Vec<(String, String)>) -> Result<(Option<Mi
 struct Listener {
     views: Arc<Views>,
     query: Query,
+    pass: Pass,
+    /// Who may listen, as it stands now.
+    in_use: Swapped,
     /// Up to this epoch it has heard all.
     at: Millis,
     stop: watch::Receiver<bool>,
@@ -159,6 +177,9 @@ impl Listener {
         // What comes from here on rings again.
         drop(bell.borrow_and_update());
         loop {
+            if !self.in_use.load().admits(&self.pass) {
+                return false;
+            }
             match self.views.feed.after(self.at) {
                 Next::News(news) => {
                     if !self.tell(&news, to).await {

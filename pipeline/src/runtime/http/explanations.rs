@@ -7,6 +7,7 @@
 //! |---|---|
 //! | 200 | it is found |
 //! | 400 | a time that is none, or yet to come; a parameter that there is not |
+//! | 401, 403 | where reading needs a token (`access`): none that is known; it lies elsewhere |
 //! | 404 | there is no such asset or rule by then, or nothing was told of such a warning; this server explains nothing |
 //! | 422 | it rests on more records than may be held beside a job |
 //! | 503 | others are explained, it takes too long, or topics cannot be read: try again, or ask `riskflow explain` |
@@ -16,13 +17,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use riskflow_model::output::{AssetRisk, PastWarning, WarningState};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use super::access::Pass;
 use super::views::{Named, Pairs, Reader, refused, unavailable};
 
 /// How long an explanation may take, with the wait for its turn: less than the patience of the server.
@@ -146,16 +149,26 @@ fn resting(explain: &Explain, question: &Question, is_over: &dyn Fn() -> bool) -
 }
 
 /// Explains a warning.
-pub(super) async fn of_warning(State(reader): State<Reader>, path: Named, given: Pairs) -> Response {
+pub(super) async fn of_warning(
+    State(reader): State<Reader>,
+    pass: Extension<Pass>,
+    path: Named,
+    given: Pairs,
+) -> Response {
     let question = asked(path, given, &["as_of"]).map(|(id, mut given)| Question::Warning {
         id,
         as_of: given.take("as_of"),
     });
-    respond(&reader, question).await
+    respond(&reader, &pass, question).await
 }
 
 /// Explains what the rules said of an asset.
-pub(super) async fn of_asset(State(reader): State<Reader>, path: Named, given: Pairs) -> Response {
+pub(super) async fn of_asset(
+    State(reader): State<Reader>,
+    pass: Extension<Pass>,
+    path: Named,
+    given: Pairs,
+) -> Response {
     let question = asked(path, given, &["at", "as_of", "rule", "all_rules"]).and_then(|(id, mut given)| {
         let all_rules = match given.take("all_rules").as_deref() {
             None | Some("false") => false,
@@ -171,7 +184,7 @@ pub(super) async fn of_asset(State(reader): State<Reader>, path: Named, given: P
             all_rules,
         })
     });
-    respond(&reader, question).await
+    respond(&reader, &pass, question).await
 }
 
 /// Parameters, each there once at most.
@@ -209,7 +222,31 @@ fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(100)]
 }
 
-async fn respond(reader: &Reader, question: Result<Question, String>) -> Response {
+/// Refuses what whoever asks does not see. An explanation rests on topics, which are not by region: whoever sees a part of the city asks by
+/// the whole identifier of what the tables have.
+fn unseen(reader: &Reader, pass: &Pass, question: &Question) -> Option<Response> {
+    let within = pass.region?;
+    let tables = reader.handles.views.load();
+    let (what, id, region) = match question {
+        Question::Warning { id, .. } => {
+            let open = tables.get::<WarningState>(id).map(|row| row.region);
+            let past = || tables.get::<PastWarning>(id).map(|row| row.region);
+            ("warning", id, open.or_else(past))
+        }
+        Question::Asset { id, .. } => ("asset", id, tables.get::<AssetRisk>(id).map(|row| row.region)),
+    };
+    if region.is_some() {
+        let seen = pass.sees(&tables, region);
+        return (!seen).then(|| pass.refuse(&format!("the {what} `{}`", cut(id))));
+    }
+    let error = format!(
+        "there is no {what} `{}` in the tables; a token that reads within {within} asks by whole identifiers of what is there",
+        cut(id)
+    );
+    Some((StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response())
+}
+
+async fn respond(reader: &Reader, pass: &Pass, question: Result<Question, String>) -> Response {
     let error = |status: StatusCode, said: &str| (status, Json(json!({ "error": said }))).into_response();
     let Some(explanations) = &reader.explanations else {
         return error(StatusCode::NOT_FOUND, "this server explains nothing");
@@ -218,6 +255,9 @@ async fn respond(reader: &Reader, question: Result<Question, String>) -> Respons
         Ok(question) => question,
         Err(said) => return refused(said),
     };
+    if let Some(unseen) = unseen(reader, pass, &question) {
+        return unseen;
+    }
     let Some(found) = explanations.answer(question).await else {
         return unavailable("others are being explained; try again".to_owned());
     };

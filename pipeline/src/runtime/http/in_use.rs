@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use arc_swap::ArcSwap;
-use riskflow_config::HttpSettings;
+use riskflow_config::{HttpSettings, TokenSettings};
 use tokio_rustls::TlsAcceptor;
 
+use super::access::Readers;
 use super::authority::Authority;
 use super::host::Hosts;
 use super::pass_on::Way;
@@ -20,7 +21,9 @@ pub(super) struct InUse {
     /// Under which names it may be asked for.
     pub hosts: Hosts,
     /// Who may write actions.
-    pub authority: Arc<Authority>,
+    pub authority: Arc<Authority<TokenSettings>>,
+    /// Who may read, where that needs a token.
+    pub readers: Option<Arc<Readers>>,
     /// Certificate and key.
     pub tls: Option<TlsAcceptor>,
     /// How requests get to the process with the tables.
@@ -40,7 +43,8 @@ impl InUse {
         let tokens = settings.actions.as_ref().map(|actions| actions.tokens.as_slice());
         Ok(Self {
             hosts: Hosts::new(listens, &settings.hosts),
-            authority: Arc::new(Authority::new(tokens.unwrap_or_default())),
+            authority: Arc::new(Authority::new(tokens.unwrap_or_default(), |token| token.sha256)),
+            readers: settings.reading.as_ref().map(Readers::of).map(Arc::new),
             tls: settings.tls.as_ref().map(tls::load).transpose()?,
             way: Way::new(settings.tls.as_ref())?,
         })
@@ -62,8 +66,8 @@ pub struct Prepared {
 }
 
 impl Control {
-    /// Makes all of it that may change ready, and changes nothing. Whether there is TLS, and whether actions are taken, stays as
-    /// it was when the server began.
+    /// Makes all of it that may change ready, and changes nothing. Whether there is TLS, whether actions are taken, and whether reading
+    /// needs a token stays as it was when the server began.
     ///
     /// # Errors
     ///
@@ -73,6 +77,9 @@ impl Control {
         let now = self.in_use.load();
         if settings.actions.is_none() {
             next.authority = Arc::clone(&now.authority);
+        }
+        if now.readers.is_none() || next.readers.is_none() {
+            next.readers.clone_from(&now.readers);
         }
         if now.tls.is_none() || next.tls.is_none() {
             next.tls.clone_from(&now.tls);

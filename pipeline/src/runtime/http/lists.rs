@@ -52,6 +52,8 @@ pub(super) struct Query {
     pub least: Option<Level>,
     pub kind: Option<&'static str>,
     pub set: Option<String>,
+    /// Whoever asks sees nothing but this region and what lies within it. No parameter says so: its token does.
+    pub seen: Option<RegionCode>,
     /// So many that would be shown are passed over.
     pub offset: usize,
     /// Only what comes behind this key is shown.
@@ -73,6 +75,7 @@ impl Default for Query {
             least: None,
             kind: None,
             set: None,
+            seen: None,
             offset: 0,
             after: None,
             limit: PAGE,
@@ -154,7 +157,10 @@ impl Query {
 
     /// The filters of which the values are not known beforehand, each by itself, with name and value.
     pub fn open(&self) -> impl Iterator<Item = (&'static str, String, Self)> {
-        let alone = Self::default;
+        let alone = || Self {
+            seen: self.seen,
+            ..Self::default()
+        };
         let within = self.within.map(|within| {
             let one = Self {
                 within: Some(within),
@@ -203,6 +209,7 @@ impl Query {
                 .is_some_and(|domain| wanted == DomainScope::All || wanted == DomainScope::One(domain)),
         };
         self.within.is_none_or(lies)
+            && self.seen.is_none_or(lies)
             && self
                 .tier
                 .is_none_or(|tier| row.region.and_then(RegionCode::tier) == Some(tier))
@@ -269,6 +276,11 @@ impl List {
         format!("/api/v1/{}", self.about.name)
     }
 
+    /// Whether its rows lie in regions, so that whoever sees a part of the city may read a part of it.
+    pub fn is_by_region(&self) -> bool {
+        self.about.filters.contains(&Filter::Within)
+    }
+
     /// What it takes, for people.
     pub fn takes(&self) -> String {
         let filters = self.about.filters.iter();
@@ -310,6 +322,8 @@ impl List {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn parse(list: &str, given: &str) -> Result<Query, String> {
@@ -353,6 +367,20 @@ mod tests {
                 let named = list.filters.iter().all(|filter| said.contains(filter.name()));
                 assert!(said.starts_with(&begin) && named, "{said}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_not_by_region_has_no_row_in_one() {
+        let others: Vec<&str> = LISTS
+            .iter()
+            .filter(|list| !list.is_by_region())
+            .map(|list| list.about.name)
+            .collect();
+        assert_eq!(BTreeSet::from_iter(others), BTreeSet::from(["rulesets", "unmatched"]));
+        // No parameter widens what is seen, and none narrows it.
+        for list in LISTS.iter() {
+            assert!(parse(list.about.name, "seen=33").is_err(), "{}", list.about.name);
         }
     }
 

@@ -56,7 +56,7 @@ pub fn document() -> Value {
         "components": {
             "schemas": components(),
             "securitySchemes": {
-                "token": { "type": "http", "scheme": "bearer", "description": "A token of `http.actions.tokens`." },
+                "token": { "type": "http", "scheme": "bearer", "description": "A token of `http.actions.tokens`; for reading, where `http.reading` is on, one of `http.reading.tokens`, too." },
             },
         },
     })
@@ -121,12 +121,22 @@ fn of_list(list: &List) -> Value {
     let filters = list.about.filters.iter().map(|filter| of_filter(*filter));
     let parameters: Vec<Value> = filters.chain(paging()).collect();
     let answers = answers(&page(list.topic), &[400, 404, 503]);
-    json!({
+    let mut operation = json!({
         "operationId": format!("list_{}", list.about.name.replace(['/', '-'], "_")),
         "summary": list.about.about,
         "parameters": parameters,
         "responses": answers,
-    })
+    });
+    guard(&mut operation);
+    operation
+}
+
+/// What asks for a token where `http.reading` says so: the document is the same for all jobs.
+fn guard(operation: &mut Value) {
+    operation["security"] = json!([{}, { "token": [] }]);
+    for status in [401, 403] {
+        operation["responses"][status.to_string()] = error_of(status);
+    }
 }
 
 /// How a list is read page by page.
@@ -169,6 +179,8 @@ fn of_endpoint(endpoint: Endpoint) -> Value {
     });
     if endpoint.needs_token() {
         operation["security"] = json!([{ "token": [] }]);
+    } else if endpoint.may_need_token() {
+        guard(&mut operation);
     }
     if endpoint == Endpoint::Act {
         let schema = json!({ "$ref": format!("{PLACE}{}", Topic::IN_ACTION) });
@@ -400,21 +412,24 @@ fn answers(good: &Value, errors: &[u16]) -> Value {
     let content = json!({ "application/json": { "schema": good } });
     answers.insert("200".to_owned(), json!({ "description": "OK", "content": content }));
     for status in errors {
-        let about = match status {
-            400 => "A parameter or the body is wrong.",
-            401 => "No token that is known.",
-            403 => "Not with this token.",
-            404 => "There is no such thing, or its part of riskflow is off.",
-            413 => "The body is too large.",
-            415 => "The body is not declared as JSON.",
-            422 => "It cannot be used or answered, and why.",
-            _ => "Not now: try again.",
-        };
-        let schema = json!({ "$ref": format!("{PLACE}Error") });
-        let answer = json!({ "description": about, "content": { "application/json": { "schema": schema } } });
-        answers.insert(status.to_string(), answer);
+        answers.insert(status.to_string(), error_of(*status));
     }
     Value::Object(answers)
+}
+
+fn error_of(status: u16) -> Value {
+    let about = match status {
+        400 => "A parameter or the body is wrong.",
+        401 => "No token that is known.",
+        403 => "Not with this token.",
+        404 => "There is no such thing, or its part of riskflow is off.",
+        413 => "The body is too large.",
+        415 => "The body is not declared as JSON.",
+        422 => "It cannot be used or answered, and why.",
+        _ => "Not now: try again.",
+    };
+    let schema = json!({ "$ref": format!("{PLACE}Error") });
+    json!({ "description": about, "content": { "application/json": { "schema": schema } } })
 }
 
 /// What the list of a topic may be narrowed by.
@@ -476,6 +491,24 @@ mod tests {
                 assert_eq!(in_path, path.matches('{').count(), "{path}");
             }
         }
+    }
+
+    #[test]
+    fn what_may_need_a_token_says_so_and_health_never_does() {
+        let document = document();
+        let optional = json!([{}, { "token": [] }]);
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for operation in operations.as_object().unwrap().values() {
+                let open = matches!(path.as_str(), "/healthz" | "/readyz" | "/openapi.json");
+                let security = operation.get("security");
+                assert_eq!(security.is_none(), open, "{path}");
+                let refuses =
+                    operation["responses"].get("401").is_some() && operation["responses"].get("403").is_some();
+                assert_eq!(refuses, !open, "{path}");
+            }
+        }
+        assert_eq!(document["paths"]["/api/v1/warnings"]["get"]["security"], optional);
+        assert_eq!(document["paths"]["/metrics"]["get"]["security"], optional);
     }
 
     #[test]

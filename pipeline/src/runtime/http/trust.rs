@@ -30,6 +30,19 @@ pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 ///
 /// Where TLS has no protocol version, which no build has.
 pub fn only(known: Vec<CertificateDer<'static>>) -> Result<ClientConfig> {
+    config(Some(known))
+}
+
+/// TLS with whoever answers, and proves that what it shows is its own: for whoever asks the own machine.
+///
+/// # Errors
+///
+/// As [`only`].
+pub fn anybody() -> Result<ClientConfig> {
+    config(None)
+}
+
+fn config(known: Option<Vec<CertificateDer<'static>>>) -> Result<ClientConfig> {
     // Named, not looked up: with two providers in a build the look-up panics.
     let provider = Arc::new(aws_lc_rs::default_provider());
     let same = Same {
@@ -44,10 +57,10 @@ pub fn only(known: Vec<CertificateDer<'static>>) -> Result<ClientConfig> {
         .with_no_client_auth())
 }
 
-/// Trusts whoever shows one of these certificates and proves that it is its own.
+/// Trusts whoever shows one of these certificates, or any where none is named, and proves that it is its own.
 #[derive(Debug)]
 struct Same {
-    known: Vec<CertificateDer<'static>>,
+    known: Option<Vec<CertificateDer<'static>>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -60,7 +73,8 @@ impl ServerCertVerifier for Same {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.known.iter().any(|known| known.as_ref() == shown.as_ref()) {
+        let is_shown = |known: &CertificateDer<'_>| known.as_ref() == shown.as_ref();
+        if self.known.as_ref().is_none_or(|known| known.iter().any(is_shown)) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(CertificateError::UnknownIssuer.into())

@@ -1,4 +1,4 @@
-//! What can be read: lists and single rows of the output tables, metrics, health.
+//! What can be read: lists and single rows of the output tables, metrics, health. Who may is decided in [`access`].
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use riskflow_config::Capabilities;
@@ -23,9 +23,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::RETRY_AFTER;
+use super::access::{self, Pass};
 use super::endpoints::Endpoint;
 use super::events::{self, Listeners};
 use super::explanations::{self, Explanations};
+use super::in_use::Swapped;
 use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, Query, values};
 use super::openapi;
 use super::pages::{Full, Pages, known_epoch};
@@ -37,6 +39,8 @@ use crate::runtime::views::Tables;
 #[derive(Clone)]
 pub(super) struct Reader {
     pub handles: Handles,
+    /// Who may read, as it stands now.
+    pub in_use: Swapped,
     pub capabilities: Capabilities,
     pub pages: Arc<Pages>,
     pub explanations: Option<Explanations>,
@@ -45,22 +49,29 @@ pub(super) struct Reader {
 
 /// The routes that only read.
 pub(super) fn routes(reader: &Reader) -> Router {
-    let (mut tables, mut others) = (Router::new(), Router::new());
+    let (mut tables, mut others, mut open) = (Router::new(), Router::new(), Router::new());
     for endpoint in Endpoint::ALL {
         let Some(answer) = answer(endpoint) else { continue };
         let routes = if endpoint.needs_tables() {
             &mut tables
+        } else if endpoint.is_open() {
+            &mut open
         } else {
             &mut others
         };
         *routes = std::mem::take(routes).route(endpoint.path(), answer);
     }
     for list in LISTS.iter() {
-        let show = async move |reader: State<Reader>, given: Pairs| show(&reader, list, given).await;
+        let show = async move |reader: State<Reader>, pass: Extension<Pass>, given: Pairs| {
+            show(&reader, &pass, list, given).await
+        };
         tables = tables.route(&list.path(), get(show));
     }
     let tables = tables.route_layer(from_fn_with_state(reader.clone(), need_tables));
-    others.merge(tables).with_state(reader.clone())
+    // It comes before all that answers: a handler that finds no pass answers nothing.
+    let check = from_fn_with_state(Arc::clone(&reader.in_use), access::check);
+    let guarded = others.merge(tables).route_layer(check);
+    open.merge(guarded).with_state(reader.clone())
 }
 
 /// What answers; `None`: what needs a token is routed with the way in.
@@ -88,7 +99,10 @@ fn answer(endpoint: Endpoint) -> Option<MethodRouter<Reader>> {
 /// The parameters of a request, as they are given.
 pub(super) type Pairs = Result<Given<Vec<(String, String)>>, QueryRejection>;
 
-async fn metrics(State(reader): State<Reader>) -> Response {
+async fn metrics(State(reader): State<Reader>, headers: HeaderMap) -> Response {
+    if let Some(refused) = reader.in_use.load().refuses_metrics(&headers) {
+        return refused;
+    }
     let handles = &reader.handles;
     handles.metrics.state(Condition::of(handles).state);
     let text = handles.metrics.render(&handles.meters);
@@ -96,7 +110,10 @@ async fn metrics(State(reader): State<Reader>) -> Response {
 }
 
 /// What the operators of this process do, those that take the longest first.
-async fn dataflow(State(reader): State<Reader>) -> Response {
+async fn dataflow(State(reader): State<Reader>, Extension(pass): Extension<Pass>) -> Response {
+    if let Some(refused) = pass.refuse_whole("operators are") {
+        return refused;
+    }
     let operators = reader.handles.meters.dataflow.operators();
     if operators.is_empty() {
         let error = "no operator is watched: with `http.dataflow = true` they are, from the next start on";
@@ -183,7 +200,12 @@ fn now(handles: &Handles, epoch: Millis) -> Option<Millis> {
     known_epoch(Millis(handles.now.load(Ordering::Acquire)).max(epoch))
 }
 
-async fn show(reader: &Reader, list: &'static List, given: Pairs) -> Response {
+async fn show(reader: &Reader, pass: &Pass, list: &'static List, given: Pairs) -> Response {
+    if !list.is_by_region()
+        && let Some(refused) = pass.refuse_whole(&format!("`{}` is", list.about.name))
+    {
+        return refused;
+    }
     if let Some(off) = is_off(reader, list.topic) {
         return off;
     }
@@ -192,7 +214,10 @@ async fn show(reader: &Reader, list: &'static List, given: Pairs) -> Response {
         Err(error) => return refused(error.body_text()),
     };
     let query = match Query::parse(list, &given) {
-        Ok(query) => query,
+        Ok(query) => Query {
+            seen: pass.region,
+            ..query
+        },
         Err(error) => return refused(error),
     };
     match reader.pages.get(list, query).await {
@@ -255,12 +280,16 @@ fn named(path: Result<Path<String>, PathRejection>, request: &Request) -> Result
 
 pub(super) type Named = Result<Path<String>, PathRejection>;
 
+/// What was found of a row, with where it lies.
+type Found<T> = Option<(RegionCode, T)>;
+
 fn item<T: Serialize>(
     reader: &Reader,
+    pass: &Pass,
     path: Named,
     request: &Request,
     what: &str,
-    find: impl FnOnce(&Tables, &str) -> Option<T>,
+    find: impl FnOnce(&Tables, &str) -> Found<T>,
 ) -> Response {
     let id = match named(path, request) {
         Ok(id) => id,
@@ -268,7 +297,8 @@ fn item<T: Serialize>(
     };
     let tables = reader.handles.views.load();
     match find(&tables, &id) {
-        Some(found) => {
+        Some((region, _)) if !pass.sees(&tables, Some(region)) => pass.refuse(&format!("the {what} `{id}`")),
+        Some((_, found)) => {
             let (now, epoch) = (now(&reader.handles, tables.epoch), known_epoch(tables.epoch));
             Json(Item { now, epoch, found }).into_response()
         }
@@ -287,47 +317,54 @@ struct Item<T> {
     found: T,
 }
 
-async fn region(State(reader): State<Reader>, path: Named, request: Request) -> Response {
-    item(&reader, path, &request, "region", |tables, code| {
+async fn region(State(reader): State<Reader>, pass: Extension<Pass>, path: Named, request: Request) -> Response {
+    item(&reader, &pass, path, &request, "region", |tables, code| {
         let code: RegionCode = code.parse().ok()?;
         let rows = DomainScope::EACH.iter();
         let rows: Vec<_> = rows.filter_map(|domain| tables.region(code, *domain)).collect();
-        (!rows.is_empty()).then(|| json!({ "items": rows }))
+        (!rows.is_empty()).then(|| (code, json!({ "items": rows })))
     })
 }
 
-async fn asset(State(reader): State<Reader>, path: Named, request: Request) -> Response {
-    item(&reader, path, &request, "asset", |tables, id| {
-        tables.get::<AssetRisk>(id).map(|row| json!({ "item": row }))
+async fn asset(State(reader): State<Reader>, pass: Extension<Pass>, path: Named, request: Request) -> Response {
+    item(&reader, &pass, path, &request, "asset", |tables, id| {
+        tables
+            .get::<AssetRisk>(id)
+            .map(|row| (row.region, json!({ "item": row })))
     })
 }
 
-async fn warning(State(reader): State<Reader>, path: Named, request: Request) -> Response {
+async fn warning(State(reader): State<Reader>, pass: Extension<Pass>, path: Named, request: Request) -> Response {
     if let Ok(Path(id)) = &path {
         let tables = reader.handles.views.load();
-        if tables.get::<WarningState>(id).is_none() && tables.get::<PastWarning>(id).is_some() {
+        if tables.get::<WarningState>(id).is_none()
+            && let Some(past) = tables.get::<PastWarning>(id)
+            && pass.sees(&tables, Some(past.region))
+        {
             let error = format!("the warning `{id}` is over: see /api/v1/warnings/history/{id}");
             return (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response();
         }
     }
-    item(&reader, path, &request, "open warning", |tables, id| {
+    item(&reader, &pass, path, &request, "open warning", |tables, id| {
         let row = tables.get::<WarningState>(id)?;
         let delta = tables
             .last_deltas
             .get(id)
             .and_then(|row| row.downcast_ref::<WarningDelta>());
-        Some(json!({ "item": row, "last_delta": delta }))
+        Some((row.region, json!({ "item": row, "last_delta": delta })))
     })
 }
 
-async fn past_warning(State(reader): State<Reader>, path: Named, request: Request) -> Response {
-    item(&reader, path, &request, "warning that is over", |tables, id| {
-        tables.get::<PastWarning>(id).map(|row| json!({ "item": row }))
+async fn past_warning(State(reader): State<Reader>, pass: Extension<Pass>, path: Named, request: Request) -> Response {
+    item(&reader, &pass, path, &request, "warning that is over", |tables, id| {
+        tables
+            .get::<PastWarning>(id)
+            .map(|row| (row.region, json!({ "item": row })))
     })
 }
 
 /// The list of differences, of one set.
-async fn difference(reader: State<Reader>, path: Named, given: Pairs) -> Response {
+async fn difference(reader: State<Reader>, pass: Extension<Pass>, path: Named, given: Pairs) -> Response {
     let Path(set) = match path {
         Ok(path) => path,
         Err(error) => return refused(error.body_text()),
@@ -338,14 +375,14 @@ async fn difference(reader: State<Reader>, path: Named, given: Pairs) -> Respons
         pairs.push(("set".to_owned(), set));
         Given(pairs)
     });
-    show(&reader, list, of_set).await
+    show(&reader, &pass, list, of_set).await
 }
 
-async fn case(State(reader): State<Reader>, path: Named, request: Request) -> Response {
+async fn case(State(reader): State<Reader>, pass: Extension<Pass>, path: Named, request: Request) -> Response {
     if let Some(off) = is_off(&reader, Topic::CASE_STATE) {
         return off;
     }
-    item(&reader, path, &request, "case", |tables, id| {
-        tables.case(id).map(|row| json!({ "item": row }))
+    item(&reader, &pass, path, &request, "case", |tables, id| {
+        tables.case(id).map(|row| (row.region, json!({ "item": row })))
     })
 }

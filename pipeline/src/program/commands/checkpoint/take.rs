@@ -1,6 +1,5 @@
 //! `riskflow checkpoint take`: asks a running job for a checkpoint, and waits until it is whole.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,9 +12,12 @@ use serde_json::{Value, json};
 
 use super::keeps;
 use crate::program::cli::{EXIT_NO_ANSWER, TakeArguments};
-use crate::program::client::{Answer, Client};
+use crate::program::client::{Answer, Client, Place, Trust};
 use crate::program::exit::Usage;
 use crate::program::terminal::{say, tell};
+
+/// So long an answer may take: longer than a server lets one wait.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The variable with the token.
 const TOKEN: &str = "RISKFLOW_TOKEN";
@@ -150,9 +152,9 @@ fn client(settings: &Settings, arguments: &TakeArguments) -> Result<Client> {
             ))
         })?,
     };
-    let url = match (&arguments.url, &settings.http) {
-        (Some(url), _) => url.clone(),
-        (None, Some(http)) => url_of(http.address, http.tls.is_some()),
+    let place = match (&arguments.url, &settings.http) {
+        (Some(url), _) => Place::of(url)?,
+        (None, Some(http)) => Place::of_job(http.address, http.tls.is_some()),
         (None, None) => {
             let says = "the job serves no HTTP (`http.enabled = false`): a checkpoint cannot be asked for; one is taken at each stop \
                         (`checkpoint.at_stop`), and `riskflow checkpoint pin NAME` keeps the newest";
@@ -162,19 +164,7 @@ fn client(settings: &Settings, arguments: &TakeArguments) -> Result<Client> {
     let of_job = settings.http.as_ref().and_then(|http| http.tls.as_ref());
     let certificate = arguments.certificate.as_deref();
     let certificate = certificate.or_else(|| of_job.map(|tls| &*tls.certificate));
-    Client::new(&url, token.trim(), certificate)
-}
-
-/// Where a job on this machine is asked that listens there.
-fn url_of(listens: SocketAddr, tls: bool) -> String {
-    let mut address = listens;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    format!("{}://{address}", if tls { "https" } else { "http" })
+    Client::new(place, Some(token.trim()), Trust::Same(certificate), PATIENCE)
 }
 
 #[cfg(test)]
@@ -182,23 +172,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_that_listens_everywhere_is_asked_by_loopback() {
-        for (listens, tls, url) in [
-            ("127.0.0.1:9464", false, "http://127.0.0.1:9464"),
-            ("0.0.0.0:9464", true, "https://127.0.0.1:9464"),
-            ("[::]:80", false, "http://[::1]:80"),
-            ("10.0.0.1:9464", false, "http://10.0.0.1:9464"),
-        ] {
-            assert_eq!(url_of(listens.parse().unwrap(), tls), url);
-        }
-    }
-
-    #[test]
     fn a_refusal_says_what_to_do() {
-        let answer = |status, error: &str| Answer {
-            status,
-            body: json!({ "error": error }),
-        };
+        let answer = |status, error: &str| Answer::of(status, json!({ "error": error }).to_string().as_bytes());
         let said = refusal(&answer(StatusCode::UNAUTHORIZED, "there is no token"));
         assert!(
             said.contains("there is no token") && said.contains("http.actions.tokens"),

@@ -1,9 +1,11 @@
-//! Reading the configuration once more while the job runs, on SIGHUP. What may change is in force at once and as a whole, what needs a
-//! restart is named, and a configuration that cannot be used changes nothing.
+//! Reading the configuration once more while the job runs: on SIGHUP, and where `reload.watch` is on when a file of it changed. What may
+//! change is in force at once and as a whole, what needs a restart is named, and a configuration that cannot be used changes nothing.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use riskflow::runtime::clock::wall_clock;
@@ -15,6 +17,7 @@ use riskflow_model::Problems;
 
 use super::super::configuration;
 use super::supervisor::Supervisor;
+use super::watch::Watch;
 use crate::program::cli::{ConfigArguments, RunArguments};
 use crate::program::limits;
 use crate::program::terminal::log_by;
@@ -24,6 +27,9 @@ type Configuration = (WrittenSettings, Settings);
 
 /// Which field says what is logged.
 const FILTER: &str = "log.filter";
+
+/// How often files are looked at, where they are.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Reads the configuration again whenever it is asked for.
 pub struct Reloads {
@@ -36,6 +42,7 @@ pub struct Reloads {
     control: Option<Control>,
     metrics: Arc<Metrics>,
     supervisor: Supervisor,
+    watch: Watch,
 }
 
 /// What another configuration changed.
@@ -54,10 +61,13 @@ impl Reloads {
         started: Configuration,
         control: Option<Control>,
         handles: &Handles,
-        supervisor: Supervisor,
+        (supervisor, mut watch): (Supervisor, Watch),
     ) -> Self {
+        let arguments = configuration::settled(&arguments.config);
+        watch.settle(&files(&arguments, &started.0));
         Self {
-            arguments: configuration::settled(&arguments.config),
+            watch,
+            arguments,
             last: started.clone(),
             started,
             control,
@@ -73,7 +83,7 @@ impl Reloads {
     /// When there is no thread for it.
     pub fn listen(mut self, asked: Receiver<()>) -> Result<()> {
         let work = move || {
-            while asked.recv().is_ok() {
+            while self.is_asked(&asked) {
                 while asked.try_recv().is_ok() {}
                 self.reload();
             }
@@ -83,8 +93,30 @@ impl Reloads {
         Ok(())
     }
 
+    /// Waits until it is to be read again; false once nobody can ask any more.
+    fn is_asked(&mut self, asked: &Receiver<()>) -> bool {
+        loop {
+            if !self.last.1.watch {
+                return asked.recv().is_ok();
+            }
+            match asked.recv_timeout(LOOK) {
+                Ok(()) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => {
+                    let files = files(&self.arguments, &self.last.0);
+                    if self.watch.turned(&files) {
+                        tracing::info!("a file of the configuration changed");
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+
     fn reload(&mut self) {
         let _reloading = self.supervisor.reloading();
+        // Before they are read: what changes meanwhile is another change.
+        self.watch.note(&files(&self.arguments, &self.last.0));
         let configuration = configuration::described(&self.arguments);
         let Changes {
             in_force,
@@ -140,8 +172,26 @@ impl Reloads {
         let logs = log_by(&next.1.log.filter).map_err(anyhow::Error::msg)?;
         let changes = changes(&self.started, &self.last, &next, logs);
         self.last = next;
+        self.watch.settle(&files(&self.arguments, &self.last.0));
         Ok(changes)
     }
+}
+
+/// Looks after the files of a configuration that is read after this.
+pub fn watch(arguments: &ConfigArguments) -> Watch {
+    let arguments = configuration::settled(arguments);
+    Watch::new(&files(&arguments, &WrittenSettings::default()))
+}
+
+/// The files of a configuration: its own, those that it names, and those that it would name as it stands in its file now, for what cannot be
+/// used may wait for one of them.
+fn files(arguments: &ConfigArguments, last: &WrittenSettings) -> BTreeSet<PathBuf> {
+    let mut files = last.files();
+    if let Some(path) = &arguments.config {
+        files.extend(configuration::named_in(path));
+        files.insert(path.clone());
+    }
+    files
 }
 
 /// What is otherwise in the next configuration: since the last one, where it is in force at once; else since the start. `logs`: whether the
@@ -168,7 +218,7 @@ fn changes(started: &Configuration, last: &Configuration, next: &Configuration, 
 /// Whether a field is in force as soon as it is read, in a process that was started with one of these and has the other now. Those of the
 /// reference (`config/riskflow.toml`) that are marked so.
 fn is_at_once(field: &str, started: Option<&HttpSettings>, next: Option<&HttpSettings>) -> bool {
-    if field == FILTER {
+    if field == FILTER || field == "reload.watch" {
         return true;
     }
     let (Some(started), Some(next)) = (started, next) else {
@@ -178,6 +228,7 @@ fn is_at_once(field: &str, started: Option<&HttpSettings>, next: Option<&HttpSet
         "http.hosts" | "http.max_connections" => true,
         "http.tls.certificate" | "http.tls.key" => started.tls.is_some() && next.tls.is_some(),
         "http.actions.tokens" => started.actions.is_some() && next.actions.is_some(),
+        "http.reading.tokens" | "http.reading.metrics" => started.reading.is_some() && next.reading.is_some(),
         _ => false,
     }
 }
@@ -237,6 +288,18 @@ mod tests {
     }
 
     #[test]
+    fn who_reads_changes_at_once_only_where_reading_needed_and_needs_a_token() {
+        let on = |hash: &str| {
+            let token = format!("{{ name = \"a\", sha256 = \"{}\" }}", hash.repeat(64));
+            format!("[http.reading]\nenabled = true\ntokens = [{token}]")
+        };
+        let tokens = names(&["http.reading.tokens"]);
+        assert_eq!(of(&on("a"), &on("a"), &on("b")), (tokens, names(&[])));
+        let both = names(&["http.reading.enabled", "http.reading.tokens"]);
+        assert_eq!(of(&on("a"), &on("a"), ""), (names(&[]), both));
+    }
+
+    #[test]
     fn where_the_command_line_says_what_is_logged_the_configuration_does_not() {
         let (before, next) = (load(""), load("[log]\nfilter = \"debug\""));
         let told = changes(&before, &before, &next, false);
@@ -260,6 +323,10 @@ mod tests {
                 key: "k".into(),
             }),
             actions: Some(riskflow_config::ActionSettings { tokens: Vec::new() }),
+            reading: Some(riskflow_config::ReadingSettings {
+                tokens: Vec::new(),
+                metrics: false,
+            }),
             ..http
         };
         let fields = [
@@ -268,12 +335,14 @@ mod tests {
             "http.tls.certificate",
             "http.tls.key",
             "http.actions.tokens",
+            "http.reading.tokens",
+            "http.reading.metrics",
         ];
         for field in fields {
             assert!(is_at_once(field, Some(&http), Some(&http)), "{field}");
             assert!(!is_at_once(field, None, Some(&http)), "{field}");
         }
-        // Certificate and key have one mark, and `log.filter` has one.
-        assert_eq!(marked, 5);
+        // Certificate and key have one mark, and `log.filter` and `reload.watch` have one.
+        assert_eq!(marked, 8);
     }
 }

@@ -25,6 +25,7 @@ const BOUNDS: Bounds = Bounds {
     headers: LONG,
     stall: LONG,
     answer: LONG,
+    crowded: LONG,
 };
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -209,6 +210,31 @@ async fn an_answer_that_lasts_is_not_cut_off_for_its_length_and_makes_no_room() 
     assert_eq!(open.kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!(running.ended(Ended::Slow), 1);
     drop(lasting);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_takes_its_answer_slowly_makes_room_where_others_want_in_and_whoever_waits_does_not() {
+    let bounds = Bounds {
+        crowded: SHORT,
+        ..BOUNDS
+    };
+    let running = Running::start(bounds, None).await;
+    let waiting = running.connect(b"GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut stream = running.connect(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        // Its answer has begun, and goes nowhere.
+        stream.read_exact(&mut [0; 8]).await.unwrap();
+        slow.push(stream);
+    }
+    assert_eq!(running.ended(Ended::Shed), 0);
+    let asked = running.asked().await;
+    assert!((1..=3).contains(&running.ended(Ended::Shed)));
+    is_over(&mut slow[0]).await;
+    let open = waiting.try_read(&mut [0; 8]).unwrap_err();
+    assert_eq!(open.kind(), std::io::ErrorKind::WouldBlock);
+    drop((asked, slow, waiting));
     running.stop().await;
 }
 
