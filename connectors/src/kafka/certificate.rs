@@ -34,17 +34,13 @@ pub(super) fn look(kafka: &KafkaSettings, words: &str) -> Option<(String, String
         .with_no_client_auth();
     let name = ServerName::try_from(host.to_owned()).ok()?;
     let mut connection = ClientConnection::new(Arc::new(config), name).ok()?;
-    while connection.is_handshaking() {
-        let Err(error) = connection.complete_io(&mut stream) else {
-            continue;
-        };
-        let Some(Error::InvalidCertificate(error)) = error.get_ref()?.downcast_ref::<Error>() else {
-            return None;
-        };
-        let (found, give) = told(error, host, kafka);
-        return Some((format!("the certificate of {address} {found}"), give));
-    }
-    None
+    // Until the handshake is over, or failed.
+    let error = connection.complete_io(&mut stream).err()?;
+    let Some(Error::InvalidCertificate(error)) = error.get_ref()?.downcast_ref::<Error>() else {
+        return None;
+    };
+    let (found, give) = told(error, host, kafka);
+    Some((format!("the certificate of {address} {found}"), give))
 }
 
 /// Host, and host with port, in `ssl://host:port/bootstrap: …`.
