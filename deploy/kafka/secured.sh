@@ -20,6 +20,7 @@ password in client.password; stranger.pem, of another authority. Nobody has any 
 
 Environment:
   PLAIN_USERS   users of PLAIN and their passwords, NAME=PASSWORD with blanks between; they stand in server.properties of DIR
+  SCRAM_USERS   the same of both kinds of SCRAM; only counts where DIR is new. kafka.sh tool … ConfigCommand changes passwords
 
 Exit status: 0 done; 1 failed; 2 wrong usage; 3 something is missing.
 TEXT
@@ -135,8 +136,13 @@ start() {
             "listener.name.$listener.connections.max.reauth.ms=5000"
         )
     done
-    local sets=()
-    for user in "${settings[@]}"; do sets+=(--set "$user"); done
+    local sets=() set
+    for set in "${settings[@]}"; do sets+=(--set "$set"); done
+    for user in ${SCRAM_USERS:-}; do
+        for set in SCRAM-SHA-512 SCRAM-SHA-256; do
+            sets+=(--scram "$set=[name=${user%%=*},password=${user#*=}]")
+        done
+    done
     "$here/kafka.sh" start --data "$data" --port "$plain" "${sets[@]}"
     chmod 600 "$data/server.properties"
     printf '%s=127.0.0.1:%s\n' secured "$secured" mutual "$mutual" expired "$expired" misnamed "$misnamed"
