@@ -470,10 +470,13 @@ pub(super) fn config(
         config.set(*property, *value);
     }
     config.set("bootstrap.servers", &settings.brokers);
-    // Why connections fail is told at this level. What is logged is decided by the filter of the log all the same.
-    if !matches!(config.log_level, RDKafkaLogLevel::Debug) {
-        config.set_log_level(RDKafkaLogLevel::Info);
-    }
+    // What is logged is decided by the filter of the log all the same; why connections fail is told from `Info` on.
+    let asked = settings.properties.contains_key("debug");
+    config.set_log_level(if asked {
+        RDKafkaLogLevel::Debug
+    } else {
+        RDKafkaLogLevel::Info
+    });
     Ok(config)
 }
 
