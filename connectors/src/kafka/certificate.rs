@@ -83,8 +83,11 @@ fn told(error: &CertificateError, host: &str, kafka: &KafkaSettings) -> (String,
         ),
         CertificateError::NotValidForName => (format!("is not for `{host}`"), NAME.to_owned()),
         CertificateError::NotValidForNameContext { presented, .. } => {
-            // `DnsName("a.example")`.
-            let name = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
+            // `DnsName("a.example")`, `IpAddress(10.0.0.1)`.
+            let name = |name: &String| {
+                let inner = name.split(['(', ')']).nth(1).unwrap_or(name);
+                inner.trim_matches('"').to_owned()
+            };
             let names: Vec<String> = presented.iter().map(name).collect();
             let found = format!("is for `{}`, not for `{host}`", names.join("`, `"));
             (found, NAME.to_owned())
@@ -142,10 +145,12 @@ mod tests {
         );
         let name = CertificateError::NotValidForNameContext {
             expected: ServerName::try_from("b.example").unwrap(),
-            presented: vec!["DnsName(\"a.example\")".to_owned()],
+            presented: ["DnsName(\"a.example\")", "IpAddress(10.0.0.1)"]
+                .map(str::to_owned)
+                .into(),
         };
         let (found, give) = told(&name, "b.example", &kafka);
-        assert_eq!(found, "is for `a.example`, not for `b.example`");
+        assert_eq!(found, "is for `a.example`, `10.0.0.1`, not for `b.example`");
         assert!(give.contains("advertised.listeners"), "{give}");
         let (found, give) = told(&CertificateError::UnknownIssuer, "a", &kafka);
         assert!(
