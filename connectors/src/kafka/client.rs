@@ -117,7 +117,7 @@ pub(super) struct Context {
     failed: Mutex<Option<(String, KafkaError)>>,
     /// Whether the brokers were last known to be down.
     down: Mutex<Down>,
-    /// Why connections failed: each reason once, the newest last.
+    /// Why connections failed: each reason once, the newest last; until the brokers answer.
     failures: Mutex<Vec<String>>,
     /// What keeps connections from being made, and the words in which it was told; until the brokers answer.
     fault: Mutex<Option<(Fault, String)>>,
@@ -219,6 +219,7 @@ impl Context {
         }
         if trouble.is_none() {
             *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         let fault = self.fault();
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
