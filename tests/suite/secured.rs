@@ -73,6 +73,9 @@ impl<'a> Secured<'a> {
             "unknown.hold=\"1s\"".to_owned(),
             "epoch.tick=\"20ms\"".to_owned(),
             property("debug", "security,broker,conf"),
+            // A password is changed and changed back within this time, however slow the machine is; then it is soon seen.
+            property("transaction.timeout.ms", "120000"),
+            property("reconnect.backoff.max.ms", "1000"),
         ];
         let log = broker.tls(&format!("job-{}.log", listens.port()));
         let mut command = broker.command("run", login, &sets);
