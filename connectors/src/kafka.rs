@@ -5,9 +5,12 @@
 //! producer); its records carry CloudEvents 1.0 headers in binary mode. Offsets in a consumer group are for Kafka's own tools only.
 
 mod error;
+mod fault;
+mod certificate;
 mod sizes;
 mod deliveries;
 mod client;
+mod asking;
 mod properties;
 mod limits;
 mod source;

@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-Usage: kafka.sh start  --data DIR [--port PORT] [--set NAME=VALUE]... [--join DIR]
+Usage: kafka.sh start  --data DIR [--port PORT] [--set NAME=VALUE]... [--scram CREDENTIAL]... [--join DIR]
        kafka.sh stop   --data DIR [--kill]
        kafka.sh status --data DIR
        kafka.sh run    [--data DIR] [--port PORT] [--set NAME=VALUE]...
@@ -24,6 +24,7 @@ fetch   only downloads the jars (Maven; 44 MB, once).
   --data DIR        the node's folder: settings, log (kafka.log), process id, records
   --port PORT       port for clients; default: the one DIR had before, or a free one
   --set NAME=VALUE  a broker setting, over those of server.properties; only counts at a start
+  --scram CREDENTIAL   a user with a password, 'SCRAM-SHA-512=[name=NAME,password=PASSWORD]'; only counts where DIR is new
   --join DIR        a second broker for the cluster of the node in DIR, which must run; leaders can then change
 
 Environment:
@@ -153,8 +154,10 @@ format() {
         cluster=$(sed -n 's/^cluster.id=//p' "$join/records/meta.properties")
         alone=
     fi
+    local users=() user
+    for user in "${scrams[@]}"; do users+=(--add-scram "$user"); done
     # shellcheck disable=SC2086 # one word or none
-    in_java -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format $alone -t "$cluster" \
+    in_java -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format $alone -t "$cluster" "${users[@]}" \
         -c "$data/server.properties" >>"$data/kafka.log" 2>&1 ||
         fail "could not format $data; see $data/kafka.log"
 }
@@ -274,15 +277,16 @@ tool() {
 command=${1:-}
 (($# == 0)) || shift
 data='' port='' join='' signal=TERM
-settings=() rest=()
+settings=() scrams=() rest=()
 while (($# > 0)); do
     case $1 in
-        --data | --port | --set | --join)
+        --data | --port | --set | --scram | --join)
             [[ -n ${2:-} ]] || wrong "$1 needs a value"
             case $1 in
                 --data) data=$2 ;;
                 --port) port=$2 ;;
                 --set) settings+=("$2") ;;
+                --scram) scrams+=("$2") ;;
                 --join) join=$2 ;;
             esac
             shift 2

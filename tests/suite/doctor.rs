@@ -51,10 +51,46 @@ fn all_is_well_on_kafka_until_a_topic_is_missing() {
     for _ in 0..2 {
         let (code, report) = doctor(&mut command(&other, "doctor", &[]));
         assert_eq!((code, &report["ok"]), (Some(3), &Value::from(false)), "{report:#}");
-        let missing = format!("{} is missing", other.topic(Topic::IN_RULE));
-        let told = checks(&report, "topics of the input");
-        assert!(told.contains(&("fail", missing.as_str())), "{report:#}");
+        // All that are missing stand in one line.
+        for (check, topic) in [
+            ("topics of the input", Topic::IN_RULE),
+            ("topics of the output", Topic::WARNING_STATE),
+        ] {
+            let told = checks(&report, check);
+            let [("fail", found)] = told[..] else {
+                panic!("{report:#}")
+            };
+            assert!(
+                found.contains("are missing: ") && found.contains(&other.topic(topic)),
+                "{report:#}"
+            );
+        }
     }
+}
+
+/// Everything is asked once, and what needs brokers that do not answer is not asked at all.
+#[test]
+fn without_brokers_doctor_is_done_in_time() {
+    let nobody = crate::chaos::free();
+    let brokers = format!("kafka.brokers=\"{nobody}\"");
+    let sets = ["input.kind=kafka", "output.kind=kafka", "http.enabled=false", &brokers];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    let begun = std::time::Instant::now();
+    let output = run(&[&["doctor", "--json"], &sets[..]].concat(), &[]);
+    let took = begun.elapsed();
+    let report: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{report:#}");
+    let [("fail", found)] = checks(&report, "brokers")[..] else {
+        panic!("{report:#}")
+    };
+    assert!(found.contains("Connection refused"), "{found}");
+    assert_eq!(
+        checks(&report, "topics, rights and clock")[0].0,
+        "skipped",
+        "{report:#}"
+    );
+    // Ten seconds for the brokers, and what the machine takes for the rest.
+    assert!(took < std::time::Duration::from_secs(15), "{took:?}");
 }
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {

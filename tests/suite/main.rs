@@ -46,6 +46,7 @@ mod replaying;
 mod restart;
 mod rule_tests;
 mod savepoints;
+mod secured;
 mod simulation;
 mod storms;
 mod supervised;

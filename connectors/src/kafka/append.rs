@@ -1,6 +1,5 @@
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use riskflow_config::{KafkaSettings, TopicSettings};
@@ -38,7 +37,7 @@ impl KafkaAppend {
         let topic = settings.name(topic);
         // A producer that asks for a topic lets the broker make it; a consumer does not.
         let consumer = client::consumer(kafka)?;
-        if metadata_of(consumer.client(), kafka, &topic)?.is_none() {
+        if metadata_of(&consumer, kafka, &topic)?.is_none() {
             return Err(AppendError::no_topic(topic));
         }
         Ok(Self {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::admin::AdminClient;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::deliveries::Deliveries;
 use super::error::BrokerError;
+use super::fault::Fault;
 use super::sizes;
 
 /// How long opening waits for one answer of a broker.
@@ -115,9 +116,11 @@ pub(super) struct Context {
     /// The first error of a delivery since it was last taken, with the topic.
     failed: Mutex<Option<(String, KafkaError)>>,
     /// Whether the brokers were last known to be down.
-    down: Mutex<bool>,
-    /// Why connections failed: each reason once, the newest last.
+    down: Mutex<Down>,
+    /// Why connections failed: each reason once, the newest last; until the brokers answer.
     failures: Mutex<Vec<String>>,
+    /// What keeps connections from being made, and the words in which it was told; until the brokers answer.
+    fault: Mutex<Option<(Fault, String)>>,
     /// Whether it was told that the group is not allowed.
     group: AtomicBool,
     /// Whether the last offsets were not committed.
@@ -126,11 +129,19 @@ pub(super) struct Context {
     alone: Mutex<bool>,
 }
 
+/// Whether the brokers were last known to be down, and what was said of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Down {
+    #[default]
+    No,
+    /// Nobody knows why; it passes, maybe.
+    Yes,
+    /// It does not pass by itself.
+    For(Fault),
+}
+
 /// So many reasons are kept.
 const FAILURES: usize = 3;
-
-/// So long a call that failed waits to be told why.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What librdkafka logs of a broker's connection that failed is `[thrd:…]: host:port/id: reason (after 3ms in state …)`: the
 /// reason with the broker.
@@ -169,11 +180,31 @@ impl Context {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What keeps connections from being made, and the words in which it was told.
+    pub fn fault(&self) -> Option<(Fault, String)> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps why a connection failed.
+    fn failed_for(&self, message: &str) {
+        let reason = reason(message);
+        if let Some(fault) = Fault::of(message) {
+            let mut known = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+            *known = Some((fault, reason.to_owned()));
+        }
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if !failures.iter().any(|known| known == reason) {
+            let older = (failures.len() + 1).saturating_sub(FAILURES);
+            failures.drain(..older);
+            failures.push(reason.to_owned());
+        }
+    }
+
     pub fn take_failure(&self) -> Option<(String, KafkaError)> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Notes that the brokers answer, or why they do not. Tells of it once.
+    /// Notes that the brokers answer, or why they do not. Tells of it once, and once more where it turns out that it does not pass.
     pub fn note(&self, trouble: Option<&KafkaError>) {
         // The end of a partition is news, not trouble; librdkafka tells of it in the same place.
         let code = trouble.and_then(KafkaError::rdkafka_error_code);
@@ -186,13 +217,33 @@ impl Context {
             }
             return;
         }
-        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        match trouble {
-            Some(error) if !*down => warn!(%error, "trouble with Kafka, going on trying"),
-            None if *down => info!("Kafka answers again"),
-            _ => {}
+        if trouble.is_none() {
+            *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
-        *down = trouble.is_some();
+        let fault = self.fault();
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = match (trouble, &fault) {
+            (None, _) => Down::No,
+            // A fault that was told holds until the brokers answer.
+            (Some(_), None) if *down != Down::No => *down,
+            (Some(_), None) => Down::Yes,
+            (Some(_), Some((fault, _))) => Down::For(*fault),
+        };
+        if now == *down {
+            return;
+        }
+        match (trouble, fault) {
+            (None, _) => info!("Kafka answers again"),
+            (Some(error), None) => warn!(%error, "trouble with Kafka, going on trying"),
+            (Some(error), Some((fault, words))) => warn!(
+                %error,
+                words,
+                "trouble with Kafka, going on trying; {}",
+                fault.give()
+            ),
+        }
+        *down = now;
     }
 }
 
@@ -200,13 +251,7 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         debug!(target: "librdkafka", ?level, facility, message);
         if facility == "FAIL" {
-            let reason = reason(message);
-            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-            if !failures.iter().any(|known| known == reason) {
-                let older = (failures.len() + 1).saturating_sub(FAILURES);
-                failures.drain(..older);
-                failures.push(reason.to_owned());
-            }
+            self.failed_for(message);
         }
     }
 
@@ -229,6 +274,11 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         debug!(target: "librdkafka", %error, reason);
+        // A token that cannot be had is told here only.
+        let failed = [RDKafkaErrorCode::Authentication, RDKafkaErrorCode::SSL];
+        if error.rdkafka_error_code().is_some_and(|code| failed.contains(&code)) {
+            self.failed_for(reason);
+        }
         self.note(Some(&error));
     }
 }
@@ -352,6 +402,7 @@ pub fn problems(settings: &KafkaSettings) -> Problems {
             break;
         }
     }
+    tokens(settings, &mut problems);
     if problems.is_empty()
         && let Err(error) = consumer(settings)
     {
@@ -363,6 +414,23 @@ pub fn problems(settings: &KafkaSettings) -> Problems {
         );
     }
     problems
+}
+
+/// OAUTHBEARER without anything that makes tokens: librdkafka would wait for one for ever, and say nothing.
+fn tokens(settings: &KafkaSettings, problems: &mut Problems) {
+    const UNSECURED: &str = "enable.sasl.oauthbearer.unsecure.jwt";
+    let is = |property: &str, value: &str| {
+        let given = settings.properties.get(property);
+        given.is_some_and(|given| given.reveal().eq_ignore_ascii_case(value))
+    };
+    let bearer = is("sasl.mechanism", "OAUTHBEARER") || is("sasl.mechanisms", "OAUTHBEARER");
+    if bearer && !is(UNSECURED, "true") {
+        problems.add(
+            format!("kafka.properties.\"{UNSECURED}\""),
+            "not `true`, and nothing else makes tokens for OAUTHBEARER",
+            "true, for trials; in production another mechanism, SCRAM-SHA-512, or a certificate of the client",
+        );
+    }
 }
 
 /// What to give for a property.
@@ -403,22 +471,14 @@ pub(super) fn config(
         config.set(*property, *value);
     }
     config.set("bootstrap.servers", &settings.brokers);
+    // What is logged is decided by the filter of the log all the same; why connections fail is told from `Info` on.
+    let asked = settings.properties.contains_key("debug");
+    config.set_log_level(if asked {
+        RDKafkaLogLevel::Debug
+    } else {
+        RDKafkaLogLevel::Info
+    });
     Ok(config)
-}
-impl BrokerError {
-    /// A client's brokers did not answer. Why a connection failed is told by another thread, maybe a moment after the call has
-    /// failed of it.
-    pub(super) fn unavailable(kafka: &KafkaSettings, client: &Context, error: KafkaError) -> Self {
-        let until = Instant::now() + LAST_WORDS;
-        while client.failures().is_empty() && Instant::now() < until {
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
-        Self::Unavailable {
-            brokers: kafka.brokers.clone(),
-            told: client.failures().into(),
-            error,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -438,8 +498,28 @@ mod tests {
         let context = Context::default();
         context.note(Some(&KafkaError::Global(RDKafkaErrorCode::GroupAuthorizationFailed)));
         assert!(context.group.load(Ordering::Relaxed));
-        assert!(!*context.down.lock().unwrap(), "the brokers answer");
+        let down = || *context.down.lock().unwrap();
+        assert_eq!(down(), Down::No, "the brokers answer");
         context.note(Some(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)));
-        assert!(*context.down.lock().unwrap());
+        assert_eq!(down(), Down::Yes);
+    }
+
+    #[test]
+    fn a_fault_is_known_until_the_brokers_answer() {
+        let context = Context::default();
+        let down = || *context.down.lock().unwrap();
+        context.error(
+            KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure),
+            "ssl://a:1/1: Disconnected",
+        );
+        assert_eq!((down(), context.fault()), (Down::Yes, None));
+        let words = "ssl://a:1/1: SASL authentication error: no (after 3ms in state AUTH_REQ)";
+        context.error(KafkaError::Global(RDKafkaErrorCode::Authentication), words);
+        let known = (Fault::Password, "ssl://a:1/1: SASL authentication error: no".to_owned());
+        assert_eq!((down(), context.fault()), (Down::For(Fault::Password), Some(known)));
+        context.note(Some(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)));
+        assert_eq!(down(), Down::For(Fault::Password));
+        context.note(None);
+        assert_eq!((down(), context.fault()), (Down::No, None));
     }
 }

@@ -29,6 +29,30 @@ pub enum BrokerError {
         #[source]
         error: KafkaError,
     },
+    /// Brokers are reached, and no connection comes of it: a password, a certificate, a protocol.
+    #[error("no connection with the brokers at {brokers}, which are reached: {found}; {give}")]
+    NoConnection {
+        /// `host:port`, separated by commas.
+        brokers: String,
+        /// What librdkafka says, or what was found of the broker's certificate.
+        found: String,
+        /// What to give instead.
+        give: String,
+    },
+    /// The brokers say that this user may not do it.
+    #[error(
+        "{what}: the brokers do not allow it; this user needs {operations} on it (`kafka-acls`): docs/kafka-security.md has all that a job \
+         needs"
+    )]
+    NotAllowed {
+        /// A topic or a transactional id, with prefix.
+        what: String,
+        /// What must be allowed.
+        operations: &'static str,
+        /// What librdkafka says.
+        #[source]
+        error: KafkaError,
+    },
     /// Not all records of a commit were acknowledged in time.
     #[error("{missing} records were not acknowledged within {seconds} s")]
     TimedOut {
@@ -47,7 +71,7 @@ pub enum BrokerError {
         error: KafkaError,
     },
     /// A transaction did not go through.
-    #[error("{doing} a transaction failed{}", if *fatal { " for good: another riskflow may have taken over, this one stood still for longer than `transaction.timeout.ms`, or it may not write" } else { "" })]
+    #[error("{doing} a transaction failed{}", for_good(*fatal, error))]
     Transaction {
         /// What was tried.
         doing: &'static str,
@@ -88,6 +112,30 @@ pub enum BrokerError {
     },
 }
 
+/// Why a transaction failed, as far as it is no matter of another attempt.
+fn for_good(fatal: bool, error: &KafkaError) -> &'static str {
+    match code(error) {
+        Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+            ": this user must be allowed to Write and Describe the transactional id `riskflow`, with `topics.prefix` before it"
+        }
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            ": this user must be allowed to Write topics that begin with `out.`, with `topics.prefix` before them"
+        }
+        _ if fatal => {
+            " for good: another riskflow may have taken over, or this one stood still for longer than `transaction.timeout.ms`"
+        }
+        _ => "",
+    }
+}
+
+/// The code that a broker or librdkafka gave; rdkafka keeps back that of an administrative request.
+pub(super) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
+    }
+}
+
 /// Why connections failed, behind a colon.
 fn last_words(told: &[String]) -> String {
     if told.is_empty() {
@@ -114,9 +162,11 @@ impl BrokerError {
             Self::Reserved { .. } | Self::Settings(_) | Self::Lost { .. } | Self::PartitionsChanged { .. } => {
                 Retry::Never
             }
-            Self::Transaction { fatal: true, .. } => Retry::Never,
+            Self::NotAllowed { .. } | Self::Transaction { fatal: true, .. } => Retry::Never,
             Self::Transaction { error, .. } if error.rdkafka_error_code().is_some_and(refuses) => Retry::Never,
-            Self::Unavailable { .. } | Self::TimedOut { .. } | Self::Transaction { .. } => Retry::Later,
+            // Passwords and certificates are mended at the brokers, too, while a job waits.
+            Self::Unavailable { .. } | Self::NoConnection { .. } => Retry::Later,
+            Self::TimedOut { .. } | Self::Transaction { .. } => Retry::Later,
             Self::Refused { error, .. } => match error.rdkafka_error_code() {
                 Some(code) if !refuses(code) => Retry::Later,
                 Some(_) | None => Retry::Never,
@@ -127,9 +177,10 @@ impl BrokerError {
 
 /// What mends it, where that is known.
 fn cure(error: &KafkaError) -> &'static str {
-    match error.rdkafka_error_code() {
+    match code(error) {
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-            "; riskflow must be allowed to Read and Describe all of its topics, to Write and DescribeConfigs those that begin with `out.`"
+            "; riskflow must be allowed to Read and Describe all of its topics, to Write and DescribeConfigs those that begin with `out.` \
+             (`doctor` and `topics --check` want DescribeConfigs on all): docs/kafka-security.md"
         }
         Some(
             RDKafkaErrorCode::UnknownTopic

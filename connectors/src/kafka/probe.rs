@@ -51,7 +51,7 @@ pub struct Readable {
 pub fn brokers(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<Vec<String>, BrokerError> {
     let consumer = client::consumer(kafka)?;
     // Any topic will do, also one that is not there.
-    let metadata = fetch(consumer.client(), kafka, &settings.name(Topic::IN_OBSERVATION))?;
+    let metadata = fetch(&consumer, kafka, &settings.name(Topic::IN_OBSERVATION))?;
     let address = |host: &str, port: i32| {
         if host.contains(':') {
             format!("[{host}]:{port}")
@@ -76,7 +76,7 @@ pub fn readable(kafka: &KafkaSettings, settings: &TopicSettings, topics: &[Topic
     let mut partitions: Vec<(String, i32)> = Vec::new();
     for topic in topics {
         let name = settings.name(*topic);
-        let there = match metadata_of(consumer.client(), kafka, &name) {
+        let there = match metadata_of(&*consumer, kafka, &name) {
             Ok(Some(there)) => there,
             Ok(None) => continue,
             Err(refused @ BrokerError::Refused { .. }) => {

@@ -73,10 +73,10 @@ fn producer(
 ) -> Result<BaseProducer<Context>, BrokerError> {
     let id = transactional_id(settings, guarantee);
     let producer = client::producer(kafka, id.as_deref())?;
-    if id.is_some() {
+    if let Some(id) = id {
         producer
             .init_transactions(FENCING)
-            .map_err(|error| transaction("taking over", error))?;
+            .map_err(|error| not_taken_over(&id, error))?;
     }
     Ok(producer)
 }
@@ -346,7 +346,7 @@ impl Sink for KafkaSink {
         }
         let until = Instant::now() + FENCING;
         let name = self.settings.name(Topic::PROGRESS);
-        let found = metadata_of(self.producer.client(), &self.kafka, &name)?;
+        let found = metadata_of(&self.producer, &self.kafka, &name)?;
         let missing = || refused(&name, KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let begun = Begun {
@@ -366,6 +366,18 @@ impl Sink for KafkaSink {
             }
         }
     }
+}
+
+/// Why there are no transactions of this name.
+fn not_taken_over(id: &str, error: KafkaError) -> BrokerError {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) {
+        return BrokerError::NotAllowed {
+            what: format!("transactional id `{id}`"),
+            operations: "Write and Describe",
+            error,
+        };
+    }
+    transaction("taking over", error)
 }
 
 fn transaction(doing: &'static str, error: KafkaError) -> BrokerError {

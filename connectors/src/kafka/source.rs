@@ -47,7 +47,7 @@ impl KafkaSource {
         let mut assignment = TopicPartitionList::new();
         for topic in topics {
             let name = settings.name(*topic);
-            let Some(found) = metadata_of(consumer.client(), kafka, &name)? else {
+            let Some(found) = metadata_of(&*consumer, kafka, &name)? else {
                 return Err(SourceError::NoTopic { topic: name });
             };
             counts.push((name.clone(), found.partitions));
@@ -142,7 +142,7 @@ pub(crate) fn back_from_end(
     let (mut offsets, mut whole) = (Offsets::default(), true);
     for topic in topics {
         let name = settings.name(*topic);
-        let Some(found) = metadata_of(consumer.client(), kafka, &name)? else {
+        let Some(found) = metadata_of(&consumer, kafka, &name)? else {
             return Err(SourceError::NoTopic { topic: name });
         };
         for number in 0..found.partitions {

@@ -223,6 +223,33 @@ fn what_is_wrong_with_a_property_is_told_without_its_value() {
 }
 
 #[test]
+fn oauthbearer_needs_something_that_makes_tokens() {
+    let given = |more: &[(&str, &str)]| {
+        let login = [
+            ("security.protocol", "sasl_plaintext"),
+            ("sasl.mechanism", "OAUTHBEARER"),
+        ];
+        problems(&kafka("127.0.0.1:1", &[&login[..], more].concat()))
+    };
+    let told: Vec<String> = given(&[]).iter().map(|problem| problem.field.clone()).collect();
+    assert_eq!(told, ["kafka.properties.\"enable.sasl.oauthbearer.unsecure.jwt\""]);
+    let unsecured = [
+        ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
+        ("sasl.oauthbearer.config", "principal=a"),
+    ];
+    assert!(given(&unsecured).is_empty());
+    // What makes tokens at a server is not built in, and said so.
+    let told: Vec<String> = given(&[("sasl.oauthbearer.method", "oidc")])
+        .iter()
+        .map(|problem| problem.field.clone())
+        .collect();
+    assert!(
+        told.contains(&"kafka.properties.\"sasl.oauthbearer.method\"".to_owned()),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn headers_are_those_of_cloud_events_and_the_same_each_time() {
     let headers_of = |payload, before, settings: &TopicSettings| {
         let headers = super::sink::headers(Millis(1_627_187_400_000), &record("r/a", payload), before, settings);

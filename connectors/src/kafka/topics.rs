@@ -1,11 +1,6 @@
 //! Topics on the brokers: what is there, and making what is not.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::Client;
-use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaRespErr;
@@ -13,18 +8,11 @@ use riskflow_config::{KafkaSettings, TopicSettings};
 use riskflow_model::limit::{LEAST_RECORD_BYTES, MESSAGE_BYTES};
 use riskflow_model::topic::{Cleanup, Direction, Topic};
 
-use super::client::OPENING;
-use super::client::{self, Context};
+use super::asking::{Served, ask};
+use super::client::{self, OPENING};
 use super::error::BrokerError;
 use super::properties::{MAX_MESSAGE_BYTES, Properties, properties_of, wait_for};
 use crate::topics::{TopicReport, TopicState};
-
-/// How long a broker that hangs up is asked again.
-const SAY_WHY: Duration = Duration::from_secs(5);
-
-/// librdkafka connects again after `reconnect.backoff.ms`, 100 ms: until then it gives the same answer without asking, and there
-/// is nothing to wait on.
-const RECONNECT: Duration = Duration::from_millis(100);
 
 /// What a broker tells of a topic.
 pub(super) struct Found {
@@ -33,29 +21,17 @@ pub(super) struct Found {
 }
 
 /// What a broker tells of a topic, and of all brokers.
-pub(super) fn fetch(client: &Client<Context>, kafka: &KafkaSettings, name: &str) -> Result<Metadata, BrokerError> {
-    let unavailable = |error| BrokerError::unavailable(kafka, client.context(), error);
-    // Of a refused password the first attempt may tell no more than that the broker hung up.
-    let until = Instant::now() + SAY_WHY;
-    let hung_up = Some(RDKafkaErrorCode::BrokerTransportFailure);
-    loop {
-        match client.fetch_metadata(Some(name), OPENING) {
-            Err(error) if error.rdkafka_error_code() == hung_up && Instant::now() < until => {
-                // No event tells that it may be asked again: see `RECONNECT`.
-                thread::sleep(RECONNECT);
-            }
-            metadata => return metadata.map_err(unavailable),
-        }
-    }
+pub(super) fn fetch(served: &impl Served, kafka: &KafkaSettings, name: &str) -> Result<Metadata, BrokerError> {
+    ask(served, kafka, |client, time| client.fetch_metadata(Some(name), time))
 }
 
 /// `None` if there is no such topic.
 pub(super) fn metadata_of(
-    client: &Client<Context>,
+    served: &impl Served,
     kafka: &KafkaSettings,
     name: &str,
 ) -> Result<Option<Found>, BrokerError> {
-    let metadata = fetch(client, kafka, name)?;
+    let metadata = fetch(served, kafka, name)?;
     let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
         return Ok(None);
     };
@@ -90,10 +66,9 @@ pub(super) fn metadata_of(
 /// The identity of the cluster, which it keeps whatever its brokers are called.
 pub(crate) fn cluster_id(kafka: &KafkaSettings) -> Result<String, BrokerError> {
     let consumer = client::consumer(kafka)?;
-    let id = consumer.client().fetch_cluster_id(OPENING);
-    id.ok_or_else(|| {
-        let error = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
-        BrokerError::unavailable(kafka, consumer.context(), error)
+    ask(&consumer, kafka, |client, time| {
+        let id = client.fetch_cluster_id(time);
+        id.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
     })
 }
 
@@ -110,7 +85,7 @@ pub(crate) fn check(
     for topic in topics {
         let name = settings.name(*topic);
         let mut remarks = Vec::new();
-        let state = match metadata_of(consumer.client(), kafka, &name)? {
+        let state = match metadata_of(&consumer, kafka, &name)? {
             None => TopicState::Missing,
             Some(found) => {
                 let properties = properties_of(&admin, kafka, &name)?;
@@ -163,7 +138,7 @@ pub(crate) fn create(kafka: &KafkaSettings, settings: &TopicSettings, topics: &[
         match made {
             // Another process was faster.
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) => return Err(refused(&name, KafkaError::AdminOp(code))),
+            Err((name, code)) => return Err(not_made(name, code)),
         }
     }
     Ok(())
@@ -265,9 +240,18 @@ fn options() -> AdminOptions {
         .operation_timeout(Some(OPENING))
 }
 
-fn refused(name: &str, error: KafkaError) -> BrokerError {
-    BrokerError::Refused {
-        topic: name.to_owned(),
-        error,
+fn not_made(topic: String, code: RDKafkaErrorCode) -> BrokerError {
+    let error = KafkaError::AdminOp(code);
+    let denied = [
+        RDKafkaErrorCode::TopicAuthorizationFailed,
+        RDKafkaErrorCode::ClusterAuthorizationFailed,
+    ];
+    if denied.contains(&code) {
+        return BrokerError::NotAllowed {
+            what: topic,
+            operations: "Create",
+            error,
+        };
     }
+    BrokerError::Refused { topic, error }
 }

@@ -27,11 +27,17 @@ pub fn doctor(arguments: &DoctorArguments) -> Result<ExitCode> {
         machine::open_files(&settings, &mut findings);
         machine::folders(&settings, &mut findings);
         ports::ports(&settings, &mut findings);
-        brokers::brokers(&settings, &mut findings);
-        brokers::topics(&settings, &mut findings);
-        brokers::rights(&settings, &mut findings);
-        store::checkpoints(&settings, &mut findings);
-        memory::memory(&settings, arguments.datastreams, &mut findings);
+        // Where they do not answer, each further question would be waited for in vain once more.
+        let answer = brokers::brokers(&settings, &mut findings);
+        if answer {
+            brokers::topics(&settings, &mut findings);
+            brokers::rights(&settings, &mut findings);
+        } else {
+            brokers::topics_of_logs(&settings, &mut findings);
+            findings.skip("topics, rights and clock", "they are looked at when the brokers answer");
+        }
+        store::checkpoints(&settings, answer, &mut findings);
+        memory::memory(&settings, arguments.datastreams, answer, &mut findings);
     }
     findings.print(arguments.json);
     Ok(findings.code())

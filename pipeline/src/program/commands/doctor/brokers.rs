@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use riskflow::runtime::clock::wall_clock;
 use riskflow_config::{Input, KafkaSettings, Output, Settings};
-use riskflow_connectors::kafka::{self, Newest, Readable};
+use riskflow_connectors::kafka::{self, BrokerError, Newest, Readable};
 use riskflow_connectors::topics::{Place, TopicReport, TopicState, check};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Millis, duration};
@@ -23,33 +23,60 @@ fn kafka_of(settings: &Settings) -> Option<&KafkaSettings> {
     }
 }
 
-/// Whether brokers answer, and can be reached where they say that they are.
-pub fn brokers(settings: &Settings, findings: &mut Findings) {
+/// Whether brokers answer, and can be reached where they say that they are. Returns whether anything else can be asked of them: true
+/// where there are none.
+pub fn brokers(settings: &Settings, findings: &mut Findings) -> bool {
     const CHECK: &str = "brokers";
-    let Some(kafka) = kafka_of(settings) else { return };
+    let Some(kafka) = kafka_of(settings) else { return true };
     let addresses = match kafka::brokers(kafka, &settings.topics) {
         Ok(addresses) => addresses,
+        // It says itself what to give.
+        Err(error @ BrokerError::NoConnection { .. }) => {
+            findings.fail(
+                CHECK,
+                told(error),
+                "as it says; docs/kafka-security.md has more of each",
+            );
+            return false;
+        }
         Err(error) => {
             let mend = "see that they run, that this machine reaches them, and that `kafka.properties` has what they ask for \
                         (`security.protocol`, `sasl.*`, `ssl.*`)";
             findings.fail(CHECK, told(error), mend);
-            return;
+            return false;
         }
     };
-    for address in &addresses {
-        if let Err(why) = reach(address) {
-            findings.fail(
-                CHECK,
-                format!("a broker says that it is at {address}, and is not reached there: {why}"),
-                "mend `advertised.listeners` of the broker, or the name or the network of this machine",
-            );
-        }
+    let away = not_reached(&addresses);
+    for (address, why) in &away {
+        findings.fail(
+            CHECK,
+            format!("a broker says that it is at {address}, and is not reached there: {why}"),
+            "mend `advertised.listeners` of the broker, or the name or the network of this machine",
+        );
     }
     let found = match addresses.len() {
         1 => format!("the one at {} answers", kafka.brokers),
         count => format!("{count}, of which one at {} answers", kafka.brokers),
     };
     findings.ok(CHECK, found);
+    away.len() < addresses.len()
+}
+
+/// Those that are not reached, and why. All are tried at once.
+fn not_reached(addresses: &[String]) -> Vec<(&str, String)> {
+    std::thread::scope(|scope| {
+        let tried: Vec<_> = addresses
+            .iter()
+            .map(|address| (address.as_str(), scope.spawn(move || reach(address))))
+            .collect();
+        let tried = tried.into_iter().map(|(address, reached)| {
+            let reached = reached
+                .join()
+                .unwrap_or_else(|_| Err("the attempt panicked".to_owned()));
+            (address, reached.err())
+        });
+        tried.filter_map(|(address, why)| Some((address, why?))).collect()
+    })
 }
 
 fn reach(address: &str) -> Result<(), String> {
@@ -65,6 +92,15 @@ fn reach(address: &str) -> Result<(), String> {
 
 /// Whether topics are as `riskflow topics --check` wants them.
 pub fn topics(settings: &Settings, findings: &mut Findings) {
+    topics_where(settings, findings, |_| true);
+}
+
+/// The same of those in embedded logs only.
+pub fn topics_of_logs(settings: &Settings, findings: &mut Findings) {
+    topics_where(settings, findings, |place| matches!(place, Place::Log(_)));
+}
+
+fn topics_where(settings: &Settings, findings: &mut Findings, asked: impl Fn(&Place<'_>) -> bool) {
     let places = [
         (
             Place::of_input(&settings.input),
@@ -76,7 +112,7 @@ pub fn topics(settings: &Settings, findings: &mut Findings) {
         ),
     ];
     for ((place, topics), check_name) in places.into_iter().zip(["topics of the input", "topics of the output"]) {
-        let Some(place) = place else { continue };
+        let Some(place) = place.filter(&asked) else { continue };
         match check(place, &settings.topics, &topics) {
             Ok(reports) => report(check_name, &reports, findings),
             Err(error) => findings.fail(check_name, told(error), "make it so that they can be asked about"),
@@ -85,21 +121,24 @@ pub fn topics(settings: &Settings, findings: &mut Findings) {
 }
 
 fn report(check: &'static str, reports: &[TopicReport], findings: &mut Findings) {
-    let mut fit = 0;
+    let of = |wanted: &TopicState| {
+        let those = reports.iter().filter(|report| report.state == *wanted);
+        those.map(|report| report.name.as_str()).collect::<Vec<_>>()
+    };
+    let (fit, missing) = (of(&TopicState::Ok), of(&TopicState::Missing));
+    if !missing.is_empty() {
+        let found = format!(
+            "{} of {} are missing: {}",
+            missing.len(),
+            reports.len(),
+            missing.join(", ")
+        );
+        findings.fail(check, found, "`riskflow topics --create`");
+    }
     for report in reports {
-        match &report.state {
-            TopicState::Ok => fit += 1,
-            TopicState::Missing => {
-                findings.fail(
-                    check,
-                    format!("{} is missing", report.name),
-                    "`riskflow topics --create`",
-                );
-            }
-            TopicState::Differs(what) => {
-                let found = format!("{} differs: {}", report.name, what.join("; "));
-                findings.fail(check, found, "alter it, or the settings");
-            }
+        if let TopicState::Differs(what) = &report.state {
+            let found = format!("{} differs: {}", report.name, what.join("; "));
+            findings.fail(check, found, "alter it, or the settings");
         }
         for remark in &report.remarks {
             findings.warn(
@@ -109,8 +148,11 @@ fn report(check: &'static str, reports: &[TopicReport], findings: &mut Findings)
             );
         }
     }
-    if fit > 0 {
-        findings.ok(check, format!("{fit} of {} are as the settings say", reports.len()));
+    if !fit.is_empty() {
+        findings.ok(
+            check,
+            format!("{} of {} are as the settings say", fit.len(), reports.len()),
+        );
     }
 }
 
@@ -221,11 +263,11 @@ mod tests {
             free.local_addr().unwrap().port()
         };
         let mut findings = Findings::default();
-        brokers(&kafka(&format!("127.0.0.1:{port}")), &mut findings);
+        assert!(!brokers(&kafka(&format!("127.0.0.1:{port}")), &mut findings));
         let finding = findings.iter().next().unwrap();
         assert_eq!(finding.state, State::Fail);
         assert!(
-            finding.found.contains("do not answer") && finding.found.contains(&port.to_string()),
+            finding.found.contains("do not answer") && finding.found.contains("Connection refused"),
             "{finding:?}"
         );
         assert!(
@@ -235,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_topics_and_others_are_told_one_by_one() {
+    fn missing_topics_are_told_in_one_line_and_others_one_by_one() {
         let report_of = |topic: Topic, state: TopicState| TopicReport {
             topic,
             name: topic.name().to_owned(),
@@ -245,6 +287,7 @@ mod tests {
         let reports = [
             report_of(Topic::IN_RULE, TopicState::Ok),
             report_of(Topic::IN_ACTION, TopicState::Missing),
+            report_of(Topic::BASE_ASSET, TopicState::Missing),
             report_of(
                 Topic::IN_OBSERVATION,
                 TopicState::Differs(vec!["2 partitions".to_owned()]),
@@ -254,9 +297,9 @@ mod tests {
         report("topics of the input", &reports, &mut findings);
         let told: Vec<(State, &str)> = findings.iter().map(|one| (one.state, one.found.as_str())).collect();
         let expected = [
-            (State::Fail, "in.action is missing"),
+            (State::Fail, "2 of 4 are missing: in.action, base.asset"),
             (State::Fail, "in.observation differs: 2 partitions"),
-            (State::Ok, "1 of 3 are as the settings say"),
+            (State::Ok, "1 of 4 are as the settings say"),
         ];
         assert_eq!(told, expected);
     }
@@ -284,7 +327,7 @@ mod tests {
     fn an_embedded_log_has_no_brokers() {
         let settings = WrittenSettings::default().check().unwrap();
         let mut findings = Findings::default();
-        brokers(&settings, &mut findings);
+        assert!(brokers(&settings, &mut findings));
         rights(&settings, &mut findings);
         assert_eq!(findings.iter().count(), 0);
     }

@@ -26,11 +26,11 @@ const SPARE: u64 = 2;
 /// How long their rows are read.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whether memory is enough for the datastreams that are expected, or for those that there are.
-pub fn memory(settings: &Settings, expected: Option<u64>, findings: &mut Findings) {
+/// Whether memory is enough for the datastreams that are expected, or for those that there are, if their topic can be read.
+pub fn memory(settings: &Settings, expected: Option<u64>, brokers_answer: bool, findings: &mut Findings) {
     let count = match expected {
         Some(count) => count,
-        None => match counted(settings) {
+        None => match counted(settings, brokers_answer) {
             Ok(count) => count,
             Err(why) => {
                 findings.skip(CHECK, format!("{why}; `--datastreams N` says how many there will be"));
@@ -89,9 +89,13 @@ fn own_group(groups: &str) -> Option<String> {
 }
 
 /// How many datastreams have a row in the input.
-fn counted(settings: &Settings) -> Result<u64, String> {
-    if matches!(settings.input, Input::Files(_)) {
-        return Err("how many datastreams there are stands in the files".to_owned());
+fn counted(settings: &Settings, brokers_answer: bool) -> Result<u64, String> {
+    match &settings.input {
+        Input::Files(_) => return Err("how many datastreams there are stands in the files".to_owned()),
+        Input::Kafka(_) if !brokers_answer => {
+            return Err("the brokers do not say how many datastreams there are".to_owned());
+        }
+        Input::Kafka(_) | Input::Log(_) => {}
     }
     match rows(settings) {
         Ok(Some(count)) => Ok(count),
@@ -190,7 +194,7 @@ mod tests {
         assert_eq!(super::rows(&settings).unwrap(), Some(1));
         settings.input = Input::Log(folder.path().join("nowhere"));
         let mut findings = Findings::default();
-        memory(&settings, None, &mut findings);
+        memory(&settings, None, true, &mut findings);
         assert_eq!(findings.iter().next().unwrap().state, State::Skipped);
     }
 }

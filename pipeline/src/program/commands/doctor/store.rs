@@ -11,8 +11,8 @@ use super::finding::{Findings, told};
 
 const CHECK: &str = "checkpoints";
 
-/// Whether checkpoints can be read, are whole, and are this job's. Writes nothing.
-pub fn checkpoints(settings: &Settings, findings: &mut Findings) {
+/// Whether checkpoints can be read, are whole, and are this job's, which brokers must answer for. Writes nothing.
+pub fn checkpoints(settings: &Settings, brokers_answer: bool, findings: &mut Findings) {
     let path = &settings.checkpoint.path;
     if !is_definite(settings) {
         findings.skip(CHECK, "a job on files begins anew each time, and takes none");
@@ -25,7 +25,7 @@ pub fn checkpoints(settings: &Settings, findings: &mut Findings) {
     }
     let listed = CheckpointStore::open(path).and_then(|store| store.list());
     match listed {
-        Ok(listed) => report(settings, &listed, findings),
+        Ok(listed) => report(settings, &listed, brokers_answer, findings),
         Err(error) => findings.fail(
             CHECK,
             told(error),
@@ -34,7 +34,7 @@ pub fn checkpoints(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-fn report(settings: &Settings, listed: &[Listed], findings: &mut Findings) {
+fn report(settings: &Settings, listed: &[Listed], brokers_answer: bool, findings: &mut Findings) {
     let path = &settings.checkpoint.path;
     let mut whole: Vec<&Manifest> = Vec::new();
     for Listed { epoch, manifest } in listed {
@@ -60,7 +60,9 @@ fn report(settings: &Settings, listed: &[Listed], findings: &mut Findings) {
         None => format!("`{path}` is reached, and has none"),
     };
     findings.ok(CHECK, found);
-    others(settings, &whole, findings);
+    if brokers_answer {
+        others(settings, &whole, findings);
+    }
 }
 
 /// Whether they are another job's. Only brokers can be asked who they are without writing: a log may get its name by the question.
@@ -93,7 +95,7 @@ mod tests {
         let mut settings = WrittenSettings::default().check().unwrap();
         settings.checkpoint.path = path.to_owned();
         let mut findings = Findings::default();
-        checkpoints(&settings, &mut findings);
+        checkpoints(&settings, true, &mut findings);
         let one = findings.iter().next().unwrap();
         (one.state, one.found.clone())
     }
