@@ -6,6 +6,7 @@ mod commands;
 mod escape;
 mod exit;
 mod limits;
+mod log_filter;
 mod terminal;
 mod version;
 

@@ -486,10 +486,28 @@ const TEST_EXAMPLE: &str = "A file:\n\n  \
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Arguments::command().debug_assert();
+    }
+
+    /// The variables of the options of a command, and of those within.
+    fn variables(command: &clap::Command, found: &mut BTreeSet<String>) {
+        let of_options = command.get_arguments().filter_map(|argument| argument.get_env());
+        found.extend(of_options.map(|name| name.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|command| variables(command, found));
+    }
+
+    /// Variables that begin like these and that nothing reads are told of.
+    #[test]
+    fn the_configuration_knows_the_variables_of_all_options() {
+        // Read by `checkpoint take`, without an option.
+        let mut found = BTreeSet::from(["RISKFLOW_TOKEN".to_owned()]);
+        variables(&super::Arguments::command(), &mut found);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), riskflow_config::OPTION_VARIABLES);
     }
 }

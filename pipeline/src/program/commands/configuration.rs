@@ -10,7 +10,7 @@ use riskflow_model::topic::Topic;
 
 use crate::program::cli::ConfigArguments;
 use crate::program::exit::Usage;
-use crate::program::terminal;
+use crate::program::log_filter;
 
 /// The settings as written, with what stands over the file, and as checked.
 ///
@@ -31,7 +31,15 @@ fn with_origins(arguments: &ConfigArguments) -> Result<Loaded> {
     };
     let environment = Environment::of_process();
     let loaded = WrittenSettings::load_over(&text, &named(path.as_deref()), &environment, &arguments.overrides);
-    loaded.with_context(|| format!("{} cannot be used", described(arguments)))
+    let loaded = loaded.with_context(|| format!("{} cannot be used", described(arguments)))?;
+    if !loaded.unread.is_empty() {
+        tracing::warn!(
+            variables = loaded.unread.join(", "),
+            "these variables begin with `RISKFLOW_`, and nothing reads them: `epoch.tick` is `RISKFLOW__EPOCH__TICK`, and besides there are {}",
+            riskflow_config::OPTION_VARIABLES.join(", ")
+        );
+    }
+    Ok(loaded)
 }
 
 /// The same, with everything that it names and that can be looked at without asking anybody.
@@ -127,8 +135,8 @@ pub fn place(input: &Input) -> String {
 /// What is wrong with what the settings name.
 fn look(settings: &Settings) -> Problems {
     let mut problems = Problems::default();
-    if let Some(why) = terminal::no_filter(&settings.log.filter) {
-        let found = format!("`{}`, which is no filter ({why})", settings.log.filter);
+    if let Err(why) = log_filter::read(&settings.log.filter) {
+        let found = format!("`{}`, which cannot be used: {why}", settings.log.filter);
         let give = "a filter such as `info` or `riskflow=debug,warn`";
         problems.add("log.filter", found, give);
     }
