@@ -1,5 +1,6 @@
 //! The program: command line, terminal, exit codes.
 
+mod bounded;
 mod cli;
 mod client;
 mod commands;

@@ -19,7 +19,7 @@ use documents::{COMPLETIONS_EXAMPLE, MAN_EXAMPLE};
 pub use documents::{CompletionsArguments, ManArguments};
 use history::{BACKTEST_EXAMPLE, EXPLAIN_EXAMPLES};
 pub use history::{BacktestArguments, ExplainArguments, ReplayArguments, ReplayClock};
-pub use intake::{ActArguments, ImportArguments, ImportFormat, TimeUnit};
+pub use intake::{ActArguments, CopyArguments, ImportArguments, ImportFormat, TimeUnit};
 
 /// The exit code for a configuration that cannot be used (as for wrong usage).
 pub const EXIT_CONFIGURATION: u8 = 2;

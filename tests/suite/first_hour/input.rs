@@ -339,3 +339,24 @@ fn the_newest_records_are_printed_and_those_since_a_time() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+/// What never ends would fill the disk with its copy.
+#[test]
+fn what_never_ends_is_not_copied_for_ever() {
+    let desk = Desk::new();
+    let rows = ["--topic", "in.observation", "--format", "ndjson"];
+    desk.run(&[&["import", "/dev/zero"], &rows[..]].concat())
+        .ends(2, &["`/dev/zero` is a device", "give a file, or a pipe that ends"]);
+    desk.run(&["backtest", "--rules", "rain", "in.observation=/dev/urandom"])
+        .ends(2, &["`/dev/urandom` is a device"]);
+    let mut endless = Command::new("yes").stdout(Stdio::piped()).spawn().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut import = desk.command(&[&["import", "-", "--copy-limit", "2"], &rows[..]].concat());
+    import
+        .env("TMPDIR", folder.path())
+        .stdin(endless.stdout.take().unwrap());
+    super::Said::of(import.output().unwrap()).ends(2, &["no more than 2 MiB", "`--copy-limit` (2 MiB now)", "TMPDIR"]);
+    endless.kill().unwrap();
+    endless.wait().unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no copy is left");
+}

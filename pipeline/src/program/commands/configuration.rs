@@ -8,6 +8,7 @@ use riskflow_connectors::kafka;
 use riskflow_model::Problems;
 use riskflow_model::topic::Topic;
 
+use crate::program::bounded;
 use crate::program::cli::ConfigArguments;
 use crate::program::exit::Usage;
 use crate::program::log_filter;
@@ -26,7 +27,8 @@ pub fn load(arguments: &ConfigArguments) -> Result<(WrittenSettings, Settings)> 
 fn with_origins(arguments: &ConfigArguments) -> Result<Loaded> {
     let path = file(arguments);
     let text = match &path {
-        Some(path) => read(path).map_err(|error| Usage(format!("could not read `{}`: {error}", path.display())))?,
+        Some(path) => bounded::text(path, LARGEST)
+            .map_err(|error| Usage(format!("could not read `{}`: {error}", path.display())))?,
         None => String::new(),
     };
     let environment = Environment::of_process();
@@ -86,16 +88,6 @@ pub fn settled(arguments: &ConfigArguments) -> ConfigArguments {
 
 /// The largest file that is taken for a configuration, in bytes.
 const LARGEST: u64 = 16 << 20;
-
-fn read(path: &Path) -> std::io::Result<String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    let read = std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    if read as u64 > LARGEST {
-        return Err(std::io::Error::other("it has more than 16 MiB"));
-    }
-    Ok(text)
-}
 
 /// The file that is read, if any is.
 fn file(arguments: &ConfigArguments) -> Option<PathBuf> {
@@ -167,6 +159,7 @@ fn unreadable(path: &Path) -> Option<String> {
             let opened = std::fs::File::open(path);
             opened.err().map(|error| wrong(format!("cannot be opened: {error}")))
         }
+        Ok(about) if bounded::is_device(path, &about) => Some(wrong("is a device".to_owned())),
         Ok(_) => None,
         Err(error) => Some(wrong(format!("is not there: {error}"))),
     }

@@ -6,6 +6,7 @@
 pub(super) mod files;
 pub(super) mod mapping;
 mod rejects;
+pub(super) mod spool;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -26,6 +27,7 @@ use serde_json::json;
 use self::files::{Given, gather};
 use self::mapping::{Mapping, Ready};
 use self::rejects::Rejects;
+use self::spool::Room;
 use super::check::read_live;
 use super::check::stock::Stock;
 use super::configuration;
@@ -45,7 +47,7 @@ pub fn import(arguments: &ImportArguments) -> Result<ExitCode> {
         return Err(Usage(says.to_owned()).into());
     }
     let mapping = Mapping::of(arguments)?;
-    let given = gather(&arguments.files, &mapping)?;
+    let given = gather(&arguments.files, &mapping, &Room::of(arguments.copies.copy_limit))?;
     mapping.files_are_among(given.iter().map(|file| &*file.name))?;
     let mut rejects = Rejects::new(&arguments.rejects, &given)?;
     let found = look_through(&given, &mapping, &mut rejects)?;

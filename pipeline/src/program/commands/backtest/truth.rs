@@ -7,6 +7,7 @@ use riskflow_model::{Domain, Level, Millis, Problems, RegionCode, Text};
 use serde::Serialize;
 
 use super::world::World;
+use crate::program::bounded;
 use crate::program::exit::Usage;
 
 /// Where something happened.
@@ -49,6 +50,9 @@ impl Event {
     }
 }
 
+/// The largest file of events, in bytes.
+const LARGEST: u64 = 256 << 20;
+
 /// Reads the events of a file.
 ///
 /// # Errors
@@ -56,7 +60,7 @@ impl Event {
 /// Everything wrong with it, by line and column.
 pub fn read(path: &Path, world: &World) -> Result<Vec<Event>> {
     let name = path.display();
-    let bytes = std::fs::read(path).map_err(|error| Usage(format!("could not read `{name}`: {error}")))?;
+    let bytes = bounded::bytes(path, LARGEST).map_err(|error| Usage(format!("could not read `{name}`: {error}")))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut problems = Problems::default();
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);

@@ -15,6 +15,7 @@ use riskflow_model::{Millis, Problems};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::program::bounded;
 use crate::program::cli::{ImportArguments, ImportFormat, TimeUnit};
 use crate::program::exit::Usage;
 
@@ -61,6 +62,9 @@ pub struct Ready {
     pub payload: Option<Vec<u8>>,
 }
 
+/// The largest file that is taken for a mapping, in bytes.
+const LARGEST: u64 = 16 << 20;
+
 impl Mapping {
     /// What the command line says, over what a file says.
     ///
@@ -72,7 +76,7 @@ impl Mapping {
             None => Written::default(),
             Some(path) => {
                 let about = |error: String| Usage(format!("{}: {error}", path.display()));
-                let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
+                let text = bounded::text(path, LARGEST).map_err(|error| about(error.to_string()))?;
                 toml::from_str(&text).map_err(|error| about(error.to_string()))?
             }
         };
