@@ -42,6 +42,14 @@ pub enum CheckpointError {
         /// Its epoch.
         epoch: Millis,
     },
+    /// None is of this epoch.
+    #[error("there is no checkpoint of {epoch}: {there}, as `riskflow checkpoint list` prints them, or a name")]
+    Absent {
+        /// The epoch.
+        epoch: Millis,
+        /// Those that there are.
+        there: String,
+    },
     /// A text that cannot be the name of a checkpoint.
     #[error("a checkpoint cannot be named `{name}`: give a letter, then letters, digits, `.`, `_` or `-`, 64 at most")]
     PinName {

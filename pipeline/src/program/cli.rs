@@ -238,7 +238,7 @@ pub struct RunArguments {
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArguments,
-    /// Where the input that a recovery needs is gone: leave checkpoints (those with a name too) and progress aside, read what input there is, and
+    /// Where the input that a recovery needs is gone: leave checkpoints and progress aside (those with a name lie in the folder `aside` then, the others are deleted), read what input there is, and
     /// publish how the tables then differ. Warnings that rest on what is gone are withdrawn.
     #[arg(long)]
     pub start_anew: bool,
