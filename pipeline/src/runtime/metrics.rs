@@ -295,7 +295,7 @@ impl Metrics {
                 r,
                 IntGauge::new(
                     "riskflow_rule_sets_wrong",
-                    "Rule sets with which something is wrong, as process 0 tells; /api/v1/rulesets says what.",
+                    "Rule sets with a mistake in them, as process 0 tells; /api/v1/rulesets says what. A candidate whose rules look back too far is none.",
                 )?,
             )?,
             no_values: counters(
