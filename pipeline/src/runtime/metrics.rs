@@ -70,6 +70,7 @@ pub struct Metrics {
     waiting: IntGauge,
     resident: IntGauge,
     commit_retries: IntCounter,
+    untold: IntCounter,
     replayed: IntCounter,
     replay_differences: IntCounter,
     stalled: Gauge,
@@ -327,6 +328,13 @@ impl Metrics {
                 IntCounter::new(
                     "riskflow_commit_retries_total",
                     "Commits that failed and were tried again.",
+                )?,
+            )?,
+            untold: add(
+                r,
+                IntCounter::new(
+                    "riskflow_untold_epochs_total",
+                    "Epochs whose own record could not be read, so that Kafka's own tools were not told their offsets.",
                 )?,
             )?,
             replayed: add(
@@ -603,6 +611,11 @@ impl Metrics {
     /// A commit failed and is tried again.
     pub fn commit_retried(&self) {
         self.commit_retries.inc();
+    }
+
+    /// Kafka's own tools are not told of an epoch, for its record cannot be read.
+    pub fn epoch_untold(&self) {
+        self.untold.inc();
     }
 
     /// An epoch of an earlier run was recomputed.
