@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{ASSETS, Desk, RULE, imports};
+use super::{ASSETS, Desk, Job, RULE, imports};
 
 #[test]
 fn a_promotion_says_what_comes_and_goes_and_what_would_silence_all_wants_force() {
@@ -338,6 +338,34 @@ fn the_newest_records_are_printed_and_those_since_a_time() {
     assert_eq!(next(), "more");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_promotion_that_is_waited_for_says_when_the_set_is_live() {
+    let desk = Desk::new();
+    desk.run(&["topics", "--create"]).ends(0, &[]);
+    let mine = desk.put("mine.ndjson", format!("{RULE}\n"));
+    desk.run(&["rules", "load", &mine]).ends(0, &[]);
+    desk.run(&["rules", "load", "--into", "strict", &mine]).ends(0, &[]);
+    let promote = |set: &str, wait: &str| desk.run(&["rules", "promote", set, wait, "--json"]);
+    let said = promote("strict", "--wait=200ms");
+    said.ends(5, &[]);
+    assert_eq!(said.json()["outcome"], "unknown");
+    // It is kept: a job that comes takes it.
+    let mut job = Job::start(desk.command(&["run"]));
+    job.says(&["rules are in force"]);
+    let said = promote("default", "--wait");
+    said.ends(0, &[]);
+    assert_eq!(
+        (&said.json()["outcome"], &said.json()["before"]),
+        (&json!("live"), &json!("strict"))
+    );
+    let states = desk.tail("out.ruleset");
+    let newest = |set: &str| states.iter().rev().find(|row| row["key"] == set).unwrap()["value"]["live"].clone();
+    assert_eq!((newest("default"), newest("strict")), (json!(true), json!(false)));
+    desk.run(&["rules", "promote", "strict", "--wait"])
+        .ends(0, &["a job made it live: epoch "]);
+    assert_eq!(job.stop().0, Some(0));
 }
 
 /// What never ends would fill the disk with its copy.
