@@ -388,3 +388,42 @@ fn what_never_ends_is_not_copied_for_ever() {
     endless.wait().unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no copy is left");
 }
+
+/// `n/a` is the name of a state, which the row of its datastream would have to know: the job refuses it, so the import does.
+#[test]
+fn states_that_no_row_knows_are_refused_rows() {
+    let desk = Desk::new();
+    imports(&desk);
+    let row = |datastream: &str, minute: u32, result: &str| {
+        format!(
+            "{{\"datastream\":\"{datastream}\",\"phenomenon_time\":\"2026-01-01T00:{minute:02}:00Z\",\"result\":{result}}}\n"
+        )
+    };
+    let rows: String = [
+        row("gas", 0, "1"),
+        row("gas", 1, "\"n/a\""),
+        row("gas", 2, "true"),
+        // It waits for its row, which may know it.
+        row("nobody", 3, "\"open\""),
+    ]
+    .concat();
+    desk.put("rows.ndjson", rows);
+    let import = |files: &[&str]| desk.run(&[&["import"], files].concat());
+    import(&["assets.csv", "datastreams.csv", "in.observation=rows.ndjson"]).ends(
+        4,
+        &[
+            "6 rows: 5 imported",
+            "1 refused",
+            "`result` is `n/a`, which the row of `gas` does not know",
+            "unknown_state",
+        ],
+    );
+    // By the rows that are there already, too.
+    import(&["in.observation=rows.ndjson"]).ends(4, &["4 rows: 3 imported", "1 refused"]);
+    assert_eq!(desk.tail("in.observation").len(), 6);
+    desk.put(
+        "open.ndjson",
+        "{\"id\":\"gas\",\"asset\":\"tank\",\"observed_property\":\"gas\",\"states\":{\"n/a\":0}}\n",
+    );
+    import(&["base.datastream=open.ndjson", "in.observation=rows.ndjson"]).ends(0, &["5 rows: 5 imported"]);
+}
