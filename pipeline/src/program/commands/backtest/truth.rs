@@ -1,5 +1,6 @@
 //! What happened, from a CSV file: where, from when, until when.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -119,6 +120,23 @@ pub fn read(path: &Path, world: &World) -> Result<Vec<Event>> {
     Ok(problems.none_or(Some(events))?)
 }
 
+/// Places of events in which no asset of the history lies, as they are written, with the number of events.
+pub fn without_assets<'a>(events: &'a [Event], world: &World) -> BTreeMap<&'a str, usize> {
+    let regions = world.asset_regions();
+    let mut known: BTreeMap<RegionCode, bool> = BTreeMap::new();
+    let mut found: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in events {
+        let Place::Region(place) = event.at else { continue };
+        let has_assets = *known
+            .entry(place)
+            .or_insert_with(|| regions.iter().any(|region| world.within(*region, place)));
+        if !has_assets {
+            *found.entry(event.place.as_str()).or_default() += 1;
+        }
+    }
+    found
+}
+
 /// A row: place, from, to, level, domain.
 struct Fields<'a> {
     place: String,
@@ -227,6 +245,22 @@ mod tests {
             (found[1].at.clone(), found[1].line),
             (Place::Region("330902".parse().unwrap()), 2)
         );
+    }
+
+    #[test]
+    fn places_without_assets_are_known() {
+        let mut world = World::of(&Stock::default());
+        let json = r#"{"id":"weir-3","category":"c","domain":"lifeline","region":"330902001001","inherent_level":1}"#;
+        world
+            .assets
+            .insert("weir-3".into(), serde_json::from_str(json).unwrap());
+        let events = events(
+            "place,from,to\n330902,2021-07-25T00:00:00Z,2021-07-25T06:00:00Z\n330903,2021-07-25T00:00:00Z,2021-07-25T06:00:00Z\n\
+             330903,2021-07-26T00:00:00Z,2021-07-26T06:00:00Z\nweir-3,2021-07-24T00:00:00Z,2021-07-24T00:00:00Z\n",
+        )
+        .unwrap();
+        let found = without_assets(&events, &world);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [("330903", 2)]);
     }
 
     #[test]
