@@ -427,3 +427,33 @@ fn states_that_no_row_knows_are_refused_rows() {
     );
     import(&["base.datastream=open.ndjson", "in.observation=rows.ndjson"]).ends(0, &["5 rows: 5 imported"]);
 }
+
+/// As a stop does: the next start has nothing to do again.
+#[test]
+fn a_history_that_ended_leaves_a_checkpoint() {
+    let desk = Desk::new();
+    imports(&desk);
+    let row = "{\"datastream\":\"gas\",\"phenomenon_time\":\"2026-01-01T00:00:00Z\",\"result\":60}\n";
+    desk.put("rows.ndjson", row);
+    desk.run(&[
+        "import",
+        "assets.csv",
+        "datastreams.csv",
+        "in.rule=rules.ndjson",
+        "in.observation=rows.ndjson",
+    ])
+    .ends(0, &[]);
+    let run = || desk.run(&["run", "--set", "input.clock=event_time"]);
+    run().ends(0, &[]);
+    desk.run(&["checkpoint", "list"]).ends(0, &["whole"]);
+    let told = desk.tail("out.warning.delta");
+    assert_eq!(told.len(), 1, "{told:?}");
+    let epochs = desk.tail("out.epoch");
+    run().ends(0, &["going on after an earlier run", "epochs=0"]);
+    assert_eq!(desk.tail("out.warning.delta"), told);
+    assert_eq!(
+        desk.tail("out.epoch"),
+        epochs,
+        "an epoch in which nothing happens is in no output"
+    );
+}
