@@ -105,3 +105,16 @@ fn check_says_the_same_as_json() {
     said.ends(2, &["nowhere.toml"]);
     assert_eq!(said.json()["ok"], false);
 }
+
+/// What would be passed over, and leave another setting or an empty log than somebody meant.
+#[test]
+fn what_would_be_passed_over_is_told() {
+    let desk = Desk::new();
+    let check = |variable: &str| Said::of(desk.command(&["check"]).env(variable, "10ms").output().unwrap());
+    check("RISKFLOW_EPOCH__TICK").ends(2, &["`RISKFLOW_EPOCH__TICK` is set", "give `RISKFLOW__EPOCH__TICK`"]);
+    check("RISKFLOW_EPOCH_TICK").ends(0, &["# ok", "RISKFLOW_EPOCH_TICK", "nothing reads them"]);
+    desk.run(&["check", "--set", "log.filter=inof"])
+        .ends(2, &["`log.filter` is `inof`", "did you mean `info`?"]);
+    desk.run(&["check", "--set", "log.filter=riskflw=debug"])
+        .ends(2, &["did you mean `riskflow`?"]);
+}
