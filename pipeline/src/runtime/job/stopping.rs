@@ -30,8 +30,11 @@ impl Driver {
         self.keep(Self::close_last)
     }
 
-    /// The same where a history has ended by itself.
+    /// The same where a history has ended by itself. An exercise ends with its history, and nothing goes on from it live.
     pub(super) fn end(&mut self) -> Option<Duration> {
+        if self.job.settings.output_topics.exercise {
+            return None;
+        }
         self.keep(Self::close_behind)
     }
 
