@@ -361,14 +361,15 @@ impl CheckpointStore {
         }
         let whole = listed.iter().filter(|listed| listed.manifest.is_ok());
         let whole: Vec<String> = whole.map(|listed| format!("`{}`", listed.epoch)).collect();
-        let there = match whole.len() {
-            0 => "none is there that is whole".to_owned(),
-            count if count > NAMED => format!(
-                "give one of {}, or of {} more",
-                whole[..NAMED].join(", "),
-                count - NAMED
-            ),
-            _ => format!("give {}", whole.join(", ")),
+        let there = if whole.is_empty() {
+            "none is there that is whole".to_owned()
+        } else {
+            let named = whole.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>();
+            format!(
+                "give one of {} (`riskflow checkpoint list` prints all {}), or a name",
+                named.join(", "),
+                whole.len()
+            )
         };
         CheckpointError::Absent { epoch, there }
     }

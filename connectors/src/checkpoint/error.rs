@@ -43,11 +43,11 @@ pub enum CheckpointError {
         epoch: Millis,
     },
     /// None is of this epoch.
-    #[error("there is no checkpoint of {epoch}: {there}, as `riskflow checkpoint list` prints them, or a name")]
+    #[error("there is no checkpoint of {epoch}; {there}")]
     Absent {
         /// The epoch.
         epoch: Millis,
-        /// Those that there are.
+        /// Those that there are, and what to give.
         there: String,
     },
     /// A text that cannot be the name of a checkpoint.
