@@ -11,6 +11,26 @@ fail() { printf '%s: %s\n' "${0##*/}" "$1" >&2; exit "${2:-1}"; }
 # value OPTION VALUE…: the value of an option, or wrong usage.
 value() { [[ -n ${2:-} ]] || fail "$1 needs a value" 2; printf '%s\n' "$2"; }
 
+# arguments [FLAG VARIABLE]… -- ARGUMENT…: those of a test. `--program FILE` sets `given`; a flag that the test has, such as `--no-run`, sets
+# its variable to 0.
+arguments() {
+    local -A flags=()
+    while [[ $1 != -- ]]; do flags[$1]=$2; shift 2; done
+    shift
+    given=''
+    while (($# > 0)); do
+        case $1 in
+            --program) given=$(value "$@"); shift 2 ;;
+            -h | --help) usage; exit 0 ;;
+            *)
+                [[ -n ${flags[$1]:-} ]] || { usage >&2; exit 2; }
+                printf -v "${flags[$1]}" 0
+                shift
+                ;;
+        esac
+    done
+}
+
 # needs TOOL, HOW TO INSTALL IT
 needs() { command -v "$1" >/dev/null || fail "$1 is missing: $2" 3; }
 

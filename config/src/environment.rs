@@ -5,7 +5,7 @@
 //! without quotes; a number or a truth value as TOML writes them; a list of texts with commas between them, or any list and table as
 //! TOML. A property that may be secret takes `{ file = "…" }` and `{ env = "…" }`, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 
@@ -19,9 +19,31 @@ use crate::read::{may_be_secret, section, without_secret};
 /// How all of them begin.
 const PREFIX: &str = "RISKFLOW__";
 
-/// The variables that set fields, by name; a value that is no UTF-8 is `None`.
+/// How all begin that may be meant for riskflow.
+const NAME: &str = "RISKFLOW_";
+
+/// The variables that riskflow reads besides: options of its commands.
+pub const OPTIONS: [&str; 7] = [
+    "RISKFLOW_ACTOR",
+    "RISKFLOW_CONFIG",
+    "RISKFLOW_LOG",
+    "RISKFLOW_LOG_FORMAT",
+    "RISKFLOW_ROLE",
+    "RISKFLOW_TOKEN",
+    "RISKFLOW_UNIT",
+];
+
+/// How those begin that only riskflow's tests read.
+const OF_TESTS: [&str; 2] = ["RISKFLOW_REQUIRE_", "RISKFLOW_TEST_"];
+
+/// The variables that may be meant for riskflow.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, Option<String>>);
+pub struct Environment {
+    /// Those that set fields, by name; a value that is no UTF-8 is `None`.
+    fields: BTreeMap<String, Option<String>>,
+    /// Names that begin like these, and that nothing here reads.
+    strange: BTreeSet<String>,
+}
 
 /// Without values, which may be secret.
 impl fmt::Debug for Environment {
@@ -39,22 +61,52 @@ impl Environment {
 
     /// Those of these that set fields.
     pub fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let named = variables.into_iter().filter_map(|(name, value)| {
+        let mut this = Self::default();
+        for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            name.starts_with(PREFIX).then(|| (name, value.into_string().ok()))
-        });
-        Self(named.collect())
+            if name.starts_with(PREFIX) {
+                this.fields.insert(name, value.into_string().ok());
+            } else if name.starts_with(NAME)
+                && !OPTIONS.contains(&name.as_str())
+                && !OF_TESTS.iter().any(|tests| name.starts_with(tests))
+            {
+                this.strange.insert(name);
+            }
+        }
+        this
     }
 
-    /// Their names, in order.
+    /// The names of those that set fields, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.fields.keys().map(String::as_str)
+    }
+
+    /// The names that begin with `RISKFLOW_` and that nothing reads, without those that these settings name themselves
+    /// (`{ env = "RISKFLOW_PASSWORD" }`). One that has `__` further on was meant for a field: that is a problem, the others may be
+    /// for somebody else.
+    pub(crate) fn unread(&self, written: &WrittenSettings, problems: &mut Problems) -> Vec<String> {
+        if self.strange.is_empty() {
+            return Vec::new();
+        }
+        // Settings that cannot be written out name nothing.
+        let written = toml::to_string(written).unwrap_or_default();
+        let strange = self
+            .strange
+            .iter()
+            .filter(|name| !written.contains(&format!("env = \"{name}\"")));
+        let (fields, others): (Vec<&String>, Vec<&String>) = strange.partition(|name| name.contains("__"));
+        for name in fields {
+            let meant = name.replacen(NAME, PREFIX, 1);
+            let found = "set, and nothing reads it: it has one `_` behind RISKFLOW";
+            problems.add(name.as_str(), found, format!("`{meant}`"));
+        }
+        others.into_iter().cloned().collect()
     }
 
     /// Puts them over what is in the table; what cannot be used is left out.
     pub(crate) fn put_over(&self, table: &mut Table, origins: &mut Origins, problems: &mut Problems) {
         let mut known: BTreeMap<Vec<String>, &str> = BTreeMap::new();
-        for (name, value) in &self.0 {
+        for (name, value) in &self.fields {
             let Some(path) = path_of(name) else {
                 problems.add(
                     name.as_str(),
@@ -418,6 +470,56 @@ mod tests {
             );
         }
         assert_eq!(said.lines().count(), 16, "{said}");
+    }
+
+    #[test]
+    fn what_begins_like_ours_and_nothing_reads_is_told() {
+        let said = load("", &[("RISKFLOW_EPOCH__TICK", "10ms")], &[])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            said,
+            "`RISKFLOW_EPOCH__TICK` is set, and nothing reads it: it has one `_` behind RISKFLOW; give `RISKFLOW__EPOCH__TICK`"
+        );
+        let variables = [
+            ("RISKFLOW_EPOCH_TICK", "10ms"),
+            ("RISKFLOW_LOG", "info"),
+            ("RISKFLOW_PASSWORD", "s3cr3t"),
+            ("RISKFLOW_TEST_KAFKA", "a:1"),
+            ("RISKFLOWS", "x"),
+        ];
+        let loaded = load("", &variables, &[]).unwrap();
+        assert_eq!(loaded.unread, ["RISKFLOW_EPOCH_TICK", "RISKFLOW_PASSWORD"]);
+        // One that the configuration names is read.
+        let named = "kafka.properties.\"sasl.password\" = { env = \"RISKFLOW_PASSWORD\" }";
+        let named = WrittenSettings::from_toml(named).unwrap();
+        let variables = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let unread = Environment::of(variables).unread(&named, &mut Problems::default());
+        assert_eq!(unread, ["RISKFLOW_EPOCH_TICK"]);
+    }
+
+    /// What begins as the place of a secret and is none would be the password itself.
+    #[test]
+    fn a_place_without_end_is_no_password() {
+        let name = "RISKFLOW__KAFKA__PROPERTIES__SASL_PASSWORD";
+        let kafka = "input.kind = \"kafka\"\nkafka.brokers = \"a:1\"\n";
+        for text in [
+            "{ file =",
+            "{ file = \"/run/secrets/kafka\"",
+            "{file=\"/a\", env=\"B\"}",
+            "{ env = 5 }",
+            "{\"file\": \"/run/secrets/kafka\"}",
+        ] {
+            let said = load(kafka, &[(name, text)], &[]).unwrap_err().to_string();
+            assert!(said.contains(name) && said.contains("{ file ="), "{text}: {said}");
+            let set = format!("kafka.properties.sasl.password={text}");
+            assert!(load(kafka, &[], &[&set]).is_err(), "{text}");
+            let file = format!("{kafka}kafka.properties.\"sasl.password\" = '{text}'\n");
+            assert!(load(&file, &[], &[]).is_err(), "{text}");
+        }
+        for text in ["{ filed = 1 }", "{file", "file = \"a\"", "{}"] {
+            assert!(load(kafka, &[(name, text)], &[]).is_ok(), "{text}");
+        }
     }
 
     #[test]

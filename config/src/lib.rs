@@ -22,7 +22,7 @@ mod unit;
 pub mod packs;
 
 pub use changed::changed;
-pub use environment::Environment;
+pub use environment::{Environment, OPTIONS as OPTION_VARIABLES};
 pub use meet::{GivenProblem, Located, Met, Regional, Unmatched, Watching, given_by_asset, given_by_region, meet};
 pub use origin::{Origin, Origins};
 pub use plan::{

@@ -66,6 +66,11 @@ impl Origins {
         }
     }
 
+    /// All of them, by the path of the field.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Origin)> {
+        self.0.iter().map(|(field, origin)| (field.as_str(), origin))
+    }
+
     /// That of a field by its path, such as `epoch.tick`, or of the field that it is a part of; `None` for a default.
     #[must_use]
     pub fn of(&self, field: &str) -> Option<&Origin> {

@@ -162,6 +162,10 @@ impl Check {
     /// The secret itself; what is wrong with it is told without it.
     pub(crate) fn secret(&mut self, field: &str, written: &WrittenSecret) -> Option<Secret> {
         let (found, give) = match written {
+            WrittenSecret::Text(text) if begins_as_place(text.reveal()) => (
+                "a text that begins as the place of a secret, and is none".to_owned(),
+                "`{ file = \"PATH\" }` or `{ env = \"NAME\" }`, each whole and alone; a secret that does begin so, in a file",
+            ),
             WrittenSecret::Text(text) => return self.whole(field, text.reveal(), "the text"),
             WrittenSecret::File(path) => match read(path) {
                 Ok(text) => return self.whole(field, &text, &format!("the content of `{}`", path.display())),
@@ -194,6 +198,22 @@ impl Check {
         }
         Some(text.into())
     }
+}
+
+/// Whether a text begins as what says where a secret stands, `{ file =`: a bracket or quote was forgotten.
+fn begins_as_place(text: &str) -> bool {
+    let Some(within) = text.trim_start().strip_prefix('{') else {
+        return false;
+    };
+    let within = within.trim_start().trim_start_matches(['"', '\'']);
+    ["file", "env"].iter().any(|name| {
+        let rest = within.strip_prefix(name);
+        rest.is_some_and(|rest| {
+            rest.trim_start_matches(['"', '\''])
+                .trim_start()
+                .starts_with(['=', ':'])
+        })
+    })
 }
 
 /// The content of a file, without the line break at its end; or what is wrong with the file.

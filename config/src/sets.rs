@@ -19,6 +19,9 @@ pub struct Resolved {
     pub rules: Vec<Rule>,
     /// A row for each set.
     pub states: Vec<SetState>,
+    /// How many sets have a mistake in them. A candidate with rules that look back too far has none: the set that was live before another
+    /// was promoted may be one, and stays whole for the way back.
+    pub wrong: usize,
 }
 
 impl Resolved {
@@ -54,7 +57,44 @@ struct Sets<'a> {
     own: BTreeMap<&'a str, BTreeMap<&'a str, &'a Text>>,
     names: BTreeSet<&'a str>,
     live: &'a str,
-    problems: BTreeMap<&'a str, Vec<String>>,
+    problems: BTreeMap<&'a str, Told>,
+}
+
+/// What is wrong with a set.
+#[derive(Default)]
+struct Told {
+    /// The first of it.
+    listed: Vec<Text>,
+    /// How much there is in all.
+    count: usize,
+    /// How much of it is no mistake: a rule that looks back further than anything is retained. Of the set that was live before another
+    /// was promoted that is so by itself.
+    limits: usize,
+}
+
+impl Told {
+    /// So much is listed of one set.
+    const LISTED: usize = 20;
+
+    fn add(&mut self, problem: impl FnOnce() -> String) {
+        if self.count < Self::LISTED {
+            self.listed.push(problem().into());
+        }
+        self.count += 1;
+    }
+
+    fn join(&mut self, others: Self) {
+        let room = Self::LISTED - self.listed.len();
+        self.listed.extend(others.listed.into_iter().take(room));
+        self.count += others.count;
+        self.limits += others.limits;
+    }
+
+    fn all(&self) -> Vec<Text> {
+        let more = self.count - self.listed.len();
+        let more = (more > 0).then(|| Text::from(format!("and {more} more")));
+        self.listed.iter().cloned().chain(more).collect()
+    }
 }
 
 /// The rules of a set by what they are called in it.
@@ -82,17 +122,18 @@ impl<'a> Sets<'a> {
             if this.names.contains(named) {
                 this.live = named;
             } else if named != DEFAULT {
-                let says = format!(
-                    "`live` names it, and there is no such set, so `{DEFAULT}` is live; load rules of it, or name another"
-                );
-                this.tell(named, says);
+                this.tell(named, || {
+                    format!(
+                        "`live` names it, and there is no such set, so `{DEFAULT}` is live; load rules of it, or name another"
+                    )
+                });
             }
         }
         this
     }
 
-    fn tell(&mut self, set: &'a str, problem: String) {
-        self.problems.entry(set).or_default().push(problem);
+    fn tell(&mut self, set: &'a str, problem: impl FnOnce() -> String) {
+        self.problems.entry(set).or_default().add(problem);
     }
 
     fn row(&self, set: &str) -> Option<&'a RuleSet> {
@@ -105,8 +146,9 @@ impl<'a> Sets<'a> {
         let (mut before, rest): (Vec<&str>, Vec<&str>) = self.names.iter().partition(|name| first(name, self));
         before.extend(rest);
         for beyond in before.iter().skip(MOST_SETS) {
-            let says = format!("there are more than {MOST_SETS} sets, so it is not evaluated; delete one");
-            self.tell(beyond, says);
+            self.tell(beyond, || {
+                format!("there are more than {MOST_SETS} sets, so it is not evaluated; delete one")
+            });
         }
         before.truncate(MOST_SETS);
         before.into_iter().collect()
@@ -118,29 +160,43 @@ impl<'a> Sets<'a> {
         let Some(row) = self.row(set) else { return found };
         let Some(base) = row.base.as_deref() else { return found };
         if !self.names.contains(base) {
-            self.tell(
-                set,
-                format!("its base `{base}` is no set; load rules of it, or name another base"),
-            );
+            self.tell(set, || {
+                format!("its base `{base}` is no set; load rules of it, or name another base")
+            });
             return found;
         }
         if self.row(base).is_some_and(|row| row.base.is_some()) {
-            let says = format!(
-                "its base `{base}` has a base too, of which nothing comes along; name the set with the rules as base"
-            );
-            self.tell(set, says);
+            self.tell(set, || {
+                format!("its base `{base}` has a base too, of which nothing comes along; name the set with the rules as base")
+            });
         }
         let of_base = self.own.get(base).cloned().unwrap_or_default();
         for removed in row.removed.iter().filter(|removed| !of_base.contains_key(&***removed)) {
-            let says = format!("it removes `{removed}`, which its base `{base}` does not have; leave that out");
-            self.tell(set, says);
+            self.tell(set, || {
+                format!("it removes `{removed}`, which its base `{base}` does not have; leave that out")
+            });
         }
+        let removed: BTreeSet<&str> = row.removed.iter().map(|removed| &**removed).collect();
         for (rule, id) in of_base {
-            if !row.removed.iter().any(|removed| **removed == *rule) {
+            if !removed.contains(rule) {
                 found.entry(rule).or_insert(id);
             }
         }
         found
+    }
+
+    /// How many rules a set has that is not evaluated. There may be thousands of those: none is put together for it.
+    fn size(&self, set: &str) -> usize {
+        let own = self.own.get(set);
+        let count = own.map_or(0, OfSet::len);
+        let Some(row) = self.row(set) else { return count };
+        let Some(of_base) = row.base.as_deref().and_then(|base| self.own.get(base)) else {
+            return count;
+        };
+        let own = own.into_iter().flat_map(OfSet::keys).copied();
+        let left_out = row.removed.iter().map(|removed| &**removed).chain(own);
+        let left_out: BTreeSet<&str> = left_out.filter(|rule| of_base.contains_key(*rule)).collect();
+        count + of_base.len() - left_out.len()
     }
 
     /// What the rules of a set see in the place of results.
@@ -156,24 +212,25 @@ impl<'a> Sets<'a> {
         let adjust = self.adjust(set);
         let adds = |rule: &Rule| adjust.iter().any(|adjust| !rule.may_adjust(adjust));
         let rules = self.rules;
-        let mut problems = Vec::new();
+        let mut problems = Told::default();
         of_set.retain(|name, id| {
             let rule = &rules[*id];
             let fits = set == self.live || rule.reach <= farthest;
             if !fits {
                 let most = Duration(farthest);
-                problems.push(format!(
+                problems.limits += 1;
+                problems.add(|| format!(
                     "its rule `{name}` looks back over more than {most}, so it is not evaluated; raise `time.retain`, or shorten its windows"
                 ));
             } else if adds(rule) {
-                problems.push(format!(
+                problems.add(|| format!(
                     "its rule `{name}` adds results up, and these it takes without `add`; give `multiply` alone, or remove the rule"
                 ));
             }
             fits
         });
-        for problem in problems {
-            self.tell(set, problem);
+        if problems.count > 0 {
+            self.problems.entry(set).or_default().join(problems);
         }
     }
 
@@ -181,7 +238,8 @@ impl<'a> Sets<'a> {
         let in_force = self.in_force();
         let live = self.live;
         let mut sets: BTreeMap<&str, OfSet<'a>> = BTreeMap::new();
-        for set in self.names.clone() {
+        // Of those beyond nothing is asked: there may be thousands, and each would have all rules of its base.
+        for set in in_force {
             let of_set = self.of(set);
             sets.insert(set, of_set);
         }
@@ -190,11 +248,12 @@ impl<'a> Sets<'a> {
         for (set, of_set) in &mut sets {
             self.bound(set, of_set, retain.max(longest));
         }
-        let states = self.states(&sets, &in_force);
-        sets.retain(|set, _| in_force.contains(set));
+        let states = self.states(&sets);
+        let wrong = self.problems.values().filter(|told| told.count > told.limits).count();
         Resolved {
             rules: self.standing(&sets),
             states,
+            wrong,
         }
     }
 
@@ -230,25 +289,17 @@ impl<'a> Sets<'a> {
         rules
     }
 
-    fn states(&self, sets: &BTreeMap<&'a str, OfSet<'a>>, in_force: &BTreeSet<&'a str>) -> Vec<SetState> {
-        const LISTED: usize = 20;
+    fn states(&self, sets: &BTreeMap<&'a str, OfSet<'a>>) -> Vec<SetState> {
         let mut named: BTreeSet<&str> = self.names.clone();
         named.extend(self.problems.keys());
-        let states = named.into_iter().map(|set| {
-            let all = self.problems.get(set).map_or(&[][..], Vec::as_slice);
-            let mut problems: Vec<Text> = all.iter().take(LISTED).map(|problem| problem.as_str().into()).collect();
-            if all.len() > LISTED {
-                problems.push(format!("and {} more", all.len() - LISTED).into());
-            }
-            SetState {
-                set: Id::from(set),
-                live: set == self.live,
-                in_force: in_force.contains(set),
-                base: self.row(set).and_then(|row| row.base.clone()),
-                rules: sets.get(set).map_or(0, |rules| rules.len() as u32),
-                own: self.own.get(set).map_or(0, |rules| rules.len() as u32),
-                problems,
-            }
+        let states = named.into_iter().map(|set| SetState {
+            set: Id::from(set),
+            live: set == self.live,
+            in_force: sets.contains_key(set),
+            base: self.row(set).and_then(|row| row.base.clone()),
+            rules: sets.get(set).map_or_else(|| self.size(set), OfSet::len) as u32,
+            own: self.own.get(set).map_or(0, |rules| rules.len() as u32),
+            problems: self.problems.get(set).map(Told::all).unwrap_or_default(),
         });
         states.collect()
     }
@@ -352,12 +403,49 @@ mod tests {
         );
     }
 
+    /// What is not evaluated costs by what it says, not by the rules of its base, and no list of problems is longer than people read.
+    #[test]
+    fn thousands_of_sets_that_are_not_evaluated_cost_little() {
+        let one = rule("rain", "1h");
+        let rules: BTreeMap<Text, Rule> = (0..2_000)
+            .map(|number| (Text::from(format!("r{number:04}")), one.clone()))
+            .chain([
+                (Text::from("s4999/r0000"), one.clone()),
+                (Text::from("s4999/own"), one.clone()),
+            ])
+            .collect();
+        let row = |number: usize| {
+            let removed: Vec<String> = (0..30).map(|gone| format!("\"gone{gone}\"")).collect();
+            let json = format!(
+                r#"{{"id":"s{number:04}","base":"default","removed":["r0001",{}]}}"#,
+                removed.join(",")
+            );
+            let row = Row::from_json(Topic::IN_RULESET, &json).unwrap();
+            (row.id(), row.downcast::<RuleSet>().unwrap())
+        };
+        let rows: BTreeMap<Text, Shared<RuleSet>> = (0..5_000).map(row).collect();
+        let began = std::time::Instant::now();
+        let resolved = resolve(&rules, &rows, Duration(7_200_000));
+        let took = began.elapsed();
+        assert!(took.as_secs() < 3, "{took:?}");
+        let state = |set: &str| resolved.states.iter().find(|state| &*state.set == set).unwrap();
+        // All but the removed; the own one that the base has, too, counts once.
+        assert_eq!((state("s0000").rules, state("s0000").in_force), (1_999, true));
+        assert_eq!((state("s4998").rules, state("s4998").in_force), (1_999, false));
+        assert_eq!((state("s4999").rules, state("s4999").own), (2_000, 2));
+        assert_eq!(state("s4998").problems.len(), 1, "it is not evaluated, which is all");
+        let told = &state("s0000").problems;
+        assert_eq!((told.len(), &*told[20]), (21, "and 10 more"));
+        assert_eq!(resolved.wrong, 5_000);
+    }
+
     #[test]
     fn a_candidate_looks_back_as_far_as_the_live_set_or_what_is_retained() {
         let rules = [("rain", "1h"), ("long/rain", "3h"), ("fits/rain", "90m")];
         let rules = rules.map(|(id, window)| (Text::from(id), rule(id, window)));
         let resolved = resolve(&rules.into(), &BTreeMap::new(), Duration(7_200_000));
         assert_eq!(shown(&resolved).len(), 2);
+        assert_eq!(resolved.wrong, 0, "a limit is no mistake");
         assert!(problems(resolved, "long").contains("looks back over more than"));
     }
 }

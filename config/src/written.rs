@@ -198,12 +198,14 @@ impl WrittenSettings {
         read::put_over(&mut table, overrides, &mut origins, &mut problems);
         let (written, wrong) = read::settings_of(&mut table, None);
         problems.add_new(wrong);
+        let unread = environment.unread(&written, &mut problems);
         let checked = written.check().map_err(|wrong| origins.name_variables(wrong));
         match checked {
             Ok(settings) => problems.none_or(Some(Loaded {
                 written,
                 settings,
                 origins,
+                unread,
             })),
             Err(wrong) => {
                 problems.add_new(wrong);
@@ -222,6 +224,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// Where what is no default comes from.
     pub origins: Origins,
+    /// Names of variables that begin with `RISKFLOW_` and that nothing reads.
+    pub unread: Vec<String>,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //!   <path>/<epoch, 20 digits>/process-<p>                             what one process wrote
 //!   <path>/<epoch, 20 digits>/manifest                                written last: the checkpoint is whole
 //!   <path>/pins/<name>/<epoch, 20 digits>                             it is kept under this name
+//!   <path>/aside/…                                                    what had a name, and no start may take any more
 //! ```
 //!
 //! A part begins with the header of [`riskflow_model::binary`]'s format; its length and XXH3-128 stand in the manifest,
@@ -18,7 +19,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
@@ -29,6 +29,7 @@ use tracing::warn;
 
 use crate::Identity;
 
+mod aside;
 mod error;
 mod manifest;
 mod pins;
@@ -322,6 +323,15 @@ impl CheckpointStore {
     ///
     /// When the store refuses.
     pub fn list(&self) -> Result<Vec<Listed>, CheckpointError> {
+        let listed = self.epochs()?.into_iter().map(|epoch| Listed {
+            epoch,
+            manifest: self.manifest(epoch),
+        });
+        Ok(listed.collect())
+    }
+
+    /// The epochs of all that is there, the newest first.
+    fn epochs(&self) -> Result<Vec<Millis>, CheckpointError> {
         let listing = self.runtime.block_on(self.store.list_with_delimiter(None));
         let listing = listing.map_err(|error| CheckpointError::Store {
             object: "the list of checkpoints".to_owned(),
@@ -333,11 +343,35 @@ impl CheckpointStore {
         });
         let mut epochs: Vec<Millis> = epochs.collect();
         epochs.sort_unstable_by_key(|epoch| std::cmp::Reverse(*epoch));
-        let listed = epochs.into_iter().map(|epoch| Listed {
-            epoch,
-            manifest: self.manifest(epoch),
-        });
-        Ok(listed.collect())
+        Ok(epochs)
+    }
+
+    /// What is wrong with a checkpoint that was asked for: one that was never there is not unfinished.
+    fn or_absent(&self, error: CheckpointError, epoch: Millis) -> CheckpointError {
+        const NAMED: usize = 10;
+        if !matches!(error, CheckpointError::Unfinished { .. }) {
+            return error;
+        }
+        let listed = match self.list() {
+            Ok(listed) => listed,
+            Err(error) => return error,
+        };
+        if listed.iter().any(|listed| listed.epoch == epoch) {
+            return error;
+        }
+        let whole = listed.iter().filter(|listed| listed.manifest.is_ok());
+        let whole: Vec<String> = whole.map(|listed| format!("`{}`", listed.epoch)).collect();
+        let there = if whole.is_empty() {
+            "none is there that is whole".to_owned()
+        } else {
+            let named = whole.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>();
+            format!(
+                "give one of {} (`riskflow checkpoint list` prints all {}), or a name",
+                named.join(", "),
+                whole.len()
+            )
+        };
+        CheckpointError::Absent { epoch, there }
     }
 
     /// The manifest of a checkpoint.
@@ -430,21 +464,6 @@ impl CheckpointStore {
         Ok(None)
     }
 
-    /// Deletes all checkpoints, and their names with them.
-    ///
-    /// # Errors
-    ///
-    /// When the store refuses.
-    pub fn clear(&self) -> Result<(), CheckpointError> {
-        for pin in self.pins()? {
-            tracing::warn!(name = pin.name, epoch = %pin.epoch, "this checkpoint and its name are deleted with all others");
-            self.unpin(&pin.name)?;
-        }
-        self.list()?
-            .into_iter()
-            .try_for_each(|listed| self.remove(listed.epoch))
-    }
-
     /// Deletes everything but the newest `keep` that have a manifest, what is newer than those (it may be under way), and what has a
     /// name. Returns the epochs that went.
     ///
@@ -476,12 +495,7 @@ impl CheckpointStore {
         // The manifest first: what is left after a crash is not taken for a checkpoint.
         self.delete(&object(epoch, "manifest"))?;
         let folder = ObjectPath::from(format!("{:020}", epoch.0));
-        let objects: Result<Vec<_>, _> = self.runtime.block_on(self.store.list(Some(&folder)).try_collect());
-        let objects = objects.map_err(|error| CheckpointError::Store {
-            object: folder.to_string(),
-            error,
-        })?;
-        for object in objects {
+        for object in self.objects(&folder)? {
             self.delete(&object.location)?;
         }
         if let Some(root) = &self.folder {

@@ -75,6 +75,7 @@ pub mod log;
 pub mod kafka;
 pub mod files;
 
+mod overheard;
 mod open;
 pub mod checkpoint;
 mod identity;

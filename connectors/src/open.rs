@@ -91,17 +91,23 @@ pub fn open_sink(output: &Output, settings: &TopicSettings, guarantee: Guarantee
 #[must_use]
 pub fn tidy_input(sink: Box<dyn Sink>, input: &Input, settings: &TopicSettings) -> Box<dyn Sink> {
     match (input, settings.tidy.inputs) {
-        (Input::Log(folder), Some(retention)) => Box::new(log::Tidying::new(sink, folder, settings, retention)),
+        (Input::Log(folder), Some(retention)) => Box::new(log::Tidying::over(sink, folder, settings, retention)),
         _ => sink,
     }
 }
 
 /// Lets Kafka's own tools see how far a job is, where its input is on Kafka and the settings do not forbid it: after each commit of
-/// this sink, offsets of the input are committed in a consumer group of this name. Nobody here reads them.
+/// this sink, offsets of the input are committed in a consumer group of this name. Nobody here reads them. `unread` is called for each
+/// epoch whose record cannot be read, so that they are not told of it.
 #[must_use]
-pub fn tell_offsets(sink: Box<dyn Sink>, input: &Input, settings: &TopicSettings, group: &str) -> Box<dyn Sink> {
+pub fn tell_offsets(
+    sink: Box<dyn Sink>,
+    input: &Input,
+    settings: &TopicSettings,
+    (group, unread): (&str, Box<dyn Fn() + Send>),
+) -> Box<dyn Sink> {
     match input {
-        Input::Kafka(kafka) if kafka.group_offsets => kafka::Telling::over(sink, kafka, settings, group),
+        Input::Kafka(kafka) if kafka.group_offsets => kafka::Telling::over(sink, kafka, settings, (group, unread)),
         Input::Kafka(_) | Input::Log(_) | Input::Files(_) => sink,
     }
 }

@@ -16,14 +16,7 @@ here=$root/deploy/compose kafka=$root/deploy/kafka/kafka.sh
 python=$(dirname "$("$root/deploy/tools.sh" path)")/python/bin/python
 
 given='' run=1
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        --no-run) run=0; shift ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments --no-run run -- "$@"
 [[ -x $python ]] || fail "validators are missing: deploy/tools.sh install python" 3
 program=$(program "$given")
 work=$(mktemp -d)

@@ -14,13 +14,7 @@ set -euo pipefail
 here=$root/deploy/container
 
 given=''
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments -- "$@"
 needs umoci "Debian: apt-get install umoci"
 needs jq "Debian: apt-get install jq"
 needs curl "Debian: apt-get install curl"

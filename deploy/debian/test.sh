@@ -15,14 +15,7 @@ set -euo pipefail
 here=$root/deploy/debian
 
 given='' tree=1
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        --no-tree) tree=0; shift ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments --no-tree tree -- "$@"
 
 # What the unit may be exposed to at most, of 10, as systemd 252 counts.
 most_exposed=1.5

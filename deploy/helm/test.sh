@@ -16,13 +16,7 @@ PATH=$PATH:$("$root/deploy/tools.sh" path)
 python=$(dirname "$("$root/deploy/tools.sh" path)")/python/bin/python
 
 given=''
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments -- "$@"
 needs helm "deploy/tools.sh install helm"
 needs jq "Debian: apt-get install jq"
 program=$(program "$given")

@@ -16,13 +16,7 @@ here=$root/deploy/kubernetes
 python=$(dirname "$("$root/deploy/tools.sh" path)")/python/bin/python
 
 given=''
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments -- "$@"
 needs kubectl "https://kubernetes.io/docs/tasks/tools"
 program=$(program "$given")
 work=$(mktemp -d)

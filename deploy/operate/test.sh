@@ -15,14 +15,7 @@ set -euo pipefail
 here=$root/deploy/operate
 
 given='' tree=1
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        --no-tree) tree=0; shift ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments --no-tree tree -- "$@"
 needs python3 "Debian: apt-get install python3"
 needs curl "Debian: apt-get install curl"
 program=$(program "$given")

@@ -1,11 +1,13 @@
 //! The program: command line, terminal, exit codes.
 
+mod bounded;
 mod cli;
 mod client;
 mod commands;
 mod escape;
 mod exit;
 mod limits;
+mod log_filter;
 mod terminal;
 mod version;
 

@@ -162,3 +162,24 @@ fn each_prints_changes_keeps_the_open_set_and_goes_on_after_a_restart() {
         assert_eq!(nothing, (BTreeSet::new(), "2 open".to_owned()), "{}", consumer.language);
     }
 }
+
+/// The client's library would log each attempt.
+#[test]
+fn whoever_has_no_broker_is_told_in_one_line() {
+    let Some(python) = consumers().into_iter().find(|consumer| consumer.language == "Python") else {
+        return;
+    };
+    let output = Command::new(&python.program[0])
+        .args(&python.program[1..])
+        .args(["--brokers", "127.0.0.1:1", "--once", "--state"])
+        .arg(python.state())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("no broker answers") && said.contains("--brokers HOST:PORT"),
+        "{said}"
+    );
+    assert!(said.lines().count() <= 2, "{said}");
+}

@@ -307,3 +307,22 @@ fn a_replay_names_the_observations_that_still_waited_for_a_row_at_its_end() {
         "{said}"
     );
 }
+
+/// Nothing in it says when anything was: what it says is told all the same.
+#[test]
+fn a_history_without_any_time_leaves_dead_letters() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("observations.ndjson"),
+        "no json\n{\"datastream\":1}\nnor this\n",
+    )
+    .unwrap();
+    let (code, said) = replay(folder.path(), &[("observations.ndjson", "in.observation")]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("3 dead letters") && said.contains("most of the records could not be used: 3 of 3 were refused"),
+        "{said}"
+    );
+    let letters = std::fs::read_to_string(folder.path().join("out/out.deadletter.ndjson")).unwrap();
+    assert_eq!(letters.lines().count(), 3, "{letters}");
+}

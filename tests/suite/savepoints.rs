@@ -116,6 +116,21 @@ fn goes_back(place: &dyn Place, seed: u64) {
         "{}",
         said(&unknown)
     );
+    let never = command(
+        place,
+        checkpoints,
+        &["run", "--from-checkpoint", "2021-07-25T00:00:00Z"],
+    )
+    .output()
+    .unwrap();
+    let newest = Millis(*whole(checkpoints).last().unwrap()).to_string();
+    let told = said(&never);
+    assert!(
+        never.status.code() == Some(2)
+            && told.contains("there is no checkpoint of 2021-07-25")
+            && told.contains(&newest),
+        "{told}"
+    );
 }
 
 #[test]

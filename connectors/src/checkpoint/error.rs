@@ -42,6 +42,14 @@ pub enum CheckpointError {
         /// Its epoch.
         epoch: Millis,
     },
+    /// None is of this epoch.
+    #[error("there is no checkpoint of {epoch}; {there}")]
+    Absent {
+        /// The epoch.
+        epoch: Millis,
+        /// Those that there are, and what to give.
+        there: String,
+    },
     /// A text that cannot be the name of a checkpoint.
     #[error("a checkpoint cannot be named `{name}`: give a letter, then letters, digits, `.`, `_` or `-`, 64 at most")]
     PinName {

@@ -10,9 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::TryStreamExt as _;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectMeta, ObjectStore as _};
 use riskflow_model::Millis;
 use serde_json::json;
 
@@ -53,7 +51,7 @@ impl CheckpointStore {
     ///
     /// When the store refuses.
     pub fn pins(&self) -> Result<Vec<Pin>, CheckpointError> {
-        let listed = self.listed_pins(&ObjectPath::from(PINS))?;
+        let listed = self.objects(&ObjectPath::from(PINS))?;
         let mut pins: Vec<Pin> = listed.iter().filter_map(|object| pin_at(&object.location)).collect();
         pins.sort_unstable();
         Ok(pins)
@@ -86,7 +84,7 @@ impl CheckpointStore {
         }
         // One of another format may be pinned, too: an older version reads it.
         self.get(&object(epoch, "manifest"))
-            .map_err(|error| error.or_unfinished(epoch))?;
+            .map_err(|error| self.or_absent(error.or_unfinished(epoch), epoch))?;
         let note = json!({ "name": name, "epoch": epoch, "version": env!("CARGO_PKG_VERSION") });
         self.put(&pin_path(name, epoch), sealed(&note))
     }
@@ -134,7 +132,7 @@ impl CheckpointStore {
     ///
     /// When it is not there, not whole, not sound, or another job's.
     pub fn sound(&self, epoch: Millis) -> Result<Manifest, CheckpointError> {
-        let manifest = self.manifest(epoch)?;
+        let manifest = self.manifest(epoch).map_err(|error| self.or_absent(error, epoch))?;
         if let Some(theirs) = manifest.job.clone() {
             self.is_own(theirs)?;
         }
@@ -160,17 +158,9 @@ impl CheckpointStore {
         newer.iter().try_for_each(|other| self.remove(*other))?;
         Ok(newer)
     }
-
-    fn listed_pins(&self, folder: &ObjectPath) -> Result<Vec<ObjectMeta>, CheckpointError> {
-        let listed: Result<Vec<_>, _> = self.runtime.block_on(self.store.list(Some(folder)).try_collect());
-        listed.map_err(|error| CheckpointError::Store {
-            object: folder.to_string(),
-            error,
-        })
-    }
 }
 
-fn pin_path(name: &str, epoch: Millis) -> ObjectPath {
+pub(super) fn pin_path(name: &str, epoch: Millis) -> ObjectPath {
     ObjectPath::from(format!("{PINS}/{name}/{:020}", epoch.0))
 }
 
@@ -252,6 +242,15 @@ mod tests {
         let unknown = store.named("after").unwrap_err().to_string();
         assert!(unknown.contains("`after`") && unknown.contains("`before`"), "{unknown}");
         assert_eq!(store.sound(epoch).unwrap().epoch, epoch);
+        // One that was never there is not unfinished.
+        let absent = store.sound(Millis(epoch.0 + 1)).unwrap_err();
+        assert!(matches!(&absent, CheckpointError::Absent { .. }), "{absent}");
+        let said = absent.to_string();
+        assert!(
+            said.contains("no checkpoint of") && said.contains(&epoch.to_string()),
+            "{said}"
+        );
+        assert!(matches!(store.pin("x", Millis(1)), Err(CheckpointError::Absent { .. })));
     }
 
     #[test]

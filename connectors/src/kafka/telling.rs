@@ -13,7 +13,8 @@ use riskflow_model::topic::Topic;
 use tracing::warn;
 
 use super::client::{self, Context};
-use crate::{Begun, EpochRecords, Sink, SinkError};
+use crate::overheard::{Hears, Overheard};
+use crate::{EpochRecords, Sink};
 
 /// So often at most.
 const EVERY: Duration = Duration::from_secs(5);
@@ -21,21 +22,23 @@ const EVERY: Duration = Duration::from_secs(5);
 /// How long the last is waited for when the job ends.
 const LAST: Duration = Duration::from_secs(1);
 
-/// A sink that tells, behind its back, how far the input was taken in the epochs that it committed.
+/// Tells, behind the back of a sink, how far the input was taken in the epochs that it committed.
 pub(crate) struct Telling {
-    sink: Box<dyn Sink>,
     taken: Option<Sender<Offsets>>,
     /// Hangs up when the last is told.
     told: Receiver<()>,
+    /// Counts epochs that cannot be told of.
+    unread: Box<dyn Fn() + Send>,
 }
 
 impl Telling {
-    /// Tells in a group of this name. Without a client or a thread for it, which is said, the sink is left as it is.
+    /// Tells in a group of this name; `unread` is called for each epoch whose own record says nothing. Without a client or a thread for
+    /// it, which is said, the sink is left as it is.
     pub(crate) fn over(
         sink: Box<dyn Sink>,
         kafka: &KafkaSettings,
         settings: &TopicSettings,
-        group: &str,
+        (group, unread): (&str, Box<dyn Fn() + Send>),
     ) -> Box<dyn Sink> {
         let consumer = match client::teller(kafka, group) {
             Ok(consumer) => consumer,
@@ -56,13 +59,14 @@ impl Telling {
             teller.run(&receiver);
             drop(last);
         });
+        let telling = Self {
+            taken: Some(taken),
+            told,
+            unread,
+        };
         match thread {
             // Not joined: brokers that do not answer would hold up the end of the job.
-            Ok(_) => Box::new(Self {
-                sink,
-                taken: Some(taken),
-                told,
-            }),
+            Ok(_) => Box::new(Overheard::new(sink, telling)),
             Err(error) => {
                 untold(&error);
                 sink
@@ -78,43 +82,39 @@ fn untold(error: &(dyn std::error::Error + 'static)) {
     );
 }
 
-/// How far the input was taken in these epochs: each has a record that says so.
-fn taken(epochs: &[EpochRecords]) -> Offsets {
-    let records = epochs.iter().flat_map(|epoch| &epoch.records);
-    let records = records.filter(|record| record.topic == Topic::EPOCH);
-    let payloads = records.filter_map(|record| record.payload.as_deref());
+/// How far the input was taken in these epochs: each has a record that says so. What cannot be read of ours the job itself goes on without,
+/// and Kafka's tools learn of it with the next.
+fn taken(epochs: &[EpochRecords], unread: &dyn Fn()) -> Offsets {
+    let records = epochs
+        .iter()
+        .flat_map(|epoch| epoch.records.iter().map(move |record| (epoch.epoch, record)));
+    let records = records.filter(|(_, record)| record.topic == Topic::EPOCH);
+    let payloads = records.filter_map(|(epoch, record)| Some((epoch, record.payload.as_deref()?)));
     let mut taken = Offsets::default();
-    for progress in payloads.filter_map(|payload| serde_json::from_slice::<Progress>(payload).ok()) {
-        taken.merge(&progress.offsets);
+    for (epoch, payload) in payloads {
+        match serde_json::from_slice::<Progress>(payload) {
+            Ok(progress) => taken.merge(&progress.offsets),
+            Err(error) => {
+                unread();
+                let error: &dyn std::error::Error = &error;
+                warn!(
+                    %epoch,
+                    error,
+                    "the record that this job wrote of an epoch cannot be read: Kafka's own tools are not told how far that came"
+                );
+            }
+        }
     }
     taken
 }
 
-impl Sink for Telling {
-    fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
-        self.sink.commit(epochs)?;
-        let offsets = taken(epochs);
+impl Hears for Telling {
+    fn committed(&mut self, epochs: &[EpochRecords]) {
+        let offsets = taken(epochs, &*self.unread);
         if let Some(taken) = self.taken.as_ref().filter(|_| !offsets.is_empty()) {
             // The thread panicked: the job goes on without it.
             let _ = taken.send(offsets);
         }
-        Ok(())
-    }
-
-    fn most(&self, topic: Topic) -> usize {
-        self.sink.most(topic)
-    }
-
-    fn ask_most(&mut self) -> Result<(), SinkError> {
-        self.sink.ask_most()
-    }
-
-    fn begin(&mut self) -> Result<Option<Begun>, SinkError> {
-        self.sink.begin()
-    }
-
-    fn finish(&mut self) -> Result<(), SinkError> {
-        self.sink.finish()
     }
 }
 
@@ -185,48 +185,14 @@ impl Teller {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use riskflow_model::Millis;
 
     use super::*;
     use crate::OutRecord;
-
-    /// Says what it was asked.
-    struct Asked(Arc<Mutex<Vec<&'static str>>>);
-
-    impl Asked {
-        fn note(&self, what: &'static str) {
-            self.0.lock().unwrap().push(what);
-        }
-    }
-
-    impl Sink for Asked {
-        fn commit(&mut self, _: &[EpochRecords]) -> Result<(), SinkError> {
-            self.note("commit");
-            Ok(())
-        }
-
-        fn most(&self, _: Topic) -> usize {
-            self.note("most");
-            5
-        }
-
-        fn ask_most(&mut self) -> Result<(), SinkError> {
-            self.note("ask_most");
-            Ok(())
-        }
-
-        fn begin(&mut self) -> Result<Option<Begun>, SinkError> {
-            self.note("begin");
-            Ok(None)
-        }
-
-        fn finish(&mut self) -> Result<(), SinkError> {
-            self.note("finish");
-            Ok(())
-        }
-    }
+    use crate::files::NoSink;
 
     fn settings() -> TopicSettings {
         TopicSettings {
@@ -270,24 +236,25 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_is_asked_all_that_whoever_tells_is_asked_and_brokers_that_are_down_hold_nothing_up() {
-        let asked: Arc<Mutex<Vec<&str>>> = Arc::default();
-        let sink = Box::new(Asked(Arc::clone(&asked)));
-        let mut telling = Telling::over(sink, &kafka(), &settings(), "t.riskflow");
-        assert_eq!(telling.most(Topic::NOTICE), 5);
-        telling.ask_most().unwrap();
-        assert_eq!(telling.begin().unwrap(), None);
-        let records = vec![epoch(0, 7)];
+    fn brokers_that_are_down_hold_nothing_up_and_what_cannot_be_read_is_counted() {
+        let unread: Arc<AtomicU64> = Arc::default();
+        let counted = Arc::clone(&unread);
+        let count: Box<dyn Fn() + Send> = Box::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let mut telling = Telling::over(Box::new(NoSink), &kafka(), &settings(), ("t.riskflow", count));
+        let broken = OutRecord {
+            payload: Some(b"{}".to_vec()),
+            ..epoch(0, 7)
+        };
+        let records = vec![epoch(0, 7), broken];
         let epoch = Millis(1_700_000_000_000);
         telling.commit(&[EpochRecords { epoch, records }]).unwrap();
         telling.finish().unwrap();
         let began = Instant::now();
         drop(telling);
         assert!(began.elapsed() < 5 * LAST, "{:?}", began.elapsed());
-        assert_eq!(
-            *asked.lock().unwrap(),
-            ["most", "ask_most", "begin", "commit", "finish"]
-        );
+        assert_eq!(unread.load(Ordering::Relaxed), 1);
     }
 
     #[test]
@@ -303,7 +270,7 @@ mod tests {
             epoch: Millis(0),
             records,
         });
-        let taken = taken(&epochs);
+        let taken = taken(&epochs, &|| panic!("all can be read"));
         let all: Vec<_> = taken.iter().collect();
         assert_eq!(all, [(Topic::IN_OBSERVATION, 0, 9), (Topic::IN_OBSERVATION, 1, 3)]);
         let teller = Teller {

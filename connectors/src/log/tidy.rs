@@ -19,7 +19,8 @@ use super::folder::{self, Hold};
 use super::frame::{Body, Frame};
 use super::handles::Found;
 use super::segment::Walk;
-use crate::{Begun, EpochRecords, RawRecord, Sink, SinkError, decode};
+use crate::overheard::{Hears, Overheard};
+use crate::{EpochRecords, RawRecord, Sink, decode};
 
 /// What no recovery asks for any more: everything before these offsets, as of an epoch.
 #[derive(Clone, Debug)]
@@ -28,17 +29,21 @@ pub(super) struct Covered {
     pub offsets: Offsets,
 }
 
-/// A sink that tells, behind its back, what no recovery asks for any more: that stands in the base records of
+/// Tidies, behind the back of a sink, what no recovery asks for any more: that stands in the base records of
 /// `out.progress`, which are committed once the checkpoint before is gone.
 pub(crate) struct Tidying {
-    sink: Box<dyn Sink>,
     covered: Option<Sender<Covered>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Tidying {
-    pub(crate) fn new(sink: Box<dyn Sink>, folder: &Path, settings: &TopicSettings, retention: i64) -> Self {
+    pub(crate) fn over(
+        sink: Box<dyn Sink>,
+        folder: &Path,
+        settings: &TopicSettings,
+        retention: i64,
+    ) -> Overheard<Self> {
         let (covered, receiver) = channel();
         let mut tidy = Tidy {
             folder: folder.to_owned(),
@@ -53,44 +58,34 @@ impl Tidying {
         let thread = thread
             .inspect_err(|error| warn!(%error, "no thread to tidy the input"))
             .ok();
-        Self {
-            sink,
+        let tidying = Self {
             covered: thread.is_some().then_some(covered),
             stop,
             thread,
-        }
+        };
+        Overheard::new(sink, tidying)
     }
 }
 
-impl Sink for Tidying {
-    fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
-        self.sink.commit(epochs)?;
+impl Hears for Tidying {
+    fn committed(&mut self, epochs: &[EpochRecords]) {
         let records = epochs.iter().flat_map(|epoch| &epoch.records).rev();
-        let base = records
-            .filter(|record| record.topic == Topic::PROGRESS && record.key == Progress::BASE)
-            .find_map(|record| serde_json::from_slice::<Progress>(record.payload.as_deref()?).ok());
-        if let (Some(base), Some(covered)) = (base, &self.covered) {
+        let mut bases = records.filter(|record| record.topic == Topic::PROGRESS && record.key == Progress::BASE);
+        let Some(payload) = bases.find_map(|record| record.payload.as_deref()) else {
+            return;
+        };
+        let base = match serde_json::from_slice::<Progress>(payload) {
+            Ok(base) => base,
+            Err(error) => {
+                warn!(%error, "the base record that this job wrote cannot be read: the input is tidied with the next");
+                return;
+            }
+        };
+        if let Some(covered) = &self.covered {
             let (epoch, offsets) = (base.epoch, base.offsets);
             // The thread panicked: joining it says so.
             let _ = covered.send(Covered { epoch, offsets });
         }
-        Ok(())
-    }
-
-    fn most(&self, topic: Topic) -> usize {
-        self.sink.most(topic)
-    }
-
-    fn ask_most(&mut self) -> Result<(), SinkError> {
-        self.sink.ask_most()
-    }
-
-    fn begin(&mut self) -> Result<Option<Begun>, SinkError> {
-        self.sink.begin()
-    }
-
-    fn finish(&mut self) -> Result<(), SinkError> {
-        self.sink.finish()
     }
 }
 
@@ -233,74 +228,5 @@ fn row(topic: Topic, partition: u16, offset: u64, frame: &Frame<'_>) -> Row {
         Ok(InputRecord::Base(key, None)) => Row::Delete(key),
         // It was refused, and is again.
         Ok(InputRecord::Observation(_) | InputRecord::Action(_) | InputRecord::Log(_)) | Err(_) => Row::None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use super::*;
-    use crate::SinkError;
-
-    /// Says what it was asked.
-    struct Asked(Arc<Mutex<Vec<&'static str>>>);
-
-    impl Asked {
-        fn note(&self, what: &'static str) {
-            self.0.lock().unwrap().push(what);
-        }
-    }
-
-    impl Sink for Asked {
-        fn commit(&mut self, _: &[EpochRecords]) -> Result<(), SinkError> {
-            self.note("commit");
-            Ok(())
-        }
-
-        fn most(&self, _: Topic) -> usize {
-            self.note("most");
-            5
-        }
-
-        fn ask_most(&mut self) -> Result<(), SinkError> {
-            self.note("ask_most");
-            Ok(())
-        }
-
-        fn begin(&mut self) -> Result<Option<Begun>, SinkError> {
-            self.note("begin");
-            Ok(None)
-        }
-
-        fn finish(&mut self) -> Result<(), SinkError> {
-            self.note("finish");
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_sink_is_asked_all_that_whoever_tidies_is_asked() {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = TopicSettings {
-            prefix: String::new(),
-            partitions: 1,
-            replication: 1,
-            retention: 0,
-            exercise: false,
-            tidy: riskflow_config::Tidy::default(),
-        };
-        let asked: Arc<Mutex<Vec<&str>>> = Arc::default();
-        let sink = Box::new(Asked(Arc::clone(&asked)));
-        let mut tidying = Tidying::new(sink, folder.path(), &settings, 1);
-        assert_eq!(tidying.most(Topic::NOTICE), 5);
-        tidying.ask_most().unwrap();
-        assert_eq!(tidying.begin().unwrap(), None);
-        tidying.commit(&[]).unwrap();
-        tidying.finish().unwrap();
-        assert_eq!(
-            *asked.lock().unwrap(),
-            ["most", "ask_most", "begin", "commit", "finish"]
-        );
     }
 }

@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 TABLE = "out.warning.state"
 CHANGES = "out.warning.delta"
@@ -67,11 +67,31 @@ class State:
         return "{epoch} {kind} {rule}/{asset} {from}->{to}".format(**change)
 
 
+class Trouble:
+    """Says once that brokers are away, and once that they are back; the client goes on trying by itself."""
+
+    def __init__(self):
+        self.told = False
+
+    def __call__(self, error):
+        if not self.told:
+            self.told = True
+            print(f"brokers do not answer, trying again: {error.str()}", file=sys.stderr, flush=True)
+
+    def over(self):
+        if self.told:
+            self.told = False
+            print("brokers answer again", file=sys.stderr, flush=True)
+
+
 def partitions(consumer, prefix, state):
     """All partitions of both topics, each from where it was left."""
     found = []
     for topic in (TABLE, CHANGES):
-        metadata = consumer.list_topics(prefix + topic, timeout=30).topics[prefix + topic]
+        try:
+            metadata = consumer.list_topics(prefix + topic, timeout=10).topics[prefix + topic]
+        except KafkaException as exception:
+            sys.exit(f"no broker answers: {exception.args[0].str()}; give --brokers HOST:PORT")
         if metadata.error is not None:
             sys.exit(f"{prefix}{topic}: {metadata.error}; `riskflow topics --create` makes it")
         for partition in metadata.partitions:
@@ -91,7 +111,7 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.append(True))
 
-    state = State(arguments.state)
+    state, trouble = State(arguments.state), Trouble()
     consumer = Consumer(
         {
             "bootstrap.servers": arguments.brokers,
@@ -101,6 +121,9 @@ def main():
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
+            # The client would log each attempt to reach each broker.
+            "log_level": 2,
+            "error_cb": trouble,
         }
     )
     assigned = partitions(consumer, arguments.prefix, state)
@@ -118,6 +141,7 @@ def main():
             else:
                 sys.exit(str(message.error()))
         if messages:
+            trouble.over()
             state.save()
         if arguments.once and len(at_end) == len(assigned):
             break

@@ -30,7 +30,7 @@ impl SetMeter {
         self.in_force.load(Ordering::Relaxed)
     }
 
-    /// Those with which something is wrong.
+    /// Those with a mistake in them.
     #[must_use]
     pub fn wrong(&self) -> u64 {
         self.wrong.load(Ordering::Relaxed)
@@ -48,15 +48,14 @@ impl SetMeter {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, states: &[SetState]) {
+    fn set(&self, states: &[SetState], wrong: usize) {
         let live = states.iter().find(|state| state.live);
         self.rules
             .store(live.map_or(0, |live| live.rules.into()), Ordering::Relaxed);
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = live.map(|live| live.set.text().clone());
-        let count = |counts: fn(&SetState) -> bool| states.iter().filter(|state| counts(state)).count() as u64;
-        self.in_force.store(count(|state| state.in_force), Ordering::Relaxed);
-        self.wrong
-            .store(count(|state| !state.problems.is_empty()), Ordering::Relaxed);
+        let in_force = states.iter().filter(|state| state.in_force).count();
+        self.in_force.store(in_force as u64, Ordering::Relaxed);
+        self.wrong.store(wrong as u64, Ordering::Relaxed);
     }
 }
 
@@ -91,7 +90,7 @@ impl Table {
             }
         }
         let resolved = resolve(&self.rules, &self.sets, self.retain);
-        meter.set(&resolved.states);
+        meter.set(&resolved.states, resolved.wrong);
         let states = resolved
             .told()
             .into_iter()

@@ -19,7 +19,7 @@ use documents::{COMPLETIONS_EXAMPLE, MAN_EXAMPLE};
 pub use documents::{CompletionsArguments, ManArguments};
 use history::{BACKTEST_EXAMPLE, EXPLAIN_EXAMPLES};
 pub use history::{BacktestArguments, ExplainArguments, ReplayArguments, ReplayClock};
-pub use intake::{ActArguments, ImportArguments, ImportFormat, TimeUnit};
+pub use intake::{ActArguments, CopyArguments, ImportArguments, ImportFormat, TimeUnit};
 
 /// The exit code for a configuration that cannot be used (as for wrong usage).
 pub const EXIT_CONFIGURATION: u8 = 2;
@@ -38,8 +38,8 @@ pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// What every help says at its end.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed (`health`: not live); 2 wrong usage or configuration; 3 topics are missing or differ, checkpoints are \
-     not what they should be, or `doctor` found something to mend; 4 something was refused (`act --wait`: the action; `import`: some rows); 5 no outcome in time \
-     (`act --wait`, `checkpoint take`); 130 ended by ctrl-c before it was done. Beyond `check`, a file or history of which most records are refused is a failure: 1.";
+     not what they should be, or `doctor` found something to mend; 4 something was refused (`act --wait`: the action; `promote --wait`: another set is live; `import`: some rows); 5 no outcome in time \
+     (`act --wait`, `promote --wait`, `checkpoint take`); 130 ended by ctrl-c before it was done. Beyond `check`, a file or history of which most records are refused is a failure: 1.";
 
 /// Incremental, explainable risk monitoring and early warning for a city.
 #[derive(Debug, Parser)]
@@ -223,8 +223,9 @@ pub struct CheckArguments {
     /// upgrade to it.
     #[arg(long)]
     pub live: bool,
-    /// Print one JSON object.
-    #[arg(long, requires = "read")]
+    /// Print one JSON object; of a configuration `ok`, `problems` (each `field`, `found`, `give`), and where it is ok the configuration
+    /// and where each field comes from.
+    #[arg(long)]
     pub json: bool,
     /// Exit with 2 where rules may not mean what they say, too: a window shorter than its pane, a comparison that changes nothing, a
     /// level that never stands alone.
@@ -238,7 +239,7 @@ pub struct RunArguments {
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArguments,
-    /// Where the input that a recovery needs is gone: leave checkpoints (those with a name too) and progress aside, read what input there is, and
+    /// Where the input that a recovery needs is gone: leave checkpoints and progress aside (those with a name lie in the folder `aside` then, the others are deleted), read what input there is, and
     /// publish how the tables then differ. Warnings that rest on what is gone are withdrawn.
     #[arg(long)]
     pub start_anew: bool,
@@ -453,6 +454,10 @@ pub enum RulesCommand {
         /// Promote it, too, where it would have no rules, or something is wrong with it.
         #[arg(long)]
         force: bool,
+        /// Wait until a job has taken it and committed what comes of it, so long at most (30s): exit code 0 if the set is live then, 4 if
+        /// another one is, 5 if no job says.
+        #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30s", require_equals = true)]
+        wait: Option<String>,
     },
     /// Run tests of rules: small files that say what comes in, and which warnings must come of it.
     ///
@@ -486,10 +491,28 @@ const TEST_EXAMPLE: &str = "A file:\n\n  \
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Arguments::command().debug_assert();
+    }
+
+    /// The variables of the options of a command, and of those within.
+    fn variables(command: &clap::Command, found: &mut BTreeSet<String>) {
+        let of_options = command.get_arguments().filter_map(|argument| argument.get_env());
+        found.extend(of_options.map(|name| name.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|command| variables(command, found));
+    }
+
+    /// Variables that begin like these and that nothing reads are told of.
+    #[test]
+    fn the_configuration_knows_the_variables_of_all_options() {
+        // Read by `checkpoint take`, without an option.
+        let mut found = BTreeSet::from(["RISKFLOW_TOKEN".to_owned()]);
+        variables(&super::Arguments::command(), &mut found);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), riskflow_config::OPTION_VARIABLES);
     }
 }

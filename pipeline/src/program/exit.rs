@@ -107,7 +107,8 @@ const fn of_checkpoint(error: &CheckpointError) -> Option<u8> {
         CheckpointError::Path { .. }
         | CheckpointError::PinName { .. }
         | CheckpointError::Pinned { .. }
-        | CheckpointError::NoPin { .. } => Some(EXIT_CONFIGURATION),
+        | CheckpointError::NoPin { .. }
+        | CheckpointError::Absent { .. } => Some(EXIT_CONFIGURATION),
         CheckpointError::Store { .. } | CheckpointError::Damaged { .. } | CheckpointError::Runtime(_) => None,
     }
 }

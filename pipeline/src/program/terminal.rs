@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::reload;
 
 use crate::program::cli::{LogArguments, LogFormat};
-use crate::program::escape;
+use crate::program::{escape, log_filter};
 
 /// What is logged where nobody says.
 const FILTER: &str = "info";
@@ -40,25 +40,20 @@ fn keep<S: 'static>(given: bool, handle: reload::Handle<EnvFilter, S>) {
 ///
 /// # Errors
 ///
-/// What is wrong with it, where it is no filter.
+/// What is wrong with it, where it is no filter or a part of it fits nothing.
 pub fn log_by(filter: &str) -> Result<bool, String> {
-    let new = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    let new = log_filter::read(filter)?;
     match RUNNING.get() {
         Some(running) if !running.given => (running.replace)(new).map(|()| true).map_err(|error| error.to_string()),
         Some(_) | None => Ok(false),
     }
 }
 
-/// Why a text is no filter, if it is none.
-pub fn no_filter(filter: &str) -> Option<String> {
-    EnvFilter::try_new(filter).err().map(|error| error.to_string())
-}
-
 /// Starts logging to standard error. What others wrote is escaped, in panics too.
 pub fn start_logging(arguments: &LogArguments) {
     let given = arguments.log.as_deref().filter(|filter| !filter.trim().is_empty());
-    let filter = EnvFilter::try_new(given.unwrap_or(FILTER));
-    let wrong = filter.as_ref().err().map(ToString::to_string);
+    let filter = log_filter::read(given.unwrap_or(FILTER));
+    let wrong = filter.as_ref().err().cloned();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(FILTER)))
         // Whoever read the log may be gone, or its disk full: the job goes on. To tell of it in the same place would be to panic.
@@ -84,7 +79,7 @@ pub fn start_logging(arguments: &LogArguments) {
         }
     }
     if let Some(why) = wrong {
-        tracing::warn!(why, given, "`--log` is no filter, using `info`");
+        tracing::warn!(why, given, "`--log` cannot be used, using `info`");
     }
     std::panic::set_hook(Box::new(|info| {
         if is_guarded() {

@@ -367,10 +367,12 @@ impl Taken {
 
 impl Ingest {
     fn report(&self, worker: usize, epoch: u64, next_arrival: Option<i64>) -> Report {
+        // Where a history has nothing with a time, what cannot be read arrives before everything else: it is told of all the same.
+        let held = self.clock != Clock::Live && !self.standing.held.is_empty();
         Report {
             epoch,
             worker,
-            next_arrival,
+            next_arrival: next_arrival.or(held.then_some(i64::MIN)),
             caught_up: self.sources.iter().all(|source| source.caught_up()),
             behind: self.standing.lag_shown.map_or(0, |(_, behind)| behind),
             stop: self.stop.load(Ordering::Acquire),

@@ -172,7 +172,7 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
     if publishes {
         check_topics(settings)?;
     }
-    let mut sink = publishes.then(|| output(settings)).transpose()?;
+    let mut sink = publishes.then(|| output(settings, &handles.metrics)).transpose()?;
     let begun = sink.as_mut().filter(|_| is_definite(settings));
     let begun = begun.map(|sink| sink.begin()).transpose();
     let begun = begun.context("could not take over the output")?.flatten();
@@ -239,12 +239,13 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
 }
 
 /// What the job writes to, and what is done beside each commit.
-fn output(settings: &Settings) -> Result<Box<dyn Sink>> {
+fn output(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Box<dyn Sink>> {
     let sink = open_sink(&settings.output, &settings.output_topics, settings.guarantee);
     let sink = sink.context("could not open the output")?;
     Ok(tell_offsets(
         tidy_input(sink, &settings.input, &settings.topics),
         settings,
+        metrics,
     ))
 }
 

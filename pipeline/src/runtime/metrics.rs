@@ -71,6 +71,7 @@ pub struct Metrics {
     waiting: IntGauge,
     resident: IntGauge,
     commit_retries: IntCounter,
+    untold: IntCounter,
     replayed: IntCounter,
     replay_differences: IntCounter,
     stalled: Gauge,
@@ -301,7 +302,7 @@ impl Metrics {
                 r,
                 IntGauge::new(
                     "riskflow_rule_sets_wrong",
-                    "Rule sets with which something is wrong, as process 0 tells; /api/v1/rulesets says what.",
+                    "Rule sets with a mistake in them, as process 0 tells; /api/v1/rulesets says what. A candidate whose rules look back too far is none.",
                 )?,
             )?,
             no_values: counters(
@@ -333,6 +334,13 @@ impl Metrics {
                 IntCounter::new(
                     "riskflow_commit_retries_total",
                     "Commits that failed and were tried again.",
+                )?,
+            )?,
+            untold: add(
+                r,
+                IntCounter::new(
+                    "riskflow_untold_epochs_total",
+                    "Epochs whose own record could not be read, so that Kafka's own tools were not told their offsets.",
                 )?,
             )?,
             replayed: add(
@@ -617,6 +625,11 @@ impl Metrics {
     /// A commit failed and is tried again.
     pub fn commit_retried(&self) {
         self.commit_retries.inc();
+    }
+
+    /// Kafka's own tools are not told of an epoch, for its record cannot be read.
+    pub fn epoch_untold(&self) {
+        self.untold.inc();
     }
 
     /// An epoch of an earlier run was recomputed.

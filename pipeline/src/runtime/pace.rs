@@ -336,6 +336,22 @@ impl Pace {
         }
     }
 
+    /// One more epoch behind a history that has ended, a moment later, in which nothing happens: for a checkpoint of what it left. It lies
+    /// before the next on the grid, so a later start closes the same epochs as if there had been no end. `None` where something would
+    /// happen in it, or the history did not get to its end.
+    pub fn behind_history(&mut self) -> Option<(u64, Cut)> {
+        let clock = self.last.clock + 1;
+        let is_over = matches!(self.phase, Phase::History) && self.begun() && self.next_arrival().is_none();
+        let is_known = self.reports.iter().all(Option::is_some);
+        if !is_over || !is_known || self.wake.is_some_and(|wake| wake <= clock) {
+            return None;
+        }
+        match self.close(clock, How::History.into()) {
+            Step::Close(epoch, cut) => Some((epoch, cut)),
+            Step::Wait(_) | Step::Rewind | Step::End => None,
+        }
+    }
+
     fn go_live(&mut self) -> Step {
         self.phase = Phase::Live;
         self.rung = true;

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use serde_json::json;
+
 use super::{Desk, Said};
 use crate::kafka::riskflow;
 
@@ -69,4 +71,50 @@ fn check_says_ok_or_everything_that_is_wrong() {
     let tls = desk.put("tls.toml", "[http.tls]\ncertificate = \"no.pem\"\nkey = \"no.key\"\n");
     let said = Command::new(riskflow()).args(["check", "-c", &tls]).output().unwrap();
     Said::of(said).ends(2, &["`http.tls.certificate` is `no.pem`", "`http.tls.key` is `no.key`"]);
+}
+
+/// The same for machines: all at once, and no secret.
+#[test]
+fn check_says_the_same_as_json() {
+    let desk = Desk::new();
+    let good = desk.put(
+        "good.toml",
+        "epoch.tick = \"10ms\"\nkafka.properties.\"sasl.password\" = \"s3cr3t\"\n",
+    );
+    let said = desk.run(&["check", "--json", "-c", &good]);
+    said.ends(0, &[]);
+    let told = said.json();
+    assert_eq!((&told["ok"], &told["problems"]), (&json!(true), &json!([])));
+    assert_eq!(told["configuration"]["epoch"]["tick"], "10ms");
+    assert_eq!(told["origins"]["epoch.tick"], "from the file");
+    assert_eq!(told["origins"]["http.enabled"], "from --set");
+    assert!(!said.out.contains("s3cr3t"), "{}", said.out);
+
+    let bad = desk.put("bad.toml", "epoch.tik = \"1s\"\nepoch.tick = \"1h\"\n");
+    let said = desk.run(&["check", "--json", "-c", &bad]);
+    said.ends(2, &[]);
+    let told = said.json();
+    let fields: Vec<&str> = told["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["field"].as_str().unwrap())
+        .collect();
+    assert_eq!((&told["ok"], fields), (&json!(false), vec!["epoch.tik", "epoch.tick"]));
+    let said = desk.run(&["check", "--json", "-c", "nowhere.toml"]);
+    said.ends(2, &["nowhere.toml"]);
+    assert_eq!(said.json()["ok"], false);
+}
+
+/// What would be passed over, and leave another setting or an empty log than somebody meant.
+#[test]
+fn what_would_be_passed_over_is_told() {
+    let desk = Desk::new();
+    let check = |variable: &str| Said::of(desk.command(&["check"]).env(variable, "10ms").output().unwrap());
+    check("RISKFLOW_EPOCH__TICK").ends(2, &["`RISKFLOW_EPOCH__TICK` is set", "give `RISKFLOW__EPOCH__TICK`"]);
+    check("RISKFLOW_EPOCH_TICK").ends(0, &["# ok", "RISKFLOW_EPOCH_TICK", "nothing reads them"]);
+    desk.run(&["check", "--set", "log.filter=inof"])
+        .ends(2, &["`log.filter` is `inof`", "did you mean `info`?"]);
+    desk.run(&["check", "--set", "log.filter=riskflw=debug"])
+        .ends(2, &["did you mean `riskflow`?"]);
 }

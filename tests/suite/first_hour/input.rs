@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{ASSETS, Desk, RULE, imports};
+use super::{ASSETS, Desk, Job, RULE, imports};
 
 #[test]
 fn a_promotion_says_what_comes_and_goes_and_what_would_silence_all_wants_force() {
@@ -338,4 +338,122 @@ fn the_newest_records_are_printed_and_those_since_a_time() {
     assert_eq!(next(), "more");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_promotion_that_is_waited_for_says_when_the_set_is_live() {
+    let desk = Desk::new();
+    desk.run(&["topics", "--create"]).ends(0, &[]);
+    let mine = desk.put("mine.ndjson", format!("{RULE}\n"));
+    desk.run(&["rules", "load", &mine]).ends(0, &[]);
+    desk.run(&["rules", "load", "--into", "strict", &mine]).ends(0, &[]);
+    let promote = |set: &str, wait: &str| desk.run(&["rules", "promote", set, wait, "--json"]);
+    let said = promote("strict", "--wait=200ms");
+    said.ends(5, &[]);
+    assert_eq!(said.json()["outcome"], "unknown");
+    // It is kept: a job that comes takes it.
+    let mut job = Job::start(desk.command(&["run"]));
+    job.says(&["rules are in force"]);
+    let said = promote("default", "--wait");
+    said.ends(0, &[]);
+    assert_eq!(
+        (&said.json()["outcome"], &said.json()["before"]),
+        (&json!("live"), &json!("strict"))
+    );
+    let states = desk.tail("out.ruleset");
+    let newest = |set: &str| states.iter().rev().find(|row| row["key"] == set).unwrap()["value"]["live"].clone();
+    assert_eq!((newest("default"), newest("strict")), (json!(true), json!(false)));
+    desk.run(&["rules", "promote", "strict", "--wait"])
+        .ends(0, &["a job made it live: epoch "]);
+    assert_eq!(job.stop().0, Some(0));
+}
+
+/// What never ends would fill the disk with its copy.
+#[test]
+fn what_never_ends_is_not_copied_for_ever() {
+    let desk = Desk::new();
+    let rows = ["--topic", "in.observation", "--format", "ndjson"];
+    desk.run(&[&["import", "/dev/zero"], &rows[..]].concat())
+        .ends(2, &["`/dev/zero` is a device", "give a file, or a pipe that ends"]);
+    desk.run(&["backtest", "--rules", "rain", "in.observation=/dev/urandom"])
+        .ends(2, &["`/dev/urandom` is a device"]);
+    let mut endless = Command::new("yes").stdout(Stdio::piped()).spawn().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut import = desk.command(&[&["import", "-", "--copy-limit", "2"], &rows[..]].concat());
+    import
+        .env("TMPDIR", folder.path())
+        .stdin(endless.stdout.take().unwrap());
+    super::Said::of(import.output().unwrap()).ends(2, &["no more than 2 MiB", "`--copy-limit` (2 MiB now)", "TMPDIR"]);
+    endless.kill().unwrap();
+    endless.wait().unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no copy is left");
+}
+
+/// `n/a` is the name of a state, which the row of its datastream would have to know: the job refuses it, so the import does.
+#[test]
+fn states_that_no_row_knows_are_refused_rows() {
+    let desk = Desk::new();
+    imports(&desk);
+    let row = |datastream: &str, minute: u32, result: &str| {
+        format!(
+            "{{\"datastream\":\"{datastream}\",\"phenomenon_time\":\"2026-01-01T00:{minute:02}:00Z\",\"result\":{result}}}\n"
+        )
+    };
+    let rows: String = [
+        row("gas", 0, "1"),
+        row("gas", 1, "\"n/a\""),
+        row("gas", 2, "true"),
+        // It waits for its row, which may know it.
+        row("nobody", 3, "\"open\""),
+    ]
+    .concat();
+    desk.put("rows.ndjson", rows);
+    let import = |files: &[&str]| desk.run(&[&["import"], files].concat());
+    import(&["assets.csv", "datastreams.csv", "in.observation=rows.ndjson"]).ends(
+        4,
+        &[
+            "6 rows: 5 imported",
+            "1 refused",
+            "`result` is `n/a`, which the row of `gas` does not know",
+            "unknown_state",
+        ],
+    );
+    // By the rows that are there already, too.
+    import(&["in.observation=rows.ndjson"]).ends(4, &["4 rows: 3 imported", "1 refused"]);
+    assert_eq!(desk.tail("in.observation").len(), 6);
+    desk.put(
+        "open.ndjson",
+        "{\"id\":\"gas\",\"asset\":\"tank\",\"observed_property\":\"gas\",\"states\":{\"n/a\":0}}\n",
+    );
+    import(&["base.datastream=open.ndjson", "in.observation=rows.ndjson"]).ends(0, &["5 rows: 5 imported"]);
+}
+
+/// As a stop does: the next start has nothing to do again.
+#[test]
+fn a_history_that_ended_leaves_a_checkpoint() {
+    let desk = Desk::new();
+    imports(&desk);
+    let row = "{\"datastream\":\"gas\",\"phenomenon_time\":\"2026-01-01T00:00:00Z\",\"result\":60}\n";
+    desk.put("rows.ndjson", row);
+    desk.run(&[
+        "import",
+        "assets.csv",
+        "datastreams.csv",
+        "in.rule=rules.ndjson",
+        "in.observation=rows.ndjson",
+    ])
+    .ends(0, &[]);
+    let run = || desk.run(&["run", "--set", "input.clock=event_time"]);
+    run().ends(0, &[]);
+    desk.run(&["checkpoint", "list"]).ends(0, &["whole"]);
+    let told = desk.tail("out.warning.delta");
+    assert_eq!(told.len(), 1, "{told:?}");
+    let epochs = desk.tail("out.epoch");
+    run().ends(0, &["going on after an earlier run", "epochs=0"]);
+    assert_eq!(desk.tail("out.warning.delta"), told);
+    assert_eq!(
+        desk.tail("out.epoch"),
+        epochs,
+        "an epoch in which nothing happens is in no output"
+    );
 }

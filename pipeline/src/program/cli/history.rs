@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
 use riskflow_model::{Level, Millis};
 
-use super::ConfigArguments;
+use super::{ConfigArguments, CopyArguments};
 
 /// What the help of `explain` says at its end.
 pub(super) const EXPLAIN_EXAMPLES: &str = "Examples:
@@ -73,6 +73,9 @@ pub struct ReplayArguments {
     /// Rules in the place of those of the history: packs, files or folders, as for `riskflow rules load`.
     #[arg(long, num_args = 1.., value_name = "PACK|FILE|FOLDER")]
     pub rules: Vec<String>,
+    /// How much is copied of what can be read only once.
+    #[command(flatten)]
+    pub copies: CopyArguments,
     /// Print the summary as JSON.
     #[arg(long)]
     pub json: bool,
@@ -156,6 +159,9 @@ pub struct BacktestArguments {
     /// their records arrived, else `arrival`.
     #[arg(long, value_name = "CLOCK")]
     pub clock: Option<ReplayClock>,
+    /// How much is copied of what can be read only once.
+    #[command(flatten)]
+    pub copies: CopyArguments,
     /// A warning counts for an event if it came so long before it, or later.
     #[arg(long, value_name = "DURATION", default_value = "12h")]
     pub max_lead: String,

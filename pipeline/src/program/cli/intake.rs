@@ -48,12 +48,24 @@ pub struct ImportArguments {
     /// Where rows that are refused go, one JSON object a line; written beside and put in the place of an older one at the end, if there are any.
     #[arg(long, value_name = "FILE", default_value = "import-rejects.ndjson")]
     pub rejects: PathBuf,
+    /// How much is copied of what can be read only once.
+    #[command(flatten)]
+    pub copies: CopyArguments,
     /// Import nothing; say what would be done.
     #[arg(long)]
     pub dry_run: bool,
     /// Print the summary as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How much is copied of what can be read only once.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct CopyArguments {
+    /// At most so many MiB are copied of standard input or a pipe, which is read before anything is done with it. The copies lie in the
+    /// folder that TMPDIR names (`/tmp`), and leave a twentieth of its disk free.
+    #[arg(long, value_name = "MIB", default_value_t = 16 << 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub copy_limit: u64,
 }
 
 /// How a file to be imported is written.

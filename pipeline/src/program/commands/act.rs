@@ -111,7 +111,7 @@ fn payload(arguments: &ActArguments, warning: &str, now: Millis) -> Result<Paylo
 }
 
 /// How long to wait.
-fn patience(text: &str) -> Result<Duration> {
+pub(super) fn patience(text: &str) -> Result<Duration> {
     let millis = duration::parse(text).ok().and_then(|millis| u64::try_from(millis).ok());
     let millis = millis.ok_or_else(|| Usage(format!("`--wait` is `{text}`; give a duration such as `30s`")))?;
     Ok(Duration::from_millis(millis))

@@ -143,6 +143,7 @@ fn notes(found: &Found<'_>, events: usize) -> Vec<Note> {
             en: format!("{outside} events lie outside of the time that is looked at, and are not judged"),
         });
     }
+    notes.extend(placeless(found));
     if found.sets.old.is_none() {
         notes.push(Note {
             zh: "历史中没有同名规则,也没有给出对比规则:只报告新规则。".to_owned(),
@@ -158,6 +159,28 @@ fn notes(found: &Found<'_>, events: usize) -> Vec<Note> {
         });
     }
     notes
+}
+
+/// Events that no rule can hit, for the history has no asset where they were: told at once, too, for they look like misses of the rules.
+fn placeless(found: &Found<'_>) -> Option<Note> {
+    const NAMED: usize = 10;
+    let places = truth::without_assets(found.events?, found.world);
+    let named: Vec<&str> = places.keys().take(NAMED).copied().collect();
+    let count: usize = places.values().sum();
+    let more = places.len() - named.len();
+    let [zh_more, en_more] = match more {
+        0 => [String::new(), String::new()],
+        _ => [format!("等{}处", places.len()), format!(" and {more} other places")],
+    };
+    let note = (count > 0).then(|| Note {
+        zh: format!("{count} 个事件所在地({}{zh_more})在历史中没有资产:任何规则都无法命中,均计为漏报。", named.join("、")),
+        en: format!(
+            "{count} events are in places without any asset in the history ({}{en_more}): no rule can hit them, and they count as misses",
+            named.join(", ")
+        ),
+    })?;
+    tell(&note.en);
+    Some(note)
 }
 
 /// Whoever asks for a report in a folder that is not there, or in the place of what is read, learns it before the run.

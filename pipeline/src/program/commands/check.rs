@@ -4,29 +4,34 @@ pub(super) mod files;
 pub(super) mod report;
 pub(super) mod stock;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use riskflow_config::{Settings, WrittenSettings};
+use riskflow_config::{Loaded, Settings, WrittenSettings};
 use riskflow_connectors::{Polled, Share, Until, Verdict, open_source};
+use riskflow_model::Problems;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
+use serde_json::json;
 
 use self::files::Wanted;
 use self::report::Report;
 use self::stock::Stock;
 use super::configuration;
-use crate::program::cli::{CheckArguments, EXIT_CONFIGURATION};
+use crate::program::cli::{CheckArguments, ConfigArguments, EXIT_CONFIGURATION};
 use crate::program::exit::Usage;
 use crate::program::terminal::say;
 
 /// Prints the configuration in force, or everything that is wrong with it; or what is wrong with rules and the rows that they meet.
 pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
     if arguments.rules.is_empty() && arguments.base.is_empty() && !arguments.live {
-        let loaded = configuration::looked_at(&arguments.config)?;
-        riskflow_config::packs::all()?;
-        riskflow_config::packs::limits()?;
+        let loaded = sound_configuration(&arguments.config);
+        if arguments.json {
+            return configuration_as_json(loaded);
+        }
+        let loaded = loaded?;
         say(loaded
             .origins
             .annotate(toml::to_string_pretty(&loaded.written)?.trim_end()));
@@ -65,6 +70,42 @@ pub fn check(arguments: &CheckArguments) -> Result<ExitCode> {
     } else {
         ExitCode::from(EXIT_CONFIGURATION)
     })
+}
+
+/// The configuration, with all that it names and the packs that come with this build.
+fn sound_configuration(arguments: &ConfigArguments) -> Result<Loaded> {
+    let loaded = configuration::looked_at(arguments)?;
+    riskflow_config::packs::all()?;
+    riskflow_config::packs::limits()?;
+    Ok(loaded)
+}
+
+/// Prints the configuration for machines, or everything that is wrong with it. Secrets are hidden.
+fn configuration_as_json(loaded: Result<Loaded>) -> Result<ExitCode> {
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let problems = match error.downcast_ref::<Problems>() {
+                Some(problems) => json!(problems),
+                // A file that cannot be read.
+                None => {
+                    json!([{ "field": "the configuration", "found": format!("{error:#}"), "give": "what can be read" }])
+                }
+            };
+            say(json!({ "ok": false, "problems": problems }));
+            return Ok(ExitCode::from(EXIT_CONFIGURATION));
+        }
+    };
+    let origins: BTreeMap<&str, String> = loaded
+        .origins
+        .iter()
+        .map(|(field, origin)| (field, origin.to_string()))
+        .collect();
+    say(json!({
+        "ok": true, "problems": [], "configuration": serde_json::to_value(&loaded.written)?, "origins": origins,
+        "unread_variables": loaded.unread,
+    }));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// That of observations: in the configuration, where one is named or read, else the default.

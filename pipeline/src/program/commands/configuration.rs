@@ -9,9 +9,10 @@ use riskflow_connectors::kafka;
 use riskflow_model::Problems;
 use riskflow_model::topic::Topic;
 
+use crate::program::bounded;
 use crate::program::cli::ConfigArguments;
 use crate::program::exit::Usage;
-use crate::program::terminal;
+use crate::program::log_filter;
 
 /// The settings as written, with what stands over the file, and as checked.
 ///
@@ -27,12 +28,21 @@ pub fn load(arguments: &ConfigArguments) -> Result<(WrittenSettings, Settings)> 
 fn with_origins(arguments: &ConfigArguments) -> Result<Loaded> {
     let path = file(arguments);
     let text = match &path {
-        Some(path) => read(path).map_err(|error| Usage(format!("could not read `{}`: {error}", path.display())))?,
+        Some(path) => bounded::text(path, LARGEST)
+            .map_err(|error| Usage(format!("could not read `{}`: {error}", path.display())))?,
         None => String::new(),
     };
     let environment = Environment::of_process();
     let loaded = WrittenSettings::load_over(&text, &named(path.as_deref()), &environment, &arguments.overrides);
-    loaded.with_context(|| format!("{} cannot be used", described(arguments)))
+    let loaded = loaded.with_context(|| format!("{} cannot be used", described(arguments)))?;
+    if !loaded.unread.is_empty() {
+        tracing::warn!(
+            variables = loaded.unread.join(", "),
+            "these variables begin with `RISKFLOW_`, and nothing reads them: `epoch.tick` is `RISKFLOW__EPOCH__TICK`, and besides there are {}",
+            riskflow_config::OPTION_VARIABLES.join(", ")
+        );
+    }
+    Ok(loaded)
 }
 
 /// The same, with everything that it names and that can be looked at without asking anybody.
@@ -83,19 +93,9 @@ const LARGEST: u64 = 16 << 20;
 /// The files that the text of a configuration names, whatever it is worth beside that; none where it cannot be read.
 pub fn named_in(path: &Path) -> BTreeSet<PathBuf> {
     // A pipe is not opened: that would wait for its writer.
-    let text = path.is_file().then(|| read(path).ok()).flatten();
+    let text = path.is_file().then(|| bounded::text(path, LARGEST).ok()).flatten();
     let written = text.and_then(|text| WrittenSettings::from_toml(&text).ok());
     written.map(|written| written.files()).unwrap_or_default()
-}
-
-fn read(path: &Path) -> std::io::Result<String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    let read = std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    if read as u64 > LARGEST {
-        return Err(std::io::Error::other("it has more than 16 MiB"));
-    }
-    Ok(text)
 }
 
 /// The file that is read, if any is.
@@ -136,8 +136,8 @@ pub fn place(input: &Input) -> String {
 /// What is wrong with what the settings name.
 fn look(settings: &Settings) -> Problems {
     let mut problems = Problems::default();
-    if let Some(why) = terminal::no_filter(&settings.log.filter) {
-        let found = format!("`{}`, which is no filter ({why})", settings.log.filter);
+    if let Err(why) = log_filter::read(&settings.log.filter) {
+        let found = format!("`{}`, which cannot be used: {why}", settings.log.filter);
         let give = "a filter such as `info` or `riskflow=debug,warn`";
         problems.add("log.filter", found, give);
     }
@@ -168,6 +168,7 @@ fn unreadable(path: &Path) -> Option<String> {
             let opened = std::fs::File::open(path);
             opened.err().map(|error| wrong(format!("cannot be opened: {error}")))
         }
+        Ok(about) if bounded::is_device(path, &about) => Some(wrong("is a device".to_owned())),
         Ok(_) => None,
         Err(error) => Some(wrong(format!("is not there: {error}"))),
     }

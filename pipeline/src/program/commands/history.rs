@@ -12,6 +12,7 @@ use riskflow_model::Millis;
 
 use super::import::files::{Given, gather};
 use super::import::mapping::Mapping;
+use super::import::spool::Room;
 use crate::program::cli::ReplayClock;
 use crate::program::exit::Usage;
 
@@ -19,6 +20,8 @@ use crate::program::exit::Usage;
 pub struct Asked<'a> {
     /// Files in the place of the configured input; none: that.
     pub files: &'a [PathBuf],
+    /// At most so many MiB are copied of what can be read only once.
+    pub copy_limit: u64,
     /// When a record is taken, where that is said.
     pub clock: Option<ReplayClock>,
     /// Where what is looked at begins and ends.
@@ -34,7 +37,7 @@ pub struct Asked<'a> {
 pub fn take(asked: &Asked<'_>, settings: &mut Settings) -> Result<Vec<Given>> {
     let mut copies = Vec::new();
     if !asked.files.is_empty() {
-        copies = gather(asked.files, &Mapping::default())?;
+        copies = gather(asked.files, &Mapping::default(), &Room::of(asked.copy_limit))?;
         settings.input = Input::Files(copies.iter().map(input).collect::<Result<_>>()?);
     }
     // Files say when something was observed, and seldom when that was known.

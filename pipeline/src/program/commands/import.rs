@@ -6,6 +6,8 @@
 pub(super) mod files;
 pub(super) mod mapping;
 mod rejects;
+pub(super) mod spool;
+mod states;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -26,8 +28,8 @@ use serde_json::json;
 use self::files::{Given, gather};
 use self::mapping::{Mapping, Ready};
 use self::rejects::Rejects;
-use super::check::read_live;
-use super::check::stock::Stock;
+use self::spool::Room;
+use self::states::{Live, States};
 use super::configuration;
 use crate::program::cli::{EXIT_REFUSED, ImportArguments};
 use crate::program::exit::Usage;
@@ -45,10 +47,12 @@ pub fn import(arguments: &ImportArguments) -> Result<ExitCode> {
         return Err(Usage(says.to_owned()).into());
     }
     let mapping = Mapping::of(arguments)?;
-    let given = gather(&arguments.files, &mapping)?;
+    let given = gather(&arguments.files, &mapping, &Room::of(arguments.copies.copy_limit))?;
     mapping.files_are_among(given.iter().map(|file| &*file.name))?;
     let mut rejects = Rejects::new(&arguments.rejects, &given)?;
-    let found = look_through(&given, &mapping, &mut rejects)?;
+    let live = Live::new(&settings);
+    let files = (&given[..], &mapping, &live);
+    let found = look_through(files, &mut rejects)?;
     rejects.finish()?;
     for topic in found.taken.keys() {
         configuration::needs(&settings, *topic)?;
@@ -62,11 +66,11 @@ pub fn import(arguments: &ImportArguments) -> Result<ExitCode> {
             arguments.rejects.display()
         );
     }
-    let lonely = lonely(&settings, &found)?;
+    let lonely = lonely(&live, &found)?;
     let imported = if arguments.dry_run {
         found.taken.values().sum()
     } else {
-        write(&settings, arguments, &given, &mapping, &found)?
+        write(&settings, arguments, files, &found)?
     };
     sum_up(arguments, &found, imported, &rejects);
     if lonely > 0 {
@@ -148,8 +152,12 @@ impl Content {
     }
 }
 
+/// The files, how their rows become records, and the rows that are there already.
+type Files<'a> = (&'a [Given], &'a Mapping, &'a Live<'a>);
+
 /// Hands every row out, good or not; says what was read of each file.
-fn each(given: &[Given], mapping: &Mapping, what: &'static str, take: &mut Take<'_>) -> Result<Vec<Content>> {
+fn each((given, mapping, live): Files<'_>, what: &'static str, take: &mut Take<'_>) -> Result<Vec<Content>> {
+    let mut states = States::new(live);
     let read: Arc<AtomicU64> = Arc::default();
     let mut contents = Vec::new();
     let mut progress = Progress::new(what, given.iter().map(|file| file.bytes).sum());
@@ -157,10 +165,13 @@ fn each(given: &[Given], mapping: &Mapping, what: &'static str, take: &mut Take<
         let (mut failed, mut content) = (None, Content::default());
         let (form, columns) = ((mapping.format(), file.topic), mapping.columns_of(&file.name));
         let done = read_rows(&file.path, form, columns, &read, &mut |row| {
-            let ready = mapping.ready(&row);
+            let ready = match mapping.ready(&row) {
+                Ok(ready) => states.judge(ready),
+                Err(rejection) => Ok(Err(rejection)),
+            };
             progress.set(read.load(Ordering::Relaxed));
             content.add(row.line, row.payload.unwrap_or(b"null"));
-            match take(file, row.line, row.payload.unwrap_or(b"null"), ready) {
+            match ready.and_then(|ready| take(file, row.line, row.payload.unwrap_or(b"null"), ready)) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
                     failed = Some(error);
@@ -194,9 +205,9 @@ fn unchanged(given: &[Given], found: &Found, again: &[Content]) -> Result<()> {
 }
 
 /// Checks every row, and writes down those that are refused.
-fn look_through(given: &[Given], mapping: &Mapping, rejects: &mut Rejects) -> Result<Found> {
+fn look_through(files: Files<'_>, rejects: &mut Rejects) -> Result<Found> {
     let mut found = Found::default();
-    let contents = each(given, mapping, "checking", &mut |file, line, payload, ready| {
+    let contents = each(files, "checking", &mut |file, line, payload, ready| {
         found.rows += 1;
         match ready {
             Ok(ready) => found.note(&ready),
@@ -209,30 +220,17 @@ fn look_through(given: &[Given], mapping: &Mapping, rejects: &mut Rejects) -> Re
 }
 
 /// How many datastreams were observed that have no row, neither here nor there.
-fn lonely(settings: &Settings, found: &Found) -> Result<usize> {
+fn lonely(live: &Live<'_>, found: &Found) -> Result<usize> {
     if found.observed.is_empty() {
         return Ok(0);
     }
-    let mut live = Stock::default();
-    let is_there = match &settings.input {
-        Input::Log(folder) => folder.join(settings.topics.name(Topic::BASE_DATASTREAM)).exists(),
-        _ => true,
-    };
-    if is_there {
-        read_live(settings, &mut live).context("could not read the base data that is there")?;
-    }
+    let live = live.stock()?;
     let known = |key: &&Key| found.described.contains(*key) || live.rows.contains_key(&(Topic::BASE_DATASTREAM, **key));
     Ok(found.observed.iter().filter(|key| !known(key)).count())
 }
 
 /// Writes what is good.
-fn write(
-    settings: &Settings,
-    arguments: &ImportArguments,
-    given: &[Given],
-    mapping: &Mapping,
-    found: &Found,
-) -> Result<u64> {
+fn write(settings: &Settings, arguments: &ImportArguments, files: Files<'_>, found: &Found) -> Result<u64> {
     if let Some(place @ Place::Log(_)) = Place::of_input(&settings.input) {
         let inputs: Vec<Topic> = settings.capabilities.inputs().collect();
         create(place, &settings.topics, &inputs).context("could not make the input topics")?;
@@ -246,20 +244,20 @@ fn write(
         tables: found.times.map_or(now, |(first, _)| first.min(now)),
     };
     if !found.unordered {
-        let again = each(given, mapping, "importing", &mut |_, _, _, ready| match ready {
+        let again = each(files, "importing", &mut |_, _, _, ready| match ready {
             Ok(ready) => out.put(arrival.of(ready)),
             Err(_) => Ok(()),
         })?;
         let written = out.finish()?;
-        return unchanged(given, found, &again).map(|()| written);
+        return unchanged(files.0, found, &again).map(|()| written);
     }
     // A log keeps the order of arrival, and a job works off a history in that order.
     let mut all: Vec<(Topic, InRecord)> = Vec::new();
-    let again = each(given, mapping, "sorting by time", &mut |_, _, _, ready| {
+    let again = each(files, "sorting by time", &mut |_, _, _, ready| {
         all.extend(ready.map(|ready| arrival.of(ready)));
         Ok(())
     })?;
-    unchanged(given, found, &again)?;
+    unchanged(files.0, found, &again)?;
     all.sort_by_key(|(topic, record)| (!topic.is_input_table(), record.arrival));
     let mut progress = Progress::new("importing", all.len() as u64);
     for (done, record) in (1..).zip(all) {

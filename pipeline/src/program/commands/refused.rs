@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use riskflow::runtime::job::Handles;
 use riskflow_config::{Clock, Input, Settings};
-use riskflow_model::Millis;
 use riskflow_model::output::Reason;
 use riskflow_model::topic::Topic;
 
@@ -16,8 +15,6 @@ pub struct Refused {
     dead: Vec<(&'static str, u64)>,
     /// Observations whose datastream has no row: they are in no output.
     waiting: u64,
-    /// Records of logs in a history of which no epoch was closed, for none of them has a time: they are in no output either.
-    timeless: u64,
 }
 
 impl Refused {
@@ -32,17 +29,10 @@ impl Refused {
         let rules = [Topic::IN_RULE, Topic::BASE_LIMIT].map(Topic::name);
         let is_own = |topic: &str| rules.contains(&topic) && instead.contains(&topic);
         let of_history = done.records.iter().filter(|(topic, _)| !is_own(topic));
-        // Only the process with the tables knows which epochs were closed.
-        let timeless = match handles.views.load().epoch {
-            Millis(1..) => 0,
-            _ if settings.cluster.process > 0 => 0,
-            _ => of_logs(handles),
-        };
         Self {
             records: of_history.map(|(_, count)| count).sum(),
             dead: done.dead_letters,
             waiting: handles.meters.waiting.load(Ordering::Relaxed),
-            timeless,
         }
     }
 
@@ -52,7 +42,7 @@ impl Refused {
 
     /// Whether hardly anything was to be learnt from it.
     pub fn is_most(&self) -> bool {
-        (self.all() + self.waiting).max(self.timeless) * 2 > self.records
+        (self.all() + self.waiting) * 2 > self.records
     }
 
     /// How many, and why.
@@ -67,13 +57,7 @@ impl Refused {
             0 => String::new(),
             waiting => format!("; {waiting} are of datastreams without a row, and in no output"),
         };
-        let timeless = match self.timeless {
-            0 => String::new(),
-            timeless => {
-                format!("; {timeless} are of a history without any time, and in no output, dead letters included")
-            }
-        };
-        format!("most of the records could not be used: {all} of {records} were refused{reasons}{waiting}{timeless}")
+        format!("most of the records could not be used: {all} of {records} were refused{reasons}{waiting}")
     }
 
     /// What most of them want. `clock`: how the clock of the history is given.
@@ -86,7 +70,7 @@ impl Refused {
         let rowless = count(Reason::UnknownDatastream) + self.waiting;
         let (late, early) = (count(Reason::TooLate), count(Reason::InFuture));
         let rest = (self.all() + self.waiting).saturating_sub(rowless + late + early);
-        if self.timeless > 0 || rest > rowless.max(late).max(early) {
+        if rest > rowless.max(late).max(early) {
             return if of_files {
                 "`riskflow import --dry-run` says what is wrong with files, line by line".to_owned()
             } else {
@@ -131,7 +115,6 @@ mod tests {
             records: 10,
             dead: dead.iter().map(|(reason, count)| (reason.name(), *count)).collect(),
             waiting,
-            timeless: 0,
         };
         let malformed = refused(&[(Reason::Malformed, 5), (Reason::TooLate, 1)], 0);
         assert!(malformed.is_most());
@@ -140,16 +123,6 @@ mod tests {
             "most of the records could not be used: 6 of 10 were refused (malformed 5, too_late 1)"
         );
         assert!(!refused(&[(Reason::Malformed, 5)], 0).is_most());
-        let timeless = Refused {
-            timeless: 10,
-            ..refused(&[], 0)
-        };
-        assert!(timeless.is_most());
-        assert!(
-            timeless
-                .said()
-                .ends_with("; 10 are of a history without any time, and in no output, dead letters included")
-        );
         let rowless = refused(&[], 9);
         assert!(
             rowless.is_most()

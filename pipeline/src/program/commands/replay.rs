@@ -44,6 +44,7 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     log_by(&settings.log.filter).map_err(anyhow::Error::msg)?;
     let asked = Asked {
         files: &arguments.files,
+        copy_limit: arguments.copies.copy_limit,
         clock: arguments.clock,
         from: arguments.from,
         until: arguments.until,

@@ -1,5 +1,6 @@
 //! `riskflow rules`: the packs that come with riskflow, and rules of one's own, into `in.rule` and `base.limit`.
 
+mod awaited;
 mod sets;
 pub(super) mod test;
 
@@ -18,6 +19,8 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Check, Id, Key, Millis, Row};
 use serde_json::{Value, json};
 
+use self::sets::Promotion;
+use super::act::patience;
 use super::check::files::{self, Wanted};
 use super::check::report::Report;
 use super::check::stock::Stock;
@@ -50,9 +53,20 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
         }
         RulesCommand::Sets => sets::list(&configuration::load(&arguments.config)?.1, arguments.json),
         RulesCommand::Diff { set } => sets::diff(&configuration::load(&arguments.config)?.1, set, arguments.json),
-        RulesCommand::Promote { set, dry_run, force } => {
+        RulesCommand::Promote {
+            set,
+            dry_run,
+            force,
+            wait,
+        } => {
             let (_, settings) = configuration::load(&arguments.config)?;
-            sets::promote(&settings, set, (*dry_run, *force), arguments.json)
+            let asked = Promotion {
+                name: set,
+                dry_run: *dry_run,
+                force: *force,
+                wait: wait.as_deref().map(patience).transpose()?,
+            };
+            sets::promote(&settings, &asked, arguments.json)
         }
         RulesCommand::Test { files, filter } => test::test(files, filter.as_deref(), &arguments.config, arguments.json),
     }

@@ -153,6 +153,9 @@ impl Driver {
                 None
             }
             Step::End => {
+                if let Some(wait) = self.end() {
+                    return Some(wait);
+                }
                 CatchingUp::end(&self.job.handles.catching_up);
                 self.job.handles.ready.store(true, Ordering::Release);
                 None

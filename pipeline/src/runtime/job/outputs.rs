@@ -1,12 +1,15 @@
 //! Whether the output is as it should be, before anything is written to it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use riskflow_config::{Clock, Output, Settings};
 use riskflow_connectors::Sink;
 use riskflow_connectors::topics::{Place, TopicState, check};
 use riskflow_model::topic::Topic;
+
+use crate::runtime::metrics::Metrics;
 
 /// Topics of the output are missing, or otherwise than the settings say.
 #[derive(Debug)]
@@ -26,12 +29,14 @@ impl fmt::Display for TopicsDiffer {
 impl std::error::Error for TopicsDiffer {}
 
 /// A live job tells Kafka's own tools how far it is. One that works off a history is a guest there.
-pub(super) fn tell_offsets(sink: Box<dyn Sink>, settings: &Settings) -> Box<dyn Sink> {
+pub(super) fn tell_offsets(sink: Box<dyn Sink>, settings: &Settings, metrics: &Arc<Metrics>) -> Box<dyn Sink> {
     if settings.clock != Clock::Live || settings.output_topics.exercise {
         return sink;
     }
     let group = format!("{}riskflow", settings.output_topics.prefix);
-    riskflow_connectors::tell_offsets(sink, &settings.input, &settings.topics, &group)
+    let metrics = Arc::clone(metrics);
+    let unread: Box<dyn Fn() + Send> = Box::new(move || metrics.epoch_untold());
+    riskflow_connectors::tell_offsets(sink, &settings.input, &settings.topics, (group.as_str(), unread))
 }
 
 /// Topics on Kafka that are not as they should be lose what is written to them, sooner or later.

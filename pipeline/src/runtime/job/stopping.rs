@@ -1,5 +1,5 @@
-//! The end of a job that is asked to stop: one more epoch is closed, and a checkpoint of it is waited for, so that the next start has
-//! nothing to replay.
+//! The end of a job that is asked to stop, or whose history has ended: one more epoch is closed, and a checkpoint of it is waited for, so
+//! that the next start has nothing to replay.
 //!
 //! Worker 0 does it, and through the dataflow all workers of all processes take part: as long as it waits, none of them ends. It waits
 //! for `checkpoint.at_stop` at most, and not at all where there is nothing to gain: while the epochs of an earlier run are replayed,
@@ -27,6 +27,19 @@ const LOOK: Duration = Duration::from_millis(5);
 impl Driver {
     /// Closes the last epoch and says how long to wait for its checkpoint; `None` once nothing is waited for.
     pub(super) fn stop(&mut self) -> Option<Duration> {
+        self.keep(Self::close_last)
+    }
+
+    /// The same where a history has ended by itself. An exercise ends with its history, and nothing goes on from it live.
+    pub(super) fn end(&mut self) -> Option<Duration> {
+        if self.job.settings.output_topics.exercise {
+            return None;
+        }
+        self.keep(Self::close_behind)
+    }
+
+    /// `close` closes the last epoch, once that may be.
+    fn keep(&mut self, close: fn(&mut Self, Instant) -> Option<Duration>) -> Option<Duration> {
         let limit = self.job.settings.checkpoint.at_stop;
         if self.stopping.is_none() && !self.keeps_at_stop() {
             return None;
@@ -51,7 +64,7 @@ impl Driver {
         }
         self.job.state.hurry.store(true, Ordering::Release);
         // One that is under way comes first: only one is, at any time.
-        if busy { Some(LOOK) } else { self.close_last(began) }
+        if busy { Some(LOOK) } else { close(self, began) }
     }
 
     /// Whether the next start would have more to do without a checkpoint.
@@ -60,6 +73,15 @@ impl Driver {
         let is_beyond = pace.last().epoch >= self.job.last && !pace.is_rewinding();
         let is_free = self.tempo.is_none() && self.held.is_none();
         !self.job.settings.checkpoint.at_stop.is_zero() && self.job.lasting.is_some() && is_beyond && is_free
+    }
+
+    /// Closes one behind a history in which nothing happens.
+    fn close_behind(&mut self, began: Instant) -> Option<Duration> {
+        let behind = self.pace.borrow_mut().behind_history();
+        let (epoch, mut cut) = behind?;
+        (cut.epoch, cut.checkpoint) = (epoch, self.may_checkpoint(epoch, cut.how));
+        self.stopping = Some(Stopping { began, closed: true });
+        Some(self.close(Due { cut, rewinding: false }))
     }
 
     /// Closes the last epoch as soon as one may be closed.

@@ -329,3 +329,24 @@ fn epochs_of_an_earlier_run_come_first_and_take_what_they_took() {
     assert_eq!(closed, expected);
     assert_eq!(step(&mut pace, None, None), at(8_000, How::History));
 }
+
+#[test]
+fn a_history_that_ended_has_one_more_epoch_for_its_checkpoint_and_goes_on_as_without() {
+    let mut pace = pace(Clock::EventTime);
+    assert_eq!(pace.behind_history(), None, "nothing was taken yet");
+    assert_eq!(step(&mut pace, Some(T), None), at(1, How::Look));
+    assert_eq!(step(&mut pace, None, Some(T + 1)), at(T, How::History));
+    assert_eq!(pace.step(0, NOW, false), Step::End);
+    assert_eq!(pace.behind_history(), None, "something would happen in it");
+    pace.applied(Some(T + 9_000));
+    let behind = Cut {
+        clock: T + 1,
+        ..How::History.into()
+    };
+    assert_eq!(pace.behind_history(), Some((T.unsigned_abs() + 1, behind)));
+    assert_eq!(pace.behind_history(), None, "nobody said yet what comes next");
+    // More came meanwhile: it lies on the same grid.
+    pace.note(told_of(pace.last().epoch, report(Some(T + 10))));
+    assert_eq!(pace.behind_history(), None, "there is more");
+    assert_eq!(pace.step(0, NOW, false), at(T + 1_000, How::History));
+}

@@ -101,7 +101,7 @@ fn newest(store: &CheckpointStore, fit: &Fit<'_>) -> Result<Option<Manifest>> {
     let gone = to_come
         .into_inner()
         .into_iter()
-        .try_for_each(|epoch| store.remove(epoch));
+        .try_for_each(|epoch| store.take_away(epoch));
     gone.context("could not take away checkpoints that cannot be used")?;
     Ok(checkpoint)
 }
@@ -205,5 +205,27 @@ mod tests {
         assert!(asked(&store, &fit, Millis(25)).is_err(), "there is none");
         assert_eq!(asked(&store, &fit, Millis(20)).unwrap().epoch, Millis(20));
         assert_eq!(newest(&store, &fit).unwrap().unwrap().epoch, Millis(30));
+    }
+
+    /// A name is the operator's word: what has one is not deleted.
+    #[test]
+    fn what_is_of_a_time_to_come_goes_and_is_put_aside_where_it_has_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path(), &[20, 2_000, 3_000]);
+        store.pin("mine", Millis(2_000)).unwrap();
+        let resume = resume();
+        let fit = Fit {
+            resume: &resume,
+            off: BTreeSet::new(),
+            latest: Some(1_000),
+        };
+        assert_eq!(newest(&store, &fit).unwrap().unwrap().epoch, Millis(20));
+        let left: Vec<Millis> = store.list().unwrap().iter().map(|listed| listed.epoch).collect();
+        assert_eq!(left, [Millis(20)]);
+        assert!(store.pins().unwrap().is_empty());
+        let aside = folder.path().join("aside");
+        assert!(aside.join(format!("{:020}", 2_000)).join("manifest").exists());
+        assert!(aside.join("pins/mine").join(format!("{:020}", 2_000)).exists());
+        assert!(!aside.join(format!("{:020}", 3_000)).exists());
     }
 }

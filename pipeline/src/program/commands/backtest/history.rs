@@ -25,6 +25,7 @@ impl History {
         let mut settings = apart(settings);
         let asked = Asked {
             files: &arguments.files,
+            copy_limit: arguments.copies.copy_limit,
             clock: arguments.clock,
             from: arguments.from,
             until: arguments.until,

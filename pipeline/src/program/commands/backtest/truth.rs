@@ -1,5 +1,6 @@
 //! What happened, from a CSV file: where, from when, until when.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -7,6 +8,7 @@ use riskflow_model::{Domain, Level, Millis, Problems, RegionCode, Text};
 use serde::Serialize;
 
 use super::world::World;
+use crate::program::bounded;
 use crate::program::exit::Usage;
 
 /// Where something happened.
@@ -49,6 +51,9 @@ impl Event {
     }
 }
 
+/// The largest file of events, in bytes.
+const LARGEST: u64 = 256 << 20;
+
 /// Reads the events of a file.
 ///
 /// # Errors
@@ -56,7 +61,7 @@ impl Event {
 /// Everything wrong with it, by line and column.
 pub fn read(path: &Path, world: &World) -> Result<Vec<Event>> {
     let name = path.display();
-    let bytes = std::fs::read(path).map_err(|error| Usage(format!("could not read `{name}`: {error}")))?;
+    let bytes = bounded::bytes(path, LARGEST).map_err(|error| Usage(format!("could not read `{name}`: {error}")))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut problems = Problems::default();
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
@@ -113,6 +118,23 @@ pub fn read(path: &Path, world: &World) -> Result<Vec<Event>> {
     }
     events.sort_by_key(|event| (event.from, event.line));
     Ok(problems.none_or(Some(events))?)
+}
+
+/// Places of events in which no asset of the history lies, as they are written, with the number of events.
+pub fn without_assets<'a>(events: &'a [Event], world: &World) -> BTreeMap<&'a str, usize> {
+    let regions = world.asset_regions();
+    let mut known: BTreeMap<RegionCode, bool> = BTreeMap::new();
+    let mut found: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in events {
+        let Place::Region(place) = event.at else { continue };
+        let has_assets = *known
+            .entry(place)
+            .or_insert_with(|| regions.iter().any(|region| world.within(*region, place)));
+        if !has_assets {
+            *found.entry(event.place.as_str()).or_default() += 1;
+        }
+    }
+    found
 }
 
 /// A row: place, from, to, level, domain.
@@ -223,6 +245,22 @@ mod tests {
             (found[1].at.clone(), found[1].line),
             (Place::Region("330902".parse().unwrap()), 2)
         );
+    }
+
+    #[test]
+    fn places_without_assets_are_known() {
+        let mut world = World::of(&Stock::default());
+        let json = r#"{"id":"weir-3","category":"c","domain":"lifeline","region":"330902001001","inherent_level":1}"#;
+        world
+            .assets
+            .insert("weir-3".into(), serde_json::from_str(json).unwrap());
+        let events = events(
+            "place,from,to\n330902,2021-07-25T00:00:00Z,2021-07-25T06:00:00Z\n330903,2021-07-25T00:00:00Z,2021-07-25T06:00:00Z\n\
+             330903,2021-07-26T00:00:00Z,2021-07-26T06:00:00Z\nweir-3,2021-07-24T00:00:00Z,2021-07-24T00:00:00Z\n",
+        )
+        .unwrap();
+        let found = without_assets(&events, &world);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [("330903", 2)]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The base data that the history has at its end: names, and what lies in what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_config::{Located, Regional, Rule, resolve};
 use riskflow_model::base::{Asset, Datastream, Region};
@@ -79,6 +79,11 @@ impl World {
         let chain = self.located(region).chain(region).into_iter();
         let mut counties = chain.filter(|above| above.tier() == Some(Tier::County));
         counties.next().unwrap_or(region)
+    }
+
+    /// The regions in which assets are, as their rows name them.
+    pub fn asset_regions(&self) -> BTreeSet<RegionCode> {
+        self.assets.values().map(|asset| asset.region).collect()
     }
 
     /// What people call a region; empty where no row says so.

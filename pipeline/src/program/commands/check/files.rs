@@ -14,6 +14,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::stock::Stock;
+use crate::program::bounded;
+
+/// The largest file that is read whole, in bytes.
+const LARGEST: u64 = 4 << 30;
 
 /// What files are read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +119,7 @@ fn read_file(path: &Path, topic: Option<Topic>, wanted: Wanted, stock: &mut Stoc
             return read_table(path, format, topic.unwrap_or(Topic::IN_RULE), wanted, stock);
         }
     }
-    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let bytes = bounded::bytes(path, LARGEST).map_err(|error| unreadable(path, &error))?;
     if let Some((found, give)) = otherwise(&bytes) {
         return Err(unusable(path, found, give));
     }

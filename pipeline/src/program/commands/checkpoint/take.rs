@@ -11,6 +11,7 @@ use riskflow_model::duration;
 use serde_json::{Value, json};
 
 use super::keeps;
+use crate::program::bounded;
 use crate::program::cli::{EXIT_NO_ANSWER, TakeArguments};
 use crate::program::client::{Answer, Client, Place, Trust};
 use crate::program::exit::Usage;
@@ -143,7 +144,7 @@ fn show(mut body: Value, joined: bool, as_json: bool) {
 
 fn client(settings: &Settings, arguments: &TakeArguments) -> Result<Client> {
     let token = match &arguments.token_file {
-        Some(file) => std::fs::read_to_string(file)
+        Some(file) => bounded::text(file, 1 << 20)
             .map_err(|error| Usage(format!("could not read `{}`: {error}", file.display())))?,
         None => std::env::var(TOKEN).map_err(|_| {
             Usage(format!(

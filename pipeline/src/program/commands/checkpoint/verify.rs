@@ -110,7 +110,10 @@ pub fn verify(store: &CheckpointStore, checkpoint: Option<&str>, as_json: bool) 
 }
 
 fn verify_one(store: &CheckpointStore, epoch: Millis, as_json: bool) -> Result<ExitCode> {
-    let verified = store.manifest(epoch).and_then(|manifest| store.verify(&manifest));
+    let verified = match store.sound(epoch) {
+        Err(error @ CheckpointError::Absent { .. }) => return Err(error.into()),
+        verified => verified.map(drop),
+    };
     let state = State::of(verified);
     let mut found = Found::default();
     // Not read: which one a start would try first.

@@ -10,6 +10,7 @@ use riskflow_model::topic::{Direction, Topic};
 
 use super::super::check::files::{self as checked, Wanted};
 use super::mapping::Mapping;
+use super::spool::{Room, is_no_history};
 use crate::program::cli::ImportFormat;
 
 /// A file that is imported.
@@ -40,7 +41,7 @@ impl Drop for Given {
 /// # Errors
 ///
 /// Everything that is not there or does not say what it holds, at once.
-pub fn gather(named: &[PathBuf], mapping: &Mapping) -> Result<Vec<Given>> {
+pub fn gather(named: &[PathBuf], mapping: &Mapping, room: &Room) -> Result<Vec<Given>> {
     let (mut given, mut problems) = (Vec::new(), Problems::default());
     for path in named {
         let (topic, path) = checked::named(path);
@@ -54,9 +55,9 @@ pub fn gather(named: &[PathBuf], mapping: &Mapping) -> Result<Vec<Given>> {
             continue;
         }
         if path.is_dir() {
-            in_folder(&path, topic, mapping, &mut given, &mut problems)?;
+            in_folder(&path, topic, (mapping, room), &mut given, &mut problems)?;
         } else {
-            one(&path, topic, mapping, &mut given, &mut problems)?;
+            one(&path, topic, (mapping, room), &mut given, &mut problems)?;
         }
     }
     // Rows that others wait for come first.
@@ -67,7 +68,7 @@ pub fn gather(named: &[PathBuf], mapping: &Mapping) -> Result<Vec<Given>> {
 fn in_folder(
     folder: &Path,
     topic: Option<Topic>,
-    mapping: &Mapping,
+    how: (&Mapping, &Room),
     given: &mut Vec<Given>,
     problems: &mut Problems,
 ) -> Result<()> {
@@ -82,15 +83,13 @@ fn in_folder(
             "a folder with some",
         );
     }
-    files
-        .iter()
-        .try_for_each(|file| one(file, topic, mapping, given, problems))
+    files.iter().try_for_each(|file| one(file, topic, how, given, problems))
 }
 
 fn one(
     path: &Path,
     topic: Option<Topic>,
-    mapping: &Mapping,
+    (mapping, room): (&Mapping, &Room),
     given: &mut Vec<Given>,
     problems: &mut Problems,
 ) -> Result<()> {
@@ -117,11 +116,18 @@ fn one(
         problems.add(name, "a name that does not tell what it holds", give);
         return Ok(());
     }
+    if !is_file && is_no_history(path, is_stdin) {
+        problems.add(
+            name,
+            "a device, which has no end or is a disk",
+            "a file, or a pipe that ends",
+        );
+        return Ok(());
+    }
     let (path, copied) = if is_file {
         (path.to_owned(), false)
     } else {
-        let copy = copy(path, is_stdin).with_context(|| format!("could not read `{name}`"))?;
-        (copy, true)
+        (room.copy(path, is_stdin, unpacked(path).extension())?, true)
     };
     let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
     given.push(Given {
@@ -141,22 +147,4 @@ fn unpacked(path: &Path) -> PathBuf {
         Some(ending) if packed(ending) => path.with_extension(""),
         _ => path.to_owned(),
     }
-}
-
-/// Copies what can be read only once. The copy has the same ending.
-fn copy(path: &Path, is_stdin: bool) -> io::Result<PathBuf> {
-    let mut copy = std::env::temp_dir().join(format!("riskflow-import-{}", uuid::Uuid::new_v4()));
-    if let Some(ending) = unpacked(path).extension() {
-        copy.set_extension(ending);
-    }
-    let mut to = fs::OpenOptions::new().write(true).create_new(true).open(&copy)?;
-    let copied = if is_stdin {
-        io::copy(&mut io::stdin().lock(), &mut to)
-    } else {
-        fs::File::open(path).and_then(|mut from| io::copy(&mut from, &mut to))
-    };
-    copied.map(|_| copy.clone()).inspect_err(|_| {
-        // The error of the copy is what counts.
-        let _ = fs::remove_file(&copy);
-    })
 }

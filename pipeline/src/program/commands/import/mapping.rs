@@ -9,12 +9,15 @@ use jiff::civil::DateTime;
 use riskflow_config::{FileFormat, InputRecord};
 use riskflow_connectors::files::{Columns, FileRow, fields};
 use riskflow_connectors::{RawRecord, Rejection, decode};
+use riskflow_model::base::Datastream;
+use riskflow_model::observation::Said;
 use riskflow_model::output::Reason;
 use riskflow_model::topic::{Direction, Topic};
-use riskflow_model::{Millis, Problems};
+use riskflow_model::{Millis, Number, Problems, TextMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::program::bounded;
 use crate::program::cli::{ImportArguments, ImportFormat, TimeUnit};
 use crate::program::exit::Usage;
 
@@ -59,7 +62,14 @@ pub struct Ready {
     /// What an envelope says about its arrival.
     pub arrival: Option<Millis>,
     pub payload: Option<Vec<u8>>,
+    /// Of an observation the name of a state, where that is no number of itself.
+    pub state: Option<String>,
+    /// Of a row of a datastream the states that it knows.
+    pub states: Option<TextMap<Number>>,
 }
+
+/// The largest file that is taken for a mapping, in bytes.
+const LARGEST: u64 = 16 << 20;
 
 impl Mapping {
     /// What the command line says, over what a file says.
@@ -72,7 +82,7 @@ impl Mapping {
             None => Written::default(),
             Some(path) => {
                 let about = |error: String| Usage(format!("{}: {error}", path.display()));
-                let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
+                let text = bounded::text(path, LARGEST).map_err(|error| about(error.to_string()))?;
                 toml::from_str(&text).map_err(|error| about(error.to_string()))?
             }
         };
@@ -233,11 +243,20 @@ impl Mapping {
             key: row.key,
             payload: payload.as_deref(),
         };
+        let (mut state, mut states) = (None, None);
         let (key, time) = match decode(&record)? {
-            InputRecord::Observation(observation) => (Some(observation.id.to_string()), Some(observation.time)),
+            InputRecord::Observation(observation) => {
+                if let Said::State(said) = &observation.said {
+                    state = said.of_itself().is_none().then(|| said.name.to_string());
+                }
+                (Some(observation.id.to_string()), Some(observation.time))
+            }
             InputRecord::Action(action) => (Some(action.warning.to_string()), Some(action.time)),
             InputRecord::Log(row) => (Some(row.id().to_string()), Some(row.time())),
-            InputRecord::Base(_, Some(base)) => (Some(base.id().to_string()), None),
+            InputRecord::Base(_, Some(base)) => {
+                states = base.downcast_ref::<Datastream>().map(|row| row.states.clone());
+                (Some(base.id().to_string()), None)
+            }
             InputRecord::Base(_, None) => (row.key.map(|key| String::from_utf8_lossy(key).into_owned()), None),
         };
         Ok(Ready {
@@ -246,6 +265,8 @@ impl Mapping {
             time,
             arrival: row.arrival,
             payload: payload.map(Cow::into_owned),
+            state,
+            states,
         })
     }
 

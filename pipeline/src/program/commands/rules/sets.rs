@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow};
 use riskflow::runtime::clock::wall_clock;
 use riskflow_config::{Place as Counts, Resolved, Rule, Settings, resolve};
-use riskflow_connectors::{InRecord, Verdict, open_append};
+use riskflow_connectors::{Appended, InRecord, Verdict, open_append};
 use riskflow_model::output::{Open, SetDifference, SetState, Stamped};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::ruleset::{LIVE, RuleSet, parts, qualified};
+use riskflow_model::ruleset::{DEFAULT, LIVE, RuleSet, parts, qualified};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Duration, Id, Millis, Row, Shared, Text};
 use riskflow_operators::warning;
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::super::check::read_live;
 use super::super::check::stock::Stock;
 use super::super::tail;
+use super::awaited::{Outcome, Watch};
 use crate::program::exit::Usage;
 use crate::program::terminal::{say, table, tell};
 
@@ -237,9 +238,24 @@ fn live(set: Id<RuleSet>) -> RuleSet {
     }
 }
 
+/// What is asked of a promotion.
+pub struct Promotion<'a> {
+    /// The set.
+    pub name: &'a str,
+    /// Change nothing.
+    pub dry_run: bool,
+    /// Also where it would have no rules, or something is wrong with it.
+    pub force: bool,
+    /// How long to wait until a job has made it live.
+    pub wait: Option<std::time::Duration>,
+}
+
 /// Makes a set live: one record under `live`. Says which rules come and go; one without rules, or with which something is wrong, is
 /// promoted by force only.
-pub fn promote(settings: &Settings, name: &str, (dry_run, force): (bool, bool), as_json: bool) -> Result<ExitCode> {
+pub fn promote(settings: &Settings, asked: &Promotion<'_>, as_json: bool) -> Result<ExitCode> {
+    let Promotion {
+        name, dry_run, force, ..
+    } = *asked;
     let in_force = InForce::read(settings)?;
     let set = in_force.set(name)?.clone();
     if set.live {
@@ -261,16 +277,22 @@ pub fn promote(settings: &Settings, name: &str, (dry_run, force): (bool, bool), 
     if !force && (is.is_empty() || !state.problems.is_empty()) {
         return Err(Usage(not_promoted(name, state)).into());
     }
-    if !dry_run {
-        append(settings, &Row::new(live(set.set.clone())))?;
-    }
+    let outcome = match dry_run {
+        true => None,
+        false => make_live(settings, &set.set, asked.wait)?,
+    };
+    let code = outcome.as_ref().map_or(ExitCode::SUCCESS, Outcome::code);
     let before = before.map_or(Value::Null, |live| live.set.text().to_string().into());
     if as_json {
-        say(json!({
+        let mut told = json!({
             "dry_run": dry_run, "live": name, "before": before,
             "rules": { "before": was.len(), "now": is.len(), "comes": comes, "goes": goes }, "problems": state.problems,
-        }));
-        return Ok(ExitCode::SUCCESS);
+        });
+        if let Some(outcome) = &outcome {
+            outcome.note(&mut told);
+        }
+        say(told);
+        return Ok(code);
     }
     let says = if dry_run { "would be live" } else { "is live" };
     say(format_args!(
@@ -284,7 +306,33 @@ pub fn promote(settings: &Settings, name: &str, (dry_run, force): (bool, bool), 
             say(format_args!("rules {what}: {}", ids.join(", ")));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    outcome.iter().for_each(say);
+    Ok(code)
+}
+
+/// Appends the record that makes a set live; what became of it, where that is waited for.
+fn make_live(settings: &Settings, set: &Id<RuleSet>, wait: Option<std::time::Duration>) -> Result<Option<Outcome>> {
+    // Looked at before there is anything to see, so that nothing is missed.
+    let watch = wait.map(|_| Watch::open(settings)).transpose();
+    let watch = watch.context("could not look for the outcome; nothing was appended")?;
+    let appended = append(settings, &Row::new(live(set.clone())))?;
+    let Some((mut watch, patience)) = watch.zip(wait) else {
+        return Ok(None);
+    };
+    let Some(epoch) = watch.wait(appended, patience)? else {
+        return Ok(Some(Outcome::Unknown(patience)));
+    };
+    let states = rows_of::<SetState>(settings, Topic::RULESET)?;
+    // Where nothing is said of sets there is one.
+    let is = states
+        .iter()
+        .find(|state| state.live)
+        .map_or(DEFAULT, |state| &*state.set);
+    Ok(Some(if *is == **set {
+        Outcome::Live(epoch)
+    } else {
+        Outcome::Other(is.to_owned())
+    }))
 }
 
 /// Why a set is promoted by force only.
@@ -297,8 +345,8 @@ fn not_promoted(name: &str, state: &SetState) -> String {
     format!("`{name}` is not promoted: {why}; mend that (`riskflow rules sets` lists it), or give `--force`")
 }
 
-/// Appends a row of `in.ruleset`.
-pub fn append(settings: &Settings, row: &Row) -> Result<()> {
+/// Appends a row of `in.ruleset`; where it is then.
+pub fn append(settings: &Settings, row: &Row) -> Result<Appended> {
     let way_in = open_append(&settings.input, &settings.topics, Topic::IN_RULESET);
     let mut way_in = way_in.with_context(|| format!("could not open `{}`", Topic::IN_RULESET))?;
     let record = InRecord {
@@ -306,15 +354,13 @@ pub fn append(settings: &Settings, row: &Row) -> Result<()> {
         key: row.id().to_string(),
         payload: Some(row.to_json()?),
     };
-    for answer in way_in.append(&[record]) {
-        answer.with_context(|| {
-            format!(
-                "the row of `{}` is not known to be durable; try again",
-                Topic::IN_RULESET
-            )
-        })?;
-    }
-    Ok(())
+    let answer = way_in.append(&[record]).pop();
+    answer.context("nothing was appended")?.with_context(|| {
+        format!(
+            "the row of `{}` is not known to be durable; try again",
+            Topic::IN_RULESET
+        )
+    })
 }
 
 /// A rule as one of a set, whatever set its identifier names.

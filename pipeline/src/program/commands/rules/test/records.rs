@@ -115,29 +115,31 @@ impl Records {
     /// Rows of a table, as lists of their own hold them.
     pub fn table(&mut self, reading: &mut Reading<'_>, at: i64, topic: Topic, rows: &[Value], path: &str) {
         for (index, row) in rows.iter().enumerate() {
-            let path = &format!("{path}[{index}]");
-            let mut row = row.clone();
-            self.place_times(reading, &mut row, path);
-            self.leave_out(&mut row);
-            let payload = Some(&row);
-            let (key, made) = (None, false);
-            self.put(
-                reading,
-                at,
-                &Written {
-                    topic,
-                    key,
-                    payload,
-                    path,
-                    made,
-                },
-            );
+            self.row(reading, at, (topic, None), row.clone(), &format!("{path}[{index}]"));
         }
+    }
+
+    /// A row of a table.
+    fn row(
+        &mut self,
+        reading: &mut Reading<'_>,
+        at: i64,
+        (topic, key): (Topic, Option<&str>),
+        mut row: Value,
+        path: &str,
+    ) {
+        self.place_times(reading, &mut row, path);
+        self.leave_out(&mut row);
+        let record = Written {
+            key,
+            ..Written::there(topic, &row, path)
+        };
+        self.put(reading, at, &record);
     }
 
     /// Rows of any table, or that they go.
     pub fn rows(&mut self, reading: &mut Reading<'_>, at: i64, rows: &[Value], path: &str) {
-        for (path, mut row) in reading.entries::<RowOf>(rows, path) {
+        for (path, row) in reading.entries::<RowOf>(rows, path) {
             let Some(topic) = Topic::from_name(&row.topic).filter(|topic| topic.is_input_table()) else {
                 let names: Vec<&str> = Topic::inputs()
                     .filter(|topic| topic.is_input_table())
@@ -147,18 +149,17 @@ impl Records {
                 reading.note(&joined(&path, "topic"), &format!("`{}`", row.topic), &give);
                 continue;
             };
-            let path = joined(&path, "value");
-            self.place_times(reading, &mut row.value, &path);
-            self.leave_out(&mut row.value);
-            let payload = Some(&row.value).filter(|value| !value.is_null());
-            let record = Written {
-                topic,
-                key: row.key.as_deref(),
-                payload,
-                path: &path,
-                made: payload.is_none(),
-            };
-            self.put(reading, at, &record);
+            let (path, key) = (joined(&path, "value"), row.key.as_deref());
+            if row.value.is_null() {
+                let gone = Written {
+                    key,
+                    payload: None,
+                    ..Written::made(topic, &Value::Null, &path)
+                };
+                self.put(reading, at, &gone);
+            } else {
+                self.row(reading, at, (topic, key), row.value, &path);
+            }
         }
     }
 
@@ -191,18 +192,7 @@ impl Records {
                         .and_then(Value::as_str)
                         .is_some_and(|id| self.is_off(id))
                     {
-                        let (key, payload, made) = (None, Some(given), false);
-                        self.put(
-                            reading,
-                            at,
-                            &Written {
-                                topic,
-                                key,
-                                payload,
-                                path,
-                                made,
-                            },
-                        );
+                        self.put(reading, at, &Written::there(topic, given, path));
                     }
                 }
                 other => reading.note(
@@ -300,14 +290,7 @@ impl Records {
         if let Some(quality) = point.quality.as_ref().or(quality) {
             payload["quality"] = quality.clone();
         }
-        let record = Written {
-            topic: Topic::IN_OBSERVATION,
-            key: None,
-            payload: Some(&payload),
-            path,
-            made: true,
-        };
-        self.put(reading, at, &record);
+        self.put(reading, at, &Written::made(Topic::IN_OBSERVATION, &payload, path));
     }
 
     /// One record of a forecast.
@@ -333,13 +316,7 @@ impl Records {
             .map(|point| json!([time(point.at), point.value]))
             .collect();
         let payload = json!({ "datastream": issue.datastream, "issued": time(issue.issued.0), "values": values });
-        let record = Written {
-            topic: Topic::IN_FORECAST,
-            key: None,
-            payload: Some(&payload),
-            path,
-            made: true,
-        };
+        let record = Written::made(Topic::IN_FORECAST, &payload, path);
         self.put(reading, issue.arrives.unwrap_or(issue.issued).0, &record);
     }
 
@@ -368,14 +345,7 @@ impl Records {
         if let (Value::Object(fields), Value::Object(with)) = (&mut payload, with) {
             fields.extend(with);
         }
-        let record = Written {
-            topic: Topic::IN_ACTION,
-            key: None,
-            payload: Some(&payload),
-            path,
-            made: true,
-        };
-        self.put(reading, action.at.0, &record);
+        self.put(reading, action.at.0, &Written::made(Topic::IN_ACTION, &payload, path));
     }
 
     /// The identifier of the first warning of a rule at an asset that is told to begin then.
@@ -453,6 +423,27 @@ struct Written<'a> {
     path: &'a str,
     /// Whether it stands there in another form.
     made: bool,
+}
+
+impl<'a> Written<'a> {
+    /// One that stands in the file as it is.
+    const fn there(topic: Topic, payload: &'a Value, path: &'a str) -> Self {
+        Self {
+            topic,
+            key: None,
+            payload: Some(payload),
+            path,
+            made: false,
+        }
+    }
+
+    /// One that is made of what stands there.
+    const fn made(topic: Topic, payload: &'a Value, path: &'a str) -> Self {
+        Self {
+            made: true,
+            ..Self::there(topic, payload, path)
+        }
+    }
 }
 
 /// The values of a series; what is wrong with them is noted.
