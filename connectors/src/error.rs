@@ -106,6 +106,18 @@ pub enum SinkError {
         #[source]
         error: io::Error,
     },
+    /// What was committed to a file before is not on disk. The kernel may have let go of it, so another attempt proves nothing.
+    #[error(
+        "{} could not be flushed to disk: what was written there last may be lost; write to a sound disk, into a new folder",
+        file.display()
+    )]
+    Sync {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
 }
 
 impl SinkError {
@@ -115,7 +127,7 @@ impl SinkError {
         match self {
             Self::Log(error) => matches!(error, LogError::TooLarge { .. }),
             Self::Kafka(error) => error.is_too_large(),
-            Self::File { .. } | Self::Used { .. } => false,
+            Self::File { .. } | Self::Sync { .. } | Self::Used { .. } => false,
         }
     }
 
@@ -139,7 +151,7 @@ impl SinkError {
             // What went out of a part of it cannot be taken back.
             Self::File { .. } if self.is_stdout() => Retry::Never,
             Self::File { error, .. } => retry_io(error),
-            Self::Used { .. } => Retry::Never,
+            Self::Sync { .. } | Self::Used { .. } => Retry::Never,
         }
     }
 }

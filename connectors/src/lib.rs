@@ -28,8 +28,9 @@
 //!
 //! # The contract of sinks
 //!
-//! * **Durable.** When [`Sink::commit`] returns `Ok`, all records of its epochs are on disk (log, files) or acknowledged
-//!   by all in-sync replicas (Kafka).
+//! * **Durable.** When [`Sink::commit`] returns `Ok`, all records of its epochs are on disk (log) or acknowledged
+//!   by all in-sync replicas (Kafka). Files, from which no run goes on, outlive the process from then on; they are on disk a
+//!   second later at the next commit, and after [`Sink::finish`].
 //! * **Whole or not at all.** All records of a commit become visible together or never, whatever crashes: on Kafka by a
 //!   transaction, to readers with `isolation.level=read_committed`; in the embedded log by one small file that says what
 //!   is committed. Progress is one of the records: so an epoch and the fact that it was committed are one.

@@ -38,7 +38,8 @@ pub struct EpochRecords {
 
 /// A place that records go to; see the crate's documentation for what it promises.
 pub trait Sink: Send {
-    /// Writes all records of some epochs. When it returns `Ok` they are durable.
+    /// Writes all records of some epochs. When it returns `Ok` they are durable; files, from which no run goes on, outlive the
+    /// process then, and the machine a second later and after [`Sink::finish`].
     ///
     /// Waits until that is so; the caller's thread should have nothing else to do. Epochs rise within a call and from call to
     /// call, except that those of a call that failed may be given again.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use riskflow_config::{FilesOutput, OutputFormat};
 use riskflow_model::topic::Topic;
@@ -56,6 +57,8 @@ pub struct FileSink {
     exercise: bool,
     /// How records become lines.
     forms: BTreeMap<Topic, Form>,
+    /// When all that was committed by then was known to be on disk.
+    synced: Instant,
 }
 
 impl FileSink {
@@ -72,6 +75,7 @@ impl FileSink {
             lines: BTreeMap::new(),
             forms: BTreeMap::new(),
             exercise,
+            synced: Instant::now(),
         })
     }
 
@@ -94,8 +98,21 @@ impl FileSink {
         }
         for topic in topics {
             let lines = lines.entry(topic).or_default();
-            self.file(topic, |file| file.write(lines).and_then(|()| file.complete()))?;
+            self.file(topic, |file| file.write(lines))?;
         }
+        self.files.values_mut().for_each(TopicFile::complete);
+        Ok(())
+    }
+
+    /// Waits until all that was committed is on disk.
+    fn sync(&mut self) -> Result<(), SinkError> {
+        for (topic, file) in &mut self.files {
+            file.sync().map_err(|error| SinkError::Sync {
+                file: self.output.file(*topic),
+                error,
+            })?;
+        }
+        self.synced = Instant::now();
         Ok(())
     }
 
@@ -145,6 +162,9 @@ impl Form {
     }
 }
 
+/// How old a commit may become before it is known to be on disk; what the process wrote outlives the process, whatever this is.
+const SYNCED_EVERY: Duration = Duration::from_secs(1);
+
 /// Written at once: an epoch may be large.
 const PIECE: usize = 1 << 20;
 
@@ -157,7 +177,17 @@ impl Sink for FileSink {
         // Whatever is left in them belongs to this attempt. The memory serves the next.
         lines.values_mut().for_each(Vec::clear);
         self.lines = lines;
-        written
+        written?;
+        // No run goes on from such files, so nobody counts on each commit. To wait for the disk at each would make a history with
+        // few records an epoch many times slower than its records are.
+        if self.synced.elapsed() >= SYNCED_EVERY {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.sync()
     }
 }
 
@@ -210,6 +240,8 @@ struct TopicFile {
     length: u64,
     /// Of what the commit under way has written behind them.
     staged: u64,
+    /// Whether it has lines that are not known to be on disk.
+    dirty: bool,
 }
 
 impl TopicFile {
@@ -221,6 +253,7 @@ impl TopicFile {
             file,
             length: head.len() as u64,
             staged: 0,
+            dirty: true,
         })
     }
 
@@ -231,10 +264,18 @@ impl TopicFile {
         Ok(())
     }
 
-    /// Makes what was written last.
-    fn complete(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
-        self.length += std::mem::take(&mut self.staged);
+    /// Takes what was written last for good.
+    const fn complete(&mut self) {
+        self.dirty |= self.staged > 0;
+        self.length += self.staged;
+        self.staged = 0;
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.dirty {
+            self.file.sync_data()?;
+            self.dirty = false;
+        }
         Ok(())
     }
 }

@@ -25,6 +25,7 @@ mod correction;
 mod evaluation;
 mod evidence;
 mod finding;
+mod following;
 mod forecast;
 mod known;
 mod leap;
@@ -66,7 +67,7 @@ use correction::edits;
 pub use finding::{Explained, Finding, Move, Revision, Source, Track};
 pub(crate) use finding::{forget_ended, forget_episodes};
 use forecast::Forecasts;
-use known::Known;
+use known::{Known, Seldom};
 use letters::{given_up, of_nobody, stateless};
 pub use look::{Judged, Look, LookedLevel, Weighed};
 use series::{Outcome, Point, Series};
@@ -327,7 +328,7 @@ impl Monitor {
             Outcome::Added => (None, Cause::Data),
         };
         if time <= known.settled {
-            known.changes.push((time, before));
+            known.seldom.get_or_insert_default().changes.push((time, before));
         }
         for watch in &mut known.watches {
             watch.cause = watch.cause.max(Some(cause));
@@ -375,19 +376,20 @@ impl Monitor {
         let behind = known.series.position_after(now);
         let next = known.series.get(behind).map(Point::time);
         let last = behind.checked_sub(1).and_then(|last| known.series.get(last));
+        let (changes, leads) = match known.seldom.as_deref_mut() {
+            Some(Seldom { changes, leads }) => (Some(changes).filter(|changes| !changes.is_empty()), &**leads),
+            None => (None, &[][..]),
+        };
         let context = Context {
             now,
             ground: self.ground(&known.series, forecasts.as_deref()),
             last: last.map_or(i64::MIN, Point::time),
-            edits: (!known.changes.is_empty()).then(|| edits(&mut known.changes, &known.series)),
+            edits: changes.map(|changes| edits(changes, &known.series)),
             forecast: forecast.as_deref().unwrap_or_default(),
             subject: &known.subject,
             reach: now - self.retained(now, &known.watches),
         };
-        let mut wake = i64::MAX;
-        for watch in &mut known.watches {
-            wake = wake.min(watch.settle(&context, out));
-        }
+        let mut wake = following::settle(&mut known.watches, leads, &context, out);
         if !known.watches.is_empty() {
             wake = next.map_or(wake, |next| wake.min(next));
         }

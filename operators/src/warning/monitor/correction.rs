@@ -5,7 +5,6 @@
 //! stretch, and behind it meets the old one, has found all that changed.
 
 use riskflow_config::{Feature, FeatureKind, Operator};
-use thin_vec::ThinVec;
 
 use super::evaluation::STRIDE;
 use super::series::{Beyond, Edge, Point, Series};
@@ -27,7 +26,7 @@ pub struct Edit {
 }
 
 /// The points that changed, in the order of time: each as it was before the first change, and as it is now.
-pub fn edits(changes: &mut ThinVec<(i64, Option<Point>)>, series: &Series) -> Vec<Edit> {
+pub fn edits(changes: &mut Vec<(i64, Option<Point>)>, series: &Series) -> Vec<Edit> {
     // Of several changes the first saw the point as it was.
     changes.sort_by_key(|(time, _)| *time);
     changes.dedup_by_key(|(time, _)| *time);

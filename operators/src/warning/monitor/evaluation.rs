@@ -34,7 +34,7 @@ pub(super) const LEVELS: usize = Level::WARNING.len();
 
 /// The points of one feature's window: positions `first..seen`. Packed, or the sum would have all that it lies in begin at
 /// sixteen bytes, with as much in between.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(C, packed(8))]
 pub(super) struct Window {
     pub(super) first: u32,
@@ -44,7 +44,7 @@ pub(super) struct Window {
 }
 
 /// One level of the rule: since when it is in its phase, then three bits below: the phase, and whether the level is on.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Standing(i64);
 
 impl Standing {

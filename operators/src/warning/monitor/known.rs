@@ -4,8 +4,8 @@ use riskflow_model::duration;
 use riskflow_model::observation::Reading;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use thin_vec::ThinVec;
 
+use super::following::leads;
 use super::series::{Outcome, Point, Series};
 use super::walk::Sight;
 use super::watch::Watch;
@@ -24,14 +24,23 @@ pub(super) struct Known {
     pub(super) compacted: i64,
     /// Which results are values.
     pub(super) valid: Validity,
-    /// What stood at or before `settled` where it changed since the last settling: times, and the points as they were.
+    /// What few datastreams have. It comes with the rows and the observations, so it is not saved.
     #[serde(skip)]
-    pub(super) changes: ThinVec<(i64, Option<Point>)>,
+    pub(super) seldom: Option<Box<Seldom>>,
     /// One for each entry in force.
     pub(super) watches: SmallVec<[Watch; 1]>,
     /// What a new entry sees, if it comes now.
     pub(super) sight: Sight,
     pub(super) subject: Subject,
+}
+
+/// What few datastreams have: corrections, and several forms of one rule.
+#[derive(Debug, Default)]
+pub(super) struct Seldom {
+    /// What stood at or before `settled` where it changed since the last settling: times, and the points as they were.
+    pub(super) changes: Vec<(i64, Option<Point>)>,
+    /// Which watch each watch follows; empty where none follows any.
+    pub(super) leads: Vec<u16>,
 }
 
 /// So many intervals may pass without a reading: one may be lost, and the next be late.
@@ -50,7 +59,7 @@ impl Known {
             settled: i64::MIN,
             valid: None,
             watches: SmallVec::new(),
-            changes: ThinVec::new(),
+            seldom: None,
             sight: Sight {
                 floor: i64::MIN,
                 heard: now,
@@ -66,6 +75,14 @@ impl Known {
             watch.entry.is_same(entry) && watch.entry.rule.standing() == entry.rule.standing()
         };
         self.watches.len() == entries.len() && pairs.all(|(watch, entry)| same(watch, entry))
+    }
+
+    /// Finds out which watch each follows, now that the entries are these.
+    pub(super) fn lead(&mut self) {
+        let leads = leads(&self.watches);
+        if !leads.is_empty() || self.seldom.is_some() {
+            self.seldom.get_or_insert_default().leads = leads;
+        }
     }
 
     /// Puts, replaces or takes back the observation of a time.

@@ -58,6 +58,7 @@ impl Monitor {
             for (watch, entry) in known.watches.iter_mut().zip(entries) {
                 watch.entry = entry;
             }
+            known.lead();
             return false;
         }
         let same_base = before.base == next.base && same_asset;
@@ -87,6 +88,7 @@ impl Monitor {
             let watch = self.watch(entry, old, (known, forecasts), (&kept, &before), parting);
             known.watches.push(watch);
         }
+        known.lead();
         for watch in old.into_iter().flatten() {
             // Of one that counted in sets the moves say it.
             if !kept.asset || watch.entry.rule.sets.is_none() {

@@ -20,13 +20,13 @@ use crate::warning::valid::{Valid, Validity};
 
 const HORIZON: i64 = 300;
 /// Shortly before an hour of the calendar ends.
-const START: i64 = 3_600_000 - 400;
+pub(super) const START: i64 = 3_600_000 - 400;
 
 /// An observation: how far behind the clock, what it says; `None` takes it back.
-type Said = (i64, Option<(i64, bool)>);
+pub(super) type Said = (i64, Option<(i64, bool)>);
 
 /// An epoch: how long after the one before, and what came.
-type Epoch = (i64, Vec<Said>);
+pub(super) type Epoch = (i64, Vec<Said>);
 
 const FEATURES: [&str; 21] = [
     "last",
@@ -115,7 +115,7 @@ fn condition() -> impl Strategy<Value = Value> {
     })
 }
 
-fn rule() -> impl Strategy<Value = Rule> {
+pub(super) fn rule() -> impl Strategy<Value = Rule> {
     let wait = || prop::sample::select(vec!["0s", "0s", "5ms", "40ms", "150ms"]);
     let level = (
         condition(),
@@ -155,7 +155,7 @@ fn said() -> impl Strategy<Value = Said> {
     )
 }
 
-fn epochs() -> impl Strategy<Value = Vec<Epoch>> {
+pub(super) fn epochs() -> impl Strategy<Value = Vec<Epoch>> {
     let gap = prop_oneof![4 => 1..30i64, 1 => 30..400i64];
     prop_oneof![
         prop::collection::vec((gap, prop::collection::vec(said(), 0..12)), 1..60),
@@ -195,7 +195,7 @@ fn valid(rule: &Rule) -> Validity {
     Valid::of(&row).filter(|_| rule.pane > 1)
 }
 
-fn specification(rule: &Rule) -> Box<Specification> {
+pub(super) fn specification(rule: &Rule) -> Box<Specification> {
     Box::new(Specification {
         subject: Subject {
             datastream: "d".into(),
@@ -282,7 +282,7 @@ fn looks_back(
     }
 }
 
-fn monitor() -> Monitor {
+pub(super) fn monitor() -> Monitor {
     let time = TimeSettings {
         horizon: Duration(HORIZON),
         max_future: Duration(50),

@@ -11,7 +11,7 @@ use super::value::{Truth, admits, bounds, ratio, truth, upwards};
 use crate::warning::specification::Entry;
 
 /// From when on a run sees what came.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sight {
     /// What is at or before this time is not seen.
     pub floor: i64,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::correction::{Edit, Edits, stretches};
 use super::evaluation::{Evaluation, LEVELS, Standing};
 use super::finding::{Finding, Track};
+use super::following::Course;
 use super::series::Series;
 use super::turns::{Set, Turns, begun, first_difference, levels};
 use super::walk::{Ground, Sight, Walk};
@@ -250,6 +251,42 @@ impl Watch {
         }
         self.give(context, standing, range, out);
         next
+    }
+
+    /// Whether others may follow it: it goes on from its base along new observations only.
+    pub(super) fn may_lead(&self, context: &Context<'_>) -> bool {
+        context.edits.is_none() && context.forecast.is_empty() && self.begin.is_none()
+    }
+
+    /// What others follow that ask for more, where it stayed off on the whole way from where it stood.
+    pub(super) fn course(&self, from: Evaluation, next: i64) -> Option<Course> {
+        let levels = self.entry.rule.levels.len();
+        let stayed = next == i64::MAX && self.calm && from.is_off(levels) && self.base.is_in_the_phases_of(&from);
+        stayed.then(|| Course {
+            from,
+            to: self.base.clone(),
+            sight: self.sight,
+            heard_before: is_heard(self.anchor.as_deref()),
+            levels,
+        })
+    }
+
+    /// Settles it without a look at any value, where it stands with the one that leads. Whether it did.
+    pub(super) fn follow(&mut self, course: &Course) -> bool {
+        let follows = self.base.stands_with(&course.from)
+            && self.base.is_off(course.levels)
+            && self.ahead.is_empty()
+            && self.shown_standing.is_none()
+            && self.fresh.is_none()
+            && self.begin.is_none()
+            && self.sight == course.sight
+            && is_heard(self.anchor.as_deref()) == course.heard_before;
+        if follows {
+            self.base.go_with(&course.to);
+            self.calm = true;
+            self.cause = None;
+        }
+        follows
     }
 
     /// Makes base and turns right again after edits, some of them at or before the base.
