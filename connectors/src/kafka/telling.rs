@@ -21,29 +21,17 @@ const EVERY: Duration = Duration::from_secs(5);
 /// How long the last is waited for when the job ends.
 const LAST: Duration = Duration::from_secs(1);
 
-/// A sink that tells, behind its back, how far the input was taken in the epochs that it committed.
-pub(crate) struct Telling {
-    sink: Box<dyn Sink>,
+/// Offsets in a consumer group, committed on a thread of its own. Dropping it waits a moment for the last.
+pub struct GroupOffsets {
     taken: Option<Sender<Offsets>>,
     /// Hangs up when the last is told.
     told: Receiver<()>,
 }
 
-impl Telling {
-    /// Tells in a group of this name. Without a client or a thread for it, which is said, the sink is left as it is.
-    pub(crate) fn over(
-        sink: Box<dyn Sink>,
-        kafka: &KafkaSettings,
-        settings: &TopicSettings,
-        group: &str,
-    ) -> Box<dyn Sink> {
-        let consumer = match client::teller(kafka, group) {
-            Ok(consumer) => consumer,
-            Err(error) => {
-                untold(&error);
-                return sink;
-            }
-        };
+impl GroupOffsets {
+    /// Tells in a group of this name. `None` without a client or a thread for it, which is said.
+    pub(crate) fn open(kafka: &KafkaSettings, settings: &TopicSettings, group: &str) -> Option<Self> {
+        let consumer = client::teller(kafka, group).inspect_err(|error| untold(error)).ok()?;
         let teller = Teller {
             consumer,
             settings: settings.clone(),
@@ -56,17 +44,48 @@ impl Telling {
             teller.run(&receiver);
             drop(last);
         });
-        match thread {
-            // Not joined: brokers that do not answer would hold up the end of the job.
-            Ok(_) => Box::new(Self {
-                sink,
-                taken: Some(taken),
-                told,
-            }),
-            Err(error) => {
-                untold(&error);
-                sink
-            }
+        // Not joined: brokers that do not answer would hold up the end of the process.
+        thread.inspect_err(|error| untold(error)).ok()?;
+        Some(Self {
+            taken: Some(taken),
+            told,
+        })
+    }
+
+    /// So far records are taken: told within some seconds.
+    pub fn tell(&self, offsets: Offsets) {
+        if let Some(taken) = &self.taken {
+            // The thread panicked: the process goes on without it.
+            let _ = taken.send(offsets);
+        }
+    }
+}
+
+impl Drop for GroupOffsets {
+    fn drop(&mut self) {
+        self.taken = None;
+        // Either way it ends: it hangs up, or the time is over.
+        let _ = self.told.recv_timeout(LAST);
+    }
+}
+
+/// A sink that tells, behind its back, how far the input was taken in the epochs that it committed.
+pub(crate) struct Telling {
+    sink: Box<dyn Sink>,
+    group: GroupOffsets,
+}
+
+impl Telling {
+    /// Tells in a group of this name. Where that cannot be the sink is left as it is.
+    pub(crate) fn over(
+        sink: Box<dyn Sink>,
+        kafka: &KafkaSettings,
+        settings: &TopicSettings,
+        group: &str,
+    ) -> Box<dyn Sink> {
+        match GroupOffsets::open(kafka, settings, group) {
+            Some(group) => Box::new(Self { sink, group }),
+            None => sink,
         }
     }
 }
@@ -94,9 +113,8 @@ impl Sink for Telling {
     fn commit(&mut self, epochs: &[EpochRecords]) -> Result<(), SinkError> {
         self.sink.commit(epochs)?;
         let offsets = taken(epochs);
-        if let Some(taken) = self.taken.as_ref().filter(|_| !offsets.is_empty()) {
-            // The thread panicked: the job goes on without it.
-            let _ = taken.send(offsets);
+        if !offsets.is_empty() {
+            self.group.tell(offsets);
         }
         Ok(())
     }
@@ -115,14 +133,6 @@ impl Sink for Telling {
 
     fn finish(&mut self) -> Result<(), SinkError> {
         self.sink.finish()
-    }
-}
-
-impl Drop for Telling {
-    fn drop(&mut self) {
-        self.taken = None;
-        // Either way it ends: it hangs up, or the time is over.
-        let _ = self.told.recv_timeout(LAST);
     }
 }
 
