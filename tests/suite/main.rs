@@ -10,6 +10,7 @@ mod backtests;
 mod bad_input;
 mod batch_equals_stream;
 mod boundaries;
+mod bridge;
 mod browser;
 mod capabilities;
 mod cases;

@@ -97,6 +97,9 @@ pub(super) async fn tell_until(
 ) -> Told {
     let mut pauses = Pauses::default();
     loop {
+        if *common.stop.borrow() {
+            return Told::Stopped;
+        }
         let settings = common.settings.load_full();
         let mut stop = common.stop.clone();
         let answer = tokio::select! {

@@ -4,6 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use riskflow_connectors::failpoint;
 use riskflow_model::progress::Offsets;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -157,6 +158,7 @@ impl Folder {
         let mut file = File::create(&part).map_err(MemoryError::io(&part))?;
         file.write_all(&text).map_err(MemoryError::io(&part))?;
         file.sync_all().map_err(MemoryError::io(&part))?;
+        failpoint("bridge::save");
         fs::rename(&part, &path).map_err(MemoryError::io(&path))?;
         let folder = File::open(&self.path).and_then(|folder| folder.sync_all());
         folder.map_err(MemoryError::io(&self.path))

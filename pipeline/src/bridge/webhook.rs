@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use riskflow_config::{Begin, BridgeSettings, WebhookSettings};
+use riskflow_connectors::failpoint;
 use riskflow_model::output::Notice;
 use riskflow_model::progress::Offsets;
 use riskflow_model::schema::asyncapi;
@@ -183,6 +184,7 @@ impl Lane {
                 return self.give_up(found, Fate::Refused, why);
             }
             Told::Answered(Answer::Accepted | Answer::Later(..)) => {
+                failpoint("bridge::delivered");
                 self.common.metrics.notices(RECEIVER, Fate::Delivered, 1);
                 self.memory.state.note(&event.id);
             }
