@@ -131,8 +131,8 @@ impl Alerts {
     /// What is to be posted: all, or what no Alertmanager has as it is.
     pub fn to_post(&self, all: bool, now: Millis, hold: i64, link: Option<&Endpoint>) -> Vec<Value> {
         let due = self.cases.iter().flat_map(|(case, levels)| {
-            let alerts = levels.values().filter(|alert| all || !alert.posted);
-            alerts.map(|alert| alert.to_json(case, now, hold, link))
+            let alerts = levels.values().filter(move |alert| all || !alert.posted);
+            alerts.map(move |alert| alert.to_json(case, now, hold, link))
         });
         due.collect()
     }
@@ -207,6 +207,7 @@ impl Alert {
         let told: Vec<&str> = self.told.iter().map(String::as_str).collect();
         let value = notice
             .value
+            .as_ref()
             .map(|value| format!("{} = {value} {}", notice.feature, notice.value_unit));
         let annotations = texts([
             ("summary", notice.text_en.to_string()),

@@ -176,9 +176,8 @@ impl Lane {
         match &told {
             Told::Stopped => {}
             Told::Answered(Answer::Refused(why)) => {
-                tracing::error!(
-                    id = event.id, why,
-                    file = %self.common.folder.file(RECEIVER, REFUSED).display(),
+                let file = self.common.folder.file(RECEIVER, REFUSED);
+                tracing::error!(id = event.id, why, file = %file.display(),
                     "the webhook refuses a notice for good: it stands in the file, and the bridge goes on"
                 );
                 return self.give_up(found, Fate::Refused, why);
@@ -193,7 +192,7 @@ impl Lane {
     }
 
     /// What nobody takes stands in a file before the bridge goes on.
-    fn give_up(&mut self, found: &Found, fate: Fate, why: &str) -> Result<Told> {
+    fn give_up(&self, found: &Found, fate: Fate, why: &str) -> Result<Told> {
         let file = self.common.folder.file(RECEIVER, REFUSED);
         let now = Millis(wall_clock()).to_string();
         write_down(&file, &now, why, found.payload.as_deref().unwrap_or_default())
