@@ -173,9 +173,9 @@ fn texts<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String>
 impl Alert {
     fn of(notice: &Notice, now: Millis) -> Self {
         let name = if notice.incident {
-            "RiskflowIncident"
+            "RiskIncident"
         } else {
-            "RiskflowWarning"
+            "RiskWarning"
         };
         let asset = notice.asset.as_ref().map(ToString::to_string);
         Self {

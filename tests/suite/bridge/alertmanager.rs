@@ -109,7 +109,7 @@ fn alertmanager_shows_a_warning_calls_anew_when_it_rises_and_says_when_it_is_ove
     let requests = people.until("the warning", |requests| is(requests, "yellow", "firing"));
     let alert = told(&requests, "yellow").unwrap();
     let labels = json!({
-        "alertname": "RiskflowWarning", "case": "c", "level": "yellow", "severity": "warning", "rule": "gas", "asset": "tank",
+        "alertname": "RiskWarning", "case": "c", "level": "yellow", "severity": "warning", "rule": "gas", "asset": "tank",
         "domain": "work_safety", "region": "330902001001",
     });
     assert_eq!(alert["labels"], labels);
