@@ -86,6 +86,8 @@ pub struct Common {
     pub folder: Arc<Folder>,
     /// What is told of all that.
     pub metrics: Arc<Metrics>,
+    /// How often settings were put there.
+    pub reloads: watch::Receiver<u64>,
     /// Whether the bridge is told to stop.
     pub stop: watch::Receiver<bool>,
 }

@@ -1,5 +1,7 @@
 //! The lane of Alertmanager: posts what stands, when it changes and again and again, for an alert that nobody posts is over by and by.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -12,7 +14,7 @@ use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
 use serde_json::Value;
 
-use super::alerts::Alerts;
+use super::alerts::{Alerts, Posting};
 use super::feed::{Feed, Found};
 use super::lane::{Told, group, tell_until};
 use super::memory::Memory;
@@ -85,7 +87,7 @@ impl Lane {
             let is_behind = !batch.is_empty() && !feed.caught_up();
             let is_full = self.memory.state.waiting() >= WAITING;
             if !is_behind || is_full {
-                if !self.post().await? {
+                if !self.post().await {
                     return Ok(());
                 }
                 self.memory.offsets.merge(&read);
@@ -122,20 +124,18 @@ impl Lane {
     }
 
     /// Posts what changed, and all that stands where that is due. `false`: the bridge is told to stop, and it is not known whether it was.
-    async fn post(&mut self) -> Result<bool> {
+    async fn post(&mut self) -> bool {
         let settings = self.common.settings.load_full();
         let Some(alertmanager) = &settings.alertmanager else {
             // Whoever takes it away by a reload does so at the next start: the settings keep it until then.
-            return Ok(true);
+            return true;
         };
         let all = self.all_at.is_none_or(|at| at.elapsed() >= alertmanager.repeat);
-        let now = Millis(wall_clock());
-        let hold = i64::try_from(alertmanager.hold.as_millis()).unwrap_or(i64::MAX);
-        let due = self.memory.state.to_post(all, now, hold, alertmanager.link.as_ref());
+        let due = self.memory.state.count_due(all);
         let mut is_taken = true;
-        for part in due.chunks(ALERTS) {
-            match self.tell(part).await? {
-                Told::Stopped => return Ok(false),
+        for from in (0..due).step_by(ALERTS) {
+            match self.tell(all, from..due.min(from + ALERTS)).await {
+                Told::Stopped => return false,
                 Told::Answered(answer) => is_taken &= answer == Answer::Accepted,
             }
         }
@@ -146,20 +146,28 @@ impl Lane {
         let read = std::mem::take(&mut self.read);
         self.common.metrics.notices(RECEIVER, fate, read);
         // What was refused is posted again with all the others.
-        self.memory.state.posted(now);
-        self.owes |= !due.is_empty();
+        self.memory.state.posted(Millis(wall_clock()));
+        self.owes |= due > 0;
         self.common.metrics.alerts(self.memory.state.standing());
-        Ok(true)
+        true
     }
 
-    /// Until one takes it, or all refuse it.
-    async fn tell(&mut self, alerts: &[Value]) -> Result<Told> {
-        let body = Bytes::from(serde_json::to_vec(alerts)?);
-        let (sender, metrics) = (&self.sender, self.common.metrics.clone());
+    /// Posts those of what is due, until one takes them or all refuse them. When they are over unless they are posted again depends on
+    /// when they are posted, and so each attempt says it anew.
+    async fn tell(&mut self, all: bool, which: Range<usize>) -> Told {
+        let (sender, state) = (&self.sender, &self.memory.state);
+        let metrics = Arc::clone(&self.common.metrics);
         let told = tell_until(&mut self.common, RECEIVER, async |settings: &BridgeSettings| {
             let Some(alertmanager) = &settings.alertmanager else {
                 return Answer::Later("the configuration has no Alertmanager any more".to_owned(), None);
             };
+            let posting = Posting {
+                now: Millis(wall_clock()),
+                hold: i64::try_from(alertmanager.hold.as_millis()).unwrap_or(i64::MAX),
+                link: alertmanager.link.as_ref(),
+            };
+            let alerts = Value::Array(state.to_post(all, which.clone(), &posting));
+            let body = Bytes::from(alerts.to_string());
             let answers = post_to_all(sender, alertmanager, &body, settings.sending.timeout).await;
             let (answer, others) = best(answers);
             for other in others {
@@ -172,11 +180,11 @@ impl Lane {
         if let Told::Answered(Answer::Refused(why)) = &told {
             tracing::error!(
                 why,
-                alerts = alerts.len(),
+                alerts = which.len(),
                 "Alertmanager refuses alerts; those that it can read it takes, and all are posted again by and by"
             );
         }
-        Ok(told)
+        told
     }
 }
 

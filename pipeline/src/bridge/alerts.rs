@@ -5,6 +5,7 @@
 //! of the level before is over at the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use riskflow_config::Endpoint;
 use riskflow_model::output::{CaseStep, Notice, NoticeEvent};
@@ -128,13 +129,23 @@ impl Alerts {
         self.each().filter(|alert| !alert.posted).count()
     }
 
-    /// What is to be posted: all, or what no Alertmanager has as it is.
-    pub fn to_post(&self, all: bool, now: Millis, hold: i64, link: Option<&Endpoint>) -> Vec<Value> {
-        let due = self.cases.iter().flat_map(|(case, levels)| {
+    /// What is due, with its case: all, or what no Alertmanager has as it is.
+    fn due(&self, all: bool) -> impl Iterator<Item = (&str, &Alert)> {
+        self.cases.iter().flat_map(move |(case, levels)| {
             let alerts = levels.values().filter(move |alert| all || !alert.posted);
-            alerts.map(move |alert| alert.to_json(case, now, hold, link))
-        });
-        due.collect()
+            alerts.map(move |alert| (case.as_str(), alert))
+        })
+    }
+
+    /// How many are due.
+    pub fn count_due(&self, all: bool) -> usize {
+        self.due(all).count()
+    }
+
+    /// Those of what is due, as they are posted.
+    pub fn to_post(&self, all: bool, which: Range<usize>, posting: &Posting<'_>) -> Vec<Value> {
+        let due = self.due(all).skip(which.start).take(which.len());
+        due.map(|(case, alert)| alert.to_json(case, posting)).collect()
     }
 
     /// All that was to be posted is: what was over long ago is forgotten.
@@ -147,6 +158,17 @@ impl Alerts {
         }
         self.cases.retain(|_, levels| !levels.is_empty());
     }
+}
+
+/// What is said of alerts whenever they are posted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Posting<'a> {
+    /// The time.
+    pub now: Millis,
+    /// So many milliseconds from now one that stands is over, unless it is posted again before.
+    pub hold: i64,
+    /// Where cases are shown.
+    pub link: Option<&'a Endpoint>,
 }
 
 /// What is read of a case.
@@ -172,11 +194,7 @@ fn texts<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String>
 
 impl Alert {
     fn of(notice: &Notice, now: Millis) -> Self {
-        let name = if notice.incident {
-            "RiskIncident"
-        } else {
-            "RiskWarning"
-        };
+        let name = if notice.incident { "RiskIncident" } else { "RiskWarning" };
         let asset = notice.asset.as_ref().map(ToString::to_string);
         Self {
             labels: texts([
@@ -233,16 +251,16 @@ impl Alert {
         }
     }
 
-    /// As `POST /api/v2/alerts` takes it. One that stands is over `hold` milliseconds from now, unless it is posted again before.
-    fn to_json(&self, case: &str, now: Millis, hold: i64, link: Option<&Endpoint>) -> Value {
-        let ends = self.over.unwrap_or(Millis(now.0 + hold));
+    /// As `POST /api/v2/alerts` takes it.
+    fn to_json(&self, case: &str, posting: &Posting<'_>) -> Value {
+        let ends = self.over.unwrap_or(Millis(posting.now.0 + posting.hold));
         let mut alert = json!({
             "labels": self.labels,
             "annotations": self.annotations,
             "startsAt": self.starts.to_string(),
             "endsAt": ends.to_string(),
         });
-        if let Some(link) = link {
+        if let Some(link) = posting.link {
             let mut url = link.reveal().clone();
             // A URL by which people reach something has segments.
             if let Ok(mut path) = url.path_segments_mut() {
@@ -262,6 +280,11 @@ mod tests {
 
     const NOW: Millis = Millis(1_735_689_700_000);
     const HOLD: i64 = 3_600_000;
+    const POSTING: Posting<'_> = Posting {
+        now: NOW,
+        hold: HOLD,
+        link: None,
+    };
 
     fn found(topic: Topic, payload: Option<Value>) -> Found {
         Found {
@@ -294,7 +317,7 @@ mod tests {
         for found in taken {
             alerts.take(found, NOW).unwrap();
         }
-        let told = alerts.to_post(false, NOW, HOLD, None);
+        let told = alerts.to_post(false, 0..9, &POSTING);
         alerts.posted(NOW);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         told.iter()
@@ -342,7 +365,9 @@ mod tests {
             pairs(&[("red", NOW)])
         );
         // What is over is posted again for a while, and forgotten.
-        assert_eq!(alerts.to_post(true, NOW, HOLD, None).len(), 2);
+        assert_eq!(alerts.count_due(true), 2);
+        let second = alerts.to_post(true, 1..9, &POSTING);
+        assert_eq!((second.len(), &second[0]["labels"]["level"]), (1, &json!("red")));
         alerts.posted(Millis(NOW.0 + OVER));
         assert!(alerts.cases.is_empty());
     }
@@ -390,7 +415,8 @@ mod tests {
             .check()
             .unwrap();
         let link = settings.bridge.alertmanager.unwrap().link;
-        let told = alerts.to_post(true, NOW, HOLD, link.as_ref());
+        let link = link.as_ref();
+        let told = alerts.to_post(true, 0..9, &Posting { link, ..POSTING });
         assert_eq!(told[0]["labels"]["region"], "330902001001");
         assert_eq!(told[0]["annotations"]["event"], "reminder");
         assert_eq!(told[0]["annotations"]["value"], "last 10m = 60 %");

@@ -1,10 +1,10 @@
 //! What all lanes do alike: they are started and joined, and try again.
 
-use std::sync::mpsc::{Receiver as Ended, channel};
+use std::sync::mpsc::{Receiver as Ended, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::BridgeSettings;
 use riskflow_connectors::kafka::GroupOffsets;
 use riskflow_connectors::open_group;
@@ -38,7 +38,11 @@ pub fn start(common: &Common) -> Result<Lanes> {
     let mut threads = Vec::new();
     for (receiver, _) in named.into_iter().filter(|(_, named)| *named) {
         common.metrics.begin(receiver);
-        let (common, ends) = (common.clone(), ends.clone());
+        let common = common.clone();
+        let ending = Ending {
+            receiver,
+            ends: ends.clone(),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let work = move || {
             let ended = runtime.block_on(async {
@@ -47,8 +51,7 @@ pub fn start(common: &Common) -> Result<Lanes> {
                     Receiver::Alertmanager => alertmanager::run(common).await,
                 }
             });
-            // Nobody waits for it any more only if the program ends.
-            let _ = ends.send(ended.with_context(|| format!("the {receiver} gets no notices any more")));
+            ending.tell(ended.with_context(|| format!("the {receiver} gets no notices any more")));
         };
         let thread = std::thread::Builder::new().name(receiver.name().to_owned()).spawn(work);
         threads.push(thread.context("there is no thread for the bridge")?);
@@ -64,7 +67,6 @@ impl Lanes {
     /// What the first that failed says.
     pub fn join(self, stop: &watch::Sender<bool>) -> Result<()> {
         let mut failed = Ok(());
-        // Ends when each has hung up, a panic included.
         for ended in self.ended {
             if ended.is_err() {
                 stop.send_replace(true);
@@ -72,11 +74,31 @@ impl Lanes {
             }
         }
         for thread in self.threads {
-            if thread.join().is_err() && failed.is_ok() {
-                failed = Err(anyhow::anyhow!("a lane of the bridge panicked"));
-            }
+            // One that panicked said so.
+            let _ = thread.join();
         }
         failed
+    }
+}
+
+/// Says how a lane ended, a panic included: no lane goes on while another is gone.
+struct Ending {
+    receiver: Receiver,
+    ends: Sender<Result<()>>,
+}
+
+impl Ending {
+    fn tell(&self, ended: Result<()>) {
+        // Nobody waits for it any more only if the program ends.
+        let _ = self.ends.send(ended);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell(Err(anyhow!("the lane of the {} panicked", self.receiver)));
+        }
     }
 }
 
@@ -100,6 +122,7 @@ pub(super) async fn tell_until(
         if *common.stop.borrow() {
             return Told::Stopped;
         }
+        common.reloads.mark_unchanged();
         let settings = common.settings.load_full();
         let mut stop = common.stop.clone();
         let answer = tokio::select! {
@@ -123,8 +146,14 @@ pub(super) async fn tell_until(
         } else {
             tracing::debug!(receiver = %receiver, why, again_in = ?pause_for, "a request failed again");
         }
-        if !pause(&mut common.stop, pause_for).await {
-            return Told::Stopped;
+        tokio::select! {
+            goes_on = pause(&mut common.stop, pause_for) => {
+                if !goes_on {
+                    return Told::Stopped;
+                }
+            }
+            // What was wrong may be right now.
+            Ok(()) = common.reloads.changed() => {}
         }
     }
 }

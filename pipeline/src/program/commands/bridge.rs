@@ -37,7 +37,8 @@ pub fn bridge(arguments: &BridgeArguments) -> Result<ExitCode> {
         let says = "there is nobody to send to: give `bridge.webhook.url`, `bridge.alertmanager.urls` or both";
         return Err(Usage(says.to_owned()).into());
     }
-    let common = common(&settings, stop)?;
+    let (reloads, reloaded) = watch::channel(0);
+    let common = common(&settings, (reloaded, stop))?;
     introduce(arguments, &settings);
     let server = settings.bridge.address.map(|address| {
         let (metrics, stopping) = (Arc::clone(&common.metrics), Arc::clone(&stopping));
@@ -46,20 +47,21 @@ pub fn bridge(arguments: &BridgeArguments) -> Result<ExitCode> {
     if let Some(server) = server.transpose()? {
         tracing::info!(address = %server.address, "serving HTTP");
     }
-    Reloads::new(&arguments.config, (written, settings), &common).listen(asked)?;
+    Reloads::new(&arguments.config, (written, settings), &common, reloads).listen(asked)?;
     let lanes = start(&common)?;
     lanes.join(&stops)?;
     tracing::info!("bridge ended");
     Ok(ExitCode::SUCCESS)
 }
 
-fn common(settings: &Settings, stop: watch::Receiver<bool>) -> Result<Common> {
+fn common(settings: &Settings, (reloads, stop): (watch::Receiver<u64>, watch::Receiver<bool>)) -> Result<Common> {
     Ok(Common {
         place: place_of(settings, Topic::NOTICE)?,
         topics: settings.topics.clone(),
         settings: Arc::new(ArcSwap::from_pointee(settings.bridge.clone())),
         folder: Arc::new(Folder::take(&settings.bridge.folder)?),
         metrics: Arc::new(Metrics::new()?),
+        reloads,
         stop,
     })
 }

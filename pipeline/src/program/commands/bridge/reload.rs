@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use riskflow::bridge::{Common, Metrics};
 use riskflow_config::{BridgeSettings, Settings, WrittenSettings, changed};
 use riskflow_model::Problems;
+use tokio::sync::watch::Sender;
 
 use super::super::configuration;
 use crate::program::cli::ConfigArguments;
@@ -25,16 +26,19 @@ pub struct Reloads {
     /// What was read last and could be used.
     last: Configuration,
     settings: Arc<ArcSwap<BridgeSettings>>,
+    /// Counts them, for whoever waits to try again.
+    reloads: Sender<u64>,
     metrics: Arc<Metrics>,
 }
 
 impl Reloads {
-    pub fn new(arguments: &ConfigArguments, started: Configuration, common: &Common) -> Self {
+    pub fn new(arguments: &ConfigArguments, started: Configuration, common: &Common, reloads: Sender<u64>) -> Self {
         Self {
             arguments: configuration::settled(arguments),
             last: started.clone(),
             started,
             settings: Arc::clone(&common.settings),
+            reloads,
             metrics: Arc::clone(&common.metrics),
         }
     }
@@ -69,6 +73,7 @@ impl Reloads {
         let logs = log_by(&next.1.log.filter).unwrap_or(false);
         self.settings
             .store(Arc::new(in_force(&self.started.1.bridge, &next.1.bridge)));
+        self.reloads.send_modify(|reloads| *reloads += 1);
         self.metrics.config_applied();
         let fields = |(before, was): &Configuration| changed((before, was), (&next.0, &next.1));
         let is_of_log = |field: &String| logs && field == "log.filter";
