@@ -12,7 +12,7 @@
 //!
 //! # What is promised
 //!
-//! * **At least once.** How far a lane is is written after what it read was delivered. Whatever kills the bridge, the next one sends again
+//! * **At least once.** How far a lane is is written after what it read was delivered, or together with what is still to be. Whatever kills the bridge, the next one sends again
 //!   what was not written down, with the same identifier (`webhook-id`): a receiver that goes by that sees each notice once.
 //! * **In order** of each partition, and so of each case. A request that fails is tried again for ever, and all behind it waits.
 //! * **Nothing vanishes.** What a receiver refuses for good stands in a file; what retention took away unread is counted.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use riskflow_config::{AlertmanagerSettings, BridgeSettings};
+use riskflow_connectors::failpoint;
 use riskflow_connectors::kafka::GroupOffsets;
 use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
@@ -75,7 +76,7 @@ pub(super) async fn run(mut common: Common) -> Result<()> {
 
 impl Lane {
     async fn work(&mut self, feed: &mut Feed) -> Result<()> {
-        // Beside that of the memory, for that is true only once what was read is posted.
+        // What is written down goes by it once all that was read is about to be posted: what is due is written down with it.
         let mut read = self.memory.offsets.clone();
         loop {
             let batch = feed.poll(&mut self.common, &read).await?;
@@ -87,11 +88,17 @@ impl Lane {
             let is_behind = !batch.is_empty() && !feed.caught_up();
             let is_full = self.memory.state.waiting() >= WAITING;
             if !is_behind || is_full {
+                self.memory.offsets.merge(&read);
+                if self.memory.state.announce() {
+                    self.save()?;
+                }
                 if !self.post().await {
                     return Ok(());
                 }
-                self.memory.offsets.merge(&read);
                 self.save()?;
+                if let Some(group) = self.group.as_ref().filter(|_| !batch.is_empty()) {
+                    group.tell(read.clone());
+                }
             }
             if batch.is_empty() && !pause(&mut self.common.stop, LOOK).await {
                 return Ok(());
@@ -116,9 +123,6 @@ impl Lane {
     fn save(&mut self) -> Result<()> {
         if std::mem::take(&mut self.owes) {
             self.common.folder.save(RECEIVER, &self.memory)?;
-            if let Some(group) = &self.group {
-                group.tell(self.memory.offsets.clone());
-            }
         }
         Ok(())
     }
@@ -177,6 +181,9 @@ impl Lane {
             answer
         })
         .await;
+        if told == Told::Answered(Answer::Accepted) {
+            failpoint("bridge::posted");
+        }
         if let Told::Answered(Answer::Refused(why)) = &told {
             tracing::error!(
                 why,

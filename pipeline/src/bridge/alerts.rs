@@ -35,7 +35,7 @@ pub(super) struct Alert {
     told: BTreeSet<String>,
     /// Whether an Alertmanager has it as it is.
     posted: bool,
-    /// Whether one ever had it.
+    /// Whether one may ever have had it.
     known: bool,
 }
 
@@ -148,11 +148,22 @@ impl Alerts {
         due.map(|(case, alert)| alert.to_json(case, posting)).collect()
     }
 
+    /// What is due is about to be posted: from here on its end is told, too. Whether that is new of any: then it must be written down
+    /// before, for whoever dies between would not know that somebody has it.
+    pub fn announce(&mut self) -> bool {
+        let mut is_new = false;
+        for alert in self.cases.values_mut().flat_map(BTreeMap::values_mut) {
+            is_new |= !alert.known;
+            alert.known = true;
+        }
+        is_new
+    }
+
     /// All that was to be posted is: what was over long ago is forgotten.
     pub fn posted(&mut self, now: Millis) {
         for levels in self.cases.values_mut() {
             for alert in levels.values_mut() {
-                (alert.posted, alert.known) = (true, true);
+                alert.posted = true;
             }
             levels.retain(|_, alert| alert.over.is_none_or(|over| now.0 - over.0 < OVER));
         }
@@ -317,6 +328,7 @@ mod tests {
         for found in taken {
             alerts.take(found, NOW).unwrap();
         }
+        alerts.announce();
         let told = alerts.to_post(false, 0..9, &POSTING);
         alerts.posted(NOW);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -382,6 +394,18 @@ mod tests {
         ];
         assert_eq!(post(&mut alerts, &history), pairs(&[]));
         assert!(alerts.cases.is_empty());
+    }
+
+    #[test]
+    fn whoever_may_have_heard_of_it_hears_of_its_end() {
+        let mut alerts = Alerts::default();
+        alerts.take(&notice("issued", "red", "li"), NOW).unwrap();
+        assert!(alerts.announce() && !alerts.announce());
+        // It was posted or not: nobody lived to know.
+        assert_eq!(
+            post(&mut alerts, &[notice("cleared", "red", "li")]),
+            pairs(&[("red", NOW)])
+        );
     }
 
     #[test]

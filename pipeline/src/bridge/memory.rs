@@ -63,7 +63,7 @@ impl MemoryError {
     }
 }
 
-/// How far a lane is: all before these offsets was delivered, and what it keeps besides.
+/// How far a lane is: all before these offsets was delivered, or stands in what it keeps besides.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Memory<S> {
     version: u32,

@@ -134,7 +134,14 @@ fn alertmanager_shows_a_warning_calls_anew_when_it_rises_and_says_when_it_is_ove
     let ends: jiff::Timestamp = alerts[0]["endsAt"].as_str().unwrap().parse().unwrap();
     assert!(ends.as_millisecond() > crate::kafka::now() + 30 * 60_000, "{alerts:?}");
     place.commit(vec![notice(4, "c", "cleared", "red")]);
+    // Another one is posted by a bridge that does not live to know, and is over before the next one begins.
+    place.commit(vec![notice(5, "d", "issued", "orange")]);
+    let mut dies = Bridge::start_to_die(&configuration, "bridge::posted", 0);
+    assert!(!dies.child.wait().unwrap().success());
+    people.until("it begins", |requests| is(requests, "orange", "firing"));
+    place.commit(vec![notice(6, "d", "cleared", "orange")]);
     let _bridge = Bridge::start(&configuration);
+    people.until("it is over, too", |requests| is(requests, "orange", "resolved"));
     people.until("it is over", |requests| is(requests, "red", "resolved"));
     until("it still stands", || standing(listens).filter(Vec::is_empty));
     let cases = people
