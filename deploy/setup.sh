@@ -55,6 +55,8 @@ if [[ $what != demo ]]; then
     needs python3-venv
     # promtool, which rules are compared with.
     needs prometheus promtool
+    # What the bridge posts to.
+    needs prometheus-alertmanager amtool
 fi
 if [[ $what == lint || $what == acceptance ]]; then
     needs shellcheck shellcheck
@@ -70,7 +72,6 @@ if [[ $what == acceptance ]]; then
     needs systemd-container systemd-nspawn
     needs iproute2 ip
     needs jq jq
-    needs prometheus-alertmanager amtool
     # The page of a back-test is looked at.
     needs chromium chromium
     needs fonts-noto-cjk

@@ -42,6 +42,7 @@ pub fn changed(
     {
         fields.insert("http.reading.tokens".to_owned());
     }
+    fields.extend(secrets_of_the_bridge(was, is));
     fields
 }
 
@@ -50,6 +51,27 @@ fn differing<V: PartialEq>(before: &BTreeMap<String, V>, after: &BTreeMap<String
     let names = before.keys().chain(after.keys());
     let names = names.filter(|name| before.get(*name) != after.get(*name));
     names.cloned().collect()
+}
+
+/// The fields of the bridge whose values are hidden, and differ.
+fn secrets_of_the_bridge(was: &Settings, is: &Settings) -> impl Iterator<Item = String> {
+    let (was, is) = (&was.bridge, &is.bridge);
+    let (mut url, mut keys, mut webhook) = (false, false, false);
+    if let (Some(was), Some(is)) = (&was.webhook, &is.webhook) {
+        url = was.url != is.url;
+        keys = was.keys != is.keys;
+        webhook = was.authorization != is.authorization;
+    }
+    let alertmanagers = (was.alertmanager.as_ref()).zip(is.alertmanager.as_ref());
+    let alertmanager = alertmanagers.is_some_and(|(was, is)| was.authorization != is.authorization);
+    let fields = [
+        ("bridge.webhook.url", url),
+        ("bridge.webhook.secrets", keys),
+        ("bridge.webhook.authorization", webhook),
+        ("bridge.alertmanager.authorization", alertmanager),
+    ];
+    let differ = fields.into_iter().filter(|(_, differs)| *differs);
+    differ.map(|(field, _)| field.to_owned())
 }
 
 /// What librdkafka is given, if there is Kafka.

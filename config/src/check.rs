@@ -71,6 +71,7 @@ impl WrittenSettings {
                 from: None,
             },
             http: check.http(&self.http, &input, self.input.clock),
+            bridge: check.bridge(&self.bridge),
             log: check.log(&self.log),
             watch: self.reload.watch,
             input,

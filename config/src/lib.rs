@@ -34,11 +34,12 @@ pub use record::InputRecord;
 pub use secret::{Secret, WrittenSecret};
 pub use sets::{Resolved, resolve};
 pub use settings::{
-    ActionSettings, Capabilities, CaseSettings, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings,
-    EpochSettings, FileFormat, FileInput, FilesOutput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings,
-    LogSettings, Output, OutputFormat, Quiet, ReaderSettings, ReadingSettings, RecoverySettings, ReplaySettings,
-    Rewind, ScoreCuts, Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
-    UnmatchedSettings,
+    ActionSettings, AlertmanagerSettings, Begin, BridgeSettings, Capabilities, CaseSettings, CheckpointSettings,
+    CityDays, Clock, ClockSettings, ClusterSettings, Endpoint, EpochSettings, FileFormat, FileInput, FilesOutput,
+    FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings, LogSettings, Output, OutputFormat, Quiet,
+    ReaderSettings, ReadingSettings, RecoverySettings, ReplaySettings, Rewind, ScoreCuts, SendSettings, Settings,
+    SigningKey, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
+    WebhookSettings,
 };
 pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{Loaded, WrittenKafka, WrittenProcess, WrittenSettings};

@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Secret;
 
+mod bridge;
+
+pub use bridge::{AlertmanagerSettings, Begin, BridgeSettings, Endpoint, SendSettings, SigningKey, WebhookSettings};
+
 /// How many connections may be open at once where nothing is said.
 pub(crate) const CONNECTIONS: usize = 256;
 
@@ -64,6 +68,8 @@ pub struct Settings {
     pub recovery: RecoverySettings,
     /// What HTTP serves and where; `None` for nowhere.
     pub http: Option<HttpSettings>,
+    /// What `riskflow bridge` sends, and where.
+    pub bridge: BridgeSettings,
     /// What is logged.
     pub log: LogSettings,
     /// Whether a running job reads its configuration again when a file of it changed.

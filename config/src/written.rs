@@ -10,6 +10,7 @@ use crate::read;
 use crate::settings::Settings;
 
 mod answer;
+mod bridge;
 mod case;
 mod http;
 mod log;
@@ -19,6 +20,7 @@ mod process;
 mod reload;
 
 pub use answer::{WrittenCuts, WrittenRisk, WrittenTime, WrittenUnknown, WrittenUnmatched};
+pub use bridge::{WrittenAlertmanager, WrittenBridge, WrittenRetry, WrittenWebhook};
 pub use case::WrittenCase;
 pub use http::WrittenHttp;
 pub use log::WrittenLog;
@@ -67,6 +69,8 @@ pub struct WrittenSettings {
     pub recovery: WrittenRecovery,
     /// Metrics, health, JSON views, and the way in for actions.
     pub http: WrittenHttp,
+    /// The bridge: sends notices to a webhook, and open cases to Alertmanager. Only `riskflow bridge` uses it.
+    pub bridge: WrittenBridge,
     /// What is logged.
     pub log: WrittenLog,
     /// When a running job reads it again.
@@ -139,6 +143,7 @@ impl Default for WrittenSettings {
             checkpoint: WrittenCheckpoint::default(),
             recovery: WrittenRecovery::default(),
             http: WrittenHttp::default(),
+            bridge: WrittenBridge::default(),
             log: WrittenLog::default(),
             reload: WrittenReload::default(),
         }

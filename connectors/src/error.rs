@@ -35,6 +35,12 @@ pub enum SourceError {
         /// Its name, with prefix.
         topic: String,
     },
+    /// Whoever tells of it outside would tell of an exercise.
+    #[error("{} is the log of an exercise (`riskflow replay`): nothing of it is told outside; give that of a live job", folder.display())]
+    Exercise {
+        /// Its folder.
+        folder: PathBuf,
+    },
     /// The embedded log.
     #[error("the embedded log cannot be read")]
     Log(#[from] LogError),
@@ -69,7 +75,11 @@ impl SourceError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::NoTopic { .. } | Self::FileInput { .. } | Self::Progress { .. } | Self::NoKey { .. } => Retry::Never,
+            Self::NoTopic { .. }
+            | Self::FileInput { .. }
+            | Self::Progress { .. }
+            | Self::NoKey { .. }
+            | Self::Exercise { .. } => Retry::Never,
             Self::Log(error) => error.retry(),
             Self::Kafka(error) => error.retry(),
             // Missing, not permitted, a failing disk: none passes by itself.

@@ -30,5 +30,6 @@ pub use probe::{Newest, Readable, brokers, readable};
 pub use sink::{KafkaSink, transactional_id};
 pub use source::KafkaSource;
 pub(crate) use source::back_from_end;
+pub use telling::GroupOffsets;
 pub(crate) use telling::Telling;
 pub(crate) use topics::{check, cluster_id, create};

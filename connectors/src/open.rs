@@ -52,6 +52,39 @@ pub fn reopen_source(
     })
 }
 
+/// Opens outputs to be followed from offsets on, for whoever tells of them outside: nothing that an exercise wrote is ever offered. On Kafka
+/// single records are passed over ([`Source::passed_over`]); the log of an exercise is refused.
+///
+/// # Errors
+///
+/// As [`open_source`]; and when the log is that of an exercise.
+pub fn open_live(
+    place: &Input,
+    settings: &TopicSettings,
+    topics: &[Topic],
+    until: Until,
+    from: &Offsets,
+) -> Result<Box<dyn Source>, SourceError> {
+    match place {
+        Input::Kafka(kafka) => {
+            let source = kafka::KafkaSource::open(kafka, settings, topics, Share::WHOLE, (until, from))?;
+            Ok(Box::new(source.without_exercises()))
+        }
+        Input::Log(folder) if log::is_exercise(folder)? => Err(SourceError::Exercise { folder: folder.clone() }),
+        Input::Log(_) | Input::Files(_) => open_source(place, settings, topics, Share::WHOLE, until, from),
+    }
+}
+
+/// Lets Kafka's own tools see how far a reader of outputs is, where they are on Kafka and the settings do not forbid it: offsets in a
+/// consumer group of this name. Nobody here reads them.
+#[must_use]
+pub fn open_group(place: &Input, settings: &TopicSettings, group: &str) -> Option<kafka::GroupOffsets> {
+    match place {
+        Input::Kafka(kafka) if kafka.group_offsets => kafka::GroupOffsets::open(kafka, settings, group),
+        Input::Kafka(_) | Input::Log(_) | Input::Files(_) => None,
+    }
+}
+
 /// Where to begin to read about the last `reach` records of each partition of some topics, and whether that is where they begin: an
 /// offset on Kafka need not be a record. An embedded log is read from its beginning.
 ///

@@ -85,6 +85,11 @@ pub trait Source {
         None
     }
 
+    /// How many records it passed over because an exercise wrote them ([`open_live`](crate::open_live)).
+    fn passed_over(&self) -> u64 {
+        0
+    }
+
     /// How many records are there that were not taken, by topic and partition, where that is known. The log estimates
     /// it from bytes; Kafka knows it as of some seconds ago; files say nothing.
     fn lag(&self) -> Vec<(Topic, u16, u64)>;

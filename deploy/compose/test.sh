@@ -148,7 +148,7 @@ PYTHON
     local settings=() line
     while read -r line; do settings+=(--set "${line#--set=}"); done <"$work/settings"
     "$kafka" start --data "$work/kafka" "${settings[@]}" >"$work/brokers"
-    sed "s|kafka:9092|$(sed 's/^brokers=//' "$work/brokers")|; s|/var/lib/riskflow|$work|; s|0.0.0.0:9464|127.0.0.1:$http|" \
+    sed "s|kafka:9092|$(sed 's/^brokers=//' "$work/brokers")|; s|/var/lib/riskflow|$work|; s|0.0.0.0:9464|127.0.0.1:$http|; s|0.0.0.0:9465|127.0.0.1:$bridge|; s|alertmanager:9093|127.0.0.1:$alertmanager|" \
         "$here/riskflow.toml" >"$work/riskflow.toml"
 }
 topics_twice() {
@@ -163,6 +163,16 @@ rules_twice() {
 }
 scraped() { get "http://127.0.0.1:$prometheus/api/v1/query" --data-urlencode 'query=up{job="riskflow"}' | grep '"1"\]'; }
 alerted() { get "http://127.0.0.1:$alertmanager/api/v2/alerts" | grep "$1"; }
+# Somebody is on duty, and something happens.
+happens() {
+    cat >"$work/incident.ndjson" <<NDJSON
+{"topic":"base.unit","key":"u","value":{"id":"u","name":"Dinghai","region":"330902"}}
+{"topic":"base.user","key":"li","value":{"id":"li","posts":[{"unit":"u","role":"duty"}]}}
+{"topic":"base.duty","key":"d","value":{"id":"d","region":"330902","unit":"u","role":"duty"}}
+{"topic":"in.incident","key":"leak","value":{"id":"leak","version":1,"hazard":"chemical_leak","title":"Leak","level":"red","domain":"work_safety","region":"330902001001","since":"$(date -u +%FT%TZ)"}}
+NDJSON
+    "$program" import "$work/incident.ndjson" --config "$work/riskflow.toml"
+}
 # Each time more of them: a rate needs a rise.
 flooded() {
     for _ in {1..20}; do
@@ -187,7 +197,7 @@ elif ! command -v java >/dev/null || ! command -v prometheus >/dev/null || ! com
     not_run "Kafka, riskflow, Prometheus and Alertmanager with these files" \
         "Debian: apt-get install default-jre-headless maven prometheus prometheus-alertmanager"
 else
-    http=$(port) prometheus=$(port) alertmanager=$(port)
+    http=$(port) bridge=$(port) prometheus=$(port) alertmanager=$(port)
     it "a Kafka with the settings of the file" broker
     it "topics: made, and left alone the second time" topics_twice
     it "rules: loaded, and left alone the second time" rules_twice
@@ -195,8 +205,11 @@ else
     job=$!
     started+=("$job")
     it "riskflow is live, by the command of its health check" until_it 30 "$program" health --config "$work/riskflow.toml"
+    "$program" bridge --config "$work/riskflow.toml" 2>"$work/bridge.log" &
+    started+=($!)
+    it "the bridge is live, by the command of its health check" until_it 30 "$program" health --url "http://127.0.0.1:$bridge"
     # Their own addresses, faster, and alerts that wait for seconds.
-    sed "s/alertmanager:9093/127.0.0.1:$alertmanager/; s/riskflow:9464/127.0.0.1:$http/; s/: 15s/: 1s/" "$here/prometheus.yml" >"$work/prometheus/prometheus.yml"
+    sed "s/alertmanager:9093/127.0.0.1:$alertmanager/; s/riskflow:9464/127.0.0.1:$http/; s/bridge:9465/127.0.0.1:$bridge/; s/: 15s/: 1s/" "$here/prometheus.yml" >"$work/prometheus/prometheus.yml"
     sed -i 's/for: .*/for: 2s/' "$work/prometheus/riskflow.rules.yml"
     prometheus --config.file="$work/prometheus/prometheus.yml" --storage.tsdb.path="$work/tsdb" --web.listen-address="127.0.0.1:$prometheus" \
         >"$work/prometheus.log" 2>&1 &
@@ -206,6 +219,8 @@ else
     started+=($!)
     it "Prometheus scrapes it as job riskflow" until_it 30 scraped
     it "Prometheus has every metric that a rule names, but the one that takes an hour" until_it 30 all_scraped
+    it "an incident is imported" happens
+    it "it reaches Alertmanager by the bridge" until_it 60 alerted RiskIncident
     it "RiskflowDeadLetters reaches Alertmanager while all of a topic is refused" until_it 60 flooded
     stopped() {
         kill -TERM "$job"

@@ -54,6 +54,7 @@ main=$work/riskflow
 documents=$main/usr/share/doc/riskflow
 install -D -m 0755 "$program" "$main/usr/bin/riskflow"
 install -D -m 0644 "$here/riskflow.service" "$main/usr/lib/systemd/system/riskflow.service"
+install -D -m 0644 "$here/riskflow-bridge.service" "$main/usr/lib/systemd/system/riskflow-bridge.service"
 install -D -m 0644 "$here/riskflow.toml" "$main/etc/riskflow/riskflow.toml"
 install -D -m 0644 "$root/config/riskflow.toml" "$documents/riskflow.toml"
 install -D -m 0644 -t "$documents/docs" "$root"/docs/*.md

@@ -1,6 +1,8 @@
-//! The pipeline, in three rooms: the runtime of a job, a simulator that makes input for it, and the program around both.
+//! The pipeline, in four rooms: the runtime of a job, a bridge that tells others of what comes of it, a simulator that makes input for it,
+//! and the program around all of them.
 
 pub mod runtime;
+pub mod bridge;
 pub mod simulator;
 mod program;
 

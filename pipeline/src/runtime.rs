@@ -14,7 +14,7 @@ pub mod checkpoint;
 pub mod recovery;
 pub mod feed;
 pub mod views;
-mod outcome;
+pub(crate) mod outcome;
 pub mod metrics;
 pub mod state;
 pub mod http;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use riskflow::bridge::{self, Receiver};
 use riskflow::runtime::clock::wall_clock;
 use riskflow::runtime::graph::Meters;
 use riskflow::runtime::metrics::Metrics;
@@ -120,7 +121,7 @@ fn folds() -> String {
     format!("| fold | state | file |\n|---|---|---|\n{rows}")
 }
 
-/// What a process tells Prometheus from the start, with one value of each label that is not known before.
+/// What a process and a bridge tell Prometheus from the start, with one value of each label that is not known before.
 fn exposition() -> String {
     let (metrics, meters) = (Metrics::new().unwrap(), Meters::default());
     drop(meters.fold("latest"));
@@ -143,7 +144,9 @@ fn exposition() -> String {
             .input
             .came(Topic::IN_OBSERVATION, wall_clock() - hours * 3_600_000);
     }
-    metrics.render(&meters)
+    let bridge = bridge::Metrics::new().unwrap();
+    Receiver::ALL.into_iter().for_each(|receiver| bridge.begin(receiver));
+    metrics.render(&meters) + &bridge.render()
 }
 
 /// The labels of a metric, and their values.
@@ -195,7 +198,8 @@ fn metrics() -> String {
         let (unit, labels, help) = (unit(name), labels.join(", "), help.replace('|', "\\|"));
         let _ = writeln!(rows, "| `{name}` | {kind} | {unit} | {labels} | {help} |");
     }
-    let mut files = vec![root().join("pipeline/src/runtime/metrics.rs")];
+    let files = ["pipeline/src/runtime/metrics.rs", "pipeline/src/bridge/metrics.rs"];
+    let mut files = files.map(|file| root().join(file)).to_vec();
     sources(&root().join("pipeline/src/runtime/metrics"), &mut files);
     let mut said = BTreeSet::new();
     for file in files {

@@ -409,6 +409,7 @@ fn commands_end_with_the_codes_that_they_say() {
         "explain",
         "check",
         "health",
+        "bridge",
         "topics",
         "doctor",
         "checkpoint",

@@ -11,6 +11,7 @@ mod bad_input;
 mod batch_equals_stream;
 mod behind_tokens;
 mod boundaries;
+mod bridge;
 mod browser;
 mod capabilities;
 mod cases;

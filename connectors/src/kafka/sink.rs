@@ -401,6 +401,9 @@ fn refused(topic: &str, error: KafkaError) -> BrokerError {
     }
 }
 
+/// The header that marks what an exercise wrote.
+pub(super) const EXERCISE: &str = "ce_exercise";
+
 /// CloudEvents 1.0, Kafka protocol binding, binary mode; [`HEADERS`](riskflow_model::schema::asyncapi::HEADERS) says what each means.
 /// `before`: how many records of this key the epoch has before it.
 pub(super) fn headers(epoch: Millis, record: &OutRecord, before: u32, settings: &TopicSettings) -> OwnedHeaders {
@@ -425,7 +428,7 @@ pub(super) fn headers(epoch: Millis, record: &OutRecord, before: u32, settings: 
         all.push(("ce_dataschema", asyncapi::data_schema(topic)));
     }
     if settings.exercise {
-        all.push(("ce_exercise", "true".to_owned()));
+        all.push((EXERCISE, "true".to_owned()));
     }
     let none = OwnedHeaders::new_with_capacity(all.len());
     all.iter().fold(none, |headers, (key, value)| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{Headers, OwnedMessage};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use riskflow_config::{KafkaSettings, TopicSettings};
 use riskflow_model::Millis;
@@ -14,6 +14,7 @@ use riskflow_model::topic::Topic;
 
 use super::client::{self, Context, OPENING};
 use super::error::{BrokerError, refuses};
+use super::sink::EXERCISE;
 use super::topics::metadata_of;
 use crate::source::{Lane, Standing, poll_lanes};
 use crate::{Polled, RawRecord, Share, Source, SourceError, Until, Verdict};
@@ -86,6 +87,8 @@ impl KafkaSource {
                 next: low,
                 goal: high,
                 reached: low >= high,
+                exercises: true,
+                passed_over: 0,
             })
         });
         let partitions = partitions.collect::<Result<_, SourceError>>()?;
@@ -96,6 +99,15 @@ impl KafkaSource {
             counts,
             first: 0,
         })
+    }
+
+    /// The same without records that an exercise wrote: they are passed over as if they were not there.
+    #[must_use]
+    pub fn without_exercises(mut self) -> Self {
+        for partition in &mut self.partitions {
+            partition.exercises = false;
+        }
+        self
     }
 
     /// Serves what does not belong to one partition, and the few records that came before their partition had a queue
@@ -188,6 +200,10 @@ impl Source for KafkaSource {
         self.partitions.is_empty() || !self.consumer.client().context().is_alone()
     }
 
+    fn passed_over(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.passed_over).sum()
+    }
+
     fn lag(&self) -> Vec<(Topic, u16, u64)> {
         let context = self.consumer.client().context();
         let lag = |partition: &Partition| {
@@ -219,6 +235,10 @@ struct Partition {
     goal: u64,
     /// Whether everything before `goal` has been taken.
     reached: bool,
+    /// Whether records of an exercise are offered.
+    exercises: bool,
+    /// How many of them were not.
+    passed_over: u64,
 }
 
 struct Polling<'a> {
@@ -240,6 +260,15 @@ impl Partition {
         self.next = offset + 1;
         self.reached |= self.next >= self.goal;
     }
+}
+
+/// Whether an exercise wrote it: nothing else has that header.
+fn is_of_exercise(message: &impl Message) -> bool {
+    message.headers().is_some_and(|headers| has_header(headers, EXERCISE))
+}
+
+fn has_header(headers: &impl Headers, name: &str) -> bool {
+    headers.iter().any(|header| header.key == name)
 }
 
 fn raw<'a>(topic: Topic, partition: u16, message: &'a impl Message) -> RawRecord<'a> {
@@ -270,7 +299,9 @@ impl Lane for Polling<'_> {
             }
             if let Some(message) = partition.kept.front() {
                 let offset = message.offset().max(0) as u64;
-                if offer(raw(topic, number, message)) == Verdict::NotYet {
+                if !partition.exercises && is_of_exercise(message) {
+                    partition.passed_over += 1;
+                } else if offer(raw(topic, number, message)) == Verdict::NotYet {
                     return Ok(Standing::Blocked);
                 }
                 partition.kept.pop_front();
@@ -310,7 +341,9 @@ impl Lane for Polling<'_> {
                     return Ok(Standing::Ended);
                 }
             }
-            if offer(record) == Verdict::NotYet {
+            if !partition.exercises && is_of_exercise(&message) {
+                partition.passed_over += 1;
+            } else if offer(record) == Verdict::NotYet {
                 partition.kept.push_back(message.detach());
                 return Ok(Standing::Blocked);
             }

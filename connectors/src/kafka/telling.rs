@@ -22,31 +22,17 @@ const EVERY: Duration = Duration::from_secs(5);
 /// How long the last is waited for when the job ends.
 const LAST: Duration = Duration::from_secs(1);
 
-/// Tells, behind the back of a sink, how far the input was taken in the epochs that it committed.
-pub(crate) struct Telling {
+/// Offsets in a consumer group, committed on a thread of its own. Dropping it waits a moment for the last.
+pub struct GroupOffsets {
     taken: Option<Sender<Offsets>>,
     /// Hangs up when the last is told.
     told: Receiver<()>,
-    /// Counts epochs that cannot be told of.
-    unread: Box<dyn Fn() + Send>,
 }
 
-impl Telling {
-    /// Tells in a group of this name; `unread` is called for each epoch whose own record says nothing. Without a client or a thread for
-    /// it, which is said, the sink is left as it is.
-    pub(crate) fn over(
-        sink: Box<dyn Sink>,
-        kafka: &KafkaSettings,
-        settings: &TopicSettings,
-        (group, unread): (&str, Box<dyn Fn() + Send>),
-    ) -> Box<dyn Sink> {
-        let consumer = match client::teller(kafka, group) {
-            Ok(consumer) => consumer,
-            Err(error) => {
-                untold(&error);
-                return sink;
-            }
-        };
+impl GroupOffsets {
+    /// Tells in a group of this name. `None` without a client or a thread for it, which is said.
+    pub(crate) fn open(kafka: &KafkaSettings, settings: &TopicSettings, group: &str) -> Option<Self> {
+        let consumer = client::teller(kafka, group).inspect_err(|error| untold(error)).ok()?;
         let teller = Teller {
             consumer,
             settings: settings.clone(),
@@ -59,18 +45,50 @@ impl Telling {
             teller.run(&receiver);
             drop(last);
         });
-        let telling = Self {
+        // Not joined: brokers that do not answer would hold up the end of the process.
+        thread.inspect_err(|error| untold(error)).ok()?;
+        Some(Self {
             taken: Some(taken),
             told,
-            unread,
-        };
-        match thread {
-            // Not joined: brokers that do not answer would hold up the end of the job.
-            Ok(_) => Box::new(Overheard::new(sink, telling)),
-            Err(error) => {
-                untold(&error);
-                sink
-            }
+        })
+    }
+
+    /// So far records are taken: told within some seconds.
+    pub fn tell(&self, offsets: Offsets) {
+        if let Some(taken) = &self.taken {
+            // The thread panicked: the process goes on without it.
+            let _ = taken.send(offsets);
+        }
+    }
+}
+
+impl Drop for GroupOffsets {
+    fn drop(&mut self) {
+        self.taken = None;
+        // Either way it ends: it hangs up, or the time is over.
+        let _ = self.told.recv_timeout(LAST);
+    }
+}
+
+/// Tells, behind the back of a sink, how far the input was taken in the epochs that it committed.
+pub(crate) struct Telling {
+    group: GroupOffsets,
+    /// Counts epochs that cannot be told of.
+    unread: Box<dyn Fn() + Send>,
+}
+
+impl Telling {
+    /// Tells in a group of this name; `unread` is called for each epoch whose own record says nothing. Where it cannot tell the sink is
+    /// left as it is.
+    pub(crate) fn over(
+        sink: Box<dyn Sink>,
+        kafka: &KafkaSettings,
+        settings: &TopicSettings,
+        (group, unread): (&str, Box<dyn Fn() + Send>),
+    ) -> Box<dyn Sink> {
+        match GroupOffsets::open(kafka, settings, group) {
+            Some(group) => Box::new(Overheard::new(sink, Self { group, unread })),
+            None => sink,
         }
     }
 }
@@ -111,18 +129,9 @@ fn taken(epochs: &[EpochRecords], unread: &dyn Fn()) -> Offsets {
 impl Hears for Telling {
     fn committed(&mut self, epochs: &[EpochRecords]) {
         let offsets = taken(epochs, &*self.unread);
-        if let Some(taken) = self.taken.as_ref().filter(|_| !offsets.is_empty()) {
-            // The thread panicked: the job goes on without it.
-            let _ = taken.send(offsets);
+        if !offsets.is_empty() {
+            self.group.tell(offsets);
         }
-    }
-}
-
-impl Drop for Telling {
-    fn drop(&mut self) {
-        self.taken = None;
-        // Either way it ends: it hangs up, or the time is over.
-        let _ = self.told.recv_timeout(LAST);
     }
 }
 

@@ -114,10 +114,16 @@ pub(super) fn lock(path: &Path, hold: Hold) -> Result<File, LogError> {
 /// The file that marks a log as that of an exercise.
 const EXERCISE: &str = "exercise";
 
+/// Whether a log is that of an exercise.
+pub(crate) fn is_exercise(log_folder: &Path) -> Result<bool, LogError> {
+    let mark = log_folder.join(EXERCISE);
+    mark.try_exists().map_err(LogError::io(&mark))
+}
+
 /// Sees to it that exercises and what is none do not get into one log: that of an exercise is marked before anything is written to it.
 pub(super) fn keep_apart(log_folder: &Path, exercise: bool) -> Result<(), LogError> {
     let mark = log_folder.join(EXERCISE);
-    let marked = mark.try_exists().map_err(LogError::io(&mark))?;
+    let marked = is_exercise(log_folder)?;
     let path = log_folder.to_owned();
     match (exercise, marked) {
         (true, true) | (false, false) => Ok(()),

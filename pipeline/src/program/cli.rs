@@ -1,5 +1,6 @@
 //! The command line, defined once: help, parsing and defaults all come from here.
 
+mod bridge;
 mod checkpoint;
 mod doctor;
 mod documents;
@@ -12,6 +13,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::program::version::LONG as LONG_VERSION;
+use bridge::BRIDGE_EXAMPLE;
+pub use bridge::BridgeArguments;
 pub use checkpoint::{CheckpointArguments, CheckpointCommand, TakeArguments};
 pub use doctor::DoctorArguments;
 use doctor::EXAMPLE as DOCTOR_EXAMPLE;
@@ -100,6 +103,15 @@ pub enum Command {
     /// 1 if most of the records were refused.
     #[command(after_help = EXIT_CODES)]
     Run(RunArguments),
+    /// Send notices to a webhook, and alerts to Alertmanager, until it is told to stop (SIGTERM, ctrl-c).
+    ///
+    /// Reads committed records of `out.notice` beside the job, from where it stood: each notice goes to the webhook at least once, in order
+    /// and signed, with the same identifier whenever it is sent again; Alertmanager gets an alert of each case that stands, and is told when
+    /// it is over. Nothing that an exercise wrote is sent. docs/bridge.md says how it is set up.
+    ///
+    /// SIGHUP reads the configuration once more: places, secrets and times of `[bridge]` change while it runs.
+    #[command(after_help = format!("{BRIDGE_EXAMPLE}\n\n{EXIT_CODES}"))]
+    Bridge(BridgeArguments),
     /// Run a history once more, to somewhere else: from the configured log or Kafka, or from files.
     ///
     /// What comes of it is an exercise: it goes to files, to a log of its own or to topics with another prefix, every record is marked, and

@@ -8,6 +8,7 @@ use crate::program::cli::Command;
 
 mod act;
 mod backtest;
+mod bridge;
 mod check;
 mod checkpoint;
 mod demo;
@@ -32,6 +33,7 @@ mod topics;
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Bridge(arguments) => bridge::bridge(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Rules(arguments) => rules::rules(&arguments),
         Command::Import(arguments) => import::import(&arguments),

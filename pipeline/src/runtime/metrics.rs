@@ -27,6 +27,7 @@ use dataflow::Dataflow;
 
 pub use checkpoints::{Checkpoints, Phase};
 pub use input::InputPauses;
+pub(crate) use process::register as of_process;
 pub use warnings::Warnings;
 
 /// The metrics of one process.
@@ -780,7 +781,8 @@ impl Metrics {
     }
 }
 
-fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+/// Registers one.
+pub(crate) fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
 }

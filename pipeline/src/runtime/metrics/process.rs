@@ -11,7 +11,7 @@ use super::add;
 const START: &str = "process_start_time_seconds";
 
 /// Registers both.
-pub(super) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
+pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
     let info = Opts::new("riskflow_build_info", "1; the label says which version runs.");
     let info = add(registry, IntGaugeVec::new(info, &["version"])?)?;
     info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
