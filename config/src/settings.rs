@@ -56,6 +56,8 @@ pub struct Settings {
     pub job_clock: ClockSettings,
     /// Where records go.
     pub output: Output,
+    /// Where schemas of topics on Kafka are registered, if anywhere.
+    pub schema_registry: Option<RegistrySettings>,
     /// What a commit promises.
     pub guarantee: Guarantee,
     /// Where and how often state is kept.
@@ -477,6 +479,35 @@ pub struct KafkaSettings {
     pub properties: BTreeMap<String, Secret>,
     /// Whether a live job commits offsets of its input in a consumer group, for Kafka's own tools.
     pub group_offsets: bool,
+}
+
+/// A schema registry with the REST API of Confluent's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// Where its API is: HTTP or HTTPS, without user, query and the `/` at its end.
+    pub url: String,
+    /// As whom one is there.
+    pub credentials: RegistryCredentials,
+    /// The certificates that HTTPS rests on, PEM; without, those of the system.
+    pub ca_certificate: Option<PathBuf>,
+    /// Whether keys are registered, too.
+    pub keys: bool,
+}
+
+/// As whom one is at a schema registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryCredentials {
+    /// As anybody.
+    None,
+    /// As a user with a password.
+    Basic {
+        /// The user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// As whoever has this token.
+    Bearer(Secret),
 }
 
 /// What HTTP serves, and where.

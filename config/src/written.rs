@@ -16,6 +16,7 @@ mod log;
 mod pace;
 mod place;
 mod process;
+mod registry;
 
 pub use answer::{WrittenCuts, WrittenRisk, WrittenTime, WrittenUnknown, WrittenUnmatched};
 pub use case::WrittenCase;
@@ -24,6 +25,7 @@ pub use log::WrittenLog;
 pub use pace::{WrittenClock, WrittenCluster, WrittenEpoch, WrittenRecovery};
 pub use place::{Kind, WrittenCheckpoint, WrittenInput, WrittenKafka, WrittenOutput, WrittenTopics};
 pub use process::WrittenProcess;
+pub use registry::WrittenSchemaRegistry;
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -36,6 +36,7 @@ mod promtool;
 mod quiet;
 mod reading;
 mod recovery;
+mod registry;
 mod releases;
 mod replaying;
 mod restart;

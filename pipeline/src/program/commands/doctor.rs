@@ -8,6 +8,7 @@ mod finding;
 mod machine;
 mod memory;
 mod ports;
+mod schemas;
 mod store;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ pub fn doctor(arguments: &DoctorArguments) -> Result<ExitCode> {
         brokers::brokers(&settings, &mut findings);
         brokers::topics(&settings, &mut findings);
         brokers::rights(&settings, &mut findings);
+        schemas::schemas(&settings, &mut findings);
         store::checkpoints(&settings, &mut findings);
         memory::memory(&settings, arguments.datastreams, &mut findings);
     }
