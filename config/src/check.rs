@@ -74,6 +74,7 @@ impl WrittenSettings {
             },
             http: check.http(&self.http, &input, self.input.clock),
             log: check.log(&self.log),
+            tracing: check.tracing(&self.tracing),
             input,
             instead: Vec::new(),
             replay: ReplaySettings::default(),

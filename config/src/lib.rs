@@ -37,8 +37,8 @@ pub use settings::{
     ActionSettings, Capabilities, CaseSettings, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings,
     EpochSettings, FileFormat, FileInput, FilesOutput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings,
     LogSettings, Output, OutputFormat, Quiet, RecoverySettings, RegistryCredentials, RegistrySettings, ReplaySettings,
-    Rewind, ScoreCuts, Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings,
-    UnmatchedSettings,
+    Rewind, ScoreCuts, Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, TracingSettings,
+    UnknownSettings, UnmatchedSettings,
 };
 pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{Loaded, WrittenKafka, WrittenProcess, WrittenSettings};

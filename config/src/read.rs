@@ -174,7 +174,7 @@ fn note(problems: &mut Problems, path: &str, place: &str, message: &str) {
 
 /// Whether what stands at a path, or within, may be secret.
 pub(crate) fn may_be_secret(path: &str) -> bool {
-    ["kafka", "http.actions", "checkpoint.path"]
+    ["kafka", "http.actions", "checkpoint.path", "tracing.otlp"]
         .iter()
         .any(|secret| path.starts_with(secret))
 }

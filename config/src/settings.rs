@@ -68,6 +68,8 @@ pub struct Settings {
     pub http: Option<HttpSettings>,
     /// What is logged.
     pub log: LogSettings,
+    /// Where spans go, if anywhere.
+    pub tracing: Option<TracingSettings>,
     /// Topics that are read from these files in place of the input; rows of tables belong to the first epoch.
     pub instead: Vec<FileInput>,
     /// What a replay does otherwise.
@@ -547,6 +549,17 @@ impl HttpSettings {
 pub struct LogSettings {
     /// A `tracing` filter, where the command line has none.
     pub filter: String,
+}
+
+/// Where spans of slow epochs and checkpoints go: a collector that takes OTLP over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracingSettings {
+    /// The URL that takes spans.
+    pub endpoint: String,
+    /// What took so long or longer is slow.
+    pub slow: std::time::Duration,
+    /// Headers of the requests.
+    pub headers: BTreeMap<String, Secret>,
 }
 
 /// The files of TLS, PEM.

@@ -17,6 +17,7 @@ mod pace;
 mod place;
 mod process;
 mod registry;
+mod tracing;
 
 pub use answer::{WrittenCuts, WrittenRisk, WrittenTime, WrittenUnknown, WrittenUnmatched};
 pub use case::WrittenCase;
@@ -26,6 +27,7 @@ pub use pace::{WrittenClock, WrittenCluster, WrittenEpoch, WrittenRecovery};
 pub use place::{Kind, WrittenCheckpoint, WrittenInput, WrittenKafka, WrittenOutput, WrittenTopics};
 pub use process::WrittenProcess;
 pub use registry::WrittenSchemaRegistry;
+pub use tracing::WrittenTracing;
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +71,8 @@ pub struct WrittenSettings {
     pub http: WrittenHttp,
     /// What is logged.
     pub log: WrittenLog,
+    /// Where spans go.
+    pub tracing: WrittenTracing,
 }
 
 /// Which parts of riskflow are on. One that is off needs no topics and costs nothing; its tables in the output become empty.
@@ -138,6 +142,7 @@ impl Default for WrittenSettings {
             recovery: WrittenRecovery::default(),
             http: WrittenHttp::default(),
             log: WrittenLog::default(),
+            tracing: WrittenTracing::default(),
         }
     }
 }

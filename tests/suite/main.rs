@@ -42,6 +42,8 @@ mod replaying;
 mod restart;
 mod rule_tests;
 mod savepoints;
+mod serving;
 mod simulation;
+mod spans;
 mod storms;
 mod supervised;

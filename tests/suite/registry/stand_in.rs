@@ -2,20 +2,18 @@
 //! is asked by `deploy/registry/test.sh`.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
+
+use crate::serving::{Request, Served, answer};
 
 /// What a request is written in.
 const MEDIA: &str = "application/vnd.schemaregistry.v1+json";
@@ -36,56 +34,39 @@ pub struct State {
 /// A registry on loopback, until it is dropped.
 pub struct StandIn {
     state: Arc<Mutex<State>>,
-    address: SocketAddr,
     scheme: &'static str,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    served: Served,
 }
 
 impl StandIn {
     pub fn start() -> Self {
-        Self::serve("http", |stream, state| answer(stream, state))
+        let (state, shared) = shared();
+        let served = Served::start(move |stream| answer(stream, |request| shared.lock().unwrap().answer(request)));
+        Self {
+            state,
+            scheme: "http",
+            served,
+        }
     }
 
     /// The same by HTTPS, with a certificate that an authority of its own vouches for: `ca.pem` in the folder.
     pub fn start_with_tls(folder: &Path) -> Self {
         let config = Arc::new(certified(folder));
-        Self::serve("https", move |stream, state| {
+        let (state, shared) = shared();
+        let served = Served::start(move |stream| {
             let connection = ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
-            answer(&mut StreamOwned::new(connection, stream), state)
-        })
-    }
-
-    fn serve(
-        scheme: &'static str,
-        answer: impl Fn(&mut TcpStream, &Mutex<State>) -> io::Result<()> + Send + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (state, stop) = (Arc::<Mutex<State>>::default(), Arc::<AtomicBool>::default());
-        let (shared, stopped) = (Arc::clone(&state), Arc::clone(&stop));
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopped.load(Ordering::Acquire) {
-                    return;
-                }
-                let mut stream = stream.unwrap();
-                stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-                // Who goes away in between, as one that does not trust it, is no concern of others.
-                let _ = answer(&mut stream, &shared);
-            }
+            let mut stream = StreamOwned::new(connection, stream);
+            answer(&mut stream, |request| shared.lock().unwrap().answer(request))
         });
         Self {
             state,
-            address,
-            scheme,
-            stop,
-            thread: Some(thread),
+            scheme: "https",
+            served,
         }
     }
 
     pub fn url(&self) -> String {
-        format!("{}://{}", self.scheme, self.address)
+        format!("{}://{}", self.scheme, self.served.address)
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
@@ -93,43 +74,9 @@ impl StandIn {
     }
 }
 
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        // Wakes it.
-        drop(TcpStream::connect(self.address));
-        if let Some(thread) = self.thread.take() {
-            assert!(thread.join().is_ok() || std::thread::panicking());
-        }
-    }
-}
-
-/// Answers one request: a connection has one.
-fn answer(stream: &mut (impl Read + Write), state: &Mutex<State>) -> io::Result<()> {
-    let mut reader = BufReader::new(&mut *stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let first = line.trim_end().to_owned();
-    let mut headers = BTreeMap::new();
-    loop {
-        line.clear();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else {
-            break;
-        };
-        headers.insert(name.to_ascii_lowercase(), value.to_owned());
-    }
-    let length = headers.get("content-length").and_then(|length| length.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    drop(reader);
-    let (status, answer) = state.lock().unwrap().answer(&first, &headers, &body);
-    write!(
-        stream,
-        "HTTP/1.1 {status} -\r\nContent-Type: {MEDIA}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
-        answer.len()
-    )?;
-    stream.flush()
+fn shared() -> (Arc<Mutex<State>>, Arc<Mutex<State>>) {
+    let state = Arc::<Mutex<State>>::default();
+    (Arc::clone(&state), state)
 }
 
 fn error(code: u64, message: &str) -> String {
@@ -137,15 +84,24 @@ fn error(code: u64, message: &str) -> String {
 }
 
 impl State {
-    fn answer(&mut self, first: &str, headers: &BTreeMap<String, String>, body: &[u8]) -> (u16, String) {
-        let mut words = first.split(' ');
-        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        self.asked.push(path.to_owned());
+    fn answer(&mut self, request: &Request) -> (u16, &'static str, Vec<u8>) {
+        let (status, said) = self.said(request);
+        (status, MEDIA, said.into_bytes())
+    }
+
+    fn said(&mut self, request: &Request) -> (u16, String) {
+        let Request {
+            method,
+            path,
+            headers,
+            body,
+        } = request;
+        self.asked.push(path.clone());
         if headers.get("authorization") != self.authorization.as_ref() {
             return (401, error(401, "Unauthorized"));
         }
         let parts: Vec<&str> = path.split('/').skip(1).collect();
-        let (subject, verb) = match (method, parts.as_slice()) {
+        let (subject, verb) = match (method.as_str(), parts.as_slice()) {
             ("POST", ["subjects", subject]) => (*subject, "find"),
             ("POST", ["subjects", subject, "versions"]) => (*subject, "register"),
             ("POST", ["compatibility", "subjects", subject, "versions", "latest?verbose=true"]) => {
