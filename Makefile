@@ -31,7 +31,7 @@ bench: ## throughput and memory against a plain loop, latency, and the hot path 
 	benches/run.sh
 
 # Artefacts go to target/dist. PROGRAM=FILE packs a program that is finished; without it a release build comes first.
-binary: ## target/dist/riskflow, stripped, with its debug information beside it
+binary: ## target/dist/riskflow, stripped, with its debug information and what it is made of (SBOM) beside it
 	deploy/binary.sh $(if $(PROGRAM),--program $(PROGRAM))
 
 deb: binary ## a Debian package with a systemd unit, and one with the debug information

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The program as people get it: without debug information, and that in a file beside it.
+# The program as people get it: without debug information, and that in a file beside it, and what it is made of in a third.
 #
 #   binary.sh [--program FILE] [--out FOLDER]
 #
-# Builds it, unless --program names one that is finished. Writes `riskflow` and `riskflow.debug` into FOLDER (target/dist). A debugger
-# and a backtrace find the second where it lies beside the first, or as the package riskflow-dbgsym installs it.
+# Builds it, unless --program names one that is finished. Writes `riskflow`, `riskflow.debug` and `riskflow.cdx.json` into FOLDER
+# (target/dist). A debugger and a backtrace find the second where it lies beside the first, or as the package riskflow-dbgsym installs it.
+# The third is a CycloneDX document (deploy/sbom); the program has a list of its crates in itself, too (cargo-auditable), for whoever
+# looks for known vulnerabilities: `cargo audit bin`, trivy, grype.
 #
 # Exit status: 0 done; 1 failed; 2 wrong usage; 3 a tool is missing.
 set -euo pipefail
@@ -25,7 +27,8 @@ done
 needs objcopy "Debian: apt-get install binutils"
 if [[ -z $given ]]; then
     needs cargo "https://rustup.rs"
-    (cd "$root" && cargo build --release --locked --bin riskflow)
+    "$root/deploy/tools.sh" install cargo
+    (cd "$root" && PATH=$("$root/deploy/tools.sh" path):$PATH cargo auditable build --release --locked --bin riskflow)
     given=${CARGO_TARGET_DIR:-$root/target}/release/riskflow
 fi
 [[ -x $given ]] || fail "$given is no program" 2
@@ -36,4 +39,7 @@ chmod 0644 "$out/riskflow.debug"
 given=$(realpath "$given")
 (cd "$out" && objcopy --strip-all --add-gnu-debuglink=riskflow.debug "$given" riskflow)
 chmod 0755 "$out/riskflow"
+readelf --sections --wide "$out/riskflow" | grep -F ' .dep-v0 ' >/dev/null ||
+    echo "${0##*/}: $given has no list of its crates: it was not built by cargo auditable" >&2
 ls -l "$out/riskflow" "$out/riskflow.debug"
+"$root/deploy/sbom/build.sh" --out "$out"

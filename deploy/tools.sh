@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Validators for deploy/, each from the registry of its language, into target/tools. Nothing of them is part of riskflow.
+# What makes artefacts and validates them, each from the registry of its language, into target/tools. Nothing of it is part of riskflow, but
+# for the list of crates that cargo-auditable puts into the program.
 #
-#   tools.sh install [NAME…]    all, or: helm (Go, a build of minutes), python (schemas of Kubernetes, compose files), node (schemas of
-#                               the Prometheus operator, readers of AsyncAPI and OpenAPI), cloudevents (their SDK in Python)
+#   tools.sh install [NAME…]    all, or: cargo (cargo-auditable, cargo-cyclonedx; a build of minutes), helm (Go, a build of minutes),
+#                               python (schemas of Kubernetes, compose files, CycloneDX), node (schemas of the Prometheus operator,
+#                               readers of AsyncAPI and OpenAPI), cloudevents (their SDK in Python)
 #   tools.sh path               the folder of the programs
 #
 # Exit status: 0 done; 1 failed; 2 wrong usage; 3 a tool is missing.
@@ -12,16 +14,30 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 tools=${RISKFLOW_TOOLS:-$root/target/tools}
 
+install_cargo() {
+    needs cargo "https://rustup.rs"
+    local tool version
+    # A version that is there is left as it is, another one replaced.
+    for tool in cargo-auditable@0.7.7 cargo-cyclonedx@0.5.9; do
+        version=$tools/cargo/$tool
+        [[ ! -f $version ]] || continue
+        # Not with the flags of a build of riskflow.
+        RUSTFLAGS='' cargo install --quiet --locked --force --root "$tools" "$tool"
+        mkdir -p "${version%/*}"
+        touch "$version"
+    done
+}
 install_helm() {
     [[ ! -x $tools/bin/helm ]] || return 0
     needs go "https://go.dev, 1.24 or newer"
     GOFLAGS='' GOBIN=$tools/bin go install helm.sh/helm/v3/cmd/helm@v3.18.4
 }
 install_python() {
-    [[ ! -d $(echo "$tools"/python/lib/python*/site-packages/compose_spec) ]] || return 0
+    [[ ! -d $(echo "$tools"/python/lib/python*/site-packages/cyclonedx) ]] || return 0
     needs python3 "Debian: apt-get install python3-venv"
     python3 -m venv "$tools/python"
-    "$tools/python/bin/pip" install --quiet kubernetes-validate==1.37.0 compose-spec==0.2.1 PyYAML==6.0.4
+    "$tools/python/bin/pip" install --quiet kubernetes-validate==1.37.0 compose-spec==0.2.1 PyYAML==6.0.4 \
+        'cyclonedx-python-lib[json-validation]==11.12.0'
 }
 install_cloudevents() {
     [[ ! -d $(echo "$tools"/cloudevents/lib/python*/site-packages/cloudevents/core) ]] || return 0
@@ -41,10 +57,10 @@ case ${1:-} in
     path) echo "$tools/bin" ;;
     install)
         shift
-        (($# > 0)) || set -- helm python node cloudevents
+        (($# > 0)) || set -- cargo helm python node cloudevents
         for name; do
             case $name in
-                helm | python | node | cloudevents) "install_$name" ;;
+                cargo | helm | python | node | cloudevents) "install_$name" ;;
                 *) usage >&2; exit 2 ;;
             esac
         done

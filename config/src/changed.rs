@@ -24,6 +24,11 @@ pub fn changed(
     if was.cluster.secret != is.cluster.secret {
         fields.insert("cluster.secret".to_owned());
     }
+    let headers = |settings: &Settings| settings.tracing.as_ref().map(|tracing| tracing.headers.clone());
+    if let (Some(was), Some(is)) = (headers(was), headers(is)) {
+        let header = |name: &String| below("tracing.otlp.headers", name);
+        fields.extend(differing(&was, &is).iter().map(header));
+    }
     let tokens = |settings: &Settings| {
         let actions = settings.http.as_ref()?.actions.as_ref()?;
         Some(actions.tokens.clone())

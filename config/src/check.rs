@@ -63,6 +63,8 @@ impl WrittenSettings {
             clock: self.input.clock,
             until: check.until(&self.input),
             output: check.output(self),
+            // Behind those of brokers, of which nothing is told once another field of `kafka` is wrong.
+            schema_registry: check.schema_registry(&self.kafka.schema_registry),
             guarantee: self.output.guarantee,
             checkpoint: check.checkpoint(&self.checkpoint),
             recovery: RecoverySettings {
@@ -74,6 +76,7 @@ impl WrittenSettings {
             bridge: check.bridge(&self.bridge),
             log: check.log(&self.log),
             watch: self.reload.watch,
+            tracing: check.tracing(&self.tracing),
             input,
             instead: Vec::new(),
             replay: ReplaySettings::default(),

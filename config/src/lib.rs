@@ -37,9 +37,9 @@ pub use settings::{
     ActionSettings, AlertmanagerSettings, Begin, BridgeSettings, Capabilities, CaseSettings, CheckpointSettings,
     CityDays, Clock, ClockSettings, ClusterSettings, Endpoint, EpochSettings, FileFormat, FileInput, FilesOutput,
     FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings, LogSettings, Output, OutputFormat, Quiet,
-    ReaderSettings, ReadingSettings, RecoverySettings, ReplaySettings, Rewind, ScoreCuts, SendSettings, Settings,
-    SigningKey, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
-    WebhookSettings,
+    ReaderSettings, ReadingSettings, RecoverySettings, RegistryCredentials, RegistrySettings, ReplaySettings, Rewind,
+    ScoreCuts, SendSettings, Settings, SigningKey, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings,
+    TracingSettings, UnknownSettings, UnmatchedSettings, WebhookSettings,
 };
 pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{Loaded, WrittenKafka, WrittenProcess, WrittenSettings};

@@ -174,9 +174,16 @@ fn note(problems: &mut Problems, path: &str, place: &str, message: &str) {
 
 /// Whether what stands at a path, or within, may be secret.
 pub(crate) fn may_be_secret(path: &str) -> bool {
-    ["bridge", "kafka", "http.actions", "checkpoint.path", "cluster.secret"]
-        .iter()
-        .any(|secret| path.starts_with(secret))
+    [
+        "bridge",
+        "kafka",
+        "http.actions",
+        "checkpoint.path",
+        "cluster.secret",
+        "tracing.otlp",
+    ]
+    .iter()
+    .any(|secret| path.starts_with(secret))
 }
 
 /// A message without the value that it quotes, where that may be secret.

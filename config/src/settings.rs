@@ -60,6 +60,8 @@ pub struct Settings {
     pub job_clock: ClockSettings,
     /// Where records go.
     pub output: Output,
+    /// Where schemas of topics on Kafka are registered, if anywhere.
+    pub schema_registry: Option<RegistrySettings>,
     /// What a commit promises.
     pub guarantee: Guarantee,
     /// Where and how often state is kept.
@@ -74,6 +76,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Whether a running job reads its configuration again when a file of it changed.
     pub watch: bool,
+    /// Where spans go, if anywhere.
+    pub tracing: Option<TracingSettings>,
     /// Topics that are read from these files in place of the input; rows of tables belong to the first epoch.
     pub instead: Vec<FileInput>,
     /// What a replay does otherwise.
@@ -491,6 +495,35 @@ pub struct KafkaSettings {
     pub group_offsets: bool,
 }
 
+/// A schema registry with the REST API of Confluent's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// Where its API is: HTTP or HTTPS, without user, query and the `/` at its end.
+    pub url: String,
+    /// As whom one is there.
+    pub credentials: RegistryCredentials,
+    /// The certificates that HTTPS rests on, PEM; without, those of the system.
+    pub ca_certificate: Option<PathBuf>,
+    /// Whether keys are registered, too.
+    pub keys: bool,
+}
+
+/// As whom one is at a schema registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryCredentials {
+    /// As anybody.
+    None,
+    /// As a user with a password.
+    Basic {
+        /// The user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// As whoever has this token.
+    Bearer(Secret),
+}
+
 /// What HTTP serves, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpSettings {
@@ -531,6 +564,17 @@ impl HttpSettings {
 pub struct LogSettings {
     /// A `tracing` filter, where the command line has none.
     pub filter: String,
+}
+
+/// Where spans of slow epochs and checkpoints go: a collector that takes OTLP over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracingSettings {
+    /// The URL that takes spans.
+    pub endpoint: String,
+    /// What took so long or longer is slow.
+    pub slow: std::time::Duration,
+    /// Headers of the requests.
+    pub headers: BTreeMap<String, Secret>,
 }
 
 /// The files of TLS, PEM.

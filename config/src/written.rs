@@ -18,6 +18,8 @@ mod pace;
 mod place;
 mod process;
 mod reload;
+mod registry;
+mod tracing;
 
 pub use answer::{WrittenCuts, WrittenRisk, WrittenTime, WrittenUnknown, WrittenUnmatched};
 pub use bridge::{WrittenAlertmanager, WrittenBridge, WrittenRetry, WrittenWebhook};
@@ -27,7 +29,9 @@ pub use log::WrittenLog;
 pub use pace::{WrittenClock, WrittenCluster, WrittenEpoch, WrittenRecovery};
 pub use place::{Kind, WrittenCheckpoint, WrittenInput, WrittenKafka, WrittenOutput, WrittenTopics};
 pub use process::WrittenProcess;
+pub use registry::WrittenSchemaRegistry;
 pub use reload::WrittenReload;
+pub use tracing::WrittenTracing;
 
 /// `riskflow.toml`: every field has a default, so that an empty file is a job on the embedded log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +79,8 @@ pub struct WrittenSettings {
     pub log: WrittenLog,
     /// When a running job reads it again.
     pub reload: WrittenReload,
+    /// Where spans go.
+    pub tracing: WrittenTracing,
 }
 
 /// Which parts of riskflow are on. One that is off needs no topics and costs nothing; its tables in the output become empty.
@@ -146,6 +152,7 @@ impl Default for WrittenSettings {
             bridge: WrittenBridge::default(),
             log: WrittenLog::default(),
             reload: WrittenReload::default(),
+            tracing: WrittenTracing::default(),
         }
     }
 }

@@ -71,6 +71,7 @@ mod progress;
 mod ran;
 
 pub mod topics;
+pub mod registry;
 
 pub mod log;
 pub mod kafka;

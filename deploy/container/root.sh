@@ -68,6 +68,9 @@ printf 'root:x:0:\nriskflow:x:%s:\n' "$user" >"$folder/etc/group"
 printf 'hosts: files dns\n' >"$folder/etc/nsswitch.conf"
 install -m 0644 "$root/deploy/container/riskflow.toml" "$folder/etc/riskflow/riskflow.toml"
 install -D -m 0644 "$root/deploy/debian/copyright" "$folder/usr/share/doc/riskflow/copyright"
+# What it is made of, where deploy/binary.sh left that beside it.
+sbom=$(dirname "$program")/riskflow.cdx.json
+[[ ! -f $sbom ]] || install -m 0644 "$sbom" "$folder/usr/share/doc/riskflow/riskflow.cdx.json"
 chown -hR 0:0 "$folder"
 chown "$user:$user" "$folder/var/lib/riskflow"
 chmod 0750 "$folder/var/lib/riskflow"

@@ -74,6 +74,13 @@ lean() {
 }
 it "one program, no shell, nothing that others may write" lean
 
+sbom=${program%/*}/riskflow.cdx.json
+if [[ -f $sbom ]]; then
+    it "it has the list of what the program is made of" cmp "$sbom" "$tree/usr/share/doc/riskflow/riskflow.cdx.json"
+else
+    not_run "the list of what the program is made of" "$sbom is not there: deploy/binary.sh makes it"
+fi
+
 inside() { chroot --userspec=65532:65532 "$tree" /usr/bin/riskflow "$@"; }
 told() {
     [[ $(inside -V) == "riskflow $version" ]]

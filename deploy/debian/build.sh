@@ -63,6 +63,13 @@ install -D -m 0644 "$root/deploy/RUNBOOK.md" "$documents/deploy/RUNBOOK.md"
 install -D -m 0644 "$here/copyright" "$documents/copyright"
 install -D -m 0644 -t "$main/usr/share/riskflow/prometheus" "$root/deploy/prometheus/riskflow.rules.yml"
 install -D -m 0644 -t "$main/usr/share/riskflow/grafana" "$root/deploy/grafana/riskflow.json"
+# What it is made of, where that lies beside it.
+sbom=${program%/*}/riskflow.cdx.json
+if [[ -f $sbom ]]; then
+    install -D -m 0644 -t "$documents" "$sbom"
+else
+    echo "no list of what it is made of: $sbom is not there (deploy/binary.sh makes it)"
+fi
 pages=$main/usr/share/man/man1
 "$program" man --out "$pages"
 chmod 0644 "$pages"/*

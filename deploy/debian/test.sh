@@ -57,6 +57,13 @@ documents() {
 }
 it "it has a man page for each command, and completions" documents
 
+sbom=${program%/*}/riskflow.cdx.json
+if [[ -f $sbom ]]; then
+    it "it has the list of what the program is made of" cmp "$sbom" "$work/documents/usr/share/doc/riskflow/riskflow.cdx.json"
+else
+    not_run "the list of what the program is made of" "$sbom is not there: deploy/binary.sh makes it"
+fi
+
 if command -v lintian >/dev/null; then
     # The first upload closes no bug; debhelper is not used.
     it "lintian" lintian --allow-root --fail-on error,warning \

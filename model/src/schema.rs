@@ -15,6 +15,7 @@ use crate::topic::{Direction, Topic};
 
 pub mod asyncapi;
 pub mod components;
+pub mod draft_07;
 
 /// The schema of a type.
 #[must_use]

@@ -16,6 +16,7 @@ pub mod feed;
 pub mod views;
 pub(crate) mod outcome;
 pub mod metrics;
+pub mod spans;
 pub mod state;
 pub mod http;
 pub mod job;

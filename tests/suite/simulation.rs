@@ -302,7 +302,11 @@ fn completed(output: EpochOutput, checkpoint: bool) -> Completed {
         checkpoint,
         rewinding: false,
     };
-    Completed { output, closing }
+    Completed {
+        output,
+        computed: closing.at,
+        closing,
+    }
 }
 
 #[test]

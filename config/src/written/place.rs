@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::WrittenSchemaRegistry;
 use crate::WrittenSecret;
 use crate::settings::{Clock, FileInput, Guarantee, OutputFormat};
 
@@ -146,6 +147,8 @@ pub struct WrittenKafka {
     /// elsewhere: `"sasl.password" = { file = "/run/secrets/kafka" }`, or `{ env = "KAFKA_PASSWORD" }`.
     #[serde(serialize_with = "harmless")]
     pub properties: BTreeMap<String, WrittenSecret>,
+    /// Where `riskflow topics --create` registers the schemas of topics, if anywhere.
+    pub schema_registry: WrittenSchemaRegistry,
 }
 
 impl Default for WrittenKafka {
@@ -154,6 +157,7 @@ impl Default for WrittenKafka {
             brokers: String::new(),
             group_offsets: true,
             properties: BTreeMap::new(),
+            schema_registry: WrittenSchemaRegistry::default(),
         }
     }
 }

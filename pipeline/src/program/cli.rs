@@ -10,6 +10,7 @@ mod intake;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::program::version::LONG as LONG_VERSION;
@@ -41,8 +42,8 @@ pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// What every help says at its end.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed (`health`: not live); 2 wrong usage or configuration; 3 topics are missing or differ, checkpoints are \
-     not what they should be, or `doctor` found something to mend; 4 something was refused (`act --wait`: the action; `promote --wait`: another set is live; `import`: some rows); 5 no outcome in time \
-     (`act --wait`, `promote --wait`, `checkpoint take`); 130 ended by ctrl-c before it was done. Beyond `check`, a file or history of which most records are refused is a failure: 1.";
+     not what they should be, or `doctor` found something to mend; 4 something was refused (`act --wait`: the action; `promote --wait`: another set is live; `import`: some rows; \
+     `topics --create`: schemas); 5 no outcome in time (`act --wait`, `promote --wait`, `checkpoint take`); 130 ended by ctrl-c before it was done. Beyond `check`, a file or history of which most records are refused is a failure: 1.";
 
 /// Incremental, explainable risk monitoring and early warning for a city.
 #[derive(Debug, Parser)]
@@ -169,7 +170,7 @@ pub enum Command {
     /// Example: `riskflow health --config /etc/riskflow/riskflow.toml`, `riskflow health --url http://10.0.0.7:9464 --json`
     #[command(after_help = EXIT_CODES)]
     Health(HealthArguments),
-    /// List, check or create the topics that the job needs.
+    /// List, check or create the topics that the job needs, and their schemas at a schema registry.
     #[command(after_help = EXIT_CODES)]
     Topics(TopicsArguments),
     /// Take, list, name, verify, prune or adopt the checkpoints of a job.
@@ -361,13 +362,18 @@ pub struct TopicsArguments {
     /// Create what is missing.
     #[arg(long)]
     pub create: bool,
-    /// Exit with code 3 if anything is missing or differs.
+    /// Exit with code 3 if anything is missing or differs, schemas at a registry included.
     #[arg(long)]
     pub check: bool,
     /// Give up what is committed in an embedded log's output and is lost or damaged, and print what that is. Offsets stay; a
     /// damaged file is kept beside, as `*.damaged`. A table is filled again by one start with `recovery.verify=false`.
-    #[arg(long, conflicts_with_all = ["create", "check"])]
+    #[arg(long, conflicts_with_all = ["create", "check", "schema_registry"])]
     pub accept_loss: bool,
+    /// With `--create` register the schemas of the topics on Kafka at this schema registry, too, else look whether they are; in place of
+    /// `kafka.schema_registry.url`, whose user, password, token and certificates count. A URL such as `http://registry:8081`, or
+    /// `https://apicurio/apis/ccompat/v7`. What is registered already is left alone; exit code 4 where the registry refuses one.
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    pub schema_registry: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

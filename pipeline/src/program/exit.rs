@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use riskflow::runtime::job::TopicsDiffer;
 use riskflow_connectors::checkpoint::CheckpointError;
 use riskflow_connectors::kafka::BrokerError;
+use riskflow_connectors::registry::RegistryError;
 use riskflow_connectors::{AppendError, SinkError, SourceError};
 use riskflow_model::Problems;
 
@@ -92,6 +93,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<CheckpointError>() {
         return of_checkpoint(error);
+    }
+    if let Some(RegistryError::Certificates { .. } | RegistryError::Other { .. }) = cause.downcast_ref() {
+        return Some(EXIT_CONFIGURATION);
     }
     match cause.downcast_ref() {
         Some(BrokerError::Reserved { .. } | BrokerError::Settings(_)) => Some(EXIT_CONFIGURATION),

@@ -23,6 +23,7 @@ use riskflow_operators::engine::Offer;
 
 use crate::runtime::clock::wall_clock;
 use crate::runtime::metrics::{Metrics, Phase};
+use crate::runtime::spans::Work;
 
 mod asked;
 
@@ -223,6 +224,11 @@ impl UnderWay {
     }
 }
 
+/// Phases by their names.
+fn named(phases: impl Iterator<Item = (Phase, Duration)>) -> impl Iterator<Item = (&'static str, Duration)> {
+    phases.map(|(phase, took)| (phase.name(), took))
+}
+
 /// The bytes of each fold, of those without a part, too.
 fn sizes(folds: &BTreeMap<Text, usize>, parts: &[Part]) -> BTreeMap<Text, u64> {
     let mut sizes: BTreeMap<Text, u64> = folds.keys().map(|fold| (fold.clone(), 0)).collect();
@@ -355,7 +361,7 @@ impl Writing {
         }
         let sizes = sizes(&folds, &parts);
         let (bytes, took) = (sizes.values().sum(), under_way.began.elapsed());
-        let phases = under_way.phases(took);
+        let (began, phases) = (under_way.began, under_way.phases(took));
         let whole = Instant::now();
         failpoint("checkpoint::before_manifest");
         self.store.write_manifest(&Manifest {
@@ -372,7 +378,8 @@ impl Writing {
         })?;
         failpoint("checkpoint::before_prune");
         self.under_way.retain(|other, _| *other > epoch);
-        self.show(&sizes, phases.into_iter().chain([(Phase::Manifest, whole.elapsed())]));
+        let manifest = (Phase::Manifest, whole.elapsed());
+        self.show(&sizes, phases.into_iter().chain([manifest]));
         self.metrics.checkpoint(wall_clock(), bytes, took);
         tracing::info!(%epoch, bytes, ?took, "checkpoint");
         self.name(epoch, bytes, took);
@@ -382,7 +389,16 @@ impl Writing {
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(cause, %epoch, "older checkpoints could not be deleted or listed");
         }
-        self.metrics.checkpoints.phase(Phase::Tidy, stands.elapsed());
+        let tidied = (Phase::Tidy, stands.elapsed());
+        self.metrics.checkpoints.phase(tidied.0, tidied.1);
+        let ended = Instant::now();
+        self.metrics.spans.offer(ended - began, || Work {
+            name: "checkpoint",
+            epoch,
+            took: (began, ended),
+            phases: Work::in_turn(began, named(phases.into_iter().chain([manifest, tidied]))),
+            numbers: vec![("riskflow.bytes", i64::try_from(bytes).unwrap_or(i64::MAX))],
+        });
         self.state.busy.store(false, Ordering::Release);
         Ok(())
     }

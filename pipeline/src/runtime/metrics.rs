@@ -15,12 +15,14 @@ use riskflow_model::topic::Topic;
 use crate::runtime::clock::wall_clock;
 use crate::runtime::graph::Meters;
 use crate::runtime::outcome::{Ended, Outcome, PassedOn, Reload};
+use crate::runtime::spans::Spans;
 use crate::runtime::state::State;
 
 mod checkpoints;
 mod dataflow;
 mod input;
 mod process;
+mod spans;
 mod warnings;
 
 use dataflow::Dataflow;
@@ -28,6 +30,7 @@ use dataflow::Dataflow;
 pub use checkpoints::{Checkpoints, Phase};
 pub use input::InputPauses;
 pub(crate) use process::register as of_process;
+pub use spans::{Became, SpanCounts};
 pub use warnings::Warnings;
 
 /// The metrics of one process.
@@ -92,6 +95,10 @@ pub struct Metrics {
     dataflow: Dataflow,
     /// Where checkpoints take their time.
     pub checkpoints: Checkpoints,
+    /// Where slow epochs and checkpoints are offered, for OpenTelemetry.
+    pub spans: Spans,
+    /// What became of their spans.
+    pub span_counts: SpanCounts,
     /// Whether input still comes.
     pub input: InputPauses,
     /// Warnings, as process 0 knows them.
@@ -454,6 +461,8 @@ impl Metrics {
             )?,
             dataflow: Dataflow::new(r)?,
             checkpoints: Checkpoints::new(r)?,
+            spans: Spans::default(),
+            span_counts: SpanCounts::new(r)?,
             input: InputPauses::new(r)?,
             warnings: Warnings::new(r)?,
             registry,

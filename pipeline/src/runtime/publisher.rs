@@ -26,6 +26,7 @@ use crate::runtime::feed::News;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::output::EpochOutput;
 use crate::runtime::pace::Moment;
+use crate::runtime::spans::Work;
 use crate::runtime::views::{Tables, Views};
 
 mod beginning;
@@ -52,6 +53,8 @@ pub struct Completed {
     pub output: EpochOutput,
     /// When it was closed, and how.
     pub closing: Closing,
+    /// When the dataflow was done with it.
+    pub computed: Instant,
 }
 
 /// How an epoch was closed.
@@ -288,6 +291,7 @@ impl Publishing {
             });
             finished.push((completed, position, self.tables.clone(), news));
         }
+        let commits = Instant::now();
         if fault("fault::progress_apart") {
             let mut progress = epochs.clone();
             for epoch in &mut progress {
@@ -309,6 +313,7 @@ impl Publishing {
         if !epochs.is_empty() {
             self.commit(&mut epochs)?;
         }
+        let batch = (began, commits, Instant::now(), finished.len());
         // No checkpoint of these epochs may find what they used up.
         if self.foretold.take_changed() {
             self.note_again();
@@ -335,6 +340,8 @@ impl Publishing {
             if let Some(observer) = &mut self.observer {
                 observer(&completed.output, &tables);
             }
+            let took = completed.closing.at.elapsed();
+            self.metrics.spans.offer(took, || work(&completed, took, batch));
         }
         Ok(())
     }
@@ -528,6 +535,30 @@ const fn moment(completed: &Completed) -> Moment {
     Moment {
         epoch: completed.output.epoch.0.unsigned_abs(),
         clock: completed.closing.clock,
+    }
+}
+
+/// What an epoch spent its time on; of those that were published with it: when that began, when they were committed and had been, and how
+/// many they are.
+fn work(completed: &Completed, took: Duration, batch: (Instant, Instant, Instant, usize)) -> Work {
+    let (began, commits, committed, epochs) = batch;
+    let (closed, computed) = (completed.closing.at, completed.computed);
+    let ended = closed + took;
+    Work {
+        name: "epoch",
+        epoch: completed.output.epoch,
+        took: (closed, ended),
+        phases: vec![
+            ("dataflow", (closed, computed)),
+            ("queue", (computed, began)),
+            ("publish", (began, commits)),
+            ("commit", (commits, committed)),
+            ("show", (committed, ended)),
+        ],
+        numbers: vec![
+            ("riskflow.rows", completed.output.rows().len() as i64),
+            ("riskflow.epochs_together", epochs as i64),
+        ],
     }
 }
 

@@ -8,6 +8,7 @@ mod finding;
 mod machine;
 mod memory;
 mod ports;
+mod schemas;
 mod store;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ pub fn doctor(arguments: &DoctorArguments) -> Result<ExitCode> {
             brokers::topics_of_logs(&settings, &mut findings);
             findings.skip("topics, rights and clock", "they are looked at when the brokers answer");
         }
+        schemas::schemas(&settings, &mut findings);
         store::checkpoints(&settings, answer, &mut findings);
         memory::memory(&settings, arguments.datastreams, answer, &mut findings);
     }

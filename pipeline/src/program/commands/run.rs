@@ -77,7 +77,15 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     )
     .listen(asked)?;
     let news = News::start(&handles, &settings);
+    let metrics = &handles.metrics;
+    let prefix = &settings.output_topics.prefix;
+    if let Some(otlp) = &settings.tracing
+        && let Err(error) = metrics.spans.start(otlp, prefix, &metrics.span_counts)
+    {
+        tracing::error!("spans are not sent, and the job goes on without: {error:#}");
+    }
     let ended = job::run(&settings, &handles, None);
+    metrics.spans.end();
     supervisor.ends();
     news.end(ended.is_ok());
     ended?;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use riskflow_config::Settings;
 use riskflow_model::Millis;
@@ -236,7 +236,12 @@ fn build(
             let closing = closing.expect("an epoch is published once, and only if it was closed");
             if let Some(sender) = &sender {
                 // The publisher ended: it failed, and worker 0 will notice.
-                let _ = sender.send(Completed { output, closing });
+                let computed = Instant::now();
+                let _ = sender.send(Completed {
+                    output,
+                    closing,
+                    computed,
+                });
             }
         });
     });

@@ -221,7 +221,8 @@ fn changes(started: &Configuration, last: &Configuration, next: &Configuration, 
 /// Whether a field is in force as soon as it is read, in a process that was started with one of these and has the other now. Those of the
 /// reference (`config/riskflow.toml`) that are marked so.
 fn is_at_once(field: &str, started: Option<&HttpSettings>, next: Option<&HttpSettings>) -> bool {
-    if field == FILTER || field == "reload.watch" {
+    // No job asks the registry.
+    if field == FILTER || field == "reload.watch" || field.starts_with("kafka.schema_registry.") {
         return true;
     }
     let (Some(started), Some(next)) = (started, next) else {
@@ -278,6 +279,10 @@ mod tests {
         // Read once more: the filter is in force, the tick still waits.
         assert_eq!(of("", changed, changed), (names(&[]), names(&["epoch.tick"])));
         assert_eq!(of("", changed, ""), (names(&["log.filter"]), names(&[])));
+        // No job asks the registry.
+        let registry = "[kafka.schema_registry]\nurl = \"http://a\"";
+        let url = names(&["kafka.schema_registry.url"]);
+        assert_eq!(of("", "", registry), (url, names(&[])));
     }
 
     #[test]
