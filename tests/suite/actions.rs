@@ -2,6 +2,7 @@
 
 mod jobs;
 mod requests;
+mod rule_sets;
 
 use std::path::Path;
 use std::process::{Command, Output};
