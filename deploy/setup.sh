@@ -55,6 +55,9 @@ if [[ $what != demo ]]; then
     needs python3-venv
     # promtool, which rules are compared with.
     needs prometheus promtool
+    # The page of a back-test is looked at, and its Chinese.
+    needs chromium chromium
+    needs fonts-noto-cjk
 fi
 if [[ $what == lint || $what == acceptance ]]; then
     needs shellcheck shellcheck
@@ -71,9 +74,6 @@ if [[ $what == acceptance ]]; then
     needs iproute2 ip
     needs jq jq
     needs prometheus-alertmanager amtool
-    # The page of a back-test is looked at.
-    needs chromium chromium
-    needs fonts-noto-cjk
 fi
 
 command -v cargo >/dev/null || [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]] ||
