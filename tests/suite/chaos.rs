@@ -50,11 +50,23 @@ pub struct Feed {
     sent: u64,
     bad: u64,
     people: people::People,
+    /// Rule sets, where there are to be any.
+    sets: Option<Sets>,
     /// Crashes at a failpoint.
     at_a_border: u64,
     /// Crashes together with the broker.
     brokers: u64,
     base_at: Instant,
+}
+
+/// A candidate that changes, becomes live, and is one again.
+#[derive(Default)]
+struct Sets {
+    changes: u64,
+    /// Whether it is live.
+    promoted: bool,
+    /// Crashes while it was.
+    crashes: u64,
 }
 
 impl Feed {
@@ -65,10 +77,17 @@ impl Feed {
             sent: 0,
             bad: 0,
             people: people::People::new(seed ^ 0xBEEF),
+            sets: None,
             at_a_border: 0,
             brokers: 0,
             base_at: Instant::now(),
         }
+    }
+
+    /// The same, and now and then something of rule sets; all else stays as it is.
+    pub fn with_sets(mut self) -> Self {
+        self.sets = Some(Sets::default());
+        self
     }
 
     pub fn begin(&mut self, place: &dyn Place) {
@@ -88,6 +107,43 @@ impl Feed {
         place.put(Topic::BASE_DATASTREAM, &streams.collect::<Vec<_>>());
         self.rule(place);
         self.people.begin(place);
+        if self.sets.is_some() {
+            let strict = json!({"id": "strict", "base": "default"});
+            place.put(Topic::IN_RULESET, &[("strict".to_owned(), Some(strict.to_string()))]);
+            Self::candidate(place, 1);
+        }
+    }
+
+    /// The rule of the candidate, in versions that differ.
+    fn candidate(place: &dyn Place, version: u64) {
+        let rule = json!({
+            "id": "strict/gas", "version": version, "source": "test", "select": {"observed_property": "gas"}, "pane": "1s",
+            "levels": {
+                "yellow": {"when": {"feature": "mean", "window": "4s", "op": ">=", "threshold": 38 + version % 5}, "margin": 2},
+                "red": {"when": {"feature": "last", "window": "4s", "op": ">=", "threshold": 80}, "hold": "1s", "clear": "2s"},
+            },
+        });
+        place.put(Topic::IN_RULE, &[("strict/gas".to_owned(), Some(rule.to_string()))]);
+    }
+
+    /// The next change of rule sets: a promotion, an edit of the rule that is live now, the demotion, an edit of the set.
+    fn change_sets(&mut self, place: &dyn Place) {
+        let Some(sets) = &mut self.sets else { return };
+        let change = sets.changes;
+        sets.changes += 1;
+        let set = |id: &str, row: serde_json::Value| {
+            place.put(Topic::IN_RULESET, &[(id.to_owned(), Some(row.to_string()))]);
+        };
+        match change % 4 {
+            0 => set("live", json!({"id": "live", "set": "strict"})),
+            1 => Self::candidate(place, 2 + change),
+            2 => set("live", json!({"id": "live", "set": "default"})),
+            _ => {
+                let adjust = json!([{"observed_property": "gas", "add": change % 3}]);
+                set("strict", json!({"id": "strict", "base": "default", "adjust": adjust}));
+            }
+        }
+        sets.promoted = matches!(change % 4, 0 | 1);
     }
 
     fn asset(&mut self, place: &dyn Place, asset: u64) {
@@ -151,6 +207,7 @@ impl Feed {
                 self.asset(place, asset);
             }
             self.people.change(place);
+            self.change_sets(place);
         }
     }
 }
@@ -417,7 +474,21 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Kills the job so many times; returns what was fed.
 pub fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64, fault: Option<&str>) -> Feed {
-    let mut feed = Feed::new(seed);
+    storm_of(Feed::new(seed), place, checkpoints, (crashes, seed), fault)
+}
+
+/// The same with rule sets in it, one change at least for each crash.
+pub fn storm_of_sets(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64) -> Feed {
+    storm_of(Feed::new(seed).with_sets(), place, checkpoints, (crashes, seed), None)
+}
+
+fn storm_of(
+    mut feed: Feed,
+    place: &mut dyn Place,
+    checkpoints: &Path,
+    (crashes, seed): (u64, u64),
+    fault: Option<&str>,
+) -> Feed {
     feed.begin(place);
     let mut draw = Draw::new(seed ^ 0xC0FFEE);
     for crash in 0..crashes {
@@ -435,6 +506,7 @@ pub fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64,
             armed.push(format!("{}=20%return", draw.pick(&here)));
         }
         feed.people.look(place);
+        feed.change_sets(place);
         let mut job = Running::start(place, checkpoints, workers, &armed.join(";"));
         // Some die on their way to the present.
         if !draw.once_in(4) {
@@ -451,6 +523,9 @@ pub fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64,
         // SIGKILL, if a failpoint was not faster.
         feed.at_a_border += u64::from(job.met_a_failpoint());
         feed.brokers += u64::from(broker);
+        if let Some(sets) = &mut feed.sets {
+            sets.crashes += u64::from(sets.promoted);
+        }
         drop(job);
         for _ in 0..draw.below(4) {
             feed.step(place);
@@ -472,17 +547,20 @@ pub fn settle(place: &dyn Place, checkpoints: &Path) {
 fn run(place: &mut dyn Place, name: &str, crashes: u64) {
     let seed = number("RISKFLOW_SEED").unwrap_or(7);
     let checkpoints = tempfile::tempdir().unwrap();
-    let feed = storm(place, checkpoints.path(), crashes, seed, None);
+    let feed = storm_of_sets(place, checkpoints.path(), crashes, seed);
     assert!(feed.at_a_border > 0, "no failpoint was ever reached");
+    let promoted = feed.sets.as_ref().map_or(0, |sets| sets.crashes);
+    assert!(promoted > 0, "no crash between a promotion and the demotion");
     settle(place, checkpoints.path());
     let report = verdict::judge(place);
     assert!(
         report.case_deltas > 0 && report.notices > 0,
         "nothing happened to cases, or nobody was told: {report}"
     );
+    assert!(report.candidate_deltas > 0, "nothing happened to candidates: {report}");
     let _ = writeln!(
         std::io::stderr(),
-        "chaos on {name}, seed {seed}: {crashes} crashes ({} at a border; a broker, if there is one, {} times), {} observations ({} bad), {} actions, {report}",
+        "chaos on {name}, seed {seed}: {crashes} crashes ({} at a border; {promoted} while the candidate was live; a broker, if there is one, {} times), {} observations ({} bad), {} actions, {report}",
         feed.at_a_border,
         feed.brokers,
         feed.sent,

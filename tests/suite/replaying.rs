@@ -13,8 +13,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::chaos::place::{KafkaPlace, LogPlace, Place};
-use crate::chaos::{SETTINGS, free, settle, storm};
-use crate::restart::after_a_storm;
+use crate::chaos::{SETTINGS, free, settle, storm_of_sets};
+use crate::restart::{after_a_storm, after_a_storm_of_sets};
 
 /// What stands under each key of each topic, in its order.
 type Published = BTreeMap<(Topic, String), Vec<Option<String>>>;
@@ -97,10 +97,15 @@ fn assert_same(found: &Published, wanted: &Published) {
 
 #[test]
 fn the_epochs_that_ran_give_the_same_bytes_at_any_speed_and_number_of_workers() {
-    let (place, _checkpoints, _) = after_a_storm(61);
+    let (place, _checkpoints, _) = after_a_storm_of_sets(61);
     let live = live(&place);
-    let deltas = live.keys().filter(|(topic, _)| *topic == Topic::WARNING_DELTA).count();
-    assert!(deltas > 2, "a run in which nothing happens proves nothing: {deltas}");
+    for topic in [Topic::WARNING_DELTA, Topic::CANDIDATE_DELTA] {
+        let deltas = live.keys().filter(|(told, _)| *told == topic).count();
+        assert!(
+            deltas > 2,
+            "a run in which nothing happens proves nothing: {deltas} in {topic}"
+        );
+    }
     let ways: [&[&str]; 4] = [
         &["--set", "cluster.workers=1"],
         &["--set", "cluster.workers=2"],
@@ -361,7 +366,7 @@ fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() 
         return;
     };
     let checkpoints = tempfile::tempdir().unwrap();
-    storm(&mut place, checkpoints.path(), 3, 66, None);
+    storm_of_sets(&mut place, checkpoints.path(), 3, 66);
     settle(&place, checkpoints.path());
     let live = live(&place);
     let folder = tempfile::tempdir().unwrap();
