@@ -1,6 +1,6 @@
 //! Back-tests over the demo's storm, in small: what several sets in one run give is what runs of each by itself give.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -151,7 +151,7 @@ fn a_sweep_in_one_run_is_as_many_runs() {
     let swept = backtest(&desk, &["--rules", "rain.json", "--sweep", "rain_hour.blue=11..30/1"]);
     let points = list(&swept, "sweep");
     assert_eq!(points.len(), 20);
-    let mut counts = BTreeSet::new();
+    let (mut counts, mut warnings) = (BTreeSet::new(), BTreeMap::new());
     for (threshold, point) in (11..).zip(points) {
         assert_eq!(point["name"], format!("rain_hour.blue={threshold}"));
         desk.put("one.json", rain(threshold));
@@ -161,6 +161,14 @@ fn a_sweep_in_one_run_is_as_many_runs() {
             assert_eq!(point[field], *value, "{field} at {threshold}");
         }
         counts.insert(set["warnings"].as_u64());
+        // The fingerprint, which the point has too, is that of the warnings themselves.
+        let told = alone["new_warnings"].to_string();
+        let fingerprint = set["fingerprint"].as_str().unwrap().to_owned();
+        let same = warnings.entry(fingerprint).or_insert_with(|| told.clone());
+        assert_eq!(*same, told, "other warnings at {threshold} have the same fingerprint");
     }
     assert!(counts.len() > 5, "the threshold hardly matters: {counts:?}");
+    let told: BTreeSet<&String> = warnings.values().collect();
+    assert_eq!(told.len(), warnings.len(), "equal warnings have two fingerprints");
+    assert!(warnings.len() >= counts.len());
 }
