@@ -1,5 +1,7 @@
 //! Back-tests over the demo's storm, in small: what several sets in one run give is what runs of each by itself give.
 
+mod judged;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};

@@ -68,6 +68,10 @@ impl Desk {
         fs::read_to_string(self.0.path().join(name)).unwrap()
     }
 
+    pub fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
     fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
