@@ -1,6 +1,7 @@
 //! Actions over HTTP and from a shell: who may, what is refused, and that what is answered is durable.
 
 mod jobs;
+mod packs;
 mod requests;
 mod rule_sets;
 

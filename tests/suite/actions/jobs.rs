@@ -83,7 +83,7 @@ impl Serving {
     }
 
     /// The identifier of the one open warning, once the job serves it and takes actions.
-    fn warning(&self) -> String {
+    pub(super) fn warning(&self) -> String {
         self.until("/readyz", |body| (body == "live\n").then_some(()));
         self.until("/api/v1/warnings", |body| {
             let list: Value = serde_json::from_str(body).ok()?;
@@ -140,7 +140,7 @@ pub(super) fn empty_log(folder: &Path) -> [String; 3] {
 }
 
 /// Makes an embedded log with a tank that is over its threshold now; gives the settings that name it.
-fn log(folder: &Path) -> [String; 3] {
+pub(super) fn log(folder: &Path) -> [String; 3] {
     let sets = empty_log(folder);
     let put = |topic: Topic, key: &str, payload: &str| append(folder, topic, key, payload);
     put(Topic::BASE_REGION, "330902", r#"{"code":"330902","name":"定海区"}"#);

@@ -127,7 +127,7 @@ fn items(job: &Serving, path: &str) -> Vec<Value> {
 }
 
 /// Records of a topic as the program prints them: keys and values.
-fn records(sets: &[String; 3], topic: Topic) -> Vec<(String, Value)> {
+pub(super) fn records(sets: &[String; 3], topic: Topic) -> Vec<(String, Value)> {
     let said = riskflow(&["tail", topic.name(), "--json"], &texts(sets));
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let lines = String::from_utf8(said.stdout).unwrap();
