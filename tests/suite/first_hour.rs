@@ -2,6 +2,7 @@
 
 mod check;
 mod input;
+mod what_if;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
