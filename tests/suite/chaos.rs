@@ -6,6 +6,7 @@
 
 mod people;
 pub mod place;
+mod sets;
 pub mod verdict;
 
 use std::io::{Read as _, Write as _};
@@ -51,22 +52,12 @@ pub struct Feed {
     bad: u64,
     people: people::People,
     /// Rule sets, where there are to be any.
-    sets: Option<Sets>,
+    sets: Option<sets::Sets>,
     /// Crashes at a failpoint.
     at_a_border: u64,
     /// Crashes together with the broker.
     brokers: u64,
     base_at: Instant,
-}
-
-/// A candidate that changes, becomes live, and is one again.
-#[derive(Default)]
-struct Sets {
-    changes: u64,
-    /// Whether it is live.
-    promoted: bool,
-    /// Crashes while it was.
-    crashes: u64,
 }
 
 impl Feed {
@@ -86,7 +77,7 @@ impl Feed {
 
     /// The same, and now and then something of rule sets; all else stays as it is.
     pub fn with_sets(mut self) -> Self {
-        self.sets = Some(Sets::default());
+        self.sets = Some(sets::Sets::default());
         self
     }
 
@@ -108,42 +99,8 @@ impl Feed {
         self.rule(place);
         self.people.begin(place);
         if self.sets.is_some() {
-            let strict = json!({"id": "strict", "base": "default"});
-            place.put(Topic::IN_RULESET, &[("strict".to_owned(), Some(strict.to_string()))]);
-            Self::candidate(place, 1);
+            sets::begin(place);
         }
-    }
-
-    /// The rule of the candidate, in versions that differ.
-    fn candidate(place: &dyn Place, version: u64) {
-        let rule = json!({
-            "id": "strict/gas", "version": version, "source": "test", "select": {"observed_property": "gas"}, "pane": "1s",
-            "levels": {
-                "yellow": {"when": {"feature": "mean", "window": "4s", "op": ">=", "threshold": 38 + version % 5}, "margin": 2},
-                "red": {"when": {"feature": "last", "window": "4s", "op": ">=", "threshold": 80}, "hold": "1s", "clear": "2s"},
-            },
-        });
-        place.put(Topic::IN_RULE, &[("strict/gas".to_owned(), Some(rule.to_string()))]);
-    }
-
-    /// The next change of rule sets: a promotion, an edit of the rule that is live now, the demotion, an edit of the set.
-    fn change_sets(&mut self, place: &dyn Place) {
-        let Some(sets) = &mut self.sets else { return };
-        let change = sets.changes;
-        sets.changes += 1;
-        let set = |id: &str, row: serde_json::Value| {
-            place.put(Topic::IN_RULESET, &[(id.to_owned(), Some(row.to_string()))]);
-        };
-        match change % 4 {
-            0 => set("live", json!({"id": "live", "set": "strict"})),
-            1 => Self::candidate(place, 2 + change),
-            2 => set("live", json!({"id": "live", "set": "default"})),
-            _ => {
-                let adjust = json!([{"observed_property": "gas", "add": change % 3}]);
-                set("strict", json!({"id": "strict", "base": "default", "adjust": adjust}));
-            }
-        }
-        sets.promoted = matches!(change % 4, 0 | 1);
     }
 
     fn asset(&mut self, place: &dyn Place, asset: u64) {
@@ -207,7 +164,7 @@ impl Feed {
                 self.asset(place, asset);
             }
             self.people.change(place);
-            self.change_sets(place);
+            self.sets.iter_mut().for_each(|sets| sets.change(place));
         }
     }
 }
@@ -506,7 +463,7 @@ fn storm_of(
             armed.push(format!("{}=20%return", draw.pick(&here)));
         }
         feed.people.look(place);
-        feed.change_sets(place);
+        feed.sets.iter_mut().for_each(|sets| sets.change(place));
         let mut job = Running::start(place, checkpoints, workers, &armed.join(";"));
         // Some die on their way to the present.
         if !draw.once_in(4) {
@@ -523,9 +480,7 @@ fn storm_of(
         // SIGKILL, if a failpoint was not faster.
         feed.at_a_border += u64::from(job.met_a_failpoint());
         feed.brokers += u64::from(broker);
-        if let Some(sets) = &mut feed.sets {
-            sets.crashes += u64::from(sets.promoted);
-        }
+        feed.sets.iter_mut().for_each(sets::Sets::crash);
         drop(job);
         for _ in 0..draw.below(4) {
             feed.step(place);

@@ -174,14 +174,15 @@ fn a_day_is_judged_as_it_was_worked_out_by_hand() {
     assert_eq!(told("near_misses"), expected(&near));
 
     // Of rules all events count; of a county those in it; of a domain those of it or of none.
-    for (groups, expected) in [
+    let by: [(&str, [(&str, [u64; 4]); 2]); 3] = [
         ("by_rule", [("gas", [1, 4, 1, 0]), ("rain", [2, 3, 3, 1])]),
         ("by_region", [("330902", [2, 1, 3, 1]), ("330903", [1, 1, 1, 0])]),
         (
             "by_domain",
             [("natural_hazard", [2, 1, 3, 1]), ("work_safety", [1, 3, 1, 0])],
         ),
-    ] {
+    ];
+    for (groups, expected) in by {
         let found = list(&report, groups).iter();
         let found = found.map(|group| (group["id"].as_str().unwrap(), counts(&group["new_scores"])));
         assert_eq!(found.collect::<Vec<_>>(), expected, "{groups}");

@@ -183,19 +183,7 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
     }
     // Nobody is told of one event in two epochs either.
     once(notices.iter().map(|(_, notice)| notice.id.clone()));
-    let letters = once(place.all(Topic::DEAD_LETTER).iter().map(|row| {
-        let letter: DeadLetter = parse(row);
-        let topic = Topic::from_name(&letter.topic).unwrap().id();
-        let (partition, offset) = (letter.partition as u16, letter.offset);
-        (
-            letter.reason,
-            Origin {
-                topic,
-                partition,
-                offset,
-            },
-        )
-    }));
+    let letters = letters(place);
     compare("dead letters", &letters, &dead);
     judge_tables(place, last.expect("there were epochs"), cases);
     Report {
@@ -207,6 +195,23 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
         dead: letters.len(),
         rows: place.all(Topic::RISK_ASSET).len() + place.all(Topic::RISK_REGION).len(),
     }
+}
+
+/// The dead letters, by why and of which record.
+fn letters(place: &dyn Place) -> Letters {
+    once(place.all(Topic::DEAD_LETTER).iter().map(|row| {
+        let letter: DeadLetter = parse(row);
+        let topic = Topic::from_name(&letter.topic).unwrap().id();
+        let (partition, offset) = (letter.partition as u16, letter.offset);
+        (
+            letter.reason,
+            Origin {
+                topic,
+                partition,
+                offset,
+            },
+        )
+    }))
 }
 
 /// The same for the tables, as they stand in the end.
