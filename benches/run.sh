@@ -1,40 +1,44 @@
 #!/usr/bin/env bash
 # All benches; what they print is kept under benches/runs/ by date. `--quick` leaves the criterion benches out.
+# Exit status: 0 all ran, and none missed its bounds; 1 one did, or failed: all others ran, and the end of the run names it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-cargo build --release -p riskflow -p riskflow-benches
-run="benches/runs/$(date -u +%Y-%m-%d).md"
-{
-    printf '# Run of %s\n\nCommit %s; command: make bench.\n\n## Throughput and memory\n\n' "$(date -u +%Y-%m-%dT%H:%MZ)" "$(git rev-parse --short HEAD)"
-    target/release/throughput
-    printf '\n## What a storm costs\n\n'
-    target/release/storm
-    printf '\n## Replay\n\n'
-    target/release/replay
-    printf '\n## Rule sets\n\n'
-    target/release/sets
-    printf '\n## One sensor, one rule\n\n'
-    target/release/curves
-    printf '\n## Latency\n\n'
-    target/release/latency
-    printf '\n## Cases\n\n'
-    target/release/cases
-    printf '\n## Checkpoints and recovery\n\n'
-    target/release/recovery
+failed=()
+# A heading, and a bench with its arguments.
+bench() {
+    printf '\n## %s\n\n' "$1"
+    shift
+    "target/release/$1" "${@:2}" || failed+=("$1")
+}
+
+all() {
+    printf '# Run of %s\n\nCommit %s; command: make bench.\n' "$(date -u +%Y-%m-%dT%H:%MZ)" "$(git rev-parse --short HEAD)"
+    bench "Throughput and memory" throughput
+    bench "What a storm costs" storm
+    bench "Replay" replay
+    bench "Rule sets" sets
+    bench "One sensor, one rule" curves
+    bench "Latency" latency
+    bench "Cases" cases
+    bench "Checkpoints and recovery" recovery
     if [[ -n ${RISKFLOW_TEST_KAFKA:-} ]]; then
-        printf '\n## Exactly once on Kafka\n\n'
-        target/release/guarantee --kafka "$RISKFLOW_TEST_KAFKA"
-        printf '\n## A cluster loses a process\n\n'
-        # It says itself whether the target is met.
-        target/release/cluster --kafka "$RISKFLOW_TEST_KAFKA" || true
+        bench "Exactly once on Kafka" guarantee --kafka "$RISKFLOW_TEST_KAFKA"
+        bench "A cluster loses a process" cluster --kafka "$RISKFLOW_TEST_KAFKA"
         for guarantee in at_least_once exactly_once; do
-            printf '\n'
-            target/release/latency --kafka "$RISKFLOW_TEST_KAFKA" --guarantee "$guarantee" --rate 10000 --datastreams 20000
+            bench "Latency on Kafka, $guarantee" latency --kafka "$RISKFLOW_TEST_KAFKA" --guarantee "$guarantee" \
+                --rate 10000 --datastreams 20000
         done
     else
         printf '\nRISKFLOW_TEST_KAFKA names no broker: the benches on Kafka did not run.\n'
     fi
-} | tee "$run"
+    ((${#failed[@]} == 0)) || { printf '\n**Failed, or beyond their bounds: %s**\n' "${failed[*]}"; return 1; }
+}
+
+cargo build --release -p riskflow -p riskflow-benches
+run="benches/runs/$(date -u +%Y-%m-%d).md"
+status=0
+all | tee "$run" || status=$?
 [[ ${1:-} == --quick ]] || cargo bench -p riskflow-benches
 echo "kept in $run" >&2
+exit "$status"

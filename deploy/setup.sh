@@ -57,6 +57,9 @@ if [[ $what != demo ]]; then
     needs prometheus promtool
     # What the bridge posts to.
     needs prometheus-alertmanager amtool
+    # The page of a back-test is looked at, and its Chinese.
+    needs chromium chromium
+    needs fonts-noto-cjk
 fi
 if [[ $what == lint || $what == acceptance ]]; then
     needs shellcheck shellcheck
@@ -72,9 +75,6 @@ if [[ $what == acceptance ]]; then
     needs systemd-container systemd-nspawn
     needs iproute2 ip
     needs jq jq
-    # The page of a back-test is looked at.
-    needs chromium chromium
-    needs fonts-noto-cjk
 fi
 
 command -v cargo >/dev/null || [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]] ||

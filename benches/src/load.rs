@@ -72,11 +72,28 @@ pub fn write_every(folder: &Path, (datastreams, observations): (u64, u64), inter
     std::fs::create_dir_all(folder)?;
     base(folder, datastreams)?;
     let mut out = file(folder, "in.observation")?;
+    observations_of(&mut out, (datastreams, observations), interval, (0, 1))
+}
+
+/// Writes the observations, a line each, in the order of time: of so many shares of the datastreams those of one.
+///
+/// # Errors
+///
+/// When they cannot be written.
+pub fn observations_of(
+    out: &mut impl std::io::Write,
+    (datastreams, observations): (u64, u64),
+    interval: i64,
+    (share, shares): (u64, u64),
+) -> Result<()> {
     for i in 0..observations {
         let (step, position) = (i / datastreams, i % datastreams);
-        // Spread over the interval, in the order of time.
+        if position % shares != share {
+            continue;
+        }
+        // Spread over the interval.
         let time = START + step as i64 * interval + (position as i64 * interval) / datastreams as i64;
-        observation(&mut out, position, time, result(position, step))?;
+        observation(out, position, time, result(position, step))?;
         out.write_all(b"\n")?;
     }
     out.flush().context("could not write observations")

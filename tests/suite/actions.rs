@@ -1,7 +1,9 @@
 //! Actions over HTTP and from a shell: who may, what is refused, and that what is answered is durable.
 
 mod jobs;
+mod packs;
 mod requests;
+mod rule_sets;
 
 use std::path::Path;
 use std::process::{Command, Output};

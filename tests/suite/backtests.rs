@@ -1,6 +1,8 @@
 //! Back-tests over the demo's storm, in small: what several sets in one run give is what runs of each by itself give.
 
-use std::collections::BTreeSet;
+mod judged;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -68,43 +70,45 @@ fn list<'a>(report: &'a Value, name: &str) -> &'a [Value] {
     report[name].as_array().unwrap()
 }
 
-#[test]
-fn what_differs_between_two_sets_is_the_difference_of_two_runs() {
-    let desk = Desk::new();
-    storm(&desk, &["/rainfall", "/wind_"]);
+/// Two sets of rules, the new one and the old one, that are related in every way.
+fn two_sets() -> [Value; 2] {
+    let storm = |blue: u32, red: u32| {
+        let levels = [
+            ("blue", "sum", "6h", blue),
+            ("yellow", "sum", "3h", 50),
+            ("red", "sum", "3h", red),
+        ];
+        rule("rain_storm", "rainfall", &levels)
+    };
     let gust = rule(
         "gust",
         "wind_gust",
         &[("blue", "max", "1h", 17), ("yellow", "max", "1h", 24)],
     );
-    let old = [
-        rule(
-            "rain_storm",
-            "rainfall",
-            &[
-                ("blue", "sum", "6h", 50),
-                ("yellow", "sum", "3h", 50),
-                ("red", "sum", "3h", 100),
-            ],
-        ),
-        rule("rain_hour", "rainfall", &[("blue", "sum", "1h", 20)]),
-        gust.clone(),
-    ];
-    let new = [
-        rule(
-            "rain_storm",
-            "rainfall",
-            &[
-                ("blue", "sum", "6h", 40),
-                ("yellow", "sum", "3h", 50),
-                ("red", "sum", "3h", 80),
-            ],
-        ),
-        rule("wind_mean", "wind_speed", &[("blue", "mean", "10m", 14)]),
-        gust,
-    ];
-    desk.put("old.json", json!(old).to_string());
-    desk.put("new.json", json!(new).to_string());
+    // The same times and other levels; and both others.
+    let squall = |yellow: u32| {
+        let levels = [("blue", "max", "1h", 17), ("yellow", "max", "1h", yellow)];
+        rule("squall", "wind_gust", &levels)
+    };
+    let shower = |blue: u32| {
+        let levels = [("blue", "sum", "1h", blue), ("yellow", "sum", "1h", 2 * blue)];
+        rule("shower", "rainfall", &levels)
+    };
+    let wind_mean = rule("wind_mean", "wind_speed", &[("blue", "mean", "10m", 14)]);
+    let rain_hour = rule("rain_hour", "rainfall", &[("blue", "sum", "1h", 20)]);
+    [
+        json!([storm(40, 80), wind_mean, squall(18), shower(8), gust]),
+        json!([storm(50, 100), rain_hour, squall(19), shower(10), gust]),
+    ]
+}
+
+#[test]
+fn what_differs_between_two_sets_is_the_difference_of_two_runs() {
+    let desk = Desk::new();
+    storm(&desk, &["/rainfall", "/wind_"]);
+    let [new, old] = two_sets();
+    desk.put("new.json", new.to_string());
+    desk.put("old.json", old.to_string());
     let both = backtest(&desk, &["--rules", "new.json", "--against", "old.json"]);
     let alone = ["new.json", "old.json"].map(|rules| backtest(&desk, &["--rules", rules]));
 
@@ -124,9 +128,16 @@ fn what_differs_between_two_sets_is_the_difference_of_two_runs() {
     let same = new.intersection(&old).count();
     assert_eq!(both["relations"]["same"], same);
     // There is something of each kind, or it shows nothing.
-    for relation in ["same", "time", "only_new", "only_old"] {
+    for (relation, least) in [
+        ("same", 20),
+        ("time", 20),
+        ("only_new", 20),
+        ("only_old", 20),
+        ("level", 5),
+        ("level_and_time", 5),
+    ] {
         assert!(
-            both["relations"][relation].as_u64() > Some(20),
+            both["relations"][relation].as_u64() > Some(least),
             "{relation}: {}",
             both["relations"]
         );
@@ -151,7 +162,7 @@ fn a_sweep_in_one_run_is_as_many_runs() {
     let swept = backtest(&desk, &["--rules", "rain.json", "--sweep", "rain_hour.blue=11..30/1"]);
     let points = list(&swept, "sweep");
     assert_eq!(points.len(), 20);
-    let mut counts = BTreeSet::new();
+    let (mut counts, mut warnings) = (BTreeSet::new(), BTreeMap::new());
     for (threshold, point) in (11..).zip(points) {
         assert_eq!(point["name"], format!("rain_hour.blue={threshold}"));
         desk.put("one.json", rain(threshold));
@@ -161,6 +172,14 @@ fn a_sweep_in_one_run_is_as_many_runs() {
             assert_eq!(point[field], *value, "{field} at {threshold}");
         }
         counts.insert(set["warnings"].as_u64());
+        // The fingerprint, which the point has too, is that of the warnings themselves.
+        let told = alone["new_warnings"].to_string();
+        let fingerprint = set["fingerprint"].as_str().unwrap().to_owned();
+        let same = warnings.entry(fingerprint).or_insert_with(|| told.clone());
+        assert_eq!(*same, told, "other warnings at {threshold} have the same fingerprint");
     }
     assert!(counts.len() > 5, "the threshold hardly matters: {counts:?}");
+    let told: BTreeSet<&String> = warnings.values().collect();
+    assert_eq!(told.len(), warnings.len(), "equal warnings have two fingerprints");
+    assert!(warnings.len() >= counts.len());
 }

@@ -6,6 +6,7 @@
 
 mod people;
 pub mod place;
+mod sets;
 pub mod verdict;
 
 use std::io::{Read as _, Write as _};
@@ -50,6 +51,8 @@ pub struct Feed {
     sent: u64,
     bad: u64,
     people: people::People,
+    /// Rule sets, where there are to be any.
+    sets: Option<sets::Sets>,
     /// Crashes at a failpoint.
     at_a_border: u64,
     /// Crashes together with the broker.
@@ -65,10 +68,17 @@ impl Feed {
             sent: 0,
             bad: 0,
             people: people::People::new(seed ^ 0xBEEF),
+            sets: None,
             at_a_border: 0,
             brokers: 0,
             base_at: Instant::now(),
         }
+    }
+
+    /// The same, and now and then something of rule sets; all else stays as it is.
+    pub fn with_sets(mut self) -> Self {
+        self.sets = Some(sets::Sets::default());
+        self
     }
 
     pub fn begin(&mut self, place: &dyn Place) {
@@ -88,6 +98,9 @@ impl Feed {
         place.put(Topic::BASE_DATASTREAM, &streams.collect::<Vec<_>>());
         self.rule(place);
         self.people.begin(place);
+        if self.sets.is_some() {
+            sets::begin(place);
+        }
     }
 
     fn asset(&mut self, place: &dyn Place, asset: u64) {
@@ -151,6 +164,7 @@ impl Feed {
                 self.asset(place, asset);
             }
             self.people.change(place);
+            self.sets.iter_mut().for_each(|sets| sets.change(place));
         }
     }
 }
@@ -431,7 +445,21 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Kills the job so many times; returns what was fed.
 pub fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64, fault: Option<&str>) -> Feed {
-    let mut feed = Feed::new(seed);
+    storm_of(Feed::new(seed), place, checkpoints, (crashes, seed), fault)
+}
+
+/// The same with rule sets in it, one change at least for each crash.
+pub fn storm_of_sets(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64) -> Feed {
+    storm_of(Feed::new(seed).with_sets(), place, checkpoints, (crashes, seed), None)
+}
+
+fn storm_of(
+    mut feed: Feed,
+    place: &mut dyn Place,
+    checkpoints: &Path,
+    (crashes, seed): (u64, u64),
+    fault: Option<&str>,
+) -> Feed {
     feed.begin(place);
     let mut draw = Draw::new(seed ^ 0xC0FFEE);
     for crash in 0..crashes {
@@ -449,6 +477,7 @@ pub fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64,
             armed.push(format!("{}=20%return", draw.pick(&here)));
         }
         feed.people.look(place);
+        feed.sets.iter_mut().for_each(|sets| sets.change(place));
         let mut job = Running::start(place, checkpoints, workers, &armed.join(";"));
         // Some die on their way to the present.
         if !draw.once_in(4) {
@@ -465,6 +494,7 @@ pub fn storm(place: &mut dyn Place, checkpoints: &Path, crashes: u64, seed: u64,
         // SIGKILL, if a failpoint was not faster.
         feed.at_a_border += u64::from(job.met_a_failpoint());
         feed.brokers += u64::from(broker);
+        feed.sets.iter_mut().for_each(sets::Sets::crash);
         drop(job);
         for _ in 0..draw.below(4) {
             feed.step(place);
@@ -486,17 +516,20 @@ pub fn settle(place: &dyn Place, checkpoints: &Path) {
 fn run(place: &mut dyn Place, name: &str, crashes: u64) {
     let seed = number("RISKFLOW_SEED").unwrap_or(7);
     let checkpoints = tempfile::tempdir().unwrap();
-    let feed = storm(place, checkpoints.path(), crashes, seed, None);
+    let feed = storm_of_sets(place, checkpoints.path(), crashes, seed);
     assert!(feed.at_a_border > 0, "no failpoint was ever reached");
+    let promoted = feed.sets.as_ref().map_or(0, |sets| sets.crashes);
+    assert!(promoted > 0, "no crash between a promotion and the demotion");
     settle(place, checkpoints.path());
     let report = verdict::judge(place);
     assert!(
         report.case_deltas > 0 && report.notices > 0,
         "nothing happened to cases, or nobody was told: {report}"
     );
+    assert!(report.candidate_deltas > 0, "nothing happened to candidates: {report}");
     let _ = writeln!(
         std::io::stderr(),
-        "chaos on {name}, seed {seed}: {crashes} crashes ({} at a border; a broker, if there is one, {} times), {} observations ({} bad), {} actions, {report}",
+        "chaos on {name}, seed {seed}: {crashes} crashes ({} at a border; {promoted} while the candidate was live; a broker, if there is one, {} times), {} observations ({} bad), {} actions, {report}",
         feed.at_a_border,
         feed.brokers,
         feed.sent,

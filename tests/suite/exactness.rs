@@ -1,5 +1,6 @@
 //! A change touches what it must and nothing else: updates are counted, not timed.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use riskflow::runtime::graph::{Meters, Semantics};
@@ -47,7 +48,7 @@ fn asset(number: u64, inherent: u8) -> (Origin, InputRecord) {
     base(Topic::BASE_ASSET, number, Row::new(asset))
 }
 
-fn city() -> EpochInput {
+fn city(assets: u64) -> EpochInput {
     let mut records = vec![base(
         Topic::BASE_REGION,
         0,
@@ -58,7 +59,7 @@ fn city() -> EpochInput {
             thresholds: riskflow_model::TextMap::default(),
         }),
     )];
-    for number in 0..ASSETS {
+    for number in 0..assets {
         records.push(asset(number, 3));
         let datastream = Datastream {
             id: format!("stream-{number}").into(),
@@ -148,8 +149,8 @@ fn one_census_row_among_100_000_assets_touches_that_asset_and_its_regions_only()
         epoch: Millis(START + 1_000),
         records: vec![asset(500, 4)],
     };
-    let (without, before) = counted(vec![city(), quiet]);
-    let (with, after) = counted(vec![city(), census]);
+    let (without, before) = counted(vec![city(ASSETS), quiet]);
+    let (with, after) = counted(vec![city(ASSETS), census]);
     assert!(without[1].is_empty());
 
     let assets: Vec<_> = with[1]
@@ -174,6 +175,49 @@ fn one_census_row_among_100_000_assets_touches_that_asset_and_its_regions_only()
     assert!(
         arranged <= 150,
         "{arranged} updates went through the views for one changed row"
+    );
+}
+
+/// R37: a second snapshot of the census of 10,000 assets, in which 37 have another level and 9,963 stand as they were.
+#[test]
+fn a_census_of_10_000_rows_touches_the_37_that_changed() {
+    const COUNT: u64 = 10_000;
+    let has_changed = |number: u64| number % 271 == 5;
+    let changed: BTreeSet<String> = (0..COUNT)
+        .filter(|number| has_changed(*number))
+        .map(|number| format!("asset-{number}"))
+        .collect();
+    assert_eq!(changed.len(), 37);
+    let epoch = |records| EpochInput {
+        epoch: Millis(START + 1_000),
+        records,
+    };
+    let snapshot = (0..COUNT).map(|number| asset(number, if has_changed(number) { 4 } else { 3 }));
+    let (without, before) = counted(vec![city(COUNT), epoch(Vec::new())]);
+    let (with, after) = counted(vec![city(COUNT), epoch(snapshot.collect())]);
+    assert!(without[1].is_empty());
+
+    for diff in [-1, 1] {
+        let rows = with[1].table::<AssetRisk>().filter(|(_, other)| *other == diff);
+        let rows: Vec<&AssetRisk> = rows.map(|(row, _)| row).collect();
+        let level = InherentLevel::new(if diff < 0 { 3 } else { 4 }).unwrap();
+        assert!(rows.iter().all(|row| row.inherent_level == level));
+        let ids: BTreeSet<String> = rows.iter().map(|row| row.asset.to_string()).collect();
+        assert_eq!((rows.len(), ids), (37, changed.clone()));
+    }
+    // No warning changes by that.
+    assert!(with[1].on(Topic::WARNING_STATE).is_empty() && with[1].on(Topic::WARNING_DELTA).is_empty());
+
+    let [latest, monitor, permit, lifecycle, baseline, arranged] = std::array::from_fn(|i| after[i] - before[i]);
+    // Each row is compared with the one that stands; only what differs goes on.
+    assert_eq!((latest, permit), (COUNT, 0));
+    assert!(
+        monitor <= 37 && lifecycle <= 37 && baseline <= 10 * 37,
+        "{monitor} {lifecycle} {baseline}"
+    );
+    assert!(
+        arranged <= 150 * 37,
+        "{arranged} updates went through the views for 37 changed rows"
     );
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod input;
+mod what_if;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -66,6 +67,10 @@ impl Desk {
 
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.0.path().join(name)).unwrap()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.0.path()
     }
 
     fn path(&self, name: &str) -> String {

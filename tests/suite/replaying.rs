@@ -13,8 +13,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::chaos::place::{KafkaPlace, LogPlace, Place};
-use crate::chaos::{SETTINGS, free, settle, storm};
-use crate::restart::after_a_storm;
+use crate::chaos::{SETTINGS, free, settle, storm_of_sets};
+use crate::restart::{after_a_storm, after_a_storm_of_sets};
 
 /// What stands under each key of each topic, in its order.
 type Published = BTreeMap<(Topic, String), Vec<Option<String>>>;
@@ -64,24 +64,30 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 fn published(folder: &Path) -> Published {
     let mut published = Published::new();
     for text in files(folder).into_values() {
-        for line in String::from_utf8(text).unwrap().lines() {
-            assert!(line.ends_with(r#","exercise":true}"#), "{line}");
-            // The value as it stands: its bytes count.
-            let value = line
-                .split_once(r#","value":"#)
-                .unwrap()
-                .1
-                .rsplit_once(r#","arrival":"#)
-                .unwrap()
-                .0;
-            let envelope: Value = serde_json::from_str(line).unwrap();
-            let topic = Topic::from_name(envelope["topic"].as_str().unwrap()).unwrap();
-            let key = envelope["key"].as_str().unwrap().to_owned();
-            let value = (value != "null").then(|| value.to_owned());
-            published.entry((topic, key)).or_default().push(value);
-        }
+        publish(&mut published, &String::from_utf8(text).unwrap());
     }
     published
+}
+
+/// Adds what stands in some lines, each of which is marked once.
+fn publish(published: &mut Published, lines: &str) {
+    for line in lines.lines() {
+        assert!(line.ends_with(r#","exercise":true}"#), "{line}");
+        // The value as it stands: its bytes count.
+        let value = line
+            .split_once(r#","value":"#)
+            .unwrap()
+            .1
+            .rsplit_once(r#","arrival":"#)
+            .unwrap()
+            .0;
+        assert!(!value.contains("exercise"), "{line}");
+        let envelope: Value = serde_json::from_str(line).unwrap();
+        let topic = Topic::from_name(envelope["topic"].as_str().unwrap()).unwrap();
+        let key = envelope["key"].as_str().unwrap().to_owned();
+        let value = (value != "null").then(|| value.to_owned());
+        published.entry((topic, key)).or_default().push(value);
+    }
 }
 
 fn text(folder: &TempDir) -> &str {
@@ -97,10 +103,15 @@ fn assert_same(found: &Published, wanted: &Published) {
 
 #[test]
 fn the_epochs_that_ran_give_the_same_bytes_at_any_speed_and_number_of_workers() {
-    let (place, _checkpoints, _) = after_a_storm(61);
+    let (place, _checkpoints, _) = after_a_storm_of_sets(61);
     let live = live(&place);
-    let deltas = live.keys().filter(|(topic, _)| *topic == Topic::WARNING_DELTA).count();
-    assert!(deltas > 2, "a run in which nothing happens proves nothing: {deltas}");
+    for topic in [Topic::WARNING_DELTA, Topic::CANDIDATE_DELTA] {
+        let deltas = live.keys().filter(|(told, _)| *told == topic).count();
+        assert!(
+            deltas > 2,
+            "a run in which nothing happens proves nothing: {deltas} in {topic}"
+        );
+    }
     let ways: [&[&str]; 4] = [
         &["--set", "cluster.workers=1"],
         &["--set", "cluster.workers=2"],
@@ -129,6 +140,50 @@ fn the_epochs_that_ran_give_the_same_bytes_at_any_speed_and_number_of_workers() 
             .flatten()
             .all(|value| !value.contains("exercise"))
     );
+}
+
+/// All that stands on all topics, those that the job keeps for itself too.
+fn everything(place: &dyn Place) -> Vec<(Topic, u16, u64, String, Option<String>)> {
+    let rows = Topic::inputs()
+        .chain(Topic::outputs())
+        .flat_map(|topic| place.all(topic));
+    rows.map(|row| (row.topic, row.partition, row.offset, row.key, row.value))
+        .collect()
+}
+
+/// Histories that nobody wrote: wherever a replay goes to, what ran is as it was, notices above all, and all of the replay is marked.
+#[test]
+fn no_live_topic_ever_has_anything_of_an_exercise() {
+    for seed in [71, 72] {
+        let (place, _checkpoints, _) = after_a_storm_of_sets(seed);
+        let (before, live) = (everything(&place), live(&place));
+        let notices = before.iter().filter(|row| row.0 == Topic::NOTICE).count();
+        assert!(notices > 0, "seed {seed}: nobody was told anything");
+        let folder = tempfile::tempdir().unwrap();
+        let said = replay(&place, &["--as-ran", "--verify", "--out", "-"]);
+        let mut on_stdout = Published::new();
+        publish(&mut on_stdout, &String::from_utf8(said.stdout).unwrap());
+        assert_same(&on_stdout, &live);
+        for out in ["files", "log"] {
+            let out = folder.path().join(out);
+            let to = if out.ends_with("log") { "--to-log" } else { "--out" };
+            replay(&place, &[to, out.to_str().unwrap()]);
+        }
+        assert!(
+            published(&folder.path().join("files"))
+                .keys()
+                .any(|(topic, _)| *topic == Topic::NOTICE)
+        );
+        assert!(folder.path().join("log/exercise").exists());
+        assert!(!place.folder().join("exercise").exists());
+        assert!(everything(&place) == before, "seed {seed}: a live topic is another one");
+        assert!(
+            before
+                .iter()
+                .flat_map(|row| &row.4)
+                .all(|value| !value.contains("exercise"))
+        );
+    }
 }
 
 #[test]
@@ -361,7 +416,7 @@ fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() 
         return;
     };
     let checkpoints = tempfile::tempdir().unwrap();
-    storm(&mut place, checkpoints.path(), 3, 66, None);
+    storm_of_sets(&mut place, checkpoints.path(), 3, 66);
     settle(&place, checkpoints.path());
     let live = live(&place);
     let folder = tempfile::tempdir().unwrap();

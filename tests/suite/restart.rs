@@ -10,13 +10,22 @@ use tempfile::TempDir;
 
 use crate::chaos::place::{LogPlace, Place};
 use crate::chaos::verdict;
-use crate::chaos::{Feed, Running, SETTINGS, settle, storm};
+use crate::chaos::{Feed, Running, SETTINGS, settle, storm, storm_of_sets};
 
 /// A job that was killed some times, with its checkpoints.
 pub fn after_a_storm(seed: u64) -> (LogPlace, TempDir, Feed) {
+    after(|place, checkpoints| storm(place, checkpoints, 3, seed, None))
+}
+
+/// The same with a candidate that became live, and was one again.
+pub fn after_a_storm_of_sets(seed: u64) -> (LogPlace, TempDir, Feed) {
+    after(|place, checkpoints| storm_of_sets(place, checkpoints, 3, seed))
+}
+
+fn after(storm: impl FnOnce(&mut LogPlace, &Path) -> Feed) -> (LogPlace, TempDir, Feed) {
     let mut place = LogPlace::new();
     let checkpoints = tempfile::tempdir().unwrap();
-    let feed = storm(&mut place, checkpoints.path(), 3, seed, None);
+    let feed = storm(&mut place, checkpoints.path());
     settle(&place, checkpoints.path());
     drop_unfinished(checkpoints.path());
     (place, checkpoints, feed)

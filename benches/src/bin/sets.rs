@@ -3,6 +3,8 @@
 //!
 //! The load is that of `throughput`, but that datastreams have no thresholds of their own: these stand before swept ones, and all sets
 //! would be one. Both are `riskflow backtest`, which keeps nothing but the warnings.
+//!
+//! What costs more than its bound fails the bench.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -10,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use riskflow_benches::load;
 use riskflow_benches::measure::{Cost, machine, programs, run};
@@ -108,6 +110,10 @@ fn sweep(arguments: &Arguments, folder: &Path) -> Result<()> {
     let (cpu, peak) = (times(swept.cpu, one.cpu), swept.peak as f64 / one.peak as f64);
     writeln!(out, "\nCPU, the sweep to one set: {cpu:.2} (bound {MOST})")?;
     writeln!(out, "peak memory, the sweep to one set: {peak:.2} (bound {MOST})")?;
+    ensure!(
+        cpu <= MOST && peak <= MOST,
+        "a sweep of 20 costs {cpu:.2} times the CPU and {peak:.2} times the memory of one set, bound {MOST}"
+    );
     Ok(())
 }
 
@@ -135,12 +141,16 @@ fn without_candidates(arguments: &Arguments, folder: &Path, before: &Path) -> Re
     }
     let mut ratios: Vec<f64> = pairs.iter().map(|(before, now)| times(now.cpu, before.cpu)).collect();
     ratios.sort_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
     writeln!(
         out,
-        "\nCPU, this build to the other, median of {} pairs: {:.3} (bound {MOST_WITHOUT})",
-        ratios.len(),
-        ratios[ratios.len() / 2]
+        "\nCPU, this build to the other, median of {} pairs: {median:.3} (bound {MOST_WITHOUT})",
+        ratios.len()
     )?;
+    ensure!(
+        median <= MOST_WITHOUT,
+        "a job without candidates costs {median:.3} times what it did, bound {MOST_WITHOUT}"
+    );
     Ok(())
 }
 

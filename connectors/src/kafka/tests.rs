@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use rdkafka::message::Headers;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -295,6 +296,32 @@ fn headers_are_those_of_cloud_events_and_the_same_each_time() {
         .collect::<Vec<_>>();
     let said = riskflow_model::schema::asyncapi::HEADERS.map(|header| header.name);
     assert_eq!(names, said);
+}
+
+proptest! {
+    /// Whatever the record is, one of an exercise has the mark once, one of no exercise has none, and nothing else differs.
+    #[test]
+    fn an_exercise_is_marked_in_a_header_and_else_as_it_is(
+        topic in prop::sample::select(Topic::outputs().collect::<Vec<_>>()),
+        key in any::<String>(),
+        payload in prop::option::of(prop::collection::vec(any::<u8>(), 0..20)),
+        (epoch, before) in (0..4_000_000_000_000_i64, 0..3_u32),
+    ) {
+        let record = OutRecord { topic, key, payload };
+        let [live, exercise] = [false, true].map(|exercise| {
+            let settings = TopicSettings { exercise, ..settings() };
+            let headers = super::sink::headers(Millis(epoch), &record, before, &settings);
+            let header = |header: rdkafka::message::Header<'_, &[u8]>| {
+                (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
+            };
+            headers.iter().map(header).collect::<Vec<_>>()
+        });
+        let mark = |(key, _): &(String, Option<Vec<u8>>)| key == "ce_exercise";
+        prop_assert!(!live.iter().any(mark), "{:?}", live);
+        let (marks, others): (Vec<_>, Vec<_>) = exercise.into_iter().partition(mark);
+        prop_assert_eq!(marks, [("ce_exercise".to_owned(), Some(b"true".to_vec()))]);
+        prop_assert_eq!(others, live);
+    }
 }
 
 #[test]

@@ -449,6 +449,15 @@ pub enum RulesCommand {
         /// With `--into`: the set has the rules of this one too, but for those of the same name. Its record in `in.ruleset` is replaced.
         #[arg(long, requires = "into", value_name = "SET")]
         base: Option<String>,
+        /// With `--into`: the rules of the set see other results, as in `tide_level+0.3`, `rainfall*1.2` or `level*0.98-0.1`; may be
+        /// repeated. Where no rules are named none are loaded: the set has those of `--base`. Its record in `in.ruleset` is replaced.
+        #[arg(
+            long,
+            requires = "into",
+            value_name = "PROPERTY*FACTOR+NUMBER",
+            allow_hyphen_values = true
+        )]
+        adjust: Vec<String>,
     },
     /// List the rule sets: which is live, which are candidates, and what is wrong with one.
     Sets,

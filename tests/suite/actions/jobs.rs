@@ -12,15 +12,17 @@ use riskflow_model::topic::Topic;
 use riskflow_tests::kafka::Kafka;
 use serde_json::{Value, json};
 
-use super::{TOWN, curl, riskflow, written};
+use super::{CITY, TOWN, curl, riskflow, written};
 use crate::kafka::{base, command, create_topics, now, observation};
 
-/// SHA-256 of the token of the town, as `sha256sum` prints it.
+/// The tokens, by their SHA-256 as `sha256sum` prints it: that of the town, and that of the city, which may promote.
 fn settings() -> [String; 4] {
     use sha2::{Digest as _, Sha256};
-    let hash: String = Sha256::digest(TOWN).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = |token: &str| -> String { Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect() };
+    let (town, city) = (hash(TOWN), hash(CITY));
     let tokens = format!(
-        "http.actions.tokens=[{{ name = \"town\", sha256 = \"{hash}\", role = \"duty\", region = \"330902001\" }}]"
+        "http.actions.tokens=[{{ name = \"town\", sha256 = \"{town}\", role = \"duty\", region = \"330902001\" }}, \
+         {{ name = \"city\", sha256 = \"{city}\", role = \"analyst\", region = \"3309\", promote = true }}]"
     );
     [
         "http.enabled=true".to_owned(),
@@ -31,7 +33,7 @@ fn settings() -> [String; 4] {
 }
 
 /// A job that serves HTTP; killed when dropped.
-struct Serving {
+pub(super) struct Serving {
     child: Child,
     address: String,
 }
@@ -64,12 +66,12 @@ impl Serving {
         Self { child, address }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// Asks again and again, until the answer is what is waited for.
-    fn until<T>(&self, path: &str, mut enough: impl FnMut(&str) -> Option<T>) -> T {
+    pub(super) fn until<T>(&self, path: &str, mut enough: impl FnMut(&str) -> Option<T>) -> T {
         let until = Instant::now() + Duration::from_secs(120);
         loop {
             let body = curl(&self.url(path), &[]).map(|got| got.body).unwrap_or_default();
@@ -81,7 +83,7 @@ impl Serving {
     }
 
     /// The identifier of the one open warning, once the job serves it and takes actions.
-    fn warning(&self) -> String {
+    pub(super) fn warning(&self) -> String {
         self.until("/readyz", |body| (body == "live\n").then_some(()));
         self.until("/api/v1/warnings", |body| {
             let list: Value = serde_json::from_str(body).ok()?;
@@ -115,23 +117,32 @@ impl Drop for Serving {
     }
 }
 
-/// Makes an embedded log with a tank that is over its threshold now; gives the settings that name it.
-fn log(folder: &Path) -> [String; 3] {
-    let put = |topic: Topic, key: &str, payload: &str| {
-        let mut writer = LogWriter::open(folder, topic.name(), 2).unwrap();
-        let partition = writer.partition_of(Some(key.as_bytes()));
-        let payload = Some(payload.as_bytes());
-        writer
-            .append(partition, Millis(now()), Some(key.as_bytes()), payload)
-            .unwrap();
-        writer.sync().unwrap();
-    };
+/// Appends a record to a topic of a log, as of now.
+pub(super) fn append(folder: &Path, topic: Topic, key: &str, payload: &str) {
+    let mut writer = LogWriter::open(folder, topic.name(), 2).unwrap();
+    let partition = writer.partition_of(Some(key.as_bytes()));
+    let payload = Some(payload.as_bytes());
+    writer
+        .append(partition, Millis(now()), Some(key.as_bytes()), payload)
+        .unwrap();
+    writer.sync().unwrap();
+}
+
+/// Makes an embedded log with nothing in it; gives the settings that name it.
+pub(super) fn empty_log(folder: &Path) -> [String; 3] {
     let sets = [
         format!("input.path={folder:?}"),
         format!("output.path={folder:?}"),
         format!("checkpoint.path={:?}", folder.join("checkpoints")),
     ];
     assert!(riskflow(&["topics", "--create"], &texts(&sets)).status.success());
+    sets
+}
+
+/// Makes an embedded log with a tank that is over its threshold now; gives the settings that name it.
+pub(super) fn log(folder: &Path) -> [String; 3] {
+    let sets = empty_log(folder);
+    let put = |topic: Topic, key: &str, payload: &str| append(folder, topic, key, payload);
     put(Topic::BASE_REGION, "330902", r#"{"code":"330902","name":"定海区"}"#);
     let asset = r#"{"id":"tank","name":"Tank 1","category":"tank","domain":"work_safety","region":"330902001001","inherent_level":4}"#;
     put(Topic::BASE_ASSET, "tank", asset);
@@ -146,11 +157,11 @@ fn log(folder: &Path) -> [String; 3] {
     sets
 }
 
-fn texts(sets: &[String; 3]) -> [&str; 3] {
+pub(super) fn texts(sets: &[String; 3]) -> [&str; 3] {
     sets.each_ref().map(String::as_str)
 }
 
-fn on_log(sets: &[String; 3]) -> Serving {
+pub(super) fn on_log(sets: &[String; 3]) -> Serving {
     let mut command = Command::new(crate::kafka::riskflow());
     command.arg("run");
     for set in sets {

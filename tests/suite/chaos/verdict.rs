@@ -8,14 +8,15 @@ use riskflow::runtime::replay::EpochInput;
 use riskflow_config::WrittenSettings;
 use riskflow_connectors::{RawRecord, decode};
 use riskflow_model::output::{
-    AssetRisk, CaseDelta, CaseState, DeadLetter, Lateness, Notice, Origin, PastState, PastWarning, Reason, RegionRisk,
-    Response, WarningDelta, WarningState,
+    AssetRisk, CandidateDelta, CandidateState, CaseDelta, CaseState, DeadLetter, Lateness, Notice, Origin, PastState,
+    PastWarning, Reason, RegionRisk, Response, SetDifference, WarningDelta, WarningState,
 };
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Level, Millis, OutputRecord as _};
+use riskflow_model::{Id, Level, Millis, OutputRecord, Text};
 use riskflow_tests::oracle::{Expected, Oracle, Told, bare};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::SETTINGS;
 use super::place::{Place, Row};
@@ -92,6 +93,7 @@ fn parse<T: DeserializeOwned>(row: &Row) -> T {
 pub struct Report {
     epochs: usize,
     deltas: usize,
+    pub candidate_deltas: usize,
     pub case_deltas: usize,
     pub notices: usize,
     dead: usize,
@@ -102,8 +104,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} epochs, {} deltas, {} of cases, {} notices, {} dead letters, {} rows: 0 lost, 0 repeated",
-            self.epochs, self.deltas, self.case_deltas, self.notices, self.dead, self.rows
+            "{} epochs, {} deltas, {} of candidates, {} of cases, {} notices, {} dead letters, {} rows: 0 lost, 0 repeated",
+            self.epochs, self.deltas, self.candidate_deltas, self.case_deltas, self.notices, self.dead, self.rows
         )
     }
 }
@@ -132,13 +134,15 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
     }
     let (history, refused) = history(place, &progress);
     let mut oracle = Oracle::new(semantics());
-    let mut expected = BTreeSet::new();
+    let (mut expected, mut expected_candidates) = (BTreeSet::new(), BTreeSet::new());
     let (mut expected_cases, mut expected_notices) = (BTreeSet::new(), BTreeSet::new());
     let mut dead = refused;
     let mut last = None;
     for input in &history {
         let step = oracle.step(input);
         expected.extend(step.deltas.iter().cloned().map(|told| (input.epoch, told)));
+        let of_sets = step.candidate_deltas.iter().cloned();
+        expected_candidates.extend(of_sets.map(|told| (input.epoch, told)));
         expected_cases.extend(step.case_deltas.iter().cloned().map(|delta| (input.epoch, delta)));
         expected_notices.extend(step.notices.iter().cloned().map(|notice| (input.epoch, notice)));
         dead.extend(step.dead.iter().copied());
@@ -149,6 +153,16 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
         (epoch_of(row), Told::of(&delta))
     }));
     compare("deltas", &told, &expected);
+    let candidates = once(
+        place
+            .all(Topic::CANDIDATE_DELTA)
+            .iter()
+            .map(|row| (epoch_of(row), Told::of_set(&parse::<CandidateDelta>(row)))),
+    );
+    // What a start without a checkpoint finds of candidates is not told once more.
+    if cases {
+        compare("deltas of candidates", &candidates, &expected_candidates);
+    }
     let of_cases = once(
         place
             .all(Topic::CASE_DELTA)
@@ -169,7 +183,23 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
     }
     // Nobody is told of one event in two epochs either.
     once(notices.iter().map(|(_, notice)| notice.id.clone()));
-    let letters = once(place.all(Topic::DEAD_LETTER).iter().map(|row| {
+    let letters = letters(place);
+    compare("dead letters", &letters, &dead);
+    judge_tables(place, last.expect("there were epochs"), cases);
+    Report {
+        epochs: progress.len(),
+        deltas: told.len(),
+        candidate_deltas: candidates.len(),
+        case_deltas: of_cases.len(),
+        notices: notices.len(),
+        dead: letters.len(),
+        rows: place.all(Topic::RISK_ASSET).len() + place.all(Topic::RISK_REGION).len(),
+    }
+}
+
+/// The dead letters, by why and of which record.
+fn letters(place: &dyn Place) -> Letters {
+    once(place.all(Topic::DEAD_LETTER).iter().map(|row| {
         let letter: DeadLetter = parse(row);
         let topic = Topic::from_name(&letter.topic).unwrap().id();
         let (partition, offset) = (letter.partition as u16, letter.offset);
@@ -181,17 +211,7 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
                 offset,
             },
         )
-    }));
-    compare("dead letters", &letters, &dead);
-    judge_tables(place, last.expect("there were epochs"), cases);
-    Report {
-        epochs: progress.len(),
-        deltas: told.len(),
-        case_deltas: of_cases.len(),
-        notices: notices.len(),
-        dead: letters.len(),
-        rows: place.all(Topic::RISK_ASSET).len() + place.all(Topic::RISK_REGION).len(),
-    }
+    }))
 }
 
 /// The same for the tables, as they stand in the end.
@@ -215,14 +235,22 @@ fn judge_tables(place: &dyn Place, last: Expected, with_cases: bool) {
     if !with_cases {
         return;
     }
-    let lateness = table(place, Topic::LATENESS, |row: &Lateness| row.key());
-    let expected = last.others.get(&Topic::LATENESS).into_iter().flatten();
-    let expected = expected.map(|(key, row)| (key, serde_json::from_value::<Lateness>(row.clone()).unwrap()));
-    compare("lateness", &set(lateness), &set(expected.collect()));
+    judge_other::<Lateness>(place, &last.others);
+    judge_other::<CandidateState>(place, &last.others);
+    judge_other::<SetDifference>(place, &last.others);
     let cases = table(place, Topic::CASE_STATE, |row: &CaseState| row.id.clone());
     compare("cases", &set(cases), &set(last.cases));
     let responses = table(place, Topic::RESPONSE, |row: &Response| row.key().to_string());
     compare("responses", &set(responses), &set(last.responses));
+}
+
+/// A table that the oracle has as JSON.
+fn judge_other<T: OutputRecord>(place: &dyn Place, others: &BTreeMap<Topic, BTreeMap<Text, Value>>) {
+    let topic = Topic::of::<T>();
+    let found = table(place, topic, |row: &T| row.key());
+    let expected = others.get(&topic).into_iter().flatten();
+    let expected = expected.map(|(key, row)| (key, serde_json::from_value::<T>(row.clone()).unwrap()));
+    compare(topic.name(), &set(found), &set(expected.collect()));
 }
 
 /// What is over by what is known in the end. Its identifier is that under which it was told first: where its beginning was moved since, an

@@ -1,5 +1,6 @@
 //! `riskflow rules`: the packs that come with riskflow, and rules of one's own, into `in.rule` and `base.limit`.
 
+mod adjust;
 mod awaited;
 mod sets;
 pub(super) mod test;
@@ -14,7 +15,7 @@ use riskflow_config::{Input, Rule, Settings, packs};
 use riskflow_connectors::topics::{Place, create};
 use riskflow_connectors::{InRecord, open_append};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::ruleset::{RuleSet, check_name};
+use riskflow_model::ruleset::{Adjust, RuleSet, check_name};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Check, Id, Key, Millis, Row};
 use serde_json::{Value, json};
@@ -40,7 +41,9 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
             dry_run,
             into,
             base,
+            adjust,
         } => {
+            let adjust = adjust::read(adjust)?;
             let (_, settings) = configuration::load(&arguments.config)?;
             let how = How {
                 replace: *replace,
@@ -48,7 +51,11 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
                 as_json: arguments.json,
                 into: into.as_deref(),
                 base: base.as_deref(),
+                adjust: &adjust,
             };
+            if what.is_empty() && !adjust.is_empty() {
+                return sets::set_up(&settings, of_set(how)?, how.dry_run, how.as_json);
+            }
             load(&settings, what, how)
         }
         RulesCommand::Sets => sets::list(&configuration::load(&arguments.config)?.1, arguments.json),
@@ -141,6 +148,8 @@ struct How<'a> {
     into: Option<&'a str>,
     /// What that set takes the others from.
     base: Option<&'a str>,
+    /// What its rules see in the place of results.
+    adjust: &'a [Adjust],
 }
 
 /// What becomes of a row that is given.
@@ -230,17 +239,17 @@ fn given_rows(what: &[String], into: Option<&str>) -> Result<Vec<(Topic, Row)>> 
     Ok(of_set)
 }
 
-/// The record of the set, if its base is given.
+/// The record of the set, if its base or an adjustment is given.
 fn of_set(how: How<'_>) -> Result<Option<Row>> {
-    let Some((set, base)) = how.into.zip(how.base) else {
+    let Some(set) = how.into.filter(|_| how.base.is_some() || !how.adjust.is_empty()) else {
         return Ok(None);
     };
     let set = RuleSet {
         id: Id::from(set),
         set: None,
-        base: Some(Id::from(base)),
+        base: how.base.map(Id::from),
         removed: Vec::new(),
-        adjust: Vec::new(),
+        adjust: how.adjust.to_vec(),
     };
     riskflow_model::problems(&set).none_or(Some(()))?;
     Ok(Some(Row::new(set)))

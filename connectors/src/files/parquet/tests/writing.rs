@@ -1,10 +1,13 @@
 //! What the sink writes: read by ourselves, and beside CSV.
 
+use std::collections::BTreeMap;
+
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
 use proptest::prelude::*;
 use riskflow_config::{FilesOutput, OutputFormat};
 use riskflow_model::Millis;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::super::sink::ParquetSink;
@@ -281,5 +284,74 @@ proptest! {
                 prop_assert!(is_in_parquet(fields[index + 3], cell, column.sort), "{}: {:?} {:?}", column.name, fields[index + 3], cell);
             }
         }
+    }
+
+    /// Whatever the records are, those of an exercise are marked once each, those of no exercise never, and nothing else differs.
+    #[test]
+    fn an_exercise_is_marked_in_every_format_and_else_as_it_is(
+        (topic, rows) in prop::sample::select(vec![Topic::WARNING_DELTA, Topic::CASE_STATE, Topic::NOTICE, Topic::RULESET])
+            .prop_flat_map(|topic| (Just(topic), prop::collection::vec((any::<String>(), row(topic)), 1..8))),
+    ) {
+        let records = rows.iter().map(|(key, cells)| {
+            record(topic, key, cells.as_ref().map(|cells| payload(topic, cells)).as_ref())
+        });
+        let records: Vec<OutRecord> = records.collect();
+        let payloads: Vec<Option<String>> = records
+            .iter()
+            .map(|record| record.payload.clone().map(|payload| String::from_utf8(payload).unwrap()))
+            .collect();
+        let epochs = [EpochRecords { epoch: Millis(1_627_171_200_000), records }];
+        let [live, marked] = [false, true].map(|exercise| {
+            let folder = tempfile::tempdir().unwrap();
+            for format in [OutputFormat::Ndjson, OutputFormat::Csv, OutputFormat::Parquet] {
+                let mut sink = open_sink(&output(folder.path(), format), exercise).unwrap();
+                sink.commit(&epochs).unwrap();
+                sink.finish().unwrap();
+            }
+            folder
+        });
+
+        let lines = |folder: &Path| fs::read_to_string(output(folder, OutputFormat::Ndjson).file(topic)).unwrap();
+        let (plain, with_mark) = (lines(live.path()), lines(marked.path()));
+        prop_assert_eq!((plain.lines().count(), with_mark.lines().count()), (rows.len(), rows.len()));
+        for ((plain, with_mark), payload) in plain.lines().zip(with_mark.lines()).zip(&payloads) {
+            let fields: BTreeMap<String, &RawValue> = serde_json::from_str(plain).unwrap();
+            prop_assert!(!fields.contains_key("exercise"), "{}", plain);
+            prop_assert_eq!(fields["value"].get(), payload.as_deref().unwrap_or("null"));
+            let without = with_mark.strip_suffix(",\"exercise\":true}");
+            prop_assert_eq!(without, plain.strip_suffix('}'));
+        }
+
+        let table = |folder: &Path| {
+            let mut reader = csv::ReaderBuilder::new()
+                .has_headers(false)
+                .from_path(output(folder, OutputFormat::Csv).file(topic))
+                .unwrap();
+            let rows = reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>());
+            rows.collect::<Vec<_>>()
+        };
+        let (plain, mut with_mark) = (table(live.path()), table(marked.path()));
+        let marks: Vec<String> = with_mark.iter_mut().map(|row| row.remove(3)).collect();
+        prop_assert_eq!(&marks[0], "exercise");
+        prop_assert!(marks[1..].iter().all(|mark| mark == "true") && marks.len() == rows.len() + 1, "{:?}", marks);
+        prop_assert!(!plain[0].iter().any(|name| name == "exercise"), "{:?}", plain[0]);
+        prop_assert_eq!(plain, with_mark);
+
+        let table = |folder: &Path| {
+            let file = File::open(output(folder, OutputFormat::Parquet).file(topic)).unwrap();
+            let reader = SerializedFileReader::new(file).unwrap();
+            let rows = reader.get_row_iter(None).unwrap().map(Result::unwrap);
+            let fields = rows.map(|row| {
+                let fields = row.get_column_iter().map(|(name, field)| (name.clone(), field.clone()));
+                fields.collect::<Vec<(String, Field)>>()
+            });
+            fields.collect::<Vec<_>>()
+        };
+        let (plain, mut with_mark) = (table(live.path()), table(marked.path()));
+        for row in &mut with_mark {
+            prop_assert_eq!(row.remove(3), ("exercise".to_owned(), Field::Bool(true)));
+        }
+        prop_assert!(!plain[0].iter().any(|(name, _)| name == "exercise"), "{:?}", plain[0]);
+        prop_assert_eq!(plain, with_mark);
     }
 }

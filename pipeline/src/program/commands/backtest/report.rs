@@ -4,7 +4,7 @@ mod groups;
 pub mod html;
 pub mod table;
 
-use riskflow_model::{Duration, Level, Millis, RegionCode, Text};
+use riskflow_model::{Duration, Key, Level, Millis, RegionCode, Text};
 use serde::Serialize;
 
 use super::compare::{Pair, Relation, compare};
@@ -78,6 +78,8 @@ pub struct Set {
     pub learnt_late: usize,
     /// How long they lasted together.
     pub lasted: Duration,
+    /// Of all of them, with their times and levels, those that were withdrawn too: equal where these are equal, in another run as well.
+    pub fingerprint: String,
     /// Beside what happened.
     pub scores: Option<Scores>,
 }
@@ -263,6 +265,10 @@ impl Found<'_> {
             ..Set::default()
         };
         let mut lasted = 0;
+        let until = self.span().1;
+        let all: Vec<Warning> = episodes.iter().map(|one| Warning::of(one, until)).collect();
+        let all = serde_json::to_vec(&all).expect("warnings are plain data");
+        set.fingerprint = Key::of_bytes(&all).to_string();
         for episode in episodes {
             if episode.withdrawn {
                 set.withdrawn += 1;

@@ -363,6 +363,45 @@ pub fn append(settings: &Settings, row: &Row) -> Result<Appended> {
     })
 }
 
+/// Appends the row of a set that has no rules of its own to load, and says what it is with it.
+pub fn set_up(settings: &Settings, row: Option<Row>, dry_run: bool, as_json: bool) -> Result<ExitCode> {
+    let row = row.context("the set has a row where something of it is adjusted")?;
+    let set = row.clone().downcast::<RuleSet>().context("the row is that of a set")?;
+    let mut in_force = InForce::read(settings)?;
+    in_force.sets.insert(set.id.text().clone(), set.clone());
+    in_force.resolved = resolve(&in_force.rules, &in_force.sets, in_force.retain);
+    let state = in_force.resolved.states.iter().find(|state| state.set == set.id);
+    let state = state.context("each set has a state")?;
+    if state.rules == 0 {
+        let why = if state.problems.is_empty() {
+            "name rules, or with `--base` the set that has them".to_owned()
+        } else {
+            state.problems.join("; ")
+        };
+        return Err(Usage(format!("`{}` would have no rules: {why}", set.id)).into());
+    }
+    if !dry_run {
+        append(settings, &row)?;
+    }
+    if as_json {
+        say(json!({ "dry_run": dry_run, "set": state, "adjust": set.adjust }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let says = if dry_run { "would have" } else { "has" };
+    say(format_args!(
+        "`{}` {says} {} rules, {} of its own",
+        set.id, state.rules, state.own
+    ));
+    for adjust in &set.adjust {
+        say(format_args!(
+            "they see `{}` times {}, plus {}",
+            adjust.observed_property, adjust.multiply, adjust.add
+        ));
+    }
+    state.problems.iter().for_each(tell);
+    Ok(ExitCode::SUCCESS)
+}
+
 /// A rule as one of a set, whatever set its identifier names.
 #[must_use]
 pub fn of_set(row: &Row, set: &str) -> Option<Row> {

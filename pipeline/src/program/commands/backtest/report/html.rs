@@ -31,17 +31,23 @@ pub fn page(report: &Report, zone: &TimeZone) -> String {
     out += "<main>";
     headline(&mut out, report);
     notes(&mut out, report);
-    heading(&mut out, Both("预警时间线", "Warnings over time"));
-    out += &draw::legend(!report.events.is_empty());
-    out += &timeline::overview(report, zone);
-    out += &timeline::lanes(report, zone);
+    section(
+        &mut out,
+        "timeline",
+        Both("预警时间线", "Warnings over time"),
+        &[
+            draw::legend(!report.events.is_empty()),
+            timeline::overview(report, zone),
+            timeline::lanes(report, zone),
+        ],
+    );
     judged(&mut out, report, zone);
     by_group(&mut out, report);
     station(&mut out, report, zone);
     sweep(&mut out, report);
     if report.old.is_some() {
-        heading(&mut out, Both("逐条差别", "Differences one by one"));
-        out += &tables::differences(report, zone);
+        let name = Both("逐条差别", "Differences one by one");
+        section(&mut out, "differences", name, &[tables::differences(report, zone)]);
     }
     out += "</main>";
     footer(&mut out);
@@ -49,8 +55,9 @@ pub fn page(report: &Report, zone: &TimeZone) -> String {
     out
 }
 
-fn heading(out: &mut String, text: Both<'_>) {
-    let _ = write!(out, "<h2>{text}</h2>");
+/// A part of the page under its heading; links lead to its name.
+fn section(out: &mut String, id: &str, text: Both<'_>, parts: &[String]) {
+    let _ = write!(out, "<section id=\"{id}\"><h2>{text}</h2>{}</section>", parts.concat());
 }
 
 fn header(out: &mut String, report: &Report, zone: &TimeZone) {
@@ -163,7 +170,6 @@ fn judged(out: &mut String, report: &Report, zone: &TimeZone) {
     if report.new.scores.is_none() {
         return;
     }
-    heading(out, Both("与实际事件对照", "Beside what happened"));
     let lead = riskflow_model::duration::show(report.max_lead.0);
     let (zh, en) = (
         format!("命中:事件发生地在事件开始前 {lead} 至事件结束之间发出过达到级别的预警;没有对应事件的预警为空报。"),
@@ -171,8 +177,7 @@ fn judged(out: &mut String, report: &Report, zone: &TimeZone) {
             "A hit is an event in whose place a warning of the level came from {lead} before its beginning until its end; a warning without an event is a false alarm."
         ),
     );
-    let _ = write!(out, "<p class=\"soft\">{}</p>", Both(&zh, &en));
-    *out += &tables::events(report, zone);
+    let terms = format!("<p class=\"soft\">{}</p>", Both(&zh, &en));
     let (zh, en) = (
         format!("接近预警(达到阈值九成而未预警):{}", report.near_misses.len()),
         format!(
@@ -180,46 +185,45 @@ fn judged(out: &mut String, report: &Report, zone: &TimeZone) {
             report.near_misses.len()
         ),
     );
-    let _ = write!(out, "<details><summary>{}</summary>", Both(&zh, &en));
-    *out += &tables::near_misses(report, zone);
-    out.push_str("</details>");
+    let near = format!(
+        "<details><summary>{}</summary>{}</details>",
+        Both(&zh, &en),
+        tables::near_misses(report, zone)
+    );
+    let name = Both("与实际事件对照", "Beside what happened");
+    section(out, "judged", name, &[terms, tables::events(report, zone), near]);
 }
 
 fn by_group(out: &mut String, report: &Report) {
-    heading(out, Both("按区县", "By county"));
-    *out += &tables::groups(Both("区县", "county"), &report.by_region, false);
-    heading(out, Both("按规则", "By rule"));
-    *out += &tables::groups(Both("规则", "rule"), &report.by_rule, false);
-    heading(out, Both("按领域", "By domain"));
-    *out += &tables::groups(Both("领域", "domain"), &report.by_domain, true);
+    let county = tables::groups(Both("区县", "county"), &report.by_region, false);
+    section(out, "county", Both("按区县", "By county"), &[county]);
+    let rule = tables::groups(Both("规则", "rule"), &report.by_rule, false);
+    section(out, "rule", Both("按规则", "By rule"), &[rule]);
+    let domain = tables::groups(Both("领域", "domain"), &report.by_domain, true);
+    section(out, "domain", Both("按领域", "By domain"), &[domain]);
 }
 
 fn station(out: &mut String, report: &Report, zone: &TimeZone) {
     let Some(station) = &report.station else { return };
-    heading(out, Both("测站曲线", "A station"));
-    let _ = write!(
-        out,
+    let names = format!(
         "<p>{} <small class=\"soft\">{}</small> · {} <small class=\"soft\">{}</small></p>",
         Plain(&station.asset_name),
         Plain(&station.datastream),
         Plain(&station.rule_name),
         Plain(&station.rule)
     );
-    *out += &curve::station(report, station, zone);
+    let drawn = curve::station(report, station, zone);
+    section(out, "station", Both("测站曲线", "A station"), &[names, drawn]);
 }
 
 fn sweep(out: &mut String, report: &Report) {
     if report.sweep.is_empty() {
         return;
     }
-    heading(out, Both("阈值扫描", "Sweep"));
-    *out += &swept::curve(report);
-    *out += &tables::sets(
-        report
-            .sweep
-            .iter()
-            .map(|point| (Plain(&point.name).to_string(), &point.set)),
-    );
+    let named = report.sweep.iter();
+    let named = named.map(|point| (Plain(&point.name).to_string(), &point.set));
+    let parts = [swept::curve(report), tables::sets(named)];
+    section(out, "sweep", Both("阈值扫描", "Sweep"), &parts);
 }
 
 fn footer(out: &mut String) {

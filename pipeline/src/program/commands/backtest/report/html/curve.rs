@@ -8,7 +8,7 @@ use riskflow_model::{Duration, Millis};
 
 use super::super::super::series::{Curve, Station};
 use super::super::{Report, Warning};
-use super::draw::{Axis, LEFT, WIDTH, svg};
+use super::draw::{Axis, LEFT, WIDTH, of_set, svg};
 use super::text::{Both, Label, Plain, colour, level};
 
 /// Each curve over the whole time, and again around what there is to see.
@@ -73,7 +73,7 @@ fn panel(
         let dashes = ["", "2 3", "6 3", "10 3 2 3", ""][at.index()];
         let _ = write!(
             out,
-            r#"<line x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}" stroke="{}" stroke-width="1.6" stroke-dasharray="{dashes}"/>"#,
+            r#"<line class="threshold" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}" stroke="{}" stroke-width="1.6" stroke-dasharray="{dashes}"/>"#,
             colour(*at)
         );
         let number = format!("{threshold} {}", station.unit);
@@ -86,17 +86,19 @@ fn panel(
         );
     }
     let _ = write!(out, r#"<path class="curve" d="{}"/>"#, path(&points, axis, y));
-    let rows = [(new, Both("新", "new")), (old, Both("旧", "old"))];
+    let rows = [(new, "new", Both("新", "new")), (old, "old", Both("旧", "old"))];
     let mut bottom = TOP + HEIGHT + 8.0;
-    for (warnings, name) in rows.into_iter().take(if report.old.is_some() { 2 } else { 1 }) {
+    for (warnings, set, name) in rows.into_iter().take(if report.old.is_some() { 2 } else { 1 }) {
         let _ = write!(
             out,
             "{}",
             Label(LEFT - 6.0, bottom + 10.0, r#"text-anchor="end""#, name)
         );
-        warnings
-            .iter()
-            .for_each(|warning| axis.warning(&mut out, warning, (bottom, 11.0)));
+        of_set(&mut out, set, |out| {
+            warnings
+                .iter()
+                .for_each(|warning| axis.warning(out, warning, (bottom, 11.0)));
+        });
         bottom += 15.0;
     }
     axis.draw(&mut out, bottom);

@@ -110,6 +110,13 @@ impl<'a> Axis<'a> {
     }
 }
 
+/// What is drawn of one of the sets, `new` or `old`.
+pub fn of_set(out: &mut String, set: &str, inner: impl FnOnce(&mut String)) {
+    let _ = write!(out, r#"<g class="{set}">"#);
+    inner(out);
+    out.push_str("</g>");
+}
+
 /// A drawing of this height, and what it is for those who cannot see it.
 pub fn svg(height: f64, what: Both<'_>, inner: &str) -> String {
     let Both(zh, en) = what;

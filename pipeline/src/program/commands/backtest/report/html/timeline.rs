@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use riskflow_model::{Level, Millis, Text};
 
 use super::super::{Report, Warning};
-use super::draw::{Axis, LEFT, WIDTH, svg};
+use super::draw::{Axis, LEFT, WIDTH, of_set, svg};
 use super::text::{Both, Label, Plain};
 
 /// How many warnings there were at once, by level: the new ones upwards, the old ones downwards.
@@ -26,23 +26,29 @@ pub fn overview(report: &Report, zone: &TimeZone) -> String {
     let bottom = if has_old { middle + HEIGHT } else { middle };
     axis.events(&mut out, &report.events, (8.0, bottom));
     let width = (WIDTH - LEFT - 10.0) / BARS as f64;
-    for (counts, up) in [(&new, true), (&old, false)] {
-        for (bar, levels) in counts.iter().enumerate() {
-            let mut done = 0.0;
-            for (count, level) in levels.iter().zip(Level::WARNING) {
-                let height = *count as f64 / most as f64 * HEIGHT;
-                let y = if up { middle - done - height } else { middle + done };
-                done += height;
-                if *count > 0 {
-                    let x = LEFT + bar as f64 * width;
-                    let _ = write!(
-                        out,
-                        r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" fill="url(#{})"/>"#,
-                        level.name()
-                    );
+    for (counts, set) in [(&new, "new"), (&old, "old")] {
+        of_set(&mut out, set, |out| {
+            for (bar, levels) in counts.iter().enumerate() {
+                let mut done = 0.0;
+                for (count, level) in levels.iter().zip(Level::WARNING) {
+                    let height = *count as f64 / most as f64 * HEIGHT;
+                    let y = if set == "new" {
+                        middle - done - height
+                    } else {
+                        middle + done
+                    };
+                    done += height;
+                    if *count > 0 {
+                        let x = LEFT + bar as f64 * width;
+                        let _ = write!(
+                            out,
+                            r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" fill="url(#{})"/>"#,
+                            level.name()
+                        );
+                    }
                 }
             }
-        }
+        });
     }
     let _ = write!(
         out,
@@ -148,12 +154,13 @@ pub fn lanes(report: &Report, zone: &TimeZone) -> String {
             y + 22.0,
             Plain(&short(rule))
         );
-        lane.new
-            .iter()
-            .for_each(|warning| axis.warning(&mut out, warning, (y, 11.0)));
-        lane.old
-            .iter()
-            .for_each(|warning| axis.warning(&mut out, warning, (y + 13.0, 11.0)));
+        for (set, warnings, down) in [("new", &lane.new, 0.0), ("old", &lane.old, 13.0)] {
+            of_set(&mut out, set, |out| {
+                warnings
+                    .iter()
+                    .for_each(|warning| axis.warning(out, warning, (y + down, 11.0)));
+            });
+        }
     }
     axis.draw(&mut out, bottom);
     let drawing = svg(bottom + 24.0, Both("逐条预警时间线", "warnings one by one"), &out);
