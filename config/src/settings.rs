@@ -325,6 +325,8 @@ pub struct TopicSettings {
     pub tidy: Tidy,
     /// Whether what is written is an exercise: every record is marked (a header on Kafka, a field of envelopes), and so is an embedded log.
     pub exercise: bool,
+    /// An exercise is written even where a live job writes on Kafka. It keeps nothing there to go on from: that is the live job's.
+    pub forced: bool,
 }
 
 /// What goes of an embedded log: nothing but by the live clock, for the records of a replay are as old as the history.

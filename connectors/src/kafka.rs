@@ -10,6 +10,7 @@ mod deliveries;
 mod client;
 mod properties;
 mod limits;
+mod apart;
 mod source;
 mod sink;
 mod append;
@@ -20,6 +21,8 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use apart::PATIENCE;
+pub use apart::keep_apart;
 pub use append::KafkaAppend;
 pub use client::problems;
 pub use error::BrokerError;

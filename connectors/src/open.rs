@@ -77,11 +77,15 @@ pub fn back_from_end(
 ///
 /// # Errors
 ///
-/// When it cannot be written, or another process writes it.
+/// When it cannot be written, another process writes it, or an exercise is to be written where a live job writes, or the other way round.
 pub fn open_sink(output: &Output, settings: &TopicSettings, guarantee: Guarantee) -> Result<Box<dyn Sink>, SinkError> {
     Ok(match output {
         Output::Log(folder) => Box::new(log::LogSink::open(folder, settings)?),
-        Output::Kafka(kafka) => Box::new(kafka::KafkaSink::open(kafka, settings, guarantee)?),
+        Output::Kafka(kafka) => {
+            // A producer would take over from the writer before, whoever that was.
+            kafka::keep_apart(kafka, settings, kafka::PATIENCE)?;
+            Box::new(kafka::KafkaSink::open(kafka, settings, guarantee)?)
+        }
         Output::Files(output) => files::open_sink(output, settings.exercise)?,
     })
 }

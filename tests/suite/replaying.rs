@@ -1,6 +1,7 @@
 //! A replay gives what the job gave, byte by byte: at any speed, on any number of workers, through crashes; and it is an exercise that
 //! no live topic ever sees.
 
+mod apart;
 mod asked;
 
 use std::collections::BTreeMap;

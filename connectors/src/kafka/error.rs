@@ -86,6 +86,27 @@ pub enum BrokerError {
         /// The offset that would have been next.
         offset: u64,
     },
+    /// What is no exercise was to be written to the topics of one.
+    #[error(
+        "{topic} has records of an exercise (`riskflow replay`): a live job does not write there, nor go on from what it finds there; give \
+         another `topics.prefix`, or delete the topics `{prefix}out.*`"
+    )]
+    Exercise {
+        /// What stands before the names of the topics.
+        prefix: String,
+        /// One that has such a record, with prefix.
+        topic: String,
+    },
+    /// An exercise was to be written to topics that are not those of one.
+    #[error(
+        "{topic} has records of a job that is no exercise: nothing is replayed into the topics `{prefix}out.*`; give another `--prefix`"
+    )]
+    NoExercise {
+        /// What stands before the names of the topics.
+        prefix: String,
+        /// One that has such a record, with prefix.
+        topic: String,
+    },
 }
 
 /// Why connections failed, behind a colon.
@@ -111,9 +132,12 @@ impl BrokerError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Reserved { .. } | Self::Settings(_) | Self::Lost { .. } | Self::PartitionsChanged { .. } => {
-                Retry::Never
-            }
+            Self::Reserved { .. }
+            | Self::Settings(_)
+            | Self::Lost { .. }
+            | Self::PartitionsChanged { .. }
+            | Self::Exercise { .. }
+            | Self::NoExercise { .. } => Retry::Never,
             Self::Transaction { fatal: true, .. } => Retry::Never,
             Self::Transaction { error, .. } if error.rdkafka_error_code().is_some_and(refuses) => Retry::Never,
             Self::Unavailable { .. } | Self::TimedOut { .. } | Self::Transaction { .. } => Retry::Later,

@@ -288,6 +288,7 @@ mod tests {
             replication: 1,
             retention: 0,
             exercise: false,
+            forced: false,
             tidy: riskflow_config::Tidy::default(),
         };
         let asked: Arc<Mutex<Vec<&str>>> = Arc::default();

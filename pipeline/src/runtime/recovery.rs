@@ -60,10 +60,11 @@ pub struct Recovery {
 }
 
 /// Whether a job with these settings can go on after an earlier run: its input must have offsets that last, its output
-/// must say how far it came.
+/// must say how far it came. A forced exercise leaves what is said there to the live job.
 #[must_use]
 pub fn is_definite(settings: &Settings) -> bool {
-    !matches!(settings.input, Input::Files(_)) && !matches!(settings.output, Output::Files(_))
+    let files = matches!(settings.input, Input::Files(_)) || matches!(settings.output, Output::Files(_));
+    !files && !settings.output_topics.forced
 }
 
 /// The fingerprint of the settings that give the answer its meaning.

@@ -50,6 +50,10 @@ pub struct ReplayArguments {
     /// With `--prefix`: the folder or bucket of the replay's checkpoints; `PREFIX-checkpoints` by default.
     #[arg(long, value_name = "PLACE", requires = "prefix")]
     pub checkpoints: Option<String>,
+    /// With `--prefix`: write there even if a live job writes to these topics. All of it is marked as an exercise, and whoever reads them
+    /// without looking at the mark takes it for live: rows of tables take the place of live ones. Nothing is kept to go on from.
+    #[arg(long, requires = "prefix", conflicts_with = "checkpoints")]
+    pub force: bool,
     /// Close the very epochs that the configured job closed, as its `out.epoch` has them, and compare what each gives. Otherwise epochs
     /// lie on the grid of `epoch.replay_tick`.
     #[arg(long, conflicts_with_all = ["rules", "clock"])]

@@ -13,7 +13,7 @@ use riskflow_connectors::checkpoint::{CheckpointStore, Note};
 use riskflow_model::{Problems, duration};
 use serde::{Deserialize, Serialize};
 
-use super::MARK;
+use super::elsewhere::MARK;
 use crate::program::cli::ReplayArguments;
 
 /// What marks the log of a replay, before what decides its content.
@@ -54,13 +54,14 @@ impl Decided {
     }
 
     /// Keeps it where the replay writes, or finds that it is what was kept when the replay began; whether it goes on there. Of files
-    /// nothing is kept: they are written anew.
+    /// nothing is kept, nor where it is forced: they are written anew.
     ///
     /// # Errors
     ///
     /// With all that is otherwise, as [`Problems`]; or where it cannot be read or written.
     pub fn keep(&self, settings: &Settings) -> Result<bool> {
         match &settings.output {
+            _ if settings.output_topics.forced => Ok(false),
             Output::Files(_) => Ok(false),
             Output::Log(folder) => self.keep_in_log(folder),
             Output::Kafka(_) => self.keep_beside_checkpoints(settings),
