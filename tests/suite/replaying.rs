@@ -3,12 +3,13 @@
 
 mod apart;
 mod asked;
+mod gone;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use riskflow_model::progress::ClosedEpoch;
+use riskflow_model::progress::{ClosedEpoch, Progress};
 use riskflow_model::topic::Topic;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -85,6 +86,14 @@ fn published(folder: &Path) -> Published {
     published
 }
 
+/// How many epochs a job closed that ran.
+fn epochs(place: &dyn Place) -> usize {
+    let keys = place.all(Topic::EPOCH).into_iter().map(|row| row.key);
+    let keys = keys.filter(|key| !ClosedEpoch::is_position(key));
+    let epochs: BTreeSet<String> = keys.map(|key| Progress::first_key(&key).to_owned()).collect();
+    epochs.len()
+}
+
 fn text(folder: &TempDir) -> &str {
     folder.path().to_str().unwrap()
 }
@@ -111,10 +120,12 @@ fn the_epochs_that_ran_give_the_same_bytes_at_any_speed_and_number_of_workers() 
     let mut first: Option<BTreeMap<String, Vec<u8>>> = None;
     for way in ways {
         let folder = tempfile::tempdir().unwrap();
-        replay(
+        let output = replay(
             &place,
-            &[&["--as-ran", "--verify", "--out", text(&folder)], way].concat(),
+            &[&["--as-ran", "--verify", "--json", "--out", text(&folder)], way].concat(),
         );
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["epochs_compared"], epochs(&place), "{way:?}: {summary}");
         assert_same(&published(folder.path()), &live);
         let files = files(folder.path());
         assert!(

@@ -1,6 +1,6 @@
 //! Every metric of the job, defined once. Dashboards, alerts and the reference in `deploy/` are checked against this list.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,9 @@ pub struct Metrics {
     commit_retries: IntCounter,
     replayed: IntCounter,
     replay_differences: IntCounter,
+    /// Only the summary of a replay tells these two.
+    compared: AtomicU64,
+    incomparable: AtomicBool,
     stalled: Gauge,
     clock_off: Gauge,
     rewinds: IntCounter,
@@ -114,6 +117,10 @@ pub struct Done {
     pub deltas: Vec<(&'static str, u64)>,
     /// Replayed epochs that gave another result than before.
     pub differed: u64,
+    /// Epochs of a replay that were compared with what they gave when they ran.
+    pub compared: u64,
+    /// Whether epochs of a replay could not be compared, for the state before them is not as it was when they ran.
+    pub incomparable: bool,
 }
 
 /// What is counted of warnings that were over when they were found never to have been: those that were raised less those that ended
@@ -343,6 +350,8 @@ impl Metrics {
                     "Replayed epochs that gave another result than before.",
                 )?,
             )?,
+            compared: AtomicU64::new(0),
+            incomparable: AtomicBool::new(false),
             clock_off: add(
                 r,
                 Gauge::new(
@@ -506,6 +515,8 @@ impl Metrics {
                 DeltaKind::ALL.into_iter().map(DeltaKind::name).chain([WITHDRAWN_PAST]),
             ),
             differed: self.replay_differences.get(),
+            compared: self.compared.load(Ordering::Relaxed),
+            incomparable: self.incomparable.load(Ordering::Relaxed),
         }
     }
 
@@ -614,6 +625,16 @@ impl Metrics {
     /// A replayed epoch gave another result than before.
     pub fn replay_differed(&self) {
         self.replay_differences.inc();
+    }
+
+    /// An epoch of a replay was compared with what it gave when it ran.
+    pub fn replay_compared(&self) {
+        self.compared.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The epochs of a replay cannot be compared: the state before them is not as it was.
+    pub fn replay_incomparable(&self) {
+        self.incomparable.store(true, Ordering::Relaxed);
     }
 
     /// Since when the oldest epoch has been under way, if any is.

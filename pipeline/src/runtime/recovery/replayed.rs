@@ -45,6 +45,7 @@ impl Recovery {
                 "this replay stands at epoch {last}, and the epochs that follow are gone from `out.epoch`: begin another one"
             );
         }
+        self.beginning.incomparable = base > Millis(0) || self.plan.cold.is_some();
         if base > Millis(0) {
             let from = settings.replay.from;
             if from.is_some_and(|from| from < first) {
@@ -52,7 +53,8 @@ impl Recovery {
             }
             tracing::info!(
                 %first,
-                "epochs are known from here on; the state before is made from the retained input, by its times of arrival"
+                "epochs are known from here on; the state before is made from the retained input, by its times of arrival: what they gave \
+                 when they ran is not compared"
             );
             if last == Millis(0) {
                 self.plan.cold = Some((moment(base, ran.base_time), ran.base.1));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use riskflow::runtime::job::Handles;
+use riskflow::runtime::metrics::Done;
 use riskflow_config::{Output, Settings};
 use riskflow_model::Millis;
 use riskflow_model::topic::Topic;
@@ -49,6 +50,7 @@ impl End<'_> {
                 "dead_letters": counts(&done.dead_letters),
                 "events_of_warnings": counts(&done.deltas),
                 "waiting": self.handles.meters.waiting.load(Ordering::Relaxed),
+                "epochs_compared": done.compared,
                 "epochs_that_differ": done.differed,
             }));
             return;
@@ -64,12 +66,7 @@ impl End<'_> {
         ));
         run::sum_up(self.handles);
         if self.arguments.as_ran {
-            tell(match done.differed {
-                0 => "every epoch that was compared gave what it gave when it ran".to_owned(),
-                differed => format!(
-                    "{differed} epochs gave something else than they gave when they ran: settings, rules or version differ"
-                ),
-            });
+            tell(said_of_epochs(&done));
         }
         // Files are seen where they were asked for.
         if !matches!(self.settings.output, Output::Files(_)) {
@@ -107,6 +104,36 @@ impl End<'_> {
         bail!("{said}: {letters} says why of each; {cure}");
     }
 
+    /// With `--verify`: whether every epoch gave what it gave when it ran.
+    ///
+    /// # Errors
+    ///
+    /// When one gave something else; when none could be compared, for that proves nothing. Of a replay that went on, an earlier run has
+    /// compared what it wrote.
+    pub fn is_verified(&self) -> Result<()> {
+        if !self.arguments.verify {
+            return Ok(());
+        }
+        let done = self.handles.metrics.done();
+        if done.differed > 0 {
+            let Done { differed, compared, .. } = done;
+            bail!("{differed} of {compared} epochs gave something else than they gave when they ran");
+        }
+        if done.compared == 0 && (done.incomparable || !self.goes_on) {
+            bail!(
+                "`--verify`: no epoch was compared, so nothing is known. {}",
+                if done.incomparable {
+                    "The oldest epochs are gone from `out.epoch` (`topics.retention`), or the job made its state anew: what is left is compared \
+                     only behind the very state that the job had then. `--from-checkpoint NAME|EPOCH` begins with one; `riskflow checkpoint \
+                     list` says which there are"
+                } else {
+                    "The times that were asked for have none: give others"
+                }
+            );
+        }
+        Ok(())
+    }
+
     fn times_are_of_it(&self) -> Result<(), Usage> {
         let until = self.until();
         if let Some(from) = self.arguments.from
@@ -126,5 +153,38 @@ impl End<'_> {
             return Err(Usage(says));
         }
         Ok(())
+    }
+}
+
+/// What is known of epochs that were closed as they ran.
+fn said_of_epochs(done: &Done) -> String {
+    match (done.compared, done.differed) {
+        (0, _) => "no epoch was compared with what it gave when it ran".to_owned(),
+        (compared, 0) => format!("{compared} epochs were compared: each gave what it gave when it ran"),
+        (compared, differed) => format!(
+            "{compared} epochs were compared: {differed} gave something else than they gave when they ran: settings, rules or version differ"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nothing_was_compared_is_not_told_as_a_success() {
+        let said = |compared, differed| {
+            said_of_epochs(&Done {
+                records: Vec::new(),
+                dead_letters: Vec::new(),
+                deltas: Vec::new(),
+                differed,
+                compared,
+                incomparable: false,
+            })
+        };
+        assert_eq!(said(0, 0), "no epoch was compared with what it gave when it ran");
+        assert_eq!(said(7, 0), "7 epochs were compared: each gave what it gave when it ran");
+        assert!(said(7, 2).starts_with("7 epochs were compared: 2 gave something else"));
     }
 }
