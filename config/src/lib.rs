@@ -35,9 +35,9 @@ pub use secret::{Secret, WrittenSecret};
 pub use sets::{Resolved, resolve};
 pub use settings::{
     ActionSettings, Capabilities, CaseSettings, CheckpointSettings, CityDays, Clock, ClockSettings, ClusterSettings,
-    EpochSettings, FileFormat, FileInput, FilesOutput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings,
-    LogSettings, Output, OutputFormat, Quiet, RecoverySettings, ReplaySettings, Rewind, ScoreCuts, Settings, Tidy,
-    TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
+    Disorder, EpochSettings, FileFormat, FileInput, FilesOutput, FlappingSettings, Guarantee, HttpSettings, Input,
+    KafkaSettings, LogSettings, Output, OutputFormat, Quiet, RecoverySettings, ReplaySettings, Rewind, ScoreCuts,
+    Settings, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings, UnknownSettings, UnmatchedSettings,
 };
 pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{Loaded, WrittenKafka, WrittenProcess, WrittenSettings};

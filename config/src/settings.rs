@@ -82,6 +82,36 @@ pub struct ReplaySettings {
     pub from: Option<Millis>,
     /// At most so many times as fast as the history was, above 0; `None`: as fast as the machine allows.
     pub speed: Option<f64>,
+    /// Files that are taken by the times in them need not be in order; `None`: they are taken as they stand.
+    pub disorder: Option<Disorder>,
+}
+
+/// How far a file is sorted by the times in it while it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disorder {
+    /// A record may stand so far behind a later one, in milliseconds.
+    pub within: i64,
+    /// So many records of a file are held at most, by each worker that reads it.
+    pub most: usize,
+}
+
+impl Disorder {
+    /// Of so many files: how much is held in all is bounded, some hundred bytes a record.
+    #[must_use]
+    pub const fn of(within: i64, files: usize) -> Self {
+        let files = if files == 0 { 1 } else { files };
+        let share = Self::HELD / files;
+        Self {
+            within,
+            most: if share < Self::LEAST { Self::LEAST } else { share },
+        }
+    }
+
+    /// Of all files together, at most.
+    const HELD: usize = 1 << 19;
+
+    /// Of each, however many there are.
+    const LEAST: usize = 1 << 10;
 }
 
 /// Days of a city that are not as their weekday says.

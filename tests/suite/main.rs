@@ -27,6 +27,7 @@ mod files;
 mod first_hour;
 mod full;
 mod golden;
+mod histories;
 mod kafka;
 mod limits;
 mod listening;

@@ -397,7 +397,7 @@ impl Job {
             began: Reading::now(),
             max_records: self.settings.epoch.max_records,
             metrics: self.handles.metrics.clone(),
-            standing: Standing::default(),
+            standing: Standing::sorting(self.settings.replay.disorder, self.settings.epoch.replay_tick),
             stop: Arc::clone(&self.handles.stop),
             failed,
         }

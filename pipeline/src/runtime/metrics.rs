@@ -14,6 +14,7 @@ use riskflow_model::topic::Topic;
 
 use crate::runtime::clock::wall_clock;
 use crate::runtime::graph::Meters;
+use crate::runtime::ingest::Disordered;
 use crate::runtime::outcome::{Ended, Outcome, Reload};
 use crate::runtime::state::State;
 
@@ -72,7 +73,8 @@ pub struct Metrics {
     commit_retries: IntCounter,
     replayed: IntCounter,
     replay_differences: IntCounter,
-    /// Only the summary of a replay tells these two.
+    /// Only the summary of a replay tells these.
+    disordered: Mutex<Disordered>,
     compared: AtomicU64,
     incomparable: AtomicBool,
     stalled: Gauge,
@@ -121,6 +123,8 @@ pub struct Done {
     pub compared: u64,
     /// Whether epochs of a replay could not be compared, for the state before them is not as it was when they ran.
     pub incomparable: bool,
+    /// Records of files that were read when their epoch was over.
+    pub disordered: Disordered,
 }
 
 /// What is counted of warnings that were over when they were found never to have been: those that were raised less those that ended
@@ -350,6 +354,7 @@ impl Metrics {
                     "Replayed epochs that gave another result than before.",
                 )?,
             )?,
+            disordered: Mutex::default(),
             compared: AtomicU64::new(0),
             incomparable: AtomicBool::new(false),
             clock_off: add(
@@ -517,6 +522,7 @@ impl Metrics {
             differed: self.replay_differences.get(),
             compared: self.compared.load(Ordering::Relaxed),
             incomparable: self.incomparable.load(Ordering::Relaxed),
+            disordered: *self.disordered.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
@@ -625,6 +631,17 @@ impl Metrics {
     /// A replayed epoch gave another result than before.
     pub fn replay_differed(&self) {
         self.replay_differences.inc();
+    }
+
+    /// Records of files were read when their epoch was over.
+    pub fn disordered(&self, found: Disordered) {
+        if found == Disordered::default() {
+            return;
+        }
+        let mut all = self.disordered.lock().unwrap_or_else(PoisonError::into_inner);
+        all.records += found.records;
+        all.crowded += found.crowded;
+        all.furthest = all.furthest.max(found.furthest);
     }
 
     /// An epoch of a replay was compared with what it gave when it ran.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
-use riskflow_model::{Level, Millis};
+use riskflow_model::{Duration, Level, Millis, duration};
 
 use super::ConfigArguments;
 
@@ -74,6 +74,10 @@ pub struct ReplayArguments {
     /// are no envelopes.
     #[arg(long, value_name = "CLOCK")]
     pub clock: Option<ReplayClock>,
+    /// With files, by the times in them: a record may stand so far behind a later one and is still taken in order; one further back counts
+    /// as late data, and the summary tells how many. By default `time.horizon`.
+    #[arg(long, value_name = "DURATION", value_parser = length)]
+    pub disorder: Option<Duration>,
     /// Rules in the place of those of the history: packs, files or folders, as for `riskflow rules load`.
     #[arg(long, num_args = 1.., value_name = "PACK|FILE|FOLDER")]
     pub rules: Vec<String>,
@@ -119,6 +123,10 @@ impl From<ReplayClock> for riskflow_config::Clock {
             ReplayClock::EventTime => Self::EventTime,
         }
     }
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map(Duration)
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -47,6 +47,7 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
         clock: arguments.clock,
         from: arguments.from,
         until: arguments.until,
+        disorder: arguments.disorder,
     };
     let given = take(&asked, &mut settings)?;
     let rules = Rules::of(arguments, &mut settings)?;
@@ -182,9 +183,17 @@ fn introduce(arguments: &ReplayArguments, settings: &Settings) {
     } else {
         "none: all of it is written anew"
     };
+    let sorted = match settings.replay.disorder {
+        Some(disorder) => format!(
+            "records that stand up to {} behind later ones",
+            duration::show(disorder.within)
+        ),
+        None => "nothing".to_owned(),
+    };
     tracing::info!(
         configuration = configuration::described(&arguments.config),
         input,
+        sorted,
         output,
         epochs,
         rules,

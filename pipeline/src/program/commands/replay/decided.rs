@@ -43,6 +43,10 @@ impl Decided {
         note("--from", arguments.from.map(|from| from.to_string()));
         note("--until", settings.until.map(|until| until.to_string()));
         note("--rules", rules.is_some().then(|| arguments.rules.join(", ")));
+        note(
+            "--disorder",
+            settings.replay.disorder.map(|disorder| duration::show(disorder.within)),
+        );
         note("epoch.replay_tick", Some(duration::show(settings.epoch.replay_tick)));
         for (name, value) in settings_by_name(settings) {
             note(&name, Some(value.to_string()));

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use riskflow::runtime::ingest::Disordered;
 use riskflow::runtime::job::Handles;
 use riskflow::runtime::metrics::Done;
-use riskflow_config::{Output, Settings};
-use riskflow_model::Millis;
+use riskflow_config::{Disorder, Output, Settings};
 use riskflow_model::topic::Topic;
+use riskflow_model::{Millis, duration};
 use serde_json::json;
 
 use super::super::refused::{Refused, of_logs};
@@ -50,6 +51,12 @@ impl End<'_> {
                 "dead_letters": counts(&done.dead_letters),
                 "events_of_warnings": counts(&done.deltas),
                 "waiting": self.handles.meters.waiting.load(Ordering::Relaxed),
+                "disordered": self.settings.replay.disorder.map(|disorder| json!({
+                    "within_ms": disorder.within,
+                    "records": done.disordered.records,
+                    "crowded": done.disordered.crowded,
+                    "furthest_ms": done.disordered.furthest,
+                })),
                 "epochs_compared": done.compared,
                 "epochs_that_differ": done.differed,
             }));
@@ -65,6 +72,11 @@ impl End<'_> {
             "{replayed}, {records} records in {seconds:.1} s: {rate:.0} a second"
         ));
         run::sum_up(self.handles);
+        if let Some(disorder) = self.settings.replay.disorder
+            && done.disordered.records > 0
+        {
+            tell(said_of_order(disorder, done.disordered));
+        }
         if self.arguments.as_ran {
             tell(said_of_epochs(&done));
         }
@@ -156,6 +168,33 @@ impl End<'_> {
     }
 }
 
+/// What files that are not in order had beyond what is sorted.
+fn said_of_order(disorder: Disorder, found: Disordered) -> String {
+    let Disordered {
+        records,
+        crowded,
+        furthest,
+    } = found;
+    let (within, furthest) = (duration::show(disorder.within), duration::show(furthest));
+    let beyond = format!(
+        "{records} records were read when their epoch was over, up to {furthest} behind a later one of their file: they count as late data"
+    );
+    let cure = if records > crowded {
+        format!("; files are sorted within {within}, and `--disorder {furthest}` sorts these")
+    } else {
+        String::new()
+    };
+    let room = if crowded > 0 {
+        format!(
+            "; of a file {} records at most are held to be sorted, too few for {crowded} of them: `riskflow import` sorts any file",
+            disorder.most
+        )
+    } else {
+        String::new()
+    };
+    beyond + &cure + &room
+}
+
 /// What is known of epochs that were closed as they ran.
 fn said_of_epochs(done: &Done) -> String {
     match (done.compared, done.differed) {
@@ -181,10 +220,36 @@ mod tests {
                 differed,
                 compared,
                 incomparable: false,
+                disordered: Disordered::default(),
             })
         };
         assert_eq!(said(0, 0), "no epoch was compared with what it gave when it ran");
         assert_eq!(said(7, 0), "7 epochs were compared: each gave what it gave when it ran");
         assert!(said(7, 2).starts_with("7 epochs were compared: 2 gave something else"));
+    }
+
+    #[test]
+    fn what_stands_too_far_back_is_told_with_the_bound_that_would_do() {
+        let disorder = Disorder {
+            within: 600_000,
+            most: 100,
+        };
+        let said = |crowded| {
+            said_of_order(
+                disorder,
+                Disordered {
+                    records: 3,
+                    crowded,
+                    furthest: 7_200_000,
+                },
+            )
+        };
+        assert_eq!(
+            said(0),
+            "3 records were read when their epoch was over, up to 2h behind a later one of their file: they count as late data; files are \
+             sorted within 10m, and `--disorder 2h` sorts these"
+        );
+        assert!(said(1).ends_with("`--disorder 2h` sorts these; of a file 100 records at most are held to be sorted, too few for 1 of them: `riskflow import` sorts any file"));
+        assert!(!said(3).contains("--disorder"));
     }
 }
