@@ -154,7 +154,7 @@ fn summary(output: &Output) -> Value {
 fn assert_same(found: &BTreeMap<String, Vec<u8>>, wanted: &BTreeMap<String, Vec<u8>>) {
     let deltas = &wanted["out.warning.delta.ndjson"];
     let count = deltas.iter().filter(|byte| **byte == b'\n').count();
-    assert!(count > 50, "a history in which nothing happens proves nothing: {count}");
+    assert!(count > 20, "a history in which nothing happens proves nothing: {count}");
     for (name, bytes) in wanted {
         assert!(found.get(name) == Some(bytes), "{name} differs");
     }
@@ -219,10 +219,8 @@ fn a_file_that_is_not_in_order_gives_what_a_sorted_one_gives_and_beyond_the_boun
         let arguments = ["--disorder", "6h", "--json", "--set", workers];
         let output = desk.replay(out, std::slice::from_ref(&shuffled), &arguments);
         let disordered = &summary(&output)["disordered"];
-        assert_eq!(
-            (&disordered["records"], &disordered["within_ms"]),
-            (&0.into(), &(6 * HOUR).into())
-        );
+        assert_eq!(disordered["records"], 0);
+        assert_eq!(disordered["within_ms"], 6 * HOUR);
         assert_same(&desk.written(out), &wanted);
     }
     // By default within `time.horizon`, which is enough here.
@@ -256,11 +254,11 @@ fn a_file_that_is_not_in_order_gives_what_a_sorted_one_gives_and_beyond_the_boun
 
 #[test]
 fn what_is_not_read_by_its_times_is_not_sorted() {
-    let (desk, rows) = (Desk::new(), measured(30));
+    let (desk, rows) = (Desk::new(), measured(60));
     let file = desk.put("rows.csv", csv(&rows));
     let mut command = Command::new(crate::kafka::riskflow());
     command.current_dir(desk.0.path()).args(["replay", "--log", "warn"]);
-    command.args([&file, "--out", "out", "--clock", "arrival", "--disorder", "1h"]);
+    command.args([file.as_str(), "--out", "out", "--clock", "arrival", "--disorder", "1h"]);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -297,7 +295,7 @@ fn tables_of_an_exercise_are_the_same_bytes_whatever_the_number_of_workers_and_s
     let marks: Vec<&str> = csv.lines().map(|line| line.split(',').nth(3).unwrap()).collect();
     assert_eq!(marks[0], "exercise");
     assert!(
-        marks.len() > 50 && marks[1..].iter().all(|mark| *mark == "true"),
+        marks.len() > 20 && marks[1..].iter().all(|mark| *mark == "true"),
         "{marks:?}"
     );
     let file = SerializedFileReader::new(File::open(table("parquet")).unwrap()).unwrap();
