@@ -4,6 +4,7 @@
 mod apart;
 mod asked;
 mod gone;
+mod speed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -376,23 +377,35 @@ fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() 
     storm(&mut place, checkpoints.path(), 3, 66, None);
     settle(&place, checkpoints.path());
     let live = live(&place);
+    let of = |topic: Topic| live.keys().filter(|(found, _)| *found == topic).count();
+    let (deltas, cases) = (of(Topic::WARNING_DELTA), of(Topic::CASE_STATE));
+    assert!(
+        deltas > 2 && cases > 0,
+        "hardly anything happened: {deltas} deltas, {cases} cases"
+    );
     let folder = tempfile::tempdir().unwrap();
     let mut first: Option<BTreeMap<String, Vec<u8>>> = None;
-    for (way, workers) in [("1000000", "1"), ("100", "2"), ("1", "4")] {
-        let out = folder.path().join(way);
+    let ways: [(&[&str], &str); 3] = [(&[], "1"), (&["--speed", "100"], "2"), (&["--speed", "1"], "4")];
+    for (way, workers) in ways {
+        let out = folder.path().join(workers);
         let workers = format!("cluster.workers={workers}");
-        let out_text = out.to_str().unwrap();
-        replay(
-            &place,
-            &[
-                "--as-ran", "--verify", "--out", out_text, "--speed", way, "--set", &workers,
-            ],
-        );
+        let arguments = [
+            "--as-ran",
+            "--verify",
+            "--json",
+            "--set",
+            &workers,
+            "--out",
+            out.to_str().unwrap(),
+        ];
+        let output = replay(&place, &[&arguments[..], way].concat());
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["epochs_compared"], epochs(&place), "{way:?}: {summary}");
         assert_same(&published(&out), &live);
         let files = files(&out);
         assert!(
             first.get_or_insert_with(|| files.clone()) == &files,
-            "×{way} gives other bytes"
+            "{way:?} gives other bytes"
         );
     }
     let aside = folder.path().join("checkpoints");
@@ -410,8 +423,14 @@ fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() 
         .output()
         .unwrap();
     assert!(killed.status.code().is_none(), "it was not killed");
-    replay(&place, &arguments);
     let exercise = place.corner(&prefix);
+    speed::killed_on_its_way(&place, &arguments, &|| {
+        let closed = exercise.consume(Topic::EPOCH).unwrap_or_default().into_iter();
+        closed
+            .filter(|record| !ClosedEpoch::is_position(record.key.as_deref().unwrap()))
+            .count()
+    });
+    replay(&place, &[&arguments[..], &["--set", "cluster.workers=4"]].concat());
     let mut replayed = Published::new();
     for topic in Topic::outputs().filter(|topic| !topic.is_internal()) {
         for record in exercise.consume(topic).unwrap() {

@@ -36,6 +36,7 @@ mod driver;
 mod going_back;
 mod outputs;
 mod stopping;
+mod tempo;
 mod worker;
 
 pub use catching_up::{Position, Shown};
