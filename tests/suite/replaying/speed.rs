@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use riskflow_model::Millis;
 use riskflow_model::progress::{ClosedEpoch, Progress};
 use riskflow_model::topic::Topic;
 use serde_json::Value;
@@ -75,15 +76,20 @@ fn a_replay_at_a_speed_takes_its_time_and_without_one_it_waits_for_nothing() {
     );
     assert!(files == free, "another speed gives other bytes");
 
-    // What comes before `--from` is not waited for: the whole would take five minutes.
-    let slow = speed(whole, Duration::from_secs(300));
-    let first = times[times.len() - 2];
-    let rest = Duration::from_millis((times[times.len() - 1] - first).unsigned_abs());
-    let from = riskflow_model::Millis(first).to_string();
-    let (took, _) = seconds(&["--speed", &slow.to_string(), "--from", &from], "rest");
-    let least = rest.as_secs_f64() / slow;
+    // What comes before `--from` is not waited for: two epochs near each other, of the second half.
+    let (first, next) = (times.len() / 2..times.len() - 1)
+        .map(|at| (times[at], times[at + 1]))
+        .min_by_key(|(first, next)| next - first)
+        .unwrap();
+    let takes = Duration::from_secs(2);
+    let slow = speed(length(&[first, next]), takes);
+    let before = length(&[times[0], first]).as_secs_f64() / slow;
+    assert!(before > 4.0, "there is hardly anything before: {before} s");
+    let [from, until] = [first, next].map(|time| Millis(time).to_string());
+    let stretch = ["--speed", &slow.to_string(), "--from", &from, "--until", &until];
+    let (took, _) = seconds(&stretch, "stretch");
     assert!(
-        took >= least * 0.999 && took < 250.0,
-        "{took} s at ×{slow}, and the rest takes {least} s"
+        took >= takes.as_secs_f64() * 0.999 && took < before.min(60.0),
+        "{took} s at ×{slow}, and what comes before would take {before} s"
     );
 }
