@@ -82,6 +82,8 @@ pub struct ReplaySettings {
     pub from: Option<Millis>,
     /// At most so many times as fast as the history was, above 0; `None`: as fast as the machine allows.
     pub speed: Option<f64>,
+    /// It begins with a checkpoint of the job whose history it is: where that keeps them, and the epoch. `None`: with the retained input.
+    pub checkpoint: Option<(String, Millis)>,
     /// Files that are taken by the times in them need not be in order; `None`: they are taken as they stand.
     pub disorder: Option<Disorder>,
 }

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use riskflow_model::Millis;
-use riskflow_model::progress::{ClosedEpoch, Progress};
-use riskflow_model::topic::Topic;
+use riskflow_model::progress::{ClosedEpoch, Offsets, Progress};
+use riskflow_model::topic::{Cleanup, Topic};
 use serde_json::Value;
 
-use super::{command, replay};
-use crate::chaos::place::{LogPlace, Place};
-use crate::restart::after_a_storm;
+use super::{Published, assert_same, command, live, published, replay};
+use crate::chaos::place::{LogPlace, Place, Row};
+use crate::chaos::settle;
+use crate::restart::{self, after_a_storm};
 
 /// Where the record of this number begins in a segment: a frame is a length, a checksum, and as many bytes as the length says.
 fn begins(segment: &[u8], record: usize) -> usize {
@@ -22,27 +23,32 @@ fn begins(segment: &[u8], record: usize) -> usize {
     at
 }
 
-/// Takes away what `out.epoch` has of the time before its last position, as `topics.retention` does, segment by segment; that position.
-fn cut(place: &LogPlace) -> Millis {
+fn read(row: &Row) -> Progress {
+    serde_json::from_str(row.value.as_deref().unwrap()).unwrap()
+}
+
+/// Takes away the first records of a partition, so many, as retention does, segment by segment.
+fn take_away(place: &LogPlace, topic: Topic, partition: u16, records: usize) {
+    let folder = place.folder().join(topic.name()).join(partition.to_string());
+    let first = folder.join(format!("{:020}.log", 0));
+    let segment = fs::read(&first).unwrap();
+    fs::remove_file(&first).unwrap();
+    let rest = &segment[begins(&segment, records)..];
+    fs::write(folder.join(format!("{records:020}.log")), rest).unwrap();
+}
+
+/// Takes away what `out.epoch` has of the time before its last position that is not behind `latest`.
+fn cut(place: &LogPlace, latest: Millis) {
     let rows = place.all(Topic::EPOCH);
-    let epoch = |value: &Option<String>| {
-        let progress: Progress = serde_json::from_str(value.as_deref().unwrap()).unwrap();
-        progress.epoch
-    };
     let positions = rows.iter().filter(|row| ClosedEpoch::is_position(&row.key));
-    let last = positions.map(|row| epoch(&row.value)).max().unwrap();
+    let positions = positions.map(|row| read(row).epoch).filter(|epoch| *epoch <= latest);
+    let last = positions.max().unwrap();
     assert!(last > Millis(0), "only one run wrote epochs");
     for partition in 0..3 {
         let of_it = rows.iter().filter(|row| row.partition == partition);
-        let gone = of_it.take_while(|row| epoch(&row.value) < last).count();
-        let folder = place.folder().join(Topic::EPOCH.name()).join(partition.to_string());
-        let first = folder.join(format!("{:020}.log", 0));
-        let segment = fs::read(&first).unwrap();
-        fs::remove_file(&first).unwrap();
-        let rest = &segment[begins(&segment, gone)..];
-        fs::write(folder.join(format!("{gone:020}.log")), rest).unwrap();
+        let gone = of_it.take_while(|row| read(row).epoch < last).count();
+        take_away(place, Topic::EPOCH, partition, gone);
     }
-    last
 }
 
 fn summary(output: &std::process::Output) -> Value {
@@ -61,7 +67,7 @@ fn that_no_epoch_was_compared_is_no_proof() {
         "{}",
         summary(&whole)
     );
-    cut(&place);
+    cut(&place, Millis(i64::MAX));
     let arguments = ["--as-ran", "--verify", "--out", out];
     let output = command(&crate::kafka::riskflow(), &place, &arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -83,4 +89,102 @@ fn that_no_epoch_was_compared_is_no_proof() {
         "{said}"
     );
     assert!(Path::new(out).join("out.risk.asset.ndjson").exists());
+}
+
+/// The events of these topics that are behind an epoch: of tables the first epoch that is written has all rows.
+fn events_behind(mut published: Published, epoch: Millis) -> Published {
+    published.retain(|(topic, _), rows| {
+        rows.retain(|row| {
+            let value: Value = serde_json::from_str(row.as_deref().unwrap_or("null")).unwrap();
+            let at = value["epoch"].as_str().and_then(|text| text.parse::<Millis>().ok());
+            at.is_some_and(|at| at > epoch)
+        });
+        topic.cleanup() == Cleanup::Delete && !rows.is_empty()
+    });
+    published
+}
+
+/// The hour of a job of which the earlier input is gone, its epochs too: from a checkpoint with a name.
+#[test]
+fn a_replay_begins_with_a_checkpoint_where_the_earlier_input_is_gone() {
+    let (place, checkpoints, mut feed) = after_a_storm(74);
+    let pin = ["checkpoint", "pin", "before", "--json"];
+    let pinned = restart::command(&place, checkpoints.path(), &pin).output().unwrap();
+    let pinned = summary(&pinned)["epoch"].as_str().unwrap().parse::<Millis>().unwrap();
+    for _ in 0..12 {
+        feed.step(&place);
+    }
+    settle(&place, checkpoints.path());
+    let wanted = events_behind(live(&place), pinned);
+    let deltas = wanted
+        .keys()
+        .filter(|(topic, _)| *topic == Topic::WARNING_DELTA)
+        .count();
+    assert!(deltas > 0, "nothing happens behind the checkpoint: {:?}", wanted.keys());
+
+    // Gone is what was taken by then.
+    let rows = place.all(Topic::EPOCH);
+    let closed = rows.iter().filter(|row| !ClosedEpoch::is_position(&row.key)).map(read);
+    let (before, behind): (Vec<_>, Vec<_>) = closed.partition(|progress| progress.epoch <= pinned);
+    let mut taken = Offsets::default();
+    before.iter().for_each(|progress| taken.merge(&progress.offsets));
+    for topic in [Topic::IN_OBSERVATION, Topic::IN_ACTION] {
+        for partition in 0..3 {
+            take_away(&place, topic, partition, taken.next(topic, partition) as usize);
+        }
+    }
+    cut(&place, pinned);
+
+    let path = format!("checkpoint.path={:?}", checkpoints.path());
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let begins = ["--as-ran", "--verify", "--from-checkpoint", "before", "--set", &path];
+    for (out, workers) in [("one", "cluster.workers=1"), ("three", "cluster.workers=3")] {
+        let more = ["--json", "--set", workers, "--out", &at(out)];
+        let output = replay(&place, &[&begins[..], &more].concat());
+        let said = summary(&output);
+        assert_eq!(said["epochs_compared"], behind.len(), "{said}");
+        assert_eq!(said["from_checkpoint"], pinned.to_string(), "{said}");
+        assert_same(&events_behind(published(Path::new(&at(out))), pinned), &wanted);
+    }
+    let out = |name: &str| super::files(Path::new(&at(name)));
+    assert!(
+        out("one") == out("three"),
+        "another number of workers gives other bytes"
+    );
+    assert!(
+        Path::new(&at("one")).join("out.risk.asset.ndjson").exists(),
+        "the tables come first"
+    );
+
+    // Into a log, through a crash, and once more with nothing left to do.
+    let to_log = [&begins[..], &["--to-log", &at("log")]].concat();
+    let killed = command(&crate::kafka::with_failpoints(), &place, &to_log)
+        .env("FAILPOINTS", "log::commit::after_commit=1*off->return")
+        .output()
+        .unwrap();
+    assert!(
+        killed.status.code().is_none(),
+        "{}",
+        String::from_utf8_lossy(&killed.stderr)
+    );
+    replay(&place, &to_log);
+    replay(&place, &to_log);
+    let exercise = LogPlace::at_output(folder, "log");
+    assert_same(&events_behind(live(&exercise), pinned), &wanted);
+
+    // Without it nothing is known of the time before.
+    let refused = [
+        "--as-ran",
+        "--verify",
+        "--from-checkpoint",
+        "nobody",
+        "--set",
+        &path,
+        "--out",
+        "x",
+    ];
+    let output = command(&crate::kafka::riskflow(), &place, &refused).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("`nobody`"), "{said}");
 }

@@ -86,7 +86,8 @@ fn a_replay_at_a_speed_takes_its_time_and_without_one_it_waits_for_nothing() {
     let before = length(&[times[0], first]).as_secs_f64() / slow;
     assert!(before > 4.0, "there is hardly anything before: {before} s");
     let [from, until] = [first, next].map(|time| Millis(time).to_string());
-    let stretch = ["--speed", &slow.to_string(), "--from", &from, "--until", &until];
+    let at = slow.to_string();
+    let stretch = ["--speed", &at, "--from", &from, "--until", &until];
     let (took, _) = seconds(&stretch, "stretch");
     assert!(
         took >= takes.as_secs_f64() * 0.999 && took < before.min(60.0),

@@ -61,6 +61,10 @@ pub struct ReplayArguments {
     /// With `--as-ran`: exit with 1 if an epoch gives something else than it gave when it ran.
     #[arg(long, requires = "as_ran")]
     pub verify: bool,
+    /// Begin with the state of this checkpoint of the configured job, by its name or epoch (`riskflow checkpoint list`), and not with the
+    /// retained input: of that only what follows must be there. The tables as they are then come first.
+    #[arg(long, value_name = "NAME|EPOCH", conflicts_with_all = ["files", "rules", "clock"])]
+    pub from_checkpoint: Option<String>,
     /// Write from this time on; what came before is evaluated, and the tables as they are then come first.
     #[arg(long, value_name = "TIME")]
     pub from: Option<Millis>,

@@ -25,12 +25,12 @@ use riskflow_model::topic::Topic;
 use self::decided::Decided;
 use self::elsewhere::elsewhere;
 use self::ending::End;
-use super::configuration;
 use super::history::{Asked, take};
 use super::rules;
 use super::run::hangup::Hangup;
 use super::run::news::News;
 use super::run::stop_on_signals;
+use super::{checkpoint, configuration};
 use crate::program::cli::{EXIT_INTERRUPTED, ReplayArguments};
 use crate::program::exit::Usage;
 use crate::program::limits;
@@ -53,6 +53,9 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     let rules = Rules::of(arguments, &mut settings)?;
     let live = settings.clone();
     when(arguments, &mut settings)?;
+    if let Some(name) = &arguments.from_checkpoint {
+        settings.replay.checkpoint = Some(checkpoint::of_history(&live, name)?);
+    }
     let alone = elsewhere(arguments, &live, &mut settings)?;
     limits::check(&settings)?;
     if settings.cluster.hosts.len() > 1 {
@@ -183,6 +186,10 @@ fn introduce(arguments: &ReplayArguments, settings: &Settings) {
     } else {
         "none: all of it is written anew"
     };
+    let begins = match &settings.replay.checkpoint {
+        Some((place, epoch)) => format!("with the checkpoint of {epoch} in {place}"),
+        None => "with the retained input".to_owned(),
+    };
     let sorted = match settings.replay.disorder {
         Some(disorder) => format!(
             "records that stand up to {} behind later ones",
@@ -198,7 +205,7 @@ fn introduce(arguments: &ReplayArguments, settings: &Settings) {
         epochs,
         rules,
         checkpoints = resumes,
-        begins = "with the retained input",
+        begins,
         "an exercise: nothing of it goes to live topics"
     );
 }

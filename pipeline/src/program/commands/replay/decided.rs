@@ -43,6 +43,8 @@ impl Decided {
         note("--from", arguments.from.map(|from| from.to_string()));
         note("--until", settings.until.map(|until| until.to_string()));
         note("--rules", rules.is_some().then(|| arguments.rules.join(", ")));
+        let checkpoint = settings.replay.checkpoint.as_ref();
+        note("--from-checkpoint", checkpoint.map(|(_, epoch)| epoch.to_string()));
         note(
             "--disorder",
             settings.replay.disorder.map(|disorder| duration::show(disorder.within)),

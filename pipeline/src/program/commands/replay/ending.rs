@@ -45,6 +45,7 @@ impl End<'_> {
             let counts = |counts: &[(&'static str, u64)]| counts.iter().copied().collect::<BTreeMap<_, _>>();
             say(json!({
                 "exercise": true,
+                "from_checkpoint": self.settings.replay.checkpoint.as_ref().map(|(_, epoch)| epoch),
                 "until": until,
                 "seconds": seconds,
                 "records": counts(&done.records),
