@@ -43,7 +43,7 @@ fn kafka_an_exercise_and_a_live_job_keep_out_of_each_others_topics() {
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     storm(&mut place, Path::new(&at("first")), 1, 70, None);
     settle(&place, Path::new(&at("first")));
-    let riskflow = crate::kafka::riskflow();
+    let (riskflow, aside) = (crate::kafka::riskflow(), at("aside"));
 
     // Another live job beside the one whose history it is.
     let prefix = format!("{}other.", place.prefix());
@@ -59,7 +59,7 @@ fn kafka_an_exercise_and_a_live_job_keep_out_of_each_others_topics() {
     let mut job = Running::start(&other, Path::new(&at("other")), 1, "");
     job.await_ready(&other, &mut feed);
     goes_on(&mut job, &mut feed, &other);
-    let arguments = ["--as-ran", "--prefix", &prefix, "--checkpoints", &at("aside")];
+    let arguments = ["--as-ran", "--prefix", &prefix, "--checkpoints", &aside];
     let (code, said) = ended(&mut command(&riskflow, &place, &arguments));
     assert_eq!(code, Some(2), "{said}");
     for says in [
@@ -69,13 +69,13 @@ fn kafka_an_exercise_and_a_live_job_keep_out_of_each_others_topics() {
     ] {
         assert!(said.contains(says), "{says}: {said}");
     }
-    assert!(!Path::new(&at("aside")).exists(), "what is refused leaves nothing");
+    assert!(!Path::new(&aside).exists(), "what is refused leaves nothing");
     goes_on(&mut job, &mut feed, &other);
     let (exercise, live) = marked(&other);
     assert!(exercise == 0 && live > 0, "{exercise} are marked, {live} are not");
 
     // Its own topics are told without a look.
-    let own = ["--prefix", place.prefix(), "--checkpoints", &at("aside")];
+    let own = ["--prefix", place.prefix(), "--checkpoints", &aside];
     let (code, said) = ended(&mut command(&riskflow, &place, &own));
     assert!(code == Some(2) && said.contains("is that of the live topics"), "{said}");
 
@@ -93,7 +93,7 @@ fn kafka_an_exercise_and_a_live_job_keep_out_of_each_others_topics() {
 
     // Where an exercise stands, it may go on, and no live job begins.
     let prefix = format!("{}exercise.", place.prefix());
-    let arguments = ["--as-ran", "--prefix", &prefix, "--checkpoints", &at("aside")];
+    let arguments = ["--as-ran", "--prefix", &prefix, "--checkpoints", &aside];
     replay(&place, &arguments);
     let there = Corner::of(&place, &prefix);
     let before = marked(&there);

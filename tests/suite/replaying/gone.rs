@@ -140,12 +140,13 @@ fn a_replay_begins_with_a_checkpoint_where_the_earlier_input_is_gone() {
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let begins = ["--as-ran", "--verify", "--from-checkpoint", "before", "--set", &path];
     for (out, workers) in [("one", "cluster.workers=1"), ("three", "cluster.workers=3")] {
-        let more = ["--json", "--set", workers, "--out", &at(out)];
+        let to = at(out);
+        let more = ["--json", "--set", workers, "--out", &to];
         let output = replay(&place, &[&begins[..], &more].concat());
         let said = summary(&output);
         assert_eq!(said["epochs_compared"], behind.len(), "{said}");
         assert_eq!(said["from_checkpoint"], pinned.to_string(), "{said}");
-        assert_same(&events_behind(published(Path::new(&at(out))), pinned), &wanted);
+        assert_same(&events_behind(published(Path::new(&to)), pinned), &wanted);
     }
     let out = |name: &str| super::files(Path::new(&at(name)));
     assert!(
@@ -158,7 +159,8 @@ fn a_replay_begins_with_a_checkpoint_where_the_earlier_input_is_gone() {
     );
 
     // Into a log, through a crash, and once more with nothing left to do.
-    let to_log = [&begins[..], &["--to-log", &at("log")]].concat();
+    let log = at("log");
+    let to_log = [&begins[..], &["--to-log", &log]].concat();
     let killed = command(&crate::kafka::with_failpoints(), &place, &to_log)
         .env("FAILPOINTS", "log::commit::after_commit=1*off->return")
         .output()
