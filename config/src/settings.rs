@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use riskflow_model::output::CaseStep;
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Domain, Duration, Level, Millis, RegionCode};
 use schemars::JsonSchema;
@@ -84,6 +85,10 @@ pub struct ReplaySettings {
     pub speed: Option<f64>,
     /// It begins with a checkpoint of the job whose history it is: where that keeps them, and the epoch. `None`: with the retained input.
     pub checkpoint: Option<(String, Millis)>,
+    /// Partitions that begin with a later record than their first.
+    pub from_offsets: Offsets,
+    /// Partitions that end before this offset.
+    pub until_offsets: BTreeMap<(Topic, u16), u64>,
     /// Files that are taken by the times in them need not be in order; `None`: they are taken as they stand.
     pub disorder: Option<Disorder>,
 }

@@ -7,7 +7,7 @@ use riskflow_model::topic::Topic;
 use crate::append::{Append, AppendError};
 use crate::error::{SinkError, SourceError};
 use crate::sink::Sink;
-use crate::source::{Share, Source, Span, Until};
+use crate::source::{Extents, Share, Source, Span, Until};
 use crate::{files, kafka, log};
 
 /// Opens this worker's share of the input.
@@ -67,6 +67,27 @@ pub fn back_from_end(
     match input {
         Input::Kafka(kafka) => kafka::back_from_end(kafka, settings, topics, reach),
         Input::Log(_) | Input::Files(_) => Ok((Offsets::default(), true)),
+    }
+}
+
+/// Of each partition of these topics the first offset that is there, and the one behind the last; files have none.
+///
+/// # Errors
+///
+/// When a topic is not there or cannot be read, or no broker answers.
+pub fn extents(input: &Input, settings: &TopicSettings, topics: &[Topic]) -> Result<Extents, SourceError> {
+    match input {
+        Input::Kafka(kafka) => {
+            let (first, _) = kafka::back_from_end(kafka, settings, topics, u64::MAX)?;
+            let (end, _) = kafka::back_from_end(kafka, settings, topics, 0)?;
+            let both = end.iter().map(|(topic, partition, end)| {
+                let place = (topic, partition);
+                (place, (first.next(topic, partition), end))
+            });
+            Ok(both.collect())
+        }
+        Input::Log(folder) => log::extents(folder, settings, topics),
+        Input::Files(_) => Ok(Extents::new()),
     }
 }
 

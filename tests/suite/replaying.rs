@@ -4,6 +4,7 @@
 mod apart;
 mod asked;
 mod gone;
+mod offsets;
 mod speed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -383,6 +384,7 @@ fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() 
         deltas > 2 && cases > 0,
         "hardly anything happened: {deltas} deltas, {cases} cases"
     );
+    offsets::between(&place);
     let folder = tempfile::tempdir().unwrap();
     let mut first: Option<BTreeMap<String, Vec<u8>>> = None;
     let ways: [(&[&str], &str); 3] = [(&[], "1"), (&["--speed", "100"], "2"), (&["--speed", "1"], "4")];

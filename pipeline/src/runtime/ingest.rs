@@ -127,6 +127,8 @@ pub struct Ingest {
     pub clock: Clock,
     /// When the job began: what bounds the arrivals that records of a history may tell.
     pub began: Reading,
+    /// Partitions that end before an offset, and not with their last record.
+    pub ends: BTreeMap<Partition, u64>,
     /// The most records in a live epoch.
     pub max_records: usize,
     /// Where to count.
@@ -212,7 +214,7 @@ impl Ceiling {
 }
 
 /// A topic and a partition of it.
-type Partition = (Topic, u16);
+pub type Partition = (Topic, u16);
 
 /// The most unreadable records that are held at the beginning of partitions. Behind these, others arrive before everything
 /// else.
@@ -462,6 +464,7 @@ impl Ingest {
             bound: pending.cut.bound.as_ref(),
             now: clock,
             clock: self.clock,
+            ends: &self.ends,
             ceiling: Ceiling::new(self.began, Reading::now(), self.admission.time.max_future.0),
             admission: self.admission,
             taken,

@@ -421,6 +421,7 @@ impl Job {
             },
             clock: self.settings.clock,
             began: Reading::now(),
+            ends: self.settings.replay.until_offsets.clone(),
             max_records: self.settings.epoch.max_records,
             metrics: self.handles.metrics.clone(),
             standing: Standing::sorting(self.settings.replay.disorder, self.settings.epoch.replay_tick),

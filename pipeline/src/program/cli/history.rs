@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
+use riskflow_model::topic::{Direction, Topic};
 use riskflow_model::{Duration, Level, Millis, duration};
 
 use super::ConfigArguments;
@@ -65,6 +66,13 @@ pub struct ReplayArguments {
     /// retained input: of that only what follows must be there. The tables as they are then come first.
     #[arg(long, value_name = "NAME|EPOCH", conflicts_with_all = ["files", "rules", "clock"])]
     pub from_checkpoint: Option<String>,
+    /// Begin a partition with this offset, and not with its first record; what comes before it is not evaluated. May be repeated; other
+    /// partitions are read from their beginning.
+    #[arg(long, value_name = "TOPIC/PARTITION=N", value_parser = offset, conflicts_with_all = ["files", "as_ran", "from_checkpoint"])]
+    pub from_offset: Vec<PartitionOffset>,
+    /// End a partition before this offset. May be repeated; other partitions are read to their end.
+    #[arg(long, value_name = "TOPIC/PARTITION=N", value_parser = offset, conflicts_with_all = ["files", "as_ran"])]
+    pub until_offset: Vec<PartitionOffset>,
     /// Write from this time on; what came before is evaluated, and the tables as they are then come first.
     #[arg(long, value_name = "TIME")]
     pub from: Option<Millis>,
@@ -127,6 +135,30 @@ impl From<ReplayClock> for riskflow_config::Clock {
             ReplayClock::EventTime => Self::EventTime,
         }
     }
+}
+
+/// An offset of a partition of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionOffset {
+    pub topic: Topic,
+    pub partition: u16,
+    pub offset: u64,
+}
+
+fn offset(text: &str) -> Result<PartitionOffset, String> {
+    let read = |text: &str| {
+        let (place, offset) = text.rsplit_once('=')?;
+        let (topic, partition) = place.rsplit_once('/')?;
+        Some(PartitionOffset {
+            topic: Topic::from_name(topic).filter(|topic| topic.direction() == Direction::In)?,
+            partition: partition.parse().ok()?,
+            offset: offset.parse().ok()?,
+        })
+    };
+    read(text).ok_or_else(|| {
+        "give TOPIC/PARTITION=N, such as `in.observation/0=1200`: a topic that riskflow reads, without prefix"
+            .to_owned()
+    })
 }
 
 fn length(text: &str) -> Result<Duration, String> {

@@ -6,6 +6,7 @@
 mod decided;
 mod elsewhere;
 mod ending;
+mod offsets;
 
 use std::fs;
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     let rules = Rules::of(arguments, &mut settings)?;
     let live = settings.clone();
     when(arguments, &mut settings)?;
+    offsets::take(arguments, &live, &mut settings)?;
     if let Some(name) = &arguments.from_checkpoint {
         settings.replay.checkpoint = Some(checkpoint::of_history(&live, name)?);
     }

@@ -1,5 +1,7 @@
 //! Decides about one record after the other: whether it belongs to the epoch, and where it goes.
 
+use std::collections::BTreeMap;
+
 use riskflow_config::{Clock, InputRecord};
 use riskflow_connectors::{RawRecord, Rejection, Verdict, dead_letter, decode, table_key};
 use riskflow_model::OutputRow;
@@ -57,6 +59,7 @@ pub(super) struct Clerk<'a> {
     pub(super) bound: Option<&'a Offsets>,
     pub(super) now: i64,
     pub(super) clock: Clock,
+    pub(super) ends: &'a BTreeMap<Partition, u64>,
     pub(super) ceiling: Ceiling,
     pub(super) admission: Admission,
     pub(super) taken: &'a mut Taken,
@@ -77,8 +80,12 @@ impl Clerk<'_> {
         if bounded && matches!(self.how, How::History | How::Look) {
             return Verdict::NotYet;
         }
-        let decoded = decode(record);
         let partition = (record.topic, record.partition);
+        // As if nothing came behind it.
+        if self.ends.get(&partition).is_some_and(|end| record.offset >= *end) {
+            return Verdict::NotYet;
+        }
+        let decoded = decode(record);
         if self.how != How::Live {
             let arrival = match self.arrival(record, &decoded) {
                 Arrival::At(arrival) => arrival,

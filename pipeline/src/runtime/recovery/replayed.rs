@@ -33,6 +33,9 @@ impl Recovery {
         if self.start.of_history {
             self.begin_behind(settings)?;
         }
+        if self.start.checkpoint.is_none() {
+            self.start.from.merge(&settings.replay.from_offsets);
+        }
         if let Some((output, topics)) = &settings.replay.as_ran {
             let read = ran(output, topics);
             self.go_by(

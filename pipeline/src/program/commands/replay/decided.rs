@@ -14,6 +14,7 @@ use riskflow_model::{Problems, duration};
 use serde::{Deserialize, Serialize};
 
 use super::elsewhere::MARK;
+use super::offsets::described;
 use crate::program::cli::ReplayArguments;
 
 /// What marks the log of a replay, before what decides its content.
@@ -42,6 +43,8 @@ impl Decided {
         note("--as-ran", arguments.as_ran.then(|| "given".to_owned()));
         note("--from", arguments.from.map(|from| from.to_string()));
         note("--until", settings.until.map(|until| until.to_string()));
+        note("--from-offset", described(&arguments.from_offset));
+        note("--until-offset", described(&arguments.until_offset));
         note("--rules", rules.is_some().then(|| arguments.rules.join(", ")));
         let checkpoint = settings.replay.checkpoint.as_ref();
         note("--from-checkpoint", checkpoint.map(|(_, epoch)| epoch.to_string()));
