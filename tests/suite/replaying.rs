@@ -13,6 +13,7 @@ use std::process::{Command, Output};
 
 use riskflow_model::progress::{ClosedEpoch, Progress};
 use riskflow_model::topic::Topic;
+use riskflow_tests::kafka::Kafka;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -369,6 +370,24 @@ fn other_rules_are_tried_on_the_same_history() {
     assert_eq!(summary["records"]["in.rule"], 1);
 }
 
+/// What a replay published on Kafka. Every record is marked, once.
+fn of_exercise(exercise: &Kafka) -> Published {
+    let mut replayed = Published::new();
+    for topic in Topic::outputs().filter(|topic| !topic.is_internal()) {
+        for record in exercise.consume(topic).unwrap() {
+            let marks = record
+                .headers
+                .windows(2)
+                .filter(|pair| pair[0] == "ce_exercise")
+                .count();
+            assert_eq!(marks, 1, "{record:?}");
+            let key = record.key.unwrap_or_default();
+            replayed.entry((topic, key)).or_default().push(record.value);
+        }
+    }
+    replayed
+}
+
 #[test]
 fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() {
     let Some(mut place) = KafkaPlace::start("replay", &[]) else {
@@ -433,20 +452,7 @@ fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() 
             .count()
     });
     replay(&place, &[&arguments[..], &["--set", "cluster.workers=4"]].concat());
-    let mut replayed = Published::new();
-    for topic in Topic::outputs().filter(|topic| !topic.is_internal()) {
-        for record in exercise.consume(topic).unwrap() {
-            let marks = record
-                .headers
-                .windows(2)
-                .filter(|pair| pair[0] == "ce_exercise")
-                .count();
-            assert_eq!(marks, 1, "{record:?}");
-            let key = record.key.unwrap_or_default();
-            replayed.entry((topic, key)).or_default().push(record.value);
-        }
-    }
-    assert_same(&replayed, &live);
+    assert_same(&of_exercise(&exercise), &live);
     for topic in Topic::outputs() {
         let records = place.corner(place.prefix()).consume(topic).unwrap();
         assert!(

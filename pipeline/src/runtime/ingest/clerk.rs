@@ -135,7 +135,7 @@ impl Clerk<'_> {
         if arrival != EARLIEST
             && let Some(ahead) = &mut self.standing.ahead
         {
-            let letter = |rejection| Output::Row(OutputRow::new(dead_letter(record, &rejection)));
+            let letter = |rejection: Rejection| Output::Row(OutputRow::new(dead_letter(record, &rejection)));
             let kept = || Kept {
                 arrival,
                 offset: record.offset,
