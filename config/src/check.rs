@@ -247,6 +247,7 @@ impl Check {
                 inputs: (live && inputs > 0).then_some(inputs),
             },
             exercise: false,
+            forced: false,
         }
     }
 

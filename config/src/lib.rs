@@ -35,11 +35,11 @@ pub use secret::{Secret, WrittenSecret};
 pub use sets::{Resolved, resolve};
 pub use settings::{
     ActionSettings, AlertmanagerSettings, Begin, BridgeSettings, Capabilities, CaseSettings, CheckpointSettings,
-    CityDays, Clock, ClockSettings, ClusterSettings, Endpoint, EpochSettings, FileFormat, FileInput, FilesOutput,
-    FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings, LogSettings, Output, OutputFormat, Quiet,
-    ReaderSettings, ReadingSettings, RecoverySettings, RegistryCredentials, RegistrySettings, ReplaySettings, Rewind,
-    ScoreCuts, SendSettings, Settings, SigningKey, Tidy, TimeSettings, TlsSettings, TokenSettings, TopicSettings,
-    TracingSettings, UnknownSettings, UnmatchedSettings, WebhookSettings,
+    CityDays, Clock, ClockSettings, ClusterSettings, Disorder, Endpoint, EpochSettings, FileFormat, FileInput,
+    FilesOutput, FlappingSettings, Guarantee, HttpSettings, Input, KafkaSettings, LogSettings, Output, OutputFormat,
+    Quiet, ReaderSettings, ReadingSettings, RecoverySettings, RegistryCredentials, RegistrySettings, ReplaySettings,
+    Rewind, ScoreCuts, SendSettings, Settings, SigningKey, Tidy, TimeSettings, TlsSettings, TokenSettings,
+    TopicSettings, TracingSettings, UnknownSettings, UnmatchedSettings, WebhookSettings,
 };
 pub use unit::{Conversion, Mismatch, Unit};
 pub use written::{Loaded, WrittenKafka, WrittenProcess, WrittenSettings};

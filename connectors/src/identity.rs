@@ -192,6 +192,7 @@ mod tests {
             replication: 1,
             retention: 0,
             exercise: false,
+            forced: false,
             tidy: riskflow_config::Tidy::default(),
         };
         Identity::find(&Input::Log(folder.to_owned()), &Output::Log(folder.to_owned()), &topics).unwrap()

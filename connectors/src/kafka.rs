@@ -13,6 +13,7 @@ mod client;
 mod asking;
 mod properties;
 mod limits;
+mod apart;
 mod source;
 mod sink;
 mod append;
@@ -23,6 +24,8 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use apart::PATIENCE;
+pub use apart::keep_apart;
 pub use append::KafkaAppend;
 pub use client::problems;
 pub use error::BrokerError;

@@ -87,13 +87,14 @@ pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action,
 pub use error::{SinkError, SourceError};
 pub use identity::{Identity, IdentityError};
 pub use open::{
-    back_from_end, open_append, open_group, open_live, open_sink, open_source, reopen_source, tell_offsets, tidy_input,
+    back_from_end, extents, open_append, open_group, open_live, open_sink, open_source, reopen_source, tell_offsets,
+    tidy_input,
 };
 pub use progress::{Published, Resume, content, published_log, published_rows, published_tables, resume};
 pub use ran::{Ran, ran};
 pub use retry::Retry;
 pub use sink::{Begun, EpochRecords, OutRecord, Sink};
-pub use source::{Polled, RawRecord, Share, Source, Span, Until, Verdict};
+pub use source::{Extents, Polled, RawRecord, Share, Source, Span, Until, Verdict};
 
 /// Arms the failpoints that `FAILPOINTS` names, for as long as the process lives. Does nothing but in the tests' build of
 /// these sources (`tests/failpoints`): the product has no failpoints.

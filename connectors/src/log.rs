@@ -77,5 +77,6 @@ pub(crate) use handles::MOST_OPEN;
 pub use segment::SEGMENT_BYTES;
 pub use sink::LogSink;
 pub use source::LogSource;
+pub(crate) use source::extents;
 pub(crate) use tidy::Tidying;
 pub use writer::LogWriter;

@@ -7,7 +7,7 @@ use riskflow_model::topic::Topic;
 use crate::append::{Append, AppendError};
 use crate::error::{SinkError, SourceError};
 use crate::sink::Sink;
-use crate::source::{Share, Source, Span, Until};
+use crate::source::{Extents, Share, Source, Span, Until};
 use crate::{files, kafka, log};
 
 /// Opens this worker's share of the input.
@@ -103,6 +103,27 @@ pub fn back_from_end(
     }
 }
 
+/// Of each partition of these topics the first offset that is there, and the one behind the last; files have none.
+///
+/// # Errors
+///
+/// When a topic is not there or cannot be read, or no broker answers.
+pub fn extents(input: &Input, settings: &TopicSettings, topics: &[Topic]) -> Result<Extents, SourceError> {
+    match input {
+        Input::Kafka(kafka) => {
+            let (first, _) = kafka::back_from_end(kafka, settings, topics, u64::MAX)?;
+            let (end, _) = kafka::back_from_end(kafka, settings, topics, 0)?;
+            let both = end.iter().map(|(topic, partition, end)| {
+                let place = (topic, partition);
+                (place, (first.next(topic, partition), end))
+            });
+            Ok(both.collect())
+        }
+        Input::Log(folder) => log::extents(folder, settings, topics),
+        Input::Files(_) => Ok(Extents::new()),
+    }
+}
+
 /// Opens the output.
 ///
 /// Folders and log topics that are not there are made. Kafka topics are not: a record for a missing one fails its
@@ -110,11 +131,15 @@ pub fn back_from_end(
 ///
 /// # Errors
 ///
-/// When it cannot be written, or another process writes it.
+/// When it cannot be written, another process writes it, or an exercise is to be written where a live job writes, or the other way round.
 pub fn open_sink(output: &Output, settings: &TopicSettings, guarantee: Guarantee) -> Result<Box<dyn Sink>, SinkError> {
     Ok(match output {
         Output::Log(folder) => Box::new(log::LogSink::open(folder, settings)?),
-        Output::Kafka(kafka) => Box::new(kafka::KafkaSink::open(kafka, settings, guarantee)?),
+        Output::Kafka(kafka) => {
+            // A producer would take over from the writer before, whoever that was.
+            kafka::keep_apart(kafka, settings, kafka::PATIENCE)?;
+            Box::new(kafka::KafkaSink::open(kafka, settings, guarantee)?)
+        }
         Output::Files(output) => files::open_sink(output, settings.exercise)?,
     })
 }

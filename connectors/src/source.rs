@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
@@ -100,6 +102,9 @@ pub trait Source {
         true
     }
 }
+
+/// Of partitions the first offset that is there, and the one behind the last.
+pub type Extents = BTreeMap<(Topic, u16), (u64, u64)>;
 
 /// Offers the next record, and takes nothing; whether there was one.
 pub(crate) fn peek<S: Source + ?Sized>(source: &mut S) -> Result<bool, SourceError> {

@@ -195,6 +195,7 @@ mod tests {
             replication: 1,
             retention: 86_400_000,
             exercise: false,
+            forced: false,
             tidy: riskflow_config::Tidy::default(),
         };
         let topics = [Topic::IN_RULE, Topic::RISK_ASSET];

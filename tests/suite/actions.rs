@@ -95,6 +95,7 @@ fn topics() -> TopicSettings {
         replication: 1,
         retention: 604_800_000,
         exercise: false,
+        forced: false,
         tidy: riskflow_config::Tidy::default(),
     }
 }

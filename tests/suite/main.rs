@@ -31,6 +31,7 @@ mod files;
 mod first_hour;
 mod full;
 mod golden;
+mod histories;
 mod hostile;
 mod kafka;
 mod limits;

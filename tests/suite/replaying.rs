@@ -1,14 +1,19 @@
 //! A replay gives what the job gave, byte by byte: at any speed, on any number of workers, through crashes; and it is an exercise that
 //! no live topic ever sees.
 
+mod apart;
 mod asked;
+mod gone;
+mod offsets;
+mod speed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use riskflow_model::progress::ClosedEpoch;
+use riskflow_model::progress::{ClosedEpoch, Progress};
 use riskflow_model::topic::Topic;
+use riskflow_tests::kafka::Kafka;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -90,6 +95,14 @@ fn publish(published: &mut Published, lines: &str) {
     }
 }
 
+/// How many epochs a job closed that ran.
+fn epochs(place: &dyn Place) -> usize {
+    let keys = place.all(Topic::EPOCH).into_iter().map(|row| row.key);
+    let keys = keys.filter(|key| !ClosedEpoch::is_position(key));
+    let epochs: BTreeSet<String> = keys.map(|key| Progress::first_key(&key).to_owned()).collect();
+    epochs.len()
+}
+
 fn text(folder: &TempDir) -> &str {
     folder.path().to_str().unwrap()
 }
@@ -121,10 +134,12 @@ fn the_epochs_that_ran_give_the_same_bytes_at_any_speed_and_number_of_workers() 
     let mut first: Option<BTreeMap<String, Vec<u8>>> = None;
     for way in ways {
         let folder = tempfile::tempdir().unwrap();
-        replay(
+        let output = replay(
             &place,
-            &[&["--as-ran", "--verify", "--out", text(&folder)], way].concat(),
+            &[&["--as-ran", "--verify", "--json", "--out", text(&folder)], way].concat(),
         );
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["epochs_compared"], epochs(&place), "{way:?}: {summary}");
         assert_same(&published(folder.path()), &live);
         let files = files(folder.path());
         assert!(
@@ -410,6 +425,24 @@ fn other_rules_are_tried_on_the_same_history() {
     assert_eq!(summary["records"]["in.rule"], 1);
 }
 
+/// What a replay published on Kafka. Every record is marked, once.
+fn of_exercise(exercise: &Kafka) -> Published {
+    let mut replayed = Published::new();
+    for topic in Topic::outputs().filter(|topic| !topic.is_internal()) {
+        for record in exercise.consume(topic).unwrap() {
+            let marks = record
+                .headers
+                .windows(2)
+                .filter(|pair| pair[0] == "ce_exercise")
+                .count();
+            assert_eq!(marks, 1, "{record:?}");
+            let key = record.key.unwrap_or_default();
+            replayed.entry((topic, key)).or_default().push(record.value);
+        }
+    }
+    replayed
+}
+
 #[test]
 fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() {
     let Some(mut place) = KafkaPlace::start("replay", &[]) else {
@@ -419,23 +452,36 @@ fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() 
     storm_of_sets(&mut place, checkpoints.path(), 3, 66);
     settle(&place, checkpoints.path());
     let live = live(&place);
+    let of = |topic: Topic| live.keys().filter(|(found, _)| *found == topic).count();
+    let (deltas, cases) = (of(Topic::WARNING_DELTA), of(Topic::CASE_STATE));
+    assert!(
+        deltas > 2 && cases > 0,
+        "hardly anything happened: {deltas} deltas, {cases} cases"
+    );
+    offsets::between(&place);
     let folder = tempfile::tempdir().unwrap();
     let mut first: Option<BTreeMap<String, Vec<u8>>> = None;
-    for (way, workers) in [("1000000", "1"), ("100", "2"), ("1", "4")] {
-        let out = folder.path().join(way);
+    let ways: [(&[&str], &str); 3] = [(&[], "1"), (&["--speed", "100"], "2"), (&["--speed", "1"], "4")];
+    for (way, workers) in ways {
+        let out = folder.path().join(workers);
         let workers = format!("cluster.workers={workers}");
-        let out_text = out.to_str().unwrap();
-        replay(
-            &place,
-            &[
-                "--as-ran", "--verify", "--out", out_text, "--speed", way, "--set", &workers,
-            ],
-        );
+        let arguments = [
+            "--as-ran",
+            "--verify",
+            "--json",
+            "--set",
+            &workers,
+            "--out",
+            out.to_str().unwrap(),
+        ];
+        let output = replay(&place, &[&arguments[..], way].concat());
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["epochs_compared"], epochs(&place), "{way:?}: {summary}");
         assert_same(&published(&out), &live);
         let files = files(&out);
         assert!(
             first.get_or_insert_with(|| files.clone()) == &files,
-            "×{way} gives other bytes"
+            "{way:?} gives other bytes"
         );
     }
     let aside = folder.path().join("checkpoints");
@@ -453,22 +499,15 @@ fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() 
         .output()
         .unwrap();
     assert!(killed.status.code().is_none(), "it was not killed");
-    replay(&place, &arguments);
     let exercise = place.corner(&prefix);
-    let mut replayed = Published::new();
-    for topic in Topic::outputs().filter(|topic| !topic.is_internal()) {
-        for record in exercise.consume(topic).unwrap() {
-            let marks = record
-                .headers
-                .windows(2)
-                .filter(|pair| pair[0] == "ce_exercise")
-                .count();
-            assert_eq!(marks, 1, "{record:?}");
-            let key = record.key.unwrap_or_default();
-            replayed.entry((topic, key)).or_default().push(record.value);
-        }
-    }
-    assert_same(&replayed, &live);
+    speed::killed_on_its_way(&place, &arguments, &|| {
+        let closed = exercise.consume(Topic::EPOCH).unwrap_or_default().into_iter();
+        closed
+            .filter(|record| !ClosedEpoch::is_position(record.key.as_deref().unwrap()))
+            .count()
+    });
+    replay(&place, &[&arguments[..], &["--set", "cluster.workers=4"]].concat());
+    assert_same(&of_exercise(&exercise), &live);
     for topic in Topic::outputs() {
         let records = place.corner(place.prefix()).consume(topic).unwrap();
         assert!(

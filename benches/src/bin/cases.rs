@@ -174,6 +174,7 @@ fn open(log: &Path, topic: Topic) -> Result<Box<dyn Source>> {
         replication: 1,
         retention: 604_800_000,
         exercise: false,
+        forced: false,
         tidy: riskflow_config::Tidy::default(),
     };
     let beginning = Offsets::default();

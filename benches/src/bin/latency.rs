@@ -97,6 +97,7 @@ impl Place {
             replication: 1,
             retention: 86_400_000,
             exercise: false,
+            forced: false,
             tidy: riskflow_config::Tidy::default(),
         };
         Self {

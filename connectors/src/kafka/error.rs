@@ -51,7 +51,7 @@ pub enum BrokerError {
         operations: &'static str,
         /// What librdkafka says.
         #[source]
-        error: KafkaError,
+        error: Box<KafkaError>,
     },
     /// Not all records of a commit were acknowledged in time.
     #[error("{missing} records were not acknowledged within {seconds} s")]
@@ -110,6 +110,27 @@ pub enum BrokerError {
         /// The offset that would have been next.
         offset: u64,
     },
+    /// What is no exercise was to be written to the topics of one.
+    #[error(
+        "{topic} has records of an exercise (`riskflow replay`): a live job does not write there, nor go on from what it finds there; give \
+         another `topics.prefix`, or delete the topics `{prefix}out.*`"
+    )]
+    Exercise {
+        /// What stands before the names of the topics.
+        prefix: String,
+        /// One that has such a record, with prefix.
+        topic: String,
+    },
+    /// An exercise was to be written to topics that are not those of one.
+    #[error(
+        "{topic} has records of a job that is no exercise: nothing is replayed into the topics `{prefix}out.*`; give another `--prefix`"
+    )]
+    NoExercise {
+        /// What stands before the names of the topics.
+        prefix: String,
+        /// One that has such a record, with prefix.
+        topic: String,
+    },
 }
 
 /// Why a transaction failed, as far as it is no matter of another attempt.
@@ -159,10 +180,14 @@ impl BrokerError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Reserved { .. } | Self::Settings(_) | Self::Lost { .. } | Self::PartitionsChanged { .. } => {
-                Retry::Never
-            }
-            Self::NotAllowed { .. } | Self::Transaction { fatal: true, .. } => Retry::Never,
+            Self::Reserved { .. }
+            | Self::Settings(_)
+            | Self::Lost { .. }
+            | Self::PartitionsChanged { .. }
+            | Self::Exercise { .. }
+            | Self::NoExercise { .. }
+            | Self::NotAllowed { .. }
+            | Self::Transaction { fatal: true, .. } => Retry::Never,
             Self::Transaction { error, .. } if error.rdkafka_error_code().is_some_and(refuses) => Retry::Never,
             // Passwords and certificates are mended at the brokers, too, while a job waits.
             Self::Unavailable { .. } | Self::NoConnection { .. } => Retry::Later,

@@ -12,6 +12,7 @@ use riskflow_model::schema::asyncapi;
 use riskflow_model::topic::Topic;
 use tracing::warn;
 
+use super::apart::{EXERCISE, SOURCE};
 use super::client::{self, Context};
 use super::error::BrokerError;
 use super::limits::Limits;
@@ -59,10 +60,12 @@ pub struct KafkaSink {
     not_aborted: bool,
 }
 
-/// What transactions go by: it names the one writer of these topics. `None`: there are none.
+/// What transactions go by: it names the one writer of these topics. An exercise has one of its own, so that it never fences a live job,
+/// wherever it writes. `None`: there are none.
 #[must_use]
 pub fn transactional_id(settings: &TopicSettings, guarantee: Guarantee) -> Option<String> {
-    (guarantee == Guarantee::ExactlyOnce).then(|| format!("{}riskflow", settings.prefix))
+    let mark = if settings.exercise { ".exercise" } else { "" };
+    (guarantee == Guarantee::ExactlyOnce).then(|| format!("{}riskflow{mark}", settings.prefix))
 }
 
 /// A producer; for exactly once one that has taken over from an older one.
@@ -171,6 +174,7 @@ impl KafkaSink {
         let name = self.settings.name(Topic::PROGRESS);
         for partition in 0..begun.partitions {
             let message = BaseRecord::to(&name).key(begun.key.as_str());
+            let message = message.headers(writer(&self.settings));
             self.send(message.partition(partition.into()), deadline)?;
         }
         Ok(())
@@ -374,7 +378,7 @@ fn not_taken_over(id: &str, error: KafkaError) -> BrokerError {
         return BrokerError::NotAllowed {
             what: format!("transactional id `{id}`"),
             operations: "Write and Describe",
-            error,
+            error: Box::new(error),
         };
     }
     transaction("taking over", error)
@@ -401,8 +405,21 @@ fn refused(topic: &str, error: KafkaError) -> BrokerError {
     }
 }
 
-/// The header that marks what an exercise wrote.
-pub(super) const EXERCISE: &str = "ce_exercise";
+/// Who writes: a record without data has no more than that.
+fn writer(settings: &TopicSettings) -> OwnedHeaders {
+    let source = asyncapi::source(&settings.prefix);
+    let headers = OwnedHeaders::new().insert(Header {
+        key: SOURCE,
+        value: Some(&source),
+    });
+    if !settings.exercise {
+        return headers;
+    }
+    headers.insert(Header {
+        key: EXERCISE,
+        value: Some("true"),
+    })
+}
 
 /// CloudEvents 1.0, Kafka protocol binding, binary mode; [`HEADERS`](riskflow_model::schema::asyncapi::HEADERS) says what each means.
 /// `before`: how many records of this key the epoch has before it.
@@ -417,7 +434,7 @@ pub(super) fn headers(epoch: Millis, record: &OutRecord, before: u32, settings: 
     let mut all = vec![
         ("ce_specversion", "1.0".to_owned()),
         ("ce_id", format!("{}{repeat}-{topic}-{}", epoch.0, record.key)),
-        ("ce_source", asyncapi::source(&settings.prefix)),
+        (SOURCE, asyncapi::source(&settings.prefix)),
         ("ce_type", asyncapi::event_type(topic)),
         ("ce_time", epoch.to_string()),
         ("ce_logicaltime", epoch.0.to_string()),

@@ -12,9 +12,9 @@ use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 
+use super::apart::EXERCISE;
 use super::client::{self, Context, OPENING};
 use super::error::{BrokerError, refuses};
-use super::sink::EXERCISE;
 use super::topics::metadata_of;
 use crate::source::{Lane, Standing, poll_lanes};
 use crate::{Polled, RawRecord, Share, Source, SourceError, Until, Verdict};

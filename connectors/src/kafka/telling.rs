@@ -210,6 +210,7 @@ mod tests {
             replication: 1,
             retention: 0,
             exercise: false,
+            forced: false,
             tidy: riskflow_config::Tidy::default(),
         }
     }

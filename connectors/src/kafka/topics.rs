@@ -250,7 +250,7 @@ fn not_made(topic: String, code: RDKafkaErrorCode) -> BrokerError {
         return BrokerError::NotAllowed {
             what: topic,
             operations: "Create",
-            error,
+            error: Box::new(error),
         };
     }
     BrokerError::Refused { topic, error }

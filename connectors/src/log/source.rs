@@ -14,7 +14,7 @@ use super::reader::{PartitionReader, Place};
 use super::segment::SEGMENT_BYTES;
 use super::stirs::Stirs;
 use crate::source::{peek, poll_lanes};
-use crate::{Polled, RawRecord, Share, Source, SourceError, Span, Until, Verdict};
+use crate::{Extents, Polled, RawRecord, Share, Source, SourceError, Span, Until, Verdict};
 
 /// Reads a worker's partitions of an embedded log, and follows them while a writer appends.
 pub struct LogSource {
@@ -188,5 +188,41 @@ impl Source for LogSource {
             .partitions
             .binary_search_by_key(&(topic, partition), PartitionReader::name);
         self.partitions[place.ok()?].mark()
+    }
+}
+
+/// Of each partition the first offset that is there, and the one behind the last. Reads the last segment of each.
+///
+/// # Errors
+///
+/// When a topic is not there or cannot be read.
+pub(crate) fn extents(folder: &Path, settings: &TopicSettings, topics: &[Topic]) -> Result<Extents, SourceError> {
+    let (mut extents, mut newest) = (Extents::new(), Offsets::default());
+    for topic in topics {
+        let name = settings.name(*topic);
+        let topic_folder = folder.join(&name);
+        let Some(count) = folder::partitions(&topic_folder)? else {
+            return Err(SourceError::NoTopic { topic: name });
+        };
+        for partition in 0..count {
+            let segments = folder::segments(&topic_folder.join(partition.to_string()))?;
+            let first = segments.first().copied().unwrap_or(0);
+            let last = segments.last().copied().unwrap_or(0);
+            extents.insert((*topic, partition), (first, last));
+            newest.advance(*topic, partition, last);
+        }
+    }
+    let span = Span::new(Until::End, &newest);
+    let mut source = LogSource::open(folder, settings, topics, Share::WHOLE, span)?;
+    loop {
+        let polled = source.poll(65_536, &mut |record| {
+            if let Some((_, end)) = extents.get_mut(&(record.topic, record.partition)) {
+                *end = record.offset + 1;
+            }
+            Verdict::Taken
+        })?;
+        if polled == Polled::Ended {
+            return Ok(extents);
+        }
     }
 }

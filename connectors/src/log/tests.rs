@@ -29,6 +29,7 @@ fn settings() -> TopicSettings {
         replication: 1,
         retention: 86_400_000,
         exercise: false,
+        forced: false,
         tidy: riskflow_config::Tidy::default(),
     }
 }

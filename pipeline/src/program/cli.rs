@@ -22,7 +22,7 @@ use doctor::EXAMPLE as DOCTOR_EXAMPLE;
 use documents::{COMPLETIONS_EXAMPLE, MAN_EXAMPLE};
 pub use documents::{CompletionsArguments, ManArguments};
 use history::{BACKTEST_EXAMPLE, EXPLAIN_EXAMPLES};
-pub use history::{BacktestArguments, ExplainArguments, ReplayArguments, ReplayClock};
+pub use history::{BacktestArguments, ExplainArguments, PartitionOffset, ReplayArguments, ReplayClock};
 pub use intake::{ActArguments, CopyArguments, ImportArguments, ImportFormat, TimeUnit};
 
 /// The exit code for a configuration that cannot be used (as for wrong usage).

@@ -98,7 +98,12 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(EXIT_CONFIGURATION);
     }
     match cause.downcast_ref() {
-        Some(BrokerError::Reserved { .. } | BrokerError::Settings(_)) => Some(EXIT_CONFIGURATION),
+        Some(
+            BrokerError::Reserved { .. }
+            | BrokerError::Settings(_)
+            | BrokerError::Exercise { .. }
+            | BrokerError::NoExercise { .. },
+        ) => Some(EXIT_CONFIGURATION),
         _ => None,
     }
 }
@@ -174,6 +179,14 @@ mod tests {
                     property: "group.id".to_owned(),
                     why: "",
                 })),
+                ExitCode::from(2),
+            ),
+            (
+                anyhow::Error::from(SinkError::Kafka(BrokerError::Exercise {
+                    prefix: "x.".to_owned(),
+                    topic: "x.out.epoch".to_owned(),
+                }))
+                .context("could not open the output"),
                 ExitCode::from(2),
             ),
         ];

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use riskflow_config::Clock;
+use riskflow_config::{Clock, Disorder};
 use riskflow_connectors::{Polled, Source, SourceError};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
@@ -52,8 +52,12 @@ use crate::runtime::clock::{Reading, TOLERANCE};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::output::{Output, OutputUpdate};
 
+mod ahead;
 mod clerk;
 
+pub use ahead::Disordered;
+
+use ahead::Ahead;
 use clerk::{Clerk, Tally};
 
 /// How an epoch takes its records.
@@ -123,6 +127,8 @@ pub struct Ingest {
     pub clock: Clock,
     /// When the job began: what bounds the arrivals that records of a history may tell.
     pub began: Reading,
+    /// Partitions that end before an offset, and not with their last record.
+    pub ends: BTreeMap<Partition, u64>,
     /// The most records in a live epoch.
     pub max_records: usize,
     /// Where to count.
@@ -151,6 +157,19 @@ pub struct Standing {
     /// Records at the beginning of a partition that cannot be read and tell no time of arrival, with the offset after each:
     /// they arrive with the first that does.
     held: BTreeMap<Partition, Vec<(u64, Output)>>,
+    /// Records that were read before their time, where files are sorted.
+    ahead: Option<Ahead>,
+}
+
+impl Standing {
+    /// One that sorts what it reads, where it is said how far; `tick`: the length of an epoch, in milliseconds.
+    #[must_use]
+    pub fn sorting(disorder: Option<Disorder>, tick: i64) -> Self {
+        Self {
+            ahead: disorder.map(|bound| Ahead::new(bound, tick)),
+            ..Self::default()
+        }
+    }
 }
 
 /// The latest arrival that a record of a history may tell, in milliseconds.
@@ -195,7 +214,7 @@ impl Ceiling {
 }
 
 /// A topic and a partition of it.
-type Partition = (Topic, u16);
+pub type Partition = (Topic, u16);
 
 /// The most unreadable records that are held at the beginning of partitions. Behind these, others arrive before everything
 /// else.
@@ -373,7 +392,12 @@ impl Ingest {
             epoch,
             worker,
             next_arrival: next_arrival.or(held.then_some(i64::MIN)),
-            caught_up: self.sources.iter().all(|source| source.caught_up()),
+            caught_up: self.sources.iter().all(|source| source.caught_up())
+                && self
+                    .standing
+                    .ahead
+                    .as_ref()
+                    .is_none_or(|ahead| ahead.earliest().is_none()),
             behind: self.standing.lag_shown.map_or(0, |(_, behind)| behind),
             stop: self.stop.load(Ordering::Acquire),
         }
@@ -442,6 +466,7 @@ impl Ingest {
             bound: pending.cut.bound.as_ref(),
             now: clock,
             clock: self.clock,
+            ends: &self.ends,
             ceiling: Ceiling::new(self.began, Reading::now(), self.admission.time.max_future.0),
             admission: self.admission,
             taken,
@@ -452,6 +477,7 @@ impl Ingest {
             standing: &mut self.standing,
             waiting: Vec::new(),
         };
+        all_done &= clerk.release_kept(limit);
         for source in &mut self.sources {
             match source.poll(limit, &mut |record| clerk.offer(&record)) {
                 Ok(Polled::More) => all_done = false,
@@ -467,9 +493,13 @@ impl Ingest {
         if all_done && !idle {
             clerk.release();
         }
+        clerk.report_kept();
         for (topic, counts) in clerk.tally.0 {
             self.metrics.taken(topic, counts.records, counts.bytes, counts.late);
             self.metrics.input.came(topic, clock);
+        }
+        if let Some(ahead) = &mut self.standing.ahead {
+            self.metrics.disordered(ahead.disordered());
         }
         pending.taken += count;
         match how {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use anyhow::{Context as _, Result, anyhow};
 use arc_swap::ArcSwapOption;
 use riskflow_config::{Clock, Input, Settings};
-use riskflow_connectors::checkpoint::{CheckpointStore, Part};
+use riskflow_connectors::checkpoint::{CheckpointStore, Manifest, Part};
 use riskflow_connectors::{
     Begun, Identity, Share, Sink, Source, SourceError, Span, Until, open_sink, reopen_source, tidy_input,
 };
@@ -36,6 +36,7 @@ mod driver;
 mod going_back;
 mod outputs;
 mod stopping;
+mod tempo;
 mod worker;
 
 pub use catching_up::{Position, Shown};
@@ -185,14 +186,9 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
     if lasting.is_some() && publishes {
         handles.checkpoints.open();
     }
-    // The others are told where they begin.
-    let mut recovery = match &lasting {
-        Some(lasting) if publishes => recover(settings, &lasting.store, begun.as_ref())?,
-        _ => Recovery::default(),
-    };
-    if publishes {
-        recovery.replay(settings)?;
-    }
+    let history = history(settings)?;
+    let of_history = history.as_ref().map(|(_, manifest)| manifest);
+    let recovery = recover(settings, lasting.as_ref(), begun.as_ref(), of_history)?;
     let committed = match &lasting {
         Some(lasting) => lasting.checkpointer.committed(),
         None => Box::new(|_, _, _| ()) as Committed,
@@ -225,6 +221,7 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
         // Only worker 0 publishes; when it is done the publisher comes to its end.
         sender: Mutex::new(sender),
         lasting,
+        history: history.map(|(store, _)| store),
         start,
         plan,
         state,
@@ -298,18 +295,45 @@ fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Last
     Ok(Lasting { store, checkpointer })
 }
 
-/// Finds what an earlier run left.
-fn recover(settings: &Settings, store: &CheckpointStore, begun: Option<&Begun>) -> Result<Recovery> {
-    let recovery = Recovery::find(settings, store, begun)?;
+/// The checkpoint of the job whose history is replayed, where that is to begin with one, and the store that has it.
+fn history(settings: &Settings) -> Result<Option<(Arc<CheckpointStore>, Manifest)>> {
+    let Some((place, epoch)) = &settings.replay.checkpoint else {
+        return Ok(None);
+    };
+    let about = || format!("could not begin with the checkpoint of {epoch} in `{place}`");
+    let store = CheckpointStore::open(place).with_context(about)?;
+    let manifest = store.sound(*epoch).with_context(about)?;
+    Ok(Some((Arc::new(store), manifest)))
+}
+
+/// Finds what an earlier run left, and what a replay does otherwise.
+fn recover(
+    settings: &Settings,
+    lasting: Option<&Lasting>,
+    begun: Option<&Begun>,
+    history: Option<&Manifest>,
+) -> Result<Recovery> {
+    // The others are told where they begin.
+    if settings.cluster.process > 0 {
+        return Ok(Recovery::default());
+    }
+    let Some(Lasting { store, .. }) = lasting else {
+        let mut recovery = Recovery::of_history(history, settings);
+        recovery.replay(settings)?;
+        return Ok(recovery);
+    };
+    let mut recovery = Recovery::find(settings, store, begun, history)?;
     if let Some(epoch) = settings.recovery.from {
         going_back::go_back(settings, store, epoch, &recovery)?;
     }
     let last = recovery.beginning.last;
-    if last > Millis(0) {
+    let begins = recovery.start.of_history && recovery.plan.recorded.is_empty();
+    if last > Millis(0) && !begins {
         let checkpoint = recovery.start.checkpoint.as_ref();
         let checkpoint = checkpoint.map_or_else(|| "none".to_owned(), |manifest| manifest.epoch.to_string());
         tracing::info!(%last, checkpoint, epochs = recovery.plan.recorded.len(), "going on after an earlier run");
     }
+    recovery.replay(settings)?;
     Ok(recovery)
 }
 
@@ -330,6 +354,8 @@ struct Job {
     publisher: Mutex<Option<Publisher>>,
     sender: Mutex<Option<SyncSender<Completed>>>,
     lasting: Option<Lasting>,
+    /// Where the checkpoint is that a replay begins with.
+    history: Option<Arc<CheckpointStore>>,
     /// Where every worker begins, as far as this process knows: process 0 does.
     start: Start,
     /// The epochs that worker 0 begins with.
@@ -396,9 +422,10 @@ impl Job {
             },
             clock: self.settings.clock,
             began: Reading::now(),
+            ends: self.settings.replay.until_offsets.clone(),
             max_records: self.settings.epoch.max_records,
             metrics: self.handles.metrics.clone(),
-            standing: Standing::default(),
+            standing: Standing::sorting(self.settings.replay.disorder, self.settings.epoch.replay_tick),
             stop: Arc::clone(&self.handles.stop),
             failed,
         }
@@ -408,11 +435,13 @@ impl Job {
     fn keeper(&self, start: &Start, worker: usize, peers: usize) -> impl FnMut(&'static str) -> Keeper {
         let local = worker % self.settings.cluster.workers.get();
         move |fold| {
-            let Some(lasting) = &self.lasting else {
-                return Keeper::none();
-            };
-            let saved = start.checkpoint.clone();
-            let saved = saved.map(|manifest| {
+            let mut keeper = Keeper::none();
+            if let Some(lasting) = &self.lasting {
+                keeper.offer = lasting.checkpointer.offer(fold, local);
+            }
+            let own = self.lasting.as_ref().map(|lasting| &lasting.store);
+            let store = if start.of_history { self.history.as_ref() } else { own };
+            if let Some((manifest, store)) = start.checkpoint.clone().zip(store) {
                 if !manifest.folds.contains_key(fold) {
                     self.failure.note(anyhow!(
                         "the checkpoint of {} holds no state of `{fold}`, and the job has that; take it away, and start again",
@@ -421,17 +450,10 @@ impl Job {
                 }
                 let parts = manifest.parts.into_iter();
                 let parts = parts.filter(|part| *part.fold == *fold && part.concerns(worker, peers));
-                saved_parts(
-                    manifest.epoch,
-                    parts.collect(),
-                    lasting.store.clone(),
-                    self.failure.clone(),
-                )
-            });
-            Keeper {
-                saved: saved.unwrap_or_else(|| Box::new(std::iter::empty())),
-                offer: lasting.checkpointer.offer(fold, local),
+                let (parts, failure) = (parts.collect(), self.failure.clone());
+                keeper.saved = saved_parts(manifest.epoch, parts, Arc::clone(store), failure);
             }
+            keeper
         }
     }
 

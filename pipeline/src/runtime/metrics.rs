@@ -1,6 +1,6 @@
 //! Every metric of the job, defined once. Dashboards, alerts and the reference in `deploy/` are checked against this list.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use riskflow_model::topic::Topic;
 
 use crate::runtime::clock::wall_clock;
 use crate::runtime::graph::Meters;
+use crate::runtime::ingest::Disordered;
 use crate::runtime::outcome::{Ended, Outcome, PassedOn, Reload};
 use crate::runtime::spans::Spans;
 use crate::runtime::state::State;
@@ -78,6 +79,10 @@ pub struct Metrics {
     untold: IntCounter,
     replayed: IntCounter,
     replay_differences: IntCounter,
+    /// Only the summary of a replay tells these.
+    disordered: Mutex<Disordered>,
+    compared: AtomicU64,
+    incomparable: AtomicBool,
     stalled: Gauge,
     clock_off: Gauge,
     rewinds: IntCounter,
@@ -124,6 +129,12 @@ pub struct Done {
     pub deltas: Vec<(&'static str, u64)>,
     /// Replayed epochs that gave another result than before.
     pub differed: u64,
+    /// Epochs of a replay that were compared with what they gave when they ran.
+    pub compared: u64,
+    /// Whether epochs of a replay could not be compared, for the state before them is not as it was when they ran.
+    pub incomparable: bool,
+    /// Records of files that were read when their epoch was over.
+    pub disordered: Disordered,
 }
 
 /// What is counted of warnings that were over when they were found never to have been: those that were raised less those that ended
@@ -365,6 +376,9 @@ impl Metrics {
                     "Replayed epochs that gave another result than before.",
                 )?,
             )?,
+            disordered: Mutex::default(),
+            compared: AtomicU64::new(0),
+            incomparable: AtomicBool::new(false),
             clock_off: add(
                 r,
                 Gauge::new(
@@ -533,6 +547,9 @@ impl Metrics {
                 DeltaKind::ALL.into_iter().map(DeltaKind::name).chain([WITHDRAWN_PAST]),
             ),
             differed: self.replay_differences.get(),
+            compared: self.compared.load(Ordering::Relaxed),
+            incomparable: self.incomparable.load(Ordering::Relaxed),
+            disordered: *self.disordered.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
@@ -651,6 +668,27 @@ impl Metrics {
     /// A replayed epoch gave another result than before.
     pub fn replay_differed(&self) {
         self.replay_differences.inc();
+    }
+
+    /// Records of files were read when their epoch was over.
+    pub fn disordered(&self, found: Disordered) {
+        if found == Disordered::default() {
+            return;
+        }
+        let mut all = self.disordered.lock().unwrap_or_else(PoisonError::into_inner);
+        all.records += found.records;
+        all.crowded += found.crowded;
+        all.furthest = all.furthest.max(found.furthest);
+    }
+
+    /// An epoch of a replay was compared with what it gave when it ran.
+    pub fn replay_compared(&self) {
+        self.compared.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The epochs of a replay cannot be compared: the state before them is not as it was.
+    pub fn replay_incomparable(&self) {
+        self.incomparable.store(true, Ordering::Relaxed);
     }
 
     /// Since when the oldest epoch has been under way, if any is.

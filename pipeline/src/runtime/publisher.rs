@@ -188,6 +188,9 @@ impl Publishing {
             tracing::warn!(cause, "it is not known yet how large records may be");
         }
         metrics.warnings.none_open();
+        if beginning.incomparable {
+            metrics.replay_incomparable();
+        }
         views.feed.begin(beginning.last);
         Self {
             sink,
@@ -351,6 +354,7 @@ impl Publishing {
         let Some((before, digest)) = self.beginning.ran.remove(&epoch).zip(digest) else {
             return;
         };
+        self.metrics.replay_compared();
         if *before != digest.to_string() {
             self.metrics.replay_differed();
             tracing::debug!(%epoch, %digest, %before, "an epoch gives another result than it gave when it ran");

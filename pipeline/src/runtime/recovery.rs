@@ -40,6 +40,8 @@ mod replayed;
 pub struct Start {
     /// The checkpoint to load.
     pub checkpoint: Option<Manifest>,
+    /// Whether it is one of the job whose history is replayed, and lies where that keeps them.
+    pub of_history: bool,
     /// Where sources begin.
     pub from: Offsets,
     /// Whether all of the input must be there, from `from` on.
@@ -60,10 +62,11 @@ pub struct Recovery {
 }
 
 /// Whether a job with these settings can go on after an earlier run: its input must have offsets that last, its output
-/// must say how far it came.
+/// must say how far it came. A forced exercise leaves what is said there to the live job.
 #[must_use]
 pub fn is_definite(settings: &Settings) -> bool {
-    !matches!(settings.input, Input::Files(_)) && !matches!(settings.output, Output::Files(_))
+    let files = matches!(settings.input, Input::Files(_)) || matches!(settings.output, Output::Files(_));
+    !files && !settings.output_topics.forced
 }
 
 /// The fingerprint of the settings that give the answer its meaning.
@@ -194,12 +197,18 @@ fn settings_changed(settings: &Settings, store: &CheckpointStore, last: Millis) 
 }
 
 impl Recovery {
-    /// Finds out what an earlier run left. The sink must be open; `begun` is what it gave for that.
+    /// Finds out what an earlier run left. The sink must be open; `begun` is what it gave for that. `history`: the checkpoint of another job
+    /// that it begins with, as long as it has none of its own.
     ///
     /// # Errors
     ///
     /// When output or checkpoints cannot be read, or do not say where to go on.
-    pub fn find(settings: &Settings, store: &CheckpointStore, begun: Option<&Begun>) -> Result<Self> {
+    pub fn find(
+        settings: &Settings,
+        store: &CheckpointStore,
+        begun: Option<&Begun>,
+        history: Option<&Manifest>,
+    ) -> Result<Self> {
         let resume = resume(&settings.output, &settings.output_topics, begun)
             .context("could not read the progress of the output")?;
         let ahead = resume.last_time().0 - wall_clock();
@@ -225,9 +234,12 @@ impl Recovery {
             recovery
         } else {
             let since = settings_changed(settings, store, resume.last())?;
-            let checkpoint = chosen::checkpoint(settings, store, &resume)?;
+            let own = chosen::checkpoint(settings, store, &resume)?;
+            let of_history = own.is_none() && history.is_some();
+            let checkpoint = own.or_else(|| history.cloned());
             let begin = checkpoint.as_ref().map_or(resume.base.0, |manifest| manifest.epoch);
             let mut recovery = Self::from(&resume, checkpoint, settings);
+            recovery.start.of_history = of_history;
             if since > begin {
                 recovery.beginning.do_not_compare();
             }
@@ -364,6 +376,7 @@ impl Recovery {
             beginning,
             start: Start {
                 checkpoint,
+                of_history: false,
                 from,
                 whole: last > Millis(0),
                 known: (known.clone(), known.marks()),

@@ -67,6 +67,7 @@ fn topics() -> TopicSettings {
         replication: 1,
         retention: 86_400_000,
         exercise: false,
+        forced: false,
         tidy: riskflow_config::Tidy::default(),
     }
 }
@@ -360,14 +361,7 @@ impl Place for KafkaPlace {
     fn all(&self, topic: Topic) -> Vec<Row> {
         let consumed = self.kafka.consume(topic);
         let records = consumed.unwrap_or_else(|error| panic!("{topic} cannot be read: {error:#}"));
-        let row = |record: riskflow_tests::kafka::Record| Row {
-            topic,
-            partition: record.partition as u16,
-            offset: record.offset as u64,
-            key: record.key.unwrap_or_default(),
-            value: record.value,
-        };
-        records.into_iter().map(row).collect()
+        records.into_iter().map(|record| row(topic, record)).collect()
     }
 
     fn reaches(&self, failpoint: &str) -> bool {
@@ -393,6 +387,60 @@ impl Place for KafkaPlace {
 
     fn start_broker(&mut self) {
         self.broker(&["start"]);
+    }
+}
+
+/// Topics with another prefix on the broker of a place.
+pub struct Corner<'a> {
+    place: &'a KafkaPlace,
+    kafka: Kafka,
+}
+
+impl<'a> Corner<'a> {
+    pub fn of(place: &'a KafkaPlace, prefix: &str) -> Self {
+        let kafka = place.corner(prefix);
+        Self { place, kafka }
+    }
+
+    /// Reads what is committed of a topic, with headers.
+    pub fn records(&self, topic: Topic) -> Vec<riskflow_tests::kafka::Record> {
+        let consumed = self.kafka.consume(topic);
+        consumed.unwrap_or_else(|error| panic!("{topic} cannot be read: {error:#}"))
+    }
+}
+
+impl Place for Corner<'_> {
+    fn put(&self, topic: Topic, records: &[(String, Option<String>)]) {
+        let records = records.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
+        self.kafka.produce(topic, records).unwrap();
+    }
+
+    fn all(&self, topic: Topic) -> Vec<Row> {
+        self.records(topic)
+            .into_iter()
+            .map(|record| row(topic, record))
+            .collect()
+    }
+
+    fn settings(&self) -> Vec<String> {
+        let mut settings = self.place.settings();
+        settings.retain(|set| !set.starts_with("topics.prefix="));
+        settings.push(format!("topics.prefix={:?}", self.kafka.prefix()));
+        settings
+    }
+
+    fn reaches(&self, failpoint: &str) -> bool {
+        self.place.reaches(failpoint)
+    }
+}
+
+fn row(topic: Topic, record: riskflow_tests::kafka::Record) -> Row {
+    Row {
+        topic,
+        partition: record.partition as u16,
+        offset: record.offset as u64,
+        key: record.key.unwrap_or_default(),
+        value: record.value,
     }
 }
 

@@ -17,6 +17,7 @@ fn settings() -> TopicSettings {
     TopicSettings {
         partitions: 2,
         exercise: false,
+        forced: false,
         tidy: riskflow_config::Tidy {
             outputs: Some(RETENTION),
             inputs: Some(RETENTION),
@@ -255,6 +256,7 @@ fn a_log_keeps_its_records_for_the_retention_and_not_much_longer() {
     // Nothing goes where nothing is said.
     let keeps = TopicSettings {
         exercise: false,
+        forced: false,
         tidy: riskflow_config::Tidy::default(),
         ..settings()
     };

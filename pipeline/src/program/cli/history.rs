@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
-use riskflow_model::{Level, Millis};
+use riskflow_model::topic::{Direction, Topic};
+use riskflow_model::{Duration, Level, Millis, duration};
 
 use super::{ConfigArguments, CopyArguments};
 
@@ -50,6 +51,10 @@ pub struct ReplayArguments {
     /// With `--prefix`: the folder or bucket of the replay's checkpoints; `PREFIX-checkpoints` by default.
     #[arg(long, value_name = "PLACE", requires = "prefix")]
     pub checkpoints: Option<String>,
+    /// With `--prefix`: write there even if a live job writes to these topics. All of it is marked as an exercise, and whoever reads them
+    /// without looking at the mark takes it for live: rows of tables take the place of live ones. Nothing is kept to go on from.
+    #[arg(long, requires = "prefix", conflicts_with = "checkpoints")]
+    pub force: bool,
     /// Close the very epochs that the configured job closed, as its `out.epoch` has them, and compare what each gives. Otherwise epochs
     /// lie on the grid of `epoch.replay_tick`.
     #[arg(long, conflicts_with_all = ["rules", "clock"])]
@@ -57,6 +62,17 @@ pub struct ReplayArguments {
     /// With `--as-ran`: exit with 1 if an epoch gives something else than it gave when it ran.
     #[arg(long, requires = "as_ran")]
     pub verify: bool,
+    /// Begin with the state of this checkpoint of the configured job, by its name or epoch (`riskflow checkpoint list`), and not with the
+    /// retained input: of that only what follows must be there. The tables as they are then come first.
+    #[arg(long, value_name = "NAME|EPOCH", conflicts_with_all = ["files", "rules", "clock"])]
+    pub from_checkpoint: Option<String>,
+    /// Begin a partition with this offset, and not with its first record; what comes before it is not evaluated. May be repeated; other
+    /// partitions are read from their beginning.
+    #[arg(long, value_name = "TOPIC/PARTITION=N", value_parser = offset, conflicts_with_all = ["files", "as_ran", "from_checkpoint"])]
+    pub from_offset: Vec<PartitionOffset>,
+    /// End a partition before this offset. May be repeated; other partitions are read to their end.
+    #[arg(long, value_name = "TOPIC/PARTITION=N", value_parser = offset, conflicts_with_all = ["files", "as_ran"])]
+    pub until_offset: Vec<PartitionOffset>,
     /// Write from this time on; what came before is evaluated, and the tables as they are then come first.
     #[arg(long, value_name = "TIME")]
     pub from: Option<Millis>,
@@ -70,6 +86,10 @@ pub struct ReplayArguments {
     /// are no envelopes.
     #[arg(long, value_name = "CLOCK")]
     pub clock: Option<ReplayClock>,
+    /// With files, by the times in them: a record may stand so far behind a later one and is still taken in order; one further back counts
+    /// as late data, and the summary tells how many. By default `time.horizon`.
+    #[arg(long, value_name = "DURATION", value_parser = length)]
+    pub disorder: Option<Duration>,
     /// Rules in the place of those of the history: packs, files or folders, as for `riskflow rules load`.
     #[arg(long, num_args = 1.., value_name = "PACK|FILE|FOLDER")]
     pub rules: Vec<String>,
@@ -118,6 +138,34 @@ impl From<ReplayClock> for riskflow_config::Clock {
             ReplayClock::EventTime => Self::EventTime,
         }
     }
+}
+
+/// An offset of a partition of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionOffset {
+    pub topic: Topic,
+    pub partition: u16,
+    pub offset: u64,
+}
+
+fn offset(text: &str) -> Result<PartitionOffset, String> {
+    let read = |text: &str| {
+        let (place, offset) = text.rsplit_once('=')?;
+        let (topic, partition) = place.rsplit_once('/')?;
+        Some(PartitionOffset {
+            topic: Topic::from_name(topic).filter(|topic| topic.direction() == Direction::In)?,
+            partition: partition.parse().ok()?,
+            offset: offset.parse().ok()?,
+        })
+    };
+    read(text).ok_or_else(|| {
+        "give TOPIC/PARTITION=N, such as `in.observation/0=1200`: a topic that riskflow reads, without prefix"
+            .to_owned()
+    })
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map(Duration)
 }
 
 fn speed(text: &str) -> Result<f64, String> {

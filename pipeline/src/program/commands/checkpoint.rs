@@ -70,6 +70,23 @@ pub(super) fn named(settings: &Settings, name: &str) -> Result<Millis> {
     Ok(open(settings)?.named(name)?)
 }
 
+/// Where a replay of this job's history finds the checkpoint that it is to begin with, by its name or as it is listed: the place, and its
+/// epoch.
+///
+/// # Errors
+///
+/// When the job keeps none, nothing has that name, it is another job's, or not sound.
+pub(super) fn of_history(settings: &Settings, name: &str) -> Result<(String, Millis)> {
+    keeps(settings)?;
+    let mut store = open(settings)?;
+    store.claim(&this_job(settings)?)?;
+    let epoch = store.named(name)?;
+    store
+        .sound(epoch)
+        .with_context(|| format!("could not begin with the checkpoint of {epoch}"))?;
+    Ok((settings.checkpoint.path.clone(), epoch))
+}
+
 fn keeps(settings: &Settings) -> Result<()> {
     if is_definite(settings) {
         return Ok(());

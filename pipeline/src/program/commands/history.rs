@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context as _, Result};
-use riskflow_config::{Clock, FileFormat, FileInput, Input, Settings};
+use riskflow_config::{Clock, Disorder, FileFormat, FileInput, Input, Settings};
 use riskflow_connectors::files::{Columns, read_rows};
-use riskflow_model::Millis;
+use riskflow_model::{Duration, Millis};
 
 use super::import::files::{Given, gather};
 use super::import::mapping::Mapping;
@@ -27,6 +27,8 @@ pub struct Asked<'a> {
     /// Where what is looked at begins and ends.
     pub from: Option<Millis>,
     pub until: Option<Millis>,
+    /// How far files are sorted by the times in them, where that is said.
+    pub disorder: Option<Duration>,
 }
 
 /// Puts the history into the settings. Gives copies of what can be read only once; they go with it.
@@ -50,6 +52,7 @@ pub fn take(asked: &Asked<'_>, settings: &mut Settings) -> Result<Vec<Given>> {
         None if has_arrivals => Clock::Arrival,
         None => Clock::EventTime,
     };
+    settings.replay.disorder = disorder(asked, settings)?;
     settings.until = asked.until.or(settings.until);
     if let (Some(from), Some(until)) = (asked.from, settings.until)
         && from >= until
@@ -58,6 +61,22 @@ pub fn take(asked: &Asked<'_>, settings: &mut Settings) -> Result<Vec<Given>> {
         return Err(Usage(says).into());
     }
     Ok(copies)
+}
+
+/// How far files are sorted: as far as people say, else as far as records may be late. What goes by offsets stays as it is.
+fn disorder(asked: &Asked<'_>, settings: &Settings) -> Result<Option<Disorder>> {
+    match &settings.input {
+        Input::Files(files) if settings.clock == Clock::EventTime => {
+            let within = asked.disorder.unwrap_or(settings.time.horizon);
+            Ok(Some(Disorder::of(within.0, files.len())))
+        }
+        _ if asked.disorder.is_some() => {
+            let says =
+                "`--disorder` sorts files that are taken by the times in them: give files, and no `--clock arrival`";
+            Err(Usage(says.to_owned()).into())
+        }
+        _ => Ok(None),
+    }
 }
 
 /// How the job reads a file: as envelopes where its first line is one.

@@ -4,10 +4,11 @@
 //! checkpoints of its own, and no HTTP.
 
 mod decided;
+mod elsewhere;
 mod ending;
+mod offsets;
 
-use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::fs;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,20 +18,20 @@ use anyhow::{Context as _, Result, bail};
 use riskflow::runtime::cluster::{self, Home};
 use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::recovery::is_definite;
-use riskflow_config::{FileFormat, FileInput, FilesOutput, Input, Output, OutputFormat, Settings};
-use riskflow_connectors::topics::{Place, create};
+use riskflow_config::{FileFormat, FileInput, Input, Output, Settings};
 use riskflow_model::binary;
 use riskflow_model::duration;
 use riskflow_model::topic::Topic;
 
 use self::decided::Decided;
+use self::elsewhere::elsewhere;
 use self::ending::End;
-use super::configuration;
 use super::history::{Asked, take};
 use super::rules;
 use super::run::hangup::Hangup;
 use super::run::news::News;
 use super::run::stop_on_signals;
+use super::{checkpoint, configuration};
 use crate::program::cli::{EXIT_INTERRUPTED, ReplayArguments};
 use crate::program::exit::Usage;
 use crate::program::limits;
@@ -48,11 +49,16 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
         clock: arguments.clock,
         from: arguments.from,
         until: arguments.until,
+        disorder: arguments.disorder,
     };
     let given = take(&asked, &mut settings)?;
     let rules = Rules::of(arguments, &mut settings)?;
     let live = settings.clone();
     when(arguments, &mut settings)?;
+    offsets::take(arguments, &live, &mut settings)?;
+    if let Some(name) = &arguments.from_checkpoint {
+        settings.replay.checkpoint = Some(checkpoint::of_history(&live, name)?);
+    }
     let alone = elsewhere(arguments, &live, &mut settings)?;
     limits::check(&settings)?;
     if settings.cluster.hosts.len() > 1 {
@@ -75,7 +81,6 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     // They are read until now.
     drop((given, rules, alone));
     let interrupted = handles.stop.load(Ordering::Acquire);
-    let differed = handles.metrics.done().differed;
     if settings.cluster.process > 0 {
         return Ok(ExitCode::SUCCESS);
     }
@@ -92,9 +97,7 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
     end.is_of_use()?;
-    if arguments.verify && differed > 0 {
-        bail!("{differed} epochs gave something else than they gave when they ran");
-    }
+    end.is_verified()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -156,117 +159,6 @@ fn when(arguments: &ReplayArguments, settings: &mut Settings) -> Result<()> {
     Ok(())
 }
 
-/// Where it writes: never where the configured job does. What is returned keeps other replays out.
-fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Settings) -> Result<Option<File>> {
-    settings.topics.tidy = riskflow_config::Tidy::default();
-    settings.output_topics = settings.topics.clone();
-    settings.output_topics.exercise = true;
-    // Of several processes the first writes.
-    let writes = settings.cluster.process == 0;
-    if let Some(folder) = &arguments.out {
-        let format = arguments.format.into();
-        let is_stdout = folder.as_os_str() == "-";
-        if is_stdout && format != OutputFormat::Ndjson {
-            let says = "`--out -` is NDJSON: tables have other columns for each topic; give a folder";
-            return Err(Usage(says.to_owned()).into());
-        }
-        settings.output = Output::Files(FilesOutput {
-            folder: folder.clone(),
-            format,
-        });
-        return (writes && !is_stdout).then(|| make_room(folder)).transpose();
-    }
-    // Files have no offsets to go on from: a second run would write all of it once more.
-    let from_files = matches!(settings.input, Input::Files(_));
-    if let Some(folder) = &arguments.to_log {
-        if from_files && writes && folder.join(MARK).exists() {
-            let says = format!(
-                "`{}` has a replay in it, and one of files does not go on where it stood; give another folder, or take that one away",
-                folder.display()
-            );
-            return Err(Usage(says).into());
-        }
-        settings.output = Output::Log(folder.clone());
-        settings.checkpoint.path = beside(folder);
-        return Ok(None);
-    }
-    let Some(prefix) = &arguments.prefix else {
-        unreachable!("one of the places is required");
-    };
-    let ((Output::Kafka(kafka), _) | (_, Input::Kafka(kafka))) = (&live.output, &live.input) else {
-        let says = "`--prefix` writes to Kafka, and neither input nor output is configured to be there; give `--out` or `--to-log`";
-        return Err(Usage(says.to_owned()).into());
-    };
-    if *prefix == live.topics.prefix {
-        let says = format!(
-            "`--prefix {prefix}` is that of the live topics, and an exercise is never written there; `riskflow run --set \
-             input.clock=arrival` works a history off in the place of the live job"
-        );
-        return Err(Usage(says).into());
-    }
-    if from_files {
-        let says = "files are replayed to `--out` or `--to-log`: on Kafka a second run would write all of it once more; `riskflow import` \
-                    puts them into topics, which can be replayed";
-        return Err(Usage(says.to_owned()).into());
-    }
-    settings.output = Output::Kafka(kafka.clone());
-    settings.output_topics.prefix.clone_from(prefix);
-    settings.checkpoint.path = arguments
-        .checkpoints
-        .clone()
-        .unwrap_or_else(|| beside(Path::new(prefix.trim_end_matches('.'))));
-    if writes {
-        let outputs: Vec<Topic> = settings.capabilities.outputs().collect();
-        create(Place::Kafka(kafka), &settings.output_topics, &outputs).context("could not make the output topics")?;
-    }
-    Ok(None)
-}
-
-/// The folder of the checkpoints of a replay that writes there: an exercise has none in common with the job.
-fn beside(place: &Path) -> String {
-    let mut path = place.as_os_str().to_owned();
-    path.push("-checkpoints");
-    path.to_string_lossy().into_owned()
-}
-
-/// What marks a folder as written by a replay.
-const MARK: &str = "exercise";
-
-/// An earlier replay into the folder goes: files are always written anew. While what is returned is open, no other replay may write there.
-fn make_room(folder: &Path) -> Result<File> {
-    let mark = folder.join(MARK);
-    fs::create_dir_all(folder).with_context(|| format!("could not make `{}`", folder.display()))?;
-    if !mark.exists() {
-        let holds_any = fs::read_dir(folder).with_context(|| format!("could not read `{}`", folder.display()))?;
-        if holds_any.take(1).count() > 0 {
-            let says = format!(
-                "`{}` is not empty, and no replay wrote it; give another folder",
-                folder.display()
-            );
-            return Err(Usage(says).into());
-        }
-        let text = "all that is in this folder is an exercise, written by `riskflow replay`\n";
-        fs::write(&mark, text).with_context(|| format!("could not write `{}`", mark.display()))?;
-    }
-    let alone = File::open(&mark).with_context(|| format!("could not open `{}`", mark.display()))?;
-    match alone.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let says = format!("another replay writes to `{}`; give another folder", folder.display());
-            return Err(Usage(says).into());
-        }
-        Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("could not lock `{}`", mark.display()));
-        }
-    }
-    let endings = ["ndjson", "csv", "parquet", "parquet.part"];
-    let files = Topic::outputs().flat_map(|topic| endings.map(|ending| folder.join(format!("{topic}.{ending}"))));
-    for file in files.filter(|file| file.exists()) {
-        fs::remove_file(&file).with_context(|| format!("could not remove `{}`", file.display()))?;
-    }
-    Ok(alone)
-}
-
 /// Says what is about to be replayed, from where, and to where.
 fn introduce(arguments: &ReplayArguments, settings: &Settings) {
     let input = match &settings.input {
@@ -295,16 +187,28 @@ fn introduce(arguments: &ReplayArguments, settings: &Settings) {
     let resumes = if is_definite(settings) {
         &*settings.checkpoint.path
     } else {
-        "none: files are written anew"
+        "none: all of it is written anew"
+    };
+    let begins = match &settings.replay.checkpoint {
+        Some((place, epoch)) => format!("with the checkpoint of {epoch} in {place}"),
+        None => "with the retained input".to_owned(),
+    };
+    let sorted = match settings.replay.disorder {
+        Some(disorder) => format!(
+            "records that stand up to {} behind later ones",
+            duration::show(disorder.within)
+        ),
+        None => "nothing".to_owned(),
     };
     tracing::info!(
         configuration = configuration::described(&arguments.config),
         input,
+        sorted,
         output,
         epochs,
         rules,
         checkpoints = resumes,
-        begins = "with the retained input",
+        begins,
         "an exercise: nothing of it goes to live topics"
     );
 }

@@ -1,14 +1,17 @@
 //! Decides about one record after the other: whether it belongs to the epoch, and where it goes.
 
+use std::collections::BTreeMap;
+
 use riskflow_config::{Clock, InputRecord};
 use riskflow_connectors::{RawRecord, Rejection, Verdict, dead_letter, decode, table_key};
 use riskflow_model::OutputRow;
-use riskflow_model::output::Origin;
+use riskflow_model::output::{DeadLetter, Origin, PayloadEncoding};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_operators::engine::{BaseRecord, Change};
 use riskflow_operators::warning::Incoming;
 
+use super::ahead::Kept;
 use super::{Ceiling, HELD, How, Partition, Standing, Taken, earliest};
 use crate::runtime::admission::{Admission, Admitted};
 use crate::runtime::output::Output;
@@ -56,6 +59,7 @@ pub(super) struct Clerk<'a> {
     pub(super) bound: Option<&'a Offsets>,
     pub(super) now: i64,
     pub(super) clock: Clock,
+    pub(super) ends: &'a BTreeMap<Partition, u64>,
     pub(super) ceiling: Ceiling,
     pub(super) admission: Admission,
     pub(super) taken: &'a mut Taken,
@@ -76,8 +80,12 @@ impl Clerk<'_> {
         if bounded && matches!(self.how, How::History | How::Look) {
             return Verdict::NotYet;
         }
-        let decoded = decode(record);
         let partition = (record.topic, record.partition);
+        // As if nothing came behind it.
+        if self.ends.get(&partition).is_some_and(|end| record.offset >= *end) {
+            return Verdict::NotYet;
+        }
+        let decoded = decode(record);
         if self.how != How::Live {
             let arrival = match self.arrival(record, &decoded) {
                 Arrival::At(arrival) => arrival,
@@ -95,9 +103,11 @@ impl Clerk<'_> {
                 How::Live | How::Look => false,
             };
             if !take {
-                *self.next_arrival = earliest(*self.next_arrival, Some(arrival));
-                self.waiting.push(partition);
-                return Verdict::NotYet;
+                return self.not_yet(record, decoded, arrival);
+            }
+            let counts = arrival != EARLIEST && decoded.is_ok();
+            if let Some(ahead) = self.standing.ahead.as_mut().filter(|_| counts) {
+                ahead.note_taken(partition, arrival, self.now);
             }
         }
         self.release_of(partition);
@@ -109,35 +119,125 @@ impl Clerk<'_> {
             offset: record.offset,
         };
         match decoded {
-            Ok(decoded) => match self.admission.admit(self.now, origin, decoded) {
-                Admitted::Observed(observed) => {
-                    let late = self.now - observed.observation.time.0 > self.admission.time.late_after.0;
-                    self.tally.of(record.topic).late += u64::from(late);
-                    self.taken.incoming.push(Incoming::Observed(observed));
+            Ok(decoded) => {
+                if let Err(rejection) = self.admit(origin, decoded, record.topic) {
+                    self.refuse(record, &rejection);
                 }
-                Admitted::Forecast(forecast) => self.taken.incoming.push(Incoming::Forecast(Box::new(forecast))),
-                Admitted::Base(record) => self.taken.base.push(record),
-                Admitted::Acted(acted) => self.taken.actions.push(acted),
-                Admitted::Refused(rejection) => self.refuse(record, &rejection),
-            },
+            }
             Err(rejection) => self.refuse_row(record, origin, &rejection),
         }
         Verdict::Taken
     }
 
+    /// A record whose time has not come waits here, where files are sorted, else where it is.
+    fn not_yet(&mut self, record: &RawRecord<'_>, decoded: Result<InputRecord, Rejection>, arrival: i64) -> Verdict {
+        let partition = (record.topic, record.partition);
+        if arrival != EARLIEST
+            && let Some(ahead) = &mut self.standing.ahead
+        {
+            let letter = |rejection: Rejection| Output::Row(OutputRow::new(dead_letter(record, &rejection)));
+            let kept = || Kept {
+                arrival,
+                offset: record.offset,
+                bytes: record.payload.map_or(0, <[u8]>::len),
+                record: decoded.map_err(letter),
+            };
+            if ahead.keep(partition, arrival, kept) {
+                return Verdict::Taken;
+            }
+        }
+        *self.next_arrival = earliest(*self.next_arrival, Some(arrival));
+        self.waiting.push(partition);
+        Verdict::NotYet
+    }
+
+    /// Takes what waits here and belongs to this epoch, so many records at most; whether that was all.
+    pub(super) fn release_kept(&mut self, most: usize) -> bool {
+        if self.how != How::History {
+            return true;
+        }
+        let due = self.standing.ahead.as_ref().map(|ahead| ahead.due(self.now));
+        let mut left = most;
+        for partition in due.into_iter().flatten() {
+            let now = self.now;
+            while let Some(kept) = self.standing.ahead.as_mut().and_then(|ahead| ahead.pop(partition, now)) {
+                self.take_kept(partition, kept);
+                left -= 1;
+                if left == 0 {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn take_kept(&mut self, partition: Partition, kept: Kept) {
+        let (topic, number) = partition;
+        let Kept {
+            offset, bytes, record, ..
+        } = kept;
+        self.release_of(partition);
+        self.count_bytes(topic, bytes);
+        self.note(partition, offset + 1);
+        let origin = Origin {
+            topic: topic.id(),
+            partition: number,
+            offset,
+        };
+        let admitted = match record {
+            Ok(decoded) => self.admit(origin, decoded, topic),
+            Err(letter) => {
+                self.taken.dead_letters.push(letter);
+                Ok(())
+            }
+        };
+        if let Err(Rejection { reason, detail }) = admitted {
+            // Its payload is not at hand any more.
+            let letter = DeadLetter::new((reason, &detail), (topic, number, offset), "", PayloadEncoding::Decoded);
+            self.taken.dead_letters.push(Output::Row(OutputRow::new(letter)));
+        }
+    }
+
+    /// What waits here comes next as well.
+    pub(super) fn report_kept(&mut self) {
+        if let Some(ahead) = &self.standing.ahead {
+            *self.next_arrival = earliest(*self.next_arrival, ahead.earliest());
+        }
+    }
+
+    /// Takes a record in, or says why not.
+    fn admit(&mut self, origin: Origin, decoded: InputRecord, topic: Topic) -> Result<(), Rejection> {
+        match self.admission.admit(self.now, origin, decoded) {
+            Admitted::Observed(observed) => {
+                let late = self.now - observed.observation.time.0 > self.admission.time.late_after.0;
+                self.tally.of(topic).late += u64::from(late);
+                self.taken.incoming.push(Incoming::Observed(observed));
+            }
+            Admitted::Forecast(forecast) => self.taken.incoming.push(Incoming::Forecast(Box::new(forecast))),
+            Admitted::Base(record) => self.taken.base.push(record),
+            Admitted::Acted(acted) => self.taken.actions.push(acted),
+            Admitted::Refused(rejection) => return Err(rejection),
+        }
+        Ok(())
+    }
+
     fn count_record(&mut self, record: &RawRecord<'_>) {
+        self.count_bytes(record.topic, record.payload.map_or(0, <[u8]>::len));
+    }
+
+    fn count_bytes(&mut self, topic: Topic, bytes: usize) {
         *self.count += 1;
-        let counts = self.tally.of(record.topic);
+        let counts = self.tally.of(topic);
         counts.records += 1;
-        counts.bytes += record.payload.map_or(0, <[u8]>::len) as u64;
+        counts.bytes += bytes as u64;
     }
 
     /// Records come partition by partition: mostly the partition is that of the record before.
     fn note(&mut self, partition: Partition, next: u64) {
         match self.offsets.last_mut() {
-            Some((last, offset)) if *last == partition => *offset = next,
+            Some((last, offset)) if *last == partition => *offset = next.max(*offset),
             _ => match self.offsets.iter_mut().find(|(known, _)| *known == partition) {
-                Some((_, offset)) => *offset = next,
+                Some((_, offset)) => *offset = next.max(*offset),
                 None => {
                     self.standing.begun.insert(partition);
                     self.offsets.push((partition, next));
@@ -159,6 +259,10 @@ impl Clerk<'_> {
             Err(_) if record.topic.is_input_table() => return Arrival::At(EARLIEST),
             Err(rejection) => {
                 let partition = (record.topic, record.partition);
+                let ahead = self.standing.ahead.as_ref();
+                if let Some(arrival) = ahead.and_then(|ahead| ahead.waits(partition)) {
+                    return Arrival::At(arrival);
+                }
                 let held: usize = self.standing.held.values().map(Vec::len).sum();
                 // Behind a record that was taken it arrives with that, which is now.
                 let begun = self.standing.begun.contains(&partition);
@@ -190,8 +294,12 @@ impl Clerk<'_> {
         if self.how == How::Look {
             return;
         }
+        let waits = |held: Partition| {
+            let ahead = self.standing.ahead.as_ref();
+            self.waiting.contains(&held) || ahead.is_some_and(|ahead| ahead.waits(held).is_some())
+        };
         let held = self.standing.held.keys().copied();
-        let ended: Vec<Partition> = held.filter(|held| !self.waiting.contains(held)).collect();
+        let ended: Vec<Partition> = held.filter(|held| !waits(*held)).collect();
         ended.into_iter().for_each(|partition| self.release_of(partition));
     }
 

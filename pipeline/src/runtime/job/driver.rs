@@ -15,9 +15,10 @@ use timely::dataflow::InputHandleVec;
 use super::Job;
 use super::catching_up::CatchingUp;
 use super::stopping::Stopping;
+use super::tempo::Tempo;
 use crate::runtime::clock::{JobClock, Motion, Reading, TOLERANCE};
 use crate::runtime::ingest::{Cut, How};
-use crate::runtime::pace::{DAWN, Now, Pace, Step};
+use crate::runtime::pace::{Now, Pace, Step};
 use crate::runtime::publisher::Closing;
 
 /// What worker 0 knows of the epochs that it closed and that are under way.
@@ -53,27 +54,6 @@ pub(super) struct Due {
     pub(super) rewinding: bool,
 }
 
-/// A replay that is no faster than so many times its own time.
-pub(super) struct Tempo {
-    speed: f64,
-    /// Epochs before are closed as fast as can be.
-    from: i64,
-    /// When the first epoch from there on was closed, and what time it was then.
-    began: Option<(Instant, i64)>,
-}
-
-impl Tempo {
-    /// How long it is until an epoch of this time may be closed.
-    fn left(&mut self, clock: i64) -> Duration {
-        if clock < self.from {
-            return Duration::ZERO;
-        }
-        let (began, first) = *self.began.get_or_insert((Instant::now(), clock));
-        let passed = Duration::from_millis((clock - first).max(0).unsigned_abs());
-        passed.div_f64(self.speed).saturating_sub(began.elapsed())
-    }
-}
-
 /// An epoch that is held is looked at so often at least.
 const HELD: Duration = Duration::from_millis(50);
 
@@ -100,11 +80,7 @@ impl Driver {
             warned: Instant::now(),
             first_live,
             catching_up: CatchingUp::new(),
-            tempo: settings.replay.speed.map(|speed| Tempo {
-                speed,
-                from: settings.replay.from.map_or(DAWN + 1, |from| from.0),
-                began: None,
-            }),
+            tempo: Tempo::of(&settings.replay),
             held: None,
             stopping: None,
         }
@@ -166,7 +142,10 @@ impl Driver {
     /// Closes an epoch, or holds it until its time has come; says how long to wait.
     pub(super) fn close(&mut self, due: Due) -> Duration {
         let clock = due.cut.clock;
-        let left = self.tempo.as_mut().map_or(Duration::ZERO, |tempo| tempo.left(clock));
+        let left = self
+            .tempo
+            .as_mut()
+            .map_or(Duration::ZERO, |tempo| tempo.left(clock, Instant::now()));
         if !left.is_zero() {
             self.held = Some(due);
             // Somebody may ask it to stop.

@@ -32,6 +32,8 @@ pub struct Beginning {
     pub quiet_before: Millis,
     /// What the epochs behind `last` gave when they ran, where a replay closes them as they ran.
     pub ran: BTreeMap<Millis, Text>,
+    /// Whether they are closed as they ran, and what they gave is no measure: the state before the first of them is not as it was.
+    pub incomparable: bool,
     /// What the epochs up to `last` gave, where that is recorded.
     pub digests: BTreeMap<Millis, Text>,
     /// Whether another digest is an error.

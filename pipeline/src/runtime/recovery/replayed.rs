@@ -4,20 +4,38 @@ use std::collections::VecDeque;
 
 use anyhow::{Context as _, Result, bail};
 use riskflow_config::Settings;
-use riskflow_connectors::{Published, Ran, ran};
+use riskflow_connectors::checkpoint::Manifest;
+use riskflow_connectors::{Published, Ran, Resume, ran};
 use riskflow_model::progress::Offsets;
 use riskflow_model::{Millis, duration};
 
-use super::{Recovery, moment};
+use super::{Recovery, moment, semantics_of};
 use crate::runtime::pace::Moment;
 
 impl Recovery {
+    /// Where nothing is found of an earlier run, as of files: it begins with a checkpoint of another job, or with the input.
+    #[must_use]
+    pub fn of_history(history: Option<&Manifest>, settings: &Settings) -> Self {
+        let Some(manifest) = history else {
+            return Self::default();
+        };
+        let mut recovery = Self::from(&Resume::default(), Some(manifest.clone()), settings);
+        recovery.start.of_history = true;
+        recovery
+    }
+
     /// What the settings say of a replay, behind what an earlier run of this one left.
     ///
     /// # Errors
     ///
     /// When the epochs that ran cannot be read, or are not all there that are asked for.
     pub fn replay(&mut self, settings: &Settings) -> Result<()> {
+        if self.start.of_history {
+            self.begin_behind(settings)?;
+        }
+        if self.start.checkpoint.is_none() {
+            self.start.from.merge(&settings.replay.from_offsets);
+        }
         if let Some((output, topics)) = &settings.replay.as_ran {
             let read = ran(output, topics);
             self.go_by(
@@ -31,6 +49,28 @@ impl Recovery {
         Ok(())
     }
 
+    /// The state is that of a checkpoint of the job whose history it is: what is published begins behind that, with the tables.
+    fn begin_behind(&mut self, settings: &Settings) -> Result<()> {
+        let Some(manifest) = &self.start.checkpoint else {
+            return Ok(());
+        };
+        let epoch = manifest.epoch;
+        if manifest.semantics != semantics_of(settings) {
+            bail!(
+                "the checkpoint of {epoch} was taken with other settings (times, cases, cuts, time zone, capabilities), and its state rests on \
+                 them: replay with those, or without `--from-checkpoint`"
+            );
+        }
+        tracing::info!(checkpoint = %epoch, "the state before is that of a checkpoint of the job that ran");
+        // Else this replay stands behind it already, and goes on after a crash.
+        if self.beginning.last == epoch {
+            // What comes before its first epoch stands in no record of its own.
+            self.beginning.anew = true;
+            self.publish_from(Millis(epoch.0 + 1));
+        }
+        Ok(())
+    }
+
     /// The epochs are those that ran.
     fn go_by(&mut self, ran: Ran, settings: &Settings) -> Result<()> {
         let (base, last) = (ran.base.0, self.beginning.last);
@@ -40,25 +80,34 @@ impl Recovery {
                  `--as-ran` epochs lie on the grid of `epoch.replay_tick`"
             );
         };
+        let by_checkpoint = settings.replay.checkpoint.is_some();
+        if base > last && by_checkpoint {
+            bail!(
+                "the epochs that follow on {last} are gone from `out.epoch`, which goes on behind {base}: give a newer checkpoint, or replay \
+                 without `--as-ran`"
+            );
+        }
         if base > last && last > Millis(0) {
             bail!(
                 "this replay stands at epoch {last}, and the epochs that follow are gone from `out.epoch`: begin another one"
             );
         }
-        if base > Millis(0) {
+        self.beginning.incomparable = !by_checkpoint && (base > Millis(0) || self.plan.cold.is_some());
+        if self.beginning.incomparable && base > Millis(0) {
             let from = settings.replay.from;
             if from.is_some_and(|from| from < first) {
                 tracing::warn!(%first, "older epochs are not there as they ran: nothing is published of the time before");
             }
             tracing::info!(
                 %first,
-                "epochs are known from here on; the state before is made from the retained input, by its times of arrival"
+                "epochs are known from here on; the state before is made from the retained input, by its times of arrival: what they gave \
+                 when they ran is not compared"
             );
             if last == Millis(0) {
                 self.plan.cold = Some((moment(base, ran.base_time), ran.base.1));
             }
             self.publish_from(Millis(base.0 + 1));
-        } else if self.plan.cold.is_none() {
+        } else if !self.beginning.incomparable {
             let digests = ran.epochs.iter();
             let digests = digests.map(|progress| (progress.epoch, progress.digest.clone()));
             self.beginning.ran = digests.filter(|(epoch, _)| *epoch > last).collect();

@@ -25,6 +25,7 @@ fn records(path: &Path) -> Vec<(u64, InputRecord)> {
         replication: 1,
         retention: 0,
         exercise: false,
+        forced: false,
         tidy: riskflow_config::Tidy::default(),
     };
     let file = FileInput {

@@ -29,6 +29,7 @@ impl History {
             clock: arguments.clock,
             from: arguments.from,
             until: arguments.until,
+            disorder: None,
         };
         let copies = take(&asked, &mut settings)?;
         Ok(Self {

@@ -13,7 +13,8 @@ use riskflow_connectors::checkpoint::{CheckpointStore, Note};
 use riskflow_model::{Problems, duration};
 use serde::{Deserialize, Serialize};
 
-use super::MARK;
+use super::elsewhere::MARK;
+use super::offsets::described;
 use crate::program::cli::ReplayArguments;
 
 /// What marks the log of a replay, before what decides its content.
@@ -42,7 +43,15 @@ impl Decided {
         note("--as-ran", arguments.as_ran.then(|| "given".to_owned()));
         note("--from", arguments.from.map(|from| from.to_string()));
         note("--until", settings.until.map(|until| until.to_string()));
+        note("--from-offset", described(&arguments.from_offset));
+        note("--until-offset", described(&arguments.until_offset));
         note("--rules", rules.is_some().then(|| arguments.rules.join(", ")));
+        let checkpoint = settings.replay.checkpoint.as_ref();
+        note("--from-checkpoint", checkpoint.map(|(_, epoch)| epoch.to_string()));
+        note(
+            "--disorder",
+            settings.replay.disorder.map(|disorder| duration::show(disorder.within)),
+        );
         note("epoch.replay_tick", Some(duration::show(settings.epoch.replay_tick)));
         for (name, value) in settings_by_name(settings) {
             note(&name, Some(value.to_string()));
@@ -54,13 +63,14 @@ impl Decided {
     }
 
     /// Keeps it where the replay writes, or finds that it is what was kept when the replay began; whether it goes on there. Of files
-    /// nothing is kept: they are written anew.
+    /// nothing is kept, nor where it is forced: they are written anew.
     ///
     /// # Errors
     ///
     /// With all that is otherwise, as [`Problems`]; or where it cannot be read or written.
     pub fn keep(&self, settings: &Settings) -> Result<bool> {
         match &settings.output {
+            _ if settings.output_topics.forced => Ok(false),
             Output::Files(_) => Ok(false),
             Output::Log(folder) => self.keep_in_log(folder),
             Output::Kafka(_) => self.keep_beside_checkpoints(settings),

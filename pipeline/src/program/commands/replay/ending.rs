@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use riskflow::runtime::ingest::Disordered;
 use riskflow::runtime::job::Handles;
-use riskflow_config::{Output, Settings};
-use riskflow_model::Millis;
+use riskflow::runtime::metrics::Done;
+use riskflow_config::{Disorder, Output, Settings};
 use riskflow_model::topic::Topic;
+use riskflow_model::{Millis, duration};
 use serde_json::json;
 
 use super::super::refused::{Refused, of_logs};
@@ -43,12 +45,20 @@ impl End<'_> {
             let counts = |counts: &[(&'static str, u64)]| counts.iter().copied().collect::<BTreeMap<_, _>>();
             say(json!({
                 "exercise": true,
+                "from_checkpoint": self.settings.replay.checkpoint.as_ref().map(|(_, epoch)| epoch),
                 "until": until,
                 "seconds": seconds,
                 "records": counts(&done.records),
                 "dead_letters": counts(&done.dead_letters),
                 "events_of_warnings": counts(&done.deltas),
                 "waiting": self.handles.meters.waiting.load(Ordering::Relaxed),
+                "disordered": self.settings.replay.disorder.map(|disorder| json!({
+                    "within_ms": disorder.within,
+                    "records": done.disordered.records,
+                    "crowded": done.disordered.crowded,
+                    "furthest_ms": done.disordered.furthest,
+                })),
+                "epochs_compared": done.compared,
                 "epochs_that_differ": done.differed,
             }));
             return;
@@ -63,13 +73,13 @@ impl End<'_> {
             "{replayed}, {records} records in {seconds:.1} s: {rate:.0} a second"
         ));
         run::sum_up(self.handles);
+        if let Some(disorder) = self.settings.replay.disorder
+            && done.disordered.records > 0
+        {
+            tell(said_of_order(disorder, done.disordered));
+        }
         if self.arguments.as_ran {
-            tell(match done.differed {
-                0 => "every epoch that was compared gave what it gave when it ran".to_owned(),
-                differed => format!(
-                    "{differed} epochs gave something else than they gave when they ran: settings, rules or version differ"
-                ),
-            });
+            tell(said_of_epochs(&done));
         }
         // Files are seen where they were asked for.
         if !matches!(self.settings.output, Output::Files(_)) {
@@ -107,6 +117,36 @@ impl End<'_> {
         bail!("{said}: {letters} says why of each; {cure}");
     }
 
+    /// With `--verify`: whether every epoch gave what it gave when it ran.
+    ///
+    /// # Errors
+    ///
+    /// When one gave something else; when none could be compared, for that proves nothing. Of a replay that went on, an earlier run has
+    /// compared what it wrote.
+    pub fn is_verified(&self) -> Result<()> {
+        if !self.arguments.verify {
+            return Ok(());
+        }
+        let done = self.handles.metrics.done();
+        if done.differed > 0 {
+            let Done { differed, compared, .. } = done;
+            bail!("{differed} of {compared} epochs gave something else than they gave when they ran");
+        }
+        if done.compared == 0 && (done.incomparable || !self.goes_on) {
+            bail!(
+                "`--verify`: no epoch was compared, so nothing is known. {}",
+                if done.incomparable {
+                    "The oldest epochs are gone from `out.epoch` (`topics.retention`), or the job made its state anew: what is left is compared \
+                     only behind the very state that the job had then. `--from-checkpoint NAME|EPOCH` begins with one; `riskflow checkpoint \
+                     list` says which there are"
+                } else {
+                    "The times that were asked for have none: give others"
+                }
+            );
+        }
+        Ok(())
+    }
+
     fn times_are_of_it(&self) -> Result<(), Usage> {
         let until = self.until();
         if let Some(from) = self.arguments.from
@@ -126,5 +166,91 @@ impl End<'_> {
             return Err(Usage(says));
         }
         Ok(())
+    }
+}
+
+/// What files that are not in order had beyond what is sorted.
+fn said_of_order(disorder: Disorder, found: Disordered) -> String {
+    let Disordered {
+        records,
+        crowded,
+        furthest,
+    } = found;
+    let (within, furthest) = (duration::show(disorder.within), duration::show(furthest));
+    let beyond = format!(
+        "{records} records were read when their epoch was over, up to {furthest} behind a later one of their file: they count as late data"
+    );
+    let cure = if records > crowded {
+        format!("; files are sorted within {within}, and `--disorder {furthest}` sorts these")
+    } else {
+        String::new()
+    };
+    let room = if crowded > 0 {
+        format!(
+            "; of a file {} records at most are held to be sorted, too few for {crowded} of them: `riskflow import` sorts any file",
+            disorder.most
+        )
+    } else {
+        String::new()
+    };
+    beyond + &cure + &room
+}
+
+/// What is known of epochs that were closed as they ran.
+fn said_of_epochs(done: &Done) -> String {
+    match (done.compared, done.differed) {
+        (0, _) => "no epoch was compared with what it gave when it ran".to_owned(),
+        (compared, 0) => format!("{compared} epochs were compared: each gave what it gave when it ran"),
+        (compared, differed) => format!(
+            "{compared} epochs were compared: {differed} gave something else than they gave when they ran: settings, rules or version differ"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nothing_was_compared_is_not_told_as_a_success() {
+        let said = |compared, differed| {
+            said_of_epochs(&Done {
+                records: Vec::new(),
+                dead_letters: Vec::new(),
+                deltas: Vec::new(),
+                differed,
+                compared,
+                incomparable: false,
+                disordered: Disordered::default(),
+            })
+        };
+        assert_eq!(said(0, 0), "no epoch was compared with what it gave when it ran");
+        assert_eq!(said(7, 0), "7 epochs were compared: each gave what it gave when it ran");
+        assert!(said(7, 2).starts_with("7 epochs were compared: 2 gave something else"));
+    }
+
+    #[test]
+    fn what_stands_too_far_back_is_told_with_the_bound_that_would_do() {
+        let disorder = Disorder {
+            within: 600_000,
+            most: 100,
+        };
+        let said = |crowded| {
+            said_of_order(
+                disorder,
+                Disordered {
+                    records: 3,
+                    crowded,
+                    furthest: 7_200_000,
+                },
+            )
+        };
+        assert_eq!(
+            said(0),
+            "3 records were read when their epoch was over, up to 2h behind a later one of their file: they count as late data; files are \
+             sorted within 10m, and `--disorder 2h` sorts these"
+        );
+        assert!(said(1).ends_with("`--disorder 2h` sorts these; of a file 100 records at most are held to be sorted, too few for 1 of them: `riskflow import` sorts any file"));
+        assert!(!said(3).contains("--disorder"));
     }
 }
