@@ -22,7 +22,7 @@ mod registry;
 mod tracing;
 
 pub use answer::{WrittenCuts, WrittenRisk, WrittenTime, WrittenUnknown, WrittenUnmatched};
-pub use bridge::{WrittenAlertmanager, WrittenBridge, WrittenRetry, WrittenWebhook};
+pub use bridge::WrittenBridge;
 pub use case::WrittenCase;
 pub use http::WrittenHttp;
 pub use log::WrittenLog;

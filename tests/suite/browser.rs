@@ -88,7 +88,7 @@ fn look(folder: &Path, page: &str) -> Value {
         .replace("</body>", &format!("<script>{LOOK}</script></body>"));
     let file = folder.join("looked.html");
     std::fs::write(&file, with_script).unwrap();
-    let dom = browser(&["--dump-dom".to_owned()], &file).unwrap();
+    let (dom, _) = browser("--dump-dom", &file).unwrap();
     let body = dom
         .split_once("<body>")
         .and_then(|(_, rest)| rest.split_once("</body>"));

@@ -116,13 +116,8 @@ fn goes_back(place: &dyn Place, seed: u64) {
         "{}",
         said(&unknown)
     );
-    let never = command(
-        place,
-        checkpoints,
-        &["run", "--from-checkpoint", "2021-07-25T00:00:00Z"],
-    )
-    .output()
-    .unwrap();
+    let never = ["run", "--from-checkpoint", "2021-07-25T00:00:00Z"];
+    let never = command(place, checkpoints, &never).output().unwrap();
     let newest = Millis(*whole(checkpoints).last().unwrap()).to_string();
     let told = said(&never);
     assert!(

@@ -137,7 +137,7 @@ fn writers(kafka: &KafkaSettings, names: &[String], reach: i64) -> Result<(Write
     let unavailable = |error| BrokerError::unavailable(kafka, consumer.context(), error);
     let (mut assignment, mut partitions, mut whole) = (TopicPartitionList::new(), Vec::new(), true);
     for name in names {
-        let Some(found) = metadata_of(consumer.client(), kafka, name)? else {
+        let Some(found) = metadata_of(&*consumer, kafka, name)? else {
             continue;
         };
         for number in 0..i32::from(found.partitions) {

@@ -19,8 +19,11 @@ const ASSETS: [(&str, &str, &str, &str); 4] = [
     ("pump", "natural_hazard", "330902002001", "level"),
 ];
 
+/// From how much on each level is.
+type Levels = &'static [(&'static str, u32)];
+
 /// Rules by the identifiers that they have on the topic: observed property, and from how much on each level is.
-const RULES: [(&str, &str, &[(&str, u32)]); 9] = [
+const RULES: [(&str, &str, Levels); 9] = [
     ("gas", "gas", &[("blue", 50), ("red", 70)]),
     ("storm", "gas", &[("blue", 50)]),
     ("level", "level", &[("blue", 50)]),

@@ -174,7 +174,7 @@ fn a_day_is_judged_as_it_was_worked_out_by_hand() {
     assert_eq!(told("near_misses"), expected(&near));
 
     // Of rules all events count; of a county those in it; of a domain those of it or of none.
-    let by: [(&str, [(&str, [u64; 4]); 2]); 3] = [
+    let by: [(&str, [Group; 2]); 3] = [
         ("by_rule", [("gas", [1, 4, 1, 0]), ("rain", [2, 3, 3, 1])]),
         ("by_region", [("330902", [2, 1, 3, 1]), ("330903", [1, 1, 1, 0])]),
         (
@@ -188,6 +188,9 @@ fn a_day_is_judged_as_it_was_worked_out_by_hand() {
         assert_eq!(found.collect::<Vec<_>>(), expected, "{groups}");
     }
 }
+
+/// What a rule, county or domain is called, and its scores.
+type Group = (&'static str, [u64; 4]);
 
 /// What must be the same wherever a history stands.
 const SAME: [&str; 10] = [

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use riskflow::runtime::cluster::{self, Home};
 use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::recovery::is_definite;

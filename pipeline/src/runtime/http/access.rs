@@ -11,8 +11,6 @@
 //! city, that the token does not see is 403. Lists, their totals and events leave out what is not seen. Rows that lie in no region are seen
 //! without one only.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
