@@ -49,7 +49,7 @@ fn desk(metrics: bool) -> Desk {
     });
     tables.insert(OutputRow::new(serde_json::from_value::<AssetRisk>(asset).unwrap()));
     let past = json!({
-        "id": "past", "rule": "flood", "source": "datastream", "asset": "dam", "domain": "lifeline", "region": "330903001001", "since": 0, "until": 1,
+        "id": "past", "rule": "flood", "source": "datastream", "asset": "dam", "domain": "lifeline", "region": "330903001001", "since": 0, "until": "1970-01-01T00:00:01.000Z",
         "peak": "red", "state": "ended", "told": true,
     });
     tables.insert(OutputRow::new(serde_json::from_value::<PastWarning>(past).unwrap()));
