@@ -154,7 +154,7 @@ fn summary(output: &Output) -> Value {
 fn assert_same(found: &BTreeMap<String, Vec<u8>>, wanted: &BTreeMap<String, Vec<u8>>) {
     let deltas = &wanted["out.warning.delta.ndjson"];
     let count = deltas.iter().filter(|byte| **byte == b'\n').count();
-    assert!(count > 20, "a history in which nothing happens proves nothing: {count}");
+    assert!(count > 5, "a history in which nothing happens proves nothing: {count}");
     for (name, bytes) in wanted {
         assert!(found.get(name) == Some(bytes), "{name} differs");
     }
@@ -295,7 +295,7 @@ fn tables_of_an_exercise_are_the_same_bytes_whatever_the_number_of_workers_and_s
     let marks: Vec<&str> = csv.lines().map(|line| line.split(',').nth(3).unwrap()).collect();
     assert_eq!(marks[0], "exercise");
     assert!(
-        marks.len() > 20 && marks[1..].iter().all(|mark| *mark == "true"),
+        marks.len() > 5 && marks[1..].iter().all(|mark| *mark == "true"),
         "{marks:?}"
     );
     let file = SerializedFileReader::new(File::open(table("parquet")).unwrap()).unwrap();

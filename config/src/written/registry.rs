@@ -136,9 +136,9 @@ mod tests {
     fn registry(text: &str) -> Result<Option<RegistrySettings>, String> {
         let written = WrittenSettings::from_toml(&format!("[kafka.schema_registry]\n{text}"))
             .map_err(|problems| problems.to_string())?;
+        let settings = written.check().map_err(|problems| problems.to_string())?;
         assert!(!format!("{written:?}").contains("s3cr3t"));
         assert!(!toml::to_string(&written).unwrap().contains("s3cr3t"));
-        let settings = written.check().map_err(|problems| problems.to_string())?;
         assert!(!format!("{settings:?}").contains("s3cr3t"));
         Ok(settings.schema_registry)
     }

@@ -172,9 +172,20 @@ impl KafkaSink {
     /// A tombstone in every partition of `out.progress`: each shows its own transactions when it will.
     fn mark(&self, begun: &Begun, deadline: Instant) -> Result<(), BrokerError> {
         let name = self.settings.name(Topic::PROGRESS);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let record = OutRecord {
+            topic: Topic::PROGRESS,
+            key: begun.key.clone(),
+            payload: None,
+        };
         for partition in 0..begun.partitions {
-            let message = BaseRecord::to(&name).key(begun.key.as_str());
-            let message = message.headers(writer(&self.settings));
+            let headers = headers(
+                Millis(now.as_millis() as i64),
+                &record,
+                partition.into(),
+                &self.settings,
+            );
+            let message = BaseRecord::to(&name).key(begun.key.as_str()).headers(headers);
             self.send(message.partition(partition.into()), deadline)?;
         }
         Ok(())
@@ -403,22 +414,6 @@ fn refused(topic: &str, error: KafkaError) -> BrokerError {
         topic: topic.to_owned(),
         error,
     }
-}
-
-/// Who writes: a record without data has no more than that.
-fn writer(settings: &TopicSettings) -> OwnedHeaders {
-    let source = asyncapi::source(&settings.prefix);
-    let headers = OwnedHeaders::new().insert(Header {
-        key: SOURCE,
-        value: Some(&source),
-    });
-    if !settings.exercise {
-        return headers;
-    }
-    headers.insert(Header {
-        key: EXERCISE,
-        value: Some("true"),
-    })
 }
 
 /// CloudEvents 1.0, Kafka protocol binding, binary mode; [`HEADERS`](riskflow_model::schema::asyncapi::HEADERS) says what each means.

@@ -156,7 +156,7 @@ impl Metrics {
             )?,
             reloads: counters(
                 "riskflow_config_reloads_total",
-                "Times that the configuration was read again (SIGHUP), by result; `refused` changed nothing.",
+                "Times that the configuration was read again (SIGHUP; of a job `reload.watch`, too), by result; `refused` changed nothing.",
                 &["result"],
             )?,
             refused: add(

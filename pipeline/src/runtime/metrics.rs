@@ -430,7 +430,7 @@ impl Metrics {
             )?,
             config_reloads: counters(
                 "riskflow_config_reloads_total",
-                "Times that the configuration was read again (SIGHUP, `reload.watch`), by result; `refused` changed nothing.",
+                "Times that the configuration was read again (SIGHUP; of a job `reload.watch`, too), by result; `refused` changed nothing.",
                 "result",
             )?,
             config_refused: add(

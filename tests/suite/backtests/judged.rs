@@ -53,8 +53,8 @@ const OBSERVED: [(&str, i64, u32); 17] = [
 
 /// What happened: place, from, to, domain; and how long before it began the first warning came, by a reach of two hours.
 const EVENTS: [(&str, i64, i64, &str, Option<i64>); 5] = [
-    ("330902", at(3, 30), at(5, 0), "", Some(at(1, 30))),
     ("330903", at(1, 0), at(2, 0), "", None),
+    ("330902", at(3, 30), at(5, 0), "", Some(at(1, 30))),
     ("tank", at(5, 0), at(6, 0), "work_safety", Some(-at(0, 30))),
     ("330903001001", at(5, 0), at(6, 0), "natural_hazard", Some(at(1, 0))),
     ("330902", at(11, 30), at(12, 0), "work_safety", None),

@@ -27,6 +27,8 @@ fn commit(kafka: &Kafka, exercise: bool, records: Vec<OutRecord>) {
         .unwrap();
     let mut topics = settings.topics;
     topics.exercise = exercise;
+    // Otherwise it is refused among what is live.
+    topics.forced = exercise;
     let mut sink = open_sink(&settings.output, &topics, Guarantee::ExactlyOnce).unwrap();
     let epoch = Millis(now());
     sink.commit(&[EpochRecords { epoch, records }]).unwrap();

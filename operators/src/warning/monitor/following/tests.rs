@@ -129,11 +129,24 @@ fn check(rules: &[Rule], epochs: &[Epoch]) {
     }
 }
 
+/// A rule of one level that is off most of the time.
+fn calm() -> impl Strategy<Value = Rule> {
+    let feature = prop::sample::select(vec!["last", "max", "mean", "sum"]);
+    let window = prop::sample::select(vec!["20ms", "60ms", "200ms"]);
+    let hold = prop::sample::select(vec!["0s", "5ms", "40ms"]);
+    (feature, window, 3..12i64, hold, 0..3i64).prop_map(|(feature, window, threshold, hold, margin)| {
+        let when = json!({ "feature": feature, "window": window, "op": ">=", "threshold": threshold });
+        let level = json!({ "when": when, "hold": hold, "margin": margin as f64 / 2.0 });
+        let rule = json!({ "id": "r", "version": 1, "select": {}, "pane": "1ms", "levels": { "blue": level } });
+        Rule::from_json(rule.to_string().as_bytes()).unwrap()
+    })
+}
+
 #[test]
 fn forms_side_by_side_give_what_each_gives_alone() {
     let mut runner = TestRunner::new(Config::with_cases(300));
     let shifts = prop::collection::vec(prop::sample::select(vec![-1.0, 0.5, 1.0, 3.0, 20.0, 1_000.0]), 2..6);
-    let drawn = (rule(), shifts, epochs());
+    let drawn = (prop_oneof![2 => rule(), 1 => calm()], shifts, epochs());
     let before = FOLLOWED.get();
     let ran = runner.run(&drawn, |(rule, shifts, epochs)| {
         let rules = forms(&rule, &shifts);
