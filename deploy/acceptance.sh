@@ -4,7 +4,8 @@
 #
 #   acceptance.sh [--program FILE] [--only NAME]… [--list]
 #
-# NAME is a folder of deploy/ with a test.sh, or `chaos` (RISKFLOW_CRASHES of the job and of the broker, 200). `cluster` measures how long
+# NAME is a folder of deploy/ with a test.sh, `chaos` (RISKFLOW_CRASHES of the job and of the broker, 200), or `slow`: tests of the suite
+# that take a minute or more each (a Kafka with TLS, passwords and ACLs; a hostile client of HTTP). `cluster` measures how long
 # two processes are away when one is killed. Without --program a release
 # build comes first. Installs what it lacks: Debian packages (deploy/setup.sh acceptance), and validators into target/tools.
 #
@@ -19,7 +20,7 @@ for test in "$root"/deploy/*/test.sh; do
     folder=${test%/test.sh}
     all+=("${folder##*/}")
 done
-all+=(chaos)
+all+=(chaos slow)
 
 given='' only=()
 while (($# > 0)); do
@@ -50,6 +51,8 @@ program=$(program "$given")
         status=0
         if [[ $name == chaos ]]; then
             make --no-print-directory -C "$root" chaos || status=$?
+        elif [[ $name == slow ]]; then
+            RISKFLOW_REQUIRE_KAFKA=1 "$root/deploy/test.sh" --test suite -- --ignored || status=$?
         else
             "$root/deploy/$name/test.sh" --program "$program" || status=$?
         fi

@@ -181,6 +181,7 @@ impl Feed<'_> {
 }
 
 #[test]
+#[ignore = "a minute or more: `make acceptance` runs it"]
 fn kafka_with_tls_passwords_and_acls() {
     let Some(broker) = Broker::start() else { return };
     let said = Said::default();
