@@ -46,6 +46,7 @@ start() {
         if ((SECONDS >= until)) || ! kill -0 "$(cat "$1/registry.pid")" 2>/dev/null; then
             fail "the registry does not answer; see $1/registry.log"
         fi
+        # Between two attempts, until it answers.
         sleep 0.2
     done
     echo "$url"

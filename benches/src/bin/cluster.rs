@@ -89,6 +89,7 @@ fn main() -> Result<ExitCode> {
     let bytes = bench.await_checkpoint()?;
     let mut took = Vec::new();
     for death in 0..arguments.deaths {
+        // So long the load runs before a process dies: it is a part of what is measured.
         std::thread::sleep(Duration::from_secs(arguments.seconds));
         ensure!(!feeder.is_finished(), "the load ended by itself");
         let killed = 1 - death % 2;
@@ -219,6 +220,7 @@ impl Bench {
                 return Ok(newest.parts.iter().map(|part| part.bytes).sum());
             }
             ensure!(Instant::now() < until, "no checkpoint was taken");
+            // Its folder tells of nothing: between two looks.
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -260,6 +262,7 @@ impl Supervised {
                 }
                 if held.take().is_some() {
                     drop(held);
+                    // As a supervisor waits (`RestartSec`).
                     std::thread::sleep(bench.restart_after);
                     held = slot.lock().unwrap_or_else(PoisonError::into_inner);
                 }

@@ -74,6 +74,7 @@ def main():
                 sys.exit(f"{error.code}: {error.read().decode()}")
         except OSError as error:
             print(f"{error}: trying again", file=sys.stderr)
+        # Nothing tells that the job is there again; to ask at once would only be noise.
         time.sleep(3)
 
 

@@ -292,7 +292,7 @@ impl Metrics {
         let mut text = Vec::new();
         // Writing into memory does not fail.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
-        String::from_utf8(text).unwrap_or_default()
+        String::from_utf8_lossy(&text).into_owned()
     }
 }
 

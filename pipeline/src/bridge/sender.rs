@@ -117,8 +117,9 @@ pub(super) fn headers(authorization: Option<&Secret>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let agent = concat!("riskflow-bridge/", env!("CARGO_PKG_VERSION"));
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-    // The settings have none that is no value of a header.
-    if let Some(mut value) = authorization.and_then(|value| HeaderValue::from_str(value.reveal()).ok()) {
+    if let Some(authorization) = authorization {
+        let value = HeaderValue::from_str(authorization.reveal());
+        let mut value = value.expect("the settings have none that is no value of a header");
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
