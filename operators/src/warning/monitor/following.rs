@@ -1,4 +1,4 @@
-//! Sets have one rule in several forms, most of which differ in their thresholds only. While the form that is the first to hold stays
+//! Sets have one rule in several forms, and a sweep has as many rules, most of which differ in their thresholds only. While the form that is the first to hold stays
 //! off, those that ask for more stay off too: they follow it, and no value is compared again for them.
 //!
 //! It follows from this. A rule's conditions are made of comparisons by `any` and `all` alone, so they never come closer to true
@@ -35,45 +35,37 @@ pub(super) struct Course {
 
 /// For each watch, in order, the position of the one that it follows: its own where it follows none. Empty where none follows any.
 pub(super) fn leads(watches: &[Watch]) -> Vec<u16> {
-    let mut leads = Vec::new();
-    if !watches.iter().any(|watch| watch.entry.rule.sets.is_some()) {
-        return leads;
-    }
-    // The forms of one rule stand beside each other.
-    for forms in watches.chunk_by(|one, next| one.entry.rule.record.id == next.entry.rule.record.id) {
-        let begin = leads.len();
+    let condition = |place: &usize| watches[*place].entry.rule.condition;
+    let mut places: Vec<usize> = (0..watches.len()).collect();
+    // Forms of one rule, and rules of a sweep that have names of their own.
+    places.sort_by_key(condition);
+    let mut leads: Vec<u16> = (0..watches.len()).map(|place| place as u16).collect();
+    let mut any = false;
+    for forms in places.chunk_by(|one, next| condition(one) == condition(next)) {
+        let follows = |form: usize, head: usize| asks_for_more(&watches[form].entry, &watches[head].entry);
         let mut heads: Vec<usize> = Vec::new();
-        for (place, form) in forms.iter().enumerate() {
-            let passed = |head: &usize| asks_for_more(&forms[*head].entry, &form.entry);
-            if heads.iter().any(|head| asks_for_more(&form.entry, &forms[*head].entry)) {
-                continue;
+        for form in forms {
+            if !heads.iter().any(|head| follows(*form, *head)) {
+                heads.retain(|head| !follows(*head, *form));
+                heads.push(*form);
             }
-            heads.retain(|head| !passed(head));
-            heads.push(place);
         }
-        for (place, form) in forms.iter().enumerate() {
-            let lead = heads
-                .iter()
-                .find(|head| **head == place || asks_for_more(&form.entry, &forms[**head].entry));
-            leads.push((begin + lead.copied().unwrap_or(place)) as u16);
+        for form in forms {
+            let lead = heads.iter().find(|head| *head == form || follows(*form, **head));
+            if let Some(lead) = lead.filter(|lead| *lead != form) {
+                leads[*form] = *lead as u16;
+                any = true;
+            }
         }
     }
-    if leads
-        .iter()
-        .enumerate()
-        .all(|(place, lead)| usize::from(*lead) == place)
-    {
-        leads.clear();
-    }
-    leads
+    if any { leads } else { Vec::new() }
 }
 
-/// Whether an entry has the condition of another and asks for at least as much: it is off wherever that one is.
+/// Whether an entry asks for at least as much as another of the same condition: it is off wherever that one is.
 fn asks_for_more(entry: &Entry, other: &Entry) -> bool {
     let thresholds = || entry.thresholds.iter().zip(other.thresholds.iter());
     let comparisons = || entry.rule.comparisons.iter().zip(thresholds());
-    entry.rule.condition == other.rule.condition
-        && entry.scaled.is_none()
+    entry.scaled.is_none()
         && other.scaled.is_none()
         && comparisons().all(|(comparison, (one, two))| match (comparison.role, one, two) {
             (Role::When, Some(one), Some(two)) => {
