@@ -72,10 +72,11 @@ pub fn write_every(folder: &Path, (datastreams, observations): (u64, u64), inter
     std::fs::create_dir_all(folder)?;
     base(folder, datastreams)?;
     let mut out = file(folder, "in.observation")?;
-    observations_of(&mut out, (datastreams, observations), interval, (0, 1))
+    observations_of(&mut out, (datastreams, observations), (interval, interval), (0, 1))
 }
 
-/// Writes the observations, a line each, in the order of time: of so many shares of the datastreams those of one.
+/// Writes the observations, a line each, in the order of time: of so many shares of the datastreams those of one. Each datastream reports
+/// once an interval, and all of them within so much of it.
 ///
 /// # Errors
 ///
@@ -83,7 +84,7 @@ pub fn write_every(folder: &Path, (datastreams, observations): (u64, u64), inter
 pub fn observations_of(
     out: &mut impl std::io::Write,
     (datastreams, observations): (u64, u64),
-    interval: i64,
+    (interval, within): (i64, i64),
     (share, shares): (u64, u64),
 ) -> Result<()> {
     for i in 0..observations {
@@ -91,8 +92,7 @@ pub fn observations_of(
         if position % shares != share {
             continue;
         }
-        // Spread over the interval.
-        let time = START + step as i64 * interval + (position as i64 * interval) / datastreams as i64;
+        let time = START + step as i64 * interval + (position as i64 * within) / datastreams as i64;
         observation(out, position, time, result(position, step))?;
         out.write_all(b"\n")?;
     }

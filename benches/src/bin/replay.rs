@@ -1,8 +1,9 @@
 //! Bench: how fast a history is replayed, and what decides that: how many records there are, not how long it is.
 //!
-//! A day of a city: 100,000 datastreams, one observation a minute each, 144 million observations. A sparse year: 1,000 stations, one
-//! observation an hour each, 8.76 million. Both are JSON that is made while it is read, through a pipe for each worker, so that a day needs
-//! no 11 GB of disk; what makes it takes its part of the machine. And the real year of two stations, back-tested.
+//! A day of a city: 100,000 datastreams, one observation a minute each, 144 million observations. A year of 1,000 stations that report on the
+//! hour, 8.76 million. Ten thousand observations with none near another, over 100 hours and over 100 days: these take the same time. All are
+//! JSON on disk, a file for each worker, made beforehand and deleted behind it: the day has 15 GB. With `--pipes` they are made while they
+//! are read, which takes its part of the machine. And the real year of two stations, back-tested.
 //!
 //! What is slower than its bound fails the bench.
 
@@ -24,13 +25,16 @@ struct Arguments {
     /// Hours of the day of the city: the load has 6 million observations for each.
     #[arg(long, default_value_t = 24)]
     hours: u64,
-    /// Days of the sparse year.
+    /// Days of the year.
     #[arg(long, default_value_t = 365)]
     days: u64,
+    /// Makes the observations while they are read, in the same machine, instead of on disk beforehand.
+    #[arg(long)]
+    pipes: bool,
     /// Worker threads.
     #[arg(long, default_value_t = 2)]
     workers: u64,
-    /// Where to keep base rows, pipes and outputs.
+    /// Where to keep base rows, observations and outputs.
     #[arg(long, default_value = "target/bench")]
     folder: PathBuf,
 }
@@ -38,53 +42,78 @@ struct Arguments {
 /// So long the rain pack may take over the real year of two stations.
 const MOST_OF_THE_YEAR: Duration = Duration::from_secs(5);
 
-/// A load: its name, how many datastreams report how often, in milliseconds, for how many hours; and how many observations a second are
-/// the least.
+/// The longer of two histories of as many records may take so many times as long as the other.
+const MOST_OF_THE_LONGER: f64 = 1.2;
+
+/// So many observations with none near another.
+const ALONE: u64 = 10_000;
+
+const HOUR: i64 = 3_600_000;
+
+/// A load: its name; how many datastreams report how often, in milliseconds, and within how much of that all of them; how many observations
+/// there are, and how many a second are the least.
 struct Load {
     name: &'static str,
     datastreams: u64,
     interval: i64,
-    hours: u64,
-    least: f64,
+    within: i64,
+    observations: u64,
+    least: Option<f64>,
 }
 
 impl Load {
-    fn observations(&self) -> u64 {
-        self.datastreams * self.hours * 3_600_000 / self.interval.unsigned_abs()
+    /// The time that it covers, in hours.
+    fn hours(&self) -> f64 {
+        (self.observations / self.datastreams) as f64 * self.interval as f64 / HOUR as f64
     }
 
     fn measure(&self, arguments: &Arguments) -> Result<Cost> {
-        let folder = arguments.folder.join(format!("replay-{}", self.name));
+        let folder = arguments
+            .folder
+            .join(format!("replay-{}", self.name.replace(", ", "-")));
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
         fs::create_dir_all(&folder)?;
         load::base(&folder, self.datastreams)?;
         let shares = arguments.workers;
-        let pipes: Vec<PathBuf> = (0..shares)
+        let files: Vec<PathBuf> = (0..shares)
             .map(|share| folder.join(format!("observations-{share}.ndjson")))
             .collect();
-        make_pipes(&pipes)?;
-        let size = (self.datastreams, self.observations());
+        if arguments.pipes {
+            make_pipes(&files)?;
+        }
         let writers: Vec<JoinHandle<Result<()>>> = (0..shares)
-            .zip(pipes.clone())
-            .map(|(share, pipe)| {
-                let interval = self.interval;
-                // Opening waits for the reader, and ends with this process where none comes.
+            .zip(files.clone())
+            .map(|(share, path)| {
+                let size = (self.datastreams, self.observations);
+                let times = (self.interval, self.within);
+                // To open a pipe waits for its reader, and ends with this process where none comes.
                 std::thread::spawn(move || {
-                    let mut out = BufWriter::with_capacity(1 << 20, File::create(pipe)?);
-                    load::observations_of(&mut out, size, interval, (share, shares))
+                    let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
+                    load::observations_of(&mut out, size, times, (share, shares))
                 })
             })
             .collect();
-        let cost = run(&mut replay(&folder, &pipes, shares)?)?;
-        for writer in writers {
-            writer
-                .join()
-                .map_err(|_| anyhow!("a writer of observations panicked"))??;
-        }
+        let mut replay = replay(&folder, &files, shares)?;
+        let cost = if arguments.pipes {
+            let cost = run(&mut replay)?;
+            join(writers)?;
+            cost
+        } else {
+            join(writers)?;
+            run(&mut replay)?
+        };
+        fs::remove_dir_all(&folder)?;
         Ok(cost)
     }
+}
+
+fn join(writers: Vec<JoinHandle<Result<()>>>) -> Result<()> {
+    writers.into_iter().try_for_each(|writer| {
+        let ended = writer.join();
+        ended.map_err(|_| anyhow!("a writer of observations panicked"))?
+    })
 }
 
 fn make_pipes(pipes: &[PathBuf]) -> Result<()> {
@@ -142,30 +171,55 @@ fn real_year(arguments: &Arguments) -> Result<Cost> {
     run(backtest.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let loads = [
+fn loads(arguments: &Arguments) -> [Load; 4] {
+    [
         Load {
             name: "day",
             datastreams: 100_000,
             interval: 60_000,
-            hours: arguments.hours,
-            least: 1_000_000.0,
+            within: 60_000,
+            observations: 100_000 * arguments.hours * 60,
+            least: Some(1_000_000.0),
         },
-        // Its 8,760 hours have 3 million epochs of 10 s, most of them with no record: these must not decide.
+        // Its hours have 360 epochs of 10 s each, and all records lie in one of them: the others must cost nothing.
         Load {
             name: "year",
             datastreams: 1_000,
-            interval: 3_600_000,
-            hours: arguments.days * 24,
-            least: 100_000.0,
+            interval: HOUR,
+            within: 1,
+            observations: 1_000 * arguments.days * 24,
+            least: Some(100_000.0),
         },
-    ];
+        Load {
+            name: "alone, hourly",
+            datastreams: 100,
+            interval: HOUR,
+            within: HOUR,
+            observations: ALONE,
+            least: None,
+        },
+        Load {
+            name: "alone, daily",
+            datastreams: 100,
+            interval: 24 * HOUR,
+            within: 24 * HOUR,
+            observations: ALONE,
+            least: None,
+        },
+    ]
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
     let mut out = std::io::stdout().lock();
+    let from = if arguments.pipes {
+        "through a pipe for each worker"
+    } else {
+        "from disk"
+    };
     writeln!(
         out,
-        "Replay: `riskflow replay --out`, {} workers, epochs of 10 s at most, JSON through a pipe for each worker, one rule (5-minute mean), \
-         tables and deltas out",
+        "Replay: `riskflow replay --out`, {} workers, epochs of 10 s at most, JSON {from}, one rule (5-minute mean), tables and deltas out",
         arguments.workers
     )?;
     writeln!(out, "Machine: {}\n", machine())?;
@@ -174,25 +228,39 @@ fn main() -> Result<()> {
         "| history | observations | wall s | CPU s | observations/s | bound | times real time | peak MiB |\n|---|---|---|---|---|---|---|---|"
     )?;
     let mut missed = Vec::new();
-    for load in loads {
+    let mut lasted = Vec::new();
+    for load in loads(&arguments) {
         let Cost { wall, cpu, peak, .. } = load.measure(&arguments)?;
-        let seconds = wall.as_secs_f64();
-        let rate = load.observations() as f64 / seconds;
+        let (seconds, hours) = (wall.as_secs_f64(), load.hours());
+        let rate = load.observations as f64 / seconds;
+        let bound = load.least.map_or_else(|| "-".to_owned(), |least| least.to_string());
         writeln!(
             out,
-            "| {} datastreams, {} h | {} | {seconds:.1} | {:.1} | {rate:.0} | {} | {:.0} | {} |",
+            "| {}: {} datastreams, {hours:.0} h | {} | {seconds:.1} | {:.1} | {rate:.0} | {bound} | {:.0} | {} |",
+            load.name,
             load.datastreams,
-            load.hours,
-            load.observations(),
+            load.observations,
             cpu.as_secs_f64(),
-            load.least,
-            load.hours as f64 * 3_600.0 / seconds,
+            hours * 3_600.0 / seconds,
             peak >> 20
         )?;
-        if rate < load.least {
+        if load.least.is_some_and(|least| rate < least) {
             missed.push(format!(
-                "the {}: {rate:.0} observations a second, bound {}",
-                load.name, load.least
+                "the {}: {rate:.0} observations a second, bound {bound}",
+                load.name
+            ));
+        }
+        lasted.push(wall);
+    }
+    if let [.., hourly, daily] = lasted.as_slice() {
+        let times = daily.as_secs_f64() / hourly.as_secs_f64();
+        writeln!(
+            out,
+            "\n{ALONE} observations over 100 days take {times:.2} times as long as over 100 hours (bound {MOST_OF_THE_LONGER})"
+        )?;
+        if times > MOST_OF_THE_LONGER {
+            missed.push(format!(
+                "the length of a history counts: {times:.2} times as long, bound {MOST_OF_THE_LONGER}"
             ));
         }
     }
