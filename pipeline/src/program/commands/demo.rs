@@ -56,7 +56,7 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     let (counts, took) = perform(arguments, &city, &folder.path, &handles)?;
     let tables = handles.views.load();
     // Stopped in between: what happened so far.
-    let records = handles.metrics.records_taken().min(records);
+    let records = handles.metrics.records.total().min(records);
     let interrupted = handles.stop.load(Ordering::Acquire);
     if interrupted && records == 0 {
         stopped(&handles, "before the show began");

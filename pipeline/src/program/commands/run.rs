@@ -44,7 +44,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let watch = reload::watch(&arguments.config);
     let (written, mut settings) = configuration::load_and_look(&arguments.config)?;
     log_by(&settings.log.filter).map_err(anyhow::Error::msg)?;
-    handles.metrics.configured(wall_clock());
+    handles.metrics.configuration.read(wall_clock());
     settings.recovery.start_anew = arguments.start_anew;
     // Process 0 tells the others where they begin.
     if let Some(name) = arguments

@@ -125,11 +125,11 @@ impl Reloads {
         } = match self.try_reload() {
             Ok(changes) => changes,
             Err(error) => {
-                self.metrics.config_refused();
+                self.metrics.configuration.refused();
                 return refuse(&configuration, &error);
             }
         };
-        self.metrics.config_applied(wall_clock(), !waiting.is_empty());
+        self.metrics.configuration.applied(wall_clock(), !waiting.is_empty());
         let changed = if in_force.is_empty() {
             "nothing that is in force at once".to_owned()
         } else {
