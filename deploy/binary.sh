@@ -15,20 +15,13 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 given='' out=$dist
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        --out) out=$(value "$@"); shift 2 ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments --program= given --out= out -- "$@"
 
 needs objcopy "Debian: apt-get install binutils"
 if [[ -z $given ]]; then
     needs cargo "https://rustup.rs"
     "$root/deploy/tools.sh" install cargo
-    (cd "$root" && PATH=$("$root/deploy/tools.sh" path):$PATH cargo auditable build --release --locked --bin riskflow)
+    (cd "$root" && PATH=$tools/bin:$PATH cargo auditable build --release --locked --bin riskflow)
     given=${CARGO_TARGET_DIR:-$root/target}/release/riskflow
 fi
 [[ -x $given ]] || fail "$given is no program" 2

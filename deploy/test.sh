@@ -7,8 +7,8 @@
 # `cargo test`.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-kafka=$root/deploy/kafka/kafka.sh
+# shellcheck source=deploy/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
 loudly() {
@@ -48,7 +48,7 @@ stop_broker() {
     local status=$?
     trap - EXIT
     deploy/s3.sh stop "$folder"
-    "$kafka" stop --data "$folder" || true
+    stop_kafka "$folder"
     # The broker's log tells more than a test that timed out can.
     if ((status != 0)); then
         echo "--- what the broker complained of ---" >&2
@@ -63,8 +63,8 @@ start_broker() {
     trap stop_broker EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    local answer status=0
-    answer=$("$kafka" start --data "$folder") || status=$?
+    local brokers status=0
+    brokers=$(start_kafka "$folder") || status=$?
     if ((status == 3)); then
         trap - EXIT
         rm -rf "$folder"
@@ -72,7 +72,7 @@ start_broker() {
         return
     fi
     ((status == 0)) || { loudly "THE BROKER DID NOT START (status $status)"; exit "$status"; }
-    export RISKFLOW_TEST_KAFKA=${answer#brokers=}
+    export RISKFLOW_TEST_KAFKA=$brokers
     echo "Kafka for the tests: $RISKFLOW_TEST_KAFKA" >&2
     start_bucket
 }

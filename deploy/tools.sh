@@ -12,7 +12,6 @@ set -euo pipefail
 
 # shellcheck source=deploy/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-tools=${RISKFLOW_TOOLS:-$root/target/tools}
 
 install_cargo() {
     needs cargo "https://rustup.rs"

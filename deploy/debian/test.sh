@@ -15,15 +15,14 @@ set -euo pipefail
 here=$root/deploy/debian
 
 given='' tree=1
-arguments --no-tree tree -- "$@"
+arguments --program= given --no-tree tree -- "$@"
 
 # What the unit may be exposed to at most, of 10, as systemd 252 counts.
 most_exposed=1.5
 
 program=$(program "$given")
 version=$(version_of "$program")
-work=$(mktemp -d)
-trap 'rm -rf --one-file-system "$work"' EXIT
+at_work
 package=$work/riskflow_$version-1_$(dpkg --print-architecture).deb
 
 it "the package is built" "$here/build.sh" --program "$program" --out "$work"
@@ -57,12 +56,7 @@ documents() {
 }
 it "it has a man page for each command, and completions" documents
 
-sbom=${program%/*}/riskflow.cdx.json
-if [[ -f $sbom ]]; then
-    it "it has the list of what the program is made of" cmp "$sbom" "$work/documents/usr/share/doc/riskflow/riskflow.cdx.json"
-else
-    not_run "the list of what the program is made of" "$sbom is not there: deploy/binary.sh makes it"
-fi
+lists_crates "$program" "$work/documents/usr/share/doc/riskflow/riskflow.cdx.json"
 
 if command -v lintian >/dev/null; then
     # The first upload closes no bug; debhelper is not used.

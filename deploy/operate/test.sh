@@ -15,23 +15,12 @@ set -euo pipefail
 here=$root/deploy/operate
 
 given='' tree=1
-arguments --no-tree tree -- "$@"
+arguments --program= given --no-tree tree -- "$@"
 needs python3 "Debian: apt-get install python3"
 needs curl "Debian: apt-get install curl"
 program=$(program "$given")
 version=$(version_of "$program")
-work=$(mktemp -d)
-started=()
-# shellcheck disable=SC2317 # the trap below comes here
-stop_all() {
-    local status=$?
-    trap - EXIT
-    ((${#started[@]} == 0)) || kill -KILL "${started[@]}" 2>/dev/null || true
-    wait 2>/dev/null
-    rm -rf --one-file-system "$work"
-    exit "$status"
-}
-trap stop_all EXIT
+at_work
 
 # As many tests as blocks: names are those of the headings.
 if ((!tree)); then
@@ -84,8 +73,6 @@ else
 fi
 
 # Two processes on an embedded log that both see, which is as good as Kafka for this.
-port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-get() { curl --silent --noproxy '*' "$@"; }
 milliseconds() { date +%s%3N; }
 mkdir "$work/cluster"
 hosts="['127.0.0.1:$(port)', '127.0.0.1:$(port)']" http=("$(port)" "$(port)")
@@ -107,8 +94,8 @@ start() {
 # Both are live, and process 1 passes requests on to process 0.
 all_ready() {
     local until=$((SECONDS + 60))
-    until get --fail "http://127.0.0.1:${http[0]}/readyz" | grep -x 'live' &&
-        get --fail "http://127.0.0.1:${http[1]}/readyz" | grep '^live: requests are passed on to process 0'; do
+    until get "http://127.0.0.1:${http[0]}/readyz" | grep -x 'live' &&
+        get "http://127.0.0.1:${http[1]}/readyz" | grep '^live: requests are passed on to process 0'; do
         ((SECONDS < until)) || { tail -n 5 "$work/cluster/"*.log; return 1; }
         sleep 0.05
     done
@@ -124,7 +111,7 @@ alone() {
     "$program" generate storm --datastreams 2000 --hours 1 --to-log "$work/cluster/log"
     "$program" run --config "$work/cluster/riskflow.toml" --set 'cluster.hosts=[]' --set "http.listen=127.0.0.1:${http[0]}" 2>"$work/cluster/alone.log" &
     local job=$! until=$((SECONDS + 60))
-    until get --fail "http://127.0.0.1:${http[0]}/readyz"; do ((SECONDS < until)); sleep 0.1; done
+    until get "http://127.0.0.1:${http[0]}/readyz"; do ((SECONDS < until)); sleep 0.1; done
     until "$program" checkpoint list --config "$work/cluster/riskflow.toml" | grep whole; do ((SECONDS < until)); sleep 0.1; done
     kill -TERM "$job"
     wait "$job"
@@ -139,22 +126,15 @@ sleep 2
 began=$(milliseconds)
 kill -KILL "${processes[1]}"
 { wait "${processes[1]}" || true; } 2>/dev/null
-# In this shell: only a parent can wait for it.
-status=0
-wait "${processes[0]}" || status=$?
+wait_for "${processes[0]}"
 ended=$(($(milliseconds) - began))
-it "one of them is killed: the other ends with exit code 1" test "$status" = 1
+it "one of them is killed: the other ends with exit code 1" test "$statuses" = "1 "
 start 0
 start 1
 it "both again" all_ready
 printf '          killed; the other ended after %s ms, both ready again after %s ms, started at once\n' "$ended" "$(($(milliseconds) - began))"
 kill -TERM "${processes[1]}"
-statuses=''
-for process in 0 1; do
-    status=0
-    wait "${processes[$process]}" || status=$?
-    statuses+="$status "
-done
+wait_for "${processes[@]}"
 it "SIGTERM to one: all end with exit code 0" test "$statuses" = "0 0 "
 # `verify` would also find one that the stop left unfinished.
 back() { "$program" checkpoint list --config "$work/cluster/riskflow.toml" | grep whole; }

@@ -125,9 +125,9 @@ fn folds() -> String {
 fn exposition() -> String {
     let (metrics, meters) = (Metrics::new().unwrap(), Meters::default());
     drop(meters.fold("latest"));
-    metrics.http_answered(200);
-    metrics.source_lag(Topic::IN_OBSERVATION, 0, 0);
-    metrics.sources_reached(0, true);
+    metrics.http.answered(200);
+    metrics.records.lag(Topic::IN_OBSERVATION, 0, 0);
+    metrics.records.reached(0, true);
     metrics.checkpoints.fold("latest", 0);
     meters.evaluations.count(&"rain".into(), 1);
     metrics.input.live(Some(0));

@@ -436,11 +436,11 @@ impl Ingest {
         }
         let mut behind = 0;
         for (topic, partition, records) in self.sources.iter().flat_map(|source| source.lag()) {
-            self.metrics.source_lag(topic, partition, records);
+            self.metrics.records.lag(topic, partition, records);
             behind += records;
         }
         let reached = self.sources.iter().all(|source| source.reaches());
-        self.metrics.sources_reached(worker, reached);
+        self.metrics.records.reached(worker, reached);
         self.standing.lag_shown = Some((Instant::now(), behind));
     }
 
@@ -495,11 +495,13 @@ impl Ingest {
         }
         clerk.report_kept();
         for (topic, counts) in clerk.tally.0 {
-            self.metrics.taken(topic, counts.records, counts.bytes, counts.late);
+            self.metrics
+                .records
+                .taken(topic, counts.records, counts.bytes, counts.late);
             self.metrics.input.came(topic, clock);
         }
         if let Some(ahead) = &mut self.standing.ahead {
-            self.metrics.disordered(ahead.disordered());
+            self.metrics.replays.disordered(ahead.disordered());
         }
         pending.taken += count;
         match how {

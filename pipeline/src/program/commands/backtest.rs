@@ -40,8 +40,7 @@ use self::world::World;
 use super::check::read_live;
 use super::check::stock::Stock;
 use super::configuration;
-use super::run::hangup::Hangup;
-use super::run::stop_on_signals;
+use super::signals::{Hangup, stop_job};
 use crate::program::cli::{BacktestArguments, EXIT_INTERRUPTED};
 use crate::program::exit::Usage;
 use crate::program::terminal::{say, tell};
@@ -49,7 +48,7 @@ use crate::program::terminal::{say, tell};
 /// Runs rules over a history, and reports.
 pub fn backtest(arguments: &BacktestArguments) -> Result<ExitCode> {
     let handles = Handles::new()?;
-    stop_on_signals(&handles, Hangup::Stops)?;
+    stop_job(&handles, Hangup::Stops)?;
     let (_, settings) = configuration::load(&arguments.config)?;
     let zone = settings.zone.clone();
     let Some(report) = report(arguments, settings, &handles)? else {

@@ -99,7 +99,7 @@ impl Driver {
         let now = self.read_clock();
         let asked = self.is_time_for_checkpoint();
         let mut pace = self.pace.borrow_mut();
-        self.job.handles.metrics.pace(under_way, pace.is_live());
+        self.job.handles.metrics.epochs.pace(under_way, pace.is_live());
         let step = pace.step(under_way, now, asked);
         let rewinding = pace.is_rewinding();
         let (time, behind, live) = (pace.last().clock, pace.behind(), pace.is_live());
@@ -113,7 +113,7 @@ impl Driver {
                 Clock::Live => Some(now.clock),
                 Clock::Arrival | Clock::EventTime => settings.until.map(|until| until.0),
             };
-            let taken = || handles.metrics.records_taken();
+            let taken = || handles.metrics.records.total();
             self.catching_up.look(time, taken, behind, goal, &handles.catching_up);
         }
         match step {
@@ -189,7 +189,7 @@ impl Driver {
         if motion != Motion::Went {
             let off = self.clock.differs().then(|| reading.wall - self.clock.time());
             self.job.handles.clock_off.store(off.unwrap_or(0), Ordering::Release);
-            self.job.handles.metrics.clock_off(off.unwrap_or(0));
+            self.job.handles.metrics.epochs.clock_off(off.unwrap_or(0));
         }
         Now {
             clock: self.clock.time(),
@@ -225,7 +225,7 @@ impl Driver {
             .borrow()
             .first_key_value()
             .map(|(epoch, closing)| (*epoch, closing.at));
-        self.job.handles.metrics.oldest_epoch(oldest.map(|(_, closed)| closed));
+        self.job.handles.metrics.epochs.oldest(oldest.map(|(_, closed)| closed));
         let (epoch, age) = oldest
             .map(|(epoch, closed)| (epoch, closed.elapsed()))
             .unwrap_or_default();

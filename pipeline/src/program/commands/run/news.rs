@@ -167,7 +167,7 @@ impl Teller {
             if self.warned.is_none_or(|at| at.elapsed() >= AGAIN) {
                 self.warned = Some(Instant::now());
                 self.warn_of_none();
-                if !self.is_exercise && self.handles.metrics.records_taken() == 0 {
+                if !self.is_exercise && self.handles.metrics.records.total() == 0 {
                     tracing::info!("nothing was read yet: {}", self.begin);
                 }
             }
