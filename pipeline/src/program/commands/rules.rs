@@ -250,6 +250,7 @@ fn of_set(how: How<'_>) -> Result<Option<Row>> {
         base: how.base.map(Id::from),
         removed: Vec::new(),
         adjust: how.adjust.to_vec(),
+        sweep: None,
     };
     riskflow_model::problems(&set).none_or(Some(()))?;
     Ok(Some(Row::new(set)))

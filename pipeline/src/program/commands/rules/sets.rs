@@ -235,6 +235,7 @@ fn live(set: Id<RuleSet>) -> RuleSet {
         base: None,
         removed: Vec::new(),
         adjust: Vec::new(),
+        sweep: None,
     }
 }
 
