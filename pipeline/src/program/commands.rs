@@ -26,6 +26,7 @@ mod replay;
 mod rules;
 mod run;
 mod schema;
+mod sweep;
 mod tail;
 mod topics;
 
