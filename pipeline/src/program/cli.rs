@@ -458,6 +458,15 @@ pub enum RulesCommand {
             allow_hyphen_values = true
         )]
         adjust: Vec<String>,
+        /// With `--into`: load a set for each threshold from FROM to TO, all of the sweep NAME: `NAME-40`, `NAME-42`. Several sweeps give
+        /// each value of one with each of the others (`NAME-40_7`); 64 sets at most. Where no rules are named those of `--base` are swept.
+        #[arg(
+            long,
+            requires = "into",
+            conflicts_with = "replace",
+            value_name = "RULE.LEVEL=FROM..TO/STEP"
+        )]
+        sweep: Vec<String>,
     },
     /// List the rule sets: which is live, which are candidates, and what is wrong with one.
     Sets,

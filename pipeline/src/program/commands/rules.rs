@@ -3,6 +3,7 @@
 mod adjust;
 mod awaited;
 mod sets;
+mod swept;
 pub(super) mod test;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
             into,
             base,
             adjust,
+            sweep,
         } => {
             let adjust = adjust::read(adjust)?;
             let (_, settings) = configuration::load(&arguments.config)?;
@@ -53,6 +55,9 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
                 base: base.as_deref(),
                 adjust: &adjust,
             };
+            if !sweep.is_empty() {
+                return swept::load(&settings, what, sweep, how);
+            }
             if what.is_empty() && !adjust.is_empty() {
                 return sets::set_up(&settings, of_set(how)?, how.dry_run, how.as_json);
             }

@@ -24,15 +24,20 @@ use crate::program::exit::Usage;
 use crate::program::terminal::{say, table, tell};
 
 /// Rules and sets as they are in force.
-struct InForce {
-    rules: BTreeMap<Text, Rule>,
-    sets: BTreeMap<Text, Shared<RuleSet>>,
-    retain: Duration,
-    resolved: Resolved,
+pub struct InForce {
+    /// By their identifiers as written.
+    pub rules: BTreeMap<Text, Rule>,
+    /// Rows of `in.ruleset`.
+    pub sets: BTreeMap<Text, Shared<RuleSet>>,
+    /// How far back a candidate may look.
+    pub retain: Duration,
+    /// What comes of these.
+    pub resolved: Resolved,
 }
 
 impl InForce {
-    fn read(settings: &Settings) -> Result<Self> {
+    /// Reads what the input holds now.
+    pub fn read(settings: &Settings) -> Result<Self> {
         let mut stock = Stock::default();
         read_live(settings, &mut stock).context("could not read the rules in force")?;
         let mut rules: BTreeMap<Text, Rule> = BTreeMap::new();
