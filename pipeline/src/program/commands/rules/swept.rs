@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use riskflow_config::{Settings, resolve};
+use riskflow_config::{Rule, Settings, resolve};
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::ruleset::{RuleSet, check_name, parts, qualified};
 use riskflow_model::topic::Topic;
@@ -37,6 +37,9 @@ pub fn load(settings: &Settings, what: &[String], asked: &[String], how: How<'_>
     for swept in sweep(asked, &rules)? {
         let member = member(name, &swept, &rules, what.is_empty(), how);
         riskflow_model::problems(&member.set).none_or(Some(()))?;
+        for rule in &member.rules {
+            Rule::check(rule.clone())?;
+        }
         members.push(member);
     }
     refuse_others(name, &members, &in_force)?;
@@ -147,6 +150,38 @@ fn report(name: &str, in_force: &InForce, how: How<'_>) {
     for state in states {
         for problem in &state.problems {
             tell(format_args!("`{}`: {problem}", state.set));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_is_a_set_that_is_named_after_the_sweep() {
+        let packs = riskflow_config::packs::all().unwrap();
+        let rules: Vec<RuleRecord> = packs.iter().map(|rule| rule.record.clone()).collect();
+        let asked = ["rain.blue=42.5..45/2.5", "rain.red=100..100/1"].map(str::to_owned);
+        let how = How {
+            replace: false,
+            dry_run: true,
+            as_json: false,
+            into: Some("wet"),
+            base: Some("default"),
+            adjust: &[],
+        };
+        let swept = sweep(&asked, &rules).unwrap();
+        for (of_base, own) in [(true, 1), (false, rules.len())] {
+            let made = swept.iter().map(|swept| member("wet", swept, &rules, of_base, how));
+            let made: Vec<Member> = made.collect();
+            let names: Vec<&str> = made.iter().map(|member| &*member.set.id).collect();
+            assert_eq!(names, ["wet-42.5_100", "wet-45_100"]);
+            for member in &made {
+                assert!(riskflow_model::problems(&member.set).is_empty());
+                assert_eq!(member.rules.len(), own);
+                assert_eq!(*member.rules[0].id, *format!("{}/rain", member.set.id));
+            }
         }
     }
 }
