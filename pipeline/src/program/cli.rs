@@ -495,6 +495,15 @@ pub enum RulesCommand {
         #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30s", require_equals = true)]
         wait: Option<String>,
     },
+    /// Take a set that is not live away, or all sets of a sweep: tombstones under their rules and rows.
+    Drop {
+        /// The set, or the sweep.
+        #[arg(value_name = "SET|SWEEP")]
+        set: String,
+        /// Change nothing; say what would go.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Run tests of rules: small files that say what comes in, and which warnings must come of it.
     ///
     /// Each test runs through the dataflow of the job in memory; no topic is read or written. A file that is wrong is told with every

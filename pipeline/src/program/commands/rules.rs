@@ -2,6 +2,7 @@
 
 mod adjust;
 mod awaited;
+mod dropped;
 mod sets;
 mod swept;
 pub(super) mod test;
@@ -79,6 +80,10 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
                 wait: wait.as_deref().map(patience).transpose()?,
             };
             sets::promote(&settings, &asked, arguments.json)
+        }
+        RulesCommand::Drop { set, dry_run } => {
+            let (_, settings) = configuration::load(&arguments.config)?;
+            dropped::drop_set(&settings, set, *dry_run, arguments.json)
         }
         RulesCommand::Test { files, filter } => test::test(files, filter.as_deref(), &arguments.config, arguments.json),
     }

@@ -119,7 +119,7 @@ fn refuse_others(name: &str, members: &[Member], in_force: &InForce) -> Result<(
         let is_swept = state.sweep.as_ref().is_some_and(|sweep| **sweep == *name);
         let says = match (is_member, is_swept) {
             (false, true) => format!(
-                "the sweep `{name}` has `{}`, too; delete that, or give another name",
+                "the sweep `{name}` has `{}`, too; drop that (`riskflow rules drop`), or give another name",
                 state.set
             ),
             (true, false) => format!("there is a set `{}` of another kind; give another name", state.set),
