@@ -272,6 +272,8 @@ pub struct SetState {
     pub in_force: bool,
     /// The set whose rules it has too.
     pub base: Option<Id<RuleSet>>,
+    /// The sweep that it is of.
+    pub sweep: Option<Id<RuleSet>>,
     /// How many rules it has, those of its base included.
     pub rules: u32,
     /// How many of them are its own.

@@ -458,6 +458,15 @@ pub enum RulesCommand {
             allow_hyphen_values = true
         )]
         adjust: Vec<String>,
+        /// With `--into`: load a set for each threshold from FROM to TO, all of the sweep NAME: `NAME-40`, `NAME-42`. Several sweeps give
+        /// each value of one with each of the others (`NAME-40_7`); 64 sets at most. Where no rules are named those of `--base` are swept.
+        #[arg(
+            long,
+            requires = "into",
+            conflicts_with = "replace",
+            value_name = "RULE.LEVEL=FROM..TO/STEP"
+        )]
+        sweep: Vec<String>,
     },
     /// List the rule sets: which is live, which are candidates, and what is wrong with one.
     Sets,
@@ -485,6 +494,15 @@ pub enum RulesCommand {
         /// another one is, 5 if no job says.
         #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30s", require_equals = true)]
         wait: Option<String>,
+    },
+    /// Take a set that is not live away, or all sets of a sweep: tombstones under their rules and rows.
+    Drop {
+        /// The set, or the sweep.
+        #[arg(value_name = "SET|SWEEP")]
+        set: String,
+        /// Change nothing; say what would go.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Run tests of rules: small files that say what comes in, and which warnings must come of it.
     ///

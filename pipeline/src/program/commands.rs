@@ -28,6 +28,7 @@ mod rules;
 mod run;
 mod schema;
 mod signals;
+mod sweep;
 mod tail;
 mod topics;
 

@@ -182,7 +182,7 @@ fn what_is_told_of_rule_sets_over_http_is_what_stands_on_the_topics() {
 
     let states = items(&job, "rulesets");
     assert_eq!(states, table(&sets, Topic::RULESET));
-    let state = |set: &str, live: bool, base: Value, rules: u32, own: u32| json!({ "set": set, "live": live, "in_force": true, "base": base, "rules": rules, "own": own, "problems": [] });
+    let state = |set: &str, live: bool, base: Value, rules: u32, own: u32| json!({ "set": set, "live": live, "in_force": true, "base": base, "sweep": null, "rules": rules, "own": own, "problems": [] });
     let expected = [
         state("default", true, Value::Null, 5, 5),
         state("empty", false, Value::Null, 0, 0),

@@ -11,7 +11,6 @@ mod report;
 mod run;
 mod series;
 mod sets;
-mod sweep;
 mod truth;
 mod watched;
 mod world;

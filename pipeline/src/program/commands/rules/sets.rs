@@ -9,7 +9,7 @@ use riskflow_config::{Place as Counts, Resolved, Rule, Settings, resolve};
 use riskflow_connectors::{Appended, InRecord, Verdict, open_append};
 use riskflow_model::output::{Open, SetDifference, SetState, Stamped};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::ruleset::{DEFAULT, LIVE, RuleSet, parts, qualified};
+use riskflow_model::ruleset::{DEFAULT, LIVE, RuleSet, parts, qualified, value_of};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Duration, Id, Millis, Row, Shared, Text};
 use riskflow_operators::warning;
@@ -24,15 +24,20 @@ use crate::program::exit::Usage;
 use crate::program::terminal::{say, table, tell};
 
 /// Rules and sets as they are in force.
-struct InForce {
-    rules: BTreeMap<Text, Rule>,
-    sets: BTreeMap<Text, Shared<RuleSet>>,
-    retain: Duration,
-    resolved: Resolved,
+pub struct InForce {
+    /// By their identifiers as written.
+    pub rules: BTreeMap<Text, Rule>,
+    /// Rows of `in.ruleset`.
+    pub sets: BTreeMap<Text, Shared<RuleSet>>,
+    /// How far back a candidate may look.
+    pub retain: Duration,
+    /// What comes of these.
+    pub resolved: Resolved,
 }
 
 impl InForce {
-    fn read(settings: &Settings) -> Result<Self> {
+    /// Reads what the input holds now.
+    pub fn read(settings: &Settings) -> Result<Self> {
         let mut stock = Stock::default();
         read_live(settings, &mut stock).context("could not read the rules in force")?;
         let mut rules: BTreeMap<Text, Rule> = BTreeMap::new();
@@ -98,7 +103,10 @@ pub fn list(settings: &Settings, as_json: bool) -> Result<ExitCode> {
         say(serde_json::to_string_pretty(&in_force.resolved.states).context("sets are plain data")?);
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = in_force.resolved.states.iter().map(|state| {
+    let states = &in_force.resolved.states;
+    // One that is live has a line of its own.
+    let alone = states.iter().filter(|state| state.live || state.sweep.is_none());
+    let rows = alone.map(|state| {
         let standing = match (state.live, state.in_force) {
             (true, _) => "live",
             (false, true) => "candidate",
@@ -113,8 +121,49 @@ pub fn list(settings: &Settings, as_json: bool) -> Result<ExitCode> {
             state.problems.join("; "),
         ]
     });
+    let rows = rows.chain(sweeps(states));
     say(table(&["set", "", "base", "rules", "own", "problems"], rows));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A line for each sweep, with its values in the order of numbers.
+fn sweeps(states: &[SetState]) -> Vec<Vec<String>> {
+    let mut of_sweeps: BTreeMap<&str, Vec<(&str, &SetState)>> = BTreeMap::new();
+    for state in states.iter().filter(|state| !state.live) {
+        let Some(sweep) = state.sweep.as_deref() else { continue };
+        let value = value_of(&state.set, sweep).unwrap_or_default();
+        of_sweeps.entry(sweep).or_default().push((value, state));
+    }
+    let number = |text: &str| text.parse::<f64>().unwrap_or(f64::INFINITY);
+    let order = |one: &str, other: &str| {
+        let numbers = one.split('_').map(number).zip(other.split('_').map(number));
+        let differ = numbers
+            .map(|(one, other)| one.total_cmp(&other))
+            .find(|order| order.is_ne());
+        differ.unwrap_or_else(|| one.cmp(other))
+    };
+    let lines = of_sweeps.into_iter().map(|(sweep, mut sets)| {
+        sets.sort_by(|(one, _), (other, _)| order(one, other));
+        let values: Vec<&str> = sets.iter().map(|(value, _)| *value).collect();
+        let in_force = sets.iter().filter(|(_, state)| state.in_force).count();
+        let each = |of: fn(&SetState) -> String| {
+            let texts: BTreeSet<String> = sets.iter().map(|(_, state)| of(state)).collect();
+            texts.into_iter().collect::<Vec<_>>().join(", ")
+        };
+        let problems = sets
+            .iter()
+            .flat_map(|(_, state)| state.problems.iter().map(|problem| &**problem));
+        let problems: BTreeSet<&str> = problems.collect();
+        vec![
+            format!("{sweep}: {}", values.join(", ")),
+            format!("sweep, {in_force} of {} evaluated", sets.len()),
+            each(|state| state.base.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
+            each(|state| state.rules.to_string()),
+            each(|state| state.own.to_string()),
+            problems.into_iter().collect::<Vec<_>>().join("; "),
+        ]
+    });
+    lines.collect()
 }
 
 /// How the rules of a set differ from those of another one.
@@ -235,6 +284,7 @@ fn live(set: Id<RuleSet>) -> RuleSet {
         base: None,
         removed: Vec::new(),
         adjust: Vec::new(),
+        sweep: None,
     }
 }
 

@@ -71,6 +71,7 @@ impl Inner {
             base: None,
             removed: Vec::new(),
             adjust: Vec::new(),
+            sweep: None,
         });
         let payload = row
             .to_json()
