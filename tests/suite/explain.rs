@@ -205,6 +205,86 @@ fn an_asset_is_explained_level_by_level_and_by_what_was_known_then() {
     }
 }
 
+/// What was known of a time, to machines.
+fn known(desk: &Desk, time: f64, as_of: f64, more: &[&str]) -> Value {
+    let (time, as_of) = (at(time), at(as_of));
+    let asked = ["explain", "--at", &time, "--as-of", &as_of, "--json"];
+    let said = desk.run(&[&asked[..], more].concat());
+    said.ends(0, &[]);
+    said.json()
+}
+
+#[test]
+fn what_was_open_at_a_time_is_told_by_what_was_known_at_another() {
+    let desk = history();
+    let deltas = desk.tail("out.warning.delta");
+    // The same time, before the late reading, after it, and after the corrections.
+    for (as_of, since, last) in [
+        (9.0, Some(6.0), "raised"),
+        (13.0, Some(6.0), "escalated"),
+        (15.0, Some(4.0), "revised"),
+        (17.0, None, ""),
+    ] {
+        let found = known(&desk, 8.5, as_of, &[]);
+        let warnings = found["warnings"].as_array().unwrap();
+        assert_eq!(warnings.len(), usize::from(since.is_some()), "{found}");
+        assert_eq!(found["reaches_back_to"], at(6.0), "{found}");
+        let (Some(since), Some(warned)) = (since, warnings.first()) else {
+            continue;
+        };
+        assert_eq!(
+            (&warned["id"], &warned["since"], &warned["last"]["kind"]),
+            (&deltas[0]["key"], &json!(at(since)), &json!(last)),
+            "{found}"
+        );
+        assert_eq!(
+            (&warned["level"], &warned["from"], &warned["until"]),
+            (&json!("blue"), &json!(at(6.0)), &Value::Null),
+            "{found}"
+        );
+    }
+    let level = |time: f64| known(&desk, time, 15.0, &[])["warnings"][0]["level"].clone();
+    assert_eq!(
+        (level(5.0), level(9.5), level(10.0)),
+        (Value::Null, json!("blue"), json!("red"))
+    );
+    assert_eq!(known(&desk, 3.5, 15.0, &[])["warnings"], json!([]));
+
+    let count = |more: &[&str]| known(&desk, 8.5, 13.0, more)["warnings"].as_array().unwrap().len();
+    assert_eq!(
+        (count(&["--within", "3309"]), count(&["--within", "330902001001"])),
+        (1, 1)
+    );
+    assert_eq!((count(&["--within", "330903"]), count(&["--rule", "gas"])), (0, 1));
+    let other = known(&desk, 8.5, 13.0, &["--rule", "wind"]);
+    assert_eq!(other["warnings"], json!([]));
+    assert_eq!(
+        other["notes"],
+        json!(["out.warning.delta has nothing of a rule `wind`"])
+    );
+
+    desk.run(&["explain", "--at", &at(8.5), "--as-of", &at(13.0)]).ends(
+        0,
+        &[
+            &format!("at {}, by what was told by {}: one warning was open", at(8.5), at(13.0)),
+            &format!(
+                "blue   since {}  Gas (gas)  Tank 1 (tank)  Dinghai 330902001001",
+                at(6.0)
+            ),
+            &format!("reaches back to {}", at(6.0)),
+        ],
+    );
+    desk.run(&["explain", "--at", &at(8.5), "--as-of", &at(17.0)])
+        .ends(0, &["no warning was open"]);
+    desk.run(&["explain"]).ends(2, &["WARNING|ASSET"]);
+    desk.run(&["explain", "--at", &at(8.5), "--within", "a b"])
+        .ends(2, &["`--within`", "no region code"]);
+    desk.run(&["explain", "--at", &at(8.5), "--as-of", &at(8.0)])
+        .ends(2, &["nothing was known of it"]);
+    desk.run(&["explain", "tank", "--at", &at(8.5), "--within", "330902"])
+        .ends(2, &["--within"]);
+}
+
 #[test]
 fn what_it_says_of_an_open_warning_is_what_the_job_published() {
     let desk = history();

@@ -207,7 +207,25 @@ fn an_explanation_over_http_is_that_of_the_command() {
     let more = ["tank", "--at", &at, "--as-of", &at, "--rule", "gas", "--all-rules"];
     assert_eq!((got.status, got.json()), (200, command(&more)));
 
+    let at = Millis(now()).to_string();
+    for (more, arguments, count) in [
+        ("&within=330902&rule=gas", &["--within", "330902", "--rule", "gas"], 1),
+        ("&within=330903&rule=gas", &["--within", "330903", "--rule", "gas"], 0),
+    ] {
+        let got = get(&format!("/api/v1/warnings/known?at={at}&as_of={at}{more}"));
+        let asked = [&["--at", &at, "--as-of", &at][..], &arguments[..]].concat();
+        assert_eq!((got.status, got.json()), (200, command(&asked)));
+        assert_eq!(got.json()["warnings"].as_array().unwrap().len(), count, "{}", got.body);
+    }
+    let got = get(&format!("/api/v1/warnings/known?at={at}"));
+    assert_eq!((got.status, got.json()), (200, command(&["--at", &at])));
+    assert_eq!(got.json()["warnings"][0]["id"], warning, "{}", got.body);
+
     for (path, status, says) in [
+        ("warnings/known", 400, "there is no `at`"),
+        ("warnings/known?at=soon", 400, "`at` is `soon`"),
+        ("warnings/known?at=2h&within=a%20b", 400, "`within`"),
+        ("warnings/known?at=2h&least=red", 400, "`least` is given"),
         ("assets/tank/explanation", 400, "there is no `at`"),
         ("assets/tank/explanation?at=soon", 400, "`at` is `soon`"),
         ("assets/tank/explanation?at=2h&as_of=3h", 400, "`as_of` is"),
