@@ -248,6 +248,52 @@ fn an_explanation_over_http_is_that_of_the_command() {
 }
 
 #[test]
+fn the_ledger_of_lateness_over_http_is_that_of_the_topic() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = log(folder.path());
+    let job = on_log(&sets);
+    job.warning();
+    let items = |query: &str| curl(&job.url(&format!("/api/v1/lateness{query}")), &[]).unwrap().json()["items"].clone();
+    assert_eq!(items(""), json!([]));
+    let values = |topic: &str| -> Vec<Value> {
+        let said = riskflow(&["tail", topic, "--json"], &texts(&sets));
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let lines = String::from_utf8(said.stdout).unwrap();
+        let records = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        records.map(|mut record| record["value"].take()).collect()
+    };
+
+    // The reading that raised the warning was wrong.
+    let mut corrected = values("in.observation").remove(0);
+    corrected["result"] = json!(1.0);
+    append(folder.path(), Topic::IN_OBSERVATION, "gas", &corrected.to_string());
+    job.until("/api/v1/lateness", |body| {
+        let list: Value = serde_json::from_str(body).ok()?;
+        (!list["items"].as_array()?.is_empty()).then_some(())
+    });
+
+    let mut rows = values("out.lateness");
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(
+        (
+            &rows[0]["region"],
+            &rows[0]["category"],
+            &rows[0]["correction"]["withdrawn"]
+        ),
+        (&json!("330902"), &json!("tank"), &json!(1)),
+        "{rows:?}"
+    );
+    // A row over HTTP has no epoch of its own.
+    assert!(rows[0].as_object_mut().unwrap().remove("epoch").is_some());
+    assert_eq!(items(""), json!(rows));
+    assert_eq!(items("?within=3309&category=tank"), json!(rows));
+    assert_eq!(
+        (items("?within=330903"), items("?category=dam")),
+        (json!([]), json!([]))
+    );
+}
+
+#[test]
 fn an_action_by_http_and_one_from_a_shell_reach_a_job_on_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let sets = log(folder.path());
