@@ -215,6 +215,55 @@ fn known(desk: &Desk, time: f64, as_of: f64, more: &[&str]) -> Value {
 }
 
 #[test]
+fn a_trend_says_when_it_reaches_its_threshold_and_a_corrected_reading_moves_that() {
+    let desk = Desk::new();
+    desk.put("riskflow.toml", CONFIGURATION);
+    let asset = json!({
+        "id": "weir", "name": "Weir", "category": "river_gauge", "domain": "natural_hazard", "region": "330902001001", "inherent_level": 2,
+    });
+    let datastream = json!({"id": "stage", "asset": "weir", "observed_property": "river_stage", "unit": "m"});
+    let mut lines = vec![
+        envelope("base.asset", "weir", &asset, -3.0),
+        envelope("base.datastream", "stage", &datastream, -3.0),
+    ];
+    // In the order in which rules are told.
+    for (id, op, threshold) in [("a-rise", ">=", 2.8), ("b-there", ">=", 2.2), ("c-fall", "<=", 1.0)] {
+        let when = json!({"feature": "projected", "window": "3h", "ahead": "3h", "op": op, "threshold": threshold});
+        let rule = json!({
+            "id": id, "version": 1, "unit": "m", "pane": "1m", "select": {"observed_property": "river_stage"},
+            "levels": {"blue": {"when": when}},
+        });
+        lines.push(envelope("in.rule", id, &rule, -3.0));
+    }
+    for (minute, result, arrival) in [
+        (60.0, 2.1, 60.0),
+        (120.0, 2.25, 120.0),
+        (180.0, 2.42, 180.0),
+        (180.0, 2.3, 181.0),
+    ] {
+        let value = json!({"datastream": "stage", "phenomenon_time": at(minute), "result": result});
+        lines.push(envelope("in.observation", "stage", &value, arrival));
+    }
+    desk.put("history.ndjson", lines.join("\n") + "\n");
+    desk.run(&["import", "history.ndjson", "--format", "envelope"])
+        .ends(0, &["9 imported"]);
+
+    // 0.16 m an hour: 0.38 m take 2 h 22.5 min. Of 0.10 m an hour 0.50 m take 5 h.
+    for (as_of, takes) in [(180.5, 142.5), (182.0, 300.0)] {
+        let asked = ["explain", "weir", "--at", &at(180.0), "--as-of", &at(as_of)];
+        let said = desk.run(&[&asked[..], &["--json"][..]].concat());
+        said.ends(0, &[]);
+        let found = said.json();
+        let reaches = |rule: usize| &found["rules"][rule]["levels"][0]["when"]["comparisons"][0]["reaches"];
+        assert_eq!(reaches(0), &json!(at(180.0 + takes)), "{found}");
+        // It is there already; it goes the other way.
+        assert_eq!((reaches(1), reaches(2)), (&Value::Null, &Value::Null), "{found}");
+        let reached = format!("at this rate reached at {}", at(180.0 + takes));
+        desk.run(&asked).ends(0, &[&reached, "after the last observation"]);
+    }
+}
+
+#[test]
 fn what_was_open_at_a_time_is_told_by_what_was_known_at_another() {
     let desk = history();
     let deltas = desk.tail("out.warning.delta");
