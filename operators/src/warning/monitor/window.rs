@@ -226,25 +226,26 @@ fn projected(first: Point, last: Point, feature: &Feature) -> Value {
 /// What a trend is followed for: 31 days, which is as far ahead as a rule can ask, in milliseconds.
 const FURTHEST: i64 = 31 * 24 * 3_600_000;
 
-/// Of `projected`: when the result gets to a threshold where it goes on as over the stretch, last + (threshold − last) · lapse / rise; exact,
+/// Of `projected`: when the result gets to a threshold where it goes on as over the window, last + (threshold − last) · lapse / rise; exact,
 /// and rounded up to the next millisecond, at which it is there. `None` where the last result is there or beyond it already, the trend does
 /// not lead there, or not within [`FURTHEST`]; and where there is no trend.
 pub(super) fn reached(
-    series: &Series,
+    walk: &Walk<'_>,
     feature: &Feature,
-    (after, until): (i64, i64),
+    at: i64,
     (operator, limit): (Operator, Limit<'_>),
 ) -> Option<i64> {
     if feature.kind != FeatureKind::Projected {
         return None;
     }
-    let last = series.last_counted(until).filter(|last| last.time() > after)?;
-    let first = series.first_counted(after)?;
+    let (after, until) = walk.stretch(at, feature);
+    let last = walk.series.last_counted(until).filter(|last| last.time() > after)?;
+    let first = walk.series.first_counted(after)?;
     let lapse = last.time() - first.time();
     if lapse <= 0 || lapse < feature.shortest {
         return None;
     }
-    let result = |point: Point| I256::from(i128::from(billionths(point.result)));
+    let result = |point: Point| I256::from(point.billionths());
     let (above, below) = parts(limit);
     let (missing, rise) = (above - result(last) * below, result(last) - result(first));
     // The same way round for a threshold from below and from above.

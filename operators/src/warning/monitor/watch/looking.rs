@@ -134,9 +134,7 @@ impl Watch {
             let text = self.shown(&Condition::Comparison(index), moved);
             let limit = entry.limits(index).map(|[on, off]| if moved { off } else { on });
             let operator = entry.rule.comparisons[index].operator;
-            let reaches = limit.and_then(|limit| {
-                window::reached(walk.series, &feature, walk.stretch(at, &feature), (operator, limit))
-            });
+            let reaches = limit.and_then(|limit| window::reached(walk, &feature, at, (operator, limit)));
             truths.push((index, truth));
             weighed.push(Weighed {
                 whose: evidence::whose(entry, index).map(|whose| evidence::given_limit(whose, text.clone())),
