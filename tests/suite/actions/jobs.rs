@@ -170,6 +170,13 @@ pub(super) fn on_log(sets: &[String; 3]) -> Serving {
     Serving::start(command)
 }
 
+/// What the command says to machines.
+fn explained(sets: &[String; 3], arguments: &[&str]) -> Value {
+    let said = riskflow(&[&["explain"][..], arguments, &["--json"][..]].concat(), &texts(sets));
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    serde_json::from_slice(&said.stdout).unwrap()
+}
+
 #[test]
 fn an_explanation_over_http_is_that_of_the_command() {
     let folder = tempfile::tempdir().unwrap();
@@ -177,11 +184,7 @@ fn an_explanation_over_http_is_that_of_the_command() {
     let job = on_log(&sets);
     let warning = job.warning();
     let get = |path: &str| curl(&job.url(path), &[]).unwrap();
-    let command = |arguments: &[&str]| -> Value {
-        let said = riskflow(&[&["explain"][..], arguments, &["--json"][..]].concat(), &texts(&sets));
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        serde_json::from_slice(&said.stdout).unwrap()
-    };
+    let command = |arguments: &[&str]| explained(&sets, arguments);
 
     let got = get(&format!("/api/v1/warnings/{warning}/explanation"));
     assert_eq!((got.status, got.json()), (200, command(&[&warning])));
@@ -207,20 +210,6 @@ fn an_explanation_over_http_is_that_of_the_command() {
     let more = ["tank", "--at", &at, "--as-of", &at, "--rule", "gas", "--all-rules"];
     assert_eq!((got.status, got.json()), (200, command(&more)));
 
-    let at = Millis(now()).to_string();
-    for (more, arguments, count) in [
-        ("&within=330902&rule=gas", &["--within", "330902", "--rule", "gas"], 1),
-        ("&within=330903&rule=gas", &["--within", "330903", "--rule", "gas"], 0),
-    ] {
-        let got = get(&format!("/api/v1/warnings/known?at={at}&as_of={at}{more}"));
-        let asked = [&["--at", &at, "--as-of", &at][..], &arguments[..]].concat();
-        assert_eq!((got.status, got.json()), (200, command(&asked)));
-        assert_eq!(got.json()["warnings"].as_array().unwrap().len(), count, "{}", got.body);
-    }
-    let got = get(&format!("/api/v1/warnings/known?at={at}"));
-    assert_eq!((got.status, got.json()), (200, command(&["--at", &at])));
-    assert_eq!(got.json()["warnings"][0]["id"], warning, "{}", got.body);
-
     for (path, status, says) in [
         ("warnings/known", 400, "there is no `at`"),
         ("warnings/known?at=soon", 400, "`at` is `soon`"),
@@ -245,6 +234,29 @@ fn an_explanation_over_http_is_that_of_the_command() {
         let said = got.json()["error"].as_str().unwrap().to_owned();
         assert!(said.contains(says), "{path}: {said}");
     }
+}
+
+#[test]
+fn what_was_known_of_a_time_is_over_http_what_the_command_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = log(folder.path());
+    let job = on_log(&sets);
+    let warning = job.warning();
+    let get = |path: &str| curl(&job.url(path), &[]).unwrap();
+    let command = |arguments: &[&str]| explained(&sets, arguments);
+    let at = Millis(now()).to_string();
+    for (more, arguments, count) in [
+        ("&within=330902&rule=gas", &["--within", "330902", "--rule", "gas"], 1),
+        ("&within=330903&rule=gas", &["--within", "330903", "--rule", "gas"], 0),
+    ] {
+        let got = get(&format!("/api/v1/warnings/known?at={at}&as_of={at}{more}"));
+        let asked = [&["--at", &at, "--as-of", &at][..], &arguments[..]].concat();
+        assert_eq!((got.status, got.json()), (200, command(&asked)));
+        assert_eq!(got.json()["warnings"].as_array().unwrap().len(), count, "{}", got.body);
+    }
+    let got = get(&format!("/api/v1/warnings/known?at={at}"));
+    assert_eq!((got.status, got.json()), (200, command(&["--at", &at])));
+    assert_eq!(got.json()["warnings"][0]["id"], warning, "{}", got.body);
 }
 
 #[test]
