@@ -197,6 +197,7 @@ const fn operation_id(endpoint: Endpoint) -> &'static str {
         Endpoint::AssetExplanation => "explain_asset",
         Endpoint::Warning => "warning",
         Endpoint::WarningExplanation => "explain_warning",
+        Endpoint::KnownWarnings => "known_warnings",
         Endpoint::PastWarning => "past_warning",
         Endpoint::Case => "case",
         Endpoint::Difference => "ruleset_difference",
@@ -214,26 +215,36 @@ const fn operation_id(endpoint: Endpoint) -> &'static str {
     }
 }
 
+/// The time that an explanation is asked about.
+fn asked_about() -> Value {
+    let about = "the time that is asked about";
+    let mut at = parameter("at", "query", about, &json!({ "type": "string" }));
+    at["required"] = true.into();
+    at
+}
+
 /// The parameters that do not stand in the path.
 fn queried(endpoint: Endpoint) -> Vec<Value> {
     let text = |name: &str, about: &str| parameter(name, "query", about, &json!({ "type": "string" }));
     match endpoint {
-        Endpoint::AssetExplanation => {
-            let mut at = text("at", "the time that is asked about");
-            at["required"] = true.into();
-            vec![
-                at,
-                text("as_of", "by what was known then"),
-                text("rule", "only this rule"),
-                parameter(
-                    "all_rules",
-                    "query",
-                    "rules that watch nothing of it, too",
-                    &json!({ "type": "boolean" }),
-                ),
-            ]
-        }
+        Endpoint::AssetExplanation => vec![
+            asked_about(),
+            text("as_of", "by what was known then"),
+            text("rule", "only this rule"),
+            parameter(
+                "all_rules",
+                "query",
+                "rules that watch nothing of it, too",
+                &json!({ "type": "boolean" }),
+            ),
+        ],
         Endpoint::WarningExplanation => vec![text("as_of", "by what was told then")],
+        Endpoint::KnownWarnings => vec![
+            asked_about(),
+            text("as_of", "by what was told then"),
+            of_filter(Filter::Within),
+            text("rule", "only of this rule"),
+        ],
         Endpoint::Difference => {
             let filters = filters_of(Topic::RULESET_DIFFERENCE);
             let others = filters.iter().filter(|filter| **filter != Filter::Set);
@@ -298,7 +309,9 @@ fn responses(endpoint: Endpoint) -> Value {
         }
         Endpoint::PastWarning => answers(&timed(&[("item", row(Topic::WARNING_HISTORY))]), &[400, 404, 503]),
         Endpoint::Case => answers(&timed(&[("item", row(Topic::CASE_STATE))]), &[400, 404, 503]),
-        Endpoint::AssetExplanation | Endpoint::WarningExplanation => answers(&object, &[400, 404, 422, 503]),
+        Endpoint::AssetExplanation | Endpoint::WarningExplanation | Endpoint::KnownWarnings => {
+            answers(&object, &[400, 404, 422, 503])
+        }
         Endpoint::Difference => answers(&page(Topic::RULESET_DIFFERENCE), &[400, 404, 503]),
         Endpoint::Events => {
             let about = format!(
