@@ -42,6 +42,19 @@ fn replay(place: &dyn Place, arguments: &[&str]) -> Output {
     output
 }
 
+/// The same by two processes.
+fn replay_by_two(place: &dyn Place, arguments: &[&str]) {
+    let hosts = format!("cluster.hosts={:?}", [free().to_string(), free().to_string()]);
+    let processes = ["cluster.process=0", "cluster.process=1"].map(|process| {
+        let sets = ["--set", &hosts, "--set", process];
+        let arguments = [arguments, &sets].concat();
+        command(&crate::kafka::riskflow(), place, &arguments).spawn().unwrap()
+    });
+    for mut process in processes {
+        assert!(process.wait().unwrap().success(), "{arguments:?}");
+    }
+}
+
 /// What a job published that ran.
 fn live(place: &dyn Place) -> Published {
     let mut published = Published::new();
@@ -208,15 +221,7 @@ fn two_processes_replay_what_one_does() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for epochs in [&["--as-ran", "--verify"][..], &[]] {
         replay(&place, &[epochs, &["--out", text(&one)]].concat());
-        let hosts = format!("cluster.hosts={:?}", [free().to_string(), free().to_string()]);
-        let processes = ["cluster.process=0", "cluster.process=1"].map(|process| {
-            let more = ["--set", &hosts, "--set", process, "--out", text(&two)];
-            let arguments = [epochs, &more].concat();
-            command(&crate::kafka::riskflow(), &place, &arguments).spawn().unwrap()
-        });
-        for mut process in processes {
-            assert!(process.wait().unwrap().success());
-        }
+        replay_by_two(&place, &[epochs, &["--out", text(&two)]].concat());
         assert!(
             files(two.path()) == files(one.path()),
             "{epochs:?}: two processes give other bytes"
@@ -444,19 +449,8 @@ fn of_exercise(exercise: &Kafka) -> Published {
     replayed
 }
 
-#[test]
-fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() {
-    let Some(mut place) = KafkaPlace::start("replay", &[]) else {
-        return;
-    };
-    let checkpoints = tempfile::tempdir().unwrap();
-    storm_of_sets(&mut place, checkpoints.path(), 3, 66);
-    settle(&place, checkpoints.path());
-    let live = live(&place);
-    let of = |topic: Topic| live.keys().filter(|(found, _)| *found == topic).count();
-    let (deltas, cases) = (of(Topic::WARNING_DELTA), of(Topic::CASE_STATE));
-    assert!(deltas > 2 && cases > 0, "too few: {deltas} deltas, {cases} cases");
-    offsets::between(&place);
+/// The very epochs into files, each time the same bytes: those that ran.
+fn at_any_speed_on_any_number_of_workers(place: &dyn Place, live: &Published) {
     let folder = tempfile::tempdir().unwrap();
     let mut first: Option<BTreeMap<String, Vec<u8>>> = None;
     let ways: [(&[&str], &str); 3] = [(&[], "1"), (&["--speed", "100"], "2"), (&["--speed", "1"], "4")];
@@ -472,16 +466,36 @@ fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() 
             "--out",
             out.to_str().unwrap(),
         ];
-        let output = replay(&place, &[&arguments[..], way].concat());
+        let output = replay(place, &[&arguments[..], way].concat());
         let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(summary["epochs_compared"], epochs(&place), "{way:?}: {summary}");
-        assert_same(&published(&out), &live);
+        assert_eq!(summary["epochs_compared"], epochs(place), "{way:?}: {summary}");
+        assert_same(&published(&out), live);
         let files = files(&out);
         assert!(
             first.get_or_insert_with(|| files.clone()) == &files,
             "{way:?} gives other bytes"
         );
     }
+    let pair = folder.path().join("pair");
+    replay_by_two(place, &["--as-ran", "--verify", "--out", pair.to_str().unwrap()]);
+    assert!(first == Some(files(&pair)), "two processes give other bytes");
+}
+
+#[test]
+fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() {
+    let Some(mut place) = KafkaPlace::start("replay", &[]) else {
+        return;
+    };
+    let checkpoints = tempfile::tempdir().unwrap();
+    storm_of_sets(&mut place, checkpoints.path(), 3, 66);
+    settle(&place, checkpoints.path());
+    let live = live(&place);
+    let of = |topic: Topic| live.keys().filter(|(found, _)| *found == topic).count();
+    let (deltas, cases) = (of(Topic::WARNING_DELTA), of(Topic::CASE_STATE));
+    assert!(deltas > 2 && cases > 0, "too few: {deltas} deltas, {cases} cases");
+    offsets::between(&place);
+    at_any_speed_on_any_number_of_workers(&place, &live);
+    let folder = tempfile::tempdir().unwrap();
     let aside = folder.path().join("checkpoints");
     let prefix = format!("{}exercise.", place.prefix());
     let arguments = [
