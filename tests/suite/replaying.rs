@@ -273,8 +273,13 @@ fn a_replay_that_is_killed_again_and_again_goes_on_and_gives_the_same() {
 #[test]
 fn from_a_time_on_the_tables_come_first_and_then_what_the_whole_gives() {
     let (place, _checkpoints, _) = after_a_storm(63);
+    from_half_way_on(&place);
+}
+
+/// From the middle of its warnings on.
+fn from_half_way_on(place: &dyn Place) {
     let (whole, part) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    replay(&place, &["--as-ran", "--out", text(&whole)]);
+    replay(place, &["--as-ran", "--out", text(&whole)]);
     let arrival = |line: &str| -> String {
         let envelope: Value = serde_json::from_str(line).unwrap();
         envelope["arrival"].as_str().unwrap().to_owned()
@@ -285,7 +290,7 @@ fn from_a_time_on_the_tables_come_first_and_then_what_the_whole_gives() {
     };
     let deltas = lines(&whole, Topic::WARNING_DELTA);
     let from = arrival(&deltas[deltas.len() / 2]);
-    replay(&place, &["--as-ran", "--from", &from, "--out", text(&part)]);
+    replay(place, &["--as-ran", "--from", &from, "--out", text(&part)]);
     for topic in Topic::outputs().filter(|topic| !topic.is_internal()) {
         let of_whole = lines(&whole, topic);
         let behind: Vec<&String> = of_whole.iter().filter(|line| arrival(line) >= from).collect();
@@ -487,14 +492,17 @@ fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() 
         return;
     };
     let checkpoints = tempfile::tempdir().unwrap();
-    storm_of_sets(&mut place, checkpoints.path(), 3, 66);
+    let mut feed = storm_of_sets(&mut place, checkpoints.path(), 3, 66);
     settle(&place, checkpoints.path());
+    let pinned = gone::go_on_behind_a_checkpoint(&place, checkpoints.path(), &mut feed);
     let live = live(&place);
     let of = |topic: Topic| live.keys().filter(|(found, _)| *found == topic).count();
     let (deltas, cases) = (of(Topic::WARNING_DELTA), of(Topic::CASE_STATE));
     assert!(deltas > 2 && cases > 0, "too few: {deltas} deltas, {cases} cases");
     offsets::between(&place);
     at_any_speed_on_any_number_of_workers(&place, &live);
+    from_half_way_on(&place);
+    gone::from_the_checkpoint(&place, checkpoints.path(), pinned, &live);
     let folder = tempfile::tempdir().unwrap();
     let aside = folder.path().join("checkpoints");
     let prefix = format!("{}exercise.", place.prefix());
