@@ -4,6 +4,7 @@
 mod apart;
 mod asked;
 mod gone;
+mod killed;
 mod offsets;
 mod shown;
 mod speed;
@@ -230,47 +231,6 @@ fn two_processes_replay_what_one_does() {
 }
 
 #[test]
-fn a_replay_that_is_killed_again_and_again_goes_on_and_gives_the_same() {
-    let (place, _checkpoints, _) = after_a_storm(62);
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
-    // Not all at once: epochs that wait are committed together.
-    let arguments = [
-        "--as-ran",
-        "--verify",
-        "--speed",
-        "20",
-        "--to-log",
-        log.to_str().unwrap(),
-    ];
-    let mut crashes = 0;
-    loop {
-        let armed = match crashes {
-            0..3 => "log::commit::before_commit=2*off->return",
-            3..6 => "log::commit::after_commit=1*off->return",
-            _ => "",
-        };
-        let mut command = command(&crate::kafka::with_failpoints(), &place, &arguments);
-        let ended = command.env("FAILPOINTS", armed).output().unwrap();
-        if ended.status.success() {
-            break;
-        }
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert!(ended.status.code().is_none(), "{said}");
-        crashes += 1;
-    }
-    assert!(crashes > 2, "it was hardly ever killed");
-    let exercise = LogPlace::at_output(folder, "log");
-    assert_same(&live(&exercise), &live(&place));
-    // The epochs are those that ran, once more.
-    let epochs = |place: &dyn Place| -> BTreeMap<String, Option<String>> {
-        let rows = place.all(Topic::EPOCH).into_iter().map(|row| (row.key, row.value));
-        rows.filter(|(key, _)| !ClosedEpoch::is_position(key)).collect()
-    };
-    assert_eq!(epochs(&exercise), epochs(&place));
-}
-
-#[test]
 fn from_a_time_on_the_tables_come_first_and_then_what_the_whole_gives() {
     let (place, _checkpoints, _) = after_a_storm(63);
     from_half_way_on(&place);
@@ -406,26 +366,23 @@ fn files_are_replayed_into_a_log_once_and_into_a_folder_anew() {
     assert!(files(Path::new(&out)) == first);
 }
 
+/// A rule that warns of any gas at all, in a file.
+fn new_rule(folder: &Path) -> String {
+    let rule = folder.join("new.json");
+    let new = r#"[{"id":"gas-new","version":1,"source":"test","select":{"observed_property":"gas"},"pane":"1s",
+        "levels":{"blue":{"when":{"feature":"last","window":"4s","op":">=","threshold":1}}}}]"#;
+    std::fs::write(&rule, new).unwrap();
+    rule.to_str().unwrap().to_owned()
+}
+
 /// Rules in the place of those of the history: an exercise of what they would have done.
 #[test]
 fn other_rules_are_tried_on_the_same_history() {
     let (place, _checkpoints, _) = after_a_storm(65);
     let folder = tempfile::tempdir().unwrap();
-    let rule = folder.path().join("new.json");
-    let new = r#"[{"id":"gas-new","version":1,"source":"test","select":{"observed_property":"gas"},"pane":"1s",
-        "levels":{"blue":{"when":{"feature":"last","window":"4s","op":">=","threshold":1}}}}]"#;
-    std::fs::write(&rule, new).unwrap();
+    let rule = new_rule(folder.path());
     let out = folder.path().join("out");
-    let output = replay(
-        &place,
-        &[
-            "--rules",
-            rule.to_str().unwrap(),
-            "--json",
-            "--out",
-            out.to_str().unwrap(),
-        ],
-    );
+    let output = replay(&place, &["--rules", &rule, "--json", "--out", out.to_str().unwrap()]);
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(
         summary["events_of_warnings"]["raised"].as_u64().unwrap() > 3,
