@@ -5,6 +5,7 @@ mod apart;
 mod asked;
 mod gone;
 mod killed;
+mod marked;
 mod offsets;
 mod shown;
 mod speed;
