@@ -3,6 +3,7 @@
 
 mod apart;
 mod asked;
+mod elsewhere;
 mod gone;
 mod killed;
 mod marked;
@@ -171,50 +172,6 @@ fn the_epochs_that_ran_give_the_same_bytes_at_any_speed_and_number_of_workers() 
             .flatten()
             .all(|value| !value.contains("exercise"))
     );
-}
-
-/// All that stands on all topics, those that the job keeps for itself too.
-fn everything(place: &dyn Place) -> Vec<(Topic, u16, u64, String, Option<String>)> {
-    let rows = Topic::inputs()
-        .chain(Topic::outputs())
-        .flat_map(|topic| place.all(topic));
-    rows.map(|row| (row.topic, row.partition, row.offset, row.key, row.value))
-        .collect()
-}
-
-/// Histories that nobody wrote: wherever a replay goes to, what ran is as it was, notices above all, and all of the replay is marked.
-#[test]
-fn no_live_topic_ever_has_anything_of_an_exercise() {
-    for seed in [71, 72] {
-        let (place, _checkpoints, _) = after_a_storm_of_sets(seed);
-        let (before, live) = (everything(&place), live(&place));
-        let notices = before.iter().filter(|row| row.0 == Topic::NOTICE).count();
-        assert!(notices > 0, "seed {seed}: nobody was told anything");
-        let folder = tempfile::tempdir().unwrap();
-        let said = replay(&place, &["--as-ran", "--verify", "--out", "-"]);
-        let mut on_stdout = Published::new();
-        publish(&mut on_stdout, &String::from_utf8(said.stdout).unwrap());
-        assert_same(&on_stdout, &live);
-        for out in ["files", "log"] {
-            let out = folder.path().join(out);
-            let to = if out.ends_with("log") { "--to-log" } else { "--out" };
-            replay(&place, &[to, out.to_str().unwrap()]);
-        }
-        assert!(
-            published(&folder.path().join("files"))
-                .keys()
-                .any(|(topic, _)| *topic == Topic::NOTICE)
-        );
-        assert!(folder.path().join("log/exercise").exists());
-        assert!(!place.folder().join("exercise").exists());
-        assert!(everything(&place) == before, "seed {seed}: a live topic is another one");
-        assert!(
-            before
-                .iter()
-                .flat_map(|row| &row.4)
-                .all(|value| !value.contains("exercise"))
-        );
-    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::chaos::place::Place;
 use crate::restart::after_a_storm;
 
 /// The times of the epochs that a job closed, in milliseconds, rising.
-fn times(place: &dyn Place) -> Vec<i64> {
+pub(super) fn times(place: &dyn Place) -> Vec<i64> {
     let rows = place.all(Topic::EPOCH).into_iter();
     let closed = rows.filter(|row| !ClosedEpoch::is_position(&row.key));
     let mut times: Vec<i64> = closed
