@@ -37,6 +37,19 @@ impl Rejection {
     }
 }
 
+/// Nothing is wrong with it, but that it is of an exercise.
+#[cold]
+pub(super) fn of_exercise() -> Rejection {
+    let problem = Problem {
+        field: "exercise".to_owned(),
+        found: "true".to_owned(),
+        give: "a record without the mark (the header `ce_exercise` on Kafka, the field `exercise` of an envelope) if it is meant; an exercise \
+               is taken by `riskflow replay` alone"
+            .to_owned(),
+    };
+    Rejection::new(Reason::Exercise, problem.to_string())
+}
+
 /// The record, if nothing is wrong with it.
 pub(super) fn done<T>(check: Check, record: T) -> Result<T, Rejection> {
     check

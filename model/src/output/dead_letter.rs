@@ -118,11 +118,13 @@ pub enum Reason {
     InvalidRule,
     /// The name of a state that the datastream's row does not know.
     UnknownState,
+    /// It is marked as of an exercise, and the job is none.
+    Exercise,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Malformed,
         Self::InvalidUtf8,
         Self::InvalidField,
@@ -133,6 +135,7 @@ impl Reason {
         Self::UnknownDatastream,
         Self::InvalidRule,
         Self::UnknownState,
+        Self::Exercise,
     ];
 
     /// The name on the topics and in metrics.
@@ -149,6 +152,7 @@ impl Reason {
             Self::UnknownDatastream => "unknown_datastream",
             Self::InvalidRule => "invalid_rule",
             Self::UnknownState => "unknown_state",
+            Self::Exercise => "exercise",
         }
     }
 }

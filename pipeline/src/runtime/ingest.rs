@@ -125,6 +125,8 @@ pub struct Ingest {
     pub admission: Admission,
     /// What decides about a record's arrival.
     pub clock: Clock,
+    /// Whether records of an exercise are taken: by an exercise, unless it does once more what a live job did.
+    pub takes_exercises: bool,
     /// When the job began: what bounds the arrivals that records of a history may tell.
     pub began: Reading,
     /// Partitions that end before an offset, and not with their last record.
@@ -466,6 +468,7 @@ impl Ingest {
             bound: pending.cut.bound.as_ref(),
             now: clock,
             clock: self.clock,
+            takes_exercises: self.takes_exercises,
             ends: &self.ends,
             ceiling: Ceiling::new(self.began, Reading::now(), self.admission.time.max_future.0),
             admission: self.admission,

@@ -421,6 +421,7 @@ impl Job {
                 case: self.settings.case,
             },
             clock: self.settings.clock,
+            takes_exercises: self.settings.output_topics.exercise && self.settings.replay.as_ran.is_none(),
             began: Reading::now(),
             ends: self.settings.replay.until_offsets.clone(),
             max_records: self.settings.epoch.max_records,

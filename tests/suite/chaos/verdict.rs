@@ -293,6 +293,7 @@ fn history(place: &dyn Place, progress: &[Progress]) -> (Vec<EpochInput>, Letter
                     partition,
                     offset: row.offset,
                     arrival: None,
+                    exercise: false,
                     key: Some(row.key.as_bytes()),
                     payload: row.value.as_deref().map(str::as_bytes),
                 };

@@ -47,7 +47,8 @@ pub struct ReplayArguments {
     /// Write an embedded log in this folder, with checkpoints beside it in `FOLDER-checkpoints`.
     #[arg(long, value_name = "FOLDER")]
     pub to_log: Option<PathBuf>,
-    /// Write to Kafka, to topics with this prefix, such as `exercise.`; they are made where they are not there.
+    /// Write to Kafka, to topics with this prefix, such as `exercise.`; they are made where they are not there. Files go there once: where
+    /// anything was written before, they are refused.
     #[arg(long, value_name = "PREFIX")]
     pub prefix: Option<String>,
     /// With `--prefix`: the folder or bucket of the replay's checkpoints; `PREFIX-checkpoints` by default.

@@ -140,7 +140,8 @@ impl Teller {
                 if bar.is_finished() {
                     bar.reset();
                 }
-                bar.set_message(format!("catching up: {position}"));
+                let doing = if self.is_exercise { "replay" } else { "catching up:" };
+                bar.set_message(format!("{doing} {position}"));
                 bar.tick();
             }
             None => bar.finish_and_clear(),

@@ -353,6 +353,7 @@ mod tests {
             partition: 0,
             offset: 0,
             arrival: Some(Millis(1)),
+            exercise: false,
             key: Some(key.as_bytes()),
             payload,
         }
