@@ -5,9 +5,9 @@
 #   acceptance.sh [--program FILE] [--only NAME]… [--list]
 #
 # NAME is a folder of deploy/ with a test.sh, `chaos` (RISKFLOW_CRASHES of the job and of the broker, 200), or `slow`: tests of the suite
-# that take a minute or more each (a Kafka with TLS, passwords and ACLs; a hostile client of HTTP). `cluster` measures how long
-# two processes are away when one is killed. Without --program a release
-# build comes first. Installs what it lacks: Debian packages (deploy/setup.sh acceptance), and validators into target/tools.
+# that take a minute or more each (a Kafka with TLS, passwords and ACLs; a hostile client of HTTP; packs over the demo's whole storm).
+# `cluster` measures how long two processes are away when one is killed. Without --program a release build comes first.
+# Installs what it lacks: Debian packages (deploy/setup.sh acceptance), and validators into target/tools.
 #
 # Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.
 set -euo pipefail

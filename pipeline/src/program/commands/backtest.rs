@@ -24,8 +24,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use riskflow::runtime::job::Handles;
-use riskflow_config::Settings;
+use riskflow_config::{Rule, Settings};
 use riskflow_model::base::Datastream;
+use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Duration, Text, duration};
 
 use self::compare::{Relation, compare};
@@ -265,11 +266,14 @@ fn shown(
     // Of several the first by name.
     let most = counted.max_by(|(a, many), (b, more)| many.cmp(more).then_with(|| b.cmp(a)));
     let of_rule = |datastream, rule: Option<&Text>| {
-        let all = sets.new.iter().chain(sets.old.iter().flatten());
-        let rules = all
-            .filter(|record| rule.is_none_or(|rule| record.id == *rule))
-            .map(plan);
-        station(settings, world, datastream, &rules.collect::<Vec<_>>())
+        let plans = |records: &[RuleRecord]| -> Vec<Rule> {
+            let named = records
+                .iter()
+                .filter(|record| rule.is_none_or(|rule| record.id == *rule));
+            named.map(plan).collect()
+        };
+        let (new, old) = (plans(&sets.new), plans(sets.old.as_deref().unwrap_or_default()));
+        station(settings, world, datastream, [&new, &old])
     };
     if let Some(((id, rule), _)) = most {
         return of_rule(&world.datastreams[*id], Some(*rule));
