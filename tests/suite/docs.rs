@@ -232,6 +232,8 @@ fn metric_labels() -> String {
                 "status" => "statuses of HTTP that are answered".to_owned(),
                 "rule" => "identifiers of rules, of which ten are told at a time".to_owned(),
                 "version" => "the one that runs".to_owned(),
+                "commit" => "that of the sources, or `unknown`".to_owned(),
+                "timely" | "differential" => "the version that it is built with".to_owned(),
                 _ => {
                     assert!(values.len() > 1, "{name}: are these all values of `{label}`?");
                     let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();

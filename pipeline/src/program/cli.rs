@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-use crate::program::version::LONG as LONG_VERSION;
+use crate::runtime::version::LONG as LONG_VERSION;
 use bridge::BRIDGE_EXAMPLE;
 pub use bridge::BridgeArguments;
 pub use checkpoint::{CheckpointArguments, CheckpointCommand, TakeArguments};

@@ -22,7 +22,7 @@ use super::tail::place_of;
 use crate::program::cli::BridgeArguments;
 use crate::program::exit::Usage;
 use crate::program::terminal::log_by;
-use crate::program::version::COMMIT;
+use crate::runtime::version::COMMIT;
 
 /// Sends until it is told to stop.
 pub fn bridge(arguments: &BridgeArguments) -> Result<ExitCode> {

@@ -31,7 +31,7 @@ use super::{checkpoint, configuration, explain, tail};
 use crate::program::cli::RunArguments;
 use crate::program::limits;
 use crate::program::terminal::{log_by, tell};
-use crate::program::version::COMMIT;
+use crate::runtime::version::COMMIT;
 
 /// Runs the job until its input ends or it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
