@@ -4,8 +4,9 @@
 #
 #   acceptance.sh [--program FILE] [--only NAME]… [--list]
 #
-# NAME is a folder of deploy/ with a test.sh, `chaos` (RISKFLOW_CRASHES of the job and of the broker, 200), or `slow`: tests of the suite
-# that take a minute or more each (a Kafka with TLS, passwords and ACLs; a hostile client of HTTP; packs over the demo's whole storm).
+# NAME is a folder of deploy/ with a test.sh, `chaos` (RISKFLOW_CRASHES of the job and of the broker, 200), `slow`: tests of the suite
+# that take a minute or more each (a Kafka with TLS, passwords and ACLs; a hostile client of HTTP; packs over the demo's whole storm), or
+# `contracts`: documents of topics and HTTP read by others' programs, with Node.
 # `cluster` measures how long two processes are away when one is killed. Without --program a release build comes first.
 # Installs what it lacks: Debian packages (deploy/setup.sh acceptance), and validators into target/tools.
 #
@@ -20,7 +21,7 @@ for test in "$root"/deploy/*/test.sh; do
     folder=${test%/test.sh}
     all+=("${folder##*/}")
 done
-all+=(chaos slow)
+all+=(chaos slow contracts)
 
 given='' only=()
 while (($# > 0)); do
@@ -53,6 +54,8 @@ program=$(program "$given")
             make --no-print-directory -C "$root" chaos || status=$?
         elif [[ $name == slow ]]; then
             RISKFLOW_REQUIRE_KAFKA=1 "$root/deploy/test.sh" --test suite -- --ignored || status=$?
+        elif [[ $name == contracts ]]; then
+            RISKFLOW_REQUIRE_KAFKA=1 RISKFLOW_REQUIRE_NODE=1 "$root/deploy/test.sh" --test suite -- contracts || status=$?
         else
             "$root/deploy/$name/test.sh" --program "$program" || status=$?
         fi

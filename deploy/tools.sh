@@ -45,7 +45,8 @@ install_cloudevents() {
     "$tools/cloudevents/bin/pip" install --quiet cloudevents==2.2.0
 }
 install_node() {
-    [[ ! -d $tools/node/node_modules/@asyncapi ]] || return 0
+    local modules=$tools/node/node_modules
+    [[ ! -d $modules/@kubernetes-models/prometheus-operator || ! -d $modules/@asyncapi/parser || ! -d $modules/openapi-typescript ]] || return 0
     needs npm "Debian: apt-get install npm"
     mkdir -p "$tools/node"
     npm install --prefix "$tools/node" --silent --no-fund --no-audit --ignore-scripts @kubernetes-models/prometheus-operator@6.0.0 \
