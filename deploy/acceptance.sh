@@ -6,7 +6,7 @@
 #
 # NAME is a folder of deploy/ with a test.sh, `chaos` (RISKFLOW_CRASHES of the job and of the broker, 200), `slow`: tests of the suite
 # that take a minute or more each (a Kafka with TLS, passwords and ACLs; a hostile client of HTTP; packs over the demo's whole storm), or
-# `contracts`: documents of topics and HTTP read by others' programs, with Node.
+# `contracts`: documents of topics and HTTP read by others' programs, with Node, and the example consumers in all languages beside a job.
 # `cluster` measures how long two processes are away when one is killed. Without --program a release build comes first.
 # Installs what it lacks: Debian packages (deploy/setup.sh acceptance), and validators into target/tools.
 #
@@ -55,7 +55,8 @@ program=$(program "$given")
         elif [[ $name == slow ]]; then
             RISKFLOW_REQUIRE_KAFKA=1 "$root/deploy/test.sh" --test suite -- --ignored || status=$?
         elif [[ $name == contracts ]]; then
-            RISKFLOW_REQUIRE_KAFKA=1 RISKFLOW_REQUIRE_NODE=1 "$root/deploy/test.sh" --test suite -- contracts || status=$?
+            { "$kafka" fetch && RISKFLOW_REQUIRE_KAFKA=1 RISKFLOW_REQUIRE_NODE=1 RISKFLOW_REQUIRE_CONSUMERS=1 \
+                "$root/deploy/test.sh" --test suite -- contracts consumers; } || status=$?
         else
             "$root/deploy/$name/test.sh" --program "$program" || status=$?
         fi

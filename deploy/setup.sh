@@ -77,6 +77,8 @@ if [[ $what == acceptance ]]; then
     needs jq jq
     # Readers of the contracts that others wrote.
     needs npm npm
+    # The example consumer in Java is compiled.
+    needs default-jdk-headless javac
 fi
 
 command -v cargo >/dev/null || [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]] ||
