@@ -1,6 +1,8 @@
 //! The contracts with those who read and write topics and HTTP: the committed documents are what the code gives, what they say holds, and
 //! nothing in them breaks who relies on the release before.
 
+mod examples;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

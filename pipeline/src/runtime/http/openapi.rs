@@ -13,6 +13,7 @@ use riskflow_model::output::CaseStep;
 use riskflow_model::schema::components::{PLACE, schemas};
 use riskflow_model::topic::Topic;
 use riskflow_model::{DomainScope, Filter, Level};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::endpoints::Endpoint;
@@ -22,6 +23,21 @@ use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, TIERS, values};
 const LAST_DELTA: &str = "LastDelta";
 
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| format!("{:#}\n", document()).into());
+
+/// An answer that a job gave.
+#[derive(Debug, Deserialize)]
+struct Answered {
+    /// What was asked: method, path and parameters.
+    request: String,
+    /// The body.
+    answer: Value,
+}
+
+/// Answers that a job gave, by path.
+static ANSWERED: LazyLock<BTreeMap<String, Answered>> = LazyLock::new(|| {
+    let answers = serde_json::from_str(include_str!("examples.json"));
+    answers.expect("a test reads the file")
+});
 
 /// Answers with the document.
 pub(super) async fn serve() -> Response {
@@ -40,6 +56,7 @@ pub fn document() -> Value {
         let operations = paths.entry(endpoint.path()).or_insert_with(|| json!({}));
         operations[method] = of_endpoint(endpoint);
     }
+    show_answers(&mut paths);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -60,6 +77,19 @@ pub fn document() -> Value {
             },
         },
     })
+}
+
+/// Puts the answers that a job gave beside what they are examples of.
+fn show_answers(paths: &mut Map<String, Value>) {
+    for (path, answered) in ANSWERED.iter() {
+        let content = paths
+            .get_mut(path)
+            .and_then(|operations| operations.pointer_mut("/get/responses/200/content/application~1json"));
+        if let Some(content) = content {
+            let example = json!({ "summary": answered.request, "value": answered.answer });
+            content["examples"] = json!({ "example": example });
+        }
+    }
 }
 
 fn components() -> BTreeMap<String, Value> {
@@ -503,6 +533,16 @@ mod tests {
                 let in_path = names.filter(|parameter| parameter["in"] == "path").count();
                 assert_eq!(in_path, path.matches('{').count(), "{path}");
             }
+        }
+    }
+
+    #[test]
+    fn every_answer_that_a_job_gave_is_shown() {
+        let document = document();
+        for (path, answered) in ANSWERED.iter() {
+            let shown = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["examples"];
+            assert_eq!(shown["example"]["value"], answered.answer, "{path}");
+            assert!(answered.request.starts_with("GET /"), "{path}: {}", answered.request);
         }
     }
 
