@@ -5,6 +5,7 @@ mod apart;
 mod asked;
 mod gone;
 mod offsets;
+mod outage;
 mod speed;
 
 use std::collections::{BTreeMap, BTreeSet};
