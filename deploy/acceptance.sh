@@ -5,7 +5,8 @@
 #   acceptance.sh [--program FILE] [--only NAME]… [--list]
 #
 # NAME is a folder of deploy/ with a test.sh, `chaos` (RISKFLOW_CRASHES of the job and of the broker, 200), `slow`: tests of the suite
-# that take a minute or more each (a Kafka with TLS, passwords and ACLs; a hostile client of HTTP; packs over the demo's whole storm), or
+# that take a minute or more each (a Kafka with TLS, passwords and ACLs; a hostile client of HTTP; packs over the demo's whole storm; 100,000 datastreams
+# and a process that is killed), or
 # `contracts`: documents of topics and HTTP read by others' programs, with Node, and the example consumers in all languages beside a job.
 # `cluster` measures how long two processes are away when one is killed. Without --program a release build comes first.
 # Installs what it lacks: Debian packages (deploy/setup.sh acceptance), and validators into target/tools.
@@ -53,7 +54,7 @@ program=$(program "$given")
         if [[ $name == chaos ]]; then
             make --no-print-directory -C "$root" chaos || status=$?
         elif [[ $name == slow ]]; then
-            RISKFLOW_REQUIRE_KAFKA=1 "$root/deploy/test.sh" --test suite -- --ignored || status=$?
+            RISKFLOW_REQUIRE_KAFKA=1 RISKFLOW_TEST_PROGRAM=$program "$root/deploy/test.sh" --test suite -- --ignored || status=$?
         elif [[ $name == contracts ]]; then
             { "$kafka" fetch && RISKFLOW_REQUIRE_KAFKA=1 RISKFLOW_REQUIRE_NODE=1 RISKFLOW_REQUIRE_CONSUMERS=1 \
                 "$root/deploy/test.sh" --test suite -- contracts consumers; } || status=$?

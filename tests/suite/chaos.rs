@@ -365,13 +365,18 @@ impl Running {
         self.stop_each(all);
     }
 
-    /// Asks process 0 to stop, and waits until it has; its exit code.
-    pub fn ends_when_asked(&mut self) -> Option<i32> {
+    /// Asks process 0 to stop, and looks again and again until it has; its exit code.
+    pub fn ends_when_asked(&mut self, mut look: impl FnMut(&Self)) -> Option<i32> {
         let child = &mut self.processes[0];
         await_handler(child);
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        child.wait().unwrap().code()
+        loop {
+            if let Some(status) = self.processes[0].try_wait().unwrap() {
+                return status.code();
+            }
+            look(self);
+        }
     }
 
     /// Asks one process only.

@@ -1,6 +1,8 @@
 //! The documents: tables that come from the code are current, links lead to a file and a heading, and the page to begin
 //! with stays short.
 
+mod walked;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

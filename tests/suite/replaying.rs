@@ -8,6 +8,7 @@ mod gone;
 mod killed;
 mod marked;
 mod offsets;
+mod outage;
 mod shown;
 mod speed;
 

@@ -38,7 +38,7 @@ impl Taken {
 }
 
 /// Every epoch that was ever recorded, tombstoned since or not; each once, each behind the one before.
-fn epochs(place: &dyn Place) -> Vec<Progress> {
+pub fn epochs(place: &dyn Place) -> Vec<Progress> {
     let rows = place.all(Topic::PROGRESS).into_iter();
     let rows = rows.filter(|row| row.key != Progress::BASE && row.value.is_some());
     let mut epochs: Vec<Progress> = rows.map(|row| parse(&row)).collect();

@@ -1,6 +1,11 @@
 //! The OpenAPI 3.1 document of everything that is served, made of the same tables as the router: [`Endpoint`] and the lists.
 //!
 //! `docs/openapi.json` is what [`document`] gives; `riskflow schema openapi` prints it, and `/openapi.json` serves it.
+//!
+//! Not by utoipa: it describes a function for each path, and types that derive its own trait. Here most paths are rows of one table that one
+//! function answers, and the schemas are those of the topics, which schemars makes already; a second derive on each record could say
+//! something else. `tests/suite/contracts.rs` compares the document with what is committed and with the release before, and has openapi-typescript
+//! read it where that is installed.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
