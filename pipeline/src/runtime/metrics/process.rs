@@ -3,18 +3,24 @@
 use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
-use prometheus::{IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, IntGaugeVec, Opts, Registry};
 
 use super::add;
+use crate::runtime::clock::wall_clock;
 
 /// When the process began; told from the machine's boot.
 const START: &str = "process_start_time_seconds";
 
-/// Registers both.
+/// Registers all of it, once in a process, when it starts.
 pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
     let info = Opts::new("riskflow_build_info", "1; the label says which version runs.");
     let info = add(registry, IntGaugeVec::new(info, &["version"])?)?;
     info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    let start = Gauge::new(
+        "riskflow_start_timestamp_seconds",
+        "When the process started, as Unix time by its own wall clock.",
+    )?;
+    add(registry, start)?.set(wall_clock() as f64 / 1e3);
     registry.register(Box::new(Process(ProcessCollector::for_self())))
 }
 
@@ -64,6 +70,7 @@ mod tests {
         let of = |name: &str| families.iter().find(|family| family.name() == name);
         for name in [
             "riskflow_build_info",
+            "riskflow_start_timestamp_seconds",
             "process_cpu_seconds_total",
             "process_open_fds",
             "process_max_fds",
@@ -75,6 +82,12 @@ mod tests {
         }
         let resident = of("process_resident_memory_bytes").unwrap();
         assert!(resident.get_metric()[0].get_gauge().get_value() > 0.0);
+        // Told whatever a unit hides of `/proc`.
+        let start = of("riskflow_start_timestamp_seconds").unwrap().get_metric()[0]
+            .get_gauge()
+            .get_value();
+        let now = wall_clock() as f64 / 1e3;
+        assert!((now - 600.0..=now).contains(&start), "{start}, and it is {now}");
         let info = of("riskflow_build_info").unwrap().get_metric()[0].get_label();
         assert_eq!(
             (info[0].name(), info[0].value()),
