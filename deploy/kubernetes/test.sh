@@ -5,7 +5,7 @@
 #
 #   test.sh [--program FILE]
 #
-# Needs deploy/tools.sh install, and kubectl; for the pods root and iproute2. Their network is of two namespaces without a way out.
+# Needs deploy/tools.sh install; for the pods root and iproute2. Their network is of two namespaces without a way out.
 #
 # Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.
 set -euo pipefail
@@ -16,12 +16,14 @@ here=$root/deploy/kubernetes
 
 given=''
 arguments --program= given -- "$@"
-needs kubectl "https://kubernetes.io/docs/tasks/tools"
+PATH=$PATH:$tools/bin
+needs kustomize "deploy/tools.sh install kustomize"
+needs jq "Debian: apt-get install jq"
 program=$(program "$given")
 at_work
 
 well() {
-    kubectl kustomize "$here/$1" >"$work/$1.yaml"
+    kustomize build "$here/$1" >"$work/$1.yaml"
     "$here/validate.sh" "$work/$1.yaml"
     "$python" "$here/pods.py" check "$program" <"$work/$1.yaml"
 }
@@ -32,7 +34,7 @@ it "cluster: two processes, a bucket, monitoring" well cluster
 moved() {
     mkdir "$work/mine"
     printf 'resources: [%s]\nnamespace: elsewhere\n' "$(realpath --relative-to="$work/mine" "$here/cluster")" >"$work/mine/kustomization.yaml"
-    kubectl kustomize "$work/mine" | "$python" "$here/pods.py" list | grep 'riskflow-{}\.riskflow-peers\.elsewhere\.svc'
+    kustomize build "$work/mine" | "$python" "$here/pods.py" list | grep 'riskflow-{}\.riskflow-peers\.elsewhere\.svc'
 }
 it "in another namespace, pods find each other there" moved
 not_run "kubectl apply" "takes a cluster"

@@ -4,15 +4,16 @@
 use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
-use prometheus::{IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, IntGaugeVec, Opts, Registry};
 
 use super::add;
+use crate::runtime::clock::wall_clock;
 use crate::runtime::version::{COMMIT, DIFFERENTIAL, TIMELY, VERSION};
 
 /// When the process began; told from the machine's boot.
 const START: &str = "process_start_time_seconds";
 
-/// Registers both.
+/// Registers all of it, once in a process, when it starts.
 pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
     let info = Opts::new(
         "riskflow_build_info",
@@ -21,6 +22,11 @@ pub(crate) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
     let names = ["version", "commit", "timely", "differential"];
     let info = add(registry, IntGaugeVec::new(info, &names)?)?;
     info.with_label_values(&[VERSION, COMMIT, TIMELY, DIFFERENTIAL]).set(1);
+    let start = Gauge::new(
+        "riskflow_start_timestamp_seconds",
+        "When the process started, as Unix time by its own wall clock.",
+    )?;
+    add(registry, start)?.set(wall_clock() as f64 / 1e3);
     registry.register(Box::new(Process(ProcessCollector::for_self())))
 }
 
@@ -73,6 +79,7 @@ mod tests {
         let of = |name: &str| families.iter().find(|family| family.name() == name);
         for name in [
             "riskflow_build_info",
+            "riskflow_start_timestamp_seconds",
             "process_cpu_seconds_total",
             "process_open_fds",
             "process_max_fds",
@@ -84,6 +91,12 @@ mod tests {
         }
         let resident = of("process_resident_memory_bytes").unwrap();
         assert!(resident.get_metric()[0].get_gauge().get_value() > 0.0);
+        // Told whatever a unit hides of `/proc`.
+        let start = of("riskflow_start_timestamp_seconds").unwrap().get_metric()[0]
+            .get_gauge()
+            .get_value();
+        let now = wall_clock() as f64 / 1e3;
+        assert!((now - 600.0..=now).contains(&start), "{start}, and it is {now}");
         let info = of("riskflow_build_info").unwrap().get_metric()[0].get_label();
         let info: BTreeMap<&str, &str> = info.iter().map(|label| (label.name(), label.value())).collect();
         assert_eq!(
