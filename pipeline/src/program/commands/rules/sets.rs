@@ -1,13 +1,13 @@
-//! `riskflow rules sets`, `diff` and `promote`: which rule sets there are, how one differs from the live one, and which is live.
+//! `riskflow rules sets` and `promote`: which rule sets there are, and which is live.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use riskflow::runtime::clock::wall_clock;
 use riskflow_config::{Place as Counts, Resolved, Rule, Settings, resolve};
 use riskflow_connectors::{Appended, InRecord, Verdict, open_append};
-use riskflow_model::output::{Open, SetDifference, SetState, Stamped};
+use riskflow_model::output::{SetState, Stamped};
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::ruleset::{DEFAULT, LIVE, RuleSet, parts, qualified, value_of};
 use riskflow_model::topic::Topic;
@@ -66,12 +66,13 @@ impl InForce {
         self
     }
 
-    fn live(&self) -> Option<&SetState> {
+    /// The live set.
+    pub fn live(&self) -> Option<&SetState> {
         self.resolved.states.iter().find(|state| state.live)
     }
 
     /// A set that is evaluated.
-    fn set(&self, name: &str) -> Result<&SetState> {
+    pub fn set(&self, name: &str) -> Result<&SetState> {
         let known = self.resolved.states.iter().filter(|state| state.in_force);
         let found = known.clone().find(|state| *state.set == *name);
         found.ok_or_else(|| {
@@ -85,7 +86,7 @@ impl InForce {
     }
 
     /// The rules of a set by what they are called in it.
-    fn rules(&self, set: &SetState) -> BTreeMap<&Text, &Rule> {
+    pub fn rules(&self, set: &SetState) -> BTreeMap<&Text, &Rule> {
         let place = if set.live {
             Counts::Live
         } else {
@@ -166,98 +167,8 @@ fn sweeps(states: &[SetState]) -> Vec<Vec<String>> {
     lines.collect()
 }
 
-/// How the rules of a set differ from those of another one.
-#[derive(Default)]
-struct RuleDifference {
-    only_live: Vec<Text>,
-    only_set: Vec<Text>,
-    other: Vec<Text>,
-}
-
-impl RuleDifference {
-    fn of(live: &BTreeMap<&Text, &Rule>, set: &BTreeMap<&Text, &Rule>) -> Self {
-        let mut found = Self::default();
-        let ids: BTreeSet<&Text> = live.keys().chain(set.keys()).copied().collect();
-        for id in ids {
-            match (live.get(id), set.get(id)) {
-                (Some(one), Some(other)) if one == other => {}
-                (Some(_), Some(_)) => found.other.push(id.clone()),
-                (Some(_), None) => found.only_live.push(id.clone()),
-                (None, _) => found.only_set.push(id.clone()),
-            }
-        }
-        found
-    }
-}
-
-/// Says how a set differs from the live one: in its rules, and in what it warns of now as the job published it.
-pub fn diff(settings: &Settings, name: &str, as_json: bool) -> Result<ExitCode> {
-    let in_force = InForce::read(settings)?;
-    let set = in_force.set(name)?;
-    let live = in_force.live().context("no set is live: there are no rules")?;
-    let rules = RuleDifference::of(&in_force.rules(live), &in_force.rules(set));
-    if published_state(settings, name)?.as_ref() != Some(set) {
-        return Err(anyhow!(
-            "no job has told of `{name}` as it is now: what it warns of is known once a running job has taken its rules"
-        ));
-    }
-    let warnings = published(settings, name)?;
-    if as_json {
-        say(json!({
-            "set": set.set, "live": live.set,
-            "rules": { "only_live": rules.only_live, "only_set": rules.only_set, "other": rules.other },
-            "warnings": warnings,
-        }));
-        return Ok(ExitCode::SUCCESS);
-    }
-    for (what, ids) in [
-        ("only live", &rules.only_live),
-        ("only in the set", &rules.only_set),
-        ("otherwise in the set", &rules.other),
-    ] {
-        if !ids.is_empty() {
-            say(format_args!("rules {what}: {}", ids.join(", ")));
-        }
-    }
-    if warnings.is_empty() {
-        say(format_args!("`{name}` warns now as `{}` does", live.set));
-        return Ok(ExitCode::SUCCESS);
-    }
-    let open = |open: Option<Open>| {
-        open.map_or_else(
-            || "-".to_owned(),
-            |open| format!("{} since {}", open.level.name(), open.since),
-        )
-    };
-    let rows = warnings.iter().map(|row| {
-        vec![
-            row.rule.to_string(),
-            row.asset.to_string(),
-            row.region.to_string(),
-            row.kind.name().to_owned(),
-            open(row.live),
-            open(row.candidate),
-        ]
-    });
-    say(table(&["rule", "asset", "region", "", "live", "set"], rows));
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The row of a set in `out.ruleset`.
-fn published_state(settings: &Settings, set: &str) -> Result<Option<SetState>> {
-    let rows = rows_of::<SetState>(settings, Topic::RULESET)?;
-    Ok(rows.into_iter().find(|row| *row.set == *set))
-}
-
-/// The rows of `out.ruleset.difference` of a set.
-fn published(settings: &Settings, set: &str) -> Result<Vec<SetDifference>> {
-    let mut rows = rows_of::<SetDifference>(settings, Topic::RULESET_DIFFERENCE)?;
-    rows.retain(|row| *row.set == *set);
-    Ok(rows)
-}
-
 /// The rows of a table that a job publishes. One that is no such row is an error: taken for none it would hide a difference.
-fn rows_of<T: DeserializeOwned>(settings: &Settings, topic: Topic) -> Result<Vec<T>> {
+pub fn rows_of<T: DeserializeOwned>(settings: &Settings, topic: Topic) -> Result<Vec<T>> {
     let mut rows: BTreeMap<Vec<u8>, T> = BTreeMap::new();
     let mut wrong = None;
     tail::read_once(settings, &[topic], &mut |record| {
