@@ -108,14 +108,9 @@ pub fn list(settings: &Settings, as_json: bool) -> Result<ExitCode> {
     // One that is live has a line of its own.
     let alone = states.iter().filter(|state| state.live || state.sweep.is_none());
     let rows = alone.map(|state| {
-        let standing = match (state.live, state.in_force) {
-            (true, _) => "live",
-            (false, true) => "candidate",
-            (false, false) => "not evaluated",
-        };
         vec![
             state.set.to_string(),
-            standing.to_owned(),
+            standing(state).to_owned(),
             state.base.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
             state.rules.to_string(),
             state.own.to_string(),
@@ -127,14 +122,21 @@ pub fn list(settings: &Settings, as_json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A line for each sweep, with its values in the order of numbers.
-fn sweeps(states: &[SetState]) -> Vec<Vec<String>> {
-    let mut of_sweeps: BTreeMap<&str, Vec<(&str, &SetState)>> = BTreeMap::new();
-    for state in states.iter().filter(|state| !state.live) {
-        let Some(sweep) = state.sweep.as_deref() else { continue };
-        let value = value_of(&state.set, sweep).unwrap_or_default();
-        of_sweeps.entry(sweep).or_default().push((value, state));
+/// What a set is in the job.
+pub const fn standing(state: &SetState) -> &'static str {
+    match (state.live, state.in_force) {
+        (true, _) => "live",
+        (false, true) => "candidate",
+        (false, false) => "not evaluated",
     }
+}
+
+/// The sets of a sweep, each with its values, in the order of numbers.
+pub fn of_sweep<'a>(states: &'a [SetState], sweep: &str) -> Vec<(&'a str, &'a SetState)> {
+    let is_its = |state: &&SetState| state.sweep.as_deref() == Some(sweep);
+    let sets = states.iter().filter(is_its);
+    let sets = sets.map(|state| (value_of(&state.set, sweep).unwrap_or_default(), state));
+    let mut sets: Vec<(&str, &SetState)> = sets.collect();
     let number = |text: &str| text.parse::<f64>().unwrap_or(f64::INFINITY);
     let order = |one: &str, other: &str| {
         let numbers = one.split('_').map(number).zip(other.split('_').map(number));
@@ -143,8 +145,31 @@ fn sweeps(states: &[SetState]) -> Vec<Vec<String>> {
             .find(|order| order.is_ne());
         differ.unwrap_or_else(|| one.cmp(other))
     };
-    let lines = of_sweeps.into_iter().map(|(sweep, mut sets)| {
-        sets.sort_by(|(one, _), (other, _)| order(one, other));
+    sets.sort_by(|(one, _), (other, _)| order(one, other));
+    sets
+}
+
+/// There is neither a set nor a sweep that is named so.
+pub fn neither(states: &[SetState], name: &str) -> Usage {
+    let alone = states.iter().filter(|state| state.sweep.is_none());
+    let sweeps = states.iter().filter_map(|state| state.sweep.as_deref());
+    let known: BTreeSet<&str> = alone.map(|state| &*state.set).chain(sweeps).collect();
+    let known: Vec<&str> = known.into_iter().collect();
+    Usage(format!(
+        "there is neither a set nor a sweep `{name}`; give one of `{}`",
+        known.join("`, `")
+    ))
+}
+
+/// A line for each sweep, with its values.
+fn sweeps(states: &[SetState]) -> Vec<Vec<String>> {
+    let names: BTreeSet<&str> = states.iter().filter_map(|state| state.sweep.as_deref()).collect();
+    let lines = names.into_iter().filter_map(|sweep| {
+        let mut sets = of_sweep(states, sweep);
+        sets.retain(|(_, state)| !state.live);
+        if sets.is_empty() {
+            return None;
+        }
         let values: Vec<&str> = sets.iter().map(|(value, _)| *value).collect();
         let in_force = sets.iter().filter(|(_, state)| state.in_force).count();
         let each = |of: fn(&SetState) -> String| {
@@ -155,14 +180,14 @@ fn sweeps(states: &[SetState]) -> Vec<Vec<String>> {
             .iter()
             .flat_map(|(_, state)| state.problems.iter().map(|problem| &**problem));
         let problems: BTreeSet<&str> = problems.collect();
-        vec![
+        Some(vec![
             format!("{sweep}: {}", values.join(", ")),
             format!("sweep, {in_force} of {} evaluated", sets.len()),
             each(|state| state.base.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
             each(|state| state.rules.to_string()),
             each(|state| state.own.to_string()),
             problems.into_iter().collect::<Vec<_>>().join("; "),
-        ]
+        ])
     });
     lines.collect()
 }
@@ -380,5 +405,31 @@ mod tests {
         let row = Row::new(RuleRecord::named("old/rain".into()));
         assert_eq!(&*of_set(&row, "strict").unwrap().id(), "strict/rain");
         assert_eq!(&*of_set(&row, "default").unwrap().id(), "rain");
+    }
+
+    #[test]
+    fn the_sets_of_a_sweep_stand_in_the_order_of_numbers() {
+        let state = |set: &str, sweep: Option<&str>| SetState {
+            set: Id::from(set),
+            live: false,
+            in_force: true,
+            base: None,
+            sweep: sweep.map(Id::from),
+            rules: 1,
+            own: 1,
+            problems: Vec::new(),
+        };
+        let wet = ["wet-100_2", "wet-9.5_10", "wet-9.5_2", "wet--3_2"].map(|set| state(set, Some("wet")));
+        let others = [
+            state("default", None),
+            state("wet", None),
+            state("wet-1-4", Some("wet-1")),
+        ];
+        let states = [&wet[..], &others].concat();
+        let values: Vec<&str> = of_sweep(&states, "wet").into_iter().map(|(value, _)| value).collect();
+        assert_eq!(values, ["-3_2", "9.5_2", "9.5_10", "100_2"]);
+        assert_eq!(sweeps(&states)[0][0], "wet: -3_2, 9.5_2, 9.5_10, 100_2");
+        let said = neither(&states, "dry").to_string();
+        assert!(said.ends_with("give one of `default`, `wet`, `wet-1`"), "{said}");
     }
 }
