@@ -2,6 +2,7 @@
 
 mod adjust;
 mod awaited;
+mod diff;
 mod dropped;
 mod sets;
 mod swept;
@@ -65,7 +66,7 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
             load(&settings, what, how)
         }
         RulesCommand::Sets => sets::list(&configuration::load(&arguments.config)?.1, arguments.json),
-        RulesCommand::Diff { set } => sets::diff(&configuration::load(&arguments.config)?.1, set, arguments.json),
+        RulesCommand::Diff { set } => diff::diff(&configuration::load(&arguments.config)?.1, set, arguments.json),
         RulesCommand::Promote {
             set,
             dry_run,

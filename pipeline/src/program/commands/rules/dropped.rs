@@ -12,7 +12,7 @@ use riskflow_model::ruleset::{DEFAULT, parts};
 use riskflow_model::topic::Topic;
 use serde_json::json;
 
-use super::sets::InForce;
+use super::sets::{InForce, neither, of_sweep};
 use crate::program::exit::Usage;
 use crate::program::terminal::say;
 
@@ -22,16 +22,10 @@ pub fn drop_set(settings: &Settings, name: &str, dry_run: bool, as_json: bool) -
     let states = &in_force.resolved.states;
     let mut gone: Vec<&SetState> = states.iter().filter(|state| *state.set == *name).collect();
     if gone.is_empty() {
-        let is_of_sweep = |state: &&SetState| state.sweep.as_ref().is_some_and(|sweep| **sweep == *name);
-        gone = states.iter().filter(is_of_sweep).collect();
+        gone = of_sweep(states, name).into_iter().map(|(_, state)| state).collect();
     }
     if gone.is_empty() {
-        let known: Vec<&str> = states.iter().map(|state| &*state.set).collect();
-        let says = format!(
-            "there is neither a set nor a sweep `{name}`; the sets are `{}`",
-            known.join("`, `")
-        );
-        return Err(Usage(says).into());
+        return Err(neither(states, name).into());
     }
     if let Some(kept) = gone.iter().find(|state| state.live || *state.set == *DEFAULT) {
         let says = format!(

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use riskflow_config::{Rule, Settings, resolve};
+use riskflow_model::output::SetState;
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::ruleset::{RuleSet, check_name, parts, qualified};
 use riskflow_model::topic::Topic;
@@ -12,7 +13,7 @@ use riskflow_operators::warning;
 use serde_json::json;
 
 use super::super::sweep::{Swept, show, sweep};
-use super::sets::InForce;
+use super::sets::{InForce, of_sweep};
 use super::{How, State, append, checked};
 use crate::program::exit::Usage;
 use crate::program::terminal::{say, tell};
@@ -131,11 +132,8 @@ fn refuse_others(name: &str, members: &[Member], in_force: &InForce) -> Result<(
 }
 
 fn report(name: &str, in_force: &InForce, how: How<'_>) {
-    let of_sweep = |sweep: &Id<RuleSet>| **sweep == *name;
-    let states = in_force.resolved.states.iter();
-    let states: Vec<_> = states
-        .filter(|state| state.sweep.as_ref().is_some_and(of_sweep))
-        .collect();
+    let swept = of_sweep(&in_force.resolved.states, name);
+    let states: Vec<&SetState> = swept.into_iter().map(|(_, state)| state).collect();
     if how.as_json {
         say(json!({ "dry_run": how.dry_run, "sweep": name, "sets": states }));
         return;
