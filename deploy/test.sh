@@ -77,11 +77,11 @@ start_broker() {
     start_bucket
 }
 
-# The program as people get it, and an example that reads its topics, which tests run: `cargo test` builds the one only with
-# failpoints, and the other not at all. Benches have no tests, and linking them takes minutes: clippy checks that they compile, and
+# In one go, since each of the two largest crates takes minutes on one core: the program, the example that reads its topics and the one with
+# failpoints, which tests run, and the tests. Benches have no tests, and linking them takes minutes: clippy checks that they compile, and
 # `make lint` that they have none.
-cargo build --workspace --bin riskflow --bin open-warnings
 tests=(--workspace --exclude riskflow-benches)
+cargo build "${tests[@]}" --bins --examples --tests
 
 skipped=
 if ! command -v kcat >/dev/null; then
@@ -89,17 +89,15 @@ if ! command -v kcat >/dev/null; then
 elif [[ -n ${RISKFLOW_TEST_KAFKA:-} ]]; then
     echo "Kafka for the tests: $RISKFLOW_TEST_KAFKA (as given)" >&2
 else
-    # Built first: a compile error should not cost a broker, nor a broker idle through a build.
-    cargo test "${tests[@]}" --no-run "$@"
     start_broker
 fi
 
 status=0
 cargo test "${tests[@]}" "$@" || status=$?
-# The examples say themselves whether they are right. Built by `cargo test` already.
+# The examples say themselves whether they are right.
 if (($# == 0)); then
     for example in fold view; do
-        cargo run --quiet --example "$example" || status=$?
+        "${CARGO_TARGET_DIR:-target}/debug/examples/$example" || status=$?
     done
 fi
 [[ -z $skipped ]] || loudly "THE KAFKA TESTS DID NOT RUN: $skipped"
