@@ -40,14 +40,9 @@ impl Rejection {
 /// Nothing is wrong with it, but that it is of an exercise.
 #[cold]
 pub(super) fn of_exercise() -> Rejection {
-    let problem = Problem {
-        field: "exercise".to_owned(),
-        found: "true".to_owned(),
-        give: "a record without the mark (the header `ce_exercise` on Kafka, the field `exercise` of an envelope) if it is meant; an exercise \
-               is taken by `riskflow replay` alone"
-            .to_owned(),
-    };
-    Rejection::new(Reason::Exercise, problem.to_string())
+    let give = "a record without the mark (the header `ce_exercise` on Kafka, the field `exercise` of an envelope) if it is meant; an exercise \
+                is taken by `riskflow replay` alone";
+    Rejection::field("exercise", true, give)
 }
 
 /// The record, if nothing is wrong with it.

@@ -35,7 +35,7 @@ fn what_is_of_an_exercise_is_refused_whatever_it_is() {
                 ..raw(topic, Some(b"s1"), payload)
             };
             let Rejection { reason, detail } = decode(&record).unwrap_err();
-            assert_eq!(reason, Reason::Exercise, "{topic}");
+            assert_eq!(reason, Reason::InvalidField, "{topic}");
             for says in ["`exercise` is true; give ", "`ce_exercise`", "`riskflow replay`"] {
                 assert!(detail.contains(says), "{topic}: {says}: {detail}");
             }

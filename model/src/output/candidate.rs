@@ -203,6 +203,9 @@ pub enum DifferenceKind {
 }
 
 impl DifferenceKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::OnlyLive, Self::OnlySet, Self::Level, Self::Since];
+
     /// The name on the topic.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -102,7 +102,7 @@ pub enum Reason {
     Malformed,
     /// Not UTF-8.
     InvalidUtf8,
-    /// A field is missing, or has a value that it cannot have.
+    /// A field is missing, or has a value that it cannot have; or the record is marked as of an exercise, and the job is none.
     InvalidField,
     /// Larger than a record may be.
     TooLarge,
@@ -118,13 +118,11 @@ pub enum Reason {
     InvalidRule,
     /// The name of a state that the datastream's row does not know.
     UnknownState,
-    /// It is marked as of an exercise, and the job is none.
-    Exercise,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::InvalidUtf8,
         Self::InvalidField,
@@ -135,7 +133,6 @@ impl Reason {
         Self::UnknownDatastream,
         Self::InvalidRule,
         Self::UnknownState,
-        Self::Exercise,
     ];
 
     /// The name on the topics and in metrics.
@@ -152,7 +149,6 @@ impl Reason {
             Self::UnknownDatastream => "unknown_datastream",
             Self::InvalidRule => "invalid_rule",
             Self::UnknownState => "unknown_state",
-            Self::Exercise => "exercise",
         }
     }
 }

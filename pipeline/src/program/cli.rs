@@ -471,9 +471,12 @@ pub enum RulesCommand {
     /// List the rule sets: which is live, which are candidates, and what is wrong with one.
     Sets,
     /// Say how a candidate differs from the live set: in its rules, and in what it warns of now.
+    ///
+    /// Of a sweep: for each of its sets, in the order of the values, in how many rules and assets only the live set warns, only that set,
+    /// both of different levels (`level`), or of the same level since another time (`since`).
     Diff {
-        /// The candidate.
-        #[arg(value_name = "SET")]
+        /// The candidate, or the sweep.
+        #[arg(value_name = "SET|SWEEP")]
         set: String,
     },
     /// Make a set live, with one record in `in.ruleset`. The set that was live stays as a candidate.

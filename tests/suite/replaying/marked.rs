@@ -54,7 +54,7 @@ fn lines(folder: &Path, topic: Topic) -> Vec<Value> {
 
 fn is_said_of_it(letter: &Value) {
     let detail = letter["detail"].as_str().unwrap();
-    assert_eq!(letter["reason"], "exercise", "{detail}");
+    assert_eq!(letter["reason"], "invalid_field", "{detail}");
     for says in ["`exercise` is true; give ", "`ce_exercise`", "`riskflow replay`"] {
         assert!(detail.contains(says), "{says}: {detail}");
     }
@@ -79,7 +79,9 @@ fn a_live_job_and_an_import_refuse_what_is_marked_and_an_exercise_takes_it() {
     let imported = desk.run(&["import", "history.ndjson"]);
     imported.ends(4, &["2 refused", "exercise"]);
     let refused = desk.read("import-rejects.ndjson");
-    let marked = refused.lines().filter(|line| line.contains(r#""reason":"exercise""#));
+    let marked = refused
+        .lines()
+        .filter(|line| line.contains(r#""reason":"invalid_field""#));
     assert_eq!(marked.count(), 2, "{refused}");
     assert_eq!(desk.tail("in.observation").len(), 1);
 
