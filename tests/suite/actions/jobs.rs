@@ -213,7 +213,7 @@ fn an_explanation_over_http_is_that_of_the_command() {
     for (path, status, says) in [
         ("warnings/known", 400, "there is no `at`"),
         ("warnings/known?at=soon", 400, "`at` is `soon`"),
-        ("warnings/known?at=2h&within=a%20b", 400, "`within`"),
+        ("warnings/known?at=2h&within=a%0Ab", 400, "`within`"),
         ("warnings/known?at=2h&least=red", 400, "`least` is given"),
         ("assets/tank/explanation", 400, "there is no `at`"),
         ("assets/tank/explanation?at=soon", 400, "`at` is `soon`"),
