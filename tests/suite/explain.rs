@@ -326,7 +326,7 @@ fn what_was_open_at_a_time_is_told_by_what_was_known_at_another() {
     desk.run(&["explain", "--at", &at(8.5), "--as-of", &at(17.0)])
         .ends(0, &["no warning was open"]);
     desk.run(&["explain"]).ends(2, &["WARNING|ASSET"]);
-    desk.run(&["explain", "--at", &at(8.5), "--within", "a b"])
+    desk.run(&["explain", "--at", &at(8.5), "--within", "a\nb"])
         .ends(2, &["`--within`", "no region code"]);
     desk.run(&["explain", "--at", &at(8.5), "--as-of", &at(8.0)])
         .ends(2, &["nothing was known of it"]);
