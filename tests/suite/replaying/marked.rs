@@ -67,7 +67,7 @@ fn a_live_job_and_an_import_refuse_what_is_marked_and_an_exercise_takes_it() {
     let files = "input={ kind = \"files\", clock = \"event_time\", files = [{ path = \"history.ndjson\", format = \"envelope\" }] }";
     let output = "output={ kind = \"files\", path = \"live\" }";
     let said = desk.run(&["run", "--set", files, "--set", output]);
-    said.ends(0, &["2 dead letters: exercise 2"]);
+    said.ends(0, &["2 dead letters: invalid_field 2"]);
     let live = desk.folder().join("live");
     let letters = lines(&live, Topic::DEAD_LETTER);
     letters.iter().for_each(|letter| is_said_of_it(&letter["value"]));
