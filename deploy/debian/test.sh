@@ -105,6 +105,7 @@ run_once() {
     job=$!
     until (get /readyz) 2>/dev/null | head -n 1 | grep ' 200 '; do
         if ((SECONDS >= until)) || ! kill -0 "$job"; then cat /tmp/log; exit 1; fi
+        # Between two questions, until it is ready or over.
         sleep 0.2
     done
     kill -TERM "$job"

@@ -159,6 +159,7 @@ alone() {
     "$program" generate storm --datastreams 2000 --hours 1 --to-log "$work/cluster/log"
     "$program" run --config "$work/cluster/riskflow.toml" --set 'cluster.hosts=[]' --set "http.listen=127.0.0.1:${http[0]}" 2>"$work/cluster/alone.log" &
     local job=$! until=$((SECONDS + 60))
+    # The sleeps are between two questions: nothing outside tells when it is so.
     until get "http://127.0.0.1:${http[0]}/readyz"; do ((SECONDS < until)); sleep 0.1; done
     until "$program" checkpoint list --config "$work/cluster/riskflow.toml" | grep whole; do ((SECONDS < until)); sleep 0.1; done
     kill -TERM "$job"

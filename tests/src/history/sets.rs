@@ -137,6 +137,7 @@ impl Maker {
                 shift(&mut level.when, value as f64);
             }
             let key = Key::of(&swept.id);
+            // What is drawn by lot may be refused: then there is none, as after a tombstone.
             let row = Rule::check(swept).ok().map(|rule| Row::new(rule.record.clone()));
             let origin = self.origin(Topic::IN_RULE);
             records.push((origin, InputRecord::Base(key, row.filter(|_| !goes))));

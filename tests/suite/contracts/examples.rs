@@ -202,6 +202,7 @@ fn examples_are_out_of_a_run() {
         ("pipeline/src/runtime/http/examples.json", answers(&worked)),
     ] {
         let path = root().join(name);
+        // None is stale, too.
         let there = std::fs::read_to_string(&path).unwrap_or_default();
         if serde_json::from_str::<Value>(&there).is_ok_and(|there| there == made) {
             continue;

@@ -85,7 +85,8 @@ impl Machine {
             Which::Anybody => (CaseStep::Acknowledged, None, None),
             Which::Obliged(post) => (CaseStep::Acknowledged, Some(post), None),
             Which::Job(id) => {
-                let role = self.jobs.get(&id).map(|job| job.task.role.clone()).unwrap_or_default();
+                let job = self.jobs.get(&id).expect("its deadline was found above");
+                let role = job.task.role.clone();
                 let of_role = self.obliged.keys().find(|(_, held)| *held == role).cloned();
                 // By its full name: two plans may ask for tasks of one name, and these are two escalations.
                 (

@@ -257,6 +257,7 @@ pub(super) fn reached(
         return None;
     }
     let (over, under) = (missing * I256::from(lapse), rise * below);
+    // What no number of milliseconds says is beyond the furthest, too.
     let ahead = i64::try_from((over + under - I256::ONE) / under).ok()?;
     (ahead <= FURTHEST).then_some(last.time() + ahead)
 }

@@ -279,8 +279,11 @@ impl Matched {
     }
 
     fn place(&mut self, asset: Key) -> &mut Place {
-        let slot = self.index.get(&asset).copied().unwrap_or_default();
-        &mut self.places[slot as usize]
+        let slot = self
+            .index
+            .get(&asset)
+            .expect("what changes is touched first, and has a place");
+        &mut self.places[*slot as usize]
     }
 }
 

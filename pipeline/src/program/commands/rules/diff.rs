@@ -159,6 +159,7 @@ impl<'a> Counts<'a> {
     /// None where a set is not evaluated. The live one differs in nothing from itself.
     fn of_set(&self, state: &SetState) -> Option<[usize; KINDS.len()]> {
         let counts = self.0.get(&*state.set).copied();
+        // No row: no difference.
         state.in_force.then(|| counts.unwrap_or_default())
     }
 }

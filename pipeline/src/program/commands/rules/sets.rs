@@ -135,7 +135,7 @@ pub const fn standing(state: &SetState) -> &'static str {
 pub fn of_sweep<'a>(states: &'a [SetState], sweep: &str) -> Vec<(&'a str, &'a SetState)> {
     let is_its = |state: &&SetState| state.sweep.as_deref() == Some(sweep);
     let sets = states.iter().filter(is_its);
-    let sets = sets.map(|state| (value_of(&state.set, sweep).unwrap_or_default(), state));
+    let sets = sets.map(|state| (value_of(&state.set, sweep).unwrap_or(&state.set), state));
     let mut sets: Vec<(&str, &SetState)> = sets.collect();
     let number = |text: &str| text.parse::<f64>().unwrap_or(f64::INFINITY);
     let order = |one: &str, other: &str| {
