@@ -85,11 +85,11 @@ impl Bureau {
     pub fn obligations(&self, about: &About, level: Level, now: i64) -> BTreeMap<Place, Asking> {
         let mut obligations: BTreeMap<Place, Asking> = BTreeMap::new();
         for (key, duty) in self.in_force(now) {
-            let fits = self.places.within(about.region, duty.region)
+            let fits = level >= duty.level
                 && duty.domain.is_none_or(|domain| domain == about.domain)
                 && (duty.rules.is_empty() || duty.rules.contains(&about.rule))
                 && (duty.asset.is_none() || duty.asset == about.asset)
-                && level >= duty.level;
+                && self.places.within(about.region, duty.region);
             if fits {
                 let depth = self.places.chain(&duty.region.to_string()).len();
                 let parent = self.units.get(&duty.unit.key()).and_then(|unit| unit.parent.clone());

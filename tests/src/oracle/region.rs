@@ -58,11 +58,11 @@ fn row(
     let counts = |other| domain == DomainScope::All || domain == DomainScope::One(other);
     let assets: Vec<&AssetRisk> = assets
         .values()
-        .filter(|asset| within(asset.region) && counts(asset.domain))
+        .filter(|asset| counts(asset.domain) && within(asset.region))
         .collect();
     let warnings = warnings
         .values()
-        .filter(|warning| within(warning.region) && counts(warning.domain));
+        .filter(|warning| counts(warning.domain) && within(warning.region));
     let mut villages: BTreeMap<String, Level> = BTreeMap::new();
     for asset in assets.iter().filter(|asset| asset.region.tier() == Some(Tier::Village)) {
         let level = villages.entry(asset.region.to_string()).or_default();

@@ -1,6 +1,6 @@
 //! Response times, by summing over all cases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_model::output::{CaseState, Obligation, Response};
 use riskflow_model::responsibility::Unit;
@@ -11,15 +11,21 @@ use super::place::Places;
 /// The rows, by their keys.
 pub fn rows<'a>(cases: impl Iterator<Item = &'a CaseState> + Clone, places: &Places) -> BTreeMap<String, Response> {
     let mut rows = BTreeMap::new();
-    let regions = cases.clone().flat_map(|case| places.chain(&case.region.to_string()));
-    for code in regions {
+    let regions: BTreeSet<RegionCode> = cases.clone().map(|case| case.region).collect();
+    // Many cases lie in few regions.
+    let chains: BTreeMap<RegionCode, Vec<String>> = regions
+        .into_iter()
+        .map(|region| (region, places.chain(&region.to_string())))
+        .collect();
+    let above: BTreeSet<&String> = chains.values().flatten().collect();
+    for code in above {
         for domain in DomainScope::EACH {
             let Ok(region) = code.parse::<RegionCode>() else {
                 continue;
             };
             let here = cases.clone().filter(|case| {
-                places.within(case.region, region)
-                    && (domain == DomainScope::All || domain == DomainScope::One(case.domain))
+                (domain == DomainScope::All || domain == DomainScope::One(case.domain))
+                    && chains[&case.region].contains(code)
             });
             let mut row = empty(Some((region, domain)), None);
             here.for_each(|case| add_case(&mut row, case));
