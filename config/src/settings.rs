@@ -86,7 +86,8 @@ pub struct Settings {
     pub watch: bool,
     /// Where spans go, if anywhere.
     pub tracing: Option<TracingSettings>,
-    /// Topics that are read from these files in place of the input; rows of tables belong to the first epoch.
+    /// Topics that are read from these files in place of the input; rows of tables belong to the first epoch. Offsets of these topics are
+    /// those of the files: a run that goes on must be given the same ones.
     pub instead: Vec<FileInput>,
     /// What a replay does otherwise.
     pub replay: ReplaySettings,

@@ -14,7 +14,7 @@
 //! * **Nothing is skipped.** A record is offered until it is [`Verdict::Taken`], then never again by this source. A
 //!   record that cannot be read as one (a line that is no envelope) is offered as it is: [`decode()`] refuses it and
 //!   [`dead_letter`] keeps it. A tombstone is a record.
-//! * **Nothing is kept.** A source begins at the offsets that it is given and writes nothing down. What it was asked for and
+//! * **Nothing is kept.** A source begins at the offsets that it is given, files too, and writes nothing down. What it was asked for and
 //!   does not hold any more it tells ([`Source::lost`]), and begins with the first record that is there.
 //! * **Known is known.** What an earlier run has read ([`Span::known`]) must be there as it was, but for what was deleted or compacted by
 //!   retention. The embedded log looks, by offsets and by the checksum of the last record: a partition that is gone, cut,

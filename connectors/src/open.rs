@@ -12,9 +12,8 @@ use crate::{files, kafka, log};
 
 /// Opens this worker's share of the input.
 ///
-/// Partitions begin at their offsets in `from`, or at their first records; files always at their beginning. `topics` are
-/// those to read; a record of another topic in a file of envelopes is passed over. Kafka is asked for the
-/// topics' ends here, which takes a moment.
+/// Partitions, files among them, begin at their offsets in `from`, or at their first records. `topics` are those to read; a record of
+/// another topic in a file of envelopes is passed over. Kafka is asked for the topics' ends here, which takes a moment.
 ///
 /// # Errors
 ///
@@ -48,7 +47,10 @@ pub fn reopen_source(
             let span = (span.until, span.from);
             Box::new(kafka::KafkaSource::open(kafka, settings, topics, share, span)?)
         }
-        Input::Files(files) => Box::new(files::FileSource::open(files, settings, topics, share)?),
+        Input::Files(files) => {
+            let source = files::FileSource::open(files, settings, topics, share)?;
+            Box::new(source.beginning_with(span.from))
+        }
     })
 }
 

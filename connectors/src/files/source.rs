@@ -4,6 +4,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use riskflow_config::{FileFormat, FileInput, TopicSettings};
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 
 use super::envelope::Envelope;
@@ -44,6 +45,18 @@ impl FileSource {
             first: 0,
         })
     }
+
+    /// Begins files with these offsets: what stands before them is read, and not offered. A file that is not named begins with its first
+    /// record. The partition of a file is its position among those that were opened, as in [`RawRecord::partition`].
+    #[must_use]
+    pub fn beginning_with(mut self, from: &Offsets) -> Self {
+        for file in &mut self.files {
+            let partition = file.partition;
+            let named = from.iter().filter(|(_, named, _)| *named == partition);
+            file.from = named.map(|(topic, _, next)| (topic, next)).collect();
+        }
+        self
+    }
 }
 
 impl Source for FileSource {
@@ -79,6 +92,8 @@ struct FileReader {
     topics: Vec<Topic>,
     prefix: String,
     content: Content,
+    /// The offsets that records of some topics begin with; of others with the first.
+    from: Vec<(Topic, u64)>,
     /// How many rows came before.
     row: u64,
     ended: bool,
@@ -138,6 +153,7 @@ impl FileReader {
             topics,
             prefix: settings.prefix.clone(),
             content,
+            from: Vec::new(),
             row: 0,
             ended: false,
         }))
@@ -173,6 +189,14 @@ impl FileReader {
             exercise: false,
             key: None,
             payload: Some(text),
+        };
+        let mut offer = |record: RawRecord<'_>| {
+            let is_before = |(topic, first): &(Topic, u64)| *topic == record.topic && record.offset < *first;
+            if self.from.iter().any(is_before) {
+                Verdict::Taken
+            } else {
+                offer(record)
+            }
         };
         if self.format != FileFormat::Envelope {
             return Some(offer(record));

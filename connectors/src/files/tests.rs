@@ -3,6 +3,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use riskflow_config::{FileFormat, FileInput, FilesOutput, InputRecord, OutputFormat, TopicSettings};
+use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 
@@ -58,8 +59,13 @@ fn input(path: &Path, topic: Option<&str>, format: Option<FileFormat>) -> FileIn
 }
 
 fn read(files: &[FileInput], share: Share) -> Vec<Owned> {
+    read_from(files, share, &Offsets::default())
+}
+
+fn read_from(files: &[FileInput], share: Share, from: &Offsets) -> Vec<Owned> {
     let topics: Vec<Topic> = Topic::inputs().collect();
-    let mut source = FileSource::open(files, &settings(), &topics, share).unwrap();
+    let source = FileSource::open(files, &settings(), &topics, share).unwrap();
+    let mut source = source.beginning_with(from);
     let mut records = Vec::new();
     while source
         .poll(3, &mut |record| {
@@ -119,6 +125,50 @@ fn lines_are_records_and_their_bytes_are_offsets() {
             .iter()
             .all(|r| r.topic == Topic::IN_RULE && r.arrival.is_none() && r.key.is_none())
     );
+}
+
+/// What an earlier run has taken is not offered once more, in whatever format, and by however many workers it is read.
+#[test]
+fn files_begin_with_the_offsets_that_they_are_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str, topic, format| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        input(&path, topic, format)
+    };
+    let envelopes = concat!(
+        r#"{"topic":"base.asset","key":"a","value":{}}"#,
+        "\n",
+        r#"{"topic":"in.observation","key":"d","value":{}}"#,
+        "\n",
+        r#"{"topic":"base.asset","key":"b","value":{}}"#,
+        "\n",
+    );
+    let table = "datastream,phenomenon_time\na,1\nb,2\nc,3\n";
+    let files = [
+        file("rules.ndjson", "{\"a\":1}\n{\"b\":2}\nlast", Some("in.rule"), None),
+        file("table.csv", table, Some("in.observation"), None),
+        file("all", envelopes, None, Some(FileFormat::Envelope)),
+    ];
+    let places = |records: &[Owned]| {
+        let places = records.iter();
+        let places = places.map(|record| (record.partition, record.topic.id(), record.offset));
+        let mut places: Vec<(u16, u16, u64)> = places.collect();
+        places.sort_unstable();
+        places
+    };
+    let all = read(&files, Share::WHOLE);
+    assert_eq!(all.len(), 9);
+    for taken in 0..=all.len() {
+        let mut from = Offsets::default();
+        for record in &all[..taken] {
+            from.advance(record.topic, record.partition, record.offset + 1);
+        }
+        let left = places(&all[taken..]);
+        assert_eq!(places(&read_from(&files, Share::WHOLE, &from)), left, "{from:?}");
+        let of_two = [0, 1].map(|index| read_from(&files, Share { index, peers: 2 }, &from));
+        assert_eq!(places(&of_two.concat()), left, "{from:?}");
+    }
 }
 
 #[test]

@@ -172,6 +172,12 @@ impl Standing {
             ..Self::default()
         }
     }
+
+    /// Goes on behind an earlier run that took so much: partitions that had begun then do not begin once more.
+    pub fn go_on_behind(&mut self, taken: &Offsets) {
+        let partitions = taken.iter().map(|(topic, partition, _)| (topic, partition));
+        self.begun.extend(partitions);
+    }
 }
 
 /// The latest arrival that a record of a history may tell, in milliseconds.

@@ -413,7 +413,16 @@ impl Job {
     }
 
     /// What ingestion needs to know.
-    fn ingestion(&self, sources: Vec<Box<dyn Source>>, failed: Rc<RefCell<Option<SourceError>>>) -> Ingest {
+    fn ingestion(
+        &self,
+        start: &Start,
+        sources: Vec<Box<dyn Source>>,
+        failed: Rc<RefCell<Option<SourceError>>>,
+    ) -> Ingest {
+        let mut standing = Standing::sorting(self.settings.replay.disorder, self.settings.epoch.replay_tick);
+        if let Some(checkpoint) = &start.checkpoint {
+            standing.go_on_behind(&checkpoint.offsets);
+        }
         Ingest {
             sources,
             admission: Admission {
@@ -426,7 +435,7 @@ impl Job {
             ends: self.settings.replay.until_offsets.clone(),
             max_records: self.settings.epoch.max_records,
             metrics: self.handles.metrics.clone(),
-            standing: Standing::sorting(self.settings.replay.disorder, self.settings.epoch.replay_tick),
+            standing,
             stop: Arc::clone(&self.handles.stop),
             failed,
         }

@@ -42,7 +42,7 @@ pub struct Start {
     pub checkpoint: Option<Manifest>,
     /// Whether it is one of the job whose history is replayed, and lies where that keeps them.
     pub of_history: bool,
-    /// Where sources begin.
+    /// Where sources begin, files in the place of topics of the input among them.
     pub from: Offsets,
     /// Whether all of the input must be there, from `from` on.
     pub whole: bool,

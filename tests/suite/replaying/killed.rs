@@ -10,17 +10,20 @@ use super::{assert_same, command, live, new_rule, replay, speed};
 use crate::chaos::place::{LogPlace, Place};
 use crate::restart::after_a_storm;
 
-/// Where one run after the other ends. A checkpoint is due after 400 ms.
-const DEATHS: [&str; 6] = [
+/// Where one run after the other ends: before anything is committed, before there is a checkpoint, with one, and behind it. A checkpoint is
+/// due after 400 ms.
+const DEATHS: [&str; 8] = [
+    "log::commit::before_commit=return",
     "log::commit::before_commit=2*off->return",
     "log::commit::after_commit=1*off->return",
     "checkpoint::before_manifest=return",
+    "checkpoint::before_prune=return",
     "log::commit::before_commit=2*off->return",
     "log::commit::after_commit=1*off->return",
     "checkpoint::before_manifest=return",
 ];
 
-/// Runs it until it comes to its end.
+/// Runs it until it comes to its end; and once more, when nothing is left to do.
 fn again_and_again(place: &dyn Place, arguments: &[&str]) {
     for armed in DEATHS {
         let mut command = command(&crate::kafka::with_failpoints(), place, arguments);
@@ -32,15 +35,26 @@ fn again_and_again(place: &dyn Place, arguments: &[&str]) {
         );
     }
     replay(place, arguments);
+    replay(place, arguments);
 }
 
-/// The epochs that were closed, and what was kept of each. How far rules were read that are given to the command is told once more behind
-/// each start, and left out.
+/// The epochs that were closed, and what was kept of each.
 fn closed(place: &dyn Place) -> BTreeMap<String, Option<String>> {
     let rows = place.all(Topic::EPOCH).into_iter();
     let rows = rows.filter(|row| !ClosedEpoch::is_position(&row.key));
-    let without_rules = |value: String| value.replace(r#""in.rule/0":1,"#, "");
-    rows.map(|row| (row.key, row.value.map(without_rules))).collect()
+    rows.map(|row| (row.key, row.value)).collect()
+}
+
+/// An offset of observations that the history comes to long after checkpoints were taken.
+fn late(place: &dyn Place) -> String {
+    let rows = place.all(Topic::IN_OBSERVATION);
+    let partition = rows.last().unwrap().partition;
+    let of_it: Vec<u64> = rows
+        .iter()
+        .filter(|row| row.partition == partition)
+        .map(|row| row.offset)
+        .collect();
+    format!("{}/{partition}={}", Topic::IN_OBSERVATION, of_it[of_it.len() * 3 / 4])
 }
 
 #[test]
@@ -49,8 +63,14 @@ fn a_replay_that_is_killed_again_and_again_goes_on_and_gives_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let rule = new_rule(folder.path());
     // Long enough for all deaths. At once epochs that wait are committed together.
-    let slowly = speed::that_takes(&place, Duration::from_secs(2));
-    let ways: [&[&str]; 3] = [&["--as-ran", "--verify"], &[], &["--rules", &rule]];
+    let slowly = speed::that_takes(&place, Duration::from_secs(3));
+    let late = late(&place);
+    let ways: [&[&str]; 3] = [
+        &["--as-ran", "--verify"],
+        &[],
+        // Several rows of rules, and limits.
+        &["--rules", &rule, "rain", "permit", "--from-offset", &late],
+    ];
     for way in ways {
         let into_a_log = |work: &dyn Fn(&[&str])| {
             let folder = tempfile::tempdir().unwrap();
@@ -66,10 +86,15 @@ fn a_replay_that_is_killed_again_and_again_goes_on_and_gives_the_same() {
         let deltas = wanted.keys().filter(|(topic, _)| *topic == Topic::WARNING_DELTA);
         assert!(deltas.count() > 2, "{way:?}: a history in which nothing happens");
         assert_same(&live(&pieces), &wanted);
-        assert_eq!(closed(&pieces), closed(&whole), "{way:?}");
+        let epochs = closed(&whole);
+        assert_eq!(closed(&pieces), epochs, "{way:?}");
+        if way.contains(&"--rules") {
+            let took = |place: &str| epochs.values().flatten().filter(|epoch| epoch.contains(place)).count();
+            assert_eq!([took("\"in.rule/0\""), took("\"base.limit/1\"")], [1, 1], "{way:?}");
+        }
         if way.contains(&"--as-ran") {
             assert_same(&wanted, &live(&place));
-            assert_eq!(closed(&whole), closed(&place));
+            assert_eq!(epochs, closed(&place));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use riskflow_model::topic::Topic;
 use serde_json::Value;
 
-use super::{command, replay};
+use super::{command, new_rule, replay};
 use crate::chaos::place::Place;
 use crate::restart::after_a_storm;
 
@@ -71,8 +71,32 @@ pub(super) fn between(place: &dyn Place) {
     }
 }
 
+/// Those that are given have offsets of their own, under the same names.
+fn of_rules_that_are_not_read(place: &dyn Place) {
+    let folder = tempfile::tempdir().unwrap();
+    let (rule, out) = (new_rule(folder.path()), folder.path().join("out"));
+    let arguments = [
+        "--from-offset",
+        "in.rule/0=0",
+        "--until-offset",
+        "in.rule/0=0",
+        "--rules",
+        &rule,
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let output = command(&crate::kafka::riskflow(), place, &arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for flag in ["--from-offset", "--until-offset"] {
+        let says = format!("`{flag} in.rule/0` is of a topic that is not read, for `--rules` stands in its place");
+        assert!(said.contains(&says), "{said}");
+    }
+}
+
 #[test]
 fn a_part_by_offsets_is_read_and_what_is_not_there_is_refused() {
     let (place, _checkpoints, _) = after_a_storm(75);
     between(&place);
+    of_rules_that_are_not_read(&place);
 }

@@ -321,3 +321,64 @@ impl Clerk<'_> {
         self.taken.dead_letters.push(Output::Row(letter));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use riskflow_config::WrittenSettings;
+
+    use super::*;
+    use crate::runtime::clock::Reading;
+
+    /// How many dead letters come of a record that cannot be read and tells no time, and how far its partition is taken then.
+    fn unreadable(standing: &mut Standing) -> (usize, Vec<(Partition, u64)>) {
+        let settings = WrittenSettings::default().check().unwrap();
+        let (mut taken, mut count, mut offsets, mut next_arrival) = (Taken::new(1), 0, Vec::new(), None);
+        let mut clerk = Clerk {
+            how: How::History,
+            bound: None,
+            now: 1_700_000_000_000,
+            clock: Clock::EventTime,
+            takes_exercises: false,
+            ends: &BTreeMap::new(),
+            ceiling: Ceiling::new(Reading::now(), Reading::now(), 0),
+            admission: Admission {
+                time: settings.time,
+                case: settings.case,
+            },
+            taken: &mut taken,
+            tally: Tally::default(),
+            count: &mut count,
+            offsets: &mut offsets,
+            next_arrival: &mut next_arrival,
+            standing,
+            waiting: Vec::new(),
+        };
+        let verdict = clerk.offer(&RawRecord {
+            topic: Topic::IN_OBSERVATION,
+            partition: 2,
+            offset: 7,
+            arrival: None,
+            exercise: false,
+            key: None,
+            payload: Some(b"{"),
+        });
+        assert_eq!(verdict, Verdict::Taken);
+        (taken.dead_letters.len(), offsets)
+    }
+
+    /// Else it would be told in a later epoch than without the crash.
+    #[test]
+    fn what_cannot_be_read_waits_at_the_beginning_of_a_partition_and_not_where_a_start_goes_on() {
+        let partition = (Topic::IN_OBSERVATION, 2);
+        assert_eq!(unreadable(&mut Standing::default()), (0, Vec::new()));
+        let taken = |partition: Partition| {
+            let (mut standing, mut taken) = (Standing::default(), Offsets::default());
+            taken.advance(partition.0, partition.1, 7);
+            standing.go_on_behind(&taken);
+            standing
+        };
+        assert_eq!(unreadable(&mut taken(partition)), (1, vec![(partition, 8)]));
+        let of_another = (Topic::IN_OBSERVATION, 1);
+        assert_eq!(unreadable(&mut taken(of_another)), (0, Vec::new()));
+    }
+}

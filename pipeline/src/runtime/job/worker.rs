@@ -65,7 +65,7 @@ pub(super) fn work(worker: &mut Worker, job: &Arc<Job>) {
     let watches = settings.http.as_ref().is_some_and(|http| http.dataflow);
     handles.meters.watch(worker, watches);
     let failed = Rc::new(RefCell::new(None));
-    let ingestion = Rc::new(RefCell::new(job.ingestion(sources, Rc::clone(&failed))));
+    let ingestion = Rc::new(RefCell::new(job.ingestion(&start, sources, Rc::clone(&failed))));
     let pace = Pace::new(terms(settings, worker.peers()), job.plan.clone());
     let pace = Rc::new(RefCell::new(pace));
     let mut bell = bell(worker, &pace);

@@ -33,9 +33,8 @@ impl Recovery {
         if self.start.of_history {
             self.begin_behind(settings)?;
         }
-        if self.start.checkpoint.is_none() {
-            self.start.from.merge(&settings.replay.from_offsets);
-        }
+        // Behind a checkpoint, too: of a partition of which nothing was taken by then it says nothing.
+        self.start.from.merge(&settings.replay.from_offsets);
         if let Some((output, topics)) = &settings.replay.as_ran {
             let read = ran(output, topics);
             self.go_by(
@@ -133,5 +132,51 @@ impl Recovery {
         if beginning.last < beginning.quiet_before {
             beginning.published.get_or_insert_with(Published::default);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use riskflow_config::WrittenSettings;
+    use riskflow_connectors::checkpoint::FORMAT;
+    use riskflow_model::topic::Topic;
+
+    use super::*;
+
+    /// The first record that was asked for may come long after the checkpoint.
+    #[test]
+    fn a_partition_of_which_nothing_was_taken_begins_where_it_was_asked_for_behind_a_checkpoint_too() {
+        let mut settings = WrittenSettings::default().check().unwrap();
+        let asked = &mut settings.replay.from_offsets;
+        asked.advance(Topic::IN_OBSERVATION, 0, 5);
+        asked.advance(Topic::IN_OBSERVATION, 1, 500);
+        let mut taken = Offsets::default();
+        taken.advance(Topic::IN_OBSERVATION, 0, 9);
+        let manifest = Manifest {
+            format: FORMAT,
+            job: None,
+            epoch: Millis(10),
+            clock: Millis(10),
+            offsets: taken.clone(),
+            semantics: semantics_of(&settings),
+            version: env!("CARGO_PKG_VERSION").into(),
+            folds: BTreeMap::new(),
+            off: BTreeSet::new(),
+            parts: Vec::new(),
+        };
+        let resume = Resume {
+            base: (Millis(10), taken.clone()),
+            base_time: Millis(10),
+            epochs: Vec::new(),
+        };
+        let begins = |checkpoint: Option<Manifest>| {
+            let mut recovery = Recovery::from(&resume, checkpoint, &settings);
+            recovery.replay(&settings).unwrap();
+            [0, 1].map(|partition| recovery.start.from.next(Topic::IN_OBSERVATION, partition))
+        };
+        assert_eq!(begins(Some(manifest)), [9, 500]);
+        assert_eq!(begins(None), [5, 500]);
     }
 }
