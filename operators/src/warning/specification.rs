@@ -27,11 +27,8 @@ use std::collections::BTreeSet;
 use std::collections::btree_map::{self, BTreeMap};
 use std::sync::Arc;
 
-use std::hash::BuildHasherDefault;
-
 use differential_dataflow::AsCollection;
 use differential_dataflow::consolidation::consolidate;
-use hashbrown::HashMap;
 use riskflow_config::{
     Givers, Limit, Located, Regional, Rule, Scaled, Thresholds, given_by_asset, given_by_region, meet, resolve,
 };
@@ -49,7 +46,7 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Capability, InputCapability};
 use timely::progress::frontier::MutableAntichain;
 
-use crate::engine::{Diff, RouteHasher, Rows, Turn};
+use crate::engine::{Diff, Index, Rows, Turn, clear};
 use crate::warning::unmatched::Alone;
 use crate::warning::valid::{Valid, Validity};
 use forms::Forms;
@@ -176,7 +173,7 @@ struct Matched {
     regional: Regional,
     /// Whether it is this one that tells what is wrong with these.
     tells_of_regions: bool,
-    index: HashMap<Key, u32, BuildHasherDefault<RouteHasher>>,
+    index: Index,
     places: Vec<Place>,
     free: Vec<u32>,
 }
@@ -186,7 +183,7 @@ struct Matched {
 struct Place {
     key: Key,
     asset: Option<(Shared<Asset>, Located)>,
-    datastreams: SmallVec<[(Key, Shared<Datastream>); 1]>,
+    datastreams: SmallVec<[Shared<Datastream>; 1]>,
 }
 
 /// What a datastream comes to.
@@ -210,7 +207,7 @@ impl Place {
     fn given<'a>(&'a self, in_force: InForce<'a>) -> impl Iterator<Item = Given> + 'a {
         let asset = self.asset.as_ref();
         let rows = self.datastreams.iter();
-        rows.map(move |(key, row)| given(*key, row, asset, in_force))
+        rows.map(move |row| given(row, asset, in_force))
     }
 
     fn is_empty(&self) -> bool {
@@ -222,7 +219,7 @@ impl Place {
         let Some((asset, located)) = &self.asset else {
             return Vec::new();
         };
-        let datastreams = self.datastreams.iter().map(|(_, row)| &**row);
+        let datastreams = self.datastreams.iter().map(|row| &**row);
         let of_thresholds = given_by_asset(rules.iter(), (asset, located), datastreams).into_iter();
         let alone = self.datastreams.is_empty().then(|| Alone::Asset(asset.id.clone()));
         let of_thresholds = of_thresholds.map(|what| Alone::GivenByAsset(asset.id.clone(), what));
@@ -238,12 +235,7 @@ impl Place {
     }
 }
 
-fn given(
-    key: Key,
-    datastream: &Shared<Datastream>,
-    asset: Option<&(Shared<Asset>, Located)>,
-    in_force: InForce<'_>,
-) -> Given {
+fn given(datastream: &Shared<Datastream>, asset: Option<&(Shared<Asset>, Located)>, in_force: InForce<'_>) -> Given {
     let InForce {
         rules,
         forms,
@@ -293,7 +285,7 @@ fn given(
         alone: alone
             .map(|what| Alone::Datastream(datastream.id.clone(), what))
             .collect(),
-        specified: (key, Box::new(specification)),
+        specified: (datastream.id.key(), Box::new(specification)),
     }
 }
 
@@ -313,7 +305,7 @@ pub fn specification_of(
         regional,
         selected: &selected,
     };
-    given(datastream.id.key(), datastream, asset, in_force).specified.1
+    given(datastream, asset, in_force).specified.1
 }
 
 /// Changes with what lies above an asset's region; 0 where its code says that.
@@ -397,7 +389,7 @@ impl Matched {
             out.tell(alone, -1);
             out.tell(place.alone(&rules), 1);
             if place.is_empty() {
-                self.index.remove(&place.key);
+                self.index.remove(&place.key, slot as u32);
                 self.free.push(slot as u32);
             }
         }
@@ -477,21 +469,26 @@ impl Matched {
     fn touched(&mut self, changes: &Changes) -> Vec<usize> {
         let of_datastreams = changes.datastreams.iter().map(|((asset, _), _)| *asset);
         let keys = of_datastreams.chain(changes.assets.iter().map(|(((key, _), _), _)| *key));
-        let (places, free) = (&mut self.places, &mut self.free);
-        let mut vacant = |key| {
-            let slot = free.pop().unwrap_or_else(|| {
-                places.push(Place::default());
-                (places.len() - 1) as u32
-            });
-            places[slot as usize].key = key;
-            slot
-        };
         let mut slots: Vec<usize> = keys
-            .map(|key| *self.index.entry(key).or_insert_with(|| vacant(key)) as usize)
+            .map(|key| self.slot(key).unwrap_or_else(|| self.vacant(key)) as usize)
             .collect();
         slots.sort_unstable();
         slots.dedup();
         slots
+    }
+
+    fn slot(&self, asset: Key) -> Option<u32> {
+        self.index.find(&asset, |slot| self.places[slot as usize].key == asset)
+    }
+
+    fn vacant(&mut self, asset: Key) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            (self.places.len() - 1) as u32
+        });
+        self.places[slot as usize].key = asset;
+        self.index.insert(&asset, slot);
+        slot
     }
 
     /// The places with a datastream that one of these rules may select, or where something has thresholds for it, and those within
@@ -507,7 +504,7 @@ impl Matched {
             .map(|(rule, _)| rule.record.select.observed_property.as_ref());
         let properties: BTreeSet<Option<&Text>> = properties.collect();
         let given = |thresholds: &ThresholdsByRule| thresholds.iter().any(|(id, _)| ids.contains(id));
-        let meets = |(_, row): &(Key, Shared<Datastream>)| {
+        let meets = |row: &Shared<Datastream>| {
             let selects = properties.contains(&None) || properties.contains(&Some(&row.observed_property));
             selects || given(&row.thresholds)
         };
@@ -529,12 +526,12 @@ impl Matched {
         } = changes;
         datastreams.sort_by_key(|(_, diff)| diff.signum());
         assets.sort_by_key(|(_, diff)| diff.signum());
-        for ((asset, (key, row)), diff) in datastreams {
+        for ((asset, (_, row)), diff) in datastreams {
             let place = self.place(asset);
             if diff > 0 {
-                place.datastreams.push((key, row));
+                place.datastreams.push(row);
             } else {
-                place.datastreams.retain(|(other, _)| *other != key);
+                place.datastreams.retain(|other| other.id != row.id);
             }
         }
         for (((key, row), located), diff) in assets {
@@ -543,7 +540,7 @@ impl Matched {
     }
 
     fn place(&mut self, asset: Key) -> &mut Place {
-        let slot = self.index.get(&asset).copied().unwrap_or_default();
+        let slot = self.slot(asset).unwrap_or_default();
         &mut self.places[slot as usize]
     }
 }
@@ -674,6 +671,8 @@ pub fn specifications<'scope>(
                 output.session(&to_output).give_iterator(updates);
                 let updates = out.alone.drain(..).map(|(row, diff)| (row, epoch, diff));
                 alone.session(&to_alone).give_iterator(updates);
+                clear(&mut out.specified);
+                clear(&mut out.alone);
             }
         }
     });
