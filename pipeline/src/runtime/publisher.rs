@@ -197,7 +197,7 @@ impl Publishing {
             tables: Tables::default(),
             keeps_tables: shared.readers || observer.is_some() || beginning.published.is_some(),
             progress: Recorder::new(&beginning),
-            published: beginning.published.clone(),
+            published: beginning.published.take(),
             held: beginning.open.take().map(Held::new),
             foretold: std::mem::take(&mut beginning.foretold),
             beginning,
