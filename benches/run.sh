@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# All benches; what they print is kept under benches/runs/ by date. `--quick` leaves the criterion benches out.
+# All benches; what they print is kept under benches/runs/ by date, a second run of a day as DATE-2.md.
+# `--quick` leaves the criterion benches out.
+# RISKFLOW_BEFORE=FILE names a `riskflow` of an earlier build: what a job without candidates costs is measured beside it.
 # Exit status: 0 all ran, and none missed its bounds; 1 one did, or failed: all others ran, and the end of the run names it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -18,6 +20,11 @@ all() {
     bench "What a storm costs" storm
     bench "Replay" replay
     bench "Rule sets" sets
+    if [[ -n ${RISKFLOW_BEFORE:-} ]]; then
+        bench "Without candidates" sets --before "$RISKFLOW_BEFORE" --repeat 9
+    else
+        printf '\nRISKFLOW_BEFORE names no earlier build: what a job without candidates costs beside it was not measured.\n'
+    fi
     bench "One sensor, one rule" curves
     bench "Latency" latency
     bench "Cases" cases
@@ -36,7 +43,12 @@ all() {
 }
 
 cargo build --release -p riskflow -p riskflow-benches
-run="benches/runs/$(date -u +%Y-%m-%d).md"
+day="benches/runs/$(date -u +%Y-%m-%d)"
+run="$day.md"
+for ((number = 2; ; number++)); do
+    [[ -e $run ]] || break
+    run="$day-$number.md"
+done
 status=0
 all | tee "$run" || status=$?
 [[ ${1:-} == --quick ]] || cargo bench -p riskflow-benches

@@ -3,8 +3,8 @@
 #
 #   binary.sh [--program FILE] [--out FOLDER]
 #
-# Builds it, unless --program names one that is finished. Writes `riskflow`, `riskflow.debug` and `riskflow.cdx.json` into FOLDER
-# (target/dist). A debugger and a backtrace find the second where it lies beside the first, or as the package riskflow-dbgsym installs it.
+# Builds it, unless --program names one that is finished; one that this script has made is taken with what lies beside it. Writes `riskflow`,
+# `riskflow.debug` and `riskflow.cdx.json` into FOLDER (target/dist). A debugger and a backtrace find the second where it lies beside the first, or as the package riskflow-dbgsym installs it.
 # The third is a CycloneDX document (deploy/sbom); the program has a list of its crates in itself, too (cargo-auditable), for whoever
 # looks for known vulnerabilities: `cargo audit bin`, trivy, grype.
 #
@@ -15,28 +15,30 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 given='' out=$dist
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        --out) out=$(value "$@"); shift 2 ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments --program= given --out= out -- "$@"
 
 needs objcopy "Debian: apt-get install binutils"
 if [[ -z $given ]]; then
     needs cargo "https://rustup.rs"
     "$root/deploy/tools.sh" install cargo
-    (cd "$root" && PATH=$("$root/deploy/tools.sh" path):$PATH cargo auditable build --release --locked --bin riskflow)
+    (cd "$root" && PATH=$tools/bin:$PATH cargo auditable build --release --locked --bin riskflow)
     given=${CARGO_TARGET_DIR:-$root/target}/release/riskflow
 fi
 [[ -x $given ]] || fail "$given is no program" 2
 
 mkdir -p "$out"
+given=$(realpath "$given")
+if [[ -f $given.debug && -f ${given%/*}/riskflow.cdx.json ]]; then
+    if [[ ${given%/*} != "$(realpath "$out")" ]]; then
+        install -m 0755 "$given" "$out/riskflow"
+        install -m 0644 "$given.debug" "$out/riskflow.debug"
+        install -m 0644 -t "$out" "${given%/*}/riskflow.cdx.json"
+    fi
+    ls -l "$out/riskflow" "$out/riskflow.debug"
+    exit 0
+fi
 objcopy --only-keep-debug --compress-debug-sections "$given" "$out/riskflow.debug"
 chmod 0644 "$out/riskflow.debug"
-given=$(realpath "$given")
 (cd "$out" && objcopy --strip-all --add-gnu-debuglink=riskflow.debug "$given" riskflow)
 chmod 0755 "$out/riskflow"
 readelf --sections --wide "$out/riskflow" | grep -F ' .dep-v0 ' >/dev/null ||

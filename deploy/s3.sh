@@ -5,13 +5,12 @@
 #   s3.sh start DIR     starts a server, waits until it answers, makes the bucket `riskflow`; prints its URL
 #   s3.sh stop DIR      stops the server of DIR
 #
-# Exit status: 0 done; 1 failed; 3 moto is not installed.
+# Exit status: 0 done; 1 failed; 2 wrong usage; 3 moto is not installed.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=deploy/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 server=$root/target/moto/bin/moto_server
-
-fail() { echo "s3.sh: $1" >&2; exit "${2:-1}"; }
 
 install() {
     [[ ! -x $server ]] || return 0
@@ -21,29 +20,19 @@ install() {
 
 start() {
     [[ -x $server ]] || fail "moto is missing: deploy/s3.sh install" 3
-    mkdir -p "$1"
-    local port=$((20000 + RANDOM % 12000)) url until=$((SECONDS + 60))
+    local port=$((20000 + RANDOM % 12000)) url
     url=http://127.0.0.1:$port
-    setsid "$server" --host 127.0.0.1 --port "$port" </dev/null >"$1/s3.log" 2>&1 &
-    echo $! >"$1/s3.pid"
+    start_server "$1" s3 "$server" --host 127.0.0.1 --port "$port"
     # Only a server that answers makes a bucket.
-    until curl --silent --fail --noproxy '*' --output /dev/null --request PUT "$url/riskflow"; do
-        if ((SECONDS >= until)) || ! kill -0 "$(cat "$1/s3.pid")" 2>/dev/null; then
-            fail "the server does not answer; see $1/s3.log"
-        fi
-        sleep 0.1
-    done
+    await_server "$1" s3 60 get --output /dev/null --request PUT "$url/riskflow"
     echo "$url"
 }
 
-stop() {
-    [[ -s $1/s3.pid ]] || return 0
-    kill "$(cat "$1/s3.pid")" 2>/dev/null || true
-    rm -f "$1/s3.pid"
-}
+stop() { stop_server "$1" s3; }
 
 case ${1:-} in
     install) install ;;
-    start | stop) [[ -n ${2:-} ]] || fail "$1 needs a folder"; "$1" "$2" ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2 ;;
+    start | stop) [[ -n ${2:-} ]] || fail "$1 needs a folder" 2; "$1" "$2" ;;
+    -h | --help) usage ;;
+    *) usage >&2; exit 2 ;;
 esac

@@ -4,7 +4,7 @@
 #   setup.sh demo     to build riskflow: make demo
 #   setup.sh test     and for all tests, a Kafka of their own included: make test
 #   setup.sh lint     and for everything that make lint checks: .ci/run
-#   setup.sh acceptance   and for the artefacts and make acceptance, but for Go, Node and kubectl
+#   setup.sh acceptance   and for the artefacts and make acceptance; what comes from other registries: deploy/tools.sh
 #   setup.sh --check … says what is missing, and installs nothing
 #
 # Without root it prints the line to run, and fails. Exit status: 0 nothing is missing any more; 1 something is; 2 wrong usage.
@@ -75,6 +75,11 @@ if [[ $what == acceptance ]]; then
     needs systemd-container systemd-nspawn
     needs iproute2 ip
     needs jq jq
+    # What tools.sh installs from npm, which reads AsyncAPI and OpenAPI.
+    needs nodejs node
+    needs npm npm
+    # The example consumer in Java is compiled.
+    needs default-jdk-headless javac
 fi
 
 command -v cargo >/dev/null || [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]] ||

@@ -7,8 +7,8 @@
 # `cargo test`.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-kafka=$root/deploy/kafka/kafka.sh
+# shellcheck source=deploy/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
 loudly() {
@@ -48,7 +48,7 @@ stop_broker() {
     local status=$?
     trap - EXIT
     deploy/s3.sh stop "$folder"
-    "$kafka" stop --data "$folder" || true
+    stop_kafka "$folder"
     # The broker's log tells more than a test that timed out can.
     if ((status != 0)); then
         echo "--- what the broker complained of ---" >&2
@@ -63,8 +63,8 @@ start_broker() {
     trap stop_broker EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    local answer status=0
-    answer=$("$kafka" start --data "$folder") || status=$?
+    local brokers status=0
+    brokers=$(start_kafka "$folder") || status=$?
     if ((status == 3)); then
         trap - EXIT
         rm -rf "$folder"
@@ -72,16 +72,16 @@ start_broker() {
         return
     fi
     ((status == 0)) || { loudly "THE BROKER DID NOT START (status $status)"; exit "$status"; }
-    export RISKFLOW_TEST_KAFKA=${answer#brokers=}
+    export RISKFLOW_TEST_KAFKA=$brokers
     echo "Kafka for the tests: $RISKFLOW_TEST_KAFKA" >&2
     start_bucket
 }
 
-# The program as people get it, and an example that reads its topics, which tests run: `cargo test` builds the one only with
-# failpoints, and the other not at all. Benches have no tests, and linking them takes minutes: clippy checks that they compile, and
+# In one go, since each of the two largest crates takes minutes on one core: the program, the example that reads its topics and the one with
+# failpoints, which tests run, and the tests. Benches have no tests, and linking them takes minutes: clippy checks that they compile, and
 # `make lint` that they have none.
-cargo build --workspace --bin riskflow --bin open-warnings
 tests=(--workspace --exclude riskflow-benches)
+cargo build "${tests[@]}" --bins --examples --tests
 
 skipped=
 if ! command -v kcat >/dev/null; then
@@ -89,17 +89,15 @@ if ! command -v kcat >/dev/null; then
 elif [[ -n ${RISKFLOW_TEST_KAFKA:-} ]]; then
     echo "Kafka for the tests: $RISKFLOW_TEST_KAFKA (as given)" >&2
 else
-    # Built first: a compile error should not cost a broker, nor a broker idle through a build.
-    cargo test "${tests[@]}" --no-run "$@"
     start_broker
 fi
 
 status=0
 cargo test "${tests[@]}" "$@" || status=$?
-# The examples say themselves whether they are right. Built by `cargo test` already.
+# The examples say themselves whether they are right.
 if (($# == 0)); then
     for example in fold view; do
-        cargo run --quiet --example "$example" || status=$?
+        "${CARGO_TARGET_DIR:-target}/debug/examples/$example" || status=$?
     done
 fi
 [[ -z $skipped ]] || loudly "THE KAFKA TESTS DID NOT RUN: $skipped"

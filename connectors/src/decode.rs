@@ -28,12 +28,16 @@ pub const LARGEST_PAYLOAD: usize = RECORD_BYTES;
 
 /// Decodes and checks a record of an input topic.
 ///
-/// Unknown fields are ignored, except in rules, where one may be a mistyped condition.
+/// Unknown fields are ignored, except in rules, where one may be a mistyped condition. A record of an exercise is refused, for what comes of
+/// records is live: an exercise takes the mark away before it asks.
 ///
 /// # Errors
 ///
 /// Everything wrong with it, as far as it can be read.
 pub fn decode(record: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
+    if record.exercise {
+        return Err(reject::of_exercise());
+    }
     let Some(payload) = record.payload else {
         return rows::tombstone(record);
     };

@@ -25,7 +25,7 @@ mod probe;
 mod tests;
 
 pub(crate) use apart::PATIENCE;
-pub use apart::keep_apart;
+pub use apart::{keep_apart, keep_once};
 pub use append::KafkaAppend;
 pub use client::problems;
 pub use error::BrokerError;

@@ -389,6 +389,7 @@ mod tests {
             partition: 3,
             offset: 41,
             arrival: None,
+            exercise: false,
             key,
             payload: Some(b"{}"),
         };

@@ -17,6 +17,9 @@ pub struct RawRecord<'a> {
     pub offset: u64,
     /// When it arrived, where that is known.
     pub arrival: Option<Millis>,
+    /// Whether an exercise wrote it, or it is marked as of one: by the header `ce_exercise` on Kafka, by the field `exercise` of an
+    /// envelope. An embedded log keeps no such mark.
+    pub exercise: bool,
     /// Its key; files without envelopes have none.
     pub key: Option<&'a [u8]>,
     /// Its payload; `None` is a tombstone, which is not an empty payload.

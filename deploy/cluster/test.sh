@@ -24,24 +24,12 @@ done
 needs kcat "Debian: apt-get install kcat"
 program=$(program "$given")
 cargo build --manifest-path "$root/Cargo.toml" --locked --release -p riskflow-benches --bin cluster
-work=$(mktemp -d)
-kafka=$root/deploy/kafka/kafka.sh
-# shellcheck disable=SC2317 # the trap below comes here
-stop_all() {
-    local status=$?
-    trap - EXIT
-    [[ -n ${RISKFLOW_TEST_KAFKA:-} ]] || "$kafka" stop --data "$work/kafka" || true
-    rm -rf --one-file-system "$work"
-    exit "$status"
-}
-trap stop_all EXIT
-
-if [[ -n ${RISKFLOW_TEST_KAFKA:-} ]]; then
-    brokers=$RISKFLOW_TEST_KAFKA
-else
-    brokers=$("$kafka" start --data "$work/kafka")
-    brokers=${brokers#brokers=}
-fi
+# shellcheck disable=SC2317 # when it ends
+stop_broker() { [[ -n ${RISKFLOW_TEST_KAFKA:-} ]] || stop_kafka "$work/kafka"; }
+at_work
+stops+=(stop_broker)
+brokers=${RISKFLOW_TEST_KAFKA:-}
+[[ -n $brokers ]] || brokers=$(start_kafka "$work/kafka")
 # What it prints is the measurement: shown, whether it is well or not.
 status=0
 "$root/target/release/cluster" --kafka "$brokers" --program "$program" --folder "$work/bench" "${options[@]}" || status=$?

@@ -12,26 +12,16 @@ set -euo pipefail
 
 # shellcheck source=deploy/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-here=$root/deploy/compose kafka=$root/deploy/kafka/kafka.sh
-python=$(dirname "$("$root/deploy/tools.sh" path)")/python/bin/python
+here=$root/deploy/compose
 
 given='' run=1
-arguments --no-run run -- "$@"
+arguments --program= given --no-run run -- "$@"
 [[ -x $python ]] || fail "validators are missing: deploy/tools.sh install python" 3
 program=$(program "$given")
-work=$(mktemp -d)
-started=()
-# shellcheck disable=SC2317 # the trap below comes here
-stop_all() {
-    local status=$?
-    trap - EXIT
-    ((${#started[@]} == 0)) || kill "${started[@]}" 2>/dev/null || true
-    [[ ! -d $work/kafka ]] || "$kafka" stop --data "$work/kafka" >/dev/null 2>&1 || true
-    wait
-    rm -rf "$work"
-    exit "$status"
-}
-trap stop_all EXIT
+# shellcheck disable=SC2317 # when it ends
+stop_broker() { [[ ! -d $work/kafka ]] || stop_kafka "$work/kafka" >/dev/null 2>&1; }
+at_work
+stops+=(stop_broker)
 
 # As docker compose reads it: variables filled in, then strictly.
 read_it() {
@@ -119,9 +109,6 @@ PYTHON
 it "Grafana: dashboards and source are where it looks" grafana
 not_run "Grafana itself, and docker compose" "Debian has no Grafana; images are not pulled"
 
-# A port that nobody uses: of a block of our own, tried.
-port() { "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-get() { curl --silent --fail --noproxy '*' "$@"; }
 # until_it SECONDS COMMAND…
 until_it() {
     local until=$((SECONDS + $1))
@@ -145,10 +132,10 @@ for name, value in environment.items():
         if "listener" not in name and "quorum" not in name and name not in local:
             print(f"--set={name}={value}")
 PYTHON
-    local settings=() line
+    local settings=() line brokers
     while read -r line; do settings+=(--set "${line#--set=}"); done <"$work/settings"
-    "$kafka" start --data "$work/kafka" "${settings[@]}" >"$work/brokers"
-    sed "s|kafka:9092|$(sed 's/^brokers=//' "$work/brokers")|; s|/var/lib/riskflow|$work|; s|0.0.0.0:9464|127.0.0.1:$http|; s|0.0.0.0:9465|127.0.0.1:$bridge|; s|alertmanager:9093|127.0.0.1:$alertmanager|" \
+    brokers=$(start_kafka "$work/kafka" "${settings[@]}")
+    sed "s|kafka:9092|$brokers|; s|/var/lib/riskflow|$work|; s|0.0.0.0:9464|127.0.0.1:$http|; s|0.0.0.0:9465|127.0.0.1:$bridge|; s|alertmanager:9093|127.0.0.1:$alertmanager|" \
         "$here/riskflow.toml" >"$work/riskflow.toml"
 }
 topics_twice() {

@@ -13,14 +13,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 given='' out=$dist/image
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        --out) out=$(value "$@"); shift 2 ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments --program= given --out= out -- "$@"
 
 needs umoci "Debian: apt-get install umoci"
 if ((EUID != 0)) && [[ -z ${FAKEROOTKEY:-} ]]; then
@@ -32,8 +25,7 @@ program=$(program "$given")
 version=$(version_of "$program")
 time=$(date -u -d "@$(epoch)" +%Y-%m-%dT%H:%M:%SZ)
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+at_work
 "$root/deploy/container/root.sh" "$program" "$work/root"
 umoci init --layout "$work/image"
 umoci new --image "$work/image:$version"

@@ -14,10 +14,7 @@ set -euo pipefail
 # shellcheck source=deploy/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
-case ${1:-} in
-    -h | --help) usage; exit 0 ;;
-esac
-(($# == 2)) || { usage >&2; exit 2; }
+operands 2 "$@"
 program=$1 folder=$2
 for tool in dpkg-query ldd; do needs "$tool" "this is no Debian"; done
 [[ -x $program ]] || fail "$program is no program" 2

@@ -14,7 +14,7 @@ set -euo pipefail
 here=$root/deploy/container
 
 given=''
-arguments -- "$@"
+arguments --program= given -- "$@"
 needs umoci "Debian: apt-get install umoci"
 needs jq "Debian: apt-get install jq"
 needs curl "Debian: apt-get install curl"
@@ -22,8 +22,7 @@ needs curl "Debian: apt-get install curl"
 
 program=$(program "$given")
 version=$(version_of "$program")
-work=$(mktemp -d)
-trap 'rm -rf --one-file-system "$work"' EXIT
+at_work
 image=$work/image
 
 it "the image is built" "$here/build.sh" --program "$program" --out "$image"
@@ -74,12 +73,7 @@ lean() {
 }
 it "one program, no shell, nothing that others may write" lean
 
-sbom=${program%/*}/riskflow.cdx.json
-if [[ -f $sbom ]]; then
-    it "it has the list of what the program is made of" cmp "$sbom" "$tree/usr/share/doc/riskflow/riskflow.cdx.json"
-else
-    not_run "the list of what the program is made of" "$sbom is not there: deploy/binary.sh makes it"
-fi
+lists_crates "$program" "$tree/usr/share/doc/riskflow/riskflow.cdx.json"
 
 inside() { chroot --userspec=65532:65532 "$tree" /usr/bin/riskflow "$@"; }
 told() {

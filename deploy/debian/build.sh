@@ -15,14 +15,7 @@ set -euo pipefail
 here=$root/deploy/debian
 
 given='' out=$dist
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        --out) out=$(value "$@"); shift 2 ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments --program= given --out= out -- "$@"
 
 for tool in dpkg-deb dpkg-shlibdeps; do needs "$tool" "Debian: apt-get install dpkg-dev"; done
 needs readelf "Debian: apt-get install binutils"
@@ -35,8 +28,7 @@ architecture=$(dpkg --print-architecture)
 maintainer=${DEBFULLNAME:-The riskflow developers} maintainer+=" <${DEBEMAIL:-riskflow@example.invalid}>"
 mkdir -p "$out"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+at_work
 umask 022
 
 # pack NAME OPTION…: makes the package of $work/NAME, which has a DEBIAN/control but for its size.

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Tests of the Debian package: how it is made, what its unit allows, and a life of it in a bare Debian 12.
+# Tests of the Debian package: how it is made, what its units allow, and a life of it in a bare Debian 12. Before that the program by
+# itself, stripped, with the libraries that it is linked against and nothing else of ours, in such a tree.
 #
 #   test.sh [--program FILE] [--no-tree]
 #
-# The life needs root, debootstrap and a Debian mirror (RISKFLOW_DEBIAN_MIRROR, else the usual one): installed with nothing but what it
+# Both trees need root, debootstrap and a Debian mirror (RISKFLOW_DEBIAN_MIRROR, else the usual one). The life: installed with nothing but what it
 # depends on, run as its user, upgraded, removed, purged. With systemd-nspawn the same tree is booted, too, and the unit is started,
-# killed and stopped by its systemd. --no-tree leaves both out.
+# killed and stopped by its systemd. --no-tree leaves all of that out.
 #
 # Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.
 set -euo pipefail
@@ -15,15 +16,14 @@ set -euo pipefail
 here=$root/deploy/debian
 
 given='' tree=1
-arguments --no-tree tree -- "$@"
+arguments --program= given --no-tree tree -- "$@"
 
 # What the unit may be exposed to at most, of 10, as systemd 252 counts.
 most_exposed=1.5
 
 program=$(program "$given")
 version=$(version_of "$program")
-work=$(mktemp -d)
-trap 'rm -rf --one-file-system "$work"' EXIT
+at_work
 package=$work/riskflow_$version-1_$(dpkg --print-architecture).deb
 
 it "the package is built" "$here/build.sh" --program "$program" --out "$work"
@@ -57,12 +57,7 @@ documents() {
 }
 it "it has a man page for each command, and completions" documents
 
-sbom=${program%/*}/riskflow.cdx.json
-if [[ -f $sbom ]]; then
-    it "it has the list of what the program is made of" cmp "$sbom" "$work/documents/usr/share/doc/riskflow/riskflow.cdx.json"
-else
-    not_run "the list of what the program is made of" "$sbom is not there: deploy/binary.sh makes it"
-fi
+lists_crates "$program" "$work/documents/usr/share/doc/riskflow/riskflow.cdx.json"
 
 if command -v lintian >/dev/null; then
     # The first upload closes no bug; debhelper is not used.
@@ -73,31 +68,74 @@ else
 fi
 
 if command -v systemd-analyze >/dev/null; then
-    unit=$work/riskflow.service
-    # The program is looked for on this machine, where the package is not installed.
-    sed "s|=/usr/bin/riskflow|=$program|" "$here/riskflow.service" >"$unit"
     verified() {
         local said
-        said=$(systemd-analyze verify --man=no "$unit" 2>&1)
+        said=$(systemd-analyze verify --man=no "$1" 2>&1)
         printf '%s\n' "$said"
         [[ -z $said ]]
     }
-    it "systemd-analyze verify says nothing" verified
-    it "systemd-analyze security: at most $most_exposed of 10" \
-        systemd-analyze security --no-pager --offline=yes --threshold="${most_exposed/./}" "$unit"
-    printf '          %s\n' "$(systemd-analyze security --no-pager --offline=yes "$unit" | tail -n 1)"
+    for name in riskflow riskflow-bridge; do
+        unit=$work/$name.service
+        # The program is looked for on this machine, where the package is not installed.
+        sed "s|=/usr/bin/riskflow|=$program|" "$here/$name.service" >"$unit"
+        it "$name.service: systemd-analyze verify says nothing" verified "$unit"
+        it "$name.service: systemd-analyze security: at most $most_exposed of 10" \
+            systemd-analyze security --no-pager --offline=yes --threshold="${most_exposed/./}" "$unit"
+        printf '          %s\n' "$(systemd-analyze security --no-pager --offline=yes "$unit" | tail -n 1)"
+    done
 else
     not_run "systemd-analyze" "Debian: apt-get install systemd"
 fi
 it "check says ok of the configuration" "$program" check --config "$here/riskflow.toml"
 
-# The life of it, inside the tree; bash's own network is enough to ask it.
-life() {
+# What scripts inside a tree share; bash's own network is enough to ask the job.
+inside_a_tree() {
     cat <<'SCRIPT'
 set -euo pipefail
-export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export DEBIAN_FRONTEND=noninteractive PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 step() { echo "-- $1"; }
 bare() { ! dpkg-query -W -f '${Package}\n' | grep -E -- '-dev$|^(gcc|g\+\+|cargo|rustc|make)$'; }
+get() { exec 3<>"/dev/tcp/127.0.0.1/$PORT" && printf 'GET %s HTTP/1.0\r\n\r\n' "$1" >&3 && cat <&3; }
+# Runs it as a user until it is ready, then SIGTERM.
+run_once() {
+    local user=$1 job until=$((SECONDS + 30)) status=0
+    shift
+    # No other process of this tree has its namespace of processes: `exec` keeps the id.
+    (exec setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs --bounding-set=-all riskflow run "$@" --set "http.listen=127.0.0.1:$PORT") 2>/tmp/log &
+    job=$!
+    until (get /readyz) 2>/dev/null | head -n 1 | grep ' 200 '; do
+        if ((SECONDS >= until)) || ! kill -0 "$job"; then cat /tmp/log; exit 1; fi
+        # Between two questions, until it is ready or over.
+        sleep 0.2
+    done
+    kill -TERM "$job"
+    wait "$job" || status=$?
+    ((status == 0)) || { cat /tmp/log; echo "status $status"; exit 1; }
+}
+SCRIPT
+}
+# The program by itself.
+by_itself() {
+    cat <<'SCRIPT'
+step "no package of ours, no development packages, all libraries there"
+bare
+! dpkg-query -W riskflow 2>/dev/null
+! ldd /usr/local/bin/riskflow | grep 'not found'
+step "--version, topics"
+riskflow --version
+install -d -o nobody -g nogroup /srv/riskflow
+cd /srv/riskflow
+setpriv --reuid nobody --regid nogroup --clear-groups riskflow topics --create
+setpriv --reuid nobody --regid nogroup --clear-groups riskflow topics --check
+step "run as nobody, until it is ready; SIGTERM"
+run_once 65534
+[[ -d data/log && -d data/checkpoints ]]
+step "done"
+SCRIPT
+}
+# The life of the package.
+life() {
+    cat <<'SCRIPT'
 step "no development packages"
 bare
 
@@ -113,22 +151,13 @@ bare
 
 # As the unit does.
 as_user() { (cd /var/lib/riskflow && exec setpriv --reuid riskflow --regid riskflow --clear-groups --no-new-privs --bounding-set=-all "$@"); }
-get() { exec 3<>"/dev/tcp/127.0.0.1/$PORT" && printf 'GET %s HTTP/1.0\r\n\r\n' "$1" >&3 && cat <&3; }
-run_once() {
-    as_user riskflow run --config /etc/riskflow/riskflow.toml --set "http.listen=127.0.0.1:$PORT" 2>/tmp/log &
-    local job=$! until=$((SECONDS + 30)) status=0
-    until (get /readyz) 2>/dev/null | head -n 1 | grep ' 200 '; do
-        if ((SECONDS >= until)) || ! kill -0 "$job"; then cat /tmp/log; exit 1; fi
-        sleep 0.2
-    done
-    kill -TERM "$(pgrep -u riskflow -x riskflow)"
-    wait "$job" || status=$?
-    ((status == 0)) || { cat /tmp/log; echo "status $status"; exit 1; }
+run_as_user() {
+    cd /var/lib/riskflow
+    run_once riskflow --config /etc/riskflow/riskflow.toml
 }
 step "run as its user, until it is ready; SIGTERM"
-command -v pgrep >/dev/null || pgrep() { local p; for p in /proc/[0-9]*; do [[ $(cat "$p/comm" 2>/dev/null) == riskflow ]] && echo "${p#/proc/}"; done; }
 as_user riskflow rules load rain --config /etc/riskflow/riskflow.toml >/dev/null
-run_once
+run_as_user
 [[ -d /var/lib/riskflow/checkpoints && -d /var/lib/riskflow/log ]]
 
 step "upgrade: what was changed in the configuration stays, and so do the data"
@@ -137,7 +166,7 @@ echo secret >/etc/riskflow/secrets/kafka-password
 apt-get -q install -y --no-install-recommends /packages/two.deb >/dev/null
 [[ $(dpkg-query -W -f '${Version}' riskflow) == 99.0-1 ]]
 grep -q '^# ours$' /etc/riskflow/riskflow.toml
-run_once
+run_as_user
 as_user riskflow tail in.rule --config /etc/riskflow/riskflow.toml -n 1 | grep rain
 
 step "remove, purge"
@@ -149,10 +178,32 @@ step "done"
 SCRIPT
 }
 
-in_a_tree() {
-    local folder=$work/tree
+grow() {
     debootstrap --variant=minbase bookworm "$folder" "${RISKFLOW_DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
         { tail -n 5 "$work/debootstrap.log"; return 1; }
+}
+# run_in TREE SCRIPT: with its own mounts and processes: they end with it.
+run_in() {
+    # shellcheck disable=SC2016 # for the shell in there
+    PORT=$((20000 + RANDOM % 12000)) unshare --mount --pid --fork --kill-child \
+        sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" bash "$2"' sh "$@"
+}
+# In a tree of its own, so that the package has to bring its libraries by itself.
+bare_program() {
+    local bare=$work/bare libraries
+    cp -a "$folder" "$bare"
+    libraries=$(dpkg-deb --field "$package" Depends | tr ',' '\n' | sed 's/^ *//; s/[ |(].*//' | grep -vx adduser)
+    echo "libraries: ${libraries//$'\n'/ }"
+    # shellcheck disable=SC2086 # names
+    chroot "$bare" env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get -q update && apt-get -q install -y --no-install-recommends "$@"' sh $libraries \
+        >"$work/libraries.log" 2>&1 || { tail -n 5 "$work/libraries.log"; return 1; }
+    objcopy --strip-all "$program" "$bare/usr/local/bin/riskflow"
+    chmod 0755 "$bare/usr/local/bin/riskflow"
+    { inside_a_tree; by_itself; } >"$bare/by-itself"
+    run_in "$bare" /by-itself
+    rm -rf --one-file-system "$bare"
+}
+in_a_tree() {
     mkdir "$folder/packages"
     cp "$package" "$folder/packages/one.deb"
     dpkg-deb -R "$package" "$work/next"
@@ -162,11 +213,8 @@ in_a_tree() {
     dpkg-deb --root-owner-group -Zgzip -z1 --build "$work/next" "$folder/packages/two.deb"
     # An edited configuration is kept without asking.
     echo 'force-confold' >"$folder/etc/dpkg/dpkg.cfg.d/test"
-    life >"$folder/packages/life"
-    # Its own mounts and processes: they end with it.
-    # shellcheck disable=SC2016 # for the shell in there
-    PORT=$((20000 + RANDOM % 12000)) unshare --mount --pid --fork --kill-child \
-        sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" bash /packages/life' sh "$folder"
+    { inside_a_tree; life; } >"$folder/packages/life"
+    run_in "$folder" /packages/life
 }
 # What the unit does under a systemd of its own: the sandbox lets it work, a kill starts it again, a wrong configuration does not.
 unit_life() {
@@ -188,7 +236,7 @@ cp "$RISKFLOW_CONFIG" /tmp/good
 echo 'nonsense = 1' >>"$RISKFLOW_CONFIG"
 systemctl reload riskflow
 until_counted 'refused 1'
-[[ $(said ActiveState) == active && $(riskflow health --url http://localhost:9464) == live ]]
+[[ $(said ActiveState) == active && $(riskflow health --url http://127.0.0.1:9464) == live ]]
 cat /tmp/good >"$RISKFLOW_CONFIG"
 grep -E '^Seccomp:[[:space:]]+2$' "/proc/$(said MainPID)/status"
 grep -E '^CapEff:[[:space:]]+0+$' "/proc/$(said MainPID)/status"
@@ -206,7 +254,6 @@ echo WELL
 SCRIPT
 }
 under_systemd() {
-    local folder=$work/tree
     chroot "$folder" env DEBIAN_FRONTEND=noninteractive sh -c 'rm -rf /var/lib/riskflow &&
         apt-get -q install -y --no-install-recommends systemd systemd-sysv dbus curl /packages/one.deb' >"$work/install.log" 2>&1 ||
         { tail -n 5 "$work/install.log"; return 1; }
@@ -231,14 +278,23 @@ UNIT
     cat "$folder/packages/result" || tail -n 20 "$work/boot.log"
     grep -x WELL "$folder/packages/result"
 }
+by_itself="the program by itself in a bare Debian 12, with its libraries only: --version, topics, run until ready"
 name="a life in a bare Debian 12: installed, run, upgraded, removed, purged"
+why=''
 if ((!tree)); then
-    not_run "$name" "--no-tree"
+    why="--no-tree"
 elif ((EUID != 0)); then
-    not_run "$name" "needs root"
+    why="needs root"
 elif ! command -v debootstrap >/dev/null; then
-    not_run "$name" "Debian: apt-get install debootstrap"
+    why="Debian: apt-get install debootstrap"
+fi
+if [[ -n $why ]]; then
+    not_run "$by_itself" "$why"
+    not_run "$name" "$why"
 else
+    folder=$work/tree
+    it "a bare Debian 12" grow
+    it "$by_itself" bare_program
     it "$name" in_a_tree
     name="under a systemd of its own: sandboxed, killed, stopped, wrongly configured"
     if command -v systemd-nspawn >/dev/null; then

@@ -12,16 +12,14 @@ set -euo pipefail
 # shellcheck source=deploy/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 chart=$root/deploy/helm/riskflow kubernetes=$root/deploy/kubernetes
-PATH=$PATH:$("$root/deploy/tools.sh" path)
-python=$(dirname "$("$root/deploy/tools.sh" path)")/python/bin/python
+PATH=$PATH:$tools/bin
 
 given=''
-arguments -- "$@"
+arguments --program= given -- "$@"
 needs helm "deploy/tools.sh install helm"
 needs jq "Debian: apt-get install jq"
 program=$(program "$given")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+at_work
 
 # It says on standard error that two files are links.
 release=riskflow

@@ -1,7 +1,7 @@
 """Does for the pods of a StatefulSet what the kubelet would: fills in their variables, and says how each process is started.
 
-    kubectl kustomize FOLDER | pods.py check PROGRAM     `riskflow check` with the variables and configuration of each pod
-    kubectl kustomize FOLDER | pods.py list              one JSON object a pod: name, args, env, configuration
+    kustomize build FOLDER | pods.py check PROGRAM     `riskflow check` with the variables and configuration of each pod
+    kustomize build FOLDER | pods.py list              one JSON object a pod: name, args, env, configuration
 
 Needs PyYAML. Exit status: 0 done; 1 a configuration was refused, or a variable is not filled in.
 """

@@ -11,19 +11,13 @@ set -euo pipefail
 # shellcheck source=deploy/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 here=$root/deploy/kubernetes
-PATH=$PATH:$("$root/deploy/tools.sh" path)
+PATH=$PATH:$tools/bin
 
-check=0
-case ${1:-} in
-    '') ;;
-    --check) check=1 ;;
-    -h | --help) usage; exit 0 ;;
-    *) usage >&2; exit 2 ;;
-esac
+write=1
+arguments --check write -- "$@"
 needs helm "deploy/tools.sh install helm"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+at_work
 render() {
     # It says on standard error that files are links.
     helm template riskflow "$root/deploy/helm/riskflow" --namespace riskflow --kube-version 1.32.0 "$@" 2>"$work/said" ||
@@ -32,7 +26,7 @@ render() {
 head='# Made of deploy/helm/riskflow by deploy/kubernetes/render.sh: change it there.'
 { echo "$head"; render --set existingConfigMap=riskflow-config; } >"$work/riskflow.yaml"
 { echo "$head"; render --set monitoring.enabled=true,monitoring.dashboard=false --show-only templates/monitoring.yaml; } >"$work/monitoring.yaml"
-if ((check)); then
+if ((!write)); then
     diff -u "$here/base/riskflow.yaml" "$work/riskflow.yaml"
     diff -u "$here/monitoring/monitoring.yaml" "$work/monitoring.yaml"
 else

@@ -5,7 +5,7 @@
 #
 #   test.sh [--program FILE]
 #
-# Needs deploy/tools.sh install, and kubectl; for the pods root and iproute2. Their network is of two namespaces without a way out.
+# Needs deploy/tools.sh install; for the pods root and iproute2. Their network is of two namespaces without a way out.
 #
 # Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.
 set -euo pipefail
@@ -13,27 +13,17 @@ set -euo pipefail
 # shellcheck source=deploy/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 here=$root/deploy/kubernetes
-python=$(dirname "$("$root/deploy/tools.sh" path)")/python/bin/python
 
 given=''
-arguments -- "$@"
-needs kubectl "https://kubernetes.io/docs/tasks/tools"
+arguments --program= given -- "$@"
+PATH=$PATH:$tools/bin
+needs kustomize "deploy/tools.sh install kustomize"
+needs jq "Debian: apt-get install jq"
 program=$(program "$given")
-work=$(mktemp -d)
-started=()
-# shellcheck disable=SC2317 # the trap below comes here
-stop_all() {
-    local status=$?
-    trap - EXIT
-    ((${#started[@]} == 0)) || kill -KILL "${started[@]}" 2>/dev/null || true
-    wait 2>/dev/null
-    rm -rf --one-file-system "$work"
-    exit "$status"
-}
-trap stop_all EXIT
+at_work
 
 well() {
-    kubectl kustomize "$here/$1" >"$work/$1.yaml"
+    kustomize build "$here/$1" >"$work/$1.yaml"
     "$here/validate.sh" "$work/$1.yaml"
     "$python" "$here/pods.py" check "$program" <"$work/$1.yaml"
 }
@@ -44,7 +34,7 @@ it "cluster: two processes, a bucket, monitoring" well cluster
 moved() {
     mkdir "$work/mine"
     printf 'resources: [%s]\nnamespace: elsewhere\n' "$(realpath --relative-to="$work/mine" "$here/cluster")" >"$work/mine/kustomization.yaml"
-    kubectl kustomize "$work/mine" | "$python" "$here/pods.py" list | grep 'riskflow-{}\.riskflow-peers\.elsewhere\.svc'
+    kustomize build "$work/mine" | "$python" "$here/pods.py" list | grep 'riskflow-{}\.riskflow-peers\.elsewhere\.svc'
 }
 it "in another namespace, pods find each other there" moved
 not_run "kubectl apply" "takes a cluster"
@@ -57,7 +47,7 @@ input.path = "/var/lib/riskflow/log"
 output.path = "/var/lib/riskflow/log"
 checkpoint.interval = "1s"
 TOML
-    "$(dirname "$python")/../../bin/helm" template riskflow "$root/deploy/helm/riskflow" --kube-version 1.32.0 --set-file config="$work/riskflow.toml" \
+    "$tools/bin/helm" template riskflow "$root/deploy/helm/riskflow" --kube-version 1.32.0 --set-file config="$work/riskflow.toml" \
         --set replicas=2,workers=2,createTopics=true,persistence.existingClaim=shared 2>/dev/null >"$work/pods.yaml"
     "$python" "$here/pods.py" list <"$work/pods.yaml" >"$work/pods"
     "$root/deploy/container/root.sh" "$program" "$work/root"
@@ -145,9 +135,8 @@ else
     it "they find each other by name, and probes and service answer" all_live
     kill -KILL "${processes[1]}"
     { wait "${processes[1]}" || true; } 2>/dev/null
-    status=0
-    wait "${processes[0]}" || status=$?
-    it "one of them is killed: the other ends with exit code 1" test "$status" = 1
+    wait_for "${processes[0]}"
+    it "one of them is killed: the other ends with exit code 1" test "$statuses" = "1 "
     start 1
     # Not for anything to happen: that they begin apart is what is tried.
     sleep 1
@@ -165,24 +154,14 @@ else
         done
     }
     it "the network between them is cut: both end" both_end
-    statuses=''
-    for index in 0 1; do
-        status=0
-        wait "${processes[$index]}" || status=$?
-        statuses+="$status "
-    done
+    wait_for "${processes[@]}"
     it "with exit code 1" test "$statuses" = "1 1 "
     nsenter --target "${holders[0]}" --net ip link set eth0 up
     start 0
     start 1
     it "the network is back: both live" all_live
     kill -TERM "${processes[0]}"
-    statuses=''
-    for index in 0 1; do
-        status=0
-        wait "${processes[$index]}" || status=$?
-        statuses+="$status "
-    done
+    wait_for "${processes[@]}"
     it "SIGTERM to one: both end with exit code 0" test "$statuses" = "0 0 "
 fi
 done_testing

@@ -9,12 +9,8 @@ set -euo pipefail
 
 # shellcheck source=deploy/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-tools=$(dirname "$("$root/deploy/tools.sh" path)")
 
-case ${1:-} in
-    -h | --help) usage; exit 0 ;;
-esac
-(($# == 1)) || { usage >&2; exit 2; }
+operands 1 "$@"
 manifests=$1
 [[ -x $tools/python/bin/kubernetes-validate && -d $tools/node/node_modules ]] || fail "validators are missing: deploy/tools.sh install python node" 3
 needs promtool "Debian: apt-get install prometheus"
@@ -24,8 +20,7 @@ for release in 1.28 1.32 1.37; do
     "$tools/python/bin/kubernetes-validate" --strict --quiet --no-warn --kubernetes-version "$release" "$manifests"
 done
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+at_work
 "$tools/python/bin/python" - "$manifests" "$work" <<'PYTHON'
 import json, sys, yaml
 documents = [one for one in yaml.safe_load_all(open(sys.argv[1])) if one]

@@ -12,7 +12,7 @@ import sys
 version, folder, *documents = sys.argv[1:]
 for document in map(pathlib.Path, documents):
     heading = why = block = None
-    count = 0
+    fenced, count = False, 0
     for line in document.read_text().splitlines():
         if block is not None:
             if line == "```":
@@ -28,7 +28,10 @@ for document in map(pathlib.Path, documents):
                 block.append(line)
         elif line == "```console":
             block = []
-        elif line.startswith("#"):
+        elif line.startswith("```"):
+            # What stands in it, such as a configuration, has no headings.
+            fenced = not fenced
+        elif line.startswith("#") and not fenced:
             heading = line.lstrip("# ")
         elif found := re.fullmatch(r"<!-- not run: (.*) -->", line):
             why = found[1]

@@ -1,59 +1,95 @@
 #!/usr/bin/env bash
-# Follows docs/install.md and docs/operate.md line by line: each block of commands is run as it stands, in a bare Debian 12, and each command has to
-# end well. Then a cluster of two processes on this machine: one is killed, and the time is measured until all are back.
+# Follows docs/install.md and docs/operate.md line by line, from a clean clone of the commit that is checked out: the package and the image are
+# made there (`make deb image PROGRAM=…`), documents and scripts are those of the clone. Each block of commands is run as it stands, in a bare
+# Debian 12, and each command has to end well. Then a cluster of two processes on this machine: one is killed, and the time is measured until
+# all are back.
 #
-#   test.sh [--program FILE] [--no-tree]
+#   test.sh [--program FILE] [--before FILE] [--no-tree]
 #
-# Needs root, debootstrap and a Debian mirror (RISKFLOW_DEBIAN_MIRROR, else the usual one); --no-tree leaves the documents out. In the tree
-# `systemctl` is a few lines that start the command of the unit as its user: no systemd runs there.
+# --before names a program of the release before: the guide is followed with it as far as the upgrade, which is to the other one, and so the
+# way back. Without it both are the same program, the newer one under another number. Milliseconds from each stop to live again are printed.
+#
+# Needs root, debootstrap, umoci and a Debian mirror (RISKFLOW_DEBIAN_MIRROR, else the usual one); --no-tree leaves the documents out. In the
+# tree `systemctl` is a few lines that start the command of the unit as its user: no systemd runs there.
 #
 # Exit status: 0 all that was run is well; 1 something is not; 2 wrong usage; 3 a tool is missing.
 set -euo pipefail
 
 # shellcheck source=deploy/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-here=$root/deploy/operate
 
-given='' tree=1
-arguments --no-tree tree -- "$@"
+given='' before='' tree=1
+arguments --program= given --before= before --no-tree tree -- "$@"
 needs python3 "Debian: apt-get install python3"
 needs curl "Debian: apt-get install curl"
 program=$(program "$given")
 version=$(version_of "$program")
-work=$(mktemp -d)
-started=()
-# shellcheck disable=SC2317 # the trap below comes here
-stop_all() {
-    local status=$?
-    trap - EXIT
-    ((${#started[@]} == 0)) || kill -KILL "${started[@]}" 2>/dev/null || true
-    wait 2>/dev/null
-    rm -rf --one-file-system "$work"
-    exit "$status"
-}
-trap stop_all EXIT
+if [[ -n $before ]]; then
+    [[ -x $before ]] || fail "$before is no program" 2
+    before=$(realpath "$before")
+    ! cmp -s "$before" "$program" || fail "$before is the program that is to come after it" 2
+fi
+at_work
 
 # As many tests as blocks: names are those of the headings.
 if ((!tree)); then
     not_run "docs/install.md and docs/operate.md, line by line" "--no-tree"
-elif ((EUID != 0)) || ! command -v debootstrap >/dev/null; then
-    not_run "docs/install.md and docs/operate.md, line by line" "needs root and debootstrap"
+elif ((EUID != 0)) || ! command -v debootstrap >/dev/null || ! command -v umoci >/dev/null; then
+    not_run "docs/install.md and docs/operate.md, line by line" "needs root, debootstrap and umoci"
 else
-    folder=$work/tree
+    folder=$work/tree clone=$work/clone
+    # The tools are those of this machine: they are installed once.
+    cloned() {
+        git clone --quiet "$root" "$clone"
+        git -C "$clone" status --porcelain | none .
+        env -u RISKFLOW_DIST RISKFLOW_TOOLS="$tools" make --no-print-directory -C "$clone" deb image PROGRAM="$program"
+        ls "$clone/target/dist"
+        [[ -f $clone/target/dist/riskflow_$version-1_amd64.deb && -f $clone/target/dist/image/index.json ]]
+    }
+    # What the guide begins with under the name that it has there, and what it upgrades to.
+    packages() {
+        local ours=$clone/target/dist/riskflow_$version-1_amd64.deb old=$version
+        if [[ -n $before ]]; then
+            old=$(version_of "$before")
+            "$clone/deploy/debian/build.sh" --program "$before" --out "$work/before"
+            cp "$work/before/riskflow_$old-1_amd64.deb" "$folder/guide/riskflow_$version-1_amd64.deb"
+        else
+            cp "$ours" "$folder/guide/"
+        fi
+        if dpkg --compare-versions "$version" gt "$old"; then
+            cp "$ours" "$folder/guide/riskflow_new_amd64.deb"
+        else
+            dpkg-deb -R "$ours" "$work/next"
+            sed -i 's/^Version: .*/Version: 99.0-1/' "$work/next/DEBIAN/control"
+            dpkg-deb --root-owner-group -Zgzip -z1 --build "$work/next" "$folder/guide/riskflow_new_amd64.deb"
+        fi
+    }
     prepare() {
         debootstrap --variant=minbase --include=curl bookworm "$folder" "${RISKFLOW_DEBIAN_MIRROR:-http://deb.debian.org/debian}" \
             >"$work/debootstrap.log" 2>&1 || { tail -n 5 "$work/debootstrap.log"; return 1; }
-        "$root/deploy/debian/build.sh" --program "$program" --out "$work/packages"
         mkdir "$folder/guide"
+        packages
+        install -m 0755 "$clone/deploy/operate/systemctl" "$folder/usr/local/bin/systemctl"
         # The documents name the version of today.
-        cp "$work/packages/riskflow_$version-1_"*.deb "$folder/guide/"
-        dpkg-deb -R "$work/packages/riskflow_$version-1_"*.deb "$work/next"
-        sed -i 's/^Version: .*/Version: 99.0-1/' "$work/next/DEBIAN/control"
-        dpkg-deb --root-owner-group -Zgzip -z1 --build "$work/next" "$folder/guide/riskflow_new_amd64.deb"
-        install -m 0755 "$here/systemctl" "$folder/usr/local/bin/systemctl"
-        python3 "$here/blocks.py" "$version" "$folder/guide" "$root/docs/install.md" "$root/docs/operate.md" >"$work/blocks"
+        python3 "$clone/deploy/operate/blocks.py" "$version" "$folder/guide" "$clone/docs/install.md" "$clone/docs/operate.md" >"$work/blocks"
     }
-    it "a bare Debian 12 with the package beside it" prepare
+    # What the stand-in for systemctl wrote: when a stop began, was over, a start began, the job was live.
+    tell_gap() {
+        local times
+        mapfile -t times 2>/dev/null <"$folder/run/riskflow.gap" || return 0
+        rm -f "$folder/run/riskflow.gap"
+        ((${#times[@]} == 4)) || return 0
+        printf '          %s: %s ms from stop to live: stop %s ms, start %s ms, what the guide does between %s ms\n' "$1" \
+            $((times[3] - times[0])) $((times[1] - times[0])) $((times[3] - times[2])) $((times[2] - times[1]))
+    }
+    told() { "$1" --version | tr '\n' ' ' | sed 's/ *$//'; }
+    it "a clean clone: make deb image" cloned
+    it "a bare Debian 12 with the packages beside it" prepare
+    if [[ -n $before ]]; then
+        printf '          upgrade and roll back between two programs: %s, and %s\n' "$(told "$before")" "$(told "$program")"
+    else
+        printf '          upgrade and roll back of ONE program under two numbers: --before FILE takes one of the release before\n'
+    fi
     if [[ -s $work/blocks ]]; then
         while IFS=$'\t' read -r block name why; do
             if [[ -n $why ]]; then
@@ -76,6 +112,7 @@ else
                 chroot "$folder" apt-get -q install -y --download-only --no-install-recommends adduser ca-certificates libssl3 >/dev/null 2>&1 || true
             fi
             it "$name" followed
+            tell_gap "$name"
         done <"$work/blocks"
         umount "$work/net" 2>/dev/null || true
         # The job of the last block.
@@ -84,8 +121,6 @@ else
 fi
 
 # Two processes on an embedded log that both see, which is as good as Kafka for this.
-port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-get() { curl --silent --noproxy '*' "$@"; }
 milliseconds() { date +%s%3N; }
 mkdir "$work/cluster"
 hosts="['127.0.0.1:$(port)', '127.0.0.1:$(port)']" http=("$(port)" "$(port)")
@@ -107,8 +142,8 @@ start() {
 # Both are live, and process 1 passes requests on to process 0.
 all_ready() {
     local until=$((SECONDS + 60))
-    until get --fail "http://127.0.0.1:${http[0]}/readyz" | grep -x 'live' &&
-        get --fail "http://127.0.0.1:${http[1]}/readyz" | grep '^live: requests are passed on to process 0'; do
+    until get "http://127.0.0.1:${http[0]}/readyz" | grep -x 'live' &&
+        get "http://127.0.0.1:${http[1]}/readyz" | grep '^live: requests are passed on to process 0'; do
         ((SECONDS < until)) || { tail -n 5 "$work/cluster/"*.log; return 1; }
         sleep 0.05
     done
@@ -124,7 +159,8 @@ alone() {
     "$program" generate storm --datastreams 2000 --hours 1 --to-log "$work/cluster/log"
     "$program" run --config "$work/cluster/riskflow.toml" --set 'cluster.hosts=[]' --set "http.listen=127.0.0.1:${http[0]}" 2>"$work/cluster/alone.log" &
     local job=$! until=$((SECONDS + 60))
-    until get --fail "http://127.0.0.1:${http[0]}/readyz"; do ((SECONDS < until)); sleep 0.1; done
+    # The sleeps are between two questions: nothing outside tells when it is so.
+    until get "http://127.0.0.1:${http[0]}/readyz"; do ((SECONDS < until)); sleep 0.1; done
     until "$program" checkpoint list --config "$work/cluster/riskflow.toml" | grep whole; do ((SECONDS < until)); sleep 0.1; done
     kill -TERM "$job"
     wait "$job"
@@ -139,25 +175,17 @@ sleep 2
 began=$(milliseconds)
 kill -KILL "${processes[1]}"
 { wait "${processes[1]}" || true; } 2>/dev/null
-# In this shell: only a parent can wait for it.
-status=0
-wait "${processes[0]}" || status=$?
+wait_for "${processes[0]}"
 ended=$(($(milliseconds) - began))
-it "one of them is killed: the other ends with exit code 1" test "$status" = 1
+it "one of them is killed: the other ends with exit code 1" test "$statuses" = "1 "
 start 0
 start 1
 it "both again" all_ready
 printf '          killed; the other ended after %s ms, both ready again after %s ms, started at once\n' "$ended" "$(($(milliseconds) - began))"
 kill -TERM "${processes[1]}"
-statuses=''
-for process in 0 1; do
-    status=0
-    wait "${processes[$process]}" || status=$?
-    statuses+="$status "
-done
+wait_for "${processes[@]}"
 it "SIGTERM to one: all end with exit code 0" test "$statuses" = "0 0 "
 # `verify` would also find one that the stop left unfinished.
 back() { "$program" checkpoint list --config "$work/cluster/riskflow.toml" | grep whole; }
 it "there are whole checkpoints" back
-not_run "two processes on Kafka and a bucket" "the test suite has them on Kafka (cargo test … --test suite kafka)"
 done_testing

@@ -37,26 +37,14 @@ start() {
     needs java "Debian: apt-get install default-jre-headless"
     needs curl "Debian: apt-get install curl"
     [[ -f $program ]] || fail "Apicurio is missing: deploy/registry/registry.sh install" 3
-    mkdir -p "$1"
-    local port=$((20000 + RANDOM % 12000)) url until=$((SECONDS + 120))
+    local port=$((20000 + RANDOM % 12000)) url
     url=http://127.0.0.1:$port/apis/ccompat/v7
-    setsid java -Xmx512m "-Dquarkus.http.port=$port" -Dquarkus.http.host=127.0.0.1 -jar "$program" </dev/null >"$1/registry.log" 2>&1 &
-    echo $! >"$1/registry.pid"
-    until curl --silent --fail --noproxy '*' --output /dev/null "$url/subjects"; do
-        if ((SECONDS >= until)) || ! kill -0 "$(cat "$1/registry.pid")" 2>/dev/null; then
-            fail "the registry does not answer; see $1/registry.log"
-        fi
-        # Between two attempts, until it answers.
-        sleep 0.2
-    done
+    start_server "$1" registry java -Xmx512m "-Dquarkus.http.port=$port" -Dquarkus.http.host=127.0.0.1 -jar "$program"
+    await_server "$1" registry 120 get --output /dev/null "$url/subjects"
     echo "$url"
 }
 
-stop() {
-    [[ -s $1/registry.pid ]] || return 0
-    kill "$(cat "$1/registry.pid")" 2>/dev/null || true
-    rm -f "$1/registry.pid"
-}
+stop() { stop_server "$1" registry; }
 
 case ${1:-} in
     install) install ;;

@@ -12,30 +12,19 @@ set -euo pipefail
 here=$root/deploy/registry
 
 given=''
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments --program= given -- "$@"
 needs jq "Debian: apt-get install jq"
 needs curl "Debian: apt-get install curl"
 program=$(program "$given")
-work=$(mktemp -d)
-# shellcheck disable=SC2317 # the trap below comes here
-stop_all() {
-    local status=$?
-    trap - EXIT
+# shellcheck disable=SC2317 # when it ends
+stop_both() {
     "$here/registry.sh" stop "$work"
-    "$root/deploy/kafka/kafka.sh" stop --data "$work/kafka" || true
-    rm -rf "$work"
-    exit "$status"
+    stop_kafka "$work/kafka"
 }
-trap stop_all EXIT
+at_work
+stops+=(stop_both)
 "$here/registry.sh" install
-brokers=$("$root/deploy/kafka/kafka.sh" start --data "$work/kafka")
-brokers=${brokers#brokers=}
+brokers=$(start_kafka "$work/kafka")
 url=$("$here/registry.sh" start "$work")
 export NO_PROXY=127.0.0.1
 

@@ -13,23 +13,16 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 out=$dist
-while (($# > 0)); do
-    case $1 in
-        --out) out=$(value "$@"); shift 2 ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments --out= out -- "$@"
 
 needs cargo "https://rustup.rs"
 "$root/deploy/tools.sh" install cargo
 SOURCE_DATE_EPOCH=$(epoch)
 export SOURCE_DATE_EPOCH
-PATH=$("$root/deploy/tools.sh" path):$PATH
+PATH=$tools/bin:$PATH
 
 # It writes one beside each Cargo.toml of the workspace: so in a copy.
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+at_work
 tar -C "$root" --exclude=./target --exclude=./.git --exclude=./data --exclude=./deploy -cf - . | tar -C "$work" -xf -
 (cd "$work" && cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries)
 made=$work/pipeline/riskflow_bin.cdx.json

@@ -11,20 +11,12 @@ set -euo pipefail
 here=$root/deploy/sbom
 
 given=''
-while (($# > 0)); do
-    case $1 in
-        --program) given=$(value "$@"); shift 2 ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; exit 2 ;;
-    esac
-done
+arguments --program= given -- "$@"
 needs python3 "Debian: apt-get install python3"
 needs objcopy "Debian: apt-get install binutils"
 program=$(program "$given")
 "$root/deploy/tools.sh" install cargo python
-python=$("$root/deploy/tools.sh" path)/../python/bin/python
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+at_work
 sbom=$work/riskflow.cdx.json
 
 it "the document is made" "$here/build.sh" --out "$work"

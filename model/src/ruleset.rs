@@ -15,8 +15,11 @@ pub const DEFAULT: &str = "default";
 /// The key of the row that names the live set.
 pub const LIVE: &str = "live";
 
-/// So many sets there may be in a job, the live one included.
+/// So many sets are evaluated in a job, those of sweeps apart.
 pub const MOST_SETS: usize = 8;
+
+/// So many sets of sweeps are evaluated in a job, beside the others.
+pub const MOST_SWEPT: usize = 64;
 
 /// The set that a rule's identifier names, and what the rule is called in it.
 #[must_use]
@@ -32,6 +35,13 @@ pub fn qualified(set: &str, rule: &str) -> Text {
     } else {
         format!("{set}/{rule}").into()
     }
+}
+
+/// What the name of a set of a sweep says behind the name of the sweep: its values. None if it is not named after the sweep.
+#[must_use]
+pub fn value_of<'a>(set: &'a str, sweep: &str) -> Option<&'a str> {
+    let value = set.strip_prefix(sweep)?.strip_prefix('-')?;
+    (!value.is_empty()).then_some(value)
 }
 
 /// Notes what is wrong with the name of a set.
@@ -71,6 +81,10 @@ pub struct RuleSet {
     #[serde(default, deserialize_with = "field::or_default")]
     #[schemars(length(max = 16))]
     pub adjust: Vec<Adjust>,
+    /// Of a set that is one of a sweep: the name of the sweep. The set is named after it, with the values behind a `-`: `wet-40` is
+    /// of the sweep `wet`.
+    #[serde(default)]
+    pub sweep: Option<Id<RuleSet>>,
 }
 
 /// What the rules of a set see of the datastreams of an observed property: each result times `multiply`, plus `add`, before any
@@ -132,7 +146,7 @@ impl RuleSet {
             Some(set) => check_name(check, "set", set),
             None => check.wrong("set", "missing", "the name of the set that is live"),
         }
-        if self.base.is_some() || !self.removed.is_empty() || !self.adjust.is_empty() {
+        if self.base.is_some() || !self.removed.is_empty() || !self.adjust.is_empty() || self.sweep.is_some() {
             let give = "`set` alone; what a set takes from another stands in the record of that set";
             check.wrong("base", "given beside `live`", give);
         }
@@ -148,6 +162,13 @@ impl RuleSet {
             check_name(check, "base", base);
             if *base == self.id {
                 check.wrong("base", format!("`{base}`, the set itself"), "another set, or none");
+            }
+        }
+        if let Some(sweep) = &self.sweep {
+            check_name(check, "sweep", sweep);
+            if value_of(&self.id, sweep).is_none() {
+                let give = "the beginning of the name of the set, up to a `-`: the set `wet-40` is of the sweep `wet`";
+                check.wrong("sweep", format!("`{sweep}`"), give);
             }
         }
         if self.removed.len() > MOST_REMOVED {
@@ -229,6 +250,12 @@ mod tests {
             (r#"{"id":"a","set":"b"}"#, false),
             (r#"{"id":"a/b"}"#, false),
             (r#"{"id":"a","base":"a"}"#, false),
+            (r#"{"id":"wet-40","base":"default","sweep":"wet"}"#, true),
+            (r#"{"id":"wet--2.5_7","sweep":"wet"}"#, true),
+            (r#"{"id":"wet-","sweep":"wet"}"#, false),
+            (r#"{"id":"wet","sweep":"wet"}"#, false),
+            (r#"{"id":"dry-40","sweep":"wet"}"#, false),
+            (r#"{"id":"live","set":"wet-40","sweep":"wet"}"#, false),
             (r#"{"id":"a","removed":["r"]}"#, false),
             (r#"{"id":"a","base":"default","removed":["r"]}"#, true),
             (r#"{"id":"a","adjust":[{"observed_property":"tide","add":0.3}]}"#, true),

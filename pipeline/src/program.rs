@@ -9,7 +9,6 @@ mod exit;
 mod limits;
 mod log_filter;
 mod terminal;
-mod version;
 
 use std::process::ExitCode;
 

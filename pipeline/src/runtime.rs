@@ -22,3 +22,4 @@ pub mod http;
 pub mod job;
 pub mod cluster;
 pub mod replay;
+pub(crate) mod version;

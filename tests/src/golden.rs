@@ -329,6 +329,7 @@ fn record(
         partition: 0,
         offset: *offset,
         arrival: None,
+        exercise: false,
         key: key.map(str::as_bytes),
         payload: payload.map(str::as_bytes),
     };

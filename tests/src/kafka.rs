@@ -180,6 +180,15 @@ impl Kafka {
         self.produce_with(topic, &["-p", &partition.to_string()], records)
     }
 
+    /// The same, marked as of an exercise.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Kafka::produce`].
+    pub fn produce_exercise<'a>(&self, topic: Topic, records: impl IntoIterator<Item = Entry<'a>>) -> Result<()> {
+        self.produce_with(topic, &["-H", "ce_exercise=true"], records)
+    }
+
     fn produce_with<'a>(
         &self,
         topic: Topic,

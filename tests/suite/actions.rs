@@ -4,6 +4,7 @@ mod jobs;
 mod packs;
 mod requests;
 mod rule_sets;
+mod sweeps;
 
 use std::path::Path;
 use std::process::{Command, Output};

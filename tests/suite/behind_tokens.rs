@@ -159,6 +159,11 @@ fn lists_rows_and_totals_are_those_of_the_region_of_the_token() {
     // How an identifier begins is looked for in topics, which are not by region.
     assert_eq!(status(&desk, ALL, "/api/v1/warnings/nea/explanation"), 200);
     assert_eq!(status(&desk, TOWN, "/api/v1/warnings/nea/explanation"), 404);
+    // Of a time each is asked for with what it sees.
+    let asked = |token: &str| get(&desk, token, "/api/v1/warnings/known?at=1h&within=3309").json()["asked"].to_string();
+    assert!(asked(TOWN).contains("seen: Some("), "{}", asked(TOWN));
+    assert_ne!(asked(TOWN), asked(COUNTY));
+    assert!(asked(ALL).contains("seen: None"), "{}", asked(ALL));
 }
 
 #[test]

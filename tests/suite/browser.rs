@@ -232,26 +232,41 @@ fn the_timeline_is_drawn(seen: &Value, report: &Value) {
     assert_eq!(lanes["events"], list(report, "events").len());
 }
 
-/// The series, a dashed line for each threshold, and the warnings of both sets below it.
-fn the_station_is_drawn(seen: &Value, report: &Value) {
+/// Lines over the whole width, this wide, each with dashes of its own.
+fn lines_are_drawn(lines: &[Value], count: usize, stroke: f64) {
+    assert_eq!(lines.len(), count, "{lines:?}");
+    let dashes: BTreeSet<&str> = lines.iter().map(|line| line[1].as_str().unwrap()).collect();
+    assert!(dashes.len() == count && !dashes.contains("none"), "{dashes:?}");
+    for line in lines {
+        let [long, thick] = [0_usize, 2].map(|at| line[at].as_f64().unwrap());
+        assert!(long > 700.0 && (thick - stroke).abs() < 0.01, "{line}");
+    }
+}
+
+/// The series, a dashed line for each threshold of either set, and the warnings of both sets below it.
+fn the_station_is_drawn(seen: &Value, report: &Value, language: usize) {
     let station = &report["station"];
     let pictures = list(&seen["sections"]["station"], "pictures");
-    let thresholds = list(&station["curves"][0], "thresholds");
-    assert_eq!(thresholds.len(), 2, "{thresholds:?}");
+    let curve = &list(station, "curves")[0];
+    // As the rules have them; the lowest level first.
+    assert_eq!(curve["thresholds"], json!([["blue", 10.0], ["yellow", 25.0]]));
+    assert_eq!(curve["old_thresholds"], json!([["blue", 14.0], ["yellow", 20.0]]));
     // The whole time, and closer.
     assert_eq!(pictures.len(), 2 * list(station, "curves").len());
     for picture in pictures {
         assert_eq!(picture["curves"], 1);
-        let lines = list(picture, "thresholds");
-        assert_eq!(lines.len(), thresholds.len());
-        let dashes: BTreeSet<&str> = lines.iter().map(|line| line[1].as_str().unwrap()).collect();
-        assert!(dashes.len() == 2 && !dashes.contains("none"), "{dashes:?}");
-        assert!(lines.iter().all(|line| line[0].as_f64() > Some(700.0)), "{lines:?}");
-        for threshold in thresholds {
-            let number = threshold[1].as_f64().unwrap().to_string();
-            let mut labels = texts(&picture["labels"]).into_iter();
-            let is_told = labels.any(|label| label.split(' ').any(|word| word == number));
-            assert!(is_told, "no line is called {number}: {}", picture["labels"]);
+        for (set, stroke, name) in [
+            ("thresholds", 1.6, ""),
+            ("old_thresholds", 0.8, ["旧 ", "old "][language]),
+        ] {
+            lines_are_drawn(list(picture, set), list(curve, set).len(), stroke);
+            let labels = texts(&picture["labels"]);
+            for threshold in list(curve, set) {
+                let level = threshold[0].as_str().unwrap();
+                let level = [if level == "blue" { "蓝色" } else { "黄色" }, level][language];
+                let label = format!("{name}{level} {} mm", threshold[1].as_f64().unwrap());
+                assert!(labels.contains(&&*label), "no line is called {label}: {labels:?}");
+            }
         }
     }
     for (set, warnings) in [("new", "new_warnings"), ("old", "old_warnings")] {
@@ -415,7 +430,7 @@ fn the_page_of_a_back_test_shows_all_of_it_in_both_languages() {
         let seen = look(folder.path(), &page);
         sections_are_there(&seen, index);
         the_timeline_is_drawn(&seen, &report);
-        the_station_is_drawn(&seen, &report);
+        the_station_is_drawn(&seen, &report, index);
         the_sweep_is_drawn(&seen, &report);
         numbers_are_those_of_the_report(&seen, &report);
         lists_are_whole(&seen, &report, index);

@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 use riskflow::runtime::graph::{Inputs, Meters, Semantics, graph};
 use riskflow_config::Capabilities;
 use riskflow_model::capability::{CASES, PERMITS, REPORTS};
+use riskflow_model::output::{ReportTotal, Response};
 use riskflow_model::topic::{Shape, Topic};
+use riskflow_model::{Domain, DomainScope, OutputRecord as _, Text};
 use riskflow_operators::engine::Keeper;
 use riskflow_tests::history::semantics;
-use serde_json::Value;
+use serde_json::{Value, json};
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::vec::Input;
 use timely::logging::{TimelyEvent, TimelyEventBuilder};
 
 use crate::chaos::place::{LogPlace, Place};
-use crate::chaos::{Running, storm, verdict};
+use crate::chaos::{Running, now, storm, verdict};
 
 /// How many operators the whole graph has with these capabilities, and which folds.
 pub fn built(capabilities: Capabilities) -> (usize, BTreeSet<&'static str>) {
@@ -105,15 +107,50 @@ fn await_rows(place: &dyn Place, topic: Topic, fits: impl Fn(usize) -> bool) {
     }
 }
 
+/// Reports, one of them corrected, and an incident of a domain that the storm has nothing of.
+fn put_what_stands(place: &dyn Place) {
+    let report = |id: &str, version: u32, houses: u32| {
+        let report = json!({
+            "id": id, "version": version, "module": "town", "region": "330902001", "kind": "damage",
+            "quantities": { "houses": houses }, "time": now(),
+        });
+        (id.to_owned(), Some(report.to_string()))
+    };
+    let reports = [report("one", 1, 3), report("two", 1, 4), report("two", 2, 5)];
+    place.put(Topic::IN_REPORT, &reports);
+    let incident = json!({
+        "id": "outage", "version": 1, "hazard": "outage", "domain": "lifeline", "region": "330902001", "level": "blue",
+        "since": now(),
+    });
+    place.put(Topic::IN_INCIDENT, &[("outage".to_owned(), Some(incident.to_string()))]);
+}
+
+/// What comes of these in the tables. Which deadlines were missed is for the clock to say, and not looked at. Cases of the storm are not
+/// looked at either: which there were depends on how its epochs were cut.
+fn what_stands(place: &dyn Place) -> (BTreeMap<Text, ReportTotal>, BTreeMap<Text, Response>) {
+    let totals = verdict::table(place, Topic::REPORT_TOTAL, |row: &ReportTotal| row.key());
+    let mut responses = verdict::table(place, Topic::RESPONSE, |row: &Response| row.key());
+    responses.retain(|_, row| row.domain == Some(DomainScope::One(Domain::Lifeline)));
+    responses.values_mut().for_each(|row| row.escalations = 0);
+    (totals, responses)
+}
+
 #[test]
 fn what_is_switched_off_leaves_nothing_in_the_output_and_comes_back() {
     let mut place = LogPlace::new();
     let checkpoints = tempfile::tempdir().unwrap();
     storm(&mut place, checkpoints.path(), 2, 31, None);
-    let job = Running::start(&place, checkpoints.path(), 2, "");
+    put_what_stands(&place);
+    let mut job = Running::start(&place, checkpoints.path(), 2, "");
     await_rows(&place, Topic::CASE_STATE, |count| count > 0);
     await_rows(&place, Topic::RISK_ASSET, |count| count > 0);
+    job.await_taken(&place);
     job.stop();
+    let stood = what_stands(&place);
+    // The town, the county, the city and the province.
+    let houses = stood.0.values().map(|row| (row.total.0, row.reports));
+    assert_eq!(houses.collect::<Vec<_>>(), [(8.0, 2); 4]);
+    assert_eq!(stood.1.values().map(|row| row.cases).collect::<Vec<_>>(), [1; 4]);
     let told = place.all(Topic::NOTICE).len();
     let off = [
         "capabilities.cases=false",
@@ -130,7 +167,10 @@ fn what_is_switched_off_leaves_nothing_in_the_output_and_comes_back() {
     assert_eq!(place.all(Topic::NOTICE).len(), told, "nobody is told of what is off");
     let job = Running::start(&place, checkpoints.path(), 1, "");
     await_rows(&place, Topic::CASE_STATE, |count| count > 0);
+    await_rows(&place, Topic::REPORT_TOTAL, |count| count == stood.0.len());
     job.stop();
+    // As of a job that always had them: the oracle is not asked for these tables.
+    assert_eq!(what_stands(&place), stood);
     verdict::judge_but_for_cases(&place);
 }
 

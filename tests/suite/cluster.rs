@@ -8,7 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::actions::{Got, curl};
 use crate::chaos::place::{KafkaPlace, Place as _};
-use crate::chaos::{Feed, Running, verdict};
+use crate::chaos::{Feed, Running, settle, verdict};
+use crate::savepoints::whole;
+use crate::trouble::metric;
 
 const TOKEN: &str = "of the duty officer";
 
@@ -160,5 +162,43 @@ fn kafka_every_process_of_a_cluster_answers_reads_and_takes_actions() {
     );
     job.await_taken(&place);
     job.stop();
+    verdict::judge(&place);
+}
+
+/// One process, two, and one again: each begins with the checkpoint of the stop before it, and what came in between is not lost.
+#[test]
+#[ignore = "20 s or more: `make acceptance` runs it"]
+fn kafka_a_job_is_scaled_to_two_processes_and_back() {
+    let Some(place) = KafkaPlace::start("rescale", &[]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = folder.path();
+    let mut feed = Feed::new(43);
+    feed.begin(&place);
+    for processes in [1, 2, 1] {
+        let mut job = if processes == 1 {
+            Running::start(&place, checkpoints, 2, "")
+        } else {
+            Running::start_pair_with(&place, checkpoints, &[])
+        };
+        job.await_ready(&place, &mut feed);
+        let replayed = metric(&job, "riskflow_replayed_epochs_total");
+        assert_eq!(replayed, 0.0, "{processes} processes: the checkpoint was not taken");
+        for _ in 0..20 {
+            feed.step(&place);
+        }
+        job.await_taken(&place);
+        job.stop();
+        let last = verdict::resume(&place).last().0;
+        let newest = whole(checkpoints).last().copied();
+        assert!(
+            newest >= Some(last),
+            "{processes} processes: {newest:?} is the newest checkpoint, and {last} the last epoch"
+        );
+        // Something is left to take in, for whoever comes next.
+        feed.step(&place);
+    }
+    settle(&place, checkpoints);
     verdict::judge(&place);
 }

@@ -1,6 +1,8 @@
 //! The contracts with those who read and write topics and HTTP: the committed documents are what the code gives, what they say holds, and
 //! nothing in them breaks who relies on the release before.
 
+mod examples;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -144,27 +146,47 @@ fn every_documented_path_is_answered_and_no_route_stands_beside_the_table() {
     }
 }
 
-/// Where `deploy/tools.sh install node` puts what it installs.
+/// Where `deploy/tools.sh install node` puts what it installs. Where it is not, that is said; with `RISKFLOW_REQUIRE_NODE=1` it fails.
 fn node_modules() -> Option<PathBuf> {
     let tools = std::env::var_os("RISKFLOW_TOOLS").map_or_else(|| root().join("target/tools"), PathBuf::from);
     let folder = tools.join("node");
-    if folder.join("node_modules/@asyncapi").is_dir() {
+    let modules = ["@asyncapi/parser", "openapi-typescript"];
+    let there = modules.map(|module| folder.join("node_modules").join(module).is_dir());
+    let node = Command::new("node").arg("--version").stdout(Stdio::null()).status();
+    if there == [true; 2] && node.is_ok_and(|status| status.success()) {
         return Some(folder);
     }
-    let not_run = "\n*** NOT RUN: readers of AsyncAPI and OpenAPI that others wrote: deploy/tools.sh install node ***";
+    let missing = "Node (Debian: apt-get install npm), and deploy/tools.sh install node";
+    assert!(
+        !is_set("RISKFLOW_REQUIRE_NODE"),
+        "readers of AsyncAPI and OpenAPI are not installed: {missing}"
+    );
+    let not_run = format!("\n*** NOT RUN: readers of AsyncAPI and OpenAPI that others wrote: {missing} ***");
     let _ = writeln!(std::io::stderr(), "{not_run}");
     None
 }
 
+/// Otherwise the tests of what they read would say nothing.
 #[test]
-fn the_document_of_topics_is_parsed_by_the_parser_of_asyncapi() {
+fn the_readers_refuse_what_is_no_such_document() {
     let Some(folder) = node_modules() else { return };
+    let mut document = asyncapi::document();
+    document["channels"] = json!("none");
+    let (is_good, said) = parsed(&folder, &document);
+    assert!(!is_good && said.contains("channels"), "{said}");
+    let mut document = openapi::document();
+    document["paths"]["/"]["get"]["responses"]["200"] = json!({ "$ref": "#/components/responses/nowhere" });
+    assert!(types(&folder, &document).is_err());
+}
+
+/// Whether the parser of AsyncAPI takes a document, and what it complains of.
+fn parsed(folder: &Path, document: &Value) -> (bool, String) {
     let script = "const { Parser } = require('@asyncapi/parser');
         const text = require('fs').readFileSync(0, 'utf8');
         new Parser().parse(text).then(({ document, diagnostics }) => {
             const errors = diagnostics.filter((one) => one.severity === 0);
             for (const one of errors) console.log(one.path.join('/'), one.message);
-            process.exit(document && errors.length === 0 ? 0 : 1);
+            process.exitCode = document && errors.length === 0 ? 0 : 1;
         });";
     let mut node = Command::new("node")
         .args(["-e", script])
@@ -173,32 +195,42 @@ fn the_document_of_topics_is_parsed_by_the_parser_of_asyncapi() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let text = asyncapi::document().to_string();
+    let text = document.to_string();
     node.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = node.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success(), said)
+}
+
+#[test]
+fn the_document_of_topics_is_parsed_by_the_parser_of_asyncapi() {
+    let Some(folder) = node_modules() else { return };
+    let (is_good, said) = parsed(&folder, &asyncapi::document());
+    assert!(is_good, "{said}");
+}
+
+/// The types of TypeScript that are made of a document, or what was said.
+fn types(folder: &Path, document: &Value) -> Result<String, String> {
+    let work = tempfile::tempdir().unwrap();
+    let (given, made) = (work.path().join("openapi.json"), work.path().join("openapi.ts"));
+    std::fs::write(&given, document.to_string()).unwrap();
+    let output = Command::new(folder.join("node_modules/.bin/openapi-typescript"))
+        .arg(&given)
+        .arg("-o")
+        .arg(&made)
+        .output()
+        .unwrap();
+    if output.status.success() {
+        return Ok(std::fs::read_to_string(&made).unwrap());
+    }
+    let said = [&*output.stdout, &*output.stderr].concat();
+    Err(String::from_utf8_lossy(&said).into_owned())
 }
 
 #[test]
 fn types_of_typescript_are_made_of_the_document_of_http() {
     let Some(folder) = node_modules() else { return };
-    let work = tempfile::tempdir().unwrap();
-    let (document, types) = (work.path().join("openapi.json"), work.path().join("openapi.ts"));
-    std::fs::write(&document, openapi::document().to_string()).unwrap();
-    let output = Command::new(folder.join("node_modules/.bin/openapi-typescript"))
-        .arg(&document)
-        .arg("-o")
-        .arg(&types)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let types = std::fs::read_to_string(&types).unwrap();
+    let types = types(&folder, &openapi::document()).unwrap_or_else(|said| panic!("{said}"));
     for name in ["\"/api/v1/events\"", "\"out.warning.state\"", "list_warnings"] {
         assert!(types.contains(name), "{name}");
     }

@@ -1,6 +1,8 @@
 //! The documents: tables that come from the code are current, links lead to a file and a heading, and the page to begin
 //! with stays short.
 
+mod walked;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -125,9 +127,9 @@ fn folds() -> String {
 fn exposition() -> String {
     let (metrics, meters) = (Metrics::new().unwrap(), Meters::default());
     drop(meters.fold("latest"));
-    metrics.http_answered(200);
-    metrics.source_lag(Topic::IN_OBSERVATION, 0, 0);
-    metrics.sources_reached(0, true);
+    metrics.http.answered(200);
+    metrics.records.lag(Topic::IN_OBSERVATION, 0, 0);
+    metrics.records.reached(0, true);
     metrics.checkpoints.fold("latest", 0);
     meters.evaluations.count(&"rain".into(), 1);
     metrics.input.live(Some(0));
@@ -232,6 +234,8 @@ fn metric_labels() -> String {
                 "status" => "statuses of HTTP that are answered".to_owned(),
                 "rule" => "identifiers of rules, of which ten are told at a time".to_owned(),
                 "version" => "the one that runs".to_owned(),
+                "commit" => "that of the sources, or `unknown`".to_owned(),
+                "timely" | "differential" => "the version that it is built with".to_owned(),
                 _ => {
                     assert!(values.len() > 1, "{name}: are these all values of `{label}`?");
                     let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();

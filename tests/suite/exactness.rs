@@ -1,16 +1,17 @@
 //! A change touches what it must and nothing else: updates are counted, not timed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use riskflow::runtime::graph::{Meters, Semantics};
 use riskflow::runtime::output::EpochOutput;
-use riskflow::runtime::replay::{EpochInput, replay};
-use riskflow_config::{InputRecord, Rule, ScoreCuts, TimeSettings, UnknownSettings};
+use riskflow::runtime::replay::{EpochInput, Session, replay, replay_on};
+use riskflow_config::{Capabilities, InputRecord, Rule, ScoreCuts, TimeSettings, UnknownSettings};
 use riskflow_model::base::{Asset, Datastream, Region, Reporting};
+use riskflow_model::capability::{CASES, PERMITS, REPORTS};
 use riskflow_model::intake::{Limit, Permit};
 use riskflow_model::observation::{Observation, Quality, Reading};
-use riskflow_model::output::{AssetRisk, Origin, WarningDelta};
+use riskflow_model::output::{AssetRisk, Origin, WarningDelta, WarningState};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Duration, InherentLevel, Key, Level, Millis, Row};
 
@@ -48,6 +49,31 @@ fn asset(number: u64, inherent: u8) -> (Origin, InputRecord) {
     base(Topic::BASE_ASSET, number, Row::new(asset))
 }
 
+fn observed(number: u64, time: i64, result: f64, offset: u64) -> (Origin, InputRecord) {
+    let id = format!("stream-{number}");
+    let origin = Origin {
+        topic: Topic::IN_OBSERVATION.id(),
+        partition: 0,
+        offset,
+    };
+    let reading = Some(Reading {
+        result,
+        quality: Quality::Good,
+    });
+    let observation = Observation {
+        datastream: Key::of(&id),
+        id: id.into(),
+        time: Millis(time),
+        said: reading.into(),
+    };
+    (origin, InputRecord::Observation(observation))
+}
+
+fn rule(offset: u64, json: &str) -> (Origin, InputRecord) {
+    let rule = Rule::from_json(json.as_bytes()).unwrap();
+    base(Topic::IN_RULE, offset, Row::new(rule.record.clone()))
+}
+
 fn city(assets: u64) -> EpochInput {
     let mut records = vec![base(
         Topic::BASE_REGION,
@@ -77,31 +103,13 @@ fn city(assets: u64) -> EpochInput {
         records.push(base(Topic::BASE_DATASTREAM, number, Row::new(datastream)));
         // Every hundredth is at orange.
         if number.is_multiple_of(100) {
-            let id = format!("stream-{number}");
-            let origin = Origin {
-                topic: Topic::IN_OBSERVATION.id(),
-                partition: 0,
-                offset: number,
-            };
-            let reading = Some(Reading {
-                result: 3.0,
-                quality: Quality::Good,
-            });
-            let observation = Observation {
-                datastream: Key::of(&id),
-                id: id.into(),
-                time: Millis(START),
-                said: reading.into(),
-            };
-            records.push((origin, InputRecord::Observation(observation)));
+            records.push(observed(number, START, 3.0, number));
         }
     }
-    let rule = br#"{"id":"level","version":1,"select":{"observed_property":"level"},"levels":{
-        "orange":{"when":{"feature":"last","window":"1h","op":">=","threshold":3}}}}"#;
-    records.push(base(
-        Topic::IN_RULE,
+    records.push(rule(
         0,
-        Row::new(Rule::from_json(rule).unwrap().record.clone()),
+        r#"{"id":"level","version":1,"select":{"observed_property":"level"},"levels":{
+        "orange":{"when":{"feature":"last","window":"1h","op":">=","threshold":3}}}}"#,
     ));
     EpochInput {
         epoch: Millis(START),
@@ -109,9 +117,8 @@ fn city(assets: u64) -> EpochInput {
     }
 }
 
-/// What went through the operators: fold by fold, and into the arrangements of the views.
-fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 6]) {
-    let semantics = Semantics {
+fn semantics() -> Semantics {
+    Semantics {
         time: TimeSettings {
             horizon: Duration(600_000),
             max_future: Duration(60_000),
@@ -129,10 +136,14 @@ fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 6]) {
         case: riskflow_config::CaseSettings::default(),
         zone: jiff::tz::TimeZone::UTC,
         days: riskflow_config::CityDays::default(),
-        capabilities: riskflow_config::Capabilities::default(),
-    };
+        capabilities: Capabilities::default(),
+    }
+}
+
+/// What went through the operators: fold by fold, and into the arrangements of the views.
+fn counted(history: Vec<EpochInput>) -> (Vec<EpochOutput>, [u64; 6]) {
     let meters = Meters::default();
-    let outputs = replay(history, 2, semantics, &meters).unwrap();
+    let outputs = replay(history, 2, semantics(), &meters).unwrap();
     let settled = ["latest", "monitor", "permit", "lifecycle", "score_baseline"];
     let [a, b, c, d, e] = settled.map(|name| meters.fold(name).settled.load(Ordering::Relaxed));
     (outputs, [a, b, c, d, e, meters.arranged.load(Ordering::Relaxed)])
@@ -295,4 +306,132 @@ fn one_permit_among_10_000_assets_touches_that_asset_only() {
         assert!(baseline <= 10, "{what}: {baseline}");
         assert!(arranged <= 200, "{what}: {arranged} updates went through the views");
     }
+}
+
+const MINUTE: i64 = 60_000;
+const MINUTES: i64 = 20;
+const STREAMS: u64 = 200;
+/// The epoch of the second rule where it comes late: no observation comes any more.
+const LATE: usize = MINUTES as usize + 1;
+
+/// Datastreams with so many observations each, of which every fourth rises half-way. A second rule, with a lower level, comes at one of
+/// the epochs or never.
+fn rising(each: i64, second: Option<usize>) -> Vec<EpochInput> {
+    let mut city = city(STREAMS);
+    city.records
+        .retain(|(_, record)| !matches!(record, InputRecord::Observation(_)));
+    let mut history = vec![city];
+    let step = MINUTES * MINUTE / each;
+    for minute in 1..=MINUTES {
+        let due = (1..=each).filter(|position| (position * step + MINUTE - 1) / MINUTE == minute);
+        let records = due.flat_map(|position| {
+            let is_high = move |number: u64| number.is_multiple_of(4) && position > each / 2;
+            (0..STREAMS).map(move |number| {
+                let result = if is_high(number) { 4.0 } else { 1.0 };
+                observed(
+                    number,
+                    START + position * step,
+                    result,
+                    position as u64 * STREAMS + number,
+                )
+            })
+        });
+        history.push(EpochInput {
+            epoch: Millis(START + minute * MINUTE),
+            records: records.collect(),
+        });
+    }
+    // A checkpoint goes on little by little, while more epochs come.
+    history.extend((0..60).map(|second| EpochInput {
+        epoch: Millis(START + (MINUTES + 1) * MINUTE + second * 1_000),
+        records: Vec::new(),
+    }));
+    if let Some(epoch) = second {
+        let json = r#"{"id":"rise","version":1,"select":{"observed_property":"level"},"levels":{
+            "yellow":{"when":{"feature":"mean","window":"5m","op":">=","threshold":2}}}}"#;
+        history[epoch].records.push(rule(1, json));
+    }
+    history
+}
+
+/// What is published, and how many bytes of each fold a checkpoint has that is made when the second rule may have come.
+fn saved(history: Vec<EpochInput>) -> (Vec<EpochOutput>, BTreeMap<&'static str, i64>) {
+    let semantics = Semantics {
+        // All that is observed can still change.
+        time: TimeSettings {
+            horizon: Duration(30 * MINUTE),
+            retain: Duration(30 * MINUTE),
+            ..semantics().time
+        },
+        // Cases of its warnings would be a theme's own state, too.
+        capabilities: Capabilities::without([CASES, PERMITS, REPORTS]),
+        ..semantics()
+    };
+    let session = Session {
+        checkpoint: Some(history[LATE].epoch),
+        ..Session::default()
+    };
+    // With one worker the chunk of a fold is there as a whole, or not at all.
+    let (outputs, saved) = replay_on(history, 1, semantics, &Meters::default(), session).unwrap();
+    let bytes = saved
+        .into_iter()
+        .map(|(fold, chunks)| (fold, chunks.concat().len() as i64));
+    (outputs, bytes.collect())
+}
+
+/// The warnings that are open in the end: rule, asset, level, since when.
+fn open(outputs: &[EpochOutput]) -> BTreeSet<(&str, &str, Level, Millis)> {
+    let mut rows = BTreeMap::new();
+    for (row, diff) in outputs.iter().flat_map(EpochOutput::table::<WarningState>) {
+        *rows.entry((&*row.rule, &*row.asset, row.level, row.since)).or_insert(0) += diff;
+    }
+    rows.retain(|_, count| *count != 0);
+    rows.into_keys().collect()
+}
+
+/// R16: what a theme adds that comes while the job runs, fold by fold; and what the monitor holds without it.
+fn added(each: i64) -> (BTreeMap<&'static str, i64>, i64) {
+    let [(without, before), (late, after), (early, _)] =
+        [None, Some(LATE), Some(0)].map(|second| saved(rising(each, second)));
+    let high = (STREAMS / 4) as usize;
+    assert!(without[LATE].on(Topic::WARNING_DELTA).is_empty());
+    let told = late[LATE].log::<WarningDelta>();
+    assert!(told.clone().all(|delta| *delta.rule == *"rise"));
+    let assets: BTreeSet<&str> = told.clone().map(|delta| &*delta.asset).collect();
+    assert_eq!((told.count(), assets.len()), (high, high));
+    assert!(
+        late[LATE]
+            .table::<WarningState>()
+            .all(|(row, diff)| diff > 0 && *row.rule == *"rise")
+    );
+    assert_eq!(open(&late), open(&early), "{each} observations");
+    assert_eq!((open(&without).len(), open(&late).len()), (high, 2 * high));
+
+    assert!(before.keys().eq(after.keys()), "{before:?} {after:?}");
+    let mut more: BTreeMap<&str, i64> = after
+        .iter()
+        .map(|(fold, bytes)| (*fold, bytes - before[fold]))
+        .collect();
+    more.retain(|_, bytes| *bytes != 0);
+    (more, before["monitor"])
+}
+
+/// R16: a theme that comes at run time adds its own state, and no series.
+#[test]
+fn a_theme_that_comes_late_adds_what_is_its_own_whatever_was_observed() {
+    let [(few, short), (many, long)] = [10, 100].map(added);
+    // The series are in there, or it shows nothing.
+    assert!(long - short > 90 * STREAMS as i64 * 8, "{short} {long}");
+    for (what, more) in [("few", &few), ("many", &many)] {
+        // The rule itself is in `latest`, and what it selects is looked at by `unmatched`: a few bytes for each datastream would be more.
+        let own = ["latest", "lifecycle", "monitor", "unmatched"];
+        assert!(more.keys().all(|fold| own.contains(fold)), "{what}: {more:?}");
+        let of = |fold: &str| more.get(fold).copied().unwrap_or(0);
+        assert!(
+            of("latest") > 0 && of("latest") + of("unmatched") < 8 * STREAMS as i64,
+            "{what}: {more:?}"
+        );
+        assert!(of("monitor") > 0 && of("lifecycle") > 0, "{what}: {more:?}");
+    }
+    assert_eq!(few["monitor"], many["monitor"], "{few:?} {many:?}");
 }

@@ -205,6 +205,135 @@ fn an_asset_is_explained_level_by_level_and_by_what_was_known_then() {
     }
 }
 
+/// What was known of a time, to machines.
+fn known(desk: &Desk, time: f64, as_of: f64, more: &[&str]) -> Value {
+    let (time, as_of) = (at(time), at(as_of));
+    let asked = ["explain", "--at", &time, "--as-of", &as_of, "--json"];
+    let said = desk.run(&[&asked[..], more].concat());
+    said.ends(0, &[]);
+    said.json()
+}
+
+#[test]
+fn a_trend_says_when_it_reaches_its_threshold_and_a_corrected_reading_moves_that() {
+    let desk = Desk::new();
+    desk.put("riskflow.toml", CONFIGURATION);
+    let asset = json!({
+        "id": "weir", "name": "Weir", "category": "river_gauge", "domain": "natural_hazard", "region": "330902001001", "inherent_level": 2,
+    });
+    let datastream = json!({"id": "stage", "asset": "weir", "observed_property": "river_stage", "unit": "m"});
+    let mut lines = vec![
+        envelope("base.asset", "weir", &asset, -3.0),
+        envelope("base.datastream", "stage", &datastream, -3.0),
+    ];
+    // In the order in which rules are told.
+    for (id, op, threshold) in [("a-rise", ">=", 2.8), ("b-there", ">=", 2.2), ("c-fall", "<=", 1.0)] {
+        let when = json!({"feature": "projected", "window": "3h", "ahead": "3h", "op": op, "threshold": threshold});
+        let rule = json!({
+            "id": id, "version": 1, "unit": "m", "pane": "1m", "select": {"observed_property": "river_stage"},
+            "levels": {"blue": {"when": when}},
+        });
+        lines.push(envelope("in.rule", id, &rule, -3.0));
+    }
+    for (minute, result, arrival) in [
+        (60.0, 2.1, 60.0),
+        (120.0, 2.25, 120.0),
+        (180.0, 2.42, 180.0),
+        (180.0, 2.3, 181.0),
+    ] {
+        let value = json!({"datastream": "stage", "phenomenon_time": at(minute), "result": result});
+        lines.push(envelope("in.observation", "stage", &value, arrival));
+    }
+    desk.put("history.ndjson", lines.join("\n") + "\n");
+    desk.run(&["import", "history.ndjson", "--format", "envelope"])
+        .ends(0, &["9 imported"]);
+
+    // 0.16 m an hour: 0.38 m take 2 h 22.5 min. Of 0.10 m an hour 0.50 m take 5 h.
+    for (as_of, takes) in [(180.5, 142.5), (182.0, 300.0)] {
+        let asked = ["explain", "weir", "--at", &at(180.0), "--as-of", &at(as_of)];
+        let said = desk.run(&[&asked[..], &["--json"][..]].concat());
+        said.ends(0, &[]);
+        let found = said.json();
+        let reaches = |rule: usize| &found["rules"][rule]["levels"][0]["when"]["comparisons"][0]["reaches"];
+        assert_eq!(reaches(0), &json!(at(180.0 + takes)), "{found}");
+        // It is there already; it goes the other way.
+        assert_eq!((reaches(1), reaches(2)), (&Value::Null, &Value::Null), "{found}");
+        let reached = format!("at this rate reached at {}", at(180.0 + takes));
+        desk.run(&asked).ends(0, &[&reached, "after the last observation"]);
+    }
+}
+
+#[test]
+fn what_was_open_at_a_time_is_told_by_what_was_known_at_another() {
+    let desk = history();
+    let deltas = desk.tail("out.warning.delta");
+    // The same time, before the late reading, after it, and after the corrections.
+    for (as_of, since, last) in [
+        (9.0, Some(6.0), "raised"),
+        (13.0, Some(6.0), "escalated"),
+        (15.0, Some(4.0), "revised"),
+        (17.0, None, ""),
+    ] {
+        let found = known(&desk, 8.5, as_of, &[]);
+        let warnings = found["warnings"].as_array().unwrap();
+        assert_eq!(warnings.len(), usize::from(since.is_some()), "{found}");
+        assert_eq!(found["reaches_back_to"], at(6.0), "{found}");
+        let (Some(since), Some(warned)) = (since, warnings.first()) else {
+            continue;
+        };
+        assert_eq!(
+            (&warned["id"], &warned["since"], &warned["last"]["kind"]),
+            (&deltas[0]["key"], &json!(at(since)), &json!(last)),
+            "{found}"
+        );
+        assert_eq!(
+            (&warned["level"], &warned["from"], &warned["until"]),
+            (&json!("blue"), &json!(at(6.0)), &Value::Null),
+            "{found}"
+        );
+    }
+    let level = |time: f64| known(&desk, time, 15.0, &[])["warnings"][0]["level"].clone();
+    assert_eq!(
+        (level(5.0), level(9.5), level(10.0)),
+        (Value::Null, json!("blue"), json!("red"))
+    );
+    assert_eq!(known(&desk, 3.5, 15.0, &[])["warnings"], json!([]));
+
+    let count = |more: &[&str]| known(&desk, 8.5, 13.0, more)["warnings"].as_array().unwrap().len();
+    assert_eq!(
+        (count(&["--within", "3309"]), count(&["--within", "330902001001"])),
+        (1, 1)
+    );
+    assert_eq!((count(&["--within", "330903"]), count(&["--rule", "gas"])), (0, 1));
+    let other = known(&desk, 8.5, 13.0, &["--rule", "wind"]);
+    assert_eq!(other["warnings"], json!([]));
+    assert_eq!(
+        other["notes"],
+        json!(["out.warning.delta has nothing of a rule `wind`"])
+    );
+
+    desk.run(&["explain", "--at", &at(8.5), "--as-of", &at(13.0)]).ends(
+        0,
+        &[
+            &format!("at {}, by what was told by {}: one warning was open", at(8.5), at(13.0)),
+            &format!(
+                "blue   since {}  Gas (gas)  Tank 1 (tank)  Dinghai 330902001001",
+                at(6.0)
+            ),
+            &format!("reaches back to {}", at(6.0)),
+        ],
+    );
+    desk.run(&["explain", "--at", &at(8.5), "--as-of", &at(17.0)])
+        .ends(0, &["no warning was open"]);
+    desk.run(&["explain"]).ends(2, &["WARNING|ASSET"]);
+    desk.run(&["explain", "--at", &at(8.5), "--within", "a\nb"])
+        .ends(2, &["`--within`", "no region code"]);
+    desk.run(&["explain", "--at", &at(8.5), "--as-of", &at(8.0)])
+        .ends(2, &["nothing was known of it"]);
+    desk.run(&["explain", "tank", "--at", &at(8.5), "--within", "330902"])
+        .ends(2, &["--within"]);
+}
+
 #[test]
 fn what_it_says_of_an_open_warning_is_what_the_job_published() {
     let desk = history();

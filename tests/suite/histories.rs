@@ -20,6 +20,8 @@ use riskflow_tests::history::Draw;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::chaos::free;
+
 const HOUR: u64 = 3_600_000;
 
 /// A measured value.
@@ -118,8 +120,8 @@ impl Desk {
         format!("in.observation={}", path.display())
     }
 
-    /// A replay of these observations into a folder of this name; how it ended.
-    fn replay(&self, out: &str, observations: &[String], arguments: &[&str]) -> Output {
+    /// A replay of these observations into a folder of this name.
+    fn command(&self, out: &str, observations: &[String], arguments: &[&str]) -> Command {
         let base = ["base.region", "base.asset", "base.datastream", "in.rule"];
         let mut command = Command::new(crate::kafka::riskflow());
         command.current_dir(self.0.path()).args(["replay", "--log", "warn"]);
@@ -128,10 +130,27 @@ impl Desk {
         for set in ["time.horizon=\"12h\"", "epoch.replay_tick=\"10m\""] {
             command.args(["--set", set]);
         }
-        let output = command.output().unwrap();
+        command
+    }
+
+    /// The same, come to its end; how it ended.
+    fn replay(&self, out: &str, observations: &[String], arguments: &[&str]) -> Output {
+        let output = self.command(out, observations, arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
         output
+    }
+
+    /// The same by two processes of two workers each.
+    fn replay_by_two(&self, out: &str, observations: &[String]) {
+        let hosts = format!("cluster.hosts={:?}", [free().to_string(), free().to_string()]);
+        let processes = ["cluster.process=0", "cluster.process=1"].map(|process| {
+            let sets = ["--set", &hosts, "--set", process, "--set", "cluster.workers=2"];
+            self.command(out, observations, &sets).spawn().unwrap()
+        });
+        for mut process in processes {
+            assert!(process.wait().unwrap().success());
+        }
     }
 
     /// What a replay wrote, by the names of the files.
@@ -187,6 +206,8 @@ fn several_files_of_any_kind_are_merged_by_time() {
         assert_same(&desk.written(out), &wanted);
         assert_eq!(summary(&merged)["records"], summary(&json)["records"]);
     }
+    desk.replay_by_two("three-pair", &three);
+    assert_same(&desk.written("three-pair"), &wanted);
     // In whatever order they are named.
     let turned: Vec<String> = three.into_iter().rev().collect();
     desk.replay("turned", &turned, &[]);

@@ -47,6 +47,7 @@ mod releases;
 mod reloading;
 mod replaying;
 mod restart;
+mod restoring;
 mod rule_tests;
 mod savepoints;
 mod secured;

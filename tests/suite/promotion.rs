@@ -304,10 +304,12 @@ impl Seen {
         }
     }
 
-    /// Whether a warning of `gas` changed its level by a rule in this epoch.
+    /// Whether a warning of `gas` changed its level by a rule in this epoch: in this way, or, where the new set has none just then by the
+    /// readings that came, by its end or beginning.
     fn changed(&self, kind: &str) -> bool {
         let mut deltas = self.deltas.iter().filter(|delta| delta["rule"] == "gas");
-        deltas.any(|delta| delta["kind"] == kind && delta["cause"] == "rule_change")
+        let kinds = [kind, "cleared", "raised"];
+        deltas.any(|delta| kinds.iter().any(|kind| delta["kind"] == *kind) && delta["cause"] == "rule_change")
     }
 }
 

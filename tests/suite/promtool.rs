@@ -44,6 +44,7 @@ impl Records {
             partition: 0,
             offset: self.offset,
             arrival: None,
+            exercise: false,
             key: None,
             payload: Some(payload.as_bytes()),
         };

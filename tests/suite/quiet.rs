@@ -23,7 +23,7 @@ use super::chaos::{Feed, Running, now};
 const START: i64 = 1_750_003_200_000;
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
-const PARTITIONS: u16 = 2;
+pub const PARTITIONS: u16 = 2;
 
 /// An input log whose records arrive in bursts, with minutes to hours of nothing in between: windows end, sensors fall silent,
 /// deadlines pass, duties and permits begin and end in those.
@@ -150,19 +150,19 @@ fn run(input: &Path, quiet: &str, workers: usize) -> Published {
 }
 
 /// Key and payload of the records of each partition.
-type Records = BTreeMap<(Topic, u16), Vec<(String, Option<String>)>>;
+pub type Records = BTreeMap<(Topic, u16), Vec<(String, Option<String>)>>;
 
 /// All that was ever written.
 #[derive(Debug, PartialEq)]
-struct Published {
+pub struct Published {
     /// By topic and partition, in order.
-    records: Records,
+    pub records: Records,
     /// The records of `out.progress`, whatever a checkpoint made of them later.
-    progress: BTreeMap<String, String>,
+    pub progress: BTreeMap<String, String>,
 }
 
 impl Published {
-    fn read(folder: &Path) -> Self {
+    pub fn read(folder: &Path) -> Self {
         let input = riskflow_config::Input::Log(folder.to_owned());
         let text = format!("topics.partitions={PARTITIONS}");
         let topics = WrittenSettings::from_toml(&text).unwrap().check().unwrap().topics;

@@ -3,8 +3,13 @@
 
 mod apart;
 mod asked;
+mod elsewhere;
 mod gone;
+mod killed;
+mod marked;
 mod offsets;
+mod outage;
+mod shown;
 mod speed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +44,19 @@ fn replay(place: &dyn Place, arguments: &[&str]) -> Output {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {said}");
     output
+}
+
+/// The same by two processes.
+fn replay_by_two(place: &dyn Place, arguments: &[&str]) {
+    let hosts = format!("cluster.hosts={:?}", [free().to_string(), free().to_string()]);
+    let processes = ["cluster.process=0", "cluster.process=1"].map(|process| {
+        let sets = ["--set", &hosts, "--set", process];
+        let arguments = [arguments, &sets].concat();
+        command(&crate::kafka::riskflow(), place, &arguments).spawn().unwrap()
+    });
+    for mut process in processes {
+        assert!(process.wait().unwrap().success(), "{arguments:?}");
+    }
 }
 
 /// What a job published that ran.
@@ -157,65 +175,13 @@ fn the_epochs_that_ran_give_the_same_bytes_at_any_speed_and_number_of_workers() 
     );
 }
 
-/// All that stands on all topics, those that the job keeps for itself too.
-fn everything(place: &dyn Place) -> Vec<(Topic, u16, u64, String, Option<String>)> {
-    let rows = Topic::inputs()
-        .chain(Topic::outputs())
-        .flat_map(|topic| place.all(topic));
-    rows.map(|row| (row.topic, row.partition, row.offset, row.key, row.value))
-        .collect()
-}
-
-/// Histories that nobody wrote: wherever a replay goes to, what ran is as it was, notices above all, and all of the replay is marked.
-#[test]
-fn no_live_topic_ever_has_anything_of_an_exercise() {
-    for seed in [71, 72] {
-        let (place, _checkpoints, _) = after_a_storm_of_sets(seed);
-        let (before, live) = (everything(&place), live(&place));
-        let notices = before.iter().filter(|row| row.0 == Topic::NOTICE).count();
-        assert!(notices > 0, "seed {seed}: nobody was told anything");
-        let folder = tempfile::tempdir().unwrap();
-        let said = replay(&place, &["--as-ran", "--verify", "--out", "-"]);
-        let mut on_stdout = Published::new();
-        publish(&mut on_stdout, &String::from_utf8(said.stdout).unwrap());
-        assert_same(&on_stdout, &live);
-        for out in ["files", "log"] {
-            let out = folder.path().join(out);
-            let to = if out.ends_with("log") { "--to-log" } else { "--out" };
-            replay(&place, &[to, out.to_str().unwrap()]);
-        }
-        assert!(
-            published(&folder.path().join("files"))
-                .keys()
-                .any(|(topic, _)| *topic == Topic::NOTICE)
-        );
-        assert!(folder.path().join("log/exercise").exists());
-        assert!(!place.folder().join("exercise").exists());
-        assert!(everything(&place) == before, "seed {seed}: a live topic is another one");
-        assert!(
-            before
-                .iter()
-                .flat_map(|row| &row.4)
-                .all(|value| !value.contains("exercise"))
-        );
-    }
-}
-
 #[test]
 fn two_processes_replay_what_one_does() {
     let (place, _checkpoints, _) = after_a_storm(67);
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for epochs in [&["--as-ran", "--verify"][..], &[]] {
         replay(&place, &[epochs, &["--out", text(&one)]].concat());
-        let hosts = format!("cluster.hosts={:?}", [free().to_string(), free().to_string()]);
-        let processes = ["cluster.process=0", "cluster.process=1"].map(|process| {
-            let more = ["--set", &hosts, "--set", process, "--out", text(&two)];
-            let arguments = [epochs, &more].concat();
-            command(&crate::kafka::riskflow(), &place, &arguments).spawn().unwrap()
-        });
-        for mut process in processes {
-            assert!(process.wait().unwrap().success());
-        }
+        replay_by_two(&place, &[epochs, &["--out", text(&two)]].concat());
         assert!(
             files(two.path()) == files(one.path()),
             "{epochs:?}: two processes give other bytes"
@@ -224,51 +190,15 @@ fn two_processes_replay_what_one_does() {
 }
 
 #[test]
-fn a_replay_that_is_killed_again_and_again_goes_on_and_gives_the_same() {
-    let (place, _checkpoints, _) = after_a_storm(62);
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
-    // Not all at once: epochs that wait are committed together.
-    let arguments = [
-        "--as-ran",
-        "--verify",
-        "--speed",
-        "20",
-        "--to-log",
-        log.to_str().unwrap(),
-    ];
-    let mut crashes = 0;
-    loop {
-        let armed = match crashes {
-            0..3 => "log::commit::before_commit=2*off->return",
-            3..6 => "log::commit::after_commit=1*off->return",
-            _ => "",
-        };
-        let mut command = command(&crate::kafka::with_failpoints(), &place, &arguments);
-        let ended = command.env("FAILPOINTS", armed).output().unwrap();
-        if ended.status.success() {
-            break;
-        }
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert!(ended.status.code().is_none(), "{said}");
-        crashes += 1;
-    }
-    assert!(crashes > 2, "it was hardly ever killed");
-    let exercise = LogPlace::at_output(folder, "log");
-    assert_same(&live(&exercise), &live(&place));
-    // The epochs are those that ran, once more.
-    let epochs = |place: &dyn Place| -> BTreeMap<String, Option<String>> {
-        let rows = place.all(Topic::EPOCH).into_iter().map(|row| (row.key, row.value));
-        rows.filter(|(key, _)| !ClosedEpoch::is_position(key)).collect()
-    };
-    assert_eq!(epochs(&exercise), epochs(&place));
-}
-
-#[test]
 fn from_a_time_on_the_tables_come_first_and_then_what_the_whole_gives() {
     let (place, _checkpoints, _) = after_a_storm(63);
+    from_half_way_on(&place);
+}
+
+/// From the middle of its warnings on.
+fn from_half_way_on(place: &dyn Place) {
     let (whole, part) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    replay(&place, &["--as-ran", "--out", text(&whole)]);
+    replay(place, &["--as-ran", "--out", text(&whole)]);
     let arrival = |line: &str| -> String {
         let envelope: Value = serde_json::from_str(line).unwrap();
         envelope["arrival"].as_str().unwrap().to_owned()
@@ -279,7 +209,7 @@ fn from_a_time_on_the_tables_come_first_and_then_what_the_whole_gives() {
     };
     let deltas = lines(&whole, Topic::WARNING_DELTA);
     let from = arrival(&deltas[deltas.len() / 2]);
-    replay(&place, &["--as-ran", "--from", &from, "--out", text(&part)]);
+    replay(place, &["--as-ran", "--from", &from, "--out", text(&part)]);
     for topic in Topic::outputs().filter(|topic| !topic.is_internal()) {
         let of_whole = lines(&whole, topic);
         let behind: Vec<&String> = of_whole.iter().filter(|line| arrival(line) >= from).collect();
@@ -395,26 +325,23 @@ fn files_are_replayed_into_a_log_once_and_into_a_folder_anew() {
     assert!(files(Path::new(&out)) == first);
 }
 
+/// A rule that warns of any gas at all, in a file.
+fn new_rule(folder: &Path) -> String {
+    let rule = folder.join("new.json");
+    let new = r#"[{"id":"gas-new","version":1,"source":"test","select":{"observed_property":"gas"},"pane":"1s",
+        "levels":{"blue":{"when":{"feature":"last","window":"4s","op":">=","threshold":1}}}}]"#;
+    std::fs::write(&rule, new).unwrap();
+    rule.to_str().unwrap().to_owned()
+}
+
 /// Rules in the place of those of the history: an exercise of what they would have done.
 #[test]
 fn other_rules_are_tried_on_the_same_history() {
     let (place, _checkpoints, _) = after_a_storm(65);
     let folder = tempfile::tempdir().unwrap();
-    let rule = folder.path().join("new.json");
-    let new = r#"[{"id":"gas-new","version":1,"source":"test","select":{"observed_property":"gas"},"pane":"1s",
-        "levels":{"blue":{"when":{"feature":"last","window":"4s","op":">=","threshold":1}}}}]"#;
-    std::fs::write(&rule, new).unwrap();
+    let rule = new_rule(folder.path());
     let out = folder.path().join("out");
-    let output = replay(
-        &place,
-        &[
-            "--rules",
-            rule.to_str().unwrap(),
-            "--json",
-            "--out",
-            out.to_str().unwrap(),
-        ],
-    );
+    let output = replay(&place, &["--rules", &rule, "--json", "--out", out.to_str().unwrap()]);
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(
         summary["events_of_warnings"]["raised"].as_u64().unwrap() > 3,
@@ -443,19 +370,8 @@ fn of_exercise(exercise: &Kafka) -> Published {
     replayed
 }
 
-#[test]
-fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() {
-    let Some(mut place) = KafkaPlace::start("replay", &[]) else {
-        return;
-    };
-    let checkpoints = tempfile::tempdir().unwrap();
-    storm_of_sets(&mut place, checkpoints.path(), 3, 66);
-    settle(&place, checkpoints.path());
-    let live = live(&place);
-    let of = |topic: Topic| live.keys().filter(|(found, _)| *found == topic).count();
-    let (deltas, cases) = (of(Topic::WARNING_DELTA), of(Topic::CASE_STATE));
-    assert!(deltas > 2 && cases > 0, "too few: {deltas} deltas, {cases} cases");
-    offsets::between(&place);
+/// The very epochs into files, each time the same bytes: those that ran.
+fn at_any_speed_on_any_number_of_workers(place: &dyn Place, live: &Published) {
     let folder = tempfile::tempdir().unwrap();
     let mut first: Option<BTreeMap<String, Vec<u8>>> = None;
     let ways: [(&[&str], &str); 3] = [(&[], "1"), (&["--speed", "100"], "2"), (&["--speed", "1"], "4")];
@@ -471,16 +387,39 @@ fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() 
             "--out",
             out.to_str().unwrap(),
         ];
-        let output = replay(&place, &[&arguments[..], way].concat());
+        let output = replay(place, &[&arguments[..], way].concat());
         let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(summary["epochs_compared"], epochs(&place), "{way:?}: {summary}");
-        assert_same(&published(&out), &live);
+        assert_eq!(summary["epochs_compared"], epochs(place), "{way:?}: {summary}");
+        assert_same(&published(&out), live);
         let files = files(&out);
         assert!(
             first.get_or_insert_with(|| files.clone()) == &files,
             "{way:?} gives other bytes"
         );
     }
+    let pair = folder.path().join("pair");
+    replay_by_two(place, &["--as-ran", "--verify", "--out", pair.to_str().unwrap()]);
+    assert!(first == Some(files(&pair)), "two processes give other bytes");
+}
+
+#[test]
+fn a_run_on_kafka_with_crashes_replays_to_the_same_bytes_under_another_prefix() {
+    let Some(mut place) = KafkaPlace::start("replay", &[]) else {
+        return;
+    };
+    let checkpoints = tempfile::tempdir().unwrap();
+    let mut feed = storm_of_sets(&mut place, checkpoints.path(), 3, 66);
+    settle(&place, checkpoints.path());
+    let pinned = gone::go_on_behind_a_checkpoint(&place, checkpoints.path(), &mut feed);
+    let live = live(&place);
+    let of = |topic: Topic| live.keys().filter(|(found, _)| *found == topic).count();
+    let (deltas, cases) = (of(Topic::WARNING_DELTA), of(Topic::CASE_STATE));
+    assert!(deltas > 2 && cases > 0, "too few: {deltas} deltas, {cases} cases");
+    offsets::between(&place);
+    at_any_speed_on_any_number_of_workers(&place, &live);
+    from_half_way_on(&place);
+    gone::from_the_checkpoint(&place, checkpoints.path(), pinned, &live);
+    let folder = tempfile::tempdir().unwrap();
     let aside = folder.path().join("checkpoints");
     let prefix = format!("{}exercise.", place.prefix());
     let arguments = [

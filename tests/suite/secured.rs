@@ -190,6 +190,7 @@ fn kafka_with_tls_passwords_and_acls() {
     std::thread::scope(|scope| {
         scope.spawn(|| every_way_in_is_taken(&broker, &said));
         scope.spawn(|| each_refusal_says_what_to_give(&broker, &said));
+        scope.spawn(|| doctor_tells_what_it_can_of_rights(&broker, &said));
     });
     each_missing_right_ends_the_job(&broker, &said);
     jobs_go_through(&broker, &said);
@@ -337,6 +338,28 @@ fn each_refusal_says_what_to_give(broker: &Broker, said: &Said) {
         let (code, told) = said.run(broker.command("check", Login::Token, &[set]));
         assert_eq!(code, Some(2), "{told}");
         assert!(told.contains("oauthbearer"), "{told}");
+    }
+}
+
+/// Before a job is started: what can be asked for without writing is told, and of the rest that it was not asked for.
+fn doctor_tells_what_it_can_of_rights(broker: &Broker, said: &Said) {
+    let prefix = broker.kafka.prefix();
+    let unasked = format!("on `{prefix}out.*`, and on the transactional id `{prefix}riskflow` (Write, Describe)");
+    for user in ALMOST {
+        let (code, told) = said.run(broker.command("doctor", Login::Scram512(user), &[]));
+        assert!(told.contains(&unasked), "{user}: {told}");
+        if user == ALMOST[0] {
+            assert_eq!(code, Some(3), "{user}: {told}");
+            for part in [
+                format!("{}: the broker refuses", broker.kafka.topic(Topic::IN_OBSERVATION)),
+                "to Read and Describe".to_owned(),
+                "(`kafka-acls`)".to_owned(),
+            ] {
+                assert!(told.contains(&part), "{user}: {part} is not in {told}");
+            }
+        } else {
+            assert_eq!(code, Some(0), "{user}: {told}");
+        }
     }
 }
 

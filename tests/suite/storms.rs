@@ -46,6 +46,7 @@ impl Offsets {
             partition: 0,
             offset: self.0,
             arrival: None,
+            exercise: false,
             key: None,
             payload: Some(payload.as_bytes()),
         };

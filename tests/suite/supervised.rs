@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use riskflow_model::topic::Topic;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -340,4 +341,56 @@ fn what_may_change_does_so_at_sighup_and_what_cannot_be_used_changes_nothing() {
     });
     job.stop();
     world.told("STOPPING=1");
+}
+
+/// From the time in the reading to the commit of its warning: what an operator is promised.
+#[test]
+fn the_way_from_a_reading_to_its_warning_is_measured_once() {
+    /// So old is the reading when it comes, in seconds.
+    const OLD: i64 = 3;
+    let (place, folder) = (LogPlace::new(), tempfile::tempdir().unwrap());
+    let put = |topic: Topic, id: &str, row: Value| place.put(topic, &[(id.to_owned(), Some(row.to_string()))]);
+    let asset = json!({
+        "id": "tank", "category": "tank", "domain": "work_safety", "region": "330902001001", "inherent_level": 2,
+    });
+    put(Topic::BASE_ASSET, "tank", asset);
+    let datastream = json!({ "id": "gas", "asset": "tank", "observed_property": "gas" });
+    put(Topic::BASE_DATASTREAM, "gas", datastream);
+    let when = json!({ "feature": "last", "window": "10m", "op": ">=", "threshold": 50 });
+    let rule = json!({
+        "id": "gas", "version": 1, "source": "test", "select": { "observed_property": "gas" },
+        "levels": { "red": { "when": when } },
+    });
+    put(Topic::IN_RULE, "gas", rule);
+    let listens = free();
+    let mut settings = place.settings();
+    settings.push(format!("http.listen=\"{listens}\""));
+    settings.push(format!("checkpoint.path={:?}", folder.path().join("checkpoints")));
+    let job = Job::start(&write(folder.path(), "riskflow.toml", &settings.join("\n")), None);
+    until("it does not get live", || {
+        (condition(listens).0["state"] == "live").then_some(())
+    });
+    let told = |part: &str| metric(listens, &format!("riskflow_warning_latency_seconds_{part}"));
+    assert_eq!(told("count{cause=\"data\"}"), Some(0.0));
+
+    let read = crate::kafka::now() - OLD * 1_000;
+    let observation = json!({ "datastream": "gas", "phenomenon_time": read, "result": 60 });
+    put(Topic::IN_OBSERVATION, "gas", observation);
+    let asked = "count{cause=\"data\"}";
+    until("no warning is measured", || told(asked).filter(|count| *count > 0.0));
+    let sum = told("sum{cause=\"data\"}").unwrap();
+    let most = (crate::kafka::now() - read) as f64 / 1e3;
+    // The job's clock is not that of this test, to the millisecond.
+    assert!(
+        OLD as f64 - 0.1 <= sum && sum <= most + 0.1,
+        "{sum} s, of {most} s at most"
+    );
+    // Buckets count what lies below them.
+    assert_eq!(told("bucket{cause=\"data\",le=\"2\"}"), Some(0.0));
+    assert_eq!(told("bucket{cause=\"data\",le=\"300\"}"), Some(1.0));
+    assert_eq!(told(asked), Some(1.0));
+    for cause in ["late_data", "correction"] {
+        assert_eq!(told(&format!("count{{cause=\"{cause}\"}}")), Some(0.0), "{cause}");
+    }
+    job.stop();
 }

@@ -14,7 +14,7 @@ use crate::chaos::{Feed, Running, free, settle};
 use crate::savepoints::whole;
 
 /// The value of a metric without labels; 0 where there is none.
-fn metric(job: &Running, name: &str) -> f64 {
+pub fn metric(job: &Running, name: &str) -> f64 {
     let text = job.get(0, "/metrics");
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map_or(0.0, |value| value.parse().unwrap())
@@ -420,6 +420,25 @@ fn kafka_a_broker_that_stands_still_is_waited_for() {
     judge(&place);
 }
 
+/// From SIGTERM on nobody is to send requests to it, however long the stop takes: answers of `/readyz`, each with when it was asked for.
+fn says_that_it_stops(answers: &[(Duration, String)]) {
+    let stops = |said: &str| said.contains(" 503 ") && said.contains("\r\n\r\nstopping");
+    let first = answers.iter().position(|(_, said)| stops(said));
+    let first = first.unwrap_or_else(|| panic!("it never says that it stops: {answers:?}"));
+    let (asked, _) = answers[first];
+    assert!(asked < Duration::from_secs(5), "it says so after {asked:?} only");
+    // At its very end it answers nothing any more.
+    let (mut count, mut last) = (0, asked);
+    for (asked, said) in answers[first..].iter().filter(|(_, said)| !said.is_empty()) {
+        assert!(stops(said), "after {asked:?}: {said}");
+        (count, last) = (count + 1, *asked);
+    }
+    assert!(
+        count > 10 && last > Duration::from_secs(10),
+        "{count} answers, the last after {last:?}: the stop was not held up"
+    );
+}
+
 #[test]
 fn kafka_a_broker_that_stands_still_does_not_hold_up_a_stop() {
     let Some((place, checkpoints, mut feed, mut job)) = started("frozen", 11) else {
@@ -427,12 +446,18 @@ fn kafka_a_broker_that_stands_still_does_not_hold_up_a_stop() {
     };
     freeze_under_way(&place, &mut feed, &job);
     let asked = Instant::now();
-    let code = job.ends_when_asked();
+    let mut answers = Vec::new();
+    let code = job.ends_when_asked(|job| {
+        answers.push((asked.elapsed(), job.get(0, "/readyz")));
+        // It is asked every few milliseconds, and nothing depends on how many.
+        std::thread::park_timeout(Duration::from_millis(20));
+    });
     let took = asked.elapsed();
     place.freeze(false);
     place.await_answer();
     assert_eq!(code, Some(1));
     assert!(took < Duration::from_secs(30), "{took:?}");
+    says_that_it_stops(&answers);
     feed.step(&place);
     settle(&place, checkpoints.path());
     judge(&place);

@@ -11,7 +11,7 @@ use super::error::CheckpointError;
 use crate::Identity;
 
 /// Version of what lies in the parts; one that differs is refused.
-pub const FORMAT: u32 = 12;
+pub const FORMAT: u32 = 13;
 
 /// One object of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

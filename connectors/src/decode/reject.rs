@@ -37,6 +37,14 @@ impl Rejection {
     }
 }
 
+/// Nothing is wrong with it, but that it is of an exercise.
+#[cold]
+pub(super) fn of_exercise() -> Rejection {
+    let give = "a record without the mark (the header `ce_exercise` on Kafka, the field `exercise` of an envelope) if it is meant; an exercise \
+                is taken by `riskflow replay` alone";
+    Rejection::field("exercise", true, give)
+}
+
 /// The record, if nothing is wrong with it.
 pub(super) fn done<T>(check: Check, record: T) -> Result<T, Rejection> {
     check

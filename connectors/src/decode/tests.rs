@@ -15,6 +15,7 @@ fn raw<'a>(topic: Topic, key: Option<&'a [u8]>, payload: Option<&'a [u8]>) -> Ra
         partition: 3,
         offset: 7,
         arrival: None,
+        exercise: false,
         key,
         payload,
     }
@@ -23,6 +24,23 @@ fn raw<'a>(topic: Topic, key: Option<&'a [u8]>, payload: Option<&'a [u8]>) -> Ra
 fn reject(topic: Topic, key: Option<&str>, payload: Option<&[u8]>) -> (Reason, String) {
     let rejection = decode(&raw(topic, key.map(str::as_bytes), payload)).unwrap_err();
     (rejection.reason, rejection.detail)
+}
+
+#[test]
+fn what_is_of_an_exercise_is_refused_whatever_it_is() {
+    for topic in Topic::inputs() {
+        for payload in [Some(&b"{}"[..]), Some(OBSERVATION.as_bytes()), None] {
+            let record = RawRecord {
+                exercise: true,
+                ..raw(topic, Some(b"s1"), payload)
+            };
+            let Rejection { reason, detail } = decode(&record).unwrap_err();
+            assert_eq!(reason, Reason::InvalidField, "{topic}");
+            for says in ["`exercise` is true; give ", "`ce_exercise`", "`riskflow replay`"] {
+                assert!(detail.contains(says), "{topic}: {says}: {detail}");
+            }
+        }
+    }
 }
 
 const OBSERVATION: &str = r#"{"datastream":"s1","phenomenon_time":1627187400000,"result":5.5}"#;

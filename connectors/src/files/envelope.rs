@@ -18,6 +18,8 @@ pub(super) struct Envelope<'a> {
     value: &'a RawValue,
     #[serde(default)]
     pub arrival: Option<Millis>,
+    #[serde(default)]
+    pub exercise: bool,
 }
 
 impl<'a> Envelope<'a> {

@@ -33,6 +33,8 @@ pub struct FileRow<'a> {
     pub key: Option<&'a [u8]>,
     /// When it arrived, where it is an envelope that says so.
     pub arrival: Option<Millis>,
+    /// Whether it is an envelope that is marked as of an exercise.
+    pub exercise: bool,
     /// What it says, as JSON where it is any; `None` deletes.
     pub payload: Option<&'a [u8]>,
 }
@@ -77,6 +79,7 @@ pub fn read_rows(
             topic: Some(topic),
             key: None,
             arrival: None,
+            exercise: false,
             payload: Some(payload),
         })
     };
@@ -133,6 +136,7 @@ fn each_line(
             topic: topic.filter(|_| format != Some(FileFormat::Envelope)),
             key: None,
             arrival: None,
+            exercise: false,
             payload: Some(text),
         };
         let told = match envelope {
@@ -140,6 +144,7 @@ fn each_line(
                 topic: Some(topic),
                 key: envelope.key.as_ref().map(|key| key.as_bytes()),
                 arrival: envelope.arrival,
+                exercise: envelope.exercise,
                 payload: envelope.payload(),
                 ..plain
             }),

@@ -170,6 +170,7 @@ impl FileReader {
                 FileFormat::Ndjson | FileFormat::Envelope => line.begin,
             },
             arrival: None,
+            exercise: false,
             key: None,
             payload: Some(text),
         };
@@ -186,6 +187,7 @@ impl FileReader {
         Some(offer(RawRecord {
             topic,
             arrival: envelope.arrival,
+            exercise: envelope.exercise,
             key: envelope.key.as_ref().map(|key| key.as_bytes()),
             payload: envelope.payload(),
             ..record

@@ -274,6 +274,7 @@ fn envelopes_give_topic_key_and_arrival_and_what_is_none_is_not_lost() {
             partition: 0,
             offset: 0,
             arrival: None,
+            exercise: false,
             key: None,
             payload,
         };
@@ -427,6 +428,7 @@ fn a_file_of_many_blocks_is_read_once_by_its_workers_together() {
         partition: 0,
         offset: 0,
         arrival: None,
+        exercise: false,
         key: None,
         payload: Some(last),
     };

@@ -42,7 +42,8 @@ const BREATH: Duration = Duration::from_millis(100);
 /// its writer counts for neither. Nothing is written, no group is joined. An exercise that is forced is written all the same.
 ///
 /// An exercise looks at all topics of the output, for a job that reads files leaves no progress. A live job looks at `out.progress` and
-/// `out.epoch`, which it would go on from: what a forced exercise put into the others is none of that.
+/// `out.epoch`, which it would go on from: what a forced exercise put into the others is none of that. Where these say nothing, it looks at
+/// all, for an exercise that reads files leaves no progress either: it is refused where there is nothing else.
 ///
 /// # Errors
 ///
@@ -51,9 +52,37 @@ pub fn keep_apart(kafka: &KafkaSettings, settings: &TopicSettings, patience: Dur
     if settings.forced {
         return Ok(());
     }
+    patiently(patience, || look(kafka, settings))
+}
+
+/// Sees to it that an exercise which cannot go on where it stood is written once: not where any job or exercise wrote before. Forced it is
+/// written all the same.
+///
+/// # Errors
+///
+/// As [`keep_apart`], and when there are records of an exercise.
+pub fn keep_once(kafka: &KafkaSettings, settings: &TopicSettings, patience: Duration) -> Result<(), BrokerError> {
+    if settings.forced {
+        return Ok(());
+    }
+    patiently(patience, || {
+        let writers = known(kafka, &names(settings, all()), Writers::are_known)?;
+        writers.judge(settings)?;
+        match writers.exercise {
+            Some(topic) => Err(BrokerError::Written {
+                prefix: settings.prefix.clone(),
+                topic,
+            }),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Again and again until it can be known.
+fn patiently(patience: Duration, look: impl Fn() -> Result<(), BrokerError>) -> Result<(), BrokerError> {
     let until = Instant::now() + patience;
     loop {
-        match look(kafka, settings) {
+        match look() {
             Err(error) if error.retry() == Retry::Later && Instant::now() < until => {
                 warn!(%error, "it is not known yet who wrote to the output topics, trying again");
                 // Nothing tells that brokers are there again.
@@ -64,23 +93,42 @@ pub fn keep_apart(kafka: &KafkaSettings, settings: &TopicSettings, patience: Dur
     }
 }
 
+/// What a job goes on from.
+const KEPT: [Topic; 2] = [Topic::PROGRESS, Topic::EPOCH];
+
+/// All that a job writes to.
+fn all() -> BTreeSet<Topic> {
+    Topic::outputs().chain(KEPT).collect()
+}
+
+fn names(settings: &TopicSettings, topics: BTreeSet<Topic>) -> Vec<String> {
+    topics.into_iter().map(|topic| settings.name(topic)).collect()
+}
+
 fn look(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(), BrokerError> {
-    let kept = [Topic::PROGRESS, Topic::EPOCH];
-    let topics: BTreeSet<Topic> = if settings.exercise {
-        Topic::outputs().chain(kept).collect()
-    } else {
-        kept.into()
-    };
-    let names: Vec<String> = topics.into_iter().map(|topic| settings.name(topic)).collect();
-    // Where compaction left markers only, all that is left is looked at.
-    for reach in [NEAR, i64::MAX] {
-        let (writers, whole) = writers(kafka, &names, reach)?;
-        writers.judge(settings)?;
-        if whole || writers.are_known() {
-            break;
-        }
+    if settings.exercise {
+        return known(kafka, &names(settings, all()), Writers::are_known)?.judge(settings);
     }
-    Ok(())
+    let kept = known(kafka, &names(settings, KEPT.into()), Writers::are_known)?;
+    kept.judge(settings)?;
+    if kept.job.is_some() {
+        return Ok(());
+    }
+    let written = known(kafka, &names(settings, all()), |writers| writers.job.is_some())?;
+    if written.job.is_some() {
+        return Ok(());
+    }
+    written.judge(settings)
+}
+
+/// Who wrote to these topics: first of their last offsets, and where that is not `enough`, as where compaction left markers only, of all that
+/// is left.
+fn known(kafka: &KafkaSettings, names: &[String], enough: impl Fn(&Writers) -> bool) -> Result<Writers, BrokerError> {
+    let (near, whole) = writers(kafka, names, NEAR)?;
+    if whole || enough(&near) {
+        return Ok(near);
+    }
+    writers(kafka, names, i64::MAX).map(|(writers, _)| writers)
 }
 
 /// Who wrote, as far as records were seen: a topic of each.

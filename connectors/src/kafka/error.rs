@@ -121,6 +121,17 @@ pub enum BrokerError {
         /// One that has such a record, with prefix.
         topic: String,
     },
+    /// An exercise that cannot go on where it stood was to be written where one stands.
+    #[error(
+        "{topic} has records of an exercise already, and a replay of files does not go on where it stood: all of it would be there twice; \
+         give another `--prefix`, or delete the topics `{prefix}out.*`"
+    )]
+    Written {
+        /// What stands before the names of the topics.
+        prefix: String,
+        /// One that has such a record, with prefix.
+        topic: String,
+    },
     /// An exercise was to be written to topics that are not those of one.
     #[error(
         "{topic} has records of a job that is no exercise: nothing is replayed into the topics `{prefix}out.*`; give another `--prefix`"
@@ -186,6 +197,7 @@ impl BrokerError {
             | Self::PartitionsChanged { .. }
             | Self::Exercise { .. }
             | Self::NoExercise { .. }
+            | Self::Written { .. }
             | Self::NotAllowed { .. }
             | Self::Transaction { fatal: true, .. } => Retry::Never,
             Self::Transaction { error, .. } if error.rdkafka_error_code().is_some_and(refuses) => Retry::Never,

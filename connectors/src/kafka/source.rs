@@ -277,6 +277,7 @@ fn raw<'a>(topic: Topic, partition: u16, message: &'a impl Message) -> RawRecord
         partition,
         offset: message.offset().max(0) as u64,
         arrival: message.timestamp().to_millis().map(Millis),
+        exercise: is_of_exercise(message),
         key: message.key(),
         payload: message.payload(),
     }

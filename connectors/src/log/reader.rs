@@ -515,6 +515,7 @@ impl PartitionReader {
                     partition: self.place.partition,
                     offset: self.offset,
                     arrival: Some(frame.arrival),
+                    exercise: false,
                     key,
                     payload,
                 };

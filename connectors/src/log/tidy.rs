@@ -220,6 +220,7 @@ fn row(topic: Topic, partition: u16, offset: u64, frame: &Frame<'_>) -> Row {
         partition,
         offset,
         arrival: Some(frame.arrival),
+        exercise: false,
         key,
         payload,
     };

@@ -203,6 +203,9 @@ pub enum DifferenceKind {
 }
 
 impl DifferenceKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::OnlyLive, Self::OnlySet, Self::Level, Self::Since];
+
     /// The name on the topic.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -272,6 +275,8 @@ pub struct SetState {
     pub in_force: bool,
     /// The set whose rules it has too.
     pub base: Option<Id<RuleSet>>,
+    /// The sweep that it is of.
+    pub sweep: Option<Id<RuleSet>>,
     /// How many rules it has, those of its base included.
     pub rules: u32,
     /// How many of them are its own.

@@ -102,7 +102,7 @@ pub enum Reason {
     Malformed,
     /// Not UTF-8.
     InvalidUtf8,
-    /// A field is missing, or has a value that it cannot have.
+    /// A field is missing, or has a value that it cannot have; or the record is marked as of an exercise, and the job is none.
     InvalidField,
     /// Larger than a record may be.
     TooLarge,

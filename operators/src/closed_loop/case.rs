@@ -12,10 +12,12 @@
 
 mod acting;
 mod alarm;
+mod deadline;
 mod file;
 mod item;
 mod machine;
 mod name;
+mod passing;
 mod restless;
 #[cfg(test)]
 mod tests;
@@ -40,10 +42,10 @@ use crate::closed_loop::obligation::{CaseRow, DutyMatch, PlannedTask, Subject, T
 use crate::engine::{Diff, Fold, Next};
 
 pub use alarm::notice_of;
+pub use deadline::Reminding;
 use file::File;
 pub use item::Evidence;
 use item::{Fact, FactKind};
-pub use machine::Reminding;
 
 /// An action on its way to its case.
 #[derive(Clone, Debug, Serialize, Deserialize)]

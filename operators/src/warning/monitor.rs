@@ -20,6 +20,7 @@
 //!
 //! What comes out is the entry's level as change points: only where it differs from what was given before.
 
+mod aside;
 mod civil;
 mod correction;
 mod evaluation;
@@ -27,6 +28,7 @@ mod evidence;
 mod finding;
 mod following;
 mod forecast;
+mod incoming;
 mod known;
 mod leap;
 mod letters;
@@ -37,6 +39,7 @@ mod specify;
 mod tally;
 mod turns;
 mod value;
+mod waiting;
 mod walk;
 mod watch;
 mod window;
@@ -47,65 +50,35 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use compact_str::CompactString;
 use jiff::tz::TimeZone;
 use riskflow_config::{CityDays, TimeSettings, UnknownSettings};
-use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::forecast::Forecast;
-use riskflow_model::observation::{Observation, Reading, Said, State};
+use riskflow_model::observation::{Observation, Reading};
 use riskflow_model::output::{Cause, Origin};
-use riskflow_model::{Duration, Id, Key, Millis, Number, TextMap};
+use riskflow_model::{Duration, Key, Millis};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Fold, Next, Pulse, SHARDS};
 use crate::warning::evaluations::{EVERY, EvaluationMeter};
-use crate::warning::specification::{Specification, States};
+use crate::warning::specification::Specification;
 use crate::warning::valid::NoValueMeter;
 
+use aside::{Aside, Parting};
 use civil::Civil;
 use correction::edits;
 pub use finding::{Explained, Finding, Move, Revision, Source, Track};
 pub(crate) use finding::{forget_ended, forget_episodes};
 use forecast::Forecasts;
+use incoming::reading_of;
+pub use incoming::{Forecasted, Incoming, Observed};
 use known::{Known, Seldom};
-use letters::{given_up, of_nobody, stateless};
+use letters::{of_nobody, stateless};
 pub use look::{Judged, Look, LookedLevel, Weighed};
 use series::{Outcome, Point, Series};
 pub use value::Truth;
+use waiting::{Load, Waiting};
 use walk::Ground;
 use watch::{Context, Watch};
-
-/// An observation on its way to the monitor.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Observed {
-    /// Where it came from.
-    pub origin: Origin,
-    /// What was observed.
-    pub observation: Observation,
-}
-
-/// A forecast on its way to the monitor.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Forecasted {
-    /// Of the datastream's identifier.
-    pub datastream: Key,
-    /// Where it came from.
-    pub origin: Origin,
-    /// What is expected.
-    pub forecast: Arc<Forecast>,
-}
-
-/// What comes of a datastream.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Incoming {
-    /// What was observed.
-    Observed(Observed),
-    /// What is forecast: seldom, so it does not make observations larger.
-    Forecast(Box<Forecasted>),
-}
-
-/// Observations are many.
-const _: () = assert!(size_of::<Incoming>() == size_of::<Observed>());
 
 /// The fold's settings.
 #[derive(Clone, Debug)]
@@ -128,25 +101,6 @@ pub struct Monitor {
     settled: u64,
 }
 
-/// So much waits.
-#[derive(Clone, Copy, Debug, Default)]
-struct Load {
-    observations: u64,
-    bytes: u64,
-}
-
-impl Load {
-    fn add(&mut self, one: &Waiting) {
-        self.observations += 1;
-        self.bytes += one.bytes();
-    }
-
-    fn take(&mut self, one: &Waiting) {
-        self.observations -= 1;
-        self.bytes -= one.bytes();
-    }
-}
-
 /// Of one datastream: its retained series, the level of each rule on it, and observations that wait for its row.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct MonitorState {
@@ -154,81 +108,6 @@ pub struct MonitorState {
     known: Option<Box<Known>>,
     /// What few datastreams have.
     aside: Option<Box<Aside>>,
-}
-
-/// What waits, and what ended.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Aside {
-    /// Observations that wait for the row.
-    waiting: Vec<Waiting>,
-    /// Watches that ended, or count elsewhere, since the last settling.
-    parting: Parting,
-    /// What is forecast.
-    forecasts: Forecasts,
-    /// Which numbers stand for states. They come with the row, so they are not saved.
-    #[serde(skip)]
-    states: States,
-    /// Observations with the names of states that the row does not know, since the last settling.
-    #[serde(skip)]
-    stateless: Vec<Observed>,
-    /// Forecasts since the last settling while there is no row.
-    #[serde(skip)]
-    astray: Vec<Forecasted>,
-}
-
-impl Aside {
-    fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-            && self.parting.is_empty()
-            && self.forecasts.is_empty()
-            && self.states.is_none()
-            && self.stateless.is_empty()
-            && self.astray.is_empty()
-    }
-}
-
-/// An observation that waits for its datastream's row.
-#[derive(Debug, Serialize, Deserialize)]
-struct Waiting {
-    arrival: i64,
-    observed: Observed,
-}
-
-impl Waiting {
-    /// What it takes of memory; a short identifier lies within, and so does the short name of a state.
-    fn bytes(&self) -> u64 {
-        let beside = |text: &CompactString| if text.is_heap_allocated() { text.len() } else { 0 };
-        let Observation { id, said, .. } = &self.observed.observation;
-        let state = match said {
-            Said::State(state) => size_of::<State>() + beside(&state.name),
-            Said::Nothing | Said::Number(_) => 0,
-        };
-        (size_of::<Self>() + beside(id) + state) as u64
-    }
-}
-
-/// Watches that ended, and where the others count.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Parting {
-    ended: Vec<Ended>,
-    /// Revisions that move them.
-    #[serde(skip)]
-    moved: Vec<Revision>,
-}
-
-impl Parting {
-    fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.moved.is_empty()
-    }
-}
-
-/// A watch whose entry is no longer in force.
-#[derive(Debug, Serialize, Deserialize)]
-struct Ended {
-    watch: Watch,
-    datastream: Id<Datastream>,
-    asset: Id<Asset>,
-    cause: Cause,
 }
 
 impl Monitor {
@@ -280,13 +159,6 @@ impl Monitor {
                 self.evaluations.count(&watch.entry.rule.record.id, EVERY);
             }
         }
-    }
-
-    /// Whether one more may wait in a shard.
-    fn has_room(&self, held: Load, one: &Waiting) -> bool {
-        let share = |most: usize| (most as u64).div_ceil(SHARDS);
-        held.observations < share(self.unknown.max_observations)
-            && held.bytes + one.bytes() <= share(self.unknown.max_bytes)
     }
 
     fn ground<'a>(&'a self, series: &'a Series, forecasts: Option<&'a Forecasts>) -> Ground<'a> {
@@ -398,48 +270,6 @@ impl Monitor {
         self.compact(now, known, forecasts);
         wake
     }
-
-    /// Gives up what waited too long or has no room, and says when to look again.
-    fn settle_waiting(
-        &mut self,
-        now: i64,
-        key: Key,
-        waiting: &mut Vec<Waiting>,
-        out: &mut Vec<(Finding, Diff)>,
-    ) -> i64 {
-        let shard = (key.route() % SHARDS) as usize;
-        let mut held = self.waiting[shard];
-        waiting.retain(|one| {
-            // Newcomers were not counted yet.
-            let newcomer = one.arrival == now;
-            let keep = if newcomer {
-                self.has_room(held, one)
-            } else {
-                now <= one.arrival + self.unknown.hold.0
-            };
-            match (newcomer, keep) {
-                (true, true) => {
-                    held.add(one);
-                    self.all_waiting.fetch_add(1, Ordering::Relaxed);
-                }
-                (false, false) => {
-                    held.take(one);
-                    self.all_waiting.fetch_sub(1, Ordering::Relaxed);
-                }
-                _ => {}
-            }
-            if !keep {
-                out.push((Finding::DeadLetter(Box::new(given_up(&one.observed))), 1));
-            }
-            keep
-        });
-        self.waiting[shard] = held;
-        if waiting.capacity() > 4 * waiting.len().max(4) {
-            waiting.shrink_to_fit();
-        }
-        let first = waiting.iter().map(|one| one.arrival).min();
-        first.map_or(i64::MAX, |arrival| arrival + self.unknown.hold.0 + 1)
-    }
 }
 
 /// For how long levels that ended are remembered: only a change of specification asks for them.
@@ -447,20 +277,6 @@ impl Monitor {
 pub fn remembered(time: &TimeSettings) -> Duration {
     const LEAST: i64 = 6 * 3_600_000;
     Duration(time.horizon.0 + time.retain.0.max(LEAST))
-}
-
-/// What an observation comes to; `None` where the name of a state stands for no number.
-fn reading_of<'a>(said: &Said, states: impl FnOnce() -> Option<&'a TextMap<Number>>) -> Option<Option<Reading>> {
-    match said {
-        Said::Nothing => Some(None),
-        Said::Number(reading) => Some(Some(*reading)),
-        Said::State(state) => {
-            let known = states().and_then(|states| states.get(&state.name));
-            let result = known.map(|number| number.0).or_else(|| state.of_itself())?;
-            let quality = state.quality;
-            Some(Some(Reading { result, quality }))
-        }
-    }
 }
 
 impl Fold for Monitor {

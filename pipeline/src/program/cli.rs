@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-use crate::program::version::LONG as LONG_VERSION;
+use crate::runtime::version::LONG as LONG_VERSION;
 use bridge::BRIDGE_EXAMPLE;
 pub use bridge::BridgeArguments;
 pub use checkpoint::{CheckpointArguments, CheckpointCommand, TakeArguments};
@@ -458,13 +458,25 @@ pub enum RulesCommand {
             allow_hyphen_values = true
         )]
         adjust: Vec<String>,
+        /// With `--into`: load a set for each threshold from FROM to TO, all of the sweep NAME: `NAME-40`, `NAME-42`. Several sweeps give
+        /// each value of one with each of the others (`NAME-40_7`); 64 sets at most. Where no rules are named those of `--base` are swept.
+        #[arg(
+            long,
+            requires = "into",
+            conflicts_with = "replace",
+            value_name = "RULE.LEVEL=FROM..TO/STEP"
+        )]
+        sweep: Vec<String>,
     },
     /// List the rule sets: which is live, which are candidates, and what is wrong with one.
     Sets,
     /// Say how a candidate differs from the live set: in its rules, and in what it warns of now.
+    ///
+    /// Of a sweep: for each of its sets, in the order of the values, in how many rules and assets only the live set warns, only that set,
+    /// both of different levels (`level`), or of the same level since another time (`since`).
     Diff {
-        /// The candidate.
-        #[arg(value_name = "SET")]
+        /// The candidate, or the sweep.
+        #[arg(value_name = "SET|SWEEP")]
         set: String,
     },
     /// Make a set live, with one record in `in.ruleset`. The set that was live stays as a candidate.
@@ -485,6 +497,15 @@ pub enum RulesCommand {
         /// another one is, 5 if no job says.
         #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30s", require_equals = true)]
         wait: Option<String>,
+    },
+    /// Take a set that is not live away, or all sets of a sweep: tombstones under their rules and rows.
+    Drop {
+        /// The set, or the sweep.
+        #[arg(value_name = "SET|SWEEP")]
+        set: String,
+        /// Change nothing; say what would go.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Run tests of rules: small files that say what comes in, and which warnings must come of it.
     ///

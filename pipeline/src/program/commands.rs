@@ -22,10 +22,13 @@ mod history;
 mod loop_table;
 mod configuration;
 mod refused;
+mod reload;
 mod replay;
 mod rules;
 mod run;
 mod schema;
+mod signals;
+mod sweep;
 mod tail;
 mod topics;
 

@@ -102,7 +102,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             BrokerError::Reserved { .. }
             | BrokerError::Settings(_)
             | BrokerError::Exercise { .. }
-            | BrokerError::NoExercise { .. },
+            | BrokerError::NoExercise { .. }
+            | BrokerError::Written { .. },
         ) => Some(EXIT_CONFIGURATION),
         _ => None,
     }

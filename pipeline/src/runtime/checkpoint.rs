@@ -323,7 +323,7 @@ impl Writing {
         self.failed = Some(epoch);
         let cause: &dyn std::error::Error = error;
         tracing::error!(cause, %epoch, "a checkpoint could not be written");
-        self.metrics.checkpoint_failed();
+        self.metrics.checkpoints.failed();
         // What still comes of it is passed over. What was written of it only takes room, which may be what was missing.
         self.under_way.remove(&epoch);
         if let Err(error) = self.store.remove(epoch) {
@@ -380,7 +380,7 @@ impl Writing {
         self.under_way.retain(|other, _| *other > epoch);
         let manifest = (Phase::Manifest, whole.elapsed());
         self.show(&sizes, phases.into_iter().chain([manifest]));
-        self.metrics.checkpoint(wall_clock(), bytes, took);
+        self.metrics.checkpoints.whole(wall_clock(), bytes, took);
         tracing::info!(%epoch, bytes, ?took, "checkpoint");
         self.name(epoch, bytes, took);
         let stands = Instant::now();

@@ -23,6 +23,7 @@
 //! | `/api/v1/events?after=&within=&domain=&rule=&least=` | changes of warnings as they are committed, as server-sent events; see [`events`] |
 //! | `/openapi.json` | all of this as OpenAPI 3.1; see [`openapi`] |
 //! | `/api/v1/warnings/{id}/explanation`, `/api/v1/assets/{id}/explanation?at=` | why, and why not; see [`explanations`] |
+//! | `/api/v1/warnings/known?at=` | which warnings were open, by what was told by a time; see [`explanations`] |
 //! | `POST /api/v1/warnings/{id}/actions` | 202 once an action is durable on `in.action`; see [`actions`] |
 //! | `POST /api/v1/checkpoints?pin=` | 202 once a checkpoint is asked for, `GET /api/v1/checkpoints/{request}` what became of it |
 //!

@@ -125,6 +125,8 @@ pub struct Ingest {
     pub admission: Admission,
     /// What decides about a record's arrival.
     pub clock: Clock,
+    /// Whether records of an exercise are taken: by an exercise, unless it does once more what a live job did.
+    pub takes_exercises: bool,
     /// When the job began: what bounds the arrivals that records of a history may tell.
     pub began: Reading,
     /// Partitions that end before an offset, and not with their last record.
@@ -436,11 +438,11 @@ impl Ingest {
         }
         let mut behind = 0;
         for (topic, partition, records) in self.sources.iter().flat_map(|source| source.lag()) {
-            self.metrics.source_lag(topic, partition, records);
+            self.metrics.records.lag(topic, partition, records);
             behind += records;
         }
         let reached = self.sources.iter().all(|source| source.reaches());
-        self.metrics.sources_reached(worker, reached);
+        self.metrics.records.reached(worker, reached);
         self.standing.lag_shown = Some((Instant::now(), behind));
     }
 
@@ -466,6 +468,7 @@ impl Ingest {
             bound: pending.cut.bound.as_ref(),
             now: clock,
             clock: self.clock,
+            takes_exercises: self.takes_exercises,
             ends: &self.ends,
             ceiling: Ceiling::new(self.began, Reading::now(), self.admission.time.max_future.0),
             admission: self.admission,
@@ -495,11 +498,13 @@ impl Ingest {
         }
         clerk.report_kept();
         for (topic, counts) in clerk.tally.0 {
-            self.metrics.taken(topic, counts.records, counts.bytes, counts.late);
+            self.metrics
+                .records
+                .taken(topic, counts.records, counts.bytes, counts.late);
             self.metrics.input.came(topic, clock);
         }
         if let Some(ahead) = &mut self.standing.ahead {
-            self.metrics.disordered(ahead.disordered());
+            self.metrics.replays.disordered(ahead.disordered());
         }
         pending.taken += count;
         match how {

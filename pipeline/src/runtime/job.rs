@@ -158,7 +158,7 @@ pub fn run(settings: &Settings, handles: &Handles, mut observer: Option<Observer
             ));
         }
         tracing::warn!("the clock was ahead and is right again: the job begins again");
-        handles.metrics.rewound();
+        handles.metrics.epochs.rewound();
         observer = again;
         // It went back there, and has gone on since.
         settings.recovery.from = None;
@@ -289,7 +289,7 @@ fn lasting(settings: &Settings, handles: &Handles, state: &State) -> Result<Last
     let store = Arc::new(store);
     let semantics = semantics_of(settings);
     let (metrics, state) = (handles.metrics.clone(), state.clone());
-    metrics.checkpoints_begin(wall_clock());
+    metrics.checkpoints.begin(wall_clock());
     let checkpointer = Checkpointer::start(Arc::clone(&store), settings, semantics, metrics, state)
         .context("could not start the checkpoints")?;
     Ok(Lasting { store, checkpointer })
@@ -421,6 +421,7 @@ impl Job {
                 case: self.settings.case,
             },
             clock: self.settings.clock,
+            takes_exercises: self.settings.output_topics.exercise && self.settings.replay.as_ran.is_none(),
             began: Reading::now(),
             ends: self.settings.replay.until_offsets.clone(),
             max_records: self.settings.epoch.max_records,

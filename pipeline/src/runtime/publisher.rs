@@ -189,7 +189,7 @@ impl Publishing {
         }
         metrics.warnings.none_open();
         if beginning.incomparable {
-            metrics.replay_incomparable();
+            metrics.replays.incomparable();
         }
         views.feed.begin(beginning.last);
         Self {
@@ -327,7 +327,7 @@ impl Publishing {
                 self.views.feed.tell(news);
             }
             let since_close = completed.closing.at.elapsed();
-            self.metrics.epoch(epoch.0, since_close, began.elapsed());
+            self.metrics.epochs.committed(epoch.0, since_close, began.elapsed());
             if epoch >= self.beginning.quiet_before {
                 for delta in completed.output.log::<WarningDelta>() {
                     self.metrics.warned(delta, completed.closing.clock, since_close);
@@ -354,9 +354,9 @@ impl Publishing {
         let Some((before, digest)) = self.beginning.ran.remove(&epoch).zip(digest) else {
             return;
         };
-        self.metrics.replay_compared();
+        self.metrics.replays.compared();
         if *before != digest.to_string() {
-            self.metrics.replay_differed();
+            self.metrics.replays.differed();
             tracing::debug!(%epoch, %digest, %before, "an epoch gives another result than it gave when it ran");
         }
     }
@@ -421,7 +421,7 @@ impl Publishing {
                 most,
                 stands,
             } = found;
-            self.metrics.oversized(*topic);
+            self.metrics.records.oversized(*topic);
             if self.told.get(topic).is_some_and(|at| at.elapsed() < PAUSE) {
                 continue;
             }
@@ -466,7 +466,7 @@ impl Publishing {
         if gives_up || error.retry() == Retry::Never || self.shared.stop.load(Ordering::Acquire) {
             return Err(error).context("could not write the output");
         }
-        self.metrics.commit_retried();
+        self.metrics.epochs.retried();
         let cause: &dyn std::error::Error = &error;
         tracing::warn!(cause, "{not_yet}, trying again in {pause:?}");
         self.shared.pause(*pause);
@@ -479,7 +479,7 @@ impl Publishing {
         self.move_on(&completed.output);
         self.unseen = true;
         self.progress.note(&completed.output, moment(completed));
-        self.metrics.replayed(completed.output.epoch.0);
+        self.metrics.epochs.replayed(completed.output.epoch.0);
         let held = self.held.as_mut();
         held.expect("only after a clock that was ahead is anything made anew")
             .keep(&completed.output, Millis(completed.closing.clock));
@@ -504,11 +504,11 @@ impl Publishing {
         self.move_on(&completed.output);
         self.foretold.take_from(&completed.output);
         self.progress.note(&completed.output, moment(completed));
-        self.metrics.replayed(epoch.0);
+        self.metrics.epochs.replayed(epoch.0);
         if let Some(before) = self.beginning.digests.remove(&epoch) {
             let digest = digest(&records(&completed.output));
             if *before != digest.to_string() {
-                self.metrics.replay_differed();
+                self.metrics.replays.differed();
                 if self.beginning.verify {
                     bail!(
                         "epoch {epoch} gives another result than before (digest {digest}, was {before}); nothing was \
@@ -571,22 +571,22 @@ fn count(metrics: &Metrics, output: &EpochOutput, records: &[OutRecord]) {
     let closed = closed.filter(|record| record.payload.is_none());
     let closed: BTreeSet<&str> = closed.map(|record| &*record.key).collect();
     for delta in output.log::<WarningDelta>() {
-        metrics.delta(delta.kind, closed.contains(&*delta.id));
+        metrics.warnings.delta(delta.kind, closed.contains(&*delta.id));
     }
     for delta in output.log::<CaseDelta>().filter(|delta| !delta.retracted) {
-        metrics.case_event(delta.event.kind);
+        metrics.cases.event(delta.event.kind);
     }
     for notice in output.log::<Notice>() {
-        metrics.notice(notice.event);
+        metrics.cases.notice(notice.event);
     }
     for letter in output.log::<DeadLetter>() {
-        metrics.dead_letter(letter);
+        metrics.records.dead_letter(letter);
     }
     let mut topics: BTreeMap<Topic, u64> = BTreeMap::new();
     for record in records {
         *topics.entry(record.topic).or_default() += 1;
     }
     for (topic, records) in topics {
-        metrics.published(topic, records);
+        metrics.records.published(topic, records);
     }
 }

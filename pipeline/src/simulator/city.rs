@@ -327,6 +327,7 @@ mod tests {
             partition: 0,
             offset: 0,
             arrival: Some(record.arrival),
+            exercise: false,
             key: Some(record.key.as_bytes()),
             payload: record.payload.as_deref(),
         };

@@ -14,6 +14,11 @@ use super::{Draw, PROPERTIES};
 
 const SETS: [&str; 3] = ["calm", "strict", "tide"];
 
+/// A sweep that some histories have.
+const SWEEP: &str = "swept";
+/// So many at most are changed in an epoch.
+const MOST_CHANGED: u64 = 6;
+
 /// The same history, with rule sets in it.
 #[must_use]
 pub fn with_sets(seed: u64, mut history: Vec<EpochInput>) -> Vec<EpochInput> {
@@ -21,12 +26,18 @@ pub fn with_sets(seed: u64, mut history: Vec<EpochInput>) -> Vec<EpochInput> {
         draw: Draw::new(seed ^ 0x005E_7500),
         offset: 0,
         known: BTreeMap::new(),
+        sweeps: false,
     };
+    maker.sweeps = Draw::new(seed ^ 0x0053_EE95).once_in(3);
     for input in &mut history {
         maker.learn(input);
         while maker.draw.once_in(2) {
             let record = maker.record();
             input.records.extend(record);
+        }
+        if maker.sweeps && maker.draw.once_in(3) {
+            let records = maker.sweep();
+            input.records.extend(records);
         }
     }
     history
@@ -37,6 +48,8 @@ struct Maker {
     offset: u64,
     /// The rules of the set `default`.
     known: BTreeMap<Key, RuleRecord>,
+    /// Whether there are sweeps.
+    sweeps: bool,
 }
 
 impl Maker {
@@ -103,6 +116,36 @@ impl Maker {
             row["adjust"] = json!([{ "observed_property": property, "multiply": multiply, "add": add }]);
         }
         (id, Some(row))
+    }
+
+    /// A sweep of one rule: the same with one threshold after another, each in a set of its own; or that sets go.
+    fn sweep(&mut self) -> Vec<(Origin, InputRecord)> {
+        let rules: Vec<RuleRecord> = self.known.values().cloned().collect();
+        let mut records = Vec::new();
+        if rules.is_empty() {
+            return records;
+        }
+        let rule = self.draw.pick(&rules).clone();
+        let goes = self.draw.once_in(4);
+        for value in 0..=self.draw.below(MOST_CHANGED) {
+            let set = format!("{SWEEP}-{value}");
+            let row = (!goes).then(|| json!({ "id": set, "base": "default", "sweep": SWEEP }));
+            records.push(self.row(&set, row));
+            let mut swept = rule.clone();
+            swept.id = Text::from(format!("{set}/{}", rule.id));
+            for level in swept.levels.values_mut() {
+                shift(&mut level.when, value as f64);
+            }
+            let key = Key::of(&swept.id);
+            // What is drawn by lot may be refused: then there is none, as after a tombstone.
+            let row = Rule::check(swept).ok().map(|rule| Row::new(rule.record.clone()));
+            let origin = self.origin(Topic::IN_RULE);
+            records.push((origin, InputRecord::Base(key, row.filter(|_| !goes))));
+        }
+        if self.draw.once_in(6) {
+            records.push(self.row("live", Some(json!({ "id": "live", "set": format!("{SWEEP}-1") }))));
+        }
+        records
     }
 
     /// A rule of a set: one of `default` as it is, or with other thresholds; or that it goes.

@@ -82,8 +82,16 @@ pub(super) fn sets(rules: &BTreeMap<Key, Rule>, rows: &BTreeMap<Key, Shared<Rule
     let farthest = retain.max(of.get(&live).map_or(0, reach));
     let mut order: Vec<&Text> = of.keys().collect();
     order.sort_by_key(|set| (**set != live, &***set != "default", (*set).clone()));
-    let evaluated = order.into_iter().take(8);
-    let sets = evaluated.map(|set| {
+    // Each kind has room of its own.
+    let (mut room, mut room_of_sweeps) = (8, 64);
+    order.retain(|set| {
+        let is_swept = rows.get(*set).is_some_and(|row| row.sweep.is_some());
+        let room = if is_swept { &mut room_of_sweeps } else { &mut room };
+        let fits = *room > 0;
+        *room -= i32::from(fits);
+        fits
+    });
+    let sets = order.into_iter().map(|set| {
         let is_live = *set == live;
         let mut of_set = OfSet {
             adjust: rows.get(set).map(|row| row.adjust.clone()).unwrap_or_default(),

@@ -170,6 +170,13 @@ pub(super) fn on_log(sets: &[String; 3]) -> Serving {
     Serving::start(command)
 }
 
+/// What the command says to machines.
+fn explained(sets: &[String; 3], arguments: &[&str]) -> Value {
+    let said = riskflow(&[&["explain"][..], arguments, &["--json"][..]].concat(), &texts(sets));
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    serde_json::from_slice(&said.stdout).unwrap()
+}
+
 #[test]
 fn an_explanation_over_http_is_that_of_the_command() {
     let folder = tempfile::tempdir().unwrap();
@@ -177,11 +184,7 @@ fn an_explanation_over_http_is_that_of_the_command() {
     let job = on_log(&sets);
     let warning = job.warning();
     let get = |path: &str| curl(&job.url(path), &[]).unwrap();
-    let command = |arguments: &[&str]| -> Value {
-        let said = riskflow(&[&["explain"][..], arguments, &["--json"][..]].concat(), &texts(&sets));
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        serde_json::from_slice(&said.stdout).unwrap()
-    };
+    let command = |arguments: &[&str]| explained(&sets, arguments);
 
     let got = get(&format!("/api/v1/warnings/{warning}/explanation"));
     assert_eq!((got.status, got.json()), (200, command(&[&warning])));
@@ -208,6 +211,10 @@ fn an_explanation_over_http_is_that_of_the_command() {
     assert_eq!((got.status, got.json()), (200, command(&more)));
 
     for (path, status, says) in [
+        ("warnings/known", 400, "there is no `at`"),
+        ("warnings/known?at=soon", 400, "`at` is `soon`"),
+        ("warnings/known?at=2h&within=a%0Ab", 400, "`within`"),
+        ("warnings/known?at=2h&least=red", 400, "`least` is given"),
         ("assets/tank/explanation", 400, "there is no `at`"),
         ("assets/tank/explanation?at=soon", 400, "`at` is `soon`"),
         ("assets/tank/explanation?at=2h&as_of=3h", 400, "`as_of` is"),
@@ -227,6 +234,75 @@ fn an_explanation_over_http_is_that_of_the_command() {
         let said = got.json()["error"].as_str().unwrap().to_owned();
         assert!(said.contains(says), "{path}: {said}");
     }
+}
+
+#[test]
+fn what_was_known_of_a_time_is_over_http_what_the_command_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = log(folder.path());
+    let job = on_log(&sets);
+    let warning = job.warning();
+    let get = |path: &str| curl(&job.url(path), &[]).unwrap();
+    let command = |arguments: &[&str]| explained(&sets, arguments);
+    let at = Millis(now()).to_string();
+    for (more, arguments, count) in [
+        ("&within=330902&rule=gas", &["--within", "330902", "--rule", "gas"], 1),
+        ("&within=330903&rule=gas", &["--within", "330903", "--rule", "gas"], 0),
+    ] {
+        let got = get(&format!("/api/v1/warnings/known?at={at}&as_of={at}{more}"));
+        let asked = [&["--at", &at, "--as-of", &at][..], &arguments[..]].concat();
+        assert_eq!((got.status, got.json()), (200, command(&asked)));
+        assert_eq!(got.json()["warnings"].as_array().unwrap().len(), count, "{}", got.body);
+    }
+    let got = get(&format!("/api/v1/warnings/known?at={at}"));
+    assert_eq!((got.status, got.json()), (200, command(&["--at", &at])));
+    assert_eq!(got.json()["warnings"][0]["id"], warning, "{}", got.body);
+}
+
+#[test]
+fn the_ledger_of_lateness_over_http_is_that_of_the_topic() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = log(folder.path());
+    let job = on_log(&sets);
+    job.warning();
+    let items = |query: &str| curl(&job.url(&format!("/api/v1/lateness{query}")), &[]).unwrap().json()["items"].clone();
+    assert_eq!(items(""), json!([]));
+    let values = |topic: &str| -> Vec<Value> {
+        let said = riskflow(&["tail", topic, "--json"], &texts(&sets));
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let lines = String::from_utf8(said.stdout).unwrap();
+        let records = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        records.map(|mut record| record["value"].take()).collect()
+    };
+
+    // The reading that raised the warning was wrong.
+    let mut corrected = values("in.observation").remove(0);
+    corrected["result"] = json!(1.0);
+    append(folder.path(), Topic::IN_OBSERVATION, "gas", &corrected.to_string());
+    job.until("/api/v1/lateness", |body| {
+        let list: Value = serde_json::from_str(body).ok()?;
+        (!list["items"].as_array()?.is_empty()).then_some(())
+    });
+
+    let mut rows = values("out.lateness");
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(
+        (
+            &rows[0]["region"],
+            &rows[0]["category"],
+            &rows[0]["correction"]["withdrawn"]
+        ),
+        (&json!("330902"), &json!("tank"), &json!(1)),
+        "{rows:?}"
+    );
+    // A row over HTTP has no epoch of its own.
+    assert!(rows[0].as_object_mut().unwrap().remove("epoch").is_some());
+    assert_eq!(items(""), json!(rows));
+    assert_eq!(items("?within=3309&category=tank"), json!(rows));
+    assert_eq!(
+        (items("?within=330903"), items("?category=dam")),
+        (json!([]), json!([]))
+    );
 }
 
 #[test]

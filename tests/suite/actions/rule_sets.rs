@@ -182,7 +182,7 @@ fn what_is_told_of_rule_sets_over_http_is_what_stands_on_the_topics() {
 
     let states = items(&job, "rulesets");
     assert_eq!(states, table(&sets, Topic::RULESET));
-    let state = |set: &str, live: bool, base: Value, rules: u32, own: u32| json!({ "set": set, "live": live, "in_force": true, "base": base, "rules": rules, "own": own, "problems": [] });
+    let state = |set: &str, live: bool, base: Value, rules: u32, own: u32| json!({ "set": set, "live": live, "in_force": true, "base": base, "sweep": null, "rules": rules, "own": own, "problems": [] });
     let expected = [
         state("default", true, Value::Null, 5, 5),
         state("empty", false, Value::Null, 0, 0),
@@ -352,7 +352,7 @@ fn a_promotion_over_http_is_one_record_and_what_is_refused_none() {
 }
 
 /// The words of each line, and the line of a table that begins with these words.
-fn line<'a>(lines: &'a str, begins: &[&str]) -> Vec<&'a str> {
+pub(super) fn line<'a>(lines: &'a str, begins: &[&str]) -> Vec<&'a str> {
     let words = lines.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let mut fitting = words.filter(|words| words.starts_with(begins));
     let found = fitting.next();
@@ -419,6 +419,6 @@ fn rule_sets_on_the_command_line_are_those_of_the_job() {
     let unknown = ran(&["diff", "nowhere"]);
     let error = String::from_utf8_lossy(&unknown.stderr);
     assert_eq!(unknown.status.code(), Some(2), "{error}");
-    let says = "there is no set `nowhere`; give one of `default`, `empty`, `strict`";
+    let says = "there is neither a set nor a sweep `nowhere`; give one of `default`, `empty`, `strict`";
     assert!(error.contains(says), "{error}");
 }

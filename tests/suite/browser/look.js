@@ -4,11 +4,17 @@ const drawn = (within, what) => [...within.querySelectorAll(what)].filter((one) 
 const shown = (within, what) => [...within.querySelectorAll(what)].filter((one) => getComputedStyle(one).display !== "none");
 const bars = (picture, set) =>
   drawn(picture, `g.${set} rect`).map((bar) => [box(bar).top - box(picture).top, box(bar).bottom - box(picture).top]);
+const lines = (picture, what) =>
+  shown(picture, what).map((line) => {
+    const style = getComputedStyle(line);
+    return [box(line).width, style.strokeDasharray, Number.parseFloat(style.strokeWidth)];
+  });
 const picture = (svg) => ({
   new: bars(svg, "new"),
   old: bars(svg, "old"),
   // A level line has no height of its own.
-  thresholds: shown(svg, "line.threshold").map((line) => [box(line).width, getComputedStyle(line).strokeDasharray]),
+  thresholds: lines(svg, "line.threshold:not(.old)"),
+  old_thresholds: lines(svg, "line.threshold.old"),
   curves: drawn(svg, "path.curve").length,
   events: drawn(svg, "rect.event").length,
   points: drawn(svg, "circle").map((point) => point.querySelector("title").textContent),

@@ -38,7 +38,7 @@ impl Taken {
 }
 
 /// Every epoch that was ever recorded, tombstoned since or not; each once, each behind the one before.
-fn epochs(place: &dyn Place) -> Vec<Progress> {
+pub fn epochs(place: &dyn Place) -> Vec<Progress> {
     let rows = place.all(Topic::PROGRESS).into_iter();
     let rows = rows.filter(|row| row.key != Progress::BASE && row.value.is_some());
     let mut epochs: Vec<Progress> = rows.map(|row| parse(&row)).collect();
@@ -293,6 +293,7 @@ fn history(place: &dyn Place, progress: &[Progress]) -> (Vec<EpochInput>, Letter
                     partition,
                     offset: row.offset,
                     arrival: None,
+                    exercise: false,
                     key: Some(row.key.as_bytes()),
                     payload: row.value.as_deref().map(str::as_bytes),
                 };

@@ -106,4 +106,54 @@ fn kafka_an_exercise_and_a_live_job_keep_out_of_each_others_topics() {
     );
     replay(&place, &arguments);
     assert_eq!(marked(&there), before);
+    files_go_where_nothing_stands_and_once(&place);
+}
+
+/// Files have no offsets to go on from: into topics that anybody wrote to they would come beside what is there.
+fn files_go_where_nothing_stands_and_once(place: &KafkaPlace) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let regions = at("base.region.ndjson");
+    std::fs::write(&regions, "{\"code\":\"3309\",\"name\":\"Zhoushan\"}\n").unwrap();
+    replay(place, &[&regions, "--out", &at("out")]);
+    let wanted = super::published(Path::new(&at("out")));
+    assert!(!wanted.is_empty());
+
+    let (riskflow, prefix) = (crate::kafka::riskflow(), format!("{}files.", place.prefix()));
+    let there = Corner::of(place, &prefix);
+    let aside = at("aside");
+    let arguments = [&*regions, "--prefix", &prefix, "--checkpoints", &aside];
+    replay(place, &arguments);
+    super::assert_same(&super::of_exercise(&place.corner(&prefix)), &wanted);
+    assert!(!Path::new(&aside).exists(), "there is nothing to go on from");
+    let once = marked(&there);
+    assert_eq!(once.1, 0);
+
+    let (code, said) = ended(&mut command(&riskflow, place, &arguments));
+    assert_eq!(code, Some(2), "{said}");
+    for says in [
+        "has records of an exercise already",
+        "another `--prefix`",
+        "`--force` writes it once more",
+    ] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    assert_eq!(marked(&there), once);
+    // It left no progress, and is found all the same.
+    let (code, said) = ended(&mut crate::restart::command(&there, Path::new(&at("there")), &["run"]));
+    assert!(
+        code == Some(2) && said.contains("has records of an exercise (`riskflow replay`)"),
+        "{code:?}: {said}"
+    );
+    assert_eq!(marked(&there), once);
+    // Nor where a live job wrote.
+    let live = format!("{}other.", place.prefix());
+    let (code, said) = ended(&mut command(&riskflow, place, &[&*regions, "--prefix", &live]));
+    assert!(
+        code == Some(2) && said.contains("has records of a job that is no exercise"),
+        "{code:?}: {said}"
+    );
+
+    replay(place, &[&*regions, "--prefix", &prefix, "--force"]);
+    assert_eq!(marked(&there), (2 * once.0, 0));
 }

@@ -1,5 +1,6 @@
 //! Epochs that are gone from `out.epoch`: what is left is closed as it ran, and compared only where the state before it is the same.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::{Published, assert_same, command, live, published, replay};
 use crate::chaos::place::{LogPlace, Place, Row};
-use crate::chaos::settle;
+use crate::chaos::{Feed, settle};
 use crate::restart::{self, after_a_storm};
 
 /// Where the record of this number begins in a segment: a frame is a length, a checksum, and as many bytes as the length says.
@@ -120,17 +121,39 @@ fn take_earlier_input(place: &LogPlace, epoch: Millis) -> usize {
     behind.len()
 }
 
+/// Gives a job's last checkpoint the name `before`, and lets the job go on; the epoch of the checkpoint.
+pub(super) fn go_on_behind_a_checkpoint(place: &dyn Place, checkpoints: &Path, feed: &mut Feed) -> Millis {
+    let pin = ["checkpoint", "pin", "before", "--json"];
+    let pinned = restart::command(place, checkpoints, &pin).output().unwrap();
+    let pinned = summary(&pinned)["epoch"].as_str().unwrap().parse::<Millis>().unwrap();
+    for _ in 0..12 {
+        feed.step(place);
+    }
+    settle(place, checkpoints);
+    pinned
+}
+
+/// From this checkpoint on it is what a job published that ran, and each epoch is compared.
+pub(super) fn from_the_checkpoint(place: &dyn Place, checkpoints: &Path, pinned: Millis, live: &Published) {
+    let wanted = events_behind(live.clone(), pinned);
+    assert!(!wanted.is_empty(), "nothing happens behind the checkpoint");
+    let rows = place.all(Topic::EPOCH);
+    let closed = rows.iter().filter(|row| !ClosedEpoch::is_position(&row.key)).map(read);
+    let behind: BTreeSet<Millis> = closed.map(|row| row.epoch).filter(|epoch| *epoch > pinned).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (format!("checkpoint.path={checkpoints:?}"), super::text(&folder));
+    let begins = ["--as-ran", "--verify", "--from-checkpoint", "before", "--set", &path];
+    let said = summary(&replay(place, &[&begins[..], &["--json", "--out", out]].concat()));
+    assert_eq!(said["epochs_compared"], behind.len(), "{said}");
+    assert_eq!(said["from_checkpoint"], pinned.to_string(), "{said}");
+    assert_same(&events_behind(published(folder.path()), pinned), &wanted);
+}
+
 /// The hour of a job of which the earlier input is gone, its epochs too: from a checkpoint with a name.
 #[test]
 fn a_replay_begins_with_a_checkpoint_where_the_earlier_input_is_gone() {
     let (place, checkpoints, mut feed) = after_a_storm(74);
-    let pin = ["checkpoint", "pin", "before", "--json"];
-    let pinned = restart::command(&place, checkpoints.path(), &pin).output().unwrap();
-    let pinned = summary(&pinned)["epoch"].as_str().unwrap().parse::<Millis>().unwrap();
-    for _ in 0..12 {
-        feed.step(&place);
-    }
-    settle(&place, checkpoints.path());
+    let pinned = go_on_behind_a_checkpoint(&place, checkpoints.path(), &mut feed);
     let wanted = events_behind(live(&place), pinned);
     let deltas = wanted
         .keys()

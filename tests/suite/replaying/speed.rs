@@ -12,7 +12,7 @@ use crate::chaos::place::Place;
 use crate::restart::after_a_storm;
 
 /// The times of the epochs that a job closed, in milliseconds, rising.
-fn times(place: &dyn Place) -> Vec<i64> {
+pub(super) fn times(place: &dyn Place) -> Vec<i64> {
     let rows = place.all(Topic::EPOCH).into_iter();
     let closed = rows.filter(|row| !ClosedEpoch::is_position(&row.key));
     let mut times: Vec<i64> = closed
@@ -35,9 +35,14 @@ fn speed(length: Duration, takes: Duration) -> f64 {
     (length.as_secs_f64() / takes.as_secs_f64()).max(0.001)
 }
 
+/// The `--speed` at which what ran takes so long.
+pub(super) fn that_takes(place: &dyn Place, takes: Duration) -> String {
+    speed(length(&times(place)), takes).to_string()
+}
+
 /// Kills a replay by SIGKILL when about a half of its epochs are closed; `closed` says how many.
 pub(super) fn killed_on_its_way(place: &dyn Place, arguments: &[&str], closed: &dyn Fn() -> usize) {
-    let half = speed(length(&times(place)), Duration::from_secs(20)).to_string();
+    let half = that_takes(place, Duration::from_secs(20));
     let slowly = [arguments, &["--speed", &half, "--set", "cluster.workers=1"]].concat();
     let mut child = command(&crate::kafka::riskflow(), place, &slowly).spawn().unwrap();
     let (all, until) = (epochs(place), Instant::now() + Duration::from_secs(120));

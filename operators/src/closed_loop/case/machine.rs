@@ -1,4 +1,4 @@
-//! The state machine of one case: walks its timeline and passes its deadlines.
+//! The state machine of one case: walks its timeline, and passes its deadlines ([`passing`](super::passing)).
 //!
 //! The machine is a value: a copy of it that stands behind everything that can still change goes over what came since, again
 //! whenever any of that changes. So what is found does not depend on the order in which it was learnt.
@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use riskflow_config::CaseSettings;
-use riskflow_model::output::{
-    Basis, By, CaseEvent, CaseEventKind, CaseStep, CaseTimes, Cause, Escalation, People, Reminder, TaskState,
-};
+use riskflow_model::output::{Basis, CaseEvent, CaseEventKind, CaseStep, CaseTimes, Cause, Escalation, People};
 use riskflow_model::responsibility::Unit;
 use riskflow_model::{Domain, Duration, Id, Level, Millis, Text};
 use serde::{Deserialize, Serialize};
 
+use super::deadline::{Deadline, Reminding};
 use super::item::{Evidence, Fact, FactKind, Held, Item, What};
 use crate::closed_loop::obligation::{PlannedTask, TaskMatch};
 
@@ -27,81 +26,6 @@ pub struct Rules<'a> {
     pub settings: &'a CaseSettings,
     /// How far an action may be before the issue.
     pub max_future: Duration,
-}
-
-/// Something that must be done by a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deadline {
-    /// By when; `None` where no deadline is set.
-    pub due: Option<Millis>,
-    /// When it will pass: later than `due` where it was put off; `None` once it has passed, missed or not in force.
-    pub ahead: Option<Millis>,
-    /// Whether it has passed: it does once, whatever limits come and go.
-    passed: bool,
-}
-
-impl Deadline {
-    const NONE: Self = Self {
-        due: None,
-        ahead: None,
-        passed: false,
-    };
-
-    fn after(from: Millis, limit: Option<Duration>) -> Self {
-        let due = limit.map(|limit| from + limit);
-        Self {
-            due,
-            ahead: due,
-            passed: false,
-        }
-    }
-
-    /// It passes: now, or at the end of what puts it off.
-    const fn pass(&mut self, later: Option<Millis>) {
-        self.ahead = later;
-        self.passed = later.is_none();
-    }
-
-    /// The suppression that put it off ends at another time. One that only counts from a changed limit was not put off.
-    fn put_off_until(&mut self, at: Millis, until: Millis) {
-        if self.ahead > Some(at) && self.ahead != self.due {
-            self.ahead = Some(until);
-        }
-    }
-
-    /// Another limit from the same beginning; one that is past by now passes now.
-    fn change(&mut self, now: Millis, from: Millis, limit: Option<Duration>) {
-        let due = limit.map(|limit| from + limit);
-        if due != self.due {
-            self.due = due;
-            self.ahead = due.filter(|_| !self.passed).map(|due| due.max(now));
-        }
-    }
-}
-
-/// From when on people are reminded, and how often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Reminding {
-    /// They were told then.
-    pub from: Millis,
-    /// So long after that they are reminded, and again and again; more than nothing.
-    pub every: Duration,
-}
-
-impl Reminding {
-    /// The last reminder that is due; `None` before the first.
-    pub fn last_due(&self, now: Millis) -> Option<Reminder> {
-        let number = u32::try_from((now - self.from).0 / self.every.0).unwrap_or(0);
-        (number > 0).then(|| Reminder {
-            number,
-            at: self.from + Duration(i64::from(number) * self.every.0),
-        })
-    }
-
-    /// When the next one is due.
-    pub fn next_due(&self, now: Millis) -> Millis {
-        self.last_due(now).map_or(self.from, |last| last.at) + self.every
-    }
 }
 
 /// Who must acknowledge the case.
@@ -190,14 +114,6 @@ pub struct Machine {
     pub(super) attached: u32,
 }
 
-/// Which deadline.
-enum Which {
-    Next,
-    Anybody,
-    Obliged(Post),
-    Job(PlannedTask),
-}
-
 impl Machine {
     /// Whether the case was ever issued.
     pub fn exists(&self) -> bool {
@@ -235,153 +151,6 @@ impl Machine {
             What::Task(id, task) => self.task(item.at, id, task.as_ref()),
             What::Act(_, action) => self.act(item.at, action, rules, out),
         }
-    }
-
-    /// Passes every deadline before this time.
-    pub fn pass(&mut self, before: Millis, out: &mut Vec<Told>) {
-        while let Some((due, which)) = self.first_due() {
-            if due >= before {
-                return;
-            }
-            self.pass_one(due, which, out);
-        }
-    }
-
-    /// When something happens by the clock alone.
-    pub fn next_due(&self) -> Option<Millis> {
-        self.first_due().map(|(due, _)| due)
-    }
-
-    /// The first deadline ahead; of several at one time the next step's, then by unit and role, then tasks.
-    fn first_due(&self) -> Option<(Millis, Which)> {
-        let mut first: Option<(Millis, Which)> = None;
-        let mut take = |due: Option<Millis>, which: Which| {
-            if let Some(due) = due.filter(|due| first.as_ref().is_none_or(|(least, _)| due < least)) {
-                first = Some((due, which));
-            }
-        };
-        take(self.next.1.ahead, Which::Next);
-        take(self.anybody.ahead, Which::Anybody);
-        for (post, obliged) in self
-            .obliged
-            .iter()
-            .filter(|(_, obliged)| obliged.acknowledged.is_none())
-        {
-            take(obliged.deadline.ahead, Which::Obliged(post.clone()));
-        }
-        for (id, job) in self.jobs.iter().filter(|(_, job)| job.reported.is_none()) {
-            take(job.deadline.ahead, Which::Job(id.clone()));
-        }
-        first
-    }
-
-    fn pass_one(&mut self, due: Millis, which: Which, out: &mut Vec<Told>) {
-        let to_archive = matches!(which, Which::Next) && self.next.0 == CaseStep::Archived;
-        // Where somebody is obliged, those must acknowledge, and not anybody.
-        let concerns = !matches!(which, Which::Anybody) || self.obliged.is_empty();
-        let in_force = (self.telling() && concerns) || to_archive;
-        // What passes while nobody is told passes at the end of that.
-        let later = self.suppressed.filter(|until| in_force && *until > due);
-        let lead = self.lead();
-        let deadline = match &which {
-            Which::Next => &mut self.next.1,
-            Which::Anybody => &mut self.anybody,
-            Which::Obliged(post) => match self.obliged.get_mut(post) {
-                Some(obliged) => &mut obliged.deadline,
-                None => return,
-            },
-            Which::Job(id) => match self.jobs.get_mut(id) {
-                Some(job) => &mut job.deadline,
-                None => return,
-            },
-        };
-        deadline.pass(later);
-        if later.is_some() {
-            return;
-        }
-        if !in_force {
-            return;
-        }
-        let (step, from, task) = match which {
-            Which::Next => (self.next.0, lead, None),
-            Which::Anybody => (CaseStep::Acknowledged, None, None),
-            Which::Obliged(post) => (CaseStep::Acknowledged, Some(post), None),
-            Which::Job(id) => {
-                let role = self.jobs.get(&id).map(|job| job.task.role.clone()).unwrap_or_default();
-                let of_role = self.obliged.keys().find(|(_, held)| *held == role).cloned();
-                // By its full name: two plans may ask for tasks of one name, and these are two escalations.
-                (
-                    CaseStep::Reported,
-                    of_role.or(lead),
-                    Some(TaskState::full_name(&id.0, &id.1)),
-                )
-            }
-        };
-        self.lift(due, Some(step), from, task, None, out);
-    }
-
-    /// Nobody is told until a time, or no longer: what was put off until another one passes then.
-    pub(super) fn suppress(&mut self, at: Millis, until: Option<Millis>) {
-        // As long as nobody was told, nobody could be reminded.
-        if let (Some(reminding), Some(over)) = (&mut self.reminding, self.suppressed) {
-            reminding.from = reminding.from.max(over.min(at));
-        }
-        // One that is over already suppresses nothing.
-        self.suppressed = until.filter(|until| *until > at);
-        let end = self.suppressed.unwrap_or(at);
-        let obliged = self.obliged.values_mut().map(|obliged| &mut obliged.deadline);
-        let jobs = self.jobs.values_mut().map(|job| &mut job.deadline);
-        for deadline in [&mut self.next.1, &mut self.anybody]
-            .into_iter()
-            .chain(obliged)
-            .chain(jobs)
-        {
-            deadline.put_off_until(at, end);
-        }
-    }
-
-    /// The obligation that answers for the case as a whole.
-    pub(super) fn lead(&self) -> Option<Post> {
-        let first = self
-            .obliged
-            .iter()
-            .min_by_key(|(post, obliged)| (std::cmp::Reverse(obliged.held.depth), (*post).clone()));
-        first.map(|(post, _)| post.clone())
-    }
-
-    /// An escalation to the parent of a unit.
-    pub(super) fn lift(
-        &mut self,
-        at: Millis,
-        step: Option<CaseStep>,
-        from: Option<Post>,
-        task: Option<Text>,
-        by: Option<(By, Millis)>,
-        out: &mut Vec<Told>,
-    ) {
-        let to = from
-            .as_ref()
-            .and_then(|post| self.obliged.get(post)?.held.parent.clone());
-        let (unit, role) = from.unzip();
-        let escalation = Escalation {
-            step,
-            unit,
-            role,
-            task,
-            to,
-            at,
-        };
-        self.lifted.push(Lifted {
-            escalation: escalation.clone(),
-            round: self.round,
-            acknowledged: false,
-        });
-        let cause = if by.is_some() { Cause::Manual } else { Cause::Clock };
-        let (by, done) = by.unzip();
-        let mut event = self.event(done.unwrap_or(at), CaseEventKind::Escalated);
-        event.by = by;
-        event.escalation = Some(escalation);
-        out.push((event, cause));
     }
 
     /// An event that leaves the case as it is now.

@@ -83,6 +83,10 @@ pub struct Weighed {
     pub truth: Truth,
     /// Whose its threshold is; absent where it is the rule's.
     pub whose: Option<GivenLimit>,
+    /// Of `projected`: when the result gets to the threshold where it goes on as over the window, rounded up to a millisecond. Absent
+    /// where the last result is there already, the trend does not lead there, or not within 31 days of the last observation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reaches: Option<Millis>,
 }
 
 impl MonitorState {

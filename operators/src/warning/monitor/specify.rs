@@ -9,11 +9,12 @@ use riskflow_config::{Place, Standing};
 use riskflow_model::output::Cause;
 use thin_vec::ThinVec;
 
+use super::Monitor;
+use super::aside::{Ended, Parting};
 use super::finding::{Move, Revision};
 use super::forecast::Forecasts;
 use super::known::Known;
 use super::watch::Watch;
-use super::{Ended, Monitor, Parting};
 use crate::warning::specification::{Entry, Specification, Subject};
 
 /// What a change of specification leaves as it was.

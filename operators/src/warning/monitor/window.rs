@@ -8,7 +8,7 @@ use riskflow_config::{Feature, FeatureKind, Limit, Operator};
 
 use super::evaluation::{HOUR, rate, whole};
 use super::series::{Beyond, Edge, Point, Ranks, Series, billionths};
-use super::value::{Ranked, Value, bounds, ratio};
+use super::value::{Ranked, Value, bounds, parts, ratio};
 use super::walk::Walk;
 
 /// The same as [`value_at`], only for comparisons of the entry.
@@ -221,6 +221,45 @@ fn projected(first: Point, last: Point, feature: &Feature) -> Value {
         i128::from(billionths(last.result)),
     );
     ratio(to * i128::from(lapse) + (to - from) * i128::from(feature.ahead), lapse)
+}
+
+/// What a trend is followed for: 31 days, which is as far ahead as a rule can ask, in milliseconds.
+const FURTHEST: i64 = 31 * 24 * 3_600_000;
+
+/// Of `projected`: when the result gets to a threshold where it goes on as over the window, last + (threshold − last) · lapse / rise; exact,
+/// and rounded up to the next millisecond, at which it is there. `None` where the last result is there or beyond it already, the trend does
+/// not lead there, or not within [`FURTHEST`]; and where there is no trend.
+pub(super) fn reached(
+    walk: &Walk<'_>,
+    feature: &Feature,
+    at: i64,
+    (operator, limit): (Operator, Limit<'_>),
+) -> Option<i64> {
+    if feature.kind != FeatureKind::Projected {
+        return None;
+    }
+    let (after, until) = walk.stretch(at, feature);
+    let last = walk.series.last_counted(until).filter(|last| last.time() > after)?;
+    let first = walk.series.first_counted(after)?;
+    let lapse = last.time() - first.time();
+    if lapse <= 0 || lapse < feature.shortest {
+        return None;
+    }
+    let result = |point: Point| I256::from(point.billionths());
+    let (above, below) = parts(limit);
+    let (missing, rise) = (above - result(last) * below, result(last) - result(first));
+    // The same way round for a threshold from below and from above.
+    let (missing, rise) = match operator {
+        Operator::AtLeast | Operator::Above => (missing, rise),
+        Operator::AtMost | Operator::Below => (-missing, -rise),
+    };
+    if missing <= I256::ZERO || rise <= I256::ZERO {
+        return None;
+    }
+    let (over, under) = (missing * I256::from(lapse), rise * below);
+    // What no number of milliseconds says is beyond the furthest, too.
+    let ahead = i64::try_from((over + under - I256::ONE) / under).ok()?;
+    (ahead <= FURTHEST).then_some(last.time() + ahead)
 }
 
 /// One result less another, as the decimals that were given.

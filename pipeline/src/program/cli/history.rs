@@ -15,7 +15,9 @@ pub(super) const EXPLAIN_EXAMPLES: &str = "Examples:
   riskflow explain f630a1c2 --as-of 09:00          the same as it was told by nine
   riskflow explain weir-3 --at 08:30               what each rule said of weir-3 at half past eight, and why not more
   riskflow explain weir-3 --at 08:30 --as-of 09:00 the same by what was known at nine
-  riskflow explain weir-3 --at 2h --rule rain --json";
+  riskflow explain weir-3 --at 2h --rule rain --json
+  riskflow explain --at 08:30 --as-of 09:00 --within 330902
+                                                   what was known at nine of the warnings of half past eight in a county";
 
 /// What the help of `backtest` says at its end.
 pub(super) const BACKTEST_EXAMPLE: &str = "Example: the rain pack against a stricter file, over a year of files, beside the floods of that year:\n\n  \
@@ -45,7 +47,8 @@ pub struct ReplayArguments {
     /// Write an embedded log in this folder, with checkpoints beside it in `FOLDER-checkpoints`.
     #[arg(long, value_name = "FOLDER")]
     pub to_log: Option<PathBuf>,
-    /// Write to Kafka, to topics with this prefix, such as `exercise.`; they are made where they are not there.
+    /// Write to Kafka, to topics with this prefix, such as `exercise.`; they are made where they are not there. Files go there once: where
+    /// anything was written before, they are refused.
     #[arg(long, value_name = "PREFIX")]
     pub prefix: Option<String>,
     /// With `--prefix`: the folder or bucket of the replay's checkpoints; `PREFIX-checkpoints` by default.
@@ -236,13 +239,14 @@ fn warning_level() -> impl TypedValueParser<Value = Level> {
 /// What is to be explained.
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
-    /// The identifier of a warning, or how it begins: 8 characters or more. With `--at` that of an asset.
-    #[arg(value_name = "WARNING|ASSET")]
-    pub what: String,
+    /// The identifier of a warning, or how it begins: 8 characters or more. With `--at` that of an asset; without one, `--at` asks which
+    /// warnings were open, by what was told of them.
+    #[arg(value_name = "WARNING|ASSET", required_unless_present = "at")]
+    pub what: Option<String>,
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArguments,
-    /// What the rules said of the asset at this time: RFC 3339, a time of the city such as `08:30` (of today) or `2026-11-27 08:30`, or
+    /// What the rules said of the asset at this time, or which warnings were open: RFC 3339, a time of the city such as `08:30` (of today) or `2026-11-27 08:30`, or
     /// how long ago, such as `2h`.
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
@@ -250,11 +254,14 @@ pub struct ExplainArguments {
     /// asset all that arrived within `time.horizon` after `--at`, for later nothing is taken that could change it.
     #[arg(long, value_name = "TIME")]
     pub as_of: Option<String>,
+    /// Only warnings in this region and within: the code of a city, a county, a town …
+    #[arg(long, requires = "at", conflicts_with = "what", value_name = "REGION")]
+    pub within: Option<String>,
     /// Only this rule; it need not watch the asset.
     #[arg(long, requires = "at", value_name = "RULE")]
     pub rule: Option<String>,
     /// The rules that watch nothing of the asset, too: one line each, with the reason.
-    #[arg(long, requires = "at")]
+    #[arg(long, requires = "at", requires = "what")]
     pub all_rules: bool,
     /// Print one JSON object.
     #[arg(long)]

@@ -11,7 +11,6 @@ mod report;
 mod run;
 mod series;
 mod sets;
-mod sweep;
 mod truth;
 mod watched;
 mod world;
@@ -25,8 +24,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use riskflow::runtime::job::Handles;
-use riskflow_config::Settings;
+use riskflow_config::{Rule, Settings};
 use riskflow_model::base::Datastream;
+use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Duration, Text, duration};
 
 use self::compare::{Relation, compare};
@@ -40,8 +40,7 @@ use self::world::World;
 use super::check::read_live;
 use super::check::stock::Stock;
 use super::configuration;
-use super::run::hangup::Hangup;
-use super::run::stop_on_signals;
+use super::signals::{Hangup, stop_job};
 use crate::program::cli::{BacktestArguments, EXIT_INTERRUPTED};
 use crate::program::exit::Usage;
 use crate::program::terminal::{say, tell};
@@ -49,7 +48,7 @@ use crate::program::terminal::{say, tell};
 /// Runs rules over a history, and reports.
 pub fn backtest(arguments: &BacktestArguments) -> Result<ExitCode> {
     let handles = Handles::new()?;
-    stop_on_signals(&handles, Hangup::Stops)?;
+    stop_job(&handles, Hangup::Stops)?;
     let (_, settings) = configuration::load(&arguments.config)?;
     let zone = settings.zone.clone();
     let Some(report) = report(arguments, settings, &handles)? else {
@@ -267,11 +266,14 @@ fn shown(
     // Of several the first by name.
     let most = counted.max_by(|(a, many), (b, more)| many.cmp(more).then_with(|| b.cmp(a)));
     let of_rule = |datastream, rule: Option<&Text>| {
-        let all = sets.new.iter().chain(sets.old.iter().flatten());
-        let rules = all
-            .filter(|record| rule.is_none_or(|rule| record.id == *rule))
-            .map(plan);
-        station(settings, world, datastream, &rules.collect::<Vec<_>>())
+        let plans = |records: &[RuleRecord]| -> Vec<Rule> {
+            let named = records
+                .iter()
+                .filter(|record| rule.is_none_or(|rule| record.id == *rule));
+            named.map(plan).collect()
+        };
+        let (new, old) = (plans(&sets.new), plans(sets.old.as_deref().unwrap_or_default()));
+        station(settings, world, datastream, [&new, &old])
     };
     if let Some(((id, rule), _)) = most {
         return of_rule(&world.datastreams[*id], Some(*rule));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use arc_swap::ArcSwap;
 use riskflow::bridge::{Common, Folder, Metrics, Server, start};
 use riskflow_config::Settings;
@@ -16,12 +16,13 @@ use tokio::sync::watch;
 
 use self::reload::Reloads;
 use super::configuration;
-use super::run::hangup::Hangup;
+use super::reload::listen;
+use super::signals::{self, Hangup};
 use super::tail::place_of;
 use crate::program::cli::BridgeArguments;
 use crate::program::exit::Usage;
 use crate::program::terminal::log_by;
-use crate::program::version::COMMIT;
+use crate::runtime::version::COMMIT;
 
 /// Sends until it is told to stop.
 pub fn bridge(arguments: &BridgeArguments) -> Result<ExitCode> {
@@ -47,7 +48,8 @@ pub fn bridge(arguments: &BridgeArguments) -> Result<ExitCode> {
     if let Some(server) = server.transpose()? {
         tracing::info!(address = %server.address, "serving HTTP");
     }
-    Reloads::new(&arguments.config, (written, settings), &common, reloads).listen(asked)?;
+    let reloads = Reloads::new(&arguments.config, (written, settings), &common, reloads);
+    listen(reloads, asked)?;
     let lanes = start(&common)?;
     lanes.join(&stops)?;
     tracing::info!("bridge ended");
@@ -89,42 +91,13 @@ fn introduce(arguments: &BridgeArguments, settings: &Settings) {
     );
 }
 
-/// The first SIGTERM or ctrl-c asks the bridge to stop: what is under way has ten seconds; and so does SIGHUP where it is no request to read
-/// the configuration again. A second one ends the process at once: nothing is lost, and what was sent and not written down is sent again.
+/// Signals stop the bridge: what is under way has ten seconds. One that is ended at once loses nothing: what was sent and not written down
+/// is sent again.
 fn stop_on_signals(stops: watch::Sender<bool>, stopping: Arc<AtomicBool>, on_hangup: Hangup) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (listens, ready) = channel();
-    let work = move || {
-        runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-            let [Ok(mut term), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
-                tracing::error!("could not listen for signals");
-                return;
-            };
-            // Nobody waits for it any more only if the program ends.
-            let _ = listens.send(());
-            loop {
-                tokio::select! {
-                    _ = term.recv() => {}
-                    _ = interrupt.recv() => {}
-                    _ = hangup.recv() => {
-                        if on_hangup.is_passed_on() {
-                            continue;
-                        }
-                    }
-                }
-                if stopping.swap(true, Ordering::AcqRel) {
-                    std::process::exit(130);
-                }
-                tracing::info!("stopping: what is under way has ten seconds");
-                stops.send_replace(true);
-            }
-        });
+    let stop = move || {
+        stopping.store(true, Ordering::Release);
+        tracing::info!("stopping: what is under way has ten seconds");
+        stops.send_replace(true);
     };
-    let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(work);
-    thread.context("could not listen for signals")?;
-    // An error if it cannot listen, which it said.
-    let _ = ready.recv();
-    Ok(())
+    signals::listen(on_hangup, stop, async {})
 }

@@ -20,8 +20,7 @@ use serde_json::json;
 
 use super::generate::{Log, Place as _, write_city};
 use super::loop_table::{loop_rows, loop_summary};
-use super::run::hangup::Hangup;
-use super::run::stop_on_signals;
+use super::signals::{Hangup, stop_job};
 use crate::program::cli::{DemoArguments, EXIT_INTERRUPTED};
 use crate::program::exit::Usage;
 use crate::program::terminal::{Live, Progress, say, table, tell};
@@ -30,7 +29,7 @@ use crate::program::terminal::{Live, Progress, say, table, tell};
 pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     let asked = Instant::now();
     let handles = Handles::new()?;
-    stop_on_signals(&handles, Hangup::Stops)?;
+    stop_job(&handles, Hangup::Stops)?;
     // First of all: a port that is taken is told before anything takes time.
     let http = HttpSettings::at(arguments.http);
     let server = Server::start(&http, &Capabilities::default(), handles.clone(), None, None)
@@ -56,7 +55,7 @@ pub fn demo(arguments: &DemoArguments) -> Result<ExitCode> {
     let (counts, took) = perform(arguments, &city, &folder.path, &handles)?;
     let tables = handles.views.load();
     // Stopped in between: what happened so far.
-    let records = handles.metrics.records_taken().min(records);
+    let records = handles.metrics.records.total().min(records);
     let interrupted = handles.stop.load(Ordering::Acquire);
     if interrupted && records == 0 {
         stopped(&handles, "before the show began");

@@ -1,8 +1,9 @@
-//! `riskflow explain`, and explanations over HTTP: why a warning, and why not.
+//! `riskflow explain`, and explanations over HTTP: why a warning, why not, and what was known.
 
 mod asset;
 mod evidence;
 mod gathered;
+mod known;
 mod moment;
 mod near;
 mod selected;
@@ -17,7 +18,7 @@ use anyhow::Result;
 use riskflow::runtime::clock::wall_clock;
 use riskflow::runtime::http::{NoAnswer, Question};
 use riskflow_config::Settings;
-use riskflow_model::{Millis, Problems};
+use riskflow_model::{Millis, Problems, RegionCode};
 
 use super::{configuration, tail};
 use crate::program::cli::ExplainArguments;
@@ -43,7 +44,7 @@ impl Patience<'static> {
     };
 }
 
-/// Of an asset there are more rows and records than may be held.
+/// There are more rows and records of an asset, or deltas, than may be held.
 #[derive(Debug)]
 struct TooMuch(usize);
 
@@ -59,7 +60,7 @@ impl fmt::Display for TooMuch {
 
 impl std::error::Error for TooMuch {}
 
-/// Explains a warning; or with `--at` what the rules said of an asset.
+/// Explains a warning; with `--at` what the rules said of an asset, or without one what was open.
 pub fn explain(arguments: &ExplainArguments) -> Result<ExitCode> {
     // It serves nothing: what a server may not have beside the clock of a history is no matter.
     let mut config = arguments.config.clone();
@@ -67,10 +68,11 @@ pub fn explain(arguments: &ExplainArguments) -> Result<ExitCode> {
     let (_, settings) = configuration::load(&config)?;
     let now = Millis(wall_clock());
     let as_of = time(&settings, now, "--as-of", arguments.as_of.as_deref())?;
-    match time(&settings, now, "--at", arguments.at.as_deref())? {
-        Some(at) => {
+    let at = time(&settings, now, "--at", arguments.at.as_deref())?;
+    match (arguments.what.as_deref(), at) {
+        (Some(asset), Some(at)) => {
             let asked = Asked {
-                asset: &arguments.what,
+                asset,
                 at,
                 as_of,
                 rule: arguments.rule.as_deref(),
@@ -84,7 +86,27 @@ pub fn explain(arguments: &ExplainArguments) -> Result<ExitCode> {
                 lines.iter().for_each(say_in_colour);
             }
         }
-        None => warning::explain(arguments, &settings, as_of)?,
+        (Some(id), None) => warning::explain(&settings, id, as_of, arguments.json)?,
+        (None, Some(at)) => {
+            let asked = known::Asked {
+                at,
+                as_of,
+                within: region("--within", arguments.within.as_deref())?,
+                seen: None,
+                rule: arguments.rule.as_deref(),
+            };
+            let answer = known::find(&settings, now, &asked, Patience::ENDLESS)?;
+            if arguments.json {
+                say(serde_json::to_string(&answer)?);
+            } else {
+                let lines = known::for_people(&answer, &tail::names(&settings));
+                lines.iter().for_each(say_in_colour);
+            }
+        }
+        (None, None) => {
+            let says = "nothing is asked about: give a warning, an asset with `--at TIME`, or `--at TIME` alone";
+            return Err(Usage(says.to_owned()).into());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -95,7 +117,16 @@ fn time(settings: &Settings, now: Millis, name: &str, text: Option<&str>) -> Res
         .transpose()
 }
 
-/// So many rows and records of an asset are held beside a job, of some hundred bytes each.
+/// A region that is given, if one is.
+fn region(name: &str, text: Option<&str>) -> Result<Option<RegionCode>> {
+    let region = |text: &str| {
+        let code = text.parse::<RegionCode>();
+        code.map_err(|error| Usage(format!("`{name}`: {error}")).into())
+    };
+    text.map(region).transpose()
+}
+
+/// So many rows and records of an asset, or deltas, are held beside a job, of some hundred bytes each.
 const MOST: usize = 500_000;
 
 /// What `riskflow explain --json` prints, for whoever asks over HTTP.
@@ -131,6 +162,22 @@ fn found(settings: &Settings, question: &Question, patience: Patience<'_>) -> Re
                 all_rules: *all_rules,
             };
             Ok(serde_json::to_string(&asset::find(settings, now, &asked, patience)?)?)
+        }
+        Question::Known {
+            at,
+            as_of,
+            within,
+            rule,
+            seen,
+        } => {
+            let asked = known::Asked {
+                at: moment::moment("at", at, now, &settings.zone)?,
+                as_of: time(settings, now, "as_of", as_of.as_deref())?,
+                within: region("within", within.as_deref())?,
+                seen: *seen,
+                rule: rule.as_deref(),
+            };
+            Ok(serde_json::to_string(&known::find(settings, now, &asked, patience)?)?)
         }
     }
 }

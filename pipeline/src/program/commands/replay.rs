@@ -28,9 +28,8 @@ use self::elsewhere::elsewhere;
 use self::ending::End;
 use super::history::{Asked, take};
 use super::rules;
-use super::run::hangup::Hangup;
 use super::run::news::News;
-use super::run::stop_on_signals;
+use super::signals::{Hangup, stop_job};
 use super::{checkpoint, configuration};
 use crate::program::cli::{EXIT_INTERRUPTED, ReplayArguments};
 use crate::program::exit::Usage;
@@ -40,7 +39,7 @@ use crate::program::terminal::{log_by, tell};
 /// Runs a history, and says what came of it.
 pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     let handles = Handles::new()?;
-    stop_on_signals(&handles, Hangup::Stops)?;
+    stop_job(&handles, Hangup::Stops)?;
     let (_, mut settings) = configuration::load_and_look(&arguments.config)?;
     log_by(&settings.log.filter).map_err(anyhow::Error::msg)?;
     let asked = Asked {

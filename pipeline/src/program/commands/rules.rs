@@ -2,7 +2,10 @@
 
 mod adjust;
 mod awaited;
+mod diff;
+mod dropped;
 mod sets;
+mod swept;
 pub(super) mod test;
 
 use std::collections::BTreeMap;
@@ -42,6 +45,7 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
             into,
             base,
             adjust,
+            sweep,
         } => {
             let adjust = adjust::read(adjust)?;
             let (_, settings) = configuration::load(&arguments.config)?;
@@ -53,13 +57,16 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
                 base: base.as_deref(),
                 adjust: &adjust,
             };
+            if !sweep.is_empty() {
+                return swept::load(&settings, what, sweep, how);
+            }
             if what.is_empty() && !adjust.is_empty() {
                 return sets::set_up(&settings, of_set(how)?, how.dry_run, how.as_json);
             }
             load(&settings, what, how)
         }
         RulesCommand::Sets => sets::list(&configuration::load(&arguments.config)?.1, arguments.json),
-        RulesCommand::Diff { set } => sets::diff(&configuration::load(&arguments.config)?.1, set, arguments.json),
+        RulesCommand::Diff { set } => diff::diff(&configuration::load(&arguments.config)?.1, set, arguments.json),
         RulesCommand::Promote {
             set,
             dry_run,
@@ -74,6 +81,10 @@ pub fn rules(arguments: &RulesArguments) -> Result<ExitCode> {
                 wait: wait.as_deref().map(patience).transpose()?,
             };
             sets::promote(&settings, &asked, arguments.json)
+        }
+        RulesCommand::Drop { set, dry_run } => {
+            let (_, settings) = configuration::load(&arguments.config)?;
+            dropped::drop_set(&settings, set, *dry_run, arguments.json)
         }
         RulesCommand::Test { files, filter } => test::test(files, filter.as_deref(), &arguments.config, arguments.json),
     }
@@ -250,6 +261,7 @@ fn of_set(how: How<'_>) -> Result<Option<Row>> {
         base: how.base.map(Id::from),
         removed: Vec::new(),
         adjust: how.adjust.to_vec(),
+        sweep: None,
     };
     riskflow_model::problems(&set).none_or(Some(()))?;
     Ok(Some(Row::new(set)))

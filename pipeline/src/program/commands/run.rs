@@ -1,6 +1,5 @@
 //! `riskflow run`.
 
-pub(super) mod hangup;
 pub(super) mod news;
 mod reload;
 mod supervisor;
@@ -10,7 +9,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use riskflow::runtime::clock::wall_clock;
@@ -22,29 +20,29 @@ use riskflow::runtime::recovery::is_definite;
 use riskflow_config::{Clock, Guarantee, HttpSettings, Input, Output, Settings, TopicSettings};
 use riskflow_connectors::open_append;
 use riskflow_model::topic::Topic;
-use tokio::time::{Instant, interval};
 
-use self::hangup::Hangup;
 use self::news::News;
 use self::reload::Reloads;
 use self::supervisor::Supervisor;
 use super::refused::Refused;
+use super::reload::listen;
+use super::signals::{Hangup, stop_job};
 use super::{checkpoint, configuration, explain, tail};
 use crate::program::cli::RunArguments;
 use crate::program::limits;
 use crate::program::terminal::{log_by, tell};
-use crate::program::version::COMMIT;
+use crate::runtime::version::COMMIT;
 
 /// Runs the job until its input ends or it is told to stop.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     // First of all: whoever is asked to stop ends well, however early that is.
     let handles = Handles::new()?;
     let (asks, asked) = channel();
-    stop_on_signals(&handles, Hangup::reloads(asks))?;
+    stop_job(&handles, Hangup::reloads(asks))?;
     let watch = reload::watch(&arguments.config);
     let (written, mut settings) = configuration::load_and_look(&arguments.config)?;
     log_by(&settings.log.filter).map_err(anyhow::Error::msg)?;
-    handles.metrics.configured(wall_clock());
+    handles.metrics.configuration.read(wall_clock());
     settings.recovery.start_anew = arguments.start_anew;
     // Process 0 tells the others where they begin.
     if let Some(name) = arguments
@@ -68,14 +66,14 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let server = server.transpose()?;
     let supervisor = Supervisor::start(&handles);
     let control = server.as_ref().map(Server::control);
-    Reloads::new(
+    let reloads = Reloads::new(
         arguments,
         (written, settings.clone()),
         control,
         &handles,
         (supervisor.clone(), watch),
-    )
-    .listen(asked)?;
+    );
+    listen(reloads, asked)?;
     let news = News::start(&handles, &settings);
     let metrics = &handles.metrics;
     let prefix = &settings.output_topics.prefix;
@@ -229,68 +227,4 @@ fn serve(http: &HttpSettings, settings: &Settings, handles: &Handles) -> Result<
         "serving HTTP"
     );
     Ok(server)
-}
-
-/// How long the job may take to end once it was asked to: less than the 30 s after which supervisors kill.
-const GRACE: Duration = Duration::from_secs(25);
-
-/// A second signal within so long is the first one once more: `timeout` and shells signal a process and its group.
-const AGAIN: Duration = Duration::from_millis(200);
-
-/// How often it is looked whether the job was asked to stop, here or in another process of the cluster; [`GRACE`] need not be
-/// kept to the instant.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// The first SIGTERM or ctrl-c asks the job to stop, and so does SIGHUP where it is no request to read the configuration again; a second
-/// one ends the process at once. If the job has not ended in time, because its output does not answer, the process ends all the same: as
-/// after kill -9 nothing is lost or repeated.
-pub fn stop_on_signals(handles: &Handles, on_hangup: Hangup) -> Result<()> {
-    let stop = handles.stop.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (listens, ready) = std::sync::mpsc::channel();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-            let [Ok(mut term), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
-                tracing::error!("could not listen for signals");
-                return;
-            };
-            // Nobody waits for it any more only if the program ends.
-            let _ = listens.send(());
-            let (mut look, mut asked, mut since) = (interval(LOOK), None::<Instant>, None);
-            loop {
-                tokio::select! {
-                    _ = term.recv() => {}
-                    _ = interrupt.recv() => {}
-                    _ = hangup.recv() => {
-                        if on_hangup.is_passed_on() {
-                            continue;
-                        }
-                    }
-                    _ = look.tick() => {
-                        if stop.load(Ordering::Acquire) && since.get_or_insert_with(Instant::now).elapsed() > GRACE {
-                            tracing::error!(
-                                "the output has not taken what is under way within {GRACE:?} of being asked to stop: ending without; \
-                                 the next start goes on from the last commit"
-                            );
-                            std::process::exit(1);
-                        }
-                        continue;
-                    }
-                }
-                match asked {
-                    // `timeout` and shells signal a process and its group at once.
-                    Some(at) if Instant::now() - at < AGAIN => continue,
-                    Some(_) => std::process::exit(130),
-                    None => asked = Some(Instant::now()),
-                }
-                tracing::info!("stopping: epochs under way are committed first");
-                stop.store(true, Ordering::Release);
-            }
-        });
-    })?;
-    // An error if it cannot listen, which it said.
-    let _ = ready.recv();
-    Ok(())
 }

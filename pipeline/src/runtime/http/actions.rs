@@ -130,7 +130,7 @@ async fn act(State(actions): State<Actions>, path: Result<Path<String>, PathReje
     };
     match actions.take(&token, path, &parts.headers, body).await {
         Ok((outcome, answer)) => {
-            actions.handles.metrics.action_request(outcome);
+            actions.handles.metrics.http.action(outcome);
             tracing::debug!(token = token.name, outcome = outcome.name(), %answer, "action");
             (outcome.status(), Json(answer)).into_response()
         }
@@ -254,7 +254,7 @@ impl Inner {
     /// Logs, counts and answers.
     fn refuse(&self, refused: Refused, token: Option<&TokenSettings>) -> Response {
         let Refused { outcome, detail } = refused;
-        self.handles.metrics.action_request(outcome);
+        self.handles.metrics.http.action(outcome);
         let token = token.map_or("none", |token| token.name.as_str());
         // As debug: what came from outside breaks no line of the log.
         tracing::warn!(outcome = outcome.name(), ?token, ?detail, "refused to write an action");

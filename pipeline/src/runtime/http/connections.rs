@@ -221,7 +221,7 @@ impl Connection {
         let phase = Arc::new(watch::Sender::new(Phase::New(Instant::now())));
         let mut open = shared.open();
         open.insert(number, Arc::clone(&phase));
-        shared.metrics.http_connections(open.len());
+        shared.metrics.http.connections(open.len());
         drop(open);
         Self {
             shared: Arc::clone(shared),
@@ -265,7 +265,7 @@ impl Connection {
             () = unborn => None,
         };
         if let Some(ended) = ended {
-            self.shared.metrics.http_ended(ended);
+            self.shared.metrics.http.ended(ended);
         }
     }
 
@@ -291,7 +291,7 @@ impl Connection {
         let busy = Busy::new(&self.phase);
         let router = self.shared.router.clone();
         let Ok(answer) = router.oneshot(request.map(Body::new)).await;
-        self.shared.metrics.http_answered(answer.status().as_u16());
+        self.shared.metrics.http.answered(answer.status().as_u16());
         let phase = match answer.extensions().get::<Lasting>() {
             Some(Lasting) => Phase::Lasting,
             None => busy.answering(),
@@ -327,7 +327,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let mut open = self.shared.open();
         open.remove(&self.number);
-        self.shared.metrics.http_connections(open.len());
+        self.shared.metrics.http.connections(open.len());
     }
 }
 

@@ -10,6 +10,7 @@ pub(super) enum Endpoint {
     AssetExplanation,
     Warning,
     WarningExplanation,
+    KnownWarnings,
     PastWarning,
     Case,
     Difference,
@@ -28,12 +29,13 @@ pub(super) enum Endpoint {
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Region,
         Self::Asset,
         Self::AssetExplanation,
         Self::Warning,
         Self::WarningExplanation,
+        Self::KnownWarnings,
         Self::PastWarning,
         Self::Case,
         Self::Difference,
@@ -58,6 +60,7 @@ impl Endpoint {
             Self::AssetExplanation => "/api/v1/assets/{id}/explanation",
             Self::Warning => "/api/v1/warnings/{id}",
             Self::WarningExplanation => "/api/v1/warnings/{id}/explanation",
+            Self::KnownWarnings => "/api/v1/warnings/known",
             Self::PastWarning => "/api/v1/warnings/history/{id}",
             Self::Case => "/api/v1/cases/{id}",
             Self::Difference => "/api/v1/rulesets/{set}/difference",
@@ -86,6 +89,9 @@ impl Endpoint {
             Self::Warning => "one open warning with its last delta, which says why",
             Self::WarningExplanation => {
                 "why it was raised, every change since, and how it stands; `as_of`: by what was told then"
+            }
+            Self::KnownWarnings => {
+                "which warnings were open at the time `at`, by what was told by `as_of`; `within`, `rule` as for `riskflow explain`"
             }
             Self::PastWarning => "one warning that is over",
             Self::Case => "one case",
@@ -131,7 +137,10 @@ impl Endpoint {
 
     /// Whether it is an explanation.
     pub const fn explains(self) -> bool {
-        matches!(self, Self::AssetExplanation | Self::WarningExplanation)
+        matches!(
+            self,
+            Self::AssetExplanation | Self::WarningExplanation | Self::KnownWarnings
+        )
     }
 
     /// Whether it answers from the tables: 503 where there are none.
@@ -142,6 +151,7 @@ impl Endpoint {
             | Self::AssetExplanation
             | Self::Warning
             | Self::WarningExplanation
+            | Self::KnownWarnings
             | Self::PastWarning
             | Self::Case
             | Self::Difference
@@ -171,6 +181,7 @@ impl Endpoint {
             Self::Events => Some(Topic::WARNING_DELTA),
             Self::AssetExplanation
             | Self::WarningExplanation
+            | Self::KnownWarnings
             | Self::Act
             | Self::Promote
             | Self::TakeCheckpoint

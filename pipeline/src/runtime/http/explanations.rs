@@ -1,4 +1,5 @@
-//! `GET /api/v1/warnings/{id}/explanation` and `/api/v1/assets/{id}/explanation?at=TIME`: what `riskflow explain --json` prints.
+//! `GET /api/v1/warnings/{id}/explanation` and `/api/v1/assets/{id}/explanation?at=TIME`, and
+//! `/api/v1/warnings/known?at=TIME`: what `riskflow explain --json` prints.
 //!
 //! An explanation reads whole topics. So that the job goes on undisturbed they are made one after the other, on a thread that rests as
 //! long as it works; few may wait, none takes longer than 20 s, and one that nobody waits for any more ends.
@@ -21,6 +22,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use riskflow_model::RegionCode;
 use riskflow_model::output::{AssetRisk, PastWarning, WarningState};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -62,6 +64,19 @@ pub enum Question {
         rule: Option<String>,
         /// The rules that watch nothing of it, too.
         all_rules: bool,
+    },
+    /// Which warnings were open at a time.
+    Known {
+        /// The time.
+        at: String,
+        /// By what was told then.
+        as_of: Option<String>,
+        /// Only in this region and within.
+        within: Option<String>,
+        /// Only of this rule.
+        rule: Option<String>,
+        /// Whoever asks sees this region only, and what lies within.
+        seen: Option<RegionCode>,
     },
 }
 
@@ -175,10 +190,9 @@ pub(super) async fn of_asset(
             Some("true") => true,
             Some(other) => return Err(format!("`all_rules` is `{}`; give `true` or `false`", cut(other))),
         };
-        let at = given.take("at");
         Ok(Question::Asset {
             id,
-            at: at.ok_or("there is no `at`: give the time that is asked about, such as `at=2026-11-27T08:30:00Z`")?,
+            at: given.take("at").ok_or(NO_TIME)?,
             as_of: given.take("as_of"),
             rule: given.take("rule"),
             all_rules,
@@ -186,6 +200,23 @@ pub(super) async fn of_asset(
     });
     respond(&reader, &pass, question).await
 }
+
+/// Says which warnings were open at a time.
+pub(super) async fn of_time(State(reader): State<Reader>, pass: Extension<Pass>, given: Pairs) -> Response {
+    let given = parameters(given, &["at", "as_of", "within", "rule"]);
+    let question = given.and_then(|mut given| {
+        Ok(Question::Known {
+            at: given.take("at").ok_or(NO_TIME)?,
+            as_of: given.take("as_of"),
+            within: given.take("within"),
+            rule: given.take("rule"),
+            seen: pass.region,
+        })
+    });
+    respond(&reader, &pass, question).await
+}
+
+const NO_TIME: &str = "there is no `at`: give the time that is asked about, such as `at=2026-11-27T08:30:00Z`";
 
 /// Parameters, each there once at most.
 #[derive(Debug)]
@@ -201,6 +232,11 @@ impl Parameters {
 /// What is asked about, and how.
 fn asked(path: Named, given: Pairs, takes: &[&str]) -> Result<(String, Parameters), String> {
     let Path(id) = path.map_err(|error| error.body_text())?;
+    Ok((id, parameters(given, takes)?))
+}
+
+/// How it is asked.
+fn parameters(given: Pairs, takes: &[&str]) -> Result<Parameters, String> {
     let Query(given) = given.map_err(|error| error.body_text())?;
     for (index, (name, _)) in given.iter().enumerate() {
         if !takes.contains(&name.as_str()) {
@@ -214,7 +250,7 @@ fn asked(path: Named, given: Pairs, takes: &[&str]) -> Result<(String, Parameter
             return Err(format!("`{name}` is given twice"));
         }
     }
-    Ok((id, Parameters(given)))
+    Ok(Parameters(given))
 }
 
 /// For messages: what others wrote may be long.
@@ -223,7 +259,7 @@ fn cut(text: &str) -> &str {
 }
 
 /// Refuses what whoever asks does not see. An explanation rests on topics, which are not by region: whoever sees a part of the city asks by
-/// the whole identifier of what the tables have.
+/// the whole identifier of what the tables have. Of what was known at a time the rest is left out.
 fn unseen(reader: &Reader, pass: &Pass, question: &Question) -> Option<Response> {
     let within = pass.region?;
     let tables = reader.handles.views.load();
@@ -234,6 +270,7 @@ fn unseen(reader: &Reader, pass: &Pass, question: &Question) -> Option<Response>
             ("warning", id, open.or_else(past))
         }
         Question::Asset { id, .. } => ("asset", id, tables.get::<AssetRisk>(id).map(|row| row.region)),
+        Question::Known { .. } => return None,
     };
     if region.is_some() {
         let seen = pass.sees(&tables, region);
@@ -298,8 +335,9 @@ mod tests {
     }
 
     fn id(question: &Question) -> String {
-        let (Question::Warning { id, .. } | Question::Asset { id, .. }) = question;
-        id.clone()
+        match question {
+            Question::Warning { id, .. } | Question::Asset { id, .. } | Question::Known { at: id, .. } => id.clone(),
+        }
     }
 
     #[tokio::test]

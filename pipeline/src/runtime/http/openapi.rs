@@ -1,6 +1,11 @@
 //! The OpenAPI 3.1 document of everything that is served, made of the same tables as the router: [`Endpoint`] and the lists.
 //!
 //! `docs/openapi.json` is what [`document`] gives; `riskflow schema openapi` prints it, and `/openapi.json` serves it.
+//!
+//! Not by utoipa: it describes a function for each path, and types that derive its own trait. Here most paths are rows of one table that one
+//! function answers, and the schemas are those of the topics, which schemars makes already; a second derive on each record could say
+//! something else. `tests/suite/contracts.rs` compares the document with what is committed and with the release before, and has openapi-typescript
+//! read it where that is installed.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,6 +18,7 @@ use riskflow_model::output::CaseStep;
 use riskflow_model::schema::components::{PLACE, schemas};
 use riskflow_model::topic::Topic;
 use riskflow_model::{DomainScope, Filter, Level};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::endpoints::Endpoint;
@@ -22,6 +28,21 @@ use super::lists::{LARGEST_PAGE, LISTS, List, PAGE, TIERS, values};
 const LAST_DELTA: &str = "LastDelta";
 
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| format!("{:#}\n", document()).into());
+
+/// An answer that a job gave.
+#[derive(Debug, Deserialize)]
+struct Answered {
+    /// What was asked: method, path and parameters.
+    request: String,
+    /// The body.
+    answer: Value,
+}
+
+/// Answers that a job gave, by path.
+static ANSWERED: LazyLock<BTreeMap<String, Answered>> = LazyLock::new(|| {
+    let answers = serde_json::from_str(include_str!("examples.json"));
+    answers.expect("a test reads the file")
+});
 
 /// Answers with the document.
 pub(super) async fn serve() -> Response {
@@ -40,6 +61,7 @@ pub fn document() -> Value {
         let operations = paths.entry(endpoint.path()).or_insert_with(|| json!({}));
         operations[method] = of_endpoint(endpoint);
     }
+    show_answers(&mut paths);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -60,6 +82,19 @@ pub fn document() -> Value {
             },
         },
     })
+}
+
+/// Puts the answers that a job gave beside what they are examples of.
+fn show_answers(paths: &mut Map<String, Value>) {
+    for (path, answered) in ANSWERED.iter() {
+        let content = paths
+            .get_mut(path)
+            .and_then(|operations| operations.pointer_mut("/get/responses/200/content/application~1json"));
+        if let Some(content) = content {
+            let example = json!({ "summary": answered.request, "value": answered.answer });
+            content["examples"] = json!({ "example": example });
+        }
+    }
 }
 
 fn components() -> BTreeMap<String, Value> {
@@ -197,6 +232,7 @@ const fn operation_id(endpoint: Endpoint) -> &'static str {
         Endpoint::AssetExplanation => "explain_asset",
         Endpoint::Warning => "warning",
         Endpoint::WarningExplanation => "explain_warning",
+        Endpoint::KnownWarnings => "known_warnings",
         Endpoint::PastWarning => "past_warning",
         Endpoint::Case => "case",
         Endpoint::Difference => "ruleset_difference",
@@ -214,26 +250,36 @@ const fn operation_id(endpoint: Endpoint) -> &'static str {
     }
 }
 
+/// The time that an explanation is asked about.
+fn asked_about() -> Value {
+    let about = "the time that is asked about";
+    let mut at = parameter("at", "query", about, &json!({ "type": "string" }));
+    at["required"] = true.into();
+    at
+}
+
 /// The parameters that do not stand in the path.
 fn queried(endpoint: Endpoint) -> Vec<Value> {
     let text = |name: &str, about: &str| parameter(name, "query", about, &json!({ "type": "string" }));
     match endpoint {
-        Endpoint::AssetExplanation => {
-            let mut at = text("at", "the time that is asked about");
-            at["required"] = true.into();
-            vec![
-                at,
-                text("as_of", "by what was known then"),
-                text("rule", "only this rule"),
-                parameter(
-                    "all_rules",
-                    "query",
-                    "rules that watch nothing of it, too",
-                    &json!({ "type": "boolean" }),
-                ),
-            ]
-        }
+        Endpoint::AssetExplanation => vec![
+            asked_about(),
+            text("as_of", "by what was known then"),
+            text("rule", "only this rule"),
+            parameter(
+                "all_rules",
+                "query",
+                "rules that watch nothing of it, too",
+                &json!({ "type": "boolean" }),
+            ),
+        ],
         Endpoint::WarningExplanation => vec![text("as_of", "by what was told then")],
+        Endpoint::KnownWarnings => vec![
+            asked_about(),
+            text("as_of", "by what was told then"),
+            of_filter(Filter::Within),
+            text("rule", "only of this rule"),
+        ],
         Endpoint::Difference => {
             let filters = filters_of(Topic::RULESET_DIFFERENCE);
             let others = filters.iter().filter(|filter| **filter != Filter::Set);
@@ -298,7 +344,9 @@ fn responses(endpoint: Endpoint) -> Value {
         }
         Endpoint::PastWarning => answers(&timed(&[("item", row(Topic::WARNING_HISTORY))]), &[400, 404, 503]),
         Endpoint::Case => answers(&timed(&[("item", row(Topic::CASE_STATE))]), &[400, 404, 503]),
-        Endpoint::AssetExplanation | Endpoint::WarningExplanation => answers(&object, &[400, 404, 422, 503]),
+        Endpoint::AssetExplanation | Endpoint::WarningExplanation | Endpoint::KnownWarnings => {
+            answers(&object, &[400, 404, 422, 503])
+        }
         Endpoint::Difference => answers(&page(Topic::RULESET_DIFFERENCE), &[400, 404, 503]),
         Endpoint::Events => {
             let about = format!(
@@ -490,6 +538,16 @@ mod tests {
                 let in_path = names.filter(|parameter| parameter["in"] == "path").count();
                 assert_eq!(in_path, path.matches('{').count(), "{path}");
             }
+        }
+    }
+
+    #[test]
+    fn every_answer_that_a_job_gave_is_shown() {
+        let document = document();
+        for (path, answered) in ANSWERED.iter() {
+            let shown = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["examples"];
+            assert_eq!(shown["example"]["value"], answered.answer, "{path}");
+            assert!(answered.request.starts_with("GET /"), "{path}: {}", answered.request);
         }
     }
 

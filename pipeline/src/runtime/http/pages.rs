@@ -101,7 +101,7 @@ impl Pages {
             .expect("nobody closes it");
         let begun = Instant::now();
         let tables = self.views.load();
-        self.metrics.http_encoded();
+        self.metrics.http.encoded();
         let seen = Arc::clone(&tables);
         // It goes on, and keeps its turn, if whoever asked goes away.
         let encoded = tokio::task::spawn_blocking(move || (encode(list, &seen, &query), turn)).await;

@@ -124,7 +124,7 @@ impl PassOn {
         let way = self.in_use.load().way.clone();
         match timeout(LIMIT, way.0.request(request)).await {
             Ok(Ok(answer)) => {
-                self.handles.metrics.http_passed_on(PassedOn::Answered);
+                self.handles.metrics.http.passed_on(PassedOn::Answered);
                 let (parts, body) = answer.into_parts();
                 taken_over(Response::from_parts(parts, Body::new(body)))
             }
@@ -146,7 +146,7 @@ impl PassOn {
     }
 
     fn failed(&self, error: &str) -> Response {
-        self.handles.metrics.http_passed_on(PassedOn::Failed);
+        self.handles.metrics.http.passed_on(PassedOn::Failed);
         unavailable(error.to_owned())
     }
 }

@@ -82,6 +82,7 @@ fn answer(endpoint: Endpoint) -> Option<MethodRouter<Reader>> {
         Endpoint::AssetExplanation => get(explanations::of_asset),
         Endpoint::Warning => get(warning),
         Endpoint::WarningExplanation => get(explanations::of_warning),
+        Endpoint::KnownWarnings => get(explanations::of_time),
         Endpoint::PastWarning => get(past_warning),
         Endpoint::Case => get(case),
         Endpoint::Difference => get(difference),

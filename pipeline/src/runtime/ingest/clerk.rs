@@ -59,6 +59,7 @@ pub(super) struct Clerk<'a> {
     pub(super) bound: Option<&'a Offsets>,
     pub(super) now: i64,
     pub(super) clock: Clock,
+    pub(super) takes_exercises: bool,
     pub(super) ends: &'a BTreeMap<Partition, u64>,
     pub(super) ceiling: Ceiling,
     pub(super) admission: Admission,
@@ -85,7 +86,10 @@ impl Clerk<'_> {
         if self.ends.get(&partition).is_some_and(|end| record.offset >= *end) {
             return Verdict::NotYet;
         }
-        let decoded = decode(record);
+        let decoded = decode(&RawRecord {
+            exercise: record.exercise && !self.takes_exercises,
+            ..*record
+        });
         if self.how != How::Live {
             let arrival = match self.arrival(record, &decoded) {
                 Arrival::At(arrival) => arrival,

@@ -19,9 +19,18 @@ pub struct Position {
     pub left: Option<Duration>,
 }
 
+/// What tells no time, as base data in files, is taken at the first point of the grid behind the beginning of 1970, and `epoch.replay_tick`
+/// is an hour at most: that is no time of the history.
+const BASE: Millis = Millis(3_600_000);
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at {}, {:.0} records a second", self.time, self.rate)?;
+        if self.time > BASE {
+            write!(f, "at {}", self.time)?;
+        } else {
+            f.write_str("at base data")?;
+        }
+        write!(f, ", {:.0} records a second", self.rate)?;
         if self.behind > 0 {
             write!(f, ", {} records behind", self.behind)?;
         }
@@ -136,6 +145,13 @@ mod tests {
             position.to_string(),
             "at 2025-06-15T16:00:00.000Z, 31000 records a second, 93000 records behind, about 3s left"
         );
+        let base = Position {
+            time: Millis(1_000),
+            behind: 0,
+            left: None,
+            ..position
+        };
+        assert_eq!(base.to_string(), "at base data, 31000 records a second");
         assert_eq!(left(f64::INFINITY), None);
         assert_eq!(left(f64::NAN), None);
     }

@@ -40,6 +40,8 @@ pub(super) struct Driver {
     warned: Instant,
     first_live: FirstLive,
     catching_up: CatchingUp,
+    /// The time of the epoch closed last: one that is held is not.
+    at: i64,
     pub(super) tempo: Option<Tempo>,
     /// An epoch that a replay closes when its time has come.
     pub(super) held: Option<Due>,
@@ -80,6 +82,7 @@ impl Driver {
             warned: Instant::now(),
             first_live,
             catching_up: CatchingUp::new(),
+            at: 0,
             tempo: Tempo::of(&settings.replay),
             held: None,
             stopping: None,
@@ -93,29 +96,19 @@ impl Driver {
         }
         self.watch();
         if let Some(due) = self.held.take() {
+            // Where epochs are far apart it is held for long.
+            self.show_position();
             return Some(self.close(due));
         }
         let under_way = self.closed.borrow().len();
         let now = self.read_clock();
         let asked = self.is_time_for_checkpoint();
         let mut pace = self.pace.borrow_mut();
-        self.job.handles.metrics.pace(under_way, pace.is_live());
+        self.job.handles.metrics.epochs.pace(under_way, pace.is_live());
         let step = pace.step(under_way, now, asked);
         let rewinding = pace.is_rewinding();
-        let (time, behind, live) = (pace.last().clock, pace.behind(), pace.is_live());
         drop(pace);
-        let handles = &self.job.handles;
-        if live {
-            CatchingUp::end(&handles.catching_up);
-        } else if self.cuts.time() > &0 {
-            let settings = &self.job.settings;
-            let goal = match settings.clock {
-                Clock::Live => Some(now.clock),
-                Clock::Arrival | Clock::EventTime => settings.until.map(|until| until.0),
-            };
-            let taken = || handles.metrics.records_taken();
-            self.catching_up.look(time, taken, behind, goal, &handles.catching_up);
-        }
+        self.show_position();
         match step {
             Step::Close(epoch, mut cut) => {
                 cut.checkpoint = asked && !rewinding && self.may_checkpoint(epoch, cut.how);
@@ -136,6 +129,26 @@ impl Driver {
                 self.job.handles.ready.store(true, Ordering::Release);
                 None
             }
+        }
+    }
+
+    /// Shows where a history is and logs it, while it is worked off.
+    fn show_position(&mut self) {
+        let pace = self.pace.borrow();
+        let (behind, live) = (pace.behind(), pace.is_live());
+        drop(pace);
+        let handles = &self.job.handles;
+        if live {
+            CatchingUp::end(&handles.catching_up);
+        } else if self.cuts.time() > &0 {
+            let settings = &self.job.settings;
+            let goal = match settings.clock {
+                Clock::Live => Some(self.clock.time()),
+                Clock::Arrival | Clock::EventTime => settings.until.map(|until| until.0),
+            };
+            let taken = || handles.metrics.records.total();
+            self.catching_up
+                .look(self.at, taken, behind, goal, &handles.catching_up);
         }
     }
 
@@ -164,6 +177,7 @@ impl Driver {
         // The dataflow's timestamps are the turns 0, 1, 2 and so on: where the next epoch will be is not known until this
         // one is done, and a step over what lies between would go through all operators once more.
         let turn = *self.cuts.time();
+        self.at = clock;
         self.cuts.send(cut);
         self.cuts.advance_to(turn + 1);
         Duration::ZERO
@@ -189,7 +203,7 @@ impl Driver {
         if motion != Motion::Went {
             let off = self.clock.differs().then(|| reading.wall - self.clock.time());
             self.job.handles.clock_off.store(off.unwrap_or(0), Ordering::Release);
-            self.job.handles.metrics.clock_off(off.unwrap_or(0));
+            self.job.handles.metrics.epochs.clock_off(off.unwrap_or(0));
         }
         Now {
             clock: self.clock.time(),
@@ -225,7 +239,7 @@ impl Driver {
             .borrow()
             .first_key_value()
             .map(|(epoch, closing)| (*epoch, closing.at));
-        self.job.handles.metrics.oldest_epoch(oldest.map(|(_, closed)| closed));
+        self.job.handles.metrics.epochs.oldest(oldest.map(|(_, closed)| closed));
         let (epoch, age) = oldest
             .map(|(epoch, closed)| (epoch, closed.elapsed()))
             .unwrap_or_default();

@@ -35,7 +35,7 @@ pub(super) fn tell_offsets(sink: Box<dyn Sink>, settings: &Settings, metrics: &A
     }
     let group = format!("{}riskflow", settings.output_topics.prefix);
     let metrics = Arc::clone(metrics);
-    let unread: Box<dyn Fn() + Send> = Box::new(move || metrics.epoch_untold());
+    let unread: Box<dyn Fn() + Send> = Box::new(move || metrics.epochs.untold());
     riskflow_connectors::tell_offsets(sink, &settings.input, &settings.topics, (group.as_str(), unread))
 }
 

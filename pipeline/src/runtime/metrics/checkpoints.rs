@@ -1,10 +1,10 @@
-//! Where the time and the bytes of checkpoints go.
+//! How old and how large the newest checkpoint is, and where its time and its bytes go.
 
 use std::time::Duration;
 
-use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::add;
+use super::register::{add, counter, gauge, whole};
 
 /// What is done for a checkpoint, one after the other but for the first three, which take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,12 @@ impl Phase {
     }
 }
 
-/// Metrics of the newest checkpoint.
+/// Metrics of checkpoints.
 pub struct Checkpoints {
+    epoch: Gauge,
+    bytes: IntGauge,
+    seconds: Gauge,
+    failures: IntCounter,
     phases: GaugeVec,
     folds: IntGaugeVec,
 }
@@ -66,6 +70,22 @@ impl Checkpoints {
             "Size of the state of each fold in the newest checkpoint, over all processes: as written, not as it lies in memory.",
         );
         let checkpoints = Self {
+            epoch: gauge(
+                registry,
+                "riskflow_checkpoint_timestamp_seconds",
+                "When the newest checkpoint was whole, or else this run began, as Unix time; 0: none are taken.",
+            )?,
+            bytes: whole(registry, "riskflow_checkpoint_bytes", "Size of the newest checkpoint.")?,
+            seconds: gauge(
+                registry,
+                "riskflow_checkpoint_seconds",
+                "Time from its epoch to its being whole.",
+            )?,
+            failures: counter(
+                registry,
+                "riskflow_checkpoint_failures_total",
+                "Checkpoints that could not be written.",
+            )?,
             phases: add(registry, GaugeVec::new(phases, &["phase"])?)?,
             folds: add(registry, IntGaugeVec::new(folds, &["fold"])?)?,
         };
@@ -73,6 +93,23 @@ impl Checkpoints {
             checkpoints.phase(phase, Duration::ZERO);
         }
         Ok(checkpoints)
+    }
+
+    /// From now on checkpoints are taken.
+    pub fn begin(&self, now: i64) {
+        self.epoch.set(now as f64 / 1000.0);
+    }
+
+    /// A checkpoint is whole.
+    pub fn whole(&self, now: i64, bytes: u64, took: Duration) {
+        self.epoch.set(now as f64 / 1000.0);
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.seconds.set(took.as_secs_f64());
+    }
+
+    /// A checkpoint could not be written.
+    pub fn failed(&self) {
+        self.failures.inc();
     }
 
     /// A phase of the newest checkpoint took so long.

@@ -1,12 +1,12 @@
-//! Warnings that are open, and how long one takes from its reading to its commit.
+//! What happens to warnings, how many are open, and how long one takes from its reading to its commit.
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntGaugeVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 use riskflow_model::output::{Cause, DeltaKind, WarningDelta, WarningState};
 use riskflow_model::{Domain, Level};
 
-use super::add;
+use super::register::{add, counters, counts};
 
 /// Seconds from 100 ms to a day: what comes late was on its way for most of that.
 const BUCKETS: [f64; 14] = [
@@ -39,8 +39,27 @@ const fn warns(kind: DeltaKind) -> bool {
     }
 }
 
+/// What is counted of warnings that were over when they were found never to have been: those that were raised less those that ended
+/// are open.
+const WITHDRAWN_PAST: &str = "withdrawn_past";
+
+const fn delta_name(kind: DeltaKind, ends: bool) -> &'static str {
+    match kind {
+        DeltaKind::Withdrawn if !ends => WITHDRAWN_PAST,
+        DeltaKind::Raised
+        | DeltaKind::Escalated
+        | DeltaKind::Eased
+        | DeltaKind::Cleared
+        | DeltaKind::Withdrawn
+        | DeltaKind::Revised
+        | DeltaKind::Recorded
+        | DeltaKind::Amended => kind.name(),
+    }
+}
+
 /// Metrics of warnings.
 pub struct Warnings {
+    deltas: IntCounterVec,
     open: IntGaugeVec,
     latency: HistogramVec,
 }
@@ -57,17 +76,38 @@ impl Warnings {
              escalated, by cause; only while live.",
         );
         let warnings = Self {
+            deltas: counters(
+                registry,
+                "riskflow_warning_deltas_total",
+                "Steps in the life of warnings, by kind; `withdrawn_past` of those that were over.",
+                &["kind"],
+            )?,
             open: add(registry, IntGaugeVec::new(open, &["domain", "level"])?)?,
             latency: add(
                 registry,
                 HistogramVec::new(latency.buckets(BUCKETS.to_vec()), &["cause"])?,
             )?,
         };
+        for kind in DeltaKind::ALL {
+            warnings.deltas.with_label_values(&[delta_name(kind, true)]);
+            warnings.deltas.with_label_values(&[delta_name(kind, false)]);
+        }
         warnings.none_open();
         for cause in CAUSES.into_iter().filter_map(cause_name) {
             warnings.latency.with_label_values(&[cause]);
         }
         Ok(warnings)
+    }
+
+    /// Something happened to a warning, `ends` if it was open until then and is not any more.
+    pub fn delta(&self, kind: DeltaKind, ends: bool) {
+        self.deltas.with_label_values(&[delta_name(kind, ends)]).inc();
+    }
+
+    /// How many deltas there were of each kind that any was of.
+    pub(super) fn deltas(&self) -> Vec<(&'static str, u64)> {
+        let kinds = DeltaKind::ALL.into_iter().map(DeltaKind::name);
+        counts(&self.deltas, kinds.chain([WITHDRAWN_PAST]))
     }
 
     /// Before the first epoch: all that is open comes again.

@@ -10,6 +10,7 @@ use crate::warning::monitor::look::{Judged, Look, LookedLevel, Weighed};
 use crate::warning::monitor::turns::{Set, Turns, levels};
 use crate::warning::monitor::value::{Truth, compare};
 use crate::warning::monitor::walk::{Ground, Walk};
+use crate::warning::monitor::window;
 use crate::warning::specification::{Entry, Subject};
 
 impl Watch {
@@ -131,12 +132,16 @@ impl Watch {
             let (shown, value) = evidence::value(walk, &feature, at, unit);
             let truth = compare(entry, index, moved, |_, limit: Limit<'_>| value.against(limit));
             let text = self.shown(&Condition::Comparison(index), moved);
+            let limit = entry.limits(index).map(|[on, off]| if moved { off } else { on });
+            let operator = entry.rule.comparisons[index].operator;
+            let reaches = limit.and_then(|limit| window::reached(walk, &feature, at, (operator, limit)));
             truths.push((index, truth));
             weighed.push(Weighed {
                 whose: evidence::whose(entry, index).map(|whose| evidence::given_limit(whose, text.clone())),
                 comparison: text.into(),
                 feature: shown,
                 truth,
+                reaches: reaches.map(Millis),
             });
         }
         let of = |index: usize| {

@@ -7,13 +7,13 @@ pub mod table;
 use riskflow_model::{Duration, Key, Level, Millis, RegionCode, Text};
 use serde::Serialize;
 
+use super::super::sweep;
 use super::compare::{Pair, Relation, compare};
 use super::episode::Episode;
 use super::judge::{Scores, Terms, judge, near_misses};
 use super::run::{Ran, Read};
 use super::series::Station;
 use super::sets::{SetId, Sets};
-use super::sweep;
 use super::truth::Event;
 use super::world::World;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use riskflow_config::{Conversion, Feature, FeatureKind, InputRecord, Rule, Settings, Watching, meet};
+use riskflow_config::{Conversion, Feature, FeatureKind, InputRecord, Mismatch, Rule, Settings, Watching, meet};
 use riskflow_connectors::{Polled, Share, Until, Verdict, decode, open_source};
 use riskflow_model::base::Datastream;
 use riskflow_model::observation::Said;
@@ -24,7 +24,7 @@ pub struct Station {
     pub asset: Text,
     /// What people call that.
     pub asset_name: Text,
-    /// The rule that is shown with it, as the new set has it.
+    /// The rule that is shown with it, as the new set has it, or else the old one.
     pub rule: Text,
     /// What people call the rule.
     pub rule_name: Text,
@@ -41,31 +41,33 @@ pub struct Curve {
     pub feature: String,
     /// Time and value, when the value changed.
     pub points: Vec<(Millis, f64)>,
-    /// The thresholds of the levels, as in force for this datastream.
+    /// The thresholds of the levels, as in force for this datastream; none where only the old set has the rule.
     pub thresholds: Vec<(Level, f64)>,
+    /// Those of the old set's rule of this name, in the same unit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub old_thresholds: Vec<(Level, f64)>,
 }
 
 /// Results by time, in the unit of the datastream.
 type Results = BTreeMap<i64, f64>;
 
-/// Reads the series of a datastream, and computes what the rule sees of it.
+/// Reads the series of a datastream, and computes what a rule of the new set sees of it, or else one of the old set.
 ///
 /// # Errors
 ///
 /// When the history cannot be read again.
-pub fn station(settings: &Settings, world: &World, datastream: &Datastream, rules: &[Rule]) -> Result<Option<Station>> {
-    let asset = world.assets.get(datastream.asset.text());
-    let located = asset.map(|asset| world.located(asset.region)).unwrap_or_default();
-    let met = meet(
-        rules.iter(),
-        datastream,
-        asset.map(|asset| (asset, &located)),
-        &world.regional,
-    );
-    let Some(watching) = met.rules.first() else {
+pub fn station(
+    settings: &Settings,
+    world: &World,
+    datastream: &Datastream,
+    [new, old]: [&[Rule]; 2],
+) -> Result<Option<Station>> {
+    let new = watched(new, None, datastream, world);
+    let old = watched(old, new.as_ref().map(|(rule, _)| &rule.record.id), datastream, world);
+    let Some((rule, _)) = new.as_ref().or(old.as_ref()) else {
         return Ok(None);
     };
-    let rule = &rules[watching.rule];
+    let asset = world.assets.get(datastream.asset.text());
     let results = results(settings, datastream).context("could not read the series of the station")?;
     Ok(Some(Station {
         datastream: datastream.id.text().clone(),
@@ -78,8 +80,25 @@ pub fn station(settings: &Settings, world: &World, datastream: &Datastream, rule
         } else {
             rule.record.unit.clone()
         },
-        curves: curves(rule, watching, &results),
+        curves: curves(new.as_ref(), old.as_ref(), &results),
     }))
+}
+
+/// A rule with its thresholds for a datastream.
+type Watched<'a> = (&'a Rule, Watching);
+
+/// The rule of this name, or else the first one, that watches the datastream.
+fn watched<'a>(rules: &'a [Rule], id: Option<&Text>, datastream: &Datastream, world: &World) -> Option<Watched<'a>> {
+    let asset = world.assets.get(datastream.asset.text());
+    let located = asset.map(|asset| world.located(asset.region)).unwrap_or_default();
+    let met = meet(
+        rules.iter(),
+        datastream,
+        asset.map(|asset| (asset, &located)),
+        &world.regional,
+    );
+    let mut watched = met.rules.into_iter().map(|watching| (&rules[watching.rule], watching));
+    watched.find(|(rule, _)| id.is_none_or(|id| rule.record.id == *id))
 }
 
 /// A rule as the job has it.
@@ -90,27 +109,60 @@ pub fn plan(record: &riskflow_model::rule::RuleRecord) -> Rule {
 /// So many curves at most.
 const CURVES: usize = 4;
 
-fn curves(rule: &Rule, watching: &Watching, results: &Results) -> Vec<Curve> {
-    let conversion = watching.scaled.as_ref().map(|scaled| scaled.conversion);
+/// Each feature with what either rule compares it with: in the unit of the new one, where there is one.
+fn curves(new: Option<&Watched<'_>>, old: Option<&Watched<'_>>, results: &Results) -> Vec<Curve> {
     let mut curves: Vec<(Feature, Curve)> = Vec::new();
-    for plan in &rule.levels {
-        let mut compared = Vec::new();
-        comparisons(&plan.condition, &mut compared);
-        for index in compared {
-            let comparison = &rule.comparisons[index];
-            let Some(bound) = watching.thresholds.get(index).copied().flatten() else {
-                continue;
+    let Some((shown, watching)) = new.or(old) else {
+        return Vec::new();
+    };
+    let conversion = watching.scaled.as_ref().map(|scaled| scaled.conversion);
+    for (watched, is_old) in [(new, false), (old, true)] {
+        let Some((rule, watching)) = watched else { continue };
+        // What measures something else has no place beside the other one.
+        let Ok(unit) = between(rule, shown) else { continue };
+        for (feature, level, threshold) in compared(rule, watching) {
+            let known = curves.iter().position(|(known, _)| *known == feature);
+            let at = match known {
+                Some(at) => at,
+                None if curves.len() < CURVES => {
+                    curves.push((feature, curve(rule, feature, results, conversion)));
+                    curves.len() - 1
+                }
+                None => continue,
             };
-            let feature = rule.features[comparison.feature];
-            let threshold = (plan.level, bound.on as f64 / 1000.0);
-            if let Some((_, curve)) = curves.iter_mut().find(|(known, _)| *known == feature) {
-                curve.thresholds.push(threshold);
-            } else if curves.len() < CURVES {
-                curves.push((feature, curve(rule, feature, results, conversion, threshold)));
-            }
+            let curve = &mut curves[at].1;
+            let lines = if is_old {
+                &mut curve.old_thresholds
+            } else {
+                &mut curve.thresholds
+            };
+            lines.push((level, unit.map_or(threshold, |unit| unit.shown(threshold))));
         }
     }
     curves.into_iter().map(|(_, curve)| curve).collect()
+}
+
+/// How thresholds of a rule become such of another one; no unit on either side means equal.
+fn between(rule: &Rule, other: &Rule) -> Result<Option<Conversion>, Mismatch> {
+    match (&rule.unit, &other.unit) {
+        (Some(own), Some(its)) => own.to(its),
+        _ => Ok(None),
+    }
+}
+
+/// What a rule compares with thresholds, level by level.
+fn compared(rule: &Rule, watching: &Watching) -> Vec<(Feature, Level, f64)> {
+    let mut found = Vec::new();
+    for plan in &rule.levels {
+        let mut compared = Vec::new();
+        comparisons(&plan.condition, &mut compared);
+        found.extend(compared.into_iter().filter_map(|index| {
+            let bound = watching.thresholds.get(index).copied().flatten()?;
+            let feature = rule.features[rule.comparisons[index].feature];
+            Some((feature, plan.level, bound.on as f64 / 1000.0))
+        }));
+    }
+    found
 }
 
 fn comparisons(condition: &riskflow_config::Condition, out: &mut Vec<usize>) {
@@ -122,13 +174,7 @@ fn comparisons(condition: &riskflow_config::Condition, out: &mut Vec<usize>) {
     }
 }
 
-fn curve(
-    rule: &Rule,
-    feature: Feature,
-    results: &Results,
-    conversion: Option<Conversion>,
-    threshold: (Level, f64),
-) -> Curve {
+fn curve(rule: &Rule, feature: Feature, results: &Results, conversion: Option<Conversion>) -> Curve {
     let shown = |value: f64| conversion.map_or(value, |conversion| conversion.shown(value));
     let drawn = (feature.calendar.is_none())
         .then(|| drawn(&feature, rule.pane, results))
@@ -143,7 +189,8 @@ fn curve(
     Curve {
         feature: name,
         points: points.into_iter().map(|(time, value)| (time, shown(value))).collect(),
-        thresholds: vec![threshold],
+        thresholds: Vec::new(),
+        old_thresholds: Vec::new(),
     }
 }
 

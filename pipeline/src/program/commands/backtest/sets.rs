@@ -18,7 +18,7 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Number, Problems, Row, Text};
 
 use super::super::rules::checked;
-use super::sweep::{Swept, sweep};
+use super::super::sweep::{Swept, sweep};
 use super::world::World;
 use crate::program::cli::BacktestArguments;
 use crate::program::exit::Usage;

@@ -317,7 +317,11 @@ fn thresholds_of_a_station_are_those_of_every_set_and_the_page_is_only_text() {
     assert!(html::page(&of_ewr, &zone).contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     let station = report.station.unwrap();
     assert_eq!((&*station.asset, station.curves.len()), ("JFK", 1));
-    assert_eq!(station.curves[0].thresholds, [(riskflow_model::Level::Blue, 20.0)]);
+    let (curve, blue) = (&station.curves[0], riskflow_model::Level::Blue);
+    assert_eq!(
+        (&*curve.thresholds, &*curve.old_thresholds),
+        (&[(blue, 20.0)][..], &[(blue, 30.0)][..])
+    );
 }
 
 #[test]

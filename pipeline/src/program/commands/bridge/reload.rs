@@ -2,21 +2,16 @@
 //! is down may be corrected without losing its place.
 
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
-use anyhow::{Context as _, Result};
 use arc_swap::ArcSwap;
 use riskflow::bridge::{Common, Metrics};
-use riskflow_config::{BridgeSettings, Settings, WrittenSettings, changed};
-use riskflow_model::Problems;
+use riskflow_config::{BridgeSettings, changed};
 use tokio::sync::watch::Sender;
 
 use super::super::configuration;
+use super::super::reload::{Configuration, Reload, say_applied, say_refused, say_waiting};
 use crate::program::cli::ConfigArguments;
 use crate::program::terminal::log_by;
-
-/// A configuration, as written and as checked.
-type Configuration = (WrittenSettings, Settings);
 
 /// Reads the configuration again whenever it is asked for.
 pub struct Reloads {
@@ -42,31 +37,16 @@ impl Reloads {
             metrics: Arc::clone(&common.metrics),
         }
     }
+}
 
-    /// Does so on a thread of its own, which ends with the process. What was asked meanwhile, and more than once, is done once.
-    ///
-    /// # Errors
-    ///
-    /// When there is no thread for it.
-    pub fn listen(mut self, asked: Receiver<()>) -> Result<()> {
-        let work = move || {
-            while asked.recv().is_ok() {
-                while asked.try_recv().is_ok() {}
-                self.reload();
-            }
-        };
-        let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(work);
-        thread.context("could not listen for SIGHUP")?;
-        Ok(())
-    }
-
+impl Reload for Reloads {
     fn reload(&mut self) {
         let configuration = configuration::described(&self.arguments);
         let next = match configuration::load_and_look(&self.arguments) {
             Ok(next) => next,
             Err(error) => {
                 self.metrics.config_refused();
-                return refuse(&configuration, &error);
+                return say_refused(&configuration, &error);
             }
         };
         // It was looked at: it is a filter.
@@ -82,18 +62,8 @@ impl Reloads {
         let waiting: Vec<String> = (fields(&self.started).into_iter())
             .filter(|field| is_of_the_bridge(field) && !at_once(field))
             .collect();
-        let changed = if in_force.is_empty() {
-            "nothing that is in force at once".to_owned()
-        } else {
-            in_force.join(", ")
-        };
-        tracing::info!(configuration, changed, "the configuration was read again");
-        if !waiting.is_empty() {
-            tracing::warn!(
-                fields = waiting.join(", "),
-                "these are otherwise than at the start, and in force after a restart only"
-            );
-        }
+        say_applied(&configuration, &in_force);
+        say_waiting(&waiting);
         self.last = next;
     }
 }
@@ -136,23 +106,10 @@ fn is_of_the_bridge(field: &str) -> bool {
         .any(|of| field.starts_with(of))
 }
 
-/// Says everything that is wrong, one a line.
-fn refuse(configuration: &str, error: &anyhow::Error) {
-    if let Some(problems) = error.downcast_ref::<Problems>() {
-        for problem in problems.iter() {
-            tracing::error!("{problem}");
-        }
-    } else {
-        tracing::error!("{error:#}");
-    }
-    tracing::error!(
-        configuration,
-        "the configuration was read again and cannot be used: nothing changed, the one from before stays in force"
-    );
-}
-
 #[cfg(test)]
 mod tests {
+    use riskflow_config::WrittenSettings;
+
     use super::*;
 
     const BOTH: &str = "[bridge.webhook]\nurl = \"http://a/b\"\nsecrets = [\"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"]\n\

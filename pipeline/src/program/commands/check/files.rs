@@ -169,7 +169,7 @@ fn read_bytes(path: &Path, bytes: &[u8], topic: Option<Topic>, wanted: Wanted, s
                 let value = envelope.value.get();
                 let payload = (value != "null").then_some(value.as_bytes());
                 let key = envelope.key.as_deref().map(str::as_bytes);
-                put(topic, key, payload, place, wanted, stock);
+                put((topic, envelope.exercise), key, payload, place, wanted, stock);
             }
             return Ok(());
         }
@@ -181,7 +181,7 @@ fn read_bytes(path: &Path, bytes: &[u8], topic: Option<Topic>, wanted: Wanted, s
                 return Err(unusable(path, "a name that does not tell what it holds", &give));
             }
         };
-        put(topic, None, Some(payload), place, wanted, stock);
+        put((topic, false), None, Some(payload), place, wanted, stock);
         Ok(())
     };
     let name = path.display();
@@ -211,6 +211,8 @@ struct Envelope<'a> {
     key: Option<Cow<'a, str>>,
     #[serde(borrow)]
     value: &'a RawValue,
+    #[serde(default)]
+    exercise: bool,
 }
 
 /// Limits stand beside rules in packs; only they measure something.
@@ -222,12 +224,21 @@ fn kind_of_rule(payload: &[u8]) -> Topic {
     }
 }
 
-fn put(topic: Topic, key: Option<&[u8]>, payload: Option<&[u8]>, place: String, wanted: Wanted, stock: &mut Stock) {
+/// `exercise`: whether it says that it is of one.
+fn put(
+    (topic, exercise): (Topic, bool),
+    key: Option<&[u8]>,
+    payload: Option<&[u8]>,
+    place: String,
+    wanted: Wanted,
+    stock: &mut Stock,
+) {
     let record = RawRecord {
         topic,
         partition: 0,
         offset: 0,
         arrival: None,
+        exercise,
         key,
         payload,
     };
@@ -253,7 +264,7 @@ fn read_table(path: &Path, format: FileFormat, topic: Topic, wanted: Wanted, sto
     loop {
         let polled = source.poll(10_000, &mut |record| {
             let place = format!("{name}, row {}", record.offset + 1);
-            put(topic, None, record.payload, place, wanted, stock);
+            put((topic, false), None, record.payload, place, wanted, stock);
             Verdict::Taken
         });
         match polled {

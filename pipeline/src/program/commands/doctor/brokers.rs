@@ -182,8 +182,8 @@ pub fn rights(settings: &Settings, findings: &mut Findings) {
         findings.skip(
             "right to write",
             format!(
-                "on `{prefix}out.*`{and}: to ask is to write, and would take over from a job that runs. docs/operate.md, Secure, lists what \
-                 is needed"
+                "on `{prefix}out.*`{and}: to ask is to write, and would take over from a job that runs. docs/kafka-security.md, Allow, \
+                 lists what is needed, and `kafka-acls.sh --list` what is given"
             ),
         );
     }

@@ -232,7 +232,7 @@ fn not_told(settings: &Settings, wanted: &str, as_of: Option<Millis>, reach: Opt
     Missing(says).into()
 }
 
-fn read<T: DeserializeOwned>(record: &RawRecord<'_>) -> Option<Stamped<T>> {
+pub(super) fn read<T: DeserializeOwned>(record: &RawRecord<'_>) -> Option<Stamped<T>> {
     let payload = record.payload?;
     match serde_json::from_slice(payload) {
         Ok(stamped) => Some(stamped),

@@ -13,13 +13,12 @@ use super::super::tail::people::{DIM, Names, called, case, coloured, level, name
 use super::Patience;
 use super::evidence;
 use super::told::{Stands, State, Told};
-use crate::program::cli::ExplainArguments;
 use crate::program::terminal::{say, say_in_colour};
 
 /// Explains a warning by what was published of it.
-pub fn explain(arguments: &ExplainArguments, settings: &Settings, as_of: Option<Millis>) -> Result<()> {
-    let told = Told::read(settings, &arguments.what, as_of, Patience::ENDLESS)?;
-    if arguments.json {
+pub fn explain(settings: &Settings, id: &str, as_of: Option<Millis>, json: bool) -> Result<()> {
+    let told = Told::read(settings, id, as_of, Patience::ENDLESS)?;
+    if json {
         say(for_machines(&told, as_of));
     } else {
         let names = tail::names(settings);

@@ -149,6 +149,12 @@ fn compared(one: &Weighed) -> String {
         let _ = write!(line, "{}, ", evidence::value(feature));
     }
     line.push_str(truth(one.truth));
+    if let Some(reaches) = one.reaches {
+        let _ = write!(line, ", at this rate reached at {reaches}");
+        if let Some(last) = feature.last {
+            let _ = write!(line, ", {} after the last observation", reaches - last.time);
+        }
+    }
     if let Some(whose) = &one.whose {
         let _ = write!(line, " ({})", evidence::whose(whose));
     }

@@ -240,6 +240,7 @@ impl Mapping {
             partition: 0,
             offset: row.line,
             arrival: row.arrival,
+            exercise: row.exercise,
             key: row.key,
             payload: payload.as_deref(),
         };
@@ -406,6 +407,7 @@ mod tests {
             topic: Some(Topic::IN_OBSERVATION),
             key: None,
             arrival: None,
+            exercise: false,
             payload: Some(payload.as_bytes()),
         }
     }

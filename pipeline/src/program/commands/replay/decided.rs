@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use riskflow::runtime::recovery::settings_by_name;
-use riskflow_config::{Output, Settings};
+use riskflow_config::{Input, Output, Settings};
 use riskflow_connectors::Identity;
 use riskflow_connectors::checkpoint::{CheckpointStore, Note};
 use riskflow_model::{Problems, duration};
@@ -62,8 +62,8 @@ impl Decided {
         }
     }
 
-    /// Keeps it where the replay writes, or finds that it is what was kept when the replay began; whether it goes on there. Of files
-    /// nothing is kept, nor where it is forced: they are written anew.
+    /// Keeps it where the replay writes, or finds that it is what was kept when the replay began; whether it goes on there. Where files are
+    /// written nothing is kept, nor where it is forced: they are written anew. Nor where files go to Kafka: that is refused a second time.
     ///
     /// # Errors
     ///
@@ -73,6 +73,7 @@ impl Decided {
             _ if settings.output_topics.forced => Ok(false),
             Output::Files(_) => Ok(false),
             Output::Log(folder) => self.keep_in_log(folder),
+            Output::Kafka(_) if matches!(settings.input, Input::Files(_)) => Ok(false),
             Output::Kafka(_) => self.keep_beside_checkpoints(settings),
         }
     }

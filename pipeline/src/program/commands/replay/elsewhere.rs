@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use riskflow_config::{FilesOutput, Input, Output, OutputFormat, Settings};
-use riskflow_connectors::kafka::{BrokerError, keep_apart};
+use riskflow_config::{FilesOutput, Input, KafkaSettings, Output, OutputFormat, Settings};
+use riskflow_connectors::kafka::{BrokerError, keep_apart, keep_once};
 use riskflow_connectors::topics::{Place, create};
 use riskflow_model::topic::Topic;
 
@@ -68,11 +68,6 @@ fn to_kafka(arguments: &ReplayArguments, live: &Settings, settings: &mut Setting
         );
         return Err(Usage(says).into());
     }
-    if matches!(settings.input, Input::Files(_)) {
-        let says = "files are replayed to `--out` or `--to-log`: on Kafka a second run would write all of it once more; `riskflow import` \
-                    puts them into topics, which can be replayed";
-        return Err(Usage(says.to_owned()).into());
-    }
     settings.output = Output::Kafka(kafka.clone());
     settings.output_topics.prefix.clone_from(prefix);
     settings.output_topics.forced = arguments.force;
@@ -83,13 +78,7 @@ fn to_kafka(arguments: &ReplayArguments, live: &Settings, settings: &mut Setting
              go on from: the same command writes all of it once more"
         ));
     } else if settings.cluster.process == 0 {
-        // Before topics are made, and arguments kept.
-        match keep_apart(kafka, &settings.output_topics, Duration::ZERO) {
-            Err(refused @ BrokerError::NoExercise { .. }) => {
-                return Err(refused).context("`--force` writes an exercise among live records all the same");
-            }
-            looked => looked.context("could not see who else writes there")?,
-        }
+        is_free(kafka, settings)?;
     }
     settings.checkpoint.path = arguments
         .checkpoints
@@ -100,6 +89,25 @@ fn to_kafka(arguments: &ReplayArguments, live: &Settings, settings: &mut Setting
         create(Place::Kafka(kafka), &settings.output_topics, &outputs).context("could not make the output topics")?;
     }
     Ok(())
+}
+
+/// Whether an exercise may write to these topics: asked before topics are made, and arguments kept.
+fn is_free(kafka: &KafkaSettings, settings: &Settings) -> Result<()> {
+    // Files have no offsets to go on from: a second run would write all of it once more.
+    let looked = if matches!(settings.input, Input::Files(_)) {
+        keep_once(kafka, &settings.output_topics, Duration::ZERO)
+    } else {
+        keep_apart(kafka, &settings.output_topics, Duration::ZERO)
+    };
+    match looked {
+        Err(refused @ BrokerError::NoExercise { .. }) => {
+            Err(refused).context("`--force` writes an exercise among live records all the same")
+        }
+        Err(refused @ BrokerError::Written { .. }) => {
+            Err(refused).context("`--force` writes it once more all the same")
+        }
+        looked => looked.context("could not see who else writes there"),
+    }
 }
 
 /// The folder of the checkpoints of a replay that writes there: an exercise has none in common with the job.

@@ -1,15 +1,15 @@
-//! `riskflow rules sets`, `diff` and `promote`: which rule sets there are, how one differs from the live one, and which is live.
+//! `riskflow rules sets` and `promote`: which rule sets there are, and which is live.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use riskflow::runtime::clock::wall_clock;
 use riskflow_config::{Place as Counts, Resolved, Rule, Settings, resolve};
 use riskflow_connectors::{Appended, InRecord, Verdict, open_append};
-use riskflow_model::output::{Open, SetDifference, SetState, Stamped};
+use riskflow_model::output::{SetState, Stamped};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::ruleset::{DEFAULT, LIVE, RuleSet, parts, qualified};
+use riskflow_model::ruleset::{DEFAULT, LIVE, RuleSet, parts, qualified, value_of};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Duration, Id, Millis, Row, Shared, Text};
 use riskflow_operators::warning;
@@ -24,15 +24,20 @@ use crate::program::exit::Usage;
 use crate::program::terminal::{say, table, tell};
 
 /// Rules and sets as they are in force.
-struct InForce {
-    rules: BTreeMap<Text, Rule>,
-    sets: BTreeMap<Text, Shared<RuleSet>>,
-    retain: Duration,
-    resolved: Resolved,
+pub struct InForce {
+    /// By their identifiers as written.
+    pub rules: BTreeMap<Text, Rule>,
+    /// Rows of `in.ruleset`.
+    pub sets: BTreeMap<Text, Shared<RuleSet>>,
+    /// How far back a candidate may look.
+    pub retain: Duration,
+    /// What comes of these.
+    pub resolved: Resolved,
 }
 
 impl InForce {
-    fn read(settings: &Settings) -> Result<Self> {
+    /// Reads what the input holds now.
+    pub fn read(settings: &Settings) -> Result<Self> {
         let mut stock = Stock::default();
         read_live(settings, &mut stock).context("could not read the rules in force")?;
         let mut rules: BTreeMap<Text, Rule> = BTreeMap::new();
@@ -61,12 +66,13 @@ impl InForce {
         self
     }
 
-    fn live(&self) -> Option<&SetState> {
+    /// The live set.
+    pub fn live(&self) -> Option<&SetState> {
         self.resolved.states.iter().find(|state| state.live)
     }
 
     /// A set that is evaluated.
-    fn set(&self, name: &str) -> Result<&SetState> {
+    pub fn set(&self, name: &str) -> Result<&SetState> {
         let known = self.resolved.states.iter().filter(|state| state.in_force);
         let found = known.clone().find(|state| *state.set == *name);
         found.ok_or_else(|| {
@@ -80,7 +86,7 @@ impl InForce {
     }
 
     /// The rules of a set by what they are called in it.
-    fn rules(&self, set: &SetState) -> BTreeMap<&Text, &Rule> {
+    pub fn rules(&self, set: &SetState) -> BTreeMap<&Text, &Rule> {
         let place = if set.live {
             Counts::Live
         } else {
@@ -98,117 +104,96 @@ pub fn list(settings: &Settings, as_json: bool) -> Result<ExitCode> {
         say(serde_json::to_string_pretty(&in_force.resolved.states).context("sets are plain data")?);
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = in_force.resolved.states.iter().map(|state| {
-        let standing = match (state.live, state.in_force) {
-            (true, _) => "live",
-            (false, true) => "candidate",
-            (false, false) => "not evaluated",
-        };
+    let states = &in_force.resolved.states;
+    // One that is live has a line of its own.
+    let alone = states.iter().filter(|state| state.live || state.sweep.is_none());
+    let rows = alone.map(|state| {
         vec![
             state.set.to_string(),
-            standing.to_owned(),
+            standing(state).to_owned(),
             state.base.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
             state.rules.to_string(),
             state.own.to_string(),
             state.problems.join("; "),
         ]
     });
+    let rows = rows.chain(sweeps(states));
     say(table(&["set", "", "base", "rules", "own", "problems"], rows));
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the rules of a set differ from those of another one.
-#[derive(Default)]
-struct RuleDifference {
-    only_live: Vec<Text>,
-    only_set: Vec<Text>,
-    other: Vec<Text>,
-}
-
-impl RuleDifference {
-    fn of(live: &BTreeMap<&Text, &Rule>, set: &BTreeMap<&Text, &Rule>) -> Self {
-        let mut found = Self::default();
-        let ids: BTreeSet<&Text> = live.keys().chain(set.keys()).copied().collect();
-        for id in ids {
-            match (live.get(id), set.get(id)) {
-                (Some(one), Some(other)) if one == other => {}
-                (Some(_), Some(_)) => found.other.push(id.clone()),
-                (Some(_), None) => found.only_live.push(id.clone()),
-                (None, _) => found.only_set.push(id.clone()),
-            }
-        }
-        found
+/// What a set is in the job.
+pub const fn standing(state: &SetState) -> &'static str {
+    match (state.live, state.in_force) {
+        (true, _) => "live",
+        (false, true) => "candidate",
+        (false, false) => "not evaluated",
     }
 }
 
-/// Says how a set differs from the live one: in its rules, and in what it warns of now as the job published it.
-pub fn diff(settings: &Settings, name: &str, as_json: bool) -> Result<ExitCode> {
-    let in_force = InForce::read(settings)?;
-    let set = in_force.set(name)?;
-    let live = in_force.live().context("no set is live: there are no rules")?;
-    let rules = RuleDifference::of(&in_force.rules(live), &in_force.rules(set));
-    if published_state(settings, name)?.as_ref() != Some(set) {
-        return Err(anyhow!(
-            "no job has told of `{name}` as it is now: what it warns of is known once a running job has taken its rules"
-        ));
-    }
-    let warnings = published(settings, name)?;
-    if as_json {
-        say(json!({
-            "set": set.set, "live": live.set,
-            "rules": { "only_live": rules.only_live, "only_set": rules.only_set, "other": rules.other },
-            "warnings": warnings,
-        }));
-        return Ok(ExitCode::SUCCESS);
-    }
-    for (what, ids) in [
-        ("only live", &rules.only_live),
-        ("only in the set", &rules.only_set),
-        ("otherwise in the set", &rules.other),
-    ] {
-        if !ids.is_empty() {
-            say(format_args!("rules {what}: {}", ids.join(", ")));
-        }
-    }
-    if warnings.is_empty() {
-        say(format_args!("`{name}` warns now as `{}` does", live.set));
-        return Ok(ExitCode::SUCCESS);
-    }
-    let open = |open: Option<Open>| {
-        open.map_or_else(
-            || "-".to_owned(),
-            |open| format!("{} since {}", open.level.name(), open.since),
-        )
+/// The sets of a sweep, each with its values, in the order of numbers.
+pub fn of_sweep<'a>(states: &'a [SetState], sweep: &str) -> Vec<(&'a str, &'a SetState)> {
+    let is_its = |state: &&SetState| state.sweep.as_deref() == Some(sweep);
+    let sets = states.iter().filter(is_its);
+    let sets = sets.map(|state| (value_of(&state.set, sweep).unwrap_or(&state.set), state));
+    let mut sets: Vec<(&str, &SetState)> = sets.collect();
+    let number = |text: &str| text.parse::<f64>().unwrap_or(f64::INFINITY);
+    let order = |one: &str, other: &str| {
+        let numbers = one.split('_').map(number).zip(other.split('_').map(number));
+        let differ = numbers
+            .map(|(one, other)| one.total_cmp(&other))
+            .find(|order| order.is_ne());
+        differ.unwrap_or_else(|| one.cmp(other))
     };
-    let rows = warnings.iter().map(|row| {
-        vec![
-            row.rule.to_string(),
-            row.asset.to_string(),
-            row.region.to_string(),
-            row.kind.name().to_owned(),
-            open(row.live),
-            open(row.candidate),
-        ]
+    sets.sort_by(|(one, _), (other, _)| order(one, other));
+    sets
+}
+
+/// There is neither a set nor a sweep that is named so.
+pub fn neither(states: &[SetState], name: &str) -> Usage {
+    let alone = states.iter().filter(|state| state.sweep.is_none());
+    let sweeps = states.iter().filter_map(|state| state.sweep.as_deref());
+    let known: BTreeSet<&str> = alone.map(|state| &*state.set).chain(sweeps).collect();
+    let known: Vec<&str> = known.into_iter().collect();
+    Usage(format!(
+        "there is neither a set nor a sweep `{name}`; give one of `{}`",
+        known.join("`, `")
+    ))
+}
+
+/// A line for each sweep, with its values.
+fn sweeps(states: &[SetState]) -> Vec<Vec<String>> {
+    let names: BTreeSet<&str> = states.iter().filter_map(|state| state.sweep.as_deref()).collect();
+    let lines = names.into_iter().filter_map(|sweep| {
+        let mut sets = of_sweep(states, sweep);
+        sets.retain(|(_, state)| !state.live);
+        if sets.is_empty() {
+            return None;
+        }
+        let values: Vec<&str> = sets.iter().map(|(value, _)| *value).collect();
+        let in_force = sets.iter().filter(|(_, state)| state.in_force).count();
+        let each = |of: fn(&SetState) -> String| {
+            let texts: BTreeSet<String> = sets.iter().map(|(_, state)| of(state)).collect();
+            texts.into_iter().collect::<Vec<_>>().join(", ")
+        };
+        let problems = sets
+            .iter()
+            .flat_map(|(_, state)| state.problems.iter().map(|problem| &**problem));
+        let problems: BTreeSet<&str> = problems.collect();
+        Some(vec![
+            format!("{sweep}: {}", values.join(", ")),
+            format!("sweep, {in_force} of {} evaluated", sets.len()),
+            each(|state| state.base.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
+            each(|state| state.rules.to_string()),
+            each(|state| state.own.to_string()),
+            problems.into_iter().collect::<Vec<_>>().join("; "),
+        ])
     });
-    say(table(&["rule", "asset", "region", "", "live", "set"], rows));
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The row of a set in `out.ruleset`.
-fn published_state(settings: &Settings, set: &str) -> Result<Option<SetState>> {
-    let rows = rows_of::<SetState>(settings, Topic::RULESET)?;
-    Ok(rows.into_iter().find(|row| *row.set == *set))
-}
-
-/// The rows of `out.ruleset.difference` of a set.
-fn published(settings: &Settings, set: &str) -> Result<Vec<SetDifference>> {
-    let mut rows = rows_of::<SetDifference>(settings, Topic::RULESET_DIFFERENCE)?;
-    rows.retain(|row| *row.set == *set);
-    Ok(rows)
+    lines.collect()
 }
 
 /// The rows of a table that a job publishes. One that is no such row is an error: taken for none it would hide a difference.
-fn rows_of<T: DeserializeOwned>(settings: &Settings, topic: Topic) -> Result<Vec<T>> {
+pub fn rows_of<T: DeserializeOwned>(settings: &Settings, topic: Topic) -> Result<Vec<T>> {
     let mut rows: BTreeMap<Vec<u8>, T> = BTreeMap::new();
     let mut wrong = None;
     tail::read_once(settings, &[topic], &mut |record| {
@@ -235,6 +220,7 @@ fn live(set: Id<RuleSet>) -> RuleSet {
         base: None,
         removed: Vec::new(),
         adjust: Vec::new(),
+        sweep: None,
     }
 }
 
@@ -419,5 +405,31 @@ mod tests {
         let row = Row::new(RuleRecord::named("old/rain".into()));
         assert_eq!(&*of_set(&row, "strict").unwrap().id(), "strict/rain");
         assert_eq!(&*of_set(&row, "default").unwrap().id(), "rain");
+    }
+
+    #[test]
+    fn the_sets_of_a_sweep_stand_in_the_order_of_numbers() {
+        let state = |set: &str, sweep: Option<&str>| SetState {
+            set: Id::from(set),
+            live: false,
+            in_force: true,
+            base: None,
+            sweep: sweep.map(Id::from),
+            rules: 1,
+            own: 1,
+            problems: Vec::new(),
+        };
+        let wet = ["wet-100_2", "wet-9.5_10", "wet-9.5_2", "wet--3_2"].map(|set| state(set, Some("wet")));
+        let others = [
+            state("default", None),
+            state("wet", None),
+            state("wet-1-4", Some("wet-1")),
+        ];
+        let states = [&wet[..], &others].concat();
+        let values: Vec<&str> = of_sweep(&states, "wet").into_iter().map(|(value, _)| value).collect();
+        assert_eq!(values, ["-3_2", "9.5_2", "9.5_10", "100_2"]);
+        assert_eq!(sweeps(&states)[0][0], "wet: -3_2, 9.5_2, 9.5_10, 100_2");
+        let said = neither(&states, "dry").to_string();
+        assert!(said.ends_with("give one of `default`, `wet`, `wet-1`"), "{said}");
     }
 }

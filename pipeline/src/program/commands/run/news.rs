@@ -140,7 +140,8 @@ impl Teller {
                 if bar.is_finished() {
                     bar.reset();
                 }
-                bar.set_message(format!("catching up: {position}"));
+                let doing = if self.is_exercise { "replay" } else { "catching up:" };
+                bar.set_message(format!("{doing} {position}"));
                 bar.tick();
             }
             None => bar.finish_and_clear(),
@@ -167,7 +168,7 @@ impl Teller {
             if self.warned.is_none_or(|at| at.elapsed() >= AGAIN) {
                 self.warned = Some(Instant::now());
                 self.warn_of_none();
-                if !self.is_exercise && self.handles.metrics.records_taken() == 0 {
+                if !self.is_exercise && self.handles.metrics.records.total() == 0 {
                     tracing::info!("nothing was read yet: {}", self.begin);
                 }
             }

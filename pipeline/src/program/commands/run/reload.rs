@@ -7,23 +7,20 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use riskflow::runtime::clock::wall_clock;
 use riskflow::runtime::http::Control;
 use riskflow::runtime::job::Handles;
 use riskflow::runtime::metrics::Metrics;
-use riskflow_config::{HttpSettings, Settings, WrittenSettings, changed};
-use riskflow_model::Problems;
+use riskflow_config::{HttpSettings, WrittenSettings, changed};
 
 use super::super::configuration;
+use super::super::reload::{Configuration, Reload, say_applied, say_refused, say_waiting};
 use super::supervisor::Supervisor;
 use super::watch::Watch;
 use crate::program::cli::{ConfigArguments, RunArguments};
 use crate::program::limits;
 use crate::program::terminal::log_by;
-
-/// A configuration, as written and as checked.
-type Configuration = (WrittenSettings, Settings);
 
 /// Which field says what is logged.
 const FILTER: &str = "log.filter";
@@ -76,24 +73,35 @@ impl Reloads {
         }
     }
 
-    /// Does so on a thread of its own, which ends with the process. What was asked meanwhile, and more than once, is done once.
-    ///
-    /// # Errors
-    ///
-    /// When there is no thread for it.
-    pub fn listen(mut self, asked: Receiver<()>) -> Result<()> {
-        let work = move || {
-            while self.is_asked(&asked) {
-                while asked.try_recv().is_ok() {}
-                self.reload();
-            }
+    /// All of it, or nothing.
+    fn try_reload(&mut self) -> Result<Changes> {
+        if let Some(path) = self
+            .arguments
+            .config
+            .as_ref()
+            .filter(|path| path.exists() && !path.is_file())
+        {
+            return Err(anyhow!("`{}` is no file: a pipe may never end", path.display()));
+        }
+        let next = configuration::load_and_look(&self.arguments)?;
+        limits::check(&next.1)?;
+        let prepared = match (&self.control, &next.1.http) {
+            (Some(control), Some(http)) => Some((control, control.prepare(http)?)),
+            (Some(_), None) | (None, _) => None,
         };
-        let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(work);
-        thread.context("could not listen for SIGHUP")?;
-        Ok(())
+        // From here on nothing is refused.
+        if let Some((control, prepared)) = prepared {
+            control.apply(prepared);
+        }
+        let logs = log_by(&next.1.log.filter).map_err(anyhow::Error::msg)?;
+        let changes = changes(&self.started, &self.last, &next, logs);
+        self.last = next;
+        self.watch.settle(&files(&self.arguments, &self.last.0));
+        Ok(changes)
     }
+}
 
-    /// Waits until it is to be read again; false once nobody can ask any more.
+impl Reload for Reloads {
     fn is_asked(&mut self, asked: &Receiver<()>) -> bool {
         loop {
             if !self.last.1.watch {
@@ -125,55 +133,18 @@ impl Reloads {
         } = match self.try_reload() {
             Ok(changes) => changes,
             Err(error) => {
-                self.metrics.config_refused();
-                return refuse(&configuration, &error);
+                self.metrics.configuration.refused();
+                return say_refused(&configuration, &error);
             }
         };
-        self.metrics.config_applied(wall_clock(), !waiting.is_empty());
-        let changed = if in_force.is_empty() {
-            "nothing that is in force at once".to_owned()
-        } else {
-            in_force.join(", ")
-        };
-        tracing::info!(configuration, changed, "the configuration was read again");
+        self.metrics.configuration.applied(wall_clock(), !waiting.is_empty());
+        say_applied(&configuration, &in_force);
         if overruled {
             tracing::warn!(
                 "`log.filter` is another one now and changes nothing: `--log` or `RISKFLOW_LOG` stands over it"
             );
         }
-        if !waiting.is_empty() {
-            tracing::warn!(
-                fields = waiting.join(", "),
-                "these are otherwise than at the start, and in force after a restart only"
-            );
-        }
-    }
-
-    /// All of it, or nothing.
-    fn try_reload(&mut self) -> Result<Changes> {
-        if let Some(path) = self
-            .arguments
-            .config
-            .as_ref()
-            .filter(|path| path.exists() && !path.is_file())
-        {
-            return Err(anyhow!("`{}` is no file: a pipe may never end", path.display()));
-        }
-        let next = configuration::load_and_look(&self.arguments)?;
-        limits::check(&next.1)?;
-        let prepared = match (&self.control, &next.1.http) {
-            (Some(control), Some(http)) => Some((control, control.prepare(http)?)),
-            (Some(_), None) | (None, _) => None,
-        };
-        // From here on nothing is refused.
-        if let Some((control, prepared)) = prepared {
-            control.apply(prepared);
-        }
-        let logs = log_by(&next.1.log.filter).map_err(anyhow::Error::msg)?;
-        let changes = changes(&self.started, &self.last, &next, logs);
-        self.last = next;
-        self.watch.settle(&files(&self.arguments, &self.last.0));
-        Ok(changes)
+        say_waiting(&waiting);
     }
 }
 
@@ -235,21 +206,6 @@ fn is_at_once(field: &str, started: Option<&HttpSettings>, next: Option<&HttpSet
         "http.reading.tokens" | "http.reading.metrics" => started.reading.is_some() && next.reading.is_some(),
         _ => false,
     }
-}
-
-/// Says everything that is wrong, one a line.
-fn refuse(configuration: &str, error: &anyhow::Error) {
-    if let Some(problems) = error.downcast_ref::<Problems>() {
-        for problem in problems.iter() {
-            tracing::error!("{problem}");
-        }
-    } else {
-        tracing::error!("{error:#}");
-    }
-    tracing::error!(
-        configuration,
-        "the configuration was read again and cannot be used: nothing changed, the one from before stays in force"
-    );
 }
 
 #[cfg(test)]

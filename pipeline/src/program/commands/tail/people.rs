@@ -99,6 +99,11 @@ impl Names {
         }
     }
 
+    /// Whether a region is equal to the other or lies within it.
+    pub fn within(&self, region: RegionCode, other: RegionCode) -> bool {
+        self.1.above(region).within(region, other)
+    }
+
     /// The names below the city, from the county down; the code where the region itself has none.
     pub fn of(&self, region: RegionCode) -> String {
         let named = |region: &RegionCode| self.0.get(region).filter(|name| !name.is_empty());
@@ -348,6 +353,7 @@ mod tests {
             partition: 0,
             offset: 0,
             arrival: Some(Millis(1)),
+            exercise: false,
             key: Some(key.as_bytes()),
             payload,
         }

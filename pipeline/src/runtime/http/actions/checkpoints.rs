@@ -57,7 +57,7 @@ pub(super) async fn take(
     match actions.ask(wanted) {
         Ok(answer) => {
             let outcome = Outcome::Accepted;
-            actions.handles.metrics.action_request(outcome);
+            actions.handles.metrics.http.action(outcome);
             tracing::info!(token = token.name, %answer, "a checkpoint is asked for");
             (outcome.status(), Json(answer)).into_response()
         }

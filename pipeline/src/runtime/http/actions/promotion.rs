@@ -39,7 +39,7 @@ pub(super) async fn promote(
     };
     match actions.promote(&token, path).await {
         Ok((outcome, answer)) => {
-            actions.handles.metrics.action_request(outcome);
+            actions.handles.metrics.http.action(outcome);
             tracing::info!(token = token.name, outcome = outcome.name(), %answer, "promotion");
             (outcome.status(), Json(answer)).into_response()
         }
@@ -71,6 +71,7 @@ impl Inner {
             base: None,
             removed: Vec::new(),
             adjust: Vec::new(),
+            sweep: None,
         });
         let payload = row
             .to_json()

@@ -61,6 +61,7 @@ fn ask(clock: &str, wanted: &Wanted<'_>, all_rules: bool) -> Result<Answer> {
             partition: 0,
             offset: *offset,
             arrival: Some(minutes(arrival)),
+            exercise: false,
             key: Some(key.as_bytes()),
             payload: text.as_deref().map(str::as_bytes),
         };

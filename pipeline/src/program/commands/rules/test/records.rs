@@ -103,6 +103,7 @@ impl Records {
             partition: 0,
             offset: 0,
             arrival: None,
+            exercise: false,
             key: record.key.map(str::as_bytes),
             payload: payload.as_deref().map(str::as_bytes),
         };

@@ -60,7 +60,8 @@ fn panel(
 ) -> String {
     let points = thinned(&curve.points, axis);
     let values = points.iter().map(|(_, value)| *value).filter(|value| value.is_finite());
-    let values = values.chain(curve.thresholds.iter().map(|(_, threshold)| *threshold));
+    let lines = curve.thresholds.iter().chain(&curve.old_thresholds);
+    let values = values.chain(lines.map(|(_, threshold)| *threshold));
     let (least, most) = values.fold((0.0_f64, 0.0_f64), |(least, most), value| {
         (least.min(value), most.max(value))
     });
@@ -68,23 +69,7 @@ fn panel(
     let y = |value: f64| TOP + HEIGHT - (value - least) / span * HEIGHT;
     let mut out = String::new();
     axis.events(&mut out, &report.events, (TOP, TOP + HEIGHT));
-    for (at, threshold) in &curve.thresholds {
-        let (y, right, Both(zh, en)) = (y(*threshold), WIDTH - 10.0, level(*at));
-        let dashes = ["", "2 3", "6 3", "10 3 2 3", ""][at.index()];
-        let _ = write!(
-            out,
-            r#"<line class="threshold" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}" stroke="{}" stroke-width="1.6" stroke-dasharray="{dashes}"/>"#,
-            colour(*at)
-        );
-        let number = format!("{threshold} {}", station.unit);
-        let (zh, en) = (format!("{zh} {number}"), format!("{en} {number}"));
-        let more = r#"text-anchor="end""#;
-        let _ = write!(
-            out,
-            "{}",
-            Label(LEFT - 6.0, y + 4.0, more, Both(zh.trim_end(), en.trim_end()))
-        );
-    }
+    thresholds(&mut out, curve, &station.unit, y);
     let _ = write!(out, r#"<path class="curve" d="{}"/>"#, path(&points, axis, y));
     let rows = [(new, "new", Both("新", "new")), (old, "old", Both("旧", "old"))];
     let mut bottom = TOP + HEIGHT + 8.0;
@@ -103,6 +88,36 @@ fn panel(
     }
     axis.draw(&mut out, bottom);
     svg(bottom + 24.0, Both("测站曲线", "the series of the station"), &out)
+}
+
+/// A line for each level. Those of the old set are thinner and below the new ones, and have their names at the other end: equal ones
+/// would be written over each other.
+fn thresholds(out: &mut String, curve: &Curve, unit: &str, y: impl Fn(f64) -> f64) {
+    let right = WIDTH - 10.0;
+    let old = curve.old_thresholds.iter().map(|line| (line, true));
+    for ((at, threshold), is_old) in old.chain(curve.thresholds.iter().map(|line| (line, false))) {
+        let (y, Both(zh, en)) = (y(*threshold), level(*at));
+        let dashes = ["", "2 3", "6 3", "10 3 2 3", ""][at.index()];
+        let (class, width) = if is_old {
+            ("threshold old", 0.8)
+        } else {
+            ("threshold", 1.6)
+        };
+        let _ = write!(
+            out,
+            r#"<line class="{class}" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}" stroke="{}" stroke-width="{width}" stroke-dasharray="{dashes}"/>"#,
+            colour(*at)
+        );
+        let (of_zh, of_en, x, y) = if is_old {
+            ("旧 ", "old ", right, y - 3.0)
+        } else {
+            ("", "", LEFT - 6.0, y + 4.0)
+        };
+        let number = format!("{threshold} {unit}");
+        let (zh, en) = (format!("{of_zh}{zh} {number}"), format!("{of_en}{en} {number}"));
+        let more = r#"text-anchor="end""#;
+        let _ = write!(out, "{}", Label(x, y, more, Both(zh.trim_end(), en.trim_end())));
+    }
 }
 
 /// Steps from value to value; nothing where nothing is known.

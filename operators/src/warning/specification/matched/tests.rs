@@ -1,4 +1,5 @@
 use super::*;
+use crate::warning::specification::{Specification, at_asset};
 
 fn asset(id: &str) -> (LocatedAsset, Diff) {
     let json = format!(
