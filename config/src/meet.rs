@@ -389,7 +389,7 @@ fn of_live<'a>(rules: impl Iterator<Item = &'a Rule> + Clone, id: &Text) -> Name
 
 /// Whether a rule watches a datastream on this asset.
 fn selects(rule: &Rule, datastream: &Datastream, asset: &Asset, located: &Located) -> bool {
-    let tags = [datastream.tags.as_slice(), asset.tags.as_slice()];
+    let tags = [&*datastream.tags, &*asset.tags];
     let within = |region| located.within(asset.region, region);
     rule.selects(
         &datastream.observed_property,

@@ -123,7 +123,7 @@ pub struct Asset {
     pub position: Option<Position>,
     /// Free words that rules may select by.
     #[serde(default, deserialize_with = "crate::field::or_default")]
-    pub tags: Vec<Text>,
+    pub tags: Box<[Text]>,
     /// Thresholds for all its datastreams, by rule and then by level (`blue`) or named comparison of a level (`blue.h3`). Those of a
     /// datastream stand before them; they stand before those of regions and of the rule. In the rule's unit, exact to thousandths,
     /// -1e12 to 1e12.
@@ -194,7 +194,7 @@ pub struct Datastream {
     pub unit: Text,
     /// Free words that rules may select by.
     #[serde(default, deserialize_with = "crate::field::or_default")]
-    pub tags: Vec<Text>,
+    pub tags: Box<[Text]>,
     /// Thresholds of its own, by rule and then by level (`blue`) or named comparison of a level (`blue.h3`); they stand before those of
     /// its asset, of the asset's regions, and of the rule. In the datastream's unit, exact to thousandths, -1e12 to 1e12. Where one is wrong together with
     /// its rule (see `riskflow check --rules`), the rule's own values hold.

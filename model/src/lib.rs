@@ -58,7 +58,7 @@ pub use millis::{Millis, ParseMillisError};
 pub use output_row::{OutputRecord, OutputRow};
 pub use problem::{Problem, Problems};
 pub use region::{LONGEST_CODE, ParseRegionError, RegionCode, Tier};
-pub use row::{Row, TableRecord, problems};
+pub use row::{Bytes, Row, TableRecord, problems};
 pub use shared::Shared;
 pub use text::{Number, Text, shortened};
 pub use text_map::TextMap;

@@ -261,8 +261,9 @@ impl<'de> Visitor<'de> for RowVisitor {
     }
 }
 
-/// Bytes as such: a list of numbers would go one by one.
-pub(crate) struct Bytes(pub(crate) Vec<u8>);
+/// Bytes that cross between workers and processes as such: a list of numbers would go one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
 
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

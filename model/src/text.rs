@@ -1,27 +1,34 @@
 use std::borrow::{Borrow, Cow};
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::Arc;
 
+use arcstr::ArcStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// An immutable string that is cheap to clone: rows of the dataflow are cloned where strings are shared. Those that are shared are
 /// compared without a look at them: of a row that changed most texts are those of the row before.
-#[derive(Clone, Eq)]
-pub struct Text(Arc<str>);
+///
+/// It takes eight bytes, and rows that are read one after the other share the short texts that they have in common: a city is mostly
+/// texts.
+#[derive(Clone, Default, Eq)]
+pub struct Text(ArcStr);
+
+const _: () = assert!(size_of::<Option<Text>>() == 8);
 
 impl PartialEq for Text {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+        ArcStr::ptr_eq(&self.0, &other.0) || **self == **other
     }
 }
 
 impl Hash for Text {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
+        (**self).hash(state);
     }
 }
 
@@ -33,10 +40,10 @@ impl PartialOrd for Text {
 
 impl Ord for Text {
     fn cmp(&self, other: &Self) -> Ordering {
-        if Arc::ptr_eq(&self.0, &other.0) {
+        if ArcStr::ptr_eq(&self.0, &other.0) {
             return Ordering::Equal;
         }
-        self.0.cmp(&other.0)
+        (**self).cmp(&**other)
     }
 }
 
@@ -44,13 +51,13 @@ impl Deref for Text {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 impl Borrow<str> for Text {
     fn borrow(&self) -> &str {
-        &self.0
+        self
     }
 }
 
@@ -72,27 +79,21 @@ impl From<Cow<'_, str>> for Text {
     }
 }
 
-impl Default for Text {
-    fn default() -> Self {
-        Self::from("")
-    }
-}
-
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self)
     }
 }
 
 impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&**self, f)
     }
 }
 
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self)
     }
 }
 
@@ -113,8 +114,33 @@ impl de::Visitor<'_> for Visitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
-        Ok(text.into())
+        Ok(read(text))
     }
+}
+
+/// The longest text that is looked for among those read before, in bytes: names of units, properties, categories, tags, levels and rules
+/// are shorter, most identifiers of datastreams longer.
+const SHORT: usize = 24;
+/// So many short texts are kept at hand by each thread that reads: 200 KB at most.
+const AT_HAND: usize = 4096;
+
+thread_local! {
+    static READ: RefCell<Vec<Text>> = RefCell::new(vec![Text::default(); AT_HAND]);
+}
+
+/// A text as it was read: a short one that this thread read just before is that one. Each has one place, by its hash, and the last one
+/// read stands there: what comes once, as identifiers do, only seldom drives out what comes in every row.
+fn read(text: &str) -> Text {
+    if text.len() > SHORT {
+        return text.into();
+    }
+    READ.with_borrow_mut(|at_hand| {
+        let known = &mut at_hand[xxh3_64(text.as_bytes()) as usize % AT_HAND];
+        if **known != *text {
+            *known = text.into();
+        }
+        known.clone()
+    })
 }
 
 impl JsonSchema for Text {
@@ -209,6 +235,23 @@ mod tests {
             shortened(&format!("{}; give less", "x".repeat(500)), 60),
             "x".repeat(29) + "…(511 bytes, cut)…" + "give less"
         );
+    }
+
+    #[test]
+    fn short_texts_that_rows_have_in_common_are_one() {
+        let long = "small_basin-000123/rainfall";
+        let read = |text: &str| serde_json::from_str::<Text>(&format!("{text:?}")).unwrap();
+        let is_one = |a: &Text, b: &Text| std::ptr::eq(&**a, &**b);
+        let (unit, again) = (read("mm"), read("mm"));
+        assert!(is_one(&unit, &again) && *unit == *"mm");
+        let bytes = bincode::serialize(&unit).unwrap();
+        assert!(is_one(&unit, &bincode::deserialize(&bytes).unwrap()));
+        assert!(!is_one(&read(long), &read(long)) && read(long) == read(long));
+        // Whatever comes between, it is the text that was written.
+        for number in 0..3 * AT_HAND {
+            assert_eq!(*read(&number.to_string()), *number.to_string());
+        }
+        assert_eq!(*read("mm"), *"mm");
     }
 
     #[test]

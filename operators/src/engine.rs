@@ -1,11 +1,14 @@
 //! What every capability is built of: folds, tables, joins, and the builder that puts them into the dataflow.
 
+mod buffer;
+mod index;
 mod fold;
 mod table;
 mod builder;
 mod epochs;
 mod few;
 
+pub(crate) use buffer::clear;
 pub use builder::{Builder, Built, Outside, Updates, fork, split_into};
 pub(crate) use epochs::{by_epoch, by_epoch_of_two};
 pub(crate) use few::{join_few, map_changed};
@@ -13,6 +16,7 @@ pub use fold::{
     Batch, Batches, Fold, FoldMeter, Keeper, Keyed, Next, NoRecord, Offer, Pulse, RouteHasher, SHARDS, Tick, Waking,
     arrived, batched, fold,
 };
+pub(crate) use index::Index;
 pub use table::{BaseRecord, Change, Latest, TableKey};
 
 /// What stands for an epoch within the dataflow: how many were closed before it since the start. The tick of a turn

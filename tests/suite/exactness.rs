@@ -43,7 +43,7 @@ fn asset(number: u64, inherent: u8) -> (Origin, InputRecord) {
         inherent_level: InherentLevel::new(inherent).unwrap(),
         population: 10,
         position: None,
-        tags: Vec::new(),
+        tags: Box::default(),
         thresholds: riskflow_model::TextMap::default(),
     };
     base(Topic::BASE_ASSET, number, Row::new(asset))
@@ -92,7 +92,7 @@ fn city(assets: u64) -> EpochInput {
             asset: format!("asset-{number}").into(),
             observed_property: "level".into(),
             unit: "".into(),
-            tags: Vec::new(),
+            tags: Box::default(),
             thresholds: riskflow_model::TextMap::default(),
             valid: None,
             no_value: Box::default(),

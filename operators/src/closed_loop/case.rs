@@ -298,6 +298,8 @@ impl Case {
         } else {
             let mut file = File::new(name::of_case(id, run), Arc::clone(&subject));
             file.about(now, &subject);
+            // Most runs have one case, and it is large.
+            state.files.reserve_exact(1);
             state.files.push(file);
         }
         let file = state.files.last_mut()?;

@@ -68,17 +68,24 @@ pub struct Latest {
 pub struct LatestState {
     /// The row given out last.
     shown: Option<Row>,
-    /// What the last record since then says; between epochs there is none.
+    /// What came since then; between epochs there is none. Apart, for there are as many keys as rows.
     #[serde(skip)]
+    came: Option<Box<Came>>,
+}
+
+/// What an epoch has for one key.
+#[derive(Debug, Default)]
+struct Came {
+    /// What the last record says.
     next: Option<Option<Row>>,
-    /// Records that were refused since then.
-    #[serde(skip)]
+    /// Records that were refused.
     refused: ThinVec<Box<DeadLetter>>,
 }
 
 impl LatestState {
     fn stands(&self) -> Option<&Row> {
-        self.next.as_ref().unwrap_or(&self.shown).as_ref()
+        let next = self.came.as_ref().and_then(|came| came.next.as_ref());
+        next.unwrap_or(&self.shown).as_ref()
     }
 }
 
@@ -124,18 +131,18 @@ impl Fold for Latest {
         match std::mem::replace(&mut record.change, Change::Delete) {
             Change::Put(row) => {
                 if row.rank() >= state.stands().map_or(0, Row::rank) {
-                    state.next = Some(Some(row));
+                    state.came.get_or_insert_default().next = Some(Some(row));
                 }
             }
             Change::Delete => {
                 if state.stands().is_none() {
                     self.in_vain.fetch_add(1, Ordering::Relaxed);
                 }
-                state.next = Some(None);
+                state.came.get_or_insert_default().next = Some(None);
             }
             Change::Refused(mut letter) => {
                 letter.detail = format!("{}\n{}", letter.detail, in_force(state.stands())).into();
-                state.refused.push(letter);
+                state.came.get_or_insert_default().refused.push(letter);
             }
         }
     }
@@ -151,8 +158,9 @@ impl Fold for Latest {
         state: &mut LatestState,
         out: &mut Vec<(TableOutput, Diff)>,
     ) -> Next {
-        out.extend(state.refused.drain(..).map(|letter| (TableOutput::Refused(letter), 1)));
-        if let Some(next) = state.next.take().filter(|next| *next != state.shown) {
+        let Came { next, refused } = state.came.take().map_or_else(Came::default, |came| *came);
+        out.extend(refused.into_iter().map(|letter| (TableOutput::Refused(letter), 1)));
+        if let Some(next) = next.filter(|next| *next != state.shown) {
             let before = std::mem::replace(&mut state.shown, next);
             out.extend(before.map(|row| (TableOutput::Row(key.1, row), -1)));
             out.extend(state.shown.clone().map(|row| (TableOutput::Row(key.1, row), 1)));

@@ -42,7 +42,7 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Capability, InputCapability};
 use timely::progress::frontier::MutableAntichain;
 
-use crate::engine::{Diff, Rows, Turn};
+use crate::engine::{Diff, Rows, Turn, clear};
 use crate::warning::unmatched::Alone;
 use crate::warning::valid::Validity;
 use matched::{Changes, Matched, Updates};
@@ -231,6 +231,8 @@ pub fn specifications<'scope>(
                 output.session(&to_output).give_iterator(updates);
                 let updates = out.alone.drain(..).map(|(row, diff)| (row, epoch, diff));
                 alone.session(&to_alone).give_iterator(updates);
+                clear(&mut out.specified);
+                clear(&mut out.alone);
             }
         }
     });

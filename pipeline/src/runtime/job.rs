@@ -194,10 +194,11 @@ fn run_once(settings: &Settings, handles: &Handles, observer: Option<Observer>) 
         None => Box::new(|_, _, _| ()) as Committed,
     };
     let Recovery {
-        start,
+        mut start,
         plan,
         mut beginning,
     } = recovery;
+    start.unwritten = beginning.unwritten();
     beginning.store = lasting.as_ref().map(|lasting| Arc::clone(&lasting.store));
     let last = beginning.last;
     let committed_last: Arc<AtomicI64> = Arc::default();

@@ -1,20 +1,21 @@
-//! What the graph publishes, gathered epoch by epoch on one worker.
+//! What the graph publishes, epoch by epoch.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::{Cleanup, Topic};
-use riskflow_model::{Millis, OutputRecord, OutputRow, Text};
-use riskflow_operators::engine::{Tick, Waking};
+use riskflow_model::{Bytes, Millis, OutputRecord, OutputRow};
+use riskflow_operators::engine::Waking;
 use riskflow_operators::{Diff, Turn};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::operators::probe::{Handle, Probe};
 
-/// What goes to worker 0.
+mod payload;
+mod exit;
+
+pub use exit::publish;
+pub(super) use payload::Json;
+
+/// What the graph gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// A row of an output table, or a record of an output log.
@@ -38,93 +39,78 @@ pub struct EpochOutput {
     /// Whether the clock woke a key of a fold.
     pub woken: bool,
     rows: Vec<(OutputRow, Diff)>,
+    /// Those of the rows, by their places, as far as workers encoded them. No table keeps them: they are as large as the rows.
+    payloads: Vec<Option<Bytes>>,
 }
+
+/// A row that came or went, or a record; and its payload, if its worker encoded it.
+pub(super) type Leaving = (OutputRow, Diff, Option<Bytes>);
 
 impl EpochOutput {
     /// Of rows that came (1) and went (-1), and records of logs (1), in any order.
     #[must_use]
     pub fn new(epoch: Millis, rows: Vec<(OutputRow, Diff)>) -> Self {
-        let mut this = Self {
+        let rows = in_order(rows.into_iter().map(|(row, diff)| (row, diff, None)).collect());
+        Self {
             epoch,
-            rows,
+            rows: rows.into_iter().map(|(row, diff, _)| (row, diff)).collect(),
             ..Self::default()
-        };
-        this.put_in_order();
-        this
+        }
     }
 
-    fn gathered(epoch: u64, updates: Vec<(Output, Diff)>, woken: bool) -> Self {
-        let mut offsets = Offsets::default();
-        let mut rows = Vec::with_capacity(updates.len());
-        for (output, diff) in updates {
-            match output {
-                Output::Row(row) => rows.push((row, diff)),
-                Output::Taken(topic, partition, next, mark) => offsets.advance_marked(topic, partition, next, mark),
-                Output::Waking(..) => unreachable!("it was taken out before"),
-            }
+    /// Of the shares of workers, each in order, whichever worker comes first.
+    pub(super) fn merged(epoch: Millis, shares: impl IntoIterator<Item = Vec<Leaving>>) -> Self {
+        let mut shares = shares.into_iter();
+        let mut rows = shares.next().unwrap_or_default();
+        let mut others = shares.flatten().peekable();
+        if others.peek().is_some() {
+            rows.extend(others);
+            rows = in_order(rows);
+        }
+        let rows = rows.into_iter().map(|(row, diff, payload)| ((row, diff), payload));
+        let (rows, mut payloads): (Vec<_>, Vec<_>) = rows.unzip();
+        if payloads.iter().all(Option::is_none) {
+            payloads = Vec::new();
         }
         Self {
-            offsets,
-            woken,
-            ..Self::new(Millis(epoch as i64), rows)
+            epoch,
+            rows,
+            payloads,
+            ..Self::default()
         }
+    }
+
+    /// Takes out what workers encoded, by the places of the rows; nothing where they encoded none of them.
+    pub(super) fn take_payloads(&mut self) -> Vec<Option<Bytes>> {
+        std::mem::take(&mut self.payloads)
     }
 
     /// One more row or record.
     pub fn push<R: OutputRecord>(&mut self, record: R, diff: Diff) {
-        self.rows.push((OutputRow::new(record), diff));
-        self.put_in_order();
-    }
-
-    /// By topic; tables by key, what went before what came; logs as their records say. What comes and goes in one epoch is nothing.
-    fn put_in_order(&mut self) {
-        let rows = std::mem::take(&mut self.rows);
-        // Most rows are told apart by how their keys begin, without a look at what lies elsewhere in memory.
-        let begin = |((row, _), at): (&(OutputRow, Diff), u32)| (row.topic(), beginning(row), at);
-        let mut order: Vec<(Topic, u128, u32)> = rows.iter().zip(0..).map(begin).collect();
-        order.sort_unstable_by(|(a_topic, a_begin, a), (b_topic, b_begin, b)| {
-            (a_topic, a_begin).cmp(&(b_topic, b_begin)).then_with(|| {
-                let ((a_row, a_diff), (b_row, b_diff)) = (&rows[*a as usize], &rows[*b as usize]);
-                place(a_row, b_row).then(a_diff.cmp(b_diff)).then(a.cmp(b))
-            })
-        });
-        // Mostly a place has one row that went and one that came, which differ.
-        let mut kept = Vec::with_capacity(rows.len());
-        let mut rows: Vec<Option<(OutputRow, Diff)>> = rows.into_iter().map(Some).collect();
-        let rows = order.into_iter().filter_map(|(_, _, at)| rows[at as usize].take());
-        let mut rows = rows.peekable();
-        let mut group: Vec<(OutputRow, Diff)> = Vec::new();
-        while let Some(row) = rows.next() {
-            let more = rows
-                .peek()
-                .is_some_and(|next| place(&row.0, &next.0) == Ordering::Equal);
-            if group.is_empty() && !more {
-                kept.push(row);
-                continue;
-            }
-            match group.iter_mut().find(|(known, _)| *known == row.0) {
-                Some((_, diff)) => *diff += row.1,
-                None => group.push(row),
-            }
-            if !more {
-                kept.extend(group.drain(..).filter(|(_, diff)| *diff != 0));
-            }
-        }
-        self.rows = kept;
+        self.extend(std::iter::once((OutputRow::new(record), diff)));
     }
 
     /// The same without some rows and records.
     #[must_use]
     pub fn without(&self, gone: impl Fn(&OutputRow) -> bool) -> Self {
-        let mut left = self.clone();
-        left.rows.retain(|(row, _)| !gone(row));
-        left
+        let left = self.rows.iter().filter(|(row, _)| !gone(row));
+        Self {
+            rows: left.cloned().collect(),
+            payloads: Vec::new(),
+            offsets: self.offsets.clone(),
+            ..*self
+        }
     }
 
     /// More rows and records.
     pub fn extend(&mut self, rows: impl Iterator<Item = (OutputRow, Diff)>) {
-        self.rows.extend(rows);
-        self.put_in_order();
+        let mut all = std::mem::take(&mut self.rows);
+        all.extend(rows);
+        *self = Self {
+            offsets: std::mem::take(&mut self.offsets),
+            woken: self.woken,
+            ..Self::new(self.epoch, all)
+        };
     }
 
     /// What it publishes on a topic: of a table the rows by their keys, those that went before those that came; of a log its
@@ -160,6 +146,44 @@ impl EpochOutput {
     }
 }
 
+/// By topic; tables by key, what went before what came; logs as their records say. What comes and goes in one epoch is nothing.
+fn in_order(rows: Vec<Leaving>) -> Vec<Leaving> {
+    // Most rows are told apart by how their keys begin, without a look at what lies elsewhere in memory.
+    let begin = |((row, ..), at): (&Leaving, u32)| (row.topic(), beginning(row), at);
+    let mut order: Vec<(Topic, u128, u32)> = rows.iter().zip(0..).map(begin).collect();
+    // Stable: such a sort finds what is in order already, the shares of workers, and merges it.
+    order.sort_by(|(a_topic, a_begin, a), (b_topic, b_begin, b)| {
+        (a_topic, a_begin).cmp(&(b_topic, b_begin)).then_with(|| {
+            let ((a_row, a_diff, _), (b_row, b_diff, _)) = (&rows[*a as usize], &rows[*b as usize]);
+            place(a_row, b_row).then(a_diff.cmp(b_diff))
+        })
+    });
+    // Mostly a place has one row that went and one that came, which differ.
+    let mut kept = Vec::with_capacity(rows.len());
+    let mut rows: Vec<Option<Leaving>> = rows.into_iter().map(Some).collect();
+    let rows = order.into_iter().filter_map(|(_, _, at)| rows[at as usize].take());
+    let mut rows = rows.peekable();
+    let mut group: Vec<Leaving> = Vec::new();
+    while let Some((row, diff, payload)) = rows.next() {
+        let more = rows.peek().is_some_and(|next| place(&row, &next.0) == Ordering::Equal);
+        if group.is_empty() && !more {
+            kept.push((row, diff, payload));
+            continue;
+        }
+        match group.iter_mut().find(|(known, ..)| *known == row) {
+            Some((_, sum, known)) => {
+                *sum += diff;
+                *known = known.take().or(payload);
+            }
+            None => group.push((row, diff, payload)),
+        }
+        if !more {
+            kept.extend(group.drain(..).filter(|(_, diff, _)| *diff != 0));
+        }
+    }
+    kept
+}
+
 /// How the key of a table's row begins, such that rows whose beginnings differ stand in the order of these.
 fn beginning(row: &OutputRow) -> u128 {
     const BYTES: usize = size_of::<u128>();
@@ -181,86 +205,6 @@ fn place(a: &OutputRow, b: &OutputRow) -> Ordering {
         Cleanup::Compact => a.key().cmp(b.key()),
         Cleanup::Delete => a.order(b).then_with(|| a.cmp(b)),
     })
-}
-
-/// When each fold's share on each worker waits for the clock next.
-#[derive(Default)]
-struct Alarms(BTreeMap<(Text, usize), Option<Millis>>);
-
-impl Alarms {
-    /// Takes out what the clock did in an epoch; whether it woke a key.
-    fn hear(&mut self, updates: &mut Vec<(Output, Diff)>) -> bool {
-        let mut woken = false;
-        updates.retain(|(output, _)| {
-            let Output::Waking(waking) = output else {
-                return true;
-            };
-            woken |= waking.woken;
-            self.0.insert((waking.fold.clone(), waking.worker), waking.next);
-            false
-        });
-        woken
-    }
-
-    fn earliest(&self) -> Option<i64> {
-        self.0.values().flatten().min().map(|next| next.0)
-    }
-}
-
-/// What waits until its turn is over.
-#[derive(Default)]
-struct Pending {
-    epoch: Option<u64>,
-    updates: Vec<(Output, Diff)>,
-}
-
-/// Gathers all updates on worker 0 and hands them to `publish` epoch by epoch, in order, once an epoch is complete, together
-/// with the earliest time that any key waits for after it; epochs that publish nothing too. `probe` follows behind.
-pub fn publish<'scope>(
-    updates: StreamVec<'scope, Turn, OutputUpdate>,
-    ticks: StreamVec<'scope, Turn, Tick>,
-    probe: &Handle<Turn>,
-    index: usize,
-    mut publish: impl FnMut(EpochOutput, Option<i64>) + 'static,
-) {
-    let mut alarms = Alarms::default();
-    let mut pending: BTreeMap<Turn, Pending> = BTreeMap::new();
-    let gather = Exchange::new(|_: &OutputUpdate| 0);
-    let pipeline = timely::dataflow::channels::pact::Pipeline;
-    updates
-        .binary_frontier::<_, timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _, _>(
-            ticks,
-            gather,
-            pipeline,
-            "Publish",
-            move |capability, _| {
-                drop(capability);
-                move |(updates, updates_frontier), (ticks, ticks_frontier), _output| {
-                    updates.for_each(|_, batch| {
-                        for (output, turn, diff) in batch.drain(..) {
-                            pending.entry(turn).or_default().updates.push((output, diff));
-                        }
-                    });
-                    ticks.for_each(|capability, ticks| {
-                        if let Some(turn) = capability.least().filter(|_| index == 0) {
-                            pending.entry(*turn).or_default().epoch = ticks.first().map(|tick| tick.epoch);
-                        }
-                    });
-                    while let Some(entry) = pending.first_entry() {
-                        let turn = *entry.key();
-                        if updates_frontier.frontier().less_equal(&turn) || ticks_frontier.frontier().less_equal(&turn)
-                        {
-                            break;
-                        }
-                        let Pending { epoch, mut updates } = entry.remove();
-                        let epoch = epoch.expect("what speaks speaks at ticks");
-                        let woken = alarms.hear(&mut updates);
-                        publish(EpochOutput::gathered(epoch, updates, woken), alarms.earliest());
-                    }
-                }
-            },
-        )
-        .probe_with(probe);
 }
 
 #[cfg(test)]

@@ -197,7 +197,7 @@ impl Publishing {
             tables: Tables::default(),
             keeps_tables: shared.readers || observer.is_some() || beginning.published.is_some(),
             progress: Recorder::new(&beginning),
-            published: beginning.published.clone(),
+            published: beginning.published.take(),
             held: beginning.open.take().map(Held::new),
             foretold: std::mem::take(&mut beginning.foretold),
             beginning,
@@ -234,9 +234,9 @@ impl Publishing {
         let began = Instant::now();
         let mut epochs = Vec::new();
         let mut finished = Vec::new();
-        for completed in batch {
+        for mut completed in batch {
             if completed.output.epoch <= self.beginning.last {
-                self.replayed(&completed)?;
+                self.replayed(&mut completed)?;
                 continue;
             }
             let clock = completed.closing.clock;
@@ -245,7 +245,7 @@ impl Publishing {
                 self.made_anew(&completed);
                 continue;
             }
-            let mut records = records(&completed.output);
+            let mut records = records(&mut completed.output);
             // The comparison needs the tables as of this epoch, so they move on before the commit; readers wait for it.
             self.move_on(&completed.output);
             // Of what the epoch gives, whatever of it stands in the output already.
@@ -255,12 +255,12 @@ impl Publishing {
             // Where the state was made anew all is compared, and what was early with it.
             let is_first = self.held.is_some();
             let left = (!is_first).then(|| self.foretold.take_from(&completed.output));
-            let left = left.flatten();
-            if let Some(left) = &left {
+            let mut left = left.flatten();
+            if let Some(left) = &mut left {
                 records = self::records::records(left);
             }
-            let told = self.held_back(&completed)?;
-            if let Some(told) = &told {
+            let mut told = self.held_back(&completed)?;
+            if let Some(told) = &mut told {
                 records.retain(|record| !TOLD_ONCE.contains(&record.topic));
                 records.extend(logs(told));
             }
@@ -499,14 +499,14 @@ impl Publishing {
     }
 
     /// An epoch that an earlier run committed: nothing goes out, but it must be what it was.
-    fn replayed(&mut self, completed: &Completed) -> Result<()> {
+    fn replayed(&mut self, completed: &mut Completed) -> Result<()> {
         let epoch = completed.output.epoch;
         self.move_on(&completed.output);
         self.foretold.take_from(&completed.output);
         self.progress.note(&completed.output, moment(completed));
         self.metrics.epochs.replayed(epoch.0);
         if let Some(before) = self.beginning.digests.remove(&epoch) {
-            let digest = digest(&records(&completed.output));
+            let digest = digest(&records(&mut completed.output));
             if *before != digest.to_string() {
                 self.metrics.replays.differed();
                 if self.beginning.verify {

@@ -48,6 +48,8 @@ pub struct Start {
     pub whole: bool,
     /// How far an earlier run had read, and the marks there.
     pub known: (Offsets, Marks),
+    /// Up to this epoch nothing is written, whatever is given.
+    pub unwritten: Millis,
 }
 
 /// What an earlier run left.
@@ -380,6 +382,7 @@ impl Recovery {
                 from,
                 whole: last > Millis(0),
                 known: (known.clone(), known.marks()),
+                ..Start::default()
             },
         }
     }

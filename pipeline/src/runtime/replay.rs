@@ -94,7 +94,7 @@ pub fn replay_on(
             };
             let updates = graph(inputs, &semantics, &meters, &mut keeper);
             let updates = timely::dataflow::operators::Concat::concat(updates, refusals);
-            publish(updates, ticks, &probe, index, move |epoch, _| {
+            publish(updates, ticks, &probe, (index, |_: Millis| false), move |epoch, _| {
                 published
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner)

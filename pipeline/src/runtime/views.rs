@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use riskflow_model::output::{AssetRisk, CaseState, DeltaKind, RegionRisk, WarningDelta, WarningState};
 use riskflow_model::topic::{Shape, Topic};
 use riskflow_model::{DomainScope, Id, Millis, OutputRecord, OutputRow, RegionCode, Text, joined};
+use riskflow_operators::Diff;
 use rpds::RedBlackTreeMapSync;
 
 use crate::runtime::feed::Feed;
@@ -34,12 +35,17 @@ impl Tables {
     /// The tables after an epoch.
     pub fn apply(&mut self, output: &EpochOutput) {
         self.epoch = output.epoch;
-        for (row, diff) in output.rows() {
-            // What went comes first: a replaced row has the same key.
-            match row.topic().shape() {
-                Shape::OutputTable if *diff < 0 => self.remove(row.topic(), row.key()),
-                Shape::OutputTable => self.insert(row.clone()),
-                _ => {}
+        let mut rows = output.rows().iter().peekable();
+        while let Some((row, diff)) = rows.next() {
+            if row.topic().shape() != Shape::OutputTable {
+                continue;
+            }
+            // What went comes first. One that is replaced is not taken out before: that costs more than to put the other in its place.
+            let is_replaced = |next: &&(OutputRow, Diff)| (next.0.topic(), next.0.key()) == (row.topic(), row.key());
+            if *diff > 0 {
+                self.insert(row.clone());
+            } else if !rows.peek().is_some_and(is_replaced) {
+                self.remove(row.topic(), row.key());
             }
         }
         self.join(output);
@@ -189,9 +195,46 @@ impl Views {
 
 #[cfg(test)]
 mod tests {
-    use riskflow_model::output::LevelCounts;
+    use riskflow_model::Number;
+    use riskflow_model::output::{LevelCounts, ReportTotal};
 
     use super::*;
+
+    #[test]
+    fn a_row_comes_is_replaced_and_goes() {
+        let row = |kind: &str, total: f64| {
+            OutputRow::new(ReportTotal {
+                region: "3309".parse().unwrap(),
+                module: "m".into(),
+                kind: kind.into(),
+                quantity: "q".into(),
+                total: Number(total),
+                reports: 1,
+            })
+        };
+        let mut tables = Tables::default();
+        let mut after = |epoch, rows| {
+            tables.apply(&EpochOutput::new(Millis(epoch), rows));
+            let shown = tables.table::<ReportTotal>();
+            let shown: Vec<(String, f64)> = shown.map(|(_, row)| (row.kind.to_string(), row.total.0)).collect();
+            assert_eq!(shown.len(), tables.count_of::<ReportTotal>());
+            shown
+        };
+        let shown = |rows: &[(&str, f64)]| -> Vec<(String, f64)> {
+            rows.iter().map(|(kind, total)| ((*kind).to_owned(), *total)).collect()
+        };
+        let came = vec![(row("a", 1.0), 1), (row("b", 1.0), 1), (row("c", 1.0), 1)];
+        assert_eq!(after(1, came), shown(&[("a", 1.0), ("b", 1.0), ("c", 1.0)]));
+        let changed = vec![
+            (row("a", 1.0), -1),
+            (row("b", 2.0), 1),
+            (row("b", 1.0), -1),
+            (row("d", 1.0), 1),
+        ];
+        assert_eq!(after(2, changed), shown(&[("b", 2.0), ("c", 1.0), ("d", 1.0)]));
+        let gone = vec![(row("b", 2.0), -1), (row("d", 1.0), -1)];
+        assert_eq!(after(3, gone), shown(&[("c", 1.0)]));
+    }
 
     #[test]
     fn regions_lie_where_their_rows_say() {

@@ -65,7 +65,7 @@ pub(super) struct File {
     anchor: Machine,
     /// Of a long timeline the case behind all items, as it was told last: what comes behind them need not walk them again.
     #[serde(skip)]
-    walked: Option<Walked>,
+    walked: Option<Box<Walked>>,
     /// What came after the anchor.
     items: Vec<Item>,
     /// The events after that, as told.
@@ -270,7 +270,10 @@ impl File {
             max_future: case.max_future,
         };
         let (mut machine, goes_on) = match self.walked.take() {
-            Some(walked) => (walked.machine, Some(walked.items)),
+            Some(walked) => {
+                let Walked { machine, items, .. } = *walked;
+                (machine, Some(items))
+            }
             None => (self.anchor.clone(), None),
         };
         let mut found: Vec<Told> = Vec::new();
@@ -302,10 +305,12 @@ impl File {
         let wakes = [machine.next_due(), suppressed, rest, self.restless.until()];
         let wake = wakes.into_iter().flatten().min();
         // A short timeline is walked faster than a copy of the case is worth its memory.
-        self.walked = (self.items.len() > LONG).then_some(Walked {
-            machine,
-            items: self.items.len(),
-            until: now,
+        self.walked = (self.items.len() > LONG).then(|| {
+            Box::new(Walked {
+                machine,
+                items: self.items.len(),
+                until: now,
+            })
         });
         Some(wake.map_or(Next::Keep, Next::Wake))
     }

@@ -3,18 +3,17 @@
 //! State is far larger than a cache, so this is about where things lie: slots in the order in which keys came, the little that
 //! every record touches apart from the state, and short reads of many keys before the long work on each.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hashbrown::HashMap;
 use riskflow_model::Millis;
 
 use super::alarms::Alarms;
 use super::batch::Arrived;
 use super::snapshot::{Lives, Snapshot};
 use super::{Fold, FoldMeter, NEVER, Next, RowChange, WARM_STAGES};
-use crate::engine::Diff;
+use crate::engine::{Diff, Index, clear};
 
 /// A hasher for keys that are hashes already.
 #[derive(Clone, Copy, Default)]
@@ -48,7 +47,7 @@ impl Hasher for RouteHasher {
 /// The keyed state of one worker, and the order in which it is worked on. Holds no dataflow type.
 pub struct Keyed<F: Fold> {
     fold: F,
-    index: HashMap<F::Key, u32, BuildHasherDefault<RouteHasher>>,
+    index: Index,
     pub(super) slots: Vec<Slot<F>>,
     /// What taking records in needs of each slot, apart from its state: small enough for a cache.
     heads: Vec<Head>,
@@ -138,7 +137,7 @@ impl<F: Fold> Keyed<F> {
     pub fn new(fold: F, meter: Arc<FoldMeter>) -> Self {
         Self {
             fold,
-            index: HashMap::default(),
+            index: Index::default(),
             slots: Vec::new(),
             heads: Vec::new(),
             free: Vec::new(),
@@ -268,8 +267,9 @@ impl<F: Fold> Keyed<F> {
         self.meter.records.fetch_add(self.queue.len() as u64, Ordering::Relaxed);
         self.queue = Arrived::default();
         (self.recorded, self.touched) = (recorded, touched);
-        self.recorded.clear();
-        self.touched.clear();
+        clear(&mut self.recorded);
+        clear(&mut self.touched);
+        clear(&mut self.following);
         woken
     }
 
@@ -301,7 +301,7 @@ impl<F: Fold> Keyed<F> {
             Next::Forget => {
                 entry.wake = NEVER;
                 entry.state = F::State::default();
-                self.index.remove(&entry.key);
+                self.index.remove(&entry.key, slot);
                 self.heads[slot as usize].vacant = true;
                 self.free.push(slot);
             }
@@ -324,17 +324,22 @@ impl<F: Fold> Keyed<F> {
                 }
             }
         }
-        let slot = self.index.get(&key).copied().unwrap_or(NO_SLOT);
+        let slot = self.known(&key).unwrap_or(NO_SLOT);
         trails.note(slot);
         slot
     }
 
+    /// The slot of a key that has one.
+    fn known(&self, key: &F::Key) -> Option<u32> {
+        self.index.find(key, |slot| self.slots[slot as usize].key == *key)
+    }
+
     fn slot_of(&mut self, key: F::Key) -> u32 {
-        if let Some(slot) = self.index.get(&key) {
-            return *slot;
+        if let Some(slot) = self.known(&key) {
+            return slot;
         }
         let slot = self.vacant(key, F::State::default());
-        self.index.insert(key, slot);
+        self.index.insert(&key, slot);
         // Whatever comes of it, it settles: a slot without state must not stay.
         self.touch_slot(slot);
         slot
@@ -378,7 +383,7 @@ impl<F: Fold> Keyed<F> {
     /// Puts a saved key in its place.
     pub(super) fn restore(&mut self, key: F::Key, state: F::State, wake: Option<Millis>) {
         let slot = self.vacant(key, state);
-        self.index.insert(key, slot);
+        self.index.insert(&key, slot);
         self.heads[slot as usize].informed = false;
         self.loaded.push(slot);
         if let Some(due) = wake {

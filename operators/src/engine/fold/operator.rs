@@ -14,7 +14,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::frontier::MutableAntichain;
 
 use super::{Arrived, Batch, Fold, FoldMeter, Keeper, Keyed, RowChange, SHARDS, Tick};
-use crate::engine::{Diff, Rows, Turn};
+use crate::engine::{Diff, Rows, Turn, clear};
 
 /// For each output the right to give at an epoch.
 struct Kept {
@@ -163,6 +163,7 @@ pub fn fold<'scope, F: Fold>(
                 }
                 let updates = out.drain(..).map(|(data, diff)| (data, turn, diff));
                 output.session(&kept.updates).give_iterator(updates);
+                clear(&mut out);
                 if tick.checkpoint {
                     keyed.begin_snapshot(tick.epoch, tick.clock);
                 }

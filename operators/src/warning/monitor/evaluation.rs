@@ -24,7 +24,8 @@ pub struct Evaluation {
     pub(super) last_counted: i64,
     /// The position after the last point seen.
     pub(super) seen: u32,
-    pub(super) windows: SmallVec<[Window; 2]>,
+    /// One for each feature of the rule; most rules have one.
+    pub(super) windows: SmallVec<[Window; 1]>,
     /// One for each level of the rule; those behind are never on.
     pub(super) levels: [Standing; LEVELS],
 }

@@ -46,9 +46,9 @@ pub(super) struct Seldom {
 /// So many intervals may pass without a reading: one may be lost, and the next be late.
 const PATIENCE: i64 = 3;
 
-/// Six cache lines, or seven if it does not begin at one. Waiting for them is a tenth of the cost of an observation: measure
+/// Five cache lines, or six if it does not begin at one. Waiting for them is a tenth of the cost of an observation: measure
 /// before you make it larger.
-const _: () = assert!(size_of::<Known>() <= 384);
+const _: () = assert!(size_of::<Known>() <= 320);
 
 impl Known {
     /// Whose row came at this time.

@@ -1,6 +1,7 @@
 //! One entry under evaluation: its anchor, its base, and what was given out.
 
 mod looking;
+mod saved;
 mod telling;
 
 use riskflow_model::Level;
@@ -85,40 +86,6 @@ struct Anchor {
 /// Whether the datastream was heard of before all that is retained.
 const fn is_heard(anchor: Option<&Anchor>) -> bool {
     matches!(anchor, Some(anchor) if anchor.heard_before)
-}
-
-/// An entry as it is saved.
-mod saved {
-    use std::sync::Arc;
-
-    use riskflow_config::{InSets, Rule, Scaled, Thresholds};
-    use riskflow_model::{Key, Text};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use crate::warning::specification::Entry;
-
-    pub(super) fn serialize<S: Serializer>(entry: &Entry, serializer: S) -> Result<S::Ok, S::Error> {
-        let Entry {
-            rule,
-            thresholds,
-            scaled,
-            // Comes with the rows.
-            givers: _,
-        } = entry;
-        let (id, fingerprint, condition) = (&rule.record.id, rule.fingerprint, rule.condition);
-        (id, fingerprint, condition, &rule.sets, thresholds, scaled).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Entry, D::Error> {
-        type Saved = (Text, Key, Key, Option<Arc<InSets>>, Thresholds, Option<Arc<Scaled>>);
-        let (id, fingerprint, condition, sets, thresholds, scaled) = Saved::deserialize(deserializer)?;
-        Ok(Entry {
-            rule: Rule::named(id, fingerprint, condition, sets),
-            thresholds,
-            scaled,
-            givers: None,
-        })
-    }
 }
 
 /// What the watches of one datastream have in common while they settle.

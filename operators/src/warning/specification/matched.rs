@@ -2,10 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::BuildHasherDefault;
 
 use differential_dataflow::consolidation::consolidate;
-use hashbrown::HashMap;
 use riskflow_config::{Located, Regional, Rule, given_by_region, resolve};
 use riskflow_model::base::{Asset, Datastream, Region, ThresholdsByRule};
 use riskflow_model::ruleset::RuleSet;
@@ -15,7 +13,7 @@ use smallvec::SmallVec;
 use super::forms::Forms;
 use super::place::{Given, InForce, Place, are_in_sets};
 use super::{AtAsset, LocatedAsset, Specified};
-use crate::engine::{Diff, RouteHasher};
+use crate::engine::{Diff, Index};
 use crate::warning::unmatched::Alone;
 
 /// Changes of base data in one epoch.
@@ -46,7 +44,7 @@ pub(super) struct Matched {
     regional: Regional,
     /// Whether it is this one that tells what is wrong with these.
     tells_of_regions: bool,
-    index: HashMap<Key, u32, BuildHasherDefault<RouteHasher>>,
+    index: Index,
     places: Vec<Place>,
     free: Vec<u32>,
 }
@@ -133,7 +131,7 @@ impl Matched {
             out.tell(alone, -1);
             out.tell(place.alone(&rules), 1);
             if place.is_empty() {
-                self.index.remove(&place.key);
+                self.index.remove(&place.key, slot as u32);
                 self.free.push(slot as u32);
             }
         }
@@ -213,21 +211,26 @@ impl Matched {
     fn touched(&mut self, changes: &Changes) -> Vec<usize> {
         let of_datastreams = changes.datastreams.iter().map(|((asset, _), _)| *asset);
         let keys = of_datastreams.chain(changes.assets.iter().map(|(((key, _), _), _)| *key));
-        let (places, free) = (&mut self.places, &mut self.free);
-        let mut vacant = |key| {
-            let slot = free.pop().unwrap_or_else(|| {
-                places.push(Place::default());
-                (places.len() - 1) as u32
-            });
-            places[slot as usize].key = key;
-            slot
-        };
         let mut slots: Vec<usize> = keys
-            .map(|key| *self.index.entry(key).or_insert_with(|| vacant(key)) as usize)
+            .map(|key| self.slot(key).unwrap_or_else(|| self.vacant(key)) as usize)
             .collect();
         slots.sort_unstable();
         slots.dedup();
         slots
+    }
+
+    fn slot(&self, asset: Key) -> Option<u32> {
+        self.index.find(&asset, |slot| self.places[slot as usize].key == asset)
+    }
+
+    fn vacant(&mut self, asset: Key) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            (self.places.len() - 1) as u32
+        });
+        self.places[slot as usize].key = asset;
+        self.index.insert(&asset, slot);
+        slot
     }
 
     /// The places with a datastream that one of these rules may select, or where something has thresholds for it, and those within
@@ -243,7 +246,7 @@ impl Matched {
             .map(|(rule, _)| rule.record.select.observed_property.as_ref());
         let properties: BTreeSet<Option<&Text>> = properties.collect();
         let given = |thresholds: &ThresholdsByRule| thresholds.iter().any(|(id, _)| ids.contains(id));
-        let meets = |(_, row): &(Key, Shared<Datastream>)| {
+        let meets = |row: &Shared<Datastream>| {
             let selects = properties.contains(&None) || properties.contains(&Some(&row.observed_property));
             selects || given(&row.thresholds)
         };
@@ -265,12 +268,12 @@ impl Matched {
         } = changes;
         datastreams.sort_by_key(|(_, diff)| diff.signum());
         assets.sort_by_key(|(_, diff)| diff.signum());
-        for ((asset, (key, row)), diff) in datastreams {
+        for ((asset, (_, row)), diff) in datastreams {
             let place = self.place(asset);
             if diff > 0 {
-                place.datastreams.push((key, row));
+                place.datastreams.push(row);
             } else {
-                place.datastreams.retain(|(other, _)| *other != key);
+                place.datastreams.retain(|other| other.id != row.id);
             }
         }
         for (((key, row), located), diff) in assets {
@@ -280,10 +283,9 @@ impl Matched {
 
     fn place(&mut self, asset: Key) -> &mut Place {
         let slot = self
-            .index
-            .get(&asset)
+            .slot(asset)
             .expect("what changes is touched first, and has a place");
-        &mut self.places[*slot as usize]
+        &mut self.places[slot as usize]
     }
 }
 

@@ -20,7 +20,7 @@ use crate::warning::valid::Valid;
 pub(super) struct Place {
     pub(super) key: Key,
     pub(super) asset: Option<(Shared<Asset>, Located)>,
-    pub(super) datastreams: SmallVec<[(Key, Shared<Datastream>); 1]>,
+    pub(super) datastreams: SmallVec<[Shared<Datastream>; 1]>,
 }
 
 /// What a datastream comes to.
@@ -44,7 +44,7 @@ impl Place {
     pub(super) fn given<'a>(&'a self, in_force: InForce<'a>) -> impl Iterator<Item = Given> + 'a {
         let asset = self.asset.as_ref();
         let rows = self.datastreams.iter();
-        rows.map(move |(key, row)| given(*key, row, asset, in_force))
+        rows.map(move |row| given(row, asset, in_force))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -56,7 +56,7 @@ impl Place {
         let Some((asset, located)) = &self.asset else {
             return Vec::new();
         };
-        let datastreams = self.datastreams.iter().map(|(_, row)| &**row);
+        let datastreams = self.datastreams.iter().map(|row| &**row);
         let of_thresholds = given_by_asset(rules.iter(), (asset, located), datastreams).into_iter();
         let alone = self.datastreams.is_empty().then(|| Alone::Asset(asset.id.clone()));
         let of_thresholds = of_thresholds.map(|what| Alone::GivenByAsset(asset.id.clone(), what));
@@ -72,12 +72,7 @@ impl Place {
     }
 }
 
-fn given(
-    key: Key,
-    datastream: &Shared<Datastream>,
-    asset: Option<&(Shared<Asset>, Located)>,
-    in_force: InForce<'_>,
-) -> Given {
+fn given(datastream: &Shared<Datastream>, asset: Option<&(Shared<Asset>, Located)>, in_force: InForce<'_>) -> Given {
     let InForce {
         rules,
         forms,
@@ -127,7 +122,7 @@ fn given(
         alone: alone
             .map(|what| Alone::Datastream(datastream.id.clone(), what))
             .collect(),
-        specified: (key, Box::new(specification)),
+        specified: (datastream.id.key(), Box::new(specification)),
     }
 }
 
@@ -147,7 +142,7 @@ pub fn specification_of(
         regional,
         selected: &selected,
     };
-    given(datastream.id.key(), datastream, asset, in_force).specified.1
+    given(datastream, asset, in_force).specified.1
 }
 
 /// Changes with what lies above an asset's region; 0 where its code says that.

@@ -192,6 +192,9 @@ fn build(
         .flatten();
     let probe = Handle::new();
     let mut cuts: InputHandleVec<Turn, Cut> = InputHandleVec::new();
+    // One worker leaves it to the publisher's thread, which encodes an epoch while the worker is at the next.
+    let (spread, unwritten) = (worker.peers() > 1, start.unwritten);
+    let encodes = move |epoch: Millis| spread && epoch > unwritten;
     let (noted, times, live) = (Rc::clone(pace), Rc::clone(closed), Rc::clone(live));
     let pace = Rc::clone(pace);
     worker.dataflow::<Turn, _, _>(|scope| {
@@ -230,7 +233,7 @@ fn build(
             ticks: ticks.clone(),
         };
         let updates = graph(inputs, &semantics, &job.handles.meters, &mut keeper).concat(dead_letters);
-        publish(updates, ticks, &probe, index, move |output, wake| {
+        publish(updates, ticks, &probe, (index, encodes), move |output, wake| {
             pace.borrow_mut().applied(wake);
             let closing = times.borrow_mut().remove(&output.epoch.0.unsigned_abs());
             let closing = closing.expect("an epoch is published once, and only if it was closed");

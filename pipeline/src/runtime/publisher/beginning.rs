@@ -68,6 +68,12 @@ impl Beginning {
         self.verify = false;
         self.digests.clear();
     }
+
+    /// Up to this epoch nothing is written and no digest is compared: what the replay gives need not be encoded.
+    pub(crate) fn unwritten(&self) -> Millis {
+        let first = self.digests.keys().next();
+        first.map_or(self.last, |first| Millis(first.0 - 1))
+    }
 }
 
 /// Which records the output says were refused, as far as it still has that.
@@ -104,4 +110,21 @@ impl Refused {
 
 fn origin(letter: &DeadLetter) -> (Text, u32, u64) {
     (letter.topic.clone(), letter.partition, letter.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compared_or_written_is_encoded() {
+        let mut beginning = Beginning {
+            last: Millis(50),
+            digests: [(Millis(30), "x".into()), (Millis(50), "y".into())].into(),
+            ..Beginning::default()
+        };
+        assert_eq!(beginning.unwritten(), Millis(29), "the state of a checkpoint is not");
+        beginning.do_not_compare();
+        assert_eq!(beginning.unwritten(), Millis(50));
+    }
 }

@@ -2,10 +2,10 @@
 
 use riskflow_connectors::{OutRecord, Published, content};
 use riskflow_model::topic::{Cleanup, Topic};
-use riskflow_model::{Millis, OutputRow};
+use riskflow_model::{Bytes, OutputRow};
 
 use super::bound::{Oversized, fit};
-use crate::runtime::output::EpochOutput;
+use crate::runtime::output::{EpochOutput, Json};
 use crate::runtime::views::Tables;
 
 /// The records of the first epoch after a restart: for tables what differs between what should be there and what is. Rows are
@@ -18,7 +18,7 @@ pub(super) fn compared(
 ) -> (Vec<OutRecord>, Vec<Oversized>) {
     let (mut records, mut oversized) = (Vec::new(), Vec::new());
     let mut json = Json::new(output.epoch);
-    for mut record in tables.rows().map(|row| json.record(row)) {
+    for mut record in tables.rows().map(|row| record(row, Some(json.write(row)))) {
         let most = most(record.topic);
         let found = fit(&mut record, most);
         if found.as_ref().is_some_and(|found| !found.stands) {
@@ -43,24 +43,26 @@ pub(super) fn compared(
     (records, oversized)
 }
 
-/// The records of an epoch: tables as upserts and tombstones, one for each key; logs as they are.
+/// The records of an epoch: tables as upserts and tombstones, one for each key; logs as they are. What workers encoded is taken out of
+/// it, the rest is encoded here.
 #[must_use]
-pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
+pub(super) fn records(output: &mut EpochOutput) -> Vec<OutRecord> {
+    let mut payloads = output.take_payloads().into_iter();
     let mut records: Vec<OutRecord> = Vec::with_capacity(output.rows().len());
     let mut json = Json::new(output.epoch);
     for (row, diff) in output.rows() {
+        let payload = payloads.next().flatten();
         let is_table = row.topic().cleanup() == Cleanup::Compact;
         // Of one key, what came stands behind what went.
         let again = |last: &mut OutRecord| is_table && last.topic == row.topic() && *last.key == **row.key();
         let last = records.pop_if(again);
         records.push(match (diff, last) {
-            (1.., _) => json.record(row),
+            (1.., _) => {
+                let payload = payload.map_or_else(|| json.write(row), |Bytes(payload)| payload);
+                record(row, Some(payload))
+            }
             (_, Some(last)) => last,
-            (_, None) => OutRecord {
-                topic: row.topic(),
-                key: String::from(&**row.key()),
-                payload: None,
-            },
+            (_, None) => record(row, None),
         });
     }
     records
@@ -68,7 +70,7 @@ pub(super) fn records(output: &EpochOutput) -> Vec<OutRecord> {
 
 /// The records of an epoch that are told once.
 #[must_use]
-pub(super) fn logs(output: &EpochOutput) -> Vec<OutRecord> {
+pub(super) fn logs(output: &mut EpochOutput) -> Vec<OutRecord> {
     let mut records = records(output);
     records.retain(is_of_log);
     records
@@ -78,59 +80,79 @@ fn is_of_log(record: &OutRecord) -> bool {
     record.topic.cleanup() == Cleanup::Delete
 }
 
-/// Writes records as [`riskflow_model::output::Stamped`] reads them. Of a whole city the epoch is the same, so it is written once.
-struct Json {
-    buffer: Vec<u8>,
-    /// The last field, and the end.
-    stamp: String,
-}
-
-impl Json {
-    fn new(epoch: Millis) -> Self {
-        Self {
-            buffer: Vec::new(),
-            stamp: format!("\"epoch\":\"{epoch}\"}}"),
-        }
-    }
-
-    fn record(&mut self, row: &OutputRow) -> OutRecord {
-        OutRecord {
-            topic: row.topic(),
-            key: String::from(&**row.key()),
-            payload: Some(self.write(row)),
-        }
-    }
-
-    /// Through a buffer: a record in memory of its own size, which is not known before.
-    fn write(&mut self, row: &OutputRow) -> Vec<u8> {
-        self.buffer.clear();
-        let written = row.write_json(&mut self.buffer);
-        written.expect("our records have text keys and finite numbers");
-        let end = self.buffer.pop();
-        assert_eq!(end, Some(b'}'), "a record is an object");
-        self.buffer.push(b',');
-        self.buffer.extend_from_slice(self.stamp.as_bytes());
-        self.buffer.as_slice().to_vec()
+fn record(row: &OutputRow, payload: Option<Vec<u8>>) -> OutRecord {
+    OutRecord {
+        topic: row.topic(),
+        key: String::from(&**row.key()),
+        payload,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use riskflow_model::output::{DeadLetter, Stamped};
+    use riskflow_model::output::{DeadLetter, PayloadEncoding, Reason, ReportTotal};
+    use riskflow_model::{Millis, Number};
 
     use super::*;
+    use crate::runtime::output::Leaving;
+    use crate::runtime::publisher::recorder::digest;
+
+    const EPOCH: Millis = Millis(1_627_171_200_123);
+
+    fn total(kind: &str, total: f64) -> OutputRow {
+        OutputRow::new(ReportTotal {
+            region: "3309".parse().unwrap(),
+            module: "m".into(),
+            kind: kind.into(),
+            quantity: "q".into(),
+            total: Number(total),
+            reports: 1,
+        })
+    }
+
+    fn letter(offset: u64) -> OutputRow {
+        let origin = (Topic::IN_REPORT, 0, offset);
+        OutputRow::new(DeadLetter::new(
+            (Reason::Malformed, "x"),
+            origin,
+            "y",
+            PayloadEncoding::Utf8,
+        ))
+    }
 
     #[test]
-    fn a_record_is_written_with_its_epoch() {
-        let letter = r#"{"reason":"malformed","detail":"}","topic":"t","partition":1,"offset":2,"payload":"","encoding":"utf8","payload_bytes":0,"payload_cut":false}"#;
-        let record: DeadLetter = serde_json::from_str(letter).unwrap();
-        let epoch = Millis(1_627_171_200_123);
-        let written = Json::new(epoch).write(&OutputRow::new(record.clone()));
-        let stamped = Stamped {
-            record,
-            stand_in: None,
-            epoch,
-        };
-        assert_eq!(written, serde_json::to_vec(&stamped).unwrap());
+    fn records_are_the_same_whoever_encodes_them() {
+        let rows = vec![
+            (letter(10), 1),
+            (total("replaced", 1.0), -1),
+            (total("gone", 1.0), -1),
+            (total("replaced", 2.0), 1),
+            (total("new", 1.0), 1),
+            (letter(9), 1),
+        ];
+        let mut here = EpochOutput::new(EPOCH, rows);
+        let mut json = Json::new(EPOCH);
+        // What went and what came of one key are made by different workers.
+        let mut shares: [Vec<Leaving>; 2] = Default::default();
+        for (at, (row, diff)) in here.rows().iter().enumerate() {
+            let payload = (*diff > 0).then(|| Bytes(json.write(row)));
+            shares[at % 2].push((row.clone(), *diff, payload));
+        }
+        let (one, mut other) = (records(&mut here), EpochOutput::merged(EPOCH, shares));
+        let other = records(&mut other);
+        assert_eq!(one, other);
+        let gone = one.iter().filter(|record| record.payload.is_none());
+        assert_eq!((one.len(), gone.count()), (5, 1), "one for each key: {one:?}");
+        let reversed: Vec<OutRecord> = one.iter().rev().cloned().collect();
+        assert_eq!(digest(&one), digest(&reversed), "in whatever order");
+    }
+
+    #[test]
+    fn what_a_worker_encoded_is_not_encoded_again() {
+        let encoded = vec![(total("a", 1.0), 1, Some(Bytes(b"{}".to_vec())))];
+        let mut output = EpochOutput::merged(EPOCH, [encoded]);
+        assert_eq!(records(&mut output)[0].payload.as_deref(), Some(&b"{}"[..]));
+        let again = records(&mut output);
+        assert_ne!(again[0].payload.as_deref(), Some(&b"{}"[..]), "it was taken out");
     }
 }

@@ -12,6 +12,7 @@ mod reading;
 use std::cell::{OnceCell, RefCell};
 
 use riskflow_config::Limit;
+use thin_vec::{ThinVec, thin_vec};
 
 use super::ranks::{Asked, Ranks};
 use super::{Extent, Moments, Point};
@@ -20,12 +21,14 @@ use super::{Extent, Moments, Point};
 pub(super) const LEAF: usize = if cfg!(test) { 8 } else { 128 };
 const FAN: usize = if cfg!(test) { 4 } else { 32 };
 
-/// A subtree.
+/// A subtree. As small as a vector: most series are short, and have no inner node.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     Leaf(Vec<Point>),
-    Inner(Vec<Child>),
+    Inner(ThinVec<Child>),
 }
+
+const _: () = assert!(size_of::<Node>() == size_of::<Vec<Point>>());
 
 /// A subtree that is not empty, and what can be told of it from outside. One line of the cache.
 #[derive(Clone, Debug)]
@@ -94,10 +97,14 @@ fn place(children: &[Child], time: i64) -> usize {
     children.partition_point(|child| child.first <= time).saturating_sub(1)
 }
 
-/// Small steps: half-filled buffers would cost more than to move them now and then.
-fn grow<T>(items: &mut Vec<T>, most: usize) {
-    if items.len() == items.capacity() {
-        items.reserve_exact(items.len().clamp(4, 16).min(most.saturating_sub(items.len()).max(1)));
+/// By how much a buffer grows. Small steps: half-filled buffers would cost more than to move them now and then.
+fn step(len: usize, most: usize) -> usize {
+    len.clamp(4, 16).min(most.saturating_sub(len).max(1))
+}
+
+fn grow(points: &mut Vec<Point>) {
+    if points.len() == points.capacity() {
+        points.reserve_exact(step(points.len(), LEAF));
     }
 }
 
@@ -140,7 +147,7 @@ impl Node {
         let Self::Leaf(points) = self else { return false };
         let fits = points.len() < LEAF && points.last().is_none_or(|last| last.time() < point.time());
         if fits {
-            grow(points, LEAF);
+            grow(points);
             points.push(point);
         }
         fits
@@ -151,7 +158,7 @@ impl Node {
         let (before, right) = self.edit(time, point);
         if let Some(right) = right {
             let left = std::mem::replace(self, Self::Leaf(Vec::new()));
-            *self = Self::Inner(vec![Child::of(left), Child::of(right)]);
+            *self = Self::Inner(thin_vec![Child::of(left), Child::of(right)]);
         }
         self.collapse();
         before
@@ -258,7 +265,7 @@ fn edit_leaf(points: &mut Vec<Point>, time: i64, point: Option<Point>) -> (Optio
             (None, Some(Node::Leaf(right)))
         }
         (Err(at), Some(point)) => {
-            grow(points, LEAF);
+            grow(points);
             points.insert(at, point);
             (None, None)
         }
@@ -267,9 +274,11 @@ fn edit_leaf(points: &mut Vec<Point>, time: i64, point: Option<Point>) -> (Optio
 }
 
 /// Puts a child in; gives the right part where the children had to be divided.
-fn insert(children: &mut Vec<Child>, at: usize, child: Child) -> Option<Node> {
+fn insert(children: &mut ThinVec<Child>, at: usize, child: Child) -> Option<Node> {
     if children.len() < FAN {
-        grow(children, FAN);
+        if children.len() == children.capacity() {
+            children.reserve_exact(step(children.len(), FAN));
+        }
         children.insert(at, child);
         return None;
     }
@@ -289,7 +298,7 @@ fn insert(children: &mut Vec<Child>, at: usize, child: Child) -> Option<Node> {
 }
 
 /// Something was taken away from a child: one that is empty goes, a small one is put together with a neighbour that has room.
-fn tidy(children: &mut Vec<Child>, at: usize) {
+fn tidy(children: &mut ThinVec<Child>, at: usize) {
     let len = children[at].node.len();
     if len == 0 {
         children.remove(at);
