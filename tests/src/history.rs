@@ -12,7 +12,7 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis, Problems, RegionCode, Row};
 use serde_json::json;
 
-use crate::oracle::standalone;
+use crate::oracle::{Expected, standalone};
 use forecast::Pace;
 
 mod calendar;
@@ -101,6 +101,12 @@ pub struct Maker {
 /// A history of so many epochs.
 #[must_use]
 pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
+    with_answers(seed, epochs).into_iter().map(|(input, _)| input).collect()
+}
+
+/// The same, and what the oracle says of each epoch: it is asked anyway, since people act on it.
+#[must_use]
+pub fn with_answers(seed: u64, epochs: usize) -> Vec<(EpochInput, Expected)> {
     let mut maker = Maker {
         draw: Draw::new(seed),
         offsets: [0; PARTITIONS as usize],
@@ -155,8 +161,8 @@ pub fn history(seed: u64, epochs: usize) -> Vec<EpochInput> {
             epoch: Millis(now),
             records,
         };
-        maker.people.learn(&input);
-        history.push(input);
+        let expected = maker.people.learn(&input);
+        history.push((input, expected));
     }
     history
 }

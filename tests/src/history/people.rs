@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Draw, Maker, REGIONS};
-use crate::oracle::Oracle;
+use crate::oracle::{Expected, Oracle};
 
 const UNITS: u64 = 4;
 const USERS: u64 = 5;
@@ -100,14 +100,16 @@ impl People {
         }
     }
 
-    /// Learns which cases there are after an epoch.
-    pub(super) fn learn(&mut self, input: &EpochInput) {
-        self.cases = self.oracle.step(input).cases;
+    /// Learns which cases there are after an epoch, and all else that there is to say of it.
+    pub(super) fn learn(&mut self, input: &EpochInput) -> Expected {
+        let expected = self.oracle.step(input);
+        self.cases.clone_from(&expected.cases);
         for id in self.cases.keys() {
             if !self.ever.contains(id) {
                 self.ever.push(id.clone());
             }
         }
+        expected
     }
 }
 

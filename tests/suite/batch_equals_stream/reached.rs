@@ -46,6 +46,9 @@ pub(super) struct Reached {
     of_limits: BTreeSet<(DeltaKind, Cause)>,
     /// Of all epochs.
     totals: usize,
+    /// In which ways sets of rules differ; and how warnings of candidates changed, and why.
+    differ: BTreeSet<String>,
+    of_candidates: BTreeSet<(DeltaKind, Cause)>,
 }
 
 impl Reached {
@@ -183,6 +186,25 @@ impl Reached {
             }
         }
         self.totals += batch.totals.len();
+        let differences = batch.others.get(&Topic::RULESET_DIFFERENCE).into_iter().flatten();
+        self.differ.extend(differences.map(|(_, row)| row["kind"].to_string()));
+        let of_candidates = batch.candidate_deltas.iter();
+        self.of_candidates
+            .extend(of_candidates.map(|(_, told)| (told.kind, told.cause)));
+    }
+
+    /// Sets must differ in every way, and warnings of candidates change by rules.
+    pub(super) fn check_rule_sets(&self) {
+        assert_eq!(
+            self.differ.len(),
+            4,
+            "sets differ in these ways only: {:?}",
+            self.differ
+        );
+        for kind in [DeltaKind::Raised, DeltaKind::Revised, DeltaKind::Withdrawn] {
+            let by_rule = self.of_candidates.contains(&(kind, Cause::RuleChange));
+            assert!(by_rule, "{kind:?} by no rule");
+        }
     }
 
     /// Limits must give every step of a warning's life, for every cause that they can have, and reports must give totals.
