@@ -83,7 +83,9 @@ fn comparison(watched: &Watched<'_>, index: usize, at: i64, moved: bool) -> Trut
     let comparison = &watched.rule.comparisons[index];
     let threshold = if moved { off } else { on };
     let feature = watched.rule.features[comparison.feature];
-    let Some(value) = value(watched, feature, at) else {
+    let mut values = watched.values.borrow_mut();
+    let known = values.entry((comparison.feature, at));
+    let Some(value) = *known.or_insert_with(|| value(watched, feature, at)) else {
         return Truth::Unknown;
     };
     let value = fraction(value.0, value.1);

@@ -1,5 +1,6 @@
 //! Entries: one rule on one datastream, and what it sees of it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow::runtime::graph::Semantics;
@@ -57,6 +58,7 @@ impl Entry {
             on_event: self.on_event,
             city,
             seen,
+            values: RefCell::default(),
         }
     }
 }

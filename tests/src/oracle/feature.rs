@@ -65,12 +65,14 @@ pub fn value(watched: &Watched<'_>, feature: Feature, at: i64) -> Option<Fractio
         .map_or(at, |calendar| at.min(watched.city.window(calendar, at).1 - 1));
     let last_of_all = seen.points.iter().rev().map(|(time, _)| *time).find(|time| *time <= by);
     let heard = last_of_all.or_else(|| (seen.heard <= by).then_some(seen.heard));
+    if feature.kind == FeatureKind::Silence {
+        return heard.map(|heard| (i128::from(at - heard), 1000));
+    }
     let Window { points, before } = window(watched, feature, at);
     let meets = |result: f64| feature.of.is_none_or(|of| meets(watched, of, decimal(result)));
     let results = || points.iter().map(|(_, result)| *result);
     let counted = |number: usize| heard.map(|_| (number as i128, 1));
     match feature.kind {
-        FeatureKind::Silence => return heard.map(|heard| (i128::from(at - heard), 1000)),
         FeatureKind::Count => return counted(results().filter(|result| meets(*result)).count()),
         FeatureKind::InARow => return counted(results().rev().take_while(|result| meets(*result)).count()),
         FeatureKind::Sum | FeatureKind::Increase if points.is_empty() && watched.on_event => return counted(0),
@@ -121,7 +123,7 @@ fn of_points(watched: &Watched<'_>, feature: Feature, points: &[(i64, f64)], bef
     let sum = || numbers().sum::<i128>();
     let apart = i128::from(last.0 - first.0);
     let is_long_enough = apart > 0 && apart >= i128::from(feature.shortest);
-    let (least, greatest) = (numbers().min()?, numbers().max()?);
+    let (least, greatest) = (|| numbers().min(), || numbers().max());
     let newest = billionths(last.1);
     match feature.kind {
         FeatureKind::Last => Some(decimal(last.1)),
@@ -135,9 +137,9 @@ fn of_points(watched: &Watched<'_>, feature: Feature, points: &[(i64, f64)], bef
         }
         FeatureKind::Sum => Some((sum(), BILLION)),
         FeatureKind::Mean => Some((sum(), BILLION * count)),
-        FeatureKind::Range => Some((greatest - least, BILLION)),
-        FeatureKind::Drop => Some((greatest - newest, BILLION)),
-        FeatureKind::Rise => Some((newest - least, BILLION)),
+        FeatureKind::Range => Some((greatest()? - least()?, BILLION)),
+        FeatureKind::Drop => Some((greatest()? - newest, BILLION)),
+        FeatureKind::Rise => Some((newest - least()?, BILLION)),
         FeatureKind::Deviation => {
             let squares: i128 = numbers().map(|number| number * number).sum();
             let parts = BILLION * count;

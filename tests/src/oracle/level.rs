@@ -1,6 +1,7 @@
 //! The level of one entry, by walking every instant at which anything could change.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_config::{Condition, LevelPlan, Rule};
 use riskflow_model::Level;
@@ -100,6 +101,8 @@ pub struct Watched<'a> {
     pub on_event: bool,
     pub city: &'a City,
     pub seen: &'a Seen,
+    /// Values of features by their positions and instants: all levels ask for the same.
+    pub values: RefCell<BTreeMap<(usize, i64), Option<Fraction>>>,
 }
 
 /// The level of an entry over time, up to `now`.

@@ -8,8 +8,29 @@ use super::unit::Fraction;
 /// Parts of one in which results are added up.
 pub const BILLION: i128 = 1_000_000_000;
 
+/// What a batch computes at every epoch anew: a fifth of the time of its tests was the text of doubles.
+const KNOWN: usize = 65_536;
+
+/// What was found for doubles.
+type Found<T> = RefCell<BTreeMap<u64, T>>;
+
+fn known<T: Copy>(found: &Found<T>, result: f64, find: fn(f64) -> T) -> T {
+    let mut found = found.borrow_mut();
+    if found.len() >= KNOWN {
+        found.clear();
+    }
+    *found.entry(result.to_bits()).or_insert_with(|| find(result))
+}
+
 /// A result as the decimal that stands for it in text.
 pub fn decimal(result: f64) -> Fraction {
+    thread_local! {
+        static FOUND: Found<Fraction> = RefCell::default();
+    }
+    FOUND.with(|found| known(found, result, as_text))
+}
+
+fn as_text(result: f64) -> Fraction {
     // The shortest text that is read as this double again; never in exponents.
     let text = result.abs().to_string();
     let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
@@ -28,20 +49,12 @@ pub fn decimal(result: f64) -> Fraction {
     )
 }
 
-/// What a batch computes at every epoch anew: a fifth of the time of its tests was the text of doubles.
-const KNOWN: usize = 65_536;
-
 /// In billionths: a decimal of up to six places as it is, all else as the double, half away from zero.
 pub fn billionths(result: f64) -> i128 {
     thread_local! {
-        static FOUND: RefCell<BTreeMap<u64, i128>> = RefCell::default();
+        static FOUND: Found<i128> = RefCell::default();
     }
-    FOUND.with_borrow_mut(|found| {
-        if found.len() >= KNOWN {
-            found.clear();
-        }
-        *found.entry(result.to_bits()).or_insert_with(|| of_text(result))
-    })
+    FOUND.with(|found| known(found, result, of_text))
 }
 
 fn of_text(result: f64) -> i128 {
