@@ -200,6 +200,7 @@ impl Context {
         }
     }
 
+    /// Why a record was refused, since it was asked last.
     pub fn take_failure(&self) -> Option<(String, KafkaError)> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -299,6 +300,16 @@ impl ConsumerContext for Context {
     }
 }
 
+/// Whether a record was dropped before any broker answered, since another one failed or the transaction had to be aborted.
+pub(super) fn is_dropped(error: &KafkaError) -> bool {
+    let dropped = [
+        RDKafkaErrorCode::PurgeQueue,
+        RDKafkaErrorCode::PurgeInflight,
+        RDKafkaErrorCode::State,
+    ];
+    error.rdkafka_error_code().is_some_and(|code| dropped.contains(&code))
+}
+
 impl ProducerContext for Context {
     type DeliveryOpaque = ();
 
@@ -306,7 +317,11 @@ impl ProducerContext for Context {
         use rdkafka::Message;
         if let Err((error, message)) = result {
             let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.get_or_insert_with(|| (message.topic().to_owned(), error.clone()));
+            // Of records that were dropped for what befell another one, only that one is of use.
+            let tells_more = |known: &(String, KafkaError)| is_dropped(&known.1) && !is_dropped(error);
+            if failed.as_ref().is_none_or(tells_more) {
+                *failed = Some((message.topic().to_owned(), error.clone()));
+            }
         }
     }
 }

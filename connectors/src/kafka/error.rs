@@ -181,7 +181,7 @@ impl BrokerError {
     /// Whether a record was larger than its topic takes.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
-        let Self::Refused { error, .. } = self else {
+        let (Self::Refused { error, .. } | Self::Transaction { error, .. }) = self else {
             return false;
         };
         error.rdkafka_error_code().is_some_and(is_too_large)

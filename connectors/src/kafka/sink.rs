@@ -13,7 +13,7 @@ use riskflow_model::topic::Topic;
 use tracing::warn;
 
 use super::apart::{EXERCISE, SOURCE};
-use super::client::{self, Context};
+use super::client::{self, Context, is_dropped};
 use super::error::BrokerError;
 use super::limits::Limits;
 use super::topics::metadata_of;
@@ -215,8 +215,8 @@ impl KafkaSink {
     }
 
     /// What is still waiting must not arrive after the next attempt's records. What a broker may be working on is waited
-    /// for, a while: taken after the abort, an old broker would begin a transaction with it that nobody ends.
-    fn forget_unsent(&self) {
+    /// for, a while: taken after the abort, an old broker would begin a transaction with it that nobody ends. Gives what failed first.
+    fn forget_unsent(&self) -> Option<(String, KafkaError)> {
         let until = Instant::now() + IN_FLIGHT;
         self.producer.purge(PurgeConfig::default().queue());
         while self.producer.flush(QUEUE_FULL).is_err() && Instant::now() < until {
@@ -226,7 +226,7 @@ impl KafkaSink {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         // The purge's own reports are no failures of the next attempt.
         drop(self.producer.flush(QUEUE_FULL));
-        self.producer.client().context().take_failure();
+        self.producer.client().context().take_failure()
     }
 
     fn in_transaction(
@@ -284,11 +284,10 @@ impl KafkaSink {
     /// a record than that. A commit then tells what failed first, without asking a broker; it must not be tried where the
     /// transaction might still stand, for it would commit a part.
     fn reason(&self, seen: BrokerError) -> BrokerError {
-        let dropped = [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight];
         let BrokerError::Refused { error, .. } = &seen else {
             return seen;
         };
-        if !error.rdkafka_error_code().is_some_and(|code| dropped.contains(&code)) {
+        if !is_dropped(error) {
             return seen;
         }
         match self
@@ -301,9 +300,16 @@ impl KafkaSink {
         }
     }
 
-    /// Aborts, and gives back why; a failure to abort counts only where it is fatal.
+    /// Aborts, and gives back why; a failure to abort counts only where it is fatal. The transaction may be known to have failed before
+    /// the record is told that made it fail: that tells more, such as the topic that takes no record as large.
     fn abort(&mut self, why: BrokerError) -> BrokerError {
-        self.forget_unsent();
+        let told = self.forget_unsent();
+        let why = match (why, told) {
+            (BrokerError::Transaction { fatal: false, .. }, Some((topic, error))) if !is_dropped(&error) => {
+                refused(&topic, error)
+            }
+            (why, _) => why,
+        };
         match self.producer.abort_transaction(COMMIT) {
             Ok(()) => why,
             Err(error) => {
