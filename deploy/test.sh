@@ -92,6 +92,9 @@ else
     start_broker
 fi
 
+# Many tests wait for Kafka and for processes that they start: two for each core keep the cores busy.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
+
 status=0
 cargo test "${tests[@]}" "$@" || status=$?
 # The examples say themselves whether they are right.
