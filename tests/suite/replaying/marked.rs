@@ -88,6 +88,8 @@ fn a_live_job_and_an_import_refuse_what_is_marked_and_an_exercise_takes_it() {
     let replayed = desk.run(&[
         "replay",
         "history.ndjson",
+        "--format",
+        "envelope",
         "--clock",
         "event-time",
         "--json",
