@@ -76,7 +76,7 @@ fn a_live_job_and_an_import_refuse_what_is_marked_and_an_exercise_takes_it() {
     let assets: Vec<Value> = lines(&live, Topic::RISK_ASSET);
     assert!(assets.iter().all(|row| row["key"] == "tank") && !assets.is_empty());
 
-    let imported = desk.run(&["import", "history.ndjson", "--format", "envelope"]);
+    let imported = desk.run(&["import", "history.ndjson"]);
     imported.ends(4, &["2 refused", "exercise"]);
     let refused = desk.read("import-rejects.ndjson");
     let marked = refused
@@ -88,8 +88,6 @@ fn a_live_job_and_an_import_refuse_what_is_marked_and_an_exercise_takes_it() {
     let replayed = desk.run(&[
         "replay",
         "history.ndjson",
-        "--format",
-        "envelope",
         "--clock",
         "event-time",
         "--json",

@@ -108,10 +108,10 @@ fn one(
     let topic = topic
         .or_else(|| checked::topic_of(&unpacked(path), Wanted::Tables))
         .filter(|_| !envelopes);
-    let may_be_envelopes = envelopes || (mapping.written.is_none() && is_stdin);
+    let may_be_envelopes = envelopes || (mapping.written.is_none() && (is_stdin || is_lines(&unpacked(path))));
     if topic.is_none() && !may_be_envelopes {
         let give = format!(
-            "`--topic in.observation` or the like, or `TOPIC={name}`; `--format envelope` where each line names its topic"
+            "`--topic in.observation` or the like, or `TOPIC={name}`; a name that ends in `.ndjson` where each line names its topic"
         );
         problems.add(name, "a name that does not tell what it holds", give);
         return Ok(());
@@ -138,6 +138,16 @@ fn one(
         copied,
     });
     Ok(())
+}
+
+/// Whether a file of this name has one JSON object a line: each may say of which topic it is.
+fn is_lines(path: &Path) -> bool {
+    let lines = |ending: &std::ffi::OsStr| {
+        ["ndjson", "jsonl"]
+            .iter()
+            .any(|known| ending.eq_ignore_ascii_case(known))
+    };
+    path.extension().is_some_and(lines)
 }
 
 /// A name without what packed the file.
