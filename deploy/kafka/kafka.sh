@@ -114,10 +114,12 @@ running_pid() {
     echo "$pid"
 }
 
-# Whether a process still holds anything.
+# Whether a process still holds anything: its first thread may be a zombie while others of it, and its ports, are still there.
 is_alive() {
-    local state
-    state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) && [[ -n $state && $state != [ZX] ]]
+    local state threads
+    state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) && [[ -n $state && $state != X ]] || return 1
+    threads=("/proc/$1/task"/*)
+    [[ $state != Z ]] || ((${#threads[@]} > 1))
 }
 
 write_settings() {
