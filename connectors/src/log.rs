@@ -72,7 +72,7 @@ mod tests;
 
 pub use append::LogAppend;
 pub use error::LogError;
-pub(crate) use folder::{is_exercise, make, partitions};
+pub(crate) use folder::{is_exercise, make, partitions, written_by_its_user};
 pub(crate) use handles::MOST_OPEN;
 pub use segment::SEGMENT_BYTES;
 pub use sink::LogSink;
