@@ -85,6 +85,8 @@ fn steps(text: &str) -> Vec<Step> {
             steps.push(
                 match asked.take().map(|asked| asked.split_once(": ").unwrap_or((asked, ""))) {
                     None => Step::Run(commands),
+                    // As in the pages of operation: what is not run says why.
+                    Some(("not run", why)) if !why.is_empty() => continue,
                     Some(("says", part)) => Step::Says(part.to_owned(), commands),
                     Some(("until", part)) => Step::Until(part.to_owned(), commands),
                     Some(("stays", _)) => Step::Stays(commands.concat()),
@@ -118,12 +120,8 @@ fn run(folder: &Path, commands: &[String]) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
-#[test]
-fn rolling_out_a_rule_is_what_the_page_says() {
-    let steps = steps(&page("rolling-out-a-rule.md"));
-    assert!(steps.len() > 12, "{steps:?}");
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
+/// Follows the steps of a page in a folder; the job that it starts, if it does.
+fn follow(steps: Vec<Step>, folder: &Path) -> Option<Job> {
     let mut beside = None;
     for step in steps {
         match step {
@@ -153,7 +151,34 @@ fn rolling_out_a_rule_is_what_the_page_says() {
             }
         }
     }
+    beside
+}
+
+#[test]
+fn rolling_out_a_rule_is_what_the_page_says() {
+    let steps = steps(&page("rolling-out-a-rule.md"));
+    assert!(steps.len() > 12, "{steps:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let beside = follow(steps, folder.path());
     assert_eq!(beside.expect("the page starts a job").stop(), Some(0));
+}
+
+/// Its history, its rule and what happened fit together: the storm is a hit at both places, and what no rule saw a miss.
+#[test]
+fn a_back_test_is_what_the_page_says() {
+    let steps = steps(&page("backtest.md"));
+    assert_eq!(steps.len(), 4, "{steps:?}");
+    let folder = tempfile::tempdir().unwrap();
+    assert!(follow(steps, folder.path()).is_none());
+    let report = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let scores = &report["new"]["scores"];
+    assert_eq!(
+        (scores["hits"].as_u64(), scores["misses"].as_u64()),
+        (Some(2), Some(1)),
+        "{scores}"
+    );
+    assert!(folder.path().join("report.html").exists());
 }
 
 /// The identifier of the newest change of a warning, where there is one.
