@@ -78,7 +78,7 @@ const BEHIND: Duration = Duration(86_400_000);
 /// is near enough. `None` also where none has a time, and where a file cannot be read, which whoever reads it next says.
 fn last_before(files: &[Given], from: Millis) -> Option<Millis> {
     let mapping = Mapping::default();
-    let mut last = None;
+    let mut last: Option<Millis> = None;
     for file in files {
         let (form, columns) = ((mapping.format(), file.topic), mapping.columns_of(&file.name));
         let mut is_near = false;
