@@ -12,8 +12,20 @@ use crate::origin::{Origin, Origins};
 pub(crate) fn table(text: &str, file: &str) -> (Table, Problems) {
     let mut problems = Problems::default();
     let table = text.parse::<Table>().unwrap_or_else(|error: toml::de::Error| {
-        let at = error.span().map_or(0, |span| span.start);
-        note(&mut problems, file, &place(text, at), error.message());
+        let span = error.span().unwrap_or_default();
+        let at = place(text, span.start);
+        match (error.message(), text.get(span)) {
+            // What stands there is a name, never a value.
+            ("duplicate key", Some(key)) if !key.is_empty() => {
+                let found = format!("{at}duplicate key `{key}`, which stands above already");
+                problems.add(
+                    file,
+                    found,
+                    "each section and each field once: change it where it stands first",
+                );
+            }
+            (message, _) => note(&mut problems, file, &at, message),
+        }
         Table::new()
     });
     (table, problems)
@@ -234,6 +246,28 @@ mod tests {
             let field = assignment.split(['=', ':', '[']).next().unwrap();
             let field = field.strip_prefix("kafka.properties.").unwrap_or(field);
             assert!(error.contains(field) && !error.contains("s3cr3t"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_stands_twice_is_named() {
+        for (text, found) in [
+            (
+                "[cluster]\nworkers = 2\n[cluster]\nprocess = 0\n",
+                "wrong at line 3, column 2: duplicate key `cluster`",
+            ),
+            (
+                "[http]\nlisten = \"a\"\nlisten = \"s3cr3t\"\n",
+                "wrong at line 3, column 1: duplicate key `listen`",
+            ),
+        ] {
+            let problems = WrittenSettings::load(text, "my.toml", &[]).unwrap_err();
+            let error = problems.to_string();
+            assert!(error.contains("my.toml") && error.contains(found), "{error}");
+            assert!(
+                error.contains("change it where it stands first") && !error.contains("s3cr3t"),
+                "{error}"
+            );
         }
     }
 

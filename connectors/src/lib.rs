@@ -61,6 +61,7 @@
 //! * **Failure.** [`AppendError::retry`] says whether the same may succeed later. It can be used on after any error.
 
 mod retry;
+pub mod owner;
 mod error;
 mod encoding;
 mod source;

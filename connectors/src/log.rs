@@ -30,7 +30,9 @@
 //! lists is committed, and everything else in these folders is void: the next start removes it, whatever it holds. What is
 //! listed and not there as it was is refused by name; `riskflow topics --accept-loss` goes on without it.
 //!
-//! **Inputs** may be written by anybody who appends whole frames to the last segment of a partition (and begins the next
+//! One user writes a log: what would make files in that of another is refused ([`LogError::Foreign`]).
+//!
+//! **Inputs** may be written by any process of that user which appends whole frames to the last segment of a partition (and begins the next
 //! segment, named by the next offset, once that has [`SEGMENT_BYTES`]). A crash in mid-write leaves a *torn tail*: the reader
 //! takes it for "not yet", the next writer of ours cuts it off. A bad record with whole ones behind it is *damage*, which both
 //! refuse.
@@ -72,7 +74,7 @@ mod tests;
 
 pub use append::LogAppend;
 pub use error::LogError;
-pub(crate) use folder::{is_exercise, make, partitions};
+pub(crate) use folder::{is_exercise, make, partitions, written_by_its_user};
 pub(crate) use handles::MOST_OPEN;
 pub use segment::SEGMENT_BYTES;
 pub use sink::LogSink;

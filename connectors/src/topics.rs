@@ -142,6 +142,9 @@ pub fn create(place: Place<'_>, settings: &TopicSettings, topics: &[Topic]) -> R
     match place {
         Place::Kafka(kafka) => kafka::create(kafka, settings, &missing)?,
         Place::Log(folder) => {
+            if !missing.is_empty() {
+                log::written_by_its_user(&[folder])?;
+            }
             for topic in missing {
                 log::make(&folder.join(settings.name(topic)), settings.partitions)?;
             }

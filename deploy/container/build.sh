@@ -34,6 +34,7 @@ umoci insert --image "$work/image:$version" --history.created "$time" --history.
 umoci config --image "$work/image:$version" --created "$time" --history.created "$time" --history.created_by deploy/container/build.sh \
     --author 'The riskflow developers' --architecture "$(dpkg --print-architecture)" --os linux \
     --config.user 65532:65532 --config.workingdir /var/lib/riskflow --config.volume /var/lib/riskflow --config.exposedports 9464 \
+    --config.env RISKFLOW_CONFIG=/etc/riskflow/riskflow.toml \
     --config.stopsignal SIGTERM --config.entrypoint /usr/bin/riskflow \
     --config.cmd run --config.cmd --config --config.cmd /etc/riskflow/riskflow.toml \
     --config.label "org.opencontainers.image.title=riskflow" --config.label "org.opencontainers.image.version=$version" \

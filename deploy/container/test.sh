@@ -51,8 +51,9 @@ agrees() {
     [[ $(jq -c .Cmd <<<"$config") == "$(said CMD | jq -c .)" ]]
     [[ $(jq -r '.Volumes | keys[0]' <<<"$config") == "$(said VOLUME)" ]]
     [[ $(jq -r '.ExposedPorts | keys[0]' <<<"$config") == "$(said EXPOSE)" ]]
+    jq -r '.Env[]' <<<"$config" | grep -Fx "$(said ENV)"
 }
-it "the Dockerfile says the same of user, command, port, volume" agrees
+it "the Dockerfile says the same of user, command, port, volume, environment" agrees
 # OCI images have no such field: it is of the Dockerfile alone, and of the compose file.
 asks() {
     local check
@@ -82,6 +83,22 @@ told() {
 }
 it "riskflow -V and --version in it" told
 it "riskflow check in it" inside check --config /etc/riskflow/riskflow.toml
+# As an engine runs it with other arguments than CMD: in the folder of the volume, with the environment of the image.
+with_arguments() {
+    local blob environment
+    blob=$(jq -r '.manifests[0].digest' "$image/index.json")
+    blob=$(jq -r .config.digest "$image/blobs/${blob/://}")
+    mapfile -t environment < <(jq -r '.config.Env[]' "$image/blobs/${blob/://}")
+    env -i "${environment[@]}" "$(command -v chroot)" --userspec=65532:65532 "$tree" /usr/bin/riskflow "$@"
+}
+one_configuration() {
+    with_arguments check | grep -F /var/lib/riskflow/log
+    with_arguments topics --create
+    with_arguments rules load rain
+    [[ -d $tree/var/lib/riskflow/log/in.rule && ! -e $tree/data ]]
+    rm -r "$tree/var/lib/riskflow/log"
+}
+it "check, topics --create and rules load in it go by the file that run does" one_configuration
 
 # A process listens at its own name in `cluster.hosts`: the resolver works without the rest of a Debian.
 resolves() {

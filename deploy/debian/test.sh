@@ -160,6 +160,32 @@ as_user riskflow rules load rain --config /etc/riskflow/riskflow.toml >/dev/null
 run_as_user
 [[ -d /var/lib/riskflow/checkpoints && -d /var/lib/riskflow/log ]]
 
+step "root is no user of its log: what would write it refuses, and doctor finds files of another"
+export RISKFLOW_CONFIG=/etc/riskflow/riskflow.toml
+printf 'id,category,domain,region,inherent_level\ngauge,rain_gauge,natural_hazard,330902001001,2\n' >/tmp/assets.csv
+refused() {
+    local status=0
+    "$@" >/tmp/said 2>&1 || status=$?
+    cat /tmp/said
+    [[ $status == 2 ]] && grep -q 'belongs to the user riskflow, and this runs as root' /tmp/said
+}
+refused riskflow import /tmp/assets.csv
+refused riskflow act 0123456789abcdef acknowledge --actor li --unchecked
+refused riskflow rules load gas
+find /var/lib/riskflow ! -user riskflow >/tmp/foreign
+[[ ! -s /tmp/foreign ]]
+(cd /tmp && runuser -u riskflow -- riskflow doctor --set http.enabled=false >/tmp/said) || [[ $? == 3 ]]
+cat /tmp/said
+grep -q '^ok  *files: all in .*/var/lib/riskflow/log. can be written by riskflow' /tmp/said
+file=$(find /var/lib/riskflow/log/in.rule -name '*.log' | sort | sed -n 1p)
+chown root:root "$file"
+chmod 0644 "$file"
+if (cd /tmp && runuser -u riskflow -- riskflow doctor --set http.enabled=false >/tmp/said); then cat /tmp/said; exit 1; fi
+grep 'files: in .*1 of root' /tmp/said
+grep 'chown -R riskflow: /var/lib/riskflow/log' /tmp/said
+chown riskflow:riskflow "$file"
+unset RISKFLOW_CONFIG
+
 step "upgrade: what was changed in the configuration stays, and so do the data"
 echo '# ours' >>/etc/riskflow/riskflow.toml
 echo secret >/etc/riskflow/secrets/kafka-password

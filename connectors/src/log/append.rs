@@ -32,10 +32,11 @@ impl LogAppend {
     ///
     /// # Errors
     ///
-    /// When it is not, or its folder cannot be read.
+    /// When it is not, its folder cannot be read, or it belongs to another user than this process ([`LogError::Foreign`]).
     pub fn open(folder: &Path, settings: &TopicSettings, topic: Topic) -> Result<Self, AppendError> {
         let name = settings.name(topic);
         let topic = folder.join(&name);
+        folder::written_by_its_user(&[folder, &topic])?;
         let count = folder::partitions(&topic)?.ok_or_else(|| AppendError::no_topic(name))?;
         Ok(Self {
             topic,

@@ -114,6 +114,20 @@ pub enum LogError {
         /// Its folder.
         path: PathBuf,
     },
+    /// The log belongs to another user, who could not write what this process would make in it.
+    #[error(
+        "{} belongs to the user {owner}, and this runs as {user}, whose files {owner} cannot write: run it as {owner} (as root: \
+         `runuser -u {owner} -- riskflow …`), or let all of the log be of one user (`chown -R`)",
+        path.display()
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// The name of its user.
+        owner: String,
+        /// The name of the user of this process.
+        user: String,
+    },
     /// What is no exercise was to be written to the log of one.
     #[error(
         "{} is the log of an exercise (`riskflow replay`): a live job does not write there; give another folder",
@@ -168,6 +182,7 @@ impl LogError {
             | Self::PartitionsChanged { .. }
             | Self::NoPartition { .. }
             | Self::Gap { .. }
+            | Self::Foreign { .. }
             | Self::Exercise { .. }
             | Self::NoExercise { .. }
             | Self::TooLarge { .. } => Retry::Never,

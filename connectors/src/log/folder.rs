@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::LogError;
+use crate::owner;
 
 /// How many partitions the topic in this folder has; `None` if there is no such topic.
 pub(crate) fn partitions(topic_folder: &Path) -> Result<Option<u16>, LogError> {
@@ -33,6 +34,24 @@ pub(super) fn partition_numbers(topic_folder: &Path) -> Result<Vec<u64>, LogErro
         Err(LogError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         numbers => numbers,
     }
+}
+
+/// Sees to it that a log is written by the user whose it is: a job could not append to files of another.
+///
+/// # Errors
+///
+/// [`LogError::Foreign`] where what this process makes in one of these folders would be another's. Those that are not there are nobody's.
+pub(crate) fn written_by_its_user(folders: &[&Path]) -> Result<(), LogError> {
+    for folder in folders {
+        if let Some(other) = owner::other_than_ours(folder) {
+            return Err(LogError::Foreign {
+                path: (*folder).to_owned(),
+                owner: owner::name(other),
+                user: owner::name(owner::user()),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Makes a topic, with so many partitions at least, or what is missing of it.
@@ -125,6 +144,7 @@ pub(super) fn keep_apart(log_folder: &Path, exercise: bool) -> Result<(), LogErr
     let mark = log_folder.join(EXERCISE);
     let marked = is_exercise(log_folder)?;
     let path = log_folder.to_owned();
+    written_by_its_user(&[log_folder])?;
     match (exercise, marked) {
         (true, true) | (false, false) => Ok(()),
         (false, true) => Err(LogError::Exercise { path }),

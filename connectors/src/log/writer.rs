@@ -44,6 +44,7 @@ impl LogWriter {
         (limit, handles): (u64, Arc<Handles>),
     ) -> Result<Self, LogError> {
         let topic = folder.join(topic_name);
+        folder::written_by_its_user(&[folder, &topic])?;
         let count = folder::partitions(&topic)?.unwrap_or(partitions.max(1));
         folder::make(&topic, count)?;
         let lock = folder::lock(&topic, Hold::Alone)?;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use riskflow::runtime::job::TopicsDiffer;
 use riskflow_connectors::checkpoint::CheckpointError;
 use riskflow_connectors::kafka::BrokerError;
+use riskflow_connectors::log::LogError;
 use riskflow_connectors::registry::RegistryError;
 use riskflow_connectors::{AppendError, SinkError, SourceError};
 use riskflow_model::Problems;
@@ -88,6 +89,12 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(AppendError::Files { .. }) = cause.downcast_ref() {
         return Some(EXIT_CONFIGURATION);
     }
+    if let Some(AppendError::Log(error)) = cause.downcast_ref() {
+        return of_log(error);
+    }
+    if let Some(error) = cause.downcast_ref::<LogError>() {
+        return of_log(error);
+    }
     if let Some(error) = cause.downcast_ref::<SourceError>() {
         return of_source(error);
     }
@@ -120,6 +127,14 @@ const fn of_checkpoint(error: &CheckpointError) -> Option<u8> {
         | CheckpointError::NoPin { .. }
         | CheckpointError::Absent { .. } => Some(EXIT_CONFIGURATION),
         CheckpointError::Store { .. } | CheckpointError::Damaged { .. } | CheckpointError::Runtime(_) => None,
+    }
+}
+
+/// Another user must run it: nothing that a restart mends.
+const fn of_log(error: &LogError) -> Option<u8> {
+    match error {
+        LogError::Foreign { .. } => Some(EXIT_CONFIGURATION),
+        _ => None,
     }
 }
 
@@ -158,6 +173,11 @@ mod tests {
         let no_topic = || SourceError::NoTopic {
             topic: "in.rule".to_owned(),
         };
+        let foreign = || LogError::Foreign {
+            path: "log".into(),
+            owner: "riskflow".to_owned(),
+            user: "root".to_owned(),
+        };
         let errors = [
             (anyhow!("something"), ExitCode::FAILURE),
             (Usage("a".to_owned()).into(), ExitCode::from(2)),
@@ -182,6 +202,11 @@ mod tests {
                 })),
                 ExitCode::from(2),
             ),
+            (
+                anyhow::Error::from(AppendError::Log(Arc::new(foreign()))).context("could not open `in.action`"),
+                ExitCode::from(2),
+            ),
+            (anyhow::Error::from(foreign()).context("a"), ExitCode::from(2)),
             (
                 anyhow::Error::from(SinkError::Kafka(BrokerError::Exercise {
                     prefix: "x.".to_owned(),

@@ -85,6 +85,8 @@ fn steps(text: &str) -> Vec<Step> {
             steps.push(
                 match asked.take().map(|asked| asked.split_once(": ").unwrap_or((asked, ""))) {
                     None => Step::Run(commands),
+                    // As in the pages of operation: what is not run says why.
+                    Some(("not run", why)) if !why.is_empty() => continue,
                     Some(("says", part)) => Step::Says(part.to_owned(), commands),
                     Some(("until", part)) => Step::Until(part.to_owned(), commands),
                     Some(("stays", _)) => Step::Stays(commands.concat()),
@@ -118,12 +120,8 @@ fn run(folder: &Path, commands: &[String]) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
-#[test]
-fn rolling_out_a_rule_is_what_the_page_says() {
-    let steps = steps(&page("rolling-out-a-rule.md"));
-    assert!(steps.len() > 12, "{steps:?}");
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
+/// Follows the steps of a page in a folder; the job that it starts, if it does.
+fn follow(steps: Vec<Step>, folder: &Path) -> Option<Job> {
     let mut beside = None;
     for step in steps {
         match step {
@@ -153,5 +151,130 @@ fn rolling_out_a_rule_is_what_the_page_says() {
             }
         }
     }
+    beside
+}
+
+#[test]
+fn rolling_out_a_rule_is_what_the_page_says() {
+    let steps = steps(&page("rolling-out-a-rule.md"));
+    assert!(steps.len() > 12, "{steps:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let beside = follow(steps, folder.path());
     assert_eq!(beside.expect("the page starts a job").stop(), Some(0));
+}
+
+/// Its history, its rule and what happened fit together: the storm is a hit at both places, and what no rule saw a miss.
+#[test]
+fn a_back_test_is_what_the_page_says() {
+    let steps = steps(&page("backtest.md"));
+    assert_eq!(steps.len(), 4, "{steps:?}");
+    let folder = tempfile::tempdir().unwrap();
+    assert!(follow(steps, folder.path()).is_none());
+    let report = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let scores = &report["new"]["scores"];
+    assert_eq!(
+        (scores["hits"].as_u64(), scores["misses"].as_u64()),
+        (Some(2), Some(1)),
+        "{scores}"
+    );
+    assert!(folder.path().join("report.html").exists());
+}
+
+/// The identifier of the newest change of a warning, where there is one.
+fn newest(folder: &Path) -> Option<String> {
+    let (well, said) = run(folder, &["riskflow tail warnings -n 1 --json".to_owned()]);
+    assert!(well, "{said}");
+    let line: serde_json::Value = serde_json::from_str(said.lines().next()?).ok()?;
+    Some(line["value"]["id"].as_str()?.to_owned())
+}
+
+/// The block of the README, with its sample: what is printed there is printed, and the import says by its exit code that rows are refused.
+#[test]
+fn the_first_hour_is_what_the_readme_says() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let hour = between(&readme, "## The first hour", "## Reading over HTTP").unwrap();
+    let block = between(hour, "```console\n", "```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for entry in std::fs::read_dir(root().join("examples/first-hour")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    let (mut beside, mut before, mut acted) = (None, None, false);
+    let mut lines = block.lines().peekable();
+    while let Some(line) = lines.next() {
+        let line = line.strip_prefix("$ ").expect("a command, and then what it prints");
+        let command = line.split(" # ").next().unwrap().trim_end();
+        let mut printed = Vec::new();
+        while let Some(next) = lines.next_if(|line| !line.starts_with("$ ")) {
+            printed.push(next);
+        }
+        if command.starts_with("export PATH=") || command.starts_with("cp -r examples/first-hour ") {
+            // The test has done so.
+            continue;
+        }
+        if command == "riskflow run" {
+            before = newest(folder);
+            assert!(before.is_some(), "the sample warns of nothing");
+            beside = Some(Job(shell(folder, "exec riskflow run")
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()));
+            continue;
+        }
+        if command.contains(" ID ") {
+            let until = Instant::now() + Duration::from_secs(60);
+            let id = loop {
+                assert!(Instant::now() < until, "a reading of now warns of nothing");
+                if let Some(id) = newest(folder).filter(|id| before.as_ref() != Some(id)) {
+                    break id;
+                }
+            };
+            let (well, said) = run(folder, &[command.replace(" ID ", &format!(" {id} "))]);
+            assert!(well && said.contains("the case is acknowledged"), "{command}: {said}");
+            acted = true;
+            continue;
+        }
+        let output = shell(folder, command).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let refuses = printed.iter().any(|line| line.contains(" refused"));
+        let code = if refuses { 4 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{command}: {said}");
+        for line in printed {
+            assert!(said.contains(line), "{command}: {line} is not in: {said}");
+        }
+    }
+    assert!(acted, "the block ends with an action");
+    assert_eq!(beside.expect("the block starts a job").stop(), Some(0));
+}
+
+/// The README says of each list which filters it has: those of the contract.
+#[test]
+fn filters_of_lists_are_those_of_the_contract() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let contract = std::fs::read_to_string(root().join("docs/openapi.json")).unwrap();
+    let contract: serde_json::Value = serde_json::from_str(&contract).unwrap();
+    let mut lists = 0;
+    for row in readme.lines().filter(|line| line.starts_with("| `/api/v1/")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let path = cells[0].split('`').nth(1).unwrap();
+        let Some(parameters) = contract["paths"][path]["get"]["parameters"].as_array() else {
+            continue;
+        };
+        let names: BTreeSet<&str> = parameters.iter().filter_map(|one| one["name"].as_str()).collect();
+        // What is no list is asked for otherwise.
+        if !names.contains("limit") {
+            continue;
+        }
+        let wanted: BTreeSet<&str> = names
+            .into_iter()
+            .filter(|name| !["limit", "after", "offset"].contains(name))
+            .collect();
+        let filters: BTreeSet<&str> = cells[2].split('`').skip(1).step_by(2).collect();
+        assert_eq!(filters, wanted, "{path}");
+        lists += 1;
+    }
+    assert!(lists > 10, "only {lists} lists");
 }

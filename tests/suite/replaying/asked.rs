@@ -22,8 +22,12 @@ fn a_replay_into_a_log_goes_on_as_it_began_or_not_at_all() {
     let log = log.to_str().unwrap();
     let output = replay(&place, &["--to-log", log]);
     let said = String::from_utf8_lossy(&output.stderr);
-    let read = format!("`riskflow tail warnings --set output.kind=log --set output.path={log}` shows its warnings");
-    assert!(said.contains(&read), "{said}");
+    let read = format!(" --set output.kind=log --set output.path={log}` shows its warnings");
+    // What leads to the input is said again, for its names of regions.
+    assert!(
+        said.contains("`riskflow tail warnings --set ") && said.contains(&read),
+        "{said}"
+    );
     // At another speed, and with nothing left to do.
     replay(&place, &["--to-log", log, "--speed", "1000"]);
     let other = ["--to-log", log, "--until", "2100-01-01T00:00:00Z", "--rules", "rain"];
@@ -58,6 +62,72 @@ fn times_that_the_history_does_not_have_are_told() {
         let (code, said) = ended(&mut command(&crate::kafka::riskflow(), &place, &arguments));
         assert!(code == Some(2) && said.contains(says), "{times:?}: {said}");
     }
+    // Nothing was written that could be read.
+    let log = folder.path().join("log");
+    let arguments = ["--from", "2100-01-01T00:00:00Z", "--to-log", log.to_str().unwrap()];
+    let (code, said) = ended(&mut command(&crate::kafka::riskflow(), &place, &arguments));
+    assert!(code == Some(2) && !said.contains("shows its warnings"), "{said}");
+}
+
+#[test]
+fn files_that_end_before_from_are_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "in.observation.csv",
+        "datastream,phenomenon_time,result\ngas-1,2013-05-02T00:00:00Z,1\ngas-1,2013-05-01T00:00:00Z,1\n",
+    );
+    let says = "`--from` is 2024-07-24T00:00:00.000Z, and the history ends with 2013-05-02T00:00:00.000Z: nothing of it would be written";
+    let late = [
+        "replay",
+        "in.observation.csv",
+        "--from",
+        "2024-07-24T00:00:00Z",
+        "--to-log",
+        "exercise",
+    ];
+    let (code, said) = ended(&mut of(&folder, &late));
+    assert!(
+        code == Some(2) && said.contains(says) && !said.contains("replayed"),
+        "{said}"
+    );
+    assert!(!folder.path().join("exercise").exists(), "nothing is begun");
+    let rules = [
+        "backtest",
+        "--rules",
+        "rain",
+        "in.observation.csv",
+        "--from",
+        "2024-07-24T00:00:00Z",
+    ];
+    let (code, said) = ended(&mut of(&folder, &rules));
+    assert!(code == Some(2) && said.contains(says), "{said}");
+}
+
+#[test]
+fn a_checkpoint_behind_which_nothing_ran_proves_nothing_and_says_what_to_do() {
+    let (place, checkpoints, _) = after_a_storm(70);
+    let checkpoints = checkpoints.path();
+    let pin = ["checkpoint", "pin", "newest"];
+    let (code, said) = ended(&mut crate::restart::command(&place, checkpoints, &pin));
+    assert_eq!(code, Some(0), "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    let (out, path) = (folder.path().join("out"), format!("checkpoint.path={checkpoints:?}"));
+    let begins = [
+        "--as-ran",
+        "--verify",
+        "--from-checkpoint",
+        "newest",
+        "--set",
+        &path,
+        "--out",
+    ];
+    let arguments = [&begins[..], &[out.to_str().unwrap()]].concat();
+    let (code, said) = ended(&mut command(&crate::kafka::riskflow(), &place, &arguments));
+    for says in ["no epoch was compared", "First pin, then let the job run, then replay"] {
+        assert!(code == Some(1) && said.contains(says), "{says}: {said}");
+    }
+    assert!(!said.contains("times that were asked for"), "{said}");
 }
 
 /// A log of readings of last year, and of rows that were imported after them.

@@ -124,6 +124,53 @@ pub fn described(arguments: &ConfigArguments) -> String {
     parts.join(", ")
 }
 
+/// Arguments that lead another command to the same topics: of those that are given what says where topics are, but for fields that the command
+/// says itself (`but`: how they begin). Each begins with a space. What may be secret is left to whoever reads it, as `…`.
+pub fn again(arguments: &ConfigArguments, but: &[&str]) -> String {
+    let from_environment = std::env::var_os("RISKFLOW_CONFIG").map(PathBuf::from);
+    let config = arguments.config.as_ref();
+    let config = config.filter(|path| from_environment.as_ref() != Some(*path));
+    let mut said = config.map_or_else(String::new, |path| {
+        format!(" --config {}", quoted(&path.display().to_string()))
+    });
+    for (field, value) in arguments.overrides.iter().filter_map(|set| set.split_once('=')) {
+        let leads = ["input.", "output.", "kafka.", "topics."];
+        if leads.iter().any(|lead| field.starts_with(lead)) && !but.iter().any(|but| field.starts_with(but)) {
+            let value = if is_open(field, value) { value } else { "…" };
+            said += &format!(" --set {}", quoted(&format!("{field}={value}")));
+        }
+    }
+    said
+}
+
+/// Whether a value may be shown: of Kafka what is known to be none, and where a secret lies.
+fn is_open(field: &str, value: &str) -> bool {
+    const OPEN: [&str; 4] = [
+        "security.protocol",
+        "sasl.mechanism",
+        "sasl.mechanisms",
+        "sasl.username",
+    ];
+    let Some(of_kafka) = field.strip_prefix("kafka.") else {
+        return true;
+    };
+    let Some(property) = of_kafka.strip_prefix("properties.") else {
+        return of_kafka == "brokers" && !value.contains('@');
+    };
+    let property = property.trim_matches('"');
+    OPEN.contains(&property) || property.ends_with(".location") || value.trim_start().starts_with('{')
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "._-/:=,@…".contains(letter);
+    if word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// Where records come from, for people.
 pub fn place(input: &Input) -> String {
     match input {
@@ -171,5 +218,41 @@ fn unreadable(path: &Path) -> Option<String> {
         Ok(about) if bounded::is_device(path, &about) => Some(wrong("is a device".to_owned())),
         Ok(_) => None,
         Err(error) => Some(wrong(format!("is not there: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leads_to_the_same_topics_is_said_again_without_secrets() {
+        let sets = [
+            "input.kind=kafka",
+            "output.kind=kafka",
+            "epoch.tick=10ms",
+            "topics.prefix=city.",
+            "kafka.brokers=\"a:9092,b:9092\"",
+            "kafka.properties.sasl.password=s3cr3t",
+            "kafka.properties.ssl.key.password={ file = \"/run/it's\" }",
+            "kafka.properties.ssl.ca.location=ca.pem",
+            "kafka.schema_registry=http://u:s3cr3t@a",
+        ];
+        let arguments = ConfigArguments {
+            config: Some("my city.toml".into()),
+            overrides: sets.map(str::to_owned).to_vec(),
+        };
+        assert_eq!(
+            again(&arguments, &["output.", "topics.prefix"]),
+            " --config 'my city.toml' --set input.kind=kafka --set 'kafka.brokers=\"a:9092,b:9092\"' \
+             --set kafka.properties.sasl.password=… \
+             --set 'kafka.properties.ssl.key.password={ file = \"/run/it'\\''s\" }' --set kafka.properties.ssl.ca.location=ca.pem \
+             --set kafka.schema_registry=…"
+        );
+        let none = ConfigArguments {
+            config: None,
+            overrides: Vec::new(),
+        };
+        assert_eq!(again(&none, &[]), "");
     }
 }

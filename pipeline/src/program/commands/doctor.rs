@@ -7,6 +7,7 @@ mod brokers;
 mod finding;
 mod machine;
 mod memory;
+mod owners;
 mod ports;
 mod schemas;
 mod store;

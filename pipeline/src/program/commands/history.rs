@@ -35,7 +35,7 @@ pub struct Asked<'a> {
 ///
 /// # Errors
 ///
-/// [`Usage`] or problems where it is not there, does not say what it holds, or ends before it begins.
+/// [`Usage`] or problems where it is not there, does not say what it holds, or ends before it begins or before what is looked at.
 pub fn take(asked: &Asked<'_>, settings: &mut Settings) -> Result<Vec<Given>> {
     let mut copies = Vec::new();
     if !asked.files.is_empty() {
@@ -60,7 +60,46 @@ pub fn take(asked: &Asked<'_>, settings: &mut Settings) -> Result<Vec<Given>> {
         let says = format!("`--from` is {from}, and the history ends at {until}; give an earlier time");
         return Err(Usage(says).into());
     }
+    if let Some(from) = asked.from
+        && let Some(last) = last_before(&copies, from)
+    {
+        let says = format!(
+            "`--from` is {from}, and the history ends with {last}: nothing of it would be written; give an earlier time"
+        );
+        return Err(Usage(says).into());
+    }
     Ok(copies)
+}
+
+/// So far behind its last record a history may have its last epoch, and more: what lies within is found out at the end.
+const BEHIND: Duration = Duration(86_400_000);
+
+/// The last time in files, where that is long before this one: said at once, and not after all of them were worked off. It reads until a record
+/// is near enough. `None` also where none has a time, and where a file cannot be read, which whoever reads it next says.
+fn last_before(files: &[Given], from: Millis) -> Option<Millis> {
+    let mapping = Mapping::default();
+    let mut last: Option<Millis> = None;
+    for file in files {
+        let (form, columns) = ((mapping.format(), file.topic), mapping.columns_of(&file.name));
+        let mut is_near = false;
+        let read = read_rows(&file.path, form, columns, &Arc::new(AtomicU64::new(0)), &mut |row| {
+            let Ok(ready) = mapping.ready(&row) else {
+                return ControlFlow::Continue(());
+            };
+            // One that arrived later than its own time counts then by the other clock.
+            last = last.max(ready.time).max(ready.arrival);
+            is_near = last.is_some_and(|last| last + BEHIND >= from);
+            if is_near {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        if is_near || read.is_err() {
+            return None;
+        }
+    }
+    last
 }
 
 /// How far files are sorted: as far as people say, else as far as records may be late. What goes by offsets stays as it is.

@@ -73,7 +73,7 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     }
     introduce(arguments, &settings);
     let began = Instant::now();
-    let news = News::start(&handles, &settings);
+    let news = News::start(&handles, &settings, &ending::again(arguments));
     let ended = job::run(&settings, &handles, None);
     news.end(ended.is_ok());
     ended?;

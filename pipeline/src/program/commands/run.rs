@@ -74,7 +74,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         (supervisor.clone(), watch),
     );
     listen(reloads, asked)?;
-    let news = News::start(&handles, &settings);
+    let news = News::start(&handles, &settings, &configuration::again(&arguments.config, &[]));
     let metrics = &handles.metrics;
     let prefix = &settings.output_topics.prefix;
     if let Some(otlp) = &settings.tracing
@@ -96,7 +96,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     if from_files || settings.clock != Clock::Live {
         sum_up(&handles);
         if from_files {
-            mostly_used(&handles, &settings)?;
+            mostly_used(&handles, &settings, arguments)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -183,10 +183,11 @@ pub fn sum_up(handles: &Handles) {
 /// # Errors
 ///
 /// When they could not.
-fn mostly_used(handles: &Handles, settings: &Settings) -> Result<()> {
+fn mostly_used(handles: &Handles, settings: &Settings, arguments: &RunArguments) -> Result<()> {
     let refused = Refused::of(handles, settings);
     if refused.is_most() {
-        let why = tail::read_with(settings, ("out.deadletter", ""), Topic::DEAD_LETTER);
+        let again = configuration::again(&arguments.config, &[]);
+        let why = tail::read_with(settings, ("out.deadletter", &again), Topic::DEAD_LETTER);
         let cure = refused.cure(settings, "--set input.clock=event_time");
         bail!("{}: {why} says why of each; {cure}", refused.said());
     }

@@ -286,7 +286,8 @@ fn unseen(reader: &Reader, pass: &Pass, question: &Question) -> Option<Response>
 async fn respond(reader: &Reader, pass: &Pass, question: Result<Question, String>) -> Response {
     let error = |status: StatusCode, said: &str| (status, Json(json!({ "error": said }))).into_response();
     let Some(explanations) = &reader.explanations else {
-        return error(StatusCode::NOT_FOUND, "this server explains nothing");
+        let said = "this server explains nothing: it keeps no topics that could be read, as that of `riskflow demo`; a job of `riskflow run` does";
+        return error(StatusCode::NOT_FOUND, said);
     };
     let question = match question {
         Ok(question) => question,

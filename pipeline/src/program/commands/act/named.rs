@@ -68,8 +68,8 @@ fn only(given: &str, ids: &BTreeSet<String>) -> Result<String, Usage> {
         }
         (Some(_), _) => format!("`{given}` is too short: give {LEAST} characters or more of the identifier"),
         (None, _) => format!(
-            "there is no warning or incident `{given}` in the output; `riskflow tail cases --json` shows all. One that the job has not \
-             told of yet is acted on with `--unchecked`"
+            "there is no warning or incident `{given}` whose case is kept (`/api/v1/cases`); `riskflow tail cases` shows what happened to all, to \
+             those that are over and no longer kept, too. One that the job has not told of yet is acted on with `--unchecked`"
         ),
     };
     Err(Usage(format!("{says}. Nothing was appended")))

@@ -14,6 +14,7 @@ use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
 use serde_json::{Value, json};
 
+use super::super::tail::people::allowed;
 use super::super::tail::place_of;
 use crate::program::cli::{EXIT_NO_ANSWER, EXIT_REFUSED};
 
@@ -99,7 +100,7 @@ impl fmt::Display for Outcome {
                     );
                 }
                 write!(f, "refused: {refusal}; the case is {}", delta.event.step.name())?;
-                let allowed: Vec<&str> = delta.event.allowed.iter().map(|verb| verb.name()).collect();
+                let allowed = allowed(&delta.event);
                 match allowed.is_empty() {
                     true => write!(f, ", and nothing is allowed"),
                     false => write!(f, ", and allowed are {}", allowed.join(", ")),

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::statvfs;
 use riskflow::runtime::recovery::is_definite;
 use riskflow_config::{Input, Output, Settings};
+use riskflow_connectors::owner;
 
 use super::finding::{Findings, told};
+use super::owners::owners;
 use crate::program::limits::{OpenFiles, RAISE};
 
 /// Less than one part in so many of a disk is little.
@@ -32,6 +34,7 @@ pub fn open_files(settings: &Settings, findings: &mut Findings) {
 pub fn folders(settings: &Settings, findings: &mut Findings) {
     for folder in written(settings) {
         look(&folder, findings);
+        owners(&folder, findings);
     }
 }
 
@@ -74,11 +77,12 @@ fn look(folder: &Path, findings: &mut Findings) {
     // A file without a name: nobody sees it, and it goes with this process.
     if let Err(error) = tempfile::tempfile_in(&there) {
         let found = format!("`{}` cannot be written: {error}", there.display());
-        findings.fail(
-            CHECK,
-            found,
-            "make it writable for the user of the job, which should be the one that runs this",
-        );
+        let mut mend = "make it writable for the user of the job, which should be the one that runs this".to_owned();
+        // Never of a folder above it, which may be anybody's.
+        if there == folder {
+            mend += &format!(": as root `chown -R {}: {shown}`", owner::name(owner::user()));
+        }
+        findings.fail(CHECK, found, mend);
         return;
     }
     let new = if there == folder { "" } else { ", not there yet" };

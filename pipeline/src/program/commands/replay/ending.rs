@@ -15,10 +15,20 @@ use serde_json::json;
 
 use super::super::refused::{Refused, of_logs};
 use super::super::run::{self, total};
-use super::super::tail;
+use super::super::{configuration, tail};
 use crate::program::cli::ReplayArguments;
 use crate::program::exit::Usage;
 use crate::program::terminal::{say, tell};
+
+/// The arguments that lead another command to what this replay writes, but for those that name that place.
+pub fn again(arguments: &ReplayArguments) -> String {
+    let but: &[&str] = if arguments.prefix.is_some() {
+        &["output.", "topics.prefix"]
+    } else {
+        &["output."]
+    };
+    configuration::again(&arguments.config, but)
+}
 
 /// A replay that has ended.
 pub struct End<'a> {
@@ -81,9 +91,14 @@ impl End<'_> {
         if self.arguments.as_ran {
             tell(said_of_epochs(&done));
         }
-        // Files are seen where they were asked for.
-        if !matches!(self.settings.output, Output::Files(_)) {
-            let read = tail::read_with(self.settings, ("warnings", ""), Topic::WARNING_DELTA);
+        // Files are seen where they were asked for, and what was not written nowhere.
+        let is_written = self.goes_on || self.times_are_of_it().is_ok();
+        if !matches!(self.settings.output, Output::Files(_)) && is_written {
+            let read = tail::read_with(
+                self.settings,
+                ("warnings", &again(self.arguments)),
+                Topic::WARNING_DELTA,
+            );
             tell(format_args!("{read} shows its warnings"));
         }
     }
@@ -102,7 +117,11 @@ impl End<'_> {
         if !refused.is_most() {
             return Ok(());
         }
-        let letters = tail::read_with(self.settings, ("out.deadletter", ""), Topic::DEAD_LETTER);
+        let letters = tail::read_with(
+            self.settings,
+            ("out.deadletter", &again(self.arguments)),
+            Topic::DEAD_LETTER,
+        );
         let said = refused.said();
         let of_what = match (self.arguments.as_ran, self.goes_on) {
             (true, _) => "as when it ran",
@@ -135,16 +154,26 @@ impl End<'_> {
         if done.compared == 0 && (done.incomparable || !self.goes_on) {
             bail!(
                 "`--verify`: no epoch was compared, so nothing is known. {}",
-                if done.incomparable {
-                    "The oldest epochs are gone from `out.epoch` (`topics.retention`), or the job made its state anew: what is left is compared \
-                     only behind the very state that the job had then. `--from-checkpoint NAME|EPOCH` begins with one; `riskflow checkpoint \
-                     list` says which there are"
-                } else {
-                    "The times that were asked for have none: give others"
-                }
+                self.why_none(done.incomparable)
             );
         }
         Ok(())
+    }
+
+    /// Why no epoch could be compared, and what to do.
+    const fn why_none(&self, incomparable: bool) -> &'static str {
+        if incomparable {
+            "The oldest epochs are gone from `out.epoch` (`topics.retention`), or the job made its state anew: what is left is compared only \
+             behind the very state that the job had then. `--from-checkpoint NAME|EPOCH` begins with one; `riskflow checkpoint list` says \
+             which there are"
+        } else if self.arguments.from.is_some() || self.settings.until.is_some() {
+            "The times that were asked for have none: give others"
+        } else if self.settings.replay.checkpoint.is_some() {
+            "The job has closed no epoch since the checkpoint that this begins with: let it run on, then replay. First pin, then let the job \
+             run, then replay"
+        } else {
+            "The job has closed no epoch yet: let it run, then replay"
+        }
     }
 
     fn times_are_of_it(&self) -> Result<(), Usage> {

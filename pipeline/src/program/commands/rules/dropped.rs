@@ -58,11 +58,15 @@ pub fn drop_set(settings: &Settings, name: &str, dry_run: bool, as_json: bool) -
         return Ok(ExitCode::SUCCESS);
     }
     let says = if dry_run { "would be dropped" } else { "dropped" };
-    say(format_args!(
-        "{says}: {}, with {} rules of their own",
-        names.join(", "),
-        rules.len()
-    ));
+    let count = match (rules.len(), names.len()) {
+        (0, 1) => "which has no rule of its own".to_owned(),
+        (0, _) => "which have no rules of their own".to_owned(),
+        (1, 1) => "with 1 rule of its own".to_owned(),
+        (1, _) => "with 1 rule of their own".to_owned(),
+        (rules, 1) => format!("with {rules} rules of its own"),
+        (rules, _) => format!("with {rules} rules of their own"),
+    };
+    say(format_args!("{says}: {}, {count}", names.join(", ")));
     Ok(ExitCode::SUCCESS)
 }
 

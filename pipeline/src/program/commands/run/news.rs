@@ -33,8 +33,8 @@ pub struct News {
 }
 
 impl News {
-    /// Starts it. A process without the tables does not know the rules.
-    pub fn start(handles: &Handles, settings: &Settings) -> Self {
+    /// Starts it. A process without the tables does not know the rules. `again`: the arguments that lead another command to the same topics.
+    pub fn start(handles: &Handles, settings: &Settings, again: &str) -> Self {
         let ended: Arc<AtomicBool> = Arc::default();
         let mut teller = Teller {
             handles: handles.clone(),
@@ -42,7 +42,11 @@ impl News {
             is_live: settings.clock == Clock::Live,
             is_exercise: settings.output_topics.exercise,
             begin: how_to_begin(&settings.input),
-            letters: tail::read_with(settings, ("out.deadletter", " -n 5"), Topic::DEAD_LETTER),
+            letters: tail::read_with(
+                settings,
+                ("out.deadletter", &format!(" -n 5{again}")),
+                Topic::DEAD_LETTER,
+            ),
             bar: std::io::stderr().is_terminal().then(ProgressBar::new_spinner),
             ready_for: 0,
             in_force: None,

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use riskflow_connectors::RawRecord;
+use riskflow_model::action::Verb;
 use riskflow_model::base::Region;
 use riskflow_model::output::{
-    By, CaseDelta, CaseEventKind, CaseStep, DeltaKind, Escalation, FeatureValue, Notice, PastWarning, Refusal, Stamped,
-    WarningDelta,
+    By, CaseDelta, CaseEvent, CaseEventKind, CaseStep, DeltaKind, Escalation, FeatureValue, Notice, PastWarning,
+    Refusal, Stamped, WarningDelta,
 };
-use riskflow_model::responsibility::Unit;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Level, Lineage, Millis, RegionCode, Text, Tier};
+use riskflow_model::{Level, Lineage, Millis, RegionCode, Text, Tier};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -225,7 +225,7 @@ fn no_longer(record: &RawRecord<'_>) -> (Millis, String) {
     (
         epoch,
         format!(
-            "{DIM}{epoch}{DIM:#}  no longer over, or forgotten  {DIM}{}{DIM:#}",
+            "{DIM}{epoch}{DIM:#}  open again, or no longer remembered  {DIM}{}{DIM:#}",
             plain(&id)
         ),
     )
@@ -257,10 +257,9 @@ pub fn case(delta: &CaseDelta, names: &Names) -> String {
         what.push_str(&of_escalation(escalation));
     }
     if let Some(refusal) = event.refusal {
-        let allowed: Vec<&str> = event.allowed.iter().map(|verb| verb.name()).collect();
         let _ = write!(what, ": {}", name(refusal));
         if refusal != Refusal::UnknownCase {
-            let _ = write!(what, " (allowed: {})", allowed.join(", "));
+            let _ = write!(what, " (allowed: {})", allowed(event).join(", "));
         }
     }
     let step = if event.step == CaseStep::Issued && event.kind == CaseEventKind::Issued {
@@ -279,6 +278,22 @@ pub fn case(delta: &CaseDelta, names: &Names) -> String {
         plain(&delta.case),
     );
     format!("{DIM}{at}{DIM:#}  {level}  {what}{step}  {rule}  {region}  {cause}  {DIM}{id}{DIM:#}")
+}
+
+/// What would have been allowed in the place of what was refused. Where that is the same verb again, which was done already, it says for whom.
+pub fn allowed(event: &CaseEvent) -> Vec<String> {
+    let done = event.by.as_ref().map(|by| by.verb);
+    let done = done.filter(|_| event.refusal == Some(Refusal::AlreadyDone));
+    let verbs = event.allowed.iter().map(|verb| {
+        let whose = match verb {
+            Verb::Acknowledge => " (for a role or unit that has not yet)",
+            Verb::Report => " (of a task that is open)",
+            _ => "",
+        };
+        let whose = if done == Some(*verb) { whose } else { "" };
+        format!("{}{whose}", verb.name())
+    });
+    verbs.collect()
 }
 
 fn of_action(by: &By, kind: CaseEventKind) -> String {
@@ -306,13 +321,18 @@ fn of_action(by: &By, kind: CaseEventKind) -> String {
 }
 
 fn of_escalation(escalation: &Escalation) -> String {
-    let unit = |unit: &Option<Id<Unit>>| unit.as_deref().map_or_else(|| "nobody".to_owned(), plain);
     let due = match (&escalation.task, escalation.step) {
         (Some(task), _) => format!(", task {} not reported", plain(task)),
         (None, Some(step)) => format!(", not {} in time", name(step)),
         (None, None) => String::new(),
     };
-    format!(" from {} to {}{due}", unit(&escalation.unit), unit(&escalation.to))
+    let units = match (&escalation.unit, &escalation.to) {
+        (Some(from), Some(to)) => format!(" from {} to {}", plain(from), plain(to)),
+        (Some(from), None) => format!(" from {}, which has no parent unit", plain(from)),
+        (None, Some(to)) => format!(" to {}", plain(to)),
+        (None, None) => ": no unit is responsible, so nobody is told".to_owned(),
+    };
+    format!("{units}{due}")
 }
 
 fn notice_line(notice: &Stamped<Notice>, names: &Names) -> String {
@@ -460,6 +480,47 @@ mod tests {
         let escalated = plain_line(Kind::Cases, &escalated);
         let expected = "red     taken back: escalated from 330902 to 3309, not acknowledged in time  at acknowledged";
         assert!(escalated.contains(expected), "{escalated}");
+        // Duties may be missing, and a unit at the top has no parent.
+        for (unit, to, expected) in [
+            (
+                Some("330902"),
+                None,
+                "escalated from 330902, which has no parent unit, not acknowledged in time",
+            ),
+            (None, Some("3309"), "escalated to 3309, not acknowledged in time"),
+            (
+                None,
+                None,
+                "escalated: no unit is responsible, so nobody is told, not acknowledged in time",
+            ),
+        ] {
+            let escalation = json!({"escalation": {
+                "step": "acknowledged", "unit": unit, "role": null, "task": null, "to": to, "at": 0,
+            }});
+            let said = plain_line(Kind::Cases, &event("escalated", &escalation));
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_was_done_already_is_allowed_for_others_only() {
+        let by = |verb: &str| json!({"action": "a1", "verb": verb, "actor": "li", "role": "duty", "unit": null, "about": null, "text": ""});
+        let said = |verb: &str, refusal: &str| {
+            let refused = json!({"by": by(verb), "refusal": refusal, "allowed": ["acknowledge", "report", "comment"]});
+            plain_line(Kind::Cases, &event("refused", &refused))
+        };
+        let acknowledged = said("acknowledge", "already_done");
+        assert!(
+            acknowledged.contains("(allowed: acknowledge (for a role or unit that has not yet), report, comment)"),
+            "{acknowledged}"
+        );
+        let reported = said("report", "already_done");
+        assert!(
+            reported.contains("(allowed: acknowledge, report (of a task that is open), comment)"),
+            "{reported}"
+        );
+        let early = said("acknowledge", "out_of_order");
+        assert!(early.contains("(allowed: acknowledge, report, comment)"), "{early}");
     }
 
     #[test]
