@@ -73,11 +73,11 @@ impl KafkaSource {
                 held.push((*topic, name.clone(), number, begin, high));
             }
         }
-        consumer.assign(&assignment).map_err(BrokerError::Settings)?;
-        let partitions = held.into_iter().map(|(topic, name, number, low, high)| {
-            let queue = consumer.split_partition_queue(&name, i32::from(number));
-            let queue = queue.ok_or_else(|| SourceError::NoTopic { topic: name.clone() })?;
-            Ok(Partition {
+        let queues = queues(&consumer, &assignment, &held)?;
+        let partitions = held
+            .into_iter()
+            .zip(queues)
+            .map(|((topic, name, number, low, high), queue)| Partition {
                 topic,
                 name,
                 number,
@@ -89,9 +89,8 @@ impl KafkaSource {
                 reached: low >= high,
                 exercises: true,
                 passed_over: 0,
-            })
-        });
-        let partitions = partitions.collect::<Result<_, SourceError>>()?;
+            });
+        let partitions = partitions.collect();
         Ok(Self {
             consumer,
             partitions,
@@ -141,6 +140,44 @@ impl KafkaSource {
         }
         Ok(())
     }
+}
+
+/// A partition that is to be read: where it begins, and where it ended at opening.
+type Held = (Topic, String, u16, u64, u64);
+
+/// How often partitions are assigned anew at most.
+const ASSIGNMENTS: u32 = 20;
+
+/// Assigns partitions and gives each a queue of its own. What comes before that stands in the queue that all share, and there the end of a
+/// partition does not say of which topic it is: it would be waited for for ever. So they are assigned anew.
+fn queues(
+    consumer: &Arc<BaseConsumer<Context>>,
+    assignment: &TopicPartitionList,
+    held: &[Held],
+) -> Result<Vec<PartitionQueue<Context>>, SourceError> {
+    for attempt in 1.. {
+        consumer.assign(assignment).map_err(BrokerError::Settings)?;
+        let queues = held.iter().map(|(_, name, number, ..)| {
+            let queue = consumer.split_partition_queue(name, i32::from(*number));
+            queue.ok_or_else(|| SourceError::NoTopic { topic: name.clone() })
+        });
+        let queues = queues.collect::<Result<_, _>>()?;
+        if attempt == ASSIGNMENTS || !comes_early(consumer)? {
+            return Ok(queues);
+        }
+    }
+    unreachable!("the last attempt returns")
+}
+
+/// Whether something of a partition stands in the queue that all share.
+fn comes_early(consumer: &BaseConsumer<Context>) -> Result<bool, SourceError> {
+    while let Some(polled) = consumer.poll(Duration::ZERO) {
+        match polled {
+            Ok(_) | Err(KafkaError::PartitionEOF(_)) => return Ok(true),
+            Err(error) => fault(consumer, "Kafka", error)?,
+        }
+    }
+    Ok(false)
 }
 
 /// Offsets of so many before the end of each partition, and whether those are the first that are there.
