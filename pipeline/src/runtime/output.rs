@@ -207,26 +207,34 @@ fn place(a: &OutputRow, b: &OutputRow) -> Ordering {
     })
 }
 
+/// A row for tests.
+#[cfg(test)]
+pub(super) mod testing {
+    use riskflow_model::output::ReportTotal;
+    use riskflow_model::{Number, OutputRow};
+
+    pub fn total(module: &str, kind: &str, total: f64) -> OutputRow {
+        OutputRow::new(ReportTotal {
+            region: "3309".parse().unwrap(),
+            module: module.into(),
+            kind: kind.into(),
+            quantity: "q".into(),
+            total: Number(total),
+            reports: 1,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use riskflow_model::output::ReportTotal;
-    use riskflow_model::{Number, RegionCode};
 
+    use super::testing::total;
     use super::*;
 
     #[test]
     fn rows_stand_by_their_keys_and_what_comes_and_goes_is_nothing() {
-        let row = |kind: &str, total: f64| {
-            let region: RegionCode = "3309".parse().unwrap();
-            OutputRow::new(ReportTotal {
-                region,
-                module: "m".into(),
-                kind: kind.into(),
-                quantity: "q".into(),
-                total: Number(total),
-                reports: 1,
-            })
-        };
+        let row = |kind: &str, sum: f64| total("m", kind, sum);
         let updates = vec![
             (row("b", 2.0), 1),
             (row("c", 1.0), 1),
@@ -248,16 +256,7 @@ mod tests {
 
     #[test]
     fn keys_that_begin_alike_stand_in_their_order() {
-        let row = |module: &str, kind: &str| {
-            OutputRow::new(ReportTotal {
-                region: "3309".parse().unwrap(),
-                module: module.into(),
-                kind: kind.into(),
-                quantity: "q".into(),
-                total: Number(1.0),
-                reports: 1,
-            })
-        };
+        let row = |module: &str, kind: &str| total(module, kind, 1.0);
         let modules = [
             "",
             "m",

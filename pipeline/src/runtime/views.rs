@@ -195,23 +195,14 @@ impl Views {
 
 #[cfg(test)]
 mod tests {
-    use riskflow_model::Number;
     use riskflow_model::output::{LevelCounts, ReportTotal};
 
     use super::*;
+    use crate::runtime::output::testing::total;
 
     #[test]
     fn a_row_comes_is_replaced_and_goes() {
-        let row = |kind: &str, total: f64| {
-            OutputRow::new(ReportTotal {
-                region: "3309".parse().unwrap(),
-                module: "m".into(),
-                kind: kind.into(),
-                quantity: "q".into(),
-                total: Number(total),
-                reports: 1,
-            })
-        };
+        let row = |kind: &str, sum: f64| total("m", kind, sum);
         let mut tables = Tables::default();
         let mut after = |epoch, rows| {
             tables.apply(&EpochOutput::new(Millis(epoch), rows));

@@ -197,21 +197,15 @@ mod tests {
 
     use riskflow_model::output::ReportTotal;
     use riskflow_model::topic::Topic;
-    use riskflow_model::{Number, OutputRow, binary};
+    use riskflow_model::{OutputRow, binary};
     use timely::dataflow::InputHandleVec;
     use timely::dataflow::operators::vec::Input;
 
     use super::*;
+    use crate::runtime::output::testing::total;
 
-    fn row(kind: &str, total: f64) -> OutputRow {
-        OutputRow::new(ReportTotal {
-            region: "3309".parse().unwrap(),
-            module: "m".into(),
-            kind: kind.into(),
-            quantity: "q".into(),
-            total: Number(total),
-            reports: 1,
-        })
+    fn row(kind: &str, sum: f64) -> OutputRow {
+        total("m", kind, sum)
     }
 
     /// What three epochs give; the second gives nothing. Neighbours are made by different workers, if there are several.

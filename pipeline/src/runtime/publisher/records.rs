@@ -90,25 +90,15 @@ fn record(row: &OutputRow, payload: Option<Vec<u8>>) -> OutRecord {
 
 #[cfg(test)]
 mod tests {
-    use riskflow_model::output::{DeadLetter, PayloadEncoding, Reason, ReportTotal};
-    use riskflow_model::{Millis, Number};
+    use riskflow_model::Millis;
+    use riskflow_model::output::{DeadLetter, PayloadEncoding, Reason};
 
     use super::*;
     use crate::runtime::output::Leaving;
+    use crate::runtime::output::testing::total;
     use crate::runtime::publisher::recorder::digest;
 
     const EPOCH: Millis = Millis(1_627_171_200_123);
-
-    fn total(kind: &str, total: f64) -> OutputRow {
-        OutputRow::new(ReportTotal {
-            region: "3309".parse().unwrap(),
-            module: "m".into(),
-            kind: kind.into(),
-            quantity: "q".into(),
-            total: Number(total),
-            reports: 1,
-        })
-    }
 
     fn letter(offset: u64) -> OutputRow {
         let origin = (Topic::IN_REPORT, 0, offset);
@@ -124,10 +114,10 @@ mod tests {
     fn records_are_the_same_whoever_encodes_them() {
         let rows = vec![
             (letter(10), 1),
-            (total("replaced", 1.0), -1),
-            (total("gone", 1.0), -1),
-            (total("replaced", 2.0), 1),
-            (total("new", 1.0), 1),
+            (total("m", "replaced", 1.0), -1),
+            (total("m", "gone", 1.0), -1),
+            (total("m", "replaced", 2.0), 1),
+            (total("m", "new", 1.0), 1),
             (letter(9), 1),
         ];
         let mut here = EpochOutput::new(EPOCH, rows);
@@ -149,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_a_worker_encoded_is_not_encoded_again() {
-        let encoded = vec![(total("a", 1.0), 1, Some(Bytes(b"{}".to_vec())))];
+        let encoded = vec![(total("m", "a", 1.0), 1, Some(Bytes(b"{}".to_vec())))];
         let mut output = EpochOutput::merged(EPOCH, [encoded]);
         assert_eq!(records(&mut output)[0].payload.as_deref(), Some(&b"{}"[..]));
         let again = records(&mut output);
