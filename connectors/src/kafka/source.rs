@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -73,7 +73,7 @@ impl KafkaSource {
                 held.push((*topic, name.clone(), number, begin, high));
             }
         }
-        let queues = queues(&consumer, &assignment, &held)?;
+        let queues = queues(kafka, &consumer, &assignment, &held)?;
         let partitions = held
             .into_iter()
             .zip(queues)
@@ -145,28 +145,30 @@ impl KafkaSource {
 /// A partition that is to be read: where it begins, and where it ended at opening.
 type Held = (Topic, String, u16, u64, u64);
 
-/// How often partitions are assigned anew at most.
-const ASSIGNMENTS: u32 = 20;
-
 /// Assigns partitions and gives each a queue of its own. What comes before that stands in the queue that all share, and there the end of a
-/// partition does not say of which topic it is: it would be waited for for ever. So they are assigned anew.
+/// partition does not say of which topic it is: it would be waited for for ever. So they are assigned anew, for a while.
 fn queues(
+    kafka: &KafkaSettings,
     consumer: &Arc<BaseConsumer<Context>>,
     assignment: &TopicPartitionList,
     held: &[Held],
 ) -> Result<Vec<PartitionQueue<Context>>, SourceError> {
-    for attempt in 1.. {
+    let until = Instant::now() + OPENING;
+    loop {
         consumer.assign(assignment).map_err(BrokerError::Settings)?;
         let queues = held.iter().map(|(_, name, number, ..)| {
             let queue = consumer.split_partition_queue(name, i32::from(*number));
             queue.ok_or_else(|| SourceError::NoTopic { topic: name.clone() })
         });
         let queues = queues.collect::<Result<_, _>>()?;
-        if attempt == ASSIGNMENTS || !comes_early(consumer)? {
+        if !comes_early(consumer)? {
             return Ok(queues);
         }
+        if Instant::now() > until {
+            let late = KafkaError::Global(RDKafkaErrorCode::OperationTimedOut);
+            return Err(BrokerError::unavailable(kafka, consumer.context(), late).into());
+        }
     }
-    unreachable!("the last attempt returns")
 }
 
 /// Whether something of a partition stands in the queue that all share.
