@@ -61,6 +61,7 @@
 //! * **Failure.** [`AppendError::retry`] says whether the same may succeed later. It can be used on after any error.
 
 mod retry;
+mod lock;
 pub mod owner;
 mod error;
 mod encoding;
@@ -87,6 +88,7 @@ pub use append::{Append, AppendError, Appended, InRecord};
 pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action, table_key};
 pub use error::{SinkError, SourceError};
 pub use identity::{Identity, IdentityError};
+pub use lock::Lock;
 pub use open::{
     back_from_end, extents, open_append, open_group, open_live, open_sink, open_source, reopen_source, tell_offsets,
     tidy_input,

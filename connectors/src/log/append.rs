@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use super::handles::Handles;
 use super::segment::SEGMENT_BYTES;
 use super::writer::{PartitionWriter, partition_of};
 use crate::append::{Append, AppendError, Appended, InRecord};
+use crate::lock::Lock;
 
 /// How long to wait for a partition that another process is writing.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -51,7 +51,7 @@ impl LogAppend {
     }
 
     /// Takes the lock of a partition, waiting for whoever has it or writes the whole topic.
-    fn lock(&self, folder: &Path) -> Result<[File; 2], LogError> {
+    fn lock(&self, folder: &Path) -> Result<[Lock; 2], LogError> {
         let until = Instant::now() + self.patience;
         let mut pause = Duration::from_millis(1);
         loop {

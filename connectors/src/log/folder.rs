@@ -1,10 +1,11 @@
 //! What lies where.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::LogError;
+use crate::lock::Lock;
 use crate::owner;
 
 /// How many partitions the topic in this folder has; `None` if there is no such topic.
@@ -116,18 +117,14 @@ pub(super) enum Hold {
     Shared,
 }
 
-/// Locks a folder (or file) by itself: there is no lock file that a clean-up could take away. Dropping it gives the lock back.
-pub(super) fn lock(path: &Path, hold: Hold) -> Result<File, LogError> {
-    let file = File::open(path).map_err(LogError::io(path))?;
-    let locked = match hold {
-        Hold::Alone => file.try_lock(),
-        Hold::Shared => file.try_lock_shared(),
+/// Locks a folder (or file); an error where somebody else holds it.
+pub(super) fn lock(path: &Path, hold: Hold) -> Result<Lock, LogError> {
+    let lock = match hold {
+        Hold::Alone => Lock::alone(path),
+        Hold::Shared => Lock::shared(path),
     };
-    match locked {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(LogError::io(path)(error)),
-    }
+    lock.map_err(LogError::io(path))?
+        .ok_or_else(|| LogError::Locked { path: path.to_owned() })
 }
 
 /// The file that marks a log as that of an exercise.

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use super::segment::SEGMENT_BYTES;
 use super::source::LogSource;
 use super::upkeep::Upkeep;
 use super::writer::{PartitionWriter, partition_of};
+use crate::lock::Lock;
 use crate::{EpochRecords, Polled, RawRecord, Share, Sink, SinkError, Source as _, SourceError, Span, Until, Verdict};
 
 /// Writes output topics into an embedded log, partitioned by key; a record's arrival is its epoch.
@@ -182,7 +183,7 @@ impl Sink for LogSink {
 }
 
 /// Takes the locks of all output topics, and makes those that are not there.
-fn lock_topics(folder: &Path, settings: &TopicSettings, loss: &Loss<'_>) -> Result<Vec<(Topic, File)>, LogError> {
+fn lock_topics(folder: &Path, settings: &TopicSettings, loss: &Loss<'_>) -> Result<Vec<(Topic, Lock)>, LogError> {
     let (known, _) = commits::read(folder, settings)?;
     let has_records = |topic: Topic| match &known {
         Known::Segments(segments) => segments.keys().any(|(name, _)| *name == topic),

@@ -13,6 +13,7 @@ use super::frame;
 use super::handles::{FileId, Found, Handles, Held};
 use super::segment::SEGMENT_BYTES;
 use super::segment::{Summary, Walk};
+use crate::lock::Lock;
 
 /// Appended records go to the file when this many bytes are at hand, or at [`LogWriter::flush`].
 const BUFFER_BYTES: usize = 256 << 10;
@@ -22,8 +23,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Dropping it writes what is buffered, unsynced.
 pub struct LogWriter {
     partitions: Vec<PartitionWriter>,
-    /// Closing it gives the lock back.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl LogWriter {

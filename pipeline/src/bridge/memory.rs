@@ -1,10 +1,10 @@
 //! What a lane keeps on disk: how far it is, and what it must not forget. One file a receiver, in one folder that is locked.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use riskflow_connectors::failpoint;
+use riskflow_connectors::{Lock, failpoint};
 use riskflow_model::progress::Offsets;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -91,8 +91,7 @@ impl<S: Default> Memory<S> {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// The lock goes with it.
-    _held: File,
+    _lock: Lock,
 }
 
 impl Folder {
@@ -103,16 +102,14 @@ impl Folder {
     /// When another bridge has it, or it cannot be made.
     pub fn take(path: &Path) -> Result<Self, MemoryError> {
         fs::create_dir_all(path).map_err(MemoryError::io(path))?;
-        let held = File::open(path).map_err(MemoryError::io(path))?;
-        match held.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _held: held,
+        let lock = Lock::alone(path).map_err(MemoryError::io(path))?;
+        let folder = path.to_owned();
+        match lock {
+            Some(lock) => Ok(Self {
+                path: folder,
+                _lock: lock,
             }),
-            Err(TryLockError::WouldBlock) => Err(MemoryError::Locked {
-                folder: path.to_owned(),
-            }),
-            Err(TryLockError::Error(error)) => Err(MemoryError::io(path)(error)),
+            None => Err(MemoryError::Locked { folder }),
         }
     }
 

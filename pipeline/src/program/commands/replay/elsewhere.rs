@@ -1,11 +1,12 @@
 //! Where a replay writes: never where a live job does, unless it is forced.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use riskflow_config::{FilesOutput, Input, KafkaSettings, Output, OutputFormat, Settings};
+use riskflow_connectors::Lock;
 use riskflow_connectors::kafka::{BrokerError, keep_apart, keep_once};
 use riskflow_connectors::topics::{Place, create};
 use riskflow_model::topic::Topic;
@@ -15,7 +16,7 @@ use crate::program::exit::Usage;
 use crate::program::terminal::tell;
 
 /// Sets where it writes: never where the configured job does. What is returned keeps other replays out.
-pub fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Settings) -> Result<Option<File>> {
+pub fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Settings) -> Result<Option<Lock>> {
     settings.topics.tidy = riskflow_config::Tidy::default();
     settings.output_topics = settings.topics.clone();
     settings.output_topics.exercise = true;
@@ -121,7 +122,7 @@ fn beside(place: &Path) -> String {
 pub(super) const MARK: &str = "exercise";
 
 /// An earlier replay into the folder goes: files are always written anew. While what is returned is open, no other replay may write there.
-fn make_room(folder: &Path) -> Result<File> {
+fn make_room(folder: &Path) -> Result<Lock> {
     let mark = folder.join(MARK);
     fs::create_dir_all(folder).with_context(|| format!("could not make `{}`", folder.display()))?;
     if !mark.exists() {
@@ -136,21 +137,15 @@ fn make_room(folder: &Path) -> Result<File> {
         let text = "all that is in this folder is an exercise, written by `riskflow replay`\n";
         fs::write(&mark, text).with_context(|| format!("could not write `{}`", mark.display()))?;
     }
-    let alone = File::open(&mark).with_context(|| format!("could not open `{}`", mark.display()))?;
-    match alone.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let says = format!("another replay writes to `{}`; give another folder", folder.display());
-            return Err(Usage(says).into());
-        }
-        Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("could not lock `{}`", mark.display()));
-        }
-    }
+    let lock = Lock::alone(&mark).with_context(|| format!("could not lock `{}`", mark.display()))?;
+    let Some(lock) = lock else {
+        let says = format!("another replay writes to `{}`; give another folder", folder.display());
+        return Err(Usage(says).into());
+    };
     let endings = ["ndjson", "csv", "parquet", "parquet.part"];
     let files = Topic::outputs().flat_map(|topic| endings.map(|ending| folder.join(format!("{topic}.{ending}"))));
     for file in files.filter(|file| file.exists()) {
         fs::remove_file(&file).with_context(|| format!("could not remove `{}`", file.display()))?;
     }
-    Ok(alone)
+    Ok(lock)
 }
