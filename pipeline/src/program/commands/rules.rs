@@ -262,6 +262,7 @@ fn of_set(how: How<'_>) -> Result<Option<Row>> {
         removed: Vec::new(),
         adjust: how.adjust.to_vec(),
         sweep: None,
+        before: None,
     };
     riskflow_model::problems(&set).none_or(Some(()))?;
     Ok(Some(Row::new(set)))

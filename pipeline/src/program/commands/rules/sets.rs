@@ -61,7 +61,8 @@ impl InForce {
 
     /// The same, were another set live.
     fn with_live(mut self, set: &Id<RuleSet>) -> Self {
-        self.sets.insert(LIVE.into(), Shared::new(live(set.clone())));
+        let before = self.live().map(|state| state.set.clone());
+        self.sets.insert(LIVE.into(), Shared::new(live(set.clone(), before)));
         self.resolved = resolve(&self.rules, &self.sets, self.retain);
         self
     }
@@ -212,8 +213,8 @@ pub fn rows_of<T: DeserializeOwned>(settings: &Settings, topic: Topic) -> Result
     }
 }
 
-/// The record that makes a set live.
-fn live(set: Id<RuleSet>) -> RuleSet {
+/// The record that makes a set live. It names the one that is live until then, which keeps its place for the way back.
+fn live(set: Id<RuleSet>, before: Option<Id<RuleSet>>) -> RuleSet {
     RuleSet {
         id: Id::from(LIVE),
         set: Some(set),
@@ -221,6 +222,7 @@ fn live(set: Id<RuleSet>) -> RuleSet {
         removed: Vec::new(),
         adjust: Vec::new(),
         sweep: None,
+        before,
     }
 }
 
@@ -257,6 +259,11 @@ pub fn promote(settings: &Settings, asked: &Promotion<'_>, as_json: bool) -> Res
     };
     let was = before.as_ref().map(|live| ids(&in_force, live)).unwrap_or_default();
     let next = in_force.with_live(&set.set);
+    let row = next
+        .sets
+        .get(LIVE)
+        .cloned()
+        .context("there is no record that makes it live")?;
     let state = next.live().context("the set would not be live")?;
     let is = ids(&next, state);
     let (comes, goes): (Vec<&Text>, Vec<&Text>) = (is.difference(&was).collect(), was.difference(&is).collect());
@@ -265,7 +272,7 @@ pub fn promote(settings: &Settings, asked: &Promotion<'_>, as_json: bool) -> Res
     }
     let outcome = match dry_run {
         true => None,
-        false => make_live(settings, &set.set, asked.wait)?,
+        false => make_live(settings, &row, asked.wait)?,
     };
     let code = outcome.as_ref().map_or(ExitCode::SUCCESS, Outcome::code);
     let before = before.map_or(Value::Null, |live| live.set.text().to_string().into());
@@ -297,11 +304,11 @@ pub fn promote(settings: &Settings, asked: &Promotion<'_>, as_json: bool) -> Res
 }
 
 /// Appends the record that makes a set live; what became of it, where that is waited for.
-fn make_live(settings: &Settings, set: &Id<RuleSet>, wait: Option<std::time::Duration>) -> Result<Option<Outcome>> {
+fn make_live(settings: &Settings, row: &Shared<RuleSet>, wait: Option<std::time::Duration>) -> Result<Option<Outcome>> {
     // Looked at before there is anything to see, so that nothing is missed.
     let watch = wait.map(|_| Watch::open(settings)).transpose();
     let watch = watch.context("could not look for the outcome; nothing was appended")?;
-    let appended = append(settings, &Row::new(live(set.clone())))?;
+    let appended = append(settings, &Row::from(row.clone()))?;
     let Some((mut watch, patience)) = watch.zip(wait) else {
         return Ok(None);
     };
@@ -314,7 +321,7 @@ fn make_live(settings: &Settings, set: &Id<RuleSet>, wait: Option<std::time::Dur
         .iter()
         .find(|state| state.live)
         .map_or(DEFAULT, |state| &*state.set);
-    Ok(Some(if *is == **set {
+    Ok(Some(if row.set.as_deref() == Some(is) {
         Outcome::Live(epoch)
     } else {
         Outcome::Other(is.to_owned())

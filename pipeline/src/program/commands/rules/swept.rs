@@ -109,6 +109,7 @@ fn member(name: &str, swept: &Swept, rules: &[RuleRecord], of_base: bool, how: H
             removed: Vec::new(),
             adjust: how.adjust.to_vec(),
             sweep: Some(Id::from(name)),
+            before: None,
         },
     }
 }

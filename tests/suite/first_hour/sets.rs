@@ -1,0 +1,47 @@
+//! Rule sets on the command line: the way back after a promotion.
+
+use serde_json::{Value, json};
+
+use super::{Desk, RULE};
+
+/// A log with the rule of `default`, and sets that have it from there.
+fn with_sets(names: &[&str]) -> Desk {
+    let desk = Desk::new();
+    desk.run(&["topics", "--create"]).ends(0, &[]);
+    let mine = desk.put("mine.ndjson", format!("{RULE}\n"));
+    desk.run(&["rules", "load", &mine]).ends(0, &[]);
+    let rows = names
+        .iter()
+        .map(|name| format!("{}\n", json!({ "id": name, "base": "default" })));
+    desk.put("sets.ndjson", rows.collect::<String>());
+    desk.run(&["import", "in.ruleset=sets.ndjson"]).ends(0, &[]);
+    desk
+}
+
+/// There are more sets than are evaluated, and by its name the one that was live would not be among them.
+#[test]
+fn a_promotion_leaves_itself_a_way_back() {
+    let desk = with_sets(&["a1", "a2", "a3", "a4", "a5", "a6", "a7", "z"]);
+    desk.put("live.ndjson", "{\"id\":\"live\",\"set\":\"z\"}\n");
+    desk.run(&["import", "in.ruleset=live.ndjson"]).ends(0, &[]);
+    let evaluated = || {
+        let said = desk.run(&["rules", "sets", "--json"]).json();
+        let sets = said
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|state| state["in_force"] == true);
+        sets.map(|state| state["set"].clone()).collect::<Vec<Value>>()
+    };
+    let until_then = evaluated();
+    assert_eq!(until_then, ["a1", "a2", "a3", "a4", "a5", "a6", "default", "z"]);
+    desk.run(&["rules", "promote", "a1"])
+        .ends(0, &["`a1` is live", "to go back, promote `z`"]);
+    let mut records = desk.tail("in.ruleset").into_iter();
+    let newest = records.rfind(|record| record["key"] == "live").unwrap()["value"].clone();
+    assert_eq!((&newest["set"], &newest["before"]), (&json!("a1"), &json!("z")));
+    assert_eq!(evaluated(), until_then);
+    desk.run(&["rules", "promote", "z"])
+        .ends(0, &["`z` is live", "to go back, promote `a1`"]);
+    assert_eq!(evaluated(), until_then);
+}
