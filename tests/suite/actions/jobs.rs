@@ -233,6 +233,8 @@ fn an_explanation_over_http_is_that_of_the_command() {
         assert_eq!(got.status, status, "{path}: {}", got.body);
         let said = got.json()["error"].as_str().unwrap().to_owned();
         assert!(said.contains(says), "{path}: {said}");
+        // A command line is of no use here.
+        assert!(!said.contains("`--") && !said.contains("`riskflow"), "{path}: {said}");
     }
 }
 

@@ -27,9 +27,17 @@ use crate::program::terminal::{say, say_in_colour};
 use asset::Asked;
 use told::Told;
 
-/// What may be spent on an answer.
+/// Who asks, and so in whose words it is told what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    Terminal,
+    Http,
+}
+
+/// Who waits for an answer, and what may be spent on it.
 #[derive(Clone, Copy)]
 pub struct Patience<'a> {
+    asks: Asks,
     /// Whether somebody waits for it still; asked again and again.
     waits: &'a dyn Fn() -> bool,
     /// So many rows and records of an asset are held at most.
@@ -39,6 +47,7 @@ pub struct Patience<'a> {
 impl Patience<'static> {
     /// Whoever asks at a terminal ends it when it takes too long.
     const ENDLESS: Self = Self {
+        asks: Asks::Terminal,
         waits: &|| true,
         most: usize::MAX,
     };
@@ -135,7 +144,11 @@ const MOST: usize = 500_000;
 ///
 /// When there is no answer; with the names that parameters have there.
 pub fn over_http(settings: &Settings, question: &Question, waits: &dyn Fn() -> bool) -> Result<String, NoAnswer> {
-    let patience = Patience { waits, most: MOST };
+    let patience = Patience {
+        asks: Asks::Http,
+        waits,
+        most: MOST,
+    };
     found(settings, question, patience).map_err(|error| no_answer(&error))
 }
 
