@@ -10,6 +10,7 @@ mod selected;
 mod told;
 mod warning;
 mod why_not;
+mod within;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use anyhow::Result;
 use riskflow::runtime::clock::wall_clock;
 use riskflow::runtime::http::{NoAnswer, Question};
 use riskflow_config::Settings;
-use riskflow_model::{Millis, Problems, RegionCode};
+use riskflow_model::{Millis, Problems};
 
 use super::{configuration, tail};
 use crate::program::cli::ExplainArguments;
@@ -100,7 +101,7 @@ pub fn explain(arguments: &ExplainArguments) -> Result<ExitCode> {
             let asked = known::Asked {
                 at,
                 as_of,
-                within: region("--within", arguments.within.as_deref())?,
+                within: arguments.within.as_deref(),
                 seen: None,
                 rule: arguments.rule.as_deref(),
             };
@@ -124,15 +125,6 @@ pub fn explain(arguments: &ExplainArguments) -> Result<ExitCode> {
 fn time(settings: &Settings, now: Millis, name: &str, text: Option<&str>) -> Result<Option<Millis>> {
     text.map(|text| moment::moment(name, text, now, &settings.zone))
         .transpose()
-}
-
-/// A region that is given, if one is.
-fn region(name: &str, text: Option<&str>) -> Result<Option<RegionCode>> {
-    let region = |text: &str| {
-        let code = text.parse::<RegionCode>();
-        code.map_err(|error| Usage(format!("`{name}`: {error}")).into())
-    };
-    text.map(region).transpose()
 }
 
 /// So many rows and records of an asset, or deltas, are held beside a job, of some hundred bytes each.
@@ -186,7 +178,7 @@ fn found(settings: &Settings, question: &Question, patience: Patience<'_>) -> Re
             let asked = known::Asked {
                 at: moment::moment("at", at, now, &settings.zone)?,
                 as_of: time(settings, now, "as_of", as_of.as_deref())?,
-                within: region("within", within.as_deref())?,
+                within: within.as_deref(),
                 seen: *seen,
                 rule: rule.as_deref(),
             };
@@ -207,7 +199,11 @@ fn no_answer(error: &anyhow::Error) -> NoAnswer {
         return NoAnswer::TooMuch(said);
     }
     if error.downcast_ref::<Usage>().is_some() || error.downcast_ref::<Problems>().is_some() {
-        return NoAnswer::Refused(said.replace("`--at`", "`at`").replace("`--as-of`", "`as_of`"));
+        let options = [("`--at`", "`at`"), ("`--as-of`", "`as_of`"), ("`--within`", "`within`")];
+        let said = options
+            .iter()
+            .fold(said, |said, (option, name)| said.replace(option, name));
+        return NoAnswer::Refused(said);
     }
     NoAnswer::Failed(format!("{error:#}"))
 }
