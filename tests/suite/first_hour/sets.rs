@@ -1,4 +1,4 @@
-//! Rule sets on the command line: the way back after a promotion.
+//! Rule sets on the command line: the way back after a promotion, sweeps of many values, bases that there are not.
 
 use serde_json::{Value, json};
 
@@ -44,4 +44,35 @@ fn a_promotion_leaves_itself_a_way_back() {
     desk.run(&["rules", "promote", "z"])
         .ends(0, &["`z` is live", "to go back, promote `a1`"]);
     assert_eq!(evaluated(), until_then);
+}
+
+/// A line of a terminal, or two.
+const WIDE: usize = 160;
+
+#[test]
+fn a_sweep_of_many_values_is_a_line_that_can_be_read() {
+    let desk = with_sets(&["other"]);
+    let load = [
+        "rules",
+        "load",
+        "--into",
+        "wet",
+        "--base",
+        "default",
+        "--sweep",
+        "ours.red=40..100/1",
+    ];
+    desk.run(&load)
+        .ends(0, &["61 sets of the sweep `wet`: wet-40, wet-41, wet-42 … wet-100"]);
+    let said = desk.run(&["rules", "sets"]);
+    said.ends(0, &["wet: 40, 41, 42 … 100", "sweep, 61 of 61 evaluated"]);
+    for line in said.out.lines() {
+        assert!(line.chars().count() <= WIDE, "{line}");
+    }
+    let all = desk.run(&["rules", "sets", "--json"]).json();
+    assert_eq!(all.as_array().unwrap().len(), 63);
+    desk.run(&["rules", "drop", "wet", "--dry-run"]).ends(
+        0,
+        &["wet-40, wet-41, wet-42 … wet-100, with 61 rules of their own; 61 sets in all"],
+    );
 }

@@ -12,7 +12,7 @@ use riskflow_model::ruleset::{DEFAULT, parts};
 use riskflow_model::topic::Topic;
 use serde_json::json;
 
-use super::sets::{InForce, neither, of_sweep};
+use super::sets::{InForce, folded, neither, of_sweep};
 use crate::program::exit::Usage;
 use crate::program::terminal::say;
 
@@ -59,9 +59,14 @@ pub fn drop_set(settings: &Settings, name: &str, dry_run: bool, as_json: bool) -
     }
     let says = if dry_run { "would be dropped" } else { "dropped" };
     say(format_args!(
-        "{says}: {}, with {} rules of their own",
-        names.join(", "),
-        rules.len()
+        "{says}: {}, with {} rules of their own{}",
+        folded(&names),
+        rules.len(),
+        if names.len() > 1 {
+            format!("; {} sets in all", names.len())
+        } else {
+            String::new()
+        }
     ));
     Ok(ExitCode::SUCCESS)
 }

@@ -115,7 +115,7 @@ pub fn list(settings: &Settings, as_json: bool) -> Result<ExitCode> {
             state.base.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
             state.rules.to_string(),
             state.own.to_string(),
-            state.problems.join("; "),
+            first_problems(state.problems.iter().map(|problem| &**problem)),
         ]
     });
     let rows = rows.chain(sweeps(states));
@@ -162,6 +162,28 @@ pub fn neither(states: &[SetState], name: &str) -> Usage {
     ))
 }
 
+/// So many are shown as they are.
+const SHOWN: usize = 8;
+
+/// Names or values in the line of a table: of many the first and the last, for the longest line is how wide all are. `--json` has them all.
+pub fn folded(names: &[&str]) -> String {
+    match names {
+        [first, second, third, .., last] if names.len() > SHOWN => format!("{first}, {second}, {third} … {last}"),
+        _ => names.join(", "),
+    }
+}
+
+/// The first of what is wrong with a set, or with those of a sweep, and how much more there is.
+fn first_problems<'a>(problems: impl IntoIterator<Item = &'a str>) -> String {
+    let problems: Vec<&str> = problems.into_iter().collect();
+    let (first, more) = problems.split_at(problems.len().min(3));
+    let first = first.join("; ");
+    match more.len() {
+        0 => first,
+        count => format!("{first}; and {count} more, which `--json` lists"),
+    }
+}
+
 /// A line for each sweep, with its values.
 fn sweeps(states: &[SetState]) -> Vec<Vec<String>> {
     let names: BTreeSet<&str> = states.iter().filter_map(|state| state.sweep.as_deref()).collect();
@@ -175,19 +197,19 @@ fn sweeps(states: &[SetState]) -> Vec<Vec<String>> {
         let in_force = sets.iter().filter(|(_, state)| state.in_force).count();
         let each = |of: fn(&SetState) -> String| {
             let texts: BTreeSet<String> = sets.iter().map(|(_, state)| of(state)).collect();
-            texts.into_iter().collect::<Vec<_>>().join(", ")
+            folded(&texts.iter().map(String::as_str).collect::<Vec<_>>())
         };
         let problems = sets
             .iter()
             .flat_map(|(_, state)| state.problems.iter().map(|problem| &**problem));
         let problems: BTreeSet<&str> = problems.collect();
         Some(vec![
-            format!("{sweep}: {}", values.join(", ")),
+            format!("{sweep}: {}", folded(&values)),
             format!("sweep, {in_force} of {} evaluated", sets.len()),
             each(|state| state.base.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
             each(|state| state.rules.to_string()),
             each(|state| state.own.to_string()),
-            problems.into_iter().collect::<Vec<_>>().join("; "),
+            first_problems(problems),
         ])
     });
     lines.collect()
@@ -436,6 +458,16 @@ mod tests {
         let values: Vec<&str> = of_sweep(&states, "wet").into_iter().map(|(value, _)| value).collect();
         assert_eq!(values, ["-3_2", "9.5_2", "9.5_10", "100_2"]);
         assert_eq!(sweeps(&states)[0][0], "wet: -3_2, 9.5_2, 9.5_10, 100_2");
+        let many: Vec<String> = (40..101).map(|value| format!("dense-{value}")).collect();
+        let dense: Vec<SetState> = many.iter().map(|set| state(set, Some("dense"))).collect();
+        let row = &sweeps(&dense)[0];
+        assert_eq!(
+            (row[0].as_str(), row[1].as_str()),
+            ("dense: 40, 41, 42 … 100", "sweep, 61 of 61 evaluated")
+        );
+        let problems = ["a", "b", "c", "d", "e"];
+        assert_eq!(first_problems(problems), "a; b; c; and 2 more, which `--json` lists");
+        assert_eq!(first_problems(problems.into_iter().take(3)), "a; b; c");
         let said = neither(&states, "dry").to_string();
         assert!(said.ends_with("give one of `default`, `wet`, `wet-1`"), "{said}");
     }

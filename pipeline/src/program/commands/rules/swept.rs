@@ -13,7 +13,7 @@ use riskflow_operators::warning;
 use serde_json::json;
 
 use super::super::sweep::{Swept, show, sweep};
-use super::sets::{InForce, of_sweep};
+use super::sets::{InForce, folded, of_sweep};
 use super::{How, State, append, checked};
 use crate::program::exit::Usage;
 use crate::program::terminal::{say, tell};
@@ -144,7 +144,7 @@ fn report(name: &str, in_force: &InForce, how: How<'_>) {
     say(format_args!(
         "{says}: {} sets of the sweep `{name}`: {}",
         names.len(),
-        names.join(", ")
+        folded(&names)
     ));
     for state in states {
         for problem in &state.problems {
