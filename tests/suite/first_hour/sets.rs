@@ -76,3 +76,33 @@ fn a_sweep_of_many_values_is_a_line_that_can_be_read() {
         &["wet-40, wet-41, wet-42 … wet-100, with 61 rules of their own; 61 sets in all"],
     );
 }
+
+#[test]
+fn a_base_that_is_no_set_is_refused_at_once() {
+    let desk = with_sets(&["strict", "strictly"]);
+    let mine = desk.path("mine.ndjson");
+    let (rules, sets) = (desk.tail("in.rule").len(), desk.tail("in.ruleset").len());
+    let what: [&[&str]; 3] = [&[&mine], &["--adjust", "gas+1"], &["--sweep", "ours.red=40..60/10"]];
+    for what in what {
+        for dry_run in [&["--dry-run"][..], &[]] {
+            let load = ["rules", "load", "--into", "bb", "--base", "stirct"];
+            let says = "`--base` is `stirct`, and there is no such set; there is `strict`";
+            desk.run(&[&load[..], what, dry_run].concat()).ends(2, &[says]);
+        }
+    }
+    assert_eq!(
+        (desk.tail("in.rule").len(), desk.tail("in.ruleset").len()),
+        (rules, sets)
+    );
+    // What comes along from a set that has a base is nothing, which is told when it is loaded.
+    let load = ["rules", "load", "--into", "bb", "--base", "strict", &mine];
+    desk.run(&load).ends(0, &["`bb`: its base `strict` has a base too"]);
+    // The first set of a log may take from `default` before that has rules.
+    let desk = Desk::new();
+    desk.put("mine.ndjson", format!("{RULE}\n"));
+    let first = ["rules", "load", "--into", "bb", "mine.ndjson", "--dry-run", "--base"];
+    desk.run(&[&first[..], &["default"]].concat())
+        .ends(0, &["would be loaded"]);
+    desk.run(&[&first[..], &["nosuch"]].concat())
+        .ends(2, &["`--base` is `nosuch`"]);
+}

@@ -5,7 +5,7 @@ mod evidence;
 mod gathered;
 mod known;
 mod moment;
-mod near;
+pub(super) mod near;
 mod selected;
 mod told;
 mod warning;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::super::check::read_live;
 use super::super::check::stock::Stock;
+use super::super::explain::near::Near;
 use super::super::tail;
 use super::awaited::{Outcome, Watch};
 use crate::program::exit::Usage;
@@ -40,6 +41,11 @@ impl InForce {
     pub fn read(settings: &Settings) -> Result<Self> {
         let mut stock = Stock::default();
         read_live(settings, &mut stock).context("could not read the rules in force")?;
+        Ok(Self::of(&stock, settings.time.retain))
+    }
+
+    /// Of rows that were read.
+    pub fn of(stock: &Stock, retain: Duration) -> Self {
         let mut rules: BTreeMap<Text, Rule> = BTreeMap::new();
         let mut sets: BTreeMap<Text, Shared<RuleSet>> = BTreeMap::new();
         for (row, _) in stock.rows.values() {
@@ -49,14 +55,39 @@ impl InForce {
                 sets.insert(set.id.text().clone(), set);
             }
         }
-        let retain = settings.time.retain;
         let resolved = resolve(&rules, &sets, retain);
-        Ok(Self {
+        Self {
             rules,
             sets,
             retain,
             resolved,
-        })
+        }
+    }
+
+    /// Refuses a base that is no set: of that the new one would have nothing. `default` is one before it has rules, too.
+    pub fn has_base(&self, base: Option<&str>) -> Result<()> {
+        let of_rules = self.rules.keys().map(|id| parts(id).0);
+        let with_rows = self.sets.keys().map(|id| &**id).filter(|id| *id != LIVE);
+        let names: BTreeSet<&str> = of_rules.chain(with_rows).chain([DEFAULT]).collect();
+        let Some(base) = base.filter(|base| !names.contains(base)) else {
+            return Ok(());
+        };
+        let mut near = Near::to(base);
+        for name in names {
+            near.see(name, "");
+        }
+        Err(Usage(format!(
+            "`--base` is `{base}`, and there is no such set{}; `riskflow rules sets` lists all",
+            near.said()
+        ))
+        .into())
+    }
+
+    /// Tells what is wrong with a set.
+    pub fn tell_problems(&self, set: &str) {
+        let state = self.resolved.states.iter().find(|state| *state.set == *set);
+        let problems = state.into_iter().flat_map(|state| &state.problems);
+        problems.for_each(|problem| tell(format_args!("`{set}`: {problem}")));
     }
 
     /// The same, were another set live.
@@ -383,6 +414,7 @@ pub fn set_up(settings: &Settings, row: Option<Row>, dry_run: bool, as_json: boo
     let row = row.context("the set has a row where something of it is adjusted")?;
     let set = row.clone().downcast::<RuleSet>().context("the row is that of a set")?;
     let mut in_force = InForce::read(settings)?;
+    in_force.has_base(set.base.as_deref())?;
     in_force.sets.insert(set.id.text().clone(), set.clone());
     in_force.resolved = resolve(&in_force.rules, &in_force.sets, in_force.retain);
     let state = in_force.resolved.states.iter().find(|state| state.set == set.id);

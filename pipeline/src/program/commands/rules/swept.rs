@@ -33,6 +33,7 @@ pub fn load(settings: &Settings, what: &[String], asked: &[String], how: How<'_>
     check_name(&mut check, "--into", name);
     check.problems().none_or(Some(()))?;
     let mut in_force = InForce::read(settings)?;
+    in_force.has_base(how.base)?;
     let rules = rules_of(what, how, &in_force)?;
     let mut members = Vec::new();
     for swept in sweep(asked, &rules)? {
