@@ -57,6 +57,8 @@ struct Sets<'a> {
     own: BTreeMap<&'a str, BTreeMap<&'a str, &'a Text>>,
     names: BTreeSet<&'a str>,
     live: &'a str,
+    /// The set that was live before, as the record `live` says.
+    before: Option<&'a str>,
     problems: BTreeMap<&'a str, Told>,
 }
 
@@ -115,6 +117,7 @@ impl<'a> Sets<'a> {
             own,
             names,
             live: DEFAULT,
+            before: rows.get(LIVE).and_then(|row| row.before.as_deref()),
             problems: BTreeMap::new(),
         };
         let named = rows.get(LIVE).and_then(|row| row.set.as_deref());
@@ -140,8 +143,8 @@ impl<'a> Sets<'a> {
         self.rows.get(set).map(|row| &**row)
     }
 
-    /// The sets that are evaluated: of those of no sweep, and of those of sweeps, as many as there may be. The live one comes first, then
-    /// `default`, then the others by name.
+    /// The sets that are evaluated: of those of no sweep, and of those of sweeps, as many as there may be. The live one comes first, the one
+    /// that was live before and `default`, then the others by name.
     fn in_force(&mut self) -> BTreeSet<&'a str> {
         let is_swept = |name: &str| self.row(name).is_some_and(|row| row.sweep.is_some());
         let (swept, others): (Vec<&str>, Vec<&str>) = self.names.iter().partition(|name| is_swept(name));
@@ -152,17 +155,17 @@ impl<'a> Sets<'a> {
 
     /// The first of some sets, and what is beyond is told.
     fn first(&mut self, names: Vec<&'a str>, most: usize, what: &str) -> BTreeSet<&'a str> {
-        let live = self.live;
-        let (mut before, rest): (Vec<&str>, Vec<&str>) =
-            names.into_iter().partition(|name| *name == live || *name == DEFAULT);
-        before.extend(rest);
-        for beyond in before.iter().skip(most) {
+        let (live, before) = (self.live, self.before);
+        let has_place = |name: &&str| *name == live || Some(*name) == before || *name == DEFAULT;
+        let (mut order, rest): (Vec<&str>, Vec<&str>) = names.into_iter().partition(has_place);
+        order.extend(rest);
+        for beyond in order.iter().skip(most) {
             self.tell(beyond, || {
                 format!("there are more than {most} {what}, so it is not evaluated; delete one")
             });
         }
-        before.truncate(most);
-        before.into_iter().collect()
+        order.truncate(most);
+        order.into_iter().collect()
     }
 
     /// The rules of a set, own and of its base.
@@ -415,6 +418,26 @@ mod tests {
         );
     }
 
+    /// Else a promotion would cut off its own way back.
+    #[test]
+    fn the_set_that_was_live_before_keeps_its_place() {
+        let rules: Vec<String> = (1..8).map(|number| format!("a{number}/rain")).collect();
+        let mut rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        rules.extend(["rain", "z/rain"]);
+        let in_force = |live: &str| {
+            let states = resolved(&rules, &[live]).states.into_iter();
+            let found = states.filter(|state| state.in_force).map(|state| state.set.to_string());
+            found.collect::<Vec<_>>().join(" ")
+        };
+        let until_then = in_force(r#"{"id":"live","set":"z"}"#);
+        assert_eq!(until_then, "a1 a2 a3 a4 a5 a6 default z");
+        assert_eq!(in_force(r#"{"id":"live","set":"a1","before":"z"}"#), until_then);
+        // By names alone there is none, and what is gone takes no place.
+        let by_name = "a1 a2 a3 a4 a5 a6 a7 default";
+        assert_eq!(in_force(r#"{"id":"live","set":"a1"}"#), by_name);
+        assert_eq!(in_force(r#"{"id":"live","set":"a1","before":"gone"}"#), by_name);
+    }
+
     #[test]
     fn sets_of_sweeps_are_bounded_by_themselves_and_the_live_one_is_of_its_own_kind() {
         let others: Vec<String> = (0..8).map(|number| format!("s{number}/rain")).collect();
@@ -443,6 +466,10 @@ mod tests {
         assert_eq!(problems(after, "wet-74"), "true true ");
         let told = problems(resolved(&rules, &rows), "wet-73");
         assert!(told.starts_with("false false there are more than 64"), "{told}");
+        rows.push(r#"{"id":"live","set":"wet-10","before":"wet-74"}"#);
+        let back = resolved(&rules, &rows);
+        assert_eq!((in_force(&back, false), in_force(&back, true)), (8, 64));
+        assert_eq!(problems(back, "wet-74"), "false true ");
     }
 
     /// What is not evaluated costs by what it says, not by the rules of its base, and no list of problems is longer than people read.

@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::binary::{self, BinaryError};
 use crate::topic::{Record, Shape, Spec};
 use crate::{Check, Id, Number, TableRecord, Text, field};
 
@@ -85,6 +86,9 @@ pub struct RuleSet {
     /// of the sweep `wet`.
     #[serde(default)]
     pub sweep: Option<Id<RuleSet>>,
+    /// Of `live`: the set that was live until then. It keeps its place among the sets that are evaluated, so that there is a way back.
+    #[serde(default)]
+    pub before: Option<Id<RuleSet>>,
 }
 
 /// What the rules of a set see of the datastreams of an observed property: each result times `multiply`, plus `add`, before any
@@ -138,6 +142,21 @@ impl TableRecord for RuleSet {
             self.check_set(check);
         }
     }
+
+    /// Without a `before` the bytes are those from when there was none, which ended with `sweep`: checkpoints keep their form.
+    fn encode(&self) -> Result<Vec<u8>, BinaryError> {
+        let mut bytes = Vec::new();
+        binary::append(&mut bytes, self)?;
+        if self.before.is_none() {
+            bytes.pop();
+        }
+        Ok(bytes)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, BinaryError> {
+        // That there is no `before` is one byte of zero; behind a `before` it is one too many, and is not read.
+        binary::read(&[bytes, &[0]].concat())
+    }
 }
 
 impl RuleSet {
@@ -147,8 +166,15 @@ impl RuleSet {
             None => check.wrong("set", "missing", "the name of the set that is live"),
         }
         if self.base.is_some() || !self.removed.is_empty() || !self.adjust.is_empty() || self.sweep.is_some() {
-            let give = "`set` alone; what a set takes from another stands in the record of that set";
+            let give = "`set` and `before` alone; what a set takes from another stands in the record of that set";
             check.wrong("base", "given beside `live`", give);
+        }
+        if let Some(before) = &self.before {
+            check_name(check, "before", before);
+            if self.set.as_ref() == Some(before) {
+                let give = "the set that was live until then, or none";
+                check.wrong("before", format!("`{before}`, the set that is to be live"), give);
+            }
         }
     }
 
@@ -157,6 +183,10 @@ impl RuleSet {
         if let Some(set) = &self.set {
             let give = "none: which set is live says the record `live`";
             check.wrong("set", format!("`{set}`"), give);
+        }
+        if let Some(before) = &self.before {
+            let give = "none: which set was live before says the record `live`";
+            check.wrong("before", format!("`{before}`"), give);
         }
         if let Some(base) = &self.base {
             check_name(check, "base", base);
@@ -246,6 +276,11 @@ mod tests {
             (r#"{"id":"live"}"#, false),
             (r#"{"id":"live","set":"live"}"#, false),
             (r#"{"id":"live","set":"a","base":"b"}"#, false),
+            (r#"{"id":"live","set":"a","before":"b"}"#, true),
+            (r#"{"id":"live","set":"a","before":"a"}"#, false),
+            (r#"{"id":"live","set":"a","before":"b/c"}"#, false),
+            (r#"{"id":"live","before":"a"}"#, false),
+            (r#"{"id":"a","before":"b"}"#, false),
             (r#"{"id":"a"}"#, true),
             (r#"{"id":"a","set":"b"}"#, false),
             (r#"{"id":"a/b"}"#, false),
@@ -270,5 +305,31 @@ mod tests {
         ] {
             assert_eq!(Row::from_json(Topic::IN_RULESET, text).is_ok(), fits, "{text}");
         }
+    }
+
+    /// What stands in a checkpoint: rows from before there was `before` are read, and those without one are written as then.
+    #[test]
+    fn rows_without_a_set_before_have_the_bytes_that_they_always_had() {
+        let read = |text: &str| serde_json::from_str::<RuleSet>(text).unwrap();
+        let plain = read(r#"{"id":"live","set":"a"}"#);
+        let bytes = plain.encode().unwrap();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let golden = "04000000000000006c697665\
+            01010000000000000061\
+            00\
+            0000000000000000\
+            0000000000000000\
+            00";
+        assert_eq!(hex, golden);
+        assert_eq!(RuleSet::decode(&bytes).unwrap(), plain);
+        for text in [
+            r#"{"id":"live","set":"a","before":"b"}"#,
+            r#"{"id":"wet-40","base":"default","sweep":"wet"}"#,
+            r#"{"id":"a","base":"default","removed":["r"],"adjust":[{"observed_property":"tide","add":0.3}]}"#,
+        ] {
+            let row = read(text);
+            assert_eq!(RuleSet::decode(&row.encode().unwrap()).unwrap(), row);
+        }
+        assert!(RuleSet::decode(&bytes[..bytes.len() - 2]).is_err());
     }
 }

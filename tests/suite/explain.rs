@@ -35,6 +35,7 @@ fn rows() -> Vec<String> {
     let asset = json!({
         "id": "tank", "name": "Tank 1", "category": "tank", "domain": "work_safety", "region": "330902001001", "inherent_level": 4,
     });
+    let quiet = json!({"id": "dam", "category": "dam", "domain": "natural_hazard", "region": "330903001001", "inherent_level": 2});
     let datastream = json!({
         "id": "gas-1", "asset": "tank", "observed_property": "gas", "unit": "%", "thresholds": {"gas": {"blue": 50}},
     });
@@ -45,7 +46,14 @@ fn rows() -> Vec<String> {
             &json!({"code": "330902", "name": "Dinghai"}),
             -3.0,
         ),
+        envelope(
+            "base.region",
+            "330903",
+            &json!({"code": "330903", "name": "Putuo"}),
+            -3.0,
+        ),
         envelope("base.asset", "tank", &asset, -3.0),
+        envelope("base.asset", "dam", &quiet, -3.0),
         envelope("base.datastream", "gas-1", &datastream, -3.0),
         envelope("in.rule", "gas", &rule, -3.0),
         envelope("in.rule", "wind", &wind, -3.0),
@@ -71,7 +79,7 @@ fn history() -> Desk {
     ]);
     desk.put("history.ndjson", lines.join("\n") + "\n");
     desk.run(&["import", "history.ndjson", "--format", "envelope"])
-        .ends(0, &["14 imported"]);
+        .ends(0, &["16 imported"]);
     desk.run(&["run"]).ends(0, &[]);
     desk
 }
@@ -332,6 +340,38 @@ fn what_was_open_at_a_time_is_told_by_what_was_known_at_another() {
         .ends(2, &["nothing was known of it"]);
     desk.run(&["explain", "tank", "--at", &at(8.5), "--within", "330902"])
         .ends(2, &["--within"]);
+}
+
+/// Any text may be a code, and of one that no region has all would look calm.
+#[test]
+fn a_region_that_is_not_there_is_refused_and_one_is_found_by_its_name() {
+    let desk = history();
+    let within = |region: &str, more: &[&str]| {
+        let asked = ["explain", "--at", &at(8.5), "--as-of", &at(13.0), "--within", region];
+        desk.run(&[&asked[..], more].concat())
+    };
+    // That nothing was told of a rule says nothing of the region.
+    let rules: [&[&str]; 2] = [&[], &["--rule", "nosuch"]];
+    for more in rules {
+        within("330999", more).ends(
+            2,
+            &[
+                "`--within` is `330999`",
+                "`330902`",
+                "`riskflow tail base.region` shows all",
+            ],
+        );
+        within("Dinghia", more).ends(2, &["`--within` is `Dinghia`", "there is `330902`"]);
+        within("zzz", more).ends(2, &["`--within` is `zzz`"]);
+    }
+    within("Dinghai", &[]).ends(0, &["one warning was open within Dinghai"]);
+    let found = known(&desk, 8.5, 13.0, &["--within", "Dinghai"]);
+    assert_eq!(found["within"], "330902");
+    // A village that has no row is known by what was told of it, of whatever rule; or by an asset that lies there.
+    for village in ["330902001001", "330903001001"] {
+        within(village, &["--rule", "nosuch"]).ends(0, &["no warning was open within"]);
+    }
+    within("Putuo", &[]).ends(0, &["no warning was open within Putuo"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod check;
 mod input;
+mod sets;
 mod what_if;
 
 use std::fs;

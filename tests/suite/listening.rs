@@ -119,6 +119,27 @@ fn desk() -> Desk {
     desk
 }
 
+/// What comes before the first event.
+fn beginning(desk: &Desk, query: &str) -> Vec<String> {
+    let (status, mut listener) = Listener::open(desk, query, None);
+    assert_eq!(status, 200);
+    std::iter::repeat_with(|| listener.line())
+        .take_while(|line| !line.is_empty())
+        .collect()
+}
+
+#[test]
+fn a_region_in_which_nothing_lies_is_told_at_once() {
+    let desk = desk();
+    for (query, region) in [("", None), ("?within=3309", None), ("?within=330999", Some("330999"))] {
+        let said = beginning(&desk, query);
+        let comments: Vec<&String> = said.iter().filter(|line| line.starts_with(": ")).collect();
+        assert_eq!(comments.len(), usize::from(region.is_some()), "{said:?}");
+        let names = |line: &&String| region.is_some_and(|region| line.contains(region));
+        assert!(comments.iter().all(names), "{said:?}");
+    }
+}
+
 #[test]
 fn a_listener_hears_each_change_and_goes_on_where_it_stood() {
     let desk = desk();

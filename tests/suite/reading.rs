@@ -1,6 +1,8 @@
 //! Reading over HTTP: what is refused and how it is said, pages, that one encoding serves all, and the names it goes by.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -259,6 +261,28 @@ fn it_is_known_by_names_that_no_other_site_can_have() {
         assert_eq!(got.status, 200, "{host}");
     }
     assert_eq!(curl(&desk.url("/healthz"), &["-H", "Host:"]).unwrap().status, 400);
+}
+
+/// RFC 9112, 6.1 and 6.3: it may be an attempt to smuggle a request past a proxy that reads the other length. It is read by its chunks
+/// alone, and nothing is read behind it.
+#[test]
+fn a_request_with_two_lengths_is_read_by_its_chunks_and_ends_its_connection() {
+    let desk = Desk::open();
+    let url = desk.url("");
+    let (_, address) = url.split_once("://").unwrap();
+    let (length, chunked) = ("Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n");
+    for lengths in [[length, chunked], [chunked, length]] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        // A connection that goes on idles for longer.
+        stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+        let head = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n{}\r\n", lengths.concat());
+        stream.write_all(format!("{head}0\r\n\r\n").as_bytes()).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+        assert!(said.to_lowercase().contains("\r\nconnection: close\r\n"), "{said}");
+        assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{said}");
+    }
 }
 
 /// Says that the tables are with process 0 of a cluster, which serves there.

@@ -14,6 +14,9 @@ use super::{Draw, PROPERTIES};
 
 const SETS: [&str; 3] = ["calm", "strict", "tide"];
 
+/// So many more there are in some histories: beyond what is evaluated, and by their names before others.
+const CROWD: u64 = 7;
+
 /// A sweep that some histories have.
 const SWEEP: &str = "swept";
 /// So many at most are changed in an epoch.
@@ -29,6 +32,11 @@ pub fn with_sets(seed: u64, mut history: Vec<EpochInput>) -> Vec<EpochInput> {
         sweeps: false,
     };
     maker.sweeps = Draw::new(seed ^ 0x0053_EE95).once_in(3);
+    if Draw::new(seed ^ 0x0C80_3D00).once_in(6)
+        && let Some(first) = history.first_mut()
+    {
+        first.records.extend((0..CROWD).map(|number| maker.one_more(number)));
+    }
     for input in &mut history {
         maker.learn(input);
         while maker.draw.once_in(2) {
@@ -85,10 +93,27 @@ impl Maker {
             }
             _ => {
                 let set = *self.draw.pick(&["default", "calm", "strict", "tide", "nowhere"]);
-                let row = (!self.draw.once_in(5)).then(|| json!({ "id": "live", "set": set }));
+                let row = (!self.draw.once_in(5)).then(|| self.live(set));
                 Some(self.row("live", row))
             }
         }
+    }
+
+    /// The row that makes a set live; with or without the one that was until then, or that is said to have been.
+    fn live(&mut self, set: &str) -> Value {
+        let mut row = json!({ "id": "live", "set": set });
+        let before = *self.draw.pick(&["default", "calm", "strict", "tide", "gone", set]);
+        if before != set {
+            row["before"] = json!(before);
+        }
+        row
+    }
+
+    /// A set with the rules of `default`.
+    fn one_more(&mut self, number: u64) -> (Origin, InputRecord) {
+        let set = format!("crowd-{number}");
+        let row = json!({ "id": set, "base": "default" });
+        self.row(&set, Some(row))
     }
 
     fn row(&mut self, id: &str, row: Option<Value>) -> (Origin, InputRecord) {

@@ -80,8 +80,12 @@ pub(super) fn sets(rules: &BTreeMap<Key, Rule>, rows: &BTreeMap<Key, Shared<Rule
     }
     let reach = |rules: &BTreeMap<Text, &Rule>| rules.values().map(|rule| rule.reach).max().unwrap_or(0);
     let farthest = retain.max(of.get(&live).map_or(0, reach));
+    let before = rows.get("live").and_then(|row| row.before.as_deref());
     let mut order: Vec<&Text> = of.keys().collect();
-    order.sort_by_key(|set| (**set != live, &***set != "default", (*set).clone()));
+    order.sort_by_key(|set| {
+        let was_live = before == Some(&***set);
+        (**set != live, &***set != "default", !was_live, (*set).clone())
+    });
     // Each kind has room of its own.
     let (mut room, mut room_of_sweeps) = (8, 64);
     order.retain(|set| {

@@ -233,6 +233,8 @@ fn an_explanation_over_http_is_that_of_the_command() {
         assert_eq!(got.status, status, "{path}: {}", got.body);
         let said = got.json()["error"].as_str().unwrap().to_owned();
         assert!(said.contains(says), "{path}: {said}");
+        // A command line is of no use here.
+        assert!(!said.contains("`--") && !said.contains("`riskflow"), "{path}: {said}");
     }
 }
 
@@ -240,6 +242,8 @@ fn an_explanation_over_http_is_that_of_the_command() {
 fn what_was_known_of_a_time_is_over_http_what_the_command_says() {
     let folder = tempfile::tempdir().unwrap();
     let sets = log(folder.path());
+    let other = r#"{"code":"330903","name":"普陀区"}"#;
+    append(folder.path(), Topic::BASE_REGION, "330903", other);
     let job = on_log(&sets);
     let warning = job.warning();
     let get = |path: &str| curl(&job.url(path), &[]).unwrap();
@@ -248,6 +252,11 @@ fn what_was_known_of_a_time_is_over_http_what_the_command_says() {
     for (more, arguments, count) in [
         ("&within=330902&rule=gas", &["--within", "330902", "--rule", "gas"], 1),
         ("&within=330903&rule=gas", &["--within", "330903", "--rule", "gas"], 0),
+        (
+            "&within=%E5%AE%9A%E6%B5%B7%E5%8C%BA&rule=gas",
+            &["--within", "定海区", "--rule", "gas"],
+            1,
+        ),
     ] {
         let got = get(&format!("/api/v1/warnings/known?at={at}&as_of={at}{more}"));
         let asked = [&["--at", &at, "--as-of", &at][..], &arguments[..]].concat();
@@ -257,6 +266,22 @@ fn what_was_known_of_a_time_is_over_http_what_the_command_says() {
     let got = get(&format!("/api/v1/warnings/known?at={at}"));
     assert_eq!((got.status, got.json()), (200, command(&["--at", &at])));
     assert_eq!(got.json()["warnings"][0]["id"], warning, "{}", got.body);
+    for region in ["zzz", "330999"] {
+        let got = get(&format!("/api/v1/warnings/known?at={at}&within={region}"));
+        let said = got.json()["error"].as_str().unwrap().to_owned();
+        assert_eq!(got.status, 400, "{said}");
+        let begins = format!("`within` is `{region}`, which no region has");
+        assert!(
+            said.starts_with(&begins) && said.ends_with("`/api/v1/regions` shows all"),
+            "{said}"
+        );
+    }
+    // A list says so in a note, and of a name which code it has.
+    let notes = get("/api/v1/warnings?within=%E5%AE%9A%E6%B5%B7%E5%8C%BA").json()["notes"].clone();
+    assert_eq!(
+        notes,
+        json!(["none of the warnings has `within` = `定海区`; give the code: `330902`"])
+    );
 }
 
 #[test]

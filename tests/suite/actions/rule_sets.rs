@@ -320,8 +320,8 @@ fn a_promotion_over_http_is_one_record_and_what_is_refused_none() {
         panic!("one record makes a set live: {after:?}")
     };
     assert_eq!(
-        (key.as_str(), &row["id"], &row["set"]),
-        ("live", &json!("live"), &json!("strict"))
+        (key.as_str(), &row["id"], &row["set"], &row["before"]),
+        ("live", &json!("live"), &json!("strict"), &json!("default"))
     );
 
     // What was a candidate is live, whole, and what was live a candidate, seen from the other side.

@@ -254,7 +254,7 @@ pub struct ExplainArguments {
     /// asset all that arrived within `time.horizon` after `--at`, for later nothing is taken that could change it.
     #[arg(long, value_name = "TIME")]
     pub as_of: Option<String>,
-    /// Only warnings in this region and within: the code of a city, a county, a town …
+    /// Only warnings in this region and within: the code of a city, a county, a town …, or the name that it alone has.
     #[arg(long, requires = "at", conflicts_with = "what", value_name = "REGION")]
     pub within: Option<String>,
     /// Only this rule; it need not watch the asset.

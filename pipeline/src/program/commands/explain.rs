@@ -5,11 +5,12 @@ mod evidence;
 mod gathered;
 mod known;
 mod moment;
-mod near;
+pub(super) mod near;
 mod selected;
 mod told;
 mod warning;
 mod why_not;
+mod within;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use anyhow::Result;
 use riskflow::runtime::clock::wall_clock;
 use riskflow::runtime::http::{NoAnswer, Question};
 use riskflow_config::Settings;
-use riskflow_model::{Millis, Problems, RegionCode};
+use riskflow_model::{Millis, Problems};
 
 use super::{configuration, tail};
 use crate::program::cli::ExplainArguments;
@@ -27,9 +28,17 @@ use crate::program::terminal::{say, say_in_colour};
 use asset::Asked;
 use told::Told;
 
-/// What may be spent on an answer.
+/// Who asks, and so in whose words it is told what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    Terminal,
+    Http,
+}
+
+/// Who waits for an answer, and what may be spent on it.
 #[derive(Clone, Copy)]
 pub struct Patience<'a> {
+    asks: Asks,
     /// Whether somebody waits for it still; asked again and again.
     waits: &'a dyn Fn() -> bool,
     /// So many rows and records of an asset are held at most.
@@ -39,6 +48,7 @@ pub struct Patience<'a> {
 impl Patience<'static> {
     /// Whoever asks at a terminal ends it when it takes too long.
     const ENDLESS: Self = Self {
+        asks: Asks::Terminal,
         waits: &|| true,
         most: usize::MAX,
     };
@@ -91,7 +101,7 @@ pub fn explain(arguments: &ExplainArguments) -> Result<ExitCode> {
             let asked = known::Asked {
                 at,
                 as_of,
-                within: region("--within", arguments.within.as_deref())?,
+                within: arguments.within.as_deref(),
                 seen: None,
                 rule: arguments.rule.as_deref(),
             };
@@ -117,15 +127,6 @@ fn time(settings: &Settings, now: Millis, name: &str, text: Option<&str>) -> Res
         .transpose()
 }
 
-/// A region that is given, if one is.
-fn region(name: &str, text: Option<&str>) -> Result<Option<RegionCode>> {
-    let region = |text: &str| {
-        let code = text.parse::<RegionCode>();
-        code.map_err(|error| Usage(format!("`{name}`: {error}")).into())
-    };
-    text.map(region).transpose()
-}
-
 /// So many rows and records of an asset, or deltas, are held beside a job, of some hundred bytes each.
 const MOST: usize = 500_000;
 
@@ -135,7 +136,11 @@ const MOST: usize = 500_000;
 ///
 /// When there is no answer; with the names that parameters have there.
 pub fn over_http(settings: &Settings, question: &Question, waits: &dyn Fn() -> bool) -> Result<String, NoAnswer> {
-    let patience = Patience { waits, most: MOST };
+    let patience = Patience {
+        asks: Asks::Http,
+        waits,
+        most: MOST,
+    };
     found(settings, question, patience).map_err(|error| no_answer(&error))
 }
 
@@ -173,7 +178,7 @@ fn found(settings: &Settings, question: &Question, patience: Patience<'_>) -> Re
             let asked = known::Asked {
                 at: moment::moment("at", at, now, &settings.zone)?,
                 as_of: time(settings, now, "as_of", as_of.as_deref())?,
-                within: region("within", within.as_deref())?,
+                within: within.as_deref(),
                 seen: *seen,
                 rule: rule.as_deref(),
             };
@@ -194,7 +199,11 @@ fn no_answer(error: &anyhow::Error) -> NoAnswer {
         return NoAnswer::TooMuch(said);
     }
     if error.downcast_ref::<Usage>().is_some() || error.downcast_ref::<Problems>().is_some() {
-        return NoAnswer::Refused(said.replace("`--at`", "`at`").replace("`--as-of`", "`as_of`"));
+        let options = [("`--at`", "`at`"), ("`--as-of`", "`as_of`"), ("`--within`", "`within`")];
+        let said = options
+            .iter()
+            .fold(said, |said, (option, name)| said.replace(option, name));
+        return NoAnswer::Refused(said);
     }
     NoAnswer::Failed(format!("{error:#}"))
 }

@@ -23,7 +23,7 @@ use riskflow_model::topic::Topic;
 use riskflow_model::{Check, Id, Key, Millis, Row};
 use serde_json::{Value, json};
 
-use self::sets::Promotion;
+use self::sets::{InForce, Promotion};
 use super::act::patience;
 use super::check::files::{self, Wanted};
 use super::check::report::Report;
@@ -197,6 +197,9 @@ fn load(settings: &Settings, what: &[String], how: How<'_>) -> Result<ExitCode> 
     if !(how.dry_run && is_new_log) && place.is_some() {
         read_live(settings, &mut live).context("could not read the rules in force")?;
     }
+    if how.base.is_some() && place.is_some() {
+        InForce::of(&live, settings.time.retain).has_base(how.base)?;
+    }
     let in_force: BTreeMap<(Topic, Key), Row> = live.rows.iter().map(|(key, (row, _))| (*key, row.clone())).collect();
     let rows: Vec<(Topic, Row, State)> = given_rows(what, how.into)?
         .into_iter()
@@ -216,6 +219,9 @@ fn load(settings: &Settings, what: &[String], how: How<'_>) -> Result<ExitCode> 
     // What is loaded, beside what was there.
     for row in rows.iter().map(|(_, row, _)| row).chain(&set) {
         live.put(row.clone(), "given".to_owned());
+    }
+    if let Some(set) = how.into {
+        InForce::of(&live, settings.time.retain).tell_problems(set);
     }
     show(&rows, &Report::of(live, None), how);
     Ok(ExitCode::SUCCESS)
@@ -262,6 +268,7 @@ fn of_set(how: How<'_>) -> Result<Option<Row>> {
         removed: Vec::new(),
         adjust: how.adjust.to_vec(),
         sweep: None,
+        before: None,
     };
     riskflow_model::problems(&set).none_or(Some(()))?;
     Ok(Some(Row::new(set)))

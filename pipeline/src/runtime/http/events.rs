@@ -5,7 +5,8 @@
 //! from now on. Where that is not kept any more, or the job began anew since, there is one event `resync`: read the list of open warnings
 //! again, and pass over events up to its `epoch`. In quiet there is an `id` without an event every 10 s.
 //!
-//! `within`, `domain` and `rule` narrow as in the list of warnings; `least` goes by the higher of the levels before and after.
+//! `within`, `domain` and `rule` narrow as in the list of warnings; `least` goes by the higher of the levels before and after. Where nothing
+//! lies within `within` now, a comment at the beginning says so: it may be misspelt, or come later.
 //!
 //! Where reading needs a token (`access`) a listener is told of its region only, and no more once the token is not known any more.
 //!
@@ -25,9 +26,9 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use hyper::body::Frame;
-use riskflow_model::output::WarningDelta;
+use riskflow_model::output::{RegionRisk, WarningDelta, WarningState};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Facets, Millis};
+use riskflow_model::{Facets, Millis, RegionCode};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::sleep;
@@ -87,6 +88,7 @@ pub(super) async fn events(
         return unavailable("too many listen already; try again, or read the list now and then".to_owned());
     };
     let views = Arc::clone(&reader.handles.views);
+    let nowhere = nowhere(&views.load(), &pass, &query);
     let at = after.unwrap_or_else(|| views.feed.last());
     let listener = Listener {
         views,
@@ -101,7 +103,7 @@ pub(super) async fn events(
         _place: place,
     };
     let (to, from) = mpsc::channel(1);
-    tokio::spawn(listener.listen(to));
+    tokio::spawn(listener.listen(nowhere, to));
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-cache"),
@@ -109,6 +111,19 @@ pub(super) async fn events(
     let mut answer = (headers, Body::new(Said(from))).into_response();
     answer.extensions_mut().insert(Lasting);
     answer
+}
+
+/// A comment, where nothing that is seen lies within the region that is asked for: it would look as if all were calm.
+fn nowhere(tables: &Tables, pass: &Pass, query: &Query) -> String {
+    let lies = |within: RegionCode| {
+        let warned = tables.table::<WarningState>().map(|(_, row)| row.region);
+        let mut regions = tables.table::<RegionRisk>().map(|(_, row)| row.region).chain(warned);
+        regions.any(|region| tables.within(region, within) && pass.sees(tables, Some(region)))
+    };
+    let unknown = query.within.filter(|within| !lies(*within));
+    unknown.map_or_else(String::new, |within| {
+        format!(": none of the regions lies within `{within}` now; `/api/v1/regions` shows all\n")
+    })
 }
 
 /// From which epoch on, and which changes.
@@ -150,10 +165,10 @@ struct Listener {
 
 impl Listener {
     /// Until it goes away, or the server stops.
-    async fn listen(mut self, to: mpsc::Sender<Bytes>) {
+    async fn listen(mut self, comment: String, to: mpsc::Sender<Bytes>) {
         let mut bell = self.views.feed.subscribe();
         let mut stop = self.stop.clone();
-        let mut piece = format!("retry: {COME_BACK}\nid: {}\n\n", self.at);
+        let mut piece = format!("retry: {COME_BACK}\n{comment}id: {}\n\n", self.at);
         loop {
             if to.send(Bytes::from(piece)).await.is_err() || !self.catch_up(&mut bell, &to).await {
                 return;

@@ -7,7 +7,7 @@
 //! | status | when |
 //! |---|---|
 //! | 200 | it is found |
-//! | 400 | a time that is none, or yet to come; a parameter that there is not |
+//! | 400 | a time that is none, or yet to come; a region or a parameter that there is not |
 //! | 401, 403 | where reading needs a token (`access`): none that is known; it lies elsewhere |
 //! | 404 | there is no such asset or rule by then, or nothing was told of such a warning; this server explains nothing |
 //! | 422 | it rests on more records than may be held beside a job |
@@ -71,7 +71,7 @@ pub enum Question {
         at: String,
         /// By what was told then.
         as_of: Option<String>,
-        /// Only in this region and within.
+        /// Only in this region and within: its code, or its name.
         within: Option<String>,
         /// Only of this rule.
         rule: Option<String>,

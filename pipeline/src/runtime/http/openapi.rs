@@ -277,7 +277,7 @@ fn queried(endpoint: Endpoint) -> Vec<Value> {
         Endpoint::KnownWarnings => vec![
             asked_about(),
             text("as_of", "by what was told then"),
-            of_filter(Filter::Within),
+            text("within", "this region and all within: its code, or its name"),
             text("rule", "only of this rule"),
         ],
         Endpoint::Difference => {

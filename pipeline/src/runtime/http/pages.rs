@@ -1,11 +1,12 @@
 //! Pages of lists: encoded once for all who ask for the same, not on the thread that serves, and within bounds of memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use riskflow_model::Millis;
+use riskflow_model::output::RegionRisk;
+use riskflow_model::{Filter, Millis, RegionCode};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, interval};
@@ -225,8 +226,28 @@ fn unknown(list: &List, tables: &Tables, query: &Query) -> Vec<String> {
         list.rows(tables, alone, &mut |_, _, _| found = true);
         !found
     });
-    let notes = alone.map(|(name, value, _)| format!("none of the {} has `{name}` = `{value}`", list.about.name));
+    let notes = alone.map(|(name, value, _)| {
+        let code = if name == Filter::Within.name() {
+            code_of(tables, query, &value)
+        } else {
+            String::new()
+        };
+        format!("none of the {} has `{name}` = `{value}`{code}", list.about.name)
+    });
     notes.collect()
+}
+
+/// The codes of the regions that are called so, for whoever gave a name in the place of one.
+fn code_of(tables: &Tables, query: &Query, name: &str) -> String {
+    let is_seen = |region| query.seen.is_none_or(|seen| tables.within(region, seen));
+    let rows = tables.table::<RegionRisk>().map(|(_, row)| row);
+    let called = rows.filter(|row| *row.name == *name && is_seen(row.region));
+    let codes: BTreeSet<RegionCode> = called.map(|row| row.region).collect();
+    if codes.is_empty() {
+        return String::new();
+    }
+    let codes: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
+    format!("; give the code: {}", codes.join(", "))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use riskflow_operators::warning::{Incoming, Inquiry, Look, Monitor, Specificatio
 use serde::Serialize;
 
 use super::gathered::{Arrived, Gathered, Wanted};
-use super::{Patience, selected};
+use super::{Asks, Patience, selected};
 use crate::program::exit::{GivenUp, Missing, Usage};
 
 /// What the rules said.
@@ -236,8 +236,12 @@ impl Run<'_> {
         let mut notes = Vec::new();
         if let Some(last) = self.changed_at.last() {
             let at = self.wanted.at;
+            let as_of = match self.wanted.patience.asks {
+                Asks::Terminal => format!("--as-of {at}"),
+                Asks::Http => format!("as_of={at}"),
+            };
             notes.push(format!(
-                "rules or rows of it changed later, the last time at {last}, and it is the later ones that say this; `--as-of {at}` shows \
+                "rules or rows of it changed later, the last time at {last}, and it is the later ones that say this; `{as_of}` shows \
                  what was said before"
             ));
         }

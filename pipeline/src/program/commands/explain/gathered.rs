@@ -11,13 +11,13 @@ use riskflow_model::base::{Asset, Datastream};
 use riskflow_model::forecast::Forecast;
 use riskflow_model::output::Origin;
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::ruleset::parts;
+use riskflow_model::ruleset::{DEFAULT, LIVE, RuleSet, parts};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Key, Millis};
+use riskflow_model::{Id, Key, Millis, Row, Text};
 
 use super::super::{configuration, tail};
 use super::near::Near;
-use super::{Patience, TooMuch};
+use super::{Asks, Patience, TooMuch};
 use crate::program::exit::Missing;
 
 /// Before everything else: table rows that tell no time of arrival.
@@ -29,7 +29,7 @@ pub type Arrived = (i64, Origin, InputRecord);
 /// What came of an asset.
 pub struct Gathered {
     pub arrived: Vec<Arrived>,
-    /// That there are rows or rules that came later, in words, with what to do.
+    /// That rows of it, or rules of the live set, came later, in words, with what to do.
     pub later: Option<String>,
 }
 
@@ -74,10 +74,21 @@ impl Gathered {
         }
         reading.fits()?;
         Ok(Self {
-            later: reading.came_later(),
+            later: reading.more_later(),
             arrived: reading.in_order(),
         })
     }
+}
+
+/// The first epochs of what came too late to be known, and would have told something.
+#[derive(Default)]
+struct Later {
+    /// The row of the asset.
+    asset: Option<i64>,
+    /// A row of one of its datastreams.
+    datastreams: Option<i64>,
+    /// Rules that are asked about, by the sets that they are of.
+    rules: BTreeMap<Text, i64>,
 }
 
 pub struct Reading<'a> {
@@ -88,8 +99,10 @@ pub struct Reading<'a> {
     passed: BTreeMap<(Topic, u16), i64>,
     /// The first arrival of anything that tells when it arrived.
     first: Option<i64>,
-    /// The first row that came later than what is asked about.
-    later: Option<i64>,
+    /// What came later than what is asked about.
+    later: Later,
+    /// The set that is live, as far as a record says so.
+    live: Option<Text>,
     arrived: Vec<Arrived>,
     /// Those that are or were of the asset.
     datastreams: BTreeSet<Key>,
@@ -107,7 +120,8 @@ impl<'a> Reading<'a> {
             replay_tick: settings.epoch.replay_tick,
             passed: BTreeMap::new(),
             first: None,
-            later: None,
+            later: Later::default(),
+            live: None,
             arrived: Vec::new(),
             datastreams: BTreeSet::new(),
             asset_seen: false,
@@ -117,9 +131,9 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// In which epoch a record arrives: as the job reads a history, no sooner than the one before it in its partition. `None`: later than
+    /// In which epoch a record arrives: as the job reads a history, no sooner than the one before it in its partition. An error: later than
     /// what is asked about.
-    fn epoch(&mut self, record: &RawRecord<'_>, time: Option<Millis>) -> Option<i64> {
+    fn epoch(&mut self, record: &RawRecord<'_>, time: Option<Millis>) -> Result<i64, i64> {
         let arrival = match (self.clock, record.arrival) {
             (Clock::Arrival | Clock::Live, Some(arrival)) => arrival.0,
             (Clock::Arrival | Clock::Live, None) | (Clock::EventTime, _) => time.map_or(EARLIEST, |time| time.0),
@@ -132,15 +146,13 @@ impl<'a> Reading<'a> {
         };
         let passed = self.passed.entry((record.topic, record.partition)).or_insert(EARLIEST);
         let epoch = epoch.max(*passed);
-        if epoch > self.wanted.by.0 {
-            let row = Some(epoch).filter(|_| time.is_none());
-            self.later = self.later.into_iter().chain(row).min();
-            return None;
-        }
         *passed = epoch;
+        if epoch > self.wanted.by.0 {
+            return Err(epoch);
+        }
         let told = Some(epoch).filter(|epoch| *epoch > EARLIEST);
         self.first = self.first.into_iter().chain(told).min();
-        Some(epoch)
+        Ok(epoch)
     }
 
     fn is_full(&self) -> bool {
@@ -168,12 +180,17 @@ impl<'a> Reading<'a> {
         if self.is_full() {
             return Verdict::NotYet;
         }
-        let Some(epoch) = self.epoch(record, None) else {
-            return Verdict::NotYet;
-        };
+        let epoch = self.epoch(record, None);
         // What is refused changes nothing.
         let Ok(InputRecord::Base(key, row)) = decode(record) else {
             return Verdict::Taken;
+        };
+        let epoch = match epoch {
+            Ok(epoch) => epoch,
+            Err(later) => {
+                self.comes_later(later, row.as_ref());
+                return Verdict::Taken;
+            }
         };
         let datastream = row.as_ref().and_then(|row| row.downcast_ref::<Datastream>());
         let is_its = datastream.is_some_and(|datastream| datastream.asset == *self.wanted.asset);
@@ -189,6 +206,11 @@ impl<'a> Reading<'a> {
             self.rules.see(id, &rule.name);
             self.rule_seen |= self.wanted.rule.is_some_and(|wanted| wanted == id);
         }
+        if let Some(set) = row.as_ref().and_then(|row| row.downcast_ref::<RuleSet>())
+            && &*set.id == LIVE
+        {
+            self.live = set.set.as_ref().map(|set| set.text().clone());
+        }
         let is_asset = record.topic == Topic::BASE_ASSET && key == self.wanted.asset.key();
         self.asset_seen |= is_asset;
         let concerns = if record.topic == Topic::BASE_DATASTREAM {
@@ -200,6 +222,27 @@ impl<'a> Reading<'a> {
             self.put(epoch, record, InputRecord::Base(key, row));
         }
         Verdict::Taken
+    }
+
+    /// Notes a row that came later than what is asked about, if it would have told something of that.
+    fn comes_later(&mut self, epoch: i64, row: Option<&Row>) {
+        let Some(row) = row else { return };
+        let first = |known: Option<i64>| Some(known.map_or(epoch, |known| known.min(epoch)));
+        if let Some(asset) = row.downcast_ref::<Asset>() {
+            if asset.id == *self.wanted.asset {
+                self.later.asset = first(self.later.asset);
+            }
+        } else if let Some(datastream) = row.downcast_ref::<Datastream>() {
+            if datastream.asset == *self.wanted.asset {
+                self.later.datastreams = first(self.later.datastreams);
+            }
+        } else if let Some(rule) = row.downcast_ref::<RuleRecord>() {
+            let (set, id) = parts(&rule.id);
+            if self.wanted.rule.is_none_or(|wanted| wanted == id) {
+                let known = self.later.rules.entry(set.into()).or_insert(epoch);
+                *known = epoch.min(*known);
+            }
+        }
     }
 
     /// Takes a record of a log.
@@ -223,7 +266,7 @@ impl<'a> Reading<'a> {
             }
             InputRecord::Action(_) | InputRecord::Base(..) => return Verdict::Taken,
         };
-        let Some(epoch) = self.epoch(record, Some(time)) else {
+        let Ok(epoch) = self.epoch(record, Some(time)) else {
             return Verdict::NotYet;
         };
         if counts && self.datastreams.contains(&datastream) {
@@ -232,33 +275,68 @@ impl<'a> Reading<'a> {
         Verdict::Taken
     }
 
-    /// That rows came later, as those of a history do that was imported after it was over.
-    fn came_later(&self) -> Option<String> {
-        let first = Millis(self.later?);
-        Some(format!(
-            "rows came later, from {first} on: of a history that was imported, `--set input.clock=event_time` goes by the times in its \
-             records, with rows and rules before them"
-        ))
+    /// That what is asked about came later, as rows of a history do that was imported after it was over.
+    fn came_later(&self, first: Option<i64>) -> Option<String> {
+        let first = Millis(first?);
+        let cure = match self.wanted.patience.asks {
+            Asks::Terminal => {
+                "of a history that was imported, `--set input.clock=event_time` goes by the times in its records, with rows and rules \
+                 before them"
+            }
+            Asks::Http => "give an `as_of` from then on, by which it was known",
+        };
+        Some(format!("it came later, from {first} on: {cure}"))
+    }
+
+    /// The same of what would say more of an asset that was there: its rows, and rules of the live set or those that all sets may take
+    /// from. What is of a candidate only would say nothing.
+    pub fn more_later(&self) -> Option<String> {
+        let Later {
+            asset,
+            datastreams,
+            rules,
+        } = &self.later;
+        let live = self.live.as_deref().unwrap_or(DEFAULT);
+        let rules = rules.iter().filter(|(set, _)| ***set == *DEFAULT || ***set == *live);
+        let first = rules.map(|(_, epoch)| *epoch).chain(*asset).chain(*datastreams).min();
+        let later = self.came_later(first)?;
+        Some(format!("of its rows, or of rules: {later}"))
     }
 
     /// Whether what is asked about was ever there.
     pub fn is_there(&self, settings: &Settings) -> Result<()> {
-        let Wanted { asset, by, rule, .. } = self.wanted;
+        let Wanted {
+            asset,
+            by,
+            rule,
+            patience,
+            ..
+        } = self.wanted;
         let place = configuration::place(&settings.input);
-        let later = self.came_later().map(|later| format!("; {later}")).unwrap_or_default();
+        let shown = |topic: &str, path: &str| match patience.asks {
+            Asks::Terminal => format!("; `riskflow tail {topic}` shows all"),
+            Asks::Http if path.is_empty() => String::new(),
+            Asks::Http => format!("; `{path}` shows all"),
+        };
+        let later = |first: Option<i64>| {
+            self.came_later(first)
+                .map(|later| format!("; {later}"))
+                .unwrap_or_default()
+        };
         if !self.asset_seen {
-            let near = self.assets.said();
-            let says = format!(
-                "there is no asset `{asset}` in base.asset of {place} by {by}{near}; `riskflow tail base.asset` shows all{later}"
+            let (near, shown, later) = (
+                self.assets.said(),
+                shown("base.asset", "/api/v1/assets"),
+                later(self.later.asset),
             );
+            let says = format!("there is no asset `{asset}` in base.asset of {place} by {by}{near}{shown}{later}");
             return Err(Missing(says).into());
         }
         match rule {
             Some(rule) if !self.rule_seen => {
-                let near = self.rules.said();
-                let says = format!(
-                    "there is no rule `{rule}` in in.rule of {place} by {by}{near}; `riskflow tail in.rule` shows all{later}"
-                );
+                let first = self.later.rules.values().min().copied();
+                let (near, shown, later) = (self.rules.said(), shown("in.rule", ""), later(first));
+                let says = format!("there is no rule `{rule}` in in.rule of {place} by {by}{near}{shown}{later}");
                 Err(Missing(says).into())
             }
             Some(_) | None => Ok(()),

@@ -6,10 +6,10 @@
 //! `out.warning.history` is taken, if it is still there.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
-use riskflow_config::{Clock, Input, Settings};
+use riskflow_config::{Clock, Settings};
 use riskflow_connectors::{RawRecord, Verdict};
 use riskflow_model::base::Asset;
 use riskflow_model::id::RuleOrLimit;
@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use super::super::tail;
 use super::super::tail::people::{DIM, Names, called, level, name, plain};
+use super::within::{self, Regions};
 use super::{Patience, TooMuch, told};
 use crate::program::exit::Usage;
 
@@ -29,8 +30,8 @@ pub struct Asked<'a> {
     pub at: Millis,
     /// By what was told then; else by all that was.
     pub as_of: Option<Millis>,
-    /// Only in this region and within.
-    pub within: Option<RegionCode>,
+    /// Only in this region and within: its code, or its name.
+    pub within: Option<&'a str>,
     /// Whoever asks sees this region only, and what lies within.
     pub seen: Option<RegionCode>,
     /// Only of this rule.
@@ -105,14 +106,22 @@ pub fn find(settings: &Settings, now: Millis, asked: &Asked<'_>, patience: Patie
     }
     let mut names = Names::default();
     let by_region = asked.within.is_some() || asked.seen.is_some();
-    if by_region && !matches!(settings.input, Input::Files(_)) {
+    if by_region && within::can_be_read(settings) {
         tail::read_while(settings, &[Topic::BASE_REGION], patience.waits, &mut |record| {
             names.note(record);
             Verdict::Taken
         })
         .context("could not read the regions")?;
     }
-    Ok(found.answer(asked, &names))
+    let regions = Regions {
+        settings,
+        names: &names,
+        warned: &found.regions,
+        seen: asked.seen,
+        patience,
+    };
+    let within = asked.within.map(|text| regions.meant(text)).transpose()?;
+    Ok(found.answer(asked, within, &names))
 }
 
 /// Refuses a time that is yet to come, and one of which nothing was known then.
@@ -142,6 +151,8 @@ struct Found {
     reach: Option<Millis>,
     /// Whether there is a delta of the rule that is asked about.
     of_rule: bool,
+    /// Where warnings of any rule were told of at any time.
+    regions: BTreeSet<RegionCode>,
 }
 
 /// One delta, as far as it matters here.
@@ -181,7 +192,10 @@ impl Found {
         let is_told = |epoch: Millis| asked.as_of.is_none_or(|as_of| epoch <= as_of);
         if record.topic == Topic::WARNING_DELTA {
             self.reach = self.reach.into_iter().chain(record.arrival).min();
-            let delta = told::read::<WarningDelta>(record).filter(|delta| is_told(delta.epoch));
+            let delta = told::read::<WarningDelta>(record);
+            let region = delta.as_ref().and_then(|delta| delta.record.explanation.region);
+            self.regions.extend(region);
+            let delta = delta.filter(|delta| is_told(delta.epoch));
             let Some(delta) = delta.filter(|delta| asked.rule.is_none_or(|rule| *delta.record.rule == *rule)) else {
                 return;
             };
@@ -199,7 +213,7 @@ impl Found {
         }
     }
 
-    fn answer(self, asked: &Asked<'_>, names: &Names) -> Answer {
+    fn answer(self, asked: &Asked<'_>, within: Option<RegionCode>, names: &Names) -> Answer {
         let (mut warnings, mut unsure) = (Vec::new(), 0);
         for (id, mut steps) in self.lives {
             // Of one key they stand in their order, unless a topic got more partitions.
@@ -214,7 +228,7 @@ impl Found {
                 within.is_none_or(|within| region.is_some_and(|region| names.within(region, within)))
             };
             if life.is_open(asked.at)
-                && lies(asked.within)
+                && lies(within)
                 && lies(asked.seen)
                 && let Some(last) = steps.pop()
             {
@@ -235,7 +249,7 @@ impl Found {
         Answer {
             at: asked.at,
             as_of: asked.as_of,
-            within: asked.within,
+            within,
             rule: asked.rule.map(Text::from),
             reaches_back_to: self.reach,
             warnings,

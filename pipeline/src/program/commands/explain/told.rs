@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::{configuration, tail};
-use super::Patience;
+use super::{Asks, Patience};
 use crate::program::exit::{Missing, Usage};
 
 /// An identifier may be given by so many characters of its beginning at least.
@@ -107,8 +107,12 @@ impl Told {
     /// When there is none, or several begin so, which says where was looked; or when nobody waits for it.
     pub fn read(settings: &Settings, wanted: &str, as_of: Option<Millis>, patience: Patience<'_>) -> Result<Self> {
         if wanted.len() < LEAST {
+            let asset = match patience.asks {
+                Asks::Terminal => "with `--at TIME`",
+                Asks::Http => "by `/api/v1/assets/{id}/explanation`",
+            };
             let says = format!(
-                "`{wanted}` is too short for the identifier of a warning: give {LEAST} characters or more of it; of an asset ask with `--at TIME`"
+                "`{wanted}` is too short for the identifier of a warning: give {LEAST} characters or more of it; of an asset ask {asset}"
             );
             return Err(Usage(says).into());
         }
@@ -119,7 +123,7 @@ impl Told {
             Verdict::Taken
         })
         .context("could not read the warnings")?;
-        let id = found.only(settings, wanted, as_of)?;
+        let id = found.only(settings, (wanted, as_of), patience.asks)?;
         let mut deltas = found.deltas.remove(&id).unwrap_or_default();
         deltas.sort_by_key(|delta| delta.epoch);
         let stands = match (found.open.get(&id), found.past.get(&id), deltas.last()) {
@@ -143,7 +147,7 @@ impl Told {
                 told: Some(past.told),
             },
             (None, None, Some(last)) => Stands::of(last),
-            (None, None, None) => return Err(not_told(settings, wanted, as_of, found.reach)),
+            (None, None, None) => return Err(not_told(settings, (wanted, as_of), found.reach, patience.asks)),
         };
         let case = match settings.capabilities.is_on(capability::CASES) {
             true => case(settings, &id, as_of, patience).context("could not read its case")?,
@@ -184,7 +188,7 @@ impl Found {
     }
 
     /// The identifier that begins so.
-    fn only(&self, settings: &Settings, wanted: &str, as_of: Option<Millis>) -> Result<String> {
+    fn only(&self, settings: &Settings, (wanted, as_of): (&str, Option<Millis>), asks: Asks) -> Result<String> {
         let mut ids: Vec<&String> = self
             .deltas
             .keys()
@@ -194,7 +198,7 @@ impl Found {
         ids.sort();
         ids.dedup();
         match ids.as_slice() {
-            [] => Err(not_told(settings, wanted, as_of, self.reach)),
+            [] => Err(not_told(settings, (wanted, as_of), self.reach, asks)),
             [id] => Ok((*id).clone()),
             several => {
                 let named: Vec<&str> = several.iter().take(NAMED).map(|id| id.as_str()).collect();
@@ -214,7 +218,12 @@ impl Found {
 }
 
 /// Where was looked, how far back that reaches, and what to try.
-fn not_told(settings: &Settings, wanted: &str, as_of: Option<Millis>, reach: Option<Millis>) -> anyhow::Error {
+fn not_told(
+    settings: &Settings,
+    (wanted, as_of): (&str, Option<Millis>),
+    reach: Option<Millis>,
+    asks: Asks,
+) -> anyhow::Error {
     let place = tail::place_of(settings, Topic::WARNING_DELTA);
     let place = place.map(|place| configuration::place(&place)).unwrap_or_default();
     let reach = match reach {
@@ -225,9 +234,13 @@ fn not_told(settings: &Settings, wanted: &str, as_of: Option<Millis>, reach: Opt
         ),
     };
     let by_then = as_of.map_or_else(String::new, |as_of| format!(" by {as_of}"));
+    let shown = match asks {
+        Asks::Terminal => "`riskflow tail warnings` shows the identifiers at the ends of its lines",
+        Asks::Http => "`/api/v1/warnings` and `/api/v1/warnings/history` list those that there are",
+    };
     let says = format!(
         "nothing was told{by_then} of a warning `{wanted}` in out.warning.delta, out.warning.state and out.warning.history of {place}; \
-         out.warning.delta {reach}. `riskflow tail warnings` shows the identifiers at the ends of its lines"
+         out.warning.delta {reach}. {shown}"
     );
     Missing(says).into()
 }

@@ -12,7 +12,7 @@ use riskflow_model::ruleset::{DEFAULT, parts};
 use riskflow_model::topic::Topic;
 use serde_json::json;
 
-use super::sets::{InForce, neither, of_sweep};
+use super::sets::{InForce, folded, neither, of_sweep};
 use crate::program::exit::Usage;
 use crate::program::terminal::say;
 
@@ -66,7 +66,11 @@ pub fn drop_set(settings: &Settings, name: &str, dry_run: bool, as_json: bool) -
         (rules, 1) => format!("with {rules} rules of its own"),
         (rules, _) => format!("with {rules} rules of their own"),
     };
-    say(format_args!("{says}: {}, {count}", names.join(", ")));
+    let sets = match names.len() {
+        1 => String::new(),
+        sets => format!("; {sets} sets in all"),
+    };
+    say(format_args!("{says}: {}, {count}{sets}", folded(&names)));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::super::check::read_live;
 use super::super::check::stock::Stock;
+use super::super::explain::near::Near;
 use super::super::tail;
 use super::awaited::{Outcome, Watch};
 use crate::program::exit::Usage;
@@ -40,6 +41,11 @@ impl InForce {
     pub fn read(settings: &Settings) -> Result<Self> {
         let mut stock = Stock::default();
         read_live(settings, &mut stock).context("could not read the rules in force")?;
+        Ok(Self::of(&stock, settings.time.retain))
+    }
+
+    /// Of rows that were read.
+    pub fn of(stock: &Stock, retain: Duration) -> Self {
         let mut rules: BTreeMap<Text, Rule> = BTreeMap::new();
         let mut sets: BTreeMap<Text, Shared<RuleSet>> = BTreeMap::new();
         for (row, _) in stock.rows.values() {
@@ -49,19 +55,45 @@ impl InForce {
                 sets.insert(set.id.text().clone(), set);
             }
         }
-        let retain = settings.time.retain;
         let resolved = resolve(&rules, &sets, retain);
-        Ok(Self {
+        Self {
             rules,
             sets,
             retain,
             resolved,
-        })
+        }
+    }
+
+    /// Refuses a base that is no set: of that the new one would have nothing. `default` is one before it has rules, too.
+    pub fn has_base(&self, base: Option<&str>) -> Result<()> {
+        let of_rules = self.rules.keys().map(|id| parts(id).0);
+        let with_rows = self.sets.keys().map(|id| &**id).filter(|id| *id != LIVE);
+        let names: BTreeSet<&str> = of_rules.chain(with_rows).chain([DEFAULT]).collect();
+        let Some(base) = base.filter(|base| !names.contains(base)) else {
+            return Ok(());
+        };
+        let mut near = Near::to(base);
+        for name in names {
+            near.see(name, "");
+        }
+        Err(Usage(format!(
+            "`--base` is `{base}`, and there is no such set{}; `riskflow rules sets` lists all",
+            near.said()
+        ))
+        .into())
+    }
+
+    /// Tells what is wrong with a set.
+    pub fn tell_problems(&self, set: &str) {
+        let state = self.resolved.states.iter().find(|state| *state.set == *set);
+        let problems = state.into_iter().flat_map(|state| &state.problems);
+        problems.for_each(|problem| tell(format_args!("`{set}`: {problem}")));
     }
 
     /// The same, were another set live.
     fn with_live(mut self, set: &Id<RuleSet>) -> Self {
-        self.sets.insert(LIVE.into(), Shared::new(live(set.clone())));
+        let before = self.live().map(|state| state.set.clone());
+        self.sets.insert(LIVE.into(), Shared::new(live(set.clone(), before)));
         self.resolved = resolve(&self.rules, &self.sets, self.retain);
         self
     }
@@ -114,7 +146,7 @@ pub fn list(settings: &Settings, as_json: bool) -> Result<ExitCode> {
             state.base.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
             state.rules.to_string(),
             state.own.to_string(),
-            state.problems.join("; "),
+            first_problems(state.problems.iter().map(|problem| &**problem)),
         ]
     });
     let rows = rows.chain(sweeps(states));
@@ -161,6 +193,28 @@ pub fn neither(states: &[SetState], name: &str) -> Usage {
     ))
 }
 
+/// So many are shown as they are.
+const SHOWN: usize = 8;
+
+/// Names or values in the line of a table: of many the first and the last, for the longest line is how wide all are. `--json` has them all.
+pub fn folded(names: &[&str]) -> String {
+    match names {
+        [first, second, third, .., last] if names.len() > SHOWN => format!("{first}, {second}, {third} … {last}"),
+        _ => names.join(", "),
+    }
+}
+
+/// The first of what is wrong with a set, or with those of a sweep, and how much more there is.
+fn first_problems<'a>(problems: impl IntoIterator<Item = &'a str>) -> String {
+    let problems: Vec<&str> = problems.into_iter().collect();
+    let (first, more) = problems.split_at(problems.len().min(3));
+    let first = first.join("; ");
+    match more.len() {
+        0 => first,
+        count => format!("{first}; and {count} more, which `--json` lists"),
+    }
+}
+
 /// A line for each sweep, with its values.
 fn sweeps(states: &[SetState]) -> Vec<Vec<String>> {
     let names: BTreeSet<&str> = states.iter().filter_map(|state| state.sweep.as_deref()).collect();
@@ -174,19 +228,19 @@ fn sweeps(states: &[SetState]) -> Vec<Vec<String>> {
         let in_force = sets.iter().filter(|(_, state)| state.in_force).count();
         let each = |of: fn(&SetState) -> String| {
             let texts: BTreeSet<String> = sets.iter().map(|(_, state)| of(state)).collect();
-            texts.into_iter().collect::<Vec<_>>().join(", ")
+            folded(&texts.iter().map(String::as_str).collect::<Vec<_>>())
         };
         let problems = sets
             .iter()
             .flat_map(|(_, state)| state.problems.iter().map(|problem| &**problem));
         let problems: BTreeSet<&str> = problems.collect();
         Some(vec![
-            format!("{sweep}: {}", values.join(", ")),
+            format!("{sweep}: {}", folded(&values)),
             format!("sweep, {in_force} of {} evaluated", sets.len()),
             each(|state| state.base.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
             each(|state| state.rules.to_string()),
             each(|state| state.own.to_string()),
-            problems.into_iter().collect::<Vec<_>>().join("; "),
+            first_problems(problems),
         ])
     });
     lines.collect()
@@ -212,8 +266,8 @@ pub fn rows_of<T: DeserializeOwned>(settings: &Settings, topic: Topic) -> Result
     }
 }
 
-/// The record that makes a set live.
-fn live(set: Id<RuleSet>) -> RuleSet {
+/// The record that makes a set live. It names the one that is live until then, which keeps its place for the way back.
+fn live(set: Id<RuleSet>, before: Option<Id<RuleSet>>) -> RuleSet {
     RuleSet {
         id: Id::from(LIVE),
         set: Some(set),
@@ -221,6 +275,7 @@ fn live(set: Id<RuleSet>) -> RuleSet {
         removed: Vec::new(),
         adjust: Vec::new(),
         sweep: None,
+        before,
     }
 }
 
@@ -257,6 +312,11 @@ pub fn promote(settings: &Settings, asked: &Promotion<'_>, as_json: bool) -> Res
     };
     let was = before.as_ref().map(|live| ids(&in_force, live)).unwrap_or_default();
     let next = in_force.with_live(&set.set);
+    let row = next
+        .sets
+        .get(LIVE)
+        .cloned()
+        .context("there is no record that makes it live")?;
     let state = next.live().context("the set would not be live")?;
     let is = ids(&next, state);
     let (comes, goes): (Vec<&Text>, Vec<&Text>) = (is.difference(&was).collect(), was.difference(&is).collect());
@@ -265,7 +325,7 @@ pub fn promote(settings: &Settings, asked: &Promotion<'_>, as_json: bool) -> Res
     }
     let outcome = match dry_run {
         true => None,
-        false => make_live(settings, &set.set, asked.wait)?,
+        false => make_live(settings, &row, asked.wait)?,
     };
     let code = outcome.as_ref().map_or(ExitCode::SUCCESS, Outcome::code);
     let before = before.map_or(Value::Null, |live| live.set.text().to_string().into());
@@ -297,11 +357,11 @@ pub fn promote(settings: &Settings, asked: &Promotion<'_>, as_json: bool) -> Res
 }
 
 /// Appends the record that makes a set live; what became of it, where that is waited for.
-fn make_live(settings: &Settings, set: &Id<RuleSet>, wait: Option<std::time::Duration>) -> Result<Option<Outcome>> {
+fn make_live(settings: &Settings, row: &Shared<RuleSet>, wait: Option<std::time::Duration>) -> Result<Option<Outcome>> {
     // Looked at before there is anything to see, so that nothing is missed.
     let watch = wait.map(|_| Watch::open(settings)).transpose();
     let watch = watch.context("could not look for the outcome; nothing was appended")?;
-    let appended = append(settings, &Row::new(live(set.clone())))?;
+    let appended = append(settings, &Row::from(row.clone()))?;
     let Some((mut watch, patience)) = watch.zip(wait) else {
         return Ok(None);
     };
@@ -314,7 +374,7 @@ fn make_live(settings: &Settings, set: &Id<RuleSet>, wait: Option<std::time::Dur
         .iter()
         .find(|state| state.live)
         .map_or(DEFAULT, |state| &*state.set);
-    Ok(Some(if *is == **set {
+    Ok(Some(if row.set.as_deref() == Some(is) {
         Outcome::Live(epoch)
     } else {
         Outcome::Other(is.to_owned())
@@ -354,6 +414,7 @@ pub fn set_up(settings: &Settings, row: Option<Row>, dry_run: bool, as_json: boo
     let row = row.context("the set has a row where something of it is adjusted")?;
     let set = row.clone().downcast::<RuleSet>().context("the row is that of a set")?;
     let mut in_force = InForce::read(settings)?;
+    in_force.has_base(set.base.as_deref())?;
     in_force.sets.insert(set.id.text().clone(), set.clone());
     in_force.resolved = resolve(&in_force.rules, &in_force.sets, in_force.retain);
     let state = in_force.resolved.states.iter().find(|state| state.set == set.id);
@@ -429,6 +490,16 @@ mod tests {
         let values: Vec<&str> = of_sweep(&states, "wet").into_iter().map(|(value, _)| value).collect();
         assert_eq!(values, ["-3_2", "9.5_2", "9.5_10", "100_2"]);
         assert_eq!(sweeps(&states)[0][0], "wet: -3_2, 9.5_2, 9.5_10, 100_2");
+        let many: Vec<String> = (40..101).map(|value| format!("dense-{value}")).collect();
+        let dense: Vec<SetState> = many.iter().map(|set| state(set, Some("dense"))).collect();
+        let row = &sweeps(&dense)[0];
+        assert_eq!(
+            (row[0].as_str(), row[1].as_str()),
+            ("dense: 40, 41, 42 … 100", "sweep, 61 of 61 evaluated")
+        );
+        let problems = ["a", "b", "c", "d", "e"];
+        assert_eq!(first_problems(problems), "a; b; c; and 2 more, which `--json` lists");
+        assert_eq!(first_problems(problems.into_iter().take(3)), "a; b; c");
         let said = neither(&states, "dry").to_string();
         assert!(said.ends_with("give one of `default`, `wet`, `wet-1`"), "{said}");
     }

@@ -13,7 +13,7 @@ use riskflow_operators::warning;
 use serde_json::json;
 
 use super::super::sweep::{Swept, show, sweep};
-use super::sets::{InForce, of_sweep};
+use super::sets::{InForce, folded, of_sweep};
 use super::{How, State, append, checked};
 use crate::program::exit::Usage;
 use crate::program::terminal::{say, tell};
@@ -33,6 +33,7 @@ pub fn load(settings: &Settings, what: &[String], asked: &[String], how: How<'_>
     check_name(&mut check, "--into", name);
     check.problems().none_or(Some(()))?;
     let mut in_force = InForce::read(settings)?;
+    in_force.has_base(how.base)?;
     let rules = rules_of(what, how, &in_force)?;
     let mut members = Vec::new();
     for swept in sweep(asked, &rules)? {
@@ -109,6 +110,7 @@ fn member(name: &str, swept: &Swept, rules: &[RuleRecord], of_base: bool, how: H
             removed: Vec::new(),
             adjust: how.adjust.to_vec(),
             sweep: Some(Id::from(name)),
+            before: None,
         },
     }
 }
@@ -143,7 +145,7 @@ fn report(name: &str, in_force: &InForce, how: How<'_>) {
     say(format_args!(
         "{says}: {} sets of the sweep `{name}`: {}",
         names.len(),
-        names.join(", ")
+        folded(&names)
     ));
     for state in states {
         for problem in &state.problems {

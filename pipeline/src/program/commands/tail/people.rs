@@ -104,6 +104,24 @@ impl Names {
         self.1.above(region).within(region, other)
     }
 
+    /// The regions that have a row, with their names.
+    pub fn each(&self) -> impl Iterator<Item = (RegionCode, &Text)> {
+        self.0.iter().map(|(region, name)| (*region, name))
+    }
+
+    /// Whether a row is of that region, or of one within it.
+    pub fn has(&self, region: RegionCode) -> bool {
+        self.0.keys().any(|known| self.within(*known, region))
+    }
+
+    /// The regions that are called so: by their name, or as lines show them, with the names above.
+    pub fn named(&self, text: &str) -> Vec<RegionCode> {
+        let text = text.trim();
+        let named = self.each().filter(|(_, name)| !name.is_empty());
+        let called = named.filter(|(region, name)| ***name == *text || self.of(*region) == text);
+        called.map(|(region, _)| region).collect()
+    }
+
     /// The names below the city, from the county down; the code where the region itself has none.
     pub fn of(&self, region: RegionCode) -> String {
         let named = |region: &RegionCode| self.0.get(region).filter(|name| !name.is_empty());
@@ -392,6 +410,19 @@ mod tests {
         }
         names.note(&record(Topic::BASE_REGION, "330903", None));
         names
+    }
+
+    #[test]
+    fn a_region_is_found_by_its_name_and_by_what_lies_within_it() {
+        let names = names();
+        let found = |text: &str| names.named(text).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(found("定海区"), ["330902"]);
+        assert_eq!(found("定海区 昌国街道"), ["330902001"]);
+        assert_eq!(found(" 昌国街道 "), ["330902001"]);
+        assert_eq!(found("gone"), [""; 0]);
+        let has = |code: &str| names.has(code.parse().unwrap());
+        assert!(has("33") && has("3309") && has("330902001"));
+        assert!(!has("330903") && !has("330902001003") && !has("zzz"));
     }
 
     fn line(kind: Kind, payload: &Value) -> String {

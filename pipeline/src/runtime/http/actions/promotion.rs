@@ -72,6 +72,7 @@ impl Inner {
             removed: Vec::new(),
             adjust: Vec::new(),
             sweep: None,
+            before: Some(before.clone()),
         });
         let payload = row
             .to_json()

@@ -50,10 +50,19 @@ fn history() -> Vec<(Topic, &'static str, Value, i64)> {
 }
 
 fn ask(clock: &str, wanted: &Wanted<'_>, all_rules: bool) -> Result<Answer> {
+    ask_of(history(), clock, wanted, all_rules)
+}
+
+fn ask_of(
+    history: Vec<(Topic, &'static str, Value, i64)>,
+    clock: &str,
+    wanted: &Wanted<'_>,
+    all_rules: bool,
+) -> Result<Answer> {
     let settings = settings(clock);
     let mut reading = Reading::new(&settings, wanted);
     let mut offsets: BTreeMap<Topic, u64> = BTreeMap::new();
-    for (topic, key, payload, arrival) in history() {
+    for (topic, key, payload, arrival) in history {
         let offset = offsets.entry(topic).or_default();
         let text = (!payload.is_null()).then(|| payload.to_string());
         let record = RawRecord {
@@ -223,4 +232,94 @@ fn nothing_is_known_of_what_is_yet_to_come() {
     );
     assert_eq!(by(&live, now, (minutes(5), Some(minutes(6)))).unwrap(), minutes(6));
     assert!(by(&live, now, (minutes(5), Some(minutes(4)))).is_err());
+}
+
+/// What came later is no reason for what was never there.
+#[test]
+fn what_came_later_is_told_where_it_may_be_why_and_in_the_words_of_who_asks() {
+    let rule = |id: &str| {
+        json!({
+            "id": id, "version": 1, "select": {"observed_property": "gas"},
+            "levels": {"blue": {"when": {"feature": "last", "window": "10m", "op": ">=", "threshold": 50}}},
+        })
+    };
+    let asset = json!({"id": "late", "category": "tank", "domain": "work_safety", "region": "330902001001", "inherent_level": 4});
+    let mut more = history();
+    more.extend([
+        (Topic::IN_RULE, "strict/gas", rule("strict/gas"), 20),
+        (Topic::IN_RULE, "new", rule("new"), 21),
+        (Topic::BASE_ASSET, "late", asset, 22),
+    ]);
+    let said = |asset: &str, rule: Option<&str>, asks: Asks| {
+        let asset: Id<Asset> = Id::new(asset);
+        let patience = Patience {
+            asks,
+            ..Patience::ENDLESS
+        };
+        let wanted = Wanted {
+            patience,
+            ..wanted(&asset, 4, 4, rule)
+        };
+        ask_of(more.clone(), "arrival", &wanted, false).unwrap_err().to_string()
+    };
+    for (asset, rule) in [("nosuch", None), ("tank", Some("nosuch"))] {
+        for asks in [Asks::Terminal, Asks::Http] {
+            let said = said(asset, rule, asks);
+            assert!(!said.contains("later"), "{said}");
+            let of_terminals = said.contains("riskflow ") || said.contains("--");
+            assert_eq!(of_terminals, asks == Asks::Terminal, "{said}");
+        }
+    }
+    for (asset, rule, minute) in [("late", None, minutes(22)), ("tank", Some("new"), minutes(21))] {
+        let later = format!("it came later, from {minute} on: ");
+        let told = said(asset, rule, Asks::Terminal);
+        assert!(
+            told.contains(&later) && told.contains("`--set input.clock=event_time`"),
+            "{told}"
+        );
+        let told = said(asset, rule, Asks::Http);
+        assert!(
+            told.contains(&later) && told.contains("`as_of`") && !told.contains("--"),
+            "{told}"
+        );
+    }
+}
+
+/// A rule of a candidate is not why nothing watches an asset; one of the live set may be, and so may a row of the asset.
+#[test]
+fn what_would_say_more_of_an_asset_is_of_it_or_of_the_live_set() {
+    let settings = settings("arrival");
+    let tank = tank();
+    let wanted = wanted(&tank, 4, 4, None);
+    let rule = |id: &str| {
+        let when = json!({"feature": "last", "window": "10m", "op": ">=", "threshold": 50});
+        json!({"id": id, "version": 1, "select": {"observed_property": "gas"}, "levels": {"blue": {"when": when}}})
+    };
+    let datastream = |asset: &str| json!({"id": "more", "asset": asset, "observed_property": "gas"});
+    let live = json!({"id": "live", "set": "calm"});
+    for (topic, row, tells) in [
+        (Topic::IN_RULE, rule("strict/gas"), false),
+        (Topic::IN_RULE, rule("gas"), true),
+        (Topic::IN_RULE, rule("calm/gas"), true),
+        (Topic::BASE_DATASTREAM, datastream("dam"), false),
+        (Topic::BASE_DATASTREAM, datastream("tank"), true),
+    ] {
+        let mut reading = Reading::new(&settings, &wanted);
+        for (offset, (topic, row, arrival)) in [(Topic::IN_RULESET, &live, 0), (topic, &row, 9)]
+            .into_iter()
+            .enumerate()
+        {
+            let (key, text) = (row["id"].as_str().unwrap(), row.to_string());
+            reading.row(&RawRecord {
+                topic,
+                partition: 0,
+                offset: offset as u64,
+                arrival: Some(minutes(arrival)),
+                exercise: false,
+                key: Some(key.as_bytes()),
+                payload: Some(text.as_bytes()),
+            });
+        }
+        assert_eq!(reading.more_later().is_some(), tells, "{row}");
+    }
 }
