@@ -4,6 +4,7 @@
 mod apart;
 mod asked;
 mod elsewhere;
+mod envelopes;
 mod gone;
 mod killed;
 mod marked;
