@@ -83,7 +83,7 @@ pub mod checkpoint;
 mod identity;
 
 pub use append::{Append, AppendError, Appended, InRecord};
-pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action, table_key};
+pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action, table_key, wrong_envelope};
 pub use error::{SinkError, SourceError};
 pub use identity::{Identity, IdentityError};
 pub use open::{

@@ -82,3 +82,57 @@ fn whether_most_was_refused_goes_by_lines() {
         said.ends(code, &[&format!("{} records", 6 + broken)]);
     }
 }
+
+/// `exercise` is a mark: what cannot be read as one is not passed over.
+#[test]
+fn a_field_of_an_envelope_that_cannot_be_read_is_named_by_jobs_and_by_imports() {
+    let desk = Desk::new();
+    let with = |field: &str| reading(5).replacen('{', &format!("{{{field},"), 1);
+    let lines = [
+        (
+            with(r#""exercise":"yes""#),
+            r#"`exercise` is "yes"; give `true` or `false`"#,
+        ),
+        (with(r#""arrival":[]"#), "`arrival` is a list; give "),
+        (
+            reading(5).replace(r#""key":"gas""#, r#""key":5"#),
+            "`key` is 5; give a text in quotes",
+        ),
+        (
+            reading(5).replace("in.observation", "in.nothing"),
+            r#"`topic` is "in.nothing"; give a topic that riskflow reads"#,
+        ),
+        (
+            reading(5).replace("\"value\"", "\"valeu\""),
+            "`value` is missing; give it",
+        ),
+    ];
+    let broken: Vec<&str> = lines.iter().map(|(line, _)| line.as_str()).collect();
+    // Where a file has the name of a topic, too; and where the first of its lines is such a one.
+    for name in ["history.ndjson", "in.observation.ndjson"] {
+        let text = format!("{}\n{}", broken[0], history(&broken[1..]));
+        desk.put(name, text);
+        let replayed = desk.run(&["replay", name, "--clock", "event-time", "--json", "--out", "exercise"]);
+        replayed.ends(0, &[]);
+        assert_eq!(
+            replayed.json()["dead_letters"],
+            serde_json::json!({ "invalid_field": lines.len() }),
+            "{name}"
+        );
+        let details: Vec<String> = letters(&desk, "exercise")
+            .iter()
+            .map(|letter| letter["value"]["detail"].as_str().unwrap().to_owned())
+            .collect();
+        for (line, says) in &lines {
+            assert!(
+                details.iter().any(|detail| detail.starts_with(*says)),
+                "{line}: {says}: {details:?}"
+            );
+        }
+        let imported = desk.run(&["import", "--dry-run", name]);
+        imported.ends(4, &["5 refused"]);
+        for (_, says) in &lines {
+            imported.ends(4, &[*says]);
+        }
+    }
+}
