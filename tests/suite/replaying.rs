@@ -255,8 +255,8 @@ fn an_exercise_and_a_live_job_keep_out_of_each_others_places() {
         );
     };
     let live = place.folder().to_str().unwrap().to_owned();
-    refused(&["--to-log", &live], "a log that no exercise made", 1);
-    refused(&["--out", &live], "is not empty, and no replay wrote it", 2);
+    refused(&["--to-log", &live], "is a log that no exercise made", 2);
+    refused(&["--out", &live], "is a log, and no replay wrote it", 2);
     refused(
         &["--prefix", "x."],
         "neither input nor output is configured to be there",

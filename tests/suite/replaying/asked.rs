@@ -1,5 +1,7 @@
 //! What is asked of a replay: whether it goes on as it began, whether the history has such times, and what most of it was refused for.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -57,6 +59,74 @@ fn times_that_the_history_does_not_have_are_told() {
         let arguments = [&times[..], &["--out", out.to_str().unwrap()]].concat();
         let (code, said) = ended(&mut command(&crate::kafka::riskflow(), &place, &arguments));
         assert!(code == Some(2) && said.contains(says), "{times:?}: {said}");
+    }
+}
+
+/// The files of a folder by name; none where there is none.
+fn there(folder: &Path) -> Vec<(OsString, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let files = entries
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().is_file());
+    let mut files: Vec<_> = files
+        .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort_unstable();
+    files
+}
+
+/// Whatever stands where a replay is to write, it is named for what it is, and left as it is.
+#[test]
+fn a_place_that_holds_something_else_is_refused_for_what_it_is() {
+    let folder = imported();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("notes")).unwrap();
+    std::fs::write(at("notes/in.observation.ndjson"), "{}\n").unwrap();
+    std::fs::write(at("file"), "").unwrap();
+    let by_its_own = ["replay", "--clock", "event-time"];
+    for to in [["--out", "files"], ["--to-log", "log"]] {
+        let (code, said) = ended(&mut of(&folder, &[&by_its_own[..], &to].concat()));
+        assert_eq!(code, Some(0), "{to:?}: {said}");
+    }
+    let configured = riskflow_config::WrittenSettings::default().check().unwrap();
+    let riskflow_config::Input::Log(live) = configured.input else {
+        panic!("by default the input is a log");
+    };
+    let live = live.to_str().unwrap().to_owned();
+    for (to, place, says) in [
+        (
+            "--to-log",
+            "notes",
+            "`notes` is not empty, and no replay wrote it; give another folder",
+        ),
+        (
+            "--out",
+            "notes",
+            "`notes` is not empty, and no replay wrote it; give another folder",
+        ),
+        (
+            "--to-log",
+            "files",
+            "`files` has the files of a replay in it, and no log; give another folder",
+        ),
+        (
+            "--out",
+            "log",
+            "`log` is the log of a replay, and no folder of files; give another folder",
+        ),
+        (
+            "--to-log",
+            &*live,
+            "is a log that no exercise made: nothing is replayed into it; give another folder",
+        ),
+        ("--out", &*live, "is a log, and no replay wrote it; give another folder"),
+        ("--to-log", "file", "`file` is no folder; give one"),
+        ("--out", "file", "`file` is no folder; give one"),
+    ] {
+        let before = there(&at(place));
+        let (code, said) = ended(&mut of(&folder, &[&by_its_own[..], &[to, place]].concat()));
+        assert!(code == Some(2) && said.contains(says), "{to} {place}: {code:?}: {said}");
+        assert!(there(&at(place)) == before, "{to} {place}");
     }
 }
 
