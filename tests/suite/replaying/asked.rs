@@ -170,6 +170,27 @@ fn of(folder: &TempDir, arguments: &[&str]) -> Command {
     command
 }
 
+/// Rules of a candidate are none of the live set, though `--rules` was given.
+#[test]
+fn rules_of_a_set_that_is_not_live_are_told_as_such() {
+    let folder = imported();
+    let rule = std::fs::read_to_string(folder.path().join("gas.json")).unwrap();
+    let of_set = rule.replace(r#""id":"gas""#, r#""id":"cand/gas""#);
+    assert_ne!(of_set, rule);
+    std::fs::write(folder.path().join("set.json"), of_set).unwrap();
+    let arguments = ["replay", "--clock", "event-time", "--out", "out", "--rules", "set.json"];
+    let (code, said) = ended(&mut of(&folder, &arguments));
+    assert_eq!(code, Some(0), "{said}");
+    for says in [
+        "NO RULE IS IN FORCE",
+        "are of the set `cand`, and `default` is live",
+        "identifiers without a set",
+    ] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    assert!(!said.contains("The history has none"), "{said}");
+}
+
 #[test]
 fn what_most_of_an_imported_history_is_refused_for_is_told_with_the_cure() {
     let folder = imported();

@@ -74,7 +74,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         (supervisor.clone(), watch),
     );
     listen(reloads, asked)?;
-    let news = News::start(&handles, &settings);
+    let news = News::start(&handles, &settings, None);
     let metrics = &handles.metrics;
     let prefix = &settings.output_topics.prefix;
     if let Some(otlp) = &settings.tracing
