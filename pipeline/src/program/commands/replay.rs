@@ -69,7 +69,8 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     }
     let mut goes_on = false;
     if settings.cluster.process == 0 {
-        goes_on = Decided::of(arguments, &settings, rules.fingerprint.clone()).keep(&settings)?;
+        let decided = Decided::of(arguments, &settings, rules.fingerprint.clone());
+        goes_on = decided.keep(&settings, &arguments.files)?;
     }
     introduce(arguments, &settings);
     let began = Instant::now();

@@ -83,23 +83,26 @@ fn to_kafka(arguments: &ReplayArguments, live: &Settings, settings: &mut Setting
              go on from: the same command writes all of it once more"
         ));
     } else if settings.cluster.process == 0 {
-        is_free(kafka, settings)?;
+        // Files have no offsets to go on from: a second run would write all of it once more.
+        is_free(kafka, settings, matches!(settings.input, Input::Files(_)))?;
     }
     settings.checkpoint.path = arguments
         .checkpoints
         .clone()
         .unwrap_or_else(|| beside(Path::new(prefix.trim_end_matches('.'))));
-    if settings.cluster.process == 0 {
-        let outputs: Vec<Topic> = settings.capabilities.outputs().collect();
-        create(Place::Kafka(kafka), &settings.output_topics, &outputs).context("could not make the output topics")?;
-    }
     Ok(())
 }
 
-/// Whether an exercise may write to these topics: asked before topics are made, and arguments kept.
-fn is_free(kafka: &KafkaSettings, settings: &Settings) -> Result<()> {
-    // Files have no offsets to go on from: a second run would write all of it once more.
-    let looked = if matches!(settings.input, Input::Files(_)) {
+/// Makes the topics that are not there, once nothing is refused any more.
+pub(super) fn make_topics(kafka: &KafkaSettings, settings: &Settings) -> Result<()> {
+    let outputs: Vec<Topic> = settings.capabilities.outputs().collect();
+    create(Place::Kafka(kafka), &settings.output_topics, &outputs).context("could not make the output topics")?;
+    Ok(())
+}
+
+/// Whether an exercise may write to these topics: asked before topics are made, and arguments kept. `once`: where none wrote before.
+pub(super) fn is_free(kafka: &KafkaSettings, settings: &Settings, once: bool) -> Result<()> {
+    let looked = if once {
         keep_once(kafka, &settings.output_topics, Duration::ZERO)
     } else {
         keep_apart(kafka, &settings.output_topics, Duration::ZERO)
