@@ -12,6 +12,7 @@ mod offsets;
 mod outage;
 mod shown;
 mod speed;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -131,7 +131,7 @@ fn a_place_that_holds_something_else_is_refused_for_what_it_is() {
 }
 
 /// A log of readings of last year, and of rows that were imported after them.
-fn imported() -> TempDir {
+pub(super) fn imported() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     let readings: String = (0..8)
@@ -161,7 +161,7 @@ fn imported() -> TempDir {
 }
 
 /// A command in a folder, with the embedded log there.
-fn of(folder: &TempDir, arguments: &[&str]) -> Command {
+pub(super) fn of(folder: &TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(crate::kafka::riskflow());
     command
         .current_dir(folder.path())

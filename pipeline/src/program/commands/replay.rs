@@ -67,10 +67,10 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
         let home = Home::awaited(&settings.cluster.hosts);
         handles.elsewhere.store(Some(Arc::new(home)));
     }
-    let mut goes_on = false;
     if settings.cluster.process == 0 {
         let decided = Decided::of(arguments, &settings, rules.fingerprint.clone());
-        goes_on = decided.keep(&settings, &arguments.files)?;
+        let goes_on = decided.keep(&settings, &arguments.files)?;
+        handles.goes_on.store(goes_on, Ordering::Release);
     }
     introduce(arguments, &settings);
     let began = Instant::now();
@@ -80,19 +80,16 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     ended?;
     // They are read until now.
     drop((given, rules, alone));
-    let interrupted = handles.stop.load(Ordering::Acquire);
-    if settings.cluster.process > 0 {
-        return Ok(ExitCode::SUCCESS);
-    }
     let end = End {
         arguments,
         settings: &settings,
         handles: &handles,
         took: began.elapsed(),
-        goes_on,
+        whole: handles.whole(),
     };
     end.sum_up();
-    if interrupted {
+    // Whichever of its processes was told to.
+    if end.whole.stopped {
         tell("stopped before its end");
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
