@@ -2,6 +2,7 @@
 
 mod action;
 mod dead_letter;
+mod envelope;
 mod log;
 mod observation;
 mod reject;
@@ -17,6 +18,7 @@ use riskflow_model::topic::Topic;
 
 pub use action::decode_action;
 pub use dead_letter::dead_letter;
+pub use envelope::wrong_envelope;
 pub use reject::Rejection;
 pub(crate) use reject::{THE_LINE, UNCLOSED};
 pub use rows::table_key;
@@ -63,13 +65,18 @@ pub fn decode(record: &RawRecord<'_>) -> Result<InputRecord, Rejection> {
         Some(b'{') => text,
         _ => object(text)?,
     };
-    match record.topic {
+    let read = match record.topic {
         // The hot path.
         Topic::IN_OBSERVATION => observation::decode(text).map(InputRecord::Observation),
         Topic::IN_ACTION => action::decode(record.key, text).map(|action| InputRecord::Action(Box::new(action))),
         topic if topic.is_input_table() => rows::decode(topic, record.key, text),
         topic => log::decode(topic, record.key, text),
-    }
+    };
+    read.map_err(|rejection| match record.key {
+        // A line of a file of envelopes that is none has no key.
+        None => reject::or_envelope(text, rejection),
+        Some(_) => rejection,
+    })
 }
 
 /// A text that begins with an object, behind blanks or a byte order mark.

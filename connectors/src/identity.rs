@@ -94,11 +94,7 @@ impl Identity {
     ///
     /// When a log's folder cannot be read, or a Kafka cluster does not say which it is.
     pub fn find(input: &Input, output: &Output, topics: &TopicSettings) -> Result<Self, IdentityError> {
-        let input = match input {
-            Input::Log(folder) => log(folder)?,
-            Input::Kafka(kafka) => of_kafka(kafka)?,
-            Input::Files(_) => files(),
-        };
+        let input = Self::of_input(input)?;
         let output = match output {
             Output::Log(folder) => log(folder)?,
             Output::Kafka(kafka) => of_kafka(kafka)?,
@@ -109,6 +105,19 @@ impl Identity {
             input,
             output,
         })
+    }
+
+    /// Where the records come from. Gives a log an identity if it has none yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::find`].
+    pub fn of_input(input: &Input) -> Result<Place, IdentityError> {
+        match input {
+            Input::Log(folder) => log(folder),
+            Input::Kafka(kafka) => Ok(of_kafka(kafka)?),
+            Input::Files(_) => Ok(files()),
+        }
     }
 }
 

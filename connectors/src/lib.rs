@@ -85,7 +85,7 @@ pub mod checkpoint;
 mod identity;
 
 pub use append::{Append, AppendError, Appended, InRecord};
-pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action, table_key};
+pub use decode::{LARGEST_PAYLOAD, Rejection, dead_letter, decode, decode_action, table_key, wrong_envelope};
 pub use error::{SinkError, SourceError};
 pub use identity::{Identity, IdentityError};
 pub use lock::Lock;
@@ -93,7 +93,10 @@ pub use open::{
     back_from_end, extents, open_append, open_group, open_live, open_sink, open_source, reopen_source, tell_offsets,
     tidy_input,
 };
-pub use progress::{Published, Resume, content, published_log, published_rows, published_tables, resume};
+pub use progress::{
+    Published, Resume, content, note_exercise, noted_of_exercise, published_log, published_rows, published_tables,
+    resume,
+};
 pub use ran::{Ran, ran};
 pub use retry::Retry;
 pub use sink::{Begun, EpochRecords, OutRecord, Sink};

@@ -13,7 +13,8 @@ use crate::{files, kafka, log};
 /// Opens this worker's share of the input.
 ///
 /// Partitions, files among them, begin at their offsets in `from`, or at their first records. `topics` are those to read; a record of
-/// another topic in a file of envelopes is passed over. Kafka is asked for the topics' ends here, which takes a moment.
+/// another topic in a file of envelopes is passed over, and so is a line that is no envelope where observations are not among them. Kafka is
+/// asked for the topics' ends here, which takes a moment.
 ///
 /// # Errors
 ///

@@ -5,12 +5,15 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use riskflow_config::{Input, Output, TopicSettings};
+use riskflow_config::{Guarantee, Input, Output, TopicSettings};
 use riskflow_model::progress::{Offsets, Progress};
 use riskflow_model::topic::Topic;
 use riskflow_model::{Key, Millis};
 
-use crate::{Begun, Polled, RawRecord, Share, SourceError, Until, Verdict, open_source};
+use crate::{
+    Begun, EpochRecords, OutRecord, Polled, RawRecord, Share, SinkError, SourceError, Until, Verdict, open_sink,
+    open_source,
+};
 
 /// How far an earlier run came, as `out.progress` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,6 +134,7 @@ pub fn resume(output: &Output, settings: &TopicSettings, begun: Option<&Begun>) 
             seen.set(shown.len() == usize::from(begun.partitions));
         }
         match record.payload {
+            _ if key == Progress::EXERCISE => None,
             Some(payload) => records.insert(key, payload.to_vec()),
             None => records.remove(&key),
         };
@@ -144,6 +148,46 @@ pub fn resume(output: &Output, settings: &TopicSettings, begun: Option<&Begun>) 
         }),
         None => Resume::of(records),
     }
+}
+
+/// What an exercise was made of, as its first run noted it beside its progress; `None` where nothing is noted, or there is no such topic.
+///
+/// # Errors
+///
+/// When the topic cannot be read.
+pub fn noted_of_exercise(output: &Output, settings: &TopicSettings) -> Result<Option<Vec<u8>>, SourceError> {
+    let mut noted = None;
+    let read = each(output, settings, &[Topic::PROGRESS], None, &mut |record| {
+        if record.key == Some(Progress::EXERCISE.as_bytes()) {
+            noted = record.payload.map(<[u8]>::to_vec);
+        }
+        Ok(())
+    });
+    match read {
+        Ok(()) => Ok(noted),
+        Err(SourceError::NoTopic { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Notes what an exercise is made of, before anything else is written there. Whoever writes there is fenced, as by any writer.
+///
+/// # Errors
+///
+/// As [`open_sink`], and when it cannot be committed.
+pub fn note_exercise(
+    output: &Output,
+    settings: &TopicSettings,
+    guarantee: Guarantee,
+    note: Vec<u8>,
+) -> Result<(), SinkError> {
+    let record = OutRecord {
+        topic: Topic::PROGRESS,
+        key: Progress::EXERCISE.to_owned(),
+        payload: Some(note),
+    };
+    let (epoch, records) = (Millis(0), vec![record]);
+    open_sink(output, settings, guarantee)?.commit(&[EpochRecords { epoch, records }])
 }
 
 /// The rows that stand in the output tables: by topic and key the hash of the payload without its epoch.
@@ -270,11 +314,9 @@ pub(crate) fn each(
 
 #[cfg(test)]
 mod tests {
-    use riskflow_config::Guarantee;
     use riskflow_model::progress::Marks;
 
     use super::*;
-    use crate::{EpochRecords, OutRecord, open_sink};
 
     fn record(epoch: i64, previous: i64, next: u64) -> (String, Vec<u8>) {
         let mut offsets = Offsets::default();

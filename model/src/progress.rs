@@ -310,6 +310,9 @@ impl Progress {
     /// all that stands before them. There is never a row for them.
     pub const BEGUN: &'static str = "begun-";
 
+    /// The key of the record that says what an exercise on Kafka is made of: its payload is that of `riskflow replay`, and no `Progress`.
+    pub const EXERCISE: &'static str = "exercise";
+
     /// What time it was.
     #[must_use]
     pub fn time(&self) -> Millis {

@@ -4,6 +4,7 @@
 mod apart;
 mod asked;
 mod elsewhere;
+mod envelopes;
 mod gone;
 mod killed;
 mod marked;
@@ -11,6 +12,7 @@ mod offsets;
 mod outage;
 mod shown;
 mod speed;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -254,8 +256,8 @@ fn an_exercise_and_a_live_job_keep_out_of_each_others_places() {
         );
     };
     let live = place.folder().to_str().unwrap().to_owned();
-    refused(&["--to-log", &live], "a log that no exercise made", 1);
-    refused(&["--out", &live], "is not empty, and no replay wrote it", 2);
+    refused(&["--to-log", &live], "is a log that no exercise made", 2);
+    refused(&["--out", &live], "is a log, and no replay wrote it", 2);
     refused(
         &["--prefix", "x."],
         "neither input nor output is configured to be there",
@@ -264,6 +266,15 @@ fn an_exercise_and_a_live_job_keep_out_of_each_others_places() {
     refused(&[], "--out", 2);
     refused(&["--as-ran", "--rules", "rain", "--out", "x"], "cannot be used with", 2);
     refused(&["--speed", "0", "--out", "x"], "0.001 to 1000000", 2);
+    // What is for one place alone is not passed over at another.
+    for place in ["--out", "--to-log"] {
+        let cannot = format!("cannot be used with '{place} <FOLDER>'");
+        refused(&[place, "x", "--force"], &cannot, 2);
+        refused(&[place, "x", "--checkpoints", "y"], &cannot, 2);
+    }
+    refused(&["--out", "x", "--verify", "--rules", "rain"], "cannot be used with", 2);
+    refused(&["--out", "x", "--verify"], "--as-ran", 2);
+    refused(&["--to-log", "x", "--format", "csv"], "cannot be used with", 2);
     let exercise = tempfile::tempdir().unwrap();
     let log = exercise.path().join("log");
     replay(&place, &["--to-log", log.to_str().unwrap()]);

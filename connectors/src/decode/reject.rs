@@ -6,6 +6,7 @@ use riskflow_model::output::Reason;
 use riskflow_model::{Check, Problem, shortened};
 use serde::de::DeserializeOwned;
 
+use super::envelope::wrong_envelope;
 use crate::encoding;
 
 /// Why a record cannot be used.
@@ -43,6 +44,15 @@ pub(super) fn of_exercise() -> Rejection {
     let give = "a record without the mark (the header `ce_exercise` on Kafka, the field `exercise` of an envelope) if it is meant; an exercise \
                 is taken by `riskflow replay` alone";
     Rejection::field("exercise", true, give)
+}
+
+/// What is wrong with a record that cannot be read, and has no key: where it is meant as an envelope, that.
+#[cold]
+pub(super) fn or_envelope(text: &str, rejection: Rejection) -> Rejection {
+    match wrong_envelope(text) {
+        Some(problems) => Rejection::new(Reason::InvalidField, problems.to_string()),
+        None => rejection,
+    }
 }
 
 /// The record, if nothing is wrong with it.

@@ -90,6 +90,9 @@ struct FileReader {
     topic: Topic,
     /// Records of other topics are passed over.
     topics: Vec<Topic>,
+    /// Whether it offers lines that are no envelopes. A file of envelopes may be read by several sources, each for its topics: these lines
+    /// are of none, and one source alone may offer them.
+    strays: bool,
     prefix: String,
     content: Content,
     /// The offsets that records of some topics begin with; of others with the first.
@@ -108,7 +111,7 @@ impl FileReader {
         share: Share,
     ) -> Result<Option<Self>, SourceError> {
         let format = format_of(&file.path, file.format);
-        let topic = topic_of(file, format, topics)?;
+        let topic = topic_of(file, format)?;
         let Ok(partition) = u16::try_from(index) else {
             return Err(wrong(
                 file,
@@ -144,6 +147,7 @@ impl FileReader {
             }
             topics = Topic::inputs().collect();
         }
+        let strays = topics.contains(&Topic::IN_OBSERVATION);
         let content = open_content(&file.path, kind, format, topic, (index, share)).map_err(about)?;
         Ok(Some(Self {
             path: file.path.clone(),
@@ -151,6 +155,7 @@ impl FileReader {
             format,
             topic,
             topics,
+            strays,
             prefix: settings.prefix.clone(),
             content,
             from: Vec::new(),
@@ -203,7 +208,7 @@ impl FileReader {
         }
         let envelope = Envelope::parse(text);
         let Some((envelope, topic)) = envelope.as_ref().and_then(|it| Some((it, it.topic(&self.prefix)?))) else {
-            return Some(offer(record));
+            return Some(if self.strays { offer(record) } else { Verdict::Taken });
         };
         if !self.topics.contains(&topic) {
             return Some(Verdict::Taken);
@@ -277,11 +282,11 @@ fn begins_with_envelope(file: &File, prefix: &str) -> io::Result<bool> {
     Ok(Envelope::parse(line).is_some_and(|envelope| envelope.topic(prefix).is_some()))
 }
 
-fn topic_of(file: &FileInput, format: FileFormat, topics: &[Topic]) -> Result<Topic, SourceError> {
+fn topic_of(file: &FileInput, format: FileFormat) -> Result<Topic, SourceError> {
     const GIVE: &str = "a topic that riskflow reads, such as `in.observation`";
     match &file.topic {
         Some(name) => Topic::from_name(name).ok_or_else(|| wrong(file, "topic", format!("`{name}`"), GIVE)),
-        None if format == FileFormat::Envelope => Ok(topics.first().copied().unwrap_or(Topic::IN_OBSERVATION)),
+        None if format == FileFormat::Envelope => Ok(Topic::IN_OBSERVATION),
         None => Err(wrong(file, "topic", "missing".to_owned(), GIVE)),
     }
 }

@@ -276,6 +276,49 @@ fn envelopes_from_a_pipe_are_read_by_one_source_whatever_their_topic() {
     assert_eq!(topics, [Topic::BASE_ASSET, Topic::IN_OBSERVATION]);
 }
 
+/// A job reads tables and logs by two sources, which both open the file.
+#[test]
+fn a_line_that_is_no_envelope_is_offered_by_one_source_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = concat!(
+        r#"{"topic":"base.asset","key":"a","value":{}}"#,
+        "\n",
+        r#"{"topic":"in.observation","key":"d","val"#,
+        "\n",
+        r#"{"any":"object"}"#,
+        "\n",
+        r#"{"topic":"in.unknown","value":{}}"#,
+        "\n",
+        r#"{"topic":"in.observation","key":"d","value":{}}"#,
+        "\n",
+    );
+    let path = folder.path().join("all.ndjson");
+    fs::write(&path, lines).unwrap();
+    let (base, others): (Vec<Topic>, Vec<Topic>) = Topic::inputs().partition(|topic| topic.is_input_table());
+    for topic in [None, Some("base.asset")] {
+        let files = [input(&path, topic, Some(FileFormat::Envelope))];
+        for peers in [1, 2] {
+            let mut offsets = Vec::new();
+            for wanted in [&base, &others] {
+                for index in 0..peers {
+                    let share = Share { index, peers };
+                    let mut source = FileSource::open(&files, &settings(), wanted, share).unwrap();
+                    let mut take = |record: RawRecord<'_>| {
+                        offsets.push(record.offset);
+                        Verdict::Taken
+                    };
+                    while source.poll(9, &mut take).unwrap() != Polled::Ended {}
+                }
+            }
+            offsets.sort_unstable();
+            let begins = lines.match_indices('\n').map(|(end, _)| end as u64 + 1);
+            let mut wanted: Vec<u64> = [0].into_iter().chain(begins).collect();
+            wanted.pop();
+            assert_eq!(offsets, wanted, "{topic:?}, {peers} workers");
+        }
+    }
+}
+
 #[test]
 fn a_folder_and_compressed_bytes_that_end_early_are_errors_with_the_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -316,7 +359,7 @@ fn envelopes_give_topic_key_and_arrival_and_what_is_none_is_not_lost() {
     for (record, line) in records[2..].iter().zip(lines.lines().skip(3)) {
         assert_eq!(
             (record.topic, record.payload.as_deref()),
-            (Topic::BASE_REGION, Some(line))
+            (Topic::IN_OBSERVATION, Some(line))
         );
         let payload = record.payload.as_ref().map(String::as_bytes);
         let raw = RawRecord {

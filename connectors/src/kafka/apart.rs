@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use riskflow_config::{KafkaSettings, TopicSettings};
+use riskflow_model::progress::Progress;
 use riskflow_model::topic::Topic;
 use tracing::warn;
 
@@ -55,8 +56,8 @@ pub fn keep_apart(kafka: &KafkaSettings, settings: &TopicSettings, patience: Dur
     patiently(patience, || look(kafka, settings))
 }
 
-/// Sees to it that an exercise which cannot go on where it stood is written once: not where any job or exercise wrote before. Forced it is
-/// written all the same.
+/// Sees to it that an exercise which cannot go on where it stood is written once: not where any job or exercise wrote before. One that only
+/// noted what it is made of ([`Progress::EXERCISE`]) wrote nothing. Forced it is written all the same.
 ///
 /// # Errors
 ///
@@ -136,6 +137,8 @@ fn known(kafka: &KafkaSettings, names: &[String], enough: impl Fn(&Writers) -> b
 struct Writers {
     exercise: Option<String>,
     job: Option<String>,
+    /// An exercise that noted what it is made of: it may have written nothing else.
+    noted: Option<String>,
 }
 
 impl Writers {
@@ -147,7 +150,10 @@ impl Writers {
         let Some(headers) = message.headers() else { return };
         let has = |name: &str| headers.iter().any(|header| header.key == name);
         let writer = if has(EXERCISE) {
-            &mut self.exercise
+            match message.key() {
+                Some(key) if key == Progress::EXERCISE.as_bytes() => &mut self.noted,
+                _ => &mut self.exercise,
+            }
         } else if has(SOURCE) {
             &mut self.job
         } else {
@@ -158,7 +164,8 @@ impl Writers {
 
     fn judge(&self, settings: &TopicSettings) -> Result<(), BrokerError> {
         let prefix = settings.prefix.clone();
-        match (settings.exercise, &self.exercise, &self.job) {
+        let exercise = self.exercise.as_ref().or(self.noted.as_ref());
+        match (settings.exercise, exercise, &self.job) {
             (true, _, Some(topic)) => Err(BrokerError::NoExercise {
                 prefix,
                 topic: topic.clone(),
@@ -281,6 +288,7 @@ mod tests {
         let writers = |exercise: bool, job: bool| Writers {
             exercise: exercise.then(|| "t.out.epoch".to_owned()),
             job: job.then(|| "t.out.progress".to_owned()),
+            noted: None,
         };
         for (found, exercise_may, job_may) in [
             (writers(false, false), true, true),
@@ -291,6 +299,12 @@ mod tests {
             assert_eq!(found.judge(&settings(true)).is_ok(), exercise_may, "{found:?}");
             assert_eq!(found.judge(&settings(false)).is_ok(), job_may, "{found:?}");
         }
+        // What an exercise began and did not go on with is none of a live job either.
+        let begun = Writers {
+            noted: Some("t.out.progress".to_owned()),
+            ..Writers::default()
+        };
+        assert!(begun.judge(&settings(true)).is_ok() && begun.judge(&settings(false)).is_err());
         let refused = writers(false, true).judge(&settings(true)).unwrap_err();
         assert_eq!(refused.retry(), Retry::Never);
         assert!(

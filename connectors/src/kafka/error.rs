@@ -123,8 +123,8 @@ pub enum BrokerError {
     },
     /// An exercise that cannot go on where it stood was to be written where one stands.
     #[error(
-        "{topic} has records of an exercise already, and a replay of files does not go on where it stood: all of it would be there twice; \
-         give another `--prefix`, or delete the topics `{prefix}out.*`"
+        "{topic} has records of an exercise already, and this replay does not go on with it, as one of files never does: all of it would be \
+         there twice; give another `--prefix`, or delete the topics `{prefix}out.*`"
     )]
     Written {
         /// What stands before the names of the topics.

@@ -15,6 +15,7 @@ use std::process;
 use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Input as From, Output, Settings};
@@ -213,6 +214,39 @@ pub fn tell<T: ExchangeData + Clone>(worker: &mut Worker, own: T) -> T {
         worker.step_or_park(None);
     }
     told.borrow().clone()
+}
+
+/// While others are waited for, it is looked so often whether it is of any use.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What some workers have of this, on every worker, in no order: each must call it at the same point, and waits for all of them; `None` once
+/// that is in vain.
+pub fn gather<T: ExchangeData + Clone>(
+    worker: &mut Worker,
+    own: Option<T>,
+    in_vain: &dyn Fn() -> bool,
+) -> Option<Vec<T>> {
+    let all: Rc<RefCell<Vec<T>>> = Rc::default();
+    let (heard, probe) = (Rc::clone(&all), Handle::new());
+    let mut input: InputHandleVec<u64, T> = InputHandleVec::new();
+    worker.dataflow(|scope| {
+        scope
+            .input_from(&mut input)
+            .broadcast()
+            .inspect(move |said| heard.borrow_mut().push(said.clone()))
+            .probe_with(&probe);
+    });
+    if let Some(own) = own {
+        input.send(own);
+    }
+    input.close();
+    while !probe.done() {
+        if in_vain() {
+            return None;
+        }
+        worker.step_or_park(Some(LOOK));
+    }
+    Some(all.take())
 }
 
 #[cfg(test)]

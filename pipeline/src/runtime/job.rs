@@ -37,11 +37,14 @@ mod going_back;
 mod outputs;
 mod stopping;
 mod tempo;
+mod whole;
 mod worker;
 
 pub use catching_up::{Position, Shown};
 pub use outputs::TopicsDiffer;
 use outputs::{check_topics, tell_offsets};
+use whole::Part;
+pub use whole::Whole;
 use worker::{work, worker_config};
 
 /// What the rest of the program sees of a running job.
@@ -71,6 +74,10 @@ pub struct Handles {
     pub served: Arc<OnceLock<String>>,
     /// Where the tables are; `None`: in this process.
     pub elsewhere: Arc<ArcSwapOption<Home>>,
+    /// Set for a replay that goes on where an earlier run left it, by process 0.
+    pub goes_on: Arc<AtomicBool>,
+    /// What all processes did, once they told each other.
+    pub told: Arc<OnceLock<Whole>>,
 }
 
 impl Handles {
@@ -93,7 +100,16 @@ impl Handles {
             checkpoints: Arc::default(),
             served: Arc::default(),
             elsewhere: Arc::default(),
+            goes_on: Arc::default(),
+            told: Arc::default(),
         })
+    }
+
+    /// What the job did, once it has ended: in all of its processes where it has several, else as far as this one knows.
+    #[must_use]
+    pub fn whole(&self) -> Whole {
+        let own = || Whole::of(&[Part::of(self)]);
+        self.told.get().cloned().unwrap_or_else(own)
     }
 
     /// Where the tables are; `None`: in this process.

@@ -78,7 +78,7 @@ pub struct Metrics {
 }
 
 /// What a job has done.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Done {
     /// Records taken, by topic.
     pub records: Vec<(&'static str, u64)>,

@@ -117,6 +117,7 @@ pub fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
         ("time.retain", time.retain),
         ("time.forecast_age", time.forecast_age),
         ("unknown.hold", unknown.hold),
+        ("unmatched.after", settings.unmatched.after),
         ("case.horizon", case.horizon),
         ("case.retain", case.retain),
         ("case.flapping.join", case.flapping.join),

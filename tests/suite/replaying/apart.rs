@@ -107,6 +107,52 @@ fn kafka_an_exercise_and_a_live_job_keep_out_of_each_others_topics() {
     replay(&place, &arguments);
     assert_eq!(marked(&there), before);
     files_go_where_nothing_stands_and_once(&place);
+    what_it_was_made_of_stays_with_the_topics(&place);
+}
+
+/// Wherever the checkpoints are: without them all would begin anew, and go on as something else.
+fn what_it_was_made_of_stays_with_the_topics(place: &KafkaPlace) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (riskflow, rule) = (crate::kafka::riskflow(), super::new_rule(folder.path()));
+    let prefix = format!("{}made.", place.prefix());
+    let there = Corner::of(place, &prefix);
+    let [one, two] = [at("one"), at("two")];
+    let with = |rules: &str, checkpoints: &str| {
+        let arguments = ["--rules", rules, "--prefix", &prefix, "--checkpoints", checkpoints];
+        ended(&mut command(&riskflow, place, &arguments))
+    };
+    let (code, said) = with(&rule, &one);
+    assert_eq!(code, Some(0), "{said}");
+    let warnings = || there.records(Topic::WARNING_DELTA).len();
+    let before = (marked(&there), warnings());
+    assert!(before.1 > 0, "nothing warns: {said}");
+    for checkpoints in [&one, &two] {
+        let (code, said) = with("rain", checkpoints);
+        assert_eq!(code, Some(2), "{said}");
+        let says = format!("`--rules` is `rain`; give what it was when this replay began (`{rule}`)");
+        assert!(said.contains(&says), "{says}: {said}");
+        assert!(!Path::new(&two).exists(), "what is refused leaves nothing");
+        assert_eq!((marked(&there), warnings()), before);
+    }
+    // The same goes on, and tells nothing twice.
+    let (code, said) = with(&rule, &two);
+    assert_eq!((code, warnings()), (Some(0), before.1), "{said}");
+
+    // One that was forced says nothing of what it was made of.
+    let prefix = format!("{}forced.", place.prefix());
+    replay(place, &["--prefix", &prefix, "--force"]);
+    let there = Corner::of(place, &prefix);
+    let before = marked(&there);
+    let three = at("three");
+    let plain = ["--prefix", &prefix, "--checkpoints", &three];
+    let (code, said) = ended(&mut command(&riskflow, place, &plain));
+    assert_eq!(code, Some(2), "{said}");
+    for says in ["has records of an exercise already", "`--force` writes it once more"] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    assert_eq!(marked(&there), before);
+    assert!(!Path::new(&three).exists(), "what is refused leaves nothing");
 }
 
 /// Files have no offsets to go on from: into topics that anybody wrote to they would come beside what is there.
@@ -138,6 +184,17 @@ fn files_go_where_nothing_stands_and_once(place: &KafkaPlace) {
     ] {
         assert!(said.contains(says), "{says}: {said}");
     }
+    assert_eq!(marked(&there), once);
+    // Nor does a history from elsewhere go on in its place.
+    let other = at("other");
+    let of_kafka = ["--clock", "event-time", "--prefix", &prefix, "--checkpoints", &other];
+    let (code, said) = ended(&mut command(&riskflow, place, &of_kafka));
+    assert_eq!(code, Some(2), "{said}");
+    let was = format!("give what it was when this replay began (`files: {regions}`)");
+    for says in ["`input` is `Kafka at ", &was] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    assert!(!Path::new(&other).exists(), "what is refused leaves nothing");
     assert_eq!(marked(&there), once);
     // It left no progress, and is found all the same.
     let (code, said) = ended(&mut crate::restart::command(&there, Path::new(&at("there")), &["run"]));

@@ -1,5 +1,7 @@
 //! What is asked of a replay: whether it goes on as it began, whether the history has such times, and what most of it was refused for.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -130,8 +132,76 @@ fn a_checkpoint_behind_which_nothing_ran_proves_nothing_and_says_what_to_do() {
     assert!(!said.contains("times that were asked for"), "{said}");
 }
 
+/// The files of a folder by name; none where there is none.
+fn there(folder: &Path) -> Vec<(OsString, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let files = entries
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().is_file());
+    let mut files: Vec<_> = files
+        .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort_unstable();
+    files
+}
+
+/// Whatever stands where a replay is to write, it is named for what it is, and left as it is.
+#[test]
+fn a_place_that_holds_something_else_is_refused_for_what_it_is() {
+    let folder = imported();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("notes")).unwrap();
+    std::fs::write(at("notes/in.observation.ndjson"), "{}\n").unwrap();
+    std::fs::write(at("file"), "").unwrap();
+    let by_its_own = ["replay", "--clock", "event-time"];
+    for to in [["--out", "files"], ["--to-log", "log"]] {
+        let (code, said) = ended(&mut of(&folder, &[&by_its_own[..], &to].concat()));
+        assert_eq!(code, Some(0), "{to:?}: {said}");
+    }
+    let configured = riskflow_config::WrittenSettings::default().check().unwrap();
+    let riskflow_config::Input::Log(live) = configured.input else {
+        panic!("by default the input is a log");
+    };
+    let live = live.to_str().unwrap().to_owned();
+    for (to, place, says) in [
+        (
+            "--to-log",
+            "notes",
+            "`notes` is not empty, and no replay wrote it; give another folder",
+        ),
+        (
+            "--out",
+            "notes",
+            "`notes` is not empty, and no replay wrote it; give another folder",
+        ),
+        (
+            "--to-log",
+            "files",
+            "`files` has the files of a replay in it, and no log; give another folder",
+        ),
+        (
+            "--out",
+            "log",
+            "`log` is the log of a replay, and no folder of files; give another folder",
+        ),
+        (
+            "--to-log",
+            &*live,
+            "is a log that no exercise made: nothing is replayed into it; give another folder",
+        ),
+        ("--out", &*live, "is a log, and no replay wrote it; give another folder"),
+        ("--to-log", "file", "`file` is no folder; give one"),
+        ("--out", "file", "`file` is no folder; give one"),
+    ] {
+        let before = there(&at(place));
+        let (code, said) = ended(&mut of(&folder, &[&by_its_own[..], &[to, place]].concat()));
+        assert!(code == Some(2) && said.contains(says), "{to} {place}: {code:?}: {said}");
+        assert!(there(&at(place)) == before, "{to} {place}");
+    }
+}
+
 /// A log of readings of last year, and of rows that were imported after them.
-fn imported() -> TempDir {
+pub(super) fn imported() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     let readings: String = (0..8)
@@ -161,13 +231,34 @@ fn imported() -> TempDir {
 }
 
 /// A command in a folder, with the embedded log there.
-fn of(folder: &TempDir, arguments: &[&str]) -> Command {
+pub(super) fn of(folder: &TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(crate::kafka::riskflow());
     command
         .current_dir(folder.path())
         .args(arguments)
         .args(["--log", "warn"]);
     command
+}
+
+/// Rules of a candidate are none of the live set, though `--rules` was given.
+#[test]
+fn rules_of_a_set_that_is_not_live_are_told_as_such() {
+    let folder = imported();
+    let rule = std::fs::read_to_string(folder.path().join("gas.json")).unwrap();
+    let of_set = rule.replace(r#""id":"gas""#, r#""id":"cand/gas""#);
+    assert_ne!(of_set, rule);
+    std::fs::write(folder.path().join("set.json"), of_set).unwrap();
+    let arguments = ["replay", "--clock", "event-time", "--out", "out", "--rules", "set.json"];
+    let (code, said) = ended(&mut of(&folder, &arguments));
+    assert_eq!(code, Some(0), "{said}");
+    for says in [
+        "NO RULE IS IN FORCE",
+        "are of the set `cand`, and `default` is live",
+        "identifiers without a set",
+    ] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    assert!(!said.contains("The history has none"), "{said}");
 }
 
 #[test]

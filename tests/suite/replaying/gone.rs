@@ -216,4 +216,39 @@ fn a_replay_begins_with_a_checkpoint_where_the_earlier_input_is_gone() {
     let output = command(&crate::kafka::riskflow(), &place, &refused).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && said.contains("`nobody`"), "{said}");
+    with_other_settings(&place, checkpoints.path());
+}
+
+/// The state rests on the settings with which it was made: each that is another is named with both values, before anything is written.
+fn with_other_settings(place: &LogPlace, checkpoints: &Path) {
+    let path = format!("checkpoint.path={checkpoints:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let others = ["--set", "unmatched.after=7m", "--set", "time.forecast_age=49h"];
+    let begins = [
+        "--from-checkpoint",
+        "before",
+        "--set",
+        &path,
+        "--to-log",
+        log.to_str().unwrap(),
+    ];
+    let output = command(&crate::kafka::riskflow(), place, &[&begins[..], &others].concat())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let configured = riskflow_config::WrittenSettings::default().check().unwrap();
+    for (name, was, is) in [
+        ("unmatched.after", configured.unmatched.after, "7m"),
+        ("time.forecast_age", configured.time.forecast_age, "49h"),
+    ] {
+        let says = format!("`{name}` is `{is}`; give what it was then (`{was}`)");
+        assert!(said.contains(&says), "{says}: {said}");
+    }
+    assert!(
+        said.contains("was taken with other settings, and its state rests on them"),
+        "{said}"
+    );
+    assert!(!log.exists(), "what is refused leaves nothing");
 }

@@ -52,18 +52,19 @@ pub struct ReplayArguments {
     #[arg(long, value_name = "PREFIX")]
     pub prefix: Option<String>,
     /// With `--prefix`: the folder or bucket of the replay's checkpoints; `PREFIX-checkpoints` by default.
-    #[arg(long, value_name = "PLACE", requires = "prefix")]
+    // Not `requires`: that is not asked for where another place is given, for it is one or the other.
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["out", "to_log"])]
     pub checkpoints: Option<String>,
     /// With `--prefix`: write there even if a live job writes to these topics. All of it is marked as an exercise, and whoever reads them
     /// without looking at the mark takes it for live: rows of tables take the place of live ones. Nothing is kept to go on from.
-    #[arg(long, requires = "prefix", conflicts_with = "checkpoints")]
+    #[arg(long, conflicts_with_all = ["out", "to_log", "checkpoints"])]
     pub force: bool,
     /// Close the very epochs that the configured job closed, as its `out.epoch` has them, and compare what each gives. Otherwise epochs
     /// lie on the grid of `epoch.replay_tick`.
     #[arg(long, conflicts_with_all = ["rules", "clock"])]
     pub as_ran: bool,
     /// With `--as-ran`: exit with 1 if an epoch gives something else than it gave when it ran.
-    #[arg(long, requires = "as_ran")]
+    #[arg(long, requires = "as_ran", conflicts_with_all = ["rules", "clock"])]
     pub verify: bool,
     /// Begin with the state of this checkpoint of the configured job, by its name or epoch (`riskflow checkpoint list`), and not with the
     /// retained input: of that only what follows must be there. The tables as they are then come first.

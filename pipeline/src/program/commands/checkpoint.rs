@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use riskflow::runtime::recovery::is_definite;
+use riskflow::runtime::recovery::{is_definite, semantics_of, settings_by_name};
 use riskflow_config::Settings;
 use riskflow_connectors::Identity;
-use riskflow_connectors::checkpoint::{CheckpointError, CheckpointStore, Listed, Pin};
-use riskflow_model::Millis;
+use riskflow_connectors::checkpoint::{CheckpointError, CheckpointStore, Listed, Meaning, Pin};
+use riskflow_model::{Millis, Problems};
 use serde_json::json;
 
 use super::configuration;
@@ -75,16 +75,45 @@ pub(super) fn named(settings: &Settings, name: &str) -> Result<Millis> {
 ///
 /// # Errors
 ///
-/// When the job keeps none, nothing has that name, it is another job's, or not sound.
+/// When the job keeps none, nothing has that name, it is another job's, not sound, or was taken with other settings than these: then, as
+/// [`Problems`], which.
 pub(super) fn of_history(settings: &Settings, name: &str) -> Result<(String, Millis)> {
     keeps(settings)?;
     let mut store = open(settings)?;
     store.claim(&this_job(settings)?)?;
     let epoch = store.named(name)?;
-    store
+    let manifest = store
         .sound(epoch)
         .with_context(|| format!("could not begin with the checkpoint of {epoch}"))?;
+    if manifest.semantics != semantics_of(settings) {
+        let noted = store
+            .noted()
+            .context("could not read with which settings the job began last")?;
+        return Err(taken_otherwise(epoch, noted, settings));
+    }
     Ok((settings.checkpoint.path.clone(), epoch))
+}
+
+/// In which settings, that give the answer its meaning, a checkpoint differs from these. `noted`: those of the job as of its last start.
+fn taken_otherwise(epoch: Millis, noted: Option<Meaning>, settings: &Settings) -> anyhow::Error {
+    let about = format!("the checkpoint of {epoch} was taken with other settings, and its state rests on them");
+    let now = settings_by_name(settings);
+    // What was given up to `since` was given with others, which are not kept.
+    let was = noted.filter(|noted| noted.since < epoch).map(|noted| noted.settings);
+    let mut problems = Problems::default();
+    for (name, was) in was.iter().flatten() {
+        let is = now.get(name);
+        if is.is_some_and(|is| is != was) {
+            let found = is.map(|is| format!("`{is}`")).unwrap_or_default();
+            let give = format!("what it was then (`{was}`), or begin without `--from-checkpoint`");
+            problems.add(name.to_string(), found, give);
+        }
+    }
+    if problems.is_empty() {
+        let says = "the job has begun with others since, and does not know them any more; give those, or begin without `--from-checkpoint`";
+        return Usage(format!("{about}: {says}")).into();
+    }
+    anyhow::Error::new(problems).context(about)
 }
 
 fn keeps(settings: &Settings) -> Result<()> {

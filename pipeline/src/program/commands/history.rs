@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use anyhow::{Context as _, Result};
 use riskflow_config::{Clock, Disorder, FileFormat, FileInput, Input, Settings};
 use riskflow_connectors::files::{Columns, read_rows};
+use riskflow_connectors::wrong_envelope;
 use riskflow_model::{Duration, Millis};
 
 use super::import::files::{Given, gather};
@@ -139,8 +140,9 @@ fn begins_with_envelope(path: &Path) -> Result<bool> {
         &Columns::default(),
         &Arc::new(AtomicU64::new(0)),
         &mut |row| {
-            // Nothing else says of which topic it is.
-            found = row.topic.is_some();
+            // Nothing else says of which topic it is. One that cannot be read is told as such.
+            let text = row.payload.and_then(|payload| str::from_utf8(payload).ok());
+            found = row.topic.is_some() || text.and_then(wrong_envelope).is_some();
             ControlFlow::Break(())
         },
     );

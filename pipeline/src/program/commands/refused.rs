@@ -1,7 +1,5 @@
 //! A history of which much could not be used: how many records, why, and what to do about it.
 
-use std::sync::atomic::Ordering;
-
 use riskflow::runtime::job::Handles;
 use riskflow_config::{Clock, Input, Settings};
 use riskflow_model::output::Reason;
@@ -18,9 +16,9 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Of a job that has ended. Rules in the place of those of the history are none of it.
+    /// Of a job that has ended, in all of its processes. Rules in the place of those of the history are none of it.
     pub fn of(handles: &Handles, settings: &Settings) -> Self {
-        let done = handles.metrics.done();
+        let whole = handles.whole();
         let instead: Vec<&str> = settings
             .instead
             .iter()
@@ -28,11 +26,11 @@ impl Refused {
             .collect();
         let rules = [Topic::IN_RULE, Topic::BASE_LIMIT].map(Topic::name);
         let is_own = |topic: &str| rules.contains(&topic) && instead.contains(&topic);
-        let of_history = done.records.iter().filter(|(topic, _)| !is_own(topic));
+        let of_history = whole.done.records.iter().filter(|(topic, _)| !is_own(topic));
         Self {
             records: of_history.map(|(_, count)| count).sum(),
-            dead: done.dead_letters,
-            waiting: handles.meters.waiting.load(Ordering::Relaxed),
+            dead: whole.done.dead_letters,
+            waiting: whole.waiting,
         }
     }
 
@@ -97,7 +95,7 @@ impl Refused {
 
 /// How many records were no rows of tables, of those that a job took.
 pub fn of_logs(handles: &Handles) -> u64 {
-    let records = handles.metrics.done().records.into_iter();
+    let records = handles.whole().done.records.into_iter();
     let of_logs = records.filter(|(name, _)| Topic::from_name(name).is_some_and(|topic| !topic.is_input_table()));
     of_logs.map(|(_, count)| count).sum()
 }

@@ -8,6 +8,7 @@ mod elsewhere;
 mod ending;
 mod offsets;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,9 +20,8 @@ use riskflow::runtime::cluster::{self, Home};
 use riskflow::runtime::job::{self, Handles};
 use riskflow::runtime::recovery::is_definite;
 use riskflow_config::{FileFormat, FileInput, Input, Output, Settings};
-use riskflow_model::binary;
-use riskflow_model::duration;
 use riskflow_model::topic::Topic;
+use riskflow_model::{binary, duration, ruleset};
 
 use self::decided::Decided;
 use self::elsewhere::elsewhere;
@@ -67,31 +67,29 @@ pub fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
         let home = Home::awaited(&settings.cluster.hosts);
         handles.elsewhere.store(Some(Arc::new(home)));
     }
-    let mut goes_on = false;
     if settings.cluster.process == 0 {
-        goes_on = Decided::of(arguments, &settings, rules.fingerprint.clone()).keep(&settings)?;
+        let decided = Decided::of(arguments, &settings, rules.fingerprint.clone());
+        let goes_on = decided.keep(&settings, &arguments.files)?;
+        handles.goes_on.store(goes_on, Ordering::Release);
     }
     introduce(arguments, &settings);
     let began = Instant::now();
-    let news = News::start(&handles, &settings, &ending::again(arguments));
+    let news = News::start(&handles, &settings, &ending::again(arguments), rules.sets.clone());
     let ended = job::run(&settings, &handles, None);
     news.end(ended.is_ok());
     ended?;
     // They are read until now.
     drop((given, rules, alone));
-    let interrupted = handles.stop.load(Ordering::Acquire);
-    if settings.cluster.process > 0 {
-        return Ok(ExitCode::SUCCESS);
-    }
     let end = End {
         arguments,
         settings: &settings,
         handles: &handles,
         took: began.elapsed(),
-        goes_on,
+        whole: handles.whole(),
     };
     end.sum_up();
-    if interrupted {
+    // Whichever of its processes was told to.
+    if end.whole.stopped {
         tell("stopped before its end");
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
@@ -105,6 +103,8 @@ struct Rules {
     _folder: Option<tempfile::TempDir>,
     /// What tells them from others, where there are any.
     fingerprint: Option<String>,
+    /// The sets that they are of, where there are any.
+    sets: Option<BTreeSet<String>>,
 }
 
 impl Rules {
@@ -113,11 +113,16 @@ impl Rules {
             return Ok(Self {
                 _folder: None,
                 fingerprint: None,
+                sets: None,
             });
         }
         let folder = tempfile::tempdir().context("could not make a temporary folder for the rules")?;
         let mut lines: Vec<(Topic, String)> = vec![(Topic::IN_RULE, String::new())];
+        let mut sets = BTreeSet::new();
         for (topic, row) in rules::checked(&arguments.rules)? {
+            if topic == Topic::IN_RULE {
+                sets.insert(ruleset::parts(&row.id()).0.to_owned());
+            }
             let json = row.to_json()?;
             let line = String::from_utf8_lossy(&json);
             match lines.iter_mut().find(|(other, _)| *other == topic) {
@@ -139,6 +144,7 @@ impl Rules {
         Ok(Self {
             _folder: Some(folder),
             fingerprint,
+            sets: Some(sets),
         })
     }
 }

@@ -7,7 +7,6 @@ mod watch;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 
 use anyhow::{Context as _, Result, bail};
@@ -74,7 +73,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         (supervisor.clone(), watch),
     );
     listen(reloads, asked)?;
-    let news = News::start(&handles, &settings, &configuration::again(&arguments.config, &[]));
+    let news = News::start(&handles, &settings, &configuration::again(&arguments.config, &[]), None);
     let metrics = &handles.metrics;
     let prefix = &settings.output_topics.prefix;
     if let Some(otlp) = &settings.tracing
@@ -148,7 +147,8 @@ fn introduce(arguments: &RunArguments, settings: &Settings) {
 
 /// Says on standard error what became of an input that has an end: standard output may be the output.
 pub fn sum_up(handles: &Handles) {
-    let done: &Done = &handles.metrics.done();
+    let whole = handles.whole();
+    let done: &Done = &whole.done;
     let mut lines = String::new();
     for (what, counts) in [
         ("records", &done.records),
@@ -163,12 +163,8 @@ pub fn sum_up(handles: &Handles) {
         };
         lines += &format!("{} {what}{by}\n", total(counts));
     }
-    lines += &format!(
-        "{} rules and {} limits were in force\n",
-        handles.meters.sets.rules(),
-        handles.meters.in_force.limits()
-    );
-    let waiting = handles.meters.waiting.load(Ordering::Relaxed);
+    lines += &format!("{} rules and {} limits were in force\n", whole.rules, whole.limits);
+    let waiting = whole.waiting;
     if waiting > 0 {
         lines += &format!(
             "{waiting} observations were waiting for the row of their datastream (`unknown.hold`) when the input ended: they are in \

@@ -21,6 +21,7 @@ use timely::worker::Worker;
 
 use super::Job;
 use super::driver::{Closed, Driver, FirstLive};
+use super::whole::{is_told, tell_whole};
 use crate::runtime::clock::TOLERANCE;
 use crate::runtime::cluster::{Home, tell};
 use crate::runtime::graph::{Inputs, Semantics, graph};
@@ -111,9 +112,22 @@ pub(super) fn work(worker: &mut Worker, job: &Arc<Job>) {
         }
         worker.step_or_park(Some(wait));
     }
+    end(worker, job);
+}
+
+/// The end of a worker that is done.
+fn end(worker: &mut Worker, job: &Job) {
     // What the others have to know of it goes out with a step. Nothing is under way any more, so nothing is waited for.
     worker.step();
+    let tells = is_told(&job.settings);
+    // Taken before it has nothing more to do: its end would be taken for a failure.
+    let publisher = (tells && worker.index() == 0).then(|| job.publisher().take()).flatten();
     leave(worker);
+    if tells {
+        tell_whole(worker, job, publisher);
+        worker.step();
+        leave(worker);
+    }
 }
 
 /// Lets go of all that is left of the dataflows: to wait until they are empty would be to wait for other workers, which may be gone.

@@ -106,8 +106,12 @@ impl Warnings {
 
     /// How many deltas there were of each kind that any was of.
     pub(super) fn deltas(&self) -> Vec<(&'static str, u64)> {
-        let kinds = DeltaKind::ALL.into_iter().map(DeltaKind::name);
-        counts(&self.deltas, kinds.chain([WITHDRAWN_PAST]))
+        counts(&self.deltas, Self::kinds())
+    }
+
+    /// The kinds by which they are counted.
+    pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
+        DeltaKind::ALL.into_iter().map(DeltaKind::name).chain([WITHDRAWN_PAST])
     }
 
     /// Before the first epoch: all that is open comes again.

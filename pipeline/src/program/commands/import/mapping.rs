@@ -8,7 +8,7 @@ use anyhow::Result;
 use jiff::civil::DateTime;
 use riskflow_config::{FileFormat, InputRecord};
 use riskflow_connectors::files::{Columns, FileRow, fields};
-use riskflow_connectors::{RawRecord, Rejection, decode};
+use riskflow_connectors::{RawRecord, Rejection, decode, wrong_envelope};
 use riskflow_model::base::Datastream;
 use riskflow_model::observation::Said;
 use riskflow_model::output::Reason;
@@ -228,7 +228,11 @@ impl Mapping {
         let Some(topic) = row.topic else {
             let says = "`record` is no envelope, and nothing says of which topic it is; give `--topic`, or one JSON object with `topic`, \
                         `key` and `value` a line";
-            return Err(Rejection::new(Reason::InvalidField, says.to_owned()));
+            let text = row.payload.and_then(|payload| str::from_utf8(payload).ok());
+            let says = text
+                .and_then(wrong_envelope)
+                .map_or_else(|| says.to_owned(), |problems| problems.to_string());
+            return Err(Rejection::new(Reason::InvalidField, says));
         };
         if topic.direction() == Direction::Out {
             let says = format!("`topic` is `{topic}`, which riskflow writes; give a topic that it reads");

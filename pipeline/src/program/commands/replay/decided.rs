@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use riskflow::runtime::recovery::settings_by_name;
-use riskflow_config::{Input, Output, Settings};
-use riskflow_connectors::Identity;
+use riskflow_config::{Input, KafkaSettings, Output, Settings};
 use riskflow_connectors::checkpoint::{CheckpointStore, Note};
+use riskflow_connectors::{Identity, note_exercise, noted_of_exercise};
+use riskflow_model::topic::Topic;
 use riskflow_model::{Problems, duration};
 use serde::{Deserialize, Serialize};
 
-use super::elsewhere::MARK;
+use super::elsewhere::{MARK, is_free, make_topics};
 use super::offsets::described;
 use crate::program::cli::ReplayArguments;
 
@@ -26,6 +27,46 @@ pub struct Decided {
     arguments: BTreeMap<String, String>,
     /// The fingerprint of the rules: the same may have other names.
     rules: Option<String>,
+    /// Where the history comes from; absent where an older version noted the rest.
+    #[serde(default)]
+    input: Option<Origin>,
+}
+
+/// Where a history comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Origin {
+    /// What tells it from others: that of a log goes with it when it is moved.
+    id: String,
+    /// For people.
+    says: String,
+}
+
+impl Origin {
+    /// That of the records that a replay with these settings reads. `files`: as they were given, if they were.
+    fn of(settings: &Settings, files: &[PathBuf]) -> Result<Self> {
+        let place = Identity::of_input(&settings.input).context("could not find out which input this is")?;
+        let prefix = &settings.topics.prefix;
+        let says = match &settings.input {
+            Input::Log(folder) => format!("the embedded log in {}, topics {prefix}*", folder.display()),
+            Input::Kafka(kafka) => format!("Kafka at {}, topics {prefix}*", kafka.brokers),
+            Input::Files(configured) => {
+                let given = files.iter().map(|file| file.display().to_string());
+                let configured = configured.iter().map(|file| file.path.display().to_string());
+                // What can be read only once is configured as a copy.
+                let names: Vec<String> = if files.is_empty() {
+                    configured.collect()
+                } else {
+                    given.collect()
+                };
+                let says = format!("files: {}", names.join(", "));
+                return Ok(Self { id: says.clone(), says });
+            }
+        };
+        Ok(Self {
+            id: format!("{} {} {prefix}", place.kind, place.id),
+            says,
+        })
+    }
 }
 
 impl Note for Decided {
@@ -59,23 +100,88 @@ impl Decided {
         Self {
             arguments: decided,
             rules,
+            input: None,
         }
     }
 
-    /// Keeps it where the replay writes, or finds that it is what was kept when the replay began; whether it goes on there. Where files are
-    /// written nothing is kept, nor where it is forced: they are written anew. Nor where files go to Kafka: that is refused a second time.
+    /// The same of what these settings read. `files`: as they were given, if they were.
     ///
     /// # Errors
     ///
-    /// With all that is otherwise, as [`Problems`]; or where it cannot be read or written.
-    pub fn keep(&self, settings: &Settings) -> Result<bool> {
+    /// Where it cannot be found out which input that is.
+    fn reading(self, settings: &Settings, files: &[PathBuf]) -> Result<Self> {
+        Ok(Self {
+            input: Some(Origin::of(settings, files)?),
+            ..self
+        })
+    }
+
+    /// Keeps it where the replay writes, or finds that it is what was kept when the replay began; whether it goes on there. Topics on Kafka
+    /// are made here, once nothing is refused. Where files are written nothing is kept, nor where it is forced: they are written anew.
+    /// `files`: those of the history as they were given, if they were.
+    ///
+    /// # Errors
+    ///
+    /// With all that is otherwise, as [`Problems`]; where an exercise stands that says nothing of it; or where it cannot be read or written.
+    pub fn keep(self, settings: &Settings, files: &[PathBuf]) -> Result<bool> {
         match &settings.output {
-            _ if settings.output_topics.forced => Ok(false),
+            Output::Kafka(kafka) if settings.output_topics.forced => make_topics(kafka, settings).map(|()| false),
             Output::Files(_) => Ok(false),
-            Output::Log(folder) => self.keep_in_log(folder),
-            Output::Kafka(_) if matches!(settings.input, Input::Files(_)) => Ok(false),
-            Output::Kafka(_) => self.keep_beside_checkpoints(settings),
+            Output::Log(folder) => self.reading(settings, files)?.keep_in_log(folder),
+            Output::Kafka(kafka) => self.reading(settings, files)?.keep_at_topics(kafka, settings),
         }
+    }
+
+    /// With the topics themselves, in `out.progress`: whoever writes there finds it, wherever its checkpoints are. Beside these it is kept,
+    /// too, where there are any: they may outlive the topics, and what is in them rests on it.
+    fn keep_at_topics(&self, kafka: &KafkaSettings, settings: &Settings) -> Result<bool> {
+        let (output, topics) = (&settings.output, &settings.output_topics);
+        let place = format!("{}*", topics.prefix);
+        let noted = noted_of_exercise(output, topics);
+        let noted = noted.with_context(|| format!("could not read what the exercise in `{place}` was made of"))?;
+        let at_topics = noted.map(|note| serde_json::from_slice::<Self>(&note)).transpose();
+        let at_topics = at_topics.with_context(|| {
+            format!(
+                "`{}` does not say what began in `{place}`; replay to another place",
+                topics.name(Topic::PROGRESS)
+            )
+        })?;
+        // Nothing goes on from a replay of files: it wrote nothing yet, that was seen before.
+        let from_files = matches!(settings.input, Input::Files(_));
+        let beside = if from_files {
+            None
+        } else {
+            Self::kept_beside_checkpoints(settings)?
+        };
+        if at_topics.is_none() && beside.is_none() && !from_files {
+            // An exercise of which nothing is known: of an older version, or one that was forced.
+            is_free(kafka, settings, true)?;
+        }
+        for (before, place) in [(&at_topics, &place), (&beside, &settings.checkpoint.path)] {
+            if let Some(before) = before {
+                before.is_that_of(self, place)?;
+            }
+        }
+        make_topics(kafka, settings)?;
+        if !from_files {
+            self.keep_beside_checkpoints(settings)?;
+        }
+        if at_topics.is_none() {
+            note_exercise(output, topics, settings.guarantee, serde_json::to_vec(self)?)
+                .with_context(|| format!("could not note what the exercise in `{place}` is made of"))?;
+        }
+        Ok(!from_files && (at_topics.is_some() || beside.is_some()))
+    }
+
+    /// What is kept beside the checkpoints. To look at a folder must not make one.
+    fn kept_beside_checkpoints(settings: &Settings) -> Result<Option<Self>> {
+        let place = &settings.checkpoint.path;
+        if !place.contains("://") && !Path::new(place).exists() {
+            return Ok(None);
+        }
+        let about = || format!("could not read the arguments of the replay in `{place}`");
+        let store = CheckpointStore::open(place).with_context(about)?;
+        store.noted::<Self>().with_context(about)
     }
 
     fn keep_in_log(&self, folder: &Path) -> Result<bool> {
@@ -117,28 +223,37 @@ impl Decided {
         Ok(goes_on)
     }
 
-    fn keep_beside_checkpoints(&self, settings: &Settings) -> Result<bool> {
+    fn keep_beside_checkpoints(&self, settings: &Settings) -> Result<()> {
         let place = &settings.checkpoint.path;
         let about = || format!("could not keep the arguments of the replay in `{place}`");
         let mut store = CheckpointStore::open(place).with_context(about)?;
         let job = Identity::find(&settings.input, &settings.output, &settings.output_topics);
         let job = job.context("could not find out which job this is")?;
         store.claim(&job).context("could not use the checkpoints")?;
-        match store.noted::<Self>().with_context(about)? {
-            Some(before) => {
-                before.is_that_of(self, &format!("{}*", settings.output_topics.prefix))?;
-                Ok(true)
-            }
-            None => {
-                store.note(self).with_context(about)?;
-                Ok(false)
-            }
+        if store.noted::<Self>().with_context(about)?.is_none() {
+            store.note(self).with_context(about)?;
         }
+        Ok(())
     }
 
     /// Whether a replay into a place goes on as it began.
     fn is_that_of(&self, now: &Self, place: &str) -> Result<()> {
         let mut problems = Problems::default();
+        let give = |was: &str| format!("what it was when this replay began ({was}), or replay to another place");
+        if let (Some(was), Some(is)) = (&self.input, &now.input)
+            && was.id != is.id
+        {
+            let same = if was.says == is.says {
+                ", which is another one now"
+            } else {
+                ""
+            };
+            problems.add(
+                "input",
+                format!("`{}`{same}", is.says),
+                give(&format!("`{}`", was.says)),
+            );
+        }
         let names: BTreeSet<&String> = self.arguments.keys().chain(now.arguments.keys()).collect();
         for name in names {
             let [was, is] = [self, now].map(|decided| decided.arguments.get(name));
@@ -155,8 +270,7 @@ impl Decided {
                 } else {
                     ""
                 };
-                let give = format!("what it was when this replay began ({was}), or replay to another place");
-                problems.add(name.as_str(), format!("{is}{same}"), give);
+                problems.add(name.as_str(), format!("{is}{same}"), give(&was));
             }
         }
         let about = || format!("a replay with other arguments stands in `{place}`, and would go on with these");
@@ -250,6 +364,47 @@ mod tests {
         fs::write(log.join(MARK), format!("{WORDS}\n")).unwrap();
         other.keep_in_log(&log).unwrap();
         assert!(first.keep_in_log(&log).is_err());
+    }
+
+    /// The clock and all else may be the same.
+    #[test]
+    fn a_history_from_elsewhere_does_not_go_on_in_the_place_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let of = |input: Input, files: &[&str]| {
+            let mut settings = riskflow_config::WrittenSettings::default().check().unwrap();
+            settings.input = input;
+            let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+            decided(&[], None).reading(&settings, &files).unwrap()
+        };
+        let of_files = || of(Input::Files(Vec::new()), &["rain.csv", "base.asset.csv"]);
+        let [one, two] = ["one", "two"].map(|name| {
+            let input = folder.path().join(name);
+            fs::create_dir(&input).unwrap();
+            input
+        });
+        assert!(!of_files().keep_in_log(&log).unwrap());
+        assert!(of_files().keep_in_log(&log).unwrap());
+        let error = of(Input::Log(one.clone()), &[]).keep_in_log(&log).unwrap_err();
+        let said = error.downcast_ref::<Problems>().unwrap().to_string();
+        let wanted = format!(
+            "`input` is `the embedded log in {}, topics *`; give what it was when this replay began (`files: rain.csv, base.asset.csv`), or \
+             replay to another place",
+            one.display()
+        );
+        assert_eq!(said, wanted);
+
+        let log = folder.path().join("other");
+        assert!(!of(Input::Log(one.clone()), &[]).keep_in_log(&log).unwrap());
+        assert!(of(Input::Log(two), &[]).keep_in_log(&log).is_err());
+        // It is known wherever it lies, and a note of before the input was kept says nothing of it.
+        let moved = folder.path().join("moved");
+        fs::rename(one, &moved).unwrap();
+        assert!(of(Input::Log(moved), &[]).keep_in_log(&log).unwrap());
+        assert!(decided(&[], None).keep_in_log(&log).unwrap());
+        let older = folder.path().join("older");
+        assert!(!decided(&[], None).keep_in_log(&older).unwrap());
+        assert!(of_files().keep_in_log(&older).unwrap());
     }
 
     #[test]

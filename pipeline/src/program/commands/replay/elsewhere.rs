@@ -1,6 +1,7 @@
 //! Where a replay writes: never where a live job does, unless it is forced.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use riskflow_connectors::kafka::{BrokerError, keep_apart, keep_once};
 use riskflow_connectors::topics::{Place, create};
 use riskflow_model::topic::Topic;
 
+use super::decided::WORDS;
 use crate::program::cli::ReplayArguments;
 use crate::program::exit::Usage;
 use crate::program::terminal::tell;
@@ -38,6 +40,9 @@ pub fn elsewhere(arguments: &ReplayArguments, live: &Settings, settings: &mut Se
     // Files have no offsets to go on from: a second run would write all of it once more.
     let from_files = matches!(settings.input, Input::Files(_));
     if let Some(folder) = &arguments.to_log {
+        if writes {
+            is_free_for_log(folder)?;
+        }
         if from_files && writes && folder.join(MARK).exists() {
             let says = format!(
                 "`{}` has a replay in it, and one of files does not go on where it stood; give another folder, or take that one away",
@@ -79,23 +84,26 @@ fn to_kafka(arguments: &ReplayArguments, live: &Settings, settings: &mut Setting
              go on from: the same command writes all of it once more"
         ));
     } else if settings.cluster.process == 0 {
-        is_free(kafka, settings)?;
+        // Files have no offsets to go on from: a second run would write all of it once more.
+        is_free(kafka, settings, matches!(settings.input, Input::Files(_)))?;
     }
     settings.checkpoint.path = arguments
         .checkpoints
         .clone()
         .unwrap_or_else(|| beside(Path::new(prefix.trim_end_matches('.'))));
-    if settings.cluster.process == 0 {
-        let outputs: Vec<Topic> = settings.capabilities.outputs().collect();
-        create(Place::Kafka(kafka), &settings.output_topics, &outputs).context("could not make the output topics")?;
-    }
     Ok(())
 }
 
-/// Whether an exercise may write to these topics: asked before topics are made, and arguments kept.
-fn is_free(kafka: &KafkaSettings, settings: &Settings) -> Result<()> {
-    // Files have no offsets to go on from: a second run would write all of it once more.
-    let looked = if matches!(settings.input, Input::Files(_)) {
+/// Makes the topics that are not there, once nothing is refused any more.
+pub(super) fn make_topics(kafka: &KafkaSettings, settings: &Settings) -> Result<()> {
+    let outputs: Vec<Topic> = settings.capabilities.outputs().collect();
+    create(Place::Kafka(kafka), &settings.output_topics, &outputs).context("could not make the output topics")?;
+    Ok(())
+}
+
+/// Whether an exercise may write to these topics: asked before topics are made, and arguments kept. `once`: where none wrote before.
+pub(super) fn is_free(kafka: &KafkaSettings, settings: &Settings, once: bool) -> Result<()> {
+    let looked = if once {
         keep_once(kafka, &settings.output_topics, Duration::ZERO)
     } else {
         keep_apart(kafka, &settings.output_topics, Duration::ZERO)
@@ -121,21 +129,74 @@ fn beside(place: &Path) -> String {
 /// What marks a folder as written by a replay.
 pub(super) const MARK: &str = "exercise";
 
+/// How the mark of a folder of files begins; that of a log is [`WORDS`].
+const FILES: &str = "all that is in this folder is an exercise, written by `riskflow replay`";
+
+/// What the file is called that every embedded log has from its first job on.
+const LOG_ID: &str = "log-id";
+
+/// What stands in the mark of a folder; `None`: it has none.
+///
+/// # Errors
+///
+/// [`Usage`] where a file stands in the place of the folder.
+fn marked(folder: &Path) -> Result<Option<String>> {
+    let mark = folder.join(MARK);
+    match fs::read(&mark) {
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            Err(Usage(format!("`{}` is no folder; give one", folder.display())).into())
+        }
+        Err(error) => Err(error).with_context(|| format!("could not read `{}`", mark.display())),
+    }
+}
+
+/// Whether the log of a replay may stand in a folder.
+fn is_free_for_log(folder: &Path) -> Result<()> {
+    let place = folder.display();
+    let says = match marked(folder)? {
+        Some(text) if text.starts_with(FILES) => format!("`{place}` has the files of a replay in it, and no log"),
+        Some(_) => return Ok(()),
+        None if is_log(folder) => format!("`{place}` is a log that no exercise made: nothing is replayed into it"),
+        None if holds_any(folder)? => format!("`{place}` is not empty, and no replay wrote it"),
+        None => return Ok(()),
+    };
+    Err(Usage(format!("{says}; give another folder")).into())
+}
+
+/// Whether an embedded log stands there: it has an identity, or topics.
+fn is_log(folder: &Path) -> bool {
+    let mut topics = Topic::inputs().chain(Topic::outputs());
+    folder.join(LOG_ID).exists() || topics.any(|topic| folder.join(topic.name()).join("0").is_dir())
+}
+
+/// Whether anything is in a folder; where there is none, nothing is.
+fn holds_any(folder: &Path) -> Result<bool> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("could not read `{}`", folder.display())),
+    }
+}
+
 /// An earlier replay into the folder goes: files are always written anew. While what is returned is open, no other replay may write there.
 fn make_room(folder: &Path) -> Result<Lock> {
-    let mark = folder.join(MARK);
-    fs::create_dir_all(folder).with_context(|| format!("could not make `{}`", folder.display()))?;
-    if !mark.exists() {
-        let holds_any = fs::read_dir(folder).with_context(|| format!("could not read `{}`", folder.display()))?;
-        if holds_any.take(1).count() > 0 {
-            let says = format!(
-                "`{}` is not empty, and no replay wrote it; give another folder",
-                folder.display()
-            );
-            return Err(Usage(says).into());
-        }
-        let text = "all that is in this folder is an exercise, written by `riskflow replay`\n";
-        fs::write(&mark, text).with_context(|| format!("could not write `{}`", mark.display()))?;
+    let (mark, place) = (folder.join(MARK), folder.display());
+    let found = marked(folder)?;
+    let says = match &found {
+        Some(text) if text.starts_with(WORDS) => format!("`{place}` is the log of a replay, and no folder of files"),
+        Some(_) => String::new(),
+        None if is_log(folder) => format!("`{place}` is a log, and no replay wrote it"),
+        None if holds_any(folder)? => format!("`{place}` is not empty, and no replay wrote it"),
+        None => String::new(),
+    };
+    if !says.is_empty() {
+        return Err(Usage(format!("{says}; give another folder")).into());
+    }
+    fs::create_dir_all(folder).with_context(|| format!("could not make `{place}`"))?;
+    if found.is_none() {
+        fs::write(&mark, format!("{FILES}\n")).with_context(|| format!("could not write `{}`", mark.display()))?;
     }
     let lock = Lock::alone(&mark).with_context(|| format!("could not lock `{}`", mark.display()))?;
     let Some(lock) = lock else {

@@ -1,12 +1,11 @@
 //! What came of a replay, and whether it was of any use.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use riskflow::runtime::ingest::Disordered;
-use riskflow::runtime::job::Handles;
+use riskflow::runtime::job::{Handles, Whole};
 use riskflow::runtime::metrics::Done;
 use riskflow_config::{Disorder, Output, Settings};
 use riskflow_model::topic::Topic;
@@ -36,20 +35,17 @@ pub struct End<'a> {
     pub settings: &'a Settings,
     pub handles: &'a Handles,
     pub took: Duration,
-    /// Whether it went on where it had stood: there may have been nothing left to do.
-    pub goes_on: bool,
+    /// What all of its processes did: each says the same of it, and ends with the same exit code.
+    pub whole: Whole,
 }
 
 impl End<'_> {
-    /// The last epoch, whoever of the workers noticed that.
-    fn until(&self) -> Millis {
-        self.handles.views.load().epoch
-    }
-
     /// Says what came of it, and where that is read.
     pub fn sum_up(&self) {
-        let done = self.handles.metrics.done();
-        let until = self.until();
+        let Whole {
+            done, until, goes_on, ..
+        } = &self.whole;
+        let until = *until;
         let (records, seconds) = (total(&done.records), self.took.as_secs_f64());
         if self.arguments.json {
             let counts = |counts: &[(&'static str, u64)]| counts.iter().copied().collect::<BTreeMap<_, _>>();
@@ -61,7 +57,7 @@ impl End<'_> {
                 "records": counts(&done.records),
                 "dead_letters": counts(&done.dead_letters),
                 "events_of_warnings": counts(&done.deltas),
-                "waiting": self.handles.meters.waiting.load(Ordering::Relaxed),
+                "waiting": self.whole.waiting,
                 "disordered": self.settings.replay.disorder.map(|disorder| json!({
                     "within_ms": disorder.within,
                     "records": done.disordered.records,
@@ -76,7 +72,7 @@ impl End<'_> {
         let rate = records as f64 / seconds.max(0.001);
         let replayed = match until {
             Millis(1..) => format!("replayed up to {until}"),
-            _ if self.goes_on => "nothing was left to replay".to_owned(),
+            _ if *goes_on => "nothing was left to replay".to_owned(),
             _ => "nothing was replayed".to_owned(),
         };
         tell(format_args!(
@@ -89,7 +85,7 @@ impl End<'_> {
             tell(said_of_order(disorder, done.disordered));
         }
         if self.arguments.as_ran {
-            tell(said_of_epochs(&done));
+            tell(said_of_epochs(done));
         }
         // Files are seen where they were asked for, and what was not written nowhere.
         let is_written = self.goes_on || self.times_are_of_it().is_ok();
@@ -110,7 +106,7 @@ impl End<'_> {
     /// Where it wrote nothing, for `--from` and `--until` name no time of the history; and where most of its records were refused. What a
     /// job refused when it ran is refused as it ran, and of a replay that went on the rest alone is known: that is only told.
     pub fn is_of_use(&self) -> Result<()> {
-        if !self.goes_on {
+        if !self.whole.goes_on {
             self.times_are_of_it()?;
         }
         let refused = Refused::of(self.handles, self.settings);
@@ -123,7 +119,7 @@ impl End<'_> {
             Topic::DEAD_LETTER,
         );
         let said = refused.said();
-        let of_what = match (self.arguments.as_ran, self.goes_on) {
+        let of_what = match (self.arguments.as_ran, self.whole.goes_on) {
             (true, _) => "as when it ran",
             (false, true) => "of what was left of the history",
             (false, false) => "",
@@ -146,12 +142,12 @@ impl End<'_> {
         if !self.arguments.verify {
             return Ok(());
         }
-        let done = self.handles.metrics.done();
+        let done = &self.whole.done;
         if done.differed > 0 {
             let Done { differed, compared, .. } = done;
             bail!("{differed} of {compared} epochs gave something else than they gave when they ran");
         }
-        if done.compared == 0 && (done.incomparable || !self.goes_on) {
+        if done.compared == 0 && (done.incomparable || !self.whole.goes_on) {
             bail!(
                 "`--verify`: no epoch was compared, so nothing is known. {}",
                 self.why_none(done.incomparable)
@@ -177,7 +173,7 @@ impl End<'_> {
     }
 
     fn times_are_of_it(&self) -> Result<(), Usage> {
-        let until = self.until();
+        let until = self.whole.until;
         if let Some(from) = self.arguments.from
             && until < from
         {
@@ -186,9 +182,7 @@ impl End<'_> {
             );
             return Err(Usage(says));
         }
-        // Of several processes this one need not have taken any.
         if let Some(asked) = self.settings.until
-            && self.settings.cluster.hosts.len() < 2
             && of_logs(self.handles) == 0
         {
             let says = format!("`--until` is {asked}, and the history has no records by then; give a later time");

@@ -1,6 +1,6 @@
 //! What a running job tells of itself by and by: how it works off a history, which rules are in force, and what is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use riskflow::runtime::job::Handles;
 use riskflow_config::{Clock, Input, Settings};
-use riskflow_model::Text;
 use riskflow_model::topic::Topic;
+use riskflow_model::{Text, ruleset};
 
 use super::super::tail;
 
@@ -34,13 +34,15 @@ pub struct News {
 
 impl News {
     /// Starts it. A process without the tables does not know the rules. `again`: the arguments that lead another command to the same topics.
-    pub fn start(handles: &Handles, settings: &Settings, again: &str) -> Self {
+    /// `given`: of a replay with rules in the place of those of the history the sets that these are of.
+    pub fn start(handles: &Handles, settings: &Settings, again: &str, given: Option<BTreeSet<String>>) -> Self {
         let ended: Arc<AtomicBool> = Arc::default();
         let mut teller = Teller {
             handles: handles.clone(),
             knows_rules: settings.cluster.process == 0,
             is_live: settings.clock == Clock::Live,
             is_exercise: settings.output_topics.exercise,
+            given,
             begin: how_to_begin(&settings.input),
             letters: tail::read_with(
                 settings,
@@ -92,6 +94,8 @@ struct Teller {
     knows_rules: bool,
     is_live: bool,
     is_exercise: bool,
+    /// The sets of rules that stand in the place of those of the history, where any do.
+    given: Option<BTreeSet<String>>,
     /// What to do with an input that is empty.
     begin: String,
     /// How dead letters are read.
@@ -206,10 +210,9 @@ impl Teller {
 
     fn warn_of_none(&self) {
         if self.is_exercise {
-            tracing::warn!(
-                "NO RULE IS IN FORCE: nothing warns. The history has none; `--rules PACK|FILE` puts some in the place of those of the \
-                 history"
-            );
+            let live = self.handles.meters.sets.live();
+            let why = why_none(self.given.as_ref(), live.as_deref().unwrap_or(ruleset::DEFAULT));
+            tracing::warn!("NO RULE IS IN FORCE: nothing warns. {why}");
             return;
         }
         tracing::warn!(
@@ -217,6 +220,36 @@ impl Teller {
              load FILE` rules of your own"
         );
     }
+}
+
+/// Why a replay had no rule in force, and what to do. `given`: the sets of those of `--rules`; `live`: the set that is live.
+fn why_none(given: Option<&BTreeSet<String>>, live: &str) -> String {
+    let Some(given) = given else {
+        return format!(
+            "The history has none of the set that is live, `{live}`; `--rules PACK|FILE` puts some in the place of those of the history"
+        );
+    };
+    if given.contains(live) {
+        return "Those of `--rules` were not taken in before the end of the history; give a later `--until`".to_owned();
+    }
+    let of_what = match given.len() {
+        1 => "of the set",
+        _ => "of the sets",
+    };
+    let sets = given
+        .iter()
+        .map(|set| format!("`{set}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let id = ruleset::qualified(live, "ID");
+    let cure = match live {
+        ruleset::DEFAULT => format!("give them identifiers without a set (`{id}`), or"),
+        _ => format!("give them identifiers of that set (`{id}`), or"),
+    };
+    format!(
+        "Those of `--rules` are {of_what} {sets}, and `{live}` is live in the history: they are candidates, and warn in \
+         `out.candidate.delta` at most; {cure} a history in which `riskflow rules promote` made theirs live"
+    )
 }
 
 /// How an input that is empty is filled.
@@ -238,6 +271,25 @@ fn how_to_begin(input: &Input) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn that_no_rule_is_in_force_is_told_with_the_set_that_is_live() {
+        let given = |sets: &[&str]| Some(sets.iter().map(|set| (*set).to_owned()).collect::<BTreeSet<_>>());
+        let said = |sets: Option<BTreeSet<String>>, live: &str| why_none(sets.as_ref(), live);
+        assert!(said(None, "default").starts_with("The history has none of the set that is live, `default`; `--rules"));
+        let candidate = said(given(&["cand"]), "default");
+        for part in ["are of the set `cand`, and `default` is live", "without a set (`ID`)"] {
+            assert!(candidate.contains(part), "{part}: {candidate}");
+        }
+        let other = said(given(&["cand", "default"]), "storm");
+        for part in [
+            "are of the sets `cand`, `default`, and `storm` is live",
+            "of that set (`storm/ID`)",
+        ] {
+            assert!(other.contains(part), "{part}: {other}");
+        }
+        assert!(said(given(&["cand", "default"]), "default").contains("were not taken in"));
+    }
 
     #[test]
     fn an_empty_log_says_how_it_is_filled() {
