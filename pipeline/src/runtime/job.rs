@@ -43,7 +43,7 @@ mod worker;
 pub use catching_up::{Position, Shown};
 pub use outputs::TopicsDiffer;
 use outputs::{check_topics, tell_offsets};
-use whole::Part;
+use whole::ProcessTotals;
 pub use whole::Whole;
 use worker::{work, worker_config};
 
@@ -108,7 +108,7 @@ impl Handles {
     /// What the job did, once it has ended: in all of its processes where it has several, else as far as this one knows.
     #[must_use]
     pub fn whole(&self) -> Whole {
-        let own = || Whole::of(&[Part::of(self)]);
+        let own = || Whole::of(&[ProcessTotals::of(self)]);
         self.told.get().cloned().unwrap_or_else(own)
     }
 

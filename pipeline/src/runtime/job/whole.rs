@@ -40,7 +40,7 @@ type Counts = Vec<(String, u64)>;
 
 /// What one process did, for the others.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Part {
+pub(super) struct ProcessTotals {
     records: Counts,
     dead_letters: Counts,
     deltas: Counts,
@@ -57,7 +57,7 @@ pub(super) struct Part {
     stopped: bool,
 }
 
-impl Part {
+impl ProcessTotals {
     /// That of this process, as far as it has come.
     pub(super) fn of(handles: &Handles) -> Self {
         let done = handles.metrics.done();
@@ -106,10 +106,10 @@ fn sum(names: impl Iterator<Item = &'static str>, parts: &[&Counts]) -> Vec<(&'s
 
 impl Whole {
     /// The sum of all parts.
-    pub(super) fn of(parts: &[Part]) -> Self {
-        let all = |counts: fn(&Part) -> &Counts| parts.iter().map(counts).collect::<Vec<_>>();
-        let total = |count: fn(&Part) -> u64| parts.iter().map(count).sum::<u64>();
-        let any = |holds: fn(&Part) -> bool| parts.iter().any(holds);
+    pub(super) fn of(parts: &[ProcessTotals]) -> Self {
+        let all = |counts: fn(&ProcessTotals) -> &Counts| parts.iter().map(counts).collect::<Vec<_>>();
+        let total = |count: fn(&ProcessTotals) -> u64| parts.iter().map(count).sum::<u64>();
+        let any = |holds: fn(&ProcessTotals) -> bool| parts.iter().any(holds);
         Self {
             done: Done {
                 records: sum(Topic::inputs().map(Topic::name), &all(|part| &part.records)),
@@ -152,7 +152,7 @@ pub(super) fn tell_whole(worker: &mut Worker, job: &Job, publisher: Option<Publi
         return;
     }
     let is_first = worker.index() % job.settings.cluster.workers.get() == 0;
-    let own = is_first.then(|| Part::of(&job.handles));
+    let own = is_first.then(|| ProcessTotals::of(&job.handles));
     if let Some(parts) = gather(worker, own, &|| job.has_failed()) {
         // Each worker of the process hears the same.
         let _ = job.handles.told.set(Whole::of(&parts));
@@ -171,7 +171,7 @@ mod tests {
                 .map(|(name, count)| ((*name).to_owned(), *count))
                 .collect()
         };
-        let first = Part {
+        let first = ProcessTotals {
             records: counts(&[("in.observation", 7), ("in.rule", 1)]),
             dead_letters: counts(&[("malformed", 2), ("too_late", 1)]),
             deltas: counts(&[("raised", 3), ("withdrawn_past", 1)]),
@@ -180,14 +180,14 @@ mod tests {
             rules: 4,
             until: Millis(500),
             goes_on: true,
-            ..Part::default()
+            ..ProcessTotals::default()
         };
-        let second = Part {
+        let second = ProcessTotals {
             records: counts(&[("base.region", 5), ("in.observation", 3)]),
             disordered: (1, 0, 90),
             waiting: 6,
             stopped: true,
-            ..Part::default()
+            ..ProcessTotals::default()
         };
         let whole = Whole::of(&[second, first]);
         // In the order in which one process tells them.

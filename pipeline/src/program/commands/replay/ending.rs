@@ -88,7 +88,7 @@ impl End<'_> {
             tell(said_of_epochs(done));
         }
         // Files are seen where they were asked for, and what was not written nowhere.
-        let is_written = self.goes_on || self.times_are_of_it().is_ok();
+        let is_written = self.whole.goes_on || self.times_are_of_it().is_ok();
         if !matches!(self.settings.output, Output::Files(_)) && is_written {
             let read = tail::read_with(
                 self.settings,
