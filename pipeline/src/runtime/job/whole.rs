@@ -151,7 +151,7 @@ pub(super) fn tell_whole(worker: &mut Worker, job: &Job, publisher: Option<Publi
         job.failure.note(error);
         return;
     }
-    let is_first = worker.index() % job.settings.cluster.workers.get() == 0;
+    let is_first = worker.index().is_multiple_of(job.settings.cluster.workers.get());
     let own = is_first.then(|| ProcessTotals::of(&job.handles));
     if let Some(parts) = gather(worker, own, &|| job.has_failed()) {
         // Each worker of the process hears the same.
