@@ -55,7 +55,8 @@ pub struct WrittenEpoch {
     /// The most records that one worker takes into one live epoch, 100 to 10,000,000: bounds memory and latency under
     /// overload.
     pub max_records: usize,
-    /// How many epochs may be under way at once, 1 to 64.
+    /// How many epochs may be under way at once, 1 to 64; of those that a start does again, up to 64 while they hold no more records
+    /// than so many epochs may.
     pub in_flight: usize,
     /// Live, an epoch closes after so long even where nothing happens, `tick` to `1m`: readers see that the clock goes on.
     pub heartbeat: String,

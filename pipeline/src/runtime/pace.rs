@@ -19,6 +19,9 @@ use riskflow_model::Millis;
 use riskflow_model::progress::Offsets;
 
 use crate::runtime::ingest::{Cut, How, Report, earliest};
+use recorded::UnderWay;
+
+mod recorded;
 
 #[cfg(test)]
 mod tests;
@@ -58,6 +61,21 @@ pub struct Plan {
     pub rewound: Option<u64>,
     /// Whether the job ends with the last recorded epoch.
     pub ends: bool,
+}
+
+impl Plan {
+    /// How long it was from the state that was loaded to the last recorded epoch: each start does so much again, until there is a newer
+    /// checkpoint. For ever where there was no state to load.
+    #[must_use]
+    pub fn again(&self) -> Duration {
+        let last = self.recorded.back().map(|(moment, _)| *moment);
+        match (self.restored, last) {
+            _ if self.cold.is_some() => Duration::MAX,
+            (_, None) => Duration::ZERO,
+            (None, Some(_)) => Duration::MAX,
+            (Some(restored), Some(last)) => Duration::from_millis((last.clock - restored.clock).max(0).unsigned_abs()),
+        }
+    }
 }
 
 /// How the job may go on.
@@ -137,6 +155,8 @@ pub struct Pace {
     terms: Terms,
     phase: Phase,
     plan: Plan,
+    /// Those of the plan that are under way.
+    again: UnderWay,
     /// The epoch closed last, and its time.
     last: Moment,
     /// When it was closed, by steady time; while live.
@@ -169,6 +189,7 @@ impl Pace {
                 clock: 0,
             },
             plan,
+            again: UnderWay::default(),
             closed: i64::MIN / 2,
             reports: vec![None; terms.peers],
             behind: vec![0; terms.peers],
@@ -300,10 +321,17 @@ impl Pace {
     }
 
     fn recorded(&mut self, under_way: usize, now: Now) -> Step {
-        if !self.plan.recorded.is_empty() && under_way >= self.terms.epoch.in_flight {
-            return Step::Wait(IDLE);
+        if let Some((_, bound)) = self.plan.recorded.front() {
+            let EpochSettings {
+                in_flight, max_records, ..
+            } = self.terms.epoch;
+            let most = max_records.saturating_mul(in_flight) as u64;
+            if under_way >= in_flight && !self.again.have_room(under_way, bound, most) {
+                return Step::Wait(IDLE);
+            }
         }
         if let Some((moment, bound)) = self.plan.recorded.pop_front() {
+            self.again.note(&bound);
             return self.close_at(moment, recorded(bound));
         }
         if self.plan.ends {

@@ -34,8 +34,8 @@ pub(super) struct Driver {
     clock: JobClock,
     pub(super) closed: Closed,
     pub(super) job: Arc<Job>,
-    /// When a checkpoint was last asked for, or under way.
-    checkpointed: Instant,
+    /// When the next checkpoint is due.
+    checkpoint_due: Instant,
     /// When a stalled epoch was last told of.
     warned: Instant,
     first_live: FirstLive,
@@ -78,7 +78,8 @@ impl Driver {
             clock: JobClock::new(settings.job_clock, tolerance, Reading::now()),
             closed,
             job: Arc::clone(job),
-            checkpointed: Instant::now(),
+            // A job that is killed more often than the interval passes would never take one, and do more and more again.
+            checkpoint_due: Instant::now() + settings.checkpoint.interval.saturating_sub(job.plan.again()),
             warned: Instant::now(),
             first_live,
             catching_up: CatchingUp::new(),
@@ -214,10 +215,10 @@ impl Driver {
     /// From the end of one to the beginning of the next the interval passes, unless somebody asks for one.
     fn is_time_for_checkpoint(&mut self) -> bool {
         if self.job.state.busy.load(Ordering::Acquire) {
-            self.checkpointed = Instant::now();
+            self.checkpoint_due = Instant::now() + self.job.settings.checkpoint.interval;
             return false;
         }
-        let is_due = self.checkpointed.elapsed() >= self.job.settings.checkpoint.interval;
+        let is_due = Instant::now() >= self.checkpoint_due;
         self.job.lasting.is_some() && (is_due || self.job.state.asked.is_wanted())
     }
 
@@ -227,7 +228,7 @@ impl Driver {
         if begin {
             self.job.state.busy.store(true, Ordering::Release);
             self.job.state.asked.begin();
-            self.checkpointed = Instant::now();
+            self.checkpoint_due = Instant::now() + self.job.settings.checkpoint.interval;
         }
         begin
     }
