@@ -73,6 +73,11 @@ mkdir -p "$root/target"
 "$root/deploy/setup.sh" acceptance
 program=$(program "$given")
 "$root/deploy/tools.sh" install
+# What is tested is what people get: stripped, with its debug information and the list of what it is made of beside it.
+if [[ ! -f ${program%/*}/riskflow.cdx.json ]]; then
+    "$root/deploy/binary.sh" --program "$program"
+    program=$dist/riskflow
+fi
 at_work
 
 # run NAME: one of them, as it prints.
