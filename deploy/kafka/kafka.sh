@@ -29,6 +29,8 @@ fetch   only downloads the jars (Maven; 44 MB, once).
 
 Environment:
   KAFKA_HEAP   heap, default 512m
+  KAFKA_BRIEF  1 for a node that lives for minutes: Java compiles quickly, not well, and collects on one thread, which takes
+               less to start and more under load; default 0. Only counts at a start
   KAFKA_WAIT   seconds that start waits for the node, default 60
   JAVA_HOME    a Java 17 or later; default: java on the PATH
 
@@ -39,6 +41,8 @@ TEXT
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 jars=$here/jars
 heap=${KAFKA_HEAP:-512m}
+# What Java takes longest for in a short life is to compile well, and to keep threads for a heap that is never full.
+brief=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
 patience=${KAFKA_WAIT:-60}
 
 say() { printf 'kafka.sh: %s\n' "$*" >&2; }
@@ -159,14 +163,16 @@ format() {
     local users=() user
     for user in "${scrams[@]}"; do users+=(--add-scram "$user"); done
     # shellcheck disable=SC2086 # one word or none
-    in_java -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format $alone -t "$cluster" "${users[@]}" \
+    in_java "${brief[@]}" kafka.tools.StorageTool format $alone -t "$cluster" "${users[@]}" \
         -c "$data/server.properties" >>"$data/kafka.log" 2>&1 ||
         fail "could not format $data; see $data/kafka.log"
 }
 
 launch() {
+    local how=(-XX:+UseG1GC -XX:MaxGCPauseMillis=20)
+    [[ ${KAFKA_BRIEF:-0} != 1 ]] || how=("${brief[@]}")
     # Its own session: a Ctrl-C at the terminal is for us, not for the node. No descriptor of ours stays open in it.
-    setsid "$java" "-Xmx$heap" "-Xms$heap" -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError \
+    setsid "$java" "-Xmx$heap" "-Xms$heap" "${how[@]}" -XX:+ExitOnOutOfMemoryError \
         -Djava.awt.headless=true -cp "$jars/*" "-Dlog4j2.configurationFile=$here/log4j2.properties" \
         kafka.Kafka "$data/server.properties" </dev/null >>"$data/kafka.log" 2>&1 &
     echo $! >"$data/pid"
@@ -270,7 +276,7 @@ tool() {
     need_java
     local class=org.apache.kafka.tools.$1
     shift
-    exec "$java" -Xmx128m -XX:TieredStopAtLevel=1 -cp "$jars/*" -Dlog4j2.level=ERROR "$class" \
+    exec "$java" -Xmx128m "${brief[@]}" -cp "$jars/*" -Dlog4j2.level=ERROR "$class" \
         --bootstrap-server "127.0.0.1:$(cat "$data/port")" "$@"
 }
 

@@ -192,8 +192,11 @@ pub struct KafkaPlace {
     pub more: Vec<String>,
 }
 
-fn script() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/kafka/kafka.sh")
+/// The script for a broker that lives as long as one test.
+fn script() -> Command {
+    let mut command = Command::new(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/kafka/kafka.sh"));
+    command.env("KAFKA_BRIEF", "1");
+    command
 }
 
 impl KafkaPlace {
@@ -206,7 +209,7 @@ impl KafkaPlace {
         // What decides is the same as for all tests with Kafka.
         Kafka::for_test(test)?;
         let folder = tempfile::tempdir().unwrap();
-        let output = Command::new(script())
+        let output = script()
             .args(["start", "--data"])
             .arg(folder.path())
             .args(port.iter().flat_map(|port| ["--port".to_owned(), port.to_string()]))
@@ -250,7 +253,7 @@ impl KafkaPlace {
 
     /// Runs one of Kafka's own tools; what it says.
     pub fn tool(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new(script());
+        let mut command = script();
         command.args(["tool", "--data"]).arg(self.folder.path()).arg("--");
         let output = command.args(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -261,7 +264,7 @@ impl KafkaPlace {
     /// Starts a second broker for the cluster of this one.
     pub fn join(&self) -> SecondBroker {
         let second = SecondBroker(tempfile::tempdir().unwrap());
-        let mut command = Command::new(script());
+        let mut command = script();
         command.args(["start", "--data"]).arg(second.0.path());
         let status = command
             .arg("--join")
@@ -336,7 +339,7 @@ impl KafkaPlace {
     }
 
     fn broker(&self, arguments: &[&str]) {
-        let mut command = Command::new(script());
+        let mut command = script();
         command
             .args(&arguments[..1])
             .arg("--data")
@@ -460,7 +463,7 @@ impl Drop for SecondBroker {
 }
 
 fn stop_broker(folder: &Path) {
-    let mut command = Command::new(script());
+    let mut command = script();
     command.args(["stop", "--data"]).arg(folder);
     let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
 }

@@ -57,6 +57,7 @@ impl Broker {
         let output = Command::new(script("secured.sh"))
             .args(["start", "--data"])
             .arg(folder.path())
+            .env("KAFKA_BRIEF", "1")
             .env("SCRAM_USERS", users.join(" "))
             .env("PLAIN_USERS", format!("plain-user={PLAIN}"))
             .stderr(Stdio::null())
