@@ -127,7 +127,8 @@ impl Desk {
         command.current_dir(self.0.path()).args(["replay", "--log", "warn"]);
         command.args(base.map(|topic| format!("{topic}.ndjson")));
         command.args(observations).args(["--out", out]).args(arguments);
-        for set in ["time.horizon=\"12h\"", "epoch.replay_tick=\"10m\""] {
+        // Both stations measure at full hours: each has an epoch of its own, and none holds nothing.
+        for set in ["time.horizon=\"12h\"", "epoch.replay_tick=\"1h\""] {
             command.args(["--set", set]);
         }
         command
