@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::chaos::place::{LogPlace, Place as _};
-use crate::chaos::{Feed, SETTINGS, now, verdict};
+use crate::chaos::{Feed, SETTINGS, now, pause, verdict};
 use crate::restart::after_a_storm;
 
 /// The last release that changed the format of checkpoints.
@@ -109,6 +109,7 @@ fn goes_on(release: &str) -> (LogPlace, String) {
     while !verdict::taken(&place).covers(&end) {
         assert!(job.try_wait().unwrap().is_none(), "the job ended: {}", said());
         assert!(Instant::now() < until, "it does not get on: {}", said());
+        pause();
     }
     let asked = Command::new("kill").args(["-TERM", &job.id().to_string()]).status();
     assert!(asked.unwrap().success());

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::chaos::place::{LogPlace, Place};
 use crate::chaos::verdict;
-use crate::chaos::{Feed, Running, SETTINGS, settle, storm, storm_of_sets};
+use crate::chaos::{Feed, Running, SETTINGS, pause, settle, storm, storm_of_sets};
 
 /// A job that was killed some times, with its checkpoints.
 pub fn after_a_storm(seed: u64) -> (LogPlace, TempDir, Feed) {
@@ -191,6 +191,7 @@ fn input_that_is_gone_is_told_and_a_job_may_start_anew() {
             std::time::Instant::now() < until,
             "the job does not get through its input"
         );
+        pause();
     }
     job.stop();
     // The tables are those of a job that never saw what is gone.
@@ -217,6 +218,7 @@ fn input_that_is_gone_is_told_and_a_job_may_start_anew() {
             std::time::Instant::now() < until,
             "the job does not get through its input"
         );
+        pause();
     }
     job.stop();
 }
@@ -271,6 +273,7 @@ fn output_that_is_lost_is_refused_by_name_and_given_up_only_if_asked() {
             std::time::Instant::now() < until,
             "the job does not get through its input"
         );
+        pause();
     }
     job.stop();
     feed.step(&place);
@@ -285,6 +288,7 @@ fn input_that_vanishes_ends_the_job_and_is_refused_by_the_next_start() {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !job.get(0, "/readyz").contains(" 200 ") {
         assert!(std::time::Instant::now() < until, "the job does not get to the present");
+        pause();
     }
     let topic = place.folder().join("in.observation");
     let aside = place.folder().join("aside");
@@ -318,7 +322,9 @@ fn a_second_job_on_the_same_output_is_refused() {
     feed.begin(&place);
     let job = Running::start(&place, checkpoints.path(), 1, "");
     let end = place.ends();
-    while !verdict::taken(&place).covers(&end) {}
+    while !verdict::taken(&place).covers(&end) {
+        pause();
+    }
     let second = riskflow(&place, checkpoints.path(), &["run"]);
     assert_eq!(second.status.code(), Some(1));
     job.stop();

@@ -9,7 +9,7 @@ use riskflow_model::Millis;
 use serde_json::{Value, json};
 
 use crate::chaos::place::{KafkaPlace, LogPlace, Place};
-use crate::chaos::{Feed, Running, verdict};
+use crate::chaos::{Feed, Running, pause, verdict};
 use crate::kafka::Job;
 use crate::restart::command;
 
@@ -158,6 +158,7 @@ fn a_stop_leaves_a_checkpoint_of_its_last_epoch_and_one_that_is_unfinished_is_sa
     while !verdict::taken(&place).covers(&ends) {
         assert!(job.0.try_wait().unwrap().is_none(), "the job ended");
         assert!(Instant::now() < until, "it does not get through its input");
+        pause();
     }
     assert!(whole(checkpoints).is_empty());
     assert_eq!(job.stop(), Some(0));

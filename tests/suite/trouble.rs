@@ -10,7 +10,7 @@ use riskflow_model::topic::Topic;
 
 use crate::chaos::place::{KafkaPlace, LogPlace, Place as _};
 use crate::chaos::verdict::{self, judge};
-use crate::chaos::{Feed, Running, free, settle};
+use crate::chaos::{Feed, Running, free, pause, settle};
 use crate::savepoints::whole;
 
 /// The value of a metric without labels; 0 where there is none.
@@ -377,6 +377,7 @@ fn freeze_under_way(place: &KafkaPlace, feed: &mut Feed, job: &Running) {
             if frozen.elapsed() > Duration::from_secs(2) {
                 return;
             }
+            pause();
         }
         place.freeze(false);
     }
@@ -395,8 +396,7 @@ fn kafka_brokers_that_do_not_answer_are_told() {
         let until = Instant::now() + Duration::from_secs(120);
         while !job.get(0, "/metrics").contains(&line) {
             assert!(Instant::now() < until, "{line}");
-            // It is looked at every few milliseconds, and nothing depends on how many.
-            std::thread::park_timeout(Duration::from_millis(5));
+            pause();
         }
     };
     told("0");
