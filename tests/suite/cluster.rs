@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::actions::{Got, curl};
 use crate::chaos::place::{KafkaPlace, Place as _};
-use crate::chaos::{Feed, Running, settle, verdict};
+use crate::chaos::{Feed, Running, pause, settle, verdict};
 use crate::savepoints::whole;
 use crate::trouble::metric;
 
@@ -37,6 +37,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < until, "{what}");
+        pause();
     }
 }
 

@@ -17,6 +17,7 @@ use riskflow_tests::kafka::Kafka;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::chaos::pause;
 use crate::kafka::{command, create_topics, now, observation, riskflow};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -317,6 +318,7 @@ fn on_the_log_an_action_says_what_became_of_it_and_settings_that_change_are_told
             break row["key"].as_str().unwrap().to_owned();
         }
         assert!(Instant::now() < until);
+        pause();
     };
     acts(&case, |arguments| desk.run(&[&["act"], arguments].concat()));
     // It was killed before it took a checkpoint: what it gave is known by its digests alone.

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::actions::curl;
 use crate::chaos::place::{LogPlace, Place as _};
-use crate::chaos::{Feed, SETTINGS, free, verdict};
+use crate::chaos::{Feed, SETTINGS, free, pause, verdict};
 use crate::kafka::riskflow;
 
 /// Asks again and again, until there is an answer.
@@ -25,6 +25,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < until, "{what}");
+        pause();
     }
 }
 

@@ -13,6 +13,7 @@ use riskflow_tests::kafka::Kafka;
 use serde_json::{Value, json};
 
 use super::{CITY, TOWN, curl, riskflow, written};
+use crate::chaos::pause;
 use crate::kafka::{base, command, create_topics, now, observation};
 
 /// The tokens, by their SHA-256 as `sha256sum` prints it: that of the town, and that of the city, which may promote.
@@ -79,6 +80,7 @@ impl Serving {
                 return found;
             }
             assert!(Instant::now() < until, "{path} gives only {body}");
+            pause();
         }
     }
 

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{between, files, root};
+use crate::chaos::pause;
 use crate::kafka::{Job, riskflow};
 
 fn page(name: &str) -> String {
@@ -147,6 +148,7 @@ fn follow(steps: Vec<Step>, folder: &Path) -> Option<Job> {
                         break;
                     }
                     assert!(Instant::now() < until, "{commands:?}: {part} is not in: {said}");
+                    pause();
                 }
             }
         }
@@ -230,6 +232,7 @@ fn the_first_hour_is_what_the_readme_says() {
                 if let Some(id) = newest(folder).filter(|id| before.as_ref() != Some(id)) {
                     break id;
                 }
+                pause();
             };
             let (well, said) = run(folder, &[command.replace(" ID ", &format!(" {id} "))]);
             assert!(well && said.contains("the case is acknowledged"), "{command}: {said}");
