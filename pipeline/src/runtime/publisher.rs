@@ -504,7 +504,11 @@ impl Publishing {
         self.move_on(&completed.output);
         self.foretold.take_from(&completed.output);
         self.progress.note(&completed.output, moment(completed));
-        self.metrics.epochs.replayed(epoch.0);
+        if self.beginning.restored == Some(epoch) {
+            self.metrics.epochs.restored(epoch.0);
+        } else {
+            self.metrics.epochs.replayed(epoch.0);
+        }
         if let Some(before) = self.beginning.digests.remove(&epoch) {
             let digest = digest(&records(&mut completed.output));
             if *before != digest.to_string() {

@@ -364,6 +364,7 @@ impl Recovery {
         };
         let mut beginning = Beginning {
             last,
+            restored,
             base: base(resume),
             position: from.clone(),
             digests,

@@ -119,6 +119,11 @@ impl Epochs {
     /// An epoch of an earlier run was recomputed.
     pub fn replayed(&self, epoch: i64) {
         self.replayed.inc();
+        self.restored(epoch);
+    }
+
+    /// The state as of an epoch was loaded.
+    pub fn restored(&self, epoch: i64) {
         self.time.set(epoch as f64 / 1000.0);
     }
 

@@ -20,6 +20,8 @@ pub struct Beginning {
     pub definite: bool,
     /// The epoch committed last; nothing up to it is published again.
     pub last: Millis,
+    /// The epoch of which the state was loaded: in it the views are rebuilt, and nothing is computed once more.
+    pub restored: Option<Millis>,
     /// How far the input was taken before the first epoch that comes.
     pub position: Offsets,
     /// The epoch and the offsets that `out.progress` begins with.
