@@ -300,8 +300,9 @@ impl KafkaSink {
         }
     }
 
-    /// Aborts, and gives back why; a failure to abort counts only where it is fatal. The transaction may be known to have failed before
-    /// the record is told that made it fail: that tells more, such as the topic that takes no record as large.
+    /// Aborts, and gives back why; a failure to abort counts only where it is fatal and `why` is not: what ends the job anyway tells more,
+    /// such as the right that is missing. The transaction may be known to have failed before the record is told that made it fail: that
+    /// tells more, too, such as the topic that takes no record as large.
     fn abort(&mut self, why: BrokerError) -> BrokerError {
         let told = self.forget_unsent();
         let why = match (why, told) {
@@ -314,7 +315,7 @@ impl KafkaSink {
             Ok(()) => why,
             Err(error) => {
                 let error = transaction("aborting", error);
-                if error.retry() == crate::Retry::Never {
+                if error.retry() == Retry::Never && why.retry() != Retry::Never {
                     error
                 } else {
                     warn!(
