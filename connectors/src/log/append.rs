@@ -8,7 +8,7 @@ use riskflow_model::topic::Topic;
 use tracing::warn;
 
 use super::error::LogError;
-use super::folder::{self, Hold};
+use super::folder;
 use super::handles::Handles;
 use super::segment::SEGMENT_BYTES;
 use super::writer::{PartitionWriter, partition_of};
@@ -55,8 +55,8 @@ impl LogAppend {
         let until = Instant::now() + self.patience;
         let mut pause = Duration::from_millis(1);
         loop {
-            let locks = folder::lock(&self.topic, Hold::Shared)
-                .and_then(|topic| Ok([topic, folder::lock(folder, Hold::Alone)?]));
+            let locks = folder::lock(&self.topic, Lock::shared)
+                .and_then(|topic| Ok([topic, folder::lock(folder, Lock::alone)?]));
             match locks {
                 Err(LogError::Locked { .. }) if Instant::now() < until => {}
                 locks => return locks,

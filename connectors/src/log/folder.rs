@@ -108,22 +108,10 @@ fn numbered(folder: &Path, ending: &str) -> Result<Vec<u64>, LogError> {
     Ok(numbers)
 }
 
-/// How a lock is held.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hold {
-    /// By nobody else.
-    Alone,
-    /// Not while somebody holds it alone.
-    Shared,
-}
-
-/// Locks a folder (or file); an error where somebody else holds it.
-pub(super) fn lock(path: &Path, hold: Hold) -> Result<Lock, LogError> {
-    let lock = match hold {
-        Hold::Alone => Lock::alone(path),
-        Hold::Shared => Lock::shared(path),
-    };
-    lock.map_err(LogError::io(path))?
+/// Locks a folder (or file) by [`Lock::alone`] or [`Lock::shared`]; an error where somebody else holds it.
+pub(super) fn lock(path: &Path, how: fn(&Path) -> io::Result<Option<Lock>>) -> Result<Lock, LogError> {
+    how(path)
+        .map_err(LogError::io(path))?
         .ok_or_else(|| LogError::Locked { path: path.to_owned() })
 }
 

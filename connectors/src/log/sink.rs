@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::commits::{self, Commits, Known, Sealed, Segments};
 use super::error::LogError;
-use super::folder::{self, Hold};
+use super::folder;
 use super::guard::{self, Loss};
 use super::handles::Handles;
 use super::out_topic::OutTopic;
@@ -204,7 +204,7 @@ fn lock_topics(folder: &Path, settings: &TopicSettings, loss: &Loss<'_>) -> Resu
             fs::create_dir_all(&topic_folder).map_err(LogError::io(&topic_folder))?;
             made = true;
         }
-        locks.push((topic, folder::lock(&topic_folder, Hold::Alone)?));
+        locks.push((topic, folder::lock(&topic_folder, Lock::alone)?));
     }
     if made {
         folder.ancestors().take(2).try_for_each(folder::sync)?;

@@ -15,10 +15,11 @@ use tracing::{info, warn};
 
 use super::compact::{Row, compact, is_due};
 use super::error::LogError;
-use super::folder::{self, Hold};
+use super::folder;
 use super::frame::{Body, Frame};
 use super::handles::Found;
 use super::segment::Walk;
+use crate::lock::Lock;
 use crate::overheard::{Hears, Overheard};
 use crate::{EpochRecords, RawRecord, Sink, decode};
 
@@ -169,7 +170,7 @@ impl Tidy {
         };
         let path = folder::segment(folder, *first);
         // Another job that reads the same input may do so too.
-        let _lock = match folder::lock(&path, Hold::Alone) {
+        let _lock = match folder::lock(&path, Lock::alone) {
             Err(LogError::Locked { .. }) => return Ok(()),
             lock => lock?,
         };

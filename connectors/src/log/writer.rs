@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::commits::Sealed;
 use super::error::LogError;
-use super::folder::{self, Hold};
+use super::folder;
 use super::frame;
 use super::handles::{FileId, Found, Handles, Held};
 use super::segment::SEGMENT_BYTES;
@@ -47,7 +47,7 @@ impl LogWriter {
         folder::written_by_its_user(&[folder, &topic])?;
         let count = folder::partitions(&topic)?.unwrap_or(partitions.max(1));
         folder::make(&topic, count)?;
-        let lock = folder::lock(&topic, Hold::Alone)?;
+        let lock = folder::lock(&topic, Lock::alone)?;
         let open =
             |partition: u16| PartitionWriter::recover(topic.join(partition.to_string()), limit, Arc::clone(&handles));
         Ok(Self {

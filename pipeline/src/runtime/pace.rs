@@ -67,7 +67,7 @@ impl Plan {
     /// How long it was from the state that was loaded to the last recorded epoch: each start does so much again, until there is a newer
     /// checkpoint. For ever where there was no state to load.
     #[must_use]
-    pub fn again(&self) -> Duration {
+    pub fn to_redo(&self) -> Duration {
         let last = self.recorded.back().map(|(moment, _)| *moment);
         match (self.restored, last) {
             _ if self.cold.is_some() => Duration::MAX,

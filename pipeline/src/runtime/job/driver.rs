@@ -79,7 +79,7 @@ impl Driver {
             closed,
             job: Arc::clone(job),
             // A job that is killed more often than the interval passes would never take one, and do more and more again.
-            checkpoint_due: Instant::now() + settings.checkpoint.interval.saturating_sub(job.plan.again()),
+            checkpoint_due: Instant::now() + settings.checkpoint.interval.saturating_sub(job.plan.to_redo()),
             warned: Instant::now(),
             first_live,
             catching_up: CatchingUp::new(),
