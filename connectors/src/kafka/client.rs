@@ -1,15 +1,15 @@
 //! The one place that makes clients.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::admin::AdminClient;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{BorrowedMessage, DeliveryResult};
 use rdkafka::producer::{BaseProducer, ProducerContext};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
@@ -127,6 +127,8 @@ pub(super) struct Context {
     untold: Mutex<bool>,
     /// Whether no broker was connected of late.
     alone: Mutex<bool>,
+    /// How much was told, of whatever kind.
+    told: AtomicU64,
 }
 
 /// Whether the brokers were last known to be down, and what was said of it.
@@ -163,6 +165,10 @@ impl Context {
     pub fn end_of(&self, topic: &str, partition: i32) -> Option<i64> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.get(&(topic.to_owned(), partition)).copied()
+    }
+
+    fn hears(&self) {
+        self.told.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether no broker was connected of late.
@@ -250,6 +256,7 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.hears();
         debug!(target: "librdkafka", ?level, facility, message);
         if facility == "FAIL" {
             self.failed_for(message);
@@ -257,6 +264,7 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.hears();
         let connected = statistics.brokers.values().any(|broker| broker.state == "UP");
         *self.alone.lock().unwrap_or_else(PoisonError::into_inner) = !connected;
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
@@ -274,6 +282,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.hears();
         debug!(target: "librdkafka", %error, reason);
         // A token that cannot be had is told here only.
         let failed = [RDKafkaErrorCode::Authentication, RDKafkaErrorCode::SSL];
@@ -287,6 +296,7 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {
     /// Only whoever tells how far a job is commits offsets. That it cannot is told once.
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        self.hears();
         let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
         match &result {
             Err(error) if !*untold => warn!(
@@ -496,9 +506,36 @@ pub(super) fn config(
     Ok(config)
 }
 
+/// So many lines of a log are taken at once at most, so that a client that writes ever more of them does not hold up its reader.
+const AT_ONCE: usize = 10_000;
+
+/// The next record or error that waits, without waiting for one. A poll of `rdkafka` that may not wait ends behind each line of librdkafka's
+/// log and each report of statistics: with the property `debug`, an error would stand behind thousands of polls.
+pub(super) fn waiting(consumer: &BaseConsumer<Context>) -> Option<KafkaResult<BorrowedMessage<'_>>> {
+    let told = || consumer.context().told.load(Ordering::Relaxed);
+    for _ in 0..AT_ONCE {
+        let before = told();
+        let polled = consumer.poll(Duration::ZERO);
+        if polled.is_some() || told() == before {
+            return polled;
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_is_reached_behind_many_lines_of_a_log() {
+        let mut config = ClientConfig::new();
+        config.set("debug", "conf").set_log_level(RDKafkaLogLevel::Debug);
+        let consumer: BaseConsumer<Context> = config.create_with_context(Context::default()).unwrap();
+        assert!(waiting(&consumer).is_none());
+        let told = consumer.context().told.load(Ordering::Relaxed);
+        assert!(told > 100, "one line for each property: {told}");
+    }
 
     #[test]
     fn a_group_that_is_not_allowed_is_told_once_with_the_acl_and_is_no_trouble() {

@@ -246,8 +246,9 @@ impl KafkaSink {
                 .map_err(|error| transaction("beginning", error))?;
             let sent = send(self).and_then(|()| self.flush(deadline));
             if let Err(error) = sent {
-                // The first failure tells more than what it led to.
+                // The first failure tells more than what it led to, unless it says only that the record was dropped.
                 let first = self.producer.client().context().take_failure();
+                let first = first.filter(|(_, error)| !is_dropped(error));
                 let error = first.map_or_else(|| self.reason(error), |(topic, error)| refused(&topic, error));
                 return Err(self.abort(error));
             }

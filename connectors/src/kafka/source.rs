@@ -124,7 +124,7 @@ impl KafkaSource {
                 .into());
             }
         }
-        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+        while let Some(polled) = client::waiting(&self.consumer) {
             match polled {
                 Ok(message) => {
                     let of = |partition: &&mut Partition| {
@@ -173,7 +173,7 @@ fn queues(
 
 /// Whether something of a partition stands in the queue that all share.
 fn comes_early(consumer: &BaseConsumer<Context>) -> Result<bool, SourceError> {
-    while let Some(polled) = consumer.poll(Duration::ZERO) {
+    while let Some(polled) = client::waiting(consumer) {
         match polled {
             Ok(_) | Err(KafkaError::PartitionEOF(_)) => return Ok(true),
             Err(error) => fault(consumer, "Kafka", error)?,
