@@ -22,8 +22,13 @@ use super::SETTINGS;
 use super::place::{Place, Row};
 
 /// As in the settings of the run.
-fn semantics() -> Semantics {
-    let written = WrittenSettings::from_toml(&SETTINGS.join("\n")).unwrap();
+fn semantics(more: &[&str]) -> Semantics {
+    let kept = SETTINGS.into_iter().filter(|set| {
+        let name = |set: &str| set.split('=').next().map(str::to_owned);
+        more.iter().all(|more| name(more) != name(set))
+    });
+    let settings: Vec<&str> = kept.chain(more.iter().copied()).collect();
+    let written = WrittenSettings::from_toml(&settings.join("\n")).unwrap();
     Semantics::of(&written.check().unwrap())
 }
 
@@ -116,16 +121,21 @@ impl fmt::Display for Report {
 ///
 /// At the first difference.
 pub fn judge(place: &dyn Place) -> Report {
-    judge_with(place, true)
+    judge_with(place, true, &[])
+}
+
+/// The same for a job with other settings.
+pub fn judge_set(place: &dyn Place, more: &[&str]) -> Report {
+    judge_with(place, true, more)
 }
 
 /// The same for a job that had to begin without any checkpoint: cases know the epochs of what happened to them, and those
 /// before the loss are cut anew.
 pub fn judge_but_for_cases(place: &dyn Place) -> Report {
-    judge_with(place, false)
+    judge_with(place, false, &[])
 }
 
-fn judge_with(place: &dyn Place, cases: bool) -> Report {
+fn judge_with(place: &dyn Place, cases: bool, more: &[&str]) -> Report {
     let progress = epochs(place);
     let mut before = Millis(0);
     for one in &progress {
@@ -133,7 +143,7 @@ fn judge_with(place: &dyn Place, cases: bool) -> Report {
         before = one.epoch;
     }
     let (history, refused) = history(place, &progress);
-    let mut oracle = Oracle::new(semantics());
+    let mut oracle = Oracle::new(semantics(more));
     let (mut expected, mut expected_candidates) = (BTreeSet::new(), BTreeSet::new());
     let (mut expected_cases, mut expected_notices) = (BTreeSet::new(), BTreeSet::new());
     let mut dead = refused;
