@@ -17,11 +17,14 @@ fn main() -> io::Result<()> {
     let named = std::env::var("RISKFLOW_COMMIT")
         .ok()
         .filter(|commit| !commit.is_empty());
+    // Of one that is named it does not matter what the repository says: nothing is built anew for a commit.
+    if named.is_none() {
+        for file in names_of_the_commit(&here) {
+            writeln!(out, "cargo::rerun-if-changed={}", file.display())?;
+        }
+    }
     if let Some(commit) = named.or_else(|| commit(&here)) {
         writeln!(out, "cargo::rustc-env=RISKFLOW_COMMIT={commit}")?;
-    }
-    for file in names_of_the_commit(&here) {
-        writeln!(out, "cargo::rerun-if-changed={}", file.display())?;
     }
     let Some(lock) = here
         .ancestors()
