@@ -529,9 +529,13 @@ mod tests {
 
     #[test]
     fn what_waits_is_reached_behind_many_lines_of_a_log() {
-        let mut config = ClientConfig::new();
-        config.set("debug", "conf").set_log_level(RDKafkaLogLevel::Debug);
-        let consumer: BaseConsumer<Context> = config.create_with_context(Context::default()).unwrap();
+        let settings = KafkaSettings {
+            // Nothing listens there.
+            brokers: "127.0.0.1:1".to_owned(),
+            properties: [("debug".to_owned(), "conf".into())].into(),
+            group_offsets: false,
+        };
+        let consumer = consumer(&settings).unwrap();
         assert!(waiting(&consumer).is_none());
         let told = consumer.context().told.load(Ordering::Relaxed);
         assert!(told > 100, "one line for each property: {told}");
