@@ -35,6 +35,7 @@ may_be_left_out=(
     'HTTPS: what the program says of it'
     # Blocks of the documents that say so above them.
     'install.md: Artefacts'
+    'install.md: Debian: the files are yours'
     'install.md: Container'
     'install.md: Compose'
     'install.md: Kubernetes'
@@ -131,7 +132,11 @@ for name in "${only[@]}"; do
         ((allowed)) || failures+=("$name: NOT RUN, and may not be left out: $line")
     done < <(sed -n 's/^NOT RUN   //p' "$work/said")
     # What a test measured stands below its line; what a failure printed, behind a bar.
-    sed -n "s/^ \{10\}\([^|].*\)/* $name: \1/p" "$work/said" >>"$work/measured"
+    # Tests of cargo print otherwise.
+    case $name in
+        chaos | slow | contracts) ;;
+        *) sed -n "s/^ \{10\}\([^|].*\)/* $name: \1/p" "$work/said" >>"$work/measured" ;;
+    esac
     printf '| %s | %s | %s | %s | %s | %s |\n' "$name" $((SECONDS - began)) "$passes" "$(count failed "$work/said")" \
         "$(grep -c '^NOT RUN   ' "$work/said" || true)" "$status" >>"$work/table"
 done
