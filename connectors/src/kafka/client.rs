@@ -127,8 +127,8 @@ pub(super) struct Context {
     untold: Mutex<bool>,
     /// Whether no broker was connected of late.
     alone: Mutex<bool>,
-    /// How much was told, of whatever kind.
-    told: AtomicU64,
+    /// How many lines, reports and errors librdkafka told.
+    heard: AtomicU64,
 }
 
 /// Whether the brokers were last known to be down, and what was said of it.
@@ -167,8 +167,9 @@ impl Context {
         ends.get(&(topic.to_owned(), partition)).copied()
     }
 
+    /// Counts what is told, so that a poll that took something is known from one that found nothing.
     fn hears(&self) {
-        self.told.fetch_add(1, Ordering::Relaxed);
+        self.heard.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether no broker was connected of late.
@@ -512,11 +513,11 @@ const AT_ONCE: usize = 10_000;
 /// The next record or error that waits, without waiting for one. A poll of `rdkafka` that may not wait ends behind each line of librdkafka's
 /// log and each report of statistics: with the property `debug`, an error would stand behind thousands of polls.
 pub(super) fn waiting(consumer: &BaseConsumer<Context>) -> Option<KafkaResult<BorrowedMessage<'_>>> {
-    let told = || consumer.context().told.load(Ordering::Relaxed);
+    let heard = || consumer.context().heard.load(Ordering::Relaxed);
     for _ in 0..AT_ONCE {
-        let before = told();
+        let before = heard();
         let polled = consumer.poll(Duration::ZERO);
-        if polled.is_some() || told() == before {
+        if polled.is_some() || heard() == before {
             return polled;
         }
     }
@@ -537,8 +538,8 @@ mod tests {
         };
         let consumer = consumer(&settings).unwrap();
         assert!(waiting(&consumer).is_none());
-        let told = consumer.context().told.load(Ordering::Relaxed);
-        assert!(told > 1, "lines about properties: {told}");
+        let heard = consumer.context().heard.load(Ordering::Relaxed);
+        assert!(heard > 1, "lines about properties: {heard}");
     }
 
     #[test]
