@@ -11,7 +11,7 @@
 # the example consumers in all languages beside a job. `cluster` measures how long two processes are away when one is killed. Without
 # --program a release build comes first. Installs what it lacks: Debian packages (deploy/setup.sh acceptance), and validators into
 # target/tools. --before names a program of the release before, for the upgrade of the operating guide. --dirty takes a work tree with
-# changes, too, and the head says so. With --only the short log goes to target/acceptance.md.
+# changes, or a program of another commit, too, and the head says so. With --only the short log goes to target/acceptance.md.
 #
 # Exit status: 0 all is well; 1 something is not, or was not run and is not on the list below; 2 wrong usage; 3 a tool is missing.
 set -euo pipefail
@@ -72,12 +72,18 @@ fi
 log=$root/target/acceptance.log
 mkdir -p "$root/target"
 "$root/deploy/setup.sh" acceptance
-program=$(program "$given")
 "$root/deploy/tools.sh" install
+# What lies in target/dist may be of another commit: cargo knows whether there is anything to build.
+[[ -n $given ]] || { "$root/deploy/binary.sh"; given=$dist/riskflow; }
+program=$(program "$given")
 # What is tested is what people get: stripped, with its debug information and the list of what it is made of beside it.
 if [[ ! -f ${program%/*}/riskflow.cdx.json ]]; then
     "$root/deploy/binary.sh" --program "$program"
     program=$dist/riskflow
+fi
+built=$("$program" --version | awk '$1 == "commit" { print $2 }')
+if ((!dirty)) && [[ $built != "$(git -C "$root" rev-parse --short=12 HEAD)" ]]; then
+    fail "$program is of commit ${built:-unknown}, the work tree of $commit: build it anew, leave --program out, or give --dirty" 2
 fi
 at_work
 
@@ -107,7 +113,6 @@ failures=()
 printf 'acceptance of %s, commit %s, %s\n' "$("$program" -V)" "$commit" "$(date -u +%FT%TZ)" >"$log"
 which=''
 [[ $short != "$root/target/"* ]] || which=$(printf ' --only %s' "${only[@]}")
-built=$("$program" --version | awk '$1 == "commit" { print $2 }')
 {
     printf '# Acceptance, %s\n\n' "$(date -u +%F)"
     echo "deploy/acceptance.sh$which at commit $commit, with $("$program" -V) of commit $built,"
