@@ -73,16 +73,14 @@ log=$root/target/acceptance.log
 mkdir -p "$root/target"
 "$root/deploy/setup.sh" acceptance
 "$root/deploy/tools.sh" install
-# What lies in target/dist may be of another commit: cargo knows whether there is anything to build.
-[[ -n $given ]] || { "$root/deploy/binary.sh"; given=$dist/riskflow; }
 program=$(program "$given")
 # What is tested is what people get: stripped, with its debug information and the list of what it is made of beside it.
 if [[ ! -f ${program%/*}/riskflow.cdx.json ]]; then
     "$root/deploy/binary.sh" --program "$program"
     program=$dist/riskflow
 fi
-built=$("$program" --version | awk '$1 == "commit" { print $2 }')
-if ((!dirty)) && [[ $built != "$(git -C "$root" rev-parse --short=12 HEAD)" ]]; then
+built=$(commit_of "$program")
+if ((!dirty)) && [[ $built != "$(commit_here)" ]]; then
     fail "$program is of commit ${built:-unknown}, the work tree of $commit: build it anew, leave --program out, or give --dirty" 2
 fi
 at_work

@@ -51,19 +51,23 @@ needs() { command -v "$1" >/dev/null || fail "$1 is missing: $2" 3; }
 # The time that artefacts carry: that of the commit, so that the same sources give the same bytes.
 epoch() { printf '%s\n' "${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || echo 0)}"; }
 
-# The program that goes into artefacts: the one that is given, or that of deploy/binary.sh, made if it is not there.
+version_of() { "$1" -V | awk '{ print $2 }'; }
+commit_of() { "$1" --version | awk '$1 == "commit" { print $2 }'; }
+
+# The commit that pipeline/build.rs builds into the program; nothing where there is no repository.
+commit_here() { printf '%s\n' "${RISKFLOW_COMMIT:-$(git -C "$root" rev-parse --short=12 HEAD 2>/dev/null || true)}"; }
+
+# The program that goes into artefacts: the one that is given, or that of deploy/binary.sh, made if it is not there or is of another commit.
 program() {
     local given=${1:-${RISKFLOW_PROGRAM:-}}
     if [[ -n $given ]]; then
         [[ -x $given ]] || fail "$given is no program" 2
         realpath "$given"
     else
-        [[ -x $dist/riskflow ]] || "$root/deploy/binary.sh" >&2
+        [[ -x $dist/riskflow && $(commit_of "$dist/riskflow") == "$(commit_here)" ]] || "$root/deploy/binary.sh" >&2
         printf '%s\n' "$dist/riskflow"
     fi
 }
-
-version_of() { "$1" -V | awk '{ print $2 }'; }
 
 # Makes a folder, `work`, that goes when the script ends, and with it all processes whose ids it put into `started`. Commands in `stops` end
 # what else there is.
