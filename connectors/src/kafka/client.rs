@@ -67,7 +67,7 @@ const SOURCE: [Fixed; 7] = [
 
 /// These are only what is set where the settings say nothing.
 const SOURCE_DEFAULTS: [(&str, &str); 4] = [
-    // So long a broker holds an answer that has no records. Partitions that were assigned meanwhile wait for it, and at a start five
+    // So long a broker holds an answer that has no records. Partitions that were assigned meanwhile wait for it, and at a start several
     // readers one after the other meet that: with librdkafka's 500 ms it took more than a second longer.
     ("fetch.wait.max.ms", "100"),
     // Partitions that are added are noticed so soon.
