@@ -529,13 +529,16 @@ pub(super) fn waiting(consumer: &BaseConsumer<Context>) -> Option<KafkaResult<Bo
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
     fn what_waits_is_reached_behind_many_lines_of_a_log() {
+        // Who listens and never answers: a refused connection would be an error that waits, sometimes before the look and sometimes after.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let settings = KafkaSettings {
-            // Nothing listens there.
-            brokers: "127.0.0.1:1".to_owned(),
+            brokers: silent.local_addr().unwrap().to_string(),
             properties: [("debug".to_owned(), "conf".into())].into(),
             group_offsets: false,
         };
