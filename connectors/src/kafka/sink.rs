@@ -302,16 +302,10 @@ impl KafkaSink {
     }
 
     /// Aborts, and gives back why; a failure to abort counts only where it is fatal and `why` is not: what ends the job anyway tells more,
-    /// such as the right that is missing. The transaction may be known to have failed before the record is told that made it fail: that
-    /// tells more, too, such as the topic that takes no record as large.
+    /// such as the right that is missing. The transaction may be known to have failed before the record is told that made it fail
+    /// ([`more_telling`]), such as one that is too large for its topic: unless that is known, each further attempt fails in the same way.
     fn abort(&mut self, why: BrokerError) -> BrokerError {
-        let told = self.forget_unsent();
-        let why = match (why, told) {
-            (BrokerError::Transaction { fatal: false, .. }, Some((topic, error))) if !is_dropped(&error) => {
-                refused(&topic, error)
-            }
-            (why, _) => why,
-        };
+        let why = more_telling(why, self.forget_unsent());
         match self.producer.abort_transaction(COMMIT) {
             Ok(()) => why,
             Err(error) => {
@@ -391,6 +385,20 @@ impl Sink for KafkaSink {
     }
 }
 
+/// Why a transaction failed: what is told of a record that a broker refused, where all that is known says only that the transaction
+/// failed, or that another record was not taken since it had failed by then.
+fn more_telling(why: BrokerError, told: Option<(String, KafkaError)>) -> BrokerError {
+    let says_little = match &why {
+        BrokerError::Transaction { fatal, .. } => !fatal,
+        BrokerError::Refused { error, .. } => is_dropped(error),
+        _ => false,
+    };
+    match told {
+        Some((topic, error)) if says_little && !is_dropped(&error) => refused(&topic, error),
+        _ => why,
+    }
+}
+
 /// Why there are no transactions of this name.
 fn not_taken_over(id: &str, error: KafkaError) -> BrokerError {
     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) {
@@ -457,4 +465,41 @@ pub(super) fn headers(epoch: Millis, record: &OutRecord, before: u32, settings: 
             value: Some(value),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_broker_refused_tells_more_than_what_followed_from_it() {
+        let refused = |topic: &str, code| refused(topic, KafkaError::MessageProduction(code));
+        let too_large = || {
+            let error = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
+            Some(("deltas".to_owned(), error))
+        };
+        let dropped = || refused("notices", RDKafkaErrorCode::State);
+        let failed = |fatal: bool| BrokerError::Transaction {
+            doing: "writing",
+            abort: !fatal,
+            fatal,
+            retry: false,
+            error: KafkaError::Canceled,
+        };
+        assert!(more_telling(dropped(), too_large()).is_too_large());
+        assert!(more_telling(failed(false), too_large()).is_too_large());
+        assert!(
+            !more_telling(failed(true), too_large()).is_too_large(),
+            "it ends the job"
+        );
+        let forbidden = refused("notices", RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert!(
+            !more_telling(forbidden, too_large()).is_too_large(),
+            "it was known before"
+        );
+        let purged = KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue);
+        let why = more_telling(failed(false), Some(("deltas".to_owned(), purged)));
+        assert!(matches!(why, BrokerError::Transaction { .. }));
+        assert!(matches!(more_telling(dropped(), None), BrokerError::Refused { .. }));
+    }
 }
