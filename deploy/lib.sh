@@ -54,8 +54,15 @@ epoch() { printf '%s\n' "${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%
 version_of() { "$1" -V | awk '{ print $2 }'; }
 commit_of() { "$1" --version | awk '$1 == "commit" { print $2 }'; }
 
-# The commit that pipeline/build.rs builds into the program; nothing where there is no repository.
-commit_here() { printf '%s\n' "${RISKFLOW_COMMIT:-$(git -C "$root" rev-parse --short=12 HEAD 2>/dev/null || true)}"; }
+# The commit that pipeline/build.rs builds into the program, by the same rules: `unknown` where these sources are of no repository, though
+# another one may lie around them.
+commit_here() {
+    local here=${RISKFLOW_COMMIT:-}
+    if [[ -z $here ]] && git -C "$root/pipeline" ls-files --error-unmatch build.rs >/dev/null 2>&1; then
+        here=$(git -C "$root" rev-parse --short=12 HEAD)
+    fi
+    printf '%s\n' "${here:-unknown}"
+}
 
 # The program that goes into artefacts: the one that is given, or that of deploy/binary.sh, made if it is not there or is of another commit.
 program() {
