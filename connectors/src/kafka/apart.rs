@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::client::{self, Context, OPENING};
 use super::error::{BrokerError, refuses};
-use super::topics::metadata_of;
+use super::topics::extents_of;
 use crate::Retry;
 
 /// The header that names the writer.
@@ -31,7 +31,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// So many offsets before the end of each partition are looked at first: where something was written last, a record is among them, for
 /// a transaction has a record and a marker in each partition that it touches.
-const NEAR: i64 = 64;
+const NEAR: u64 = 64;
 
 /// How long one wait for something of the brokers takes.
 const STEP: Duration = Duration::from_millis(10);
@@ -129,7 +129,7 @@ fn known(kafka: &KafkaSettings, names: &[String], enough: impl Fn(&Writers) -> b
     if whole || enough(&near) {
         return Ok(near);
     }
-    writers(kafka, names, i64::MAX).map(|(writers, _)| writers)
+    writers(kafka, names, u64::MAX).map(|(writers, _)| writers)
 }
 
 /// Who wrote, as far as records were seen: a topic of each.
@@ -187,27 +187,22 @@ struct Lane {
 
 /// Who wrote the committed records of the last `reach` offsets of each partition, and whether these are all that there are. Topics that
 /// are not there are passed over.
-fn writers(kafka: &KafkaSettings, names: &[String], reach: i64) -> Result<(Writers, bool), BrokerError> {
+fn writers(kafka: &KafkaSettings, names: &[String], reach: u64) -> Result<(Writers, bool), BrokerError> {
     let consumer = Arc::new(client::consumer(kafka)?);
     let unavailable = |error| BrokerError::unavailable(kafka, consumer.context(), error);
     let (mut assignment, mut partitions, mut whole) = (TopicPartitionList::new(), Vec::new(), true);
-    for name in names {
-        let Some(found) = metadata_of(&*consumer, kafka, name)? else {
-            continue;
-        };
-        for number in 0..i32::from(found.partitions) {
-            let ends = consumer.fetch_watermarks(name, number, OPENING);
-            let (low, high) = ends.map_err(unavailable)?;
-            if low >= high {
-                continue;
-            }
+    let extents = extents_of(&consumer, kafka, names, |_, _| true)?;
+    for (name, extents) in names.iter().zip(extents) {
+        let ends = extents.map_or_else(Vec::new, |extents| extents.ends);
+        for (number, low, high) in ends.into_iter().filter(|(_, low, high)| low < high) {
             let begin = high.saturating_sub(reach).max(low);
             whole &= begin == low;
             let offset = if begin == low {
                 Offset::Beginning
             } else {
-                Offset::Offset(begin)
+                Offset::Offset(begin as i64)
             };
+            let number = i32::from(number);
             let added = assignment.add_partition_offset(name, number, offset);
             added.map_err(BrokerError::Settings)?;
             partitions.push((name.clone(), number));

@@ -1,5 +1,7 @@
 //! Asking brokers: how long, and what is told where they do not answer.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::Client;
@@ -80,6 +82,44 @@ pub(super) fn ask<S: Served, T>(
     }
 }
 
+/// So many questions are under way at once: a broker answers those of one connection one after the other, but is not waited for between two.
+const AT_ONCE: usize = 8;
+
+/// Asks of each thing, several at once, and gives the answers in the order of the things.
+///
+/// # Errors
+///
+/// The first error in that order. Behind the first that is known nothing more is asked.
+pub(super) fn of_each<T: Sync, R: Send, E: Send>(
+    things: &[T],
+    ask: impl Fn(&T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut answers = Vec::new();
+        while let Some((place, thing)) = {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            things.get(place).map(|thing| (place, thing))
+        } {
+            let answer = ask(thing);
+            if answer.is_err() {
+                next.store(things.len(), Ordering::Relaxed);
+            }
+            answers.push((place, answer));
+        }
+        answers
+    };
+    let mut answers: Vec<(usize, Result<R, E>)> = thread::scope(|scope| {
+        let askers: Vec<_> = (0..AT_ONCE.min(things.len())).map(|_| scope.spawn(work)).collect();
+        let ended = askers.into_iter().map(|asker| asker.join());
+        ended
+            .flat_map(|answers| answers.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    answers.sort_unstable_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
 /// See `reconnect.backoff.ms`.
 const RECONNECT: Duration = Duration::from_millis(100);
 
@@ -111,6 +151,19 @@ mod tests {
 
     use super::super::client::consumer;
     use super::*;
+
+    #[test]
+    fn answers_stand_in_the_order_of_the_things_and_so_does_the_first_error() {
+        let things: Vec<u32> = (0..100).collect();
+        assert_eq!(
+            of_each(&things, |thing| Ok::<_, u32>(thing * 2)).unwrap(),
+            things.iter().map(|thing| thing * 2).collect::<Vec<_>>()
+        );
+        assert_eq!(of_each(&[], |thing: &u32| Err::<u32, _>(*thing)), Ok(Vec::new()));
+        // What is asked before the first that fails is answered, whoever asks for it.
+        let failing = |thing: &u32| if *thing < 40 { Ok(()) } else { Err(*thing) };
+        assert_eq!(of_each(&things, failing), Err(40));
+    }
 
     /// Nothing that librdkafka tells comes by itself: it must be asked for while there is still somebody to tell.
     #[test]

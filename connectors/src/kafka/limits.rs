@@ -6,6 +6,7 @@ use riskflow_config::{KafkaSettings, TopicSettings};
 use riskflow_model::limit::{LEAST_RECORD_BYTES, RECORD_BYTES};
 use riskflow_model::topic::Topic;
 
+use super::asking::of_each;
 use super::client;
 use super::error::BrokerError;
 use super::properties::{MAX_MESSAGE_BYTES, properties_of};
@@ -19,14 +20,14 @@ impl Limits {
     /// Asks the brokers. A topic that is not there has no limit of its own.
     pub fn ask(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<Self, BrokerError> {
         let admin = client::admin(kafka)?;
-        let mut limits = BTreeMap::new();
-        for topic in Topic::outputs() {
-            let properties = properties_of(&admin, kafka, &settings.name(topic))?;
+        let topics: Vec<Topic> = Topic::outputs().collect();
+        let limits = of_each(&topics, |topic| {
+            let properties = properties_of(&admin, kafka, &settings.name(*topic))?;
             let told = properties.get(MAX_MESSAGE_BYTES).and_then(|value| value.parse().ok());
-            limits.insert(topic, told.unwrap_or(RECORD_BYTES).min(of_producer(kafka)));
-        }
-        limits.retain(|_, most| *most < RECORD_BYTES);
-        Ok(Self(limits))
+            Ok::<_, BrokerError>((*topic, told.unwrap_or(RECORD_BYTES).min(of_producer(kafka))))
+        })?;
+        let less = limits.into_iter().filter(|(_, most)| *most < RECORD_BYTES);
+        Ok(Self(less.collect()))
     }
 
     /// As told; for tests.

@@ -15,7 +15,7 @@ use riskflow_model::topic::Topic;
 use super::apart::EXERCISE;
 use super::client::{self, Context, OPENING};
 use super::error::{BrokerError, refuses};
-use super::topics::metadata_of;
+use super::topics::{Extents, extents_of};
 use crate::source::{Lane, Standing, poll_lanes};
 use crate::{Polled, RawRecord, Share, Source, SourceError, Until, Verdict};
 
@@ -43,20 +43,17 @@ impl KafkaSource {
         (until, from): (Until, &Offsets),
     ) -> Result<Self, SourceError> {
         let consumer = Arc::new(client::consumer(kafka)?);
-        let unavailable = |error| BrokerError::unavailable(kafka, consumer.context(), error);
         let (mut held, mut lost, mut counts) = (Vec::new(), Vec::new(), Vec::new());
         let mut assignment = TopicPartitionList::new();
-        for topic in topics {
-            let name = settings.name(*topic);
-            let Some(found) = metadata_of(&*consumer, kafka, &name)? else {
+        let names: Vec<String> = topics.iter().map(|topic| settings.name(*topic)).collect();
+        let extents = extents_of(&consumer, kafka, &names, |place, number| {
+            share.holds(topics[place], number)
+        })?;
+        for ((topic, name), extents) in topics.iter().zip(names).zip(extents) {
+            let Some(Extents { partitions, ends }) = extents else {
                 return Err(SourceError::NoTopic { topic: name });
             };
-            counts.push((name.clone(), found.partitions));
-            for number in (0..found.partitions).filter(|number| share.holds(*topic, *number)) {
-                let (low, high) = consumer
-                    .fetch_watermarks(&name, i32::from(number), OPENING)
-                    .map_err(unavailable)?;
-                let (low, high) = (low.max(0) as u64, high.max(0) as u64);
+            for (number, low, high) in ends {
                 // Retention moves the low end; behind the high end there never was anything.
                 let asked = from.next(*topic, number);
                 let begin = if (low..=high).contains(&asked) { asked } else { low };
@@ -72,6 +69,7 @@ impl KafkaSource {
                 added.map_err(BrokerError::Settings)?;
                 held.push((*topic, name.clone(), number, begin, high));
             }
+            counts.push((name, partitions));
         }
         let queues = queues(kafka, &consumer, &assignment, &held)?;
         let partitions = held
@@ -191,15 +189,13 @@ pub(crate) fn back_from_end(
 ) -> Result<(Offsets, bool), SourceError> {
     let consumer = client::consumer(kafka)?;
     let (mut offsets, mut whole) = (Offsets::default(), true);
-    for topic in topics {
-        let name = settings.name(*topic);
-        let Some(found) = metadata_of(&consumer, kafka, &name)? else {
+    let names: Vec<String> = topics.iter().map(|topic| settings.name(*topic)).collect();
+    let extents = extents_of(&consumer, kafka, &names, |_, _| true)?;
+    for ((topic, name), extents) in topics.iter().zip(names).zip(extents) {
+        let Some(Extents { ends, .. }) = extents else {
             return Err(SourceError::NoTopic { topic: name });
         };
-        for number in 0..found.partitions {
-            let ends = consumer.fetch_watermarks(&name, i32::from(number), OPENING);
-            let (low, high) = ends.map_err(|error| BrokerError::unavailable(kafka, consumer.context(), error))?;
-            let (low, high) = (low.max(0) as u64, high.max(0) as u64);
+        for (number, low, high) in ends {
             let begin = high.saturating_sub(reach).max(low);
             whole &= begin == low;
             offsets.advance(*topic, number, begin);

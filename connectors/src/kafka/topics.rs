@@ -1,6 +1,7 @@
 //! Topics on the brokers: what is there, and making what is not.
 
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaRespErr;
@@ -8,8 +9,8 @@ use riskflow_config::{KafkaSettings, TopicSettings};
 use riskflow_model::limit::{LEAST_RECORD_BYTES, MESSAGE_BYTES};
 use riskflow_model::topic::{Cleanup, Direction, Topic};
 
-use super::asking::{Served, ask};
-use super::client::{self, OPENING};
+use super::asking::{Served, ask, of_each};
+use super::client::{self, Context, OPENING};
 use super::error::BrokerError;
 use super::properties::{MAX_MESSAGE_BYTES, Properties, properties_of, wait_for};
 use crate::topics::{TopicReport, TopicState};
@@ -18,6 +19,12 @@ use crate::topics::{TopicReport, TopicState};
 pub(super) struct Found {
     pub partitions: u16,
     pub replication: usize,
+}
+
+/// How many partitions a topic has, and of some of them the number, the first offset that is there, and the one behind the last.
+pub(super) struct Extents {
+    pub partitions: u16,
+    pub ends: Vec<(u16, u64, u64)>,
 }
 
 /// What a broker tells of a topic, and of all brokers.
@@ -63,6 +70,30 @@ pub(super) fn metadata_of(
         }))
 }
 
+/// How many partitions each topic has, and where those begin and end that `holds` names, by the topic's place and their number. `None` for a
+/// topic that is not there.
+pub(super) fn extents_of(
+    consumer: &BaseConsumer<Context>,
+    kafka: &KafkaSettings,
+    names: &[String],
+    holds: impl Fn(usize, u16) -> bool + Sync,
+) -> Result<Vec<Option<Extents>>, BrokerError> {
+    let places: Vec<(usize, &String)> = names.iter().enumerate().collect();
+    of_each(&places, |(place, name)| {
+        let Some(Found { partitions, .. }) = metadata_of(consumer, kafka, name)? else {
+            return Ok(None);
+        };
+        let held = (0..partitions).filter(|number| holds(*place, *number));
+        let ends = held.map(|number| {
+            let ends = consumer.fetch_watermarks(name, i32::from(number), OPENING);
+            let (low, high) = ends.map_err(|error| BrokerError::unavailable(kafka, consumer.context(), error))?;
+            Ok((number, low.max(0) as u64, high.max(0) as u64))
+        });
+        let ends = ends.collect::<Result<_, BrokerError>>()?;
+        Ok(Some(Extents { partitions, ends }))
+    })
+}
+
 /// The identity of the cluster, which it keeps whatever its brokers are called.
 pub(crate) fn cluster_id(kafka: &KafkaSettings) -> Result<String, BrokerError> {
     let consumer = client::consumer(kafka)?;
@@ -81,8 +112,7 @@ pub(crate) fn check(
     let admin = client::admin(kafka)?;
     // An admin client is a producer inside, and a producer that asks for a topic lets the broker make it.
     let consumer = client::consumer(kafka)?;
-    let mut reports = Vec::new();
-    for topic in topics {
+    of_each(topics, |topic| {
         let name = settings.name(*topic);
         let mut remarks = Vec::new();
         let state = match metadata_of(&consumer, kafka, &name)? {
@@ -93,14 +123,13 @@ pub(crate) fn check(
                 compare(settings, *topic, &found, &properties)
             }
         };
-        reports.push(TopicReport {
+        Ok(TopicReport {
             topic: *topic,
             name,
             state,
             remarks,
-        });
-    }
-    Ok(reports)
+        })
+    })
 }
 
 /// Makes topics that are not there.
