@@ -435,7 +435,7 @@ fn kafka_chaos_loses_and_repeats_nothing_though_the_broker_dies_too() {
     let Some(mut place) = KafkaPlace::start("chaos", &[]) else {
         return;
     };
-    run(&mut place, "Kafka", number("RISKFLOW_CRASHES").unwrap_or(30));
+    run(&mut place, "Kafka", number("RISKFLOW_CRASHES").unwrap_or(20));
 }
 
 /// The judge must notice what it is there for.

@@ -103,7 +103,7 @@ impl Restart {
 #[test]
 fn a_state_that_was_saved_goes_on_as_if_nothing_had_happened() {
     let (mut seeds, mut reminders) = (0, 0);
-    for seed in histories().step_by(4) {
+    for seed in histories().step_by(5) {
         seeds += 1;
         let restart = Restart::of(seed, history(seed, 30 + (seed % 60) as usize));
         restart.is_unseen(seed);
