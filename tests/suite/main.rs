@@ -5,6 +5,10 @@
     reason = "helpers of tests are tests; the lint knows only functions marked as such"
 )]
 
+/// That of the program: most of what batches and histories cost is small pieces of memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod actions;
 mod backtests;
 mod bad_input;
