@@ -1,10 +1,21 @@
 #!/usr/bin/env bash
 # All benches; what they print is kept under benches/runs/ by date, a second run of a day as DATE-2.md.
-# `--quick` leaves the criterion benches out.
+#
+#   run.sh [--quick]     --quick leaves the criterion benches out
+#
 # RISKFLOW_BEFORE=FILE names a `riskflow` of an earlier build: what a job without candidates costs is measured beside it.
-# Exit status: 0 all ran, and none missed its bounds; 1 one did, or failed: all others ran, and the end of the run names it.
+# RISKFLOW_TEST_KAFKA=HOST:PORT names a broker for the benches on Kafka, which do not run without.
+#
+# Exit status: 0 all ran, and none missed its bounds; 1 one did, or failed: all others ran, and the end of the run names it; 2 wrong usage;
+# 101, that of cargo, where a build or a criterion bench failed.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# shellcheck source=deploy/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../deploy/lib.sh"
+
+criterion=1
+arguments --quick criterion -- "$@"
+cd "$root"
 
 failed=()
 # A heading, and a bench with its arguments.
@@ -51,6 +62,6 @@ for ((number = 2; ; number++)); do
 done
 status=0
 all | tee "$run" || status=$?
-[[ ${1:-} == --quick ]] || cargo bench -p riskflow-benches
+((!criterion)) || cargo bench -p riskflow-benches
 echo "kept in $run" >&2
 exit "$status"

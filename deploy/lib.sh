@@ -10,7 +10,13 @@ python=$tools/python/bin/python
 kafka=$root/deploy/kafka/kafka.sh
 
 # The comment at the head of the script that sources this is its usage.
-usage() { awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; }
+usage() {
+    local line
+    while IFS= read -r line && [[ $line == '#'* ]]; do
+        line=${line#'#'}
+        [[ $line == '!'* ]] || printf '%s\n' "${line# }"
+    done <"$0"
+}
 fail() { printf '%s: %s\n' "${0##*/}" "$1" >&2; exit "${2:-1}"; }
 
 # value OPTION VALUE…: the value of an option, or wrong usage.
@@ -39,9 +45,14 @@ arguments() {
 
 # operands NUMBER ARGUMENT…: that there are so many, where a script takes nothing else.
 operands() {
-    local number=$1
+    local number=$1 argument
     shift
-    [[ ${1:-} != -h && ${1:-} != --help ]] || { usage; exit 0; }
+    for argument; do
+        case $argument in
+            -h | --help) usage; exit 0 ;;
+            -*) usage >&2; exit 2 ;;
+        esac
+    done
     (($# == number)) || { usage >&2; exit 2; }
 }
 

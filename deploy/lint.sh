@@ -2,9 +2,15 @@
 # Everything that judges without running: format, clippy, dependencies, scripts, alert rules.
 #
 # Goes on after a failure, so that one run tells everything, and fails at the end. A tool that is not installed is named.
+#
+# Exit status: 0 all that was checked is well; 1 something is not; 2 wrong usage.
 set -euo pipefail
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=deploy/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+operands 0 "$@"
+cd "$root"
 failed=()
 missing=()
 

@@ -7,20 +7,22 @@
 #   setup.sh acceptance   and for the artefacts and make acceptance; what comes from other registries: deploy/tools.sh
 #   setup.sh --check … says what is missing, and installs nothing
 #
-# Without root it prints the line to run, and fails. Exit status: 0 nothing is missing any more; 1 something is; 2 wrong usage.
+# Without root it prints the line to run, and fails.
+#
+# Exit status: 0 nothing is missing any more; 1 something is; 2 wrong usage.
 set -euo pipefail
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-usage() { sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-fail() { printf 'setup.sh: %s\n' "$1" >&2; exit 1; }
+# shellcheck source=deploy/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 only_check=0
 [[ ${1:-} != --check ]] || { only_check=1; shift; }
-(($# == 1)) || usage
+operands 1 "$@"
 case $1 in
     demo | test | lint | acceptance) what=$1 ;;
-    *) usage ;;
+    *) usage >&2; exit 2 ;;
 esac
+cd "$root"
 
 missing=()
 # A package, by a command that it has or by its name.

@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
 # All tests of the workspace, those that need Kafka included.
 #
+#   test.sh [ARGUMENT…]     arguments are those of `cargo test`; `--help` before all others is this
+#
 # Uses the broker of RISKFLOW_TEST_KAFKA, or else starts one of its own (deploy/kafka) in a temporary folder and stops it
 # again. Where that cannot be, the other tests still run, and it says loudly which did not; RISKFLOW_REQUIRE_KAFKA=1
-# makes that a failure. Installs nothing by itself, but for the broker's jars (Maven): `make test` does. Arguments go to
-# `cargo test`.
+# makes that a failure. Installs nothing by itself, but for the broker's jars (Maven): `make test` does.
+#
+# Exit status: 0 all passed; 101, that of cargo, where a build or a test failed; another where an example did, or the broker did not start;
+# 1 where something is required and is not there.
 set -euo pipefail
 
 # shellcheck source=deploy/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+[[ ${1:-} != -h && ${1:-} != --help ]] || { usage; exit 0; }
 cd "$root"
 
 loudly() {

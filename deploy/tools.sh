@@ -69,16 +69,19 @@ install_node() {
 }
 
 case ${1:-} in
-    path) echo "$tools/bin" ;;
+    path) operands 1 "$@"; echo "$tools/bin" ;;
     install)
         shift
         (($# > 0)) || set -- cargo helm kustomize python node cloudevents
+        # All of them before any is installed.
         for name; do
             case $name in
-                cargo | helm | kustomize | python | node | cloudevents) "install_$name" ;;
+                cargo | helm | kustomize | python | node | cloudevents) ;;
+                -h | --help) usage; exit 0 ;;
                 *) usage >&2; exit 2 ;;
             esac
         done
+        for name; do "install_$name"; done
         ;;
     -h | --help) usage ;;
     *) usage >&2; exit 2 ;;

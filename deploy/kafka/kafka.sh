@@ -1,42 +1,41 @@
 #!/usr/bin/env bash
 # One real Apache Kafka node on this machine, without Docker: for tests, the demo and trials. See README.md.
+#
+# Usage: kafka.sh start  --data DIR [--port PORT] [--set NAME=VALUE]... [--scram CREDENTIAL]... [--join DIR]
+#        kafka.sh stop   --data DIR [--kill]
+#        kafka.sh status --data DIR
+#        kafka.sh run    [--data DIR] [--port PORT] [--set NAME=VALUE]...
+#        kafka.sh tool   --data DIR -- CLASS [ARGUMENT]...
+#        kafka.sh fetch
+#
+# start   starts a node in the background, waits until it answers a metadata request and prints
+#         brokers=127.0.0.1:PORT. DIR is made and formatted if it is new. Already running: prints the same line.
+# stop    ends the node of DIR, and no other: TERM, after 20 s KILL. With --kill: KILL at once, as a crash would.
+#         DIR stays; `start` goes on from it, on the same port.
+# status  prints brokers=127.0.0.1:PORT (exit status 0), or that it is not running (1).
+# run     like start, but in the foreground, until Ctrl-C. Without --data: in a temporary folder, deleted at the end.
+# tool    runs one of Kafka's own tools (a class of org.apache.kafka.tools, such as TopicCommand, AclCommand, ConfigCommand,
+#         TransactionsCommand) against the node of DIR.
+# fetch   only downloads the jars (Maven; 44 MB, once).
+#
+#   --data DIR        the node's folder: settings, log (kafka.log), process id, records
+#   --port PORT       port for clients; default: the one DIR had before, or a free one
+#   --set NAME=VALUE  a broker setting, over those of server.properties; only counts at a start
+#   --scram CREDENTIAL   a user with a password, 'SCRAM-SHA-512=[name=NAME,password=PASSWORD]'; only counts where DIR is new
+#   --join DIR        a second broker for the cluster of the node in DIR, which must run; leaders can then change
+#
+# Environment:
+#   KAFKA_HEAP   heap, default 512m
+#   KAFKA_BRIEF  1 for a node that lives for minutes: Java compiles quickly, not well, and collects on one thread, which takes
+#                less to start and more under load; default 0. Only counts at a start
+#   KAFKA_WAIT   seconds that start waits for the node, default 60
+#   JAVA_HOME    a Java 17 or later; default: java on the PATH
+#
+# Exit status: 0 done; 1 failed or not running; 2 wrong usage; 3 Java or Maven is missing.
 set -euo pipefail
 
-usage() {
-    cat <<'TEXT'
-Usage: kafka.sh start  --data DIR [--port PORT] [--set NAME=VALUE]... [--scram CREDENTIAL]... [--join DIR]
-       kafka.sh stop   --data DIR [--kill]
-       kafka.sh status --data DIR
-       kafka.sh run    [--data DIR] [--port PORT] [--set NAME=VALUE]...
-       kafka.sh tool   --data DIR -- CLASS [ARGUMENT]...
-       kafka.sh fetch
-
-start   starts a node in the background, waits until it answers a metadata request and prints
-        brokers=127.0.0.1:PORT. DIR is made and formatted if it is new. Already running: prints the same line.
-stop    ends the node of DIR, and no other: TERM, after 20 s KILL. With --kill: KILL at once, as a crash would.
-        DIR stays; `start` goes on from it, on the same port.
-status  prints brokers=127.0.0.1:PORT (exit status 0), or that it is not running (1).
-run     like start, but in the foreground, until Ctrl-C. Without --data: in a temporary folder, deleted at the end.
-tool    runs one of Kafka's own tools (a class of org.apache.kafka.tools, such as TopicCommand, AclCommand, ConfigCommand,
-        TransactionsCommand) against the node of DIR.
-fetch   only downloads the jars (Maven; 44 MB, once).
-
-  --data DIR        the node's folder: settings, log (kafka.log), process id, records
-  --port PORT       port for clients; default: the one DIR had before, or a free one
-  --set NAME=VALUE  a broker setting, over those of server.properties; only counts at a start
-  --scram CREDENTIAL   a user with a password, 'SCRAM-SHA-512=[name=NAME,password=PASSWORD]'; only counts where DIR is new
-  --join DIR        a second broker for the cluster of the node in DIR, which must run; leaders can then change
-
-Environment:
-  KAFKA_HEAP   heap, default 512m
-  KAFKA_BRIEF  1 for a node that lives for minutes: Java compiles quickly, not well, and collects on one thread, which takes
-               less to start and more under load; default 0. Only counts at a start
-  KAFKA_WAIT   seconds that start waits for the node, default 60
-  JAVA_HOME    a Java 17 or later; default: java on the PATH
-
-Exit status: 0 done; 1 failed or not running; 2 wrong usage; 3 Java or Maven is missing.
-TEXT
-}
+# shellcheck source=deploy/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 jars=$here/jars
@@ -46,7 +45,6 @@ brief=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
 patience=${KAFKA_WAIT:-60}
 
 say() { printf 'kafka.sh: %s\n' "$*" >&2; }
-fail() { say "$1"; exit "${2:-1}"; }
 wrong() { say "$1"; usage >&2; exit 2; }
 
 # --- Java and the jars ------------------------------------------------------------------------------------------------
@@ -305,6 +303,7 @@ while (($# > 0)); do
         *) wrong "unknown option \`$1\`" ;;
     esac
 done
+[[ $command == tool ]] || ((${#rest[@]} == 0)) || wrong "$command takes no \`${rest[0]}\`"
 [[ -z $port || ($port =~ ^[0-9]+$ && $port -ge 1 && $port -le 65535) ]] || wrong "--port is \`$port\`; give 1 to 65535"
 
 need_data() {

@@ -1,34 +1,32 @@
 #!/usr/bin/env bash
 # The node of kafka.sh with TLS, passwords and ACLs, for tests and trials: a CA, certificates good and bad, a listener for each.
+#
+# Usage: secured.sh start --data DIR      makes certificates, starts the node, and prints what it printed below
+#        secured.sh certificates --data DIR   only makes the certificates
+# Stop it with kafka.sh stop --data DIR; kafka.sh tool --data DIR -- AclCommand … and ConfigCommand … make users and rights.
+#
+# start prints, each on a line of its own:
+#   brokers=127.0.0.1:PORT    without TLS or password, for the administrator (super user), kcat and Kafka's tools
+#   secured=127.0.0.1:PORT    SASL_SSL: SCRAM-SHA-512, SCRAM-SHA-256, PLAIN and OAUTHBEARER (unsecured tokens: for trials only)
+#   mutual=127.0.0.1:PORT     SSL that asks for a client's certificate: its name is User:CN=…
+#   expired=127.0.0.1:PORT    SASL_SSL with a certificate whose time is over
+#   misnamed=127.0.0.1:PORT   SASL_SSL with a certificate of another host
+#
+# Files in DIR/tls (PEM): ca.pem, of the authority; client.pem and client.key, of User:CN=riskflow-client, whose key has the
+# password in client.password; stranger.pem, of another authority. Nobody has any right until one is added.
+#
+# Environment:
+#   PLAIN_USERS   users of PLAIN and their passwords, NAME=PASSWORD with blanks between; they stand in server.properties of DIR
+#   SCRAM_USERS   the same of both kinds of SCRAM; only counts where DIR is new. kafka.sh tool … ConfigCommand changes passwords
+#
+# Exit status: 0 done; 1 failed; 2 wrong usage; 3 something is missing.
 set -euo pipefail
 
-usage() {
-    cat <<'TEXT'
-Usage: secured.sh start --data DIR      makes certificates, starts the node, and prints what it printed below
-       secured.sh certificates --data DIR   only makes the certificates
-Stop it with kafka.sh stop --data DIR; kafka.sh tool --data DIR -- AclCommand … and ConfigCommand … make users and rights.
-
-start prints, each on a line of its own:
-  brokers=127.0.0.1:PORT    without TLS or password, for the administrator (super user), kcat and Kafka's tools
-  secured=127.0.0.1:PORT    SASL_SSL: SCRAM-SHA-512, SCRAM-SHA-256, PLAIN and OAUTHBEARER (unsecured tokens: for trials only)
-  mutual=127.0.0.1:PORT     SSL that asks for a client's certificate: its name is User:CN=…
-  expired=127.0.0.1:PORT    SASL_SSL with a certificate whose time is over
-  misnamed=127.0.0.1:PORT   SASL_SSL with a certificate of another host
-
-Files in DIR/tls (PEM): ca.pem, of the authority; client.pem and client.key, of User:CN=riskflow-client, whose key has the
-password in client.password; stranger.pem, of another authority. Nobody has any right until one is added.
-
-Environment:
-  PLAIN_USERS   users of PLAIN and their passwords, NAME=PASSWORD with blanks between; they stand in server.properties of DIR
-  SCRAM_USERS   the same of both kinds of SCRAM; only counts where DIR is new. kafka.sh tool … ConfigCommand changes passwords
-
-Exit status: 0 done; 1 failed; 2 wrong usage; 3 something is missing.
-TEXT
-}
+# shellcheck source=deploy/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 say() { printf 'secured.sh: %s\n' "$*" >&2; }
-fail() { say "$1"; exit "${2:-1}"; }
 wrong() { say "$1"; usage >&2; exit 2; }
 
 # --- certificates -----------------------------------------------------------------------------------------------------

@@ -47,8 +47,8 @@ start() {
 stop() { stop_server "$1" registry; }
 
 case ${1:-} in
-    install) install ;;
-    start | stop) [[ -n ${2:-} ]] || fail "$1 needs a folder" 2; "$1" "$2" ;;
+    install) operands 1 "$@"; install ;;
+    start | stop) operands 2 "$@"; [[ -n $2 ]] || fail "$1 needs a folder" 2; "$1" "$2" ;;
     -h | --help) usage ;;
     *) usage >&2; exit 2 ;;
 esac

@@ -54,6 +54,7 @@ mod restart;
 mod restoring;
 mod rule_tests;
 mod savepoints;
+mod scripts;
 mod secured;
 mod serving;
 mod simulation;
