@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::{ALWAYS, Changes, OPEN, Stretch};
 
 /// The instants that are asked for. All spans that are not open or of always begin and end within.
-pub(super) const FIRST: i64 = 0;
+const FIRST: i64 = 0;
 const BEYOND: i64 = 36;
 
 #[derive(Clone, Copy, Debug)]
