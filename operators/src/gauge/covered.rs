@@ -24,11 +24,7 @@ impl Covered {
                 self.runs.cut(flip);
             }
             // What lasts has no length yet at its first instant, and counts to the end of its last bucket.
-            let end = if flip.to == OPEN {
-                OPEN
-            } else {
-                bucket(flip.to - 1).to
-            };
+            let end = if flip.to == OPEN { OPEN } else { bucket(flip.to - 1).to };
             changes.add(Stretch::new(flip.from.saturating_add(1), end));
         }
     }

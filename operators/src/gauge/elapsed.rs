@@ -165,7 +165,10 @@ mod tests {
         wheel.add(Stretch::new(0, 99), 1, &mut changes);
         wheel.add(Stretch::new(99, 100), -1, &mut changes);
         assert_eq!(wheel.since(199), Some(119));
-        assert!(changes.take().iter().all(|stretch| stretch.to <= 200), "the third was not touched");
+        assert!(
+            changes.take().iter().all(|stretch| stretch.to <= 200),
+            "the third was not touched"
+        );
         wheel.add(Stretch::new(205, 210), 1, &mut changes);
         assert_eq!(changes.take(), [Stretch::new(205, 210), Stretch::new(220, 300)]);
         assert_eq!(wheel.since(250), Some(119));

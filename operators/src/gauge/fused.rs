@@ -106,7 +106,14 @@ mod tests {
         let levels = [0, 4, 5, 6, 10, 20].map(|at| fused.value(at));
         assert_eq!(
             levels,
-            [Level::Blue, Level::Yellow, Level::Red, Level::Yellow, Level::Blue, Level::None]
+            [
+                Level::Blue,
+                Level::Yellow,
+                Level::Red,
+                Level::Yellow,
+                Level::Blue,
+                Level::None
+            ]
         );
     }
 

@@ -143,8 +143,7 @@ impl HighestNumber {
         if before <= 0 && times > 0 {
             self.lower(number, rest, changes);
         }
-        self.spans
-            .edit(&key, |_| (times != 0).then_some(Held { key, times }));
+        self.spans.edit(&key, |_| (times != 0).then_some(Held { key, times }));
         if before > 0 && times <= 0 {
             self.lower(number, rest, changes);
         }
@@ -178,9 +177,7 @@ impl HighestNumber {
                 (held.times > 0 && from <= at && at < to).then_some((number, to))
             },
         );
-        let (value, end) = top
-            .first()
-            .map_or((None, OPEN), |held| (Some(held.key.2), held.key.1));
+        let (value, end) = top.first().map_or((None, OPEN), |held| (Some(held.key.2), held.key.1));
         let greater = self.spans.first_after(
             &(at, i64::MAX, i64::MAX),
             |_, node| node.most > value,

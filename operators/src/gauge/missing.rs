@@ -40,9 +40,7 @@ impl<O: Ord + Clone, J: Ord + Clone> Missing<O, J> {
             return;
         }
         let sharers = self.needs.entry(on.clone()).or_default();
-        let own = sharers
-            .entry(of.clone())
-            .or_insert_with(|| Steps::known_from(floor));
+        let own = sharers.entry(of.clone()).or_insert_with(|| Steps::known_from(floor));
         own.add(stretch, 1, times);
         let (there, lacking) = (self.there.get(on), &mut self.lacking);
         own.flips(stretch, 1, times, 1, |flip| {
@@ -66,10 +64,7 @@ impl<O: Ord + Clone, J: Ord + Clone> Missing<O, J> {
         if stretch.rest(floor).is_empty() || times == 0 {
             return;
         }
-        let there = self
-            .there
-            .entry(on.clone())
-            .or_insert_with(|| Steps::known_from(floor));
+        let there = self.there.entry(on.clone()).or_insert_with(|| Steps::known_from(floor));
         there.add(stretch, 1, times);
         let (sharers, lacking) = (self.needs.get(on), &mut self.lacking);
         there.flips(stretch, 1, times, 1, |flip| {
@@ -155,8 +150,20 @@ mod tests {
     #[test]
     fn a_holder_without_a_certificate_is_missing_one() {
         let (mut work, mut changes) = (Missing::default(), Changes::default());
-        work.add(&("permit 1", "ann"), &("ann", "hot"), Stretch::new(0, 100), 1, &mut changes);
-        work.add(&("permit 1", "bo"), &("bo", "hot"), Stretch::new(0, 100), 1, &mut changes);
+        work.add(
+            &("permit 1", "ann"),
+            &("ann", "hot"),
+            Stretch::new(0, 100),
+            1,
+            &mut changes,
+        );
+        work.add(
+            &("permit 1", "bo"),
+            &("bo", "hot"),
+            Stretch::new(0, 100),
+            1,
+            &mut changes,
+        );
         assert_eq!(work.value(50), 2);
         changes.take();
         work.add_other(&("ann", "hot"), Stretch::new(20, 300), 1, &mut changes);

@@ -72,7 +72,14 @@ pub(super) fn check<T: Tested>(mut tested: T, ops: &[Op]) {
             Op::Change(span, times) => {
                 tested.change(span, times, &mut changes);
                 let stretch = span.stretch.rest(known_from);
-                seen.push((Span { stretch, known_from, ..span }, times));
+                seen.push((
+                    Span {
+                        stretch,
+                        known_from,
+                        ..span
+                    },
+                    times,
+                ));
             }
             Op::Forget(at) => {
                 tested.forget_all(at);
@@ -135,9 +142,8 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
     let changes = prop::collection::vec((any::<prop::sample::Index>(), prop::bool::weighted(0.65)), 0..60);
     let forgotten = prop::collection::vec((any::<prop::sample::Index>(), FIRST..20i64), 0..3);
     (prop::collection::vec(span(), 1..20), changes, forgotten).prop_map(|(spans, changes, forgotten)| {
-        let change = |(index, comes): (prop::sample::Index, bool)| {
-            Op::Change(*index.get(&spans), if comes { 1 } else { -1 })
-        };
+        let change =
+            |(index, comes): (prop::sample::Index, bool)| Op::Change(*index.get(&spans), if comes { 1 } else { -1 });
         let mut ops: Vec<Op> = changes.into_iter().map(change).collect();
         for (place, before) in forgotten {
             ops.insert(place.index(ops.len() + 1), Op::Forget(before));

@@ -131,7 +131,10 @@ mod tests {
     #[test]
     fn the_greatest_numbers_are_compared_exactly() {
         let max = i128::MAX;
-        assert!(of(max, max - 1) < of(max - 1, max - 2), "1 + 1/(max-1) is less than 1 + 1/(max-2)");
+        assert!(
+            of(max, max - 1) < of(max - 1, max - 2),
+            "1 + 1/(max-1) is less than 1 + 1/(max-2)"
+        );
         assert!(of(-max, max - 1) > of(1 - max, max - 2));
         assert_eq!(of(max, max), of(max - 1, max - 1));
     }

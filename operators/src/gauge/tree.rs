@@ -165,8 +165,7 @@ impl<I: Item> Tree<I> {
         node: impl Fn(I::Sum, I::Sum) -> bool,
         item: impl Fn(I::Sum, &I) -> bool,
     ) -> Option<&I> {
-        self.root
-            .first_after(Some(key), &mut I::Sum::default(), &node, &item)
+        self.root.first_after(Some(key), &mut I::Sum::default(), &node, &item)
     }
 
     /// The last item up to and including a key for which `item` holds, in the same way as [`Tree::first_after`].

@@ -58,10 +58,16 @@ fn the_highest_hides_the_others() {
     changes.take();
     highest.add(Level::Blue, Stretch::new(5, 15), 1, &mut changes);
     assert_eq!(changes.take(), [Stretch::new(10, 15)]);
-    assert_eq!([0, 9, 10, 15].map(|at| highest.value(at)), [Level::Orange, Level::Orange, Level::Blue, Level::None]);
+    assert_eq!(
+        [0, 9, 10, 15].map(|at| highest.value(at)),
+        [Level::Orange, Level::Orange, Level::Blue, Level::None]
+    );
     highest.add(Level::None, Stretch::new(0, 99), 1, &mut changes);
     assert!(changes.take().is_empty());
-    assert_eq!(highest.steps(Level::Blue).and_then(|steps| steps.next_below(0, 1)), Some(15));
+    assert_eq!(
+        highest.steps(Level::Blue).and_then(|steps| steps.next_below(0, 1)),
+        Some(15)
+    );
     assert!(highest.steps(Level::None).is_none());
 }
 
@@ -75,7 +81,10 @@ fn the_greatest_number_changes_where_it_is_the_greatest() {
     assert_eq!(changes.take(), [Stretch::new(2, 4), Stretch::new(8, OPEN)]);
     let values = [-1, 0, 2, 4, 8, 99].map(|at| highest.value(at));
     assert_eq!(values, [None, Some(-5), Some(3), Some(7), Some(3), Some(3)]);
-    assert_eq!([-1, 0, 2, 4, 8].map(|at| highest.next_change(at)), [Some(0), Some(2), Some(4), Some(8), None]);
+    assert_eq!(
+        [-1, 0, 2, 4, 8].map(|at| highest.next_change(at)),
+        [Some(0), Some(2), Some(4), Some(8), None]
+    );
     highest.add(3, Stretch::new(2, OPEN), -1, &mut changes);
     assert_eq!(changes.take(), [Stretch::new(2, 4), Stretch::new(8, OPEN)]);
 }

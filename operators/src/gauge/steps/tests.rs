@@ -149,5 +149,9 @@ fn one_change_among_a_million_finds_its_flips_at_once() {
     steps.flips(all, 5, 1, 3, |flip| flips.push(flip));
     assert_eq!(flips, [all]);
     assert_eq!(steps.next_below(5, 6), Some(10_000_000));
-    assert_eq!(steps.steps.count(), 2_000_001, "two steps a span, and the end of the five");
+    assert_eq!(
+        steps.steps.count(),
+        2_000_001,
+        "two steps a span, and the end of the five"
+    );
 }

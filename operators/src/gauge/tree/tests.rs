@@ -76,13 +76,23 @@ fn sound(node: &Node<Entry>, root: bool) {
 
 fn summary<'a>(entries: impl Iterator<Item = (&'a i64, &'a i64)>) -> Summary {
     entries.fold(Summary::default(), |sum, (key, value)| {
-        Entry::join(sum, Entry { key: *key, value: *value }.sum())
+        Entry::join(
+            sum,
+            Entry {
+                key: *key,
+                value: *value,
+            }
+            .sum(),
+        )
     })
 }
 
 fn equal(tree: &Tree<Entry>, held: &BTreeMap<i64, i64>, key: i64) {
     let entries: Vec<(i64, i64)> = tree.iter().map(|entry| (entry.key, entry.value)).collect();
-    assert_eq!(entries, held.iter().map(|(key, value)| (*key, *value)).collect::<Vec<_>>());
+    assert_eq!(
+        entries,
+        held.iter().map(|(key, value)| (*key, *value)).collect::<Vec<_>>()
+    );
     assert_eq!(tree.count(), held.len());
     assert_eq!(tree.is_empty(), held.is_empty());
     sound(&tree.root, true);
@@ -95,9 +105,15 @@ fn equal(tree: &Tree<Entry>, held: &BTreeMap<i64, i64>, key: i64) {
         entry.value >= 7
     };
     let first = held.range(key + 1..).find(|(_, value)| **value >= 7);
-    assert_eq!(tree.first_after(&key, high, is).map(|entry| entry.key), first.map(|(key, _)| *key));
+    assert_eq!(
+        tree.first_after(&key, high, is).map(|entry| entry.key),
+        first.map(|(key, _)| *key)
+    );
     let last = held.range(..=key).rev().find(|(_, value)| **value >= 7);
-    assert_eq!(tree.last_up_to(&key, high, is).map(|entry| entry.key), last.map(|(key, _)| *key));
+    assert_eq!(
+        tree.last_up_to(&key, high, is).map(|entry| entry.key),
+        last.map(|(key, _)| *key)
+    );
     let mut ranks: Vec<(i64, i64)> = held.iter().map(|(key, value)| (*value, *key)).collect();
     ranks.sort_unstable_by(|one, other| other.cmp(one));
     ranks.retain(|(value, _)| *value >= 3);
@@ -183,7 +199,12 @@ fn entries_out_of_order_are_refused() {
 
 #[test]
 fn one_change_among_a_million_measures_few_nodes() {
-    let entries: Vec<Entry> = (0..1_000_000).map(|i| Entry { key: 2 * i, value: i % 5 }).collect();
+    let entries: Vec<Entry> = (0..1_000_000)
+        .map(|i| Entry {
+            key: 2 * i,
+            value: i % 5,
+        })
+        .collect();
     let mut tree = Tree::from_sorted(entries).unwrap();
     let joins = |work: &mut dyn FnMut()| {
         JOINS.set(0);
