@@ -8,6 +8,7 @@
 //! Nothing here knows Kafka, files, threads of its own, or the wall clock; the same input gives the same output.
 
 pub mod engine;
+pub mod gauge;
 pub mod place;
 pub mod risk;
 pub mod warning;
