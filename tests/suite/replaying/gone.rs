@@ -185,11 +185,11 @@ fn a_replay_begins_with_a_checkpoint_where_the_earlier_input_is_gone() {
         "the tables come first"
     );
 
-    // Into a log, through a crash, and once more with nothing left to do.
+    // Into a log, through a crash, and once more with nothing left to do. Behind the first commit: on a busy machine there may be no other.
     let log = at("log");
     let to_log = [&begins[..], &["--to-log", &log]].concat();
     let killed = command(&crate::kafka::with_failpoints(), &place, &to_log)
-        .env("FAILPOINTS", "log::commit::after_commit=1*off->return")
+        .env("FAILPOINTS", "log::commit::after_commit=return")
         .output()
         .unwrap();
     assert!(
