@@ -26,7 +26,7 @@ fn scripts(root: &Path) -> BTreeMap<PathBuf, String> {
                 if !ignored || name == ".ci" {
                     walk(&path, found);
                 }
-            } else if name.ends_with(".sh") || folder.ends_with(".ci") {
+            } else if name.ends_with(".sh") || folder.file_name().is_some_and(|name| name == ".ci") {
                 found.push(path);
             }
         }
