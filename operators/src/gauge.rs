@@ -1,7 +1,7 @@
 //! What lasts, adds up and combines: spans, and measures of all spans that hold at an instant.
 //!
 //! A **span** says that something holds from `from` until before `to` ([`Stretch`]), with a weight or attributes. A **measure** is a
-//! function of time over spans: how many there are ([`Count`]), what they weigh ([`Sum`]), how many different ones ([`Distinct`]), the
+//! function of time over spans: how many there are, or what they weigh ([`Sum`]), how many different ones ([`Distinct`]), the
 //! highest ([`HighestLevel`], [`HighestNumber`], [`Fused`]), for how long ([`Elapsed`], [`Covered`]), how many began ([`Starts`]), what is
 //! there without what it needs ([`Missing`]). Which spans hold at an instant is a question to [`Members`].
 //!
@@ -52,5 +52,5 @@ pub use missing::Missing;
 pub use quotient::{Ratio, difference, ratio};
 pub use steps::Steps;
 pub use stretch::{ALWAYS, Changes, OPEN, Stretch};
-pub use total::{Count, Sum};
+pub use total::Sum;
 pub use tree::{Item, Tree};

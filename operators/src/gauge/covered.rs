@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::runs::Runs;
-use super::{ALWAYS, Changes, OPEN, Steps, Stretch};
+use super::{ALWAYS, Changes, OPEN, Steps, Stretch, Sum};
 
 /// How many milliseconds of the bucket that holds an instant, up to this instant, are in any span.
 ///
-/// A **bucket** is an hour or a day of the city's; which one holds an instant is told by the caller's function, always in the same way.
+/// A **bucket** is an hour or a day of the city's; which one holds an instant is told by the caller's function, always in the same way, of
+/// any instant but [`OPEN`] and [`ALWAYS`]: one beyond the calendar is in its first or last bucket.
 /// Between two changes the value grows by time, or stays.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Covered {
@@ -41,46 +42,57 @@ impl Covered {
         self.runs.count()
     }
 
-    /// See [`Steps::forget`]. The runs of the bucket that holds `before` are kept.
+    /// Whether it holds nothing, and is as good as a new one.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// See [`Steps::forget`]. What the bucket that holds `before` needs is kept: of a span that began in an earlier one the rest from its
+    /// beginning on counts.
     pub fn forget(&mut self, before: i64, bucket: &impl Fn(i64) -> Stretch) {
-        self.runs.forget(before, bucket(before).from);
+        self.runs.forget(bucket(before).from);
     }
 }
 
 /// How many spans began in the bucket that holds an instant, up to and including this instant.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Starts {
-    steps: Steps,
+    counted: Sum,
 }
 
 impl Starts {
     /// A span comes (`times` 1) or goes (-1). What was always there began in no bucket.
     pub fn add(&mut self, stretch: Stretch, times: i32, bucket: &impl Fn(i64) -> Stretch, changes: &mut Changes) {
-        let floor = self.steps.floor();
         let from = stretch.from;
-        if from == ALWAYS || times == 0 || stretch.rest(floor).is_empty() {
+        if from == ALWAYS || stretch.is_empty() {
             return;
         }
-        let counted = Stretch::new(from, bucket(from).to);
-        self.steps.add(counted, 1, times);
-        changes.add(counted.rest(floor));
+        // A span that is over counts all the same, until its bucket is.
+        self.counted.add(Stretch::new(from, bucket(from).to), 1, times, changes);
     }
 
     /// The number at an instant.
     #[must_use]
     pub fn value(&self, at: i64) -> i128 {
-        self.steps.value(at)
+        self.counted.value(at)
     }
 
     /// The number as a function of time.
     #[must_use]
     pub const fn steps(&self) -> &Steps {
-        &self.steps
+        self.counted.steps()
+    }
+
+    /// Whether it holds nothing, and is as good as a new one.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.counted.is_empty()
     }
 
     /// See [`Steps::forget`].
     pub fn forget(&mut self, before: i64) {
-        self.steps.forget(before);
+        self.counted.forget(before);
     }
 }
 
@@ -108,6 +120,14 @@ mod tests {
             self.forget(before, &seven);
         }
 
+        fn known_from(before: i64) -> i64 {
+            seven(before).from
+        }
+
+        fn holds_nothing(&self) -> bool {
+            self.is_empty()
+        }
+
         fn found(&self, at: i64) -> i128 {
             self.value(at, &seven)
         }
@@ -121,6 +141,7 @@ mod tests {
 
     impl Tested for Starts {
         type Value = i128;
+        const EXACT: bool = true;
 
         fn change(&mut self, span: Span, times: i32, changes: &mut Changes) {
             self.add(span.stretch, times, &seven, changes);
@@ -130,6 +151,10 @@ mod tests {
             self.forget(before);
         }
 
+        fn holds_nothing(&self) -> bool {
+            self.is_empty()
+        }
+
         fn found(&self, at: i64) -> i128 {
             self.value(at)
         }
@@ -137,8 +162,8 @@ mod tests {
         fn expected(&self, seen: &[(Span, i32)], at: i64) -> i128 {
             let began = seen.iter().filter(|(span, _)| {
                 let from = span.drawn.from;
-                let there = from != ALWAYS && !span.stretch.is_empty();
-                there && seven(from).contains(at) && from <= at && span.known_from <= at
+                let there = from != ALWAYS && !span.drawn.is_empty();
+                there && seven(from).contains(at) && from <= at
             });
             began.map(|(_, times)| i128::from(*times)).sum()
         }

@@ -63,8 +63,17 @@ impl<K: Ord + Clone> Distinct<K> {
         &self.count
     }
 
-    /// See [`Steps::forget`]. Asks every tuple that is held.
+    /// Whether it holds nothing, and is as good as a new one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.of.is_empty() && self.count.is_zero()
+    }
+
+    /// See [`Steps::forget`]. Asks every tuple that is held: to be called now and then, not for each change.
     pub fn forget(&mut self, before: i64) {
+        if before <= self.count.floor() {
+            return;
+        }
         self.count.forget(before);
         self.of.retain(|_, steps| {
             steps.forget(before);
@@ -82,6 +91,7 @@ mod tests {
 
     impl Tested for Distinct<u8> {
         type Value = i128;
+        const EXACT: bool = true;
 
         fn change(&mut self, span: Span, times: i32, changes: &mut Changes) {
             self.add(&span.key, span.stretch, times, changes);
@@ -89,6 +99,10 @@ mod tests {
 
         fn forget_all(&mut self, before: i64) {
             self.forget(before);
+        }
+
+        fn holds_nothing(&self) -> bool {
+            self.is_empty()
         }
 
         fn found(&self, at: i64) -> i128 {

@@ -96,11 +96,25 @@ impl Elapsed {
         self.runs.count()
     }
 
-    /// See [`super::Steps::forget`]. The last run before, and the beginning of its chain, are kept: what comes may go on with it.
+    /// Whether it holds nothing, and is as good as a new one.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// See [`super::Steps::forget`]. The last run before, and the beginning of its chain, are kept as long as what comes may go on with it:
+    /// also where its spans are taken away later, for they are not known any more. A caller that knows them all makes it anew then.
     pub fn forget(&mut self, before: i64) {
-        self.runs.forget(before, before);
-        if let Some(first) = self.runs.before(before).and_then(|run| self.chain(run.from)) {
-            self.begins = self.begins.split_off(&first);
+        self.runs.forget(before);
+        let Some(kept) = self.runs.before(before) else { return };
+        let first = if kept.to < before && before.saturating_sub(kept.to) >= self.gap {
+            self.runs.clear_before(before);
+            Some(before)
+        } else {
+            self.chain(kept.from)
+        };
+        while first.is_some_and(|first| self.begins.first().is_some_and(|begin| *begin < first)) {
+            self.begins.pop_first();
         }
     }
 }
@@ -122,6 +136,10 @@ mod tests {
 
         fn forget_all(&mut self, before: i64) {
             self.forget(before);
+        }
+
+        fn holds_nothing(&self) -> bool {
+            self.is_empty()
         }
 
         fn found(&self, at: i64) -> i128 {
@@ -165,10 +183,7 @@ mod tests {
         wheel.add(Stretch::new(0, 99), 1, &mut changes);
         wheel.add(Stretch::new(99, 100), -1, &mut changes);
         assert_eq!(wheel.since(199), Some(119));
-        assert!(
-            changes.take().iter().all(|stretch| stretch.to <= 200),
-            "the third was not touched"
-        );
+        assert_eq!(changes.take(), [Stretch::new(0, 200)], "the third was not touched");
         wheel.add(Stretch::new(205, 210), 1, &mut changes);
         assert_eq!(changes.take(), [Stretch::new(205, 210), Stretch::new(220, 300)]);
         assert_eq!(wheel.since(250), Some(119));
@@ -184,6 +199,9 @@ mod tests {
         assert!(wheel.begins.len() == 1);
         wheel.add(Stretch::new(1000, OPEN), 1, &mut changes);
         assert_eq!(wheel.since(5000), Some(0));
+        wheel.add(Stretch::new(1000, OPEN), -1, &mut changes);
+        wheel.forget(10_000);
+        assert!(wheel.is_empty() && wheel.begins.is_empty(), "nothing goes on with it");
     }
 
     proptest! {

@@ -59,6 +59,12 @@ impl<K: Ord + Clone> Fused<K> {
         &self.sources
     }
 
+    /// Whether it holds nothing, and is as good as a new one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.highest.is_empty() && self.sources.is_empty()
+    }
+
     /// See [`super::Steps::forget`].
     pub fn forget(&mut self, before: i64) {
         self.highest.forget(before);
@@ -82,6 +88,10 @@ mod tests {
 
         fn forget_all(&mut self, before: i64) {
             self.forget(before);
+        }
+
+        fn holds_nothing(&self) -> bool {
+            self.is_empty()
         }
 
         fn found(&self, at: i64) -> Level {

@@ -40,6 +40,12 @@ impl HighestLevel {
         self.reach.get(level.index().checked_sub(1)?)
     }
 
+    /// Whether it holds nothing, and is as good as a new one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.reach.iter().all(Steps::is_zero)
+    }
+
     /// See [`Steps::forget`].
     pub fn forget(&mut self, before: i64) {
         for reach in &mut self.reach {
@@ -53,8 +59,8 @@ impl HighestLevel {
 /// # Cost
 ///
 /// Numbers are many and differ, so there are no steps for each of them, but one tree of spans by beginning, which knows of each subtree
-/// the greatest number and the latest end. A span that comes or goes walks over the pieces of the value within it: `O(log n)` for each
-/// in the usual case.
+/// the greatest number and the latest end. A span that comes or goes is one descent for each stretch in which it is the greatest; where
+/// others are, one for each of them that is the greatest in its turn.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HighestNumber {
     floor: i64,
@@ -153,17 +159,36 @@ impl HighestNumber {
     fn lower(&self, number: i64, stretch: Stretch, changes: &mut Changes) {
         let mut at = stretch.from;
         while at < stretch.to {
-            let (value, end) = self.piece(at);
-            let end = end.min(stretch.to);
+            let (value, end) = self.top(at);
             if value < Some(number) {
+                // However the value changes below the number: up to the next that reaches it.
+                let reached = self.spans.first_after(
+                    &(at, i64::MAX, i64::MAX),
+                    |_, node| node.most >= Some(number),
+                    |_, held| held.number() >= Some(number),
+                );
+                let end = reached.map_or(OPEN, |held| held.key.0).min(stretch.to);
                 changes.add(Stretch::new(at, end));
+                at = end;
+            } else {
+                at = end.min(stretch.to);
             }
-            at = end;
         }
     }
 
     /// The value at an instant, and until when it is the same at least: until a greater one begins, or its own span ends.
     fn piece(&self, at: i64) -> (Option<i64>, i64) {
+        let (value, end) = self.top(at);
+        let greater = self.spans.first_after(
+            &(at, i64::MAX, i64::MAX),
+            |_, node| node.most > value,
+            |_, held| held.number() > value,
+        );
+        (value, greater.map_or(end, |held| held.key.0.min(end)))
+    }
+
+    /// The value at an instant, and when its own span ends.
+    fn top(&self, at: i64) -> (Option<i64>, i64) {
         let top = best(
             &self.spans,
             1,
@@ -177,13 +202,7 @@ impl HighestNumber {
                 (held.times > 0 && from <= at && at < to).then_some((number, to))
             },
         );
-        let (value, end) = top.first().map_or((None, OPEN), |held| (Some(held.key.2), held.key.1));
-        let greater = self.spans.first_after(
-            &(at, i64::MAX, i64::MAX),
-            |_, node| node.most > value,
-            |_, held| held.number() > value,
-        );
-        (value, greater.map_or(end, |held| held.key.0.min(end)))
+        top.first().map_or((None, OPEN), |held| (Some(held.key.2), held.key.1))
     }
 
     /// The greatest number at an instant.
@@ -197,6 +216,12 @@ impl HighestNumber {
     pub fn next_change(&self, after: i64) -> Option<i64> {
         let (_, end) = self.piece(after);
         (end != OPEN).then_some(end)
+    }
+
+    /// Whether it holds nothing, and is as good as a new one.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.spans.is_empty()
     }
 
     /// See [`Steps::forget`]. `O(log n)` for each span that has ended.

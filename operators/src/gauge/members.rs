@@ -119,9 +119,18 @@ impl<D: Clone + Ord + Debug> Members<D> {
         });
     }
 
-    /// Takes the span of a beginning and an id away, if it is there.
-    pub fn remove(&mut self, from: i64, id: &D) {
-        self.spans.edit(&(from, id.clone()), |_| None);
+    /// Takes this very span away. Another one that stands in its place stays: of a span that became another the new one may come first.
+    pub fn remove(&mut self, member: &Member<D>) {
+        let key = (member.stretch.from, member.id.clone());
+        let other =
+            |held: &&Held<D>| (held.to, held.level, held.weight) != (member.stretch.to, member.level, member.weight);
+        self.spans.edit(&key, |held| held.filter(other).cloned());
+    }
+
+    /// Whether it holds nothing, and is as good as a new one.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.spans.is_empty()
     }
 
     /// Up to `most` spans that contain an instant, in their order.
@@ -227,15 +236,22 @@ mod tests {
             let mut members = Members::default();
             let mut all: Vec<Member<u32>> = Vec::new();
             for (from, length, level, weight, id, edit) in edits {
-                all.retain(|one| (one.stretch.from, one.id) != (from, id));
-                if edit < 3 {
-                    members.remove(from, &id);
-                } else {
-                    let to = if edit == 3 { OPEN } else { from + length };
-                    let one = member(from, to, level, weight, id);
-                    members.put(one.clone());
-                    all.push(one);
+                let to = if edit == 3 { OPEN } else { from + length };
+                let one = member(from, to, level, weight, id);
+                let place = all.iter().position(|held| (held.stretch.from, held.id) == (from, id));
+                let old = place.map(|place| all.remove(place));
+                // What changes comes and goes, in either order; what is not there is taken away in vain.
+                let (gone, comes) = (old.clone().unwrap_or_else(|| one.clone()), edit >= 3);
+                if edit % 2 == 0 || !comes {
+                    members.remove(&gone);
                 }
+                if comes {
+                    members.put(one.clone());
+                }
+                if edit % 2 != 0 && comes && gone != one {
+                    members.remove(&gone);
+                }
+                all.extend(comes.then_some(one));
                 prop_assert_eq!(members.at(6, 10), naive(&all, 6, 10));
             }
             members.forget(forgotten);

@@ -91,8 +91,17 @@ impl<O: Ord + Clone, J: Ord + Clone> Missing<O, J> {
         self.lacking.steps()
     }
 
-    /// See [`Steps::forget`]. Asks every `of` and `on` that is held.
+    /// Whether it holds nothing, and is as good as a new one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.needs.is_empty() && self.there.is_empty()
+    }
+
+    /// See [`Steps::forget`]. Asks every `of` and `on` that is held: to be called now and then, not for each change.
     pub fn forget(&mut self, before: i64) {
+        if before <= self.steps().floor() {
+            return;
+        }
         let known = |steps: &mut Steps| {
             steps.forget(before);
             !steps.is_zero()
@@ -120,6 +129,7 @@ mod tests {
 
     impl Tested for Missing<u8, u8> {
         type Value = i128;
+        const EXACT: bool = true;
 
         fn change(&mut self, span: Span, times: i32, changes: &mut Changes) {
             if other(&span) {
@@ -131,6 +141,10 @@ mod tests {
 
         fn forget_all(&mut self, before: i64) {
             self.forget(before);
+        }
+
+        fn holds_nothing(&self) -> bool {
+            self.is_empty()
         }
 
         fn found(&self, at: i64) -> i128 {

@@ -93,12 +93,22 @@ impl Runs {
         self.runs.up_to(&at) - beyond.max(0)
     }
 
-    /// Lets go of the counts before an instant, and of the runs that begin before the last one that begins before `needed`: this one
-    /// is kept, over or not.
-    pub(super) fn forget(&mut self, before: i64, needed: i64) {
+    /// Whether no span is held.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.count.is_zero() && self.runs.is_empty()
+    }
+
+    /// Lets go of the counts before an instant, and of all runs that begin before it but the last one: this one is kept, over or not.
+    pub(super) fn forget(&mut self, before: i64) {
         self.count.forget(before);
-        let first = self.before(needed).and_then(|kept| kept.from.checked_sub(1));
-        if let Some(last) = first {
+        if let Some(kept) = self.before(before) {
+            self.clear_before(kept.from);
+        }
+    }
+
+    /// Lets go of all runs that begin before an instant.
+    pub(super) fn clear_before(&mut self, at: i64) {
+        if let Some(last) = at.checked_sub(1) {
             self.runs.forget(&last);
         }
     }

@@ -15,7 +15,8 @@ use super::tree::{Item, Tree};
 /// The value at `s` is the sum of the weights of all stretches that contain `s`. An instant at which deltas cancel each other is not
 /// held, nor is an open end: as many instants as are needed to tell the function.
 ///
-/// Sums do not overflow: one change is below `2^94` (64 bits of weight, 32 of times), and memory holds fewer than `2^31` of them.
+/// Sums do not overflow: one change is at most `2^94` (64 bits of weight, 32 of times), and it takes more than `2^30` of them at once to
+/// come near.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Steps {
     /// Nothing is known before. What changed until then is in `base`.
@@ -79,6 +80,8 @@ impl Item for Step {
     }
 
     fn join(left: Rise, right: Rise) -> Rise {
+        #[cfg(test)]
+        tests::JOINS.set(tests::JOINS.get() + 1);
         Rise {
             total: left.total + right.total,
             least: left.least.min(left.total + right.least),
@@ -256,7 +259,7 @@ impl Steps {
     }
 }
 
-/// So many times a weight. Below `2^94`.
+/// So many times a weight. At most `2^94`.
 fn product(weight: i64, times: i32) -> i128 {
     i128::from(weight) * i128::from(times)
 }

@@ -18,6 +18,7 @@ use serde::de::Error as _;
 use serde::ser::SerializeSeq as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use edit::Ends;
 pub(super) use search::best;
 
 /// The most items of a leaf, and the most children of an inner node. Unit tests reach every split with few items.
@@ -126,7 +127,7 @@ impl<I: Item> Tree<I> {
 
     /// Puts, changes or takes away (`None`) the item of a key. `change` gets what is there, and gives an item of the same key.
     pub fn edit(&mut self, key: &I::Key, change: impl FnOnce(Option<&I>) -> Option<I>) {
-        if let Some(right) = self.root.edit(key, change) {
+        if let Some(right) = self.root.edit(key, Ends::BOTH, change) {
             let left = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
             self.root = Node::Inner([left, right].into_iter().filter_map(Child::of).collect());
         }

@@ -16,6 +16,10 @@ impl Tested for HighestLevel {
         self.forget(before);
     }
 
+    fn holds_nothing(&self) -> bool {
+        self.is_empty()
+    }
+
     fn found(&self, at: i64) -> Level {
         self.value(at)
     }
@@ -27,6 +31,7 @@ impl Tested for HighestLevel {
 
 impl Tested for HighestNumber {
     type Value = Option<i64>;
+    const EXACT: bool = true;
 
     fn change(&mut self, span: Span, times: i32, changes: &mut Changes) {
         self.add(span.weight, span.stretch, times, changes);
@@ -34,6 +39,10 @@ impl Tested for HighestNumber {
 
     fn forget_all(&mut self, before: i64) {
         self.forget(before);
+    }
+
+    fn holds_nothing(&self) -> bool {
+        self.is_empty()
     }
 
     fn found(&self, at: i64) -> Option<i64> {

@@ -1,6 +1,13 @@
+use std::cell::Cell;
+
 use proptest::prelude::*;
 
 use super::*;
+
+thread_local! {
+    /// How many steps, or parts of the tree, were put together.
+    pub(super) static JOINS: Cell<usize> = const { Cell::new(0) };
+}
 
 const BEYOND: i64 = 40;
 
@@ -146,9 +153,15 @@ fn one_change_among_a_million_finds_its_flips_at_once() {
     let all = Stretch::new(0, 10_000_000);
     steps.add(all, 5, 1);
     let mut flips = Vec::new();
+    JOINS.set(0);
     steps.flips(all, 5, 1, 3, |flip| flips.push(flip));
     assert_eq!(flips, [all]);
     assert_eq!(steps.next_below(5, 6), Some(10_000_000));
+    assert!(
+        JOINS.get() < 1_000,
+        "{} of two million steps were looked at",
+        JOINS.get()
+    );
     assert_eq!(
         steps.steps.count(),
         2_000_001,

@@ -2,18 +2,42 @@
 
 use super::{Child, FAN, Item, LEAF, Node, place};
 
+/// Which ends of the tree a node stands at: there it stays full where it is divided, for what comes in order comes there.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    first: bool,
+    last: bool,
+}
+
+impl Ends {
+    /// Of the root.
+    pub(super) const BOTH: Self = Self {
+        first: true,
+        last: true,
+    };
+}
+
 impl<I: Item> Node<I> {
     /// Gives the right part of this node where it was divided.
-    pub(super) fn edit(&mut self, key: &I::Key, change: impl FnOnce(Option<&I>) -> Option<I>) -> Option<Self> {
+    pub(super) fn edit(
+        &mut self,
+        key: &I::Key,
+        ends: Ends,
+        change: impl FnOnce(Option<&I>) -> Option<I>,
+    ) -> Option<Self> {
         let children = match self {
-            Self::Leaf(items) => return edit_leaf(items, key, change),
+            Self::Leaf(items) => return edit_leaf(items, key, ends, change),
             Self::Inner(children) => children,
         };
         let at = place(children, key);
-        let right = children[at].node.edit(key, change);
+        let below = Ends {
+            first: ends.first && at == 0,
+            last: ends.last && at + 1 == children.len(),
+        };
+        let right = children[at].node.edit(key, below, change);
         children[at].measure();
         match right.and_then(Child::of) {
-            Some(right) => insert(children, at + 1, right),
+            Some(right) => insert(children, at + 1, ends, right),
             None => {
                 tidy(children, at);
                 None
@@ -54,6 +78,7 @@ impl<I: Item> Node<I> {
 fn edit_leaf<I: Item>(
     items: &mut Vec<I>,
     key: &I::Key,
+    ends: Ends,
     change: impl FnOnce(Option<&I>) -> Option<I>,
 ) -> Option<Node<I>> {
     let at = match items.binary_search_by(|item| item.key().cmp(key)) {
@@ -76,8 +101,11 @@ fn edit_leaf<I: Item>(
         items.insert(at, item);
         return None;
     }
-    // At either end the leaf stays full.
-    let cut = if at == 0 || at == LEAF { at } else { LEAF / 2 };
+    let cut = match at {
+        0 if ends.first => 0,
+        LEAF if ends.last => LEAF,
+        _ => LEAF / 2,
+    };
     let mut right = items.split_off(cut);
     if at > cut || cut == LEAF {
         right.insert(at - cut, item);
@@ -88,15 +116,15 @@ fn edit_leaf<I: Item>(
 }
 
 /// Puts a child in; gives the right part where the children had to be divided.
-fn insert<I: Item>(children: &mut Vec<Child<I>>, at: usize, child: Child<I>) -> Option<Node<I>> {
+fn insert<I: Item>(children: &mut Vec<Child<I>>, at: usize, ends: Ends, child: Child<I>) -> Option<Node<I>> {
     if children.len() < FAN {
         children.insert(at, child);
         return None;
     }
-    // At either end the node stays full; at the left one it was the first child that was divided.
     let cut = match at {
-        0 | 1 => 1,
-        FAN => FAN,
+        // It was the first child that was divided.
+        1 if ends.first => 1,
+        FAN if ends.last => FAN,
         _ => FAN / 2,
     };
     let mut right = children.split_off(cut);
@@ -118,10 +146,14 @@ fn tidy<I: Item>(children: &mut Vec<Child<I>>, at: usize) {
     if len >= most / 4 || children.len() == 1 {
         return;
     }
-    let left = at.min(children.len() - 2);
-    if children[left].node.fill().0 + children[left + 1].node.fill().0 > most * 3 / 4 {
+    let fits = |left: &usize| {
+        let pair = children.get(*left).zip(children.get(left + 1));
+        pair.is_some_and(|(one, next)| one.node.fill().0 + next.node.fill().0 <= most * 3 / 4)
+    };
+    let lefts = [Some(at), at.checked_sub(1)];
+    let Some(left) = lefts.into_iter().flatten().find(fits) else {
         return;
-    }
+    };
     let right = children.remove(left + 1);
     match (&mut children[left].node, right.node) {
         (Node::Leaf(items), Node::Leaf(more)) => items.extend(more),

@@ -132,7 +132,7 @@ proptest! {
     #[test]
     fn a_tree_says_what_a_map_of_the_same_entries_says(
         edits in prop::collection::vec((0..300i64, prop::option::weighted(0.7, 0..10i64)), 0..600),
-        forgotten in -1..100i64,
+        forgotten in -1..305i64,
         key in -5..305i64,
     ) {
         let mut tree = Tree::<Entry>::default();
@@ -181,6 +181,37 @@ fn either_order_leaves_full_leaves() {
         let leaves = leaves(&tree.root);
         assert!(leaves <= 1000 / LEAF + 1, "{leaves} leaves, reversed {reversed}");
     }
+}
+
+/// What thins out from the front, as spans do of which most are short.
+#[test]
+fn few_items_are_in_few_leaves() {
+    let mut tree = Tree::<Entry>::default();
+    for key in 0..5_000 {
+        tree.edit(&key, |_| Some(Entry { key, value: 1 }));
+        let gone = key - 50;
+        if gone % 10 != 0 {
+            tree.edit(&gone, |_| None);
+        }
+    }
+    sound(&tree.root, true);
+    let (leaves, items) = (leaves(&tree.root), tree.count());
+    assert!(items > 500 && leaves <= items / 3, "{leaves} leaves for {items} items");
+}
+
+/// What comes newest first into a gap behind a full leaf.
+#[test]
+fn a_gap_that_is_filled_backwards_has_leaves_that_are_filled() {
+    let entry = |key| Entry { key, value: 1 };
+    let full = (0..).take(10 * LEAF * FAN).map(|key| entry(key * 10_000)).collect();
+    let mut tree = Tree::from_sorted(full).unwrap();
+    let end = tree.iter().nth(LEAF * FAN - 1).unwrap().key;
+    for key in (end + 1..end + 3_000).rev() {
+        tree.edit(&key, |_| Some(entry(key)));
+    }
+    sound(&tree.root, true);
+    let (leaves, items) = (leaves(&tree.root), tree.count());
+    assert!(leaves <= items / (LEAF / 2) + 10, "{leaves} leaves for {items} items");
 }
 
 #[test]
