@@ -43,6 +43,8 @@ fn monitoring(criterion: &mut Criterion) {
             late_after: Duration(60_000),
             retain: Duration(0),
             forecast_age: Duration::ZERO,
+            event_age: Duration::ZERO,
+            event_ahead: Duration::ZERO,
         };
         let monitor = Monitor::new(
             time,

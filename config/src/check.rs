@@ -123,6 +123,7 @@ impl Check {
             cases,
             permits,
             reports,
+            gauges,
         } = *written;
         if http.actions.enabled && !cases {
             let give = "false, or `capabilities.cases = true`: actions are about cases";
@@ -132,6 +133,7 @@ impl Check {
             (capability::CASES, cases),
             (capability::PERMITS, permits),
             (capability::REPORTS, reports),
+            (capability::GAUGES, gauges),
         ];
         Capabilities::without(all.into_iter().filter_map(|(name, on)| (!on).then_some(name)))
     }
@@ -196,6 +198,8 @@ impl Check {
             late_after: self.length("time.late_after", &written.late_after, 0, latest),
             retain: self.length("time.retain", &written.retain, 0, 31 * DAY),
             forecast_age: self.length("time.forecast_age", &written.forecast_age, SECOND, 31 * DAY),
+            event_age: self.length("time.event_age", &written.event_age, 60 * SECOND, 366 * DAY),
+            event_ahead: self.length("time.event_ahead", &written.event_ahead, 0, 366 * DAY),
         }
     }
 

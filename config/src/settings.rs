@@ -175,12 +175,16 @@ pub struct TimeSettings {
     pub horizon: Duration,
     /// Observations may be this far ahead of the clock.
     pub max_future: Duration,
-    /// From here on an observation counts as late.
+    /// From here on an observation counts as late, and an event that was over.
     pub late_after: Duration,
     /// The least length of series kept behind the horizon, for rules that come later.
     pub retain: Duration,
     /// Forecasts may have been issued this far behind the clock.
     pub forecast_age: Duration,
+    /// Events may have been over for so long, and are known for so long after their end.
+    pub event_age: Duration,
+    /// Events may begin this far ahead of the clock.
+    pub event_ahead: Duration,
 }
 
 /// What becomes of observations whose datastream is not known.

@@ -93,6 +93,8 @@ pub struct WrittenCapabilities {
     pub permits: bool,
     /// Reports of towns and streets, and their totals.
     pub reports: bool,
+    /// Events, gauges, and what people and models say of events.
+    pub gauges: bool,
 }
 
 impl Default for WrittenCapabilities {
@@ -101,6 +103,7 @@ impl Default for WrittenCapabilities {
             cases: true,
             permits: true,
             reports: true,
+            gauges: true,
         }
     }
 }

@@ -7,3 +7,5 @@ pub const CASES: &str = "cases";
 pub const PERMITS: &str = "permits";
 /// Reports of towns and streets, and their totals.
 pub const REPORTS: &str = "reports";
+/// Events, gauges, and what people and models say of events.
+pub const GAUGES: &str = "gauges";

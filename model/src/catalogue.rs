@@ -6,7 +6,9 @@ use crate::Listed;
 use crate::action::Action;
 use crate::base::{Asset, Datastream, Region};
 use crate::binary::BinaryError;
+use crate::event::{Event, Model, Review};
 use crate::forecast::Forecast;
+use crate::gauge::{Gauge, GaugeState};
 use crate::intake::{Incident, Limit, Permit, Report};
 use crate::json::Unreadable;
 use crate::log_row::{LogRecord, LogRow};
@@ -56,9 +58,13 @@ catalogue! {
     IN_INCIDENT: table::<Incident>();
     IN_MAINTENANCE: table::<Maintenance>();
     IN_RULESET: table::<RuleSet>();
+    IN_REVIEW: table::<Review>();
+    BASE_MODEL: table::<Model>();
+    IN_GAUGE: table::<Gauge>();
     IN_OBSERVATION: input::<ObservationRecord<'static>>();
     IN_ACTION: input::<Action>();
     IN_FORECAST: log::<Forecast>();
+    IN_EVENT: log::<Event>();
     RISK_ASSET: output::<AssetRisk>();
     RISK_REGION: output::<RegionRisk>();
     WARNING_STATE: output::<WarningState>();
@@ -77,6 +83,7 @@ catalogue! {
     CANDIDATE_DELTA: output::<CandidateDelta>();
     RULESET_DIFFERENCE: output::<SetDifference>();
     RULESET: output::<SetState>();
+    GAUGE: output::<GaugeState>();
     EPOCH: internal::<ClosedEpoch>();
     PROGRESS: internal::<Progress>();
 }
@@ -225,9 +232,13 @@ mod tests {
 12 in.incident VersionedTable id
 13 in.maintenance VersionedTable id
 14 in.ruleset InputTable id
+15 in.review InputTable event
+16 base.model InputTable id
+17 in.gauge InputTable id
 256 in.observation InputLog datastream
 257 in.action InputLog warning
 258 in.forecast InputLog datastream
+259 in.event InputLog id
 512 out.risk.asset OutputTable asset
 513 out.risk.region OutputTable region/domain
 514 out.warning.state OutputTable id
@@ -246,6 +257,7 @@ mod tests {
 527 out.candidate.delta OutputLog id
 528 out.ruleset.difference OutputTable set/rule/asset
 529 out.ruleset OutputTable set
+530 out.gauge OutputTable gauge/subject
 1022 out.epoch InternalLog epoch
 1023 out.progress Internal epoch
 ";

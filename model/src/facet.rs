@@ -40,11 +40,13 @@ pub enum Filter {
     Kind,
     /// Rows of a rule set.
     Set,
+    /// Rows of a gauge.
+    Gauge,
 }
 
 impl Filter {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Within,
         Self::Tier,
         Self::Domain,
@@ -55,6 +57,7 @@ impl Filter {
         Self::Least,
         Self::Kind,
         Self::Set,
+        Self::Gauge,
     ];
 
     /// The name of the parameter.
@@ -71,6 +74,7 @@ impl Filter {
             Self::Least => "least",
             Self::Kind => "kind",
             Self::Set => "set",
+            Self::Gauge => "gauge",
         }
     }
 }
@@ -98,4 +102,6 @@ pub struct Facets<'a> {
     pub kind: Option<&'a str>,
     /// Its rule set.
     pub set: Option<&'a str>,
+    /// Its gauge.
+    pub gauge: Option<&'a str>,
 }

@@ -13,6 +13,7 @@ pub mod place;
 pub mod risk;
 pub mod warning;
 pub mod permit;
+pub mod span;
 pub mod closed_loop;
 pub mod standalone;
 

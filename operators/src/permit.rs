@@ -26,8 +26,8 @@ use riskflow_model::output::{Cause, Origin};
 use riskflow_model::{Duration, Id, Key, Level, Millis, Shared};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Builder, Diff, Fold, Next, NoRecord, Rows, Updates};
-use crate::warning::{Finding, LocatedAsset, Revision, Source, Track, forget_episodes};
+use crate::engine::{Builder, Diff, Fold, Next, NoRecord, Updates};
+use crate::warning::{ArrangedAssets, Finding, Revision, Source, Track, forget_episodes};
 
 mod count;
 mod parts;
@@ -37,7 +37,7 @@ pub use parts::{Part, parts};
 /// Capability: permits. Adds them to the dataflow, and gives what it finds; `remember` as in [`UnderPermit`].
 pub fn build<'scope>(
     b: &mut Builder<'scope, '_>,
-    assets: Rows<'scope, LocatedAsset>,
+    assets: ArrangedAssets<'scope>,
     remember: Duration,
 ) -> Updates<'scope, Finding> {
     let parts = parts(b.rows_of::<Permit>(), assets, b.rows_of::<Limit>());

@@ -17,13 +17,14 @@ pub(crate) use lifecycle::KNOWN;
 pub use lifecycle::{Joined, Lifecycle, Step};
 pub(crate) use monitor::forget_episodes;
 pub use monitor::{
-    Finding, Forecasted, Incoming, Judged, Look, LookedLevel, Monitor, Move, Observed, Revision, Source, Track, Truth,
-    Weighed, remembered,
+    Civil, Finding, Forecasted, Incoming, Judged, Look, LookedLevel, Monitor, Move, Observed, Revision, Source, Track,
+    Truth, Weighed, remembered,
 };
 pub use rule_sets::{SetMeter, rule_sets};
 pub(crate) use specification::above_hash;
 pub use specification::{
-    Entry, LocatedAsset, Specification, Subject, Written, at_asset, rule, specification_of, specifications,
+    ArrangedAssets, Entry, LocatedAsset, Specification, Subject, Written, arranged, at_asset, rule, specification_of,
+    specifications,
 };
 pub use unmatched::{Alone, Lasting, UnmatchedMeter, unmatched_table};
 pub use valid::NoValueMeter;

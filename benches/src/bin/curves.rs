@@ -366,6 +366,8 @@ impl Driver {
             late_after: Duration(60_000),
             retain: Duration(0),
             forecast_age: Duration(600_000),
+            event_age: Duration(600_000),
+            event_ahead: Duration(600_000),
         };
         let unknown = UnknownSettings {
             hold: Duration(0),

@@ -14,13 +14,18 @@ pub struct WrittenTime {
     pub horizon: String,
     /// Observations may be this far ahead of the clock, up to `1d`; others are dead letters (`in_future`).
     pub max_future: String,
-    /// From here on an observation counts as late, up to the horizon.
+    /// From here on an observation counts as late, up to the horizon; of an event when it was over counts.
     pub late_after: String,
     /// The least length of series kept behind the horizon, so that a rule that comes later finds some history, up to
     /// `31d`. Windows of present rules are kept in any case.
     pub retain: String,
     /// Forecasts may have been issued this far behind the clock, `1s` to `31d`; older ones are dead letters (`too_late`).
     pub forecast_age: String,
+    /// Events may have been over for so long, `1m` to `366d`; those that were over before are dead letters (`too_late`). So long they are
+    /// known after their end.
+    pub event_age: String,
+    /// Events may begin this far ahead of the clock, up to `366d`; others are dead letters (`in_future`).
+    pub event_ahead: String,
 }
 
 impl Default for WrittenTime {
@@ -31,6 +36,8 @@ impl Default for WrittenTime {
             late_after: "1m".into(),
             retain: "1h".into(),
             forecast_age: "2d".into(),
+            event_age: "7d".into(),
+            event_ahead: "31d".into(),
         }
     }
 }

@@ -90,6 +90,14 @@ impl Elapsed {
         self.since(at).map_or(0, |since| i128::from(at) - i128::from(since))
     }
 
+    /// What may go on at an instant: from the beginning of the chain of the last run that begins before the instant to the end of this
+    /// run, cut to the instant. A span of this stretch makes up for all spans before the instant.
+    #[must_use]
+    pub fn before(&self, at: i64) -> Option<Stretch> {
+        let run = self.runs.before(at)?;
+        Some(Stretch::new(self.chain(run.from)?, run.to.min(at)))
+    }
+
     /// Where there is a span, as a function of time: 1 or more.
     #[must_use]
     pub const fn steps(&self) -> &super::Steps {
@@ -202,6 +210,18 @@ mod tests {
         wheel.add(Stretch::new(1000, OPEN), -1, &mut changes);
         wheel.forget(10_000);
         assert!(wheel.is_empty() && wheel.begins.is_empty(), "nothing goes on with it");
+    }
+
+    #[test]
+    fn one_span_makes_up_for_all_before() {
+        let (mut wheel, mut changes) = (Elapsed::new(20), Changes::default());
+        for (from, to) in [(0, 10), (50, 100), (110, 150)] {
+            wheel.add(Stretch::new(from, to), 1, &mut changes);
+        }
+        let before = [0, 5, 50, 51, 110, 120, 500].map(|at| wheel.before(at));
+        let expected = [(0, 5), (0, 10), (50, 51), (50, 100), (50, 120), (50, 150)];
+        assert_eq!(before[0], None);
+        assert_eq!(before[1..], expected.map(|(from, to)| Some(Stretch::new(from, to))));
     }
 
     proptest! {

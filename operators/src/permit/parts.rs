@@ -16,7 +16,7 @@ use riskflow_model::{Id, Key, Shared, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Rows, SPREAD, spread};
-use crate::warning::{LocatedAsset, above_hash};
+use crate::warning::{ArrangedAssets, above_hash};
 
 /// What the fold puts together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub enum Part {
 /// Returns the parts of every asset with work.
 pub fn parts<'scope>(
     permits: Rows<'scope, Shared<Permit>>,
-    assets: Rows<'scope, LocatedAsset>,
+    assets: ArrangedAssets<'scope>,
     limits: Rows<'scope, Shared<Limit>>,
 ) -> Rows<'scope, (Key, Part)> {
     let certificates = permits
@@ -57,9 +57,6 @@ pub fn parts<'scope>(
         .join_core(certificates, |_, asset, certificate| {
             Some((*asset, Part::Certificate(certificate.clone())))
         });
-    let assets = assets
-        .map(|((key, asset), located)| (key, (asset, located)))
-        .arrange_by_key_named("Permit: assets");
     let watched = works
         .clone()
         .map(|(asset, _)| asset)

@@ -64,7 +64,7 @@ use crate::warning::specification::Specification;
 use crate::warning::valid::NoValueMeter;
 
 use aside::{Aside, Parting};
-use civil::Civil;
+pub use civil::Civil;
 use correction::edits;
 pub use finding::{Explained, Finding, Move, Revision, Source, Track};
 pub(crate) use finding::{forget_ended, forget_episodes};

@@ -28,6 +28,8 @@ use std::collections::btree_map::{self, BTreeMap};
 use std::sync::Arc;
 
 use differential_dataflow::AsCollection;
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
+use differential_dataflow::trace::implementations::ValSpine;
 use riskflow_config::{Givers, Limit, Located, Rule, Scaled, Thresholds};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::rule::RuleRecord;
@@ -142,6 +144,16 @@ pub fn rule(row: &RuleRecord) -> Rule {
 
 /// An asset's row by its key, and where it lies.
 pub type LocatedAsset = ((Key, Shared<Asset>), Located);
+
+/// Assets by their keys, and where they lie: for views that look them up, one arrangement for all of these.
+pub type ArrangedAssets<'scope> = Arranged<'scope, TraceAgent<ValSpine<Key, (Shared<Asset>, Located), Turn, Diff>>>;
+
+/// Arranges assets.
+pub fn arranged<'scope>(assets: Rows<'scope, LocatedAsset>) -> ArrangedAssets<'scope> {
+    assets
+        .map(|((key, asset), located)| (key, (asset, located)))
+        .arrange_by_key_named("Assets")
+}
 
 /// What waits for its epoch to be complete.
 type Pending = BTreeMap<Turn, ([Capability<Turn>; 2], Changes)>;

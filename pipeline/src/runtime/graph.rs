@@ -9,6 +9,7 @@
 //!  observations, forecasts │─────────────────► monitor ──┼► lifecycle ─┬─ asset risk ─► region risk
 //!                          │            (revisions)      ▼  ▲   │ │    └─ warnings ───►   ▲
 //!                          ├─ permits, limits ─────► permit ┘   │ │        score baseline ─┘
+//!  events ─────────────────┼─ reviews, gauges ─► event ─► gauge │ │
 //!                          ├─ what meets nothing ─► unmatched   │ │
 //!                          └─ reports ─► report total           │ └─ deltas ─┬───────────────────┐
 //!  incidents, duties on now (roster), units, plans ─► obligations            └► ledger           ▼
@@ -17,11 +18,11 @@
 //!                                          └─► notice                               response ◄─────┘
 //! ```
 //!
-//! `latest`, `monitor`, `permit`, `unmatched`, `lifecycle`, `score_baseline`, `ledger`, `roster`, `joining`, `case` and `notice` are folds, all else is views.
-//! `ticks` reach every fold.
+//! `latest`, `monitor`, `permit`, `event`, `gauge`, `unmatched`, `lifecycle`, `score_baseline`, `ledger`, `roster`, `joining`, `case` and
+//! `notice` are folds, all else is views. `ticks` reach every fold.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use differential_dataflow::AsCollection;
@@ -45,9 +46,10 @@ use riskflow_operators::engine::{
 };
 use riskflow_operators::place::{locate, named, placed};
 use riskflow_operators::risk::{ScoreBaseline, region_risk, region_rollup};
+use riskflow_operators::span::{self, EventRecord};
 use riskflow_operators::warning::{
-    self, Alone, EvaluationMeter, Finding, Incoming, Joined, Lasting, Late, Lifecycle, Monitor, NoValueMeter, SetMeter,
-    Step, UnmatchedMeter, Written, remembered, unmatched_table,
+    self, Alone, ArrangedAssets, EvaluationMeter, Finding, Incoming, Joined, Lasting, Late, Lifecycle, Monitor,
+    NoValueMeter, SetMeter, Step, UnmatchedMeter, Written, remembered, unmatched_table,
 };
 use riskflow_operators::{Rows, Turn, permit, standalone};
 use timely::dataflow::StreamVec;
@@ -69,6 +71,8 @@ pub struct Inputs<'scope> {
     pub incoming: StreamVec<'scope, Turn, Batch<Incoming>>,
     /// Actions that were admitted.
     pub actions: StreamVec<'scope, Turn, Batch<Acted>>,
+    /// Events that were admitted.
+    pub events: StreamVec<'scope, Turn, Batch<EventRecord>>,
     /// One for each epoch on each worker.
     pub ticks: StreamVec<'scope, Turn, Tick>,
 }
@@ -140,6 +144,8 @@ pub struct Meters {
     pub no_values: Arc<NoValueMeter>,
     /// Observations that wait for the row of their datastream.
     pub waiting: Arc<AtomicU64>,
+    /// Spans at assets that have no row.
+    pub placeless: Arc<AtomicI64>,
     /// How often rules were evaluated.
     pub evaluations: Arc<EvaluationMeter>,
     /// What each operator has done, where that is watched.
@@ -160,6 +166,7 @@ impl Meters {
     pub fn begin_anew(&self) {
         // Folds add to it; those of a run before this one are gone.
         self.waiting.store(0, Ordering::Relaxed);
+        self.placeless.store(0, Ordering::Relaxed);
         self.dataflow.begin_anew();
         for (_, meter) in self.folds() {
             meter.begin_anew();
@@ -255,9 +262,14 @@ pub fn graph<'scope>(
 
     let mut findings = b.fold(monitor(semantics, meters), specifications, inputs.incoming);
     let remember = remembered(&semantics.time);
-    if is_on(capability::PERMITS) {
+    // Once for all who look assets up.
+    let arranged = (is_on(capability::PERMITS) || is_on(capability::GAUGES)).then(|| warning::arranged(located));
+    if let Some(assets) = arranged.clone().filter(|_| is_on(capability::PERMITS)) {
         in_force::watch_limits(b.rows_of::<Limit>(), &meters.in_force);
-        findings = findings.concat(permit::build(b, located, remember));
+        findings = findings.concat(permit::build(b, assets, remember));
+    }
+    if let Some(assets) = arranged.filter(|_| is_on(capability::GAUGES)) {
+        measure(b, inputs.events, assets, placed.clone(), (semantics, meters));
     }
     let [revisions, letters] = split_into(findings, |finding| match finding {
         Finding::Revision(_) => 0,
@@ -291,11 +303,6 @@ pub fn graph<'scope>(
     b.publish(steps.differences);
 
     if let Some(happened) = happened {
-        let terms = CaseTerms {
-            settings: semantics.case,
-            max_future: semantics.time.max_future,
-            zone: semantics.zone.clone(),
-        };
         let warnings = Warnings {
             regions,
             placed: placed.clone(),
@@ -304,7 +311,7 @@ pub fn graph<'scope>(
             happened,
             actions: inputs.actions,
         };
-        closed_loop::build(b, warnings, terms);
+        closed_loop::build(b, warnings, case_terms(semantics));
     }
     standalone::build(b, &placed, is_on);
     let Built { rows, waking } = builder.finish();
@@ -317,6 +324,32 @@ fn monitor(semantics: &Semantics, meters: &Meters) -> Monitor {
         .in_city(semantics.zone.clone(), semantics.days.clone())
         .counting(meters.no_values.clone(), meters.waiting.clone())
         .counting_evaluations(meters.evaluations.clone())
+}
+
+fn case_terms(semantics: &Semantics) -> CaseTerms {
+    CaseTerms {
+        settings: semantics.case,
+        max_future: semantics.time.max_future,
+        zone: semantics.zone.clone(),
+    }
+}
+
+/// What gauges show of events, permits and maintenance windows.
+fn measure<'scope>(
+    b: &mut Builder<'scope, '_>,
+    events: StreamVec<'scope, Turn, Batch<EventRecord>>,
+    assets: ArrangedAssets<'scope>,
+    placed: Rows<'scope, Shared<Region>>,
+    (semantics, meters): (&Semantics, &Meters),
+) {
+    let inputs = span::Inputs { events, assets, placed };
+    let terms = span::Terms {
+        age: semantics.time.event_age,
+        zone: semantics.zone.clone(),
+        days: semantics.days.clone(),
+        placeless: Arc::clone(&meters.placeless),
+    };
+    span::build(b, inputs, terms);
 }
 
 /// Rules and rule sets as written; and that each rule is there.

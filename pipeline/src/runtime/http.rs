@@ -19,6 +19,7 @@
 //! | `/api/v1/cases/{id}` | one case |
 //! | `/api/v1/responses?within=&tier=&domain=` | how fast cases are acknowledged and resolved, by region and domain, and by unit |
 //! | `/api/v1/reports?within=&tier=&module=` | totals of reports |
+//! | `/api/v1/gauges?within=&tier=&gauge=&least=` | what gauges show, by gauge and asset or region |
 //! | `/api/v1/unmatched?kind=&rule=` | what meets nothing, and records that are wrong together |
 //! | `/api/v1/events?after=&within=&domain=&rule=&least=` | changes of warnings as they are committed, as server-sent events; see [`events`] |
 //! | `/openapi.json` | all of this as OpenAPI 3.1; see [`openapi`] |

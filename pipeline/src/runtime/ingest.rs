@@ -4,6 +4,7 @@
 //!   cuts ──► [ ingest ] ─┬─► base records
 //!             │   ▲      ├─► incoming (admitted)
 //!             │   │      ├─► actions (admitted)
+//!             │   │      ├─► events (admitted)
 //!             poll│      ├─► dead letters
 //!            sources     └─► reports ──► worker 0 ──► the next cut
 //! ```
@@ -38,6 +39,7 @@ use riskflow_model::topic::Topic;
 use riskflow_operators::Turn;
 use riskflow_operators::closed_loop::{Acted, Joining};
 use riskflow_operators::engine::{BaseRecord, Batch, Batches, Latest};
+use riskflow_operators::span::{EventRecord, Events};
 use riskflow_operators::warning::{Incoming, Monitor};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
@@ -236,6 +238,8 @@ pub struct Ingested<'scope> {
     pub incoming: StreamVec<'scope, Turn, Batch<Incoming>>,
     /// Actions that were admitted.
     pub actions: StreamVec<'scope, Turn, Batch<Acted>>,
+    /// Events that were admitted.
+    pub events: StreamVec<'scope, Turn, Batch<EventRecord>>,
     /// What could not be used.
     pub dead_letters: StreamVec<'scope, Turn, OutputUpdate>,
     /// One for each cut and worker.
@@ -261,11 +265,13 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Turn,
     let (base, base_stream) = builder.new_output();
     let (incoming, incoming_stream) = builder.new_output();
     let (actions, action_stream) = builder.new_output();
+    let (events, event_stream) = builder.new_output();
     let (dead_letters, dead_letter_stream) = builder.new_output();
     let (reports, report_stream) = builder.new_output();
     let mut base = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<BaseRecord>>>>::from(base);
     let mut incoming = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<Incoming>>>>::from(incoming);
     let mut actions = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<Acted>>>>::from(actions);
+    let mut events = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch<EventRecord>>>>::from(events);
     let mut dead_letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<OutputUpdate>>>::from(dead_letters);
     let mut reports = OutputBuilder::<_, CapacityContainerBuilder<Vec<Report>>>::from(reports);
     let mut waiting: VecDeque<Pending> = VecDeque::new();
@@ -284,16 +290,14 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Turn,
             if matches!(progress, Progress::Done) {
                 taken.dead_letters.extend(pending.offsets(&ingest.sources));
             }
-            let [to_base, to_monitor, to_actions, to_dead_letters, to_reports] = &pending.capabilities;
+            let [to_base, to_monitor, to_case, to_span, to_dead_letters, to_reports] = &pending.capabilities;
             base.activate().session(to_base).give_iterator(taken.base.drain());
             incoming
                 .activate()
                 .session(to_monitor)
                 .give_iterator(taken.incoming.drain());
-            actions
-                .activate()
-                .session(to_actions)
-                .give_iterator(taken.actions.drain());
+            actions.activate().session(to_case).give_iterator(taken.actions.drain());
+            events.activate().session(to_span).give_iterator(taken.events.drain());
             let letters = taken.dead_letters.drain(..).map(|letter| (letter, pending.turn, 1));
             dead_letters.activate().session(to_dead_letters).give_iterator(letters);
             match progress {
@@ -320,6 +324,7 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Turn,
         base: base_stream,
         incoming: incoming_stream,
         actions: action_stream,
+        events: event_stream,
         dead_letters: dead_letter_stream,
         reports: report_stream,
     }
@@ -329,7 +334,7 @@ pub fn ingest<'scope>(ingest: Rc<RefCell<Ingest>>, cuts: StreamVec<'scope, Turn,
 struct Pending {
     cut: Cut,
     turn: Turn,
-    capabilities: [Capability<Turn>; 5],
+    capabilities: [Capability<Turn>; 6],
     /// How many records it took.
     taken: usize,
     /// How far it came in each partition of which it took any: topic, partition, next offset.
@@ -345,6 +350,7 @@ impl Pending {
             capability.retain_least(2)?,
             capability.retain_least(3)?,
             capability.retain_least(4)?,
+            capability.retain_least(5)?,
         ];
         Some(Self {
             cut,
@@ -378,6 +384,7 @@ struct Taken {
     base: Batches<Latest>,
     incoming: Batches<Monitor>,
     actions: Batches<Joining>,
+    events: Batches<Events>,
     dead_letters: Vec<Output>,
 }
 
@@ -387,6 +394,7 @@ impl Taken {
             base: Batches::new(peers),
             incoming: Batches::new(peers),
             actions: Batches::new(peers),
+            events: Batches::new(peers),
             dead_letters: Vec::new(),
         }
     }

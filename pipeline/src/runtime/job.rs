@@ -27,7 +27,7 @@ use crate::runtime::ingest::{Ingest, Standing};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pace::Plan;
 use crate::runtime::publisher::{Committed, Completed, Observer, Publisher};
-use crate::runtime::recovery::{Recovery, Start, is_definite, semantics_of};
+use crate::runtime::recovery::{Recovery, Start, begins_empty, is_definite, semantics_of};
 use crate::runtime::state::Stage;
 use crate::runtime::views::Views;
 
@@ -469,7 +469,7 @@ impl Job {
             let own = self.lasting.as_ref().map(|lasting| &lasting.store);
             let store = if start.of_history { self.history.as_ref() } else { own };
             if let Some((manifest, store)) = start.checkpoint.clone().zip(store) {
-                if !manifest.folds.contains_key(fold) {
+                if !manifest.folds.contains_key(fold) && !begins_empty(fold, &manifest) {
                     self.failure.note(anyhow!(
                         "the checkpoint of {} holds no state of `{fold}`, and the job has that; take it away, and start again",
                         manifest.epoch

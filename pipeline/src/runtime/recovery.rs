@@ -35,6 +35,8 @@ use crate::runtime::publisher::{Beginning, Foretold, Open, Refused, Told};
 mod chosen;
 mod replayed;
 
+pub use chosen::begins_empty;
+
 /// Where every worker begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
@@ -83,6 +85,8 @@ pub fn semantics_of(settings: &Settings) -> Text {
             time.late_after,
             time.retain,
             time.forecast_age,
+            time.event_age,
+            time.event_ahead,
             unknown.hold,
             settings.unmatched.after,
         ],
@@ -116,6 +120,8 @@ pub fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
         ("time.late_after", time.late_after),
         ("time.retain", time.retain),
         ("time.forecast_age", time.forecast_age),
+        ("time.event_age", time.event_age),
+        ("time.event_ahead", time.event_ahead),
         ("unknown.hold", unknown.hold),
         ("unmatched.after", settings.unmatched.after),
         ("case.horizon", case.horizon),
@@ -130,7 +136,12 @@ pub fn settings_by_name(settings: &Settings) -> BTreeMap<Text, Text> {
         .collect();
     let mut note = |name: String, value: String| drop(named.insert(name.into(), value.into()));
     note("city.timezone".to_owned(), zone_name(settings).to_owned());
-    for name in [capability::CASES, capability::PERMITS, capability::REPORTS] {
+    for name in [
+        capability::CASES,
+        capability::PERMITS,
+        capability::REPORTS,
+        capability::GAUGES,
+    ] {
         let is_on = settings.capabilities.is_on(name).to_string();
         note(format!("capabilities.{name}"), is_on);
     }

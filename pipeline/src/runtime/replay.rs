@@ -10,6 +10,7 @@ use riskflow_model::output::{DeadLetter, Origin, PayloadEncoding};
 use riskflow_model::topic::Topic;
 use riskflow_operators::closed_loop::{Acted, Joining};
 use riskflow_operators::engine::{BaseRecord, Keeper, Latest, Offer, Tick, batched};
+use riskflow_operators::span::{EventRecord, Events};
 use riskflow_operators::warning::{Incoming, Monitor};
 use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::probe::Handle;
@@ -84,6 +85,7 @@ pub fn replay_on(
                 base: batched::<Latest, _>(scope.input_from(&mut feed.base), Some),
                 incoming: batched::<Monitor, _>(scope.input_from(&mut feed.incoming), Some),
                 actions: batched::<Joining, _>(scope.input_from(&mut feed.actions), Some),
+                events: batched::<Events, _>(scope.input_from(&mut feed.events), Some),
                 ticks: scope.input_from(&mut feed.ticks),
             };
             let refusals = scope.input_from(&mut feed.refusals);
@@ -151,6 +153,7 @@ struct Feed {
     base: InputHandleVec<u64, BaseRecord>,
     incoming: InputHandleVec<u64, Incoming>,
     actions: InputHandleVec<u64, Acted>,
+    events: InputHandleVec<u64, EventRecord>,
     refusals: InputHandleVec<u64, (Output, u64, i64)>,
     ticks: InputHandleVec<u64, Tick>,
 }
@@ -160,6 +163,7 @@ impl Feed {
         self.base.advance_to(time);
         self.incoming.advance_to(time);
         self.actions.advance_to(time);
+        self.events.advance_to(time);
         self.refusals.advance_to(time);
         self.ticks.advance_to(time);
     }
@@ -170,6 +174,7 @@ impl Feed {
             Admitted::Observed(observed) => self.incoming.send(Incoming::Observed(observed)),
             Admitted::Forecast(forecast) => self.incoming.send(Incoming::Forecast(Box::new(forecast))),
             Admitted::Acted(acted) => self.actions.send(acted),
+            Admitted::Event(event) => self.events.send(event),
             Admitted::Refused(rejection) => {
                 let letter = Output::Row(Box::new(refused(origin, &rejection)).into());
                 self.refusals.send((letter, time, 1));

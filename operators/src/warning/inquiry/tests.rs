@@ -21,6 +21,8 @@ fn monitor() -> Monitor {
         late_after: Duration(MINUTE),
         retain: Duration(60 * MINUTE),
         forecast_age: Duration(60 * MINUTE),
+        event_age: Duration(86_400_000),
+        event_ahead: Duration::ZERO,
     };
     let unknown = UnknownSettings {
         hold: Duration(MINUTE),

@@ -289,6 +289,8 @@ pub(super) fn monitor() -> Monitor {
         late_after: Duration(50),
         retain: Duration::ZERO,
         forecast_age: Duration::ZERO,
+        event_age: Duration(86_400_000),
+        event_ahead: Duration::ZERO,
     };
     let unknown = UnknownSettings {
         hold: Duration::ZERO,

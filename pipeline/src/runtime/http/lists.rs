@@ -31,6 +31,7 @@ pub(super) fn values(filter: Filter) -> String {
         Filter::Step => one_of(CaseStep::ALL.map(CaseStep::name)),
         Filter::Kind => one_of(Unmatched::KINDS),
         Filter::Set => "the name of a rule set, exactly".to_owned(),
+        Filter::Gauge => "the identifier of a gauge, exactly".to_owned(),
         Filter::Least => format!("this level or above: {}", one_of(Level::ALL.map(Level::name))),
     }
 }
@@ -52,6 +53,7 @@ pub(super) struct Query {
     pub least: Option<Level>,
     pub kind: Option<&'static str>,
     pub set: Option<String>,
+    pub gauge: Option<String>,
     /// Whoever asks sees nothing but this region and what lies within it. No parameter says so: its token does.
     pub seen: Option<RegionCode>,
     /// So many that would be shown are passed over.
@@ -75,6 +77,7 @@ impl Default for Query {
             least: None,
             kind: None,
             set: None,
+            gauge: None,
             seen: None,
             offset: 0,
             after: None,
@@ -152,6 +155,7 @@ impl Query {
                 set(&mut self.kind, kind.map(Some), name, value, &give)
             }
             Filter::Set => set(&mut self.set, text(value), name, value, &give),
+            Filter::Gauge => set(&mut self.gauge, text(value), name, value, &give),
         }
     }
 
@@ -196,7 +200,14 @@ impl Query {
             };
             ("set", value, one)
         });
-        [within, category, rule, module, set].into_iter().flatten()
+        let gauge = self.gauge.clone().map(|value| {
+            let one = Self {
+                gauge: Some(value.clone()),
+                ..alone()
+            };
+            ("gauge", value, one)
+        });
+        [within, category, rule, module, set, gauge].into_iter().flatten()
     }
 
     /// Whether a row is asked for.
@@ -223,6 +234,7 @@ impl Query {
             && is(self.rule.as_deref(), row.rule)
             && is(self.module.as_deref(), row.module)
             && is(self.set.as_deref(), row.set)
+            && is(self.gauge.as_deref(), row.gauge)
     }
 }
 
@@ -349,6 +361,7 @@ mod tests {
             "least=red",
             "kind=unit",
             "set=strict",
+            "gauge=smoke",
         ];
         for list in LISTS.iter().map(|list| list.about) {
             for (filter, sample) in Filter::ALL.into_iter().zip(samples) {

@@ -504,7 +504,7 @@ fn choices(filter: Filter) -> Option<Vec<&'static str>> {
         Filter::Step => Some(CaseStep::ALL.map(CaseStep::name).to_vec()),
         Filter::Kind => Some(Unmatched::KINDS.to_vec()),
         Filter::Least => Some(Level::ALL.map(Level::name).to_vec()),
-        Filter::Within | Filter::Category | Filter::Rule | Filter::Module | Filter::Set => None,
+        Filter::Within | Filter::Category | Filter::Rule | Filter::Module | Filter::Set | Filter::Gauge => None,
     }
 }
 

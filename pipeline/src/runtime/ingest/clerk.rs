@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use riskflow_config::{Clock, InputRecord};
 use riskflow_connectors::{RawRecord, Rejection, Verdict, dead_letter, decode, table_key};
-use riskflow_model::OutputRow;
+use riskflow_model::event::Event;
 use riskflow_model::output::{DeadLetter, Origin, PayloadEncoding};
 use riskflow_model::progress::Offsets;
 use riskflow_model::topic::Topic;
+use riskflow_model::{Millis, OutputRow};
 use riskflow_operators::engine::{BaseRecord, Change};
 use riskflow_operators::warning::Incoming;
 
@@ -220,6 +221,12 @@ impl Clerk<'_> {
             Admitted::Forecast(forecast) => self.taken.incoming.push(Incoming::Forecast(Box::new(forecast))),
             Admitted::Base(record) => self.taken.base.push(record),
             Admitted::Acted(acted) => self.taken.actions.push(acted),
+            Admitted::Event(record) => {
+                // One that goes on is never late: when it began may be long ago.
+                let late = record.event.end() < Millis(self.now) - self.admission.time.late_after;
+                self.tally.of(topic).late += u64::from(late);
+                self.taken.events.push(record);
+            }
             Admitted::Refused(rejection) => return Err(rejection),
         }
         Ok(())
@@ -258,7 +265,10 @@ impl Clerk<'_> {
         let time = match decoded {
             Ok(InputRecord::Observation(observation)) => observation.time.0,
             Ok(InputRecord::Action(action)) => action.time.0,
-            Ok(InputRecord::Log(row)) => row.time().0,
+            Ok(InputRecord::Log(row)) => match row.downcast_ref::<Event>() {
+                Some(event) if self.how != How::Look => return Arrival::At(self.arrival_of_event(event)),
+                _ => row.time().0,
+            },
             Ok(InputRecord::Base(..)) => return Arrival::At(EARLIEST),
             Err(_) if record.topic.is_input_table() => return Arrival::At(EARLIEST),
             Err(rejection) => {
@@ -280,6 +290,16 @@ impl Clerk<'_> {
         // From the future by the job's clock: it will be refused, and must not hold up its partition until then.
         let future = time > self.ceiling.latest(self.clock);
         Arrival::At(if future { EARLIEST } else { time })
+    }
+
+    /// An event may lie far ahead of the clock: it arrives as soon as it may be taken, and does not hold up its partition until it begins.
+    fn arrival_of_event(&self, event: &Event) -> i64 {
+        let may_be_taken = event.time.0.saturating_sub(self.admission.time.event_ahead.0);
+        if may_be_taken <= self.now || may_be_taken > self.ceiling.latest(self.clock) {
+            EARLIEST
+        } else {
+            may_be_taken
+        }
     }
 
     /// Records that were held at the beginning of a partition belong to this epoch.

@@ -218,6 +218,7 @@ fn build(
             base,
             incoming,
             actions,
+            events,
             dead_letters,
             reports,
         } = ingest(ingestion, cuts.clone());
@@ -244,6 +245,7 @@ fn build(
             base,
             incoming,
             actions,
+            events,
             ticks: ticks.clone(),
         };
         let updates = graph(inputs, &semantics, &job.handles.meters, &mut keeper).concat(dead_letters);

@@ -18,6 +18,7 @@ pub(super) struct Metered {
     in_vain: IntCounter,
     no_values: IntCounterVec,
     waiting: IntGauge,
+    placeless: IntGauge,
 }
 
 impl Metered {
@@ -68,6 +69,11 @@ impl Metered {
                 "riskflow_observations_waiting",
                 "Observations that wait for the row of their datastream, at most for `unknown.hold`.",
             )?,
+            placeless: whole(
+                registry,
+                "riskflow_spans_without_asset",
+                "Events, permits and windows at an asset that has no row: no gauge measures them until it has one.",
+            )?,
         })
     }
 
@@ -93,6 +99,7 @@ impl Metered {
             counter.inc_by(number.saturating_sub(counter.get()));
         }
         self.waiting.set(meters.waiting.load(Ordering::Relaxed) as i64);
+        self.placeless.set(meters.placeless.load(Ordering::Relaxed));
         let in_vain = meters.in_vain.load(Ordering::Relaxed);
         self.in_vain.inc_by(in_vain.saturating_sub(self.in_vain.get()));
     }

@@ -36,7 +36,7 @@ impl Records {
             late: counters(
                 registry,
                 "riskflow_late_records_total",
-                "Observations applied later than `time.late_after`, by topic.",
+                "Observations applied later than `time.late_after`, and events over for longer, by topic.",
                 &["topic"],
             )?,
             dead_letters: counters(

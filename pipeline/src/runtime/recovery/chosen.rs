@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use riskflow_config::{Clock, Settings};
 use riskflow_connectors::Resume;
 use riskflow_connectors::checkpoint::{CheckpointStore, Manifest};
-use riskflow_model::{Millis, Text};
+use riskflow_model::{Millis, Text, capability};
 
 use crate::runtime::clock::{TOLERANCE, wall_clock};
 
@@ -49,13 +49,20 @@ struct Fit<'a> {
     latest: Option<i64>,
 }
 
+/// What a checkpoint says of capabilities that are off. Of those that its release did not know it says nothing: they begin empty behind
+/// it, or are off.
+fn is_off<'a>(manifest: &Manifest, off: &'a BTreeSet<Text>) -> BTreeSet<&'a str> {
+    let known = |name: &&str| !is_unknown(name, manifest);
+    off.iter().map(|name| &**name).filter(known).collect()
+}
+
 impl Fit<'_> {
     fn unfit(&self, manifest: &Manifest) -> Option<Unfit> {
         // Taken in quiet by a clock that was ahead: no epoch of that time was recorded.
         if self.latest.is_some_and(|latest| manifest.clock.0 > latest) {
             return Some(Unfit::ToCome { clock: manifest.clock });
         }
-        if manifest.off != self.off {
+        if is_off(manifest, &manifest.off) != is_off(manifest, &self.off) {
             return Some(Unfit::OtherCapabilities);
         }
         match self.resume.offsets_after(manifest.epoch) {
@@ -115,6 +122,29 @@ fn asked(store: &CheckpointStore, fit: &Fit<'_>, epoch: Millis) -> Result<Manife
         return Err(anyhow!("could not go back to the checkpoint of {epoch}: {why}"));
     }
     Ok(manifest)
+}
+
+/// Folds that earlier releases did not have, by the capability that they belong to.
+const YOUNGER: [(&str, &str); 2] = [("event", capability::GAUGES), ("gauge", capability::GAUGES)];
+
+/// Whether the release that took a checkpoint did not know a capability.
+fn is_unknown(capability: &str, manifest: &Manifest) -> bool {
+    let mut folds = YOUNGER.iter().filter(|(_, of)| *of == capability).peekable();
+    folds.peek().is_some()
+        && !manifest.off.iter().any(|off| **off == *capability)
+        && folds.all(|(fold, _)| !manifest.folds.contains_key(*fold))
+}
+
+/// Whether a fold begins empty behind a checkpoint that does not know it: what feeds it comes from topics of which nothing was read.
+pub fn begins_empty(fold: &str, manifest: &Manifest) -> bool {
+    let of = YOUNGER.iter().find(|(younger, _)| *younger == fold);
+    of.is_some_and(|(_, capability)| {
+        let read = manifest
+            .offsets
+            .iter()
+            .any(|(topic, ..)| topic.capability() == Some(capability));
+        is_unknown(capability, manifest) && !read
+    })
 }
 
 #[cfg(test)]
@@ -188,6 +218,43 @@ mod tests {
             ..manifest(10, 1)
         };
         assert_eq!(fit.unfit(&other), Some(Unfit::OtherCapabilities));
+    }
+
+    #[test]
+    fn what_an_earlier_release_did_not_know_may_be_on_or_off() {
+        let resume = resume();
+        let with = |off: &[&str]| Fit {
+            resume: &resume,
+            off: off.iter().map(|name| Text::from(*name)).collect(),
+            latest: None,
+        };
+        let before = manifest(10, 1);
+        assert_eq!(with(&[]).unfit(&before), None);
+        assert_eq!(with(&["gauges"]).unfit(&before), None);
+        assert!(begins_empty("event", &before) && begins_empty("gauge", &before));
+        assert!(!begins_empty("monitor", &before), "a fold that was always there");
+
+        let folds = ["event", "gauge"].map(|fold| (Text::from(fold), 0));
+        let on = Manifest {
+            folds: folds.into(),
+            ..manifest(10, 1)
+        };
+        assert_eq!(with(&[]).unfit(&on), None);
+        assert_eq!(with(&["gauges"]).unfit(&on), Some(Unfit::OtherCapabilities));
+
+        let off = Manifest {
+            off: BTreeSet::from(["gauges".into()]),
+            ..manifest(10, 1)
+        };
+        assert_eq!(with(&["gauges"]).unfit(&off), None);
+        assert_eq!(with(&[]).unfit(&off), Some(Unfit::OtherCapabilities));
+
+        let mut half = before;
+        half.offsets.advance(Topic::IN_EVENT, 0, 1);
+        assert!(
+            !begins_empty("event", &half),
+            "its records were read, and its state is gone"
+        );
     }
 
     #[test]

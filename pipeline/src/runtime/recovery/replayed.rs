@@ -56,8 +56,8 @@ impl Recovery {
         let epoch = manifest.epoch;
         if manifest.semantics != semantics_of(settings) {
             bail!(
-                "the checkpoint of {epoch} was taken with other settings (times, cases, cuts, time zone, capabilities), and its state rests on \
-                 them: replay with those, or without `--from-checkpoint`"
+                "the checkpoint of {epoch} was taken with other settings (times, cases, cuts, time zone, capabilities) or by another release, and its state \
+                 rests on them: replay with those, or without `--from-checkpoint`"
             );
         }
         tracing::info!(checkpoint = %epoch, "the state before is that of a checkpoint of the job that ran");

@@ -43,7 +43,12 @@ impl History {
 fn apart(mut settings: Settings) -> Settings {
     settings.cluster.hosts.clear();
     settings.cluster.process = 0;
-    settings.capabilities = Capabilities::without([capability::CASES, capability::PERMITS, capability::REPORTS]);
+    settings.capabilities = Capabilities::without([
+        capability::CASES,
+        capability::PERMITS,
+        capability::REPORTS,
+        capability::GAUGES,
+    ]);
     settings.output = Output::Files(FilesOutput {
         folder: "/dev/null".into(),
         format: OutputFormat::Ndjson,

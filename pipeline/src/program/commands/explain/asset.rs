@@ -168,7 +168,7 @@ impl Run<'_> {
                 Admitted::Observed(observed) => records.push(Incoming::Observed(observed)),
                 Admitted::Forecast(forecast) => records.push(Incoming::Forecast(Box::new(forecast))),
                 Admitted::Refused(_) => self.too_late += 1,
-                Admitted::Base(_) | Admitted::Acted(_) => {}
+                Admitted::Base(_) | Admitted::Acted(_) | Admitted::Event(_) => {}
             }
         }
         let changed = if rows {

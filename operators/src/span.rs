@@ -1,0 +1,174 @@
+//! Capability: gauges. What lasts, adds up and combines, from events to rows of `out.gauge`.
+//!
+//! ```text
+//!   in.event ──► [ event ]
+//!   in.review ──►   │
+//!   base.model ─────┴─ less those of bad models ─┐
+//!   in.permit, in.maintenance ───────────────────┴─► spans ─(asset)─► ⋈ assets ─► × gauges ─(gauge, subject)─┬─► [ gauge ] ─► out.gauge
+//!                                                      │                                                     ▼         ▲
+//!                                                      └─ as what is needed, × gauges of `missing` ─────────► ⋈ ───────┘
+//! ```
+//!
+//! Fold `event` knows the events that are not forgotten, and gives each as a span; permits and maintenance windows are rows. A span meets
+//! every gauge of its sort and kind, which few spans do more than once or twice. What the spans of a gauge need reaches just the groups
+//! with a span that needs it. Fold `gauge` holds each group of a gauge as measures of [`crate::gauge`].
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use differential_dataflow::AsCollection;
+use jiff::tz::TimeZone;
+use riskflow_config::CityDays;
+use riskflow_model::base::Region;
+use riskflow_model::catalogue::Maintenance;
+use riskflow_model::event::{Event, Model, Review};
+use riskflow_model::gauge::{Gauge, SubjectKind};
+use riskflow_model::intake::Permit;
+use riskflow_model::{Duration, Level, Millis, RegionCode, Shared, Text};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::StreamVec;
+
+use crate::engine::{Batch, Builder, Rows, Turn};
+use crate::warning::{ArrangedAssets, Civil};
+
+mod event;
+mod group;
+mod measured;
+mod needed;
+mod placed;
+mod what;
+
+pub use event::{EventRecord, Events};
+pub use group::Gauges;
+pub use what::What;
+
+/// An event that is a span, unless its model is bad.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventSpan {
+    /// As it was told.
+    pub event: Shared<Event>,
+    /// Since when it holds: what came late counts from later on than it says.
+    pub from: Millis,
+    /// Whether somebody confirmed it.
+    pub confirmed: bool,
+}
+
+/// A span, wherever it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+struct Span {
+    /// What it is made of.
+    what: What,
+    /// Since when it holds.
+    from: Millis,
+}
+
+/// A span in a group of a gauge: all that the gauge asks of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GaugeSpan {
+    /// Since when it holds.
+    pub from: Millis,
+    /// Up to when, without it; [`Millis::MAX`] where it goes on. `from` where it holds at no instant and only begins.
+    pub to: Millis,
+    /// How grave it is.
+    pub level: Level,
+    /// How much it counts, in thousandths.
+    pub weight: i64,
+    /// The gauge's `attributes`; none if it lacks one of them, or the gauge has none.
+    pub tuple: Option<Box<[Text]>>,
+    /// The texts by which it needs others (`needs.on`); none if it lacks one of them, or the gauge asks for none.
+    pub needs: Option<Box<[Text]>>,
+    /// The gauge's `number`, in thousandths; none if it lacks it, or the gauge has none.
+    pub number: Option<i64>,
+    /// What it is made of. Whether an event was confirmed is not said.
+    pub what: What,
+}
+
+/// A span that others need.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NeededSpan {
+    /// Since when it holds; [`Millis::MIN`] where it always did.
+    pub from: Millis,
+    /// Up to when, without it; [`Millis::MAX`] where it goes on.
+    pub to: Millis,
+    /// The texts that it has in common with what needs it.
+    pub on: Box<[Text]>,
+}
+
+/// A span as a group of a gauge knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum GroupSpan {
+    /// One of its own.
+    Own(GaugeSpan),
+    /// One that some of its own need, of whatever place. Two may be the same.
+    Needed(NeededSpan),
+}
+
+/// The subject of a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    /// What it is.
+    pub kind: SubjectKind,
+    /// Its identifier.
+    pub id: Text,
+    /// Where it is.
+    pub region: RegionCode,
+}
+
+/// A row of fold `gauge`: a span, in a group of a gauge.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Counted {
+    /// The gauge.
+    pub gauge: Shared<Gauge>,
+    /// What the group is of.
+    pub subject: Subject,
+    /// The span.
+    pub span: GroupSpan,
+}
+
+/// What it rests on.
+pub struct Inputs<'scope> {
+    /// Records of `in.event` that were taken in.
+    pub events: StreamVec<'scope, Turn, Batch<EventRecord>>,
+    /// Assets, and where they lie.
+    pub assets: ArrangedAssets<'scope>,
+    /// Where regions lie of which the code does not say it ([`crate::place::placed`]).
+    pub placed: Rows<'scope, Shared<Region>>,
+}
+
+/// What it goes by.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// What was over longer ago than this is forgotten (`time.event_age`).
+    pub age: Duration,
+    /// The time that people there go by.
+    pub zone: TimeZone,
+    /// Which of the city's days are special.
+    pub days: CityDays,
+    /// Counts the spans at assets that have no row.
+    pub placeless: Arc<AtomicI64>,
+}
+
+/// Adds it to the dataflow.
+pub fn build<'scope>(b: &mut Builder<'scope, '_>, inputs: Inputs<'scope>, terms: Terms) {
+    let Terms {
+        age,
+        zone,
+        days,
+        placeless,
+    } = terms;
+    let reviews = b.table::<Review>().map(|(event, review)| (event, review.verdict));
+    let spans = b.fold(Events { age }, reviews, inputs.events).as_collection();
+    let spans = placed::without_bad_models(spans, b.rows_of::<Model>()).map(what::of_event);
+    // Of a capability that is off nothing comes.
+    let of_permits = b.rows_of::<Permit>().flat_map(|permit| what::of_permit(&permit));
+    let of_windows = b.rows_of::<Maintenance>().flat_map(what::of_window);
+    let of_rows = of_permits.concat(of_windows);
+    let placed = placed::placed(spans.concat(of_rows.clone()), inputs.assets, inputs.placed, &placeless);
+    let own = placed::grouped(placed, b.rows_of::<Gauge>());
+    let needed = needed::needed(of_rows, own.clone(), b.rows_of::<Gauge>());
+    let counted = own.concat(needed);
+    let calendar = Civil::new(zone, days);
+    let records = b.nothing();
+    let states = b.fold(Gauges { age, calendar }, counted, records);
+    b.publish(states.as_collection());
+}

@@ -1,0 +1,357 @@
+//! Fold `gauge`: what a gauge shows of one asset or region.
+//!
+//! ```text
+//!   spans that come and go ──► Measured, from the floor on ──► value, since ─┐
+//!                         └──► Members ──► those that hold ──────────────────┴─► row of out.gauge
+//! ```
+//!
+//! The clock only uncovers: spans say what is to come, too. A group is woken at the next instant at which one of its spans begins or
+//! ends, and at the end of the bucket where that is shown.
+//!
+//! # Invariants
+//!
+//! * Of a gauge of events, what changes at a time counts from the **floor** on, `time.event_age` before. Before it the measure is what it
+//!   was ([`Past`]). The floor never falls; a group that is new has none. Of all else there is none ever: spans of rows are known for ever.
+//! * Members are those of the spans that there are: they are asked of the present only, and that is not before the floor.
+//! * What spans need (`missing`) comes only with them, and is no span of the group: it is no member, and keeps no group.
+//! * Spans are not saved: they come again after a restart. What was given out, and what stays before the floor, is saved.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use differential_dataflow::consolidation::consolidate;
+use riskflow_config::{Calendar, CalendarUnit};
+use riskflow_model::gauge::{Bucket, Gauge, GaugeMember, GaugeState, GaugeSubject, MOST_MEMBERS, SpanKind};
+use riskflow_model::output::Origin;
+use riskflow_model::{Duration, Key, Millis, Number, Shared};
+use serde::{Deserialize, Serialize};
+
+use super::measured::{Measured, Past};
+use super::what::Told;
+use super::{Counted, GaugeSpan, GroupSpan, Subject};
+use crate::engine::{Diff, Fold, Next, NoRecord};
+use crate::gauge::{ALWAYS, Member, Members, OPEN, Stretch};
+use crate::warning::Civil;
+
+/// The floor may rise by this part of the age before what lies before it is let go.
+const PART: i64 = 16;
+
+/// The fold's settings.
+#[derive(Clone, Debug)]
+pub struct Gauges {
+    /// What was longer ago than this stays as it was (`time.event_age`).
+    pub age: Duration,
+    /// The city's hours and days.
+    pub calendar: Civil,
+}
+
+/// Of one gauge at one asset or in one region: what stays of the time before the floor, and the row that was given out.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Group {
+    /// Of what it is; `None` until the first span came.
+    of: Option<(Shared<Gauge>, Subject)>,
+    /// What was before the floor; `None` where that is [`ALWAYS`].
+    past: Option<Past>,
+    /// What is made of its spans; `None` until the first came, or came again.
+    #[serde(skip)]
+    held: Option<Box<Held>>,
+    /// The row that was given out.
+    shown: Option<Arc<GaugeState>>,
+}
+
+/// What is made of the spans of a group.
+#[derive(Debug)]
+struct Held {
+    measured: Measured,
+    members: Members<Told>,
+    /// How many spans there are, over or not; not those that others need.
+    spans: usize,
+    /// The instants to come at which spans begin or end, and how many do; also those that others need.
+    ahead: BTreeMap<i64, u32>,
+    /// The measure let go of all before.
+    forgotten: i64,
+}
+
+impl Held {
+    /// No span yet but what was before the floor.
+    fn new(gauge: &Gauge, past: Option<&Past>, bucket: &impl Fn(i64) -> Stretch) -> Self {
+        Self {
+            measured: Measured::after(gauge, past, bucket),
+            members: Members::default(),
+            spans: 0,
+            ahead: BTreeMap::new(),
+            forgotten: floor_of(past),
+        }
+    }
+
+    /// A span comes or goes: as a member, and as what the clock uncovers.
+    fn change(&mut self, now: Millis, (span, diff): &(GroupSpan, Diff)) {
+        let borders = match span {
+            GroupSpan::Own(span) => {
+                let member = member(span);
+                if *diff > 0 {
+                    self.members.put(member);
+                    self.spans += 1;
+                } else {
+                    self.members.remove(&member);
+                    self.spans = self.spans.saturating_sub(1);
+                }
+                [span.from, span.to]
+            }
+            GroupSpan::Needed(span) => [span.from, span.to],
+        };
+        self.change_borders(now, borders, *diff);
+    }
+
+    /// The same for the measure, so many times.
+    fn measure(&mut self, (span, diff): &(GroupSpan, Diff), floor: i64, bucket: &impl Fn(i64) -> Stretch) {
+        match span {
+            GroupSpan::Own(span) => {
+                for _ in 0..diff.unsigned_abs() {
+                    self.measured.add(span, *diff > 0, floor, bucket);
+                }
+            }
+            GroupSpan::Needed(span) => {
+                let times = (*diff).clamp(i32::MIN.into(), i32::MAX.into());
+                self.measured.add_needed(span, times as i32, floor);
+            }
+        }
+    }
+
+    fn change_borders(&mut self, now: Millis, borders: [Millis; 2], diff: Diff) {
+        for Millis(border) in borders {
+            if border <= now.0 || border == OPEN {
+                continue;
+            }
+            let spans = self.ahead.entry(border).or_default();
+            let times = u32::try_from(diff.unsigned_abs()).unwrap_or(u32::MAX);
+            *spans = if diff > 0 {
+                spans.saturating_add(times)
+            } else {
+                spans.saturating_sub(times)
+            };
+            if *spans == 0 {
+                self.ahead.remove(&border);
+            }
+        }
+    }
+
+    /// Lets go of what lies before the floor, once the floor has risen far enough.
+    fn forget(&mut self, floor: i64, age: Duration, bucket: &impl Fn(i64) -> Stretch) {
+        let least = (age.0 / PART).max(1);
+        if floor.saturating_sub(self.forgotten) >= least {
+            self.measured.forget(floor, bucket);
+            self.forgotten = floor;
+        }
+    }
+
+    /// The next instant to come at which a span begins or ends; [`OPEN`] if none does.
+    fn next_border(&mut self, now: Millis) -> i64 {
+        while self.ahead.first_key_value().is_some_and(|(border, _)| *border <= now.0) {
+            self.ahead.pop_first();
+        }
+        self.ahead.keys().next().copied().unwrap_or(OPEN)
+    }
+
+    /// What is shown at a time, if anything is.
+    fn row(
+        &self,
+        now: Millis,
+        (gauge, subject): &(Shared<Gauge>, Subject),
+        past: Option<&Past>,
+        bucket: &impl Fn(i64) -> Stretch,
+    ) -> Option<GaugeState> {
+        let members = self.members.at(now.0, MOST_MEMBERS);
+        let value = self.measured.value(now.0, bucket);
+        if members.is_empty() && value.is_nothing() {
+            return None;
+        }
+        let since = self.measured.since(now.0, past, bucket);
+        let (value, level) = self.measured.shown(value, now.0, since);
+        Some(GaugeState {
+            gauge: gauge.id.clone(),
+            title: gauge.title.clone(),
+            measure: gauge.measure,
+            subject: GaugeSubject {
+                kind: subject.kind,
+                id: subject.id.clone(),
+            },
+            region: subject.region,
+            value,
+            level,
+            since: (since != ALWAYS).then_some(Millis(since)),
+            members: members.into_iter().map(shown_member).collect(),
+        })
+    }
+}
+
+/// Changes as a measure sees them: of a span that is told again with other evidence it sees nothing.
+fn measurable(mut spans: Vec<(GroupSpan, Diff)>) -> Vec<(GroupSpan, Diff)> {
+    let own = |(span, _): &(GroupSpan, Diff)| match span {
+        GroupSpan::Own(span) => Some(span.what.clone()),
+        GroupSpan::Needed(_) => None,
+    };
+    // Whatever they are made of, for the measure it is the same.
+    let Some(one) = spans.iter().find_map(own) else {
+        return spans;
+    };
+    for (span, _) in &mut spans {
+        if let GroupSpan::Own(span) = span {
+            span.what = one.clone();
+        }
+    }
+    consolidate(&mut spans);
+    spans.sort_by_key(|(_, diff)| *diff);
+    spans
+}
+
+/// The first instant from which on spans count as they are.
+fn floor_of(past: Option<&Past>) -> i64 {
+    past.map_or(ALWAYS, |past| past.floor)
+}
+
+fn member(span: &GaugeSpan) -> Member<Told> {
+    Member {
+        stretch: Stretch::new(span.from.0, span.to.0),
+        level: span.level,
+        weight: span.weight,
+        id: Told::new(&span.what),
+    }
+}
+
+fn shown_member(member: Member<Told>) -> GaugeMember {
+    let what = member.id.what();
+    let Stretch { from, to } = member.stretch;
+    GaugeMember {
+        of: what.sort(),
+        id: what.id().clone(),
+        kind: what.kind(),
+        from: Millis(from),
+        to: (to != OPEN).then_some(Millis(to)),
+        level: member.level,
+        weight: Number(member.weight as f64 / 1_000.0),
+        source: what.source(),
+        evidence: what.evidence(),
+    }
+}
+
+impl Gauges {
+    /// Which hour or day of the city holds an instant.
+    fn bucket(&self, bucket: Option<Bucket>) -> impl Fn(i64) -> Stretch {
+        let unit = match bucket {
+            Some(Bucket::Day) => CalendarUnit::Day,
+            Some(Bucket::Hour) | None => CalendarUnit::Hour,
+        };
+        let calendar = Calendar { unit, from: 0, ago: 0 };
+        move |at| {
+            let (from, to) = self.calendar.bucket(calendar, at);
+            Stretch::new(from, to)
+        }
+    }
+}
+
+impl Fold for Gauges {
+    type Key = Key;
+    type Row = Counted;
+    type Record = NoRecord;
+    type State = Group;
+    type Output = Arc<GaugeState>;
+
+    const NAME: &'static str = "gauge";
+
+    fn route(key: &Key) -> u64 {
+        key.route()
+    }
+
+    fn place(record: &NoRecord) -> (Key, Origin) {
+        match *record {}
+    }
+
+    fn rows(
+        &mut self,
+        now: Millis,
+        _key: Key,
+        state: &mut Group,
+        changes: &mut dyn Iterator<Item = (Counted, Diff)>,
+    ) -> bool {
+        let mut spans = Vec::new();
+        let mut told = None;
+        for (row, diff) in changes {
+            let Counted { gauge, subject, span } = row;
+            if diff > 0 {
+                told = Some((gauge, subject));
+            }
+            spans.push((span, diff));
+        }
+        if let Some((gauge, subject)) = told {
+            if state.of.as_ref().is_none_or(|(known, _)| *known != gauge) {
+                // It begins anew, and what goes was of the gauge before.
+                (state.past, state.held) = (None, None);
+                spans.retain(|(_, diff)| *diff > 0);
+            }
+            state.of = Some((gauge, subject));
+        }
+        // Of an asset that moved all spans go and come again: nothing happened to them.
+        consolidate(&mut spans);
+        spans.sort_by_key(|(_, diff)| *diff);
+        let Group { of, past, held, .. } = state;
+        let Some((gauge, _)) = of.as_ref() else { return true };
+        let bucket = self.bucket(gauge.bucket);
+        let stays = gauge.of == SpanKind::Event && !spans.is_empty();
+        // A group that is new, or was loaded, gets all its spans: nothing happened to these.
+        if let Some(held) = held.as_ref().filter(|_| stays) {
+            let floor = (now - self.age).0;
+            if floor > floor_of(past.as_ref()) {
+                *past = Some(held.measured.past(floor, past.as_ref(), &bucket));
+            }
+        }
+        let floor = floor_of(past.as_ref());
+        let held = held.get_or_insert_with(|| Box::new(Held::new(gauge, past.as_ref(), &bucket)));
+        for change in &spans {
+            held.change(now, change);
+        }
+        for change in &measurable(spans) {
+            held.measure(change, floor, &bucket);
+        }
+        held.forget(floor, self.age, &bucket);
+        true
+    }
+
+    fn record(&mut self, _now: Millis, _key: Key, _state: &mut Group, record: &mut NoRecord) {
+        match *record {}
+    }
+
+    fn recall(&mut self, _key: Key, state: &Group, out: &mut Vec<(Arc<GaugeState>, Diff)>) {
+        out.extend(state.shown.clone().map(|row| (row, 1)));
+    }
+
+    fn settle(&mut self, now: Millis, _key: Key, state: &mut Group, out: &mut Vec<(Arc<GaugeState>, Diff)>) -> Next {
+        let Group { of, past, held, shown } = state;
+        let held = held.as_mut().filter(|held| held.spans > 0);
+        let (Some(of), Some(held)) = (of.as_ref(), held) else {
+            out.extend(shown.take().map(|row| (row, -1)));
+            return Next::Forget;
+        };
+        let bucket_of = of.0.bucket;
+        let bucket = self.bucket(bucket_of);
+        let row = held.row(now, of, past.as_ref(), &bucket).map(Arc::new);
+        if row != *shown {
+            out.extend(shown.take().map(|row| (row, -1)));
+            out.extend(row.clone().map(|row| (row, 1)));
+            *shown = row;
+        }
+        held.members.forget(now.0);
+        let mut wake = held.next_border(now);
+        if bucket_of.is_some() && shown.is_some() {
+            wake = wake.min(bucket(now.0).to);
+        }
+        if wake == OPEN {
+            Next::Keep
+        } else {
+            Next::Wake(Millis(wake))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
