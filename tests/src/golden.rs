@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Times are seconds after the start, which is on a full hour. `put` holds datastream, phenomenon time, result (null takes the
-//! observation back) and, where it matters, quality. `rows` are base records and rules; a null value with a `key` deletes, and `pack`
-//! in place of a value names a rule of the packs. Deltas and dead letters of an epoch are listed in full, those of a step that lists
-//! none must be none; of tables only the named fields of the named rows are compared, and a row named with null must not be there.
-//! `every` and `until` repeat a step.
+//! observation back) and, where it matters, quality. `rows` are base records, rules and records of other logs, such as forecasts and
+//! events; a null value with a `key` deletes, and `pack` in place of a value names a rule of the packs. Deltas and dead letters of an
+//! epoch are listed in full, those of a step that lists none must be none; of tables only the named fields of the named rows are
+//! compared, and a row named with null must not be there. `every` and `until` repeat a step.
 //!
 //! `act` holds actions, with `time` (and `until`) in seconds; those without an `id` get one. A case is named by its incident, or as
 //! `rule/asset@since`. `case_deltas` and `notices` are listed in full if any step of the case lists them, in any order; of `cases` as
@@ -119,7 +119,8 @@ struct Step {
     texts: Option<Vec<String>>,
 }
 
-/// Ten minutes of horizon, one of future and of lateness: the defaults.
+/// Ten minutes of horizon, one of future and of lateness: the defaults. Events may come up to an hour after they are over, and ten
+/// minutes ahead.
 fn semantics() -> Semantics {
     Semantics {
         time: TimeSettings {
@@ -128,6 +129,8 @@ fn semantics() -> Semantics {
             late_after: Duration(60_000),
             retain: Duration(3_600_000),
             forecast_age: Duration(172_800_000),
+            event_age: Duration(3_600_000),
+            event_ahead: Duration(600_000),
         },
         unknown: UnknownSettings {
             hold: Duration(600_000),

@@ -1,6 +1,6 @@
 //! Random histories: base rows and rules that come, change and go; observations in time, late, repeated, corrected, taken
-//! back, out of order over several partitions; permits and reports in versions; epochs of uneven length. One number makes
-//! one history.
+//! back, out of order over several partitions; permits and reports in versions; in a third of them events and gauges; epochs of
+//! uneven length. One number makes one history.
 
 use riskflow::runtime::replay::EpochInput;
 pub use riskflow::simulator::draw::Draw;
@@ -14,14 +14,17 @@ use serde_json::json;
 
 use crate::oracle::{Expected, standalone};
 use forecast::Pace;
+use gauge::{Happenings, Stage};
 
 mod calendar;
 mod condition;
 mod forecast;
+mod gauge;
 mod long;
 mod people;
 mod permit;
 mod sets;
+mod sorts;
 mod tally;
 mod twins;
 
@@ -82,6 +85,15 @@ const FORECASTS: Pace = Pace {
     issue: 20_000,
     step: 15_000,
 };
+const EVENTS: Stage = Stage {
+    assets: &["asset-0", "asset-1", "asset-2", "asset-3", "asset-4"],
+    regions: &REGIONS,
+    age: 90_000,
+    ahead: 20_000,
+    step: 10_000,
+    lasts: &["5s", "20s", "2m"],
+    gaps: &["3s", "15s", "1m"],
+};
 const TAGS: [&str; 2] = ["x", "y"];
 
 /// A history in the making.
@@ -119,6 +131,7 @@ pub fn with_answers(seed: u64, epochs: usize) -> Vec<(EpochInput, Expected)> {
     // A draw of their own: what is added there changes no other record.
     let (standalone, mut apart) = (standalone::all(), Draw::new(seed ^ 0x0057_A7DA));
     let mut foreseen = Draw::new(seed ^ 0x00F0_3E5E);
+    let mut happenings = Happenings::of(seed, &EVENTS);
     let mut now = START;
     let mut history = Vec::new();
     for index in 0..epochs {
@@ -156,6 +169,9 @@ pub fn with_answers(seed: u64, epochs: usize) -> Vec<(EpochInput, Expected)> {
             let (key, forecast) = forecast::draw(&mut foreseen, &datastream, now, &FORECASTS);
             let origin = maker.origin(Topic::IN_FORECAST, key.route() % PARTITIONS);
             records.push((origin, forecast));
+        }
+        if let Some(happenings) = &mut happenings {
+            records.extend(happenings.epoch(now, index == 0));
         }
         let input = EpochInput {
             epoch: Millis(now),

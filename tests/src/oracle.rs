@@ -26,6 +26,7 @@ use serde_json::Value;
 
 use crate::oracle::calendar::City;
 use crate::oracle::entry::{Saying, Stream, selects, sense};
+use crate::oracle::gauge::Gauges;
 use crate::oracle::level::{Track, level_at};
 use crate::oracle::permit::{Permits, Permitted};
 use crate::oracle::place::Places;
@@ -42,6 +43,7 @@ mod condition;
 mod entry;
 mod episode;
 mod feature;
+mod gauge;
 mod instants;
 mod lateness;
 mod level;
@@ -54,7 +56,9 @@ mod report;
 mod response;
 mod run;
 mod sets;
+mod span;
 pub mod standalone;
+mod standing;
 mod table;
 mod timeline;
 mod unit;
@@ -192,6 +196,7 @@ pub struct Oracle {
     streams: BTreeMap<Key, Stream>,
     permits: Permits,
     reports: Reports,
+    gauges: Gauges,
     standalone: Vec<Box<dyn Standalone>>,
     alone: unmatched::Alone,
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
@@ -224,6 +229,7 @@ impl Oracle {
             streams: BTreeMap::new(),
             permits: Permits::default(),
             reports: Reports::default(),
+            gauges: Gauges::default(),
             standalone: standalone::all(),
             alone: unmatched::Alone::default(),
             waiting: BTreeMap::new(),
@@ -265,13 +271,7 @@ impl Oracle {
                 self.observe(now, *origin, observation, &mut causes, &mut expected);
             }
         }
-        for (origin, record) in &records {
-            if let InputRecord::Log(row) = record
-                && let Some(forecast) = row.downcast_ref()
-            {
-                self.foresee(now, *origin, forecast, &mut causes, &mut expected);
-            }
-        }
+        self.foresee_all(now, &records, &mut causes, &mut expected);
         let mut of_sets = self.evaluate(now);
         let mut levels = of_sets.remove(&None).unwrap_or_default();
         let Permitted {
@@ -290,6 +290,7 @@ impl Oracle {
         expected.others = self.standalone.iter().map(|one| one.rows(&places)).collect();
         self.lateness.step(now, &expected.deltas, &self.assets);
         expected.others.insert(Topic::LATENESS, self.lateness.rows());
+        self.gauge(now, &records, &places, &mut expected);
         self.candidates(now, of_sets, (&of_places, &causes), &mut expected);
         expected.others.retain(|_, rows| !rows.is_empty());
         let tables = unmatched::Tables {
@@ -316,6 +317,7 @@ impl Oracle {
         self.assets.apply(topic, key, row);
         self.datastreams.apply(topic, key, row);
         self.sets.apply(topic, key, row);
+        self.gauges.base(topic, key, row);
         if topic == Topic::IN_RULE.id() {
             let rule = row.and_then(|row| row.downcast_ref::<RuleRecord>());
             match rule {
@@ -383,6 +385,39 @@ impl Oracle {
             let waiting = self.waiting.entry(observation.datastream).or_default();
             waiting.push((now, origin, observation.clone()));
         }
+    }
+
+    fn foresee_all(
+        &mut self,
+        now: i64,
+        records: &[(Origin, InputRecord)],
+        causes: &mut BTreeMap<Key, Cause>,
+        expected: &mut Expected,
+    ) {
+        for (origin, record) in records {
+            if let InputRecord::Log(row) = record
+                && let Some(forecast) = row.downcast_ref()
+            {
+                self.foresee(now, *origin, forecast, causes, expected);
+            }
+        }
+    }
+
+    /// Takes in events, and says what gauges show.
+    fn gauge(&mut self, now: i64, records: &[(Origin, InputRecord)], places: &Places, expected: &mut Expected) {
+        let time = self.semantics.time;
+        for (origin, record) in records {
+            if let InputRecord::Log(row) = record
+                && let Some(event) = row.downcast_ref()
+                && let Some(reason) = self.gauges.take(now, event, time)
+            {
+                expected.dead.insert((reason, *origin));
+            }
+        }
+        let rows = self
+            .gauges
+            .step(now, time.event_age.0, &self.assets, places, &self.city);
+        expected.others.insert(Topic::GAUGE, rows);
     }
 
     fn foresee(

@@ -222,6 +222,8 @@ fn held_of_a_million(max_observations: usize, max_bytes: usize) -> usize {
             late_after: Duration(60_000),
             retain: Duration(0),
             forecast_age: Duration::ZERO,
+            event_age: Duration::ZERO,
+            event_ahead: Duration::ZERO,
         },
         unknown: UnknownSettings {
             hold: Duration(60_000),

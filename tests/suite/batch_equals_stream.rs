@@ -23,6 +23,7 @@ use riskflow_tests::history::{
 use riskflow_tests::oracle::{Expected, Oracle, Told, bare};
 
 mod arrival;
+mod gauges;
 mod reached;
 
 use reached::Reached;
@@ -206,12 +207,14 @@ fn difference_from(
     let outputs = replay(history.to_vec(), workers, semantics.clone(), &Meters::default()).unwrap();
     assert_eq!(outputs.len(), history.len(), "every epoch is published");
     reached.language.begin();
+    reached.gauges.begin();
     let mut visible = Visible::default();
     let mut told = 0;
     for (index, ((input, output), batch)) in history.iter().zip(&outputs).zip(answers).enumerate() {
         assert_eq!(input.epoch, output.epoch);
         reached.learn(input);
         reached.add(&visible, output);
+        reached.gauges.add(input, output, semantics.time);
         visible.apply(output);
         reached.judge(&batch);
         reached.language.add(input, batch.deltas.iter());
@@ -301,6 +304,7 @@ fn the_stream_equals_the_batch_at_every_epoch() {
     }
     if told >= 300 {
         reached.check_work_under_permit();
+        reached.gauges.check();
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use riskflow::runtime::graph::{Inputs, Meters, Semantics, graph};
 use riskflow_config::Capabilities;
-use riskflow_model::capability::{CASES, PERMITS, REPORTS};
+use riskflow_model::capability::{CASES, GAUGES, PERMITS, REPORTS};
 use riskflow_model::output::{ReportTotal, Response};
 use riskflow_model::topic::{Shape, Topic};
 use riskflow_model::{Domain, DomainScope, OutputRecord as _, Text};
@@ -43,6 +43,7 @@ pub fn built(capabilities: Capabilities) -> (usize, BTreeSet<&'static str>) {
                 base: scope.input_from(&mut InputHandleVec::new()),
                 incoming: scope.input_from(&mut InputHandleVec::new()),
                 actions: scope.input_from(&mut InputHandleVec::new()),
+                events: scope.input_from(&mut InputHandleVec::new()),
                 ticks: scope.input_from(&mut InputHandleVec::new()),
             };
             graph(inputs, &semantics, &meters, &mut |_| Keeper::none());
@@ -62,6 +63,7 @@ fn what_is_off_builds_no_operator() {
         (CASES, &["case", "joining", "notice", "roster"][..]),
         (PERMITS, &["permit"]),
         (REPORTS, &[]),
+        (GAUGES, &["event", "gauge"]),
     ] {
         let (operators, left) = built(Capabilities::without([name]));
         assert!(operators < all, "{name}: {operators} of {all}");
@@ -73,15 +75,18 @@ fn what_is_off_builds_no_operator() {
         );
         without.insert(name, all - operators);
     }
-    // Each costs what is its own: together they are as many as one by one.
-    let (core, left) = built(Capabilities::without([CASES, PERMITS, REPORTS]));
-    assert_eq!(all - core, without.values().sum::<usize>(), "{without:?}");
-    assert_eq!(left.len() + 5, folds.len());
+    // Each costs what is its own: together they are as many as one by one, and the assets that two of them look up.
+    let (core, left) = built(Capabilities::without([CASES, PERMITS, REPORTS, GAUGES]));
+    let (neither, _) = built(Capabilities::without([PERMITS, GAUGES]));
+    let shared = (all - neither) - (without[PERMITS] + without[GAUGES]);
+    assert!((1..=3).contains(&shared), "{shared}");
+    assert_eq!(all - core, shared + without.values().sum::<usize>(), "{without:?}");
+    assert_eq!(left.len() + 7, folds.len());
 }
 
 #[test]
 fn every_topic_of_a_capability_is_needed_by_it_alone() {
-    for name in [CASES, PERMITS, REPORTS] {
+    for name in [CASES, PERMITS, REPORTS, GAUGES] {
         let on = Capabilities::default();
         let off = Capabilities::without([name]);
         let gone: Vec<Topic> = Topic::all()

@@ -125,6 +125,8 @@ fn semantics() -> Semantics {
             late_after: Duration(60_000),
             retain: Duration(600_000),
             forecast_age: Duration::ZERO,
+            event_age: Duration::ZERO,
+            event_ahead: Duration::ZERO,
         },
         unknown: UnknownSettings {
             hold: Duration(0),

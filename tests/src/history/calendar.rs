@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 
 use super::condition::{Terms, ahead, comparison, condition, while_it_is_time};
 use super::forecast::{self, Pace};
-use super::{Draw, people};
+use super::gauge::{Happenings, Stage};
+use super::{Draw, REGIONS, people};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -44,6 +45,16 @@ const FORECASTS: Pace = Pace {
     ahead: 10 * MINUTE,
     issue: 3 * HOUR,
     step: HOUR,
+};
+/// A momentary event is forgotten a day after others: these weeks reach that.
+const EVENTS: Stage = Stage {
+    assets: &["a", "a", "a", "b"],
+    regions: &REGIONS,
+    age: 6 * HOUR,
+    ahead: 30 * MINUTE,
+    step: HOUR,
+    lasts: &["10m", "1h", "1d"],
+    gaps: &["10m", "1h", "6h"],
 };
 const STREAMS: [&str; 3] = ["gauge", "tips", "counter"];
 
@@ -88,12 +99,15 @@ pub fn semantics_of_days(seed: u64) -> Semantics {
     semantics.time.max_future = Duration(10 * MINUTE);
     semantics.time.retain = Duration(DAY);
     semantics.time.forecast_age = Duration(2 * DAY);
+    semantics.time.event_age = Duration(EVENTS.age);
+    semantics.time.event_ahead = Duration(EVENTS.ahead);
     semantics
 }
 
 struct Maker {
     draw: Draw,
     foreseen: Draw,
+    happenings: Option<Happenings>,
     to_come: bool,
     offset: u64,
     now: i64,
@@ -119,6 +133,8 @@ fn made(seed: u64, epochs: usize, to_come: bool) -> Vec<EpochInput> {
     let mut maker = Maker {
         draw: Draw::of(seed, "days", u64::from(to_come)),
         foreseen: Draw::of(seed, "days: forecasts", u64::from(to_come)),
+        // Of both kinds the same would come.
+        happenings: Happenings::of(seed, &EVENTS).filter(|_| !to_come),
         to_come,
         offset: 0,
         now: start,
@@ -158,6 +174,9 @@ impl Maker {
         if self.draw.once_in(30) {
             let stream = self.draw.below(3) as usize;
             records.push(self.datastream(stream));
+        }
+        if let Some(happenings) = &mut self.happenings {
+            records.extend(happenings.epoch(self.now, index == 0));
         }
         EpochInput {
             epoch: Millis(self.now),

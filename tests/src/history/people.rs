@@ -48,6 +48,8 @@ pub fn semantics() -> Semantics {
             late_after: Duration(20_000),
             retain: Duration(100_000),
             forecast_age: Duration(140_000),
+            event_age: Duration(super::EVENTS.age),
+            event_ahead: Duration(super::EVENTS.ahead),
         },
         unknown: UnknownSettings {
             hold: Duration(30_000),

@@ -16,6 +16,7 @@ use riskflow_tests::history::Tally;
 use riskflow_tests::oracle::Expected;
 
 use super::Visible;
+use super::gauges::Gauges;
 
 /// What came up, and how often.
 #[derive(Default)]
@@ -31,6 +32,8 @@ pub(super) struct Reached {
     rounds: u32,
     /// What rules have.
     pub(super) language: Tally,
+    /// What events and gauges do.
+    pub(super) gauges: Gauges,
     /// How often a warning that was over was recorded, amended and withdrawn, and one that is open revised by data.
     past: [u32; 4],
     /// What late data and corrections did, and how often.

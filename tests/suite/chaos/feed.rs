@@ -1,4 +1,4 @@
-//! What comes in while a job is killed: observations, late ones and corrections, bad records, rows, rules, what people do.
+//! What comes in while a job is killed: observations, late ones and corrections, bad records, rows, rules, events, what people do.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +6,7 @@ use riskflow_model::topic::Topic;
 use riskflow_tests::history::Draw;
 use serde_json::json;
 
+use super::gauges::Gauges;
 use super::now;
 use super::people::People;
 use super::place::Place;
@@ -21,6 +22,7 @@ pub struct Feed {
     pub(super) sent: u64,
     pub(super) bad: u64,
     pub(super) people: People,
+    gauges: Gauges,
     /// Rule sets, where there are to be any.
     pub(super) sets: Option<Sets>,
     /// Crashes at a failpoint.
@@ -38,6 +40,7 @@ impl Feed {
             sent: 0,
             bad: 0,
             people: People::new(seed ^ 0xBEEF),
+            gauges: Gauges::new(seed ^ 0x6A06E),
             sets: None,
             at_a_border: 0,
             brokers: 0,
@@ -68,6 +71,7 @@ impl Feed {
         place.put(Topic::BASE_DATASTREAM, &streams.collect::<Vec<_>>());
         self.rule(place);
         self.people.begin(place);
+        self.gauges.begin(place);
         if self.sets.is_some() {
             sets::begin(place);
         }
@@ -125,6 +129,7 @@ impl Feed {
         if self.draw.once_in(2) {
             self.people.act(place);
         }
+        self.gauges.step(place);
         if self.base_at.elapsed() > Duration::from_secs(2) {
             self.base_at = Instant::now();
             if self.draw.once_in(3) {
@@ -134,6 +139,7 @@ impl Feed {
                 self.asset(place, asset);
             }
             self.people.change(place);
+            self.gauges.change(place);
             self.sets.iter_mut().for_each(|sets| sets.change(place));
         }
     }

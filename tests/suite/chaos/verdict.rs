@@ -7,6 +7,7 @@ use riskflow::runtime::graph::Semantics;
 use riskflow::runtime::replay::EpochInput;
 use riskflow_config::WrittenSettings;
 use riskflow_connectors::{RawRecord, decode};
+use riskflow_model::gauge::GaugeState;
 use riskflow_model::output::{
     AssetRisk, CandidateDelta, CandidateState, CaseDelta, CaseState, DeadLetter, Lateness, Notice, Origin, PastState,
     PastWarning, Reason, RegionRisk, Response, SetDifference, WarningDelta, WarningState,
@@ -248,6 +249,7 @@ fn judge_tables(place: &dyn Place, last: Expected, with_cases: bool) {
     judge_other::<Lateness>(place, &last.others);
     judge_other::<CandidateState>(place, &last.others);
     judge_other::<SetDifference>(place, &last.others);
+    judge_other::<GaugeState>(place, &last.others);
     let cases = table(place, Topic::CASE_STATE, |row: &CaseState| row.id.clone());
     compare("cases", &set(cases), &set(last.cases));
     let responses = table(place, Topic::RESPONSE, |row: &Response| row.key().to_string());

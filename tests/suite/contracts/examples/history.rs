@@ -113,7 +113,7 @@ fn rules() -> Vec<(Topic, Value)> {
     ]
 }
 
-/// What else people write: an incident, a report, a window of maintenance, and what was done about the incident.
+/// What else is written: an incident, a report, a window of maintenance, what was done about the incident, and what a camera saw.
 fn written() -> Vec<(i64, Topic, Value)> {
     let report = json!({
         "id": "shelter-7", "version": 1, "module": "shelter", "region": "330902001", "kind": "occupancy",
@@ -122,6 +122,14 @@ fn written() -> Vec<(i64, Topic, Value)> {
     let window = json!({
         "id": "window-1", "version": 1, "kind": "sensor", "region": "330902001001", "asset": "weir-4", "valid_from": at(0),
         "valid_to": at(7_200), "title": "水位计校准",
+    });
+    let gauge = json!({
+        "id": "smoke", "title": "烟雾", "kind": "smoke", "by": "town", "lasts": "1h", "measure": "distinct", "attributes": ["source"],
+        "where": [{ "attribute": "confidence", "at_least": 0.8 }],
+    });
+    let event = json!({
+        "id": "smoke-1", "kind": "smoke", "time": at(38), "asset": "weir-4", "source": "camera-12", "confidence": 0.93,
+        "model": "smoke-2.1", "level": "blue", "evidence": "https://example.org/photos/12",
     });
     let incident = json!({
         "id": INCIDENT, "version": 1, "hazard": "chemical_leak", "title": "储罐区泄漏", "level": "yellow", "domain": "work_safety",
@@ -138,6 +146,8 @@ fn written() -> Vec<(i64, Topic, Value)> {
     vec![
         (5, Topic::IN_REPORT, report),
         (5, Topic::IN_MAINTENANCE, window),
+        (5, Topic::IN_GAUGE, gauge),
+        (40, Topic::IN_EVENT, event),
         (60, Topic::IN_INCIDENT, incident),
         action(100, "call", ("text", "已电话叫应")),
         action(160, "acknowledge", ("text", "收到")),
