@@ -37,6 +37,7 @@ all() {
         printf '\nRISKFLOW_BEFORE names no earlier build: what a job without candidates costs beside it was not measured.\n'
     fi
     bench "One sensor, one rule" curves
+    bench "Gauges" gauges
     bench "Latency" latency
     bench "Cases" cases
     bench "Checkpoints and recovery" recovery
