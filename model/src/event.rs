@@ -29,12 +29,14 @@ pub struct Event {
     /// What happened, such as `underground` or `smoke`; gauges select by it. Absent only when `op` is `delete`.
     #[serde(default, deserialize_with = "field::or_default")]
     pub kind: Text,
-    /// When it began. Up to `time.event_ahead` ahead of the clock.
+    /// When it began. Up to `time.event_ahead` ahead of the clock. Told later than `time.event_age` after that it counts from so long ago
+    /// on only. Where `op` is `delete`, any time.
     pub time: Millis,
     /// When it is over: from then on, without it. After `time`, by 366 days at most. What was over `time.event_age` ago is too late.
     #[serde(default)]
     pub to: Option<Millis>,
-    /// Whether it goes on, and its end comes in a later record. Without `to` and without this it is momentary.
+    /// Whether it goes on, and its end comes in a later record: soon enough that `in.event` still keeps this one (`topics.input_retention`),
+    /// or it is told again. Without `to` and without this it is momentary.
     #[serde(default, deserialize_with = "field::or_default")]
     pub open: bool,
     /// The asset at which it happened. Without it `region` says where.
@@ -86,6 +88,14 @@ impl Event {
             // What is taken back may be anything that is still held.
             (Op::Upsert | Op::Delete, _) => Millis::MAX,
         }
+    }
+
+    /// When it was told at the earliest, as far as it says so itself: when it was over, if that was by `now`, else when it began.
+    #[must_use]
+    pub fn told(&self, now: Millis) -> Millis {
+        self.to
+            .filter(|to| self.op == Op::Upsert && *to <= now)
+            .unwrap_or(self.time)
     }
 
     /// Whether it has a time only.
@@ -312,6 +322,9 @@ mod tests {
         assert_eq!((lasts.end(), lasts.thousandths()), (Millis(1_795_700_060_000), 2_500));
         let open = read(r#""kind":"crowd","region":"3309","open":true"#).unwrap();
         assert_eq!(open.end(), Millis::MAX);
+        assert_eq!(lasts.told(Millis(1_795_700_060_000)), lasts.end());
+        assert_eq!(lasts.told(Millis(1_795_700_059_999)), lasts.time, "it is not over");
+        assert_eq!(open.told(Millis::MAX), open.time);
         let gone = read(r#""op":"delete""#).unwrap();
         assert_eq!(gone.end(), Millis::MAX);
     }

@@ -98,6 +98,28 @@ impl SpanKind {
     }
 }
 
+impl SpanKind {
+    /// The texts that its spans have; none of events, which may have any.
+    const fn texts(self) -> &'static [&'static str] {
+        match self {
+            Self::Event => &[],
+            Self::Permit => &["asset", "category", "domain", "kind", "permit", "region", "work_type"],
+            Self::Holder => &[
+                "asset",
+                "category",
+                "domain",
+                "holder",
+                "kind",
+                "permit",
+                "region",
+                "work_type",
+            ],
+            Self::Certificate => &["certificate", "holder", "kind", "work_type"],
+            Self::Maintenance => &["asset", "category", "domain", "kind", "maintenance", "region"],
+        }
+    }
+}
+
 /// What a span needs: a span of another sort, of whatever place, that holds at the same time and has the same texts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -215,6 +237,12 @@ pub struct SpanCondition {
 }
 
 impl Gauge {
+    /// Whether it asks of nothing but events.
+    #[must_use]
+    pub fn is_of_events(&self) -> bool {
+        self.of == SpanKind::Event && self.needs.is_none()
+    }
+
     /// How long a momentary event counts; zero where none does.
     #[must_use]
     pub fn lasts(&self) -> Duration {
@@ -260,6 +288,25 @@ impl Gauge {
             return;
         }
         let sort = self.of.name();
+        for (index, name) in self.attributes.iter().enumerate() {
+            check_text_of(check, format_args!("attributes[{index}]"), name, self.of);
+        }
+        for (index, condition) in self
+            .conditions
+            .iter()
+            .enumerate()
+            .filter(|(_, one)| one.equals.is_some())
+        {
+            check_text_of(
+                check,
+                format_args!("where[{index}].attribute"),
+                &condition.attribute,
+                self.of,
+            );
+        }
+        for (index, name) in self.needs.iter().flat_map(|needs| &needs.on).enumerate() {
+            check_text_of(check, format_args!("needs.on[{index}]"), name, self.of);
+        }
         if self.lasts.is_some() {
             let give = "none: only events are momentary";
             check.wrong("lasts", format!("given of the sort `{sort}`"), give);
@@ -283,11 +330,21 @@ impl Gauge {
         }
         check_texts(check, "needs.on", &needs.on);
         for (index, name) in needs.on.iter().enumerate() {
+            check_text_of(check, format_args!("needs.on[{index}]"), name, needs.of);
             if PLACES.contains(&&**name) {
                 let give = "an attribute that a span has wherever it is";
                 check.wrong(format_args!("needs.on[{index}]"), format!("`{name}`, a place"), give);
             }
         }
+    }
+}
+
+/// A text that spans of a sort have; those of events may have any.
+fn check_text_of(check: &mut Check, field: std::fmt::Arguments<'_>, name: &str, sort: SpanKind) {
+    let texts = sort.texts();
+    if !texts.is_empty() && !texts.contains(&name) {
+        let give = format!("one of `{}`", texts.join("`, `"));
+        check.wrong(field, format!("`{name}`, which no `{}` has", sort.name()), &give);
     }
 }
 
@@ -625,6 +682,18 @@ mod tests {
             (
                 r#""measure":"count","where":[{"attribute":"weight","equals":"1"}]"#,
                 "`where[0].attribute` is `weight`, a number",
+            ),
+            (
+                r#""of":"permit","measure":"distinct","attributes":["holder"]"#,
+                "`attributes[0]` is `holder`, which no `permit` has",
+            ),
+            (
+                r#""of":"maintenance","measure":"count","where":[{"attribute":"source","equals":"x"}]"#,
+                "`where[0].attribute` is `source`, which no `maintenance` has",
+            ),
+            (
+                r#""of":"holder","measure":"missing","attributes":["holder"],"needs":{"of":"certificate","on":["certificate"]}"#,
+                "`needs.on[0]` is `certificate`, which no `holder` has",
             ),
             (
                 r#""measure":"count","where":[{"attribute":"level","equals":"Red"}]"#,

@@ -144,6 +144,8 @@ pub struct Terms {
     pub zone: TimeZone,
     /// Which of the city's days are special.
     pub days: CityDays,
+    /// Whether there are permits and maintenance windows: gauges of these, or that need them, are none without.
+    pub permits: bool,
     /// Counts the spans at assets that have no row.
     pub placeless: Arc<AtomicI64>,
 }
@@ -154,18 +156,21 @@ pub fn build<'scope>(b: &mut Builder<'scope, '_>, inputs: Inputs<'scope>, terms:
         age,
         zone,
         days,
+        permits,
         placeless,
     } = terms;
     let reviews = b.table::<Review>().map(|(event, review)| (event, review.verdict));
     let spans = b.fold(Events { age }, reviews, inputs.events).as_collection();
     let spans = placed::without_bad_models(spans, b.rows_of::<Model>()).map(what::of_event);
-    // Of a capability that is off nothing comes.
     let of_permits = b.rows_of::<Permit>().flat_map(|permit| what::of_permit(&permit));
     let of_windows = b.rows_of::<Maintenance>().flat_map(what::of_window);
     let of_rows = of_permits.concat(of_windows);
     let placed = placed::placed(spans.concat(of_rows.clone()), inputs.assets, inputs.placed, &placeless);
-    let own = placed::grouped(placed, b.rows_of::<Gauge>());
-    let needed = needed::needed(of_rows, own.clone(), b.rows_of::<Gauge>());
+    let gauges = b
+        .rows_of::<Gauge>()
+        .filter(move |gauge| permits || gauge.is_of_events());
+    let own = placed::grouped(placed, gauges.clone());
+    let needed = needed::needed(of_rows, own.clone(), gauges);
     let counted = own.concat(needed);
     let calendar = Civil::new(zone, days);
     let records = b.nothing();

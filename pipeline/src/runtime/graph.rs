@@ -347,6 +347,7 @@ fn measure<'scope>(
         age: semantics.time.event_age,
         zone: semantics.zone.clone(),
         days: semantics.days.clone(),
+        permits: semantics.capabilities.is_on(capability::PERMITS),
         placeless: Arc::clone(&meters.placeless),
     };
     span::build(b, inputs, terms);

@@ -237,9 +237,10 @@ fn write(settings: &Settings, arguments: &ImportArguments, files: Files<'_>, fou
     }
     let now = Millis(wall_clock());
     let mut out = Out::new(settings, found)?;
-    let arrival = Arrival {
+    let mut arrival = Arrival {
         given: arguments.arrival,
         now,
+        events: BTreeMap::new(),
         // Tables come before what is observed.
         tables: found.times.map_or(now, |(first, _)| first.min(now)),
     };
@@ -268,17 +269,23 @@ fn write(settings: &Settings, arguments: &ImportArguments, files: Files<'_>, fou
 }
 
 /// When records arrived.
-#[derive(Clone, Copy)]
 struct Arrival {
     given: Option<Millis>,
     now: Millis,
     tables: Millis,
+    /// Of each event that of its last record: a correction may tell an earlier time, and comes behind what it corrects all the same.
+    events: BTreeMap<String, Millis>,
 }
 
 impl Arrival {
-    fn of(self, ready: Ready) -> (Topic, InRecord) {
+    fn of(&mut self, ready: Ready) -> (Topic, InRecord) {
         let own = ready.arrival.or(ready.time).map(|time| time.min(self.now));
-        let arrival = self.given.or(own).unwrap_or(self.tables);
+        let mut arrival = self.given.or(own).unwrap_or(self.tables);
+        if ready.topic == Topic::IN_EVENT {
+            let last = self.events.entry(ready.key.clone()).or_insert(arrival);
+            arrival = arrival.max(*last);
+            *last = arrival;
+        }
         let record = InRecord {
             arrival,
             key: ready.key,
@@ -386,5 +393,38 @@ fn sum_up(arguments: &ImportArguments, found: &Found, imported: u64, rejects: &R
             "what is wrong with them, row by row: {}",
             arguments.rejects.display()
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_corrects_an_event_comes_behind_it() {
+        let mut arrival = Arrival {
+            given: None,
+            now: Millis(100),
+            tables: Millis(0),
+            events: BTreeMap::new(),
+        };
+        let mut arrives = |topic: Topic, key: &str, time: i64| {
+            let ready = Ready {
+                topic,
+                key: key.to_owned(),
+                time: Some(Millis(time)),
+                arrival: None,
+                payload: None,
+                state: None,
+                states: None,
+            };
+            arrival.of(ready).1.arrival.0
+        };
+        assert_eq!(arrives(Topic::IN_EVENT, "card", 50), 50);
+        assert_eq!(arrives(Topic::IN_EVENT, "card", 40), 50, "an earlier beginning");
+        assert_eq!(arrives(Topic::IN_EVENT, "other", 40), 40);
+        assert_eq!(arrives(Topic::IN_EVENT, "card", 500), 100);
+        assert_eq!(arrives(Topic::IN_OBSERVATION, "rain", 50), 50);
+        assert_eq!(arrives(Topic::IN_OBSERVATION, "rain", 40), 40);
     }
 }

@@ -225,9 +225,7 @@ impl Query {
                 .tier
                 .is_none_or(|tier| row.region.and_then(RegionCode::tier) == Some(tier))
             && self.domain.is_none_or(domain)
-            && self
-                .least
-                .is_none_or(|least| row.level.is_some_and(|level| level >= least))
+            && self.least.is_none_or(|least| row.level.unwrap_or_default() >= least)
             && self.step.is_none_or(|step| row.step == Some(step))
             && self.kind.is_none_or(|kind| row.kind == Some(kind))
             && is(self.category.as_deref(), row.category)

@@ -292,10 +292,16 @@ impl Clerk<'_> {
         Arrival::At(if future { EARLIEST } else { time })
     }
 
-    /// An event may lie far ahead of the clock: it arrives as soon as it may be taken, and does not hold up its partition until it begins.
+    /// An event is told when it is over, or when it began. One that lies so far ahead of the clock that what stands behind it would be too
+    /// late by then does not hold up its partition: it arrives as soon as it may be taken.
     fn arrival_of_event(&self, event: &Event) -> i64 {
+        let latest = self.ceiling.latest(self.clock);
+        let told = event.told(Millis(latest)).0;
+        if told <= self.now.saturating_add(self.admission.time.event_age.0).min(latest) {
+            return told;
+        }
         let may_be_taken = event.time.0.saturating_sub(self.admission.time.event_ahead.0);
-        if may_be_taken <= self.now || may_be_taken > self.ceiling.latest(self.clock) {
+        if may_be_taken <= self.now || may_be_taken > latest {
             EARLIEST
         } else {
             may_be_taken
@@ -349,14 +355,21 @@ mod tests {
     use super::*;
     use crate::runtime::clock::Reading;
 
-    /// How many dead letters come of a record that cannot be read and tells no time, and how far its partition is taken then.
-    fn unreadable(standing: &mut Standing) -> (usize, Vec<(Partition, u64)>) {
+    const NOW: i64 = 1_700_000_000_000;
+    const DAY: i64 = 86_400_000;
+
+    /// What becomes of a record of a history, how far its partition is taken then, and when the next arrives.
+    fn offered(
+        standing: &mut Standing,
+        topic: Topic,
+        payload: &str,
+    ) -> (Verdict, Taken, Vec<(Partition, u64)>, Option<i64>) {
         let settings = WrittenSettings::default().check().unwrap();
         let (mut taken, mut count, mut offsets, mut next_arrival) = (Taken::new(1), 0, Vec::new(), None);
         let mut clerk = Clerk {
             how: How::History,
             bound: None,
-            now: 1_700_000_000_000,
+            now: NOW,
             clock: Clock::EventTime,
             takes_exercises: false,
             ends: &BTreeMap::new(),
@@ -374,16 +387,50 @@ mod tests {
             waiting: Vec::new(),
         };
         let verdict = clerk.offer(&RawRecord {
-            topic: Topic::IN_OBSERVATION,
+            topic,
             partition: 2,
             offset: 7,
             arrival: None,
             exercise: false,
             key: None,
-            payload: Some(b"{"),
+            payload: Some(payload.as_bytes()),
         });
+        (verdict, taken, offsets, next_arrival)
+    }
+
+    /// How many dead letters come of a record that cannot be read and tells no time, and how far its partition is taken then.
+    fn unreadable(standing: &mut Standing) -> (usize, Vec<(Partition, u64)>) {
+        let (verdict, taken, offsets, _) = offered(standing, Topic::IN_OBSERVATION, "{");
         assert_eq!(verdict, Verdict::Taken);
         (taken.dead_letters.len(), offsets)
+    }
+
+    #[test]
+    fn an_event_that_lies_far_ahead_does_not_hold_up_its_partition() {
+        let event = |time: i64, more: &str| {
+            let payload = format!(r#"{{"id":"e","kind":"k","asset":"a","time":{}{more}}}"#, NOW + time);
+            let (verdict, mut taken, _, next) = offered(&mut Standing::default(), Topic::IN_EVENT, &payload);
+            let events = taken.events.drain().count();
+            (verdict == Verdict::Taken, events, next.map(|next| next - NOW))
+        };
+        assert_eq!(event(0, ""), (true, 1, None));
+        assert_eq!(event(DAY, ""), (false, 0, Some(DAY)), "it comes when it begins");
+        let to = format!(r#","to":{}"#, NOW + 2 * DAY);
+        assert_eq!(
+            event(-DAY, &to),
+            (false, 0, Some(2 * DAY)),
+            "it is told when it is over"
+        );
+        assert_eq!(
+            event(8 * DAY, ""),
+            (true, 1, None),
+            "what stands behind it would be too late by then"
+        );
+        assert_eq!(
+            event(40 * DAY, ""),
+            (false, 0, Some(9 * DAY)),
+            "it may not be taken yet"
+        );
     }
 
     /// Else it would be told in a later epoch than without the crash.

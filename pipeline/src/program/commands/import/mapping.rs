@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use jiff::civil::DateTime;
+use riskflow::runtime::clock::wall_clock;
 use riskflow_config::{FileFormat, InputRecord};
 use riskflow_connectors::files::{Columns, FileRow, fields};
 use riskflow_connectors::{RawRecord, Rejection, decode, wrong_envelope};
 use riskflow_model::base::Datastream;
+use riskflow_model::event::Event;
 use riskflow_model::observation::Said;
 use riskflow_model::output::Reason;
 use riskflow_model::topic::{Direction, Topic};
@@ -257,7 +259,11 @@ impl Mapping {
                 (Some(observation.id.to_string()), Some(observation.time))
             }
             InputRecord::Action(action) => (Some(action.warning.to_string()), Some(action.time)),
-            InputRecord::Log(row) => (Some(row.id().to_string()), Some(row.time())),
+            InputRecord::Log(row) => {
+                let event = row.downcast_ref::<Event>();
+                let time = event.map_or_else(|| row.time(), |event| event.told(Millis(wall_clock())));
+                (Some(row.id().to_string()), Some(time))
+            }
             InputRecord::Base(_, Some(base)) => {
                 states = base.downcast_ref::<Datastream>().map(|row| row.states.clone());
                 (Some(base.id().to_string()), None)
