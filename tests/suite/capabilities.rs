@@ -149,6 +149,7 @@ fn what_is_switched_off_leaves_nothing_in_the_output_and_comes_back() {
     let mut job = Running::start(&place, checkpoints.path(), 2, "");
     await_rows(&place, Topic::CASE_STATE, |count| count > 0);
     await_rows(&place, Topic::RISK_ASSET, |count| count > 0);
+    await_rows(&place, Topic::GAUGE, |count| count > 0);
     job.await_taken(&place);
     job.stop();
     let stood = what_stands(&place);
@@ -161,6 +162,7 @@ fn what_is_switched_off_leaves_nothing_in_the_output_and_comes_back() {
         "capabilities.cases=false",
         "capabilities.permits=false",
         "capabilities.reports=false",
+        "capabilities.gauges=false",
     ];
     let job = Running::start_with(&place, checkpoints.path(), 1, &off);
     let gone = |topic: &Topic| topic.capability().is_some() && topic.shape() == Shape::OutputTable;
@@ -173,6 +175,7 @@ fn what_is_switched_off_leaves_nothing_in_the_output_and_comes_back() {
     let job = Running::start(&place, checkpoints.path(), 1, "");
     await_rows(&place, Topic::CASE_STATE, |count| count > 0);
     await_rows(&place, Topic::REPORT_TOTAL, |count| count == stood.0.len());
+    await_rows(&place, Topic::GAUGE, |count| count > 0);
     job.stop();
     // As of a job that always had them: the oracle is not asked for these tables.
     assert_eq!(what_stands(&place), stood);

@@ -195,6 +195,24 @@ impl World<'_> {
             "level": "red", "domain": "lifeline", "region": VILLAGE, "asset": self.assets[1], "since": now });
         self.put(Topic::IN_INCIDENT, &incident, &row);
         self.incident = incident;
+        self.events(now);
+    }
+
+    /// More of them than a row of a gauge names.
+    fn events(&mut self, now: i64) {
+        let (gauge, kind) = (self.texts.id(), self.texts.id());
+        let row = json!({ "id": gauge, "title": self.texts.text(), "kind": kind, "by": "asset", "measure": "distinct",
+            "attributes": ["source"] });
+        self.put(Topic::IN_GAUGE, &gauge, &row);
+        for _ in 0..12 {
+            let event = self.texts.id();
+            let attributes: serde_json::Map<String, Value> =
+                (0..50).map(|_| (self.texts.id(), self.texts.id().into())).collect();
+            let row = json!({ "id": event, "kind": kind, "time": now - 60_000, "open": true, "asset": self.assets[0],
+                "source": self.texts.id(), "model": self.texts.id(), "level": "red", "attributes": attributes,
+                "evidence": self.texts.text() });
+            self.put(Topic::IN_EVENT, &event, &row);
+        }
     }
 
     /// What was observed at first is taken back.

@@ -84,9 +84,11 @@ impl Rows<'_> {
         self.came.iter().any(|row| shows(row, event))
     }
 
-    /// Whether it went from one subject of a gauge to another.
+    /// Whether it went from one subject of a gauge to another, or its subject from one region to another.
     fn moved(&self, event: &Text) -> bool {
-        let of_gauge = |old: &GaugeState, new: &GaugeState| old.gauge == new.gauge && old.subject != new.subject;
+        let of_gauge = |old: &GaugeState, new: &GaugeState| {
+            old.gauge == new.gauge && (old.subject != new.subject || old.region != new.region)
+        };
         let mut from = self.went.iter().filter(|row| shows(row, event));
         from.any(|old| self.came.iter().any(|new| shows(new, event) && of_gauge(old, new)))
     }
