@@ -30,7 +30,7 @@ mod twins;
 
 pub use calendar::{days, days_to_come, semantics_of_days};
 pub use long::long;
-pub use people::semantics;
+pub use people::{for_history, semantics};
 pub use sets::with_sets;
 pub use tally::Tally;
 pub use twins::twins;

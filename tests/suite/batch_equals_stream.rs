@@ -16,10 +16,10 @@ use riskflow_model::output::{
 };
 use riskflow_model::topic::{Shape, Topic};
 use riskflow_model::{Millis, OutputRecord};
-pub use riskflow_tests::history::semantics;
 use riskflow_tests::history::{
     Draw, days, days_to_come, history, long, semantics_of_days, twins, with_answers, with_sets,
 };
+pub use riskflow_tests::history::{for_history, semantics};
 use riskflow_tests::oracle::{Expected, Oracle, Told, bare};
 
 mod arrival;
@@ -286,7 +286,7 @@ fn the_stream_equals_the_batch_at_every_epoch() {
     for seed in histories() {
         let workers = [1, 2, 4][(seed % 3) as usize];
         let (history, answers): (Vec<_>, Vec<_>) = with_answers(seed, 30 + (seed % 60) as usize).into_iter().unzip();
-        let semantics = semantics();
+        let semantics = for_history(&semantics(), &history);
         let judged = (&*history, answers.into_iter());
         if let Some(difference) = difference_from(&semantics, judged, workers, &mut reached) {
             fail(seed, &semantics, history, workers, &difference);
@@ -310,6 +310,7 @@ fn the_stream_equals_the_batch_at_every_epoch() {
 
 /// Fails where stream and batch differ.
 fn equal(seed: u64, semantics: &Semantics, history: Vec<EpochInput>, workers: usize, reached: &mut Reached) {
+    let semantics = &for_history(semantics, &history);
     if let Some(difference) = first_difference(semantics, &history, workers, reached) {
         fail(seed, semantics, history, workers, &difference);
     }
@@ -385,7 +386,7 @@ fn long_series_equal_the_batch_in_any_order_of_arrival() {
     let count = histories().end.min(40);
     for seed in 1..=count {
         let history = long(seed, 150 + seed % 4 * 100);
-        if let Some(difference) = first_difference(&semantics(), &history, 1, &mut reached) {
+        if let Some(difference) = first_difference(&for_history(&semantics(), &history), &history, 1, &mut reached) {
             panic!("long history {seed}: {difference}");
         }
     }
@@ -439,8 +440,9 @@ fn with_ticks(seed: u64) -> Vec<EpochInput> {
 
 /// Compares with an oracle that knows the recorded epochs only; how many others there are.
 fn without_a_record(seed: u64, history: &[EpochInput]) -> usize {
-    let outputs = replay(history.to_vec(), 2, semantics(), &Meters::default()).unwrap();
-    let mut oracle = Oracle::new(semantics());
+    let semantics = for_history(&semantics(), history);
+    let outputs = replay(history.to_vec(), 2, semantics.clone(), &Meters::default()).unwrap();
+    let mut oracle = Oracle::new(semantics);
     let mut visible = Visible::default();
     let mut left_out = 0;
     for (input, output) in history.iter().zip(&outputs) {

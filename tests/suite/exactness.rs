@@ -8,7 +8,7 @@ use riskflow::runtime::output::EpochOutput;
 use riskflow::runtime::replay::{EpochInput, Session, replay, replay_on};
 use riskflow_config::{Capabilities, InputRecord, Rule, ScoreCuts, TimeSettings, UnknownSettings};
 use riskflow_model::base::{Asset, Datastream, Region, Reporting};
-use riskflow_model::capability::{CASES, PERMITS, REPORTS};
+use riskflow_model::capability::{CASES, GAUGES, PERMITS, REPORTS};
 use riskflow_model::intake::{Limit, Permit};
 use riskflow_model::observation::{Observation, Quality, Reading};
 use riskflow_model::output::{AssetRisk, Origin, WarningDelta, WarningState};
@@ -366,7 +366,7 @@ fn saved(history: Vec<EpochInput>) -> (Vec<EpochOutput>, BTreeMap<&'static str, 
             ..semantics().time
         },
         // Cases of its warnings would be a theme's own state, too.
-        capabilities: Capabilities::without([CASES, PERMITS, REPORTS]),
+        capabilities: Capabilities::without([CASES, PERMITS, REPORTS, GAUGES]),
         ..semantics()
     };
     let session = Session {

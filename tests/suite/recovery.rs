@@ -11,7 +11,7 @@ use riskflow_model::ruleset::DEFAULT;
 use riskflow_model::topic::Shape;
 use riskflow_tests::history::{history, with_sets};
 
-use crate::batch_equals_stream::{histories, semantics};
+use crate::batch_equals_stream::{for_history, histories, semantics};
 
 /// The rows that are there after some epochs, as JSON.
 fn tables(outputs: &[EpochOutput]) -> BTreeMap<String, i64> {
@@ -37,13 +37,13 @@ impl Restart {
     fn of(seed: u64, history: Vec<EpochInput>) -> Self {
         let workers = |n: u64| [1, 2, 4][((seed / 4 + n) % 3) as usize];
         let at = history.len() * (1 + seed as usize % 7) / 8;
-        let meters = Meters::default();
+        let (meters, semantics) = (Meters::default(), for_history(&semantics(), &history));
         let session = Session {
             checkpoint: Some(history[at].epoch),
             ..Session::default()
         };
         let run = |history: Vec<EpochInput>, workers, session| {
-            replay_on(history, workers, semantics(), &meters, session).unwrap()
+            replay_on(history, workers, semantics.clone(), &meters, session).unwrap()
         };
         let (whole, saved) = run(history.clone(), workers(0), session);
         assert!(!saved.is_empty(), "seed {seed}: nothing was saved");

@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use riskflow::runtime::graph::Semantics;
 use riskflow::runtime::replay::EpochInput;
 use riskflow_config::{
-    CaseSettings, FlappingSettings, InputRecord, ScoreCuts, TimeSettings, UnknownSettings, UnmatchedSettings,
+    Capabilities, CaseSettings, FlappingSettings, InputRecord, ScoreCuts, TimeSettings, UnknownSettings,
+    UnmatchedSettings,
 };
 use riskflow_model::action::{Action, Verb};
 use riskflow_model::intake::Incident;
 use riskflow_model::output::{CaseState, CaseStep, Origin};
 use riskflow_model::responsibility::{Duty, Plan, Unit, User};
 use riskflow_model::topic::Topic;
-use riskflow_model::{Duration, Id, Row};
+use riskflow_model::{Duration, Id, Row, capability};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -27,6 +28,17 @@ const PLANS: u64 = 3;
 const INCIDENTS: u64 = 3;
 const ROLES: [&str; 2] = ["duty", "chief"];
 const DOMAINS: [&str; 2] = ["work_safety", "natural_hazard"];
+
+/// Settings without gauges where a history has none: each epoch would pass their operators all the same, which costs time.
+#[must_use]
+pub fn for_history(semantics: &Semantics, history: &[EpochInput]) -> Semantics {
+    let mut records = history.iter().flat_map(|epoch| &epoch.records);
+    let mut semantics = semantics.clone();
+    if !records.any(|(origin, _)| origin.topic == Topic::IN_GAUGE.id()) {
+        semantics.capabilities = Capabilities::without([capability::GAUGES]);
+    }
+    semantics
+}
 
 /// Short horizons and deadlines, so that short histories cross all of them.
 #[must_use]
@@ -76,7 +88,7 @@ pub fn semantics() -> Semantics {
         // An hour begins 3 minutes and 20 seconds after the start.
         zone: jiff::tz::TimeZone::fixed(jiff::tz::Offset::from_seconds(8 * 3_600 + 1_800).expect("an offset")),
         days: super::calendar::days_off(),
-        capabilities: riskflow_config::Capabilities::default(),
+        capabilities: Capabilities::default(),
     }
 }
 
