@@ -6,7 +6,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use riskflow::simulator::draw::Draw;
 use riskflow_benches::load::START;
@@ -169,7 +169,8 @@ impl Load {
 fn resident() -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: f64 = line.unwrap_or_default().trim().trim_end_matches(" kB").parse()?;
+    let line = line.context("the system does not tell how much memory is resident")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib * 1024.0)
 }
 
