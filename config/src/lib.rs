@@ -23,7 +23,10 @@ pub mod packs;
 
 pub use changed::changed;
 pub use environment::{Environment, OPTIONS as OPTION_VARIABLES};
-pub use meet::{GivenProblem, Located, Met, Regional, Unmatched, Watching, given_by_asset, given_by_region, meet};
+pub use meet::{
+    GivenProblem, Located, Met, NoGauge, Regional, Unmatched, Watching, given_by_asset, given_by_region, meet,
+    meet_asset, no_gauge,
+};
 pub use origin::{Origin, Origins};
 pub use plan::{
     Border, Bound, Calendar, CalendarUnit, Comparison, Condition, Days, During, Feature, FeatureKind, Given, Givers,

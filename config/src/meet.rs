@@ -6,15 +6,19 @@
 //! [`Unmatched`]: in the dataflow and by `riskflow check`, both from here.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use riskflow_model::base::{Asset, Datastream, Region, ThresholdsByRule};
+use riskflow_model::gauge::Gauge;
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Above, Astray, Id, Lineage, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::{Givers, PairProblem, Rule, Scaled, Thresholds, Whose};
+use crate::{Given, Givers, Rule, Scaled, Thresholds, Whose};
+
+mod unmatched;
+
+pub use unmatched::{GivenProblem, NoGauge, Unmatched};
 
 /// The regions that have thresholds; there are few.
 pub type Regional = BTreeMap<RegionCode, Shared<Region>>;
@@ -39,221 +43,6 @@ pub struct Watching {
     pub scaled: Option<Arc<Scaled>>,
     /// Whose they are.
     pub givers: Givers,
-}
-
-/// Something that meets nothing, or a pair that is wrong together: of a datastream, but for the last four.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Unmatched {
-    /// The datastream's asset has no row: no rule watches it.
-    NoAsset {
-        /// The asset's identifier.
-        asset: Id<Asset>,
-    },
-    /// No rule selects the datastream.
-    NoRule,
-    /// It has thresholds for a rule that does not exist.
-    RuleMissing {
-        /// The rule's identifier.
-        rule: Id<RuleRecord>,
-    },
-    /// It has thresholds for a rule that does not select it.
-    NotSelected {
-        /// The rule's identifier.
-        rule: Id<RuleRecord>,
-    },
-    /// The region of its asset lies nowhere.
-    Region {
-        /// The region.
-        region: RegionCode,
-        /// Why.
-        astray: Astray,
-    },
-    /// Its own thresholds and its rule are wrong together.
-    Pair {
-        /// The rule's identifier.
-        rule: Id<RuleRecord>,
-        /// What is wrong.
-        problem: PairProblem,
-    },
-    /// The asset has no datastream.
-    NoDatastream,
-    /// The rule selects no datastream.
-    SelectsNothing,
-    /// A threshold of an asset.
-    OfAsset {
-        /// The rule's identifier.
-        rule: Id<RuleRecord>,
-        /// What is wrong.
-        problem: GivenProblem,
-    },
-    /// A threshold of a region.
-    OfRegion {
-        /// The rule's identifier.
-        rule: Id<RuleRecord>,
-        /// What is wrong.
-        problem: GivenProblem,
-    },
-}
-
-/// What is wrong with a threshold of an asset or region, whatever datastream it is for. It is not used.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum GivenProblem {
-    /// The rule does not exist.
-    RuleMissing,
-    /// It selects none of the asset's datastreams.
-    NotSelected,
-    /// It has no such level or comparison.
-    NamesNothing {
-        /// As written.
-        key: Text,
-    },
-}
-
-impl Unmatched {
-    /// The names of all kinds.
-    pub const KINDS: [&'static str; 22] = [
-        "no_asset",
-        "no_rule",
-        "rule_missing",
-        "not_selected",
-        PairProblem::KINDS[0],
-        PairProblem::KINDS[1],
-        PairProblem::KINDS[2],
-        PairProblem::KINDS[3],
-        PairProblem::KINDS[4],
-        PairProblem::KINDS[5],
-        PairProblem::KINDS[6],
-        "no_datastream",
-        "selects_nothing",
-        "no_region",
-        "no_parent_region",
-        "region_circle",
-        "region_depth",
-        "asset_rule_missing",
-        "asset_not_selected",
-        "asset_names_nothing",
-        "region_rule_missing",
-        "region_names_nothing",
-    ];
-
-    /// The name of its kind, for metrics and machines.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::NoAsset { .. } => Self::KINDS[0],
-            Self::NoRule => Self::KINDS[1],
-            Self::RuleMissing { .. } => Self::KINDS[2],
-            Self::NotSelected { .. } => Self::KINDS[3],
-            Self::Region { astray, .. } => match astray {
-                Astray::NoRow => Self::KINDS[13],
-                Astray::NoParent(_) => Self::KINDS[14],
-                Astray::Circle => Self::KINDS[15],
-                Astray::TooDeep => Self::KINDS[16],
-            },
-            Self::Pair { problem, .. } => problem.kind(),
-            Self::NoDatastream => Self::KINDS[11],
-            Self::SelectsNothing => Self::KINDS[12],
-            Self::OfAsset { problem, .. } => match problem {
-                GivenProblem::RuleMissing => Self::KINDS[17],
-                GivenProblem::NotSelected => Self::KINDS[18],
-                GivenProblem::NamesNothing { .. } => Self::KINDS[19],
-            },
-            Self::OfRegion { problem, .. } => match problem {
-                // Where a region's assets have no such datastream they may get one.
-                GivenProblem::RuleMissing | GivenProblem::NotSelected => Self::KINDS[20],
-                GivenProblem::NamesNothing { .. } => Self::KINDS[21],
-            },
-        }
-    }
-
-    /// The rule that it is about.
-    #[must_use]
-    pub fn rule(&self) -> Option<&Id<RuleRecord>> {
-        match self {
-            Self::NoAsset { .. } | Self::NoRule | Self::Region { .. } | Self::NoDatastream | Self::SelectsNothing => {
-                None
-            }
-            Self::RuleMissing { rule }
-            | Self::NotSelected { rule }
-            | Self::Pair { rule, .. }
-            | Self::OfAsset { rule, .. }
-            | Self::OfRegion { rule, .. } => Some(rule),
-        }
-    }
-
-    /// Which own threshold or level of the rule it is about, where there may be several.
-    #[must_use]
-    pub fn part(&self) -> Option<Text> {
-        match self {
-            Self::Pair { problem, .. } => problem.part(),
-            Self::OfAsset { problem, .. } | Self::OfRegion { problem, .. } => match problem {
-                GivenProblem::NamesNothing { key } => Some(key.clone()),
-                GivenProblem::RuleMissing | GivenProblem::NotSelected => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// Whether someone made a mistake. A datastream that no rule is about, or that has no threshold, may well be meant so.
-    #[must_use]
-    pub const fn is_mistake(&self) -> bool {
-        !matches!(
-            self,
-            Self::NoRule
-                | Self::NoDatastream
-                | Self::SelectsNothing
-                | Self::Pair {
-                    problem: PairProblem::Unset,
-                    ..
-                }
-        )
-    }
-}
-
-impl fmt::Display for Unmatched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoAsset { asset } => write!(f, "its asset `{asset}` has no row in base.asset, so no rule watches it"),
-            Self::NoRule => f.write_str("no rule selects it"),
-            Self::Region { region, astray } => match astray {
-                Astray::NoRow => write!(
-                    f,
-                    "the region of its asset, `{region}`, has no row in base.region and no digits that say where it lies"
-                ),
-                Astray::NoParent(parent) => write!(
-                    f,
-                    "the region of its asset, `{region}`, lies, by its parents, in `{parent}`, which has no row in base.region"
-                ),
-                Astray::Circle => write!(
-                    f,
-                    "the region of its asset, `{region}`, lies, by its parents in base.region, in one that lies within itself"
-                ),
-                Astray::TooDeep => write!(
-                    f,
-                    "the region of its asset, `{region}`, lies, by its parents in base.region, in more than {} others; those above count for \
-                     nothing",
-                    Lineage::HIGHEST
-                ),
-            },
-            Self::RuleMissing { rule } => write!(f, "`thresholds.{rule}` is for a rule that does not exist"),
-            Self::NotSelected { rule } => write!(f, "`thresholds.{rule}` is for a rule that does not select it"),
-            Self::Pair { rule, problem } => write!(f, "rule `{rule}`: {problem}"),
-            Self::NoDatastream => f.write_str("no datastream is of it, so no rule watches it"),
-            Self::SelectsNothing => f.write_str("it selects no datastream"),
-            Self::OfAsset { rule, problem } | Self::OfRegion { rule, problem } => match problem {
-                GivenProblem::RuleMissing => write!(f, "`thresholds.{rule}` is for a rule that does not exist"),
-                GivenProblem::NotSelected => {
-                    write!(
-                        f,
-                        "`thresholds.{rule}` is for a rule that selects none of its datastreams"
-                    )
-                }
-                GivenProblem::NamesNothing { key } => {
-                    write!(f, "rule `{rule}`: {}", PairProblem::NamesNothing { key: key.clone() })
-                }
-            },
-        }
-    }
 }
 
 /// Where a row lies, beyond what the code of its region says; small, for there is one for each asset.
@@ -332,6 +121,9 @@ pub fn given_by_asset<'a>(
     datastreams: impl Iterator<Item = &'a Datastream> + Clone,
 ) -> Vec<Unmatched> {
     let selects = |rule: &Rule| {
+        if rule.is_of_gauges() {
+            return selects_asset(rule, asset, located);
+        }
         let mut datastreams = datastreams.clone();
         // Where there is none at all, that is told.
         datastreams.clone().next().is_none() || datastreams.any(|row| selects(rule, row, asset, located))
@@ -398,6 +190,58 @@ fn selects(rule: &Rule, datastream: &Datastream, asset: &Asset, located: &Locate
         within,
         &tags,
     )
+}
+
+/// Whether a rule over gauges watches this asset.
+fn selects_asset(rule: &Rule, asset: &Asset, located: &Located) -> bool {
+    let within = |region| located.within(asset.region, region);
+    rule.selects_asset(&asset.category, asset.domain, within, &asset.tags)
+}
+
+/// What the rules over gauges, in the order of their identifiers, come to for an asset.
+#[must_use]
+pub fn meet_asset<'a>(
+    rules: impl ExactSizeIterator<Item = &'a Rule> + Clone,
+    (asset, located): (&Asset, &Located),
+    regional: &Regional,
+) -> Met {
+    let mut met = Met::default();
+    let selected = rules.enumerate();
+    let selected = selected.filter(|(_, rule)| selects_asset(rule, asset, located));
+    for (position, rule) in selected {
+        let id = &rule.record.id;
+        let mut given: Vec<Given<'_>> = Vec::new();
+        given.extend(asset.thresholds.get(id).map(|own| (Whose::Asset, own)));
+        let regions = located.chain(asset.region).into_iter().filter(|_| !regional.is_empty());
+        let regions = regions.filter_map(|code| Some((Whose::Region(code), regional.get(&code)?.thresholds.get(id)?)));
+        given.extend(regions);
+        let merged = rule.merge(&given, "");
+        if rule.is_live() {
+            let problems = merged.problems.into_iter();
+            met.unmatched.extend(problems.map(|problem| Unmatched::OfAsset {
+                rule: Id::new(id.clone()),
+                problem: GivenProblem::Pair(problem),
+            }));
+        }
+        met.rules.push(Watching {
+            rule: position,
+            thresholds: merged.thresholds,
+            scaled: merged.scaled,
+            givers: merged.givers,
+        });
+    }
+    met
+}
+
+/// Why a rule cannot go by a gauge that it names, if it cannot; `permits`: whether that part is on.
+#[must_use]
+pub fn no_gauge(gauge: Option<&Gauge>, permits: bool) -> Option<NoGauge> {
+    match gauge {
+        None => Some(NoGauge::Missing),
+        Some(gauge) if gauge.by.tier().is_some() => Some(NoGauge::ByRegion),
+        Some(gauge) if !permits && !gauge.is_of_events() => Some(NoGauge::Off),
+        Some(_) => None,
+    }
 }
 
 /// What the rules, in the order of their identifiers, come to for a datastream and its asset's row. Of those that only candidates have

@@ -16,6 +16,7 @@ mod check;
 mod documents;
 mod during;
 mod feature;
+mod hash;
 mod ladder;
 mod lint;
 mod merge;
@@ -50,6 +51,8 @@ pub struct Checked {
     pub pane: i64,
     /// Distinct features, in the order in which conditions first name them.
     pub features: Vec<Feature>,
+    /// The gauges that it is over, in the order in which conditions first name them; none of a rule on datastreams.
+    pub gauges: Vec<Text>,
     /// All comparisons of all levels; conditions name them by position.
     pub comparisons: Vec<Comparison>,
     /// Times of the day, of the week and of the year; conditions name them by position.
@@ -230,6 +233,7 @@ impl Rule {
             unit: None,
             pane: 1,
             features: Vec::new(),
+            gauges: Vec::new(),
             comparisons: Vec::new(),
             during: Vec::new(),
             thresholds: Thresholds::from([]),
@@ -393,6 +397,9 @@ impl Rule {
     /// A feature for people, with the thresholds in force: `count 1h of >= 50`.
     #[must_use]
     pub fn show_feature(&self, feature: &Feature, thresholds: &[Option<Bound>]) -> String {
+        if let Some(gauge) = feature.gauge {
+            return format!("gauge {}", self.gauges[gauge]);
+        }
         match feature.of {
             Some(reading) => {
                 let sign = self.comparisons[reading].operator.sign();
@@ -407,6 +414,24 @@ impl Rule {
         format!("({})", parts.join(word))
     }
 
+    /// Whether it is over gauges: then it watches assets, and no datastream.
+    #[must_use]
+    pub fn is_of_gauges(&self) -> bool {
+        !self.gauges.is_empty()
+    }
+
+    /// Whether the rule watches an asset like this, which lies within some regions: one that is over gauges.
+    #[must_use]
+    pub fn selects_asset(
+        &self,
+        category: &str,
+        domain: Domain,
+        within: impl Fn(RegionCode) -> bool,
+        tags: &[Text],
+    ) -> bool {
+        self.is_of_gauges() && self.means(category, domain, within, &[tags])
+    }
+
     /// Whether the rule watches a datastream of this property on an asset like this, which lies within some regions.
     #[must_use]
     pub fn selects(
@@ -417,12 +442,15 @@ impl Rule {
         within: impl Fn(RegionCode) -> bool,
         tags: &[&[Text]],
     ) -> bool {
+        let wanted = self.record.select.observed_property.as_deref();
+        !self.is_of_gauges()
+            && wanted.is_none_or(|wanted| wanted == property)
+            && self.means(category, domain, within, tags)
+    }
+
+    fn means(&self, category: &str, domain: Domain, within: impl Fn(RegionCode) -> bool, tags: &[&[Text]]) -> bool {
         let select = &self.record.select;
-        select
-            .observed_property
-            .as_deref()
-            .is_none_or(|wanted| wanted == property)
-            && (select.category.is_empty() || select.category.iter().any(|wanted| &**wanted == category))
+        (select.category.is_empty() || select.category.iter().any(|wanted| &**wanted == category))
             && select.domain.is_none_or(|wanted| wanted == domain)
             && select.region.is_none_or(within)
             && select
@@ -437,15 +465,6 @@ fn show_threshold(comparison: usize, thresholds: &[Option<Bound>]) -> String {
     threshold.map_or_else(|| "unset".to_owned(), |bound| (bound.on as f64 / 1000.0).to_string())
 }
 
-/// What a condition is made of, while it is hashed.
-struct Parts<'a> {
-    pane: i64,
-    features: &'a [Feature],
-    comparisons: &'a [Comparison],
-    during: &'a [During],
-    levels: &'a [LevelPlan],
-}
-
 impl Checked {
     /// The same for datastreams that report on events, where it is another.
     fn for_events(&self) -> Option<Arc<Self>> {
@@ -457,80 +476,6 @@ impl Checked {
                 ..self.clone()
             })
         })
-    }
-}
-
-impl<'a> Parts<'a> {
-    fn of(rule: &'a Checked) -> Self {
-        Self {
-            pane: rule.pane,
-            features: &rule.features,
-            comparisons: &rule.comparisons,
-            during: &rule.during,
-            levels: &rule.levels,
-        }
-    }
-
-    /// The hash of what decides when a level is on, thresholds aside. It stands in checkpoints: what a rule does not use adds nothing,
-    /// so the hash of a rule outlives what the language learns.
-    fn hash(&self) -> Key {
-        let mut parts = vec![self.pane.to_string()];
-        parts.extend(self.features.iter().map(Self::feature));
-        parts.extend(self.comparisons.iter().map(|comparison| {
-            let role = match comparison.role {
-                Role::When => "",
-                Role::Until => " until",
-                Role::Reading => " reading",
-            };
-            format!("{} {}{role}", comparison.feature, comparison.operator.sign())
-        }));
-        parts.extend(self.during.iter().map(ToString::to_string));
-        parts.extend(self.levels.iter().map(|plan| {
-            let mut written = format!("{} {} {} ", plan.level, plan.hold, plan.clear);
-            tree(&plan.condition, &mut written);
-            if let Some(until) = &plan.until {
-                written.push('!');
-                tree(until, &mut written);
-            }
-            written
-        }));
-        Key::of_parts(&parts.iter().map(String::as_str).collect::<Vec<_>>())
-    }
-
-    fn feature(feature: &Feature) -> String {
-        let mut written = format!("{} {}", feature.kind.name(), feature.window);
-        if let Some(calendar) = feature.calendar {
-            written.push_str(&format!(" {calendar}"));
-        }
-        let more = [
-            ("shortest", feature.shortest),
-            ("ahead", feature.ahead),
-            ("q", feature.quantile.into()),
-        ];
-        for (name, number) in more {
-            if number != 0 {
-                written.push_str(&format!(" {name} {number}"));
-            }
-        }
-        if let Some(of) = feature.of {
-            written.push_str(&format!(" of {of}"));
-        }
-        written
-    }
-}
-
-fn tree(condition: &Condition, written: &mut String) {
-    let (sign, parts) = match condition {
-        Condition::Comparison(index) => return written.push_str(&index.to_string()),
-        Condition::During(position) => return written.push_str(&format!("@{position}")),
-        Condition::Any(parts) => ('|', parts),
-        Condition::All(parts) => ('&', parts),
-    };
-    written.push(sign);
-    for part in parts {
-        written.push('(');
-        tree(part, written);
-        written.push(')');
     }
 }
 

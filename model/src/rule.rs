@@ -12,7 +12,7 @@ use crate::binary::BinaryError;
 use crate::topic::{Record, Shape, Spec};
 use crate::{Check, Domain, Level, Number, RegionCode, TableRecord, Text, field, schema};
 
-/// A rule: which datastreams it watches, and under which condition each level is on. Keyed by `id`; at most 64 KiB.
+/// A rule: which datastreams it watches, or of gauges which assets, and under which condition each level is on. Keyed by `id`; at most 64 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleRecord {
@@ -141,11 +141,11 @@ impl Visitor<'_> for Span {
     }
 }
 
-/// Which datastreams a rule watches: those for which everything given here holds.
+/// Which datastreams a rule watches: those for which everything given here holds. One over gauges watches assets, by all but the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelectorRecord {
-    /// The observed property.
+    /// The observed property. Not of a rule over gauges.
     #[serde(default)]
     pub observed_property: Option<Text>,
     /// The kind of the datastream's asset: any of these; empty for every kind.
@@ -157,7 +157,7 @@ pub struct SelectorRecord {
     /// The asset stands within this region.
     #[serde(default)]
     pub region: Option<RegionCode>,
-    /// Each of these is a tag of the datastream or of its asset.
+    /// Each of these is a tag of the datastream or of its asset; of the asset where the rule is over gauges.
     #[serde(default, deserialize_with = "field::or_default")]
     pub tags: Vec<Text>,
 }
@@ -261,22 +261,29 @@ pub struct ReadingRecord {
     pub name: Option<Text>,
 }
 
-/// A feature of the datastream's series, compared with a threshold.
+/// A feature of the datastream's series, or the value of a gauge at the asset, compared with a threshold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("if" = { "properties": { "feature": { "const": "silence" } } }))]
 #[schemars(extend("then" = { "properties": { "window": { "type": "null" } } }))]
 #[schemars(extend("else" = { "properties": { "window": { "type": "string" } }, "required": ["window"] }))]
+#[schemars(extend("oneOf" = [{ "required": ["feature"] }, { "required": ["gauge"] }]))]
 pub struct ComparisonRecord {
     /// Over the window: `last`, `min`, `max`, `mean`, `sum`, `count` of the results; `range` (greatest less least), `drop` (greatest
     /// less last), `rise` (last less least), `deviation` (of the population), `quantile`; `rate` (per hour, first to last), `slope`
     /// (per hour, least squares), `projected` (the last result, and what the rate makes of it in the time `ahead`), `increase` (of a
     /// counter, which may begin anew); `in_a_row` (newest results one after the other that meet `of`). Over the hours to come: `forecast_min`, `forecast_max`, `forecast_mean`, `forecast_sum`. And `silence`
-    /// (seconds).
+    /// (seconds). Empty where a gauge is compared.
+    #[serde(default, skip_serializing_if = "is_empty")]
     #[schemars(extend("enum" = ["last", "min", "max", "mean", "sum", "count", "rate", "silence", "range", "drop", "rise",
         "deviation", "quantile", "increase", "slope", "projected", "in_a_row", "forecast_min", "forecast_max", "forecast_mean",
         "forecast_sum"]))]
     pub feature: Text,
+    /// In place of a feature: a gauge, by `asset`. Then all comparisons of the rule name gauges, it watches assets, and there is no
+    /// window. Times (`elapsed`, `covered`) are compared in seconds, levels as 0 (none) to 4 (red).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    pub gauge: Option<Text>,
     /// The window: a duration such as `12h`; or the present `hour` or `day` of the city, `day from 08:00` where days begin then.
     /// Not for `silence`; of a forecast a duration.
     #[schemars(default)]
@@ -328,6 +335,7 @@ struct WrittenCondition {
     all: Option<Vec<ConditionRecord>>,
     during: Option<DuringRecord>,
     feature: Option<Text>,
+    gauge: Option<Text>,
     #[serde(default, deserialize_with = "span")]
     window: Option<String>,
     ago: Option<u16>,
@@ -376,9 +384,16 @@ impl<'de> Visitor<'de> for ConditionVisitor {
         if let Some(during) = written.during {
             return alone("during").map(|()| ConditionRecord::During { during });
         }
+        if written.gauge.is_some() && written.feature.is_some() {
+            return Err(A::Error::custom("`gauge` beside `feature`; give one of them"));
+        }
         let missing = |field: &str, give: &str| A::Error::custom(format!("missing field `{field}`; give {give}"));
         Ok(ConditionRecord::Comparison(ComparisonRecord {
-            feature: written.feature.ok_or_else(|| missing("feature", FEATURE))?,
+            feature: match &written.gauge {
+                Some(_) => Text::default(),
+                None => written.feature.ok_or_else(|| missing("feature", FEATURE))?,
+            },
+            gauge: written.gauge,
             window: written.window,
             ago: written.ago,
             of: written.of,
@@ -393,7 +408,7 @@ impl<'de> Visitor<'de> for ConditionVisitor {
     }
 }
 
-const FEATURE: &str = "`last`, `min`, `max`, `mean`, `sum`, `count`, `rate`, `silence` or another; or `any` or `all` of conditions, or `during`";
+const FEATURE: &str = "`last`, `min`, `max`, `mean`, `sum`, `count`, `rate`, `silence` or another; or a `gauge`, `any` or `all` of conditions, or `during`";
 const OPERATOR: &str = "`>=`, `>`, `<=` or `<`";
 
 impl WrittenCondition {
@@ -404,6 +419,7 @@ impl WrittenCondition {
             ("all", self.all.is_some()),
             ("during", self.during.is_some()),
             ("feature", self.feature.is_some()),
+            ("gauge", self.gauge.is_some()),
             ("window", self.window.is_some()),
             ("ago", self.ago.is_some()),
             ("of", self.of.is_some()),

@@ -23,11 +23,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use riskflow_model::base::Asset;
 use riskflow_model::intake::{Limit, Permit};
 use riskflow_model::output::{Cause, Origin};
-use riskflow_model::{Duration, Id, Key, Level, Millis, Shared};
+use riskflow_model::{Duration, Id, Key, Millis, Shared};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Builder, Diff, Fold, Next, NoRecord, Updates};
-use crate::warning::{ArrangedAssets, Finding, Revision, Source, Track, forget_episodes};
+use crate::warning::{ArrangedAssets, Finding, Revision, Source, Track, forget_episodes, since};
 
 mod count;
 mod parts;
@@ -223,13 +223,6 @@ struct Context<'a> {
     asset: &'a Id<Asset>,
     known: &'a Known,
     cause: Option<Cause>,
-}
-
-/// When the first episode began that was not over by a time.
-fn since(track: &[(i64, Level)], time: i64) -> Option<i64> {
-    let over = |(at, level): &(i64, Level)| *level == Level::None && *at <= time;
-    let first = track.iter().rposition(over).map_or(0, |last| last + 1);
-    track.get(first).map(|(since, _)| *since)
 }
 
 impl PermitState {

@@ -24,22 +24,26 @@ use riskflow_model::catalogue::Maintenance;
 use riskflow_model::event::{Event, Model, Review};
 use riskflow_model::gauge::{Gauge, SubjectKind};
 use riskflow_model::intake::Permit;
-use riskflow_model::{Duration, Level, Millis, RegionCode, Shared, Text};
+use riskflow_model::{Duration, Key, Level, Millis, RegionCode, Shared, Text};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
+use timely::dataflow::operators::vec::Map;
 
-use crate::engine::{Batch, Builder, Rows, Turn};
-use crate::warning::{ArrangedAssets, Civil};
+use crate::engine::{Batch, Builder, Rows, Turn, Updates, split_into};
+use crate::warning::{ArrangedAssets, Civil, Finding, WatchedAsset};
 
 mod event;
 mod group;
+mod level;
 mod measured;
 mod needed;
 mod placed;
+mod reasons;
+mod subject;
 mod what;
 
 pub use event::{EventRecord, Events};
-pub use group::Gauges;
+pub use subject::{GaugeOutput, Gauges, OfSubject};
 pub use what::What;
 
 /// An event that is a span, unless its model is bad.
@@ -114,7 +118,18 @@ pub struct Subject {
     pub region: RegionCode,
 }
 
-/// A row of fold `gauge`: a span, in a group of a gauge.
+impl Subject {
+    /// Where the fold finds it: an asset under the key of its row.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self.kind {
+            SubjectKind::Asset => Key::of(&self.id),
+            SubjectKind::Region => Key::of_parts(&["region", &self.id]),
+        }
+    }
+}
+
+/// A span, in a group of a gauge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Counted {
     /// The gauge.
@@ -133,6 +148,8 @@ pub struct Inputs<'scope> {
     pub assets: ArrangedAssets<'scope>,
     /// Where regions lie of which the code does not say it ([`crate::place::placed`]).
     pub placed: Rows<'scope, Shared<Region>>,
+    /// The assets that rules over gauges watch.
+    pub watched: Rows<'scope, WatchedAsset>,
 }
 
 /// What it goes by.
@@ -140,6 +157,10 @@ pub struct Inputs<'scope> {
 pub struct Terms {
     /// What was over longer ago than this is forgotten (`time.event_age`).
     pub age: Duration,
+    /// An event that began longer ago than this is late (`time.late_after`).
+    pub late_after: Duration,
+    /// What ended longer ago than this the lifecycle may have forgotten.
+    pub remember: Duration,
     /// The time that people there go by.
     pub zone: TimeZone,
     /// Which of the city's days are special.
@@ -150,10 +171,12 @@ pub struct Terms {
     pub placeless: Arc<AtomicI64>,
 }
 
-/// Adds it to the dataflow.
-pub fn build<'scope>(b: &mut Builder<'scope, '_>, inputs: Inputs<'scope>, terms: Terms) {
+/// Adds it to the dataflow, and gives what rules over gauges find.
+pub fn build<'scope>(b: &mut Builder<'scope, '_>, inputs: Inputs<'scope>, terms: Terms) -> Updates<'scope, Finding> {
     let Terms {
         age,
+        late_after,
+        remember,
         zone,
         days,
         permits,
@@ -171,9 +194,29 @@ pub fn build<'scope>(b: &mut Builder<'scope, '_>, inputs: Inputs<'scope>, terms:
         .filter(move |gauge| permits || gauge.is_of_events());
     let own = placed::grouped(placed, gauges.clone());
     let needed = needed::needed(of_rows, own.clone(), gauges);
-    let counted = own.concat(needed);
-    let calendar = Civil::new(zone, days);
+    let counted = own
+        .concat(needed)
+        .map(|(key, counted)| (key, OfSubject::Counted(counted)));
+    let watched = inputs.watched.map(|(key, watched)| (key, OfSubject::Watched(watched)));
+    let gauges = Gauges {
+        age,
+        late_after,
+        remember,
+        calendar: Civil::new(zone, days),
+    };
     let records = b.nothing();
-    let states = b.fold(Gauges { age, calendar }, counted, records);
+    let given = b.fold(gauges, counted.concat(watched), records);
+    let [states, findings] = split_into(given, |given| match given {
+        GaugeOutput::State(_) => 0,
+        GaugeOutput::Finding(_) => 1,
+    });
+    let states = states.flat_map(|(given, turn, diff)| match given {
+        GaugeOutput::State(state) => Some((state, turn, diff)),
+        GaugeOutput::Finding(_) => None,
+    });
     b.publish(states.as_collection());
+    findings.flat_map(|(given, turn, diff)| match given {
+        GaugeOutput::Finding(finding) => Some((finding, turn, diff)),
+        GaugeOutput::State(_) => None,
+    })
 }

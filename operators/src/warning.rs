@@ -15,16 +15,19 @@ pub use inquiry::{Inquiry, Stood};
 pub use ledger::{Late, ledger};
 pub(crate) use lifecycle::KNOWN;
 pub use lifecycle::{Joined, Lifecycle, Step};
-pub(crate) use monitor::forget_episodes;
 pub use monitor::{
     Civil, Finding, Forecasted, Incoming, Judged, Look, LookedLevel, Monitor, Move, Observed, Revision, Source, Track,
     Truth, Weighed, remembered,
 };
+pub(crate) use monitor::{
+    LEVELS, Phase, Set, Standing, THOUSANDTH, Turns, Value, bounds, collect, compare, forget_episodes, given_limit,
+    levels, phase_of, since, truth, whose,
+};
 pub use rule_sets::{SetMeter, rule_sets};
 pub(crate) use specification::above_hash;
 pub use specification::{
-    ArrangedAssets, Entry, LocatedAsset, Specification, Subject, Written, arranged, at_asset, rule, specification_of,
-    specifications,
+    ArrangedAssets, Entry, LocatedAsset, OnAsset, OverGauges, Specification, Specified, Subject, WatchedAsset, Written,
+    arranged, at_asset, rule, specification_of, specifications,
 };
 pub use unmatched::{Alone, Lasting, UnmatchedMeter, unmatched_table};
 pub use valid::NoValueMeter;

@@ -1,6 +1,6 @@
 //! Random histories: base rows and rules that come, change and go; observations in time, late, repeated, corrected, taken
-//! back, out of order over several partitions; permits and reports in versions; in a third of them events and gauges; epochs of
-//! uneven length. One number makes one history.
+//! back, out of order over several partitions; permits and reports in versions; in a third of them events, gauges and rules over
+//! gauges; epochs of uneven length. One number makes one history.
 
 use riskflow::runtime::replay::EpochInput;
 pub use riskflow::simulator::draw::Draw;
@@ -20,6 +20,7 @@ mod calendar;
 mod condition;
 mod forecast;
 mod gauge;
+mod gauge_rules;
 mod long;
 mod people;
 mod permit;
@@ -93,6 +94,7 @@ const EVENTS: Stage = Stage {
     step: 10_000,
     lasts: &["5s", "20s", "2m"],
     gaps: &["3s", "15s", "1m"],
+    times: TERMS.times,
 };
 const TAGS: [&str; 2] = ["x", "y"];
 
@@ -171,7 +173,7 @@ pub fn with_answers(seed: u64, epochs: usize) -> Vec<(EpochInput, Expected)> {
             records.push((origin, forecast));
         }
         if let Some(happenings) = &mut happenings {
-            records.extend(happenings.epoch(now, index == 0));
+            happenings.add(now, index == 0, &mut records);
         }
         let input = EpochInput {
             epoch: Millis(now),

@@ -21,12 +21,13 @@ use riskflow_model::output::{
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::ruleset::RuleSet;
 use riskflow_model::topic::Topic;
-use riskflow_model::{Id, Key, Level, Millis, Row, Shared, Text};
+use riskflow_model::{Id, Key, Level, Millis, Row, Shared, Text, capability};
 use serde_json::Value;
 
 use crate::oracle::calendar::City;
 use crate::oracle::entry::{Saying, Stream, selects, sense};
 use crate::oracle::gauge::Gauges;
+use crate::oracle::gauge_rule::GaugeRules;
 use crate::oracle::level::{Track, level_at};
 use crate::oracle::permit::{Permits, Permitted};
 use crate::oracle::place::Places;
@@ -40,10 +41,12 @@ mod bureau;
 mod calendar;
 mod case;
 mod condition;
+mod curve;
 mod entry;
 mod episode;
 mod feature;
 mod gauge;
+mod gauge_rule;
 mod instants;
 mod lateness;
 mod level;
@@ -163,6 +166,8 @@ enum Watched {
     Datastream(Id<Datastream>),
     /// Work under permit.
     Limit,
+    /// Gauges.
+    Gauge,
 }
 
 /// Rule or limit, asset, and what it watches there.
@@ -197,6 +202,7 @@ pub struct Oracle {
     permits: Permits,
     reports: Reports,
     gauges: Gauges,
+    gauge_rules: GaugeRules,
     standalone: Vec<Box<dyn Standalone>>,
     alone: unmatched::Alone,
     waiting: BTreeMap<Key, Vec<(i64, Origin, Observation)>>,
@@ -230,6 +236,7 @@ impl Oracle {
             permits: Permits::default(),
             reports: Reports::default(),
             gauges: Gauges::default(),
+            gauge_rules: GaugeRules::default(),
             standalone: standalone::all(),
             alone: unmatched::Alone::default(),
             waiting: BTreeMap::new(),
@@ -272,6 +279,7 @@ impl Oracle {
             }
         }
         self.foresee_all(now, &records, &mut causes, &mut expected);
+        let (gauges, over_gauges) = self.gauge(now, &records, (&places, &sets[&None]), &mut expected);
         let mut of_sets = self.evaluate(now);
         let mut levels = of_sets.remove(&None).unwrap_or_default();
         let Permitted {
@@ -279,9 +287,9 @@ impl Oracle {
             entries,
             papers,
         } = self.permits.step(now, &self.assets, &places);
-        levels.extend(permitted);
-        entry_causes.extend(entries);
-        let named = self.causes(&levels, &entry_causes, &causes, &papers);
+        levels.extend(permitted.into_iter().chain(over_gauges.levels));
+        entry_causes.extend(entries.into_iter().chain(over_gauges.entries));
+        let named = self.causes(&levels, &entry_causes, &causes, (&papers, &over_gauges.spans));
         self.episodes(now, &levels, &named, &mut expected);
         self.levels = levels;
         self.risks(&mut expected);
@@ -290,7 +298,7 @@ impl Oracle {
         expected.others = self.standalone.iter().map(|one| one.rows(&places)).collect();
         self.lateness.step(now, &expected.deltas, &self.assets);
         expected.others.insert(Topic::LATENESS, self.lateness.rows());
-        self.gauge(now, &records, &places, &mut expected);
+        expected.others.insert(Topic::GAUGE, gauges);
         self.candidates(now, of_sets, (&of_places, &causes), &mut expected);
         expected.others.retain(|_, rows| !rows.is_empty());
         let tables = unmatched::Tables {
@@ -305,6 +313,8 @@ impl Oracle {
             of_sets: sets.values().map(|of_set| &of_set.written).collect(),
             regions: &self.regions,
             places: &places,
+            gauges: &self.gauges,
+            has_permits: self.semantics.capabilities.is_on(capability::PERMITS),
         };
         expected.unmatched = self.alone.step(now, self.semantics.unmatched.after.0, &tables);
         self.cases
@@ -403,23 +413,6 @@ impl Oracle {
         }
     }
 
-    /// Takes in events, and says what gauges show.
-    fn gauge(&mut self, now: i64, records: &[(Origin, InputRecord)], places: &Places, expected: &mut Expected) {
-        let time = self.semantics.time;
-        for (origin, record) in records {
-            if let InputRecord::Log(row) = record
-                && let Some(event) = row.downcast_ref()
-                && let Some(reason) = self.gauges.take(now, event, time)
-            {
-                expected.dead.insert((reason, *origin));
-            }
-        }
-        let rows = self
-            .gauges
-            .step(now, time.event_age.0, &self.assets, places, &self.city);
-        expected.others.insert(Topic::GAUGE, rows);
-    }
-
     fn foresee(
         &mut self,
         now: i64,
@@ -500,7 +493,7 @@ impl Oracle {
         levels: &Levels,
         entries: &BTreeMap<Member, Cause>,
         data: &BTreeMap<Key, Cause>,
-        papers: &BTreeMap<Id<Asset>, Cause>,
+        (papers, spans): (&BTreeMap<Id<Asset>, Cause>, &BTreeMap<Member, Cause>),
     ) -> BTreeMap<Member, Cause> {
         let nothing = (Track::new(), false);
         let members: BTreeSet<&Member> = levels.keys().chain(self.levels.keys()).collect();
@@ -515,6 +508,7 @@ impl Oracle {
             if before != after || came_or_went.is_some() {
                 let data = match &member.2 {
                     Watched::Limit => papers.get(&member.1).copied(),
+                    Watched::Gauge => spans.get(member).copied(),
                     Watched::Datastream(datastream) => data.get(&datastream.key()).copied(),
                 };
                 causes.insert(member.clone(), came_or_went.max(data).unwrap_or(Cause::Clock));

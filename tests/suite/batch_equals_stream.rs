@@ -23,6 +23,7 @@ pub use riskflow_tests::history::{for_history, semantics};
 use riskflow_tests::oracle::{Expected, Oracle, Told, bare};
 
 mod arrival;
+mod gauge_rules;
 mod gauges;
 mod reached;
 
@@ -208,6 +209,7 @@ fn difference_from(
     assert_eq!(outputs.len(), history.len(), "every epoch is published");
     reached.language.begin();
     reached.gauges.begin();
+    reached.gauge_rules.begin();
     let mut visible = Visible::default();
     let mut told = 0;
     for (index, ((input, output), batch)) in history.iter().zip(&outputs).zip(answers).enumerate() {
@@ -215,6 +217,7 @@ fn difference_from(
         reached.learn(input);
         reached.add(&visible, output);
         reached.gauges.add(input, output, semantics.time);
+        reached.gauge_rules.add(input, output);
         visible.apply(output);
         reached.judge(&batch);
         reached.language.add(input, batch.deltas.iter());
@@ -305,6 +308,7 @@ fn the_stream_equals_the_batch_at_every_epoch() {
     if told >= 300 {
         reached.check_work_under_permit();
         reached.gauges.check();
+        reached.gauge_rules.check();
     }
 }
 

@@ -22,6 +22,31 @@ const BLESS: &str = "RISKFLOW_BLESS=1 cargo test --locked -p riskflow-tests --te
 /// Writes what the next release is compared with: once, with a release.
 const RELEASE: &str = "RISKFLOW_RELEASE=1 cargo test --locked -p riskflow-tests --test suite contracts";
 
+/// What breaks somebody, and is told: while the major version is 0 a minor one may (docs/compatibility.md). And the words by which
+/// CHANGELOG.md tells it, in a line that begins with "**Breaks**".
+const TOLD: [(&str, &str); 2] = [
+    (
+        "out.warning.delta: `explanation.source` may be `gauge` now",
+        "`source` of an explanation",
+    ),
+    (
+        "out.warning.history: `source` may be `gauge` now",
+        "`source` of an explanation",
+    ),
+];
+
+/// Whether a break is one of those that are told.
+fn is_told(broken: &str) -> bool {
+    let changes = std::fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
+    let (_, unreleased) = changes.split_once("## Unreleased").expect("what is not released");
+    let unreleased = unreleased.split("\n## ").next().unwrap_or_default();
+    let mut told = unreleased
+        .lines()
+        .filter(|line| line.trim_start().starts_with("**Breaks**"));
+    let words = TOLD.iter().find(|(known, _)| *known == broken).map(|(_, words)| words);
+    words.is_some_and(|words| told.any(|line| line.contains(words)))
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -94,7 +119,8 @@ fn released(name: &str, now: &Value) -> Value {
 fn nothing_breaks_who_relies_on_the_last_release() {
     let now = schemas();
     let before = released("schemas.json", &Value::Object(now.clone()));
-    let breaks = breaks_of_all(before.as_object().unwrap(), &now);
+    let mut breaks = breaks_of_all(before.as_object().unwrap(), &now);
+    breaks.retain(|broken| !is_told(broken));
     assert!(
         breaks.is_empty(),
         "docs/compatibility.md says what may change:\n{}",

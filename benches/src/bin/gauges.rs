@@ -15,7 +15,7 @@ use riskflow_model::event::Event;
 use riskflow_model::gauge::{Gauge, SubjectKind};
 use riskflow_model::{Duration, Key, Level, Millis, Shared, Text};
 use riskflow_operators::engine::{Diff, FoldMeter, Keyed};
-use riskflow_operators::span::{Counted, GaugeSpan, Gauges, GroupSpan, Subject, What};
+use riskflow_operators::span::{Counted, GaugeSpan, Gauges, GroupSpan, OfSubject, Subject, What};
 use riskflow_operators::warning::Civil;
 use serde_json::json;
 
@@ -71,6 +71,8 @@ impl Load {
         };
         let fold = Gauges {
             age: Duration(AGE),
+            late_after: Duration(60_000),
+            remember: Duration(AGE),
             calendar: Civil::default(),
         };
         Ok(Self {
@@ -108,16 +110,16 @@ impl Load {
         Ok((self.draw.below(self.subjects.len() as u64) as usize, span))
     }
 
-    fn row(&self, (subject, span): &(usize, GaugeSpan), diff: Diff) -> ((Key, Counted), Diff) {
+    fn row(&self, (subject, span): &(usize, GaugeSpan), diff: Diff) -> ((Key, OfSubject), Diff) {
         let subject = self.subjects[*subject].clone();
-        let key = Key::of_parts(&["g", &subject.id]);
+        let key = subject.key();
         let gauge = self.gauge.clone();
         let span = GroupSpan::Own(span.clone());
-        ((key, Counted { gauge, subject, span }), diff)
+        ((key, OfSubject::Counted(Counted { gauge, subject, span })), diff)
     }
 
     /// An epoch; gives how many rows went out.
-    fn epoch(&mut self, changes: Vec<((Key, Counted), Diff)>) -> usize {
+    fn epoch(&mut self, changes: Vec<((Key, OfSubject), Diff)>) -> usize {
         self.now += 1_000;
         self.keyed.rows(Millis(self.now), changes);
         let mut out = Vec::new();

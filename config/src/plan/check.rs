@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use riskflow_model::rule::{ComparisonRecord, ConditionRecord, LevelRecord, RuleRecord};
-use riskflow_model::{Key, Level, Number, Problems, duration, identifier, json, ruleset};
+use riskflow_model::{Key, Level, Number, Problems, Text, duration, identifier, json, ruleset};
 
 use super::feature::{Dimension, FEATURES};
+use super::hash::Parts;
 use super::ladder::out_of_order;
 use super::possible::{Judge, Never, rule_bounds};
-use super::{
-    Checked, Comparison, Condition, During, Feature, FeatureKind, LevelPlan, OPERATORS, Operator, Parts, Role, Rule,
-};
+use super::{Checked, Comparison, Condition, During, Feature, FeatureKind, LevelPlan, OPERATORS, Operator, Role, Rule};
 use crate::unit::Unit;
 
 mod asked;
@@ -49,6 +48,7 @@ impl Rule {
         if levels.is_empty() {
             check.problems.add("levels", "empty", "at least one level");
         }
+        check.gauges_alone(&record);
         // Of a rule of which some part is not even known nothing can be said as a whole.
         if check.problems.is_empty() {
             check.order(&levels);
@@ -66,6 +66,7 @@ impl Rule {
             unit: check.unit,
             pane: check.pane,
             features: check.features,
+            gauges: check.gauges,
             comparisons: check.comparisons,
             during: check.during,
             levels,
@@ -174,7 +175,7 @@ fn measure(condition: &ConditionRecord) -> (usize, usize) {
 /// In which unit the first comparison of a condition is: a margin of the level is in that.
 fn first_dimension(condition: &ConditionRecord) -> Option<Dimension> {
     match condition {
-        ConditionRecord::Comparison(comparison) => kind_of(&comparison.feature).map(FeatureKind::dimension),
+        ConditionRecord::Comparison(comparison) => kind_of(comparison).map(FeatureKind::dimension),
         ConditionRecord::During { .. } => None,
         ConditionRecord::Any { any: parts } | ConditionRecord::All { all: parts } => {
             parts.iter().find_map(first_dimension)
@@ -204,8 +205,11 @@ fn position_of<T: PartialEq>(list: &mut Vec<T>, one: T) -> usize {
     })
 }
 
-fn kind_of(name: &str) -> Option<FeatureKind> {
-    let known = FEATURES.iter().find(|(known, _)| *known == name);
+fn kind_of(written: &ComparisonRecord) -> Option<FeatureKind> {
+    if written.gauge.is_some() {
+        return Some(FeatureKind::Gauge);
+    }
+    let known = FEATURES.iter().find(|(known, _)| **known == *written.feature);
     known.map(|(_, kind)| *kind)
 }
 
@@ -230,6 +234,7 @@ struct Check {
     pane: i64,
     knows_pane: bool,
     features: Vec<Feature>,
+    gauges: Vec<Text>,
     comparisons: Vec<Comparison>,
     during: Vec<During>,
     /// Where each comparison stands.
@@ -527,7 +532,7 @@ impl Check {
     }
 
     fn comparison(&mut self, path: &str, written: &ComparisonRecord, scope: Scope) -> Condition {
-        let kind = kind_of(&written.feature).unwrap_or_else(|| {
+        let kind = kind_of(written).unwrap_or_else(|| {
             let names = FEATURES.map(|(name, _)| name).join("`, `");
             let found = format!("`{}`", written.feature);
             self.problems

@@ -24,6 +24,8 @@ pub struct Feature {
     pub quantile: u16,
     /// Of `count` and `in_a_row`: the position of the comparison that a result must meet; `None` for all.
     pub of: Option<usize>,
+    /// Of a gauge: its position in [`Checked::gauges`](super::Checked::gauges).
+    pub gauge: Option<usize>,
 }
 
 /// An hour or a day of the city's calendar, up to now, or one before it.
@@ -91,6 +93,8 @@ pub enum FeatureKind {
     ForecastMean,
     /// Their sum.
     ForecastSum,
+    /// The value of a gauge at the asset; of no series.
+    Gauge,
 }
 
 /// In which unit the values of a feature are, beside that of the results.
@@ -137,6 +141,10 @@ impl FeatureKind {
     /// The name in rules.
     #[must_use]
     pub fn name(self) -> &'static str {
+        if self == Self::Gauge {
+            // No rule calls a feature so.
+            return "gauge";
+        }
         let found = FEATURES.iter().find(|(_, kind)| *kind == self);
         found.map(|(name, _)| *name).expect("every kind has a name")
     }
@@ -164,7 +172,7 @@ impl FeatureKind {
             | Self::Increase
             | Self::Slope
             | Self::ForecastSum => Conversion { shift: 0, ..by },
-            Self::Count | Self::Silence | Self::InARow => Conversion::SAME,
+            Self::Count | Self::Silence | Self::InARow | Self::Gauge => Conversion::SAME,
         }
     }
 
@@ -197,7 +205,7 @@ impl FeatureKind {
     pub(super) const fn dimension(self) -> Dimension {
         match self {
             Self::Rate | Self::Slope => Dimension::Hourly,
-            Self::Count | Self::InARow => Dimension::Number,
+            Self::Count | Self::InARow | Self::Gauge => Dimension::Number,
             Self::Silence => Dimension::Seconds,
             _ => Dimension::Results,
         }
@@ -216,7 +224,7 @@ impl FeatureKind {
             | Self::ForecastMin
             | Self::ForecastMax
             | Self::ForecastMean => (-LIMIT, LIMIT),
-            Self::Sum | Self::Rate | Self::Slope | Self::Projected | Self::ForecastSum => (-FAR, FAR),
+            Self::Sum | Self::Rate | Self::Slope | Self::Projected | Self::ForecastSum | Self::Gauge => (-FAR, FAR),
             Self::Range | Self::Drop | Self::Rise => (0, 2 * LIMIT),
             Self::Increase => (0, FAR),
             Self::Count | Self::Silence | Self::Deviation | Self::InARow => (0, LIMIT),
@@ -237,6 +245,7 @@ impl FeatureKind {
                 | Self::ForecastMax
                 | Self::ForecastMean
                 | Self::ForecastSum
+                | Self::Gauge
         )
     }
 }
@@ -253,6 +262,7 @@ impl Feature {
             ahead: 0,
             quantile: 0,
             of: None,
+            gauge: None,
         }
     }
 
@@ -263,7 +273,7 @@ impl Feature {
             Some(calendar) => calendar.ago,
             None => 0,
         };
-        ago == 0 && !matches!(self.kind, FeatureKind::Silence) && !self.kind.is_forecast()
+        ago == 0 && !matches!(self.kind, FeatureKind::Silence | FeatureKind::Gauge) && !self.kind.is_forecast()
     }
 
     /// How far back the observations lie that it looks at, at most, milliseconds.
@@ -327,7 +337,7 @@ impl fmt::Display for Feature {
             kind => f.write_str(kind.name())?,
         }
         match (self.kind, self.calendar) {
-            (FeatureKind::Silence, _) => Ok(()),
+            (FeatureKind::Silence | FeatureKind::Gauge, _) => Ok(()),
             (_, Some(calendar)) => write!(f, " {calendar}"),
             (_, None) => write!(f, " {}", duration::show(self.window)),
         }?;

@@ -419,7 +419,8 @@ impl<'a> Lint<'a> {
 
     /// Holding beside the horizon. Clearing may be longer: then the level stays on, which is what it is for.
     fn hold(&mut self, path: &str, plan: &LevelPlan, horizon: Duration) {
-        if plan.hold > horizon.0 {
+        // Of gauges what comes late counts for longer.
+        if plan.hold > horizon.0 && !self.rule.is_of_gauges() {
             let [hold, horizon] = [plan.hold, horizon.0].map(duration::show);
             self.warn(
                 format!("{path}.hold"),

@@ -17,7 +17,7 @@ pub struct PastWarning {
     pub id: Id<WarningState>,
     /// The rule's or limit's identifier.
     pub rule: Id<RuleOrLimit>,
-    /// What its level came from.
+    /// What warned: `limit` a limit, `datastream` a rule, whatever it watches.
     pub source: SourceKind,
     /// The asset's identifier.
     pub asset: Id<Asset>,

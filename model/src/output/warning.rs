@@ -288,6 +288,8 @@ pub enum SourceKind {
     Datastream,
     /// A limit for work under permit on the asset.
     Limit,
+    /// A rule over gauges of the asset.
+    Gauge,
 }
 
 /// The value of one feature over its window.

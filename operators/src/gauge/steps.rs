@@ -157,6 +157,31 @@ impl Steps {
         step.map(|step| step.at)
     }
 
+    /// The last instant up to and including one at which the value became another one.
+    #[must_use]
+    pub fn last_change(&self, up_to: i64) -> Option<i64> {
+        let step = self.steps.last_up_to(&up_to, |_, _| true, |_, _| true);
+        step.map(|step| step.at)
+    }
+
+    /// The last instant up to and including one at which the truth of `value >= bound` became another one.
+    #[must_use]
+    pub fn last_flip(&self, up_to: i64, bound: i128) -> Option<i64> {
+        let is = self.value(up_to) >= bound;
+        let other = if is {
+            self.last_below(up_to, bound)
+        } else {
+            self.last_at_least(up_to, bound)
+        };
+        // Before the first step it is as it is at the floor.
+        let other = other.or_else(|| ((self.base >= bound) != is).then_some(self.floor))?;
+        if is {
+            self.next_at_least(other, bound)
+        } else {
+            self.next_below(other, bound)
+        }
+    }
+
     /// The first change after an instant from which on the value is at least `bound`. If it was already, this is the first change
     /// after which it still is.
     #[must_use]

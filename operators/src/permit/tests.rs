@@ -1,3 +1,4 @@
+use riskflow_model::Level;
 use riskflow_model::Millis;
 use riskflow_model::output::SourceKind;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Fold `gauge`: what a gauge shows of one asset or region.
+//! What a gauge shows of one asset or region.
 //!
 //! ```text
 //!   spans that come and go ──► Measured, from the floor on ──► value, since ─┐
@@ -20,30 +20,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use differential_dataflow::consolidation::consolidate;
-use riskflow_config::{Calendar, CalendarUnit};
-use riskflow_model::gauge::{Bucket, Gauge, GaugeMember, GaugeState, GaugeSubject, MOST_MEMBERS, SpanKind};
-use riskflow_model::output::Origin;
-use riskflow_model::{Duration, Key, Millis, Number, Shared};
+use riskflow_model::gauge::{Gauge, GaugeMember, GaugeState, GaugeSubject, MOST_MEMBERS, SpanKind};
+use riskflow_model::output::Cause;
+use riskflow_model::{Duration, Millis, Number, Shared};
 use serde::{Deserialize, Serialize};
 
 use super::measured::{Measured, Past};
+use super::subject::Gauges;
 use super::what::Told;
-use super::{Counted, GaugeSpan, GroupSpan, Subject};
-use crate::engine::{Diff, Fold, Next, NoRecord};
+use super::{GaugeSpan, GroupSpan, Subject};
+use crate::engine::Diff;
 use crate::gauge::{ALWAYS, Member, Members, OPEN, Stretch};
-use crate::warning::Civil;
 
 /// The floor may rise by this part of the age before what lies before it is let go.
 const PART: i64 = 16;
-
-/// The fold's settings.
-#[derive(Clone, Debug)]
-pub struct Gauges {
-    /// What was longer ago than this stays as it was (`time.event_age`).
-    pub age: Duration,
-    /// The city's hours and days.
-    pub calendar: Civil,
-}
 
 /// Of one gauge at one asset or in one region: what stays of the time before the floor, and the row that was given out.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -57,6 +47,18 @@ pub struct Group {
     held: Option<Box<Held>>,
     /// The row that was given out.
     shown: Option<Arc<GaugeState>>,
+    /// When something changes without any span; `None` where something did.
+    #[serde(skip)]
+    due: Option<i64>,
+}
+
+/// What an epoch did to a group.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Touched {
+    /// Where the value may be another one than before.
+    pub(super) stretch: Option<Stretch>,
+    /// What that is to a level.
+    pub(super) cause: Option<Cause>,
 }
 
 /// What is made of the spans of a group.
@@ -86,21 +88,17 @@ impl Held {
 
     /// A span comes or goes: as a member, and as what the clock uncovers.
     fn change(&mut self, now: Millis, (span, diff): &(GroupSpan, Diff)) {
-        let borders = match span {
-            GroupSpan::Own(span) => {
-                let member = member(span);
-                if *diff > 0 {
-                    self.members.put(member);
-                    self.spans += 1;
-                } else {
-                    self.members.remove(&member);
-                    self.spans = self.spans.saturating_sub(1);
-                }
-                [span.from, span.to]
+        if let GroupSpan::Own(span) = span {
+            let member = member(span);
+            if *diff > 0 {
+                self.members.put(member);
+                self.spans += 1;
+            } else {
+                self.members.remove(&member);
+                self.spans = self.spans.saturating_sub(1);
             }
-            GroupSpan::Needed(span) => [span.from, span.to],
-        };
-        self.change_borders(now, borders, *diff);
+        }
+        self.change_borders(now, borders_of(span), *diff);
     }
 
     /// The same for the measure, so many times.
@@ -235,72 +233,57 @@ fn shown_member(member: Member<Told>) -> GaugeMember {
     }
 }
 
-impl Gauges {
-    /// Which hour or day of the city holds an instant.
-    fn bucket(&self, bucket: Option<Bucket>) -> impl Fn(i64) -> Stretch {
-        let unit = match bucket {
-            Some(Bucket::Day) => CalendarUnit::Day,
-            Some(Bucket::Hour) | None => CalendarUnit::Hour,
-        };
-        let calendar = Calendar { unit, from: 0, ago: 0 };
-        move |at| {
-            let (from, to) = self.calendar.bucket(calendar, at);
-            Stretch::new(from, to)
-        }
-    }
-}
-
-impl Fold for Gauges {
-    type Key = Key;
-    type Row = Counted;
-    type Record = NoRecord;
-    type State = Group;
-    type Output = Arc<GaugeState>;
-
-    const NAME: &'static str = "gauge";
-
-    fn route(key: &Key) -> u64 {
-        key.route()
+impl Group {
+    /// What is measured, as long as there is any span.
+    pub(super) fn measured(&self) -> Option<&Measured> {
+        self.held.as_ref().map(|held| &held.measured)
     }
 
-    fn place(record: &NoRecord) -> (Key, Origin) {
-        match *record {}
+    /// Whether it stood in a checkpoint, and its spans are yet to come.
+    pub(super) const fn is_loaded(&self) -> bool {
+        self.of.is_some() && self.held.is_none()
     }
 
-    fn rows(
+    /// When something happens to it next, if nothing does by now.
+    pub(super) fn due(&self, now: Millis) -> Option<i64> {
+        self.due.filter(|due| *due > now.0)
+    }
+
+    /// The row that was given out.
+    pub(super) fn shown(&self) -> Option<&Arc<GaugeState>> {
+        self.shown.as_ref()
+    }
+
+    /// Takes in the spans that came and went; `told` is the gauge and the subject, if any came.
+    pub(super) fn change(
         &mut self,
         now: Millis,
-        _key: Key,
-        state: &mut Group,
-        changes: &mut dyn Iterator<Item = (Counted, Diff)>,
-    ) -> bool {
-        let mut spans = Vec::new();
-        let mut told = None;
-        for (row, diff) in changes {
-            let Counted { gauge, subject, span } = row;
-            if diff > 0 {
-                told = Some((gauge, subject));
-            }
-            spans.push((span, diff));
-        }
+        terms: &Gauges,
+        told: Option<(Shared<Gauge>, Subject)>,
+        mut spans: Vec<(GroupSpan, Diff)>,
+    ) -> Touched {
+        let loaded = self.is_loaded();
+        self.due = None;
         if let Some((gauge, subject)) = told {
-            if state.of.as_ref().is_none_or(|(known, _)| *known != gauge) {
+            if self.of.as_ref().is_none_or(|(known, _)| *known != gauge) {
                 // It begins anew, and what goes was of the gauge before.
-                (state.past, state.held) = (None, None);
+                (self.past, self.held) = (None, None);
                 spans.retain(|(_, diff)| *diff > 0);
             }
-            state.of = Some((gauge, subject));
+            self.of = Some((gauge, subject));
         }
         // Of an asset that moved all spans go and come again: nothing happened to them.
         consolidate(&mut spans);
         spans.sort_by_key(|(_, diff)| *diff);
-        let Group { of, past, held, .. } = state;
-        let Some((gauge, _)) = of.as_ref() else { return true };
-        let bucket = self.bucket(gauge.bucket);
+        let Self { of, past, held, .. } = self;
+        let Some((gauge, _)) = of.as_ref() else {
+            return Touched::default();
+        };
+        let bucket = terms.bucket(gauge.bucket);
         let stays = gauge.of == SpanKind::Event && !spans.is_empty();
         // A group that is new, or was loaded, gets all its spans: nothing happened to these.
         if let Some(held) = held.as_ref().filter(|_| stays) {
-            let floor = (now - self.age).0;
+            let floor = (now - terms.age).0;
             if floor > floor_of(past.as_ref()) {
                 *past = Some(held.measured.past(floor, past.as_ref(), &bucket));
             }
@@ -310,34 +293,45 @@ impl Fold for Gauges {
         for change in &spans {
             held.change(now, change);
         }
-        for change in &measurable(spans) {
+        let cause = if loaded { None } else { terms.cause(now, &spans) };
+        let spans = measurable(spans);
+        for change in &spans {
             held.measure(change, floor, &bucket);
         }
-        held.forget(floor, self.age, &bucket);
-        true
+        held.forget(floor, terms.age, &bucket);
+        let touched = spans.iter().map(|(span, _)| borders_of(span));
+        let touched = touched.map(|[from, to]| held.measured.touched(Stretch::new(from.0, to.0), &bucket));
+        Touched {
+            stretch: touched.reduce(|one, other| Stretch::new(one.from.min(other.from), one.to.max(other.to))),
+            cause,
+        }
     }
 
-    fn record(&mut self, _now: Millis, _key: Key, _state: &mut Group, record: &mut NoRecord) {
-        match *record {}
-    }
-
-    fn recall(&mut self, _key: Key, state: &Group, out: &mut Vec<(Arc<GaugeState>, Diff)>) {
-        out.extend(state.shown.clone().map(|row| (row, 1)));
-    }
-
-    fn settle(&mut self, now: Millis, _key: Key, state: &mut Group, out: &mut Vec<(Arc<GaugeState>, Diff)>) -> Next {
-        let Group { of, past, held, shown } = state;
+    /// Gives what differs of its row, and says when something changes without any span; `None` where there is none any more.
+    pub(super) fn settle(
+        &mut self,
+        now: Millis,
+        terms: &Gauges,
+        mut give: impl FnMut(Arc<GaugeState>, Diff),
+    ) -> Option<i64> {
+        let Self {
+            of,
+            past,
+            held,
+            shown,
+            due,
+        } = self;
         let held = held.as_mut().filter(|held| held.spans > 0);
         let (Some(of), Some(held)) = (of.as_ref(), held) else {
-            out.extend(shown.take().map(|row| (row, -1)));
-            return Next::Forget;
+            shown.take().into_iter().for_each(|row| give(row, -1));
+            return None;
         };
         let bucket_of = of.0.bucket;
-        let bucket = self.bucket(bucket_of);
+        let bucket = terms.bucket(bucket_of);
         let row = held.row(now, of, past.as_ref(), &bucket).map(Arc::new);
         if row != *shown {
-            out.extend(shown.take().map(|row| (row, -1)));
-            out.extend(row.clone().map(|row| (row, 1)));
+            shown.take().into_iter().for_each(|row| give(row, -1));
+            row.clone().into_iter().for_each(|row| give(row, 1));
             *shown = row;
         }
         held.members.forget(now.0);
@@ -345,13 +339,15 @@ impl Fold for Gauges {
         if bucket_of.is_some() && shown.is_some() {
             wake = wake.min(bucket(now.0).to);
         }
-        if wake == OPEN {
-            Next::Keep
-        } else {
-            Next::Wake(Millis(wake))
-        }
+        *due = Some(wake);
+        Some(wake)
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// From when to when a span holds.
+pub(super) const fn borders_of(span: &GroupSpan) -> [Millis; 2] {
+    match span {
+        GroupSpan::Own(span) => [span.from, span.to],
+        GroupSpan::Needed(span) => [span.from, span.to],
+    }
+}

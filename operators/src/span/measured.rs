@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{GaugeSpan, NeededSpan};
 use crate::gauge::{
-    ALWAYS, Changes, Covered, Distinct, Elapsed, Fused, HighestLevel, HighestNumber, Missing, Starts, Steps, Stretch,
-    Sum,
+    ALWAYS, Changes, Covered, Distinct, Elapsed, Fused, HighestLevel, HighestNumber, Missing, OPEN, Starts, Steps,
+    Stretch, Sum,
 };
 
 /// The measure of one group. Nothing may be asked before its floor, once [`Measured::forget`] was called with it.
@@ -86,6 +86,15 @@ pub(super) struct Numbers {
 }
 
 impl Value {
+    /// That of a gauge where there is no span.
+    pub(super) fn of_nothing(gauge: &Gauge) -> Self {
+        match gauge.measure {
+            Measure::Highest if gauge.number.is_some() => Self::Unknown,
+            Measure::Highest | Measure::Fused => Self::Level(Level::None),
+            _ => Self::Number(0),
+        }
+    }
+
     /// Whether a group without a span that holds need not be shown for it.
     pub(super) const fn is_nothing(self) -> bool {
         matches!(self, Self::Number(0) | Self::Level(Level::None) | Self::Unknown)
@@ -239,6 +248,46 @@ impl Measured {
         (Some(Number(number)), None)
     }
 
+    /// Where the value may be another one after a span of this stretch came or went.
+    pub(super) fn touched(&self, stretch: Stretch, bucket: &impl Fn(i64) -> Stretch) -> Stretch {
+        let Stretch { from, to } = stretch;
+        let to = match self {
+            // What follows may be of another chain.
+            Self::Elapsed(_) => OPEN,
+            Self::Covered(_) if to == OPEN => OPEN,
+            Self::Covered(_) => bucket(to.max(ALWAYS + 2) - 1).to,
+            Self::Starts(_) if from > ALWAYS => bucket(from).to,
+            _ => to,
+        };
+        Stretch { from, to }
+    }
+
+    /// The first instant after one at which the truth of `value >= bound` may become another one; of levels, and of what may be unknown,
+    /// at which the value may.
+    pub(super) fn next_crossing(&self, after: i64, bound: i128, bucket: &impl Fn(i64) -> Stretch) -> Option<i64> {
+        let later = |at: i128| i64::try_from(at).ok().filter(|at| *at > after);
+        match self {
+            Self::Count(sum) | Self::Sum(sum) => next_flip(sum.steps(), after, bound),
+            Self::Distinct(distinct) => next_flip(distinct.steps(), after, bound),
+            Self::Starts(starts) => next_flip(starts.steps(), after, bound),
+            Self::Missing(missing) => next_flip(missing.steps(), after, bound),
+            Self::HighestLevel(highest) => next_level(highest, after),
+            Self::HighestNumber(Numbers { highest, .. }) => highest.next_change(after),
+            Self::Fused { fused, least } => next_fused(fused, *least, after),
+            Self::Elapsed(elapsed) => {
+                let reached = elapsed.since(after).and_then(|since| later(i128::from(since) + bound));
+                next_flip(elapsed.steps(), after, 1).into_iter().chain(reached).min()
+            }
+            Self::Covered(covered) => {
+                let grows = covered.steps().value(after) >= 1;
+                let lacks = bound - covered.value(after, bucket);
+                let reached = grows.then(|| later(i128::from(after) + lacks)).flatten();
+                let flip = next_flip(covered.steps(), after, 1);
+                flip.into_iter().chain(reached).chain([bucket(after).to]).min()
+            }
+        }
+    }
+
     fn piece(&self, at: i64, bucket: &impl Fn(i64) -> Stretch) -> Piece {
         match self {
             Self::Elapsed(elapsed) => {
@@ -279,11 +328,22 @@ impl Measured {
 
     /// The last instant after the floor, and up to one, at which the piece became another one.
     fn last_change(&self, floor: i64, at: i64, bucket: &impl Fn(i64) -> Stretch) -> Option<i64> {
-        let floor = match self {
-            // Its bucket's beginning is such an instant.
-            Self::Covered(_) => floor.max(bucket(at).from - 1),
-            _ => floor,
+        let last = match self {
+            Self::Count(sum) | Self::Sum(sum) => sum.steps().last_change(at),
+            Self::Distinct(distinct) => distinct.steps().last_change(at),
+            Self::Starts(starts) => starts.steps().last_change(at),
+            Self::Missing(missing) => missing.steps().last_change(at),
+            Self::HighestLevel(highest) => last_level(highest, at),
+            Self::Covered(covered) => covered.steps().last_flip(at, 1).max(Some(bucket(at).from)),
+            Self::HighestNumber(_) | Self::Elapsed(_) | Self::Fused { .. } => {
+                return self.search_last_change(floor, at, bucket);
+            }
         };
+        last.filter(|last| *last > floor)
+    }
+
+    /// The same where only the next one can be asked for.
+    fn search_last_change(&self, floor: i64, at: i64, bucket: &impl Fn(i64) -> Stretch) -> Option<i64> {
         // There is a change at `last`, and none after `end`.
         let (mut last, mut end) = (self.next_change(floor, at, bucket)?, at);
         while last < end {
@@ -401,6 +461,15 @@ fn next_level(highest: &HighestLevel, after: i64) -> Option<i64> {
     let above = above.and_then(|above| highest.steps(above));
     let above = above.and_then(|above| above.next_at_least(after, 1));
     own.into_iter().chain(above).min()
+}
+
+/// The last instant up to one at which the highest level became another one.
+fn last_level(highest: &HighestLevel, at: i64) -> Option<i64> {
+    let level = highest.value(at);
+    let above = Level::ALL.into_iter().find(|above| *above > level);
+    let flips = [Some(level), above].into_iter().flatten();
+    let flips = flips.filter_map(|level| highest.steps(level)?.last_flip(at, 1));
+    flips.max()
 }
 
 /// The first instant after one at which a fused level may become another one.

@@ -130,7 +130,7 @@ impl PlacedSpan {
             subject,
             span: GroupSpan::Own(span),
         };
-        Some((Key::of_parts(&[&gauge.id, &counted.subject.id]), counted))
+        Some((counted.subject.key(), counted))
     }
 
     /// The subject of the group.

@@ -1,14 +1,15 @@
-//! View: what the monitor must evaluate for each known datastream.
+//! View: what the monitor must evaluate for each known datastream, and the rules over gauges for each asset.
 //!
 //! ```text
 //!   datastreams ─(asset)─┐
-//!   assets ──────(key)───┼──► [ Matched on each worker ] ──► one row for each datastream
-//!   rules, sets ─(all)───┤
+//!   assets ──────(key)───┼──► [ Matched on each worker ] ─┬─► one row for each datastream
+//!   rules, sets ─(all)───┤                                └─► one row for each asset that a rule over gauges watches
+//!   gauges ──────(all)───┤
 //!   regions ─────(all)───┘   those with thresholds
 //! ```
 //!
-//! Each datastream is sent to the worker of its asset; all rules and rule sets, and the regions that have thresholds, are sent to every
-//! worker. The row is a function of these inputs, so
+//! Each datastream is sent to the worker of its asset; all rules, rule sets and gauges, and the regions that have thresholds, are sent to
+//! every worker. The row is a function of these inputs, so
 //! what was given out need not be kept: on a change the old row is computed again. Three joins of differential gave the same
 //! rows, but held each datastream in three arrangements, and loading base data spent most of its time there.
 //!
@@ -22,6 +23,7 @@
 
 mod forms;
 mod matched;
+mod over_gauges;
 mod place;
 
 use std::collections::btree_map::{self, BTreeMap};
@@ -32,6 +34,7 @@ use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::ValSpine;
 use riskflow_config::{Givers, Limit, Located, Rule, Scaled, Thresholds};
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::gauge::Gauge;
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::ruleset::RuleSet;
 use riskflow_model::{Duration, Id, Key, Number, Shared, Text, TextMap};
@@ -120,8 +123,39 @@ impl Entry {
     }
 }
 
+/// What the rules over gauges come to for an asset that some of them watch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OnAsset {
+    /// The asset's identifier.
+    pub asset: Id<Asset>,
+    /// Changes with the asset's row and what lies above its region; tells a changed base from a changed rule.
+    pub base: u64,
+    /// The rules that watch it, in their order.
+    pub entries: Vec<OverGauges>,
+}
+
+/// One rule that watches an asset.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OverGauges {
+    /// The rule, with the thresholds in force.
+    pub entry: Entry,
+    /// Its gauges, in its order; `None` for one that it cannot go by.
+    pub gauges: Vec<Option<Shared<Gauge>>>,
+}
+
+impl OverGauges {
+    /// Whether both are of one rule, and the same decides when its levels are on.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.entry.is_same(&other.entry) && self.gauges == other.gauges
+    }
+}
+
+/// The same on its way, keyed by the asset.
+pub type WatchedAsset = (Key, Box<OnAsset>);
+
 /// A specification on its way to the monitor, keyed by the datastream; boxed: rows are sorted.
-pub type Specified = (Key, Box<Specification>);
+pub type SpecifiedStream = (Key, Box<Specification>);
 
 /// A datastream with the key of its asset, and its own.
 pub type AtAsset = (Key, (Key, Shared<Datastream>));
@@ -156,7 +190,7 @@ pub fn arranged<'scope>(assets: Rows<'scope, LocatedAsset>) -> ArrangedAssets<'s
 }
 
 /// What waits for its epoch to be complete.
-type Pending = BTreeMap<Turn, ([Capability<Turn>; 2], Changes)>;
+type Pending = BTreeMap<Turn, ([Capability<Turn>; 3], Changes)>;
 
 /// Puts updates where they wait until their epoch is complete.
 fn gather<T>(
@@ -169,11 +203,11 @@ fn gather<T>(
         let (_, changes) = match pending.entry(epoch) {
             btree_map::Entry::Occupied(entry) => entry.into_mut(),
             btree_map::Entry::Vacant(entry) => {
-                let outputs = (capability.retain_least(0), capability.retain_least(1));
-                let (Some(output), Some(alone)) = outputs else {
+                let outputs = [0, 1, 2].map(|output| Some(capability.retain_least(output)?.delayed(&epoch)));
+                let [Some(datastreams), Some(assets), Some(alone)] = outputs else {
                     continue;
                 };
-                entry.insert(([output.delayed(&epoch), alone.delayed(&epoch)], Changes::default()))
+                entry.insert(([datastreams, assets, alone], Changes::default()))
             }
         };
         place(changes).push((row, diff));
@@ -186,19 +220,33 @@ pub struct Written<'scope> {
     pub rules: Rows<'scope, Rule>,
     /// Rows of `in.ruleset`.
     pub sets: Rows<'scope, Shared<RuleSet>>,
+    /// Rows of `in.gauge`; none where gauges are off.
+    pub gauges: Rows<'scope, Shared<Gauge>>,
     /// `time.retain`.
     pub retain: Duration,
+    /// Whether there are permits and maintenance windows.
+    pub permits: bool,
 }
 
-/// Returns the specification of every known datastream, and all that meets nothing. Of regions those without thresholds need not come.
+/// What comes of base data and rules.
+pub struct Specified<'scope> {
+    /// The specification of every known datastream.
+    pub datastreams: Rows<'scope, SpecifiedStream>,
+    /// The assets that rules over gauges watch.
+    pub assets: Rows<'scope, WatchedAsset>,
+    /// All that meets nothing.
+    pub alone: Rows<'scope, Alone>,
+}
+
+/// Returns what comes of base data and rules. Of regions those without thresholds need not come.
 pub fn specifications<'scope>(
     datastreams: Rows<'scope, AtAsset>,
     assets: Rows<'scope, LocatedAsset>,
     written: Written<'scope>,
     regions: Rows<'scope, Shared<Region>>,
-) -> (Rows<'scope, Specified>, Rows<'scope, Alone>) {
+) -> Specified<'scope> {
     let scope = assets.inner.scope();
-    let tells_of_regions = scope.worker().index() == 0;
+    let tells_alone = scope.worker().index() == 0;
     let mut builder = OperatorBuilder::new("Specifications".to_owned(), scope);
     let by_asset = Exchange::new(|((asset, _), _, _): &(AtAsset, Turn, Diff)| asset.route());
     let by_key = Exchange::new(|(((key, _), _), _, _): &(LocatedAsset, Turn, Diff)| key.route());
@@ -206,13 +254,16 @@ pub fn specifications<'scope>(
     let mut assets = builder.new_input(assets.inner, by_key);
     let mut rules = builder.new_input(written.rules.inner.broadcast(), Pipeline);
     let mut sets = builder.new_input(written.sets.inner.broadcast(), Pipeline);
+    let mut gauges = builder.new_input(written.gauges.inner.broadcast(), Pipeline);
     let regions = regions.filter(|region| !region.thresholds.is_empty());
     let mut regions = builder.new_input(regions.inner.broadcast(), Pipeline);
     let (output, stream) = builder.new_output();
-    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Specified, Turn, Diff)>>>::from(output);
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(SpecifiedStream, Turn, Diff)>>>::from(output);
+    let (watched, watched_stream) = builder.new_output();
+    let mut watched = OutputBuilder::<_, CapacityContainerBuilder<Vec<(WatchedAsset, Turn, Diff)>>>::from(watched);
     let (alone, alone_stream) = builder.new_output();
     let mut alone = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Alone, Turn, Diff)>>>::from(alone);
-    let mut matched = Matched::new(written.retain, tells_of_regions);
+    let mut matched = Matched::new((written.retain, written.permits), tells_alone);
     let mut pending = Pending::new();
     let mut out = Updates::default();
     builder.build(move |_capabilities| {
@@ -229,24 +280,34 @@ pub fn specifications<'scope>(
             sets.for_each(|capability, updates| {
                 gather(&mut pending, &capability, updates, |changes| &mut changes.sets);
             });
+            gauges.for_each(|capability, updates| {
+                gather(&mut pending, &capability, updates, |changes| &mut changes.gauges);
+            });
             regions.for_each(|capability, updates| {
                 gather(&mut pending, &capability, updates, |changes| &mut changes.regions);
             });
-            let (mut output, mut alone) = (output.activate(), alone.activate());
+            let (mut output, mut watched, mut alone) = (output.activate(), watched.activate(), alone.activate());
             while let Some(entry) = pending.first_entry() {
                 if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
                     break;
                 }
-                let (epoch, ([to_output, to_alone], changes)) = entry.remove_entry();
+                let (epoch, ([to_output, to_watched, to_alone], changes)) = entry.remove_entry();
                 matched.apply(changes, &mut out);
                 let updates = out.specified.drain(..).map(|(row, diff)| (row, epoch, diff));
                 output.session(&to_output).give_iterator(updates);
+                let updates = out.watched.drain(..).map(|(row, diff)| (row, epoch, diff));
+                watched.session(&to_watched).give_iterator(updates);
                 let updates = out.alone.drain(..).map(|(row, diff)| (row, epoch, diff));
                 alone.session(&to_alone).give_iterator(updates);
                 clear(&mut out.specified);
+                clear(&mut out.watched);
                 clear(&mut out.alone);
             }
         }
     });
-    (stream.as_collection(), alone_stream.as_collection())
+    Specified {
+        datastreams: stream.as_collection(),
+        assets: watched_stream.as_collection(),
+        alone: alone_stream.as_collection(),
+    }
 }

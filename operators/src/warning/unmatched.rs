@@ -35,9 +35,11 @@ pub enum Alone {
     GivenByAsset(Id<Asset>, Unmatched),
     /// A region, and what is wrong with its thresholds.
     GivenByRegion(RegionCode, Unmatched),
+    /// A rule, and what is wrong with its gauges.
+    OverGauges(Id<RuleRecord>, Unmatched),
     /// There is this rule.
     Rule(Id<RuleRecord>),
-    /// The rule selects a datastream.
+    /// The rule selects a datastream, or an asset.
     Selects(Id<RuleRecord>),
 }
 
@@ -49,7 +51,7 @@ impl Alone {
             Self::Datastream(id, _) => ("datastream", id.text()),
             Self::Asset(id) | Self::GivenByAsset(id, _) => ("asset", id.text()),
             Self::GivenByRegion(code, _) => return Key::of_parts(&["region", &code.to_string()]),
-            Self::Rule(id) | Self::Selects(id) => ("rule", id.text()),
+            Self::Rule(id) | Self::Selects(id) | Self::OverGauges(id, _) => ("rule", id.text()),
         };
         Key::of_parts(&[what, id])
     }
@@ -111,7 +113,7 @@ impl Lasts {
             Unmatched::NoDatastream => (None, None, Some(Id::new(id))),
             Unmatched::OfAsset { rule, .. } => (None, Some(rule.clone()), Some(Id::new(id))),
             Unmatched::OfRegion { rule, .. } => (None, Some(rule.clone()), None),
-            Unmatched::SelectsNothing => (None, Some(Id::new(id)), None),
+            Unmatched::SelectsNothing | Unmatched::NoGauge { .. } => (None, Some(Id::new(id)), None),
             Unmatched::NoAsset { asset } => (Some(Id::new(id)), None, Some(asset.clone())),
             _ => (Some(Id::new(id)), self.rule.clone(), None),
         };
@@ -139,6 +141,7 @@ impl LastingState {
         let selects = self.present.iter().any(|(alone, _)| matches!(alone, Alone::Selects(_)));
         let one = |(alone, _): &(Alone, Diff)| match alone {
             Alone::Datastream(id, what) => Some(Lasts::new(id.text(), what.clone(), now)),
+            Alone::OverGauges(id, what) => Some(Lasts::new(id.text(), what.clone(), now)),
             Alone::GivenByAsset(id, what) => Some(Lasts::new(id.text(), what.clone(), now)),
             Alone::GivenByRegion(code, what) => Some(Lasts::new(&code.to_string().into(), what.clone(), now)),
             Alone::Asset(id) => Some(Lasts::new(id.text(), Unmatched::NoDatastream, now)),

@@ -32,6 +32,7 @@ use riskflow_config::{
     Capabilities, CaseSettings, CityDays, ScoreCuts, Settings, TimeSettings, UnknownSettings, UnmatchedSettings,
 };
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::gauge::Gauge;
 use riskflow_model::id::Run;
 use riskflow_model::intake::Limit;
 use riskflow_model::output::{
@@ -48,8 +49,8 @@ use riskflow_operators::place::{locate, named, placed};
 use riskflow_operators::risk::{ScoreBaseline, region_risk, region_rollup};
 use riskflow_operators::span::{self, EventRecord};
 use riskflow_operators::warning::{
-    self, Alone, ArrangedAssets, EvaluationMeter, Finding, Incoming, Joined, Lasting, Late, Lifecycle, Monitor,
-    NoValueMeter, SetMeter, Step, UnmatchedMeter, Written, remembered, unmatched_table,
+    self, Alone, EvaluationMeter, Finding, Incoming, Joined, Lasting, Late, Lifecycle, Monitor, NoValueMeter, SetMeter,
+    Step, UnmatchedMeter, Written, remembered, unmatched_table,
 };
 use riskflow_operators::{Rows, Turn, permit, standalone};
 use timely::dataflow::StreamVec;
@@ -257,10 +258,10 @@ pub fn graph<'scope>(
     let located = locate(assets.clone(), placed.clone(), |(_, asset)| asset.region);
     let datastreams = b.table::<Datastream>().map(|(key, row)| warning::at_asset(key, row));
     let (written, there) = written(b, semantics, meters);
-    let (specifications, alone) = warning::specifications(datastreams, located.clone(), written, regions.clone());
-    tell_unmatched(b, alone, there, semantics, meters);
+    let specified = warning::specifications(datastreams, located.clone(), written, regions.clone());
+    tell_unmatched(b, specified.alone, there, semantics, meters);
 
-    let mut findings = b.fold(monitor(semantics, meters), specifications, inputs.incoming);
+    let mut findings = b.fold(monitor(semantics, meters), specified.datastreams, inputs.incoming);
     let remember = remembered(&semantics.time);
     // Once for all who look assets up.
     let arranged = (is_on(capability::PERMITS) || is_on(capability::GAUGES)).then(|| warning::arranged(located));
@@ -269,7 +270,13 @@ pub fn graph<'scope>(
         findings = findings.concat(permit::build(b, assets, remember));
     }
     if let Some(assets) = arranged.filter(|_| is_on(capability::GAUGES)) {
-        measure(b, inputs.events, assets, placed.clone(), (semantics, meters));
+        let inputs = span::Inputs {
+            events: inputs.events,
+            assets,
+            placed: placed.clone(),
+            watched: specified.assets,
+        };
+        findings = findings.concat(span::build(b, inputs, span_terms(semantics, meters)));
     }
     let [revisions, letters] = split_into(findings, |finding| match finding {
         Finding::Revision(_) => 0,
@@ -334,23 +341,16 @@ fn case_terms(semantics: &Semantics) -> CaseTerms {
     }
 }
 
-/// What gauges show of events, permits and maintenance windows.
-fn measure<'scope>(
-    b: &mut Builder<'scope, '_>,
-    events: StreamVec<'scope, Turn, Batch<EventRecord>>,
-    assets: ArrangedAssets<'scope>,
-    placed: Rows<'scope, Shared<Region>>,
-    (semantics, meters): (&Semantics, &Meters),
-) {
-    let inputs = span::Inputs { events, assets, placed };
-    let terms = span::Terms {
+fn span_terms(semantics: &Semantics, meters: &Meters) -> span::Terms {
+    span::Terms {
         age: semantics.time.event_age,
+        late_after: semantics.time.late_after,
+        remember: remembered(&semantics.time),
         zone: semantics.zone.clone(),
         days: semantics.days.clone(),
         permits: semantics.capabilities.is_on(capability::PERMITS),
         placeless: Arc::clone(&meters.placeless),
-    };
-    span::build(b, inputs, terms);
+    }
 }
 
 /// Rules and rule sets as written; and that each rule is there.
@@ -362,7 +362,13 @@ fn written<'scope>(
     let written = Written {
         rules: b.rows_of::<RuleRecord>().map(|row| warning::rule(&row)),
         sets: b.rows_of::<RuleSet>(),
+        gauges: if semantics.capabilities.is_on(capability::GAUGES) {
+            b.rows_of::<Gauge>()
+        } else {
+            b.no_rows()
+        },
         retain: semantics.time.retain,
+        permits: semantics.capabilities.is_on(capability::PERMITS),
     };
     b.publish(warning::rule_sets(&written, &meters.sets));
     let there = (written.rules.clone()).map(|rule| Alone::Rule(Id::new(rule.record.id.clone())));

@@ -37,6 +37,7 @@ impl News {
         for (alone, _, diff) in updates {
             let (id, what) = match alone {
                 Alone::Datastream(id, what) => (id.text().clone(), what),
+                Alone::OverGauges(id, what) => (id.text().clone(), what),
                 Alone::GivenByAsset(id, what) => (id.text().clone(), what),
                 Alone::GivenByRegion(code, what) => (code.to_string().into(), what),
                 Alone::Asset(_) | Alone::Rule(_) | Alone::Selects(_) => continue,
@@ -65,6 +66,7 @@ impl News {
                     let what = match unmatched {
                         Unmatched::OfAsset { .. } => "an asset",
                         Unmatched::OfRegion { .. } => "a region",
+                        Unmatched::NoGauge { .. } => "a rule",
                         _ => "a datastream",
                     };
                     tracing::warn!(

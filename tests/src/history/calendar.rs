@@ -55,6 +55,7 @@ const EVENTS: Stage = Stage {
     step: HOUR,
     lasts: &["10m", "1h", "1d"],
     gaps: &["10m", "1h", "6h"],
+    times: TERMS.times,
 };
 const STREAMS: [&str; 3] = ["gauge", "tips", "counter"];
 
@@ -176,7 +177,7 @@ impl Maker {
             records.push(self.datastream(stream));
         }
         if let Some(happenings) = &mut self.happenings {
-            records.extend(happenings.epoch(self.now, index == 0));
+            happenings.add(self.now, index == 0, &mut records);
         }
         EpochInput {
             epoch: Millis(self.now),

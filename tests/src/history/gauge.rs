@@ -1,5 +1,5 @@
 //! Events that come in time, late, too late and ahead of the clock, that are momentary, end and go on, that are ended, corrected and taken
-//! back; what people and models say of them; and gauges of every measure, which change. Beside them gauges of other sorts.
+//! back; what people and models say of them; and gauges of every measure, which change. Beside them gauges of other sorts, and rules.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use riskflow_model::{Key, LogRow, Row};
 use serde_json::{Value, json};
 
 use super::Draw;
+use super::gauge_rules::GaugeRules;
 use super::sorts::Sorts;
 
 /// Where things happen, and how fast.
@@ -24,14 +25,16 @@ pub(super) struct Stage {
     pub(super) step: i64,
     pub(super) lasts: &'static [&'static str],
     pub(super) gaps: &'static [&'static str],
+    /// Times of the day during which rules over gauges hold.
+    pub(super) times: &'static [&'static str],
 }
 
 /// One gauge of each.
 const MEASURES: [&str; 8] = [
     "count", "sum", "distinct", "highest", "elapsed", "fused", "covered", "starts",
 ];
-pub(super) const BY: [&str; 8] = [
-    "asset", "asset", "town", "town", "village", "county", "city", "province",
+pub(super) const BY: [&str; 12] = [
+    "asset", "asset", "asset", "asset", "asset", "asset", "town", "town", "village", "county", "city", "province",
 ];
 const EVENTS: u64 = 16;
 const KINDS: [&str; 3] = ["smoke", "crowd", "underground"];
@@ -56,6 +59,7 @@ pub(super) struct Happenings {
     /// Of each event the last record, whether or not it was taken.
     sent: BTreeMap<String, Value>,
     sorts: Sorts,
+    rules: GaugeRules,
 }
 
 type Record = (Origin, InputRecord);
@@ -72,11 +76,17 @@ impl Happenings {
             offset: 0,
             sent: BTreeMap::new(),
             sorts: Sorts::of(seed, stage),
+            rules: GaugeRules::of(seed, stage),
         })
     }
 
-    /// What comes in an epoch.
-    pub(super) fn epoch(&mut self, now: i64, is_first: bool) -> Vec<Record> {
+    /// Adds what comes in an epoch to what comes anyway.
+    pub(super) fn add(&mut self, now: i64, is_first: bool, records: &mut Vec<Record>) {
+        self.rules.give(records);
+        records.extend(self.epoch(now, is_first));
+    }
+
+    fn epoch(&mut self, now: i64, is_first: bool) -> Vec<Record> {
         let mut records = Vec::new();
         for number in (0..MEASURES.len()).filter(|_| is_first) {
             if !self.draw.once_in(6) {
@@ -102,6 +112,7 @@ impl Happenings {
             records.push(record);
         }
         records.extend(self.sorts.epoch(now, is_first));
+        records.extend(self.rules.epoch(is_first));
         records
     }
 

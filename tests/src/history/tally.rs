@@ -97,6 +97,10 @@ impl Tally {
         };
         let mut comparisons = Vec::new();
         let times = parts(&level.when, &mut comparisons);
+        // Rules over gauges are counted elsewhere.
+        if comparisons.iter().any(|comparison| comparison.gauge.is_some()) {
+            return Vec::new();
+        }
         let mut ways: Vec<&'static str> = level.until.iter().map(|_| "until").collect();
         let [only] = comparisons.as_slice() else {
             return ways;

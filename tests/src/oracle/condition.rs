@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use riskflow_config::{Condition, FeatureKind, Operator};
 
 use super::feature::value;
-use super::level::Watched;
+use super::level::{Decides, Watched};
 use super::unit::{Fraction, compare, fraction};
 
 /// What is known of a condition.
@@ -19,16 +19,17 @@ pub enum Truth {
 }
 
 impl Truth {
-    const fn of(holds: bool) -> Self {
+    /// Of what is known.
+    pub const fn of(holds: bool) -> Self {
         if holds { Self::Yes } else { Self::No }
     }
 }
 
 /// Of a condition at an instant, with its thresholds moved or as they are.
-pub fn truth(watched: &Watched<'_>, condition: &Condition, at: i64, moved: bool) -> Truth {
+pub fn truth(watched: &impl Decides, condition: &Condition, at: i64, moved: bool) -> Truth {
     match condition {
-        Condition::Comparison(index) => comparison(watched, *index, at, moved),
-        Condition::During(index) => Truth::of(watched.city.is_during(&watched.rule.during[*index], at)),
+        Condition::Comparison(index) => watched.comparison(*index, at, moved),
+        Condition::During(index) => Truth::of(watched.city().is_during(&watched.rule().during[*index], at)),
         Condition::Any(conditions) => match parts(watched, conditions, Condition::is_times, at, moved) {
             None => Truth::Absent,
             Some(truths) if truths.contains(&Truth::Yes) => Truth::Yes,
@@ -46,7 +47,7 @@ pub fn truth(watched: &Watched<'_>, condition: &Condition, at: i64, moved: bool)
 
 /// Of the parts that take part; none do where only times are left of what asks for more, or of what asks for all where times would do.
 fn parts(
-    watched: &Watched<'_>,
+    watched: &impl Decides,
     conditions: &[Condition],
     by_times: fn(&Condition) -> bool,
     at: i64,
@@ -76,7 +77,8 @@ pub fn is_absent(thresholds: &[Option<[Fraction; 2]>], condition: &Condition) ->
     }
 }
 
-fn comparison(watched: &Watched<'_>, index: usize, at: i64, moved: bool) -> Truth {
+/// Whether what a datastream shows meets a comparison.
+pub fn comparison(watched: &Watched<'_>, index: usize, at: i64, moved: bool) -> Truth {
     let Some([on, off]) = watched.thresholds[index] else {
         return Truth::Absent;
     };
@@ -111,7 +113,8 @@ pub fn meets(watched: &Watched<'_>, index: usize, result: Fraction) -> bool {
     holds(watched.rule.comparisons[index].operator, compare(result, threshold))
 }
 
-fn holds(operator: Operator, stands: Ordering) -> bool {
+/// Whether a comparison holds of what stands so to its threshold.
+pub fn holds(operator: Operator, stands: Ordering) -> bool {
     match operator {
         Operator::AtLeast => stands != Ordering::Less,
         Operator::Above => stands == Ordering::Greater,

@@ -256,15 +256,29 @@ pub(super) fn wanted(
     entries.collect()
 }
 
+/// Whether a rule watches a datastream; one over gauges watches none.
 pub(super) fn selects(rule: &Rule, datastream: &Datastream, asset: &Asset, chain: &[String]) -> bool {
     let select = &rule.record.select;
     let tagged = |tag: &Text| datastream.tags.contains(tag) || asset.tags.contains(tag);
-    select
-        .observed_property
-        .as_ref()
-        .is_none_or(|property| *property == datastream.observed_property)
-        && (select.category.is_empty() || select.category.contains(&asset.category))
+    !rule.is_of_gauges()
+        && select
+            .observed_property
+            .as_ref()
+            .is_none_or(|property| *property == datastream.observed_property)
+        && is_meant(rule, asset, chain)
+        && select.tags.iter().all(tagged)
+}
+
+/// Whether a rule over gauges watches an asset; one on datastreams watches those.
+pub(super) fn selects_asset(rule: &Rule, asset: &Asset, chain: &[String]) -> bool {
+    let tags = &rule.record.select.tags;
+    rule.is_of_gauges() && is_meant(rule, asset, chain) && tags.iter().all(|tag| asset.tags.contains(tag))
+}
+
+/// Whether a rule means what is at an asset, but for tags.
+fn is_meant(rule: &Rule, asset: &Asset, chain: &[String]) -> bool {
+    let select = &rule.record.select;
+    (select.category.is_empty() || select.category.contains(&asset.category))
         && select.domain.is_none_or(|domain| domain == asset.domain)
         && select.region.is_none_or(|region| chain.contains(&region.to_string()))
-        && select.tags.iter().all(tagged)
 }

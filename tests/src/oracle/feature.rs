@@ -180,5 +180,6 @@ fn of_points(watched: &Watched<'_>, feature: Feature, points: &[(i64, f64)], bef
         | FeatureKind::ForecastMax
         | FeatureKind::ForecastMean
         | FeatureKind::ForecastSum => unreachable!("it has a value above"),
+        FeatureKind::Gauge => unreachable!("a rule over gauges is on no datastream"),
     }
 }

@@ -11,10 +11,11 @@ use riskflow_model::gauge::{
     Bucket, Gauge, GaugeBy, GaugeMember, GaugeState, GaugeSubject, Measure, SpanKind, SubjectKind,
 };
 use riskflow_model::output::Reason;
-use riskflow_model::{Key, Level, Millis, Number, RegionCode, Row, Text, joined};
+use riskflow_model::{Id, Key, Level, Millis, Number, RegionCode, Row, Shared, Text, joined};
 use serde_json::Value;
 
 use super::calendar::City;
+use super::curve::{Curve, chain};
 use super::place::Places;
 use super::span::{Events, Span};
 use super::standing::Standing;
@@ -34,6 +35,19 @@ pub struct Gauges {
     before: Table<Gauge>,
     /// Of each gauge and subject that has a span.
     pasts: BTreeMap<(Key, GaugeSubject), Past>,
+    /// What gauges by asset see of the spans of each asset, and of what these need.
+    parts: BTreeMap<(Key, GaugeSubject), Vec<Part>>,
+}
+
+/// A span as its group sees it, or what a span of the group needs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    pub begin: i64,
+    pub end: Option<i64>,
+    /// Whether it is an event of the group.
+    pub is_event: bool,
+    /// All else that the gauge makes use of, as text.
+    used: String,
 }
 
 /// What is known of a group, from its first instant to the last one at which anything is going to change.
@@ -97,6 +111,7 @@ impl Gauges {
         let mut spans = self.events.spans(assets);
         spans.extend(self.standing.spans(assets).into_iter().map(Rc::new));
         let mut pasts = std::mem::take(&mut self.pasts);
+        self.parts.clear();
         let mut rows = BTreeMap::new();
         for (key, gauge) in self.gauges.iter() {
             // The past of events alone stays.
@@ -104,6 +119,9 @@ impl Gauges {
             let needed = needed(gauge, &spans);
             for (subject, (region, group)) in parted(gauge, &spans, places) {
                 let place = (*key, subject.clone());
+                if subject.kind == SubjectKind::Asset {
+                    self.parts.insert(place.clone(), parts(gauge, &group, &needed));
+                }
                 let past = pasts.remove(&place).filter(|_| stays);
                 let first = group.iter().map(|span| span.begin).min().unwrap_or(now);
                 let from = if past.is_some() { now - age } else { first };
@@ -120,6 +138,63 @@ impl Gauges {
         self.before = self.gauges.clone();
         rows
     }
+
+    /// The row of a gauge.
+    pub fn row(&self, id: &Text) -> Option<&Shared<Gauge>> {
+        self.gauges.get(&Key::of(id))
+    }
+
+    /// The value of a gauge at an asset over time, as known after the step. Where no span is known it is that of nothing.
+    pub fn curve(&self, gauge: &Gauge, asset: &Id<Asset>) -> Curve {
+        match self.pasts.get(&place(gauge, asset)) {
+            Some(past) => past.curve(gauge),
+            None => Past::default().curve(gauge),
+        }
+    }
+
+    /// What a gauge sees of the spans of an asset, and of what these need.
+    pub fn parts(&self, gauge: &Gauge, asset: &Id<Asset>) -> Vec<Part> {
+        self.parts.get(&place(gauge, asset)).cloned().unwrap_or_default()
+    }
+}
+
+/// Where the group of an asset is found.
+fn place(gauge: &Gauge, asset: &Id<Asset>) -> (Key, GaugeSubject) {
+    let subject = GaugeSubject {
+        kind: SubjectKind::Asset,
+        id: asset.text().clone(),
+    };
+    (gauge.id.key(), subject)
+}
+
+fn parts(gauge: &Gauge, group: &[Rc<Span>], needed: &[Rc<Span>]) -> Vec<Part> {
+    let on = on(gauge);
+    let own = group.iter().map(|span| {
+        let number = gauge.number.as_ref().and_then(|name| span.number(name));
+        let tuples = (span.tuple(&gauge.attributes), span.tuple(on));
+        Part {
+            begin: span.begin,
+            end: span.end(gauge),
+            is_event: span.of == SpanKind::Event,
+            used: format!("{:?}", (span.of, &span.made, span.level, span.weight, tuples, number)),
+        }
+    });
+    let wanted: Tuples = group.iter().filter_map(|span| span.tuple(on)).collect();
+    let needed = needed.iter().filter_map(|span| {
+        let tuple = span.tuple(on).filter(|tuple| wanted.contains(tuple))?;
+        Some(Part {
+            begin: span.begin,
+            end: span.end(gauge),
+            is_event: false,
+            used: format!("needed: {tuple:?}"),
+        })
+    });
+    own.chain(needed).collect()
+}
+
+/// The texts by which is found what the spans of a gauge need.
+fn on(gauge: &Gauge) -> &[Text] {
+    gauge.needs.as_ref().map_or(&[][..], |needs| needs.on.as_slice())
 }
 
 /// As whoever reads the topic reads it: numbers as JSON has them.
@@ -176,7 +251,7 @@ impl Past {
             .flatten();
         let mut borders: BTreeSet<i64> = borders.filter(|at| *at > from).collect();
         borders.insert(from);
-        let on = gauge.needs.as_ref().map_or(&[][..], |needs| needs.on.as_slice());
+        let on = on(gauge);
         for at in borders {
             let holding = spans.iter().filter(|span| span.holds(gauge, at));
             let there = needed.iter().filter(|span| span.holds(gauge, at));
@@ -204,6 +279,33 @@ impl Past {
             }
         }
         turns
+    }
+
+    /// The value over time.
+    fn curve(&self, gauge: &Gauge) -> Curve {
+        let turns = || self.turns(i64::MAX);
+        let thousandths = |held: &Held| match measured(gauge, held) {
+            Measured::Level(level) => Some(level.index() as i64 * 1_000),
+            Measured::Number(number) => number,
+        };
+        match gauge.measure {
+            Measure::Elapsed => Curve::Elapsed {
+                turns: turns(),
+                gap: gauge.gap().0,
+            },
+            Measure::Covered => Curve::Covered {
+                turns: turns(),
+                calendar: calendar(gauge.bucket),
+            },
+            Measure::Starts => Curve::Starts {
+                began: self.began.clone(),
+                calendar: calendar(gauge.bucket),
+            },
+            _ => Curve::Steps {
+                nothing: thousandths(&Held::default()),
+                steps: self.held.iter().map(|(at, held)| (*at, thousandths(held))).collect(),
+            },
+        }
     }
 
     fn row(&self, gauge: &Gauge, subject: (GaugeSubject, RegionCode), now: i64, city: &City) -> Option<GaugeState> {
@@ -248,18 +350,10 @@ impl Past {
 
     fn elapsed(&self, gauge: &Gauge, now: i64) -> Shown {
         let turns = self.turns(now);
-        // Runs begin at even positions; the last one goes on now, if it does.
-        let begin = turns.len().checked_sub(1).filter(|last| last.is_multiple_of(2));
-        let begin = begin.map(|mut begin| {
-            while begin > 0 && turns[begin] - turns[begin - 1] < gauge.gap().0 {
-                begin -= 2;
-            }
-            turns[begin]
-        });
         Shown {
             value: None,
             level: None,
-            since: begin,
+            since: chain(&turns, gauge.gap().0),
             // Where nothing holds it is 0, and else there is a row anyway.
             is_something: false,
         }

@@ -7,7 +7,7 @@ use riskflow_config::{Condition, LevelPlan, Rule};
 use riskflow_model::Level;
 
 use super::calendar::City;
-use super::condition::{Truth, is_absent, truth};
+use super::condition::{Truth, comparison, is_absent, truth};
 use super::entry::Saying;
 use super::instants::instants;
 use super::unit::{Conversion, Fraction};
@@ -47,6 +47,27 @@ pub struct Left {
     pub track: Track,
     /// The levels that are on there.
     pub on: BTreeSet<Level>,
+}
+
+/// What turns levels on and off: a rule on a datastream, or one over the gauges of an asset.
+pub trait Decides {
+    /// The rule.
+    fn rule(&self) -> &Rule;
+
+    /// On and off thresholds of its comparisons; none of one that takes no part.
+    fn thresholds(&self) -> &[Option<[Fraction; 2]>];
+
+    /// What the entry before left.
+    fn left(&self) -> Option<&Left>;
+
+    /// The clocks on its walls.
+    fn city(&self) -> &City;
+
+    /// Every instant up to now at which a condition may change, in order.
+    fn instants(&self, now: i64) -> Vec<i64>;
+
+    /// Whether a comparison holds at an instant, with its threshold moved or as it is.
+    fn comparison(&self, index: usize, at: i64, moved: bool) -> Truth;
 }
 
 /// The open episode of a track.
@@ -105,10 +126,36 @@ pub struct Watched<'a> {
     pub values: RefCell<BTreeMap<(usize, i64), Option<Fraction>>>,
 }
 
+impl Decides for Watched<'_> {
+    fn rule(&self) -> &Rule {
+        self.rule
+    }
+
+    fn thresholds(&self) -> &[Option<[Fraction; 2]>] {
+        self.thresholds
+    }
+
+    fn left(&self) -> Option<&Left> {
+        self.seen.left.as_ref()
+    }
+
+    fn city(&self) -> &City {
+        self.city
+    }
+
+    fn instants(&self, now: i64) -> Vec<i64> {
+        instants(self, now)
+    }
+
+    fn comparison(&self, index: usize, at: i64, moved: bool) -> Truth {
+        comparison(self, index, at, moved)
+    }
+}
+
 /// The level of an entry over time, up to `now`.
-pub fn track(watched: &Watched<'_>, now: i64) -> Track {
+pub fn track(watched: &impl Decides, now: i64) -> Track {
     let found = highest(each(watched, now).iter().map(|(_, track)| track));
-    let Some(left) = &watched.seen.left else { return found };
+    let Some(left) = watched.left() else { return found };
     let mut whole = left.track.clone();
     let times = found.iter().map(|(time, _)| *time);
     let later = times.filter(|time| *time > left.floor + 1);
@@ -141,16 +188,16 @@ pub fn episode(track: &Track, at: i64) -> Option<(i64, Option<i64>)> {
 }
 
 /// Each level's own track.
-fn each(watched: &Watched<'_>, now: i64) -> Vec<(Level, Track)> {
-    let instants = instants(watched, now);
-    let levels = watched.rule.levels.iter();
+fn each(watched: &impl Decides, now: i64) -> Vec<(Level, Track)> {
+    let instants = watched.instants(now);
+    let levels = watched.rule().levels.iter();
     levels
         .map(|plan| (plan.level, one_level(watched, plan, &instants, now)))
         .collect()
 }
 
 /// What an entry leaves at a time for one with another condition, with these thresholds.
-pub fn left(watched: &Watched<'_>, at: i64, next: &Rule, thresholds: &[Option<[Fraction; 2]>]) -> Left {
+pub fn left(watched: &impl Decides, at: i64, next: &Rule, thresholds: &[Option<[Fraction; 2]>]) -> Left {
     let mut whole = track(watched, at);
     whole.retain(|(time, _)| *time <= at);
     let levels = each(watched, at);
@@ -169,16 +216,16 @@ pub fn left(watched: &Watched<'_>, at: i64, next: &Rule, thresholds: &[Option<[F
 }
 
 /// Whether the condition of this level is unknown now.
-pub fn stale(watched: &Watched<'_>, now: i64, level: Level) -> bool {
-    let plan = watched.rule.levels.iter().find(|plan| plan.level == level);
+pub fn stale(watched: &impl Decides, now: i64, level: Level) -> bool {
+    let plan = watched.rule().levels.iter().find(|plan| plan.level == level);
     plan.is_some_and(|plan| truth(watched, &plan.condition, now, false) == Truth::Unknown)
 }
 
 /// One level's own track: on where a raise interval begins, off where a lower interval begins.
-fn one_level(watched: &Watched<'_>, plan: &LevelPlan, instants: &[i64], now: i64) -> Track {
+fn one_level(watched: &impl Decides, plan: &LevelPlan, instants: &[i64], now: i64) -> Track {
     let raises = |at: i64| truth(watched, &plan.condition, at, false) == Truth::Yes;
     // Without a threshold in force `until` is none.
-    let has_threshold = |until: &&Condition| !is_absent(watched.thresholds, until);
+    let has_threshold = |until: &&Condition| !is_absent(watched.thresholds(), until);
     let until = plan.until.as_ref().filter(has_threshold);
     let lowers = |at: i64| match until {
         Some(until) => truth(watched, until, at, false) == Truth::Yes && !raises(at),
@@ -202,8 +249,7 @@ fn one_level(watched: &Watched<'_>, plan: &LevelPlan, instants: &[i64], now: i64
         }
     }
     changes.sort_unstable();
-    let left = watched.seen.left.as_ref();
-    let left = left.filter(|left| left.on.contains(&plan.level));
+    let left = watched.left().filter(|left| left.on.contains(&plan.level));
     let mut on = left.is_some();
     let mut track: Track = left.iter().map(|left| (left.floor, plan.level)).collect();
     for (at, turn) in changes {

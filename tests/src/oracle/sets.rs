@@ -238,14 +238,17 @@ impl Oracle {
         of_sets.extend(levels.into_iter().filter_map(|(place, levels)| Some((place?, levels))));
         let (mut states, mut differences) = (BTreeMap::new(), BTreeMap::new());
         let (nothing, no_papers) = (BTreeMap::new(), BTreeMap::new());
-        let live = self.open.clone();
+        let over_gauges = self.groups_over_gauges(&Levels::new());
+        // No candidate is asked about gauges, so it does not differ in what it says of them.
+        let live = self.open.iter().filter(|(group, _)| !over_gauges.contains(*group));
+        let live: BTreeMap<Group, WarningState> = live.map(|(group, row)| (group.clone(), row.clone())).collect();
         for (set, levels) in of_sets {
             let mut candidate = self.candidates.remove(&set).unwrap_or_default();
             self.swap(&mut candidate);
             self.set = Some(set.clone());
             let mut told = Expected::default();
             let entries = entries.get(&Some(set.clone())).unwrap_or(&nothing);
-            let named = self.causes(&levels, entries, data, &no_papers);
+            let named = self.causes(&levels, entries, data, (&no_papers, &nothing));
             self.episodes(now, &levels, &named, &mut told);
             self.levels = levels;
             self.set = None;

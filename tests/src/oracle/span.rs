@@ -44,6 +44,8 @@ pub struct Span {
     pub region: Option<RegionCode>,
     pub source: Text,
     pub evidence: Text,
+    /// The record that it is made of, as text.
+    pub made: String,
     pub texts: BTreeMap<String, String>,
     pub numbers: BTreeMap<String, f64>,
 }
@@ -159,6 +161,7 @@ impl Events {
             region,
             source: event.source.clone(),
             evidence: event.evidence.clone(),
+            made: format!("{event:?}"),
             texts,
             numbers,
         })

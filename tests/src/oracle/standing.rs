@@ -64,6 +64,7 @@ fn of_permit(permit: &Shared<Permit>, assets: &Table<Asset>) -> Vec<Span> {
         let own = own.into_iter().chain(holder.map(|holder| ("holder", holder)));
         Span {
             source: holder.cloned().unwrap_or_default(),
+            made: format!("{permit:?}, {holder:?}"),
             ..of_row(of, (permit.id.text(), permit.work_type.clone()), (from, to), place, own)
         }
     };
@@ -98,7 +99,10 @@ fn of_window(window: &Shared<Maintenance>, assets: &Table<Asset>) -> Option<Span
     let times = (window.valid_from.0, Some(window.valid_to.0));
     let id = window.id.text();
     let own = std::iter::once(("maintenance", id));
-    Some(of_row(SpanKind::Maintenance, (id, kind.into()), times, place, own))
+    Some(Span {
+        made: format!("{window:?}"),
+        ..of_row(SpanKind::Maintenance, (id, kind.into()), times, place, own)
+    })
 }
 
 /// Where an asset is, if it has a row.
@@ -132,6 +136,7 @@ fn of_row<'a>(
         region: place.region,
         source: Text::default(),
         evidence: Text::default(),
+        made: String::new(),
         texts,
         numbers: BTreeMap::from([("weight".to_owned(), 1.0)]),
     }

@@ -77,7 +77,8 @@ impl Conversion {
     /// The value of a feature in the rule's unit.
     pub fn of(self, kind: FeatureKind, value: Fraction) -> Fraction {
         match kind {
-            FeatureKind::Count | FeatureKind::Silence | FeatureKind::InARow => value,
+            // Gauges have no unit.
+            FeatureKind::Count | FeatureKind::Silence | FeatureKind::InARow | FeatureKind::Gauge => value,
             FeatureKind::Sum
             | FeatureKind::Rate
             | FeatureKind::Range

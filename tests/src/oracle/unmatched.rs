@@ -8,7 +8,9 @@ use riskflow_model::output::Unmatched as Row;
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::{Id, Key, Millis, OutputRecord as _, Shared, Text};
 
-use super::entry::nearest;
+use super::entry::{nearest, selects_asset};
+use super::gauge::Gauges;
+use super::gauge_rule;
 use super::place::Places;
 use super::{selects, unit};
 
@@ -31,6 +33,9 @@ pub struct Tables<'a> {
     pub of_sets: Vec<&'a BTreeMap<Key, Rule>>,
     pub regions: &'a BTreeMap<Key, Shared<Region>>,
     pub places: &'a Places,
+    pub gauges: &'a Gauges,
+    /// Whether there are permits and what else is not of events.
+    pub has_permits: bool,
 }
 
 impl Alone {
@@ -54,8 +59,8 @@ impl Alone {
             }
             let of = |kinds: &[&str]| kinds.contains(&kind).then(|| id.clone());
             let asset = asset.or_else(|| of(&["no_datastream"]).map(Id::new));
-            let about_rule = of(&["selects_nothing"]).map(Id::new);
-            let of_asset = kind.starts_with("asset_");
+            let about_rule = of(&["selects_nothing", "no_gauge"]).map(Id::new);
+            let of_asset = matches!(what, Unmatched::OfAsset { .. });
             let of_region = of(&["region_rule_missing", "region_names_nothing"]);
             let region = of_region.map(|code| code.parse().expect("a code"));
             let row = Row {
@@ -103,8 +108,10 @@ impl Found {
             Unmatched::Pair { rule, problem } => (Some(rule.clone()), part(problem)),
             Unmatched::OfAsset { rule, problem } | Unmatched::OfRegion { rule, problem } => match problem {
                 GivenProblem::NamesNothing { key } => (Some(rule.clone()), Some(key.clone())),
+                GivenProblem::Pair(problem) => (Some(rule.clone()), part(problem)),
                 _ => (Some(rule.clone()), None),
             },
+            Unmatched::NoGauge { gauge, .. } => (None, Some(gauge.clone())),
             _ => (None, None),
         };
         self.0.insert((what.kind(), id.clone(), rule, part), (what, asset));
@@ -132,15 +139,26 @@ impl Tables<'_> {
                 .of_sets
                 .iter()
                 .any(|of_set| of_set.values().any(|other| other == rule));
+            let chain = |asset: &Asset| self.places.chain(&asset.region.to_string());
+            let selects = |datastream: &Shared<Datastream>| {
+                let asset = self.assets.get(&datastream.asset.key());
+                asset.is_some_and(|asset| selects(rule, datastream, asset, &chain(asset)))
+            };
+            let mut assets = self.assets.values();
             let selected = in_force
-                && self.datastreams.values().any(|datastream| {
-                    let asset = self.assets.get(&datastream.asset.key());
-                    asset.is_some_and(|asset| {
-                        selects(rule, datastream, asset, &self.places.chain(&asset.region.to_string()))
-                    })
-                });
+                && (self.datastreams.values().any(selects)
+                    || assets.any(|asset| selects_asset(rule, asset, &chain(asset))));
             if !selected {
                 found.add(&rule.record.id, Unmatched::SelectsNothing, None);
+            }
+        }
+        for rule in self.rules.values() {
+            for gauge in &rule.gauges {
+                let row = self.gauges.row(gauge).map(|row| &**row);
+                if let Some(why) = gauge_rule::lack(row, self.has_permits) {
+                    let gauge = gauge.clone();
+                    found.add(&rule.record.id, Unmatched::NoGauge { gauge, why }, None);
+                }
             }
         }
         found.0
@@ -196,18 +214,29 @@ impl Tables<'_> {
         let rows: Vec<_> = self.datastreams.values().filter(|row| row.asset == asset.id).collect();
         // Of what a rule does not watch, nobody asks what else is wrong.
         let mut apart = BTreeSet::new();
-        for (rule, _) in asset.thresholds.iter().filter(|_| !rows.is_empty()) {
+        for (rule, _) in asset.thresholds.iter() {
             let rule = Id::<RuleRecord>::new(rule.clone());
             let Some(known) = self.rules.get(&rule.key()) else {
                 continue;
             };
-            if !rows.iter().any(|row| selects(known, row, asset, &chain)) {
+            let is_apart = if known.is_of_gauges() {
+                !selects_asset(known, asset, &chain)
+            } else {
+                !rows.is_empty() && !rows.iter().any(|row| selects(known, row, asset, &chain))
+            };
+            if is_apart {
                 apart.insert(rule);
             }
         }
         let mut problems = self.given(&asset.thresholds);
         problems.retain(|(rule, _)| !apart.contains(rule));
         problems.extend(apart.into_iter().map(|rule| (rule, GivenProblem::NotSelected)));
+        for rule in self.rules.values().filter(|rule| selects_asset(rule, asset, &chain)) {
+            let given = gauge_rule::nearest(rule, (asset, &chain), self.regions);
+            for problem in rule.merge(&given, "").problems {
+                problems.push((Id::new(rule.record.id.clone()), GivenProblem::Pair(problem)));
+            }
+        }
         for (rule, problem) in problems {
             found.add(
                 asset.id.text(),

@@ -16,6 +16,7 @@ use riskflow_tests::history::Tally;
 use riskflow_tests::oracle::Expected;
 
 use super::Visible;
+use super::gauge_rules::GaugeRules;
 use super::gauges::Gauges;
 
 /// What came up, and how often.
@@ -34,6 +35,8 @@ pub(super) struct Reached {
     pub(super) language: Tally,
     /// What events and gauges do.
     pub(super) gauges: Gauges,
+    /// What rules over gauges do.
+    pub(super) gauge_rules: GaugeRules,
     /// How often a warning that was over was recorded, amended and withdrawn, and one that is open revised by data.
     past: [u32; 4],
     /// What late data and corrections did, and how often.

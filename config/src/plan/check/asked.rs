@@ -1,11 +1,11 @@
 //! What a comparison asks for: a feature, its window, and what only some kinds have.
 
-use riskflow_model::rule::{ComparisonRecord, ReadingRecord};
+use riskflow_model::rule::{ComparisonRecord, ReadingRecord, RuleRecord};
 use riskflow_model::{Level, Number, duration};
 
 use super::super::during::minutes;
 use super::super::{Calendar, CalendarUnit, Comparison, Feature, FeatureKind, Role};
-use super::{Check, LONGEST, MOST_PANES};
+use super::{Check, LONGEST, MOST_PANES, position_of};
 
 /// Two observations closer together than such a part of the window give no rate: noise over a moment is no trend.
 const SHORTEST_PART: i64 = 60;
@@ -19,40 +19,41 @@ impl Check {
         kind: FeatureKind,
         level: Level,
     ) -> Feature {
+        let gauge = self.gauge(path, written);
         let calendar = self.calendar(path, written, kind);
         let window = match calendar {
             Some(_) => 0,
             None => self.window(path, written, kind),
         };
-        let mut unused = |field: &str, is_there: bool, give: &str| {
-            if is_there {
-                let found = format!("beside `{}`", kind.name());
-                self.problems.add(format!("{path}.{field}"), found, give);
-            }
-        };
         let counts = matches!(kind, FeatureKind::Count | FeatureKind::InARow);
         let projected = kind == FeatureKind::Projected;
         let slopes = projected || matches!(kind, FeatureKind::Rate | FeatureKind::Slope);
-        unused(
-            "of",
-            written.of.is_some() && !counts,
-            "it with `count` or `in_a_row` only",
-        );
-        unused(
-            "q",
-            written.q.is_some() && kind != FeatureKind::Quantile,
-            "it with `quantile` only",
-        );
-        unused(
-            "shortest",
-            written.shortest.is_some() && !slopes,
-            "it with `rate`, `slope` or `projected` only",
-        );
-        unused(
-            "ahead",
-            written.ahead.is_some() && !projected,
-            "it with `projected` only",
-        );
+        let unused = [
+            (
+                "of",
+                written.of.is_some() && !counts,
+                "it with `count` or `in_a_row` only",
+            ),
+            (
+                "q",
+                written.q.is_some() && kind != FeatureKind::Quantile,
+                "it with `quantile` only",
+            ),
+            (
+                "shortest",
+                written.shortest.is_some() && !slopes,
+                "it with `rate`, `slope` or `projected` only",
+            ),
+            (
+                "ahead",
+                written.ahead.is_some() && !projected,
+                "it with `projected` only",
+            ),
+        ];
+        for (field, _, give) in unused.into_iter().filter(|(_, is_there, _)| *is_there) {
+            let found = format!("beside `{}`", kind.name());
+            self.problems.add(format!("{path}.{field}"), found, give);
+        }
         let ahead = if projected { self.ahead(path, written) } else { 0 };
         let shortest = match &written.shortest {
             Some(text) if slopes => {
@@ -83,6 +84,37 @@ impl Check {
             ahead,
             quantile,
             of,
+            gauge,
+        }
+    }
+
+    /// The position of the gauge that is compared, if one is.
+    fn gauge(&mut self, path: &str, written: &ComparisonRecord) -> Option<usize> {
+        let gauge = written.gauge.clone()?;
+        self.identifier(&format!("{path}.gauge"), &gauge);
+        Some(position_of(&mut self.gauges, gauge))
+    }
+
+    /// A rule is over gauges, or on datastreams; and then not all is there that the other has.
+    pub(super) fn gauges_alone(&mut self, record: &RuleRecord) {
+        if self.gauges.is_empty() {
+            return;
+        }
+        let is_of_series = |comparison: &Comparison| comparison.kind(&self.features) != FeatureKind::Gauge;
+        let conditions = self.comparisons.iter().zip(&self.paths);
+        let of_series = conditions.filter(|(comparison, _)| is_of_series(comparison));
+        for (_, path) in of_series {
+            let give = "gauges in all comparisons of the rule, or features in all";
+            self.problems.add(format!("{path}.feature"), "beside a `gauge`", give);
+        }
+        if let Some(property) = &record.select.observed_property {
+            let give = "none: a rule over gauges watches assets";
+            self.problems
+                .add("select.observed_property", format!("`{property}`"), give);
+        }
+        if !record.unit.is_empty() {
+            let give = "none: gauges are counted in numbers, or as their spans say";
+            self.problems.add("unit", format!("`{}`", record.unit), give);
         }
     }
 
@@ -166,11 +198,11 @@ impl Check {
             }
             return None;
         }
-        if kind == FeatureKind::Silence || kind.is_forecast() {
+        if matches!(kind, FeatureKind::Silence | FeatureKind::Gauge) || kind.is_forecast() {
             let give = if kind.is_forecast() {
                 "a duration like `6h`: the time ahead"
             } else {
-                "no window: silence has none"
+                no_window(kind)
             };
             self.problems.add(format!("{path}.window"), format!("`{text}`"), give);
         }
@@ -196,10 +228,9 @@ impl Check {
     fn window(&mut self, path: &str, written: &ComparisonRecord, kind: FeatureKind) -> i64 {
         let field = format!("{path}.window");
         match (&written.window, kind) {
-            (None, FeatureKind::Silence) => 0,
-            (Some(window), FeatureKind::Silence) => {
-                self.problems
-                    .add(field, format!("`{window}`"), "no window: silence has none");
+            (None, FeatureKind::Silence | FeatureKind::Gauge) => 0,
+            (Some(window), FeatureKind::Silence | FeatureKind::Gauge) => {
+                self.problems.add(field, format!("`{window}`"), no_window(kind));
                 0
             }
             (None, _) => {
@@ -228,5 +259,12 @@ impl Check {
                 window
             }
         }
+    }
+}
+
+const fn no_window(kind: FeatureKind) -> &'static str {
+    match kind {
+        FeatureKind::Gauge => "no window: the gauge says over which spans it is",
+        _ => "no window: silence has none",
     }
 }

@@ -24,7 +24,7 @@ pub(super) type WarningKey = (SourceKind, Id<RuleOrLimit>);
 /// The candidate and what the rule is called in it; `None` of what is live. Limits have no sets.
 pub(super) fn candidate((kind, rule): &WarningKey) -> Option<(&str, &str)> {
     match kind {
-        SourceKind::Datastream => rule.split_once('/'),
+        SourceKind::Datastream | SourceKind::Gauge => rule.split_once('/'),
         SourceKind::Limit => None,
     }
 }

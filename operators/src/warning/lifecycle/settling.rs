@@ -336,8 +336,8 @@ impl<'a> Settling<'a> {
             let (since, number_text) = (since.to_string(), number.to_string());
             let mut parts: Vec<&str> = match (self.kind, self.candidate) {
                 (SourceKind::Limit, _) => vec!["limit", self.rule],
-                (SourceKind::Datastream, None) => vec![self.rule],
-                (SourceKind::Datastream, Some((set, rule))) => vec![set, rule],
+                (SourceKind::Datastream | SourceKind::Gauge, None) => vec![self.rule],
+                (SourceKind::Datastream | SourceKind::Gauge, Some((set, rule))) => vec![set, rule],
             };
             parts.extend([&**asset, &since]);
             if number > 1 {

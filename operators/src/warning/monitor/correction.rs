@@ -168,7 +168,11 @@ fn decisive(walk: &Walk<'_>, feature: &Feature, edit: &Edit, found: &mut Vec<(i6
             found.push((edit.time, next.map_or(i64::MAX, Point::time).min(gone(edit.time))));
         }
         // They do not look at observations.
-        FeatureKind::ForecastMin | FeatureKind::ForecastMax | FeatureKind::ForecastMean | FeatureKind::ForecastSum => {}
+        FeatureKind::ForecastMin
+        | FeatureKind::ForecastMax
+        | FeatureKind::ForecastMean
+        | FeatureKind::ForecastSum
+        | FeatureKind::Gauge => {}
     }
 }
 

@@ -4,7 +4,7 @@
 //! reaches a threshold, a hold or clear comes to its end. [`Evaluation::advance`] goes from instant to instant, and over many
 //! at once where they cannot change anything ([`leap`](super::leap)).
 
-use riskflow_config::{Feature, FeatureKind, LevelPlan, Limit, Operator};
+use riskflow_config::{Condition, Feature, FeatureKind, LevelPlan, Limit, Operator};
 use riskflow_model::Level;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -31,7 +31,7 @@ pub struct Evaluation {
 }
 
 /// A rule has at most as many levels as there are to warn of.
-pub(super) const LEVELS: usize = Level::WARNING.len();
+pub(crate) const LEVELS: usize = Level::WARNING.len();
 
 /// The points of one feature's window: positions `first..seen`. Packed, or the sum would have all that it lies in begin at
 /// sixteen bytes, with as much in between.
@@ -46,18 +46,18 @@ pub(super) struct Window {
 
 /// One level of the rule: since when it is in its phase, then three bits below: the phase, and whether the level is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Standing(i64);
+pub(crate) struct Standing(i64);
 
 impl Standing {
-    pub(super) const fn new(phase: Phase, since: i64, on: bool) -> Self {
+    pub(crate) const fn new(phase: Phase, since: i64, on: bool) -> Self {
         Self((since << 3) | (phase as i64) << 1 | on as i64)
     }
 
-    pub(super) const fn on(self) -> bool {
+    pub(crate) const fn on(self) -> bool {
         self.0 & 1 != 0
     }
 
-    pub(super) const fn phase(self) -> Phase {
+    pub(crate) const fn phase(self) -> Phase {
         match (self.0 >> 1) & 3 {
             0 => Phase::Held,
             1 => Phase::False,
@@ -66,7 +66,7 @@ impl Standing {
     }
 
     /// Since when it is in this phase.
-    pub(super) const fn since(self) -> i64 {
+    pub(crate) const fn since(self) -> i64 {
         self.0 >> 3
     }
 
@@ -78,15 +78,37 @@ impl Standing {
         self.0 = (self.0 & !1) | on as i64;
     }
 
+    /// From an instant on it is in this phase; whether that turns the level, or that it has lasted until then does.
+    #[inline]
+    pub(crate) fn judge(&mut self, plan: &LevelPlan, phase: Phase, instant: i64) -> bool {
+        if phase != self.phase() {
+            self.enter(phase, instant);
+        }
+        let on = match phase {
+            Phase::Held if self.since() + plan.hold <= instant => true,
+            Phase::False if self.since() + plan.clear <= instant => false,
+            _ => return false,
+        };
+        let turned = on != self.on();
+        self.turn(on);
+        turned
+    }
+
+    /// When time alone turns the level, if the phase lasts.
+    pub(crate) fn turns(self, plan: &LevelPlan) -> Option<i64> {
+        let wait = if self.on() { plan.clear } else { plan.hold };
+        self.waits().then(|| self.since() + wait)
+    }
+
     /// Whether time alone turns the level, if the phase lasts.
-    pub(super) const fn waits(self) -> bool {
+    pub(crate) const fn waits(self) -> bool {
         matches!((self.phase(), self.on()), (Phase::Held, false) | (Phase::False, true))
     }
 }
 
 /// The condition implies the moved one, so there are three cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// The condition holds.
     Held,
     /// The moved condition is false.
@@ -306,10 +328,7 @@ impl Evaluation {
     /// When the first level turns, if no phase changes.
     pub(super) fn next_turn(&self, entry: &Entry) -> i64 {
         let levels = entry.rule.levels.iter().zip(&self.levels);
-        let turns = levels.filter(|(_, standing)| standing.waits()).map(|(plan, standing)| {
-            let wait = if standing.on() { plan.clear } else { plan.hold };
-            standing.since() + wait
-        });
+        let turns = levels.filter_map(|(plan, standing)| standing.turns(plan));
         turns.min().unwrap_or(i64::MAX)
     }
 
@@ -409,17 +428,7 @@ impl Evaluation {
     fn judge_by(&mut self, walk: &Walk<'_>, instant: i64, values: &[Value]) -> bool {
         let mut turned = false;
         for (plan, standing) in walk.entry.rule.levels.iter().zip(&mut self.levels) {
-            let phase = phase(walk, plan, values, instant);
-            if phase != standing.phase() {
-                standing.enter(phase, instant);
-            }
-            let on = match phase {
-                Phase::Held if standing.since() + plan.hold <= instant => true,
-                Phase::False if standing.since() + plan.clear <= instant => false,
-                _ => continue,
-            };
-            turned |= on != standing.on();
-            standing.turn(on);
+            turned |= standing.judge(plan, phase(walk, plan, values, instant), instant);
         }
         turned
     }
@@ -486,7 +495,8 @@ impl Evaluation {
             | FeatureKind::ForecastMin
             | FeatureKind::ForecastMax
             | FeatureKind::ForecastMean
-            | FeatureKind::ForecastSum => {
+            | FeatureKind::ForecastSum
+            | FeatureKind::Gauge => {
                 let after = walk.left(at, feature).max(walk.floor);
                 judged_over(walk, feature, after, at)
             }
@@ -503,13 +513,18 @@ impl Evaluation {
 
 /// The phase of a level where features have these values.
 fn phase(walk: &Walk<'_>, plan: &LevelPlan, values: &[Value], at: i64) -> Phase {
-    let of = |condition, moved| {
+    phase_of(plan, |condition, moved| {
         walk.truth(condition, at, &|index| {
             compare(walk.entry, index, moved, |feature, limit| {
                 values[feature].against(limit)
             })
         })
-    };
+    })
+}
+
+/// The phase of a level whose conditions, moved or not, have this truth.
+#[inline]
+pub(crate) fn phase_of(plan: &LevelPlan, of: impl Fn(&Condition, bool) -> Truth) -> Phase {
     if let Some(until) = &plan.until {
         match (of(&plan.condition, false), of(until, false)) {
             (Truth::Yes, _) => return Phase::Held,

@@ -80,11 +80,11 @@ pub fn explain(walk: &Walk<'_>, at: i64, level: Level, subject: &Subject) -> Exp
 }
 
 /// Whose the threshold of a comparison is, if it is not the rule's.
-pub(super) fn whose(entry: &Entry, comparison: usize) -> Option<Whose> {
+pub(crate) fn whose(entry: &Entry, comparison: usize) -> Option<Whose> {
     *entry.givers.as_ref()?.get(comparison)?
 }
 
-pub(super) fn given_limit(whose: Whose, comparison: String) -> GivenLimit {
+pub(crate) fn given_limit(whose: Whose, comparison: String) -> GivenLimit {
     let (of, region) = match whose {
         Whose::Datastream => (LimitSource::Datastream, None),
         Whose::Asset => (LimitSource::Asset, None),
@@ -98,7 +98,7 @@ pub(super) fn given_limit(whose: Whose, comparison: String) -> GivenLimit {
 }
 
 /// The comparisons of a condition, in order.
-pub(super) fn collect(condition: &Condition, comparisons: &mut Vec<usize>) {
+pub(crate) fn collect(condition: &Condition, comparisons: &mut Vec<usize>) {
     match condition {
         Condition::Comparison(index) => comparisons.push(*index),
         Condition::During(_) => {}

@@ -50,14 +50,16 @@ pub enum Source {
     Datastream(Text),
     /// A limit watches the work under permit on its asset.
     Limit,
+    /// A rule watches gauges of its asset.
+    Gauge,
 }
 
 impl Source {
-    /// Of which kind it is.
+    /// As what it has warnings: rules have them of their own, and limits, whatever a rule watches.
     #[must_use]
     pub const fn kind(&self) -> SourceKind {
         match self {
-            Self::Datastream(_) => SourceKind::Datastream,
+            Self::Datastream(_) | Self::Gauge => SourceKind::Datastream,
             Self::Limit => SourceKind::Limit,
         }
     }
@@ -105,15 +107,24 @@ impl Revision {
     /// One that says nothing yet of a rule on an asset.
     pub(super) fn of(rule: &Rule, asset: &Id<Asset>, datastream: &Id<Datastream>) -> Self {
         Self {
-            origin: Origin::default(),
-            rule: rule.record.id.clone(),
-            asset: asset.text().clone(),
             source: Source::Datastream(datastream.text().clone()),
+            standing: rule.sets.as_ref().map(|sets| Arc::clone(&sets.standing)),
+            ..Self::over_gauges(&rule.record.id, asset)
+        }
+    }
+
+    /// One that says nothing yet of a live rule over gauges.
+    pub(crate) fn over_gauges(rule: &Text, asset: &Id<Asset>) -> Self {
+        Self {
+            origin: Origin::default(),
+            rule: rule.clone(),
+            asset: asset.text().clone(),
+            source: Source::Gauge,
             from: i64::MAX,
             tail: Track::new(),
             until: i64::MAX,
             reach: 0,
-            standing: rule.sets.as_ref().map(|sets| Arc::clone(&sets.standing)),
+            standing: None,
             moves: None,
             gone: false,
             stale: false,
@@ -164,4 +175,11 @@ pub(crate) fn forget_episodes(track: &mut Track, before: i64) {
     let past = track.partition_point(|(time, _)| *time <= before);
     let ended = track[..past].iter().rposition(|(_, level)| *level == Level::None);
     track.drain(..ended.map_or(0, |last| last + 1));
+}
+
+/// When the first episode began that was not over by a time.
+pub(crate) fn since(track: &[(i64, Level)], time: i64) -> Option<i64> {
+    let over = |(at, level): &(i64, Level)| *level == Level::None && *at <= time;
+    let first = track.iter().rposition(over).map_or(0, |last| last + 1);
+    track.get(first).map(|(since, _)| *since)
 }

@@ -349,7 +349,8 @@ impl Stretch<'_, '_> {
             | FeatureKind::ForecastMin
             | FeatureKind::ForecastMax
             | FeatureKind::ForecastMean
-            | FeatureKind::ForecastSum => unreachable!("it does not follow the observations"),
+            | FeatureKind::ForecastSum
+            | FeatureKind::Gauge => unreachable!("it does not follow the observations"),
         }
     }
 

@@ -168,7 +168,8 @@ fn may_rise(comparison: &Comparison, limit: Limit<'_>, features: &[Feature], ran
         | FeatureKind::ForecastMin
         | FeatureKind::ForecastMax
         | FeatureKind::ForecastMean
-        | FeatureKind::ForecastSum => true,
+        | FeatureKind::ForecastSum
+        | FeatureKind::Gauge => true,
     }
 }
 

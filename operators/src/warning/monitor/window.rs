@@ -102,7 +102,8 @@ pub fn value_over(walk: &Walk<'_>, feature: &Feature, after: i64, until: i64) ->
         | FeatureKind::ForecastMin
         | FeatureKind::ForecastMax
         | FeatureKind::ForecastMean
-        | FeatureKind::ForecastSum => unreachable!("it is not of a window"),
+        | FeatureKind::ForecastSum
+        | FeatureKind::Gauge => unreachable!("it is not of a window"),
     }
 }
 

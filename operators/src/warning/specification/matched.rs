@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use differential_dataflow::consolidation::consolidate;
 use riskflow_config::{Located, Regional, Rule, given_by_region, resolve};
 use riskflow_model::base::{Asset, Datastream, Region, ThresholdsByRule};
+use riskflow_model::gauge::Gauge;
 use riskflow_model::ruleset::RuleSet;
 use riskflow_model::{Duration, Id, Key, RegionCode, Shared, Text};
 use smallvec::SmallVec;
 
 use super::forms::Forms;
-use super::place::{Given, InForce, Place, are_in_sets};
-use super::{AtAsset, LocatedAsset, Specified};
+use super::over_gauges::{Gauges, gauges_after, lacking};
+use super::place::{ComesTo, Given, InForce, Place, are_in_sets, are_over_gauges};
+use super::{AtAsset, LocatedAsset, SpecifiedStream, WatchedAsset};
 use crate::engine::{Diff, Index};
 use crate::warning::unmatched::Alone;
 
@@ -24,6 +26,7 @@ pub(super) struct Changes {
     /// As written.
     pub(super) rules: Vec<(Rule, Diff)>,
     pub(super) sets: Vec<(Shared<RuleSet>, Diff)>,
+    pub(super) gauges: Vec<(Shared<Gauge>, Diff)>,
     /// Those that have thresholds.
     pub(super) regions: Vec<(Shared<Region>, Diff)>,
 }
@@ -42,8 +45,11 @@ pub(super) struct Matched {
     forms: RefCell<Forms>,
     /// On every worker the same.
     regional: Regional,
-    /// Whether it is this one that tells what is wrong with these.
-    tells_of_regions: bool,
+    gauges: Gauges,
+    /// Whether there are permits and maintenance windows.
+    permits: bool,
+    /// Whether it is this one that tells what is wrong with regions and gauges.
+    tells: bool,
     index: Index,
     places: Vec<Place>,
     free: Vec<u32>,
@@ -52,13 +58,25 @@ pub(super) struct Matched {
 /// What changes in an epoch.
 #[derive(Default)]
 pub(super) struct Updates {
-    pub(super) specified: Vec<(Specified, Diff)>,
+    pub(super) specified: Vec<(SpecifiedStream, Diff)>,
+    pub(super) watched: Vec<(WatchedAsset, Diff)>,
     pub(super) alone: Vec<(Alone, Diff)>,
 }
 
 impl Updates {
     fn tell(&mut self, alone: Vec<Alone>, diff: Diff) {
         self.alone.extend(alone.into_iter().map(|alone| (alone, diff)));
+    }
+
+    /// Gives what differs at a place.
+    fn differ(&mut self, before: ComesTo, after: ComesTo) {
+        differ(before.given.into_iter(), after.given.into_iter(), self);
+        if before.watched != after.watched {
+            self.watched.extend(before.watched.map(|row| (row, -1)));
+            self.watched.extend(after.watched.map(|row| (row, 1)));
+        }
+        self.tell(before.alone, -1);
+        self.tell(after.alone, 1);
     }
 
     /// What is wrong with the thresholds of regions.
@@ -72,11 +90,13 @@ impl Updates {
 }
 
 impl Matched {
-    /// One that holds nothing yet; `tells_of_regions`: whether it is this one that tells what is wrong with the thresholds of regions.
-    pub(super) fn new(retain: Duration, tells_of_regions: bool) -> Self {
+    /// One that holds nothing yet. `permits`: whether these are on; `tells`: whether it is this one that tells what is wrong with the
+    /// thresholds of regions, and with gauges.
+    pub(super) fn new((retain, permits): (Duration, bool), tells: bool) -> Self {
         Self {
             retain,
-            tells_of_regions,
+            permits,
+            tells,
             ..Self::default()
         }
     }
@@ -88,6 +108,8 @@ impl Matched {
         let forms = [std::mem::take(&mut self.forms), RefCell::default()];
         let newest = usize::from(!changes.rules.is_empty());
         let (regional, changed) = self.regional_after(std::mem::take(&mut changes.regions));
+        let gauges_change = !changes.gauges.is_empty();
+        let gauges = gauges_after(&self.gauges, std::mem::take(&mut changes.gauges));
         let counts = |rules: &[Rule]| vec![Cell::new(0); rules.len()];
         let (left, right) = (counts(&self.rules), counts(&rules));
         let was_in_force = InForce {
@@ -95,41 +117,49 @@ impl Matched {
             forms: are_in_sets(&self.rules).then_some(&forms[0]),
             regional: &self.regional,
             selected: &left,
+            gauges: &self.gauges,
+            permits: self.permits,
+            over_gauges: are_over_gauges(&self.rules),
         };
         let in_force = InForce {
             rules: &rules,
             forms: are_in_sets(&rules).then_some(&forms[newest]),
             regional: &regional,
             selected: &right,
+            gauges: &gauges,
+            over_gauges: are_over_gauges(&rules),
+            ..was_in_force
         };
-        if self.tells_of_regions && !(changes.rules.is_empty() && changed.is_empty()) {
-            out.tell_of_regions(was_in_force, -1);
-            out.tell_of_regions(in_force, 1);
+        if self.tells {
+            let rules_change = !changes.rules.is_empty();
+            if rules_change || !changed.is_empty() {
+                out.tell_of_regions(was_in_force, -1);
+                out.tell_of_regions(in_force, 1);
+            }
+            if rules_change || gauges_change {
+                out.tell(lacking(was_in_force), -1);
+                out.tell(lacking(in_force), 1);
+            }
         }
-        for slot in self.concerned(&changes.rules, &changed, &touched) {
+        let of_gauges: Vec<&Rule> = match gauges_change {
+            true => in_force.rules.iter().filter(|rule| rule.is_of_gauges()).collect(),
+            false => Vec::new(),
+        };
+        for slot in self.concerned((&changes.rules, &of_gauges), &changed, &touched) {
             let place = &self.places[slot];
-            differ(place.given(was_in_force), place.given(in_force), out);
-            out.tell(place.alone(&self.rules), -1);
-            out.tell(place.alone(&rules), 1);
+            out.differ(place.comes_to(was_in_force), place.comes_to(in_force));
         }
         // When a city comes, nearly all places are new.
         let known = touched.iter().filter(|slot| !self.places[**slot].is_empty());
-        let before = known.map(|slot| {
-            let place = &self.places[*slot];
-            (*slot, place.alone(&self.rules), place.given(was_in_force).collect())
-        });
-        let before: Vec<(usize, Vec<Alone>, Vec<Given>)> = before.collect();
+        let before = known.map(|slot| (*slot, self.places[*slot].comes_to(was_in_force)));
+        let before: Vec<(usize, ComesTo)> = before.collect();
         let mut before = before.into_iter().peekable();
         self.put(changes);
         for slot in touched {
             let place = &self.places[slot];
-            let (alone, given) = match before.next_if(|(known, ..)| *known == slot) {
-                Some((_, alone, given)) => (alone, given),
-                None => (Vec::new(), Vec::new()),
-            };
-            differ(given.into_iter(), place.given(in_force), out);
-            out.tell(alone, -1);
-            out.tell(place.alone(&rules), 1);
+            let was = before.next_if(|(known, _)| *known == slot);
+            let was = was.map_or_else(ComesTo::default, |(_, was)| was);
+            out.differ(was, place.comes_to(in_force));
             if place.is_empty() {
                 self.index.remove(&place.key, slot as u32);
                 self.free.push(slot as u32);
@@ -146,6 +176,7 @@ impl Matched {
         self.forms = if newest == 1 { after } else { before };
         self.rules = rules;
         self.regional = regional;
+        self.gauges = gauges;
     }
 
     /// The rules in force after a change. How they differ from those before takes the place of what was written.
@@ -233,17 +264,28 @@ impl Matched {
         slot
     }
 
-    /// The places with a datastream that one of these rules may select, or where something has thresholds for it, and those within
-    /// these regions; but for those that are touched anyway.
-    fn concerned(&self, rules: &[(Rule, Diff)], regions: &[RegionCode], touched: &[usize]) -> Vec<usize> {
-        if rules.is_empty() && regions.is_empty() {
+    /// The places with a datastream that one of these rules may select, or where something has thresholds for it, those that one over
+    /// gauges watches, of which these changed, and those within these regions; but for those that are touched anyway.
+    fn concerned(
+        &self,
+        (rules, of_gauges): (&[(Rule, Diff)], &[&Rule]),
+        regions: &[RegionCode],
+        touched: &[usize],
+    ) -> Vec<usize> {
+        if rules.is_empty() && of_gauges.is_empty() && regions.is_empty() {
             return Vec::new();
         }
+        let over_gauges = rules.iter().map(|(rule, _)| rule).filter(|rule| rule.is_of_gauges());
+        let over_gauges: Vec<&Rule> = over_gauges.chain(of_gauges.iter().copied()).collect();
+        let watches = |(asset, located): &(Shared<Asset>, Located)| {
+            let within = |region| located.within(asset.region, region);
+            let mut rules = over_gauges.iter();
+            rules.any(|rule| rule.selects_asset(&asset.category, asset.domain, within, &asset.tags))
+        };
         // With a set all of its rules may change.
         let ids: BTreeSet<&Text> = rules.iter().map(|(rule, _)| &rule.record.id).collect();
-        let properties = rules
-            .iter()
-            .map(|(rule, _)| rule.record.select.observed_property.as_ref());
+        let on_datastreams = rules.iter().filter(|(rule, _)| !rule.is_of_gauges());
+        let properties = on_datastreams.map(|(rule, _)| rule.record.select.observed_property.as_ref());
         let properties: BTreeSet<Option<&Text>> = properties.collect();
         let given = |thresholds: &ThresholdsByRule| thresholds.iter().any(|(id, _)| ids.contains(id));
         let meets = |row: &Shared<Datastream>| {
@@ -252,7 +294,10 @@ impl Matched {
         };
         let names = |(asset, _): &(Shared<Asset>, Located)| given(&asset.thresholds);
         let concerned = |place: &Place| {
-            place.datastreams.iter().any(meets) || place.asset.as_ref().is_some_and(names) || place.is_within(regions)
+            let asset = place.asset.as_ref();
+            place.datastreams.iter().any(meets)
+                || asset.is_some_and(|asset| names(asset) || watches(asset))
+                || place.is_within(regions)
         };
         let places = self.places.iter().enumerate();
         let places = places.filter(|(slot, place)| concerned(place) && touched.binary_search(slot).is_err());
@@ -309,7 +354,7 @@ fn differ(before: impl Iterator<Item = Given>, after: impl Iterator<Item = Given
     out.alone.extend(alone.into_iter().map(|row| (row, -1)));
 }
 
-fn apart(rows: impl Iterator<Item = Given>) -> (SmallVec<[Specified; 1]>, Vec<Alone>) {
+fn apart(rows: impl Iterator<Item = Given>) -> (SmallVec<[SpecifiedStream; 1]>, Vec<Alone>) {
     let mut alone = Vec::new();
     let specified = rows.map(|given| {
         alone.extend(given.alone);

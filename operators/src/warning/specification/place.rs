@@ -10,7 +10,8 @@ use riskflow_model::{Above, Key, RegionCode, Shared, binary};
 use smallvec::SmallVec;
 
 use super::forms::Forms;
-use super::{Entry, Specification, Specified, Subject};
+use super::over_gauges::{Gauges, on_asset, wrong_together};
+use super::{Entry, Specification, SpecifiedStream, Subject, WatchedAsset};
 use crate::engine::Diff;
 use crate::warning::unmatched::Alone;
 use crate::warning::valid::Valid;
@@ -25,7 +26,15 @@ pub(super) struct Place {
 
 /// What a datastream comes to.
 pub(super) struct Given {
-    pub(super) specified: Specified,
+    pub(super) specified: SpecifiedStream,
+    pub(super) alone: Vec<Alone>,
+}
+
+/// All that a place comes to.
+#[derive(Default)]
+pub(super) struct ComesTo {
+    pub(super) given: SmallVec<[Given; 1]>,
+    pub(super) watched: Option<WatchedAsset>,
     pub(super) alone: Vec<Alone>,
 }
 
@@ -36,15 +45,24 @@ pub(super) struct InForce<'a> {
     /// Where there are sets.
     pub(super) forms: Option<&'a RefCell<Forms>>,
     pub(super) regional: &'a Regional,
-    /// How many datastreams each rule selects, by its position.
+    /// How many datastreams each rule selects, or assets, by its position.
     pub(super) selected: &'a [Cell<Diff>],
+    pub(super) gauges: &'a Gauges,
+    /// Whether there are permits and maintenance windows.
+    pub(super) permits: bool,
+    /// Whether any rule is over gauges, and these are on.
+    pub(super) over_gauges: bool,
 }
 
 impl Place {
-    pub(super) fn given<'a>(&'a self, in_force: InForce<'a>) -> impl Iterator<Item = Given> + 'a {
+    pub(super) fn comes_to(&self, in_force: InForce<'_>) -> ComesTo {
         let asset = self.asset.as_ref();
-        let rows = self.datastreams.iter();
-        rows.map(move |row| given(row, asset, in_force))
+        let datastreams = self.datastreams.iter();
+        ComesTo {
+            given: datastreams.map(|row| given(row, asset, in_force)).collect(),
+            watched: asset.and_then(|(asset, located)| on_asset((asset, located), in_force)),
+            alone: self.alone(in_force),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -52,15 +70,16 @@ impl Place {
     }
 
     /// The asset, if it has no datastream, and what is wrong with its thresholds.
-    pub(super) fn alone(&self, rules: &[Rule]) -> Vec<Alone> {
+    fn alone(&self, in_force: InForce<'_>) -> Vec<Alone> {
         let Some((asset, located)) = &self.asset else {
             return Vec::new();
         };
         let datastreams = self.datastreams.iter().map(|row| &**row);
-        let of_thresholds = given_by_asset(rules.iter(), (asset, located), datastreams).into_iter();
+        let of_thresholds = given_by_asset(in_force.rules.iter(), (asset, located), datastreams).into_iter();
         let alone = self.datastreams.is_empty().then(|| Alone::Asset(asset.id.clone()));
         let of_thresholds = of_thresholds.map(|what| Alone::GivenByAsset(asset.id.clone(), what));
-        alone.into_iter().chain(of_thresholds).collect()
+        let of_gauges = wrong_together((asset, located), in_force);
+        alone.into_iter().chain(of_thresholds).chain(of_gauges).collect()
     }
 
     /// Whether the asset lies in one of these regions.
@@ -78,6 +97,7 @@ fn given(datastream: &Shared<Datastream>, asset: Option<&(Shared<Asset>, Located
         forms,
         regional,
         selected,
+        ..
     } = in_force;
     let on = asset.map(|(asset, located)| (&**asset, located));
     let met = meet(rules.iter(), datastream, on, regional);
@@ -141,6 +161,9 @@ pub fn specification_of(
         forms: are_in_sets(rules).then_some(&forms),
         regional,
         selected: &selected,
+        gauges: &Gauges::new(),
+        permits: false,
+        over_gauges: false,
     };
     given(datastream, asset, in_force).specified.1
 }
@@ -151,6 +174,11 @@ pub(crate) fn above_hash(located: &Located) -> u64 {
         Some(above) if *above != Above::default() => binary::fingerprint(above).route().rotate_left(2),
         _ => 0,
     }
+}
+
+/// Whether there is any rule over gauges.
+pub(super) fn are_over_gauges(rules: &[Rule]) -> bool {
+    rules.iter().any(|rule| rule.is_of_gauges())
 }
 
 /// Whether there is more than the live set.

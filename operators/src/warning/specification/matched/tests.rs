@@ -57,8 +57,7 @@ fn what_is_given_is_what_changes() {
         datastreams: vec![rain.clone(), wind.clone(), datastream("d3", "a2", "rain")],
         assets: vec![asset("a1")],
         rules: vec![rule("rain", 1)],
-        sets: Vec::new(),
-        regions: Vec::new(),
+        ..Changes::default()
     };
     let first = [
         given("d1", Some("a1"), &[1], 1),
@@ -106,7 +105,7 @@ fn region(code: &str, name: &str, blue: f64) -> (Shared<Region>, Diff) {
 #[test]
 fn thresholds_of_a_region_touch_what_lies_in_it() {
     let mut matched = Matched {
-        tells_of_regions: true,
+        tells: true,
         ..Matched::default()
     };
     let elsewhere =
@@ -120,8 +119,8 @@ fn thresholds_of_a_region_touch_what_lies_in_it() {
         ],
         assets: vec![asset("a1"), (((Key::of("a2"), elsewhere), Located::default()), 1)],
         rules: vec![rule("rain", 1)],
-        sets: Vec::new(),
         regions: vec![region("33", "z", 7.0)],
+        ..Changes::default()
     };
     assert_eq!(apply(&mut matched, city).len(), 3);
     let one = |matched: &mut Matched, regions| {

@@ -210,7 +210,7 @@ fn drawn(feature: &Feature, pane: i64, results: &Results) -> Option<Vec<(Millis,
         FeatureKind::Deviation | FeatureKind::Quantile | FeatureKind::Increase => return None,
         FeatureKind::Slope | FeatureKind::Projected | FeatureKind::InARow => return None,
         FeatureKind::ForecastMin | FeatureKind::ForecastMax => return None,
-        FeatureKind::ForecastMean | FeatureKind::ForecastSum => return None,
+        FeatureKind::ForecastMean | FeatureKind::ForecastSum | FeatureKind::Gauge => return None,
     };
     let series: Vec<(i64, f64)> = results.iter().map(|(time, value)| (*time, *value)).collect();
     // From its time until the first border of a pane at or after the end of the window.

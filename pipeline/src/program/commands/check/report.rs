@@ -60,6 +60,9 @@ struct RuleRow {
     name: Text,
     place: String,
     datastreams: Vec<Id<Datastream>>,
+    /// Of a rule over gauges.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    assets: Vec<Id<Asset>>,
     /// How many of these go by thresholds that are not the rule's, by whose these are: `datastream`, `asset`, `region 330902`.
     thresholds_of: BTreeMap<String, usize>,
 }
@@ -124,10 +127,10 @@ impl Report {
         !self.refused.is_empty()
     }
 
-    /// How many datastreams a rule watches.
+    /// How many datastreams a rule watches, or assets.
     pub fn watched_by(&self, rule: &str) -> usize {
         let rule = self.rules.iter().find(|row| &*row.id == rule);
-        rule.map_or(0, |rule| rule.datastreams.len())
+        rule.map_or(0, |rule| rule.datastreams.len() + rule.assets.len())
     }
 
     /// Whether there is a rule or a limit, a refused one included.
@@ -179,6 +182,7 @@ impl RuleRow {
             name: rule.record.name.clone(),
             place: place.to_owned(),
             datastreams: met.datastreams,
+            assets: met.assets,
             thresholds_of: thresholds_of.map(|(whose, count)| (whose.to_string(), count)).collect(),
         }
     }

@@ -11,7 +11,7 @@ impl Report {
         more(&mut lines, self.refused.len(), "records that are refused");
         if !self.rules.is_empty() {
             let rows = self.rules.iter().map(RuleRow::for_people);
-            lines.push(table(&["rule", "version", "datastreams", ""], rows));
+            lines.push(table(&["rule", "version", "watches", ""], rows));
         }
         lines.extend(self.rules.iter().filter_map(RuleRow::thresholds));
         self.unmatched(&mut lines, true, "what does not fit:");
@@ -96,14 +96,23 @@ impl RefusedRow {
 
 impl RuleRow {
     fn for_people(&self) -> Vec<String> {
-        let few: Vec<&str> = self.datastreams.iter().take(3).map(|id| &**id).collect();
-        let dots = if self.datastreams.len() > few.len() {
-            ", …"
+        let datastreams = self.datastreams.iter().map(|id| &**id);
+        let few: Vec<&str> = datastreams.chain(self.assets.iter().map(|id| &**id)).take(3).collect();
+        // A rule watches the ones or the others.
+        let all = self.datastreams.len() + self.assets.len();
+        let dots = if all > few.len() { ", …" } else { "" };
+        let what = if self.assets.is_empty() {
+            "datastreams"
         } else {
-            ""
+            "assets"
         };
-        let (count, few) = (self.datastreams.len().to_string(), format!("{}{dots}", few.join(", ")));
-        vec![self.id.to_string(), self.version.to_string(), count, few]
+        let few = format!("{}{dots}", few.join(", "));
+        vec![
+            self.id.to_string(),
+            self.version.to_string(),
+            format!("{all} {what}"),
+            few,
+        ]
     }
 
     /// By whose thresholds its datastreams go, if not by its own.
@@ -122,7 +131,8 @@ impl UnmatchedRow {
     fn for_people(&self) -> String {
         let about = (self.datastream.as_ref().map(|id| format!("datastream `{id}`")))
             .or_else(|| self.asset.as_ref().map(|id| format!("asset `{id}`")))
-            .or_else(|| self.region.map(|code| format!("region `{code}`")));
+            .or_else(|| self.region.map(|code| format!("region `{code}`")))
+            .or_else(|| self.rule.as_ref().map(|id| format!("rule `{id}`")));
         match about {
             Some(about) => format!("  {about}: {}", self.detail),
             None => format!("  {}", self.detail),

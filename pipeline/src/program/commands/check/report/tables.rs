@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use riskflow_config::{
-    Givers, Located, Regional, Reports, Rule, Standing, Whose, given_by_asset, given_by_region, meet, resolve,
+    Givers, Located, NoGauge, Regional, Reports, Rule, Standing, Unmatched, Whose, given_by_asset, given_by_region,
+    meet, meet_asset, no_gauge, resolve,
 };
 use riskflow_model::base::{Asset, Datastream, Region};
+use riskflow_model::gauge::Gauge;
 use riskflow_model::output::SetState;
 use riskflow_model::rule::RuleRecord;
 use riskflow_model::ruleset::{RuleSet, parts};
@@ -25,6 +27,7 @@ pub(super) struct Tables<'a> {
     pub(super) assets: BTreeMap<Key, &'a Asset>,
     /// In the order of their identifiers.
     pub(super) datastreams: Vec<&'a Datastream>,
+    gauges: BTreeMap<Text, &'a Gauge>,
     lineage: Lineage,
     regional: Regional,
     /// What each rule set is.
@@ -37,12 +40,13 @@ pub(super) struct Tables<'a> {
 #[derive(Clone, Default)]
 pub(super) struct MetBy {
     pub(super) datastreams: Vec<Id<Datastream>>,
+    /// Of one over gauges.
+    pub(super) assets: Vec<Id<Asset>>,
     pub(super) thresholds_of: BTreeMap<Whose, usize>,
 }
 
 impl MetBy {
-    fn add(&mut self, datastream: &Id<Datastream>, givers: &Givers) {
-        self.datastreams.push(datastream.clone());
+    fn add(&mut self, givers: &Givers) {
         let givers = givers.iter().flat_map(|givers| givers.iter().flatten());
         for whose in givers.copied().collect::<BTreeSet<Whose>>() {
             *self.thresholds_of.entry(whose).or_default() += 1;
@@ -89,6 +93,8 @@ impl<'a> Tables<'a> {
                 }
             } else if let Some(asset) = row.downcast_ref::<Asset>() {
                 tables.assets.insert(*key, asset);
+            } else if let Some(gauge) = row.downcast_ref::<Gauge>() {
+                tables.gauges.insert(gauge.id.text().clone(), gauge);
             } else if let Some(datastream) = row.downcast_ref() {
                 tables.datastreams.push(datastream);
             }
@@ -123,7 +129,9 @@ impl<'a> Tables<'a> {
             let asset = asset.map(|asset| (asset, &located));
             let found = meet(self.plans(), datastream, asset, &self.regional);
             for watching in found.rules {
-                met[watching.rule].add(&datastream.id, &watching.givers);
+                let met = &mut met[watching.rule];
+                met.datastreams.push(datastream.id.clone());
+                met.add(&watching.givers);
             }
             unmatched.extend(found.unmatched.iter().map(|one| UnmatchedRow {
                 datastream: Some(datastream.id.clone()),
@@ -131,8 +139,16 @@ impl<'a> Tables<'a> {
             }));
         }
         for (key, asset) in &self.assets {
+            let located = self.located(asset);
+            let over_gauges = meet_asset(self.plans(), (asset, &located), &self.regional);
+            for watching in over_gauges.rules {
+                let met = &mut met[watching.rule];
+                met.assets.push(asset.id.clone());
+                met.add(&watching.givers);
+            }
             let rows = of_assets.get(key).map_or(&[][..], Vec::as_slice).iter().copied();
-            let told = given_by_asset(self.plans(), (asset, &self.located(asset)), rows).into_iter();
+            let told = given_by_asset(self.plans(), (asset, &located), rows);
+            let told = told.into_iter().chain(over_gauges.unmatched);
             unmatched.extend(told.map(|one| UnmatchedRow {
                 asset: Some(asset.id.clone()),
                 ..UnmatchedRow::of(&one, all_rules)
@@ -145,7 +161,25 @@ impl<'a> Tables<'a> {
                 ..UnmatchedRow::of(&one, all_rules)
             }));
         }
+        unmatched.extend(self.lacking());
         (met, unmatched)
+    }
+
+    /// Gauges that live rules name and cannot go by. That one is missing is no mistake where none is known at all.
+    fn lacking(&self) -> impl Iterator<Item = UnmatchedRow> {
+        let live = self.plans().filter(|rule| rule.is_live());
+        let named = live.flat_map(|rule| rule.gauges.iter().map(move |gauge| (rule, gauge)));
+        named.filter_map(|(rule, gauge)| {
+            // Which parts are on is the job's to say.
+            let why = no_gauge(self.gauges.get(gauge).copied(), true)?;
+            let gauge = gauge.clone();
+            let row = UnmatchedRow::of(&Unmatched::NoGauge { gauge, why }, true);
+            Some(UnmatchedRow {
+                rule: Some(Id::new(rule.written().clone())),
+                mistake: why != NoGauge::Missing || !self.gauges.is_empty(),
+                ..row
+            })
+        })
     }
 
     /// The rule sets with which something is wrong.

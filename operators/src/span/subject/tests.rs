@@ -1,5 +1,6 @@
-//! One group, driven by plain calls.
+//! One gauge of one asset, driven by plain calls.
 
+mod levels;
 mod model;
 
 use std::cell::RefCell;
@@ -8,12 +9,13 @@ use std::rc::Rc;
 use riskflow_model::event::Event;
 use riskflow_model::gauge::SubjectKind;
 use riskflow_model::intake::{Permit, PermitKind};
-use riskflow_model::{Id, Level, Text};
+use riskflow_model::{Id, Level, Number, Text};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::{Keyed, Offer};
-use crate::span::{NeededSpan, What};
+use crate::gauge::ALWAYS;
+use crate::span::{GaugeSpan, NeededSpan, What};
 
 const HOUR: i64 = 3_600_000;
 
@@ -58,17 +60,19 @@ impl Bench {
         }
     }
 
-    fn rows(&self, diff: Diff) -> Vec<((Key, Counted), Diff)> {
-        let row = |span: GroupSpan| Counted {
-            gauge: self.gauge.clone(),
-            subject: self.subject.clone(),
-            span,
+    fn rows(&self, diff: Diff) -> Vec<((Key, OfSubject), Diff)> {
+        let row = |span: GroupSpan| {
+            OfSubject::Counted(Counted {
+                gauge: self.gauge.clone(),
+                subject: self.subject.clone(),
+                span,
+            })
         };
         let needs = |on: &[Text], span: &GaugeSpan| span.tuple.is_some() && span.needs.as_deref() == Some(on);
         let is_needed = |needed: &&NeededSpan| self.spans.iter().any(|span| needs(&needed.on, span));
         let needed = self.needed.iter().filter(is_needed).cloned().map(GroupSpan::Needed);
         let rows = self.spans.iter().cloned().map(GroupSpan::Own).chain(needed).map(row);
-        rows.map(|row| ((Key::of("g/a1"), row), diff)).collect()
+        rows.map(|row| ((self.subject.key(), row), diff)).collect()
     }
 
     /// An epoch in which something changes.
@@ -84,13 +88,16 @@ impl Bench {
         self.epoch(now, Vec::new());
     }
 
-    fn epoch(&mut self, now: i64, changes: Vec<((Key, Counted), Diff)>) {
+    fn epoch(&mut self, now: i64, changes: Vec<((Key, OfSubject), Diff)>) {
         let mut out = Vec::new();
         self.keyed.rows(Millis(now), changes);
         self.keyed.settle(Millis(now), &mut out);
         let before = self.standing.clone();
         let given = !out.is_empty();
-        for (row, diff) in out {
+        for (given, diff) in out {
+            let GaugeOutput::State(row) = given else {
+                panic!("no rule watches it")
+            };
             if diff > 0 {
                 assert!(self.standing.replace(row).is_none(), "a group has one row");
             } else {
@@ -100,8 +107,8 @@ impl Bench {
         assert_eq!(given, before != self.standing, "what is the same is not given");
     }
 
-    /// All is saved, loaded, and made of the spans again.
-    fn reload(&mut self, now: i64) {
+    /// All is saved, and loaded.
+    fn save_and_load(&mut self, now: i64) {
         let chunks = Rc::new(RefCell::new(Vec::new()));
         let kept = Rc::clone(&chunks);
         let mut offer: Offer = Box::new(move |_, chunk, _| {
@@ -114,9 +121,15 @@ impl Bench {
         for chunk in chunks.borrow().iter() {
             self.keyed.load(chunk, 0, 1).unwrap();
         }
+    }
+
+    /// All is saved, loaded, and made of the spans again.
+    fn reload(&mut self, now: i64) {
+        self.save_and_load(now);
         let mut out = Vec::new();
         self.keyed.recall(&mut out);
-        let recalled: Vec<_> = self.standing.iter().map(|row| (Arc::clone(row), 1)).collect();
+        let recalled = self.standing.iter();
+        let recalled: Vec<_> = recalled.map(|row| (GaugeOutput::State(Arc::clone(row)), 1)).collect();
         assert_eq!(out, recalled);
         let rows = self.rows(1);
         let before = self.standing.clone();
@@ -141,8 +154,13 @@ impl Bench {
 }
 
 fn keyed(age: Duration) -> Keyed<Gauges> {
-    let calendar = Civil::default();
-    Keyed::new(Gauges { age, calendar }, Arc::default())
+    let gauges = Gauges {
+        age,
+        late_after: Duration(60_000),
+        remember: Duration(6 * HOUR),
+        calendar: Civil::default(),
+    };
+    Keyed::new(gauges, Arc::default())
 }
 
 fn gauge(rest: Value) -> Shared<Gauge> {
