@@ -1,4 +1,5 @@
-//! Events of the chaos run, and gauges of them: late, corrected, taken back, ahead of the clock, judged false, of a bad model.
+//! Events of the chaos run, gauges of them and rules over these: late, corrected, taken back, ahead of the clock, judged false, of a bad
+//! model; and rules that are edited.
 
 use riskflow_model::topic::Topic;
 use riskflow_tests::history::Draw;
@@ -8,6 +9,8 @@ use super::place::Place;
 
 const EVENTS: u64 = 24;
 const ASSETS: u64 = 4;
+/// Rules over gauges by asset: the rule, the gauge, and from when on it is blue.
+const RULES: [(&str, &str, u64); 3] = [("many", "count", 1), ("long", "elapsed", 3), ("busy", "work", 1)];
 
 /// What was told of events.
 pub struct Gauges {
@@ -40,6 +43,20 @@ impl Gauges {
         ];
         let rows = gauges.map(|gauge| row(gauge["id"].as_str().unwrap(), &gauge));
         place.put(Topic::IN_GAUGE, &rows);
+        for (id, gauge, threshold) in RULES {
+            place.put(Topic::IN_RULE, &[self.rule(id, gauge, threshold)]);
+        }
+    }
+
+    fn rule(&mut self, id: &str, gauge: &str, threshold: u64) -> (String, Option<String>) {
+        self.versions += 1;
+        let over = |threshold: u64| json!({ "gauge": gauge, "op": ">=", "threshold": threshold });
+        let levels = json!({
+            "blue": { "when": over(threshold), "clear": "1s" },
+            "orange": { "when": over(threshold + 1 + self.draw.below(2)), "hold": "2s" },
+        });
+        let rule = json!({ "id": id, "version": self.versions, "name": id, "source": "chaos", "select": {}, "levels": levels });
+        row(id, &rule)
     }
 
     /// Some events.
@@ -78,7 +95,12 @@ impl Gauges {
 
     /// Somebody looks at an event, a model is found to be bad, or somebody is permitted to work.
     pub fn change(&mut self, place: &dyn Place) {
-        match self.draw.below(4) {
+        match self.draw.below(5) {
+            4 => {
+                let (id, gauge, threshold) = RULES[self.draw.below(RULES.len() as u64) as usize];
+                let rule = self.rule(id, gauge, threshold);
+                place.put(Topic::IN_RULE, &[rule]);
+            }
             0 => {
                 let event = format!("event-{}", self.draw.below(EVENTS));
                 let verdict = self.draw.pick(&["confirmed", "false"]);
